@@ -1,1 +1,26 @@
-//! Room `domain`.
+//! The pure core: names, keys, hours, best segments and sequences.
+//!
+//! Nothing here touches a disk, a clock, a socket or the index; everything is exact integer arithmetic over values, so that
+//! it can be checked against plain models.
+
+pub mod bad_name;
+pub mod best;
+pub mod contents;
+pub mod ids;
+pub mod layout;
+pub mod name;
+pub mod segment;
+#[cfg(test)]
+pub mod test_names;
+pub mod time;
+pub mod totals;
+
+pub use bad_name::BadName;
+pub use best::{Piece, Sequence, best_per_start, best_sequence};
+pub use contents::{Change, HourContents, OddFile, diff};
+pub use ids::{Channel, Quality, Stream};
+pub use layout::{FilePlace, HourPlace};
+pub use name::{FileName, parse_file_name};
+pub use segment::{Hash, Kind, SegmentFile, SegmentKey, Spelling};
+pub use time::{Hour, Span, Timestamp};
+pub use totals::{Digest, HourTotals};

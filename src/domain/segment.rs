@@ -1,0 +1,227 @@
+//! A file of an hour as a key: what its name says, in a fixed size and an order of its own.
+//!
+//! A key together with its *spelling* gives the name back to the byte. Keys of one hour sort by start time first.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{Hour, Span, Timestamp};
+
+/// The SHA-256 of a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// Length of a hash in a name: URL-safe base64 without padding.
+    pub const TEXT_LEN: usize = 43;
+
+    /// Reads the 43 characters; `None` if they are anything but the one way to write a hash.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() != Self::TEXT_LEN {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        (written == 32).then_some(Self(bytes))
+    }
+
+    fn push_to(&self, text: &mut String) {
+        let mut encoded = [0; Self::TEXT_LEN];
+        if URL_SAFE_NO_PAD.encode_slice(self.0, &mut encoded) == Ok(Self::TEXT_LEN) {
+            text.push_str(std::str::from_utf8(&encoded).unwrap_or_default());
+        }
+    }
+}
+
+impl std::fmt::Display for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::with_capacity(Self::TEXT_LEN);
+        self.push_to(&mut text);
+        f.write_str(&text)
+    }
+}
+
+/// What a file holds, as its name tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Video, complete.
+    Full = 0,
+    /// Video that may be wrong.
+    Suspect = 1,
+    /// Video known to be incomplete.
+    Partial = 2,
+    /// A batch of chat lines.
+    Chat = 3,
+}
+
+impl Kind {
+    /// The three kinds of video, in the order in which they are preferred.
+    pub const VIDEO: [Self; 3] = [Self::Full, Self::Suspect, Self::Partial];
+
+    /// As written in names and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Suspect => "suspect",
+            Self::Partial => "partial",
+            Self::Chat => "chat",
+        }
+    }
+
+    /// From its number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Full),
+            1 => Some(Self::Suspect),
+            2 => Some(Self::Partial),
+            3 => Some(Self::Chat),
+            _ => None,
+        }
+    }
+
+    /// Video or chat?
+    pub const fn is_video(self) -> bool {
+        !matches!(self, Self::Chat)
+    }
+}
+
+/// How time and duration were written: the number of fraction digits of each, or *exact*, where that does not suffice to
+/// write the name again and the name itself has to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spelling(u8);
+
+impl Spelling {
+    /// The name itself has to be kept (`02.0`, `2.0000000`).
+    pub const EXACT: Self = Self(u8::MAX);
+
+    /// Fraction digits of time and duration, at most 6 each.
+    pub const fn new(time_digits: u8, duration_digits: u8) -> Option<Self> {
+        if time_digits <= 6 && duration_digits <= 6 { Some(Self(time_digits * 7 + duration_digits)) } else { None }
+    }
+
+    /// From its number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        if number < 49 { Some(Self(number)) } else { None }
+    }
+
+    /// Its number; 255 is [`Spelling::EXACT`].
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+/// A file of an hour that the grammar understands. The order is: start, kind, tombstone, duration, spelling, hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentKey {
+    /// Microseconds after the start of the hour.
+    pub start_us: u32,
+    /// What the file holds, or what the tombstone hides.
+    pub kind: Kind,
+    /// Whether this is the tombstone.
+    pub tombstone: bool,
+    /// Microseconds; 0 for chat.
+    pub duration_us: u32,
+    /// How it was written.
+    pub spelling: Spelling,
+    /// Of the content.
+    pub hash: Hash,
+}
+
+impl SegmentKey {
+    /// When it starts, lying in this hour.
+    pub fn start(&self, hour: Hour) -> Timestamp {
+        hour.start() + Span(i64::from(self.start_us))
+    }
+
+    /// When it ends.
+    pub fn end(&self, hour: Hour) -> Timestamp {
+        self.start(hour) + self.duration()
+    }
+
+    /// How long it lasts.
+    pub fn duration(&self) -> Span {
+        Span(i64::from(self.duration_us))
+    }
+
+    /// The same stem as a tombstone.
+    #[must_use]
+    pub fn as_tombstone(mut self) -> Self {
+        self.tombstone = true;
+        self
+    }
+
+    /// Writes the name, which must not be one that is kept by its exact spelling.
+    pub fn push_name(&self, text: &mut String) {
+        let number = self.spelling.number();
+        let (time_digits, duration_digits) = (number / 7, number % 7);
+        push_two(text, self.start_us / 60_000_000);
+        text.push(':');
+        push_two(text, self.start_us / 1_000_000 % 60);
+        push_fraction(text, self.start_us % 1_000_000, time_digits);
+        text.push('-');
+        if self.kind.is_video() {
+            // A write to a String cannot fail.
+            write!(text, "{}", self.duration_us / 1_000_000).unwrap_or_default();
+            push_fraction(text, self.duration_us % 1_000_000, duration_digits);
+            text.push('-');
+            text.push_str(self.kind.as_str());
+            text.push('-');
+        }
+        self.hash.push_to(text);
+        text.push_str(match (self.tombstone, self.kind.is_video()) {
+            (true, _) => ".tombstone",
+            (false, true) => ".ts",
+            (false, false) => ".json",
+        });
+    }
+}
+
+fn push_two(text: &mut String, number: u32) {
+    for digit in [number / 10 % 10, number % 10] {
+        text.push(char::from_digit(digit, 10).unwrap_or('?'));
+    }
+}
+
+fn push_fraction(text: &mut String, mut us: u32, count: u8) {
+    if count == 0 {
+        return;
+    }
+    text.push('.');
+    let mut place = 100_000;
+    for _ in 0..count {
+        text.push(char::from_digit(us / place, 10).unwrap_or('?'));
+        us %= place;
+        place = (place / 10).max(1);
+    }
+}
+
+/// A file of an hour with its size, and its exact name where the key does not give it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// What the name says.
+    pub key: SegmentKey,
+    /// Bytes.
+    pub size: u64,
+    /// The name, where [`Spelling::EXACT`].
+    pub exact: Option<Box<str>>,
+}
+
+impl SegmentFile {
+    /// Writes the name, to the byte.
+    pub fn push_name(&self, text: &mut String) {
+        match &self.exact {
+            Some(name) => text.push_str(name),
+            None => self.key.push_name(text),
+        }
+    }
+
+    /// The name, to the byte.
+    pub fn name(&self) -> String {
+        let mut text = String::with_capacity(80);
+        self.push_name(&mut text);
+        text
+    }
+}
