@@ -15,6 +15,11 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 /// Time between two looks of the bar on a terminal.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
 
+/// The bar of a phase whose end is known, and of one whose end is not.
+const BAR: &str =
+    "{msg} {wide_bar} {human_pos} of {human_len} ({percent} %), {per_sec}, {eta} left";
+const SPINNER: &str = "{spinner} {human_pos} {msg}, {per_sec}, {elapsed}";
+
 /// The progress of one run, phase after phase.
 pub struct Progress {
     out: Option<Mutex<Box<dyn Write + Send>>>,
@@ -160,14 +165,8 @@ impl std::fmt::Debug for Progress {
 
 fn bar(total: Option<u64>, what: &str) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => (
-            ProgressBar::new(total),
-            "{msg} {wide_bar} {human_pos} of {human_len} ({percent} %), {per_sec}, {eta} left",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {human_pos} {msg}, {per_sec}, {elapsed}",
-        ),
+        Some(total) => (ProgressBar::new(total), BAR),
+        None => (ProgressBar::new_spinner(), SPINNER),
     };
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -243,6 +242,18 @@ mod tests {
             line("files", 10, Some(10), seconds(70), true),
             "files: 10 done in 1m 10s, 0/s"
         );
+    }
+
+    #[test]
+    fn the_bars_can_be_drawn() {
+        for template in [BAR, SPINNER] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+        let progress = Progress::with(None);
+        progress.start(Some(3), "files");
+        progress.advance(3);
+        progress.start(None, "files");
+        progress.finish();
     }
 
     #[test]
