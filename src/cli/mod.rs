@@ -1,1 +1,42 @@
-//! Room `cli`.
+//! The command line: what a person types, the configuration it amounts to, and one file per verb.
+//!
+//! In reading order: `args` (as typed) → `config` (validated) → the verbs. Nothing else in the crate reads arguments,
+//! the environment or the configuration file. No rule about archives stands here.
+
+pub mod args;
+pub mod config;
+
+pub mod client;
+pub mod logging;
+pub mod progress;
+
+pub mod ls;
+pub mod node;
+pub mod rebuild;
+pub mod status;
+
+use std::process::ExitCode;
+
+/// How a run ended, as the shell sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Done, and something is wrong with the data.
+    DataWrong = 1,
+    /// Wrong usage or configuration; nothing was done.
+    Usage = 2,
+    /// It could not be done.
+    Failed = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What was asked makes no sense although it parsed: ends the run with [`Exit::Usage`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);

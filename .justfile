@@ -1,0 +1,25 @@
+# What one can do here. `just` alone lists it.
+
+_default:
+    @just --list --unsorted
+
+# The daemon on the small archive that ships with the repository
+demo:
+    cargo run --release -- node --base-dir tests/archive
+
+# Everything that must hold before a change goes in
+test:
+    scripts/test
+
+# Compare the index of the small archive with its tree
+check:
+    cargo run --release -- rebuild --check --base-dir tests/archive
+
+# Format and lints only
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+
+# Rewrite docs/configuration.md from the settings in src/cli/config.rs
+reference:
+    UPDATE_DOCS=1 cargo test --lib reference

@@ -1,0 +1,242 @@
+//! Arguments as typed: what clap accepts, and nothing validated beyond its shape.
+//!
+//! Values that are also settings (`--listen`, `--name`, `--log`) stay text here, because `config` reads flag,
+//! environment and file with one parser. No default of a setting stands in this file.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps live-stream archives complete: an index over the segments on disk, a listing API, and the daemon behind it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gapless",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done; 1 done, and something is wrong with the data; 2 wrong usage or configuration; \
+                  3 could not be done.\nEvery setting, its environment variable and its bounds: docs/configuration.md"
+)]
+pub struct Args {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// The archive: the directory that holds CHANNEL/QUALITY/HOUR
+    #[arg(
+        long,
+        global = true,
+        env = "GAPLESS_BASE_DIR",
+        default_value = ".",
+        value_name = "DIR"
+    )]
+    pub base_dir: PathBuf,
+    /// Where the index lies; elsewhere for a read-only or slow archive [default: BASE/.gapless]
+    #[arg(long, global = true, env = "GAPLESS_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Configuration file (TOML) [default: BASE/.gapless/config.toml if it is there]
+    #[arg(long, global = true, env = "GAPLESS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to log.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        help = "What to log, as a tracing filter such as info or gapless::http=debug,info [env: GAPLESS_LOG] [default: info]"
+    )]
+    pub log: Option<String>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Run the daemon: watch and crawl the archive, answer over HTTP
+    Node(NodeArgs),
+    /// Make the index anew from the tree on disk, verify it, and swap it in; needs the daemon stopped
+    Rebuild(RebuildArgs),
+    /// List channels, qualities, hours or segments
+    Ls(LsArgs),
+    /// Show the state of the index, the crawl and the disk on one screen
+    Status(StatusArgs),
+}
+
+/// Arguments of `node`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NodeArgs {
+    /// Where to listen.
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        help = "Where to listen; port 0 picks a free one [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
+    )]
+    pub listen: Option<String>,
+    /// This node's name.
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "This node's name [env: GAPLESS_NAME] [default: the host's name]"
+    )]
+    pub name: Option<String>,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct RebuildArgs {
+    /// Change nothing; report every difference between index and tree, and exit with 1 if there is one
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `ls`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LsArgs {
+    /// What to list; without it, the channels
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub target: Option<Target>,
+    /// Also list tombstones
+    #[arg(long)]
+    pub tombstones: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StatusArgs {
+    /// The daemon to ask.
+    #[arg(
+        long,
+        env = "GAPLESS_NODE",
+        value_name = "URL",
+        help = "Ask this daemon, such as http://archive.example:8000, instead of the one on this archive"
+    )]
+    pub node: Option<String>,
+}
+
+/// A place in the archive, from a channel down to an hour.
+///
+/// Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is the domain's affair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target(Vec<String>);
+
+impl Target {
+    /// The parts, from the channel on: one to three of them.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<String> = text
+            .strip_suffix('/')
+            .unwrap_or(text)
+            .split('/')
+            .map(str::to_owned)
+            .collect();
+        if parts.len() > 3 {
+            return Err("expected at most three parts, CHANNEL/QUALITY/HOUR".into());
+        }
+        if parts
+            .iter()
+            .any(|part| part.is_empty() || part.starts_with('.') || part.contains('\0'))
+        {
+            return Err("expected parts that are neither empty nor hidden, as in desertbus/source/2019-11-13T02".into());
+        }
+        Ok(Self(parts))
+    }
+}
+
+impl Args {
+    /// The settings that were given as flags: key and text.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut given = vec![("log", self.common.log.clone())];
+        if let Verb::Node(node) = &self.verb {
+            given.push(("listen", node.listen.clone()));
+            given.push(("name", node.name.clone()));
+        }
+        given
+            .into_iter()
+            .filter_map(|(key, value)| value.map(|text| (key, text)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Args {
+        Args::try_parse_from(line.split(' ')).unwrap()
+    }
+
+    fn refused(line: &str) -> bool {
+        Args::try_parse_from(line.split(' ')).is_err_and(|error| error.exit_code() == 2)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_every_verb_takes_may_stand_before_or_after_it() {
+        for line in [
+            "gapless --base-dir /a --json ls",
+            "gapless ls --base-dir /a --json",
+        ] {
+            let args = parse(line);
+            assert_eq!(args.common.base_dir, PathBuf::from("/a"), "{line}");
+            assert!(args.common.json, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_that_are_settings_are_handed_on_as_text() {
+        let args = parse("gapless node --listen nonsense --name a --log debug");
+        let expected = [("log", "debug"), ("listen", "nonsense"), ("name", "a")];
+        assert_eq!(
+            args.settings(),
+            expected.map(|(key, text)| (key, text.to_owned()))
+        );
+        assert_eq!(parse("gapless ls").settings(), []);
+    }
+
+    #[test]
+    fn targets_have_one_to_three_visible_parts() {
+        let parts = |text: &str| text.parse::<Target>().map(|target| target.0);
+        assert_eq!(parts("a").unwrap(), ["a"]);
+        assert_eq!(
+            parts("a/b/2019-11-13T02/").unwrap(),
+            ["a", "b", "2019-11-13T02"]
+        );
+        for wrong in ["", "/", "/a", "a//b", "a/b/c/d", ".gapless", "a/..", "a\0"] {
+            assert!(parts(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for line in [
+            "gapless",
+            "gapless fly",
+            "gapless ls --check",
+            "gapless ls a/b/c/d",
+            "gapless rebuild --listen x",
+        ] {
+            assert!(refused(line), "{line}");
+        }
+    }
+}

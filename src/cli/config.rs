@@ -1,0 +1,291 @@
+//! The validated configuration, and the one place where name, default, bounds and reason of every setting stand.
+//!
+//! A value comes from a flag, else the environment, else the file, else the default; each is checked the same way. A new
+//! setting is one more line in `settings!` below and a run of the reference test with `UPDATE_DOCS=1`. Nothing is read
+//! again later, and nothing here touches the archive.
+
+mod file;
+mod reference;
+mod setting;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use file::File;
+use setting::{Address, Bytes, Count, Filter, Kind, NodeName, Rows, Share, Time};
+pub use setting::{LogFormat, Setting};
+
+use super::args::Args;
+
+/// Where Linux keeps the host's name: the name of a node that was not given one.
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
+/// Stands as default of `name` in place of a value.
+const HOST_NAME: &str = "the host's name";
+
+macro_rules! settings {
+    (@bounds) => { None };
+    (@bounds $low:literal $high:literal) => { Some(($low, $high)) };
+    (@one $table:literal $key:ident $kind:ident $default:expr, $why:literal, $($low:literal $high:literal)?) => {
+        Setting {
+            table: $table,
+            key: stringify!($key),
+            default: $default,
+            bounds: settings!(@bounds $($low $high)?),
+            why: $why,
+            expects: <$kind as Kind>::EXPECTS,
+        }
+    };
+    ($(
+        $(#[$doc:meta])*
+        $field:ident: $name:ident in $table:literal {
+            $($key:ident: $kind:ident = $default:expr $(, $low:literal to $high:literal)? => $why:literal;)*
+        }
+    )*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $name {
+                $(#[doc = $why] pub $key: <$kind as Kind>::Value,)*
+            }
+
+            impl $name {
+                fn read(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+                    Ok(Self {
+                        $($key: sources.value::<$kind>(
+                            &settings!(@one $table $key $kind $default, $why, $($low $high)?)
+                        )?,)*
+                    })
+                }
+            }
+        )*
+
+        /// Every setting there is, in the order of the reference.
+        pub const SETTINGS: &[Setting] = &[
+            $($(settings!(@one $table $key $kind $default, $why, $($low $high)?),)*)*
+        ];
+
+        /// The validated configuration.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {
+            /// The archive.
+            pub base_dir: PathBuf,
+            /// Where the index lies.
+            pub state_dir: PathBuf,
+            /// The configuration file that was read, if there was one.
+            pub file: Option<PathBuf>,
+            /// Whether data is to be printed as JSON.
+            pub json: bool,
+            $($(#[$doc])* pub $field: $name,)*
+        }
+
+        impl Config {
+            fn read(args: &Args, sources: &Sources<'_>) -> Result<Self, ConfigError> {
+                Ok(Self {
+                    base_dir: args.common.base_dir.clone(),
+                    state_dir: args.common.state_dir.clone().unwrap_or_else(|| args.common.base_dir.join(".gapless")),
+                    file: sources.file.as_ref().map(|file| file.path().to_owned()),
+                    json: args.common.json,
+                    $($field: $name::read(sources)?,)*
+                })
+            }
+        }
+    };
+}
+
+settings! {
+    /// The node itself: the keys that stand above all tables.
+    node: NodeConfig in "" {
+        name: NodeName = HOST_NAME =>
+            "This node's name, as other nodes and dashboards see it.";
+        listen: Address = "127.0.0.1:8000" =>
+            "Where to answer HTTP; port 0 picks a free one. Only this machine by default: what is served is public.";
+        log: Filter = "info" =>
+            "What to log, as a tracing filter.";
+        log_format: LogFormat = "text" =>
+            "How to write log lines to stderr.";
+    }
+
+    /// The index.
+    index: IndexConfig in "index" {
+        cache: Bytes = "64MiB", "1MiB" to "1TiB" =>
+            "Memory for pages of the index. Less than 1 MiB makes every lookup a read from disk.";
+        changes_kept: Rows = "100000", "1000" to "1000000000" =>
+            "Rows of the change log. A reader that falls further behind compares digests instead, so it should cover the time a reader may be away.";
+        commit_window: Time = "5ms", "0ms" to "1s" =>
+            "How long a commit waits for company. More saves flushes, and every new segment is listed that much later.";
+    }
+
+    /// The HTTP server.
+    http: HttpConfig in "http" {
+        max_connections: Count = "10000", "1" to "1000000" =>
+            "Connections open at once; further ones wait. Each costs a descriptor and its buffers.";
+        header_timeout: Time = "10s", "1s" to "5min" =>
+            "How long a client may take to send a request's headers, so that tricklers do not hold connections.";
+        idle_timeout: Time = "75s", "1s" to "1h" =>
+            "How long a connection may lie idle between requests; more than the 60 s that most proxies allow.";
+        write_stall_timeout: Time = "60s", "1s" to "1h" =>
+            "How long a client may take no byte of an answer before the connection is closed.";
+        max_header_bytes: Bytes = "16KiB", "8KiB" to "1MiB" =>
+            "Size of a request's headers; a larger one is refused. It is held in memory per connection.";
+        drain: Time = "10s", "0s" to "10min" =>
+            "How long requests in hand may go on once the node was told to stop.";
+        listing_cache: Bytes = "64MiB", "0B" to "1TiB" =>
+            "Memory for listings in their wire form; the least used give way.";
+        max_page: Count = "10000", "1" to "1000000" =>
+            "Records on one page of a range query; further ones come with the next page. A page is held in memory while it is built.";
+        max_hours_at_once: Count = "256", "1" to "100000" =>
+            "Hours that one question may bring up to date from the disk; a question that needs more gets 503 and may come back.";
+        max_extras: Count = "200000", "1" to "10000000" =>
+            "Files in one listing of extras, which are read from the disk each time; beyond it the answer is 503.";
+    }
+
+    /// The watcher.
+    watch: WatchConfig in "watch" {
+        hours_per_quality: Count = "2", "1" to "1000" =>
+            "Newest hours of each quality that are watched. Two, because segments arrive on both sides of the full hour.";
+        max_watches: Count = "4096", "1" to "1000000" =>
+            "Watches held in all; the kernel allows each user a limited number. Directories beyond it are left to the crawl.";
+        window: Time = "5ms", "0ms" to "1s" =>
+            "How long events are collected before they are applied together.";
+    }
+
+    /// The crawl.
+    crawl: CrawlConfig in "crawl" {
+        minimum_cycle: Time = "5min", "1s" to "7days" =>
+            "Least time from the start of one walk over the archive to the start of the next.";
+        threads: Count = "2", "1" to "64" =>
+            "Directories read at once. More helps on disks that seek, and takes time from recorders.";
+        cpu_share: Share = "0.10", "0.001" to "1" =>
+            "Share of one CPU that the crawl may take after its first cycle, which runs at full speed.";
+        slice: Time = "1s", "10ms" to "1min" =>
+            "How long the crawl works before it sleeps and remembers its place.";
+    }
+}
+
+/// Why there is no valid configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Something in the file is wrong.
+    #[error("{}, line {line}: {problem}", file.display())]
+    InFile {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// The file is there and cannot be read.
+    #[error("cannot read the configuration file {}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file that was asked for is not there.
+    #[error("there is no configuration file {}; correct --config or GAPLESS_CONFIG", .0.display())]
+    NoFile(PathBuf),
+    /// A flag or an environment variable is wrong.
+    #[error("{origin}: {problem}")]
+    Given {
+        /// The flag or variable.
+        origin: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+}
+
+/// Reads an environment variable; given in, so that tests need not change the process.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+struct Sources<'a> {
+    flags: Vec<(&'static str, String)>,
+    environment: Environment<'a>,
+    file: Option<File>,
+}
+
+impl Sources<'_> {
+    fn value<K: Kind>(&self, setting: &Setting) -> Result<K::Value, ConfigError> {
+        let key = setting.full_key();
+        let read = |text: &str, origin: String| {
+            setting
+                .read::<K>(text)
+                .map_err(|problem| ConfigError::Given { origin, problem })
+        };
+        if let Some((_, text)) = self.flags.iter().find(|(flag, _)| *flag == key) {
+            return read(text, format!("--{key}"));
+        }
+        let variable = setting.env();
+        if let Some(text) = (self.environment)(&variable) {
+            let Some(text) = text.to_str() else {
+                let problem = format!("it is not UTF-8 text, expected {}", setting.expected());
+                return Err(ConfigError::Given {
+                    origin: variable,
+                    problem,
+                });
+            };
+            return read(text, variable);
+        }
+        if let Some((file, written)) = self
+            .file
+            .as_ref()
+            .and_then(|file| Some((file, file.get(setting)?)))
+        {
+            if !written
+                .shape
+                .is_some_and(|shape| K::SHAPES.contains(&shape))
+            {
+                let problem = format!(
+                    "{key} is {}, expected {}",
+                    written.quoted(),
+                    setting.expected()
+                );
+                return Err(file.wrong(written, problem));
+            }
+            return setting
+                .read::<K>(&written.text)
+                .map_err(|problem| file.wrong(written, problem));
+        }
+        if setting.default == HOST_NAME {
+            let name = std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default();
+            return read(
+                name.trim_end(),
+                format!("the host's name does not do, give one with {variable} or --{key}"),
+            );
+        }
+        read(setting.default, "default".into())
+    }
+}
+
+impl Config {
+    /// Reads the configuration that the arguments, this process's environment and the file amount to.
+    pub fn load(args: &Args) -> Result<Self, ConfigError> {
+        Self::load_with(args, &|name| std::env::var_os(name))
+    }
+
+    /// The same with another environment.
+    pub fn load_with(args: &Args, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let file = match &args.common.config {
+            Some(path) => {
+                Some(File::open(path, SETTINGS)?.ok_or_else(|| ConfigError::NoFile(path.clone()))?)
+            }
+            None => File::open(&default_file(&args.common.base_dir), SETTINGS)?,
+        };
+        Self::read(
+            args,
+            &Sources {
+                flags: args.settings(),
+                environment,
+                file,
+            },
+        )
+    }
+}
+
+fn default_file(base_dir: &Path) -> PathBuf {
+    base_dir.join(".gapless").join("config.toml")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! The configuration file: TOML kept with the line of every value, so that an error can say where.
+//!
+//! Knows no particular setting; it is given the list of those there are. Reads only, and never goes on without a file
+//! that could not be read.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::ConfigError;
+use super::setting::{Setting, Shape};
+
+/// More than any sensible file: a wrong path (a disk, a segment) must not be read into memory.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// A value as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Its text, without quotes.
+    pub text: String,
+    /// How it was written; `None` if no setting is ever written so.
+    pub shape: Option<Shape>,
+    /// The line it stands in, from 1.
+    pub line: usize,
+}
+
+/// The values of a file by full key.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    values: BTreeMap<String, Written>,
+}
+
+impl File {
+    /// Reads the file; `None` if there is none at that path.
+    pub(super) fn open(path: &Path, known: &[Setting]) -> Result<Option<Self>, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable {
+            file: path.to_owned(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        match std::fs::File::open(path) {
+            Ok(file) => file
+                .take(MAX_FILE_BYTES + 1)
+                .read_to_end(&mut bytes)
+                .map_err(unreadable)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
+            return Err(unreadable(std::io::Error::other("it is larger than 1 MiB")));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = line_of(error.as_bytes(), error.utf8_error().valid_up_to());
+            wrong(path, line, "expected UTF-8 text".into())
+        })?;
+        Self::parse(path, &text, known).map(Some)
+    }
+
+    /// Takes the text apart and refuses keys that no setting has.
+    fn parse(path: &Path, text: &str, known: &[Setting]) -> Result<Self, ConfigError> {
+        let at = |span: &Range<usize>| line_of(text.as_bytes(), span.start);
+        let top = DeTable::parse(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| at(&span));
+            wrong(path, line, error.message().replace('\n', ", "))
+        })?;
+        let mut values = BTreeMap::new();
+        for (key, value) in top.get_ref() {
+            let is_table = known
+                .iter()
+                .any(|setting| !setting.table.is_empty() && setting.table == key.get_ref());
+            match value.get_ref() {
+                DeValue::Table(table) if is_table => {
+                    for (inner, written) in table {
+                        let full = format!("{}.{}", key.get_ref(), inner.get_ref());
+                        if !known.iter().any(|setting| setting.full_key() == full) {
+                            return Err(wrong(
+                                path,
+                                at(&inner.span()),
+                                unknown(key.get_ref(), inner.get_ref(), known),
+                            ));
+                        }
+                        values.insert(full, Written::new(written.get_ref(), at(&written.span())));
+                    }
+                }
+                _ if is_table => {
+                    let problem = format!(
+                        "{0} is not a table, expected a line [{0}] with its keys below",
+                        key.get_ref()
+                    );
+                    return Err(wrong(path, at(&value.span()), problem));
+                }
+                other => {
+                    if !known
+                        .iter()
+                        .any(|setting| setting.table.is_empty() && setting.key == key.get_ref())
+                    {
+                        return Err(wrong(
+                            path,
+                            at(&key.span()),
+                            unknown("", key.get_ref(), known),
+                        ));
+                    }
+                    values.insert(
+                        key.get_ref().to_string(),
+                        Written::new(other, at(&value.span())),
+                    );
+                }
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            values,
+        })
+    }
+
+    /// The value of a setting, if the file has one.
+    pub(super) fn get(&self, setting: &Setting) -> Option<&Written> {
+        self.values.get(&setting.full_key())
+    }
+
+    /// The error that a value is not what was expected.
+    pub(super) fn wrong(&self, written: &Written, problem: String) -> ConfigError {
+        wrong(&self.path, written.line, problem)
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Written {
+    fn new(value: &DeValue<'_>, line: usize) -> Self {
+        let (text, shape) = match value {
+            DeValue::String(text) => (text.to_string(), Some(Shape::Text)),
+            DeValue::Integer(number) => {
+                let decimal = i128::from_str_radix(number.as_str(), number.radix())
+                    .map(|number| number.to_string());
+                (
+                    decimal.unwrap_or_else(|_| number.as_str().to_owned()),
+                    Some(Shape::Integer),
+                )
+            }
+            DeValue::Float(number) => (number.as_str().to_owned(), Some(Shape::Float)),
+            other => (other.type_str().to_owned(), None),
+        };
+        Self { text, shape, line }
+    }
+
+    /// The value as a person wrote it, for an error about its shape.
+    pub(super) fn quoted(&self) -> Cow<'_, str> {
+        match self.shape {
+            Some(Shape::Text) => Cow::Owned(format!("the text {:?}", self.text)),
+            Some(_) => Cow::Owned(format!("the number {}", self.text)),
+            None => Cow::Borrowed(match self.text.as_str() {
+                "boolean" => "true or false",
+                "array" => "a list",
+                "table" => "a table",
+                _ => "a date or time",
+            }),
+        }
+    }
+}
+
+fn wrong(path: &Path, line: usize, problem: String) -> ConfigError {
+    ConfigError::InFile {
+        file: path.to_owned(),
+        line,
+        problem,
+    }
+}
+
+fn line_of(bytes: &[u8], offset: usize) -> usize {
+    1 + bytes
+        .iter()
+        .take(offset)
+        .filter(|byte| **byte == b'\n')
+        .count()
+}
+
+fn unknown(table: &str, key: &str, known: &[Setting]) -> String {
+    let keys: Vec<&str> = known
+        .iter()
+        .filter(|setting| setting.table == table)
+        .map(|setting| setting.key)
+        .collect();
+    let keys = keys.join(", ");
+    if !table.is_empty() {
+        return format!("unknown key {key:?} in [{table}], expected one of {keys}");
+    }
+    let mut tables: Vec<String> = known
+        .iter()
+        .filter(|setting| !setting.table.is_empty())
+        .map(|setting| format!("[{}]", setting.table))
+        .collect();
+    tables.dedup();
+    format!(
+        "unknown key {key:?}, expected one of {keys} or a table {}",
+        tables.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SETTINGS;
+    use super::*;
+
+    fn parse(text: &str) -> Result<File, String> {
+        File::parse(Path::new("c.toml"), text, SETTINGS).map_err(|error| error.to_string())
+    }
+
+    fn problem(text: &str) -> String {
+        parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn values_keep_their_line_whatever_they_are_written_like() {
+        let file = parse(
+            "# a\nname = \"x\"\n\n[http]\nmax_connections = 0x1_0\n[crawl]\ncpu_share = 0.5\n",
+        )
+        .unwrap();
+        let seen: Vec<_> = file
+            .values
+            .iter()
+            .map(|(key, it)| (key.as_str(), it.text.as_str(), it.line))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("crawl.cpu_share", "0.5", 7),
+                ("http.max_connections", "16", 5),
+                ("name", "x", 2)
+            ]
+        );
+        assert_eq!(parse("http.drain = \"5s\"").unwrap().values.len(), 1);
+    }
+
+    #[test]
+    fn unknown_keys_name_the_line_and_what_there_is() {
+        let text = problem("[http]\ndrain = \"1s\"\ndrian = 1\n");
+        assert!(
+            text.starts_with(
+                r#"c.toml, line 3: unknown key "drian" in [http], expected one of max_connections"#
+            ),
+            "{text}"
+        );
+        let top = problem("\nport = 1\n");
+        assert!(
+            top.starts_with(r#"c.toml, line 2: unknown key "port", expected one of name, listen"#),
+            "{top}"
+        );
+        assert!(top.contains("[index], [http]"), "{top}");
+        assert!(
+            problem("[htpp]\ndrain = 1\n").starts_with(r#"c.toml, line 1: unknown key "htpp""#)
+        );
+    }
+
+    #[test]
+    fn what_is_not_toml_names_the_line() {
+        for (text, line) in [
+            ("a = 1\nb = = 2\n", 2),
+            ("[http]\n[http]\n", 2),
+            ("name = \"a\"\nname = \"b\"", 2),
+            ("x", 1),
+        ] {
+            let said = problem(text);
+            assert!(
+                said.starts_with(&format!("c.toml, line {line}: ")),
+                "{text:?}: {said}"
+            );
+            assert!(!said.contains('\n'), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_a_table() {
+        assert_eq!(
+            problem("\nhttp = 5"),
+            "c.toml, line 2: http is not a table, expected a line [http] with its keys below"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_and_a_missing_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(
+            File::open(&dir.path().join("none"), SETTINGS)
+                .unwrap()
+                .is_none()
+        );
+        assert!(matches!(
+            File::open(dir.path(), SETTINGS),
+            Err(ConfigError::Unreadable { .. })
+        ));
+        let latin = dir.path().join("latin");
+        std::fs::write(&latin, b"# a\n# \xe9\n").unwrap();
+        assert!(
+            File::open(&latin, SETTINGS)
+                .unwrap_err()
+                .to_string()
+                .ends_with("line 2: expected UTF-8 text")
+        );
+        let large = dir.path().join("large");
+        std::fs::write(&large, vec![b'\n'; 2 << 20]).unwrap();
+        assert!(matches!(
+            File::open(&large, SETTINGS),
+            Err(ConfigError::Unreadable { .. })
+        ));
+    }
+}

@@ -1,0 +1,157 @@
+//! The configuration reference as text, made from the settings, so that `docs/configuration.md` cannot drift from them.
+//!
+//! Only for the test that compares the two. `UPDATE_DOCS=1 cargo test --lib reference` rewrites the file.
+
+#![cfg(test)]
+
+use std::fmt::Write;
+
+use clap::CommandFactory;
+
+use super::{Args, SETTINGS, Setting};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+
+const OPENING: &str = "\
+# Configuration
+
+A setting comes from its flag, else its environment variable, else the configuration file, else its default. Unknown keys
+in the file and impossible values are errors that name the file, the line and what was expected.
+
+Where things are is said by flag or environment only:
+
+| flag | environment | default | what |
+|---|---|---|---|
+";
+
+const EXAMPLE: &str = "
+The file is TOML. Times are text with a unit (`\"500ms\"`, `\"10s\"`, `\"5min\"`), sizes are text with a unit (`\"64MiB\"`, `\"2GB\"`)
+or a whole number of bytes:
+
+```toml
+listen = \"0.0.0.0:8000\"
+
+[http]
+max_connections = 2000
+drain = \"5s\"
+```
+
+Every setting, with the bounds it is checked against and the reason:
+";
+
+fn titles(table: &str) -> &'static str {
+    match table {
+        "" => "The node: keys above all tables",
+        "index" => "`[index]`",
+        "http" => "`[http]`: the HTTP server",
+        "watch" => "`[watch]`: the watcher",
+        "crawl" => "`[crawl]`: the crawl",
+        other => unreachable!("[{other}] needs a title"),
+    }
+}
+
+/// The help of the flag that a setting has, if it has one.
+fn flag(setting: &Setting) -> Option<String> {
+    let command = Args::command();
+    let mut levels = std::iter::once(&command).chain(command.get_subcommands());
+    let named = |level: &clap::Command| {
+        let argument = level
+            .get_arguments()
+            .find(|argument| argument.get_long() == Some(setting.key))?;
+        Some(argument.get_help()?.to_string())
+    };
+    levels.find_map(named).filter(|_| setting.table.is_empty())
+}
+
+fn reference() -> Result<String, std::fmt::Error> {
+    let mut text = OPENING.to_owned();
+    let defaults = [
+        ("base-dir", "`.`"),
+        ("state-dir", "`BASE/.gapless`"),
+        ("config", "`BASE/.gapless/config.toml` if it is there"),
+    ];
+    for (long, default) in defaults {
+        let command = Args::command();
+        let argument = command
+            .get_arguments()
+            .find(|argument| argument.get_long() == Some(long))
+            .unwrap();
+        let variable = argument.get_env().unwrap().to_str().unwrap();
+        let help = argument.get_help().unwrap().to_string();
+        let help = help.split(" [default").next().unwrap_or_default();
+        writeln!(text, "| `--{long}` | `{variable}` | {default} | {help} |")?;
+    }
+    text.push_str(EXAMPLE);
+    let mut table = None;
+    for setting in SETTINGS {
+        if table != Some(setting.table) {
+            table = Some(setting.table);
+            let title = titles(setting.table);
+            write!(
+                text,
+                "\n## {title}\n\n| key | environment | default | range | what and why |\n|---|---|---|---|---|\n"
+            )?;
+        }
+        let flag = if flag(setting).is_some() {
+            format!(", `--{}`", setting.key)
+        } else {
+            String::new()
+        };
+        let default = if setting.default.contains(' ') {
+            setting.default.to_owned()
+        } else {
+            format!("`{}`", setting.default)
+        };
+        let range = setting
+            .bounds
+            .map_or_else(String::new, |(low, high)| format!("{low} to {high}"));
+        writeln!(
+            text,
+            "| `{}` | `{}`{flag} | {default} | {range} | {} |",
+            setting.key,
+            setting.env(),
+            setting.why
+        )?;
+    }
+    Ok(text)
+}
+
+#[test]
+fn the_reference_is_what_the_code_says() {
+    let expected = reference().unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(FILE, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(FILE).unwrap();
+    assert!(
+        found == expected,
+        "docs/configuration.md differs from the settings; UPDATE_DOCS=1 cargo test --lib reference"
+    );
+}
+
+#[test]
+fn the_example_is_valid() {
+    let example = EXAMPLE
+        .split("```")
+        .nth(1)
+        .unwrap()
+        .trim_start_matches("toml");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("example.toml");
+    std::fs::write(&path, example).unwrap();
+    let file = super::File::open(&path, SETTINGS).unwrap();
+    assert!(file.is_some());
+}
+
+#[test]
+fn the_help_of_a_flag_names_variable_and_default_of_its_setting() {
+    let flags: Vec<_> = SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting, flag(setting)?)))
+        .collect();
+    assert_eq!(flags.len(), 3);
+    for (setting, help) in flags {
+        let end = format!(" [env: {}] [default: {}]", setting.env(), setting.default);
+        assert!(help.ends_with(&end), "{help}");
+    }
+}

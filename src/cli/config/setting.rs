@@ -1,0 +1,335 @@
+//! What a setting is, and the kinds of values a setting can have.
+//!
+//! Every kind is read from text by one function, whether the text stood in a flag, the environment, the file, a default
+//! or a bound. Which settings there are is not decided here but in `config`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+/// One setting: everything there is to know about it besides its value.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The table of the file it stands in; empty for the top.
+    pub table: &'static str,
+    /// Its key in that table.
+    pub key: &'static str,
+    /// What holds when nobody says otherwise, as it would be written.
+    pub default: &'static str,
+    /// Least and greatest allowed value, as they would be written.
+    pub bounds: Option<(&'static str, &'static str)>,
+    /// What it does and why it is bounded as it is.
+    pub why: &'static str,
+    /// What its kind accepts, as the end of a sentence that begins "expected".
+    pub expects: &'static str,
+}
+
+impl Setting {
+    /// The key with its table, as in `http.drain`.
+    pub fn full_key(&self) -> String {
+        if self.table.is_empty() {
+            self.key.to_owned()
+        } else {
+            format!("{}.{}", self.table, self.key)
+        }
+    }
+
+    /// The environment variable, as in `GAPLESS_HTTP_DRAIN`.
+    pub fn env(&self) -> String {
+        format!(
+            "GAPLESS_{}",
+            self.full_key().replace('.', "_").to_uppercase()
+        )
+    }
+
+    /// What is accepted, bounds included, as the end of a sentence that begins "expected".
+    pub fn expected(&self) -> String {
+        match self.bounds {
+            Some((low, high)) => format!("{}, from {low} to {high}", self.expects),
+            None => self.expects.to_owned(),
+        }
+    }
+
+    /// Reads a value of kind `K` and checks its bounds; on failure says what was expected.
+    pub fn read<K: Kind>(&self, text: &str) -> Result<K::Value, String> {
+        let within = |value: &K::Value| match self.bounds {
+            None => true,
+            Some((low, high)) => {
+                K::read(low).is_some_and(|least| *value >= least)
+                    && K::read(high).is_some_and(|most| *value <= most)
+            }
+        };
+        K::read(text).filter(within).ok_or_else(|| {
+            format!(
+                "{} is {text:?}, expected {}",
+                self.full_key(),
+                self.expected()
+            )
+        })
+    }
+}
+
+/// How a value is written in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// In quotes.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number with a point.
+    Float,
+}
+
+/// A kind of value.
+pub trait Kind {
+    /// What it is in the program.
+    type Value: PartialOrd;
+    /// What is accepted, as the end of a sentence that begins "expected".
+    const EXPECTS: &'static str;
+    /// How it may be written in the file.
+    const SHAPES: &'static [Shape];
+    /// Reads it; `None` if the text is no such value.
+    fn read(text: &str) -> Option<Self::Value>;
+}
+
+/// A length of time, with its unit.
+#[derive(Debug)]
+pub struct Time;
+
+impl Kind for Time {
+    type Value = Duration;
+    const EXPECTS: &'static str = "a time with its unit such as \"10s\" or \"5min\"";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Duration> {
+        humantime::parse_duration(text).ok()
+    }
+}
+
+/// A number of bytes.
+#[derive(Debug)]
+pub struct Bytes;
+
+impl Kind for Bytes {
+    type Value = u64;
+    const EXPECTS: &'static str = "a size such as \"64MiB\" or a whole number of bytes";
+    const SHAPES: &'static [Shape] = &[Shape::Text, Shape::Integer];
+
+    fn read(text: &str) -> Option<u64> {
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(digits)?;
+        let factor: u64 = match unit.trim_start() {
+            "" | "B" => 1,
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(factor)
+    }
+}
+
+/// A number of things held in memory or done at once.
+#[derive(Debug)]
+pub struct Count;
+
+impl Kind for Count {
+    type Value = usize;
+    const EXPECTS: &'static str = "a whole number";
+    const SHAPES: &'static [Shape] = &[Shape::Integer];
+
+    fn read(text: &str) -> Option<usize> {
+        text.parse().ok()
+    }
+}
+
+/// A number of rows on disk.
+#[derive(Debug)]
+pub struct Rows;
+
+impl Kind for Rows {
+    type Value = u64;
+    const EXPECTS: &'static str = "a whole number";
+    const SHAPES: &'static [Shape] = &[Shape::Integer];
+
+    fn read(text: &str) -> Option<u64> {
+        text.parse().ok()
+    }
+}
+
+/// A part of a whole, between 0 and 1.
+#[derive(Debug)]
+pub struct Share;
+
+impl Kind for Share {
+    type Value = f64;
+    const EXPECTS: &'static str = "a share such as 0.10";
+    const SHAPES: &'static [Shape] = &[Shape::Float, Shape::Integer];
+
+    fn read(text: &str) -> Option<f64> {
+        text.parse().ok().filter(|share: &f64| share.is_finite())
+    }
+}
+
+/// An address with a port.
+#[derive(Debug)]
+pub struct Address;
+
+impl Kind for Address {
+    type Value = SocketAddr;
+    const EXPECTS: &'static str =
+        "an address with a port such as \"127.0.0.1:8000\" or \"[::]:8000\"";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<SocketAddr> {
+        text.parse().ok()
+    }
+}
+
+/// A node's name.
+#[derive(Debug)]
+pub struct NodeName;
+
+impl Kind for NodeName {
+    type Value = String;
+    const EXPECTS: &'static str = "1 to 64 letters, digits, dots, dashes or underscores";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        ((1..=64).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
+    }
+}
+
+/// A tracing filter.
+#[derive(Debug)]
+pub struct Filter;
+
+impl Kind for Filter {
+    type Value = String;
+    const EXPECTS: &'static str = "a filter such as \"info\" or \"gapless::http=debug,info\"";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<String> {
+        (!text.is_empty() && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned())
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Kind for LogFormat {
+    type Value = Self;
+    const EXPECTS: &'static str = "\"text\" or \"json\"";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAIN: Setting = Setting {
+        table: "http",
+        key: "drain",
+        default: "10s",
+        bounds: Some(("1s", "1min")),
+        why: "",
+        expects: Time::EXPECTS,
+    };
+
+    #[test]
+    fn sizes_have_binary_and_decimal_units_and_do_not_overflow() {
+        let good = [
+            ("0", 0),
+            ("1024", 1024),
+            ("1B", 1),
+            ("16KiB", 16_384),
+            ("64 MiB", 64 << 20),
+            ("2GB", 2_000_000_000),
+        ];
+        for (text, bytes) in good {
+            assert_eq!(Bytes::read(text), Some(bytes), "{text}");
+        }
+        for wrong in [
+            "",
+            "MiB",
+            "-1",
+            "1.5GiB",
+            "64mib",
+            "64 MiB ",
+            "99999999TiB",
+            "18446744073709551616",
+            "1é",
+        ] {
+            assert_eq!(Bytes::read(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn shares_are_finite() {
+        assert!(Share::read("0.1").is_some_and(|share| (share - 0.1).abs() < 1e-9));
+        for wrong in ["nan", "inf", "x", ""] {
+            assert!(Share::read(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert_eq!(
+            NodeName::read("node-1.example_x"),
+            Some("node-1.example_x".into())
+        );
+        for wrong in ["", "a b", "a/b", "é", &"x".repeat(65)] {
+            assert_eq!(NodeName::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bounds_belong_to_what_is_allowed() {
+        assert_eq!(DRAIN.read::<Time>("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(DRAIN.read::<Time>("60s"), Ok(Duration::from_secs(60)));
+        let problem = DRAIN.read::<Time>("61s").unwrap_err();
+        assert_eq!(
+            problem,
+            r#"http.drain is "61s", expected a time with its unit such as "10s" or "5min", from 1s to 1min"#
+        );
+        assert!(DRAIN.read::<Time>("999ms").is_err());
+        assert!(DRAIN.read::<Time>("10").is_err());
+    }
+
+    #[test]
+    fn the_environment_variable_follows_from_the_key() {
+        assert_eq!(DRAIN.env(), "GAPLESS_HTTP_DRAIN");
+        assert_eq!(
+            Setting {
+                table: "",
+                key: "log_format",
+                ..DRAIN
+            }
+            .env(),
+            "GAPLESS_LOG_FORMAT"
+        );
+    }
+}
