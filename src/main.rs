@@ -19,10 +19,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(args)?;
     let registry = Registry::new();
     cli::logging::init(&config.node.log, config.node.log_format, &registry)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     runtime.block_on(async {
         match &args.verb {
             Verb::Node(_) => cli::node::run(&config, registry).await,
@@ -36,12 +33,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Says on one line what went wrong, with its causes, and how the run ends.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let pipe_closed = |cause: &(dyn std::error::Error + 'static)| {
-        let kind = cause
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind);
-        let json = cause
-            .downcast_ref::<serde_json::Error>()
-            .and_then(serde_json::Error::io_error_kind);
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
         kind.or(json) == Some(std::io::ErrorKind::BrokenPipe)
     };
     if error.chain().any(pipe_closed) {
@@ -49,9 +42,5 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return Exit::Done.into();
     }
     eprintln!("gapless: {}", format!("{error:#}").replace('\n', " "));
-    if error.is::<ConfigError>() || error.is::<UsageError>() {
-        Exit::Usage.into()
-    } else {
-        Exit::Failed.into()
-    }
+    if error.is::<ConfigError>() || error.is::<UsageError>() { Exit::Usage.into() } else { Exit::Failed.into() }
 }

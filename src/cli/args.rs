@@ -30,13 +30,7 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
     /// The archive: the directory that holds CHANNEL/QUALITY/HOUR
-    #[arg(
-        long,
-        global = true,
-        env = "GAPLESS_BASE_DIR",
-        default_value = ".",
-        value_name = "DIR"
-    )]
+    #[arg(long, global = true, env = "GAPLESS_BASE_DIR", default_value = ".", value_name = "DIR")]
     pub base_dir: PathBuf,
     /// Where the index lies; elsewhere for a read-only or slow archive [default: BASE/.gapless]
     #[arg(long, global = true, env = "GAPLESS_STATE_DIR", value_name = "DIR")]
@@ -81,11 +75,7 @@ pub struct NodeArgs {
     )]
     pub listen: Option<String>,
     /// This node's name.
-    #[arg(
-        long,
-        value_name = "NAME",
-        help = "This node's name [env: GAPLESS_NAME] [default: the host's name]"
-    )]
+    #[arg(long, value_name = "NAME", help = "This node's name [env: GAPLESS_NAME] [default: the host's name]")]
     pub name: Option<String>,
 }
 
@@ -138,19 +128,11 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<String> = text
-            .strip_suffix('/')
-            .unwrap_or(text)
-            .split('/')
-            .map(str::to_owned)
-            .collect();
+        let parts: Vec<String> = text.strip_suffix('/').unwrap_or(text).split('/').map(str::to_owned).collect();
         if parts.len() > 3 {
             return Err("expected at most three parts, CHANNEL/QUALITY/HOUR".into());
         }
-        if parts
-            .iter()
-            .any(|part| part.is_empty() || part.starts_with('.') || part.contains('\0'))
-        {
+        if parts.iter().any(|part| part.is_empty() || part.starts_with('.') || part.contains('\0')) {
             return Err("expected parts that are neither empty nor hidden, as in desertbus/source/2019-11-13T02".into());
         }
         Ok(Self(parts))
@@ -165,10 +147,7 @@ impl Args {
             given.push(("listen", node.listen.clone()));
             given.push(("name", node.name.clone()));
         }
-        given
-            .into_iter()
-            .filter_map(|(key, value)| value.map(|text| (key, text)))
-            .collect()
+        given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
     }
 }
 
@@ -193,10 +172,7 @@ mod tests {
 
     #[test]
     fn what_every_verb_takes_may_stand_before_or_after_it() {
-        for line in [
-            "gapless --base-dir /a --json ls",
-            "gapless ls --base-dir /a --json",
-        ] {
+        for line in ["gapless --base-dir /a --json ls", "gapless ls --base-dir /a --json"] {
             let args = parse(line);
             assert_eq!(args.common.base_dir, PathBuf::from("/a"), "{line}");
             assert!(args.common.json, "{line}");
@@ -207,10 +183,7 @@ mod tests {
     fn flags_that_are_settings_are_handed_on_as_text() {
         let args = parse("gapless node --listen nonsense --name a --log debug");
         let expected = [("log", "debug"), ("listen", "nonsense"), ("name", "a")];
-        assert_eq!(
-            args.settings(),
-            expected.map(|(key, text)| (key, text.to_owned()))
-        );
+        assert_eq!(args.settings(), expected.map(|(key, text)| (key, text.to_owned())));
         assert_eq!(parse("gapless ls").settings(), []);
     }
 
@@ -218,10 +191,7 @@ mod tests {
     fn targets_have_one_to_three_visible_parts() {
         let parts = |text: &str| text.parse::<Target>().map(|target| target.0);
         assert_eq!(parts("a").unwrap(), ["a"]);
-        assert_eq!(
-            parts("a/b/2019-11-13T02/").unwrap(),
-            ["a", "b", "2019-11-13T02"]
-        );
+        assert_eq!(parts("a/b/2019-11-13T02/").unwrap(), ["a", "b", "2019-11-13T02"]);
         for wrong in ["", "/", "/a", "a//b", "a/b/c/d", ".gapless", "a/..", "a\0"] {
             assert!(parts(wrong).is_err(), "{wrong:?}");
         }
@@ -229,13 +199,8 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        for line in [
-            "gapless",
-            "gapless fly",
-            "gapless ls --check",
-            "gapless ls a/b/c/d",
-            "gapless rebuild --listen x",
-        ] {
+        for line in ["gapless", "gapless fly", "gapless ls --check", "gapless ls a/b/c/d", "gapless rebuild --listen x"]
+        {
             assert!(refused(line), "{line}");
         }
     }

@@ -23,12 +23,7 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 const MAX_ADDRESS_FILE_BYTES: u64 = 64 << 10;
 
 /// What is not encoded in a part of a path: RFC 3986's unreserved characters and the colon.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b':');
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Why a daemon did not answer the question.
 #[derive(Debug, thiserror::Error)]
@@ -108,26 +103,15 @@ impl Daemon {
             .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "not an address of a daemon"))
             .ok()?;
         let found = Self::at(&format!("http://{}", written.address)).ok()?;
-        let answer = found
-            .client
-            .get(found.url("/healthz").ok()?)
-            .timeout(ALIVE_WITHIN)
-            .send()
-            .await
-            .ok()?;
-        answer.status().is_success().then_some(Self {
-            pid: Some(written.pid),
-            name: Some(written.name),
-            ..found
-        })
+        let answer = found.client.get(found.url("/healthz").ok()?).timeout(ALIVE_WITHIN).send().await.ok()?;
+        answer.status().is_success().then_some(Self { pid: Some(written.pid), name: Some(written.name), ..found })
     }
 
     /// The daemon at an address such as `http://archive.example:8000`. Does not ask it anything yet.
     pub fn at(address: &str) -> Result<Self, ClientError> {
         let wrong = || ClientError::Address(address.to_owned());
         let base = Url::parse(address).map_err(|_| wrong())?;
-        if base.scheme() != "http" || base.host_str().is_none() || !matches!(base.path(), "/" | "")
-        {
+        if base.scheme() != "http" || base.host_str().is_none() || !matches!(base.path(), "/" | "") {
             return Err(wrong());
         }
         let client = Client::builder()
@@ -137,12 +121,7 @@ impl Daemon {
             .read_timeout(SILENCE)
             .build()
             .map_err(ClientError::Setup)?;
-        Ok(Self {
-            base,
-            client,
-            pid: None,
-            name: None,
-        })
+        Ok(Self { base, client, pid: None, name: None })
     }
 
     /// Its address.
@@ -160,12 +139,7 @@ impl Daemon {
     /// Asks for an answer that is read line by line while it arrives.
     pub async fn get_lines(&self, path: &str) -> Result<Lines, ClientError> {
         let (url, answer) = self.ask(path).await?;
-        Ok(Lines {
-            url,
-            answer,
-            held: Vec::new(),
-            over: false,
-        })
+        Ok(Lines { url, answer, held: Vec::new(), over: false })
     }
 
     fn url(&self, path: &str) -> Result<Url, ClientError> {
@@ -175,26 +149,14 @@ impl Daemon {
 
     async fn ask(&self, path: &str) -> Result<(String, Response), ClientError> {
         let url = self.url(path)?;
-        let unreachable = |source| ClientError::Unreachable {
-            url: url.to_string(),
-            source,
-        };
-        let mut answer = self
-            .client
-            .get(url.clone())
-            .send()
-            .await
-            .map_err(unreachable)?;
+        let unreachable = |source| ClientError::Unreachable { url: url.to_string(), source };
+        let mut answer = self.client.get(url.clone()).send().await.map_err(unreachable)?;
         let status = answer.status();
         if status.is_success() {
             return Ok((url.into(), answer));
         }
         let text = body(url.as_str(), &mut answer, MAX_LINE_BYTES).await?;
-        Err(ClientError::Refused {
-            url: url.into(),
-            status,
-            detail: detail(&text),
-        })
+        Err(ClientError::Refused { url: url.into(), status, detail: detail(&text) })
     }
 }
 
@@ -225,10 +187,7 @@ impl Lines {
                 return Ok((!last.is_empty()).then(|| String::from_utf8_lossy(&last).into_owned()));
             }
             if searched > MAX_LINE_BYTES {
-                return Err(ClientError::TooLarge {
-                    url: self.url.clone(),
-                    limit: MAX_LINE_BYTES,
-                });
+                return Err(ClientError::TooLarge { url: self.url.clone(), limit: MAX_LINE_BYTES });
             }
             match chunk(&self.url, &mut self.answer).await? {
                 Some(bytes) => self.held.extend_from_slice(&bytes),
@@ -245,30 +204,18 @@ impl Lines {
 /// assert_eq!(path(["files", "a b", "2019-11-13T02"]), "/files/a%20b/2019-11-13T02");
 /// ```
 pub fn path<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    parts
-        .into_iter()
-        .flat_map(|part| ["/".to_owned(), utf8_percent_encode(part, KEPT).to_string()])
-        .collect()
+    parts.into_iter().flat_map(|part| ["/".to_owned(), utf8_percent_encode(part, KEPT).to_string()]).collect()
 }
 
 async fn chunk(url: &str, answer: &mut Response) -> Result<Option<bytes::Bytes>, ClientError> {
-    answer
-        .chunk()
-        .await
-        .map_err(|source| ClientError::Unreachable {
-            url: url.to_owned(),
-            source,
-        })
+    answer.chunk().await.map_err(|source| ClientError::Unreachable { url: url.to_owned(), source })
 }
 
 async fn body(url: &str, answer: &mut Response, limit: usize) -> Result<Vec<u8>, ClientError> {
     let mut whole = Vec::new();
     while let Some(bytes) = chunk(url, answer).await? {
         if whole.len() + bytes.len() > limit {
-            return Err(ClientError::TooLarge {
-                url: url.to_owned(),
-                limit,
-            });
+            return Err(ClientError::TooLarge { url: url.to_owned(), limit });
         }
         whole.extend_from_slice(&bytes);
     }
@@ -282,9 +229,7 @@ fn detail(body: &[u8]) -> String {
         detail: Option<String>,
         title: Option<String>,
     }
-    let problem = serde_json::from_slice(body)
-        .ok()
-        .and_then(|problem: Problem| problem.detail.or(problem.title));
+    let problem = serde_json::from_slice(body).ok().and_then(|problem: Problem| problem.detail.or(problem.title));
     problem.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(body);
         text.chars().filter(|c| !c.is_control()).take(200).collect()

@@ -209,9 +209,7 @@ impl Sources<'_> {
     fn value<K: Kind>(&self, setting: &Setting) -> Result<K::Value, ConfigError> {
         let key = setting.full_key();
         let read = |text: &str, origin: String| {
-            setting
-                .read::<K>(text)
-                .map_err(|problem| ConfigError::Given { origin, problem })
+            setting.read::<K>(text).map_err(|problem| ConfigError::Given { origin, problem })
         };
         if let Some((_, text)) = self.flags.iter().find(|(flag, _)| *flag == key) {
             return read(text, format!("--{key}"));
@@ -220,39 +218,20 @@ impl Sources<'_> {
         if let Some(text) = (self.environment)(&variable) {
             let Some(text) = text.to_str() else {
                 let problem = format!("it is not UTF-8 text, expected {}", setting.expected());
-                return Err(ConfigError::Given {
-                    origin: variable,
-                    problem,
-                });
+                return Err(ConfigError::Given { origin: variable, problem });
             };
             return read(text, variable);
         }
-        if let Some((file, written)) = self
-            .file
-            .as_ref()
-            .and_then(|file| Some((file, file.get(setting)?)))
-        {
-            if !written
-                .shape
-                .is_some_and(|shape| K::SHAPES.contains(&shape))
-            {
-                let problem = format!(
-                    "{key} is {}, expected {}",
-                    written.quoted(),
-                    setting.expected()
-                );
+        if let Some((file, written)) = self.file.as_ref().and_then(|file| Some((file, file.get(setting)?))) {
+            if !written.shape.is_some_and(|shape| K::SHAPES.contains(&shape)) {
+                let problem = format!("{key} is {}, expected {}", written.quoted(), setting.expected());
                 return Err(file.wrong(written, problem));
             }
-            return setting
-                .read::<K>(&written.text)
-                .map_err(|problem| file.wrong(written, problem));
+            return setting.read::<K>(&written.text).map_err(|problem| file.wrong(written, problem));
         }
         if setting.default == HOST_NAME {
             let name = std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default();
-            return read(
-                name.trim_end(),
-                format!("the host's name does not do, give one with {variable} or --{key}"),
-            );
+            return read(name.trim_end(), format!("the host's name does not do, give one with {variable} or --{key}"));
         }
         read(setting.default, "default".into())
     }
@@ -267,19 +246,10 @@ impl Config {
     /// The same with another environment.
     pub fn load_with(args: &Args, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let file = match &args.common.config {
-            Some(path) => {
-                Some(File::open(path, SETTINGS)?.ok_or_else(|| ConfigError::NoFile(path.clone()))?)
-            }
+            Some(path) => Some(File::open(path, SETTINGS)?.ok_or_else(|| ConfigError::NoFile(path.clone()))?),
             None => File::open(&default_file(&args.common.base_dir), SETTINGS)?,
         };
-        Self::read(
-            args,
-            &Sources {
-                flags: args.settings(),
-                environment,
-                file,
-            },
-        )
+        Self::read(args, &Sources { flags: args.settings(), environment, file })
     }
 }
 

@@ -26,19 +26,13 @@ pub enum LoggingError {
 
 /// Begins logging to stderr, counting what passes the filter in `registry`. Once in a process.
 pub fn init(filter: &str, format: LogFormat, registry: &Registry) -> Result<(), LoggingError> {
-    let lines = fmt::layer()
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
+    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let lines: Box<dyn Layer<_> + Send + Sync> = match format {
         LogFormat::Text => Box::new(lines.with_ansi(std::io::stderr().is_terminal())),
         LogFormat::Json => Box::new(lines.json().flatten_event(true)),
     };
     let counter = LogCounter::new(registry)?;
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(counter)
-        .with(EnvFilter::try_new(filter)?)
-        .try_init()?;
+    tracing_subscriber::registry().with(lines).with(counter).with(EnvFilter::try_new(filter)?).try_init()?;
     Ok(())
 }
 
@@ -54,10 +48,7 @@ pub struct LogCounter {
 impl LogCounter {
     /// Registers the metric.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let options = Opts::new(
-            "log_count_total",
-            "Log events by level, module and function",
-        );
+        let options = Opts::new("log_count_total", "Log events by level, module and function");
         let count = IntCounterVec::new(options, &["level", "module", "function"])?;
         registry.register(Box::new(count.clone()))?;
         Ok(Self { count })
@@ -68,14 +59,8 @@ impl<S: Subscriber> Layer<S> for LogCounter {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
         // An event that was given no name is called after its place, "event src/x.rs:1".
-        let name = Some(metadata.name())
-            .filter(|name| !name.starts_with("event "))
-            .unwrap_or("");
-        let labels = [
-            metadata.level().as_str(),
-            metadata.module_path().unwrap_or(""),
-            name,
-        ];
+        let name = Some(metadata.name()).filter(|name| !name.starts_with("event ")).unwrap_or("");
+        let labels = [metadata.level().as_str(), metadata.module_path().unwrap_or(""), name];
         if let Ok(counter) = self.count.get_metric_with_label_values(&labels) {
             counter.inc();
         }
@@ -91,9 +76,7 @@ mod tests {
         let registry = Registry::new();
         let counter = LogCounter::new(&registry).unwrap();
         let count = counter.count.clone();
-        let subscriber = tracing_subscriber::registry()
-            .with(counter)
-            .with(EnvFilter::new("info"));
+        let subscriber = tracing_subscriber::registry().with(counter).with(EnvFilter::new("info"));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("one");
             tracing::warn!(name: "open", file = "x", "two");
@@ -104,13 +87,7 @@ mod tests {
         assert_eq!(count.with_label_values(&["INFO", module, ""]).get(), 1);
         assert_eq!(count.with_label_values(&["WARN", module, "open"]).get(), 2);
         assert_eq!(count.with_label_values(&["DEBUG", module, ""]).get(), 0);
-        assert_eq!(
-            registry
-                .gather()
-                .first()
-                .map(prometheus::proto::MetricFamily::name),
-            Some("log_count_total")
-        );
+        assert_eq!(registry.gather().first().map(prometheus::proto::MetricFamily::name), Some("log_count_total"));
     }
 
     #[test]

@@ -7,10 +7,7 @@ use prometheus::Registry;
 use super::config::Config;
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
-#[expect(
-    clippy::unused_async,
-    reason = "the daemon that is awaited here is joined in with the other rooms"
-)]
+#[expect(clippy::unused_async, reason = "the daemon that is awaited here is joined in with the other rooms")]
 pub async fn run(_config: &Config, _registry: Registry) -> anyhow::Result<ExitCode> {
     anyhow::bail!("the daemon is not joined in yet")
 }

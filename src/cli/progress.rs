@@ -16,8 +16,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
 
 /// The bar of a phase whose end is known, and of one whose end is not.
-const BAR: &str =
-    "{msg} {wide_bar} {human_pos} of {human_len} ({percent} %), {per_sec}, {eta} left";
+const BAR: &str = "{msg} {wide_bar} {human_pos} of {human_len} ({percent} %), {per_sec}, {eta} left";
 const SPINNER: &str = "{spinner} {human_pos} {msg}, {per_sec}, {elapsed}";
 
 /// The progress of one run, phase after phase.
@@ -40,11 +39,8 @@ struct Phase {
 impl Progress {
     /// Reports to stderr.
     pub fn stderr() -> Self {
-        let lines: Option<Box<dyn Write + Send>> = if std::io::stderr().is_terminal() {
-            None
-        } else {
-            Some(Box::new(std::io::stderr()))
-        };
+        let lines: Option<Box<dyn Write + Send>> =
+            if std::io::stderr().is_terminal() { None } else { Some(Box::new(std::io::stderr())) };
         Self::with(lines)
     }
 
@@ -55,13 +51,7 @@ impl Progress {
 
     fn with(out: Option<Box<dyn Write + Send>>) -> Self {
         let (done, due) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
-        Self {
-            out: out.map(Mutex::new),
-            phase: Mutex::new(None),
-            done,
-            due,
-            origin: Instant::now(),
-        }
+        Self { out: out.map(Mutex::new), phase: Mutex::new(None), done, due, origin: Instant::now() }
     }
 
     /// Begins a phase: `what` is counted, such as "files", up to `total` if that is known. Ends the one before.
@@ -69,32 +59,16 @@ impl Progress {
         self.finish();
         let bar = self.out.is_none().then(|| bar(total, what));
         self.done.store(0, Ordering::Relaxed);
-        self.put(Some(Phase {
-            what: what.to_owned(),
-            total,
-            since: Instant::now(),
-            bar,
-        }));
-        self.due.store(
-            self.now().saturating_add(self.interval()),
-            Ordering::Relaxed,
-        );
+        self.put(Some(Phase { what: what.to_owned(), total, since: Instant::now(), bar }));
+        self.due.store(self.now().saturating_add(self.interval()), Ordering::Relaxed);
     }
 
     /// `count` more are done.
     pub fn advance(&self, count: u64) {
-        let done = self
-            .done
-            .fetch_add(count, Ordering::Relaxed)
-            .saturating_add(count);
+        let done = self.done.fetch_add(count, Ordering::Relaxed).saturating_add(count);
         let (now, due) = (self.now(), self.due.load(Ordering::Relaxed));
         let next = now.saturating_add(self.interval());
-        if now >= due
-            && self
-                .due
-                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        {
+        if now >= due && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.tell(done, false);
         }
     }
@@ -109,18 +83,11 @@ impl Progress {
     }
 
     fn put(&self, phase: Option<Phase>) -> Option<Phase> {
-        self.phase
-            .lock()
-            .ok()
-            .and_then(|mut held| std::mem::replace(&mut *held, phase))
+        self.phase.lock().ok().and_then(|mut held| std::mem::replace(&mut *held, phase))
     }
 
     fn interval(&self) -> u64 {
-        millis(if self.out.is_some() {
-            BETWEEN_LINES
-        } else {
-            BETWEEN_FRAMES
-        })
+        millis(if self.out.is_some() { BETWEEN_LINES } else { BETWEEN_FRAMES })
     }
 
     fn now(&self) -> u64 {
@@ -134,13 +101,7 @@ impl Progress {
                 bar.set_position(done);
                 return None;
             }
-            Some(line(
-                &phase.what,
-                done,
-                phase.total,
-                phase.since.elapsed(),
-                over,
-            ))
+            Some(line(&phase.what, done, phase.total, phase.since.elapsed(), over))
         });
         if let (Some(text), Some(Ok(mut out))) = (text, self.out.as_ref().map(Mutex::lock)) {
             // Nobody reads stderr any more: the work itself must go on.
@@ -157,9 +118,7 @@ impl Drop for Progress {
 
 impl std::fmt::Debug for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Progress")
-            .field("done", &self.done)
-            .finish_non_exhaustive()
+        f.debug_struct("Progress").field("done", &self.done).finish_non_exhaustive()
     }
 }
 
@@ -168,8 +127,7 @@ fn bar(total: Option<u64>, what: &str) -> ProgressBar {
         Some(total) => (ProgressBar::new(total), BAR),
         None => (ProgressBar::new_spinner(), SPINNER),
     };
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.with_style(style).with_message(what.to_owned())
 }
 
@@ -182,10 +140,7 @@ fn line(what: &str, done: u64, total: Option<u64>, elapsed: Duration, over: bool
     let rate = u128::from(done) * 1000 / elapsed.as_millis().max(1);
     if over {
         let seconds = Duration::from_millis(millis(elapsed));
-        return format!(
-            "{what}: {done} done in {}, {rate}/s",
-            humantime::format_duration(seconds)
-        );
+        return format!("{what}: {done} done in {}, {rate}/s", humantime::format_duration(seconds));
     }
     let Some(total) = total.filter(|total| *total > 0) else {
         return format!("{what}: {done}, {rate}/s");
@@ -194,12 +149,7 @@ fn line(what: &str, done: u64, total: Option<u64>, elapsed: Duration, over: bool
     let left = (u128::from(total.saturating_sub(done)).saturating_mul(elapsed.as_millis()))
         .checked_div(u128::from(done))
         .and_then(|left| u64::try_from(left.div_ceil(1000)).ok())
-        .map_or_else(String::new, |left| {
-            format!(
-                ", {} left",
-                humantime::format_duration(Duration::from_secs(left))
-            )
-        });
+        .map_or_else(String::new, |left| format!(", {} left", humantime::format_duration(Duration::from_secs(left))));
     format!("{what}: {done} of {total} ({percent} %), {rate}/s{left}")
 }
 
@@ -225,23 +175,11 @@ mod tests {
     #[test]
     fn lines_tell_rate_and_time_remaining() {
         let seconds = Duration::from_secs;
-        assert_eq!(
-            line("files", 1000, Some(4000), seconds(2), false),
-            "files: 1000 of 4000 (25 %), 500/s, 6s left"
-        );
-        assert_eq!(
-            line("files", 0, Some(4000), seconds(2), false),
-            "files: 0 of 4000 (0 %), 0/s"
-        );
+        assert_eq!(line("files", 1000, Some(4000), seconds(2), false), "files: 1000 of 4000 (25 %), 500/s, 6s left");
+        assert_eq!(line("files", 0, Some(4000), seconds(2), false), "files: 0 of 4000 (0 %), 0/s");
         assert_eq!(line("files", 10, None, seconds(2), false), "files: 10, 5/s");
-        assert_eq!(
-            line("files", 10, Some(0), seconds(0), false),
-            "files: 10, 10000/s"
-        );
-        assert_eq!(
-            line("files", 10, Some(10), seconds(70), true),
-            "files: 10 done in 1m 10s, 0/s"
-        );
+        assert_eq!(line("files", 10, Some(0), seconds(0), false), "files: 10, 10000/s");
+        assert_eq!(line("files", 10, Some(10), seconds(70), true), "files: 10 done in 1m 10s, 0/s");
     }
 
     #[test]
@@ -278,10 +216,7 @@ mod tests {
         progress.finish();
         drop(progress);
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-        let starts: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.split(" in ").next())
-            .collect();
+        let starts: Vec<&str> = text.lines().filter_map(|line| line.split(" in ").next()).collect();
         assert_eq!(starts, ["files: 400 done", "rows: 7 done"]);
     }
 }

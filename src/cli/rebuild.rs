@@ -9,10 +9,7 @@ use super::config::Config;
 /// Rebuilds or checks the index.
 pub async fn run(config: &Config, _args: RebuildArgs) -> anyhow::Result<ExitCode> {
     if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        anyhow::bail!(
-            "the daemon at {} has the index open; stop it first",
-            daemon.address()
-        );
+        anyhow::bail!("the daemon at {} has the index open; stop it first", daemon.address());
     }
     anyhow::bail!("the index is not joined in yet")
 }

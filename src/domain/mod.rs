@@ -10,6 +10,7 @@ pub mod ids;
 pub mod layout;
 pub mod name;
 pub mod segment;
+pub mod stamp;
 #[cfg(test)]
 pub mod test_names;
 pub mod time;
@@ -17,10 +18,11 @@ pub mod totals;
 
 pub use bad_name::BadName;
 pub use best::{Piece, Sequence, best_per_start, best_sequence};
-pub use contents::{Change, HourContents, OddFile, diff};
+pub use contents::{AnyFile, Change, HourContents, OddFile, diff};
 pub use ids::{Channel, Quality, Stream};
 pub use layout::{FilePlace, HourPlace};
 pub use name::{FileName, parse_file_name};
 pub use segment::{Hash, Kind, SegmentFile, SegmentKey, Spelling};
+pub use stamp::Stamp;
 pub use time::{Hour, Span, Timestamp};
 pub use totals::{Digest, HourTotals};

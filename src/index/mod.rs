@@ -1,1 +1,28 @@
-//! Room `index`.
+//! The index: an embedded database of every file of the archive, and the only place that uses redb.
+//!
+//! It is derived from the tree on disk and can be thrown away at any time. It never touches the archive itself.
+//!
+//! 1. All tables stand in [`tables`], their rows in [`codec`]; the format has a number, and `migrations/` leads from each to the next.
+//! 2. There is one [`writer`]: it gathers what is asked for, commits, and only then answers.
+//! 3. Readers see a snapshot. What they read is checked against sums kept beside it; a contradiction is an error, never a
+//!    wrong list.
+//! 4. An index that is damaged is set aside and a new, empty one begins ([`store`]); those who fill it are told by a new
+//!    *generation*.
+
+mod apply;
+pub mod bulk;
+pub mod catalog;
+pub mod codec;
+pub mod error;
+pub mod query;
+pub mod schema;
+pub mod store;
+pub mod tables;
+pub mod writer;
+
+pub use catalog::{Catalog, Version};
+pub use codec::HourRow;
+pub use error::IndexError;
+pub use query::{ChangeRecord, HourView};
+pub use store::{Health, Index, IndexOptions, OpenReport};
+pub use writer::{Applied, Batch, DirUpdate, HourUpdate, StampUpdate};

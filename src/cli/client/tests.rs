@@ -35,42 +35,18 @@ fn parts_are_encoded_so_that_they_stay_parts() {
 
 #[test]
 fn only_a_plain_http_address_is_one() {
-    assert_eq!(
-        Daemon::at("http://127.0.0.1:8000/").unwrap().address(),
-        "http://127.0.0.1:8000"
-    );
-    for wrong in [
-        "127.0.0.1:8000",
-        "file:///etc/passwd",
-        "https://a",
-        "http://a/files",
-        "",
-    ] {
-        assert!(
-            matches!(Daemon::at(wrong), Err(ClientError::Address(_))),
-            "{wrong}"
-        );
+    assert_eq!(Daemon::at("http://127.0.0.1:8000/").unwrap().address(), "http://127.0.0.1:8000");
+    for wrong in ["127.0.0.1:8000", "file:///etc/passwd", "https://a", "http://a/files", ""] {
+        assert!(matches!(Daemon::at(wrong), Err(ClientError::Address(_))), "{wrong}");
     }
 }
 
 #[tokio::test]
 async fn json_is_read() {
-    let daemon =
-        daemon(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n[\"a\", \"b\"]")
-            .await;
-    assert_eq!(
-        daemon.get_json::<Vec<String>>("/files").await.unwrap(),
-        ["a", "b"]
-    );
-    let wrong = daemon
-        .get_json::<u64>("/files")
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        wrong.contains("/files gave an answer that cannot be read"),
-        "{wrong}"
-    );
+    let daemon = daemon(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n[\"a\", \"b\"]").await;
+    assert_eq!(daemon.get_json::<Vec<String>>("/files").await.unwrap(), ["a", "b"]);
+    let wrong = daemon.get_json::<u64>("/files").await.unwrap_err().to_string();
+    assert!(wrong.contains("/files gave an answer that cannot be read"), "{wrong}");
 }
 
 #[tokio::test]
@@ -86,8 +62,7 @@ async fn lines_are_read_to_the_last_even_without_an_end() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_an_error_and_not_an_end() {
-    let daemon =
-        daemon(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\na\nb").await;
+    let daemon = daemon(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\na\nb").await;
     let mut lines = daemon.get_lines("/x").await.unwrap();
     assert_eq!(lines.next().await.unwrap().as_deref(), Some("a"));
     assert!(lines.next().await.is_err());
@@ -95,16 +70,11 @@ async fn an_answer_that_breaks_off_is_an_error_and_not_an_end() {
 
 #[tokio::test]
 async fn a_problem_document_speaks_for_itself() {
-    let daemon = daemon(b"HTTP/1.1 503 X\r\nConnection: close\r\n\r\n{\"title\":\"t\",\"detail\":\"The disk is not there.\"}").await;
-    let said = daemon
-        .get_json::<u64>("/files")
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        said.ends_with("answered 503 Service Unavailable: The disk is not there."),
-        "{said}"
-    );
+    let daemon =
+        daemon(b"HTTP/1.1 503 X\r\nConnection: close\r\n\r\n{\"title\":\"t\",\"detail\":\"The disk is not there.\"}")
+            .await;
+    let said = daemon.get_json::<u64>("/files").await.unwrap_err().to_string();
+    assert!(said.ends_with("answered 503 Service Unavailable: The disk is not there."), "{said}");
 }
 
 #[tokio::test]
@@ -112,21 +82,12 @@ async fn a_daemon_is_found_only_while_it_lives() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Daemon::find(dir.path()).await.is_none());
     let write = |text: String| std::fs::write(dir.path().join("daemon.json"), text).unwrap();
-    let address =
-        server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+    let address = server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     write(format!(r#"{{"address":"{address}","pid":7,"name":"n"}}"#));
     let found = Daemon::find(dir.path()).await.unwrap();
     assert_eq!((found.pid, found.name.as_deref()), (Some(7), Some("n")));
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    for text in [
-        format!(r#"{{"address":"{free}","pid":7,"name":"n"}}"#),
-        "{".into(),
-        String::new(),
-    ] {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for text in [format!(r#"{{"address":"{free}","pid":7,"name":"n"}}"#), "{".into(), String::new()] {
         write(text);
         assert!(Daemon::find(dir.path()).await.is_none());
     }

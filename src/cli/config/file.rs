@@ -38,16 +38,10 @@ pub(super) struct File {
 impl File {
     /// Reads the file; `None` if there is none at that path.
     pub(super) fn open(path: &Path, known: &[Setting]) -> Result<Option<Self>, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable {
-            file: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| ConfigError::Unreadable { file: path.to_owned(), source };
         let mut bytes = Vec::new();
         match std::fs::File::open(path) {
-            Ok(file) => file
-                .take(MAX_FILE_BYTES + 1)
-                .read_to_end(&mut bytes)
-                .map_err(unreadable)?,
+            Ok(file) => file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),
         };
@@ -70,52 +64,31 @@ impl File {
         })?;
         let mut values = BTreeMap::new();
         for (key, value) in top.get_ref() {
-            let is_table = known
-                .iter()
-                .any(|setting| !setting.table.is_empty() && setting.table == key.get_ref());
+            let is_table = known.iter().any(|setting| !setting.table.is_empty() && setting.table == key.get_ref());
             match value.get_ref() {
                 DeValue::Table(table) if is_table => {
                     for (inner, written) in table {
                         let full = format!("{}.{}", key.get_ref(), inner.get_ref());
                         if !known.iter().any(|setting| setting.full_key() == full) {
-                            return Err(wrong(
-                                path,
-                                at(&inner.span()),
-                                unknown(key.get_ref(), inner.get_ref(), known),
-                            ));
+                            return Err(wrong(path, at(&inner.span()), unknown(key.get_ref(), inner.get_ref(), known)));
                         }
                         values.insert(full, Written::new(written.get_ref(), at(&written.span())));
                     }
                 }
                 _ if is_table => {
-                    let problem = format!(
-                        "{0} is not a table, expected a line [{0}] with its keys below",
-                        key.get_ref()
-                    );
+                    let problem =
+                        format!("{0} is not a table, expected a line [{0}] with its keys below", key.get_ref());
                     return Err(wrong(path, at(&value.span()), problem));
                 }
                 other => {
-                    if !known
-                        .iter()
-                        .any(|setting| setting.table.is_empty() && setting.key == key.get_ref())
-                    {
-                        return Err(wrong(
-                            path,
-                            at(&key.span()),
-                            unknown("", key.get_ref(), known),
-                        ));
+                    if !known.iter().any(|setting| setting.table.is_empty() && setting.key == key.get_ref()) {
+                        return Err(wrong(path, at(&key.span()), unknown("", key.get_ref(), known)));
                     }
-                    values.insert(
-                        key.get_ref().to_string(),
-                        Written::new(other, at(&value.span())),
-                    );
+                    values.insert(key.get_ref().to_string(), Written::new(other, at(&value.span())));
                 }
             }
         }
-        Ok(Self {
-            path: path.to_owned(),
-            values,
-        })
+        Ok(Self { path: path.to_owned(), values })
     }
 
     /// The value of a setting, if the file has one.
@@ -139,12 +112,8 @@ impl Written {
         let (text, shape) = match value {
             DeValue::String(text) => (text.to_string(), Some(Shape::Text)),
             DeValue::Integer(number) => {
-                let decimal = i128::from_str_radix(number.as_str(), number.radix())
-                    .map(|number| number.to_string());
-                (
-                    decimal.unwrap_or_else(|_| number.as_str().to_owned()),
-                    Some(Shape::Integer),
-                )
+                let decimal = i128::from_str_radix(number.as_str(), number.radix()).map(|number| number.to_string());
+                (decimal.unwrap_or_else(|_| number.as_str().to_owned()), Some(Shape::Integer))
             }
             DeValue::Float(number) => (number.as_str().to_owned(), Some(Shape::Float)),
             other => (other.type_str().to_owned(), None),
@@ -168,27 +137,15 @@ impl Written {
 }
 
 fn wrong(path: &Path, line: usize, problem: String) -> ConfigError {
-    ConfigError::InFile {
-        file: path.to_owned(),
-        line,
-        problem,
-    }
+    ConfigError::InFile { file: path.to_owned(), line, problem }
 }
 
 fn line_of(bytes: &[u8], offset: usize) -> usize {
-    1 + bytes
-        .iter()
-        .take(offset)
-        .filter(|byte| **byte == b'\n')
-        .count()
+    1 + bytes.iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
 fn unknown(table: &str, key: &str, known: &[Setting]) -> String {
-    let keys: Vec<&str> = known
-        .iter()
-        .filter(|setting| setting.table == table)
-        .map(|setting| setting.key)
-        .collect();
+    let keys: Vec<&str> = known.iter().filter(|setting| setting.table == table).map(|setting| setting.key).collect();
     let keys = keys.join(", ");
     if !table.is_empty() {
         return format!("unknown key {key:?} in [{table}], expected one of {keys}");
@@ -199,10 +156,7 @@ fn unknown(table: &str, key: &str, known: &[Setting]) -> String {
         .map(|setting| format!("[{}]", setting.table))
         .collect();
     tables.dedup();
-    format!(
-        "unknown key {key:?}, expected one of {keys} or a table {}",
-        tables.join(", ")
-    )
+    format!("unknown key {key:?}, expected one of {keys} or a table {}", tables.join(", "))
 }
 
 #[cfg(test)]
@@ -220,23 +174,9 @@ mod tests {
 
     #[test]
     fn values_keep_their_line_whatever_they_are_written_like() {
-        let file = parse(
-            "# a\nname = \"x\"\n\n[http]\nmax_connections = 0x1_0\n[crawl]\ncpu_share = 0.5\n",
-        )
-        .unwrap();
-        let seen: Vec<_> = file
-            .values
-            .iter()
-            .map(|(key, it)| (key.as_str(), it.text.as_str(), it.line))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                ("crawl.cpu_share", "0.5", 7),
-                ("http.max_connections", "16", 5),
-                ("name", "x", 2)
-            ]
-        );
+        let file = parse("# a\nname = \"x\"\n\n[http]\nmax_connections = 0x1_0\n[crawl]\ncpu_share = 0.5\n").unwrap();
+        let seen: Vec<_> = file.values.iter().map(|(key, it)| (key.as_str(), it.text.as_str(), it.line)).collect();
+        assert_eq!(seen, [("crawl.cpu_share", "0.5", 7), ("http.max_connections", "16", 5), ("name", "x", 2)]);
         assert_eq!(parse("http.drain = \"5s\"").unwrap().values.len(), 1);
     }
 
@@ -244,35 +184,22 @@ mod tests {
     fn unknown_keys_name_the_line_and_what_there_is() {
         let text = problem("[http]\ndrain = \"1s\"\ndrian = 1\n");
         assert!(
-            text.starts_with(
-                r#"c.toml, line 3: unknown key "drian" in [http], expected one of max_connections"#
-            ),
+            text.starts_with(r#"c.toml, line 3: unknown key "drian" in [http], expected one of max_connections"#),
             "{text}"
         );
         let top = problem("\nport = 1\n");
-        assert!(
-            top.starts_with(r#"c.toml, line 2: unknown key "port", expected one of name, listen"#),
-            "{top}"
-        );
+        assert!(top.starts_with(r#"c.toml, line 2: unknown key "port", expected one of name, listen"#), "{top}");
         assert!(top.contains("[index], [http]"), "{top}");
-        assert!(
-            problem("[htpp]\ndrain = 1\n").starts_with(r#"c.toml, line 1: unknown key "htpp""#)
-        );
+        assert!(problem("[htpp]\ndrain = 1\n").starts_with(r#"c.toml, line 1: unknown key "htpp""#));
     }
 
     #[test]
     fn what_is_not_toml_names_the_line() {
-        for (text, line) in [
-            ("a = 1\nb = = 2\n", 2),
-            ("[http]\n[http]\n", 2),
-            ("name = \"a\"\nname = \"b\"", 2),
-            ("x", 1),
-        ] {
+        for (text, line) in
+            [("a = 1\nb = = 2\n", 2), ("[http]\n[http]\n", 2), ("name = \"a\"\nname = \"b\"", 2), ("x", 1)]
+        {
             let said = problem(text);
-            assert!(
-                said.starts_with(&format!("c.toml, line {line}: ")),
-                "{text:?}: {said}"
-            );
+            assert!(said.starts_with(&format!("c.toml, line {line}: ")), "{text:?}: {said}");
             assert!(!said.contains('\n'), "{said}");
         }
     }
@@ -288,28 +215,13 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_an_error_and_a_missing_one_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(
-            File::open(&dir.path().join("none"), SETTINGS)
-                .unwrap()
-                .is_none()
-        );
-        assert!(matches!(
-            File::open(dir.path(), SETTINGS),
-            Err(ConfigError::Unreadable { .. })
-        ));
+        assert!(File::open(&dir.path().join("none"), SETTINGS).unwrap().is_none());
+        assert!(matches!(File::open(dir.path(), SETTINGS), Err(ConfigError::Unreadable { .. })));
         let latin = dir.path().join("latin");
         std::fs::write(&latin, b"# a\n# \xe9\n").unwrap();
-        assert!(
-            File::open(&latin, SETTINGS)
-                .unwrap_err()
-                .to_string()
-                .ends_with("line 2: expected UTF-8 text")
-        );
+        assert!(File::open(&latin, SETTINGS).unwrap_err().to_string().ends_with("line 2: expected UTF-8 text"));
         let large = dir.path().join("large");
         std::fs::write(&large, vec![b'\n'; 2 << 20]).unwrap();
-        assert!(matches!(
-            File::open(&large, SETTINGS),
-            Err(ConfigError::Unreadable { .. })
-        ));
+        assert!(matches!(File::open(&large, SETTINGS), Err(ConfigError::Unreadable { .. })));
     }
 }

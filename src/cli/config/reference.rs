@@ -55,9 +55,7 @@ fn flag(setting: &Setting) -> Option<String> {
     let command = Args::command();
     let mut levels = std::iter::once(&command).chain(command.get_subcommands());
     let named = |level: &clap::Command| {
-        let argument = level
-            .get_arguments()
-            .find(|argument| argument.get_long() == Some(setting.key))?;
+        let argument = level.get_arguments().find(|argument| argument.get_long() == Some(setting.key))?;
         Some(argument.get_help()?.to_string())
     };
     levels.find_map(named).filter(|_| setting.table.is_empty())
@@ -72,10 +70,7 @@ fn reference() -> Result<String, std::fmt::Error> {
     ];
     for (long, default) in defaults {
         let command = Args::command();
-        let argument = command
-            .get_arguments()
-            .find(|argument| argument.get_long() == Some(long))
-            .unwrap();
+        let argument = command.get_arguments().find(|argument| argument.get_long() == Some(long)).unwrap();
         let variable = argument.get_env().unwrap().to_str().unwrap();
         let help = argument.get_help().unwrap().to_string();
         let help = help.split(" [default").next().unwrap_or_default();
@@ -92,26 +87,11 @@ fn reference() -> Result<String, std::fmt::Error> {
                 "\n## {title}\n\n| key | environment | default | range | what and why |\n|---|---|---|---|---|\n"
             )?;
         }
-        let flag = if flag(setting).is_some() {
-            format!(", `--{}`", setting.key)
-        } else {
-            String::new()
-        };
-        let default = if setting.default.contains(' ') {
-            setting.default.to_owned()
-        } else {
-            format!("`{}`", setting.default)
-        };
-        let range = setting
-            .bounds
-            .map_or_else(String::new, |(low, high)| format!("{low} to {high}"));
-        writeln!(
-            text,
-            "| `{}` | `{}`{flag} | {default} | {range} | {} |",
-            setting.key,
-            setting.env(),
-            setting.why
-        )?;
+        let flag = if flag(setting).is_some() { format!(", `--{}`", setting.key) } else { String::new() };
+        let default =
+            if setting.default.contains(' ') { setting.default.to_owned() } else { format!("`{}`", setting.default) };
+        let range = setting.bounds.map_or_else(String::new, |(low, high)| format!("{low} to {high}"));
+        writeln!(text, "| `{}` | `{}`{flag} | {default} | {range} | {} |", setting.key, setting.env(), setting.why)?;
     }
     Ok(text)
 }
@@ -131,11 +111,7 @@ fn the_reference_is_what_the_code_says() {
 
 #[test]
 fn the_example_is_valid() {
-    let example = EXAMPLE
-        .split("```")
-        .nth(1)
-        .unwrap()
-        .trim_start_matches("toml");
+    let example = EXAMPLE.split("```").nth(1).unwrap().trim_start_matches("toml");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("example.toml");
     std::fs::write(&path, example).unwrap();
@@ -145,10 +121,7 @@ fn the_example_is_valid() {
 
 #[test]
 fn the_help_of_a_flag_names_variable_and_default_of_its_setting() {
-    let flags: Vec<_> = SETTINGS
-        .iter()
-        .filter_map(|setting| Some((setting, flag(setting)?)))
-        .collect();
+    let flags: Vec<_> = SETTINGS.iter().filter_map(|setting| Some((setting, flag(setting)?))).collect();
     assert_eq!(flags.len(), 3);
     for (setting, help) in flags {
         let end = format!(" [env: {}] [default: {}]", setting.env(), setting.default);

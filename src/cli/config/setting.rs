@@ -28,19 +28,12 @@ pub struct Setting {
 impl Setting {
     /// The key with its table, as in `http.drain`.
     pub fn full_key(&self) -> String {
-        if self.table.is_empty() {
-            self.key.to_owned()
-        } else {
-            format!("{}.{}", self.table, self.key)
-        }
+        if self.table.is_empty() { self.key.to_owned() } else { format!("{}.{}", self.table, self.key) }
     }
 
     /// The environment variable, as in `GAPLESS_HTTP_DRAIN`.
     pub fn env(&self) -> String {
-        format!(
-            "GAPLESS_{}",
-            self.full_key().replace('.', "_").to_uppercase()
-        )
+        format!("GAPLESS_{}", self.full_key().replace('.', "_").to_uppercase())
     }
 
     /// What is accepted, bounds included, as the end of a sentence that begins "expected".
@@ -56,17 +49,12 @@ impl Setting {
         let within = |value: &K::Value| match self.bounds {
             None => true,
             Some((low, high)) => {
-                K::read(low).is_some_and(|least| *value >= least)
-                    && K::read(high).is_some_and(|most| *value <= most)
+                K::read(low).is_some_and(|least| *value >= least) && K::read(high).is_some_and(|most| *value <= most)
             }
         };
-        K::read(text).filter(within).ok_or_else(|| {
-            format!(
-                "{} is {text:?}, expected {}",
-                self.full_key(),
-                self.expected()
-            )
-        })
+        K::read(text)
+            .filter(within)
+            .ok_or_else(|| format!("{} is {text:?}, expected {}", self.full_key(), self.expected()))
     }
 }
 
@@ -117,9 +105,7 @@ impl Kind for Bytes {
     const SHAPES: &'static [Shape] = &[Shape::Text, Shape::Integer];
 
     fn read(text: &str) -> Option<u64> {
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at_checked(digits)?;
         let factor: u64 = match unit.trim_start() {
             "" | "B" => 1,
@@ -185,8 +171,7 @@ pub struct Address;
 
 impl Kind for Address {
     type Value = SocketAddr;
-    const EXPECTS: &'static str =
-        "an address with a port such as \"127.0.0.1:8000\" or \"[::]:8000\"";
+    const EXPECTS: &'static str = "an address with a port such as \"127.0.0.1:8000\" or \"[::]:8000\"";
     const SHAPES: &'static [Shape] = &[Shape::Text];
 
     fn read(text: &str) -> Option<SocketAddr> {
@@ -261,28 +246,12 @@ mod tests {
 
     #[test]
     fn sizes_have_binary_and_decimal_units_and_do_not_overflow() {
-        let good = [
-            ("0", 0),
-            ("1024", 1024),
-            ("1B", 1),
-            ("16KiB", 16_384),
-            ("64 MiB", 64 << 20),
-            ("2GB", 2_000_000_000),
-        ];
+        let good =
+            [("0", 0), ("1024", 1024), ("1B", 1), ("16KiB", 16_384), ("64 MiB", 64 << 20), ("2GB", 2_000_000_000)];
         for (text, bytes) in good {
             assert_eq!(Bytes::read(text), Some(bytes), "{text}");
         }
-        for wrong in [
-            "",
-            "MiB",
-            "-1",
-            "1.5GiB",
-            "64mib",
-            "64 MiB ",
-            "99999999TiB",
-            "18446744073709551616",
-            "1é",
-        ] {
+        for wrong in ["", "MiB", "-1", "1.5GiB", "64mib", "64 MiB ", "99999999TiB", "18446744073709551616", "1é"] {
             assert_eq!(Bytes::read(wrong), None, "{wrong:?}");
         }
     }
@@ -297,10 +266,7 @@ mod tests {
 
     #[test]
     fn names_are_short_and_plain() {
-        assert_eq!(
-            NodeName::read("node-1.example_x"),
-            Some("node-1.example_x".into())
-        );
+        assert_eq!(NodeName::read("node-1.example_x"), Some("node-1.example_x".into()));
         for wrong in ["", "a b", "a/b", "é", &"x".repeat(65)] {
             assert_eq!(NodeName::read(wrong), None, "{wrong}");
         }
@@ -322,14 +288,6 @@ mod tests {
     #[test]
     fn the_environment_variable_follows_from_the_key() {
         assert_eq!(DRAIN.env(), "GAPLESS_HTTP_DRAIN");
-        assert_eq!(
-            Setting {
-                table: "",
-                key: "log_format",
-                ..DRAIN
-            }
-            .env(),
-            "GAPLESS_LOG_FORMAT"
-        );
+        assert_eq!(Setting { table: "", key: "log_format", ..DRAIN }.env(), "GAPLESS_LOG_FORMAT");
     }
 }

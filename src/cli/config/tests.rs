@@ -23,15 +23,9 @@ impl Place {
 
     fn load(&self, verb: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let base = self.dir.path().to_str().unwrap();
-        let line = ["gapless", "--base-dir", base]
-            .into_iter()
-            .chain(verb.split(' '));
-        let lookup = |name: &str| {
-            environment
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, text)| OsString::from(text))
-        };
+        let line = ["gapless", "--base-dir", base].into_iter().chain(verb.split(' '));
+        let lookup =
+            |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, text)| OsString::from(text));
         Config::load_with(&Args::try_parse_from(line).unwrap(), &lookup)
     }
 
@@ -49,10 +43,7 @@ fn every_default_is_valid_and_within_its_bounds() {
     assert_eq!(config.file, None);
     assert_eq!(config.node.listen.to_string(), "127.0.0.1:8000");
     assert!(!config.node.name.is_empty());
-    assert_eq!(
-        (config.index.cache, config.http.max_header_bytes),
-        (64 << 20, 16 << 10)
-    );
+    assert_eq!((config.index.cache, config.http.max_header_bytes), (64 << 20, 16 << 10));
     assert_eq!(
         (config.index.commit_window, config.crawl.minimum_cycle),
         (Duration::from_millis(5), Duration::from_secs(300))
@@ -68,14 +59,7 @@ fn flag_before_environment_before_file_before_default() {
     assert_eq!(port("node --listen 127.0.0.1:1", variable), 1);
     assert_eq!(port("node", variable), 2);
     assert_eq!(port("node", &[]), 3);
-    assert_eq!(
-        place
-            .load("ls", &[("GAPLESS_HTTP_DRAIN", "4s")])
-            .unwrap()
-            .http
-            .drain,
-        Duration::from_secs(4)
-    );
+    assert_eq!(place.load("ls", &[("GAPLESS_HTTP_DRAIN", "4s")]).unwrap().http.drain, Duration::from_secs(4));
 }
 
 #[test]
@@ -89,11 +73,7 @@ fn errors_name_where_it_stands_and_what_was_expected() {
         nowhere.problem("ls", &[("GAPLESS_CRAWL_THREADS", "0")]),
         "GAPLESS_CRAWL_THREADS: crawl.threads is \"0\", expected a whole number, from 1 to 64"
     );
-    assert!(
-        nowhere
-            .problem("ls", &[("GAPLESS_LOG", "")])
-            .starts_with("GAPLESS_LOG: log is \"\", expected a filter")
-    );
+    assert!(nowhere.problem("ls", &[("GAPLESS_LOG", "")]).starts_with("GAPLESS_LOG: log is \"\", expected a filter"));
     assert!(
         nowhere
             .problem("--config /nonexistent.toml ls", &[])
@@ -104,41 +84,13 @@ fn errors_name_where_it_stands_and_what_was_expected() {
 #[test]
 fn errors_in_the_file_name_the_line() {
     let cases = [
-        (
-            "[http]\n\ndrain = \"1year\"",
-            3,
-            "http.drain is \"1year\", expected a time",
-        ),
-        (
-            "[http]\nmax_page = \"5\"",
-            2,
-            "http.max_page is the text \"5\", expected a whole number, from 1 to 1000000",
-        ),
-        (
-            "[http]\nmax_page = -5",
-            2,
-            "http.max_page is \"-5\", expected",
-        ),
-        (
-            "[http]\ndrain = 10",
-            2,
-            "http.drain is the number 10, expected a time with its unit",
-        ),
-        (
-            "[crawl]\ncpu_share = nan",
-            2,
-            "crawl.cpu_share is \"nan\", expected a share",
-        ),
-        (
-            "\nname = true",
-            2,
-            "name is true or false, expected 1 to 64",
-        ),
-        (
-            "[index]\ncache = 10",
-            2,
-            "index.cache is \"10\", expected a size",
-        ),
+        ("[http]\n\ndrain = \"1year\"", 3, "http.drain is \"1year\", expected a time"),
+        ("[http]\nmax_page = \"5\"", 2, "http.max_page is the text \"5\", expected a whole number, from 1 to 1000000"),
+        ("[http]\nmax_page = -5", 2, "http.max_page is \"-5\", expected"),
+        ("[http]\ndrain = 10", 2, "http.drain is the number 10, expected a time with its unit"),
+        ("[crawl]\ncpu_share = nan", 2, "crawl.cpu_share is \"nan\", expected a share"),
+        ("\nname = true", 2, "name is true or false, expected 1 to 64"),
+        ("[index]\ncache = 10", 2, "index.cache is \"10\", expected a size"),
     ];
     for (text, line, problem) in cases {
         let said = Place::new(Some(text)).problem("ls", &[]);
@@ -151,10 +103,7 @@ fn errors_in_the_file_name_the_line() {
 fn an_unreadable_default_file_is_an_error() {
     let place = Place::new(None);
     std::fs::create_dir_all(default_file(place.dir.path())).unwrap();
-    assert!(matches!(
-        place.load("ls", &[]),
-        Err(ConfigError::Unreadable { .. })
-    ));
+    assert!(matches!(place.load("ls", &[]), Err(ConfigError::Unreadable { .. })));
 }
 
 #[test]

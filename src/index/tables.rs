@@ -1,0 +1,34 @@
+//! All tables of the index, in one place. A table whose rows change their layout gets a new number in its name.
+
+use redb::TableDefinition;
+
+/// Bytes of a file's key: stream, hour, start, kind and tombstone, duration, spelling, hash.
+pub const FILE_KEY: usize = 50;
+/// Bytes of a file's value: its size.
+pub const FILE_VALUE: usize = 6;
+/// Bytes of an hour's key: stream, hour.
+pub const HOUR_KEY: usize = 8;
+
+/// The key of an hour.
+pub type HourKey = [u8; HOUR_KEY];
+
+/// The format and identity of the index: `format`, `epoch`, `seq`, `floor`, `archive`, `next_stream`.
+pub const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+
+/// `CHANNEL/QUALITY` → its number, and how many hours it has with the sum over their keys.
+pub const STREAMS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("streams.1");
+
+/// Directory above the hours (empty for the base, `CHANNEL`, `CHANNEL/QUALITY`) → its stamp.
+pub const DIRECTORIES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("directories.1");
+
+/// Stream and hour → totals, stamp, version and the sum over the hour's rows.
+pub const HOURS: TableDefinition<'static, &[u8; HOUR_KEY], &[u8]> = TableDefinition::new("hours.2");
+
+/// Every file whose name its key gives back → size.
+pub const FILES: TableDefinition<'static, &[u8; FILE_KEY], &[u8; FILE_VALUE]> = TableDefinition::new("files.1");
+
+/// Stream, hour and exact name of every other listed file → size.
+pub const ODD_FILES: TableDefinition<'static, &[u8], &[u8; FILE_VALUE]> = TableDefinition::new("odd_files.1");
+
+/// Sequence number → what changed.
+pub const CHANGES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("changes.1");
