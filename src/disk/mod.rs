@@ -20,8 +20,10 @@ mod base;
 mod dir;
 mod error;
 mod resolve;
+mod scan;
 
 pub use base::Base;
 pub use dir::{Dir, FileMeta, Stamp};
 pub use error::{DiskError, Result};
 pub use marker::{ArchiveId, NotAnArchiveId};
+pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};
