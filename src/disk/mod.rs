@@ -19,11 +19,13 @@ pub mod marker;
 mod base;
 mod dir;
 mod error;
+mod lock;
 mod resolve;
 mod scan;
 
 pub use base::Base;
 pub use dir::{Dir, FileMeta, Stamp};
 pub use error::{DiskError, Result};
+pub use lock::DirLock;
 pub use marker::{ArchiveId, NotAnArchiveId};
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};
