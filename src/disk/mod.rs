@@ -19,14 +19,17 @@ pub mod marker;
 mod base;
 mod dir;
 mod error;
+mod events;
 mod guard;
 mod lock;
+mod places;
 mod resolve;
 mod scan;
 
 pub use base::Base;
 pub use dir::{Dir, FileMeta, Stamp};
 pub use error::{DiskError, Result};
+pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};
 pub use lock::DirLock;
 pub use marker::{ArchiveId, NotAnArchiveId};
