@@ -1,0 +1,247 @@
+//! Small files that are either there completely or not at all, also after a power cut.
+//!
+//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the same directory, written and flushed.
+//! 2. It is renamed: [`write_new`] never replaces a file, [`replace`] always does.
+//! 3. The directory is flushed. When that fails the file is visible and complete, but may be lost in a power cut:
+//!    the call fails, and doing it again is right.
+//!
+//! A failure before 2 removes the temporary. This is for markers, status and address files, which are held in memory;
+//! nothing here streams.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::dir::Dir;
+use super::error::{DiskError, Result};
+use super::resolve::is_one_name;
+
+/// What a file name may be long at most, in bytes.
+const NAME_BYTES: usize = 255;
+
+/// Writes a file that must not exist yet; [`DiskError::Exists`] if it does.
+pub fn write_new(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+    let temporary = Temporary::write(dir, name, bytes)?;
+    temporary.publish(
+        |from| match renameat_with(dir, from, dir, name, RenameFlags::NOREPLACE) {
+            // File systems without that flag (NFS among them) have links, which do not replace either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                linkat(dir, from, dir, name, AtFlags::empty())?;
+                unlinkat(dir, from, AtFlags::empty())
+            }
+            done => done,
+        },
+    )
+}
+
+/// Writes a file, in the place of the one of that name if there is one.
+pub fn replace(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+    Temporary::write(dir, name, bytes)?.publish(|from| renameat(dir, from, dir, name))
+}
+
+/// Flushes a directory, so that the names in it survive a power cut.
+pub fn sync_dir(dir: &Dir) -> Result<()> {
+    match openat(
+        dir,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .and_then(fsync)
+    {
+        // Some file systems do not know what flushing a directory means; their names need none.
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(DiskError::io("flush the directory", dir.path(), errno)),
+    }
+}
+
+/// A flushed temporary that is removed unless it is published.
+struct Temporary<'a> {
+    dir: &'a Dir,
+    name: &'a OsStr,
+    hidden: OsString,
+}
+
+impl<'a> Temporary<'a> {
+    fn write(dir: &'a Dir, name: &'a OsStr, bytes: &[u8]) -> Result<Self> {
+        if !is_one_name(name) {
+            return Err(DiskError::Outside {
+                path: dir.path().join(name),
+            });
+        }
+        let hidden = temporary_name(name);
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(dir, &hidden, flags, Mode::from_raw_mode(0o644))
+            .map_err(|errno| DiskError::io("create", &dir.path().join(&hidden), errno))?;
+        let temporary = Self { dir, name, hidden };
+        let mut file = File::from(fd);
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(|cause| DiskError::io("write", &dir.path().join(name), cause))?;
+        Ok(temporary)
+    }
+
+    fn publish(self, rename: impl FnOnce(&OsStr) -> Result<(), Errno>) -> Result<()> {
+        match rename(&self.hidden) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => {
+                return Err(DiskError::Exists {
+                    path: self.dir.path().join(self.name),
+                });
+            }
+            Err(errno) => {
+                return Err(DiskError::io(
+                    "rename into place",
+                    &self.dir.path().join(self.name),
+                    errno,
+                ));
+            }
+        }
+        sync_dir(self.dir)
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        match unlinkat(self.dir, &self.hidden, AtFlags::empty()) {
+            // Not there: it was published.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(cause) => tracing::warn!(
+                name = ?self.hidden, dir = %self.dir.path().display(), %cause,
+                "a temporary stays behind; it is cleared away later"
+            ),
+        }
+    }
+}
+
+/// `.NAME.RANDOM.tmp`, with the name cut short where it would grow too long.
+fn temporary_name(name: &OsStr) -> OsString {
+    let tail = format!(".{:016x}.tmp", rand::random::<u64>());
+    let kept = name.len().min(NAME_BYTES - 1 - tail.len());
+    let mut hidden = OsString::from(".");
+    hidden.push(OsStr::from_bytes(&name.as_bytes()[..kept]));
+    hidden.push(tail);
+    hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::base::Base;
+    use super::*;
+
+    fn tree() -> (tempfile::TempDir, Dir) {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = Base::open(tree.path())
+            .unwrap()
+            .dir(Path::new(""))
+            .unwrap()
+            .unwrap();
+        (tree, dir)
+    }
+
+    fn names(tree: &tempfile::TempDir) -> Vec<OsString> {
+        fs::read_dir(tree.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect()
+    }
+
+    #[test]
+    fn a_new_file_is_written_and_never_replaced() {
+        let (tree, dir) = tree();
+        write_new(&dir, OsStr::new("a"), b"one").unwrap();
+        assert!(matches!(
+            write_new(&dir, OsStr::new("a"), b"two"),
+            Err(DiskError::Exists { .. })
+        ));
+        assert_eq!(fs::read(tree.path().join("a")).unwrap(), b"one");
+        assert_eq!(names(&tree), ["a"]);
+    }
+
+    #[test]
+    fn a_file_is_replaced() {
+        let (tree, dir) = tree();
+        for text in ["one", "two"] {
+            replace(&dir, OsStr::new("a"), text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(tree.path().join("a")).unwrap(), text);
+        }
+        assert_eq!(names(&tree), ["a"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let (tree, dir) = tree();
+        fs::create_dir(tree.path().join("taken")).unwrap();
+        assert!(replace(&dir, OsStr::new("taken"), b"x").is_err());
+        for bad in ["", "..", "a/b"] {
+            assert!(
+                matches!(
+                    write_new(&dir, OsStr::new(bad), b"x"),
+                    Err(DiskError::Outside { .. })
+                ),
+                "{bad}"
+            );
+        }
+        assert_eq!(names(&tree), ["taken"]);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_nothing_behind() {
+        // A file system of one page; only those who may mount one can ask it.
+        let tree = tempfile::tempdir().unwrap();
+        let size = c"size=4096,nr_inodes=8";
+        let full = tree.path().join("full");
+        fs::create_dir(&full).unwrap();
+        let options = ["-t", "tmpfs", "-o", size.to_str().unwrap(), "tmpfs"];
+        let mounted = std::process::Command::new("mount")
+            .args(options)
+            .arg(&full)
+            .output();
+        if !mounted.is_ok_and(|done| done.status.success()) {
+            eprintln!("skipped: this user may not mount");
+            return;
+        }
+        let dir = Base::open(&full)
+            .unwrap()
+            .dir(Path::new(""))
+            .unwrap()
+            .unwrap();
+        let outcome = write_new(&dir, OsStr::new("a"), &vec![b'x'; 20_000]);
+        let left = fs::read_dir(&full).unwrap().count();
+        drop(dir);
+        assert!(
+            std::process::Command::new("umount")
+                .arg(&full)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let error = outcome.unwrap_err();
+        assert!(error.is_full() && !error.is_away(), "{error}");
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_long_name_still_has_a_temporary() {
+        let (tree, dir) = tree();
+        let long = "n".repeat(NAME_BYTES);
+        write_new(&dir, OsStr::new(&long), b"x").unwrap();
+        assert_eq!(names(&tree), [OsStr::new(&long)]);
+        let hidden = temporary_name(OsStr::new("a.ts"));
+        let text = hidden.to_str().unwrap();
+        assert!(
+            text.starts_with(".a.ts.") && hidden.as_bytes().ends_with(b".tmp") && text.len() == 26,
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! The marker by which an archive is known again: `BASE/.gapless/marker`.
+//!
+//! A disk that is not mounted looks like one on which everything was deleted. The marker tells the two apart. It is
+//! written once, never changed, and small enough to be written by hand. What follows from finding it, or not, is
+//! decided in `guard`.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rustix::fs::{Advice, Mode, fadvise, mkdirat};
+use rustix::io::Errno;
+
+use super::atomic::{sync_dir, write_new};
+use super::base::Base;
+use super::error::{DiskError, Result};
+
+/// The directory in the base that is ours.
+pub const OWN_DIR: &str = ".gapless";
+
+const MARKER: &str = "marker";
+const FIRST_LINE: &str = "gapless-marker 1";
+
+/// Many times what a marker is long; what is longer is none.
+const MOST_BYTES: u64 = 4096;
+
+/// What tells one archive from every other: 128 random bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArchiveId(u128);
+
+impl ArchiveId {
+    /// A new one that nobody else has.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for ArchiveId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:032x}", self.0)
+    }
+}
+
+/// A text that is no archive id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an archive id; expected 32 hexadecimal digits")]
+pub struct NotAnArchiveId;
+
+impl FromStr for ArchiveId {
+    type Err = NotAnArchiveId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnArchiveId> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NotAnArchiveId);
+        }
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| NotAnArchiveId)
+    }
+}
+
+/// Reads the marker; `None` if there is none.
+pub fn read(base: &Base) -> Result<Option<ArchiveId>> {
+    read_with(base, Freshness::Cached)
+}
+
+/// Whether the page cache may answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// It may: this costs next to nothing.
+    Cached,
+    /// The disk itself is asked, as far as the kernel lets us: a dead disk still has its cache.
+    FromDisk,
+}
+
+pub(super) fn read_with(base: &Base, freshness: Freshness) -> Result<Option<ArchiveId>> {
+    let path = path(base);
+    let Some(file) = base.open_file(&Path::new(OWN_DIR).join(MARKER))? else {
+        return Ok(None);
+    };
+    if freshness == Freshness::FromDisk
+        && let Err(cause) = fadvise(&file, 0, None, Advice::DontNeed)
+    {
+        tracing::debug!(%cause, "the page cache answers for the marker");
+    }
+    let mut text = Vec::new();
+    file.take(MOST_BYTES)
+        .read_to_end(&mut text)
+        .map_err(|cause| DiskError::io("read the marker", &path, cause))?;
+    match parse(&text) {
+        Ok(id) => Ok(Some(id)),
+        Err(problem) => Err(DiskError::MarkerDamaged { path, problem }),
+    }
+}
+
+/// Writes the marker of an archive that has none; [`DiskError::Exists`] if it has one.
+pub fn create(base: &Base, id: ArchiveId) -> Result<()> {
+    let Some(top) = base.dir(Path::new(""))? else {
+        return Err(DiskError::io(
+            "open the directory",
+            base.path(),
+            Errno::NOENT,
+        ));
+    };
+    match mkdirat(&top, OWN_DIR, Mode::from_raw_mode(0o755)) {
+        Ok(()) => sync_dir(&top)?,
+        Err(Errno::EXIST) => {}
+        Err(errno) => {
+            return Err(DiskError::io(
+                "create the directory",
+                &top.path().join(OWN_DIR),
+                errno,
+            ));
+        }
+    }
+    let Some(own) = top.dir(OsStr::new(OWN_DIR))? else {
+        return Err(DiskError::io(
+            "use as a directory",
+            &top.path().join(OWN_DIR),
+            Errno::NOTDIR,
+        ));
+    };
+    write_new(&own, OsStr::new(MARKER), text(id).as_bytes())
+}
+
+pub(super) fn path(base: &Base) -> PathBuf {
+    base.path().join(OWN_DIR).join(MARKER)
+}
+
+fn text(id: ArchiveId) -> String {
+    format!(
+        "{FIRST_LINE}\nid {id}\n\n\
+         This directory holds an archive kept by gapless. The id above tells this archive from every other,\n\
+         so that a disk that is not mounted is never taken for one on which everything was deleted.\n\
+         Please leave this file where it is, and do not copy it to another archive.\n"
+    )
+}
+
+fn parse(bytes: &[u8]) -> Result<ArchiveId, String> {
+    let all = str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
+    let mut lines = all.lines();
+    match lines.next() {
+        Some(FIRST_LINE) => {}
+        None => return Err("it is empty".to_owned()),
+        Some(other) => return Err(format!("its first line is {:?}", shortened(other))),
+    }
+    let second = lines.next().unwrap_or_default();
+    let id = second
+        .strip_prefix("id ")
+        .ok_or_else(|| format!("its second line is {:?}", shortened(second)))?;
+    id.trim_end()
+        .parse()
+        .map_err(|problem: NotAnArchiveId| format!("{:?} is {problem}", shortened(id)))
+}
+
+fn shortened(line: &str) -> String {
+    line.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_marker_is_read_as_it_was_written() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        assert_eq!(read(&base).unwrap(), None);
+        let id = ArchiveId::random();
+        create(&base, id).unwrap();
+        assert_eq!(read(&base).unwrap(), Some(id));
+        assert_eq!(read_with(&base, Freshness::FromDisk).unwrap(), Some(id));
+        assert!(matches!(
+            create(&base, ArchiveId::random()),
+            Err(DiskError::Exists { .. })
+        ));
+        assert_eq!(read(&base).unwrap(), Some(id));
+        assert_eq!(fs::read_dir(tree.path().join(OWN_DIR)).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn ids_are_written_and_read_the_same() {
+        let id = ArchiveId(0xab);
+        assert_eq!(id.to_string(), "000000000000000000000000000000ab");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in [
+            "",
+            "ab",
+            "+00000000000000000000000000000ab",
+            "0000000000000000000000000000000g",
+        ] {
+            assert_eq!(bad.parse::<ArchiveId>(), Err(NotAnArchiveId), "{bad}");
+        }
+        assert_ne!(ArchiveId::random(), ArchiveId::random());
+    }
+
+    #[test]
+    fn damage_is_told_and_never_taken_for_absence() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        fs::create_dir(tree.path().join(OWN_DIR)).unwrap();
+        let long = format!("{FIRST_LINE}\nid {}", "a".repeat(9000));
+        for bad in [
+            "",
+            "\u{0}\u{0}",
+            "gapless-marker 2\nid 0",
+            "gapless-marker 1\n",
+            "gapless-marker 1\nid xyz",
+            &long,
+        ] {
+            fs::write(path(&base), bad).unwrap();
+            let error = read(&base).unwrap_err();
+            assert!(
+                matches!(error, DiskError::MarkerDamaged { .. }) && error.is_away(),
+                "{error}"
+            );
+            assert!(
+                error.to_string().contains("32 hexadecimal digits"),
+                "{error}"
+            );
+        }
+        fs::write(path(&base), [0xff]).unwrap();
+        assert!(read(&base).is_err());
+    }
+
+    #[test]
+    fn a_link_in_place_of_our_directory_is_refused() {
+        let (tree, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(other.path(), tree.path().join(OWN_DIR)).unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        assert!(create(&base, ArchiveId::random()).is_err());
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+    }
+}
