@@ -13,9 +13,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use super::dir::Dir;
@@ -28,16 +26,14 @@ const NAME_BYTES: usize = 255;
 /// Writes a file that must not exist yet; [`DiskError::Exists`] if it does.
 pub fn write_new(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
     let temporary = Temporary::write(dir, name, bytes)?;
-    temporary.publish(
-        |from| match renameat_with(dir, from, dir, name, RenameFlags::NOREPLACE) {
-            // File systems without that flag (NFS among them) have links, which do not replace either.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                linkat(dir, from, dir, name, AtFlags::empty())?;
-                unlinkat(dir, from, AtFlags::empty())
-            }
-            done => done,
-        },
-    )
+    temporary.publish(|from| match renameat_with(dir, from, dir, name, RenameFlags::NOREPLACE) {
+        // File systems without that flag (NFS among them) have links, which do not replace either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            linkat(dir, from, dir, name, AtFlags::empty())?;
+            unlinkat(dir, from, AtFlags::empty())
+        }
+        done => done,
+    })
 }
 
 /// Writes a file, in the place of the one of that name if there is one.
@@ -47,14 +43,7 @@ pub fn replace(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
 
 /// Flushes a directory, so that the names in it survive a power cut.
 pub fn sync_dir(dir: &Dir) -> Result<()> {
-    match openat(
-        dir,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .and_then(fsync)
-    {
+    match openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).and_then(fsync) {
         // Some file systems do not know what flushing a directory means; their names need none.
         Ok(()) | Err(Errno::INVAL) => Ok(()),
         Err(errno) => Err(DiskError::io("flush the directory", dir.path(), errno)),
@@ -71,13 +60,10 @@ struct Temporary<'a> {
 impl<'a> Temporary<'a> {
     fn write(dir: &'a Dir, name: &'a OsStr, bytes: &[u8]) -> Result<Self> {
         if !is_one_name(name) {
-            return Err(DiskError::Outside {
-                path: dir.path().join(name),
-            });
+            return Err(DiskError::Outside { path: dir.path().join(name) });
         }
         let hidden = temporary_name(name);
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(dir, &hidden, flags, Mode::from_raw_mode(0o644))
             .map_err(|errno| DiskError::io("create", &dir.path().join(&hidden), errno))?;
         let temporary = Self { dir, name, hidden };
@@ -92,16 +78,10 @@ impl<'a> Temporary<'a> {
         match rename(&self.hidden) {
             Ok(()) => {}
             Err(Errno::EXIST) => {
-                return Err(DiskError::Exists {
-                    path: self.dir.path().join(self.name),
-                });
+                return Err(DiskError::Exists { path: self.dir.path().join(self.name) });
             }
             Err(errno) => {
-                return Err(DiskError::io(
-                    "rename into place",
-                    &self.dir.path().join(self.name),
-                    errno,
-                ));
+                return Err(DiskError::io("rename into place", &self.dir.path().join(self.name), errno));
             }
         }
         sync_dir(self.dir)
@@ -141,29 +121,19 @@ mod tests {
 
     fn tree() -> (tempfile::TempDir, Dir) {
         let tree = tempfile::tempdir().unwrap();
-        let dir = Base::open(tree.path())
-            .unwrap()
-            .dir(Path::new(""))
-            .unwrap()
-            .unwrap();
+        let dir = Base::open(tree.path()).unwrap().dir(Path::new("")).unwrap().unwrap();
         (tree, dir)
     }
 
     fn names(tree: &tempfile::TempDir) -> Vec<OsString> {
-        fs::read_dir(tree.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect()
+        fs::read_dir(tree.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     }
 
     #[test]
     fn a_new_file_is_written_and_never_replaced() {
         let (tree, dir) = tree();
         write_new(&dir, OsStr::new("a"), b"one").unwrap();
-        assert!(matches!(
-            write_new(&dir, OsStr::new("a"), b"two"),
-            Err(DiskError::Exists { .. })
-        ));
+        assert!(matches!(write_new(&dir, OsStr::new("a"), b"two"), Err(DiskError::Exists { .. })));
         assert_eq!(fs::read(tree.path().join("a")).unwrap(), b"one");
         assert_eq!(names(&tree), ["a"]);
     }
@@ -184,13 +154,7 @@ mod tests {
         fs::create_dir(tree.path().join("taken")).unwrap();
         assert!(replace(&dir, OsStr::new("taken"), b"x").is_err());
         for bad in ["", "..", "a/b"] {
-            assert!(
-                matches!(
-                    write_new(&dir, OsStr::new(bad), b"x"),
-                    Err(DiskError::Outside { .. })
-                ),
-                "{bad}"
-            );
+            assert!(matches!(write_new(&dir, OsStr::new(bad), b"x"), Err(DiskError::Outside { .. })), "{bad}");
         }
         assert_eq!(names(&tree), ["taken"]);
     }
@@ -203,29 +167,16 @@ mod tests {
         let full = tree.path().join("full");
         fs::create_dir(&full).unwrap();
         let options = ["-t", "tmpfs", "-o", size.to_str().unwrap(), "tmpfs"];
-        let mounted = std::process::Command::new("mount")
-            .args(options)
-            .arg(&full)
-            .output();
+        let mounted = std::process::Command::new("mount").args(options).arg(&full).output();
         if !mounted.is_ok_and(|done| done.status.success()) {
             eprintln!("skipped: this user may not mount");
             return;
         }
-        let dir = Base::open(&full)
-            .unwrap()
-            .dir(Path::new(""))
-            .unwrap()
-            .unwrap();
+        let dir = Base::open(&full).unwrap().dir(Path::new("")).unwrap().unwrap();
         let outcome = write_new(&dir, OsStr::new("a"), &vec![b'x'; 20_000]);
         let left = fs::read_dir(&full).unwrap().count();
         drop(dir);
-        assert!(
-            std::process::Command::new("umount")
-                .arg(&full)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(std::process::Command::new("umount").arg(&full).status().unwrap().success());
         let error = outcome.unwrap_err();
         assert!(error.is_full() && !error.is_away(), "{error}");
         assert_eq!(left, 0);
@@ -239,9 +190,6 @@ mod tests {
         assert_eq!(names(&tree), [OsStr::new(&long)]);
         let hidden = temporary_name(OsStr::new("a.ts"));
         let text = hidden.to_str().unwrap();
-        assert!(
-            text.starts_with(".a.ts.") && hidden.as_bytes().ends_with(b".tmp") && text.len() == 26,
-            "{text}"
-        );
+        assert!(text.starts_with(".a.ts.") && hidden.as_bytes().ends_with(b".tmp") && text.len() == 26, "{text}");
     }
 }

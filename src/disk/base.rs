@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatxFlags, fstat, fstatvfs, openat, stat};
 use rustix::io::Errno;
 
-use super::dir::{Dir, Stamp};
+use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::{leads_downwards, means_absent, open_beneath};
+use crate::domain::Stamp;
 
 /// The opened base directory of an archive.
 #[derive(Debug)]
@@ -30,14 +31,8 @@ impl Base {
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat(CWD, path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Self {
-                fd,
-                path: path.to_owned(),
-            }),
-            Err(errno) => Err(DiskError::NoBase {
-                path: path.to_owned(),
-                cause: errno.into(),
-            }),
+            Ok(fd) => Ok(Self { fd, path: path.to_owned() }),
+            Err(errno) => Err(DiskError::NoBase { path: path.to_owned(), cause: errno.into() }),
         }
     }
 
@@ -59,11 +54,7 @@ impl Base {
 
     /// Opens a directory for any number of cheap questions about what it holds.
     pub fn dir(&self, rel: &Path) -> Result<Option<Dir>> {
-        let found = self.beneath(
-            "open the directory",
-            rel,
-            OFlags::RDONLY | OFlags::DIRECTORY,
-        )?;
+        let found = self.beneath("open the directory", rel, OFlags::RDONLY | OFlags::DIRECTORY)?;
         Ok(found.map(|fd| Dir::new(fd, self.path.join(rel))))
     }
 
@@ -93,11 +84,8 @@ impl Base {
             }
             Err(error) => return Err(error),
         };
-        let meta =
-            fstat(&fd).map_err(|errno| DiskError::io("look at", &self.path.join(rel), errno))?;
-        Ok(FileType::from_raw_mode(meta.st_mode)
-            .is_file()
-            .then(|| File::from(fd)))
+        let meta = fstat(&fd).map_err(|errno| DiskError::io("look at", &self.path.join(rel), errno))?;
+        Ok(FileType::from_raw_mode(meta.st_mode).is_file().then(|| File::from(fd)))
     }
 
     /// Every regular file below `rel`, relative to it and sorted; a directory that is not there has none.
@@ -122,16 +110,9 @@ impl Base {
                 }
                 seen += 1;
                 if seen > limit {
-                    return Err(DiskError::TooMany {
-                        path: self.path.join(rel),
-                        limit,
-                    });
+                    return Err(DiskError::TooMany { path: self.path.join(rel), limit });
                 }
-                let below = if above.is_empty() {
-                    name.to_owned()
-                } else {
-                    format!("{above}/{name}")
-                };
+                let below = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
                 if kind.is_dir() {
                     pending.push(below);
                 } else {
@@ -146,22 +127,15 @@ impl Base {
 
     /// Free bytes (for us, without the superuser's reserve) and all bytes of the file system.
     pub fn free_space(&self) -> Result<(u64, u64)> {
-        let all = fstatvfs(&self.fd)
-            .map_err(|errno| DiskError::io("read the free space of", &self.path, errno))?;
-        Ok((
-            all.f_bavail.saturating_mul(all.f_frsize),
-            all.f_blocks.saturating_mul(all.f_frsize),
-        ))
+        let all = fstatvfs(&self.fd).map_err(|errno| DiskError::io("read the free space of", &self.path, errno))?;
+        Ok((all.f_bavail.saturating_mul(all.f_frsize), all.f_blocks.saturating_mul(all.f_frsize)))
     }
 
     fn beneath(&self, action: &'static str, rel: &Path, flags: OFlags) -> Result<Option<OwnedFd>> {
         if !leads_downwards(rel) {
-            return Err(DiskError::Outside {
-                path: rel.to_owned(),
-            });
+            return Err(DiskError::Outside { path: rel.to_owned() });
         }
-        open_beneath(self.fd.as_fd(), rel, flags)
-            .map_err(|errno| DiskError::io(action, &self.path.join(rel), errno))
+        open_beneath(self.fd.as_fd(), rel, flags).map_err(|errno| DiskError::io(action, &self.path.join(rel), errno))
     }
 
     /// Whether a thing that does not open (a socket says ENXIO) is no regular file anyway.
@@ -174,10 +148,8 @@ impl Base {
 }
 
 /// What a `statx` about a directory must tell, for its stamp.
-pub(super) const STAMP_FIELDS: StatxFlags = StatxFlags::TYPE
-    .union(StatxFlags::INO)
-    .union(StatxFlags::MTIME)
-    .union(StatxFlags::CTIME);
+pub(super) const STAMP_FIELDS: StatxFlags =
+    StatxFlags::TYPE.union(StatxFlags::INO).union(StatxFlags::MTIME).union(StatxFlags::CTIME);
 
 /// Whether a name is hidden: ours, or somebody's temporary; never listed.
 pub(super) fn is_hidden(name: &[u8]) -> bool {
@@ -247,38 +219,16 @@ mod tests {
         fs::create_dir(tree.path().join("d")).unwrap();
         fs::write(tree.path().join("d/file"), "abc").unwrap();
         symlink("file", tree.path().join("d/link")).unwrap();
-        mknodat(
-            CWD,
-            tree.path().join("d/pipe"),
-            FileType::Fifo,
-            Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        mknodat(CWD, tree.path().join("d/pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         let _listener = UnixListener::bind(tree.path().join("d/socket")).unwrap();
         let mut text = String::new();
-        base.open_file(Path::new("d/file"))
-            .unwrap()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        base.open_file(Path::new("d/file")).unwrap().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
-        for other in [
-            "d", "d/link", "d/pipe", "d/socket", "d/none", "d/file/x", "",
-        ] {
-            assert!(
-                base.open_file(Path::new(other)).unwrap().is_none(),
-                "{other}"
-            );
+        for other in ["d", "d/link", "d/pipe", "d/socket", "d/none", "d/file/x", ""] {
+            assert!(base.open_file(Path::new(other)).unwrap().is_none(), "{other}");
         }
-        assert!(matches!(
-            base.open_file(Path::new("../x")),
-            Err(DiskError::Outside { .. })
-        ));
-        assert!(matches!(
-            base.open_file(Path::new("/etc/passwd")),
-            Err(DiskError::Outside { .. })
-        ));
+        assert!(matches!(base.open_file(Path::new("../x")), Err(DiskError::Outside { .. })));
+        assert!(matches!(base.open_file(Path::new("/etc/passwd")), Err(DiskError::Outside { .. })));
     }
 
     #[test]
@@ -288,14 +238,7 @@ mod tests {
         fs::write(tree.path().join("a/file"), "").unwrap();
         symlink("b", tree.path().join("a/link")).unwrap();
         let stamp = base.stamp(Path::new("a/b")).unwrap().unwrap();
-        assert_eq!(
-            stamp,
-            base.dir(Path::new("a/b"))
-                .unwrap()
-                .unwrap()
-                .stamp()
-                .unwrap()
-        );
+        assert_eq!(stamp, base.dir(Path::new("a/b")).unwrap().unwrap().stamp().unwrap());
         for other in ["a/file", "a/link", "a/none"] {
             assert!(base.stamp(Path::new(other)).unwrap().is_none(), "{other}");
         }
@@ -310,24 +253,14 @@ mod tests {
         for dir in ["x/deep/er", "x/.hidden", "x/empty"] {
             fs::create_dir_all(tree.path().join(dir)).unwrap();
         }
-        for file in [
-            "x/b",
-            "x/a",
-            "x/deep/er/c",
-            "x/deep.z",
-            "x/.h",
-            "x/.hidden/d",
-        ] {
+        for file in ["x/b", "x/a", "x/deep/er/c", "x/deep.z", "x/.h", "x/.hidden/d"] {
             fs::write(tree.path().join(file), "").unwrap();
         }
         fs::write(tree.path().join("x").join(OsStr::from_bytes(b"\xff")), "").unwrap();
         symlink("a", tree.path().join("x/link")).unwrap();
         let files = base.walk_files(Path::new("x"), 7).unwrap();
         assert_eq!(files, ["a", "b", "deep.z", "deep/er/c"]);
-        assert!(matches!(
-            base.walk_files(Path::new("x"), 6),
-            Err(DiskError::TooMany { limit: 6, .. })
-        ));
+        assert!(matches!(base.walk_files(Path::new("x"), 6), Err(DiskError::TooMany { limit: 6, .. })));
         assert!(base.walk_files(Path::new("none"), 7).unwrap().is_empty());
         assert_eq!(base.walk_files(Path::new(""), 99).unwrap().len(), 4);
     }

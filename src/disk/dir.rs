@@ -9,25 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, openat, statx,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, openat, statx};
 use rustix::io::Errno;
 
 use super::base::{STAMP_FIELDS, is_hidden, joined, statx_of};
 use super::error::{DiskError, Result};
 use super::resolve::{is_one_name, open_beneath};
-
-/// What changes when the entries of a directory change. `touch` and `rsync -t` set mtime back, nothing sets ctime back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stamp {
-    /// The directory's inode: another directory under the same name is another one.
-    pub ino: u64,
-    /// Time of the last change of its entries, in nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// Time of the last change of anything about it, in nanoseconds since 1970.
-    pub ctime_ns: i64,
-}
+use crate::domain::Stamp;
 
 /// What we know of a regular file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +27,7 @@ pub struct FileMeta {
 }
 
 /// What a `statx` about a file must tell.
-pub(super) const FILE_FIELDS: StatxFlags = StatxFlags::TYPE
-    .union(StatxFlags::SIZE)
-    .union(StatxFlags::MTIME);
+pub(super) const FILE_FIELDS: StatxFlags = StatxFlags::TYPE.union(StatxFlags::SIZE).union(StatxFlags::MTIME);
 
 /// A directory is read in pieces of this size: about 800 segment names.
 const READ_BYTES: usize = 64 << 10;
@@ -83,17 +69,13 @@ impl Dir {
     /// The stamp of a directory in it; `None` if there is none of that name.
     pub fn stamp_of(&self, name: &OsStr) -> Result<Option<Stamp>> {
         let found = self.look_at(name, STAMP_FIELDS)?;
-        Ok(found
-            .filter(|meta| kind(meta).is_dir())
-            .map(|meta| stamp(&meta)))
+        Ok(found.filter(|meta| kind(meta).is_dir()).map(|meta| stamp(&meta)))
     }
 
     /// Size and time of a regular file in it; `None` if there is none of that name.
     pub fn stat_file(&self, name: &OsStr) -> Result<Option<FileMeta>> {
         let found = self.look_at(name, FILE_FIELDS)?;
-        Ok(found
-            .filter(|meta| kind(meta).is_file())
-            .map(|meta| file_meta(&meta)))
+        Ok(found.filter(|meta| kind(meta).is_file()).map(|meta| file_meta(&meta)))
     }
 
     /// Opens a directory in it.
@@ -120,10 +102,7 @@ impl Dir {
     }
 
     /// Calls `visit` for each entry that is not hidden; false if the directory itself was removed meanwhile.
-    pub(super) fn each_entry(
-        &self,
-        mut visit: impl FnMut(Entry<'_>) -> Result<()>,
-    ) -> Result<bool> {
+    pub(super) fn each_entry(&self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
         let failed = |errno| DiskError::io("read the directory", &self.path, errno);
         let Some(reading) = self.reopened()? else {
             return Ok(false);
@@ -133,11 +112,7 @@ impl Dir {
         while let Some(next) = entries.next() {
             match next {
                 Ok(entry) if is_hidden(entry.file_name().to_bytes()) => {}
-                Ok(entry) => visit(Entry {
-                    name: entry.file_name(),
-                    kind: entry.file_type(),
-                    ino: entry.ino(),
-                })?,
+                Ok(entry) => visit(Entry { name: entry.file_name(), kind: entry.file_type(), ino: entry.ino() })?,
                 Err(Errno::INTR) => {}
                 Err(Errno::NOENT) => return Ok(false),
                 Err(errno) => return Err(failed(errno)),
@@ -161,12 +136,7 @@ impl Dir {
 
     /// A descriptor of its own, because the place within a directory belongs to the descriptor.
     fn reopened(&self) -> Result<Option<OwnedFd>> {
-        match openat(
-            &self.fd,
-            ".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        ) {
+        match openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(DiskError::io("read the directory", &self.path, errno)),
@@ -180,28 +150,17 @@ impl Dir {
         }
         match statx_of(&self.fd, entry.name, StatxFlags::TYPE) {
             Ok(found) => Ok(found.map_or(FileType::Unknown, |meta| kind(&meta))),
-            Err(errno) => Err(DiskError::io(
-                "look at",
-                &joined(&self.path, entry.name.to_bytes()),
-                errno,
-            )),
+            Err(errno) => Err(DiskError::io("look at", &joined(&self.path, entry.name.to_bytes()), errno)),
         }
     }
 
     fn look_at(&self, name: &OsStr, fields: StatxFlags) -> Result<Option<Statx>> {
         self.check_name(name)?;
-        statx_of(&self.fd, name, fields)
-            .map_err(|errno| DiskError::io("look at", &self.path.join(name), errno))
+        statx_of(&self.fd, name, fields).map_err(|errno| DiskError::io("look at", &self.path.join(name), errno))
     }
 
     fn check_name(&self, name: &OsStr) -> Result<()> {
-        if is_one_name(name) {
-            Ok(())
-        } else {
-            Err(DiskError::Outside {
-                path: self.path.join(name),
-            })
-        }
+        if is_one_name(name) { Ok(()) } else { Err(DiskError::Outside { path: self.path.join(name) }) }
     }
 }
 
@@ -216,24 +175,15 @@ pub(super) fn kind(meta: &Statx) -> FileType {
 }
 
 pub(super) fn file_meta(meta: &Statx) -> FileMeta {
-    FileMeta {
-        size: meta.stx_size,
-        mtime_ns: nanoseconds(meta.stx_mtime),
-    }
+    FileMeta { size: meta.stx_size, mtime_ns: nanoseconds(meta.stx_mtime) }
 }
 
 fn stamp(meta: &Statx) -> Stamp {
-    Stamp {
-        ino: meta.stx_ino,
-        mtime_ns: nanoseconds(meta.stx_mtime),
-        ctime_ns: nanoseconds(meta.stx_ctime),
-    }
+    Stamp { ino: meta.stx_ino, mtime_ns: nanoseconds(meta.stx_mtime), ctime_ns: nanoseconds(meta.stx_ctime) }
 }
 
 fn nanoseconds(time: StatxTimestamp) -> i64 {
-    time.tv_sec
-        .saturating_mul(1_000_000_000)
-        .saturating_add(time.tv_nsec.into())
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into())
 }
 
 #[cfg(test)]
@@ -259,42 +209,20 @@ mod tests {
         let mut names = dir.subdirectories().unwrap();
         names.sort();
         assert_eq!(names, ["hour", "other"]);
-        assert_eq!(
-            dir.subdirectories().unwrap().len(),
-            2,
-            "a second reading begins at the front"
-        );
+        assert_eq!(dir.subdirectories().unwrap().len(), 2, "a second reading begins at the front");
 
-        assert_eq!(
-            dir.stamp_of(OsStr::new("hour")).unwrap(),
-            base.stamp(Path::new("hour")).unwrap()
-        );
+        assert_eq!(dir.stamp_of(OsStr::new("hour")).unwrap(), base.stamp(Path::new("hour")).unwrap());
         for absent in ["file", "link", "none"] {
-            assert!(
-                dir.stamp_of(OsStr::new(absent)).unwrap().is_none(),
-                "{absent}"
-            );
+            assert!(dir.stamp_of(OsStr::new(absent)).unwrap().is_none(), "{absent}");
             assert!(dir.dir(OsStr::new(absent)).unwrap().is_none(), "{absent}");
         }
         assert_eq!(dir.stat_file(OsStr::new("file")).unwrap().unwrap().size, 3);
         for absent in ["hour", "link", "file-link", "none"] {
-            assert!(
-                dir.stat_file(OsStr::new(absent)).unwrap().is_none(),
-                "{absent}"
-            );
+            assert!(dir.stat_file(OsStr::new(absent)).unwrap().is_none(), "{absent}");
         }
         for bad in ["..", "hour/x", "", "."] {
-            assert!(
-                matches!(
-                    dir.stamp_of(OsStr::new(bad)),
-                    Err(DiskError::Outside { .. })
-                ),
-                "{bad}"
-            );
-            assert!(
-                matches!(dir.dir(OsStr::new(bad)), Err(DiskError::Outside { .. })),
-                "{bad}"
-            );
+            assert!(matches!(dir.stamp_of(OsStr::new(bad)), Err(DiskError::Outside { .. })), "{bad}");
+            assert!(matches!(dir.dir(OsStr::new(bad)), Err(DiskError::Outside { .. })), "{bad}");
         }
     }
 

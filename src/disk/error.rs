@@ -119,9 +119,7 @@ pub enum DiskError {
         known: usize,
     },
     /// No more watchers can be made, or the system has none.
-    #[error(
-        "cannot watch directories for changes: {cause}; raise fs.inotify.max_user_instances, or rely on the crawl"
-    )]
+    #[error("cannot watch directories for changes: {cause}; raise fs.inotify.max_user_instances, or rely on the crawl")]
     NoEvents {
         /// What the operating system said.
         cause: io::Error,
@@ -131,11 +129,7 @@ pub enum DiskError {
 impl DiskError {
     /// An error of the operating system at `path`.
     pub(super) fn io(action: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            cause: cause.into(),
-        }
+        Self::Io { action, path: path.to_owned(), cause: cause.into() }
     }
 
     /// Whether this says "the disk is not there", so that nothing may be concluded from absence.
@@ -191,12 +185,7 @@ fn errno(cause: &io::Error) -> Option<Errno> {
 }
 
 fn is_gone(cause: &io::Error) -> bool {
-    matches!(
-        errno(cause),
-        Some(
-            Errno::IO | Errno::STALE | Errno::NOTCONN | Errno::ACCESS | Errno::NXIO | Errno::NODEV
-        )
-    )
+    matches!(errno(cause), Some(Errno::IO | Errno::STALE | Errno::NOTCONN | Errno::ACCESS | Errno::NXIO | Errno::NODEV))
 }
 
 fn advice(cause: &io::Error) -> &'static str {
@@ -205,16 +194,12 @@ fn advice(cause: &io::Error) -> &'static str {
             "expected the right to do so: give it to the user that this process runs as, also for the directories above"
         }
         Some(Errno::NOSPC | Errno::DQUOT) => "expected some room: free some, or raise the quota",
-        Some(Errno::MFILE | Errno::NFILE) => {
-            "expected a free descriptor: raise the limit of open files"
-        }
+        Some(Errno::MFILE | Errno::NFILE) => "expected a free descriptor: raise the limit of open files",
         Some(Errno::ROFS) => "expected a writable file system: mount it writable",
         Some(Errno::IO | Errno::STALE | Errno::NOTCONN | Errno::NXIO | Errno::NODEV) => {
             "expected a working disk: check the disk, its cables and its mount"
         }
-        Some(Errno::NOENT) => {
-            "expected it to exist: check the path, and whether the disk is mounted"
-        }
+        Some(Errno::NOENT) => "expected it to exist: check the path, and whether the disk is mounted",
         _ => "expected this to work: the kernel's log may tell more",
     }
 }
@@ -229,14 +214,7 @@ mod tests {
 
     #[test]
     fn away_full_and_neither_are_told_apart() {
-        for errno in [
-            Errno::IO,
-            Errno::STALE,
-            Errno::NOTCONN,
-            Errno::ACCESS,
-            Errno::NXIO,
-            Errno::NODEV,
-        ] {
+        for errno in [Errno::IO, Errno::STALE, Errno::NOTCONN, Errno::ACCESS, Errno::NXIO, Errno::NODEV] {
             assert!(io_error(errno).is_away(), "{errno}");
             assert!(!io_error(errno).is_full(), "{errno}");
         }
@@ -245,20 +223,11 @@ mod tests {
             assert!(!io_error(errno).is_away(), "{errno}");
         }
         for errno in [Errno::MFILE, Errno::INVAL, Errno::PERM] {
-            assert!(
-                !io_error(errno).is_away() && !io_error(errno).is_full(),
-                "{errno}"
-            );
+            assert!(!io_error(errno).is_away() && !io_error(errno).is_full(), "{errno}");
         }
         assert!(io_error(Errno::ROFS).is_read_only() && !io_error(Errno::NOSPC).is_read_only());
         assert!(!DiskError::Outside { path: "..".into() }.is_away());
-        assert!(
-            DiskError::NoBase {
-                path: "/x".into(),
-                cause: Errno::NOENT.into()
-            }
-            .is_away()
-        );
+        assert!(DiskError::NoBase { path: "/x".into(), cause: Errno::NOENT.into() }.is_away());
     }
 
     #[test]

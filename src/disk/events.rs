@@ -125,14 +125,10 @@ impl Waker {
 impl Watcher {
     /// A watcher that watches nothing yet.
     pub fn new() -> Result<Self> {
-        let failed = |errno: Errno| DiskError::NoEvents {
-            cause: errno.into(),
-        };
+        let failed = |errno: Errno| DiskError::NoEvents { cause: errno.into() };
         Ok(Self {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?,
-            wake: Arc::new(
-                eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?,
-            ),
+            wake: Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?),
             places: Places::default(),
             buffer: Vec::with_capacity(READ_BYTES),
         })
@@ -189,12 +185,9 @@ impl Watcher {
         };
         self.places.insert(watch, rel);
         // Moved or removed between opening and watching: then the watch tells about another place.
-        let here = rustix::fs::fstat(&handle)
-            .map_err(|errno| DiskError::io("look at", &base.path().join(rel), errno))?;
-        if base
-            .stamp(rel)?
-            .is_none_or(|stamp| stamp.ino != here.st_ino)
-        {
+        let here =
+            rustix::fs::fstat(&handle).map_err(|errno| DiskError::io("look at", &base.path().join(rel), errno))?;
+        if base.stamp(rel)?.is_none_or(|stamp| stamp.ino != here.st_ino) {
             self.unwatch(rel);
             return Ok(WatchOutcome::Gone);
         }
@@ -210,17 +203,9 @@ impl Watcher {
 
     /// Waits for events, at most for `timeout`, and takes what is there; nothing, if woken or if none came.
     pub fn read(&mut self, timeout: Duration) -> Result<Vec<DiskEvent>> {
-        let failed = |errno: Errno| DiskError::NoEvents {
-            cause: errno.into(),
-        };
-        let mut waiting = [
-            PollFd::new(&self.inotify, PollFlags::IN),
-            PollFd::new(&*self.wake, PollFlags::IN),
-        ];
-        let patience = Timespec::try_from(timeout).unwrap_or(Timespec {
-            tv_sec: i64::MAX,
-            tv_nsec: 0,
-        });
+        let failed = |errno: Errno| DiskError::NoEvents { cause: errno.into() };
+        let mut waiting = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&*self.wake, PollFlags::IN)];
+        let patience = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
         match poll(&mut waiting, Some(&patience)) {
             Ok(0) | Err(Errno::INTR) => return Ok(Vec::new()),
             Ok(_) => {}
@@ -265,9 +250,7 @@ impl Watcher {
     fn not_placed(&mut self, base: &Base, rel: &Path, errno: Errno) -> Result<WatchOutcome> {
         self.unwatch(rel);
         match errno {
-            Errno::NOSPC => Ok(WatchOutcome::LimitReached {
-                allowed: allowed_watches(),
-            }),
+            Errno::NOSPC => Ok(WatchOutcome::LimitReached { allowed: allowed_watches() }),
             // The descriptor is open: what does not exist is `/proc`.
             Errno::NOENT | Errno::OPNOTSUPP | Errno::NOSYS => Ok(WatchOutcome::Unsupported),
             _ => Err(DiskError::io("watch", &base.path().join(rel), errno)),
@@ -284,14 +267,11 @@ fn remove(inotify: &OwnedFd, watch: i32) {
 
 /// The smaller of the two limits that apply, the second being that of a container's user namespace.
 fn allowed_watches() -> u64 {
-    [
-        "/proc/sys/fs/inotify/max_user_watches",
-        "/proc/sys/user/max_inotify_watches",
-    ]
-    .iter()
-    .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
-    .min()
-    .unwrap_or(0)
+    ["/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+        .min()
+        .unwrap_or(0)
 }
 
 #[expect(
@@ -330,29 +310,18 @@ mod tests {
     }
 
     fn appeared(dir: &str, name: &str) -> DiskEvent {
-        DiskEvent::Appeared {
-            dir: dir.into(),
-            name: name.into(),
-            is_dir: false,
-        }
+        DiskEvent::Appeared { dir: dir.into(), name: name.into(), is_dir: false }
     }
 
     fn vanished(dir: &str, name: &str) -> DiskEvent {
-        DiskEvent::Vanished {
-            dir: dir.into(),
-            name: name.into(),
-            is_dir: false,
-        }
+        DiskEvent::Vanished { dir: dir.into(), name: name.into(), is_dir: false }
     }
 
     #[test]
     fn every_way_a_file_arrives_or_leaves_is_told() {
         let (tree, base, mut watcher) = tree(&["a/h", "aside"]);
         assert_eq!(watch(&mut watcher, &base, "a/h"), WatchOutcome::Placed);
-        assert_eq!(
-            watch(&mut watcher, &base, "a/h"),
-            WatchOutcome::AlreadyThere
-        );
+        assert_eq!(watch(&mut watcher, &base, "a/h"), WatchOutcome::AlreadyThere);
         let (hour, aside) = (tree.path().join("a/h"), tree.path().join("aside"));
 
         fs::write(aside.join("x"), "x").unwrap();
@@ -361,29 +330,16 @@ mod tests {
         fs::rename(aside.join("x"), hour.join("moved")).unwrap();
         assert_eq!(watcher.read(SOON).unwrap(), [appeared("a/h", "moved")]);
         fs::write(hour.join("written"), "x").unwrap();
-        assert_eq!(
-            watcher.read(SOON).unwrap(),
-            [appeared("a/h", "written"), appeared("a/h", "written")]
-        );
+        assert_eq!(watcher.read(SOON).unwrap(), [appeared("a/h", "written"), appeared("a/h", "written")]);
 
         fs::read(hour.join("written")).unwrap();
-        assert!(
-            watcher.read(NOW).unwrap().is_empty(),
-            "reading a file is no change"
-        );
+        assert!(watcher.read(NOW).unwrap().is_empty(), "reading a file is no change");
         fs::remove_file(hour.join("written")).unwrap();
         fs::rename(hour.join("moved"), aside.join("back")).unwrap();
-        assert_eq!(
-            watcher.read(SOON).unwrap(),
-            [vanished("a/h", "written"), vanished("a/h", "moved")]
-        );
+        assert_eq!(watcher.read(SOON).unwrap(), [vanished("a/h", "written"), vanished("a/h", "moved")]);
 
         fs::create_dir(hour.join("dir")).unwrap();
-        let dir = DiskEvent::Appeared {
-            dir: "a/h".into(),
-            name: "dir".into(),
-            is_dir: true,
-        };
+        let dir = DiskEvent::Appeared { dir: "a/h".into(), name: "dir".into(), is_dir: true };
         assert_eq!(watcher.read(SOON).unwrap(), [dir]);
     }
 
@@ -406,11 +362,7 @@ mod tests {
         watch(&mut watcher, &base, "h");
         fs::remove_dir(tree.path().join("h")).unwrap();
         fs::create_dir(tree.path().join("h")).unwrap();
-        assert_eq!(
-            watch(&mut watcher, &base, "h"),
-            WatchOutcome::Placed,
-            "before its end was read"
-        );
+        assert_eq!(watch(&mut watcher, &base, "h"), WatchOutcome::Placed, "before its end was read");
         fs::write(tree.path().join("h/x"), "").unwrap();
         let events = watcher.read(SOON).unwrap();
         assert!(events.contains(&appeared("h", "x")), "{events:?}");
@@ -418,11 +370,7 @@ mod tests {
         fs::remove_file(tree.path().join("h/x")).unwrap();
         fs::remove_dir(tree.path().join("h")).unwrap();
         let later = watcher.read(SOON).unwrap();
-        assert_eq!(
-            later.last(),
-            Some(&DiskEvent::DirGone("h".into())),
-            "{later:?}"
-        );
+        assert_eq!(later.last(), Some(&DiskEvent::DirGone("h".into())), "{later:?}");
         assert_eq!(watcher.watched(), 0);
     }
 
@@ -431,10 +379,7 @@ mod tests {
         let (tree, base, mut watcher) = tree(&["a/h"]);
         watch(&mut watcher, &base, "a/h");
         fs::rename(tree.path().join("a/h"), tree.path().join("a/i")).unwrap();
-        assert_eq!(
-            watcher.read(SOON).unwrap(),
-            [DiskEvent::DirGone("a/h".into())]
-        );
+        assert_eq!(watcher.read(SOON).unwrap(), [DiskEvent::DirGone("a/h".into())]);
         fs::write(tree.path().join("a/i/x"), "").unwrap();
         assert!(watcher.read(NOW).unwrap().is_empty());
         assert_eq!(watch(&mut watcher, &base, "a/i"), WatchOutcome::Placed);
@@ -445,11 +390,7 @@ mod tests {
         let (tree, base, mut watcher) = tree(&["a/h"]);
         watch(&mut watcher, &base, "a/h");
         fs::rename(tree.path().join("a/h"), tree.path().join("a/i")).unwrap();
-        assert_eq!(
-            watch(&mut watcher, &base, "a/i"),
-            WatchOutcome::Placed,
-            "before the move was read"
-        );
+        assert_eq!(watch(&mut watcher, &base, "a/i"), WatchOutcome::Placed, "before the move was read");
         fs::write(tree.path().join("a/i/x"), "").unwrap();
         let events = watcher.read(SOON).unwrap();
         assert_eq!(events, [appeared("a/i", "x"), appeared("a/i", "x")]);
@@ -472,11 +413,8 @@ mod tests {
     fn a_flood_is_told_or_its_loss_is() {
         let (tree, base, mut watcher) = tree(&["h"]);
         watch(&mut watcher, &base, "h");
-        let queue: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events")
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+        let queue: usize =
+            fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
         if queue > 100_000 {
             eprintln!("skipped: the queue of this machine is too long to be filled quickly");
             return;
@@ -489,11 +427,7 @@ mod tests {
             fs::rename(&other, &one).unwrap();
         }
         let first = watcher.read(SOON).unwrap();
-        assert!(
-            first.len() >= MOST_EVENTS && first.len() < 2 * MOST_EVENTS,
-            "{}",
-            first.len()
-        );
+        assert!(first.len() >= MOST_EVENTS && first.len() < 2 * MOST_EVENTS, "{}", first.len());
         let mut last = first.last().cloned();
         let mut total = first.len();
         loop {
@@ -505,12 +439,7 @@ mod tests {
         assert_eq!(last, Some(DiskEvent::Overflow));
         assert_eq!(total, queue + 1);
         fs::write(tree.path().join("h/after"), "").unwrap();
-        assert!(
-            watcher
-                .read(SOON)
-                .unwrap()
-                .contains(&appeared("h", "after"))
-        );
+        assert!(watcher.read(SOON).unwrap().contains(&appeared("h", "after")));
     }
 
     #[test]
@@ -530,14 +459,9 @@ mod tests {
         while found.len() < 200 && Instant::now() < deadline {
             for event in watcher.read(Duration::from_millis(100)).unwrap() {
                 match event {
-                    DiskEvent::Appeared {
-                        name, is_dir: true, ..
-                    } => {
+                    DiskEvent::Appeared { name, is_dir: true, .. } => {
                         let rel = PathBuf::from(name);
-                        assert_eq!(
-                            watch(&mut watcher, &base, rel.to_str().unwrap()),
-                            WatchOutcome::Placed
-                        );
+                        assert_eq!(watch(&mut watcher, &base, rel.to_str().unwrap()), WatchOutcome::Placed);
                         if !base.dir(&rel).unwrap().unwrap().scan().unwrap().is_empty() {
                             found.insert(rel);
                         }
@@ -564,10 +488,7 @@ mod tests {
         other.join().unwrap();
         let again = Instant::now();
         watcher.read(Duration::from_millis(20)).unwrap();
-        assert!(
-            again.elapsed() >= Duration::from_millis(20),
-            "one call wakes once"
-        );
+        assert!(again.elapsed() >= Duration::from_millis(20), "one call wakes once");
     }
 
     /// The real limit of a real kernel, in a user namespace of its own: this test runs itself again in there.
@@ -575,21 +496,15 @@ mod tests {
     fn the_limit_of_the_system_is_told() {
         const INSIDE: &str = "GAPLESS_TEST_WATCH_LIMIT";
         if std::env::var_os(INSIDE).is_none() {
-            let script = "echo 2 > /proc/sys/user/max_inotify_watches || exit 77; exec \"$0\" --exact --nocapture \"$1\"";
+            let script =
+                "echo 2 > /proc/sys/user/max_inotify_watches || exit 77; exec \"$0\" --exact --nocapture \"$1\"";
             let name = "disk::events::tests::the_limit_of_the_system_is_told";
             let this = std::env::current_exe().unwrap();
-            let done = Command::new("unshare")
-                .args(["-Ur", "sh", "-c", script])
-                .arg(this)
-                .arg(name)
-                .env(INSIDE, "1")
-                .output();
+            let done =
+                Command::new("unshare").args(["-Ur", "sh", "-c", script]).arg(this).arg(name).env(INSIDE, "1").output();
             match done {
                 Ok(done) if done.status.success() => {
-                    assert!(
-                        String::from_utf8_lossy(&done.stdout).contains("1 passed"),
-                        "{done:?}"
-                    );
+                    assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"), "{done:?}");
                 }
                 Ok(done) if done.status.code() == Some(101) => panic!("{done:?}"),
                 other => eprintln!("skipped: no user namespace to be had: {other:?}"),
@@ -599,10 +514,7 @@ mod tests {
         let (_tree, base, mut watcher) = tree(&["a", "b", "c"]);
         assert_eq!(watch(&mut watcher, &base, "a"), WatchOutcome::Placed);
         assert_eq!(watch(&mut watcher, &base, "b"), WatchOutcome::Placed);
-        assert_eq!(
-            watch(&mut watcher, &base, "c"),
-            WatchOutcome::LimitReached { allowed: 2 }
-        );
+        assert_eq!(watch(&mut watcher, &base, "c"), WatchOutcome::LimitReached { allowed: 2 });
         assert_eq!(watch(&mut watcher, &base, "a"), WatchOutcome::AlreadyThere);
         watcher.unwatch(Path::new("a"));
         // The kernel gives the room back a moment later.

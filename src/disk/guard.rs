@@ -36,11 +36,7 @@ pub enum Verdict {
 }
 
 /// Decides about the start. Nothing is looked at but what is given.
-pub fn verdict(
-    known: Option<ArchiveId>,
-    index_is_empty: bool,
-    found: &Result<Option<ArchiveId>>,
-) -> Verdict {
+pub fn verdict(known: Option<ArchiveId>, index_is_empty: bool, found: &Result<Option<ArchiveId>>) -> Verdict {
     match (known, found) {
         (_, Err(error)) => Verdict::Refuse(error.to_string()),
         (None, Ok(None)) => Verdict::Fresh,
@@ -112,15 +108,8 @@ impl Guard {
     /// Begins with a base that was found to be the right one.
     pub fn new(base: Base, identity: Identity) -> Self {
         let path = base.path().to_owned();
-        let state = State {
-            base: Arc::new(base),
-            away: None,
-        };
-        Self {
-            path,
-            identity: RwLock::new(identity),
-            state: RwLock::new(state),
-        }
+        let state = State { base: Arc::new(base), away: None };
+        Self { path, identity: RwLock::new(identity), state: RwLock::new(state) }
     }
 
     /// The base, for one piece of work, or why there is none.
@@ -134,10 +123,7 @@ impl Guard {
 
     /// Changes by what the base is known, for instance when channels have been added to an unmarked one.
     pub fn set_identity(&self, identity: Identity) {
-        *self
-            .identity
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = identity;
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
     /// Looks whether the right base is there, opening the path anew if it leads elsewhere by now.
@@ -184,14 +170,8 @@ impl Guard {
 
     fn set_away(&self, error: &DiskError) -> AwayReason {
         let mut state = self.write();
-        let since = state
-            .away
-            .as_ref()
-            .map_or_else(SystemTime::now, |before| before.since);
-        let reason = AwayReason {
-            reason: error.to_string(),
-            since,
-        };
+        let since = state.away.as_ref().map_or_else(SystemTime::now, |before| before.since);
+        let reason = AwayReason { reason: error.to_string(), since };
         if state.away.replace(reason.clone()).is_none() {
             tracing::error!(base = %self.path.display(), %error, "the base directory is away; nothing is concluded from it");
         }
@@ -199,10 +179,7 @@ impl Guard {
     }
 
     fn identity(&self) -> Identity {
-        self.identity
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -228,31 +205,16 @@ fn find(path: &Path, held: &Base, identity: &Identity) -> Result<Option<Base>> {
 /// Whether the base can be read and is the right one.
 fn probe(base: &Base, identity: &Identity, freshness: Freshness) -> Result<()> {
     let Some(top) = base.dir(Path::new(""))? else {
-        return Err(DiskError::io(
-            "open the directory",
-            base.path(),
-            rustix::io::Errno::NODEV,
-        ));
+        return Err(DiskError::io("open the directory", base.path(), rustix::io::Errno::NODEV));
     };
     if !top.can_be_listed()? {
-        return Err(DiskError::io(
-            "read the directory",
-            base.path(),
-            rustix::io::Errno::NODEV,
-        ));
+        return Err(DiskError::io("read the directory", base.path(), rustix::io::Errno::NODEV));
     }
     match identity {
         Identity::Marked(expected) => match marker::read_with(base, freshness)? {
             Some(found) if found == *expected => Ok(()),
-            Some(found) => Err(DiskError::MarkerOther {
-                path: marker::path(base),
-                expected: *expected,
-                found,
-            }),
-            None => Err(DiskError::MarkerMissing {
-                path: marker::path(base),
-                expected: *expected,
-            }),
+            Some(found) => Err(DiskError::MarkerOther { path: marker::path(base), expected: *expected, found }),
+            None => Err(DiskError::MarkerMissing { path: marker::path(base), expected: *expected }),
         },
         Identity::Unmarked { channels } if channels.is_empty() => Ok(()),
         Identity::Unmarked { channels } => {
@@ -261,10 +223,7 @@ fn probe(base: &Base, identity: &Identity, freshness: Freshness) -> Result<()> {
                     return Ok(());
                 }
             }
-            Err(DiskError::NoChannel {
-                path: base.path().to_owned(),
-                known: channels.len(),
-            })
+            Err(DiskError::NoChannel { path: base.path().to_owned(), known: channels.len() })
         }
     }
 }
@@ -303,26 +262,12 @@ mod tests {
         assert_eq!(verdict(Some(ours), false, &Ok(Some(ours))), Verdict::Known);
         assert_eq!(verdict(Some(ours), true, &Ok(None)), Verdict::Again(ours));
         for empty in [true, false] {
-            assert!(matches!(
-                verdict(Some(ours), empty, &Ok(Some(other))),
-                Verdict::Refuse(_)
-            ));
-            let damaged = DiskError::MarkerDamaged {
-                path: "m".into(),
-                problem: "it is empty".into(),
-            };
-            assert!(matches!(
-                verdict(Some(ours), empty, &Err(damaged)),
-                Verdict::Refuse(_)
-            ));
+            assert!(matches!(verdict(Some(ours), empty, &Ok(Some(other))), Verdict::Refuse(_)));
+            let damaged = DiskError::MarkerDamaged { path: "m".into(), problem: "it is empty".into() };
+            assert!(matches!(verdict(Some(ours), empty, &Err(damaged)), Verdict::Refuse(_)));
         }
-        let Verdict::Refuse(reason) = verdict(Some(ours), false, &Ok(None)) else {
-            panic!("must be refused")
-        };
-        assert!(
-            reason.contains("not mounted") && reason.contains(&ours.to_string()),
-            "{reason}"
-        );
+        let Verdict::Refuse(reason) = verdict(Some(ours), false, &Ok(None)) else { panic!("must be refused") };
+        assert!(reason.contains("not mounted") && reason.contains(&ours.to_string()), "{reason}");
     }
 
     #[test]
@@ -340,10 +285,7 @@ mod tests {
         assert!(is_away(&guard.check()));
         let first = guard.base().unwrap_err();
         fs::create_dir(&path).unwrap();
-        assert!(
-            is_away(&guard.check()),
-            "an empty directory is not our archive"
-        );
+        assert!(is_away(&guard.check()), "an empty directory is not our archive");
         let second = guard.base().unwrap_err();
         assert_eq!(first.since, second.since);
         assert!(second.reason.contains("missing"), "{}", second.reason);
@@ -381,10 +323,7 @@ mod tests {
     fn an_error_takes_the_base_away_only_if_the_base_fails_too() {
         let (_tree, path, _, guard) = marked();
         let denied = DiskError::io("read", &path.join("channel"), Errno::ACCESS);
-        assert!(
-            !guard.report(&denied),
-            "one directory without permission is not the whole disk"
-        );
+        assert!(!guard.report(&denied), "one directory without permission is not the whole disk");
         assert!(guard.base().is_ok());
         fs::remove_file(path.join(".gapless/marker")).unwrap();
         assert!(!guard.report(&DiskError::Outside { path: "x".into() }));
@@ -396,14 +335,9 @@ mod tests {
     #[test]
     fn a_base_without_marker_is_known_by_its_channels() {
         let tree = tempfile::tempdir().unwrap();
-        let guard = Guard::new(
-            Base::open(tree.path()).unwrap(),
-            Identity::Unmarked { channels: vec![] },
-        );
+        let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: vec![] });
         assert_eq!(guard.check(), Checked::Fine);
-        guard.set_identity(Identity::Unmarked {
-            channels: vec!["one".into(), "two".into()],
-        });
+        guard.set_identity(Identity::Unmarked { channels: vec!["one".into(), "two".into()] });
         assert!(is_away(&guard.check()));
         fs::create_dir(tree.path().join("two")).unwrap();
         assert!(matches!(guard.check(), Checked::Back { .. }));

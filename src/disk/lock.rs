@@ -32,27 +32,19 @@ impl DirLock {
     /// Where the file system has no such locks this warns and goes on without.
     pub fn acquire(dir: &Path, patience: Duration) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(CWD, dir, flags, Mode::empty())
-            .map_err(|cause| DiskError::io("open for locking", dir, cause))?;
+        let fd =
+            openat(CWD, dir, flags, Mode::empty()).map_err(|cause| DiskError::io("open for locking", dir, cause))?;
         let begun = Instant::now();
         loop {
             match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
-                    return Ok(Self {
-                        _fd: fd,
-                        path: dir.to_owned(),
-                        holds: true,
-                    });
+                    return Ok(Self { _fd: fd, path: dir.to_owned(), holds: true });
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => {
                     let waited = begun.elapsed();
-                    let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero())
-                    else {
-                        return Err(DiskError::InUse {
-                            path: dir.to_owned(),
-                            waited,
-                        });
+                    let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                        return Err(DiskError::InUse { path: dir.to_owned(), waited });
                     };
                     sleep(RETRY.min(left));
                 }
@@ -61,11 +53,7 @@ impl DirLock {
                         dir = %dir.display(), %cause,
                         "this file system cannot lock a directory; make sure that no second process uses it"
                     );
-                    return Ok(Self {
-                        _fd: fd,
-                        path: dir.to_owned(),
-                        holds: false,
-                    });
+                    return Ok(Self { _fd: fd, path: dir.to_owned(), holds: false });
                 }
                 Err(cause) => return Err(DiskError::io("lock", dir, cause)),
             }
@@ -84,10 +72,7 @@ impl DirLock {
 }
 
 fn cannot_lock(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::BADF | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS
-    )
+    matches!(errno, Errno::BADF | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS)
 }
 
 #[cfg(test)]
@@ -104,20 +89,11 @@ mod tests {
         assert!(first.holds());
         assert_eq!(first.path(), tree.path());
         let error = DirLock::acquire(tree.path(), Duration::ZERO).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains(&tree.path().display().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&tree.path().display().to_string()), "{error}");
         assert!(matches!(error, DiskError::InUse { .. }) && !error.is_away());
         drop(first);
         DirLock::acquire(tree.path(), Duration::ZERO).unwrap();
-        assert_eq!(
-            fs::read_dir(tree.path()).unwrap().count(),
-            0,
-            "nothing is left in it"
-        );
+        assert_eq!(fs::read_dir(tree.path()).unwrap().count(), 0, "nothing is left in it");
     }
 
     #[test]

@@ -55,9 +55,7 @@ impl FromStr for ArchiveId {
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(NotAnArchiveId);
         }
-        u128::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| NotAnArchiveId)
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| NotAnArchiveId)
     }
 }
 
@@ -86,9 +84,7 @@ pub(super) fn read_with(base: &Base, freshness: Freshness) -> Result<Option<Arch
         tracing::debug!(%cause, "the page cache answers for the marker");
     }
     let mut text = Vec::new();
-    file.take(MOST_BYTES)
-        .read_to_end(&mut text)
-        .map_err(|cause| DiskError::io("read the marker", &path, cause))?;
+    file.take(MOST_BYTES).read_to_end(&mut text).map_err(|cause| DiskError::io("read the marker", &path, cause))?;
     match parse(&text) {
         Ok(id) => Ok(Some(id)),
         Err(problem) => Err(DiskError::MarkerDamaged { path, problem }),
@@ -98,29 +94,17 @@ pub(super) fn read_with(base: &Base, freshness: Freshness) -> Result<Option<Arch
 /// Writes the marker of an archive that has none; [`DiskError::Exists`] if it has one.
 pub fn create(base: &Base, id: ArchiveId) -> Result<()> {
     let Some(top) = base.dir(Path::new(""))? else {
-        return Err(DiskError::io(
-            "open the directory",
-            base.path(),
-            Errno::NOENT,
-        ));
+        return Err(DiskError::io("open the directory", base.path(), Errno::NOENT));
     };
     match mkdirat(&top, OWN_DIR, Mode::from_raw_mode(0o755)) {
         Ok(()) => sync_dir(&top)?,
         Err(Errno::EXIST) => {}
         Err(errno) => {
-            return Err(DiskError::io(
-                "create the directory",
-                &top.path().join(OWN_DIR),
-                errno,
-            ));
+            return Err(DiskError::io("create the directory", &top.path().join(OWN_DIR), errno));
         }
     }
     let Some(own) = top.dir(OsStr::new(OWN_DIR))? else {
-        return Err(DiskError::io(
-            "use as a directory",
-            &top.path().join(OWN_DIR),
-            Errno::NOTDIR,
-        ));
+        return Err(DiskError::io("use as a directory", &top.path().join(OWN_DIR), Errno::NOTDIR));
     };
     write_new(&own, OsStr::new(MARKER), text(id).as_bytes())
 }
@@ -147,12 +131,8 @@ fn parse(bytes: &[u8]) -> Result<ArchiveId, String> {
         Some(other) => return Err(format!("its first line is {:?}", shortened(other))),
     }
     let second = lines.next().unwrap_or_default();
-    let id = second
-        .strip_prefix("id ")
-        .ok_or_else(|| format!("its second line is {:?}", shortened(second)))?;
-    id.trim_end()
-        .parse()
-        .map_err(|problem: NotAnArchiveId| format!("{:?} is {problem}", shortened(id)))
+    let id = second.strip_prefix("id ").ok_or_else(|| format!("its second line is {:?}", shortened(second)))?;
+    id.trim_end().parse().map_err(|problem: NotAnArchiveId| format!("{:?} is {problem}", shortened(id)))
 }
 
 fn shortened(line: &str) -> String {
@@ -174,10 +154,7 @@ mod tests {
         create(&base, id).unwrap();
         assert_eq!(read(&base).unwrap(), Some(id));
         assert_eq!(read_with(&base, Freshness::FromDisk).unwrap(), Some(id));
-        assert!(matches!(
-            create(&base, ArchiveId::random()),
-            Err(DiskError::Exists { .. })
-        ));
+        assert!(matches!(create(&base, ArchiveId::random()), Err(DiskError::Exists { .. })));
         assert_eq!(read(&base).unwrap(), Some(id));
         assert_eq!(fs::read_dir(tree.path().join(OWN_DIR)).unwrap().count(), 1);
     }
@@ -187,12 +164,7 @@ mod tests {
         let id = ArchiveId(0xab);
         assert_eq!(id.to_string(), "000000000000000000000000000000ab");
         assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in [
-            "",
-            "ab",
-            "+00000000000000000000000000000ab",
-            "0000000000000000000000000000000g",
-        ] {
+        for bad in ["", "ab", "+00000000000000000000000000000ab", "0000000000000000000000000000000g"] {
             assert_eq!(bad.parse::<ArchiveId>(), Err(NotAnArchiveId), "{bad}");
         }
         assert_ne!(ArchiveId::random(), ArchiveId::random());
@@ -204,24 +176,12 @@ mod tests {
         let base = Base::open(tree.path()).unwrap();
         fs::create_dir(tree.path().join(OWN_DIR)).unwrap();
         let long = format!("{FIRST_LINE}\nid {}", "a".repeat(9000));
-        for bad in [
-            "",
-            "\u{0}\u{0}",
-            "gapless-marker 2\nid 0",
-            "gapless-marker 1\n",
-            "gapless-marker 1\nid xyz",
-            &long,
-        ] {
+        for bad in ["", "\u{0}\u{0}", "gapless-marker 2\nid 0", "gapless-marker 1\n", "gapless-marker 1\nid xyz", &long]
+        {
             fs::write(path(&base), bad).unwrap();
             let error = read(&base).unwrap_err();
-            assert!(
-                matches!(error, DiskError::MarkerDamaged { .. }) && error.is_away(),
-                "{error}"
-            );
-            assert!(
-                error.to_string().contains("32 hexadecimal digits"),
-                "{error}"
-            );
+            assert!(matches!(error, DiskError::MarkerDamaged { .. }) && error.is_away(), "{error}");
+            assert!(error.to_string().contains("32 hexadecimal digits"), "{error}");
         }
         fs::write(path(&base), [0xff]).unwrap();
         assert!(read(&base).is_err());

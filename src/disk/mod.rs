@@ -27,7 +27,7 @@ mod resolve;
 mod scan;
 
 pub use base::Base;
-pub use dir::{Dir, FileMeta, Stamp};
+pub use dir::{Dir, FileMeta};
 pub use error::{DiskError, Result};
 pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};

@@ -101,14 +101,10 @@ impl Places {
         let is_dir = flags.contains(ReadFlags::ISDIR);
         let name = std::os::unix::ffi::OsStringExt::from_vec(name.to_vec());
         if flags.intersects(arrives) {
-            outcome
-                .events
-                .push(DiskEvent::Appeared { dir, name, is_dir });
+            outcome.events.push(DiskEvent::Appeared { dir, name, is_dir });
         } else if flags.intersects(leaves) {
             let path = dir.join(&name);
-            outcome
-                .events
-                .push(DiskEvent::Vanished { dir, name, is_dir });
+            outcome.events.push(DiskEvent::Vanished { dir, name, is_dir });
             if is_dir {
                 self.drop_beneath(&path, outcome);
             }
@@ -161,14 +157,7 @@ mod tests {
 
     #[test]
     fn a_moved_directory_takes_everything_beneath_it_along() {
-        let mut places = places(&[
-            (1, "a"),
-            (2, "a/b"),
-            (3, "a/b/c"),
-            (4, "a-b"),
-            (5, "b"),
-            (6, ""),
-        ]);
+        let mut places = places(&[(1, "a"), (2, "a/b"), (3, "a/b/c"), (4, "a-b"), (5, "b"), (6, "")]);
         let outcome = places.take(1, ReadFlags::MOVE_SELF, b"");
         assert_eq!(outcome.events, [gone("a"), gone("a/b"), gone("a/b/c")]);
         assert_eq!(outcome.give_up, [1, 2, 3]);
@@ -182,16 +171,10 @@ mod tests {
     #[test]
     fn a_removed_directory_is_told_once() {
         let mut places = places(&[(1, "a")]);
-        assert_eq!(
-            places.take(1, ReadFlags::DELETE_SELF, b"").events,
-            [gone("a")]
-        );
+        assert_eq!(places.take(1, ReadFlags::DELETE_SELF, b"").events, [gone("a")]);
         assert!(places.take(1, ReadFlags::IGNORED, b"").events.is_empty());
         assert!(places.retired.is_empty());
-        assert!(
-            places.take(9, ReadFlags::CREATE, b"x").events.is_empty(),
-            "of a watch that nobody knows"
-        );
+        assert!(places.take(9, ReadFlags::CREATE, b"x").events.is_empty(), "of a watch that nobody knows");
     }
 
     #[test]
@@ -205,10 +188,7 @@ mod tests {
     fn an_overflow_forgets_what_was_retired() {
         let mut places = places(&[(1, "a")]);
         places.retire(1);
-        assert_eq!(
-            places.take(-1, ReadFlags::QUEUE_OVERFLOW, b"").events,
-            [DiskEvent::Overflow]
-        );
+        assert_eq!(places.take(-1, ReadFlags::QUEUE_OVERFLOW, b"").events, [DiskEvent::Overflow]);
         places.insert(1, Path::new("b"));
         assert_eq!(places.take(1, ReadFlags::CREATE, b"x").events.len(), 1);
     }

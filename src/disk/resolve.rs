@@ -14,42 +14,26 @@ use rustix::io::Errno;
 
 /// Whether the path only leads downwards: plain names and `.`, neither `..` nor a leading `/`.
 pub(super) fn leads_downwards(rel: &Path) -> bool {
-    rel.components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    rel.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 /// Whether this is the name of one entry of a directory.
 pub(super) fn is_one_name(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
-    !bytes.is_empty()
-        && bytes != b"."
-        && bytes != b".."
-        && !bytes.contains(&b'/')
-        && !bytes.contains(&0)
+    !bytes.is_empty() && bytes != b"." && bytes != b".." && !bytes.contains(&b'/') && !bytes.contains(&0)
 }
 
 /// Whether the error means that nothing of the wanted kind lies there.
 pub(super) fn means_absent(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG
-    )
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)
 }
 
 /// Opens `rel` beneath `root` for reading; `None` if there is no such thing. The path must lead downwards.
-pub(super) fn open_beneath(
-    root: BorrowedFd<'_>,
-    rel: &Path,
-    flags: OFlags,
-) -> Result<Option<OwnedFd>, Errno> {
+pub(super) fn open_beneath(root: BorrowedFd<'_>, rel: &Path, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
     if rel.as_os_str().as_bytes().contains(&0) {
         return Ok(None);
     }
-    let path = if rel.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        rel
-    };
+    let path = if rel.as_os_str().is_empty() { Path::new(".") } else { rel };
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let opened = match openat2(root, path, flags, Mode::empty(), how) {
@@ -66,10 +50,7 @@ pub(super) fn open_beneath(
 fn open_stepwise(root: BorrowedFd<'_>, rel: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut above: Option<OwnedFd> = None;
-    let mut names = rel
-        .components()
-        .filter(|part| *part != Component::CurDir)
-        .peekable();
+    let mut names = rel.components().filter(|part| *part != Component::CurDir).peekable();
     while let Some(part) = names.next() {
         // Not reachable through `Base`, which checks first; kept because this is the last line of defence.
         let Component::Normal(name) = part else {
@@ -113,36 +94,16 @@ mod tests {
         symlink("file", tree.path().join("a/b/link")).unwrap();
         let root = File::open(tree.path()).unwrap();
         for open in [open_beneath as Opener, stepwise] {
-            let found = |rel: &str| {
-                open(root.as_fd(), Path::new(rel), OFlags::RDONLY)
-                    .unwrap()
-                    .is_some()
-            };
+            let found = |rel: &str| open(root.as_fd(), Path::new(rel), OFlags::RDONLY).unwrap().is_some();
             assert!(found(".") && found("a") && found("./a/b") && found("a/b/file"));
-            for absent in [
-                "a/none",
-                "a/out",
-                "a/out/secret",
-                "a/inner",
-                "a/inner/file",
-                "a/b/link",
-                "a/b/file/x",
-            ] {
+            for absent in ["a/none", "a/out", "a/out/secret", "a/inner", "a/inner/file", "a/b/link", "a/b/file/x"] {
                 assert!(!found(absent), "{absent}");
             }
             assert!(open(root.as_fd(), Path::new("../x"), OFlags::RDONLY).is_err());
             assert!(!found(&"n".repeat(300)));
         }
-        assert!(
-            open_beneath(root.as_fd(), Path::new(""), OFlags::RDONLY)
-                .unwrap()
-                .is_some()
-        );
-        assert!(
-            open_beneath(root.as_fd(), Path::new("a\0b"), OFlags::RDONLY)
-                .unwrap()
-                .is_none()
-        );
+        assert!(open_beneath(root.as_fd(), Path::new(""), OFlags::RDONLY).unwrap().is_some());
+        assert!(open_beneath(root.as_fd(), Path::new("a\0b"), OFlags::RDONLY).unwrap().is_none());
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{FileType, Statx};
 
 use super::base::{joined, statx_of};
-use super::dir::{Dir, FILE_FIELDS, FileMeta, Stamp, file_meta, kind};
+use super::dir::{Dir, FILE_FIELDS, FileMeta, file_meta, kind};
 use super::error::{DiskError, Result};
+use crate::domain::Stamp;
 
 /// A change younger than this may be followed by another one that leaves the same time behind.
 pub const SETTLE: Duration = Duration::from_secs(2);
@@ -45,9 +46,7 @@ impl Scan {
     /// Each name, to the byte, with what belongs to it.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], FileMeta)> {
         // The NUL at the end is not part of the name.
-        self.files
-            .iter()
-            .map(|file| (&self.names[file.start..file.end - 1], file.meta))
+        self.files.iter().map(|file| (&self.names[file.start..file.end - 1], file.meta))
     }
 
     /// How many files there are.
@@ -63,8 +62,7 @@ impl Scan {
 
 /// Whether a file of that name belongs into an hour: `.ts`, `.json` or `.tombstone`, and not hidden.
 pub fn is_hour_file(name: &[u8]) -> bool {
-    !name.starts_with(b".")
-        && (name.ends_with(b".ts") || name.ends_with(b".json") || name.ends_with(b".tombstone"))
+    !name.starts_with(b".") && (name.ends_with(b".ts") || name.ends_with(b".json") || name.ends_with(b".tombstone"))
 }
 
 impl Dir {
@@ -87,23 +85,12 @@ impl Dir {
                 return Ok(());
             }
             if files.len() == MOST_FILES {
-                return Err(DiskError::TooMany {
-                    path: self.path().to_owned(),
-                    limit: MOST_FILES,
-                });
+                return Err(DiskError::TooMany { path: self.path().to_owned(), limit: MOST_FILES });
             }
             let start = names.len();
             names.extend_from_slice(bytes);
-            let meta = FileMeta {
-                size: 0,
-                mtime_ns: 0,
-            };
-            files.push(Found {
-                start,
-                end: names.len(),
-                ino: entry.ino,
-                meta,
-            });
+            let meta = FileMeta { size: 0, mtime_ns: 0 };
+            files.push(Found { start, end: names.len(), ino: entry.ino, meta });
             Ok(())
         })?;
         settled &= complete;
@@ -134,12 +121,7 @@ impl Dir {
         });
         match failure {
             Some(error) => Err(error),
-            None => Ok(Scan {
-                stamp,
-                settled,
-                names,
-                files,
-            }),
+            None => Ok(Scan { stamp, settled, names, files }),
         }
     }
 
@@ -148,9 +130,8 @@ impl Dir {
         let Ok(c_name) = CStr::from_bytes_with_nul(name) else {
             return Ok(None);
         };
-        statx_of(self, c_name, FILE_FIELDS).map_err(|errno| {
-            DiskError::io("look at", &joined(self.path(), c_name.to_bytes()), errno)
-        })
+        statx_of(self, c_name, FILE_FIELDS)
+            .map_err(|errno| DiskError::io("look at", &joined(self.path(), c_name.to_bytes()), errno))
     }
 }
 
@@ -166,9 +147,7 @@ impl Calm {
             Ok(after) => signed(after),
             Err(before) => -signed(before.duration()),
         };
-        Self {
-            until_ns: now_ns - signed(SETTLE),
-        }
+        Self { until_ns: now_ns - signed(SETTLE) }
     }
 
     fn covers(&self, time_ns: i64) -> bool {
@@ -198,28 +177,15 @@ mod tests {
     #[test]
     fn only_what_belongs_into_an_hour_is_found() {
         let (tree, dir) = hour();
-        for (name, size) in [
-            ("a.ts", 1),
-            ("b.json", 2),
-            ("c.tombstone", 0),
-            (".d.ts", 4),
-            ("e.txt", 5),
-            ("ts", 6),
-        ] {
+        for (name, size) in [("a.ts", 1), ("b.json", 2), ("c.tombstone", 0), (".d.ts", 4), ("e.txt", 5), ("ts", 6)] {
             fs::write(tree.path().join(name), vec![b'x'; size]).unwrap();
         }
         fs::write(tree.path().join(OsStr::from_bytes(b"\xff.ts")), "abc").unwrap();
         fs::create_dir(tree.path().join("dir.ts")).unwrap();
         symlink("a.ts", tree.path().join("link.ts")).unwrap();
         let scan = dir.scan().unwrap();
-        let found: BTreeMap<&[u8], u64> =
-            scan.iter().map(|(name, meta)| (name, meta.size)).collect();
-        let expected: [(&[u8], u64); 4] = [
-            (b"a.ts", 1),
-            (b"b.json", 2),
-            (b"c.tombstone", 0),
-            (b"\xff.ts", 3),
-        ];
+        let found: BTreeMap<&[u8], u64> = scan.iter().map(|(name, meta)| (name, meta.size)).collect();
+        let expected: [(&[u8], u64); 4] = [(b"a.ts", 1), (b"b.json", 2), (b"c.tombstone", 0), (b"\xff.ts", 3)];
         assert_eq!(found, BTreeMap::from(expected));
         assert_eq!((scan.len(), scan.is_empty()), (4, false));
         assert_eq!(scan.stamp, dir.stamp().unwrap());
@@ -232,12 +198,8 @@ mod tests {
             let name = format!("{index:060}.ts");
             fs::write(tree.path().join(name), "x").unwrap();
         }
-        let names: std::collections::BTreeSet<Vec<u8>> = dir
-            .scan()
-            .unwrap()
-            .iter()
-            .map(|(name, _)| name.to_vec())
-            .collect();
+        let names: std::collections::BTreeSet<Vec<u8>> =
+            dir.scan().unwrap().iter().map(|(name, _)| name.to_vec()).collect();
         assert_eq!(names.len(), 3000);
     }
 
@@ -247,32 +209,14 @@ mod tests {
         let path = tree.path().join("a.ts");
         fs::write(&path, "x").unwrap();
         let now = SystemTime::now();
-        assert!(
-            !dir.scan_at(now).unwrap().settled,
-            "it has changed just now"
-        );
-        assert!(
-            !dir.scan_at(now + Duration::from_millis(1900))
-                .unwrap()
-                .settled
-        );
+        assert!(!dir.scan_at(now).unwrap().settled, "it has changed just now");
+        assert!(!dir.scan_at(now + Duration::from_millis(1900)).unwrap().settled);
         assert!(dir.scan_at(now + Duration::from_secs(3)).unwrap().settled);
-        assert!(
-            !dir.scan_at(now - Duration::from_secs(60)).unwrap().settled,
-            "the clock was set back"
-        );
+        assert!(!dir.scan_at(now - Duration::from_secs(60)).unwrap().settled, "the clock was set back");
 
         let later = FileTimes::new().set_modified(now + Duration::from_secs(60));
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_times(later)
-            .unwrap();
-        assert!(
-            !dir.scan_at(now + Duration::from_secs(3)).unwrap().settled,
-            "a file is from the future"
-        );
+        File::options().write(true).open(&path).unwrap().set_times(later).unwrap();
+        assert!(!dir.scan_at(now + Duration::from_secs(3)).unwrap().settled, "a file is from the future");
     }
 
     #[test]
