@@ -1,1 +1,22 @@
-//! Room `crawl`.
+//! Keeps the index in step with the disk.
+//!
+//! 1. [`Keeper`] brings one hour, or the directories above the hours, into line: reads the disk, compares, submits the difference.
+//!    Whatever else wants the index right (a question, an event, the crawl) asks it, so that there is one way to do it.
+//! 2. [`Watch`] hears of changes and has the keeper look at just what changed.
+//! 3. [`Crawl`] walks everything, over and over, with visitors.
+//! 4. Absence is concluded only while the right base directory is there. Nothing here writes to the archive.
+
+mod error;
+mod freshness;
+mod keeper;
+mod structure;
+mod visit;
+mod walk;
+mod watch;
+
+pub use error::CrawlError;
+pub use keeper::{Answer, Keeper};
+pub use structure::StructureReport;
+pub use visit::{Found, Reconcile, Visitor};
+pub use walk::{Crawl, CrawlState, CrawlStatus, Pace};
+pub use watch::{Watch, WatchOptions, WatchStatus};

@@ -13,3 +13,8 @@ pub struct Stamp {
     /// Change time.
     pub ctime_ns: i64,
 }
+
+impl Stamp {
+    /// Of a directory that is known to exist but has to be read each time: equal to no directory's stamp.
+    pub const UNTRUSTED: Self = Self { ino: 0, mtime_ns: 0, ctime_ns: 0 };
+}

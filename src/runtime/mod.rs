@@ -1,1 +1,9 @@
-//! Room `runtime`.
+//! What every lasting job needs: to be stopped, to wait, to keep to its share of the processor, to tell how far it is.
+
+mod progress;
+mod stop;
+mod throttle;
+
+pub use progress::Meter;
+pub use stop::Stop;
+pub use throttle::rest_after;

@@ -1,0 +1,92 @@
+//! Which hours are known to be right, without a look at the disk.
+//!
+//! An hour is fresh while it is watched, or for a second after its directory was compared. Nothing here is lost with the
+//! process but the need to compare again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::domain::{Hour, HourPlace};
+
+/// For how long a comparison counts: what changes in an hour that nobody watches is seen after this time.
+const COUNTS: Duration = Duration::from_secs(1);
+/// How many comparisons are remembered before the old ones are dropped.
+const REMEMBERED: usize = 4096;
+
+#[derive(Default)]
+struct State {
+    watched: HashMap<String, HashSet<Hour>>,
+    compared: HashMap<(String, Hour), Instant>,
+    structure: Option<Instant>,
+    structure_watched: bool,
+}
+
+/// What is known to be right.
+#[derive(Default)]
+pub(super) struct Freshness {
+    state: RwLock<State>,
+}
+
+impl Freshness {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_fresh(&self, stream: &str, hour: Hour) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.watched.get(stream).is_some_and(|hours| hours.contains(&hour)) {
+            return true;
+        }
+        // The map is empty in a quiet node, so that the key is rarely built.
+        !state.compared.is_empty()
+            && state.compared.get(&(stream.to_owned(), hour)).is_some_and(|when| when.elapsed() < COUNTS)
+    }
+
+    pub(super) fn compared(&self, place: &HourPlace, when: Instant) {
+        let mut state = self.write();
+        if state.compared.len() >= REMEMBERED {
+            state.compared.retain(|_, earlier| earlier.elapsed() < COUNTS);
+            if state.compared.len() >= REMEMBERED {
+                state.compared.clear();
+            }
+        }
+        state.compared.insert((place.stream.to_string(), place.hour), when);
+    }
+
+    /// The hour holds a watch and was read after it had been placed.
+    pub(super) fn watch(&self, place: &HourPlace) {
+        self.write().watched.entry(place.stream.to_string()).or_default().insert(place.hour);
+    }
+
+    pub(super) fn unwatch(&self, place: &HourPlace) {
+        let mut state = self.write();
+        let stream = place.stream.to_string();
+        if let Some(hours) = state.watched.get_mut(&stream) {
+            hours.remove(&place.hour);
+            if hours.is_empty() {
+                state.watched.remove(&stream);
+            }
+        }
+        state.compared.remove(&(stream, place.hour));
+    }
+
+    pub(super) fn structure_is_fresh(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.structure.is_some_and(|when| state.structure_watched || when.elapsed() < COUNTS)
+    }
+
+    pub(super) fn structure_compared(&self, when: Instant) {
+        self.write().structure = Some(when);
+    }
+
+    /// Whether every directory above the hours holds a watch.
+    pub(super) fn structure_watched(&self, all: bool) {
+        self.write().structure_watched = all;
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn clear(&self) {
+        *self.write() = State::default();
+    }
+}

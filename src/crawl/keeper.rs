@@ -1,0 +1,243 @@
+//! Brings one hour of the index into line with its directory.
+//!
+//! 1. All work on an hour happens under the hour's lock, from the first look at the disk until the commit: what was seen last
+//!    is what is written last.
+//! 2. The stamp is taken before the directory is read, so that a change in between makes it differ next time.
+//! 3. A directory that is not there takes its hour out of the index only if the base was right before and after the look.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::CrawlError;
+use super::freshness::Freshness;
+use crate::disk::{Base, Checked, Dir, DiskError, Guard};
+use crate::domain::{AnyFile, Change, HourContents, HourPlace, Stamp, diff};
+use crate::index::{Applied, Batch, HourUpdate, Index, IndexError, StampUpdate};
+
+/// Locks of hours; hours share them by hash.
+const LOCKS: usize = 64;
+
+/// How a question about an hour can be answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// From the index, which is right.
+    FromIndex,
+    /// From this, just read: the index differs and takes no writes.
+    FromDisk(HourContents),
+}
+
+/// Keeps the index in step with the disk, an hour at a time.
+pub struct Keeper {
+    pub(super) index: Arc<Index>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) freshness: Freshness,
+    pub(super) structure: Mutex<()>,
+    locks: Vec<Mutex<()>>,
+}
+
+/// What a directory holds now.
+struct Seen {
+    contents: HourContents,
+    stamp: Option<Stamp>,
+}
+
+impl Keeper {
+    /// Between this archive and this index.
+    pub fn new(index: Arc<Index>, guard: Arc<Guard>) -> Self {
+        let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
+        Self { index, guard, freshness: Freshness::default(), structure: Mutex::new(()), locks }
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The archive.
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    /// The base, if it is there.
+    pub(super) fn base(&self) -> Result<Arc<Base>, CrawlError> {
+        Ok(self.guard.base()?)
+    }
+
+    /// Whether the index is known to be right about an hour, without a look at the disk.
+    pub fn is_fresh(&self, stream: &str, hour: crate::domain::Hour) -> bool {
+        self.freshness.is_fresh(stream, hour)
+    }
+
+    /// Makes the index right about an hour. Blocks: not for async code.
+    pub fn ensure(&self, place: &HourPlace) -> Result<Answer, CrawlError> {
+        if self.freshness.is_fresh(&place.stream.to_string(), place.hour) {
+            return Ok(Answer::FromIndex);
+        }
+        match self.reconcile(std::slice::from_ref(place), false) {
+            Ok(_) => Ok(Answer::FromIndex),
+            Err(CrawlError::Index(IndexError::Full(_) | IndexError::Io(_) | IndexError::Stalled)) => {
+                let base = self.base()?;
+                let seen = self.disk(base.dir(&place.path()).and_then(|dir| dir.as_ref().map(look).transpose()))?;
+                Ok(Answer::FromDisk(seen.map(|seen| seen.contents).unwrap_or_default()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Compares directories with the index and brings it into line: those whose stamp differs are read, or, with `read`, all.
+    pub fn reconcile(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
+        let _locks = self.lock(places);
+        let started = Instant::now();
+        let base = self.base()?;
+        let mut batch = Batch::default();
+        let mut same = Vec::new();
+        for place in places {
+            match self.compare(&base, place, read)? {
+                Some(update) => batch.hours.push(update),
+                None => same.push(place),
+            }
+        }
+        let applied = if batch.hours.is_empty() { Applied::default() } else { self.index.apply(batch)? };
+        for place in places {
+            self.freshness.compared(place, started);
+        }
+        Ok(applied)
+    }
+
+    /// The update that an hour needs, if it needs one.
+    fn compare(&self, base: &Base, place: &HourPlace, read: bool) -> Result<Option<HourUpdate>, CrawlError> {
+        let stream = place.stream.to_string();
+        let row = self.index.hour_row(&stream, place.hour)?;
+        if !read
+            && let Some(trusted) = row.and_then(|row| row.stamp)
+            && self.disk(base.stamp(&place.path()))? == Some(trusted)
+        {
+            return Ok(None);
+        }
+        let seen = self.disk(base.dir(&place.path()).and_then(|dir| dir.as_ref().map(look).transpose()))?;
+        let Some(seen) = seen else {
+            self.confirm_absence()?;
+            let gone = HourUpdate::Remove { stream: place.stream.clone(), hour: place.hour };
+            return Ok(row.is_some().then_some(gone));
+        };
+        let known = self.index.hour(&stream, place.hour)?;
+        let empty = HourContents::default();
+        let changes = diff(known.as_ref().map_or(&empty, |view| &view.contents), &seen.contents);
+        if changes.is_empty() && known.is_some_and(|view| view.row.stamp == seen.stamp) {
+            return Ok(None);
+        }
+        if changes.iter().any(|change| matches!(change, Change::Remove(_))) {
+            self.confirm_absence()?;
+        }
+        let stamp = StampUpdate::Set(seen.stamp);
+        Ok(Some(HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp }))
+    }
+
+    /// Looks at just these names of an hour: something happened to them.
+    pub fn touch<'n>(
+        &self,
+        place: &HourPlace,
+        names: impl IntoIterator<Item = &'n OsStr>,
+    ) -> Result<Applied, CrawlError> {
+        let stream = place.stream.to_string();
+        if self.index.catalog().hour_version(&stream, place.hour).is_none() {
+            return self.reconcile(std::slice::from_ref(place), true);
+        }
+        let locks = self.lock(std::slice::from_ref(place));
+        let base = self.base()?;
+        let Some(dir) = self.disk(base.dir(&place.path()))? else {
+            drop(locks);
+            return self.reconcile(std::slice::from_ref(place), true);
+        };
+        let mut changes = BTreeMap::new();
+        let mut absent = false;
+        for name in names {
+            let Some(text) = name.to_str() else { continue };
+            let meta = self.disk(dir.stat_file(name))?;
+            let Some(file) = AnyFile::read(text, meta.map_or(0, |meta| meta.size)) else { continue };
+            absent |= meta.is_none();
+            changes.insert(text, if meta.is_some() { Change::Put(file) } else { Change::Remove(file) });
+        }
+        if absent {
+            self.confirm_absence()?;
+        }
+        if changes.is_empty() {
+            return Ok(Applied::default());
+        }
+        let changes = changes.into_values().collect();
+        let update =
+            HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp: StampUpdate::Keep };
+        Ok(self.index.apply(Batch { hours: vec![update], ..Batch::default() })?)
+    }
+
+    /// Before anything is concluded from what is not there: is it the right disk that it is not on?
+    pub(super) fn confirm_absence(&self) -> Result<(), CrawlError> {
+        match self.guard.check() {
+            Checked::Fine => Ok(()),
+            Checked::Back { .. } => Err(CrawlError::Away(self.guard.base().err().unwrap_or_else(just_back))),
+            Checked::Away(reason) => Err(CrawlError::Away(reason)),
+        }
+    }
+
+    /// Tells the guard of errors that may mean that the disk is away.
+    pub(super) fn disk<T>(&self, result: Result<T, DiskError>) -> Result<T, CrawlError> {
+        result.map_err(|error| {
+            if self.guard.report(&error)
+                && let Err(away) = self.guard.base()
+            {
+                return CrawlError::Away(away);
+            }
+            CrawlError::Disk(error)
+        })
+    }
+
+    /// The locks of these hours, always in the same order.
+    fn lock(&self, places: &[HourPlace]) -> Vec<MutexGuard<'_, ()>> {
+        let mut slots: Vec<usize> = places.iter().map(slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+            .into_iter()
+            .filter_map(|slot| self.locks.get(slot))
+            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect()
+    }
+}
+
+fn slot(place: &HourPlace) -> usize {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    place.hash(&mut hasher);
+    usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or(0)
+}
+
+fn just_back() -> crate::disk::AwayReason {
+    crate::disk::AwayReason {
+        reason: "it has just come back and is being looked at".into(),
+        since: std::time::SystemTime::now(),
+    }
+}
+
+/// Reads a directory: what it lists, and its stamp if that can be trusted.
+fn look(dir: &Dir) -> Result<Seen, DiskError> {
+    let scan = dir.scan()?;
+    Ok(Seen { contents: contents_of(&scan, dir.path()), stamp: scan.settled.then_some(scan.stamp) })
+}
+
+/// What a directory that was read holds. Names that are not UTF-8 cannot be listed; they are reported.
+pub(crate) fn contents_of(scan: &crate::disk::Scan, path: &Path) -> HourContents {
+    let mut unlistable = 0_u32;
+    let names = scan.iter().filter_map(|(name, meta)| {
+        let text = std::str::from_utf8(name).ok();
+        unlistable += u32::from(text.is_none());
+        Some((text?, meta.size))
+    });
+    let contents = HourContents::from_names(names);
+    if unlistable > 0 {
+        tracing::warn!(name: "names_not_utf8", directory = %path.display(), files = unlistable, "file names that are not UTF-8 cannot be listed; rename them");
+    }
+    contents
+}
