@@ -102,8 +102,10 @@ impl Activity {
     /// What it has taken too long for, if anything.
     pub(super) fn overdue(&self, now: u64, limits: &Limits) -> Option<Overdue> {
         let longer = |since: u64, limit: std::time::Duration| since != 0 && u128::from(now.saturating_sub(since)) > limit.as_millis();
-        if longer(self.blocked_since.load(Relaxed), limits.write_stall_timeout) {
-            return Some(Overdue::Stalled);
+        let blocked_since = self.blocked_since.load(Relaxed);
+        if blocked_since != 0 {
+            // A body that was handed over at once is not in flight any more, but the connection is not idle either.
+            return longer(blocked_since, limits.write_stall_timeout).then_some(Overdue::Stalled);
         }
         if self.in_flight.load(Relaxed) > 0 {
             let stalled = self.responses.load(Relaxed) > 0 && longer(self.progress_at.load(Relaxed), limits.write_stall_timeout);
@@ -145,8 +147,12 @@ impl Activity {
         match result {
             Poll::Pending if self.blocked_since.load(Relaxed) == 0 => self.blocked_since.store(self.clock.now(), Relaxed),
             Poll::Ready(Ok(written)) if *written > 0 => {
-                self.progress_at.store(self.clock.now(), Relaxed);
-                self.blocked_since.store(0, Relaxed);
+                let now = self.clock.now();
+                self.progress_at.store(now, Relaxed);
+                if self.blocked_since.load(Relaxed) != 0 {
+                    self.idle_since.store(now, Relaxed);
+                    self.blocked_since.store(0, Relaxed);
+                }
             }
             Poll::Pending | Poll::Ready(_) => {}
         }
@@ -300,6 +306,8 @@ mod tests {
         activity.note_write(&Poll::Pending);
         assert!(activity.waiting_since().is_none());
         assert_eq!(activity.overdue(ms(limits.write_stall_timeout), &limits), Some(Overdue::Stalled));
+        let impatient = Limits { idle_timeout: std::time::Duration::ZERO, ..limits.clone() };
+        assert_eq!(activity.overdue(5, &impatient), None, "what is still being sent is not idle");
         activity.note_write(&Poll::Ready(Ok(5)));
         assert_eq!(activity.overdue(1, &limits), None);
     }
