@@ -1,0 +1,75 @@
+//! Every bound on connections, each with its reason.
+//!
+//! They are numbers only; `serve` and `connection` keep them.
+
+use std::time::Duration;
+
+/// Bounds on connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once. 8192: five thousand slow ones leave room for the others, and at 11 kB each (measured) they
+    /// cost 90 MB at worst. At the cap the connection that has waited longest for a request gives way to the new one; only
+    /// when all have work in hand do new ones wait in the kernel's queue. At run time it is lowered to half of what the
+    /// process may have open, since each connection may be sending a file.
+    pub max_connections: usize,
+    /// From the first byte of a request to the end of its head, however it trickles. 10 s: a head fits in one packet.
+    pub header_timeout: Duration,
+    /// Between requests, and before the first. 75 s: dashboards that ask once a minute keep their connection.
+    pub idle_timeout: Duration,
+    /// From the head of a request that has a body to the head of its answer. 60 s: bodies here are a few kilobytes.
+    pub body_timeout: Duration,
+    /// A response under way without one byte taken. 60 s: the kernel reports room only when a third of the send buffer
+    /// (4 MB at most) is free, so a shorter limit would cut slow lines that are still reading.
+    pub write_stall_timeout: Duration,
+    /// A request's head. 16 kB: the longest path, 64 parts of 255 bytes, fits if it is plain; real heads have 500 bytes.
+    /// It also bounds what is buffered for writing per connection, beyond the chunk in hand. At least 8192.
+    pub max_header_bytes: usize,
+    /// Streams at once on an HTTP/2 connection. 64: more than a browser page asks for; bounds memory per connection.
+    pub max_streams: u32,
+    /// From the wish to end until connections are cut. 10 s: two segments on a slow line, less than service managers wait.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 8192,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
+            write_stall_timeout: Duration::from_secs(60),
+            max_header_bytes: 16 * 1024,
+            max_streams: 64,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// The cap on connections that this process can keep with the descriptors it may have.
+    pub(super) fn effective_connections(&self) -> usize {
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        let affordable = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
+        self.max_connections.min(affordable).max(1)
+    }
+
+    /// How often connections are looked at: often enough that no limit is exceeded by more than a quarter.
+    pub(super) fn sweep_interval(&self) -> Duration {
+        let shortest = self.header_timeout.min(self.idle_timeout).min(self.body_timeout).min(self.write_stall_timeout);
+        (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sweep_is_quick_enough_and_not_busy() {
+        let limits = Limits::default();
+        assert_eq!(limits.sweep_interval(), Duration::from_secs(1));
+        let hasty = Limits { header_timeout: Duration::ZERO, ..limits };
+        assert_eq!(hasty.sweep_interval(), Duration::from_millis(5));
+        assert!(hasty.effective_connections() >= 1);
+    }
+}

@@ -1,0 +1,224 @@
+//! Errors that tell a person what to do (RFC 9457), in one shape for every endpoint.
+//!
+//! This builds the answer; it does not decide which error something is. `type` is a relative reference
+//! (`/problems/KIND`) that never changes once released, so that programs can match on it. Nothing that came from an
+//! operating system or a library goes into a body: those texts belong in the log.
+
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::pathname::PathError;
+
+/// What came in is repeated back at most this long: enough to recognise it, too little to amplify anything.
+const MAX_ECHO_CHARS: usize = 80;
+
+/// One error, ready to be answered.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(skip)]
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
+        Self { kind: format!("/problems/{kind}"), title, status: status.as_u16(), detail, instance: None, header: None }
+    }
+
+    /// 400: parameter `name` says `got`, which is not `expected` ("a time such as 2026-11-20T18:00:00").
+    pub fn bad_parameter(name: &str, got: &str, expected: &str) -> Self {
+        let detail = format!("The parameter {} is {:?}; expected is {expected}.", echo(name), echo(got));
+        Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter", detail)
+    }
+
+    /// 404: there is no `what` ("segment of that name").
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("There is no {}.", echo(what)))
+    }
+
+    /// 403: a part of the path begins with a dot.
+    pub fn hidden_path() -> Self {
+        let detail = "Names that begin with a dot are never served.".to_owned();
+        Self::new(StatusCode::FORBIDDEN, "hidden-path", "Hidden path", detail)
+    }
+
+    /// 410: the segment was deleted on purpose, here and on every peer.
+    pub fn gone() -> Self {
+        let detail = "This segment has been deleted on purpose (tombstoned) and will not come back.".to_owned();
+        Self::new(StatusCode::GONE, "tombstoned", "Deleted", detail)
+    }
+
+    /// 503: `why` it cannot be answered now, and when to ask again.
+    pub fn unavailable(retry_after_s: u32, why: &str) -> Self {
+        let detail = format!("{} Ask again in {retry_after_s} s.", sentence(why));
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable for now", detail)
+            .with(RETRY_AFTER, HeaderValue::from(retry_after_s))
+    }
+
+    /// 400: `what` was asked for is `got`, and `limit` is as much as one request may ask.
+    pub fn too_much(what: &str, got: u64, limit: u64) -> Self {
+        let detail = format!("The {what} asked for is {got}; one request may ask for {limit}. Ask in several requests.");
+        Self::new(StatusCode::BAD_REQUEST, "too-much", "Too much for one request", detail)
+    }
+
+    /// 413: the body is longer than `limit_bytes`.
+    pub fn body_too_large(limit_bytes: u64) -> Self {
+        let detail = format!("The body may have {limit_bytes} bytes. Send less at once.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail)
+    }
+
+    /// 507: the disk is full.
+    pub fn insufficient_storage() -> Self {
+        let detail = "The disk is full, so nothing was written. Free some space and try again.".to_owned();
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "Disk full", detail)
+    }
+
+    /// 405: only the methods in `allow` ("GET, HEAD, OPTIONS") work here.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("This address answers {allow} only.");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+            .with(ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// 406: the best sequence, say, has holes and they were not allowed; `why` tells what to change.
+    pub fn not_acceptable(why: &str) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Not acceptable", sentence(why))
+    }
+
+    /// 401: a credential is needed, or the one given is wrong. Which of the two is not told.
+    pub fn unauthorized() -> Self {
+        let detail = "This needs a valid token in the header Authorization: Bearer.".to_owned();
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Not authorised", detail)
+            .with(axum::http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// 412: `If-Match` or `If-Unmodified-Since` does not hold any more.
+    pub fn precondition_failed() -> Self {
+        let detail = "What is stored is not what the condition in the request names. Fetch it again.".to_owned();
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
+    }
+
+    /// 416: the file has `len` bytes and the range begins behind them.
+    pub fn range_not_satisfiable(len: u64) -> Self {
+        let detail = format!("The range lies outside the file, which has {len} bytes.");
+        let problem = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "Range outside the file", detail);
+        match HeaderValue::try_from(format!("bytes */{len}")) {
+            Ok(value) => problem.with(CONTENT_RANGE, value),
+            Err(_) => problem,
+        }
+    }
+
+    /// 500: our fault. `correlation` is what the log has next to the cause; the cause itself is not told.
+    pub fn internal(correlation: &str) -> Self {
+        let detail = format!("Something went wrong here; the log has the cause under {}.", echo(correlation));
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+
+    /// The same, naming the `path` that was asked for.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        self.instance = Some(path.chars().take(MAX_ECHO_CHARS).collect());
+        self
+    }
+
+    /// The status it will be answered with.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+}
+
+impl From<PathError> for Problem {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::Hidden => Self::hidden_path(),
+            PathError::NotFound => Self::not_found("file of that name"),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // 404 and 410 may be kept by caches unless told otherwise; a segment may well arrive a second later.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+/// The beginning of what came in.
+fn echo(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut short: String = chars.by_ref().take(MAX_ECHO_CHARS).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// `why` with a full stop at its end.
+fn sentence(why: &str) -> String {
+    let trimmed = why.trim_end();
+    if trimmed.ends_with('.') { trimmed.to_owned() } else { format!("{trimmed}.") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body(problem: Problem) -> serde_json::Value {
+        let bytes = axum::body::to_bytes(problem.into_response().into_body(), 4096).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_its_five_fields() {
+        let json = body(Problem::bad_parameter("start", "yesterday", "a time such as 2026-11-20T18:00:00").at("/cut/a")).await;
+        assert_eq!(json["type"], "/problems/bad-parameter");
+        assert_eq!(json["status"], 400);
+        assert_eq!(json["instance"], "/cut/a");
+        assert_eq!(json["detail"], "The parameter start is \"yesterday\"; expected is a time such as 2026-11-20T18:00:00.");
+        assert!(json["title"].is_string());
+    }
+
+    #[test]
+    fn headers_that_belong_to_a_status_are_there() {
+        let header = |problem: Problem, name| problem.into_response().headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header(Problem::unavailable(5, "The disk is not there"), RETRY_AFTER), "5");
+        assert_eq!(header(Problem::method_not_allowed("GET, HEAD"), ALLOW), "GET, HEAD");
+        assert_eq!(header(Problem::range_not_satisfiable(7), CONTENT_RANGE), "bytes */7");
+        assert_eq!(header(Problem::gone(), CONTENT_TYPE), "application/problem+json");
+    }
+
+    #[tokio::test]
+    async fn what_came_in_is_repeated_briefly_and_escaped() {
+        let json = body(Problem::bad_parameter("x", &"\u{1b}".repeat(9999), "a number")).await;
+        let detail = json["detail"].as_str().unwrap();
+        assert!(detail.len() < 900 && !detail.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn paths_map_to_their_statuses() {
+        assert_eq!(Problem::from(PathError::Hidden).status(), StatusCode::FORBIDDEN);
+        assert_eq!(Problem::from(PathError::NotFound).status(), StatusCode::NOT_FOUND);
+    }
+}

@@ -1,0 +1,255 @@
+//! Accepts connections and keeps every one of them within its limits.
+//!
+//! An accept loop of our own on hyper-util, because `axum::serve` leaves Nagle's algorithm on and has neither timeouts,
+//! nor a cap, nor a deadline for its end. It knows no routes.
+//!
+//! The life of a connection:
+//! 1. accepted, at the cap in the place of the one that has waited longest; Nagle's algorithm off; entered in the table;
+//! 2. served as HTTP/1.1 or, if it begins so, as HTTP/2;
+//! 3. cut by the sweep when it is overdue (see `connection`);
+//! 4. at the end asked to finish what it has in hand, and cut after `drain`.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use super::connection::{Activity, CoarseClock, InHand, Watched};
+pub use super::limits::Limits;
+
+/// The first and the longest pause after an accept that failed for want of something.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Serves `app` until `shutdown`, then lets what is in hand finish. Handlers find the peer's address as
+/// `ConnectInfo<SocketAddr>`.
+pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: CancellationToken) {
+    let table = Arc::new(Table::default());
+    let clock = CoarseClock::start();
+    let mut sweeping = pin!(sweep(&table, &clock, &limits));
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = &mut sweeping => {}
+        () = accept(&listener, &table, &app, &clock, &limits) => {}
+    }
+    drop(listener);
+    let deadline = Instant::now() + limits.drain;
+    table.drain();
+    let emptied = async {
+        while table.len() > 0 {
+            table.freed.notified().await;
+        }
+    };
+    tokio::select! {
+        () = emptied => {}
+        () = &mut sweeping => {}
+        () = tokio::time::sleep_until(deadline) => {
+            tracing::warn!(connections = table.len(), "cutting connections that did not finish in time");
+            table.cut_all();
+        }
+    }
+}
+
+/// Accepts connections for ever, each in the place of another one where the table is full.
+async fn accept(listener: &TcpListener, table: &Arc<Table>, app: &Router, clock: &Arc<CoarseClock>, limits: &Limits) {
+    let builder = builder(limits);
+    let cap = limits.effective_connections();
+    let mut pause = BACKOFF.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause = BACKOFF.0;
+                while table.len() >= cap && !table.evict_longest_waiting() {
+                    table.freed.notified().await;
+                }
+                let activity = Arc::new(Activity::new(Arc::clone(clock), peer));
+                table.spawn(&builder, stream, app.clone(), activity);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                let evicted = table.evict_longest_waiting();
+                tracing::warn!(%error, evicted, pause_ms = pause.as_millis(), "cannot accept connections for a moment");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .keep_alive(true)
+        // The sweep does this; hyper would make a timer for each request.
+        .header_read_timeout(None)
+        .writev(true)
+        .pipeline_flush(true)
+        .max_buf_size(limits.max_header_bytes.max(8192));
+    builder
+        .http2()
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(256 * 1024);
+    builder
+}
+
+/// Cuts connections that are overdue, for ever.
+async fn sweep(table: &Table, clock: &CoarseClock, limits: &Limits) {
+    let mut ticks = tokio::time::interval(limits.sweep_interval());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        table.cut_overdue(clock.tick(), limits);
+    }
+}
+
+/// Errors that say something about the connection that was to be accepted, not about this process.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use Errno as E;
+    let of_network = [E::CONNABORTED, E::CONNRESET, E::INTR, E::PROTO, E::NETDOWN, E::HOSTDOWN, E::HOSTUNREACH, E::NETUNREACH, E::TIMEDOUT];
+    Errno::from_io_error(error).is_some_and(|errno| of_network.contains(&errno))
+}
+
+/// Every open connection.
+#[derive(Debug, Default)]
+struct Table {
+    entries: Mutex<Entries>,
+    /// A connection has ended.
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    next: u64,
+    open: HashMap<u64, (Arc<Activity>, AbortHandle)>,
+}
+
+impl Table {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        // Nothing that panics is done under the lock, and the table is right after each statement anyway.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn len(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    fn spawn(self: &Arc<Self>, builder: &auto::Builder<TokioExecutor>, stream: TcpStream, app: Router, activity: Arc<Activity>) {
+        let mut entries = self.lock();
+        entries.next += 1;
+        let id = entries.next;
+        let leave = Leave { table: Arc::clone(self), id };
+        let connection = run(builder.clone(), stream, app, Arc::clone(&activity));
+        let task = tokio::spawn(async move {
+            let _leave = leave;
+            connection.await;
+        });
+        entries.open.insert(id, (activity, task.abort_handle()));
+    }
+
+    fn evict_longest_waiting(&self) -> bool {
+        let mut entries = self.lock();
+        let waiting = entries.open.iter().filter_map(|(id, (activity, _))| Some((activity.waiting_since()?, *id)));
+        let Some((_, id)) = waiting.min() else {
+            return false;
+        };
+        if let Some((activity, task)) = entries.open.remove(&id) {
+            tracing::debug!(peer = %activity.peer, "closing the connection that has waited longest for one that is new");
+            task.abort();
+        }
+        true
+    }
+
+    fn cut_overdue(&self, now: u64, limits: &Limits) {
+        for (activity, task) in self.lock().open.values() {
+            if let Some(reason) = activity.overdue(now, limits) {
+                tracing::debug!(peer = %activity.peer, ?reason, "closing a connection that took too long");
+                task.abort();
+            }
+        }
+    }
+
+    fn drain(&self) {
+        for (activity, _) in self.lock().open.values() {
+            activity.drain();
+        }
+    }
+
+    fn cut_all(&self) {
+        for (_, task) in self.lock().open.values() {
+            task.abort();
+        }
+    }
+}
+
+/// Takes a connection out of the table when its task ends, however it ends.
+struct Leave {
+    table: Arc<Table>,
+    id: u64,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.table.lock().open.remove(&self.id);
+        self.table.freed.notify_one();
+    }
+}
+
+/// One connection from its first byte to its last.
+async fn run(builder: auto::Builder<TokioExecutor>, stream: TcpStream, app: Router, activity: Arc<Activity>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the connection was gone before it was served");
+        return;
+    }
+    let service = service_fn(|request| answer(request, app.clone(), &activity));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut asked = false;
+    let ended = poll_fn(|cx| {
+        if activity.is_draining(cx) && !asked {
+            asked = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(peer = %activity.peer, error, "connection ended early");
+    }
+}
+
+/// Hands one request to the routes. What is in hand is known from here until the last byte of the answer.
+fn answer(
+    mut request: hyper::Request<Incoming>,
+    mut app: Router,
+    activity: &Arc<Activity>,
+) -> impl Future<Output = Result<hyper::Response<super::connection::Observed<Body>>, Infallible>> + Send + use<> {
+    let multiplexed = request.version() == hyper::Version::HTTP_2;
+    let in_hand = InHand::begin(activity, !request.is_end_stream(), multiplexed);
+    request.extensions_mut().insert(ConnectInfo::<SocketAddr>(activity.peer));
+    // A router is always ready.
+    let answering = app.call(request);
+    async move { answering.await.map(|response| response.map(|body| in_hand.respond(body))) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! The accept loop with real sockets: what is closed, what is not, and how it ends.
+//!
+//! Limits are shortened to tenths of seconds; nothing here measures speed.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const REQUEST: &[u8] = b"GET /short HTTP/1.1\r\nHost: a\r\n\r\n";
+
+struct Server {
+    at: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+fn quick() -> Limits {
+    Limits {
+        header_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(600),
+        body_timeout: Duration::from_millis(200),
+        write_stall_timeout: Duration::from_millis(300),
+        drain: Duration::from_millis(500),
+        ..Limits::default()
+    }
+}
+
+async fn start(limits: Limits) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let app = Router::new()
+        .route("/short", get(|| async { "short" }).put(|body: Bytes| async move { body.len().to_string() }))
+        .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
+        .route("/slow/{ms}", get(|path: axum::extract::Path<u64>| async move {
+            tokio::time::sleep(Duration::from_millis(path.0)).await;
+            "slow"
+        }))
+        .route("/large", get(|| async { Bytes::from(vec![b'x'; 64 << 20]) }));
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(serve(listener, app, limits, shutdown.clone()));
+    Server { at, shutdown, task }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.at).await.unwrap()
+    }
+}
+
+/// Reads until the peer closes, for at most two seconds; `None` when it does not close.
+async fn rest(stream: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    match tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut bytes)).await {
+        Ok(_closed_or_reset) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(_) => None,
+    }
+}
+
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(REQUEST).await.unwrap();
+    let mut buffer = [0; 1024];
+    let read = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut buffer)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&buffer[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_and_then_closed_when_idle() {
+    let server = start(quick()).await;
+    let mut stream = server.connect().await;
+    for _ in 0..3 {
+        assert!(ask(&mut stream).await.ends_with("\r\n\r\nshort"));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(rest(&mut stream).await.as_deref(), Some(""));
+    assert_eq!(rest(&mut server.connect().await).await.as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn a_head_or_body_that_trickles_is_cut() {
+    let server = start(quick()).await;
+    for beginning in [&b"G"[..], b"GET /short HTTP/1.1\r\nHost: ", b"PUT /short HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(beginning).await.unwrap();
+        let began = Instant::now();
+        while stream.write_all(b"x").await.is_ok() && began.elapsed() < Duration::from_secs(2) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(began.elapsed() < Duration::from_secs(2), "{}", String::from_utf8_lossy(beginning));
+    }
+}
+
+#[tokio::test]
+async fn a_slow_handler_is_not_cut() {
+    let server = start(quick()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /slow/1000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.unwrap().ends_with("slow"));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_cut_and_one_that_reads_slowly_is_not() {
+    // The kernel calls a socket writable again when a third of its buffer is free: that takes a slow reader a moment.
+    let server = start(Limits { write_stall_timeout: Duration::from_millis(600), ..quick() }).await;
+    let (mut deaf, mut slow) = (server.connect().await, server.connect().await);
+    for stream in [&mut deaf, &mut slow] {
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    }
+    let mut buffer = vec![0; 1 << 20];
+    let mut read_slowly = 0;
+    for _ in 0..150 {
+        tokio::time::sleep(Duration::from_millis(8)).await;
+        read_slowly += slow.read(&mut buffer).await.unwrap();
+    }
+    let full = rest(&mut slow).await.unwrap().len() + read_slowly;
+    assert!(full > 64 << 20, "{full}");
+    assert!(rest(&mut deaf).await.unwrap().len() < 64 << 20);
+}
+
+#[tokio::test]
+async fn at_the_cap_the_one_that_waited_longest_gives_way() {
+    let server = start(Limits { max_connections: 2, idle_timeout: Duration::from_secs(60), ..quick() }).await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /slow/900 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut idle = server.connect().await;
+    assert!(ask(&mut idle).await.ends_with("short"));
+    let mut new = server.connect().await;
+    assert!(ask(&mut new).await.ends_with("short"));
+    assert_eq!(rest(&mut idle).await.as_deref(), Some(""));
+    assert!(rest(&mut busy).await.unwrap().ends_with("slow"));
+}
+
+#[tokio::test]
+async fn the_end_waits_for_what_is_in_hand_and_not_for_ever() {
+    let server = start(quick()).await;
+    let (mut idle, mut short, mut long) = (server.connect().await, server.connect().await, server.connect().await);
+    assert!(ask(&mut idle).await.ends_with("short"));
+    short.write_all(b"GET /slow/200 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    long.write_all(b"GET /slow/5000 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    server.shutdown.cancel();
+    assert_eq!(rest(&mut idle).await.as_deref(), Some(""));
+    assert!(rest(&mut short).await.unwrap().ends_with("slow"));
+    assert!(!rest(&mut long).await.unwrap().contains("slow"));
+    server.task.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(TcpStream::connect(server.at).await.is_err());
+}
+
+#[tokio::test]
+async fn handlers_learn_who_asks_and_long_heads_are_refused() {
+    let server = start(quick()).await;
+    let mut stream = server.connect().await;
+    let own = stream.local_addr().unwrap().to_string();
+    stream.write_all(b"GET /peer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.unwrap().ends_with(&own));
+    let mut long = server.connect().await;
+    long.write_all(format!("GET /short HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(60_000)).as_bytes()).await.unwrap();
+    let answer = rest(&mut long).await.unwrap();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
