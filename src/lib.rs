@@ -12,6 +12,14 @@ pub mod runtime;
 
 pub mod crawl;
 
+pub mod check;
+pub mod rebuild;
+pub mod startup;
+
+pub mod wire;
+
 pub mod http;
+
+pub mod node;
 
 pub mod cli;

@@ -1,19 +1,25 @@
-//! The verb `ls`: names from the index, one a line, or as the JSON list that the daemon gives. Asks the daemon if one runs.
+//! The verb `ls`: names from the index, one a line, or as the JSON list that the daemon gives. Asks the daemon if one runs,
+//! and the index itself if none does.
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::Exit;
 use super::args::{LsArgs, Target};
 use super::client::{Daemon, path};
 use super::config::Config;
+use super::{Exit, UsageError, node};
+use crate::crawl::Keeper;
+use crate::disk::{Base, Guard};
+use crate::domain::{Hour, HourPlace, Stream};
+use crate::startup::Locked;
 
 /// Prints what lies in a place of the archive.
 pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
-    let Some(daemon) = Daemon::find(&config.state_dir).await else {
-        anyhow::bail!("no daemon runs on {}; start one with `gapless node`", config.base_dir.display());
+    let names: Vec<String> = match Daemon::find(&config.state_dir).await {
+        Some(daemon) => daemon.get_json(&request(args)).await?,
+        None => offline(config, args)?,
     };
-    let names: Vec<String> = daemon.get_json(&request(args)).await?;
     let mut out = std::io::stdout().lock();
     if config.json {
         serde_json::to_writer(&mut out, &names)?;
@@ -25,6 +31,30 @@ pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(Exit::Done.into())
+}
+
+/// Asks the index itself, after bringing what is asked for into line with the disk, as the daemon does.
+fn offline(config: &Config, args: &LsArgs) -> anyhow::Result<Vec<String>> {
+    let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
+    let index = Arc::new(locked.open_index(node::index_options(config))?);
+    let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
+    let keeper = Keeper::new(Arc::clone(&index), guard);
+    keeper.reconcile_structure()?;
+    let catalog = index.catalog();
+    let parts: Vec<&str> = args.target.iter().flat_map(Target::parts).collect();
+    let names = match parts.as_slice() {
+        [] => catalog.channels(),
+        [channel] => catalog.qualities(channel),
+        [channel, quality] => catalog.hours(&format!("{channel}/{quality}"), ..).iter().map(Hour::to_string).collect(),
+        [channel, quality, hour, ..] => {
+            let stream = Stream::new(channel, quality).map_err(|error| UsageError(error.to_string()))?;
+            let hour = Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}")))?;
+            keeper.answer(&HourPlace { stream, hour })?.contents.listed(args.tombstones)
+        }
+    };
+    drop(keeper);
+    index.close();
+    Ok(names)
 }
 
 fn request(args: &LsArgs) -> String {

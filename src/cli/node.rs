@@ -1,13 +1,88 @@
 //! The verb `node`: run the daemon until it is told to stop. Builds nothing itself.
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use prometheus::Registry;
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::Exit;
 use super::config::Config;
+use crate::crawl::{Pace, WatchOptions};
+use crate::http::{Bounds, Limits};
+use crate::index::IndexOptions;
+use crate::node::{Node, NodeOptions};
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
-#[expect(clippy::unused_async, reason = "the daemon that is awaited here is joined in with the other rooms")]
-pub async fn run(_config: &Config, _registry: Registry) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("the daemon is not joined in yet")
+pub async fn run(config: &Config, registry: Registry) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-C")?;
+    let node = Node::start(options(config), registry).await?;
+    {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "listening on http://{}", node.address)?;
+        out.flush()?;
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(name: "ending", "ending: no new connections; what is in hand is finished");
+    node.stop().await;
+    Ok(Exit::Done.into())
+}
+
+/// The index as configured.
+pub fn index_options(config: &Config) -> IndexOptions {
+    IndexOptions {
+        cache_bytes: usize::try_from(config.index.cache).unwrap_or(usize::MAX),
+        changes_kept: config.index.changes_kept,
+        ..IndexOptions::default()
+    }
+}
+
+/// The node as configured.
+pub fn options(config: &Config) -> NodeOptions {
+    let (http, watch, crawl) = (&config.http, &config.watch, &config.crawl);
+    NodeOptions {
+        name: config.node.name.clone(),
+        base_dir: config.base_dir.clone(),
+        state_dir: config.state_dir.clone(),
+        listen: config.node.listen,
+        index: index_options(config),
+        watch: WatchOptions {
+            hours_per_quality: watch.hours_per_quality,
+            max_watches: watch.max_watches,
+            window: watch.window,
+        },
+        crawl: Pace {
+            minimum_cycle: crawl.minimum_cycle,
+            cpu_share: crawl.cpu_share,
+            slice: crawl.slice,
+            threads: crawl.threads,
+        },
+        http: Limits {
+            max_connections: http.max_connections,
+            header_timeout: http.header_timeout,
+            idle_timeout: http.idle_timeout,
+            write_stall_timeout: http.write_stall_timeout,
+            max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
+            drain: http.drain,
+            ..Limits::default()
+        },
+        bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
+        listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
+    }
+}
+
+/// Connections are limited by half the descriptors: as many as the system lets us have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::debug!(name: "descriptor_limit", %error, "the limit of open files could not be raised");
+    }
 }

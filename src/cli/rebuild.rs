@@ -1,15 +1,137 @@
 //! The verb `rebuild`: make the index anew from the tree, or report where the two differ. Never changes the tree.
 
+use std::io::Write;
 use std::process::ExitCode;
+
+use anyhow::Context as _;
 
 use super::args::RebuildArgs;
 use super::client::Daemon;
 use super::config::Config;
+use super::progress::Progress;
+use super::{Exit, node};
+use crate::check::{all_places, check_hour};
+use crate::rebuild::{Watcher, rebuild};
+use crate::startup::Locked;
+use crate::wire::{CheckLine, Difference};
 
 /// Rebuilds or checks the index.
-pub async fn run(config: &Config, _args: RebuildArgs) -> anyhow::Result<ExitCode> {
-    if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        anyhow::bail!("the daemon at {} has the index open; stop it first", daemon.address());
+pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode> {
+    match (Daemon::find(&config.state_dir).await, args.check) {
+        (Some(daemon), true) => ask(config, &daemon).await,
+        (Some(daemon), false) => {
+            anyhow::bail!(
+                "the daemon at {} has the index open; stop it first (it repairs its index by itself)",
+                daemon.address()
+            )
+        }
+        (None, check) => {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || if check { check_offline(&config) } else { rebuild_offline(&config) })
+                .await
+                .context("the work ended badly")?
+        }
     }
-    anyhow::bail!("the index is not joined in yet")
+}
+
+struct Told(Progress);
+
+impl Watcher for Told {
+    fn begin(&self, hours: u64) {
+        self.0.start(Some(hours), "hours");
+    }
+
+    fn hour_done(&self, _files: u64) {
+        self.0.advance(1);
+    }
+}
+
+fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
+    let began = std::time::Instant::now();
+    let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
+    let path = locked.index_path().context("the state directory cannot be written; choose another with --state-dir")?;
+    let options = node::index_options(config);
+    // An index that can be read tells whether this is the disk that it belongs to.
+    if path.exists() {
+        let index = locked.open_index(options.clone())?;
+        locked.identify(&index)?;
+        index.close();
+    }
+    let told = Told(Progress::stderr());
+    let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, &told)?;
+    told.0.finish();
+    let seconds = began.elapsed().as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        let report = serde_json::json!({
+            "hours": rebuilt.hours, "files": rebuilt.files, "index_bytes": rebuilt.index_bytes, "seconds": seconds
+        });
+        writeln!(out, "{report}")?;
+    } else {
+        writeln!(
+            out,
+            "{} files in {} hours indexed in {seconds:.2} s; the index has {} bytes",
+            rebuilt.files, rebuilt.hours, rebuilt.index_bytes
+        )?;
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
+
+/// Prints differences as they are found and the end.
+struct Report<'c> {
+    config: &'c Config,
+    differences: u64,
+}
+
+impl Report<'_> {
+    fn difference(&mut self, difference: &Difference) -> anyhow::Result<()> {
+        self.differences += 1;
+        let mut out = std::io::stdout().lock();
+        if self.config.json {
+            writeln!(out, "{}", serde_json::to_string(difference)?)?;
+        } else {
+            writeln!(out, "{:<18} {}  ({})", difference.kind, difference.path, difference.detail)?;
+        }
+        Ok(())
+    }
+
+    fn end(self, hours: u64, files: u64) -> ExitCode {
+        eprintln!("{files} files in {hours} hours compared, {} differences", self.differences);
+        if self.differences == 0 { Exit::Done.into() } else { Exit::DataWrong.into() }
+    }
+}
+
+fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
+    let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
+    let path = locked.index_path().filter(|path| path.exists());
+    let Some(path) = path else { anyhow::bail!("there is no index yet; `gapless rebuild` makes one") };
+    // A check changes nothing: a damaged index is reported, not set aside.
+    let index = crate::index::Index::open_unchanged(&path, node::index_options(config))?;
+    let mut report = Report { config, differences: 0 };
+    let progress = Progress::stderr();
+    let places = all_places(&locked.base, &index)?;
+    progress.start(Some(places.len() as u64), "hours");
+    let (mut hours, mut files) = (0, 0);
+    for place in &places {
+        let (found, count) = check_hour(&locked.base, &index, place)?;
+        (hours, files) = (hours + 1, files + count);
+        found.iter().try_for_each(|difference| report.difference(difference))?;
+        progress.advance(1);
+    }
+    progress.finish();
+    Ok(report.end(hours, files))
+}
+
+async fn ask(config: &Config, daemon: &Daemon) -> anyhow::Result<ExitCode> {
+    let mut lines = daemon.get_lines("/api/v1/check").await?;
+    let mut report = Report { config, differences: 0 };
+    while let Some(line) = lines.next().await? {
+        match serde_json::from_str(&line).context("the daemon answered something else than expected")? {
+            CheckLine::Difference(difference) => report.difference(&difference)?,
+            CheckLine::Done { hours, files } => return Ok(report.end(hours, files)),
+            CheckLine::Failed { why } => anyhow::bail!("the check could not be completed: {why}"),
+        }
+    }
+    anyhow::bail!("the daemon ended before the check was complete")
 }

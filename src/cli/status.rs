@@ -1,14 +1,16 @@
-//! The verb `status`: what a daemon says about itself, on one screen. Works nothing out on its own.
+//! The verb `status`: what a node says about itself, on one screen. Works nothing out on its own.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::Exit;
 use super::args::StatusArgs;
 use super::client::Daemon;
 use super::config::Config;
+use crate::wire::Status;
 
-/// Prints the state of the daemon on this archive, or of the one that was named.
+/// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let daemon = match &args.node {
         Some(address) => Some(Daemon::at(address).map_err(|error| super::UsageError(error.to_string()))?),
@@ -17,10 +19,107 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
     let Some(daemon) = daemon else {
         anyhow::bail!("no daemon runs on {}; start one with `gapless node`", config.base_dir.display());
     };
-    let status: serde_json::Value = daemon.get_json("/api/v1/status").await?;
+    let status: Status = daemon.get_json("/api/v1/status").await?;
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &status)?;
-    writeln!(out)?;
+    if config.json {
+        serde_json::to_writer_pretty(&mut out, &status)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(screen(&status).as_bytes())?;
+    }
     out.flush()?;
-    Ok(Exit::Done.into())
+    Ok(if status.troubles.is_empty() { Exit::Done.into() } else { Exit::DataWrong.into() })
+}
+
+/// A size for people.
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+/// A length of time for people.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole seconds for display; never negative"
+)]
+fn length(seconds: f64) -> String {
+    humantime::format_duration(std::time::Duration::from_secs(seconds as u64)).to_string()
+}
+
+fn screen(status: &Status) -> String {
+    let mut text = String::new();
+    // A write to a String cannot fail.
+    write_screen(&mut text, status).unwrap_or_default();
+    text
+}
+
+fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
+    let ready = if status.ready { "ready" } else { "not ready" };
+    writeln!(text, "{}  gapless {}  {ready}  since {}", status.name, status.version, status.started)?;
+    write!(text, "disk     {}  {}", status.disk.state, status.base_dir)?;
+    if let (Some(free), Some(total)) = (status.disk.free_bytes, status.disk.total_bytes) {
+        write!(text, "  {} free of {}", size(free), size(total))?;
+    }
+    let index = &status.index;
+    writeln!(
+        text,
+        "\nindex    {}  {}  change {}  epoch {}",
+        index.state,
+        size(index.file_bytes),
+        index.seq,
+        index.epoch
+    )?;
+    for aside in &index.set_aside {
+        writeln!(text, "         set aside: {aside}")?;
+    }
+    let crawl = &status.crawl;
+    write!(
+        text,
+        "crawl    {}  cycle {}  {} of {} hours",
+        crawl.state, crawl.cycle, crawl.hours_done, crawl.hours_total
+    )?;
+    if let Some(left) = crawl.seconds_left {
+        write!(text, "  {} left", length(left))?;
+    }
+    if let Some(next) = &crawl.next_cycle {
+        write!(text, "  next {next}")?;
+    }
+    writeln!(text)?;
+    if let Some(last) = &crawl.last {
+        writeln!(
+            text,
+            "         last cycle: {:.2} s, {} hours read, {} files put, {} removed, {} errors",
+            last.seconds, last.hours_read, last.files_put, last.files_removed, last.errors
+        )?;
+    }
+    let watch = &status.watch;
+    writeln!(
+        text,
+        "watch    {} directories  {} events  {} overflows  {} compared instead",
+        watch.watches, watch.events, watch.overflows, watch.unwatched
+    )?;
+    writeln!(
+        text,
+        "\n{:<32} {:>7} {:>10} {:>12} {:>14} {:>6} {:>10}  hours",
+        "channel/quality", "hours", "segments", "size", "video", "bad", "tombstones"
+    )?;
+    for stream in &status.streams {
+        let (first, last) = (stream.first_hour.as_deref().unwrap_or("-"), stream.last_hour.as_deref().unwrap_or("-"));
+        writeln!(
+            text,
+            "{:<32} {:>7} {:>10} {:>12} {:>14} {:>6} {:>10}  {first} to {last}",
+            format!("{}/{}", stream.channel, stream.quality),
+            stream.hours,
+            stream.segments,
+            size(stream.bytes),
+            length(stream.seconds),
+            stream.bad,
+            stream.tombstones
+        )?;
+    }
+    if status.troubles.is_empty() {
+        writeln!(text, "\nall is well")
+    } else {
+        status.troubles.iter().try_for_each(|trouble| writeln!(text, "\nwrong: {trouble}"))
+    }
 }

@@ -16,6 +16,8 @@ const REMEMBERED: usize = 4096;
 
 #[derive(Default)]
 struct State {
+    /// What is known is known of this generation of the index.
+    generation: u64,
     watched: HashMap<String, HashSet<Hour>>,
     compared: HashMap<(String, Hour), Instant>,
     structure: Option<Instant>,
@@ -29,12 +31,20 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    /// To note what was found out about this generation; `None` if a later one has begun.
+    fn write(&self, generation: u64) -> Option<std::sync::RwLockWriteGuard<'_, State>> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if generation > state.generation {
+            *state = State { generation, ..State::default() };
+        }
+        (state.generation == generation).then_some(state)
     }
 
-    pub(super) fn is_fresh(&self, stream: &str, hour: Hour) -> bool {
+    pub(super) fn is_fresh(&self, generation: u64, stream: &str, hour: Hour) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.generation != generation {
+            return false;
+        }
         if state.watched.get(stream).is_some_and(|hours| hours.contains(&hour)) {
             return true;
         }
@@ -43,8 +53,8 @@ impl Freshness {
             && state.compared.get(&(stream.to_owned(), hour)).is_some_and(|when| when.elapsed() < COUNTS)
     }
 
-    pub(super) fn compared(&self, place: &HourPlace, when: Instant) {
-        let mut state = self.write();
+    pub(super) fn compared(&self, generation: u64, place: &HourPlace, when: Instant) {
+        let Some(mut state) = self.write(generation) else { return };
         if state.compared.len() >= REMEMBERED {
             state.compared.retain(|_, earlier| earlier.elapsed() < COUNTS);
             if state.compared.len() >= REMEMBERED {
@@ -55,12 +65,13 @@ impl Freshness {
     }
 
     /// The hour holds a watch and was read after it had been placed.
-    pub(super) fn watch(&self, place: &HourPlace) {
-        self.write().watched.entry(place.stream.to_string()).or_default().insert(place.hour);
+    pub(super) fn watch(&self, generation: u64, place: &HourPlace) {
+        let Some(mut state) = self.write(generation) else { return };
+        state.watched.entry(place.stream.to_string()).or_default().insert(place.hour);
     }
 
     pub(super) fn unwatch(&self, place: &HourPlace) {
-        let mut state = self.write();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let stream = place.stream.to_string();
         if let Some(hours) = state.watched.get_mut(&stream) {
             hours.remove(&place.hour);
@@ -71,22 +82,28 @@ impl Freshness {
         state.compared.remove(&(stream, place.hour));
     }
 
-    pub(super) fn structure_is_fresh(&self) -> bool {
+    pub(super) fn structure_is_fresh(&self, generation: u64) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.structure.is_some_and(|when| state.structure_watched || when.elapsed() < COUNTS)
+        state.generation == generation
+            && state.structure.is_some_and(|when| state.structure_watched || when.elapsed() < COUNTS)
     }
 
-    pub(super) fn structure_compared(&self, when: Instant) {
-        self.write().structure = Some(when);
+    pub(super) fn structure_compared(&self, generation: u64, when: Instant) {
+        if let Some(mut state) = self.write(generation) {
+            state.structure = Some(when);
+        }
     }
 
     /// Whether every directory above the hours holds a watch.
-    pub(super) fn structure_watched(&self, all: bool) {
-        self.write().structure_watched = all;
+    pub(super) fn structure_watched(&self, generation: u64, all: bool) {
+        if let Some(mut state) = self.write(generation) {
+            state.structure_watched = all;
+        }
     }
 
     /// Nothing is known any more.
     pub(super) fn clear(&self) {
-        *self.write() = State::default();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        *state = State { generation: state.generation, ..State::default() };
     }
 }

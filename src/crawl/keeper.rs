@@ -14,19 +14,19 @@ use std::time::Instant;
 use super::CrawlError;
 use super::freshness::Freshness;
 use crate::disk::{Base, Checked, Dir, DiskError, Guard};
-use crate::domain::{AnyFile, Change, HourContents, HourPlace, Stamp, diff};
-use crate::index::{Applied, Batch, HourUpdate, Index, IndexError, StampUpdate};
+use crate::domain::{AnyFile, Change, Hour, HourContents, HourPlace, Stamp, diff};
+use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
 
 /// Locks of hours; hours share them by hash.
 const LOCKS: usize = 64;
 
-/// How a question about an hour can be answered.
+/// What an hour holds, to answer a question.
 #[derive(Debug)]
-pub enum Answer {
-    /// From the index, which is right.
-    FromIndex,
-    /// From this, just read: the index differs and takes no writes.
-    FromDisk(HourContents),
+pub struct Answer {
+    /// Its files; nothing if there is no such hour.
+    pub contents: HourContents,
+    /// Which state of the index this is; `None` if it was read from the disk, because the index takes no writes.
+    pub version: Option<Version>,
 }
 
 /// Keeps the index in step with the disk, an hour at a time.
@@ -67,42 +67,56 @@ impl Keeper {
     }
 
     /// Whether the index is known to be right about an hour, without a look at the disk.
-    pub fn is_fresh(&self, stream: &str, hour: crate::domain::Hour) -> bool {
-        self.freshness.is_fresh(stream, hour)
+    pub fn is_fresh(&self, stream: &str, hour: Hour) -> bool {
+        self.freshness.is_fresh(self.index.catalog().generation(), stream, hour)
     }
 
-    /// Makes the index right about an hour. Blocks: not for async code.
-    pub fn ensure(&self, place: &HourPlace) -> Result<Answer, CrawlError> {
-        if self.freshness.is_fresh(&place.stream.to_string(), place.hour) {
-            return Ok(Answer::FromIndex);
-        }
-        match self.reconcile(std::slice::from_ref(place), false) {
-            Ok(_) => Ok(Answer::FromIndex),
-            Err(CrawlError::Index(IndexError::Full(_) | IndexError::Io(_) | IndexError::Stalled)) => {
+    /// What an hour holds: from the index, made right first; or, where the index cannot be made right, from the disk.
+    /// Blocks: not for async code.
+    pub fn answer(&self, place: &HourPlace) -> Result<Answer, CrawlError> {
+        let stream = place.stream.to_string();
+        let generation = self.index.catalog().generation();
+        match self.ensure(place).and_then(|()| Ok(self.index.hour(&stream, place.hour)?)) {
+            // An index that began anew in between may not know the hour yet.
+            Ok(view) if self.index.catalog().generation() == generation => {
+                let absent = Version { generation, changed: 0 };
+                let (contents, version) =
+                    view.map_or_else(|| (HourContents::default(), absent), |view| (view.contents, view.version));
+                Ok(Answer { contents, version: Some(version) })
+            }
+            Ok(_) | Err(CrawlError::Index(_)) => {
                 let base = self.base()?;
                 let seen = self.disk(base.dir(&place.path()).and_then(|dir| dir.as_ref().map(look).transpose()))?;
-                Ok(Answer::FromDisk(seen.map(|seen| seen.contents).unwrap_or_default()))
+                if seen.is_none() {
+                    self.confirm_absence()?;
+                }
+                Ok(Answer { contents: seen.map(|seen| seen.contents).unwrap_or_default(), version: None })
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes the index right about an hour. Blocks: not for async code.
+    pub fn ensure(&self, place: &HourPlace) -> Result<(), CrawlError> {
+        if self.is_fresh(&place.stream.to_string(), place.hour) {
+            return Ok(());
+        }
+        self.reconcile(std::slice::from_ref(place), false).map(drop)
     }
 
     /// Compares directories with the index and brings it into line: those whose stamp differs are read, or, with `read`, all.
     pub fn reconcile(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
         let _locks = self.lock(places);
         let started = Instant::now();
+        let generation = self.index.catalog().generation();
         let base = self.base()?;
-        let mut batch = Batch::default();
-        let mut same = Vec::new();
+        let mut batch = Batch { generation: Some(generation), ..Batch::default() };
         for place in places {
-            match self.compare(&base, place, read)? {
-                Some(update) => batch.hours.push(update),
-                None => same.push(place),
-            }
+            batch.hours.extend(self.compare(&base, place, read)?);
         }
         let applied = if batch.hours.is_empty() { Applied::default() } else { self.index.apply(batch)? };
         for place in places {
-            self.freshness.compared(place, started);
+            self.freshness.compared(generation, place, started);
         }
         Ok(applied)
     }
@@ -147,6 +161,7 @@ impl Keeper {
             return self.reconcile(std::slice::from_ref(place), true);
         }
         let locks = self.lock(std::slice::from_ref(place));
+        let generation = Some(self.index.catalog().generation());
         let base = self.base()?;
         let Some(dir) = self.disk(base.dir(&place.path()))? else {
             drop(locks);
@@ -170,7 +185,7 @@ impl Keeper {
         let changes = changes.into_values().collect();
         let update =
             HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp: StampUpdate::Keep };
-        Ok(self.index.apply(Batch { hours: vec![update], ..Batch::default() })?)
+        Ok(self.index.apply(Batch { hours: vec![update], generation, ..Batch::default() })?)
     }
 
     /// Before anything is concluded from what is not there: is it the right disk that it is not on?

@@ -15,8 +15,10 @@ mod walk;
 mod watch;
 
 pub use error::CrawlError;
+pub(crate) use keeper::contents_of;
 pub use keeper::{Answer, Keeper};
 pub use structure::StructureReport;
+pub(crate) use structure::is_settled;
 pub use visit::{Found, Reconcile, Visitor};
 pub use walk::{Crawl, CrawlState, CrawlStatus, Pace};
 pub use watch::{Watch, WatchOptions, WatchStatus};

@@ -30,6 +30,7 @@ struct Pass<'k> {
     keeper: &'k Keeper,
     base: &'k Base,
     known: BTreeMap<String, Stamp>,
+    generation: u64,
     batch: Batch,
     report: StructureReport,
     now: SystemTime,
@@ -44,7 +45,7 @@ enum Compared {
 impl Keeper {
     /// Whether the list of hours is known to be right without a look at the disk.
     pub fn structure_is_fresh(&self) -> bool {
-        self.freshness.structure_is_fresh()
+        self.freshness.structure_is_fresh(self.index.catalog().generation())
     }
 
     /// Makes the index right about which channels, qualities and hours there are.
@@ -56,12 +57,14 @@ impl Keeper {
     pub fn reconcile_structure(&self) -> Result<StructureReport, CrawlError> {
         let _one_at_a_time = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
         let started = Instant::now();
+        let generation = self.index.catalog().generation();
         let base = self.base()?;
         let known = self.index.directories()?.into_iter().filter_map(|(path, stamp)| Some((path, stamp?))).collect();
         let mut pass = Pass {
             keeper: self,
             base: &base,
             known,
+            generation,
             batch: Batch::default(),
             report: StructureReport::default(),
             now: SystemTime::now(),
@@ -74,7 +77,7 @@ impl Keeper {
         pass.drop_orphans()?;
         pass.submit()?;
         let report = pass.report;
-        self.freshness.structure_compared(started);
+        self.freshness.structure_compared(generation, started);
         Ok(report)
     }
 }
@@ -203,7 +206,8 @@ impl Pass<'_> {
 
     fn submit(&mut self) -> Result<(), CrawlError> {
         if !self.batch.hours.is_empty() || !self.batch.directories.is_empty() {
-            self.keeper.index.apply(std::mem::take(&mut self.batch))?;
+            let batch = std::mem::take(&mut self.batch);
+            self.keeper.index.apply(Batch { generation: Some(self.generation), ..batch })?;
         }
         Ok(())
     }

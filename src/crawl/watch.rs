@@ -235,6 +235,7 @@ impl Watch {
 
     /// Watches an hour and compares it.
     fn watch_hour(&self, watching: &mut Watching, place: &HourPlace, read: bool) {
+        let generation = self.keeper.index.catalog().generation();
         let placed = self.place(watching, &place.path());
         if placed == Some(false) {
             watching.hours.remove(place);
@@ -244,7 +245,7 @@ impl Watch {
             Ok(_) if placed == Some(true) => {
                 watching.hours.insert(place.clone(), Instant::now());
                 watching.poll_hours.remove(place);
-                self.keeper.freshness.watch(place);
+                self.keeper.freshness.watch(generation, place);
             }
             Ok(_) => drop(watching.poll_hours.insert(place.clone())),
             Err(error) => {
@@ -290,7 +291,8 @@ impl Watch {
 
     /// Watches the base, channels and qualities, and compares them, until nothing new turns up.
     fn settle_structure(&self, watching: &mut Watching) {
-        self.keeper.freshness.structure_watched(false);
+        let generation = self.keeper.index.catalog().generation();
+        self.keeper.freshness.structure_watched(generation, false);
         let mut watched_before = usize::MAX;
         // Each round reaches one level deeper at least.
         for _ in 0..8 {
@@ -313,7 +315,7 @@ impl Watch {
                 break;
             }
         }
-        self.keeper.freshness.structure_watched(!watching.poll_structure);
+        self.keeper.freshness.structure_watched(generation, !watching.poll_structure);
         let newest: BTreeSet<HourPlace> = self.newest().into_iter().collect();
         let unwatched: Vec<HourPlace> =
             newest.iter().filter(|place| !watching.hours.contains_key(*place)).cloned().collect();

@@ -35,6 +35,16 @@ impl ArchiveId {
     pub fn random() -> Self {
         Self(rand::random())
     }
+
+    /// From its bytes, as the index keeps them.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// As bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl fmt::Display for ArchiveId {

@@ -118,7 +118,8 @@ fn names(headers: &HeaderMap, name: &HeaderName, etag: &ETag, comparison: Compar
     let current = etag.base();
     headers.get_all(name).iter().any(|line| {
         let text = line.as_bytes().trim_ascii();
-        text == b"*" || tags(text).any(|(weak, opaque)| base(opaque) == current && (comparison == Comparison::Weak || !weak))
+        text == b"*"
+            || tags(text).any(|(weak, opaque)| base(opaque) == current && (comparison == Comparison::Weak || !weak))
     })
 }
 

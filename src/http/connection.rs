@@ -101,14 +101,17 @@ impl Activity {
 
     /// What it has taken too long for, if anything.
     pub(super) fn overdue(&self, now: u64, limits: &Limits) -> Option<Overdue> {
-        let longer = |since: u64, limit: std::time::Duration| since != 0 && u128::from(now.saturating_sub(since)) > limit.as_millis();
+        let longer = |since: u64, limit: std::time::Duration| {
+            since != 0 && u128::from(now.saturating_sub(since)) > limit.as_millis()
+        };
         let blocked_since = self.blocked_since.load(Relaxed);
         if blocked_since != 0 {
             // A body that was handed over at once is not in flight any more, but the connection is not idle either.
             return longer(blocked_since, limits.write_stall_timeout).then_some(Overdue::Stalled);
         }
         if self.in_flight.load(Relaxed) > 0 {
-            let stalled = self.responses.load(Relaxed) > 0 && longer(self.progress_at.load(Relaxed), limits.write_stall_timeout);
+            let stalled =
+                self.responses.load(Relaxed) > 0 && longer(self.progress_at.load(Relaxed), limits.write_stall_timeout);
             if stalled {
                 return Some(Overdue::Stalled);
             }
@@ -145,7 +148,9 @@ impl Activity {
 
     fn note_write(&self, result: &Poll<io::Result<usize>>) {
         match result {
-            Poll::Pending if self.blocked_since.load(Relaxed) == 0 => self.blocked_since.store(self.clock.now(), Relaxed),
+            Poll::Pending if self.blocked_since.load(Relaxed) == 0 => {
+                self.blocked_since.store(self.clock.now(), Relaxed);
+            }
             Poll::Ready(Ok(written)) if *written > 0 => {
                 let now = self.clock.now();
                 self.progress_at.store(now, Relaxed);
@@ -256,7 +261,11 @@ impl AsyncWrite for Watched {
         result
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
         this.activity.note_write(&result);

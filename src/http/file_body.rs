@@ -16,7 +16,9 @@ use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -268,7 +270,8 @@ mod tests {
 
     fn ask(method: &Method, headers: &[(axum::http::HeaderName, &str)]) -> Response {
         let (file, bytes) = file_of(1000);
-        let request = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
+        let request =
+            headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
         let reply = FileReply {
             file,
             len: bytes.len() as u64,
@@ -320,7 +323,10 @@ mod tests {
         assert_eq!(whole.headers()[CACHE_CONTROL], "public, max-age=31536000, immutable");
 
         let part = ask(&Method::GET, &[(RANGE, "bytes=10-19")]);
-        assert_eq!((part.status(), &part.headers()[CONTENT_RANGE]), (StatusCode::PARTIAL_CONTENT, &HeaderValue::from_static("bytes 10-19/1000")));
+        assert_eq!(
+            (part.status(), &part.headers()[CONTENT_RANGE]),
+            (StatusCode::PARTIAL_CONTENT, &HeaderValue::from_static("bytes 10-19/1000"))
+        );
         assert_eq!(to_bytes(part.into_body(), 100).await.unwrap(), (10..20).collect::<Vec<u8>>());
 
         let head = ask(&Method::HEAD, &[(RANGE, "bytes=10-19")]);
@@ -336,7 +342,10 @@ mod tests {
 
     #[test]
     fn odd_times_do_not_panic() {
-        assert_eq!(http_date(SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(5)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(
+            http_date(SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(5)),
+            "Thu, 01 Jan 1970 00:00:00 GMT"
+        );
         assert!(http_date(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 40)).ends_with("GMT"));
     }
 }

@@ -18,7 +18,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use tracing::Level;
 
 /// Upper bounds in seconds.
@@ -44,7 +46,8 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     /// Registers the metrics.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let latency = HistogramOpts::new("http_request_latency_all", "Seconds until a response's head was ready").buckets(BUCKETS.to_vec());
+        let latency = HistogramOpts::new("http_request_latency_all", "Seconds until a response's head was ready")
+            .buckets(BUCKETS.to_vec());
         let metrics = Self {
             latency: HistogramVec::new(latency, &["endpoint", "method", "status"])?,
             concurrency: IntGaugeVec::new(
@@ -92,7 +95,8 @@ impl Endpoint {
     pub fn begin(&self, request: &Request) -> InFlight {
         let method = METHODS.iter().position(|name| *name == request.method().as_str()).unwrap_or(METHODS.len() - 1);
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let guard = InFlight { endpoint: self.clone(), method, began: Instant::now(), uri: request.uri().clone(), peer };
+        let guard =
+            InFlight { endpoint: self.clone(), method, began: Instant::now(), uri: request.uri().clone(), peer };
         if let Some(handles) = self.per_method(method) {
             handles.concurrency.inc();
         }
@@ -112,7 +116,8 @@ impl Endpoint {
     }
 
     fn observe(&self, method: usize, status: StatusCode, seconds: f64) {
-        let by_label = || self.0.metrics.latency.with_label_values(&[self.0.name, method_name(method), status.as_str()]);
+        let by_label =
+            || self.0.metrics.latency.with_label_values(&[self.0.name, method_name(method), status.as_str()]);
         let kept = STATUSES.iter().position(|known| *known == status.as_u16());
         match self.per_method(method).zip(kept).and_then(|(handles, at)| handles.latency.get(at)) {
             Some(slot) => slot.get_or_init(by_label).observe(seconds),
@@ -267,7 +272,9 @@ mod tests {
         let response = in_flight.finish(Response::new(Body::from("hello")));
         let head_ready = text(&registry);
         assert!(head_ready.contains("http_request_concurrency_all{endpoint=\"files\",method=\"GET\"} 0"));
-        assert!(head_ready.contains("http_request_latency_all_count{endpoint=\"files\",method=\"GET\",status=\"200\"} 1"));
+        assert!(
+            head_ready.contains("http_request_latency_all_count{endpoint=\"files\",method=\"GET\",status=\"200\"} 1")
+        );
         assert_eq!(to_bytes(response.into_body(), 10).await.unwrap(), "hello");
         assert!(text(&registry).contains("http_response_bytes_total{endpoint=\"files\",method=\"GET\"} 5"));
     }

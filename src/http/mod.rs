@@ -3,23 +3,40 @@
 //! Reading order: `serve` (with `limits` and `connection`) takes connections; `pathname` turns paths into names;
 //! `problem` says what is wrong; `conditional`, `range` and `negotiate` read what clients ask for; `file_body` sends
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
+//!
+//! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
+//! `status`, `check`, `pages`.
 
+pub mod api;
+pub mod app;
+pub mod check;
 pub mod conditional;
 mod connection;
 pub mod cors;
 pub mod file_body;
+mod json_list;
 mod limits;
+pub mod listing;
 pub mod metrics;
 pub mod negotiate;
+pub mod node_metrics;
+pub mod pages;
 pub mod pathname;
 pub mod problem;
+pub mod query;
 pub mod range;
+pub mod router;
+pub mod segments;
 pub mod serve;
+pub mod status;
+mod wire_cache;
 
+pub use app::{App, Bounds, Parts};
 pub use conditional::{ETag, Verdict};
 pub use file_body::{FileBody, FileReply, file_response};
 pub use metrics::{Endpoint, HttpMetrics, InFlight};
 pub use negotiate::{Encoding, encode, negotiate};
 pub use problem::Problem;
 pub use range::Wanted;
+pub use router::router;
 pub use serve::{Limits, serve};

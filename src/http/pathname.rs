@@ -60,7 +60,8 @@ fn decode(raw: &[u8]) -> Result<Cow<'_, str>, PathError> {
     if bytes.first() == Some(&b'.') {
         return Err(PathError::Hidden);
     }
-    let unusable = bytes.is_empty() || bytes.len() > MAX_PART_BYTES || bytes.iter().any(|&byte| byte == b'/' || byte == 0);
+    let unusable =
+        bytes.is_empty() || bytes.len() > MAX_PART_BYTES || bytes.iter().any(|&byte| byte == b'/' || byte == 0);
     if unusable {
         return Err(PathError::NotFound);
     }

@@ -25,7 +25,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
     #[serde(skip)]
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
@@ -65,7 +65,8 @@ impl Problem {
 
     /// 400: `what` was asked for is `got`, and `limit` is as much as one request may ask.
     pub fn too_much(what: &str, got: u64, limit: u64) -> Self {
-        let detail = format!("The {what} asked for is {got}; one request may ask for {limit}. Ask in several requests.");
+        let detail =
+            format!("The {what} asked for is {got}; one request may ask for {limit}. Ask in several requests.");
         Self::new(StatusCode::BAD_REQUEST, "too-much", "Too much for one request", detail)
     }
 
@@ -109,7 +110,8 @@ impl Problem {
     /// 416: the file has `len` bytes and the range begins behind them.
     pub fn range_not_satisfiable(len: u64) -> Self {
         let detail = format!("The range lies outside the file, which has {len} bytes.");
-        let problem = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "Range outside the file", detail);
+        let problem =
+            Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "Range outside the file", detail);
         match HeaderValue::try_from(format!("bytes */{len}")) {
             Ok(value) => problem.with(CONTENT_RANGE, value),
             Err(_) => problem,
@@ -135,7 +137,7 @@ impl Problem {
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 }
@@ -158,7 +160,8 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         // 404 and 410 may be kept by caches unless told otherwise; a segment may well arrive a second later.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = self.header {
+        if let Some(header) = self.header {
+            let (name, value) = *header;
             headers.insert(name, value);
         }
         response
@@ -192,11 +195,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_has_its_five_fields() {
-        let json = body(Problem::bad_parameter("start", "yesterday", "a time such as 2026-11-20T18:00:00").at("/cut/a")).await;
+        let json =
+            body(Problem::bad_parameter("start", "yesterday", "a time such as 2026-11-20T18:00:00").at("/cut/a")).await;
         assert_eq!(json["type"], "/problems/bad-parameter");
         assert_eq!(json["status"], 400);
         assert_eq!(json["instance"], "/cut/a");
-        assert_eq!(json["detail"], "The parameter start is \"yesterday\"; expected is a time such as 2026-11-20T18:00:00.");
+        assert_eq!(
+            json["detail"],
+            "The parameter start is \"yesterday\"; expected is a time such as 2026-11-20T18:00:00."
+        );
         assert!(json["title"].is_string());
     }
 

@@ -121,7 +121,17 @@ mod tests {
 
     #[test]
     fn what_is_malformed_or_several_means_the_whole_file() {
-        for text in ["bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "bytes=+1-2", "items=0-1", "bytes", "bytes=0-1,3-4", "bytes=0-1-2"] {
+        for text in [
+            "bytes=5-2",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "items=0-1",
+            "bytes",
+            "bytes=0-1,3-4",
+            "bytes=0-1-2",
+        ] {
             assert_eq!(of(text, 10), Wanted::Whole, "{text}");
         }
     }

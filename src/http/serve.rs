@@ -126,7 +126,17 @@ async fn sweep(table: &Table, clock: &CoarseClock, limits: &Limits) {
 /// Errors that say something about the connection that was to be accepted, not about this process.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use Errno as E;
-    let of_network = [E::CONNABORTED, E::CONNRESET, E::INTR, E::PROTO, E::NETDOWN, E::HOSTDOWN, E::HOSTUNREACH, E::NETUNREACH, E::TIMEDOUT];
+    let of_network = [
+        E::CONNABORTED,
+        E::CONNRESET,
+        E::INTR,
+        E::PROTO,
+        E::NETDOWN,
+        E::HOSTDOWN,
+        E::HOSTUNREACH,
+        E::NETUNREACH,
+        E::TIMEDOUT,
+    ];
     Errno::from_io_error(error).is_some_and(|errno| of_network.contains(&errno))
 }
 
@@ -154,7 +164,13 @@ impl Table {
         self.lock().open.len()
     }
 
-    fn spawn(self: &Arc<Self>, builder: &auto::Builder<TokioExecutor>, stream: TcpStream, app: Router, activity: Arc<Activity>) {
+    fn spawn(
+        self: &Arc<Self>,
+        builder: &auto::Builder<TokioExecutor>,
+        stream: TcpStream,
+        app: Router,
+        activity: Arc<Activity>,
+    ) {
         let mut entries = self.lock();
         entries.next += 1;
         let id = entries.next;

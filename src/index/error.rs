@@ -30,6 +30,9 @@ pub enum IndexError {
     /// An earlier error stopped all writing; the file is opened anew.
     #[error("the index takes no writes since an earlier error; it is being opened anew")]
     Stalled,
+    /// The index began anew since it was looked at.
+    #[error("the index has begun anew in the meantime")]
+    Superseded,
     /// The program is ending.
     #[error("the index is closed")]
     Closed,

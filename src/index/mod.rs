@@ -14,6 +14,7 @@ pub mod bulk;
 pub mod catalog;
 pub mod codec;
 pub mod error;
+mod identity;
 pub mod query;
 pub mod schema;
 pub mod store;

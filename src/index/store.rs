@@ -111,6 +111,13 @@ impl Index {
         Self::start(Some(path.to_owned()), options, database, health, report)
     }
 
+    /// Opens an index to read it: damage is an error, nothing is set aside, begun or migrated away.
+    pub fn open_unchanged(path: &Path, options: IndexOptions) -> Result<Self, IndexError> {
+        let (database, _) = open_file(path, &options)?;
+        guarded(|| load_catalog(&database, 1))?;
+        Self::start(Some(path.to_owned()), options, database, Health::Good, OpenReport::default())
+    }
+
     /// An index in memory only.
     pub fn in_memory(options: IndexOptions) -> Result<Self, IndexError> {
         let database = in_memory(&options)?;

@@ -62,6 +62,8 @@ pub struct Batch {
     pub directories: Vec<DirUpdate>,
     /// The archive's id, where it has become known.
     pub archive: Option<[u8; 16]>,
+    /// The generation of the index that was looked at to find this out; if another has begun since, nothing is applied.
+    pub generation: Option<u64>,
 }
 
 /// What a batch did.
@@ -138,7 +140,15 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, group: Vec<(Batch, Reply)>) {
+    fn commit(&mut self, mut group: Vec<(Batch, Reply)>) {
+        let generation = self.inner.catalog.generation();
+        group.retain(|(batch, reply)| {
+            let current = batch.generation.is_none_or(|seen| seen == generation);
+            if !current {
+                answer(reply, Err(IndexError::Superseded));
+            }
+            current
+        });
         let mut counters = self.counters;
         let outcome = self.inner.write(|database| apply_all(database, &group, &mut counters, &self.inner));
         match outcome {

@@ -36,10 +36,13 @@ async fn start(limits: Limits) -> Server {
     let app = Router::new()
         .route("/short", get(|| async { "short" }).put(|body: Bytes| async move { body.len().to_string() }))
         .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
-        .route("/slow/{ms}", get(|path: axum::extract::Path<u64>| async move {
-            tokio::time::sleep(Duration::from_millis(path.0)).await;
-            "slow"
-        }))
+        .route(
+            "/slow/{ms}",
+            get(|path: axum::extract::Path<u64>| async move {
+                tokio::time::sleep(Duration::from_millis(path.0)).await;
+                "slow"
+            }),
+        )
         .route("/large", get(|| async { Bytes::from(vec![b'x'; 64 << 20]) }));
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(serve(listener, app, limits, shutdown.clone()));
@@ -83,7 +86,9 @@ async fn a_connection_is_kept_and_then_closed_when_idle() {
 #[tokio::test]
 async fn a_head_or_body_that_trickles_is_cut() {
     let server = start(quick()).await;
-    for beginning in [&b"G"[..], b"GET /short HTTP/1.1\r\nHost: ", b"PUT /short HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n"] {
+    for beginning in
+        [&b"G"[..], b"GET /short HTTP/1.1\r\nHost: ", b"PUT /short HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n"]
+    {
         let mut stream = server.connect().await;
         stream.write_all(beginning).await.unwrap();
         let began = Instant::now();

@@ -1,0 +1,217 @@
+//! `/api/v1`: segments of a time range, and the document that describes it all.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi;
+
+use super::app::App;
+use super::{Problem, pathname, query};
+use crate::domain::{Hour, HourContents, HourPlace, SegmentFile, Span, Stream, Timestamp, time};
+use crate::wire::{
+    CheckLine, CrawlReport, CycleReport, Difference, DiskStatus, IndexStatus, SegmentPage, SegmentRecord, Status,
+    StreamStatus, WatchReport,
+};
+
+/// Records in a page, where nothing else is asked for.
+const PAGE: usize = 1_000;
+
+/// The document served at `/api/v1/openapi.json`.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "gapless",
+        description = "What an archive of stream segments holds. Times are ISO 8601 in UTC, durations seconds, sizes bytes. Errors are application/problem+json (RFC 9457)."
+    ),
+    paths(segments, super::status::status, super::check::check),
+    components(schemas(
+        SegmentPage,
+        SegmentRecord,
+        Status,
+        IndexStatus,
+        CrawlReport,
+        CycleReport,
+        WatchReport,
+        DiskStatus,
+        StreamStatus,
+        CheckLine,
+        Difference
+    ))
+)]
+pub struct Document;
+
+/// Answers `GET /api/v1/openapi.json`.
+pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}
+
+/// Answers `GET /api/v1/segments/{channel}/{quality}`.
+#[utoipa::path(
+    get, path = "/api/v1/segments/{channel}/{quality}",
+    params(
+        ("channel" = String, Path), ("quality" = String, Path),
+        ("start" = Option<String>, Query, description = "ISO 8601; segments that end at or before it are left out"),
+        ("end" = Option<String>, Query, description = "ISO 8601; segments that start at or after it are left out"),
+        ("limit" = Option<usize>, Query, description = "records in a page, 1000 where not given"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("tombstones" = Option<bool>, Query, description = "true: also what tombstones hide")
+    ),
+    responses(
+        (status = 200, body = SegmentPage), (status = 400, description = "a parameter is wrong"),
+        (status = 503, description = "the disk is not there, or too much is asked at once")
+    )
+)]
+pub async fn segments(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let wanted = Wanted::read(&app, &path, request.uri().query().unwrap_or_default());
+    let page = match wanted {
+        Ok(wanted) => app.ask(move |app| page(app, &wanted)).await,
+        Err(problem) => Err(problem),
+    };
+    match page {
+        Ok(page) => Json(page).into_response(),
+        Err(problem) => problem.at(&path).into_response(),
+    }
+}
+
+struct Wanted {
+    stream: Stream,
+    start: Timestamp,
+    end: Timestamp,
+    limit: usize,
+    after: Option<(Hour, String)>,
+    tombstones: bool,
+}
+
+impl Wanted {
+    fn read(app: &App, path: &str, text: &str) -> Result<Self, Problem> {
+        let parts = pathname::parts(path.as_bytes(), b"/api/v1/segments")?;
+        let stream = match parts.as_slice() {
+            [channel, quality] => Stream::new(channel, quality)
+                .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?,
+            _ => {
+                return Err(Problem::not_found(
+                    "such address: segments are asked for by /api/v1/segments/{channel}/{quality}",
+                ));
+            }
+        };
+        let mut wanted = Self {
+            stream,
+            start: Timestamp::MIN,
+            end: Timestamp::MAX,
+            limit: PAGE.min(app.bounds.max_page),
+            after: None,
+            tombstones: false,
+        };
+        for (name, value) in query::pairs(text) {
+            match name.as_str() {
+                "start" => wanted.start = query::time("start", &value)?,
+                "end" => wanted.end = query::time("end", &value)?,
+                "limit" => wanted.limit = query::count("limit", &value, app.bounds.max_page)?,
+                "tombstones" => wanted.tombstones = query::flag("tombstones", &value)?,
+                "after" => {
+                    let place =
+                        value.split_once('/').and_then(|(hour, file)| Some((Hour::parse(hour).ok()?, file.to_owned())));
+                    wanted.after = Some(
+                        place.ok_or_else(|| Problem::bad_parameter("after", &value, "`next` of the page before"))?,
+                    );
+                }
+                _ => {}
+            }
+        }
+        if wanted.end < wanted.start {
+            return Err(Problem::bad_parameter(
+                "end",
+                &wanted.end.to_string(),
+                &format!("a time not before start, {}", wanted.start),
+            ));
+        }
+        Ok(wanted)
+    }
+
+    /// The hours that can hold segments of the range: a segment may run over its hour.
+    fn hours(&self) -> (Hour, Hour) {
+        let reach = Span::from_us(time::HOUR_US);
+        let first = (self.start - reach).hour();
+        let first = self.after.as_ref().map_or(first, |(hour, _)| first.max(*hour));
+        (first, (self.end - Span::from_us(1)).hour())
+    }
+}
+
+fn page(app: &App, wanted: &Wanted) -> Result<SegmentPage, Problem> {
+    let (first, last) = wanted.hours();
+    let stream = wanted.stream.to_string();
+    let mut page = SegmentPage { segments: Vec::new(), next: None };
+    if first > last {
+        return Ok(page);
+    }
+    app.keeper.ensure_structure()?;
+    for (count, hour) in app.keeper.index().catalog().hours(&stream, first..=last).into_iter().enumerate() {
+        if count >= app.bounds.max_hours {
+            // Empty hours must not make one request walk for ever.
+            page.next = Some(format!("{hour}/"));
+            return Ok(page);
+        }
+        let place = HourPlace { stream: wanted.stream.clone(), hour };
+        let contents = app.keeper.answer(&place)?.contents;
+        let mut records = records(&contents, hour, wanted);
+        if let Some((at, name)) = wanted.after.as_ref().filter(|(at, _)| *at == hour)
+            && !name.is_empty()
+        {
+            let begin = records.iter().position(|record| record.name == *name).map_or(0, |index| index + 1);
+            let _seen = (at, records.drain(..begin));
+        }
+        let room = wanted.limit - page.segments.len();
+        let full = records.len() > room;
+        page.segments.extend(records.into_iter().take(room));
+        if full {
+            page.next = page.segments.last().map(|record| format!("{}/{}", record.hour, record.name));
+            return Ok(page);
+        }
+    }
+    Ok(page)
+}
+
+fn records(contents: &HourContents, hour: Hour, wanted: &Wanted) -> Vec<SegmentRecord> {
+    let hidden = contents.hidden();
+    let in_range = |file: &&SegmentFile| {
+        let (start, end) = (file.key.start(hour), file.key.end(hour));
+        // What lasts no time is in the range if it starts in it.
+        start < wanted.end && (end > wanted.start || (start == end && start >= wanted.start))
+    };
+    let mut records: Vec<SegmentRecord> = contents
+        .files()
+        .iter()
+        .filter(in_range)
+        .filter_map(|file| {
+            let tombstoned = file.key.tombstone || hidden.hides(file);
+            if tombstoned && (!wanted.tombstones || (file.key.tombstone && has_file(contents, file))) {
+                return None;
+            }
+            Some(SegmentRecord {
+                hour: hour.to_string(),
+                name: file.name(),
+                start: file.key.start(hour).to_string(),
+                duration: file.key.duration().seconds(),
+                kind: file.key.kind.as_str().to_owned(),
+                size: file.size,
+                hash: file.key.hash.to_string(),
+                tombstoned,
+            })
+        })
+        .collect();
+    records.sort_unstable_by(|a, b| (&a.start, &a.name).cmp(&(&b.start, &b.name)));
+    records
+}
+
+/// Whether what a tombstone hides still lies there, so that it is reported by its own name.
+fn has_file(contents: &HourContents, tombstone: &SegmentFile) -> bool {
+    let mut key = tombstone.key;
+    key.tombstone = false;
+    tombstone.exact.is_none()
+        && contents.files().binary_search_by(|file| (&file.key, &file.exact).cmp(&(&key, &None))).is_ok()
+}

@@ -1,0 +1,140 @@
+//! What every handler shares: the archive, the index, and the limits on what may be asked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+
+use super::Problem;
+use super::wire_cache::WireCache;
+use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
+use crate::disk::DiskError;
+use crate::index::IndexError;
+
+/// Questions that may wait for the disk or the index at the same time: more would only wait longer.
+const QUESTIONS: usize = 128;
+/// How long a question waits for its turn before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the handlers share.
+pub struct App {
+    /// The node's name.
+    pub name: String,
+    /// The base directory, for people.
+    pub base_dir: PathBuf,
+    /// When the node started.
+    pub started: SystemTime,
+    /// Index and disk.
+    pub keeper: Arc<Keeper>,
+    /// The crawl, for its status.
+    pub crawl: Arc<Crawl>,
+    /// The watcher, for its status.
+    pub watch: Arc<Watch>,
+    /// All metrics.
+    pub registry: Registry,
+    /// Gauges about the node itself.
+    pub node_metrics: super::node_metrics::NodeMetrics,
+    /// The newest segments.
+    pub latest: super::pages::LatestSegments,
+    /// Wire bytes of listings.
+    pub cache: WireCache,
+    /// Bounds on questions.
+    pub bounds: Bounds,
+    questions: Arc<Semaphore>,
+    /// One check at a time.
+    pub check: Arc<Semaphore>,
+}
+
+/// Bounds on what may be asked at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Records in a page.
+    pub max_page: usize,
+    /// Hours that a question may bring up to date.
+    pub max_hours: usize,
+    /// Files in a list of extras.
+    pub max_extras: usize,
+}
+
+/// What the node builds the app from.
+pub struct Parts {
+    /// The node's name.
+    pub name: String,
+    /// The base directory.
+    pub base_dir: PathBuf,
+    /// Index and disk.
+    pub keeper: Arc<Keeper>,
+    /// The crawl.
+    pub crawl: Arc<Crawl>,
+    /// The watcher.
+    pub watch: Arc<Watch>,
+    /// All metrics.
+    pub registry: Registry,
+    /// Bytes of listings that are kept.
+    pub listing_cache: usize,
+    /// Bounds on questions.
+    pub bounds: Bounds,
+}
+
+impl App {
+    /// From its parts.
+    pub fn new(parts: Parts) -> prometheus::Result<Self> {
+        Ok(Self {
+            latest: super::pages::LatestSegments::register(&parts.registry)?,
+            node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
+            name: parts.name,
+            base_dir: parts.base_dir,
+            started: SystemTime::now(),
+            keeper: parts.keeper,
+            crawl: parts.crawl,
+            watch: parts.watch,
+            registry: parts.registry,
+            cache: WireCache::new(parts.listing_cache),
+            bounds: parts.bounds,
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            check: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// Runs a question that may wait for the disk, off the threads that serve connections.
+    pub async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.questions).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Problem::unavailable(1, "too many questions are waiting for the disk; ask again in a moment"));
+        };
+        let app = Arc::clone(self);
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = question(&app);
+            drop(turn);
+            answer
+        });
+        answer.await.unwrap_or_else(|_| Err(Problem::internal("question-failed")))
+    }
+}
+
+impl From<CrawlError> for Problem {
+    fn from(error: CrawlError) -> Self {
+        match error {
+            CrawlError::Away(away) => Self::unavailable(5, &format!("the archive is not there: {}", away.reason)),
+            CrawlError::Disk(error) => error.into(),
+            CrawlError::Index(error) => error.into(),
+        }
+    }
+}
+
+impl From<DiskError> for Problem {
+    fn from(error: DiskError) -> Self {
+        if error.is_full() { Self::insufficient_storage() } else { Self::unavailable(5, &error.to_string()) }
+    }
+}
+
+impl From<IndexError> for Problem {
+    fn from(error: IndexError) -> Self {
+        Self::unavailable(2, &error.to_string())
+    }
+}

@@ -1,0 +1,166 @@
+//! `/files…`: what there is. Answered from kept bytes where they are right, from the index otherwise.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::app::App;
+use super::json_list::JsonList;
+use super::wire_cache::{Entry, Subject};
+use super::{ETag, Encoding, Problem, Verdict, conditional, encode, negotiate, pathname};
+use crate::domain::{Hour, HourPlace, Stream};
+
+/// Answers `GET /files`, `/files/{channel}`, `/files/{channel}/{quality}` and `/files/{channel}/{quality}/{hour}`.
+pub async fn list(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (request, _no_body) = request.into_parts();
+    answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+}
+
+async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
+    let tombstones = wants_tombstones(request.uri.query())?;
+    let path = request.uri.path();
+    // A query that means the same must find the same bytes.
+    let key = if tombstones { format!("{path}?t") } else { path.to_owned() };
+    let entry = match app.cache.get(&key).filter(|entry| is_right(app, entry)) {
+        Some(entry) => entry,
+        None => make(app, path, key.clone(), tombstones).await?,
+    };
+    reply(app, request, &key, entry).await
+}
+
+fn wants_tombstones(query: Option<&str>) -> Result<bool, Problem> {
+    let Some(query) = query else { return Ok(false) };
+    let mut wanted = false;
+    for (name, value) in super::query::pairs(query) {
+        if name == "tombstones" {
+            wanted = super::query::flag(&name, &value)?;
+        }
+    }
+    Ok(wanted)
+}
+
+/// Whether kept bytes are what the disk has now.
+fn is_right(app: &App, entry: &Entry) -> bool {
+    if app.keeper.guard().base().is_err() {
+        return false;
+    }
+    match &entry.subject {
+        Subject::Structure => {
+            app.keeper.structure_is_fresh() && app.keeper.index().catalog().structure() == entry.version
+        }
+        Subject::Hour { stream, hour } => {
+            app.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
+                && app.keeper.is_fresh(stream, *hour)
+        }
+    }
+}
+
+async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Result<Arc<Entry>, Problem> {
+    let parts: Vec<String> = pathname::parts(path.as_bytes(), b"/files")?.into_iter().map(Cow::into_owned).collect();
+    app.ask(move |app| {
+        let entry = match parts.as_slice() {
+            [channel, quality, hour] => hour_entry(app, channel, quality, hour, tombstones)?,
+            above => structure_entry(app, above)?,
+        };
+        let (entry, keep) = entry;
+        let entry = match app.cache.get(&key) {
+            // Nothing changed but the certainty: what was kept stays, with its encodings.
+            Some(kept) if keep && kept.version == entry.version && kept.hash == entry.hash => kept,
+            _ => {
+                let entry = Arc::new(entry);
+                if keep {
+                    app.cache.put(&key, &entry);
+                }
+                entry
+            }
+        };
+        Ok(entry)
+    })
+    .await
+}
+
+fn structure_entry(app: &App, parts: &[String]) -> Result<(Entry, bool), Problem> {
+    let catalog = app.keeper.index().catalog();
+    for _ in 0..3 {
+        app.keeper.guard().base().map_err(crate::crawl::CrawlError::Away)?;
+        let generation = catalog.generation();
+        app.keeper.ensure_structure()?;
+        let version = catalog.structure();
+        let list: JsonList = match parts {
+            [] => catalog.channels().into_iter().collect(),
+            [channel] => catalog.qualities(channel).into_iter().collect(),
+            [channel, quality, ..] => {
+                let hours = catalog.hours(&format!("{channel}/{quality}"), ..);
+                let mut list = JsonList::with_capacity(hours.len());
+                for hour in hours {
+                    list.push(&hour.to_string());
+                }
+                list
+            }
+        };
+        if catalog.generation() == generation {
+            return Ok((Entry::new(Subject::Structure, version, list.finish()), true));
+        }
+    }
+    Err(Problem::unavailable(1, "the index has just begun anew and is being filled; ask again in a moment"))
+}
+
+fn hour_entry(app: &App, channel: &str, quality: &str, hour: &str, tombstones: bool) -> Result<(Entry, bool), Problem> {
+    let (Ok(stream), Ok(hour)) = (Stream::new(channel, quality), Hour::parse(hour)) else {
+        app.keeper.guard().base().map_err(crate::crawl::CrawlError::Away)?;
+        return Ok((
+            Entry::new(Subject::Structure, crate::index::Version::default(), JsonList::with_capacity(0).finish()),
+            false,
+        ));
+    };
+    let subject = Subject::Hour { stream: stream.to_string(), hour };
+    let answer = app.keeper.answer(&HourPlace { stream, hour })?;
+    let mut list = JsonList::with_capacity(answer.contents.len());
+    answer.contents.for_each_listed(tombstones, |name| list.push(name));
+    let keep = answer.version.is_some_and(|version| version.changed > 0 || !answer.contents.is_empty());
+    Ok((Entry::new(subject, answer.version.unwrap_or_default(), list.finish()), keep))
+}
+
+async fn reply(app: &Arc<App>, request: &Parts, key: &str, entry: Arc<Entry>) -> Result<Response, Problem> {
+    let encoding = negotiate(&request.headers);
+    let etag = ETag::of_encoded(&entry.hash, encoding);
+    let mut response = match conditional::evaluate(&request.headers, &etag, None) {
+        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Verdict::Failed => return Err(Problem::precondition_failed()),
+        Verdict::Proceed => {
+            let body = match entry.body(encoding) {
+                Some(body) => body,
+                None => encoded(app, key, entry, encoding).await?,
+            };
+            let mut response = Response::new(Body::from(body));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(ETAG, etag.value().clone());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    encoding.describe(headers);
+    Ok(response)
+}
+
+async fn encoded(app: &Arc<App>, key: &str, entry: Arc<Entry>, encoding: Encoding) -> Result<Bytes, Problem> {
+    let key = key.to_owned();
+    app.ask(move |app| {
+        if let Some(body) = entry.body(encoding) {
+            return Ok(body);
+        }
+        let plain = entry.body(Encoding::Identity).unwrap_or_default();
+        let body = encode(encoding, &plain).map_err(|_| Problem::internal("encoding-failed"))?;
+        app.cache.put_encoded(&key, &entry, encoding, body.clone());
+        Ok(body)
+    })
+    .await
+}

@@ -1,0 +1,88 @@
+//! Gauges about index, crawl, watcher and disk, read when they are asked for.
+
+use std::sync::atomic::Ordering;
+
+use prometheus::{Gauge, Registry};
+
+use super::app::App;
+use crate::index::Health;
+
+/// The gauges.
+#[derive(Debug)]
+pub struct NodeMetrics {
+    ready: Gauge,
+    index_bytes: Gauge,
+    index_writable: Gauge,
+    index_set_aside: Gauge,
+    hours: Gauge,
+    crawl_cycle: Gauge,
+    crawl_done: Gauge,
+    crawl_total: Gauge,
+    crawl_errors: Gauge,
+    watches: Gauge,
+    overflows: Gauge,
+    unwatched: Gauge,
+    disk_free: Gauge,
+    disk_total: Gauge,
+    disk_away: Gauge,
+    cache_bytes: Gauge,
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
+    let gauge = Gauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+impl NodeMetrics {
+    /// Registers the gauges.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let make = |name, help| gauge(registry, name, help);
+        Ok(Self {
+            ready: make("gapless_ready", "1 when the index has caught up with the disk")?,
+            index_bytes: make("gapless_index_bytes", "Size of the index file in bytes")?,
+            index_writable: make("gapless_index_writable", "1 when the index is on disk and takes writes")?,
+            index_set_aside: make("gapless_index_set_aside", "Damaged indexes set aside since the start")?,
+            hours: make("gapless_hours", "Hour directories in the index")?,
+            crawl_cycle: make("gapless_crawl_cycle", "Number of the crawl cycle that runs or was last")?,
+            crawl_done: make("gapless_crawl_hours_done", "Hours looked at in this crawl cycle")?,
+            crawl_total: make("gapless_crawl_hours", "Hours to look at in this crawl cycle")?,
+            crawl_errors: make("gapless_crawl_errors", "Hours that the last crawl cycle could not look at")?,
+            watches: make("gapless_watches", "Directories that are watched")?,
+            overflows: make("gapless_watch_overflows", "Overflows of the event queue since the start")?,
+            unwatched: make("gapless_unwatched", "Directories that should be watched and are compared instead")?,
+            disk_free: make("gapless_disk_free_bytes", "Free space on the archive's disk in bytes")?,
+            disk_total: make("gapless_disk_bytes", "Size of the archive's disk in bytes")?,
+            disk_away: make("gapless_disk_away", "1 when the archive's disk is not there")?,
+            cache_bytes: make("gapless_listing_cache_bytes", "Bytes of listings that are kept")?,
+        })
+    }
+}
+
+/// Sets all gauges.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts beyond 2^53 do not occur")]
+pub fn update(app: &App) {
+    let gauges = &app.node_metrics;
+    let index = app.keeper.index();
+    let crawl = app.crawl.status();
+    let watch = app.watch.status();
+    gauges.ready.set(f64::from(u8::from(*app.crawl.ready().borrow())));
+    gauges.index_bytes.set(index.file_bytes() as f64);
+    gauges.index_writable.set(f64::from(u8::from(index.health() == Health::Good)));
+    gauges.index_set_aside.set(index.set_aside().len() as f64);
+    gauges.hours.set(index.catalog().hour_count() as f64);
+    gauges.crawl_cycle.set(crawl.cycle as f64);
+    gauges.crawl_done.set(crawl.done as f64);
+    gauges.crawl_total.set(crawl.total as f64);
+    gauges.crawl_errors.set(crawl.last.map_or(0, |(found, _)| found.errors) as f64);
+    gauges.watches.set(watch.watches.load(Ordering::Relaxed) as f64);
+    gauges.overflows.set(watch.overflows.load(Ordering::Relaxed) as f64);
+    gauges.unwatched.set(watch.unwatched.load(Ordering::Relaxed) as f64);
+    gauges.cache_bytes.set(app.cache.bytes() as f64);
+    let base = app.keeper.guard().base();
+    gauges.disk_away.set(f64::from(u8::from(base.is_err())));
+    if let Ok((free, total)) = base.map_err(drop).and_then(|base| base.free_space().map_err(drop)) {
+        gauges.disk_free.set(free as f64);
+        gauges.disk_total.set(total as f64);
+    }
+}

@@ -1,0 +1,60 @@
+//! Which address is answered by whom, under which name it is measured.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+
+use super::app::App;
+use super::metrics::track;
+use super::{HttpMetrics, Problem, api, check, cors, listing, pages, segments, status};
+
+/// All routes. The names are those that dashboards of this field already use, where there is one.
+pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
+    let measured = |name: &'static str, route: MethodRouter<Arc<App>>| {
+        route.layer(from_fn_with_state(metrics.endpoint(name), track))
+    };
+    Router::new()
+        .route("/files", measured("list_channels", get(listing::list)))
+        .route("/files/{channel}", measured("list_qualities", get(listing::list)))
+        .route("/files/{channel}/{quality}", measured("list_hours", get(listing::list)))
+        .route("/files/{channel}/{quality}/{hour}", measured("list_segments", get(listing::list)))
+        .route("/segments/{*path}", measured("segments", get(segments::file)))
+        .route("/extras/{*dir}", measured("list_extras", get(segments::extras)))
+        .route("/metrics", measured("metrics", get(pages::metrics)))
+        .route("/metrics/{*anything}", measured("metrics_with_trailing", get(pages::metrics)))
+        .route("/healthz", measured("healthz", get(pages::healthz)))
+        .route("/readyz", measured("readyz", get(pages::readyz)))
+        .route("/api/v1/openapi.json", measured("openapi", get(api::openapi)))
+        .route("/api/v1/segments/{*stream}", measured("segments_range", get(api::segments)))
+        .route("/api/v1/status", measured("status", get(status::status)))
+        .route("/api/v1/check", measured("check", get(check::check)))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(public))
+        .with_state(app)
+}
+
+async fn unknown(request: Request) -> Response {
+    Problem::not_found("such address; /api/v1/openapi.json describes what there is")
+        .at(request.uri().path())
+        .into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    Problem::method_not_allowed(cors::METHODS).at(request.uri().path()).into_response()
+}
+
+/// A public read-only API: any origin may ask.
+async fn public(request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS {
+        return cors::preflight();
+    }
+    let mut response = next.run(request).await;
+    cors::allow(response.headers_mut());
+    response
+}

@@ -1,0 +1,155 @@
+//! `/api/v1/status`: what a node says about itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::Problem;
+use super::app::App;
+use crate::crawl::{CrawlState, CrawlStatus};
+use crate::disk::ArchiveId;
+use crate::domain::{Hour, Kind, Span, Stream, Timestamp};
+use crate::index::Health;
+use crate::wire::{CrawlReport, CycleReport, DiskStatus, IndexStatus, Status, StreamStatus, WatchReport};
+
+/// Answers `GET /api/v1/status`.
+#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
+pub async fn status(State(app): State<Arc<App>>) -> Response {
+    match app.ask(gather).await {
+        Ok(status) => Json(status).into_response(),
+        Err(problem) => problem.at("/api/v1/status").into_response(),
+    }
+}
+
+fn gather(app: &App) -> Result<Status, Problem> {
+    let index = app.keeper.index();
+    let mut troubles = Vec::new();
+    let disk = disk(app, &mut troubles);
+    let crawl = app.crawl.status();
+    let state = match index.health() {
+        Health::Good => "good",
+        Health::Stalled { why } => {
+            troubles.push(why);
+            "stalled"
+        }
+        Health::InMemory { why } => {
+            troubles.push(format!("the index is kept in memory and lost at the end: {why}"));
+            "in-memory"
+        }
+    };
+    troubles.extend(app.watch.status().trouble());
+    troubles.extend(crawl.trouble.clone());
+    troubles.extend(crawl.last.as_ref().and_then(|(found, _)| found.last_error.clone()));
+    let set_aside: Vec<String> =
+        index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
+    let (epoch, seq) = index.log_position().unwrap_or_default();
+    let watch = app.watch.status();
+    Ok(Status {
+        name: app.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: time(app.started),
+        base_dir: app.base_dir.display().to_string(),
+        archive_id: index.archive_id().ok().flatten().map(|id| ArchiveId::from_bytes(id).to_string()),
+        ready: *app.crawl.ready().borrow(),
+        index: IndexStatus {
+            state: state.to_owned(),
+            file_bytes: index.file_bytes(),
+            epoch: format!("{epoch:016x}"),
+            seq,
+            set_aside,
+        },
+        crawl: crawl_report(&crawl),
+        watch: WatchReport {
+            watches: watch.watches.load(Ordering::Relaxed),
+            events: watch.events.load(Ordering::Relaxed),
+            overflows: watch.overflows.load(Ordering::Relaxed),
+            unwatched: watch.unwatched.load(Ordering::Relaxed),
+        },
+        disk,
+        streams: index.catalog().streams().iter().map(|stream| stream_status(app, stream)).collect::<Result<_, _>>()?,
+        troubles,
+    })
+}
+
+fn time(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+}
+
+fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
+    match app.keeper.guard().base() {
+        Ok(base) => {
+            let space = base.free_space().ok();
+            let (free_bytes, total_bytes) = (space.map(|(free, _)| free), space.map(|(_, total)| total));
+            DiskStatus { state: "there".to_owned(), free_bytes, total_bytes }
+        }
+        Err(away) => {
+            troubles.push(format!("the archive is not there: {}", away.reason));
+            DiskStatus { state: "away".to_owned(), free_bytes: None, total_bytes: None }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn crawl_report(crawl: &CrawlStatus) -> CrawlReport {
+    let state = match crawl.state {
+        CrawlState::CatchingUp => "catching-up",
+        CrawlState::Walking => "walking",
+        CrawlState::Resting => "resting",
+        CrawlState::Away => "away",
+        CrawlState::Stalled => "stalled",
+    };
+    let running = matches!(crawl.state, CrawlState::CatchingUp | CrawlState::Walking) && crawl.done > 0;
+    let elapsed = crawl.began.and_then(|began| began.elapsed().ok()).filter(|_| running);
+    let left = elapsed
+        .map(|elapsed| elapsed.as_secs_f64() * (crawl.total.saturating_sub(crawl.done)) as f64 / crawl.done as f64);
+    CrawlReport {
+        state: state.to_owned(),
+        cycle: crawl.cycle,
+        hours_done: crawl.done,
+        hours_total: crawl.total,
+        seconds_left: left,
+        next_cycle: crawl.next.map(time),
+        last: crawl.last.as_ref().map(|(found, took)| CycleReport {
+            seconds: took.as_secs_f64(),
+            hours_read: found.read,
+            files_put: found.put,
+            files_removed: found.removed,
+            errors: found.errors,
+            last_error: found.last_error.clone(),
+        }),
+    }
+}
+
+fn stream_status(app: &App, stream: &Stream) -> Result<StreamStatus, Problem> {
+    let rows = app.keeper.index().hour_rows(&stream.to_string(), Hour::MIN, Hour::MAX)?;
+    let mut status = StreamStatus {
+        channel: stream.channel.to_string(),
+        quality: stream.quality.to_string(),
+        hours: rows.len() as u64,
+        first_hour: rows.first().map(|(hour, _)| hour.to_string()),
+        last_hour: rows.last().map(|(hour, _)| hour.to_string()),
+        segments: 0,
+        bytes: 0,
+        seconds: 0.0,
+        bad: 0,
+        tombstones: 0,
+    };
+    let mut us = 0_u64;
+    for (_, row) in &rows {
+        let totals = &row.totals;
+        for tally in totals.video.iter().chain([&totals.chat]) {
+            status.segments += u64::from(tally.files);
+            status.bytes += tally.bytes;
+        }
+        us += Kind::VIDEO.iter().filter_map(|kind| totals.video_us.get(*kind as usize)).sum::<u64>();
+        status.bad += u64::from(totals.bad.files) + u64::from(totals.other.files);
+        status.tombstones += u64::from(totals.tombstones);
+    }
+    status.seconds = Span::from_us(us.cast_signed()).seconds();
+    Ok(status)
+}

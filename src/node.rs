@@ -1,0 +1,244 @@
+//! The daemon: builds everything, joins it, and ends it in order.
+//!
+//! 1. Locks, marker, index ([`crate::startup`]).
+//! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
+//! 3. The sentinel looks after the disk: whether it is there, and what to do when it is back.
+//! 4. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::disk::{Checked, Guard};
+use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, router, serve};
+use crate::index::{Index, IndexOptions};
+use crate::runtime::Stop;
+use crate::startup::{Locked, StartupError};
+
+/// How often it is looked whether the disk is there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What a node is told.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Its name.
+    pub name: String,
+    /// The archive.
+    pub base_dir: PathBuf,
+    /// Where index and address lie.
+    pub state_dir: PathBuf,
+    /// Where to listen; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The index.
+    pub index: IndexOptions,
+    /// The watcher.
+    pub watch: WatchOptions,
+    /// The crawl.
+    pub crawl: Pace,
+    /// Connections.
+    pub http: Limits,
+    /// Questions.
+    pub bounds: Bounds,
+    /// Bytes of listings that are kept.
+    pub listing_cache: usize,
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Locks, marker, index.
+    #[error(transparent)]
+    Startup(#[from] StartupError),
+    /// The address.
+    #[error("cannot listen on {address}: {cause}; choose another with --listen")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// Metrics registered twice.
+    #[error("cannot set up metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A node that runs.
+pub struct Node {
+    /// Where it listens.
+    pub address: SocketAddr,
+    keeper: Arc<Keeper>,
+    watch: Arc<Watch>,
+    crawl: Arc<Crawl>,
+    stop: Stop,
+    shutdown: CancellationToken,
+    server: tokio::task::JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
+    address_file: Option<PathBuf>,
+    locked: Locked,
+}
+
+impl Node {
+    /// Starts a node; when this returns it is listening.
+    pub async fn start(options: NodeOptions, registry: Registry) -> Result<Self, NodeError> {
+        let opened = tokio::task::spawn_blocking({
+            let options = options.clone();
+            move || open(&options)
+        });
+        let (locked, index, guard) = opened.await.map_err(|error| NodeError::Thread(io::Error::other(error)))??;
+        let stop = Stop::new();
+        let keeper = Arc::new(Keeper::new(index, guard));
+        let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
+        let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(&keeper)))];
+        let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, stop.clone()));
+
+        let listening = |cause| NodeError::Listen { address: options.listen, cause };
+        let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+        let metrics = HttpMetrics::register(&registry)?;
+        let app = Arc::new(App::new(Parts {
+            name: options.name.clone(),
+            base_dir: options.base_dir,
+            keeper: Arc::clone(&keeper),
+            crawl: Arc::clone(&crawl),
+            watch: Arc::clone(&watch),
+            registry,
+            listing_cache: options.listing_cache,
+            bounds: options.bounds,
+        })?);
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
+        let address_file = locked.state_dir.as_deref().and_then(|dir| write_address(dir, address, &options.name));
+        let mut node =
+            Self { address, keeper, watch, crawl, stop, shutdown, server, threads: Vec::new(), address_file, locked };
+        node.spawn_jobs()?;
+        Ok(node)
+    }
+
+    fn spawn_jobs(&mut self) -> Result<(), NodeError> {
+        let watch = Arc::clone(&self.watch);
+        self.spawn("watch", move || watch.run())?;
+        let crawl = Arc::clone(&self.crawl);
+        self.spawn("crawl", move || crawl.run())?;
+        let sentinel = Sentinel {
+            keeper: Arc::clone(&self.keeper),
+            watch: Arc::clone(&self.watch),
+            crawl: Arc::clone(&self.crawl),
+            stop: self.stop.clone(),
+        };
+        self.spawn("sentinel", move || sentinel.run())
+    }
+
+    fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+        self.threads.push(std::thread::Builder::new().name(name.into()).spawn(job).map_err(NodeError::Thread)?);
+        Ok(())
+    }
+
+    /// Turns true when the index has caught up with the disk.
+    pub fn ready(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.crawl.ready()
+    }
+
+    /// Ends it in order.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        if self.server.await.is_err() {
+            tracing::error!(name: "server_failed", "the server ended badly");
+        }
+        self.stop.stop();
+        self.watch.wake();
+        let (threads, keeper) = (self.threads, self.keeper);
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!(name: "job_failed", "a job ended badly");
+                }
+            }
+            keeper.index().close();
+        });
+        if ended.await.is_err() {
+            tracing::error!(name: "end_failed", "the index was not closed; it is checked at the next start");
+        }
+        if let Some(file) = self.address_file
+            && let Err(error) = std::fs::remove_file(&file)
+        {
+            tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+        }
+        drop(self.locked);
+    }
+}
+
+fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeError> {
+    let locked = Locked::acquire(&options.base_dir, &options.state_dir)?;
+    let index = locked.open_index(options.index.clone())?;
+    if let Some(from) = index.report().migrated_from {
+        tracing::info!(name: "index_migrated", from, "the index was brought up to the current format");
+    }
+    if let Some((aside, why)) = &index.report().set_aside {
+        tracing::error!(name: "index_set_aside", file = %aside.display(), why, "the index was damaged; it is being made anew from the files");
+    }
+    let identity = locked.identify(&index)?;
+    let base = crate::disk::Base::open(&options.base_dir).map_err(StartupError::from)?;
+    Ok((locked, Arc::new(index), Arc::new(Guard::new(base, identity))))
+}
+
+/// Tells the command line where the daemon is.
+fn write_address(dir: &Path, address: SocketAddr, name: &str) -> Option<PathBuf> {
+    let text =
+        serde_json::json!({ "address": address.to_string(), "pid": std::process::id(), "name": name }).to_string();
+    let written = crate::disk::Base::open(dir).and_then(|base| {
+        let Some(handle) = base.dir(Path::new(""))? else { return Ok(()) };
+        crate::disk::atomic::replace(&handle, "daemon.json".as_ref(), text.as_bytes())
+    });
+    match written {
+        Ok(()) => Some(dir.join("daemon.json")),
+        Err(error) => {
+            tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves");
+            None
+        }
+    }
+}
+
+/// Looks after the disk.
+struct Sentinel {
+    keeper: Arc<Keeper>,
+    watch: Arc<Watch>,
+    crawl: Arc<Crawl>,
+    stop: Stop,
+}
+
+impl Sentinel {
+    fn run(&self) {
+        let mut generation = self.keeper.index().catalog().generation();
+        let mut was_away = false;
+        while !self.stop.wait(LOOK) {
+            let checked = self.keeper.guard().check();
+            let away = matches!(checked, Checked::Away(_));
+            if let Checked::Away(reason) = &checked
+                && !was_away
+            {
+                tracing::error!(name: "disk_away", reason = reason.reason, "the archive is not there; nothing is concluded from that");
+            }
+            let back = matches!(checked, Checked::Back { .. }) || (was_away && !away);
+            if back {
+                tracing::info!(name: "disk_back", "the archive is there again");
+                self.crawl.kick();
+            }
+            was_away = away;
+            let now = self.keeper.index().catalog().generation();
+            if back || std::mem::replace(&mut generation, now) != now {
+                self.watch.rewatch();
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What has to be right before anything is read or written: the locks, the marker, the state directory.
+//!
+//! 1. The base is locked before anything is created in it, so that a second process changes nothing.
+//! 2. Index and marker must not contradict each other: an empty mount point must never look like an archive from which everything was
+//!    deleted.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::disk::{ArchiveId, Base, DirLock, DiskError, Identity, Verdict, marker, verdict};
+use crate::index::{Batch, Index, IndexError, IndexOptions};
+
+/// How long a lock that is held is waited for: a process that is just ending, or a command that is just reading.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The file that holds the index.
+const INDEX_FILE: &str = "index.redb";
+
+/// Why it cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// The base or the state directory.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The state directory cannot be made.
+    #[error("the state directory {} cannot be made: {cause}; choose another with --state-dir", path.display())]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Index and disk contradict each other.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// An archive that is locked.
+#[derive(Debug)]
+pub struct Locked {
+    /// The base directory.
+    pub base: Base,
+    /// Where index and address lie; `None` if it cannot be written, so that the index is kept in memory.
+    pub state_dir: Option<PathBuf>,
+    _locks: Vec<DirLock>,
+}
+
+impl Locked {
+    /// Opens and locks base and state directory; makes the latter.
+    pub fn acquire(base_dir: &Path, state_dir: &Path) -> Result<Self, StartupError> {
+        let base = Base::open(base_dir)?;
+        let mut locks = vec![DirLock::acquire(base_dir, PATIENCE)?];
+        let own = state_dir == base_dir.join(marker::OWN_DIR);
+        let state_dir = match std::fs::create_dir_all(state_dir) {
+            Ok(()) => Some(state_dir.to_owned()),
+            // A read-only or full base, with nothing else chosen: the index is kept in memory.
+            Err(cause) if own => {
+                tracing::warn!(name: "state_dir_unwritable", directory = %state_dir.display(), %cause, "nothing can be kept in the archive; the index is kept in memory");
+                None
+            }
+            Err(cause) => return Err(StartupError::StateDir { path: state_dir.to_owned(), cause }),
+        };
+        if let Some(state_dir) = &state_dir {
+            locks.push(DirLock::acquire(state_dir, PATIENCE)?);
+        }
+        Ok(Self { base, state_dir, _locks: locks })
+    }
+
+    /// Where the index lies.
+    pub fn index_path(&self) -> Option<PathBuf> {
+        self.state_dir.as_ref().map(|dir| dir.join(INDEX_FILE))
+    }
+
+    /// Opens the index.
+    pub fn open_index(&self, options: IndexOptions) -> Result<Index, StartupError> {
+        Ok(match self.index_path() {
+            Some(path) => Index::open(&path, options)?,
+            None => Index::in_memory(options)?,
+        })
+    }
+
+    /// Checks that index and disk belong together, and makes the marker of a new archive. What is told to the index is `known`.
+    pub fn identify(&self, index: &Index) -> Result<Identity, StartupError> {
+        let known = index.archive_id()?.map(ArchiveId::from_bytes);
+        let is_empty = index.catalog().hour_count() == 0;
+        let (id, new) = match verdict(known, is_empty, &marker::read(&self.base)) {
+            Verdict::Known => return Ok(known.map_or_else(|| self.unmarked(index), Identity::Marked)),
+            Verdict::Adopt(id) => (id, false),
+            Verdict::Again(id) => (id, true),
+            Verdict::Fresh => (ArchiveId::random(), true),
+            Verdict::Refuse(reason) => return Err(StartupError::Refused(reason)),
+        };
+        if new && !self.holds_a_known_channel(index) {
+            return Err(StartupError::Refused(format!(
+                "{} holds none of the channels that the index knows: is the disk mounted? If the archive has really been emptied, delete the index and start again",
+                self.base.path().display()
+            )));
+        }
+        if new && let Err(error) = marker::create(&self.base, id) {
+            if error.is_read_only() || error.is_full() {
+                tracing::warn!(name: "marker_not_written", %error, "the archive cannot be marked; it is known by its channels instead");
+                return Ok(self.unmarked(index));
+            }
+            return Err(error.into());
+        }
+        index.apply(Batch { archive: Some(id.to_bytes()), ..Batch::default() }).or_else(|error| {
+            tracing::warn!(name: "archive_id_not_kept", %error, "the index cannot keep the archive's id now");
+            Ok::<_, StartupError>(crate::index::Applied::default())
+        })?;
+        Ok(Identity::Marked(id))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as one of the ways to know the archive")]
+    fn unmarked(&self, index: &Index) -> Identity {
+        Identity::Unmarked { channels: index.catalog().channels() }
+    }
+
+    fn holds_a_known_channel(&self, index: &Index) -> bool {
+        let channels = index.catalog().channels();
+        channels.is_empty() || channels.iter().any(|channel| matches!(self.base.stamp(Path::new(channel)), Ok(Some(_))))
+    }
+}

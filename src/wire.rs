@@ -1,0 +1,207 @@
+//! What goes over the wire under `/api/v1`: shapes shared by the server, the command line and, later, peers.
+//!
+//! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A segment or chat batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SegmentRecord {
+    /// The hour directory, such as `2019-11-13T02`.
+    pub hour: String,
+    /// The file name, to the byte.
+    pub name: String,
+    /// When it starts, such as `2019-11-13T02:55:08.000000Z`.
+    pub start: String,
+    /// Seconds; exact to the microsecond.
+    pub duration: f64,
+    /// `full`, `suspect`, `partial` or `chat`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Bytes on disk; 0 for a tombstone whose segment is not there.
+    pub size: u64,
+    /// SHA-256 of the content, URL-safe base64 without padding, as in the name.
+    pub hash: String,
+    /// Whether a tombstone hides it.
+    pub tombstoned: bool,
+}
+
+/// A page of segments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SegmentPage {
+    /// In order of start and name.
+    pub segments: Vec<SegmentRecord>,
+    /// Give this as `after` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// The state of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The node's name.
+    pub name: String,
+    /// Of the program.
+    pub version: String,
+    /// When it started.
+    pub started: String,
+    /// The base directory.
+    pub base_dir: String,
+    /// The archive's id, as in its marker.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archive_id: Option<String>,
+    /// Whether the index has caught up with the disk.
+    pub ready: bool,
+    /// The index.
+    pub index: IndexStatus,
+    /// The crawl.
+    pub crawl: CrawlReport,
+    /// The watcher.
+    pub watch: WatchReport,
+    /// The archive's disk.
+    pub disk: DiskStatus,
+    /// Channels and qualities.
+    pub streams: Vec<StreamStatus>,
+    /// What is wrong now, most important first; empty when all is well.
+    pub troubles: Vec<String>,
+}
+
+/// The state of the index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IndexStatus {
+    /// `good`, `stalled` (reads go on, writes fail) or `in-memory` (its file cannot be written).
+    pub state: String,
+    /// Size of the file in bytes.
+    pub file_bytes: u64,
+    /// Changes each time an index begins anew; sequence numbers of different epochs have nothing to do with each other.
+    pub epoch: String,
+    /// Number of the last change.
+    pub seq: u64,
+    /// Indexes that were damaged and have been set aside since the start.
+    pub set_aside: Vec<String>,
+}
+
+/// The state of the crawl.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CrawlReport {
+    /// `catching-up`, `walking`, `resting`, `away` or `stalled`.
+    pub state: String,
+    /// Number of the cycle, from 1.
+    pub cycle: u64,
+    /// Hours looked at in this cycle.
+    pub hours_done: u64,
+    /// Hours to look at in this cycle.
+    pub hours_total: u64,
+    /// Seconds left in this cycle, if that can be told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seconds_left: Option<f64>,
+    /// When the next cycle begins, while resting.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_cycle: Option<String>,
+    /// What the last complete cycle found.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last: Option<CycleReport>,
+}
+
+/// What a cycle of the crawl found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CycleReport {
+    /// How long it took.
+    pub seconds: f64,
+    /// Hours whose directory had to be read.
+    pub hours_read: u64,
+    /// Files that the index did not have, or had with another size.
+    pub files_put: u64,
+    /// Files that were gone.
+    pub files_removed: u64,
+    /// Hours that could not be looked at.
+    pub errors: u64,
+    /// The last reason why not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+}
+
+/// The state of the watcher.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WatchReport {
+    /// Directories that are watched.
+    pub watches: u64,
+    /// Events read since the start.
+    pub events: u64,
+    /// Overflows of the event queue since the start.
+    pub overflows: u64,
+    /// Directories that should be watched and are compared twice a second instead.
+    pub unwatched: u64,
+}
+
+/// The state of the disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DiskStatus {
+    /// `there` or `away`.
+    pub state: String,
+    /// Free bytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub free_bytes: Option<u64>,
+    /// Bytes in all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub total_bytes: Option<u64>,
+}
+
+/// What a channel and quality holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StreamStatus {
+    /// The channel.
+    pub channel: String,
+    /// The quality.
+    pub quality: String,
+    /// Hour directories.
+    pub hours: u64,
+    /// The first hour.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_hour: Option<String>,
+    /// The last hour.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_hour: Option<String>,
+    /// Visible segments, or chat batches.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Seconds of video, overlaps included.
+    pub seconds: f64,
+    /// Visible files whose name is not understood.
+    pub bad: u64,
+    /// Tombstones.
+    pub tombstones: u64,
+}
+
+/// A difference between index and tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Difference {
+    /// `not-in-index`, `not-on-disk`, `size`, `hour-not-in-index`, `hour-not-on-disk`, `totals`, `unreadable`.
+    pub kind: String,
+    /// The path relative to the base.
+    pub path: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// One line of a check: a difference, or the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckLine {
+    /// A difference.
+    Difference(Difference),
+    /// Hours and files that were compared: the check is complete.
+    Done {
+        /// Hours compared.
+        hours: u64,
+        /// Files on disk.
+        files: u64,
+    },
+    /// The check could not be completed.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
