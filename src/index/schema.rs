@@ -1,6 +1,6 @@
 //! The format of the index and the way from each to the next.
 
-use redb::{Database, ReadableTable as _, TableError, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable as _, TableError, WriteTransaction};
 
 use super::IndexError;
 use super::tables::META;
@@ -33,8 +33,7 @@ pub fn meta_number(transaction: &redb::ReadTransaction, name: &str) -> Result<Op
 }
 
 /// The format of an open index; 0 if it is empty.
-pub fn format_of(database: &Database) -> Result<u32, IndexError> {
-    use redb::ReadableDatabase as _;
+pub fn format_of(database: &impl ReadableDatabase) -> Result<u32, IndexError> {
     let transaction = database.begin_read()?;
     let format = meta_number(&transaction, "format")?;
     if format.is_none() && transaction.list_tables()?.next().is_some() {
@@ -44,6 +43,14 @@ pub fn format_of(database: &Database) -> Result<u32, IndexError> {
         .map_err(|_| IndexError::Damaged("its format is not a number that was ever written".into()))
 }
 
+/// The format of an open index, if this version knows it.
+pub fn refuse_newer(database: &impl ReadableDatabase) -> Result<u32, IndexError> {
+    match format_of(database)? {
+        found if found > FORMAT => Err(IndexError::Newer { found, known: FORMAT }),
+        found => Ok(found),
+    }
+}
+
 /// Brings an open index to [`FORMAT`] in one transaction; tells from which format, if anything was done.
 pub fn migrate(database: &Database) -> Result<Option<u32>, IndexError> {
     migrate_to(database, FORMAT)
@@ -51,10 +58,7 @@ pub fn migrate(database: &Database) -> Result<Option<u32>, IndexError> {
 
 /// Like [`migrate`], up to an earlier format: to make fixtures.
 pub fn migrate_to(database: &Database, target: u32) -> Result<Option<u32>, IndexError> {
-    let found = format_of(database)?;
-    if found > FORMAT {
-        return Err(IndexError::Newer { found, known: FORMAT });
-    }
+    let found = refuse_newer(database)?;
     if found >= target {
         return Ok(None);
     }

@@ -1,0 +1,9 @@
+//! Tests of the index as a whole, against models.
+
+mod bulk;
+mod damage;
+mod faults;
+pub(super) mod faulty;
+mod model;
+mod recovery;
+mod writing;
