@@ -138,9 +138,6 @@ impl BulkLoader {
         transaction.commit()?;
         // Without this the file is twice as large as what is in it.
         self.database.compact()?;
-        let mut last = self.database.begin_write()?;
-        last.set_quick_repair(true);
-        last.commit()?;
         let written = self.database.begin_read()?;
         let found = written.open_table(FILES)?.len()? + written.open_table(ODD_FILES)?.len()?;
         if found != self.rows {

@@ -3,6 +3,7 @@
 mod bulk;
 mod damage;
 mod faults;
+mod formats;
 pub(super) mod faulty;
 mod model;
 mod recovery;
