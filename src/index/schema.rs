@@ -19,6 +19,9 @@ const STEPS: &[Step] = &[m0001_first::run, m0002_sums::run];
 pub const FORMAT: u32 = 2;
 const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 
+/// A number beyond this is damage and not a later version.
+const LAST_PLAUSIBLE: u32 = 9_999;
+
 /// Reads a number from the meta table.
 pub fn meta_number(transaction: &redb::ReadTransaction, name: &str) -> Result<Option<u64>, IndexError> {
     let table = match transaction.open_table(META) {
@@ -39,8 +42,8 @@ pub fn format_of(database: &impl ReadableDatabase) -> Result<u32, IndexError> {
     if format.is_none() && transaction.list_tables()?.next().is_some() {
         return Err(IndexError::Damaged("it has tables but no format".into()));
     }
-    u32::try_from(format.unwrap_or(0))
-        .map_err(|_| IndexError::Damaged("its format is not a number that was ever written".into()))
+    let plausible = u32::try_from(format.unwrap_or(0)).ok().filter(|format| *format <= LAST_PLAUSIBLE);
+    plausible.ok_or_else(|| IndexError::Damaged("its format is not a number that was ever written".into()))
 }
 
 /// The format of an open index, if this version knows it.

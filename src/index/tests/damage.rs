@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::model::{Model, options};
-use crate::index::{Batch, Index, IndexOptions};
+use crate::index::{Batch, Index, IndexError, IndexOptions};
 
 /// Longer than anything here takes.
 const BOUND: Duration = Duration::from_secs(20);
@@ -79,7 +79,7 @@ fn attack(path: &Path, original: &[u8], model: &Model, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut bytes = original.to_vec();
     let mut what = damage(&mut bytes, &mut random);
-    if random.random_bool(0.2) && !bytes.is_empty() {
+    if random.random_bool(0.2) && bytes.len() >= 4096 {
         what = format!("{what}, {}", damage(&mut bytes, &mut random));
     }
     std::fs::write(path, &bytes).unwrap();
@@ -88,6 +88,8 @@ fn attack(path: &Path, original: &[u8], model: &Model, seed: u64) {
     let told = format!("seed {seed}: {what}, verified below {verify_below}");
     let index = match Index::open(path, IndexOptions { verify_below, ..options() }) {
         Ok(index) => index,
+        // A format of which the lowest byte was hit is refused with the advice to delete the file.
+        Err(IndexError::Newer { .. }) => return tidy(path),
         Err(error) => panic!("{told}: {error}"),
     };
     let (wrong, error) = model.compare(&index);

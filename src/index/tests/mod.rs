@@ -3,8 +3,8 @@
 mod bulk;
 mod damage;
 mod faults;
-mod formats;
 pub(super) mod faulty;
+mod formats;
 mod model;
 mod recovery;
 mod writing;
