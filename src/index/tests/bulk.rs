@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::model::{Model, Place, any_act, contents, options, stamp, stream};
 use crate::domain::{HourTotals, Stamp};
 use crate::index::bulk::{BulkLoader, LoadedHour};
-use crate::index::{Batch, Index, IndexError, IndexOptions};
+use crate::index::{Batch, Index, IndexError};
 
 /// Loads a model into a new index.
 pub fn load(path: &std::path::Path, model: &Model) {
