@@ -1,0 +1,268 @@
+//! What to take over from a peer's list of an hour, what to leave, and why. Nothing is fetched here, and no clock is read.
+//!
+//! 1. Names that are not understood, temporary names and whatever lies outside of what is wanted are left.
+//! 2. Tombstones come first: they need no download, and what one of them hides is not fetched, be it from this list or the next.
+//! 3. What is here is left, and so is what is here under nearly the same name ([`NEAR_US`]).
+//! 4. Segments wait until they are older than the cutoff: the local recorder may still get them itself. Chat batches do not.
+//!
+//! Lists may come in any order and name a file twice; the plan is the same. It is in order of start.
+
+use std::collections::HashMap;
+
+use super::contents::Hidden;
+use super::{
+    FileName, Hash, Hour, HourContents, Kind, SegmentFile, SegmentKey, Span, Spelling, Timestamp, parse_file_name,
+};
+
+/// Two segments of the same duration, type and content that start at most this many microseconds apart are one segment that was
+/// recorded twice.
+pub const NEAR_US: u32 = 1_000;
+
+/// What the plan depends on, apart from the two lists.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The hour that is listed.
+    pub hour: Hour,
+    /// The time now.
+    pub now: Timestamp,
+    /// How long ago a segment must have ended to be fetched.
+    pub cutoff: Span,
+    /// The first hour that is kept here; `None` if all are.
+    pub oldest: Option<Hour>,
+    /// Whether this channel, quality and hour are asked for at all.
+    pub wanted: bool,
+    /// Whether tombstones are taken from this peer; otherwise they are reported, and hide nothing.
+    pub trusted: bool,
+}
+
+impl Rules {
+    /// From when on a file may be fetched.
+    pub fn eligible(&self, key: &SegmentKey) -> Timestamp {
+        if key.kind.is_video() { key.end(self.hour) + self.cutoff } else { Timestamp::MIN }
+    }
+}
+
+/// Why a name is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Why {
+    /// The grammar does not understand it.
+    #[error("the name is not understood")]
+    Unparsable,
+    /// It is still being written.
+    #[error("it is still being written there")]
+    Temporary,
+    /// The channel, quality or hour is not asked for.
+    #[error("it is not among what is asked for")]
+    NotWanted,
+    /// Its hour is older than what is kept.
+    #[error("its hour is older than what is kept here")]
+    OutsideWindow,
+    /// It is here.
+    #[error("it is here")]
+    AlreadyHere,
+    /// A tombstone, and this peer is not trusted with those.
+    #[error("it is a tombstone, and this peer is not trusted with tombstones")]
+    Untrusted,
+    /// A tombstone that is here hides it.
+    #[error("it has been deleted: its tombstone is here")]
+    TombstonedHere,
+    /// A tombstone in the same list hides it.
+    #[error("it has been deleted: its tombstone is in the same list")]
+    TombstonedThere,
+    /// The local recorder may still get it.
+    #[error("it is so recent that the recorder here may still get it")]
+    TooRecent,
+    /// The same content is here with nearly the same start.
+    #[error("the same segment is here with a start at most a millisecond away")]
+    NearDuplicate,
+}
+
+/// A name of the peer's list, understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer<'a> {
+    /// The name, to the byte.
+    pub name: &'a str,
+    /// What it says.
+    pub key: SegmentKey,
+}
+
+impl Offer<'_> {
+    fn exact(&self) -> Option<&str> {
+        (self.key.spelling == Spelling::EXACT).then_some(self.name)
+    }
+
+    fn file(&self) -> SegmentFile {
+        SegmentFile { key: self.key, size: 0, exact: self.exact().map(Into::into) }
+    }
+}
+
+/// What to do about an hour of a peer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// To write, before anything is fetched.
+    pub tombstones: Vec<Offer<'a>>,
+    /// To fetch.
+    pub fetch: Vec<Offer<'a>>,
+    /// To leave.
+    pub leave: Vec<(&'a str, Why)>,
+    /// When the first of those that are too recent may be fetched.
+    pub again: Option<Timestamp>,
+    /// Segments and chat batches that one of the two sides knows of, deleted ones included: what a burst is measured by.
+    pub known: usize,
+}
+
+impl Plan<'_> {
+    /// Whether nothing is to be done now.
+    pub fn is_empty(&self) -> bool {
+        self.tombstones.is_empty() && self.fetch.is_empty()
+    }
+}
+
+/// What to take over of `remote`, the names that a peer lists of an hour, where `local` is here.
+pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> Plan<'a> {
+    let mut plan = Plan::default();
+    let offers = understood(remote, rules, &mut plan);
+    let tombstones = offers.iter().filter(|offer| offer.key.tombstone && rules.trusted);
+    let theirs = HourContents::new(tombstones.map(Offer::file).collect(), Vec::new());
+    let (hidden_here, hidden_there) = (local.hidden(), theirs.hidden());
+    let mut nearby = None;
+    let mut here = local.files().iter().peekable();
+    plan.known = local.files().iter().filter(|file| !file.key.tombstone).count();
+    for offer in &offers {
+        let at = (&offer.key, offer.exact());
+        while here.next_if(|file| (&file.key, file.exact.as_deref()) < at).is_some() {}
+        let is_here = here.peek().is_some_and(|file| (&file.key, file.exact.as_deref()) == at);
+        if offer.key.tombstone {
+            match (is_here, rules.trusted) {
+                (true, _) => plan.leave.push((offer.name, Why::AlreadyHere)),
+                (false, false) => plan.leave.push((offer.name, Why::Untrusted)),
+                (false, true) => plan.tombstones.push(*offer),
+            }
+            continue;
+        }
+        plan.known += usize::from(!is_here);
+        let eligible = rules.eligible(&offer.key);
+        let why = if hides(&hidden_here, offer) {
+            Some(Why::TombstonedHere)
+        } else if is_here {
+            Some(Why::AlreadyHere)
+        } else if hides(&hidden_there, offer) {
+            Some(Why::TombstonedThere)
+        } else if nearby.get_or_insert_with(|| Nearby::new(local, &hidden_there)).has(&offer.key) {
+            Some(Why::NearDuplicate)
+        } else if eligible > rules.now {
+            plan.again = Some(plan.again.map_or(eligible, |again| again.min(eligible)));
+            Some(Why::TooRecent)
+        } else {
+            None
+        };
+        match why {
+            Some(why) => plan.leave.push((offer.name, why)),
+            None => plan.fetch.push(*offer),
+        }
+    }
+    plan.known += plan.tombstones.iter().filter(|tombstone| !is_known(local, &offers, tombstone)).count();
+    plan
+}
+
+/// The names that could be taken, in order and each once; the others are left.
+fn understood<'a>(remote: &[&'a str], rules: &Rules, plan: &mut Plan<'a>) -> Vec<Offer<'a>> {
+    let outside = rules.oldest.is_some_and(|oldest| rules.hour < oldest);
+    let mut offers = Vec::with_capacity(remote.len());
+    for name in remote.iter().copied() {
+        let why = match parse_file_name(name) {
+            FileName::Odd(_) | FileName::Foreign => Why::Unparsable,
+            FileName::Temporary => Why::Temporary,
+            FileName::Understood(_) if !rules.wanted => Why::NotWanted,
+            FileName::Understood(_) if outside => Why::OutsideWindow,
+            FileName::Understood(key) => {
+                offers.push(Offer { name, key });
+                continue;
+            }
+        };
+        plan.leave.push((name, why));
+    }
+    plan.leave.sort_unstable();
+    plan.leave.dedup();
+    // Peers list by start, so that this has little to do.
+    offers.sort_by(|a, b| (&a.key, a.name).cmp(&(&b.key, b.name)));
+    offers.dedup_by(|a, b| a.name == b.name);
+    offers
+}
+
+fn hides(hidden: &Hidden<'_>, offer: &Offer<'_>) -> bool {
+    hidden.hides(&offer.file())
+}
+
+/// Whether what a tombstone hides is known by itself, here or there.
+fn is_known(local: &HourContents, offers: &[Offer<'_>], tombstone: &Offer<'_>) -> bool {
+    let mut key = tombstone.key;
+    key.tombstone = false;
+    let stem = super::name::stem(tombstone.name);
+    let exact = tombstone.exact().map(|_| format!("{stem}.{}", if key.kind == Kind::Chat { "json" } else { "ts" }));
+    let at = (&key, exact.as_deref());
+    local.files().binary_search_by(|file| (&file.key, file.exact.as_deref()).cmp(&at)).is_ok()
+        || offers.binary_search_by(|offer| (&offer.key, offer.exact()).cmp(&at)).is_ok()
+}
+
+/// Starts of the video of an hour by what near duplicates have in common, without what is deleted, here or by the list that is
+/// planned; made only where something is missing.
+struct Nearby(HashMap<(Hash, Kind, u32), Vec<u32>>);
+
+impl Nearby {
+    fn new(local: &HourContents, deleted: &Hidden<'_>) -> Self {
+        let mut starts: HashMap<_, Vec<u32>> = HashMap::new();
+        let left = local.visible().filter(|file| file.key.kind.is_video() && !deleted.hides(file));
+        for key in left.map(|file| &file.key) {
+            starts.entry((key.hash, key.kind, key.duration_us)).or_default().push(key.start_us);
+        }
+        // Files are in order of start, and so are the starts of each group.
+        Self(starts)
+    }
+
+    fn has(&self, key: &SegmentKey) -> bool {
+        let Some(starts) = self.0.get(&(key.hash, key.kind, key.duration_us)) else { return false };
+        let first = starts.partition_point(|start| start.saturating_add(NEAR_US) < key.start_us);
+        starts.get(first).is_some_and(|start| *start <= key.start_us.saturating_add(NEAR_US))
+    }
+}
+
+/// A fifth of what is known of an hour.
+const BURST_SHARE: usize = 5;
+/// Tombstones in a round.
+const BURST_ROUND: usize = 1_000;
+
+/// More new tombstones than a person makes: they wait for the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Burst {
+    /// Of an hour.
+    #[error("{tombstones} new tombstones for an hour of {known} segments: more than a fifth")]
+    Hour {
+        /// How many are new.
+        tombstones: usize,
+        /// Of so many segments.
+        known: usize,
+    },
+    /// Of a round.
+    #[error("{tombstones} new tombstones in one round")]
+    Round {
+        /// How many are new, with those of this hour.
+        tombstones: usize,
+    },
+}
+
+/// Whether so many new tombstones for an hour of which `known` segments are known wait for the operator, where the round has
+/// taken `before` already. A single one is no burst, however small the hour.
+pub fn burst(tombstones: usize, known: usize, before: usize) -> Option<Burst> {
+    let in_round = before.saturating_add(tombstones);
+    if tombstones > 1 && tombstones.saturating_mul(BURST_SHARE) > known {
+        Some(Burst::Hour { tombstones, known })
+    } else if tombstones > 0 && in_round >= BURST_ROUND {
+        Some(Burst::Round { tombstones: in_round })
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;
