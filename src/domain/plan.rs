@@ -124,7 +124,7 @@ pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> Plan
     let offers = understood(remote, rules, &mut plan);
     let tombstones = offers.iter().filter(|offer| offer.key.tombstone && rules.trusted);
     let theirs = HourContents::new(tombstones.map(Offer::file).collect(), Vec::new());
-    let (hidden_here, hidden_there) = (local.hidden(), theirs.hidden());
+    let (by_local, by_list) = (local.hidden(), theirs.hidden());
     let mut nearby = None;
     let mut here = local.files().iter().peekable();
     plan.known = local.files().iter().filter(|file| !file.key.tombstone).count();
@@ -142,13 +142,13 @@ pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> Plan
         }
         plan.known += usize::from(!is_here);
         let eligible = rules.eligible(&offer.key);
-        let why = if hides(&hidden_here, offer) {
+        let why = if hides(&by_local, offer) {
             Some(Why::TombstonedHere)
         } else if is_here {
             Some(Why::AlreadyHere)
-        } else if hides(&hidden_there, offer) {
+        } else if hides(&by_list, offer) {
             Some(Why::TombstonedThere)
-        } else if nearby.get_or_insert_with(|| Nearby::new(local, &hidden_there)).has(&offer.key) {
+        } else if nearby.get_or_insert_with(|| Nearby::new(local, &by_list)).has(&offer.key) {
             Some(Why::NearDuplicate)
         } else if eligible > rules.now {
             plan.again = Some(plan.again.map_or(eligible, |again| again.min(eligible)));

@@ -123,7 +123,9 @@ mod tests {
         ) {
             let hours = |names: &BTreeSet<(i64, String)>| {
                 let mut hours: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
-                names.iter().for_each(|(hour, name)| hours.entry(*hour).or_default().extend([name.clone()]));
+                for (hour, name) in names {
+                    hours.entry(*hour).or_default().insert(name.clone());
+                }
                 hours
             };
             let contents = |names: &BTreeSet<String>| HourContents::from_names(names.iter().map(|name| (name.as_str(), 1)));

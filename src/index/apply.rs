@@ -134,8 +134,10 @@ impl<'t> Session<'t> {
     }
 
     fn touch(&mut self, stream: &Stream, name: &str, row: StreamRow) -> &mut TouchedHours {
-        let fresh =
-            || (StreamEntry { stream: stream.clone(), row, hours: BTreeMap::new(), structure: 0 }, TouchedHours::new());
+        let fresh = || {
+            let entry = StreamEntry { stream: stream.clone(), row, hours: BTreeMap::new(), structure: 0, changed: 0 };
+            (entry, TouchedHours::new())
+        };
         &mut self.touched.streams.entry(name.to_owned()).or_insert_with(fresh).1
     }
 

@@ -28,6 +28,8 @@ pub struct StreamEntry {
     pub hours: BTreeMap<Hour, u64>,
     /// Changes when an hour comes or goes.
     pub structure: u64,
+    /// The last sequence number of the last commit that touched it.
+    pub changed: u64,
 }
 
 /// The state behind the lock.
@@ -37,6 +39,8 @@ pub struct State {
     pub generation: u64,
     /// Chosen at random when the index was made: sequence numbers mean something only together with it.
     pub epoch: u64,
+    /// The sequence number of the last change that readers are told of.
+    pub seq: u64,
     /// By `CHANNEL/QUALITY`.
     pub streams: BTreeMap<String, StreamEntry>,
     /// Changes when a stream comes or goes, or an hour of any.
@@ -67,7 +71,9 @@ impl Catalog {
         let anew = current.generation == 0 || current.epoch != state.epoch;
         state.generation = current.generation + u64::from(anew);
         state.structure = current.structure + 1;
-        state.streams.values_mut().for_each(|entry| entry.structure = state.structure);
+        for entry in state.streams.values_mut() {
+            (entry.structure, entry.changed) = (state.structure, state.seq);
+        }
         *current = state;
         current.generation
     }

@@ -200,6 +200,7 @@ fn load_catalog(database: &Database) -> Result<State, IndexError> {
     let transaction = database.begin_read()?;
     let epoch = schema::meta_number(&transaction, "epoch")?;
     let epoch = epoch.ok_or_else(|| IndexError::Damaged("it has no epoch".into()))?;
+    let seq = schema::meta_number(&transaction, "seq")?.unwrap_or_default();
     let mut by_id = load_streams(&transaction)?;
     for row in transaction.open_table(HOURS)?.iter()? {
         let (key, value) = row?;
@@ -210,7 +211,7 @@ fn load_catalog(database: &Database) -> Result<State, IndexError> {
         left.remove_hour(*key.value());
         entry.hours.insert(hour, HourRow::decode(*key.value(), value.value())?.changed);
     }
-    let mut state = State { epoch, ..State::default() };
+    let mut state = State { epoch, seq, ..State::default() };
     for (entry, left) in by_id.into_values() {
         if left.hours != 0 || left.sum != 0 {
             return Err(IndexError::Damaged(format!("hours of {} are missing", entry.stream)));
@@ -229,7 +230,7 @@ fn load_streams(transaction: &ReadTransaction) -> Result<HashMap<u32, (StreamEnt
         let decoded = StreamRow::decode(key.value(), value.value())?;
         let stream =
             Stream::parse(key.value()).map_err(|error| IndexError::Damaged(format!("a stream's name: {error}")))?;
-        let entry = StreamEntry { stream, row: decoded, hours: BTreeMap::new(), structure: 0 };
+        let entry = StreamEntry { stream, row: decoded, hours: BTreeMap::new(), structure: 0, changed: 0 };
         if u64::from(decoded.id) >= next || by_id.insert(decoded.id, (entry, decoded)).is_some() {
             return Err(IndexError::Damaged("a stream has a number that is not its own".into()));
         }

@@ -9,6 +9,7 @@
 //! 4. An index that is damaged is set aside and a new, empty one begins ([`store`]); those who fill it are told by a new
 //!    *generation*.
 
+pub mod agree;
 mod apply;
 pub mod bulk;
 pub mod catalog;
@@ -23,6 +24,7 @@ pub mod tables;
 mod tests;
 pub mod writer;
 
+pub use agree::{ChangePage, Position, StreamSums};
 pub use catalog::{Catalog, Version};
 pub use codec::HourRow;
 pub use error::IndexError;

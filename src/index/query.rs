@@ -217,7 +217,7 @@ pub(super) fn encode_change(stream: u32, hour: Hour, put: bool, file: &AnyFile) 
     bytes
 }
 
-fn read_change(
+pub(super) fn read_change(
     seq: u64,
     bytes: &[u8],
     names: &std::collections::HashMap<u32, String>,

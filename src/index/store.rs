@@ -18,6 +18,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use tokio::sync::watch;
 
 use super::IndexError;
+use super::agree::Agreement;
 use super::catalog::Catalog;
 use super::file::{self, Opened, Verify, guarded};
 use super::writer::{Applied, Batch, Command, Writer};
@@ -93,6 +94,7 @@ pub(super) struct Inner {
     pub(super) catalog: Catalog,
     health: Mutex<Health>,
     generation: watch::Sender<u64>,
+    pub(super) agreement: Agreement,
     set_aside: Mutex<Vec<(PathBuf, String)>>,
 }
 
@@ -153,6 +155,7 @@ impl Index {
             catalog: Catalog::default(),
             health: Mutex::new(Health::Good),
             generation: watch::Sender::new(0),
+            agreement: Agreement::default(),
             set_aside: Mutex::new(report.set_aside.iter().cloned().collect()),
         });
         inner.adopt(&mut inner.slot(), opened, health);
@@ -185,6 +188,10 @@ impl Index {
     /// Changes each time the index begins anew.
     pub fn generation(&self) -> watch::Receiver<u64> {
         self.inner.generation.subscribe()
+    }
+
+    pub(super) fn agreement(&self) -> &Agreement {
+        &self.inner.agreement
     }
 
     /// Bytes of the index file, or 0 in memory.

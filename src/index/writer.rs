@@ -9,6 +9,7 @@ use redb::{Database, ReadableDatabase as _};
 
 use super::IndexError;
 use super::Version;
+use super::agree::Position;
 use super::apply::{Session, Touched};
 use super::file;
 use super::schema::meta_number;
@@ -215,6 +216,7 @@ impl Writer {
                 entry.clone()
             });
             known.row = entry.row;
+            known.changed = self.counters.seq;
             for (hour, changed) in hours {
                 let was = match changed {
                     Some(changed) => known.hours.insert(hour, changed),
@@ -229,6 +231,10 @@ impl Writer {
         if structure {
             state.structure = next;
         }
+        state.seq = self.counters.seq;
+        let position = Position { generation: state.generation, epoch: state.epoch, seq: state.seq };
+        drop(state);
+        self.inner.agreement.committed(position);
     }
 
     fn set_aside(&mut self, generation: u64, why: &str) {

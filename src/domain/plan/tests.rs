@@ -113,7 +113,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-fn names<'a>(remote: &'a Names) -> Vec<&'a str> {
+fn names(remote: &Names) -> Vec<&str> {
     remote.iter().map(String::as_str).collect()
 }
 
@@ -226,9 +226,9 @@ proptest! {
             round(&mut nodes, to, (to + step) % 3);
         }
         // From here on every node asks every other, twice at most: a full round, and one that finds nothing.
-        let full = |nodes: &mut Vec<Names>| {
+        let full = |three: &mut Vec<Names>| {
             let pairs = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)];
-            pairs.into_iter().filter(|(to, from)| round(nodes, *to, *from)).count()
+            pairs.into_iter().filter(|(to, from)| round(three, *to, *from)).count()
         };
         full(&mut nodes);
         prop_assert_eq!(full(&mut nodes), 0);

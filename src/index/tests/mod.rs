@@ -1,5 +1,6 @@
 //! Tests of the index as a whole, against models.
 
+mod agree;
 mod bulk;
 mod damage;
 mod faults;
