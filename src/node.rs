@@ -106,7 +106,8 @@ impl Node {
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
-        let app = Arc::new(App::new(Parts {
+        let shutdown = CancellationToken::new();
+        let app = App::new(Parts {
             name: options.name.clone(),
             base_dir: options.base_dir,
             keeper: Arc::clone(&keeper),
@@ -115,8 +116,8 @@ impl Node {
             registry,
             listing_cache: options.listing_cache,
             bounds: options.bounds,
-        })?);
-        let shutdown = CancellationToken::new();
+        })?;
+        let app = Arc::new(app.until(shutdown.clone()));
         let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
         let address_file = locked.state_dir.as_deref().and_then(|dir| write_address(dir, address, &options.name));
         let mut node =

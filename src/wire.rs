@@ -2,8 +2,14 @@
 //!
 //! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes.
 
+mod agree;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use agree::{
+    ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
+};
 
 /// A segment or chat batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

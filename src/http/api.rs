@@ -13,8 +13,9 @@ use super::app::App;
 use super::{Problem, pathname, query};
 use crate::domain::{Hour, HourContents, HourPlace, SegmentFile, Span, Stream, Timestamp, time};
 use crate::wire::{
-    CheckLine, CrawlReport, CycleReport, Difference, DiskStatus, IndexStatus, SegmentPage, SegmentRecord, Status,
-    StreamStatus, WatchReport,
+    ChangeKind, ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference,
+    DiskStatus, HourDigest, HourDigests, IndexStatus, QualityDigest, QualityDigests, SegmentPage, SegmentRecord,
+    Status, StreamStatus, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -27,10 +28,27 @@ const PAGE: usize = 1_000;
         title = "gapless",
         description = "What an archive of stream segments holds. Times are ISO 8601 in UTC, durations seconds, sizes bytes. Errors are application/problem+json (RFC 9457)."
     ),
-    paths(segments, super::status::status, super::check::check),
+    paths(
+        segments,
+        super::agree::qualities,
+        super::agree::days,
+        super::agree::hours,
+        super::changes::changes,
+        super::status::status,
+        super::check::check
+    ),
     components(schemas(
         SegmentPage,
         SegmentRecord,
+        QualityDigests,
+        QualityDigest,
+        DayDigests,
+        DayDigest,
+        HourDigests,
+        HourDigest,
+        ChangeList,
+        ChangeRecord,
+        ChangeKind,
         Status,
         IndexStatus,
         CrawlReport,

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::Problem;
+use super::changes::Followers;
 use super::wire_cache::WireCache;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::disk::DiskError;
@@ -45,6 +47,7 @@ pub struct App {
     questions: Arc<Semaphore>,
     /// One check at a time.
     pub check: Arc<Semaphore>,
+    pub(super) followers: Followers,
 }
 
 /// Bounds on what may be asked at once.
@@ -95,7 +98,15 @@ impl App {
             bounds: parts.bounds,
             questions: Arc::new(Semaphore::new(QUESTIONS)),
             check: Arc::new(Semaphore::new(1)),
+            followers: Followers::default(),
         })
+    }
+
+    /// Lets those who wait for changes go when the node ends.
+    #[must_use]
+    pub fn until(mut self, ending: CancellationToken) -> Self {
+        self.followers.ending = ending;
+        self
     }
 
     /// Runs a question that may wait for the disk, off the threads that serve connections.

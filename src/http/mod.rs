@@ -5,10 +5,12 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `status`, `check`, `pages`.
+//! `agree`, `changes`, `status`, `check`, `pages`.
 
+pub mod agree;
 pub mod api;
 pub mod app;
+pub mod changes;
 pub mod check;
 pub mod conditional;
 mod connection;
@@ -30,6 +32,8 @@ pub mod router;
 pub mod segments;
 pub mod serve;
 pub mod status;
+#[cfg(test)]
+mod test_node;
 mod wire_cache;
 
 pub use app::{App, Bounds, Parts};

@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, get};
 
 use super::app::App;
 use super::metrics::track;
-use super::{HttpMetrics, Problem, api, check, cors, listing, pages, segments, status};
+use super::{HttpMetrics, Problem, agree, api, changes, check, cors, listing, pages, segments, status};
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
 pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
@@ -31,6 +31,10 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/readyz", measured("readyz", get(pages::readyz)))
         .route("/api/v1/openapi.json", measured("openapi", get(api::openapi)))
         .route("/api/v1/segments/{*stream}", measured("segments_range", get(api::segments)))
+        .route("/api/v1/digests", measured("digests", get(agree::qualities)))
+        .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(agree::days)))
+        .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))
+        .route("/api/v1/changes", measured("changes", get(changes::changes)))
         .route("/api/v1/status", measured("status", get(status::status)))
         .route("/api/v1/check", measured("check", get(check::check)))
         .fallback(unknown)

@@ -1,0 +1,277 @@
+//! `/api/v1/digests…`: by which two nodes find out with one request that they hold the same, and with a few what differs.
+//!
+//! Qualities and days are answered from sums that are kept in memory ([`crate::index::agree`]); the hours of a day are compared
+//! with the disk first, one `stat` each.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::app::App;
+use super::{ETag, Problem, Verdict, conditional, pathname, query};
+use crate::crawl::CrawlError;
+use crate::domain::sums::replicated_files;
+use crate::domain::totals::Digest;
+use crate::domain::{Day, HourPlace, Stream};
+use crate::index::{Health, IndexError, Position, StreamSums};
+use crate::wire::{DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests};
+
+/// Qualities or days in an answer: 27 years of days in 1.5 MB; whoever has more asks twice.
+const PAGE: usize = 10_000;
+/// Qualities that may be named in a request: as many as fit in its head.
+const NAMED: usize = 1_000;
+
+/// Answers `GET /api/v1/digests`.
+#[utoipa::path(
+    get, path = "/api/v1/digests",
+    params(
+        ("quality" = Option<Vec<String>>, Query, description = "CHANNEL/QUALITY, once for each that is asked for; all where not given"),
+        ("after" = Option<String>, Query, description = "`next` of the page before")
+    ),
+    responses(
+        (status = 200, body = QualityDigests), (status = 304, description = "as the tag in If-None-Match says"),
+        (status = 400, description = "a parameter is wrong"), (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn qualities(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (request, _no_body) = request.into_parts();
+    let text = request.uri.query().unwrap_or_default();
+    answer(&app, &request, Named::read(text), |app, named| quality_digests(app, &named)).await
+}
+
+/// Answers `GET /api/v1/digests/{channel}/{quality}`.
+#[utoipa::path(
+    get, path = "/api/v1/digests/{channel}/{quality}",
+    params(
+        ("channel" = String, Path), ("quality" = String, Path),
+        ("after" = Option<String>, Query, description = "`next` of the page before")
+    ),
+    responses(
+        (status = 200, body = DayDigests), (status = 304, description = "as the tag in If-None-Match says"),
+        (status = 400, description = "a parameter is wrong"), (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn days(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (request, _no_body) = request.into_parts();
+    let wanted = place(&request).and_then(|(stream, _)| {
+        let after = parameter(&request, "after").map(|value| day("after", &value)).transpose()?;
+        Ok((stream, after))
+    });
+    answer(&app, &request, wanted, |app, (stream, after)| day_digests(app, &stream, after)).await
+}
+
+/// Answers `GET /api/v1/digests/{channel}/{quality}/{day}`.
+#[utoipa::path(
+    get, path = "/api/v1/digests/{channel}/{quality}/{day}",
+    params(
+        ("channel" = String, Path), ("quality" = String, Path), ("day" = String, Path, description = "such as 2019-11-13")
+    ),
+    responses(
+        (status = 200, body = HourDigests), (status = 304, description = "as the tag in If-None-Match says"),
+        (status = 400, description = "the day is no day"), (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn hours(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (request, _no_body) = request.into_parts();
+    let wanted = place(&request).and_then(|(stream, last)| Ok((stream, day("day", &last)?)));
+    answer(&app, &request, wanted, |app, (stream, day)| hour_digests(app, &stream, day)).await
+}
+
+/// The qualities that are asked for.
+struct Named {
+    streams: Vec<String>,
+    after: Option<String>,
+}
+
+impl Named {
+    fn read(text: &str) -> Result<Self, Problem> {
+        let mut named = Self { streams: Vec::new(), after: None };
+        for (name, value) in query::pairs(text) {
+            let wrong = |_| Problem::bad_parameter(&name, &value, "a channel and a quality, such as desertbus/source");
+            match name.as_str() {
+                "quality" => named.streams.push(Stream::parse(&value).map_err(wrong)?.to_string()),
+                "after" => named.after = Some(Stream::parse(&value).map_err(wrong)?.to_string()),
+                _ => {}
+            }
+            if named.streams.len() > NAMED {
+                return Err(Problem::too_much("number of qualities", named.streams.len() as u64, NAMED as u64));
+            }
+        }
+        named.streams.sort_unstable();
+        named.streams.dedup();
+        Ok(named)
+    }
+
+    fn wants(&self, stream: &str) -> bool {
+        (self.streams.is_empty() || self.streams.binary_search_by(|named| named.as_str().cmp(stream)).is_ok())
+            && self.after.as_deref().is_none_or(|after| stream > after)
+    }
+}
+
+/// The quality that the path names, and what stands behind it.
+fn place(request: &Parts) -> Result<(Stream, String), Problem> {
+    let parts = pathname::parts(request.uri.path().as_bytes(), b"/api/v1/digests")?;
+    let (channel, quality, rest) = match parts.as_slice() {
+        [channel, quality] => (channel, quality, Cow::default()),
+        [channel, quality, day] => (channel, quality, day.clone()),
+        _ => return Err(Problem::not_found("such address: digests are asked for by channel, quality and day")),
+    };
+    let stream = Stream::new(channel, quality)
+        .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?;
+    Ok((stream, rest.into_owned()))
+}
+
+fn parameter(request: &Parts, name: &str) -> Option<String> {
+    query::pairs(request.uri.query()?).filter(|(given, _)| given == name).map(|(_, value)| value).last()
+}
+
+fn day(name: &str, value: &str) -> Result<Day, Problem> {
+    Day::parse(value).map_err(|_| Problem::bad_parameter(name, value, "a day, such as 2019-11-13"))
+}
+
+/// Where the answer begins: the list of hours is right, and changes may be followed from here.
+fn begin(app: &App) -> Result<(Position, bool), Problem> {
+    app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let in_line = match app.keeper.ensure_structure() {
+        // What the index knows is worth something, though it cannot be made right now.
+        Err(CrawlError::Index(_)) => false,
+        other => other.map(|()| app.keeper.index().health() == Health::Good)?,
+    };
+    let position = app.keeper.index().position();
+    Ok((position, in_line))
+}
+
+/// An index that began anew in between has other numbers and other contents.
+fn end(app: &App, position: Position) -> Result<(), Problem> {
+    let same = app.keeper.index().position().generation == position.generation;
+    if same { Ok(()) } else { Err(began_anew()) }
+}
+
+fn began_anew() -> Problem {
+    Problem::unavailable(1, "the index has just begun anew and is being filled; ask again in a moment")
+}
+
+fn sums(app: &App, stream: &str) -> Result<Arc<StreamSums>, Problem> {
+    app.keeper.index().stream_sums(stream).map_err(|error| match error {
+        IndexError::BeganAnew => began_anew(),
+        other => other.into(),
+    })
+}
+
+fn epoch(position: Position) -> String {
+    format!("{:016x}", position.epoch)
+}
+
+fn quality_digests(app: &App, named: &Named) -> Result<QualityDigests, Problem> {
+    let (position, in_line) = begin(app)?;
+    let complete = in_line && *app.crawl.ready().borrow();
+    let index = app.keeper.index();
+    let mut answer =
+        QualityDigests { epoch: epoch(position), seq: position.seq, complete, qualities: Vec::new(), next: None };
+    // The catalog has them in order.
+    let streams = index.catalog().streams().into_iter().map(|stream| (stream.to_string(), stream));
+    let streams: Vec<(String, Stream)> = streams.filter(|(name, _)| named.wants(name)).collect();
+    for (count, (name, stream)) in streams.iter().enumerate() {
+        if count >= PAGE {
+            answer.next = streams.get(count - 1).map(|(before, _)| before.clone());
+            break;
+        }
+        let sum = sums(app, name)?.total();
+        if sum.hours > 0 {
+            answer.qualities.push(QualityDigest {
+                channel: stream.channel.to_string(),
+                quality: stream.quality.to_string(),
+                digest: sum.digest.to_string(),
+                hours: sum.hours,
+                files: sum.files,
+            });
+        }
+    }
+    end(app, position)?;
+    Ok(answer)
+}
+
+fn day_digests(app: &App, stream: &Stream, after: Option<Day>) -> Result<DayDigests, Problem> {
+    let (position, in_line) = begin(app)?;
+    let complete = in_line && *app.crawl.ready().borrow();
+    let kept = sums(app, &stream.to_string())?;
+    let mut answer = DayDigests { epoch: epoch(position), seq: position.seq, complete, days: Vec::new(), next: None };
+    for (day, sum) in kept.days(after) {
+        if answer.days.len() >= PAGE {
+            answer.next = answer.days.last().map(|last| last.day.clone());
+            break;
+        }
+        let digest = sum.digest.to_string();
+        answer.days.push(DayDigest { day: day.to_string(), digest, hours: sum.hours, files: sum.files });
+    }
+    end(app, position)?;
+    Ok(answer)
+}
+
+fn hour_digests(app: &App, stream: &Stream, day: Day) -> Result<HourDigests, Problem> {
+    let (_, in_line) = begin(app)?;
+    let (name, index) = (stream.to_string(), app.keeper.index());
+    let stale: Vec<HourPlace> = index
+        .catalog()
+        .hours(&name, day.first()..=day.last())
+        .into_iter()
+        .filter(|hour| !app.keeper.is_fresh(&name, *hour))
+        .map(|hour| HourPlace { stream: stream.clone(), hour })
+        .collect();
+    let complete = match app.keeper.reconcile(&stale, false) {
+        Err(CrawlError::Index(_)) => false,
+        other => other.map(|_| in_line)?,
+    };
+    let position = index.position();
+    let rows = index.hour_rows(&name, day.first(), day.last())?;
+    let replicated = rows.iter().filter(|(_, row)| row.totals.digest != Digest::default());
+    let hours = replicated.map(|(hour, row)| HourDigest {
+        hour: hour.to_string(),
+        digest: row.totals.digest.to_string(),
+        files: replicated_files(&row.totals),
+    });
+    let answer = HourDigests { epoch: epoch(position), seq: position.seq, complete, hours: hours.collect() };
+    end(app, position)?;
+    Ok(answer)
+}
+
+/// Works the answer out off the threads that serve connections, and sends it unless the client has it.
+async fn answer<W: Send + 'static, A: Serialize>(
+    app: &Arc<App>,
+    request: &Parts,
+    wanted: Result<W, Problem>,
+    work: impl FnOnce(&App, W) -> Result<A, Problem> + Send + 'static,
+) -> Response {
+    let body = match wanted {
+        Ok(wanted) => app.ask(move |app| bytes(&work(app, wanted)?)).await,
+        Err(problem) => Err(problem),
+    };
+    body.and_then(|body| reply(request, body)).unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+}
+
+fn bytes(answer: &impl Serialize) -> Result<Bytes, Problem> {
+    serde_json::to_vec(answer).map(Into::into).map_err(|_| Problem::internal("digests-not-encodable"))
+}
+
+fn reply(request: &Parts, body: Bytes) -> Result<Response, Problem> {
+    let etag = ETag::new(&format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&body)));
+    let mut response = match conditional::evaluate(&request.headers, &etag, None) {
+        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Verdict::Failed => return Err(Problem::precondition_failed()),
+        Verdict::Proceed => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+    };
+    response.headers_mut().insert(ETAG, etag.value().clone());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests;

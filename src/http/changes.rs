@@ -1,0 +1,180 @@
+//! `/api/v1/changes`: what changed after a place in the log; whoever has everything may wait for more.
+//!
+//! A place outside of the log is no error of the one who asks: the answer says `gap`, and digests have to be compared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, Request};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::app::App;
+use super::{Problem, query};
+use crate::crawl::CrawlError;
+use crate::index::agree::Replicated;
+use crate::index::{ChangePage, Position};
+use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
+
+/// Records in an answer, where nothing else is asked for.
+const PAGE: usize = 1_000;
+/// How long one may wait: shorter than the minute after which proxies give up.
+const LONGEST_WAIT: u64 = 30;
+/// How many may wait at once: each is woken by each commit. Others are answered at once.
+const SEATS: usize = 256;
+
+/// Those who wait for changes.
+#[derive(Debug)]
+pub(super) struct Followers {
+    seats: Arc<Semaphore>,
+    /// Nobody waits any more: the node ends.
+    pub(super) ending: CancellationToken,
+}
+
+impl Default for Followers {
+    fn default() -> Self {
+        Self { seats: Arc::new(Semaphore::new(SEATS)), ending: CancellationToken::new() }
+    }
+}
+
+/// Answers `GET /api/v1/changes`.
+#[utoipa::path(
+    get, path = "/api/v1/changes",
+    params(
+        ("after" = Option<u64>, Query, description = "`next` of the page before, or `seq` of digests; where not given, no changes are answered, only where the log ends"),
+        ("epoch" = Option<String>, Query, description = "`epoch` of the same answer; belongs to `after`"),
+        ("limit" = Option<usize>, Query, description = "changes in an answer, 1000 where not given"),
+        ("wait" = Option<u64>, Query, description = "seconds to wait for a change if there is none, up to 30")
+    ),
+    responses(
+        (status = 200, body = ChangeList), (status = 400, description = "a parameter is wrong"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn changes(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let answer = match Wanted::read(&app, request.uri().query().unwrap_or_default()) {
+        Ok(wanted) => follow(&app, wanted).await,
+        Err(problem) => Err(problem),
+    };
+    match answer {
+        Ok(list) => ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(list)).into_response(),
+        Err(problem) => problem.at(&path).into_response(),
+    }
+}
+
+struct Wanted {
+    from: Option<(u64, u64)>,
+    limit: usize,
+    wait: Duration,
+}
+
+impl Wanted {
+    fn read(app: &App, text: &str) -> Result<Self, Problem> {
+        let (mut after, mut epoch) = (None, None);
+        let mut wanted = Self { from: None, limit: PAGE.min(app.bounds.max_page), wait: Duration::ZERO };
+        for (name, value) in query::pairs(text) {
+            let bad = |expected: &str| Problem::bad_parameter(&name, &value, expected);
+            match name.as_str() {
+                "after" => {
+                    after = Some(value.parse().map_err(|_| bad("`next` of the page before, or `seq` of digests"))?);
+                }
+                "epoch" => {
+                    let digits = value.len() == 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+                    let number = u64::from_str_radix(&value, 16).ok().filter(|_| digits);
+                    epoch = Some(number.ok_or_else(|| bad("`epoch` of the answer before, 16 hexadecimal digits"))?);
+                }
+                "limit" => wanted.limit = query::count("limit", &value, app.bounds.max_page)?,
+                "wait" => {
+                    let seconds = value.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
+                    let seconds = seconds.ok_or_else(|| bad(&format!("whole seconds from 0 to {LONGEST_WAIT}")))?;
+                    wanted.wait = Duration::from_secs(seconds);
+                }
+                _ => {}
+            }
+        }
+        wanted.from = match (epoch, after) {
+            (Some(epoch), Some(after)) => Some((epoch, after)),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(Problem::bad_parameter("epoch", "", "`epoch` of the answer that `after` is from"));
+            }
+            (Some(_), None) => {
+                return Err(Problem::bad_parameter("after", "", "`next` of the answer that `epoch` is from"));
+            }
+        };
+        Ok(wanted)
+    }
+}
+
+async fn follow(app: &Arc<App>, wanted: Wanted) -> Result<ChangeList, Problem> {
+    let until = Instant::now() + wanted.wait;
+    let seat = if wanted.wait.is_zero() { None } else { Arc::clone(&app.followers.seats).try_acquire_owned().ok() };
+    let index = app.keeper.index();
+    let (mut committed, mut generation) = (index.committed(), index.generation());
+    let Some((epoch, mut after)) = wanted.from else {
+        app.keeper.guard().base().map_err(CrawlError::Away)?;
+        return Ok(empty(index.position()));
+    };
+    loop {
+        // What is committed from here on ends the waiting below.
+        committed.borrow_and_update();
+        generation.borrow_and_update();
+        app.keeper.guard().base().map_err(CrawlError::Away)?;
+        let page = app.ask(move |app| Ok(app.keeper.index().change_page(epoch, after, wanted.limit)?)).await?;
+        let nothing = page.changes.as_ref().is_some_and(Vec::is_empty);
+        if nothing && page.next < page.position.seq && page.next > after {
+            // Only names that are not replicated, and more to come.
+            after = page.next;
+            continue;
+        }
+        if !nothing || seat.is_none() || Instant::now() >= until || app.followers.ending.is_cancelled() {
+            return Ok(list(page));
+        }
+        after = page.next;
+        tokio::select! {
+            _ = committed.changed() => {}
+            _ = generation.changed() => {}
+            () = app.followers.ending.cancelled() => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+}
+
+fn empty(position: Position) -> ChangeList {
+    ChangeList {
+        epoch: format!("{:016x}", position.epoch),
+        gap: false,
+        changes: Vec::new(),
+        next: position.seq,
+        last: position.seq,
+    }
+}
+
+fn list(page: ChangePage) -> ChangeList {
+    let gap = page.changes.is_none();
+    let changes = page.changes.unwrap_or_default().into_iter().filter_map(record).collect();
+    ChangeList { gap, changes, next: page.next, ..empty(page.position) }
+}
+
+fn record(Replicated { record, stream }: Replicated) -> Option<ChangeRecord> {
+    let (channel, quality) = stream.split_once('/')?;
+    Some(ChangeRecord {
+        seq: record.seq,
+        channel: channel.to_owned(),
+        quality: quality.to_owned(),
+        hour: record.hour.to_string(),
+        name: record.file.name(),
+        change: if record.put { ChangeKind::Put } else { ChangeKind::Removed },
+        size: record.file.size(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! A node for tests: an archive in a temporary directory, an index in memory, and the real router, without any thread of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::header::HeaderMap;
+use axum::http::{Request, StatusCode};
+use prometheus::Registry;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::{App, Bounds, HttpMetrics, Parts, router};
+use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::disk::{Base, Guard, Identity};
+use crate::domain::HourPlace;
+use crate::index::{Index, IndexOptions};
+use crate::runtime::Stop;
+
+pub struct TestNode {
+    pub directory: tempfile::TempDir,
+    pub keeper: Arc<Keeper>,
+    pub crawl: Arc<Crawl>,
+    pub stop: Stop,
+    pub ending: tokio_util::sync::CancellationToken,
+    router: Router,
+}
+
+impl TestNode {
+    pub fn new() -> Self {
+        Self::with(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() })
+    }
+
+    pub fn with(options: IndexOptions) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let index = Arc::new(Index::in_memory(options).unwrap());
+        let base = Base::open(directory.path()).unwrap();
+        let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
+        let keeper = Arc::new(Keeper::new(index, guard));
+        let stop = Stop::new();
+        let watching = WatchOptions { hours_per_quality: 1, max_watches: 1, window: Duration::from_millis(1) };
+        let watch = Arc::new(Watch::new(Arc::clone(&keeper), watching, stop.clone()));
+        let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(&keeper)))];
+        let pace =
+            Pace { minimum_cycle: Duration::from_secs(60), cpu_share: 1.0, slice: Duration::from_secs(1), threads: 1 };
+        let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, pace, stop.clone()));
+        let registry = Registry::new();
+        let metrics = HttpMetrics::register(&registry).unwrap();
+        let ending = tokio_util::sync::CancellationToken::new();
+        let app = App::new(Parts {
+            name: "test".into(),
+            base_dir: directory.path().to_owned(),
+            keeper: Arc::clone(&keeper),
+            crawl: Arc::clone(&crawl),
+            watch,
+            registry,
+            listing_cache: 1 << 20,
+            bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },
+        });
+        let router = router(Arc::new(app.unwrap().until(ending.clone())), &metrics);
+        Self { directory, keeper, crawl, stop, ending, router }
+    }
+
+    /// Writes files into an hour, and has the index follow.
+    pub fn put<'n>(&self, place: &str, names: impl IntoIterator<Item = &'n str>) {
+        let hour = self.directory.path().join(place);
+        std::fs::create_dir_all(&hour).unwrap();
+        names.into_iter().for_each(|name| std::fs::write(hour.join(name), b"x").unwrap());
+        self.look(place);
+    }
+
+    /// Removes a file.
+    pub fn remove(&self, place: &str, name: &str) {
+        std::fs::remove_file(self.directory.path().join(place).join(name)).unwrap();
+        self.look(place);
+    }
+
+    /// Brings an hour into line with the disk.
+    pub fn look(&self, place: &str) {
+        self.keeper.reconcile(&[HourPlace::parse(place).unwrap()], true).unwrap();
+    }
+
+    /// Asks with these headers.
+    pub async fn ask(&self, uri: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        (head.status, head.headers, to_bytes(body, 64 << 20).await.unwrap().to_vec())
+    }
+
+    /// Asks for what has to be there.
+    pub async fn get<T: DeserializeOwned>(&self, uri: &str) -> T {
+        let (status, _, body) = self.ask(uri, &[]).await;
+        assert_eq!(status, StatusCode::OK, "{uri}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// Asks for what is refused.
+    pub async fn refused(&self, uri: &str) -> (u16, Value) {
+        let (status, _, body) = self.ask(uri, &[]).await;
+        (status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Has the crawl catch up.
+    pub async fn catch_up(&self) {
+        let crawl = Arc::clone(&self.crawl);
+        let thread = std::thread::spawn(move || crawl.run());
+        self.crawl.ready().wait_for(|ready| *ready).await.unwrap();
+        self.stop.stop();
+        thread.join().unwrap();
+    }
+}
