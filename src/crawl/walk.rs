@@ -219,7 +219,7 @@ impl Crawl {
             }
             found.add(self.visit(&plan.chunk(index))?);
             let worked = slice.elapsed();
-            if !full_speed && worked >= self.pace.slice.min(Duration::from_millis(100)) {
+            if !full_speed && worked >= self.pace.slice {
                 self.stop.wait(rest_after(worked, self.pace.cpu_share));
                 slice = Instant::now();
             }
