@@ -43,9 +43,9 @@ enum Compared {
 }
 
 impl Keeper {
-    /// Whether the list of hours is known to be right without a look at the disk.
+    /// Whether the list of hours is known to be right without a look at the disk. Of a disk that is away nothing is known.
     pub fn structure_is_fresh(&self) -> bool {
-        self.freshness.structure_is_fresh(self.index.catalog().generation())
+        self.freshness.structure_is_fresh(self.index.catalog().generation()) && self.base().is_ok()
     }
 
     /// Makes the index right about which channels, qualities and hours there are.

@@ -48,9 +48,6 @@ fn wants_tombstones(query: Option<&str>) -> Result<bool, Problem> {
 
 /// Whether kept bytes are what the disk has now.
 fn is_right(app: &App, entry: &Entry) -> bool {
-    if app.keeper.guard().base().is_err() {
-        return false;
-    }
     match &entry.subject {
         Subject::Structure => {
             app.keeper.structure_is_fresh() && app.keeper.index().catalog().structure() == entry.version
@@ -89,7 +86,6 @@ async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Resu
 fn structure_entry(app: &App, parts: &[String]) -> Result<(Entry, bool), Problem> {
     let catalog = app.keeper.index().catalog();
     for _ in 0..3 {
-        app.keeper.guard().base().map_err(crate::crawl::CrawlError::Away)?;
         let generation = catalog.generation();
         app.keeper.ensure_structure()?;
         let version = catalog.structure();
