@@ -2,7 +2,15 @@
 //!
 //! One binary for all of it. `support` is the language the tests are written in; every other module tells one side of the story.
 #![cfg(test)]
+#![expect(
+    clippy::shadow_unrelated,
+    clippy::similar_names,
+    reason = "a story goes on with its next node, page or answer under the same name"
+)]
 
 mod support;
 
 mod harness;
+
+mod names;
+mod samples;
