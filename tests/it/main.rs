@@ -12,5 +12,7 @@ mod support;
 
 mod harness;
 
+mod api;
+mod manners;
 mod names;
 mod samples;
