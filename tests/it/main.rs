@@ -13,6 +13,8 @@ mod support;
 mod harness;
 
 mod api;
+mod command_line;
+mod crowd;
 mod manners;
 mod names;
 mod samples;
