@@ -228,7 +228,7 @@ impl Sentinel {
             {
                 tracing::error!(name: "disk_away", reason = reason.reason, "the archive is not there; nothing is concluded from that");
             }
-            let back = matches!(checked, Checked::Back { .. }) || (was_away && !away);
+            let back = matches!(checked, Checked::Back { .. }) || self.keeper.take_came_back() || (was_away && !away);
             if back {
                 tracing::info!(name: "disk_back", "the archive is there again");
                 self.crawl.kick();

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -35,6 +36,7 @@ pub struct Keeper {
     pub(super) guard: Arc<Guard>,
     pub(super) freshness: Freshness,
     pub(super) structure: Mutex<()>,
+    came_back: AtomicBool,
     locks: Vec<Mutex<()>>,
 }
 
@@ -48,7 +50,14 @@ impl Keeper {
     /// Between this archive and this index.
     pub fn new(index: Arc<Index>, guard: Arc<Guard>) -> Self {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
-        Self { index, guard, freshness: Freshness::default(), structure: Mutex::new(()), locks }
+        Self {
+            index,
+            guard,
+            freshness: Freshness::default(),
+            structure: Mutex::new(()),
+            came_back: AtomicBool::new(false),
+            locks,
+        }
     }
 
     /// The index.
@@ -192,9 +201,17 @@ impl Keeper {
     pub(super) fn confirm_absence(&self) -> Result<(), CrawlError> {
         match self.guard.check() {
             Checked::Fine => Ok(()),
-            Checked::Back { .. } => Err(CrawlError::Away(self.guard.base().err().unwrap_or_else(just_back))),
+            Checked::Back { .. } => {
+                self.came_back.store(true, Ordering::SeqCst);
+                Err(CrawlError::Away(self.guard.base().err().unwrap_or_else(just_back)))
+            }
             Checked::Away(reason) => Err(CrawlError::Away(reason)),
         }
+    }
+
+    /// Whether the disk was found to be back, since this was last asked, by somebody who could not see to what that means.
+    pub fn take_came_back(&self) -> bool {
+        self.came_back.swap(false, Ordering::SeqCst)
     }
 
     /// Tells the guard of errors that may mean that the disk is away.
