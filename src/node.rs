@@ -219,24 +219,20 @@ struct Sentinel {
 
 impl Sentinel {
     fn run(&self) {
-        let mut generation = self.keeper.index().catalog().generation();
-        let mut was_away = false;
+        let (guard, catalog) = (self.keeper.guard(), self.keeper.index().catalog());
+        let mut returns = 0;
+        let mut generation = catalog.generation();
         while !self.stop.wait(LOOK) {
-            let checked = self.keeper.guard().check();
-            let away = matches!(checked, Checked::Away(_));
-            if let Checked::Away(reason) = &checked
-                && !was_away
-            {
-                tracing::error!(name: "disk_away", reason = reason.reason, "the archive is not there; nothing is concluded from that");
+            if guard.check() == Checked::Fine {
+                guard.learn(|| catalog.channels());
             }
-            let back = matches!(checked, Checked::Back { .. }) || (was_away && !away);
+            // Others check as well, and may have been the first to see it return.
+            let back = std::mem::replace(&mut returns, guard.returns()) != returns;
+            let anew = std::mem::replace(&mut generation, catalog.generation()) != generation;
             if back {
-                tracing::info!(name: "disk_back", "the archive is there again");
                 self.crawl.kick();
             }
-            was_away = away;
-            let now = self.keeper.index().catalog().generation();
-            if back || std::mem::replace(&mut generation, now) != now {
+            if back || anew {
                 self.watch.rewatch();
             }
         }

@@ -35,6 +35,7 @@ pub struct Keeper {
     pub(super) guard: Arc<Guard>,
     pub(super) freshness: Freshness,
     pub(super) structure: Mutex<()>,
+    handed_over: Mutex<Vec<HourPlace>>,
     locks: Vec<Mutex<()>>,
 }
 
@@ -48,7 +49,8 @@ impl Keeper {
     /// Between this archive and this index.
     pub fn new(index: Arc<Index>, guard: Arc<Guard>) -> Self {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
-        Self { index, guard, freshness: Freshness::default(), structure: Mutex::new(()), locks }
+        let (structure, handed_over) = (Mutex::default(), Mutex::default());
+        Self { index, guard, freshness: Freshness::default(), structure, handed_over, locks }
     }
 
     /// The index.
@@ -59,6 +61,16 @@ impl Keeper {
     /// The archive.
     pub fn guard(&self) -> &Arc<Guard> {
         &self.guard
+    }
+
+    /// Hours that have turned up and were not read: the crawl is to read them at once.
+    pub(super) fn hand_over(&self, hours: Vec<HourPlace>) {
+        self.handed_over.lock().unwrap_or_else(PoisonError::into_inner).extend(hours);
+    }
+
+    /// What was handed over since this was last asked.
+    pub(super) fn take_handed_over(&self) -> Vec<HourPlace> {
+        std::mem::take(&mut *self.handed_over.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The base, if it is there.
@@ -156,14 +168,12 @@ impl Keeper {
         place: &HourPlace,
         names: impl IntoIterator<Item = &'n OsStr>,
     ) -> Result<Applied, CrawlError> {
-        let stream = place.stream.to_string();
-        if self.index.catalog().hour_version(&stream, place.hour).is_none() {
-            return self.reconcile(std::slice::from_ref(place), true);
-        }
         let locks = self.lock(std::slice::from_ref(place));
         let generation = Some(self.index.catalog().generation());
+        let is_known = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
         let base = self.base()?;
-        let Some(dir) = self.disk(base.dir(&place.path()))? else {
+        let dir = if is_known { self.disk(base.dir(&place.path()))? } else { None };
+        let Some(dir) = dir else {
             drop(locks);
             return self.reconcile(std::slice::from_ref(place), true);
         };

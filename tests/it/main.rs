@@ -5,4 +5,10 @@
 
 mod support;
 
+mod clocks;
+mod disk_trouble;
+mod first_crawl;
 mod harness;
+mod index_trouble;
+mod killing;
+mod watching;
