@@ -83,7 +83,7 @@ impl Locked {
 
     /// Checks that index and disk belong together, and makes the marker of a new archive. What is told to the index is `known`.
     pub fn identify(&self, index: &Index) -> Result<Identity, StartupError> {
-        let known = index.archive_id()?.map(ArchiveId::from_bytes);
+        let known = index.archive()?.map(ArchiveId::from_bytes);
         let is_empty = index.catalog().hour_count() == 0;
         let (id, new) = match verdict(known, is_empty, &marker::read(&self.base)) {
             Verdict::Known => return Ok(known.map_or_else(|| self.unmarked(index), Identity::Marked)),

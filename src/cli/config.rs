@@ -111,20 +111,22 @@ settings! {
             "Memory for pages of the index. Less than 1 MiB makes every lookup a read from disk.";
         changes_kept: Rows = "100000", "1000" to "1000000000" =>
             "Rows of the change log. A reader that falls further behind compares digests instead, so it should cover the time a reader may be away.";
-        commit_window: Time = "5ms", "0ms" to "1s" =>
-            "How long a commit waits for company. More saves flushes, and every new segment is listed that much later.";
     }
 
     /// The HTTP server.
     http: HttpConfig in "http" {
         max_connections: Count = "10000", "1" to "1000000" =>
-            "Connections open at once; further ones wait. Each costs a descriptor and its buffers.";
+            "Connections open at once, and at most half the descriptors that the system allows; the one that has waited longest for a request gives way to a new one. Each costs a descriptor and its buffers.";
         header_timeout: Time = "10s", "1s" to "5min" =>
             "How long a client may take to send a request's headers, so that tricklers do not hold connections.";
         idle_timeout: Time = "75s", "1s" to "1h" =>
             "How long a connection may lie idle between requests; more than the 60 s that most proxies allow.";
+        body_timeout: Time = "60s", "1s" to "1h" =>
+            "How long a request that came with a body may take to be answered, so that a body that trickles does not hold its connection.";
         write_stall_timeout: Time = "60s", "1s" to "1h" =>
             "How long a client may take no byte of an answer before the connection is closed.";
+        max_streams: Count = "64", "1" to "10000" =>
+            "Requests at once on one HTTP/2 connection; each is held in memory.";
         max_header_bytes: Bytes = "16KiB", "8KiB" to "1MiB" =>
             "Size of a request's headers; a larger one is refused. It is held in memory per connection.";
         drain: Time = "10s", "0s" to "10min" =>
@@ -134,9 +136,9 @@ settings! {
         max_page: Count = "10000", "1" to "1000000" =>
             "Records on one page of a range query; further ones come with the next page. A page is held in memory while it is built.";
         max_hours_at_once: Count = "256", "1" to "100000" =>
-            "Hours that one question may bring up to date from the disk; a question that needs more gets 503 and may come back.";
+            "Hours that one question may bring up to date from the disk; a range query ends its page there, and the next page goes on.";
         max_extras: Count = "200000", "1" to "10000000" =>
-            "Files in one listing of extras, which are read from the disk each time; beyond it the answer is 503.";
+            "Files in one listing of extras, which are read from the disk each time; beyond it the answer is 400.";
     }
 
     /// The watcher.
@@ -158,7 +160,7 @@ settings! {
         cpu_share: Share = "0.10", "0.001" to "1" =>
             "Share of one CPU that the crawl may take after its first cycle, which runs at full speed.";
         slice: Time = "1s", "10ms" to "1min" =>
-            "How long the crawl works before it sleeps and remembers its place.";
+            "How long the crawl works before it rests.";
     }
 }
 

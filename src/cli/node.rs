@@ -68,10 +68,11 @@ pub fn options(config: &Config) -> NodeOptions {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,
             idle_timeout: http.idle_timeout,
+            body_timeout: http.body_timeout,
             write_stall_timeout: http.write_stall_timeout,
+            max_streams: u32::try_from(http.max_streams).unwrap_or(u32::MAX),
             max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
             drain: http.drain,
-            ..Limits::default()
         },
         bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),

@@ -242,7 +242,7 @@ impl Crawl {
             found.add(self.advance(plan, index)?);
             self.visit_handed_over()?;
             let worked = slice.elapsed();
-            if !full_speed && worked >= self.pace.slice.min(Duration::from_millis(100)) {
+            if !full_speed && worked >= self.pace.slice {
                 self.stop.wait(rest_after(worked, self.pace.cpu_share));
                 slice = Instant::now();
             }

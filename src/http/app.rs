@@ -37,7 +37,7 @@ pub struct App {
     /// Gauges about the node itself.
     pub node_metrics: super::node_metrics::NodeMetrics,
     /// The newest segments.
-    pub latest: super::pages::LatestSegments,
+    pub latest: super::latest::LatestSegments,
     /// Wire bytes of listings.
     pub cache: WireCache,
     /// Bounds on questions.
@@ -82,7 +82,7 @@ impl App {
     /// From its parts.
     pub fn new(parts: Parts) -> prometheus::Result<Self> {
         Ok(Self {
-            latest: super::pages::LatestSegments::register(&parts.registry)?,
+            latest: super::latest::LatestSegments::register(&parts.registry)?,
             node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
             name: parts.name,
             base_dir: parts.base_dir,

@@ -15,6 +15,7 @@ mod connection;
 pub mod cors;
 pub mod file_body;
 mod json_list;
+pub mod latest;
 mod limits;
 pub mod listing;
 pub mod metrics;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{Gauge, Registry};
 
-use super::app::App;
+use crate::crawl::{Crawl, Keeper, Watch};
 use crate::index::Health;
 
 /// The gauges.
@@ -57,32 +57,34 @@ impl NodeMetrics {
             cache_bytes: make("gapless_listing_cache_bytes", "Bytes of listings that are kept")?,
         })
     }
-}
 
-/// Sets all gauges.
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts beyond 2^53 do not occur")]
-pub fn update(app: &App) {
-    let gauges = &app.node_metrics;
-    let index = app.keeper.index();
-    let crawl = app.crawl.status();
-    let watch = app.watch.status();
-    gauges.ready.set(f64::from(u8::from(*app.crawl.ready().borrow())));
-    gauges.index_bytes.set(index.file_bytes() as f64);
-    gauges.index_writable.set(f64::from(u8::from(index.health() == Health::Good)));
-    gauges.index_set_aside.set(index.set_aside().len() as f64);
-    gauges.hours.set(index.catalog().hour_count() as f64);
-    gauges.crawl_cycle.set(crawl.cycle as f64);
-    gauges.crawl_done.set(crawl.done as f64);
-    gauges.crawl_total.set(crawl.total as f64);
-    gauges.crawl_errors.set(crawl.last.map_or(0, |(found, _)| found.errors) as f64);
-    gauges.watches.set(watch.watches.load(Ordering::Relaxed) as f64);
-    gauges.overflows.set(watch.overflows.load(Ordering::Relaxed) as f64);
-    gauges.unwatched.set(watch.unwatched.load(Ordering::Relaxed) as f64);
-    gauges.cache_bytes.set(app.cache.bytes() as f64);
-    let base = app.keeper.guard().base();
-    gauges.disk_away.set(f64::from(u8::from(base.is_err())));
-    if let Ok((free, total)) = base.map_err(drop).and_then(|base| base.free_space().map_err(drop)) {
-        gauges.disk_free.set(free as f64);
-        gauges.disk_total.set(total as f64);
+    /// Sets all gauges.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts beyond 2^53 do not occur")]
+    pub fn update(&self, keeper: &Keeper, crawl: &Crawl, watch: &Watch, cache_bytes: usize) {
+        let index = keeper.index();
+        self.ready.set(f64::from(u8::from(*crawl.ready().borrow())));
+        self.index_bytes.set(index.file_bytes() as f64);
+        self.index_writable.set(f64::from(u8::from(index.health() == Health::Good)));
+        self.index_set_aside.set(index.set_aside().len() as f64);
+        self.hours.set(index.catalog().hour_count() as f64);
+        self.cache_bytes.set(cache_bytes as f64);
+
+        let crawled = crawl.status();
+        self.crawl_cycle.set(crawled.cycle as f64);
+        self.crawl_done.set(crawled.done as f64);
+        self.crawl_total.set(crawled.total as f64);
+        self.crawl_errors.set(crawled.last.map_or(0, |(found, _)| found.errors) as f64);
+
+        let watched = watch.status();
+        self.watches.set(watched.watches.load(Ordering::Relaxed) as f64);
+        self.overflows.set(watched.overflows.load(Ordering::Relaxed) as f64);
+        self.unwatched.set(watched.unwatched.load(Ordering::Relaxed) as f64);
+
+        let base = keeper.guard().base();
+        self.disk_away.set(f64::from(u8::from(base.is_err())));
+        if let Ok((free, total)) = base.map_err(drop).and_then(|base| base.free_space().map_err(drop)) {
+            self.disk_free.set(free as f64);
+            self.disk_total.set(total as f64);
+        }
     }
 }

@@ -102,8 +102,8 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .keep_alive(true)
         // The sweep does this; hyper would make a timer for each request.
         .header_read_timeout(None)
+        // Bodies go out as they lie in memory; flushing pipelines together would copy each into one buffer first.
         .writev(true)
-        .pipeline_flush(true)
         .max_buf_size(limits.max_header_bytes.max(8192));
     builder
         .http2()

@@ -53,7 +53,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: time(app.started),
         base_dir: app.base_dir.display().to_string(),
-        archive_id: index.archive_id().ok().flatten().map(|id| ArchiveId::from_bytes(id).to_string()),
+        archive_id: index.archive().ok().flatten().map(|id| ArchiveId::from_bytes(id).to_string()),
         ready: *app.crawl.ready().borrow(),
         index: IndexStatus {
             state: state.to_owned(),

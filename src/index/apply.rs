@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::IndexError;
-use super::catalog::{Catalog, StreamEntry};
+use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
 use super::query::{encode_change, gather};
 use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, STREAMS};
@@ -172,20 +172,26 @@ impl<'t> Session<'t> {
             self.counters.seq += 1;
             let put = matches!(change, Change::Put(_));
             *(if put { &mut applied.put } else { &mut applied.removed }) += 1;
-            recount |= self.needs_recount(key, change.file())?;
+            recount = recount || self.needs_recount(key, change.file())?;
             if logged {
                 let record = encode_change(stream_row.id, hour, put, change.file());
                 self.changes.insert(self.counters.seq, record.as_slice())?;
             }
         }
         if recount {
-            row.totals = HourTotals::of(&gather(&self.files, &self.odd, key, row.rows as usize)?.0);
+            row.totals = HourTotals::of(&gather(&self.files, &self.odd, key, &row)?);
         }
         if effective > 0 || old.is_none() {
             row.changed = self.counters.seq;
         }
-        if let StampUpdate::Set(stamp) = stamp {
-            row.stamp = stamp;
+        match stamp {
+            StampUpdate::Keep => {}
+            StampUpdate::Set(stamp) => row.stamp = stamp,
+            StampUpdate::SetIfStill { stamp, version } => {
+                let generation = self.catalog.generation();
+                let still = old.map(|old| Version { generation, changed: old.changed }) == version;
+                row.stamp = stamp.filter(|_| still);
+            }
         }
         if old.is_none() {
             stream_row.add_hour(key);
@@ -202,23 +208,30 @@ impl<'t> Session<'t> {
         let name = stream.to_string();
         let mut stream_row = self.stream_row(stream, &name)?;
         let key = codec::hour_key(stream_row.id, hour);
-        if self.hours.remove(&key)?.is_none() {
-            return Ok(());
+        let row = match self.hours.remove(&key)? {
+            Some(value) => HourRow::decode(key, value.value())?,
+            None => return Ok(()),
+        };
+        let contents = gather(&self.files, &self.odd, key, &row)?;
+        let logged = contents.len() as u64 <= MAX_LOGGED;
+        let understood = contents.files().iter().cloned().map(AnyFile::Segment);
+        for file in understood.chain(contents.odd().iter().cloned().map(AnyFile::Odd)) {
+            match &file {
+                AnyFile::Segment(SegmentFile { key: segment, exact: None, .. }) => {
+                    drop(self.files.remove(&codec::file_key(key, segment))?);
+                }
+                other => drop(self.odd.remove(codec::odd_key(key, &other.name()).as_slice())?),
+            }
+            self.counters.seq += 1;
+            if logged {
+                let record = encode_change(stream_row.id, hour, false, &file);
+                self.changes.insert(self.counters.seq, record.as_slice())?;
+            }
         }
-        let (contents, rows, _) = gather(&self.files, &self.odd, key, 0)?;
-        for file in contents.files().iter().filter(|file| file.exact.is_none()) {
-            self.files.remove(&codec::file_key(key, &file.key))?;
+        if !logged {
+            self.counters.floor = self.counters.seq;
         }
-        for file in contents.files().iter().filter_map(|file| file.exact.as_deref()) {
-            self.odd.remove(codec::odd_key(key, file).as_slice())?;
-        }
-        for file in contents.odd() {
-            self.odd.remove(codec::odd_key(key, &file.name).as_slice())?;
-        }
-        applied.removed += u64::from(rows);
-        // One number stands for the whole hour: who follows the log compares the digests of an hour that has gone.
-        self.counters.seq += 1;
-        self.counters.floor = self.counters.seq;
+        applied.removed += u64::from(row.rows);
         stream_row.remove_hour(key);
         self.met.insert(name.clone(), stream_row);
         self.touch(stream, &name, stream_row).insert(hour, None);
@@ -226,6 +239,7 @@ impl<'t> Session<'t> {
     }
 
     fn put(&mut self, hour: HourKey, row: &mut HourRow, file: &SegmentFile) -> Result<bool, IndexError> {
+        let file = &SegmentFile { key: file.key, size: file.size.min(codec::MAX_SIZE), exact: None };
         let (key, value) = (codec::file_key(hour, &file.key), codec::file_value(file.size));
         let before = self.files.insert(&key, &value)?.map(|before| *before.value());
         if before == Some(value) {

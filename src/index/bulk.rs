@@ -11,7 +11,7 @@ use crate::domain::totals::HourTotals;
 use crate::domain::{Hour, HourContents, Stamp, Stream};
 
 /// Rows after which what was loaded is committed, so that memory stays bounded.
-const COMMIT_EVERY: usize = 1_000_000;
+const COMMIT_EVERY: usize = 60_000;
 
 /// An hour to load, with what could be computed beside the loading.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl BulkLoader {
         loop {
             let mut chunk = Vec::new();
             let mut rows = 0;
-            while rows < COMMIT_EVERY / 16
+            while rows < COMMIT_EVERY
                 && let Some(hour) = hours.next()
             {
                 let hour = hour?;
@@ -121,7 +121,7 @@ impl BulkLoader {
     }
 
     /// Writes what is left, flushes it to disk, verifies that all rows are there, and closes the file.
-    pub fn finish(self, directories: &[(String, Stamp)], archive: Option<[u8; 16]>) -> Result<(), IndexError> {
+    pub fn finish(mut self, directories: &[(String, Stamp)], archive: Option<[u8; 16]>) -> Result<(), IndexError> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_quick_repair(true);
         {
@@ -136,6 +136,8 @@ impl BulkLoader {
             }
         }
         transaction.commit()?;
+        // Without this the file is twice as large as what is in it.
+        self.database.compact()?;
         let written = self.database.begin_read()?;
         let found = written.open_table(FILES)?.len()? + written.open_table(ODD_FILES)?.len()?;
         if found != self.rows {

@@ -35,6 +35,8 @@ pub struct StreamEntry {
 pub struct State {
     /// Counts how often the index began anew.
     pub generation: u64,
+    /// Chosen at random when the index was made: sequence numbers mean something only together with it.
+    pub epoch: u64,
     /// By `CHANNEL/QUALITY`.
     pub streams: BTreeMap<String, StreamEntry>,
     /// Changes when a stream comes or goes, or an hour of any.
@@ -56,6 +58,18 @@ impl Catalog {
     /// To change: for the writer and for opening.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what was read from an index. Unless that is the one that is open, a new generation begins; in the same one
+    /// no version is given twice.
+    pub(super) fn replace(&self, mut state: State) -> u64 {
+        let mut current = self.write();
+        let anew = current.generation == 0 || current.epoch != state.epoch;
+        state.generation = current.generation + u64::from(anew);
+        state.structure = current.structure + 1;
+        state.streams.values_mut().for_each(|entry| entry.structure = state.structure);
+        *current = state;
+        current.generation
     }
 
     /// How often the index began anew.

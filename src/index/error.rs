@@ -30,9 +30,9 @@ pub enum IndexError {
     /// An earlier error stopped all writing; the file is opened anew.
     #[error("the index takes no writes since an earlier error; it is being opened anew")]
     Stalled,
-    /// The index began anew since it was looked at.
-    #[error("the index has begun anew in the meantime")]
-    Superseded,
+    /// The batch was worked out against an index that has been set aside since.
+    #[error("the index began anew meanwhile: what was to be written has to be worked out again")]
+    BeganAnew,
     /// The program is ending.
     #[error("the index is closed")]
     Closed,
@@ -102,6 +102,15 @@ impl From<redb::CursorError> for IndexError {
     fn from(error: redb::CursorError) -> Self {
         match error {
             redb::CursorError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<redb::CompactionError> for IndexError {
+    fn from(error: redb::CompactionError) -> Self {
+        match error {
+            redb::CompactionError::Storage(error) => error.into(),
             other => Self::Damaged(other.to_string()),
         }
     }

@@ -14,11 +14,13 @@ pub mod bulk;
 pub mod catalog;
 pub mod codec;
 pub mod error;
-mod identity;
+mod file;
 pub mod query;
 pub mod schema;
 pub mod store;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 pub use catalog::{Catalog, Version};

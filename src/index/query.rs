@@ -6,7 +6,7 @@ use super::IndexError;
 use super::catalog::Version;
 use super::codec::{self, HourRow, Reader};
 use super::store::Index;
-use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, ODD_FILES};
+use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES};
 use crate::domain::{AnyFile, Hour, HourContents, OddFile, SegmentFile, Stamp};
 
 /// One hour as the index knows it.
@@ -83,6 +83,16 @@ impl Index {
         })
     }
 
+    /// The archive's id, where it is known.
+    pub fn archive(&self) -> Result<Option<[u8; 16]>, IndexError> {
+        self.read(|transaction, _| {
+            let table = transaction.open_table(META)?;
+            let Some(value) = table.get("archive")? else { return Ok(None) };
+            let id = value.value().try_into();
+            id.map(Some).map_err(|_| IndexError::Damaged("the archive's id has another length".into()))
+        })
+    }
+
     /// Directories above the hours that are remembered, with their stamps.
     pub fn directories(&self) -> Result<Vec<(String, Option<Stamp>)>, IndexError> {
         self.read(|transaction, _| {
@@ -99,16 +109,20 @@ impl Index {
 
     /// Up to `limit` changes after `seq`, oldest first; `None` if some of them are not kept any more.
     pub fn changes_after(&self, seq: u64, limit: usize) -> Result<Option<Vec<ChangeRecord>>, IndexError> {
-        let names: std::collections::HashMap<u32, String> =
-            self.catalog().read().streams.iter().map(|(name, entry)| (entry.row.id, name.clone())).collect();
         self.read(|transaction, _| {
             if seq < super::schema::meta_number(transaction, "floor")?.unwrap_or(0) {
                 return Ok(None);
             }
+            let names: std::collections::HashMap<u32, String> =
+                self.catalog().read().streams.iter().map(|(name, entry)| (entry.row.id, name.clone())).collect();
             let table = transaction.open_table(CHANGES)?;
             let mut changes = Vec::new();
             for row in table.range(seq.saturating_add(1)..)?.take(limit) {
                 let (key, value) = row?;
+                let expected = seq.saturating_add(changes.len() as u64 + 1);
+                if key.value() != expected {
+                    return Err(IndexError::Damaged(format!("change {expected} is missing")));
+                }
                 changes.push(read_change(key.value(), value.value(), &names)?);
             }
             Ok(Some(changes))
@@ -134,49 +148,49 @@ pub(super) fn read_row(transaction: &ReadTransaction, key: HourKey) -> Result<Op
     HourRow::decode(key, value.value()).map(Some)
 }
 
-/// The files of an hour, checked against the count and sum in its row.
 fn read_contents(transaction: &ReadTransaction, key: HourKey, row: &HourRow) -> Result<HourContents, IndexError> {
-    let files = transaction.open_table(FILES)?;
-    let odd = transaction.open_table(ODD_FILES)?;
-    let (contents, rows, sum) = gather(&files, &odd, key, row.rows as usize)?;
-    if rows != row.rows || sum != row.sum {
-        return Err(IndexError::Damaged("the rows of an hour do not add up to its summary".into()));
-    }
-    Ok(contents)
+    gather(&transaction.open_table(FILES)?, &transaction.open_table(ODD_FILES)?, key, row)
 }
 
-/// All rows of an hour, how many there are, and their sum.
+/// The files of an hour, checked against the count and sum in its row.
 pub(super) fn gather(
     files: &impl redb::ReadableTable<&'static [u8; 50], &'static [u8; 6]>,
     odd: &impl redb::ReadableTable<&'static [u8], &'static [u8; 6]>,
     hour: HourKey,
-    expected: usize,
-) -> Result<(HourContents, u32, u64), IndexError> {
-    let (mut rows, mut sum) = (0_u32, 0_u64);
-    let mut understood: Vec<SegmentFile> = Vec::with_capacity(expected.min(100_000));
+    summary: &HourRow,
+) -> Result<HourContents, IndexError> {
+    let (mut left, mut sum) = (summary.rows, summary.sum);
+    let mut check = |key: &[u8], value| {
+        // Also what ends the reading of pages that lead in a circle.
+        left = left.checked_sub(1).ok_or_else(contradiction)?;
+        sum = sum.wrapping_sub(codec::row_sum(key, value));
+        Ok::<_, IndexError>(())
+    };
+    let mut understood: Vec<SegmentFile> = Vec::with_capacity((summary.rows as usize).min(100_000));
     let mut exact = Vec::new();
     let (mut first, mut last) = ([0; 50], [0xff; 50]);
     first[..8].copy_from_slice(&hour);
     last[..8].copy_from_slice(&hour);
     for row in files.range::<&[u8; 50]>(&first..=&last)? {
         let (key, value) = row?;
-        let value = *value.value();
-        rows = rows.wrapping_add(1);
-        sum = sum.wrapping_add(codec::row_sum(key.value(), value));
-        understood.push(codec::read_file(key.value(), value)?);
+        check(key.value(), *value.value())?;
+        understood.push(codec::read_file(key.value(), *value.value())?);
     }
     for row in odd.range::<&[u8]>(hour.as_slice()..)? {
         let (key, value) = row?;
         let (key, value) = (key.value(), *value.value());
         let Some(name) = key.strip_prefix(hour.as_slice()) else { break };
-        rows = rows.wrapping_add(1);
-        sum = sum.wrapping_add(codec::row_sum(key, value));
+        check(key, value)?;
         match read_exact(name, value)? {
             AnyFile::Segment(file) => understood.push(file),
             AnyFile::Odd(file) => exact.push(file),
         }
     }
-    Ok((HourContents::new(understood, exact), rows, sum))
+    if (left, sum) == (0, 0) { Ok(HourContents::new(understood, exact)) } else { Err(contradiction()) }
+}
+
+fn contradiction() -> IndexError {
+    IndexError::Damaged("the rows of an hour do not add up to its summary".into())
 }
 
 fn read_exact(name: &[u8], value: [u8; 6]) -> Result<AnyFile, IndexError> {

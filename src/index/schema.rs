@@ -1,6 +1,6 @@
 //! The format of the index and the way from each to the next.
 
-use redb::{Database, ReadableTable as _, TableError, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable as _, TableError, WriteTransaction};
 
 use super::IndexError;
 use super::tables::META;
@@ -19,6 +19,9 @@ const STEPS: &[Step] = &[m0001_first::run, m0002_sums::run];
 pub const FORMAT: u32 = 2;
 const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 
+/// A number beyond this is damage and not a later version.
+const LAST_PLAUSIBLE: u32 = 9_999;
+
 /// Reads a number from the meta table.
 pub fn meta_number(transaction: &redb::ReadTransaction, name: &str) -> Result<Option<u64>, IndexError> {
     let table = match transaction.open_table(META) {
@@ -33,15 +36,22 @@ pub fn meta_number(transaction: &redb::ReadTransaction, name: &str) -> Result<Op
 }
 
 /// The format of an open index; 0 if it is empty.
-pub fn format_of(database: &Database) -> Result<u32, IndexError> {
-    use redb::ReadableDatabase as _;
+pub fn format_of(database: &impl ReadableDatabase) -> Result<u32, IndexError> {
     let transaction = database.begin_read()?;
     let format = meta_number(&transaction, "format")?;
     if format.is_none() && transaction.list_tables()?.next().is_some() {
         return Err(IndexError::Damaged("it has tables but no format".into()));
     }
-    u32::try_from(format.unwrap_or(0))
-        .map_err(|_| IndexError::Damaged("its format is not a number that was ever written".into()))
+    let plausible = u32::try_from(format.unwrap_or(0)).ok().filter(|format| *format <= LAST_PLAUSIBLE);
+    plausible.ok_or_else(|| IndexError::Damaged("its format is not a number that was ever written".into()))
+}
+
+/// The format of an open index, if this version knows it.
+pub fn refuse_newer(database: &impl ReadableDatabase) -> Result<u32, IndexError> {
+    match format_of(database)? {
+        found if found > FORMAT => Err(IndexError::Newer { found, known: FORMAT }),
+        found => Ok(found),
+    }
 }
 
 /// Brings an open index to [`FORMAT`] in one transaction; tells from which format, if anything was done.
@@ -51,10 +61,7 @@ pub fn migrate(database: &Database) -> Result<Option<u32>, IndexError> {
 
 /// Like [`migrate`], up to an earlier format: to make fixtures.
 pub fn migrate_to(database: &Database, target: u32) -> Result<Option<u32>, IndexError> {
-    let found = format_of(database)?;
-    if found > FORMAT {
-        return Err(IndexError::Newer { found, known: FORMAT });
-    }
+    let found = refuse_newer(database)?;
     if found >= target {
         return Ok(None);
     }

@@ -2,29 +2,30 @@
 //!
 //! 1. An index that cannot be believed is renamed to `index.redb.damaged-N` and a new, empty one begins: a new *generation*.
 //! 2. Where the file cannot be written at all (read-only, full), the index lives in memory and tries the disk again.
-//! 3. After a write error redb takes no more writes: the file is closed and opened again; reads go on in between.
+//! 3. After any error redb neither writes nor reads what is not in its cache: the file is closed and opened again at once, so
+//!    that questions are answered. Batches are refused until, once a second, a small commit proves that writing is possible.
 //!
 //! Nothing here reads the archive; whoever fills the index watches the generation and begins again when it changes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use tokio::sync::watch;
 
-use super::catalog::{Catalog, State, StreamEntry};
-use super::codec::{self, HourRow, StreamRow};
-use super::tables::{HOURS, STREAMS};
+use super::IndexError;
+use super::catalog::Catalog;
+use super::file::{self, Opened, Verify, guarded};
 use super::writer::{Applied, Batch, Command, Writer};
-use super::{IndexError, schema};
-use crate::domain::Stream;
 
 /// How many batches may wait for the writer: enough to keep it busy, few enough to bound what is lost at a kill.
 const QUEUE: usize = 256;
+/// How long a question waits for a file that has failed to be opened anew.
+const REOPENING: Duration = Duration::from_millis(250);
 
 /// What can be chosen about the index.
 #[derive(Debug, Clone)]
@@ -33,13 +34,26 @@ pub struct IndexOptions {
     pub cache_bytes: usize,
     /// Rows kept in the change log.
     pub changes_kept: u64,
-    /// Indexes up to this many bytes have every page verified when they are opened; larger ones are verified as they are read.
+    /// Indexes up to this many bytes have every page verified when they are opened (0.7 s a gigabyte); larger ones only if they
+    /// were not closed in order, and are otherwise verified as they are read.
     pub verify_below: u64,
+    /// How long an index that failed waits before it tries again to write.
+    pub retry_after: Duration,
+    /// What goes wrong with the file, in tests.
+    #[cfg(test)]
+    pub(crate) faults: Option<Arc<super::tests::faulty::Faults>>,
 }
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20, changes_kept: 100_000, verify_below: 256 << 20 }
+        Self {
+            cache_bytes: 64 << 20,
+            changes_kept: 100_000,
+            verify_below: 4 << 30,
+            retry_after: Duration::from_secs(1),
+            #[cfg(test)]
+            faults: None,
+        }
     }
 }
 
@@ -75,6 +89,7 @@ pub(super) struct Inner {
     path: Option<PathBuf>,
     pub(super) options: IndexOptions,
     database: RwLock<Option<Database>>,
+    openings: AtomicU64,
     pub(super) catalog: Catalog,
     health: Mutex<Health>,
     generation: watch::Sender<u64>,
@@ -100,60 +115,47 @@ impl Index {
     /// that cannot be written is kept in memory.
     pub fn open(path: &Path, options: IndexOptions) -> Result<Self, IndexError> {
         let mut report = OpenReport::default();
-        let (database, health) = match open_or_set_aside(path, &options, &mut report) {
-            Ok(database) => (database, Health::Good),
+        let (opened, health) = match file::open_or_set_aside(path, &options, &mut report) {
+            Ok(opened) => (opened, Health::Good),
             Err(error @ (IndexError::Io(_) | IndexError::Full(_))) => {
                 report.created = true;
-                (in_memory(&options)?, Health::InMemory { why: error.to_string() })
+                (file::in_memory(&options)?, Health::InMemory { why: error.to_string() })
             }
             Err(error) => return Err(error),
         };
-        Self::start(Some(path.to_owned()), options, database, health, report)
+        Self::start(Some(path.to_owned()), options, opened, health, report)
     }
 
     /// Opens an index to read it: damage is an error, nothing is set aside, begun or migrated away.
     pub fn open_unchanged(path: &Path, options: IndexOptions) -> Result<Self, IndexError> {
-        let (database, _) = open_file(path, &options)?;
-        guarded(|| load_catalog(&database, 1))?;
-        Self::start(Some(path.to_owned()), options, database, Health::Good, OpenReport::default())
+        let opened = file::open(path, &options, file::Verify::Yes)?;
+        Self::start(Some(path.to_owned()), options, opened, Health::Good, OpenReport::default())
     }
 
     /// An index in memory only.
     pub fn in_memory(options: IndexOptions) -> Result<Self, IndexError> {
-        let database = in_memory(&options)?;
-        Self::start(None, options, database, Health::Good, OpenReport { created: true, ..OpenReport::default() })
+        let opened = file::in_memory(&options)?;
+        Self::start(None, options, opened, Health::Good, OpenReport { created: true, ..OpenReport::default() })
     }
 
     fn start(
         path: Option<PathBuf>,
         options: IndexOptions,
-        database: Database,
+        opened: Opened,
         health: Health,
-        mut report: OpenReport,
+        report: OpenReport,
     ) -> Result<Self, IndexError> {
-        let mut database = database;
-        let state = match guarded(|| load_catalog(&database, 1)) {
-            Err(IndexError::Damaged(why)) if path.is_some() && health == Health::Good => {
-                let file = path.as_deref().unwrap_or(Path::new(""));
-                drop(database);
-                report.set_aside = Some((set_file_aside(file)?, why));
-                report.created = true;
-                database = open_file(file, &options)?.0;
-                load_catalog(&database, 1)?
-            }
-            other => other?,
-        };
-        let catalog = Catalog::default();
-        *catalog.write() = state;
         let inner = Arc::new(Inner {
             path,
             options,
-            database: RwLock::new(Some(database)),
-            catalog,
-            health: Mutex::new(health),
-            generation: watch::Sender::new(1),
+            database: RwLock::new(None),
+            openings: AtomicU64::new(0),
+            catalog: Catalog::default(),
+            health: Mutex::new(Health::Good),
+            generation: watch::Sender::new(0),
             set_aside: Mutex::new(report.set_aside.iter().cloned().collect()),
         });
+        inner.adopt(&mut inner.slot(), opened, health);
         let (commands, queue) = sync_channel(QUEUE);
         let writer = Writer::new(Arc::clone(&inner), queue)?;
         let thread = std::thread::Builder::new().name("index-writer".into()).spawn(move || writer.run())?;
@@ -206,30 +208,45 @@ impl Index {
         {
             tracing::error!(name: "index_writer_panicked", "the index writer ended badly; the index is checked at the next start");
         }
-        drop(self.inner.database.write().unwrap_or_else(PoisonError::into_inner).take());
+        file::discard(self.inner.slot().take());
     }
 
-    /// Runs a question on a snapshot, with the generation it belongs to. Damage that it finds is dealt with.
+    /// Ends as a kill does: nothing more is written to the file.
+    #[cfg(test)]
+    pub(super) fn leave_open(self) {
+        file::abandon(self.inner.slot().take());
+    }
+
+    /// Runs a question on a snapshot, with the generation it belongs to. Damage that it finds is dealt with; where the file
+    /// has failed, it is asked once more when that has been opened anew.
     pub(super) fn read<T>(
         &self,
-        question: impl FnOnce(&ReadTransaction, u64) -> Result<T, IndexError>,
+        question: impl Fn(&ReadTransaction, u64) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        let (result, generation) = {
-            let guard = self.inner.database.read().unwrap_or_else(PoisonError::into_inner);
-            let generation = self.inner.catalog.generation();
-            let Some(database) = guard.as_ref() else { return Err(IndexError::Stalled) };
-            (guarded(|| question(&database.begin_read()?, generation)), generation)
-        };
-        if let Err(IndexError::Damaged(why)) = &result
-            && let Some(sender) = lock(&self.commands).clone()
-        {
-            let command = Command::SetAside { generation, why: why.clone() };
-            // A full queue loses this report; the next question finds the same damage and reports it again.
-            if let Err(TrySendError::Full(_)) = sender.try_send(command) {
-                tracing::warn!(name: "index_damage_pending", "damage of the index is waiting to be dealt with");
+        let (mut result, mut generation, opening) = self.inner.read_once(&question);
+        if let Err(IndexError::Stalled | IndexError::Io(_)) = &result {
+            self.tell_writer(Command::Reopen { opening });
+            if self.inner.wait_for_other_than(opening) {
+                (result, generation, _) = self.inner.read_once(&question);
             }
         }
+        if let Err(IndexError::Damaged(why)) = &result {
+            self.tell_writer(Command::SetAside { generation, why: why.clone() });
+        }
         result
+    }
+
+    fn tell_writer(&self, command: Command) {
+        let Some(sender) = lock(&self.commands).clone() else { return };
+        // A full queue loses this report; the next question finds the same and reports it again.
+        if let Err(TrySendError::Full(_)) = sender.try_send(command) {
+            tracing::warn!(name: "index_report_lost", "a failure of the index is waiting to be dealt with");
+        }
+    }
+
+    /// Has the index set aside and made anew: for whoever finds that it contradicts the archive.
+    pub fn report_damage(&self, why: &str) {
+        self.tell_writer(Command::SetAside { generation: self.catalog().generation(), why: why.to_owned() });
     }
 }
 
@@ -243,7 +260,7 @@ impl Inner {
     /// Runs a write on the open database.
     pub(super) fn write<T>(&self, work: impl FnOnce(&Database) -> Result<T, IndexError>) -> Result<T, IndexError> {
         let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = guard.as_ref() else { return Err(IndexError::Stalled) };
+        let Some(database) = guard.as_ref() else { return Err(IndexError::Closed) };
         guarded(|| work(database))
     }
 
@@ -251,189 +268,116 @@ impl Inner {
         *lock(&self.health) = health;
     }
 
-    pub(super) fn is_good(&self) -> bool {
-        *lock(&self.health) == Health::Good
+    pub(super) fn health(&self) -> Health {
+        lock(&self.health).clone()
     }
 
     /// Begins anew: the file is set aside, and an empty one, or memory, takes its place.
     pub(super) fn begin_anew(&self, why: &str) -> Result<(), IndexError> {
-        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        drop(guard.take());
-        let mut health = Health::Good;
-        let database = match &self.path {
-            None => in_memory(&self.options)?,
-            Some(path) => match set_file_aside(path).and_then(|aside| {
-                tracing::error!(name: "index_set_aside", file = %aside.display(), why, "the index was damaged; it is being made anew from the files");
-                lock(&self.set_aside).push((aside, why.to_owned()));
-                Ok(open_file(path, &self.options)?.0)
-            }) {
-                Ok(database) => database,
-                Err(error) => {
-                    health = Health::InMemory { why: error.to_string() };
-                    in_memory(&self.options)?
-                }
+        let mut slot = self.slot();
+        file::abandon(slot.take());
+        let in_memory = matches!(*lock(&self.health), Health::InMemory { .. });
+        let (opened, health) = match &self.path {
+            Some(path) if !in_memory => match self.replace_file(path, why) {
+                Ok(opened) => (opened, Health::Good),
+                Err(error) => (file::in_memory(&self.options)?, Health::InMemory { why: error.to_string() }),
             },
+            _ => (file::in_memory(&self.options)?, lock(&self.health).clone()),
         };
-        self.adopt(&mut guard, database, health, true)
+        self.adopt(&mut slot, opened, health);
+        Ok(())
     }
 
-    /// Closes the file and opens it again, or, from memory, tries the disk. Tells whether writing is possible again.
+    fn replace_file(&self, path: &Path, why: &str) -> Result<Opened, IndexError> {
+        let aside = file::set_aside(path)?;
+        self.note_set_aside(aside, why);
+        file::open(path, &self.options, Verify::No)
+    }
+
+    fn note_set_aside(&self, aside: PathBuf, why: &str) {
+        tracing::error!(name: "index_set_aside", file = %aside.display(), why, "the index was damaged; it is being made anew from the files");
+        lock(&self.set_aside).push((aside, why.to_owned()));
+    }
+
+    /// Closes the file and opens it again: after an error redb neither writes nor reads what it has not got in its cache.
+    /// Writing has still to be proved.
     pub(super) fn reopen(&self) -> Result<(), IndexError> {
         let Some(path) = &self.path else { return Ok(()) };
-        let from_memory = matches!(*lock(&self.health), Health::InMemory { .. });
-        if from_memory {
-            let mut report = OpenReport::default();
-            let database = open_or_set_aside(path, &self.options, &mut report)?;
-            let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
-            return self.adopt(&mut guard, database, Health::Good, true);
-        }
-        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        drop(guard.take());
-        match open_file(path, &self.options) {
-            Ok((database, _)) => self.adopt(&mut guard, database, Health::Good, false),
+        let mut slot = self.slot();
+        file::discard(slot.take());
+        // Questions wait for this, so that its pages are verified as they are read.
+        match file::open(path, &self.options, Verify::No) {
+            Ok(opened) => {
+                let health = lock(&self.health).clone();
+                self.adopt(&mut slot, opened, health);
+                Ok(())
+            }
             Err(IndexError::Damaged(why)) => {
-                drop(guard);
+                drop(slot);
                 self.begin_anew(&why)
             }
             Err(error) => {
                 // Questions must still be answered: from memory, until the file can be opened.
-                let memory = in_memory(&self.options)?;
-                self.adopt(&mut guard, memory, Health::InMemory { why: error.to_string() }, true)?;
+                let memory = file::in_memory(&self.options)?;
+                self.adopt(&mut slot, memory, Health::InMemory { why: error.to_string() });
                 Err(error)
             }
         }
     }
 
-    fn adopt(
+    /// From memory: tries the disk again.
+    pub(super) fn return_to_disk(&self) -> Result<(), IndexError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let mut report = OpenReport::default();
+        let opened = file::open_or_set_aside(path, &self.options, &mut report);
+        if let Some((aside, why)) = report.set_aside {
+            self.note_set_aside(aside, &why);
+        }
+        self.adopt(&mut self.slot(), opened?, Health::Good);
+        Ok(())
+    }
+
+    fn read_once<T>(
         &self,
-        slot: &mut Option<Database>,
-        database: Database,
-        health: Health,
-        anew: bool,
-    ) -> Result<(), IndexError> {
-        let generation = self.catalog.generation() + u64::from(anew);
-        let state = guarded(|| load_catalog(&database, generation))?;
-        *self.catalog.write() = state;
-        *slot = Some(database);
+        question: &impl Fn(&ReadTransaction, u64) -> Result<T, IndexError>,
+    ) -> (Result<T, IndexError>, u64, u64) {
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let (generation, opening) = (self.catalog.generation(), self.opening());
+        let result = match guard.as_ref() {
+            Some(database) => guarded(|| question(&database.begin_read()?, generation)),
+            None => Err(IndexError::Closed),
+        };
+        (result, generation, opening)
+    }
+
+    /// Counts how often a file was opened.
+    pub(super) fn opening(&self) -> u64 {
+        self.openings.load(Ordering::SeqCst)
+    }
+
+    /// Waits, not for ever, until the file has been opened once more.
+    fn wait_for_other_than(&self, opening: u64) -> bool {
+        let until = Instant::now() + REOPENING;
+        while self.opening() == opening && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.opening() != opening
+    }
+
+    fn slot(&self) -> RwLockWriteGuard<'_, Option<Database>> {
+        self.database.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an index in place. Unless it is the one that was there before, a new generation begins.
+    fn adopt(&self, slot: &mut Option<Database>, opened: Opened, health: Health) {
+        let generation = self.catalog.replace(opened.state);
+        *slot = Some(opened.database);
+        self.openings.fetch_add(1, Ordering::SeqCst);
         self.set_health(health);
         self.generation.send_if_modified(|current| std::mem::replace(current, generation) != generation);
-        Ok(())
     }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A panic inside redb over bytes that make no sense is damage.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let text =
-            payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-        Err(IndexError::Damaged(format!("reading it failed: {}", text.unwrap_or("no reason given"))))
-    })
-}
-
-fn builder(options: &IndexOptions) -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(options.cache_bytes);
-    builder
-}
-
-fn in_memory(options: &IndexOptions) -> Result<Database, IndexError> {
-    let database = builder(options).create_with_backend(redb::backends::InMemoryBackend::new())?;
-    schema::migrate(&database)?;
-    Ok(database)
-}
-
-/// Opens or creates the file and brings it to the current format; tells from which.
-pub(super) fn open_file(path: &Path, options: &IndexOptions) -> Result<(Database, Option<u32>), IndexError> {
-    guarded(|| {
-        let mut database = builder(options).create(path)?;
-        // An error must be found now: it may hide in a page that is read in a year.
-        if path.metadata()?.len() <= options.verify_below && !database.check_integrity()? {
-            return Err(IndexError::Damaged("some of its pages do not have the sums they should have".into()));
-        }
-        let migrated = schema::migrate(&database)?;
-        Ok((database, migrated))
-    })
-}
-
-fn open_or_set_aside(path: &Path, options: &IndexOptions, report: &mut OpenReport) -> Result<Database, IndexError> {
-    let before = path.metadata().map(|meta| meta.len()).ok();
-    report.created = before.is_none();
-    if before == Some(0) {
-        report.set_aside = Some((set_file_aside(path)?, "the file was empty".into()));
-        report.created = true;
-    }
-    match open_file(path, options) {
-        Ok((database, migrated)) => {
-            report.migrated_from = migrated;
-            Ok(database)
-        }
-        Err(IndexError::Damaged(why)) => {
-            report.set_aside = Some((set_file_aside(path)?, why));
-            report.created = true;
-            Ok(open_file(path, options)?.0)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Renames the file; the last three that were set aside are kept.
-fn set_file_aside(path: &Path) -> Result<PathBuf, IndexError> {
-    const KEPT: usize = 3;
-    let stamp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_micros();
-    let aside = path.with_extension(format!("redb.damaged-{stamp}"));
-    std::fs::rename(path, &aside)?;
-    let mut earlier: Vec<PathBuf> = path
-        .parent()
-        .and_then(|parent| std::fs::read_dir(parent).ok())
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|entry| entry.file_name().is_some_and(|name| name.to_string_lossy().contains(".redb.damaged-")))
-        .collect();
-    earlier.sort();
-    let surplus = earlier.len().saturating_sub(KEPT);
-    for old in &earlier[..surplus] {
-        if let Err(error) = std::fs::remove_file(old) {
-            tracing::warn!(name: "index_set_aside_kept", file = %old.display(), %error, "an index set aside earlier cannot be removed");
-        }
-    }
-    Ok(aside)
-}
-
-/// Reads streams and hours, and checks that they are all there.
-fn load_catalog(database: &Database, generation: u64) -> Result<State, IndexError> {
-    let transaction = database.begin_read()?;
-    let mut state = State { generation, structure: 1, ..State::default() };
-    let mut by_id = std::collections::HashMap::new();
-    for row in transaction.open_table(STREAMS)?.iter()? {
-        let (key, value) = row?;
-        let decoded = StreamRow::decode(key.value(), value.value())?;
-        let stream =
-            Stream::parse(key.value()).map_err(|error| IndexError::Damaged(format!("a stream's name: {error}")))?;
-        by_id.insert(
-            decoded.id,
-            (StreamEntry { stream, row: decoded, hours: std::collections::BTreeMap::new(), structure: 1 }, decoded),
-        );
-    }
-    for row in transaction.open_table(HOURS)?.iter()? {
-        let (key, value) = row?;
-        let (id, hour) = codec::read_hour_key(*key.value())?;
-        let Some((entry, left)) = by_id.get_mut(&id) else {
-            return Err(IndexError::Damaged("an hour belongs to no stream".into()));
-        };
-        left.remove_hour(*key.value());
-        entry.hours.insert(hour, HourRow::decode(*key.value(), value.value())?.changed);
-    }
-    for (entry, left) in by_id.into_values() {
-        if left.hours != 0 || left.sum != 0 {
-            return Err(IndexError::Damaged(format!("hours of {} are missing", entry.stream)));
-        }
-        state.streams.insert(entry.stream.to_string(), entry);
-    }
-    Ok(state)
 }

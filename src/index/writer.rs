@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::Duration;
+use std::time::Instant;
 
 use redb::{Database, ReadableDatabase as _};
 
 use super::IndexError;
+use super::Version;
 use super::apply::{Session, Touched};
+use super::file;
 use super::schema::meta_number;
 use super::store::{Health, Inner};
 use crate::domain::{Change, Hour, Stamp, Stream};
 
 /// Batches committed together at most, so that the first of them does not wait for ever.
 const GROUP: usize = 64;
-/// How long to wait before an index that failed is opened again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// What is to become of the remembered stamp of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,14 @@ pub enum StampUpdate {
     Keep,
     /// This is what it was when it was read; `None` if that cannot be trusted.
     Set(Option<Stamp>),
+    /// The same, if the hour is still as it was when the changes were worked out. If somebody else changed it meanwhile,
+    /// what they read may be older or younger than this, and no stamp is kept, so that the directory is read again.
+    SetIfStill {
+        /// The directory as it was when it was read.
+        stamp: Option<Stamp>,
+        /// The version of the hour against which the changes were worked out; `None` if there was no such hour.
+        version: Option<Version>,
+    },
 }
 
 /// A change to an hour.
@@ -56,14 +64,15 @@ pub type DirUpdate = (String, Option<Stamp>);
 /// What is committed together.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// The generation of the index against which this was worked out: in a later one it is refused. `None` for what holds
+    /// whatever the index knows, such as that a file has appeared.
+    pub generation: Option<u64>,
     /// Hours.
     pub hours: Vec<HourUpdate>,
     /// Directories above them.
     pub directories: Vec<DirUpdate>,
     /// The archive's id, where it has become known.
     pub archive: Option<[u8; 16]>,
-    /// The generation of the index that was looked at to find this out; if another has begun since, nothing is applied.
-    pub generation: Option<u64>,
 }
 
 /// What a batch did.
@@ -80,6 +89,7 @@ pub(super) type Reply = SyncSender<Result<Applied, IndexError>>;
 pub(super) enum Command {
     Apply(Batch, Reply),
     SetAside { generation: u64, why: String },
+    Reopen { opening: u64 },
 }
 
 /// Numbers that outlive a batch.
@@ -102,53 +112,69 @@ pub(super) struct Writer {
     inner: Arc<Inner>,
     queue: Receiver<Command>,
     counters: Counters,
+    /// Not before this is an index that failed opened again.
+    retry_at: Instant,
 }
 
 impl Writer {
     pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Command>) -> Result<Self, IndexError> {
         let counters = inner.write(Counters::load)?;
-        Ok(Self { inner, queue, counters })
+        Ok(Self { inner, queue, counters, retry_at: Instant::now() })
     }
 
     pub(super) fn run(mut self) {
         loop {
-            let first = if self.inner.is_good() {
+            let first = if self.inner.health() == Health::Good {
                 self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                self.queue.recv_timeout(RETRY)
-            };
-            let mut group = Vec::new();
-            match first {
-                Ok(Command::Apply(batch, reply)) => group.push((batch, reply)),
-                Ok(Command::SetAside { generation, why }) => self.set_aside(generation, &why),
-                Err(RecvTimeoutError::Timeout) => self.recover(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            while group.len() < GROUP && !group.is_empty() {
-                match self.queue.try_recv() {
-                    Ok(Command::Apply(batch, reply)) => group.push((batch, reply)),
-                    Ok(Command::SetAside { generation, why }) => {
-                        self.set_aside(generation, &why);
-                        break;
-                    }
-                    Err(_) => break,
+                // However much is asked for in between.
+                if Instant::now() >= self.retry_at {
+                    self.recover();
                 }
-            }
-            if !group.is_empty() {
-                self.commit(group);
+                self.queue.recv_timeout(self.retry_at.saturating_duration_since(Instant::now()))
+            };
+            match first {
+                Ok(command) => self.handle(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn commit(&mut self, mut group: Vec<(Batch, Reply)>) {
+    /// Deals with a command; a batch is committed together with those that wait behind it.
+    fn handle(&mut self, command: Command) {
+        let (mut group, mut next) = (Vec::new(), Some(command));
+        while let Some(Command::Apply(batch, reply)) = next {
+            group.push((batch, reply));
+            next = if group.len() < GROUP { self.queue.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            self.commit(group);
+        }
+        match next {
+            Some(Command::SetAside { generation, why }) => self.set_aside(generation, &why),
+            Some(Command::Reopen { opening }) if opening == self.inner.opening() => self.stall("it cannot be read"),
+            _ => {}
+        }
+    }
+
+    fn commit(&mut self, group: Vec<(Batch, Reply)>) {
         let generation = self.inner.catalog.generation();
-        group.retain(|(batch, reply)| {
-            let current = batch.generation.is_none_or(|seen| seen == generation);
-            if !current {
-                answer(reply, Err(IndexError::Superseded));
+        let (group, outdated): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|(batch, _)| batch.generation.is_none_or(|worked_out| worked_out == generation));
+        for (_, reply) in outdated {
+            answer(&reply, Err(IndexError::BeganAnew));
+        }
+        let stalled = matches!(self.inner.health(), Health::Stalled { .. });
+        if stalled {
+            for (_, reply) in &group {
+                answer(reply, Err(IndexError::Stalled));
             }
-            current
-        });
+        }
+        if stalled || group.is_empty() {
+            return;
+        }
         let mut counters = self.counters;
         let outcome = self.inner.write(|database| apply_all(database, &group, &mut counters, &self.inner));
         match outcome {
@@ -159,15 +185,20 @@ impl Writer {
                     answer(&reply, Ok(each));
                 }
             }
+            // One batch that cannot be written does not keep the others from it.
+            Err(IndexError::TooManyStreams(_)) if group.len() > 1 => {
+                for one in group {
+                    self.commit(vec![one]);
+                }
+            }
             Err(error) => {
                 for (_, reply) in &group {
                     answer(reply, Err(again(&error)));
                 }
-                if let IndexError::Damaged(why) = &error {
-                    self.set_aside(self.inner.catalog.generation(), &why.clone());
-                } else if self.inner.is_good() {
-                    tracing::error!(name: "index_stalled", %error, "the index takes no writes; questions are answered from what it has and from the disk");
-                    self.inner.set_health(Health::Stalled { why: error.to_string() });
+                match error {
+                    IndexError::Damaged(why) => self.set_aside(generation, &why),
+                    IndexError::TooManyStreams(_) => {}
+                    error => self.stall(&error.to_string()),
                 }
             }
         }
@@ -176,6 +207,7 @@ impl Writer {
     /// Tells readers what was committed.
     fn publish(&self, touched: Touched) {
         let mut state = self.inner.catalog.write();
+        let next = state.structure + 1;
         let mut structure = false;
         for (name, (entry, hours)) in touched.streams {
             let known = state.streams.entry(name).or_insert_with(|| {
@@ -189,12 +221,14 @@ impl Writer {
                     None => known.hours.remove(&hour),
                 };
                 if was.is_some() != changed.is_some() {
-                    known.structure += 1;
+                    known.structure = next;
                     structure = true;
                 }
             }
         }
-        state.structure += u64::from(structure);
+        if structure {
+            state.structure = next;
+        }
     }
 
     fn set_aside(&mut self, generation: u64, why: &str) {
@@ -207,13 +241,46 @@ impl Writer {
         self.reload();
     }
 
-    fn recover(&mut self) {
+    /// After an error of the file: opens it anew for those who read, and takes no batches for a while.
+    fn stall(&mut self, why: &str) {
+        tracing::error!(name: "index_stalled", why, "the index takes no writes; questions are answered from what it has and from the disk");
+        if self.inner.health() == Health::Good {
+            self.inner.set_health(Health::Stalled { why: why.to_owned() });
+        }
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        self.retry_at = Instant::now() + self.inner.options.retry_after;
         if let Err(error) = self.inner.reopen() {
-            tracing::debug!(name: "index_still_stalled", %error, "the index still takes no writes");
-        } else if self.inner.is_good() {
-            tracing::info!(name: "index_recovered", "the index takes writes again");
+            tracing::debug!(name: "index_unreadable", %error, "the index cannot be opened");
         }
         self.reload();
+    }
+
+    /// Tries whether writing is possible again.
+    fn recover(&mut self) {
+        self.retry_at = Instant::now() + self.inner.options.retry_after;
+        let outcome = match self.inner.health() {
+            Health::Good => return,
+            Health::InMemory { .. } => self.inner.return_to_disk(),
+            Health::Stalled { .. } => self.inner.write(file::prove_writable),
+        };
+        match outcome {
+            Ok(()) => {
+                self.inner.set_health(Health::Good);
+                tracing::info!(name: "index_recovered", "the index takes writes again");
+                self.reload();
+            }
+            Err(IndexError::Damaged(why)) => self.set_aside(self.inner.catalog.generation(), &why),
+            Err(error) => {
+                tracing::debug!(name: "index_still_stalled", %error, "the index still takes no writes");
+                // The attempt has failed the file for those who read, too.
+                if matches!(self.inner.health(), Health::Stalled { .. }) {
+                    self.reopen();
+                }
+            }
+        }
     }
 
     fn reload(&mut self) {

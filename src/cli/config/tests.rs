@@ -44,10 +44,7 @@ fn every_default_is_valid_and_within_its_bounds() {
     assert_eq!(config.node.listen.to_string(), "127.0.0.1:8000");
     assert!(!config.node.name.is_empty());
     assert_eq!((config.index.cache, config.http.max_header_bytes), (64 << 20, 16 << 10));
-    assert_eq!(
-        (config.index.commit_window, config.crawl.minimum_cycle),
-        (Duration::from_millis(5), Duration::from_secs(300))
-    );
+    assert_eq!((config.watch.window, config.crawl.minimum_cycle), (Duration::from_millis(5), Duration::from_secs(300)));
     assert!((config.crawl.cpu_share - 0.1).abs() < 1e-9);
 }
 

@@ -1,0 +1,65 @@
+//! Made-up archives of any size, loaded straight into an index: what a bench needs and nothing that a test uses.
+
+#![allow(clippy::allow_attributes, dead_code, reason = "each bench uses its own part")]
+
+use std::path::Path;
+
+use gapless::domain::totals::HourTotals;
+use gapless::domain::{AnyFile, Hash, Hour, HourContents, Kind, SegmentFile, SegmentKey, Spelling, Stream};
+use gapless::index::bulk::{BulkLoader, LoadedHour};
+use gapless::index::{Index, IndexError, IndexOptions};
+
+/// Segments of 2 s in a full hour, less the few that every recorder misses.
+pub const PER_HOUR: u32 = 1_795;
+
+/// The hour with this number of a made-up archive.
+pub fn hour(number: u32) -> Hour {
+    let first = Hour::parse("2020-01-01T00").expect("an hour");
+    (0..number).fold(first, |hour, _| hour.next())
+}
+
+/// A segment with a hash that looks like one.
+pub fn segment(hour: u32, number: u32) -> SegmentFile {
+    let mut state = (u64::from(hour) << 32 | u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let hash = Hash(std::array::from_fn(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    }));
+    let key = SegmentKey {
+        start_us: number * 2_000_000 + 1,
+        kind: Kind::Full,
+        tombstone: false,
+        duration_us: 2_000_000,
+        spelling: Spelling::new(6, 1).expect("six digits and one"),
+        hash,
+    };
+    SegmentFile { key, size: 1_500_000 + u64::from(number), exact: None }
+}
+
+/// The contents of an hour.
+pub fn contents(hour: u32) -> HourContents {
+    HourContents::new((0..PER_HOUR).map(|number| segment(hour, number)).collect(), Vec::new())
+}
+
+/// An index of one quality with this many hours.
+pub fn index(path: &Path, hours: u32, cache_bytes: usize) -> (Index, Stream) {
+    let stream = Stream::parse("bench/source").expect("a stream");
+    let options = IndexOptions { cache_bytes, ..IndexOptions::default() };
+    let mut loader = BulkLoader::create(path, &options).expect("a new index");
+    let mut at = hour(0);
+    let in_order = (0..hours).map(|number| {
+        let files = contents(number);
+        let totals = HourTotals::of(&files);
+        let full = LoadedHour { hour: at, contents: files, totals, stamp: None };
+        at = at.next();
+        Ok::<_, IndexError>(full)
+    });
+    loader.load_stream(&stream, in_order).expect("loads");
+    loader.finish(&[], None).expect("finishes");
+    (Index::open(path, options).expect("opens"), stream)
+}
+
+/// The name of a segment.
+pub fn name(hour: u32, number: u32) -> String {
+    AnyFile::Segment(segment(hour, number)).name()
+}

@@ -1,0 +1,52 @@
+//! What does it cost to have segments committed: one at a time, a hundred at a time, and from eight threads at once?
+
+#![expect(clippy::expect_used, reason = "a bench stops where something is wrong")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use gapless::domain::{AnyFile, Change};
+use gapless::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
+
+fn batch(next: &AtomicU32, count: u32) -> Batch {
+    let number = next.fetch_add(count, Ordering::Relaxed);
+    let changes = (number..number + count)
+        .map(|number| {
+            Change::Put(AnyFile::Segment(support::segment(number / support::PER_HOUR, number % support::PER_HOUR)))
+        })
+        .collect();
+    let stream = gapless::domain::Stream::parse("bench/source").expect("a stream");
+    let hour = support::hour(number / support::PER_HOUR % 1_000);
+    Batch { hours: vec![HourUpdate::Change { stream, hour, changes, stamp: StampUpdate::Keep }], ..Batch::default() }
+}
+
+fn writer(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let index = Arc::new(Index::open(&directory.path().join("index.redb"), IndexOptions::default()).expect("opens"));
+    let next = AtomicU32::new(0);
+    let mut group = criterion.benchmark_group("commit");
+    group.sample_size(20);
+    for count in [1, 100] {
+        group.throughput(Throughput::Elements(u64::from(count)));
+        group.bench_function(format!("{count} segments"), |bencher| {
+            bencher.iter(|| index.apply(batch(&next, count)).expect("commits"));
+        });
+    }
+    group.throughput(Throughput::Elements(8 * 16));
+    group.bench_function("1 segment, from 8 threads, 16 times", |bencher| {
+        bencher.iter(|| {
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| (0..16).map(|_| index.apply(batch(&next, 1)).expect("commits").put).sum::<u64>());
+                }
+            });
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, writer);
+criterion_main!(benches);

@@ -1,0 +1,10 @@
+//! Tests of the index as a whole, against models.
+
+mod bulk;
+mod damage;
+mod faults;
+pub(super) mod faulty;
+mod formats;
+mod model;
+mod recovery;
+mod writing;
