@@ -5,7 +5,7 @@
 //! 2. The stamp is taken before the directory is read, so that a change in between makes it differ next time.
 //! 3. A directory that is not there takes its hour out of the index only if the base was right before and after the look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ pub struct Keeper {
     pub(super) guard: Arc<Guard>,
     pub(super) freshness: Freshness,
     pub(super) structure: Mutex<()>,
-    handed_over: Mutex<Vec<HourPlace>>,
+    handed_over: Mutex<BTreeSet<HourPlace>>,
     locks: Vec<Mutex<()>>,
 }
 
@@ -63,14 +63,14 @@ impl Keeper {
         &self.guard
     }
 
-    /// Hours that have turned up and were not read: the crawl is to read them at once.
+    /// Hours that have turned up and were not read, or that the index did not take: the crawl is to look at them at once.
     pub(super) fn hand_over(&self, hours: Vec<HourPlace>) {
         self.handed_over.lock().unwrap_or_else(PoisonError::into_inner).extend(hours);
     }
 
     /// What was handed over since this was last asked.
     pub(super) fn take_handed_over(&self) -> Vec<HourPlace> {
-        std::mem::take(&mut *self.handed_over.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.handed_over.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
     }
 
     /// The base, if it is there.
@@ -110,6 +110,8 @@ impl Keeper {
 
     /// Makes the index right about an hour. Blocks: not for async code.
     pub fn ensure(&self, place: &HourPlace) -> Result<(), CrawlError> {
+        // What is known of an archive that is not there is not told.
+        self.base()?;
         if self.is_fresh(&place.stream.to_string(), place.hour) {
             return Ok(());
         }
@@ -118,6 +120,17 @@ impl Keeper {
 
     /// Compares directories with the index and brings it into line: those whose stamp differs are read, or, with `read`, all.
     pub fn reconcile(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
+        self.reconcile_locked(places, read).inspect_err(|error| {
+            for place in places {
+                self.freshness.unwatch(place);
+            }
+            if matches!(error, CrawlError::Index(_)) {
+                self.hand_over(places.to_vec());
+            }
+        })
+    }
+
+    fn reconcile_locked(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
         let _locks = self.lock(places);
         let started = Instant::now();
         let generation = self.index.catalog().generation();

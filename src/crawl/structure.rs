@@ -61,6 +61,11 @@ impl Keeper {
         self.freshness.structure_is_fresh(self.index.catalog().generation())
     }
 
+    /// Whether, beyond that, every directory above the hours can be read, so that what was told before can be told again.
+    pub fn structure_is_sure(&self) -> bool {
+        self.freshness.structure_is_sure(self.index.catalog().generation())
+    }
+
     /// Makes the index right about which channels, qualities and hours there are.
     pub fn ensure_structure(&self) -> Result<(), CrawlError> {
         if self.structure_is_fresh() { Ok(()) } else { self.reconcile_structure().map(drop) }
@@ -96,6 +101,7 @@ impl Keeper {
         pass.submit()?;
         self.hand_over(pass.appeared);
         self.freshness.structure_compared(generation, started);
+        self.freshness.structure_unreadable(generation, pass.report.unreadable > 0);
         Ok(pass.report)
     }
 
@@ -153,7 +159,7 @@ impl Pass<'_> {
     fn compare(&mut self, path: &str) -> Result<Compared, CrawlError> {
         match self.look(path) {
             Err(CrawlError::Disk(error)) => {
-                self.unreadable(&error);
+                self.unreadable(path, &error);
                 Ok(Compared::Unreadable)
             }
             other => other,
@@ -170,7 +176,11 @@ impl Pass<'_> {
         Ok(Compared::Changed(now, names))
     }
 
-    fn unreadable(&mut self, error: &DiskError) {
+    fn unreadable(&mut self, path: &str, error: &DiskError) {
+        if !self.known.contains_key(path) {
+            // So that it is looked at again, although nothing changes in the directory above.
+            self.batch.directories.push((path.to_owned(), Some(Stamp::UNTRUSTED)));
+        }
         self.report.unreadable += 1;
         self.report.last_error = Some(error.to_string());
     }

@@ -81,6 +81,9 @@ impl Reconcile {
                 Ok(dir) => dir,
                 Err(CrawlError::Disk(error)) => {
                     tracing::warn!(name: "quality_unreadable", quality = path, %error, "a quality cannot be read; the index keeps what it knew of it");
+                    for place in &places {
+                        self.keeper.freshness.unwatch(place);
+                    }
                     let (errors, last_error) = (places.len() as u64, Some(error.to_string()));
                     found.add(Found { errors, last_error, ..Found::default() });
                     continue;

@@ -118,6 +118,7 @@ impl Crawl {
     /// Works until it is stopped.
     pub fn run(&self) {
         let mut caught_up = None;
+        let mut stalled = false;
         while !self.stop.is_stopped() {
             let generation = self.keeper.index.catalog().generation();
             if self.kick.swap(false, Ordering::SeqCst) || caught_up != Some(generation) {
@@ -125,8 +126,9 @@ impl Crawl {
                 self.ready.send_replace(false);
             }
             let began = Instant::now();
-            match self.cycle(caught_up.is_none()) {
+            match self.cycle(stalled || caught_up.is_none()) {
                 Ok(Some(found)) => {
+                    stalled = false;
                     if !self.kick.load(Ordering::SeqCst) && self.keeper.index.catalog().generation() == generation {
                         caught_up = Some(generation);
                         self.ready.send_replace(true);
@@ -136,10 +138,13 @@ impl Crawl {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let state =
-                        if matches!(error, CrawlError::Index(_)) { CrawlState::Stalled } else { CrawlState::Away };
-                    caught_up = None;
-                    self.ready.send_replace(false);
+                    stalled = matches!(error, CrawlError::Index(_));
+                    if !stalled {
+                        caught_up = None;
+                        self.ready.send_replace(false);
+                    }
+                    // Answers are right without an index that takes writes: who was ready stays so.
+                    let state = if stalled { CrawlState::Stalled } else { CrawlState::Away };
                     let mut status = self.lock();
                     (status.state, status.trouble) = (state, Some(error.to_string()));
                     drop(status);

@@ -309,7 +309,7 @@ impl Watch {
                 }
             }
             match self.keeper.reconcile_structure() {
-                Ok(report) => is_complete &= report.unreadable == 0,
+                Ok(_) => {}
                 Err(error) => {
                     tracing::debug!(name: "structure_not_updated", %error, "channels and qualities could not be compared; it is tried again");
                     watching.poll_structure = true;

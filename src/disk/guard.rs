@@ -172,7 +172,7 @@ impl Guard {
         let held = Arc::clone(&self.read().base);
         match probe(&held, &self.identity(), Freshness::FromDisk) {
             Ok(()) => {
-                tracing::warn!(%error, "a part of the archive cannot be read");
+                tracing::debug!(%error, "a part of the archive cannot be read");
                 false
             }
             Err(worse) => {

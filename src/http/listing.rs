@@ -54,7 +54,7 @@ fn is_right(app: &App, entry: &Entry) -> bool {
     }
     match &entry.subject {
         Subject::Structure => {
-            app.keeper.structure_is_fresh() && app.keeper.index().catalog().structure() == entry.version
+            app.keeper.structure_is_sure() && app.keeper.index().catalog().structure() == entry.version
         }
         Subject::Hour { stream, hour } => {
             app.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
