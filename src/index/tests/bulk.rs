@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::model::{Model, Place, any_act, contents, options, stamp, stream};
 use crate::domain::{HourTotals, Stamp};
 use crate::index::bulk::{BulkLoader, LoadedHour};
-use crate::index::{Batch, Index, IndexError, IndexOptions};
+use crate::index::{Batch, Index, IndexError};
 
 /// Loads a model into a new index.
 pub fn load(path: &std::path::Path, model: &Model) {
@@ -51,53 +51,4 @@ proptest! {
         index.apply(Batch { hours, ..Batch::default() }).unwrap();
         model.assert_is(&index);
     }
-}
-
-fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let begun = std::time::Instant::now();
-    let result = work();
-    println!("{what}: {:?}", begun.elapsed());
-    result
-}
-
-/// Prints how fast and how large: `GAPLESS_ROWS=10000000 cargo test --release --lib figures_of -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints figures"]
-fn figures_of_a_large_index() {
-    const PER_HOUR: u32 = 1800;
-    let wanted = std::env::var("GAPLESS_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(600_000_u32);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("index.redb");
-    let first = super::model::hour(0);
-    let (mut at, mut hours) = (first, Vec::new());
-    for number in 0..=wanted / 2 / PER_HOUR {
-        let files = contents(&super::model::ordinary_names(number, PER_HOUR).collect());
-        hours.push((at, HourTotals::of(&files), files));
-        at = at.next();
-    }
-    let mut loader = BulkLoader::create(&path, &IndexOptions::default()).unwrap();
-    for name in ["a/source", "b/480p"] {
-        let copies: Vec<_> = hours
-            .iter()
-            .map(|(hour, totals, contents)| {
-                let (contents, totals) = (contents.clone(), *totals);
-                Ok::<_, IndexError>(LoadedHour { hour: *hour, contents, totals, stamp: None })
-            })
-            .collect();
-        timed("a stream loaded", || loader.load_stream(&stream(name), copies)).unwrap();
-    }
-    let rows = loader.rows();
-    timed("finished", || loader.finish(&[], None)).unwrap();
-    let bytes = path.metadata().unwrap().len();
-    println!("{rows} rows, {bytes} bytes, {} a row", bytes / rows);
-    let options = |verify_below| IndexOptions { verify_below, ..IndexOptions::default() };
-    drop(timed("opened and closed, verified", || Index::open(&path, options(u64::MAX))).unwrap());
-    let index = timed("opened, not verified", || Index::open(&path, options(0))).unwrap();
-    assert!(timed("one hour", || index.hour("a/source", first)).unwrap().is_some());
-    let update = crate::index::HourUpdate::Remove { stream: stream("b/480p"), hour: first };
-    timed("an hour removed", || index.apply(Batch { hours: vec![update], ..Batch::default() })).unwrap();
-    let copy = directory.path().join("copy.redb");
-    std::fs::copy(&path, &copy).unwrap();
-    drop(timed("opened after a kill, verified", || Index::open(&copy, options(0))).unwrap());
-    println!("{} bytes after a change", path.metadata().unwrap().len());
 }
