@@ -13,12 +13,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use prometheus::Registry;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
-use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, router, serve};
+use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
@@ -103,7 +102,7 @@ impl Node {
         let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, stop.clone()));
 
         let listening = |cause| NodeError::Listen { address: options.listen, cause };
-        let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
+        let listener = listen(options.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let app = Arc::new(App::new(Parts {

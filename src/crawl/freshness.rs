@@ -89,13 +89,12 @@ impl Freshness {
             && state.structure.is_some_and(|when| state.structure_watched || when.elapsed() < COUNTS)
     }
 
-    /// Whether it may be told again without asking whether each directory can be read.
-    pub(super) fn structure_is_sure(&self, generation: u64) -> bool {
-        self.structure_is_fresh(generation)
-            && !self.state.read().unwrap_or_else(PoisonError::into_inner).structure_unreadable
+    /// Whether some directory above the hours could not be read, when they were last compared.
+    pub(super) fn structure_has_unreadable(&self) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).structure_unreadable
     }
 
-    /// Whether some directory above the hours could not be read.
+    /// Notes whether some directory above the hours could not be read.
     pub(super) fn structure_unreadable(&self, generation: u64, some: bool) {
         if let Some(mut state) = self.write(generation) {
             state.structure_unreadable = some;

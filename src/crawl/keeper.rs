@@ -78,9 +78,9 @@ impl Keeper {
         Ok(self.guard.base()?)
     }
 
-    /// Whether the index is known to be right about an hour, without a look at the disk.
+    /// Whether the index is known to be right about an hour, without a look at the disk. Of a disk that is away nothing is known.
     pub fn is_fresh(&self, stream: &str, hour: Hour) -> bool {
-        self.freshness.is_fresh(self.index.catalog().generation(), stream, hour)
+        self.freshness.is_fresh(self.index.catalog().generation(), stream, hour) && self.base().is_ok()
     }
 
     /// What an hour holds: from the index, made right first; or, where the index cannot be made right, from the disk.
@@ -110,8 +110,6 @@ impl Keeper {
 
     /// Makes the index right about an hour. Blocks: not for async code.
     pub fn ensure(&self, place: &HourPlace) -> Result<(), CrawlError> {
-        // What is known of an archive that is not there is not told.
-        self.base()?;
         if self.is_fresh(&place.stream.to_string(), place.hour) {
             return Ok(());
         }

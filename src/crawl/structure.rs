@@ -56,14 +56,14 @@ enum Compared {
 }
 
 impl Keeper {
-    /// Whether the list of hours is known to be right without a look at the disk.
+    /// Whether the list of hours is known to be right without a look at the disk. Of a disk that is away nothing is known.
     pub fn structure_is_fresh(&self) -> bool {
-        self.freshness.structure_is_fresh(self.index.catalog().generation())
+        self.freshness.structure_is_fresh(self.index.catalog().generation()) && self.base().is_ok()
     }
 
     /// Whether, beyond that, every directory above the hours can be read, so that what was told before can be told again.
     pub fn structure_is_sure(&self) -> bool {
-        self.freshness.structure_is_sure(self.index.catalog().generation())
+        self.structure_is_fresh() && !self.freshness.structure_has_unreadable()
     }
 
     /// Makes the index right about which channels, qualities and hours there are.

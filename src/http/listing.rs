@@ -49,9 +49,6 @@ fn wants_tombstones(query: Option<&str>) -> Result<bool, Problem> {
 
 /// Whether kept bytes are what the disk has now.
 fn is_right(app: &App, entry: &Entry) -> bool {
-    if app.keeper.guard().base().is_err() {
-        return false;
-    }
     match &entry.subject {
         Subject::Structure => {
             app.keeper.structure_is_sure() && app.keeper.index().catalog().structure() == entry.version
@@ -91,7 +88,6 @@ fn structure_entry(app: &App, parts: &[String]) -> Result<(Entry, bool), Problem
     let catalog = app.keeper.index().catalog();
     let above = parts.iter().take(2).map(String::as_str).collect::<Vec<_>>().join("/");
     for _ in 0..3 {
-        app.keeper.guard().base().map_err(CrawlError::Away)?;
         let generation = catalog.generation();
         match app.keeper.ensure_structure() {
             Err(CrawlError::Index(_)) if catalog.generation() == generation => return from_disk(app, &above),

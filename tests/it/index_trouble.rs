@@ -124,6 +124,9 @@ fn flipped_bits_never_make_a_wrong_answer() {
     println!("{noticed} of 12 damaged indexes were set aside; the bits of the others lay where nothing is kept");
 }
 
+/// Something done to the file, and what to call it.
+type Harm<'t> = (&'t str, Box<dyn FnMut() + 't>);
+
 #[test]
 fn damage_under_a_running_node_never_makes_a_wrong_answer() {
     let mut chance = Chance::new("running");
@@ -132,7 +135,6 @@ fn damage_under_a_running_node_never_makes_a_wrong_answer() {
     let start =
         || TestNode::plan(&archive).config("[index]\ncache = \"1MiB\"\n[http]\nlisting_cache = \"0B\"\n").start();
     let length = usize::try_from(index.metadata().unwrap().len()).unwrap();
-    type Harm<'t> = (&'t str, Box<dyn FnMut() + 't>);
     let harms: Vec<Harm<'_>> = vec![
         ("removed", Box::new(|| fs::remove_file(&index).unwrap())),
         (
@@ -140,7 +142,7 @@ fn damage_under_a_running_node_never_makes_a_wrong_answer() {
             Box::new(|| {
                 fs::write(index.with_extension("x"), b"noise")
                     .and_then(|()| fs::rename(index.with_extension("x"), &index))
-                    .unwrap()
+                    .unwrap();
             }),
         ),
         ("noise written into it", Box::new(|| overwrite(&index, 8192, &noise(&mut chance, length / 2)))),

@@ -39,9 +39,9 @@ fn change(archive: &TestArchive, chance: &mut Chance, number: usize) {
         other => {
             let Some(name) = files.get(chance.below(files.len().max(1))) else { return };
             if other % 3 == 0 {
-                drop(archive.tombstone(&format!("{hour}/{name}")))
+                drop(archive.tombstone(&format!("{hour}/{name}")));
             } else {
-                archive.remove(&format!("{hour}/{name}"))
+                archive.remove(&format!("{hour}/{name}"));
             }
         }
     }

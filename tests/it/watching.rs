@@ -49,7 +49,7 @@ fn comes_right_unasked(archive: &TestArchive, node: &TestNode) {
 #[test]
 fn whatever_happens_to_a_file_in_a_watched_hour_is_noticed() {
     let (archive, node) = watched();
-    let mut step = |what: &str, change: &dyn Fn()| {
+    let step = |what: &str, change: &dyn Fn()| {
         eprintln!("{what}");
         change();
         comes_right_unasked(&archive, &node);
@@ -58,7 +58,7 @@ fn whatever_happens_to_a_file_in_a_watched_hour_is_noticed() {
     let (here, there) = (archive.at(HOUR), archive.at(BEFORE));
     step("renamed into place", &|| drop(archive.segment(HOUR, "10:00", 2.0, Kind::Full)));
     step("linked", &|| {
-        fs::hard_link(archive.at(OLD).join(&archive.listing(OLD, false)[0]), here.join("11:00-linked.ts")).unwrap()
+        fs::hard_link(archive.at(OLD).join(&archive.listing(OLD, false)[0]), here.join("11:00-linked.ts")).unwrap();
     });
     step("written by somebody who does not rename", &|| {
         let mut file = fs::File::create(here.join("12:00-foreign.ts")).unwrap();
@@ -118,7 +118,7 @@ fn junk_is_neither_listed_nor_harmful() {
 #[test]
 fn directories_that_come_and_go_whole_are_noticed() {
     let (archive, node) = watched();
-    let mut step = |what: &str, change: &dyn Fn()| {
+    let step = |what: &str, change: &dyn Fn()| {
         eprintln!("{what}");
         change();
         comes_right_unasked(&archive, &node);

@@ -35,13 +35,17 @@ impl Kind {
 /// A base directory; gone with the value. All paths are relative to it.
 #[derive(Debug)]
 pub struct TestArchive {
+    base: PathBuf,
     dir: TempDir,
 }
 
 impl TestArchive {
     /// Nothing in it.
     pub fn empty() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("base");
+        fs::create_dir(&base).unwrap();
+        Self { base, dir }
     }
 
     /// A copy of the archive that ships with the repository.
@@ -57,11 +61,16 @@ impl TestArchive {
     }
 
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.base
     }
 
     pub fn at(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path)
+        self.base.join(path)
+    }
+
+    /// The directory that the base lies in, alone: whatever else is put there must never be seen.
+    pub fn outside(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A new segment in `hour` (`chan/source/2019-11-13T02`) that starts at `time` (`00:00`); says its path. The content is a few

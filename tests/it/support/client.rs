@@ -144,11 +144,6 @@ impl Connection {
         bytes
     }
 
-    /// The socket, for what this language has no words for.
-    pub fn socket(&self) -> &TcpStream {
-        self.stream.get_ref()
-    }
-
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
