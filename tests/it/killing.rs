@@ -26,7 +26,10 @@ fn change(archive: &TestArchive, chance: &mut Chance, number: usize) {
         ["source", "480p"][chance.below(2)],
         chance.below(HOURS)
     );
-    let hour = some_hour(chance).unwrap_or_else(|| fresh.clone());
+    let Some(hour) = some_hour(chance) else {
+        archive.segment(&fresh, "00:00", 2.0, Kind::Full);
+        return;
+    };
     let files = archive.listing(&hour, true);
     let time = format!("{:02}:{:02}.{:06}", number / 60 % 60, number % 60, number);
     match chance.below(100) {
