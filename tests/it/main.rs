@@ -11,11 +11,16 @@
 mod rooms;
 mod support;
 
-mod harness;
-
 mod api;
+mod clocks;
 mod command_line;
 mod crowd;
+mod disk_trouble;
+mod first_crawl;
+mod harness;
+mod index_trouble;
+mod killing;
 mod manners;
 mod names;
 mod samples;
+mod watching;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod invariants;
 pub mod model;
 pub mod node;
+pub mod trouble;
 
 use std::time::{Duration, Instant};
 

@@ -41,7 +41,14 @@ impl Outcome {
 }
 
 fn command(base: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gapless"));
+    command_through(&[], base)
+}
+
+/// The program, started by another one that takes it and its arguments as its last arguments and becomes it.
+fn command_through(wrapper: &[String], base: &Path) -> Command {
+    let mut words = wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_gapless")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
     // Nothing that is set where the tests run counts.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GAPLESS_")) {
         command.env_remove(name);
@@ -72,6 +79,7 @@ pub struct Plan {
     flags: Vec<OsString>,
     env: Vec<(String, String)>,
     config: Option<String>,
+    wrapper: Vec<String>,
 }
 
 impl Plan {
@@ -94,6 +102,12 @@ impl Plan {
 
     pub fn state_dir(mut self, dir: &Path) -> Self {
         self.state = Some(dir.to_owned());
+        self
+    }
+
+    /// Starts it by way of another program that becomes it, such as `setpriv`.
+    pub fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -128,7 +142,7 @@ impl Plan {
     }
 
     fn command(&self, scratch: &Path) -> Command {
-        let mut command = command(&self.base);
+        let mut command = command_through(&self.wrapper, &self.base);
         command.args(["node", "--listen", "127.0.0.1:0"]).args(&self.flags);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(state) = &self.state {
@@ -159,7 +173,14 @@ impl TestNode {
     }
 
     pub fn plan_at(base: &Path) -> Plan {
-        Plan { base: base.to_owned(), state: None, flags: Vec::new(), env: Vec::new(), config: None }
+        Plan {
+            base: base.to_owned(),
+            state: None,
+            flags: Vec::new(),
+            env: Vec::new(),
+            config: None,
+            wrapper: Vec::new(),
+        }
     }
 
     /// With nothing but what it needs. It listens, but the first crawl may not be done.
