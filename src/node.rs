@@ -83,7 +83,7 @@ pub struct Node {
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
-    address_file: Option<Arc<AddressFile>>,
+    address_file: Arc<AddressFile>,
     locked: Locked,
 }
 
@@ -117,8 +117,7 @@ impl Node {
         })?);
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
-        let address_file =
-            locked.state_dir.as_deref().map(|dir| Arc::new(AddressFile::new(dir, address, &options.name)));
+        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name));
         let mut node =
             Self { address, keeper, watch, crawl, stop, shutdown, server, threads: Vec::new(), address_file, locked };
         node.spawn_jobs()?;
@@ -135,7 +134,7 @@ impl Node {
             watch: Arc::clone(&self.watch),
             crawl: Arc::clone(&self.crawl),
             address_file: self.address_file.clone(),
-            is_told: self.address_file.as_ref().is_none_or(|file| file.write_or_warn()),
+            is_told: self.address_file.write_or_warn(),
             stop: self.stop.clone(),
         };
         self.spawn("sentinel", move || sentinel.run())
@@ -171,9 +170,7 @@ impl Node {
         if ended.await.is_err() {
             tracing::error!(name: "end_failed", "the index was not closed; it is checked at the next start");
         }
-        if let Some(file) = self.address_file {
-            file.remove();
-        }
+        self.address_file.remove();
         drop(self.locked);
     }
 }
@@ -207,6 +204,9 @@ impl AddressFile {
     }
 
     fn write(&self) -> Result<(), crate::disk::DiskError> {
+        if let Err(error) = std::fs::create_dir_all(&self.dir) {
+            tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
+        }
         let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
         crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text.as_bytes())
     }
@@ -230,7 +230,7 @@ struct Sentinel {
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
-    address_file: Option<Arc<AddressFile>>,
+    address_file: Arc<AddressFile>,
     is_told: bool,
     stop: Stop,
 }
@@ -242,7 +242,8 @@ impl Sentinel {
         let mut returns = 0;
         let mut generation = catalog.generation();
         while !self.stop.wait(LOOK) {
-            if guard.check() == Checked::Fine {
+            let fine = guard.check() == Checked::Fine;
+            if fine {
                 guard.learn(|| catalog.channels());
             }
             // Others check as well, and may have been the first to see it return.
@@ -255,7 +256,7 @@ impl Sentinel {
                 self.watch.rewatch();
             }
             // The disk was full or read-only, and may not be any more.
-            is_told = is_told || self.address_file.as_ref().is_none_or(|file| file.write().is_ok());
+            is_told = is_told || (fine && self.address_file.write().is_ok());
         }
     }
 }

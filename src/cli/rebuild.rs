@@ -49,7 +49,7 @@ impl Watcher for Told {
 fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
     let began = std::time::Instant::now();
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-    let path = locked.index_path().context("the state directory cannot be written; choose another with --state-dir")?;
+    let path = locked.index_path();
     let options = node::index_options(config);
     // An index that can be read tells whether this is the disk that it belongs to.
     if path.exists() {
@@ -104,8 +104,8 @@ impl Report<'_> {
 
 fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-    let path = locked.index_path().filter(|path| path.exists());
-    let Some(path) = path else { anyhow::bail!("there is no index yet; `gapless rebuild` makes one") };
+    let path = locked.index_path();
+    anyhow::ensure!(path.exists(), "there is no index yet; `gapless rebuild` makes one");
     // A check changes nothing, and opening an index writes to it: a copy is opened, and a damaged one is reported, not set aside.
     let copy = path.with_extension("redb.check");
     std::fs::copy(&path, &copy).with_context(|| format!("the index cannot be copied to {}", copy.display()))?;

@@ -171,9 +171,13 @@ fn a_read_only_archive_is_served_and_left_as_it_is() {
         assert_eq!(node.files(HOUR), listed);
         invariants::listings_follow_the_disk(&archive, &node);
         checks(&node);
-        node.terminate();
-        // Becoming writable takes nothing more than a restart.
+        assert_eq!(index_state(&node), if with_state { "good" } else { "in-memory" });
         mount.writable();
+        // An index in memory moves to the disk by itself.
+        wait_for_a_good_index(&node);
+        invariants::listings_follow_the_disk(&archive, &node);
+        checks(&node);
+        node.terminate();
         let node = plan().start();
         node.wait_ready();
         wait_for_a_good_index(&node);
