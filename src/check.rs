@@ -21,11 +21,15 @@ pub enum CheckError {
     Index(#[from] IndexError),
 }
 
-/// The hours of the tree, by stream. Directories that are no channel, quality or hour are left out.
+/// The hours of the tree, by stream. Directories that are no channel, quality or hour are left out, and those above the hours that
+/// cannot be read (such as `lost+found` at the top of a disk), with a warning.
 pub fn hours_on_disk(base: &Base) -> Result<Vec<(Stream, Vec<Hour>)>, DiskError> {
-    let names = |path: &str| -> Result<Vec<String>, DiskError> {
-        let Some(dir) = base.dir(Path::new(path))? else { return Ok(Vec::new()) };
-        Ok(dir.subdirectories()?.into_iter().filter_map(|name| name.into_string().ok()).collect())
+    let names = |path: &str| match subdirectories(base, path) {
+        Err(error) if !path.is_empty() => {
+            tracing::warn!(name: "directory_unreadable", %error, "a directory cannot be read and is left out");
+            Ok(Vec::new())
+        }
+        other => other,
     };
     let mut found = Vec::new();
     for channel in names("")? {
@@ -41,6 +45,12 @@ pub fn hours_on_disk(base: &Base) -> Result<Vec<(Stream, Vec<Hour>)>, DiskError>
     }
     found.sort_unstable_by_key(|(stream, _)| stream.to_string());
     Ok(found)
+}
+
+/// The directories right beneath a path; none if there is no such path.
+pub fn subdirectories(base: &Base, path: &str) -> Result<Vec<String>, DiskError> {
+    let Some(dir) = base.dir(Path::new(path))? else { return Ok(Vec::new()) };
+    Ok(dir.subdirectories()?.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
 /// Every hour that either side knows.

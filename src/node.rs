@@ -13,12 +13,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use prometheus::Registry;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
-use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, router, serve};
+use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
@@ -84,7 +83,7 @@ pub struct Node {
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
-    address_file: Option<PathBuf>,
+    address_file: Arc<AddressFile>,
     locked: Locked,
 }
 
@@ -103,7 +102,7 @@ impl Node {
         let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, stop.clone()));
 
         let listening = |cause| NodeError::Listen { address: options.listen, cause };
-        let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
+        let listener = listen(options.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
@@ -119,7 +118,7 @@ impl Node {
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
         let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
-        let address_file = locked.state_dir.as_deref().and_then(|dir| write_address(dir, address, &options.name));
+        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name));
         let mut node =
             Self { address, keeper, watch, crawl, stop, shutdown, server, threads: Vec::new(), address_file, locked };
         node.spawn_jobs()?;
@@ -135,6 +134,8 @@ impl Node {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
             crawl: Arc::clone(&self.crawl),
+            address_file: self.address_file.clone(),
+            is_told: self.address_file.write_or_warn(),
             stop: self.stop.clone(),
         };
         self.spawn("sentinel", move || sentinel.run())
@@ -170,11 +171,7 @@ impl Node {
         if ended.await.is_err() {
             tracing::error!(name: "end_failed", "the index was not closed; it is checked at the next start");
         }
-        if let Some(file) = self.address_file
-            && let Err(error) = std::fs::remove_file(&file)
-        {
-            tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
-        }
+        self.address_file.remove();
         drop(self.locked);
     }
 }
@@ -194,18 +191,37 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
 }
 
 /// Tells the command line where the daemon is.
-fn write_address(dir: &Path, address: SocketAddr, name: &str) -> Option<PathBuf> {
-    let text =
-        serde_json::json!({ "address": address.to_string(), "pid": std::process::id(), "name": name }).to_string();
-    let written = crate::disk::Base::open(dir).and_then(|base| {
-        let Some(handle) = base.dir(Path::new(""))? else { return Ok(()) };
-        crate::disk::atomic::replace(&handle, "daemon.json".as_ref(), text.as_bytes())
-    });
-    match written {
-        Ok(()) => Some(dir.join("daemon.json")),
-        Err(error) => {
-            tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves");
-            None
+struct AddressFile {
+    dir: PathBuf,
+    text: String,
+}
+
+impl AddressFile {
+    const NAME: &str = "daemon.json";
+
+    fn new(dir: &Path, address: SocketAddr, name: &str) -> Self {
+        let text = serde_json::json!({ "address": address.to_string(), "pid": std::process::id(), "name": name });
+        Self { dir: dir.to_owned(), text: text.to_string() }
+    }
+
+    fn write(&self) -> Result<(), crate::disk::DiskError> {
+        if let Err(error) = std::fs::create_dir_all(&self.dir) {
+            tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
+        }
+        let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
+        crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text.as_bytes())
+    }
+
+    fn write_or_warn(&self) -> bool {
+        self.write()
+            .inspect_err(|error| tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written"))
+            .is_ok()
+    }
+
+    fn remove(&self) {
+        let file = self.dir.join(Self::NAME);
+        if let Err(error) = std::fs::remove_file(&file) {
+            tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
         }
     }
 }
@@ -215,31 +231,33 @@ struct Sentinel {
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
+    address_file: Arc<AddressFile>,
+    is_told: bool,
     stop: Stop,
 }
 
 impl Sentinel {
     fn run(&self) {
-        let mut generation = self.keeper.index().catalog().generation();
-        let mut was_away = false;
+        let mut is_told = self.is_told;
+        let (guard, catalog) = (self.keeper.guard(), self.keeper.index().catalog());
+        let mut returns = 0;
+        let mut generation = catalog.generation();
         while !self.stop.wait(LOOK) {
-            let checked = self.keeper.guard().check();
-            let away = matches!(checked, Checked::Away(_));
-            if let Checked::Away(reason) = &checked
-                && !was_away
-            {
-                tracing::error!(name: "disk_away", reason = reason.reason, "the archive is not there; nothing is concluded from that");
+            let fine = guard.check() == Checked::Fine;
+            if fine {
+                guard.learn(|| catalog.channels());
             }
-            let back = matches!(checked, Checked::Back { .. }) || (was_away && !away);
+            // Others check as well, and may have been the first to see it return.
+            let back = std::mem::replace(&mut returns, guard.returns()) != returns;
+            let anew = std::mem::replace(&mut generation, catalog.generation()) != generation;
             if back {
-                tracing::info!(name: "disk_back", "the archive is there again");
                 self.crawl.kick();
             }
-            was_away = away;
-            let now = self.keeper.index().catalog().generation();
-            if back || std::mem::replace(&mut generation, now) != now {
+            if back || anew {
                 self.watch.rewatch();
             }
+            // The disk was full or read-only, and may not be any more.
+            is_told = is_told || (fine && self.address_file.write().is_ok());
         }
     }
 }

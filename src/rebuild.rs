@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::SystemTime;
 
-use crate::check::hours_on_disk;
+use crate::check::{hours_on_disk, subdirectories};
 use crate::crawl::{contents_of, is_settled};
 use crate::disk::{ArchiveId, Base, DiskError, marker};
 use crate::domain::totals::HourTotals;
@@ -161,25 +161,33 @@ fn read_hour(base: &Base, stream: &Stream, hour: Hour) -> Result<Option<LoadedHo
     Ok(Some(LoadedHour { hour, contents, totals, stamp: scan.settled.then_some(scan.stamp) }))
 }
 
-/// The directories above the hours with their stamps.
+/// The directories above the hours with their stamps. One that cannot be read is to be looked at again.
 fn directories(base: &Base) -> Result<Vec<(String, Stamp)>, RebuildError> {
     let now = SystemTime::now();
     let mut found = Vec::new();
     let mut level = vec![String::new()];
-    for depth in 0..3 {
+    for _ in 0..3 {
         let mut beneath = Vec::new();
         for path in level {
-            let Some(dir) = base.dir(Path::new(&path))? else { continue };
-            let stamp = dir.stamp()?;
-            if depth < 2 {
-                let names = dir.subdirectories()?.into_iter().filter_map(|name| name.into_string().ok());
-                beneath.extend(names.map(|name| if path.is_empty() { name } else { format!("{path}/{name}") }));
-            }
-            found.push((path, if is_settled(stamp, now) { stamp } else { Stamp::UNTRUSTED }));
+            let (stamp, names) = match look(base, &path) {
+                Ok(Some((stamp, names))) if is_settled(stamp, now) => (stamp, names),
+                Ok(Some((_, names))) => (Stamp::UNTRUSTED, names),
+                Ok(None) => continue,
+                Err(_) if !path.is_empty() => (Stamp::UNTRUSTED, Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let join = |name| if path.is_empty() { name } else { format!("{path}/{name}") };
+            beneath.extend(names.into_iter().map(join));
+            found.push((path, stamp));
         }
         level = beneath;
     }
     Ok(found)
+}
+
+fn look(base: &Base, path: &str) -> Result<Option<(Stamp, Vec<String>)>, DiskError> {
+    let Some(stamp) = base.stamp(Path::new(path))? else { return Ok(None) };
+    Ok(Some((stamp, subdirectories(base, path)?)))
 }
 
 fn verify(fresh: &Path, options: &IndexOptions, rebuilt: &Rebuilt) -> Result<(), RebuildError> {

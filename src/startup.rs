@@ -42,8 +42,8 @@ pub enum StartupError {
 pub struct Locked {
     /// The base directory.
     pub base: Base,
-    /// Where index and address lie; `None` if it cannot be written, so that the index is kept in memory.
-    pub state_dir: Option<PathBuf>,
+    /// Where index and address lie; it may be missing where it cannot be made yet.
+    pub state_dir: PathBuf,
     _locks: Vec<DirLock>,
 }
 
@@ -53,32 +53,25 @@ impl Locked {
         let base = Base::open(base_dir)?;
         let mut locks = vec![DirLock::acquire(base_dir, PATIENCE)?];
         let own = state_dir == base_dir.join(marker::OWN_DIR);
-        let state_dir = match std::fs::create_dir_all(state_dir) {
-            Ok(()) => Some(state_dir.to_owned()),
-            // A read-only or full base, with nothing else chosen: the index is kept in memory.
+        match std::fs::create_dir_all(state_dir) {
+            Ok(()) => locks.push(DirLock::acquire(state_dir, PATIENCE)?),
+            // A read-only or full base, with nothing else chosen: the index is kept in memory until that is over.
             Err(cause) if own => {
-                tracing::warn!(name: "state_dir_unwritable", directory = %state_dir.display(), %cause, "nothing can be kept in the archive; the index is kept in memory");
-                None
+                tracing::warn!(name: "state_dir_unwritable", directory = %state_dir.display(), %cause, "nothing can be kept in the archive; the index is kept in memory until it can");
             }
             Err(cause) => return Err(StartupError::StateDir { path: state_dir.to_owned(), cause }),
-        };
-        if let Some(state_dir) = &state_dir {
-            locks.push(DirLock::acquire(state_dir, PATIENCE)?);
         }
-        Ok(Self { base, state_dir, _locks: locks })
+        Ok(Self { base, state_dir: state_dir.to_owned(), _locks: locks })
     }
 
     /// Where the index lies.
-    pub fn index_path(&self) -> Option<PathBuf> {
-        self.state_dir.as_ref().map(|dir| dir.join(INDEX_FILE))
+    pub fn index_path(&self) -> PathBuf {
+        self.state_dir.join(INDEX_FILE)
     }
 
     /// Opens the index.
     pub fn open_index(&self, options: IndexOptions) -> Result<Index, StartupError> {
-        Ok(match self.index_path() {
-            Some(path) => Index::open(&path, options)?,
-            None => Index::in_memory(options)?,
-        })
+        Ok(Index::open(&self.index_path(), options)?)
     }
 
     /// Checks that index and disk belong together, and makes the marker of a new archive. What is told to the index is `known`.

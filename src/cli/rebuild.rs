@@ -49,7 +49,7 @@ impl Watcher for Told {
 fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
     let began = std::time::Instant::now();
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-    let path = locked.index_path().context("the state directory cannot be written; choose another with --state-dir")?;
+    let path = locked.index_path();
     let options = node::index_options(config);
     // An index that can be read tells whether this is the disk that it belongs to.
     if path.exists() {
@@ -104,10 +104,14 @@ impl Report<'_> {
 
 fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-    let path = locked.index_path().filter(|path| path.exists());
-    let Some(path) = path else { anyhow::bail!("there is no index yet; `gapless rebuild` makes one") };
-    // A check changes nothing: a damaged index is reported, not set aside.
-    let index = crate::index::Index::open_unchanged(&path, node::index_options(config))?;
+    let path = locked.index_path();
+    anyhow::ensure!(path.exists(), "there is no index yet; `gapless rebuild` makes one");
+    // A check changes nothing, and opening an index writes to it: a copy is opened, and a damaged one is reported, not set aside.
+    let copy = path.with_extension("redb.check");
+    std::fs::copy(&path, &copy).with_context(|| format!("the index cannot be copied to {}", copy.display()))?;
+    let opened = crate::index::Index::open_unchanged(&copy, node::index_options(config));
+    std::fs::remove_file(&copy).with_context(|| format!("{} cannot be removed", copy.display()))?;
+    let index = opened?;
     let mut report = Report { config, differences: 0 };
     let progress = Progress::stderr();
     let places = all_places(&locked.base, &index)?;

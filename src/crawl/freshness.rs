@@ -22,6 +22,7 @@ struct State {
     compared: HashMap<(String, Hour), Instant>,
     structure: Option<Instant>,
     structure_watched: bool,
+    structure_unreadable: bool,
 }
 
 /// What is known to be right.
@@ -86,6 +87,18 @@ impl Freshness {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.generation == generation
             && state.structure.is_some_and(|when| state.structure_watched || when.elapsed() < COUNTS)
+    }
+
+    /// Whether some directory above the hours could not be read, when they were last compared.
+    pub(super) fn structure_has_unreadable(&self) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).structure_unreadable
+    }
+
+    /// Notes whether some directory above the hours could not be read.
+    pub(super) fn structure_unreadable(&self, generation: u64, some: bool) {
+        if let Some(mut state) = self.write(generation) {
+            state.structure_unreadable = some;
+        }
     }
 
     pub(super) fn structure_compared(&self, generation: u64, when: Instant) {

@@ -5,7 +5,7 @@
 //! 2. The stamp is taken before the directory is read, so that a change in between makes it differ next time.
 //! 3. A directory that is not there takes its hour out of the index only if the base was right before and after the look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +35,7 @@ pub struct Keeper {
     pub(super) guard: Arc<Guard>,
     pub(super) freshness: Freshness,
     pub(super) structure: Mutex<()>,
+    handed_over: Mutex<BTreeSet<HourPlace>>,
     locks: Vec<Mutex<()>>,
 }
 
@@ -48,7 +49,8 @@ impl Keeper {
     /// Between this archive and this index.
     pub fn new(index: Arc<Index>, guard: Arc<Guard>) -> Self {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
-        Self { index, guard, freshness: Freshness::default(), structure: Mutex::new(()), locks }
+        let (structure, handed_over) = (Mutex::default(), Mutex::default());
+        Self { index, guard, freshness: Freshness::default(), structure, handed_over, locks }
     }
 
     /// The index.
@@ -61,14 +63,24 @@ impl Keeper {
         &self.guard
     }
 
+    /// Hours that have turned up and were not read, or that the index did not take: the crawl is to look at them at once.
+    pub(super) fn hand_over(&self, hours: Vec<HourPlace>) {
+        self.handed_over.lock().unwrap_or_else(PoisonError::into_inner).extend(hours);
+    }
+
+    /// What was handed over since this was last asked.
+    pub(super) fn take_handed_over(&self) -> Vec<HourPlace> {
+        std::mem::take(&mut *self.handed_over.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    }
+
     /// The base, if it is there.
     pub(super) fn base(&self) -> Result<Arc<Base>, CrawlError> {
         Ok(self.guard.base()?)
     }
 
-    /// Whether the index is known to be right about an hour, without a look at the disk.
+    /// Whether the index is known to be right about an hour, without a look at the disk. Of a disk that is away nothing is known.
     pub fn is_fresh(&self, stream: &str, hour: Hour) -> bool {
-        self.freshness.is_fresh(self.index.catalog().generation(), stream, hour)
+        self.freshness.is_fresh(self.index.catalog().generation(), stream, hour) && self.base().is_ok()
     }
 
     /// What an hour holds: from the index, made right first; or, where the index cannot be made right, from the disk.
@@ -106,6 +118,17 @@ impl Keeper {
 
     /// Compares directories with the index and brings it into line: those whose stamp differs are read, or, with `read`, all.
     pub fn reconcile(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
+        self.reconcile_locked(places, read).inspect_err(|error| {
+            for place in places {
+                self.freshness.unwatch(place);
+            }
+            if matches!(error, CrawlError::Index(_)) {
+                self.hand_over(places.to_vec());
+            }
+        })
+    }
+
+    fn reconcile_locked(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
         let _locks = self.lock(places);
         let started = Instant::now();
         let generation = self.index.catalog().generation();
@@ -156,14 +179,12 @@ impl Keeper {
         place: &HourPlace,
         names: impl IntoIterator<Item = &'n OsStr>,
     ) -> Result<Applied, CrawlError> {
-        let stream = place.stream.to_string();
-        if self.index.catalog().hour_version(&stream, place.hour).is_none() {
-            return self.reconcile(std::slice::from_ref(place), true);
-        }
         let locks = self.lock(std::slice::from_ref(place));
         let generation = Some(self.index.catalog().generation());
+        let is_known = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
         let base = self.base()?;
-        let Some(dir) = self.disk(base.dir(&place.path()))? else {
+        let dir = if is_known { self.disk(base.dir(&place.path()))? } else { None };
+        let Some(dir) = dir else {
             drop(locks);
             return self.reconcile(std::slice::from_ref(place), true);
         };

@@ -1,6 +1,9 @@
 //! Brings the directories above the hours into line: which channels, qualities and hours there are.
 //!
-//! Each of these directories is remembered with its stamp, so that a quiet archive costs one `stat` for each and no reading.
+//! 1. Each of these directories is remembered with its stamp, so that a quiet archive costs one `stat` for each and no reading.
+//! 2. An hour that a directory does not name any more leaves the index as any hour does: under its lock, after a look at its own path.
+//! 3. Hours that are new are handed to the crawl, which reads them.
+//! 4. What cannot be read stays as it is known; nobody learns from here that it is right.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,15 +11,17 @@ use std::sync::PoisonError;
 use std::time::{Instant, SystemTime};
 
 use super::{CrawlError, Keeper};
-use crate::disk::{Base, SETTLE};
-use crate::domain::{Hour, Stamp, Stream};
+use crate::disk::{Base, DiskError, SETTLE};
+use crate::domain::{Hour, HourPlace, Stamp, Stream};
 use crate::index::{Batch, DirUpdate, HourUpdate, StampUpdate};
 
 /// Hours that are committed together.
 const BATCH: usize = 20_000;
+/// Hours that are looked at together before they leave.
+const GONE_TOGETHER: usize = 512;
 
 /// What a pass over the structure found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StructureReport {
     /// Hour directories that are new.
     pub hours_appeared: u64,
@@ -24,6 +29,10 @@ pub struct StructureReport {
     pub hours_gone: u64,
     /// Directories that had to be read.
     pub read: u64,
+    /// Directories that could not be looked at.
+    pub unreadable: u64,
+    /// The last reason why not.
+    pub last_error: Option<String>,
 }
 
 struct Pass<'k> {
@@ -32,20 +41,29 @@ struct Pass<'k> {
     known: BTreeMap<String, Stamp>,
     generation: u64,
     batch: Batch,
+    appeared: Vec<HourPlace>,
+    gone: Vec<HourPlace>,
     report: StructureReport,
     now: SystemTime,
 }
 
 enum Compared {
     Same,
-    Changed(Stamp),
+    /// It was read; these directories lie in it.
+    Changed(Stamp, Vec<String>),
     Gone,
+    Unreadable,
 }
 
 impl Keeper {
-    /// Whether the list of hours is known to be right without a look at the disk.
+    /// Whether the list of hours is known to be right without a look at the disk. Of a disk that is away nothing is known.
     pub fn structure_is_fresh(&self) -> bool {
-        self.freshness.structure_is_fresh(self.index.catalog().generation())
+        self.freshness.structure_is_fresh(self.index.catalog().generation()) && self.base().is_ok()
+    }
+
+    /// Whether, beyond that, every directory above the hours can be read, so that what was told before can be told again.
+    pub fn structure_is_sure(&self) -> bool {
+        self.structure_is_fresh() && !self.freshness.structure_has_unreadable()
     }
 
     /// Makes the index right about which channels, qualities and hours there are.
@@ -66,6 +84,8 @@ impl Keeper {
             known,
             generation,
             batch: Batch::default(),
+            appeared: Vec::new(),
+            gone: Vec::new(),
             report: StructureReport::default(),
             now: SystemTime::now(),
         };
@@ -75,49 +95,114 @@ impl Keeper {
             }
         }
         pass.drop_orphans()?;
+        for gone in pass.gone.chunks(GONE_TOGETHER) {
+            self.reconcile(gone, false)?;
+        }
         pass.submit()?;
-        let report = pass.report;
+        self.hand_over(pass.appeared);
         self.freshness.structure_compared(generation, started);
-        Ok(report)
+        self.freshness.structure_unreadable(generation, pass.report.unreadable > 0);
+        Ok(pass.report)
+    }
+
+    /// An error if the base, a channel or a quality is there and cannot be read: what is known of it may not be right.
+    pub fn confirm_readable(&self, path: &str) -> Result<(), CrawlError> {
+        self.disk(self.base()?.dir(Path::new(path))).map(drop)
+    }
+
+    /// The names beneath the base, a channel or a quality that are channels, qualities or hours, from the disk.
+    pub fn list_from_disk(&self, path: &str) -> Result<Vec<String>, CrawlError> {
+        let base = self.base()?;
+        let mut names = self.subdirectories(&base, path)?;
+        let depth = Path::new(path).components().count();
+        let mut unreadable = None;
+        names.retain(|name| match depth {
+            2 => Hour::parse(name).is_ok(),
+            _ => self.holds_hours(&base, &join(path, name), 1 - depth).unwrap_or_else(|error| {
+                unreadable = Some(error);
+                false
+            }),
+        });
+        if let Some(error @ CrawlError::Away(_)) = unreadable {
+            return Err(error);
+        }
+        if names.is_empty() {
+            self.confirm_absence()?;
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Whether there is an hour so many levels beneath a directory.
+    fn holds_hours(&self, base: &Base, path: &str, levels: usize) -> Result<bool, CrawlError> {
+        for name in self.subdirectories(base, path)? {
+            let holds = match levels {
+                0 => Hour::parse(&name).is_ok(),
+                _ => self.holds_hours(base, &join(path, &name), levels - 1)?,
+            };
+            if holds {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn subdirectories(&self, base: &Base, path: &str) -> Result<Vec<String>, CrawlError> {
+        let Some(dir) = self.disk(base.dir(Path::new(path)))? else { return Ok(Vec::new()) };
+        let names = self.disk(dir.subdirectories())?;
+        Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 }
 
 impl Pass<'_> {
     /// How a directory compares with what is remembered of it.
-    fn compare(&self, path: &str) -> Result<Compared, CrawlError> {
-        Ok(match self.keeper.disk(self.base.stamp(Path::new(path)))? {
-            None => Compared::Gone,
-            Some(now) if self.known.get(path) == Some(&now) => Compared::Same,
-            Some(now) => Compared::Changed(now),
-        })
+    fn compare(&mut self, path: &str) -> Result<Compared, CrawlError> {
+        match self.look(path) {
+            Err(CrawlError::Disk(error)) => {
+                self.unreadable(path, &error);
+                Ok(Compared::Unreadable)
+            }
+            other => other,
+        }
     }
 
-    /// Remembers a directory that is about to be read.
-    fn remember(&mut self, path: &str, stamp: Stamp) {
+    fn look(&mut self, path: &str) -> Result<Compared, CrawlError> {
+        let Some(now) = self.keeper.disk(self.base.stamp(Path::new(path)))? else { return Ok(Compared::Gone) };
+        if self.known.get(path) == Some(&now) {
+            return Ok(Compared::Same);
+        }
+        let names = self.keeper.subdirectories(self.base, path)?;
         self.report.read += 1;
+        Ok(Compared::Changed(now, names))
+    }
+
+    fn unreadable(&mut self, path: &str, error: &DiskError) {
+        if !self.known.contains_key(path) {
+            // So that it is looked at again, although nothing changes in the directory above.
+            self.batch.directories.push((path.to_owned(), Some(Stamp::UNTRUSTED)));
+        }
+        self.report.unreadable += 1;
+        self.report.last_error = Some(error.to_string());
+    }
+
+    /// Remembers a directory that was read.
+    fn remember(&mut self, path: &str, stamp: Stamp) {
         let settled = is_settled(stamp, self.now);
         self.batch.directories.push((path.to_owned(), Some(if settled { stamp } else { Stamp::UNTRUSTED })));
     }
 
-    fn names(&self, path: &str) -> Result<Vec<String>, CrawlError> {
-        let Some(dir) = self.keeper.disk(self.base.dir(Path::new(path)))? else { return Ok(Vec::new()) };
-        let names = self.keeper.disk(dir.subdirectories())?;
-        Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
-    }
-
     /// The directories right beneath one of the first two levels, as paths.
     fn children(&mut self, path: &str) -> Result<Vec<String>, CrawlError> {
-        let child = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
-        let stamp = match self.compare(path)? {
-            Compared::Same => return Ok(self.known_children(path)),
-            Compared::Changed(stamp) => stamp,
+        let (stamp, names) = match self.compare(path)? {
+            Compared::Same | Compared::Unreadable => return Ok(self.known_children(path)),
+            Compared::Changed(stamp, names) => (stamp, names),
             Compared::Gone => {
                 self.keeper.confirm_absence()?;
                 return Ok(Vec::new());
             }
         };
         self.remember(path, stamp);
-        let mut found: Vec<String> = self.names(path)?.iter().map(|name| child(name)).collect();
+        let mut found: Vec<String> = names.iter().map(|name| join(path, name)).collect();
         found.sort_unstable();
         Ok(found)
     }
@@ -135,25 +220,23 @@ impl Pass<'_> {
     /// The hours of a quality.
     fn hours(&mut self, path: &str) -> Result<(), CrawlError> {
         let Ok(stream) = Stream::parse(path) else { return Ok(()) };
-        let stamp = match self.compare(path)? {
-            Compared::Same => return Ok(()),
-            Compared::Changed(stamp) => stamp,
-            Compared::Gone => return self.drop_stream(path, &stream),
+        let (stamp, names) = match self.compare(path)? {
+            Compared::Same | Compared::Unreadable => return Ok(()),
+            Compared::Changed(stamp, names) => (stamp, names),
+            Compared::Gone => {
+                self.drop_stream(path, &stream);
+                return Ok(());
+            }
         };
         self.remember(path, stamp);
-        let mut found: Vec<Hour> = self.names(path)?.iter().filter_map(|name| Hour::parse(name).ok()).collect();
+        let mut found: Vec<Hour> = names.iter().filter_map(|name| Hour::parse(name).ok()).collect();
         found.sort_unstable();
         let known = self.keeper.index.catalog().hours(path, ..);
-        let gone: Vec<Hour> = known.iter().filter(|hour| found.binary_search(hour).is_err()).copied().collect();
-        if !gone.is_empty() {
-            self.keeper.confirm_absence()?;
-        }
-        for hour in gone {
-            self.report.hours_gone += 1;
-            self.push(HourUpdate::Remove { stream: stream.clone(), hour })?;
-        }
+        let is_gone = |hour: &Hour| found.binary_search(hour).is_err();
+        self.drop_hours(&stream, known.iter().copied().filter(is_gone));
         for hour in found.into_iter().filter(|hour| known.binary_search(hour).is_err()) {
             self.report.hours_appeared += 1;
+            self.appeared.push(HourPlace { stream: stream.clone(), hour });
             let unread = StampUpdate::Set(None);
             self.push(HourUpdate::Change { stream: stream.clone(), hour, changes: Vec::new(), stamp: unread })?;
         }
@@ -161,14 +244,15 @@ impl Pass<'_> {
     }
 
     /// A quality that is gone takes its hours with it.
-    fn drop_stream(&mut self, path: &str, stream: &Stream) -> Result<(), CrawlError> {
-        self.keeper.confirm_absence()?;
-        for hour in self.keeper.index.catalog().hours(path, ..) {
-            self.report.hours_gone += 1;
-            self.push(HourUpdate::Remove { stream: stream.clone(), hour })?;
-        }
+    fn drop_stream(&mut self, path: &str, stream: &Stream) {
+        self.drop_hours(stream, self.keeper.index.catalog().hours(path, ..));
         self.batch.directories.push((path.to_owned(), None));
-        Ok(())
+    }
+
+    fn drop_hours(&mut self, stream: &Stream, hours: impl IntoIterator<Item = Hour>) {
+        let before = self.gone.len();
+        self.gone.extend(hours.into_iter().map(|hour| HourPlace { stream: stream.clone(), hour }));
+        self.report.hours_gone += (self.gone.len() - before) as u64;
     }
 
     /// Qualities and channels that are known and whose directories are gone.
@@ -179,13 +263,15 @@ impl Pass<'_> {
         paths.sort_unstable();
         paths.dedup();
         for path in paths {
-            if self.keeper.disk(self.base.stamp(Path::new(&path)))?.is_some() {
-                continue;
+            match self.keeper.disk(self.base.stamp(Path::new(&path))) {
+                Ok(None) => {}
+                Ok(Some(_)) | Err(CrawlError::Disk(_)) => continue,
+                Err(error) => return Err(error),
             }
+            self.keeper.confirm_absence()?;
             if let Ok(stream) = Stream::parse(&path) {
-                self.drop_stream(&path, &stream)?;
+                self.drop_stream(&path, &stream);
             } else {
-                self.keeper.confirm_absence()?;
                 self.batch.directories.push((path, None));
             }
         }
@@ -211,6 +297,10 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+fn join(above: &str, name: &str) -> String {
+    if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") }
 }
 
 /// Whether a directory has been quiet for long enough that a later change must show in its stamp.

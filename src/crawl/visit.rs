@@ -60,8 +60,9 @@ impl Reconcile {
         Self { keeper }
     }
 
-    /// Those of the hours whose directory is not what the index remembers: one `stat` each.
-    fn differing(&self, hours: &[HourPlace]) -> Result<Vec<HourPlace>, CrawlError> {
+    /// Those of the hours whose directory is not what the index remembers: one `stat` each. Those of a quality that cannot be
+    /// looked into are counted in `found`.
+    fn differing(&self, hours: &[HourPlace], found: &mut Found) -> Result<Vec<HourPlace>, CrawlError> {
         let mut by_stream: BTreeMap<&Stream, Vec<&HourPlace>> = BTreeMap::new();
         for place in hours {
             by_stream.entry(&place.stream).or_default().push(place);
@@ -76,7 +77,19 @@ impl Reconcile {
             };
             let path = stream.to_string();
             let rows: BTreeMap<_, _> = self.keeper.index.hour_rows(&path, first, last)?.into_iter().collect();
-            let dir = self.keeper.disk(base.dir(Path::new(&path)))?;
+            let dir = match self.keeper.disk(base.dir(Path::new(&path))) {
+                Ok(dir) => dir,
+                Err(CrawlError::Disk(error)) => {
+                    tracing::warn!(name: "quality_unreadable", quality = path, %error, "a quality cannot be read; the index keeps what it knew of it");
+                    for place in &places {
+                        self.keeper.freshness.unwatch(place);
+                    }
+                    let (errors, last_error) = (places.len() as u64, Some(error.to_string()));
+                    found.add(Found { errors, last_error, ..Found::default() });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for place in places {
                 let trusted = rows.get(&place.hour).and_then(|row| row.stamp);
                 let now = match (&dir, trusted) {
@@ -99,8 +112,9 @@ impl Visitor for Reconcile {
     }
 
     fn visit(&self, hours: &[HourPlace]) -> Result<Found, CrawlError> {
-        let differing = self.differing(hours)?;
-        let mut found = Found { read: differing.len() as u64, ..Found::default() };
+        let mut found = Found::default();
+        let differing = self.differing(hours, &mut found)?;
+        found.read = differing.len() as u64;
         for chunk in differing.chunks(READ_TOGETHER) {
             match self.keeper.reconcile(chunk, false) {
                 Ok(applied) => found.add(Found { put: applied.put, removed: applied.removed, ..Found::default() }),

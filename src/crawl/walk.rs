@@ -3,7 +3,8 @@
 //! 1. The first cycle after a start, or after the index began anew or the disk came back, runs at full speed in several threads; when it is
 //!    done the index has caught up, and the node is ready.
 //! 2. Every later one works in slices and rests in between, to keep to its share of one processor.
-//! 3. While the disk is away nothing is done; when it is back a cycle begins at once.
+//! 3. Hours that turn up between cycles are handed over, and are visited at once.
+//! 4. While the disk is away nothing is done; when it is back a cycle begins at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,6 +118,7 @@ impl Crawl {
     /// Works until it is stopped.
     pub fn run(&self) {
         let mut caught_up = None;
+        let mut stalled = false;
         while !self.stop.is_stopped() {
             let generation = self.keeper.index.catalog().generation();
             if self.kick.swap(false, Ordering::SeqCst) || caught_up != Some(generation) {
@@ -124,8 +126,9 @@ impl Crawl {
                 self.ready.send_replace(false);
             }
             let began = Instant::now();
-            match self.cycle(caught_up.is_none()) {
+            match self.cycle(stalled || caught_up.is_none()) {
                 Ok(Some(found)) => {
+                    stalled = false;
                     if !self.kick.load(Ordering::SeqCst) && self.keeper.index.catalog().generation() == generation {
                         caught_up = Some(generation);
                         self.ready.send_replace(true);
@@ -135,10 +138,13 @@ impl Crawl {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let state =
-                        if matches!(error, CrawlError::Index(_)) { CrawlState::Stalled } else { CrawlState::Away };
-                    caught_up = None;
-                    self.ready.send_replace(false);
+                    stalled = matches!(error, CrawlError::Index(_));
+                    if !stalled {
+                        caught_up = None;
+                        self.ready.send_replace(false);
+                    }
+                    // Answers are right without an index that takes writes: who was ready stays so.
+                    let state = if stalled { CrawlState::Stalled } else { CrawlState::Away };
                     let mut status = self.lock();
                     (status.state, status.trouble) = (state, Some(error.to_string()));
                     drop(status);
@@ -175,7 +181,8 @@ impl Crawl {
         loop {
             let rest = GLANCE.min(until.saturating_duration_since(Instant::now()));
             let wanted = self.kick.load(Ordering::SeqCst) || self.keeper.index.catalog().generation() != generation;
-            if rest.is_zero() || wanted || self.stop.wait(rest) {
+            // After an error the next cycle finds out what it is about, and looks at all hours anyway.
+            if rest.is_zero() || wanted || self.stop.wait(rest) || self.visit_handed_over().is_err() {
                 return;
             }
         }
@@ -191,10 +198,23 @@ impl Crawl {
             status.next = None;
         }
         self.meter.begin(0);
-        self.keeper.reconcile_structure()?;
+        let structure = self.keeper.reconcile_structure()?;
+        // They are part of the plan.
+        self.keeper.take_handed_over();
         let plan = Plan::new(&self.keeper);
         self.meter.begin(plan.hours.len() as u64);
-        if full_speed && self.pace.threads > 1 { self.fast(&plan) } else { self.paced(&plan, full_speed) }
+        let found = if full_speed && self.pace.threads > 1 { self.fast(&plan) } else { self.paced(&plan, full_speed) };
+        Ok(found?.map(|mut found| {
+            found.add(Found { errors: structure.unreadable, last_error: structure.last_error, ..Found::default() });
+            found
+        }))
+    }
+
+    fn visit_handed_over(&self) -> Result<(), CrawlError> {
+        for hours in self.keeper.take_handed_over().chunks(CHUNK) {
+            self.visit(hours)?;
+        }
+        Ok(())
     }
 
     fn visit(&self, hours: &[HourPlace]) -> Result<Found, CrawlError> {
@@ -202,6 +222,13 @@ impl Crawl {
         for visitor in &self.visitors {
             found.add(visitor.visit(hours)?);
         }
+        Ok(found)
+    }
+
+    /// Visits a part of the plan.
+    fn advance(&self, plan: &Plan, chunk: usize) -> Result<Found, CrawlError> {
+        let hours = plan.chunk(chunk);
+        let found = self.visit(&hours)?;
         self.meter.add(hours.len() as u64);
         Ok(found)
     }
@@ -217,7 +244,8 @@ impl Crawl {
             if self.interrupted() {
                 return Ok(None);
             }
-            found.add(self.visit(&plan.chunk(index))?);
+            found.add(self.advance(plan, index)?);
+            self.visit_handed_over()?;
             let worked = slice.elapsed();
             if !full_speed && worked >= self.pace.slice {
                 self.stop.wait(rest_after(worked, self.pace.cpu_share));
@@ -237,7 +265,7 @@ impl Crawl {
                 if index >= plan.chunks() || self.interrupted() || failed.load(Ordering::Relaxed) > 0 {
                     return Ok(found);
                 }
-                found.add(self.visit(&plan.chunk(index)).inspect_err(|_| {
+                found.add(self.advance(plan, index).inspect_err(|_| {
                     failed.fetch_add(1, Ordering::Relaxed);
                 })?);
             }

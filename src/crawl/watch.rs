@@ -77,7 +77,8 @@ pub struct Watch {
 struct Watching {
     watcher: Option<Watcher>,
     hours: HashMap<HourPlace, Instant>,
-    poll_hours: BTreeSet<HourPlace>,
+    /// Hours to compare, and whether comparing does not suffice: of a file that was changed in place the directory shows nothing.
+    poll_hours: BTreeMap<HourPlace, bool>,
     poll_structure: bool,
 }
 
@@ -135,7 +136,7 @@ impl Watch {
         let watcher = Watcher::new().map_err(|error| self.status.set_trouble(Some(error.to_string()))).ok();
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = watcher.as_ref().map(Watcher::waker);
         let mut watching =
-            Watching { watcher, hours: HashMap::new(), poll_hours: BTreeSet::new(), poll_structure: false };
+            Watching { watcher, hours: HashMap::new(), poll_hours: BTreeMap::new(), poll_structure: false };
         self.settle_structure(&mut watching);
         for place in self.newest() {
             self.watch_hour(&mut watching, &place, false);
@@ -220,7 +221,7 @@ impl Watch {
         self.status.errors.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(name: "hour_not_updated", hour = %place, %error, "an hour could not be brought into line; it is tried again");
         self.keeper.freshness.unwatch(place);
-        watching.poll_hours.insert(place.clone());
+        watching.poll_hours.insert(place.clone(), true);
     }
 
     fn forget(&self, watching: &mut Watching, place: &HourPlace) {
@@ -237,8 +238,10 @@ impl Watch {
     fn watch_hour(&self, watching: &mut Watching, place: &HourPlace, read: bool) {
         let generation = self.keeper.index.catalog().generation();
         let placed = self.place(watching, &place.path());
+        if placed != Some(true) {
+            self.forget(watching, place);
+        }
         if placed == Some(false) {
-            watching.hours.remove(place);
             return;
         }
         match self.keeper.reconcile(std::slice::from_ref(place), read) {
@@ -247,7 +250,7 @@ impl Watch {
                 watching.poll_hours.remove(place);
                 self.keeper.freshness.watch(generation, place);
             }
-            Ok(_) => drop(watching.poll_hours.insert(place.clone())),
+            Ok(_) => drop(watching.poll_hours.insert(place.clone(), false)),
             Err(error) => {
                 watching.hours.insert(place.clone(), Instant::now());
                 self.failed(watching, place, &error);
@@ -294,10 +297,13 @@ impl Watch {
         let generation = self.keeper.index.catalog().generation();
         self.keeper.freshness.structure_watched(generation, false);
         let mut watched_before = usize::MAX;
+        let mut is_complete = false;
         // Each round reaches one level deeper at least.
         for _ in 0..8 {
             watching.poll_structure = self.place(watching, Path::new("")) != Some(true);
-            for path in self.directories() {
+            let (directories, all) = self.directories();
+            is_complete = all;
+            for path in directories {
                 if self.place(watching, Path::new(&path)).is_none() {
                     watching.poll_structure = true;
                 }
@@ -315,7 +321,7 @@ impl Watch {
                 break;
             }
         }
-        self.keeper.freshness.structure_watched(generation, !watching.poll_structure);
+        self.keeper.freshness.structure_watched(generation, is_complete && !watching.poll_structure);
         let newest: BTreeSet<HourPlace> = self.newest().into_iter().collect();
         let unwatched: Vec<HourPlace> =
             newest.iter().filter(|place| !watching.hours.contains_key(*place)).cloned().collect();
@@ -324,18 +330,19 @@ impl Watch {
         }
     }
 
-    /// The directories above the hours that are worth a watch.
-    fn directories(&self) -> Vec<String> {
-        let Ok(known) = self.keeper.index.directories() else { return Vec::new() };
+    /// The directories above the hours that are worth a watch, and whether those are all.
+    fn directories(&self) -> (Vec<String>, bool) {
+        let Ok(known) = self.keeper.index.directories() else { return (Vec::new(), false) };
         let streams: BTreeSet<String> = self.keeper.index.catalog().streams().iter().map(Stream::to_string).collect();
         let mut without_hours: HashMap<String, usize> = HashMap::new();
-        let mut worth = Vec::new();
+        let (mut worth, mut all) = (Vec::new(), true);
         for (path, _) in known {
             match path.split_once('/') {
                 _ if path.is_empty() => {}
                 Some((top, _)) if !streams.contains(&path) => {
                     let count = without_hours.entry(top.to_owned()).or_default();
                     *count += 1;
+                    all &= *count <= EXTRAS_WATCHED;
                     if *count <= EXTRAS_WATCHED {
                         worth.push(path);
                     }
@@ -343,7 +350,7 @@ impl Watch {
                 _ => worth.push(path),
             }
         }
-        worth
+        (worth, all)
     }
 
     /// The newest hours of every quality.
@@ -358,11 +365,13 @@ impl Watch {
 
     /// Compares what cannot be watched, and tries to watch it.
     fn poll(&self, watching: &mut Watching) {
-        if watching.poll_structure {
+        if watching.watcher.is_none() {
+            *watching = self.begin();
+        } else if watching.poll_structure {
             self.settle_structure(watching);
         }
-        for place in std::mem::take(&mut watching.poll_hours) {
-            self.watch_hour(watching, &place, false);
+        for (place, read) in std::mem::take(&mut watching.poll_hours) {
+            self.watch_hour(watching, &place, read);
         }
         if !watching.poll_structure && watching.poll_hours.is_empty() && watching.watcher.is_some() {
             self.status.set_trouble(None);
@@ -384,7 +393,7 @@ impl Watch {
         for place in &idle {
             self.forget(watching, place);
         }
-        watching.poll_hours.retain(|place| newest.contains(place));
+        watching.poll_hours.retain(|place, read| *read || newest.contains(place));
     }
 }
 

@@ -13,6 +13,7 @@
 //! A disk that hangs makes `check` and `report` hang, never `base`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
@@ -96,6 +97,7 @@ pub struct Guard {
     path: PathBuf,
     identity: RwLock<Identity>,
     state: RwLock<State>,
+    returns: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -109,7 +111,7 @@ impl Guard {
     pub fn new(base: Base, identity: Identity) -> Self {
         let path = base.path().to_owned();
         let state = State { base: Arc::new(base), away: None };
-        Self { path, identity: RwLock::new(identity), state: RwLock::new(state) }
+        Self { path, identity: RwLock::new(identity), state: RwLock::new(state), returns: AtomicU64::new(0) }
     }
 
     /// The base, for one piece of work, or why there is none.
@@ -121,9 +123,20 @@ impl Guard {
         }
     }
 
-    /// Changes by what the base is known, for instance when channels have been added to an unmarked one.
-    pub fn set_identity(&self, identity: Identity) {
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+    /// Tells an unmarked base by which channels it is known from now on; that there are none tells nothing.
+    pub fn learn(&self, known: impl FnOnce() -> Vec<String>) {
+        let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+        if let Identity::Unmarked { channels } = &mut *identity {
+            let now = known();
+            if !now.is_empty() {
+                *channels = now;
+            }
+        }
+    }
+
+    /// How often the base came back or was exchanged, whoever noticed it: what was watched before a return is not watched any more.
+    pub fn returns(&self) -> u64 {
+        self.returns.load(Ordering::SeqCst)
     }
 
     /// Looks whether the right base is there, opening the path anew if it leads elsewhere by now.
@@ -142,7 +155,8 @@ impl Guard {
                 if was_away.is_none() && !exchanged {
                     return Checked::Fine;
                 }
-                tracing::info!(base = %self.path.display(), exchanged, "the base directory is there again");
+                self.returns.fetch_add(1, Ordering::SeqCst);
+                tracing::info!(name: "disk_back", base = %self.path.display(), exchanged, "the base directory is there again");
                 Checked::Back { exchanged }
             }
         }
@@ -158,7 +172,7 @@ impl Guard {
         let held = Arc::clone(&self.read().base);
         match probe(&held, &self.identity(), Freshness::FromDisk) {
             Ok(()) => {
-                tracing::warn!(%error, "a part of the archive cannot be read");
+                tracing::debug!(%error, "a part of the archive cannot be read");
                 false
             }
             Err(worse) => {
@@ -173,7 +187,7 @@ impl Guard {
         let since = state.away.as_ref().map_or_else(SystemTime::now, |before| before.since);
         let reason = AwayReason { reason: error.to_string(), since };
         if state.away.replace(reason.clone()).is_none() {
-            tracing::error!(base = %self.path.display(), %error, "the base directory is away; nothing is concluded from it");
+            tracing::error!(name: "disk_away", base = %self.path.display(), %error, "the base directory is away; nothing is concluded from it");
         }
         reason
     }
@@ -337,9 +351,13 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: vec![] });
         assert_eq!(guard.check(), Checked::Fine);
-        guard.set_identity(Identity::Unmarked { channels: vec!["one".into(), "two".into()] });
+        guard.learn(Vec::new);
+        assert_eq!(guard.check(), Checked::Fine);
+        guard.learn(|| vec!["one".into(), "two".into()]);
+        guard.learn(Vec::new);
         assert!(is_away(&guard.check()));
         fs::create_dir(tree.path().join("two")).unwrap();
         assert!(matches!(guard.check(), Checked::Back { .. }));
+        assert_eq!(guard.returns(), 1);
     }
 }

@@ -11,7 +11,10 @@ use utoipa::OpenApi;
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::{Hour, HourContents, HourPlace, SegmentFile, Span, Stream, Timestamp, time};
+use crate::domain::{
+    FileName, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp, name, parse_file_name,
+    time,
+};
 use crate::wire::{
     ChangeKind, ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference,
     DiskStatus, HourDigest, HourDigests, IndexStatus, QualityDigest, QualityDigests, SegmentPage, SegmentRecord,
@@ -101,8 +104,34 @@ struct Wanted {
     start: Timestamp,
     end: Timestamp,
     limit: usize,
-    after: Option<(Hour, String)>,
+    after: Option<After>,
     tombstones: bool,
+}
+
+/// Where the page before ended: whatever has become of its last record, the next one begins behind its place.
+struct After {
+    hour: Hour,
+    /// Empty, as is the name, before the first record of the hour.
+    start: String,
+    name: String,
+}
+
+impl After {
+    /// Reads `HOUR/NAME` or `HOUR/`.
+    fn read(text: &str) -> Option<Self> {
+        let (hour, name) = text.split_once('/')?;
+        let hour = Hour::parse(hour).ok()?;
+        let start = match parse_file_name(name) {
+            _ if name.is_empty() => String::new(),
+            FileName::Understood(key) => key.start(hour).to_string(),
+            _ => return None,
+        };
+        Some(Self { hour, start, name: name.to_owned() })
+    }
+
+    fn is_before(&self, record: &SegmentRecord) -> bool {
+        (self.start.as_str(), self.name.as_str()) < (record.start.as_str(), record.name.as_str())
+    }
 }
 
 impl Wanted {
@@ -132,10 +161,9 @@ impl Wanted {
                 "limit" => wanted.limit = query::count("limit", &value, app.bounds.max_page)?,
                 "tombstones" => wanted.tombstones = query::flag("tombstones", &value)?,
                 "after" => {
-                    let place =
-                        value.split_once('/').and_then(|(hour, file)| Some((Hour::parse(hour).ok()?, file.to_owned())));
+                    let after = After::read(&value);
                     wanted.after = Some(
-                        place.ok_or_else(|| Problem::bad_parameter("after", &value, "`next` of the page before"))?,
+                        after.ok_or_else(|| Problem::bad_parameter("after", &value, "`next` of the page before"))?,
                     );
                 }
                 _ => {}
@@ -155,7 +183,7 @@ impl Wanted {
     fn hours(&self) -> (Hour, Hour) {
         let reach = Span::from_us(time::HOUR_US);
         let first = (self.start - reach).hour();
-        let first = self.after.as_ref().map_or(first, |(hour, _)| first.max(*hour));
+        let first = self.after.as_ref().map_or(first, |after| first.max(after.hour));
         (first, (self.end - Span::from_us(1)).hour())
     }
 }
@@ -177,11 +205,8 @@ fn page(app: &App, wanted: &Wanted) -> Result<SegmentPage, Problem> {
         let place = HourPlace { stream: wanted.stream.clone(), hour };
         let contents = app.keeper.answer(&place)?.contents;
         let mut records = records(&contents, hour, wanted);
-        if let Some((at, name)) = wanted.after.as_ref().filter(|(at, _)| *at == hour)
-            && !name.is_empty()
-        {
-            let begin = records.iter().position(|record| record.name == *name).map_or(0, |index| index + 1);
-            let _seen = (at, records.drain(..begin));
+        if let Some(after) = wanted.after.as_ref().filter(|after| after.hour == hour) {
+            records.retain(|record| after.is_before(record));
         }
         let room = wanted.limit - page.segments.len();
         let full = records.len() > room;
@@ -228,8 +253,16 @@ fn records(contents: &HourContents, hour: Hour, wanted: &Wanted) -> Vec<SegmentR
 
 /// Whether what a tombstone hides still lies there, so that it is reported by its own name.
 fn has_file(contents: &HourContents, tombstone: &SegmentFile) -> bool {
-    let mut key = tombstone.key;
-    key.tombstone = false;
-    tombstone.exact.is_none()
-        && contents.files().binary_search_by(|file| (&file.key, &file.exact).cmp(&(&key, &None))).is_ok()
+    let files = contents.files();
+    match &tombstone.exact {
+        None => {
+            let key = SegmentKey { tombstone: false, ..tombstone.key };
+            files.binary_search_by(|file| (&file.key, &file.exact).cmp(&(&key, &None))).is_ok()
+        }
+        // Names that have to be kept to the byte are few.
+        Some(hidden) => files
+            .iter()
+            .filter(|file| !file.key.tombstone)
+            .any(|file| file.exact.as_deref().is_some_and(|exact| name::stem(exact) == name::stem(hidden))),
+    }
 }

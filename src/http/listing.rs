@@ -15,6 +15,7 @@ use super::app::App;
 use super::json_list::JsonList;
 use super::wire_cache::{Entry, Subject};
 use super::{ETag, Encoding, Problem, Verdict, conditional, encode, negotiate, pathname};
+use crate::crawl::CrawlError;
 use crate::domain::{Hour, HourPlace, Stream};
 
 /// Answers `GET /files`, `/files/{channel}`, `/files/{channel}/{quality}` and `/files/{channel}/{quality}/{hour}`.
@@ -48,12 +49,9 @@ fn wants_tombstones(query: Option<&str>) -> Result<bool, Problem> {
 
 /// Whether kept bytes are what the disk has now.
 fn is_right(app: &App, entry: &Entry) -> bool {
-    if app.keeper.guard().base().is_err() {
-        return false;
-    }
     match &entry.subject {
         Subject::Structure => {
-            app.keeper.structure_is_fresh() && app.keeper.index().catalog().structure() == entry.version
+            app.keeper.structure_is_sure() && app.keeper.index().catalog().structure() == entry.version
         }
         Subject::Hour { stream, hour } => {
             app.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
@@ -88,10 +86,14 @@ async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Resu
 
 fn structure_entry(app: &App, parts: &[String]) -> Result<(Entry, bool), Problem> {
     let catalog = app.keeper.index().catalog();
+    let above = parts.iter().take(2).map(String::as_str).collect::<Vec<_>>().join("/");
     for _ in 0..3 {
-        app.keeper.guard().base().map_err(crate::crawl::CrawlError::Away)?;
         let generation = catalog.generation();
-        app.keeper.ensure_structure()?;
+        match app.keeper.ensure_structure() {
+            Err(CrawlError::Index(_)) if catalog.generation() == generation => return from_disk(app, &above),
+            ensured => ensured?,
+        }
+        app.keeper.confirm_readable(&above)?;
         let version = catalog.structure();
         let list: JsonList = match parts {
             [] => catalog.channels().into_iter().collect(),
@@ -112,9 +114,15 @@ fn structure_entry(app: &App, parts: &[String]) -> Result<(Entry, bool), Problem
     Err(Problem::unavailable(1, "the index has just begun anew and is being filled; ask again in a moment"))
 }
 
+/// Where the index takes no writes, and may not know of all there is.
+fn from_disk(app: &App, above: &str) -> Result<(Entry, bool), Problem> {
+    let list: JsonList = app.keeper.list_from_disk(above)?.into_iter().collect();
+    Ok((Entry::new(Subject::Structure, crate::index::Version::default(), list.finish()), false))
+}
+
 fn hour_entry(app: &App, channel: &str, quality: &str, hour: &str, tombstones: bool) -> Result<(Entry, bool), Problem> {
     let (Ok(stream), Ok(hour)) = (Stream::new(channel, quality), Hour::parse(hour)) else {
-        app.keeper.guard().base().map_err(crate::crawl::CrawlError::Away)?;
+        app.keeper.guard().base().map_err(CrawlError::Away)?;
         return Ok((
             Entry::new(Subject::Structure, crate::index::Version::default(), JsonList::with_capacity(0).finish()),
             false,

@@ -44,4 +44,4 @@ pub use negotiate::{Encoding, encode, negotiate};
 pub use problem::Problem;
 pub use range::Wanted;
 pub use router::router;
-pub use serve::{Limits, serve};
+pub use serve::{Limits, listen, serve};

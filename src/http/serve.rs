@@ -27,7 +27,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -39,6 +39,18 @@ pub use super::limits::Limits;
 
 /// The first and the longest pause after an accept that failed for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Connections that the kernel keeps for us to accept. The usual 128 are soon full; what comes then tries again a second later.
+const BACKLOG: u32 = 4096;
+
+/// Listens on that address.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // The connections of the run before, which the kernel still remembers, are no obstacle.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves `app` until `shutdown`, then lets what is in hand finish. Handlers find the peer's address as
 /// `ConnectInfo<SocketAddr>`.
@@ -102,7 +114,8 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .keep_alive(true)
         // The sweep does this; hyper would make a timer for each request.
         .header_read_timeout(None)
-        // Bodies go out as they lie in memory; flushing pipelines together would copy each into one buffer first.
+        // Bodies go out as they lie in memory; flushing pipelines together would copy each into one buffer first, and would
+        // keep back the 400 for what is no request.
         .writev(true)
         .max_buf_size(limits.max_header_bytes.max(8192));
     builder

@@ -1,0 +1,244 @@
+//! The command line: what is printed, where, and how it ends (0 done, 1 something is wrong with the data, 2 wrong usage, 3 not done).
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Kind, SOON, TestArchive, TestNode, archive::snapshot, eventually, gapless};
+
+const HOUR: &str = "desertbus/source/2019-11-13T02";
+
+#[test]
+fn ls_says_the_same_with_and_without_a_daemon() {
+    let archive = TestArchive::sample();
+    let ask = || {
+        assert_eq!(gapless(archive.path(), &["ls"]).lines(0), ["desertbus"]);
+        assert_eq!(gapless(archive.path(), &["ls", "desertbus"]).lines(0), ["480p", "chat", "source"]);
+        assert_eq!(gapless(archive.path(), &["ls", "desertbus/source"]).lines(0), archive.hours("desertbus/source"));
+        assert_eq!(gapless(archive.path(), &["ls", HOUR]).lines(0), archive.listing(HOUR, false));
+        assert_eq!(gapless(archive.path(), &["ls", HOUR, "--tombstones"]).lines(0), archive.listing(HOUR, true));
+        let json = gapless(archive.path(), &["ls", HOUR, "--json"]).json(0);
+        assert_eq!(json, Value::from(archive.listing(HOUR, false)));
+        for nothing in ["nobody", "nobody/source", "desertbus/8k/2019-11-13T02", "desertbus/source/2001-01-01T00"] {
+            assert!(gapless(archive.path(), &["ls", nothing]).lines(0).is_empty(), "{nothing}");
+        }
+    };
+    ask();
+    let node = TestNode::start(&archive);
+    ask();
+    // A new segment at once, by either way.
+    archive.segment(HOUR, "00:00", 2.0, Kind::Full);
+    eventually(SOON, || node.files(HOUR) == archive.listing(HOUR, false));
+    ask();
+    node.terminate();
+    archive.segment(HOUR, "00:02", 2.0, Kind::Full);
+    ask();
+}
+
+#[test]
+fn a_rebuild_makes_an_index_that_a_check_agrees_with() {
+    let archive = TestArchive::sample();
+    let before = archive.snapshot();
+    assert_eq!(gapless(archive.path(), &["rebuild", "--check"]).code, 3, "there is nothing to check yet");
+    assert!(
+        archive.snapshot().keys().all(|path| before.contains_key(path) || path.starts_with(archive.at(".gapless")))
+    );
+
+    let report = gapless(archive.path(), &["rebuild", "--json"]).json(0);
+    assert_eq!(report["hours"], archive.all_hours().len());
+    assert!(report["files"].as_u64().unwrap() > 1_000);
+    assert!(gapless(archive.path(), &["rebuild", "--check"]).lines(0).is_empty());
+
+    let added = archive.segment(HOUR, "00:00", 2.0, Kind::Full);
+    let removed = format!("{HOUR}/{}", archive.listing(HOUR, false).pop().unwrap());
+    archive.remove(&removed);
+    let hour = archive.segment("new/source/2020-01-01T00", "00:00", 2.0, Kind::Full);
+    archive.remove("desertbus/480p/2019-11-13T07");
+    let outcome = gapless(archive.path(), &["rebuild", "--check"]);
+    let mut lines: Vec<Vec<&str>> =
+        outcome.lines(1).iter().map(|line| line.split_whitespace().take(2).collect()).collect();
+    lines.sort();
+    let mut expected = vec![
+        vec!["not-in-index", &added],
+        vec!["not-on-disk", &removed],
+        vec!["hour-not-in-index", hour.rsplit_once('/').unwrap().0],
+        vec!["hour-not-on-disk", "desertbus/480p/2019-11-13T07"],
+    ];
+    expected.sort();
+    assert_eq!(lines, expected, "{}", outcome.out);
+    let as_json = gapless(archive.path(), &["rebuild", "--check", "--json"]);
+    for line in as_json.lines(1) {
+        let difference: Value = serde_json::from_str(line).unwrap();
+        assert!(difference["kind"].is_string() && difference["path"].is_string(), "{line}");
+    }
+    let again = gapless(archive.path(), &["rebuild", "--check"]);
+    assert_eq!((again.code, again.out), (1, outcome.out), "a check mends nothing");
+
+    assert_eq!(gapless(archive.path(), &["rebuild"]).code, 0);
+    assert!(gapless(archive.path(), &["rebuild", "--check"]).lines(0).is_empty());
+}
+
+#[test]
+fn while_a_daemon_runs_it_is_asked_and_a_rebuild_is_refused() {
+    let archive = TestArchive::sample();
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    node.check();
+    let refused = gapless(archive.path(), &["rebuild"]);
+    assert_eq!((refused.code, refused.out.as_str()), (3, ""));
+    assert!(refused.err.contains("stop it first"), "{}", refused.err);
+    node.check();
+}
+
+#[test]
+fn status_shows_a_node_to_people_and_to_programs() {
+    let archive = TestArchive::sample();
+    let none = gapless(archive.path(), &["status"]);
+    assert_eq!((none.code, none.out.as_str()), (3, ""));
+    assert!(none.err.contains("no daemon runs on"), "{}", none.err);
+
+    let node = TestNode::plan(&archive).flag("--name").flag("hut").start();
+    node.wait_ready();
+    let screen = gapless(archive.path(), &["status"]);
+    assert_eq!(screen.code, 0, "{}", screen.err);
+    for words in ["hut", "ready", "all is well", "desertbus/source", "desertbus/480p", "2019-11-13T02 to 2019-11-13T07"]
+    {
+        assert!(screen.out.contains(words), "{words}: {}", screen.out);
+    }
+    assert_eq!(gapless(archive.path(), &["status", "--json"]).json(0)["name"], "hut");
+    let elsewhere = TestArchive::empty();
+    let url = format!("http://{}", node.address);
+    assert_eq!(gapless(elsewhere.path(), &["status", "--json", "--node", &url]).json(0)["name"], "hut");
+    assert_eq!(gapless(elsewhere.path(), &["status", "--node", "nonsense"]).code, 2);
+
+    // A daemon that was killed leaves its address behind, and is not taken for one that lives.
+    node.kill();
+    assert_eq!(gapless(archive.path(), &["status"]).code, 3);
+    assert_eq!(gapless(archive.path(), &["ls"]).lines(0), ["desertbus"]);
+
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    fs::rename(archive.path(), archive.outside().join("away")).unwrap();
+    eventually(SOON, || node.get("/readyz").status == 503);
+    let troubled = gapless(elsewhere.path(), &["status", "--node", &format!("http://{}", node.address)]);
+    assert_eq!(troubled.code, 1, "{}", troubled.out);
+    assert!(troubled.out.contains("wrong: "), "{}", troubled.out);
+}
+
+#[test]
+fn wrong_usage_and_wrong_settings_end_with_2_and_say_where() {
+    let archive = TestArchive::sample();
+    let before = archive.snapshot();
+    for args in [
+        ["fly", "", ""],
+        ["ls", "a/b/c/d", ""],
+        ["ls", "--check", ""],
+        ["rebuild", "--listen", "x"],
+        ["node", "--listen", "nowhere"],
+        ["ls", "--config", "/nonexistent/gapless.toml"],
+        ["ls", "../outside", ""],
+        ["ls", "desertbus/source/noon", ""],
+    ] {
+        let args: Vec<&str> = args.into_iter().filter(|arg| !arg.is_empty()).collect();
+        let outcome = gapless(archive.path(), &args);
+        assert_eq!((outcome.code, outcome.out.as_str()), (2, ""), "{args:?}: {}", outcome.err);
+        assert!(!outcome.err.is_empty(), "{args:?}");
+    }
+    let text = |problem: &str| format!("name = \"hut\"\n\n[http]\n{problem}\n");
+    for (line, words) in [
+        ("max_conections = 5", "max_conections"),
+        ("idle_timeout = \"soon\"", "idle_timeout"),
+        ("idle_timeout = 75", "idle_timeout"),
+        ("max_page = 0", "max_page"),
+        ("drain = \"1s\" x", ""),
+    ] {
+        let outcome = TestNode::plan(&archive).config(&text(line)).refused();
+        assert_eq!((outcome.code, outcome.out.as_str()), (2, ""), "{line}: {}", outcome.err);
+        assert!(
+            outcome.err.contains("config.toml, line 4: ") && outcome.err.contains(words),
+            "{line}: {}",
+            outcome.err
+        );
+    }
+    let outcome = TestNode::plan(&archive).env("GAPLESS_HTTP_MAX_PAGE", "many").refused();
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.err.contains("GAPLESS_HTTP_MAX_PAGE"), "{}", outcome.err);
+    let changed = archive
+        .snapshot()
+        .into_keys()
+        .filter(|path| !before.contains_key(path) && !path.starts_with(archive.at(".gapless")));
+    assert_eq!(changed.count(), 0);
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_and_that_before_the_file() {
+    let archive = TestArchive::empty();
+    let name = |node: &TestNode| node.get("/api/v1/status").json()["name"].clone();
+    let plan = || TestNode::plan(&archive).config("name = \"file\"\n");
+    assert_eq!(name(&plan().start()), "file");
+    assert_eq!(name(&plan().env("GAPLESS_NAME", "environment").start()), "environment");
+    assert_eq!(name(&plan().env("GAPLESS_NAME", "environment").flag("--name=flag").start()), "flag");
+    archive.raw(".gapless/config.toml", b"name = \"own\"\n");
+    assert_eq!(name(&TestNode::start(&archive)), "own");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_archive_or_index_changes_nothing() {
+    let archive = TestArchive::sample();
+    let state = archive.outside().join("state");
+    let node = TestNode::plan(&archive).state_dir(&state).start();
+    node.wait_ready();
+    // Until the first one has nothing left to write.
+    eventually(SOON, || node.get("/api/v1/status").json()["crawl"]["state"] == "resting");
+    let other = TestArchive::sample();
+    let before = (archive.snapshot(), snapshot(&state), other.snapshot());
+    let elsewhere = archive.outside().join("elsewhere");
+    for (what, plan) in [
+        ("both", TestNode::plan(&archive).state_dir(&state)),
+        ("the same base", TestNode::plan(&archive).state_dir(&elsewhere)),
+        ("the same index", TestNode::plan(&other).state_dir(&state)),
+    ] {
+        let outcome = plan.refused();
+        assert_eq!((outcome.code, outcome.out.as_str()), (3, ""), "{what}: {}", outcome.err);
+        assert!(outcome.err.contains("gapless: "), "{what}: {}", outcome.err);
+        assert!((archive.snapshot(), snapshot(&state), other.snapshot()) == before, "{what}: something was changed");
+        assert!(!elsewhere.exists());
+    }
+    node.check();
+    assert_eq!(node.files("desertbus"), ["480p", "chat", "source"]);
+}
+
+#[test]
+fn an_archive_of_one_s_own_state_leaves_the_base_as_it_was_but_for_the_marker() {
+    let archive = TestArchive::sample();
+    let before = archive.snapshot();
+    let state = archive.outside().join("state");
+    let node = TestNode::plan(&archive).state_dir(&state).start();
+    node.wait_ready();
+    node.check();
+    node.terminate();
+    let mut after = archive.snapshot();
+    after.retain(|path, _| !path.starts_with(archive.at(".gapless")));
+    assert!(after == before);
+    assert_eq!(fs::read_dir(archive.at(".gapless")).unwrap().count(), 1, "the marker alone");
+    assert!(state.join("index.redb").exists() && !state.join("daemon.json").exists());
+}
+
+#[test]
+fn a_node_ends_in_order_at_either_signal() {
+    let archive = TestArchive::sample();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut node = TestNode::start(&archive);
+        assert!(archive.at(".gapless/daemon.json").exists());
+        node.signal(signal);
+        node.expect_end();
+        assert!(!archive.at(".gapless/daemon.json").exists(), "nobody is told to ask who is not there");
+        assert!(!node.log().contains("ERROR"), "{}", node.log());
+    }
+    let taken = TestNode::start(&archive);
+    let other = TestArchive::empty();
+    let outcome = gapless(other.path(), &["node", "--listen", &taken.address.to_string()]);
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.err.contains("cannot listen on"), "{}", outcome.err);
+}

@@ -1,0 +1,26 @@
+//! What a node promises, seen from outside: the real program on real directories, asked over real sockets.
+//!
+//! One binary for all of it. `support` is the language the tests are written in; every other module tells one side of the story.
+#![cfg(test)]
+#![expect(
+    clippy::shadow_unrelated,
+    clippy::similar_names,
+    reason = "a story goes on with its next node, page or answer under the same name"
+)]
+
+mod rooms;
+mod support;
+
+mod api;
+mod clocks;
+mod command_line;
+mod crowd;
+mod disk_trouble;
+mod first_crawl;
+mod harness;
+mod index_trouble;
+mod killing;
+mod manners;
+mod names;
+mod samples;
+mod watching;

@@ -1,0 +1,27 @@
+//! The language of these tests: an archive to write to, a node that runs on it, a client that speaks to it, and what must always hold.
+
+pub mod archive;
+pub mod client;
+pub mod invariants;
+pub mod model;
+pub mod node;
+pub mod trouble;
+
+use std::time::{Duration, Instant};
+
+pub use archive::{Kind, TestArchive};
+pub use client::{Connection, TestResponse, quoted};
+pub use node::{TestNode, gapless};
+
+/// What happens at once, on a machine that is busy.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// Waits until `condition` holds; panics after `deadline`.
+#[track_caller]
+pub fn eventually(deadline: Duration, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < deadline, "did not come true within {deadline:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,312 @@
+//! The real program: run to its end, or as a daemon that is asked over its socket.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Connection, SOON, TestArchive, TestResponse, eventually};
+
+/// What SIGTERM is given: what is promised (10 s) and a little for the machine.
+const ENDS_WITHIN: Duration = Duration::from_secs(12);
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Outcome {
+    /// The lines of stdout; the exit code must be this one.
+    #[track_caller]
+    pub fn lines(&self, code: i32) -> Vec<&str> {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self.out.lines().collect()
+    }
+
+    #[track_caller]
+    pub fn json(&self, code: i32) -> serde_json::Value {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+fn command(base: &Path) -> Command {
+    command_through(&[], base)
+}
+
+/// The program, started by another one that takes it and its arguments as its last arguments and becomes it.
+fn command_through(wrapper: &[String], base: &Path) -> Command {
+    let mut words = wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_gapless")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
+    // Nothing that is set where the tests run counts.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GAPLESS_")) {
+        command.env_remove(name);
+    }
+    command.arg("--base-dir").arg(base).stdin(Stdio::null());
+    command
+}
+
+/// Runs `gapless --base-dir BASE ARGS…` to its end.
+pub fn gapless(base: &Path, args: &[&str]) -> Outcome {
+    finish(command(base).args(args))
+}
+
+fn finish(command: &mut Command) -> Outcome {
+    let output = command.output().unwrap();
+    Outcome {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// How a node is to be started.
+#[derive(Debug)]
+pub struct Plan {
+    base: PathBuf,
+    state: Option<PathBuf>,
+    flags: Vec<OsString>,
+    env: Vec<(String, String)>,
+    config: Option<String>,
+    wrapper: Vec<String>,
+}
+
+impl Plan {
+    /// A flag, or a flag's value.
+    pub fn flag(mut self, flag: impl Into<OsString>) -> Self {
+        self.flags.push(flag.into());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The text of a configuration file.
+    pub fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    pub fn state_dir(mut self, dir: &Path) -> Self {
+        self.state = Some(dir.to_owned());
+        self
+    }
+
+    /// Starts it by way of another program that becomes it, such as `setpriv`.
+    pub fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Starts it; it must come to listen.
+    #[track_caller]
+    pub fn start(self) -> TestNode {
+        let scratch = tempfile::tempdir().unwrap();
+        let stderr = scratch.path().join("stderr");
+        let mut command = self.command(scratch.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(fs::File::create(&stderr).unwrap()).spawn().unwrap();
+        let (tell, told) = mpsc::channel();
+        let out = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = BufReader::new(out).read_line(&mut line);
+            // The test may have given up waiting.
+            tell.send(read.map(|_| line)).unwrap_or_default();
+        });
+        let line = told.recv_timeout(SOON).unwrap_or_else(|_| Ok("no line within the deadline".to_owned())).unwrap();
+        let address = line.trim_end().strip_prefix("listening on http://").and_then(|text| text.parse().ok());
+        let Some(address) = address else {
+            child.kill().unwrap();
+            panic!("the node does not listen: {line:?}\n{}", fs::read_to_string(&stderr).unwrap());
+        };
+        TestNode { child, address, base: self.base, state: self.state, scratch }
+    }
+
+    /// Starts it; it must end by itself.
+    pub fn refused(self) -> Outcome {
+        let scratch = tempfile::tempdir().unwrap();
+        finish(&mut self.command(scratch.path()))
+    }
+
+    fn command(&self, scratch: &Path) -> Command {
+        let mut command = command_through(&self.wrapper, &self.base);
+        command.args(["node", "--listen", "127.0.0.1:0"]).args(&self.flags);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(state) = &self.state {
+            command.arg("--state-dir").arg(state);
+        }
+        if let Some(text) = &self.config {
+            let file = scratch.join("config.toml");
+            fs::write(&file, text).unwrap();
+            command.arg("--config").arg(file);
+        }
+        command
+    }
+}
+
+/// A daemon that runs; killed with the value.
+#[derive(Debug)]
+pub struct TestNode {
+    child: Child,
+    pub address: SocketAddr,
+    base: PathBuf,
+    state: Option<PathBuf>,
+    scratch: TempDir,
+}
+
+impl TestNode {
+    pub fn plan(archive: &TestArchive) -> Plan {
+        Self::plan_at(archive.path())
+    }
+
+    pub fn plan_at(base: &Path) -> Plan {
+        Plan {
+            base: base.to_owned(),
+            state: None,
+            flags: Vec::new(),
+            env: Vec::new(),
+            config: None,
+            wrapper: Vec::new(),
+        }
+    }
+
+    /// With nothing but what it needs. It listens, but the first crawl may not be done.
+    #[track_caller]
+    pub fn start(archive: &TestArchive) -> Self {
+        Self::plan(archive).start()
+    }
+
+    pub fn get(&self, path: &str) -> TestResponse {
+        self.request("GET", path, &[])
+    }
+
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> TestResponse {
+        self.request("GET", path, headers)
+    }
+
+    /// One request on a connection of its own.
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> TestResponse {
+        self.connect().request(method, path, headers)
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.address)
+    }
+
+    /// Sends these bytes and gives back all that comes until the node closes the connection.
+    pub fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut connection = self.connect();
+        connection.send(bytes);
+        connection.read_to_end()
+    }
+
+    /// What `/files/{place}` lists; nothing after `files` for the channels.
+    #[track_caller]
+    pub fn files(&self, place: &str) -> Vec<String> {
+        self.get(format!("/files/{}", super::quoted(place)).trim_end_matches('/')).list()
+    }
+
+    /// What an hour lists, tombstones included.
+    #[track_caller]
+    pub fn files_with_tombstones(&self, hour: &str) -> Vec<String> {
+        self.get(&format!("/files/{}?tombstones=true", super::quoted(hour))).list()
+    }
+
+    /// Waits for the index to have caught up with the disk.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        eventually(SOON * 2, || self.get("/readyz").status == 200);
+    }
+
+    /// Runs another verb on the same directories.
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        let mut command = command(&self.base);
+        if let Some(state) = &self.state {
+            command.arg("--state-dir").arg(state);
+        }
+        finish(command.args(args))
+    }
+
+    /// The index equals the tree.
+    #[track_caller]
+    pub fn check(&self) {
+        let outcome = self.run(&["rebuild", "--check"]);
+        assert_eq!((outcome.code, outcome.out.as_str()), (0, ""), "{}", outcome.err);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// All it has written to stderr.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.scratch.path().join("stderr")).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// `kill -9`; returns when it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; it must end with 0 within what is promised. Says how long that took.
+    #[track_caller]
+    pub fn terminate(mut self) -> Duration {
+        let begun = Instant::now();
+        self.signal(Signal::TERM);
+        self.expect_end();
+        begun.elapsed()
+    }
+
+    /// It must end with 0 within what is promised, after it was told to.
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        let mut status = None;
+        eventually(ENDS_WITHIN, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.and_then(|status| status.code()), Some(0));
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            eprintln!("the node cannot be ended: {error}");
+        }
+        if std::thread::panicking() {
+            eprintln!("--- stderr of the node:\n{}---", self.log());
+        }
+    }
+}
