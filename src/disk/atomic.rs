@@ -23,17 +23,13 @@ use super::resolve::is_one_name;
 /// What a file name may be long at most, in bytes.
 const NAME_BYTES: usize = 255;
 
+/// Hexadecimal digits of the random part of a temporary's name: 64 bits, so that two never meet.
+const RANDOM_DIGITS: usize = 16;
+
 /// Writes a file that must not exist yet; [`DiskError::Exists`] if it does.
 pub fn write_new(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
     let temporary = Temporary::write(dir, name, bytes)?;
-    temporary.publish(|from| match renameat_with(dir, from, dir, name, RenameFlags::NOREPLACE) {
-        // File systems without that flag (NFS among them) have links, which do not replace either.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            linkat(dir, from, dir, name, AtFlags::empty())?;
-            unlinkat(dir, from, AtFlags::empty())
-        }
-        done => done,
-    })
+    temporary.publish(|from| rename_new(dir, from, name))
 }
 
 /// Writes a file, in the place of the one of that name if there is one.
@@ -50,6 +46,57 @@ pub fn sync_dir(dir: &Dir) -> Result<()> {
     }
 }
 
+/// Renames a file within a directory; [`Errno::EXIST`] if the name is taken, by whatever it may be.
+pub(super) fn rename_new(dir: &Dir, from: &OsStr, name: &OsStr) -> Result<(), Errno> {
+    match renameat_with(dir, from, dir, name, RenameFlags::NOREPLACE) {
+        // File systems without that flag (NFS among them) have links, which do not replace either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            linkat(dir, from, dir, name, AtFlags::empty())?;
+            unlinkat(dir, from, AtFlags::empty())
+        }
+        done => done,
+    }
+}
+
+/// Creates the empty hidden temporary for a file of that name, which must be the name of one entry.
+pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, OsString)> {
+    if !is_one_name(name) {
+        return Err(DiskError::Outside { path: dir.path().join(name) });
+    }
+    let hidden = temporary_name(name);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(dir, &hidden, flags, Mode::from_raw_mode(0o644)) {
+        Ok(fd) => Ok((File::from(fd), hidden)),
+        Err(errno) => Err(DiskError::io("create", &dir.path().join(&hidden), errno)),
+    }
+}
+
+/// Removes a temporary that is not wanted any more. That it is not there is fine: it was published.
+pub(super) fn remove_temporary(dir: &Dir, hidden: &OsStr) {
+    match unlinkat(dir, hidden, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(cause) => tracing::warn!(
+            name = ?hidden, dir = %dir.path().display(), %cause,
+            "a temporary stays behind; it is cleared away later"
+        ),
+    }
+}
+
+/// Whether a file of that name is one of our temporaries: `.NAME.RANDOM.tmp`, where `RANDOM` is 16 hexadecimal digits.
+///
+/// ```
+/// use gapless::disk::is_our_temporary;
+///
+/// assert!(is_our_temporary(b".00:00-2.0-full-x.ts.0123456789abcdef.tmp"));
+/// assert!(!is_our_temporary(b".00:00-2.0-full-x.ts.tmp"));
+/// ```
+pub fn is_our_temporary(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(b".").and_then(|rest| rest.strip_suffix(b".tmp")) else { return false };
+    let Some((front, random)) = rest.split_last_chunk::<RANDOM_DIGITS>() else { return false };
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    front.len() > 1 && front.ends_with(b".") && random.iter().all(is_digit)
+}
+
 /// A flushed temporary that is removed unless it is published.
 struct Temporary<'a> {
     dir: &'a Dir,
@@ -59,15 +106,8 @@ struct Temporary<'a> {
 
 impl<'a> Temporary<'a> {
     fn write(dir: &'a Dir, name: &'a OsStr, bytes: &[u8]) -> Result<Self> {
-        if !is_one_name(name) {
-            return Err(DiskError::Outside { path: dir.path().join(name) });
-        }
-        let hidden = temporary_name(name);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(dir, &hidden, flags, Mode::from_raw_mode(0o644))
-            .map_err(|errno| DiskError::io("create", &dir.path().join(&hidden), errno))?;
+        let (mut file, hidden) = create_temporary(dir, name)?;
         let temporary = Self { dir, name, hidden };
-        let mut file = File::from(fd);
         file.write_all(bytes)
             .and_then(|()| file.sync_all())
             .map_err(|cause| DiskError::io("write", &dir.path().join(name), cause))?;
@@ -90,20 +130,13 @@ impl<'a> Temporary<'a> {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        match unlinkat(self.dir, &self.hidden, AtFlags::empty()) {
-            // Not there: it was published.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(cause) => tracing::warn!(
-                name = ?self.hidden, dir = %self.dir.path().display(), %cause,
-                "a temporary stays behind; it is cleared away later"
-            ),
-        }
+        remove_temporary(self.dir, &self.hidden);
     }
 }
 
 /// `.NAME.RANDOM.tmp`, with the name cut short where it would grow too long.
 fn temporary_name(name: &OsStr) -> OsString {
-    let tail = format!(".{:016x}.tmp", rand::random::<u64>());
+    let tail = format!(".{:0RANDOM_DIGITS$x}.tmp", rand::random::<u64>());
     let kept = name.len().min(NAME_BYTES - 1 - tail.len());
     let mut hidden = OsString::from(".");
     hidden.push(OsStr::from_bytes(&name.as_bytes()[..kept]));
@@ -183,6 +216,26 @@ mod tests {
     }
 
     #[test]
+    fn temporaries_of_others_are_not_ours() {
+        for other in [
+            "",
+            ".tmp",
+            ".a.ts.tmp",
+            "a.ts.0123456789abcdef.tmp",
+            ".a.ts.0123456789abcdef",
+            ".a.ts.0123456789ABCDEF.tmp",
+            ".a.ts.0123456789abcde.tmp",
+            ".a.ts-0123456789abcdef.tmp",
+            "..0123456789abcdef.tmp",
+            ".0123456789abcdef.tmp",
+            ".a.ts.x8Zk1Q",
+            "00:00-2.0-temp-0123456789abcdef.ts",
+        ] {
+            assert!(!is_our_temporary(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
     fn a_long_name_still_has_a_temporary() {
         let (tree, dir) = tree();
         let long = "n".repeat(NAME_BYTES);
@@ -190,6 +243,7 @@ mod tests {
         assert_eq!(names(&tree), [OsStr::new(&long)]);
         let hidden = temporary_name(OsStr::new("a.ts"));
         let text = hidden.to_str().unwrap();
+        assert!(is_our_temporary(hidden.as_bytes()) && is_our_temporary(temporary_name(OsStr::new(&long)).as_bytes()));
         assert!(text.starts_with(".a.ts.") && hidden.as_bytes().ends_with(b".tmp") && text.len() == 26, "{text}");
     }
 }

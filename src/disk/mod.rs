@@ -2,14 +2,15 @@
 //!
 //! Everything goes through a [`Base`], which is a descriptor of the base directory: paths are resolved beneath it
 //! without following links, so that no name leads outside. Reading is in [`Dir`] and [`Scan`], writing small files in
-//! [`atomic`], noticing changes in [`Watcher`]. Whether the disk is there at all, and the right one, is the business
+//! [`atomic`], publishing what was fetched in [`Download`] and [`DirFlusher`], noticing changes in [`Watcher`]. Whether the disk is there at all, and the right one, is the business
 //! of the [`marker`] and the [`Guard`]. [`DirLock`] keeps a second process away.
 //!
 //! 1. That something does not exist is an answer (`None`), never an error; that it cannot be told is an error, never
 //!    an answer. Absence is only concluded from the former.
 //! 2. Links are not followed and count as absent, except in the configured path of the base itself.
 //! 3. Nothing here removes or renames a file that it has not created itself a moment ago.
-//! 4. Nothing here knows channels, hours or segments; names are bytes.
+//! 4. Nothing here knows channels, hours or segments; names are bytes. The exception is what writes into the tree,
+//!    [`Download`], which takes no name that the grammar does not understand.
 //!
 //! All of it blocks; none of it knows an async runtime.
 
@@ -18,6 +19,7 @@ pub mod marker;
 
 mod base;
 mod dir;
+mod download;
 mod error;
 mod events;
 mod guard;
@@ -26,8 +28,10 @@ mod places;
 mod resolve;
 mod scan;
 
+pub use atomic::is_our_temporary;
 pub use base::Base;
 pub use dir::{Dir, FileMeta};
+pub use download::{DirFlusher, Download, DownloadError, FlushEvery, Flushed, Published, write_tombstone};
 pub use error::{DiskError, Result};
 pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};

@@ -1,0 +1,257 @@
+//! Publishing what came from elsewhere: a segment becomes visible complete, with the right content, or not at all.
+//!
+//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the hour directory; its SHA-256 grows with it.
+//! 2. [`Download::finish`] compares the hash with the one in the name, flushes the file and renames it. A file that is
+//!    there already is never replaced, whatever it holds.
+//! 3. The directory is flushed by the [`DirFlusher`], which many files share. Only then is the file durable.
+//!
+//! Whatever fails before the rename removes the temporary. A flush that failed is never tried again on the same file,
+//! because the kernel may report success for pages that it has lost: the file is dropped and fetched again.
+//! What to fetch, and from whom, is not known here; neither is the index.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use super::atomic::{create_temporary, remove_temporary, rename_new, sync_dir};
+use super::base::Base;
+use super::dir::Dir;
+use super::error::{DiskError, Result};
+use crate::domain::{BadName, FileName, Hash, HourPlace, SegmentKey, parse_file_name};
+
+mod flusher;
+
+pub use flusher::{DirFlusher, FlushEvery, Flushed};
+
+/// Why something that was fetched is not published.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The grammar does not understand the name, or it is of the other sort.
+    #[error("{name:?} is not written into the archive: {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: BadName,
+    },
+    /// The content is not what the name says.
+    #[error(
+        "what was fetched for '{}' was dropped: its {bytes} bytes have the hash {found}, expected {expected}; another copy may be right",
+        path.display()
+    )]
+    WrongHash {
+        /// Where it would have been published.
+        path: PathBuf,
+        /// The hash that it should have.
+        expected: Hash,
+        /// The hash that it has.
+        found: Hash,
+        /// How many bytes there were.
+        bytes: u64,
+    },
+    /// The disk did not take it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl DownloadError {
+    /// Whether there is no room: the disk is full or the quota is used up.
+    pub fn is_full(&self) -> bool {
+        self.disk().is_some_and(DiskError::is_full)
+    }
+
+    /// What the disk said, if it was the disk.
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            Self::Disk(error) => Some(error),
+            Self::Name { .. } | Self::WrongHash { .. } => None,
+        }
+    }
+}
+
+/// What became of a file that was complete and right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a new file is durable only after its directory was flushed"]
+pub enum Published {
+    /// It is visible now.
+    New,
+    /// The name was taken; nothing was changed.
+    AlreadyThere,
+}
+
+/// A segment or chat batch that is being fetched. Dropping it removes the temporary.
+#[derive(Debug)]
+pub struct Download {
+    dir: Arc<Dir>,
+    name: OsString,
+    named_hash: Hash,
+    hidden: OsString,
+    /// None after a failure: what lies there is not what was hashed.
+    file: Option<File>,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Download {
+    /// Creates the temporary in the hour directory. The name must be one of a segment or chat batch.
+    pub fn begin(dir: impl Into<Arc<Dir>>, name: &str) -> Result<Self, DownloadError> {
+        let key = understood(name, false)?;
+        let (dir, name) = (dir.into(), OsString::from(name));
+        let (file, hidden) = create_temporary(&dir, &name)?;
+        Ok(Self { dir, name, named_hash: key.hash, hidden, file: Some(file), hasher: Sha256::new(), bytes: 0 })
+    }
+
+    /// Appends. After a failure nothing can be written or finished any more.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.attempt("write", |file| file.write_all(bytes))?;
+        self.hasher.update(bytes);
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// How many bytes were written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The directory that it will be published in.
+    pub fn dir(&self) -> &Arc<Dir> {
+        &self.dir
+    }
+
+    /// Forgets what was written, to begin again at the first byte.
+    pub fn restart(&mut self) -> Result<()> {
+        self.attempt("truncate", |file| {
+            file.set_len(0)?;
+            file.rewind()
+        })?;
+        self.hasher.reset();
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Publishes it if its hash is this one and the one in its name.
+    pub fn finish(mut self, expected: &Hash) -> Result<Published, DownloadError> {
+        // A failure has left the file and the hash behind at different places: it must not get past this line.
+        self.attempt("write", |_| Ok(()))?;
+        let found = Hash(self.hasher.finalize_reset().into());
+        for wanted in [*expected, self.named_hash] {
+            if found != wanted {
+                let path = self.path();
+                return Err(DownloadError::WrongHash { path, expected: wanted, found, bytes: self.bytes });
+            }
+        }
+        self.attempt("flush", |file| file.sync_all())?;
+        let published = publish(&self.dir, &self.hidden, &self.name)?;
+        if published == Published::New {
+            self.file = None;
+        }
+        Ok(published)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
+    }
+
+    /// Does something with the file; whatever fails is the last thing that is done with it.
+    fn attempt(&mut self, action: &'static str, step: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+        let outcome = match &mut self.file {
+            Some(file) => step(file),
+            None => Err(io::Error::other("an earlier step failed and the temporary was removed")),
+        };
+        outcome.map_err(|cause| {
+            if self.file.take().is_some() {
+                remove_temporary(&self.dir, &self.hidden);
+            }
+            DiskError::io(action, &self.path(), cause)
+        })
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            remove_temporary(&self.dir, &self.hidden);
+        }
+    }
+}
+
+/// Makes a tombstone: an empty file. The name must be one of a tombstone of a segment or chat batch.
+///
+/// The file is flushed, its directory is not: that is left to the [`DirFlusher`].
+pub fn write_tombstone(dir: &Dir, name: &str) -> Result<Published, DownloadError> {
+    understood(name, true)?;
+    let name = OsStr::new(name);
+    let (file, hidden) = create_temporary(dir, name)?;
+    let done = match file.sync_all() {
+        Ok(()) => publish(dir, &hidden, name),
+        Err(cause) => Err(DiskError::io("flush", &dir.path().join(name), cause)),
+    };
+    if !matches!(done, Ok(Published::New)) {
+        remove_temporary(dir, &hidden);
+    }
+    Ok(done?)
+}
+
+fn publish(dir: &Dir, hidden: &OsStr, name: &OsStr) -> Result<Published> {
+    match rename_new(dir, hidden, name) {
+        Ok(()) => Ok(Published::New),
+        Err(Errno::EXIST) => Ok(Published::AlreadyThere),
+        Err(errno) => Err(DiskError::io("rename into place", &dir.path().join(name), errno)),
+    }
+}
+
+fn understood(name: &str, tombstone: bool) -> Result<SegmentKey, DownloadError> {
+    let why = match parse_file_name(name) {
+        FileName::Understood(key) if key.tombstone == tombstone => return Ok(key),
+        FileName::Understood(_) | FileName::Foreign => BadName::Extension,
+        FileName::Odd(why) => why,
+        FileName::Temporary => BadName::Type,
+    };
+    Err(DownloadError::Name { name: name.to_owned(), why })
+}
+
+impl Base {
+    /// The hour directory, which is made if it is not there, with those above it. No link is followed.
+    ///
+    /// What was made is flushed into the directory above, so that flushing the hour makes its files durable.
+    pub fn make_hour_dir(&self, place: &HourPlace) -> Result<Dir> {
+        if let Some(dir) = self.dir(&place.path())? {
+            return Ok(dir);
+        }
+        let top = self.dir(Path::new(""))?;
+        let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.path(), Errno::NOENT))?;
+        for name in [place.stream.channel.as_str(), place.stream.quality.as_str(), &place.hour.to_string()] {
+            dir = make_dir(&dir, OsStr::new(name))?;
+        }
+        Ok(dir)
+    }
+}
+
+fn make_dir(above: &Dir, name: &OsStr) -> Result<Dir> {
+    if let Some(dir) = above.dir(name)? {
+        return Ok(dir);
+    }
+    let path = above.path().join(name);
+    match mkdirat(above, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) => sync_dir(above).inspect_err(|_| {
+            // Or else the next attempt would find it there and take it for flushed.
+            if let Err(cause) = unlinkat(above, name, AtFlags::REMOVEDIR) {
+                tracing::warn!(dir = %path.display(), %cause, "a directory that could not be flushed stays behind");
+            }
+        })?,
+        Err(Errno::EXIST) => {}
+        Err(errno) => return Err(DiskError::io("make the directory", &path, errno)),
+    }
+    // A link or a file of that name is no directory.
+    above.dir(name)?.ok_or_else(|| DiskError::io("open the directory", &path, Errno::NOTDIR))
+}
+
+#[cfg(test)]
+mod tests;
