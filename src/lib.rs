@@ -18,6 +18,10 @@ pub mod startup;
 
 pub mod wire;
 
+pub mod peer;
+
+pub mod backfill;
+
 pub mod http;
 
 pub mod node;

@@ -22,8 +22,9 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     runtime.block_on(async {
         match &args.verb {
-            Verb::Node(_) => cli::node::run(&config, registry).await,
+            Verb::Node(node) => cli::node::run(&config, node, registry).await,
             Verb::Rebuild(rebuild) => cli::rebuild::run(&config, *rebuild).await,
+            Verb::Backfill(backfill) => cli::backfill::run(&config, backfill).await,
             Verb::Ls(ls) => cli::ls::run(&config, ls).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
         }

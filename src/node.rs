@@ -15,12 +15,15 @@ use std::time::Duration;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::backfill::{Backfill, BackfillOptions, PeerStatus};
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
 use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
+use crate::peer::{Peer, PeerError};
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
+use crate::wire::PeerReport;
 
 /// How often it is looked whether the disk is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -48,6 +51,10 @@ pub struct NodeOptions {
     pub bounds: Bounds,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
+    /// Other nodes to fetch from.
+    pub peers: Vec<Peer>,
+    /// How to.
+    pub backfill: BackfillOptions,
 }
 
 /// Why a node could not start.
@@ -67,6 +74,9 @@ pub enum NodeError {
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// The client towards other nodes.
+    #[error(transparent)]
+    Backfill(#[from] PeerError),
     /// Metrics registered twice.
     #[error("cannot set up metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -82,6 +92,7 @@ pub struct Node {
     stop: Stop,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
+    fetching: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
     address_file: Arc<AddressFile>,
     locked: Locked,
@@ -106,6 +117,8 @@ impl Node {
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), options.peers, options.backfill)?);
+        let reported = Arc::clone(&backfill);
         let app = App::new(Parts {
             name: options.name.clone(),
             base_dir: options.base_dir,
@@ -113,14 +126,27 @@ impl Node {
             crawl: Arc::clone(&crawl),
             watch: Arc::clone(&watch),
             registry,
+            peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
+        let fetching = tokio::spawn(fetch(backfill, crawl.ready(), shutdown.clone()));
         let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
         let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name));
-        let mut node =
-            Self { address, keeper, watch, crawl, stop, shutdown, server, threads: Vec::new(), address_file, locked };
+        let mut node = Self {
+            address,
+            keeper,
+            watch,
+            crawl,
+            stop,
+            shutdown,
+            server,
+            fetching,
+            threads: Vec::new(),
+            address_file,
+            locked,
+        };
         node.spawn_jobs()?;
         Ok(node)
     }
@@ -154,6 +180,9 @@ impl Node {
     /// Ends it in order.
     pub async fn stop(self) {
         self.shutdown.cancel();
+        if self.fetching.await.is_err() {
+            tracing::error!(name: "backfill_ended_badly", "backfill ended badly");
+        }
         if self.server.await.is_err() {
             tracing::error!(name: "server_failed", "the server ended badly");
         }
@@ -188,6 +217,30 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
     let identity = locked.identify(&index)?;
     let base = crate::disk::Base::open(&options.base_dir).map_err(StartupError::from)?;
     Ok((locked, Arc::new(index), Arc::new(Guard::new(base, identity))))
+}
+
+/// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.
+async fn fetch(backfill: Arc<Backfill>, mut ready: tokio::sync::watch::Receiver<bool>, stop: CancellationToken) {
+    tokio::select! {
+        caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
+        () = stop.cancelled() => return,
+    }
+    backfill.run(stop).await;
+}
+
+fn report_of(status: PeerStatus) -> PeerReport {
+    let (last, took) = status.last.unwrap_or_default();
+    PeerReport {
+        name: status.peer.name,
+        rounds: status.rounds,
+        failures: status.failures,
+        fetched: last.fetched,
+        bytes: last.bytes,
+        requests: last.requests,
+        seconds: took.as_secs_f64(),
+        bursts: last.bursts,
+        error: status.error,
+    }
 }
 
 /// Tells the command line where the daemon is.

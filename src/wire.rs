@@ -69,6 +69,9 @@ pub struct Status {
     pub disk: DiskStatus,
     /// Channels and qualities.
     pub streams: Vec<StreamStatus>,
+    /// Other nodes that are fetched from.
+    #[serde(default)]
+    pub peers: Vec<PeerReport>,
     /// What is wrong now, most important first; empty when all is well.
     pub troubles: Vec<String>,
 }
@@ -179,6 +182,31 @@ pub struct StreamStatus {
     pub bad: u64,
     /// Tombstones.
     pub tombstones: u64,
+}
+
+/// How it goes with another node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PeerReport {
+    /// What it is called here.
+    pub name: String,
+    /// Rounds that were completed since the start.
+    pub rounds: u64,
+    /// Rounds in a row that failed or left something undone.
+    pub failures: u32,
+    /// Segments fetched in the last round.
+    pub fetched: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Requests of the last round, downloads left out.
+    pub requests: u64,
+    /// Seconds that the last round took.
+    pub seconds: f64,
+    /// Hours whose tombstones wait for the operator's word.
+    #[serde(default)]
+    pub bursts: Vec<String>,
+    /// Why the last round failed or left something undone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
 }
 
 /// A difference between index and tree.

@@ -58,10 +58,55 @@ pub enum Verb {
     Node(NodeArgs),
     /// Make the index anew from the tree on disk, verify it, and swap it in; needs the daemon stopped
     Rebuild(RebuildArgs),
+    /// Fetch from other nodes what is missing here
+    Backfill(BackfillArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
     /// Show the state of the index, the crawl and the disk on one screen
     Status(StatusArgs),
+}
+
+/// Other nodes, and how far they are trusted.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PeerArgs {
+    /// Another node; may be given several times
+    #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
+    pub peer: Vec<String>,
+    /// How long ago a segment must have ended to be fetched: the recorder here may still get it
+    #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
+    pub recent_cutoff: Option<String>,
+    /// Only report tombstones of other nodes instead of taking them over
+    #[arg(long)]
+    pub distrust_tombstones: bool,
+    /// Take over tombstones even where there are suspiciously many: more than a fifth of an hour, or a thousand in a round
+    #[arg(long)]
+    pub accept_tombstone_bursts: bool,
+}
+
+/// Arguments of `backfill`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackfillArgs {
+    /// Other nodes.
+    #[command(flatten)]
+    pub peers: PeerArgs,
+    /// One round, then exit: with 0 if it is complete, with 1 if something could not be fetched
+    #[arg(long)]
+    pub once: bool,
+    /// Only this channel; may be given several times
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Vec<String>,
+    /// Only this quality; may be given several times
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Vec<String>,
+    /// Only this hour, such as 2019-11-13T02; may be given several times
+    #[arg(long, value_name = "HOUR")]
+    pub hour: Vec<String>,
+    /// Only from this hour on: a date, a time, or a number of hours ago
+    #[arg(long, value_name = "WHEN")]
+    pub start: Option<String>,
+    /// Downloads at once from one node
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help = "Downloads at once from one node [default: 5]")]
+    pub concurrency: Option<u8>,
 }
 
 /// Arguments of `node`.
@@ -77,6 +122,9 @@ pub struct NodeArgs {
     /// This node's name.
     #[arg(long, value_name = "NAME", help = "This node's name [env: GAPLESS_NAME] [default: the host's name]")]
     pub name: Option<String>,
+    /// Other nodes.
+    #[command(flatten)]
+    pub peers: PeerArgs,
 }
 
 /// Arguments of `rebuild`.

@@ -162,6 +162,18 @@ settings! {
         slice: Time = "1s", "10ms" to "1min" =>
             "How long the crawl works before it rests.";
     }
+
+    /// Fetching from other nodes.
+    backfill: BackfillConfig in "backfill" {
+        interval: Time = "2min", "1s" to "1day" =>
+            "From one round with a node to the next, give or take a tenth. A round with an equal node is one request.";
+        recent_cutoff: Time = "2min", "0s" to "7days" =>
+            "How long ago a segment must have ended to be fetched: the recorder here may still get it.";
+        concurrency: Count = "5", "1" to "64" =>
+            "Downloads at once from one node, so that it can still serve others.";
+        keep_free: Bytes = "1GiB", "0B" to "1000TiB" =>
+            "Free space below which nothing is fetched: recorders and the index keep some.";
+    }
 }
 
 /// Why there is no valid configuration.

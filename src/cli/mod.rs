@@ -6,6 +6,7 @@
 pub mod args;
 pub mod config;
 
+pub mod backfill;
 pub mod client;
 pub mod logging;
 pub mod progress;

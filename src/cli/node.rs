@@ -8,6 +8,7 @@ use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
+use super::args::NodeArgs;
 use super::config::Config;
 use crate::crawl::{Pace, WatchOptions};
 use crate::http::{Bounds, Limits};
@@ -15,12 +16,12 @@ use crate::index::IndexOptions;
 use crate::node::{Node, NodeOptions};
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
-pub async fn run(config: &Config, registry: Registry) -> anyhow::Result<ExitCode> {
+pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-C")?;
-    let node = Node::start(options(config), registry).await?;
+    let node = Node::start(options(config, args)?, registry).await?;
     {
         let mut out = std::io::stdout().lock();
         writeln!(out, "listening on http://{}", node.address)?;
@@ -45,9 +46,11 @@ pub fn index_options(config: &Config) -> IndexOptions {
 }
 
 /// The node as configured.
-pub fn options(config: &Config) -> NodeOptions {
+pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
     let (http, watch, crawl) = (&config.http, &config.watch, &config.crawl);
-    NodeOptions {
+    Ok(NodeOptions {
+        peers: super::backfill::peers(&args.peers.peer)?,
+        backfill: super::backfill::defaults(config, &args.peers)?,
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
@@ -76,7 +79,7 @@ pub fn options(config: &Config) -> NodeOptions {
         },
         bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
-    }
+    })
 }
 
 /// Connections are limited by half the descriptors: as many as the system lets us have.

@@ -117,6 +117,19 @@ fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
             stream.tombstones
         )?;
     }
+    for peer in &status.peers {
+        writeln!(
+            text,
+            "\npeer     {}  {} rounds  last: {} segments ({}) in {:.2} s, {} requests{}",
+            peer.name,
+            peer.rounds,
+            peer.fetched,
+            size(peer.bytes),
+            peer.seconds,
+            peer.requests,
+            if peer.failures > 0 { format!("  {} failures in a row", peer.failures) } else { String::new() }
+        )?;
+    }
     if status.troubles.is_empty() {
         writeln!(text, "\nall is well")
     } else {

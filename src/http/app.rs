@@ -42,6 +42,8 @@ pub struct App {
     pub latest: super::latest::LatestSegments,
     /// Wire bytes of listings.
     pub cache: WireCache,
+    /// How it goes with other nodes.
+    pub peers: PeerReports,
     /// Bounds on questions.
     pub bounds: Bounds,
     questions: Arc<Semaphore>,
@@ -61,6 +63,9 @@ pub struct Bounds {
     pub max_extras: usize,
 }
 
+/// Tells how it goes with other nodes.
+pub type PeerReports = Box<dyn Fn() -> Vec<crate::wire::PeerReport> + Send + Sync>;
+
 /// What the node builds the app from.
 pub struct Parts {
     /// The node's name.
@@ -75,6 +80,8 @@ pub struct Parts {
     pub watch: Arc<Watch>,
     /// All metrics.
     pub registry: Registry,
+    /// How it goes with other nodes.
+    pub peers: PeerReports,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -95,6 +102,7 @@ impl App {
             watch: parts.watch,
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
+            peers: parts.peers,
             bounds: parts.bounds,
             questions: Arc::new(Semaphore::new(QUESTIONS)),
             check: Arc::new(Semaphore::new(1)),

@@ -44,6 +44,11 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(app.watch.status().trouble());
     troubles.extend(crawl.trouble.clone());
     troubles.extend(crawl.last.as_ref().and_then(|(found, _)| found.last_error.clone()));
+    let peers = (app.peers)();
+    troubles.extend(peers.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.error.as_ref()?))));
+    troubles.extend(
+        peers.iter().flat_map(|peer| &peer.bursts).map(|burst| format!("tombstones wait for your word: {burst}")),
+    );
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -71,6 +76,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         },
         disk,
         streams: index.catalog().streams().iter().map(|stream| stream_status(app, stream)).collect::<Result<_, _>>()?,
+        peers,
         troubles,
     })
 }

@@ -71,6 +71,11 @@ impl StreamSums {
         self.total
     }
 
+    /// Of one day.
+    pub fn day(&self, day: Day) -> Sum {
+        self.days.get(&day).map(|kept| kept.sum).unwrap_or_default()
+    }
+
     /// Of each day that holds something, after that day where one is given.
     pub fn days(&self, after: Option<Day>) -> impl Iterator<Item = (Day, Sum)> {
         use std::ops::Bound::{Excluded, Unbounded};

@@ -22,5 +22,6 @@ mod index_trouble;
 mod killing;
 mod manners;
 mod names;
+mod replication;
 mod samples;
 mod watching;

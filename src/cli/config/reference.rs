@@ -46,6 +46,7 @@ fn titles(table: &str) -> &'static str {
         "http" => "`[http]`: the HTTP server",
         "watch" => "`[watch]`: the watcher",
         "crawl" => "`[crawl]`: the crawl",
+        "backfill" => "`[backfill]`: fetching from other nodes",
         other => unreachable!("[{other}] needs a title"),
     }
 }

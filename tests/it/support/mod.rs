@@ -5,13 +5,14 @@ pub mod client;
 pub mod invariants;
 pub mod model;
 pub mod node;
+pub mod peer;
 pub mod trouble;
 
 use std::time::{Duration, Instant};
 
 pub use archive::{Kind, TestArchive};
 pub use client::{Connection, TestResponse, quoted};
-pub use node::{TestNode, gapless};
+pub use node::{Outcome, TestNode, gapless};
 
 /// What happens at once, on a machine that is busy.
 pub const SOON: Duration = Duration::from_secs(10);

@@ -1,0 +1,221 @@
+//! The peers, their rounds, and what the rounds share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::agree::Pair;
+use super::claims::Claims;
+use super::report::RoundReport;
+use super::round::{RoundError, Wants, round};
+use crate::crawl::{CrawlError, Keeper};
+use crate::domain::{Span, Stream};
+use crate::peer::{Limits, Peer, PeerClient, PeerError};
+
+/// Downloads at once, from all peers together: each holds a piece of a file in memory.
+const DOWNLOADS: usize = 32;
+/// How often a round that lasts tells how far it is.
+const TELL: Duration = Duration::from_secs(300);
+/// The first wait after a round that failed; it doubles up to four times.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What can be chosen about backfill.
+#[derive(Debug, Clone)]
+pub struct BackfillOptions {
+    /// What is wanted.
+    pub wants: Wants,
+    /// How long ago a segment must have ended to be fetched: the local recorder may still get it.
+    pub cutoff: Span,
+    /// Downloads at once from one peer.
+    pub concurrency: usize,
+    /// From one round with a peer to the next.
+    pub interval: Duration,
+    /// Bytes that stay free on the archive's disk.
+    pub free_floor: u64,
+    /// Whether tombstones are taken over; otherwise they are only reported.
+    pub trust_tombstones: bool,
+    /// The operator's word: take over tombstones even where there are suspiciously many.
+    pub accept_bursts: bool,
+}
+
+/// What is known of a peer.
+#[derive(Debug, Clone)]
+pub struct PeerStatus {
+    /// The peer.
+    pub peer: Peer,
+    /// Rounds that were completed.
+    pub rounds: u64,
+    /// What the last one did, and how long it took.
+    pub last: Option<(RoundReport, Duration)>,
+    /// Rounds in a row that failed.
+    pub failures: u32,
+    /// Why the last one did.
+    pub error: Option<String>,
+}
+
+/// What the rounds share.
+pub(super) struct Shared {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) client: PeerClient,
+    pub(super) options: BackfillOptions,
+    pub(super) claims: Claims,
+    pub(super) downloads: Semaphore,
+    /// By peer and quality: the digests that were compared, and whether that left nothing to do.
+    pairs: Mutex<HashMap<(String, Stream), (Pair, bool)>>,
+    stopped: AtomicBool,
+    told: Mutex<Instant>,
+}
+
+impl Shared {
+    /// Runs what waits for the disk.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, RoundError> + Send + 'static,
+    ) -> Result<T, RoundError> {
+        tokio::task::spawn_blocking(work).await.map_err(|error| RoundError::Thread(error.to_string()))?
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// An error if the disk is not there, or has less room than is to stay free.
+    pub(super) async fn room(&self) -> Result<(), RoundError> {
+        let (keeper, floor) = (Arc::clone(&self.keeper), self.options.free_floor);
+        self.blocking(move || {
+            let base = keeper.guard().base().map_err(CrawlError::Away)?;
+            let (free, _) = base.free_space().map_err(CrawlError::Disk)?;
+            if free < floor { Err(RoundError::NoRoom { free, floor }) } else { Ok(()) }
+        })
+        .await
+    }
+
+    fn pairs(&self) -> std::sync::MutexGuard<'_, HashMap<(String, Stream), (Pair, bool)>> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether these digests were compared before, and left nothing to do.
+    pub(super) fn is_settled(&self, peer: &Peer, stream: &Stream, pair: &Pair) -> bool {
+        let key = (peer.name.clone(), stream.clone());
+        self.pairs().get(&key).is_some_and(|(known, settled)| *settled && known == pair)
+    }
+
+    /// These digests are being compared now.
+    pub(super) fn compared(&self, peer: &Peer, stream: &Stream, pair: Pair) {
+        self.pairs().insert((peer.name.clone(), stream.clone()), (pair, false));
+    }
+
+    /// The round with this peer left nothing to do: neither now nor later.
+    fn settle(&self, peer: &Peer) {
+        self.pairs()
+            .iter_mut()
+            .filter(|((name, _), _)| *name == peer.name)
+            .for_each(|(_, (_, settled))| *settled = true);
+    }
+
+    /// A line now and then.
+    pub(super) fn progress(&self, peer: &Peer, done: usize, total: usize, report: &RoundReport) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.elapsed() >= TELL {
+            *told = Instant::now();
+            tracing::info!(
+                name: "backfill_progress", peer = peer.name, hours = done, of = total, fetched = report.fetched, bytes = report.bytes,
+                "a round goes on"
+            );
+        }
+    }
+}
+
+/// Backfill from some peers.
+pub struct Backfill {
+    shared: Arc<Shared>,
+    peers: Vec<Mutex<PeerStatus>>,
+}
+
+impl Backfill {
+    /// Between this archive and these peers.
+    pub fn new(keeper: Arc<Keeper>, peers: Vec<Peer>, options: BackfillOptions) -> Result<Self, PeerError> {
+        let limits = Limits { idle_connections: options.concurrency.max(1), ..Limits::default() };
+        let shared = Shared {
+            keeper,
+            client: PeerClient::new(limits)?,
+            options,
+            claims: Claims::default(),
+            downloads: Semaphore::new(DOWNLOADS),
+            pairs: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            told: Mutex::new(Instant::now()),
+        };
+        let status = |peer| Mutex::new(PeerStatus { peer, rounds: 0, last: None, failures: 0, error: None });
+        Ok(Self { shared: Arc::new(shared), peers: peers.into_iter().map(status).collect() })
+    }
+
+    /// How it goes with each peer.
+    pub fn status(&self) -> Vec<PeerStatus> {
+        self.peers.iter().map(|peer| peer.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// One round with each peer, at the same time. Tells what became of each.
+    pub async fn once(&self) -> Vec<PeerStatus> {
+        let rounds = self.peers.iter().map(|status| self.one(status));
+        futures_util::future::join_all(rounds).await;
+        self.status()
+    }
+
+    /// Rounds with every peer until it is stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        let peers = self.peers.iter().map(|status| self.follow(status, &stop));
+        tokio::select! {
+            _ = futures_util::future::join_all(peers) => {}
+            () = stop.cancelled() => self.shared.stopped.store(true, Ordering::Relaxed),
+        }
+    }
+
+    async fn follow(&self, status: &Mutex<PeerStatus>, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            self.one(status).await;
+            let failures = status.lock().unwrap_or_else(PoisonError::into_inner).failures;
+            let wait =
+                if failures == 0 { self.shared.options.interval } else { RETRY * 2_u32.pow((failures - 1).min(4)) };
+            tokio::time::sleep(wait.mul_f64(rand::random_range(0.9..1.1))).await;
+        }
+    }
+
+    async fn one(&self, known: &Mutex<PeerStatus>) {
+        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = lock().peer.clone();
+        let began = Instant::now();
+        let mut report = RoundReport::default();
+        let result = round(&self.shared, &peer, &mut report).await;
+        let took = began.elapsed();
+        let mut status = lock();
+        match result {
+            Ok(()) => {
+                if report.fetched > 0 || report.tombstones > 0 || !report.is_complete() {
+                    tracing::info!(
+                        name: "backfill_round", peer = peer.name, fetched = report.fetched, bytes = report.bytes,
+                        tombstones = report.tombstones, errors = report.errors, seconds = took.as_secs_f64(), "round done"
+                    );
+                }
+                if report.changed_nothing_and_waits_for_nothing() {
+                    self.shared.settle(&peer);
+                }
+                status.rounds += 1;
+                status.failures = if report.is_complete() { 0 } else { status.failures.saturating_add(1) };
+                status.error.clone_from(&report.last_error);
+                status.last = Some((report, took));
+            }
+            Err(error) => {
+                status.failures = status.failures.saturating_add(1);
+                tracing::warn!(name: "backfill_failed", peer = peer.name, %error, failures = status.failures, "a round failed; it is tried again");
+                status.error = Some(error.to_string());
+                report.failed(error);
+                status.last = Some((report, took));
+            }
+        }
+    }
+}
