@@ -1,0 +1,191 @@
+//! What can go wrong with a peer, told so that a worker knows what to do about it and a person knows why.
+//!
+//! Whatever a peer said itself is escaped and cut short before it gets into a message.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use super::url::BadUrl;
+use crate::disk::DiskError;
+
+/// Characters of what a peer said that are shown.
+const SHOWN_CHARS: usize = 120;
+
+/// Why a peer did not give what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// This side cannot ask anybody.
+    #[error("cannot make HTTP requests: {}", innermost(.0))]
+    Setup(#[source] reqwest::Error),
+    /// The address asks for encryption, which this build does not have.
+    #[error("cannot ask {url}: this build speaks http only; give the peer's http address, or put a tunnel in between")]
+    NoTls {
+        /// What should have been asked.
+        url: String,
+    },
+    /// The name cannot be asked for.
+    #[error(transparent)]
+    Name(#[from] BadUrl),
+    /// No connection: refused, no route, or no such host.
+    #[error("cannot reach {url}: {}; is the peer running, and the address right?", innermost(source))]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// Why not.
+        source: reqwest::Error,
+    },
+    /// It took too long.
+    #[error("{url} {what} within {} s; it is asked again later", after.as_secs_f64())]
+    TimedOut {
+        /// What was asked.
+        url: String,
+        /// What it did not do, as it reads after the address.
+        what: &'static str,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// The connection broke, or what arrived is not HTTP.
+    #[error("the connection to {url} broke after {bytes} bytes: {}", innermost(source))]
+    Broken {
+        /// What was asked.
+        url: String,
+        /// Bytes of the body that had arrived.
+        bytes: u64,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// It wants us to ask somewhere else.
+    #[error("{url} redirects ({status}) to {to:?}, which is not followed; give the peer's final address")]
+    Redirected {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// Where to.
+        to: String,
+    },
+    /// Another status than the one for what was asked.
+    #[error("{url} answered {status}{detail}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// Its own words, if it had any.
+        detail: String,
+    },
+    /// The answer is not what was asked for.
+    #[error("{url} gave something else than what was asked for: {problem}{begins}; is it an archive node?")]
+    Unexpected {
+        /// What was asked.
+        url: String,
+        /// What is wrong.
+        problem: String,
+        /// How the answer begins.
+        begins: Begins,
+    },
+    /// More than is borne.
+    #[error("{url} sent more than {limit} {what}; the rest was not read")]
+    TooLarge {
+        /// What was asked.
+        url: String,
+        /// Of what.
+        what: &'static str,
+        /// How many are borne.
+        limit: u64,
+    },
+    /// It arrives too slowly to be worth waiting for.
+    #[error("{url} sent only {bytes} bytes in {} s and was given up; expected at least {expected}", seconds.as_secs())]
+    TooSlow {
+        /// What was asked.
+        url: String,
+        /// How many came.
+        bytes: u64,
+        /// In what time.
+        seconds: Duration,
+        /// How many should have come.
+        expected: u64,
+    },
+    /// Our own disk did not take it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// This process is ending.
+    #[error("the download was given up because this process is ending")]
+    Stopping,
+}
+
+impl PeerError {
+    /// Whether the peer is not there (refused, no route, silent): ask again later, nothing is wrong with what it has.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+
+    /// Whether the peer is there and did something that it should not: count it, and ask another for the same thing.
+    pub fn is_peers_fault(&self) -> bool {
+        match self {
+            Self::Broken { .. }
+            | Self::Redirected { .. }
+            | Self::Status { .. }
+            | Self::Unexpected { .. }
+            | Self::TooLarge { .. }
+            | Self::TooSlow { .. } => true,
+            Self::Setup(_)
+            | Self::NoTls { .. }
+            | Self::Name(_)
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Disk(_)
+            | Self::Stopping => false,
+        }
+    }
+
+    /// The status that the peer answered with, if that is what is wrong.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } | Self::Redirected { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// What our own disk said, if it was the disk.
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            Self::Disk(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// How an answer begins; empty where there is nothing to show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Begins(String);
+
+impl Begins {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(escaped(bytes))
+    }
+}
+
+impl std::fmt::Display for Begins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ", it begins with \"{}\"", self.0) }
+    }
+}
+
+/// The beginning of what a peer said, fit for a terminal and a log.
+pub(super) fn escaped(bytes: &[u8]) -> String {
+    let bytes = bytes.get(..4 * SHOWN_CHARS).unwrap_or(bytes);
+    String::from_utf8_lossy(bytes).chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
+}
+
+/// What an error comes down to.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut inner: &dyn Error = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

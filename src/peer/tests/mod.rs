@@ -1,0 +1,4 @@
+//! Peers as bad as they come: a small server that says whatever a test wants it to say.
+
+mod listings;
+mod server;
