@@ -11,12 +11,14 @@
 
 mod body;
 mod client;
+mod download;
 mod error;
 mod limits;
 mod list;
 mod url;
 
 pub use client::{Listing, Peer, PeerClient};
+pub use download::Outcome;
 pub use error::PeerError;
 pub use limits::Limits;
 pub use url::{BadUrl, PeerUrl};
