@@ -7,7 +7,6 @@ pub mod domain;
 
 pub mod disk;
 pub mod index;
-pub mod peer;
 
 pub mod runtime;
 

@@ -37,6 +37,17 @@ pub enum StartupError {
     Refused(String),
 }
 
+/// For verbs that only look: they make no index, and nothing else either.
+pub fn require_index(state_dir: &Path) -> Result<(), StartupError> {
+    if state_dir.join(INDEX_FILE).exists() {
+        return Ok(());
+    }
+    let place = state_dir.display();
+    Err(StartupError::Refused(format!(
+        "there is no index in {place}: `gapless node` or `gapless rebuild` makes one; --base-dir tells where the archive is"
+    )))
+}
+
 /// An archive that is locked.
 #[derive(Debug)]
 pub struct Locked {

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::disk::DirLock;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
@@ -93,6 +94,10 @@ impl Daemon {
     /// The daemon that has the index in `state_dir` open, if one is alive. What a dead one left behind does not count.
     pub async fn find(state_dir: &Path) -> Option<Self> {
         let file = state_dir.join("daemon.json");
+        // The daemon holds the lock of its state directory; what one that was killed left behind may name another's address by now.
+        if DirLock::acquire(state_dir, Duration::ZERO).is_ok_and(|lock| lock.holds()) {
+            return None;
+        }
         let length = std::fs::metadata(&file).ok()?.len();
         if length > MAX_ADDRESS_FILE_BYTES {
             tracing::warn!(file = %file.display(), length, "not an address of a daemon");

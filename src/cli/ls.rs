@@ -12,7 +12,7 @@ use super::{Exit, UsageError, node};
 use crate::crawl::Keeper;
 use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Stream};
-use crate::startup::Locked;
+use crate::startup::{self, Locked};
 
 /// Prints what lies in a place of the archive.
 pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
@@ -35,6 +35,7 @@ pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
 
 /// Asks the index itself, after bringing what is asked for into line with the disk, as the daemon does.
 fn offline(config: &Config, args: &LsArgs) -> anyhow::Result<Vec<String>> {
+    startup::require_index(&config.state_dir)?;
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let index = Arc::new(locked.open_index(node::index_options(config))?);
     let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));

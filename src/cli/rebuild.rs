@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::{Exit, node};
 use crate::check::{all_places, check_hour};
 use crate::rebuild::{Watcher, rebuild};
-use crate::startup::Locked;
+use crate::startup::{self, Locked};
 use crate::wire::{CheckLine, Difference};
 
 /// Rebuilds or checks the index.
@@ -103,9 +103,9 @@ impl Report<'_> {
 }
 
 fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
+    startup::require_index(&config.state_dir)?;
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let path = locked.index_path();
-    anyhow::ensure!(path.exists(), "there is no index yet; `gapless rebuild` makes one");
     // A check changes nothing, and opening an index writes to it: a copy is opened, and a damaged one is reported, not set aside.
     let copy = path.with_extension("redb.check");
     std::fs::copy(&path, &copy).with_context(|| format!("the index cannot be copied to {}", copy.display()))?;

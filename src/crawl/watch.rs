@@ -22,6 +22,8 @@ use crate::runtime::Stop;
 const POLL: Duration = Duration::from_millis(500);
 /// How long an hour that is not among the newest keeps its watch after its last event.
 const LINGER: Duration = Duration::from_secs(60);
+/// New hours that are looked at one by one.
+const FEW_HOURS: usize = 8;
 /// Directories beneath a top-level one without hours that are watched at most: extras can have very many.
 const EXTRAS_WATCHED: usize = 16;
 
@@ -188,10 +190,12 @@ impl Watch {
                 }
             }
         }
-        if structure {
+        // Many hours at once are one batch of the structure; the newest get their watches with it, the crawl reads the rest.
+        let many = appeared.len() > FEW_HOURS;
+        if structure || many {
             self.settle_structure(watching);
         }
-        for place in appeared {
+        for place in appeared.into_iter().filter(|_| !many) {
             self.watch_hour(watching, &place, false);
         }
         for (place, names) in touched {

@@ -22,7 +22,7 @@ use rustix::time::Timespec;
 
 use super::base::Base;
 use super::error::{DiskError, Result};
-use super::places::Places;
+use super::places::{Outcome, Places};
 
 /// Exactly what we want to hear about.
 const MASK: WatchFlags = WatchFlags::MOVED_TO
@@ -105,6 +105,8 @@ pub struct Watcher {
     inotify: OwnedFd,
     wake: Arc<OwnedFd>,
     places: Places,
+    /// What placing a watch has found out about others, still to be read.
+    found: Vec<DiskEvent>,
     buffer: Vec<u8>,
 }
 
@@ -130,6 +132,7 @@ impl Watcher {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?,
             wake: Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?),
             places: Places::default(),
+            found: Vec::new(),
             buffer: Vec::with_capacity(READ_BYTES),
         })
     }
@@ -172,10 +175,11 @@ impl Watcher {
         if before.is_some() {
             self.unwatch(rel);
         }
-        let watch = if self.places.path_of(watch).is_some() {
+        let watch = if let Some(from) = self.places.path_of(watch).map(Path::to_owned) {
             // It was moved here and brought its watch along; that it was moved has yet to be read. A new watch keeps
-            // what is queued for the old path apart.
-            self.give_up(watch);
+            // what is queued for the old path apart, and whoever believes in the old one is told.
+            self.give_up(&from);
+            self.found.push(DiskEvent::DirGone(from));
             match inotify::add_watch(&self.inotify, by_handle.as_str(), MASK) {
                 Ok(newer) => newer,
                 Err(errno) => return self.not_placed(base, rel, errno),
@@ -196,13 +200,14 @@ impl Watcher {
 
     /// Gives up the watch of a directory, if it has one.
     pub fn unwatch(&mut self, rel: &Path) {
-        if let Some(watch) = self.places.watch_of(rel) {
-            self.give_up(watch);
-        }
+        self.give_up(rel);
     }
 
     /// Waits for events, at most for `timeout`, and takes what is there; nothing, if woken or if none came.
     pub fn read(&mut self, timeout: Duration) -> Result<Vec<DiskEvent>> {
+        if !self.found.is_empty() {
+            return Ok(std::mem::take(&mut self.found));
+        }
         let failed = |errno: Errno| DiskError::NoEvents { cause: errno.into() };
         let mut waiting = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&*self.wake, PollFlags::IN)];
         let patience = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
@@ -242,9 +247,15 @@ impl Watcher {
         Ok(events)
     }
 
-    fn give_up(&mut self, watch: i32) {
-        self.places.retire(watch);
-        remove(&self.inotify, watch);
+    /// Gives up the watch of a directory and those beneath it: without it nothing would tell that they are somewhere else.
+    fn give_up(&mut self, rel: &Path) {
+        let mut outcome = Outcome::default();
+        self.places.drop_beneath(rel, &mut outcome);
+        for watch in outcome.give_up {
+            remove(&self.inotify, watch);
+        }
+        let own = DiskEvent::DirGone(rel.to_owned());
+        self.found.extend(outcome.events.into_iter().filter(|event| *event != own));
     }
 
     fn not_placed(&mut self, base: &Base, rel: &Path, errno: Errno) -> Result<WatchOutcome> {
@@ -392,9 +403,38 @@ mod tests {
         fs::rename(tree.path().join("a/h"), tree.path().join("a/i")).unwrap();
         assert_eq!(watch(&mut watcher, &base, "a/i"), WatchOutcome::Placed, "before the move was read");
         fs::write(tree.path().join("a/i/x"), "").unwrap();
-        let events = watcher.read(SOON).unwrap();
-        assert_eq!(events, [appeared("a/i", "x"), appeared("a/i", "x")]);
+        assert_eq!(
+            watcher.read(SOON).unwrap(),
+            [DiskEvent::DirGone("a/h".into())],
+            "whoever believes in the old name is told"
+        );
+        assert_eq!(watcher.read(SOON).unwrap(), [appeared("a/i", "x"), appeared("a/i", "x")]);
         assert!(watcher.is_watched(Path::new("a/i")) && !watcher.is_watched(Path::new("a/h")));
+    }
+
+    #[test]
+    fn directories_that_change_places_take_no_watch_beneath_along_unnoticed() {
+        let (tree, base, mut watcher) = tree(&["a/q/h", "b/q/h"]);
+        let all = ["a", "a/q", "a/q/h", "b", "b/q", "b/q/h"];
+        for path in all {
+            assert_eq!(watch(&mut watcher, &base, path), WatchOutcome::Placed);
+        }
+        for (from, to) in [("a", "c"), ("b", "a"), ("c", "b")] {
+            fs::rename(tree.path().join(from), tree.path().join(to)).unwrap();
+        }
+        // The watches are placed anew before it was read that anything moved.
+        watch(&mut watcher, &base, "a");
+        watch(&mut watcher, &base, "b");
+        let mut gone = Vec::new();
+        while let events @ [_, ..] = &watcher.read(NOW).unwrap()[..] {
+            gone.extend(events.iter().filter_map(|event| match event {
+                DiskEvent::DirGone(path) => Some(path.to_string_lossy().into_owned()),
+                _ => None,
+            }));
+        }
+        for path in ["a/q", "a/q/h", "b/q", "b/q/h"] {
+            assert!(gone.iter().any(|told| told == path), "{path} is somewhere else now: {gone:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //!    the kernel's last word about it (IGNORED). Only then may its number mean another directory.
 //! 2. A directory that was moved or removed loses its watch and those beneath it, because their paths no longer hold.
 //!    Each of them is told as gone; whether a directory is there again must be looked up.
+//!    The same holds where the watch of a directory is given up because another directory is watched in its place: what was
+//!    beneath the old one would never be told as gone.
 //! 3. After an overflow last words may have been lost: nothing is retired any more.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -112,7 +114,7 @@ impl Places {
     }
 
     /// Gives up the watches of a directory and of all beneath it.
-    fn drop_beneath(&mut self, top: &Path, outcome: &mut Outcome) {
+    pub(super) fn drop_beneath(&mut self, top: &Path, outcome: &mut Outcome) {
         let concerned: Vec<(PathBuf, i32)> = self
             .by_path
             .range::<Path, _>((Bound::Included(top), Bound::Unbounded))

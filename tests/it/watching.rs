@@ -315,3 +315,51 @@ fn without_configured_watches_nothing_is_lost_and_the_status_says_so() {
     let node = TestNode::plan(&archive).config("[watch]\nmax_watches = 2\n").start();
     nothing_is_lost_without_watches(&archive, &node, "configured");
 }
+
+#[test]
+fn channels_that_change_places_again_and_again_are_listed_as_they_lie() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let archive = TestArchive::empty();
+    for (channel, second) in [("a", 0), ("b", 1)] {
+        for quality in ["q0", "q1"] {
+            archive.segment(&format!("{channel}/{quality}/2020-01-01T07"), &format!("00:0{second}"), 2.0, Kind::Full);
+        }
+    }
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let (a, b) = (archive.path().join("a"), archive.path().join("b"));
+    for round in 0..24_u64 {
+        for step in 0..=round % 5 {
+            renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis((round * 7 + step * 5) % 13));
+        }
+        eventually(SOON, || {
+            ["a/q0", "a/q1", "b/q0", "b/q1"].iter().all(|quality| {
+                let hour = format!("{quality}/2020-01-01T07");
+                node.files(&hour) == archive.listing(&hour, false)
+            })
+        });
+    }
+    invariants::hold(&archive, &node);
+    node.check();
+}
+
+#[test]
+fn five_thousand_hours_at_once_are_all_listed_soon() {
+    let archive = TestArchive::empty();
+    archive.segment("c/q/1999-01-01T00", "00:00", 2.0, Kind::Full);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    for number in 0..5_000_u32 {
+        let hour = format!(
+            "c/q/{}-{:02}-{:02}T{:02}",
+            2000 + number / 8_000,
+            1 + number / 672,
+            1 + number / 24 % 28,
+            number % 24
+        );
+        std::fs::create_dir(archive.path().join(hour)).unwrap();
+    }
+    eventually(SOON, || node.get("/files/c/q").json().as_array().unwrap().len() == 5_001);
+    node.check();
+}

@@ -84,6 +84,8 @@ async fn a_daemon_is_found_only_while_it_lives() {
     let write = |text: String| std::fs::write(dir.path().join("daemon.json"), text).unwrap();
     let address = server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     write(format!(r#"{{"address":"{address}","pid":7,"name":"n"}}"#));
+    assert!(Daemon::find(dir.path()).await.is_none(), "nobody holds the lock: another answers at that address");
+    let _lock = crate::disk::DirLock::acquire(dir.path(), Duration::ZERO).unwrap();
     let found = Daemon::find(dir.path()).await.unwrap();
     assert_eq!((found.pid, found.name.as_deref()), (Some(7), Some("n")));
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
