@@ -125,8 +125,6 @@ settings! {
             "How long a request that came with a body may take to be answered, so that a body that trickles does not hold its connection.";
         write_stall_timeout: Time = "60s", "1s" to "1h" =>
             "How long a client may take no byte of an answer before the connection is closed.";
-        max_streams: Count = "64", "1" to "10000" =>
-            "Requests at once on one HTTP/2 connection; each is held in memory.";
         max_header_bytes: Bytes = "16KiB", "8KiB" to "1MiB" =>
             "Size of a request's headers; a larger one is refused. It is held in memory per connection.";
         drain: Time = "10s", "0s" to "10min" =>

@@ -73,7 +73,6 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             idle_timeout: http.idle_timeout,
             body_timeout: http.body_timeout,
             write_stall_timeout: http.write_stall_timeout,
-            max_streams: u32::try_from(http.max_streams).unwrap_or(u32::MAX),
             max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
             drain: http.drain,
         },

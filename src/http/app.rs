@@ -1,11 +1,12 @@
 //! What every handler shares: the archive, the index, and the limits on what may be asked.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
@@ -15,8 +16,13 @@ use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::disk::DiskError;
 use crate::index::IndexError;
 
-/// Questions that may wait for the disk or the index at the same time: more would only wait longer.
-const QUESTIONS: usize = 128;
+/// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
+/// to make. More would only wait for the same processors.
+const HEAVY: usize = 8;
+/// Files that may be opened at the same time: more would only wait longer for the disk. They do not wait behind lists.
+const LIGHT: usize = 128;
+/// Locks by which a list is made by one at a time; lists that share one wait for each other.
+const BUILDERS: usize = 64;
 /// How long a question waits for its turn before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,7 +52,11 @@ pub struct App {
     pub peers: PeerReports,
     /// Bounds on questions.
     pub bounds: Bounds,
-    questions: Arc<Semaphore>,
+    heavy: Arc<Semaphore>,
+    light: Arc<Semaphore>,
+    pub(super) files: Arc<Semaphore>,
+    builders: [Mutex<()>; BUILDERS],
+    hasher: RandomState,
     /// One check at a time.
     pub check: Arc<Semaphore>,
     pub(super) followers: Followers,
@@ -104,7 +114,11 @@ impl App {
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
             bounds: parts.bounds,
-            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            heavy: Arc::new(Semaphore::new(HEAVY)),
+            light: Arc::new(Semaphore::new(LIGHT)),
+            files: Arc::new(Semaphore::new(super::limits::files_sent_at_once())),
+            builders: [const { Mutex::const_new(()) }; BUILDERS],
+            hasher: RandomState::new(),
             check: Arc::new(Semaphore::new(1)),
             followers: Followers::default(),
         })
@@ -117,15 +131,42 @@ impl App {
         self
     }
 
-    /// Runs a question that may wait for the disk, off the threads that serve connections.
+    /// Runs a question that may wait for the disk and whose answer may be large, off the threads that serve connections.
     pub async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.questions).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(Problem::unavailable(1, "too many questions are waiting for the disk; ask again in a moment"));
-        };
+        self.ask_in(&self.heavy, question).await
+    }
+
+    /// The same for a question that takes next to no memory, such as for an open file.
+    pub async fn ask_light<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.ask_in(&self.light, question).await
+    }
+
+    /// Waits until nobody else makes what this key names. To be had before `ask`, never after.
+    pub(super) async fn alone(&self, key: &str) -> Result<MutexGuard<'_, ()>, Problem> {
+        let at = usize::try_from(self.hasher.hash_one(key) % BUILDERS as u64).unwrap_or_default();
+        let lock = self.builders.get(at).ok_or_else(|| Problem::internal("no-such-lock"))?;
+        tokio::time::timeout(PATIENCE, lock.lock()).await.map_err(|_| busy())
+    }
+
+    /// A place among the files that may be open at once because they are being sent.
+    pub(super) fn file_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = Arc::clone(&self.files).try_acquire_owned();
+        permit.map_err(|_| Problem::unavailable(1, "as many files are being sent as this process may have open"))
+    }
+
+    async fn ask_in<T: Send + 'static>(
+        self: &Arc<Self>,
+        turns: &Arc<Semaphore>,
+        question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(busy()) };
         let app = Arc::clone(self);
         let answer = tokio::task::spawn_blocking(move || {
             let answer = question(&app);
@@ -134,6 +175,10 @@ impl App {
         });
         answer.await.unwrap_or_else(|_| Err(Problem::internal("question-failed")))
     }
+}
+
+fn busy() -> Problem {
+    Problem::unavailable(1, "too many questions are waiting for the disk; ask again in a moment")
 }
 
 impl From<CrawlError> for Problem {

@@ -1,10 +1,11 @@
 //! `/api/v1/check`: compares the index with the tree while the node runs; what `gapless rebuild --check` asks.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
@@ -22,11 +23,19 @@ const SETTLES: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(150), Duration::from_millis(300), Duration::from_millis(600)];
 
 /// Answers `GET /api/v1/check`: a line of JSON for each difference, and a last one that says that it is complete.
+///
+/// It reads the whole archive, so it may be asked only from the machine the node runs on.
 #[utoipa::path(
     get, path = "/api/v1/check",
-    responses((status = 200, body = CheckLine, content_type = "application/x-ndjson"), (status = 503, description = "another check is running"))
+    responses(
+        (status = 200, body = CheckLine, content_type = "application/x-ndjson"), (status = 403, description = "asked from another machine"),
+        (status = 503, description = "another check is running")
+    )
 )]
 pub async fn check(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    if !is_from_here(&request) {
+        return Problem::only_from_here().at(request.uri().path()).into_response();
+    }
     let Ok(turn) = Arc::clone(&app.check).try_acquire_owned() else {
         return Problem::unavailable(10, "another check is running").at(request.uri().path()).into_response();
     };
@@ -48,6 +57,11 @@ pub async fn check(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
     let stream =
         futures_util::stream::unfold(body, |mut body| async move { body.recv().await.map(|line| (line, body)) });
     ([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))], Body::from_stream(stream)).into_response()
+}
+
+fn is_from_here(request: &Request<Body>) -> bool {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
 }
 
 /// `None` if nobody listens any more.
@@ -90,5 +104,28 @@ fn settled(
             Ok((vec![difference], 0))
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_this_machine_may_ask() {
+        for (peer, here) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.2]:1", true),
+            ("192.168.0.1:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+        ] {
+            let mut request = Request::new(Body::empty());
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer.parse().unwrap()));
+            assert_eq!(is_from_here(&request), here, "{peer}");
+        }
+        // Nobody knows where this one comes from.
+        let (status, problem) = super::super::test_node::TestNode::new().refused("/api/v1/check").await;
+        assert_eq!((status, &problem["type"]), (403, &"/problems/only-from-here".into()));
     }
 }

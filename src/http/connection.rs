@@ -69,7 +69,6 @@ pub(super) struct Activity {
     receiving_since: AtomicU64,
     blocked_since: AtomicU64,
     progress_at: AtomicU64,
-    multiplexed: AtomicBool,
     draining: AtomicBool,
     waker: OnceLock<Waker>,
 }
@@ -87,7 +86,6 @@ impl Activity {
             receiving_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(0),
             progress_at: AtomicU64::new(now),
-            multiplexed: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             waker: OnceLock::new(),
         }
@@ -117,9 +115,7 @@ impl Activity {
             }
             return longer(self.receiving_since.load(Relaxed), limits.body_timeout).then_some(Overdue::Body);
         }
-        // Between requests a multiplexed connection exchanges frames that begin no request.
-        let in_head = !self.multiplexed.load(Relaxed) && longer(self.header_since.load(Relaxed), limits.header_timeout);
-        if in_head {
+        if longer(self.header_since.load(Relaxed), limits.header_timeout) {
             return Some(Overdue::Header);
         }
         longer(self.idle_since.load(Relaxed), limits.idle_timeout).then_some(Overdue::Idle)
@@ -172,15 +168,12 @@ pub(super) struct InHand {
 }
 
 impl InHand {
-    pub(super) fn begin(activity: &Arc<Activity>, has_body: bool, multiplexed: bool) -> Self {
+    pub(super) fn begin(activity: &Arc<Activity>, has_body: bool) -> Self {
         let now = activity.clock.now();
         activity.in_flight.fetch_add(1, Relaxed);
         activity.header_since.store(0, Relaxed);
         if has_body {
             activity.receiving_since.store(now, Relaxed);
-        }
-        if multiplexed {
-            activity.multiplexed.store(true, Relaxed);
         }
         Self { activity: Arc::clone(activity), responding: false }
     }
@@ -302,11 +295,11 @@ mod tests {
         assert_eq!(activity.overdue(ms(limits.idle_timeout), &limits), Some(Overdue::Idle));
         activity.note_read(1);
         assert_eq!(activity.overdue(ms(limits.header_timeout), &limits), Some(Overdue::Header));
-        let with_body = InHand::begin(&activity, true, false);
+        let with_body = InHand::begin(&activity, true);
         assert!(activity.waiting_since().is_none());
         assert_eq!(activity.overdue(ms(limits.body_timeout), &limits), Some(Overdue::Body));
         drop(with_body);
-        let polling = InHand::begin(&activity, false, false);
+        let polling = InHand::begin(&activity, false);
         assert_eq!(activity.overdue(u64::MAX, &limits), None);
         let responding = polling.respond(axum::body::Body::empty());
         assert_eq!(activity.overdue(ms(limits.write_stall_timeout), &limits), Some(Overdue::Stalled));

@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::conditional::{ETag, Verdict, evaluate};
@@ -61,11 +62,13 @@ pub struct FileReply {
     pub immutable: bool,
     /// When it was last changed.
     pub last_modified: Option<SystemTime>,
+    /// Its place among the files that may be open at once; given back when the last byte has gone.
+    pub permit: OwnedSemaphorePermit,
 }
 
 /// Answers a GET or HEAD request for a file: conditions, then ranges, then bytes.
 pub fn file_response(request: &HeaderMap, method: &Method, reply: FileReply) -> Response {
-    let FileReply { file, len, etag, content_type, immutable, last_modified } = reply;
+    let FileReply { file, len, etag, content_type, immutable, last_modified, permit } = reply;
     let verdict = evaluate(request, &etag, last_modified);
     // The RFC defines ranges for GET alone.
     let range = if method == Method::GET { wanted(request, len, &etag, last_modified) } else { Wanted::Whole };
@@ -94,7 +97,7 @@ pub fn file_response(request: &HeaderMap, method: &Method, reply: FileReply) -> 
         headers.insert(CONTENT_RANGE, value);
     }
     let bodiless = status == StatusCode::NOT_MODIFIED || method == Method::HEAD;
-    let body = if bodiless { Body::empty() } else { Body::new(FileBody::new(file, part)) };
+    let body = if bodiless { Body::empty() } else { Body::new(FileBody::new(file, part, permit)) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -116,12 +119,13 @@ pub struct FileBody {
     at: u64,
     end: u64,
     waiting: Option<JoinHandle<io::Result<Bytes>>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl FileBody {
-    /// Sends `range` of `file`, which promises to be that long.
-    pub fn new(file: File, range: Range<u64>) -> Self {
-        Self { file: Arc::new(file), at: range.start, end: range.end, waiting: None }
+    /// Sends `range` of `file`, which promises to be that long; `permit` is kept as long as the file is open.
+    pub fn new(file: File, range: Range<u64>, permit: OwnedSemaphorePermit) -> Self {
+        Self { file: Arc::new(file), at: range.start, end: range.end, waiting: None, _permit: permit }
     }
 
     fn remaining(&self) -> u64 {
@@ -261,6 +265,10 @@ mod tests {
 
     use super::*;
 
+    fn permit() -> OwnedSemaphorePermit {
+        Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap()
+    }
+
     fn file_of(len: usize) -> (File, Vec<u8>) {
         let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();
         let file = tempfile::tempfile().unwrap();
@@ -279,6 +287,7 @@ mod tests {
             content_type: HeaderValue::from_static("video/MP2T"),
             immutable: true,
             last_modified: Some(SystemTime::UNIX_EPOCH),
+            permit: permit(),
         };
         file_response(&request, method, reply)
     }
@@ -287,7 +296,7 @@ mod tests {
     async fn every_length_arrives_whole() {
         for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
             let (file, bytes) = file_of(len);
-            let body = Body::new(FileBody::new(file, 0..len as u64));
+            let body = Body::new(FileBody::new(file, 0..len as u64, permit()));
             assert_eq!(to_bytes(body, usize::MAX).await.unwrap(), bytes, "{len}");
         }
     }
@@ -311,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_became_shorter_is_an_error() {
         let (file, bytes) = file_of(2 * CHUNK);
-        let body = Body::new(FileBody::new(file.try_clone().unwrap(), 0..bytes.len() as u64));
+        let body = Body::new(FileBody::new(file.try_clone().unwrap(), 0..bytes.len() as u64, permit()));
         file.set_len(CHUNK as u64 + 5).unwrap();
         assert!(to_bytes(body, usize::MAX).await.is_err());
     }

@@ -1,6 +1,6 @@
 //! The gauge `latest_segment`: when the newest segment of each quality starts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{GaugeVec, Opts, Registry};
@@ -15,7 +15,14 @@ const HOURS_SEARCHED: usize = 24;
 #[derive(Debug)]
 pub struct LatestSegments {
     gauge: GaugeVec,
-    seen: Mutex<HashMap<(Stream, Hour), Seen>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seen: HashMap<(Stream, Hour), Seen>,
+    /// Qualities that have a value.
+    shown: HashSet<Stream>,
 }
 
 /// The start of the newest segment of an hour, in microseconds, as of this version.
@@ -27,18 +34,20 @@ impl LatestSegments {
         let help = "Start of the newest segment of a quality, as a Unix time stamp in seconds";
         let gauge = GaugeVec::new(Opts::new("latest_segment", help), &["channel", "quality"])?;
         registry.register(Box::new(gauge.clone()))?;
-        Ok(Self { gauge, seen: Mutex::default() })
+        Ok(Self { gauge, state: Mutex::default() })
     }
 
-    /// Brings the gauge up to date; hours that did not change are not read again.
+    /// Brings the gauge up to date; hours that did not change are not read again, and qualities that are gone have no value any more.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; microseconds fit until the year 2255")]
     pub fn update(&self, index: &Index) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kept = HashMap::new();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { seen, shown } = &mut *state;
+        let (mut kept, mut there) = (HashMap::new(), HashSet::new());
         for stream in index.catalog().streams() {
             let name = stream.to_string();
             for hour in index.catalog().hours(&name, ..).into_iter().rev().take(HOURS_SEARCHED) {
                 let Some(version) = index.catalog().hour_version(&name, hour) else { continue };
+                there.insert(stream.clone());
                 let key = (stream.clone(), hour);
                 let latest = match seen.remove(&key) {
                     Some((known, latest)) if known == version => latest,
@@ -51,10 +60,42 @@ impl LatestSegments {
                 if let Some(latest) = latest {
                     let labels = [stream.channel.as_str(), stream.quality.as_str()];
                     self.gauge.with_label_values(&labels).set(latest as f64 / 1e6);
+                    shown.insert(stream.clone());
                     break;
                 }
             }
         }
+        shown.retain(|stream| {
+            let stays = there.contains(stream);
+            if !stays {
+                let labels = [stream.channel.as_str(), stream.quality.as_str()];
+                if let Err(error) = self.gauge.remove_label_values(&labels) {
+                    tracing::debug!(%error, "a label was gone already");
+                }
+            }
+            stays
+        });
         *seen = kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_node::TestNode;
+
+    #[tokio::test]
+    async fn a_channel_that_is_gone_has_no_value_any_more() {
+        let node = TestNode::new();
+        let name = "00:00.000000-2.0-full-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ts";
+        node.put("gone/source/2019-11-13T02", [name]);
+        node.put("stays/source/2019-11-13T02", [name]);
+        let shown = async || String::from_utf8(node.ask("/metrics", &[]).await.2).unwrap();
+        let label = |channel: &str| format!("latest_segment{{channel=\"{channel}\",quality=\"source\"}}");
+        let before = shown().await;
+        assert!(before.contains(&label("gone")) && before.contains(&label("stays")), "{before}");
+        std::fs::remove_dir_all(node.directory.path().join("gone")).unwrap();
+        node.look("gone/source/2019-11-13T02");
+        let after = shown().await;
+        assert!(!after.contains(&label("gone")) && after.contains(&label("stays")), "{after}");
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once. 8192: five thousand slow ones leave room for the others, and at 11 kB each (measured) they
-    /// cost 90 MB at worst. At the cap the connection that has waited longest for a request gives way to the new one; only
+    /// Connections at once. 10,000: five thousand slow ones leave room for the others, and at 11 kB each (measured) they
+    /// cost 110 MB at worst. At the cap the connection that has waited longest for a request gives way to the new one; only
     /// when all have work in hand do new ones wait in the kernel's queue. At run time it is lowered to half of what the
-    /// process may have open, since each connection may be sending a file.
+    /// process may have open: a quarter is for files that are being sent, the rest for the index and the disk.
     pub max_connections: usize,
     /// From the first byte of a request to the end of its head, however it trickles. 10 s: a head fits in one packet.
     pub header_timeout: Duration,
@@ -24,22 +24,20 @@ pub struct Limits {
     /// A request's head. 16 kB: the longest path, 64 parts of 255 bytes, fits if it is plain; real heads have 500 bytes.
     /// It also bounds what is buffered for writing per connection, beyond the chunk in hand. At least 8192.
     pub max_header_bytes: usize,
-    /// Streams at once on an HTTP/2 connection. 64: more than a browser page asks for; bounds memory per connection.
-    pub max_streams: u32,
     /// From the wish to end until connections are cut. 10 s: two segments on a slow line, less than service managers wait.
     pub drain: Duration,
 }
 
+#[cfg(test)]
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 8192,
+            max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
             write_stall_timeout: Duration::from_secs(60),
             max_header_bytes: 16 * 1024,
-            max_streams: 64,
             drain: Duration::from_secs(10),
         }
     }
@@ -48,9 +46,7 @@ impl Default for Limits {
 impl Limits {
     /// The cap on connections that this process can keep with the descriptors it may have.
     pub(super) fn effective_connections(&self) -> usize {
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-        let affordable = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
-        self.max_connections.min(affordable).max(1)
+        self.max_connections.min(descriptors() / 2).max(1)
     }
 
     /// How often connections are looked at: often enough that no limit is exceeded by more than a quarter.
@@ -58,6 +54,17 @@ impl Limits {
         let shortest = self.header_timeout.min(self.idle_timeout).min(self.body_timeout).min(self.write_stall_timeout);
         (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
     }
+}
+
+/// Files that may be open at once because they are being sent.
+pub(super) fn files_sent_at_once() -> usize {
+    (descriptors() / 4).clamp(1, tokio::sync::Semaphore::MAX_PERMITS)
+}
+
+/// Descriptors that this process may have.
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

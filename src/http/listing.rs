@@ -62,7 +62,12 @@ fn is_right(app: &App, entry: &Entry) -> bool {
 
 async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Result<Arc<Entry>, Problem> {
     let parts: Vec<String> = pathname::parts(path.as_bytes(), b"/files")?.into_iter().map(Cow::into_owned).collect();
+    let _alone = app.alone(&key).await?;
     app.ask(move |app| {
+        // Somebody else may have made it in the meantime.
+        if let Some(entry) = app.cache.get(&key).filter(|entry| is_right(app, entry)) {
+            return Ok(entry);
+        }
         let entry = match parts.as_slice() {
             [channel, quality, hour] => hour_entry(app, channel, quality, hour, tombstones)?,
             above => structure_entry(app, above)?,
@@ -136,7 +141,8 @@ fn hour_entry(app: &App, channel: &str, quality: &str, hour: &str, tombstones: b
     Ok((Entry::new(subject, answer.version.unwrap_or_default(), list.finish()), keep))
 }
 
-async fn reply(app: &Arc<App>, request: &Parts, key: &str, entry: Arc<Entry>) -> Result<Response, Problem> {
+/// Sends a list, in the encoding that is wanted, unless the client has it.
+pub(super) async fn reply(app: &Arc<App>, request: &Parts, key: &str, entry: Arc<Entry>) -> Result<Response, Problem> {
     let encoding = negotiate(&request.headers);
     let etag = ETag::of_encoded(&entry.hash, encoding);
     let mut response = match conditional::evaluate(&request.headers, &etag, None) {
@@ -160,9 +166,12 @@ async fn reply(app: &Arc<App>, request: &Parts, key: &str, entry: Arc<Entry>) ->
 }
 
 async fn encoded(app: &Arc<App>, key: &str, entry: Arc<Entry>, encoding: Encoding) -> Result<Bytes, Problem> {
+    let _alone = app.alone(key).await?;
     let key = key.to_owned();
     app.ask(move |app| {
-        if let Some(body) = entry.body(encoding) {
+        // Somebody else may have encoded it, or the same list made anew, in the meantime.
+        let kept = app.cache.get(&key).filter(|kept| kept.hash == entry.hash);
+        if let Some(body) = entry.body(encoding).or_else(|| kept?.body(encoding)) {
             return Ok(body);
         }
         let plain = entry.body(Encoding::Identity).unwrap_or_default();

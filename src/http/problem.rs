@@ -50,6 +50,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "hidden-path", "Hidden path", detail)
     }
 
+    /// 403: asked from another machine.
+    pub fn only_from_here() -> Self {
+        let detail = "This may be asked only from the machine the node runs on.".to_owned();
+        Self::new(StatusCode::FORBIDDEN, "only-from-here", "Only from this machine", detail)
+    }
+
     /// 410: the segment was deleted on purpose, here and on every peer.
     pub fn gone() -> Self {
         let detail = "This segment has been deleted on purpose (tombstoned) and will not come back.".to_owned();
@@ -70,12 +76,6 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "too-much", "Too much for one request", detail)
     }
 
-    /// 413: the body is longer than `limit_bytes`.
-    pub fn body_too_large(limit_bytes: u64) -> Self {
-        let detail = format!("The body may have {limit_bytes} bytes. Send less at once.");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail)
-    }
-
     /// 507: the disk is full.
     pub fn insufficient_storage() -> Self {
         let detail = "The disk is full, so nothing was written. Free some space and try again.".to_owned();
@@ -87,18 +87,6 @@ impl Problem {
         let detail = format!("This address answers {allow} only.");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
             .with(ALLOW, HeaderValue::from_static(allow))
-    }
-
-    /// 406: the best sequence, say, has holes and they were not allowed; `why` tells what to change.
-    pub fn not_acceptable(why: &str) -> Self {
-        Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Not acceptable", sentence(why))
-    }
-
-    /// 401: a credential is needed, or the one given is wrong. Which of the two is not told.
-    pub fn unauthorized() -> Self {
-        let detail = "This needs a valid token in the header Authorization: Bearer.".to_owned();
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Not authorised", detail)
-            .with(axum::http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// 412: `If-Match` or `If-Unmodified-Since` does not hold any more.

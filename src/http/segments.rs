@@ -4,6 +4,7 @@
 //! knows.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,16 +12,21 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 
 use super::app::App;
 use super::json_list::JsonList;
-use super::{ETag, FileReply, Problem, file_response, pathname};
+use super::wire_cache::{Entry, Subject};
+use super::{ETag, FileReply, Problem, file_response, listing, pathname};
 use crate::crawl::CrawlError;
 use crate::disk::{Base, DiskError};
 use crate::domain::{FileName, Hour, SegmentKey, name, parse_file_name};
+use crate::index::Version;
+
+const TOMBSTONE: &str = ".tombstone";
 
 /// Answers `GET /segments/{path…}`.
 pub async fn file(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -28,7 +34,7 @@ pub async fn file(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
     let found = match pathname::parts(path.as_bytes(), b"/segments") {
         Ok(parts) => {
             let parts: Vec<String> = parts.into_iter().map(Cow::into_owned).collect();
-            app.ask(move |app| open(app, &parts)).await
+            app.ask_light(move |app| open(app, &parts)).await
         }
         Err(error) => Err(error.into()),
     };
@@ -40,28 +46,47 @@ pub async fn file(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
 
 /// Answers `GET /extras/{dir}`.
 pub async fn extras(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let parts = match pathname::parts(path.as_bytes(), b"/extras") {
-        Ok(parts) => parts.into_iter().map(Cow::into_owned).collect::<PathBuf>(),
-        Err(error) => return Problem::from(error).at(&path).into_response(),
-    };
+    let (request, _no_body) = request.into_parts();
+    answer_extras(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+}
+
+async fn answer_extras(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
+    let path = request.uri.path();
+    let parts: Vec<String> = pathname::parts(path.as_bytes(), b"/extras")?.into_iter().map(Cow::into_owned).collect();
     let list = app.ask(move |app| {
         let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
-        match base.walk_files(&parts, app.bounds.max_extras) {
-            Ok(names) => Ok(names.into_iter().filter(|name| !is_temporary(name)).collect::<JsonList>().finish()),
+        match base.walk_files(&parts.iter().collect::<PathBuf>(), app.bounds.max_extras) {
+            Ok(names) => Ok(served(&parts, &names)),
             Err(DiskError::TooMany { limit, .. }) => {
                 Err(Problem::too_much("number of files", limit as u64 + 1, limit as u64))
             }
             Err(error) => Err(failed(app, error)),
         }
     });
-    match list.await {
-        Ok(body) => {
-            let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")];
-            (headers.map(|(name, value)| (name, HeaderValue::from_static(value))), body).into_response()
-        }
-        Err(problem) => problem.at(&path).into_response(),
-    }
+    // Read from the disk each time, and never kept.
+    let entry = Entry::new(Subject::Structure, Version::default(), list.await?);
+    listing::reply(app, request, path, Arc::new(entry)).await
+}
+
+/// Of the files below a directory, those that are served: finished ones that no tombstone in their hour hides.
+fn served(above: &[String], names: &[String]) -> Bytes {
+    let in_hour = |name: &str| {
+        let path: Vec<&str> = above.iter().map(String::as_str).chain(name.split('/')).collect();
+        is_in_hour(&path)
+    };
+    let tombstones: HashSet<&str> =
+        names.iter().filter_map(|name| name.strip_suffix(TOMBSTONE)).filter(|stem| in_hour(stem)).collect();
+    let hidden = |name: &str| may_be_tombstoned(name) && tombstones.contains(name::stem(name));
+    names.iter().filter(|name| !is_temporary(name) && !hidden(name)).collect::<JsonList>().finish()
+}
+
+/// `CHANNEL/QUALITY/HOUR/NAME`.
+fn is_in_hour<S: AsRef<str>>(path: &[S]) -> bool {
+    matches!(path, [_, _, hour, _] if Hour::parse(hour.as_ref()).is_ok())
+}
+
+fn may_be_tombstoned(name: &str) -> bool {
+    matches!(name.rsplit_once('.'), Some((_, "ts" | "json")))
 }
 
 fn is_temporary(path: &str) -> bool {
@@ -81,14 +106,15 @@ fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
     let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
     let path: PathBuf = parts.iter().collect();
     let name = parts.last().map(String::as_str).unwrap_or_default();
-    let in_hour = parts.len() == 4 && parts.get(2).is_some_and(|hour| Hour::parse(hour).is_ok());
+    let in_hour = is_in_hour(parts);
     let kind = parse_file_name(name);
     if kind == FileName::Temporary {
         return Err(Problem::not_found("finished file of this name: it is still being written"));
     }
-    if in_hour && !name.ends_with(".tombstone") && is_tombstoned(&base, &path).map_err(|error| failed(app, error))? {
+    if in_hour && !name.ends_with(TOMBSTONE) && is_tombstoned(&base, &path).map_err(|error| failed(app, error))? {
         return Err(Problem::gone());
     }
+    let permit = app.file_permit()?;
     let file = base.open_file(&path).map_err(|error| failed(app, error))?;
     let file = file.ok_or_else(|| Problem::not_found(&format!("file {} in the archive", parts.join("/"))))?;
     let meta = file
@@ -102,6 +128,7 @@ fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
         immutable: key.is_some_and(|key| !key.tombstone),
         last_modified: meta.modified().ok(),
         file,
+        permit,
     })
 }
 
@@ -109,10 +136,10 @@ fn is_tombstoned(base: &Base, path: &Path) -> Result<bool, DiskError> {
     let (Some(directory), Some(file)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
         return Ok(false);
     };
-    if !matches!(file.rsplit_once('.'), Some((_, "ts" | "json"))) {
+    if !may_be_tombstoned(file) {
         return Ok(false);
     }
-    let tombstone = format!("{}.tombstone", name::stem(file));
+    let tombstone = format!("{}{TOMBSTONE}", name::stem(file));
     let Some(dir) = base.dir(directory)? else { return Ok(false) };
     Ok(dir.stat_file(OsStr::new(&tombstone))?.is_some())
 }
@@ -139,5 +166,44 @@ fn content_type(name: &str) -> &'static str {
         Some("webp") => "image/webp",
         Some("txt") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_node::TestNode;
+
+    #[tokio::test]
+    async fn what_a_tombstone_hides_is_in_no_list_of_extras() {
+        let node = TestNode::new();
+        let tree = |place: &str, names: &[&str]| {
+            let directory = node.directory.path().join(place);
+            std::fs::create_dir_all(&directory).unwrap();
+            for name in names {
+                std::fs::write(directory.join(name), b"x").unwrap();
+            }
+        };
+        tree("chan/source/2019-11-13T02", &["a.ts", "a.tombstone", "b.ts", "a.png"]);
+        tree("chan/source/other", &["a.ts", "a.tombstone"]);
+        let hour: Vec<String> = node.get("/extras/chan/source/2019-11-13T02").await;
+        assert_eq!(hour, ["a.png", "a.tombstone", "b.ts"]);
+        let all: Vec<String> = node.get("/extras/chan").await;
+        let in_hour = hour.iter().map(|name| format!("source/2019-11-13T02/{name}"));
+        let others = ["source/other/a.tombstone", "source/other/a.ts"].map(str::to_owned);
+        assert_eq!(all, in_hour.chain(others).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn no_more_files_are_opened_than_may_be() {
+        let node = TestNode::new();
+        std::fs::write(node.directory.path().join("file.txt"), b"x").unwrap();
+        let all = node.app.files.available_permits();
+        assert!(all > 0);
+        let taken = std::sync::Arc::clone(&node.app.files).try_acquire_many_owned(u32::try_from(all).unwrap()).unwrap();
+        let (status, headers, _) = node.ask("/segments/file.txt", &[]).await;
+        assert_eq!((status.as_u16(), headers["retry-after"].to_str().unwrap()), (503, "1"));
+        drop(taken);
+        assert_eq!(node.ask("/segments/file.txt", &[]).await.0.as_u16(), 200);
+        assert_eq!(node.app.files.available_permits(), all, "given back with the last byte");
     }
 }

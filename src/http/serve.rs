@@ -5,7 +5,7 @@
 //!
 //! The life of a connection:
 //! 1. accepted, at the cap in the place of the one that has waited longest; Nagle's algorithm off; entered in the table;
-//! 2. served as HTTP/1.1 or, if it begins so, as HTTP/2;
+//! 2. served as HTTP/1.1 (what begins as HTTP/2 is closed: its streams would each hold a file, within no limit here);
 //! 3. cut by the sweep when it is overdue (see `connection`);
 //! 4. at the end asked to finish what it has in hand, and cut after `drain`.
 
@@ -23,9 +23,9 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
@@ -107,10 +107,9 @@ async fn accept(listener: &TcpListener, table: &Arc<Table>, app: &Router, clock:
     }
 }
 
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .keep_alive(true)
         // The sweep does this; hyper would make a timer for each request.
         .header_read_timeout(None)
@@ -118,11 +117,6 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         // keep back the 400 for what is no request.
         .writev(true)
         .max_buf_size(limits.max_header_bytes.max(8192));
-    builder
-        .http2()
-        .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
-        .max_send_buf_size(256 * 1024);
     builder
 }
 
@@ -177,13 +171,7 @@ impl Table {
         self.lock().open.len()
     }
 
-    fn spawn(
-        self: &Arc<Self>,
-        builder: &auto::Builder<TokioExecutor>,
-        stream: TcpStream,
-        app: Router,
-        activity: Arc<Activity>,
-    ) {
+    fn spawn(self: &Arc<Self>, builder: &http1::Builder, stream: TcpStream, app: Router, activity: Arc<Activity>) {
         let mut entries = self.lock();
         entries.next += 1;
         let id = entries.next;
@@ -245,7 +233,7 @@ impl Drop for Leave {
 }
 
 /// One connection from its first byte to its last.
-async fn run(builder: auto::Builder<TokioExecutor>, stream: TcpStream, app: Router, activity: Arc<Activity>) {
+async fn run(builder: http1::Builder, stream: TcpStream, app: Router, activity: Arc<Activity>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the connection was gone before it was served");
         return;
@@ -262,7 +250,7 @@ async fn run(builder: auto::Builder<TokioExecutor>, stream: TcpStream, app: Rout
         connection.as_mut().poll(cx)
     });
     if let Err(error) = ended.await {
-        tracing::debug!(peer = %activity.peer, error, "connection ended early");
+        tracing::debug!(peer = %activity.peer, %error, "connection ended early");
     }
 }
 
@@ -272,8 +260,7 @@ fn answer(
     mut app: Router,
     activity: &Arc<Activity>,
 ) -> impl Future<Output = Result<hyper::Response<super::connection::Observed<Body>>, Infallible>> + Send + use<> {
-    let multiplexed = request.version() == hyper::Version::HTTP_2;
-    let in_hand = InHand::begin(activity, !request.is_end_stream(), multiplexed);
+    let in_hand = InHand::begin(activity, !request.is_end_stream());
     request.extensions_mut().insert(ConnectInfo::<SocketAddr>(activity.peer));
     // A router is always ready.
     let answering = app.call(request);

@@ -25,6 +25,7 @@ pub struct TestNode {
     pub crawl: Arc<Crawl>,
     pub stop: Stop,
     pub ending: tokio_util::sync::CancellationToken,
+    pub app: Arc<App>,
     router: Router,
 }
 
@@ -60,8 +61,9 @@ impl TestNode {
             listing_cache: 1 << 20,
             bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },
         });
-        let router = router(Arc::new(app.unwrap().until(ending.clone())), &metrics);
-        Self { directory, keeper, crawl, stop, ending, router }
+        let app = Arc::new(app.unwrap().until(ending.clone()));
+        let router = router(Arc::clone(&app), &metrics);
+        Self { directory, keeper, crawl, stop, ending, app, router }
     }
 
     /// Writes files into an hour, and has the index follow.

@@ -279,7 +279,8 @@ fn the_description_is_valid_and_names_every_address() {
         assert!(paths.iter().any(|path| path.starts_with(&begin)), "{begin} is not among {paths:?}");
     }
     for path in paths {
-        let address = path.replace("{channel}", "desertbus").replace("{quality}", "source");
+        let address =
+            path.replace("{channel}", "desertbus").replace("{quality}", "source").replace("{day}", "2019-11-13");
         assert_eq!(node.get(&address).status, 200, "{address}");
     }
     let mut references = Vec::new();
