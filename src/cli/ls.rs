@@ -35,6 +35,11 @@ pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
 
 /// Asks the index itself, after bringing what is asked for into line with the disk, as the daemon does.
 fn offline(config: &Config, args: &LsArgs) -> anyhow::Result<Vec<String>> {
+    let parts: Vec<&str> = args.target.iter().flat_map(Target::parts).collect();
+    let place = match parts.as_slice() {
+        [channel, quality, hour, ..] => Some(hour_place(channel, quality, hour)?),
+        _ => None,
+    };
     startup::require_index(&config.state_dir)?;
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let index = Arc::new(locked.open_index(node::index_options(config))?);
@@ -42,20 +47,23 @@ fn offline(config: &Config, args: &LsArgs) -> anyhow::Result<Vec<String>> {
     let keeper = Keeper::new(Arc::clone(&index), guard);
     keeper.reconcile_structure()?;
     let catalog = index.catalog();
-    let parts: Vec<&str> = args.target.iter().flat_map(Target::parts).collect();
-    let names = match parts.as_slice() {
-        [] => catalog.channels(),
-        [channel] => catalog.qualities(channel),
-        [channel, quality] => catalog.hours(&format!("{channel}/{quality}"), ..).iter().map(Hour::to_string).collect(),
-        [channel, quality, hour, ..] => {
-            let stream = Stream::new(channel, quality).map_err(|error| UsageError(error.to_string()))?;
-            let hour = Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}")))?;
-            keeper.answer(&HourPlace { stream, hour })?.contents.listed(args.tombstones)
+    let names = match (place, parts.as_slice()) {
+        (Some(place), _) => keeper.answer(&place)?.contents.listed(args.tombstones),
+        (None, [channel, quality, ..]) => {
+            catalog.hours(&format!("{channel}/{quality}"), ..).iter().map(Hour::to_string).collect()
         }
+        (None, [channel]) => catalog.qualities(channel),
+        (None, []) => catalog.channels(),
     };
     drop(keeper);
     index.close();
     Ok(names)
+}
+
+fn hour_place(channel: &str, quality: &str, hour: &str) -> Result<HourPlace, UsageError> {
+    let stream = Stream::new(channel, quality).map_err(|error| UsageError(error.to_string()))?;
+    let hour = Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}")))?;
+    Ok(HourPlace { stream, hour })
 }
 
 fn request(args: &LsArgs) -> String {

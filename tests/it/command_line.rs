@@ -24,6 +24,13 @@ fn ls_says_the_same_with_and_without_a_daemon() {
             assert!(gapless(archive.path(), &["ls", nothing]).lines(0).is_empty(), "{nothing}");
         }
     };
+    // Who only asks makes nothing.
+    let before = snapshot(archive.path());
+    for verb in [&["ls"][..], &["rebuild", "--check"]] {
+        assert_eq!(gapless(archive.path(), verb).code, 3, "{verb:?}: there is no index yet");
+    }
+    assert_eq!(snapshot(archive.path()), before);
+    gapless(archive.path(), &["rebuild"]).lines(0);
     ask();
     let node = TestNode::start(&archive);
     ask();
