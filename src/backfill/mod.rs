@@ -2,8 +2,8 @@
 //!
 //! 1. [`Backfill`] knows the peers and what is wanted; each peer has rounds of its own, and one peer's trouble is not another's.
 //! 2. A round agrees cheaply where the peer is of our kind, and lists what differs; what to fetch is planned by
-//!    [`crate::domain::plan`], and fetched, verified and published by `peer` and `disk`.
-//! 3. No segment is fetched from two peers at once ([`claims`]).
+//!    [`crate::domain::plan()`], and fetched, verified and published by `peer` and `disk`.
+//! 3. No segment is fetched from two peers at once (`claims`).
 //! 4. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
 mod agree;
