@@ -9,8 +9,8 @@ use super::store::Index;
 use super::tables::PEERS;
 use super::{Batch, IndexError};
 
-/// Bytes of an error that are kept.
-const ERROR_BYTES: usize = 500;
+/// Characters of an error that are kept.
+const ERROR_CHARS: usize = 300;
 /// Peers that are remembered: more than anybody has, and a bound on what is read at the start.
 const MOST: usize = 10_000;
 
@@ -33,8 +33,7 @@ impl PeerRow {
     /// As bytes.
     pub fn encode(&self, name: &str) -> Vec<u8> {
         let (epoch, seq) = self.followed.unwrap_or_default();
-        let kept = self.error.floor_char_boundary(ERROR_BYTES);
-        let error = self.error.get(..kept).unwrap_or_default();
+        let error: String = self.error.chars().take(ERROR_CHARS).collect();
         // No address that is taken is this long.
         let address = if self.url.len() > usize::from(u16::MAX) { "" } else { &self.url };
         let url = u16::try_from(address.len()).unwrap_or(0);
@@ -67,7 +66,7 @@ impl PeerRow {
         let (failures, complete_us) = (reader.u32()?, reader.u64()?);
         let url = usize::from(u16::from_le_bytes(reader.array()?));
         let (url, error) = reader.rest().split_at_checked(url).ok_or_else(damaged)?;
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| damaged());
+        let text = |part: &[u8]| String::from_utf8(part.to_vec()).map_err(|_| damaged());
         let followed = (is_followed == 1).then_some(followed);
         Ok(Self { url: text(url)?, followed, failures, complete_us, error: text(error)? })
     }
@@ -107,7 +106,7 @@ mod tests {
             followed: Some((7, seq)),
             failures: 2,
             complete_us: 5,
-            error: "é".repeat(ERROR_BYTES),
+            error: "é".repeat(2 * ERROR_CHARS),
         }
     }
 
@@ -125,7 +124,7 @@ mod tests {
         let peers = Index::open(&path, IndexOptions::default()).unwrap().peers().unwrap();
         assert_eq!(peers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(peers[0].1.followed, Some((7, 3)));
-        assert_eq!(peers[0].1.error, "é".repeat(ERROR_BYTES / 2), "cut short between two characters");
+        assert_eq!(peers[0].1.error, "é".repeat(ERROR_CHARS), "cut short");
         assert_eq!(peers[1].1, PeerRow::default());
     }
 
