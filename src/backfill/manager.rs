@@ -15,6 +15,7 @@ use super::round::{RoundError, Wants, round};
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::{Span, Stream};
 use crate::peer::{Limits, Peer, PeerClient, PeerError};
+use crate::tls::ClientConfig;
 
 /// Downloads at once, from all peers together: each holds a piece of a file in memory.
 const DOWNLOADS: usize = 32;
@@ -38,6 +39,8 @@ pub struct BackfillOptions {
     pub free_floor: u64,
     /// Whether tombstones are taken over; otherwise they are only reported.
     pub trust_tombstones: bool,
+    /// Whom to trust where a peer is asked over https.
+    pub tls: Arc<ClientConfig>,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
 }
@@ -142,7 +145,7 @@ impl Backfill {
         let limits = Limits { idle_connections: options.concurrency.max(1), ..Limits::default() };
         let shared = Shared {
             keeper,
-            client: PeerClient::new(limits)?,
+            client: PeerClient::new(limits, &options.tls)?,
             options,
             claims: Claims::default(),
             downloads: Semaphore::new(DOWNLOADS),
