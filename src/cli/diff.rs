@@ -168,13 +168,14 @@ fn different<'a, K: Ord>(ours: &'a Digests<K>, theirs: &'a Digests<K>) -> impl I
 
 /// All hours that one of the sides lists.
 async fn by_listings(here: &Side, there: &Side, scope: &Scope) -> anyhow::Result<Vec<Pair>> {
-    let theirs = there.streams(scope).await?;
-    let ours = here.streams(scope).await?;
+    let ours = here.streams(scope, &BTreeSet::new()).await?;
+    let theirs = there.streams(scope, &ours).await?;
     let mut pairs = Vec::new();
     let streams: BTreeSet<&Stream> = ours.union(&theirs).collect();
     for stream in streams {
-        let hours = if ours.contains(stream) { here.hours(stream).await? } else { BTreeSet::new() };
-        let their_hours = if theirs.contains(stream) { there.hours(stream).await? } else { BTreeSet::new() };
+        let hours = if ours.contains(stream) { here.hours(stream, true).await? } else { BTreeSet::new() };
+        let their_hours =
+            if theirs.contains(stream) { there.hours(stream, ours.contains(stream)).await? } else { BTreeSet::new() };
         pairs.extend(hours.union(&their_hours).map(|hour| Pair {
             place: HourPlace { stream: stream.clone(), hour: *hour },
             here: hours.contains(hour),

@@ -5,6 +5,7 @@
 mod file;
 mod time;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -56,8 +57,8 @@ pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode
 /// The qualities that have this hour.
 async fn places(here: &Side, scope: &Scope, hour: Hour) -> anyhow::Result<Vec<HourPlace>> {
     let mut places = Vec::new();
-    for stream in here.streams(scope).await? {
-        if here.hours(&stream).await?.contains(&hour) {
+    for stream in here.streams(scope, &BTreeSet::new()).await? {
+        if here.hours(&stream, true).await?.contains(&hour) {
             places.push(HourPlace { stream, hour });
         }
     }

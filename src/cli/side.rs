@@ -191,8 +191,9 @@ impl Side {
         Ok(hours.filter(|(hour, _)| Day::of(*hour) == day).collect())
     }
 
-    /// The qualities that are listed.
-    pub async fn streams(&self, scope: &Scope) -> anyhow::Result<BTreeSet<Stream>> {
+    /// The qualities that are listed. A peer may list names that it then cannot look into, such as files beside its channels: those
+    /// that are not among `known` are left out.
+    pub async fn streams(&self, scope: &Scope, known: &BTreeSet<Stream>) -> anyhow::Result<BTreeSet<Stream>> {
         let mut found = BTreeSet::new();
         match &self.how {
             How::Index(offline) => found.extend(offline.keeper.index().catalog().streams()),
@@ -212,8 +213,14 @@ impl Side {
                 for channel in client.channels(peer).await?.names {
                     if scope.holds_channel(&channel) {
                         self.count();
-                        let qualities = client.qualities(peer, &channel).await?.names.into_iter();
-                        found.extend(qualities.map(|quality| Stream { channel: channel.clone(), quality }));
+                        let is_known = known.iter().any(|stream| stream.channel == channel);
+                        let Some(qualities) = or_left_out(client.qualities(peer, &channel).await, is_known, &channel)?
+                        else {
+                            continue;
+                        };
+                        found.extend(
+                            qualities.names.into_iter().map(|quality| Stream { channel: channel.clone(), quality }),
+                        );
                     }
                 }
             }
@@ -222,8 +229,8 @@ impl Side {
         Ok(found)
     }
 
-    /// The hours of a quality that are listed.
-    pub async fn hours(&self, stream: &Stream) -> anyhow::Result<BTreeSet<Hour>> {
+    /// The hours of a quality that are listed; none where a peer cannot look into one that is not known here.
+    pub async fn hours(&self, stream: &Stream, is_known: bool) -> anyhow::Result<BTreeSet<Hour>> {
         let (channel, quality) = (&stream.channel, &stream.quality);
         let hours = match &self.how {
             How::Index(offline) => offline.keeper.index().catalog().hours(&stream.to_string(), ..),
@@ -233,7 +240,8 @@ impl Side {
             }
             How::Peer(client, peer) => {
                 self.count();
-                client.hours(peer, channel, quality).await?.names
+                let hours = or_left_out(client.hours(peer, channel, quality).await, is_known, stream)?;
+                hours.map(|hours| hours.names).unwrap_or_default()
             }
         };
         Ok(hours.into_iter().collect())
@@ -302,6 +310,23 @@ impl Side {
             }
             How::Index(_) => anyhow::bail!("an index is not asked over HTTP"),
         }
+    }
+}
+
+/// What a peer lists; nothing where it answers with an error about something that nobody here knows.
+fn or_left_out<T>(
+    answer: Result<T, PeerError>,
+    is_known: bool,
+    place: &impl std::fmt::Display,
+) -> Result<Option<T>, PeerError> {
+    match answer {
+        Ok(listing) => Ok(Some(listing)),
+        Err(error) if !is_known && error.status().is_some() => {
+            let status = error.status().map(|status| status.as_u16());
+            tracing::info!(name: "left_out", %place, status, "the peer lists this name and cannot look into it: a file or an extra, most likely");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

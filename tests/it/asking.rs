@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::archive::{Snapshot, hash_text, packets};
 use crate::support::peer::{FalsePeer, Sent};
-use crate::support::{Kind, Outcome, TestArchive, TestNode, gapless};
+use crate::support::{Connection, Kind, Outcome, TestArchive, TestNode, gapless};
 
 const HOUR: &str = "chan/source/2020-01-01T05";
 
@@ -177,6 +177,34 @@ fn a_peer_that_speaks_only_the_fixed_part_is_listed_hour_by_hour() {
     let page = FalsePeer::start(|_| Sent::answer("200 OK", "Content-Type: text/html\r\n", b"<html>Sorry</html>"));
     let outcome = diff(&pair.ours, &format!("http://{}", page.address), &[]);
     assert_eq!(outcome.code, 3, "{}{}", outcome.out, outcome.err);
+}
+
+#[test]
+fn names_that_a_peer_lists_and_cannot_look_into_are_left_out() {
+    let pair = Pair::new();
+    let there = ready(&pair.theirs);
+    let address = there.address;
+    // As restreamers do: files and extras beside the channels are listed like channels.
+    let broken = || Sent::answer("500 Internal Server Error", "", b"<h1>Internal Server Error</h1>");
+    let fixed = FalsePeer::start(move |path| match path {
+        "/files" => Sent::list(&["blogs", "chan", "prizes.json"].map(str::to_owned)),
+        "/files/blogs" => Sent::list(&["1.json".to_owned()]),
+        "/files/blogs/1.json" | "/files/prizes.json" => broken(),
+        path if path.starts_with("/files") => {
+            Sent::answer("200 OK", "", &Connection::open(address).request("GET", path, &[]).body)
+        }
+        _ => Sent::not_found(),
+    });
+    let (hours, last) = told(&diff(&pair.ours, &format!("http://{}", fixed.address), &[]), 1);
+    assert_eq!((hours.len(), &last["hours_failed"]), (2, &json!(0)));
+    // What is known here must be listed there, or nothing is said of it.
+    let silent = FalsePeer::start(move |path| match path {
+        "/files" => Sent::list(&["chan".to_owned()]),
+        "/files/chan" => broken(),
+        _ => Sent::not_found(),
+    });
+    let outcome = diff(&pair.ours, &format!("http://{}", silent.address), &[]);
+    assert_eq!((outcome.code, outcome.out.as_str()), (3, ""), "{}", outcome.err);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const REACH: usize = 500;
 
 /// Prints what covers `at` in each channel and quality of `scope`.
 pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Timestamp) -> anyhow::Result<Exit> {
-    let mut streams = here.streams(scope).await?;
+    let mut streams = here.streams(scope, &BTreeSet::new()).await?;
     streams.retain(|stream| !stream.quality.is_chat());
     if streams.is_empty() {
         anyhow::bail!("no channel and quality with video was found here; `gapless ls` lists what there is");
@@ -35,7 +35,7 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
 }
 
 async fn of_stream(here: &Side, stream: &Stream, at: Timestamp) -> anyhow::Result<Moment> {
-    let hours = here.hours(stream).await?;
+    let hours = here.hours(stream, true).await?;
     let middle = at.hour();
     // A segment may run over its hour.
     let near: BTreeSet<Hour> = hours.range(middle.previous()..=middle).copied().collect();
