@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
 use super::client::{Daemon, path};
@@ -84,7 +83,8 @@ impl Side {
 
     /// Another node, as `[NAME=]URL`.
     pub fn peer(text: &str) -> anyhow::Result<Self> {
-        let peer = super::backfill::peers(&[text.to_owned()])?.pop().context("no peer was given")?;
+        // Whether its tombstones would be taken over is a question of the rules, not of what it has.
+        let peer = super::backfill::peer(text, false)?;
         let how = How::Peer(Box::new(PeerClient::new(Limits::default())?), peer);
         Ok(Self { how, requests: AtomicU64::new(0) })
     }
