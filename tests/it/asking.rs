@@ -324,6 +324,8 @@ fn a_time_is_explained_by_what_covers_it_or_by_its_hole() {
     let gone = archive.segment(HOUR, "59:59", 2.0, Kind::Full);
     archive.tombstone(&gone);
     let later = archive.segment("chan/source/2020-01-01T08", "30:00", 2.0, Kind::Full);
+    let long = archive.segment("chan/source/2020-01-05T00", "59:59", 3599.0, Kind::Full);
+    archive.segment("chan/source/2020-01-05T01", "00:00", 2.0, Kind::Full);
     archive.chat("chan/chat/2020-01-01T05", "00:00");
     archive.segment("other/480p/2020-01-01T05", "00:00", 2.0, Kind::Full);
     gapless(archive.path(), &["rebuild"]).lines(0);
@@ -346,8 +348,10 @@ fn a_time_is_explained_by_what_covers_it_or_by_its_hole() {
         assert_eq!(hole["hole"]["seconds"], 8_998.0);
         assert_eq!(hole["hole"]["after"]["name"], name(&later));
         let after = at("2020-02-01");
-        assert_eq!((&after["hole"]["end"], &after["hole"]["before"]["name"]), (&Value::Null, &json!(name(&later))));
+        assert_eq!((&after["hole"]["end"], &after["hole"]["before"]["name"]), (&Value::Null, &json!(name(&long))));
         assert_eq!(at("2019-01-01")["hole"]["start"], Value::Null);
+        // The one that ends last need not be in the hour that is nearest.
+        assert_eq!(at("2020-01-05T02:00:00")["hole"]["before"]["name"], name(&long));
         assert_eq!(explain(&archive, &["2020-01-01T05:00:01"], 0).len(), 2, "every channel and quality");
         [covered, hole, after]
     };

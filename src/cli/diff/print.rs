@@ -143,7 +143,7 @@ impl Printer {
             writeln!(out)?;
             return Ok(());
         }
-        writeln!(out, "{place}: {counts}")?;
+        writeln!(out, "{}: {counts}", plain(&place.to_string()))?;
         if !self.summary {
             for name in difference.here.files.iter().chain(&difference.here.tombstones) {
                 writeln!(out, "  here   {name}")?;
@@ -218,6 +218,31 @@ fn names<'a>(difference: &'a Difference, fates: &HashMap<String, Fate>) -> Names
     }
 }
 
+/// A peer may call a channel what it likes: what moves the cursor of a terminal is written as what it is.
+fn plain(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_unicode().collect() } else { String::from(c) };
+    text.chars().map(escaped).collect()
+}
+
 fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_calls_its_channels_does_not_reach_the_terminal_as_it_is() {
+        assert_eq!(plain("a\u{1b}[2Jb\n/sourcé"), "a\\u{1b}[2Jb\\u{a}/sourcé");
+    }
+
+    #[test]
+    fn counts_say_what_there_is_to_say() {
+        let one = Counts { only_here: 1, ..Counts::default() };
+        assert_eq!(one.to_string(), "1 only here, 0 only there");
+        let counts = Counts { only_there: 2, tombstones_only_here: 3, backfill_would_take: 1, ..Counts::default() };
+        let expected = "0 only here, 2 only there; tombstones: 3 only here, 0 only there; backfill would take 1";
+        assert_eq!(counts.to_string(), expected);
+    }
 }

@@ -37,14 +37,15 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
 async fn of_stream(here: &Side, stream: &Stream, at: Timestamp) -> anyhow::Result<Moment> {
     let hours = here.hours(stream, true).await?;
     let middle = at.hour();
-    // A segment may run over its hour.
-    let near: BTreeSet<Hour> = hours.range(middle.previous()..=middle).copied().collect();
+    // A segment may run over its hour, and one of the hour before that may end later than all of the next.
+    let first = middle.previous().previous();
+    let near: BTreeSet<Hour> = hours.range(first..=middle).copied().collect();
     let mut looked_at = contents(here, stream, near).await?;
     let mut found = moment(&looked_at, at);
     if found.chosen.is_some() {
         return Ok(found);
     }
-    for hour in hours.range(..middle.previous()).rev().take(REACH) {
+    for hour in hours.range(..first).rev().take(REACH) {
         if found.before.is_some() {
             break;
         }
