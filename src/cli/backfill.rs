@@ -82,17 +82,19 @@ fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads `[NAME=]URL`s; without a name a peer is called by its address.
+/// The peers that were given.
 pub fn peers(args: &PeerArgs) -> anyhow::Result<Vec<Peer>> {
-    let read = |text: &String| {
-        let (name, url) = match text.split_once('=') {
-            Some((name, url)) if !name.contains(['/', ':']) => (name, url),
-            _ => (text.as_str(), text.as_str()),
-        };
-        let url = PeerUrl::parse(url).map_err(|error| UsageError(format!("the peer {text:?}: {error}")))?;
-        Ok(Peer { name: name.to_owned(), url, trusted: !args.distrust_tombstones })
+    args.peer.iter().map(|text| Ok(peer(text, !args.distrust_tombstones)?)).collect()
+}
+
+/// Reads `[NAME=]URL`; without a name a peer is called by its address.
+pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
+    let (name, url) = match text.split_once('=') {
+        Some((name, url)) if !name.contains(['/', ':']) => (name, url),
+        _ => (text, text),
     };
-    args.peer.iter().map(read).collect()
+    let url = PeerUrl::parse(url).map_err(|error| UsageError(format!("the peer {text:?}: {error}")))?;
+    Ok(Peer { name: name.to_owned(), url, trusted })
 }
 
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
