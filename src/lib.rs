@@ -18,6 +18,10 @@ pub mod startup;
 
 pub mod wire;
 
+pub mod tokens;
+
+pub mod tombstones;
+
 pub mod peer;
 
 pub mod backfill;

@@ -16,13 +16,14 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, BackfillOptions, PeerStatus};
-use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::crawl::{Crawl, Deleted, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
-use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
+use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::peer::{Peer, PeerError};
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
+use crate::tokens::Token;
 use crate::wire::PeerReport;
 
 /// How often it is looked whether the disk is there.
@@ -49,6 +50,8 @@ pub struct NodeOptions {
     pub http: Limits,
     /// Questions.
     pub bounds: Bounds,
+    /// Who may read and write.
+    pub auth: Arc<Auth>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Other nodes to fetch from.
@@ -119,6 +122,7 @@ impl Node {
         let shutdown = CancellationToken::new();
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), options.peers, options.backfill)?);
         let reported = Arc::clone(&backfill);
+        let deleted = Deleted::register(&registry)?;
         let app = App::new(Parts {
             name: options.name.clone(),
             base_dir: options.base_dir,
@@ -127,13 +131,16 @@ impl Node {
             watch: Arc::clone(&watch),
             registry,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            auth: Arc::clone(&options.auth),
+            deleted,
+            last_copies: None,
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
         let fetching = tokio::spawn(fetch(backfill, crawl.ready(), shutdown.clone()));
         let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
-        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name));
+        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name, options.auth.own()));
         let mut node = Self {
             address,
             keeper,
@@ -244,17 +251,22 @@ fn report_of(status: PeerStatus) -> PeerReport {
 }
 
 /// Tells the command line where the daemon is.
+///
+/// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
+/// read what belongs to its user may change something through it.
 struct AddressFile {
     dir: PathBuf,
     text: String,
+    token: Token,
 }
 
 impl AddressFile {
     const NAME: &str = "daemon.json";
+    const TOKEN: &str = "daemon.token";
 
-    fn new(dir: &Path, address: SocketAddr, name: &str) -> Self {
+    fn new(dir: &Path, address: SocketAddr, name: &str, token: &Token) -> Self {
         let text = serde_json::json!({ "address": address.to_string(), "pid": std::process::id(), "name": name });
-        Self { dir: dir.to_owned(), text: text.to_string() }
+        Self { dir: dir.to_owned(), text: text.to_string(), token: token.clone() }
     }
 
     fn write(&self) -> Result<(), crate::disk::DiskError> {
@@ -262,6 +274,8 @@ impl AddressFile {
             tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
         }
         let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
+        // First, so that whoever finds the address finds the token that goes with it.
+        crate::disk::atomic::replace_secret(&dir, Self::TOKEN.as_ref(), self.token.secret().as_bytes())?;
         crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text.as_bytes())
     }
 
@@ -272,9 +286,11 @@ impl AddressFile {
     }
 
     fn remove(&self) {
-        let file = self.dir.join(Self::NAME);
-        if let Err(error) = std::fs::remove_file(&file) {
-            tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+        for name in [Self::NAME, Self::TOKEN] {
+            let file = self.dir.join(name);
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+            }
         }
     }
 }

@@ -3,12 +3,17 @@
 //! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes.
 
 mod agree;
+mod tombstones;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
+};
+pub use tombstones::{
+    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport, PurgedHour,
+    TombstonePage, TombstoneRecord,
 };
 
 /// A segment or chat batch.

@@ -15,6 +15,7 @@ use super::round::{RoundError, Wants, round};
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::{Span, Stream};
 use crate::peer::{Limits, Peer, PeerClient, PeerError};
+use crate::tokens::Token;
 
 /// Downloads at once, from all peers together: each holds a piece of a file in memory.
 const DOWNLOADS: usize = 32;
@@ -40,6 +41,8 @@ pub struct BackfillOptions {
     pub trust_tombstones: bool,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
+    /// Shown to every peer.
+    pub token: Option<Token>,
 }
 
 /// What is known of a peer.
@@ -142,7 +145,7 @@ impl Backfill {
         let limits = Limits { idle_connections: options.concurrency.max(1), ..Limits::default() };
         let shared = Shared {
             keeper,
-            client: PeerClient::new(limits)?,
+            client: PeerClient::with_token(limits, options.token.as_ref())?,
             options,
             claims: Claims::default(),
             downloads: Semaphore::new(DOWNLOADS),

@@ -15,6 +15,7 @@ pub mod ls;
 pub mod node;
 pub mod rebuild;
 pub mod status;
+pub mod tombstone;
 
 use std::process::ExitCode;
 

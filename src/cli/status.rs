@@ -12,8 +12,8 @@ use crate::wire::Status;
 
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let daemon = match &args.node {
-        Some(address) => Some(Daemon::at(address).map_err(|error| super::UsageError(error.to_string()))?),
+    let daemon = match args.node.daemon()? {
+        Some(daemon) => Some(daemon),
         None => Daemon::find(&config.state_dir).await,
     };
     let Some(daemon) = daemon else {

@@ -5,11 +5,12 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `changes`, `status`, `check`, `pages`.
+//! `agree`, `changes`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
 
 pub mod agree;
 pub mod api;
 pub mod app;
+pub mod auth;
 pub mod changes;
 pub mod check;
 pub mod conditional;
@@ -34,9 +35,11 @@ pub mod serve;
 pub mod status;
 #[cfg(test)]
 mod test_node;
+pub mod tombstones;
 mod wire_cache;
 
 pub use app::{App, Bounds, Parts};
+pub use auth::Auth;
 pub use conditional::{ETag, Verdict};
 pub use file_body::{FileBody, FileReply, file_response};
 pub use metrics::{Endpoint, HttpMetrics, InFlight};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::list::ListReader;
 use super::url::PeerUrl;
 use crate::domain::{Channel, Hour, Quality};
+use crate::tokens::Token;
 
 /// Bytes of an error's body that are read for the sake of its words.
 const DETAIL_BYTES: usize = 4 << 10;
@@ -58,7 +59,13 @@ pub struct PeerClient {
 impl PeerClient {
     /// Makes the client; asks nobody yet.
     pub fn new(limits: Limits) -> Result<Self, PeerError> {
+        Self::with_token(limits, None)
+    }
+
+    /// The same, with a token that is shown to every peer.
+    pub fn with_token(limits: Limits, token: Option<&Token>) -> Result<Self, PeerError> {
         let http = Client::builder()
+            .default_headers(token.and_then(authorization).into_iter().collect())
             // A proxy is another host, and would see and answer everything: only the operator's addresses are asked.
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -207,6 +214,13 @@ impl PeerClient {
             }
         }
     }
+}
+
+/// The header that shows a token, and that is never printed.
+fn authorization(token: &Token) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.secret())).ok()?;
+    value.set_sensitive(true);
+    Some((AUTHORIZATION, value))
 }
 
 /// The address of what these names lead to, if it can be asked at all.

@@ -24,4 +24,6 @@ mod manners;
 mod names;
 mod replication;
 mod samples;
+mod security;
+mod tombstones;
 mod watching;

@@ -89,8 +89,11 @@ fn reference() -> Result<String, std::fmt::Error> {
             )?;
         }
         let flag = if flag(setting).is_some() { format!(", `--{}`", setting.key) } else { String::new() };
-        let default =
-            if setting.default.contains(' ') { setting.default.to_owned() } else { format!("`{}`", setting.default) };
+        let default = match setting.default {
+            "" => "none".to_owned(),
+            words if words.contains(' ') => words.to_owned(),
+            value => format!("`{value}`"),
+        };
         let range = setting.bounds.map_or_else(String::new, |(low, high)| format!("{low} to {high}"));
         writeln!(text, "| `{}` | `{}`{flag} | {default} | {range} | {} |", setting.key, setting.env(), setting.why)?;
     }

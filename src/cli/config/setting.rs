@@ -4,6 +4,7 @@
 //! or a bound. Which settings there are is not decided here but in `config`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -191,6 +192,20 @@ impl Kind for NodeName {
     fn read(text: &str) -> Option<String> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         ((1..=64).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
+    }
+}
+
+/// A file that need not be named.
+#[derive(Debug)]
+pub struct OptionalFile;
+
+impl Kind for OptionalFile {
+    type Value = Option<PathBuf>;
+    const EXPECTS: &'static str = "the path of a file, or nothing";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Self::Value> {
+        Some((!text.is_empty()).then(|| text.into()))
     }
 }
 
