@@ -24,7 +24,7 @@ mod purge;
 #[cfg(test)]
 mod tests;
 
-pub use add::{add, in_range};
+pub use add::{TooWide, add, in_range};
 pub use purge::{Purge, Purged, Stay};
 
 /// Paths in one request: a page of them is a megabyte of text, and is written within a few seconds.

@@ -10,12 +10,14 @@ use std::process::ExitCode;
 use super::args::{AddArgs, ListArgs, PurgeArgs, Target as Place, TombstoneArgs, TombstoneVerb};
 use super::config::Config;
 use super::{Exit, UsageError};
-use crate::tombstones::{MOST_PATHS, Target};
+use crate::tombstones::Target;
 use crate::wire::{AddOutcome, PurgeOrder, PurgeReport};
 use work::{Looks, Worker};
 
 /// Paths read from stdin: a million of 150 bytes are held in memory, so that a wrong one is found before anything is done.
 const MOST_LINES: usize = 1_000_000;
+/// Paths that a daemon is given at once: each is flushed, and on a slow disk a thousand would take longer than it lets a request take.
+const TOGETHER: usize = 250;
 /// Wrong paths that are named; the rest is counted.
 const MOST_NAMED: usize = 5;
 
@@ -32,7 +34,7 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     let paths = resolve(&config.base_dir, &given(&args.paths)?)?;
     let worker = Worker::find(config, &args.node, Looks::No).await?;
     let mut refused = 0;
-    for chunk in paths.chunks(MOST_PATHS) {
+    for chunk in paths.chunks(TOGETHER) {
         let added = worker.add(chunk.to_vec()).await?;
         refused += added.refused;
         let mut out = std::io::stdout().lock();
@@ -216,7 +218,7 @@ fn tell(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
 
 fn is_wanted(would: &PurgeReport) -> anyhow::Result<bool> {
     eprint!(
-        "Delete these {} files ({})? Other nodes may delete theirs as well. [y/N] ",
+        "Delete these {} files ({}) from this node for ever? [y/N] ",
         would.files,
         indicatif::HumanBytes(would.bytes)
     );

@@ -10,6 +10,7 @@
 //!
 //! No token and no `Authorization` is ever logged or repeated.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,8 +23,8 @@ use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::Problem;
 use super::app::App;
+use super::{Endpoint, Problem};
 use crate::tokens::{self, Token, TokenError};
 
 /// How long what was read holds before the file is read again: a request costs no reading, and who changes a token need not wait.
@@ -43,7 +44,6 @@ pub enum Right {
 }
 
 /// The tokens that are known.
-#[derive(Debug)]
 pub struct Auth {
     own: Token,
     own_digest: Digest,
@@ -53,15 +53,21 @@ pub struct Auth {
 
 type Digest = [u8; 32];
 
+/// Neither the token nor what it is compared with.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<&PathBuf> = self.sources().map(|source| &source.path).collect();
+        f.debug_struct("Auth").field("files", &files).finish_non_exhaustive()
+    }
+}
+
 /// A file of tokens.
-#[derive(Debug)]
 struct Source {
     path: PathBuf,
     known: Mutex<Known>,
 }
 
 /// What was read from it.
-#[derive(Debug)]
 struct Known {
     digests: Arc<[Digest]>,
     read_at: Instant,
@@ -194,11 +200,11 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
 }
 
-/// Middleware for every address: lets through who may read.
-pub async fn reading(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Middleware for every address: lets through who may read. Others are measured under a name of their own, whatever they ask.
+pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if app.auth.guards_reading() && !OPEN.contains(&path) && app.auth.right(request.headers()).await < Right::Read {
-        return refused(&request, Right::None);
+        return measured.begin(&request).finish(refused(&request, Right::None));
     }
     next.run(request).await
 }

@@ -45,7 +45,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/tombstones/purge", measured("tombstones_purge", writes(post(tombstones::purge))))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::clone(&app), auth::reading))
+        .layer(from_fn_with_state((Arc::clone(&app), metrics.endpoint("unauthorized")), auth::reading))
         .layer(from_fn(public))
         .with_state(app)
 }

@@ -176,9 +176,8 @@ fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Probl
             if range.to <= range.from {
                 return Err(Problem::bad_parameter("to", &to, &format!("a time after from, {from}")));
             }
-            let found = tombstones::in_range(&app.keeper, &range)?;
-            let most = MOST_PATHS as u64;
-            found.ok_or_else(|| Problem::too_much("number of segments in the range", most + 1, most))?
+            let found = tombstones::in_range(&app.keeper, &range, app.bounds.max_hours)?;
+            found.map_err(|wide| Problem::too_much(wide.what, wide.found as u64, wide.most as u64))?
         }
         _ => {
             let expected = "either paths, or channel, quality, from and to";

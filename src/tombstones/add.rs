@@ -68,6 +68,10 @@ fn add_in_hour(
             }
         }
     }
+    let new = names.iter().filter(|(at, _)| matches!(became.get(*at), Some(Ok(AddOutcome::New)))).count();
+    if new > 0 {
+        tracing::info!(name: "tombstones_added", hour = %place, tombstones = new, "segments were hidden for ever");
+    }
     // Whatever was written is made to last and told to the index, also where the next did not fit.
     atomic::sync_dir(&dir).map_err(|error| weigh(keeper, error))?;
     keeper.touch(place, names.iter().map(|(_, name)| OsStr::new(name.as_str())))?;
@@ -111,17 +115,32 @@ fn report(paths: &[String], became: Vec<Became>) -> AddedTombstones {
     added
 }
 
-/// Paths of what is visible in a range, in order of time; `None` if they are more than one request takes. Blocks.
-pub fn in_range(keeper: &Keeper, range: &Range) -> Result<Option<Vec<String>>, CrawlError> {
+/// A range holds more than one request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooWide {
+    /// Of what there are too many.
+    pub what: &'static str,
+    /// How many there are at least.
+    pub found: usize,
+    /// How many there may be.
+    pub most: usize,
+}
+
+/// Paths of what is visible in a range, in order of time. Blocks.
+pub fn in_range(keeper: &Keeper, range: &Range, most_hours: usize) -> Result<Result<Vec<String>, TooWide>, CrawlError> {
     keeper.ensure_structure()?;
     // A segment may run over its hour.
     let first = (range.from - Span::from_us(time::HOUR_US)).hour();
     let last = (range.to - Span::from_us(1)).hour();
     let mut paths = Vec::new();
     if first > last {
-        return Ok(Some(paths));
+        return Ok(Ok(paths));
     }
-    for hour in keeper.index().catalog().hours(&range.stream.to_string(), first..=last) {
+    let hours = keeper.index().catalog().hours(&range.stream.to_string(), first..=last);
+    if hours.len() > most_hours {
+        return Ok(Err(TooWide { what: "number of hours in the range", found: hours.len(), most: most_hours }));
+    }
+    for hour in hours {
         let place = HourPlace { stream: range.stream.clone(), hour };
         let contents = keeper.answer(&place)?.contents;
         let overlaps = contents.visible().filter(|file| {
@@ -130,8 +149,9 @@ pub fn in_range(keeper: &Keeper, range: &Range) -> Result<Option<Vec<String>>, C
         });
         paths.extend(overlaps.map(|file| format!("{place}/{}", file.name())));
         if paths.len() > MOST_PATHS {
-            return Ok(None);
+            let what = "number of segments in the range";
+            return Ok(Err(TooWide { what, found: paths.len(), most: MOST_PATHS }));
         }
     }
-    Ok(Some(paths))
+    Ok(Ok(paths))
 }

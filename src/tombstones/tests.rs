@@ -158,11 +158,13 @@ fn a_range_is_what_overlaps_it() {
     let stream = Stream::parse("chan/source").unwrap();
     let time = |text: &str| Timestamp::parse(text).unwrap();
     let range = |from, to| Range { stream: stream.clone(), from: time(from), to: time(to) };
-    let found = in_range(&archive.keeper, &range("2019-11-13T02:00:04", "2019-11-13T02:00:08.5")).unwrap().unwrap();
+    let found = in_range(&archive.keeper, &range("2019-11-13T02:00:04", "2019-11-13T02:00:08.5"), 9).unwrap().unwrap();
     assert_eq!(found, [4, 6, 8].map(|number| format!("{HOUR}/{}", segment(number))));
     add(&archive.keeper, &found).unwrap();
-    let rest = in_range(&archive.keeper, &range("2019-11-13T01:00:00", "2019-11-14T00:00:00")).unwrap().unwrap();
+    let rest = in_range(&archive.keeper, &range("2019-11-13T01:00:00", "2019-11-14T00:00:00"), 9).unwrap().unwrap();
     assert_eq!(rest.len(), 7, "what is hidden already is not hidden again");
+    let too_wide = in_range(&archive.keeper, &range("2019-11-13T01:00:00", "2019-11-14T00:00:00"), 0).unwrap();
+    assert_eq!(too_wide.unwrap_err().what, "number of hours in the range");
 }
 
 #[test]

@@ -119,6 +119,10 @@ fn with_tokens_for_reading_nothing_is_told_without_one() {
     for secret in ["/no/such/address", "/healthz/", "//healthz", "/segments/.gapless/daemon.token"] {
         assert_eq!(node.get(secret).status, 401, "{secret}");
     }
+    // Who is turned away is counted, under a name that nobody can make up.
+    let metrics = node.get_with("/metrics", &[("Authorization", &bearer(READER))]);
+    let counted = "http_request_latency_all_count{endpoint=\"unauthorized\",method=\"GET\",status=\"401\"} ";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
     // The commands of this machine go on as ever, and others with a token.
     assert_eq!(node.run(&["ls"]).lines(0), ["desertbus"]);
     node.check();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 
 use serde_json::{Value, json};
 
@@ -144,6 +145,41 @@ fn an_editor_works_on_another_node_with_a_token() {
     ask(&["tombstone", "purge", "--yes"]).lines(0);
     assert_eq!(files(&archive), set(&[tombstone_of(&paths[0]), paths[1].clone()]));
     assert!(files(&here).is_empty());
+}
+
+#[test]
+fn on_a_terminal_a_purge_asks_first() {
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no script(1) to have a terminal by");
+        return;
+    }
+    let archive = TestArchive::empty();
+    let paths = fill(&archive, HOUR, 2);
+    archive.tombstone(&paths[0]);
+    gapless(archive.path(), &["rebuild"]).lines(0);
+    let answered = |answer: &str| {
+        let line = format!("{} --base-dir {} tombstone purge", env!("CARGO_BIN_EXE_gapless"), text(archive.path()));
+        let mut script = std::process::Command::new("script");
+        script
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped());
+        let mut script = script.spawn().unwrap();
+        script.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+        let output = script.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for no in ["n\n", "\n", "yes please\n"] {
+        let said = answered(no);
+        assert!(said.contains(&format!("{HOUR}: 1 files")) && said.contains("[y/N]"), "{said}");
+        assert!(archive.at(&paths[0]).exists(), "{no:?}");
+    }
+    let said = answered("y\n");
+    assert!(said.contains("1 files, 376 B deleted"), "{said}");
+    assert_eq!(files(&archive), set(&[tombstone_of(&paths[0]), paths[1].clone()]));
+    let said = answered("y\n");
+    assert!(!said.contains("[y/N]"), "nothing is asked about nothing: {said}");
 }
 
 #[test]
