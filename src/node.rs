@@ -8,21 +8,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::{Backfill, BackfillOptions, PeerStatus};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, PeerState, PeerStatus};
 use crate::crawl::{Crawl, Deleted, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
+use crate::domain::Timestamp;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::{Peer, PeerError};
+use crate::peer::Peer;
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
+use crate::tls::{self, Fingerprint};
 use crate::tokens::Token;
 use crate::wire::PeerReport;
 
@@ -48,6 +50,8 @@ pub struct NodeOptions {
     pub crawl: Pace,
     /// Connections.
     pub http: Limits,
+    /// The certificate to show, for https instead of http.
+    pub tls: Option<Arc<tls::Server>>,
     /// Questions.
     pub bounds: Bounds,
     /// Who may read and write.
@@ -79,7 +83,7 @@ pub enum NodeError {
     Thread(io::Error),
     /// The client towards other nodes.
     #[error(transparent)]
-    Backfill(#[from] PeerError),
+    Backfill(#[from] BackfillError),
     /// Metrics registered twice.
     #[error("cannot set up metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -89,6 +93,8 @@ pub enum NodeError {
 pub struct Node {
     /// Where it listens.
     pub address: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
@@ -120,8 +126,9 @@ impl Node {
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
+        let instance = options.backfill.instance;
         let (list, peers) = tokio::sync::watch::channel(options.peers);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill)?);
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill, &registry)?);
         let reported = Arc::clone(&backfill);
         let deleted = Deleted::register(&registry)?;
         let app = App::new(Parts {
@@ -131,6 +138,7 @@ impl Node {
             crawl: Arc::clone(&crawl),
             watch: Arc::clone(&watch),
             registry,
+            instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             auth: Arc::clone(&options.auth),
             deleted,
@@ -140,10 +148,17 @@ impl Node {
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
         let fetching = tokio::spawn(fetch(backfill, list, crawl.ready(), shutdown.clone()));
-        let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
-        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name, options.auth.own()));
+        let server =
+            tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
+        let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
+        let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
+        let address_file = Arc::new(address_file);
+        if let Some(followed) = options.tls {
+            tokio::spawn(renew(followed, Arc::clone(&address_file), shutdown.clone()));
+        }
         let mut node = Self {
             address,
+            scheme: if shown.is_some() { "https" } else { "http" },
             keeper,
             watch,
             crawl,
@@ -164,12 +179,12 @@ impl Node {
         self.spawn("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
         self.spawn("crawl", move || crawl.run())?;
+        self.address_file.write_or_warn();
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
             crawl: Arc::clone(&self.crawl),
             address_file: self.address_file.clone(),
-            is_told: self.address_file.write_or_warn(),
             stop: self.stop.clone(),
         };
         self.spawn("sentinel", move || sentinel.run())
@@ -241,54 +256,134 @@ async fn fetch(
     backfill.run(stop).await;
 }
 
+/// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
+async fn renew(server: Arc<tls::Server>, address_file: Arc<AddressFile>, stop: CancellationToken) {
+    let announce = move |fresh| {
+        address_file.show(fresh);
+        address_file.write_or_warn();
+    };
+    tokio::select! {
+        () = server.follow_files(announce) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
 fn report_of(status: PeerStatus) -> PeerReport {
     let (last, took) = status.last.unwrap_or_default();
+    let state = match status.state {
+        PeerState::New => "new",
+        PeerState::Round => "round",
+        PeerState::Following => "following",
+        PeerState::Resting => "resting",
+        PeerState::BackingOff => "backing-off",
+        PeerState::Itself => "itself",
+    };
     PeerReport {
         name: status.peer.name,
+        url: status.peer.url.to_string(),
+        state: state.to_owned(),
+        speaks: status.is_ours.map(|is_ours| if is_ours { "gapless" } else { "fixed-part" }.to_owned()),
+        trusted: status.peer.trusted,
         rounds: status.rounds,
         failures: status.failures,
+        hours_done: status.hours.0,
+        hours_total: status.hours.1,
         fetched: last.fetched,
         bytes: last.bytes,
         requests: last.requests,
         seconds: took.as_secs_f64(),
+        fetched_in_all: status.all.fetched,
+        bytes_in_all: status.all.bytes,
+        tombstones_in_all: status.all.tombstones,
+        errors_in_all: status.all.errors + status.all.hash_mismatches,
+        behind_segments: status.behind,
+        behind_seconds: status.lag.as_secs_f64(),
+        complete_round: status.complete.map(time),
+        next_round: status.next.map(time),
         bursts: last.bursts,
         error: status.error,
     }
 }
 
-/// Tells the command line where the daemon is.
+fn time(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+}
+
+/// Tells the command line where the daemon is, and by which certificate it is known.
 ///
 /// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
 /// read what belongs to its user may change something through it.
 struct AddressFile {
     dir: PathBuf,
-    text: String,
+    address: SocketAddr,
+    name: String,
     token: Token,
+    state: Mutex<AddressState>,
+}
+
+#[derive(Default)]
+struct AddressState {
+    /// The certificate that is shown, and the one before, which is still shown for a moment after it was renewed.
+    certificates: Vec<Fingerprint>,
+    /// Whether all this stands in the file.
+    written: bool,
 }
 
 impl AddressFile {
     const NAME: &str = "daemon.json";
     const TOKEN: &str = "daemon.token";
 
-    fn new(dir: &Path, address: SocketAddr, name: &str, token: &Token) -> Self {
-        let text = serde_json::json!({ "address": address.to_string(), "pid": std::process::id(), "name": name });
-        Self { dir: dir.to_owned(), text: text.to_string(), token: token.clone() }
+    fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>, token: &Token) -> Self {
+        let state = AddressState { certificates: shown.into_iter().collect(), written: false };
+        let (name, token) = (name.to_owned(), token.clone());
+        Self { dir: dir.to_owned(), address, name, token, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, AddressState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another certificate is about to be shown.
+    fn show(&self, fresh: Fingerprint) {
+        let mut state = self.state();
+        state.certificates.insert(0, fresh);
+        state.certificates.truncate(2);
+        state.written = false;
+    }
+
+    fn is_written(&self) -> bool {
+        self.state().written
+    }
+
+    fn text(&self, state: &AddressState) -> String {
+        let certificates: Vec<String> = state.certificates.iter().map(Fingerprint::to_string).collect();
+        let scheme = if certificates.is_empty() { "http" } else { "https" };
+        let text = serde_json::json!({
+            "address": self.address.to_string(), "scheme": scheme, "certificates": certificates,
+            "pid": std::process::id(), "name": self.name,
+        });
+        text.to_string()
     }
 
     fn write(&self) -> Result<(), crate::disk::DiskError> {
+        // Held while writing, so that what is newer is never overtaken by what is older.
+        let mut state = self.state();
         if let Err(error) = std::fs::create_dir_all(&self.dir) {
             tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
         }
         let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
         // First, so that whoever finds the address finds the token that goes with it.
         crate::disk::atomic::replace_secret(&dir, Self::TOKEN.as_ref(), self.token.secret().as_bytes())?;
-        crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text.as_bytes())
+        crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text(&state).as_bytes())?;
+        state.written = true;
+        Ok(())
     }
 
-    fn write_or_warn(&self) -> bool {
-        self.write()
-            .inspect_err(|error| tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written"))
-            .is_ok()
+    fn write_or_warn(&self) {
+        if let Err(error) = self.write() {
+            tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written");
+        }
     }
 
     fn remove(&self) {
@@ -307,13 +402,11 @@ struct Sentinel {
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
     address_file: Arc<AddressFile>,
-    is_told: bool,
     stop: Stop,
 }
 
 impl Sentinel {
     fn run(&self) {
-        let mut is_told = self.is_told;
         let (guard, catalog) = (self.keeper.guard(), self.keeper.index().catalog());
         let mut returns = 0;
         let mut generation = catalog.generation();
@@ -332,7 +425,9 @@ impl Sentinel {
                 self.watch.rewatch();
             }
             // The disk was full or read-only, and may not be any more.
-            is_told = is_told || (fine && self.address_file.write().is_ok());
+            if fine && !self.address_file.is_written() && self.address_file.write().is_ok() {
+                tracing::debug!(name: "address_written", "other commands find this node again");
+            }
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Hour, HourPlace, Span};
+use crate::tls::ClientConfig;
 use crate::tokens::Token;
 
 /// What can be chosen about backfill.
@@ -21,12 +23,20 @@ pub struct BackfillOptions {
     pub concurrency: usize,
     /// From one round with a peer to the next.
     pub interval: Duration,
+    /// Bytes a second from all peers together; 0 is no bound.
+    pub bandwidth: u64,
     /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
+    /// Whom to trust where a peer is asked over https.
+    pub tls: Arc<ClientConfig>,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
     /// Shown to every peer.
     pub token: Option<Token>,
+    /// By this number this process recognises itself among its peers; the same that its digests carry.
+    pub instance: u64,
+    /// Where the result of complete rounds is written for monitors.
+    pub report_file: Option<PathBuf>,
 }
 
 /// What is to be fetched.

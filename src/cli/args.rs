@@ -77,9 +77,20 @@ pub struct PeerArgs {
     /// How long ago a segment must have ended to be fetched: the recorder here may still get it
     #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
     pub recent_cutoff: Option<String>,
-    /// File with the one token that is sent to other nodes, for those that want one
-    #[arg(long, value_name = "FILE")]
+    /// The token.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the one token that is sent to other nodes, for those that want one [env: GAPLESS_BACKFILL_TOKEN_FILE]"
+    )]
     pub token_file: Option<String>,
+    /// Whom to trust.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust these authorities (PEM) and no others where other nodes are asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
     /// Only report tombstones of other nodes instead of taking them over
     #[arg(long)]
     pub distrust_tombstones: bool,
@@ -124,12 +135,30 @@ pub struct NodeArgs {
         help = "Where to listen; port 0 picks a free one [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
     )]
     pub listen: Option<String>,
-    /// File with the tokens by which something may be changed from other machines, one a line
-    #[arg(long, value_name = "FILE")]
+    /// Who may write.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the tokens by which something may be changed from other machines, one a line [env: GAPLESS_HTTP_WRITE_TOKENS]"
+    )]
     pub write_tokens: Option<String>,
-    /// File with the tokens for reading, one a line; without it everybody may read
-    #[arg(long, value_name = "FILE")]
+    /// Who may read.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the tokens for reading, one a line; without it everybody may read [env: GAPLESS_HTTP_READ_TOKENS]"
+    )]
     pub read_tokens: Option<String>,
+    /// The certificate.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Speak https with this certificate chain (PEM) [env: GAPLESS_HTTP_TLS_CERTIFICATE]"
+    )]
+    pub tls_certificate: Option<String>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", help = "The private key of that certificate (PEM) [env: GAPLESS_HTTP_TLS_KEY]")]
+    pub tls_key: Option<String>,
     /// This node's name.
     #[arg(long, value_name = "NAME", help = "This node's name [env: GAPLESS_NAME] [default: the host's name]")]
     pub name: Option<String>,
@@ -174,6 +203,17 @@ pub enum TombstoneVerb {
     List(ListArgs),
     /// Delete the bytes of what is hidden here, for ever; tells what would go and asks first
     Purge(PurgeArgs),
+}
+
+impl TombstoneVerb {
+    /// The other node that is named, if one is.
+    pub fn node(&self) -> &OtherNode {
+        match self {
+            Self::Add(AddArgs { node, .. })
+            | Self::List(ListArgs { node, .. })
+            | Self::Purge(PurgeArgs { node, .. }) => node,
+        }
+    }
 }
 
 /// Arguments of `tombstone add`.
@@ -237,6 +277,13 @@ pub struct OtherNode {
     /// File with the one token that is shown to that daemon
     #[arg(long, value_name = "FILE", requires = "node")]
     pub token_file: Option<PathBuf>,
+    /// Whom to trust.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust these authorities (PEM) and no others where the daemon is asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
 }
 
 /// A place in the archive, from a channel down to an hour.
@@ -282,12 +329,25 @@ impl Args {
             given.push(("name", node.name.clone()));
             given.push(("http.write_tokens", node.write_tokens.clone()));
             given.push(("http.read_tokens", node.read_tokens.clone()));
-            given.push(("backfill.token_file", node.peers.token_file.clone()));
+            given.push(("http.tls_certificate", node.tls_certificate.clone()));
+            given.push(("http.tls_key", node.tls_key.clone()));
         }
-        if let Verb::Backfill(backfill) = &self.verb {
-            given.push(("backfill.token_file", backfill.peers.token_file.clone()));
+        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
+            given.push(("backfill.token_file", peers.token_file.clone()));
         }
+        given.push(("backfill.ca_file", self.ca_file()));
         given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
+    }
+}
+
+impl Args {
+    fn ca_file(&self) -> Option<String> {
+        match &self.verb {
+            Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) => peers.ca_file.clone(),
+            Verb::Status(status) => status.node.ca_file.clone(),
+            Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
+            Verb::Rebuild(_) | Verb::Ls(_) => None,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 use crate::peer::{Peer, PeerUrl};
 use crate::startup::Locked;
+use crate::tls::{self, ClientConfig};
 use crate::tokens::{self, Token};
 
 /// Runs one round, or rounds until it is stopped.
@@ -46,7 +47,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let (locked, keeper) = opened.await.context("the work ended badly")??;
     // The list does not change while this runs.
     let (_list, peers) = tokio::sync::watch::channel(peers);
-    let backfill = Backfill::new(Arc::clone(&keeper), peers, options)?;
+    let backfill = Backfill::new(Arc::clone(&keeper), peers, options, &prometheus::Registry::new())?;
     let exit = if args.once {
         report(config, &backfill.once().await)?
     } else {
@@ -122,7 +123,11 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
+        bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
+        instance: rand::random(),
+        report_file: Some(config.state_dir.join("replication.json")),
+        tls: trusted(config)?,
         keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
         token: config.backfill.token_file.as_deref().map(token).transpose()?,
@@ -132,6 +137,12 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
 /// The one token in a file.
 pub fn token(file: &Path) -> Result<Token, UsageError> {
     tokens::read_one(file).map_err(|error| UsageError(error.to_string()))
+}
+
+/// Whom to trust where another node is asked over https.
+pub fn trusted(config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
+    let trusted = tls::trusting(config.backfill.ca_file.as_deref());
+    Ok(trusted.map_err(|error| UsageError(format!("backfill.ca_file: {error}")))?)
 }
 
 /// A date, an hour, a time, or a number of hours ago.

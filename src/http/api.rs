@@ -17,10 +17,10 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, ChangeKind, ChangeList, ChangeRecord, CheckLine,
-    CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HourDigest, HourDigests, IndexStatus,
-    LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, SegmentPage, SegmentRecord, Status,
-    StreamStatus, TombstonePage, TombstoneRecord, WatchReport,
+    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind, ChangeList, ChangeRecord,
+    CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HourDigest, HourDigests,
+    IndexStatus, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, SegmentPage,
+    SegmentRecord, Status, StreamStatus, TombstonePage, TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -38,6 +38,7 @@ const PAGE: usize = 1_000;
         super::agree::qualities,
         super::agree::days,
         super::agree::hours,
+        super::bundle::bundle,
         super::changes::changes,
         super::status::status,
         super::check::check,
@@ -49,6 +50,7 @@ const PAGE: usize = 1_000;
     components(schemas(
         SegmentPage,
         SegmentRecord,
+        BundleRequest,
         QualityDigests,
         QualityDigest,
         DayDigests,

@@ -5,12 +5,13 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `changes`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
+//! `agree`, `bundle`, `changes`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
 
 pub mod agree;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod bundle;
 pub mod changes;
 pub mod check;
 pub mod conditional;

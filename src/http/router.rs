@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, changes, check, cors, listing, pages, segments, status, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, listing, pages, segments, status, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -38,6 +38,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/digests", measured("digests", get(agree::qualities)))
         .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(agree::days)))
         .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))
+        .route("/api/v1/bundle/{*hour}", measured("bundle", post(bundle::bundle)))
         .route("/api/v1/changes", measured("changes", get(changes::changes)))
         .route("/api/v1/status", measured("status", get(status::status)))
         .route("/api/v1/check", measured("check", get(check::check)))

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -16,6 +17,7 @@ use super::limits::Limits;
 use super::list::ListReader;
 use super::url::PeerUrl;
 use crate::domain::{Channel, Hour, Quality};
+use crate::tls::{self, ClientConfig};
 use crate::tokens::Token;
 
 /// Bytes of an error's body that are read for the sake of its words.
@@ -59,15 +61,16 @@ pub struct PeerClient {
 }
 
 impl PeerClient {
-    /// Makes the client; asks nobody yet.
-    pub fn new(limits: Limits) -> Result<Self, PeerError> {
-        Self::with_token(limits, None)
+    /// Makes the client, which trusts whom `tls` trusts; asks nobody yet.
+    pub fn new(limits: Limits, tls: &ClientConfig) -> Result<Self, PeerError> {
+        Self::with_token(limits, tls, None)
     }
 
     /// The same, with a token that is shown to every peer.
-    pub fn with_token(limits: Limits, token: Option<&Token>) -> Result<Self, PeerError> {
+    pub fn with_token(limits: Limits, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
         let http = Client::builder()
             .default_headers(token.and_then(authorization).into_iter().collect())
+            .tls_backend_preconfigured(tls::for_http(tls))
             // A proxy is another host, and would see and answer everything: only the operator's addresses are asked.
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -196,17 +199,34 @@ impl PeerClient {
     /// A connection that broke before that is tried once more: the peer may have closed it because it was idle, which
     /// is nobody's fault and not seen before the request is sent.
     pub(super) async fn ask(&self, url: &Url, headers: &HeaderMap) -> Result<Response, PeerError> {
+        self.send(&Method::GET, url, headers, Bytes::new()).await
+    }
+
+    /// The same with a body; what is asked for is the same if it is asked for twice.
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, PeerError> {
         let timed_out = |what, after| Err(PeerError::TimedOut { url: url.to_string(), what, after });
         let mut again = true;
         loop {
-            let request = self.http.get(url.clone()).headers(headers.clone()).send();
-            let source = match timeout(self.limits.silence, request).await {
+            let mut request = self.http.request(method.clone(), url.clone()).headers(headers.clone());
+            if !body.is_empty() {
+                request = request.body(body.clone());
+            }
+            let source = match timeout(self.limits.silence, request.send()).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(source)) => source,
                 Err(_) => return timed_out("did not answer", self.limits.silence),
             };
             if source.is_timeout() {
                 return timed_out("could not be connected to", self.limits.connect);
+            }
+            if let Some(why) = tls::explain(&source) {
+                return Err(PeerError::Insecure { url: url.to_string(), why });
             }
             if source.is_connect() {
                 return Err(PeerError::Unreachable { url: url.to_string(), source });
@@ -227,8 +247,7 @@ fn authorization(token: &Token) -> Option<(HeaderName, HeaderValue)> {
 
 /// The address of what these names lead to, if it can be asked at all.
 pub(super) fn address(peer: &Peer, path: &[&str]) -> Result<Url, PeerError> {
-    let url = peer.url.join(path.iter().copied())?;
-    if peer.url.is_https() { Err(PeerError::NoTls { url: url.into() }) } else { Ok(url) }
+    Ok(peer.url.join(path.iter().copied())?)
 }
 
 /// The error that an answer with an unwanted status is, with the peer's own words.
@@ -264,7 +283,7 @@ pub(super) async fn words(response: &mut Response) -> String {
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
-fn visible(name: &str) -> Option<Box<str>> {
+pub(super) fn visible(name: &str) -> Option<Box<str>> {
     is_visible(name).then(|| name.into())
 }
 
@@ -273,7 +292,7 @@ fn is_visible(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
-fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
+pub(super) fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
     names.sort_unstable();
     names.dedup();
     names

@@ -8,18 +8,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("runtime", &[]),
     ("wire", &[]),
+    ("tls", &[]),
     ("tokens", &[]),
     ("index", &[]),
     ("disk", &[]),
-    ("peer", &["disk", "tokens", "wire"]),
+    ("peer", &["disk", "tls", "tokens", "wire"]),
     ("crawl", &["disk", "index", "runtime"]),
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
     ("tombstones", &["crawl", "disk", "index", "wire"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "tokens", "wire"]),
-    ("http", &["check", "crawl", "disk", "index", "tokens", "tombstones", "wire"]),
-    ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "startup", "tokens", "wire"]),
+    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "tokens", "wire"]),
+    ("http", &["check", "crawl", "disk", "index", "tls", "tokens", "tombstones", "wire"]),
+    ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "startup", "tls", "tokens", "wire"]),
     (
         "cli",
         &[
@@ -33,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "peer",
             "rebuild",
             "startup",
+            "tls",
             "tokens",
             "tombstones",
             "wire",
@@ -41,7 +43,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that belong to one room alone.
-const ONLY_IN: &[(&str, &str)] = &[("redb", "index"), ("axum", "http"), ("hyper", "http")];
+const ONLY_IN: &[(&str, &str)] =
+    &[("redb", "index"), ("axum", "http"), ("hyper", "http"), ("rustls", "tls"), ("tokio_rustls", "tls")];
 
 fn files(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(directory).unwrap() {

@@ -32,6 +32,11 @@ impl Setting {
         if self.table.is_empty() { self.key.to_owned() } else { format!("{}.{}", self.table, self.key) }
     }
 
+    /// The flag, where there is one, as in `--tls-key`.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
+    }
+
     /// The environment variable, as in `GAPLESS_HTTP_DRAIN`.
     pub fn env(&self) -> String {
         format!("GAPLESS_{}", self.full_key().replace('.', "_").to_uppercase())
@@ -180,6 +185,20 @@ impl Kind for Address {
     }
 }
 
+/// The path of a file that there need not be.
+#[derive(Debug)]
+pub struct OptionalFile;
+
+impl Kind for OptionalFile {
+    type Value = Option<PathBuf>;
+    const EXPECTS: &'static str = "the path of a file";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Option<PathBuf>> {
+        (!text.contains('\0')).then(|| (!text.is_empty()).then(|| text.into()))
+    }
+}
+
 /// A node's name.
 #[derive(Debug)]
 pub struct NodeName;
@@ -192,20 +211,6 @@ impl Kind for NodeName {
     fn read(text: &str) -> Option<String> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         ((1..=64).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
-    }
-}
-
-/// A file that need not be named.
-#[derive(Debug)]
-pub struct OptionalFile;
-
-impl Kind for OptionalFile {
-    type Value = Option<PathBuf>;
-    const EXPECTS: &'static str = "the path of a file, or nothing";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<Self::Value> {
-        Some((!text.is_empty()).then(|| text.into()))
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Here {
 impl Worker {
     /// The daemon that was named, else the one on this archive, else this process.
     pub(super) async fn find(config: &Config, other: &OtherNode, looks: Looks) -> anyhow::Result<Self> {
-        if let Some(daemon) = other.daemon()? {
+        if let Some(daemon) = other.daemon(config)? {
             return Ok(Self::Daemon(Box::new(daemon)));
         }
         if let Some(daemon) = Daemon::find(&config.state_dir).await {
