@@ -20,6 +20,10 @@ pub mod wire;
 
 pub mod tls;
 
+pub mod tokens;
+
+pub mod tombstones;
+
 pub mod peer;
 
 pub mod backfill;

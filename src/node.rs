@@ -16,15 +16,16 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, PeerState, PeerStatus};
-use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::crawl::{Crawl, Deleted, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
-use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
+use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::peer::Peer;
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
 use crate::tls::{self, Fingerprint};
+use crate::tokens::Token;
 use crate::wire::PeerReport;
 
 /// How often it is looked whether the disk is there.
@@ -53,6 +54,8 @@ pub struct NodeOptions {
     pub tls: Option<Arc<tls::Server>>,
     /// Questions.
     pub bounds: Bounds,
+    /// Who may read and write.
+    pub auth: Arc<Auth>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Other nodes to fetch from.
@@ -127,6 +130,7 @@ impl Node {
         let (list, peers) = tokio::sync::watch::channel(options.peers);
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill, &registry)?);
         let reported = Arc::clone(&backfill);
+        let deleted = Deleted::register(&registry)?;
         let app = App::new(Parts {
             name: options.name.clone(),
             base_dir: options.base_dir,
@@ -136,6 +140,9 @@ impl Node {
             registry,
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            auth: Arc::clone(&options.auth),
+            deleted,
+            last_copies: None,
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
@@ -144,7 +151,8 @@ impl Node {
         let server =
             tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
-        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name, shown));
+        let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
+        let address_file = Arc::new(address_file);
         if let Some(followed) = options.tls {
             tokio::spawn(renew(followed, Arc::clone(&address_file), shutdown.clone()));
         }
@@ -303,10 +311,14 @@ fn time(time: SystemTime) -> String {
 }
 
 /// Tells the command line where the daemon is, and by which certificate it is known.
+///
+/// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
+/// read what belongs to its user may change something through it.
 struct AddressFile {
     dir: PathBuf,
     address: SocketAddr,
     name: String,
+    token: Token,
     state: Mutex<AddressState>,
 }
 
@@ -320,10 +332,12 @@ struct AddressState {
 
 impl AddressFile {
     const NAME: &str = "daemon.json";
+    const TOKEN: &str = "daemon.token";
 
-    fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>) -> Self {
+    fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>, token: &Token) -> Self {
         let state = AddressState { certificates: shown.into_iter().collect(), written: false };
-        Self { dir: dir.to_owned(), address, name: name.to_owned(), state: Mutex::new(state) }
+        let (name, token) = (name.to_owned(), token.clone());
+        Self { dir: dir.to_owned(), address, name, token, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, AddressState> {
@@ -359,6 +373,8 @@ impl AddressFile {
             tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
         }
         let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
+        // First, so that whoever finds the address finds the token that goes with it.
+        crate::disk::atomic::replace_secret(&dir, Self::TOKEN.as_ref(), self.token.secret().as_bytes())?;
         crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text(&state).as_bytes())?;
         state.written = true;
         Ok(())
@@ -371,9 +387,11 @@ impl AddressFile {
     }
 
     fn remove(&self) {
-        let file = self.dir.join(Self::NAME);
-        if let Err(error) = std::fs::remove_file(&file) {
-            tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+        for name in [Self::NAME, Self::TOKEN] {
+            let file = self.dir.join(name);
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+            }
         }
     }
 }

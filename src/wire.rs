@@ -4,6 +4,7 @@
 
 mod agree;
 pub mod bundle;
+mod tombstones;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +13,10 @@ pub use bundle::BundleRequest;
 
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
+};
+pub use tombstones::{
+    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport, PurgedHour,
+    TombstonePage, TombstoneRecord,
 };
 
 /// A segment or chat batch.

@@ -1,6 +1,7 @@
 //! The verb `backfill`: fetch from other nodes what is missing here, once or until it is stopped. Needs no daemon.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 use crate::peer::{Peer, PeerUrl};
 use crate::startup::Locked;
 use crate::tls::{self, ClientConfig};
+use crate::tokens::{self, Token};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -67,7 +69,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
 }
 
 /// Brings the whole index into line with the disk: what is here must not look missing.
-fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
+pub(super) fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
     keeper.reconcile_structure()?;
     let catalog = keeper.index().catalog();
     let hours = |stream: Stream| {
@@ -130,7 +132,13 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         tls: trusted(config)?,
         keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
+        token: config.backfill.token_file.as_deref().map(token).transpose()?,
     })
+}
+
+/// The one token in a file.
+pub fn token(file: &Path) -> Result<Token, UsageError> {
+    tokens::read_one(file).map_err(|error| UsageError(error.to_string()))
 }
 
 /// Whom to trust where another node is asked over https.

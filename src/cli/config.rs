@@ -141,6 +141,10 @@ settings! {
             "Hours that one question may bring up to date from the disk; a range query ends its page there, and the next page goes on.";
         max_extras: Count = "200000", "1" to "10000000" =>
             "Files in one listing of extras, which are read from the disk each time; beyond it the answer is 400.";
+        write_tokens: OptionalFile = "" =>
+            "File with the tokens by which something may be changed from other machines, one a line; read again when it changes. Only its owner may write it and nobody but owner and group read it.";
+        read_tokens: OptionalFile = "" =>
+            "The same for reading. Once it is given, everything but `/healthz` and `/readyz` wants a token from one of the two files.";
     }
 
     /// The watcher.
@@ -179,6 +183,8 @@ settings! {
             "Certificates of the authorities, in PEM form, that nodes asked over https must be certified by, instead of those that the system trusts.";
         keep_free: Bytes = "1GiB", "0B" to "1000TiB" =>
             "Free space below which nothing is fetched: recorders and the index keep some.";
+        token_file: OptionalFile = "" =>
+            "File with the one token that is sent to the other nodes, for those that want one to be read; read at the start. Only its owner may write it and nobody but owner and group read it.";
     }
 }
 

@@ -6,18 +6,14 @@ use std::process::ExitCode;
 
 use super::Exit;
 use super::args::StatusArgs;
-use super::backfill::trusted;
 use super::client::Daemon;
 use super::config::Config;
 use crate::wire::{PeerReport, Status};
 
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let daemon = match &args.node {
-        Some(address) => {
-            let found = Daemon::at(address, &*trusted(config)?);
-            Some(found.map_err(|error| super::UsageError(error.to_string()))?)
-        }
+    let daemon = match args.node.daemon(config)? {
+        Some(daemon) => Some(daemon),
         None => Daemon::find(&config.state_dir).await,
     };
     let Some(daemon) = daemon else {

@@ -49,6 +49,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(
         peers.iter().flat_map(|peer| &peer.bursts).map(|burst| format!("tombstones wait for your word: {burst}")),
     );
+    troubles.extend(app.auth.troubles());
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();

@@ -26,4 +26,6 @@ mod manners;
 mod names;
 mod replication;
 mod samples;
+mod security;
+mod tombstones;
 mod watching;
