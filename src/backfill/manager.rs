@@ -143,7 +143,7 @@ impl Backfill {
         let limits = Limits { idle_connections: options.concurrency.max(1), ..Limits::default() };
         let shared = Shared {
             keeper,
-            client: PeerClient::new(limits)?,
+            client: PeerClient::new(limits, &options.tls)?,
             options,
             claims: Claims::default(),
             downloads: Semaphore::new(DOWNLOADS),

@@ -12,7 +12,8 @@ pub struct Limits {
     /// when all have work in hand do new ones wait in the kernel's queue. At run time it is lowered to half of what the
     /// process may have open: a quarter is for files that are being sent, the rest for the index and the disk.
     pub max_connections: usize,
-    /// From the first byte of a request to the end of its head, however it trickles. 10 s: a head fits in one packet.
+    /// From the first byte of a request to the end of its head, however it trickles; before that, from accepting an encrypted
+    /// connection to the end of its handshake. 10 s: a head fits in one packet, and a handshake takes two round trips.
     pub header_timeout: Duration,
     /// Between requests, and before the first. 75 s: dashboards that ask once a minute keep their connection.
     pub idle_timeout: Duration,
