@@ -22,6 +22,8 @@ pub mod tls;
 
 pub mod peer;
 
+pub mod sources;
+
 pub mod backfill;
 
 pub mod http;

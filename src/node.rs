@@ -18,13 +18,15 @@ use tokio_util::sync::CancellationToken;
 use crate::backfill::{Backfill, BackfillOptions, PeerStatus};
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
+use crate::domain::Timestamp;
 use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::{Peer, PeerError};
+use crate::peer::PeerError;
 use crate::runtime::Stop;
+use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls::{self, Fingerprint};
-use crate::wire::PeerReport;
+use crate::wire::{PeerReport, SourceReport};
 
 /// How often it is looked whether the disk is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -54,8 +56,8 @@ pub struct NodeOptions {
     pub bounds: Bounds,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
-    /// Other nodes to fetch from.
-    pub peers: Vec<Peer>,
+    /// Where other nodes to fetch from are found.
+    pub sources: SourceOptions,
     /// How to.
     pub backfill: BackfillOptions,
 }
@@ -122,9 +124,10 @@ impl Node {
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
-        let (list, peers) = tokio::sync::watch::channel(options.peers);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill)?);
-        let reported = Arc::clone(&backfill);
+        let own = Own { name: options.name.clone(), listen: Some(address) };
+        let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), options.backfill)?);
+        let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let app = App::new(Parts {
             name: options.name.clone(),
             base_dir: options.base_dir,
@@ -133,11 +136,12 @@ impl Node {
             watch: Arc::clone(&watch),
             registry,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
-        let fetching = tokio::spawn(fetch(backfill, list, crawl.ready(), shutdown.clone()));
+        let fetching = tokio::spawn(fetch(backfill, sources, crawl.ready(), shutdown.clone()));
         let server =
             tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
@@ -234,15 +238,18 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
 /// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.
 async fn fetch(
     backfill: Arc<Backfill>,
-    _list: tokio::sync::watch::Sender<Vec<Peer>>,
+    sources: Arc<Sources>,
     mut ready: tokio::sync::watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
-    tokio::select! {
-        caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
-        () = stop.cancelled() => return,
-    }
-    backfill.run(stop).await;
+    let fetching = async {
+        tokio::select! {
+            caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        backfill.run(stop.clone()).await;
+    };
+    tokio::join!(fetching, sources.run(stop.clone()));
 }
 
 /// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
@@ -269,6 +276,24 @@ fn report_of(status: PeerStatus) -> PeerReport {
         seconds: took.as_secs_f64(),
         bursts: last.bursts,
         error: status.error,
+    }
+}
+
+fn source_report(status: SourceStatus) -> SourceReport {
+    let time = |time: std::time::SystemTime| {
+        let since = time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+    };
+    SourceReport {
+        kind: status.kind.to_owned(),
+        place: status.place,
+        peers: status.peers as u64,
+        read: status.read.map(time),
+        remembered: status.is_remembered,
+        failures: status.failures,
+        failing_since: status.failing_since.map(time),
+        error: status.error,
+        left_out: status.problems,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use prometheus::Registry;
 
 use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
@@ -15,15 +16,16 @@ use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
 use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
-use crate::peer::{Peer, PeerUrl};
+use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
 use crate::startup::Locked;
 use crate::tls::{self, ClientConfig};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
-    let peers = peers(&args.peers)?;
-    if peers.is_empty() {
-        return Err(UsageError("no peer was given: --peer [NAME=]URL".to_owned()).into());
+    let sources = sources(config)?;
+    if sources.given.is_empty() && sources.file.is_none() && sources.database.is_none() {
+        let ways = "--peer [NAME=]URL, --node-file FILE or --node-database URL";
+        return Err(UsageError(format!("no other node was given: {ways}")).into());
     }
     let options = options(config, args)?;
     if let Some(daemon) = Daemon::find(&config.state_dir).await {
@@ -43,15 +45,18 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         Ok((locked, keeper))
     });
     let (locked, keeper) = opened.await.context("the work ended badly")??;
-    // The list does not change while this runs.
-    let (_list, peers) = tokio::sync::watch::channel(peers);
-    let backfill = Backfill::new(Arc::clone(&keeper), peers, options)?;
+    let own = Own { name: config.node.name.clone(), listen: None };
+    let sources = Sources::new(sources, own, &config.state_dir, &Registry::new())?;
+    let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options)?;
     let exit = if args.once {
-        report(config, &backfill.once().await)?
+        sources.once().await;
+        let is_whole = all_were_read(&sources)?;
+        let done = report(config, &backfill.once().await)?;
+        if is_whole { done } else { Exit::DataWrong.into() }
     } else {
         let stop = tokio_util::sync::CancellationToken::new();
         tokio::select! {
-            () = backfill.run(stop.clone()) => {}
+            ((), ()) = async { tokio::join!(backfill.run(stop.clone()), sources.run(stop.clone())) } => {}
             result = tokio::signal::ctrl_c() => result.context("cannot listen for ctrl-C")?,
         }
         stop.cancel();
@@ -82,17 +87,47 @@ fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads `[NAME=]URL`s; without a name a peer is called by its address.
-pub fn peers(args: &PeerArgs) -> anyhow::Result<Vec<Peer>> {
-    let read = |text: &String| {
-        let (name, url) = match text.split_once('=') {
-            Some((name, url)) if !name.contains(['/', ':']) => (name, url),
-            _ => (text.as_str(), text.as_str()),
-        };
-        let url = PeerUrl::parse(url).map_err(|error| UsageError(format!("the peer {text:?}: {error}")))?;
-        Ok(Peer { name: name.to_owned(), url, trusted: !args.distrust_tombstones })
+/// Where other nodes are found, as configured.
+pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
+    let backfill = &config.backfill;
+    let wrong = |error: SourceError| UsageError(format!("backfill.node_database: {error}"));
+    let given = backfill
+        .peers
+        .iter()
+        .map(|text| Entry::parse(text).map_err(|error| UsageError(format!("the node {}: {error}", shown(text)))));
+    let database = match backfill.node_database.reveal() {
+        Some(text) => Some(Database::new(
+            Connection::parse(text).map_err(wrong)?,
+            backfill.node_database_query.clone(),
+            backfill.node_database_password_file.clone(),
+            backfill.node_database_ca_file.clone(),
+        )),
+        None => None,
     };
-    args.peer.iter().map(read).collect()
+    Ok(SourceOptions {
+        given: given.collect::<Result<_, _>>()?,
+        file: backfill.node_file.clone(),
+        database: database.transpose().map_err(wrong)?,
+        trust: Trust::parse(&backfill.tombstones_from),
+        reread: backfill.reread,
+    })
+}
+
+/// What was given as a node, without what may be a secret in its address.
+fn shown(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => format!("{text:?}"),
+    }
+}
+
+/// Whether every list of nodes was read; an error if nothing is known at all because of that.
+fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
+    let errors: Vec<String> = sources.status().into_iter().filter_map(|status| status.error).collect();
+    if sources.peers().borrow().is_empty() && !errors.is_empty() {
+        anyhow::bail!("no other node is known: {}", errors.join("; "));
+    }
+    Ok(errors.is_empty())
 }
 
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {

@@ -23,18 +23,28 @@ use super::resolve::is_one_name;
 /// What a file name may be long at most, in bytes.
 const NAME_BYTES: usize = 255;
 
+/// Whoever may enter the directory may read what lies in it.
+const PUBLIC: Mode = Mode::from_raw_mode(0o644);
+/// Only who runs this may.
+const PRIVATE: Mode = Mode::from_raw_mode(0o600);
+
 /// Hexadecimal digits of the random part of a temporary's name: 64 bits, so that two never meet.
 const RANDOM_DIGITS: usize = 16;
 
 /// Writes a file that must not exist yet; [`DiskError::Exists`] if it does.
 pub fn write_new(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
-    let temporary = Temporary::write(dir, name, bytes)?;
+    let temporary = Temporary::write(dir, name, bytes, PUBLIC)?;
     temporary.publish(|from| rename_new(dir, from, name))
 }
 
 /// Writes a file, in the place of the one of that name if there is one.
 pub fn replace(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
-    Temporary::write(dir, name, bytes)?.publish(|from| renameat(dir, from, dir, name))
+    Temporary::write(dir, name, bytes, PUBLIC)?.publish(|from| renameat(dir, from, dir, name))
+}
+
+/// The same for a file that is nobody else's business.
+pub fn replace_private(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+    Temporary::write(dir, name, bytes, PRIVATE)?.publish(|from| renameat(dir, from, dir, name))
 }
 
 /// Flushes a directory, so that the names in it survive a power cut.
@@ -60,12 +70,16 @@ pub(super) fn rename_new(dir: &Dir, from: &OsStr, name: &OsStr) -> Result<(), Er
 
 /// Creates the empty hidden temporary for a file of that name, which must be the name of one entry.
 pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, OsString)> {
+    create(dir, name, PUBLIC)
+}
+
+fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
     if !is_one_name(name) {
         return Err(DiskError::Outside { path: dir.path().join(name) });
     }
     let hidden = temporary_name(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match openat(dir, &hidden, flags, Mode::from_raw_mode(0o644)) {
+    match openat(dir, &hidden, flags, mode) {
         Ok(fd) => Ok((File::from(fd), hidden)),
         Err(errno) => Err(DiskError::io("create", &dir.path().join(&hidden), errno)),
     }
@@ -105,8 +119,8 @@ struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    fn write(dir: &'a Dir, name: &'a OsStr, bytes: &[u8]) -> Result<Self> {
-        let (mut file, hidden) = create_temporary(dir, name)?;
+    fn write(dir: &'a Dir, name: &'a OsStr, bytes: &[u8], mode: Mode) -> Result<Self> {
+        let (mut file, hidden) = create(dir, name, mode)?;
         let temporary = Self { dir, name, hidden };
         file.write_all(bytes)
             .and_then(|()| file.sync_all())

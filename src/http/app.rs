@@ -50,6 +50,8 @@ pub struct App {
     pub cache: WireCache,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Where their list comes from.
+    pub sources: SourceReports,
     /// Bounds on questions.
     pub bounds: Bounds,
     heavy: Arc<Semaphore>,
@@ -76,6 +78,9 @@ pub struct Bounds {
 /// Tells how it goes with other nodes.
 pub type PeerReports = Box<dyn Fn() -> Vec<crate::wire::PeerReport> + Send + Sync>;
 
+/// Tells where their list comes from.
+pub type SourceReports = Box<dyn Fn() -> Vec<crate::wire::SourceReport> + Send + Sync>;
+
 /// What the node builds the app from.
 pub struct Parts {
     /// The node's name.
@@ -92,6 +97,8 @@ pub struct Parts {
     pub registry: Registry,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Where their list comes from.
+    pub sources: SourceReports,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -113,6 +120,7 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            sources: parts.sources,
             bounds: parts.bounds,
             heavy: Arc::new(Semaphore::new(HEAVY)),
             light: Arc::new(Semaphore::new(LIGHT)),

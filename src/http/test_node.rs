@@ -52,6 +52,7 @@ impl TestNode {
         let ending = tokio_util::sync::CancellationToken::new();
         let app = App::new(Parts {
             peers: Box::new(Vec::new),
+            sources: Box::new(Vec::new),
             name: "test".into(),
             base_dir: directory.path().to_owned(),
             keeper: Arc::clone(&keeper),

@@ -116,6 +116,10 @@ impl Written {
                 (decimal.unwrap_or_else(|_| number.as_str().to_owned()), Some(Shape::Integer))
             }
             DeValue::Float(number) => (number.as_str().to_owned(), Some(Shape::Float)),
+            DeValue::Array(items) => {
+                let texts = items.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>();
+                texts.map_or_else(|| ("array".to_owned(), None), |texts| (texts.join("\n"), Some(Shape::List)))
+            }
             other => (other.type_str().to_owned(), None),
         };
         Self { text, shape, line }
@@ -125,6 +129,7 @@ impl Written {
     pub(super) fn quoted(&self) -> Cow<'_, str> {
         match self.shape {
             Some(Shape::Text) => Cow::Owned(format!("the text {:?}", self.text)),
+            Some(Shape::List) => Cow::Borrowed("a list"),
             Some(_) => Cow::Owned(format!("the number {}", self.text)),
             None => Cow::Borrowed(match self.text.as_str() {
                 "boolean" => "true or false",
