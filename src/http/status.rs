@@ -89,8 +89,8 @@ fn trouble_of(source: &SourceReport) -> Option<String> {
     let (error, since) = (source.error.as_ref()?, source.failing_since.as_deref().unwrap_or("now"));
     let known = match (source.peers, source.remembered) {
         (0, _) => "no nodes are known from there".to_owned(),
-        (count, false) => format!("the {count} nodes known from there go on"),
-        (count, true) => format!("the {count} nodes known from before the last start go on"),
+        (count, false) => format!("the nodes known from there ({count}) go on"),
+        (count, true) => format!("the nodes known from before the last start ({count}) go on"),
     };
     Some(format!("the list of nodes in the {}, since {since}: {error}; {known}", source.kind))
 }

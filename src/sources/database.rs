@@ -188,11 +188,12 @@ impl Database {
     ) -> Result<Listed, SourceError> {
         let mut config = config.clone();
         if matches!(host, Host::Unix(_)) {
-            // Nobody stands in between.
+            // No network is in between.
             config.ssl_mode(SslMode::Disable);
         }
         let mut connected = self.connect(&config, tls, name, host, port).await;
         if matches!(connected, Err(SourceError::Encryption { .. })) && config.get_ssl_mode() == SslMode::Prefer {
+            tracing::debug!(name: "database_not_encrypted", database = %self.connection, "encryption fails and is only preferred");
             config.ssl_mode(SslMode::Disable);
             connected = self.connect(&config, tls, name, host, port).await;
         }

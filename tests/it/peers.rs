@@ -2,6 +2,8 @@
 //! and what is wrong in them costs nothing else.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use serde_json::Value;
@@ -146,7 +148,7 @@ fn the_last_known_nodes_go_on_while_the_database_is_away() {
     assert!(list_errors(&node) > 0);
     let told = status(&node)["troubles"].to_string();
     assert!(
-        told.contains("the list of nodes in the database") && told.contains("the 1 nodes known from there go on"),
+        told.contains("the list of nodes in the database") && told.contains("the nodes known from there (1) go on"),
         "{told}"
     );
     node.terminate();
@@ -258,6 +260,47 @@ fn hostile_rows_cost_nothing_but_themselves() {
     let said = trouble(&node, "database")["error"].as_str().unwrap().to_owned();
     assert!(said.contains("cannot execute DELETE in a read-only transaction"), "{said}");
     database.sql("DO $$ BEGIN ASSERT (SELECT count(*) = 9 FROM few); END $$");
+}
+
+/// A server that takes every connection and writes what it likes.
+fn false_server(writes: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // It is cut off sooner or later.
+            writes(&mut stream).unwrap_or_default();
+            held.push(stream);
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_floods_or_says_nothing_is_passed_over() {
+    // One message of two gigabytes, of which as much comes as is read.
+    let floods = false_server(|stream| {
+        stream.write_all(&[b'R', 0x7f, 0xff, 0xff, 0xff])?;
+        loop {
+            stream.write_all(&[0; 1 << 12])?;
+        }
+    });
+    let silent = false_server(|_| Ok(()));
+    let server = Postgres::any();
+    let database = server.database();
+    let peer = nobody();
+    database.add("a", &url(&peer));
+    let archive = TestArchive::empty();
+    let flooded = one_round(archive.path(), &format!("host=127.0.0.1 port={floods} user=x sslmode=disable"));
+    assert!(flooded.code == 3 && flooded.err.contains("it sent more than 8388608 bytes"), "{flooded:?}");
+    let silence = one_round(archive.path(), &format!("host=127.0.0.1 port={silent} user=x"));
+    assert!(silence.code == 3 && silence.err.contains("no answer after 5 s"), "{silence:?}");
+    // The first of two servers does not keep the second from being asked.
+    let both = database.by_socket().replace("host=", "host=127.0.0.1,").replace("port=", &format!("port={floods},"));
+    let first = format!("{both} sslmode=disable");
+    let done = one_round(archive.path(), &first);
+    assert!(done.code == 0 && done.out.contains("a: 0 segments fetched"), "{done:?}");
 }
 
 #[test]
@@ -388,6 +431,21 @@ fn settings_name_peers_and_whose_tombstones_are_taken() {
     assert_eq!(fetch("[\"a\"]"), 1);
     assert!(archive.listing(hour, true).iter().any(|name| first.contains(name.trim_end_matches(".tombstone"))));
     assert_eq!(fetch("\"all\""), 2);
+
+    // A file does as well; without it the others are asked, and the run says that it was not whole.
+    let file = archive.outside().join("nodes");
+    fs::write(&config, "").unwrap();
+    fs::write(&file, format!("b http://{}\n", nodes[1].address)).unwrap();
+    let with_file = |more: &[&str]| {
+        let words = ["backfill", "--once", "--recent-cutoff", "0s", "--node-file", text(&file)];
+        gapless(archive.path(), &[&words[..], more].concat())
+    };
+    let done = with_file(&[]);
+    assert!(done.code == 0 && done.out.starts_with("b: "), "{done:?}");
+    fs::remove_file(&file).unwrap();
+    let done = with_file(&["--peer", &format!("a=http://{}", nodes[0].address)]);
+    assert!(done.code == 1 && done.out.starts_with("a: ") && done.err.contains("No such file"), "{done:?}");
+    assert_eq!(with_file(&[]).code, 3);
 
     fs::write(&config, "[backfill]\npeers = [\"a=http://user:secret@x\"]\n").unwrap();
     let refused = gapless(archive.path(), &["backfill", "--once", "--config", text(&config)]);
