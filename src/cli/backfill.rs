@@ -157,8 +157,8 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
         free_floor: config.backfill.keep_free,
-        keeps: Keeps::everything(),
         tls: trusted(config)?,
+        keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
     })
 }

@@ -150,7 +150,14 @@ impl Daemon {
             .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "not an address of a daemon"))
             .ok()?;
         let found = written.daemon().ok()?;
-        let answer = found.client.get(found.url("/healthz").ok()?).timeout(ALIVE_WITHIN).send().await.ok()?;
+        let asked = found.client.get(found.url("/healthz").ok()?).timeout(ALIVE_WITHIN).send().await;
+        let answer = asked
+            .inspect_err(|error| {
+                if let Some(why) = tls::explain(error) {
+                    tracing::warn!(name: "daemon_not_trusted", daemon = found.address(), why, "not the daemon that its file describes");
+                }
+            })
+            .ok()?;
         answer.status().is_success().then_some(Self { pid: Some(written.pid), name: Some(written.name), ..found })
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once. 10,000: five thousand slow ones leave room for the others, and at 11 kB each (measured) they
-    /// cost 110 MB at worst. At the cap the connection that has waited longest for a request gives way to the new one; only
+    /// cost 110 MB at worst; an encrypted one costs about 10 kB more, and up to 64 KiB of rustls' buffer while its client takes
+    /// nothing. At the cap the connection that has waited longest for a request gives way to the new one; only
     /// when all have work in hand do new ones wait in the kernel's queue. At run time it is lowered to half of what the
     /// process may have open: a quarter is for files that are being sent, the rest for the index and the disk.
     pub max_connections: usize,

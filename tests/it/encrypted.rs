@@ -148,7 +148,9 @@ fn the_command_line_trusts_exactly_the_daemon_on_its_archive() {
     assert_eq!((&told["scheme"], told["certificates"].as_array().unwrap().len()), (&"https".into(), 1), "{told}");
     told["certificates"] = serde_json::json!(["00".repeat(32)]);
     fs::write(&file, told.to_string()).unwrap();
-    assert_eq!(node.run(&["status"]).code, 3);
+    let refused = node.run(&["status"]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.err.contains("its certificate is not the one that was expected"), "{}", refused.err);
     node.kill();
 
     let node = ready(plan(&archive, &authority, &authority.issue(&[HERE])));
@@ -196,7 +198,9 @@ fn who_does_not_read_is_cut_and_the_end_waits_for_no_handshake() {
     let shown = authority.issue(&[HERE]);
     let plan = plan(&archive, &authority, &shown);
     let plan = plan.env("GAPLESS_HTTP_WRITE_STALL_TIMEOUT", "1s").env("GAPLESS_HTTP_HEADER_TIMEOUT", "1min");
-    let node = ready(plan.env("GAPLESS_LOG", "gapless::http=debug"));
+    // Who waits for anything at the end waits longer than any test.
+    let plan = plan.env("GAPLESS_HTTP_DRAIN", "10min").env("GAPLESS_LOG", "gapless::http=debug");
+    let node = ready(plan);
     let mut deaf = node.connect();
     deaf.send(b"GET /segments/chan/notes/large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually(SOON, || node.log().contains("Stalled"));
@@ -204,8 +208,7 @@ fn who_does_not_read_is_cut_and_the_end_waits_for_no_handshake() {
 
     let (mut shaking, mut idle) = (Connection::open(node.address), node.connect());
     assert_eq!(idle.request("GET", "/healthz", &[]).status, 200);
-    let took = node.terminate();
-    assert!(took < SOON, "it waited for a handshake");
+    node.terminate();
     assert_eq!((shaking.read_to_end().len(), idle.read_to_end().len()), (0, 0));
 }
 
