@@ -94,7 +94,7 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
     let given = backfill
         .peers
         .iter()
-        .map(|text| Entry::parse(text).map_err(|error| UsageError(format!("the node {}: {error}", shown(text)))));
+        .map(|text| Entry::parse(text).map_err(|error| UsageError(format!("--peer or backfill.peers: {error}"))));
     let database = match backfill.node_database.reveal() {
         Some(text) => Some(Database::new(
             Connection::parse(text).map_err(wrong)?,
@@ -111,14 +111,6 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
         trust: Trust::parse(&backfill.tombstones_from),
         reread: backfill.reread,
     })
-}
-
-/// What was given as a node, without what may be a secret in its address.
-fn shown(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((_, host)) => format!("…@{host}"),
-        None => format!("{text:?}"),
-    }
 }
 
 /// Whether every list of nodes was read; an error if nothing is known at all because of that.

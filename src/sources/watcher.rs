@@ -67,6 +67,14 @@ struct State {
     status: SourceStatus,
 }
 
+/// How long a source is left alone after so many failures in a row.
+fn pause(reread: Duration, failures: u32) -> Duration {
+    match failures {
+        0 => reread,
+        failures => reread.min(RETRY) * 2_u32.pow((failures - 1).min(4)),
+    }
+}
+
 impl Slot {
     fn new(reads: Reads, kind: &'static str, place: String) -> Self {
         let state = State { entries: Vec::new(), status: SourceStatus::new(kind, place) };
@@ -152,11 +160,7 @@ impl Sources {
             self.recall(slot).await;
             loop {
                 self.read(slot).await;
-                let failures = slot.state().status.failures;
-                let wait = match failures {
-                    0 => self.reread,
-                    failures => self.reread.min(RETRY) * 2_u32.pow((failures - 1).min(4)),
-                };
+                let wait = pause(self.reread, slot.state().status.failures);
                 tokio::time::sleep(wait.mul_f64(rand::random_range(0.9..1.1))).await;
             }
         };
@@ -252,5 +256,56 @@ impl Sources {
             }
             differs
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_fails_is_left_alone_for_longer_and_longer() {
+        let seconds = |reread, failures: &[u32]| -> Vec<u64> {
+            failures.iter().map(|failures| pause(Duration::from_secs(reread), *failures).as_secs()).collect()
+        };
+        assert_eq!(seconds(30, &[0, 1, 2, 3, 4, 5, 6, u32::MAX]), [30, 5, 10, 20, 40, 80, 80, 80]);
+        // Who is read more often than that is tried again as often.
+        assert_eq!(seconds(1, &[0, 1, 5]), [1, 1, 16]);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_fails_keeps_its_last_answer_and_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("nodes");
+        let options = SourceOptions {
+            given: vec![Entry::parse("a=http://a").unwrap()],
+            file: Some(file.clone()),
+            database: None,
+            trust: Trust::All,
+            reread: Duration::from_secs(30),
+        };
+        let registry = Registry::new();
+        let own = Own { name: "me".to_owned(), listen: None };
+        let sources = Sources::new(options, own, dir.path(), &registry).unwrap();
+        let mut peers = sources.peers();
+        let names = |list: &watch::Receiver<Vec<Peer>>| -> Vec<String> {
+            list.borrow().iter().map(|peer| peer.name.clone()).collect()
+        };
+        assert_eq!(names(&peers), ["a"]);
+        std::fs::write(&file, "b http://b\nme http://c\n").unwrap();
+        sources.once().await;
+        assert_eq!(names(&peers), ["a", "b"]);
+        peers.mark_unchanged();
+        std::fs::remove_file(&file).unwrap();
+        sources.once().await;
+        sources.once().await;
+        let status = &sources.status()[1];
+        assert_eq!((status.kind, status.peers, status.failures, sources.errors.get()), ("file", 2, 2, 2));
+        assert!(status.error.is_some() && status.failing_since.is_some());
+        // Nobody is woken by a list that is as it was.
+        assert!(!peers.has_changed().unwrap());
+        std::fs::write(&file, "").unwrap();
+        sources.once().await;
+        assert_eq!((names(&peers), sources.status()[1].failures), (vec!["a".to_owned()], 0));
     }
 }

@@ -450,7 +450,10 @@ fn settings_name_peers_and_whose_tombstones_are_taken() {
     fs::write(&config, "[backfill]\npeers = [\"a=http://user:secret@x\"]\n").unwrap();
     let refused = gapless(archive.path(), &["backfill", "--once", "--config", text(&config)]);
     assert!(
-        refused.code == 2 && refused.err.contains("holds credentials") && !refused.err.contains("secret"),
+        refused.code == 2
+            && refused.err.contains("backfill.peers: ")
+            && refused.err.contains("holds credentials")
+            && !refused.err.contains("secret"),
         "{refused:?}"
     );
 }

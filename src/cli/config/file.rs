@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_one_of_texts() {
+        let file = parse("[backfill]\npeers = [\"a=http://x\", 'b']\nreread = [1]\n").unwrap();
+        let written = |key: &str| file.values[key].clone();
+        let list = written("backfill.peers");
+        assert_eq!((list.text.as_str(), list.shape, list.line), ("a=http://x\nb", Some(Shape::List), 2));
+        assert_eq!((written("backfill.reread").shape, &*written("backfill.reread").quoted()), (None, "a list"));
+    }
+
+    #[test]
     fn unknown_keys_name_the_line_and_what_there_is() {
         let text = problem("[http]\ndrain = \"1s\"\ndrian = 1\n");
         assert!(
