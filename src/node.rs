@@ -10,18 +10,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::{Backfill, BackfillOptions, PeerStatus};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, PeerState, PeerStatus};
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
 use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::PeerError;
 use crate::runtime::Stop;
 use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
 use crate::startup::{Locked, StartupError};
@@ -81,7 +80,7 @@ pub enum NodeError {
     Thread(io::Error),
     /// The client towards other nodes.
     #[error(transparent)]
-    Backfill(#[from] PeerError),
+    Backfill(#[from] BackfillError),
     /// Metrics registered twice.
     #[error("cannot set up metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -124,9 +123,10 @@ impl Node {
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
+        let instance = options.backfill.instance;
         let own = Own { name: options.name.clone(), listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), options.backfill)?);
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), options.backfill, &registry)?);
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -135,6 +135,7 @@ impl Node {
             crawl: Arc::clone(&crawl),
             watch: Arc::clone(&watch),
             registry,
+            instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             listing_cache: options.listing_cache,
@@ -266,24 +267,42 @@ async fn renew(server: Arc<tls::Server>, address_file: Arc<AddressFile>, stop: C
 
 fn report_of(status: PeerStatus) -> PeerReport {
     let (last, took) = status.last.unwrap_or_default();
+    let state = match status.state {
+        PeerState::New => "new",
+        PeerState::Round => "round",
+        PeerState::Following => "following",
+        PeerState::Resting => "resting",
+        PeerState::BackingOff => "backing-off",
+        PeerState::Itself => "itself",
+    };
     PeerReport {
         name: status.peer.name,
+        url: status.peer.url.to_string(),
+        state: state.to_owned(),
+        speaks: status.is_ours.map(|is_ours| if is_ours { "gapless" } else { "fixed-part" }.to_owned()),
+        trusted: status.peer.trusted,
         rounds: status.rounds,
         failures: status.failures,
+        hours_done: status.hours.0,
+        hours_total: status.hours.1,
         fetched: last.fetched,
         bytes: last.bytes,
         requests: last.requests,
         seconds: took.as_secs_f64(),
+        fetched_in_all: status.all.fetched,
+        bytes_in_all: status.all.bytes,
+        tombstones_in_all: status.all.tombstones,
+        errors_in_all: status.all.errors + status.all.hash_mismatches,
+        behind_segments: status.behind,
+        behind_seconds: status.lag.as_secs_f64(),
+        complete_round: status.complete.map(time),
+        next_round: status.next.map(time),
         bursts: last.bursts,
         error: status.error,
     }
 }
 
 fn source_report(status: SourceStatus) -> SourceReport {
-    let time = |time: std::time::SystemTime| {
-        let since = time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
-    };
     SourceReport {
         kind: status.kind.to_owned(),
         place: status.place,
@@ -295,6 +314,11 @@ fn source_report(status: SourceStatus) -> SourceReport {
         error: status.error,
         left_out: status.problems,
     }
+}
+
+fn time(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
 }
 
 /// Tells the command line where the daemon is, and by which certificate it is known.

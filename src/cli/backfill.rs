@@ -45,9 +45,10 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         Ok((locked, keeper))
     });
     let (locked, keeper) = opened.await.context("the work ended badly")??;
+    let registry = Registry::new();
     let own = Own { name: config.node.name.clone(), listen: None };
-    let sources = Sources::new(sources, own, &config.state_dir, &Registry::new())?;
-    let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options)?;
+    let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
+    let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
     let exit = if args.once {
         sources.once().await;
         let is_whole = all_were_read(&sources)?;
@@ -148,8 +149,11 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
+        bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
         tls: trusted(config)?,
+        instance: rand::random(),
+        report_file: Some(config.state_dir.join("replication.json")),
         keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
     })

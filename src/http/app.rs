@@ -48,6 +48,8 @@ pub struct App {
     pub latest: super::latest::LatestSegments,
     /// Wire bytes of listings.
     pub cache: WireCache,
+    /// By this number this process is recognised, by itself.
+    pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// Where their list comes from.
@@ -95,6 +97,8 @@ pub struct Parts {
     pub watch: Arc<Watch>,
     /// All metrics.
     pub registry: Registry,
+    /// By this number this process is recognised, by itself.
+    pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// Where their list comes from.
@@ -121,6 +125,7 @@ impl App {
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
             sources: parts.sources,
+            instance: parts.instance,
             bounds: parts.bounds,
             heavy: Arc::new(Semaphore::new(HEAVY)),
             light: Arc::new(Semaphore::new(LIGHT)),

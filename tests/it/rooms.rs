@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "tls", "wire"]),
+    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "wire"]),
     ("http", &["check", "crawl", "disk", "index", "tls", "wire"]),
     ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "sources", "startup", "tls", "wire"]),
     (
