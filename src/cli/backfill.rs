@@ -16,6 +16,7 @@ use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
 use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
+use crate::peer::Peer;
 use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
 use crate::startup::Locked;
 use crate::tls::{self, ClientConfig};
@@ -123,6 +124,12 @@ fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
     Ok(errors.is_empty())
 }
 
+/// Reads `[NAME=]URL`; without a name a peer is called by its address.
+pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
+    let entry = Entry::parse(text).map_err(|error| UsageError(format!("--peer: {error}")))?;
+    Ok(Peer { name: entry.name, url: entry.url, trusted })
+}
+
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
     let hours = args.hour.iter().map(|hour| Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}"))));
     let wants = Wants {
@@ -151,9 +158,9 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         interval: config.backfill.interval,
         bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
-        tls: trusted(config)?,
         instance: rand::random(),
         report_file: Some(config.state_dir.join("replication.json")),
+        tls: trusted(config)?,
         keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
     })

@@ -12,6 +12,7 @@ mod rooms;
 mod support;
 
 mod api;
+mod asking;
 mod clocks;
 mod command_line;
 mod crowd;
