@@ -26,6 +26,8 @@ pub mod tombstones;
 
 pub mod peer;
 
+pub mod sources;
+
 pub mod backfill;
 
 pub mod http;

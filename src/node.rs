@@ -21,12 +21,12 @@ use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::Peer;
 use crate::runtime::Stop;
+use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls::{self, Fingerprint};
 use crate::tokens::Token;
-use crate::wire::PeerReport;
+use crate::wire::{PeerReport, SourceReport};
 
 /// How often it is looked whether the disk is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -58,8 +58,8 @@ pub struct NodeOptions {
     pub auth: Arc<Auth>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
-    /// Other nodes to fetch from.
-    pub peers: Vec<Peer>,
+    /// Where other nodes to fetch from are found.
+    pub sources: SourceOptions,
     /// How to.
     pub backfill: BackfillOptions,
 }
@@ -127,9 +127,10 @@ impl Node {
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
         let instance = options.backfill.instance;
-        let (list, peers) = tokio::sync::watch::channel(options.peers);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill, &registry)?);
-        let reported = Arc::clone(&backfill);
+        let own = Own { name: options.name.clone(), listen: Some(address) };
+        let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), options.backfill, &registry)?);
+        let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let deleted = Deleted::register(&registry)?;
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -143,11 +144,12 @@ impl Node {
             auth: Arc::clone(&options.auth),
             deleted,
             last_copies: None,
+            sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
-        let fetching = tokio::spawn(fetch(backfill, list, crawl.ready(), shutdown.clone()));
+        let fetching = tokio::spawn(fetch(backfill, sources, crawl.ready(), shutdown.clone()));
         let server =
             tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
@@ -245,15 +247,18 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
 /// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.
 async fn fetch(
     backfill: Arc<Backfill>,
-    _list: tokio::sync::watch::Sender<Vec<Peer>>,
+    sources: Arc<Sources>,
     mut ready: tokio::sync::watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
-    tokio::select! {
-        caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
-        () = stop.cancelled() => return,
-    }
-    backfill.run(stop).await;
+    let fetching = async {
+        tokio::select! {
+            caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        backfill.run(stop.clone()).await;
+    };
+    tokio::join!(fetching, sources.run(stop.clone()));
 }
 
 /// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
@@ -302,6 +307,20 @@ fn report_of(status: PeerStatus) -> PeerReport {
         next_round: status.next.map(time),
         bursts: last.bursts,
         error: status.error,
+    }
+}
+
+fn source_report(status: SourceStatus) -> SourceReport {
+    SourceReport {
+        kind: status.kind.to_owned(),
+        place: status.place,
+        peers: status.peers as u64,
+        read: status.read.map(time),
+        remembered: status.is_remembered,
+        failures: status.failures,
+        failing_since: status.failing_since.map(time),
+        error: status.error,
+        left_out: status.problems,
     }
 }
 

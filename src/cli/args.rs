@@ -78,6 +78,20 @@ pub struct PeerArgs {
     /// Another node; may be given several times
     #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
     pub peer: Vec<String>,
+    /// A file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "A file with other nodes, NAME URL or URL per line; read again and again [env: GAPLESS_BACKFILL_NODE_FILE]"
+    )]
+    pub node_file: Option<String>,
+    /// A database.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "A PostgreSQL database with a table of other nodes; asked again and again [env: GAPLESS_BACKFILL_NODE_DATABASE]"
+    )]
+    pub node_database: Option<String>,
     /// How long ago a segment must have ended to be fetched: the recorder here may still get it
     #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
     pub recent_cutoff: Option<String>,
@@ -95,7 +109,7 @@ pub struct PeerArgs {
         help = "Trust these authorities (PEM) and no others where other nodes are asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
     )]
     pub ca_file: Option<String>,
-    /// Only report tombstones of other nodes instead of taking them over
+    /// Only report tombstones of other nodes instead of taking them over; short for the setting `tombstones_from = "none"`
     #[arg(long)]
     pub distrust_tombstones: bool,
     /// Take over tombstones even where there are suspiciously many: more than a fifth of an hour, or a thousand in a round
@@ -398,6 +412,12 @@ impl Args {
             given.push(("backfill.token_file", peers.token_file.clone()));
         }
         given.push(("backfill.ca_file", self.ca_file()));
+        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
+            given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
+            given.push(("backfill.node_file", peers.node_file.clone()));
+            given.push(("backfill.node_database", peers.node_database.clone()));
+            given.push(("backfill.tombstones_from", peers.distrust_tombstones.then(|| "none".to_owned())));
+        }
         given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
     }
 }

@@ -53,7 +53,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
     let auth = Auth::open(http.write_tokens.as_deref(), http.read_tokens.as_deref());
     let auth = auth.map_err(|error| UsageError(error.to_string()))?;
     Ok(NodeOptions {
-        peers: super::backfill::peers(&args.peers)?,
+        sources: super::backfill::sources(config)?,
         backfill: super::backfill::defaults(config, &args.peers)?,
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),

@@ -145,6 +145,11 @@ fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
             writeln!(text, "         {error}")?;
         }
     }
+    for source in &status.sources {
+        let read = source.read.as_ref().map_or_else(String::new, |time| format!("  read {time}"));
+        let remembered = if source.remembered { "  from before the last start" } else { "" };
+        writeln!(text, "\nnodes    {}  {}  {} known{read}{remembered}", source.kind, source.place, source.peers)?;
+    }
     if status.troubles.is_empty() {
         writeln!(text, "\nall is well")
     } else {

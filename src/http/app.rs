@@ -54,6 +54,8 @@ pub struct App {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Where their list comes from.
+    pub sources: SourceReports,
     /// Bounds on questions.
     pub bounds: Bounds,
     /// Who may read and write.
@@ -86,6 +88,9 @@ pub struct Bounds {
 /// Tells how it goes with other nodes.
 pub type PeerReports = Box<dyn Fn() -> Vec<crate::wire::PeerReport> + Send + Sync>;
 
+/// Tells where their list comes from.
+pub type SourceReports = Box<dyn Fn() -> Vec<crate::wire::SourceReport> + Send + Sync>;
+
 /// What the node builds the app from.
 pub struct Parts {
     /// The node's name.
@@ -104,6 +109,8 @@ pub struct Parts {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Where their list comes from.
+    pub sources: SourceReports,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -131,6 +138,7 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            sources: parts.sources,
             instance: parts.instance,
             bounds: parts.bounds,
             auth: parts.auth,

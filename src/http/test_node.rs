@@ -57,6 +57,7 @@ impl TestNode {
             last_copies: None,
             instance: 1,
             peers: Box::new(Vec::new),
+            sources: Box::new(Vec::new),
             name: "test".into(),
             base_dir: directory.path().to_owned(),
             keeper: Arc::clone(&keeper),

@@ -24,6 +24,7 @@ mod index_trouble;
 mod killing;
 mod manners;
 mod names;
+mod peers;
 mod replication;
 mod samples;
 mod security;

@@ -7,6 +7,7 @@ pub mod invariants;
 pub mod model;
 pub mod node;
 pub mod peer;
+pub mod postgres;
 pub mod trouble;
 
 use std::time::{Duration, Instant};
