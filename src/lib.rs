@@ -10,6 +10,8 @@ pub mod index;
 
 pub mod runtime;
 
+pub mod deleted;
+
 pub mod crawl;
 
 pub mod check;

@@ -8,7 +8,8 @@
 //! 1. That something does not exist is an answer (`None`), never an error; that it cannot be told is an error, never
 //!    an answer. Absence is only concluded from the former.
 //! 2. Links are not followed and count as absent, except in the configured path of the base itself.
-//! 3. Nothing here removes or renames a file that it has not created itself a moment ago.
+//! 3. Nothing here removes or renames a file that it has not created itself a moment ago, but `Dir::remove_file` and
+//!    `Dir::remove_empty_dir`, which are for retention and purge alone.
 //! 4. Nothing here knows channels, hours or segments; names are bytes. The exception is what writes into the tree,
 //!    [`Download`], which takes no name that the grammar does not understand.
 //!
@@ -25,6 +26,7 @@ mod events;
 mod guard;
 mod lock;
 mod places;
+mod remove;
 mod resolve;
 mod scan;
 

@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("wire", &[]),
     ("index", &[]),
+    ("deleted", &[]),
     ("disk", &[]),
     ("peer", &["disk", "wire"]),
     ("crawl", &["disk", "index", "runtime"]),
