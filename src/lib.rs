@@ -24,6 +24,8 @@ pub mod peer;
 
 pub mod backfill;
 
+pub mod retention;
+
 pub mod http;
 
 pub mod node;

@@ -26,6 +26,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Rebuild(rebuild) => cli::rebuild::run(&config, *rebuild).await,
             Verb::Backfill(backfill) => cli::backfill::run(&config, backfill).await,
             Verb::Ls(ls) => cli::ls::run(&config, ls).await,
+            Verb::Retention(retention) => cli::retention::run(&config, retention).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
         }
     })

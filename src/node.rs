@@ -3,7 +3,8 @@
 //! 1. Locks, marker, index ([`crate::startup`]).
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
 //! 3. The sentinel looks after the disk: whether it is there, and what to do when it is back.
-//! 4. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
+//! 4. Retention deletes what is not to be kept, once the index has caught up.
+//! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,12 +16,14 @@ use std::time::Duration;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::{Backfill, BackfillOptions, PeerStatus};
+use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus};
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::{Peer, PeerError};
+use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
+use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
 use crate::wire::PeerReport;
@@ -55,6 +58,8 @@ pub struct NodeOptions {
     pub peers: Vec<Peer>,
     /// How to.
     pub backfill: BackfillOptions,
+    /// What is deleted, and when.
+    pub retention: RetentionOptions,
 }
 
 /// Why a node could not start.
@@ -89,6 +94,7 @@ pub struct Node {
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
+    retention: Arc<Retention>,
     stop: Stop,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
@@ -118,7 +124,18 @@ impl Node {
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
         let (list, peers) = tokio::sync::watch::channel(options.peers);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill)?);
+        let parts = crate::retention::Parts {
+            keeper: Arc::clone(&keeper),
+            ready: crawl.ready(),
+            deletions: Arc::new(Deletions::register(&registry)?),
+            client: PeerClient::new(PeerLimits::default())?,
+            peers: peers.clone(),
+            handle: tokio::runtime::Handle::current(),
+        };
+        let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
+        let retired = Arc::clone(&retention);
+        let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, wanted)?);
         let reported = Arc::clone(&backfill);
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -128,6 +145,7 @@ impl Node {
             watch: Arc::clone(&watch),
             registry,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            retention: Arc::clone(&retention),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
@@ -140,6 +158,7 @@ impl Node {
             keeper,
             watch,
             crawl,
+            retention,
             stop,
             shutdown,
             server,
@@ -157,6 +176,8 @@ impl Node {
         self.spawn("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
         self.spawn("crawl", move || crawl.run())?;
+        let (retention, stop) = (Arc::clone(&self.retention), self.stop.clone());
+        self.spawn("retention", move || retention.run(&stop))?;
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),

@@ -3,6 +3,7 @@
 //! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes.
 
 mod agree;
+mod retention;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
+pub use retention::{RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour};
 
 /// A segment or chat batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -72,6 +74,9 @@ pub struct Status {
     /// Other nodes that are fetched from.
     #[serde(default)]
     pub peers: Vec<PeerReport>,
+    /// Retention.
+    #[serde(default)]
+    pub retention: RetentionReport,
     /// What is wrong now, most important first; empty when all is well.
     pub troubles: Vec<String>,
 }

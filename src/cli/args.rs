@@ -60,6 +60,8 @@ pub enum Verb {
     Rebuild(RebuildArgs),
     /// Fetch from other nodes what is missing here
     Backfill(BackfillArgs),
+    /// Tell which hours are to be deleted, delete them, and list those that were
+    Retention(RetentionArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
     /// Show the state of the index, the crawl and the disk on one screen
@@ -133,6 +135,41 @@ pub struct RebuildArgs {
     /// Change nothing; report every difference between index and tree, and exit with 1 if there is one
     #[arg(long)]
     pub check: bool,
+}
+
+/// Arguments of `retention`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RetentionArgs {
+    /// What about it.
+    #[command(subcommand)]
+    pub verb: RetentionVerb,
+}
+
+/// What to do about retention.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RetentionVerb {
+    /// What would be deleted now, and why; deletes nothing
+    Plan,
+    /// Delete what is to be deleted
+    Run {
+        /// Your word that it is right, also where more than half of the archive would go or the clock looks wrong
+        #[arg(long)]
+        yes: bool,
+        /// Other nodes, where last copies are to be kept.
+        #[command(flatten)]
+        peers: PeerArgs,
+    },
+    /// List the hours that were deleted or are being deleted: hour, state, reason, time
+    List,
+    /// Keep hours whatever the limits say, and let them be fetched again
+    Keep {
+        /// The hours
+        #[arg(value_name = "CHANNEL/QUALITY/HOUR", required = true)]
+        places: Vec<String>,
+        /// Treat them as any other hour again
+        #[arg(long)]
+        release: bool,
+    },
 }
 
 /// Arguments of `ls`.

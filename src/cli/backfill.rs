@@ -44,6 +44,8 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let (locked, keeper) = opened.await.context("the work ended badly")??;
     // The list does not change while this runs.
     let (_list, peers) = tokio::sync::watch::channel(peers);
+    let retention = super::retention::offline(config, &keeper, peers.clone())?;
+    let options = BackfillOptions { keeps: Keeps::new(move |place| retention.keeps(place)), ..options };
     let backfill = Backfill::new(Arc::clone(&keeper), peers, options)?;
     let exit = if args.once {
         report(config, &backfill.once().await)?
@@ -66,7 +68,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
 }
 
 /// Brings the whole index into line with the disk: what is here must not look missing.
-fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
+pub(super) fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
     keeper.reconcile_structure()?;
     let catalog = keeper.index().catalog();
     let hours = |stream: Stream| {

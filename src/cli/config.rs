@@ -12,7 +12,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use file::File;
-use setting::{Address, Bytes, Count, Filter, Kind, NodeName, Rows, Share, Time};
+use setting::{
+    Address, Bytes, BytesOrOff, Count, Directories, Filter, Kind, NodeName, Rows, Share, Time, TimeOrOff, YesNo,
+};
 pub use setting::{LogFormat, Setting};
 
 use super::args::Args;
@@ -171,6 +173,26 @@ settings! {
             "Downloads at once from one node, so that it can still serve others.";
         keep_free: Bytes = "1GiB", "0B" to "1000TiB" =>
             "Free space below which nothing is fetched: recorders and the index keep some.";
+        extras: Directories = "" =>
+            "Directories beneath the base that are no channels and are fetched from other nodes by name, file by file; those of `--extras` come on top.";
+        max_extras_bytes: Bytes = "10GiB", "1MiB" to "1000TiB" =>
+            "Bytes of extras that one round fetches from one node: nothing proves their content, so this bounds what a node can fill the disk with.";
+    }
+
+    /// Retention.
+    retention: RetentionConfig in "retention" {
+        max_age: TimeOrOff = "off" =>
+            "How long ago an hour may have ended; older ones are deleted whole, and are not fetched from other nodes.";
+        max_bytes: BytesOrOff = "off" =>
+            "Bytes of all channels and qualities together; above it the oldest hours are deleted.";
+        min_free: BytesOrOff = "off" =>
+            "Free space of the disk below which the oldest hours are deleted. More than `backfill.keep_free`, or nothing is fetched any more.";
+        reclaim_age: Time = "7days", "0s" to "10000days" =>
+            "How long tombstones stay after their hour was deleted; longer than any other node is ever away.";
+        interval: Time = "10min", "1s" to "1day" =>
+            "From one look at everything to the next.";
+        keep_last_copy: YesNo = "false" =>
+            "Whether an hour stays as long as some of its segments are listed by none of the other nodes.";
     }
 }
 

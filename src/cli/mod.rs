@@ -14,6 +14,7 @@ pub mod progress;
 pub mod ls;
 pub mod node;
 pub mod rebuild;
+pub mod retention;
 pub mod status;
 
 use std::process::ExitCode;

@@ -51,6 +51,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
     Ok(NodeOptions {
         peers: super::backfill::peers(&args.peers)?,
         backfill: super::backfill::defaults(config, &args.peers)?,
+        retention: super::retention::options(config),
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),

@@ -18,6 +18,7 @@
 pub mod atomic;
 pub mod marker;
 
+mod append;
 mod base;
 mod dir;
 mod download;
@@ -30,6 +31,7 @@ mod remove;
 mod resolve;
 mod scan;
 
+pub use append::append;
 pub use atomic::is_our_temporary;
 pub use base::Base;
 pub use dir::{Dir, FileMeta};

@@ -17,8 +17,8 @@ use crate::domain::{
 };
 use crate::wire::{
     ChangeKind, ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference,
-    DiskStatus, HourDigest, HourDigests, IndexStatus, QualityDigest, QualityDigests, SegmentPage, SegmentRecord,
-    Status, StreamStatus, WatchReport,
+    DiskStatus, HourDigest, HourDigests, IndexStatus, QualityDigest, QualityDigests, RetentionHour, RetentionPlan,
+    RetentionReport, RetentionView, RetiredHour, SegmentPage, SegmentRecord, Status, StreamStatus, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -37,6 +37,7 @@ const PAGE: usize = 1_000;
         super::agree::days,
         super::agree::hours,
         super::changes::changes,
+        super::retention::view,
         super::status::status,
         super::check::check
     ),
@@ -59,6 +60,11 @@ const PAGE: usize = 1_000;
         WatchReport,
         DiskStatus,
         StreamStatus,
+        RetentionView,
+        RetentionPlan,
+        RetentionHour,
+        RetiredHour,
+        RetentionReport,
         CheckLine,
         Difference
     ))

@@ -15,6 +15,7 @@ use super::wire_cache::WireCache;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::disk::DiskError;
 use crate::index::IndexError;
+use crate::retention::{Retention, RetentionError};
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
 /// to make. More would only wait for the same processors.
@@ -50,6 +51,8 @@ pub struct App {
     pub cache: WireCache,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Deletes what is not to be kept.
+    pub retention: Arc<Retention>,
     /// Bounds on questions.
     pub bounds: Bounds,
     heavy: Arc<Semaphore>,
@@ -92,6 +95,8 @@ pub struct Parts {
     pub registry: Registry,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Deletes what is not to be kept.
+    pub retention: Arc<Retention>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -113,6 +118,7 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            retention: parts.retention,
             bounds: parts.bounds,
             heavy: Arc::new(Semaphore::new(HEAVY)),
             light: Arc::new(Semaphore::new(LIGHT)),
@@ -194,6 +200,16 @@ impl From<CrawlError> for Problem {
 impl From<DiskError> for Problem {
     fn from(error: DiskError) -> Self {
         if error.is_full() { Self::insufficient_storage() } else { Self::unavailable(5, &error.to_string()) }
+    }
+}
+
+impl From<RetentionError> for Problem {
+    fn from(error: RetentionError) -> Self {
+        match error {
+            RetentionError::Crawl(error) => error.into(),
+            RetentionError::Disk(error) => error.into(),
+            other => Self::unavailable(5, &other.to_string()),
+        }
     }
 }
 

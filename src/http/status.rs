@@ -49,6 +49,15 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(
         peers.iter().flat_map(|peer| &peer.bursts).map(|burst| format!("tombstones wait for your word: {burst}")),
     );
+    let retention = app.retention.report();
+    troubles.extend(retention.doubt.iter().chain(&retention.error).map(|why| format!("retention: {why}")));
+    if retention.last_copies > 0 {
+        troubles.push(format!(
+            "retention: {} segments stay because no other node has them, such as {}",
+            retention.last_copies,
+            retention.first_last_copies.join(", ")
+        ));
+    }
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -77,6 +86,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         disk,
         streams: index.catalog().streams().iter().map(|stream| stream_status(app, stream)).collect::<Result<_, _>>()?,
         peers,
+        retention,
         troubles,
     })
 }

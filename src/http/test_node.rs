@@ -14,9 +14,12 @@ use tower::ServiceExt as _;
 
 use super::{App, Bounds, HttpMetrics, Parts, router};
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::deleted::Deletions;
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
+use crate::peer::PeerClient;
+use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::Stop;
 
 pub struct TestNode {
@@ -51,6 +54,7 @@ impl TestNode {
         let metrics = HttpMetrics::register(&registry).unwrap();
         let ending = tokio_util::sync::CancellationToken::new();
         let app = App::new(Parts {
+            retention: retention(&keeper, &crawl, &registry),
             peers: Box::new(Vec::new),
             name: "test".into(),
             base_dir: directory.path().to_owned(),
@@ -117,4 +121,23 @@ impl TestNode {
         self.stop.stop();
         thread.join().unwrap();
     }
+}
+
+/// Retention that has no limits and is never run.
+fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, registry: &Registry) -> Arc<Retention> {
+    let parts = crate::retention::Parts {
+        keeper: Arc::clone(keeper),
+        ready: crawl.ready(),
+        deletions: Arc::new(Deletions::register(registry).unwrap()),
+        client: PeerClient::new(crate::peer::Limits::default()).unwrap(),
+        peers: tokio::sync::watch::channel(Vec::new()).1,
+        handle: tokio::runtime::Handle::current(),
+    };
+    let options = RetentionOptions {
+        limits: crate::domain::retention::Limits::default(),
+        reclaim_age: crate::domain::Span::from_us(0),
+        interval: Duration::from_secs(600),
+        keep_last_copy: false,
+    };
+    Arc::new(Retention::new(parts, options, registry).unwrap())
 }

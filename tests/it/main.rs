@@ -23,5 +23,6 @@ mod killing;
 mod manners;
 mod names;
 mod replication;
+mod retention;
 mod samples;
 mod watching;

@@ -17,9 +17,31 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
     ("backfill", &["crawl", "disk", "index", "peer", "wire"]),
-    ("http", &["check", "crawl", "disk", "index", "wire"]),
-    ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "startup", "wire"]),
-    ("cli", &["backfill", "check", "crawl", "disk", "http", "index", "node", "peer", "rebuild", "startup", "wire"]),
+    ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
+    ("http", &["check", "crawl", "disk", "index", "retention", "wire"]),
+    (
+        "node",
+        &["backfill", "crawl", "deleted", "disk", "http", "index", "peer", "retention", "runtime", "startup", "wire"],
+    ),
+    (
+        "cli",
+        &[
+            "backfill",
+            "check",
+            "crawl",
+            "deleted",
+            "disk",
+            "http",
+            "index",
+            "node",
+            "peer",
+            "rebuild",
+            "retention",
+            "runtime",
+            "startup",
+            "wire",
+        ],
+    ),
 ];
 
 /// Crates that belong to one room alone.

@@ -116,6 +116,7 @@ impl Written {
                 (decimal.unwrap_or_else(|_| number.as_str().to_owned()), Some(Shape::Integer))
             }
             DeValue::Float(number) => (number.as_str().to_owned(), Some(Shape::Float)),
+            DeValue::Boolean(value) => (value.to_string(), Some(Shape::Boolean)),
             other => (other.type_str().to_owned(), None),
         };
         Self { text, shape, line }
@@ -125,9 +126,9 @@ impl Written {
     pub(super) fn quoted(&self) -> Cow<'_, str> {
         match self.shape {
             Some(Shape::Text) => Cow::Owned(format!("the text {:?}", self.text)),
+            Some(Shape::Boolean) => Cow::Borrowed("true or false"),
             Some(_) => Cow::Owned(format!("the number {}", self.text)),
             None => Cow::Borrowed(match self.text.as_str() {
-                "boolean" => "true or false",
                 "array" => "a list",
                 "table" => "a table",
                 _ => "a date or time",

@@ -58,10 +58,10 @@ fn size_and_space_take_the_oldest_of_all_streams_until_it_is_enough() {
     let expected = ["a/q/2020-01-10T07", "b/q/2020-01-10T07", "a/q/2020-01-10T08"];
     assert_eq!(going(&schedule(all.clone(), &size, now(), None)), expected.map(|it| (it.to_owned(), Reason::Size)));
     let space = Limits { min_free: Some(1_000), ..Limits::default() };
-    let expected = ["a/q/2020-01-10T07", "b/q/2020-01-10T07"];
+    let for_space = ["a/q/2020-01-10T07", "b/q/2020-01-10T07"];
     assert_eq!(
         going(&schedule(all.clone(), &space, now(), Some(985))),
-        expected.map(|it| (it.to_owned(), Reason::Space))
+        for_space.map(|it| (it.to_owned(), Reason::Space))
     );
     assert!(schedule(all, &space, now(), None).going.is_empty(), "nobody knows how much is free");
 }
