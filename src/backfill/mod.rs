@@ -8,6 +8,7 @@
 
 mod agree;
 mod claims;
+mod extras;
 mod fetch;
 mod manager;
 mod options;

@@ -22,6 +22,10 @@ pub struct BackfillOptions {
     pub interval: Duration,
     /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
+    /// Directories beneath the base that are fetched by name.
+    pub extras: Vec<String>,
+    /// Bytes of them that a round fetches at most.
+    pub max_extras_bytes: u64,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
 }

@@ -91,7 +91,7 @@ pub(super) async fn round(shared: &Arc<Shared>, peer: &Peer, report: &mut RoundR
             Ok(()) => {}
         }
     }
-    Ok(())
+    super::extras::extras(shared, peer, report).await
 }
 
 /// What was asked for; nothing, and a line in the report, if only this one answer is bad.

@@ -80,6 +80,9 @@ pub struct PeerArgs {
     /// Only report tombstones of other nodes instead of taking them over
     #[arg(long)]
     pub distrust_tombstones: bool,
+    /// A directory beneath the base whose files are fetched by name, besides those of the configuration; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub extras: Vec<String>,
     /// Take over tombstones even where there are suspiciously many: more than a fifth of an hour, or a thousand in a round
     #[arg(long)]
     pub accept_tombstone_bursts: bool,

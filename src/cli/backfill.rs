@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
-use super::config::Config;
+use super::config::{self, Config};
 use super::{Exit, UsageError, node};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
@@ -109,6 +109,22 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
     Ok(BackfillOptions { wants, concurrency, ..configured })
 }
 
+/// Directories of extras: those of the configuration and those of flags.
+fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
+    let mut names = config.backfill.extras.clone();
+    for text in &peers.extras {
+        let more = config::directories(text).filter(|more| !more.is_empty());
+        names.extend(more.ok_or_else(|| {
+            UsageError(format!(
+                "--extras {text:?}: expected the name of a directory beneath the base that is not hidden"
+            ))
+        })?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 /// What is used where only peers are given.
 pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOptions> {
     let cutoff = match &peers.recent_cutoff {
@@ -124,6 +140,8 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         interval: config.backfill.interval,
         free_floor: config.backfill.keep_free,
         keeps: Keeps::everything(),
+        extras: extras(config, peers)?,
+        max_extras_bytes: config.backfill.max_extras_bytes,
         accept_bursts: peers.accept_tombstone_bursts,
     })
 }

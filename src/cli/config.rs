@@ -230,6 +230,11 @@ pub enum ConfigError {
     },
 }
 
+/// Reads names of directories beneath the base, as the setting of them is read; `None` if they are none.
+pub fn directories(text: &str) -> Option<Vec<String>> {
+    Directories::read(text)
+}
+
 /// Reads an environment variable; given in, so that tests need not change the process.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 

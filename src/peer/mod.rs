@@ -13,6 +13,7 @@ mod body;
 mod client;
 mod download;
 mod error;
+mod extra;
 mod limits;
 mod list;
 mod url;
