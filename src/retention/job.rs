@@ -20,7 +20,7 @@ use crate::deleted::Deletions;
 use crate::disk::{Base, Checked, marker};
 use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, schedule};
 use crate::domain::{Hour, HourPlace, HourTotals, Span, Timestamp};
-use crate::index::Health;
+use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
 use crate::runtime::Stop;
 use crate::wire::{RetentionPlan, RetentionReport, RetentionView};
@@ -179,6 +179,9 @@ impl Retention {
     fn attempt(&self, confirmed: bool, stop: &Stop, report: &mut RetentionReport) -> Result<(), RetentionError> {
         self.may_delete()?;
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
+        if !self.options.limits.are_off() {
+            self.ledger.make_room(&*self.base()?);
+        }
         let schedule = self.schedule(&journal, self.free())?;
         let now = now();
         report.last_run = Some(now.to_string());
@@ -249,7 +252,7 @@ impl Retention {
         // Whatever came of it, the index learns what is left.
         let known = self.parts.keeper.reconcile(std::slice::from_ref(place), true);
         let deleted = result?;
-        known?;
+        told_later(place, known)?;
         self.parts.deletions.add(place, deleted.segments);
         if deleted.stopped {
             return Err(RetentionError::Stopped);
@@ -277,7 +280,7 @@ impl Retention {
             self.may_delete()?;
             let base = self.base()?;
             let result = delete_tombstones(&base, place);
-            self.parts.keeper.reconcile(std::slice::from_ref(place), true)?;
+            told_later(place, self.parts.keeper.reconcile(std::slice::from_ref(place), true))?;
             if result?.is_some() {
                 let gone = Entry { step: Step::Gone, reason: entry.reason, since: now };
                 self.ledger.note(&base, place, Some(gone))?;
@@ -351,8 +354,8 @@ impl Retention {
             return Err(RetentionError::Index("is catching up with the disk".to_owned()));
         }
         match self.parts.keeper.index().health() {
-            Health::Good => {}
-            Health::Stalled { why } => return Err(RetentionError::Index(format!("takes no writes ({why})"))),
+            // What it says is right as of its last write. A full disk stalls it, and that is when room is wanted most.
+            Health::Good | Health::Stalled { .. } => {}
             Health::InMemory { why } => return Err(RetentionError::Index(format!("is kept in memory ({why})"))),
         }
         if let Checked::Away(reason) = self.parts.keeper.guard().check() {
@@ -398,6 +401,17 @@ async fn stopped(stop: &Stop) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An index that takes no writes now is brought into line by the crawl when it does again.
+fn told_later(place: &HourPlace, known: Result<Applied, CrawlError>) -> Result<(), RetentionError> {
+    match known {
+        Err(CrawlError::Index(error)) => {
+            tracing::warn!(name: "index_not_told", hour = %place, %error, "files were deleted, and the index learns of it when it takes writes again");
+            Ok(())
+        }
+        other => Ok(other.map(drop)?),
+    }
 }
 
 fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {

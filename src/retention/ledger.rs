@@ -82,6 +82,22 @@ impl Ledger {
         Ok(())
     }
 
+    /// Begins the file if there is none, with room for lines to come: on a full disk they could not be written, and nothing could
+    /// be deleted to make room.
+    pub(super) fn make_room(&self, base: &Base) {
+        let _one = self.lock();
+        let head = self.ask(|journal, _| journal.head()).unwrap_or_default();
+        let is_there = base.open_file(&Path::new(marker::OWN_DIR).join(FILE)).is_ok_and(|file| file.is_some());
+        if head.is_empty() || is_there {
+            return;
+        }
+        let begun =
+            own_dir(base).and_then(|own| own.map_or(Ok(()), |own| append(&own, OsStr::new(FILE), head.as_bytes())));
+        if let Err(error) = begun {
+            tracing::debug!(name: "journal_not_begun", %error, "no room is kept for the journal of retired hours");
+        }
+    }
+
     /// What it says; `None` while it could not be read.
     pub(super) fn journal(&self) -> Option<Journal> {
         self.read().as_ref().map(|known| known.journal.clone())

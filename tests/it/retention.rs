@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::support::archive::snapshot;
-use crate::support::trouble::{Mount, may_mount};
+use crate::support::trouble::{Filler, Mount, may_mount, wait_for_a_good_index};
 use crate::support::{Kind, Outcome, SOON, TestArchive, TestNode, eventually, gapless, invariants};
 
 /// The hour that runs, less so many; as directories are called.
@@ -126,6 +126,28 @@ fn the_oldest_hours_go_while_the_disk_has_too_little_room() {
     eventually(SOON, || (5..8).all(|ago| !archive.at(&place(ago)).exists()));
     another_run(&node);
     assert!((0..5).all(|ago| archive.at(&place(ago)).exists()));
+    invariants::hold(&archive, &node);
+}
+
+#[test]
+fn a_disk_that_is_full_already_is_given_room() {
+    if !may_mount() {
+        return;
+    }
+    let archive = TestArchive::empty();
+    let _disk = Mount::tmpfs(archive.path(), "24m");
+    for ago in 0..8 {
+        archive.named(&place(ago), "00:00-2.0-full", "ts", &vec![u8::try_from(ago).unwrap(); 1 << 20]);
+    }
+    let node = node(&archive, "min_free = \"2MiB\"");
+    another_run(&node);
+    assert_eq!(archive.all_hours().len(), 8);
+    let filler = Filler::fill(archive.path());
+    eventually(SOON * 2, || !archive.at(&place(7)).exists());
+    another_run(&node);
+    assert!((0..4).all(|ago| archive.at(&place(ago)).exists()));
+    filler.give_room();
+    wait_for_a_good_index(&node);
     invariants::hold(&archive, &node);
 }
 
@@ -301,39 +323,30 @@ fn a_killed_run_is_finished_and_nothing_is_forgotten() {
     let all = left();
     let file = archive.outside().join("config.toml");
     std::fs::write(&file, config(limits)).unwrap();
+    let first = TestNode::start(&archive);
+    first.wait_ready();
+    first.terminate();
     let mut torn = 0;
     for number in 1..60 {
         let before = left();
         // Killed at its so manieth deletion, then later.
         let inject = format!("inject=unlinkat:signal=KILL:when={}", number * 3);
-        let status = std::process::Command::new("strace")
+        let done = std::process::Command::new("strace")
             .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat", "-e", &inject])
-            .arg(env!("CARGO_BIN_EXE_gapless"))
-            .arg("--base-dir")
-            .arg(archive.path())
-            .args(["node", "--listen", "127.0.0.1:0", "--config"])
-            .arg(&file)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn();
-        let Ok(mut child) = status else {
-            eprintln!("SKIPPED: strace is not there");
+            .args([env!("CARGO_BIN_EXE_gapless"), "--base-dir", archive.path().to_str().unwrap()])
+            .args(["--config", file.to_str().unwrap(), "retention", "run"])
+            .output();
+        if let Err(why) = done {
+            eprintln!("SKIPPED: strace cannot be run: {why}");
             return;
-        };
-        let begun = std::time::Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < SOON * 2, "it neither ends nor is killed");
-            if left() == 0 {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
         }
-        torn += usize::from(left() > 0 && left() < before);
         if left() == 0 {
             break;
         }
+        torn += usize::from(left() < before);
+        // What has gone stays gone, and is known to be going.
+        let journal = std::fs::read_to_string(archive.at(".gapless/retired")).unwrap();
+        assert!(journal.lines().any(|line| line.starts_with("retiring ")), "{journal}");
     }
     assert!(torn > 2, "{torn} runs were killed in the middle of {all} files");
     let node = node(&archive, limits);
