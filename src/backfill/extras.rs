@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::manager::Shared;
-use super::report::RoundReport;
+use super::job::Job;
 use super::round::RoundError;
+use super::shared::Shared;
 use crate::crawl::CrawlError;
 use crate::disk::{NewFile, Published};
 use crate::domain::Hour;
@@ -19,17 +19,15 @@ const MOST_HERE: usize = 1_000_000;
 const MOST_FETCHED: u64 = 10_000;
 
 /// Fetches what is missing of each directory of extras. One file that does not work is told and does not keep the others.
-pub(super) async fn extras(shared: &Arc<Shared>, peer: &Peer, report: &mut RoundReport) -> Result<(), RoundError> {
-    let (before, mut left) = (report.extras, shared.options.max_extras_bytes);
+pub(super) async fn extras(job: &mut Job) -> Result<(), RoundError> {
+    let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
+    let (before, mut left) = (job.report.extras, shared.options.max_extras_bytes);
     for dir in &shared.options.extras {
-        if shared.is_stopped() {
-            break;
-        }
         if shared.keeper.index().catalog().channels().contains(dir) {
-            report.failed(format!("{dir} is a channel and cannot be fetched as extras"));
+            job.report.failed(format!("{dir} is a channel and cannot be fetched as extras"));
             continue;
         }
-        let listing = match shared.client.extras(peer, dir).await {
+        let listing = match shared.client.extras(&peer, dir).await {
             Ok(listing) => listing,
             Err(error) if error.status().is_some_and(|status| status.as_u16() == 404) => continue,
             Err(error) => {
@@ -37,11 +35,12 @@ pub(super) async fn extras(shared: &Arc<Shared>, peer: &Peer, report: &mut Round
                 if error.ends_the_round() {
                     return Err(error);
                 }
-                report.failed(error);
+                job.report.failed(error);
                 continue;
             }
         };
-        (report.requests, report.refused) = (report.requests + 1, report.refused + listing.refused);
+        job.asked();
+        job.report.refused += listing.refused;
         let here = shared.blocking({
             let (keeper, dir) = (Arc::clone(&shared.keeper), dir.clone());
             move || {
@@ -51,7 +50,7 @@ pub(super) async fn extras(shared: &Arc<Shared>, peer: &Peer, report: &mut Round
         });
         let here = here.await?;
         for path in listing.names {
-            if shared.is_stopped() || left == 0 || report.extras - before >= MOST_FETCHED {
+            if left == 0 || job.report.extras - before >= MOST_FETCHED {
                 return Ok(());
             }
             if here.binary_search_by(|known| known.as_str().cmp(&path)).is_ok() {
@@ -59,19 +58,21 @@ pub(super) async fn extras(shared: &Arc<Shared>, peer: &Peer, report: &mut Round
             }
             let parts: Vec<&str> = std::iter::once(dir.as_str()).chain(path.split('/')).collect();
             if lies_among_segments(&parts) {
-                report.refused += 1;
+                job.report.refused += 1;
                 continue;
             }
-            match one(shared, peer, &parts, left).await {
+            let fetched = one(&shared, &peer, &parts, left).await;
+            job.known.step();
+            match fetched {
                 Ok(bytes) => {
                     left = left.saturating_sub(bytes.unwrap_or(0));
-                    report.extras += u64::from(bytes.is_some());
-                    report.extras_bytes += bytes.unwrap_or(0);
+                    job.report.extras += u64::from(bytes.is_some());
+                    job.report.extras_bytes += bytes.unwrap_or(0);
                 }
                 Err(error) if error.ends_the_round() => return Err(error),
                 Err(error) => {
                     tracing::debug!(name: "extra_not_fetched", peer = peer.name, dir, path = &*path, %error, "an extra could not be fetched");
-                    report.failed(format!("{dir}/{path}: {error}"));
+                    job.report.failed(format!("{dir}/{path}: {error}"));
                 }
             }
         }
@@ -98,7 +99,6 @@ async fn one(shared: &Arc<Shared>, peer: &Peer, parts: &[&str], most: u64) -> Re
         }
     });
     let Some(begun) = begun.await? else { return Ok(None) };
-    let _turn = shared.downloads.acquire().await;
     let Some(file) = shared.client.extra(peer, parts, most, begun).await? else { return Ok(None) };
     let bytes = file.bytes();
     let published = shared.blocking(move || Ok(file.finish().map_err(CrawlError::Disk)?)).await?;

@@ -46,7 +46,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let (_list, peers) = tokio::sync::watch::channel(peers);
     let retention = super::retention::offline(config, &keeper, peers.clone())?;
     let options = BackfillOptions { keeps: Keeps::new(move |place| retention.keeps(place)), ..options };
-    let backfill = Backfill::new(Arc::clone(&keeper), peers, options)?;
+    let backfill = Backfill::new(Arc::clone(&keeper), peers, options, &prometheus::Registry::new())?;
     let exit = if args.once {
         report(config, &backfill.once().await)?
     } else {
@@ -138,7 +138,10 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
+        bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
+        instance: rand::random(),
+        report_file: Some(config.state_dir.join("replication.json")),
         keeps: Keeps::everything(),
         extras: extras(config, peers)?,
         max_extras_bytes: config.backfill.max_extras_bytes,

@@ -49,6 +49,8 @@ pub struct App {
     pub latest: super::latest::LatestSegments,
     /// Wire bytes of listings.
     pub cache: WireCache,
+    /// By this number this process is recognised, by itself.
+    pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// Deletes what is not to be kept.
@@ -93,6 +95,8 @@ pub struct Parts {
     pub watch: Arc<Watch>,
     /// All metrics.
     pub registry: Registry,
+    /// By this number this process is recognised, by itself.
+    pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// Deletes what is not to be kept.
@@ -119,6 +123,7 @@ impl App {
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
             retention: parts.retention,
+            instance: parts.instance,
             bounds: parts.bounds,
             heavy: Arc::new(Semaphore::new(HEAVY)),
             light: Arc::new(Semaphore::new(LIGHT)),

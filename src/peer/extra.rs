@@ -52,6 +52,7 @@ impl PeerClient {
             if held > limits.file_bytes {
                 return Err(PeerError::TooLarge { url: text, what: "bytes for one file", limit: limits.file_bytes });
             }
+            limits.throttle.wait(bytes.len()).await;
             pace.count(&text, bytes.len() as u64, limits)?;
             piece.extend_from_slice(&bytes);
             if piece.len() >= PIECE_BYTES {
