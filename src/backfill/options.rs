@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Hour, HourPlace, Span};
+use crate::tls::ClientConfig;
 
 /// What can be chosen about backfill.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct BackfillOptions {
     pub extras: Vec<String>,
     /// Bytes of them that a round fetches at most.
     pub max_extras_bytes: u64,
+    /// Whom to trust where a peer is asked over https.
+    pub tls: Arc<ClientConfig>,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
     /// By this number this process recognises itself among its peers; the same that its digests carry.

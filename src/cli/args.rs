@@ -77,6 +77,13 @@ pub struct PeerArgs {
     /// How long ago a segment must have ended to be fetched: the recorder here may still get it
     #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
     pub recent_cutoff: Option<String>,
+    /// Whom to trust.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust these authorities (PEM) and no others where other nodes are asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
     /// Only report tombstones of other nodes instead of taking them over
     #[arg(long)]
     pub distrust_tombstones: bool,
@@ -124,6 +131,16 @@ pub struct NodeArgs {
         help = "Where to listen; port 0 picks a free one [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
     )]
     pub listen: Option<String>,
+    /// The certificate.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Speak https with this certificate chain (PEM) [env: GAPLESS_HTTP_TLS_CERTIFICATE]"
+    )]
+    pub tls_certificate: Option<String>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", help = "The private key of that certificate (PEM) [env: GAPLESS_HTTP_TLS_KEY]")]
+    pub tls_key: Option<String>,
     /// This node's name.
     #[arg(long, value_name = "NAME", help = "This node's name [env: GAPLESS_NAME] [default: the host's name]")]
     pub name: Option<String>,
@@ -197,6 +214,13 @@ pub struct StatusArgs {
         help = "Ask this daemon, such as http://archive.example:8000, instead of the one on this archive"
     )]
     pub node: Option<String>,
+    /// Whom to trust.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust these authorities (PEM) and no others where the daemon is asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
 }
 
 /// A place in the archive, from a channel down to an hour.
@@ -234,8 +258,23 @@ impl Args {
         if let Verb::Node(node) = &self.verb {
             given.push(("listen", node.listen.clone()));
             given.push(("name", node.name.clone()));
+            given.push(("http.tls_certificate", node.tls_certificate.clone()));
+            given.push(("http.tls_key", node.tls_key.clone()));
         }
+        given.push(("backfill.ca_file", self.ca_file()));
         given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
+    }
+}
+
+impl Args {
+    fn ca_file(&self) -> Option<String> {
+        match &self.verb {
+            Verb::Node(NodeArgs { peers, .. })
+            | Verb::Backfill(BackfillArgs { peers, .. })
+            | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. } }) => peers.ca_file.clone(),
+            Verb::Status(status) => status.ca_file.clone(),
+            Verb::Rebuild(_) | Verb::Retention(_) | Verb::Ls(_) => None,
+        }
     }
 }
 

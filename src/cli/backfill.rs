@@ -17,6 +17,7 @@ use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 use crate::peer::{Peer, PeerUrl};
 use crate::startup::Locked;
+use crate::tls::{self, ClientConfig};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -142,11 +143,18 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         free_floor: config.backfill.keep_free,
         instance: rand::random(),
         report_file: Some(config.state_dir.join("replication.json")),
+        tls: trusted(config)?,
         keeps: Keeps::everything(),
         extras: extras(config, peers)?,
         max_extras_bytes: config.backfill.max_extras_bytes,
         accept_bursts: peers.accept_tombstone_bursts,
     })
+}
+
+/// Whom to trust where another node is asked over https.
+pub fn trusted(config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
+    let trusted = tls::trusting(config.backfill.ca_file.as_deref());
+    Ok(trusted.map_err(|error| UsageError(format!("backfill.ca_file: {error}")))?)
 }
 
 /// A date, an hour, a time, or a number of hours ago.

@@ -94,7 +94,7 @@ pub fn offline(
         keeper: Arc::clone(keeper),
         ready: watch::channel(true).1,
         deletions: Arc::new(Deletions::register(&registry)?),
-        client: PeerClient::new(crate::peer::Limits::default())?,
+        client: PeerClient::new(crate::peer::Limits::default(), &*backfill::trusted(config)?)?,
         peers,
         handle: tokio::runtime::Handle::current(),
     };

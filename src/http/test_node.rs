@@ -144,7 +144,7 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, registry: &Registry) -> Arc<Re
         keeper: Arc::clone(keeper),
         ready: crawl.ready(),
         deletions: Arc::new(Deletions::register(registry).unwrap()),
-        client: PeerClient::new(crate::peer::Limits::default()).unwrap(),
+        client: PeerClient::new(crate::peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
         peers: tokio::sync::watch::channel(Vec::new()).1,
         handle: tokio::runtime::Handle::current(),
     };

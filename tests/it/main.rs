@@ -16,6 +16,7 @@ mod clocks;
 mod command_line;
 mod crowd;
 mod disk_trouble;
+mod encrypted;
 mod extras;
 mod first_crawl;
 mod harness;

@@ -8,20 +8,34 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("runtime", &[]),
     ("wire", &[]),
+    ("tls", &[]),
     ("index", &[]),
     ("deleted", &["runtime"]),
     ("disk", &[]),
-    ("peer", &["disk", "wire"]),
+    ("peer", &["disk", "tls", "wire"]),
     ("crawl", &["disk", "index", "runtime"]),
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "wire"]),
+    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "wire"]),
     ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
-    ("http", &["check", "crawl", "disk", "index", "retention", "wire"]),
+    ("http", &["check", "crawl", "disk", "index", "retention", "tls", "wire"]),
     (
         "node",
-        &["backfill", "crawl", "deleted", "disk", "http", "index", "peer", "retention", "runtime", "startup", "wire"],
+        &[
+            "backfill",
+            "crawl",
+            "deleted",
+            "disk",
+            "http",
+            "index",
+            "peer",
+            "retention",
+            "runtime",
+            "startup",
+            "tls",
+            "wire",
+        ],
     ),
     (
         "cli",
@@ -39,13 +53,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "retention",
             "runtime",
             "startup",
+            "tls",
             "wire",
         ],
     ),
 ];
 
 /// Crates that belong to one room alone.
-const ONLY_IN: &[(&str, &str)] = &[("redb", "index"), ("axum", "http"), ("hyper", "http")];
+const ONLY_IN: &[(&str, &str)] =
+    &[("redb", "index"), ("axum", "http"), ("hyper", "http"), ("rustls", "tls"), ("tokio_rustls", "tls")];
 
 fn files(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(directory).unwrap() {
