@@ -10,6 +10,8 @@ pub mod index;
 
 pub mod runtime;
 
+pub mod deleted;
+
 pub mod crawl;
 
 pub mod check;
@@ -29,6 +31,8 @@ pub mod peer;
 pub mod sources;
 
 pub mod backfill;
+
+pub mod retention;
 
 pub mod http;
 

@@ -29,6 +29,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Diff(diff) => cli::diff::run(&config, diff).await,
             Verb::Explain(explain) => cli::explain::run(&config, explain).await,
             Verb::Tombstone(tombstone) => cli::tombstone::run(&config, tombstone).await,
+            Verb::Retention(retention) => cli::retention::run(&config, retention).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
         }
     })

@@ -3,7 +3,8 @@
 //! 1. Locks, marker, index ([`crate::startup`]).
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
 //! 3. The sentinel looks after the disk: whether it is there, and what to do when it is back.
-//! 4. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
+//! 4. Retention deletes what is not to be kept, once the index has caught up.
+//! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,12 +16,15 @@ use std::time::{Duration, SystemTime};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::{Backfill, BackfillError, BackfillOptions, PeerState, PeerStatus};
-use crate::crawl::{Crawl, Deleted, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus};
+use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
+use crate::peer::{Limits as PeerLimits, PeerClient, PeerError};
+use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::Stop;
 use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
 use crate::startup::{Locked, StartupError};
@@ -62,6 +66,8 @@ pub struct NodeOptions {
     pub sources: SourceOptions,
     /// How to.
     pub backfill: BackfillOptions,
+    /// What is deleted, and when.
+    pub retention: RetentionOptions,
 }
 
 /// Why a node could not start.
@@ -84,6 +90,9 @@ pub enum NodeError {
     /// The client towards other nodes.
     #[error(transparent)]
     Backfill(#[from] BackfillError),
+    /// The client by which retention asks other nodes.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     /// Metrics registered twice.
     #[error("cannot set up metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -98,6 +107,7 @@ pub struct Node {
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
+    retention: Arc<Retention>,
     stop: Stop,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
@@ -129,9 +139,25 @@ impl Node {
         let instance = options.backfill.instance;
         let own = Own { name: options.name.clone(), listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), options.backfill, &registry)?);
+        let deleted = Arc::new(Deletions::register(&registry)?);
+        let parts = crate::retention::Parts {
+            keeper: Arc::clone(&keeper),
+            ready: crawl.ready(),
+            deletions: Arc::clone(&deleted),
+            client: PeerClient::with_token(
+                PeerLimits::default(),
+                &options.backfill.tls,
+                options.backfill.token.as_ref(),
+            )?,
+            peers: sources.peers(),
+            instance,
+            handle: tokio::runtime::Handle::current(),
+        };
+        let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
+        let retired = Arc::clone(&retention);
+        let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
-        let deleted = Deleted::register(&registry)?;
         let app = App::new(Parts {
             name: options.name.clone(),
             base_dir: options.base_dir,
@@ -143,8 +169,9 @@ impl Node {
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             auth: Arc::clone(&options.auth),
             deleted,
-            last_copies: None,
+            last_copies: Some(last_copies(&retention)),
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
+            retention: Arc::clone(&retention),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
@@ -164,6 +191,7 @@ impl Node {
             keeper,
             watch,
             crawl,
+            retention,
             stop,
             shutdown,
             server,
@@ -182,6 +210,8 @@ impl Node {
         let crawl = Arc::clone(&self.crawl);
         self.spawn("crawl", move || crawl.run())?;
         self.address_file.write_or_warn();
+        let (retention, stop) = (Arc::clone(&self.retention), self.stop.clone());
+        self.spawn("retention", move || retention.run(&stop))?;
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
@@ -327,6 +357,12 @@ fn source_report(status: SourceStatus) -> SourceReport {
 fn time(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+}
+
+/// What no other node has is not purged, where retention is told so.
+fn last_copies(retention: &Arc<Retention>) -> Arc<crate::tombstones::Stay> {
+    let retention = Arc::clone(retention);
+    Arc::new(move |place, names| retention.hidden_last_copies(place, names))
 }
 
 /// Tells the command line where the daemon is, and by which certificate it is known.

@@ -4,6 +4,7 @@
 
 mod agree;
 pub mod bundle;
+mod retention;
 mod tombstones;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ pub use bundle::BundleRequest;
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
+pub use retention::{RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour};
 pub use tombstones::{
     AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport, PurgedHour,
     TombstonePage, TombstoneRecord,
@@ -80,6 +82,9 @@ pub struct Status {
     /// Other nodes that are fetched from.
     #[serde(default)]
     pub peers: Vec<PeerReport>,
+    /// Retention.
+    #[serde(default)]
+    pub retention: RetentionReport,
     /// Where the list of other nodes comes from.
     #[serde(default)]
     pub sources: Vec<SourceReport>,

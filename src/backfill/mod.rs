@@ -11,6 +11,7 @@
 
 mod agree;
 mod claims;
+mod extras;
 mod fetch;
 mod follow;
 mod job;

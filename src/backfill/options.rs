@@ -27,6 +27,10 @@ pub struct BackfillOptions {
     pub bandwidth: u64,
     /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
+    /// Directories beneath the base that are fetched by name.
+    pub extras: Vec<String>,
+    /// Bytes of them that a round fetches at most.
+    pub max_extras_bytes: u64,
     /// Whom to trust where a peer is asked over https.
     pub tls: Arc<ClientConfig>,
     /// The operator's word: take over tombstones even where there are suspiciously many.

@@ -31,6 +31,10 @@ pub struct RoundReport {
     pub hash_mismatches: u64,
     /// Files that could not be fetched, and hours that could not be compared.
     pub errors: u64,
+    /// Extras that were fetched.
+    pub extras: u64,
+    /// Their bytes.
+    pub extras_bytes: u64,
     /// The last reason why not.
     pub last_error: Option<String>,
 }
@@ -52,6 +56,8 @@ impl RoundReport {
         self.refused += other.refused;
         self.hash_mismatches += other.hash_mismatches;
         self.errors += other.errors;
+        self.extras += other.extras;
+        self.extras_bytes += other.extras_bytes;
         if other.last_error.is_some() {
             self.last_error = other.last_error;
         }

@@ -89,6 +89,7 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
         }
         job.known.hour_done();
     }
+    super::extras::extras(job).await?;
     let Some(differences) = differences else { return Ok(Came::Fixed) };
     let cursor = differences.cursor;
     differences.settle(job);

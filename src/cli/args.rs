@@ -60,6 +60,8 @@ pub enum Verb {
     Rebuild(RebuildArgs),
     /// Fetch from other nodes what is missing here
     Backfill(BackfillArgs),
+    /// Tell which hours are to be deleted, delete them, and list those that were
+    Retention(RetentionArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
     /// Show what this archive or another node has and the other lacks; fetches nothing, changes nothing
@@ -112,6 +114,9 @@ pub struct PeerArgs {
     /// Only report tombstones of other nodes instead of taking them over; short for the setting `tombstones_from = "none"`
     #[arg(long)]
     pub distrust_tombstones: bool,
+    /// A directory beneath the base whose files are fetched by name, besides those of the configuration; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub extras: Vec<String>,
     /// Take over tombstones even where there are suspiciously many: more than a fifth of an hour, or a thousand in a round
     #[arg(long)]
     pub accept_tombstone_bursts: bool,
@@ -191,6 +196,41 @@ pub struct RebuildArgs {
     /// Change nothing; report every difference between index and tree, and exit with 1 if there is one
     #[arg(long)]
     pub check: bool,
+}
+
+/// Arguments of `retention`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RetentionArgs {
+    /// What about it.
+    #[command(subcommand)]
+    pub verb: RetentionVerb,
+}
+
+/// What to do about retention.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RetentionVerb {
+    /// What would be deleted now, and why; deletes nothing
+    Plan,
+    /// Delete what is to be deleted
+    Run {
+        /// Your word that it is right, also where more than half of the archive would go or the clock looks wrong
+        #[arg(long)]
+        yes: bool,
+        /// Other nodes, where last copies are to be kept.
+        #[command(flatten)]
+        peers: PeerArgs,
+    },
+    /// List the hours that were deleted or are being deleted: hour, state, reason, time
+    List,
+    /// Keep hours whatever the limits say, and let them be fetched again
+    Keep {
+        /// The hours
+        #[arg(value_name = "CHANNEL/QUALITY/HOUR", required = true)]
+        places: Vec<String>,
+        /// Treat them as any other hour again
+        #[arg(long)]
+        release: bool,
+    },
 }
 
 /// Arguments of `ls`.
@@ -425,11 +465,13 @@ impl Args {
 impl Args {
     fn ca_file(&self) -> Option<String> {
         match &self.verb {
-            Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) => peers.ca_file.clone(),
+            Verb::Node(NodeArgs { peers, .. })
+            | Verb::Backfill(BackfillArgs { peers, .. })
+            | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. } }) => peers.ca_file.clone(),
             Verb::Status(status) => status.node.ca_file.clone(),
             Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
             Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
-            Verb::Rebuild(_) | Verb::Ls(_) => None,
+            Verb::Rebuild(_) | Verb::Retention(_) | Verb::Ls(_) => None,
         }
     }
 }

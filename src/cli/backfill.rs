@@ -11,13 +11,13 @@ use prometheus::Registry;
 
 use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
-use super::config::Config;
+use super::config::{self, Config};
 use super::{Exit, UsageError, node};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
 use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
-use crate::peer::Peer;
+use crate::peer::{Limits, Peer, PeerClient};
 use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
 use crate::startup::Locked;
 use crate::tls::{self, ClientConfig};
@@ -51,6 +51,8 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let registry = Registry::new();
     let own = Own { name: config.node.name.clone(), listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
+    let retention = super::retention::offline(config, &keeper, sources.peers())?;
+    let options = BackfillOptions { keeps: Keeps::new(move |place| retention.keeps(place)), ..options };
     let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
     let exit = if args.once {
         sources.once().await;
@@ -117,6 +119,20 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
     })
 }
 
+/// The other nodes as they are named now, by whatever names them.
+pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::watch::Receiver<Vec<Peer>>> {
+    let own = Own { name: config.node.name.clone(), listen: None };
+    let sources = Sources::new(sources(config)?, own, &config.state_dir, &Registry::new())?;
+    sources.once().await;
+    Ok(sources.peers())
+}
+
+/// The client towards other nodes, as configured.
+pub(super) fn client(config: &Config) -> anyhow::Result<PeerClient> {
+    let token = config.backfill.token_file.as_deref().map(token).transpose()?;
+    Ok(PeerClient::with_token(Limits::default(), trusted(config)?.as_ref(), token.as_ref())?)
+}
+
 /// Whether every list of nodes was read; an error if nothing is known at all because of that.
 fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
     let errors: Vec<String> = sources.status().into_iter().filter_map(|status| status.error).collect();
@@ -145,6 +161,22 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
     Ok(BackfillOptions { wants, concurrency, ..configured })
 }
 
+/// Directories of extras: those of the configuration and those of flags.
+fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
+    let mut names = config.backfill.extras.clone();
+    for text in &peers.extras {
+        let more = config::directories(text).filter(|more| !more.is_empty());
+        names.extend(more.ok_or_else(|| {
+            UsageError(format!(
+                "--extras {text:?}: expected the name of a directory beneath the base that is not hidden"
+            ))
+        })?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 /// What is used where only peers are given.
 pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOptions> {
     let cutoff = match &peers.recent_cutoff {
@@ -164,6 +196,8 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         report_file: Some(config.state_dir.join("replication.json")),
         tls: trusted(config)?,
         keeps: Keeps::everything(),
+        extras: extras(config, peers)?,
+        max_extras_bytes: config.backfill.max_extras_bytes,
         accept_bursts: peers.accept_tombstone_bursts,
         token: config.backfill.token_file.as_deref().map(token).transpose()?,
     })

@@ -12,7 +12,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use file::File;
-use setting::{Address, Bytes, Count, Filter, Kind, NodeName, OptionalFile, Rows, Secret, Share, Text, Texts, Time};
+use setting::{
+    Address, Bytes, BytesOrOff, Count, Directories, Filter, Kind, NodeName, OptionalFile, Rows, Secret, Share, Text,
+    Texts, Time, TimeOrOff, YesNo,
+};
 pub use setting::{Hidden, LogFormat, Setting};
 
 use super::args::Args;
@@ -201,6 +204,26 @@ settings! {
             "From one look at file and database to the next, give or take a tenth.";
         tombstones_from: Texts = "all" =>
             "Whose tombstones are taken over: `all`, `none`, or names of nodes. Nothing proves a deletion, so they are a matter of trust; those of others are only reported.";
+        extras: Directories = "" =>
+            "Directories beneath the base that are no channels and are fetched from other nodes by name, file by file; those of `--extras` come on top.";
+        max_extras_bytes: Bytes = "10GiB", "1MiB" to "1000TiB" =>
+            "Bytes of extras that one round fetches from one node: nothing proves their content, so this bounds what a node can fill the disk with.";
+    }
+
+    /// Retention.
+    retention: RetentionConfig in "retention" {
+        max_age: TimeOrOff = "off" =>
+            "How long ago an hour may have ended; older ones are deleted whole, and are not fetched from other nodes.";
+        max_bytes: BytesOrOff = "off" =>
+            "Bytes of all channels and qualities together; above it the oldest hours are deleted.";
+        min_free: BytesOrOff = "off" =>
+            "Free space of the disk below which the oldest hours are deleted. More than `backfill.keep_free`, or nothing is fetched any more.";
+        reclaim_age: Time = "7days", "0s" to "10000days" =>
+            "How long tombstones stay after their hour was deleted; longer than any other node is ever away.";
+        interval: Time = "10min", "1s" to "1day" =>
+            "From one look at everything to the next.";
+        keep_last_copy: YesNo = "false" =>
+            "Whether an hour stays as long as some of its segments are listed by none of the other nodes.";
     }
 }
 
@@ -236,6 +259,11 @@ pub enum ConfigError {
         /// What is wrong and what was expected.
         problem: String,
     },
+}
+
+/// Reads names of directories beneath the base, as the setting of them is read; `None` if they are none.
+pub fn directories(text: &str) -> Option<Vec<String>> {
+    Directories::read(text)
 }
 
 /// Reads an environment variable; given in, so that tests need not change the process.

@@ -19,6 +19,7 @@ pub mod explain;
 pub mod ls;
 pub mod node;
 pub mod rebuild;
+pub mod retention;
 pub mod status;
 pub mod tombstone;
 

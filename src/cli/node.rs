@@ -55,6 +55,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
     Ok(NodeOptions {
         sources: super::backfill::sources(config)?,
         backfill: super::backfill::defaults(config, &args.peers)?,
+        retention: super::retention::options(config),
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),

@@ -15,7 +15,7 @@ use super::offline::Offline;
 use crate::domain::totals::Digest;
 use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream};
 use crate::index::Index;
-use crate::peer::{Limits, Peer, PeerClient, PeerError};
+use crate::peer::{Peer, PeerClient, PeerError};
 use crate::wire::{DayDigests, HourDigests, QualityDigests};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
@@ -85,8 +85,7 @@ impl Side {
     pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
         // Whether its tombstones would be taken over is a question of the rules, not of what it has.
         let peer = super::backfill::peer(text, false)?;
-        let how =
-            How::Peer(Box::new(PeerClient::new(Limits::default(), super::backfill::trusted(config)?.as_ref())?), peer);
+        let how = How::Peer(Box::new(super::backfill::client(config)?), peer);
         Ok(Self { how, requests: AtomicU64::new(0) })
     }
 

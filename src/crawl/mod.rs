@@ -7,7 +7,6 @@
 //! 4. Absence is concluded only while the right base directory is there. Nothing here writes to the archive, except
 //!    what others hand to [`Keeper::change`].
 
-mod deleted;
 mod error;
 mod freshness;
 mod keeper;
@@ -16,7 +15,6 @@ mod visit;
 mod walk;
 mod watch;
 
-pub use deleted::{Deleted, WhyDeleted};
 pub use error::CrawlError;
 pub(crate) use keeper::contents_of;
 pub use keeper::{Answer, Keeper};

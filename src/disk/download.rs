@@ -248,7 +248,7 @@ impl Base {
     }
 }
 
-fn make_dir(above: &Dir, name: &OsStr) -> Result<Dir> {
+pub(super) fn make_dir(above: &Dir, name: &OsStr) -> Result<Dir> {
     if let Some(dir) = above.dir(name)? {
         return Ok(dir);
     }

@@ -8,8 +8,9 @@
 //! 1. That something does not exist is an answer (`None`), never an error; that it cannot be told is an error, never
 //!    an answer. Absence is only concluded from the former.
 //! 2. Links are not followed and count as absent, except in the configured path of the base itself.
-//! 3. Nothing here removes or renames a file that it has not created itself a moment ago, with one exception:
-//!    [`Dir::remove_tombstoned`] removes what a tombstone beside it hides.
+//! 3. Nothing here removes or renames a file that it has not created itself a moment ago, with these exceptions:
+//!    [`Dir::remove_tombstoned`] removes what a tombstone beside it hides, and `Dir::remove_file` and `Dir::remove_empty_dir` are
+//!    for retention alone.
 //! 4. Nothing here knows channels, hours or segments; names are bytes. The exception is what writes into the tree,
 //!    [`Download`], which takes no name that the grammar does not understand.
 //!
@@ -18,6 +19,7 @@
 pub mod atomic;
 pub mod marker;
 
+mod append;
 mod base;
 mod dir;
 mod download;
@@ -25,11 +27,14 @@ mod error;
 mod events;
 mod guard;
 mod lock;
+mod new_file;
 mod places;
+mod purge;
 mod remove;
 mod resolve;
 mod scan;
 
+pub use append::append;
 pub use atomic::is_our_temporary;
 pub use base::Base;
 pub use dir::{Dir, FileMeta, Small};
@@ -39,5 +44,6 @@ pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};
 pub use lock::DirLock;
 pub use marker::{ArchiveId, NotAnArchiveId};
-pub use remove::Removed;
+pub use new_file::NewFile;
+pub use purge::Removed;
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};

@@ -1,45 +1,61 @@
-//! Removes the bytes of what a tombstone hides, and nothing else.
+//! Takes files and empty directories away, for those who were told to: retention and purge. Nobody else uses this.
 //!
-//! This is the one place where a segment's file is removed from where it lies; it looks for the tombstone itself, right before.
+//! What to take away is not decided here. A link is taken away itself, never what it leads to; a directory only if it is empty.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
 
+use super::atomic::sync_dir;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
-use super::resolve::means_absent;
-use crate::domain::{FileName, name, parse_file_name};
-
-/// What became of a file that was to be removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "most of these mean that the file is still there"]
-pub enum Removed {
-    /// It is gone; it had this many bytes.
-    Gone(u64),
-    /// There is no regular file of that name.
-    Absent,
-    /// No tombstone lies beside it, or it is no segment or chat batch: it stays.
-    Visible,
-}
+use super::resolve::is_one_name;
 
 impl Dir {
-    /// Removes a segment or chat batch of this hour if its tombstone lies beside it.
-    ///
-    /// The directory is to be flushed before, so that no power cut takes the tombstone and leaves the file removed.
-    pub fn remove_tombstoned(&self, file: &str) -> Result<Removed> {
-        if !matches!(parse_file_name(file), FileName::Understood(key) if !key.tombstone) {
-            return Ok(Removed::Visible);
+    /// Takes a file of this directory away; false if there is none of that name. The directory is still to be flushed.
+    pub fn remove_file(&self, name: &OsStr) -> Result<bool> {
+        self.remove(name, AtFlags::empty(), "delete")
+    }
+
+    /// Takes an empty directory of this directory away and flushes; false if it is not there, or holds anything.
+    pub fn remove_empty_dir(&self, name: &OsStr) -> Result<bool> {
+        let removed = match self.remove(name, AtFlags::REMOVEDIR, "remove the directory") {
+            Err(DiskError::Io { cause, .. })
+                if matches!(Errno::from_io_error(&cause), Some(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR)) =>
+            {
+                false
+            }
+            other => other?,
+        };
+        if removed {
+            sync_dir(self)?;
         }
-        let tombstone = format!("{}.tombstone", name::stem(file));
-        if self.stat_file(OsStr::new(&tombstone))?.is_none() {
-            return Ok(Removed::Visible);
+        Ok(removed)
+    }
+
+    /// The names of all that lies in it, hidden ones too, and whether each is a regular file; at most so many.
+    pub fn entries(&self, limit: usize) -> Result<Vec<(OsString, bool)>> {
+        let mut names = Vec::new();
+        self.each_entry_at_all(|entry| {
+            if names.len() == limit {
+                return Err(DiskError::TooMany { path: self.path().to_owned(), limit });
+            }
+            names.push((OsStr::from_bytes(entry.name.to_bytes()).to_owned(), self.kind_of(&entry)?.is_file()));
+            Ok(())
+        })?;
+        Ok(names)
+    }
+
+    fn remove(&self, name: &OsStr, flags: AtFlags, action: &'static str) -> Result<bool> {
+        if !is_one_name(name) {
+            return Err(DiskError::Outside { path: self.path().join(name) });
         }
-        let Some(meta) = self.stat_file(OsStr::new(file))? else { return Ok(Removed::Absent) };
-        match unlinkat(self, file, AtFlags::empty()) {
-            Ok(()) => Ok(Removed::Gone(meta.size)),
-            Err(errno) if means_absent(errno) => Ok(Removed::Absent),
-            Err(errno) => Err(DiskError::io("remove", &self.path().join(file), errno)),
+        match unlinkat(self, name, flags) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(DiskError::io(action, &self.path().join(name), errno)),
         }
     }
 }
@@ -52,33 +68,31 @@ mod tests {
     use super::super::base::Base;
     use super::*;
 
-    const STEM: &str = "00:00-2.0-full-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
     #[test]
-    fn only_what_a_tombstone_beside_it_hides_is_removed() {
+    fn files_and_empty_directories_go_and_nothing_else() {
         let tree = tempfile::tempdir().unwrap();
-        fs::create_dir(tree.path().join("hour")).unwrap();
-        let put = |path: &str| fs::write(tree.path().join(path), "abc").unwrap();
-        let dir = Base::open(tree.path()).unwrap().dir(Path::new("hour")).unwrap().unwrap();
-        let (segment, tombstone) = (format!("{STEM}.ts"), format!("{STEM}.tombstone"));
-        put(&format!("hour/{segment}"));
-        put(&tombstone);
-        assert_eq!(dir.remove_tombstoned(&segment).unwrap(), Removed::Visible, "one elsewhere does not count");
-        // A directory of that name is no tombstone.
-        fs::create_dir(tree.path().join("hour").join(&tombstone)).unwrap();
-        assert_eq!(dir.remove_tombstoned(&segment).unwrap(), Removed::Visible);
-        fs::remove_dir(tree.path().join("hour").join(&tombstone)).unwrap();
-        put(&format!("hour/{tombstone}"));
-        for other in ["../outside.ts", "garbage.ts", "/etc/passwd", "", "x.txt", &tombstone] {
-            assert_eq!(dir.remove_tombstoned(other).unwrap(), Removed::Visible, "{other}");
+        for dir in ["empty", "full"] {
+            fs::create_dir(tree.path().join(dir)).unwrap();
         }
-        assert_eq!(dir.remove_tombstoned(&segment).unwrap(), Removed::Gone(3));
-        assert_eq!(dir.remove_tombstoned(&segment).unwrap(), Removed::Absent);
-        assert!(tree.path().join("hour").join(&tombstone).exists() && tree.path().join(&tombstone).exists());
-        // A link is not followed, and stays.
-        std::os::unix::fs::symlink("../target", tree.path().join("hour").join(&segment)).unwrap();
-        put("target");
-        assert_eq!(dir.remove_tombstoned(&segment).unwrap(), Removed::Absent);
-        assert!(tree.path().join("target").exists());
+        fs::write(tree.path().join("full/file"), "x").unwrap();
+        fs::write(tree.path().join(".hidden"), "x").unwrap();
+        std::os::unix::fs::symlink("full", tree.path().join("link")).unwrap();
+        let dir = Base::open(tree.path()).unwrap().dir(Path::new("")).unwrap().unwrap();
+        let mut entries = dir.entries(10).unwrap();
+        entries.sort();
+        let expected = [(".hidden", true), ("empty", false), ("full", false), ("link", false)];
+        assert_eq!(entries, expected.map(|(name, is_file)| (OsString::from(name), is_file)));
+        assert!(matches!(dir.entries(3), Err(DiskError::TooMany { .. })));
+
+        let name = OsStr::new;
+        assert!(dir.remove_file(name(".hidden")).unwrap() && !dir.remove_file(name(".hidden")).unwrap());
+        assert!(dir.remove_file(name("full")).is_err(), "a directory is no file");
+        assert!(!dir.remove_empty_dir(name("full")).unwrap() && !dir.remove_empty_dir(name("link")).unwrap());
+        assert!(dir.remove_empty_dir(name("empty")).unwrap() && !dir.remove_empty_dir(name("empty")).unwrap());
+        assert!(tree.path().join("full/file").exists());
+        for bad in ["..", "full/file", "", "."] {
+            assert!(matches!(dir.remove_file(name(bad)), Err(DiskError::Outside { .. })), "{bad}");
+            assert!(matches!(dir.remove_empty_dir(name(bad)), Err(DiskError::Outside { .. })), "{bad}");
+        }
     }
 }

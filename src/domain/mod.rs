@@ -12,6 +12,7 @@ pub mod ids;
 pub mod layout;
 pub mod name;
 pub mod plan;
+pub mod retention;
 pub mod segment;
 pub mod stamp;
 pub mod sums;

@@ -19,8 +19,9 @@ use crate::domain::{
 use crate::wire::{
     AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind, ChangeList, ChangeRecord,
     CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HourDigest, HourDigests,
-    IndexStatus, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, SegmentPage,
-    SegmentRecord, Status, StreamStatus, TombstonePage, TombstoneRecord, WatchReport,
+    IndexStatus, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour,
+    RetentionPlan, RetentionReport, RetentionView, RetiredHour, SegmentPage, SegmentRecord, Status, StreamStatus,
+    TombstonePage, TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -40,6 +41,7 @@ const PAGE: usize = 1_000;
         super::agree::hours,
         super::bundle::bundle,
         super::changes::changes,
+        super::retention::view,
         super::status::status,
         super::check::check,
         super::tombstones::list,
@@ -67,6 +69,11 @@ const PAGE: usize = 1_000;
         WatchReport,
         DiskStatus,
         StreamStatus,
+        RetentionView,
+        RetentionPlan,
+        RetentionHour,
+        RetiredHour,
+        RetentionReport,
         CheckLine,
         Difference,
         AddTombstones,

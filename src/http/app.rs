@@ -13,9 +13,11 @@ use super::Problem;
 use super::auth::Auth;
 use super::changes::Followers;
 use super::wire_cache::WireCache;
-use crate::crawl::{Crawl, CrawlError, Deleted, Keeper, Watch};
+use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
+use crate::deleted::Deletions;
 use crate::disk::DiskError;
 use crate::index::IndexError;
+use crate::retention::{Retention, RetentionError};
 use crate::tombstones::Stay;
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
@@ -54,6 +56,8 @@ pub struct App {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Deletes what is not to be kept.
+    pub retention: Arc<Retention>,
     /// Where their list comes from.
     pub sources: SourceReports,
     /// Bounds on questions.
@@ -61,7 +65,7 @@ pub struct App {
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
-    pub deleted: Deleted,
+    pub deleted: Arc<Deletions>,
     /// Says what no other node has and must therefore not be purged.
     pub last_copies: Option<Arc<Stay>>,
     heavy: Arc<Semaphore>,
@@ -109,6 +113,8 @@ pub struct Parts {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Deletes what is not to be kept.
+    pub retention: Arc<Retention>,
     /// Where their list comes from.
     pub sources: SourceReports,
     /// Bytes of listings that are kept.
@@ -118,7 +124,7 @@ pub struct Parts {
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
-    pub deleted: Deleted,
+    pub deleted: Arc<Deletions>,
     /// Says what no other node has and must therefore not be purged.
     pub last_copies: Option<Arc<Stay>>,
 }
@@ -138,6 +144,7 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            retention: parts.retention,
             sources: parts.sources,
             instance: parts.instance,
             bounds: parts.bounds,
@@ -224,6 +231,16 @@ impl From<CrawlError> for Problem {
 impl From<DiskError> for Problem {
     fn from(error: DiskError) -> Self {
         if error.is_full() { Self::insufficient_storage() } else { Self::unavailable(5, &error.to_string()) }
+    }
+}
+
+impl From<RetentionError> for Problem {
+    fn from(error: RetentionError) -> Self {
+        match error {
+            RetentionError::Crawl(error) => error.into(),
+            RetentionError::Disk(error) => error.into(),
+            other => Self::unavailable(5, &other.to_string()),
+        }
     }
 }
 

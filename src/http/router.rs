@@ -12,7 +12,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, listing, pages, segments, status, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, listing, pages, retention, segments, status,
+    tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -40,6 +41,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))
         .route("/api/v1/bundle/{*hour}", measured("bundle", post(bundle::bundle)))
         .route("/api/v1/changes", measured("changes", get(changes::changes)))
+        .route("/api/v1/retention", measured("retention", get(retention::view)))
         .route("/api/v1/status", measured("status", get(status::status)))
         .route("/api/v1/check", measured("check", get(check::check)))
         .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))

@@ -53,6 +53,15 @@ fn gather(app: &App) -> Result<Status, Problem> {
     let sources = (app.sources)();
     troubles.extend(sources.iter().filter_map(trouble_of));
     troubles.extend(sources.iter().flat_map(|source| &source.left_out).map(|why| format!("a node is left out: {why}")));
+    let retention = app.retention.report();
+    troubles.extend(retention.doubt.iter().chain(&retention.error).map(|why| format!("retention: {why}")));
+    if retention.last_copies > 0 {
+        troubles.push(format!(
+            "retention: {} segments stay because no other node has them, such as {}",
+            retention.last_copies,
+            retention.first_last_copies.join(", ")
+        ));
+    }
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -82,6 +91,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         streams: index.catalog().streams().iter().map(|stream| stream_status(app, stream)).collect::<Result<_, _>>()?,
         peers,
         sources,
+        retention,
         troubles,
     })
 }

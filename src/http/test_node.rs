@@ -13,10 +13,13 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::{App, Auth, Bounds, HttpMetrics, Parts, router};
-use crate::crawl::{Crawl, Deleted, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::deleted::Deletions;
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
+use crate::peer::PeerClient;
+use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::Stop;
 
 pub struct TestNode {
@@ -50,11 +53,12 @@ impl TestNode {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).unwrap();
         let ending = tokio_util::sync::CancellationToken::new();
-        let deleted = Deleted::register(&registry).unwrap();
+        let deleted = Arc::new(Deletions::register(&registry).unwrap());
         let app = App::new(Parts {
             auth: Arc::new(Auth::open(None, None).unwrap()),
-            deleted,
+            deleted: Arc::clone(&deleted),
             last_copies: None,
+            retention: retention(&keeper, &crawl, &deleted),
             instance: 1,
             peers: Box::new(Vec::new),
             sources: Box::new(Vec::new),
@@ -137,4 +141,24 @@ impl TestNode {
         self.stop.stop();
         thread.join().unwrap();
     }
+}
+
+/// Retention that has no limits and is never run.
+fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> Arc<Retention> {
+    let parts = crate::retention::Parts {
+        keeper: Arc::clone(keeper),
+        ready: crawl.ready(),
+        deletions: Arc::clone(deleted),
+        client: PeerClient::new(crate::peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
+        peers: tokio::sync::watch::channel(Vec::new()).1,
+        instance: 1,
+        handle: tokio::runtime::Handle::current(),
+    };
+    let options = RetentionOptions {
+        limits: crate::domain::retention::Limits::default(),
+        reclaim_age: crate::domain::Span::from_us(0),
+        interval: Duration::from_secs(600),
+        keep_last_copy: false,
+    };
+    Arc::new(Retention::new(parts, options, &Registry::new()).unwrap())
 }

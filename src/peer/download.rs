@@ -21,7 +21,7 @@ use crate::disk::Download;
 use crate::domain::{Channel, Hour, Quality};
 
 /// What is collected before it is written: few hops to the blocking threads, little memory for each download.
-const PIECE_BYTES: usize = 256 << 10;
+pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// A tag longer than this is not repeated to the peer.
 const ETAG_BYTES: usize = 256;
 
@@ -153,7 +153,7 @@ fn strong_etag(response: &Response) -> Option<HeaderValue> {
 }
 
 /// The length of the whole file, as far as the peer tells it.
-fn announced(url: &str, response: &Response, held: u64, limits: &Limits) -> Result<Option<u64>, PeerError> {
+pub(super) fn announced(url: &str, response: &Response, held: u64, limits: &Limits) -> Result<Option<u64>, PeerError> {
     let encoding = encoding(response);
     if !encoding.is_empty() {
         let problem = "its content is encoded, which was not asked for".to_owned();
@@ -199,13 +199,22 @@ async fn stream(
 }
 
 /// How fast it comes.
-struct Pace {
+pub(super) struct Pace {
     since: Instant,
     bytes: u64,
 }
 
 impl Pace {
-    fn count(&mut self, url: &str, bytes: u64, limits: &Limits) -> Result<(), PeerError> {
+    pub(super) fn begin() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+
+    /// Our own disk took this long.
+    pub(super) fn rest(&mut self, ours: Duration) {
+        self.since += ours;
+    }
+
+    pub(super) fn count(&mut self, url: &str, bytes: u64, limits: &Limits) -> Result<(), PeerError> {
         self.bytes = self.bytes.saturating_add(bytes);
         let seconds = self.since.elapsed();
         if seconds < limits.slow_window {

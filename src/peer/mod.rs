@@ -14,6 +14,7 @@ mod bundle;
 mod client;
 mod download;
 mod error;
+mod extra;
 mod limits;
 mod list;
 mod seen;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
 use super::{After, Bounds, Index, Scope, Target, hidden_files, walk};
-use crate::crawl::{CrawlError, Deleted, Keeper, WhyDeleted};
+use crate::crawl::{CrawlError, Keeper};
+use crate::deleted::Deletions;
 use crate::disk::{Removed, atomic};
 use crate::domain::HourPlace;
 use crate::wire::{LeftFile, PurgeReport, PurgedHour};
@@ -22,7 +23,7 @@ pub struct Purge<'a> {
     /// The archive.
     pub keeper: &'a Keeper,
     /// Where deletions are counted.
-    pub deleted: &'a Deleted,
+    pub deleted: &'a Deletions,
     /// What must stay; nothing, where not given.
     pub stay: Option<&'a Stay>,
     /// Only say what would go.
@@ -131,7 +132,7 @@ impl Purge<'_> {
         });
         let deleted = gone.files - before;
         if deleted > 0 {
-            self.deleted.count(&place.stream, WhyDeleted::Purge, deleted);
+            self.deleted.add(place, deleted);
             tracing::info!(name: "purged", hour = %place, files = deleted, "bytes that tombstones hide were deleted");
         }
         for (name, why) in left {

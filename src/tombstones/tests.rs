@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::crawl::Deleted;
+use crate::deleted::Deletions;
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::test_names::{any_name, hash_text};
 use crate::index::IndexOptions;
@@ -19,7 +19,7 @@ const ALL: Bounds = Bounds { files: 10_000, hours: 1_000 };
 struct Archive {
     tree: tempfile::TempDir,
     keeper: Keeper,
-    deleted: Deleted,
+    deleted: Deletions,
 }
 
 /// Files by path, with their sizes.
@@ -32,7 +32,7 @@ impl Archive {
         let index = Arc::new(crate::index::Index::in_memory(options).unwrap());
         let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
         let keeper = Keeper::new(index, Arc::new(guard));
-        Self { tree, keeper, deleted: Deleted::new().unwrap() }
+        Self { tree, keeper, deleted: Deletions::register(&prometheus::Registry::new()).unwrap() }
     }
 
     fn put(&self, hour: &str, name: &str, bytes: usize) {

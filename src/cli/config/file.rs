@@ -120,6 +120,7 @@ impl Written {
                 let texts = items.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>();
                 texts.map_or_else(|| ("array".to_owned(), None), |texts| (texts.join("\n"), Some(Shape::List)))
             }
+            DeValue::Boolean(value) => (value.to_string(), Some(Shape::Boolean)),
             other => (other.type_str().to_owned(), None),
         };
         Self { text, shape, line }
@@ -130,9 +131,9 @@ impl Written {
         match self.shape {
             Some(Shape::Text) => Cow::Owned(format!("the text {:?}", self.text)),
             Some(Shape::List) => Cow::Borrowed("a list"),
+            Some(Shape::Boolean) => Cow::Borrowed("true or false"),
             Some(_) => Cow::Owned(format!("the number {}", self.text)),
             None => Cow::Borrowed(match self.text.as_str() {
-                "boolean" => "true or false",
                 "array" => "a list",
                 "table" => "a table",
                 _ => "a date or time",

@@ -64,6 +64,9 @@ impl Setting {
     }
 }
 
+/// What stands in place of a value that there may be or not.
+const OFF: &str = "off";
+
 /// How a value is written in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -75,6 +78,8 @@ pub enum Shape {
     Float,
     /// A list of texts in quotes.
     List,
+    /// `true` or `false`.
+    Boolean,
 }
 
 /// A kind of value.
@@ -100,6 +105,68 @@ impl Kind for Time {
 
     fn read(text: &str) -> Option<Duration> {
         humantime::parse_duration(text).ok()
+    }
+}
+
+/// A length of time, or none.
+#[derive(Debug)]
+pub struct TimeOrOff;
+
+impl Kind for TimeOrOff {
+    type Value = Option<Duration>;
+    const EXPECTS: &'static str = "a time with its unit such as \"30days\", or \"off\"";
+    const SHAPES: &'static [Shape] = Time::SHAPES;
+
+    fn read(text: &str) -> Option<Self::Value> {
+        if text == OFF { Some(None) } else { Time::read(text).map(Some) }
+    }
+}
+
+/// A number of bytes, or none.
+#[derive(Debug)]
+pub struct BytesOrOff;
+
+impl Kind for BytesOrOff {
+    type Value = Option<u64>;
+    const EXPECTS: &'static str = "a size such as \"2TiB\", a whole number of bytes, or \"off\"";
+    const SHAPES: &'static [Shape] = Bytes::SHAPES;
+
+    fn read(text: &str) -> Option<Self::Value> {
+        if text == OFF { Some(None) } else { Bytes::read(text).map(Some) }
+    }
+}
+
+/// Yes or no.
+#[derive(Debug)]
+pub struct YesNo;
+
+impl Kind for YesNo {
+    type Value = bool;
+    const EXPECTS: &'static str = "true or false";
+    const SHAPES: &'static [Shape] = &[Shape::Boolean];
+
+    fn read(text: &str) -> Option<bool> {
+        text.parse().ok()
+    }
+}
+
+/// Directories beneath the base, between commas.
+#[derive(Debug)]
+pub struct Directories;
+
+impl Kind for Directories {
+    type Value = Vec<String>;
+    const EXPECTS: &'static str =
+        "names of directories beneath the base between commas, such as \"thumbnails,notes\", or nothing";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Vec<String>> {
+        let is_plain = |name: &&str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+        let names: Vec<&str> = text.split(',').map(str::trim).collect();
+        if names == [""] {
+            return Some(Vec::new());
+        }
+        names.iter().all(is_plain).then(|| names.into_iter().map(str::to_owned).collect())
     }
 }
 

@@ -8,7 +8,8 @@ use super::super::args::{OtherNode, Target};
 use super::super::client::{Daemon, query};
 use super::super::config::Config;
 use super::super::{UsageError, backfill, node};
-use crate::crawl::{Deleted, Keeper};
+use crate::crawl::Keeper;
+use crate::deleted::Deletions;
 use crate::disk::{Base, Guard};
 use crate::startup::{self, Locked};
 use crate::tombstones::{self, After, Bounds, Index, Place, Purge, Scope};
@@ -33,7 +34,7 @@ pub(super) enum Worker {
 /// The archive, opened by this process.
 pub(super) struct Here {
     keeper: Arc<Keeper>,
-    deleted: Deleted,
+    deleted: Deletions,
     _locked: Locked,
 }
 
@@ -125,7 +126,7 @@ impl Here {
         let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
         let keeper = Arc::new(Keeper::new(index, guard));
         backfill::catch_up(&keeper)?;
-        Ok(Self { keeper, deleted: Deleted::new()?, _locked: locked })
+        Ok(Self { keeper, deleted: Deletions::register(&prometheus::Registry::new())?, _locked: locked })
     }
 
     async fn work<T: Send + 'static>(

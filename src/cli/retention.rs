@@ -1,0 +1,211 @@
+//! The verb `retention`: what is to be deleted and why, delete it, list what was, and keep hours. Asks the daemon if one runs.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use tokio::sync::watch;
+
+use super::args::{RetentionArgs, RetentionVerb};
+use super::client::Daemon;
+use super::config::Config;
+use super::{Exit, UsageError, backfill, node};
+use crate::crawl::Keeper;
+use crate::deleted::Deletions;
+use crate::disk::{Base, Guard};
+use crate::domain::retention::Limits;
+use crate::domain::{HourPlace, Span};
+use crate::peer::Peer;
+use crate::retention::{Parts, Retention, RetentionOptions};
+use crate::runtime::Stop;
+use crate::startup::{self, Locked};
+use crate::wire::{RetentionPlan, RetentionReport, RetentionView};
+
+/// Runs it.
+pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCode> {
+    let keep = match &args.verb {
+        RetentionVerb::Keep { places, release } => Some((read_places(places)?, *release)),
+        _ => None,
+    };
+    if let Some(daemon) = Daemon::find(&config.state_dir).await {
+        return match &args.verb {
+            RetentionVerb::Plan => print_plan(config, &view(&daemon).await?.plan),
+            RetentionVerb::List => print_list(config, &view(&daemon).await?),
+            RetentionVerb::Run { .. } | RetentionVerb::Keep { .. } => anyhow::bail!(
+                "the daemon at {} has the archive open; stop it for this, and start it again afterwards",
+                daemon.address()
+            ),
+        };
+    }
+    startup::require_index(&config.state_dir)?;
+    let peers = backfill::peers_now(config).await?;
+    let (config, verb) = (config.clone(), args.verb.clone());
+    let done = tokio::task::spawn_blocking(move || alone(&config, &verb, keep.as_ref(), peers));
+    done.await.context("the work ended badly")?
+}
+
+async fn view(daemon: &Daemon) -> anyhow::Result<RetentionView> {
+    Ok(daemon.get_json("/api/v1/retention").await?)
+}
+
+fn read_places(texts: &[String]) -> anyhow::Result<Vec<HourPlace>> {
+    let read = |text: &String| {
+        let wrong = |error| UsageError(format!("{text}: {error}; expected is CHANNEL/QUALITY/HOUR"));
+        Ok(HourPlace::parse(text.trim_end_matches('/')).map_err(wrong)?)
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Works on the archive itself.
+fn alone(
+    config: &Config,
+    verb: &RetentionVerb,
+    keep: Option<&(Vec<HourPlace>, bool)>,
+    peers: watch::Receiver<Vec<Peer>>,
+) -> anyhow::Result<ExitCode> {
+    let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
+    let index = Arc::new(locked.open_index(node::index_options(config))?);
+    let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
+    let keeper = Arc::new(Keeper::new(Arc::clone(&index), guard));
+    backfill::catch_up(&keeper)?;
+    let retention = offline(config, &keeper, peers)?;
+    let exit = match (verb, keep) {
+        (RetentionVerb::Plan, _) => print_plan(config, &retention.plan()?),
+        (RetentionVerb::List, _) => print_list(config, &retention.view()?),
+        (RetentionVerb::Run { yes, .. }, _) => print_run(config, &retention.once(*yes, &Stop::new())),
+        (RetentionVerb::Keep { .. }, Some((places, release))) => {
+            retention.keep(places, *release)?;
+            Ok(Exit::Done.into())
+        }
+        (RetentionVerb::Keep { .. }, None) => Err(UsageError("no hour was given".to_owned()).into()),
+    };
+    index.close();
+    exit
+}
+
+/// Retention as configured, for a process that has the archive to itself and an index that has caught up.
+pub fn offline(
+    config: &Config,
+    keeper: &Arc<Keeper>,
+    peers: watch::Receiver<Vec<Peer>>,
+) -> anyhow::Result<Arc<Retention>> {
+    let registry = Registry::new();
+    let parts = Parts {
+        keeper: Arc::clone(keeper),
+        ready: watch::channel(true).1,
+        deletions: Arc::new(Deletions::register(&registry)?),
+        client: backfill::client(config)?,
+        peers,
+        instance: rand::random(),
+        handle: tokio::runtime::Handle::current(),
+    };
+    Ok(Arc::new(Retention::new(parts, options(config), &registry)?))
+}
+
+/// Retention as configured.
+pub fn options(config: &Config) -> RetentionOptions {
+    let configured = &config.retention;
+    let span = |time: std::time::Duration| Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
+    RetentionOptions {
+        limits: Limits {
+            max_age: configured.max_age.map(span),
+            max_bytes: configured.max_bytes,
+            min_free: configured.min_free,
+        },
+        reclaim_age: span(configured.reclaim_age),
+        interval: configured.interval,
+        keep_last_copy: configured.keep_last_copy,
+    }
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        serde_json::to_writer_pretty(&mut out, plan)?;
+        writeln!(out)?;
+    } else {
+        for hour in &plan.hours {
+            writeln!(
+                out,
+                "{:<48} {:<5} {:>8} segments {:>12} {:>6} tombstones stay",
+                hour.hour,
+                hour.reason,
+                hour.segments,
+                size(hour.bytes),
+                hour.tombstones
+            )?;
+        }
+        writeln!(
+            out,
+            "{} of {} hours would go: {} segments, {} of {}",
+            plan.hours.len(),
+            plan.archive_hours,
+            plan.segments,
+            size(plan.bytes),
+            size(plan.archive_bytes)
+        )?;
+        if !plan.enabled {
+            writeln!(out, "there is no limit: see [retention] in docs/configuration.md")?;
+        }
+        for why in plan.doubt.iter().chain(&plan.blocked) {
+            writeln!(out, "but: {why}")?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
+
+fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        serde_json::to_writer_pretty(&mut out, view)?;
+        writeln!(out)?;
+    } else {
+        for hour in &view.retired {
+            writeln!(out, "{:<48} {:<8} {:<5} {}", hour.hour, hour.state, hour.reason, hour.since)?;
+        }
+        for hour in &view.kept {
+            writeln!(out, "{hour:<48} kept")?;
+        }
+        let more = view.retired_hours.saturating_sub(view.retired.len() as u64);
+        if more > 0 {
+            writeln!(out, "and {more} older ones")?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
+
+/// Ends with 1 if something that should be gone is not.
+fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        serde_json::to_writer_pretty(&mut out, report)?;
+        writeln!(out)?;
+    } else {
+        writeln!(
+            out,
+            "{} hours were retired: {} segments, {}; tombstones of {} hours have gone",
+            report.hours,
+            report.segments,
+            size(report.bytes),
+            report.reclaimed
+        )?;
+        if report.last_copies > 0 {
+            writeln!(out, "{} segments stay because no other node has them:", report.last_copies)?;
+            report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {name}"))?;
+        }
+        for why in report.doubt.iter().chain(&report.error) {
+            writeln!(out, "but: {why}")?;
+        }
+    }
+    out.flush()?;
+    let is_done = report.overdue_bytes == 0 && report.doubt.is_none() && report.error.is_none();
+    Ok(if is_done { Exit::Done.into() } else { Exit::DataWrong.into() })
+}

@@ -1,0 +1,164 @@
+//! A file whose name says nothing of its content, such as an extra: it arrives in pieces, and is there completely or not at all.
+//!
+//! 1. Nothing is begun where anything of that name lies, be it a link or a directory.
+//! 2. What arrives goes to a hidden temporary in the same directory, which is flushed, renamed without ever replacing, and whose
+//!    directory is flushed. Dropping it before removes the temporary.
+//! 3. The directories above are made one by one beneath the base, and no link is followed.
+//!
+//! Segments have a hash to be right by, and [`super::Download`].
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::StatxFlags;
+use rustix::io::Errno;
+
+use super::atomic::{create_temporary, remove_temporary, rename_new, sync_dir};
+use super::base::{Base, is_hidden, statx_of};
+use super::dir::Dir;
+use super::download::{Published, make_dir};
+use super::error::{DiskError, Result};
+use super::resolve::is_one_name;
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct NewFile {
+    dir: Arc<Dir>,
+    name: OsString,
+    hidden: OsString,
+    /// None once it is published.
+    file: Option<File>,
+    bytes: u64,
+}
+
+impl NewFile {
+    /// Creates the temporary; `None` if the name is taken. Hidden names are not given.
+    pub fn begin(dir: impl Into<Arc<Dir>>, name: &str) -> Result<Option<Self>> {
+        let (dir, name) = (dir.into(), OsStr::new(name));
+        let path = dir.path().join(name);
+        if !is_one_name(name) || is_hidden(name.as_encoded_bytes()) {
+            return Err(DiskError::Outside { path });
+        }
+        let taken = statx_of(&*dir, name, StatxFlags::TYPE);
+        if taken.map_err(|errno| DiskError::io("look at", &path, errno))?.is_some() {
+            return Ok(None);
+        }
+        let (file, hidden) = create_temporary(&dir, name)?;
+        Ok(Some(Self { dir, name: name.to_owned(), hidden, file: Some(file), bytes: 0 }))
+    }
+
+    /// Appends.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.attempt("write", |file| file.write_all(bytes))?;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// How many bytes were written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Publishes it; it is durable when this returns.
+    pub fn finish(mut self) -> Result<Published> {
+        self.attempt("flush", |file| file.sync_all())?;
+        match rename_new(&self.dir, &self.hidden, &self.name) {
+            Ok(()) => {
+                self.file = None;
+                sync_dir(&self.dir)?;
+                Ok(Published::New)
+            }
+            Err(Errno::EXIST) => Ok(Published::AlreadyThere),
+            Err(errno) => Err(DiskError::io("rename into place", &self.dir.path().join(&self.name), errno)),
+        }
+    }
+
+    fn attempt(&mut self, action: &'static str, step: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+        let outcome = match &mut self.file {
+            Some(file) => step(file),
+            None => Err(std::io::Error::other("an earlier step failed and the temporary was removed")),
+        };
+        outcome.map_err(|cause| {
+            if self.file.take().is_some() {
+                remove_temporary(&self.dir, &self.hidden);
+            }
+            DiskError::io(action, &self.dir.path().join(&self.name), cause)
+        })
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            remove_temporary(&self.dir, &self.hidden);
+        }
+    }
+}
+
+impl Base {
+    /// A directory beneath the base, which is made if it is not there, with those above it. No link is followed, and no hidden
+    /// name is made.
+    pub fn make_dirs<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<Dir> {
+        let top = self.dir(Path::new(""))?;
+        let mut dir = top.ok_or_else(|| DiskError::io("open the directory", self.path(), Errno::NOENT))?;
+        for name in names {
+            if !is_one_name(OsStr::new(name)) || name.starts_with('.') {
+                return Err(DiskError::Outside { path: dir.path().join(name) });
+            }
+            dir = make_dir(&dir, OsStr::new(name))?;
+        }
+        Ok(dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_completely_or_not_at_all_and_replaces_nothing() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        let dir = || base.make_dirs(["notes", "deep"]).unwrap();
+        let path = tree.path().join("notes/deep/a.txt");
+        let mut file = NewFile::begin(dir(), "a.txt").unwrap().unwrap();
+        let mut late = NewFile::begin(dir(), "a.txt").unwrap().unwrap();
+        file.write(b"on").unwrap();
+        file.write(b"e").unwrap();
+        assert!(!path.exists() && file.bytes() == 3);
+        assert_eq!(file.finish().unwrap(), Published::New);
+        late.write(b"two").unwrap();
+        assert_eq!(late.finish().unwrap(), Published::AlreadyThere);
+        assert!(NewFile::begin(dir(), "a.txt").unwrap().is_none());
+        drop(NewFile::begin(dir(), "b.txt").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary is left");
+    }
+
+    #[test]
+    fn no_link_is_followed_and_nothing_hidden_made() {
+        let outside = tempfile::tempdir().unwrap();
+        let tree = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), tree.path().join("link")).unwrap();
+        fs::write(tree.path().join("file"), "").unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        for bad in
+            [vec!["link"], vec!["link", "x"], vec!["file", "x"], vec![".."], vec![".gapless"], vec!["a/b"], vec![""]]
+        {
+            assert!(base.make_dirs(bad.clone()).is_err(), "{bad:?}");
+        }
+        assert!(NewFile::begin(base.make_dirs([]).unwrap(), "link").unwrap().is_none());
+        for bad in ["..", ".hidden", "a/b", ""] {
+            assert!(
+                matches!(NewFile::begin(base.make_dirs([]).unwrap(), bad), Err(DiskError::Outside { .. })),
+                "{bad}"
+            );
+        }
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}

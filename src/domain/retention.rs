@@ -1,0 +1,220 @@
+//! Which hours have to go, and why: a pure function of what there is, the limits, the time and the free space.
+//!
+//! 1. Whole hours go, oldest first. The hour that runs and the one before never go, and neither do those that the operator keeps.
+//! 2. Age is the only rule that looks at the clock. Size and free space go by the order of hours alone.
+//! 3. What looks like a mistake (more than half of the archive at once, a clock far away from the newest segment) is told as a
+//!    [`Doubt`]; whoever carries the plan out stops there until a person says that it is right.
+
+use std::fmt;
+
+use super::{Hour, HourPlace, Span, Timestamp};
+
+/// How far the clock may be ahead of the newest hour before age is believed only on a person's word: a week without a single
+/// segment is a long pause, or a wrong clock.
+const QUIET: Span = Span::from_us(7 * 24 * super::time::HOUR_US);
+
+/// What may be kept at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How long ago an hour may have ended.
+    pub max_age: Option<Span>,
+    /// Bytes of all hours together.
+    pub max_bytes: Option<u64>,
+    /// Bytes that stay free on the disk.
+    pub min_free: Option<u64>,
+}
+
+impl Limits {
+    /// Whether there is none.
+    pub fn are_off(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether size decides, so that what is older than what had to go has no room either.
+    pub fn by_size(&self) -> bool {
+        self.max_bytes.is_some() || self.min_free.is_some()
+    }
+
+    /// Whether an hour is too old.
+    pub fn too_old(&self, hour: Hour, now: Timestamp) -> bool {
+        self.max_age.is_some_and(|age| hour.end() + age <= now)
+    }
+}
+
+/// An hour that holds something that could go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Which.
+    pub place: HourPlace,
+    /// Bytes of segments and chat batches, hidden ones included: what would go.
+    pub bytes: u64,
+    /// Bytes of what is listed and not understood: it would stay.
+    pub other_bytes: u64,
+    /// How many segments and chat batches would go.
+    pub segments: u64,
+    /// How many tombstones would stay until the reclaim age.
+    pub tombstones: u64,
+    /// What was decided about it before.
+    pub decided: Decided,
+}
+
+/// What was decided about an hour before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Decided {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It stays, on the operator's word.
+    Keep,
+    /// It goes: it was begun and not finished.
+    Begun(Reason),
+}
+
+/// Why an hour goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// It is older than allowed.
+    Age,
+    /// All hours together are larger than allowed.
+    Size,
+    /// The disk has less free space than is to be kept.
+    Space,
+}
+
+impl Reason {
+    /// As written in the journal, in JSON and on the screen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Age => "age",
+            Self::Size => "size",
+            Self::Space => "space",
+        }
+    }
+
+    /// Reads it.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Age, Self::Size, Self::Space].into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// An hour that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Going {
+    /// Which, and what it holds.
+    pub stored: Stored,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// Oldest first.
+    pub going: Vec<Going>,
+    /// What looks like a mistake.
+    pub doubt: Option<Doubt>,
+    /// Hours that hold anything.
+    pub hours: usize,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+impl Schedule {
+    /// Bytes that go.
+    pub fn going_bytes(&self) -> u64 {
+        self.going.iter().map(|going| going.stored.bytes).sum()
+    }
+
+    /// What goes although there is doubt: it was begun before.
+    pub fn begun(&self) -> impl Iterator<Item = &Going> {
+        self.going.iter().filter(|going| matches!(going.stored.decided, Decided::Begun(_)))
+    }
+}
+
+/// What looks like a mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// More than half of the hours would go at once.
+    MoreThanHalf {
+        /// So many.
+        going: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// The newest hour is far older than the clock says it could be.
+    Clock {
+        /// The newest hour that is not in the future.
+        newest: Option<Hour>,
+        /// What the clock says.
+        now: Timestamp,
+    },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MoreThanHalf { going, of } => write!(
+                f,
+                "{going} of {of} hours would be deleted at once; nothing is until you say that this is right: \
+                 look at `gapless retention plan`, then `gapless retention run --yes`"
+            ),
+            Self::Clock { newest, now } => {
+                write!(f, "the clock says {now}, but ")?;
+                match newest {
+                    Some(hour) => write!(f, "the newest hour is {hour}")?,
+                    None => write!(f, "no hour is older than that")?,
+                }
+                write!(
+                    f,
+                    "; nothing is deleted for its age until you say that the clock is right: `gapless retention run --yes`"
+                )
+            }
+        }
+    }
+}
+
+/// What goes, given everything that could. `free` is the free space of the disk, where it is known.
+pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: Option<u64>) -> Schedule {
+    hours.sort_unstable_by(|a, b| (a.place.hour, &a.place.stream).cmp(&(b.place.hour, &b.place.stream)));
+    let first_safe = now.hour().previous();
+    let newest = hours.iter().map(|stored| stored.place.hour).filter(|hour| hour.start() <= now).max();
+    let bytes = hours.iter().map(|stored| stored.bytes.saturating_add(stored.other_bytes)).sum();
+    let (mut left, mut free) = (bytes, free);
+    let mut schedule = Schedule { hours: hours.len(), bytes, ..Schedule::default() };
+    for stored in hours {
+        let over = || {
+            let size = limits.max_bytes.is_some_and(|most| left > most);
+            let space = limits.min_free.zip(free).is_some_and(|(least, free)| free < least);
+            let reason = if size { Some(Reason::Size) } else { space.then_some(Reason::Space) };
+            // What takes no room makes none.
+            reason.filter(|_| stored.bytes > 0)
+        };
+        let reason = match stored.decided {
+            Decided::Keep => None,
+            Decided::Begun(reason) => Some(reason),
+            Decided::Nothing if stored.place.hour >= first_safe => None,
+            Decided::Nothing if limits.too_old(stored.place.hour, now) => Some(Reason::Age),
+            Decided::Nothing => over(),
+        };
+        if let Some(reason) = reason {
+            left = left.saturating_sub(stored.bytes);
+            free = free.map(|free| free.saturating_add(stored.bytes));
+            schedule.going.push(Going { stored, reason });
+        }
+    }
+    schedule.doubt = doubt(&schedule, newest, now);
+    schedule
+}
+
+fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp) -> Option<Doubt> {
+    let new = || schedule.going.iter().filter(|going| going.stored.decided == Decided::Nothing);
+    let by_age = new().any(|going| going.reason == Reason::Age);
+    if by_age && newest.is_none_or(|hour| hour.end() + QUIET < now) {
+        return Some(Doubt::Clock { newest, now });
+    }
+    let going = new().count();
+    (going * 2 > schedule.hours).then_some(Doubt::MoreThanHalf { going, of: schedule.hours })
+}
+
+#[cfg(test)]
+mod tests;

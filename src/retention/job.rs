@@ -1,0 +1,446 @@
+//! Retention as a job: looks at everything now and then, deletes what has to go, and tells how it went.
+//!
+//! One run at a time, whether the job, the command line or the API began it. Blocks; the daemon gives it a thread of its own.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::apply::{Deleted, delete_segments, delete_tombstones};
+use super::journal::{Entry, Journal, Step};
+use super::last_copy::Copies;
+use super::ledger::Ledger;
+use super::metrics::Gauges;
+use super::{RetentionError, report};
+use crate::crawl::{CrawlError, Keeper};
+use crate::deleted::Deletions;
+use crate::disk::{Base, Checked, marker};
+use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, schedule};
+use crate::domain::{Hour, HourPlace, HourTotals, Span, Timestamp};
+use crate::index::{Applied, Health};
+use crate::peer::{Peer, PeerClient};
+use crate::runtime::Stop;
+use crate::wire::{RetentionPlan, RetentionReport, RetentionView};
+
+/// How often the job looks whether it is time.
+const LOOK: Duration = Duration::from_millis(500);
+/// Names that are told of what stays because no other node has it.
+const TOLD: usize = 5;
+
+/// What can be chosen about retention.
+#[derive(Debug, Clone)]
+pub struct RetentionOptions {
+    /// What may be kept at most.
+    pub limits: Limits,
+    /// How long after its hour was retired a tombstone stays.
+    pub reclaim_age: Span,
+    /// From one run to the next.
+    pub interval: Duration,
+    /// Whether an hour stays as long as no other node has all that it holds.
+    pub keep_last_copy: bool,
+}
+
+/// What retention is made from.
+pub struct Parts {
+    /// Index and disk.
+    pub keeper: Arc<Keeper>,
+    /// Turns true when the index has caught up with the disk.
+    pub ready: watch::Receiver<bool>,
+    /// Counts what is deleted.
+    pub deletions: Arc<Deletions>,
+    /// To ask other nodes with.
+    pub client: PeerClient,
+    /// Which.
+    pub peers: watch::Receiver<Vec<Peer>>,
+    /// By this number this node recognises itself among them.
+    pub instance: u64,
+    /// Where they are asked.
+    pub handle: Handle,
+}
+
+/// Deletes whole hours by the limits. Share it by `Arc`.
+pub struct Retention {
+    parts: Parts,
+    options: RetentionOptions,
+    ledger: Ledger,
+    gauges: Gauges,
+    running: Mutex<()>,
+    report: Mutex<RetentionReport>,
+    /// Returns of the disk when the journal was read: after another one it is read again.
+    returns: Mutex<u64>,
+}
+
+impl Retention {
+    /// Reads the journal, if the disk is there; otherwise later.
+    pub fn new(parts: Parts, options: RetentionOptions, registry: &Registry) -> prometheus::Result<Self> {
+        let report = RetentionReport { enabled: !options.limits.are_off(), ..RetentionReport::default() };
+        let retention = Self {
+            gauges: Gauges::register(registry)?,
+            returns: Mutex::new(parts.keeper.guard().returns()),
+            parts,
+            options,
+            ledger: Ledger::default(),
+            running: Mutex::default(),
+            report: Mutex::new(report),
+        };
+        retention.load_or_tell();
+        Ok(retention)
+    }
+
+    /// Those of the hidden files of an hour that no other node has the bytes of, if that is a reason to keep them. Blocks.
+    pub fn hidden_last_copies(&self, place: &HourPlace, names: &[String]) -> BTreeSet<String> {
+        if !self.options.keep_last_copy {
+            return BTreeSet::new();
+        }
+        let mut copies = self.copies();
+        let missing = copies.hidden_and_held_by_nobody(place, names.to_vec());
+        self.parts.handle.block_on(missing).into_iter().collect()
+    }
+
+    fn copies(&self) -> Copies {
+        Copies::new(self.parts.client.clone(), self.parts.peers.clone(), self.parts.instance)
+    }
+
+    /// Whether backfill may fetch this hour. Answers from memory.
+    pub fn keeps(&self, place: &HourPlace) -> bool {
+        let limits = &self.options.limits;
+        let known = self.ledger.ask(|journal, horizon| {
+            let no_room = limits.by_size() && horizon.is_some_and(|horizon| place.hour < horizon);
+            match journal.get(place).map(|entry| entry.step) {
+                Some(Step::Kept) => true,
+                Some(Step::Retiring | Step::Retired | Step::Gone) => false,
+                None => !no_room && !limits.too_old(place.hour, now()),
+            }
+        });
+        known.unwrap_or(false)
+    }
+
+    /// How it goes.
+    pub fn report(&self) -> RetentionReport {
+        self.lock_report().clone()
+    }
+
+    /// What would go now, and what has gone. Changes nothing.
+    pub fn view(&self) -> Result<RetentionView, RetentionError> {
+        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
+        let (retired, retired_hours, kept) = report::retired(&journal);
+        Ok(RetentionView { plan: self.plan()?, retired, retired_hours, kept })
+    }
+
+    /// What would go now. Changes nothing.
+    pub fn plan(&self) -> Result<RetentionPlan, RetentionError> {
+        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
+        let free = self.free();
+        let schedule = self.schedule(&journal, free)?;
+        let blocked = self.may_delete().err().map(|error| error.to_string());
+        Ok(RetentionPlan { blocked, ..report::plan(&schedule, !self.options.limits.are_off(), free) })
+    }
+
+    /// Keeps these hours whatever the limits say, and lets them be fetched again; or, with `release`, no more than any other hour.
+    pub fn keep(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
+        let _one = self.running();
+        let base = self.base()?;
+        for place in places {
+            let known = self.ledger.ask(|journal, _| journal.get(place).copied()).ok_or(RetentionError::NotRead)?;
+            let kept = Entry { step: Step::Kept, reason: None, since: now() };
+            match (release, known) {
+                (true, Some(Entry { step: Step::Kept, .. })) => self.ledger.note(&base, place, None)?,
+                (true, _) | (false, Some(Entry { step: Step::Kept, .. })) => {}
+                (false, _) => self.ledger.note(&base, place, Some(kept))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until it is stopped.
+    pub fn run(&self, stop: &Stop) {
+        let mut due = Instant::now();
+        while !stop.wait(LOOK) {
+            let returns = self.parts.keeper.guard().returns();
+            if std::mem::replace(&mut *lock(&self.returns), returns) != returns {
+                self.ledger.forget();
+            }
+            if self.ledger.ask(|_, _| ()).is_none() {
+                self.load_or_tell();
+            }
+            if Instant::now() < due || !*self.parts.ready.borrow() {
+                continue;
+            }
+            self.once(false, stop);
+            due = Instant::now() + self.options.interval;
+        }
+    }
+
+    /// One run. What looks like a mistake is done only if a person has `confirmed` it. What did not work is in the report.
+    pub fn once(&self, confirmed: bool, stop: &Stop) -> RetentionReport {
+        let _one = self.running();
+        let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
+        if let Err(error) = self.attempt(confirmed, stop, &mut report) {
+            tracing::warn!(name: "retention_failed", %error, "retention could not do all that it was to do; it tries again");
+            report.error = Some(error.to_string());
+            if report.last_run.is_none() {
+                // Nothing is known about what is overdue now: what was known before stands.
+                let before = self.lock_report();
+                (report.last_run, report.overdue_bytes) = (before.last_run.clone(), before.overdue_bytes);
+            }
+        }
+        self.gauges.overdue(report.overdue_bytes);
+        *self.lock_report() = report.clone();
+        report
+    }
+
+    fn attempt(&self, confirmed: bool, stop: &Stop, report: &mut RetentionReport) -> Result<(), RetentionError> {
+        self.may_delete()?;
+        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
+        if !self.options.limits.are_off() {
+            self.ledger.make_room(&*self.base()?);
+        }
+        let schedule = self.schedule(&journal, self.free())?;
+        let now = now();
+        report.last_run = Some(now.to_string());
+        self.gauges.ran(now);
+        report.overdue_bytes = schedule.going_bytes();
+        let doubt = schedule.doubt.filter(|_| !confirmed);
+        let mut copies = self.copies();
+        if let Some(doubt) = &doubt {
+            tracing::error!(name: "retention_doubted", %doubt, "retention waits for the operator's word");
+            report.doubt = Some(doubt.to_string());
+            for going in schedule.begun() {
+                self.retire_or_tell(going, &mut copies, stop, report)?;
+            }
+            return Ok(());
+        }
+        for going in &schedule.going {
+            self.retire_or_tell(going, &mut copies, stop, report)?;
+        }
+        self.reclaim_all(&journal, now, report)?;
+        if report.hours > 0 {
+            tracing::info!(
+                name: "retention_run", hours = report.hours, segments = report.segments, bytes = report.bytes,
+                overdue = report.overdue_bytes, "hours were retired"
+            );
+        }
+        Ok(())
+    }
+
+    /// Retires an hour. What is wrong with it alone is told and does not keep the others from going.
+    fn retire_or_tell(
+        &self,
+        going: &Going,
+        copies: &mut Copies,
+        stop: &Stop,
+        report: &mut RetentionReport,
+    ) -> Result<(), RetentionError> {
+        if stop.is_stopped() {
+            return Err(RetentionError::Stopped);
+        }
+        let place = &going.stored.place;
+        if self.options.keep_last_copy && self.holds_last_copies(place, copies, stop, report)? {
+            return Ok(());
+        }
+        match self.retire(place, going.reason, stop) {
+            Ok(deleted) => {
+                report.hours += 1;
+                report.segments += deleted.segments;
+                report.bytes += deleted.bytes;
+                report.overdue_bytes = report.overdue_bytes.saturating_sub(going.stored.bytes);
+                Ok(())
+            }
+            Err(RetentionError::Disk(error)) if !error.is_away() && !error.is_full() && !error.is_read_only() => {
+                tracing::warn!(name: "hour_not_retired", hour = %place, %error, "an hour could not be retired; it is tried again");
+                report.error = Some(format!("{place}: {error}"));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The steps by which one hour goes.
+    fn retire(&self, place: &HourPlace, reason: Reason, stop: &Stop) -> Result<Deleted, RetentionError> {
+        self.may_delete()?;
+        let base = self.base()?;
+        let entry = |step| Some(Entry { step, reason: Some(reason), since: now() });
+        self.ledger.note(&base, place, entry(Step::Retiring))?;
+        let result = delete_segments(&base, place, stop);
+        // Whatever came of it, the index learns what is left.
+        let known = self.parts.keeper.reconcile(std::slice::from_ref(place), true);
+        let deleted = result?;
+        told_later(place, known)?;
+        self.parts.deletions.add(place, deleted.segments);
+        if deleted.stopped {
+            return Err(RetentionError::Stopped);
+        }
+        if deleted.left > 0 {
+            tracing::warn!(name: "files_left", hour = %place, files = deleted.left, "an hour was retired; what is not understood stays in its directory");
+        }
+        self.ledger.note(&base, place, entry(if deleted.dir_gone { Step::Gone } else { Step::Retired }))?;
+        Ok(deleted)
+    }
+
+    /// Takes the tombstones of hours that were retired long enough ago.
+    fn reclaim_all(
+        &self,
+        journal: &Journal,
+        now: Timestamp,
+        report: &mut RetentionReport,
+    ) -> Result<(), RetentionError> {
+        for (place, entry) in journal.entries() {
+            // An hour that was retired again in this run has another entry by now.
+            let is_due = entry.step == Step::Retired && now - entry.since >= self.options.reclaim_age;
+            if !is_due || self.ledger.ask(|known, _| known.get(place).copied()).flatten() != Some(*entry) {
+                continue;
+            }
+            self.may_delete()?;
+            let base = self.base()?;
+            let result = delete_tombstones(&base, place);
+            told_later(place, self.parts.keeper.reconcile(std::slice::from_ref(place), true))?;
+            if result?.is_some() {
+                let gone = Entry { step: Step::Gone, reason: entry.reason, since: now };
+                self.ledger.note(&base, place, Some(gone))?;
+                report.reclaimed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an hour holds what no other node has; it is told.
+    fn holds_last_copies(
+        &self,
+        place: &HourPlace,
+        copies: &mut Copies,
+        stop: &Stop,
+        report: &mut RetentionReport,
+    ) -> Result<bool, RetentionError> {
+        let contents = self.parts.keeper.answer(place)?.contents;
+        let names = contents.visible().map(crate::domain::SegmentFile::name).collect();
+        let asked = self.parts.handle.block_on(async {
+            tokio::select! {
+                missing = copies.held_by_nobody(place, names) => Some(missing),
+                () = stopped(stop) => None,
+            }
+        });
+        let missing = asked.ok_or(RetentionError::Stopped)?;
+        report.last_copies += missing.len() as u64;
+        let room = TOLD.saturating_sub(report.first_last_copies.len());
+        report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));
+        Ok(!missing.is_empty())
+    }
+
+    /// What goes, by what the index knows.
+    fn schedule(&self, journal: &Journal, free: Option<u64>) -> Result<Schedule, RetentionError> {
+        let mut hours = Vec::new();
+        let index = self.parts.keeper.index();
+        for stream in index.catalog().streams() {
+            let name = stream.to_string();
+            for (hour, row) in index.hour_rows(&name, Hour::MIN, Hour::MAX).map_err(CrawlError::Index)? {
+                let place = HourPlace { stream: stream.clone(), hour };
+                let stored = of_totals(place, &row.totals);
+                match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
+                    None => hours.push(stored),
+                    Some((Step::Kept, _)) => hours.push(Stored { decided: Decided::Keep, ..stored }),
+                    // Told below, whether or not the index knows it still.
+                    Some((Step::Retiring, _)) => {}
+                    // Somebody has written there again: it goes when it would, as any other hour.
+                    Some((Step::Retired | Step::Gone, _)) => {
+                        hours.extend((stored.segments > 0 && self.holds_segments(&stored.place)?).then_some(stored));
+                    }
+                }
+            }
+        }
+        for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == Step::Retiring) {
+            let row = index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
+            let stored = of_totals(place.clone(), &row.map(|row| row.totals).unwrap_or_default());
+            hours.push(Stored { decided: Decided::Begun(entry.reason.unwrap_or(Reason::Age)), ..stored });
+        }
+        Ok(schedule(hours, &self.options.limits, now(), free))
+    }
+
+    /// Whether the index knows anything in an hour that could be deleted; what is not understood is counted with the rest.
+    fn holds_segments(&self, place: &HourPlace) -> Result<bool, RetentionError> {
+        let view = self.parts.keeper.index().hour(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
+        Ok(view.is_some_and(|view| view.contents.files().iter().any(|file| !file.key.tombstone)))
+    }
+
+    /// An error unless everything is as it must be before anything is deleted.
+    fn may_delete(&self) -> Result<(), RetentionError> {
+        if !*self.parts.ready.borrow() {
+            return Err(RetentionError::Index("is catching up with the disk".to_owned()));
+        }
+        match self.parts.keeper.index().health() {
+            // What it says is right as of its last write. A full disk stalls it, and that is when room is wanted most.
+            Health::Good | Health::Stalled { .. } => {}
+            Health::InMemory { why } => return Err(RetentionError::Index(format!("is kept in memory ({why})"))),
+        }
+        if let Checked::Away(reason) = self.parts.keeper.guard().check() {
+            return Err(CrawlError::Away(reason).into());
+        }
+        marker::read(&*self.base()?)?.map(drop).ok_or(RetentionError::NoMarker)
+    }
+
+    fn base(&self) -> Result<Arc<Base>, RetentionError> {
+        Ok(self.parts.keeper.guard().base().map_err(CrawlError::Away)?)
+    }
+
+    fn free(&self) -> Option<u64> {
+        self.base().ok()?.free_space().ok().map(|(free, _)| free)
+    }
+
+    fn load_or_tell(&self) {
+        if let Err(error) = self.base().and_then(|base| self.ledger.load(&base)) {
+            let text = error.to_string();
+            let mut report = self.lock_report();
+            if report.error.as_ref() != Some(&text) {
+                tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be read");
+                report.error = Some(text);
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, ()> {
+        lock(&self.running)
+    }
+
+    fn lock_report(&self) -> MutexGuard<'_, RetentionReport> {
+        lock(&self.report)
+    }
+}
+
+/// Waits until it is time to end: a peer that hangs must not hold up the end.
+async fn stopped(stop: &Stop) {
+    while !stop.is_stopped() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An index that takes no writes now is brought into line by the crawl when it does again.
+fn told_later(place: &HourPlace, known: Result<Applied, CrawlError>) -> Result<(), RetentionError> {
+    match known {
+        Err(CrawlError::Index(error)) => {
+            tracing::warn!(name: "index_not_told", hour = %place, %error, "files were deleted, and the index learns of it when it takes writes again");
+            Ok(())
+        }
+        other => Ok(other.map(drop)?),
+    }
+}
+
+fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {
+    let goes = totals.video.iter().chain([&totals.chat, &totals.hidden]);
+    let (segments, bytes) =
+        goes.fold((0, 0), |(files, bytes), tally| (files + u64::from(tally.files), bytes + tally.bytes));
+    let other_bytes = totals.bad.bytes + totals.other.bytes;
+    Stored { place, bytes, other_bytes, segments, tombstones: totals.tombstones.into(), decided: Decided::Nothing }
+}
+
+/// The time now, as the clock of the machine says it.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
+}

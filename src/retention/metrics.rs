@@ -1,0 +1,38 @@
+//! The gauges of retention.
+
+use prometheus::{Gauge, Registry};
+
+/// The gauges.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    overdue: Gauge,
+    last_run: Gauge,
+}
+
+impl Gauges {
+    /// Registers them.
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let gauges = Self {
+            overdue: Gauge::new(
+                "retention_overdue_bytes",
+                "Bytes that should be gone by the limits of retention and are not",
+            )?,
+            last_run: Gauge::new(
+                "retention_last_run_timestamp_seconds",
+                "When retention last looked at everything, whether or not something had to go",
+            )?,
+        };
+        registry.register(Box::new(gauges.overdue.clone()))?;
+        registry.register(Box::new(gauges.last_run.clone()))?;
+        Ok(gauges)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 bytes are more than any disk has")]
+    pub(super) fn overdue(&self, bytes: u64) {
+        self.overdue.set(bytes as f64);
+    }
+
+    pub(super) fn ran(&self, now: crate::domain::Timestamp) {
+        self.last_run.set((now - crate::domain::Timestamp::from_us(0)).seconds());
+    }
+}

@@ -1,0 +1,59 @@
+//! Deletes whole hours that are older than wanted, or for which there is no room, and sees to it that they do not come back.
+//!
+//! 1. What goes is worked out by [`crate::domain::retention`]; what looks like a mistake waits for the operator's word.
+//! 2. Nothing is deleted unless the right disk is there with its marker, the index has caught up with it and is on disk itself.
+//! 3. For each hour: the intent is written to the journal and flushed; the bytes of segments and chat batches are deleted, and what
+//!    the grammar does not understand stays; the directory is flushed; the index is told; the journal says *retired*.
+//! 4. After the reclaim age the tombstones of a retired hour go, and its directory if it is empty; the journal says *gone*.
+//! 5. Whatever was begun is finished in the next pass, wherever it was interrupted. What the journal names is never fetched again,
+//!    unless the operator says so ([`Retention::keep`]).
+
+mod apply;
+mod job;
+mod journal;
+mod last_copy;
+mod ledger;
+mod metrics;
+mod report;
+
+use std::path::PathBuf;
+
+pub use job::{Parts, Retention, RetentionOptions};
+pub use journal::{Entry, Journal, Step};
+pub use last_copy::Copies;
+
+use crate::crawl::CrawlError;
+use crate::disk::DiskError;
+
+/// Why retention could not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// Our disk or index.
+    #[error(transparent)]
+    Crawl(#[from] CrawlError),
+    /// Our disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The journal is there and cannot be read.
+    #[error("the journal of retired hours, {}, cannot be read: {cause}; until it can, nothing is retired and nothing fetched", path.display())]
+    Unreadable {
+        /// The journal.
+        path: PathBuf,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// The journal was not read yet.
+    #[error("the journal of retired hours has not been read yet; until it is, nothing is retired and nothing fetched")]
+    NotRead,
+    /// There is nowhere to keep the journal.
+    #[error(
+        "the archive has no marker (.gapless/marker), so nothing is deleted from it: make its base directory writable"
+    )]
+    NoMarker,
+    /// The index cannot be relied on.
+    #[error("nothing is deleted while the index {0}")]
+    Index(String),
+    /// The node ends.
+    #[error("it was told to stop; what was begun is finished by the next run")]
+    Stopped,
+}

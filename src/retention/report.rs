@@ -1,0 +1,47 @@
+//! What retention says about its plan and its journal, as it goes over the wire.
+
+use super::journal::{Journal, Step};
+use crate::domain::retention::Schedule;
+use crate::wire::{RetentionHour, RetentionPlan, RetiredHour};
+
+/// Retired hours that are told at most: a page of them is a megabyte.
+pub(super) const MOST_RETIRED: usize = 10_000;
+
+pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> RetentionPlan {
+    let hours: Vec<RetentionHour> = schedule
+        .going
+        .iter()
+        .map(|going| RetentionHour {
+            hour: going.stored.place.to_string(),
+            reason: going.reason.as_str().to_owned(),
+            segments: going.stored.segments,
+            bytes: going.stored.bytes,
+            tombstones: going.stored.tombstones,
+        })
+        .collect();
+    RetentionPlan {
+        enabled,
+        segments: hours.iter().map(|hour| hour.segments).sum(),
+        bytes: schedule.going_bytes(),
+        hours,
+        archive_hours: schedule.hours as u64,
+        archive_bytes: schedule.bytes,
+        free_bytes: free,
+        doubt: schedule.doubt.map(|doubt| doubt.to_string()),
+        blocked: None,
+    }
+}
+
+/// The newest hours that have gone or are going, how many there are in all, and those that are kept.
+pub(super) fn retired(journal: &Journal) -> (Vec<RetiredHour>, u64, Vec<String>) {
+    let mut gone: Vec<_> = journal.entries().iter().filter(|(_, entry)| entry.step != Step::Kept).collect();
+    gone.sort_unstable_by(|(a, _), (b, _)| (b.hour, &a.stream).cmp(&(a.hour, &b.stream)));
+    let told = gone.iter().take(MOST_RETIRED).map(|(place, entry)| RetiredHour {
+        hour: place.to_string(),
+        state: entry.step.as_str().to_owned(),
+        reason: entry.reason.map_or("-", |reason| reason.as_str()).to_owned(),
+        since: entry.since.to_string(),
+    });
+    let kept = journal.entries().iter().filter(|(_, entry)| entry.step == Step::Kept);
+    (told.collect(), gone.len() as u64, kept.map(|(place, _)| place.to_string()).collect())
+}

@@ -1,0 +1,102 @@
+//! What retention would do, has done, and what it says about itself.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What retention would delete now, and what it has deleted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionView {
+    /// What would go now.
+    pub plan: RetentionPlan,
+    /// Hours that have gone or are going, newest first; at most 10000 of them.
+    pub retired: Vec<RetiredHour>,
+    /// How many there are in all.
+    pub retired_hours: u64,
+    /// Hours that the operator keeps, whatever the limits say.
+    pub kept: Vec<String>,
+}
+
+/// What retention would delete now. Nothing is changed by asking.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionPlan {
+    /// Whether there is any limit.
+    pub enabled: bool,
+    /// Whole hours that would go, oldest first.
+    pub hours: Vec<RetentionHour>,
+    /// Segments and chat batches in them.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Hours that hold anything.
+    pub archive_hours: u64,
+    /// Bytes of all of them.
+    pub archive_bytes: u64,
+    /// Free bytes on the disk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub free_bytes: Option<u64>,
+    /// What looks like a mistake: nothing would be deleted without a person's word.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub doubt: Option<String>,
+    /// Why nothing can be deleted now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub blocked: Option<String>,
+}
+
+/// An hour that would go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionHour {
+    /// `CHANNEL/QUALITY/HOUR`.
+    pub hour: String,
+    /// `age`, `size` or `space`.
+    pub reason: String,
+    /// Segments and chat batches, hidden ones included.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Tombstones, which stay until the reclaim age.
+    pub tombstones: u64,
+}
+
+/// An hour that has gone or is going.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RetiredHour {
+    /// `CHANNEL/QUALITY/HOUR`.
+    pub hour: String,
+    /// `retiring` (being deleted), `retired` (tombstones are left) or `gone`.
+    pub state: String,
+    /// `age`, `size` or `space`.
+    pub reason: String,
+    /// When it came into this state.
+    pub since: String,
+}
+
+/// How retention goes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RetentionReport {
+    /// Whether there is any limit.
+    pub enabled: bool,
+    /// When everything was last looked at.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_run: Option<String>,
+    /// Hours that were retired in that run.
+    pub hours: u64,
+    /// Their segments and chat batches.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Hours whose tombstones went in that run.
+    pub reclaimed: u64,
+    /// Bytes that should be gone and are not.
+    pub overdue_bytes: u64,
+    /// Segments that stay because no other node has them.
+    pub last_copies: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub first_last_copies: Vec<String>,
+    /// What looks like a mistake and waits for the operator's word.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub doubt: Option<String>,
+    /// Why the last run failed, or left something undone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
