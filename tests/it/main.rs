@@ -14,6 +14,7 @@ mod support;
 mod api;
 mod clocks;
 mod command_line;
+mod convergence;
 mod crowd;
 mod disk_trouble;
 mod first_crawl;

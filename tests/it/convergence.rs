@@ -1,0 +1,222 @@
+//! Nodes that run, with each other as peers, come to have the union of what they have, less what anybody deleted; whatever lies
+//! between them, and whoever was away meanwhile.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::support::cluster::{Cluster, Ground};
+use crate::support::link::Manner;
+use crate::support::network::Network;
+use crate::support::trouble::Chance;
+use crate::support::{SOON, eventually};
+
+const HOURS: [&str; 4] =
+    ["chan/source/2010-01-01T05", "chan/source/2010-01-01T23", "chan/480p/2010-01-01T05", "other/source/2012-02-29T00"];
+
+fn three() -> Cluster {
+    Cluster::of(&[Ground::default(); 3])
+}
+
+fn hour(chance: &mut Chance) -> &'static str {
+    HOURS[chance.below(HOURS.len())]
+}
+
+/// Random things on random nodes, some of them deleted somewhere.
+fn scatter(cluster: &mut Cluster, chance: &mut Chance, count: usize) {
+    for _ in 0..count {
+        let bits = 1 + chance.below((1 << cluster.len()) - 1);
+        let holders: Vec<usize> = (0..cluster.len()).filter(|at| bits >> at & 1 == 1).collect();
+        let path = cluster.thing(hour(chance), &holders, chance);
+        if chance.below(8) == 0 {
+            cluster.delete(chance.below(cluster.len()), &path);
+        }
+    }
+}
+
+/// R1: restarts and rebuilds bring nothing back, not for a moment.
+fn restarts_and_rebuilds_change_nothing(cluster: &mut Cluster) {
+    let deleted = cluster.union.deleted();
+    assert!(!deleted.is_empty(), "the story is about what was deleted");
+    for at in 0..cluster.len() {
+        cluster.restart(at);
+        cluster.nobody_lists(&deleted);
+        cluster.rebuild(at);
+        cluster.nobody_lists(&deleted);
+        cluster.lose_index(at);
+        cluster.nobody_lists(&deleted);
+    }
+    cluster.converges();
+    cluster.nobody_lists(&deleted);
+}
+
+/// Whether a node lists this.
+fn has(cluster: &Cluster, at: usize, path: &str) -> bool {
+    let (hour, name) = path.rsplit_once('/').unwrap();
+    let answer = cluster.node(at).get(&format!("/files/{hour}"));
+    answer.status == 200 && answer.list().iter().any(|listed| listed == name)
+}
+
+#[test]
+fn three_nodes_come_to_have_the_union_less_what_anybody_deletes_at_any_time() {
+    let mut chance = Chance::new("three nodes");
+    let mut cluster = three();
+    scatter(&mut cluster, &mut chance, 150);
+    for (at, hour) in HOURS.iter().enumerate().take(3) {
+        cluster.oddity(at, hour, &mut chance);
+    }
+    cluster.start_all();
+    // While they are at it, recorders and people go on.
+    for _ in 0..60 {
+        scatter(&mut cluster, &mut chance, 1);
+        if chance.below(4) == 0 {
+            let paths = cluster.union.paths();
+            let path = &paths[chance.below(paths.len())];
+            if !path.ends_with(".tombstone") {
+                cluster.delete(chance.below(3), path);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(chance.below(30) as u64));
+    }
+    cluster.converges();
+    cluster.is_in_order();
+    restarts_and_rebuilds_change_nothing(&mut cluster);
+    cluster.is_in_order();
+}
+
+#[test]
+fn one_that_was_away_for_a_year_brings_nothing_back() {
+    let mut chance = Chance::new("away for a year");
+    let mut cluster = Cluster::of(&[Ground::default(), Ground::default(), Ground { clock: true, ..Ground::default() }]);
+    scatter(&mut cluster, &mut chance, 60);
+    cluster.start_all();
+    cluster.converges();
+    cluster.terminate(2);
+    // What only it has, what all have, and what nobody has any more is deleted meanwhile.
+    let only_there = cluster.thing(HOURS[0], &[2], &mut chance);
+    let never_seen = cluster.thing("gone/source/2010-01-01T05", &[2], &mut chance);
+    for path in [only_there, never_seen].iter().chain(cluster.union.paths().iter().take(10)) {
+        if !path.ends_with(".tombstone") {
+            cluster.delete(chance.below(2), path);
+        }
+    }
+    let deleted = cluster.union.deleted();
+    for at in [0, 1] {
+        eventually(SOON, || deleted.iter().all(|path| !has(&cluster, at, path)));
+        cluster.rebuild(at);
+    }
+    cluster.member(2).clock.iter().for_each(|clock| clock.set("-365d"));
+    cluster.start(2);
+    let away: BTreeSet<String> = deleted.clone();
+    eventually(SOON, || {
+        // R1, for those that knew: not for a moment.
+        assert!(away.iter().all(|path| !has(&cluster, 0, path) && !has(&cluster, 1, path)), "the dead came back");
+        away.iter().all(|path| !has(&cluster, 2, path))
+    });
+    cluster.converges();
+    restarts_and_rebuilds_change_nothing(&mut cluster);
+    cluster.is_in_order();
+}
+
+#[test]
+fn what_cannot_come_directly_comes_by_way_of_the_third() {
+    let mut chance = Chance::new("by way of the third");
+    let mut cluster = three();
+    // Each asks only one other, and that one not back.
+    for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+        cluster.link(from, to).set(Manner::Cut);
+    }
+    scatter(&mut cluster, &mut chance, 40);
+    cluster.start_all();
+    cluster.converges();
+    assert!(cluster.link(0, 1).troubles() > 0, "the cut was noticed");
+    // The last one that another was asked through stops answering: its own come to it all the same.
+    cluster.link(0, 2).set(Manner::HangAnswers);
+    let there = cluster.thing(HOURS[0], &[0], &mut chance);
+    eventually(SOON, || has(&cluster, 1, &there) && has(&cluster, 2, &there));
+    let held = cluster.thing(HOURS[0], &[2], &mut chance);
+    eventually(SOON, || has(&cluster, 1, &held));
+    cluster.heal();
+    cluster.converges();
+    cluster.is_in_order();
+}
+
+/// R4: each kind of bad line costs time and nothing else.
+#[test]
+fn no_bad_line_changes_what_comes_in_the_end() {
+    const BAD: [Manner; 8] = [
+        Manner::Truncate(100),
+        Manner::Flip(77),
+        Manner::Duplicate,
+        Manner::Length(-7),
+        Manner::Length(1000),
+        Manner::Endless,
+        Manner::Delay(Duration::from_millis(30)),
+        Manner::Throttle(40_000),
+    ];
+    std::thread::scope(|scope| {
+        for bad in BAD {
+            scope.spawn(move || {
+                let mut chance = Chance::new(&format!("{bad:?}"));
+                let mut cluster = Cluster::of(&[Ground::default(); 2]);
+                scatter(&mut cluster, &mut chance, 30);
+                cluster.link(0, 1).set(bad);
+                cluster.start_all();
+                eventually(SOON, || cluster.link(0, 1).troubles() > 3);
+                cluster.heal();
+                cluster.converges();
+                cluster.is_in_order();
+            });
+        }
+    });
+}
+
+/// R6: one that hangs in the middle of downloads keeps nothing back that another has.
+#[test]
+fn one_that_hangs_keeps_nothing_back_that_another_has() {
+    let mut chance = Chance::new("one hangs");
+    let mut cluster = three();
+    let both: Vec<String> = (0..40).map(|_| cluster.thing(HOURS[0], &[1, 2], &mut chance)).collect();
+    cluster.link(0, 1).set(Manner::Throttle(3000));
+    cluster.link(0, 2).set(Manner::Cut);
+    cluster.start_all();
+    eventually(SOON, || both.iter().any(|path| has(&cluster, 0, path)));
+    cluster.link(0, 1).set(Manner::Hang);
+    cluster.link(0, 2).set(Manner::Pass);
+    eventually(SOON * 2, || both.iter().filter(|path| has(&cluster, 0, path)).count() >= 30);
+    // Nor what comes only now.
+    let fresh = cluster.thing(HOURS[1], &[2], &mut chance);
+    eventually(SOON * 2, || has(&cluster, 0, &fresh));
+    cluster.heal();
+    cluster.converges();
+    cluster.is_in_order();
+}
+
+#[test]
+fn a_torn_network_is_whole_again_when_it_is_mended() {
+    let mut chance = Chance::new("a torn network");
+    let Some(network) = Network::new(3) else { return };
+    let mut cluster = Cluster::within(network, 3);
+    scatter(&mut cluster, &mut chance, 60);
+    cluster.start_all();
+    cluster.network().is_made_bad(0);
+    let first = cluster.thing(HOURS[0], &[0], &mut chance);
+    eventually(SOON * 3, || has(&cluster, 1, &first));
+    // A cable is pulled, and what two others say to each other arrives in one direction only.
+    cluster.network().cut(2);
+    scatter(&mut cluster, &mut chance, 40);
+    let apart = cluster.thing(HOURS[1], &[1], &mut chance);
+    eventually(SOON * 3, || has(&cluster, 0, &apart));
+    cluster.network().lose(1, 0);
+    scatter(&mut cluster, &mut chance, 10);
+    cluster.kill(2);
+    cluster.network().heal(2);
+    cluster.start(2);
+    let round_about = cluster.thing(HOURS[2], &[1], &mut chance);
+    eventually(SOON * 6, || has(&cluster, 0, &round_about));
+    cluster.network().find(1, 0);
+    cluster.converges();
+    let deleted = cluster.union.deleted();
+    cluster.is_in_order();
+    cluster.converges();
+    cluster.nobody_lists(&deleted);
+}
