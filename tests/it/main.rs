@@ -25,4 +25,5 @@ mod manners;
 mod names;
 mod replication;
 mod samples;
+mod storm;
 mod watching;
