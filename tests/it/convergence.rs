@@ -2,13 +2,15 @@
 //! between them, and whoever was away meanwhile.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::cluster::{Cluster, Ground};
 use crate::support::link::Manner;
 use crate::support::network::Network;
+use crate::support::peer::{FalsePeer, Sent};
 use crate::support::trouble::Chance;
-use crate::support::{SOON, eventually};
+use crate::support::{Connection, SOON, eventually};
 
 const HOURS: [&str; 4] =
     ["chan/source/2010-01-01T05", "chan/source/2010-01-01T23", "chan/480p/2010-01-01T05", "other/source/2012-02-29T00"];
@@ -202,6 +204,47 @@ fn one_that_hangs_does_not_keep_back_what_another_gets_later() {
     eventually(SOON * 2, || both.iter().filter(|path| has(&cluster, 0, path)).count() >= 30);
     let fresh = cluster.thing(HOURS[1], &[2], &mut chance);
     eventually(SOON * 2, || has(&cluster, 0, &fresh));
+    cluster.heal();
+    cluster.converges();
+}
+
+/// R4: what was garbled once is no answer that anything is concluded from later.
+#[test]
+#[ignore = "a pair of digests is remembered as settled although the list that was compared is not the one of that digest"]
+fn a_list_that_was_garbled_once_hides_nothing_for_ever() {
+    let mut chance = Chance::new("a garbled list");
+    let mut cluster = Cluster::of(&[Ground::default(); 2]);
+    let path = cluster.thing(HOURS[0], &[1], &mut chance);
+    cluster.start(1);
+    cluster.node(1).wait_ready();
+    let (to, garbled) = (cluster.node(1).address, AtomicBool::new(false));
+    let peer = FalsePeer::start(move |asked| {
+        let got = Connection::open(to).request("GET", asked, &[]);
+        let text = String::from_utf8_lossy(&got.body).into_owned();
+        let once =
+            asked.contains("/files/") && asked.contains("2010-01-01T05") && !garbled.swap(true, Ordering::SeqCst);
+        // One bit: no name of a segment any more.
+        let text = if once { text.replace(".ts\"", ".tr\"").replace(".json\"", ".jsoo\"") } else { text };
+        Sent::answer(&format!("{} Passed-On", got.status), "", text.as_bytes())
+    });
+    cluster.link(0, 1).lead_to(peer.address);
+    cluster.start(0);
+    eventually(SOON, || has(&cluster, 0, &path));
+}
+
+/// The same at random.
+#[test]
+#[ignore = "as above"]
+fn lists_in_which_bits_are_wrong_hide_nothing_for_ever() {
+    let mut chance = Chance::new("wrong bits");
+    let mut cluster = Cluster::of(&[Ground::default(); 2]);
+    (0..100).for_each(|_| drop(cluster.thing(hour(&mut chance), &[1], &mut chance)));
+    cluster.start_all();
+    for _ in 0..30 {
+        cluster.link(0, 1).set(Manner::FlipLists(chance.below(100_000)));
+        (0..3).for_each(|_| drop(cluster.thing(hour(&mut chance), &[1], &mut chance)));
+        std::thread::sleep(Duration::from_millis(300));
+    }
     cluster.heal();
     cluster.converges();
 }

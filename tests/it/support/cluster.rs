@@ -41,7 +41,8 @@ impl Union {
 
     /// What is deleted: paths that nobody may list any more.
     pub fn deleted(&self) -> BTreeSet<String> {
-        let hidden = |path: &String| path.rsplit_once('.').is_some_and(|(stem, _)| self.contains(&format!("{stem}.tombstone")));
+        let hidden =
+            |path: &String| path.rsplit_once('.').is_some_and(|(stem, _)| self.contains(&format!("{stem}.tombstone")));
         self.paths().into_iter().filter(|path| !path.ends_with(".tombstone")).filter(hidden).collect()
     }
 }
@@ -285,7 +286,8 @@ impl Cluster {
     fn difference(&self, at: usize) -> Option<String> {
         let node = self.node(at);
         let ask = |place: &str, query: &str| {
-            let answer = Connection::open(node.address).request("GET", &format!("/files/{}{query}", quoted(place)), &[]);
+            let answer =
+                Connection::open(node.address).request("GET", &format!("/files/{}{query}", quoted(place)), &[]);
             if answer.status == 200 { answer.list() } else { vec![format!("status {}", answer.status)] }
         };
         let mut hours: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -313,7 +315,8 @@ impl Cluster {
         let begun = Instant::now();
         while let Some(difference) = (0..self.len()).find_map(|at| self.difference(at)) {
             if begun.elapsed() > IN_THE_END {
-                (0..self.len()).for_each(|at| eprintln!("n{at}: {}", self.node(at).get("/api/v1/status").json()["peers"]));
+                (0..self.len())
+                    .for_each(|at| eprintln!("n{at}: {}", self.node(at).get("/api/v1/status").json()["peers"]));
                 panic!("has not converged within {IN_THE_END:?}: {difference}");
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -323,7 +326,8 @@ impl Cluster {
     /// R1: none of these is listed by any node that runs, whatever it is busy with.
     #[track_caller]
     pub fn nobody_lists(&self, deleted: &BTreeSet<String>) {
-        let hours: BTreeSet<&str> = deleted.iter().filter_map(|path| path.rsplit_once('/')).map(|(hour, _)| hour).collect();
+        let hours: BTreeSet<&str> =
+            deleted.iter().filter_map(|path| path.rsplit_once('/')).map(|(hour, _)| hour).collect();
         for (at, node) in self.members.iter().enumerate().filter_map(|(at, member)| Some((at, member.node.as_ref()?))) {
             for hour in &hours {
                 let answer = node.get(&format!("/files/{}", quoted(hour)));
@@ -338,16 +342,18 @@ impl Cluster {
     /// What must always hold, seen from outside, once all is quiet.
     #[track_caller]
     pub fn is_in_order(&mut self) {
+        self.a_second_daemon_is_refused();
         for at in 0..self.len() {
             let (member, node) = (&self.members[at], self.node(at));
             is_sound(node);
             let resident = node.resident_kib();
             assert!(resident < RESIDENT_KIB, "n{at} holds {resident} KiB");
             invariants::what_is_listed_is_complete(&member.archive, node);
-            assert_eq!(std::fs::read_dir(member.archive.outside()).unwrap().count(), 1, "something lies beside the base");
-            // I9: a second one is refused.
-            let second = TestNode::plan(&member.archive).refused();
-            assert_ne!(second.code, 0, "{}\n{}", second.out, second.err);
+            assert_eq!(
+                std::fs::read_dir(member.archive.outside()).unwrap().count(),
+                1,
+                "something lies beside the base"
+            );
             super::eventually(SOON, || node.get("/readyz").status == 200);
             if matches!(self.between, Between::Links(_)) {
                 node.check();
@@ -361,6 +367,16 @@ impl Cluster {
         }
     }
 
+    /// I9. Each waits a while for the first one to end.
+    #[track_caller]
+    fn a_second_daemon_is_refused(&self) {
+        let second = |member: &Member| {
+            let outcome = TestNode::plan(&member.archive).refused();
+            assert_ne!(outcome.code, 0, "{}\n{}", outcome.out, outcome.err);
+        };
+        std::thread::scope(|scope| self.members.iter().for_each(|member| drop(scope.spawn(move || second(member)))));
+    }
+
     /// On disk is what was put somewhere, with the content that its name says, and nothing else.
     #[track_caller]
     fn holds_nothing_else(&self, at: usize) {
@@ -368,7 +384,8 @@ impl Cluster {
         for (path, (is_dir, ..)) in snapshot(member.archive.path()) {
             let relative = path.strip_prefix(member.archive.path()).unwrap().to_str().unwrap();
             let (hour, name) = relative.rsplit_once('/').unwrap_or(("", relative));
-            if is_dir || relative.starts_with(".gapless") || member.own.get(hour).is_some_and(|own| own.contains(name)) {
+            if is_dir || relative.starts_with(".gapless") || member.own.get(hour).is_some_and(|own| own.contains(name))
+            {
                 continue;
             }
             // Hidden files are what a kill left behind; that they go is another test's story.

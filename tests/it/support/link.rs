@@ -263,7 +263,10 @@ impl Line {
             Manner::Length(by) => {
                 self.noted();
                 let length = body.len().saturating_add_signed(by);
-                self.send(to, &[announcing(head, &format!("Content-Length: {length}\r\n")).as_bytes(), &body].concat())?;
+                self.send(
+                    to,
+                    &[announcing(head, &format!("Content-Length: {length}\r\n")).as_bytes(), &body].concat(),
+                )?;
                 return done();
             }
             Manner::Endless => {

@@ -90,7 +90,10 @@ impl Network {
     /// Makes what this place sends late and loses some of it; false where the kernel cannot do that.
     pub fn is_made_bad(&self, at: usize) -> bool {
         let space = self.space(at);
-        let words = ["netns", "exec", &space, "tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "20ms", "loss", "5%"];
+        let words = [
+            "netns", "exec", &space, "tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "20ms", "loss",
+            "5%",
+        ];
         let made = ip(&words);
         if let Err(why) = &made {
             eprintln!("SKIPPED: delay and loss, which this kernel cannot make: {why}");

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::{Connection, TestNode};
 
@@ -13,6 +14,10 @@ pub enum Sent {
     Bytes(Vec<u8>),
     /// These bytes, and then those again and again until nobody listens.
     Endless(Vec<u8>, Vec<u8>),
+    /// These bytes, those so many times, and these.
+    Often(Vec<u8>, Vec<u8>, usize, Vec<u8>),
+    /// These bytes, one after the other, as slowly as somebody who wants to be waited for.
+    Trickle(Vec<u8>),
 }
 
 impl Sent {
@@ -97,6 +102,20 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -
             loop {
                 stream.write_all(&again)?;
             }
+        }
+        Sent::Often(first, again, times, last) => {
+            stream.write_all(&first)?;
+            for _ in 0..times {
+                stream.write_all(&again)?;
+            }
+            stream.write_all(&last)
+        }
+        Sent::Trickle(bytes) => {
+            for byte in bytes {
+                stream.write_all(&[byte])?;
+                thread::sleep(Duration::from_millis(500));
+            }
+            Ok(())
         }
     }
 }
