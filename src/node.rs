@@ -117,7 +117,8 @@ impl Node {
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), options.peers, options.backfill)?);
+        let (list, peers) = tokio::sync::watch::channel(options.peers);
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill)?);
         let reported = Arc::clone(&backfill);
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -131,7 +132,7 @@ impl Node {
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
-        let fetching = tokio::spawn(fetch(backfill, crawl.ready(), shutdown.clone()));
+        let fetching = tokio::spawn(fetch(backfill, list, crawl.ready(), shutdown.clone()));
         let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
         let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name));
         let mut node = Self {
@@ -220,7 +221,12 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
 }
 
 /// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.
-async fn fetch(backfill: Arc<Backfill>, mut ready: tokio::sync::watch::Receiver<bool>, stop: CancellationToken) {
+async fn fetch(
+    backfill: Arc<Backfill>,
+    _list: tokio::sync::watch::Sender<Vec<Peer>>,
+    mut ready: tokio::sync::watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
     tokio::select! {
         caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
         () = stop.cancelled() => return,

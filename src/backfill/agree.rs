@@ -116,8 +116,10 @@ async fn hours(
             for there in listed.hours {
                 let Ok(hour) = Hour::parse(&there.hour) else { continue };
                 let same = known.iter().any(|(at, digest)| *at == hour && *digest == there.digest);
-                if !same && shared.options.wants.hour(hour) && Day::of(hour) == day {
-                    places.push(HourPlace { stream: stream.clone(), hour });
+                let place = HourPlace { stream: stream.clone(), hour };
+                let wanted = shared.options.wants.hour(hour) && shared.options.keeps.hour(&place);
+                if !same && wanted && Day::of(hour) == day {
+                    places.push(place);
                 }
             }
         }

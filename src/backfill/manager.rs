@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::agree::Pair;
 use super::claims::Claims;
+use super::options::BackfillOptions;
 use super::report::RoundReport;
-use super::round::{RoundError, Wants, round};
+use super::round::{RoundError, round};
 use crate::crawl::{CrawlError, Keeper};
-use crate::domain::{Span, Stream};
+use crate::domain::Stream;
 use crate::peer::{Limits, Peer, PeerClient, PeerError};
 
 /// Downloads at once, from all peers together: each holds a piece of a file in memory.
@@ -22,25 +24,6 @@ const DOWNLOADS: usize = 32;
 const TELL: Duration = Duration::from_secs(300);
 /// The first wait after a round that failed; it doubles up to four times.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// What can be chosen about backfill.
-#[derive(Debug, Clone)]
-pub struct BackfillOptions {
-    /// What is wanted.
-    pub wants: Wants,
-    /// How long ago a segment must have ended to be fetched: the local recorder may still get it.
-    pub cutoff: Span,
-    /// Downloads at once from one peer.
-    pub concurrency: usize,
-    /// From one round with a peer to the next.
-    pub interval: Duration,
-    /// Bytes that stay free on the archive's disk.
-    pub free_floor: u64,
-    /// Whether tombstones are taken over; otherwise they are only reported.
-    pub trust_tombstones: bool,
-    /// The operator's word: take over tombstones even where there are suspiciously many.
-    pub accept_bursts: bool,
-}
 
 /// What is known of a peer.
 #[derive(Debug, Clone)]
@@ -130,15 +113,33 @@ impl Shared {
     }
 }
 
-/// Backfill from some peers.
+/// Backfill from the peers of a list that may change.
 pub struct Backfill {
     shared: Arc<Shared>,
-    peers: Vec<Mutex<PeerStatus>>,
+    list: watch::Receiver<Vec<Peer>>,
+    known: Mutex<Vec<Arc<Known>>>,
+}
+
+/// A peer, and how it goes with it.
+struct Known {
+    peer: Peer,
+    status: Mutex<PeerStatus>,
+    stop: CancellationToken,
+}
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, PeerStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Backfill {
-    /// Between this archive and these peers.
-    pub fn new(keeper: Arc<Keeper>, peers: Vec<Peer>, options: BackfillOptions) -> Result<Self, PeerError> {
+    /// Between this archive and the peers of this list.
+    pub fn new(
+        keeper: Arc<Keeper>,
+        list: watch::Receiver<Vec<Peer>>,
+        options: BackfillOptions,
+    ) -> Result<Self, PeerError> {
         let limits = Limits { idle_connections: options.concurrency.max(1), ..Limits::default() };
         let shared = Shared {
             keeper,
@@ -150,72 +151,112 @@ impl Backfill {
             stopped: AtomicBool::new(false),
             told: Mutex::new(Instant::now()),
         };
-        let status = |peer| Mutex::new(PeerStatus { peer, rounds: 0, last: None, failures: 0, error: None });
-        Ok(Self { shared: Arc::new(shared), peers: peers.into_iter().map(status).collect() })
+        Ok(Self { shared: Arc::new(shared), list, known: Mutex::default() })
     }
 
     /// How it goes with each peer.
     pub fn status(&self) -> Vec<PeerStatus> {
-        self.peers.iter().map(|peer| peer.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        self.known().iter().map(|known| known.lock().clone()).collect()
     }
 
     /// One round with each peer, at the same time. Tells what became of each.
     pub async fn once(&self) -> Vec<PeerStatus> {
-        let rounds = self.peers.iter().map(|status| self.one(status));
-        futures_util::future::join_all(rounds).await;
+        let known = self.take_over_list(self.list.borrow().clone());
+        futures_util::future::join_all(known.iter().map(|known| one(&self.shared, known))).await;
         self.status()
     }
 
-    /// Rounds with every peer until it is stopped.
+    /// Rounds with every peer of the list, as it is at the time, until it is stopped.
     pub async fn run(&self, stop: CancellationToken) {
-        let peers = self.peers.iter().map(|status| self.follow(status, &stop));
-        tokio::select! {
-            _ = futures_util::future::join_all(peers) => {}
-            () = stop.cancelled() => self.shared.stopped.store(true, Ordering::Relaxed),
+        let mut list = self.list.clone();
+        let mut workers = JoinSet::new();
+        loop {
+            let peers = list.borrow_and_update().clone();
+            for known in self.take_over_list(peers) {
+                workers.spawn(follow(Arc::clone(&self.shared), known));
+            }
+            tokio::select! {
+                changed = list.changed() => if changed.is_err() {
+                    // Nobody changes it any more.
+                    stop.cancelled().await;
+                    break;
+                },
+                Some(ended) = workers.join_next(), if !workers.is_empty() => if let Err(error) = ended {
+                    tracing::error!(name: "backfill_worker_failed", %error, "a peer's worker ended badly");
+                },
+                () = stop.cancelled() => break,
+            }
         }
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        workers.shutdown().await;
     }
 
-    async fn follow(&self, status: &Mutex<PeerStatus>, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
-            self.one(status).await;
-            let failures = status.lock().unwrap_or_else(PoisonError::into_inner).failures;
-            let wait =
-                if failures == 0 { self.shared.options.interval } else { RETRY * 2_u32.pow((failures - 1).min(4)) };
+    fn known(&self) -> MutexGuard<'_, Vec<Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops the workers of peers that are not in the list any more, and tells which are new.
+    fn take_over_list(&self, peers: Vec<Peer>) -> Vec<Arc<Known>> {
+        let mut known = self.known();
+        for gone in known.extract_if(.., |known| !peers.contains(&known.peer)) {
+            gone.stop.cancel();
+        }
+        let new: Vec<Peer> = peers.into_iter().filter(|peer| !known.iter().any(|known| known.peer == *peer)).collect();
+        let begin = |peer: Peer| {
+            let status = PeerStatus { peer: peer.clone(), rounds: 0, last: None, failures: 0, error: None };
+            Arc::new(Known { peer, status: Mutex::new(status), stop: CancellationToken::new() })
+        };
+        let new: Vec<Arc<Known>> = new.into_iter().map(begin).collect();
+        known.extend(new.iter().cloned());
+        new
+    }
+}
+
+/// Rounds with one peer until it is not in the list any more.
+async fn follow(shared: Arc<Shared>, known: Arc<Known>) {
+    let rounds = async {
+        loop {
+            one(&shared, &known).await;
+            let failures = known.lock().failures;
+            let wait = if failures == 0 { shared.options.interval } else { RETRY * 2_u32.pow((failures - 1).min(4)) };
             tokio::time::sleep(wait.mul_f64(rand::random_range(0.9..1.1))).await;
         }
+    };
+    tokio::select! {
+        () = rounds => {}
+        () = known.stop.cancelled() => {}
     }
+}
 
-    async fn one(&self, known: &Mutex<PeerStatus>) {
-        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
-        let peer = lock().peer.clone();
-        let began = Instant::now();
-        let mut report = RoundReport::default();
-        let result = round(&self.shared, &peer, &mut report).await;
-        let took = began.elapsed();
-        let mut status = lock();
-        match result {
-            Ok(()) => {
-                if report.fetched > 0 || report.tombstones > 0 || !report.is_complete() {
-                    tracing::info!(
-                        name: "backfill_round", peer = peer.name, fetched = report.fetched, bytes = report.bytes,
-                        tombstones = report.tombstones, errors = report.errors, seconds = took.as_secs_f64(), "round done"
-                    );
-                }
-                if report.changed_nothing_and_waits_for_nothing() {
-                    self.shared.settle(&peer);
-                }
-                status.rounds += 1;
-                status.failures = if report.is_complete() { 0 } else { status.failures.saturating_add(1) };
-                status.error.clone_from(&report.last_error);
-                status.last = Some((report, took));
+async fn one(shared: &Arc<Shared>, known: &Known) {
+    let peer = known.peer.clone();
+    let began = Instant::now();
+    let mut report = RoundReport::default();
+    let result = round(shared, &peer, &mut report).await;
+    let took = began.elapsed();
+    let mut status = known.lock();
+    match result {
+        Ok(()) => {
+            if report.fetched > 0 || report.tombstones > 0 || !report.is_complete() {
+                tracing::info!(
+                    name: "backfill_round", peer = peer.name, fetched = report.fetched, bytes = report.bytes,
+                    tombstones = report.tombstones, errors = report.errors, seconds = took.as_secs_f64(), "round done"
+                );
             }
-            Err(error) => {
-                status.failures = status.failures.saturating_add(1);
-                tracing::warn!(name: "backfill_failed", peer = peer.name, %error, failures = status.failures, "a round failed; it is tried again");
-                status.error = Some(error.to_string());
-                report.failed(error);
-                status.last = Some((report, took));
+            if report.changed_nothing_and_waits_for_nothing() {
+                shared.settle(&peer);
             }
+            status.rounds += 1;
+            status.failures = if report.is_complete() { 0 } else { status.failures.saturating_add(1) };
+            status.error.clone_from(&report.last_error);
+            status.last = Some((report, took));
+        }
+        Err(error) => {
+            status.failures = status.failures.saturating_add(1);
+            tracing::warn!(name: "backfill_failed", peer = peer.name, %error, failures = status.failures, "a round failed; it is tried again");
+            status.error = Some(error.to_string());
+            report.failed(error);
+            status.last = Some((report, took));
         }
     }
 }

@@ -10,9 +10,11 @@ mod agree;
 mod claims;
 mod fetch;
 mod manager;
+mod options;
 mod report;
 mod round;
 
-pub use manager::{Backfill, BackfillOptions, PeerStatus};
+pub use manager::{Backfill, PeerStatus};
+pub use options::{BackfillOptions, Keeps, Wants};
 pub use report::RoundReport;
-pub use round::{RoundError, Wants};
+pub use round::RoundError;

@@ -1,6 +1,5 @@
 //! One round with one peer: agree, list what differs, take it over. Newest hour first.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::fetch::{Busy, take_over};
@@ -9,43 +8,8 @@ use super::report::RoundReport;
 use crate::crawl::CrawlError;
 use crate::disk::DownloadError;
 use crate::domain::plan::{Rules, plan};
-use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
+use crate::domain::{HourPlace, Span, Stream, Timestamp};
 use crate::peer::{Peer, PeerError};
-
-/// What is to be kept here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// Channels; all if there are none.
-    pub channels: BTreeSet<String>,
-    /// Qualities; all if there are none.
-    pub qualities: BTreeSet<String>,
-    /// Hours; all if there are none.
-    pub hours: BTreeSet<Hour>,
-    /// The first hour; all if there is none.
-    pub start: Option<Hour>,
-}
-
-impl Wants {
-    /// Whether this channel is wanted.
-    pub fn channel(&self, name: &str) -> bool {
-        self.channels.is_empty() || self.channels.contains(name)
-    }
-
-    /// Whether this quality is wanted.
-    pub fn quality(&self, name: &str) -> bool {
-        self.qualities.is_empty() || self.qualities.contains(name)
-    }
-
-    /// Whether this hour is wanted.
-    pub fn hour(&self, hour: Hour) -> bool {
-        self.start.is_none_or(|start| hour >= start) && (self.hours.is_empty() || self.hours.contains(&hour))
-    }
-
-    /// Whether everything is wanted.
-    pub fn everything(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// Why a round ended before it was complete.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +121,8 @@ async fn listed(shared: &Arc<Shared>, peer: &Peer, report: &mut RoundReport) -> 
             (report.requests, report.refused) = (report.requests + 1, report.refused + hours.refused);
             let stream = Stream { channel: channel.clone(), quality };
             let wanted = hours.names.into_iter().filter(|hour| wants.hour(*hour));
-            places.extend(wanted.map(|hour| HourPlace { stream: stream.clone(), hour }));
+            let listed = wanted.map(|hour| HourPlace { stream: stream.clone(), hour });
+            places.extend(listed.filter(|place| shared.options.keeps.hour(place)));
         }
     }
     places.sort_unstable_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
@@ -188,7 +153,7 @@ async fn hour(
         cutoff: shared.options.cutoff,
         oldest: shared.options.wants.start,
         wanted: true,
-        trusted: shared.options.trust_tombstones,
+        trusted: peer.trusted,
     };
     let plan = plan(&local, &remote, &rules);
     let before = usize::try_from(report.tombstones).unwrap_or(usize::MAX);

@@ -11,7 +11,7 @@ use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
 use super::config::Config;
 use super::{Exit, UsageError, node};
-use crate::backfill::{Backfill, BackfillOptions, PeerStatus, Wants};
+use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
 use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
@@ -20,7 +20,7 @@ use crate::startup::Locked;
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
-    let peers = peers(&args.peers.peer)?;
+    let peers = peers(&args.peers)?;
     if peers.is_empty() {
         return Err(UsageError("no peer was given: --peer [NAME=]URL".to_owned()).into());
     }
@@ -42,6 +42,8 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         Ok((locked, keeper))
     });
     let (locked, keeper) = opened.await.context("the work ended badly")??;
+    // The list does not change while this runs.
+    let (_list, peers) = tokio::sync::watch::channel(peers);
     let backfill = Backfill::new(Arc::clone(&keeper), peers, options)?;
     let exit = if args.once {
         report(config, &backfill.once().await)?
@@ -80,16 +82,16 @@ fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
 }
 
 /// Reads `[NAME=]URL`s; without a name a peer is called by its address.
-pub fn peers(texts: &[String]) -> anyhow::Result<Vec<Peer>> {
+pub fn peers(args: &PeerArgs) -> anyhow::Result<Vec<Peer>> {
     let read = |text: &String| {
         let (name, url) = match text.split_once('=') {
             Some((name, url)) if !name.contains(['/', ':']) => (name, url),
             _ => (text.as_str(), text.as_str()),
         };
         let url = PeerUrl::parse(url).map_err(|error| UsageError(format!("the peer {text:?}: {error}")))?;
-        Ok(Peer { name: name.to_owned(), url })
+        Ok(Peer { name: name.to_owned(), url, trusted: !args.distrust_tombstones })
     };
-    texts.iter().map(read).collect()
+    args.peer.iter().map(read).collect()
 }
 
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
@@ -119,7 +121,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
         free_floor: config.backfill.keep_free,
-        trust_tombstones: !peers.distrust_tombstones,
+        keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
     })
 }

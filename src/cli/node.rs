@@ -49,7 +49,7 @@ pub fn index_options(config: &Config) -> IndexOptions {
 pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
     let (http, watch, crawl) = (&config.http, &config.watch, &config.crawl);
     Ok(NodeOptions {
-        peers: super::backfill::peers(&args.peers.peer)?,
+        peers: super::backfill::peers(&args.peers)?,
         backfill: super::backfill::defaults(config, &args.peers)?,
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),

@@ -10,7 +10,7 @@ use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
 use super::query::{encode_change, gather};
-use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, STREAMS};
+use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, PEERS, STREAMS};
 use super::writer::{Applied, Batch, Counters, HourUpdate, Met, StampUpdate, TouchedHours};
 use crate::domain::totals::HourTotals;
 use crate::domain::{AnyFile, Change, Hour, OddFile, SegmentFile, Stream};
@@ -34,6 +34,7 @@ pub(super) struct Session<'t> {
     streams: Table<'t, &'static str, &'static [u8]>,
     directories: Table<'t, &'static str, &'static [u8]>,
     changes: Table<'t, u64, &'static [u8]>,
+    peers: Table<'t, &'static str, &'static [u8]>,
     meta: Table<'t, &'static str, &'static [u8]>,
     counters: &'t mut Counters,
     catalog: &'t Catalog,
@@ -55,6 +56,7 @@ impl<'t> Session<'t> {
             streams: transaction.open_table(STREAMS)?,
             directories: transaction.open_table(DIRECTORIES)?,
             changes: transaction.open_table(CHANGES)?,
+            peers: transaction.open_table(PEERS)?,
             meta: transaction.open_table(META)?,
             counters,
             catalog,
@@ -85,6 +87,9 @@ impl<'t> Session<'t> {
                 Some(_) => drop(self.directories.insert(path.as_str(), codec::encode_stamp(*stamp).as_slice())?),
                 None => drop(self.directories.remove(path.as_str())?),
             }
+        }
+        for (name, row) in &batch.peers {
+            self.peers.insert(name.as_str(), row.encode(name).as_slice())?;
         }
         if let Some(archive) = &batch.archive {
             self.meta.insert("archive", archive.as_slice())?;

@@ -197,7 +197,8 @@ impl HourRow {
     }
 }
 
-fn check(key: &[u8], body: &[u8]) -> u64 {
+/// The check over a row, which belongs to its key.
+pub fn check(key: &[u8], body: &[u8]) -> u64 {
     xxh3_64(body) ^ xxh3_64(key).rotate_left(17)
 }
 

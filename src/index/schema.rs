@@ -9,14 +9,16 @@ use super::tables::META;
 pub mod m0001_first;
 #[path = "../../migrations/m0002_sums.rs"]
 pub mod m0002_sums;
+#[path = "../../migrations/m0003_peers.rs"]
+pub mod m0003_peers;
 
 type Step = fn(&WriteTransaction) -> Result<(), IndexError>;
 
 /// Step `n` (counted from 0) leads to format `n + 1`.
-const STEPS: &[Step] = &[m0001_first::run, m0002_sums::run];
+const STEPS: &[Step] = &[m0001_first::run, m0002_sums::run, m0003_peers::run];
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 
 /// A number beyond this is damage and not a later version.

@@ -30,5 +30,8 @@ pub const FILES: TableDefinition<'static, &[u8; FILE_KEY], &[u8; FILE_VALUE]> = 
 /// Stream, hour and exact name of every other listed file → size.
 pub const ODD_FILES: TableDefinition<'static, &[u8], &[u8; FILE_VALUE]> = TableDefinition::new("odd_files.1");
 
+/// Name of another node → how far it is followed, and how it went.
+pub const PEERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("peers.1");
+
 /// Sequence number → what changed.
 pub const CHANGES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("changes.1");

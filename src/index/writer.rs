@@ -8,12 +8,12 @@ use std::time::Instant;
 use redb::{Database, ReadableDatabase as _};
 
 use super::IndexError;
-use super::Version;
 use super::agree::Position;
 use super::apply::{Session, Touched};
 use super::file;
 use super::schema::meta_number;
 use super::store::{Health, Inner};
+use super::{PeerRow, Version};
 use crate::domain::{Change, Hour, Stamp, Stream};
 
 /// Batches committed together at most, so that the first of them does not wait for ever.
@@ -74,6 +74,8 @@ pub struct Batch {
     pub directories: Vec<DirUpdate>,
     /// The archive's id, where it has become known.
     pub archive: Option<[u8; 16]>,
+    /// What is to be remembered of other nodes, by name.
+    pub peers: Vec<(String, PeerRow)>,
 }
 
 /// What a batch did.

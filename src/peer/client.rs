@@ -37,6 +37,8 @@ pub struct Peer {
     pub name: String,
     /// Where it is.
     pub url: PeerUrl,
+    /// Whether tombstones are taken from it; otherwise they are only reported.
+    pub trusted: bool,
 }
 
 /// What a peer has, as far as it can be used.

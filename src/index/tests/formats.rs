@@ -106,6 +106,9 @@ fn make(name: &str, path: &Path) {
         write_format_99(path);
     } else {
         write_format_1(path, &archive());
+        if name.contains('2') {
+            schema::migrate_to(&Database::open(path).unwrap(), 2).unwrap();
+        }
     }
     Database::open(path).unwrap().compact().unwrap();
     panic!("{} was made anew; look at it and keep it", path.display());
@@ -134,6 +137,18 @@ fn format_1_is_brought_up_with_every_hour_as_it_was() {
         assert_eq!(index.log_position().unwrap().1, 3);
         let row = index.hour_row("desertbus/chat", hour(2)).unwrap().unwrap();
         assert_eq!((row.stamp, row.changed), (Some(stamp(1)), 3));
+    }
+}
+
+#[test]
+fn format_2_is_brought_up_with_every_hour_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy("index-format-2.redb", &directory);
+    for migrated_from in [Some(2), None] {
+        let index = Index::open(&path, options()).unwrap();
+        assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
+        archive().assert_is(&index);
+        assert_eq!(index.peers().unwrap(), []);
     }
 }
 

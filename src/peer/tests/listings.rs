@@ -160,7 +160,7 @@ async fn whoever_is_not_there_is_away() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     for url in [format!("http://{address}"), "http://no-such-host.invalid".to_owned()] {
-        let peer = Peer { name: "x".to_owned(), url: PeerUrl::parse(&url).unwrap() };
+        let peer = Peer { name: "x".to_owned(), url: PeerUrl::parse(&url).unwrap(), trusted: true };
         let error = client().channels(&peer).await.unwrap_err();
         assert!(error.is_away() && !error.is_peers_fault(), "{error}");
         assert!(error.to_string().contains(&url), "{error}");
@@ -173,7 +173,7 @@ async fn whoever_is_not_there_is_away() {
 
 #[tokio::test]
 async fn an_encrypted_address_is_refused_in_words() {
-    let peer = Peer { name: "x".to_owned(), url: PeerUrl::parse("https://archive.example").unwrap() };
+    let peer = Peer { name: "x".to_owned(), url: PeerUrl::parse("https://archive.example").unwrap(), trusted: true };
     let error = client().channels(&peer).await.unwrap_err();
     assert!(matches!(error, PeerError::NoTls { .. }) && !error.is_away() && !error.is_peers_fault(), "{error}");
 }

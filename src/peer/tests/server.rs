@@ -40,7 +40,7 @@ impl Server {
     pub async fn start(answer: impl Fn(usize, &str) -> Vec<Do> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let peer = Peer { name: "other".to_owned(), url: PeerUrl::parse(&url).unwrap() };
+        let peer = Peer { name: "other".to_owned(), url: PeerUrl::parse(&url).unwrap(), trusted: true };
         let requests = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
         let (answer, seen, count) = (Arc::new(answer), Arc::clone(&requests), Arc::clone(&connections));

@@ -1,0 +1,89 @@
+//! What can be chosen about backfill: what is wanted, what is kept, and how much is borne.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{Hour, HourPlace, Span};
+
+/// What can be chosen about backfill.
+#[derive(Debug, Clone)]
+pub struct BackfillOptions {
+    /// What is wanted.
+    pub wants: Wants,
+    /// Which hours are kept here: others are neither compared nor fetched.
+    pub keeps: Keeps,
+    /// How long ago a segment must have ended to be fetched: the local recorder may still get it.
+    pub cutoff: Span,
+    /// Downloads at once from one peer.
+    pub concurrency: usize,
+    /// From one round with a peer to the next.
+    pub interval: Duration,
+    /// Bytes that stay free on the archive's disk.
+    pub free_floor: u64,
+    /// The operator's word: take over tombstones even where there are suspiciously many.
+    pub accept_bursts: bool,
+}
+
+/// What is to be fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Channels; all if there are none.
+    pub channels: BTreeSet<String>,
+    /// Qualities; all if there are none.
+    pub qualities: BTreeSet<String>,
+    /// Hours; all if there are none.
+    pub hours: BTreeSet<Hour>,
+    /// The first hour; all if there is none.
+    pub start: Option<Hour>,
+}
+
+impl Wants {
+    /// Whether this channel is wanted.
+    pub fn channel(&self, name: &str) -> bool {
+        self.channels.is_empty() || self.channels.contains(name)
+    }
+
+    /// Whether this quality is wanted.
+    pub fn quality(&self, name: &str) -> bool {
+        self.qualities.is_empty() || self.qualities.contains(name)
+    }
+
+    /// Whether this hour is wanted.
+    pub fn hour(&self, hour: Hour) -> bool {
+        self.start.is_none_or(|start| hour >= start) && (self.hours.is_empty() || self.hours.contains(&hour))
+    }
+
+    /// Whether everything is wanted.
+    pub fn everything(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether an hour is kept here, as retention says.
+#[derive(Clone)]
+pub struct Keeps(Arc<dyn Fn(&HourPlace) -> bool + Send + Sync>);
+
+impl Keeps {
+    /// As this function says. It is asked often, and answers without waiting for a disk.
+    pub fn new(keeps: impl Fn(&HourPlace) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(keeps))
+    }
+
+    /// Nothing is ever retired.
+    pub fn everything() -> Self {
+        Self::new(|_| true)
+    }
+
+    /// Whether this hour is kept.
+    pub fn hour(&self, place: &HourPlace) -> bool {
+        (self.0)(place)
+    }
+}
+
+impl fmt::Debug for Keeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeps(..)")
+    }
+}
