@@ -249,6 +249,61 @@ fn lists_in_which_bits_are_wrong_hide_nothing_for_ever() {
     cluster.converges();
 }
 
+/// I8: what a kill leaves of downloads goes in the end; what is not ours stays.
+#[test]
+#[ignore = "nothing clears away the temporaries of downloads that a kill ended"]
+fn what_a_kill_leaves_of_downloads_is_cleared_away_and_nothing_else_is() {
+    let mut chance = Chance::new("leftovers");
+    let mut cluster = Cluster::of(&[Ground::default(); 2]);
+    (0..40).for_each(|_| drop(cluster.thing(HOURS[0], &[1], &mut chance)));
+    let base = cluster.member(0).archive.path().to_owned();
+    let hidden = || -> Vec<String> {
+        let entries = std::fs::read_dir(base.join(HOURS[0])).into_iter().flatten().map(Result::unwrap);
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with('.')).collect()
+    };
+    cluster.start(1);
+    cluster.link(0, 1).set(Manner::Throttle(4000));
+    cluster.start(0);
+    eventually(SOON, || !hidden().is_empty());
+    cluster.link(0, 1).set(Manner::Hang);
+    cluster.kill(0);
+    assert!(!hidden().is_empty(), "the story is about what is left behind");
+    let others = [".recorder.0123456789abcdef", ".00:00-2.0-full-x.ts.tmp"];
+    for name in others {
+        std::fs::write(base.join(HOURS[0]).join(name), b"a recorder's").unwrap();
+    }
+    cluster.start(0);
+    cluster.heal();
+    cluster.converges();
+    eventually(SOON, || hidden().iter().all(|name| others.contains(&name.as_str())));
+    assert_eq!(hidden().len(), others.len(), "a recorder's file was removed");
+}
+
+/// R5: a clock that is wrong by ten years, in either direction, delays what comes, and keeps nothing away.
+#[test]
+#[ignore = "by a clock that is ten years behind, what was recorded last year is too recent for the next nine"]
+fn a_clock_ten_years_off_keeps_nothing_away() {
+    let mut chance = Chance::new("ten years off");
+    let ground = Ground { clock: true, ..Ground::default() };
+    let mut cluster = Cluster::of(&[Ground::default(), ground, ground]);
+    for (at, offset) in [(1, "-3650d"), (2, "+3650d")] {
+        cluster.member(at).clock.iter().for_each(|clock| clock.set(offset));
+    }
+    // Of last year: to one of them that is long ago, to another far in the future.
+    let last_year = chrono::Utc::now() - chrono::Duration::days(365);
+    let hour = last_year.format("chan/source/%Y-%m-%dT05").to_string();
+    for _ in 0..20 {
+        let holder = chance.below(3);
+        let path = cluster.thing(&hour, &[holder], &mut chance);
+        if chance.below(5) == 0 {
+            cluster.delete(chance.below(3), &path);
+        }
+    }
+    cluster.start_all();
+    cluster.converges();
+    cluster.is_in_order();
+}
+
 #[test]
 fn a_torn_network_is_whole_again_when_it_is_mended() {
     let mut chance = Chance::new("a torn network");

@@ -15,7 +15,7 @@ use crate::support::archive::{hash_text, packets, snapshot};
 
 /// How long it takes at most, when all faults have ended, until all have everything: the longest wait after failed rounds is 88 s,
 /// and what hangs is given up after 30 s.
-pub const IN_THE_END: Duration = Duration::from_secs(40);
+pub const IN_THE_END: Duration = Duration::from_secs(120);
 
 /// What a node with little to do may have in memory, in KiB. Much of it is the index's cache and the debug build.
 pub const RESIDENT_KIB: u64 = 400 << 10;
