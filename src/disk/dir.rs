@@ -102,7 +102,16 @@ impl Dir {
     }
 
     /// Calls `visit` for each entry that is not hidden; false if the directory itself was removed meanwhile.
-    pub(super) fn each_entry(&self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
+    pub(super) fn each_entry(&self, visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
+        self.each_entry_of(|name| !is_hidden(name), visit)
+    }
+
+    /// The same for each entry whose name is wanted, hidden or not.
+    pub(super) fn each_entry_of(
+        &self,
+        wanted: impl Fn(&[u8]) -> bool,
+        mut visit: impl FnMut(Entry<'_>) -> Result<()>,
+    ) -> Result<bool> {
         let failed = |errno| DiskError::io("read the directory", &self.path, errno);
         let Some(reading) = self.reopened()? else {
             return Ok(false);
@@ -111,7 +120,7 @@ impl Dir {
         let mut entries = RawDir::new(reading, buffer.spare_capacity_mut());
         while let Some(next) = entries.next() {
             match next {
-                Ok(entry) if is_hidden(entry.file_name().to_bytes()) => {}
+                Ok(entry) if !wanted(entry.file_name().to_bytes()) => {}
                 Ok(entry) => visit(Entry { name: entry.file_name(), kind: entry.file_type(), ino: entry.ino() })?,
                 Err(Errno::INTR) => {}
                 Err(Errno::NOENT) => return Ok(false),

@@ -28,7 +28,7 @@ mod places;
 mod resolve;
 mod scan;
 
-pub use atomic::is_our_temporary;
+pub use atomic::{clear_temporaries, is_our_temporary};
 pub use base::Base;
 pub use dir::{Dir, FileMeta};
 pub use download::{DirFlusher, Download, DownloadError, FlushEvery, Flushed, Published, write_tombstone};

@@ -251,7 +251,6 @@ fn lists_in_which_bits_are_wrong_hide_nothing_for_ever() {
 
 /// I8: what a kill leaves of downloads goes in the end; what is not ours stays.
 #[test]
-#[ignore = "nothing clears away the temporaries of downloads that a kill ended"]
 fn what_a_kill_leaves_of_downloads_is_cleared_away_and_nothing_else_is() {
     let mut chance = Chance::new("leftovers");
     let mut cluster = Cluster::of(&[Ground::default(); 2]);
