@@ -10,17 +10,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::{Backfill, BackfillOptions, PeerStatus};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, PeerState, PeerStatus};
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
+use crate::domain::Timestamp;
 use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::{Peer, PeerError};
+use crate::peer::Peer;
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
 use crate::wire::PeerReport;
@@ -76,7 +77,7 @@ pub enum NodeError {
     Thread(io::Error),
     /// The client towards other nodes.
     #[error(transparent)]
-    Backfill(#[from] PeerError),
+    Backfill(#[from] BackfillError),
     /// Metrics registered twice.
     #[error("cannot set up metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -118,8 +119,9 @@ impl Node {
         let address = listener.local_addr().map_err(listening)?;
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
+        let instance = options.backfill.instance;
         let (list, peers) = tokio::sync::watch::channel(options.peers);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill)?);
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill, &registry)?);
         let reported = Arc::clone(&backfill);
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -128,6 +130,7 @@ impl Node {
             crawl: Arc::clone(&crawl),
             watch: Arc::clone(&watch),
             registry,
+            instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
@@ -237,17 +240,44 @@ async fn fetch(
 
 fn report_of(status: PeerStatus) -> PeerReport {
     let (last, took) = status.last.unwrap_or_default();
+    let state = match status.state {
+        PeerState::New => "new",
+        PeerState::Round => "round",
+        PeerState::Following => "following",
+        PeerState::Resting => "resting",
+        PeerState::BackingOff => "backing-off",
+        PeerState::Itself => "itself",
+    };
     PeerReport {
         name: status.peer.name,
+        url: status.peer.url.to_string(),
+        state: state.to_owned(),
+        speaks: status.is_ours.map(|is_ours| if is_ours { "gapless" } else { "fixed-part" }.to_owned()),
+        trusted: status.peer.trusted,
         rounds: status.rounds,
         failures: status.failures,
+        hours_done: status.hours.0,
+        hours_total: status.hours.1,
         fetched: last.fetched,
         bytes: last.bytes,
         requests: last.requests,
         seconds: took.as_secs_f64(),
+        fetched_in_all: status.all.fetched,
+        bytes_in_all: status.all.bytes,
+        tombstones_in_all: status.all.tombstones,
+        errors_in_all: status.all.errors + status.all.hash_mismatches,
+        behind_segments: status.behind,
+        behind_seconds: status.lag.as_secs_f64(),
+        complete_round: status.complete.map(time),
+        next_round: status.next.map(time),
         bursts: last.bursts,
         error: status.error,
     }
+}
+
+fn time(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
 }
 
 /// Tells the command line where the daemon is.

@@ -3,9 +3,12 @@
 //! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes.
 
 mod agree;
+pub mod bundle;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use bundle::BundleRequest;
 
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
@@ -189,10 +192,23 @@ pub struct StreamStatus {
 pub struct PeerReport {
     /// What it is called here.
     pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// `new`, `round`, `following`, `resting`, `backing-off` or `itself` (this node is in its own list).
+    pub state: String,
+    /// `gapless` (digests, changes) or `fixed-part` (plain lists); absent until it has answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub speaks: Option<String>,
+    /// Whether tombstones are taken from it.
+    pub trusted: bool,
     /// Rounds that were completed since the start.
     pub rounds: u64,
     /// Rounds in a row that failed or left something undone.
     pub failures: u32,
+    /// Hours looked at in the round that runs, or in the last one.
+    pub hours_done: u64,
+    /// Hours to look at in it.
+    pub hours_total: u64,
     /// Segments fetched in the last round.
     pub fetched: u64,
     /// Their bytes.
@@ -201,6 +217,24 @@ pub struct PeerReport {
     pub requests: u64,
     /// Seconds that the last round took.
     pub seconds: f64,
+    /// Segments fetched since the start, between rounds as well.
+    pub fetched_in_all: u64,
+    /// Their bytes.
+    pub bytes_in_all: u64,
+    /// Tombstones taken over since the start.
+    pub tombstones_in_all: u64,
+    /// Files that could not be fetched or were not what their name says, and rounds that failed, since the start.
+    pub errors_in_all: u64,
+    /// Segments that are known to be there and old enough, and are not here.
+    pub behind_segments: u64,
+    /// Seconds since all that it has, and that is old enough, was here; 0 while it is.
+    pub behind_seconds: f64,
+    /// When the last complete round ended, also before the start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub complete_round: Option<String>,
+    /// When the next round begins, if it is waited for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_round: Option<String>,
     /// Hours whose tombstones wait for the operator's word.
     #[serde(default)]
     pub bursts: Vec<String>,

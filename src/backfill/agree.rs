@@ -1,139 +1,234 @@
 //! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
-//!
-//! A pair of digests that was once compared and left nothing to do is remembered, so that a lasting, harmless difference costs
-//! nothing the next time.
 
-use std::sync::Arc;
-
-use super::manager::Shared;
-use super::report::RoundReport;
+use super::job::Job;
+use super::memory::{Pair, Subject};
 use super::round::RoundError;
-use crate::crawl::CrawlError;
 use crate::domain::{Day, Hour, HourPlace, Stream};
-use crate::index::StreamSums;
-use crate::peer::{Peer, PeerError};
+use crate::peer::PeerError;
 use crate::wire::{DayDigests, HourDigests, QualityDigests};
 
 /// Bytes of an answer: a page of ten thousand days has 1.5 MB.
 const ANSWER_BYTES: usize = 8 << 20;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
+/// Hours and requests after which a round begins with what it has found; the next one goes on. A peer that makes up days and
+/// qualities costs so much and no more.
+const MOST_HOURS: usize = 200_000;
+const MOST_REQUESTS: u64 = 20_000;
+/// Hours of one day, in an answer: there are no more.
+const HOURS: usize = 24;
 
-/// Two digests of a quality: ours and theirs.
-pub(super) type Pair = (String, String);
+/// How far a peer is followed: the epoch of its change log, and the number of the last change that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+}
 
-/// The hours that differ, newest first; `None` if the peer speaks only the fixed part.
-pub(super) async fn differing(
-    shared: &Arc<Shared>,
-    peer: &Peer,
-    report: &mut RoundReport,
-) -> Result<Option<Vec<HourPlace>>, RoundError> {
-    let Some(qualities) = qualities(shared, peer, report).await? else { return Ok(None) };
-    let mut places = Vec::new();
-    for (stream, theirs) in qualities {
-        let wants = &shared.options.wants;
-        if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
-            continue;
-        }
-        let ours = sums(shared, &stream).await?;
-        let digest = ours.total().digest.to_string();
-        let pair = (digest, theirs);
-        if pair.0 == pair.1 || shared.is_settled(peer, &stream, &pair) {
-            continue;
-        }
-        shared.compared(peer, &stream, pair);
-        hours(shared, peer, &stream, &ours, report, &mut places).await?;
+/// What was found out.
+#[derive(Debug)]
+pub(super) enum Agreed {
+    /// The peer speaks only the fixed part.
+    FixedPart,
+    /// The peer is this node.
+    Itself,
+    /// What differs.
+    Differs(Differences),
+}
+
+/// What differs.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    /// From where the peer can be followed.
+    pub(super) cursor: Option<Cursor>,
+    /// The hours, newest first.
+    pub(super) places: Vec<HourPlace>,
+    /// About how many segments are there and not here.
+    pub(super) behind: u64,
+    qualities: Vec<(Subject, Pair, Vec<DifferentDay>, bool)>,
+}
+
+#[derive(Debug)]
+struct DifferentDay {
+    subject: Subject,
+    pair: Pair,
+    hours: Vec<(HourPlace, Pair)>,
+}
+
+impl Differences {
+    /// Whether there is enough to do for one round.
+    fn is_enough(&self, job: &Job) -> bool {
+        self.places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS
     }
-    places.sort_unstable_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
-    Ok(Some(places))
+
+    /// Remembers what left nothing to do.
+    pub(super) fn settle(self, job: &Job) {
+        let (memory, name) = (&job.shared.memory, &job.peer().name);
+        for (quality, pair, days, mut settled) in self.qualities {
+            for day in days {
+                let mut quiet = true;
+                for (place, of_hour) in day.hours {
+                    if job.unsettled.contains(&place) {
+                        quiet = false;
+                    } else {
+                        memory.settle(name, Subject::Hour(place), of_hour);
+                    }
+                }
+                settled &= quiet;
+                if quiet {
+                    memory.settle(name, day.subject, day.pair);
+                }
+            }
+            if settled {
+                memory.settle(name, quality, pair);
+            }
+        }
+    }
 }
 
-async fn sums(shared: &Arc<Shared>, stream: &Stream) -> Result<Arc<StreamSums>, RoundError> {
-    let (keeper, name) = (Arc::clone(&shared.keeper), stream.to_string());
-    shared.blocking(move || Ok(keeper.index().stream_sums(&name).map_err(CrawlError::Index)?)).await
-}
-
-/// The digests of all qualities; `None` if the peer does not know what is asked.
-async fn qualities(
-    shared: &Arc<Shared>,
-    peer: &Peer,
-    report: &mut RoundReport,
-) -> Result<Option<Vec<(Stream, String)>>, RoundError> {
-    let mut found = Vec::new();
+/// What of all that is wanted differs.
+pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
+    let mut found = Differences::default();
     let mut after: Option<String> = None;
     for page in 0..PAGES {
         let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
-        let answer = shared.client.get_json(peer, &["api", "v1", "digests"], &query, ANSWER_BYTES).await;
-        report.requests += 1;
+        let answer = job.shared.client.get_json(job.peer(), &["api", "v1", "digests"], &query, ANSWER_BYTES).await;
+        job.asked();
         let answer: QualityDigests = match answer {
             Ok(answer) => answer,
-            Err(error) if page == 0 && speaks_only_the_fixed_part(&error) => return Ok(None),
+            Err(error) if page == 0 && speaks_only_the_fixed_part(&error) => return Ok(Agreed::FixedPart),
             Err(error) => return Err(error.into()),
         };
-        found.extend(
-            answer
-                .qualities
-                .into_iter()
-                .filter_map(|quality| Some((Stream::new(&quality.channel, &quality.quality).ok()?, quality.digest))),
-        );
+        if page == 0 {
+            if answer.instance == Some(job.shared.options.instance) {
+                return Ok(Agreed::Itself);
+            }
+            // What is read on later pages may be newer, which is no harm: a change that is known comes once more.
+            found.cursor = u64::from_str_radix(&answer.epoch, 16).ok().map(|epoch| Cursor { epoch, seq: answer.seq });
+        }
+        for theirs in answer.qualities {
+            if found.is_enough(job) {
+                break;
+            }
+            let Ok(stream) = Stream::new(&theirs.channel, &theirs.quality) else { continue };
+            quality(job, &stream, &theirs.digest, &mut found).await?;
+        }
         after = answer.next;
         if after.is_none() {
             break;
         }
     }
-    Ok(Some(found))
+    found.places.sort_unstable_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
+    found.places.dedup();
+    Ok(Agreed::Differs(found))
 }
 
-/// A peer that answers, but not this: an older node, another program, a plain file server.
+/// A peer that answers, but not this: an older node, another program, a plain file server. One that fails for the moment is
+/// neither.
 fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
-    !error.is_away() && (error.is_peers_fault() || error.status().is_some_and(|status| status.is_client_error()))
+    match error.status() {
+        Some(status) => !status.is_server_error() || status == reqwest::StatusCode::NOT_IMPLEMENTED,
+        None => matches!(error, PeerError::Unexpected { .. }),
+    }
 }
 
-async fn hours(
-    shared: &Arc<Shared>,
-    peer: &Peer,
-    stream: &Stream,
-    ours: &StreamSums,
-    report: &mut RoundReport,
-    places: &mut Vec<HourPlace>,
-) -> Result<(), RoundError> {
+/// The days of a quality that differ.
+async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Differences) -> Result<(), RoundError> {
+    let wants = &job.shared.options.wants;
+    if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
+        return Ok(());
+    }
+    let name = stream.to_string();
+    let ours = job.shared.with_keeper(move |keeper| Ok(keeper.index().stream_sums(&name)?)).await?;
+    let (subject, pair) = (Subject::Quality(stream.clone()), Pair::of(&ours.total().digest.to_string(), theirs));
+    if ours.total().digest.to_string() == theirs || job.shared.memory.is_settled(&job.peer().name, &subject, pair) {
+        return Ok(());
+    }
     let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
-    let mut after: Option<String> = None;
+    let path = ["api", "v1", "digests", channel, quality];
+    let (mut after, mut days, mut all): (Option<String>, _, _) = (None, Vec::new(), true);
     for _ in 0..PAGES {
         let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
-        let path = ["api", "v1", "digests", channel, quality];
-        let answer: DayDigests = shared.client.get_json(peer, &path, &query, ANSWER_BYTES).await?;
-        report.requests += 1;
-        for theirs in answer.days {
-            let Ok(day) = Day::parse(&theirs.day) else { continue };
-            if ours.day(day).digest.to_string() == theirs.digest {
+        let answer: Result<DayDigests, _> = job.shared.client.get_json(job.peer(), &path, &query, ANSWER_BYTES).await;
+        job.asked();
+        let Some(answer) = or_told(answer, job)? else {
+            all = false;
+            break;
+        };
+        for there in answer.days {
+            if found.is_enough(job) {
+                all = false;
+                break;
+            }
+            let Ok(at) = Day::parse(&there.day) else { continue };
+            let mine = ours.day(at).digest.to_string();
+            let of_day = (Subject::Day(stream.clone(), at), Pair::of(&mine, &there.digest));
+            if mine == there.digest || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1) {
                 continue;
             }
-            let of_day = ["api", "v1", "digests", channel, quality, &theirs.day];
-            let listed: HourDigests = shared.client.get_json(peer, &of_day, &[], ANSWER_BYTES).await?;
-            report.requests += 1;
-            let known = rows(shared, stream, day).await?;
-            for there in listed.hours {
-                let Ok(hour) = Hour::parse(&there.hour) else { continue };
-                let same = known.iter().any(|(at, digest)| *at == hour && *digest == there.digest);
-                let place = HourPlace { stream: stream.clone(), hour };
-                let wanted = shared.options.wants.hour(hour) && shared.options.keeps.hour(&place);
-                if !same && wanted && Day::of(hour) == day {
-                    places.push(place);
-                }
+            match day(job, stream, at, found).await? {
+                Some(hours) => days.push(DifferentDay { subject: of_day.0, pair: of_day.1, hours }),
+                None => all = false,
             }
         }
         after = answer.next;
         if after.is_none() {
-            return Ok(());
+            break;
         }
     }
+    found.qualities.push((subject, pair, days, all));
     Ok(())
 }
 
-async fn rows(shared: &Arc<Shared>, stream: &Stream, day: Day) -> Result<Vec<(Hour, String)>, RoundError> {
-    let (keeper, name) = (Arc::clone(&shared.keeper), stream.to_string());
-    let rows = shared
-        .blocking(move || Ok(keeper.index().hour_rows(&name, day.first(), day.last()).map_err(CrawlError::Index)?));
-    Ok(rows.await?.into_iter().map(|(hour, row)| (hour, row.totals.digest.to_string())).collect())
+/// The hours of a day that differ; `None` if that could not be found out, which is in the report.
+async fn day(
+    job: &mut Job,
+    stream: &Stream,
+    day: Day,
+    found: &mut Differences,
+) -> Result<Option<Vec<(HourPlace, Pair)>>, RoundError> {
+    let written = day.to_string();
+    let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &written];
+    let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
+    job.asked();
+    let Some(answer) = or_told(answer, job)? else { return Ok(None) };
+    let name = stream.to_string();
+    let rows =
+        job.shared.with_keeper(move |keeper| Ok(keeper.index().hour_rows(&name, day.first(), day.last())?)).await?;
+    let mut hours = Vec::new();
+    for theirs in answer.hours.into_iter().take(HOURS) {
+        let Some(hour) = Hour::parse(&theirs.hour).ok().filter(|hour| Day::of(*hour) == day) else { continue };
+        let row = rows.iter().find(|(at, _)| *at == hour).map(|(_, row)| &row.totals);
+        let mine = row.map(|totals| totals.digest).unwrap_or_default().to_string();
+        let place = HourPlace { stream: stream.clone(), hour };
+        let (subject, pair) = (Subject::Hour(place.clone()), Pair::of(&mine, &theirs.digest));
+        let options = &job.shared.options;
+        if mine == theirs.digest
+            || !options.wants.hour(hour)
+            || !options.keeps.hour(&place)
+            || job.shared.memory.is_settled(&job.peer().name, &subject, pair)
+        {
+            continue;
+        }
+        let here = row.map_or(0, crate::domain::sums::replicated_files);
+        found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
+        found.places.push(place.clone());
+        hours.push((place, pair));
+    }
+    Ok(Some(hours))
+}
+
+/// No hour holds more than this: what a peer says of its counts is only believed so far.
+const MOST_BEHIND: u64 = 1_000_000;
+
+/// What was asked for; nothing, and a line in the report, if only this one answer is bad.
+pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut Job) -> Result<Option<T>, RoundError> {
+    match answer.map_err(RoundError::from) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.ends_the_round() => Err(error),
+        Err(error) => {
+            job.report.failed(error);
+            Ok(None)
+        }
+    }
 }

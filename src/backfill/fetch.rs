@@ -1,100 +1,95 @@
-//! Takes over one hour of a peer: tombstones first, then what is missing, several files at a time.
+//! Takes over one hour of a peer as it was planned: tombstones first, then what is missing, in random order.
+//!
+//! Small files come many in one answer where the peer can do that (`together`), the others one by one, several at a time. What
+//! was published is flushed and told to the index in groups.
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::manager::Shared;
-use super::report::RoundReport;
+use super::job::Job;
 use super::round::RoundError;
-use crate::crawl::CrawlError;
+use super::shared::Shared;
+use super::targets::Target;
+use super::together;
+use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Dir, Download, DownloadError, Published, write_tombstone};
-use crate::domain::plan::{Burst, Plan, Why, burst};
-use crate::domain::{Hash, HourPlace};
+use crate::domain::plan::{Burst, Plan, Why};
+use crate::domain::{Hash, HourPlace, name};
 use crate::peer::{Outcome, Peer};
 
-/// Files of an hour whose directory is flushed and that are indexed together.
-const TOGETHER: usize = 64;
+/// Files whose directory is flushed and that are indexed together.
+const GROUP: usize = 64;
+/// How long the first of them waits for the others.
+const GROUP_TIME: Duration = Duration::from_millis(200);
 
 /// What to do about a file that another peer is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Busy {
-    /// Leave it, and count it.
+    /// Leave it, and note it.
     Leave,
+    /// Leave it, and note it; the names have waited long enough to be fetched.
+    Due,
     /// Wait until it is here, or known not to come from there.
     Wait,
 }
 
+/// A file that is missing here.
+#[derive(Debug, Clone)]
+pub(super) struct Missing {
+    pub(super) name: Box<str>,
+    pub(super) hash: Hash,
+}
+
 /// Carries out the plan for an hour. What does not work is in the report, and so is what was done before an error.
-pub(super) async fn take_over(
-    shared: &Arc<Shared>,
-    peer: &Peer,
-    place: &HourPlace,
-    plan: &Plan<'_>,
-    tombstones_before: usize,
-    busy: Busy,
-    report: &mut RoundReport,
-) -> Result<(), RoundError> {
-    for (_, why) in &plan.leave {
-        match why {
-            Why::NearDuplicate => report.near_duplicates += 1,
-            Why::TooRecent => report.too_recent += 1,
-            Why::Untrusted => report.untrusted += 1,
-            _ => {}
-        }
+pub(super) async fn take_over(job: &mut Job, place: &HourPlace, plan: &Plan<'_>, busy: Busy) -> Result<(), RoundError> {
+    if busy != Busy::Wait {
+        count_what_is_left(job, place, plan);
     }
-    let waits = burst(plan.tombstones.len(), plan.known, tombstones_before).filter(|_| !shared.options.accept_bursts);
-    if let Some(why) = &waits {
-        report.bursts.push(told(place, why));
+    let waits = job.taken.burst(place, plan.tombstones.len(), plan.known).filter(|_| {
+        // Both the configuration and the operator may have given their word.
+        !job.shared.options.accept_bursts && !job.accept_bursts
+    });
+    if let (Some(why), true) = (&waits, busy != Busy::Wait) {
+        job.report.bursts.push(told(place, why));
     }
     if plan.fetch.is_empty() && (plan.tombstones.is_empty() || waits.is_some()) {
         return Ok(());
     }
-    let dir = shared.blocking({
-        let (keeper, place) = (Arc::clone(&shared.keeper), place.clone());
-        move || {
-            let base = keeper.guard().base().map_err(CrawlError::Away)?;
-            Ok(Arc::new(base.make_hour_dir(&place).map_err(CrawlError::Disk)?))
-        }
-    });
-    let dir = dir.await?;
-    let before = (report.fetched, report.tombstones);
+    let target = target(job, place).await?;
+    let before = (job.report.fetched, job.report.tombstones);
     let filling = async {
         if waits.is_none() {
-            report.tombstones += tombstones(shared, place, &dir, plan).await?;
+            tombstones(job, &target, plan).await?;
         }
-        fetch(shared, peer, place, &dir, plan, busy, report).await
+        missing(job, &target, plan, busy).await
     };
     let done = filling.await;
-    if (report.fetched, report.tombstones) == before {
-        // The directory may be new, and empty: that is known here, too.
-        let (keeper, place) = (Arc::clone(&shared.keeper), place.clone());
-        let known = shared.blocking(move || Ok(keeper.touch(&place, []).map(drop)?)).await;
-        return done.and(known);
+    if (job.report.fetched, job.report.tombstones) == before {
+        nothing_came(job, target).await?;
+    } else {
+        job.shared.metrics.hour(&job.peer().name, place);
     }
     done
 }
 
-async fn fetch(
-    shared: &Arc<Shared>,
-    peer: &Peer,
-    place: &HourPlace,
-    dir: &Arc<Dir>,
-    plan: &Plan<'_>,
-    busy: Busy,
-    report: &mut RoundReport,
-) -> Result<(), RoundError> {
-    let mut names: Vec<(Box<str>, Hash)> = plan.fetch.iter().map(|offer| (offer.name.into(), offer.key.hash)).collect();
-    // Several nodes, or peers, do not ask for the same thing at once.
-    names.shuffle(&mut rand::rng());
-    for chunk in names.chunks(TOGETHER) {
-        shared.room().await?;
-        files(shared, peer, place, dir, chunk, busy, report).await?;
+fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
+    let mut near = 0;
+    for (_, why) in &plan.leave {
+        match why {
+            Why::NearDuplicate => near += 1,
+            Why::TooRecent => job.report.too_recent += 1,
+            Why::Untrusted => job.report.untrusted += 1,
+            _ => {}
+        }
     }
-    Ok(())
+    job.report.near_duplicates += near;
+    job.shared.metrics.small_differences(&job.peer().name, place, near);
 }
 
 fn told(place: &HourPlace, why: &Burst) -> String {
@@ -102,130 +97,210 @@ fn told(place: &HourPlace, why: &Burst) -> String {
     format!("{place}: {why}")
 }
 
-async fn tombstones(
-    shared: &Arc<Shared>,
-    place: &HourPlace,
-    dir: &Arc<Dir>,
-    plan: &Plan<'_>,
-) -> Result<u64, RoundError> {
-    if plan.tombstones.is_empty() {
-        return Ok(0);
-    }
-    let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
-    let (dir, keeper, place) = (Arc::clone(dir), Arc::clone(&shared.keeper), place.clone());
-    shared
-        .blocking(move || {
-            let mut new = 0;
-            for name in &names {
-                if write_tombstone(&dir, name)? == Published::New {
-                    new += 1;
-                }
-            }
-            settle(&keeper, &dir, &place, &names)?;
-            Ok(new)
-        })
-        .await
+/// The hour directory.
+async fn target(job: &Job, place: &HourPlace) -> Result<Arc<Target>, RoundError> {
+    let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
+    let opening = job.shared.blocking(move || {
+        let base = keeper.guard().base().map_err(CrawlError::Away)?;
+        Ok(Arc::new(targets.open(&base, &at)?))
+    });
+    opening.await
 }
 
-/// Flushes the directory, and tells the index directly.
-fn settle(keeper: &crate::crawl::Keeper, dir: &Dir, place: &HourPlace, names: &[Box<str>]) -> Result<(), RoundError> {
-    crate::disk::atomic::sync_dir(dir).map_err(CrawlError::Disk)?;
-    keeper.touch(place, names.iter().map(|name| OsStr::new(&**name)))?;
+/// Nothing came: a directory that only a peer's word has made is not left behind.
+async fn nothing_came(job: &Job, target: Arc<Target>) -> Result<(), RoundError> {
+    let keeper = Arc::clone(&job.shared.keeper);
+    let removing = job.shared.blocking(move || {
+        let base = keeper.guard().base().map_err(CrawlError::Away)?;
+        if target.remove_if_in_vain(&base)? {
+            keeper.reconcile(std::slice::from_ref(&target.place), true)?;
+        }
+        Ok(())
+    });
+    removing.await
+}
+
+async fn tombstones(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>) -> Result<(), RoundError> {
+    if plan.tombstones.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
+    let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
+    let writing = job.shared.blocking(move || {
+        let mut new = 0;
+        for name in &names {
+            new += u64::from(write_tombstone(&at.dir, name)? == Published::New);
+        }
+        crate::disk::atomic::sync_dir(&at.dir).map_err(CrawlError::Disk)?;
+        index(&keeper, &at, &names)?;
+        Ok(new)
+    });
+    let new = writing.await?;
+    job.taken.add(&target.place, plan.tombstones.len());
+    job.report.tombstones += new;
+    job.shared.metrics.tombstones(&job.peer().name, new);
+    job.known.step();
     Ok(())
 }
 
-/// Fetches some files of an hour, as many at once as the peer is asked for.
-async fn files(
-    shared: &Arc<Shared>,
-    peer: &Peer,
-    place: &HourPlace,
-    dir: &Arc<Dir>,
-    names: &[(Box<str>, Hash)],
-    busy: Busy,
-    report: &mut RoundReport,
-) -> Result<(), RoundError> {
-    let turns = Arc::new(tokio::sync::Semaphore::new(shared.options.concurrency));
-    let mut tasks = JoinSet::new();
-    for (name, hash) in names.iter().cloned() {
-        let (shared, peer, place, dir, turns) =
-            (Arc::clone(shared), peer.clone(), place.clone(), Arc::clone(dir), Arc::clone(&turns));
-        tasks.spawn(async move {
-            let _turn = turns.acquire_owned().await;
-            let fetched = one(&shared, &peer, &place, dir, &name, hash, busy).await;
-            (name, fetched)
-        });
+/// Tells the index directly what is there now.
+pub(super) fn index(keeper: &Keeper, target: &Target, names: &[Box<str>]) -> Result<(), RoundError> {
+    keeper.touch(&target.place, names.iter().map(|name| OsStr::new(&**name)))?;
+    Ok(())
+}
+
+async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Busy) -> Result<(), RoundError> {
+    let mut files: Vec<Missing> =
+        plan.fetch.iter().map(|offer| Missing { name: offer.name.into(), hash: offer.key.hash }).collect();
+    // Several nodes, or peers, do not ask for the same thing at once.
+    files.shuffle(&mut rand::rng());
+    let is_ours = job.known.status().is_ours == Some(true);
+    if is_ours && files.len() >= together::FEW && busy != Busy::Wait {
+        files = together::fetch(job, target, files).await?;
     }
-    let mut published = Vec::new();
+    one_by_one(job, target, files, busy).await
+}
+
+/// Fetches files, as many at once as the peer is asked for.
+async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, busy: Busy) -> Result<(), RoundError> {
+    let mut waiting = files.into_iter();
+    let mut tasks = JoinSet::new();
+    let (mut group, mut since) = (Vec::new(), Instant::now());
     let mut ends = None;
-    while let Some(done) = tasks.join_next().await {
-        let Ok((name, fetched)) = done else {
-            report.failed("a download ended badly");
-            continue;
-        };
-        match fetched {
-            Ok(Fetched::Published(bytes)) => {
-                (report.fetched, report.bytes) = (report.fetched + 1, report.bytes + bytes);
-                published.push(name);
+    loop {
+        while ends.is_none() && tasks.len() < job.shared.share() {
+            let Some(file) = waiting.next() else { break };
+            let (shared, peer, at) = (Arc::clone(&job.shared), job.peer().clone(), Arc::clone(target));
+            tasks.spawn(async move {
+                let fetched = one(&shared, &peer, &at, &file, busy).await;
+                (file.name, fetched)
+            });
+        }
+        let next = tokio::time::timeout_at(since + GROUP_TIME, tasks.join_next()).await;
+        let ended = matches!(next, Ok(None));
+        if let Ok(Some(done)) = next {
+            if group.is_empty() {
+                since = Instant::now();
             }
-            Ok(Fetched::Nothing) => {}
-            Ok(Fetched::Elsewhere) => report.elsewhere += 1,
-            Err(RoundError::Download(error @ DownloadError::WrongHash { .. })) => {
-                report.hash_mismatches += 1;
-                report.last_error = Some(error.to_string());
-                tracing::warn!(name: "hash_mismatch", peer = peer.name, file = %Path::new(&place.to_string()).join(&*name).display(), "a peer sent something else than the name says; it was dropped");
+            if let Err(error) = note(job, target, done, &mut group) {
+                ends = Some(error);
             }
-            Err(error) if error.ends_the_round() => ends = Some(error),
-            Err(error) => report.failed(error),
+        }
+        let is_time = group.len() >= GROUP || since.elapsed() >= GROUP_TIME;
+        if !group.is_empty() && (ended || is_time || tasks.is_empty()) {
+            let names = std::mem::take(&mut group);
+            settle(job, target, names).await?;
+            if ends.is_none() && !ended {
+                ends = job.shared.room().await.err();
+            }
+        } else if is_time {
+            since = Instant::now();
+        }
+        if ended {
+            return ends.map_or(Ok(()), Err);
         }
     }
-    if !published.is_empty() {
-        let (keeper, dir, place) = (Arc::clone(&shared.keeper), Arc::clone(dir), place.clone());
-        shared.blocking(move || settle(&keeper, &dir, &place, &published)).await?;
+}
+
+/// Notes what became of a file; an error if it is of no use to go on.
+fn note(
+    job: &mut Job,
+    target: &Arc<Target>,
+    done: Result<(Box<str>, Result<Fetched, RoundError>), tokio::task::JoinError>,
+    group: &mut Vec<Box<str>>,
+) -> Result<(), RoundError> {
+    job.known.step();
+    let (name, fetched) = done.map_err(|error| RoundError::Thread(error.to_string()))?;
+    match fetched {
+        Ok(Fetched::Published(bytes)) => {
+            count(job, &target.place, 1, bytes);
+            group.push(name);
+        }
+        Ok(Fetched::Nothing) => {}
+        Ok(Fetched::Gone) => job.report.gone += 1,
+        Ok(Fetched::Busy) => {
+            job.report.elsewhere += 1;
+            job.busy.push((target.place.clone(), name));
+        }
+        Err(error) => {
+            let ends = error.ends_the_round();
+            not_fetched(job, target, name, &error);
+            if ends {
+                return Err(error);
+            }
+        }
     }
-    match ends {
-        Some(error) => Err(error),
-        None => Ok(()),
+    Ok(())
+}
+
+/// Counts files that were published.
+pub(super) fn count(job: &mut Job, place: &HourPlace, files: u64, bytes: u64) {
+    job.report.fetched += files;
+    job.report.bytes += bytes;
+    job.known.caught_up_by(files);
+    job.shared.metrics.fetched(&job.peer().name, place, files, bytes);
+}
+
+/// Notes a file that did not come, or was not what its name says.
+pub(super) fn not_fetched(job: &mut Job, target: &Target, name: Box<str>, error: &RoundError) {
+    if let RoundError::Download(DownloadError::WrongHash { .. }) = error {
+        job.report.hash_mismatches += 1;
+        job.report.last_error = Some(error.to_string());
+        job.shared.metrics.hash_mismatches(&job.peer().name, &target.place, 1);
+        let file = Path::new(&target.place.to_string()).join(&*name);
+        tracing::warn!(name: "hash_mismatch", peer = job.peer().name, file = %file.display(), "a peer sent something else than the name says; it was dropped");
+    } else {
+        job.report.failed(error);
     }
+    job.failed.push((target.place.clone(), name));
+}
+
+/// Flushes the directory for what was published, and tells the index.
+async fn settle(job: &Job, target: &Arc<Target>, names: Vec<Box<str>>) -> Result<(), RoundError> {
+    let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
+    job.shared
+        .blocking(move || {
+            crate::disk::atomic::sync_dir(&at.dir).map_err(CrawlError::Disk)?;
+            index(&keeper, &at, &names)
+        })
+        .await
 }
 
 enum Fetched {
     Published(u64),
     /// It is here by now, or has been deleted by now.
     Nothing,
-    /// It has gone there, or is being fetched from another.
-    Elsewhere,
+    /// It has gone there.
+    Gone,
+    /// It is being fetched from another.
+    Busy,
 }
 
 async fn one(
     shared: &Arc<Shared>,
     peer: &Peer,
-    place: &HourPlace,
-    dir: Arc<Dir>,
-    name: &str,
-    hash: Hash,
+    target: &Target,
+    file: &Missing,
     busy: Busy,
 ) -> Result<Fetched, RoundError> {
     let claim = match busy {
-        Busy::Wait => shared.claims.claim_when_free(place, name).await,
-        Busy::Leave => match shared.claims.claim(place, name) {
+        Busy::Wait => shared.claims.claim_when_free(&target.place, &file.name).await,
+        Busy::Leave | Busy::Due => match shared.claims.claim(&target.place, &file.name) {
             Some(claim) => claim,
-            None => return Ok(Fetched::Elsewhere),
+            None => return Ok(Fetched::Busy),
         },
     };
-    let _turn = shared.downloads.acquire().await;
-    let begun = {
-        let name = name.to_owned();
+    let (dir, name) = (Arc::clone(&target.dir), file.name.clone());
+    let unless_settled = move || {
         // Since it was planned another peer may have given it, or its tombstone.
-        let begin = move || {
-            let is_settled = is_there(&dir, &name)? || is_there(&dir, &tombstone_of(&name))?;
-            if is_settled { Ok(None) } else { Ok(Some(Download::begin(dir, &name)?)) }
-        };
-        shared.blocking(begin).await?
+        let is_settled = is_there(&dir, &name)? || is_there(&dir, &tombstone_of(&name))?;
+        if is_settled { Ok(None) } else { Ok(Some(Download::begin(dir, &name)?)) }
     };
-    let Some(begun) = begun else { return Ok(Fetched::Nothing) };
-    let stream = &place.stream;
-    let outcome = shared.client.download(peer, &stream.channel, &stream.quality, place.hour, name, begun).await?;
-    let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Elsewhere) };
+    let Some(begun) = shared.blocking(unless_settled).await? else { return Ok(Fetched::Nothing) };
+    let (stream, hour) = (&target.place.stream, target.place.hour);
+    let outcome = shared.client.download(peer, &stream.channel, &stream.quality, hour, &file.name, begun).await?;
+    let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
+    let hash = file.hash;
     let published = shared.blocking(move || Ok(download.finish(&hash)?)).await?;
     drop(claim);
     Ok(if published == Published::New { Fetched::Published(bytes) } else { Fetched::Nothing })
@@ -235,7 +310,6 @@ fn is_there(dir: &Dir, name: &str) -> Result<bool, RoundError> {
     Ok(dir.stat_file(OsStr::new(name)).map_err(CrawlError::Disk)?.is_some())
 }
 
-fn tombstone_of(name: &str) -> String {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    format!("{stem}.tombstone")
+fn tombstone_of(file: &str) -> String {
+    format!("{}.tombstone", name::stem(file))
 }

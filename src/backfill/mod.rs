@@ -1,20 +1,36 @@
 //! Pulls from other nodes what is missing here: a union of sets, in which a tombstone is one more element that hides another.
 //!
-//! 1. [`Backfill`] knows the peers and what is wanted; each peer has rounds of its own, and one peer's trouble is not another's.
-//! 2. A round agrees cheaply where the peer is of our kind, and lists what differs; what to fetch is planned by
-//!    [`crate::domain::plan()`], and fetched, verified and published by `peer` and `disk`.
-//! 3. No segment is fetched from two peers at once (`claims`).
-//! 4. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
+//! 1. [`Backfill`] (`manager`) knows the peers and what is wanted; each peer has a `worker` of its own, and one peer's trouble is
+//!    not another's.
+//! 2. A `round` agrees cheaply where the peer is of our kind (`agree`), lists what differs, and remembers what left nothing to do
+//!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
+//! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `together`) by `peer`
+//!    and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
+//! 4. How it goes is told by `known`, `tell`, `metrics` and `report_file`.
+//! 5. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
 mod agree;
 mod claims;
 mod fetch;
+mod follow;
+mod job;
+mod known;
 mod manager;
+mod memory;
+mod metrics;
 mod options;
 mod report;
+mod report_file;
 mod round;
+mod shared;
+mod targets;
+mod tell;
+mod together;
+mod waiting;
+mod worker;
 
-pub use manager::{Backfill, PeerStatus};
+pub use known::{PeerState, PeerStatus};
+pub use manager::{Backfill, BackfillError};
 pub use options::{BackfillOptions, Keeps, Wants};
 pub use report::RoundReport;
 pub use round::RoundError;

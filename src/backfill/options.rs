@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +21,16 @@ pub struct BackfillOptions {
     pub concurrency: usize,
     /// From one round with a peer to the next.
     pub interval: Duration,
+    /// Bytes a second from all peers together; 0 is no bound.
+    pub bandwidth: u64,
     /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
+    /// By this number this process recognises itself among its peers; the same that its digests carry.
+    pub instance: u64,
+    /// Where the result of complete rounds is written for monitors.
+    pub report_file: Option<PathBuf>,
 }
 
 /// What is to be fetched.

@@ -21,8 +21,10 @@ pub struct RoundReport {
     pub bursts: Vec<String>,
     /// Tombstones of a peer that is not trusted with them.
     pub untrusted: u64,
-    /// Files that another peer was being asked for, or that had just gone from this one.
+    /// Files that another peer was being asked for.
     pub elsewhere: u64,
+    /// Files that had gone from the peer when they were asked for, such as chat batches that were merged.
+    pub gone: u64,
     /// Names that were dropped because they are none.
     pub refused: u64,
     /// Files whose content was not what their name says.
@@ -34,7 +36,7 @@ pub struct RoundReport {
 }
 
 impl RoundReport {
-    /// Both together.
+    /// Both together. Of bursts that wait, those of the later one.
     pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.hours += other.hours;
@@ -43,9 +45,10 @@ impl RoundReport {
         self.tombstones += other.tombstones;
         self.near_duplicates += other.near_duplicates;
         self.too_recent += other.too_recent;
-        self.bursts.extend(other.bursts);
+        self.bursts = other.bursts;
         self.untrusted += other.untrusted;
         self.elsewhere += other.elsewhere;
+        self.gone += other.gone;
         self.refused += other.refused;
         self.hash_mismatches += other.hash_mismatches;
         self.errors += other.errors;
@@ -58,21 +61,6 @@ impl RoundReport {
     pub fn failed(&mut self, why: impl std::fmt::Display) {
         self.errors += 1;
         self.last_error = Some(why.to_string());
-    }
-
-    /// Whether the next round, with the same names on both sides, would have nothing to do either.
-    pub fn changed_nothing_and_waits_for_nothing(&self) -> bool {
-        self.is_complete()
-            && self.fetched == 0
-            && self.tombstones == 0
-            && self.too_recent == 0
-            && self.elsewhere == 0
-            && self.bursts.is_empty()
-    }
-
-    /// Of an hour that was looked at before: what was counted then is left out.
-    pub(super) fn of_a_second_look(self) -> Self {
-        Self { hours: 0, too_recent: 0, near_duplicates: 0, untrusted: 0, refused: 0, bursts: Vec::new(), ..self }
     }
 
     /// Whether everything that was wanted is here now.

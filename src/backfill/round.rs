@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::agree::{Agreed, Cursor, agree, or_told};
 use super::fetch::{Busy, take_over};
-use super::manager::Shared;
-use super::report::RoundReport;
+use super::job::{Job, Named};
 use crate::crawl::CrawlError;
 use crate::disk::DownloadError;
 use crate::domain::plan::{Rules, plan};
-use crate::domain::{HourPlace, Span, Stream, Timestamp};
-use crate::peer::{Peer, PeerError};
+use crate::domain::{HourContents, HourPlace, Span, Stream, Timestamp};
+use crate::peer::{Listed, Listing, PeerError, Seen};
 
 /// Why a round ended before it was complete.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum RoundError {
         /// To stay free.
         floor: u64,
     },
+    /// Nothing happened for a long time.
+    #[error("nothing came of it for {} minutes; it was given up and is tried again", .0.as_secs() / 60)]
+    Stalled(std::time::Duration),
     /// A thread.
     #[error("the work ended badly: {0}")]
     Thread(String),
@@ -45,123 +48,193 @@ impl RoundError {
             Self::Peer(error) => error.is_away() || error.disk().is_some(),
             Self::Crawl(error) => !matches!(error, CrawlError::Disk(error) if !error.is_full()),
             Self::Download(error) => error.is_full(),
-            Self::NoRoom { .. } | Self::Thread(_) => true,
+            Self::NoRoom { .. } | Self::Stalled(_) | Self::Thread(_) => true,
         }
     }
 }
 
-/// One round with one peer.
-///
-/// What another peer is being asked for at the same time is left at first, and looked at once more at the end: that peer may
-/// not have it after all. What was done before an error is in the report.
-pub(super) async fn round(shared: &Arc<Shared>, peer: &Peer, report: &mut RoundReport) -> Result<(), RoundError> {
-    shared.room().await?;
-    let places = match super::agree::differing(shared, peer, report).await? {
-        Some(places) => places,
-        None => listed(shared, peer, report).await?,
+/// What a round came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// To its end, with a peer that can be followed from here.
+    Kind(Cursor),
+    /// To its end, with a peer that can not.
+    Fixed,
+    /// The peer is this node.
+    Itself,
+}
+
+/// One round. What was done before an error is in the job's report, and what is to be looked at again is in the job.
+pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
+    job.shared.room().await?;
+    job.known.begin(0);
+    let (places, differences) = match agree(job).await? {
+        Agreed::Itself => return Ok(Came::Itself),
+        Agreed::FixedPart => (listed(job).await?, None),
+        Agreed::Differs(mut found) => (std::mem::take(&mut found.places), Some(found)),
     };
-    let total = places.len();
-    let mut elsewhere = Vec::new();
-    for (index, place) in places.into_iter().enumerate() {
-        if shared.is_stopped() {
-            break;
-        }
-        let before = report.elsewhere;
-        match hour(shared, peer, &place, Busy::Leave, report).await {
-            Ok(()) if report.elsewhere > before => elsewhere.push(place),
-            Ok(()) => {}
-            Err(error) if error.ends_the_round() => return Err(error),
-            Err(error) => {
-                tracing::warn!(name: "hour_not_backfilled", peer = peer.name, hour = %place, %error, "an hour of a peer could not be taken over");
-                report.failed(format!("{place}: {error}"));
+    let is_ours = differences.is_some();
+    job.known.update(|status| status.is_ours = Some(is_ours));
+    job.known.set_behind(differences.as_ref().map_or(0, |found| found.behind), places.is_empty());
+    job.known.begin(places.len());
+    for place in places {
+        let done = hour(job, &place, is_ours).await;
+        if let Err(error) = done {
+            job.unsettled.insert(place.clone());
+            if error.ends_the_round() {
+                return Err(error);
             }
+            tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be taken over");
+            job.report.failed(format!("{place}: {error}"));
         }
-        shared.progress(peer, index + 1, total, report);
+        job.known.hour_done();
     }
-    for place in elsewhere {
-        if shared.is_stopped() {
-            break;
-        }
-        let mut again = RoundReport::default();
-        let done = hour(shared, peer, &place, Busy::Wait, &mut again).await;
-        report.add(again.of_a_second_look());
-        match done {
+    let Some(differences) = differences else { return Ok(Came::Fixed) };
+    let cursor = differences.cursor;
+    differences.settle(job);
+    Ok(cursor.map_or(Came::Fixed, Came::Kind))
+}
+
+/// Looks once more at what another peer was being asked for: it may not have had it after all.
+pub(super) async fn second_look(job: &mut Job) -> Result<(), RoundError> {
+    let busy = std::mem::take(&mut job.busy);
+    for (place, names) in by_hour(busy) {
+        match names_of(job, &place, &names, Busy::Wait).await {
             Err(error) if error.ends_the_round() => return Err(error),
-            Err(error) => report.failed(format!("{place}: {error}")),
+            Err(error) => job.report.failed(format!("{place}: {error}")),
             Ok(()) => {}
         }
     }
     Ok(())
 }
 
-/// What was asked for; nothing, and a line in the report, if only this one answer is bad.
-fn or_told<T>(answer: Result<T, PeerError>, report: &mut RoundReport) -> Result<Option<T>, RoundError> {
-    match answer.map_err(RoundError::from) {
-        Ok(listing) => Ok(Some(listing)),
-        Err(error) if error.ends_the_round() => Err(error),
-        Err(error) => {
-            report.requests += 1;
-            report.failed(error);
-            Ok(None)
-        }
+fn by_hour(names: Vec<Named>) -> Vec<(HourPlace, Vec<Box<str>>)> {
+    let mut hours: std::collections::BTreeMap<HourPlace, Vec<Box<str>>> = std::collections::BTreeMap::new();
+    for (place, name) in names {
+        hours.entry(place).or_default().push(name);
     }
+    hours.into_iter().collect()
 }
 
-/// Every hour that the peer lists and that is wanted, newest first.
-async fn listed(shared: &Arc<Shared>, peer: &Peer, report: &mut RoundReport) -> Result<Vec<HourPlace>, RoundError> {
-    let (wants, client) = (&shared.options.wants, &shared.client);
+/// Every hour that a peer of the fixed part lists and that is wanted, newest first.
+async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> {
+    let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
+    let (client, options) = (&shared.client, &shared.options);
     let mut places = Vec::new();
-    let channels = client.channels(peer).await?;
-    (report.requests, report.refused) = (report.requests + 1, report.refused + channels.refused);
-    for channel in channels.names.into_iter().filter(|channel| wants.channel(channel.as_str())) {
-        let Some(qualities) = or_told(client.qualities(peer, &channel).await, report)? else { continue };
-        (report.requests, report.refused) = (report.requests + 1, report.refused + qualities.refused);
-        for quality in qualities.names.into_iter().filter(|quality| wants.quality(quality.as_str())) {
-            let Some(hours) = or_told(client.hours(peer, &channel, &quality).await, report)? else { continue };
-            (report.requests, report.refused) = (report.requests + 1, report.refused + hours.refused);
+    let channels = counted(client.channels(&peer).await?, job);
+    for channel in channels.into_iter().filter(|name| options.wants.channel(name.as_str())) {
+        let answer = client.qualities(&peer, &channel).await;
+        if answer.as_ref().is_err_and(|error| error.status().is_some()) && !is_known(job, channel.as_str()) {
+            // Some list everything that lies there as channels, and fail when asked what is in it.
+            job.report.refused += 1;
+            continue;
+        }
+        let Some(qualities) = or_told(answer, job)? else { continue };
+        let qualities = counted(qualities, job);
+        for quality in qualities.into_iter().filter(|name| options.wants.quality(name.as_str())) {
+            let listed = client.hours(&peer, &channel, &quality).await;
+            let Some(hours) = or_told(listed, job)? else { continue };
+            let hours = counted(hours, job);
             let stream = Stream { channel: channel.clone(), quality };
-            let wanted = hours.names.into_iter().filter(|hour| wants.hour(*hour));
-            let listed = wanted.map(|hour| HourPlace { stream: stream.clone(), hour });
-            places.extend(listed.filter(|place| shared.options.keeps.hour(place)));
+            let wanted = hours.into_iter().filter(|hour| options.wants.hour(*hour));
+            let named = wanted.map(|hour| HourPlace { stream: stream.clone(), hour });
+            places.extend(named.filter(|place| options.keeps.hour(place)));
         }
     }
     places.sort_unstable_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
     Ok(places)
 }
 
-async fn hour(
-    shared: &Arc<Shared>,
-    peer: &Peer,
-    place: &HourPlace,
-    busy: Busy,
-    report: &mut RoundReport,
-) -> Result<(), RoundError> {
-    let stream = &place.stream;
-    let names = shared.client.segments(peer, &stream.channel, &stream.quality, place.hour).await?;
-    report.requests += 1;
-    report.hours += 1;
-    report.refused += names.refused;
-    let local = shared.blocking({
-        let (keeper, place) = (Arc::clone(&shared.keeper), place.clone());
-        move || Ok(keeper.answer(&place)?.contents)
+/// Whether this channel is here.
+fn is_known(job: &Job, channel: &str) -> bool {
+    job.shared.keeper.index().catalog().streams().iter().any(|stream| stream.channel.as_str() == channel)
+}
+
+fn counted<T>(listing: Listing<T>, job: &mut Job) -> Vec<T> {
+    job.asked();
+    job.report.refused += listing.refused;
+    listing.names
+}
+
+/// Takes over an hour.
+async fn hour(job: &mut Job, place: &HourPlace, is_ours: bool) -> Result<(), RoundError> {
+    let (names, seen) = if is_ours {
+        let stream = &place.stream;
+        let answer = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
+        (counted(answer, job), None)
+    } else {
+        let Some((names, seen)) = unless_settled(job, place).await? else {
+            job.report.hours += 1;
+            return Ok(());
+        };
+        (names, Some(seen))
+    };
+    job.report.hours += 1;
+    names_of(job, place, &names, Busy::Leave).await?;
+    if let Some((ours, seen)) = seen
+        && !job.unsettled.contains(place)
+    {
+        job.shared.memory.settle_list(&job.peer().name, place.clone(), ours, seen);
+    }
+    Ok(())
+}
+
+/// A list of the peer, and what to remember if it leaves nothing to do.
+type OfTheFixedPart = (Vec<Box<str>>, (String, Seen));
+
+/// What a peer of the fixed part lists of an hour; nothing if that left nothing to do before, and ours is as it was then.
+async fn unless_settled(job: &mut Job, place: &HourPlace) -> Result<Option<OfTheFixedPart>, RoundError> {
+    let at = place.clone();
+    let row = job.shared.with_keeper(move |keeper| {
+        keeper.ensure(&at)?;
+        Ok(keeper.index().hour_row(&at.stream.to_string(), at.hour)?)
     });
-    let local = local.await?;
-    let remote: Vec<&str> = names.names.iter().map(|name| &**name).collect();
+    let ours = row.await?.map(|row| row.totals.digest).unwrap_or_default().to_string();
+    let seen = job.shared.memory.list(&job.peer().name, place, &ours);
+    let listed = job.shared.client.segments_unless(job.peer(), place, seen.as_ref()).await?;
+    match listed {
+        Listed::Same => {
+            job.asked();
+            Ok(None)
+        }
+        Listed::Names(names, new) => Ok(Some((counted(names, job), (ours, new)))),
+    }
+}
+
+/// Plans and does what is to be done about these names of a peer.
+pub(super) async fn names_of(
+    job: &mut Job,
+    place: &HourPlace,
+    names: &[Box<str>],
+    busy: Busy,
+) -> Result<(), RoundError> {
+    let cutoff = if busy == Busy::Due { Span::from_us(0) } else { job.shared.options.cutoff };
+    let local = contents(job, place).await?;
+    let remote: Vec<&str> = names.iter().map(|name| &**name).collect();
     let rules = Rules {
         hour: place.hour,
-        now: now(),
-        cutoff: shared.options.cutoff,
-        oldest: shared.options.wants.start,
+        // What is due has waited long enough, whatever the clock says.
+        now: if busy == Busy::Due { Timestamp::from_us(i64::MAX) } else { now() },
+        cutoff,
+        oldest: job.shared.options.wants.start,
         wanted: true,
-        trusted: peer.trusted,
+        trusted: job.peer().trusted,
     };
     let plan = plan(&local, &remote, &rules);
-    let before = usize::try_from(report.tombstones).unwrap_or(usize::MAX);
-    take_over(shared, peer, place, &plan, before, busy, report).await
+    if !plan.is_empty() || !plan.later.is_empty() {
+        job.unsettled.insert(place.clone());
+    }
+    job.later.extend(plan.later.iter().map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
+    take_over(job, place, &plan, busy).await
+}
+
+async fn contents(job: &Job, place: &HourPlace) -> Result<HourContents, RoundError> {
+    let place = place.clone();
+    job.shared.with_keeper(move |keeper| Ok(keeper.answer(&place)?.contents)).await
 }
 
 /// The time now. It decides only whether a segment is too recent to be fetched.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::MIN.max(Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))) + Span::from_us(0)
+    Timestamp::MIN.max(Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
 }

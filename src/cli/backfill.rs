@@ -44,7 +44,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let (locked, keeper) = opened.await.context("the work ended badly")??;
     // The list does not change while this runs.
     let (_list, peers) = tokio::sync::watch::channel(peers);
-    let backfill = Backfill::new(Arc::clone(&keeper), peers, options)?;
+    let backfill = Backfill::new(Arc::clone(&keeper), peers, options, &prometheus::Registry::new())?;
     let exit = if args.once {
         report(config, &backfill.once().await)?
     } else {
@@ -120,7 +120,10 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
+        bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
+        instance: rand::random(),
+        report_file: Some(config.state_dir.join("replication.json")),
         keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
     })

@@ -169,6 +169,8 @@ settings! {
             "How long ago a segment must have ended to be fetched: the recorder here may still get it.";
         concurrency: Count = "5", "1" to "64" =>
             "Downloads at once from one node, so that it can still serve others.";
+        bandwidth: Bytes = "0B", "0B" to "1TiB" =>
+            "Bytes a second at which segments are fetched, from all other nodes together; 0 is no bound. Lists and digests are not held up.";
         keep_free: Bytes = "1GiB", "0B" to "1000TiB" =>
             "Free space below which nothing is fetched: recorders and the index keep some.";
     }

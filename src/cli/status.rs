@@ -8,7 +8,7 @@ use super::Exit;
 use super::args::StatusArgs;
 use super::client::Daemon;
 use super::config::Config;
-use crate::wire::Status;
+use crate::wire::{PeerReport, Status};
 
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -44,6 +44,15 @@ fn size(bytes: u64) -> String {
 )]
 fn length(seconds: f64) -> String {
     humantime::format_duration(std::time::Duration::from_secs(seconds as u64)).to_string()
+}
+
+/// How far behind another node this one is.
+fn behind(peer: &PeerReport) -> String {
+    match (peer.behind_segments, peer.behind_seconds) {
+        (0, seconds) if seconds < 1.0 => "nothing is missing".to_owned(),
+        (0, seconds) => format!("not in agreement for {}", length(seconds)),
+        (segments, seconds) => format!("{segments} segments behind, for {}", length(seconds)),
+    }
 }
 
 fn screen(status: &Status) -> String {
@@ -120,9 +129,12 @@ fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
     for peer in &status.peers {
         writeln!(
             text,
-            "\npeer     {}  {} rounds  last: {} segments ({}) in {:.2} s, {} requests{}",
+            "\npeer     {}  {}  {}  {} rounds  {}\n         last: {} segments ({}) in {:.2} s, {} requests{}",
             peer.name,
+            peer.speaks.as_deref().unwrap_or("not reached yet"),
+            peer.state,
             peer.rounds,
+            behind(peer),
             peer.fetched,
             size(peer.bytes),
             peer.seconds,

@@ -5,16 +5,18 @@
 //! follows a link. Reading the segments of an hour is in `scan`.
 
 use std::ffi::{CStr, OsStr, OsString};
+use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, openat, statx};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, fstat, openat, statx};
 use rustix::io::Errno;
 
 use super::base::{STAMP_FIELDS, is_hidden, joined, statx_of};
 use super::error::{DiskError, Result};
-use super::resolve::{is_one_name, open_beneath};
+use super::resolve::{is_one_name, means_absent, open_beneath};
 use crate::domain::Stamp;
 
 /// What we know of a regular file without reading it.
@@ -49,6 +51,17 @@ pub struct Dir {
     path: PathBuf,
 }
 
+/// What became of the wish to read a small file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Small {
+    /// Its content.
+    Content(Vec<u8>),
+    /// It is larger.
+    Larger,
+    /// There is no regular file of that name.
+    Absent,
+}
+
 impl Dir {
     pub(super) fn new(fd: OwnedFd, path: PathBuf) -> Self {
         Self { fd, path }
@@ -76,6 +89,31 @@ impl Dir {
     pub fn stat_file(&self, name: &OsStr) -> Result<Option<FileMeta>> {
         let found = self.look_at(name, FILE_FIELDS)?;
         Ok(found.filter(|meta| kind(meta).is_file()).map(|meta| file_meta(&meta)))
+    }
+
+    /// The content of a regular file in it, if that is not larger than `most`.
+    pub fn read_small(&self, name: &OsStr, most: u64) -> Result<Small> {
+        self.check_name(name)?;
+        let failed = |errno: Errno| DiskError::io("read", &self.path.join(name), errno);
+        // NONBLOCK: a pipe of that name must not make us wait for its other end.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(errno) if means_absent(errno) || errno == Errno::NXIO => return Ok(Small::Absent),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let meta = fstat(&file).map_err(failed)?;
+        let size = u64::try_from(meta.st_size).unwrap_or(u64::MAX);
+        if !FileType::from_raw_mode(meta.st_mode).is_file() {
+            return Ok(Small::Absent);
+        }
+        if size > most {
+            return Ok(Small::Larger);
+        }
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let read = file.take(most + 1).read_to_end(&mut content);
+        read.map_err(|cause| DiskError::io("read", &self.path.join(name), cause))?;
+        Ok(if content.len() as u64 > most { Small::Larger } else { Small::Content(content) })
     }
 
     /// Opens a directory in it.

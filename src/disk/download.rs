@@ -3,7 +3,7 @@
 //! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the hour directory; its SHA-256 grows with it.
 //! 2. [`Download::finish`] compares the hash with the one in the name, flushes the file and renames it. A file that is
 //!    there already is never replaced, whatever it holds.
-//! 3. The directory is flushed by the [`DirFlusher`], which many files share. Only then is the file durable.
+//! 3. The directory is flushed once for many files, by whoever publishes them. Only then are they durable.
 //!
 //! Whatever fails before the rename removes the temporary. A flush that failed is never tried again on the same file,
 //! because the kernel may report success for pages that it has lost: the file is dropped and fetched again.
@@ -25,9 +25,7 @@ use super::dir::Dir;
 use super::error::{DiskError, Result};
 use crate::domain::{BadName, FileName, Hash, HourPlace, SegmentKey, parse_file_name};
 
-mod flusher;
-
-pub use flusher::{DirFlusher, FlushEvery, Flushed};
+mod together;
 
 /// Why something that was fetched is not published.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +135,14 @@ impl Download {
     }
 
     /// Publishes it if its hash is this one and the one in its name.
-    pub fn finish(mut self, expected: &Hash) -> Result<Published, DownloadError> {
+    pub fn finish(self, expected: &Hash) -> Result<Published, DownloadError> {
+        let mut download = self.verified(expected)?;
+        download.attempt("flush", |file| file.sync_all())?;
+        download.publish()
+    }
+
+    /// Whether it holds what its name says.
+    fn verified(mut self, expected: &Hash) -> Result<Self, DownloadError> {
         // A failure has left the file and the hash behind at different places: it must not get past this line.
         self.attempt("write", |_| Ok(()))?;
         let found = Hash(self.hasher.finalize_reset().into());
@@ -147,12 +152,7 @@ impl Download {
                 return Err(DownloadError::WrongHash { path, expected: wanted, found, bytes: self.bytes });
             }
         }
-        self.attempt("flush", |file| file.sync_all())?;
-        let published = publish(&self.dir, &self.hidden, &self.name)?;
-        if published == Published::New {
-            self.file = None;
-        }
-        Ok(published)
+        Ok(self)
     }
 
     fn path(&self) -> PathBuf {
@@ -184,7 +184,7 @@ impl Drop for Download {
 
 /// Makes a tombstone: an empty file. The name must be one of a tombstone of a segment or chat batch.
 ///
-/// The file is flushed, its directory is not: that is left to the [`DirFlusher`].
+/// The file is flushed, its directory is not: that is done once for many.
 pub fn write_tombstone(dir: &Dir, name: &str) -> Result<Published, DownloadError> {
     understood(name, true)?;
     let name = OsStr::new(name);
@@ -231,6 +231,20 @@ impl Base {
             dir = make_dir(&dir, OsStr::new(name))?;
         }
         Ok(dir)
+    }
+}
+
+impl Base {
+    /// Removes an hour directory if it is empty, and tells whether it was. For one that was made in vain.
+    pub fn remove_empty_hour(&self, place: &HourPlace) -> Result<bool> {
+        let stream = self.dir(Path::new(&place.stream.to_string()))?;
+        let Some(above) = stream else { return Ok(false) };
+        let name = place.hour.to_string();
+        match unlinkat(&above, name.as_str(), AtFlags::REMOVEDIR) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(DiskError::io("remove the empty directory", &above.path().join(name), errno)),
+        }
     }
 }
 

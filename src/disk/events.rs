@@ -9,7 +9,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -290,7 +290,7 @@ fn allowed_watches() -> u64 {
     clippy::cast_sign_loss,
     reason = "the numbers are 32 bits wide; the field is wider on some systems and signed on others"
 )]
-fn is_silent(handle: &OwnedFd) -> bool {
+pub(super) fn is_silent(handle: impl AsFd) -> bool {
     fstatfs(handle).is_ok_and(|about| SILENT.contains(&(about.f_type as u32)))
 }
 

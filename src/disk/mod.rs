@@ -2,8 +2,8 @@
 //!
 //! Everything goes through a [`Base`], which is a descriptor of the base directory: paths are resolved beneath it
 //! without following links, so that no name leads outside. Reading is in [`Dir`] and [`Scan`], writing small files in
-//! [`atomic`], publishing what was fetched in [`Download`] and [`DirFlusher`], noticing changes in [`Watcher`]. Whether the disk is there at all, and the right one, is the business
-//! of the [`marker`] and the [`Guard`]. [`DirLock`] keeps a second process away.
+//! [`atomic`], publishing what was fetched in [`Download`], noticing changes in
+//! [`Watcher`]. Whether the disk is there at all, and the right one, is the business of the [`marker`] and the [`Guard`]. [`DirLock`] keeps a second process away.
 //!
 //! 1. That something does not exist is an answer (`None`), never an error; that it cannot be told is an error, never
 //!    an answer. Absence is only concluded from the former.
@@ -30,8 +30,8 @@ mod scan;
 
 pub use atomic::{clear_temporaries, is_our_temporary};
 pub use base::Base;
-pub use dir::{Dir, FileMeta};
-pub use download::{DirFlusher, Download, DownloadError, FlushEvery, Flushed, Published, write_tombstone};
+pub use dir::{Dir, FileMeta, Small};
+pub use download::{Download, DownloadError, Published, write_tombstone};
 pub use error::{DiskError, Result};
 pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};

@@ -105,8 +105,8 @@ pub struct Plan<'a> {
     pub fetch: Vec<Offer<'a>>,
     /// To leave.
     pub leave: Vec<(&'a str, Why)>,
-    /// When the first of those that are too recent may be fetched.
-    pub again: Option<Timestamp>,
+    /// Those of them that are too recent, and when each may be fetched.
+    pub later: Vec<(Offer<'a>, Timestamp)>,
     /// Segments and chat batches that one of the two sides knows of, deleted ones included: what a burst is measured by.
     pub known: usize,
 }
@@ -151,7 +151,7 @@ pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> Plan
         } else if nearby.get_or_insert_with(|| Nearby::new(local, &by_list)).has(&offer.key) {
             Some(Why::NearDuplicate)
         } else if eligible > rules.now {
-            plan.again = Some(plan.again.map_or(eligible, |again| again.min(eligible)));
+            plan.later.push((*offer, eligible));
             Some(Why::TooRecent)
         } else {
             None

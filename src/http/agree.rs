@@ -174,8 +174,14 @@ fn quality_digests(app: &App, named: &Named) -> Result<QualityDigests, Problem> 
     let (position, in_line) = begin(app)?;
     let complete = in_line && *app.crawl.ready().borrow();
     let index = app.keeper.index();
-    let mut answer =
-        QualityDigests { epoch: epoch(position), seq: position.seq, complete, qualities: Vec::new(), next: None };
+    let mut answer = QualityDigests {
+        epoch: epoch(position),
+        seq: position.seq,
+        complete,
+        instance: Some(app.instance),
+        qualities: Vec::new(),
+        next: None,
+    };
     // The catalog has them in order.
     let streams = index.catalog().streams().into_iter().map(|stream| (stream.to_string(), stream));
     let streams: Vec<(String, Stream)> = streams.filter(|(name, _)| named.wants(name)).collect();

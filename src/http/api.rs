@@ -16,9 +16,9 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    ChangeKind, ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference,
-    DiskStatus, HourDigest, HourDigests, IndexStatus, QualityDigest, QualityDigests, SegmentPage, SegmentRecord,
-    Status, StreamStatus, WatchReport,
+    BundleRequest, ChangeKind, ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests,
+    Difference, DiskStatus, HourDigest, HourDigests, IndexStatus, QualityDigest, QualityDigests, SegmentPage,
+    SegmentRecord, Status, StreamStatus, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -36,6 +36,7 @@ const PAGE: usize = 1_000;
         super::agree::qualities,
         super::agree::days,
         super::agree::hours,
+        super::bundle::bundle,
         super::changes::changes,
         super::status::status,
         super::check::check
@@ -43,6 +44,7 @@ const PAGE: usize = 1_000;
     components(schemas(
         SegmentPage,
         SegmentRecord,
+        BundleRequest,
         QualityDigests,
         QualityDigest,
         DayDigests,

@@ -48,6 +48,8 @@ pub struct App {
     pub latest: super::latest::LatestSegments,
     /// Wire bytes of listings.
     pub cache: WireCache,
+    /// By this number this process is recognised, by itself.
+    pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// Bounds on questions.
@@ -90,6 +92,8 @@ pub struct Parts {
     pub watch: Arc<Watch>,
     /// All metrics.
     pub registry: Registry,
+    /// By this number this process is recognised, by itself.
+    pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// Bytes of listings that are kept.
@@ -113,6 +117,7 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            instance: parts.instance,
             bounds: parts.bounds,
             heavy: Arc::new(Semaphore::new(HEAVY)),
             light: Arc::new(Semaphore::new(LIGHT)),

@@ -5,11 +5,12 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `changes`, `status`, `check`, `pages`.
+//! `agree`, `bundle`, `changes`, `status`, `check`, `pages`.
 
 pub mod agree;
 pub mod api;
 pub mod app;
+pub mod bundle;
 pub mod changes;
 pub mod check;
 pub mod conditional;

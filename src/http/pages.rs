@@ -14,6 +14,8 @@ use super::app::App;
 /// Answers `GET /metrics` and `GET /metrics/{anything}`.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let text = app.ask(|app| {
+        // How far behind other nodes we are is worked out when it is asked for.
+        drop((app.peers)());
         app.latest.update(app.keeper.index());
         app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
         TextEncoder::new()

@@ -7,11 +7,11 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use super::app::App;
 use super::metrics::track;
-use super::{HttpMetrics, Problem, agree, api, changes, check, cors, listing, pages, segments, status};
+use super::{HttpMetrics, Problem, agree, api, bundle, changes, check, cors, listing, pages, segments, status};
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
 pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
@@ -34,6 +34,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/digests", measured("digests", get(agree::qualities)))
         .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(agree::days)))
         .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))
+        .route("/api/v1/bundle/{*hour}", measured("bundle", post(bundle::bundle)))
         .route("/api/v1/changes", measured("changes", get(changes::changes)))
         .route("/api/v1/status", measured("status", get(status::status)))
         .route("/api/v1/check", measured("check", get(check::check)))

@@ -51,6 +51,7 @@ impl TestNode {
         let metrics = HttpMetrics::register(&registry).unwrap();
         let ending = tokio_util::sync::CancellationToken::new();
         let app = App::new(Parts {
+            instance: 1,
             peers: Box::new(Vec::new),
             name: "test".into(),
             base_dir: directory.path().to_owned(),
@@ -94,6 +95,20 @@ impl TestNode {
         let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
         (head.status, head.headers, to_bytes(body, 64 << 20).await.unwrap().to_vec())
+    }
+
+    /// Writes a file, and tells nobody.
+    pub fn write(&self, path: &str, content: &[u8]) {
+        let file = self.directory.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, content).unwrap();
+    }
+
+    /// Sends a body.
+    pub async fn post(&self, uri: &str, body: String) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let request = Request::post(uri).body(Body::from(body)).unwrap();
+        let (head, answer) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        (head.status, head.headers, to_bytes(answer, 64 << 20).await.unwrap().to_vec())
     }
 
     /// Asks for what has to be there.

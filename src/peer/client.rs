@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -189,11 +190,25 @@ impl PeerClient {
     /// A connection that broke before that is tried once more: the peer may have closed it because it was idle, which
     /// is nobody's fault and not seen before the request is sent.
     pub(super) async fn ask(&self, url: &Url, headers: &HeaderMap) -> Result<Response, PeerError> {
+        self.send(&Method::GET, url, headers, Bytes::new()).await
+    }
+
+    /// The same with a body; what is asked for is the same if it is asked for twice.
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, PeerError> {
         let timed_out = |what, after| Err(PeerError::TimedOut { url: url.to_string(), what, after });
         let mut again = true;
         loop {
-            let request = self.http.get(url.clone()).headers(headers.clone()).send();
-            let source = match timeout(self.limits.silence, request).await {
+            let mut request = self.http.request(method.clone(), url.clone()).headers(headers.clone());
+            if !body.is_empty() {
+                request = request.body(body.clone());
+            }
+            let source = match timeout(self.limits.silence, request.send()).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(source)) => source,
                 Err(_) => return timed_out("did not answer", self.limits.silence),
@@ -250,7 +265,7 @@ pub(super) async fn words(response: &mut Response) -> String {
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
-fn visible(name: &str) -> Option<Box<str>> {
+pub(super) fn visible(name: &str) -> Option<Box<str>> {
     is_visible(name).then(|| name.into())
 }
 
@@ -259,7 +274,7 @@ fn is_visible(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
-fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
+pub(super) fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
     names.sort_unstable();
     names.dedup();
     names

@@ -5,7 +5,7 @@
 //!    sure that the rest is the rest of the same file, or else the whole comes again.
 //! 3. Nothing is published here: the caller calls [`Download::finish`], which compares the hash.
 //!
-//! Writing goes to the blocking threads in pieces; the time that our disk takes does not count against the peer.
+//! Writing goes to the blocking threads in pieces; the time that our disk and our own limit take does not count against the peer.
 
 use std::time::Duration;
 
@@ -189,6 +189,9 @@ async fn stream(
             return Err(too_large(url, limits));
         }
         pace.count(url, bytes.len() as u64, limits)?;
+        let slowed = Instant::now();
+        limits.throttle.wait(bytes.len()).await;
+        pace.since += slowed.elapsed();
         let ours;
         (writer, ours) = writer.taken(&bytes).await?;
         pace.since += ours;

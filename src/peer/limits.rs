@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::Throttle;
+
 /// What is borne from a peer. The defaults are for the real world; tests make them small.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Until a connection stands, name resolution included. A peer that is there answers within one round trip.
     pub connect: Duration,
@@ -23,6 +25,8 @@ pub struct Limits {
     pub slow_window: Duration,
     /// Fewer bytes than this in the window are slow: 1 kB/s is slower than any line that can keep up with a stream.
     pub slow_bytes: u64,
+    /// How fast files may come, from all peers together.
+    pub throttle: Throttle,
     /// Idle connections that are kept to each peer: as many as there are downloads at once.
     pub idle_connections: usize,
 }
@@ -39,6 +43,7 @@ impl Default for Limits {
             file_time: Duration::from_secs(15 * 60),
             slow_window: Duration::from_secs(60),
             slow_bytes: 60_000,
+            throttle: Throttle::default(),
             idle_connections: 5,
         }
     }

@@ -10,17 +10,22 @@
 //! What to fetch is not known here, nothing is deleted, and the index is never touched.
 
 mod body;
+mod bundle;
 mod client;
 mod download;
 mod error;
 mod limits;
 mod list;
+mod seen;
+mod throttle;
 mod url;
 
 pub use client::{Listing, Peer, PeerClient};
 pub use download::Outcome;
 pub use error::PeerError;
 pub use limits::Limits;
+pub use seen::{Listed, Seen};
+pub use throttle::Throttle;
 pub use url::{BadUrl, PeerUrl};
 
 #[cfg(test)]

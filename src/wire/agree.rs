@@ -16,6 +16,9 @@ pub struct QualityDigests {
     pub seq: u64,
     /// Whether the index has caught up with the disk. If not, what is missing here may be there all the same.
     pub complete: bool,
+    /// A number that each process chooses at random: by it a node that is in its own list of peers recognises itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub instance: Option<u64>,
     /// In order of their paths.
     pub qualities: Vec<QualityDigest>,
     /// Give this as `after` to get the next page; absent on the last one.

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "wire"]),
+    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "wire"]),
     ("http", &["check", "crawl", "disk", "index", "wire"]),
     ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "startup", "wire"]),
     ("cli", &["backfill", "check", "crawl", "disk", "http", "index", "node", "peer", "rebuild", "startup", "wire"]),

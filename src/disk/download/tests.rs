@@ -3,8 +3,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -251,70 +249,53 @@ fn a_disk_without_inodes_is_full_too() {
     drop((hour, base));
 }
 
+fn content(number: u32) -> Vec<u8> {
+    number.to_be_bytes().repeat(50)
+}
+
+fn begun(hour: &Arc<Dir>, numbers: std::ops::Range<u32>) -> Vec<(Download, Hash)> {
+    let begin = |number| {
+        let bytes = content(number);
+        let mut download = Download::begin(Arc::clone(hour), &name_of(&bytes)).unwrap();
+        download.write(&bytes).unwrap();
+        (download, hash_of(&bytes))
+    };
+    numbers.map(begin).collect()
+}
+
 #[test]
-fn many_files_share_a_flush_and_everybody_is_told() {
-    let tree = Tree::new();
-    let flusher = DirFlusher::start(FlushEvery { files: 8, time: Duration::from_secs(3600) }).unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
-    for number in 0..8 {
-        // Another handle each time: it is the directory that counts.
-        let theirs = Arc::clone(&told);
-        flusher.add(&tree.hour(), move |flushed| {
-            flushed.unwrap();
-            theirs.fetch_add(1, Ordering::SeqCst);
-            assert!(number != 3, "a panic of one that is told is nobody else's");
-        });
-        if number < 7 {
-            assert_eq!(told.load(Ordering::SeqCst), 0, "{number}");
+fn many_files_share_a_flush_and_a_wrong_one_is_dropped_alone() {
+    for count in [3, 300] {
+        let tree = Tree::new();
+        let hour = tree.hour();
+        let mut downloads = begun(&hour, 0..count);
+        downloads[1].0.write(b"too much").unwrap();
+        fs::write(tree.temp.path().join(HOUR).join(name_of(&content(2))), b"already").unwrap();
+        let outcomes = Download::finish_together(&hour, downloads).unwrap();
+        assert_eq!(outcomes.len(), count as usize);
+        for (number, outcome) in outcomes.iter().enumerate() {
+            match number {
+                1 => assert!(matches!(outcome, Err(DownloadError::WrongHash { .. })), "{outcome:?}"),
+                2 => assert!(matches!(outcome, Ok(Published::AlreadyThere)), "{outcome:?}"),
+                _ => assert!(matches!(outcome, Ok(Published::New)), "{outcome:?}"),
+            }
         }
-    }
-    let began = Instant::now();
-    while told.load(Ordering::SeqCst) < 8 {
-        assert!(began.elapsed() < Duration::from_secs(10));
-        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(tree.names().len(), count as usize - 1, "no temporary is left");
+        assert_eq!(fs::read(tree.temp.path().join(HOUR).join(name_of(&content(2)))).unwrap(), b"already");
     }
 }
 
 #[test]
-fn a_lone_file_is_flushed_in_time_or_in_a_hurry_or_at_the_end() {
+fn an_hour_directory_is_removed_only_if_it_is_empty() {
     let tree = Tree::new();
-    let prompt = DirFlusher::start(FlushEvery { files: 64, time: Duration::from_millis(50) }).unwrap();
-    let began = Instant::now();
-    prompt.wait(&tree.hour()).unwrap();
-    assert!(began.elapsed() >= Duration::from_millis(50));
-
-    let flusher = DirFlusher::start(FlushEvery { files: 64, time: Duration::from_secs(3600) }).unwrap();
-    let (sender, receiver) = mpsc_of();
-    flusher.add(&tree.hour(), sender.clone());
-    flusher.hurry();
-    receiver.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
-    flusher.add(&tree.hour(), sender);
-    drop(flusher);
-    receiver.try_recv().unwrap().unwrap();
-}
-
-fn mpsc_of() -> (impl Fn(Flushed) + Send + Clone + 'static, std::sync::mpsc::Receiver<Flushed>) {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    (move |flushed| sender.send(flushed).unwrap(), receiver)
-}
-
-#[test]
-fn very_many_directories_wait_for_room_instead_of_growing() {
-    let tree = Tree::new();
-    let flusher = DirFlusher::start(FlushEvery { files: 64, time: Duration::from_secs(3600) }).unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
-    for number in 0..600 {
-        fs::create_dir(tree.temp.path().join(number.to_string())).unwrap();
-        let dir = Arc::new(tree.base.dir(Path::new(&number.to_string())).unwrap().unwrap());
-        let told = Arc::clone(&told);
-        flusher.add(&dir, move |flushed| {
-            flushed.unwrap();
-            told.fetch_add(1, Ordering::SeqCst);
-        });
-    }
-    assert!(told.load(Ordering::SeqCst) >= 600 - 256);
-    drop(flusher);
-    assert_eq!(told.load(Ordering::SeqCst), 600);
+    assert!(!tree.base.remove_empty_hour(&place()).unwrap());
+    drop(tree.hour());
+    assert!(tree.base.remove_empty_hour(&place()).unwrap());
+    let hour = tree.hour();
+    fs::write(tree.temp.path().join(HOUR).join("x"), b"").unwrap();
+    assert!(!tree.base.remove_empty_hour(&place()).unwrap());
+    assert_eq!(tree.names(), ["x"]);
+    drop(hour);
 }
 
 proptest! {

@@ -198,8 +198,8 @@ proptest! {
         let list = names(&remote);
         let now = plan(&here, &list, &rules);
         let recent = now.leave.iter().filter(|(_, why)| *why == Why::TooRecent).count();
-        prop_assert_eq!(now.again.is_some(), recent > 0);
-        if let Some(again) = now.again {
+        prop_assert_eq!(now.later.len(), recent);
+        if let Some(again) = now.later.iter().map(|(_, at)| *at).min() {
             prop_assert!(again > rules.now);
             let just_before = plan(&here, &list, &Rules { now: again - Span::from_us(1), ..rules });
             prop_assert_eq!(just_before.fetch.len(), now.fetch.len());

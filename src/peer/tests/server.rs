@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::domain::{Channel, Hour, Quality};
-use crate::peer::{Limits, Peer, PeerClient, PeerUrl};
+use crate::peer::{Limits, Peer, PeerClient, PeerUrl, Throttle};
 
 /// What the server does next on a connection.
 #[derive(Debug, Clone)]
@@ -139,6 +139,7 @@ pub fn endless(headers: &str) -> Do {
 /// Short waits, small sizes.
 pub fn limits() -> Limits {
     Limits {
+        throttle: Throttle::default(),
         connect: Duration::from_millis(500),
         silence: Duration::from_millis(500),
         listing_time: Duration::from_secs(3),

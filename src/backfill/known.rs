@@ -1,0 +1,188 @@
+//! A peer, and how it goes with it: what its worker writes down, and everybody else reads.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::report::RoundReport;
+use crate::index::PeerRow;
+use crate::peer::Peer;
+
+/// What a peer's worker is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PeerState {
+    /// It has not begun.
+    #[default]
+    New,
+    /// It compares, lists and fetches.
+    Round,
+    /// It follows the peer's changes.
+    Following,
+    /// It waits for the next round.
+    Resting,
+    /// The last round failed; it waits before it tries again.
+    BackingOff,
+    /// The peer is this node: nothing is asked of it.
+    Itself,
+}
+
+/// What is known of a peer.
+#[derive(Debug, Clone)]
+pub struct PeerStatus {
+    /// The peer.
+    pub peer: Peer,
+    /// What its worker is doing.
+    pub state: PeerState,
+    /// Whether it speaks more than the fixed part; unknown until it was asked.
+    pub is_ours: Option<bool>,
+    /// Rounds that were completed since the start.
+    pub rounds: u64,
+    /// What the last one did, and how long it took.
+    pub last: Option<(RoundReport, Duration)>,
+    /// What was done since the start, following included.
+    pub all: RoundReport,
+    /// When the last complete round ended.
+    pub complete: Option<SystemTime>,
+    /// Rounds in a row that failed.
+    pub failures: u32,
+    /// Why the last one did.
+    pub error: Option<String>,
+    /// When it is tried again, if it waits.
+    pub next: Option<SystemTime>,
+    /// How long ago all that it has, and that is old enough, was here: nothing while that is so.
+    pub lag: Duration,
+    /// Segments that are known to be there and old enough, and are not here.
+    pub behind: u64,
+    /// Hours done and to do in the round that runs.
+    pub hours: (u64, u64),
+}
+
+/// A peer, and how it goes with it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) peer: Peer,
+    /// The peer is in no list any more, or the node ends.
+    pub(super) stop: CancellationToken,
+    /// A round is to begin now.
+    pub(super) wanted: Notify,
+    /// The operator's word, for the next round: suspiciously many tombstones are fine.
+    pub(super) accept_bursts: AtomicBool,
+    /// Counts whatever shows that a round goes on.
+    steps: AtomicU64,
+    done: AtomicU64,
+    total: AtomicU64,
+    behind: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    status: PeerStatus,
+    /// Since when something is missing here that is there.
+    behind_since: Option<Instant>,
+}
+
+impl Known {
+    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken) -> Self {
+        let row = row.filter(|row| row.url == peer.url.to_string()).unwrap_or_default();
+        let complete = Duration::from_micros(row.complete_us);
+        let status = PeerStatus {
+            peer: peer.clone(),
+            state: PeerState::New,
+            is_ours: None,
+            rounds: 0,
+            last: None,
+            all: RoundReport::default(),
+            complete: SystemTime::UNIX_EPOCH.checked_add(complete).filter(|_| !complete.is_zero()),
+            failures: row.failures,
+            error: Some(row.error).filter(|error| !error.is_empty()),
+            next: None,
+            lag: Duration::ZERO,
+            behind: 0,
+            hours: (0, 0),
+        };
+        Self {
+            peer,
+            stop,
+            wanted: Notify::new(),
+            accept_bursts: AtomicBool::new(false),
+            steps: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
+            state: Mutex::new(State { status, behind_since: Some(Instant::now()) }),
+        }
+    }
+
+    /// How it goes.
+    pub(super) fn status(&self) -> PeerStatus {
+        let state = self.lock();
+        let lag = state.behind_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let hours = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        PeerStatus { lag, hours, behind: self.behind.load(Ordering::Relaxed), ..state.status.clone() }
+    }
+
+    /// Changes what is known.
+    pub(super) fn update(&self, change: impl FnOnce(&mut PeerStatus)) {
+        change(&mut self.lock().status);
+    }
+
+    /// So many segments are missing here that are there, or none any more.
+    pub(super) fn set_behind(&self, count: u64, agrees: bool) {
+        self.behind.store(count, Ordering::Relaxed);
+        let since = &mut self.lock().behind_since;
+        *since = if agrees { None } else { Some(since.unwrap_or_else(Instant::now)) };
+    }
+
+    /// Something that was missing is here.
+    pub(super) fn caught_up_by(&self, count: u64) {
+        let less = |behind: u64| Some(behind.saturating_sub(count));
+        // It never fails, because it always gives a number.
+        self.behind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
+    }
+
+    /// A round has so many hours to do.
+    pub(super) fn begin(&self, hours: usize) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(hours as u64, Ordering::Relaxed);
+        self.step();
+    }
+
+    /// One of them is done.
+    pub(super) fn hour_done(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.step();
+    }
+
+    /// It goes on.
+    pub(super) fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts how often it went on.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// What is to be remembered of it.
+    pub(super) fn row(&self, followed: Option<(u64, u64)>) -> PeerRow {
+        let state = self.lock();
+        let status = &state.status;
+        let complete = status.complete.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        PeerRow {
+            url: self.peer.url.to_string(),
+            followed,
+            failures: status.failures,
+            complete_us: complete.and_then(|time| u64::try_from(time.as_micros()).ok()).unwrap_or(0),
+            error: status.error.clone().unwrap_or_default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,88 @@
+//! The result of the last complete rounds as a JSON file, for monitors that look from outside.
+//!
+//! Written after each complete round, as a whole or not at all, and never by one that looked at a part only: a monitor that
+//! looks at `oldest_complete_round` sees at once when a peer has not been reached for long.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::known::{Known, PeerStatus};
+use super::shared::Shared;
+use crate::disk::{Base, DiskError};
+use crate::domain::Timestamp;
+
+/// Where the file lies, and whose results stand in it.
+#[derive(Debug, Default)]
+pub(super) struct ReportFile {
+    path: Option<PathBuf>,
+    peers: Mutex<Vec<Arc<Known>>>,
+}
+
+impl ReportFile {
+    /// To be written there, if anywhere.
+    pub(super) fn new(path: Option<PathBuf>) -> Self {
+        Self { path, peers: Mutex::default() }
+    }
+
+    /// These are the peers now.
+    pub(super) fn set_peers(&self, peers: &[Arc<Known>]) {
+        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers.to_vec();
+    }
+
+    fn statuses(&self) -> Vec<PeerStatus> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|known| known.status()).collect()
+    }
+}
+
+/// Writes the file, unless the rounds look at a part only.
+pub(super) async fn write(shared: &Arc<Shared>) {
+    let Some(path) = shared.report_file.path.clone().filter(|_| shared.options.wants.everything()) else { return };
+    let text = text(&shared.report_file.statuses());
+    let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
+    match written {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => not_written(&error),
+        Err(error) => not_written(&error),
+    }
+}
+
+fn not_written(error: &dyn std::error::Error) {
+    tracing::warn!(name: "report_not_written", %error, "the result of a round could not be written for monitors");
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), DiskError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let Some(dir) = Base::open(directory)?.dir(Path::new(""))? else { return Ok(()) };
+    crate::disk::atomic::replace(&dir, name, text.as_bytes())
+}
+
+fn text(peers: &[PeerStatus]) -> String {
+    let complete: Option<Vec<SystemTime>> = peers.iter().map(|status| status.complete).collect();
+    let peers: Vec<serde_json::Value> = peers.iter().map(peer).collect();
+    let oldest = complete.and_then(|times| times.into_iter().min()).map(time);
+    let file = json!({ "written": time(SystemTime::now()), "oldest_complete_round": oldest, "peers": peers });
+    format!("{file:#}\n")
+}
+
+fn peer(status: &PeerStatus) -> serde_json::Value {
+    let (last, took) = status.last.clone().unwrap_or_default();
+    json!({
+        "name": status.peer.name, "url": status.peer.url.to_string(), "complete_round": status.complete.map(time),
+        "rounds": status.rounds, "failures": status.failures, "error": status.error,
+        "behind_segments": status.behind, "behind_seconds": status.lag.as_secs_f64(),
+        "last_round": {
+            "seconds": took.as_secs_f64(), "requests": last.requests, "hours": last.hours, "fetched": last.fetched,
+            "bytes": last.bytes, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates,
+            "too_recent": last.too_recent, "untrusted_tombstones": last.untrusted, "bursts": last.bursts,
+            "refused_names": last.refused, "hash_mismatches": last.hash_mismatches, "errors": last.errors,
+        },
+    })
+}
+
+fn time(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+}

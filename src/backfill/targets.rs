@@ -1,0 +1,87 @@
+//! Hour directories that are being filled, so that one that was made in vain is removed only when nobody else fills it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::round::RoundError;
+use crate::crawl::CrawlError;
+use crate::disk::{Base, Dir};
+use crate::domain::HourPlace;
+
+/// How many fill each hour, and whether its directory was made for that.
+type Filled = HashMap<HourPlace, (usize, bool)>;
+
+/// Hour directories that are being filled.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Targets(Arc<Mutex<Filled>>);
+
+/// The directory of an hour that is being filled, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) place: HourPlace,
+    pub(super) dir: Arc<Dir>,
+    targets: Targets,
+}
+
+impl Targets {
+    /// The directory of an hour, made if it is not there. Blocks.
+    pub(super) fn open(&self, base: &Base, place: &HourPlace) -> Result<Target, RoundError> {
+        let mut filled = self.lock();
+        let is_new = base.dir(&place.path()).map_err(CrawlError::Disk)?.is_none();
+        let dir = Arc::new(base.make_hour_dir(place).map_err(CrawlError::Disk)?);
+        let entry = filled.entry(place.clone()).or_insert((0, is_new));
+        entry.0 += 1;
+        Ok(Target { place: place.clone(), dir, targets: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Filled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    /// Removes the directory if it was made for this, holds nothing, and nobody else is filling it; tells whether it was removed.
+    /// Blocks.
+    pub(super) fn remove_if_in_vain(&self, base: &Base) -> Result<bool, RoundError> {
+        let filled = self.targets.lock();
+        match filled.get(&self.place) {
+            Some((1, true)) => Ok(base.remove_empty_hour(&self.place).map_err(CrawlError::Disk)?),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let mut filled = self.targets.lock();
+        if let Some(entry) = filled.get_mut(&self.place) {
+            entry.0 -= 1;
+            if entry.0 == 0 {
+                filled.remove(&self.place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_goes_only_if_it_was_made_in_vain_and_nobody_fills_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = Base::open(directory.path()).unwrap();
+        let place = HourPlace::parse("a/b/2020-01-01T00").unwrap();
+        let targets = Targets::default();
+        let first = targets.open(&base, &place).unwrap();
+        let second = targets.open(&base, &place).unwrap();
+        assert!(!first.remove_if_in_vain(&base).unwrap(), "the second fills it");
+        drop(first);
+        assert!(second.remove_if_in_vain(&base).unwrap());
+        drop(second);
+        let path = directory.path().join("a/b/2020-01-01T00");
+        std::fs::create_dir(&path).unwrap();
+        assert!(!targets.open(&base, &place).unwrap().remove_if_in_vain(&base).unwrap(), "it was there before");
+        assert!(path.exists() && targets.lock().is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! Fetches many small files of an hour in few answers, and publishes those of an answer with few flushes.
+//!
+//! What the peer says is too large to travel with others is given back, to be fetched by itself.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::claims::Claim;
+use super::fetch::{Missing, count, index, not_fetched};
+use super::job::Job;
+use super::round::RoundError;
+use super::shared::Shared;
+use super::targets::Target;
+use crate::disk::{Download, DownloadError, Published};
+use crate::peer::Peer;
+use crate::wire::bundle::{self, Part};
+
+/// Fewer files are fetched one by one: that is as quick.
+pub(super) const FEW: usize = 4;
+/// Files in the first request, which shows whether they are small.
+const FIRST: usize = 64;
+/// Files in each further one.
+const NEXT: usize = 512;
+/// Requests at once: one is answered while another is flushed.
+const AT_ONCE: usize = 3;
+
+/// Fetches what is small of these files; gives back the others.
+pub(super) async fn fetch(
+    job: &mut Job,
+    target: &Arc<Target>,
+    files: Vec<Missing>,
+) -> Result<Vec<Missing>, RoundError> {
+    let mut waiting = VecDeque::from(files);
+    let mut large = Vec::new();
+    let mut tasks = JoinSet::new();
+    let (mut size, mut most) = (FIRST, 1);
+    let mut ends = None;
+    loop {
+        while ends.is_none() && tasks.len() < most.min(job.shared.share()) && !waiting.is_empty() {
+            let asked: Vec<Missing> = waiting.drain(..size.min(waiting.len())).collect();
+            let (shared, peer, at) = (Arc::clone(&job.shared), job.peer().clone(), Arc::clone(target));
+            tasks.spawn(async move { some(&shared, &peer, &at, asked).await });
+        }
+        let Some(done) = tasks.join_next().await else { break };
+        job.asked();
+        let came = match done.map_err(|error| RoundError::Thread(error.to_string())).and_then(|came| came) {
+            Ok(came) => came,
+            Err(error) => {
+                ends = Some(error);
+                continue;
+            }
+        };
+        let only_large = came.large.len() > came.published;
+        take_note(job, target, came, &mut waiting, &mut large);
+        (size, most) = (NEXT, AT_ONCE);
+        if only_large {
+            large.extend(waiting.drain(..));
+        }
+        ends = ends.or(job.shared.room().await.err());
+    }
+    ends.map_or(Ok(large), Err)
+}
+
+/// What became of the files of a request.
+#[derive(Default)]
+struct Came {
+    published: usize,
+    bytes: u64,
+    large: Vec<Missing>,
+    later: Vec<Missing>,
+    busy: Vec<Box<str>>,
+    failed: Vec<(Box<str>, RoundError)>,
+    gone: u64,
+}
+
+fn take_note(job: &mut Job, target: &Target, came: Came, waiting: &mut VecDeque<Missing>, large: &mut Vec<Missing>) {
+    count(job, &target.place, came.published as u64, came.bytes);
+    job.report.gone += came.gone;
+    job.report.elsewhere += came.busy.len() as u64;
+    job.busy.extend(came.busy.into_iter().map(|name| (target.place.clone(), name)));
+    for (name, error) in came.failed {
+        not_fetched(job, target, name, &error);
+    }
+    waiting.extend(came.later);
+    large.extend(came.large);
+}
+
+async fn some(
+    shared: &Arc<Shared>,
+    peer: &Peer,
+    target: &Arc<Target>,
+    files: Vec<Missing>,
+) -> Result<Came, RoundError> {
+    let mut came = Came::default();
+    let mut claimed: Vec<(Claim, Missing)> = Vec::with_capacity(files.len());
+    for file in files {
+        match shared.claims.claim(&target.place, &file.name) {
+            Some(claim) => claimed.push((claim, file)),
+            None => came.busy.push(file.name),
+        }
+    }
+    if claimed.is_empty() {
+        return Ok(came);
+    }
+    let names = claimed.iter().map(|(_, file)| file.name.to_string()).collect();
+    let answer = match shared.client.bundle(peer, &target.place, names).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let error = RoundError::from(error);
+            if error.ends_the_round() {
+                return Err(error);
+            }
+            // One by one it may work: the peer may be one of ours that does not know this.
+            tracing::debug!(name: "bundle_failed", peer = peer.name, hour = %target.place, %error, "files are fetched one by one instead");
+            came.large.extend(claimed.into_iter().map(|(_, file)| file));
+            return Ok(came);
+        }
+    };
+    shared.client.limits().throttle.wait(answer.len()).await;
+    let (keeper, at) = (Arc::clone(&shared.keeper), Arc::clone(target));
+    let publishing = shared.blocking(move || {
+        let published = publish(&at, &claimed, &answer, &mut came)?;
+        index(&keeper, &at, &published)?;
+        drop(claimed);
+        Ok(came)
+    });
+    publishing.await
+}
+
+/// Publishes what came; tells the names of what is new.
+fn publish(
+    target: &Target,
+    claimed: &[(Claim, Missing)],
+    answer: &[u8],
+    came: &mut Came,
+) -> Result<Vec<Box<str>>, RoundError> {
+    let names: Vec<&str> = claimed.iter().map(|(_, file)| &*file.name).collect();
+    let (parts, _whole) = bundle::read(answer, &names);
+    let (mut downloads, mut of) = (Vec::new(), Vec::new());
+    for (number, (_, file)) in claimed.iter().enumerate() {
+        match parts.get(number) {
+            Some(Part::Content(content)) => match begin(target, file, content) {
+                Ok(download) => {
+                    downloads.push((download, file.hash));
+                    of.push((file, content.len() as u64));
+                }
+                Err(error) if error.is_full() => return Err(error.into()),
+                Err(error) => came.failed.push((file.name.clone(), error.into())),
+            },
+            Some(Part::Gone) => came.gone += 1,
+            Some(Part::Later) => came.later.push(file.clone()),
+            // Or the answer was cut off: by itself it may come.
+            Some(Part::Large) | None => came.large.push(file.clone()),
+        }
+    }
+    let outcomes = Download::finish_together(&target.dir, downloads)?;
+    let mut published = Vec::with_capacity(outcomes.len());
+    for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(Published::New) => {
+                came.published += 1;
+                came.bytes += bytes;
+                published.push(file.name.clone());
+            }
+            Ok(Published::AlreadyThere) => {}
+            Err(error) => came.failed.push((file.name.clone(), error.into())),
+        }
+    }
+    Ok(published)
+}
+
+fn begin(target: &Target, file: &Missing, content: &[u8]) -> Result<Download, DownloadError> {
+    let mut download = Download::begin(Arc::clone(&target.dir), &file.name)?;
+    download.write(content)?;
+    Ok(download)
+}
