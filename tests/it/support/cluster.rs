@@ -246,9 +246,14 @@ impl Cluster {
         };
         let count = [1, 2, 3, 300][chance.below(4)];
         let content = packets(&format!("{hour}/{prefix}/{}", self.number), count);
-        let path = format!("{hour}/{prefix}-{}.{extension}", hash_text(&content));
+        self.put(&format!("{hour}/{prefix}"), extension, &content, holders)
+    }
+
+    /// A new file, whose hash is put between its prefix and its extension, in the archives of all of `holders`; says its path.
+    pub fn put(&mut self, prefix: &str, extension: &str, content: &[u8], holders: &[usize]) -> String {
+        let path = format!("{prefix}-{}.{extension}", hash_text(content));
         for holder in holders {
-            self.members[*holder].archive.raw(&path, &content);
+            self.members[*holder].archive.raw(&path, content);
         }
         self.union.add(&path);
         path
@@ -384,7 +389,12 @@ impl Cluster {
         let member = &self.members[at];
         // I8: what a kill left of downloads goes some time after the next start.
         let is_temporary = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "tmp");
-        super::eventually(SOON, || !snapshot(member.archive.path()).keys().any(is_temporary));
+        let temporaries = || snapshot(member.archive.path()).into_keys().filter(is_temporary).collect::<Vec<_>>();
+        let begun = Instant::now();
+        while !temporaries().is_empty() {
+            assert!(begun.elapsed() < SOON, "n{at} keeps {:?}", temporaries());
+            std::thread::sleep(Duration::from_millis(100));
+        }
         for (path, (is_dir, ..)) in snapshot(member.archive.path()) {
             let relative = path.strip_prefix(member.archive.path()).unwrap().to_str().unwrap();
             let (hour, name) = relative.rsplit_once('/').unwrap_or(("", relative));

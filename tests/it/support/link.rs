@@ -59,6 +59,8 @@ struct State {
     open: Vec<TcpStream>,
     /// How often anything was done to what it carried.
     troubles: usize,
+    /// Bytes of answers that it carried.
+    carried: usize,
     ended: bool,
 }
 
@@ -73,7 +75,8 @@ impl Link {
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { manner: Manner::Pass, target: None, open: Vec::new(), troubles: 0, ended: false };
+        let state =
+            State { manner: Manner::Pass, target: None, open: Vec::new(), troubles: 0, carried: 0, ended: false };
         let line = Arc::new(Line { state: Mutex::new(state), changed: Condvar::new() });
         let serving = Arc::clone(&line);
         thread::spawn(move || {
@@ -108,6 +111,11 @@ impl Link {
     /// How often anything was held up, cut off or spoilt.
     pub fn troubles(&self) -> usize {
         self.line.state().troubles
+    }
+
+    /// How many bytes came back over it.
+    pub fn carried(&self) -> usize {
+        self.line.state().carried
     }
 }
 
@@ -285,7 +293,7 @@ impl Line {
     }
 
     fn send(&self, mut to: &TcpStream, bytes: &[u8]) -> std::io::Result<()> {
-        for piece in bytes.chunks(16 << 10) {
+        for piece in bytes.chunks(4 << 10) {
             self.gate(Way::Back, piece.len())?;
             to.write_all(piece)?;
         }
@@ -320,6 +328,9 @@ impl Line {
                 None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         };
+        if way == Way::Back {
+            state.carried += bytes;
+        }
         drop(state);
         thread::sleep(wait);
         Ok(())
