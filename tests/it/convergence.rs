@@ -241,9 +241,9 @@ fn a_list_that_was_garbled_once_hides_nothing_for_ever() {
     eventually(SOON, || has(&cluster, 0, &path));
 }
 
-/// The same at random.
+/// The same at random, with so much that comes later that it mostly goes well.
 #[test]
-#[ignore = "as above"]
+#[ignore = "for the same reason it may fail now and then"]
 fn lists_in_which_bits_are_wrong_hide_nothing_for_ever() {
     let mut chance = Chance::new("wrong bits");
     let mut cluster = Cluster::of(&[Ground::default(); 2]);
@@ -291,7 +291,6 @@ fn what_a_kill_leaves_of_downloads_is_cleared_away_and_nothing_else_is() {
 
 /// R5: a clock that is wrong by ten years, in either direction, delays what comes, and keeps nothing away.
 #[test]
-#[ignore = "by a clock that is ten years behind, what was recorded last year is too recent for the next nine"]
 fn a_clock_ten_years_off_keeps_nothing_away() {
     let mut chance = Chance::new("ten years off");
     let ground = Ground { clock: true, ..Ground::default() };

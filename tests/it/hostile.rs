@@ -130,6 +130,65 @@ fn with_changes_from_nowhere() -> FalsePeer {
     })
 }
 
+/// What can be wrong with many files in one answer.
+#[derive(Debug, Clone, Copy)]
+enum Bundle {
+    /// Everything, for ever, with the next request.
+    Later,
+    /// Other content than the names say.
+    Forged,
+    /// Other names than were asked for.
+    Renamed,
+    /// A size that is none.
+    Huge,
+    /// No end.
+    Endless,
+    /// Compressed, and no end.
+    Bomb,
+}
+
+/// Speaks of digests like a node, lists an hour in a channel of its own, and sends its files as `what` says.
+fn with_bundles(channel: &'static str, what: Bundle) -> FalsePeer {
+    let named = |second: u32| format!("00:{second:02}-2.0-full-{}.ts", hash_text(&second.to_le_bytes()));
+    let names: Vec<String> = (0..30).map(named).collect();
+    let (digest, (beginning, piece)) = ("ef".repeat(32), bomb());
+    FalsePeer::start(move |question| {
+        let (path, body) = question.split_once('\n').unwrap_or((question, ""));
+        let parts = path.split('?').next().unwrap_or_default().split('/').count();
+        if path.starts_with("/api/v1/bundle/") {
+            let asked: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+            let asked: Vec<&str> =
+                asked["names"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+            let line = |name: &&str| match what {
+                Bundle::Forged => format!("6 {name}\nforged"),
+                Bundle::Renamed => format!("1 ../{name}\nx"),
+                Bundle::Huge => format!("18446744073709551615 {name}\nx"),
+                _ => format!("later {name}\n"),
+            };
+            let kind = "Content-Type: application/vnd.gapless.bundle\r\n";
+            let lines = asked.iter().map(line).collect::<String>() + "end\n";
+            return match what {
+                Bundle::Endless => Sent::Endless(head("200 OK", kind), lines.into_bytes()),
+                Bundle::Bomb => {
+                    let head = head("200 OK", &format!("{kind}Content-Encoding: gzip\r\n"));
+                    Sent::Endless([head, beginning.clone()].concat(), piece.clone())
+                }
+                _ => Sent::answer("200 OK", kind, lines.as_bytes()),
+            };
+        }
+        let hour = json!([{"hour": HOUR, "digest": digest, "files": names.len()}]);
+        let day = json!([{"day": &HOUR[..10], "digest": digest, "hours": 1, "files": names.len()}]);
+        match (path.starts_with("/api/v1/digests"), parts) {
+            (true, 4) => value(&json!({"epoch": "e", "seq": 1, "complete": true, "qualities":
+                [{"channel": channel, "quality": "source", "digest": digest, "hours": 1, "files": names.len()}]})),
+            (true, 6) => value(&json!({"epoch": "e", "seq": 1, "complete": true, "days": day})),
+            (true, _) => value(&json!({"epoch": "e", "seq": 1, "complete": true, "hours": hour})),
+            (false, 5) if path.starts_with("/files/") => Sent::list(&names),
+            _ => Sent::not_found(),
+        }
+    })
+}
+
 /// Names at every level that lead elsewhere.
 fn climber() -> FalsePeer {
     let named = format!("00:00-2.0-full-{}.ts", hash_text(b"x"));
@@ -192,6 +251,11 @@ fn villains(honest: &TestArchive, elsewhere: SocketAddr) -> Vec<(&'static str, F
         ("pages", with_digests_without_end()),
         ("changes", with_changes_from_nowhere()),
         ("climber", climber()),
+        ("forged", with_bundles("forged", Bundle::Forged)),
+        ("renamed", with_bundles("renamed", Bundle::Renamed)),
+        ("huge", with_bundles("huge", Bundle::Huge)),
+        ("endless", with_bundles("endless", Bundle::Endless)),
+        ("bundles", with_bundles("bundles", Bundle::Bomb)),
         (
             "redirect",
             FalsePeer::start(move |path| {
@@ -283,4 +347,19 @@ fn among_villains_a_node_gets_what_the_honest_have_and_answers_all_the_while() {
     node.check();
     node.terminate();
     assert_eq!(files(empty.path()), files(full.path()));
+}
+
+/// R6, D3: a peer that only ever puts off is left alone after a while.
+#[test]
+#[ignore = "a bundle in which every file is put off is asked for again at once, for as long as the peer likes"]
+fn one_that_puts_off_everything_for_ever_is_not_asked_for_ever() {
+    let empty = TestArchive::empty();
+    let peer = with_bundles("later", Bundle::Later);
+    let plan = TestNode::plan(&empty).env("GAPLESS_BACKFILL_RECENT_CUTOFF", "0s");
+    let node = plan.flag("--peer").flag(format!("later=http://{}", peer.address)).start();
+    eventually(SOON, || {
+        let status = node.get("/api/v1/status").json()["peers"][0].clone();
+        status["error"].is_string() || status["rounds"].as_u64() > Some(0)
+    });
+    assert!(peer.asked().len() < REQUESTS, "it was asked {} times", peer.asked().len());
 }
