@@ -18,6 +18,8 @@ pub mod startup;
 
 pub mod wire;
 
+pub mod tls;
+
 pub mod peer;
 
 pub mod backfill;

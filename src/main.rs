@@ -26,6 +26,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Rebuild(rebuild) => cli::rebuild::run(&config, *rebuild).await,
             Verb::Backfill(backfill) => cli::backfill::run(&config, backfill).await,
             Verb::Ls(ls) => cli::ls::run(&config, ls).await,
+            Verb::Diff(diff) => cli::diff::run(&config, diff).await,
+            Verb::Explain(explain) => cli::explain::run(&config, explain).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
         }
     })

@@ -8,7 +8,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +24,7 @@ use crate::index::{Index, IndexOptions};
 use crate::peer::Peer;
 use crate::runtime::Stop;
 use crate::startup::{Locked, StartupError};
+use crate::tls::{self, Fingerprint};
 use crate::wire::PeerReport;
 
 /// How often it is looked whether the disk is there.
@@ -48,6 +49,8 @@ pub struct NodeOptions {
     pub crawl: Pace,
     /// Connections.
     pub http: Limits,
+    /// The certificate to show, for https instead of http.
+    pub tls: Option<Arc<tls::Server>>,
     /// Questions.
     pub bounds: Bounds,
     /// Bytes of listings that are kept.
@@ -87,6 +90,8 @@ pub enum NodeError {
 pub struct Node {
     /// Where it listens.
     pub address: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
@@ -137,10 +142,16 @@ impl Node {
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
         let fetching = tokio::spawn(fetch(backfill, list, crawl.ready(), shutdown.clone()));
-        let server = tokio::spawn(serve(listener, router(app, &metrics), options.http, shutdown.clone()));
-        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name));
+        let server =
+            tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
+        let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
+        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name, shown));
+        if let Some(followed) = options.tls {
+            tokio::spawn(renew(followed, Arc::clone(&address_file), shutdown.clone()));
+        }
         let mut node = Self {
             address,
+            scheme: if shown.is_some() { "https" } else { "http" },
             keeper,
             watch,
             crawl,
@@ -161,12 +172,12 @@ impl Node {
         self.spawn("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
         self.spawn("crawl", move || crawl.run())?;
+        self.address_file.write_or_warn();
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
             crawl: Arc::clone(&self.crawl),
             address_file: self.address_file.clone(),
-            is_told: self.address_file.write_or_warn(),
             stop: self.stop.clone(),
         };
         self.spawn("sentinel", move || sentinel.run())
@@ -238,6 +249,18 @@ async fn fetch(
     backfill.run(stop).await;
 }
 
+/// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
+async fn renew(server: Arc<tls::Server>, address_file: Arc<AddressFile>, stop: CancellationToken) {
+    let announce = move |fresh| {
+        address_file.show(fresh);
+        address_file.write_or_warn();
+    };
+    tokio::select! {
+        () = server.follow_files(announce) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
 fn report_of(status: PeerStatus) -> PeerReport {
     let (last, took) = status.last.unwrap_or_default();
     let state = match status.state {
@@ -280,32 +303,72 @@ fn time(time: SystemTime) -> String {
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
 }
 
-/// Tells the command line where the daemon is.
+/// Tells the command line where the daemon is, and by which certificate it is known.
 struct AddressFile {
     dir: PathBuf,
-    text: String,
+    address: SocketAddr,
+    name: String,
+    state: Mutex<AddressState>,
+}
+
+#[derive(Default)]
+struct AddressState {
+    /// The certificate that is shown, and the one before, which is still shown for a moment after it was renewed.
+    certificates: Vec<Fingerprint>,
+    /// Whether all this stands in the file.
+    written: bool,
 }
 
 impl AddressFile {
     const NAME: &str = "daemon.json";
 
-    fn new(dir: &Path, address: SocketAddr, name: &str) -> Self {
-        let text = serde_json::json!({ "address": address.to_string(), "pid": std::process::id(), "name": name });
-        Self { dir: dir.to_owned(), text: text.to_string() }
+    fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>) -> Self {
+        let state = AddressState { certificates: shown.into_iter().collect(), written: false };
+        Self { dir: dir.to_owned(), address, name: name.to_owned(), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, AddressState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another certificate is about to be shown.
+    fn show(&self, fresh: Fingerprint) {
+        let mut state = self.state();
+        state.certificates.insert(0, fresh);
+        state.certificates.truncate(2);
+        state.written = false;
+    }
+
+    fn is_written(&self) -> bool {
+        self.state().written
+    }
+
+    fn text(&self, state: &AddressState) -> String {
+        let certificates: Vec<String> = state.certificates.iter().map(Fingerprint::to_string).collect();
+        let scheme = if certificates.is_empty() { "http" } else { "https" };
+        let text = serde_json::json!({
+            "address": self.address.to_string(), "scheme": scheme, "certificates": certificates,
+            "pid": std::process::id(), "name": self.name,
+        });
+        text.to_string()
     }
 
     fn write(&self) -> Result<(), crate::disk::DiskError> {
+        // Held while writing, so that what is newer is never overtaken by what is older.
+        let mut state = self.state();
         if let Err(error) = std::fs::create_dir_all(&self.dir) {
             tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
         }
         let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
-        crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text.as_bytes())
+        crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text(&state).as_bytes())?;
+        state.written = true;
+        Ok(())
     }
 
-    fn write_or_warn(&self) -> bool {
-        self.write()
-            .inspect_err(|error| tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written"))
-            .is_ok()
+    fn write_or_warn(&self) {
+        if let Err(error) = self.write() {
+            tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written");
+        }
     }
 
     fn remove(&self) {
@@ -322,13 +385,11 @@ struct Sentinel {
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
     address_file: Arc<AddressFile>,
-    is_told: bool,
     stop: Stop,
 }
 
 impl Sentinel {
     fn run(&self) {
-        let mut is_told = self.is_told;
         let (guard, catalog) = (self.keeper.guard(), self.keeper.index().catalog());
         let mut returns = 0;
         let mut generation = catalog.generation();
@@ -347,7 +408,9 @@ impl Sentinel {
                 self.watch.rewatch();
             }
             // The disk was full or read-only, and may not be any more.
-            is_told = is_told || (fine && self.address_file.write().is_ok());
+            if fine && !self.address_file.is_written() && self.address_file.write().is_ok() {
+                tracing::debug!(name: "address_written", "other commands find this node again");
+            }
         }
     }
 }

@@ -61,7 +61,7 @@ impl Backfill {
         };
         let shared = Shared {
             keeper,
-            client: PeerClient::new(limits)?,
+            client: PeerClient::new(limits, &options.tls)?,
             claims: Claims::default(),
             targets: Targets::default(),
             memory: Memory::default(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Hour, HourPlace, Span};
+use crate::tls::ClientConfig;
 
 /// What can be chosen about backfill.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct BackfillOptions {
     pub bandwidth: u64,
     /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
+    /// Whom to trust where a peer is asked over https.
+    pub tls: Arc<ClientConfig>,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
     /// By this number this process recognises itself among its peers; the same that its digests carry.

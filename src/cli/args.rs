@@ -62,6 +62,10 @@ pub enum Verb {
     Backfill(BackfillArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
+    /// Show what this archive or another node has and the other lacks; fetches nothing, changes nothing
+    Diff(DiffArgs),
+    /// Tell all that is known of a file, or which segments cover a time, and why
+    Explain(ExplainArgs),
     /// Show the state of the index, the crawl and the disk on one screen
     Status(StatusArgs),
 }
@@ -75,6 +79,13 @@ pub struct PeerArgs {
     /// How long ago a segment must have ended to be fetched: the recorder here may still get it
     #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
     pub recent_cutoff: Option<String>,
+    /// Whom to trust.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust these authorities (PEM) and no others where other nodes are asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
     /// Only report tombstones of other nodes instead of taking them over
     #[arg(long)]
     pub distrust_tombstones: bool,
@@ -119,6 +130,16 @@ pub struct NodeArgs {
         help = "Where to listen; port 0 picks a free one [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
     )]
     pub listen: Option<String>,
+    /// The certificate.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Speak https with this certificate chain (PEM) [env: GAPLESS_HTTP_TLS_CERTIFICATE]"
+    )]
+    pub tls_certificate: Option<String>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", help = "The private key of that certificate (PEM) [env: GAPLESS_HTTP_TLS_KEY]")]
+    pub tls_key: Option<String>,
     /// This node's name.
     #[arg(long, value_name = "NAME", help = "This node's name [env: GAPLESS_NAME] [default: the host's name]")]
     pub name: Option<String>,
@@ -146,6 +167,64 @@ pub struct LsArgs {
     pub tombstones: bool,
 }
 
+/// The rules by which a name of another node would be fetched or left.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RuleArgs {
+    /// How long ago a segment must have ended to be fetched.
+    #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
+    pub recent_cutoff: Option<String>,
+    /// Tombstones of the other node would only be reported
+    #[arg(long)]
+    pub distrust_tombstones: bool,
+    /// Whom to trust.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust these authorities (PEM) and no others where the other node is asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DiffArgs {
+    /// The other node
+    #[arg(long, value_name = "[NAME=]URL")]
+    pub peer: String,
+    /// What to compare; without it, everything
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub target: Option<Target>,
+    /// Only how many, not which
+    #[arg(long)]
+    pub summary: bool,
+    /// What backfill would do.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExplainArgs {
+    /// CHANNEL/QUALITY/HOUR/NAME, a path below the base, HOUR/NAME, or a time such as 2019-11-13T04:05:06 (ISO 8601, UTC)
+    #[arg(value_name = "PATH-or-TIME")]
+    pub what: String,
+    /// Only in this channel
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Only in this quality
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Option<String>,
+    /// The hour of a file of which only the name is given, such as 2019-11-13T02
+    #[arg(long, value_name = "HOUR")]
+    pub hour: Option<String>,
+    /// Also whether this node has the file, and what backfill would do about it
+    #[arg(long, value_name = "[NAME=]URL")]
+    pub peer: Option<String>,
+    /// What backfill would do.
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
 /// Arguments of `status`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatusArgs {
@@ -157,6 +236,13 @@ pub struct StatusArgs {
         help = "Ask this daemon, such as http://archive.example:8000, instead of the one on this archive"
     )]
     pub node: Option<String>,
+    /// Whom to trust.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust these authorities (PEM) and no others where the daemon is asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
 }
 
 /// A place in the archive, from a channel down to an hour.
@@ -194,8 +280,22 @@ impl Args {
         if let Verb::Node(node) = &self.verb {
             given.push(("listen", node.listen.clone()));
             given.push(("name", node.name.clone()));
+            given.push(("http.tls_certificate", node.tls_certificate.clone()));
+            given.push(("http.tls_key", node.tls_key.clone()));
         }
+        given.push(("backfill.ca_file", self.ca_file()));
         given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
+    }
+}
+
+impl Args {
+    fn ca_file(&self) -> Option<String> {
+        match &self.verb {
+            Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) => peers.ca_file.clone(),
+            Verb::Status(status) => status.ca_file.clone(),
+            Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
+            Verb::Rebuild(_) | Verb::Ls(_) => None,
+        }
     }
 }
 

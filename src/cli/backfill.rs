@@ -17,6 +17,7 @@ use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 use crate::peer::{Peer, PeerUrl};
 use crate::startup::Locked;
+use crate::tls::{self, ClientConfig};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -81,17 +82,19 @@ fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads `[NAME=]URL`s; without a name a peer is called by its address.
+/// The peers that were given.
 pub fn peers(args: &PeerArgs) -> anyhow::Result<Vec<Peer>> {
-    let read = |text: &String| {
-        let (name, url) = match text.split_once('=') {
-            Some((name, url)) if !name.contains(['/', ':']) => (name, url),
-            _ => (text.as_str(), text.as_str()),
-        };
-        let url = PeerUrl::parse(url).map_err(|error| UsageError(format!("the peer {text:?}: {error}")))?;
-        Ok(Peer { name: name.to_owned(), url, trusted: !args.distrust_tombstones })
+    args.peer.iter().map(|text| Ok(peer(text, !args.distrust_tombstones)?)).collect()
+}
+
+/// Reads `[NAME=]URL`; without a name a peer is called by its address.
+pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
+    let (name, url) = match text.split_once('=') {
+        Some((name, url)) if !name.contains(['/', ':']) => (name, url),
+        _ => (text, text),
     };
-    args.peer.iter().map(read).collect()
+    let url = PeerUrl::parse(url).map_err(|error| UsageError(format!("the peer {text:?}: {error}")))?;
+    Ok(Peer { name: name.to_owned(), url, trusted })
 }
 
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
@@ -124,9 +127,16 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         free_floor: config.backfill.keep_free,
         instance: rand::random(),
         report_file: Some(config.state_dir.join("replication.json")),
+        tls: trusted(config)?,
         keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
     })
+}
+
+/// Whom to trust where another node is asked over https.
+pub fn trusted(config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
+    let trusted = tls::trusting(config.backfill.ca_file.as_deref());
+    Ok(trusted.map_err(|error| UsageError(format!("backfill.ca_file: {error}")))?)
 }
 
 /// A date, an hour, a time, or a number of hours ago.

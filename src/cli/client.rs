@@ -12,6 +12,8 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::tls::{self, ClientConfig, Fingerprint, TlsError};
+
 /// A daemon on this machine that lives answers at once; one that does not must not hold up the verb.
 const ALIVE_WITHIN: Duration = Duration::from_secs(2);
 /// Longest silence within an answer: bringing hours up to date first may take this long on a slow disk.
@@ -20,7 +22,7 @@ const SILENCE: Duration = Duration::from_secs(120);
 const MAX_BODY_BYTES: usize = 256 << 20;
 /// One line of an answer that is read line by line.
 const MAX_LINE_BYTES: usize = 1 << 20;
-/// `daemon.json` holds three short values.
+/// `daemon.json` holds a few short values.
 const MAX_ADDRESS_FILE_BYTES: u64 = 64 << 10;
 
 /// What is not encoded in a part of a path: RFC 3986's unreserved characters and the colon.
@@ -30,7 +32,9 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// It is not an address that can be asked.
-    #[error("{0:?} is no address of a daemon, expected one such as http://127.0.0.1:8000")]
+    #[error(
+        "{0:?} is no address of a daemon, expected one such as http://127.0.0.1:8000 or https://archive.example:8000"
+    )]
     Address(String),
     /// It could not be reached, or fell silent.
     #[error("the daemon at {url} does not answer; is it running?")]
@@ -39,6 +43,14 @@ pub enum ClientError {
         url: String,
         /// Why not.
         source: reqwest::Error,
+    },
+    /// Whoever answers there is not trusted, or does not speak TLS.
+    #[error("cannot speak securely with the daemon at {url}: {why}")]
+    Insecure {
+        /// What was asked.
+        url: String,
+        /// Why not.
+        why: String,
     },
     /// It answered with an error.
     #[error("the daemon at {url} answered {status}: {detail}")]
@@ -69,6 +81,9 @@ pub enum ClientError {
     /// This side cannot ask anybody.
     #[error("cannot make HTTP requests")]
     Setup(#[source] reqwest::Error),
+    /// This side cannot encrypt.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// What a daemon writes about itself into `STATE/daemon.json`.
@@ -77,6 +92,33 @@ struct Written {
     address: String,
     pid: u32,
     name: String,
+    /// Files of versions before there was encryption do not have it.
+    #[serde(default)]
+    scheme: Scheme,
+    #[serde(default)]
+    certificates: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Scheme {
+    #[default]
+    Http,
+    Https,
+}
+
+impl Written {
+    /// The daemon as it says it is: encrypted only with exactly its own certificate, because no public one is for a bare address.
+    fn daemon(&self) -> Result<Daemon, ClientError> {
+        let address = &self.address;
+        match self.scheme {
+            Scheme::Http => Daemon::at(&format!("http://{address}"), &*tls::trusting_nobody()?),
+            Scheme::Https => {
+                let certificates = self.certificates.iter().filter_map(|text| Fingerprint::parse(text)).collect();
+                Daemon::at(&format!("https://{address}"), &*tls::pinned(certificates)?)
+            }
+        }
+    }
 }
 
 /// A daemon that can be asked.
@@ -107,19 +149,27 @@ impl Daemon {
         let written: Written = serde_json::from_slice(&bytes)
             .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "not an address of a daemon"))
             .ok()?;
-        let found = Self::at(&format!("http://{}", written.address)).ok()?;
-        let answer = found.client.get(found.url("/healthz").ok()?).timeout(ALIVE_WITHIN).send().await.ok()?;
+        let found = written.daemon().ok()?;
+        let asked = found.client.get(found.url("/healthz").ok()?).timeout(ALIVE_WITHIN).send().await;
+        let answer = asked
+            .inspect_err(|error| {
+                if let Some(why) = tls::explain(error) {
+                    tracing::warn!(name: "daemon_not_trusted", daemon = found.address(), why, "not the daemon that its file describes");
+                }
+            })
+            .ok()?;
         answer.status().is_success().then_some(Self { pid: Some(written.pid), name: Some(written.name), ..found })
     }
 
-    /// The daemon at an address such as `http://archive.example:8000`. Does not ask it anything yet.
-    pub fn at(address: &str) -> Result<Self, ClientError> {
+    /// The daemon at an address such as `http://archive.example:8000`, trusting whom `tls` trusts. Does not ask it anything yet.
+    pub fn at(address: &str, tls: &ClientConfig) -> Result<Self, ClientError> {
         let wrong = || ClientError::Address(address.to_owned());
         let base = Url::parse(address).map_err(|_| wrong())?;
-        if base.scheme() != "http" || base.host_str().is_none() || !matches!(base.path(), "/" | "") {
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() || !matches!(base.path(), "/" | "") {
             return Err(wrong());
         }
         let client = Client::builder()
+            .tls_backend_preconfigured(tls::for_http(tls))
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(ALIVE_WITHIN)
@@ -154,7 +204,10 @@ impl Daemon {
 
     async fn ask(&self, path: &str) -> Result<(String, Response), ClientError> {
         let url = self.url(path)?;
-        let unreachable = |source| ClientError::Unreachable { url: url.to_string(), source };
+        let unreachable = |source: reqwest::Error| match tls::explain(&source) {
+            Some(why) => ClientError::Insecure { url: url.to_string(), why },
+            None => ClientError::Unreachable { url: url.to_string(), source },
+        };
         let mut answer = self.client.get(url.clone()).send().await.map_err(unreachable)?;
         let status = answer.status();
         if status.is_success() {

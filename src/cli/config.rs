@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use file::File;
-use setting::{Address, Bytes, Count, Filter, Kind, NodeName, Rows, Share, Time};
+use setting::{Address, Bytes, Count, Filter, Kind, NodeName, OptionalFile, Rows, Share, Time};
 pub use setting::{LogFormat, Setting};
 
 use super::args::Args;
@@ -115,10 +115,14 @@ settings! {
 
     /// The HTTP server.
     http: HttpConfig in "http" {
+        tls_certificate: OptionalFile = "" =>
+            "The certificate chain to show, in PEM form with the node's own certificate first. With it nothing but https is spoken; it is read again when it changes.";
+        tls_key: OptionalFile = "" =>
+            "The private key of that certificate, in PEM form; refused if others may read it.";
         max_connections: Count = "10000", "1" to "1000000" =>
             "Connections open at once, and at most half the descriptors that the system allows; the one that has waited longest for a request gives way to a new one. Each costs a descriptor and its buffers.";
         header_timeout: Time = "10s", "1s" to "5min" =>
-            "How long a client may take to send a request's headers, so that tricklers do not hold connections.";
+            "How long a client may take to send a request's headers, or to shake hands, so that tricklers do not hold connections.";
         idle_timeout: Time = "75s", "1s" to "1h" =>
             "How long a connection may lie idle between requests; more than the 60 s that most proxies allow.";
         body_timeout: Time = "60s", "1s" to "1h" =>
@@ -171,6 +175,8 @@ settings! {
             "Downloads at once from one node, so that it can still serve others.";
         bandwidth: Bytes = "0B", "0B" to "1TiB" =>
             "Bytes a second at which segments are fetched, from all other nodes together; 0 is no bound. Lists and digests are not held up.";
+        ca_file: OptionalFile = "" =>
+            "Certificates of the authorities, in PEM form, that nodes asked over https must be certified by, instead of those that the system trusts.";
         keep_free: Bytes = "1GiB", "0B" to "1000TiB" =>
             "Free space below which nothing is fetched: recorders and the index keep some.";
     }
@@ -226,7 +232,7 @@ impl Sources<'_> {
             setting.read::<K>(text).map_err(|problem| ConfigError::Given { origin, problem })
         };
         if let Some((_, text)) = self.flags.iter().find(|(flag, _)| *flag == key) {
-            return read(text, format!("--{key}"));
+            return read(text, setting.flag());
         }
         let variable = setting.env();
         if let Some(text) = (self.environment)(&variable) {
@@ -245,7 +251,10 @@ impl Sources<'_> {
         }
         if setting.default == HOST_NAME {
             let name = std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default();
-            return read(name.trim_end(), format!("the host's name does not do, give one with {variable} or --{key}"));
+            return read(
+                name.trim_end(),
+                format!("the host's name does not do, give one with {variable} or {}", setting.flag()),
+            );
         }
         read(setting.default, "default".into())
     }

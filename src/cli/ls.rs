@@ -3,16 +3,13 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use super::args::{LsArgs, Target};
 use super::client::{Daemon, path};
 use super::config::Config;
-use super::{Exit, UsageError, node};
-use crate::crawl::Keeper;
-use crate::disk::{Base, Guard};
+use super::offline::Offline;
+use super::{Exit, UsageError};
 use crate::domain::{Hour, HourPlace, Stream};
-use crate::startup::{self, Locked};
 
 /// Prints what lies in a place of the archive.
 pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
@@ -40,23 +37,17 @@ fn offline(config: &Config, args: &LsArgs) -> anyhow::Result<Vec<String>> {
         [channel, quality, hour, ..] => Some(hour_place(channel, quality, hour)?),
         _ => None,
     };
-    startup::require_index(&config.state_dir)?;
-    let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-    let index = Arc::new(locked.open_index(node::index_options(config))?);
-    let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
-    let keeper = Keeper::new(Arc::clone(&index), guard);
-    keeper.reconcile_structure()?;
-    let catalog = index.catalog();
+    let offline = Offline::open(config)?;
+    let catalog = offline.keeper.index().catalog();
     let names = match (place, parts.as_slice()) {
-        (Some(place), _) => keeper.answer(&place)?.contents.listed(args.tombstones),
+        (Some(place), _) => offline.keeper.answer(&place)?.contents.listed(args.tombstones),
         (None, [channel, quality, ..]) => {
             catalog.hours(&format!("{channel}/{quality}"), ..).iter().map(Hour::to_string).collect()
         }
         (None, [channel]) => catalog.qualities(channel),
         (None, []) => catalog.channels(),
     };
-    drop(keeper);
-    index.close();
+    offline.close();
     Ok(names)
 }
 

@@ -9,8 +9,13 @@ pub mod config;
 pub mod backfill;
 pub mod client;
 pub mod logging;
+pub mod offline;
 pub mod progress;
+mod records;
+pub mod side;
 
+pub mod diff;
+pub mod explain;
 pub mod ls;
 pub mod node;
 pub mod rebuild;

@@ -2,18 +2,20 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Exit;
 use super::args::NodeArgs;
-use super::config::Config;
+use super::config::{Config, HttpConfig};
+use super::{Exit, UsageError};
 use crate::crawl::{Pace, WatchOptions};
 use crate::http::{Bounds, Limits};
 use crate::index::IndexOptions;
 use crate::node::{Node, NodeOptions};
+use crate::tls;
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
 pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
@@ -24,7 +26,7 @@ pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow
     let node = Node::start(options(config, args)?, registry).await?;
     {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "listening on http://{}", node.address)?;
+        writeln!(out, "listening on {}://{}", node.scheme, node.address)?;
         out.flush()?;
     }
     tokio::select! {
@@ -76,9 +78,26 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
             drain: http.drain,
         },
+        tls: certificate(http)?,
         bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
     })
+}
+
+/// The certificate and key to show, if any are configured.
+fn certificate(http: &HttpConfig) -> anyhow::Result<Option<Arc<tls::Server>>> {
+    let (certificate, key) = match (&http.tls_certificate, &http.tls_key) {
+        (None, None) => return Ok(None),
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(_), None) => return Err(half("http.tls_certificate", "http.tls_key")),
+        (None, Some(_)) => return Err(half("http.tls_key", "http.tls_certificate")),
+    };
+    let server = tls::Server::new(certificate, key).map_err(|error| UsageError(error.to_string()))?;
+    Ok(Some(Arc::new(server)))
+}
+
+fn half(given: &str, missing: &str) -> anyhow::Error {
+    UsageError(format!("{given} is given and {missing} is not; give both for https, or neither for http")).into()
 }
 
 /// Connections are limited by half the descriptors: as many as the system lets us have.

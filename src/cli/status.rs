@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::Exit;
 use super::args::StatusArgs;
+use super::backfill::trusted;
 use super::client::Daemon;
 use super::config::Config;
 use crate::wire::{PeerReport, Status};
@@ -13,7 +14,10 @@ use crate::wire::{PeerReport, Status};
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let daemon = match &args.node {
-        Some(address) => Some(Daemon::at(address).map_err(|error| super::UsageError(error.to_string()))?),
+        Some(address) => {
+            let found = Daemon::at(address, &*trusted(config)?);
+            Some(found.map_err(|error| super::UsageError(error.to_string()))?)
+        }
         None => Daemon::find(&config.state_dir).await,
     };
     let Some(daemon) = daemon else {
@@ -141,6 +145,9 @@ fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
             peer.requests,
             if peer.failures > 0 { format!("  {} failures in a row", peer.failures) } else { String::new() }
         )?;
+        if let Some(error) = &peer.error {
+            writeln!(text, "         {error}")?;
+        }
     }
     if status.troubles.is_empty() {
         writeln!(text, "\nall is well")

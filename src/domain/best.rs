@@ -5,20 +5,54 @@
 use std::cmp::Reverse;
 
 use super::contents::HourContents;
-use super::segment::{Kind, SegmentFile};
+use super::segment::{Hash, Kind, SegmentFile};
 use super::time::{Hour, Span, Timestamp};
 
 /// Segments may overlap or miss each other by this much and still count as joined.
 pub const TOLERANCE: Span = Span::from_us(10_000);
 
+/// Why one segment is preferred to another with the same start; the first that differs decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Merit {
+    /// Full before suspect before partial.
+    #[error("its type is better")]
+    Kind,
+    /// Of full ones the longest.
+    #[error("it is longer")]
+    Duration,
+    /// The largest file.
+    #[error("its file is larger")]
+    Size,
+    /// The highest hash, so that every node chooses the same.
+    #[error("its hash is higher, which decides where nothing else does")]
+    Hash,
+}
+
+type Rank = (Reverse<Kind>, u32, u64, Hash);
+
+fn rank(file: &SegmentFile) -> Rank {
+    let duration = if file.key.kind == Kind::Full { file.key.duration_us } else { 0 };
+    (Reverse(file.key.kind), duration, file.size, file.key.hash)
+}
+
+/// Why `better`, which is the best for its start, is preferred to `other`.
+pub fn merit(better: &SegmentFile, other: &SegmentFile) -> Merit {
+    let (a, b) = (rank(better), rank(other));
+    if a.0 != b.0 {
+        Merit::Kind
+    } else if a.1 != b.1 {
+        Merit::Duration
+    } else if a.2 != b.2 {
+        Merit::Size
+    } else {
+        Merit::Hash
+    }
+}
+
 /// The best of the visible video segments for each start time of an hour, in order of start.
 ///
 /// Full before suspect before partial; of full ones the longest; then the largest file; then the highest hash.
 pub fn best_per_start(contents: &HourContents) -> Vec<&SegmentFile> {
-    let rank = |file: &SegmentFile| {
-        let duration = if file.key.kind == Kind::Full { file.key.duration_us } else { 0 };
-        (Reverse(file.key.kind), duration, file.size, file.key.hash)
-    };
     let mut best: Vec<&SegmentFile> = Vec::new();
     for file in contents.visible().filter(|file| file.key.kind.is_video()) {
         match best.last_mut() {

@@ -5,7 +5,9 @@
 
 pub mod bad_name;
 pub mod best;
+pub mod compare;
 pub mod contents;
+pub mod explain;
 pub mod ids;
 pub mod layout;
 pub mod name;

@@ -4,6 +4,7 @@
 //! stores a number now and then. This judges connections; it neither accepts nor closes them (`serve` does).
 //!
 //! A connection is always in one of these, and each has its limit:
+//! 0. shaking hands, where it is encrypted: `header_timeout`, from the moment it was accepted;
 //! 1. waiting for a request: `idle_timeout`;
 //! 2. in the middle of a request's head, however busily it trickles: `header_timeout`;
 //! 3. a request with a body that has no answer yet: `body_timeout`;
@@ -21,7 +22,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::limits::Limits;
 
@@ -51,6 +51,7 @@ impl CoarseClock {
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
+    Handshake,
     Idle,
     Header,
     Body,
@@ -64,6 +65,7 @@ pub(super) struct Activity {
     pub(super) peer: SocketAddr,
     in_flight: AtomicU32,
     responses: AtomicU32,
+    handshake_since: AtomicU64,
     idle_since: AtomicU64,
     header_since: AtomicU64,
     receiving_since: AtomicU64,
@@ -81,6 +83,7 @@ impl Activity {
             peer,
             in_flight: AtomicU32::new(0),
             responses: AtomicU32::new(0),
+            handshake_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(now),
             header_since: AtomicU64::new(0),
             receiving_since: AtomicU64::new(0),
@@ -91,9 +94,21 @@ impl Activity {
         }
     }
 
-    /// Since when it has been waiting for a request or in the middle of a head; `None` while it has work in hand.
+    /// The handshake begins. However busily the other side does that, it counts from here.
+    pub(super) fn begin_handshake(&self) {
+        self.handshake_since.store(self.clock.now(), Relaxed);
+    }
+
+    /// The handshake is done, and a request may come.
+    pub(super) fn end_handshake(&self) {
+        self.idle_since.store(self.clock.now(), Relaxed);
+        self.handshake_since.store(0, Relaxed);
+    }
+
+    /// Since when it has been waiting for a handshake or a request, or in the middle of a head; `None` while it has work in hand.
     pub(super) fn waiting_since(&self) -> Option<u64> {
-        let waiting = self.in_flight.load(Relaxed) == 0 && self.blocked_since.load(Relaxed) == 0;
+        let is_idle = self.in_flight.load(Relaxed) == 0 && self.blocked_since.load(Relaxed) == 0;
+        let waiting = is_idle || self.handshake_since.load(Relaxed) != 0;
         waiting.then(|| self.idle_since.load(Relaxed))
     }
 
@@ -102,6 +117,10 @@ impl Activity {
         let longer = |since: u64, limit: std::time::Duration| {
             since != 0 && u128::from(now.saturating_sub(since)) > limit.as_millis()
         };
+        let handshake_since = self.handshake_since.load(Relaxed);
+        if handshake_since != 0 {
+            return longer(handshake_since, limits.header_timeout).then_some(Overdue::Handshake);
+        }
         let blocked_since = self.blocked_since.load(Relaxed);
         if blocked_since != 0 {
             // A body that was handed over at once is not in flight any more, but the connection is not idle either.
@@ -223,30 +242,39 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Observed<B> {
     }
 }
 
-/// A stream that notes what goes through it.
+/// A stream that notes what is written to it. It stands next to the socket: what the kernel takes is what counts.
 #[derive(Debug)]
-pub(super) struct Watched {
-    io: TcpStream,
+pub(super) struct WatchedWrites<S> {
+    io: S,
     activity: Arc<Activity>,
 }
 
-impl Watched {
-    pub(super) fn new(io: TcpStream, activity: Arc<Activity>) -> Self {
+/// A stream that notes what is read from it. It stands outside of encryption: only what is asked begins a request.
+#[derive(Debug)]
+pub(super) struct WatchedReads<S> {
+    io: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> WatchedWrites<S> {
+    pub(super) fn new(io: S, activity: Arc<Activity>) -> Self {
         Self { io, activity }
     }
 }
 
-impl AsyncRead for Watched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let result = ready!(Pin::new(&mut this.io).poll_read(cx, buf));
-        this.activity.note_read(buf.filled().len() - before);
-        Poll::Ready(result)
+impl<S> WatchedReads<S> {
+    pub(super) fn new(io: S, activity: Arc<Activity>) -> Self {
+        Self { io, activity }
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedWrites<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedWrites<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.io).poll_write(cx, buf);
@@ -278,6 +306,42 @@ impl AsyncWrite for Watched {
     }
 }
 
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedReads<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = ready!(Pin::new(&mut this.io).poll_read(cx, buf));
+        this.activity.note_read(buf.filled().len() - before);
+        Poll::Ready(result)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedReads<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,6 +355,12 @@ mod tests {
         let limits = Limits::default();
         let ms = |limit: std::time::Duration| u64::try_from(limit.as_millis()).unwrap() + 2;
         let activity = activity();
+        activity.begin_handshake();
+        activity.note_write(&Poll::Pending);
+        assert!(activity.waiting_since().is_some());
+        assert_eq!(activity.overdue(ms(limits.header_timeout), &limits), Some(Overdue::Handshake));
+        activity.note_write(&Poll::Ready(Ok(1)));
+        activity.end_handshake();
         assert_eq!(activity.overdue(ms(limits.idle_timeout) - 5, &limits), None);
         assert_eq!(activity.overdue(ms(limits.idle_timeout), &limits), Some(Overdue::Idle));
         activity.note_read(1);

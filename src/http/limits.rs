@@ -8,11 +8,13 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once. 10,000: five thousand slow ones leave room for the others, and at 11 kB each (measured) they
-    /// cost 110 MB at worst. At the cap the connection that has waited longest for a request gives way to the new one; only
+    /// cost 110 MB at worst; an encrypted one costs about 10 kB more, and up to 64 KiB of rustls' buffer while its client takes
+    /// nothing. At the cap the connection that has waited longest for a request gives way to the new one; only
     /// when all have work in hand do new ones wait in the kernel's queue. At run time it is lowered to half of what the
     /// process may have open: a quarter is for files that are being sent, the rest for the index and the disk.
     pub max_connections: usize,
-    /// From the first byte of a request to the end of its head, however it trickles. 10 s: a head fits in one packet.
+    /// From the first byte of a request to the end of its head, however it trickles; before that, from accepting an encrypted
+    /// connection to the end of its handshake. 10 s: a head fits in one packet, and a handshake takes two round trips.
     pub header_timeout: Duration,
     /// Between requests, and before the first. 75 s: dashboards that ask once a minute keep their connection.
     pub idle_timeout: Duration,

@@ -5,9 +5,10 @@
 //!
 //! The life of a connection:
 //! 1. accepted, at the cap in the place of the one that has waited longest; Nagle's algorithm off; entered in the table;
-//! 2. served as HTTP/1.1 (what begins as HTTP/2 is closed: its streams would each hold a file, within no limit here);
-//! 3. cut by the sweep when it is overdue (see `connection`);
-//! 4. at the end asked to finish what it has in hand, and cut after `drain`.
+//! 2. where there is a certificate: shaken hands on, in its own task, within `header_timeout`;
+//! 3. served as HTTP/1.1 (what begins as HTTP/2 is closed: its streams would each hold a file, within no limit here);
+//! 4. cut by the sweep when it is overdue (see `connection`);
+//! 5. at the end asked to finish what it has in hand, and cut after `drain`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +29,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -34,8 +37,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use super::connection::{Activity, CoarseClock, InHand, Watched};
+use super::connection::{Activity, CoarseClock, InHand, WatchedReads, WatchedWrites};
 pub use super::limits::Limits;
+use crate::tls;
 
 /// The first and the longest pause after an accept that failed for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -53,15 +57,22 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves `app` until `shutdown`, then lets what is in hand finish. Handlers find the peer's address as
-/// `ConnectInfo<SocketAddr>`.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: CancellationToken) {
+/// `ConnectInfo<SocketAddr>`. With a certificate, nothing but TLS is spoken.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    tls: Option<Arc<tls::Server>>,
+    shutdown: CancellationToken,
+) {
+    let serving = Serving { app, builder: builder(&limits), tls };
     let table = Arc::new(Table::default());
     let clock = CoarseClock::start();
     let mut sweeping = pin!(sweep(&table, &clock, &limits));
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = &mut sweeping => {}
-        () = accept(&listener, &table, &app, &clock, &limits) => {}
+        () = accept(&listener, &table, &serving, &clock, &limits) => {}
     }
     drop(listener);
     let deadline = Instant::now() + limits.drain;
@@ -82,8 +93,13 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
 }
 
 /// Accepts connections for ever, each in the place of another one where the table is full.
-async fn accept(listener: &TcpListener, table: &Arc<Table>, app: &Router, clock: &Arc<CoarseClock>, limits: &Limits) {
-    let builder = builder(limits);
+async fn accept(
+    listener: &TcpListener,
+    table: &Arc<Table>,
+    serving: &Serving,
+    clock: &Arc<CoarseClock>,
+    limits: &Limits,
+) {
     let cap = limits.effective_connections();
     let mut pause = BACKOFF.0;
     loop {
@@ -94,7 +110,7 @@ async fn accept(listener: &TcpListener, table: &Arc<Table>, app: &Router, clock:
                     table.freed.notified().await;
                 }
                 let activity = Arc::new(Activity::new(Arc::clone(clock), peer));
-                table.spawn(&builder, stream, app.clone(), activity);
+                table.spawn(serving.clone(), stream, activity);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -105,6 +121,14 @@ async fn accept(listener: &TcpListener, table: &Arc<Table>, app: &Router, clock:
             }
         }
     }
+}
+
+/// What every connection is given.
+#[derive(Debug, Clone)]
+struct Serving {
+    app: Router,
+    builder: http1::Builder,
+    tls: Option<Arc<tls::Server>>,
 }
 
 fn builder(limits: &Limits) -> http1::Builder {
@@ -171,12 +195,12 @@ impl Table {
         self.lock().open.len()
     }
 
-    fn spawn(self: &Arc<Self>, builder: &http1::Builder, stream: TcpStream, app: Router, activity: Arc<Activity>) {
+    fn spawn(self: &Arc<Self>, serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
         let mut entries = self.lock();
         entries.next += 1;
         let id = entries.next;
         let leave = Leave { table: Arc::clone(self), id };
-        let connection = run(builder.clone(), stream, app, Arc::clone(&activity));
+        let connection = run(serving, stream, Arc::clone(&activity));
         let task = tokio::spawn(async move {
             let _leave = leave;
             connection.await;
@@ -233,14 +257,46 @@ impl Drop for Leave {
 }
 
 /// One connection from its first byte to its last.
-async fn run(builder: http1::Builder, stream: TcpStream, app: Router, activity: Arc<Activity>) {
+async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the connection was gone before it was served");
         return;
     }
-    let service = service_fn(|request| answer(request, app.clone(), &activity));
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let stream = WatchedWrites::new(stream, Arc::clone(&activity));
+    let Some(server) = &serving.tls else {
+        return speak(&serving, stream, &activity).await;
+    };
+    // Boxed, so that connections without it need no room for it.
+    if let Some(stream) = Box::pin(shake_hands(server, stream, &activity)).await {
+        Box::pin(speak(&serving, stream, &activity)).await;
+    }
+}
+
+/// Agrees on keys; `None` where that comes to nothing. At the end of the server nobody waits for it.
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    server: &tls::Server,
+    stream: S,
+    activity: &Activity,
+) -> Option<tls::Accepted<S>> {
+    activity.begin_handshake();
+    let mut accepting = pin!(server.accept(stream));
+    let accepted = poll_fn(|cx| {
+        let ends = activity.is_draining(cx);
+        if ends { Poll::Ready(None) } else { accepting.as_mut().poll(cx).map(Some) }
+    });
+    let accepted = accepted
+        .await?
+        .inspect_err(|error| tracing::debug!(peer = %activity.peer, %error, "no handshake: it speaks something else, or does not trust the certificate"))
+        .ok()?;
+    activity.end_handshake();
+    Some(accepted)
+}
+
+/// Speaks HTTP until the connection ends.
+async fn speak(serving: &Serving, stream: impl AsyncRead + AsyncWrite + Unpin, activity: &Arc<Activity>) {
+    let service = service_fn(|request| answer(request, serving.app.clone(), activity));
+    let io = TokioIo::new(WatchedReads::new(stream, Arc::clone(activity)));
+    let mut connection = pin!(serving.builder.serve_connection(io, service));
     let mut asked = false;
     let ended = poll_fn(|cx| {
         if activity.is_draining(cx) && !asked {

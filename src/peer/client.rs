@@ -17,6 +17,7 @@ use super::limits::Limits;
 use super::list::ListReader;
 use super::url::PeerUrl;
 use crate::domain::{Channel, Hour, Quality};
+use crate::tls::{self, ClientConfig};
 
 /// Bytes of an error's body that are read for the sake of its words.
 const DETAIL_BYTES: usize = 4 << 10;
@@ -59,9 +60,10 @@ pub struct PeerClient {
 }
 
 impl PeerClient {
-    /// Makes the client; asks nobody yet.
-    pub fn new(limits: Limits) -> Result<Self, PeerError> {
+    /// Makes the client, which trusts whom `tls` trusts; asks nobody yet.
+    pub fn new(limits: Limits, tls: &ClientConfig) -> Result<Self, PeerError> {
         let http = Client::builder()
+            .tls_backend_preconfigured(tls::for_http(tls))
             // A proxy is another host, and would see and answer everything: only the operator's addresses are asked.
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -216,6 +218,9 @@ impl PeerClient {
             if source.is_timeout() {
                 return timed_out("could not be connected to", self.limits.connect);
             }
+            if let Some(why) = tls::explain(&source) {
+                return Err(PeerError::Insecure { url: url.to_string(), why });
+            }
             if source.is_connect() {
                 return Err(PeerError::Unreachable { url: url.to_string(), source });
             }
@@ -228,8 +233,7 @@ impl PeerClient {
 
 /// The address of what these names lead to, if it can be asked at all.
 pub(super) fn address(peer: &Peer, path: &[&str]) -> Result<Url, PeerError> {
-    let url = peer.url.join(path.iter().copied())?;
-    if peer.url.is_https() { Err(PeerError::NoTls { url: url.into() }) } else { Ok(url) }
+    Ok(peer.url.join(path.iter().copied())?)
 }
 
 /// The error that an answer with an unwanted status is, with the peer's own words.

@@ -19,12 +19,6 @@ pub enum PeerError {
     /// This side cannot ask anybody.
     #[error("cannot make HTTP requests: {}", innermost(.0))]
     Setup(#[source] reqwest::Error),
-    /// The address asks for encryption, which this build does not have.
-    #[error("cannot ask {url}: this build speaks http only; give the peer's http address, or put a tunnel in between")]
-    NoTls {
-        /// What should have been asked.
-        url: String,
-    },
     /// The name cannot be asked for.
     #[error(transparent)]
     Name(#[from] BadUrl),
@@ -35,6 +29,14 @@ pub enum PeerError {
         url: String,
         /// Why not.
         source: reqwest::Error,
+    },
+    /// No encrypted connection: whoever answers there is not trusted, or does not speak TLS.
+    #[error("cannot speak securely with {url}: {why}")]
+    Insecure {
+        /// What was asked.
+        url: String,
+        /// Why not.
+        why: String,
     },
     /// It took too long.
     #[error("{url} {what} within {} s; it is asked again later", after.as_secs_f64())]
@@ -117,9 +119,9 @@ pub enum PeerError {
 }
 
 impl PeerError {
-    /// Whether the peer is not there (refused, no route, silent): ask again later, nothing is wrong with what it has.
+    /// Whether the peer is not there (refused, no route, silent, not to be trusted): ask again later, nothing is wrong with what it has.
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Insecure { .. } | Self::TimedOut { .. })
     }
 
     /// Whether the peer is there and did something that it should not: count it, and ask another for the same thing.
@@ -132,9 +134,9 @@ impl PeerError {
             | Self::TooLarge { .. }
             | Self::TooSlow { .. } => true,
             Self::Setup(_)
-            | Self::NoTls { .. }
             | Self::Name(_)
             | Self::Unreachable { .. }
+            | Self::Insecure { .. }
             | Self::TimedOut { .. }
             | Self::Disk(_)
             | Self::Stopping => false,

@@ -12,11 +12,13 @@ mod rooms;
 mod support;
 
 mod api;
+mod asking;
 mod clocks;
 mod command_line;
 mod convergence;
 mod crowd;
 mod disk_trouble;
+mod encrypted;
 mod first_crawl;
 mod fixed_part;
 mod harness;

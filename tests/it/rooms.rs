@@ -8,21 +8,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("runtime", &[]),
     ("wire", &[]),
+    ("tls", &[]),
     ("index", &[]),
     ("disk", &[]),
-    ("peer", &["disk", "wire"]),
+    ("peer", &["disk", "tls", "wire"]),
     ("crawl", &["disk", "index", "runtime"]),
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "wire"]),
-    ("http", &["check", "crawl", "disk", "index", "wire"]),
-    ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "startup", "wire"]),
-    ("cli", &["backfill", "check", "crawl", "disk", "http", "index", "node", "peer", "rebuild", "startup", "wire"]),
+    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "wire"]),
+    ("http", &["check", "crawl", "disk", "index", "tls", "wire"]),
+    ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "startup", "tls", "wire"]),
+    (
+        "cli",
+        &["backfill", "check", "crawl", "disk", "http", "index", "node", "peer", "rebuild", "startup", "tls", "wire"],
+    ),
 ];
 
 /// Crates that belong to one room alone.
-const ONLY_IN: &[(&str, &str)] = &[("redb", "index"), ("axum", "http"), ("hyper", "http")];
+const ONLY_IN: &[(&str, &str)] =
+    &[("redb", "index"), ("axum", "http"), ("hyper", "http"), ("rustls", "tls"), ("tokio_rustls", "tls")];
 
 fn files(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(directory).unwrap() {

@@ -21,7 +21,7 @@ async fn server(answer: &'static [u8]) -> String {
 }
 
 async fn daemon(answer: &'static [u8]) -> Daemon {
-    Daemon::at(&format!("http://{}", server(answer).await)).unwrap()
+    Daemon::at(&format!("http://{}", server(answer).await), &tls::trusting_nobody().unwrap()).unwrap()
 }
 
 #[test]
@@ -34,10 +34,12 @@ fn parts_are_encoded_so_that_they_stay_parts() {
 }
 
 #[test]
-fn only_a_plain_http_address_is_one() {
-    assert_eq!(Daemon::at("http://127.0.0.1:8000/").unwrap().address(), "http://127.0.0.1:8000");
-    for wrong in ["127.0.0.1:8000", "file:///etc/passwd", "https://a", "http://a/files", ""] {
-        assert!(matches!(Daemon::at(wrong), Err(ClientError::Address(_))), "{wrong}");
+fn only_a_plain_address_is_one() {
+    let nobody = tls::trusting_nobody().unwrap();
+    assert_eq!(Daemon::at("http://127.0.0.1:8000/", &nobody).unwrap().address(), "http://127.0.0.1:8000");
+    assert_eq!(Daemon::at("https://a", &nobody).unwrap().address(), "https://a");
+    for wrong in ["127.0.0.1:8000", "file:///etc/passwd", "ftp://a", "http://a/files", ""] {
+        assert!(matches!(Daemon::at(wrong, &nobody), Err(ClientError::Address(_))), "{wrong}");
     }
 }
 

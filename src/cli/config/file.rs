@@ -184,7 +184,7 @@ mod tests {
     fn unknown_keys_name_the_line_and_what_there_is() {
         let text = problem("[http]\ndrain = \"1s\"\ndrian = 1\n");
         assert!(
-            text.starts_with(r#"c.toml, line 3: unknown key "drian" in [http], expected one of max_connections"#),
+            text.starts_with(r#"c.toml, line 3: unknown key "drian" in [http], expected one of tls_certificate"#),
             "{text}"
         );
         let top = problem("\nport = 1\n");

@@ -12,6 +12,9 @@ use super::{Args, SETTINGS, Setting};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
+/// Settings in tables that can be given as flags.
+const FLAGS_IN_TABLES: [&str; 3] = ["http.tls_certificate", "http.tls_key", "backfill.ca_file"];
+
 const OPENING: &str = "\
 # Configuration
 
@@ -56,10 +59,13 @@ fn flag(setting: &Setting) -> Option<String> {
     let command = Args::command();
     let mut levels = std::iter::once(&command).chain(command.get_subcommands());
     let named = |level: &clap::Command| {
-        let argument = level.get_arguments().find(|argument| argument.get_long() == Some(setting.key))?;
+        let argument =
+            level.get_arguments().find(|argument| argument.get_long() == setting.flag().strip_prefix("--"))?;
         Some(argument.get_help()?.to_string())
     };
-    levels.find_map(named).filter(|_| setting.table.is_empty())
+    // Other flags are named as a setting is, and are none of it.
+    let is_meant = setting.table.is_empty() || FLAGS_IN_TABLES.contains(&setting.full_key().as_str());
+    levels.find_map(named).filter(|_| is_meant)
 }
 
 fn reference() -> Result<String, std::fmt::Error> {
@@ -88,9 +94,12 @@ fn reference() -> Result<String, std::fmt::Error> {
                 "\n## {title}\n\n| key | environment | default | range | what and why |\n|---|---|---|---|---|\n"
             )?;
         }
-        let flag = if flag(setting).is_some() { format!(", `--{}`", setting.key) } else { String::new() };
-        let default =
-            if setting.default.contains(' ') { setting.default.to_owned() } else { format!("`{}`", setting.default) };
+        let flag = if flag(setting).is_some() { format!(", `{}`", setting.flag()) } else { String::new() };
+        let default = match setting.default {
+            "" => "none".to_owned(),
+            words if words.contains(' ') => words.to_owned(),
+            value => format!("`{value}`"),
+        };
         let range = setting.bounds.map_or_else(String::new, |(low, high)| format!("{low} to {high}"));
         writeln!(text, "| `{}` | `{}`{flag} | {default} | {range} | {} |", setting.key, setting.env(), setting.why)?;
     }
@@ -123,9 +132,11 @@ fn the_example_is_valid() {
 #[test]
 fn the_help_of_a_flag_names_variable_and_default_of_its_setting() {
     let flags: Vec<_> = SETTINGS.iter().filter_map(|setting| Some((setting, flag(setting)?))).collect();
-    assert_eq!(flags.len(), 3);
+    assert_eq!(flags.len(), 6);
     for (setting, help) in flags {
-        let end = format!(" [env: {}] [default: {}]", setting.env(), setting.default);
+        let default =
+            if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+        let end = format!(" [env: {}]{default}", setting.env());
         assert!(help.ends_with(&end), "{help}");
     }
 }

@@ -4,6 +4,7 @@
 //! or a bound. Which settings there are is not decided here but in `config`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -29,6 +30,11 @@ impl Setting {
     /// The key with its table, as in `http.drain`.
     pub fn full_key(&self) -> String {
         if self.table.is_empty() { self.key.to_owned() } else { format!("{}.{}", self.table, self.key) }
+    }
+
+    /// The flag, where there is one, as in `--tls-key`.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
     }
 
     /// The environment variable, as in `GAPLESS_HTTP_DRAIN`.
@@ -176,6 +182,20 @@ impl Kind for Address {
 
     fn read(text: &str) -> Option<SocketAddr> {
         text.parse().ok()
+    }
+}
+
+/// The path of a file that there need not be.
+#[derive(Debug)]
+pub struct OptionalFile;
+
+impl Kind for OptionalFile {
+    type Value = Option<PathBuf>;
+    const EXPECTS: &'static str = "the path of a file";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Option<PathBuf>> {
+        (!text.contains('\0')).then(|| (!text.is_empty()).then(|| text.into()))
     }
 }
 

@@ -45,7 +45,7 @@ async fn start(limits: Limits) -> Server {
         )
         .route("/large", get(|| async { Bytes::from(vec![b'x'; 64 << 20]) }));
     let shutdown = CancellationToken::new();
-    let task = tokio::spawn(serve(listener, app, limits, shutdown.clone()));
+    let task = tokio::spawn(serve(listener, app, limits, None, shutdown.clone()));
     Server { at, shutdown, task }
 }
 

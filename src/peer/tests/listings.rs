@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::server::{Do, Server, channel, client, endless, hour, limits, ok, quality, with};
@@ -172,10 +173,22 @@ async fn whoever_is_not_there_is_away() {
 }
 
 #[tokio::test]
-async fn an_encrypted_address_is_refused_in_words() {
-    let peer = Peer { name: "x".to_owned(), url: PeerUrl::parse("https://archive.example").unwrap(), trusted: true };
+async fn an_encrypted_address_is_never_asked_in_clear_text() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut hello = vec![0; 4096];
+        let length = socket.read(&mut hello).await.unwrap();
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        hello.truncate(length);
+        hello
+    });
+    let peer = Peer { name: "x".to_owned(), url: PeerUrl::parse(&url).unwrap(), trusted: true };
     let error = client().channels(&peer).await.unwrap_err();
-    assert!(matches!(error, PeerError::NoTls { .. }) && !error.is_away() && !error.is_peers_fault(), "{error}");
+    assert!(matches!(error, PeerError::Insecure { .. }) && error.is_away() && !error.is_peers_fault(), "{error}");
+    assert!(error.to_string().contains("does not speak TLS"), "{error}");
+    assert!(!asked.await.unwrap().windows(3).any(|three| three == b"GET"));
 }
 
 #[tokio::test]
@@ -205,7 +218,11 @@ async fn too_much_is_not_read() {
 async fn ten_million_names_end_at_the_bound_with_little_memory() {
     let body = [b"[".to_vec(), b"\"\",".repeat(10_000_000), b"\"\"]".to_vec()].concat();
     let bounds = Limits { listing_bytes: 64 << 20, listing_entries: 1_000_000, ..limits() };
-    let client = PeerClient::new(Limits { listing_time: Duration::from_secs(60), ..bounds }).unwrap();
+    let client = PeerClient::new(
+        Limits { listing_time: Duration::from_secs(60), ..bounds },
+        &crate::tls::trusting_nobody().unwrap(),
+    )
+    .unwrap();
     for answer in [ok(&body), with("200 OK", GZIP, gzipped(&body))] {
         let server = Server::doing(vec![answer]).await;
         let error = client.channels(&server.peer).await.unwrap_err();

@@ -154,7 +154,7 @@ pub fn limits() -> Limits {
 }
 
 pub fn client() -> PeerClient {
-    PeerClient::new(limits()).unwrap()
+    PeerClient::new(limits(), &crate::tls::trusting_nobody().unwrap()).unwrap()
 }
 
 pub fn channel() -> Channel {

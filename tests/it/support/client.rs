@@ -1,10 +1,13 @@
 //! A small HTTP client that hides nothing: plain sockets, one thread, what was sent is what is read.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Longer than any answer takes, shorter than anybody waits for a test.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,19 +62,37 @@ impl TestResponse {
     }
 }
 
+/// What a connection goes over.
+trait Stream: Read + Write + Debug + Send {}
+impl<T: Read + Write + Debug + Send> Stream for T {}
+
 /// A connection that is kept.
 #[derive(Debug)]
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 impl Connection {
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(Box::new(connect(address))) }
+    }
+
+    /// Shakes hands as a client with this trust, calling the other side by its address.
+    pub fn encrypted(address: SocketAddr, trust: &Arc<ClientConfig>) -> std::io::Result<Self> {
+        let mut socket = connect(address);
+        let mut session = ClientConnection::new(Arc::clone(trust), address.ip().into()).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok(Self { stream: BufReader::new(Box::new(StreamOwned::new(session, socket))) })
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
@@ -139,7 +160,8 @@ impl Connection {
         let mut bytes = Vec::new();
         // Being reset is one way of being closed; silence is not.
         if let Err(error) = self.stream.read_to_end(&mut bytes) {
-            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the connection was not closed");
+            let closed = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+            assert!(closed.contains(&error.kind()), "the connection was not closed: {error}");
         }
         bytes
     }

@@ -1,6 +1,7 @@
 //! The language of these tests: an archive to write to, a node that runs on it, a client that speaks to it, and what must always hold.
 
 pub mod archive;
+pub mod authority;
 pub mod client;
 pub mod clock;
 pub mod cluster;

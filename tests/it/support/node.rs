@@ -6,12 +6,14 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
 use tempfile::TempDir;
 
+use super::authority::{Authority, Credentials};
 use super::{Connection, SOON, TestArchive, TestResponse, eventually};
 
 /// What SIGTERM is given: what is promised (10 s) and a little for the machine.
@@ -81,6 +83,7 @@ pub struct Plan {
     env: Vec<(String, String)>,
     config: Option<String>,
     wrapper: Vec<String>,
+    trust: Option<Arc<ClientConfig>>,
 }
 
 impl Plan {
@@ -112,6 +115,13 @@ impl Plan {
         self
     }
 
+    /// With this certificate, asked by clients that trust this authority.
+    pub fn encrypted(mut self, shown: &Credentials, authority: &Authority) -> Self {
+        self.trust = Some(authority.trust());
+        let (certificate, key) = (&shown.certificate, &shown.key);
+        self.flag("--tls-certificate").flag(certificate).flag("--tls-key").flag(key)
+    }
+
     /// Starts it by way of another program that becomes it, such as `setpriv`.
     pub fn through(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
@@ -134,12 +144,13 @@ impl Plan {
             tell.send(read.map(|_| line)).unwrap_or_default();
         });
         let line = told.recv_timeout(SOON).unwrap_or_else(|_| Ok("no line within the deadline".to_owned())).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://").and_then(|text| text.parse().ok());
+        let before = if self.trust.is_some() { "listening on https://" } else { "listening on http://" };
+        let address = line.trim_end().strip_prefix(before).and_then(|text| text.parse().ok());
         let Some(address) = address else {
             child.kill().unwrap();
             panic!("the node does not listen: {line:?}\n{}", fs::read_to_string(&stderr).unwrap());
         };
-        TestNode { child, address, base: self.base, state: self.state, scratch }
+        TestNode { child, address, base: self.base, state: self.state, trust: self.trust, scratch }
     }
 
     /// Starts it; it must end by itself.
@@ -171,6 +182,7 @@ pub struct TestNode {
     pub address: SocketAddr,
     base: PathBuf,
     state: Option<PathBuf>,
+    trust: Option<Arc<ClientConfig>>,
     scratch: TempDir,
 }
 
@@ -188,6 +200,7 @@ impl TestNode {
             env: Vec::new(),
             config: None,
             wrapper: Vec::new(),
+            trust: None,
         }
     }
 
@@ -211,7 +224,10 @@ impl TestNode {
     }
 
     pub fn connect(&self) -> Connection {
-        Connection::open(self.address)
+        match &self.trust {
+            Some(trust) => Connection::encrypted(self.address, trust).unwrap(),
+            None => Connection::open(self.address),
+        }
     }
 
     /// Sends these bytes and gives back all that comes until the node closes the connection.

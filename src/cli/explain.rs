@@ -1,0 +1,153 @@
+//! The verb `explain`: all that is known of a file, or what covers a time, and why.
+//!
+//! What was asked is told apart here: a time, a file of an hour, or something else below the base. Changes nothing.
+
+mod file;
+mod time;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::args::ExplainArgs;
+use super::config::Config;
+use super::side::{Scope, Side};
+use super::{Exit, UsageError};
+use crate::domain::{Channel, Hour, HourPlace, Quality, Timestamp};
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Subject {
+    /// A point in time.
+    Time(Timestamp),
+    /// A name in an hour of a quality.
+    File(HourPlace, String),
+    /// A name in this hour of any quality.
+    Name(Hour, String),
+    /// Something else below the base.
+    Other(PathBuf),
+}
+
+/// Prints what is known.
+pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let subject = subject(config, args)?;
+    let scope = scope(args)?;
+    let rules = super::diff::Asked::new(config, &args.rules)?;
+    if matches!(subject, Subject::Time(_) | Subject::Other(_)) && args.peer.is_some() {
+        return Err(UsageError("--peer is for a file: CHANNEL/QUALITY/HOUR/NAME or HOUR/NAME".to_owned()).into());
+    }
+    let there = args.peer.as_deref().map(|text| Side::peer(text, config)).transpose()?;
+    if let Subject::Other(path) = &subject {
+        return file::other(config, path);
+    }
+    let here = Side::here(config).await?;
+    let found = match subject {
+        Subject::Time(at) => time::explain(config, &here, &scope, at).await,
+        Subject::File(place, name) => file::explain(config, &here, there.as_ref(), &rules, &[place], &name).await,
+        Subject::Name(hour, name) => match places(&here, &scope, hour).await {
+            Ok(places) => file::explain(config, &here, there.as_ref(), &rules, &places, &name).await,
+            Err(error) => Err(error),
+        },
+        Subject::Other(_) => Ok(Exit::Done),
+    };
+    here.close();
+    Ok(found?.into())
+}
+
+/// The qualities that have this hour.
+async fn places(here: &Side, scope: &Scope, hour: Hour) -> anyhow::Result<Vec<HourPlace>> {
+    let mut places = Vec::new();
+    for stream in here.streams(scope, &BTreeSet::new()).await? {
+        if here.hours(&stream, true).await?.contains(&hour) {
+            places.push(HourPlace { stream, hour });
+        }
+    }
+    if places.is_empty() {
+        anyhow::bail!("no channel and quality that was asked for has the hour {hour}; give CHANNEL/QUALITY/HOUR/NAME");
+    }
+    Ok(places)
+}
+
+fn scope(args: &ExplainArgs) -> Result<Scope, UsageError> {
+    let wrong = |text: &str, error: &dyn std::fmt::Display| UsageError(format!("{text}: {error}"));
+    let channel = args.channel.as_deref().map(|text| Channel::new(text).map_err(|error| wrong(text, &error)));
+    let quality = args.quality.as_deref().map(|text| Quality::new(text).map_err(|error| wrong(text, &error)));
+    Ok(Scope { channel: channel.transpose()?, quality: quality.transpose()?, hour: None })
+}
+
+fn subject(config: &Config, args: &ExplainArgs) -> Result<Subject, UsageError> {
+    let what = args.what.as_str();
+    let hour = |text: &str| Hour::parse(text).map_err(|error| UsageError(format!("{text}: {error}")));
+    if let Some(text) = &args.hour {
+        if what.contains('/') {
+            return Err(UsageError(format!("--hour is for a name alone, and {what:?} is a path")));
+        }
+        return Ok(Subject::Name(hour(text)?, what.to_owned()));
+    }
+    if let Some(at) = Timestamp::parse(what) {
+        return Ok(Subject::Time(at));
+    }
+    if let Some(found) = below(what) {
+        return Ok(found);
+    }
+    let relative = relative_to_base(&config.base_dir, Path::new(what));
+    if let Some(found) = relative.as_deref().and_then(Path::to_str).and_then(below) {
+        return Ok(found);
+    }
+    match relative {
+        Some(path) if path.components().next().is_some() && what.contains('/') => Ok(Subject::Other(path)),
+        _ => Err(UsageError(format!(
+            "{what:?} is neither a time such as 2019-11-13T04:05:06 nor CHANNEL/QUALITY/HOUR/NAME, HOUR/NAME or a path below {}; the hour of a name alone is given with --hour",
+            config.base_dir.display()
+        ))),
+    }
+}
+
+/// A file, by its path relative to the base, or by its hour and name.
+fn below(path: &str) -> Option<Subject> {
+    let (directory, name) = path.rsplit_once('/')?;
+    if name.is_empty() || name.contains('\0') {
+        return None;
+    }
+    if let Ok(hour) = Hour::parse(directory) {
+        return Some(Subject::Name(hour, name.to_owned()));
+    }
+    HourPlace::parse(directory).ok().map(|place| Subject::File(place, name.to_owned()))
+}
+
+/// The path relative to the base, if it leads below it; by its names alone, or with the links of the base resolved. A relative path
+/// is meant from the base where that makes one, else from the current directory.
+fn relative_to_base(base: &Path, path: &Path) -> Option<PathBuf> {
+    if path.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
+        return None;
+    }
+    let whole = std::path::absolute(path).ok()?;
+    let bases = [std::path::absolute(base).ok(), base.canonicalize().ok()];
+    let below = bases.iter().flatten().find_map(|root| whole.strip_prefix(root).ok().map(Path::to_owned));
+    below.or_else(|| (path.is_relative()).then(|| path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_from_an_hour_and_a_name() {
+        let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
+        assert_eq!(below("a/b/2019-11-13T02/x.ts"), Some(Subject::File(place, "x.ts".to_owned())));
+        let hour = Hour::parse("2019-11-13T02").unwrap();
+        assert_eq!(below("2019-11-13T02/.x"), Some(Subject::Name(hour, ".x".to_owned())));
+        for other in ["x.ts", "a/b/x.ts", "a/b/2019-11-13T02/", "a/b/c/2019-11-13T02/x", "/a/b/2019-11-13T02/x"] {
+            assert_eq!(below(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_real_path_is_taken_relative_to_the_base() {
+        let relative = |path: &str| relative_to_base(Path::new("/srv/archive"), Path::new(path));
+        assert_eq!(relative("/srv/archive/a/b"), Some("a/b".into()));
+        assert_eq!(relative("emotes/1"), Some("emotes/1".into()));
+        assert_eq!(relative("/srv/other/a"), None);
+        assert_eq!(relative("/srv/archive/../x"), None);
+    }
+}

@@ -1,0 +1,292 @@
+//! A file explained: what its name says, whether it is on disk, listed or hidden and by what, the best for its start or not and why,
+//! and what a peer has of it.
+
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::Exit;
+use crate::cli::config::Config;
+use crate::cli::diff::Asked;
+use crate::cli::side::Side;
+use crate::disk::{Base, DiskError};
+use crate::domain::compare::fates;
+use crate::domain::explain::{Standing, State, standing, state};
+use crate::domain::{FileName, Hash, HourContents, HourPlace, Kind, SegmentKey, name, parse_file_name, plan};
+
+/// What is read at once to hash a file.
+const PIECE_BYTES: usize = 1 << 18;
+
+/// What is known, line by line for people and as one value for programs.
+#[derive(Default)]
+struct Account {
+    lines: Vec<(&'static str, String)>,
+    json: Map<String, Value>,
+}
+
+impl Account {
+    fn add(&mut self, topic: &'static str, sentence: String, value: Value) {
+        self.lines.push((topic, sentence));
+        self.json.insert(topic.to_owned(), value);
+    }
+
+    fn print(mut self, config: &Config, path: &str) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if config.json {
+            self.json.insert("path".to_owned(), path.into());
+            return writeln!(out, "{}", Value::Object(self.json));
+        }
+        writeln!(out, "{path}")?;
+        self.lines.iter().try_for_each(|(topic, sentence)| writeln!(out, "  {topic:<6} {sentence}"))
+    }
+}
+
+/// Prints what is known of `name` in these hours; where there are several, only in those that know of it.
+pub(super) async fn explain(
+    config: &Config,
+    here: &Side,
+    there: Option<&Side>,
+    rules: &Asked,
+    places: &[HourPlace],
+    name: &str,
+) -> anyhow::Result<Exit> {
+    let base = Base::open(&config.base_dir)?;
+    let mut exit = Exit::Done;
+    let mut printed = false;
+    for (number, place) in places.iter().enumerate() {
+        let contents = here.contents(place).await?;
+        let state = state(&contents, name);
+        let disk = on_disk(&base, &place.path(), name)?;
+        let offered = match there {
+            Some(there) => Some((there, there.listing(place).await?)),
+            None => None,
+        };
+        let is_offered = offered.as_ref().is_some_and(|(_, names)| names.iter().any(|known| known == name));
+        let is_known =
+            disk.is_some() || is_offered || !matches!(state, State::Absent | State::Temporary | State::Foreign);
+        let is_last = number + 1 == places.len();
+        if !is_known && (!is_last || printed) {
+            continue;
+        }
+        let mut account = Account::default();
+        tell_name(&mut account, place, name);
+        let matches = tell_disk(&mut account, &base, place, name, disk)?;
+        tell_state(&mut account, &state, name);
+        if let Some(standing) = standing(&contents, name) {
+            tell_standing(&mut account, &standing);
+        }
+        if let Some((peer, names)) = &offered {
+            tell_peer(&mut account, peer, rules, place, &contents, names, name);
+        }
+        if matches == Some(false) {
+            exit = Exit::DataWrong;
+        }
+        account.print(config, &format!("{place}/{name}"))?;
+        printed = true;
+    }
+    Ok(exit)
+}
+
+/// Something below the base that is in no hour directory.
+pub(super) fn other(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
+    let base = Base::open(&config.base_dir)?;
+    let mut account = Account::default();
+    let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let hidden = parts.iter().any(|part| part.starts_with('.'));
+    let (sentence, kind) = if hidden {
+        ("hidden: never listed, served or replicated", "hidden")
+    } else if base.dir(path)?.is_some() {
+        ("a directory; `gapless ls` lists what lies in a channel, a quality or an hour", "directory")
+    } else {
+        (
+            "in no hour directory: an extra, served under /segments and listed under /extras, and not in the index",
+            "extra",
+        )
+    };
+    account.add("name", sentence.to_owned(), json!({ "kind": kind }));
+    let size = base.open_file(path)?.map(|file| file.metadata().map(|meta| meta.len())).transpose()?;
+    let told = size.map_or_else(|| "no file of this name".to_owned(), |size| format!("{size} bytes"));
+    account.add("disk", told, json!({ "there": size.is_some(), "size": size }));
+    account.print(config, &parts.join("/"))?;
+    Ok(Exit::Done.into())
+}
+
+fn tell_name(account: &mut Account, place: &HourPlace, text: &str) {
+    let (sentence, value) = match parse_file_name(text) {
+        FileName::Understood(key) => understood(place, &key),
+        FileName::Temporary => (
+            "temporary: a segment that is still being written; never listed, counted or replicated".to_owned(),
+            json!({ "kind": "temporary" }),
+        ),
+        FileName::Odd(why) => (
+            format!("not understood: {why}; listed, never replicated"),
+            json!({ "kind": "odd", "why": why.to_string() }),
+        ),
+        FileName::Foreign => {
+            ("hidden, or with an extension that is none of ours: not listed".to_owned(), json!({ "kind": "foreign" }))
+        }
+    };
+    account.add("name", sentence, value);
+}
+
+fn understood(place: &HourPlace, key: &SegmentKey) -> (String, Value) {
+    let (start, end) = (key.start(place.hour), key.end(place.hour));
+    let what = match (key.tombstone, key.kind) {
+        (true, _) => "a tombstone, which hides the file of the same name for ever; that one",
+        (false, Kind::Chat) => "a batch of chat lines; it",
+        (false, _) => "a segment; it",
+    };
+    let kind = match (key.tombstone, key.kind.is_video()) {
+        (true, _) => "tombstone",
+        (false, true) => "segment",
+        (false, false) => "chat",
+    };
+    let mut value = json!({ "kind": kind, "start": start.to_string(), "hash": key.hash.to_string() });
+    if !key.kind.is_video() {
+        return (format!("{what} starts {start} and has the SHA-256 {}", key.hash), value);
+    }
+    let means = match key.kind {
+        Kind::Full => "complete",
+        Kind::Suspect => "complete by its length, and possibly wrong",
+        _ => "known to be incomplete",
+    };
+    value["end"] = end.to_string().into();
+    value["duration"] = key.duration().seconds().into();
+    value["type"] = key.kind.as_str().into();
+    let sentence = format!(
+        "{what} starts {start}, lasts {} s until {end}, is {} ({means}), and has the SHA-256 {}",
+        key.duration().seconds(),
+        key.kind.as_str(),
+        key.hash
+    );
+    (sentence, value)
+}
+
+/// Bytes, if it lies there.
+fn on_disk(base: &Base, directory: &Path, name: &str) -> Result<Option<u64>, DiskError> {
+    let Some(dir) = base.dir(directory)? else { return Ok(None) };
+    Ok(dir.stat_file(OsStr::new(name))?.map(|meta| meta.size))
+}
+
+/// Says whether the content has the hash that the name says, where that can be told.
+fn tell_disk(
+    account: &mut Account,
+    base: &Base,
+    place: &HourPlace,
+    text: &str,
+    size: Option<u64>,
+) -> anyhow::Result<Option<bool>> {
+    let Some(size) = size else {
+        account.add("disk", "not on disk".to_owned(), json!({ "there": false }));
+        return Ok(None);
+    };
+    let promised = match parse_file_name(text) {
+        FileName::Understood(key) if !key.tombstone => Some(key.hash),
+        _ => None,
+    };
+    let found = if promised.is_some() { hash(base, &place.path().join(text))? } else { None };
+    let matches = promised.zip(found).map(|(promised, found)| promised == found);
+    let content = match (matches, found) {
+        (Some(true), _) => "; its content has the SHA-256 that its name says".to_owned(),
+        (Some(false), Some(found)) => {
+            format!("; WRONG: its content has the SHA-256 {found}, which its name does not say")
+        }
+        _ => String::new(),
+    };
+    account.add(
+        "disk",
+        format!("{size} bytes{content}"),
+        json!({ "there": true, "size": size, "hash_matches": matches }),
+    );
+    Ok(matches)
+}
+
+fn hash(base: &Base, path: &Path) -> anyhow::Result<Option<Hash>> {
+    let Some(mut file) = base.open_file(path)? else { return Ok(None) };
+    let (mut hasher, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(Some(Hash(hasher.finalize().into())));
+        }
+        hasher.update(piece.get(..read).unwrap_or_default());
+    }
+}
+
+fn tell_state(account: &mut Account, state: &State, text: &str) {
+    // A daemon tells sizes of segments and chat batches only.
+    let has_size = matches!(parse_file_name(text), FileName::Understood(key) if !key.tombstone);
+    let bytes = |size: &u64| if has_size { format!(", {size} bytes") } else { String::new() };
+    let (sentence, value) = match state {
+        State::Listed { size } => (
+            format!("in the index and listed{}", bytes(size)),
+            json!({ "state": "listed", "size": has_size.then_some(size) }),
+        ),
+        State::Hidden { size, by } => (
+            format!("in the index{}, and hidden: deleted by the tombstone {by}", bytes(size)),
+            json!({ "state": "hidden", "size": has_size.then_some(size), "by": by }),
+        ),
+        State::Deleted { by } => (
+            format!("not in the index; if it came it would be hidden by the tombstone {by}"),
+            json!({ "state": "deleted", "by": by }),
+        ),
+        State::Absent => ("not in the index".to_owned(), json!({ "state": "absent" })),
+        State::Temporary => (
+            "not in the index: such names are never taken up until they are renamed".to_owned(),
+            json!({ "state": "temporary" }),
+        ),
+        State::Foreign => ("not in the index: such names are never taken up".to_owned(), json!({ "state": "foreign" })),
+    };
+    account.add("index", sentence, value);
+}
+
+fn tell_standing(account: &mut Account, standing: &Standing) {
+    let (sentence, value) = match standing {
+        Standing::Best(over) if over.is_empty() => {
+            ("the only segment with its start, and so the best".to_owned(), json!({ "is": true, "over": [] }))
+        }
+        Standing::Best(over) => {
+            let each: Vec<String> = over.iter().map(|(name, merit)| format!("{name} because {merit}")).collect();
+            let values: Vec<Value> =
+                over.iter().map(|(name, merit)| json!({ "name": name, "because": merit.to_string() })).collect();
+            (
+                format!("the best for its start; preferred to {}", each.join(", to ")),
+                json!({ "is": true, "over": values }),
+            )
+        }
+        Standing::Beaten(by, merit) => (
+            format!("not the best for its start: {by} is, because {merit}"),
+            json!({ "is": false, "by": by, "because": merit.to_string() }),
+        ),
+    };
+    account.add("best", sentence, value);
+}
+
+fn tell_peer(
+    account: &mut Account,
+    peer: &Side,
+    rules: &Asked,
+    place: &HourPlace,
+    local: &HourContents,
+    names: &[String],
+    asked: &str,
+) {
+    let remote: Vec<&str> = names.iter().map(String::as_str).collect();
+    let planned = plan(local, &remote, &rules.of(place.hour));
+    let peer = peer.name();
+    let tombstone = format!("{}.tombstone", name::stem(asked));
+    let (sentence, value) = if let Some(fate) = fates(&planned).get(asked) {
+        let value = json!({ "name": peer, "lists": true, "backfill": fate.word(), "why": fate.why() });
+        (format!("{peer} lists it; {fate}"), value)
+    } else if names.contains(&tombstone) {
+        let value = json!({ "name": peer, "lists": false, "tombstone": tombstone });
+        (format!("{peer} does not list it: it has been deleted there, by the tombstone {tombstone}"), value)
+    } else {
+        (format!("{peer} does not list it"), json!({ "name": peer, "lists": false }))
+    };
+    account.add("peer", sentence, value);
+}

@@ -1,0 +1,50 @@
+//! The index, opened by a verb that only asks, where no daemon has it open. Makes no index where there is none.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::node;
+use crate::crawl::{Keeper, Reconcile, Visitor as _};
+use crate::disk::{Base, Guard};
+use crate::domain::{HourPlace, Stream};
+use crate::startup::{self, Locked};
+
+/// An index that is ours until this is closed.
+pub struct Offline {
+    /// Brings hours into line with the disk.
+    pub keeper: Arc<Keeper>,
+    _locked: Locked,
+}
+
+impl Offline {
+    /// Locks the archive, opens its index, and makes it right about which hours there are. Blocks: not for async code.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        startup::require_index(&config.state_dir)?;
+        let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
+        let index = Arc::new(locked.open_index(node::index_options(config))?);
+        let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
+        let keeper = Arc::new(Keeper::new(index, guard));
+        keeper.reconcile_structure()?;
+        Ok(Self { keeper, _locked: locked })
+    }
+
+    /// Makes the index right about every hour of these qualities: their digests are asked for. Blocks: not for async code.
+    pub fn catch_up(&self, wanted: impl Fn(&Stream) -> bool) -> anyhow::Result<()> {
+        let catalog = self.keeper.index().catalog();
+        let hours = |stream: Stream| {
+            let hours = catalog.hours(&stream.to_string(), ..);
+            hours.into_iter().rev().map(move |hour| HourPlace { stream: stream.clone(), hour })
+        };
+        let places: Vec<HourPlace> = catalog.streams().into_iter().filter(wanted).flat_map(hours).collect();
+        let found = Reconcile::new(Arc::clone(&self.keeper)).visit(&places)?;
+        if let Some(error) = found.last_error {
+            tracing::warn!(name: "hours_unreadable", hours = found.errors, error, "some hours cannot be read here");
+        }
+        Ok(())
+    }
+
+    /// Closes the index in order and gives the archive free.
+    pub fn close(self) {
+        self.keeper.index().close();
+    }
+}

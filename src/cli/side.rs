@@ -1,0 +1,342 @@
+//! One of two archives that are compared, whoever answers for it: the index here, the daemon that has it open, or a peer.
+//!
+//! A daemon and a peer are asked the same things over HTTP; the index is asked for the same, so that whoever compares need not
+//! know. Nothing is fetched and nothing is decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::de::DeserializeOwned;
+
+use super::client::{Daemon, path};
+use super::config::Config;
+use super::offline::Offline;
+use crate::domain::totals::Digest;
+use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream};
+use crate::index::Index;
+use crate::peer::{Limits, Peer, PeerClient, PeerError};
+use crate::wire::{DayDigests, HourDigests, QualityDigests};
+
+/// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
+const ANSWER_BYTES: usize = 8 << 20;
+/// Pages of an answer: with more, a peer would keep us asking.
+const PAGES: usize = 64;
+
+/// A part of the archive: all of it, or a channel, a quality or an hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The channel; all if there is none.
+    pub channel: Option<Channel>,
+    /// The quality; all if there is none.
+    pub quality: Option<Quality>,
+    /// The hour; all if there is none.
+    pub hour: Option<Hour>,
+}
+
+impl Scope {
+    /// Whether this quality is a part of it.
+    pub fn holds(&self, stream: &Stream) -> bool {
+        self.holds_channel(&stream.channel) && self.quality.as_ref().is_none_or(|quality| *quality == stream.quality)
+    }
+
+    /// Whether this channel, or something of it, is a part of it.
+    pub fn holds_channel(&self, name: &Channel) -> bool {
+        self.channel.as_ref().is_none_or(|channel| channel == name)
+    }
+
+    /// The one quality that it is in, if it is in one.
+    pub fn stream(&self) -> Option<Stream> {
+        Some(Stream { channel: self.channel.clone()?, quality: self.quality.clone()? })
+    }
+
+    /// The one hour that it is, if it is one.
+    pub fn place(&self) -> Option<HourPlace> {
+        Some(HourPlace { stream: self.stream()?, hour: self.hour? })
+    }
+}
+
+/// Digests by what they are of.
+pub type Digests<K> = BTreeMap<K, String>;
+
+enum How {
+    Index(Offline),
+    Daemon(Daemon),
+    Peer(Box<PeerClient>, Peer),
+}
+
+/// An archive, and who answers for it.
+pub struct Side {
+    how: How,
+    requests: AtomicU64,
+}
+
+impl Side {
+    /// This archive: its daemon if one runs, its index if none does.
+    pub async fn here(config: &Config) -> anyhow::Result<Self> {
+        let how = match Daemon::find(&config.state_dir).await {
+            Some(daemon) => How::Daemon(daemon),
+            None => How::Index(tokio::task::block_in_place(|| Offline::open(config))?),
+        };
+        Ok(Self { how, requests: AtomicU64::new(0) })
+    }
+
+    /// Another node, as `[NAME=]URL`.
+    pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
+        // Whether its tombstones would be taken over is a question of the rules, not of what it has.
+        let peer = super::backfill::peer(text, false)?;
+        let how =
+            How::Peer(Box::new(PeerClient::new(Limits::default(), super::backfill::trusted(config)?.as_ref())?), peer);
+        Ok(Self { how, requests: AtomicU64::new(0) })
+    }
+
+    /// What to call it in a message.
+    pub fn name(&self) -> &str {
+        match &self.how {
+            How::Index(_) => "here",
+            How::Daemon(daemon) => daemon.address(),
+            How::Peer(_, peer) => &peer.name,
+        }
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Gives the archive free.
+    pub fn close(self) {
+        if let How::Index(offline) = self.how {
+            tokio::task::block_in_place(|| offline.close());
+        }
+    }
+
+    /// Makes the index right about a part of the archive, where nobody else does. A daemon and a peer look for themselves.
+    pub fn catch_up(&self, scope: &Scope) -> anyhow::Result<()> {
+        match &self.how {
+            How::Index(offline) => tokio::task::block_in_place(|| offline.catch_up(|stream| scope.holds(stream))),
+            How::Daemon(_) | How::Peer(..) => Ok(()),
+        }
+    }
+
+    /// The digests of qualities; `None` if nobody there knows what that is.
+    pub async fn qualities(&self, scope: &Scope) -> anyhow::Result<Option<Digests<Stream>>> {
+        if let Some(index) = self.index() {
+            let sum = |stream: Stream| Ok((stream.clone(), index.stream_sums(&stream.to_string())?.total()));
+            let streams = index.catalog().streams().into_iter().filter(|stream| scope.holds(stream));
+            let sums = tokio::task::block_in_place(|| streams.map(sum).collect::<anyhow::Result<Vec<_>>>())?;
+            let held = sums.into_iter().filter(|(_, total)| total.hours > 0);
+            return Ok(Some(held.map(|(stream, total)| (stream, total.digest.to_string())).collect()));
+        }
+        let named = scope.stream().map(|stream| stream.to_string());
+        let mut found = Digests::new();
+        let mut after: Option<String> = None;
+        for page in 0..PAGES {
+            let mut query: Vec<(&str, &str)> = named.iter().map(|named| ("quality", named.as_str())).collect();
+            query.extend(after.iter().map(|after| ("after", after.as_str())));
+            let answer: QualityDigests = match self.get_json(&["api", "v1", "digests"], &query).await {
+                Ok(answer) => answer,
+                Err(error) if page == 0 && speaks_only_the_fixed_part(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            if page == 0 && !answer.complete {
+                tracing::warn!(name: "index_incomplete", side = self.name(), "its index has not caught up with its disk: what seems to be missing there may be there");
+            }
+            for quality in answer.qualities {
+                let Ok(stream) = Stream::new(&quality.channel, &quality.quality) else { continue };
+                if scope.holds(&stream) {
+                    found.insert(stream, quality.digest);
+                }
+            }
+            after = answer.next;
+            if after.is_none() {
+                return Ok(Some(found));
+            }
+        }
+        anyhow::bail!("{} has more pages of digests than anybody can have", self.name())
+    }
+
+    /// The digests of the days of a quality.
+    pub async fn days(&self, stream: &Stream) -> anyhow::Result<Digests<Day>> {
+        if let Some(index) = self.index() {
+            let sums = tokio::task::block_in_place(|| index.stream_sums(&stream.to_string()))?;
+            return Ok(sums.days(None).map(|(day, sum)| (day, sum.digest.to_string())).collect());
+        }
+        let mut found = Digests::new();
+        let mut after: Option<String> = None;
+        let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str()];
+        for _ in 0..PAGES {
+            let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+            let answer: DayDigests = self.get_json(&path, &query).await?;
+            let days = answer.days.into_iter().filter_map(|day| Some((Day::parse(&day.day).ok()?, day.digest)));
+            found.extend(days);
+            after = answer.next;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+        anyhow::bail!("{} has more pages of days than there are days", self.name())
+    }
+
+    /// The digests of the hours of a day.
+    pub async fn hours_of_day(&self, stream: &Stream, day: Day) -> anyhow::Result<Digests<Hour>> {
+        if let Some(index) = self.index() {
+            let rows = tokio::task::block_in_place(|| index.hour_rows(&stream.to_string(), day.first(), day.last()))?;
+            let held = rows.into_iter().filter(|(_, row)| row.totals.digest != Digest::default());
+            return Ok(held.map(|(hour, row)| (hour, row.totals.digest.to_string())).collect());
+        }
+        let text = day.to_string();
+        let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &text];
+        let answer: HourDigests = self.get_json(&path, &[]).await?;
+        let hours = answer.hours.into_iter().filter_map(|hour| Some((Hour::parse(&hour.hour).ok()?, hour.digest)));
+        Ok(hours.filter(|(hour, _)| Day::of(*hour) == day).collect())
+    }
+
+    /// The qualities that are listed. A peer may list names that it then cannot look into, such as files beside its channels: those
+    /// that are not among `known` are left out.
+    pub async fn streams(&self, scope: &Scope, known: &BTreeSet<Stream>) -> anyhow::Result<BTreeSet<Stream>> {
+        let mut found = BTreeSet::new();
+        match &self.how {
+            How::Index(offline) => found.extend(offline.keeper.index().catalog().streams()),
+            How::Daemon(daemon) => {
+                for channel in self.names(daemon, &["files"]).await? {
+                    let Ok(channel) = Channel::new(&channel) else { continue };
+                    if scope.holds_channel(&channel) {
+                        let qualities = self.names(daemon, &["files", channel.as_str()]).await?;
+                        found.extend(qualities.iter().filter_map(|quality| {
+                            Some(Stream { channel: channel.clone(), quality: Quality::new(quality).ok()? })
+                        }));
+                    }
+                }
+            }
+            How::Peer(client, peer) => {
+                self.count();
+                for channel in client.channels(peer).await?.names {
+                    if scope.holds_channel(&channel) {
+                        self.count();
+                        let is_known = known.iter().any(|stream| stream.channel == channel);
+                        let Some(qualities) = or_left_out(client.qualities(peer, &channel).await, is_known, &channel)?
+                        else {
+                            continue;
+                        };
+                        found.extend(
+                            qualities.names.into_iter().map(|quality| Stream { channel: channel.clone(), quality }),
+                        );
+                    }
+                }
+            }
+        }
+        found.retain(|stream| scope.holds(stream));
+        Ok(found)
+    }
+
+    /// The hours of a quality that are listed; none where a peer cannot look into one that is not known here.
+    pub async fn hours(&self, stream: &Stream, is_known: bool) -> anyhow::Result<BTreeSet<Hour>> {
+        let (channel, quality) = (&stream.channel, &stream.quality);
+        let hours = match &self.how {
+            How::Index(offline) => offline.keeper.index().catalog().hours(&stream.to_string(), ..),
+            How::Daemon(daemon) => {
+                let names = self.names(daemon, &["files", channel.as_str(), quality.as_str()]).await?;
+                names.iter().filter_map(|name| Hour::parse(name).ok()).collect()
+            }
+            How::Peer(client, peer) => {
+                self.count();
+                let hours = or_left_out(client.hours(peer, channel, quality).await, is_known, stream)?;
+                hours.map(|hours| hours.names).unwrap_or_default()
+            }
+        };
+        Ok(hours.into_iter().collect())
+    }
+
+    /// What an hour lists, tombstones included. Sizes, and what tombstones hide, are not among it.
+    pub async fn listing(&self, place: &HourPlace) -> anyhow::Result<Vec<String>> {
+        let stream = &place.stream;
+        match &self.how {
+            How::Index(offline) => {
+                let keeper = Arc::clone(&offline.keeper);
+                Ok(tokio::task::block_in_place(|| keeper.answer(place))?.contents.listed(true))
+            }
+            How::Daemon(daemon) => {
+                self.count();
+                let hour = place.hour.to_string();
+                let parts = path(["files", stream.channel.as_str(), stream.quality.as_str(), &hour]);
+                Ok(daemon.get_json(&format!("{parts}?tombstones=true")).await?)
+            }
+            How::Peer(client, peer) => {
+                self.count();
+                let listing = client.segments(peer, &stream.channel, &stream.quality, place.hour).await?;
+                Ok(listing.names.into_iter().map(Into::into).collect())
+            }
+        }
+    }
+
+    /// What an hour of this archive holds, with sizes and what tombstones hide. Not for peers, who do not tell as much.
+    pub async fn contents(&self, place: &HourPlace) -> anyhow::Result<HourContents> {
+        match &self.how {
+            How::Index(offline) => Ok(tokio::task::block_in_place(|| offline.keeper.answer(place))?.contents),
+            How::Daemon(daemon) => {
+                let known = super::records::of_hour(daemon, place).await?;
+                let listed = self.listing(place).await?;
+                let listed = listed.iter().filter(|name| !known.contains_key(*name)).map(|name| (name.as_str(), 0));
+                let known = known.iter().map(|(name, size)| (name.as_str(), *size));
+                Ok(HourContents::from_names(known.chain(listed)))
+            }
+            How::Peer(..) => {
+                let names = self.listing(place).await?;
+                Ok(HourContents::from_names(names.iter().map(|name| (name.as_str(), 0))))
+            }
+        }
+    }
+
+    fn index(&self) -> Option<&Index> {
+        if let How::Index(offline) = &self.how { Some(offline.keeper.index()) } else { None }
+    }
+
+    fn count(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn names(&self, daemon: &Daemon, parts: &[&str]) -> anyhow::Result<Vec<String>> {
+        self.count();
+        Ok(daemon.get_json(&path(parts.iter().copied())).await?)
+    }
+
+    async fn get_json<T: DeserializeOwned>(&self, parts: &[&str], query: &[(&str, &str)]) -> anyhow::Result<T> {
+        self.count();
+        match &self.how {
+            How::Peer(client, peer) => Ok(client.get_json(peer, parts, query, ANSWER_BYTES).await?),
+            How::Daemon(daemon) => {
+                let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
+                Ok(daemon.get_json(&format!("{}?{}", path(parts.iter().copied()), query.join("&"))).await?)
+            }
+            How::Index(_) => anyhow::bail!("an index is not asked over HTTP"),
+        }
+    }
+}
+
+/// What a peer lists; nothing where it answers with an error about something that nobody here knows.
+fn or_left_out<T>(
+    answer: Result<T, PeerError>,
+    is_known: bool,
+    place: &impl std::fmt::Display,
+) -> Result<Option<T>, PeerError> {
+    match answer {
+        Ok(listing) => Ok(Some(listing)),
+        Err(error) if !is_known && error.status().is_some() => {
+            let status = error.status().map(|status| status.as_u16());
+            tracing::info!(name: "left_out", %place, status, "the peer lists this name and cannot look into it: a file or an extra, most likely");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A value as it may stand in a query.
+fn encoded(value: &str) -> String {
+    path([value]).split_off(1)
+}
+
+/// A peer that answers, but not this: an older node, another program, a plain file server.
+fn speaks_only_the_fixed_part(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<PeerError>().is_some_and(|error| !error.is_away() && error.is_peers_fault())
+}

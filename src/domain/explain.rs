@@ -1,0 +1,263 @@
+//! Why a file is listed or not and is the best for its start or not, and what covers a point in time. Pure: what is on disk or at a
+//! peer is not known here.
+
+use super::best::{Merit, Piece, best_per_start, best_sequence, merit};
+use super::name::stem;
+use super::{AnyFile, FileName, Hour, HourContents, SegmentFile, Span, Timestamp, parse_file_name};
+
+/// What an hour makes of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It is there and listed.
+    Listed {
+        /// Bytes.
+        size: u64,
+    },
+    /// It is there, and a tombstone hides it.
+    Hidden {
+        /// Bytes.
+        size: u64,
+        /// The tombstone.
+        by: String,
+    },
+    /// It is not there, and a tombstone would hide it.
+    Deleted {
+        /// The tombstone.
+        by: String,
+    },
+    /// It is not there.
+    Absent,
+    /// Names like this are never listed, counted or replicated: it is being written.
+    Temporary,
+    /// Names like this are never listed: hidden, or with an extension that is none of ours.
+    Foreign,
+}
+
+/// What `contents` makes of `name`.
+pub fn state(contents: &HourContents, name: &str) -> State {
+    let hidden = contents.hidden();
+    let (there, is_hidden) = match AnyFile::read(name, 0) {
+        Some(AnyFile::Segment(file)) => {
+            let at = (&file.key, &file.exact);
+            let found = contents.files().binary_search_by(|known| (&known.key, &known.exact).cmp(&at));
+            let size = found.ok().and_then(|index| contents.files().get(index)).map(|known| known.size);
+            (size, !file.key.tombstone && hidden.hides(&file))
+        }
+        Some(AnyFile::Odd(file)) => {
+            let found = contents.odd().iter().find(|known| known.name == file.name);
+            (found.map(|known| known.size), !file.is_tombstone() && hidden.hides_odd(&file))
+        }
+        None if parse_file_name(name) == FileName::Temporary => return State::Temporary,
+        None => return State::Foreign,
+    };
+    let by = || format!("{}.tombstone", stem(name));
+    match (there, is_hidden) {
+        (Some(size), false) => State::Listed { size },
+        (Some(size), true) => State::Hidden { size, by: by() },
+        (None, true) => State::Deleted { by: by() },
+        (None, false) => State::Absent,
+    }
+}
+
+/// How a visible segment stands among those with the same start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the best: preferred to these.
+    Best(Vec<(String, Merit)>),
+    /// This one is preferred.
+    Beaten(String, Merit),
+}
+
+/// How the segment called `name` stands; `None` if it is no visible segment.
+pub fn standing(contents: &HourContents, name: &str) -> Option<Standing> {
+    let FileName::Understood(key) = parse_file_name(name) else { return None };
+    let rivals = |file: &&SegmentFile| file.key.kind.is_video() && file.key.start_us == key.start_us;
+    let rivals: Vec<&SegmentFile> = contents.visible().filter(rivals).collect();
+    let asked = *rivals.iter().find(|file| file.key == key && file.name() == name)?;
+    let best = best_per_start(contents).into_iter().find(|file| file.key.start_us == key.start_us)?;
+    Some(if best == asked {
+        let others = rivals.into_iter().filter(|file| *file != asked);
+        Standing::Best(others.map(|other| (other.name(), merit(asked, other))).collect())
+    } else {
+        Standing::Beaten(best.name(), merit(best, asked))
+    })
+}
+
+/// Why a segment that covers a time is not the one that is chosen for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instead {
+    /// A tombstone hides it.
+    Hidden,
+    /// It is not the best for its start: this one is.
+    Beaten(String, Merit),
+    /// It starts later than the one that is chosen, and so does not begin the sequence.
+    Later,
+}
+
+/// What covers a point in time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// The one that is played.
+    pub chosen: Option<Piece>,
+    /// The others that cover it, and why they are not chosen.
+    pub others: Vec<(Piece, Instead)>,
+    /// Where nothing is chosen: the last segment that ends before, among the hours that were looked at.
+    pub before: Option<Piece>,
+    /// Where nothing is chosen: the first segment that starts after.
+    pub after: Option<Piece>,
+}
+
+impl Moment {
+    /// How long the hole is, where it has two ends.
+    pub fn hole(&self) -> Option<Span> {
+        Some(self.after.as_ref()?.start() - self.before.as_ref()?.end())
+    }
+}
+
+/// What covers `at`, by these hours in order.
+pub fn moment(hours: &[(Hour, HourContents)], at: Timestamp) -> Moment {
+    let best: Vec<Piece> = hours
+        .iter()
+        .flat_map(|(hour, contents)| {
+            best_per_start(contents).into_iter().map(|file| Piece { hour: *hour, file: file.clone() })
+        })
+        .collect();
+    let covers = |piece: &Piece| piece.start() <= at && at < piece.end();
+    let mut moment = Moment::default();
+    let sequence = best_sequence(best.iter().cloned(), at, at + Span::from_us(1));
+    moment.chosen = sequence.into_iter().flatten().find(covers);
+    for (hour, contents) in hours {
+        let hidden = contents.hidden();
+        let video = contents.files().iter().filter(|file| file.key.kind.is_video() && !file.key.tombstone);
+        for file in video {
+            let piece = Piece { hour: *hour, file: file.clone() };
+            if !covers(&piece) || moment.chosen.as_ref() == Some(&piece) {
+                continue;
+            }
+            let instead = if hidden.hides(file) {
+                Instead::Hidden
+            } else {
+                match standing(contents, &file.name()) {
+                    Some(Standing::Beaten(by, merit)) => Instead::Beaten(by, merit),
+                    _ => Instead::Later,
+                }
+            };
+            moment.others.push((piece, instead));
+        }
+    }
+    if moment.chosen.is_none() {
+        moment.before = best.iter().filter(|piece| piece.end() <= at).max_by_key(|piece| piece.end()).cloned();
+        moment.after = best.iter().filter(|piece| piece.start() > at).min_by_key(|piece| piece.start()).cloned();
+    }
+    moment
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::test_names::{any_name, hash_text};
+
+    fn hour() -> Hour {
+        Hour::parse("2019-11-13T02").unwrap()
+    }
+
+    fn name(time: &str, duration: &str, kind: &str, hash: u8) -> String {
+        format!("{time}-{duration}-{kind}-{}.ts", hash_text(hash))
+    }
+
+    fn contents(names: &[(&str, u64)]) -> HourContents {
+        HourContents::from_names(names.iter().copied())
+    }
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_listed_hidden_deleted_absent_or_never_listed() {
+        let (file, gone) = (name("00:00", "2.0", "full", 1), name("00:02", "2.0", "full", 2));
+        let grave = |name: &str| name.replace(".ts", ".tombstone");
+        let other = name("00:04", "2.0", "full", 3);
+        let held = contents(&[(&file, 7), (&grave(&gone), 0), (&other, 5), (&grave(&other), 0), ("odd.ts", 3)]);
+        assert_eq!(state(&held, &file), State::Listed { size: 7 });
+        assert_eq!(state(&held, &gone), State::Deleted { by: grave(&gone) });
+        assert_eq!(state(&held, &other), State::Hidden { size: 5, by: grave(&other) });
+        assert_eq!(state(&held, &grave(&other)), State::Listed { size: 0 });
+        assert_eq!(state(&held, &name("00:06", "2.0", "full", 1)), State::Absent);
+        assert_eq!(state(&held, "odd.ts"), State::Listed { size: 3 });
+        assert_eq!(state(&held, &name("00:00", "2.0", "temp", 1)), State::Temporary);
+        assert_eq!(state(&held, ".hidden"), State::Foreign);
+    }
+
+    #[test]
+    fn the_best_for_a_start_is_told_with_its_merit() {
+        let (full, long) = (name("00:00", "2.0", "full", 1), name("00:00", "3.0", "full", 2));
+        let (large, high) = (name("00:00", "3.0", "full", 3), name("00:00", "3.0", "full", 4));
+        let partial = name("00:00", "9.0", "partial", 5);
+        let held = contents(&[(&full, 1), (&long, 1), (&large, 2), (&high, 2), (&partial, 9)]);
+        let Some(Standing::Best(over)) = standing(&held, &high) else { unreachable!("it is the best") };
+        let expected =
+            [(long, Merit::Size), (large, Merit::Hash), (full, Merit::Duration), (partial.clone(), Merit::Kind)];
+        assert_eq!(over.len(), 4);
+        assert!(expected.iter().all(|pair| over.contains(pair)), "{over:?}");
+        assert_eq!(standing(&held, &partial), Some(Standing::Beaten(high, Merit::Kind)));
+        assert_eq!(standing(&held, "odd.ts"), None);
+    }
+
+    #[test]
+    fn a_time_is_covered_by_the_one_that_starts_first_and_is_best_for_its_start() {
+        let (first, twin) = (name("00:00", "2.0", "full", 2), name("00:00", "2.0", "suspect", 3));
+        let (later, grave) = (name("00:01", "2.0", "full", 4), name("00:00", "2.0", "full", 5));
+        let held =
+            contents(&[(&first, 1), (&twin, 1), (&later, 1), (&grave, 1), (&grave.replace(".ts", ".tombstone"), 0)]);
+        let found = moment(&[(hour(), held)], at("2019-11-13T02:00:01"));
+        assert_eq!(found.chosen.unwrap().file.name(), first);
+        let others: Vec<(String, Instead)> =
+            found.others.into_iter().map(|(piece, instead)| (piece.file.name(), instead)).collect();
+        assert_eq!(
+            others,
+            [(grave, Instead::Hidden), (twin, Instead::Beaten(first, Merit::Kind)), (later, Instead::Later)]
+        );
+    }
+
+    #[test]
+    fn a_hole_reaches_from_the_end_before_to_the_start_after_even_across_hours() {
+        let (before, after) = (name("59:50", "2.0", "full", 1), name("00:05.5", "2.0", "full", 2));
+        let hours = [(hour(), contents(&[(&before, 1)])), (hour().next(), contents(&[(&after, 1)]))];
+        let found = moment(&hours, at("2019-11-13T03:00:00"));
+        assert_eq!(found.chosen, None);
+        assert_eq!(found.hole(), Some(Span::from_us(13_500_000)));
+        let at_end = moment(&hours, at("2019-11-13T02:59:52"));
+        assert_eq!((at_end.chosen, at_end.before.map(|piece| piece.file.name())), (None, Some(before)));
+        assert_eq!(moment(&hours, at("2019-11-13T02:59:49")).hole(), None, "nothing is known of before");
+        assert_eq!(moment(&[], at("2019-11-13T02:59:49")), Moment::default());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_told_agrees_with_what_is_listed_and_chosen(
+            names in prop::collection::vec((any_name(), 0..3_u64), 0..12), asked in any_name(), second in 0..6_i64,
+        ) {
+            let held = HourContents::from_names(names.iter().map(|(name, size)| (name.as_str(), *size)));
+            let listed = held.listed(true);
+            prop_assert_eq!(matches!(state(&held, &asked), State::Listed { .. }), listed.contains(&asked));
+            let best: Vec<String> = best_per_start(&held).into_iter().map(SegmentFile::name).collect();
+            for name in &listed {
+                prop_assert_eq!(matches!(state(&held, name), State::Listed { .. }), true);
+                prop_assert_eq!(matches!(standing(&held, name), Some(Standing::Best(_))), best.contains(name));
+            }
+            let time = hour().start() + Span::from_us(second * 1_000_000);
+            let found = moment(&[(hour(), held)], time);
+            if let Some(chosen) = found.chosen {
+                prop_assert!(best.contains(&chosen.file.name()) && chosen.start() <= time && time < chosen.end());
+                prop_assert!(found.before.is_none() && found.after.is_none());
+            } else {
+                prop_assert!(found.before.is_none_or(|piece| piece.end() <= time));
+                prop_assert!(found.after.is_none_or(|piece| piece.start() > time));
+                prop_assert!(found.others.iter().all(|(_, instead)| *instead != Instead::Later));
+            }
+        }
+    }
+}
