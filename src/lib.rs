@@ -20,7 +20,13 @@ pub mod wire;
 
 pub mod tls;
 
+pub mod tokens;
+
+pub mod tombstones;
+
 pub mod peer;
+
+pub mod sources;
 
 pub mod backfill;
 

@@ -28,6 +28,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Ls(ls) => cli::ls::run(&config, ls).await,
             Verb::Diff(diff) => cli::diff::run(&config, diff).await,
             Verb::Explain(explain) => cli::explain::run(&config, explain).await,
+            Verb::Tombstone(tombstone) => cli::tombstone::run(&config, tombstone).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
         }
     })

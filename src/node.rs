@@ -16,16 +16,17 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, PeerState, PeerStatus};
-use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
+use crate::crawl::{Crawl, Deleted, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
-use crate::http::{App, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
+use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::Peer;
 use crate::runtime::Stop;
+use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls::{self, Fingerprint};
-use crate::wire::PeerReport;
+use crate::tokens::Token;
+use crate::wire::{PeerReport, SourceReport};
 
 /// How often it is looked whether the disk is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -53,10 +54,12 @@ pub struct NodeOptions {
     pub tls: Option<Arc<tls::Server>>,
     /// Questions.
     pub bounds: Bounds,
+    /// Who may read and write.
+    pub auth: Arc<Auth>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
-    /// Other nodes to fetch from.
-    pub peers: Vec<Peer>,
+    /// Where other nodes to fetch from are found.
+    pub sources: SourceOptions,
     /// How to.
     pub backfill: BackfillOptions,
 }
@@ -125,9 +128,11 @@ impl Node {
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
         let instance = options.backfill.instance;
-        let (list, peers) = tokio::sync::watch::channel(options.peers);
-        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), peers, options.backfill, &registry)?);
-        let reported = Arc::clone(&backfill);
+        let own = Own { name: options.name.clone(), listen: Some(address) };
+        let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
+        let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), options.backfill, &registry)?);
+        let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
+        let deleted = Deleted::register(&registry)?;
         let app = App::new(Parts {
             name: options.name.clone(),
             base_dir: options.base_dir,
@@ -137,15 +142,20 @@ impl Node {
             registry,
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            auth: Arc::clone(&options.auth),
+            deleted,
+            last_copies: None,
+            sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
-        let fetching = tokio::spawn(fetch(backfill, list, crawl.ready(), shutdown.clone()));
+        let fetching = tokio::spawn(fetch(backfill, sources, crawl.ready(), shutdown.clone()));
         let server =
             tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
-        let address_file = Arc::new(AddressFile::new(&locked.state_dir, address, &options.name, shown));
+        let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
+        let address_file = Arc::new(address_file);
         if let Some(followed) = options.tls {
             tokio::spawn(renew(followed, Arc::clone(&address_file), shutdown.clone()));
         }
@@ -238,15 +248,18 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
 /// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.
 async fn fetch(
     backfill: Arc<Backfill>,
-    _list: tokio::sync::watch::Sender<Vec<Peer>>,
+    sources: Arc<Sources>,
     mut ready: tokio::sync::watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
-    tokio::select! {
-        caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
-        () = stop.cancelled() => return,
-    }
-    backfill.run(stop).await;
+    let fetching = async {
+        tokio::select! {
+            caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        backfill.run(stop.clone()).await;
+    };
+    tokio::join!(fetching, sources.run(stop.clone()));
 }
 
 /// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
@@ -298,16 +311,34 @@ fn report_of(status: PeerStatus) -> PeerReport {
     }
 }
 
+fn source_report(status: SourceStatus) -> SourceReport {
+    SourceReport {
+        kind: status.kind.to_owned(),
+        place: status.place,
+        peers: status.peers as u64,
+        read: status.read.map(time),
+        remembered: status.is_remembered,
+        failures: status.failures,
+        failing_since: status.failing_since.map(time),
+        error: status.error,
+        left_out: status.problems,
+    }
+}
+
 fn time(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
 }
 
 /// Tells the command line where the daemon is, and by which certificate it is known.
+///
+/// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
+/// read what belongs to its user may change something through it.
 struct AddressFile {
     dir: PathBuf,
     address: SocketAddr,
     name: String,
+    token: Token,
     state: Mutex<AddressState>,
 }
 
@@ -321,10 +352,12 @@ struct AddressState {
 
 impl AddressFile {
     const NAME: &str = "daemon.json";
+    const TOKEN: &str = "daemon.token";
 
-    fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>) -> Self {
+    fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>, token: &Token) -> Self {
         let state = AddressState { certificates: shown.into_iter().collect(), written: false };
-        Self { dir: dir.to_owned(), address, name: name.to_owned(), state: Mutex::new(state) }
+        let (name, token) = (name.to_owned(), token.clone());
+        Self { dir: dir.to_owned(), address, name, token, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, AddressState> {
@@ -360,6 +393,8 @@ impl AddressFile {
             tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
         }
         let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
+        // First, so that whoever finds the address finds the token that goes with it.
+        crate::disk::atomic::replace_secret(&dir, Self::TOKEN.as_ref(), self.token.secret().as_bytes())?;
         crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text(&state).as_bytes())?;
         state.written = true;
         Ok(())
@@ -372,9 +407,11 @@ impl AddressFile {
     }
 
     fn remove(&self) {
-        let file = self.dir.join(Self::NAME);
-        if let Err(error) = std::fs::remove_file(&file) {
-            tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+        for name in [Self::NAME, Self::TOKEN] {
+            let file = self.dir.join(name);
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod agree;
 pub mod bundle;
+mod tombstones;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +13,10 @@ pub use bundle::BundleRequest;
 
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
+};
+pub use tombstones::{
+    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport, PurgedHour,
+    TombstonePage, TombstoneRecord,
 };
 
 /// A segment or chat batch.
@@ -75,6 +80,9 @@ pub struct Status {
     /// Other nodes that are fetched from.
     #[serde(default)]
     pub peers: Vec<PeerReport>,
+    /// Where the list of other nodes comes from.
+    #[serde(default)]
+    pub sources: Vec<SourceReport>,
     /// What is wrong now, most important first; empty when all is well.
     pub troubles: Vec<String>,
 }
@@ -241,6 +249,33 @@ pub struct PeerReport {
     /// Why the last round failed or left something undone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
+}
+
+/// How it goes with a source of the list of other nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceReport {
+    /// `flags`, `file` or `database`.
+    pub kind: String,
+    /// The path, or the address without its password.
+    pub place: String,
+    /// Nodes in its last good answer; with equal names or addresses, later sources take their place.
+    pub peers: u64,
+    /// When that was; absent if there was none since the start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub read: Option<String>,
+    /// Whether these nodes are known from before the last start, because there was no good answer since.
+    pub remembered: bool,
+    /// Attempts in a row that failed.
+    pub failures: u32,
+    /// When the first of them was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failing_since: Option<String>,
+    /// Why the last one did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// Lines and rows that were left out, and why; at most 20 and how many more.
+    #[serde(default)]
+    pub left_out: Vec<String>,
 }
 
 /// A difference between index and tree.

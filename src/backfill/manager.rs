@@ -61,7 +61,7 @@ impl Backfill {
         };
         let shared = Shared {
             keeper,
-            client: PeerClient::new(limits, &options.tls)?,
+            client: PeerClient::with_token(limits, &options.tls, options.token.as_ref())?,
             claims: Claims::default(),
             targets: Targets::default(),
             memory: Memory::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::domain::{Hour, HourPlace, Span};
 use crate::tls::ClientConfig;
+use crate::tokens::Token;
 
 /// What can be chosen about backfill.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct BackfillOptions {
     pub tls: Arc<ClientConfig>,
     /// The operator's word: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
+    /// Shown to every peer.
+    pub token: Option<Token>,
     /// By this number this process recognises itself among its peers; the same that its digests carry.
     pub instance: u64,
     /// Where the result of complete rounds is written for monitors.

@@ -66,6 +66,8 @@ pub enum Verb {
     Diff(DiffArgs),
     /// Tell all that is known of a file, or which segments cover a time, and why
     Explain(ExplainArgs),
+    /// Hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here
+    Tombstone(TombstoneArgs),
     /// Show the state of the index, the crawl and the disk on one screen
     Status(StatusArgs),
 }
@@ -76,9 +78,30 @@ pub struct PeerArgs {
     /// Another node; may be given several times
     #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
     pub peer: Vec<String>,
+    /// A file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "A file with other nodes, NAME URL or URL per line; read again and again [env: GAPLESS_BACKFILL_NODE_FILE]"
+    )]
+    pub node_file: Option<String>,
+    /// A database.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "A PostgreSQL database with a table of other nodes; asked again and again [env: GAPLESS_BACKFILL_NODE_DATABASE]"
+    )]
+    pub node_database: Option<String>,
     /// How long ago a segment must have ended to be fetched: the recorder here may still get it
     #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
     pub recent_cutoff: Option<String>,
+    /// The token.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the one token that is sent to other nodes, for those that want one [env: GAPLESS_BACKFILL_TOKEN_FILE]"
+    )]
+    pub token_file: Option<String>,
     /// Whom to trust.
     #[arg(
         long,
@@ -86,7 +109,7 @@ pub struct PeerArgs {
         help = "Trust these authorities (PEM) and no others where other nodes are asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
     )]
     pub ca_file: Option<String>,
-    /// Only report tombstones of other nodes instead of taking them over
+    /// Only report tombstones of other nodes instead of taking them over; short for the setting `tombstones_from = "none"`
     #[arg(long)]
     pub distrust_tombstones: bool,
     /// Take over tombstones even where there are suspiciously many: more than a fifth of an hour, or a thousand in a round
@@ -130,6 +153,20 @@ pub struct NodeArgs {
         help = "Where to listen; port 0 picks a free one [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
     )]
     pub listen: Option<String>,
+    /// Who may write.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the tokens by which something may be changed from other machines, one a line [env: GAPLESS_HTTP_WRITE_TOKENS]"
+    )]
+    pub write_tokens: Option<String>,
+    /// Who may read.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the tokens for reading, one a line; without it everybody may read [env: GAPLESS_HTTP_READ_TOKENS]"
+    )]
+    pub read_tokens: Option<String>,
     /// The certificate.
     #[arg(
         long,
@@ -225,9 +262,86 @@ pub struct ExplainArgs {
     pub rules: RuleArgs,
 }
 
+/// Arguments of `tombstone`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TombstoneArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub what: TombstoneVerb,
+}
+
+/// What can be done with tombstones.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TombstoneVerb {
+    /// Hide segments or chat batches, here and in time on every node; they need not be here
+    Add(AddArgs),
+    /// List what is hidden, and of what the bytes are still here
+    List(ListArgs),
+    /// Delete the bytes of what is hidden here, for ever; tells what would go and asks first
+    Purge(PurgeArgs),
+}
+
+impl TombstoneVerb {
+    /// The other node that is named, if one is.
+    pub fn node(&self) -> &OtherNode {
+        match self {
+            Self::Add(AddArgs { node, .. })
+            | Self::List(ListArgs { node, .. })
+            | Self::Purge(PurgeArgs { node, .. }) => node,
+        }
+    }
+}
+
+/// Arguments of `tombstone add`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AddArgs {
+    /// What to hide: CHANNEL/QUALITY/HOUR/NAME, or a file below the archive; `-` reads more of them from stdin, one a line
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<String>,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+/// Arguments of `tombstone list`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ListArgs {
+    /// Where; without it, in the whole archive
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub target: Option<Target>,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+/// Arguments of `tombstone purge`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PurgeArgs {
+    /// Where; without any, in the whole archive
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub targets: Vec<Target>,
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Only tell what would go
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
 /// Arguments of `status`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatusArgs {
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+/// A node that is not the one on this archive.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OtherNode {
     /// The daemon to ask.
     #[arg(
         long,
@@ -236,6 +350,9 @@ pub struct StatusArgs {
         help = "Ask this daemon, such as http://archive.example:8000, instead of the one on this archive"
     )]
     pub node: Option<String>,
+    /// File with the one token that is shown to that daemon
+    #[arg(long, value_name = "FILE", requires = "node")]
+    pub token_file: Option<PathBuf>,
     /// Whom to trust.
     #[arg(
         long,
@@ -255,6 +372,12 @@ impl Target {
     /// The parts, from the channel on: one to three of them.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("/"))
     }
 }
 
@@ -280,10 +403,21 @@ impl Args {
         if let Verb::Node(node) = &self.verb {
             given.push(("listen", node.listen.clone()));
             given.push(("name", node.name.clone()));
+            given.push(("http.write_tokens", node.write_tokens.clone()));
+            given.push(("http.read_tokens", node.read_tokens.clone()));
             given.push(("http.tls_certificate", node.tls_certificate.clone()));
             given.push(("http.tls_key", node.tls_key.clone()));
         }
+        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
+            given.push(("backfill.token_file", peers.token_file.clone()));
+        }
         given.push(("backfill.ca_file", self.ca_file()));
+        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
+            given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
+            given.push(("backfill.node_file", peers.node_file.clone()));
+            given.push(("backfill.node_database", peers.node_database.clone()));
+            given.push(("backfill.tombstones_from", peers.distrust_tombstones.then(|| "none".to_owned())));
+        }
         given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
     }
 }
@@ -292,8 +426,9 @@ impl Args {
     fn ca_file(&self) -> Option<String> {
         match &self.verb {
             Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) => peers.ca_file.clone(),
-            Verb::Status(status) => status.ca_file.clone(),
+            Verb::Status(status) => status.node.ca_file.clone(),
             Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
+            Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
             Verb::Rebuild(_) | Verb::Ls(_) => None,
         }
     }
@@ -347,8 +482,17 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        for line in ["gapless", "gapless fly", "gapless ls --check", "gapless ls a/b/c/d", "gapless rebuild --listen x"]
-        {
+        for line in [
+            "gapless",
+            "gapless fly",
+            "gapless ls --check",
+            "gapless ls a/b/c/d",
+            "gapless rebuild --listen x",
+            "gapless tombstone",
+            "gapless tombstone add",
+            "gapless tombstone purge --yes --dry-run",
+            "gapless status --token-file x",
+        ] {
             assert!(refused(line), "{line}");
         }
     }

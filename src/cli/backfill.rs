@@ -1,11 +1,13 @@
 //! The verb `backfill`: fetch from other nodes what is missing here, once or until it is stopped. Needs no daemon.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use prometheus::Registry;
 
 use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
@@ -15,15 +17,18 @@ use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
 use crate::disk::{Base, Guard};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
-use crate::peer::{Peer, PeerUrl};
+use crate::peer::Peer;
+use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
 use crate::startup::Locked;
 use crate::tls::{self, ClientConfig};
+use crate::tokens::{self, Token};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
-    let peers = peers(&args.peers)?;
-    if peers.is_empty() {
-        return Err(UsageError("no peer was given: --peer [NAME=]URL".to_owned()).into());
+    let sources = sources(config)?;
+    if sources.given.is_empty() && sources.file.is_none() && sources.database.is_none() {
+        let ways = "--peer [NAME=]URL, --node-file FILE or --node-database URL";
+        return Err(UsageError(format!("no other node was given: {ways}")).into());
     }
     let options = options(config, args)?;
     if let Some(daemon) = Daemon::find(&config.state_dir).await {
@@ -43,15 +48,19 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         Ok((locked, keeper))
     });
     let (locked, keeper) = opened.await.context("the work ended badly")??;
-    // The list does not change while this runs.
-    let (_list, peers) = tokio::sync::watch::channel(peers);
-    let backfill = Backfill::new(Arc::clone(&keeper), peers, options, &prometheus::Registry::new())?;
+    let registry = Registry::new();
+    let own = Own { name: config.node.name.clone(), listen: None };
+    let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
+    let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
     let exit = if args.once {
-        report(config, &backfill.once().await)?
+        sources.once().await;
+        let is_whole = all_were_read(&sources)?;
+        let done = report(config, &backfill.once().await)?;
+        if is_whole { done } else { Exit::DataWrong.into() }
     } else {
         let stop = tokio_util::sync::CancellationToken::new();
         tokio::select! {
-            () = backfill.run(stop.clone()) => {}
+            ((), ()) = async { tokio::join!(backfill.run(stop.clone()), sources.run(stop.clone())) } => {}
             result = tokio::signal::ctrl_c() => result.context("cannot listen for ctrl-C")?,
         }
         stop.cancel();
@@ -67,7 +76,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
 }
 
 /// Brings the whole index into line with the disk: what is here must not look missing.
-fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
+pub(super) fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
     keeper.reconcile_structure()?;
     let catalog = keeper.index().catalog();
     let hours = |stream: Stream| {
@@ -82,19 +91,45 @@ fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The peers that were given.
-pub fn peers(args: &PeerArgs) -> anyhow::Result<Vec<Peer>> {
-    args.peer.iter().map(|text| Ok(peer(text, !args.distrust_tombstones)?)).collect()
+/// Where other nodes are found, as configured.
+pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
+    let backfill = &config.backfill;
+    let wrong = |error: SourceError| UsageError(format!("backfill.node_database: {error}"));
+    let given = backfill
+        .peers
+        .iter()
+        .map(|text| Entry::parse(text).map_err(|error| UsageError(format!("--peer or backfill.peers: {error}"))));
+    let database = match backfill.node_database.reveal() {
+        Some(text) => Some(Database::new(
+            Connection::parse(text).map_err(wrong)?,
+            backfill.node_database_query.clone(),
+            backfill.node_database_password_file.clone(),
+            backfill.node_database_ca_file.clone(),
+        )),
+        None => None,
+    };
+    Ok(SourceOptions {
+        given: given.collect::<Result<_, _>>()?,
+        file: backfill.node_file.clone(),
+        database: database.transpose().map_err(wrong)?,
+        trust: Trust::parse(&backfill.tombstones_from),
+        reread: backfill.reread,
+    })
+}
+
+/// Whether every list of nodes was read; an error if nothing is known at all because of that.
+fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
+    let errors: Vec<String> = sources.status().into_iter().filter_map(|status| status.error).collect();
+    if sources.peers().borrow().is_empty() && !errors.is_empty() {
+        anyhow::bail!("no other node is known: {}", errors.join("; "));
+    }
+    Ok(errors.is_empty())
 }
 
 /// Reads `[NAME=]URL`; without a name a peer is called by its address.
 pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
-    let (name, url) = match text.split_once('=') {
-        Some((name, url)) if !name.contains(['/', ':']) => (name, url),
-        _ => (text, text),
-    };
-    let url = PeerUrl::parse(url).map_err(|error| UsageError(format!("the peer {text:?}: {error}")))?;
-    Ok(Peer { name: name.to_owned(), url, trusted })
+    let entry = Entry::parse(text).map_err(|error| UsageError(format!("--peer: {error}")))?;
+    Ok(Peer { name: entry.name, url: entry.url, trusted })
 }
 
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
@@ -130,7 +165,13 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         tls: trusted(config)?,
         keeps: Keeps::everything(),
         accept_bursts: peers.accept_tombstone_bursts,
+        token: config.backfill.token_file.as_deref().map(token).transpose()?,
     })
+}
+
+/// The one token in a file.
+pub fn token(file: &Path) -> Result<Token, UsageError> {
+    tokens::read_one(file).map_err(|error| UsageError(error.to_string()))
 }
 
 /// Whom to trust where another node is asked over https.

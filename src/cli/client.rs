@@ -8,9 +8,15 @@ use std::time::Duration;
 
 use crate::disk::DirLock;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
-use serde::Deserialize;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::UsageError;
+use super::args::OtherNode;
+use super::config::Config;
+use crate::tokens::{self, Token};
 
 use crate::tls::{self, ClientConfig, Fingerprint, TlsError};
 
@@ -78,6 +84,9 @@ pub enum ClientError {
         /// The limit.
         limit: usize,
     },
+    /// What was to be sent cannot be written down.
+    #[error("cannot write down what is to be sent")]
+    Unsendable(#[source] serde_json::Error),
     /// This side cannot ask anybody.
     #[error("cannot make HTTP requests")]
     Setup(#[source] reqwest::Error),
@@ -126,6 +135,7 @@ impl Written {
 pub struct Daemon {
     base: Url,
     client: Client,
+    token: Option<Token>,
     /// Its process, if it is the one on this archive.
     pub pid: Option<u32>,
     /// Its name, if it is the one on this archive.
@@ -158,7 +168,10 @@ impl Daemon {
                 }
             })
             .ok()?;
-        answer.status().is_success().then_some(Self { pid: Some(written.pid), name: Some(written.name), ..found })
+        // Who may not read it may still ask what everybody may.
+        let token = tokens::read_one(&state_dir.join("daemon.token")).ok();
+        let (pid, name) = (Some(written.pid), Some(written.name));
+        answer.status().is_success().then_some(Self { token, pid, name, ..found })
     }
 
     /// The daemon at an address such as `http://archive.example:8000`, trusting whom `tls` trusts. Does not ask it anything yet.
@@ -176,7 +189,13 @@ impl Daemon {
             .read_timeout(SILENCE)
             .build()
             .map_err(ClientError::Setup)?;
-        Ok(Self { base, client, pid: None, name: None })
+        Ok(Self { base, client, token: None, pid: None, name: None })
+    }
+
+    /// Shows this token with every question.
+    #[must_use]
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
     }
 
     /// Its address.
@@ -187,6 +206,15 @@ impl Daemon {
     /// Asks for one JSON value. `path` begins with `/` and is encoded already: see [`path`].
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let (url, mut answer) = self.ask(path).await?;
+        let bytes = body(&url, &mut answer, MAX_BODY_BYTES).await?;
+        serde_json::from_slice(&bytes).map_err(|source| ClientError::Unexpected { url, source })
+    }
+
+    /// Sends one JSON value and reads another one.
+    pub async fn post_json<T: DeserializeOwned>(&self, path: &str, sent: &impl Serialize) -> Result<T, ClientError> {
+        let text = serde_json::to_vec(sent).map_err(ClientError::Unsendable)?;
+        let request = self.client.post(self.url(path)?).header(CONTENT_TYPE, "application/json").body(text);
+        let (url, mut answer) = self.send(request).await?;
         let bytes = body(&url, &mut answer, MAX_BODY_BYTES).await?;
         serde_json::from_slice(&bytes).map_err(|source| ClientError::Unexpected { url, source })
     }
@@ -203,18 +231,38 @@ impl Daemon {
     }
 
     async fn ask(&self, path: &str) -> Result<(String, Response), ClientError> {
-        let url = self.url(path)?;
+        self.send(self.client.get(self.url(path)?)).await
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<(String, Response), ClientError> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token.secret()),
+            None => request,
+        };
+        let request = request.build().map_err(ClientError::Setup)?;
+        let url = request.url().clone();
         let unreachable = |source: reqwest::Error| match tls::explain(&source) {
             Some(why) => ClientError::Insecure { url: url.to_string(), why },
             None => ClientError::Unreachable { url: url.to_string(), source },
         };
-        let mut answer = self.client.get(url.clone()).send().await.map_err(unreachable)?;
+        let mut answer = self.client.execute(request).await.map_err(unreachable)?;
         let status = answer.status();
         if status.is_success() {
             return Ok((url.into(), answer));
         }
         let text = body(url.as_str(), &mut answer, MAX_LINE_BYTES).await?;
         Err(ClientError::Refused { url: url.into(), status, detail: detail(&text) })
+    }
+}
+
+impl OtherNode {
+    /// The daemon that was named, if one was.
+    pub fn daemon(&self, config: &Config) -> anyhow::Result<Option<Daemon>> {
+        let Some(address) = &self.node else { return Ok(None) };
+        let trusted = super::backfill::trusted(config)?;
+        let daemon = Daemon::at(address, &trusted).map_err(|error| UsageError(error.to_string()))?;
+        let token = self.token_file.as_deref().map(super::backfill::token).transpose()?;
+        Ok(Some(daemon.with_token(token)))
     }
 }
 
@@ -263,6 +311,13 @@ impl Lines {
 /// ```
 pub fn path<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     parts.into_iter().flat_map(|part| ["/".to_owned(), utf8_percent_encode(part, KEPT).to_string()]).collect()
+}
+
+/// A path with a query string of these pairs, each percent-encoded.
+pub fn query<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs = pairs.into_iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, KEPT)));
+    let text = pairs.collect::<Vec<_>>().join("&");
+    if text.is_empty() { path.to_owned() } else { format!("{path}?{text}") }
 }
 
 async fn chunk(url: &str, answer: &mut Response) -> Result<Option<bytes::Bytes>, ClientError> {

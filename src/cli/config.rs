@@ -12,8 +12,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use file::File;
-use setting::{Address, Bytes, Count, Filter, Kind, NodeName, OptionalFile, Rows, Share, Time};
-pub use setting::{LogFormat, Setting};
+use setting::{Address, Bytes, Count, Filter, Kind, NodeName, OptionalFile, Rows, Secret, Share, Text, Texts, Time};
+pub use setting::{Hidden, LogFormat, Setting};
 
 use super::args::Args;
 
@@ -141,6 +141,10 @@ settings! {
             "Hours that one question may bring up to date from the disk; a range query ends its page there, and the next page goes on.";
         max_extras: Count = "200000", "1" to "10000000" =>
             "Files in one listing of extras, which are read from the disk each time; beyond it the answer is 400.";
+        write_tokens: OptionalFile = "" =>
+            "File with the tokens by which something may be changed from other machines, one a line; read again when it changes. Only its owner may write it and nobody but owner and group read it.";
+        read_tokens: OptionalFile = "" =>
+            "The same for reading. Once it is given, everything but `/healthz` and `/readyz` wants a token from one of the two files.";
     }
 
     /// The watcher.
@@ -179,6 +183,24 @@ settings! {
             "Certificates of the authorities, in PEM form, that nodes asked over https must be certified by, instead of those that the system trusts.";
         keep_free: Bytes = "1GiB", "0B" to "1000TiB" =>
             "Free space below which nothing is fetched: recorders and the index keep some.";
+        token_file: OptionalFile = "" =>
+            "File with the one token that is sent to the other nodes, for those that want one to be read; read at the start. Only its owner may write it and nobody but owner and group read it.";
+        peers: Texts = "" =>
+            "Other nodes as [NAME=]URL, a list or separated by commas; `--peer` takes its place.";
+        node_file: OptionalFile = "" =>
+            "A file with other nodes, `NAME URL` or `URL` per line, `#` before comments. It is read again and again.";
+        node_database: Secret = "" =>
+            "A PostgreSQL database with other nodes, as postgresql://USER@HOST:PORT/DATABASE?sslmode=require or host=HOST user=USER dbname=DATABASE. It is asked again and again.";
+        node_database_query: Text = "SELECT name, url FROM nodes WHERE backfill_from" =>
+            "What it is asked: the first two columns are name and address, at most 1000 rows.";
+        node_database_password_file: OptionalFile = "" =>
+            "A file with its password on one line, so that it stands in no command line; refused if others may read it.";
+        node_database_ca_file: OptionalFile = "" =>
+            "Certificates of the authorities, in PEM form, that the database must be certified by, instead of those that the system trusts. With it nothing is sent without encryption.";
+        reread: Time = "30s", "1s" to "1h" =>
+            "From one look at file and database to the next, give or take a tenth.";
+        tombstones_from: Texts = "all" =>
+            "Whose tombstones are taken over: `all`, `none`, or names of nodes. Nothing proves a deletion, so they are a matter of trust; those of others are only reported.";
     }
 }
 

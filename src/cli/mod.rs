@@ -20,6 +20,7 @@ pub mod ls;
 pub mod node;
 pub mod rebuild;
 pub mod status;
+pub mod tombstone;
 
 use std::process::ExitCode;
 

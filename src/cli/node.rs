@@ -12,7 +12,7 @@ use super::args::NodeArgs;
 use super::config::{Config, HttpConfig};
 use super::{Exit, UsageError};
 use crate::crawl::{Pace, WatchOptions};
-use crate::http::{Bounds, Limits};
+use crate::http::{Auth, Bounds, Limits};
 use crate::index::IndexOptions;
 use crate::node::{Node, NodeOptions};
 use crate::tls;
@@ -50,8 +50,10 @@ pub fn index_options(config: &Config) -> IndexOptions {
 /// The node as configured.
 pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
     let (http, watch, crawl) = (&config.http, &config.watch, &config.crawl);
+    let auth = Auth::open(http.write_tokens.as_deref(), http.read_tokens.as_deref());
+    let auth = auth.map_err(|error| UsageError(error.to_string()))?;
     Ok(NodeOptions {
-        peers: super::backfill::peers(&args.peers)?,
+        sources: super::backfill::sources(config)?,
         backfill: super::backfill::defaults(config, &args.peers)?,
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),
@@ -78,6 +80,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
             drain: http.drain,
         },
+        auth: Arc::new(auth),
         tls: certificate(http)?,
         bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),

@@ -6,18 +6,14 @@ use std::process::ExitCode;
 
 use super::Exit;
 use super::args::StatusArgs;
-use super::backfill::trusted;
 use super::client::Daemon;
 use super::config::Config;
 use crate::wire::{PeerReport, Status};
 
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let daemon = match &args.node {
-        Some(address) => {
-            let found = Daemon::at(address, &*trusted(config)?);
-            Some(found.map_err(|error| super::UsageError(error.to_string()))?)
-        }
+    let daemon = match args.node.daemon(config)? {
+        Some(daemon) => Some(daemon),
         None => Daemon::find(&config.state_dir).await,
     };
     let Some(daemon) = daemon else {
@@ -148,6 +144,11 @@ fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
         if let Some(error) = &peer.error {
             writeln!(text, "         {error}")?;
         }
+    }
+    for source in &status.sources {
+        let read = source.read.as_ref().map_or_else(String::new, |time| format!("  read {time}"));
+        let remembered = if source.remembered { "  from before the last start" } else { "" };
+        writeln!(text, "\nnodes    {}  {}  {} known{read}{remembered}", source.kind, source.place, source.peers)?;
     }
     if status.troubles.is_empty() {
         writeln!(text, "\nall is well")

@@ -180,6 +180,37 @@ impl Keeper {
         names: impl IntoIterator<Item = &'n OsStr>,
     ) -> Result<Applied, CrawlError> {
         let locks = self.lock(std::slice::from_ref(place));
+        self.touch_locked(place, names, locks)
+    }
+
+    /// Does something to the directory of an hour and looks at these names of it afterwards, whatever became of it; nobody else
+    /// works on that hour in between. `None` if there is no such directory.
+    pub fn change<'n, T>(
+        &self,
+        place: &HourPlace,
+        names: impl IntoIterator<Item = &'n OsStr>,
+        work: impl FnOnce(&Dir) -> Result<T, DiskError>,
+    ) -> Result<Option<T>, CrawlError> {
+        let locks = self.lock(std::slice::from_ref(place));
+        let base = self.base()?;
+        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(None) };
+        let done = self.disk(work(&dir));
+        let followed = self.touch_locked(place, names, locks).inspect_err(|error| {
+            self.freshness.unwatch(place);
+            if matches!(error, CrawlError::Index(_)) {
+                self.hand_over(vec![place.clone()]);
+            }
+        });
+        let done = done?;
+        followed.map(|_| Some(done))
+    }
+
+    fn touch_locked<'n>(
+        &self,
+        place: &HourPlace,
+        names: impl IntoIterator<Item = &'n OsStr>,
+        locks: Vec<MutexGuard<'_, ()>>,
+    ) -> Result<Applied, CrawlError> {
         let generation = Some(self.index.catalog().generation());
         let is_known = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
         let base = self.base()?;
@@ -206,7 +237,9 @@ impl Keeper {
         let changes = changes.into_values().collect();
         let update =
             HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp: StampUpdate::Keep };
-        Ok(self.index.apply(Batch { hours: vec![update], generation, ..Batch::default() })?)
+        let applied = self.index.apply(Batch { hours: vec![update], generation, ..Batch::default() })?;
+        drop(locks);
+        Ok(applied)
     }
 
     /// Before anything is concluded from what is not there: is it the right disk that it is not on?

@@ -4,9 +4,10 @@
 //!    Whatever else wants the index right (a question, an event, the crawl) asks it, so that there is one way to do it.
 //! 2. [`Watch`] hears of changes and has the keeper look at just what changed.
 //! 3. [`Crawl`] walks everything, over and over, with visitors.
-//! 4. Absence is concluded only while the right base directory is there. Nothing here writes to the archive, and all
-//!    that is ever removed from it is what an interrupted download of ours has left ([`Sweep`]).
+//! 4. Absence is concluded only while the right base directory is there. Nothing here writes to the archive, except
+//!    what others hand to [`Keeper::change`], and what an interrupted download of ours has left is removed ([`Sweep`]).
 
+mod deleted;
 mod error;
 mod freshness;
 mod keeper;
@@ -16,6 +17,7 @@ mod visit;
 mod walk;
 mod watch;
 
+pub use deleted::{Deleted, WhyDeleted};
 pub use error::CrawlError;
 pub(crate) use keeper::contents_of;
 pub use keeper::{Answer, Keeper};

@@ -21,6 +21,11 @@ use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
 
+/// Files that others may read, as far as the process's mask lets them.
+const FOR_ALL: Mode = Mode::from_raw_mode(0o644);
+/// Files that only their owner may read.
+const FOR_US: Mode = Mode::from_raw_mode(0o600);
+
 /// What a file name may be long at most, in bytes.
 const NAME_BYTES: usize = 255;
 
@@ -30,13 +35,18 @@ const RANDOM_DIGITS: usize = 16;
 
 /// Writes a file that must not exist yet; [`DiskError::Exists`] if it does.
 pub fn write_new(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
-    let temporary = Temporary::write(dir, name, bytes)?;
+    let temporary = Temporary::write(dir, name, bytes, FOR_ALL)?;
     temporary.publish(|from| rename_new(dir, from, name))
 }
 
 /// Writes a file, in the place of the one of that name if there is one.
 pub fn replace(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
-    Temporary::write(dir, name, bytes)?.publish(|from| renameat(dir, from, dir, name))
+    Temporary::write(dir, name, bytes, FOR_ALL)?.publish(|from| renameat(dir, from, dir, name))
+}
+
+/// The same for what nobody else may read.
+pub fn replace_secret(dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+    Temporary::write(dir, name, bytes, FOR_US)?.publish(|from| renameat(dir, from, dir, name))
 }
 
 /// Flushes a directory, so that the names in it survive a power cut.
@@ -62,12 +72,16 @@ pub(super) fn rename_new(dir: &Dir, from: &OsStr, name: &OsStr) -> Result<(), Er
 
 /// Creates the empty hidden temporary for a file of that name, which must be the name of one entry.
 pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, OsString)> {
+    create(dir, name, FOR_ALL)
+}
+
+fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
     if !is_one_name(name) {
         return Err(DiskError::Outside { path: dir.path().join(name) });
     }
     let hidden = temporary_name(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match openat(dir, &hidden, flags, Mode::from_raw_mode(0o644)) {
+    match openat(dir, &hidden, flags, mode) {
         Ok(fd) => Ok((File::from(fd), hidden)),
         Err(errno) => Err(DiskError::io("create", &dir.path().join(&hidden), errno)),
     }
@@ -140,8 +154,8 @@ struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    fn write(dir: &'a Dir, name: &'a OsStr, bytes: &[u8]) -> Result<Self> {
-        let (mut file, hidden) = create_temporary(dir, name)?;
+    fn write(dir: &'a Dir, name: &'a OsStr, bytes: &[u8], mode: Mode) -> Result<Self> {
+        let (mut file, hidden) = create(dir, name, mode)?;
         let temporary = Self { dir, name, hidden };
         file.write_all(bytes)
             .and_then(|()| file.sync_all())
@@ -204,6 +218,17 @@ mod tests {
         assert!(matches!(write_new(&dir, OsStr::new("a"), b"two"), Err(DiskError::Exists { .. })));
         assert_eq!(fs::read(tree.path().join("a")).unwrap(), b"one");
         assert_eq!(names(&tree), ["a"]);
+    }
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone_whatever_lay_there_before() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (tree, dir) = tree();
+        replace(&dir, OsStr::new("a"), b"for all").unwrap();
+        replace_secret(&dir, OsStr::new("a"), b"for us").unwrap();
+        let path = tree.path().join("a");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(path).unwrap(), b"for us");
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! 1. That something does not exist is an answer (`None`), never an error; that it cannot be told is an error, never
 //!    an answer. Absence is only concluded from the former.
 //! 2. Links are not followed and count as absent, except in the configured path of the base itself.
-//! 3. Nothing here removes or renames a file that it has not created itself a moment ago.
+//! 3. Nothing here removes or renames a file that it has not created itself a moment ago, with one exception:
+//!    [`Dir::remove_tombstoned`] removes what a tombstone beside it hides.
 //! 4. Nothing here knows channels, hours or segments; names are bytes. The exception is what writes into the tree,
 //!    [`Download`], which takes no name that the grammar does not understand.
 //!
@@ -25,6 +26,7 @@ mod events;
 mod guard;
 mod lock;
 mod places;
+mod remove;
 mod resolve;
 mod scan;
 
@@ -37,4 +39,5 @@ pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};
 pub use lock::DirLock;
 pub use marker::{ArchiveId, NotAnArchiveId};
+pub use remove::Removed;
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};

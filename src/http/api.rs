@@ -7,7 +7,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use axum::response::{IntoResponse, Response};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use super::app::App;
 use super::{Problem, pathname, query};
@@ -16,9 +17,10 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    BundleRequest, ChangeKind, ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests,
-    Difference, DiskStatus, HourDigest, HourDigests, IndexStatus, QualityDigest, QualityDigests, SegmentPage,
-    SegmentRecord, Status, StreamStatus, WatchReport,
+    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind, ChangeList, ChangeRecord,
+    CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HourDigest, HourDigests,
+    IndexStatus, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, SegmentPage,
+    SegmentRecord, Status, StreamStatus, TombstonePage, TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -39,8 +41,12 @@ const PAGE: usize = 1_000;
         super::bundle::bundle,
         super::changes::changes,
         super::status::status,
-        super::check::check
+        super::check::check,
+        super::tombstones::list,
+        super::tombstones::add,
+        super::tombstones::purge
     ),
+    modifiers(&Bearer),
     components(schemas(
         SegmentPage,
         SegmentRecord,
@@ -62,10 +68,30 @@ const PAGE: usize = 1_000;
         DiskStatus,
         StreamStatus,
         CheckLine,
-        Difference
+        Difference,
+        AddTombstones,
+        AddedTombstones,
+        AddedTombstone,
+        AddOutcome,
+        TombstonePage,
+        TombstoneRecord,
+        PurgeOrder,
+        PurgeReport,
+        PurgedHour,
+        LeftFile
     ))
 )]
 pub struct Document;
+
+/// Tokens in the document.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+    }
+}
 
 /// Answers `GET /api/v1/openapi.json`.
 pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {

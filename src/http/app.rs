@@ -10,11 +10,13 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
+use super::auth::Auth;
 use super::changes::Followers;
 use super::wire_cache::WireCache;
-use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
+use crate::crawl::{Crawl, CrawlError, Deleted, Keeper, Watch};
 use crate::disk::DiskError;
 use crate::index::IndexError;
+use crate::tombstones::Stay;
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
 /// to make. More would only wait for the same processors.
@@ -52,8 +54,16 @@ pub struct App {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Where their list comes from.
+    pub sources: SourceReports,
     /// Bounds on questions.
     pub bounds: Bounds,
+    /// Who may read and write.
+    pub auth: Arc<Auth>,
+    /// Counts what is deleted.
+    pub deleted: Deleted,
+    /// Says what no other node has and must therefore not be purged.
+    pub last_copies: Option<Arc<Stay>>,
     heavy: Arc<Semaphore>,
     light: Arc<Semaphore>,
     pub(super) files: Arc<Semaphore>,
@@ -78,6 +88,9 @@ pub struct Bounds {
 /// Tells how it goes with other nodes.
 pub type PeerReports = Box<dyn Fn() -> Vec<crate::wire::PeerReport> + Send + Sync>;
 
+/// Tells where their list comes from.
+pub type SourceReports = Box<dyn Fn() -> Vec<crate::wire::SourceReport> + Send + Sync>;
+
 /// What the node builds the app from.
 pub struct Parts {
     /// The node's name.
@@ -96,10 +109,18 @@ pub struct Parts {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// Where their list comes from.
+    pub sources: SourceReports,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
     pub bounds: Bounds,
+    /// Who may read and write.
+    pub auth: Arc<Auth>,
+    /// Counts what is deleted.
+    pub deleted: Deleted,
+    /// Says what no other node has and must therefore not be purged.
+    pub last_copies: Option<Arc<Stay>>,
 }
 
 impl App {
@@ -117,8 +138,12 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            sources: parts.sources,
             instance: parts.instance,
             bounds: parts.bounds,
+            auth: parts.auth,
+            deleted: parts.deleted,
+            last_copies: parts.last_copies,
             heavy: Arc::new(Semaphore::new(HEAVY)),
             light: Arc::new(Semaphore::new(LIGHT)),
             files: Arc::new(Semaphore::new(super::limits::files_sent_at_once())),

@@ -5,11 +5,12 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `bundle`, `changes`, `status`, `check`, `pages`.
+//! `agree`, `bundle`, `changes`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
 
 pub mod agree;
 pub mod api;
 pub mod app;
+pub mod auth;
 pub mod bundle;
 pub mod changes;
 pub mod check;
@@ -35,9 +36,11 @@ pub mod serve;
 pub mod status;
 #[cfg(test)]
 mod test_node;
+pub mod tombstones;
 mod wire_cache;
 
 pub use app::{App, Bounds, Parts};
+pub use auth::Auth;
 pub use conditional::{ETag, Verdict};
 pub use file_body::{FileBody, FileReply, file_response};
 pub use metrics::{Endpoint, HttpMetrics, InFlight};

@@ -4,7 +4,7 @@
 //! (`/problems/KIND`) that never changes once released, so that programs can match on it. Nothing that came from an
 //! operating system or a library goes into a body: those texts belong in the log.
 
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -48,6 +48,35 @@ impl Problem {
     pub fn hidden_path() -> Self {
         let detail = "Names that begin with a dot are never served.".to_owned();
         Self::new(StatusCode::FORBIDDEN, "hidden-path", "Hidden path", detail)
+    }
+
+    /// 401: no token came, or (`given`) one that is not known.
+    pub fn unauthorized(given: bool) -> Self {
+        let (detail, header) = if given {
+            ("The token is not one of those that are known here.", r#"Bearer realm="gapless", error="invalid_token""#)
+        } else {
+            ("This wants a token: send the header Authorization: Bearer TOKEN.", r#"Bearer realm="gapless""#)
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Token wanted", detail.to_owned())
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static(header))
+    }
+
+    /// 403: the token is one for reading.
+    pub fn may_only_read() -> Self {
+        let detail = "This changes something, and the token is one for reading; send one for writing.".to_owned();
+        Self::new(StatusCode::FORBIDDEN, "may-only-read", "Token for reading only", detail)
+    }
+
+    /// 413: a body of more than `limit` bytes.
+    pub fn body_too_large(limit: usize) -> Self {
+        let detail = format!("The body has more than {limit} bytes. Ask in several requests.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail)
+    }
+
+    /// 400: the body is not `expected`, because of `why`.
+    pub fn bad_body(why: &str, expected: &str) -> Self {
+        let detail = format!("The body cannot be understood: {}; expected is {expected}.", echo(why));
+        Self::new(StatusCode::BAD_REQUEST, "bad-body", "Bad body", detail)
     }
 
     /// 403: asked from another machine.
@@ -200,6 +229,7 @@ mod tests {
         let header = |problem: Problem, name| problem.into_response().headers()[name].to_str().unwrap().to_owned();
         assert_eq!(header(Problem::unavailable(5, "The disk is not there"), RETRY_AFTER), "5");
         assert_eq!(header(Problem::method_not_allowed("GET, HEAD"), ALLOW), "GET, HEAD");
+        assert_eq!(header(Problem::unauthorized(false), WWW_AUTHENTICATE), "Bearer realm=\"gapless\"");
         assert_eq!(header(Problem::range_not_satisfiable(7), CONTENT_RANGE), "bytes */7");
         assert_eq!(header(Problem::gone(), CONTENT_TYPE), "application/problem+json");
     }

@@ -11,13 +11,17 @@ use axum::routing::{MethodRouter, get, post};
 
 use super::app::App;
 use super::metrics::track;
-use super::{HttpMetrics, Problem, agree, api, bundle, changes, check, cors, listing, pages, segments, status};
+use super::{
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, listing, pages, segments, status, tombstones,
+};
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
 pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
     let measured = |name: &'static str, route: MethodRouter<Arc<App>>| {
         route.layer(from_fn_with_state(metrics.endpoint(name), track))
     };
+    // What changes something wants a token for writing.
+    let writes = |route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state(Arc::clone(&app), auth::writing));
     Router::new()
         .route("/files", measured("list_channels", get(listing::list)))
         .route("/files/{channel}", measured("list_qualities", get(listing::list)))
@@ -38,8 +42,11 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/changes", measured("changes", get(changes::changes)))
         .route("/api/v1/status", measured("status", get(status::status)))
         .route("/api/v1/check", measured("check", get(check::check)))
+        .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))
+        .route("/api/v1/tombstones/purge", measured("tombstones_purge", writes(post(tombstones::purge))))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state((Arc::clone(&app), metrics.endpoint("unauthorized")), auth::reading))
         .layer(from_fn(public))
         .with_state(app)
 }
@@ -51,10 +58,15 @@ async fn unknown(request: Request) -> Response {
 }
 
 async fn wrong_method(request: Request) -> Response {
-    Problem::method_not_allowed(cors::METHODS).at(request.uri().path()).into_response()
+    let allowed = match request.uri().path() {
+        "/api/v1/tombstones" => "GET, HEAD, OPTIONS, POST",
+        "/api/v1/tombstones/purge" => "OPTIONS, POST",
+        _ => cors::METHODS,
+    };
+    Problem::method_not_allowed(allowed).at(request.uri().path()).into_response()
 }
 
-/// A public read-only API: any origin may ask.
+/// A public read-only API: any origin may ask. Pages of others may not change anything: a preflight allows neither POST nor tokens.
 async fn public(request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS {
         return cors::preflight();

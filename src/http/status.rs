@@ -14,7 +14,7 @@ use crate::crawl::{CrawlState, CrawlStatus};
 use crate::disk::ArchiveId;
 use crate::domain::{Hour, Kind, Span, Stream, Timestamp};
 use crate::index::Health;
-use crate::wire::{CrawlReport, CycleReport, DiskStatus, IndexStatus, Status, StreamStatus, WatchReport};
+use crate::wire::{CrawlReport, CycleReport, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport};
 
 /// Answers `GET /api/v1/status`.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
@@ -49,6 +49,10 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(
         peers.iter().flat_map(|peer| &peer.bursts).map(|burst| format!("tombstones wait for your word: {burst}")),
     );
+    troubles.extend(app.auth.troubles());
+    let sources = (app.sources)();
+    troubles.extend(sources.iter().filter_map(trouble_of));
+    troubles.extend(sources.iter().flat_map(|source| &source.left_out).map(|why| format!("a node is left out: {why}")));
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -77,8 +81,19 @@ fn gather(app: &App) -> Result<Status, Problem> {
         disk,
         streams: index.catalog().streams().iter().map(|stream| stream_status(app, stream)).collect::<Result<_, _>>()?,
         peers,
+        sources,
         troubles,
     })
+}
+
+fn trouble_of(source: &SourceReport) -> Option<String> {
+    let (error, since) = (source.error.as_ref()?, source.failing_since.as_deref().unwrap_or("now"));
+    let known = match (source.peers, source.remembered) {
+        (0, _) => "no nodes are known from there".to_owned(),
+        (count, false) => format!("the nodes known from there ({count}) go on"),
+        (count, true) => format!("the nodes known from before the last start ({count}) go on"),
+    };
+    Some(format!("the list of nodes in the {}, since {since}: {error}; {known}", source.kind))
 }
 
 fn time(time: SystemTime) -> String {

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{App, Bounds, HttpMetrics, Parts, router};
-use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use super::{App, Auth, Bounds, HttpMetrics, Parts, router};
+use crate::crawl::{Crawl, Deleted, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
@@ -50,9 +50,14 @@ impl TestNode {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).unwrap();
         let ending = tokio_util::sync::CancellationToken::new();
+        let deleted = Deleted::register(&registry).unwrap();
         let app = App::new(Parts {
+            auth: Arc::new(Auth::open(None, None).unwrap()),
+            deleted,
+            last_copies: None,
             instance: 1,
             peers: Box::new(Vec::new),
+            sources: Box::new(Vec::new),
             name: "test".into(),
             base_dir: directory.path().to_owned(),
             keeper: Arc::clone(&keeper),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,7 @@ use super::list::ListReader;
 use super::url::PeerUrl;
 use crate::domain::{Channel, Hour, Quality};
 use crate::tls::{self, ClientConfig};
+use crate::tokens::Token;
 
 /// Bytes of an error's body that are read for the sake of its words.
 const DETAIL_BYTES: usize = 4 << 10;
@@ -62,7 +63,13 @@ pub struct PeerClient {
 impl PeerClient {
     /// Makes the client, which trusts whom `tls` trusts; asks nobody yet.
     pub fn new(limits: Limits, tls: &ClientConfig) -> Result<Self, PeerError> {
+        Self::with_token(limits, tls, None)
+    }
+
+    /// The same, with a token that is shown to every peer.
+    pub fn with_token(limits: Limits, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
         let http = Client::builder()
+            .default_headers(token.and_then(authorization).into_iter().collect())
             .tls_backend_preconfigured(tls::for_http(tls))
             // A proxy is another host, and would see and answer everything: only the operator's addresses are asked.
             .no_proxy()
@@ -229,6 +236,13 @@ impl PeerClient {
             }
         }
     }
+}
+
+/// The header that shows a token, and that is never printed.
+fn authorization(token: &Token) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.secret())).ok()?;
+    value.set_sensitive(true);
+    Some((AUTHORIZATION, value))
 }
 
 /// The address of what these names lead to, if it can be asked at all.

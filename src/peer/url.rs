@@ -88,6 +88,16 @@ impl PeerUrl {
         self.base.scheme() == "https"
     }
 
+    /// The host, as in an address: an IPv6 address stands in brackets.
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
+    }
+
+    /// The port, also where it is not written.
+    pub fn port(&self) -> u16 {
+        self.base.port_or_known_default().unwrap_or_default()
+    }
+
     /// The address of what these names lead to.
     pub fn join<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Result<Url, BadUrl> {
         let mut path = self.prefix().to_owned();

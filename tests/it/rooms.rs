@@ -9,25 +9,56 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("wire", &[]),
     ("tls", &[]),
+    ("tokens", &[]),
     ("index", &[]),
     ("disk", &[]),
-    ("peer", &["disk", "tls", "wire"]),
+    ("peer", &["disk", "tls", "tokens", "wire"]),
+    ("sources", &["disk", "peer", "tls"]),
     ("crawl", &["disk", "index", "runtime"]),
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "wire"]),
-    ("http", &["check", "crawl", "disk", "index", "tls", "wire"]),
-    ("node", &["backfill", "crawl", "disk", "http", "index", "peer", "runtime", "startup", "tls", "wire"]),
+    ("tombstones", &["crawl", "disk", "index", "wire"]),
+    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "tokens", "wire"]),
+    ("http", &["check", "crawl", "disk", "index", "tls", "tokens", "tombstones", "wire"]),
+    (
+        "node",
+        &[
+            "backfill", "crawl", "disk", "http", "index", "peer", "runtime", "sources", "startup", "tls", "tokens",
+            "wire",
+        ],
+    ),
     (
         "cli",
-        &["backfill", "check", "crawl", "disk", "http", "index", "node", "peer", "rebuild", "startup", "tls", "wire"],
+        &[
+            "backfill",
+            "check",
+            "crawl",
+            "disk",
+            "http",
+            "index",
+            "node",
+            "peer",
+            "rebuild",
+            "sources",
+            "startup",
+            "tls",
+            "tokens",
+            "tombstones",
+            "wire",
+        ],
     ),
 ];
 
 /// Crates that belong to one room alone.
-const ONLY_IN: &[(&str, &str)] =
-    &[("redb", "index"), ("axum", "http"), ("hyper", "http"), ("rustls", "tls"), ("tokio_rustls", "tls")];
+const ONLY_IN: &[(&str, &str)] = &[
+    ("tokio_postgres", "sources"),
+    ("redb", "index"),
+    ("axum", "http"),
+    ("hyper", "http"),
+    ("rustls", "tls"),
+    ("tokio_rustls", "tls"),
+];
 
 fn files(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -57,7 +88,9 @@ fn room(file: &str) -> &str {
 fn names_after<'t>(text: &'t str, needle: &'t str) -> impl Iterator<Item = &'t str> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     let of_line = move |line: &'t str| {
-        line.match_indices(needle).map(move |(at, _)| &line[at + needle.len()..]).collect::<Vec<_>>()
+        let ends_another = |at: &usize| line[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let found = line.match_indices(needle).map(|(at, _)| at).filter(|at| !ends_another(at));
+        found.map(|at| &line[at + needle.len()..]).collect::<Vec<_>>()
     };
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines

@@ -116,6 +116,10 @@ impl Written {
                 (decimal.unwrap_or_else(|_| number.as_str().to_owned()), Some(Shape::Integer))
             }
             DeValue::Float(number) => (number.as_str().to_owned(), Some(Shape::Float)),
+            DeValue::Array(items) => {
+                let texts = items.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>();
+                texts.map_or_else(|| ("array".to_owned(), None), |texts| (texts.join("\n"), Some(Shape::List)))
+            }
             other => (other.type_str().to_owned(), None),
         };
         Self { text, shape, line }
@@ -125,6 +129,7 @@ impl Written {
     pub(super) fn quoted(&self) -> Cow<'_, str> {
         match self.shape {
             Some(Shape::Text) => Cow::Owned(format!("the text {:?}", self.text)),
+            Some(Shape::List) => Cow::Borrowed("a list"),
             Some(_) => Cow::Owned(format!("the number {}", self.text)),
             None => Cow::Borrowed(match self.text.as_str() {
                 "boolean" => "true or false",
@@ -178,6 +183,15 @@ mod tests {
         let seen: Vec<_> = file.values.iter().map(|(key, it)| (key.as_str(), it.text.as_str(), it.line)).collect();
         assert_eq!(seen, [("crawl.cpu_share", "0.5", 7), ("http.max_connections", "16", 5), ("name", "x", 2)]);
         assert_eq!(parse("http.drain = \"5s\"").unwrap().values.len(), 1);
+    }
+
+    #[test]
+    fn a_list_is_one_of_texts() {
+        let file = parse("[backfill]\npeers = [\"a=http://x\", 'b']\nreread = [1]\n").unwrap();
+        let written = |key: &str| file.values[key].clone();
+        let list = written("backfill.peers");
+        assert_eq!((list.text.as_str(), list.shape, list.line), ("a=http://x\nb", Some(Shape::List), 2));
+        assert_eq!((written("backfill.reread").shape, &*written("backfill.reread").quoted()), (None, "a list"));
     }
 
     #[test]

@@ -13,7 +13,16 @@ use super::{Args, SETTINGS, Setting};
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
 /// Settings in tables that can be given as flags.
-const FLAGS_IN_TABLES: [&str; 3] = ["http.tls_certificate", "http.tls_key", "backfill.ca_file"];
+const FLAGS_IN_TABLES: [&str; 8] = [
+    "http.tls_certificate",
+    "http.tls_key",
+    "backfill.ca_file",
+    "http.write_tokens",
+    "http.read_tokens",
+    "backfill.token_file",
+    "backfill.node_file",
+    "backfill.node_database",
+];
 
 const OPENING: &str = "\
 # Configuration
@@ -132,7 +141,7 @@ fn the_example_is_valid() {
 #[test]
 fn the_help_of_a_flag_names_variable_and_default_of_its_setting() {
     let flags: Vec<_> = SETTINGS.iter().filter_map(|setting| Some((setting, flag(setting)?))).collect();
-    assert_eq!(flags.len(), 6);
+    assert_eq!(flags.len(), 11);
     for (setting, help) in flags {
         let default =
             if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };

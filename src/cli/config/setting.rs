@@ -73,6 +73,8 @@ pub enum Shape {
     Integer,
     /// A number with a point.
     Float,
+    /// A list of texts in quotes.
+    List,
 }
 
 /// A kind of value.
@@ -214,6 +216,66 @@ impl Kind for NodeName {
     }
 }
 
+/// Texts, each of which may be anything; as a list in the file, or separated by commas.
+#[derive(Debug)]
+pub struct Texts;
+
+impl Kind for Texts {
+    type Value = Vec<String>;
+    const EXPECTS: &'static str = "a list such as [\"a\", \"b\"], or the same separated by commas";
+    const SHAPES: &'static [Shape] = &[Shape::Text, Shape::List];
+
+    fn read(text: &str) -> Option<Vec<String>> {
+        let texts = text.split([',', '\n']).map(str::trim).filter(|text| !text.is_empty());
+        Some(texts.map(str::to_owned).collect())
+    }
+}
+
+/// A text that is not empty.
+#[derive(Debug)]
+pub struct Text;
+
+impl Kind for Text {
+    type Value = String;
+    const EXPECTS: &'static str = "a text that is not empty";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<String> {
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+}
+
+/// A text that may hold a password: any is taken here, so that no error repeats it.
+#[derive(Debug)]
+pub struct Secret;
+
+/// What a [`Secret`] holds, if anything; not shown by accident.
+#[derive(Clone, PartialEq, Eq, PartialOrd)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// The text, if there is one.
+    pub fn reveal(&self) -> Option<&str> {
+        (!self.0.is_empty()).then_some(self.0.as_str())
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "nothing" } else { "hidden" })
+    }
+}
+
+impl Kind for Secret {
+    type Value = Hidden;
+    const EXPECTS: &'static str = "a text";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Hidden> {
+        Some(Hidden(text.to_owned()))
+    }
+}
+
 /// A tracing filter.
 #[derive(Debug)]
 pub struct Filter;
@@ -274,6 +336,16 @@ mod tests {
         for wrong in ["", "MiB", "-1", "1.5GiB", "64mib", "64 MiB ", "99999999TiB", "18446744073709551616", "1é"] {
             assert_eq!(Bytes::read(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn lists_are_texts_without_blanks_and_secrets_are_not_shown() {
+        assert_eq!(Texts::read(" a=http://x, b ,\n,c").unwrap(), ["a=http://x", "b", "c"]);
+        assert_eq!(Texts::read("").unwrap(), [""; 0]);
+        assert_eq!(Text::read(" "), None);
+        let hidden = Secret::read("password").unwrap();
+        assert_eq!((hidden.reveal(), format!("{hidden:?}").as_str()), (Some("password"), "hidden"));
+        assert_eq!(Secret::read("").unwrap().reveal(), None);
     }
 
     #[test]

@@ -101,13 +101,16 @@ impl Connection {
 
     /// Sends a request without a body and reads its answer.
     pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> TestResponse {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n");
-        for (name, value) in headers {
-            text.extend([name, ": ", value, "\r\n"]);
-        }
-        text.push_str("\r\n");
-        self.send(text.as_bytes());
+        self.send(head(method, path, headers).as_bytes());
         self.read(method != "HEAD")
+    }
+
+    /// Sends a request with a body and reads its answer.
+    pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TestResponse {
+        let length = body.len().to_string();
+        let headers = [headers, &[("Content-Length", &length)]].concat();
+        self.send(&[head("POST", path, &headers).as_bytes(), body].concat());
+        self.read(true)
     }
 
     /// Reads one answer; the answer to HEAD has no body.
@@ -173,6 +176,14 @@ impl Connection {
         line.truncate(line.len() - 2);
         line
     }
+}
+
+fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n");
+    for (name, value) in headers {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    text + "\r\n"
 }
 
 /// A path in which everything is encoded but slashes and what may always stand.

@@ -11,13 +11,14 @@ pub mod model;
 pub mod network;
 pub mod node;
 pub mod peer;
+pub mod postgres;
 pub mod trouble;
 
 use std::time::{Duration, Instant};
 
 pub use archive::{Kind, TestArchive};
 pub use client::{Connection, TestResponse, quoted};
-pub use node::{Outcome, TestNode, gapless};
+pub use node::{Outcome, TestNode, gapless, gapless_reading};
 
 /// What happens at once, on a machine that is busy.
 pub const SOON: Duration = Duration::from_secs(10);

@@ -64,8 +64,21 @@ pub fn gapless(base: &Path, args: &[&str]) -> Outcome {
     finish(command(base).args(args))
 }
 
+/// The same with this text on stdin.
+pub fn gapless_reading(base: &Path, args: &[&str], text: &str) -> Outcome {
+    use std::io::Write as _;
+    let mut command = command(base);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    ended(child.wait_with_output().unwrap())
+}
+
 fn finish(command: &mut Command) -> Outcome {
-    let output = command.output().unwrap();
+    ended(command.output().unwrap())
+}
+
+fn ended(output: std::process::Output) -> Outcome {
     Outcome {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
@@ -216,6 +229,19 @@ impl TestNode {
 
     pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> TestResponse {
         self.request("GET", path, headers)
+    }
+
+    /// Sends JSON, with a token if there is one.
+    pub fn post(&self, path: &str, token: Option<&str>, json: &serde_json::Value) -> TestResponse {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<(&str, &str)> = bearer.iter().map(|value| ("Authorization", value.as_str())).collect();
+        self.connect().post(path, &headers, json.to_string().as_bytes())
+    }
+
+    /// The token that the node made for commands on this machine.
+    pub fn own_token(&self) -> String {
+        let state = self.state.clone().unwrap_or_else(|| self.base.join(".gapless"));
+        fs::read_to_string(state.join("daemon.token")).unwrap()
     }
 
     /// One request on a connection of its own.

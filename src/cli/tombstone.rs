@@ -1,0 +1,282 @@
+//! The verb `tombstone`: hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here. Has a daemon do it
+//! if one runs or is named, and does it itself if not; either way it is [`crate::tombstones`] that does it.
+
+mod work;
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::{AddArgs, ListArgs, PurgeArgs, Target as Place, TombstoneArgs, TombstoneVerb};
+use super::config::Config;
+use super::{Exit, UsageError};
+use crate::tombstones::Target;
+use crate::wire::{AddOutcome, PurgeOrder, PurgeReport};
+use work::{Looks, Worker};
+
+/// Paths read from stdin: a million of 150 bytes are held in memory, so that a wrong one is found before anything is done.
+const MOST_LINES: usize = 1_000_000;
+/// Paths that a daemon is given at once: each is flushed, and on a slow disk a thousand would take longer than it lets a request take.
+const TOGETHER: usize = 250;
+/// Wrong paths that are named; the rest is counted.
+const MOST_NAMED: usize = 5;
+
+/// Does what was asked.
+pub async fn run(config: &Config, args: &TombstoneArgs) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        TombstoneVerb::Add(args) => add(config, args).await,
+        TombstoneVerb::List(args) => list(config, args).await,
+        TombstoneVerb::Purge(args) => purge(config, args).await,
+    }
+}
+
+async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
+    let paths = resolve(&config.base_dir, &given(&args.paths)?)?;
+    let worker = Worker::find(config, &args.node, Looks::No).await?;
+    let mut refused = 0;
+    for chunk in paths.chunks(TOGETHER) {
+        let added = worker.add(chunk.to_vec()).await?;
+        refused += added.refused;
+        let mut out = std::io::stdout().lock();
+        for path in &added.paths {
+            match (config.json, path.outcome) {
+                (true, _) => {
+                    serde_json::to_writer(&mut out, path)?;
+                    writeln!(out)?;
+                }
+                (false, AddOutcome::New) => writeln!(out, "new {}", path.path)?,
+                (false, AddOutcome::There) => writeln!(out, "there {}", path.path)?,
+                (false, AddOutcome::Refused) => {
+                    eprintln!("gapless: {}: {}", path.path, path.why.as_deref().unwrap_or("refused"));
+                }
+            }
+        }
+        out.flush()?;
+    }
+    worker.end().await?;
+    Ok(if refused == 0 { Exit::Done.into() } else { Exit::Failed.into() })
+}
+
+/// The paths as typed, with those from stdin in the place of `-`.
+fn given(texts: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for text in texts {
+        if text != "-" {
+            paths.push(text.clone());
+            continue;
+        }
+        for line in std::io::stdin().lock().lines() {
+            let line = line?;
+            if !line.trim().is_empty() {
+                paths.push(line);
+            }
+            if paths.len() > MOST_LINES {
+                return Err(UsageError(format!("more than {MOST_LINES} paths; give them in several runs")).into());
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// Paths in the archive, from such or from paths of files below the base. Nothing is done while one of them is wrong.
+fn resolve(base: &Path, texts: &[String]) -> Result<Vec<String>, UsageError> {
+    let (mut paths, mut wrong) = (Vec::new(), Vec::new());
+    for text in texts {
+        match resolve_one(base, text) {
+            Ok(path) => paths.push(path),
+            Err(why) => wrong.push(format!("{text:?}: {why}")),
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(paths);
+    }
+    let more = wrong.len().saturating_sub(MOST_NAMED);
+    wrong.truncate(MOST_NAMED);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    Err(UsageError(format!("nothing was done: {}{more}", wrong.join("; "))))
+}
+
+fn resolve_one(base: &Path, text: &str) -> Result<String, String> {
+    let Err(why) = Target::read(text) else { return Ok(text.to_owned()) };
+    let below = below(base, Path::new(text)).filter(|path| Target::read(path).is_ok());
+    below.ok_or_else(|| why.to_string())
+}
+
+/// Where a file lies below the base, if it does; the file itself need not be there.
+fn below(base: &Path, file: &Path) -> Option<String> {
+    let base = std::fs::canonicalize(base).ok()?;
+    let file = std::path::absolute(file).ok()?;
+    let directory = file.parent()?;
+    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let path = directory.join(file.file_name()?);
+    path.strip_prefix(base).ok()?.to_str().map(str::to_owned)
+}
+
+async fn list(config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
+    places(args.target.as_slice())?;
+    let worker = Worker::find(config, &args.node, Looks::Only).await?;
+    let mut after = None;
+    loop {
+        let page = worker.list(args.target.as_ref(), after).await?;
+        let mut out = std::io::stdout().lock();
+        for record in &page.tombstones {
+            if config.json {
+                serde_json::to_writer(&mut out, record)?;
+                writeln!(out)?;
+            } else if record.hides.is_some() {
+                writeln!(out, "{}\t{} here", record.path, indicatif::HumanBytes(record.bytes))?;
+            } else {
+                writeln!(out, "{}", record.path)?;
+            }
+        }
+        out.flush()?;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    worker.end().await?;
+    Ok(Exit::Done.into())
+}
+
+async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
+    let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !args.yes && !args.dry_run && !may_ask {
+        let why = "nobody can be asked here whether to delete: give --yes to delete, or --dry-run to see what would go";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    places(&args.targets)?;
+    let worker = Worker::find(config, &args.node, Looks::No).await?;
+    let mut exit = Exit::Done;
+    let mut goes_on = true;
+    if !args.yes {
+        let would = rounds(config, &worker, args, true).await?;
+        goes_on = !args.dry_run && would.files > 0 && is_wanted(&would)?;
+    }
+    if goes_on {
+        let done = rounds(config, &worker, args, false).await?;
+        if !done.left.is_empty() {
+            exit = Exit::Failed;
+        }
+    }
+    worker.end().await?;
+    Ok(exit.into())
+}
+
+/// Whether hours are hours: said before anybody is asked.
+fn places(targets: &[Place]) -> Result<(), UsageError> {
+    let texts: Vec<String> = targets.iter().map(Place::to_string).collect();
+    work::scope(&texts).map(drop)
+}
+
+/// All of it, one request after the other; what it amounts to is printed and given back.
+async fn rounds(config: &Config, worker: &Worker, args: &PurgeArgs, dry_run: bool) -> anyhow::Result<PurgeReport> {
+    let mut total = PurgeReport { dry_run, ..PurgeReport::default() };
+    let places: Vec<String> = args.targets.iter().map(Place::to_string).collect();
+    loop {
+        let everything = places.is_empty();
+        let order =
+            PurgeOrder { places: places.clone(), everything, dry_run, after: total.next, ..PurgeOrder::default() };
+        let report = worker.purge(order).await?;
+        tell(config, &report)?;
+        total.files += report.files;
+        total.bytes += report.bytes;
+        total.kept += report.kept;
+        total.left.extend(report.left);
+        total.next = report.next;
+        if total.next.is_none() {
+            break;
+        }
+    }
+    if !config.json {
+        let what = if dry_run { "would be deleted" } else { "deleted" };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{} files, {} {what}", total.files, indicatif::HumanBytes(total.bytes))?;
+        if total.kept > 0 {
+            writeln!(out, "{} files stay because no other node has them", total.kept)?;
+        }
+        out.flush()?;
+    }
+    Ok(total)
+}
+
+fn tell(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        serde_json::to_writer(&mut out, report)?;
+        writeln!(out)?;
+    } else {
+        for hour in &report.hours {
+            writeln!(out, "{}: {} files, {}", hour.hour, hour.files, indicatif::HumanBytes(hour.bytes))?;
+        }
+    }
+    for left in &report.left {
+        eprintln!("gapless: {} stays: {}", left.path, left.why);
+    }
+    Ok(out.flush()?)
+}
+
+fn is_wanted(would: &PurgeReport) -> anyhow::Result<bool> {
+    eprint!(
+        "Delete these {} files ({}) from this node for ever? [y/N] ",
+        would.files,
+        indicatif::HumanBytes(would.bytes)
+    );
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "00:00-2.0-full-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ts";
+
+    #[test]
+    fn paths_are_of_the_archive_or_of_files_below_the_base() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("base");
+        let hour = base.join("chan/source/2020-01-01T00");
+        std::fs::create_dir_all(&hour).unwrap();
+        std::os::unix::fs::symlink(&base, dir.path().join("link")).unwrap();
+        let path = format!("chan/source/2020-01-01T00/{NAME}");
+        let resolved = |text: &str| resolve(&base, &[text.to_owned()]).map(|mut paths| paths.remove(0));
+        for text in [
+            path.clone(),
+            base.join(&path).to_str().unwrap().to_owned(),
+            dir.path().join("link").join(&path).to_str().unwrap().to_owned(),
+            dir.path().join("base/../base").join(&path).to_str().unwrap().to_owned(),
+        ] {
+            assert_eq!(resolved(&text).unwrap(), path, "{text}");
+        }
+        // It need not be there, nor its hour.
+        let absent = base.join(&path).to_str().unwrap().replace("T00", "T05");
+        assert_eq!(resolved(&absent).unwrap(), path.replace("T00", "T05"));
+        for wrong in [
+            dir.path().join(&path).to_str().unwrap().to_owned(),
+            path.replace(".ts", ".txt"),
+            path.replace("full", "temp"),
+            path.replace("T00", "X00"),
+            format!("../{path}"),
+            NAME.to_owned(),
+            String::new(),
+        ] {
+            let said = resolved(&wrong).unwrap_err().to_string();
+            assert!(said.starts_with("nothing was done: "), "{said}");
+        }
+    }
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        assert!(is_yes("y\n") && is_yes("Yes"));
+        for answer in ["", "\n", "n\n", "yy", "maybe"] {
+            assert!(!is_yes(answer), "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Who may read and who may write: bearer tokens from files (RFC 6750).
+//!
+//! 1. What changes anything wants a write token, always. Where there are read tokens, everything else wants one too, except
+//!    `/healthz`, `/readyz` and preflights; a write token is good for both.
+//! 2. The daemon makes one write token of its own, for the commands on this machine that may read its state directory.
+//! 3. Kept and compared are the SHA-256 of tokens, all of them each time and in constant time, so that neither the length nor the
+//!    beginning of a token can be found out.
+//! 4. The files are read again at most once a second, when somebody asks. What cannot be read changes nothing: the last good
+//!    tokens stay, and the status says so.
+//!
+//! No token and no `Authorization` is ever logged or repeated.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use super::app::App;
+use super::{Endpoint, Problem};
+use crate::tokens::{self, Token, TokenError};
+
+/// How long what was read holds before the file is read again: a request costs no reading, and who changes a token need not wait.
+const HOLDS: Duration = Duration::from_secs(1);
+/// What anybody may ask, so that whoever starts and balances nodes needs no token.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
+/// What the bearer of a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// No token, or none that is known.
+    None,
+    /// Ask.
+    Read,
+    /// Ask, and change something.
+    Write,
+}
+
+/// The tokens that are known.
+pub struct Auth {
+    own: Token,
+    own_digest: Digest,
+    write: Option<Source>,
+    read: Option<Source>,
+}
+
+type Digest = [u8; 32];
+
+/// Neither the token nor what it is compared with.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<&PathBuf> = self.sources().map(|source| &source.path).collect();
+        f.debug_struct("Auth").field("files", &files).finish_non_exhaustive()
+    }
+}
+
+/// A file of tokens.
+struct Source {
+    path: PathBuf,
+    known: Mutex<Known>,
+}
+
+/// What was read from it.
+struct Known {
+    digests: Arc<[Digest]>,
+    read_at: Instant,
+    trouble: Option<String>,
+}
+
+impl Auth {
+    /// Reads the files; a missing, open or malformed one is an error. Makes the daemon's own token.
+    pub fn open(write: Option<&Path>, read: Option<&Path>) -> Result<Self, TokenError> {
+        let own = Token::random();
+        let own_digest = digest(own.secret().as_bytes());
+        Ok(Self {
+            own,
+            own_digest,
+            write: write.map(Source::open).transpose()?,
+            read: read.map(Source::open).transpose()?,
+        })
+    }
+
+    /// The daemon's own token.
+    pub fn own(&self) -> &Token {
+        &self.own
+    }
+
+    /// Whether reading wants a token.
+    pub fn guards_reading(&self) -> bool {
+        self.read.is_some()
+    }
+
+    /// What does not work about the files, for the status. Reads them again if it is time.
+    pub fn troubles(&self) -> Vec<String> {
+        self.refresh();
+        self.sources().filter_map(|source| source.known().trouble.clone()).collect()
+    }
+
+    /// What the sender of a request may do.
+    pub async fn right(self: &Arc<Self>, headers: &HeaderMap) -> Right {
+        let Some(offered) = bearer(headers).map(digest) else { return Right::None };
+        if self.sources().any(Source::is_due) {
+            let auth = Arc::clone(self);
+            if tokio::task::spawn_blocking(move || auth.refresh()).await.is_err() {
+                tracing::error!(name: "tokens_not_read", "reading the token files ended badly; the last good tokens stay");
+            }
+        }
+        self.right_of(&offered)
+    }
+
+    fn right_of(&self, offered: &Digest) -> Right {
+        let matches = |source: &Option<Source>| match source {
+            Some(source) => is_among(offered, &source.known().digests.clone()),
+            None => Choice::from(0),
+        };
+        let may_write = matches(&self.write) | offered.ct_eq(&self.own_digest);
+        let may_read = matches(&self.read);
+        if may_write.into() {
+            Right::Write
+        } else if may_read.into() {
+            Right::Read
+        } else {
+            Right::None
+        }
+    }
+
+    fn refresh(&self) {
+        self.sources().for_each(Source::refresh);
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.write.iter().chain(&self.read)
+    }
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, TokenError> {
+        let known = Known { digests: read(path)?, read_at: Instant::now(), trouble: None };
+        Ok(Self { path: path.to_owned(), known: Mutex::new(known) })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_due(&self) -> bool {
+        self.known().read_at.elapsed() >= HOLDS
+    }
+
+    fn refresh(&self) {
+        if !self.is_due() {
+            return;
+        }
+        // Others go on with what is known meanwhile.
+        self.known().read_at = Instant::now();
+        let found = read(&self.path);
+        let mut known = self.known();
+        match found {
+            Ok(digests) => {
+                if known.digests != digests {
+                    tracing::info!(name: "tokens_changed", file = %self.path.display(), tokens = digests.len(), "other tokens hold from now on");
+                }
+                (known.digests, known.trouble) = (digests, None);
+            }
+            Err(error) => {
+                if known.trouble.is_none() {
+                    tracing::error!(name: "tokens_not_read", %error, "the last good tokens stay");
+                }
+                known.trouble = Some(format!("the last good tokens stay: {error}"));
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Arc<[Digest]>, TokenError> {
+    Ok(tokens::read_all(path)?.iter().map(|token| digest(token.secret().as_bytes())).collect())
+}
+
+fn digest(secret: &[u8]) -> Digest {
+    Sha256::digest(secret).into()
+}
+
+/// Looks at all of them, whichever matches.
+fn is_among(offered: &Digest, known: &[Digest]) -> Choice {
+    known.iter().fold(Choice::from(0), |found, digest| found | offered.ct_eq(digest))
+}
+
+/// What stands behind `Bearer` in the only `Authorization` of a request.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
+    let (scheme, rest) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
+}
+
+/// Middleware for every address: lets through who may read. Others are measured under a name of their own, whatever they ask.
+pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if app.auth.guards_reading() && !OPEN.contains(&path) && app.auth.right(request.headers()).await < Right::Read {
+        return measured.begin(&request).finish(refused(&request, Right::None));
+    }
+    next.run(request).await
+}
+
+/// Middleware for what changes something: lets through who may write. The body of others is not read.
+pub async fn writing(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.auth.right(request.headers()).await {
+        Right::Write => next.run(request).await,
+        right => refused(&request, right),
+    }
+}
+
+fn refused(request: &Request, right: Right) -> Response {
+    let problem = match right {
+        Right::None => Problem::unauthorized(request.headers().contains_key(AUTHORIZATION)),
+        Right::Read | Right::Write => Problem::may_only_read(),
+    };
+    problem.at(request.uri().path()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const READER: &str = "reader-reader-reader";
+    const WRITER: &str = "writer-writer-writer";
+
+    fn write(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn with_files() -> (tempfile::TempDir, Arc<Auth>) {
+        let dir = tempfile::tempdir().unwrap();
+        let (writers, readers) = (dir.path().join("w"), dir.path().join("r"));
+        write(&writers, WRITER);
+        write(&readers, READER);
+        let auth = Auth::open(Some(&writers), Some(&readers)).unwrap();
+        (dir, Arc::new(auth))
+    }
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect()
+    }
+
+    async fn right(auth: &Arc<Auth>, value: &str) -> Right {
+        auth.right(&headers(&[value])).await
+    }
+
+    #[tokio::test]
+    async fn a_token_gives_the_right_of_its_file() {
+        let (_dir, auth) = with_files();
+        assert_eq!(right(&auth, &format!("Bearer {READER}")).await, Right::Read);
+        assert_eq!(right(&auth, &format!("bearer   {WRITER} ")).await, Right::Write);
+        assert_eq!(right(&auth, &format!("Bearer {}", auth.own().secret())).await, Right::Write);
+        for wrong in ["", "Bearer", "Bearer ", "Basic d3JpdGVyOndyaXRlcg==", WRITER, "Bearer writer-writer-write"] {
+            assert_eq!(right(&auth, wrong).await, Right::None, "{wrong:?}");
+        }
+        assert_eq!(right(&auth, &format!("Bearer {WRITER}x")).await, Right::None);
+        assert_eq!(auth.right(&HeaderMap::new()).await, Right::None);
+        let twice = format!("Bearer {WRITER}");
+        assert_eq!(auth.right(&headers(&[&twice, &twice])).await, Right::None, "which one is meant?");
+    }
+
+    #[tokio::test]
+    async fn without_files_only_the_own_token_counts_and_reading_is_free() {
+        let auth = Arc::new(Auth::open(None, None).unwrap());
+        assert!(!auth.guards_reading());
+        assert_eq!(right(&auth, &format!("Bearer {WRITER}")).await, Right::None);
+        assert_eq!(right(&auth, &format!("Bearer {}", auth.own().secret())).await, Right::Write);
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_counts_and_a_broken_one_changes_nothing() {
+        let (dir, auth) = with_files();
+        let due = |known: &Auth| {
+            for source in known.sources() {
+                source.known().read_at = Instant::now().checked_sub(HOLDS).unwrap();
+            }
+        };
+        let (old, new) = (format!("Bearer {WRITER}"), "Bearer another-another-another");
+        write(&dir.path().join("w"), "another-another-another");
+        due(&auth);
+        assert_eq!((right(&auth, &old).await, right(&auth, new).await), (Right::None, Right::Write));
+        assert_eq!(auth.troubles(), [""; 0]);
+
+        fs::set_permissions(dir.path().join("w"), fs::Permissions::from_mode(0o644)).unwrap();
+        due(&auth);
+        assert_eq!(right(&auth, new).await, Right::Write);
+        let troubles = auth.troubles();
+        assert!(troubles.len() == 1 && troubles[0].contains("chmod 600"), "{troubles:?}");
+        fs::remove_file(dir.path().join("w")).unwrap();
+        due(&auth);
+        assert!(auth.troubles()[0].contains("cannot be read"), "{:?}", auth.troubles());
+        assert_eq!(right(&auth, new).await, Right::Write);
+
+        write(&dir.path().join("w"), WRITER);
+        due(&auth);
+        assert_eq!((right(&auth, &old).await, right(&auth, new).await), (Right::Write, Right::None));
+        assert_eq!(auth.troubles(), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let (_dir, auth) = with_files();
+        let printed = format!("{auth:?}");
+        assert!(!printed.contains(WRITER) && !printed.contains(auth.own().secret()), "{printed}");
+    }
+}

@@ -1,0 +1,215 @@
+//! `/api/v1/tombstones`: deletion from anywhere. What is done is in [`crate::tombstones`]; this reads requests and bounds them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+
+use super::app::App;
+use super::{Problem, query};
+use crate::domain::{BadName, Stream};
+use crate::tombstones::{self, After, Bounds, Index, MOST_PATHS, Place, Purge, Range, Scope};
+use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstonePage};
+
+/// Bytes of a body: [`MOST_PATHS`] of the longest paths of this field, of 200 bytes, ten times over.
+const MOST_BODY: usize = 2 << 20;
+/// Records in a page, where nothing else is asked for.
+const PAGE: usize = 1_000;
+/// Files that are deleted for one request: a second or two, and well within what a request with a body may take.
+const MOST_DELETED: usize = 10_000;
+
+/// Answers `GET /api/v1/tombstones`.
+#[utoipa::path(
+    get, path = "/api/v1/tombstones",
+    params(
+        ("channel" = Option<String>, Query), ("quality" = Option<String>, Query, description = "wants a channel"),
+        ("hour" = Option<String>, Query, description = "such as 2019-11-13T02; wants a quality"),
+        ("limit" = Option<usize>, Query, description = "records in a page, 1000 where not given"),
+        ("after" = Option<String>, Query, description = "`next` of the page before")
+    ),
+    responses(
+        (status = 200, body = TombstonePage), (status = 400, description = "a parameter is wrong"),
+        (status = 401, description = "reading wants a token here"), (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn list(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let text = request.uri().query().unwrap_or_default();
+    let page: Result<TombstonePage, Problem> = match Wanted::read(&app, text) {
+        Ok(wanted) => app.ask(move |app| page(app, &wanted)).await,
+        Err(problem) => Err(problem),
+    };
+    answer(&request.into_parts().0, page)
+}
+
+/// Answers `POST /api/v1/tombstones`.
+#[utoipa::path(
+    post, path = "/api/v1/tombstones", request_body = AddTombstones, security(("bearer" = [])),
+    responses(
+        (status = 200, body = AddedTombstones, description = "said only after it is on disk and in the index; what was refused is said with its path"),
+        (status = 400, description = "the body is not understood, or asks for too much"),
+        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 413, description = "the body is too large"), (status = 507, description = "the disk is full; repeat it all when there is room"),
+        (status = 503, description = "the disk is not there; repeat it all when it is")
+    )
+)]
+pub async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    let added = match read::<AddTombstones>(body, "{\"paths\": [\"CHANNEL/QUALITY/HOUR/NAME\"]}").await {
+        Ok(wanted) => app.ask(move |app| add_wanted(app, wanted)).await,
+        Err(problem) => Err(problem),
+    };
+    answer(&head, added)
+}
+
+/// Answers `POST /api/v1/tombstones/purge`.
+#[utoipa::path(
+    post, path = "/api/v1/tombstones/purge", request_body = PurgeOrder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = PurgeReport, description = "said only after it is on disk and in the index"),
+        (status = 400, description = "the body is not understood, or asks for too much"),
+        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 413, description = "the body is too large"), (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn purge(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    let purged = match read::<PurgeOrder>(body, "{\"everything\": true, \"dry_run\": true}, or paths or places").await {
+        Ok(order) => app.ask(move |app| purge_ordered(app, &order)).await,
+        Err(problem) => Err(problem),
+    };
+    answer(&head, purged)
+}
+
+fn answer<T: serde::Serialize>(head: &axum::http::request::Parts, answer: Result<T, Problem>) -> Response {
+    match answer {
+        Ok(answer) => Json(answer).into_response(),
+        Err(problem) => problem.at(head.uri.path()).into_response(),
+    }
+}
+
+/// Reads a body that must not be larger than [`MOST_BODY`].
+async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Result<T, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::bad_body("it broke off", expected))?;
+        if whole.len() + chunk.len() > MOST_BODY {
+            return Err(Problem::body_too_large(MOST_BODY));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&whole).map_err(|error| Problem::bad_body(&error.to_string(), expected))
+}
+
+/// What a list is asked for.
+struct Wanted {
+    scope: Scope,
+    after: Option<After>,
+    limit: usize,
+}
+
+impl Wanted {
+    fn read(app: &App, text: &str) -> Result<Self, Problem> {
+        let (mut channel, mut quality, mut hour, mut after) = (None, None, None, None);
+        let mut limit = PAGE.min(app.bounds.max_page);
+        for (name, value) in query::pairs(text) {
+            match name.as_str() {
+                "channel" => channel = Some(value),
+                "quality" => quality = Some(value),
+                "hour" => hour = Some(value),
+                "limit" => limit = query::count("limit", &value, app.bounds.max_page)?,
+                "after" => after = Some(read_after(&value)?),
+                _ => {}
+            }
+        }
+        let scope = match (&channel, &quality, &hour) {
+            (None, None, None) => Scope::everything(),
+            (Some(channel), quality, hour) if quality.is_some() || hour.is_none() => {
+                let place = Place::new(channel, quality.as_deref(), hour.as_deref());
+                let given = [Some(channel), quality.as_ref(), hour.as_ref()].into_iter().flatten();
+                let given: Vec<&str> = given.map(String::as_str).collect();
+                Scope::within(vec![place.map_err(|error| wrong_place("channel", &given.join("/"), error))?])
+            }
+            (None, ..) => {
+                return Err(Problem::bad_parameter("channel", "", "a channel where a quality or hour is given"));
+            }
+            _ => return Err(Problem::bad_parameter("quality", "", "a quality where an hour is given")),
+        };
+        Ok(Self { scope, after, limit })
+    }
+}
+
+fn wrong_place(parameter: &str, given: &str, error: BadName) -> Problem {
+    Problem::bad_parameter(parameter, given, &format!("CHANNEL, CHANNEL/QUALITY or CHANNEL/QUALITY/HOUR ({error})"))
+}
+
+fn read_after(value: &str) -> Result<After, Problem> {
+    After::read(value).ok_or_else(|| Problem::bad_parameter("after", value, "`next` of the page before"))
+}
+
+fn index_state(app: &App) -> Index {
+    if *app.crawl.ready().borrow() { Index::CaughtUp } else { Index::Behind }
+}
+
+fn page(app: &App, wanted: &Wanted) -> Result<TombstonePage, Problem> {
+    let bounds = Bounds { files: wanted.limit, hours: app.bounds.max_hours };
+    let after = wanted.after.as_ref();
+    Ok(tombstones::list(&app.keeper, &wanted.scope, after, bounds, index_state(app))?)
+}
+
+fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Problem> {
+    let AddTombstones { paths, channel, quality, from, to } = wanted;
+    let paths = match (paths.is_empty(), channel, quality, from, to) {
+        (_, None, None, None, None) => paths,
+        (true, Some(channel), Some(quality), Some(from), Some(to)) => {
+            let wrong = |error| Problem::bad_parameter("channel", &format!("{channel}/{quality}"), &format!("{error}"));
+            let range = Range {
+                stream: Stream::new(&channel, &quality).map_err(wrong)?,
+                from: query::time("from", &from)?,
+                to: query::time("to", &to)?,
+            };
+            if range.to <= range.from {
+                return Err(Problem::bad_parameter("to", &to, &format!("a time after from, {from}")));
+            }
+            let found = tombstones::in_range(&app.keeper, &range, app.bounds.max_hours)?;
+            found.map_err(|wide| Problem::too_much(wide.what, wide.found as u64, wide.most as u64))?
+        }
+        _ => {
+            let expected = "either paths, or channel, quality, from and to";
+            return Err(Problem::bad_body("it is neither one nor the other", expected));
+        }
+    };
+    few(paths.len())?;
+    Ok(tombstones::add(&app.keeper, &paths)?)
+}
+
+fn purge_ordered(app: &App, order: &PurgeOrder) -> Result<PurgeReport, Problem> {
+    few(order.paths.len())?;
+    few(order.places.len())?;
+    let stay = app.last_copies.as_deref();
+    let purge = Purge { keeper: &app.keeper, deleted: &app.deleted, stay, dry_run: order.dry_run };
+    let after = order.after.as_deref().map(read_after).transpose()?;
+    let scope = match (order.paths.is_empty(), order.places.is_empty(), order.everything) {
+        (false, true, false) => return Ok(purge.paths(&order.paths)?),
+        (true, false, false) => {
+            let read = |text: &String| Place::parse(text).map_err(|error| wrong_place("places", text, error));
+            Scope::within(order.places.iter().map(read).collect::<Result<_, _>>()?)
+        }
+        (true, true, true) => Scope::everything(),
+        _ => return Err(Problem::bad_body("it does not say what to purge", "one of paths, places and everything")),
+    };
+    let bounds = Bounds { files: MOST_DELETED, hours: app.bounds.max_hours };
+    Ok(purge.scope(&scope, after.as_ref(), bounds, index_state(app))?)
+}
+
+fn few(count: usize) -> Result<(), Problem> {
+    if count > MOST_PATHS {
+        return Err(Problem::too_much("number of paths", count as u64, MOST_PATHS as u64));
+    }
+    Ok(())
+}
