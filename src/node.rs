@@ -17,7 +17,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus};
-use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
@@ -128,7 +128,8 @@ impl Node {
         let stop = Stop::new();
         let keeper = Arc::new(Keeper::new(index, guard));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
-        let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(&keeper)))];
+        let visitors: Vec<Box<dyn crate::crawl::Visitor>> =
+            vec![Box::new(Reconcile::new(Arc::clone(&keeper))), Box::new(Sweep::new(Arc::clone(&keeper)))];
         let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, stop.clone()));
 
         let listening = |cause| NodeError::Listen { address: options.listen, cause };

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::disk::{ArchiveId, Base, DirLock, DiskError, Identity, Verdict, marker, verdict};
+use crate::disk::{ArchiveId, Base, DirLock, DiskError, Identity, Verdict, clear_temporaries, marker, verdict};
 use crate::index::{Batch, Index, IndexError, IndexOptions};
 
 /// How long a lock that is held is waited for: a process that is just ending, or a command that is just reading.
@@ -72,6 +72,9 @@ impl Locked {
             }
             Err(cause) => return Err(StartupError::StateDir { path: state_dir.to_owned(), cause }),
         }
+        for own_dir in [state_dir, &base_dir.join(marker::OWN_DIR)] {
+            tidy(own_dir);
+        }
         Ok(Self { base, state_dir: state_dir.to_owned(), _locks: locks })
     }
 
@@ -124,5 +127,16 @@ impl Locked {
     fn holds_a_known_channel(&self, index: &Index) -> bool {
         let channels = index.catalog().channels();
         channels.is_empty() || channels.iter().any(|channel| matches!(self.base.stamp(Path::new(channel)), Ok(Some(_))))
+    }
+}
+
+/// Removes what a process that was killed while it wrote a file of its own has left there. What cannot be removed does no harm.
+fn tidy(own_dir: &Path) {
+    let cleared = Base::open(own_dir).and_then(|base| base.dir(Path::new(""))).and_then(|dir| match dir {
+        Some(dir) => clear_temporaries(&dir),
+        None => Ok(0),
+    });
+    if let Err(error) = cleared {
+        tracing::debug!(name: "temporaries_kept", directory = %own_dir.display(), %error, "a directory of ours was not tidied");
     }
 }

@@ -47,6 +47,9 @@ pub trait Visitor: Send + Sync {
     /// Looks at some hours, newest first. Only an archive that is not there, or an index that takes nothing, is an error;
     /// what is wrong with an hour is counted.
     fn visit(&self, hours: &[HourPlace]) -> Result<Found, CrawlError>;
+
+    /// Every hour has been visited, and the next walk begins some time later.
+    fn cycle_done(&self) {}
 }
 
 /// Brings every hour of the index into line with its directory.

@@ -129,6 +129,7 @@ impl Crawl {
             match self.cycle(stalled || caught_up.is_none()) {
                 Ok(Some(found)) => {
                     stalled = false;
+                    self.visitors.iter().for_each(|visitor| visitor.cycle_done());
                     if !self.kick.load(Ordering::SeqCst) && self.keeper.index.catalog().generation() == generation {
                         caught_up = Some(generation);
                         self.ready.send_replace(true);

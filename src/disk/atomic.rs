@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::LazyLock;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
@@ -28,7 +29,8 @@ const FOR_US: Mode = Mode::from_raw_mode(0o600);
 /// What a file name may be long at most, in bytes.
 const NAME_BYTES: usize = 255;
 
-/// Hexadecimal digits of the random part of a temporary's name: 64 bits, so that two never meet.
+/// Hexadecimal digits of the random part of a temporary's name: 32 bits for the process, so that what another has left is known, and
+/// 32 for each of its files of one name.
 const RANDOM_DIGITS: usize = 16;
 
 /// Writes a file that must not exist yet; [`DiskError::Exists`] if it does.
@@ -111,6 +113,39 @@ pub fn is_our_temporary(name: &[u8]) -> bool {
     front.len() > 1 && front.ends_with(b".") && random.iter().all(is_digit)
 }
 
+/// Removes the temporaries that an earlier process of ours has left in this directory, and says how many.
+///
+/// Whoever calls this holds the lock of the base directory: an earlier process has ended, however it did. Those of this one are in
+/// use. No clock is asked.
+pub fn clear_temporaries(dir: &Dir) -> Result<usize> {
+    let mut left = Vec::new();
+    let is_left = |name: &[u8]| is_our_temporary(name) && !is_of_this_process(name);
+    dir.each_entry_of(is_left, |entry| {
+        // Nothing else is ever made under such a name, but a link or a directory is certainly not ours.
+        if dir.kind_of(&entry)?.is_file() {
+            left.push(entry.name.to_owned());
+        }
+        Ok(())
+    })?;
+    for name in &left {
+        match unlinkat(dir, name.as_c_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(cause) => {
+                return Err(DiskError::io("remove", &dir.path().join(OsStr::from_bytes(name.to_bytes())), cause));
+            }
+        }
+    }
+    Ok(left.len())
+}
+
+/// Half of the random digits of all temporaries of this process.
+static PROCESS: LazyLock<u32> = LazyLock::new(rand::random);
+
+fn is_of_this_process(name: &[u8]) -> bool {
+    let random = name.strip_suffix(b".tmp").and_then(|rest| rest.split_last_chunk::<RANDOM_DIGITS>());
+    random.is_some_and(|(_, random)| random.starts_with(format!("{:08x}", *PROCESS).as_bytes()))
+}
+
 /// A flushed temporary that is removed unless it is published.
 struct Temporary<'a> {
     dir: &'a Dir,
@@ -150,7 +185,7 @@ impl Drop for Temporary<'_> {
 
 /// `.NAME.RANDOM.tmp`, with the name cut short where it would grow too long.
 fn temporary_name(name: &OsStr) -> OsString {
-    let tail = format!(".{:0RANDOM_DIGITS$x}.tmp", rand::random::<u64>());
+    let tail = format!(".{:08x}{:08x}.tmp", *PROCESS, rand::random::<u32>());
     let kept = name.len().min(NAME_BYTES - 1 - tail.len());
     let mut hidden = OsString::from(".");
     hidden.push(OsStr::from_bytes(&name.as_bytes()[..kept]));
@@ -270,5 +305,24 @@ mod tests {
         let text = hidden.to_str().unwrap();
         assert!(is_our_temporary(hidden.as_bytes()) && is_our_temporary(temporary_name(OsStr::new(&long)).as_bytes()));
         assert!(text.starts_with(".a.ts.") && hidden.as_bytes().ends_with(b".tmp") && text.len() == 26, "{text}");
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_is_removed_and_nothing_else_is() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        let dir = base.dir(Path::new("")).unwrap().unwrap();
+        let (_file, in_use) = create_temporary(&dir, OsStr::new("a.ts")).unwrap();
+        let earlier = format!(".a.ts.{:08x}89abcdef.tmp", PROCESS.wrapping_add(1));
+        let others = ["a.ts", ".a.ts", ".a.ts.tmp", ".a.ts.0123456789ABCDEF.tmp", ".a.ts.0123456789abcdef.recorder"];
+        for name in others.into_iter().chain([earlier.as_str()]) {
+            fs::write(tree.path().join(name), "x").unwrap();
+        }
+        fs::create_dir(tree.path().join(format!(".b.ts.{:08x}89abcdef.tmp", PROCESS.wrapping_add(1)))).unwrap();
+        assert_eq!(clear_temporaries(&dir).unwrap(), 1);
+        assert!(!tree.path().join(earlier).exists());
+        assert!(tree.path().join(in_use).exists(), "it is being written");
+        assert!(others.iter().all(|name| tree.path().join(name).exists()));
+        assert_eq!(clear_temporaries(&dir).unwrap(), 0);
     }
 }

@@ -140,12 +140,21 @@ impl Dir {
     }
 
     /// Calls `visit` for each entry that is not hidden; false if the directory itself was removed meanwhile.
-    pub(super) fn each_entry(&self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
-        self.each_entry_at_all(|entry| if is_hidden(entry.name.to_bytes()) { Ok(()) } else { visit(entry) })
+    pub(super) fn each_entry(&self, visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
+        self.each_entry_of(|name| !is_hidden(name), visit)
     }
 
     /// The same for hidden entries, too; `.` and `..` are none.
-    pub(super) fn each_entry_at_all(&self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
+    pub(super) fn each_entry_at_all(&self, visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
+        self.each_entry_of(|name| !matches!(name, b"." | b".."), visit)
+    }
+
+    /// The same for each entry whose name is wanted, hidden or not.
+    pub(super) fn each_entry_of(
+        &self,
+        wanted: impl Fn(&[u8]) -> bool,
+        mut visit: impl FnMut(Entry<'_>) -> Result<()>,
+    ) -> Result<bool> {
         let failed = |errno| DiskError::io("read the directory", &self.path, errno);
         let Some(reading) = self.reopened()? else {
             return Ok(false);
@@ -154,7 +163,7 @@ impl Dir {
         let mut entries = RawDir::new(reading, buffer.spare_capacity_mut());
         while let Some(next) = entries.next() {
             match next {
-                Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+                Ok(entry) if !wanted(entry.file_name().to_bytes()) => {}
                 Ok(entry) => visit(Entry { name: entry.file_name(), kind: entry.file_type(), ino: entry.ino() })?,
                 Err(Errno::INTR) => {}
                 Err(Errno::NOENT) => return Ok(false),

@@ -35,7 +35,7 @@ mod resolve;
 mod scan;
 
 pub use append::append;
-pub use atomic::is_our_temporary;
+pub use atomic::{clear_temporaries, is_our_temporary};
 pub use base::Base;
 pub use dir::{Dir, FileMeta, Small};
 pub use download::{Download, DownloadError, Published, write_tombstone};

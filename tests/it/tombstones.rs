@@ -118,7 +118,9 @@ fn an_editor_adds_lists_and_purges_by_way_of_the_daemon() {
     invariants::hold(&archive, &node);
     let metrics = node.get("/metrics");
     for (quality, count) in [("source", 2), ("chat", 1)] {
-        let line = format!("segments_deleted_total{{channel=\"chan\",quality=\"{quality}\",why=\"purge\"}} {count}\n");
+        let line = format!(
+            "segments_deleted_total{{channel=\"chan\",hour=\"2020-01-01T05\",quality=\"{quality}\"}} {count}\n"
+        );
         assert!(metrics.text().contains(&line), "{}", metrics.text());
     }
 }

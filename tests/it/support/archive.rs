@@ -192,7 +192,8 @@ pub fn snapshot(dir: &Path) -> Snapshot {
     let mut waiting = vec![dir.to_owned()];
     while let Some(dir) = waiting.pop() {
         for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
-            let meta = fs::symlink_metadata(entry.path()).unwrap();
+            // It may go while we look.
+            let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
             found.insert(entry.path(), (meta.is_dir(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()));
             if meta.is_dir() {
                 waiting.push(entry.path());

@@ -3,8 +3,12 @@
 pub mod archive;
 pub mod authority;
 pub mod client;
+pub mod clock;
+pub mod cluster;
 pub mod invariants;
+pub mod link;
 pub mod model;
+pub mod network;
 pub mod node;
 pub mod peer;
 pub mod postgres;

@@ -90,6 +90,7 @@ fn ended(output: std::process::Output) -> Outcome {
 #[derive(Debug)]
 pub struct Plan {
     base: PathBuf,
+    listen: String,
     state: Option<PathBuf>,
     flags: Vec<OsString>,
     env: Vec<(String, String)>,
@@ -113,6 +114,12 @@ impl Plan {
     /// The text of a configuration file.
     pub fn config(mut self, text: &str) -> Self {
         self.config = Some(text.to_owned());
+        self
+    }
+
+    /// Elsewhere than at any free port of this machine.
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
         self
     }
 
@@ -167,7 +174,7 @@ impl Plan {
 
     fn command(&self, scratch: &Path) -> Command {
         let mut command = command_through(&self.wrapper, &self.base);
-        command.args(["node", "--listen", "127.0.0.1:0"]).args(&self.flags);
+        command.args(["node", "--listen", &self.listen]).args(&self.flags);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(state) = &self.state {
             command.arg("--state-dir").arg(state);
@@ -200,6 +207,7 @@ impl TestNode {
     pub fn plan_at(base: &Path) -> Plan {
         Plan {
             base: base.to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
             state: None,
             flags: Vec::new(),
             env: Vec::new(),

@@ -1,9 +1,10 @@
 //! Other nodes that are none: one that passes on what is asked, one that answers whatever a test likes.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::{Connection, TestNode};
 
@@ -13,6 +14,10 @@ pub enum Sent {
     Bytes(Vec<u8>),
     /// These bytes, and then those again and again until nobody listens.
     Endless(Vec<u8>, Vec<u8>),
+    /// These bytes, those so many times, and these.
+    Often(Vec<u8>, Vec<u8>, usize, Vec<u8>),
+    /// These bytes, one after the other, as slowly as somebody who wants to be waited for.
+    Trickle(Vec<u8>),
 }
 
 impl Sent {
@@ -45,7 +50,7 @@ pub struct FalsePeer {
 }
 
 impl FalsePeer {
-    /// Answers each request for a path, query included.
+    /// Answers each request for a path, query included; what was sent with it stands in the lines behind the path.
     pub fn start(answer: impl Fn(&str) -> Sent + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -83,20 +88,40 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
-    let mut line = String::new();
+    let (mut line, mut length) = (String::new(), 0);
     while reader.read_line(&mut line)? > 2 {
+        let header = line.to_ascii_lowercase();
+        let value = header.strip_prefix("content-length:").and_then(|value| value.trim().parse().ok());
+        length = value.unwrap_or(length);
         line.clear();
     }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
     asked.lock().unwrap().push(path.clone());
+    let question = if body.is_empty() { path } else { format!("{path}\n{}", String::from_utf8_lossy(&body)) };
     let mut stream = stream;
-    match answer(&path) {
+    match answer(&question) {
         Sent::Bytes(bytes) => stream.write_all(&bytes),
         Sent::Endless(bytes, again) => {
             stream.write_all(&bytes)?;
             loop {
                 stream.write_all(&again)?;
             }
+        }
+        Sent::Often(first, again, times, last) => {
+            stream.write_all(&first)?;
+            for _ in 0..times {
+                stream.write_all(&again)?;
+            }
+            stream.write_all(&last)
+        }
+        Sent::Trickle(bytes) => {
+            for byte in bytes {
+                stream.write_all(&[byte])?;
+                thread::sleep(Duration::from_millis(500));
+            }
+            Ok(())
         }
     }
 }

@@ -129,9 +129,14 @@ pub struct Chance(u64);
 impl Chance {
     /// From `GAPLESS_SEED`, or a new one; printed, so that what went wrong can be had again.
     pub fn new(test: &str) -> Self {
-        let given = std::env::var("GAPLESS_SEED").ok().and_then(|text| text.parse().ok());
+        Self::from(test, "GAPLESS_SEED")
+    }
+
+    /// The same from another variable.
+    pub fn from(test: &str, variable: &str) -> Self {
+        let given = std::env::var(variable).ok().and_then(|text| text.parse().ok());
         let seed = given.unwrap_or_else(rand::random);
-        eprintln!("{test}: GAPLESS_SEED={seed}");
+        eprintln!("{test}: {variable}={seed}");
         Self(seed)
     }
 
