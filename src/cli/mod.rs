@@ -14,8 +14,10 @@ pub mod progress;
 mod records;
 pub mod side;
 
+pub mod coverage;
 pub mod diff;
 pub mod explain;
+pub mod holes;
 pub mod ls;
 pub mod node;
 pub mod rebuild;

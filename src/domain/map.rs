@@ -205,9 +205,9 @@ mod tests {
         ) {
             let segments: Vec<BestSegment> = segments
                 .into_iter()
-                .map(|(start, (duration, kind))| {
+                .map(|(begin, (duration, kind))| {
                     let kind = Kind::from_number(kind).unwrap();
-                    BestSegment { start_us: start * unit, duration_us: duration * unit, kind }
+                    BestSegment { start_us: begin * unit, duration_us: duration * unit, kind }
                 })
                 .collect();
             let unit = i64::from(unit);
@@ -224,7 +224,7 @@ mod tests {
         painter.hour(first(), &[BestSegment { start_us: 3_598_000_000, duration_us: 4_000_000, kind: Kind::Suspect }]);
         let pixels = painter.finish();
         assert_eq!(pixels.len(), 2 * 6 * ROWS);
-        let painted: Vec<usize> = (0..pixels.len()).filter(|index| pixels[*index] == Colour::Orange).collect();
-        assert_eq!(painted, [1_799, 1_800]);
+        let orange: Vec<usize> = (0..pixels.len()).filter(|index| pixels[*index] == Colour::Orange).collect();
+        assert_eq!(orange, [1_799, 1_800]);
     }
 }

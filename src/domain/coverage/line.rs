@@ -121,7 +121,7 @@ mod tests {
             "worse.tombstone".to_owned(),
             "other.json".to_owned(),
         ];
-        let contents = HourContents::from_names(names.iter().map(|name| (name.as_str(), 1)));
+        let contents = HourContents::from_names(names.iter().map(|each| (each.as_str(), 1)));
         let line = HourLine::of(&contents);
         let tally = |count, seconds: u64| Tally { count, us: seconds * 1_000_000 };
         assert_eq!(line.video, [tally(2, 3), tally(1, 2), tally(1, 2)]);

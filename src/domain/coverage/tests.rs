@@ -27,7 +27,9 @@ fn full(start_us: i64, duration_us: i64) -> Seg {
 
 fn coverage(lines: &BTreeMap<Hour, HourLine>) -> Coverage {
     let mut coverage = Coverage::default();
-    lines.iter().for_each(|(hour, line)| coverage.push(*hour, line));
+    for (hour, line) in lines {
+        coverage.push(*hour, line);
+    }
     coverage
 }
 
@@ -67,9 +69,9 @@ fn ten_milliseconds_are_no_hole_and_no_overlap_and_one_more_microsecond_is() {
         assert_eq!(found.timespans(&Window::default()).len(), 1 + usize::from(is_hole));
 
         let overlapping = coverage(&lines(&[full(0, 2 * SECOND), full(2 * SECOND - gap_us, 2 * SECOND)], &[]));
-        let figures = overlapping.figures(first_hour(), first_hour()).next().unwrap();
-        assert_eq!(figures.overlaps[0].count, u64::from(is_hole));
-        assert_eq!(figures.lane(Lane::Editable).covered_us == 2_000_000, is_hole, "it is skipped");
+        let over = overlapping.figures(first_hour(), first_hour()).next().unwrap();
+        assert_eq!(over.overlaps[0].count, u64::from(is_hole));
+        assert_eq!(over.lane(Lane::Editable).covered_us == 2_000_000, is_hole, "it is skipped");
     }
 }
 
@@ -150,8 +152,8 @@ fn segs() -> impl Strategy<Value = Vec<Seg>> {
     let seg = seg.prop_map(|(hour, start_us, duration_us, kind)| Seg { hour, start_us, duration_us, kind });
     // One of a kind at a start, so that size and hash have nothing to choose; the rules of that have tests of their own.
     prop::collection::vec(seg, 0..14).prop_map(|mut segs| {
-        segs.sort_unstable_by_key(|seg| (seg.hour, seg.start_us, seg.kind));
-        segs.dedup_by_key(|seg| (seg.hour, seg.start_us, seg.kind));
+        segs.sort_unstable_by_key(|of| (of.hour, of.start_us, of.kind));
+        segs.dedup_by_key(|of| (of.hour, of.start_us, of.kind));
         segs
     })
 }
