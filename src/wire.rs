@@ -17,7 +17,7 @@ pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
 pub use coverage::{
-    CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Timespan, TimespanList,
+    CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Timespan, TimespanList, seconds,
 };
 pub use retention::{RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour};
 pub use tombstones::{

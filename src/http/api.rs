@@ -18,9 +18,10 @@ use crate::domain::{
 };
 use crate::wire::{
     AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind, ChangeList, ChangeRecord,
-    CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HourDigest, HourDigests,
-    IndexStatus, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour,
-    RetentionPlan, RetentionReport, RetentionView, RetiredHour, SegmentPage, SegmentRecord, Status, StreamStatus,
+    CheckLine, CoverageList, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HoleList,
+    HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KindCoverage, LaneCoverage, LeftFile, PurgeOrder,
+    PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour, RetentionPlan, RetentionReport,
+    RetentionView, RetiredHour, SegmentPage, SegmentRecord, Status, StreamStatus, Timespan, TimespanList,
     TombstonePage, TombstoneRecord, WatchReport,
 };
 
@@ -36,6 +37,9 @@ const PAGE: usize = 1_000;
     ),
     paths(
         segments,
+        super::coverage::coverage,
+        super::coverage::holes,
+        super::coverage::timespans,
         super::agree::qualities,
         super::agree::days,
         super::agree::hours,
@@ -52,6 +56,14 @@ const PAGE: usize = 1_000;
     components(schemas(
         SegmentPage,
         SegmentRecord,
+        CoverageList,
+        HourCoverage,
+        KindCoverage,
+        LaneCoverage,
+        HoleList,
+        HoleRecord,
+        TimespanList,
+        Timespan,
         BundleRequest,
         QualityDigests,
         QualityDigest,

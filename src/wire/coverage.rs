@@ -1,7 +1,10 @@
-//! Coverage, holes and timespans, as the command line prints them.
+//! Coverage, holes and timespans, as the API answers and the command line prints them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::domain::Span;
+use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch};
 
 /// The figures of the hours of a quality.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -12,6 +15,9 @@ pub struct CoverageList {
     pub quality: String,
     /// Hours that have a directory or lie between the first segment and the last, in order.
     pub hours: Vec<HourCoverage>,
+    /// Give this as `from` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }
 
 /// The figures of an hour.
@@ -68,8 +74,11 @@ pub struct HoleList {
     pub kind: String,
     /// Seconds of the window that are covered.
     pub covered_seconds: f64,
-    /// In order, cut to the window.
+    /// In order, cut to the window, or to the page: one that reaches over the end of a page goes on at the start of the next.
     pub holes: Vec<HoleRecord>,
+    /// Give this as `from` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }
 
 /// A hole.
@@ -90,8 +99,11 @@ pub struct TimespanList {
     pub channel: String,
     /// The quality.
     pub quality: String,
-    /// In order, cut to the window.
+    /// In order, cut to the window, or to the page: one that reaches over the end of a page goes on at the start of the next.
     pub timespans: Vec<Timespan>,
+    /// Give this as `from` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
 }
 
 /// A longest run without a hole.
@@ -101,4 +113,49 @@ pub struct Timespan {
     pub start: String,
     /// Seconds that it lasts.
     pub duration: f64,
+}
+
+/// Microseconds as seconds: exact to the microsecond for three centuries.
+pub fn seconds(us: u64) -> f64 {
+    Span::from_us(i64::try_from(us).unwrap_or(i64::MAX)).seconds()
+}
+
+impl From<Stretch> for HoleRecord {
+    fn from(hole: Stretch) -> Self {
+        Self { start: hole.start.to_string(), end: hole.end.to_string(), seconds: hole.length().seconds() }
+    }
+}
+
+impl From<Stretch> for Timespan {
+    fn from(run: Stretch) -> Self {
+        Self { start: run.start.to_string(), duration: run.length().seconds() }
+    }
+}
+
+impl From<&HourFigures> for HourCoverage {
+    fn from(figures: &HourFigures) -> Self {
+        let kind = |index: usize| {
+            let (all, overlaps) = (figures.video[index], figures.overlaps[index]);
+            KindCoverage {
+                count: all.count,
+                seconds: seconds(all.us),
+                overlaps: overlaps.count,
+                overlap_seconds: seconds(overlaps.us),
+            }
+        };
+        let lane = |of: LaneFigures| LaneCoverage {
+            seconds: seconds(of.covered_us),
+            holes: of.holes,
+            hole_seconds: seconds(of.hole_us),
+        };
+        Self {
+            hour: figures.hour.to_string(),
+            full: kind(0),
+            suspect: kind(1),
+            partial: kind(2),
+            bad: figures.bad,
+            raw: lane(figures.lane(Lane::Raw)),
+            editable: lane(figures.lane(Lane::Editable)),
+        }
+    }
 }

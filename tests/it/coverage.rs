@@ -333,3 +333,101 @@ fn who_only_asks_writes_nothing() {
     assert_eq!(nowhere.code, 3);
     assert!(nowhere.err.contains("the gauges were not written to /nonexistent/gauges.prom"), "{}", nowhere.err);
 }
+
+/// Every page of an answer, one after the other, asked for as a program would.
+fn pages(node: &TestNode, what: &str, query: &str) -> Vec<Value> {
+    let mut pages: Vec<Value> = Vec::new();
+    let mut from = String::new();
+    loop {
+        let page = node.get(&format!("/api/v1/{what}?{query}{from}")).json();
+        let next = page["next"].as_str().map(str::to_owned);
+        pages.push(page);
+        let Some(next) = next else { return pages };
+        from = format!("&from={next}");
+        assert!(pages.len() < 500, "it comes to an end");
+    }
+}
+
+/// Stretches of pages, those joined that a page has cut.
+fn joined(pages: &[Value], list: &str) -> Vec<(String, String)> {
+    let mut whole: Vec<(String, String)> = Vec::new();
+    for page in pages {
+        for (index, (start, end)) in pairs(&page[list]).into_iter().enumerate() {
+            match whole.last_mut() {
+                Some(last) if index == 0 && last.1 == start => last.1 = end,
+                _ => whole.push((start, end)),
+            }
+        }
+    }
+    whole
+}
+
+#[test]
+fn the_api_answers_what_was_written_down_in_one_page_and_in_many() {
+    let archive = TestArchive::sample();
+    for (config, is_paged) in [("", false), ("[http]\nmax_hours_at_once = 1\nmax_page = 2\n", true)] {
+        let node = TestNode::plan(&archive).config(config).start();
+        node.wait_ready();
+        for quality in QUALITIES {
+            let expected = expected(quality);
+            let of = |what: &str| format!("{what}/desertbus/{quality}");
+            let found = pages(&node, &of("coverage"), "");
+            let hours: Vec<HourFigures> =
+                found.iter().flat_map(|page| page["hours"].as_array().unwrap()).map(printed).collect();
+            let written = expected["per_hour"].as_object().unwrap();
+            assert_eq!(hours, written.iter().map(|(hour, of)| figures(hour, of)).collect::<Vec<_>>());
+            for lane in Lane::ALL {
+                let found = pages(&node, &of("holes"), &format!("editable={}", lane == Lane::Editable));
+                assert_eq!(found.len() > 5, is_paged, "{}", found.len());
+                assert_eq!(joined(&found, "holes"), written_holes(&expected, lane), "{quality} {lane:?}");
+                let covered: i64 = found.iter().map(|page| us(&page["covered_seconds"])).sum();
+                let all = hours.iter().map(|figures| figures.lane(lane).covered_us).sum::<u64>();
+                assert_eq!(covered, i64::try_from(all).unwrap());
+            }
+            let found = pages(&node, &of("timespans"), "");
+            let covered: i64 = found
+                .iter()
+                .flat_map(|page| page["timespans"].as_array().unwrap())
+                .map(|run| us(&run["duration"]))
+                .sum();
+            let extent =
+                [&expected["extent"][0], &expected["extent"][1]].map(|at| Timestamp::parse(&text(at)).unwrap());
+            let holes: u64 = hours.iter().map(|figures| figures.lane(Lane::Raw).hole_us).sum();
+            assert_eq!(covered, (extent[1] - extent[0]).us() - i64::try_from(holes).unwrap());
+        }
+        // The command line puts the pages together again.
+        let whole = ask(&archive, "--json holes desertbus/480p --editable").json(0);
+        assert_eq!(pairs(&whole["holes"]), written_holes(&expected("480p"), Lane::Editable));
+        let runs = ask(&archive, "timespans desertbus/480p").lines(0).len();
+        assert_eq!(runs, written_holes(&expected("480p"), Lane::Raw).len() + 1);
+        node.terminate();
+    }
+}
+
+#[test]
+fn windows_of_the_api_are_bounded_and_wrong_ones_are_refused() {
+    let archive = TestArchive::sample();
+    // A stray directory, eight thousand years away, with a segment.
+    archive.segment("desertbus/source/9999-12-31T23", "59:58", 2.0, crate::support::Kind::Full);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    for what in ["coverage", "holes", "timespans"] {
+        let (kind, detail) =
+            node.get(&format!("/api/v1/{what}/desertbus/source?from=2019-11-14&to=2019-11-13")).problem(400);
+        assert_eq!(kind, "/problems/bad-parameter");
+        assert!(detail.contains("not before from"), "{detail}");
+        assert_eq!(node.get(&format!("/api/v1/{what}/desertbus/source?from=noon")).problem(400).0, kind);
+        assert_eq!(node.get(&format!("/api/v1/{what}/desertbus")).status, 404);
+        let list = if what == "coverage" { "hours" } else { what };
+        for nothing in ["nobody/source", "desertbus/chat", "desertbus/source?from=2019-11-13&to=2019-11-13"] {
+            let answer = node.get(&format!("/api/v1/{what}/{nothing}")).json();
+            assert_eq!(answer[list], json!([]), "{what} {nothing}");
+        }
+    }
+    assert_eq!(node.get("/api/v1/holes/desertbus/source?edges=perhaps").problem(400).0, "/problems/bad-parameter");
+    let page = node.get("/api/v1/coverage/desertbus/source").json();
+    assert_eq!(page["hours"].as_array().unwrap().len(), 10_000);
+    assert!(page["next"].is_string());
+    let edges = node.get("/api/v1/holes/nobody/source?from=2019-11-13&to=2019-11-14&edges=true").json();
+    assert_eq!(edges["holes"][0]["seconds"], 86_400.0);
+}

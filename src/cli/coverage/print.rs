@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::cli::holes::seconds;
 use crate::domain::Stream;
-use crate::domain::coverage::{HourFigures, Lane, LaneFigures};
-use crate::wire::{CoverageList, HourCoverage, KindCoverage, LaneCoverage};
+use crate::domain::coverage::{HourFigures, Lane};
+use crate::wire::{CoverageList, HourCoverage, seconds};
 
 /// Prints the hours of one quality.
 pub(super) enum Printer {
@@ -19,7 +18,7 @@ impl Printer {
     pub(super) fn new(json: bool, stream: &Stream) -> io::Result<Self> {
         if json {
             let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
-            return Ok(Self::Json(CoverageList { channel, quality, hours: Vec::new() }));
+            return Ok(Self::Json(CoverageList { channel, quality, hours: Vec::new(), next: None }));
         }
         let mut out = io::stdout().lock();
         writeln!(out, "{stream}")?;
@@ -47,7 +46,7 @@ impl Printer {
         match self {
             Self::Table => Ok(row(&mut io::stdout().lock(), figures)?),
             Self::Json(list) => {
-                list.hours.push(record(figures));
+                list.hours.push(HourCoverage::from(figures));
                 Ok(())
             }
         }
@@ -82,30 +81,4 @@ fn row(out: &mut impl Write, figures: &HourFigures) -> io::Result<()> {
         seconds(editable.hole_us),
         seconds(overlap_us),
     )
-}
-
-fn record(figures: &HourFigures) -> HourCoverage {
-    let kind = |index: usize| {
-        let (all, overlaps) = (figures.video[index], figures.overlaps[index]);
-        KindCoverage {
-            count: all.count,
-            seconds: seconds(all.us),
-            overlaps: overlaps.count,
-            overlap_seconds: seconds(overlaps.us),
-        }
-    };
-    let lane = |of: LaneFigures| LaneCoverage {
-        seconds: seconds(of.covered_us),
-        holes: of.holes,
-        hole_seconds: seconds(of.hole_us),
-    };
-    HourCoverage {
-        hour: figures.hour.to_string(),
-        full: kind(0),
-        suspect: kind(1),
-        partial: kind(2),
-        bad: figures.bad,
-        raw: lane(figures.lane(Lane::Raw)),
-        editable: lane(figures.lane(Lane::Editable)),
-    }
 }

@@ -22,8 +22,10 @@ pub struct Window {
     pub from: Option<Timestamp>,
     /// Until when; until the furthest end if it is not given.
     pub to: Option<Timestamp>,
-    /// Whether what is missing at the edges that are given counts as a hole, although nothing was there before or after.
-    pub edges: bool,
+    /// Whether what is missing at the front, before the first segment, counts as a hole.
+    pub edge_from: bool,
+    /// Whether what is missing at the back, after the last segment, counts as a hole.
+    pub edge_to: bool,
 }
 
 /// A window that is none.
@@ -35,17 +37,17 @@ pub struct Backwards {
 }
 
 impl Window {
-    /// Checks that it does not end before it begins.
+    /// Checks that it does not end before it begins. With `edges` both count where they are given.
     pub fn new(from: Option<Timestamp>, to: Option<Timestamp>, edges: bool) -> Result<Self, Backwards> {
         match (from, to) {
             (Some(from), Some(to)) if to < from => Err(Backwards { from, to }),
-            _ => Ok(Self { from, to, edges }),
+            _ => Ok(Self { from, to, edge_from: edges, edge_to: edges }),
         }
     }
 
     /// The hours from `first` to `last`.
     pub fn of_hours(first: Hour, last: Hour) -> Self {
-        Self { from: Some(first.start()), to: Some(last.end()), edges: false }
+        Self { from: Some(first.start()), to: Some(last.end()), ..Self::default() }
     }
 
     /// The time that it is.
@@ -182,7 +184,7 @@ impl Gather {
         match self.coverage.ends() {
             Some(ends) => closed(ends),
             // Nothing began before the end of the window. With its edges it is a hole, if what comes after is far enough.
-            None => !self.window.edges,
+            None => !self.window.edge_from && !self.window.edge_to,
         }
     }
 

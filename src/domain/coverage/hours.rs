@@ -121,7 +121,7 @@ impl Coverage {
 
     /// The holes of a window, cut to it; with its edges where it asks for them: as if something that lasts no time lay at each.
     pub fn holes_within(&self, lane: Lane, window: &Window) -> Vec<Stretch> {
-        let (from, to) = (window.from.filter(|_| window.edges), window.to.filter(|_| window.edges));
+        let (from, to) = (window.from.filter(|_| window.edge_from), window.to.filter(|_| window.edge_to));
         let extent = self.extent();
         let furthest = self.ends().map(|ends| ends.furthest);
         let (begin, end) = match lane {

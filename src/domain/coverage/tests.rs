@@ -164,9 +164,9 @@ fn windows() -> impl Strategy<Value = Window> {
         4 => (-1..7_i64, prop::sample::select(vec![0, 5_000, 2 * SECOND, 2_005_000, 1_800 * SECOND, 3_599_995_000]))
             .prop_map(|(number, us)| Some(Timestamp(first_hour().start().us() + number * 3_600 * SECOND + us))),
     ];
-    (point.clone(), point, any::<bool>()).prop_map(|(a, b, edges)| match (a, b) {
-        (Some(a), Some(b)) => Window { from: Some(a.min(b)), to: Some(a.max(b)), edges },
-        (from, to) => Window { from, to, edges },
+    (point.clone(), point, any::<bool>(), any::<bool>()).prop_map(|(a, b, edge_from, edge_to)| match (a, b) {
+        (Some(a), Some(b)) => Window { from: Some(a.min(b)), to: Some(a.max(b)), edge_from, edge_to },
+        (from, to) => Window { from, to, edge_from, edge_to },
     })
 }
 

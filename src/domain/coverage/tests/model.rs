@@ -115,8 +115,8 @@ impl Model {
 
     /// Holes, whole: raw ones are gaps in the union, editable ones lie between consecutive segments.
     fn whole_holes(&self, lane: Lane, window: &Window) -> Vec<(i64, i64)> {
-        let from = window.from.filter(|_| window.edges).map(Timestamp::us);
-        let to = window.to.filter(|_| window.edges).map(Timestamp::us);
+        let from = window.from.filter(|_| window.edge_from).map(Timestamp::us);
+        let to = window.to.filter(|_| window.edge_to).map(Timestamp::us);
         let mut gaps: Vec<(i64, i64)> = Vec::new();
         if lane == Lane::Raw {
             let extent = self.extent();
