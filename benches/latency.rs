@@ -51,7 +51,7 @@ async fn main() {
         assert!(missing.is_empty(), "{url} does not list {missing:?}");
     }
     let (here, others) = listed.split_first().expect("at least one node");
-    println!("{}", row("on the node itself", &written, std::slice::from_ref(here), rate, urls.len()));
+    println!("{}", row("there", &written, std::slice::from_ref(here), rate, urls.len()));
     println!("{}", row("on the others", &written, others, rate, urls.len()));
 }
 
@@ -88,14 +88,14 @@ async fn changes(http: &reqwest::Client, url: &str, query: &str) -> ChangeList {
 
 /// Waits until so many files are listed; tells when each was.
 async fn follow(http: reqwest::Client, url: String, mut list: ChangeList, count: usize) -> Times {
-    let (mut listed, mut last) = (Times::new(), Instant::now());
-    while listed.len() < count && last.elapsed() < PATIENCE {
+    let (mut listed, mut heard) = (Times::new(), Instant::now());
+    while listed.len() < count && heard.elapsed() < PATIENCE {
         let query = format!("after={}&epoch={}&wait=10", list.next, list.epoch);
         list = changes(&http, &url, &query).await;
         let now = Instant::now();
         assert!(!list.gap, "{url} has a gap in its changes");
         for change in &list.changes {
-            last = now;
+            heard = now;
             listed.entry(format!("{}/{}", change.hour, change.name)).or_insert(now);
         }
     }
@@ -119,10 +119,12 @@ async fn missing(http: &reqwest::Client, url: &str, written: &Times) -> Vec<Stri
     missing
 }
 
-fn row(where_: &str, written: &Times, nodes: &[Times], rate: u32, count: usize) -> String {
+fn row(on: &str, written: &Times, nodes: &[Times], rate: u32, count: usize) -> String {
     let mut took: Vec<Duration> = nodes
         .iter()
-        .flat_map(|listed| written.iter().filter_map(|(file, at)| Some(listed.get(file)?.saturating_duration_since(*at))))
+        .flat_map(|listed| {
+            written.iter().filter_map(|(file, at)| Some(listed.get(file)?.saturating_duration_since(*at)))
+        })
         .collect();
     took.sort_unstable();
     let at = |percent: usize| {
@@ -130,7 +132,10 @@ fn row(where_: &str, written: &Times, nodes: &[Times], rate: u32, count: usize) 
         took.get(place).map_or(f64::NAN, Duration::as_secs_f64) * 1e3
     };
     format!(
-        "| new segment on one of {count} nodes → listed {where_}, {rate} a second, {} times | p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms | | |",
-        took.len(), at(50), at(99), at(100)
+        "| new segment on one of {count} nodes → listed {on}, {rate} a second, {} times | p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms | | |",
+        took.len(),
+        at(50),
+        at(99),
+        at(100)
     )
 }

@@ -35,7 +35,8 @@ fn main() {
             for of_hour in 0..per_hour {
                 let mut segment = support::segment(quality << 20 | number, of_hour);
                 if is_true {
-                    for (byte, own) in content.iter_mut().zip([quality, number, of_hour].map(u32::to_be_bytes).concat()) {
+                    for (byte, own) in content.iter_mut().zip([quality, number, of_hour].map(u32::to_be_bytes).concat())
+                    {
                         *byte = own;
                     }
                     segment.key.hash = Hash(Sha256::digest(&content).into());
