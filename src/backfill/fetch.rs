@@ -297,8 +297,9 @@ async fn one(
         if is_settled { Ok(None) } else { Ok(Some(Download::begin(dir, &name)?)) }
     };
     let Some(begun) = shared.blocking(unless_settled).await? else { return Ok(Fetched::Nothing) };
-    let (stream, hour) = (&target.place.stream, target.place.hour);
-    let outcome = shared.client.download(peer, &stream.channel, &stream.quality, hour, &file.name, begun).await?;
+    let touch = || claim.touch();
+    let came = shared.client.download(peer, &target.place, &file.name, begun, touch);
+    let outcome = came.await?;
     let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
     let hash = file.hash;
     let published = shared.blocking(move || Ok(download.finish(&hash)?)).await?;

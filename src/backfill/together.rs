@@ -53,9 +53,11 @@ pub(super) async fn fetch(
             }
         };
         let only_large = came.large.len() > came.published;
+        // A peer that puts everything off is not asked like this again.
+        let nothing = came.published == 0 && came.gone == 0 && !came.later.is_empty();
         take_note(job, target, came, &mut waiting, &mut large);
         (size, most) = (NEXT, AT_ONCE);
-        if only_large {
+        if only_large || nothing {
             large.extend(waiting.drain(..));
         }
         ends = ends.or(job.shared.room().await.err());
