@@ -21,6 +21,7 @@ use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
+use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::peer::{Limits as PeerLimits, PeerClient, PeerError};
@@ -166,6 +167,7 @@ impl Node {
             crawl: Arc::clone(&crawl),
             watch: Arc::clone(&watch),
             registry,
+            orders: orders(&backfill),
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             auth: Arc::clone(&options.auth),
@@ -358,6 +360,15 @@ fn source_report(status: SourceStatus) -> SourceReport {
 fn time(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+}
+
+/// Backfill, as far as it takes orders.
+fn orders(backfill: &Arc<Backfill>) -> Orders {
+    let (accepting, comparing) = (Arc::clone(backfill), Arc::clone(backfill));
+    Orders {
+        accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)),
+        compare_again: Box::new(move || comparing.compare_again()),
+    }
 }
 
 /// What no other node has is not purged, where retention is told so.

@@ -15,10 +15,12 @@ pub use bundle::BundleRequest;
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
-pub use retention::{RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour};
+pub use retention::{
+    KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
+};
 pub use tombstones::{
-    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport, PurgedHour,
-    TombstonePage, TombstoneRecord,
+    AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder,
+    PurgeReport, PurgedHour, TombstonePage, TombstoneRecord,
 };
 
 /// A segment or chat batch.

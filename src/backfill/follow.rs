@@ -13,6 +13,7 @@ use super::agree::Cursor;
 use super::fetch::Busy;
 use super::job::Job;
 use super::round::{RoundError, Words, names_of, now};
+use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::plan::Rules;
 use crate::domain::{FileName, Hour, HourPlace, Stream, parse_file_name};
@@ -163,6 +164,7 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
             Ok(()) => {}
         }
         job.unsettled.clear();
+        tell::went_on(job);
     }
 }
 

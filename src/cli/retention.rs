@@ -21,7 +21,7 @@ use crate::peer::Peer;
 use crate::retention::{Parts, Retention, RetentionOptions};
 use crate::runtime::Stop;
 use crate::startup::{self, Locked};
-use crate::wire::{RetentionPlan, RetentionReport, RetentionView};
+use crate::wire::{KeepHours, RetentionPlan, RetentionReport, RetentionView, RunRetention};
 
 /// Runs it.
 pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCode> {
@@ -33,10 +33,16 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
         return match &args.verb {
             RetentionVerb::Plan => print_plan(config, &view(&daemon).await?.plan),
             RetentionVerb::List => print_list(config, &view(&daemon).await?),
-            RetentionVerb::Run { .. } | RetentionVerb::Keep { .. } => anyhow::bail!(
-                "the daemon at {} has the archive open; stop it for this, and start it again afterwards",
-                daemon.address()
-            ),
+            RetentionVerb::Run { yes, .. } => {
+                let order = RunRetention { yes: *yes };
+                print_run(config, &daemon.post_json("/api/v1/retention/run", &order).await?)
+            }
+            RetentionVerb::Keep { .. } => {
+                let (places, release) = keep.unwrap_or_default();
+                let order = KeepHours { places: places.iter().map(HourPlace::to_string).collect(), release };
+                let _nothing: serde_json::Value = daemon.post_json("/api/v1/retention/keep", &order).await?;
+                Ok(Exit::Done.into())
+            }
         };
     }
     startup::require_index(&config.state_dir)?;
