@@ -136,6 +136,7 @@ impl Node {
         let listening = |cause| NodeError::Listen { address: options.listen, cause };
         let listener = listen(options.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
+        options.auth.listens_at(address.ip());
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
         let instance = options.backfill.instance;

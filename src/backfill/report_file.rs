@@ -1,6 +1,6 @@
 //! The result of the last complete rounds as a JSON file, for monitors that look from outside.
 //!
-//! Written after each complete round, as a whole or not at all, and never by one that looked at a part only: a monitor that
+//! Written after each complete round, as a whole or not at all; one that looks at a part only is given no file: a monitor that
 //! looks at `oldest_complete_round` sees at once when a peer has not been reached for long.
 
 use std::path::{Path, PathBuf};
@@ -37,9 +37,9 @@ impl ReportFile {
     }
 }
 
-/// Writes the file, unless the rounds look at a part only.
+/// Writes the file, if there is to be one.
 pub(super) async fn write(shared: &Arc<Shared>) {
-    let Some(path) = shared.report_file.path.clone().filter(|_| shared.options.wants.everything()) else { return };
+    let Some(path) = shared.report_file.path.clone() else { return };
     let text = text(&shared.report_file.statuses());
     let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
     match written {

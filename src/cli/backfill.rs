@@ -150,7 +150,7 @@ pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
 
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
     let hours = args.hour.iter().map(|hour| Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}"))));
-    let wants = Wants {
+    let given = Wants {
         channels: args.channel.iter().cloned().collect(),
         qualities: args.quality.iter().cloned().collect(),
         hours: hours.collect::<Result<_, _>>()?,
@@ -158,7 +158,17 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
     };
     let configured = defaults(config, &args.peers)?;
     let concurrency = args.concurrency.map_or(configured.concurrency, usize::from);
-    Ok(BackfillOptions { wants, concurrency, ..configured })
+    if given.everything() {
+        return Ok(BackfillOptions { concurrency, ..configured });
+    }
+    let wants = Wants {
+        channels: if given.channels.is_empty() { configured.wants.channels.clone() } else { given.channels },
+        qualities: if given.qualities.is_empty() { configured.wants.qualities.clone() } else { given.qualities },
+        hours: given.hours,
+        start: given.start.or(configured.wants.start),
+    };
+    // A look at a part says nothing about the whole.
+    Ok(BackfillOptions { wants, concurrency, report_file: None, ..configured })
 }
 
 /// Directories of extras: those of the configuration and those of flags.
@@ -186,7 +196,12 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         None => config.backfill.recent_cutoff,
     };
     Ok(BackfillOptions {
-        wants: Wants::default(),
+        wants: Wants {
+            channels: config.backfill.channels.iter().cloned().collect(),
+            qualities: config.backfill.qualities.iter().cloned().collect(),
+            hours: std::collections::BTreeSet::new(),
+            start: config.backfill.start.as_deref().map(start).transpose()?,
+        },
         cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
@@ -225,8 +240,9 @@ fn start(text: &str) -> anyhow::Result<Hour> {
         return Ok(Timestamp::from_us(us).hour());
     }
     let time = Timestamp::parse(text);
-    let time = time
-        .ok_or_else(|| UsageError(format!("--start {text:?}: expected is a date, a time, or a number of hours ago")))?;
+    let time = time.ok_or_else(|| {
+        UsageError(format!("--start or backfill.start {text:?}: expected is a date, a time, or a number of hours ago"))
+    })?;
     Ok(time.hour())
 }
 
