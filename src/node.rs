@@ -333,6 +333,7 @@ fn report_of(status: PeerStatus) -> PeerReport {
         seconds: took.as_secs_f64(),
         fetched_in_all: status.all.fetched,
         bytes_in_all: status.all.bytes,
+        extras_in_all: status.all.extras,
         tombstones_in_all: status.all.tombstones,
         errors_in_all: status.all.errors + status.all.hash_mismatches,
         behind_segments: status.behind,

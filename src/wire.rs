@@ -236,6 +236,9 @@ pub struct PeerReport {
     pub fetched_in_all: u64,
     /// Their bytes.
     pub bytes_in_all: u64,
+    /// Extras fetched since the start.
+    #[serde(default)]
+    pub extras_in_all: u64,
     /// Tombstones taken over since the start.
     pub tombstones_in_all: u64,
     /// Files that could not be fetched or were not what their name says, and rounds that failed, since the start.

@@ -75,7 +75,7 @@ fn peer(status: &PeerStatus) -> serde_json::Value {
         "behind_segments": status.behind, "behind_seconds": status.lag.as_secs_f64(),
         "last_round": {
             "seconds": took.as_secs_f64(), "requests": last.requests, "hours": last.hours, "fetched": last.fetched,
-            "bytes": last.bytes, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates,
+            "bytes": last.bytes, "extras": last.extras, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates,
             "too_recent": last.too_recent, "untrusted_tombstones": last.untrusted, "bursts": last.bursts,
             "refused_names": last.refused, "hash_mismatches": last.hash_mismatches, "errors": last.errors,
         },

@@ -256,7 +256,7 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
         if config.json {
             let line = serde_json::json!({
                 "peer": status.peer.name, "requests": report.requests, "hours": report.hours, "fetched": report.fetched,
-                "bytes": report.bytes, "tombstones": report.tombstones, "too_recent": report.too_recent,
+                "bytes": report.bytes, "extras": report.extras, "extras_bytes": report.extras_bytes, "tombstones": report.tombstones, "too_recent": report.too_recent,
                 "near_duplicates": report.near_duplicates, "untrusted_tombstones": report.untrusted, "bursts": report.bursts,
                 "refused_names": report.refused, "hash_mismatches": report.hash_mismatches, "errors": report.errors,
                 "error": status.error,
@@ -275,6 +275,9 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
             report.requests,
             report.too_recent
         )?;
+        if report.extras > 0 {
+            writeln!(out, "  {} extras ({})", report.extras, indicatif::HumanBytes(report.extras_bytes))?;
+        }
         for burst in &report.bursts {
             writeln!(out, "  waits for your word (--accept-tombstone-bursts): {burst}")?;
         }
