@@ -1,8 +1,8 @@
 //! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
 
+use super::error::RoundError;
 use super::job::Job;
 use super::memory::{Pair, Subject};
-use super::round::RoundError;
 use crate::domain::totals::Digest;
 use crate::domain::{Day, Hour, HourPlace, Stream};
 use crate::peer::PeerError;

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::agree::Cursor;
+use super::error::RoundError;
 use super::fetch::Busy;
 use super::job::Job;
-use super::round::{RoundError, Words, names_of, now};
+use super::round::{Words, names_of, now};
 use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::plan::Rules;

@@ -10,7 +10,6 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use super::known::{Known, PeerStatus};
-use super::shared::Shared;
 use crate::disk::{Base, DiskError};
 use crate::domain::Timestamp;
 
@@ -32,20 +31,20 @@ impl ReportFile {
         *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers.to_vec();
     }
 
+    /// Writes the file, if there is to be one.
+    pub(super) async fn write(&self) {
+        let Some(path) = self.path.clone() else { return };
+        let text = text(&self.statuses());
+        let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => not_written(&error),
+            Err(error) => not_written(&error),
+        }
+    }
+
     fn statuses(&self) -> Vec<PeerStatus> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|known| known.status()).collect()
-    }
-}
-
-/// Writes the file, if there is to be one.
-pub(super) async fn write(shared: &Arc<Shared>) {
-    let Some(path) = shared.report_file.path.clone() else { return };
-    let text = text(&shared.report_file.statuses());
-    let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
-    match written {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => not_written(&error),
-        Err(error) => not_written(&error),
     }
 }
 

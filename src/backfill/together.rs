@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::came::{Missing, count, index, not_fetched};
 use super::claims::Claim;
-use super::fetch::{Missing, count, index, not_fetched};
+use super::error::RoundError;
 use super::job::Job;
-use super::round::RoundError;
 use super::shared::Shared;
 use super::targets::Target;
 use crate::disk::{Download, DownloadError, Published};

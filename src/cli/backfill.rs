@@ -1,7 +1,6 @@
 //! The verb `backfill`: fetch from other nodes what is missing here, once or until it is stopped. Needs no daemon.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +11,13 @@ use prometheus::Registry;
 use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
 use super::config::{self, Config};
-use super::{Exit, UsageError, node};
+use super::offline::Offline;
+use super::trust::{token, trusted};
+use super::{Exit, UsageError};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
-use crate::crawl::{Keeper, Reconcile, Visitor as _};
-use crate::disk::{Base, Guard};
-use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
-use crate::peer::{Limits, Peer, PeerClient};
+use crate::domain::{Hour, Span, Timestamp};
+use crate::peer::Peer;
 use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
-use crate::startup::Locked;
-use crate::tls::{self, ClientConfig};
-use crate::tokens::{self, Token};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -37,17 +33,15 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
             daemon.address()
         );
     }
-    let config_of_index = node::index_options(config);
-    let (base_dir, state_dir) = (config.base_dir.clone(), config.state_dir.clone());
-    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-        let locked = Locked::acquire(&base_dir, &state_dir)?;
-        let index = Arc::new(locked.open_index(config_of_index)?);
-        let guard = Arc::new(Guard::new(Base::open(&base_dir)?, locked.identify(&index)?));
-        let keeper = Arc::new(Keeper::new(index, guard));
-        catch_up(&keeper)?;
-        Ok((locked, keeper))
+    let configured = config.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let offline = Offline::begin(&configured)?;
+        // What is here must not look missing.
+        offline.catch_up(|_| true)?;
+        anyhow::Ok(offline)
     });
-    let (locked, keeper) = opened.await.context("the work ended badly")??;
+    let offline = opened.await.context("the work ended badly")??;
+    let keeper = Arc::clone(&offline.keeper);
     let registry = Registry::new();
     let own = Own { name: config.node.name.clone(), listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
@@ -68,29 +62,9 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         stop.cancel();
         Exit::Done.into()
     };
-    tokio::task::spawn_blocking(move || {
-        keeper.index().close();
-        drop(locked);
-    })
-    .await
-    .context("the index was not closed in order")?;
+    drop(keeper);
+    tokio::task::spawn_blocking(move || offline.close()).await.context("the index was not closed in order")?;
     Ok(exit)
-}
-
-/// Brings the whole index into line with the disk: what is here must not look missing.
-pub(super) fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
-    keeper.reconcile_structure()?;
-    let catalog = keeper.index().catalog();
-    let hours = |stream: Stream| {
-        let hours = catalog.hours(&stream.to_string(), ..);
-        hours.into_iter().rev().map(move |hour| HourPlace { stream: stream.clone(), hour })
-    };
-    let places: Vec<HourPlace> = catalog.streams().into_iter().flat_map(hours).collect();
-    let found = Reconcile::new(Arc::clone(keeper)).visit(&places)?;
-    if let Some(error) = found.last_error {
-        tracing::warn!(name: "hours_unreadable", hours = found.errors, error, "some hours cannot be read here");
-    }
-    Ok(())
 }
 
 /// Where other nodes are found, as configured.
@@ -125,12 +99,6 @@ pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::wa
     let sources = Sources::new(sources(config)?, own, &config.state_dir, &Registry::new())?;
     sources.once().await;
     Ok(sources.peers())
-}
-
-/// The client towards other nodes, as configured.
-pub(super) fn client(config: &Config) -> anyhow::Result<PeerClient> {
-    let token = config.backfill.token_file.as_deref().map(token).transpose()?;
-    Ok(PeerClient::with_token(Limits::default(), trusted(config)?.as_ref(), token.as_ref())?)
 }
 
 /// Whether every list of nodes was read; an error if nothing is known at all because of that.
@@ -216,17 +184,6 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         accept_bursts: peers.accept_tombstone_bursts,
         token: config.backfill.token_file.as_deref().map(token).transpose()?,
     })
-}
-
-/// The one token in a file.
-pub fn token(file: &Path) -> Result<Token, UsageError> {
-    tokens::read_one(file).map_err(|error| UsageError(error.to_string()))
-}
-
-/// Whom to trust where another node is asked over https.
-pub fn trusted(config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
-    let trusted = tls::trusting(config.backfill.ca_file.as_deref());
-    Ok(trusted.map_err(|error| UsageError(format!("backfill.ca_file: {error}")))?)
 }
 
 /// A date, an hour, a time, or a number of hours ago.

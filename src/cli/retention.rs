@@ -11,16 +11,15 @@ use tokio::sync::watch;
 use super::args::{RetentionArgs, RetentionVerb};
 use super::client::Daemon;
 use super::config::Config;
-use super::{Exit, UsageError, backfill, node};
+use super::offline::Offline;
+use super::{Exit, UsageError, backfill};
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
-use crate::disk::{Base, Guard};
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::peer::Peer;
 use crate::retention::{Parts, Retention, RetentionOptions};
 use crate::runtime::Stop;
-use crate::startup::{self, Locked};
 use crate::wire::{KeepHours, RetentionPlan, RetentionReport, RetentionView, RunRetention};
 
 /// Runs it.
@@ -45,7 +44,6 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
             }
         };
     }
-    startup::require_index(&config.state_dir)?;
     let peers = backfill::peers_now(config).await?;
     let (config, verb) = (config.clone(), args.verb.clone());
     let done = tokio::task::spawn_blocking(move || alone(&config, &verb, keep.as_ref(), peers));
@@ -71,12 +69,9 @@ fn alone(
     keep: Option<&(Vec<HourPlace>, bool)>,
     peers: watch::Receiver<Vec<Peer>>,
 ) -> anyhow::Result<ExitCode> {
-    let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-    let index = Arc::new(locked.open_index(node::index_options(config))?);
-    let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
-    let keeper = Arc::new(Keeper::new(Arc::clone(&index), guard));
-    backfill::catch_up(&keeper)?;
-    let retention = offline(config, &keeper, peers)?;
+    let opened = Offline::open(config)?;
+    opened.catch_up(|_| true)?;
+    let retention = offline(config, &opened.keeper, peers)?;
     let exit = match (verb, keep) {
         (RetentionVerb::Plan, _) => print_plan(config, &retention.plan()?),
         (RetentionVerb::List, _) => print_list(config, &retention.view()?),
@@ -87,7 +82,7 @@ fn alone(
         }
         (RetentionVerb::Keep { .. }, None) => Err(UsageError("no hour was given".to_owned()).into()),
     };
-    index.close();
+    opened.close();
     exit
 }
 
@@ -102,7 +97,7 @@ pub fn offline(
         keeper: Arc::clone(keeper),
         ready: watch::channel(true).1,
         deletions: Arc::new(Deletions::register(&registry)?),
-        client: backfill::client(config)?,
+        client: super::trust::client(config)?,
         peers,
         instance: rand::random(),
         handle: tokio::runtime::Handle::current(),
