@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::came::{Missing, count, index, not_fetched};
 use super::claims::Claim;
-use super::fetch::{Missing, count, index, not_fetched};
+use super::error::RoundError;
 use super::job::Job;
-use super::round::RoundError;
 use super::shared::Shared;
 use super::targets::Target;
 use crate::disk::{Download, DownloadError, Published};
@@ -53,9 +53,11 @@ pub(super) async fn fetch(
             }
         };
         let only_large = came.large.len() > came.published;
+        // A peer that puts everything off is not asked like this again.
+        let nothing = came.published == 0 && came.gone == 0 && !came.later.is_empty();
         take_note(job, target, came, &mut waiting, &mut large);
         (size, most) = (NEXT, AT_ONCE);
-        if only_large {
+        if only_large || nothing {
             large.extend(waiting.drain(..));
         }
         ends = ends.or(job.shared.room().await.err());

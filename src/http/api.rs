@@ -17,11 +17,11 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind, ChangeList, ChangeRecord,
-    CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HourDigest, HourDigests,
-    IndexStatus, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour,
-    RetentionPlan, RetentionReport, RetentionView, RetiredHour, SegmentPage, SegmentRecord, Status, StreamStatus,
-    TombstonePage, TombstoneRecord, WatchReport,
+    AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind,
+    ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus,
+    HourDigest, HourDigests, IndexStatus, KeepHours, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest,
+    QualityDigests, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
+    SegmentPage, SegmentRecord, Status, StreamStatus, TombstonePage, TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -44,6 +44,9 @@ const PAGE: usize = 1_000;
         super::retention::view,
         super::status::status,
         super::check::check,
+        super::orders::accept,
+        super::orders::run,
+        super::orders::keep,
         super::tombstones::list,
         super::tombstones::add,
         super::tombstones::purge
@@ -76,6 +79,10 @@ const PAGE: usize = 1_000;
         RetentionReport,
         CheckLine,
         Difference,
+        AcceptBursts,
+        Accepted,
+        KeepHours,
+        RunRetention,
         AddTombstones,
         AddedTombstones,
         AddedTombstone,
