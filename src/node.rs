@@ -21,6 +21,7 @@ use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
+use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::peer::{Limits as PeerLimits, PeerClient, PeerError};
@@ -135,6 +136,7 @@ impl Node {
         let listening = |cause| NodeError::Listen { address: options.listen, cause };
         let listener = listen(options.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
+        options.auth.listens_at(address.ip());
         let metrics = HttpMetrics::register(&registry)?;
         let shutdown = CancellationToken::new();
         let instance = options.backfill.instance;
@@ -166,6 +168,7 @@ impl Node {
             crawl: Arc::clone(&crawl),
             watch: Arc::clone(&watch),
             registry,
+            orders: orders(&backfill),
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             auth: Arc::clone(&options.auth),
@@ -330,6 +333,7 @@ fn report_of(status: PeerStatus) -> PeerReport {
         seconds: took.as_secs_f64(),
         fetched_in_all: status.all.fetched,
         bytes_in_all: status.all.bytes,
+        extras_in_all: status.all.extras,
         tombstones_in_all: status.all.tombstones,
         errors_in_all: status.all.errors + status.all.hash_mismatches,
         behind_segments: status.behind,
@@ -358,6 +362,15 @@ fn source_report(status: SourceStatus) -> SourceReport {
 fn time(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+}
+
+/// Backfill, as far as it takes orders.
+fn orders(backfill: &Arc<Backfill>) -> Orders {
+    let (accepting, comparing) = (Arc::clone(backfill), Arc::clone(backfill));
+    Orders {
+        accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)),
+        compare_again: Box::new(move || comparing.compare_again()),
+    }
 }
 
 /// What no other node has is not purged, where retention is told so.

@@ -19,10 +19,12 @@ pub use agree::{
 pub use coverage::{
     CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Timespan, TimespanList, seconds,
 };
-pub use retention::{RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour};
+pub use retention::{
+    KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
+};
 pub use tombstones::{
-    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport, PurgedHour,
-    TombstonePage, TombstoneRecord,
+    AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder,
+    PurgeReport, PurgedHour, TombstonePage, TombstoneRecord,
 };
 
 /// A segment or chat batch.
@@ -238,6 +240,9 @@ pub struct PeerReport {
     pub fetched_in_all: u64,
     /// Their bytes.
     pub bytes_in_all: u64,
+    /// Extras fetched since the start.
+    #[serde(default)]
+    pub extras_in_all: u64,
     /// Tombstones taken over since the start.
     pub tombstones_in_all: u64,
     /// Files that could not be fetched or were not what their name says, and rounds that failed, since the start.

@@ -1,8 +1,9 @@
 //! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
 
+use super::error::RoundError;
 use super::job::Job;
 use super::memory::{Pair, Subject};
-use super::round::RoundError;
+use crate::domain::totals::Digest;
 use crate::domain::{Day, Hour, HourPlace, Stream};
 use crate::peer::PeerError;
 use crate::wire::{DayDigests, HourDigests, QualityDigests};
@@ -41,8 +42,8 @@ pub(super) enum Agreed {
 pub(super) struct Differences {
     /// From where the peer can be followed.
     pub(super) cursor: Option<Cursor>,
-    /// The hours, newest first.
-    pub(super) places: Vec<HourPlace>,
+    /// The hours, newest first, each with the digest that its list has to add up to.
+    pub(super) places: Vec<(HourPlace, Digest)>,
     /// About how many segments are there and not here.
     pub(super) behind: u64,
     qualities: Vec<(Subject, Pair, Vec<DifferentDay>, bool)>,
@@ -53,6 +54,9 @@ struct DifferentDay {
     subject: Subject,
     pair: Pair,
     hours: Vec<(HourPlace, Pair)>,
+    /// Whether what was told of its hours adds up to what was told of the day. A line that garbles, or a change in between, may
+    /// have hidden one.
+    adds_up: bool,
 }
 
 impl Differences {
@@ -66,7 +70,7 @@ impl Differences {
         let (memory, name) = (&job.shared.memory, &job.peer().name);
         for (quality, pair, days, mut settled) in self.qualities {
             for day in days {
-                let mut quiet = true;
+                let mut quiet = day.adds_up;
                 for (place, of_hour) in day.hours {
                     if job.unsettled.contains(&place) {
                         quiet = false;
@@ -118,8 +122,8 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
             break;
         }
     }
-    found.places.sort_unstable_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
-    found.places.dedup();
+    found.places.sort_unstable_by(|(a, _), (b, _)| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
+    found.places.dedup_by(|(a, _), (b, _)| a == b);
     Ok(Agreed::Differs(found))
 }
 
@@ -147,6 +151,7 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
     let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
     let path = ["api", "v1", "digests", channel, quality];
     let (mut after, mut days, mut all): (Option<String>, _, _) = (None, Vec::new(), true);
+    let mut sum = Digest::default();
     for _ in 0..PAGES {
         let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
         let answer: Result<DayDigests, _> = job.shared.client.get_json(job.peer(), &path, &query, ANSWER_BYTES).await;
@@ -161,13 +166,17 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
                 break;
             }
             let Ok(at) = Day::parse(&there.day) else { continue };
+            sum = sum.plus(Digest::parse(&there.digest).unwrap_or_default());
             let mine = ours.day(at).digest.to_string();
             let of_day = (Subject::Day(stream.clone(), at), Pair::of(&mine, &there.digest));
             if mine == there.digest || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1) {
                 continue;
             }
             match day(job, stream, at, found).await? {
-                Some(hours) => days.push(DifferentDay { subject: of_day.0, pair: of_day.1, hours }),
+                Some((hours, of_hours)) => {
+                    let adds_up = Digest::parse(&there.digest) == Some(of_hours);
+                    days.push(DifferentDay { subject: of_day.0, pair: of_day.1, hours, adds_up });
+                }
                 None => all = false,
             }
         }
@@ -176,17 +185,19 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
             break;
         }
     }
+    // The days add up to the quality, or else one may be hidden by a line that garbles, or have changed in between.
+    all &= Digest::parse(theirs) == Some(sum);
     found.qualities.push((subject, pair, days, all));
     Ok(())
 }
 
-/// The hours of a day that differ; `None` if that could not be found out, which is in the report.
+/// The hours of a day that differ, and what all of them add up to; `None` if that could not be found out, which is in the report.
 async fn day(
     job: &mut Job,
     stream: &Stream,
     day: Day,
     found: &mut Differences,
-) -> Result<Option<Vec<(HourPlace, Pair)>>, RoundError> {
+) -> Result<Option<(Vec<(HourPlace, Pair)>, Digest)>, RoundError> {
     let written = day.to_string();
     let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &written];
     let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
@@ -195,9 +206,11 @@ async fn day(
     let name = stream.to_string();
     let rows =
         job.shared.with_keeper(move |keeper| Ok(keeper.index().hour_rows(&name, day.first(), day.last())?)).await?;
-    let mut hours = Vec::new();
+    let (mut hours, mut sum) = (Vec::new(), Digest::default());
     for theirs in answer.hours.into_iter().take(HOURS) {
         let Some(hour) = Hour::parse(&theirs.hour).ok().filter(|hour| Day::of(*hour) == day) else { continue };
+        let Some(promised) = Digest::parse(&theirs.digest) else { continue };
+        sum = sum.plus(Digest::of_name(&format!("{hour} {promised}")));
         let row = rows.iter().find(|(at, _)| *at == hour).map(|(_, row)| &row.totals);
         let mine = row.map(|totals| totals.digest).unwrap_or_default().to_string();
         let place = HourPlace { stream: stream.clone(), hour };
@@ -212,10 +225,10 @@ async fn day(
         }
         let here = row.map_or(0, crate::domain::sums::replicated_files);
         found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
-        found.places.push(place.clone());
+        found.places.push((place.clone(), promised));
         hours.push((place, pair));
     }
-    Ok(Some(hours))
+    Ok(Some((hours, sum)))
 }
 
 /// No hour holds more than this: what a peer says of its counts is only believed so far.
@@ -231,4 +244,15 @@ pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut Job) -> Result<
             Ok(None)
         }
     }
+}
+
+/// What the list of an hour has to add up to, asked for anew; nothing if that cannot be found out.
+pub(super) async fn promised(job: &mut Job, place: &HourPlace) -> Result<Option<Digest>, RoundError> {
+    let (stream, day) = (&place.stream, Day::of(place.hour).to_string());
+    let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &day];
+    let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
+    job.asked();
+    let Some(answer) = or_told(answer, job)? else { return Ok(None) };
+    let hour = place.hour.to_string();
+    Ok(answer.hours.iter().find(|theirs| theirs.hour == hour).and_then(|theirs| Digest::parse(&theirs.digest)))
 }

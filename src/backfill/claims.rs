@@ -1,21 +1,31 @@
 //! Which segments are being fetched, so that no two peers are asked for the same one at once.
+//!
+//! A claim holds as long as something comes: who is asked and sends nothing for a few seconds is not waited for, and another may
+//! be asked. Should both send it in the end, the second finds it there.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use crate::domain::HourPlace;
+
+/// How long a claim holds without anything coming. More than it takes a disk to wake up, less than anybody wants to wait.
+const HOLDS: Duration = Duration::from_secs(3);
 
 type Key = (HourPlace, Box<str>);
 
 /// What is being fetched, whoever fetches it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Claims(Arc<Held>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
-    keys: Mutex<HashSet<Key>>,
+    began: Instant,
+    keys: Mutex<HashMap<Key, Arc<AtomicU64>>>,
     freed: Notify,
 }
 
@@ -24,14 +34,32 @@ struct Held {
 pub(super) struct Claim {
     claims: Claims,
     key: Key,
+    /// When something came last, in milliseconds.
+    touched: Arc<AtomicU64>,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self(Arc::new(Held { began: Instant::now(), keys: Mutex::default(), freed: Notify::new() }))
+    }
 }
 
 impl Claims {
     /// The right to fetch this file; `None` while another has it.
     pub(super) fn claim(&self, place: &HourPlace, name: &str) -> Option<Claim> {
         let key = (place.clone(), Box::from(name));
-        let fresh = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
-        fresh.then(|| Claim { claims: self.clone(), key })
+        let now = self.now();
+        let mut keys = self.lock();
+        let holds = |touched: &Arc<AtomicU64>| {
+            let until = touched.load(Ordering::Relaxed).saturating_add(HOLDS.as_millis().try_into().unwrap_or(0));
+            now < until
+        };
+        if keys.get(&key).is_some_and(holds) {
+            return None;
+        }
+        let touched = Arc::new(AtomicU64::new(now));
+        keys.insert(key.clone(), Arc::clone(&touched));
+        Some(Claim { claims: self.clone(), key, touched })
     }
 
     /// The right to fetch this file, as soon as no other has it.
@@ -42,14 +70,35 @@ impl Claims {
             if let Some(claim) = self.claim(place, name) {
                 return claim;
             }
-            freed.await;
+            // One that does not hold any more tells nobody.
+            timeout(HOLDS, freed).await.unwrap_or_default();
         }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<AtomicU64>>> {
+        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Something came.
+    pub(super) fn touch(&self) {
+        self.touched.store(self.claims.now(), Ordering::Relaxed);
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claims.0.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        let mut keys = self.claims.lock();
+        // It may be another's by now.
+        if keys.get(&self.key).is_some_and(|held| Arc::ptr_eq(held, &self.touched)) {
+            keys.remove(&self.key);
+        }
+        drop(keys);
         self.claims.0.freed.notify_waiters();
     }
 }
@@ -58,29 +107,49 @@ impl Drop for Claim {
 mod tests {
     use super::*;
 
+    fn place() -> HourPlace {
+        HourPlace::parse("a/b/2019-11-13T02").unwrap()
+    }
+
     #[test]
     fn a_file_is_fetched_by_one_at_a_time() {
         let claims = Claims::default();
-        let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
-        let first = claims.claim(&place, "x.ts").unwrap();
-        assert!(claims.claim(&place, "x.ts").is_none());
-        assert!(claims.claim(&place, "y.ts").is_some());
+        let first = claims.claim(&place(), "x.ts").unwrap();
+        assert!(claims.claim(&place(), "x.ts").is_none());
+        assert!(claims.claim(&place(), "y.ts").is_some());
         drop(first);
-        assert!(claims.claim(&place, "x.ts").is_some());
+        assert!(claims.claim(&place(), "x.ts").is_some());
     }
 
     #[tokio::test]
     async fn who_waits_gets_it_when_it_is_free() {
         let claims = Claims::default();
-        let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
-        let first = claims.claim(&place, "x.ts").unwrap();
+        let first = claims.claim(&place(), "x.ts").unwrap();
         let waiting = tokio::spawn({
-            let (claims, place) = (claims.clone(), place.clone());
-            async move { drop(claims.claim_when_free(&place, "x.ts").await) }
+            let claims = claims.clone();
+            async move { drop(claims.claim_when_free(&place(), "x.ts").await) }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(first);
         waiting.await.unwrap();
+    }
+
+    #[test]
+    fn one_to_whom_nothing_comes_is_not_waited_for() {
+        let claims = Claims::default();
+        let first = claims.claim(&place(), "x.ts").unwrap();
+        first.touched.store(0, Ordering::Relaxed);
+        let later = Claims(Arc::new(Held {
+            began: claims.0.began.checked_sub(HOLDS).unwrap(),
+            keys: Mutex::new(claims.lock().clone()),
+            freed: Notify::new(),
+        }));
+        let second = later.claim(&place(), "x.ts").unwrap();
+        drop(Claim { claims: later.clone(), key: (place(), "x.ts".into()), touched: Arc::clone(&first.touched) });
+        assert!(later.claim(&place(), "x.ts").is_none(), "the second keeps it when the first gives up");
+        drop(second);
+        first.touch();
+        assert!(claims.claim(&place(), "x.ts").is_none());
     }
 }

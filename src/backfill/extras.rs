@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use super::error::RoundError;
 use super::job::Job;
-use super::round::RoundError;
 use super::shared::Shared;
 use crate::crawl::CrawlError;
 use crate::disk::{NewFile, Published};

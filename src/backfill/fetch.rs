@@ -4,7 +4,6 @@
 //! was published is flushed and told to the index in groups.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +11,16 @@ use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::came::{Missing, count, index, not_fetched};
+use super::error::RoundError;
 use super::job::Job;
-use super::round::RoundError;
 use super::shared::Shared;
 use super::targets::Target;
 use super::together;
-use crate::crawl::{CrawlError, Keeper};
-use crate::disk::{Dir, Download, DownloadError, Published, write_tombstone};
+use crate::crawl::CrawlError;
+use crate::disk::{Dir, Download, Published, write_tombstone};
 use crate::domain::plan::{Burst, Plan, Why};
-use crate::domain::{Hash, HourPlace, name};
+use crate::domain::{HourPlace, name};
 use crate::peer::{Outcome, Peer};
 
 /// Files whose directory is flushed and that are indexed together.
@@ -37,13 +37,6 @@ pub(super) enum Busy {
     Due,
     /// Wait until it is here, or known not to come from there.
     Wait,
-}
-
-/// A file that is missing here.
-#[derive(Debug, Clone)]
-pub(super) struct Missing {
-    pub(super) name: Box<str>,
-    pub(super) hash: Hash,
 }
 
 /// Carries out the plan for an hour. What does not work is in the report, and so is what was done before an error.
@@ -143,12 +136,6 @@ async fn tombstones(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>) -> Res
     Ok(())
 }
 
-/// Tells the index directly what is there now.
-pub(super) fn index(keeper: &Keeper, target: &Target, names: &[Box<str>]) -> Result<(), RoundError> {
-    keeper.touch(&target.place, names.iter().map(|name| OsStr::new(&**name)))?;
-    Ok(())
-}
-
 async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Busy) -> Result<(), RoundError> {
     let mut files: Vec<Missing> =
         plan.fetch.iter().map(|offer| Missing { name: offer.name.into(), hash: offer.key.hash }).collect();
@@ -233,28 +220,6 @@ fn note(
     Ok(())
 }
 
-/// Counts files that were published.
-pub(super) fn count(job: &mut Job, place: &HourPlace, files: u64, bytes: u64) {
-    job.report.fetched += files;
-    job.report.bytes += bytes;
-    job.known.caught_up_by(files);
-    job.shared.metrics.fetched(&job.peer().name, place, files, bytes);
-}
-
-/// Notes a file that did not come, or was not what its name says.
-pub(super) fn not_fetched(job: &mut Job, target: &Target, name: Box<str>, error: &RoundError) {
-    if let RoundError::Download(DownloadError::WrongHash { .. }) = error {
-        job.report.hash_mismatches += 1;
-        job.report.last_error = Some(error.to_string());
-        job.shared.metrics.hash_mismatches(&job.peer().name, &target.place, 1);
-        let file = Path::new(&target.place.to_string()).join(&*name);
-        tracing::warn!(name: "hash_mismatch", peer = job.peer().name, file = %file.display(), "a peer sent something else than the name says; it was dropped");
-    } else {
-        job.report.failed(error);
-    }
-    job.failed.push((target.place.clone(), name));
-}
-
 /// Flushes the directory for what was published, and tells the index.
 async fn settle(job: &Job, target: &Arc<Target>, names: Vec<Box<str>>) -> Result<(), RoundError> {
     let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
@@ -297,8 +262,9 @@ async fn one(
         if is_settled { Ok(None) } else { Ok(Some(Download::begin(dir, &name)?)) }
     };
     let Some(begun) = shared.blocking(unless_settled).await? else { return Ok(Fetched::Nothing) };
-    let (stream, hour) = (&target.place.stream, target.place.hour);
-    let outcome = shared.client.download(peer, &stream.channel, &stream.quality, hour, &file.name, begun).await?;
+    let touch = || claim.touch();
+    let came = shared.client.download(peer, &target.place, &file.name, begun, touch);
+    let outcome = came.await?;
     let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
     let hash = file.hash;
     let published = shared.blocking(move || Ok(download.finish(&hash)?)).await?;

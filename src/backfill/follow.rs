@@ -10,9 +10,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::agree::Cursor;
+use super::error::RoundError;
 use super::fetch::Busy;
 use super::job::Job;
-use super::round::{RoundError, names_of, now};
+use super::round::{Words, names_of, now};
+use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::plan::Rules;
 use crate::domain::{FileName, Hour, HourPlace, Stream, parse_file_name};
@@ -152,7 +154,7 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
         job.known.set_behind(items.len() as u64, false);
         let names: Vec<Box<str>> = items.iter().map(|item| item.name.clone()).collect();
         let done = match job.shared.room().await {
-            Ok(()) => names_of(job, &place, &names, Busy::Due).await,
+            Ok(()) => names_of(job, &place, &names, Busy::Due, Words::Taken).await,
             Err(error) => Err(error),
         };
         let ends = done.as_ref().err().is_some_and(RoundError::ends_the_round);
@@ -163,6 +165,7 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
             Ok(()) => {}
         }
         job.unsettled.clear();
+        tell::went_on(job);
     }
 }
 

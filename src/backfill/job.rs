@@ -31,6 +31,8 @@ pub(super) struct Job {
     pub(super) taken: Taken,
     /// The operator's word.
     pub(super) accept_bursts: bool,
+    /// The files that came last were small: they are asked for many at once.
+    pub(super) small_files: bool,
 }
 
 impl Job {
@@ -45,6 +47,7 @@ impl Job {
             unsettled: HashSet::new(),
             taken: Taken::default(),
             accept_bursts: false,
+            small_files: false,
         }
     }
 

@@ -20,7 +20,7 @@ use super::report_file::ReportFile;
 use super::round::{round, second_look};
 use super::shared::Shared;
 use super::targets::Targets;
-use super::{report_file, tell, worker};
+use super::{tell, worker};
 use crate::crawl::Keeper;
 use crate::index::PeerRow;
 use crate::peer::{Limits, Peer, PeerClient, PeerError, Throttle};
@@ -106,7 +106,7 @@ impl Backfill {
         futures_util::future::join_all(known.iter().map(|known| once(&self.shared, known))).await;
         let status = self.status();
         if status.iter().all(|status| status.failures == 0) {
-            report_file::write(&self.shared).await;
+            self.shared.report_file.write().await;
         }
         status
     }

@@ -4,13 +4,15 @@
 //!    not another's.
 //! 2. A `round` agrees cheaply where the peer is of our kind (`agree`), lists what differs, and remembers what left nothing to do
 //!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
-//! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `together`) by `peer`
+//! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `together`, `came`) by `peer`
 //!    and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
 //! 4. How it goes is told by `known`, `tell`, `metrics` and `report_file`.
 //! 5. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
 mod agree;
+mod came;
 mod claims;
+mod error;
 mod extras;
 mod fetch;
 mod follow;
@@ -30,8 +32,8 @@ mod together;
 mod waiting;
 mod worker;
 
+pub use error::RoundError;
 pub use known::{PeerState, PeerStatus};
 pub use manager::{Backfill, BackfillError};
 pub use options::{BackfillOptions, Keeps, Wants};
 pub use report::RoundReport;
-pub use round::RoundError;

@@ -39,7 +39,7 @@ pub struct BackfillOptions {
     pub token: Option<Token>,
     /// By this number this process recognises itself among its peers; the same that its digests carry.
     pub instance: u64,
-    /// Where the result of complete rounds is written for monitors.
+    /// Where the result of complete rounds is written for monitors; nowhere for rounds that look at a part of what is configured.
     pub report_file: Option<PathBuf>,
 }
 

@@ -1,6 +1,6 @@
 //! The result of the last complete rounds as a JSON file, for monitors that look from outside.
 //!
-//! Written after each complete round, as a whole or not at all, and never by one that looked at a part only: a monitor that
+//! Written after each complete round, as a whole or not at all; one that looks at a part only is given no file: a monitor that
 //! looks at `oldest_complete_round` sees at once when a peer has not been reached for long.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,6 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use super::known::{Known, PeerStatus};
-use super::shared::Shared;
 use crate::disk::{Base, DiskError};
 use crate::domain::Timestamp;
 
@@ -32,20 +31,20 @@ impl ReportFile {
         *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers.to_vec();
     }
 
+    /// Writes the file, if there is to be one.
+    pub(super) async fn write(&self) {
+        let Some(path) = self.path.clone() else { return };
+        let text = text(&self.statuses());
+        let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => not_written(&error),
+            Err(error) => not_written(&error),
+        }
+    }
+
     fn statuses(&self) -> Vec<PeerStatus> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|known| known.status()).collect()
-    }
-}
-
-/// Writes the file, unless the rounds look at a part only.
-pub(super) async fn write(shared: &Arc<Shared>) {
-    let Some(path) = shared.report_file.path.clone().filter(|_| shared.options.wants.everything()) else { return };
-    let text = text(&shared.report_file.statuses());
-    let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
-    match written {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => not_written(&error),
-        Err(error) => not_written(&error),
     }
 }
 
@@ -75,7 +74,7 @@ fn peer(status: &PeerStatus) -> serde_json::Value {
         "behind_segments": status.behind, "behind_seconds": status.lag.as_secs_f64(),
         "last_round": {
             "seconds": took.as_secs_f64(), "requests": last.requests, "hours": last.hours, "fetched": last.fetched,
-            "bytes": last.bytes, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates,
+            "bytes": last.bytes, "extras": last.extras, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates,
             "too_recent": last.too_recent, "untrusted_tombstones": last.untrusted, "bursts": last.bursts,
             "refused_names": last.refused, "hash_mismatches": last.hash_mismatches, "errors": last.errors,
         },

@@ -2,56 +2,17 @@
 
 use std::sync::Arc;
 
-use super::agree::{Agreed, Cursor, agree, or_told};
+use super::agree::{self, Agreed, Cursor, agree, or_told};
+use super::error::RoundError;
 use super::fetch::{Busy, take_over};
 use super::job::{Job, Named};
-use crate::crawl::CrawlError;
-use crate::disk::DownloadError;
 use crate::domain::plan::{Rules, plan};
+use crate::domain::totals::{Digest, HourTotals};
 use crate::domain::{HourContents, HourPlace, Span, Stream, Timestamp};
-use crate::peer::{Listed, Listing, PeerError, Seen};
+use crate::peer::{Listed, Listing, Seen};
 
-/// Why a round ended before it was complete.
-#[derive(Debug, thiserror::Error)]
-pub enum RoundError {
-    /// The peer.
-    #[error(transparent)]
-    Peer(#[from] PeerError),
-    /// Our disk or index.
-    #[error(transparent)]
-    Crawl(#[from] CrawlError),
-    /// What was fetched.
-    #[error(transparent)]
-    Download(#[from] DownloadError),
-    /// There is less room than is to be kept free.
-    #[error(
-        "only {free} bytes are free on the archive's disk, and {floor} are to stay free: nothing is fetched until there is room"
-    )]
-    NoRoom {
-        /// Free.
-        free: u64,
-        /// To stay free.
-        floor: u64,
-    },
-    /// Nothing happened for a long time.
-    #[error("nothing came of it for {} minutes; it was given up and is tried again", .0.as_secs() / 60)]
-    Stalled(std::time::Duration),
-    /// A thread.
-    #[error("the work ended badly: {0}")]
-    Thread(String),
-}
-
-impl RoundError {
-    /// Whether it is of no use to go on with this round: our disk is away or full, or the peer does not answer.
-    pub fn ends_the_round(&self) -> bool {
-        match self {
-            Self::Peer(error) => error.is_away() || error.disk().is_some(),
-            Self::Crawl(error) => !matches!(error, CrawlError::Disk(error) if !error.is_full()),
-            Self::Download(error) => error.is_full(),
-            Self::NoRoom { .. } | Self::Stalled(_) | Self::Thread(_) => true,
-        }
-    }
-}
+/// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
+const MISTRUST: u32 = 10;
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,15 +31,18 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
     job.known.begin(0);
     let (places, differences) = match agree(job).await? {
         Agreed::Itself => return Ok(Came::Itself),
-        Agreed::FixedPart => (listed(job).await?, None),
-        Agreed::Differs(mut found) => (std::mem::take(&mut found.places), Some(found)),
+        Agreed::FixedPart => (listed(job).await?.into_iter().map(|place| (place, None)).collect(), None),
+        Agreed::Differs(mut found) => {
+            let places = std::mem::take(&mut found.places).into_iter();
+            (places.map(|(place, promised)| (place, Some(promised))).collect::<Vec<_>>(), Some(found))
+        }
     };
     let is_ours = differences.is_some();
     job.known.update(|status| status.is_ours = Some(is_ours));
     job.known.set_behind(differences.as_ref().map_or(0, |found| found.behind), places.is_empty());
     job.known.begin(places.len());
-    for place in places {
-        let done = hour(job, &place, is_ours).await;
+    for (place, promised) in places {
+        let done = hour(job, &place, promised).await;
         if let Err(error) = done {
             job.unsettled.insert(place.clone());
             if error.ends_the_round() {
@@ -100,7 +64,7 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
 pub(super) async fn second_look(job: &mut Job) -> Result<(), RoundError> {
     let busy = std::mem::take(&mut job.busy);
     for (place, names) in by_hour(busy) {
-        match names_of(job, &place, &names, Busy::Wait).await {
+        match names_of(job, &place, &names, Busy::Wait, Words::Taken).await {
             Err(error) if error.ends_the_round() => return Err(error),
             Err(error) => job.report.failed(format!("{place}: {error}")),
             Ok(()) => {}
@@ -157,27 +121,55 @@ fn counted<T>(listing: Listing<T>, job: &mut Job) -> Vec<T> {
     listing.names
 }
 
-/// Takes over an hour.
-async fn hour(job: &mut Job, place: &HourPlace, is_ours: bool) -> Result<(), RoundError> {
-    let (names, seen) = if is_ours {
-        let stream = &place.stream;
-        let answer = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
-        (counted(answer, job), None)
-    } else {
-        let Some((names, seen)) = unless_settled(job, place).await? else {
-            job.report.hours += 1;
-            return Ok(());
-        };
-        (names, Some(seen))
-    };
+/// Takes over an hour. Of a peer of our kind the list has to add up to its digest.
+async fn hour(job: &mut Job, place: &HourPlace, promised: Option<Digest>) -> Result<(), RoundError> {
     job.report.hours += 1;
-    names_of(job, place, &names, Busy::Leave).await?;
-    if let Some((ours, seen)) = seen
-        && !job.unsettled.contains(place)
-    {
+    if let Some(promised) = promised {
+        let (names, adds_up) = list_of(job, place, promised).await?;
+        let words = if adds_up { Words::Taken } else { Words::Doubted };
+        return names_of(job, place, &names, Busy::Leave, words).await;
+    }
+    let Some((names, (ours, seen))) = unless_settled(job, place).await? else { return Ok(()) };
+    names_of(job, place, &names, Busy::Leave, Words::Taken).await?;
+    if !job.unsettled.contains(place) {
         job.shared.memory.settle_list(&job.peer().name, place.clone(), ours, seen);
     }
     Ok(())
+}
+
+/// The list of an hour, and whether it adds up to its digest. If it does not, because of a change in between or a line that
+/// garbles, both are asked for once more.
+async fn list_of(job: &mut Job, place: &HourPlace, promised: Digest) -> Result<(Vec<Box<str>>, bool), RoundError> {
+    let stream = &place.stream;
+    let listed = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
+    let names = counted(listed, job);
+    if digest_of(&names) == promised {
+        return Ok((names, true));
+    }
+    let Some(promised_now) = agree::promised(job, place).await? else { return Ok((names, false)) };
+    let listed_now = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
+    let names_now = counted(listed_now, job);
+    let adds_up = digest_of(&names_now) == promised_now;
+    if !adds_up {
+        tracing::debug!(name: "list_does_not_add_up", peer = job.peer().name, hour = %place, "a list is not the one of its digest; it is compared again in the next round");
+    }
+    // What it was before is settled by nothing.
+    job.unsettled.insert(place.clone());
+    Ok((names_now, adds_up))
+}
+
+/// What the names that are replicated add up to.
+fn digest_of(names: &[Box<str>]) -> Digest {
+    HourTotals::of(&HourContents::from_names(names.iter().map(|name| (&**name, 0)))).digest
+}
+
+/// What a list says of deletions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Is taken as it is.
+    Taken,
+    /// Waits for a list that adds up: a tombstone that was garbled would be one for ever, and everywhere.
+    Doubted,
 }
 
 /// A list of the peer, and what to remember if it leaves nothing to do.
@@ -191,7 +183,9 @@ async fn unless_settled(job: &mut Job, place: &HourPlace) -> Result<Option<OfThe
         Ok(keeper.index().hour_row(&at.stream.to_string(), at.hour)?)
     });
     let ours = row.await?.map(|row| row.totals.digest).unwrap_or_default().to_string();
-    let seen = job.shared.memory.list(&job.peer().name, place, &ours);
+    let known = job.shared.memory.list(&job.peer().name, place, &ours);
+    // Now and then it is read although it is as it was: what is remembered may have been garbled on its way.
+    let seen = known.filter(|_| !rand::random_ratio(1, MISTRUST));
     let listed = job.shared.client.segments_unless(job.peer(), place, seen.as_ref()).await?;
     match listed {
         Listed::Same => {
@@ -208,6 +202,7 @@ pub(super) async fn names_of(
     place: &HourPlace,
     names: &[Box<str>],
     busy: Busy,
+    words: Words,
 ) -> Result<(), RoundError> {
     let cutoff = if busy == Busy::Due { Span::from_us(0) } else { job.shared.options.cutoff };
     let local = contents(job, place).await?;
@@ -221,7 +216,11 @@ pub(super) async fn names_of(
         wanted: true,
         trusted: job.peer().trusted,
     };
-    let plan = plan(&local, &remote, &rules);
+    let mut plan = plan(&local, &remote, &rules);
+    if words == Words::Doubted {
+        plan.tombstones.clear();
+        job.unsettled.insert(place.clone());
+    }
     if !plan.is_empty() || !plan.later.is_empty() {
         job.unsettled.insert(place.clone());
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::claims::Claims;
+use super::error::RoundError;
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::options::BackfillOptions;
 use super::report_file::ReportFile;
-use super::round::RoundError;
 use super::targets::Targets;
 use crate::crawl::{CrawlError, Keeper};
 use crate::peer::PeerClient;

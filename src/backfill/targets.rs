@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::round::RoundError;
+use super::error::RoundError;
 use crate::crawl::CrawlError;
 use crate::disk::{Base, Dir};
 use crate::domain::HourPlace;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::came::{Missing, count, index, not_fetched};
 use super::claims::Claim;
-use super::fetch::{Missing, count, index, not_fetched};
+use super::error::RoundError;
 use super::job::Job;
-use super::round::RoundError;
 use super::shared::Shared;
 use super::targets::Target;
 use crate::disk::{Download, DownloadError, Published};
@@ -21,8 +21,8 @@ use crate::wire::bundle::{self, Part};
 pub(super) const FEW: usize = 4;
 /// Files in the first request, which shows whether they are small.
 const FIRST: usize = 64;
-/// Files in each further one.
-const NEXT: usize = 512;
+/// Files in each further one, at most.
+const NEXT: usize = 768;
 /// Requests at once: one is answered while another is flushed.
 const AT_ONCE: usize = 3;
 
@@ -35,7 +35,7 @@ pub(super) async fn fetch(
     let mut waiting = VecDeque::from(files);
     let mut large = Vec::new();
     let mut tasks = JoinSet::new();
-    let (mut size, mut most) = (FIRST, 1);
+    let (mut size, mut most) = if job.small_files { (even(waiting.len()), AT_ONCE) } else { (FIRST, 1) };
     let mut ends = None;
     loop {
         while ends.is_none() && tasks.len() < most.min(job.shared.share()) && !waiting.is_empty() {
@@ -53,14 +53,25 @@ pub(super) async fn fetch(
             }
         };
         let only_large = came.large.len() > came.published;
+        // A peer that puts everything off is not asked like this again.
+        let nothing = came.published == 0 && came.gone == 0 && !came.later.is_empty();
         take_note(job, target, came, &mut waiting, &mut large);
-        (size, most) = (NEXT, AT_ONCE);
-        if only_large {
+        job.small_files = !only_large && !nothing;
+        if most == 1 {
+            (size, most) = (even(waiting.len()), AT_ONCE);
+        }
+        if only_large || nothing {
             large.extend(waiting.drain(..));
         }
         ends = ends.or(job.shared.room().await.err());
     }
     ends.map_or(Ok(large), Err)
+}
+
+/// How many files each request asks for, so that those that are made at once end at the same time.
+fn even(files: usize) -> usize {
+    let requests = files.div_ceil(NEXT).next_multiple_of(AT_ONCE).max(1);
+    files.div_ceil(requests).max(FIRST)
 }
 
 /// What became of the files of a request.

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 
 use super::agree::Cursor;
+use super::error::RoundError;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
 use super::job::Job;
 use super::known::{Known, PeerState};
-use super::round::{Came, RoundError, now, round};
+use super::round::{Came, now, round};
 use super::shared::Shared;
+use super::tell;
 use super::waiting::{Item, Waiting};
-use super::{report_file, tell};
 use crate::domain::Hour;
 use crate::domain::plan::Rules;
 
@@ -110,7 +111,7 @@ impl Worker {
             None => remember_unfollowed(&self.job).await,
         }
         if complete {
-            report_file::write(&self.job.shared).await;
+            self.job.shared.report_file.write().await;
         }
         complete
     }

@@ -381,6 +381,8 @@ pub enum TombstoneVerb {
     List(ListArgs),
     /// Delete the bytes of what is hidden here, for ever; tells what would go and asks first
     Purge(PurgeArgs),
+    /// Take over tombstones of other nodes that wait because they are suspiciously many; `gapless status` tells which
+    Accept(AcceptArgs),
 }
 
 impl TombstoneVerb {
@@ -389,7 +391,8 @@ impl TombstoneVerb {
         match self {
             Self::Add(AddArgs { node, .. })
             | Self::List(ListArgs { node, .. })
-            | Self::Purge(PurgeArgs { node, .. }) => node,
+            | Self::Purge(PurgeArgs { node, .. })
+            | Self::Accept(AcceptArgs { node, .. }) => node,
         }
     }
 }
@@ -411,6 +414,17 @@ pub struct ListArgs {
     /// Where; without it, in the whole archive
     #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
     pub target: Option<Target>,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+/// Arguments of `tombstone accept`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AcceptArgs {
+    /// Of this peer; without it, of all
+    #[arg(value_name = "PEER")]
+    pub peer: Option<String>,
     /// Another node.
     #[command(flatten)]
     pub node: OtherNode,

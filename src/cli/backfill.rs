@@ -1,7 +1,6 @@
 //! The verb `backfill`: fetch from other nodes what is missing here, once or until it is stopped. Needs no daemon.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +11,13 @@ use prometheus::Registry;
 use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
 use super::config::{self, Config};
-use super::{Exit, UsageError, node};
+use super::offline::Offline;
+use super::trust::{token, trusted};
+use super::{Exit, UsageError};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
-use crate::crawl::{Keeper, Reconcile, Visitor as _};
-use crate::disk::{Base, Guard};
-use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
-use crate::peer::{Limits, Peer, PeerClient};
+use crate::domain::{Hour, Span, Timestamp};
+use crate::peer::Peer;
 use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
-use crate::startup::Locked;
-use crate::tls::{self, ClientConfig};
-use crate::tokens::{self, Token};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -37,17 +33,15 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
             daemon.address()
         );
     }
-    let config_of_index = node::index_options(config);
-    let (base_dir, state_dir) = (config.base_dir.clone(), config.state_dir.clone());
-    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-        let locked = Locked::acquire(&base_dir, &state_dir)?;
-        let index = Arc::new(locked.open_index(config_of_index)?);
-        let guard = Arc::new(Guard::new(Base::open(&base_dir)?, locked.identify(&index)?));
-        let keeper = Arc::new(Keeper::new(index, guard));
-        catch_up(&keeper)?;
-        Ok((locked, keeper))
+    let configured = config.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let offline = Offline::begin(&configured)?;
+        // What is here must not look missing.
+        offline.catch_up(|_| true)?;
+        anyhow::Ok(offline)
     });
-    let (locked, keeper) = opened.await.context("the work ended badly")??;
+    let offline = opened.await.context("the work ended badly")??;
+    let keeper = Arc::clone(&offline.keeper);
     let registry = Registry::new();
     let own = Own { name: config.node.name.clone(), listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
@@ -68,29 +62,9 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         stop.cancel();
         Exit::Done.into()
     };
-    tokio::task::spawn_blocking(move || {
-        keeper.index().close();
-        drop(locked);
-    })
-    .await
-    .context("the index was not closed in order")?;
+    drop(keeper);
+    tokio::task::spawn_blocking(move || offline.close()).await.context("the index was not closed in order")?;
     Ok(exit)
-}
-
-/// Brings the whole index into line with the disk: what is here must not look missing.
-pub(super) fn catch_up(keeper: &Arc<Keeper>) -> anyhow::Result<()> {
-    keeper.reconcile_structure()?;
-    let catalog = keeper.index().catalog();
-    let hours = |stream: Stream| {
-        let hours = catalog.hours(&stream.to_string(), ..);
-        hours.into_iter().rev().map(move |hour| HourPlace { stream: stream.clone(), hour })
-    };
-    let places: Vec<HourPlace> = catalog.streams().into_iter().flat_map(hours).collect();
-    let found = Reconcile::new(Arc::clone(keeper)).visit(&places)?;
-    if let Some(error) = found.last_error {
-        tracing::warn!(name: "hours_unreadable", hours = found.errors, error, "some hours cannot be read here");
-    }
-    Ok(())
 }
 
 /// Where other nodes are found, as configured.
@@ -127,12 +101,6 @@ pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::wa
     Ok(sources.peers())
 }
 
-/// The client towards other nodes, as configured.
-pub(super) fn client(config: &Config) -> anyhow::Result<PeerClient> {
-    let token = config.backfill.token_file.as_deref().map(token).transpose()?;
-    Ok(PeerClient::with_token(Limits::default(), trusted(config)?.as_ref(), token.as_ref())?)
-}
-
 /// Whether every list of nodes was read; an error if nothing is known at all because of that.
 fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
     let errors: Vec<String> = sources.status().into_iter().filter_map(|status| status.error).collect();
@@ -150,7 +118,7 @@ pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
 
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
     let hours = args.hour.iter().map(|hour| Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}"))));
-    let wants = Wants {
+    let given = Wants {
         channels: args.channel.iter().cloned().collect(),
         qualities: args.quality.iter().cloned().collect(),
         hours: hours.collect::<Result<_, _>>()?,
@@ -158,7 +126,17 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
     };
     let configured = defaults(config, &args.peers)?;
     let concurrency = args.concurrency.map_or(configured.concurrency, usize::from);
-    Ok(BackfillOptions { wants, concurrency, ..configured })
+    if given.everything() {
+        return Ok(BackfillOptions { concurrency, ..configured });
+    }
+    let wants = Wants {
+        channels: if given.channels.is_empty() { configured.wants.channels.clone() } else { given.channels },
+        qualities: if given.qualities.is_empty() { configured.wants.qualities.clone() } else { given.qualities },
+        hours: given.hours,
+        start: given.start.or(configured.wants.start),
+    };
+    // A look at a part says nothing about the whole.
+    Ok(BackfillOptions { wants, concurrency, report_file: None, ..configured })
 }
 
 /// Directories of extras: those of the configuration and those of flags.
@@ -186,7 +164,12 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         None => config.backfill.recent_cutoff,
     };
     Ok(BackfillOptions {
-        wants: Wants::default(),
+        wants: Wants {
+            channels: config.backfill.channels.iter().cloned().collect(),
+            qualities: config.backfill.qualities.iter().cloned().collect(),
+            hours: std::collections::BTreeSet::new(),
+            start: config.backfill.start.as_deref().map(start).transpose()?,
+        },
         cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
         concurrency: config.backfill.concurrency,
         interval: config.backfill.interval,
@@ -203,17 +186,6 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
     })
 }
 
-/// The one token in a file.
-pub fn token(file: &Path) -> Result<Token, UsageError> {
-    tokens::read_one(file).map_err(|error| UsageError(error.to_string()))
-}
-
-/// Whom to trust where another node is asked over https.
-pub fn trusted(config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
-    let trusted = tls::trusting(config.backfill.ca_file.as_deref());
-    Ok(trusted.map_err(|error| UsageError(format!("backfill.ca_file: {error}")))?)
-}
-
 /// A date, an hour, a time, or a number of hours ago.
 fn start(text: &str) -> anyhow::Result<Hour> {
     if let Ok(hours) = text.parse::<u32>() {
@@ -225,8 +197,9 @@ fn start(text: &str) -> anyhow::Result<Hour> {
         return Ok(Timestamp::from_us(us).hour());
     }
     let time = Timestamp::parse(text);
-    let time = time
-        .ok_or_else(|| UsageError(format!("--start {text:?}: expected is a date, a time, or a number of hours ago")))?;
+    let time = time.ok_or_else(|| {
+        UsageError(format!("--start or backfill.start {text:?}: expected is a date, a time, or a number of hours ago"))
+    })?;
     Ok(time.hour())
 }
 
@@ -240,7 +213,7 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
         if config.json {
             let line = serde_json::json!({
                 "peer": status.peer.name, "requests": report.requests, "hours": report.hours, "fetched": report.fetched,
-                "bytes": report.bytes, "tombstones": report.tombstones, "too_recent": report.too_recent,
+                "bytes": report.bytes, "extras": report.extras, "extras_bytes": report.extras_bytes, "tombstones": report.tombstones, "too_recent": report.too_recent,
                 "near_duplicates": report.near_duplicates, "untrusted_tombstones": report.untrusted, "bursts": report.bursts,
                 "refused_names": report.refused, "hash_mismatches": report.hash_mismatches, "errors": report.errors,
                 "error": status.error,
@@ -259,6 +232,9 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
             report.requests,
             report.too_recent
         )?;
+        if report.extras > 0 {
+            writeln!(out, "  {} extras ({})", report.extras, indicatif::HumanBytes(report.extras_bytes))?;
+        }
         for burst in &report.bursts {
             writeln!(out, "  waits for your word (--accept-tombstone-bursts): {burst}")?;
         }

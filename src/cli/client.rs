@@ -259,9 +259,9 @@ impl OtherNode {
     /// The daemon that was named, if one was.
     pub fn daemon(&self, config: &Config) -> anyhow::Result<Option<Daemon>> {
         let Some(address) = &self.node else { return Ok(None) };
-        let trusted = super::backfill::trusted(config)?;
+        let trusted = super::trust::trusted(config)?;
         let daemon = Daemon::at(address, &trusted).map_err(|error| UsageError(error.to_string()))?;
-        let token = self.token_file.as_deref().map(super::backfill::token).transpose()?;
+        let token = self.token_file.as_deref().map(super::trust::token).transpose()?;
         Ok(Some(daemon.with_token(token)))
     }
 }

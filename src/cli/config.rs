@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use file::File;
 use setting::{
-    Address, Bytes, BytesOrOff, Count, Directories, Filter, Kind, NodeName, OptionalFile, Rows, Secret, Share, Text,
-    Texts, Time, TimeOrOff, YesNo,
+    Address, Bytes, BytesOrOff, Count, Directories, Filter, Kind, NodeName, OptionalFile, OptionalText, Rows, Secret,
+    Share, Text, Texts, Time, TimeOrOff, YesNo,
 };
 pub use setting::{Hidden, LogFormat, Setting};
 
@@ -174,6 +174,12 @@ settings! {
 
     /// Fetching from other nodes.
     backfill: BackfillConfig in "backfill" {
+        channels: Texts = "" =>
+            "Channels that are fetched; all where none is named.";
+        qualities: Texts = "" =>
+            "Qualities that are fetched; all where none is named.";
+        start: OptionalText = "" =>
+            "The first hour that is fetched: a date, a time, or a number of hours ago, counted when the node starts. To delete what is older, see `[retention]`.";
         interval: Time = "2min", "1s" to "1day" =>
             "From one round with a node to the next, give or take a tenth. A round with an equal node is one request.";
         recent_cutoff: Time = "2min", "0s" to "7days" =>

@@ -13,6 +13,7 @@ pub mod offline;
 pub mod progress;
 mod records;
 pub mod side;
+pub mod trust;
 
 pub mod coverage;
 pub mod diff;

@@ -13,7 +13,6 @@ use super::config::{Config, HttpConfig};
 use super::{Exit, UsageError};
 use crate::crawl::{Pace, WatchOptions};
 use crate::http::{Auth, Bounds, Limits};
-use crate::index::IndexOptions;
 use crate::node::{Node, NodeOptions};
 use crate::tls;
 
@@ -38,15 +37,6 @@ pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow
     Ok(Exit::Done.into())
 }
 
-/// The index as configured.
-pub fn index_options(config: &Config) -> IndexOptions {
-    IndexOptions {
-        cache_bytes: usize::try_from(config.index.cache).unwrap_or(usize::MAX),
-        changes_kept: config.index.changes_kept,
-        ..IndexOptions::default()
-    }
-}
-
 /// The node as configured.
 pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
     let (http, watch, crawl) = (&config.http, &config.watch, &config.crawl);
@@ -60,7 +50,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
         listen: config.node.listen,
-        index: index_options(config),
+        index: super::offline::index_options(config),
         watch: WatchOptions {
             hours_per_quality: watch.hours_per_quality,
             max_watches: watch.max_watches,

@@ -1,13 +1,22 @@
-//! The index, opened by a verb that only asks, where no daemon has it open. Makes no index where there is none.
+//! The archive and its index, opened by a verb that does its work itself, because no daemon runs.
 
 use std::sync::Arc;
 
 use super::config::Config;
-use super::node;
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
 use crate::disk::{Base, Guard};
 use crate::domain::{HourPlace, Stream};
+use crate::index::IndexOptions;
 use crate::startup::{self, Locked};
+
+/// The index as configured.
+pub fn index_options(config: &Config) -> IndexOptions {
+    IndexOptions {
+        cache_bytes: usize::try_from(config.index.cache).unwrap_or(usize::MAX),
+        changes_kept: config.index.changes_kept,
+        ..IndexOptions::default()
+    }
+}
 
 /// An index that is ours until this is closed.
 pub struct Offline {
@@ -17,11 +26,16 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// Locks the archive, opens its index, and makes it right about which hours there are. Blocks: not for async code.
+    /// The same as [`Offline::begin`] for who only asks: makes no index where there is none.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         startup::require_index(&config.state_dir)?;
+        Self::begin(config)
+    }
+
+    /// Locks the archive, opens its index, and makes it right about which hours there are. Blocks: not for async code.
+    pub fn begin(config: &Config) -> anyhow::Result<Self> {
         let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-        let index = Arc::new(locked.open_index(node::index_options(config))?);
+        let index = Arc::new(locked.open_index(index_options(config))?);
         let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
         let keeper = Arc::new(Keeper::new(index, guard));
         keeper.reconcile_structure()?;

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::Exit;
 use super::args::RebuildArgs;
 use super::client::Daemon;
 use super::config::Config;
 use super::progress::Progress;
-use super::{Exit, node};
 use crate::check::{all_places, check_hour};
 use crate::rebuild::{Watcher, rebuild};
 use crate::startup::{self, Locked};
@@ -50,7 +50,7 @@ fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
     let began = std::time::Instant::now();
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let path = locked.index_path();
-    let options = node::index_options(config);
+    let options = super::offline::index_options(config);
     // An index that can be read tells whether this is the disk that it belongs to.
     if path.exists() {
         let index = locked.open_index(options.clone())?;
@@ -109,7 +109,7 @@ fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
     // A check changes nothing, and opening an index writes to it: a copy is opened, and a damaged one is reported, not set aside.
     let copy = path.with_extension("redb.check");
     std::fs::copy(&path, &copy).with_context(|| format!("the index cannot be copied to {}", copy.display()))?;
-    let opened = crate::index::Index::open_unchanged(&copy, node::index_options(config));
+    let opened = crate::index::Index::open_unchanged(&copy, super::offline::index_options(config));
     std::fs::remove_file(&copy).with_context(|| format!("{} cannot be removed", copy.display()))?;
     let index = opened?;
     let mut report = Report { config, differences: 0 };

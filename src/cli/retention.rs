@@ -11,17 +11,16 @@ use tokio::sync::watch;
 use super::args::{RetentionArgs, RetentionVerb};
 use super::client::Daemon;
 use super::config::Config;
-use super::{Exit, UsageError, backfill, node};
+use super::offline::Offline;
+use super::{Exit, UsageError, backfill};
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
-use crate::disk::{Base, Guard};
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::peer::Peer;
 use crate::retention::{Parts, Retention, RetentionOptions};
 use crate::runtime::Stop;
-use crate::startup::{self, Locked};
-use crate::wire::{RetentionPlan, RetentionReport, RetentionView};
+use crate::wire::{KeepHours, RetentionPlan, RetentionReport, RetentionView, RunRetention};
 
 /// Runs it.
 pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCode> {
@@ -33,13 +32,18 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
         return match &args.verb {
             RetentionVerb::Plan => print_plan(config, &view(&daemon).await?.plan),
             RetentionVerb::List => print_list(config, &view(&daemon).await?),
-            RetentionVerb::Run { .. } | RetentionVerb::Keep { .. } => anyhow::bail!(
-                "the daemon at {} has the archive open; stop it for this, and start it again afterwards",
-                daemon.address()
-            ),
+            RetentionVerb::Run { yes, .. } => {
+                let order = RunRetention { yes: *yes };
+                print_run(config, &daemon.post_json("/api/v1/retention/run", &order).await?)
+            }
+            RetentionVerb::Keep { .. } => {
+                let (places, release) = keep.unwrap_or_default();
+                let order = KeepHours { places: places.iter().map(HourPlace::to_string).collect(), release };
+                let _nothing: serde_json::Value = daemon.post_json("/api/v1/retention/keep", &order).await?;
+                Ok(Exit::Done.into())
+            }
         };
     }
-    startup::require_index(&config.state_dir)?;
     let peers = backfill::peers_now(config).await?;
     let (config, verb) = (config.clone(), args.verb.clone());
     let done = tokio::task::spawn_blocking(move || alone(&config, &verb, keep.as_ref(), peers));
@@ -65,12 +69,9 @@ fn alone(
     keep: Option<&(Vec<HourPlace>, bool)>,
     peers: watch::Receiver<Vec<Peer>>,
 ) -> anyhow::Result<ExitCode> {
-    let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-    let index = Arc::new(locked.open_index(node::index_options(config))?);
-    let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
-    let keeper = Arc::new(Keeper::new(Arc::clone(&index), guard));
-    backfill::catch_up(&keeper)?;
-    let retention = offline(config, &keeper, peers)?;
+    let opened = Offline::open(config)?;
+    opened.catch_up(|_| true)?;
+    let retention = offline(config, &opened.keeper, peers)?;
     let exit = match (verb, keep) {
         (RetentionVerb::Plan, _) => print_plan(config, &retention.plan()?),
         (RetentionVerb::List, _) => print_list(config, &retention.view()?),
@@ -81,7 +82,7 @@ fn alone(
         }
         (RetentionVerb::Keep { .. }, None) => Err(UsageError("no hour was given".to_owned()).into()),
     };
-    index.close();
+    opened.close();
     exit
 }
 
@@ -96,7 +97,7 @@ pub fn offline(
         keeper: Arc::clone(keeper),
         ready: watch::channel(true).1,
         deletions: Arc::new(Deletions::register(&registry)?),
-        client: backfill::client(config)?,
+        client: super::trust::client(config)?,
         peers,
         instance: rand::random(),
         handle: tokio::runtime::Handle::current(),

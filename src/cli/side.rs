@@ -85,7 +85,7 @@ impl Side {
     pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
         // Whether its tombstones would be taken over is a question of the rules, not of what it has.
         let peer = super::backfill::peer(text, false)?;
-        let how = How::Peer(Box::new(super::backfill::client(config)?), peer);
+        let how = How::Peer(Box::new(super::trust::client(config)?), peer);
         Ok(Self { how, requests: AtomicU64::new(0) })
     }
 

@@ -7,11 +7,12 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::args::{AddArgs, ListArgs, PurgeArgs, Target as Place, TombstoneArgs, TombstoneVerb};
+use super::args::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, Target as Place, TombstoneArgs, TombstoneVerb};
+use super::client::Daemon;
 use super::config::Config;
 use super::{Exit, UsageError};
 use crate::tombstones::Target;
-use crate::wire::{AddOutcome, PurgeOrder, PurgeReport};
+use crate::wire::{AcceptBursts, Accepted, AddOutcome, PurgeOrder, PurgeReport};
 use work::{Looks, Worker};
 
 /// Paths read from stdin: a million of 150 bytes are held in memory, so that a wrong one is found before anything is done.
@@ -27,6 +28,7 @@ pub async fn run(config: &Config, args: &TombstoneArgs) -> anyhow::Result<ExitCo
         TombstoneVerb::Add(args) => add(config, args).await,
         TombstoneVerb::List(args) => list(config, args).await,
         TombstoneVerb::Purge(args) => purge(config, args).await,
+        TombstoneVerb::Accept(args) => accept(config, args).await,
     }
 }
 
@@ -136,6 +138,29 @@ async fn list(config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
         }
     }
     worker.end().await?;
+    Ok(Exit::Done.into())
+}
+
+/// Only a daemon has rounds that wait for this word; one round without it takes `--accept-tombstone-bursts`.
+async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> {
+    let daemon = match args.node.daemon(config)? {
+        Some(daemon) => Some(daemon),
+        None => Daemon::find(&config.state_dir).await,
+    };
+    let Some(daemon) = daemon else {
+        anyhow::bail!(
+            "no daemon runs here; for one round there is `gapless backfill --once --accept-tombstone-bursts`"
+        );
+    };
+    let order = AcceptBursts { peer: args.peer.clone() };
+    let accepted: Accepted = daemon.post_json("/api/v1/tombstones/accept", &order).await?;
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        writeln!(out, "{}", serde_json::to_string(&accepted)?)?;
+    } else {
+        writeln!(out, "a round with {} peers begins now, and takes over their tombstones", accepted.peers)?;
+    }
+    out.flush()?;
     Ok(Exit::Done.into())
 }
 

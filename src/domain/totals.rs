@@ -44,6 +44,21 @@ impl Digest {
         Self(lanes)
     }
 
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (chunks, rest) = text.as_bytes().as_chunks::<16>();
+        let mut lanes = [0; 4];
+        if chunks.len() != lanes.len() || !rest.is_empty() {
+            return None;
+        }
+        for (lane, digits) in lanes.iter_mut().zip(chunks) {
+            // A sign would be read as well.
+            let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+            *lane = u64::from_str_radix(digits, 16).ok()?.swap_bytes();
+        }
+        Some(Self(lanes))
+    }
+
     /// Of the union of two disjoint sets.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -168,6 +183,18 @@ mod tests {
     use super::*;
     use crate::domain::test_names::any_name;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let digest = Digest::of_name("a");
+        let text = digest.to_string();
+        assert_eq!(Digest::parse(&text), Some(digest));
+        for wrong in
+            ["", &text[1..], &format!("{text}0"), &text.replace(|c: char| c.is_ascii_digit(), "g"), &"+1".repeat(32)]
+        {
+            assert_eq!(Digest::parse(wrong), None, "{wrong}");
+        }
+    }
 
     proptest! {
         #[test]

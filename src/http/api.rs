@@ -17,12 +17,12 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind, ChangeList, ChangeRecord,
-    CheckLine, CoverageList, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, HoleList,
-    HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KindCoverage, LaneCoverage, LeftFile, PurgeOrder,
-    PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour, RetentionPlan, RetentionReport,
-    RetentionView, RetiredHour, SegmentPage, SegmentRecord, Status, StreamStatus, Timespan, TimespanList,
-    TombstonePage, TombstoneRecord, WatchReport,
+    AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind,
+    ChangeList, ChangeRecord, CheckLine, CoverageList, CrawlReport, CycleReport, DayDigest, DayDigests, Difference,
+    DiskStatus, HoleList, HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KeepHours, KindCoverage,
+    LaneCoverage, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour,
+    RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, SegmentPage, SegmentRecord, Status,
+    StreamStatus, Timespan, TimespanList, TombstonePage, TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -48,6 +48,9 @@ const PAGE: usize = 1_000;
         super::retention::view,
         super::status::status,
         super::check::check,
+        super::orders::accept,
+        super::orders::run,
+        super::orders::keep,
         super::tombstones::list,
         super::tombstones::add,
         super::tombstones::purge
@@ -88,6 +91,10 @@ const PAGE: usize = 1_000;
         RetentionReport,
         CheckLine,
         Difference,
+        AcceptBursts,
+        Accepted,
+        KeepHours,
+        RunRetention,
         AddTombstones,
         AddedTombstones,
         AddedTombstone,

@@ -62,6 +62,8 @@ pub struct App {
     pub sources: SourceReports,
     /// Bounds on questions.
     pub bounds: Bounds,
+    /// Takes orders.
+    pub orders: super::orders::Orders,
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
@@ -121,6 +123,8 @@ pub struct Parts {
     pub listing_cache: usize,
     /// Bounds on questions.
     pub bounds: Bounds,
+    /// Takes orders.
+    pub orders: super::orders::Orders,
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
@@ -148,6 +152,7 @@ impl App {
             sources: parts.sources,
             instance: parts.instance,
             bounds: parts.bounds,
+            orders: parts.orders,
             auth: parts.auth,
             deleted: parts.deleted,
             last_copies: parts.last_copies,

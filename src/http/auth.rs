@@ -2,7 +2,8 @@
 //!
 //! 1. What changes anything wants a write token, always. Where there are read tokens, everything else wants one too, except
 //!    `/healthz`, `/readyz` and preflights; a write token is good for both.
-//! 2. The daemon makes one write token of its own, for the commands on this machine that may read its state directory.
+//! 2. The daemon makes one write token of its own, for the commands on this machine that may read its state directory. It holds
+//!    on connections of this machine alone.
 //! 3. Kept and compared are the SHA-256 of tokens, all of them each time and in constant time, so that neither the length nor the
 //!    beginning of a token can be found out.
 //! 4. The files are read again at most once a second, when somebody asks. What cannot be read changes nothing: the last good
@@ -11,11 +12,12 @@
 //! No token and no `Authorization` is ever logged or repeated.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
@@ -47,6 +49,8 @@ pub enum Right {
 pub struct Auth {
     own: Token,
     own_digest: Digest,
+    /// Where the node listens.
+    address: OnceLock<IpAddr>,
     write: Option<Source>,
     read: Option<Source>,
 }
@@ -82,6 +86,7 @@ impl Auth {
         Ok(Self {
             own,
             own_digest,
+            address: OnceLock::new(),
             write: write.map(Source::open).transpose()?,
             read: read.map(Source::open).transpose()?,
         })
@@ -103,8 +108,22 @@ impl Auth {
         self.sources().filter_map(|source| source.known().trouble.clone()).collect()
     }
 
+    /// The node listens there: its own commands come from there, if not by the loopback.
+    pub fn listens_at(&self, address: IpAddr) {
+        self.address.get_or_init(|| address);
+    }
+
+    /// Whether a connection is one of this machine. The daemon's own token holds only there: other services may serve the
+    /// directory in which it lies.
+    fn is_of_this_machine(&self, peer: Option<&ConnectInfo<SocketAddr>>) -> bool {
+        let Some(ConnectInfo(peer)) = peer else { return cfg!(test) };
+        let peer = peer.ip().to_canonical();
+        peer.is_loopback() || self.address.get().is_some_and(|address| *address == peer)
+    }
+
     /// What the sender of a request may do.
-    pub async fn right(self: &Arc<Self>, headers: &HeaderMap) -> Right {
+    pub async fn right(self: &Arc<Self>, headers: &HeaderMap, peer: Option<&ConnectInfo<SocketAddr>>) -> Right {
+        let here = self.is_of_this_machine(peer);
         let Some(offered) = bearer(headers).map(digest) else { return Right::None };
         if self.sources().any(Source::is_due) {
             let auth = Arc::clone(self);
@@ -112,15 +131,15 @@ impl Auth {
                 tracing::error!(name: "tokens_not_read", "reading the token files ended badly; the last good tokens stay");
             }
         }
-        self.right_of(&offered)
+        self.right_of(&offered, here)
     }
 
-    fn right_of(&self, offered: &Digest) -> Right {
+    fn right_of(&self, offered: &Digest, here: bool) -> Right {
         let matches = |source: &Option<Source>| match source {
             Some(source) => is_among(offered, &source.known().digests.clone()),
             None => Choice::from(0),
         };
-        let may_write = matches(&self.write) | offered.ct_eq(&self.own_digest);
+        let may_write = matches(&self.write) | (offered.ct_eq(&self.own_digest) & Choice::from(u8::from(here)));
         let may_read = matches(&self.read);
         if may_write.into() {
             Right::Write
@@ -203,7 +222,10 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 /// Middleware for every address: lets through who may read. Others are measured under a name of their own, whatever they ask.
 pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if app.auth.guards_reading() && !OPEN.contains(&path) && app.auth.right(request.headers()).await < Right::Read {
+    if app.auth.guards_reading()
+        && !OPEN.contains(&path)
+        && app.auth.right(request.headers(), request.extensions().get()).await < Right::Read
+    {
         return measured.begin(&request).finish(refused(&request, Right::None));
     }
     next.run(request).await
@@ -211,7 +233,7 @@ pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, reques
 
 /// Middleware for what changes something: lets through who may write. The body of others is not read.
 pub async fn writing(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.auth.right(request.headers()).await {
+    match app.auth.right(request.headers(), request.extensions().get()).await {
         Right::Write => next.run(request).await,
         right => refused(&request, right),
     }
@@ -254,7 +276,24 @@ mod tests {
     }
 
     async fn right(auth: &Arc<Auth>, value: &str) -> Right {
-        auth.right(&headers(&[value])).await
+        auth.right(&headers(&[value]), None).await
+    }
+
+    #[tokio::test]
+    async fn the_own_token_holds_on_this_machine_alone() {
+        let auth = Arc::new(Auth::open(None, None).unwrap());
+        auth.listens_at("192.0.2.7".parse().unwrap());
+        let own = headers(&[&format!("Bearer {}", auth.own().secret())]);
+        for (peer, right) in [
+            ("127.0.0.1:5", Right::Write),
+            ("[::1]:5", Right::Write),
+            ("[::ffff:127.0.0.1]:5", Right::Write),
+            ("192.0.2.7:5", Right::Write),
+            ("192.0.2.8:5", Right::None),
+        ] {
+            let peer = ConnectInfo(peer.parse().unwrap());
+            assert_eq!(auth.right(&own, Some(&peer)).await, right, "{peer:?}");
+        }
     }
 
     #[tokio::test]
@@ -267,9 +306,9 @@ mod tests {
             assert_eq!(right(&auth, wrong).await, Right::None, "{wrong:?}");
         }
         assert_eq!(right(&auth, &format!("Bearer {WRITER}x")).await, Right::None);
-        assert_eq!(auth.right(&HeaderMap::new()).await, Right::None);
+        assert_eq!(auth.right(&HeaderMap::new(), None).await, Right::None);
         let twice = format!("Bearer {WRITER}");
-        assert_eq!(auth.right(&headers(&[&twice, &twice])).await, Right::None, "which one is meant?");
+        assert_eq!(auth.right(&headers(&[&twice, &twice]), None).await, Right::None, "which one is meant?");
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ pub mod listing;
 pub mod metrics;
 pub mod negotiate;
 pub mod node_metrics;
+pub mod orders;
 pub mod pages;
 pub mod pathname;
 pub mod problem;

@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, listing, pages, retention,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, listing, orders, pages, retention,
     segments, status, tombstones,
 };
 
@@ -48,6 +48,9 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/status", measured("status", get(status::status)))
         .route("/api/v1/check", measured("check", get(check::check)))
         .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))
+        .route("/api/v1/retention/run", measured("retention_run", writes(post(orders::run))))
+        .route("/api/v1/retention/keep", measured("retention_keep", writes(post(orders::keep))))
+        .route("/api/v1/tombstones/accept", measured("tombstones_accept", writes(post(orders::accept))))
         .route("/api/v1/tombstones/purge", measured("tombstones_purge", writes(post(tombstones::purge))))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -65,7 +68,11 @@ async fn unknown(request: Request) -> Response {
 async fn wrong_method(request: Request) -> Response {
     let allowed = match request.uri().path() {
         "/api/v1/tombstones" => "GET, HEAD, OPTIONS, POST",
-        "/api/v1/tombstones/purge" => "OPTIONS, POST",
+        "/api/v1/tombstones/purge"
+        | "/api/v1/tombstones/accept"
+        | "/api/v1/retention/run"
+        | "/api/v1/retention/keep" => "OPTIONS, POST",
+        path if path.starts_with("/api/v1/bundle/") => "OPTIONS, POST",
         _ => cors::METHODS,
     };
     Problem::method_not_allowed(allowed).at(request.uri().path()).into_response()

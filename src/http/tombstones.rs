@@ -93,7 +93,7 @@ fn answer<T: serde::Serialize>(head: &axum::http::request::Parts, answer: Result
 }
 
 /// Reads a body that must not be larger than [`MOST_BODY`].
-async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Result<T, Problem> {
+pub(super) async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Result<T, Problem> {
     let mut chunks = body.into_data_stream();
     let mut whole = Vec::new();
     while let Some(chunk) = chunks.next().await {

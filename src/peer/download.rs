@@ -18,7 +18,7 @@ use super::client::{Peer, PeerClient, address, refused, words};
 use super::error::{Begins, PeerError};
 use super::limits::Limits;
 use crate::disk::Download;
-use crate::domain::{Channel, Hour, Quality};
+use crate::domain::HourPlace;
 
 /// What is collected before it is written: few hops to the blocking threads, little memory for each download.
 pub(super) const PIECE_BYTES: usize = 256 << 10;
@@ -41,25 +41,25 @@ pub enum Outcome {
 }
 
 impl PeerClient {
-    /// Fetches a segment or chat batch.
+    /// Fetches a segment or chat batch. `progress` is called whenever something has come.
     pub async fn download(
         &self,
         peer: &Peer,
-        channel: &Channel,
-        quality: &Quality,
-        hour: Hour,
+        place: &HourPlace,
         name: &str,
         into: Download,
+        progress: impl Fn() + Send + Sync,
     ) -> Result<Outcome, PeerError> {
-        let url = address(peer, &["segments", channel.as_str(), quality.as_str(), &hour.to_string(), name])?;
+        let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+        let url = address(peer, &["segments", channel, quality, &place.hour.to_string(), name])?;
         let after = self.limits().file_time;
-        match timeout(after, self.fetch(&url, Writer::new(into))).await {
+        match timeout(after, self.fetch(&url, Writer::new(into), &progress)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
         }
     }
 
-    async fn fetch(&self, url: &Url, mut writer: Writer) -> Result<Outcome, PeerError> {
+    async fn fetch(&self, url: &Url, mut writer: Writer, progress: &(impl Fn() + Sync)) -> Result<Outcome, PeerError> {
         let text = url.to_string();
         let mut resume: Option<Resume> = None;
         if writer.held > 0 {
@@ -80,7 +80,7 @@ impl PeerClient {
             }
             let total = announced(&text, &response, writer.held, self.limits())?;
             let etag = strong_etag(&response);
-            let (streamed, broken) = stream(&text, response, writer, self.limits()).await?;
+            let (streamed, broken) = stream(&text, response, writer, self.limits(), progress).await?;
             writer = streamed.flushed().await?;
             match (broken, etag) {
                 (None, _) => match total {
@@ -176,6 +176,7 @@ async fn stream(
     mut response: Response,
     mut writer: Writer,
     limits: &Limits,
+    progress: &(impl Fn() + Sync),
 ) -> Result<(Writer, Option<PeerError>), PeerError> {
     let mut pace = Pace { since: Instant::now(), bytes: 0 };
     loop {
@@ -189,6 +190,7 @@ async fn stream(
             return Err(too_large(url, limits));
         }
         pace.count(url, bytes.len() as u64, limits)?;
+        progress();
         let slowed = Instant::now();
         limits.throttle.wait(bytes.len()).await;
         pace.since += slowed.elapsed();

@@ -72,6 +72,10 @@ pub struct Retention {
     report: Mutex<RetentionReport>,
     /// Returns of the disk when the journal was read: after another one it is read again.
     returns: Mutex<u64>,
+    /// A run that was ordered, and whether what looks like a mistake is to be done as well.
+    ordered: Mutex<Option<bool>>,
+    /// Ordered runs that are done.
+    obeyed: watch::Sender<u64>,
 }
 
 impl Retention {
@@ -86,6 +90,8 @@ impl Retention {
             ledger: Ledger::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
+            ordered: Mutex::default(),
+            obeyed: watch::Sender::new(0),
         };
         retention.load_or_tell();
         Ok(retention)
@@ -156,6 +162,15 @@ impl Retention {
         Ok(())
     }
 
+    /// Orders a run of the job, at once; it is done when the number changes. What looks like a mistake is done only if a person
+    /// has `confirmed` it.
+    pub fn order(&self, confirmed: bool) -> watch::Receiver<u64> {
+        let obeyed = self.obeyed.subscribe();
+        let mut ordered = lock(&self.ordered);
+        *ordered = Some(confirmed || ordered.unwrap_or(false));
+        obeyed
+    }
+
     /// Runs until it is stopped.
     pub fn run(&self, stop: &Stop) {
         let mut due = Instant::now();
@@ -167,10 +182,14 @@ impl Retention {
             if self.ledger.ask(|_, _| ()).is_none() {
                 self.load_or_tell();
             }
-            if Instant::now() < due || !*self.parts.ready.borrow() {
+            let ordered = lock(&self.ordered).take();
+            if ordered.is_none() && (Instant::now() < due || !*self.parts.ready.borrow()) {
                 continue;
             }
-            self.once(false, stop);
+            self.once(ordered.unwrap_or(false), stop);
+            if ordered.is_some() {
+                self.obeyed.send_modify(|done| *done += 1);
+            }
             due = Instant::now() + self.options.interval;
         }
     }

@@ -100,3 +100,23 @@ pub struct RetentionReport {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
 }
+
+/// A run of retention that is ordered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRetention {
+    /// Also what looks like a mistake.
+    #[serde(default)]
+    pub yes: bool,
+}
+
+/// Hours that are to be kept whatever the limits say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepHours {
+    /// `CHANNEL/QUALITY/HOUR`.
+    pub places: Vec<String>,
+    /// They are to be kept no more than any other hour.
+    #[serde(default)]
+    pub release: bool,
+}

@@ -145,3 +145,19 @@ pub struct LeftFile {
     /// Why.
     pub why: String,
 }
+
+/// The word of the operator about tombstones that wait because they are suspiciously many.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptBursts {
+    /// Of this peer; of all where not given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peer: Option<String>,
+}
+
+/// Who was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Accepted {
+    /// Peers with which a round begins now.
+    pub peers: u64,
+}

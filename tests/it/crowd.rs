@@ -15,7 +15,7 @@ const IDLE: usize = 2_400;
 const NOT_READING: usize = 200;
 const CROWD: usize = TRICKLING + IDLE + NOT_READING;
 
-const MOST_RESIDENT_KIB: u64 = 150 * 1024;
+const MOST_RESIDENT_KIB: u64 = 175 << 10;
 
 /// A connection whose kernel takes next to nothing that is not read.
 fn narrow(address: SocketAddr) -> TcpStream {

@@ -351,7 +351,6 @@ fn among_villains_a_node_gets_what_the_honest_have_and_answers_all_the_while() {
 
 /// R6, D3: a peer that only ever puts off is left alone after a while.
 #[test]
-#[ignore = "a bundle in which every file is put off is asked for again at once, for as long as the peer likes"]
 fn one_that_puts_off_everything_for_ever_is_not_asked_for_ever() {
     let empty = TestArchive::empty();
     let peer = with_bundles("later", Bundle::Later);

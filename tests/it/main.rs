@@ -23,6 +23,7 @@ mod encrypted;
 mod extras;
 mod first_crawl;
 mod fixed_part;
+mod following;
 mod harness;
 mod hostile;
 mod index_trouble;

@@ -439,3 +439,18 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
     copy(hour, name);
     eventually(SOON, || !archive.at(&place(11)).exists());
 }
+
+#[test]
+fn a_daemon_is_told_to_run_and_to_keep() {
+    let archive = archive_of(1..6, 3);
+    let node = node(&archive, "max_age = \"90min\"");
+    eventually(SOON, || troubles(&node).contains("retention"));
+    let said = node.run(&["retention", "run"]);
+    assert!(said.code == 1 && archive.at(&place(5)).exists(), "{}", said.out);
+    node.run(&["retention", "keep", &place(5)]).lines(0);
+    let said = node.run(&["retention", "run", "--yes"]);
+    assert!(said.lines(0).iter().any(|line| line.starts_with("2 hours were retired")), "{}", said.out);
+    assert!(archive.at(&place(5)).exists() && !archive.at(&place(4)).exists());
+    assert_eq!(node.request("POST", "/api/v1/retention/run", &[]).status, 401);
+    invariants::hold(&archive, &node);
+}

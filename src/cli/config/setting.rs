@@ -298,6 +298,20 @@ impl Kind for Texts {
     }
 }
 
+/// A text, if there is one.
+#[derive(Debug)]
+pub struct OptionalText;
+
+impl Kind for OptionalText {
+    type Value = Option<String>;
+    const EXPECTS: &'static str = "a text";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Option<String>> {
+        Some(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+}
+
 /// A text that is not empty.
 #[derive(Debug)]
 pub struct Text;

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::sync::watch;
 
 use super::super::args::{OtherNode, Target};
 use super::super::client::{Daemon, query};
 use super::super::config::Config;
-use super::super::{UsageError, backfill, node};
+use super::super::offline::Offline;
+use super::super::{UsageError, backfill};
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
-use crate::disk::{Base, Guard};
-use crate::startup::{self, Locked};
+use crate::domain::HourPlace;
+use crate::peer::Peer;
+use crate::retention::Retention;
+use crate::startup;
 use crate::tombstones::{self, After, Bounds, Index, Place, Purge, Scope};
 use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstonePage};
 
@@ -35,7 +39,9 @@ pub(super) enum Worker {
 pub(super) struct Here {
     keeper: Arc<Keeper>,
     deleted: Deletions,
-    _locked: Locked,
+    /// Knows what other nodes have, where what only we have is to stay.
+    retention: Arc<Retention>,
+    opened: Offline,
 }
 
 impl Worker {
@@ -50,8 +56,9 @@ impl Worker {
         if looks == Looks::Only {
             startup::require_index(&config.state_dir)?;
         }
+        let peers = backfill::peers_now(config).await?;
         let config = config.clone();
-        let opened = tokio::task::spawn_blocking(move || Here::open(&config));
+        let opened = tokio::task::spawn_blocking(move || Here::open(&config, peers));
         Ok(Self::Here(Arc::new(opened.await.context("the work ended badly")??)))
     }
 
@@ -91,9 +98,14 @@ impl Worker {
                 let scope = if order.everything { Scope::everything() } else { scope(&order.places)? };
                 let after = order.after.as_deref().and_then(After::read);
                 here.work(move |here| {
-                    // Nobody who knows what other nodes have runs here.
-                    let purge =
-                        Purge { keeper: &here.keeper, deleted: &here.deleted, stay: None, dry_run: order.dry_run };
+                    let retention = Arc::clone(&here.retention);
+                    let stay = move |place: &HourPlace, names: &[String]| retention.hidden_last_copies(place, names);
+                    let purge = Purge {
+                        keeper: &here.keeper,
+                        deleted: &here.deleted,
+                        stay: Some(&stay),
+                        dry_run: order.dry_run,
+                    };
                     Ok(purge.scope(&scope, after.as_ref(), BOUNDS, Index::CaughtUp)?)
                 })
                 .await
@@ -104,7 +116,7 @@ impl Worker {
     /// Closes what was opened.
     pub(super) async fn end(self) -> anyhow::Result<()> {
         if let Self::Here(here) = self {
-            let closing = tokio::task::spawn_blocking(move || here.keeper.index().close());
+            let closing = tokio::task::spawn_blocking(move || here.opened.keeper.index().close());
             closing.await.context("the index was not closed in order")?;
         }
         Ok(())
@@ -120,13 +132,12 @@ pub(super) fn scope(places: &[String]) -> Result<Scope, UsageError> {
 }
 
 impl Here {
-    fn open(config: &Config) -> anyhow::Result<Self> {
-        let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
-        let index = Arc::new(locked.open_index(node::index_options(config))?);
-        let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
-        let keeper = Arc::new(Keeper::new(index, guard));
-        backfill::catch_up(&keeper)?;
-        Ok(Self { keeper, deleted: Deletions::register(&prometheus::Registry::new())?, _locked: locked })
+    fn open(config: &Config, peers: watch::Receiver<Vec<Peer>>) -> anyhow::Result<Self> {
+        let opened = Offline::begin(config)?;
+        opened.catch_up(|_| true)?;
+        let keeper = Arc::clone(&opened.keeper);
+        let retention = super::super::retention::offline(config, &keeper, peers)?;
+        Ok(Self { keeper, deleted: Deletions::register(&prometheus::Registry::new())?, retention, opened })
     }
 
     async fn work<T: Send + 'static>(

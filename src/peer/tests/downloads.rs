@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::server::{Do, Server, channel, client, endless, hour, ok, quality, with};
+use super::server::{Do, Server, client, endless, hour, ok, place, quality, with};
 use crate::disk::{Base, Download, DownloadError, Published};
 use crate::domain::{FileName, Hash, HourPlace, Stream, parse_file_name};
 use crate::peer::{Outcome, PeerError};
@@ -34,12 +34,11 @@ impl Archive {
     }
 
     fn begin(&self, name: &str) -> Result<Download, DownloadError> {
-        let place = HourPlace { stream: Stream { channel: channel(), quality: quality() }, hour: hour() };
-        Download::begin(self.base.make_hour_dir(&place)?, name)
+        Download::begin(self.base.make_hour_dir(&place())?, name)
     }
 
     async fn fetch(&self, server: &Server, name: &str) -> Result<Outcome, PeerError> {
-        client().download(&server.peer, &channel(), &quality(), hour(), name, self.begin(name).unwrap()).await
+        client().download(&server.peer, &place(), name, self.begin(name).unwrap(), || ()).await
     }
 
     /// Every file, relative to the temporary directory around the base.
@@ -272,7 +271,7 @@ async fn a_full_disk_is_our_own_trouble() {
     let base = Base::open(small.path()).unwrap();
     let name = name_of(&content);
     let into = Download::begin(base.dir(Path::new("")).unwrap().unwrap(), &name).unwrap();
-    let outcome = client().download(&server.peer, &channel(), &quality(), hour(), &name, into).await;
+    let outcome = client().download(&server.peer, &place(), &name, into, || ()).await;
     let left = fs::read_dir(small.path()).unwrap().count();
     drop(base);
     assert!(std::process::Command::new("umount").arg(small.path()).status().unwrap().success());
@@ -331,7 +330,7 @@ proptest! {
                 for name in &listing.names {
                     let Ok(into) = Download::begin(std::sync::Arc::clone(&dir), name) else { continue };
                     let FileName::Understood(key) = parse_file_name(name) else { panic!("{name}") };
-                    let fetched = client.download(&server.peer, &place.stream.channel, &quality(), hour(), name, into).await;
+                    let fetched = client.download(&server.peer, &place, name, into, || ()).await;
                     if let Outcome::Fetched { download, .. } = fetched.unwrap() && download.finish(&key.hash).is_ok() {
                         let path = Path::new("base").join(place.path()).join(&**name);
                         assert_eq!(hash_of(&fs::read(archive.temp.path().join(&path)).unwrap()), key.hash);

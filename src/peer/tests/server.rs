@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::domain::{Channel, Hour, Quality};
+use crate::domain::{Channel, Hour, HourPlace, Quality, Stream};
 use crate::peer::{Limits, Peer, PeerClient, PeerUrl, Throttle};
 
 /// What the server does next on a connection.
@@ -167,4 +167,8 @@ pub fn quality() -> Quality {
 
 pub fn hour() -> Hour {
     Hour::parse("2019-11-13T02").unwrap()
+}
+
+pub fn place() -> HourPlace {
+    HourPlace { stream: Stream { channel: channel(), quality: quality() }, hour: hour() }
 }

@@ -1,0 +1,46 @@
+//! What becomes of a file that is fetched, however it comes: counted, told to the index, or noted as not having come.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::error::RoundError;
+use super::job::Job;
+use super::targets::Target;
+use crate::crawl::Keeper;
+use crate::disk::DownloadError;
+use crate::domain::{Hash, HourPlace};
+
+/// A file that is missing here.
+#[derive(Debug, Clone)]
+pub(super) struct Missing {
+    pub(super) name: Box<str>,
+    pub(super) hash: Hash,
+}
+
+/// Tells the index directly what is there now.
+pub(super) fn index(keeper: &Keeper, target: &Target, names: &[Box<str>]) -> Result<(), RoundError> {
+    keeper.touch(&target.place, names.iter().map(|name| OsStr::new(&**name)))?;
+    Ok(())
+}
+
+/// Counts files that were published.
+pub(super) fn count(job: &mut Job, place: &HourPlace, files: u64, bytes: u64) {
+    job.report.fetched += files;
+    job.report.bytes += bytes;
+    job.known.caught_up_by(files);
+    job.shared.metrics.fetched(&job.peer().name, place, files, bytes);
+}
+
+/// Notes a file that did not come, or was not what its name says.
+pub(super) fn not_fetched(job: &mut Job, target: &Target, name: Box<str>, error: &RoundError) {
+    if let RoundError::Download(DownloadError::WrongHash { .. }) = error {
+        job.report.hash_mismatches += 1;
+        job.report.last_error = Some(error.to_string());
+        job.shared.metrics.hash_mismatches(&job.peer().name, &target.place, 1);
+        let file = Path::new(&target.place.to_string()).join(&*name);
+        tracing::warn!(name: "hash_mismatch", peer = job.peer().name, file = %file.display(), "a peer sent something else than the name says; it was dropped");
+    } else {
+        job.report.failed(error);
+    }
+    job.failed.push((target.place.clone(), name));
+}

@@ -1,0 +1,47 @@
+//! Why work with a peer ended, and whether it is of any use to go on.
+
+use crate::crawl::CrawlError;
+use crate::disk::DownloadError;
+use crate::peer::PeerError;
+
+/// Why a round ended before it was complete.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// The peer.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// Our disk or index.
+    #[error(transparent)]
+    Crawl(#[from] CrawlError),
+    /// What was fetched.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// There is less room than is to be kept free.
+    #[error(
+        "only {free} bytes are free on the archive's disk, and {floor} are to stay free: nothing is fetched until there is room"
+    )]
+    NoRoom {
+        /// Free.
+        free: u64,
+        /// To stay free.
+        floor: u64,
+    },
+    /// Nothing happened for a long time.
+    #[error("nothing came of it for {} minutes; it was given up and is tried again", .0.as_secs() / 60)]
+    Stalled(std::time::Duration),
+    /// A thread.
+    #[error("the work ended badly: {0}")]
+    Thread(String),
+}
+
+impl RoundError {
+    /// Whether it is of no use to go on with this round: our disk is away or full, or the peer does not answer.
+    pub fn ends_the_round(&self) -> bool {
+        match self {
+            Self::Peer(error) => error.is_away() || error.disk().is_some(),
+            Self::Crawl(error) => !matches!(error, CrawlError::Disk(error) if !error.is_full()),
+            Self::Download(error) => error.is_full(),
+            Self::NoRoom { .. } | Self::Stalled(_) | Self::Thread(_) => true,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What an operator orders: a run of retention, hours to be kept, suspiciously many tombstones to be taken over after all.
+//!
+//! All of it wants a token for writing. Nothing is decided here: whoever does the work is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::Problem;
+use super::app::App;
+use super::tombstones::read;
+use crate::domain::HourPlace;
+use crate::wire::{AcceptBursts, Accepted, KeepHours, RetentionReport, RunRetention};
+
+/// How long a run of retention is waited for: less than a request with a body may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Hours in one order.
+const MOST_HOURS: usize = 1_000;
+
+/// Accepts tombstones of this peer, or of all; tells of how many peers.
+pub type AcceptOrder = Box<dyn Fn(Option<&str>) -> usize + Send + Sync>;
+
+/// Backfill, as far as it takes orders.
+pub struct Orders {
+    /// Takes over the tombstones of all peers, or of this one, however many they are; tells of how many peers.
+    pub accept_bursts: AcceptOrder,
+    /// Compares everything again: what is kept has changed.
+    pub compare_again: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Answers `POST /api/v1/tombstones/accept`.
+#[utoipa::path(
+    post, path = "/api/v1/tombstones/accept", request_body = AcceptBursts, security(("bearer" = [])),
+    responses(
+        (status = 200, body = Accepted, description = "a round with these peers begins now; it takes over their tombstones however many they are"),
+        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such peer")
+    )
+)]
+pub async fn accept(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let accepted = match read::<AcceptBursts>(request.into_body(), "{\"peer\": \"NAME\"}, or {} for all").await {
+        Ok(AcceptBursts { peer }) => match ((app.orders.accept_bursts)(peer.as_deref()), peer) {
+            (0, Some(peer)) => Err(Problem::not_found(&format!("peer {peer:?}"))),
+            (peers, _) => Ok(Accepted { peers: peers as u64 }),
+        },
+        Err(problem) => Err(problem),
+    };
+    accepted.map_or_else(|problem| problem.at(&path).into_response(), |accepted| Json(accepted).into_response())
+}
+
+/// Answers `POST /api/v1/retention/run`.
+#[utoipa::path(
+    post, path = "/api/v1/retention/run", request_body = RunRetention, security(("bearer" = [])),
+    responses(
+        (status = 200, body = RetentionReport, description = "what the run did"),
+        (status = 202, body = RetentionReport, description = "it goes on; this is the run before"),
+        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 403, description = "the token is one for reading")
+    )
+)]
+pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let order = match read::<RunRetention>(request.into_body(), "{\"yes\": false}").await {
+        Ok(order) => order,
+        Err(problem) => return problem.at(&path).into_response(),
+    };
+    let mut obeyed = app.retention.order(order.yes);
+    let done = tokio::time::timeout(PATIENCE, obeyed.changed()).await;
+    let status = if done.is_ok() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (status, Json::<RetentionReport>(app.retention.report())).into_response()
+}
+
+/// Answers `POST /api/v1/retention/keep`.
+#[utoipa::path(
+    post, path = "/api/v1/retention/keep", request_body = KeepHours, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "it stands in the journal; what other nodes have of these hours is fetched again"),
+        (status = 400, description = "the body is not understood, or an hour is none"),
+        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 503, description = "the disk is not there, or the journal cannot be read"), (status = 507, description = "the disk is full")
+    )
+)]
+pub async fn keep(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let kept = match read::<KeepHours>(request.into_body(), "{\"places\": [\"CHANNEL/QUALITY/HOUR\"]}").await {
+        Ok(order) => app.ask(move |app| keep_hours(app, &order)).await,
+        Err(problem) => Err(problem),
+    };
+    kept.map_or_else(|problem| problem.at(&path).into_response(), |()| Json(serde_json::json!({})).into_response())
+}
+
+fn keep_hours(app: &App, order: &KeepHours) -> Result<(), Problem> {
+    if order.places.len() > MOST_HOURS {
+        return Err(Problem::too_much("number of hours", order.places.len() as u64, MOST_HOURS as u64));
+    }
+    let read = |text: &String| {
+        HourPlace::parse(text).map_err(|_| Problem::bad_parameter("places", text, "CHANNEL/QUALITY/HOUR"))
+    };
+    let places = order.places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    app.retention.keep(&places, order.release)?;
+    (app.orders.compare_again)();
+    Ok(())
+}
