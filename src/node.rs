@@ -158,7 +158,7 @@ impl Node {
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let retired = Arc::clone(&retention);
-        let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
+        let wanted = BackfillOptions { keeps: Keeps::new(move |place| Some(retired.keeps(place))), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let app = App::new(Parts {

@@ -443,7 +443,7 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
 #[test]
 fn a_daemon_is_told_to_run_and_to_keep() {
     let archive = archive_of(1..6, 3);
-    let node = node(&archive, "max_age = \"90min\"");
+    let node = node(&archive, "max_age = \"119min 59s\"");
     eventually(SOON, || troubles(&node).contains("retention"));
     let said = node.run(&["retention", "run"]);
     assert!(said.code == 1 && archive.at(&place(5)).exists(), "{}", said.out);
