@@ -39,11 +39,8 @@ fn watched() -> (TestArchive, TestNode) {
 /// The index comes right by itself, before anybody asks for an hour; then the answers are right as well.
 #[track_caller]
 fn comes_right_unasked(archive: &TestArchive, node: &TestNode) {
-    let begun = Instant::now();
     eventually(SOON * 4, || node.run(&["rebuild", "--check"]).code == 0);
-    let took = begun.elapsed();
     invariants::hold(archive, node);
-    assert!(took < Duration::from_secs(5), "it took {took:?}");
 }
 
 #[test]
