@@ -39,7 +39,9 @@ impl Copies {
     /// tombstones hide, which only one of our kind can tell.
     pub async fn hidden_and_held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
         let mut missing = self.held_by_nobody(place, names).await;
-        for peer in self.peers.borrow().clone() {
+        // Not in the head of the loop: the list would be locked until its end, and whoever has a new one would wait with the node.
+        let peers = self.peers.borrow().clone();
+        for peer in peers {
             if missing.is_empty() || self.silent.contains(&peer.name) {
                 continue;
             }
@@ -116,3 +118,6 @@ impl Copies {
         missing
     }
 }
+
+#[cfg(test)]
+mod tests;
