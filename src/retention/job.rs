@@ -2,7 +2,7 @@
 //!
 //! One run at a time, whether the job, the command line or the API began it. Blocks; the daemon gives it a thread of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,7 +20,7 @@ use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Checked, marker};
 use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, schedule};
-use crate::domain::{Hour, HourPlace, HourTotals, Span, Timestamp};
+use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Timestamp};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
 use crate::runtime::Stop;
@@ -258,10 +258,17 @@ impl Retention {
             return Err(RetentionError::Stopped);
         }
         let place = &going.stored.place;
-        if self.options.keep_last_copy && self.holds_last_copies(place, copies, stop, report)? {
-            return Ok(());
-        }
-        match self.retire(place, going.reason, stop) {
+        let seen = if self.options.keep_last_copy {
+            let Some(seen) = self.unless_last_copies(place, copies, stop, report)? else { return Ok(()) };
+            Some(seen)
+        } else {
+            None
+        };
+        match self.retire(place, going.reason, seen.as_ref(), stop) {
+            Ok(deleted) if deleted.unseen > 0 => {
+                tracing::info!(name: "hour_has_changed", hour = %place, files = deleted.unseen, "an hour got more segments while other nodes were asked about it; it waits for the next run");
+                Ok(())
+            }
             Ok(deleted) => {
                 report.hours += 1;
                 report.segments += deleted.segments;
@@ -278,17 +285,28 @@ impl Retention {
         }
     }
 
-    /// The steps by which one hour goes.
-    fn retire(&self, place: &HourPlace, reason: Reason, stop: &Stop) -> Result<Deleted, RetentionError> {
+    /// The steps by which one hour goes; with `seen`, only if it holds nothing else.
+    fn retire(
+        &self,
+        place: &HourPlace,
+        reason: Reason,
+        seen: Option<&HashSet<String>>,
+        stop: &Stop,
+    ) -> Result<Deleted, RetentionError> {
         self.may_delete()?;
         let base = self.base()?;
+        let before = self.ledger.ask(|journal, _| journal.get(place).copied()).ok_or(RetentionError::NotRead)?;
         let entry = |step| Some(Entry { step, reason: Some(reason), since: now() });
         self.ledger.note(&base, place, entry(Step::Retiring))?;
-        let result = delete_segments(&base, place, stop);
+        let result = delete_segments(&base, place, seen, stop);
         // Whatever came of it, the index learns what is left.
         let known = self.parts.keeper.reconcile(std::slice::from_ref(place), true);
         let deleted = result?;
         told_later(place, known)?;
+        if deleted.unseen > 0 {
+            self.ledger.note(&base, place, before)?;
+            return Ok(deleted);
+        }
         self.parts.deletions.add(place, deleted.segments);
         if deleted.stopped {
             return Err(RetentionError::Stopped);
@@ -326,19 +344,19 @@ impl Retention {
         Ok(())
     }
 
-    /// Whether an hour holds what no other node has; it is told.
-    fn holds_last_copies(
+    /// The segments and chat batches of an hour, unless some of them must stay here because no other node keeps them: those are told.
+    fn unless_last_copies(
         &self,
         place: &HourPlace,
         copies: &mut Copies,
         stop: &Stop,
         report: &mut RetentionReport,
-    ) -> Result<bool, RetentionError> {
+    ) -> Result<Option<HashSet<String>>, RetentionError> {
         let contents = self.parts.keeper.answer(place)?.contents;
-        let names = contents.visible().map(crate::domain::SegmentFile::name).collect();
+        let names = contents.visible().map(SegmentFile::name).collect();
         let asked = self.parts.handle.block_on(async {
             tokio::select! {
-                missing = copies.held_by_nobody(place, names) => Some(missing),
+                missing = copies.left_to_us(place, names) => Some(missing),
                 () = stopped(stop) => None,
             }
         });
@@ -346,7 +364,8 @@ impl Retention {
         report.last_copies += missing.len() as u64;
         let room = TOLD.saturating_sub(report.first_last_copies.len());
         report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));
-        Ok(!missing.is_empty())
+        let seen = || contents.files().iter().filter(|file| !file.key.tombstone).map(SegmentFile::name).collect();
+        Ok(missing.is_empty().then(seen))
     }
 
     /// What goes, by what the index knows.
