@@ -29,8 +29,6 @@ pub type AcceptOrder = Box<dyn Fn(Option<&str>) -> usize + Send + Sync>;
 pub struct Orders {
     /// Takes over the tombstones of all peers, or of this one, however many they are; tells of how many peers.
     pub accept_bursts: AcceptOrder,
-    /// Compares everything again: what is kept has changed.
-    pub compare_again: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Answers `POST /api/v1/tombstones/accept`.
@@ -103,7 +101,5 @@ fn keep_hours(app: &App, order: &KeepHours) -> Result<(), Problem> {
         HourPlace::parse(text).map_err(|_| Problem::bad_parameter("places", text, "CHANNEL/QUALITY/HOUR"))
     };
     let places = order.places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    app.retention.keep(&places, order.release)?;
-    (app.orders.compare_again)();
-    Ok(())
+    Ok(app.retention.keep(&places, order.release)?)
 }

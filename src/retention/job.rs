@@ -3,7 +3,7 @@
 //! One run at a time, whether the job, the command line or the API began it. Blocks; the daemon gives it a thread of its own.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::Registry;
@@ -76,6 +76,8 @@ pub struct Retention {
     ordered: Mutex<Option<bool>>,
     /// Ordered runs that are done.
     obeyed: watch::Sender<u64>,
+    /// Called when what is kept has changed.
+    on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Retention {
@@ -92,9 +94,29 @@ impl Retention {
             report: Mutex::new(report),
             ordered: Mutex::default(),
             obeyed: watch::Sender::new(0),
+            on_change: OnceLock::new(),
         };
         retention.load_or_tell();
         Ok(retention)
+    }
+
+    /// Calls this whenever the answers of [`Retention::keeps`] have changed: the journal could be read again, or the operator has
+    /// said what to keep. To be said once; a second one is not called. It must not wait for retention.
+    pub fn on_change(&self, hook: Box<dyn Fn() + Send + Sync>) {
+        let mut is_first = false;
+        self.on_change.get_or_init(|| {
+            is_first = true;
+            hook
+        });
+        if !is_first {
+            tracing::error!(name: "second_hook", "whoever wanted to hear of what retention keeps came second and is not told");
+        }
+    }
+
+    fn changed(&self) {
+        if let Some(hook) = self.on_change.get() {
+            hook();
+        }
     }
 
     /// Those of the hidden files of an hour that no other node has the bytes of, if that is a reason to keep them. Blocks.
@@ -111,18 +133,17 @@ impl Retention {
         Copies::new(self.parts.client.clone(), self.parts.peers.clone(), self.parts.instance)
     }
 
-    /// Whether backfill may fetch this hour. Answers from memory.
-    pub fn keeps(&self, place: &HourPlace) -> bool {
+    /// Whether backfill may fetch this hour; `None` while nobody knows, because the journal could not be read. Answers from memory.
+    pub fn keeps(&self, place: &HourPlace) -> Option<bool> {
         let limits = &self.options.limits;
-        let known = self.ledger.ask(|journal, horizon| {
+        self.ledger.ask(|journal, horizon| {
             let no_room = limits.by_size() && horizon.is_some_and(|horizon| place.hour < horizon);
             match journal.get(place).map(|entry| entry.step) {
                 Some(Step::Kept) => true,
                 Some(Step::Retiring | Step::Retired | Step::Gone) => false,
                 None => !no_room && !limits.too_old(place.hour, now()),
             }
-        });
-        known.unwrap_or(false)
+        })
     }
 
     /// How it goes.
@@ -149,6 +170,13 @@ impl Retention {
     /// Keeps these hours whatever the limits say, and lets them be fetched again; or, with `release`, no more than any other hour.
     pub fn keep(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
         let _one = self.running();
+        let noted = self.note_kept(places, release);
+        // Some of them may have been noted before it failed.
+        self.changed();
+        noted
+    }
+
+    fn note_kept(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
         let base = self.base()?;
         for place in places {
             let known = self.ledger.ask(|journal, _| journal.get(place).copied()).ok_or(RetentionError::NotRead)?;
@@ -427,14 +455,17 @@ impl Retention {
         self.base().ok()?.free_space().ok().map(|(free, _)| free)
     }
 
+    /// Reads the journal, which was not known.
     fn load_or_tell(&self) {
-        if let Err(error) = self.base().and_then(|base| self.ledger.load(&base)) {
-            let text = error.to_string();
-            let mut report = self.lock_report();
-            if report.error.as_ref() != Some(&text) {
-                tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be read");
-                report.error = Some(text);
-            }
+        let Err(error) = self.base().and_then(|base| self.ledger.load(&base)) else {
+            self.changed();
+            return;
+        };
+        let text = error.to_string();
+        let mut report = self.lock_report();
+        if report.error.as_ref() != Some(&text) {
+            tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be read");
+            report.error = Some(text);
         }
     }
 
@@ -482,3 +513,6 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;
