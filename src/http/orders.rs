@@ -68,9 +68,9 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
         Ok(order) => order,
         Err(problem) => return problem.at(&path).into_response(),
     };
-    let mut obeyed = app.retention.order(order.yes);
-    let done = tokio::time::timeout(PATIENCE, obeyed.changed()).await;
-    let status = if done.is_ok() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut ordered = app.retention.order(order.yes);
+    let done = tokio::time::timeout(PATIENCE, ordered.obeyed()).await;
+    let status = if done == Ok(true) { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, Json::<RetentionReport>(app.retention.report())).into_response()
 }
 

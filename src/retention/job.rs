@@ -15,6 +15,7 @@ use super::journal::{Entry, Journal, Step};
 use super::last_copy::Copies;
 use super::ledger::Ledger;
 use super::metrics::Gauges;
+use super::orders::{Order, Orders};
 use super::{RetentionError, report};
 use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::Deletions;
@@ -72,10 +73,7 @@ pub struct Retention {
     report: Mutex<RetentionReport>,
     /// Returns of the disk when the journal was read: after another one it is read again.
     returns: Mutex<u64>,
-    /// A run that was ordered, and whether what looks like a mistake is to be done as well.
-    ordered: Mutex<Option<bool>>,
-    /// Ordered runs that are done.
-    obeyed: watch::Sender<u64>,
+    orders: Orders,
     /// Called when what is kept has changed.
     on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -92,8 +90,7 @@ impl Retention {
             ledger: Ledger::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
-            ordered: Mutex::default(),
-            obeyed: watch::Sender::new(0),
+            orders: Orders::new(),
             on_change: OnceLock::new(),
         };
         retention.load_or_tell();
@@ -190,13 +187,10 @@ impl Retention {
         Ok(())
     }
 
-    /// Orders a run of the job, at once; it is done when the number changes. What looks like a mistake is done only if a person
-    /// has `confirmed` it.
-    pub fn order(&self, confirmed: bool) -> watch::Receiver<u64> {
-        let obeyed = self.obeyed.subscribe();
-        let mut ordered = lock(&self.ordered);
-        *ordered = Some(confirmed || ordered.unwrap_or(false));
-        obeyed
+    /// Orders a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has
+    /// `confirmed` it.
+    pub fn order(&self, confirmed: bool) -> Order {
+        self.orders.give(confirmed)
     }
 
     /// Runs until it is stopped.
@@ -210,13 +204,13 @@ impl Retention {
             if self.ledger.ask(|_, _| ()).is_none() {
                 self.load_or_tell();
             }
-            let ordered = lock(&self.ordered).take();
+            let ordered = self.orders.take();
             if ordered.is_none() && (Instant::now() < due || !*self.parts.ready.borrow()) {
                 continue;
             }
-            self.once(ordered.unwrap_or(false), stop);
-            if ordered.is_some() {
-                self.obeyed.send_modify(|done| *done += 1);
+            self.once(ordered.is_some_and(|taken| taken.confirmed), stop);
+            if let Some(taken) = ordered {
+                self.orders.done(taken);
             }
             due = Instant::now() + self.options.interval;
         }
