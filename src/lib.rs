@@ -12,6 +12,8 @@ pub mod runtime;
 
 pub mod deleted;
 
+pub mod coverage;
+
 pub mod crawl;
 
 pub mod check;

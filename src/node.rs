@@ -158,13 +158,12 @@ impl Node {
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let retired = Arc::clone(&retention);
-        let keeps = Keeps::new(move |place| retired.keeps(place).unwrap_or(false));
-        let wanted = BackfillOptions { keeps, ..options.backfill };
+        let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
         retention.on_change(Box::new(move || {
-            if let Some(backfill) = comparing.upgrade() {
-                backfill.compare_again();
+            if let Some(running) = comparing.upgrade() {
+                running.compare_again();
             }
         }));
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));

@@ -4,6 +4,7 @@
 
 mod agree;
 pub mod bundle;
+mod coverage;
 mod retention;
 mod tombstones;
 
@@ -14,6 +15,9 @@ pub use bundle::BundleRequest;
 
 pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
+};
+pub use coverage::{
+    CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Timespan, TimespanList, seconds,
 };
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,

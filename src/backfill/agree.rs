@@ -37,13 +37,20 @@ pub(super) enum Agreed {
     Differs(Differences),
 }
 
+/// What two lists of an hour have to add up to, for the pair of their digests to be settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Promise {
+    pub(super) ours: Digest,
+    pub(super) theirs: Digest,
+}
+
 /// What differs.
 #[derive(Debug, Default)]
 pub(super) struct Differences {
     /// From where the peer can be followed.
     pub(super) cursor: Option<Cursor>,
     /// The hours, newest first, each with the digest that its list has to add up to.
-    pub(super) places: Vec<(HourPlace, Digest)>,
+    pub(super) places: Vec<(HourPlace, Promise)>,
     /// About how many segments are there and not here.
     pub(super) behind: u64,
     qualities: Vec<(Subject, Pair, Vec<DifferentDay>, bool)>,
@@ -67,7 +74,7 @@ impl Differences {
 
     /// Remembers what left nothing to do.
     pub(super) fn settle(self, job: &Job) {
-        let (memory, name) = (&job.shared.memory, &job.peer().name);
+        let (memory, era, name) = (&job.shared.memory, job.era, &job.peer().name);
         for (quality, pair, days, mut settled) in self.qualities {
             for day in days {
                 let mut quiet = day.adds_up;
@@ -75,16 +82,16 @@ impl Differences {
                     if job.unsettled.contains(&place) {
                         quiet = false;
                     } else {
-                        memory.settle(name, Subject::Hour(place), of_hour);
+                        memory.settle(era, name, Subject::Hour(place), of_hour);
                     }
                 }
                 settled &= quiet;
                 if quiet {
-                    memory.settle(name, day.subject, day.pair);
+                    memory.settle(era, name, day.subject, day.pair);
                 }
             }
             if settled {
-                memory.settle(name, quality, pair);
+                memory.settle(era, name, quality, pair);
             }
         }
     }
@@ -212,20 +219,21 @@ async fn day(
         let Some(promised) = Digest::parse(&theirs.digest) else { continue };
         sum = sum.plus(Digest::of_name(&format!("{hour} {promised}")));
         let row = rows.iter().find(|(at, _)| *at == hour).map(|(_, row)| &row.totals);
-        let mine = row.map(|totals| totals.digest).unwrap_or_default().to_string();
+        let mine_digest = row.map(|totals| totals.digest).unwrap_or_default();
+        let mine = mine_digest.to_string();
         let place = HourPlace { stream: stream.clone(), hour };
         let (subject, pair) = (Subject::Hour(place.clone()), Pair::of(&mine, &theirs.digest));
         let options = &job.shared.options;
         if mine == theirs.digest
             || !options.wants.hour(hour)
-            || !options.keeps.hour(&place)
+            || !options.keeps.hour(&place)?
             || job.shared.memory.is_settled(&job.peer().name, &subject, pair)
         {
             continue;
         }
         let here = row.map_or(0, crate::domain::sums::replicated_files);
         found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
-        found.places.push((place.clone(), promised));
+        found.places.push((place.clone(), Promise { ours: mine_digest, theirs: promised }));
         hours.push((place, pair));
     }
     Ok(Some((hours, sum)))

@@ -10,6 +10,9 @@ use crate::crawl::Keeper;
 use crate::disk::DownloadError;
 use crate::domain::{Hash, HourPlace};
 
+/// Files with another content than their name says that are named in the log, each round; all are counted.
+const TOLD: u64 = 20;
+
 /// A file that is missing here.
 #[derive(Debug, Clone)]
 pub(super) struct Missing {
@@ -37,10 +40,12 @@ pub(super) fn not_fetched(job: &mut Job, target: &Target, name: Box<str>, error:
         job.report.hash_mismatches += 1;
         job.report.last_error = Some(error.to_string());
         job.shared.metrics.hash_mismatches(&job.peer().name, &target.place, 1);
-        let file = Path::new(&target.place.to_string()).join(&*name);
-        tracing::warn!(name: "hash_mismatch", peer = job.peer().name, file = %file.display(), "a peer sent something else than the name says; it was dropped");
+        if job.report.hash_mismatches <= TOLD {
+            let file = Path::new(&target.place.to_string()).join(&*name);
+            tracing::warn!(name: "hash_mismatch", peer = job.peer().name, file = %file.display(), "a peer sent something else than the name says; it was dropped");
+        }
     } else {
         job.report.failed(error);
     }
-    job.failed.push((target.place.clone(), name));
+    Job::note(&mut job.failed, [(target.place.clone(), name)]);
 }

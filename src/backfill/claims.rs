@@ -85,6 +85,11 @@ impl Claims {
 }
 
 impl Claim {
+    /// It holds until something comes: we ourselves are slow.
+    pub(super) fn hold(&self) {
+        self.touched.store(u64::MAX, Ordering::Relaxed);
+    }
+
     /// Something came.
     pub(super) fn touch(&self) {
         self.touched.store(self.claims.now(), Ordering::Relaxed);
@@ -150,6 +155,8 @@ mod tests {
         assert!(later.claim(&place(), "x.ts").is_none(), "the second keeps it when the first gives up");
         drop(second);
         first.touch();
+        assert!(claims.claim(&place(), "x.ts").is_none());
+        first.hold();
         assert!(claims.claim(&place(), "x.ts").is_none());
     }
 }

@@ -29,6 +29,14 @@ pub enum RoundError {
     /// Nothing happened for a long time.
     #[error("nothing came of it for {} minutes; it was given up and is tried again", .0.as_secs() / 60)]
     Stalled(std::time::Duration),
+    /// The hour is not kept any more.
+    #[error("{0} is not kept here any more: it was retired while it was fetched")]
+    Retired(String),
+    /// Retention cannot say what is kept.
+    #[error(
+        "which hours are kept here cannot be told at the moment, because the journal of retired hours cannot be read: nothing is fetched"
+    )]
+    KeptUnknown,
     /// A thread.
     #[error("the work ended badly: {0}")]
     Thread(String),
@@ -41,7 +49,8 @@ impl RoundError {
             Self::Peer(error) => error.is_away() || error.disk().is_some(),
             Self::Crawl(error) => !matches!(error, CrawlError::Disk(error) if !error.is_full()),
             Self::Download(error) => error.is_full(),
-            Self::NoRoom { .. } | Self::Stalled(_) | Self::Thread(_) => true,
+            Self::Retired(_) => false,
+            Self::NoRoom { .. } | Self::Stalled(_) | Self::KeptUnknown | Self::Thread(_) => true,
         }
     }
 }

@@ -14,19 +14,22 @@ use tokio::time::Instant;
 use super::came::{Missing, count, index, not_fetched};
 use super::error::RoundError;
 use super::job::Job;
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use super::targets::Target;
 use super::together;
 use crate::crawl::CrawlError;
 use crate::disk::{Dir, Download, Published, write_tombstone};
 use crate::domain::plan::{Burst, Plan, Why};
 use crate::domain::{HourPlace, name};
-use crate::peer::{Outcome, Peer};
+use crate::peer::{Outcome, Pause, Peer};
 
 /// Files whose directory is flushed and that are indexed together.
 const GROUP: usize = 64;
 /// How long the first of them waits for the others.
 const GROUP_TIME: Duration = Duration::from_millis(200);
+
+/// Hours with suspiciously many tombstones that are named; more would only be longer.
+pub(super) const MOST_BURSTS: usize = 100;
 
 /// What to do about a file that another peer is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +51,9 @@ pub(super) async fn take_over(job: &mut Job, place: &HourPlace, plan: &Plan<'_>,
         // Both the configuration and the operator may have given their word.
         !job.shared.options.accept_bursts && !job.accept_bursts
     });
-    if let (Some(why), true) = (&waits, busy != Busy::Wait) {
+    if let (Some(why), true) = (&waits, busy != Busy::Wait)
+        && job.report.bursts.len() < MOST_BURSTS
+    {
         job.report.bursts.push(told(place, why));
     }
     if plan.fetch.is_empty() && (plan.tombstones.is_empty() || waits.is_some()) {
@@ -64,8 +69,11 @@ pub(super) async fn take_over(job: &mut Job, place: &HourPlace, plan: &Plan<'_>,
     };
     let done = filling.await;
     if (job.report.fetched, job.report.tombstones) == before {
-        nothing_came(job, target).await?;
-    } else {
+        // A recorder may be about to write into an hour that runs.
+        if place.hour < now().hour().previous() {
+            nothing_came(job, target).await?;
+        }
+    } else if busy != Busy::Due {
         job.shared.metrics.hour(&job.peer().name, place);
     }
     done
@@ -178,7 +186,10 @@ async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, bu
             let names = std::mem::take(&mut group);
             settle(job, target, names).await?;
             if ends.is_none() && !ended {
-                ends = job.shared.room().await.err();
+                ends = may_go_on(job, target).await.err();
+            }
+            if matches!(ends, Some(RoundError::NoRoom { .. })) {
+                tasks.abort_all();
             }
         } else if is_time {
             since = Instant::now();
@@ -186,6 +197,16 @@ async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, bu
         if ended {
             return ends.map_or(Ok(()), Err);
         }
+    }
+}
+
+/// An error if there is no room any more, or the hour has been retired meanwhile.
+pub(super) async fn may_go_on(job: &Job, target: &Target) -> Result<(), RoundError> {
+    job.shared.room().await?;
+    if job.shared.options.keeps.hour(&target.place)? {
+        Ok(())
+    } else {
+        Err(RoundError::Retired(target.place.to_string()))
     }
 }
 
@@ -197,7 +218,12 @@ fn note(
     group: &mut Vec<Box<str>>,
 ) -> Result<(), RoundError> {
     job.known.step();
-    let (name, fetched) = done.map_err(|error| RoundError::Thread(error.to_string()))?;
+    let (name, fetched) = match done {
+        Ok(done) => done,
+        // It was given up by us.
+        Err(error) if error.is_cancelled() => return Ok(()),
+        Err(error) => return Err(RoundError::Thread(error.to_string())),
+    };
     match fetched {
         Ok(Fetched::Published(bytes)) => {
             count(job, &target.place, 1, bytes);
@@ -207,7 +233,7 @@ fn note(
         Ok(Fetched::Gone) => job.report.gone += 1,
         Ok(Fetched::Busy) => {
             job.report.elsewhere += 1;
-            job.busy.push((target.place.clone(), name));
+            Job::note(&mut job.busy, [(target.place.clone(), name)]);
         }
         Err(error) => {
             let ends = error.ends_the_round();
@@ -262,7 +288,10 @@ async fn one(
         if is_settled { Ok(None) } else { Ok(Some(Download::begin(dir, &name)?)) }
     };
     let Some(begun) = shared.blocking(unless_settled).await? else { return Ok(Fetched::Nothing) };
-    let touch = || claim.touch();
+    let touch = |pause| match pause {
+        Pause::Ours => claim.hold(),
+        Pause::Theirs => claim.touch(),
+    };
     let came = shared.client.download(peer, &target.place, &file.name, begun, touch);
     let outcome = came.await?;
     let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };

@@ -13,7 +13,8 @@ use super::agree::Cursor;
 use super::error::RoundError;
 use super::fetch::Busy;
 use super::job::Job;
-use super::round::{Words, names_of, now};
+use super::round::{Words, names_of};
+use super::shared::now;
 use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::plan::Rules;
@@ -31,6 +32,8 @@ const LIMIT: &str = "1000";
 const REMEMBER: Duration = Duration::from_secs(10);
 /// How long a name waits that another peer is being asked for.
 const BUSY: Duration = Duration::from_millis(500);
+/// An answer without changes that comes sooner has not waited for any.
+const HASTY: Duration = Duration::from_secs(1);
 /// Names that are planned together.
 const TOGETHER: usize = 1_000;
 
@@ -51,7 +54,9 @@ pub(super) async fn follow(
     until: Instant,
 ) -> Result<End, RoundError> {
     let mut remembered = (done_up_to(*cursor, waiting), Instant::now());
-    let mut poll = Box::pin(ask(job.shared.client.clone(), job.peer().clone(), *cursor));
+    let (client, peer) = (job.shared.client.clone(), job.peer().clone());
+    let mut asked = Instant::now();
+    let mut poll = Box::pin(ask(client.clone(), peer.clone(), *cursor, Duration::ZERO));
     loop {
         take_due(job, waiting).await?;
         let done = done_up_to(*cursor, waiting);
@@ -71,9 +76,13 @@ pub(super) async fn follow(
                     return Ok(End::Gap);
                 }
                 if page.next >= page.last && !waiting.is_due(Instant::now()) {
-                    job.known.set_behind(0, true);
+                    job.known.set_behind(0, job.whole && !waiting.is_retrying());
                 }
-                poll = Box::pin(ask(job.shared.client.clone(), job.peer().clone(), *cursor));
+                // Who has no seat for us answers at once that nothing is new.
+                let hasty = page.changes.is_empty() && asked.elapsed() < HASTY;
+                let pause = if hasty { HASTY.mul_f64(rand::random_range(0.5..1.5)) } else { Duration::ZERO };
+                asked = Instant::now() + pause;
+                poll = Box::pin(ask(client.clone(), peer.clone(), *cursor, pause));
             }
             () = sleep_until(due) => {}
             () = sleep_until(remembered.1 + REMEMBER), if done != remembered.0 => {}
@@ -84,7 +93,8 @@ pub(super) async fn follow(
     }
 }
 
-async fn ask(client: PeerClient, peer: Peer, cursor: Cursor) -> Result<ChangeList, PeerError> {
+async fn ask(client: PeerClient, peer: Peer, cursor: Cursor, pause: Duration) -> Result<ChangeList, PeerError> {
+    tokio::time::sleep(pause).await;
     let (epoch, after, wait) = (format!("{:016x}", cursor.epoch), cursor.seq.to_string(), WAIT_S.to_string());
     let query = [("epoch", epoch.as_str()), ("after", &after), ("limit", LIMIT), ("wait", &wait)];
     client.get_json(&peer, &["api", "v1", "changes"], &query, ANSWER_BYTES).await
@@ -123,7 +133,8 @@ fn wanted(job: &mut Job, change: &ChangeRecord) -> Option<(Item, Duration)> {
         job.report.refused += 1;
         return None;
     };
-    if !options.wants.hour(place.hour) || !options.keeps.hour(&place) {
+    // What cannot be told now is asked again when it is due.
+    if !options.wants.hour(place.hour) || !options.keeps.hour(&place).unwrap_or(true) {
         return None;
     }
     let rules =
@@ -146,7 +157,7 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
         let items = waiting.take_due(Instant::now(), TOGETHER);
         let Some(place) = items.first().map(|item| item.place.clone()) else {
             if worked {
-                job.known.set_behind(0, true);
+                job.known.set_behind(0, job.whole && !waiting.is_retrying());
             }
             return Ok(());
         };
@@ -154,11 +165,12 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
         job.known.set_behind(items.len() as u64, false);
         let names: Vec<Box<str>> = items.iter().map(|item| item.name.clone()).collect();
         let done = match job.shared.room().await {
-            Ok(()) => names_of(job, &place, &names, Busy::Due, Words::Taken).await,
+            Ok(()) => names_of(job, &place, &names, Busy::Due, Words::Taken, None).await,
             Err(error) => Err(error),
         };
         let ends = done.as_ref().err().is_some_and(RoundError::ends_the_round);
         wait_again(job, waiting, items, done.is_err());
+        waiting.hands_are_empty();
         match done {
             Err(error) if ends => return Err(error),
             Err(error) => job.report.failed(format!("{place}: {error}")),

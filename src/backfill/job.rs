@@ -2,13 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::known::Known;
+use super::memory::Era;
 use super::report::RoundReport;
 use super::shared::Shared;
+use super::waiting;
 use crate::domain::plan::{Burst, burst};
 use crate::domain::{HourPlace, Timestamp};
 use crate::peer::Peer;
+
+/// How long tombstones are counted together: what comes bit by bit within it is a burst like all at once.
+const WINDOW: Duration = Duration::from_secs(3600);
 
 /// A name of an hour.
 pub(super) type Named = (HourPlace, Box<str>);
@@ -27,8 +35,14 @@ pub(super) struct Job {
     pub(super) failed: Vec<Named>,
     /// Hours in which something was done, or is left.
     pub(super) unsettled: HashSet<HourPlace>,
-    /// Tombstones taken since the last round began.
+    /// Tombstones taken lately.
     pub(super) taken: Taken,
+    /// Since when those are counted.
+    taken_since: Instant,
+    /// When what is compared now was begun.
+    pub(super) era: Era,
+    /// The last round was complete.
+    pub(super) whole: bool,
     /// The operator's word.
     pub(super) accept_bursts: bool,
     /// The files that came last were small: they are asked for many at once.
@@ -46,6 +60,9 @@ impl Job {
             failed: Vec::new(),
             unsettled: HashSet::new(),
             taken: Taken::default(),
+            taken_since: Instant::now(),
+            era: shared.memory.era(),
+            whole: false,
             accept_bursts: false,
             small_files: false,
         }
@@ -67,11 +84,21 @@ impl Job {
         self.report = RoundReport::default();
         (self.later, self.busy, self.failed) = (Vec::new(), Vec::new(), Vec::new());
         self.unsettled = HashSet::new();
-        self.taken = Taken::default();
+        self.era = self.shared.memory.era();
+        // Not with each round: when one begins is up to the peer.
+        if self.taken_since.elapsed() >= WINDOW || self.accept_bursts {
+            (self.taken, self.taken_since) = (Taken::default(), Instant::now());
+        }
+    }
+
+    /// Notes names, as many as there is room for; the hour is looked at again anyway.
+    pub(super) fn note(list: &mut Vec<Named>, names: impl IntoIterator<Item = Named>) {
+        let room = waiting::MOST.saturating_sub(list.len());
+        list.extend(names.into_iter().take(room));
     }
 }
 
-/// Tombstones that were taken over from a peer since its last round began: what a burst is measured by.
+/// Tombstones that were taken over from a peer lately: what a burst is measured by.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     by_hour: HashMap<HourPlace, usize>,

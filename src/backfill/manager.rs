@@ -69,6 +69,7 @@ impl Backfill {
             report_file: ReportFile::new(options.report_file.clone()),
             options,
             workers: AtomicUsize::new(0),
+            clock: Mutex::new((std::time::SystemTime::now(), std::time::Instant::now())),
         };
         Ok(Self { shared: Arc::new(shared), list, known: Mutex::default() })
     }
@@ -124,7 +125,7 @@ impl Backfill {
                 let (shared, told) = (Arc::clone(&self.shared), Arc::clone(&known));
                 workers.spawn(async move {
                     tokio::select! {
-                        () = worker::work(shared, Arc::clone(&told), followed) => {}
+                        () = worker::work_for_ever(shared, Arc::clone(&told), followed) => {}
                         () = tell::progress(told) => {}
                     }
                 });
@@ -184,6 +185,7 @@ impl Backfill {
         let mut known = self.known();
         for gone in known.extract_if(.., |known| !peers.contains(&known.peer)) {
             gone.stop.cancel();
+            self.shared.memory.forget(&gone.peer.name);
         }
         let new: Vec<Peer> = peers.into_iter().filter(|peer| !known.iter().any(|known| known.peer == *peer)).collect();
         let begin = |peer: Peer| {

@@ -1,6 +1,7 @@
 //! What was compared with a peer before and left nothing to do, so that it need not be compared again.
 //!
-//! In memory only, and bounded: to forget costs one comparison.
+//! In memory only, and bounded for each peer, so that none makes us forget what we know of others: to forget costs one
+//! comparison. What is wanted or kept may change while something is compared: what was begun in an earlier era settles nothing.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::{Day, HourPlace, Stream};
 use crate::peer::Seen;
 
-/// Pairs that are remembered: a peer with thirteen qualities and a year of differing hours has 120,000.
+/// Pairs that are remembered of a peer: thirteen qualities and a year of differing hours have 120,000.
 const MOST_PAIRS: usize = 200_000;
-/// Lists that are remembered, of peers without digests: eleven years of a quality.
-const MOST_LISTS: usize = 100_000;
+/// Lists that are remembered of a peer without digests: as many hours.
+const MOST_LISTS: usize = 200_000;
 
 /// What was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,56 +38,79 @@ impl Pair {
     }
 }
 
+/// Counts how often everything was forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Era(u64);
+
 /// What is remembered of all peers.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    pairs: Mutex<HashMap<(String, Subject), Pair>>,
-    lists: Mutex<HashMap<(String, HourPlace), (String, Seen)>>,
+pub(super) struct Memory(Mutex<(Era, HashMap<String, OfPeer>)>);
+
+#[derive(Debug, Default)]
+struct OfPeer {
+    pairs: HashMap<Subject, Pair>,
+    lists: HashMap<HourPlace, (String, Seen)>,
 }
 
 impl Memory {
-    /// Whether these digests were compared before, and left nothing to do.
-    pub(super) fn is_settled(&self, peer: &str, subject: &Subject, pair: Pair) -> bool {
-        self.pairs().get(&(peer.to_owned(), subject.clone())) == Some(&pair)
+    /// The era that runs.
+    pub(super) fn era(&self) -> Era {
+        self.lock().0
     }
 
-    /// These digests were compared, and there is nothing to do: neither now nor later.
-    pub(super) fn settle(&self, peer: &str, subject: Subject, pair: Pair) {
-        let mut pairs = self.pairs();
-        if pairs.len() >= MOST_PAIRS {
-            pairs.clear();
-        }
-        pairs.insert((peer.to_owned(), subject), pair);
+    /// Whether these digests were compared before, and left nothing to do.
+    pub(super) fn is_settled(&self, peer: &str, subject: &Subject, pair: Pair) -> bool {
+        self.lock().1.get(peer).is_some_and(|known| known.pairs.get(subject) == Some(&pair))
+    }
+
+    /// These digests were compared in that era, and there is nothing to do: neither now nor later.
+    pub(super) fn settle(&self, era: Era, peer: &str, subject: Subject, pair: Pair) {
+        self.change(era, peer, |known| {
+            if known.pairs.len() >= MOST_PAIRS {
+                known.pairs.clear();
+            }
+            known.pairs.insert(subject, pair);
+        });
     }
 
     /// The list of a peer that left nothing to do when ours had this digest.
     pub(super) fn list(&self, peer: &str, place: &HourPlace, ours: &str) -> Option<Seen> {
-        let lists = self.lists();
-        let (digest, seen) = lists.get(&(peer.to_owned(), place.clone()))?;
+        let memory = self.lock();
+        let (digest, seen) = memory.1.get(peer)?.lists.get(place)?;
         (digest == ours).then(|| seen.clone())
     }
 
-    /// This list left nothing to do where ours has this digest.
-    pub(super) fn settle_list(&self, peer: &str, place: HourPlace, ours: String, seen: Seen) {
-        let mut lists = self.lists();
-        if lists.len() >= MOST_LISTS {
-            lists.clear();
-        }
-        lists.insert((peer.to_owned(), place), (ours, seen));
+    /// This list was compared in that era and left nothing to do where ours has this digest.
+    pub(super) fn settle_list(&self, era: Era, peer: &str, place: HourPlace, ours: String, seen: Seen) {
+        self.change(era, peer, |known| {
+            if known.lists.len() >= MOST_LISTS {
+                known.lists.clear();
+            }
+            known.lists.insert(place, (ours, seen));
+        });
+    }
+
+    /// Forgets a peer that is in no list any more.
+    pub(super) fn forget(&self, peer: &str) {
+        self.lock().1.remove(peer);
     }
 
     /// Forgets all: what is wanted or kept has changed.
     pub(super) fn clear(&self) {
-        self.pairs().clear();
-        self.lists().clear();
+        let mut memory = self.lock();
+        memory.0.0 += 1;
+        memory.1.clear();
     }
 
-    fn pairs(&self) -> MutexGuard<'_, HashMap<(String, Subject), Pair>> {
-        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change(&self, era: Era, peer: &str, change: impl FnOnce(&mut OfPeer)) {
+        let mut memory = self.lock();
+        if memory.0 == era {
+            change(memory.1.entry(peer.to_owned()).or_default());
+        }
     }
 
-    fn lists(&self) -> MutexGuard<'_, HashMap<(String, HourPlace), (String, Seen)>> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, (Era, HashMap<String, OfPeer>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,28 +118,44 @@ impl Memory {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_pair_is_remembered_for_its_peer_and_subject_alone() {
-        let memory = Memory::default();
-        let stream = Stream::parse("a/b").unwrap();
-        let (quality, pair) = (Subject::Quality(stream.clone()), Pair::of("1", "2"));
-        memory.settle("x", quality.clone(), pair);
-        assert!(memory.is_settled("x", &quality, pair));
-        assert!(!memory.is_settled("y", &quality, pair));
-        assert!(!memory.is_settled("x", &quality, Pair::of("2", "1")));
-        let day = Subject::Day(stream, Day::parse("2020-01-01").unwrap());
-        assert!(!memory.is_settled("x", &day, pair));
-        memory.clear();
-        assert!(!memory.is_settled("x", &quality, pair));
+    fn quality() -> Subject {
+        Subject::Quality(Stream::parse("a/b").unwrap())
     }
 
     #[test]
-    fn there_is_a_bound() {
+    fn a_pair_is_remembered_for_its_peer_and_subject_alone() {
         let memory = Memory::default();
+        let (era, pair) = (memory.era(), Pair::of("1", "2"));
+        memory.settle(era, "x", quality(), pair);
+        assert!(memory.is_settled("x", &quality(), pair));
+        assert!(!memory.is_settled("y", &quality(), pair));
+        assert!(!memory.is_settled("x", &quality(), Pair::of("2", "1")));
+        let day = Subject::Day(Stream::parse("a/b").unwrap(), Day::parse("2020-01-01").unwrap());
+        assert!(!memory.is_settled("x", &day, pair));
+        memory.forget("x");
+        assert!(!memory.is_settled("x", &quality(), pair));
+    }
+
+    #[test]
+    fn what_was_compared_before_all_was_forgotten_settles_nothing() {
+        let memory = Memory::default();
+        let (before, pair) = (memory.era(), Pair::of("1", "2"));
+        memory.clear();
+        memory.settle(before, "x", quality(), pair);
+        assert!(!memory.is_settled("x", &quality(), pair));
+        memory.settle(memory.era(), "x", quality(), pair);
+        assert!(memory.is_settled("x", &quality(), pair));
+    }
+
+    #[test]
+    fn there_is_a_bound_for_each_peer() {
+        let memory = Memory::default();
+        memory.settle(memory.era(), "y", quality(), Pair::of("1", "2"));
         let place = |hour: u32| HourPlace::parse(&format!("a/b{hour}/2020-01-01T00")).unwrap();
         for hour in 0..u32::try_from(MOST_PAIRS).unwrap() + 10 {
-            memory.settle("x", Subject::Hour(place(hour)), Pair::of("1", "2"));
+            memory.settle(memory.era(), "x", Subject::Hour(place(hour)), Pair::of("1", "2"));
         }
-        assert_eq!(memory.pairs().len(), 10);
+        assert_eq!(memory.lock().1["x"].pairs.len(), 10);
+        assert!(memory.is_settled("y", &quality(), Pair::of("1", "2")), "nobody else is forgotten");
     }
 }

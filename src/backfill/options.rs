@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::RoundError;
 use crate::domain::{Hour, HourPlace, Span};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
@@ -78,24 +79,26 @@ impl Wants {
     }
 }
 
-/// Whether an hour is kept here, as retention says.
+/// Whether an hour is kept here, as retention says; nothing while it cannot say.
 #[derive(Clone)]
-pub struct Keeps(Arc<dyn Fn(&HourPlace) -> bool + Send + Sync>);
+pub struct Keeps(Arc<AskKept>);
+
+type AskKept = dyn Fn(&HourPlace) -> Option<bool> + Send + Sync;
 
 impl Keeps {
     /// As this function says. It is asked often, and answers without waiting for a disk.
-    pub fn new(keeps: impl Fn(&HourPlace) -> bool + Send + Sync + 'static) -> Self {
+    pub fn new(keeps: impl Fn(&HourPlace) -> Option<bool> + Send + Sync + 'static) -> Self {
         Self(Arc::new(keeps))
     }
 
     /// Nothing is ever retired.
     pub fn everything() -> Self {
-        Self::new(|_| true)
+        Self::new(|_| Some(true))
     }
 
-    /// Whether this hour is kept.
-    pub fn hour(&self, place: &HourPlace) -> bool {
-        (self.0)(place)
+    /// Whether this hour is kept; an error while that is not known.
+    pub fn hour(&self, place: &HourPlace) -> Result<bool, RoundError> {
+        (self.0)(place).ok_or(RoundError::KeptUnknown)
     }
 }
 

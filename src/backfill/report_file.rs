@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::known::{Known, PeerStatus};
+use super::known::{Known, PeerState, PeerStatus};
 use crate::disk::{Base, DiskError};
 use crate::domain::Timestamp;
 
@@ -44,7 +44,9 @@ impl ReportFile {
     }
 
     fn statuses(&self) -> Vec<PeerStatus> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|known| known.status()).collect()
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let others = peers.iter().map(|known| known.status()).filter(|status| status.state != PeerState::Itself);
+        others.collect()
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::agree::{self, Agreed, Cursor, agree, or_told};
+use super::agree::{self, Agreed, Cursor, Promise, agree, or_told};
 use super::error::RoundError;
 use super::fetch::{Busy, take_over};
 use super::job::{Job, Named};
+use super::shared::now;
+use super::waiting;
 use crate::domain::plan::{Rules, plan};
 use crate::domain::totals::{Digest, HourTotals};
 use crate::domain::{HourContents, HourPlace, Span, Stream, Timestamp};
@@ -13,6 +15,11 @@ use crate::peer::{Listed, Listing, Seen};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
 const MISTRUST: u32 = 10;
+/// Hours and requests after which the listing of a peer of the fixed part ends: a hundred years of a stream.
+const MOST_HOURS: usize = 1_000_000;
+const MOST_REQUESTS: u64 = 20_000;
+/// Names that are worked through in some milliseconds.
+const MANY: usize = 10_000;
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +50,9 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
     job.known.begin(places.len());
     for (place, promised) in places {
         let done = hour(job, &place, promised).await;
-        if let Err(error) = done {
+        if let Err(error) = done
+            && !matches!(error, RoundError::Retired(_))
+        {
             job.unsettled.insert(place.clone());
             if error.ends_the_round() {
                 return Err(error);
@@ -53,10 +62,15 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
         }
         job.known.hour_done();
     }
-    super::extras::extras(job).await?;
-    let Some(differences) = differences else { return Ok(Came::Fixed) };
-    let cursor = differences.cursor;
-    differences.settle(job);
+    let cursor = differences.as_ref().and_then(|differences| differences.cursor);
+    if let Some(differences) = differences {
+        differences.settle(job);
+    }
+    match super::extras::extras(job).await {
+        // A peer whose extras do not come is followed all the same.
+        Err(RoundError::Peer(error)) if error.disk().is_none() => job.report.failed(error),
+        done => done?,
+    }
     Ok(cursor.map_or(Came::Fixed, Came::Kind))
 }
 
@@ -64,7 +78,7 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
 pub(super) async fn second_look(job: &mut Job) -> Result<(), RoundError> {
     let busy = std::mem::take(&mut job.busy);
     for (place, names) in by_hour(busy) {
-        match names_of(job, &place, &names, Busy::Wait, Words::Taken).await {
+        match names_of(job, &place, &names, Busy::Wait, Words::Taken, None).await {
             Err(error) if error.ends_the_round() => return Err(error),
             Err(error) => job.report.failed(format!("{place}: {error}")),
             Ok(()) => {}
@@ -103,11 +117,23 @@ async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> {
             let stream = Stream { channel: channel.clone(), quality };
             let wanted = hours.into_iter().filter(|hour| options.wants.hour(*hour));
             let named = wanted.map(|hour| HourPlace { stream: stream.clone(), hour });
-            places.extend(named.filter(|place| options.keeps.hour(place)));
+            for place in named {
+                if options.keeps.hour(&place)? {
+                    places.push(place);
+                }
+            }
+            if places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS {
+                job.report.failed("it lists more hours than one round looks at; the rest is left out");
+                return Ok(newest_first(places));
+            }
         }
     }
+    Ok(newest_first(places))
+}
+
+fn newest_first(mut places: Vec<HourPlace>) -> Vec<HourPlace> {
     places.sort_unstable_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
-    Ok(places)
+    places
 }
 
 /// Whether this channel is here.
@@ -122,17 +148,17 @@ fn counted<T>(listing: Listing<T>, job: &mut Job) -> Vec<T> {
 }
 
 /// Takes over an hour. Of a peer of our kind the list has to add up to its digest.
-async fn hour(job: &mut Job, place: &HourPlace, promised: Option<Digest>) -> Result<(), RoundError> {
+async fn hour(job: &mut Job, place: &HourPlace, promise: Option<Promise>) -> Result<(), RoundError> {
     job.report.hours += 1;
-    if let Some(promised) = promised {
-        let (names, adds_up) = list_of(job, place, promised).await?;
+    if let Some(Promise { ours, theirs }) = promise {
+        let (names, adds_up) = list_of(job, place, theirs).await?;
         let words = if adds_up { Words::Taken } else { Words::Doubted };
-        return names_of(job, place, &names, Busy::Leave, words).await;
+        return names_of(job, place, &names, Busy::Leave, words, Some(ours)).await;
     }
     let Some((names, (ours, seen))) = unless_settled(job, place).await? else { return Ok(()) };
-    names_of(job, place, &names, Busy::Leave, Words::Taken).await?;
+    names_of(job, place, &names, Busy::Leave, Words::Taken, Some(ours)).await?;
     if !job.unsettled.contains(place) {
-        job.shared.memory.settle_list(&job.peer().name, place.clone(), ours, seen);
+        job.shared.memory.settle_list(job.era, &job.peer().name, place.clone(), ours.to_string(), seen);
     }
     Ok(())
 }
@@ -160,7 +186,17 @@ async fn list_of(job: &mut Job, place: &HourPlace, promised: Digest) -> Result<(
 
 /// What the names that are replicated add up to.
 fn digest_of(names: &[Box<str>]) -> Digest {
-    HourTotals::of(&HourContents::from_names(names.iter().map(|name| (&**name, 0)))).digest
+    heavy(names.len(), || HourTotals::of(&HourContents::from_names(names.iter().map(|name| (&**name, 0)))).digest)
+}
+
+/// Does work about so many names, and lets others have the thread's place where they are very many.
+fn heavy<T>(names: usize, work: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::current().runtime_flavor();
+    if names > MANY && flavor == tokio::runtime::RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
 }
 
 /// What a list says of deletions.
@@ -173,7 +209,7 @@ pub(super) enum Words {
 }
 
 /// A list of the peer, and what to remember if it leaves nothing to do.
-type OfTheFixedPart = (Vec<Box<str>>, (String, Seen));
+type OfTheFixedPart = (Vec<Box<str>>, (Digest, Seen));
 
 /// What a peer of the fixed part lists of an hour; nothing if that left nothing to do before, and ours is as it was then.
 async fn unless_settled(job: &mut Job, place: &HourPlace) -> Result<Option<OfTheFixedPart>, RoundError> {
@@ -182,8 +218,8 @@ async fn unless_settled(job: &mut Job, place: &HourPlace) -> Result<Option<OfThe
         keeper.ensure(&at)?;
         Ok(keeper.index().hour_row(&at.stream.to_string(), at.hour)?)
     });
-    let ours = row.await?.map(|row| row.totals.digest).unwrap_or_default().to_string();
-    let known = job.shared.memory.list(&job.peer().name, place, &ours);
+    let ours = row.await?.map(|row| row.totals.digest).unwrap_or_default();
+    let known = job.shared.memory.list(&job.peer().name, place, &ours.to_string());
     // Now and then it is read although it is as it was: what is remembered may have been garbled on its way.
     let seen = known.filter(|_| !rand::random_ratio(1, MISTRUST));
     let listed = job.shared.client.segments_unless(job.peer(), place, seen.as_ref()).await?;
@@ -203,7 +239,13 @@ pub(super) async fn names_of(
     names: &[Box<str>],
     busy: Busy,
     words: Words,
+    ours: Option<Digest>,
 ) -> Result<(), RoundError> {
+    if !job.shared.options.keeps.hour(place)? {
+        // It was retired since the round began.
+        job.unsettled.insert(place.clone());
+        return Ok(());
+    }
     let cutoff = if busy == Busy::Due { Span::from_us(0) } else { job.shared.options.cutoff };
     let local = contents(job, place).await?;
     let remote: Vec<&str> = names.iter().map(|name| &**name).collect();
@@ -216,25 +258,30 @@ pub(super) async fn names_of(
         wanted: true,
         trusted: job.peer().trusted,
     };
-    let mut plan = plan(&local, &remote, &rules);
+    let mut plan = heavy(remote.len(), || plan(&local, &remote, &rules));
     if words == Words::Doubted {
-        plan.tombstones.clear();
+        if !plan.tombstones.is_empty() {
+            plan.tombstones.clear();
+            job.report.failed(format!(
+                "{place}: the list does not add up to its digest; its tombstones wait for one that does"
+            ));
+        }
+        job.unsettled.insert(place.clone());
+    }
+    // What was compared is settled for the digest that it was compared at.
+    if plan.is_empty() && ours.is_some_and(|ours| ours != HourTotals::of(&local).digest) {
         job.unsettled.insert(place.clone());
     }
     if !plan.is_empty() || !plan.later.is_empty() {
         job.unsettled.insert(place.clone());
     }
-    job.later.extend(plan.later.iter().map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
+    let room = waiting::MOST.saturating_sub(job.later.len());
+    let later = plan.later.iter().take(room);
+    job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
     take_over(job, place, &plan, busy).await
 }
 
 async fn contents(job: &Job, place: &HourPlace) -> Result<HourContents, RoundError> {
     let place = place.clone();
     job.shared.with_keeper(move |keeper| Ok(keeper.answer(&place)?.contents)).await
-}
-
-/// The time now. It decides only whether a segment is too recent to be fetched.
-pub(super) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::MIN.max(Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
 }

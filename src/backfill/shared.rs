@@ -1,7 +1,8 @@
 //! What the workers of all peers share: the archive, the client, the claims, the memory and the counters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::claims::Claims;
 use super::error::RoundError;
@@ -11,11 +12,17 @@ use super::options::BackfillOptions;
 use super::report_file::ReportFile;
 use super::targets::Targets;
 use crate::crawl::{CrawlError, Keeper};
+use crate::domain::Timestamp;
 use crate::peer::PeerClient;
 
 /// Downloads at once, from all peers together: each holds a piece of a file in memory. Every peer has a share of its own, so
 /// that those that hang keep nobody else from being asked.
 const DOWNLOADS: usize = 32;
+
+/// Bytes a second that each download should have of what we bound them to: with less a large file would not come in time.
+const SLOWEST: u64 = 50_000;
+/// A clock that is off by more was set; less is how clocks are.
+const CLOCK_SET: Duration = Duration::from_secs(60);
 
 /// What the workers share.
 pub(super) struct Shared {
@@ -29,6 +36,8 @@ pub(super) struct Shared {
     pub(super) report_file: ReportFile,
     /// Workers there are.
     pub(super) workers: AtomicUsize,
+    /// What the clock said, and when that really was.
+    pub(super) clock: Mutex<(SystemTime, Instant)>,
 }
 
 impl Shared {
@@ -60,9 +69,33 @@ impl Shared {
         .await
     }
 
+    /// After the clock was set what is kept may be other hours than before: all is compared again.
+    pub(super) fn look_at_the_clock(&self) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = clock.0 + clock.1.elapsed();
+        let now = SystemTime::now();
+        let off = now.duration_since(expected).unwrap_or_else(|early| early.duration());
+        *clock = (now, Instant::now());
+        drop(clock);
+        if off > CLOCK_SET {
+            tracing::warn!(name: "clock_was_set", seconds = off.as_secs(), "the clock was set; everything is compared with the peers again");
+            self.memory.clear();
+        }
+    }
+
     /// Downloads at once from one peer.
     pub(super) fn share(&self) -> usize {
         let workers = self.workers.load(Ordering::Relaxed).max(1);
-        self.options.concurrency.min(DOWNLOADS / workers).max(1)
+        let by_bandwidth = match self.options.bandwidth {
+            0 => usize::MAX,
+            bound => usize::try_from(bound / SLOWEST).unwrap_or(usize::MAX) / workers,
+        };
+        self.options.concurrency.min(DOWNLOADS / workers).min(by_bandwidth).max(1)
     }
+}
+
+/// The time now. It decides only whether a segment is too recent to be fetched.
+pub(super) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::MIN.max(Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
 }

@@ -20,18 +20,28 @@ pub(super) struct Targets(Arc<Mutex<Filled>>);
 pub(super) struct Target {
     pub(super) place: HourPlace,
     pub(super) dir: Arc<Dir>,
+    filling: Filling,
+}
+
+/// One who fills it.
+#[derive(Debug)]
+struct Filling {
+    place: HourPlace,
     targets: Targets,
 }
 
 impl Targets {
     /// The directory of an hour, made if it is not there. Blocks.
     pub(super) fn open(&self, base: &Base, place: &HourPlace) -> Result<Target, RoundError> {
-        let mut filled = self.lock();
+        // Counted before it is opened: from here on nobody removes it.
+        self.lock().entry(place.clone()).or_insert((0, false)).0 += 1;
+        let filling = Filling { place: place.clone(), targets: self.clone() };
         let is_new = base.dir(&place.path()).map_err(CrawlError::Disk)?.is_none();
         let dir = Arc::new(base.make_hour_dir(place).map_err(CrawlError::Disk)?);
-        let entry = filled.entry(place.clone()).or_insert((0, is_new));
-        entry.0 += 1;
-        Ok(Target { place: place.clone(), dir, targets: self.clone() })
+        if is_new && let Some(entry) = self.lock().get_mut(place) {
+            entry.1 = true;
+        }
+        Ok(Target { place: place.clone(), dir, filling })
     }
 
     fn lock(&self) -> MutexGuard<'_, Filled> {
@@ -43,7 +53,7 @@ impl Target {
     /// Removes the directory if it was made for this, holds nothing, and nobody else is filling it; tells whether it was removed.
     /// Blocks.
     pub(super) fn remove_if_in_vain(&self, base: &Base) -> Result<bool, RoundError> {
-        let filled = self.targets.lock();
+        let filled = self.filling.targets.lock();
         match filled.get(&self.place) {
             Some((1, true)) => Ok(base.remove_empty_hour(&self.place).map_err(CrawlError::Disk)?),
             _ => Ok(false),
@@ -51,7 +61,7 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for Filling {
     fn drop(&mut self) {
         let mut filled = self.targets.lock();
         if let Some(entry) = filled.get_mut(&self.place) {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::fetch::MOST_BURSTS;
 use super::job::Job;
 use super::known::{Known, PeerState};
 
@@ -45,7 +46,8 @@ pub(super) fn went_on(job: &mut Job) {
     metrics.errors(&job.peer().name, report.errors + report.hash_mismatches);
     job.known.update(|status| {
         if let Some((last, _)) = &mut status.last {
-            last.bursts.extend(report.bursts.iter().cloned());
+            let room = MOST_BURSTS.saturating_sub(last.bursts.len());
+            last.bursts.extend(report.bursts.iter().take(room).cloned());
         }
         status.all.add(report);
     });

@@ -10,9 +10,11 @@ use tokio::task::JoinSet;
 use super::came::{Missing, count, index, not_fetched};
 use super::claims::Claim;
 use super::error::RoundError;
+use super::fetch::may_go_on;
 use super::job::Job;
 use super::shared::Shared;
 use super::targets::Target;
+use crate::crawl::CrawlError;
 use crate::disk::{Download, DownloadError, Published};
 use crate::peer::Peer;
 use crate::wire::bundle::{self, Part};
@@ -63,7 +65,10 @@ pub(super) async fn fetch(
         if only_large || nothing {
             large.extend(waiting.drain(..));
         }
-        ends = ends.or(job.shared.room().await.err());
+        ends = match ends {
+            None => may_go_on(job, target).await.err(),
+            error => error,
+        };
     }
     ends.map_or(Ok(large), Err)
 }
@@ -90,7 +95,7 @@ fn take_note(job: &mut Job, target: &Target, came: Came, waiting: &mut VecDeque<
     count(job, &target.place, came.published as u64, came.bytes);
     job.report.gone += came.gone;
     job.report.elsewhere += came.busy.len() as u64;
-    job.busy.extend(came.busy.into_iter().map(|name| (target.place.clone(), name)));
+    Job::note(&mut job.busy, came.busy.into_iter().map(|name| (target.place.clone(), name)));
     for (name, error) in came.failed {
         not_fetched(job, target, name, &error);
     }
@@ -129,6 +134,10 @@ async fn some(
             return Ok(came);
         }
     };
+    // We ourselves are slow now; that is no reason to ask another.
+    for (claim, _) in &claimed {
+        claim.hold();
+    }
     shared.client.limits().throttle.wait(answer.len()).await;
     let (keeper, at) = (Arc::clone(&shared.keeper), Arc::clone(target));
     let publishing = shared.blocking(move || {
@@ -149,6 +158,8 @@ fn publish(
 ) -> Result<Vec<Box<str>>, RoundError> {
     let names: Vec<&str> = claimed.iter().map(|(_, file)| &*file.name).collect();
     let (parts, _whole) = bundle::read(answer, &names);
+    // A failed flush is told once to each open directory: this one is nobody else's.
+    let dir = target.dir.again().map_err(CrawlError::Disk)?;
     let (mut downloads, mut of) = (Vec::new(), Vec::new());
     for (number, (_, file)) in claimed.iter().enumerate() {
         match parts.get(number) {
@@ -166,7 +177,7 @@ fn publish(
             Some(Part::Large) | None => came.large.push(file.clone()),
         }
     }
-    let outcomes = Download::finish_together(&target.dir, downloads)?;
+    let outcomes = Download::finish_together(&dir, downloads)?;
     let mut published = Vec::with_capacity(outcomes.len());
     for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {
         match outcome {

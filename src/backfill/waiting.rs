@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::domain::HourPlace;
 
 /// Names that may wait: two days of a stream, and some 20 MB.
-const MOST: usize = 100_000;
+pub(super) const MOST: usize = 100_000;
 /// Attempts before a name is left to the next round.
 const TRIES: u32 = 4;
 /// The first wait after an attempt that failed; it doubles.
@@ -39,6 +39,10 @@ pub(super) struct Waiting {
     by_time: BTreeMap<(Instant, u64), Item>,
     /// Numbers of the change log that are not done, each with its name's number here.
     seqs: BTreeSet<(u64, u64)>,
+    /// Numbers of what was taken and is being fetched.
+    in_hand: BTreeSet<u64>,
+    /// How many have failed before.
+    retrying: usize,
     next: u64,
 }
 
@@ -69,6 +73,7 @@ impl Waiting {
         self.next += 1;
         let at = (due, self.next);
         self.seqs.extend(item.seq.map(|seq| (seq, at.1)));
+        self.retrying += usize::from(item.tries > 0);
         self.by_name.insert(key, at);
         self.by_time.insert(at, item);
         true
@@ -87,7 +92,19 @@ impl Waiting {
         let Some(place) = self.due(now).next().map(|(_, item)| item.place.clone()) else { return Vec::new() };
         let of_hour = self.due(now).filter(|(_, item)| item.place == place).map(|(at, _)| *at);
         let taken: Vec<(Instant, u64)> = of_hour.take(most).collect();
-        taken.into_iter().filter_map(|at| self.remove(at)).collect()
+        let items: Vec<Item> = taken.into_iter().filter_map(|at| self.remove(at)).collect();
+        self.in_hand.extend(items.iter().filter_map(|item| item.seq));
+        items
+    }
+
+    /// What was taken is done with, or waits again.
+    pub(super) fn hands_are_empty(&mut self) {
+        self.in_hand.clear();
+    }
+
+    /// Whether something waits that has failed before.
+    pub(super) fn is_retrying(&self) -> bool {
+        self.retrying > 0
     }
 
     /// When the next one is due.
@@ -102,7 +119,8 @@ impl Waiting {
 
     /// The first number of the change log that is not done.
     pub(super) fn first_seq(&self) -> Option<u64> {
-        self.seqs.first().map(|(seq, _)| *seq)
+        let waits = self.seqs.first().map(|(seq, _)| *seq);
+        waits.into_iter().chain(self.in_hand.first().copied()).min()
     }
 
     /// Forgets all.
@@ -117,6 +135,7 @@ impl Waiting {
     fn remove(&mut self, at: (Instant, u64)) -> Option<Item> {
         let item = self.by_time.remove(&at)?;
         self.by_name.remove(&(item.place.clone(), item.name.clone()));
+        self.retrying -= usize::from(item.tries > 0);
         if let Some(seq) = item.seq {
             self.seqs.remove(&(seq, at.1));
         }
@@ -165,9 +184,11 @@ mod tests {
         waiting.push(item(1, "a", None), now + Duration::from_secs(9));
         assert_eq!(waiting.first_seq(), Some(5));
         let taken = waiting.take_due(now, 1);
-        assert_eq!((names(&taken), waiting.first_seq()), (vec!["a"], Some(7)));
+        assert_eq!((names(&taken), waiting.first_seq()), (vec!["a"], Some(5)), "it is in hand");
+        waiting.hands_are_empty();
+        assert_eq!((waiting.first_seq(), waiting.is_retrying()), (Some(7), false));
         waiting.again(taken[0].clone(), now);
-        assert_eq!(waiting.first_seq(), Some(5));
+        assert_eq!((waiting.first_seq(), waiting.is_retrying()), (Some(5), true));
         assert_eq!(names(&waiting.take_due(now, 9)), ["b"]);
         waiting.clear();
         assert_eq!((waiting.first_seq(), waiting.next_due()), (None, None));
@@ -185,6 +206,7 @@ mod tests {
                 attempts += 1;
                 waiting.again(taken, now);
             }
+            waiting.hands_are_empty();
         }
         assert_eq!((attempts, waiting.first_seq()), (TRIES, None));
     }
@@ -201,6 +223,7 @@ mod tests {
                 if name == 3 {
                     now += seconds;
                     let taken = waiting.take_due(at(now), 2);
+                    waiting.hands_are_empty();
                     prop_assert!(taken.len() <= 2 && taken.iter().all(|one| one.place == taken[0].place));
                     let due = model.iter().filter(|(_, due)| *due <= now).count();
                     prop_assert_eq!(taken.is_empty(), due == 0);

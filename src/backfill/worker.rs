@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::agree::Cursor;
 use super::error::RoundError;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
 use super::job::Job;
 use super::known::{Known, PeerState};
-use super::round::{Came, now, round};
-use super::shared::Shared;
+use super::round::{Came, round};
+use super::shared::{Shared, now};
 use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::Hour;
@@ -25,9 +26,38 @@ const STALLED: Duration = Duration::from_secs(15 * 60);
 /// How often it is looked whether something happens.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// Works with one peer until that is in no list any more, or the node ends.
-pub(super) async fn work(shared: Arc<Shared>, known: Arc<Known>, followed: Option<(u64, u64)>) {
-    shared.workers.fetch_add(1, Ordering::Relaxed);
+/// Works with one peer until that is in no list any more, or the node ends; begins again after a mistake of ours.
+pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<Known>, mut followed: Option<(u64, u64)>) {
+    let _one = Counted::new(&shared);
+    loop {
+        let working = tokio::spawn(work(Arc::clone(&shared), Arc::clone(&known), followed.take()));
+        match AbortOnDropHandle::new(working).await {
+            Err(error) if error.is_panic() => {
+                tracing::error!(name: "backfill_worker_failed", peer = known.peer.name, "a peer's worker ended badly; it begins again");
+                sleep(RETRY).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// One of the workers that there are, until it is dropped.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.workers.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.workers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn work(shared: Arc<Shared>, known: Arc<Known>, followed: Option<(u64, u64)>) {
     let cursor = followed.map(|(epoch, seq)| Cursor { epoch, seq });
     let mut worker =
         Worker { job: Job::new(&shared, &known), cursor, waiting: Waiting::default(), fails: 0, began: Instant::now() };
@@ -37,7 +67,6 @@ pub(super) async fn work(shared: Arc<Shared>, known: Arc<Known>, followed: Optio
         () = stop.cancelled() => {}
     }
     worker.leave().await;
-    shared.workers.fetch_sub(1, Ordering::Relaxed);
 }
 
 struct Worker {
@@ -77,8 +106,10 @@ impl Worker {
     async fn round(&mut self) -> bool {
         let known = Arc::clone(&self.job.known);
         self.began = Instant::now();
-        self.job.begin_round();
+        self.job.shared.look_at_the_clock();
+        tell::went_on(&mut self.job);
         self.job.accept_bursts = known.accept_bursts.swap(false, Ordering::Relaxed);
+        self.job.begin_round();
         known.update(|status| (status.state, status.next) = (PeerState::Round, None));
         let came = tokio::select! {
             came = round(&mut self.job) => came,
@@ -93,11 +124,16 @@ impl Worker {
                 self.let_wait();
             }
             Err(error) => {
+                if self.job.accept_bursts {
+                    // The word was given for a round that reaches the peer.
+                    known.accept_bursts.store(true, Ordering::Relaxed);
+                }
                 tracing::warn!(name: "backfill_failed", peer = known.peer.name, %error, "a round failed; it is tried again");
                 self.job.report.failed(error);
                 self.cursor = None;
             }
         }
+        (self.job.accept_bursts, self.job.whole) = (false, complete);
         self.fails = if complete { 0 } else { self.fails.saturating_add(1) };
         if itself {
             self.is_itself().await;
@@ -162,14 +198,15 @@ impl Worker {
                 Ok(End::Gap) => {
                     self.cursor = None;
                     self.waiting.clear();
+                    // A peer that finds a gap again and again would keep us, and the disk, busy.
+                    sleep(soon(until)).await;
                 }
                 Err(error) => {
                     tracing::debug!(name: "following_ended", peer = known.peer.name, %error, "a peer is not followed for the moment");
                     known.update(|status| status.error = Some(error.to_string()));
                     known.set_behind(0, false);
                     // The next round says what is wrong, or goes on.
-                    let soon = RETRY.mul_f64(rand::random_range(0.1..1.0));
-                    sleep(soon.min(until.saturating_duration_since(Instant::now()))).await;
+                    sleep(if self.cursor.is_some() { soon(until) } else { left(until) }).await;
                 }
             }
         };
@@ -186,7 +223,8 @@ impl Worker {
         });
         self.job.known.set_behind(0, true);
         tracing::info!(name: "peer_is_itself", peer = self.job.peer().name, "this node is in its own list of peers, and is left out");
-        self.job.known.stop.cancelled().await;
+        // Another may answer there one day.
+        sleep(self.job.shared.options.interval).await;
     }
 
     /// Remembers how far it came.
@@ -195,6 +233,15 @@ impl Worker {
             remember(&self.job, cursor, &self.waiting).await;
         }
     }
+}
+
+/// A moment, but no longer than until then.
+fn soon(until: Instant) -> Duration {
+    RETRY.mul_f64(rand::random_range(0.1..1.0)).min(left(until))
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 /// Waits for the next round; what becomes due meanwhile is fetched.

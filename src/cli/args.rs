@@ -68,6 +68,12 @@ pub enum Verb {
     Diff(DiffArgs),
     /// Tell all that is known of a file, or which segments cover a time, and why
     Explain(ExplainArgs),
+    /// List what is missing of a channel and quality: start, end and seconds of each hole
+    Holes(HolesArgs),
+    /// List the longest stretches without a hole: start, end and seconds of each
+    Timespans(TimespansArgs),
+    /// Tell for each hour what is there, what is covered and what is missing; write gauges and maps
+    Coverage(CoverageArgs),
     /// Hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here
     Tombstone(TombstoneArgs),
     /// Show the state of the index, the crawl and the disk on one screen
@@ -302,6 +308,62 @@ pub struct ExplainArgs {
     pub rules: RuleArgs,
 }
 
+/// A channel and quality, and a part of its time.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WindowArgs {
+    /// The channel and quality
+    #[arg(value_name = "CHANNEL/QUALITY")]
+    pub stream: String,
+    /// Only from this time on, such as 2019-11-13T04:05:06 (ISO 8601, UTC)
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only until this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+}
+
+/// Arguments of `holes`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HolesArgs {
+    /// Where and when.
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// Also what is missing at the given edges of the window, before the first segment and after the last
+    #[arg(long)]
+    pub edges: bool,
+    /// Holes between the segments of the sequence that can be played and cut, instead of those that nothing covers
+    #[arg(long)]
+    pub editable: bool,
+}
+
+/// Arguments of `timespans`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TimespansArgs {
+    /// Where and when.
+    #[command(flatten)]
+    pub window: WindowArgs,
+}
+
+/// Arguments of `coverage`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CoverageArgs {
+    /// Work it out once, then exit
+    #[arg(long, required = true)]
+    pub once: bool,
+    /// Only this channel; may be given several times
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Vec<String>,
+    /// Only this quality; may be given several times
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Vec<String>,
+    /// Write gauges into this file as Prometheus text, in one piece
+    #[arg(long, value_name = "FILE")]
+    pub gauges: Option<PathBuf>,
+    /// Draw a map of each quality, and a page that shows it beside those of other nodes, into BASE/coverage-maps
+    #[arg(long)]
+    pub maps: bool,
+}
+
 /// Arguments of `tombstone`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TombstoneArgs {
@@ -485,7 +547,12 @@ impl Args {
             Verb::Status(status) => status.node.ca_file.clone(),
             Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
             Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
-            Verb::Rebuild(_) | Verb::Retention(_) | Verb::Ls(_) => None,
+            Verb::Rebuild(_)
+            | Verb::Retention(_)
+            | Verb::Ls(_)
+            | Verb::Holes(_)
+            | Verb::Timespans(_)
+            | Verb::Coverage(_) => None,
         }
     }
 }
@@ -544,6 +611,10 @@ mod tests {
             "gapless ls --check",
             "gapless ls a/b/c/d",
             "gapless rebuild --listen x",
+            "gapless holes",
+            "gapless holes a/b --from",
+            "gapless timespans a/b --edges",
+            "gapless coverage",
             "gapless tombstone",
             "gapless tombstone add",
             "gapless tombstone purge --yes --dry-run",

@@ -15,8 +15,10 @@ mod records;
 pub mod side;
 pub mod trust;
 
+pub mod coverage;
 pub mod diff;
 pub mod explain;
+pub mod holes;
 pub mod ls;
 pub mod node;
 pub mod rebuild;

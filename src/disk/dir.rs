@@ -116,6 +116,13 @@ impl Dir {
         Ok(if content.len() as u64 > most { Small::Larger } else { Small::Content(content) })
     }
 
+    /// The same directory, opened once more: it is told of failed flushes since now by itself.
+    pub fn again(&self) -> Result<Self> {
+        let gone = || DiskError::io("open the directory", &self.path, Errno::NOENT);
+        let fd = self.reopened()?.ok_or_else(gone)?;
+        Ok(Self::new(fd, self.path.clone()))
+    }
+
     /// Opens a directory in it.
     pub fn dir(&self, name: &OsStr) -> Result<Option<Self>> {
         self.check_name(name)?;

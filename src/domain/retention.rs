@@ -226,7 +226,8 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
         }
     }
     let much = limits.by_size() && future > bytes / 10;
-    let from_future = newest_of_all.filter(|_| much).map(|newest| Doubt::Future { bytes: future, of: bytes, newest });
+    let from_future =
+        newest_of_all.filter(|_| much).map(|hour| Doubt::Future { bytes: future, of: bytes, newest: hour });
     schedule.doubt = doubt(&schedule, newest, now, from_future);
     schedule
 }

@@ -18,10 +18,11 @@ use crate::domain::{
 };
 use crate::wire::{
     AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind,
-    ChangeList, ChangeRecord, CheckLine, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus,
-    HourDigest, HourDigests, IndexStatus, KeepHours, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest,
-    QualityDigests, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
-    SegmentPage, SegmentRecord, Status, StreamStatus, TombstonePage, TombstoneRecord, WatchReport,
+    ChangeList, ChangeRecord, CheckLine, CoverageList, CrawlReport, CycleReport, DayDigest, DayDigests, Difference,
+    DiskStatus, HoleList, HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KeepHours, KindCoverage,
+    LaneCoverage, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour,
+    RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, SegmentPage, SegmentRecord, Status,
+    StreamStatus, Timespan, TimespanList, TombstonePage, TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -36,6 +37,9 @@ const PAGE: usize = 1_000;
     ),
     paths(
         segments,
+        super::coverage::coverage,
+        super::coverage::holes,
+        super::coverage::timespans,
         super::agree::qualities,
         super::agree::days,
         super::agree::hours,
@@ -55,6 +59,14 @@ const PAGE: usize = 1_000;
     components(schemas(
         SegmentPage,
         SegmentRecord,
+        CoverageList,
+        HourCoverage,
+        KindCoverage,
+        LaneCoverage,
+        HoleList,
+        HoleRecord,
+        TimespanList,
+        Timespan,
         BundleRequest,
         QualityDigests,
         QualityDigest,

@@ -5,7 +5,7 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `bundle`, `changes`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
+//! `agree`, `bundle`, `changes`, `coverage`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
 
 pub mod agree;
 pub mod api;
@@ -17,6 +17,7 @@ pub mod check;
 pub mod conditional;
 mod connection;
 pub mod cors;
+pub mod coverage;
 pub mod file_body;
 mod json_list;
 pub mod latest;

@@ -12,8 +12,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, listing, orders, pages, retention, segments,
-    status, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, listing, orders, pages, retention,
+    segments, status, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -36,6 +36,9 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/readyz", measured("readyz", get(pages::readyz)))
         .route("/api/v1/openapi.json", measured("openapi", get(api::openapi)))
         .route("/api/v1/segments/{*stream}", measured("segments_range", get(api::segments)))
+        .route("/api/v1/coverage/{*stream}", measured("coverage", get(coverage::coverage)))
+        .route("/api/v1/holes/{*stream}", measured("holes", get(coverage::holes)))
+        .route("/api/v1/timespans/{*stream}", measured("timespans", get(coverage::timespans)))
         .route("/api/v1/digests", measured("digests", get(agree::qualities)))
         .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(agree::days)))
         .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))

@@ -154,12 +154,7 @@ impl PeerClient {
         if refused > 0 {
             tracing::debug!(peer = peer.name, url, refused, "names that cannot be asked for were left out");
         }
-        let names = if names.len() < MANY {
-            sorted(names)
-        } else {
-            tokio::task::spawn_blocking(move || sorted(names)).await.map_err(|_| PeerError::Stopping)?
-        };
-        Ok(Listing { names, refused })
+        Ok(Listing { names: in_order(names).await?, refused })
     }
 
     /// Reads the answer into a sink; also gives the address and how the answer begins, for messages.
@@ -292,7 +287,15 @@ fn is_visible(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
-pub(super) fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
+/// In order, each once; very many off the async threads.
+pub(super) async fn in_order<T: Ord + Send + 'static>(names: Vec<T>) -> Result<Vec<T>, PeerError> {
+    if names.len() < MANY {
+        return Ok(sorted(names));
+    }
+    tokio::task::spawn_blocking(move || sorted(names)).await.map_err(|_| PeerError::Stopping)
+}
+
+fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
     names.sort_unstable();
     names.dedup();
     names

@@ -25,6 +25,15 @@ pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// A tag longer than this is not repeated to the peer.
 const ETAG_BYTES: usize = 256;
 
+/// Whom the next bytes wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Us: we bound how fast files come.
+    Ours,
+    /// The peer.
+    Theirs,
+}
+
 /// What became of a request for a file.
 #[derive(Debug)]
 #[must_use = "a download is published by finishing it"]
@@ -41,14 +50,15 @@ pub enum Outcome {
 }
 
 impl PeerClient {
-    /// Fetches a segment or chat batch. `progress` is called whenever something has come.
+    /// Fetches a segment or chat batch. `progress` is called whenever something has come, with whom
+    /// the next bytes wait for.
     pub async fn download(
         &self,
         peer: &Peer,
         place: &HourPlace,
         name: &str,
         into: Download,
-        progress: impl Fn() + Send + Sync,
+        progress: impl Fn(Pause) + Send + Sync,
     ) -> Result<Outcome, PeerError> {
         let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
         let url = address(peer, &["segments", channel, quality, &place.hour.to_string(), name])?;
@@ -59,7 +69,12 @@ impl PeerClient {
         }
     }
 
-    async fn fetch(&self, url: &Url, mut writer: Writer, progress: &(impl Fn() + Sync)) -> Result<Outcome, PeerError> {
+    async fn fetch(
+        &self,
+        url: &Url,
+        mut writer: Writer,
+        progress: &(impl Fn(Pause) + Sync),
+    ) -> Result<Outcome, PeerError> {
         let text = url.to_string();
         let mut resume: Option<Resume> = None;
         if writer.held > 0 {
@@ -176,7 +191,7 @@ async fn stream(
     mut response: Response,
     mut writer: Writer,
     limits: &Limits,
-    progress: &(impl Fn() + Sync),
+    progress: &(impl Fn(Pause) + Sync),
 ) -> Result<(Writer, Option<PeerError>), PeerError> {
     let mut pace = Pace { since: Instant::now(), bytes: 0 };
     loop {
@@ -190,9 +205,10 @@ async fn stream(
             return Err(too_large(url, limits));
         }
         pace.count(url, bytes.len() as u64, limits)?;
-        progress();
+        progress(Pause::Ours);
         let slowed = Instant::now();
         limits.throttle.wait(bytes.len()).await;
+        progress(Pause::Theirs);
         pace.since += slowed.elapsed();
         let ours;
         (writer, ours) = writer.taken(&bytes).await?;

@@ -22,7 +22,7 @@ mod throttle;
 mod url;
 
 pub use client::{Listing, Peer, PeerClient};
-pub use download::Outcome;
+pub use download::{Outcome, Pause};
 pub use error::PeerError;
 pub use limits::Limits;
 pub use seen::{Listed, Seen};

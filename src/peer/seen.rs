@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::body::{self, Problem, Sink, told};
-use super::client::{Listing, Peer, PeerClient, address, refused, sorted, visible};
+use super::client::{Listing, Peer, PeerClient, address, in_order, refused, visible};
 use super::error::PeerError;
 use super::list::ListReader;
 use crate::domain::HourPlace;
@@ -64,7 +64,8 @@ impl PeerClient {
                 return Ok(Listed::Same);
             }
             let (names, refused) = hashed.finish().map_err(|problem| told(&text, problem, begins))?;
-            Ok(Listed::Names(Listing { names: sorted(names), refused }, Seen { etag, hash }))
+            let names = in_order(names).await?;
+            Ok(Listed::Names(Listing { names, refused }, Seen { etag, hash }))
         };
         let after = limits.listing_time;
         let late = |_| PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after };

@@ -507,6 +507,3 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
 }
-
-#[cfg(test)]
-mod tests;

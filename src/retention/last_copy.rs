@@ -151,7 +151,7 @@ impl Copies {
 
 /// Who keeps an hour: the highest of those that hold it. Every node works it out alike, and another one comes out for each hour, so
 /// that what is kept is spread over all.
-fn rank(place: &HourPlace, instance: u64) -> u64 {
+pub(super) fn rank(place: &HourPlace, instance: u64) -> u64 {
     xxh3_64(format!("{place} {instance}").as_bytes())
 }
 
@@ -164,6 +164,3 @@ fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
         None => matches!(error, PeerError::Unexpected { .. }),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -59,3 +59,6 @@ pub enum RetentionError {
     #[error("it was told to stop; what was begun is finished by the next run")]
     Stopped,
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! 1. [`entry`] and [`merge()`] are pure: lines and rows to entries, entries of all sources to peers without this node itself.
 //! 2. [`Sources`] reads each source again and again, each for itself: one that fails keeps its last answer, and its trouble is told.
-//! 3. The last good answer of the database survives a restart ([`memory`]); names and addresses, nothing secret.
+//! 3. The last good answer of the database survives a restart (`memory`); names and addresses, nothing secret.
 //! 4. Everything that is read is bounded, in size and in time. No password is ever part of a message.
 //!
 //! Nobody is asked for segments here, and nothing is concluded about a peer but that it is in the list.

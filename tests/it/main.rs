@@ -16,6 +16,7 @@ mod asking;
 mod clocks;
 mod command_line;
 mod convergence;
+mod coverage;
 mod crowd;
 mod disk_trouble;
 mod encrypted;

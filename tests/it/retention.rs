@@ -482,7 +482,7 @@ fn of_two_nodes_that_guard_each_other_one_keeps_each_hour() {
 #[test]
 fn a_daemon_is_told_to_run_and_to_keep() {
     let archive = archive_of(1..6, 3);
-    let node = node(&archive, "max_age = \"2h\"");
+    let node = node(&archive, "max_age = \"119min 59s\"");
     eventually(SOON, || troubles(&node).contains("retention"));
     let said = node.run(&["retention", "run"]);
     assert!(said.code == 1 && archive.at(&place(5)).exists(), "{}", said.out);

@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("index", &[]),
     ("deleted", &["runtime"]),
     ("disk", &[]),
+    ("coverage", &["disk"]),
     ("peer", &["disk", "tls", "tokens", "wire"]),
     ("sources", &["disk", "peer", "tls"]),
     ("crawl", &["disk", "index", "runtime"]),
@@ -48,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "backfill",
             "check",
+            "coverage",
             "crawl",
             "deleted",
             "disk",
@@ -71,6 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates that belong to one room alone.
 const ONLY_IN: &[(&str, &str)] = &[
     ("tokio_postgres", "sources"),
+    ("png", "coverage"),
     ("redb", "index"),
     ("axum", "http"),
     ("hyper", "http"),

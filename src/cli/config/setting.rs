@@ -330,7 +330,7 @@ impl Kind for Text {
 #[derive(Debug)]
 pub struct Secret;
 
-/// What a [`Secret`] holds, if anything; not shown by accident.
+/// What a `Secret` holds, if anything; not shown by accident.
 #[derive(Clone, PartialEq, Eq, PartialOrd)]
 pub struct Hidden(String);
 

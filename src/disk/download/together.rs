@@ -18,6 +18,8 @@ const MANY: usize = 8;
 impl Download {
     /// Publishes downloads of one directory together; tells of each what became of it, in the same order. Blocks.
     ///
+    /// `dir` was opened for this batch alone and before its first byte was written: a failed flush is told only once to each.
+    ///
     /// An error in place of that list means that the directory could not be flushed: what is visible by then may not last.
     pub fn finish_together(
         dir: &Dir,

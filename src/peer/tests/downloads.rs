@@ -38,7 +38,7 @@ impl Archive {
     }
 
     async fn fetch(&self, server: &Server, name: &str) -> Result<Outcome, PeerError> {
-        client().download(&server.peer, &place(), name, self.begin(name).unwrap(), || ()).await
+        client().download(&server.peer, &place(), name, self.begin(name).unwrap(), |_| ()).await
     }
 
     /// Every file, relative to the temporary directory around the base.
@@ -271,7 +271,7 @@ async fn a_full_disk_is_our_own_trouble() {
     let base = Base::open(small.path()).unwrap();
     let name = name_of(&content);
     let into = Download::begin(base.dir(Path::new("")).unwrap().unwrap(), &name).unwrap();
-    let outcome = client().download(&server.peer, &place(), &name, into, || ()).await;
+    let outcome = client().download(&server.peer, &place(), &name, into, |_| ()).await;
     let left = fs::read_dir(small.path()).unwrap().count();
     drop(base);
     assert!(std::process::Command::new("umount").arg(small.path()).status().unwrap().success());
@@ -330,7 +330,7 @@ proptest! {
                 for name in &listing.names {
                     let Ok(into) = Download::begin(std::sync::Arc::clone(&dir), name) else { continue };
                     let FileName::Understood(key) = parse_file_name(name) else { panic!("{name}") };
-                    let fetched = client.download(&server.peer, &place, name, into, || ()).await;
+                    let fetched = client.download(&server.peer, &place, name, into, |_| ()).await;
                     if let Outcome::Fetched { download, .. } = fetched.unwrap() && download.finish(&key.hash).is_ok() {
                         let path = Path::new("base").join(place.path()).join(&**name);
                         assert_eq!(hash_of(&fs::read(archive.temp.path().join(&path)).unwrap()), key.hash);

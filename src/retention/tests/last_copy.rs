@@ -6,10 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::*;
-use crate::peer::{Limits, PeerUrl};
+use crate::domain::HourPlace;
+use crate::peer::{Limits, Peer, PeerClient, PeerUrl};
+use crate::retention::Copies;
+use crate::retention::last_copy::rank;
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -93,7 +95,7 @@ async fn holder(name: &str, digests: impl Fn() -> Response + Clone + Send + Sync
 
 /// A number that ranks above or below ours.
 fn ranked(above: bool) -> u64 {
-    (100..).find(|other| (rank(&place(), *other) > rank(&place(), OWN)) == above).unwrap()
+    (100..1_000).find(|other| (rank(&place(), *other) > rank(&place(), OWN)) == above).unwrap()
 }
 
 async fn may_go(peers: Vec<Peer>) -> bool {

@@ -1,11 +1,21 @@
 //! Whether backfill is told the truth about what is kept, and when that changes.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use super::*;
-use crate::disk::{Guard, Identity};
+use prometheus::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::crawl::Keeper;
+use crate::deleted::Deletions;
+use crate::disk::{Base, Guard, Identity};
+use crate::domain::retention::Limits;
+use crate::domain::{HourPlace, Span};
 use crate::index::{Index, IndexOptions};
-use crate::peer;
+use crate::peer::{self, PeerClient};
+use crate::retention::{Parts, Retention, RetentionOptions};
+use crate::runtime::Stop;
 
 /// Longer than anything here takes, unless it never happens.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,84 @@
+//! The table of a quality's hours, or one JSON object for each quality. Written as it comes.
+
+use std::io::{self, Write};
+
+use crate::domain::Stream;
+use crate::domain::coverage::{HourFigures, Lane};
+use crate::wire::{CoverageList, HourCoverage, seconds};
+
+/// Prints the hours of one quality.
+pub(super) enum Printer {
+    /// Line by line.
+    Table,
+    /// All at the end.
+    Json(CoverageList),
+}
+
+impl Printer {
+    pub(super) fn new(json: bool, stream: &Stream) -> io::Result<Self> {
+        if json {
+            let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
+            return Ok(Self::Json(CoverageList { channel, quality, hours: Vec::new(), next: None }));
+        }
+        let mut out = io::stdout().lock();
+        writeln!(out, "{stream}")?;
+        writeln!(
+            out,
+            "{:<13} {:>6} {:>7} {:>7} {:>5} {:>12} {:>6} {:>12} {:>12} {:>6} {:>12} {:>8} {:>12}",
+            "hour",
+            "full",
+            "suspect",
+            "partial",
+            "bad",
+            "covered s",
+            "holes",
+            "hole s",
+            "editable s",
+            "holes",
+            "hole s",
+            "overlaps",
+            "overlap s"
+        )?;
+        Ok(Self::Table)
+    }
+
+    pub(super) fn hour(&mut self, figures: &HourFigures) -> anyhow::Result<()> {
+        match self {
+            Self::Table => Ok(row(&mut io::stdout().lock(), figures)?),
+            Self::Json(list) => {
+                list.hours.push(HourCoverage::from(figures));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        if let Self::Json(list) = self {
+            serde_json::to_writer(&mut out, &list)?;
+            writeln!(out)?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+fn row(out: &mut impl Write, figures: &HourFigures) -> io::Result<()> {
+    let [full, suspect, partial] = figures.video.map(|tally| tally.count);
+    let overlaps: u64 = figures.overlaps.iter().map(|tally| tally.count).sum();
+    let overlap_us: u64 = figures.overlaps.iter().map(|tally| tally.us).sum();
+    let (raw, editable) = (figures.lane(Lane::Raw), figures.lane(Lane::Editable));
+    writeln!(
+        out,
+        "{} {full:>6} {suspect:>7} {partial:>7} {:>5} {:>12.6} {:>6} {:>12.6} {:>12.6} {:>6} {:>12.6} {overlaps:>8} {:>12.6}",
+        figures.hour,
+        figures.bad,
+        seconds(raw.covered_us),
+        raw.holes,
+        seconds(raw.hole_us),
+        seconds(editable.covered_us),
+        editable.holes,
+        seconds(editable.hole_us),
+        seconds(overlap_us),
+    )
+}

@@ -1,0 +1,207 @@
+//! The verbs `holes` and `timespans`: what is missing of a channel and quality, and what is there, in one piece each. Asks the daemon
+//! if one runs, and the index itself if none does; reads no more hours than the window needs.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde::de::DeserializeOwned;
+
+use super::args::{HolesArgs, TimespansArgs, WindowArgs};
+use super::client::{Daemon, path, query};
+use super::config::Config;
+use super::offline::Offline;
+use super::{Exit, UsageError};
+use crate::crawl::Keeper;
+use crate::domain::coverage::{Gather, HourLine, Lane, Window};
+use crate::domain::{HourPlace, Span, Stream, Timestamp};
+use crate::wire::{HoleList, HoleRecord, Timespan, TimespanList, seconds};
+
+/// Pages of an answer: with as many, a daemon would keep us asking.
+const PAGES: usize = 100_000;
+
+/// Prints the holes of a window.
+pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode> {
+    let (stream, window) = read(&args.window, args.edges)?;
+    if args.edges && window.from.is_none() && window.to.is_none() {
+        return Err(UsageError("--edges is about the edges of a window: give --from, --to or both".to_owned()).into());
+    }
+    let lane = if args.editable { Lane::Editable } else { Lane::Raw };
+    let mut list = HoleList {
+        channel: stream.channel.to_string(),
+        quality: stream.quality.to_string(),
+        kind: lane.as_str().to_owned(),
+        covered_seconds: 0.0,
+        holes: Vec::new(),
+        next: None,
+    };
+    if let Some(daemon) = Daemon::find(&config.state_dir).await {
+        let more = [("editable", args.editable), ("edges", args.edges)];
+        let mut pages = Pages::new(&daemon, "holes", &stream, window, &more);
+        let mut covered_us = 0;
+        while let Some(page) = pages.next(|page: &HoleList| page.next.clone()).await? {
+            covered_us += microseconds(page.covered_seconds);
+            join(&mut list.holes, page.holes, |last, next| {
+                let is_one = last.end == next.start;
+                if is_one {
+                    *last = HoleRecord {
+                        start: last.start.clone(),
+                        end: next.end.clone(),
+                        seconds: Span::from_us(microseconds(last.seconds) + microseconds(next.seconds)).seconds(),
+                    };
+                }
+                is_one
+            });
+        }
+        list.covered_seconds = Span::from_us(covered_us).seconds();
+    } else {
+        let gathered = offline(config, &stream, window)?;
+        list.holes = gathered.coverage().holes_within(lane, &window).into_iter().map(HoleRecord::from).collect();
+        list.covered_seconds = seconds(gathered.covered_us(lane));
+    }
+    if config.json {
+        return print_json(&list);
+    }
+    print_lines(list.holes.iter().map(|hole| (hole.start.clone(), hole.end.clone(), hole.seconds)))
+}
+
+/// Prints the timespans of a window.
+pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<ExitCode> {
+    let (stream, window) = read(&args.window, false)?;
+    let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
+    let mut list = TimespanList { channel, quality, timespans: Vec::new(), next: None };
+    if let Some(daemon) = Daemon::find(&config.state_dir).await {
+        let mut pages = Pages::new(&daemon, "timespans", &stream, window, &[]);
+        while let Some(page) = pages.next(|page: &TimespanList| page.next.clone()).await? {
+            join(&mut list.timespans, page.timespans, |last, next| {
+                let is_one = end(last) == next.start;
+                if is_one {
+                    let us = microseconds(last.duration) + microseconds(next.duration);
+                    last.duration = Span::from_us(us).seconds();
+                }
+                is_one
+            });
+        }
+    } else {
+        let gathered = offline(config, &stream, window)?;
+        list.timespans = gathered.coverage().timespans(&window).into_iter().map(Timespan::from).collect();
+    }
+    if config.json {
+        return print_json(&list);
+    }
+    print_lines(list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration)))
+}
+
+/// When a timespan ends.
+fn end(run: &Timespan) -> String {
+    let start = Timestamp::parse(&run.start).unwrap_or(Timestamp::MIN);
+    (start + Span::from_us(microseconds(run.duration))).to_string()
+}
+
+/// A number of seconds that was microseconds.
+#[expect(clippy::cast_possible_truncation, reason = "a cast of a float ends at the limits of the integer")]
+fn microseconds(seconds: f64) -> i64 {
+    (seconds * 1e6).round() as i64
+}
+
+/// Adds the records of a page. What the page before has cut goes on in the first of them: `joins` then makes them one.
+fn join<T>(known: &mut Vec<T>, page: Vec<T>, joins: impl FnOnce(&mut T, &T) -> bool) {
+    let mut page = page.into_iter().peekable();
+    if let (Some(last), Some(first)) = (known.last_mut(), page.peek())
+        && joins(last, first)
+    {
+        page.next();
+    }
+    known.extend(page);
+}
+
+/// An answer of the daemon, page by page.
+struct Pages<'d> {
+    daemon: &'d Daemon,
+    path: String,
+    pairs: Vec<(&'static str, String)>,
+    from: Option<String>,
+    asked: usize,
+}
+
+impl<'d> Pages<'d> {
+    fn new(daemon: &'d Daemon, what: &str, stream: &Stream, window: Window, flags: &[(&'static str, bool)]) -> Self {
+        let path = path(["api", "v1", what, stream.channel.as_str(), stream.quality.as_str()]);
+        let flags = flags.iter().filter(|(_, given)| *given).map(|(name, _)| (*name, "true".to_owned()));
+        let pairs = window.to.map(|to| ("to", to.to_string())).into_iter().chain(flags).collect();
+        Self { daemon, path, pairs, from: window.from.map(|from| from.to_string()), asked: 0 }
+    }
+
+    /// The next page; `None` after the last. `next_of` says where the one after it begins.
+    async fn next<T: DeserializeOwned>(&mut self, next_of: fn(&T) -> Option<String>) -> anyhow::Result<Option<T>> {
+        if self.asked > 0 && self.from.is_none() {
+            return Ok(None);
+        }
+        if self.asked >= PAGES {
+            anyhow::bail!("the daemon at {} has more pages than anybody can read", self.daemon.address());
+        }
+        let from = self.from.take();
+        let pairs = self.pairs.iter().map(|(name, value)| (*name, value.as_str()));
+        let asked = query(&self.path, pairs.chain(from.iter().map(|from| ("from", from.as_str()))));
+        let page: T = self.daemon.get_json(&asked).await?;
+        self.asked += 1;
+        self.from = next_of(&page);
+        Ok(Some(page))
+    }
+}
+
+fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> {
+    let stream = Stream::parse(&args.stream).map_err(|error| {
+        UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY, such as desertbus/source", args.stream))
+    })?;
+    if stream.quality.is_chat() {
+        return Err(UsageError(format!("{stream} holds lines of chat, and only video has coverage")));
+    }
+    let time = |flag: &str, given: &Option<String>| {
+        let parse = |text: &String| {
+            Timestamp::parse(text).filter(|at| (Timestamp::MIN..=Timestamp::MAX).contains(at)).ok_or_else(|| {
+                UsageError(format!("{flag} {text:?} is no time such as 2019-11-13T04:05:06 (ISO 8601, UTC)"))
+            })
+        };
+        given.as_ref().map(parse).transpose()
+    };
+    let (from, to) = (time("--from", &args.from)?, time("--to", &args.to)?);
+    let window = Window::new(from, to, edges).map_err(|error| UsageError(error.to_string()))?;
+    Ok((stream, window))
+}
+
+/// Reads what a window needs from the index itself.
+fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<Gather> {
+    tokio::task::block_in_place(|| {
+        let offline = Offline::open(config)?;
+        let gathered = gather(&offline.keeper, stream, window);
+        offline.close();
+        gathered
+    })
+}
+
+fn gather(keeper: &Keeper, stream: &Stream, window: Window) -> anyhow::Result<Gather> {
+    let hours = keeper.index().catalog().hours(&stream.to_string(), ..);
+    let mut gather = Gather::new(window, hours.into_iter().collect());
+    while let Some(hour) = gather.wanted() {
+        let answer = keeper.answer(&HourPlace { stream: stream.clone(), hour })?;
+        gather.give(HourLine::of(&answer.contents));
+    }
+    Ok(gather)
+}
+
+fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, answer)?;
+    writeln!(out)?;
+    Ok(Exit::Done.into())
+}
+
+/// Start, end and seconds.
+fn print_lines(stretches: impl Iterator<Item = (String, String, f64)>) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    for (start, end, seconds) in stretches {
+        writeln!(out, "{start}  {end}  {seconds:.6} s")?;
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}

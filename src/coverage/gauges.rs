@@ -1,0 +1,115 @@
+//! The gauges of coverage as Prometheus text, under the names that the dashboards of this field use.
+//!
+//! Written by hand, because a registry of the library holds some hundred bytes for each of the two dozen series of every hour, and
+//! an archive of ten years has millions of them.
+
+use std::fmt::Write as _;
+
+use crate::domain::coverage::{HourFigures, Lane};
+use crate::domain::{Kind, Stream};
+
+/// Name and meaning of each, in the order in which they are written.
+const FAMILIES: [(&str, &str); 10] = [
+    ("segment_count", "Files of an hour by type"),
+    ("segment_duration", "Seconds of an hour's segments by type, overlaps included"),
+    ("raw_coverage", "Seconds of an hour that any segment covers"),
+    ("editable_coverage", "Seconds of an hour that the editable sequence covers"),
+    ("raw_holes", "Holes of an hour in the raw coverage"),
+    ("editable_holes", "Holes of an hour in the editable sequence"),
+    ("overlap_count", "Overlaps of an hour by type"),
+    ("overlap_duration", "Seconds of an hour's overlaps by type"),
+    ("raw_hole_seconds", "Seconds of an hour in holes of the raw coverage"),
+    ("editable_hole_seconds", "Seconds of an hour in holes of the editable sequence"),
+];
+
+/// Gauges of any number of hours.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    samples: [String; FAMILIES.len()],
+}
+
+impl Gauges {
+    /// Adds the figures of an hour.
+    pub fn add(&mut self, stream: &Stream, figures: &HourFigures) {
+        let (channel, quality) = (escaped(stream.channel.as_str()), escaped(stream.quality.as_str()));
+        let labels = format!("channel=\"{channel}\",quality=\"{quality}\",hour=\"{}\"", figures.hour);
+        for (index, kind) in Kind::VIDEO.iter().enumerate() {
+            let labels = format!("{labels},type=\"{}\"", kind.as_str());
+            self.sample(0, &labels, &figures.video[index].count.to_string());
+            self.sample(1, &labels, &seconds(figures.video[index].us));
+            self.sample(6, &labels, &figures.overlaps[index].count.to_string());
+            self.sample(7, &labels, &seconds(figures.overlaps[index].us));
+        }
+        self.sample(0, &format!("{labels},type=\"bad\""), &figures.bad.to_string());
+        for (index, lane) in Lane::ALL.into_iter().enumerate() {
+            let of = figures.lane(lane);
+            self.sample(2 + index, &labels, &seconds(of.covered_us));
+            self.sample(4 + index, &labels, &of.holes.to_string());
+            self.sample(8 + index, &labels, &seconds(of.hole_us));
+        }
+    }
+
+    /// All of it as text.
+    pub fn finish(&self) -> String {
+        let mut text = String::new();
+        for ((name, help), samples) in FAMILIES.iter().zip(&self.samples) {
+            // A write to a String cannot fail.
+            write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{samples}").unwrap_or_default();
+        }
+        text
+    }
+
+    fn sample(&mut self, family: usize, labels: &str, value: &str) {
+        if let (Some((name, _)), Some(samples)) = (FAMILIES.get(family), self.samples.get_mut(family)) {
+            writeln!(samples, "{name}{{{labels}}} {value}").unwrap_or_default();
+        }
+    }
+}
+
+/// Exact to the microsecond.
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+/// A value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Hour;
+    use crate::domain::coverage::{LaneFigures, Tally};
+
+    #[test]
+    fn gauges_have_the_names_labels_and_units_of_the_field() {
+        let lane = |us| LaneFigures { covered_us: us, holes: 2, hole_us: 1 };
+        let figures = HourFigures {
+            hour: Hour::parse("2019-11-13T02").unwrap(),
+            video: [Tally { count: 7, us: 14_000_001 }, Tally::default(), Tally { count: 1, us: 2_000_000 }],
+            bad: 3,
+            overlaps: [Tally { count: 1, us: 500_000 }, Tally::default(), Tally::default()],
+            lanes: [lane(12_500_000), lane(10_000_000)],
+        };
+        let mut gauges = Gauges::default();
+        gauges.add(&Stream::parse("a\"\\/source").unwrap(), &figures);
+        let text = gauges.finish();
+        let labels = r#"channel="a\"\\",quality="source",hour="2019-11-13T02""#;
+        for line in [
+            format!("segment_count{{{labels},type=\"full\"}} 7"),
+            format!("segment_count{{{labels},type=\"bad\"}} 3"),
+            format!("segment_duration{{{labels},type=\"full\"}} 14.000001"),
+            format!("overlap_duration{{{labels},type=\"full\"}} 0.500000"),
+            format!("overlap_count{{{labels},type=\"partial\"}} 0"),
+            format!("raw_coverage{{{labels}}} 12.500000"),
+            format!("editable_coverage{{{labels}}} 10.000000"),
+            format!("raw_holes{{{labels}}} 2"),
+            format!("editable_hole_seconds{{{labels}}} 0.000001"),
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}: {text}");
+        }
+        assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 4 + 3 + 3 + 3 + 6);
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
+    }
+}

@@ -1,0 +1,236 @@
+//! The hours of a quality together: figures for each, holes and timespans of any window, and what a change of one hour asks for.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use super::line::{HourLine, Tally};
+use super::summary::{HourSummary, carried_over, length};
+use super::walk::Ends;
+use super::{Lane, Stretch, Window};
+use crate::domain::best::TOLERANCE;
+use crate::domain::{Hour, Span, Timestamp};
+
+/// Coverage and holes of an hour, in one lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LaneFigures {
+    /// Microseconds that are covered.
+    pub covered_us: u64,
+    /// Holes; one that reaches over the hour counts in each.
+    pub holes: u64,
+    /// Microseconds in holes.
+    pub hole_us: u64,
+}
+
+/// Everything that is told of an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HourFigures {
+    /// The hour.
+    pub hour: Hour,
+    /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO), overlaps included.
+    pub video: [Tally; 3],
+    /// Visible `.ts` files whose name is not understood.
+    pub bad: u64,
+    /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
+    pub overlaps: [Tally; 3],
+    /// By [`Lane`].
+    pub lanes: [LaneFigures; 2],
+}
+
+impl HourFigures {
+    /// Of one lane.
+    pub fn lane(&self, lane: Lane) -> LaneFigures {
+        self.lanes[lane as usize]
+    }
+}
+
+/// The summaries of a quality's hours, each made after what the one before it left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    before: Option<Ends>,
+    hours: BTreeMap<Hour, HourSummary>,
+}
+
+impl Coverage {
+    /// None yet; what lies before the hours that are to come has left `before`.
+    pub fn after(before: Option<Ends>) -> Self {
+        Self { before, hours: BTreeMap::new() }
+    }
+
+    /// Adds an hour later than all there are.
+    pub fn push(&mut self, hour: Hour, line: &HourLine) {
+        let summary = HourSummary::of(self.ends(), hour, line);
+        self.hours.insert(hour, summary);
+    }
+
+    /// What the last hour leaves.
+    pub fn ends(&self) -> Option<Ends> {
+        self.hours.last_key_value().map_or(self.before, |(_, last)| last.after)
+    }
+
+    /// Puts `line` in the place of an hour, or takes the hour away, and makes anew what that changes in the hours after it: usually
+    /// nothing or one, because what an hour leaves is soon the same again. `read` gives the line of a later hour. Says how many
+    /// hours were made.
+    pub fn set<E>(
+        &mut self,
+        hour: Hour,
+        line: Option<&HourLine>,
+        mut read: impl FnMut(Hour) -> Result<HourLine, E>,
+    ) -> Result<usize, E> {
+        let before = self.hours.range(..hour).next_back().map_or(self.before, |(_, earlier)| earlier.after);
+        let mut changed: Vec<(Hour, HourSummary)> = Vec::new();
+        let mut left = before;
+        if let Some(line) = line {
+            let summary = HourSummary::of(before, hour, line);
+            left = summary.after;
+            changed.push((hour, summary));
+        }
+        for (later, known) in self.hours.range(hour.next()..).filter(|(later, _)| **later > hour) {
+            if known.before == left {
+                break;
+            }
+            let summary = HourSummary::of(left, *later, &read(*later)?);
+            left = summary.after;
+            changed.push((*later, summary));
+        }
+        // Only now, so that a failure changes nothing.
+        if line.is_none() {
+            self.hours.remove(&hour);
+        }
+        let made = changed.len();
+        self.hours.extend(changed);
+        Ok(made)
+    }
+
+    /// From the first start to the furthest end, of the hours that are here.
+    pub fn extent(&self) -> Option<Stretch> {
+        let start = self.hours.values().find_map(|summary| summary.first)?;
+        Some(Stretch { start, end: self.ends()?.furthest.max(start) })
+    }
+
+    /// All holes of a lane, in order, none of them cut.
+    pub fn holes(&self, lane: Lane) -> impl Iterator<Item = Stretch> {
+        let last = self.trailing(lane);
+        self.hours.values().flat_map(move |summary| summary.holes[lane as usize].iter().copied()).chain(last)
+    }
+
+    /// Behind the union there may be segments that last no time: what lies between is inside the extent, and a hole.
+    fn trailing(&self, lane: Lane) -> Option<Stretch> {
+        let ends = self.ends().filter(|_| lane == Lane::Raw)?;
+        gap(ends.covered, ends.furthest)
+    }
+
+    /// The holes of a window, cut to it; with its edges where it asks for them: as if something that lasts no time lay at each.
+    pub fn holes_within(&self, lane: Lane, window: &Window) -> Vec<Stretch> {
+        let (from, to) = (window.from.filter(|_| window.edge_from), window.to.filter(|_| window.edge_to));
+        let extent = self.extent();
+        let furthest = self.ends().map(|ends| ends.furthest);
+        let (begin, end) = match lane {
+            Lane::Raw => (from.into_iter().chain(extent.map(|extent| extent.start)).min(), to.max(furthest)),
+            Lane::Editable => (from, to),
+        };
+        let mut holes = Vec::new();
+        if let Some(first) = self.first(lane) {
+            holes.extend(begin.and_then(|begin| gap(begin, first)));
+            // A gap before the first has just been told, whatever lies in it that lasts no time.
+            let inside = self.hours.values().flat_map(|summary| &summary.holes[lane as usize]);
+            holes.extend(inside.filter(|hole| hole.start >= first));
+            holes.extend(end.zip(self.ends()).and_then(|(end, ends)| gap(ends.hole_from(lane), end)));
+        } else {
+            holes.extend(begin.zip(end).and_then(|(begin, end)| gap(begin, end)));
+        }
+        holes.into_iter().filter_map(|hole| hole.cut(window.stretch())).collect()
+    }
+
+    /// Where the extent begins; before all time where that is before the hours here, and so of no interest.
+    fn began(&self) -> Option<Timestamp> {
+        if self.before.is_some() { Some(Timestamp::MIN) } else { self.extent().map(|extent| extent.start) }
+    }
+
+    /// The first start in a lane: of what lasts some time in the raw one. Before all time as above.
+    fn first(&self, lane: Lane) -> Option<Timestamp> {
+        if self.before.is_some() {
+            return Some(Timestamp::MIN);
+        }
+        self.hours.values().find_map(|summary| match lane {
+            Lane::Raw => summary.first_covering,
+            Lane::Editable => summary.first,
+        })
+    }
+
+    /// The longest runs without a raw hole, cut to a window. Gaps that are no holes are part of them.
+    pub fn timespans(&self, window: &Window) -> Vec<Stretch> {
+        let (Some(mut start), Some(ends)) = (self.began(), self.ends()) else { return Vec::new() };
+        let mut runs = Vec::new();
+        for hole in self.holes(Lane::Raw) {
+            runs.push(Stretch { start, end: hole.start });
+            start = hole.end;
+        }
+        runs.push(Stretch { start, end: ends.furthest });
+        runs.into_iter().filter_map(|run| run.cut(window.stretch())).collect()
+    }
+
+    /// The figures of every hour from `first` to `last` that has a directory or lies inside the extent, in order; made as they are
+    /// asked for, because a single stray directory can make the extent thousands of years long.
+    pub fn figures(&self, first: Hour, last: Hour) -> impl Iterator<Item = HourFigures> {
+        let mut to_come = Lane::ALL.map(|lane| self.holes(lane).peekable());
+        let hours = std::iter::successors(self.next_hour(first), |hour| {
+            Some(hour.next()).filter(|next| next > hour).and_then(|next| self.next_hour(next))
+        });
+        hours.take_while(move |hour| *hour <= last).map(move |hour| {
+            let mut figures = self.own_figures(hour);
+            for (lane, holes) in figures.lanes.iter_mut().zip(&mut to_come) {
+                count_holes(lane, hour, holes);
+            }
+            figures
+        })
+    }
+
+    /// The first hour from `hour` on that has a directory or lies inside the extent.
+    fn next_hour(&self, hour: Hour) -> Option<Hour> {
+        let listed = self.hours.range(hour..).next().map(|(listed, _)| *listed);
+        let inside = self.began().zip(self.ends()).and_then(|(start, ends)| {
+            let last = (ends.furthest - Span::from_us(1)).max(start).hour();
+            Some(hour.max(start.hour())).filter(|hour| *hour <= last)
+        });
+        [listed, inside].into_iter().flatten().min()
+    }
+
+    fn own_figures(&self, hour: Hour) -> HourFigures {
+        let mut figures = HourFigures {
+            hour,
+            video: [Tally::default(); 3],
+            bad: 0,
+            overlaps: [Tally::default(); 3],
+            lanes: [LaneFigures::default(); 2],
+        };
+        let covered = if let Some(summary) = self.hours.get(&hour) {
+            (figures.video, figures.bad, figures.overlaps) = (summary.video, summary.bad, summary.overlaps);
+            summary.covered_us
+        } else {
+            let before = self.hours.range(..hour).next_back().map_or(self.before, |(_, earlier)| earlier.after);
+            Lane::ALL.map(|lane| carried_over(before, lane, hour))
+        };
+        for (lane, covered_us) in figures.lanes.iter_mut().zip(covered) {
+            lane.covered_us = covered_us;
+        }
+        figures
+    }
+}
+
+/// What lies between two points, if it is long enough for a hole.
+fn gap(start: Timestamp, end: Timestamp) -> Option<Stretch> {
+    let gap = Stretch { start, end };
+    (gap.length() > TOLERANCE).then_some(gap)
+}
+
+/// Counts the holes of an hour, leaving the one that reaches over its end for the next.
+fn count_holes(figures: &mut LaneFigures, hour: Hour, holes: &mut Peekable<impl Iterator<Item = Stretch>>) {
+    while holes.next_if(|hole| hole.end <= hour.start()).is_some() {}
+    while let Some(part) = holes.peek().and_then(|hole| hole.cut(Stretch::of(hour))) {
+        figures.holes += 1;
+        figures.hole_us += length(part);
+        if holes.next_if(|hole| hole.end <= hour.end()).is_none() {
+            break;
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What one hour comes to, after what came before it: small enough to be kept for every hour there is.
+
+use super::line::{HourLine, Tally};
+use super::walk::{Ends, Event, walk};
+use super::{Lane, Stretch};
+use crate::domain::{Hour, Timestamp};
+
+/// One hour in its place. The same line after the same ends gives the same summary: neither has to be asked again until it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourSummary {
+    /// What came before.
+    pub before: Option<Ends>,
+    /// What comes after.
+    pub after: Option<Ends>,
+    /// The first start in it.
+    pub first: Option<Timestamp>,
+    /// The first start in it of what lasts some time.
+    pub first_covering: Option<Timestamp>,
+    /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
+    pub video: [Tally; 3],
+    /// Visible `.ts` files whose name is not understood.
+    pub bad: u64,
+    /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO): what is not the best of its start, and what starts too early.
+    pub overlaps: [Tally; 3],
+    /// Microseconds of this hour that are covered, by [`Lane`].
+    pub covered_us: [u64; 2],
+    /// The holes that end in it, whole, by [`Lane`].
+    pub holes: [Vec<Stretch>; 2],
+}
+
+impl HourSummary {
+    /// Of an hour, after what came before it.
+    pub fn of(before: Option<Ends>, hour: Hour, own: &HourLine) -> Self {
+        let within = Stretch::of(hour);
+        let mut overlaps = own.beside;
+        let mut covered_us = Lane::ALL.map(|lane| carried_over(before, lane, hour));
+        let mut holes = [Vec::new(), Vec::new()];
+        let after = walk(before, hour, own, |event| match event {
+            Event::Covered(lane, stretch) => {
+                covered_us[lane as usize] += stretch.cut(within).map_or(0, length);
+            }
+            Event::Hole(lane, hole) => holes[lane as usize].push(hole),
+            Event::Overlap(kind, us) => overlaps[kind as usize].add(us),
+        });
+        let first = own.best.first().map(|best| best.start(hour));
+        let first_covering = own.best.iter().find(|best| best.duration_us > 0).map(|best| best.start(hour));
+        Self { before, after, first, first_covering, video: own.video, bad: own.bad, overlaps, covered_us, holes }
+    }
+}
+
+/// Microseconds of an hour that segments of earlier hours cover.
+pub(super) fn carried_over(before: Option<Ends>, lane: Lane, hour: Hour) -> u64 {
+    let reach = before.map_or(Timestamp::MIN, |ends| ends.reach(lane));
+    Stretch { start: hour.start(), end: reach }.cut(Stretch::of(hour)).map_or(0, length)
+}
+
+pub(super) fn length(stretch: Stretch) -> u64 {
+    stretch.length().us().unsigned_abs()
+}

@@ -1,0 +1,89 @@
+//! The rules of coverage, one best segment after the other. Says what it comes across and keeps four points in time.
+
+use super::line::HourLine;
+use super::{Lane, Stretch};
+use crate::domain::best::TOLERANCE;
+use crate::domain::{Hour, Kind, Timestamp};
+
+/// Where things end at some point of the walk: all that the segments after it need to know of those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The end of the union. A segment that lasts no time covers nothing, so that this may lie before `furthest`.
+    pub covered: Timestamp,
+    /// The furthest end of any segment.
+    pub furthest: Timestamp,
+    /// The end of the segment that the editable sequence kept last: the next one is measured against it.
+    pub kept: Timestamp,
+    /// The furthest end of the editable sequence; after `kept` where a short one was kept at the end of a long one.
+    pub kept_furthest: Timestamp,
+}
+
+impl Ends {
+    /// Until where a lane covers without a break.
+    pub fn reach(&self, lane: Lane) -> Timestamp {
+        match lane {
+            Lane::Raw => self.covered,
+            Lane::Editable => self.kept_furthest,
+        }
+    }
+
+    /// Where a hole of a lane would begin.
+    pub fn hole_from(&self, lane: Lane) -> Timestamp {
+        match lane {
+            Lane::Raw => self.covered,
+            Lane::Editable => self.kept,
+        }
+    }
+
+    fn at(start: Timestamp) -> Self {
+        Self { covered: start, furthest: start, kept: start, kept_furthest: start }
+    }
+}
+
+/// What the walk comes across.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// This becomes covered and was not before.
+    Covered(Lane, Stretch),
+    /// A hole that has just ended.
+    Hole(Lane, Stretch),
+    /// A best segment of this kind starts too early by so many microseconds of its own.
+    Overlap(Kind, u64),
+}
+
+/// Walks over the best segments of an hour, from what the segments before it left, and says what it leaves itself. `None` is the
+/// time before the first segment.
+pub fn walk(before: Option<Ends>, hour: Hour, line: &HourLine, mut each: impl FnMut(Event)) -> Option<Ends> {
+    let mut ends = before;
+    for best in &line.best {
+        let (start, end) = (best.start(hour), best.end(hour));
+        let is_first = ends.is_none();
+        let at = ends.get_or_insert(Ends::at(start));
+        if start < at.furthest - TOLERANCE {
+            let overlap = end.min(at.furthest) - start;
+            each(Event::Overlap(best.kind, overlap.us().unsigned_abs()));
+        }
+        at.furthest = at.furthest.max(end);
+        if start < end {
+            if start > at.covered + TOLERANCE {
+                each(Event::Hole(Lane::Raw, Stretch { start: at.covered, end: start }));
+            }
+            cover(Lane::Raw, &mut at.covered, Stretch { start, end }, &mut each);
+        }
+        if is_first || start >= at.kept - TOLERANCE {
+            if start > at.kept + TOLERANCE {
+                each(Event::Hole(Lane::Editable, Stretch { start: at.kept, end: start }));
+            }
+            at.kept = end;
+            cover(Lane::Editable, &mut at.kept_furthest, Stretch { start, end }, &mut each);
+        }
+    }
+    ends
+}
+
+fn cover(lane: Lane, reach: &mut Timestamp, by: Stretch, each: &mut impl FnMut(Event)) {
+    if by.end > *reach {
+        each(Event::Covered(lane, Stretch { start: by.start.max(*reach), end: by.end }));
+        *reach = by.end;
+    }
+}

@@ -1,0 +1,230 @@
+//! The coverage map: which colour each pixel has. Drawing them into a file is done elsewhere.
+//!
+//! A pixel is a length of time. Best segments are pushed in order of start, and nothing is kept of them but four points in time. A
+//! gap of at most [`TOLERANCE`] between segments is no hole, and does not make a pixel white.
+
+use super::best::TOLERANCE;
+use super::coverage::{BestSegment, Stretch};
+use super::time::{HOUR_US, SECOND_US};
+use super::{Hour, Kind, Span, Timestamp};
+
+/// What a pixel of the standard map stands for.
+pub const PIXEL: Span = Span::from_us(2 * SECOND_US);
+/// Pixels of a column of the standard map: ten minutes.
+pub const ROWS: usize = 300;
+
+/// The colour of a pixel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Colour {
+    /// Some part of it is not covered.
+    #[default]
+    White = 0,
+    /// Covered, some part of it only by a segment that is not full.
+    Orange = 1,
+    /// Covered by full segments.
+    Blue = 2,
+}
+
+impl Colour {
+    /// All of them, by their number.
+    pub const ALL: [Self; 3] = [Self::White, Self::Orange, Self::Blue];
+
+    /// Red, green and blue.
+    pub const fn rgb(self) -> [u8; 3] {
+        match self {
+            Self::White => [0xff, 0xff, 0xff],
+            Self::Orange => [0xff, 0x7f, 0x0e],
+            Self::Blue => [0x1f, 0x77, 0xb4],
+        }
+    }
+}
+
+/// A pixel has no part in a hole.
+const COVERED: u8 = 1;
+/// Some part of a pixel is covered by nothing that is full.
+const NOT_FULL: u8 = 2;
+
+/// Paints the pixels of a stretch of time.
+#[derive(Debug, Clone)]
+pub struct Painter {
+    start: Timestamp,
+    pixel: Span,
+    pixels: Vec<u8>,
+    /// What is covered without a hole, up to now.
+    run: Option<Stretch>,
+    /// The last start: what comes cannot change anything before it.
+    now: Timestamp,
+    full_until: Timestamp,
+    other_until: Timestamp,
+}
+
+impl Painter {
+    /// `count` white pixels from `start` on, each of them as long as `pixel`, at least a microsecond.
+    pub fn new(start: Timestamp, pixel: Span, count: usize) -> Self {
+        let never = Timestamp::MIN;
+        Self {
+            start,
+            pixel: Span::from_us(pixel.us().max(1)),
+            pixels: vec![0; count],
+            run: None,
+            now: never,
+            full_until: never,
+            other_until: never,
+        }
+    }
+
+    /// The pixels of the standard map of the hours from `first` to `last`.
+    pub fn of_hours(first: Hour, last: Hour) -> Self {
+        let hours = usize::try_from(last.number() - first.number() + 1).unwrap_or(0);
+        Self::new(first.start(), PIXEL, hours.saturating_mul(per_hour()))
+    }
+
+    /// The best segments of an hour; hours and segments come in order of start.
+    pub fn hour(&mut self, hour: Hour, best: &[BestSegment]) {
+        for segment in best.iter().filter(|segment| segment.duration_us > 0) {
+            let next = Stretch { start: segment.start(hour), end: segment.end(hour) };
+            self.tell_what_is_not_full(next.start);
+            let until = if segment.kind == Kind::Full { &mut self.full_until } else { &mut self.other_until };
+            *until = next.end.max(*until);
+            self.run = Some(match self.run {
+                Some(run) if next.start <= run.end + TOLERANCE => Stretch { end: run.end.max(next.end), ..run },
+                Some(run) => {
+                    self.paint_inside(run);
+                    next
+                }
+                None => next,
+            });
+        }
+    }
+
+    /// The colours, in order of time.
+    pub fn finish(mut self) -> Vec<Colour> {
+        self.tell_what_is_not_full(Timestamp::MAX);
+        if let Some(run) = self.run {
+            self.paint_inside(run);
+        }
+        let colour = |marks: u8| match (marks & COVERED, marks & NOT_FULL) {
+            (0, _) => Colour::White,
+            (_, 0) => Colour::Blue,
+            _ => Colour::Orange,
+        };
+        self.pixels.into_iter().map(colour).collect()
+    }
+
+    /// Goes on to `next`, the start of a segment: until there all are known, and each reaches from the last start to its end.
+    fn tell_what_is_not_full(&mut self, next: Timestamp) {
+        let only = Stretch { start: self.now.max(self.full_until), end: self.other_until.min(next) };
+        if only.start < only.end {
+            let pixel = self.pixel.us();
+            let begin = (only.start - self.start).us().div_euclid(pixel);
+            let end = up(only.end - self.start, pixel);
+            self.mark(begin, end, NOT_FULL);
+        }
+        self.now = next;
+    }
+
+    /// The pixels that lie wholly in a stretch are covered.
+    fn paint_inside(&mut self, run: Stretch) {
+        let pixel = self.pixel.us();
+        let begin = up(run.start - self.start, pixel);
+        let end = (run.end - self.start).us().div_euclid(pixel);
+        self.mark(begin, end, COVERED);
+    }
+
+    fn mark(&mut self, begin: i64, end: i64, mark: u8) {
+        let index = |number: i64| usize::try_from(number.max(0)).unwrap_or(usize::MAX).min(self.pixels.len());
+        let (begin, end) = (index(begin), index(end));
+        if let Some(pixels) = self.pixels.get_mut(begin..end) {
+            for marks in pixels {
+                *marks |= mark;
+            }
+        }
+    }
+}
+
+/// How many pixels there are to the end of `span`, the last one begun.
+fn up(span: Span, pixel: i64) -> i64 {
+    let us = span.us();
+    us.div_euclid(pixel) + i64::from(us.rem_euclid(pixel) > 0)
+}
+
+/// Pixels of an hour of the standard map.
+fn per_hour() -> usize {
+    usize::try_from(HOUR_US / PIXEL.us()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn first() -> Hour {
+        Hour::parse("2019-11-13T02").unwrap()
+    }
+
+    /// The definition, over every instant where something begins or ends.
+    fn model(segments: &[BestSegment], start: i64, pixel: i64, count: usize) -> Vec<Colour> {
+        let spans: Vec<(i64, i64, bool)> = segments
+            .iter()
+            .filter(|best| best.duration_us > 0)
+            .map(|best| (best.start(first()).us(), best.end(first()).us(), best.kind == Kind::Full))
+            .collect();
+        let all = || spans.iter().flat_map(|span| [span.0, span.1]);
+        // A gap that is no hole has a segment on either side, near enough.
+        let is_joined = |a: i64, b: i64| {
+            let before = all().filter(|point| *point <= a).max().unwrap_or(i64::MIN / 2);
+            let after = all().filter(|point| *point >= b).min().unwrap_or(i64::MAX / 2);
+            after - before <= 10_000
+        };
+        let colour = |number: usize| {
+            let from = start + pixel * i64::try_from(number).unwrap();
+            let mut points: Vec<i64> = all().filter(|point| (from..from + pixel).contains(point)).collect();
+            points.extend([from, from + pixel]);
+            points.sort_unstable();
+            let by = |a: i64, b: i64, full: bool| spans.iter().any(|s| s.0 <= a && b <= s.1 && s.2 == full);
+            let pieces: Vec<(i64, i64)> =
+                points.windows(2).map(|pair| (pair[0], pair[1])).filter(|(a, b)| a < b).collect();
+            if !pieces.iter().all(|(a, b)| by(*a, *b, true) || by(*a, *b, false) || is_joined(*a, *b)) {
+                Colour::White
+            } else if pieces.iter().any(|(a, b)| by(*a, *b, false) && !by(*a, *b, true)) {
+                Colour::Orange
+            } else {
+                Colour::Blue
+            }
+        };
+        (0..count).map(colour).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn each_pixel_has_the_colour_of_the_definition(
+            segments in prop::collection::btree_map(0..60_u32, (0..20_u32, 0..3_u8), 0..12),
+            start in -20..40_i64, pixel in 1..7_i64, count in 0..20_usize, unit in 3_333..6_000_u32,
+        ) {
+            let segments: Vec<BestSegment> = segments
+                .into_iter()
+                .map(|(begin, (duration, kind))| {
+                    let kind = Kind::from_number(kind).unwrap();
+                    BestSegment { start_us: begin * unit, duration_us: duration * unit, kind }
+                })
+                .collect();
+            let unit = i64::from(unit);
+            let start = first().start() + Span::from_us(start * unit);
+            let mut painter = Painter::new(start, Span::from_us(pixel * unit), count);
+            painter.hour(first(), &segments);
+            prop_assert_eq!(painter.finish(), model(&segments, start.us(), pixel * unit, count));
+        }
+    }
+
+    #[test]
+    fn an_hour_has_six_columns_and_a_segment_runs_over_into_the_next() {
+        let mut painter = Painter::of_hours(first(), first().next());
+        painter.hour(first(), &[BestSegment { start_us: 3_598_000_000, duration_us: 4_000_000, kind: Kind::Suspect }]);
+        let pixels = painter.finish();
+        assert_eq!(pixels.len(), 2 * 6 * ROWS);
+        let orange: Vec<usize> = (0..pixels.len()).filter(|index| pixels[*index] == Colour::Orange).collect();
+        assert_eq!(orange, [1_799, 1_800]);
+    }
+}

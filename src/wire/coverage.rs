@@ -1,0 +1,161 @@
+//! Coverage, holes and timespans, as the API answers and the command line prints them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::Span;
+use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch};
+
+/// The figures of the hours of a quality.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CoverageList {
+    /// The channel.
+    pub channel: String,
+    /// The quality.
+    pub quality: String,
+    /// Hours that have a directory or lie between the first segment and the last, in order.
+    pub hours: Vec<HourCoverage>,
+    /// Give this as `from` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// The figures of an hour.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HourCoverage {
+    /// Such as `2019-11-13T02`.
+    pub hour: String,
+    /// Full segments.
+    pub full: KindCoverage,
+    /// Suspect segments.
+    pub suspect: KindCoverage,
+    /// Partial segments.
+    pub partial: KindCoverage,
+    /// `.ts` files whose name is not understood.
+    pub bad: u64,
+    /// What any best segment covers.
+    pub raw: LaneCoverage,
+    /// What the editable sequence covers.
+    pub editable: LaneCoverage,
+}
+
+/// The segments of one type in an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct KindCoverage {
+    /// How many.
+    pub count: u64,
+    /// Seconds of all of them, overlaps included.
+    pub seconds: f64,
+    /// Those that overlap others.
+    pub overlaps: u64,
+    /// Seconds of these overlaps.
+    pub overlap_seconds: f64,
+}
+
+/// What is covered of an hour, and what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LaneCoverage {
+    /// Seconds that are covered.
+    pub seconds: f64,
+    /// Holes; one that reaches over the hour counts in each.
+    pub holes: u64,
+    /// Seconds in holes.
+    pub hole_seconds: f64,
+}
+
+/// The holes of a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HoleList {
+    /// The channel.
+    pub channel: String,
+    /// The quality.
+    pub quality: String,
+    /// `raw` or `editable`.
+    pub kind: String,
+    /// Seconds of the window that are covered.
+    pub covered_seconds: f64,
+    /// In order, cut to the window, or to the page: one that reaches over the end of a page goes on at the start of the next.
+    pub holes: Vec<HoleRecord>,
+    /// Give this as `from` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// A hole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HoleRecord {
+    /// Where it begins, such as `2019-11-13T02:55:08.000000Z`.
+    pub start: String,
+    /// Where it ends.
+    pub end: String,
+    /// How long it is.
+    pub seconds: f64,
+}
+
+/// The timespans of a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TimespanList {
+    /// The channel.
+    pub channel: String,
+    /// The quality.
+    pub quality: String,
+    /// In order, cut to the window, or to the page: one that reaches over the end of a page goes on at the start of the next.
+    pub timespans: Vec<Timespan>,
+    /// Give this as `from` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// A longest run without a hole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Timespan {
+    /// Where it begins, such as `2019-11-13T02:55:08.000000Z`.
+    pub start: String,
+    /// Seconds that it lasts.
+    pub duration: f64,
+}
+
+/// Microseconds as seconds: exact to the microsecond for three centuries.
+pub fn seconds(us: u64) -> f64 {
+    Span::from_us(i64::try_from(us).unwrap_or(i64::MAX)).seconds()
+}
+
+impl From<Stretch> for HoleRecord {
+    fn from(hole: Stretch) -> Self {
+        Self { start: hole.start.to_string(), end: hole.end.to_string(), seconds: hole.length().seconds() }
+    }
+}
+
+impl From<Stretch> for Timespan {
+    fn from(run: Stretch) -> Self {
+        Self { start: run.start.to_string(), duration: run.length().seconds() }
+    }
+}
+
+impl From<&HourFigures> for HourCoverage {
+    fn from(figures: &HourFigures) -> Self {
+        let kind = |index: usize| {
+            let (all, overlaps) = (figures.video[index], figures.overlaps[index]);
+            KindCoverage {
+                count: all.count,
+                seconds: seconds(all.us),
+                overlaps: overlaps.count,
+                overlap_seconds: seconds(overlaps.us),
+            }
+        };
+        let lane = |of: LaneFigures| LaneCoverage {
+            seconds: seconds(of.covered_us),
+            holes: of.holes,
+            hole_seconds: seconds(of.hole_us),
+        };
+        Self {
+            hour: figures.hour.to_string(),
+            full: kind(0),
+            suspect: kind(1),
+            partial: kind(2),
+            bad: figures.bad,
+            raw: lane(figures.lane(Lane::Raw)),
+            editable: lane(figures.lane(Lane::Editable)),
+        }
+    }
+}
