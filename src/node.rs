@@ -158,8 +158,14 @@ impl Node {
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let retired = Arc::clone(&retention);
-        let wanted = BackfillOptions { keeps: Keeps::new(move |place| Some(retired.keeps(place))), ..options.backfill };
+        let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
+        let comparing = Arc::downgrade(&backfill);
+        retention.on_change(Box::new(move || {
+            if let Some(running) = comparing.upgrade() {
+                running.compare_again();
+            }
+        }));
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -366,11 +372,8 @@ fn time(time: SystemTime) -> String {
 
 /// Backfill, as far as it takes orders.
 fn orders(backfill: &Arc<Backfill>) -> Orders {
-    let (accepting, comparing) = (Arc::clone(backfill), Arc::clone(backfill));
-    Orders {
-        accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)),
-        compare_again: Box::new(move || comparing.compare_again()),
-    }
+    let accepting = Arc::clone(backfill);
+    Orders { accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)) }
 }
 
 /// What no other node has is not purged, where retention is told so.

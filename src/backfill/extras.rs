@@ -1,83 +1,135 @@
 //! Fetches what lies beside the channels and is to be the same everywhere: extras, by name alone.
 //!
 //! Nothing proves what an extra holds, so it never replaces a file, never lands where segments lie, and a round fetches only so
-//! much of it. What a peer does not have is left alone.
+//! much of it, in so much time. What a peer does not have is left alone and leaves nothing behind. Only our own disk ends the
+//! round: extras are worth less than what comes after them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::error::RoundError;
 use super::job::Job;
 use super::shared::Shared;
 use crate::crawl::CrawlError;
-use crate::disk::{NewFile, Published};
+use crate::disk::{Base, DiskError, NewFile, Published};
 use crate::domain::Hour;
-use crate::peer::Peer;
+use crate::peer::{Peer, PeerError};
 
 /// Files beneath one directory at most, here: what one listing of ours may hold.
 const MOST_HERE: usize = 1_000_000;
-/// Files that a round fetches at most; the next one goes on.
-const MOST_FETCHED: u64 = 10_000;
+/// Files that a round asks for at most, whatever comes of it; the next one goes on.
+const MOST_TRIED: u64 = 10_000;
+/// After this the rest waits for the next round: segments that appear meanwhile must not. A file that was begun is fetched to its
+/// end, since it cannot be resumed.
+const MOST_TIME: Duration = Duration::from_secs(60);
+
+/// What a round may still do.
+#[derive(Debug)]
+struct Left {
+    files: u64,
+    bytes: u64,
+    until: Instant,
+}
+
+impl Left {
+    fn begin(bytes: u64, now: Instant) -> Self {
+        Self { files: MOST_TRIED, bytes, until: now + MOST_TIME }
+    }
+
+    /// Whether one more file may be tried, which counts.
+    fn try_one(&mut self, now: Instant) -> bool {
+        if self.files == 0 || self.bytes == 0 || now >= self.until {
+            return false;
+        }
+        self.files -= 1;
+        true
+    }
+}
 
 /// Fetches what is missing of each directory of extras. One file that does not work is told and does not keep the others.
 pub(super) async fn extras(job: &mut Job) -> Result<(), RoundError> {
-    let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
-    let (before, mut left) = (job.report.extras, shared.options.max_extras_bytes);
+    let shared = Arc::clone(&job.shared);
+    let mut left = Left::begin(shared.options.max_extras_bytes, Instant::now());
     for dir in &shared.options.extras {
         if shared.keeper.index().catalog().channels().contains(dir) {
             job.report.failed(format!("{dir} is a channel and cannot be fetched as extras"));
             continue;
         }
-        let listing = match shared.client.extras(&peer, dir).await {
-            Ok(listing) => listing,
-            Err(error) if error.status().is_some_and(|status| status.as_u16() == 404) => continue,
-            Err(error) => {
-                let error = RoundError::from(error);
-                if error.ends_the_round() {
-                    return Err(error);
-                }
-                job.report.failed(error);
-                continue;
-            }
-        };
-        job.asked();
-        job.report.refused += listing.refused;
-        let here = shared.blocking({
-            let (keeper, dir) = (Arc::clone(&shared.keeper), dir.clone());
-            move || {
-                let base = keeper.guard().base().map_err(CrawlError::Away)?;
-                Ok(base.walk_files(dir.as_ref(), MOST_HERE).map_err(CrawlError::Disk)?)
-            }
-        });
-        let here = here.await?;
-        for path in listing.names {
-            if left == 0 || job.report.extras - before >= MOST_FETCHED {
+        match directory(job, dir, &mut left).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!(name: "extras_go_on", peer = job.peer().name, dir, "as many extras were asked for as one round may; the rest waits for the next");
                 return Ok(());
             }
-            if here.binary_search_by(|known| known.as_str().cmp(&path)).is_ok() {
-                continue;
-            }
-            let parts: Vec<&str> = std::iter::once(dir.as_str()).chain(path.split('/')).collect();
-            if lies_among_segments(&parts) {
-                job.report.refused += 1;
-                continue;
-            }
-            let fetched = one(&shared, &peer, &parts, left).await;
-            job.known.step();
-            match fetched {
-                Ok(bytes) => {
-                    left = left.saturating_sub(bytes.unwrap_or(0));
-                    job.report.extras += u64::from(bytes.is_some());
-                    job.report.extras_bytes += bytes.unwrap_or(0);
-                }
-                Err(error) if error.ends_the_round() => return Err(error),
-                Err(error) => {
-                    tracing::debug!(name: "extra_not_fetched", peer = peer.name, dir, path = &*path, %error, "an extra could not be fetched");
-                    job.report.failed(format!("{dir}/{path}: {error}"));
+            Err(error) if is_our_own(&error) => return Err(error),
+            Err(error) => {
+                let goes_on = !error.ends_the_round();
+                job.report.failed(format!("{dir}: {error}"));
+                if !goes_on {
+                    return Ok(());
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Whether our own disk is what is wrong, or this process, so that nothing else would work either.
+fn is_our_own(error: &RoundError) -> bool {
+    error.ends_the_round() && !matches!(error, RoundError::Peer(error) if error.disk().is_none())
+}
+
+/// Fetches what is missing of one directory; false if the round may do no more.
+async fn directory(job: &mut Job, dir: &str, left: &mut Left) -> Result<bool, RoundError> {
+    let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
+    let listing = match shared.client.extras(&peer, dir).await {
+        Ok(listing) => listing,
+        Err(error) if error.status().is_some_and(|status| status.as_u16() == 404) => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    job.asked();
+    job.report.refused += listing.refused;
+    let here = shared.blocking({
+        let (keeper, dir) = (Arc::clone(&shared.keeper), dir.to_owned());
+        move || {
+            let base = keeper.guard().base().map_err(CrawlError::Away)?;
+            Ok(base.walk_files(dir.as_ref(), MOST_HERE).map_err(CrawlError::Disk)?)
+        }
+    });
+    let here = here.await?;
+    let is_here = |path: &str| here.binary_search_by(|known| known.as_str().cmp(path)).is_ok();
+    let mut missing: Vec<_> = listing.names.into_iter().filter(|path| !is_here(path)).collect();
+    // Begun elsewhere each time: what fails again and again must not keep the rest from ever being reached.
+    if let Some(from) = rand::random::<u64>().checked_rem(missing.len() as u64) {
+        missing.rotate_left(usize::try_from(from).unwrap_or_default());
+    }
+    for path in missing {
+        let parts: Vec<&str> = std::iter::once(dir).chain(path.split('/')).collect();
+        if lies_among_segments(&parts) {
+            job.report.refused += 1;
+            continue;
+        }
+        if !left.try_one(Instant::now()) {
+            return Ok(false);
+        }
+        let fetched = one(&shared, &peer, &parts, left.bytes).await;
+        job.known.step();
+        match fetched {
+            Ok(bytes) => {
+                left.bytes = left.bytes.saturating_sub(bytes.unwrap_or(0));
+                job.report.extras += u64::from(bytes.is_some());
+                job.report.extras_bytes += bytes.unwrap_or(0);
+            }
+            Err(error) if error.ends_the_round() => return Err(error),
+            Err(error) => {
+                tracing::debug!(name: "extra_not_fetched", peer = peer.name, dir, path = &*path, %error, "an extra could not be fetched");
+                job.report.failed(format!("{dir}/{path}: {error}"));
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a file there would make its directory an hour, and the one above it a quality, or stand in the way of one.
@@ -88,21 +140,42 @@ fn lies_among_segments(parts: &[&str]) -> bool {
 /// Fetches one; tells its bytes, or nothing if it came from elsewhere meanwhile or has gone there.
 async fn one(shared: &Arc<Shared>, peer: &Peer, parts: &[&str], most: u64) -> Result<Option<u64>, RoundError> {
     shared.room().await?;
-    let begun = shared.blocking({
-        let (keeper, parts) =
-            (Arc::clone(&shared.keeper), parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>());
-        move || {
-            let Some((name, above)) = parts.split_last() else { return Ok(None) };
-            let base = keeper.guard().base().map_err(CrawlError::Away)?;
-            let dir = base.make_dirs(above.iter().map(String::as_str)).map_err(CrawlError::Disk)?;
-            Ok(NewFile::begin(dir, name).map_err(CrawlError::Disk)?)
+    let Some((name, above)) = parts.split_last() else { return Ok(None) };
+    let above: Vec<String> = above.iter().map(|part| (*part).to_owned()).collect();
+    let (keeper, name, made) = (Arc::clone(&shared.keeper), (*name).to_owned(), Arc::new(OnceLock::new()));
+    let base = shared.blocking(move || Ok(keeper.guard().base().map_err(CrawlError::Away)?)).await?;
+    let begin = {
+        let (base, above, made) = (Arc::clone(&base), above.clone(), Arc::clone(&made));
+        move || begin(&base, &above, &name, &made)
+    };
+    let came = shared.client.extra(peer, parts, most, begin).await;
+    let finished = shared.blocking(move || {
+        let published = match came {
+            Ok(Some(file)) => {
+                let bytes = file.bytes();
+                let published = file.finish().map_err(CrawlError::Disk)?;
+                Ok((published == Published::New).then_some(bytes))
+            }
+            Ok(None) => Ok(None),
+            // What stands in the way of one file, such as a link, does not stand in the way of others.
+            Err(PeerError::Disk(error)) => Err(CrawlError::Disk(error).into()),
+            Err(error) => Err(error.into()),
+        };
+        if let (Some(there), Ok(None) | Err(_)) = (made.get(), &published) {
+            let above: Vec<&str> = above.iter().map(String::as_str).collect();
+            base.remove_empty_dirs(&above, *there).map_err(CrawlError::Disk)?;
         }
+        published
     });
-    let Some(begun) = begun.await? else { return Ok(None) };
-    let Some(file) = shared.client.extra(peer, parts, most, begun).await? else { return Ok(None) };
-    let bytes = file.bytes();
-    let published = shared.blocking(move || Ok(file.finish().map_err(CrawlError::Disk)?)).await?;
-    Ok((published == Published::New).then_some(bytes))
+    finished.await
+}
+
+/// Begins a file, and notes how many of the directories above it were there before.
+fn begin(base: &Base, above: &[String], name: &str, made: &OnceLock<usize>) -> Result<Option<NewFile>, DiskError> {
+    let above: Vec<&str> = above.iter().map(String::as_str).collect();
+    let there = base.dirs_there(&above)?;
+    made.get_or_init(|| there);
+    NewFile::begin(base.make_dirs(above)?, name)
 }
 
 #[cfg(test)]
@@ -114,5 +187,17 @@ mod tests {
         let among = |path: &str| lies_among_segments(&path.split('/').collect::<Vec<_>>());
         assert!(among("notes/a/2019-11-13T02/x.ts") && among("notes/a/2019-11-13T02"));
         assert!(!among("notes/2019-11-13T02") && !among("notes/a/b/2019-11-13T02") && !among("notes/a.txt"));
+    }
+
+    #[test]
+    fn a_round_tries_only_so_many_and_only_for_so_long() {
+        let now = Instant::now();
+        let mut left = Left::begin(100, now);
+        assert!((0..MOST_TRIED).all(|_| left.try_one(now)), "failures count like all others");
+        assert!(!left.try_one(now));
+        let mut late = Left::begin(100, now);
+        assert!(late.try_one(now + MOST_TIME / 2) && !late.try_one(now + MOST_TIME));
+        late.bytes = 0;
+        assert!(!late.try_one(now));
     }
 }

@@ -46,7 +46,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let own = Own { name: config.node.name.clone(), listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
     let retention = super::retention::offline(config, &keeper, sources.peers())?;
-    let options = BackfillOptions { keeps: Keeps::new(move |place| Some(retention.keeps(place))), ..options };
+    let options = BackfillOptions { keeps: Keeps::new(move |place| retention.keeps(place)), ..options };
     let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
     let exit = if args.once {
         sources.once().await;

@@ -10,7 +10,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::StatxFlags;
@@ -112,6 +112,31 @@ impl Base {
         }
         Ok(dir)
     }
+
+    /// How many of these directories, each in the one before, are there.
+    pub fn dirs_there(&self, names: &[&str]) -> Result<usize> {
+        let mut path = PathBuf::new();
+        for (there, name) in names.iter().enumerate() {
+            path.push(name);
+            if self.dir(&path)?.is_none() {
+                return Ok(there);
+            }
+        }
+        Ok(names.len())
+    }
+
+    /// Takes away what [`Base::make_dirs`] made in vain: the last of these directories and those above it, as long as they are
+    /// empty, but for the first so many, which were there before.
+    pub fn remove_empty_dirs(&self, names: &[&str], there: usize) -> Result<()> {
+        for depth in (there..names.len()).rev() {
+            let (above, name) = names.split_at(depth);
+            let above = self.dir(&above.iter().collect::<PathBuf>())?;
+            if let (Some(above), Some(name)) = (above, name.first()) {
+                above.remove_empty_dir(OsStr::new(name))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +163,24 @@ mod tests {
         drop(NewFile::begin(dir(), "b.txt").unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary is left");
+    }
+
+    #[test]
+    fn directories_made_in_vain_go_and_those_from_before_stay() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        drop(base.make_dirs(["notes"]).unwrap());
+        let names = ["notes", "a", "b", "c"];
+        let there = base.dirs_there(&names).unwrap();
+        assert_eq!(there, 1);
+        drop(base.make_dirs(names).unwrap());
+        fs::write(tree.path().join("notes/a/kept.txt"), "").unwrap();
+        base.remove_empty_dirs(&names, there).unwrap();
+        assert!(tree.path().join("notes/a/kept.txt").exists() && !tree.path().join("notes/a/b").exists());
+        fs::remove_file(tree.path().join("notes/a/kept.txt")).unwrap();
+        base.remove_empty_dirs(&names, there).unwrap();
+        assert!(tree.path().join("notes").exists() && !tree.path().join("notes/a").exists());
+        assert_eq!(base.dirs_there(&names).unwrap(), 1);
     }
 
     #[test]

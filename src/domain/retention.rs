@@ -2,8 +2,9 @@
 //!
 //! 1. Whole hours go, oldest first. The hour that runs and the one before never go, and neither do those that the operator keeps.
 //! 2. Age is the only rule that looks at the clock. Size and free space go by the order of hours alone.
-//! 3. What looks like a mistake (more than half of the archive at once, a clock far away from the newest segment) is told as a
-//!    [`Doubt`]; whoever carries the plan out stops there until a person says that it is right.
+//! 3. Hours from the future never go, so they must not cost others their place: by size they do not count.
+//! 4. What looks like a mistake (more than half of the archive at once, a clock far away from the newest segment, much from the
+//!    future) is told as a [`Doubt`]; whoever carries the plan out stops there until a person says that it is right.
 
 use std::fmt;
 
@@ -148,6 +149,15 @@ pub enum Doubt {
         /// What the clock says.
         now: Timestamp,
     },
+    /// More than a tenth of all bytes are from the future, where size or free space decide.
+    Future {
+        /// So many.
+        bytes: u64,
+        /// Of so many.
+        of: u64,
+        /// The last of their hours.
+        newest: Hour,
+    },
 }
 
 impl fmt::Display for Doubt {
@@ -169,6 +179,12 @@ impl fmt::Display for Doubt {
                     "; nothing is deleted for its age until you say that the clock is right: `gapless retention run --yes`"
                 )
             }
+            Self::Future { bytes, of, newest } => write!(
+                f,
+                "{bytes} of {of} bytes are in hours from the future, up to {newest}: a clock is wrong here or on another node; \
+                 nothing is deleted to make room for them until you say that this is right: look at `gapless retention plan`, \
+                 then `gapless retention run --yes`, or delete those hours"
+            ),
         }
     }
 }
@@ -178,8 +194,13 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     hours.sort_unstable_by(|a, b| (a.place.hour, &a.place.stream).cmp(&(b.place.hour, &b.place.stream)));
     let first_safe = now.hour().previous();
     let newest = hours.iter().map(|stored| stored.place.hour).filter(|hour| hour.start() <= now).max();
-    let bytes = hours.iter().map(|stored| stored.bytes.saturating_add(stored.other_bytes)).sum();
-    let (mut left, mut free) = (bytes, free);
+    let all_of = |stored: &Stored| stored.bytes.saturating_add(stored.other_bytes);
+    let bytes = hours.iter().map(all_of).fold(0, u64::saturating_add);
+    // Clocks differ by a little: the next hour is no sign of anything.
+    let last = now.hour().next();
+    let future = hours.iter().filter(|stored| stored.place.hour > last).map(all_of).fold(0, u64::saturating_add);
+    let newest_of_all = hours.last().map(|stored| stored.place.hour);
+    let (mut left, mut free) = (bytes.saturating_sub(future), free);
     let mut schedule = Schedule { hours: hours.len(), bytes, ..Schedule::default() };
     for stored in hours {
         let over = || {
@@ -197,23 +218,28 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
             Decided::Nothing => over(),
         };
         if let Some(reason) = reason {
-            left = left.saturating_sub(stored.bytes);
+            if stored.place.hour <= last {
+                left = left.saturating_sub(stored.bytes);
+            }
             free = free.map(|free| free.saturating_add(stored.bytes));
             schedule.going.push(Going { stored, reason });
         }
     }
-    schedule.doubt = doubt(&schedule, newest, now);
+    let much = limits.by_size() && future > bytes / 10;
+    let from_future =
+        newest_of_all.filter(|_| much).map(|hour| Doubt::Future { bytes: future, of: bytes, newest: hour });
+    schedule.doubt = doubt(&schedule, newest, now, from_future);
     schedule
 }
 
-fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp) -> Option<Doubt> {
+fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp, from_future: Option<Doubt>) -> Option<Doubt> {
     let new = || schedule.going.iter().filter(|going| going.stored.decided == Decided::Nothing);
     let by_age = new().any(|going| going.reason == Reason::Age);
     if by_age && newest.is_none_or(|hour| hour.end() + QUIET < now) {
         return Some(Doubt::Clock { newest, now });
     }
     let going = new().count();
-    (going * 2 > schedule.hours).then_some(Doubt::MoreThanHalf { going, of: schedule.hours })
+    from_future.or((going * 2 > schedule.hours).then_some(Doubt::MoreThanHalf { going, of: schedule.hours }))
 }
 
 #[cfg(test)]

@@ -29,8 +29,6 @@ pub type AcceptOrder = Box<dyn Fn(Option<&str>) -> usize + Send + Sync>;
 pub struct Orders {
     /// Takes over the tombstones of all peers, or of this one, however many they are; tells of how many peers.
     pub accept_bursts: AcceptOrder,
-    /// Compares everything again: what is kept has changed.
-    pub compare_again: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Answers `POST /api/v1/tombstones/accept`.
@@ -70,9 +68,9 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
         Ok(order) => order,
         Err(problem) => return problem.at(&path).into_response(),
     };
-    let mut obeyed = app.retention.order(order.yes);
-    let done = tokio::time::timeout(PATIENCE, obeyed.changed()).await;
-    let status = if done.is_ok() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut ordered = app.retention.order(order.yes);
+    let done = tokio::time::timeout(PATIENCE, ordered.obeyed()).await;
+    let status = if done == Ok(true) { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, Json::<RetentionReport>(app.retention.report())).into_response()
 }
 
@@ -103,7 +101,5 @@ fn keep_hours(app: &App, order: &KeepHours) -> Result<(), Problem> {
         HourPlace::parse(text).map_err(|_| Problem::bad_parameter("places", text, "CHANNEL/QUALITY/HOUR"))
     };
     let places = order.places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    app.retention.keep(&places, order.release)?;
-    (app.orders.compare_again)();
-    Ok(())
+    Ok(app.retention.keep(&places, order.release)?)
 }

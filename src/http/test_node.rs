@@ -59,7 +59,7 @@ impl TestNode {
             deleted: Arc::clone(&deleted),
             last_copies: None,
             retention: retention(&keeper, &crawl, &deleted),
-            orders: super::orders::Orders { accept_bursts: Box::new(|_| 0), compare_again: Box::new(|| ()) },
+            orders: super::orders::Orders { accept_bursts: Box::new(|_| 0) },
             instance: 1,
             peers: Box::new(Vec::new),
             sources: Box::new(Vec::new),

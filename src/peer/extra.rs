@@ -11,28 +11,34 @@ use super::client::{Peer, PeerClient, address, refused, words};
 use super::download::{PIECE_BYTES, Pace, announced};
 use super::error::{Begins, PeerError};
 use super::limits::Limits;
-use crate::disk::NewFile;
+use crate::disk::{DiskError, NewFile};
 
 impl PeerClient {
-    /// Fetches the file of this path, of at most so many bytes. `None` if the peer has it no more.
+    /// Fetches the file of this path, of at most so many bytes. `None` if the peer has it no more, or `open` says that it is here:
+    /// it is called when the peer sends the file, and not before, so that nothing is made for what it does not have.
     pub async fn extra(
         &self,
         peer: &Peer,
         path: &[&str],
         most: u64,
-        into: NewFile,
+        open: impl FnOnce() -> Result<Option<NewFile>, DiskError> + Send + 'static,
     ) -> Result<Option<NewFile>, PeerError> {
         let parts: Vec<&str> = std::iter::once("segments").chain(path.iter().copied()).collect();
         let url = address(peer, &parts)?;
         let after = self.limits().file_time;
         let limits = Limits { file_bytes: self.limits().file_bytes.min(most), ..self.limits().clone() };
-        match timeout(after, self.take(&url, &limits, into)).await {
+        match timeout(after, self.take(&url, &limits, open)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
         }
     }
 
-    async fn take(&self, url: &reqwest::Url, limits: &Limits, mut file: NewFile) -> Result<Option<NewFile>, PeerError> {
+    async fn take(
+        &self,
+        url: &reqwest::Url,
+        limits: &Limits,
+        open: impl FnOnce() -> Result<Option<NewFile>, DiskError> + Send + 'static,
+    ) -> Result<Option<NewFile>, PeerError> {
         let text = url.to_string();
         let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
         let mut response = self.ask(url, &headers).await?;
@@ -45,6 +51,8 @@ impl PeerClient {
             _ => return Err(refused(&text, response).await),
         }
         let total = announced(&text, &response, 0, limits)?;
+        let opened = tokio::task::spawn_blocking(open).await.map_err(|_| PeerError::Stopping)??;
+        let Some(mut file) = opened else { return Ok(None) };
         let mut pace = Pace::begin();
         let (mut piece, mut held) = (Vec::new(), 0_u64);
         while let Some(bytes) = chunk(&text, &mut response, limits, held).await? {

@@ -3,6 +3,7 @@
 //! What goes is what the grammar understands, and temporaries of our own. All else stays and keeps its directory: files of other
 //! programs, names that are not understood, and whatever is no regular file.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -24,6 +25,8 @@ pub(super) struct Deleted {
     pub(super) tombstones: u64,
     /// Entries that stay because they are not understood.
     pub(super) left: u64,
+    /// Segments and chat batches that came after the hour was looked at: because of them nothing was deleted.
+    pub(super) unseen: u64,
     /// Whether it was told to stop before the end.
     pub(super) stopped: bool,
     /// Whether the directory has gone.
@@ -53,11 +56,27 @@ fn read(name: &OsStr, is_file: bool) -> Entry {
     }
 }
 
-/// Deletes the segments and chat batches of an hour and flushes its directory, which goes if it is empty then.
-pub(super) fn delete_segments(base: &Base, place: &HourPlace, stop: &Stop) -> Result<Deleted, DiskError> {
+/// Deletes the segments and chat batches of an hour and flushes its directory, which goes if it is empty then. If only those that
+/// were `seen` may go and there are others, nothing does.
+pub(super) fn delete_segments(
+    base: &Base,
+    place: &HourPlace,
+    seen: Option<&HashSet<String>>,
+    stop: &Stop,
+) -> Result<Deleted, DiskError> {
     let mut deleted = Deleted::default();
     let Some(dir) = base.dir(&place.path())? else { return Ok(Deleted { dir_gone: true, ..deleted }) };
-    for (name, is_file) in dir.entries(MOST_ENTRIES)? {
+    let entries = dir.entries(MOST_ENTRIES)?;
+    if let Some(seen) = seen {
+        let is_unseen = |name: &OsStr| !name.to_str().is_some_and(|name| seen.contains(name));
+        let unseen = entries.iter().filter(|(name, is_file)| read(name, *is_file) == Entry::Segment && is_unseen(name));
+        deleted.unseen = unseen.count() as u64;
+        if deleted.unseen > 0 {
+            return Ok(deleted);
+        }
+    }
+    // What comes from here on is in none of these entries, and stays.
+    for (name, is_file) in entries {
         if stop.is_stopped() {
             deleted.stopped = true;
             break;
@@ -170,7 +189,7 @@ mod tests {
         assert!(delete_tombstones(&base, &place).unwrap().is_none(), "a segment is there");
         assert_eq!(left(), all);
 
-        let deleted = delete_segments(&base, &place, &Stop::new()).unwrap();
+        let deleted = delete_segments(&base, &place, None, &Stop::new()).unwrap();
         assert_eq!((deleted.segments, deleted.bytes, deleted.tombstones, deleted.left), (1, 2, 1, 7));
         assert!(!deleted.dir_gone && !left().contains(&segment) && !left().contains(&temporary) && outside.exists());
         assert_eq!(left().len(), all.len() - 2);
@@ -178,6 +197,25 @@ mod tests {
         let reclaimed = delete_tombstones(&base, &place).unwrap().unwrap();
         assert_eq!((reclaimed.tombstones, reclaimed.left), (2, 6));
         assert!(left().contains(&"odd.tombstone".to_owned()) && !left().contains(&"lone.tombstone".to_owned()));
+    }
+
+    #[test]
+    fn an_hour_with_a_segment_that_nobody_looked_at_stays_whole() {
+        let tree = tempfile::tempdir().unwrap();
+        let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
+        let hour = tree.path().join("a/b/2019-11-13T02");
+        fs::create_dir_all(&hour).unwrap();
+        let (seen, late) = (format!("{STEM}.ts"), format!("{}.ts", STEM.replace("00:00", "00:02")));
+        for name in [&seen, &late] {
+            fs::write(hour.join(name), "xy").unwrap();
+        }
+        let base = Base::open(tree.path()).unwrap();
+        let mut known = HashSet::from([seen]);
+        let deleted = delete_segments(&base, &place, Some(&known), &Stop::new()).unwrap();
+        assert_eq!(deleted, Deleted { unseen: 1, ..Deleted::default() });
+        assert_eq!(fs::read_dir(&hour).unwrap().count(), 2);
+        known.insert(late);
+        assert!(delete_segments(&base, &place, Some(&known), &Stop::new()).unwrap().dir_gone);
     }
 
     #[test]
@@ -190,9 +228,9 @@ mod tests {
         let base = Base::open(tree.path()).unwrap();
         let stopped = Stop::new();
         stopped.stop();
-        assert!(delete_segments(&base, &place, &stopped).unwrap().stopped && hour.exists());
-        assert!(delete_segments(&base, &place, &Stop::new()).unwrap().dir_gone);
+        assert!(delete_segments(&base, &place, None, &stopped).unwrap().stopped && hour.exists());
+        assert!(delete_segments(&base, &place, None, &Stop::new()).unwrap().dir_gone);
         assert!(!hour.exists() && tree.path().join("a/b").exists());
-        assert!(delete_segments(&base, &place, &Stop::new()).unwrap().dir_gone, "doing it again is fine");
+        assert!(delete_segments(&base, &place, None, &Stop::new()).unwrap().dir_gone, "doing it again is fine");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! One run at a time, whether the job, the command line or the API began it. Blocks; the daemon gives it a thread of its own.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::Registry;
@@ -15,12 +15,13 @@ use super::journal::{Entry, Journal, Step};
 use super::last_copy::Copies;
 use super::ledger::Ledger;
 use super::metrics::Gauges;
+use super::orders::{Order, Orders};
 use super::{RetentionError, report};
 use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Checked, marker};
 use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, schedule};
-use crate::domain::{Hour, HourPlace, HourTotals, Span, Timestamp};
+use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Timestamp};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
 use crate::runtime::Stop;
@@ -72,10 +73,9 @@ pub struct Retention {
     report: Mutex<RetentionReport>,
     /// Returns of the disk when the journal was read: after another one it is read again.
     returns: Mutex<u64>,
-    /// A run that was ordered, and whether what looks like a mistake is to be done as well.
-    ordered: Mutex<Option<bool>>,
-    /// Ordered runs that are done.
-    obeyed: watch::Sender<u64>,
+    orders: Orders,
+    /// Called when what is kept has changed.
+    on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Retention {
@@ -90,11 +90,30 @@ impl Retention {
             ledger: Ledger::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
-            ordered: Mutex::default(),
-            obeyed: watch::Sender::new(0),
+            orders: Orders::new(),
+            on_change: OnceLock::new(),
         };
         retention.load_or_tell();
         Ok(retention)
+    }
+
+    /// Calls this whenever the answers of [`Retention::keeps`] have changed: the journal could be read again, or the operator has
+    /// said what to keep. To be said once; a second one is not called. It must not wait for retention.
+    pub fn on_change(&self, hook: Box<dyn Fn() + Send + Sync>) {
+        let mut is_first = false;
+        self.on_change.get_or_init(|| {
+            is_first = true;
+            hook
+        });
+        if !is_first {
+            tracing::error!(name: "second_hook", "whoever wanted to hear of what retention keeps came second and is not told");
+        }
+    }
+
+    fn changed(&self) {
+        if let Some(hook) = self.on_change.get() {
+            hook();
+        }
     }
 
     /// Those of the hidden files of an hour that no other node has the bytes of, if that is a reason to keep them. Blocks.
@@ -111,18 +130,17 @@ impl Retention {
         Copies::new(self.parts.client.clone(), self.parts.peers.clone(), self.parts.instance)
     }
 
-    /// Whether backfill may fetch this hour. Answers from memory.
-    pub fn keeps(&self, place: &HourPlace) -> bool {
+    /// Whether backfill may fetch this hour; `None` while nobody knows, because the journal could not be read. Answers from memory.
+    pub fn keeps(&self, place: &HourPlace) -> Option<bool> {
         let limits = &self.options.limits;
-        let known = self.ledger.ask(|journal, horizon| {
+        self.ledger.ask(|journal, horizon| {
             let no_room = limits.by_size() && horizon.is_some_and(|horizon| place.hour < horizon);
             match journal.get(place).map(|entry| entry.step) {
                 Some(Step::Kept) => true,
                 Some(Step::Retiring | Step::Retired | Step::Gone) => false,
                 None => !no_room && !limits.too_old(place.hour, now()),
             }
-        });
-        known.unwrap_or(false)
+        })
     }
 
     /// How it goes.
@@ -149,6 +167,13 @@ impl Retention {
     /// Keeps these hours whatever the limits say, and lets them be fetched again; or, with `release`, no more than any other hour.
     pub fn keep(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
         let _one = self.running();
+        let noted = self.note_kept(places, release);
+        // Some of them may have been noted before it failed.
+        self.changed();
+        noted
+    }
+
+    fn note_kept(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
         let base = self.base()?;
         for place in places {
             let known = self.ledger.ask(|journal, _| journal.get(place).copied()).ok_or(RetentionError::NotRead)?;
@@ -162,13 +187,10 @@ impl Retention {
         Ok(())
     }
 
-    /// Orders a run of the job, at once; it is done when the number changes. What looks like a mistake is done only if a person
-    /// has `confirmed` it.
-    pub fn order(&self, confirmed: bool) -> watch::Receiver<u64> {
-        let obeyed = self.obeyed.subscribe();
-        let mut ordered = lock(&self.ordered);
-        *ordered = Some(confirmed || ordered.unwrap_or(false));
-        obeyed
+    /// Orders a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has
+    /// `confirmed` it.
+    pub fn order(&self, confirmed: bool) -> Order {
+        self.orders.give(confirmed)
     }
 
     /// Runs until it is stopped.
@@ -182,13 +204,13 @@ impl Retention {
             if self.ledger.ask(|_, _| ()).is_none() {
                 self.load_or_tell();
             }
-            let ordered = lock(&self.ordered).take();
+            let ordered = self.orders.take();
             if ordered.is_none() && (Instant::now() < due || !*self.parts.ready.borrow()) {
                 continue;
             }
-            self.once(ordered.unwrap_or(false), stop);
-            if ordered.is_some() {
-                self.obeyed.send_modify(|done| *done += 1);
+            self.once(ordered.is_some_and(|taken| taken.confirmed), stop);
+            if let Some(taken) = ordered {
+                self.orders.done(taken);
             }
             due = Instant::now() + self.options.interval;
         }
@@ -258,10 +280,17 @@ impl Retention {
             return Err(RetentionError::Stopped);
         }
         let place = &going.stored.place;
-        if self.options.keep_last_copy && self.holds_last_copies(place, copies, stop, report)? {
-            return Ok(());
-        }
-        match self.retire(place, going.reason, stop) {
+        let seen = if self.options.keep_last_copy {
+            let Some(seen) = self.unless_last_copies(place, copies, stop, report)? else { return Ok(()) };
+            Some(seen)
+        } else {
+            None
+        };
+        match self.retire(place, going.reason, seen.as_ref(), stop) {
+            Ok(deleted) if deleted.unseen > 0 => {
+                tracing::info!(name: "hour_has_changed", hour = %place, files = deleted.unseen, "an hour got more segments while other nodes were asked about it; it waits for the next run");
+                Ok(())
+            }
             Ok(deleted) => {
                 report.hours += 1;
                 report.segments += deleted.segments;
@@ -278,17 +307,28 @@ impl Retention {
         }
     }
 
-    /// The steps by which one hour goes.
-    fn retire(&self, place: &HourPlace, reason: Reason, stop: &Stop) -> Result<Deleted, RetentionError> {
+    /// The steps by which one hour goes; with `seen`, only if it holds nothing else.
+    fn retire(
+        &self,
+        place: &HourPlace,
+        reason: Reason,
+        seen: Option<&HashSet<String>>,
+        stop: &Stop,
+    ) -> Result<Deleted, RetentionError> {
         self.may_delete()?;
         let base = self.base()?;
+        let before = self.ledger.ask(|journal, _| journal.get(place).copied()).ok_or(RetentionError::NotRead)?;
         let entry = |step| Some(Entry { step, reason: Some(reason), since: now() });
         self.ledger.note(&base, place, entry(Step::Retiring))?;
-        let result = delete_segments(&base, place, stop);
+        let result = delete_segments(&base, place, seen, stop);
         // Whatever came of it, the index learns what is left.
         let known = self.parts.keeper.reconcile(std::slice::from_ref(place), true);
         let deleted = result?;
         told_later(place, known)?;
+        if deleted.unseen > 0 {
+            self.ledger.note(&base, place, before)?;
+            return Ok(deleted);
+        }
         self.parts.deletions.add(place, deleted.segments);
         if deleted.stopped {
             return Err(RetentionError::Stopped);
@@ -326,19 +366,19 @@ impl Retention {
         Ok(())
     }
 
-    /// Whether an hour holds what no other node has; it is told.
-    fn holds_last_copies(
+    /// The segments and chat batches of an hour, unless some of them must stay here because no other node keeps them: those are told.
+    fn unless_last_copies(
         &self,
         place: &HourPlace,
         copies: &mut Copies,
         stop: &Stop,
         report: &mut RetentionReport,
-    ) -> Result<bool, RetentionError> {
+    ) -> Result<Option<HashSet<String>>, RetentionError> {
         let contents = self.parts.keeper.answer(place)?.contents;
-        let names = contents.visible().map(crate::domain::SegmentFile::name).collect();
+        let names = contents.visible().map(SegmentFile::name).collect();
         let asked = self.parts.handle.block_on(async {
             tokio::select! {
-                missing = copies.held_by_nobody(place, names) => Some(missing),
+                missing = copies.left_to_us(place, names) => Some(missing),
                 () = stopped(stop) => None,
             }
         });
@@ -346,7 +386,8 @@ impl Retention {
         report.last_copies += missing.len() as u64;
         let room = TOLD.saturating_sub(report.first_last_copies.len());
         report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));
-        Ok(!missing.is_empty())
+        let seen = || contents.files().iter().filter(|file| !file.key.tombstone).map(SegmentFile::name).collect();
+        Ok(missing.is_empty().then(seen))
     }
 
     /// What goes, by what the index knows.
@@ -408,14 +449,17 @@ impl Retention {
         self.base().ok()?.free_space().ok().map(|(free, _)| free)
     }
 
+    /// Reads the journal, which was not known.
     fn load_or_tell(&self) {
-        if let Err(error) = self.base().and_then(|base| self.ledger.load(&base)) {
-            let text = error.to_string();
-            let mut report = self.lock_report();
-            if report.error.as_ref() != Some(&text) {
-                tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be read");
-                report.error = Some(text);
-            }
+        let Err(error) = self.base().and_then(|base| self.ledger.load(&base)) else {
+            self.changed();
+            return;
+        };
+        let text = error.to_string();
+        let mut report = self.lock_report();
+        if report.error.as_ref() != Some(&text) {
+            tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be read");
+            report.error = Some(text);
         }
     }
 

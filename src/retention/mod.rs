@@ -14,6 +14,7 @@ mod journal;
 mod last_copy;
 mod ledger;
 mod metrics;
+mod orders;
 mod report;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 pub use job::{Parts, Retention, RetentionOptions};
 pub use journal::{Entry, Journal, Step};
 pub use last_copy::Copies;
+pub use orders::Order;
 
 use crate::crawl::CrawlError;
 use crate::disk::DiskError;
@@ -57,3 +59,6 @@ pub enum RetentionError {
     #[error("it was told to stop; what was begun is finished by the next run")]
     Stopped,
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,40 @@ fn a_round_fetches_only_so_much() {
     assert!(ours.at("notes/b").exists() && !ours.at("notes/endless").exists());
     assert_eq!(ours.at("notes").read_dir().unwrap().count(), 2);
 }
+
+#[test]
+fn what_does_not_come_leaves_no_directory_behind() {
+    let ours = TestArchive::empty();
+    ours.mkdir("notes/empty");
+    let paths = ["missing/a/x", "short/a/x", "refused/a/x", "empty/x", "good/a/x"].map(str::to_owned);
+    let peer = FalsePeer::start(move |path| match path {
+        "/files" => Sent::list(&[]),
+        "/extras/notes" => Sent::list(&paths),
+        "/segments/notes/good/a/x" => Sent::answer("200 OK", "", b"content"),
+        "/segments/notes/refused/a/x" => Sent::answer("500 Internal Server Error", "", b""),
+        "/segments/notes/short/a/x" | "/segments/notes/empty/x" => {
+            Sent::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort".to_vec())
+        }
+        _ => Sent::not_found(),
+    });
+    fetch(&ours, peer.address, &["notes"]).lines(1);
+    assert_eq!(ours.read("notes/good/a/x"), b"content");
+    let mut there: Vec<_> =
+        ours.at("notes").read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    assert_eq!(there, ["empty", "good"], "and what was there before stays");
+}
+
+#[test]
+fn a_directory_that_cannot_be_listed_keeps_no_other_from_coming() {
+    let ours = TestArchive::empty();
+    let peer = FalsePeer::start(|path| match path {
+        "/files" => Sent::list(&[]),
+        "/extras/first" => Sent::answer("500 Internal Server Error", "", b""),
+        "/extras/second" => Sent::list(&["x".to_owned()]),
+        "/segments/second/x" => Sent::answer("200 OK", "", b"content"),
+        _ => Sent::not_found(),
+    });
+    fetch(&ours, peer.address, &["first", "second"]).lines(1);
+    assert_eq!(ours.read("second/x"), b"content");
+}

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::support::archive::snapshot;
+use crate::support::peer::{FalsePeer, Sent};
 use crate::support::trouble::{Filler, Mount, may_mount, wait_for_a_good_index};
 use crate::support::{Kind, Outcome, SOON, TestArchive, TestNode, eventually, gapless, invariants};
 
@@ -420,8 +421,15 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
     let lonely = archive.segment(&place(11), "30:00", 2.0, Kind::Full);
     // What is hidden need not be anywhere else.
     archive.tombstone(&archive.segment(&place(10), "30:00", 2.0, Kind::Full));
-    let peer = TestNode::start(&other);
-    peer.wait_ready();
+    let root = other.path().to_owned();
+    // One of the fixed part: it deletes nothing, so whatever it has may go here.
+    let peer = FalsePeer::start(move |path| match path.split('?').next().unwrap_or_default().strip_prefix("/files") {
+        Some(dir) => {
+            let entries = std::fs::read_dir(root.join(dir.trim_start_matches('/'))).into_iter().flatten();
+            Sent::list(&entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>())
+        }
+        None => Sent::not_found(),
+    });
     let node = TestNode::plan(&archive)
         .config(&config("max_age = \"9h\"\nkeep_last_copy = true"))
         .flag("--peer")
@@ -438,6 +446,37 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
     let (hour, name) = lonely.rsplit_once('/').unwrap();
     copy(hour, name);
     eventually(SOON, || !archive.at(&place(11)).exists());
+}
+
+#[test]
+fn of_two_nodes_that_guard_each_other_one_keeps_each_hour() {
+    let archives = [archive_of(2..20, 1), TestArchive::empty()];
+    for hour in archives[0].all_hours() {
+        for name in archives[0].listing(&hour, true) {
+            archives[1].raw(&format!("{hour}/{name}"), &archives[0].read(&format!("{hour}/{name}")));
+        }
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let start = |archive: &TestArchive, listen: Option<&str>, peer: std::net::SocketAddr| {
+        let plan = TestNode::plan(archive).config(&config("max_age = \"13h\"\nkeep_last_copy = true"));
+        let plan = plan.flag("--peer").flag(format!("other=http://{peer}"));
+        let node = match listen {
+            Some(listen) => plan.listen(listen).start(),
+            None => plan.start(),
+        };
+        node.wait_ready();
+        node
+    };
+    let first = start(&archives[0], None, address);
+    let second = start(&archives[1], Some(&address.to_string()), first.address);
+    let copies = |ago| archives.iter().filter(|archive| archive.at(&place(ago)).exists()).count();
+    eventually(SOON, || (15..20).all(|ago| copies(ago) == 1));
+    another_run(&first);
+    another_run(&second);
+    assert!((15..20).all(|ago| copies(ago) == 1));
+    assert!((2..12).all(|ago| copies(ago) == 2));
 }
 
 #[test]

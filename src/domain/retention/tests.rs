@@ -92,6 +92,24 @@ fn a_clock_far_ahead_is_doubted_and_one_far_behind_deletes_nothing() {
 }
 
 #[test]
+fn hours_from_the_future_push_nothing_out_by_size() {
+    let mut all: Vec<Stored> = (-1..9).map(|ago| stored("a/b", ago, 100)).collect();
+    let limits = Limits { max_bytes: Some(1_000), ..Limits::default() };
+    all.push(stored("a/b", -80_000, 100));
+    let little = schedule(all.clone(), &limits, now(), None);
+    assert_eq!((going(&little), little.doubt), (Vec::new(), None));
+    all.push(stored("a/b", -80_001, 1_000_000));
+    let much = schedule(all.clone(), &limits, now(), None);
+    assert!(going(&much).is_empty());
+    assert!(matches!(much.doubt, Some(Doubt::Future { bytes: 1_000_100, of: 1_001_100, .. })));
+    // What is full of them has less free space all the same; nothing goes for that without a word.
+    let space = Limits { min_free: Some(1_000), ..Limits::default() };
+    let full = schedule(all.clone(), &space, now(), Some(950));
+    assert!(full.going.len() == 1 && matches!(full.doubt, Some(Doubt::Future { .. })));
+    assert_eq!(schedule(all, &hours(6), now(), None).doubt, None, "age does not look at bytes");
+}
+
+#[test]
 fn what_was_begun_is_finished_and_what_is_kept_stays() {
     let mut all: Vec<Stored> = (2..10).map(|ago| stored("a/b", ago, 100)).collect();
     all[0].decided = Decided::Begun(Reason::Size);
@@ -104,7 +122,8 @@ fn what_was_begun_is_finished_and_what_is_kept_stays() {
 
 #[test]
 fn a_doubt_says_what_to_do() {
-    for doubt in [Doubt::MoreThanHalf { going: 5, of: 8 }, Doubt::Clock { newest: None, now: now() }] {
+    let future = Doubt::Future { bytes: 2, of: 3, newest: now().hour() };
+    for doubt in [Doubt::MoreThanHalf { going: 5, of: 8 }, Doubt::Clock { newest: None, now: now() }, future] {
         assert!(doubt.to_string().contains("gapless retention run --yes"), "{doubt}");
     }
 }
@@ -148,7 +167,8 @@ proptest! {
         // Nothing that is too old is left; and where a limit is exceeded, nothing is left that could go.
         prop_assert!(!left.iter().filter(could).any(|stored| limits.too_old(stored.place.hour, now())));
         let freed = free + plan.going_bytes();
-        let total: u64 = left.iter().map(|stored| stored.bytes).sum();
+        let counts = |stored: &&Stored| stored.place.hour <= now().hour().next();
+        let total: u64 = left.iter().filter(counts).map(|stored| stored.bytes).sum();
         let exceeded = limits.max_bytes.is_some_and(|most| total > most) || limits.min_free.is_some_and(|least| freed < least);
         if exceeded {
             prop_assert!(left.iter().filter(could).all(|stored| stored.bytes == 0));

@@ -1,0 +1,69 @@
+//! Whether backfill is told the truth about what is kept, and when that changes.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::crawl::Keeper;
+use crate::deleted::Deletions;
+use crate::disk::{Base, Guard, Identity};
+use crate::domain::retention::Limits;
+use crate::domain::{HourPlace, Span};
+use crate::index::{Index, IndexOptions};
+use crate::peer::{self, PeerClient};
+use crate::retention::{Parts, Retention, RetentionOptions};
+use crate::runtime::Stop;
+
+/// Longer than anything here takes, unless it never happens.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Retention without limits over this archive, and what is called when something has changed.
+fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
+    let index = Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
+    let guard = Guard::new(Base::open(tree).unwrap(), Identity::Unmarked { channels: Vec::new() });
+    let parts = Parts {
+        keeper: Arc::new(Keeper::new(index, Arc::new(guard))),
+        ready: watch::channel(false).1,
+        deletions: Arc::new(Deletions::register(&Registry::new()).unwrap()),
+        client: PeerClient::new(peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
+        peers: watch::channel(Vec::new()).1,
+        instance: 1,
+        handle: Handle::current(),
+    };
+    let options = RetentionOptions {
+        limits: Limits::default(),
+        reclaim_age: Span::from_us(0),
+        interval: Duration::from_secs(600),
+        keep_last_copy: false,
+    };
+    let retention = Retention::new(parts, options, &Registry::new()).unwrap();
+    let (tell, told) = mpsc::channel();
+    retention.on_change(Box::new(move || tell.send(()).unwrap()));
+    (retention, told)
+}
+
+#[tokio::test]
+async fn nobody_knows_what_is_kept_until_the_journal_can_be_read() {
+    let tree = tempfile::tempdir().unwrap();
+    let journal = tree.path().join(".gapless/retired");
+    std::fs::create_dir(journal.parent().unwrap()).unwrap();
+    // Larger than any that is read.
+    std::fs::File::create(&journal).unwrap().set_len(1 << 30).unwrap();
+    let (retention, told) = retention(tree.path());
+    let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
+    assert_eq!(retention.keeps(&place), None);
+    std::fs::write(&journal, "").unwrap();
+    let stop = Stop::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| retention.run(&stop));
+        let outcome = told.recv_timeout(PATIENCE);
+        stop.stop();
+        outcome.unwrap();
+    });
+    assert_eq!(retention.keeps(&place), Some(true));
+    retention.keep(&[place], false).unwrap();
+    assert!(told.try_recv().is_ok(), "what the operator keeps is a change, too");
+}

@@ -1,0 +1,4 @@
+//! Retention among other nodes and with a journal that cannot be read; what is pure is tested where it stands.
+
+mod job;
+mod last_copy;
