@@ -199,7 +199,7 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
             report.reclaimed
         )?;
         if report.last_copies > 0 {
-            writeln!(out, "{} segments stay because no other node has them:", report.last_copies)?;
+            writeln!(out, "{} segments stay here as the last copies:", report.last_copies)?;
             report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {name}"))?;
         }
         for why in report.doubt.iter().chain(&report.error) {

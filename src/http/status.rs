@@ -57,7 +57,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(retention.doubt.iter().chain(&retention.error).map(|why| format!("retention: {why}")));
     if retention.last_copies > 0 {
         troubles.push(format!(
-            "retention: {} segments stay because no other node has them, such as {}",
+            "retention: {} segments stay here as the last copies, such as {}",
             retention.last_copies,
             retention.first_last_copies.join(", ")
         ));
