@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::seq::SliceRandom as _;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -28,6 +29,8 @@ const GROUP: usize = 64;
 /// How long the first of them waits for the others.
 const GROUP_TIME: Duration = Duration::from_millis(200);
 
+/// So many times the downloads at once may be on their way or being flushed: a flush waits for the disk, and not for the peer.
+const FLUSHING: usize = 3;
 /// Hours with suspiciously many tombstones that are named; more would only be longer.
 pub(super) const MOST_BURSTS: usize = 100;
 
@@ -160,14 +163,17 @@ async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Bus
 async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, busy: Busy) -> Result<(), RoundError> {
     let mut waiting = files.into_iter();
     let mut tasks = JoinSet::new();
+    let share = job.shared.share();
+    let turns = Arc::new(Semaphore::new(share));
     let (mut group, mut since) = (Vec::new(), Instant::now());
     let mut ends = None;
     loop {
-        while ends.is_none() && tasks.len() < job.shared.share() {
+        while ends.is_none() && tasks.len() < share * FLUSHING {
             let Some(file) = waiting.next() else { break };
             let (shared, peer, at) = (Arc::clone(&job.shared), job.peer().clone(), Arc::clone(target));
+            let turns = Arc::clone(&turns);
             tasks.spawn(async move {
-                let fetched = one(&shared, &peer, &at, &file, busy).await;
+                let fetched = one(&shared, &peer, &at, &file, busy, &turns).await;
                 (file.name, fetched)
             });
         }
@@ -273,7 +279,9 @@ async fn one(
     target: &Target,
     file: &Missing,
     busy: Busy,
+    turns: &Semaphore,
 ) -> Result<Fetched, RoundError> {
+    let turn = turns.acquire().await.map_err(|error| RoundError::Thread(error.to_string()))?;
     let claim = match busy {
         Busy::Wait => shared.claims.claim_when_free(&target.place, &file.name).await,
         Busy::Leave | Busy::Due => match shared.claims.claim(&target.place, &file.name) {
@@ -294,6 +302,9 @@ async fn one(
     };
     let came = shared.client.download(peer, &target.place, &file.name, begun, touch);
     let outcome = came.await?;
+    // While it is flushed the peer is asked for the next one.
+    drop(turn);
+    claim.hold();
     let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
     let hash = file.hash;
     let published = shared.blocking(move || Ok(download.finish(&hash)?)).await?;
