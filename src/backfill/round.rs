@@ -14,7 +14,7 @@ use crate::domain::{HourContents, HourPlace, Span, Stream, Timestamp};
 use crate::peer::{Listed, Listing, Seen};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
-const MISTRUST: u32 = 10;
+const MISTRUST: u32 = 40;
 /// Hours and requests after which the listing of a peer of the fixed part ends: a hundred years of a stream.
 const MOST_HOURS: usize = 1_000_000;
 const MOST_REQUESTS: u64 = 20_000;
