@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use crate::replication::files;
 use crate::support::peer::{FalsePeer, Sent};
 use crate::support::{Connection, Kind, SOON, TestArchive, TestNode, eventually, gapless};
 
@@ -156,4 +157,27 @@ fn suspiciously_many_tombstones_wait_for_the_operators_word() {
     node.run(&["tombstone", "accept"]).lines(0);
     eventually(SOON, || node.files(HOUR).len() == 5);
     eventually(SOON, || peer_of(&node)["bursts"].as_array().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn what_is_new_on_one_node_comes_to_the_other_without_a_round() {
+    let (full, empty) = (TestArchive::empty(), TestArchive::empty());
+    (10..30).for_each(|minute| drop(full.segment(HOUR, &format!("{minute}:00"), 2.0, Kind::Full)));
+    let other = ready(&full);
+    let node = follower(&empty, other.address, &[]);
+    eventually(SOON, || is_following(&node));
+    assert_eq!(files(full.path()), files(empty.path()));
+    let new = full.segment(HOUR, "40:00", 2.0, Kind::Full);
+    full.chat(HOUR, "41:00");
+    eventually(SOON, || files(full.path()) == files(empty.path()));
+    full.tombstone(&new);
+    eventually(SOON, || !node.files(HOUR).contains(&new.rsplit('/').next().unwrap().to_owned()));
+    let many: Vec<String> =
+        (0..50).map(|s| full.segment("chan/480p/2020-01-02T00", &format!("10:{s:02}"), 1.0, Kind::Full)).collect();
+    eventually(SOON, || files(full.path()) == files(empty.path()));
+    assert!(many.iter().all(|path| empty.at(path).exists()));
+    let peer = peer_of(&node);
+    assert_eq!((&peer["rounds"], &peer["speaks"]), (&1.into(), &"gapless".into()), "{peer}");
+    eventually(SOON, || peer_of(&node)["behind_segments"] == 0);
+    crate::support::invariants::hold(&empty, &node);
 }

@@ -46,7 +46,7 @@ fn fill_in(archive: &TestArchive, hours: usize) -> Vec<String> {
 }
 
 /// Paths of all files, without what the program keeps for itself.
-fn files(base: &Path) -> BTreeSet<String> {
+pub fn files(base: &Path) -> BTreeSet<String> {
     let found = snapshot(base).into_iter().filter(|(_, (is_dir, ..))| !is_dir);
     let found = found.map(|(path, _)| path.strip_prefix(base).unwrap().to_str().unwrap().to_owned());
     found.filter(|path| !path.starts_with(".gapless")).collect()
@@ -387,41 +387,4 @@ fn what_two_peers_have_is_fetched_from_one_of_them() {
     is_in_order(empty.path());
     let node = ready(&empty);
     assert_eq!(node.get(&format!("/segments/{}", quoted(&paths[0]))).body, one.read(&paths[0]));
-}
-
-/// A node that fetches from this one, and follows it.
-fn follower(archive: &TestArchive, of: SocketAddr, more: &[(&str, &str)]) -> TestNode {
-    let plan = TestNode::plan(archive).flag("--peer").flag(format!("other=http://{of}"));
-    let plan = plan.env("GAPLESS_BACKFILL_RECENT_CUTOFF", "0s").env("GAPLESS_BACKFILL_INTERVAL", "1h");
-    let node = more.iter().fold(plan, |plan, (name, value)| plan.env(name, value)).start();
-    node.wait_ready();
-    node
-}
-
-fn peer_of(node: &TestNode) -> serde_json::Value {
-    node.get("/api/v1/status").json()["peers"][0].clone()
-}
-
-#[test]
-fn what_is_new_on_one_node_comes_to_the_other_without_a_round() {
-    let (full, empty) = (TestArchive::empty(), TestArchive::empty());
-    fill_in(&full, 2);
-    let other = ready(&full);
-    let node = follower(&empty, other.address, &[]);
-    eventually(SOON, || peer_of(&node)["state"] == "following");
-    assert_eq!(files(full.path()), files(empty.path()));
-    let new = full.segment(HOUR, "40:00", 2.0, Kind::Full);
-    full.chat(HOUR, "41:00");
-    eventually(SOON, || files(full.path()) == files(empty.path()));
-    full.tombstone(&new);
-    eventually(SOON, || !node.files(HOUR).contains(&new.rsplit('/').next().unwrap().to_owned()));
-    let many: Vec<String> =
-        (0..50).map(|s| full.segment("chan/480p/2020-01-02T00", &format!("10:{s:02}"), 1.0, Kind::Full)).collect();
-    eventually(SOON, || files(full.path()) == files(empty.path()));
-    assert!(many.iter().all(|path| empty.at(path).exists()));
-    let peer = peer_of(&node);
-    assert_eq!((&peer["rounds"], &peer["speaks"]), (&1.into(), &"gapless".into()), "{peer}");
-    eventually(SOON, || peer_of(&node)["behind_segments"] == 0);
-    crate::support::invariants::hold(&empty, &node);
-    is_in_order(empty.path());
 }
