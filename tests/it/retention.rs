@@ -442,7 +442,7 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
     assert_eq!(archive.listing(&place(11), false).len(), 3);
     let report = report(&node);
     assert_eq!((&report["last_copies"], &report["first_last_copies"][0]), (&1.into(), &lonely.as_str().into()));
-    assert!(report["overdue_bytes"].as_u64().unwrap() > 0 && troubles(&node).contains("no other node has them"));
+    assert!(report["overdue_bytes"].as_u64().unwrap() > 0 && troubles(&node).contains("as the last copies"));
     let (hour, name) = lonely.rsplit_once('/').unwrap();
     copy(hour, name);
     eventually(SOON, || !archive.at(&place(11)).exists());
