@@ -15,7 +15,7 @@ const PAGES: usize = 64;
 /// Hours and requests after which a round begins with what it has found; the next one goes on. A peer that makes up days and
 /// qualities costs so much and no more.
 const MOST_HOURS: usize = 200_000;
-const MOST_REQUESTS: u64 = 20_000;
+pub(super) const MOST_REQUESTS: u64 = 20_000;
 /// Hours of one day, in an answer: there are no more.
 const HOURS: usize = 24;
 

@@ -49,3 +49,13 @@ pub(super) fn not_fetched(job: &mut Job, target: &Target, name: Box<str>, error:
     }
     Job::note(&mut job.failed, [(target.place.clone(), name)]);
 }
+
+/// An error if there is no room any more, or the hour has been retired meanwhile.
+pub(super) async fn may_go_on(job: &Job, target: &Target) -> Result<(), RoundError> {
+    job.shared.room().await?;
+    if job.shared.options.keeps.hour(&target.place)? {
+        Ok(())
+    } else {
+        Err(RoundError::Retired(target.place.to_string()))
+    }
+}

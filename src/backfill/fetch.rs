@@ -12,9 +12,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::came::{Missing, count, index, not_fetched};
+use super::came::{Missing, count, index, may_go_on, not_fetched};
 use super::error::RoundError;
 use super::job::Job;
+use super::report::MOST_BURSTS;
 use super::shared::{Shared, now};
 use super::targets::Target;
 use super::together;
@@ -31,9 +32,6 @@ const GROUP_TIME: Duration = Duration::from_millis(200);
 
 /// So many times the downloads at once may be on their way or being flushed: a flush waits for the disk, and not for the peer.
 const FLUSHING: usize = 3;
-/// Hours with suspiciously many tombstones that are named; more would only be longer.
-pub(super) const MOST_BURSTS: usize = 100;
-
 /// What to do about a file that another peer is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Busy {
@@ -203,16 +201,6 @@ async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, bu
         if ended {
             return ends.map_or(Ok(()), Err);
         }
-    }
-}
-
-/// An error if there is no room any more, or the hour has been retired meanwhile.
-pub(super) async fn may_go_on(job: &Job, target: &Target) -> Result<(), RoundError> {
-    job.shared.room().await?;
-    if job.shared.options.keeps.hour(&target.place)? {
-        Ok(())
-    } else {
-        Err(RoundError::Retired(target.place.to_string()))
     }
 }
 

@@ -79,7 +79,7 @@ impl Job {
         self.known.step();
     }
 
-    /// Ends with everything as at the beginning, but for what waits.
+    /// Forgets what the last round noted; what waits between rounds is not in here.
     pub(super) fn begin_round(&mut self) {
         self.report = RoundReport::default();
         (self.later, self.busy, self.failed) = (Vec::new(), Vec::new(), Vec::new());

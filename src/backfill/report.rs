@@ -1,5 +1,8 @@
 //! What a round did, for status, metrics and people.
 
+/// Hours with suspiciously many tombstones that are named; more would only be longer.
+pub(super) const MOST_BURSTS: usize = 100;
+
 /// What a round did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoundReport {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::agree::{self, Agreed, Cursor, Promise, agree, or_told};
+use super::agree::{self, Agreed, Cursor, MOST_REQUESTS, Promise, agree, or_told};
 use super::error::RoundError;
 use super::fetch::{Busy, take_over};
 use super::job::{Job, Named};
@@ -15,9 +15,8 @@ use crate::peer::{Listed, Listing, Seen};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
 const MISTRUST: u32 = 40;
-/// Hours and requests after which the listing of a peer of the fixed part ends: a hundred years of a stream.
+/// Hours after which the listing of a peer of the fixed part ends: a hundred years of a stream.
 const MOST_HOURS: usize = 1_000_000;
-const MOST_REQUESTS: u64 = 20_000;
 /// Names that are worked through in some milliseconds.
 const MANY: usize = 10_000;
 

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::fetch::MOST_BURSTS;
 use super::job::Job;
 use super::known::{Known, PeerState};
+use super::report::MOST_BURSTS;
 
 /// How often a round that lasts tells how far it is.
 const TELL: Duration = Duration::from_secs(300);

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::came::{Missing, count, index, not_fetched};
+use super::came::{Missing, count, index, may_go_on, not_fetched};
 use super::claims::Claim;
 use super::error::RoundError;
-use super::fetch::may_go_on;
 use super::job::Job;
 use super::shared::Shared;
 use super::targets::Target;
