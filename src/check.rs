@@ -119,5 +119,9 @@ pub fn check_hour(base: &Base, index: &Index, place: &HourPlace) -> Result<(Vec<
             "the hour's summary is not what its files add up to".to_owned(),
         ));
     }
+    if !index.is_coverage_right(&place.stream, place.hour)? {
+        let detail = "what is kept of the hour's coverage is not what its files come to".to_owned();
+        found.push(difference("coverage", place.to_string(), detail));
+    }
     Ok((found, files))
 }

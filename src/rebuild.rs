@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use crate::check::{hours_on_disk, subdirectories};
 use crate::crawl::{contents_of, is_settled};
 use crate::disk::{ArchiveId, Base, DiskError, marker};
+use crate::domain::coverage::HourLine;
 use crate::domain::totals::HourTotals;
 use crate::domain::{Hour, HourPlace, Stamp, Stream};
 use crate::index::bulk::{BulkLoader, LoadedHour};
@@ -158,7 +159,8 @@ fn read_hour(base: &Base, stream: &Stream, hour: Hour) -> Result<Option<LoadedHo
     let scan = dir.scan()?;
     let contents = contents_of(&scan, dir.path());
     let totals = HourTotals::of(&contents);
-    Ok(Some(LoadedHour { hour, contents, totals, stamp: scan.settled.then_some(scan.stamp) }))
+    let line = HourLine::of(&contents);
+    Ok(Some(LoadedHour { hour, contents, totals, line, stamp: scan.settled.then_some(scan.stamp) }))
 }
 
 /// The directories above the hours with their stamps. One that cannot be read is to be looked at again.

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use gapless::domain::coverage::HourLine;
 use gapless::domain::totals::HourTotals;
 use gapless::domain::{AnyFile, Hash, Hour, HourContents, Kind, SegmentFile, SegmentKey, Spelling, Stream};
 use gapless::index::bulk::{BulkLoader, LoadedHour};
@@ -50,7 +51,8 @@ pub fn index(path: &Path, hours: u32, cache_bytes: usize) -> (Index, Stream) {
     let in_order = (0..hours).map(|number| {
         let files = contents(number);
         let totals = HourTotals::of(&files);
-        let full = LoadedHour { hour: at, contents: files, totals, stamp: None };
+        let line = HourLine::of(&files);
+        let full = LoadedHour { hour: at, contents: files, totals, line, stamp: None };
         at = at.next();
         Ok::<_, IndexError>(full)
     });

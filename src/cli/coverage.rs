@@ -17,7 +17,7 @@ use super::{Exit, UsageError};
 use crate::coverage::{self, Gauges, Shown};
 use crate::disk::Base;
 use crate::domain::coverage::{Coverage, HourFigures, HourLine};
-use crate::domain::map::{Colour, Painter};
+use crate::domain::map::{Colour, paint_hours};
 use crate::domain::{Channel, Hour, HourPlace, Quality, Stream};
 use crate::sources::Entry;
 
@@ -140,13 +140,6 @@ fn latest(first: Hour, last: Hour, most: i32) -> Hour {
 async fn of_stream(here: &Side, stream: &Stream, draws: bool) -> anyhow::Result<Found> {
     let hours = here.hours(stream, true).await?;
     let ends = hours.first().copied().zip(hours.last().copied());
-    let mut painter = ends.filter(|_| draws).map(|(first, last)| {
-        let from = latest(first, last, MOST_MAP_HOURS);
-        if from > first {
-            tracing::warn!(name: "map_cut", %stream, %from, "the map shows the latest {MOST_MAP_HOURS} hours only");
-        }
-        Painter::of_hours(from, last)
-    });
     if let Some((first, last)) = ends
         && latest(first, last, MOST_HOURS) > first
     {
@@ -158,12 +151,16 @@ async fn of_stream(here: &Side, stream: &Stream, draws: bool) -> anyhow::Result<
     for hour in hours {
         let contents = here.contents(&HourPlace { stream: stream.clone(), hour }).await?;
         let line = HourLine::of(&contents);
-        if let Some(painter) = &mut painter {
-            painter.hour(hour, &line.best);
-        }
         coverage.push(hour, &line);
         progress.advance(1);
     }
     progress.finish();
-    Ok(Found { coverage, ends, pixels: painter.map(Painter::finish).unwrap_or_default() })
+    let pixels = ends.filter(|_| draws).map(|(first, last)| {
+        let from = latest(first, last, MOST_MAP_HOURS);
+        if from > first {
+            tracing::warn!(name: "map_cut", %stream, %from, "the map shows the latest {MOST_MAP_HOURS} hours only");
+        }
+        paint_hours(&coverage, from, last)
+    });
+    Ok(Found { coverage, ends, pixels: pixels.unwrap_or_default() })
 }

@@ -11,9 +11,9 @@ use super::client::{Daemon, path, query};
 use super::config::Config;
 use super::offline::Offline;
 use super::{Exit, UsageError};
-use crate::crawl::Keeper;
-use crate::domain::coverage::{Gather, HourLine, Lane, Window};
-use crate::domain::{HourPlace, Span, Stream, Timestamp};
+use crate::domain::coverage::{Lane, Window};
+use crate::domain::{Span, Stream, Timestamp};
+use crate::index::Covered;
 use crate::wire::{HoleList, HoleRecord, Timespan, TimespanList, seconds};
 
 /// Pages of an answer: with as many, a daemon would keep us asking.
@@ -54,9 +54,9 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
         }
         list.covered_seconds = Span::from_us(covered_us).seconds();
     } else {
-        let gathered = offline(config, &stream, window)?;
-        list.holes = gathered.coverage().holes_within(lane, &window).into_iter().map(HoleRecord::from).collect();
-        list.covered_seconds = seconds(gathered.covered_us(lane));
+        let found = offline(config, &stream, window)?;
+        list.holes = found.coverage.holes_within(lane, &window).into_iter().map(HoleRecord::from).collect();
+        list.covered_seconds = seconds(found.coverage.covered_us(lane, &window, &found.lines));
     }
     if config.json {
         return print_json(&list);
@@ -82,8 +82,8 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
             });
         }
     } else {
-        let gathered = offline(config, &stream, window)?;
-        list.timespans = gathered.coverage().timespans(&window).into_iter().map(Timespan::from).collect();
+        let found = offline(config, &stream, window)?;
+        list.timespans = found.coverage.timespans(&window).into_iter().map(Timespan::from).collect();
     }
     if config.json {
         return print_json(&list);
@@ -169,24 +169,14 @@ fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> 
     Ok((stream, window))
 }
 
-/// Reads what a window needs from the index itself.
-fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<Gather> {
+/// Reads what a window needs from the index itself, all its hours compared with the disk.
+fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<Covered> {
     tokio::task::block_in_place(|| {
         let offline = Offline::open(config)?;
-        let gathered = gather(&offline.keeper, stream, window);
+        let found = offline.keeper.coverage(stream, &window, usize::MAX, usize::MAX);
         offline.close();
-        gathered
+        Ok(found?)
     })
-}
-
-fn gather(keeper: &Keeper, stream: &Stream, window: Window) -> anyhow::Result<Gather> {
-    let hours = keeper.index().catalog().hours(&stream.to_string(), ..);
-    let mut gather = Gather::new(window, hours.into_iter().collect());
-    while let Some(hour) = gather.wanted() {
-        let answer = keeper.answer(&HourPlace { stream: stream.clone(), hour })?;
-        gather.give(HourLine::of(&answer.contents));
-    }
-    Ok(gather)
 }
 
 fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<ExitCode> {

@@ -7,6 +7,7 @@
 //! 4. Absence is concluded only while the right base directory is there. Nothing here writes to the archive, except
 //!    what others hand to [`Keeper::change`], and what an interrupted download of ours has left is removed ([`Sweep`]).
 
+mod coverage;
 mod error;
 mod freshness;
 mod keeper;

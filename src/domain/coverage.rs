@@ -1,31 +1,34 @@
 //! Coverage, holes and overlaps of a quality: what there is of its time, and what is missing.
 //!
 //! In reading order: [`HourLine`], the best segments of one hour; [`walk`](walk::walk), the rules, one segment after the other;
-//! [`HourSummary`], what one hour comes to after what came before it; [`Coverage`], the hours together, of which a change of one hour
-//! recomputes that hour and its seams; [`Gather`], which hours have to be read to answer for a window.
+//! [`HourSummary`], what one hour comes to after what came before it; [`Coverage`], the hours together, or as many
+//! as a [`Window`] needs; [`shares`](shares::shares), how much of each piece of a window is missing.
 //!
 //! 1. Time is one line: hours do not cut it. What is handed from one hour to the next is [`Ends`], and nothing else.
 //! 2. Raw is the union of the best segments. Editable is the union of those that the overlap rule of the best sequence keeps, from the
 //!    first segment on.
 //! 3. A hole is a gap of more than [`TOLERANCE`](super::best::TOLERANCE). Nothing is a hole before the first segment or after the
 //!    furthest end, unless a window asks for its edges.
-//! 4. A hole is kept in the hour where it ends, whole: what lies in earlier hours is cut out of it when they are asked for.
+//! 4. A change of one hour changes its summary, and that of the hour after it only where other ends are handed on.
+//! 5. A hole is kept in the hour where it ends, whole: what lies in earlier hours is cut out of it when they are asked for.
 //!
 //! Nothing here reads anything, and all of it is integers of microseconds.
 
-mod gather;
 mod hours;
 mod line;
+mod shares;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod window;
 
-pub use gather::{Gather, Window};
 pub use hours::{Coverage, HourFigures, LaneFigures};
 pub use line::{BestSegment, HourLine, Tally};
+pub use shares::{Share, shares};
 pub use summary::HourSummary;
 pub use walk::{Ends, Event, walk};
+pub use window::{Backwards, Window};
 
 use super::time::{Hour, Span, Timestamp};
 

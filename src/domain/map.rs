@@ -1,12 +1,11 @@
 //! The coverage map: which colour each pixel has. Drawing them into a file is done elsewhere.
 //!
-//! A pixel is a length of time. Best segments are pushed in order of start, and nothing is kept of them but four points in time. A
-//! gap of at most [`TOLERANCE`] between segments is no hole, and does not make a pixel white.
+//! A pixel is a length of time. It is white where it lies in part in a hole or outside the extent; a gap of at most
+//! [`TOLERANCE`](super::best::TOLERANCE) between segments is no hole, and does not make a pixel white.
 
-use super::best::TOLERANCE;
-use super::coverage::{BestSegment, Stretch};
+use super::coverage::{Coverage, Stretch};
 use super::time::{HOUR_US, SECOND_US};
-use super::{Hour, Kind, Span, Timestamp};
+use super::{Hour, Span, Timestamp};
 
 /// What a pixel of the standard map stands for.
 pub const PIXEL: Span = Span::from_us(2 * SECOND_US);
@@ -45,91 +44,49 @@ const COVERED: u8 = 1;
 /// Some part of a pixel is covered by nothing that is full.
 const NOT_FULL: u8 = 2;
 
-/// Paints the pixels of a stretch of time.
-#[derive(Debug, Clone)]
-pub struct Painter {
+/// The colours of `count` pixels from `start` on, each as long as `pixel`, at least a microsecond. `coverage` holds what that
+/// stretch needs.
+pub fn paint(coverage: &Coverage, start: Timestamp, pixel: Span, count: usize) -> Vec<Colour> {
+    let mut painter = Painter { start, pixel: pixel.us().max(1), pixels: vec![0; count] };
+    for run in coverage.runs() {
+        painter.mark_inside(run);
+    }
+    for stretch in coverage.not_full() {
+        painter.mark_touched(stretch);
+    }
+    let colour = |marks: u8| match (marks & COVERED, marks & NOT_FULL) {
+        (0, _) => Colour::White,
+        (_, 0) => Colour::Blue,
+        _ => Colour::Orange,
+    };
+    painter.pixels.into_iter().map(colour).collect()
+}
+
+/// The pixels of the standard map of the hours from `first` to `last`.
+pub fn paint_hours(coverage: &Coverage, first: Hour, last: Hour) -> Vec<Colour> {
+    let hours = usize::try_from(last.number() - first.number() + 1).unwrap_or(0);
+    paint(coverage, first.start(), PIXEL, hours.saturating_mul(per_hour()))
+}
+
+struct Painter {
     start: Timestamp,
-    pixel: Span,
+    pixel: i64,
     pixels: Vec<u8>,
-    /// What is covered without a hole, up to now.
-    run: Option<Stretch>,
-    /// The last start: what comes cannot change anything before it.
-    now: Timestamp,
-    full_until: Timestamp,
-    other_until: Timestamp,
 }
 
 impl Painter {
-    /// `count` white pixels from `start` on, each of them as long as `pixel`, at least a microsecond.
-    pub fn new(start: Timestamp, pixel: Span, count: usize) -> Self {
-        let never = Timestamp::MIN;
-        Self {
-            start,
-            pixel: Span::from_us(pixel.us().max(1)),
-            pixels: vec![0; count],
-            run: None,
-            now: never,
-            full_until: never,
-            other_until: never,
-        }
-    }
-
-    /// The pixels of the standard map of the hours from `first` to `last`.
-    pub fn of_hours(first: Hour, last: Hour) -> Self {
-        let hours = usize::try_from(last.number() - first.number() + 1).unwrap_or(0);
-        Self::new(first.start(), PIXEL, hours.saturating_mul(per_hour()))
-    }
-
-    /// The best segments of an hour; hours and segments come in order of start.
-    pub fn hour(&mut self, hour: Hour, best: &[BestSegment]) {
-        for segment in best.iter().filter(|segment| segment.duration_us > 0) {
-            let next = Stretch { start: segment.start(hour), end: segment.end(hour) };
-            self.tell_what_is_not_full(next.start);
-            let until = if segment.kind == Kind::Full { &mut self.full_until } else { &mut self.other_until };
-            *until = next.end.max(*until);
-            self.run = Some(match self.run {
-                Some(run) if next.start <= run.end + TOLERANCE => Stretch { end: run.end.max(next.end), ..run },
-                Some(run) => {
-                    self.paint_inside(run);
-                    next
-                }
-                None => next,
-            });
-        }
-    }
-
-    /// The colours, in order of time.
-    pub fn finish(mut self) -> Vec<Colour> {
-        self.tell_what_is_not_full(Timestamp::MAX);
-        if let Some(run) = self.run {
-            self.paint_inside(run);
-        }
-        let colour = |marks: u8| match (marks & COVERED, marks & NOT_FULL) {
-            (0, _) => Colour::White,
-            (_, 0) => Colour::Blue,
-            _ => Colour::Orange,
-        };
-        self.pixels.into_iter().map(colour).collect()
-    }
-
-    /// Goes on to `next`, the start of a segment: until there all are known, and each reaches from the last start to its end.
-    fn tell_what_is_not_full(&mut self, next: Timestamp) {
-        let only = Stretch { start: self.now.max(self.full_until), end: self.other_until.min(next) };
-        if only.start < only.end {
-            let pixel = self.pixel.us();
-            let begin = (only.start - self.start).us().div_euclid(pixel);
-            let end = up(only.end - self.start, pixel);
-            self.mark(begin, end, NOT_FULL);
-        }
-        self.now = next;
-    }
-
     /// The pixels that lie wholly in a stretch are covered.
-    fn paint_inside(&mut self, run: Stretch) {
-        let pixel = self.pixel.us();
-        let begin = up(run.start - self.start, pixel);
-        let end = (run.end - self.start).us().div_euclid(pixel);
+    fn mark_inside(&mut self, run: Stretch) {
+        let begin = up(run.start - self.start, self.pixel);
+        let end = (run.end - self.start).us().div_euclid(self.pixel);
         self.mark(begin, end, COVERED);
+    }
+
+    /// The pixels that a stretch touches are covered in part by nothing that is full.
+    fn mark_touched(&mut self, stretch: Stretch) {
+        let begin = (stretch.start - self.start).us().div_euclid(self.pixel);
+        let end = up(stretch.end - self.start, self.pixel);
+        self.mark(begin, end, NOT_FULL);
     }
 
     fn mark(&mut self, begin: i64, end: i64, mark: u8) {
@@ -159,6 +116,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::Kind;
+    use crate::domain::coverage::{BestSegment, HourLine};
+
+    fn coverage(best: &[BestSegment]) -> Coverage {
+        let mut coverage = Coverage::default();
+        coverage.push(first(), &HourLine { best: best.to_vec(), ..HourLine::default() });
+        coverage
+    }
 
     fn first() -> Hour {
         Hour::parse("2019-11-13T02").unwrap()
@@ -212,17 +177,15 @@ mod tests {
                 .collect();
             let unit = i64::from(unit);
             let start = first().start() + Span::from_us(start * unit);
-            let mut painter = Painter::new(start, Span::from_us(pixel * unit), count);
-            painter.hour(first(), &segments);
-            prop_assert_eq!(painter.finish(), model(&segments, start.us(), pixel * unit, count));
+            let painted = paint(&coverage(&segments), start, Span::from_us(pixel * unit), count);
+            prop_assert_eq!(painted, model(&segments, start.us(), pixel * unit, count));
         }
     }
 
     #[test]
     fn an_hour_has_six_columns_and_a_segment_runs_over_into_the_next() {
-        let mut painter = Painter::of_hours(first(), first().next());
-        painter.hour(first(), &[BestSegment { start_us: 3_598_000_000, duration_us: 4_000_000, kind: Kind::Suspect }]);
-        let pixels = painter.finish();
+        let only = [BestSegment { start_us: 3_598_000_000, duration_us: 4_000_000, kind: Kind::Suspect }];
+        let pixels = paint_hours(&coverage(&only), first(), first().next());
         assert_eq!(pixels.len(), 2 * 6 * ROWS);
         let orange: Vec<usize> = (0..pixels.len()).filter(|index| pixels[*index] == Colour::Orange).collect();
         assert_eq!(orange, [1_799, 1_800]);

@@ -40,6 +40,7 @@ const PAGE: usize = 1_000;
         super::coverage::coverage,
         super::coverage::holes,
         super::coverage::timespans,
+        super::timeline::timeline,
         super::agree::qualities,
         super::agree::days,
         super::agree::hours,

@@ -1,9 +1,8 @@
 //! `/api/v1/coverage`, `/api/v1/holes` and `/api/v1/timespans`: what there is of a quality and what is missing, in a window.
 //!
-//! Nothing is kept for it: the hours of the window, and those few beside it that decide what happens at its edges, are read from the
-//! index when they are asked for. So a page ends after as many hours as one question may bring up to date.
+//! The index keeps a summary of each hour, and those of the window are read from it, and the segments of the two hours that it cuts at
+//! most: an answer costs what it is long, however many segments there are.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,12 +14,13 @@ use serde::Serialize;
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::coverage::{Gather, HourLine, Lane, Stretch, Window};
-use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
+use crate::domain::coverage::{Lane, Stretch, Window};
+use crate::domain::{Hour, Span, Stream, Timestamp};
+use crate::index::Covered;
 use crate::wire::{CoverageList, HoleList, HoleRecord, HourCoverage, Timespan, TimespanList};
 
-/// How often as many hours as a page has may be read for what lies beside it, where recordings overlap each other for that long.
-const BESIDE: usize = 4;
+/// Hours of a page: more than two years, in some tens of milliseconds.
+pub(super) const MOST_HOURS: usize = 20_000;
 
 /// Answers `GET /api/v1/coverage/{channel}/{quality}`.
 #[utoipa::path(
@@ -92,6 +92,15 @@ async fn answer<T: Serialize + Send + 'static>(
     }
 }
 
+/// The channel and quality at the end of a path.
+pub(super) fn read_stream(path: &str, prefix: &str) -> Result<Stream, Problem> {
+    let parts = pathname::parts(path.as_bytes(), prefix.as_bytes())?;
+    let [channel, quality] = parts.as_slice() else {
+        return Err(Problem::not_found(&format!("such address; expected is {prefix}/CHANNEL/QUALITY")));
+    };
+    Stream::new(channel, quality).map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))
+}
+
 /// What was asked for.
 struct Wanted {
     stream: Stream,
@@ -101,12 +110,7 @@ struct Wanted {
 
 impl Wanted {
     fn read(path: &str, prefix: &str, text: &str) -> Result<Self, Problem> {
-        let parts = pathname::parts(path.as_bytes(), prefix.as_bytes())?;
-        let stream = match parts.as_slice() {
-            [channel, quality] => Stream::new(channel, quality)
-                .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?,
-            _ => return Err(Problem::not_found(&format!("such address; expected is {prefix}/CHANNEL/QUALITY"))),
-        };
+        let stream = read_stream(path, prefix)?;
         let (mut from, mut to, mut edges, mut editable) = (None, None, false, false);
         for (name, value) in query::pairs(text) {
             match name.as_str() {
@@ -127,40 +131,25 @@ impl Wanted {
 
 /// What a page was worked out from.
 struct Page {
-    gathered: Gather,
+    found: Covered,
     window: Window,
-    next: Option<Timestamp>,
+}
+
+impl Page {
+    /// Where the next one begins.
+    fn next(&self, asked: &Window) -> Option<Timestamp> {
+        self.window.to.filter(|_| self.window.to != asked.to)
+    }
 }
 
 /// Reads what the first page of a window needs.
 fn page(app: &App, stream: &Stream, asked: Window) -> Result<Page, Problem> {
-    app.keeper.ensure_structure()?;
-    // Chat has hours, and no coverage.
-    let hours = if stream.quality.is_chat() {
-        BTreeSet::new()
-    } else {
-        app.keeper.index().catalog().hours(&stream.to_string(), ..).into_iter().collect::<BTreeSet<Hour>>()
-    };
-    let most = app.bounds.max_hours;
-    let first = asked.from.unwrap_or(Timestamp::MIN).hour();
-    let ends = |hour: &Hour| asked.to.is_none_or(|to| hour.start() < to);
-    let next = hours.range(first..).nth(most).filter(|hour| ends(hour)).map(|hour| hour.start());
-    let window = match next {
-        Some(next) => Window { to: Some(next), edge_to: false, ..asked },
+    let found = app.keeper.coverage(stream, &asked, app.bounds.max_hours, MOST_HOURS)?;
+    let window = match found.next {
+        Some(next) => Window { to: Some(next.start()), edge_to: false, ..asked },
         None => asked,
     };
-    let mut gathered = Gather::new(window, hours);
-    let mut read = 0_usize;
-    while let Some(hour) = gathered.wanted() {
-        read += 1;
-        let limit = most.saturating_mul(BESIDE).max(16);
-        if read > limit {
-            return Err(Problem::too_much("number of hours that hang together", read as u64, limit as u64));
-        }
-        let place = HourPlace { stream: stream.clone(), hour };
-        gathered.give(HourLine::of(&app.keeper.answer(&place)?.contents));
-    }
-    Ok(Page { gathered, window, next })
+    Ok(Page { found, window })
 }
 
 /// A page with as many stretches as one may have: where there are more, it ends where the first one too many begins.
@@ -173,7 +162,7 @@ fn bounded(
     let found = stretches(&whole);
     let Some(too_many) = found.get(app.bounds.max_page) else { return Ok((whole, found)) };
     let window = Window { to: Some(too_many.start), edge_to: false, ..wanted.window };
-    let first = Page { next: window.to, ..page(app, &wanted.stream, window)? };
+    let first = page(app, &wanted.stream, window)?;
     let fewer = stretches(&first);
     Ok((first, fewer))
 }
@@ -196,10 +185,10 @@ fn coverage_page(app: &App, wanted: &Wanted) -> Result<CoverageList, Problem> {
     };
     let page = page(app, &wanted.stream, whole)?;
     let first = whole.from.map_or(Hour::MIN, Timestamp::hour);
-    let mut figures = page.gathered.coverage().figures(first, page.window.to.map_or(Hour::MAX, hour_before));
+    let mut figures = page.found.coverage.figures(first, page.window.to.map_or(Hour::MAX, hour_before));
     list.hours.extend(figures.by_ref().take(app.bounds.max_page).map(|figures| HourCoverage::from(&figures)));
     let more = figures.next().map(|figures| figures.hour.start());
-    list.next = more.or(page.next).map(|next| next.to_string());
+    list.next = more.or(page.next(&whole)).map(|next| next.to_string());
     Ok(list)
 }
 
@@ -209,23 +198,27 @@ fn hour_before(end: Timestamp) -> Hour {
 }
 
 fn holes_page(app: &App, wanted: &Wanted) -> Result<HoleList, Problem> {
-    let (page, found) = bounded(app, wanted, |page| page.gathered.coverage().holes_within(wanted.lane, &page.window))?;
+    let (page, found) = bounded(app, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
     Ok(HoleList {
         channel: wanted.stream.channel.to_string(),
         quality: wanted.stream.quality.to_string(),
         kind: wanted.lane.as_str().to_owned(),
-        covered_seconds: crate::wire::seconds(page.gathered.covered_us(wanted.lane)),
+        covered_seconds: crate::wire::seconds(page.found.coverage.covered_us(
+            wanted.lane,
+            &page.window,
+            &page.found.lines,
+        )),
         holes: found.into_iter().map(HoleRecord::from).collect(),
-        next: page.next.map(|next| next.to_string()),
+        next: page.next(&wanted.window).map(|next| next.to_string()),
     })
 }
 
 fn timespans_page(app: &App, wanted: &Wanted) -> Result<TimespanList, Problem> {
-    let (page, found) = bounded(app, wanted, |page| page.gathered.coverage().timespans(&page.window))?;
+    let (page, found) = bounded(app, wanted, |page| page.found.coverage.timespans(&page.window))?;
     Ok(TimespanList {
         channel: wanted.stream.channel.to_string(),
         quality: wanted.stream.quality.to_string(),
         timespans: found.into_iter().map(Timespan::from).collect(),
-        next: page.next.map(|next| next.to_string()),
+        next: page.next(&wanted.window).map(|next| next.to_string()),
     })
 }

@@ -39,7 +39,8 @@ pub mod serve;
 pub mod status;
 #[cfg(test)]
 mod test_node;
-pub mod tombstones;
+pub mod timeline;
+mod tombstones;
 mod wire_cache;
 
 pub use app::{App, Bounds, Parts};

@@ -2,7 +2,7 @@
 //!
 //! Totals are adjusted for ordinary files and counted afresh for an hour in which a tombstone meets odd names, which is rare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
@@ -10,7 +10,9 @@ use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
 use super::query::{encode_change, gather};
-use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, PEERS, STREAMS};
+use super::tables::{
+    CHANGES, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, PEERS, STREAMS, UNSETTLED,
+};
 use super::writer::{Applied, Batch, Counters, HourUpdate, Met, StampUpdate, TouchedHours};
 use crate::domain::totals::HourTotals;
 use crate::domain::{AnyFile, Change, Hour, OddFile, SegmentFile, Stream};
@@ -24,20 +26,28 @@ const MAX_LOGGED: u64 = 10_000;
 #[derive(Default)]
 pub(super) struct Touched {
     pub(super) streams: BTreeMap<String, (StreamEntry, TouchedHours)>,
+    /// There are hours left whose coverage is to be made.
+    pub(super) is_unsettled: bool,
 }
 
 /// The open tables of one transaction.
 pub(super) struct Session<'t> {
-    files: Table<'t, &'static [u8; 50], &'static [u8; 6]>,
-    odd: Table<'t, &'static [u8], &'static [u8; 6]>,
-    hours: Table<'t, &'static [u8; 8], &'static [u8]>,
+    pub(super) files: Table<'t, &'static [u8; 50], &'static [u8; 6]>,
+    pub(super) odd: Table<'t, &'static [u8], &'static [u8; 6]>,
+    pub(super) hours: Table<'t, &'static [u8; 8], &'static [u8]>,
+    pub(super) coverage: Table<'t, &'static [u8; 8], &'static [u8]>,
+    pub(super) unsettled: Table<'t, &'static [u8; 8], ()>,
     streams: Table<'t, &'static str, &'static [u8]>,
     directories: Table<'t, &'static str, &'static [u8]>,
     changes: Table<'t, u64, &'static [u8]>,
     peers: Table<'t, &'static str, &'static [u8]>,
     meta: Table<'t, &'static str, &'static [u8]>,
     counters: &'t mut Counters,
-    catalog: &'t Catalog,
+    pub(super) catalog: &'t Catalog,
+    /// Hours of which this transaction has to make the coverage anew.
+    pub(super) unsettled_now: BTreeSet<HourKey>,
+    /// Whether a stream is chat, as far as it was asked.
+    pub(super) chat: HashMap<u32, bool>,
     met: Met,
     touched: Touched,
     scratch: String,
@@ -53,6 +63,8 @@ impl<'t> Session<'t> {
             files: transaction.open_table(FILES)?,
             odd: transaction.open_table(ODD_FILES)?,
             hours: transaction.open_table(HOURS)?,
+            coverage: transaction.open_table(COVERAGE)?,
+            unsettled: transaction.open_table(UNSETTLED)?,
             streams: transaction.open_table(STREAMS)?,
             directories: transaction.open_table(DIRECTORIES)?,
             changes: transaction.open_table(CHANGES)?,
@@ -60,6 +72,8 @@ impl<'t> Session<'t> {
             meta: transaction.open_table(META)?,
             counters,
             catalog,
+            unsettled_now: BTreeSet::new(),
+            chat: HashMap::new(),
             met: Met::new(),
             touched: Touched::default(),
             scratch: String::new(),
@@ -102,6 +116,7 @@ impl<'t> Session<'t> {
 
     /// Writes what belongs to the whole transaction.
     pub(super) fn finish(mut self, changes_kept: u64) -> Result<Touched, IndexError> {
+        self.touched.is_unsettled = self.settle()?;
         for (name, row) in &self.met {
             self.streams.insert(name.as_str(), row.encode(name).as_slice())?;
         }
@@ -190,6 +205,8 @@ impl<'t> Session<'t> {
         }
         if effective > 0 || old.is_none() {
             row.changed = self.counters.seq;
+            self.chat.insert(stream_row.id, stream.quality.is_chat());
+            self.unsettle(key);
         }
         match stamp {
             StampUpdate::Keep => {}
@@ -239,6 +256,8 @@ impl<'t> Session<'t> {
             self.counters.floor = self.counters.seq;
         }
         applied.removed += u64::from(row.rows);
+        self.chat.insert(stream_row.id, stream.quality.is_chat());
+        self.unsettle(key);
         stream_row.remove_hour(key);
         self.met.insert(name.clone(), stream_row);
         self.touch(stream, &name, stream_row).insert(hour, None);

@@ -5,8 +5,9 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
 
 use super::codec::{self, HourRow, StreamRow};
-use super::tables::{DIRECTORIES, FILES, HOURS, META, ODD_FILES, STREAMS};
-use super::{IndexError, IndexOptions, schema};
+use super::tables::{COVERAGE, DIRECTORIES, FILES, HOURS, META, ODD_FILES, STREAMS};
+use super::{IndexError, IndexOptions, schema, summaries};
+use crate::domain::coverage::{Ends, HourLine, HourSummary};
 use crate::domain::totals::HourTotals;
 use crate::domain::{Hour, HourContents, Stamp, Stream};
 
@@ -22,6 +23,8 @@ pub struct LoadedHour {
     pub contents: HourContents,
     /// Counted from them.
     pub totals: HourTotals,
+    /// Its best segments.
+    pub line: HourLine,
     /// The directory's stamp, if it can be trusted.
     pub stamp: Option<Stamp>,
 }
@@ -54,8 +57,8 @@ impl BulkLoader {
         hours: impl IntoIterator<Item = Result<LoadedHour, E>>,
     ) -> Result<(), E> {
         self.streams += 1;
-        let name = stream.to_string();
         let mut row = StreamRow { id: self.streams, hours: 0, sum: 0 };
+        let mut ends = None;
         let mut hours = hours.into_iter().peekable();
         loop {
             let mut chunk = Vec::new();
@@ -68,7 +71,7 @@ impl BulkLoader {
                 chunk.push(hour);
             }
             let last = hours.peek().is_none();
-            self.load_chunk(&name, &mut row, &chunk)?;
+            ends = self.load_chunk(stream, &mut row, ends, &chunk)?;
             self.rows += rows as u64;
             if last {
                 return Ok(());
@@ -76,16 +79,26 @@ impl BulkLoader {
         }
     }
 
-    fn load_chunk(&mut self, name: &str, row: &mut StreamRow, chunk: &[LoadedHour]) -> Result<(), IndexError> {
+    /// Loads some hours after what those before them leave, and says what these leave.
+    fn load_chunk(
+        &mut self,
+        stream: &Stream,
+        row: &mut StreamRow,
+        before: Option<Ends>,
+        chunk: &[LoadedHour],
+    ) -> Result<Option<Ends>, IndexError> {
+        let (name, mut ends) = (stream.to_string(), before);
         let mut transaction = self.database.begin_write()?;
         // What is lost at a kill is an unfinished file that nobody opens.
         transaction.set_durability(redb::Durability::None)?;
         {
             let mut files = transaction.open_table(FILES)?;
             let mut hours = transaction.open_table(HOURS)?;
+            let mut coverage = transaction.open_table(COVERAGE)?;
             let mut odd_files = transaction.open_table(ODD_FILES)?;
             let mut file_cursor = files.upper_bound_mut(std::ops::Bound::<&[u8; 50]>::Unbounded)?;
             let mut hour_cursor = hours.upper_bound_mut(std::ops::Bound::<&[u8; 8]>::Unbounded)?;
+            let mut summary_cursor = coverage.upper_bound_mut(std::ops::Bound::<&[u8; 8]>::Unbounded)?;
             for loaded in chunk {
                 let key = codec::hour_key(row.id, loaded.hour);
                 let (mut rows, mut sum) = (0_u32, 0_u64);
@@ -112,12 +125,17 @@ impl BulkLoader {
                 }
                 let hour_row = HourRow { totals: loaded.totals, stamp: loaded.stamp, changed: 0, rows, sum };
                 hour_cursor.insert_before(&key, hour_row.encode(key).as_slice())?;
+                if !stream.quality.is_chat() {
+                    let summary = HourSummary::of(ends, loaded.hour, &loaded.line);
+                    summary_cursor.insert_before(&key, summaries::encode(key, &summary).as_slice())?;
+                    ends = summary.after;
+                }
                 row.add_hour(key);
             }
         }
-        transaction.open_table(STREAMS)?.insert(name, row.encode(name).as_slice())?;
+        transaction.open_table(STREAMS)?.insert(name.as_str(), row.encode(&name).as_slice())?;
         transaction.commit()?;
-        Ok(())
+        Ok(ends)
     }
 
     /// Writes what is left, flushes it to disk, verifies that all rows are there, and closes the file.

@@ -33,6 +33,12 @@ pub enum IndexError {
     /// The batch was worked out against an index that has been set aside since.
     #[error("the index began anew meanwhile: what was to be written has to be worked out again")]
     BeganAnew,
+    /// What was asked for is still being worked out from the files.
+    #[error("the coverage of {hours} hours is still being worked out; ask again in a moment")]
+    Unsettled {
+        /// Hours that are left.
+        hours: u64,
+    },
     /// The program is ending.
     #[error("the index is closed")]
     Closed,

@@ -137,7 +137,7 @@ impl Index {
         })
     }
 
-    fn stream_id(&self, stream: &str) -> Option<u32> {
+    pub(super) fn stream_id(&self, stream: &str) -> Option<u32> {
         self.catalog().read().streams.get(stream).map(|entry| entry.row.id)
     }
 }
@@ -148,7 +148,11 @@ pub(super) fn read_row(transaction: &ReadTransaction, key: HourKey) -> Result<Op
     HourRow::decode(key, value.value()).map(Some)
 }
 
-fn read_contents(transaction: &ReadTransaction, key: HourKey, row: &HourRow) -> Result<HourContents, IndexError> {
+pub(super) fn read_contents(
+    transaction: &ReadTransaction,
+    key: HourKey,
+    row: &HourRow,
+) -> Result<HourContents, IndexError> {
     gather(&transaction.open_table(FILES)?, &transaction.open_table(ODD_FILES)?, key, row)
 }
 

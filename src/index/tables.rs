@@ -24,6 +24,12 @@ pub const DIRECTORIES: TableDefinition<'static, &str, &[u8]> = TableDefinition::
 /// Stream and hour → totals, stamp, version and the sum over the hour's rows.
 pub const HOURS: TableDefinition<'static, &[u8; HOUR_KEY], &[u8]> = TableDefinition::new("hours.2");
 
+/// Stream and hour → what coverage, holes and maps need to know of the hour. Chat has none.
+pub const COVERAGE: TableDefinition<'static, &[u8; HOUR_KEY], &[u8]> = TableDefinition::new("coverage.1");
+
+/// Stream and hour whose row in `coverage` is still to be made.
+pub const UNSETTLED: TableDefinition<'static, &[u8; HOUR_KEY], ()> = TableDefinition::new("unsettled.1");
+
 /// Every file whose name its key gives back → size.
 pub const FILES: TableDefinition<'static, &[u8; FILE_KEY], &[u8; FILE_VALUE]> = TableDefinition::new("files.1");
 

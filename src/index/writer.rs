@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase as _};
 
@@ -13,6 +13,7 @@ use super::apply::{Session, Touched};
 use super::file;
 use super::schema::meta_number;
 use super::store::{Health, Inner};
+use super::tables::UNSETTLED;
 use super::{PeerRow, Version};
 use crate::domain::{Change, Hour, Stamp, Stream};
 
@@ -115,6 +116,8 @@ pub(super) struct Writer {
     inner: Arc<Inner>,
     queue: Receiver<Command>,
     counters: Counters,
+    /// Hours are left whose coverage is to be made when there is nothing else to do.
+    is_unsettled: bool,
     /// Not before this is an index that failed opened again.
     retry_at: Instant,
 }
@@ -122,12 +125,16 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Command>) -> Result<Self, IndexError> {
         let counters = inner.write(Counters::load)?;
-        Ok(Self { inner, queue, counters, retry_at: Instant::now() })
+        let is_unsettled = inner.write(is_unsettled)?;
+        Ok(Self { inner, queue, counters, is_unsettled, retry_at: Instant::now() })
     }
 
     pub(super) fn run(mut self) {
         loop {
-            let first = if self.inner.health() == Health::Good {
+            let is_good = self.inner.health() == Health::Good;
+            let first = if is_good && self.is_unsettled {
+                self.queue.recv_timeout(Duration::ZERO)
+            } else if is_good {
                 self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 // However much is asked for in between.
@@ -138,6 +145,7 @@ impl Writer {
             };
             match first {
                 Ok(command) => self.handle(command),
+                Err(RecvTimeoutError::Timeout) if is_good => self.commit(Vec::new()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -175,7 +183,7 @@ impl Writer {
                 answer(reply, Err(IndexError::Stalled));
             }
         }
-        if stalled || group.is_empty() {
+        if stalled || (group.is_empty() && !self.is_unsettled) {
             return;
         }
         let mut counters = self.counters;
@@ -183,6 +191,7 @@ impl Writer {
         match outcome {
             Ok((applied, touched)) => {
                 self.counters = counters;
+                self.is_unsettled = touched.is_unsettled;
                 self.publish(touched);
                 for ((_, reply), each) in group.into_iter().zip(applied) {
                     answer(&reply, Ok(each));
@@ -292,6 +301,7 @@ impl Writer {
     }
 
     fn reload(&mut self) {
+        self.is_unsettled = self.inner.write(is_unsettled).unwrap_or(false);
         match self.inner.write(Counters::load) {
             Ok(counters) => self.counters = counters,
             Err(error) => self.inner.set_health(Health::Stalled { why: error.to_string() }),
@@ -312,6 +322,12 @@ fn apply_all(
     let touched = session.finish(inner.options.changes_kept)?;
     transaction.commit()?;
     Ok((applied, touched))
+}
+
+/// Whether coverage of some hours is still to be made.
+fn is_unsettled(database: &Database) -> Result<bool, IndexError> {
+    use redb::ReadableTableMetadata as _;
+    Ok(!database.begin_read()?.open_table(UNSETTLED)?.is_empty()?)
 }
 
 fn answer(reply: &Reply, result: Result<Applied, IndexError>) {

@@ -52,6 +52,39 @@ pub struct KindCoverage {
     pub overlap_seconds: f64,
 }
 
+/// How much of each piece of a window is missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Timeline {
+    /// The channel.
+    pub channel: String,
+    /// The quality.
+    pub quality: String,
+    /// When the window begins, ISO 8601 in UTC.
+    pub from: String,
+    /// When it ends.
+    pub to: String,
+    /// Into how many pieces it is cut.
+    pub pixels: u64,
+    /// From the first segment to the furthest end of all there are; absent if there are none.
+    pub extent: Option<Extent>,
+    /// Pieces that are alike, in order.
+    pub runs: Vec<Run>,
+}
+
+/// A stretch of time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Extent {
+    /// ISO 8601, in UTC.
+    pub start: String,
+    /// ISO 8601, in UTC.
+    pub end: String,
+}
+
+/// How many pieces; per mille of each that is missing, −1 where it lies outside the extent; per mille that only segments cover which
+/// are not full. Both are rounded up, except that 1000 is all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Run(pub u32, pub i16, pub i16);
+
 /// What is covered of an hour, and what is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LaneCoverage {

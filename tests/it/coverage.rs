@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gapless::domain::coverage::{Coverage, HourFigures, HourLine, Lane, LaneFigures, Tally, Window};
-use gapless::domain::map::{Colour, Painter};
+use gapless::domain::map::{Colour, paint_hours};
 use gapless::domain::{Hour, HourContents, Kind, Timestamp};
 use serde_json::{Value, json};
 
@@ -75,10 +75,9 @@ fn every_figure_hole_and_pixel_of_the_directory_is_the_one_that_was_written_down
         let expected = expected(quality);
         let lines = lines(&TestArchive::sample_path().join("desertbus").join(quality));
         let (first, last) = (*lines.keys().next().unwrap(), *lines.keys().next_back().unwrap());
-        let (mut coverage, mut painter) = (Coverage::default(), Painter::of_hours(first, last));
+        let mut coverage = Coverage::default();
         for (hour, line) in &lines {
             coverage.push(*hour, line);
-            painter.hour(*hour, &line.best);
         }
         let extent = coverage.extent().unwrap();
         assert_eq!(Value::from(vec![extent.start.to_string(), extent.end.to_string()]), expected["extent"]);
@@ -91,7 +90,7 @@ fn every_figure_hole_and_pixel_of_the_directory_is_the_one_that_was_written_down
                 holes.map(|hole| (hole.start.to_string(), hole.end.to_string())).collect();
             assert_eq!(holes, written_holes(&expected, lane), "{quality} {lane:?}");
         }
-        assert_eq!(letters(&painter.finish()), text(&expected["map"]), "{quality}");
+        assert_eq!(letters(&paint_hours(&coverage, first, last)), text(&expected["map"]), "{quality}");
     }
 }
 

@@ -1,11 +1,11 @@
-//! The hours of a quality together: figures for each, holes and timespans of any window, and what a change of one hour asks for.
+//! The hours of a quality together: figures for each, holes and timespans of any window, however much of them is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
 use super::line::{HourLine, Tally};
 use super::summary::{HourSummary, carried_over, length};
-use super::walk::Ends;
+use super::walk::{Ends, Event, walk};
 use super::{Lane, Stretch, Window};
 use crate::domain::best::TOLERANCE;
 use crate::domain::{Hour, Span, Timestamp};
@@ -67,44 +67,36 @@ impl Coverage {
         self.hours.last_key_value().map_or(self.before, |(_, last)| last.after)
     }
 
-    /// Puts `line` in the place of an hour, or takes the hour away, and makes anew what that changes in the hours after it: usually
-    /// nothing or one, because what an hour leaves is soon the same again. `read` gives the line of a later hour. Says how many
-    /// hours were made.
-    pub fn set<E>(
-        &mut self,
-        hour: Hour,
-        line: Option<&HourLine>,
-        mut read: impl FnMut(Hour) -> Result<HourLine, E>,
-    ) -> Result<usize, E> {
-        let before = self.hours.range(..hour).next_back().map_or(self.before, |(_, earlier)| earlier.after);
-        let mut changed: Vec<(Hour, HourSummary)> = Vec::new();
-        let mut left = before;
-        if let Some(line) = line {
-            let summary = HourSummary::of(before, hour, line);
-            left = summary.after;
-            changed.push((hour, summary));
+    /// Adds the summary of an hour later than all there are, made before.
+    pub fn push_summary(&mut self, hour: Hour, summary: HourSummary) {
+        self.hours.insert(hour, summary);
+    }
+
+    /// The summaries that are here.
+    pub fn summaries(&self) -> impl Iterator<Item = (Hour, &HourSummary)> {
+        self.hours.iter().map(|(hour, summary)| (*hour, summary))
+    }
+
+    /// Whether nothing from `next` on, the hour after those that are here, can change the answer for a window.
+    pub fn is_enough(&self, window: &Window, next: Hour) -> bool {
+        let Some(to) = window.to.filter(|to| next.start() >= *to) else { return false };
+        match self.ends() {
+            Some(ends) => Lane::ALL.iter().all(|lane| ends.hole_from(*lane) >= to),
+            // Nothing began before the end of the window. With its edges it is a hole, if what comes after is far enough.
+            None => !window.edge_from && !window.edge_to,
         }
-        for (later, known) in self.hours.range(hour.next()..).filter(|(later, _)| **later > hour) {
-            if known.before == left {
-                break;
-            }
-            let summary = HourSummary::of(left, *later, &read(*later)?);
-            left = summary.after;
-            changed.push((*later, summary));
-        }
-        // Only now, so that a failure changes nothing.
-        if line.is_none() {
-            self.hours.remove(&hour);
-        }
-        let made = changed.len();
-        self.hours.extend(changed);
-        Ok(made)
     }
 
     /// From the first start to the furthest end, of the hours that are here.
     pub fn extent(&self) -> Option<Stretch> {
         let start = self.hours.values().find_map(|summary| summary.first)?;
         Some(Stretch { start, end: self.ends()?.furthest.max(start) })
+    }
+
+    /// As [`Coverage::extent`], from before all time where it begins before the hours that are here.
+    pub(super) fn extent_known(&self) -> Option<Stretch> {
+        let (start, ends) = self.began().zip(self.ends())?;
+        Some(Stretch { start, end: ends.furthest.max(start) })
     }
 
     /// All holes of a lane, in order, none of them cut.
@@ -139,6 +131,58 @@ impl Coverage {
             holes.extend(begin.zip(end).and_then(|(begin, end)| gap(begin, end)));
         }
         holes.into_iter().filter_map(|hole| hole.cut(window.stretch())).collect()
+    }
+
+    /// Microseconds of a window that a lane covers. `lines` holds the hours that the window cuts, as far as they have a directory.
+    pub fn covered_us(&self, lane: Lane, window: &Window, lines: &BTreeMap<Hour, HourLine>) -> u64 {
+        let within = window.stretch();
+        let mut hours: BTreeSet<Hour> = self.hours.keys().flat_map(|hour| [*hour, hour.next()]).collect();
+        hours.extend(window.from.map(Timestamp::hour));
+        hours.into_iter().map(|hour| self.covered_of(hour, lane, within, lines)).sum()
+    }
+
+    fn covered_of(&self, hour: Hour, lane: Lane, within: Stretch, lines: &BTreeMap<Hour, HourLine>) -> u64 {
+        let Some(part) = Stretch::of(hour).cut(within) else { return 0 };
+        let summary = self.hours.get(&hour);
+        if let Some(summary) = summary.filter(|_| part == Stretch::of(hour)) {
+            return summary.covered_us[lane as usize];
+        }
+        let before = match summary {
+            Some(summary) => summary.before,
+            None => self.hours.range(..hour).next_back().map_or(self.before, |(_, earlier)| earlier.after),
+        };
+        let mut covered_us = carried_over(before, lane, part);
+        if let Some(line) = lines.get(&hour) {
+            walk(before, hour, line, |event| {
+                if let Event::Covered(of, stretch) = event
+                    && of == lane
+                {
+                    covered_us += stretch.cut(part).map_or(0, length);
+                }
+            });
+        }
+        covered_us
+    }
+
+    /// What is covered by nothing that is full, in order.
+    pub fn not_full(&self) -> impl Iterator<Item = Stretch> {
+        let open = self.ends().and_then(|ends| ends.open_not_full());
+        self.hours.values().flat_map(|summary| summary.not_full.iter().copied()).chain(open)
+    }
+
+    /// The longest runs of raw coverage, from the first segment that lasts some time; gaps that are no holes are part of them.
+    pub(in crate::domain) fn runs(&self) -> impl Iterator<Item = Stretch> {
+        let first = self.first(Lane::Raw);
+        let mut start = first.unwrap_or(Timestamp::MAX);
+        let inside = self.hours.values().flat_map(|summary| &summary.holes[Lane::Raw as usize]);
+        let last = self.ends().map(|ends| Stretch { start: ends.covered, end: Timestamp::MAX });
+        inside.copied().chain(last).filter(move |hole| first.is_some_and(|first| hole.start >= first)).filter_map(
+            move |hole| {
+                let run = Stretch { start, end: hole.start };
+                start = hole.end;
+                (run.start < run.end).then_some(run)
+            },
+        )
     }
 
     /// Where the extent begins; before all time where that is before the hours here, and so of no interest.
@@ -208,7 +252,7 @@ impl Coverage {
             summary.covered_us
         } else {
             let before = self.hours.range(..hour).next_back().map_or(self.before, |(_, earlier)| earlier.after);
-            Lane::ALL.map(|lane| carried_over(before, lane, hour))
+            Lane::ALL.map(|lane| carried_over(before, lane, Stretch::of(hour)))
         };
         for (lane, covered_us) in figures.lanes.iter_mut().zip(covered) {
             lane.covered_us = covered_us;

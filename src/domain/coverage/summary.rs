@@ -26,6 +26,8 @@ pub struct HourSummary {
     pub covered_us: [u64; 2],
     /// The holes that end in it, whole, by [`Lane`].
     pub holes: [Vec<Stretch>; 2],
+    /// What is covered by nothing that is full, as far as that became certain in it: whole, in order.
+    pub not_full: Vec<Stretch>,
 }
 
 impl HourSummary {
@@ -33,25 +35,41 @@ impl HourSummary {
     pub fn of(before: Option<Ends>, hour: Hour, own: &HourLine) -> Self {
         let within = Stretch::of(hour);
         let mut overlaps = own.beside;
-        let mut covered_us = Lane::ALL.map(|lane| carried_over(before, lane, hour));
+        let mut covered_us = Lane::ALL.map(|lane| carried_over(before, lane, within));
         let mut holes = [Vec::new(), Vec::new()];
+        let mut not_full: Vec<Stretch> = Vec::new();
         let after = walk(before, hour, own, |event| match event {
             Event::Covered(lane, stretch) => {
                 covered_us[lane as usize] += stretch.cut(within).map_or(0, length);
             }
             Event::Hole(lane, hole) => holes[lane as usize].push(hole),
+            Event::NotFull(stretch) => match not_full.last_mut() {
+                Some(last) if last.end == stretch.start => last.end = stretch.end,
+                _ => not_full.push(stretch),
+            },
             Event::Overlap(kind, us) => overlaps[kind as usize].add(us),
         });
         let first = own.best.first().map(|best| best.start(hour));
         let first_covering = own.best.iter().find(|best| best.duration_us > 0).map(|best| best.start(hour));
-        Self { before, after, first, first_covering, video: own.video, bad: own.bad, overlaps, covered_us, holes }
+        Self {
+            before,
+            after,
+            first,
+            first_covering,
+            video: own.video,
+            bad: own.bad,
+            overlaps,
+            covered_us,
+            holes,
+            not_full,
+        }
     }
 }
 
-/// Microseconds of an hour that segments of earlier hours cover.
-pub(super) fn carried_over(before: Option<Ends>, lane: Lane, hour: Hour) -> u64 {
+/// Microseconds of an hour, or of a part of it, that segments of earlier hours cover.
+pub(super) fn carried_over(before: Option<Ends>, lane: Lane, part: Stretch) -> u64 {
     let reach = before.map_or(Timestamp::MIN, |ends| ends.reach(lane));
-    Stretch { start: hour.start(), end: reach }.cut(Stretch::of(hour)).map_or(0, length)
+    Stretch { start: Timestamp::MIN, end: reach }.cut(part).map_or(0, length)
 }
 
 pub(super) fn length(stretch: Stretch) -> u64 {

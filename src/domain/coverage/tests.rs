@@ -3,7 +3,6 @@
 mod model;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use proptest::prelude::*;
 
@@ -88,34 +87,17 @@ fn a_hole_over_the_hour_counts_in_each_however_small_its_part_and_a_missing_hour
 }
 
 #[test]
-fn a_change_of_an_ordinary_hour_makes_that_hour_and_at_most_the_next_anew() {
-    let all: Vec<Seg> = (0..5 * 1_800).map(|number| full(number * 2 * SECOND + 500_000, 2 * SECOND)).collect();
-    let without = |start_us: i64| -> Vec<Seg> {
-        all.iter().copied().filter(|seg| (seg.hour, seg.start_us) != (2, start_us)).collect()
-    };
-    for (gone, expected) in [(1_000 * SECOND + 500_000, 1), (3_598 * SECOND + 500_000, 2), (500_000, 1)] {
-        let (before, after) = (lines(&all, &[]), lines(&without(gone), &[]));
-        let mut kept = coverage(&before);
-        let made = kept.set(hour(2), after.get(&hour(2)), |later| Ok::<_, Infallible>(after[&later].clone()));
-        assert_eq!(made, Ok(expected), "{gone}");
-        assert_eq!(kept, coverage(&after));
-    }
-}
-
-#[test]
-fn a_window_asks_for_the_hours_it_needs_and_no_more() {
+fn a_window_needs_its_hours_and_no_more() {
     let all: Vec<Seg> = (0..24 * 1_800).map(|number| full(number * 2 * SECOND, 2 * SECOND)).collect();
     let lines = lines(&all, &[]);
     let from = hour(10).start() + crate::domain::Span::from_us(7 * SECOND);
     let window = Window::new(Some(from), Some(from + crate::domain::Span::from_us(SECOND)), false).unwrap();
-    let mut gather = Gather::new(window, lines.keys().copied().collect());
-    let mut asked = Vec::new();
-    while let Some(hour) = gather.wanted() {
-        asked.push(hour);
-        gather.give(lines[&hour].clone());
+    let part = part(&lines, window);
+    assert_eq!(part.summaries().map(|(hour, _)| hour).collect::<Vec<_>>(), [hour(10)]);
+    assert_eq!(window.cut_hours().collect::<Vec<_>>(), [hour(10), hour(10)]);
+    for lane in Lane::ALL {
+        assert_eq!(part.covered_us(lane, &window, &lines), 1_000_000);
     }
-    assert_eq!(asked, [hour(9), hour(8), hour(10)]);
-    assert_eq!((gather.covered_us(Lane::Raw), gather.covered_us(Lane::Editable)), (1_000_000, 1_000_000));
 }
 
 #[test]
@@ -170,12 +152,19 @@ fn windows() -> impl Strategy<Value = Window> {
     })
 }
 
-fn gathered(lines: &BTreeMap<Hour, HourLine>, window: Window) -> Gather {
-    let mut gather = Gather::new(window, lines.keys().copied().collect());
-    while let Some(hour) = gather.wanted() {
-        gather.give(lines[&hour].clone());
+/// As read from the index: from the hour on in which the window begins, after what the hour before it left, and no more than needed.
+fn part(lines: &BTreeMap<Hour, HourLine>, window: Window) -> Coverage {
+    let all = coverage(lines);
+    let from = window.from.map_or(Hour::MIN, Timestamp::hour);
+    let before = all.summaries().take_while(|(hour, _)| *hour < from).last().and_then(|(_, summary)| summary.after);
+    let mut part = Coverage::after(before);
+    for (hour, summary) in all.summaries().filter(|(hour, _)| *hour >= from) {
+        if part.is_enough(&window, hour) {
+            break;
+        }
+        part.push_summary(hour, summary.clone());
     }
-    gather
+    part
 }
 
 proptest! {
@@ -197,40 +186,67 @@ proptest! {
         segs in segs(), empty in prop::collection::vec(0..8_i64, 0..2), window in windows(),
     ) {
         let (model, lines) = (Model::new(&segs, &empty), lines(&segs, &empty));
-        let (all, part) = (coverage(&lines), gathered(&lines, window));
+        let (all, part) = (coverage(&lines), part(&lines, window));
         for lane in Lane::ALL {
             let expected = model.holes(lane, &window);
             prop_assert_eq!(plain(all.holes_within(lane, &window)), expected.clone(), "{:?} of all", lane);
-            prop_assert_eq!(plain(part.coverage().holes_within(lane, &window)), expected, "{:?} of a part", lane);
-            prop_assert_eq!(part.covered_us(lane), model.covered_us(lane, &window), "{:?} covered", lane);
+            prop_assert_eq!(plain(part.holes_within(lane, &window)), expected, "{:?} of a part", lane);
+            let cut: BTreeMap<Hour, HourLine> =
+                window.cut_hours().filter_map(|hour| Some((hour, lines.get(&hour)?.clone()))).collect();
+            prop_assert_eq!(part.covered_us(lane, &window, &cut), model.covered_us(lane, &window), "{:?} covered", lane);
         }
         prop_assert_eq!(plain(all.timespans(&window)), model.timespans(&window));
-        prop_assert_eq!(plain(part.coverage().timespans(&window)), model.timespans(&window));
+        prop_assert_eq!(plain(part.timespans(&window)), model.timespans(&window));
     }
 
     #[test]
     fn figures_of_some_hours_are_the_same_from_what_these_need(segs in segs(), first in 0..5_i64, more in 0..3_i64) {
         let lines = lines(&segs, &[]);
         let (first, last) = (hour(first), hour(first + more));
-        let part = gathered(&lines, Window::of_hours(first, last));
+        let part = part(&lines, Window::of_hours(first, last));
         let expected: Vec<HourFigures> = coverage(&lines).figures(first, last).collect();
-        prop_assert_eq!(part.coverage().figures(first, last).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(part.figures(first, last).collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn changing_one_hour_after_the_other_comes_to_the_same_as_making_all_anew(
-        before in segs(), changes in prop::collection::vec((0..5_i64, segs()), 1..4),
+    fn what_is_not_full_is_what_brute_force_says(segs in segs()) {
+        let coverage = coverage(&lines(&segs, &[]));
+        let mut joined: Vec<(i64, i64)> = Vec::new();
+        for (start, end) in plain(coverage.not_full()) {
+            match joined.last_mut() {
+                Some(last) if last.1 == start => last.1 = end,
+                _ => joined.push((start, end)),
+            }
+        }
+        prop_assert_eq!(joined, Model::new(&segs, &[]).not_full());
+    }
+
+    #[test]
+    fn the_pieces_of_a_window_add_up_to_it_and_each_is_what_it_is_alone(
+        segs in segs(), window in windows(), count in 1..40_usize,
     ) {
-        let mut now = lines(&before, &[]);
-        let mut kept = coverage(&now);
-        for (number, others) in changes {
-            match lines(&others, &[]).remove(&hour(number)) {
-                Some(line) => now.insert(hour(number), line),
-                None => now.remove(&hour(number)),
+        let (Some(from), Some(to)) = (window.from, window.to) else { return Ok(()) };
+        prop_assume!(from < to);
+        let (lines, stretch) = (lines(&segs, &[]), Stretch { start: from, end: to });
+        let (part, model) = (part(&lines, window), Model::new(&segs, &[]));
+        let shares = shares(&part, stretch, count);
+        prop_assert_eq!(shares.len(), count);
+        let whole = (to - from).us();
+        for (number, share) in shares.iter().enumerate() {
+            let edge = |of: usize| {
+                Timestamp(from.us() + i64::try_from(i128::from(whole) * of as i128 / count as i128).unwrap())
             };
-            let made = kept.set(hour(number), now.get(&hour(number)), |later| Ok::<_, Infallible>(now[&later].clone()));
-            prop_assert!(made.is_ok());
-            prop_assert_eq!(&kept, &coverage(&now));
+            let piece = Stretch { start: edge(number), end: edge(number + 1) };
+            let sum = |of: Vec<(i64, i64)>| -> u64 {
+                let cut = of.into_iter().map(|(a, b)| Stretch { start: Timestamp(a), end: Timestamp(b) }.cut(piece));
+                cut.flatten().map(|cut| cut.length().us().unsigned_abs()).sum()
+            };
+            let expected = Share {
+                inside_us: sum(model.extent().into_iter().collect()),
+                missing_us: sum(model.holes(Lane::Raw, &Window::default())),
+                not_full_us: sum(model.not_full()),
+            };
+            prop_assert_eq!(*share, expected, "{:?}", piece);
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Ends {
     pub kept: Timestamp,
     /// The furthest end of the editable sequence; after `kept` where a short one was kept at the end of a long one.
     pub kept_furthest: Timestamp,
+    /// From here until `covered` nothing that is full covers; nothing is open where it is not before `covered`.
+    pub not_full: Timestamp,
 }
 
 impl Ends {
@@ -35,8 +37,27 @@ impl Ends {
         }
     }
 
+    /// What is covered by nothing full, as far as it is told already: a full segment that is still to come may cover its end.
+    pub fn open_not_full(&self) -> Option<Stretch> {
+        let open = Stretch { start: self.not_full, end: self.covered };
+        (open.start < open.end).then_some(open)
+    }
+
     fn at(start: Timestamp) -> Self {
-        Self { covered: start, furthest: start, kept: start, kept_furthest: start }
+        Self { covered: start, furthest: start, kept: start, kept_furthest: start, not_full: start }
+    }
+
+    /// A segment follows: what lies before its start cannot change any more.
+    fn tell_not_full(&mut self, kind: Kind, by: Stretch) -> Option<Stretch> {
+        let told = Stretch { start: self.not_full, end: self.covered.min(by.start) };
+        let is_open = self.not_full.max(by.start) < self.covered;
+        self.not_full = match (kind, is_open) {
+            (Kind::Full, true) => self.not_full.max(by.end),
+            (Kind::Full, false) => self.covered.max(by.end),
+            (_, true) => self.not_full.max(by.start),
+            (_, false) => self.covered.max(by.start),
+        };
+        (told.start < told.end).then_some(told)
     }
 }
 
@@ -47,6 +68,8 @@ pub enum Event {
     Covered(Lane, Stretch),
     /// A hole that has just ended.
     Hole(Lane, Stretch),
+    /// This is covered, and by nothing that is full.
+    NotFull(Stretch),
     /// A best segment of this kind starts too early by so many microseconds of its own.
     Overlap(Kind, u64),
 }
@@ -67,6 +90,9 @@ pub fn walk(before: Option<Ends>, hour: Hour, line: &HourLine, mut each: impl Fn
         if start < end {
             if start > at.covered + TOLERANCE {
                 each(Event::Hole(Lane::Raw, Stretch { start: at.covered, end: start }));
+            }
+            if let Some(told) = at.tell_not_full(best.kind, Stretch { start, end }) {
+                each(Event::NotFull(told));
             }
             cover(Lane::Raw, &mut at.covered, Stretch { start, end }, &mut each);
         }

@@ -17,8 +17,8 @@ pub fn load(path: &std::path::Path, model: &Model) {
             model.hours.range((name.clone(), crate::domain::Hour::MIN)..=(name.clone(), crate::domain::Hour::MAX));
         let as_loaded = hours.map(|((_, hour), files): (&Place, _)| {
             let contents = contents(files);
-            let totals = HourTotals::of(&contents);
-            Ok::<_, IndexError>(LoadedHour { hour: *hour, contents, totals, stamp: Some(stamp(3)) })
+            let (totals, line) = (HourTotals::of(&contents), crate::domain::coverage::HourLine::of(&contents));
+            Ok::<_, IndexError>(LoadedHour { hour: *hour, contents, totals, line, stamp: Some(stamp(3)) })
         });
         loader.load_stream(&stream(name), as_loaded).unwrap();
     }

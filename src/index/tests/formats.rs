@@ -106,9 +106,8 @@ fn make(name: &str, path: &Path) {
         write_format_99(path);
     } else {
         write_format_1(path, &archive());
-        if name.contains('2') {
-            schema::migrate_to(&Database::open(path).unwrap(), 2).unwrap();
-        }
+        let format = name.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        schema::migrate_to(&Database::open(path).unwrap(), format).unwrap();
     }
     Database::open(path).unwrap().compact().unwrap();
     panic!("{} was made anew; look at it and keep it", path.display());
@@ -149,6 +148,19 @@ fn format_2_is_brought_up_with_every_hour_as_it_was() {
         assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
         archive().assert_is(&index);
         assert_eq!(index.peers().unwrap(), []);
+    }
+}
+
+#[test]
+fn the_coverage_of_format_3_is_worked_out_once_it_is_open_and_then_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy("index-format-3.redb", &directory);
+    for migrated_from in [Some(3), None] {
+        let index = Index::open(&path, options()).unwrap();
+        assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
+        // Asking waits until it is done.
+        archive().assert_is(&index);
+        assert_eq!(index.unsettled_hours().unwrap(), 0);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod agree;
 mod bulk;
+mod coverage;
 mod damage;
 mod faults;
 pub(super) mod faulty;

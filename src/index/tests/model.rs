@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use crate::domain::coverage::{Coverage, HourLine, Window};
 use crate::domain::test_names::any_name;
 use crate::domain::{AnyFile, Change, Hour, HourContents, HourTotals, Stamp, Stream};
 use crate::index::{Batch, ChangeRecord, HourUpdate, HourView, Index, IndexError, IndexOptions, StampUpdate};
@@ -154,6 +155,17 @@ impl Model {
         (self.compare_lists(index, &mut error), error)
     }
 
+    /// The coverage of a stream, made from scratch.
+    pub fn coverage(&self, name: &str) -> Coverage {
+        let mut coverage = Coverage::default();
+        if !stream(name).quality.is_chat() {
+            for ((_, at), names) in self.hours.iter().filter(|((of, _), _)| of == name) {
+                coverage.push(*at, &HourLine::of(&contents(names)));
+            }
+        }
+        coverage
+    }
+
     fn compare_lists(&self, index: &Index, error: &mut Option<IndexError>) -> Option<String> {
         let catalog = index.catalog();
         let mut channels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -172,6 +184,11 @@ impl Model {
             }
         }
         for (name, expected) in hours {
+            match index.coverage(&stream(name), &Window::default(), usize::MAX) {
+                Ok(found) if found.coverage == self.coverage(name) => {}
+                Ok(found) => return Some(format!("coverage of {name} is {:?}", found.coverage)),
+                Err(why) => *error = Some(why),
+            }
             if catalog.hours(name, ..) != expected {
                 return Some(format!("hours of {name} are {:?}", catalog.hours(name, ..)));
             }

@@ -149,6 +149,24 @@ impl Model {
         cut(self.whole_holes(lane, window), window.stretch())
     }
 
+    /// What best segments cover, and none that is full, joined where it meets.
+    pub fn not_full(&self) -> Vec<(i64, i64)> {
+        let points: BTreeSet<i64> = self.best.iter().flat_map(|seg| [seg.start(), seg.end()]).collect();
+        let points: Vec<i64> = points.into_iter().collect();
+        let by = |a: i64, b: i64, full: bool| {
+            self.best.iter().any(|seg| seg.start() <= a && b <= seg.end() && (seg.kind == 0) == full)
+        };
+        let mut found: Vec<(i64, i64)> = Vec::new();
+        for (a, b) in points.windows(2).map(|pair| (pair[0], pair[1])).filter(|(a, b)| by(*a, *b, false)) {
+            match found.last_mut() {
+                _ if by(a, b, true) => {}
+                Some(last) if last.1 == a => last.1 = b,
+                _ => found.push((a, b)),
+            }
+        }
+        found
+    }
+
     pub fn timespans(&self, window: &Window) -> Vec<(i64, i64)> {
         let Some((start, end)) = self.extent() else { return Vec::new() };
         let holes = self.whole_holes(Lane::Raw, &Window::default());

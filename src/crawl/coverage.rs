@@ -1,0 +1,41 @@
+//! Coverage of a window, from an index that is right about it as far as can be told in time.
+
+use super::{CrawlError, Keeper};
+use crate::domain::coverage::Window;
+use crate::domain::{Hour, HourPlace, Stream, Timestamp};
+use crate::index::Covered;
+
+impl Keeper {
+    /// What a window needs, of at most `most` hours. Where it has no more than `compared` hours they are compared with the disk
+    /// first, as for any other question; of wider ones what the watcher and the crawl have found is told. Blocks: not for async code.
+    pub fn coverage(
+        &self,
+        stream: &Stream,
+        window: &Window,
+        compared: usize,
+        most: usize,
+    ) -> Result<Covered, CrawlError> {
+        self.ensure_structure()?;
+        for hour in self.few_hours(&stream.to_string(), window, compared) {
+            match self.ensure(&HourPlace { stream: stream.clone(), hour }) {
+                // An index that takes no writes still knows what it knew.
+                Ok(()) | Err(CrawlError::Index(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Of a disk that is away nothing is known.
+        drop(self.base()?);
+        Ok(self.index().coverage(stream, window, most)?)
+    }
+
+    /// The hours that a window touches, and those beside it whose segments may reach into it; none if there are too many.
+    fn few_hours(&self, stream: &str, window: &Window, most: usize) -> Vec<Hour> {
+        let first = window.from.map_or(Hour::MIN, |from| from.hour().previous());
+        let last = window.to.map_or(Hour::MAX, Timestamp::hour);
+        let state = self.index().catalog().read();
+        let Some(entry) = state.streams.get(stream) else { return Vec::new() };
+        let hours: Vec<Hour> =
+            entry.hours.range(first..=last).map(|(hour, _)| *hour).take(most.saturating_add(1)).collect();
+        if hours.len() > most { Vec::new() } else { hours }
+    }
+}

@@ -1,0 +1,145 @@
+//! `/api/v1/timeline`: how much of each piece of a window is missing, for whoever draws it. Costs a summary an hour and nothing per
+//! segment, so that a year is drawn as fast as an hour.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+
+use super::app::App;
+use super::coverage::{MOST_HOURS, read_stream};
+use super::{Problem, query};
+use crate::domain::coverage::{Share, Stretch, Window, shares};
+use crate::domain::{Span, Stream, Timestamp};
+use crate::wire::{Extent, Run, Timeline};
+
+/// The widest picture: more than any screen has.
+const MOST_PIXELS: usize = 4096;
+/// Where none are asked for.
+const USUAL_PIXELS: usize = 1000;
+
+/// Answers `GET /api/v1/timeline/{channel}/{quality}`.
+#[utoipa::path(
+    get, path = "/api/v1/timeline/{channel}/{quality}",
+    params(
+        ("channel" = String, Path), ("quality" = String, Path),
+        ("from" = Option<String>, Query, description = "ISO 8601; the first segment if it is not given"),
+        ("to" = Option<String>, Query, description = "ISO 8601, after from; the furthest end if it is not given"),
+        ("pixels" = Option<u64>, Query, description = "into how many pieces the window is cut: 1 to 4096, or 1000")
+    ),
+    responses(
+        (status = 200, body = Timeline), (status = 400, description = "a parameter is wrong"),
+        (status = 503, description = "the disk is not there, or too much is asked at once")
+    )
+)]
+pub async fn timeline(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path();
+    let found = match Wanted::read(path, request.uri().query().unwrap_or_default()) {
+        Ok(wanted) => app.ask(move |app| work(app, &wanted)).await,
+        Err(problem) => Err(problem),
+    };
+    match found {
+        Ok(timeline) => Json(timeline).into_response(),
+        Err(problem) => problem.at(path).into_response(),
+    }
+}
+
+struct Wanted {
+    stream: Stream,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    pixels: usize,
+}
+
+impl Wanted {
+    fn read(path: &str, text: &str) -> Result<Self, Problem> {
+        let mut wanted =
+            Self { stream: read_stream(path, "/api/v1/timeline")?, from: None, to: None, pixels: USUAL_PIXELS };
+        for (name, value) in query::pairs(text) {
+            match name.as_str() {
+                "from" => wanted.from = Some(query::time("from", &value)?),
+                "to" => wanted.to = Some(query::time("to", &value)?),
+                "pixels" => {
+                    let number = value.parse().ok().filter(|number| (1..=MOST_PIXELS).contains(number));
+                    let expected = format!("a number from 1 to {MOST_PIXELS}");
+                    wanted.pixels = number.ok_or_else(|| Problem::bad_parameter("pixels", &value, &expected))?;
+                }
+                _ => {}
+            }
+        }
+        if let (Some(from), Some(to)) = (wanted.from, wanted.to)
+            && to <= from
+        {
+            return Err(Problem::bad_parameter("to", &to.to_string(), &format!("a time after from, {from}")));
+        }
+        Ok(wanted)
+    }
+
+    /// What is left open reaches to the end of what there is, but is at least as long as the window may be.
+    fn stretch(&self, extent: Option<Stretch>) -> Stretch {
+        let least = Span::from_us(1);
+        let (first, last) =
+            extent.map_or((Timestamp::from_us(0), Timestamp::from_us(0)), |extent| (extent.start, extent.end));
+        let start = self.from.unwrap_or_else(|| self.to.map_or(first, |to| first.min(to - least)));
+        Stretch { start, end: self.to.unwrap_or_else(|| last.max(start + least)) }
+    }
+}
+
+fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
+    let extent = app.keeper.index().extent(&wanted.stream)?;
+    let stretch = wanted.stretch(extent);
+    let Stretch { start, end } = stretch;
+    let window = Window { from: Some(start), to: Some(end), ..Window::default() };
+    let found = app.keeper.coverage(&wanted.stream, &window, app.bounds.max_hours, MOST_HOURS)?;
+    if let Some(next) = found.next {
+        let most = format!(
+            "a window of at most {MOST_HOURS} hours with segments; from {start} on there are as many until {}",
+            next.start()
+        );
+        return Err(Problem::bad_parameter("to", &end.to_string(), &most));
+    }
+    let mut runs: Vec<Run> = Vec::new();
+    for share in shares(&found.coverage, stretch, wanted.pixels) {
+        let (missing, not_full) = per_mille(&share);
+        match runs.last_mut() {
+            Some(Run(count, a, b)) if (*a, *b) == (missing, not_full) => *count += 1,
+            _ => runs.push(Run(1, missing, not_full)),
+        }
+    }
+    Ok(Timeline {
+        channel: wanted.stream.channel.to_string(),
+        quality: wanted.stream.quality.to_string(),
+        from: start.to_string(),
+        to: end.to_string(),
+        pixels: wanted.pixels as u64,
+        extent: extent.map(|extent| Extent { start: extent.start.to_string(), end: extent.end.to_string() }),
+        runs,
+    })
+}
+
+/// Missing and not full, of a piece's time inside the extent: rounded up, so that anything shows, but 1000 only for all of it.
+fn per_mille(share: &Share) -> (i16, i16) {
+    let of = |us: u64| {
+        let rounded = us.saturating_mul(1000).div_ceil(share.inside_us.max(1));
+        i16::try_from(if us < share.inside_us { rounded.min(999) } else { 1000 }).unwrap_or(1000)
+    };
+    if share.inside_us == 0 { (-1, 0) } else { (of(share.missing_us), of(share.not_full_us)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anything_shows_and_only_all_of_it_is_a_thousand() {
+        let share = |inside_us, missing_us, not_full_us| Share { inside_us, missing_us, not_full_us };
+        assert_eq!(per_mille(&share(0, 0, 0)), (-1, 0));
+        assert_eq!(per_mille(&share(31_536_000_000_000, 1, 0)), (1, 0));
+        assert_eq!(per_mille(&share(1_000_000, 999_999, 1)), (999, 1));
+        assert_eq!(per_mille(&share(7, 7, 0)), (1000, 0));
+        assert_eq!(per_mille(&share(7, 0, 7)), (0, 1000));
+    }
+}

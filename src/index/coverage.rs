@@ -1,0 +1,155 @@
+//! Questions about coverage: the summaries that a window needs, from one snapshot.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use redb::ReadTransaction;
+
+use super::codec::{hour_key, read_hour_key};
+use super::query::{read_contents, read_row};
+use super::settle::{Beside, nearest};
+use super::store::Index;
+use super::tables::{COVERAGE, UNSETTLED};
+use super::{IndexError, summaries};
+use crate::domain::coverage::{Coverage, HourLine, HourSummary, Stretch, Window};
+use crate::domain::{Hour, Stream, Timestamp};
+
+/// How long a question waits for summaries that are still being made.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it looks.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// What a window of a stream needs.
+#[derive(Debug, Clone, Default)]
+pub struct Covered {
+    /// The summaries.
+    pub coverage: Coverage,
+    /// The hours that the window cuts, where they have a directory.
+    pub lines: BTreeMap<Hour, HourLine>,
+    /// The first hour of the window that was left out because there were too many; what is here is right before it.
+    pub next: Option<Hour>,
+}
+
+impl Index {
+    /// What a window of a stream needs, of at most `most` hours. Chat, and what is not there, has none. Waits a while where summaries
+    /// are still being made: blocks, not for async code.
+    pub fn coverage(&self, stream: &Stream, window: &Window, most: usize) -> Result<Covered, IndexError> {
+        let Some(id) = self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat()) else {
+            return Ok(Covered::default());
+        };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = self.read(|transaction, _| {
+                let unsettled = unsettled(transaction, id)?;
+                if unsettled > 0 { Ok(Err(unsettled)) } else { read(transaction, id, window, most).map(Ok) }
+            })?;
+            match found {
+                Ok(covered) => return Ok(covered),
+                Err(hours) if Instant::now() >= until => return Err(IndexError::Unsettled { hours }),
+                Err(_) => std::thread::sleep(AGAIN),
+            }
+        }
+    }
+
+    /// From the first segment of a stream to the furthest end; `None` if it has none.
+    pub fn extent(&self, stream: &Stream) -> Result<Option<Stretch>, IndexError> {
+        let Some(id) = self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat()) else {
+            return Ok(None);
+        };
+        self.read(|transaction, _| {
+            let table = transaction.open_table(COVERAGE)?;
+            let (first, last) = (hour_key(id, Hour::MIN), hour_key(id, Hour::MAX));
+            let mut rows = table.range::<&[u8; 8]>(&first..=&last)?;
+            let mut coverage = Coverage::default();
+            // Hours without segments may come first; the last one knows how far all of them reach.
+            while coverage.extent().is_none()
+                && let Some(row) = rows.next()
+            {
+                let (key, value) = row?;
+                let summary = summaries::decode(*key.value(), value.value())?;
+                if summary.first.is_some() {
+                    coverage.push_summary(read_hour_key(*key.value())?.1, summary);
+                }
+            }
+            if let Some(row) = rows.next_back() {
+                let (key, value) = row?;
+                coverage.push_summary(read_hour_key(*key.value())?.1, summaries::decode(*key.value(), value.value())?);
+            }
+            Ok(coverage.extent())
+        })
+    }
+
+    /// Whether what is kept of an hour is what its rows come to, after what is kept of the hour before it. Of all hours that is: whether
+    /// all of it is right. An hour that is still to be made counts as right.
+    pub fn is_coverage_right(&self, stream: &Stream, hour: Hour) -> Result<bool, IndexError> {
+        self.read(|transaction, _| {
+            let Some(id) = self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat()) else {
+                return Ok(true);
+            };
+            let (key, table) = (hour_key(id, hour), transaction.open_table(COVERAGE)?);
+            let before = nearest(&table, id, hour, Beside::Before)?;
+            let unsettled = transaction.open_table(UNSETTLED)?;
+            let earlier = before.as_ref().map(|(earlier, _)| hour_key(id, *earlier));
+            for either in [Some(key), earlier].into_iter().flatten() {
+                if unsettled.get(&either)?.is_some() {
+                    return Ok(true);
+                }
+            }
+            let kept = table.get(&key)?.map(|value| summaries::decode(key, value.value())).transpose()?;
+            let Some(row) = read_row(transaction, key)? else { return Ok(kept.is_none()) };
+            let line = HourLine::of(&read_contents(transaction, key, &row)?);
+            let before = before.and_then(|(_, summary)| summary.after);
+            Ok(kept == Some(HourSummary::of(before, hour, &line)))
+        })
+    }
+
+    /// Hours whose summaries are still to be made, of all streams.
+    pub fn unsettled_hours(&self) -> Result<u64, IndexError> {
+        use redb::ReadableTableMetadata as _;
+        self.read(|transaction, _| Ok(transaction.open_table(UNSETTLED)?.len()?))
+    }
+}
+
+/// Hours of a stream whose summaries are still to be made; more than a few are not counted.
+fn unsettled(transaction: &ReadTransaction, stream: u32) -> Result<u64, IndexError> {
+    let table = transaction.open_table(UNSETTLED)?;
+    let (first, last) = (hour_key(stream, Hour::MIN), hour_key(stream, Hour::MAX));
+    let mut left = table.range::<&[u8; 8]>(&first..=&last)?;
+    if left.next().transpose()?.is_none() {
+        return Ok(0);
+    }
+    Ok(1 + left.count() as u64)
+}
+
+fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize) -> Result<Covered, IndexError> {
+    let table = transaction.open_table(COVERAGE)?;
+    let from = window.from.map_or(Hour::MIN, Timestamp::hour);
+    let before = nearest(&table, stream, from, Beside::Before)?.and_then(|(_, summary)| summary.after);
+    let mut found = Covered { coverage: Coverage::after(before), ..Covered::default() };
+    let (first, last) = (hour_key(stream, from), hour_key(stream, Hour::MAX));
+    let mut window = *window;
+    for (count, row) in table.range::<&[u8; 8]>(&first..=&last)?.enumerate() {
+        let (key, value) = row?;
+        let key = *key.value();
+        let hour = read_hour_key(key)?.1;
+        if found.coverage.is_enough(&window, hour) {
+            break;
+        }
+        if count == most && window.to.is_none_or(|to| hour.start() < to) {
+            // What is in earlier hours may still end in this one and those after it.
+            found.next = Some(hour);
+            window = Window { to: Some(hour.start()), edge_to: false, ..window };
+            if found.coverage.is_enough(&window, hour) {
+                break;
+            }
+        }
+        found.coverage.push_summary(hour, summaries::decode(key, value.value())?);
+    }
+    for hour in window.cut_hours() {
+        let key = hour_key(stream, hour);
+        if let Some(row) = read_row(transaction, key)? {
+            found.lines.insert(hour, HourLine::of(&read_contents(transaction, key, &row)?));
+        }
+    }
+    Ok(found)
+}
