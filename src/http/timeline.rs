@@ -78,13 +78,13 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// What is left open reaches to the end of what there is, but is at least as long as the window may be.
+    /// What is left open reaches to the end of what there is, but is at instant as long as the window may be.
     fn stretch(&self, extent: Option<Stretch>) -> Stretch {
-        let least = Span::from_us(1);
+        let instant = Span::from_us(1);
         let (first, last) =
             extent.map_or((Timestamp::from_us(0), Timestamp::from_us(0)), |extent| (extent.start, extent.end));
-        let start = self.from.unwrap_or_else(|| self.to.map_or(first, |to| first.min(to - least)));
-        Stretch { start, end: self.to.unwrap_or_else(|| last.max(start + least)) }
+        let start = self.from.unwrap_or_else(|| self.to.map_or(first, |to| first.min(to - instant)));
+        Stretch { start, end: self.to.unwrap_or_else(|| last.max(start + instant)) }
     }
 }
 
