@@ -17,6 +17,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus};
+use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
@@ -61,6 +62,8 @@ pub struct NodeOptions {
     pub bounds: Bounds,
     /// Who may read and write.
     pub auth: Arc<Auth>,
+    /// Hours of each quality whose gauges of coverage are told one by one; none where no such gauges are told.
+    pub gauge_hours: Option<u32>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Where other nodes to fetch from are found.
@@ -182,6 +185,7 @@ impl Node {
             last_copies: Some(last_copies(&retention)),
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             retention: Arc::clone(&retention),
+            coverage: options.gauge_hours.map(LiveGauges::new),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;

@@ -18,7 +18,7 @@ pub use agree::{
 };
 pub use coverage::{
     CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Run, Timeline, Timespan,
-    TimespanList, seconds,
+    TimespanList, microseconds, seconds,
 };
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,

@@ -3,10 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::picture::{PictureError, png};
+use super::picture::PictureError;
 use crate::disk::{Base, DiskError, atomic};
 use crate::domain::Stream;
-use crate::domain::map::Colour;
 
 const DIRECTORY: &str = "coverage-maps";
 
@@ -38,10 +37,9 @@ pub fn maps_of(base: &Path) -> PathBuf {
 }
 
 /// Writes the map of a quality and its page in the place of those that are there.
-pub fn publish(base: &Base, stream: &Stream, pixels: &[Colour], page: &str) -> Result<(), PublishError> {
-    let picture = png(pixels)?;
+pub fn publish(base: &Base, stream: &Stream, picture: &[u8], page: &str) -> Result<(), PublishError> {
     let dir = base.make_dirs([DIRECTORY])?;
-    atomic::replace(&dir, OsStr::new(&map_name(stream, "png")), &picture)?;
+    atomic::replace(&dir, OsStr::new(&map_name(stream, "png")), picture)?;
     atomic::replace(&dir, OsStr::new(&map_name(stream, "html")), page.as_bytes())?;
     Ok(())
 }

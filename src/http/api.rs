@@ -41,6 +41,7 @@ const PAGE: usize = 1_000;
         super::coverage::holes,
         super::coverage::timespans,
         super::timeline::timeline,
+        super::map::map,
         super::agree::qualities,
         super::agree::days,
         super::agree::hours,

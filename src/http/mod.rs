@@ -5,7 +5,7 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `bundle`, `changes`, `coverage`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
+//! `agree`, `bundle`, `changes`, `coverage`, `timeline`, `map`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
 
 pub mod agree;
 pub mod api;
@@ -23,6 +23,7 @@ mod json_list;
 pub mod latest;
 mod limits;
 pub mod listing;
+pub mod map;
 pub mod metrics;
 pub mod negotiate;
 pub mod node_metrics;

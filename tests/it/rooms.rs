@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("index", &[]),
     ("deleted", &["runtime"]),
     ("disk", &[]),
-    ("coverage", &["disk"]),
+    ("coverage", &["disk", "index"]),
     ("peer", &["disk", "tls", "tokens", "wire"]),
     ("sources", &["disk", "peer", "tls"]),
     ("crawl", &["disk", "index", "runtime"]),
@@ -23,11 +23,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tombstones", &["crawl", "deleted", "disk", "index", "wire"]),
     ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "tokens", "wire"]),
     ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
-    ("http", &["check", "crawl", "deleted", "disk", "index", "retention", "tls", "tokens", "tombstones", "wire"]),
+    (
+        "http",
+        &["check", "coverage", "crawl", "deleted", "disk", "index", "retention", "tls", "tokens", "tombstones", "wire"],
+    ),
     (
         "node",
         &[
             "backfill",
+            "coverage",
             "crawl",
             "deleted",
             "disk",
