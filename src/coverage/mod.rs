@@ -6,9 +6,11 @@ mod live;
 mod page;
 mod picture;
 mod publish;
+mod worker;
 
 pub use gauges::Gauges;
 pub use live::LiveGauges;
 pub use page::{Shown, page};
 pub use picture::{PictureError, png};
-pub use publish::{PublishError, maps_of, publish, write_file};
+pub use publish::{DIRECTORY, PublishError, maps_of, publish, write_file};
+pub use worker::{MapParts, MapWriter};

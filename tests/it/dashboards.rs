@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::coverage::{QUALITIES, expected, gauges, pixels, text};
-use crate::support::{Kind, SOON, TestArchive, TestNode, eventually};
+use crate::support::{Kind, SOON, TestArchive, TestNode, eventually, gapless};
 
 /// The gauges of coverage, in the order in which they are written.
 const FAMILIES: [&str; 10] = [
@@ -234,4 +234,83 @@ fn a_map_that_is_too_large_or_of_nothing_is_refused_with_a_sentence() {
     let white = node.get("/api/v1/map/nobody/source?from=2019-11-13T02&to=2019-11-13T03");
     assert_eq!(pixels(&white.body), "W".repeat(1_800));
     assert_eq!(node.request("HEAD", "/api/v1/map/desertbus/source", &[]).status, 200);
+}
+
+/// A map beneath the base, once it is there and whole.
+fn written_map(archive: &TestArchive, stream: &str) -> Option<String> {
+    let file = archive.at(&format!("coverage-maps/{stream}_coverage.png"));
+    file.exists().then(|| pixels(&std::fs::read(file).unwrap()))
+}
+
+#[test]
+fn a_node_keeps_maps_and_pages_beneath_the_base_up_to_date() {
+    let (archive, other) = (TestArchive::sample(), TestArchive::empty());
+    let list = archive.outside().join("nodes");
+    std::fs::write(&list, "from-file http://127.0.0.1:1/\n").unwrap();
+    let node = TestNode::plan(&archive)
+        .config("[coverage]\nmaps = \"20ms\"\n")
+        .flag("--name")
+        .flag("ours")
+        .flag("--peer")
+        .flag("from-flag=http://127.0.0.1:2/sub")
+        .flag("--node-file")
+        .flag(&list)
+        .start();
+    for quality in QUALITIES {
+        let stream = format!("desertbus_{quality}");
+        let expected = text(&expected(quality)["map"]);
+        eventually(SOON, || written_map(&archive, &stream).as_ref() == Some(&expected));
+        let page = archive.at(&format!("coverage-maps/{stream}_coverage.html"));
+        eventually(SOON, || page.exists() && std::fs::read_to_string(&page).unwrap().contains("from-file"));
+        let page = std::fs::read_to_string(&page).unwrap();
+        let picture = format!("{stream}_coverage.png");
+        for (name, source) in [
+            ("ours", picture.clone()),
+            ("from-flag", format!("http://127.0.0.1:2/sub/segments/coverage-maps/{picture}")),
+            ("from-file", format!("http://127.0.0.1:1/segments/coverage-maps/{picture}")),
+        ] {
+            assert!(page.contains(&format!("<h2>{name}</h2>\n<p><img src=\"{source}\"")), "{page}");
+        }
+        let served = node.get(&format!("/segments/coverage-maps/{picture}"));
+        assert_eq!(pixels(&served.body), expected);
+    }
+    // Another segment, and the same pixels as the API has.
+    archive.segment("desertbus/source/2019-11-13T07", "59:00", 30.0, Kind::Partial);
+    let asked = || pixels(&node.get("/api/v1/map/desertbus/source").body);
+    eventually(SOON, || asked().contains(&"O".repeat(15)));
+    eventually(SOON, || written_map(&archive, "desertbus_source").as_ref() == Some(&asked()));
+    archive.rename_dir("coverage-maps", "maps-of-yesterday");
+    eventually(SOON, || written_map(&archive, "desertbus_source").as_ref() == Some(&asked()));
+
+    assert!(!node.files("").iter().any(|channel| channel == "coverage-maps"), "it is no channel");
+    assert_eq!(node.get("/files/coverage-maps").list(), [""; 0]);
+    let peer = format!("ours=http://{}", node.address);
+    let refused = gapless(other.path(), &["backfill", "--once", "--peer", &peer, "--extras", "coverage-maps"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("each node draws its own maps"), "{}", refused.err);
+    assert!(TestNode::plan(&other).config("[backfill]\nextras = \"coverage-maps\"\n").refused().code == 2);
+    node.check();
+    let names = || -> BTreeSet<String> {
+        let entries = std::fs::read_dir(archive.at("coverage-maps")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.starts_with('.')).collect()
+    };
+    eventually(SOON, || names().len() == 4);
+}
+
+#[test]
+fn maps_that_cannot_be_written_are_told_once_and_cost_nothing_else() {
+    let archive = TestArchive::sample();
+    archive.raw("coverage-maps", b"a file where the directory should be");
+    let node = TestNode::plan(&archive).config("[coverage]\nmaps = \"10ms\"\n").start();
+    node.wait_ready();
+    eventually(SOON, || node.log().contains("maps cannot be written"));
+    archive.segment("desertbus/source/2019-11-13T07", "59:00", 2.0, Kind::Full);
+    let hour = "/api/v1/holes/desertbus/source?from=2019-11-13T07:59:00&to=2019-11-13T07:59:02";
+    eventually(SOON, || node.get(hour).json()["covered_seconds"] == 2.0);
+    archive.remove("coverage-maps");
+    eventually(SOON, || node.log().contains("all maps can be written again"));
+    assert!(written_map(&archive, "desertbus_480p").is_some());
+    assert_eq!(node.log().matches("maps cannot be written").count(), 1, "{}", node.log());
+    assert_eq!(TestNode::plan(&archive).config("[coverage]\nmaps = \"soon\"\n").refused().code, 2);
 }

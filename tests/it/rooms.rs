@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("index", &[]),
     ("deleted", &["runtime"]),
     ("disk", &[]),
-    ("coverage", &["disk", "index"]),
+    ("coverage", &["crawl", "disk", "index", "runtime"]),
     ("peer", &["disk", "tls", "tokens", "wire"]),
     ("sources", &["disk", "peer", "tls"]),
     ("crawl", &["disk", "index", "runtime"]),
