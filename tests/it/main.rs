@@ -30,6 +30,7 @@ mod hostile;
 mod index_trouble;
 mod killing;
 mod manners;
+mod monitoring;
 mod names;
 mod peers;
 mod replication;
