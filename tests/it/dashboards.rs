@@ -314,3 +314,31 @@ fn maps_that_cannot_be_written_are_told_once_and_cost_nothing_else() {
     assert_eq!(node.log().matches("maps cannot be written").count(), 1, "{}", node.log());
     assert_eq!(TestNode::plan(&archive).config("[coverage]\nmaps = \"soon\"\n").refused().code, 2);
 }
+
+#[test]
+fn the_command_asks_a_daemon_a_few_questions_however_many_hours_there_are() {
+    let archive = TestArchive::sample();
+    for number in 0..60 {
+        let hour = gapless::domain::Hour::parse("2019-11-10T00").unwrap().earlier(number);
+        archive.segment(&format!("desertbus/source/{hour}"), "00:00", 2.0, Kind::Full);
+    }
+    let list = archive.outside().join("nodes");
+    std::fs::write(&list, "from-file http://127.0.0.1:1/\n").unwrap();
+    let node = TestNode::plan(&archive).config("[coverage]\nmaps = \"off\"\n").flag("--node-file").flag(&list).start();
+    node.wait_ready();
+    eventually(SOON, || node.get("/api/v1/status").text().contains("from-file"));
+    let requests = || -> u64 {
+        let text = metrics(&node);
+        let counts = text.lines().filter(|line| line.starts_with("http_request_latency_all_count{"));
+        counts.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    let before = requests();
+    assert_eq!(node.run(&["coverage", "--once", "--maps"]).code, 0);
+    // Channels and their qualities, status, a look whether it lives; and hours, figures and map of each of two qualities.
+    let asked = requests() - before;
+    assert!(asked < 16, "{asked}");
+    let page = String::from_utf8(archive.read("coverage-maps/desertbus_source_coverage.html")).unwrap();
+    assert!(page.contains("<h2>from-file</h2>"), "{page}");
+    let asked = pixels(&node.get("/api/v1/map/desertbus/source").body);
+    assert_eq!(written_map(&archive, "desertbus_source"), Some(asked));
+}
