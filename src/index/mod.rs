@@ -17,6 +17,7 @@ pub mod codec;
 pub mod coverage;
 pub mod error;
 mod file;
+mod lines;
 pub mod peers;
 pub mod query;
 pub mod schema;
