@@ -36,5 +36,6 @@ mod retention;
 mod samples;
 mod security;
 mod storm;
+mod timeline;
 mod tombstones;
 mod watching;
