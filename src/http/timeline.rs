@@ -10,7 +10,7 @@ use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::coverage::{MOST_HOURS, read_stream};
+use super::coverage::{MOST_HOURS, covered, read_stream};
 use super::{Problem, query};
 use crate::domain::coverage::{Share, Shares, Stretch, Window};
 use crate::domain::{Hour, Span, Stream, Timestamp};
@@ -99,7 +99,7 @@ fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
     for _ in 0..MOST_READS {
         let Some(from) = at.take() else { break };
         let window = Window { from: Some(from), to: Some(end), ..Window::default() };
-        let found = app.keeper.coverage(&wanted.stream, &window, app.bounds.max_hours, MOST_HOURS)?;
+        let found = covered(app, &wanted.stream, &window)?;
         at = found.next.map(Hour::start);
         pieces.add(&found.coverage, Stretch { start: from, end: at.unwrap_or(end) });
     }
