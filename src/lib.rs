@@ -40,4 +40,6 @@ pub mod http;
 
 pub mod node;
 
+pub mod demo;
+
 pub mod cli;

@@ -18,6 +18,7 @@ mod command_line;
 mod convergence;
 mod coverage;
 mod crowd;
+mod demo;
 mod disk_trouble;
 mod encrypted;
 mod extras;

@@ -44,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("demo", &[]),
     (
         "cli",
         &[
@@ -52,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "coverage",
             "crawl",
             "deleted",
+            "demo",
             "disk",
             "http",
             "index",
