@@ -5,6 +5,8 @@
 mod agree;
 pub mod bundle;
 mod coverage;
+mod explain;
+mod page;
 mod retention;
 mod tombstones;
 
@@ -20,6 +22,8 @@ pub use coverage::{
     CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Run, Timeline, Timespan,
     TimespanList, seconds,
 };
+pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, OtherSegment, why_not_played};
+pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
 };

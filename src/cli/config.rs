@@ -151,7 +151,7 @@ settings! {
         write_tokens: OptionalFile = "" =>
             "File with the tokens by which something may be changed from other machines, one a line; read again when it changes. Only its owner may write it and nobody but owner and group read it.";
         read_tokens: OptionalFile = "" =>
-            "The same for reading. Once it is given, everything but `/healthz` and `/readyz` wants a token from one of the two files.";
+            "The same for reading. Once it is given, everything but `/healthz`, `/readyz` and the files of the page wants a token from one of the two files.";
     }
 
     /// The watcher.

@@ -31,6 +31,7 @@ mod index_trouble;
 mod killing;
 mod manners;
 mod names;
+mod page;
 mod peers;
 mod replication;
 mod retention;
