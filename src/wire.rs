@@ -20,7 +20,7 @@ pub use agree::{
 };
 pub use coverage::{
     CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Run, Timeline, Timespan,
-    TimespanList, seconds,
+    TimespanList, microseconds, seconds,
 };
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, OtherSegment, why_not_played};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};

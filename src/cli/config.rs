@@ -220,6 +220,16 @@ settings! {
             "Bytes of extras that one round fetches from one node: nothing proves their content, so this bounds what a node can fill the disk with.";
     }
 
+    /// What dashboards and plain file servers get of coverage.
+    coverage: CoverageConfig in "coverage" {
+        gauges: YesNo = "true" =>
+            "Whether `/metrics` tells coverage, holes and overlaps of each hour.";
+        gauge_hours: Count = "168", "0" to "100000" =>
+            "Latest hours of each quality that have gauges of their own, about 3 kB of text each; all older ones are one sum, as the hour `older`.";
+        maps: TimeOrOff = "60s", "off" to "7days" =>
+            "From one look at what changed to the next, after which the map and page of each quality that did are written to `coverage-maps/` beneath the base, unless `off`.";
+    }
+
     /// Retention.
     retention: RetentionConfig in "retention" {
         max_age: TimeOrOff = "off" =>

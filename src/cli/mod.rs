@@ -10,6 +10,7 @@ pub mod backfill;
 pub mod client;
 pub mod logging;
 pub mod offline;
+mod pages;
 pub mod progress;
 mod records;
 pub mod side;

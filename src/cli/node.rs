@@ -74,6 +74,8 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         auth: Arc::new(auth),
         tls: certificate(http)?,
         bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
+        gauge_hours: config.coverage.gauges.then(|| u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX)),
+        maps: config.coverage.maps,
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
     })
 }

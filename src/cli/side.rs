@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::client::{Daemon, path};
 use super::config::Config;
 use super::offline::Offline;
+use crate::crawl::Keeper;
 use crate::domain::totals::Digest;
 use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream};
 use crate::index::Index;
@@ -285,6 +286,16 @@ impl Side {
                 Ok(HourContents::from_names(names.iter().map(|name| (name.as_str(), 0))))
             }
         }
+    }
+
+    /// The daemon of this archive, if it is the one that is asked.
+    pub fn daemon(&self) -> Option<&Daemon> {
+        if let How::Daemon(daemon) = &self.how { Some(daemon) } else { None }
+    }
+
+    /// Who keeps the index right, if it is asked itself.
+    pub fn keeper(&self) -> Option<&Keeper> {
+        if let How::Index(offline) = &self.how { Some(&offline.keeper) } else { None }
     }
 
     fn index(&self) -> Option<&Index> {

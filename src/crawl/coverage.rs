@@ -15,8 +15,14 @@ impl Keeper {
         compared: usize,
         most: usize,
     ) -> Result<Covered, CrawlError> {
+        self.compare_window(stream, window, compared)?;
+        Ok(self.index().coverage(stream, window, most)?)
+    }
+
+    /// Compares the hours of a window with the disk, if there are no more than `most`. Blocks: not for async code.
+    pub fn compare_window(&self, stream: &Stream, window: &Window, most: usize) -> Result<(), CrawlError> {
         self.ensure_structure()?;
-        for hour in self.few_hours(&stream.to_string(), window, compared).unwrap_or_default() {
+        for hour in self.few_hours(&stream.to_string(), window, most).unwrap_or_default() {
             match self.ensure(&HourPlace { stream: stream.clone(), hour }) {
                 // An index that takes no writes still knows what it knew.
                 Ok(()) | Err(CrawlError::Index(_)) => {}
@@ -25,7 +31,7 @@ impl Keeper {
         }
         // Of a disk that is away nothing is known.
         drop(self.base()?);
-        Ok(self.index().coverage(stream, window, most)?)
+        Ok(())
     }
 
     /// Whether a window has no more hours than are compared with the disk when it is asked about.

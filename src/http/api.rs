@@ -48,6 +48,7 @@ const PAGE: usize = 1_000;
         super::peers::holes,
         super::events::events,
         super::timeline::timeline,
+        super::map::map,
         super::agree::qualities,
         super::agree::days,
         super::agree::hours,

@@ -14,6 +14,7 @@ use super::auth::Auth;
 use super::changes::Followers;
 use super::events::Listeners;
 use super::wire_cache::WireCache;
+use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::deleted::Deletions;
 use crate::disk::DiskError;
@@ -50,6 +51,8 @@ pub struct App {
     pub registry: Registry,
     /// Gauges about the node itself.
     pub node_metrics: super::node_metrics::NodeMetrics,
+    /// Coverage, if it is told.
+    pub coverage: Option<LiveGauges>,
     /// The newest segments.
     pub latest: super::latest::LatestSegments,
     /// Wire bytes of listings.
@@ -126,6 +129,8 @@ pub struct Parts {
     pub retention: Arc<Retention>,
     /// Where their list comes from.
     pub sources: SourceReports,
+    /// Gauges of coverage, if they are told.
+    pub coverage: Option<LiveGauges>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -146,6 +151,7 @@ impl App {
         Ok(Self {
             latest: super::latest::LatestSegments::register(&parts.registry)?,
             node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
+            coverage: parts.coverage,
             name: parts.name,
             base_dir: parts.base_dir,
             started: SystemTime::now(),

@@ -5,7 +5,8 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `bundle`, `changes`, `events`, `coverage`, `explain`, `peers`, `status`, `check`, `tombstones`, `pages`, `page`. `auth` says who may.
+//! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `status`, `check`, `tombstones`, `pages`, `page`.
+//! `auth` says who may.
 
 pub mod agree;
 pub mod api;
@@ -25,6 +26,7 @@ mod json_list;
 pub mod latest;
 mod limits;
 pub mod listing;
+pub mod map;
 pub mod metrics;
 pub mod negotiate;
 pub mod node_metrics;

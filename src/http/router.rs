@@ -12,8 +12,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, events, explain, listing, orders,
-    page, pages, peers, retention, segments, status, timeline, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, events, explain, listing, map,
+    orders, page, pages, peers, retention, segments, status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -49,6 +49,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/peers/{name}/timeline/{*stream}", measured("peer_timeline", get(peers::timeline)))
         .route("/api/v1/peers/{name}/holes/{*stream}", measured("peer_holes", get(peers::holes)))
         .route("/api/v1/events", measured("events", get(events::events)))
+        .route("/api/v1/map/{*stream}", measured("map", get(map::map)))
         .route("/api/v1/digests", measured("digests", get(agree::qualities)))
         .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(agree::days)))
         .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))

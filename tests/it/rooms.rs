@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("index", &[]),
     ("deleted", &["runtime"]),
     ("disk", &[]),
-    ("coverage", &["disk"]),
+    ("coverage", &["crawl", "disk", "index", "runtime"]),
     ("peer", &["disk", "tls", "tokens", "wire"]),
     ("sources", &["disk", "peer", "tls"]),
     ("elsewhere", &["peer", "tls", "tokens", "wire"]),
@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "http",
         &[
             "check",
+            "coverage",
             "crawl",
             "deleted",
             "disk",
@@ -44,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "node",
         &[
             "backfill",
+            "coverage",
             "crawl",
             "deleted",
             "disk",

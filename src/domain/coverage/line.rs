@@ -20,6 +20,12 @@ impl Tally {
         self.us = self.us.saturating_add(us);
     }
 
+    /// So much more.
+    pub fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.us = self.us.saturating_add(other.us);
+    }
+
     /// What is in this and not in `part`, which is part of it.
     #[must_use]
     pub fn without(self, part: Self) -> Self {
