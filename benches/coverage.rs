@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gapless::coverage::{LiveGauges, png};
-use gapless::domain::coverage::{Coverage, Lane, Stretch, Window, shares};
+use gapless::domain::coverage::{Coverage, Lane, Shares, Stretch, Window};
 use gapless::domain::map::{ROWS, paint, paint_hours};
 use gapless::domain::{Hour, Span, Stream};
 use gapless::index::Index;
@@ -55,7 +55,9 @@ impl Year {
 
     fn timeline(&self) -> usize {
         let whole = Stretch { start: self.first.start(), end: self.last.end() };
-        shares(&self.coverage(self.first), whole, PIECES).len()
+        let mut shares = Shares::new(whole, PIECES);
+        shares.add(&self.coverage(self.first), whole);
+        shares.finish().len()
     }
 }
 

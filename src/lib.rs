@@ -32,6 +32,8 @@ pub mod peer;
 
 pub mod sources;
 
+pub mod elsewhere;
+
 pub mod backfill;
 
 pub mod retention;
@@ -39,5 +41,7 @@ pub mod retention;
 pub mod http;
 
 pub mod node;
+
+pub mod demo;
 
 pub mod cli;

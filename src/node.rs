@@ -22,6 +22,7 @@ use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
+use crate::elsewhere::Elsewhere;
 use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
@@ -163,6 +164,7 @@ impl Node {
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let retired = Arc::clone(&retention);
+        let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
@@ -187,6 +189,7 @@ impl Node {
             orders: orders(&backfill),
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            elsewhere: Arc::new(elsewhere),
             auth: Arc::clone(&options.auth),
             deleted,
             last_copies: Some(last_copies(&retention)),

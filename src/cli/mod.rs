@@ -17,6 +17,7 @@ pub mod side;
 pub mod trust;
 
 pub mod coverage;
+pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod holes;

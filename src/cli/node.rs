@@ -97,7 +97,7 @@ fn half(given: &str, missing: &str) -> anyhow::Error {
 }
 
 /// Connections are limited by half the descriptors: as many as the system lets us have.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::Problem;
 use super::auth::Auth;
 use super::changes::Followers;
+use super::events::Listeners;
 use super::wire_cache::WireCache;
 use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::deleted::Deletions;
 use crate::disk::DiskError;
+use crate::elsewhere::Elsewhere;
 use crate::index::IndexError;
 use crate::retention::{Retention, RetentionError};
 use crate::tombstones::Stay;
@@ -59,6 +61,8 @@ pub struct App {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// What they say about their coverage.
+    pub elsewhere: Arc<Elsewhere>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Where their list comes from.
@@ -81,6 +85,7 @@ pub struct App {
     /// One check at a time.
     pub check: Arc<Semaphore>,
     pub(super) followers: Followers,
+    pub(super) listeners: Listeners,
 }
 
 /// Bounds on what may be asked at once.
@@ -118,6 +123,8 @@ pub struct Parts {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// What they say about their coverage.
+    pub elsewhere: Arc<Elsewhere>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Where their list comes from.
@@ -154,6 +161,7 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            elsewhere: parts.elsewhere,
             retention: parts.retention,
             sources: parts.sources,
             instance: parts.instance,
@@ -169,6 +177,7 @@ impl App {
             hasher: RandomState::new(),
             check: Arc::new(Semaphore::new(1)),
             followers: Followers::default(),
+            listeners: Listeners::default(),
         })
     }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::conditional::{self, Verdict};
-use super::coverage::{MOST_HOURS, read_stream};
+use super::coverage::{MOST_HOURS, may_be_told, read_stream};
 use super::{ETag, Problem, query};
 use crate::coverage::png;
 use crate::domain::coverage::Window;
@@ -183,6 +183,7 @@ fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, P
     };
     app.keeper.ensure_structure()?;
     let about = window_of(wanted.frame(known(app, stream).0)?);
+    may_be_told(app, stream, &about)?;
     app.keeper.compare_window(stream, &about, app.bounds.max_hours)?;
     // Read before the summaries are, so that a tag is never newer than what it stands for; and the frame once more with it.
     let (hours, version) = known(app, stream);

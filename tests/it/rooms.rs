@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("coverage", &["crawl", "disk", "index", "runtime"]),
     ("peer", &["disk", "tls", "tokens", "wire"]),
     ("sources", &["disk", "peer", "tls"]),
+    ("elsewhere", &["peer", "tls", "tokens", "wire"]),
     ("crawl", &["disk", "index", "runtime"]),
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
@@ -25,7 +26,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
     (
         "http",
-        &["check", "coverage", "crawl", "deleted", "disk", "index", "retention", "tls", "tokens", "tombstones", "wire"],
+        &[
+            "check",
+            "coverage",
+            "crawl",
+            "deleted",
+            "disk",
+            "elsewhere",
+            "index",
+            "retention",
+            "tls",
+            "tokens",
+            "tombstones",
+            "wire",
+        ],
     ),
     (
         "node",
@@ -35,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "crawl",
             "deleted",
             "disk",
+            "elsewhere",
             "http",
             "index",
             "peer",
@@ -48,6 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("demo", &[]),
     (
         "cli",
         &[
@@ -56,6 +72,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "coverage",
             "crawl",
             "deleted",
+            "demo",
             "disk",
             "http",
             "index",

@@ -262,8 +262,15 @@ proptest! {
         let (Some(from), Some(to)) = (window.from, window.to) else { return Ok(()) };
         prop_assume!(from < to);
         let (lines, stretch) = (lines(&segs, &[]), Stretch { start: from, end: to });
-        let (part, model) = (part(&lines, window), Model::new(&segs, &[]));
-        let shares = shares(&part, stretch, count);
+        let model = Model::new(&segs, &[]);
+        let mut shares = Shares::new(stretch, count);
+        // In two parts, as a long window is read.
+        let middle = from + crate::domain::Span::from_us((to - from).us() / 3);
+        for (start, end) in [(from, middle), (middle, to)] {
+            let cut = Window { from: Some(start), to: Some(end), ..Window::default() };
+            shares.add(&part(&lines, cut), Stretch { start, end });
+        }
+        let shares = shares.finish();
         prop_assert_eq!(shares.len(), count);
         let whole = (to - from).us();
         for (number, share) in shares.iter().enumerate() {
