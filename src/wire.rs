@@ -17,8 +17,8 @@ pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
 pub use coverage::{
-    CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Run, Timeline, Timespan,
-    TimespanList, seconds,
+    ClosedHole, ClosedHoleList, CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
+    Run, Timeline, Timespan, TimespanList, seconds,
 };
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,

@@ -12,14 +12,17 @@ use serde::de::DeserializeOwned;
 use super::client::{Daemon, path};
 use super::config::Config;
 use super::offline::Offline;
+use crate::domain::coverage::Window;
 use crate::domain::totals::Digest;
-use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream};
+use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp};
 use crate::index::Index;
 use crate::peer::{Peer, PeerClient, PeerError};
-use crate::wire::{DayDigests, HourDigests, QualityDigests};
+use crate::wire::{ClosedHole, ClosedHoleList, DayDigests, HoleList, HoleRecord, HourDigests, QualityDigests};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
 const ANSWER_BYTES: usize = 8 << 20;
+/// Holes that a moment lay in and that closed, of which is told.
+const MOST_CLOSED: usize = 10;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
@@ -285,6 +288,29 @@ impl Side {
                 Ok(HourContents::from_names(names.iter().map(|name| (name.as_str(), 0))))
             }
         }
+    }
+
+    /// What the ledger knows of a moment: the hole that it lies in, and those that it lay in and that closed.
+    pub async fn ledger(
+        &self,
+        stream: &Stream,
+        at: Timestamp,
+    ) -> anyhow::Result<(Option<HoleRecord>, Vec<ClosedHole>)> {
+        let window = Window { from: Some(at), to: Some(at + Span::from_us(1)), ..Window::default() };
+        if let Some(index) = self.index() {
+            return tokio::task::block_in_place(|| {
+                let open = index.open_holes(stream, &window, 1)?;
+                let closed = index.closed_holes(stream, &window, None, MOST_CLOSED)?.closed;
+                let open = open.first().map(|entry| HoleRecord::from(entry.hole).known(entry));
+                Ok((open, closed.iter().map(ClosedHole::from).collect()))
+            });
+        }
+        let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
+        let (from, to) = (at.to_string(), (at + Span::from_us(1)).to_string());
+        let query = [("from", from.as_str()), ("to", to.as_str())];
+        let open: HoleList = self.get_json(&["api", "v1", "holes", channel, quality], &query).await?;
+        let closed: ClosedHoleList = self.get_json(&["api", "v1", "ledger", channel, quality], &query).await?;
+        Ok((open.holes.into_iter().next(), closed.closed.into_iter().take(MOST_CLOSED).collect()))
     }
 
     fn index(&self) -> Option<&Index> {

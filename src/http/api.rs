@@ -18,11 +18,12 @@ use crate::domain::{
 };
 use crate::wire::{
     AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind,
-    ChangeList, ChangeRecord, CheckLine, CoverageList, CrawlReport, CycleReport, DayDigest, DayDigests, Difference,
-    DiskStatus, HoleList, HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KeepHours, KindCoverage,
-    LaneCoverage, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour,
-    RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, SegmentPage, SegmentRecord, Status,
-    StreamStatus, Timespan, TimespanList, TombstonePage, TombstoneRecord, WatchReport,
+    ChangeList, ChangeRecord, CheckLine, ClosedHole, ClosedHoleList, CoverageList, CrawlReport, CycleReport, DayDigest,
+    DayDigests, Difference, DiskStatus, HoleList, HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus,
+    KeepHours, KindCoverage, LaneCoverage, LeftFile, PurgeOrder, PurgeReport, PurgedHour, QualityDigest,
+    QualityDigests, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
+    SegmentPage, SegmentRecord, Status, StreamStatus, Timespan, TimespanList, TombstonePage, TombstoneRecord,
+    WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -40,6 +41,7 @@ const PAGE: usize = 1_000;
         super::coverage::coverage,
         super::coverage::holes,
         super::coverage::timespans,
+        super::ledger::ledger,
         super::timeline::timeline,
         super::agree::qualities,
         super::agree::days,
@@ -66,6 +68,8 @@ const PAGE: usize = 1_000;
         LaneCoverage,
         HoleList,
         HoleRecord,
+        ClosedHoleList,
+        ClosedHole,
         TimespanList,
         Timespan,
         BundleRequest,

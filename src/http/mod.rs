@@ -21,6 +21,7 @@ pub mod coverage;
 pub mod file_body;
 mod json_list;
 pub mod latest;
+pub mod ledger;
 mod limits;
 pub mod listing;
 pub mod metrics;

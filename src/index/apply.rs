@@ -9,9 +9,11 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
+use super::ledger::{Books, HoleKey, write_away};
 use super::query::{encode_change, gather};
 use super::tables::{
-    CHANGES, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, PEERS, STREAMS, UNSETTLED,
+    CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES,
+    PEERS, STREAMS, UNSETTLED,
 };
 use super::writer::{Applied, Batch, Counters, HourUpdate, Met, StampUpdate, TouchedHours};
 use crate::domain::totals::HourTotals;
@@ -28,6 +30,10 @@ pub(super) struct Touched {
     pub(super) streams: BTreeMap<String, (StreamEntry, TouchedHours)>,
     /// There are hours left whose coverage is to be made.
     pub(super) is_unsettled: bool,
+    /// A hole opened or closed.
+    pub(super) is_ledger_turned: bool,
+    /// Files that were expected from a peer, and have come.
+    pub(super) arrived: Vec<u128>,
 }
 
 /// The open tables of one transaction.
@@ -37,6 +43,9 @@ pub(super) struct Session<'t> {
     pub(super) hours: Table<'t, &'static [u8; 8], &'static [u8]>,
     pub(super) coverage: Table<'t, &'static [u8; 8], &'static [u8]>,
     pub(super) unsettled: Table<'t, &'static [u8; 8], ()>,
+    pub(super) open_holes: Table<'t, &'static HoleKey, &'static [u8]>,
+    pub(super) closed_holes: Table<'t, &'static HoleKey, &'static [u8]>,
+    pub(super) closed_order: Table<'t, &'static HoleKey, ()>,
     streams: Table<'t, &'static str, &'static [u8]>,
     directories: Table<'t, &'static str, &'static [u8]>,
     changes: Table<'t, u64, &'static [u8]>,
@@ -48,6 +57,8 @@ pub(super) struct Session<'t> {
     pub(super) unsettled_now: BTreeSet<HourKey>,
     /// Whether a stream is chat, as far as it was asked.
     pub(super) chat: HashMap<u32, bool>,
+    /// What this transaction finds out for the ledger.
+    pub(super) books: Books<'t>,
     met: Met,
     touched: Touched,
     scratch: String,
@@ -58,6 +69,7 @@ impl<'t> Session<'t> {
         transaction: &'t WriteTransaction,
         counters: &'t mut Counters,
         catalog: &'t Catalog,
+        books: Books<'t>,
     ) -> Result<Self, IndexError> {
         Ok(Self {
             files: transaction.open_table(FILES)?,
@@ -65,6 +77,9 @@ impl<'t> Session<'t> {
             hours: transaction.open_table(HOURS)?,
             coverage: transaction.open_table(COVERAGE)?,
             unsettled: transaction.open_table(UNSETTLED)?,
+            open_holes: transaction.open_table(OPEN_HOLES)?,
+            closed_holes: transaction.open_table(CLOSED_HOLES)?,
+            closed_order: transaction.open_table(CLOSED_ORDER)?,
             streams: transaction.open_table(STREAMS)?,
             directories: transaction.open_table(DIRECTORIES)?,
             changes: transaction.open_table(CHANGES)?,
@@ -74,6 +89,7 @@ impl<'t> Session<'t> {
             catalog,
             unsettled_now: BTreeSet::new(),
             chat: HashMap::new(),
+            books,
             met: Met::new(),
             touched: Touched::default(),
             scratch: String::new(),
@@ -105,6 +121,12 @@ impl<'t> Session<'t> {
         for (name, row) in &batch.peers {
             self.peers.insert(name.as_str(), row.encode(name).as_slice())?;
         }
+        for (at, grown, known) in &batch.reasons {
+            self.remember_why(at, *grown, known)?;
+        }
+        if !batch.away.is_empty() {
+            write_away(&mut self.meta, &batch.away)?;
+        }
         if let Some(archive) = &batch.archive {
             self.meta.insert("archive", archive.as_slice())?;
         }
@@ -117,6 +139,8 @@ impl<'t> Session<'t> {
     /// Writes what belongs to the whole transaction.
     pub(super) fn finish(mut self, changes_kept: u64) -> Result<Touched, IndexError> {
         self.touched.is_unsettled = self.settle()?;
+        self.touched.is_ledger_turned = self.books.is_turned;
+        self.touched.arrived = std::mem::take(&mut self.books.arrived);
         for (name, row) in &self.met {
             self.streams.insert(name.as_str(), row.encode(name).as_slice())?;
         }
@@ -193,6 +217,12 @@ impl<'t> Session<'t> {
             effective += 1;
             self.counters.seq += 1;
             let put = matches!(change, Change::Put(_));
+            if let Change::Put(AnyFile::Segment(file)) = change
+                && !file.key.tombstone
+                && file.key.kind.is_video()
+            {
+                self.books.arrives(stream_row.id, &name, hour, &file.key);
+            }
             *(if put { &mut applied.put } else { &mut applied.removed }) += 1;
             recount = recount || self.needs_recount(key, change.file())?;
             if logged {

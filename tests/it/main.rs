@@ -28,6 +28,7 @@ mod harness;
 mod hostile;
 mod index_trouble;
 mod killing;
+mod ledger;
 mod manners;
 mod names;
 mod peers;

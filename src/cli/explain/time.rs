@@ -11,6 +11,7 @@ use crate::cli::side::{Scope, Side};
 use crate::domain::best::{Piece, TOLERANCE};
 use crate::domain::explain::{Instead, Moment, moment};
 use crate::domain::{Hour, HourContents, HourPlace, Stream, Timestamp};
+use crate::wire::{ClosedHole, HoleRecord};
 
 /// Hours without a segment that are looked at in each direction for the end of a hole.
 const REACH: usize = 500;
@@ -24,11 +25,13 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
     }
     for stream in streams {
         let found = of_stream(here, &stream, at).await?;
+        let ledger = here.ledger(&stream, at).await?;
         let mut out = std::io::stdout().lock();
         if config.json {
-            writeln!(out, "{}", as_json(&stream, at, &found))?;
+            writeln!(out, "{}", as_json(&stream, at, &found, &ledger))?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
+            ledger_as_text(&mut out, &ledger)?;
         }
     }
     Ok(Exit::Done)
@@ -111,7 +114,30 @@ fn length(found: &Moment) -> String {
     }
 }
 
-fn as_json(stream: &Stream, at: Timestamp, found: &Moment) -> Value {
+/// What the ledger knows of the moment.
+type Ledger = (Option<HoleRecord>, Vec<ClosedHole>);
+
+fn ledger_as_text(out: &mut impl std::io::Write, (open, closed): &Ledger) -> std::io::Result<()> {
+    if let Some(hole) = open {
+        if let Some(first_seen) = &hole.first_seen {
+            writeln!(out, "  missing since {first_seen} at the latest, when that was first seen")?;
+        }
+        if let (Some(reason), Some(since), Some(detail)) = (&hole.reason, &hole.reason_since, &hole.detail) {
+            writeln!(out, "  because {reason}: {detail} (known since {since})")?;
+        }
+    }
+    for hole in closed {
+        let by = hole.closed_by.as_ref().map_or_else(|| "nothing that came".to_owned(), Clone::clone);
+        writeln!(
+            out,
+            "  was missing from {} to {}: first seen {}, closed {} by {by}",
+            hole.start, hole.end, hole.first_seen, hole.closed
+        )?;
+    }
+    Ok(())
+}
+
+fn as_json(stream: &Stream, at: Timestamp, found: &Moment, (open, closed): &Ledger) -> Value {
     let piece = |piece: &Piece| {
         json!({
             "hour": piece.hour.to_string(), "name": piece.file.name(), "start": piece.start().to_string(),
@@ -129,10 +155,15 @@ fn as_json(stream: &Stream, at: Timestamp, found: &Moment) -> Value {
             "end": found.after.as_ref().map(|after| after.start().to_string()),
             "seconds": found.hole().map(crate::domain::Span::seconds),
             "before": found.before.as_ref().map(piece), "after": found.after.as_ref().map(piece),
+            "first_seen": open.as_ref().and_then(|hole| hole.first_seen.as_ref()),
+            "reason": open.as_ref().and_then(|hole| hole.reason.as_ref()),
+            "reason_since": open.as_ref().and_then(|hole| hole.reason_since.as_ref()),
+            "peers": open.as_ref().map(|hole| &hole.peers), "detail": open.as_ref().and_then(|hole| hole.detail.as_ref()),
+            "unfillable": open.as_ref().map(|hole| hole.unfillable),
         })
     });
     json!({
         "channel": stream.channel.as_str(), "quality": stream.quality.as_str(), "time": at.to_string(),
-        "played": found.chosen.as_ref().map(piece), "others": others, "hole": hole,
+        "played": found.chosen.as_ref().map(piece), "others": others, "hole": hole, "was_missing": closed,
     })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::domain::coverage::{Coverage, HourLine, Window};
+use crate::domain::coverage::{Coverage, HourLine, Lane, Window};
 use crate::domain::test_names::any_name;
 use crate::domain::{AnyFile, Change, Hour, HourContents, HourTotals, Stamp, Stream};
 use crate::index::{Batch, ChangeRecord, HourUpdate, HourView, Index, IndexError, IndexOptions, StampUpdate};
@@ -187,6 +187,15 @@ impl Model {
             match index.coverage(&stream(name), &Window::default(), usize::MAX) {
                 Ok(found) if found.coverage == self.coverage(name) => {}
                 Ok(found) => return Some(format!("coverage of {name} is {:?}", found.coverage)),
+                Err(why) => *error = Some(why),
+            }
+            match index.ledger(&stream(name)) {
+                Ok(entries) => {
+                    let raw = self.coverage(name).holes_within(Lane::Raw, &Window::default());
+                    if entries.iter().map(|entry| entry.hole).collect::<Vec<_>>() != raw {
+                        return Some(format!("the ledger of {name} is {entries:?} and the holes are {raw:?}"));
+                    }
+                }
                 Err(why) => *error = Some(why),
             }
             if catalog.hours(name, ..) != expected {
