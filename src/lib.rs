@@ -32,6 +32,8 @@ pub mod peer;
 
 pub mod sources;
 
+pub mod ledger;
+
 pub mod backfill;
 
 pub mod retention;

@@ -3,7 +3,7 @@
 //! 1. Locks, marker, index ([`crate::startup`]).
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
 //! 3. The sentinel looks after the disk: whether it is there, and what to do when it is back.
-//! 4. Retention deletes what is not to be kept, once the index has caught up.
+//! 4. Retention deletes what is not to be kept, once the index has caught up; why holes are open is worked out from then on.
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 use std::io;
@@ -21,9 +21,11 @@ use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
+use crate::domain::coverage::Stretch;
 use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
+use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, PeerClient, PeerError};
 use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::Stop;
@@ -109,6 +111,7 @@ pub struct Node {
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
     retention: Arc<Retention>,
+    reasons: Arc<Reasons>,
     stop: Stop,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
@@ -157,6 +160,20 @@ impl Node {
             handle: tokio::runtime::Handle::current(),
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
+        let (knowledge, wants) = (Arc::clone(&options.backfill.knowledge), options.backfill.wants.clone());
+        let (keeping, listing) = (Arc::clone(&retention), Arc::clone(&sources));
+        let asks = Asks {
+            wants: Box::new(move |place| {
+                let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+                wants.channel(channel) && wants.quality(quality) && wants.hour(place.hour)
+            }),
+            keeps: Box::new(move |place| keeping.keeps(place) != Some(false)),
+            peers: Box::new(move || {
+                let names = || listing.peers().borrow().iter().map(|peer| peer.name.clone()).collect();
+                listing.are_tried().then(names)
+            }),
+        };
+        let reasons = Arc::new(Reasons::new(Arc::clone(keeper.index()), knowledge, asks, &registry)?);
         let retired = Arc::clone(&retention);
         let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
@@ -202,6 +219,7 @@ impl Node {
             watch,
             crawl,
             retention,
+            reasons,
             stop,
             shutdown,
             server,
@@ -222,6 +240,8 @@ impl Node {
         self.address_file.write_or_warn();
         let (retention, stop) = (Arc::clone(&self.retention), self.stop.clone());
         self.spawn("retention", move || retention.run(&stop))?;
+        let (reasons, ready, ending) = (Arc::clone(&self.reasons), self.crawl.ready(), self.stop.clone());
+        self.spawn("reasons", move || reasons.run(&ready, &ending))?;
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
@@ -468,6 +488,15 @@ impl AddressFile {
     }
 }
 
+/// From when to when the disk was away.
+fn absence(from: SystemTime, to: SystemTime) -> Stretch {
+    let at = |time: SystemTime| {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    };
+    Stretch { start: at(from), end: at(to) }
+}
+
 /// Looks after the disk.
 struct Sentinel {
     keeper: Arc<Keeper>,
@@ -482,6 +511,7 @@ impl Sentinel {
         let (guard, catalog) = (self.keeper.guard(), self.keeper.index().catalog());
         let mut returns = 0;
         let mut generation = catalog.generation();
+        let mut absences = Vec::new();
         while !self.stop.wait(LOOK) {
             let fine = guard.check() == Checked::Fine;
             if fine {
@@ -492,6 +522,11 @@ impl Sentinel {
             let anew = std::mem::replace(&mut generation, catalog.generation()) != generation;
             if back {
                 self.crawl.kick();
+            }
+            // While the index takes no writes they wait; there are never many.
+            absences.extend(guard.take_absences().into_iter().map(|(from, to)| absence(from, to)));
+            if !absences.is_empty() && self.keeper.index().remember_away(absences.clone()).is_ok() {
+                absences.clear();
             }
             if back || anew {
                 self.watch.rewatch();

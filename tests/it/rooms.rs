@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
     ("tombstones", &["crawl", "deleted", "disk", "index", "wire"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "tokens", "wire"]),
+    ("ledger", &["index", "runtime"]),
+    ("backfill", &["crawl", "disk", "index", "ledger", "peer", "runtime", "tls", "tokens", "wire"]),
     ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
     ("http", &["check", "crawl", "deleted", "disk", "index", "retention", "tls", "tokens", "tombstones", "wire"]),
     (
@@ -33,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "disk",
             "http",
             "index",
+            "ledger",
             "peer",
             "retention",
             "runtime",

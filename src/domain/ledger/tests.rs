@@ -161,11 +161,14 @@ fn who_has_it_comes_first_and_nobody_has_it_only_when_all_were_asked_since() {
     let all = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(told(&hole, &of(vec![a.clone(), asked.clone()])), (Reason::NobodyHas, true, all.clone()));
     assert_eq!(told(&hole, &of(vec![])), (Reason::NobodyHas, true, vec![]));
-    let away = Facts { away: Some(stretch(2, 4)), ..of(vec![a.clone(), asked.clone()]) };
+    let away = Facts { away: vec![stretch(2, 4), stretch(3, 7)], ..of(vec![a.clone(), asked.clone()]) };
     assert_eq!(told(&hole, &away), (Reason::DiskAway, true, all));
-    let retired = Facts { retired: Some(crate::domain::Hour::MIN), ..away.clone() };
+    let short = Facts { away: vec![stretch(2, 4), stretch(3, 5)], ..away.clone() };
+    assert_eq!(told(&hole, &short).0, Reason::NobodyHas, "less than half of it");
+    assert!(why(&hole, &short, at(100)).detail.contains("the disk was away for 0.000003 s"));
+    let retired = Facts { retired: vec![stretch(0, 10)], ..away.clone() };
     assert_eq!(told(&hole, &retired).0, Reason::Retention);
-    let hidden = Facts { tombstones: 1, ..retired };
+    let hidden = Facts { tombstones: vec![stretch(0, 5)], ..retired };
     assert_eq!(told(&hole, &hidden).0, Reason::Tombstoned);
     let failed = Facts { peers: vec![a, peer("b", Some(60), Some(Offer::Failed))], ..hidden.clone() };
     assert_eq!(told(&hole, &failed), (Reason::PeerHas, false, vec!["b".to_owned()]));

@@ -5,12 +5,10 @@ use super::super::codec::{Reader, check};
 use super::super::tables::HOLE_KEY;
 use crate::domain::Timestamp;
 use crate::domain::coverage::Stretch;
-use crate::domain::ledger::why::{MOST_PEERS, NAME_BYTES, shortened};
+use crate::domain::ledger::why::{DETAIL_BYTES, MOST_PEERS, NAME_BYTES, shortened};
 use crate::domain::ledger::{By, Closed, Known, Open, Reason};
 
 const WHAT: &str = "holes";
-/// Bytes of a sentence that are kept.
-const DETAIL_BYTES: usize = 2_000;
 
 /// A stream and two times: of an open hole its start and its end, of a closed one its start and when it closed.
 pub type HoleKey = [u8; HOLE_KEY];
