@@ -124,6 +124,12 @@ impl<'t> Session<'t> {
         for (at, grown, known) in &batch.reasons {
             self.remember_why(at, *grown, known)?;
         }
+        for stream in &batch.mend {
+            let id = self.catalog.read().streams.get(&stream.to_string()).map(|entry| entry.row.id);
+            if let Some(id) = id.filter(|_| !stream.quality.is_chat()) {
+                self.begin_turning(id, true)?;
+            }
+        }
         if !batch.away.is_empty() {
             write_away(&mut self.meta, &batch.away)?;
         }

@@ -82,6 +82,8 @@ pub struct Batch {
     pub peers: Vec<(String, PeerRow)>,
     /// Why holes are open.
     pub reasons: Reasons,
+    /// Qualities of which the whole ledger is compared with the holes.
+    pub mend: Vec<Stream>,
     /// When the disk was away, and is not any more.
     pub away: Vec<Stretch>,
 }

@@ -19,6 +19,8 @@ use crate::runtime::Stop;
 const LOOK: Duration = Duration::from_secs(1);
 /// Without any sign all is worked out again after this time: what retention keeps changes with the clock.
 const ANYWAY: Duration = Duration::from_secs(60);
+/// How often the whole ledger is compared with the holes: some tenths of a second for each ten years of a quality.
+const MEND: Duration = Duration::from_secs(86_400);
 /// It rests so many times as long as it worked: a twentieth of one processor, however many holes there are.
 const REST: u32 = 19;
 /// Holes that are read, and remembered, together.
@@ -62,7 +64,7 @@ impl Reasons {
     /// Works until it is stopped, from when the index has caught up with the disk: before, hours that were not read look missing.
     pub fn run(&self, ready: &tokio::sync::watch::Receiver<bool>, stop: &Stop) {
         let (mut seen, mut last) = (None, Instant::now());
-        let mut rest = LOOK;
+        let (mut rest, mut mended) = (LOOK, None);
         while !stop.wait(rest) {
             rest = LOOK;
             let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
@@ -72,7 +74,7 @@ impl Reasons {
                 continue;
             }
             let began = Instant::now();
-            match self.pass() {
+            match self.mend_now_and_then(&mut mended).and_then(|()| self.pass()) {
                 Ok(()) => seen = Some(signs),
                 Err(error) => {
                     tracing::debug!(name: "reasons_not_worked_out", %error, "why holes are open could not be worked out; it is tried again");
@@ -81,6 +83,20 @@ impl Reasons {
             last = Instant::now();
             rest = LOOK.max(began.elapsed() * REST);
         }
+    }
+
+    /// Compares the ledger with the holes: it follows from nothing else, so that nothing else would notice.
+    fn mend_now_and_then(&self, mended: &mut Option<Instant>) -> Result<(), IndexError> {
+        if mended.is_some_and(|at| at.elapsed() < MEND) {
+            return Ok(());
+        }
+        for stream in self.index.catalog().streams() {
+            if self.index.mend_ledger(&stream)? {
+                tracing::warn!(name: "ledger_mended", %stream, "the ledger of holes was not right, and has been mended; of some holes the past is lost");
+            }
+        }
+        *mended = Some(Instant::now());
+        Ok(())
     }
 
     /// Goes through all of them once. Blocks: not for async code.

@@ -198,7 +198,9 @@ fn a_peer_that_has_it_is_named_whether_it_is_being_fetched_or_does_not_come() {
     let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
     let hour = format!("{STREAM}/{}", &humantime::format_rfc3339_seconds(yesterday).to_string()[..13]);
     for (archive, times) in [(&there, &["00:00", "00:02", "00:04"][..]), (&here, &["00:00", "00:04"])] {
-        times.iter().for_each(|time| drop(archive.segment(&hour, time, 2.0, Kind::Full)));
+        for time in times {
+            archive.segment(&hour, time, 2.0, Kind::Full);
+        }
     }
     let other = plain(&there);
     let plan = TestNode::plan(&here).flag("--peer").flag(format!("other=http://{}", other.address));

@@ -131,6 +131,16 @@ impl Index {
         self.apply(Batch { generation: Some(generation), reasons, ..Batch::default() }).map(drop)
     }
 
+    /// Brings the ledger of a quality into line with its holes, if it is not: for whoever finds that it is not right. What it knew of those
+    /// that are right goes on. Says whether something was wrong. Blocks: not for async code.
+    pub fn mend_ledger(&self, stream: &Stream) -> Result<bool, IndexError> {
+        if self.is_ledger_right(stream)? {
+            return Ok(false);
+        }
+        self.apply(Batch { mend: vec![stream.clone()], ..Batch::default() })?;
+        Ok(true)
+    }
+
     /// Remembers that the disk was away. Blocks: not for async code.
     pub fn remember_away(&self, away: Vec<Stretch>) -> Result<(), IndexError> {
         self.apply(Batch { away, ..Batch::default() }).map(drop)

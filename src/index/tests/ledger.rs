@@ -287,3 +287,25 @@ fn what_is_loaded_at_once_has_a_ledger_that_goes_on_from_the_one_before() {
     assert_eq!((closed(&again), again.away().unwrap()), (closed(&index), vec![within(0, 1)]));
     assert!(after.iter().all(|entry| before.iter().any(|was| was.first_seen == entry.first_seen)));
 }
+
+#[test]
+fn a_ledger_that_is_not_right_is_mended_and_the_rest_of_it_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("index.redb");
+    let index = Index::open(&path, options()).unwrap();
+    put(&index, 0, [0, 10, 20]);
+    let before = open(&index);
+    index.close();
+    {
+        let database = redb::Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(crate::index::tables::OPEN_HOLES).unwrap().pop_first().unwrap();
+        transaction.commit().unwrap();
+    }
+    let again = Index::open(&path, options()).unwrap();
+    assert!(!again.is_ledger_right(&stream(STREAM)).unwrap());
+    assert!(again.mend_ledger(&stream(STREAM)).unwrap());
+    let mended = open(&again);
+    assert_eq!((mended[0].0, mended[1]), (before[0].0, before[1]));
+    assert!(mended[0].1 > before[0].1 && !again.mend_ledger(&stream(STREAM)).unwrap());
+}
