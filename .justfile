@@ -3,8 +3,12 @@
 _default:
     @just --list --unsorted
 
-# The daemon on the small archive that ships with the repository
+# Three nodes and recorders that miss things, in a temporary directory
 demo:
+    cargo run --release -- demo
+
+# The daemon on the small archive that ships with the repository
+node:
     cargo run --release -- node --base-dir tests/archive
 
 # Everything that must hold before a change goes in

@@ -32,6 +32,8 @@ pub mod peer;
 
 pub mod sources;
 
+pub mod elsewhere;
+
 pub mod ledger;
 
 pub mod backfill;
@@ -41,5 +43,7 @@ pub mod retention;
 pub mod http;
 
 pub mod node;
+
+pub mod demo;
 
 pub mod cli;

@@ -22,6 +22,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     runtime.block_on(async {
         match &args.verb {
+            Verb::Demo(demo) => cli::demo::run(&config, demo).await,
             Verb::Node(node) => cli::node::run(&config, node, registry).await,
             Verb::Rebuild(rebuild) => cli::rebuild::run(&config, *rebuild).await,
             Verb::Backfill(backfill) => cli::backfill::run(&config, backfill).await,

@@ -17,16 +17,18 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus};
+use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
 use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
 use crate::domain::coverage::Stretch;
+use crate::elsewhere::Elsewhere;
 use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::ledger::{Asks, Reasons};
-use crate::peer::{Limits as PeerLimits, PeerClient, PeerError};
+use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
 use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::Stop;
 use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
@@ -63,6 +65,10 @@ pub struct NodeOptions {
     pub bounds: Bounds,
     /// Who may read and write.
     pub auth: Arc<Auth>,
+    /// Hours of each quality whose gauges of coverage are told one by one; none where no such gauges are told.
+    pub gauge_hours: Option<u32>,
+    /// How often maps and pages are written beneath the base; none where they are not.
+    pub maps: Option<Duration>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Where other nodes to fetch from are found.
@@ -175,6 +181,7 @@ impl Node {
         };
         let reasons = Arc::new(Reasons::new(Arc::clone(keeper.index()), knowledge, asks, &registry)?);
         let retired = Arc::clone(&retention);
+        let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
@@ -183,6 +190,11 @@ impl Node {
                 running.compare_again();
             }
         }));
+        let maps = options.maps.map(|every| {
+            let (name, peers) = (options.name.clone(), sources.peers());
+            let nodes = Box::new(move || nodes(&name, &peers.borrow()));
+            MapWriter::new(MapParts { keeper: Arc::clone(&keeper), ready: crawl.ready(), nodes }, every)
+        });
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -194,11 +206,13 @@ impl Node {
             orders: orders(&backfill),
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            elsewhere: Arc::new(elsewhere),
             auth: Arc::clone(&options.auth),
             deleted,
             last_copies: Some(last_copies(&retention)),
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             retention: Arc::clone(&retention),
+            coverage: options.gauge_hours.map(LiveGauges::new),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
@@ -228,11 +242,11 @@ impl Node {
             address_file,
             locked,
         };
-        node.spawn_jobs()?;
+        node.spawn_jobs(maps)?;
         Ok(node)
     }
 
-    fn spawn_jobs(&mut self) -> Result<(), NodeError> {
+    fn spawn_jobs(&mut self, maps: Option<MapWriter>) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
         self.spawn("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
@@ -242,6 +256,10 @@ impl Node {
         self.spawn("retention", move || retention.run(&stop))?;
         let (reasons, ready, ending) = (Arc::clone(&self.reasons), self.crawl.ready(), self.stop.clone());
         self.spawn("reasons", move || reasons.run(&ready, &ending))?;
+        if let Some(maps) = maps {
+            let until = self.stop.clone();
+            self.spawn("coverage-maps", move || maps.run(&until))?;
+        }
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
@@ -319,6 +337,13 @@ async fn fetch(
         backfill.run(stop.clone()).await;
     };
     tokio::join!(fetching, sources.run(stop.clone()));
+}
+
+/// Whose maps a page shows: this node's, and those of all that it knows.
+fn nodes(name: &str, peers: &[Peer]) -> Vec<Shown> {
+    let own = Shown { name: name.to_owned(), url: None };
+    let others = peers.iter().map(|peer| Shown::peer(peer.name.clone(), &peer.url.to_string()));
+    std::iter::once(own).chain(others).collect()
 }
 
 /// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.

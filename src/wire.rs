@@ -5,6 +5,8 @@
 mod agree;
 pub mod bundle;
 mod coverage;
+mod explain;
+mod page;
 mod retention;
 mod tombstones;
 
@@ -18,8 +20,10 @@ pub use agree::{
 };
 pub use coverage::{
     ClosedHole, ClosedHoleList, CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
-    Run, Timeline, Timespan, TimespanList, seconds,
+    Run, Timeline, Timespan, TimespanList, microseconds, seconds,
 };
+pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
+pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
 };
@@ -205,6 +209,20 @@ pub struct StreamStatus {
     pub bad: u64,
     /// Tombstones.
     pub tombstones: u64,
+    /// What there is of the last 24 hours; absent if none of them lies inside the extent, and for chat.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_day: Option<DayCoverage>,
+}
+
+/// What there is of the last 24 hours, inside the extent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DayCoverage {
+    /// Seconds that any best segment covers.
+    pub covered_seconds: f64,
+    /// Raw holes.
+    pub holes: u64,
+    /// Seconds in them.
+    pub hole_seconds: f64,
 }
 
 /// How it goes with another node.

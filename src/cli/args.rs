@@ -5,8 +5,11 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use super::config::time_between;
 
 /// Keeps live-stream archives complete: an index over the segments on disk, a listing API, and the daemon behind it.
 #[derive(Debug, Parser)]
@@ -54,6 +57,15 @@ pub struct Common {
 /// The verbs.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
+    /// Show what gapless does: three nodes on this machine whose recorders miss things, in a temporary directory
+    #[command(
+        long_about = "Show what gapless does: three nodes on this machine, north, south and west, each with a recorder of its own that \
+                      misses things. What is recorded is generated: there is no video in it. Open the address that is printed and watch \
+                      holes appear and be filled. Everything lies in a temporary directory, which is removed at the end; ctrl-C ends it. \
+                      Nothing else is touched: --base-dir, --state-dir and the settings of nodes play no part. Of what the nodes log, warnings are shown; --log shows more.",
+        after_help = "It takes about 90 MB of disk for three hours of a past and 90 MB more for each hour that it runs."
+    )]
+    Demo(DemoArgs),
     /// Run the daemon: watch and crawl the archive, answer over HTTP
     Node(NodeArgs),
     /// Make the index anew from the tree on disk, verify it, and swap it in; needs the daemon stopped
@@ -80,8 +92,28 @@ pub enum Verb {
     Status(StatusArgs),
 }
 
-/// Other nodes, and how far they are trusted.
+/// Arguments of `demo`.
 #[derive(Debug, Clone, clap::Args)]
+pub struct DemoArgs {
+    /// How much of a past to begin with, at most 6h
+    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = |text: &str| time_between(text, "0s", "6h"))]
+    pub history: Duration,
+    /// End by itself after this time, at most 24h
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = |text: &str| time_between(text, "1s", "24h"))]
+    pub lasts: Duration,
+    /// How long ago a segment must have ended to be fetched by a node that lacks it: how long one sees its hole, at most 10min
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = |text: &str| time_between(text, "0s", "10min"))]
+    pub recent_cutoff: Duration,
+    /// A number by which the recorders miss the same again; without it another each time
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Lie in this directory, which must be empty or not there yet, and leave everything there at the end
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Other nodes, and how far they are trusted.
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct PeerArgs {
     /// Another node; may be given several times
     #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
@@ -155,7 +187,7 @@ pub struct BackfillArgs {
 }
 
 /// Arguments of `node`.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct NodeArgs {
     /// Where to listen.
     #[arg(
@@ -554,7 +586,8 @@ impl Args {
             Verb::Status(status) => status.node.ca_file.clone(),
             Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
             Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
-            Verb::Rebuild(_)
+            Verb::Demo(_)
+            | Verb::Rebuild(_)
             | Verb::Retention(_)
             | Verb::Ls(_)
             | Verb::Holes(_)
@@ -616,6 +649,10 @@ mod tests {
             "gapless",
             "gapless fly",
             "gapless ls --check",
+            "gapless demo --history 7h",
+            "gapless demo --for 0s",
+            "gapless demo --for 10",
+            "gapless demo --seed x",
             "gapless ls a/b/c/d",
             "gapless rebuild --listen x",
             "gapless holes",

@@ -146,7 +146,7 @@ fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
         let more = config::directories(text).filter(|more| !more.is_empty());
         names.extend(more.ok_or_else(|| {
             UsageError(format!(
-                "--extras {text:?}: expected the name of a directory beneath the base that is not hidden"
+                "--extras {text:?}: expected the name of a directory beneath the base that is not hidden, and not coverage-maps, into which each node draws its own maps"
             ))
         })?);
     }

@@ -210,6 +210,12 @@ impl Daemon {
         serde_json::from_slice(&bytes).map_err(|source| ClientError::Unexpected { url, source })
     }
 
+    /// Asks for an answer as it is, such as a picture.
+    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let (url, mut answer) = self.ask(path).await?;
+        body(&url, &mut answer, MAX_BODY_BYTES).await
+    }
+
     /// Sends one JSON value and reads another one.
     pub async fn post_json<T: DeserializeOwned>(&self, path: &str, sent: &impl Serialize) -> Result<T, ClientError> {
         let text = serde_json::to_vec(sent).map_err(ClientError::Unsendable)?;

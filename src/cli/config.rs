@@ -10,6 +10,7 @@ mod setting;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use file::File;
 use setting::{
@@ -18,7 +19,10 @@ use setting::{
 };
 pub use setting::{Hidden, LogFormat, Setting};
 
-use super::args::Args;
+use super::args::{Args, Verb};
+
+/// What `demo` tells is not to drown in what three nodes log; nor does it matter that one ends an instant before the others.
+const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::backfill=error")];
 
 /// Where Linux keeps the host's name: the name of a node that was not given one.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -103,7 +107,7 @@ settings! {
         listen: Address = "127.0.0.1:8000" =>
             "Where to answer HTTP; port 0 picks a free one. Only this machine by default: what is served is public.";
         log: Filter = "info" =>
-            "What to log, as a tracing filter.";
+            "What to log, as a tracing filter; `demo` logs less if nothing is said.";
         log_format: LogFormat = "text" =>
             "How to write log lines to stderr.";
     }
@@ -151,7 +155,7 @@ settings! {
         write_tokens: OptionalFile = "" =>
             "File with the tokens by which something may be changed from other machines, one a line; read again when it changes. Only its owner may write it and nobody but owner and group read it.";
         read_tokens: OptionalFile = "" =>
-            "The same for reading. Once it is given, everything but `/healthz` and `/readyz` wants a token from one of the two files.";
+            "The same for reading. Once it is given, everything but `/healthz`, `/readyz` and the files of the page wants a token from one of the two files.";
     }
 
     /// The watcher.
@@ -220,6 +224,16 @@ settings! {
             "Bytes of extras that one round fetches from one node: nothing proves their content, so this bounds what a node can fill the disk with.";
     }
 
+    /// What dashboards and plain file servers get of coverage.
+    coverage: CoverageConfig in "coverage" {
+        gauges: YesNo = "true" =>
+            "Whether `/metrics` tells coverage, holes and overlaps of each hour.";
+        gauge_hours: Count = "168", "0" to "100000" =>
+            "Latest hours of each quality that have gauges of their own, about 3 kB of text each; all older ones are one sum, as the hour `older`.";
+        maps: TimeOrOff = "60s", "off" to "7days" =>
+            "From one look at what changed to the next, after which the map and page of each quality that did are written to `coverage-maps/` beneath the base, unless `off`.";
+    }
+
     /// Retention.
     retention: RetentionConfig in "retention" {
         max_age: TimeOrOff = "off" =>
@@ -271,6 +285,14 @@ pub enum ConfigError {
     },
 }
 
+/// Reads a time with its unit, as a setting is read that has these bounds; says what was expected if it is none.
+pub fn time_between(text: &str, least: &str, most: &str) -> Result<Duration, String> {
+    let within = |time: &Duration| {
+        Time::read(least).is_some_and(|least| *time >= least) && Time::read(most).is_some_and(|most| *time <= most)
+    };
+    Time::read(text).filter(within).ok_or_else(|| format!("expected {}, from {least} to {most}", Time::EXPECTS))
+}
+
 /// Reads names of directories beneath the base, as the setting of them is read; `None` if they are none.
 pub fn directories(text: &str) -> Option<Vec<String>> {
     Directories::read(text)
@@ -283,6 +305,8 @@ struct Sources<'a> {
     flags: Vec<(&'static str, String)>,
     environment: Environment<'a>,
     file: Option<File>,
+    /// Other defaults than those of the settings.
+    defaults: &'static [(&'static str, &'static str)],
 }
 
 impl Sources<'_> {
@@ -316,7 +340,8 @@ impl Sources<'_> {
                 format!("the host's name does not do, give one with {variable} or {}", setting.flag()),
             );
         }
-        read(setting.default, "default".into())
+        let other = self.defaults.iter().find(|(of, _)| *of == key).map(|(_, default)| *default);
+        read(other.unwrap_or(setting.default), "default".into())
     }
 }
 
@@ -328,11 +353,15 @@ impl Config {
 
     /// The same with another environment.
     pub fn load_with(args: &Args, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        // A demonstration has nothing to do with the archive that happens to be here.
+        let is_demo = matches!(args.verb, Verb::Demo(_));
         let file = match &args.common.config {
             Some(path) => Some(File::open(path, SETTINGS)?.ok_or_else(|| ConfigError::NoFile(path.clone()))?),
+            None if is_demo => None,
             None => File::open(&default_file(&args.common.base_dir), SETTINGS)?,
         };
-        Self::read(args, &Sources { flags: args.settings(), environment, file })
+        let defaults = if is_demo { DEMO_DEFAULTS } else { &[] };
+        Self::read(args, &Sources { flags: args.settings(), environment, file, defaults })
     }
 }
 

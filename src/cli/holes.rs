@@ -4,18 +4,17 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use serde::de::DeserializeOwned;
-
 use super::args::{HolesArgs, TimespansArgs, WindowArgs};
 use super::client::{Daemon, path, query};
 use super::config::Config;
 use super::offline::Offline;
+use super::pages::Pages;
 use super::{Exit, UsageError};
 use crate::domain::coverage::{Lane, Window};
 use crate::domain::ledger::Open;
 use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Covered;
-use crate::wire::{ClosedHole, ClosedHoleList, HoleList, HoleRecord, Timespan, TimespanList, seconds};
+use crate::wire::{ClosedHole, ClosedHoleList, HoleList, HoleRecord, Timespan, TimespanList, microseconds, seconds};
 
 /// Pages of an answer: with as many, a daemon would keep us asking.
 const PAGES: usize = 100_000;
@@ -142,12 +141,6 @@ fn end(run: &Timespan) -> String {
     (start + Span::from_us(microseconds(run.duration))).to_string()
 }
 
-/// A number of seconds that was microseconds.
-#[expect(clippy::cast_possible_truncation, reason = "a cast of a float ends at the limits of the integer")]
-fn microseconds(seconds: f64) -> i64 {
-    (seconds * 1e6).round() as i64
-}
-
 /// Adds the records of a page. What the page before has cut goes on in the first of them: `joins` then makes them one.
 fn join<T>(known: &mut Vec<T>, page: Vec<T>, joins: impl FnOnce(&mut T, &T) -> bool) {
     let mut page = page.into_iter().peekable();
@@ -157,41 +150,6 @@ fn join<T>(known: &mut Vec<T>, page: Vec<T>, joins: impl FnOnce(&mut T, &T) -> b
         page.next();
     }
     known.extend(page);
-}
-
-/// An answer of the daemon, page by page.
-struct Pages<'d> {
-    daemon: &'d Daemon,
-    path: String,
-    pairs: Vec<(&'static str, String)>,
-    from: Option<String>,
-    asked: usize,
-}
-
-impl<'d> Pages<'d> {
-    fn new(daemon: &'d Daemon, what: &str, stream: &Stream, window: Window, flags: &[(&'static str, bool)]) -> Self {
-        let path = path(["api", "v1", what, stream.channel.as_str(), stream.quality.as_str()]);
-        let flags = flags.iter().filter(|(_, given)| *given).map(|(name, _)| (*name, "true".to_owned()));
-        let pairs = window.to.map(|to| ("to", to.to_string())).into_iter().chain(flags).collect();
-        Self { daemon, path, pairs, from: window.from.map(|from| from.to_string()), asked: 0 }
-    }
-
-    /// The next page; `None` after the last. `next_of` says where the one after it begins.
-    async fn next<T: DeserializeOwned>(&mut self, next_of: fn(&T) -> Option<String>) -> anyhow::Result<Option<T>> {
-        if self.asked > 0 && self.from.is_none() {
-            return Ok(None);
-        }
-        if self.asked >= PAGES {
-            anyhow::bail!("the daemon at {} has more pages than anybody can read", self.daemon.address());
-        }
-        let from = self.from.take();
-        let pairs = self.pairs.iter().map(|(name, value)| (*name, value.as_str()));
-        let asked = query(&self.path, pairs.chain(from.iter().map(|from| ("from", from.as_str()))));
-        let page: T = self.daemon.get_json(&asked).await?;
-        self.asked += 1;
-        self.from = next_of(&page);
-        Ok(Some(page))
-    }
 }
 
 fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> {

@@ -10,12 +10,14 @@ pub mod backfill;
 pub mod client;
 pub mod logging;
 pub mod offline;
+mod pages;
 pub mod progress;
 mod records;
 pub mod side;
 pub mod trust;
 
 pub mod coverage;
+pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod holes;

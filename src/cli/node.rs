@@ -74,6 +74,8 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         auth: Arc::new(auth),
         tls: certificate(http)?,
         bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
+        gauge_hours: config.coverage.gauges.then(|| u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX)),
+        maps: config.coverage.maps,
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
     })
 }
@@ -95,7 +97,7 @@ fn half(given: &str, missing: &str) -> anyhow::Error {
 }
 
 /// Connections are limited by half the descriptors: as many as the system lets us have.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {

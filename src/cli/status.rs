@@ -126,6 +126,17 @@ fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
             stream.tombstones
         )?;
     }
+    for (stream, day) in status.streams.iter().filter_map(|stream| Some((stream, stream.last_day?))) {
+        writeln!(
+            text,
+            "last day {}/{}: {} covered, {} holes, {:.3} s missing",
+            stream.channel,
+            stream.quality,
+            length(day.covered_seconds),
+            day.holes,
+            day.hole_seconds
+        )?;
+    }
     for peer in &status.peers {
         writeln!(
             text,

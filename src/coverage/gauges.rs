@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::coverage::{HourFigures, Lane};
+use crate::domain::coverage::{HourFigures, Lane, Totals};
 use crate::domain::{Kind, Stream};
 
 /// Name and meaning of each, in the order in which they are written.
@@ -22,6 +22,9 @@ const FAMILIES: [(&str, &str); 10] = [
     ("editable_hole_seconds", "Seconds of an hour in holes of the editable sequence"),
 ];
 
+/// What stands in place of the hour where several hours are told in one.
+const OLDER: &str = "older";
+
 /// Gauges of any number of hours.
 #[derive(Debug, Default)]
 pub struct Gauges {
@@ -31,8 +34,17 @@ pub struct Gauges {
 impl Gauges {
     /// Adds the figures of an hour.
     pub fn add(&mut self, stream: &Stream, figures: &HourFigures) {
+        self.add_totals(stream, &figures.hour.to_string(), &Totals::from(figures));
+    }
+
+    /// Adds what all earlier hours come to.
+    pub fn add_older(&mut self, stream: &Stream, older: &Totals) {
+        self.add_totals(stream, OLDER, older);
+    }
+
+    fn add_totals(&mut self, stream: &Stream, hour: &str, figures: &Totals) {
         let (channel, quality) = (escaped(stream.channel.as_str()), escaped(stream.quality.as_str()));
-        let labels = format!("channel=\"{channel}\",quality=\"{quality}\",hour=\"{}\"", figures.hour);
+        let labels = format!("channel=\"{channel}\",quality=\"{quality}\",hour=\"{hour}\"");
         for (index, kind) in Kind::VIDEO.iter().enumerate() {
             let labels = format!("{labels},type=\"{}\"", kind.as_str());
             self.sample(0, &labels, &figures.video[index].count.to_string());
@@ -42,7 +54,7 @@ impl Gauges {
         }
         self.sample(0, &format!("{labels},type=\"bad\""), &figures.bad.to_string());
         for (index, lane) in Lane::ALL.into_iter().enumerate() {
-            let of = figures.lane(lane);
+            let of = figures.lanes[lane as usize];
             self.sample(2 + index, &labels, &seconds(of.covered_us));
             self.sample(4 + index, &labels, &of.holes.to_string());
             self.sample(8 + index, &labels, &seconds(of.hole_us));

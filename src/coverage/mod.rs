@@ -1,12 +1,16 @@
 //! What others are given of coverage: gauges as text, the map as a picture, and a page that shows it. Works nothing out: that is
-//! `domain::coverage` and `domain::map`. Asks no index and no other node.
+//! `domain::coverage` and `domain::map`. Asks no other node.
 
 mod gauges;
+mod live;
 mod page;
 mod picture;
 mod publish;
+mod worker;
 
 pub use gauges::Gauges;
+pub use live::LiveGauges;
 pub use page::{Shown, page};
 pub use picture::{PictureError, png};
-pub use publish::{PublishError, maps_of, publish, write_file};
+pub use publish::{DIRECTORY, PublishError, maps_of, publish, write_file};
+pub use worker::{MapParts, MapWriter};

@@ -19,6 +19,13 @@ pub struct Shown {
     pub url: Option<String>,
 }
 
+impl Shown {
+    /// Another node.
+    pub fn peer(name: String, url: &str) -> Self {
+        Self { name, url: Some(url.trim_end_matches('/').to_owned()) }
+    }
+}
+
 /// The page of a quality.
 pub fn page(stream: &Stream, nodes: &[Shown]) -> String {
     let title = escaped(&stream.to_string());

@@ -3,12 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::picture::{PictureError, png};
+use super::picture::PictureError;
 use crate::disk::{Base, DiskError, atomic};
 use crate::domain::Stream;
-use crate::domain::map::Colour;
 
-const DIRECTORY: &str = "coverage-maps";
+/// Where maps and pages lie beneath the base. Each node writes its own: never fetched from others, and no channel.
+pub const DIRECTORY: &str = "coverage-maps";
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +38,17 @@ pub fn maps_of(base: &Path) -> PathBuf {
 }
 
 /// Writes the map of a quality and its page in the place of those that are there.
-pub fn publish(base: &Base, stream: &Stream, pixels: &[Colour], page: &str) -> Result<(), PublishError> {
-    let picture = png(pixels)?;
+pub fn publish(base: &Base, stream: &Stream, picture: &[u8], page: &str) -> Result<(), PublishError> {
     let dir = base.make_dirs([DIRECTORY])?;
-    atomic::replace(&dir, OsStr::new(&map_name(stream, "png")), &picture)?;
+    atomic::replace(&dir, OsStr::new(&map_name(stream, "png")), picture)?;
     atomic::replace(&dir, OsStr::new(&map_name(stream, "html")), page.as_bytes())?;
     Ok(())
+}
+
+/// Whether there are a map and a page of a quality, of whatever age.
+pub(super) fn is_published(base: &Base, stream: &Stream) -> Result<bool, PublishError> {
+    let is_there = |extension| base.open_file(&Path::new(DIRECTORY).join(map_name(stream, extension)));
+    Ok(is_there("png")?.is_some() && is_there("html")?.is_some())
 }
 
 /// Writes a file anywhere, in the place of the one that is there.

@@ -15,8 +15,14 @@ impl Keeper {
         compared: usize,
         most: usize,
     ) -> Result<Covered, CrawlError> {
+        self.compare_window(stream, window, compared)?;
+        Ok(self.index().coverage(stream, window, most)?)
+    }
+
+    /// Compares the hours of a window with the disk, if there are no more than `most`. Blocks: not for async code.
+    pub fn compare_window(&self, stream: &Stream, window: &Window, most: usize) -> Result<(), CrawlError> {
         self.ensure_structure()?;
-        for hour in self.few_hours(&stream.to_string(), window, compared) {
+        for hour in self.few_hours(&stream.to_string(), window, most).unwrap_or_default() {
             match self.ensure(&HourPlace { stream: stream.clone(), hour }) {
                 // An index that takes no writes still knows what it knew.
                 Ok(()) | Err(CrawlError::Index(_)) => {}
@@ -25,17 +31,22 @@ impl Keeper {
         }
         // Of a disk that is away nothing is known.
         drop(self.base()?);
-        Ok(self.index().coverage(stream, window, most)?)
+        Ok(())
     }
 
-    /// The hours that a window touches, and those beside it whose segments may reach into it; none if there are too many.
-    fn few_hours(&self, stream: &str, window: &Window, most: usize) -> Vec<Hour> {
+    /// Whether a window has no more hours than are compared with the disk when it is asked about.
+    pub fn is_narrow(&self, stream: &Stream, window: &Window, compared: usize) -> bool {
+        self.few_hours(&stream.to_string(), window, compared).is_some()
+    }
+
+    /// The hours that a window touches, and those beside it whose segments may reach into it; `None` if there are too many.
+    fn few_hours(&self, stream: &str, window: &Window, most: usize) -> Option<Vec<Hour>> {
         let first = window.from.map_or(Hour::MIN, |from| from.hour().previous());
         let last = window.to.map_or(Hour::MAX, Timestamp::hour);
         let state = self.index().catalog().read();
-        let Some(entry) = state.streams.get(stream) else { return Vec::new() };
+        let Some(entry) = state.streams.get(stream) else { return Some(Vec::new()) };
         let hours: Vec<Hour> =
             entry.hours.range(first..=last).map(|(hour, _)| *hour).take(most.saturating_add(1)).collect();
-        if hours.len() > most { Vec::new() } else { hours }
+        (hours.len() <= most).then_some(hours)
     }
 }

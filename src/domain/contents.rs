@@ -59,6 +59,14 @@ impl AnyFile {
         }
     }
 
+    /// Microseconds after the start of the hour, of a name that its key gives back; `None` for odd ones.
+    pub fn ordinary_start_us(&self) -> Option<u32> {
+        match self {
+            Self::Segment(SegmentFile { key, exact: None, .. }) => Some(key.start_us),
+            _ => None,
+        }
+    }
+
     /// Bytes.
     pub fn size(&self) -> u64 {
         match self {

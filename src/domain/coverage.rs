@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`HourLine`], the best segments of one hour; [`walk`](walk::walk), the rules, one segment after the other;
 //! [`HourSummary`], what one hour comes to after what came before it; [`Coverage`], the hours together, or as many
-//! as a [`Window`] needs; [`shares`](shares::shares), how much of each piece of a window is missing.
+//! as a [`Window`] needs; [`Shares`], how much of each piece of a window is missing; [`Totals`], what many hours come to.
 //!
 //! 1. Time is one line: hours do not cut it. What is handed from one hour to the next is [`Ends`], and nothing else.
 //! 2. Raw is the union of the best segments. Editable is the union of those that the overlap rule of the best sequence keeps, from the
@@ -20,13 +20,15 @@ mod shares;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod walk;
 mod window;
 
 pub use hours::{Coverage, HourFigures, LaneFigures};
 pub use line::{BestSegment, HourLine, Tally};
-pub use shares::{Share, shares};
+pub use shares::{Share, Shares};
 pub use summary::HourSummary;
+pub use totals::{Adder, Totals};
 pub use walk::{Ends, Event, walk};
 pub use window::{Backwards, Window};
 

@@ -1,6 +1,8 @@
 //! Why a file is listed or not and is the best for its start or not, and what covers a point in time. Pure: what is on disk or at a
 //! peer is not known here.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use super::best::{Merit, Piece, best_per_start, best_sequence, merit};
 use super::name::stem;
 use super::{AnyFile, FileName, Hour, HourContents, SegmentFile, Span, Timestamp, parse_file_name};
@@ -152,6 +154,70 @@ pub fn moment(hours: &[(Hour, HourContents)], at: Timestamp) -> Moment {
     moment
 }
 
+/// Hours without a segment that are looked at in each direction for the end of a hole.
+const REACH: usize = 500;
+
+/// Says which hours have to be looked at to know what covers a point in time, one after the other: those around it, and where nothing
+/// covers it, those before and after it until the ends of the hole are found.
+#[derive(Debug)]
+pub struct Search {
+    at: Timestamp,
+    wanted: VecDeque<Hour>,
+    /// Not looked at yet; the next one is the last.
+    earlier: Vec<Hour>,
+    /// Not looked at yet; the next one is the last.
+    later: Vec<Hour>,
+    looked_at: BTreeMap<Hour, HourContents>,
+    found: Moment,
+}
+
+impl Search {
+    /// What covers `at`, where these are the hours that there are.
+    pub fn new(at: Timestamp, hours: &BTreeSet<Hour>) -> Self {
+        let middle = at.hour();
+        // A segment may run over its hour, and one of the hour before that may end later than all of the next.
+        let first = middle.previous().previous();
+        let mut earlier: Vec<Hour> = hours.range(..first).rev().take(REACH).copied().collect();
+        let mut later: Vec<Hour> = hours.range(middle..).filter(|hour| **hour > middle).take(REACH).copied().collect();
+        earlier.reverse();
+        later.reverse();
+        let wanted = hours.range(first..=middle).copied().collect();
+        Self { at, wanted, earlier, later, looked_at: BTreeMap::new(), found: Moment::default() }
+    }
+
+    /// The next hour to be looked at; `None` when it is known what can be known.
+    pub fn wanted(&mut self) -> Option<Hour> {
+        if let Some(hour) = self.wanted.front() {
+            return Some(*hour);
+        }
+        let hours: Vec<(Hour, HourContents)> = std::mem::take(&mut self.looked_at).into_iter().collect();
+        self.found = moment(&hours, self.at);
+        self.looked_at = hours.into_iter().collect();
+        if self.found.chosen.is_some() {
+            return None;
+        }
+        let before = self.found.before.as_ref().map(|piece| piece.hour.previous());
+        // Also the hour before the one that it was found in, because a long segment of that may end later.
+        self.wanted.extend(self.earlier.pop_if(|hour| before.is_none_or(|before| *hour == before)));
+        if self.wanted.is_empty() && self.found.after.is_none() {
+            self.wanted.extend(self.later.pop());
+        }
+        self.wanted.front().copied()
+    }
+
+    /// What the hour that was wanted holds.
+    pub fn give(&mut self, contents: HourContents) {
+        if let Some(hour) = self.wanted.pop_front() {
+            self.looked_at.insert(hour, contents);
+        }
+    }
+
+    /// What covers the point in time, when nothing more is wanted.
+    pub fn found(self) -> Moment {
+        self.found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -235,7 +301,55 @@ mod tests {
         assert_eq!(moment(&[], at("2019-11-13T02:59:49")), Moment::default());
     }
 
+    #[test]
+    fn only_as_many_hours_are_looked_at_as_it_takes_to_find_both_ends() {
+        let ago = |hours: i64| Hour::parse("2019-11-13T12").unwrap().start() - Span::from_us(hours * 3_600_000_000);
+        let name = name("10:00", "2.0", "full", 1);
+        // Empty directories lie between the hole's ends and the hours around it.
+        let held: BTreeMap<Hour, HourContents> = (-30..40)
+            .map(|hours| {
+                let full = hours >= 7 || hours <= -5;
+                (ago(hours).hour(), if full { contents(&[(&name, 1)]) } else { HourContents::default() })
+            })
+            .collect();
+        let mut search = Search::new(ago(0), &held.keys().copied().collect());
+        let mut looked_at = 0;
+        while let Some(hour) = search.wanted() {
+            looked_at += 1;
+            search.give(held[&hour].clone());
+        }
+        let found = search.found();
+        assert_eq!(found.before.unwrap().hour, ago(7).hour());
+        assert_eq!(found.after.unwrap().hour, ago(-5).hour());
+        assert!(looked_at <= 16, "{looked_at}");
+    }
+
     proptest! {
+        #[test]
+        fn a_search_finds_what_a_look_at_all_hours_finds(
+            starts in prop::collection::vec((0..30_u32, 0..60_u32, 1..3600_u32), 0..12), asked in 0..110_000_i64,
+        ) {
+            let mut held: BTreeMap<Hour, Vec<String>> = BTreeMap::new();
+            for (number, (hours, minute, seconds)) in starts.into_iter().enumerate() {
+                let place = (hour().start() + Span::from_us(i64::from(hours) * 3_600_000_000)).hour();
+                let name = name(&format!("{minute:02}:00"), &format!("{seconds}.0"), "full", u8::try_from(number).unwrap());
+                held.entry(place).or_default().push(name);
+            }
+            let all: Vec<(Hour, HourContents)> = held
+                .into_iter()
+                .map(|(hour, names)| (hour, HourContents::from_names(names.iter().map(|name| (name.as_str(), 1)))))
+                .collect();
+            let at = hour().start() + Span::from_us(asked * 1_000_000);
+            let mut search = Search::new(at, &all.iter().map(|(hour, _)| *hour).collect());
+            while let Some(hour) = search.wanted() {
+                search.give(all.iter().find(|(known, _)| *known == hour).unwrap().1.clone());
+            }
+            let (found, expected) = (search.found(), moment(&all, at));
+            prop_assert_eq!(found.chosen, expected.chosen);
+            prop_assert_eq!(found.after.map(|piece| piece.start()), expected.after.map(|piece| piece.start()));
+            prop_assert_eq!(found.before.map(|piece| piece.end()), expected.before.map(|piece| piece.end()));
+        }
+
         #[test]
         fn what_is_told_agrees_with_what_is_listed_and_chosen(
             names in prop::collection::vec((any_name(), 0..3_u64), 0..12), asked in any_name(), second in 0..6_i64,

@@ -12,6 +12,13 @@ pub const PIXEL: Span = Span::from_us(2 * SECOND_US);
 /// Pixels of a column of the standard map: ten minutes.
 pub const ROWS: usize = 300;
 
+/// Columns of the widest map: browsers show no wider pictures.
+pub const MOST_COLUMNS: usize = 65_535;
+/// Pixels of the largest map: the hours below at the standard scale, and 20 MB while it is drawn.
+pub const MOST_PIXELS: usize = MOST_HOURS as usize * 1_800;
+/// Hours of the widest standard map: a year and ten days.
+pub const MOST_HOURS: u32 = 9_000;
+
 /// The colour of a pixel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]

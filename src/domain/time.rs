@@ -180,6 +180,12 @@ impl Hour {
         Self(self.0.saturating_sub(1)).max(Self::MIN)
     }
 
+    /// So many hours before, or the beginning of time.
+    #[must_use]
+    pub fn earlier(self, hours: u32) -> Self {
+        Self(self.0.saturating_sub_unsigned(hours)).max(Self::MIN)
+    }
+
     /// Hours since 1970-01-01T00.
     pub const fn number(self) -> i32 {
         self.0

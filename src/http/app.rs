@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::Problem;
 use super::auth::Auth;
 use super::changes::Followers;
+use super::events::Listeners;
 use super::wire_cache::WireCache;
+use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::deleted::Deletions;
 use crate::disk::DiskError;
+use crate::elsewhere::Elsewhere;
 use crate::index::IndexError;
 use crate::retention::{Retention, RetentionError};
 use crate::tombstones::Stay;
@@ -48,6 +51,8 @@ pub struct App {
     pub registry: Registry,
     /// Gauges about the node itself.
     pub node_metrics: super::node_metrics::NodeMetrics,
+    /// Coverage, if it is told.
+    pub coverage: Option<LiveGauges>,
     /// The newest segments.
     pub latest: super::latest::LatestSegments,
     /// Wire bytes of listings.
@@ -56,6 +61,8 @@ pub struct App {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// What they say about their coverage.
+    pub elsewhere: Arc<Elsewhere>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Where their list comes from.
@@ -78,6 +85,7 @@ pub struct App {
     /// One check at a time.
     pub check: Arc<Semaphore>,
     pub(super) followers: Followers,
+    pub(super) listeners: Listeners,
 }
 
 /// Bounds on what may be asked at once.
@@ -115,10 +123,14 @@ pub struct Parts {
     pub instance: u64,
     /// How it goes with other nodes.
     pub peers: PeerReports,
+    /// What they say about their coverage.
+    pub elsewhere: Arc<Elsewhere>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Where their list comes from.
     pub sources: SourceReports,
+    /// Gauges of coverage, if they are told.
+    pub coverage: Option<LiveGauges>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -139,6 +151,7 @@ impl App {
         Ok(Self {
             latest: super::latest::LatestSegments::register(&parts.registry)?,
             node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
+            coverage: parts.coverage,
             name: parts.name,
             base_dir: parts.base_dir,
             started: SystemTime::now(),
@@ -148,6 +161,7 @@ impl App {
             registry: parts.registry,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
+            elsewhere: parts.elsewhere,
             retention: parts.retention,
             sources: parts.sources,
             instance: parts.instance,
@@ -163,6 +177,7 @@ impl App {
             hasher: RandomState::new(),
             check: Arc::new(Semaphore::new(1)),
             followers: Followers::default(),
+            listeners: Listeners::default(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Who may read and who may write: bearer tokens from files (RFC 6750).
 //!
 //! 1. What changes anything wants a write token, always. Where there are read tokens, everything else wants one too, except
-//!    `/healthz`, `/readyz` and preflights; a write token is good for both.
+//!    `/healthz`, `/readyz`, preflights and the page itself, which asks for the token that its questions want; a write token is good for both.
 //! 2. The daemon makes one write token of its own, for the commands on this machine that may read its state directory. It holds
 //!    on connections of this machine alone.
 //! 3. Kept and compared are the SHA-256 of tokens, all of them each time and in constant time, so that neither the length nor the
@@ -31,8 +31,11 @@ use crate::tokens::{self, Token, TokenError};
 
 /// How long what was read holds before the file is read again: a request costs no reading, and who changes a token need not wait.
 const HOLDS: Duration = Duration::from_secs(1);
-/// What anybody may ask, so that whoever starts and balances nodes needs no token.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// What anybody may ask: so that whoever starts and balances nodes needs no token, and the page, which holds nothing of the archive
+/// and asks for a token itself.
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/", "/status"];
+/// What the page is made of.
+const OPEN_BELOW: &str = "/page/";
 
 /// What the bearer of a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,6 +227,7 @@ pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, reques
     let path = request.uri().path();
     if app.auth.guards_reading()
         && !OPEN.contains(&path)
+        && !path.starts_with(OPEN_BELOW)
         && app.auth.right(request.headers(), request.extensions().get()).await < Right::Read
     {
         return measured.begin(&request).finish(refused(&request, Right::None));

@@ -149,9 +149,31 @@ impl Page {
     }
 }
 
+/// Before the first walk over the archive is done nobody knows what a wide window lacks.
+pub(super) fn may_be_told(app: &App, stream: &Stream, window: &Window) -> Result<(), Problem> {
+    let compared = app.bounds.max_hours;
+    if *app.crawl.ready().borrow() || app.keeper.is_narrow(stream, window, compared) {
+        return Ok(());
+    }
+    let crawl = app.crawl.status();
+    Err(Problem::unavailable(
+        2,
+        &format!(
+            "the index is catching up with the disk, {} of {} hours so far: ask again, or for a window of at most {compared} hours",
+            crawl.done, crawl.total
+        ),
+    ))
+}
+
+/// What a window needs, of at most [`MOST_HOURS`] hours.
+pub(super) fn covered(app: &App, stream: &Stream, window: &Window) -> Result<Covered, Problem> {
+    may_be_told(app, stream, window)?;
+    Ok(app.keeper.coverage(stream, window, app.bounds.max_hours, MOST_HOURS)?)
+}
+
 /// Reads what the first page of a window needs.
 fn page(app: &App, stream: &Stream, asked: Window) -> Result<Page, Problem> {
-    let found = app.keeper.coverage(stream, &asked, app.bounds.max_hours, MOST_HOURS)?;
+    let found = covered(app, stream, &asked)?;
     let window = match found.next {
         Some(next) => Window { to: Some(next.start()), edge_to: false, ..asked },
         None => asked,

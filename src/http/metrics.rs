@@ -179,7 +179,8 @@ impl LogLine {
         let path = printable(self.uri.path());
         let (status, ms) = (self.status.as_u16(), u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
         let peer = self.peer.map(tracing::field::display);
-        if self.status.is_server_error() {
+        // What another node did not say is told by backfill, once.
+        if self.status.is_server_error() && self.status != StatusCode::BAD_GATEWAY {
             tracing::warn!(method, path, status, ms, bytes, peer, "request failed");
         } else {
             tracing::debug!(method, path, status, ms, bytes, peer, "request");

@@ -5,7 +5,8 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `bundle`, `changes`, `coverage`, `status`, `check`, `tombstones`, `pages`. `auth` says who may.
+//! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `status`, `check`, `tombstones`, `pages`, `page`.
+//! `auth` says who may.
 
 pub mod agree;
 pub mod api;
@@ -18,18 +19,23 @@ pub mod conditional;
 mod connection;
 pub mod cors;
 pub mod coverage;
+pub mod events;
+pub mod explain;
 pub mod file_body;
 mod json_list;
 pub mod latest;
 pub mod ledger;
 mod limits;
 pub mod listing;
+pub mod map;
 pub mod metrics;
 pub mod negotiate;
 pub mod node_metrics;
 pub mod orders;
+pub mod page;
 pub mod pages;
 pub mod pathname;
+pub mod peers;
 pub mod problem;
 pub mod query;
 pub mod range;

@@ -26,6 +26,7 @@ pub struct NodeMetrics {
     disk_total: Gauge,
     disk_away: Gauge,
     cache_bytes: Gauge,
+    unsettled: Gauge,
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
@@ -54,6 +55,7 @@ impl NodeMetrics {
             disk_free: make("gapless_disk_free_bytes", "Free space on the archive's disk in bytes")?,
             disk_total: make("gapless_disk_bytes", "Size of the archive's disk in bytes")?,
             disk_away: make("gapless_disk_away", "1 when the archive's disk is not there")?,
+            unsettled: make("gapless_coverage_unsettled_hours", "Hours whose coverage is still to be worked out")?,
             cache_bytes: make("gapless_listing_cache_bytes", "Bytes of listings that are kept")?,
         })
     }
@@ -67,6 +69,9 @@ impl NodeMetrics {
         self.index_writable.set(f64::from(u8::from(index.health() == Health::Good)));
         self.index_set_aside.set(index.set_aside().len() as f64);
         self.hours.set(index.catalog().hour_count() as f64);
+        if let Ok(hours) = index.unsettled_hours() {
+            self.unsettled.set(hours as f64);
+        }
         self.cache_bytes.set(cache_bytes as f64);
 
         let crawled = crawl.status();

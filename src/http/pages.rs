@@ -18,9 +18,14 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         drop((app.peers)());
         app.latest.update(app.keeper.index());
         app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
-        TextEncoder::new()
+        let mut text = TextEncoder::new()
             .encode_to_string(&app.registry.gather())
-            .map_err(|_| Problem::internal("metrics-not-encodable"))
+            .map_err(|_| Problem::internal("metrics-not-encodable"))?;
+        // Of a disk that is away nothing is known.
+        if let Some(coverage) = app.coverage.as_ref().filter(|_| app.keeper.guard().base().is_ok()) {
+            text.push_str(&coverage.text(app.keeper.index()));
+        }
+        Ok(text)
     });
     match text.await {
         Ok(text) => ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text)

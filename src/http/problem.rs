@@ -105,6 +105,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "too-much", "Too much for one request", detail)
     }
 
+    /// 502: another node, which this one asked, gave no good answer, because of `why`.
+    pub fn bad_gateway(why: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "peer", "Peer cannot say", sentence(why))
+    }
+
     /// 507: the disk is full.
     pub fn insufficient_storage() -> Self {
         let detail = "The disk is full, so nothing was written. Free some space and try again.".to_owned();

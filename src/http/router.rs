@@ -12,8 +12,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, ledger, listing, orders, pages,
-    retention, segments, status, timeline, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, events, explain, ledger, listing,
+    map, orders, page, pages, peers, retention, segments, status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -24,6 +24,9 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
     // What changes something wants a token for writing.
     let writes = |route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state(Arc::clone(&app), auth::writing));
     Router::new()
+        .route("/", measured("page", get(page::page)))
+        .route("/status", measured("page_status", get(page::status)))
+        .route("/page/{file}", measured("page_file", get(page::file)))
         .route("/files", measured("list_channels", get(listing::list)))
         .route("/files/{channel}", measured("list_qualities", get(listing::list)))
         .route("/files/{channel}/{quality}", measured("list_hours", get(listing::list)))
@@ -41,6 +44,13 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/ledger/{*stream}", measured("ledger", get(ledger::ledger)))
         .route("/api/v1/timespans/{*stream}", measured("timespans", get(coverage::timespans)))
         .route("/api/v1/timeline/{*stream}", measured("timeline", get(timeline::timeline)))
+        .route("/api/v1/explain/{*stream}", measured("explain", get(explain::explain)))
+        .route("/api/v1/streams", measured("streams", get(peers::streams)))
+        .route("/api/v1/peers", measured("peers", get(peers::peers)))
+        .route("/api/v1/peers/{name}/timeline/{*stream}", measured("peer_timeline", get(peers::timeline)))
+        .route("/api/v1/peers/{name}/holes/{*stream}", measured("peer_holes", get(peers::holes)))
+        .route("/api/v1/events", measured("events", get(events::events)))
+        .route("/api/v1/map/{*stream}", measured("map", get(map::map)))
         .route("/api/v1/digests", measured("digests", get(agree::qualities)))
         .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(agree::days)))
         .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))

@@ -10,11 +10,17 @@ use axum::response::{IntoResponse, Response};
 
 use super::Problem;
 use super::app::App;
+use super::coverage::MOST_HOURS;
 use crate::crawl::{CrawlState, CrawlStatus};
 use crate::disk::ArchiveId;
+use crate::domain::coverage::{Lane, Window};
 use crate::domain::{Hour, Kind, Span, Stream, Timestamp};
 use crate::index::Health;
-use crate::wire::{CrawlReport, CycleReport, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport};
+use crate::wire::{
+    CrawlReport, CycleReport, DayCoverage, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport,
+};
+
+const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
 
 /// Answers `GET /api/v1/status`.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
@@ -106,9 +112,13 @@ fn trouble_of(source: &SourceReport) -> Option<String> {
     Some(format!("the list of nodes in the {}, since {since}: {error}; {known}", source.kind))
 }
 
-fn time(time: SystemTime) -> String {
+fn timestamp(time: SystemTime) -> Timestamp {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn time(time: SystemTime) -> String {
+    timestamp(time).to_string()
 }
 
 fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
@@ -169,6 +179,7 @@ fn stream_status(app: &App, stream: &Stream) -> Result<StreamStatus, Problem> {
         seconds: 0.0,
         bad: 0,
         tombstones: 0,
+        last_day: None,
     };
     let mut us = 0_u64;
     for (_, row) in &rows {
@@ -182,5 +193,23 @@ fn stream_status(app: &App, stream: &Stream) -> Result<StreamStatus, Problem> {
         status.tombstones += u64::from(totals.tombstones);
     }
     status.seconds = Span::from_us(us.cast_signed()).seconds();
+    status.last_day = last_day(app, stream)?;
     Ok(status)
+}
+
+fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> {
+    let now = timestamp(SystemTime::now());
+    let window = Window { from: Some(now - DAY), to: Some(now), ..Window::default() };
+    let found = app.keeper.index().coverage(stream, &window, MOST_HOURS)?;
+    let covered_us = found.coverage.covered_us(Lane::Raw, &window, &found.lines);
+    let holes = found.coverage.holes_within(Lane::Raw, &window);
+    if covered_us == 0 && holes.is_empty() {
+        return Ok(None);
+    }
+    let hole_us: i64 = holes.iter().map(|hole| hole.length().us()).sum();
+    Ok(Some(DayCoverage {
+        covered_seconds: crate::wire::seconds(covered_us),
+        holes: holes.len() as u64,
+        hole_seconds: Span::from_us(hole_us).seconds(),
+    }))
 }

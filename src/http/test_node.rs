@@ -17,6 +17,7 @@ use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::HourPlace;
+use crate::elsewhere::Elsewhere;
 use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
 use crate::retention::{Retention, RetentionOptions};
@@ -62,6 +63,7 @@ impl TestNode {
             orders: super::orders::Orders { accept_bursts: Box::new(|_| 0) },
             instance: 1,
             peers: Box::new(Vec::new),
+            elsewhere: nobody(),
             sources: Box::new(Vec::new),
             name: "test".into(),
             base_dir: directory.path().to_owned(),
@@ -69,6 +71,7 @@ impl TestNode {
             crawl: Arc::clone(&crawl),
             watch,
             registry,
+            coverage: Some(crate::coverage::LiveGauges::new(2)),
             listing_cache: 1 << 20,
             bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },
         });
@@ -145,6 +148,12 @@ impl TestNode {
 }
 
 /// Retention that has no limits and is never run.
+/// No other nodes to be asked.
+fn nobody() -> Arc<Elsewhere> {
+    let (list, tls) = (tokio::sync::watch::channel(Vec::new()).1, crate::tls::trusting_nobody().unwrap());
+    Arc::new(Elsewhere::new(list, &tls, None).unwrap())
+}
+
 fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> Arc<Retention> {
     let parts = crate::retention::Parts {
         keeper: Arc::clone(keeper),

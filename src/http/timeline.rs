@@ -10,14 +10,16 @@ use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::coverage::{MOST_HOURS, read_stream};
+use super::coverage::{MOST_HOURS, covered, read_stream};
 use super::{Problem, query};
-use crate::domain::coverage::{Share, Stretch, Window, shares};
-use crate::domain::{Span, Stream, Timestamp};
+use crate::domain::coverage::{Share, Shares, Stretch, Window};
+use crate::domain::{Hour, Span, Stream, Timestamp};
 use crate::wire::{Extent, Run, Timeline};
 
 /// The widest picture: more than any screen has.
 const MOST_PIXELS: usize = 4096;
+/// The summaries of a window are read in so many turns at most, so that they need not all be in memory: twenty years and more.
+const MOST_READS: usize = 10;
 /// Where none are asked for.
 const USUAL_PIXELS: usize = 1000;
 
@@ -92,17 +94,24 @@ fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
     let extent = app.keeper.index().extent(&wanted.stream)?;
     let stretch = wanted.stretch(extent);
     let Stretch { start, end } = stretch;
-    let window = Window { from: Some(start), to: Some(end), ..Window::default() };
-    let found = app.keeper.coverage(&wanted.stream, &window, app.bounds.max_hours, MOST_HOURS)?;
-    if let Some(next) = found.next {
-        let most = format!(
-            "a window of at most {MOST_HOURS} hours with segments; from {start} on there are as many until {}",
-            next.start()
+    let mut pieces = Shares::new(stretch, wanted.pixels);
+    let mut at = Some(start);
+    for _ in 0..MOST_READS {
+        let Some(from) = at.take() else { break };
+        let window = Window { from: Some(from), to: Some(end), ..Window::default() };
+        let found = covered(app, &wanted.stream, &window)?;
+        at = found.next.map(Hour::start);
+        pieces.add(&found.coverage, Stretch { start: from, end: at.unwrap_or(end) });
+    }
+    if let Some(next) = at {
+        let expected = format!(
+            "a window of at most {} hours with segments; from {start} on there are as many until {next}",
+            MOST_READS * MOST_HOURS
         );
-        return Err(Problem::bad_parameter("to", &end.to_string(), &most));
+        return Err(Problem::bad_parameter("to", &end.to_string(), &expected));
     }
     let mut runs: Vec<Run> = Vec::new();
-    for share in shares(&found.coverage, stretch, wanted.pixels) {
+    for share in pieces.finish() {
         let (missing, not_full) = per_mille(&share);
         match runs.last_mut() {
             Some(Run(count, a, b)) if (*a, *b) == (missing, not_full) => *count += 1,

@@ -10,6 +10,7 @@ use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
 use super::ledger::{Books, HoleKey, write_away};
+use super::lines::Lines;
 use super::query::{encode_change, gather};
 use super::tables::{
     CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES,
@@ -53,6 +54,7 @@ pub(super) struct Session<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     counters: &'t mut Counters,
     pub(super) catalog: &'t Catalog,
+    pub(super) lines: &'t mut Lines,
     /// Hours of which this transaction has to make the coverage anew.
     pub(super) unsettled_now: BTreeSet<HourKey>,
     /// Whether a stream is chat, as far as it was asked.
@@ -69,6 +71,7 @@ impl<'t> Session<'t> {
         transaction: &'t WriteTransaction,
         counters: &'t mut Counters,
         catalog: &'t Catalog,
+        lines: &'t mut Lines,
         books: Books<'t>,
     ) -> Result<Self, IndexError> {
         Ok(Self {
@@ -87,6 +90,7 @@ impl<'t> Session<'t> {
             meta: transaction.open_table(META)?,
             counters,
             catalog,
+            lines,
             unsettled_now: BTreeSet::new(),
             chat: HashMap::new(),
             books,
@@ -242,6 +246,7 @@ impl<'t> Session<'t> {
         if effective > 0 || old.is_none() {
             row.changed = self.counters.seq;
             self.chat.insert(stream_row.id, stream.quality.is_chat());
+            self.lines.changed(key, changes);
             self.unsettle(key);
         }
         match stamp {
@@ -293,6 +298,7 @@ impl<'t> Session<'t> {
         }
         applied.removed += u64::from(row.rows);
         self.chat.insert(stream_row.id, stream.quality.is_chat());
+        self.lines.forget(key);
         self.unsettle(key);
         stream_row.remove_hour(key);
         self.met.insert(name.clone(), stream_row);

@@ -11,7 +11,7 @@ use super::settle::{Beside, nearest};
 use super::store::Index;
 use super::tables::{COVERAGE, UNSETTLED};
 use super::{IndexError, summaries};
-use crate::domain::coverage::{Coverage, HourLine, HourSummary, Stretch, Window};
+use crate::domain::coverage::{Adder, Coverage, HourLine, HourSummary, Stretch, Window};
 use crate::domain::{Hour, Stream, Timestamp};
 
 /// How long a question waits for summaries that are still being made.
@@ -34,17 +34,54 @@ impl Index {
     /// What a window of a stream needs, of at most `most` hours. Chat, and what is not there, has none. Waits a while where summaries
     /// are still being made: blocks, not for async code.
     pub fn coverage(&self, stream: &Stream, window: &Window, most: usize) -> Result<Covered, IndexError> {
+        self.coverage_until(Instant::now() + PATIENCE, stream, window, most)
+    }
+
+    /// The same, waiting no longer than until then.
+    pub fn coverage_until(
+        &self,
+        until: Instant,
+        stream: &Stream,
+        window: &Window,
+        most: usize,
+    ) -> Result<Covered, IndexError> {
+        self.when_settled(until, stream, |transaction, id| read(transaction, id, window, most))
+    }
+
+    /// Adds up the hours of a stream before `before`, or all of them, however many there are; waits no longer than until then.
+    pub fn add_up(&self, until: Instant, stream: &Stream, before: Option<Hour>) -> Result<Adder, IndexError> {
+        self.when_settled(until, stream, |transaction, id| {
+            let table = transaction.open_table(COVERAGE)?;
+            let mut sum = Adder::default();
+            for row in table.range::<&[u8; 8]>(&hour_key(id, Hour::MIN)..=&hour_key(id, Hour::MAX))? {
+                let (key, value) = row?;
+                let hour = read_hour_key(*key.value())?.1;
+                if before.is_some_and(|before| hour >= before) {
+                    break;
+                }
+                sum.add(hour, &summaries::decode(*key.value(), value.value())?);
+            }
+            Ok(sum)
+        })
+    }
+
+    /// Asks as soon as no summary of the stream is still to be made.
+    fn when_settled<T: Default>(
+        &self,
+        until: Instant,
+        stream: &Stream,
+        question: impl Fn(&ReadTransaction, u32) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
         let Some(id) = self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat()) else {
-            return Ok(Covered::default());
+            return Ok(T::default());
         };
-        let until = Instant::now() + PATIENCE;
         loop {
             let found = self.read(|transaction, _| {
                 let unsettled = unsettled(transaction, id)?;
-                if unsettled > 0 { Ok(Err(unsettled)) } else { read(transaction, id, window, most).map(Ok) }
+                if unsettled > 0 { Ok(Err(unsettled)) } else { question(transaction, id).map(Ok) }
             })?;
             match found {
-                Ok(covered) => return Ok(covered),
+                Ok(answer) => return Ok(answer),
                 Err(hours) if Instant::now() >= until => return Err(IndexError::Unsettled { hours }),
                 Err(_) => std::thread::sleep(AGAIN),
             }

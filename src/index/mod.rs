@@ -19,6 +19,7 @@ pub mod coverage;
 pub mod error;
 mod file;
 mod ledger;
+mod lines;
 pub mod peers;
 pub mod query;
 pub mod schema;
@@ -31,7 +32,7 @@ mod tests;
 pub mod writer;
 
 pub use agree::{ChangePage, Position, StreamSums};
-pub use catalog::{Catalog, Version};
+pub use catalog::{Catalog, StreamEntry, Version};
 pub use codec::HourRow;
 pub use coverage::Covered;
 pub use error::IndexError;

@@ -1,6 +1,6 @@
 //! Keeps the summaries of hours in step with their files, in the same transaction.
 //!
-//! 1. An hour whose files changed is *unsettled*: its summary is made anew from its rows, after what the hour before it leaves.
+//! 1. An hour whose files changed is *unsettled*: its summary is made anew from its rows ([`lines`](super::lines) keeps those of the hours that changed last), after what the hour before it leaves.
 //! 2. Where it leaves something else than before, the hour after it is unsettled in its turn. That ends after one hour as a rule, because a
 //!    segment that follows a hole, or simply the one before it, does not depend on anything earlier.
 //! 3. Where it does not end, no more than [`AT_ONCE`] hours are made in one transaction; the rest is remembered in the index and made
@@ -11,11 +11,10 @@ use std::collections::BTreeMap;
 use super::IndexError;
 use super::apply::Session;
 use super::codec::{HourRow, hour_key, read_hour_key};
-use super::query::gather;
 use super::summaries;
 use super::tables::HourKey;
 use crate::domain::Hour;
-use crate::domain::coverage::{HourLine, HourSummary};
+use crate::domain::coverage::HourSummary;
 
 /// Hours whose summaries are made in one transaction: a tenth of a second of work.
 pub(super) const AT_ONCE: usize = 256;
@@ -60,8 +59,8 @@ impl Session<'_> {
         let before_ends = before.and_then(|(_, summary)| summary.after);
         let row = self.hour_row(key)?;
         let after = if let Some(row) = row {
-            let line = HourLine::of(&gather(&self.files, &self.odd, key, &row)?);
-            let summary = HourSummary::of(before_ends, hour, &line);
+            let line = self.lines.line(&self.files, &self.odd, key, &row)?;
+            let summary = HourSummary::of(before_ends, hour, line);
             let old =
                 self.coverage.insert(&key, summaries::encode(key, &summary).as_slice())?.map(decode).transpose()?;
             self.note_holes(stream, old.as_ref(), Some(&summary));

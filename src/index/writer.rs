@@ -13,6 +13,7 @@ use super::agree::Position;
 use super::apply::{Session, Touched};
 use super::file;
 use super::ledger::{Books, Reasons};
+use super::lines::Lines;
 use super::schema::meta_number;
 use super::store::{Health, Inner, lock};
 use super::tables::UNSETTLED;
@@ -127,6 +128,7 @@ pub(super) struct Writer {
     counters: Counters,
     /// Hours are left whose coverage is to be made when there is nothing else to do.
     is_unsettled: bool,
+    lines: Lines,
     /// Not before this is an index that failed opened again.
     retry_at: Instant,
 }
@@ -135,7 +137,7 @@ impl Writer {
     pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Command>) -> Result<Self, IndexError> {
         let counters = inner.write(Counters::load)?;
         let is_unsettled = inner.write(is_unsettled)?;
-        Ok(Self { inner, queue, counters, is_unsettled, retry_at: Instant::now() })
+        Ok(Self { inner, queue, counters, is_unsettled, lines: Lines::default(), retry_at: Instant::now() })
     }
 
     pub(super) fn run(mut self) {
@@ -196,7 +198,11 @@ impl Writer {
             return;
         }
         let mut counters = self.counters;
-        let outcome = self.inner.write(|database| apply_all(database, &group, &mut counters, &self.inner));
+        let outcome =
+            self.inner.write(|database| apply_all(database, &group, &mut counters, &mut self.lines, &self.inner));
+        if outcome.is_err() {
+            self.lines.clear();
+        }
         match outcome {
             Ok((applied, touched)) => {
                 self.counters = counters;
@@ -314,6 +320,7 @@ impl Writer {
     }
 
     fn reload(&mut self) {
+        self.lines.clear();
         self.is_unsettled = self.inner.write(is_unsettled).unwrap_or(false);
         match self.inner.write(Counters::load) {
             Ok(counters) => self.counters = counters,
@@ -326,13 +333,14 @@ fn apply_all(
     database: &Database,
     group: &[(Batch, Reply)],
     counters: &mut Counters,
+    lines: &mut Lines,
     inner: &Inner,
 ) -> Result<(Vec<Applied>, Touched), IndexError> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     let kept = (inner.options.closed_kept, inner.options.closed_most);
     let books = Books::new(now(), *lock(&inner.catching_up), kept, &inner.givers);
-    let mut session = Session::open(&transaction, counters, &inner.catalog, books)?;
+    let mut session = Session::open(&transaction, counters, &inner.catalog, lines, books)?;
     let applied = group.iter().map(|(batch, _)| session.apply(batch)).collect::<Result<Vec<_>, _>>()?;
     let touched = session.finish(inner.options.changes_kept)?;
     transaction.commit()?;

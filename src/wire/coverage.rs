@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::Span;
-use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch};
+use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch, Tally};
 use crate::domain::ledger::{Closed, Open};
+use crate::domain::{BadName, Hour, Span};
 
 /// The figures of the hours of a quality.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -252,6 +252,12 @@ pub fn seconds(us: u64) -> f64 {
     Span::from_us(i64::try_from(us).unwrap_or(i64::MAX)).seconds()
 }
 
+/// The inverse of [`seconds`].
+#[expect(clippy::cast_possible_truncation, reason = "a cast of a float ends at the limits of the integer")]
+pub fn microseconds(seconds: f64) -> i64 {
+    (seconds * 1e6).round() as i64
+}
+
 impl From<Stretch> for HoleRecord {
     fn from(hole: Stretch) -> Self {
         Self {
@@ -298,6 +304,56 @@ impl From<&HourFigures> for HourCoverage {
             bad: figures.bad,
             raw: lane(figures.lane(Lane::Raw)),
             editable: lane(figures.lane(Lane::Editable)),
+        }
+    }
+}
+
+impl TryFrom<&HourCoverage> for HourFigures {
+    type Error = BadName;
+
+    fn try_from(hour: &HourCoverage) -> Result<Self, BadName> {
+        let us = |seconds: f64| microseconds(seconds).unsigned_abs();
+        let kinds = [&hour.full, &hour.suspect, &hour.partial];
+        let lane = |of: &LaneCoverage| LaneFigures {
+            covered_us: us(of.seconds),
+            holes: of.holes,
+            hole_us: us(of.hole_seconds),
+        };
+        Ok(Self {
+            hour: Hour::parse(&hour.hour)?,
+            video: kinds.map(|of| Tally { count: of.count, us: us(of.seconds) }),
+            bad: hour.bad,
+            overlaps: kinds.map(|of| Tally { count: of.overlaps, us: us(of.overlap_seconds) }),
+            lanes: [lane(&hour.raw), lane(&hour.editable)],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn figures_are_read_as_they_were_written(
+            hour in -1_000_000..1_000_000_i64, counts in prop::array::uniform9(any::<u64>()),
+            // A year of microseconds, over and over.
+            us in prop::array::uniform10(0..1_000_000_000_000_000_u64),
+        ) {
+            let tallies = |from: usize| std::array::from_fn(|kind| Tally { count: counts[from + kind], us: us[from + kind] });
+            let lane = |at: usize| LaneFigures { covered_us: us[at], holes: counts[at], hole_us: us[at + 1] };
+            let figures = HourFigures {
+                hour: crate::domain::Timestamp(hour * 3_600_000_000).hour(),
+                video: tallies(0),
+                bad: counts[6],
+                overlaps: tallies(3),
+                lanes: [lane(7), lane(8)],
+            };
+            let text = serde_json::to_string(&HourCoverage::from(&figures)).unwrap();
+            let read: HourCoverage = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(HourFigures::try_from(&read), Ok(figures));
         }
     }
 }

@@ -59,6 +59,7 @@ fn titles(table: &str) -> &'static str {
         "watch" => "`[watch]`: the watcher",
         "crawl" => "`[crawl]`: the crawl",
         "backfill" => "`[backfill]`: fetching from other nodes",
+        "coverage" => "`[coverage]`: gauges and maps",
         "retention" => "`[retention]`: deleting whole hours",
         other => unreachable!("[{other}] needs a title"),
     }

@@ -156,12 +156,14 @@ pub struct Directories;
 
 impl Kind for Directories {
     type Value = Vec<String>;
-    const EXPECTS: &'static str =
-        "names of directories beneath the base between commas, such as \"thumbnails,notes\", or nothing";
+    const EXPECTS: &'static str = "names of directories beneath the base between commas, such as \"thumbnails,notes\", without \"coverage-maps\", or nothing";
     const SHAPES: &'static [Shape] = &[Shape::Text];
 
     fn read(text: &str) -> Option<Vec<String>> {
-        let is_plain = |name: &&str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+        // Each node draws its own maps: those of others would stand in the way.
+        let is_own = |name: &str| name == crate::coverage::DIRECTORY;
+        let is_plain =
+            |name: &&str| !is_own(name) && !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         if names == [""] {
             return Some(Vec::new());

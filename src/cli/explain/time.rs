@@ -3,18 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use serde_json::{Value, json};
-
 use crate::cli::Exit;
 use crate::cli::config::Config;
 use crate::cli::side::{Scope, Side};
 use crate::domain::best::{Piece, TOLERANCE};
-use crate::domain::explain::{Instead, Moment, moment};
-use crate::domain::{Hour, HourContents, HourPlace, Stream, Timestamp};
-use crate::wire::{ClosedHole, HoleRecord};
-
-/// Hours without a segment that are looked at in each direction for the end of a hole.
-const REACH: usize = 500;
+use crate::domain::explain::{Moment, Search};
+use crate::domain::{HourPlace, Stream, Timestamp};
+use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, why_not_played};
 
 /// Prints what covers `at` in each channel and quality of `scope`.
 pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Timestamp) -> anyhow::Result<Exit> {
@@ -28,7 +23,8 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
         let ledger = here.ledger(&stream, at).await?;
         let mut out = std::io::stdout().lock();
         if config.json {
-            writeln!(out, "{}", as_json(&stream, at, &found, &ledger))?;
+            let told = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
+            writeln!(out, "{}", serde_json::to_string(&told)?)?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
             ledger_as_text(&mut out, &ledger)?;
@@ -38,50 +34,11 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
 }
 
 async fn of_stream(here: &Side, stream: &Stream, at: Timestamp) -> anyhow::Result<Moment> {
-    let hours = here.hours(stream, true).await?;
-    let middle = at.hour();
-    // A segment may run over its hour, and one of the hour before that may end later than all of the next.
-    let first = middle.previous().previous();
-    let near: BTreeSet<Hour> = hours.range(first..=middle).copied().collect();
-    let mut looked_at = contents(here, stream, near).await?;
-    let mut found = moment(&looked_at, at);
-    if found.chosen.is_some() {
-        return Ok(found);
+    let mut search = Search::new(at, &here.hours(stream, true).await?);
+    while let Some(hour) = search.wanted() {
+        search.give(here.contents(&HourPlace { stream: stream.clone(), hour }).await?);
     }
-    for hour in hours.range(..first).rev().take(REACH) {
-        if found.before.is_some() {
-            break;
-        }
-        // One more, because a long segment of the hour before may end later.
-        let earlier: BTreeSet<Hour> = hours.range(hour.previous()..=*hour).copied().collect();
-        looked_at = contents(here, stream, earlier).await?.into_iter().chain(looked_at).collect();
-        looked_at.dedup_by_key(|(known, _)| *known);
-        found = moment(&looked_at, at);
-    }
-    for hour in hours.range(middle.next()..).filter(|hour| **hour > middle).take(REACH) {
-        if found.after.is_some() {
-            break;
-        }
-        looked_at.extend(contents(here, stream, BTreeSet::from([*hour])).await?);
-        found = moment(&looked_at, at);
-    }
-    Ok(found)
-}
-
-async fn contents(here: &Side, stream: &Stream, hours: BTreeSet<Hour>) -> anyhow::Result<Vec<(Hour, HourContents)>> {
-    let mut found = Vec::with_capacity(hours.len());
-    for hour in hours {
-        found.push((hour, here.contents(&HourPlace { stream: stream.clone(), hour }).await?));
-    }
-    Ok(found)
-}
-
-fn why(instead: &Instead) -> String {
-    match instead {
-        Instead::Hidden => "hidden by its tombstone".to_owned(),
-        Instead::Beaten(by, merit) => format!("not the best for its start: {by} is, because {merit}"),
-        Instead::Later => "it starts later than the one that is played".to_owned(),
-    }
+    Ok(search.found())
 }
 
 fn as_text(out: &mut impl std::io::Write, stream: &Stream, at: Timestamp, found: &Moment) -> std::io::Result<()> {
@@ -97,7 +54,7 @@ fn as_text(out: &mut impl std::io::Write, stream: &Stream, at: Timestamp, found:
         writeln!(out, "  after   {}", end(&found.after))?;
     }
     for (piece, instead) in &found.others {
-        writeln!(out, "  also    {}; {}", spans(piece), why(instead))?;
+        writeln!(out, "  also    {}; {}", spans(piece), why_not_played(instead))?;
     }
     Ok(())
 }
@@ -135,35 +92,4 @@ fn ledger_as_text(out: &mut impl std::io::Write, (open, closed): &Ledger) -> std
         )?;
     }
     Ok(())
-}
-
-fn as_json(stream: &Stream, at: Timestamp, found: &Moment, (open, closed): &Ledger) -> Value {
-    let piece = |piece: &Piece| {
-        json!({
-            "hour": piece.hour.to_string(), "name": piece.file.name(), "start": piece.start().to_string(),
-            "end": piece.end().to_string(), "type": piece.file.key.kind.as_str(), "size": piece.file.size,
-        })
-    };
-    let others: Vec<Value> = found
-        .others
-        .iter()
-        .map(|(other, instead)| json!({ "segment": piece(other), "not_played_because": why(instead) }))
-        .collect();
-    let hole = found.chosen.is_none().then(|| {
-        json!({
-            "start": found.before.as_ref().map(|before| before.end().to_string()),
-            "end": found.after.as_ref().map(|after| after.start().to_string()),
-            "seconds": found.hole().map(crate::domain::Span::seconds),
-            "before": found.before.as_ref().map(piece), "after": found.after.as_ref().map(piece),
-            "first_seen": open.as_ref().and_then(|hole| hole.first_seen.as_ref()),
-            "reason": open.as_ref().and_then(|hole| hole.reason.as_ref()),
-            "reason_since": open.as_ref().and_then(|hole| hole.reason_since.as_ref()),
-            "peers": open.as_ref().map(|hole| &hole.peers), "detail": open.as_ref().and_then(|hole| hole.detail.as_ref()),
-            "unfillable": open.as_ref().map(|hole| hole.unfillable),
-        })
-    });
-    json!({
-        "channel": stream.channel.as_str(), "quality": stream.quality.as_str(), "time": at.to_string(),
-        "played": found.chosen.as_ref().map(piece), "others": others, "hole": hole, "was_missing": closed,
-    })
 }

@@ -20,6 +20,12 @@ impl Tally {
         self.us = self.us.saturating_add(us);
     }
 
+    /// So much more.
+    pub fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.us = self.us.saturating_add(other.us);
+    }
+
     /// What is in this and not in `part`, which is part of it.
     #[must_use]
     pub fn without(self, part: Self) -> Self {
@@ -39,6 +45,11 @@ pub struct BestSegment {
 }
 
 impl BestSegment {
+    /// Of its file.
+    pub fn of(file: &SegmentFile) -> Self {
+        Self { start_us: file.key.start_us, duration_us: file.key.duration_us, kind: file.key.kind }
+    }
+
     /// When it starts, lying in this hour.
     pub fn start(self, hour: Hour) -> Timestamp {
         hour.start() + Span::from_us(i64::from(self.start_us))
@@ -73,8 +84,7 @@ impl HourLine {
         let mut chosen = [Tally::default(); 3];
         for file in best_per_start(contents) {
             add(&mut chosen, file);
-            let (start_us, duration_us) = (file.key.start_us, file.key.duration_us);
-            line.best.push(BestSegment { start_us, duration_us, kind: file.key.kind });
+            line.best.push(BestSegment::of(file));
         }
         line.beside = std::array::from_fn(|kind| line.video[kind].without(chosen[kind]));
         if !contents.odd().is_empty() {

@@ -1,6 +1,6 @@
 //! How much of each piece of a window is missing, and how much is there in part only: what a timeline shows at any scale.
 
-use super::{Coverage, Stretch};
+use super::{Coverage, Lane, Stretch};
 use crate::domain::{Span, Timestamp};
 
 /// One of the equal pieces of a window.
@@ -14,26 +14,35 @@ pub struct Share {
     pub not_full_us: u64,
 }
 
-/// A window in `count` pieces as equal as microseconds allow. `coverage` holds what the window needs.
-pub fn shares(coverage: &Coverage, window: Stretch, count: usize) -> Vec<Share> {
-    let mut pieces = Pieces { window, shares: vec![Share::default(); count] };
-    let extent = coverage.extent_known();
-    pieces.add(extent, |share, us| share.inside_us += us);
-    for hole in coverage.holes(super::Lane::Raw) {
-        pieces.add(Some(hole), |share, us| share.missing_us += us);
-    }
-    for stretch in coverage.not_full() {
-        pieces.add(Some(stretch), |share, us| share.not_full_us += us);
-    }
-    pieces.shares
-}
-
-struct Pieces {
+/// A window in pieces as equal as microseconds allow. It is filled from left to right, by as many parts as one likes.
+#[derive(Debug, Clone)]
+pub struct Shares {
     window: Stretch,
     shares: Vec<Share>,
 }
 
-impl Pieces {
+impl Shares {
+    /// So many pieces, of which nothing is known yet.
+    pub fn new(window: Stretch, count: usize) -> Self {
+        Self { window, shares: vec![Share::default(); count] }
+    }
+
+    /// Takes in what lies in `part` of the window; `coverage` holds what that needs.
+    pub fn add(&mut self, coverage: &Coverage, part: Stretch) {
+        self.add_stretch(coverage.extent_known(), part, |share, us| share.inside_us += us);
+        for hole in coverage.holes(Lane::Raw) {
+            self.add_stretch(Some(hole), part, |share, us| share.missing_us += us);
+        }
+        for stretch in coverage.not_full() {
+            self.add_stretch(Some(stretch), part, |share, us| share.not_full_us += us);
+        }
+    }
+
+    /// The pieces, in order.
+    pub fn finish(self) -> Vec<Share> {
+        self.shares
+    }
+
     /// Where a piece begins.
     fn edge(&self, number: usize) -> Timestamp {
         let whole = i128::from(self.window.length().us());
@@ -55,8 +64,9 @@ impl Pieces {
         number
     }
 
-    fn add(&mut self, stretch: Option<Stretch>, each: impl Fn(&mut Share, u64)) {
-        let Some(part) = stretch.and_then(|stretch| stretch.cut(self.window)) else { return };
+    fn add_stretch(&mut self, stretch: Option<Stretch>, within: Stretch, each: impl Fn(&mut Share, u64)) {
+        let inside = stretch.and_then(|stretch| stretch.cut(within)?.cut(self.window));
+        let Some(part) = inside else { return };
         let mut number = self.piece_of(part.start);
         while number < self.shares.len() {
             let piece = Stretch { start: self.edge(number), end: self.edge(number + 1) };

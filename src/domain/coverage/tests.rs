@@ -209,6 +209,40 @@ proptest! {
     }
 
     #[test]
+    fn older_hours_come_to_what_their_figures_add_up_to(
+        segs in segs(), empty in prop::collection::vec(0..8_i64, 0..2), until in 0..9_i64,
+    ) {
+        let lines = lines(&segs, &empty);
+        let (all, until) = (coverage(&lines), hour(until));
+        let mut adder = Adder::default();
+        all.summaries().filter(|(hour, _)| *hour < until).for_each(|(hour, summary)| adder.add(hour, summary));
+        let sum = |figures: &[HourFigures]| {
+            let mut sum = Totals::default();
+            for of in figures {
+                (0..3).for_each(|kind| {
+                    sum.video[kind].merge(of.video[kind]);
+                    sum.overlaps[kind].merge(of.overlaps[kind]);
+                });
+                sum.bad += of.bad;
+                for (lane, added) in sum.lanes.iter_mut().zip(of.lanes) {
+                    lane.covered_us += added.covered_us;
+                    lane.holes += added.holes;
+                    lane.hole_us += added.hole_us;
+                }
+            }
+            sum
+        };
+        let older: Vec<HourFigures> = all.figures(Hour::MIN, until.previous()).collect();
+        let after = part(&lines, Window { from: Some(until.start()), ..Window::default() });
+        let expected = lines.keys().any(|hour| *hour < until).then(|| sum(&older));
+        prop_assert_eq!(adder.before(until.start(), &after), expected);
+        let mut whole = Adder::default();
+        all.summaries().for_each(|(hour, summary)| whole.add(hour, summary));
+        let (nothing, figures) = (Coverage::after(all.ends()), all.figures(Hour::MIN, Hour::MAX).collect::<Vec<_>>());
+        prop_assert_eq!(whole.before(Timestamp::MAX, &nothing).unwrap_or_default(), sum(&figures));
+    }
+
+    #[test]
     fn what_is_not_full_is_what_brute_force_says(segs in segs()) {
         let coverage = coverage(&lines(&segs, &[]));
         let mut joined: Vec<(i64, i64)> = Vec::new();
@@ -228,8 +262,15 @@ proptest! {
         let (Some(from), Some(to)) = (window.from, window.to) else { return Ok(()) };
         prop_assume!(from < to);
         let (lines, stretch) = (lines(&segs, &[]), Stretch { start: from, end: to });
-        let (part, model) = (part(&lines, window), Model::new(&segs, &[]));
-        let shares = shares(&part, stretch, count);
+        let model = Model::new(&segs, &[]);
+        let mut shares = Shares::new(stretch, count);
+        // In two parts, as a long window is read.
+        let middle = from + crate::domain::Span::from_us((to - from).us() / 3);
+        for (start, end) in [(from, middle), (middle, to)] {
+            let cut = Window { from: Some(start), to: Some(end), ..Window::default() };
+            shares.add(&part(&lines, cut), Stretch { start, end });
+        }
+        let shares = shares.finish();
         prop_assert_eq!(shares.len(), count);
         let whole = (to - from).us();
         for (number, share) in shares.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod authority;
+pub mod browser;
 pub mod client;
 pub mod clock;
 pub mod cluster;

@@ -1,0 +1,137 @@
+//! What a demonstration prints: lines for people, or with `--json` one object a line.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::home::Home;
+use crate::cli::args::DemoArgs;
+use crate::demo::{CHANNELS, Event, Past, QUALITIES};
+
+/// What an hour of the past takes on three nodes together: a block of 4 KiB for each of 600 segments in two channels and two qualities.
+const PAST_HOUR: u64 = 3 * 4 * 600 * 4096;
+/// The same for an hour that is recorded live, with 1800 segments.
+const LIVE_HOUR: u64 = 3 * PAST_HOUR;
+
+/// What the past will take.
+pub(super) fn bytes_of_the_past(history: Duration) -> u64 {
+    PAST_HOUR * history.as_secs() / 3600
+}
+
+/// What will be recorded in so long a time.
+pub(super) fn bytes_of_an_hour_in(lasts: Duration) -> u64 {
+    LIVE_HOUR * lasts.as_secs() / 3600
+}
+
+/// A node as it is told.
+#[derive(Debug, Serialize)]
+pub(super) struct Described {
+    pub(super) name: &'static str,
+    pub(super) url: String,
+    pub(super) base_dir: PathBuf,
+}
+
+/// Prints.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tell {
+    json: bool,
+}
+
+impl Tell {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(super) fn preparing(self, history: Duration) -> anyhow::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        line(&format!("Recording a past of {} for three nodes …", humantime::format_duration(history)))
+    }
+
+    /// The nodes run.
+    pub(super) fn begun(
+        self,
+        nodes: &[Described],
+        home: &Home,
+        args: &DemoArgs,
+        seed: u64,
+        past: &Past,
+    ) -> anyhow::Result<()> {
+        let address = nodes.first().map(|node| node.url.as_str()).unwrap_or_default();
+        if self.json {
+            return line(&json!({
+                "event": "started", "address": address, "nodes": nodes, "seed": seed,
+                "directory": home.path(), "is_temporary": home.is_temporary(),
+                "past": { "segments": past.written, "lacking": past.lacking, "lost": past.lost },
+            }));
+        }
+        line(&text(nodes, address, home, args, seed, past))
+    }
+
+    pub(super) fn event(self, event: &Event) -> anyhow::Result<()> {
+        if self.json { line(&serde_json::to_string(event)?) } else { line(event) }
+    }
+
+    /// On a busy disk it takes a while to remove so many files.
+    pub(super) fn ending(self, home: &Home) -> anyhow::Result<()> {
+        if self.json || !home.is_temporary() {
+            return Ok(());
+        }
+        line(&format!("Ending: the nodes stop, and {} is removed.", home.path().display()))
+    }
+
+    /// A directory that was given stays.
+    pub(super) fn kept(self, home: &Path) -> anyhow::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        line(&format!(
+            "Everything stays in {0}; `gapless node --base-dir {0}/north` goes on with a node.",
+            home.display()
+        ))
+    }
+}
+
+fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: u64, past: &Past) -> String {
+    let time = |time: Duration| humantime::format_duration(time).to_string();
+    let (channels, qualities) = (CHANNELS.join(" and "), QUALITIES.join(" and "));
+    let each: Vec<String> = nodes
+        .iter()
+        .zip(&past.lacking)
+        .map(|(node, lacking)| {
+            format!("  {:<6} {}   lacks {lacking} segments of the past that others have", node.name, node.url)
+        })
+        .collect();
+    let end = if home.is_temporary() { "removes" } else { "leaves everything in" };
+    format!(
+        "\n  Open {address}\n\n\
+         {}\n\n\
+         Each of the three nodes records {channels} in {qualities}: 2 s at a time, generated data without a picture in it. Its recorder\n\
+         misses some, gets a part of some, is late with some and is away now and then. What others have comes once it is {} old;\n\
+         what nobody has whole stays missing, such as {} segments of the past. One segment is hidden by a tombstone.\n\n\
+         The same by command: gapless holes {}/{} --base-dir {}\n\
+         Ctrl-C ends it and {} {} (about {} MB now, {} MB more each hour). It ends by itself after {}. Seed {seed}.\n",
+        each.join("\n"),
+        time(args.recent_cutoff),
+        past.lost,
+        CHANNELS[0],
+        QUALITIES[0],
+        nodes.first().map(|node| node.base_dir.display().to_string()).unwrap_or_default(),
+        end,
+        home.path().display(),
+        bytes_of_the_past(args.history) / 1_000_000,
+        LIVE_HOUR / 1_000_000,
+        time(args.lasts),
+    )
+}
+
+fn line(line: &dyn Display) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,142 @@
+//! The job that keeps `coverage-maps/` beneath the base up to date, for plain file servers and links that are there already.
+//!
+//! 1. Every so often it looks at the version of each quality in memory, and draws those that changed: however many segments came in
+//!    between, each map is drawn once.
+//! 2. A quality whose map cannot be written costs no other. What goes wrong is told when it begins and when it is over.
+//! 3. Maps of qualities that are gone stay: they are small, and somebody may look for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::picture::png;
+use super::publish::{PublishError, is_published, publish};
+use super::{Shown, page};
+use crate::crawl::Keeper;
+use crate::disk::Base;
+use crate::domain::coverage::Window;
+use crate::domain::map::{MOST_HOURS, ROWS, paint_hours};
+use crate::domain::{Hour, Stream};
+use crate::index::IndexError;
+use crate::runtime::{Stop, rest_after};
+
+/// Share of a processor that drawing may take: an archive of very many qualities is drawn less often.
+const CPU_SHARE: f64 = 0.1;
+
+/// The shortest time between two looks.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// What the job works with.
+pub struct MapParts {
+    /// Index and disk.
+    pub keeper: Arc<Keeper>,
+    /// Turns true when the index has caught up with the disk.
+    pub ready: watch::Receiver<bool>,
+    /// All known nodes, this one first.
+    pub nodes: Box<dyn Fn() -> Vec<Shown> + Send + Sync>,
+}
+
+/// Writes maps and pages.
+pub struct MapWriter {
+    parts: MapParts,
+    every: Duration,
+    written: BTreeMap<Stream, Seen>,
+    is_failing: bool,
+}
+
+/// What a map was drawn of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    generation: u64,
+    structure: u64,
+    changed: u64,
+    page: String,
+}
+
+/// Why a map was not written.
+#[derive(Debug, thiserror::Error)]
+enum MapError {
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl MapWriter {
+    /// Looks so often.
+    pub fn new(parts: MapParts, every: Duration) -> Self {
+        Self { parts, every: every.max(SHORTEST), written: BTreeMap::new(), is_failing: false }
+    }
+
+    /// Works until it is stopped; the first maps come when the index has caught up and the first interval is over.
+    pub fn run(mut self, stop: &Stop) {
+        let mut pause = self.every;
+        while !stop.wait(pause) {
+            let began = Instant::now();
+            if *self.parts.ready.borrow() {
+                self.once(stop);
+            }
+            pause = self.every.max(rest_after(began.elapsed(), CPU_SHARE));
+        }
+    }
+
+    fn once(&mut self, stop: &Stop) {
+        let keeper = Arc::clone(&self.parts.keeper);
+        // While the disk is away the maps are, too.
+        let Ok(base) = keeper.guard().base() else { return };
+        let nodes = (self.parts.nodes)();
+        let mut failing = BTreeMap::new();
+        let streams = keeper.index().catalog().streams().into_iter().filter(|stream| !stream.quality.is_chat());
+        let streams: BTreeSet<Stream> = streams.collect();
+        for stream in &streams {
+            if stop.is_stopped() {
+                return;
+            }
+            if let Err(error) = self.follow(&base, stream, page(stream, &nodes)) {
+                failing.insert(stream.clone(), error);
+            }
+        }
+        self.written.retain(|stream, _| streams.contains(stream));
+        self.tell(&base, &failing);
+    }
+
+    /// Draws the map of a quality, if it is not the one that is there.
+    fn follow(&mut self, base: &Base, stream: &Stream, page: String) -> Result<(), MapError> {
+        let index = self.parts.keeper.index();
+        let Some((seen, first, last)) = self.look(stream, page) else { return Ok(()) };
+        if self.written.get(stream) == Some(&seen) && is_published(base, stream)? {
+            return Ok(());
+        }
+        let from = first.max(last.earlier(MOST_HOURS - 1));
+        let coverage = index.coverage(stream, &Window::of_hours(from, last), usize::MAX)?.coverage;
+        let picture = png(&paint_hours(&coverage, from, last), ROWS).map_err(PublishError::from)?;
+        publish(base, stream, &picture, &seen.page)?;
+        self.written.insert(stream.clone(), seen);
+        Ok(())
+    }
+
+    /// How a quality is now, and its first and last hour. Before its coverage is read: so a map is never older than what is noted.
+    fn look(&self, stream: &Stream, page: String) -> Option<(Seen, Hour, Hour)> {
+        let catalog = self.parts.keeper.index().catalog().read();
+        let entry = catalog.streams.get(&stream.to_string())?;
+        let (first, last) = (*entry.hours.first_key_value()?.0, *entry.hours.last_key_value()?.0);
+        let (structure, changed) = (entry.structure, entry.changed);
+        Some((Seen { generation: catalog.generation, structure, changed, page }, first, last))
+    }
+
+    fn tell(&mut self, base: &Base, failing: &BTreeMap<Stream, MapError>) {
+        let place = super::maps_of(base.path()).display().to_string();
+        // One more or one less is no news.
+        let before = std::mem::replace(&mut self.is_failing, !failing.is_empty());
+        if before == self.is_failing {
+            return;
+        }
+        if let Some((stream, error)) = failing.first_key_value() {
+            tracing::warn!(name: "maps_not_written", place, count = failing.len(), %stream, %error, "maps cannot be written; it is tried again and again, and [coverage] maps = \"off\" ends that");
+        } else {
+            tracing::info!(name: "maps_written_again", place, "all maps can be written again");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is told of a demonstration, for people and as JSON. Decides nothing.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::plan::{CHANNELS, Piece, QUALITIES};
+use crate::domain::{Span, Timestamp};
+
+/// A length of what is recorded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stretch {
+    /// The channel.
+    pub channel: &'static str,
+    /// The quality; all of them if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<&'static str>,
+    /// When it starts, in UTC.
+    pub start: String,
+    /// How long it lasts.
+    pub seconds: f64,
+}
+
+impl Stretch {
+    /// Of one quality.
+    pub fn of(channel: usize, quality: usize, start: Timestamp, end: Timestamp) -> Self {
+        Self { quality: Some(QUALITIES[quality]), ..Self::of_all(channel, start, end) }
+    }
+
+    /// Of all qualities.
+    pub fn of_all(channel: usize, start: Timestamp, end: Timestamp) -> Self {
+        Self { channel: CHANNELS[channel], quality: None, start: start.to_string(), seconds: (end - start).seconds() }
+    }
+
+    /// Of one segment.
+    pub fn of_piece(piece: &Piece) -> Self {
+        Self::of(piece.channel, piece.quality, piece.start, piece.end())
+    }
+
+    /// The time of day, to the second.
+    fn clock(&self) -> &str {
+        self.start.get(11..19).unwrap_or(&self.start)
+    }
+}
+
+/// `harbour/source 03:04:10`
+impl fmt::Display for Stretch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.channel)?;
+        if let Some(quality) = self.quality {
+            write!(f, "/{quality}")?;
+        }
+        write!(f, " {}", self.clock())
+    }
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A node's recorder has gone away, and will be back after this stretch.
+    Away {
+        /// Whose.
+        node: &'static str,
+        /// What it will miss.
+        #[serde(flatten)]
+        what: Stretch,
+    },
+    /// A recorder missed a segment.
+    Missed {
+        /// Whose.
+        node: &'static str,
+        /// What.
+        #[serde(flatten)]
+        what: Stretch,
+    },
+    /// A recorder got only a part of a segment.
+    Partial {
+        /// Whose.
+        node: &'static str,
+        /// What.
+        #[serde(flatten)]
+        what: Stretch,
+    },
+    /// A recorder will write a segment, but late.
+    Late {
+        /// Whose.
+        node: &'static str,
+        /// What.
+        #[serde(flatten)]
+        what: Stretch,
+        /// After its end.
+        late_seconds: f64,
+    },
+    /// No recorder gets this as a whole: there is nowhere to fetch it from.
+    Lost {
+        /// What.
+        #[serde(flatten)]
+        what: Stretch,
+    },
+    /// What was missed lies there now.
+    Filled {
+        /// Where.
+        node: &'static str,
+        /// What.
+        #[serde(flatten)]
+        what: Stretch,
+        /// Since the first of it was due.
+        after_seconds: f64,
+        /// Whose recorders had it; its own if it was only late.
+        recorded_by: Vec<&'static str>,
+    },
+    /// What was missed and others have has not come for so long that it is not looked for any more.
+    StillMissing {
+        /// Where.
+        node: &'static str,
+        /// What.
+        #[serde(flatten)]
+        what: Stretch,
+        /// Since the first of it was due.
+        after_seconds: f64,
+    },
+    /// A node has everything of the past that others have.
+    CaughtUp {
+        /// Which.
+        node: &'static str,
+        /// How many segments it lacked.
+        segments: usize,
+        /// Since the nodes were started.
+        after_seconds: f64,
+    },
+    /// The machine did nothing for a while, and so nothing was recorded.
+    Asleep {
+        /// How long.
+        seconds: f64,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away { node, what } => {
+                write!(f, "{what}  the recorder at {node} is away for {} s", what.seconds)
+            }
+            Self::Missed { node, what } => write!(f, "{what}  {node} missed {} s", what.seconds),
+            Self::Partial { node, what } => write!(f, "{what}  {node} got only a part of {} s", what.seconds),
+            Self::Late { node, what, late_seconds } => {
+                write!(f, "{what}  {node} is {late_seconds} s late with {} s", what.seconds)
+            }
+            Self::Lost { what } => {
+                write!(f, "{what}  nobody gets the whole of these {} s: that stays so", what.seconds)
+            }
+            Self::Filled { node, what, after_seconds, recorded_by } if recorded_by[..] == [*node] => {
+                write!(f, "{what}  {node} wrote its {} s after {after_seconds:.1} s", what.seconds)
+            }
+            Self::Filled { node, what, after_seconds, recorded_by } => {
+                let from = recorded_by.join(" and ");
+                write!(f, "{what}  {} s filled at {node} after {after_seconds:.1} s, recorded by {from}", what.seconds)
+            }
+            Self::StillMissing { node, what, after_seconds } => {
+                write!(f, "{what}  {} s are still missing at {node} after {after_seconds:.0} s", what.seconds)
+            }
+            Self::CaughtUp { node, segments, after_seconds } => {
+                write!(f, "{node} has all that others have of the past: {segments} segments in {after_seconds:.1} s")
+            }
+            Self::Asleep { seconds } => {
+                write!(f, "this machine did nothing for {seconds:.0} s, so nobody recorded them")
+            }
+        }
+    }
+}
+
+/// A length of time rounded to milliseconds, for display.
+pub(super) fn rounded(span: Span) -> f64 {
+    Span(span.us() / 1_000 * 1_000).seconds()
+}

@@ -1,0 +1,21 @@
+//! The recorders of `gapless demo`: what they record, what they miss, and what becomes of what was missed.
+//!
+//! 1. [`plan`] decides by a seed which node gets which segment, in which shape and when. It is pure.
+//! 2. [`segment`] makes what a segment holds: generated packets of an MPEG transport stream, without any picture in them.
+//! 3. [`Recorders`] write into the base directories of nodes as recorders do: beside the nodes and without asking them. So they use
+//!    plain file operations, and nothing of what the nodes use to look after their archives.
+//! 4. [`Misses`] looks whether what a recorder missed has come to lie there after all.
+//!
+//! Nothing here starts a node, speaks to one or prints.
+
+pub mod plan;
+pub mod segment;
+
+mod event;
+mod misses;
+mod recorders;
+
+pub use event::{Event, Stretch};
+pub use misses::Misses;
+pub use plan::{CHANNELS, NODES, Plan, QUALITIES};
+pub use recorders::{Past, Recorders};

@@ -1,0 +1,75 @@
+//! Answers that are kept for a moment, so that many who look at the same thing ask for it once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Mutex as AsyncMutex;
+
+/// How long an answer is good for. Pages ask again every few seconds.
+const HOLDS: Duration = Duration::from_secs(3);
+/// Answers that are kept. What is larger than [`LARGEST`] is not, so that all of them have 64 MB at the most.
+const MOST: usize = 512;
+/// Bytes of an answer that is kept.
+const LARGEST: usize = 128 << 10;
+
+/// One answer.
+#[derive(Debug, Default)]
+pub(super) struct Answer(Option<(Instant, Bytes)>);
+
+impl Answer {
+    /// The answer, if it is still good.
+    pub(super) fn fresh(&self) -> Option<Bytes> {
+        self.0.as_ref().filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// A new one, good from now on.
+    pub(super) fn put(&mut self, bytes: Bytes) {
+        self.0 = (bytes.len() <= LARGEST).then(|| (Instant::now(), bytes));
+    }
+}
+
+/// Answers by what was asked.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<HashMap<String, Arc<AsyncMutex<Answer>>>>);
+
+impl Kept {
+    /// The place of the answer to this question.
+    pub(super) fn slot(&self, key: &str) -> Arc<AsyncMutex<Answer>> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(key) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= MOST {
+            // What somebody is waiting for cannot be looked at, and stays.
+            slots.retain(|_, slot| slot.try_lock().map_or(true, |answer| answer.fresh().is_some()));
+            if slots.len() >= MOST {
+                // Nobody finds those any more; whoever has one keeps it.
+                slots.clear();
+            }
+        }
+        let slot = Arc::default();
+        slots.insert(key.to_owned(), Arc::clone(&slot));
+        slot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_found_again_and_their_number_is_bounded() {
+        let kept = Kept::default();
+        kept.slot("a").lock().await.put(Bytes::from_static(b"x"));
+        assert_eq!(kept.slot("a").lock().await.fresh(), Some(Bytes::from_static(b"x")));
+        assert_eq!(kept.slot("b").lock().await.fresh(), None);
+        kept.slot("b").lock().await.put(Bytes::from(vec![0; LARGEST + 1]));
+        assert_eq!(kept.slot("b").lock().await.fresh(), None, "too large to be kept");
+        for number in 0..2 * MOST {
+            kept.slot(&number.to_string()).lock().await.put(Bytes::from_static(b"x"));
+        }
+        assert!(kept.0.lock().unwrap().len() <= MOST);
+    }
+}

@@ -1,0 +1,198 @@
+//! `/api/v1/events`: tells whoever listens which hours change and when the node's health does, as server-sent events.
+//!
+//! 1. One task reads the change log for all listeners, at most four times a second, and runs only while somebody listens.
+//! 2. What changed meanwhile is told together; an hour is named once. Where it is too much, `resync` is told instead: whoever shows
+//!    something asks for it anew.
+//! 3. A listener that does not keep up loses the oldest events and is told `resync` in their place.
+//! 4. A comment goes out every 15 seconds, so that nobody in between takes the silence for the end.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream as Events, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+
+use super::Problem;
+use super::app::App;
+use crate::index::{Health, Position};
+use crate::wire::ChangedHours;
+
+/// Who may listen at once: each costs a connection and is written to with each commit. 64 open pages are many.
+const SEATS: usize = 64;
+/// Events that wait for a slow listener.
+const WAITING: usize = 16;
+/// At most so often is something told.
+const BEAT: Duration = Duration::from_millis(250);
+/// Health is compared at least so often: no commit tells of a disk that has gone.
+const LOOK: Duration = Duration::from_secs(1);
+/// Silence longer than this is broken by a comment.
+const COMMENT: Duration = Duration::from_secs(15);
+/// Changes that are read at once; with more, everything is asked for anew more cheaply.
+const MOST_CHANGES: usize = 5_000;
+/// Hours that are named in an event.
+const MOST_HOURS: usize = 500;
+
+/// What is told.
+#[derive(Debug, Clone)]
+enum News {
+    Hours(Arc<ChangedHours>),
+    Resync,
+    Status,
+}
+
+/// Those who listen.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    seats: Arc<Semaphore>,
+    /// Where news come from, while somebody listens.
+    source: Mutex<Option<broadcast::Sender<News>>>,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self { seats: Arc::new(Semaphore::new(SEATS)), source: Mutex::default() }
+    }
+}
+
+/// Answers `GET /api/v1/events`.
+#[utoipa::path(
+    get, path = "/api/v1/events",
+    responses(
+        (status = 200, content_type = "text/event-stream", body = ChangedHours, description = "events: `hours` with this as data, `resync` when too much changed to be told, `status` when the node's health changed"),
+        (status = 503, description = "too many listen already")
+    )
+)]
+pub async fn events(State(app): State<Arc<App>>) -> Response {
+    let Ok(seat) = Arc::clone(&app.listeners.seats).try_acquire_owned() else {
+        let why = format!("{SEATS} listen already, which is as many as may");
+        return Problem::unavailable(10, &why).at("/api/v1/events").into_response();
+    };
+    let news = listen(&app);
+    let ending = app.followers.ending.clone();
+    let stream = told(news, seat).take_until(ending.cancelled_owned());
+    let comments = KeepAlive::new().interval(COMMENT).text("still here");
+    let mut response = Sse::new(stream).keep_alive(comments).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Takes a place among those who listen, and begins to read the change log if nobody did.
+fn listen(app: &Arc<App>) -> broadcast::Receiver<News> {
+    let mut source = app.listeners.source.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sender) = source.as_ref() {
+        return sender.subscribe();
+    }
+    let (sender, news) = broadcast::channel(WAITING);
+    *source = Some(sender.clone());
+    drop(source);
+    let told = app.keeper.index().position();
+    tokio::spawn(tell(Arc::clone(app), sender, told));
+    news
+}
+
+/// The news as events, beginning with one that says that from here on everything is told.
+fn told(
+    news: broadcast::Receiver<News>,
+    seat: OwnedSemaphorePermit,
+) -> impl Events<Item = Result<Event, Infallible>> + Send {
+    let first = stream::once(async { Ok(event(&News::Status)) });
+    let rest = stream::unfold((news, seat), |(mut news, seat)| async move {
+        let next = match news.recv().await {
+            Ok(next) => next,
+            Err(broadcast::error::RecvError::Lagged(_)) => News::Resync,
+            Err(broadcast::error::RecvError::Closed) => return None,
+        };
+        Some((Ok(event(&next)), (news, seat)))
+    });
+    first.chain(rest)
+}
+
+fn event(news: &News) -> Event {
+    match news {
+        News::Hours(hours) => {
+            let event = Event::default().event("hours").json_data(&**hours);
+            event.unwrap_or_else(|_| Event::default().event("resync").data("{}"))
+        }
+        News::Resync => Event::default().event("resync").data("{}"),
+        News::Status => Event::default().event("status").data("{}"),
+    }
+}
+
+/// Tells what happens after a place in the log, until nobody listens or the node ends.
+async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut told: Position) {
+    let index = app.keeper.index();
+    let (mut committed, mut generation) = (index.committed(), index.generation());
+    let mut health = health_of(&app);
+    loop {
+        tokio::select! {
+            _ = committed.changed() => {}
+            _ = generation.changed() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            () = app.followers.ending.cancelled() => break,
+        }
+        // Under the lock, so that nobody takes a place between the look and the end.
+        if leave(&app, &sender) {
+            return;
+        }
+        let now = health_of(&app);
+        // Whoever does not listen any more is no error.
+        if std::mem::replace(&mut health, now.clone()) != now {
+            sender.send(News::Status).unwrap_or_default();
+        }
+        if app.keeper.index().position() != told {
+            let (next, news) = changes(&app, told).await;
+            told = next;
+            if let Some(news) = news {
+                sender.send(news).unwrap_or_default();
+            }
+        }
+        tokio::time::sleep(BEAT).await;
+    }
+    app.listeners.source.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
+fn leave(app: &App, sender: &broadcast::Sender<News>) -> bool {
+    let mut source = app.listeners.source.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = sender.receiver_count() == 0;
+    if alone {
+        source.take();
+    }
+    alone
+}
+
+/// What changed after a place in the log, and where the log ends now.
+async fn changes(app: &Arc<App>, told: Position) -> (Position, Option<News>) {
+    let (epoch, after) = (told.epoch, told.seq);
+    let read = app.ask_light(move |app| Ok(app.keeper.index().change_page(epoch, after, MOST_CHANGES)?)).await;
+    // An index that cannot be read now is asked again at the next beat.
+    let Ok(page) = read else { return (told, None) };
+    let complete = page.next == page.position.seq;
+    let Some(changes) = page.changes.filter(|_| complete && page.position.generation == told.generation) else {
+        return (page.position, Some(News::Resync));
+    };
+    let hours: BTreeSet<(String, String)> =
+        changes.into_iter().map(|change| (change.stream, change.record.hour.to_string())).collect();
+    let news = match hours.len() {
+        0 => None,
+        1..=MOST_HOURS => Some(News::Hours(Arc::new(ChangedHours::new(page.position.seq, &hours)))),
+        _ => Some(News::Resync),
+    };
+    (page.position, news)
+}
+
+/// What `status` is told of when it changes.
+fn health_of(app: &App) -> (bool, bool, Health, usize) {
+    let peers = (app.peers)().iter().filter(|peer| peer.state == "backing-off").count();
+    let is_there = app.keeper.guard().base().is_ok();
+    (is_there, *app.crawl.ready().borrow(), app.keeper.index().health(), peers)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The page at `/` and the one at `/status`: files that are built in, and the headers that keep others from running anything in them.
+//!
+//! They hold nothing of the archive. What they show they ask the API for, with the token of whoever looks where one is wanted.
+
+use std::sync::OnceLock;
+
+use axum::extract::{Path, Request};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::{ETag, Encoding, Problem, Verdict, conditional, encode, negotiate};
+
+/// Nothing is loaded from elsewhere, no script or style stands in the page, and nobody may put it in a frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+
+/// A file that is built in, and how it goes over the wire.
+struct File {
+    name: &'static str,
+    kind: &'static str,
+    content: &'static str,
+    hash: OnceLock<String>,
+    encoded: [OnceLock<Bytes>; 2],
+}
+
+impl File {
+    const fn new(name: &'static str, kind: &'static str, content: &'static str) -> Self {
+        Self { name, kind, content, hash: OnceLock::new(), encoded: [const { OnceLock::new() }; 2] }
+    }
+
+    fn hash(&self) -> &str {
+        self.hash.get_or_init(|| format!("{:032x}", xxhash_rust::xxh3::xxh3_128(self.content.as_bytes())))
+    }
+
+    /// The content in this encoding, made once; plain if it cannot be encoded.
+    fn body(&self, encoding: Encoding) -> (Bytes, Encoding) {
+        let plain = Bytes::from_static(self.content.as_bytes());
+        let slot = match encoding {
+            Encoding::Identity => return (plain, encoding),
+            Encoding::Gzip => &self.encoded[0],
+            Encoding::Zstd => &self.encoded[1],
+        };
+        if let Some(body) = slot.get() {
+            return (body.clone(), encoding);
+        }
+        match encode(encoding, self.content.as_bytes()) {
+            Ok(body) => (slot.get_or_init(|| body).clone(), encoding),
+            Err(_) => (plain, Encoding::Identity),
+        }
+    }
+
+    fn reply(&self, asked: &HeaderMap) -> Response {
+        let (body, encoding) = self.body(negotiate(asked));
+        let etag = ETag::of_encoded(self.hash(), encoding);
+        let mut response = match conditional::evaluate(asked, &etag, None) {
+            Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+            Verdict::Failed => return Problem::precondition_failed().into_response(),
+            Verdict::Proceed => ([(CONTENT_TYPE, HeaderValue::from_static(self.kind))], body).into_response(),
+        };
+        let headers = response.headers_mut();
+        encoding.describe(headers);
+        headers.insert(ETAG, etag.value().clone());
+        // After an update of the node the page is the new one at once: a comparison costs a few bytes.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    }
+}
+
+static PAGE: File = File::new("index.html", HTML, include_str!("page/index.html"));
+static STATUS: File = File::new("status.html", HTML, include_str!("page/status.html"));
+static FILES: [File; 13] = [
+    File::new("page.css", CSS, include_str!("page/page.css")),
+    File::new("icon.svg", PICTURE, include_str!("page/icon.svg")),
+    File::new("api.js", SCRIPT, include_str!("page/api.js")),
+    File::new("axis.js", SCRIPT, include_str!("page/axis.js")),
+    File::new("dom.js", SCRIPT, include_str!("page/dom.js")),
+    File::new("draw.js", SCRIPT, include_str!("page/draw.js")),
+    File::new("holes.js", SCRIPT, include_str!("page/holes.js")),
+    File::new("page.js", SCRIPT, include_str!("page/page.js")),
+    File::new("panel.js", SCRIPT, include_str!("page/panel.js")),
+    File::new("rows.js", SCRIPT, include_str!("page/rows.js")),
+    File::new("status.js", SCRIPT, include_str!("page/status.js")),
+    File::new("time.js", SCRIPT, include_str!("page/time.js")),
+    File::new("view.js", SCRIPT, include_str!("page/view.js")),
+];
+
+/// Answers `GET /`.
+pub async fn page(request: Request) -> Response {
+    PAGE.reply(request.headers())
+}
+
+/// Answers `GET /status`.
+pub async fn status(request: Request) -> Response {
+    STATUS.reply(request.headers())
+}
+
+/// Answers `GET /page/{file}`.
+pub async fn file(Path(name): Path<String>, request: Request) -> Response {
+    match FILES.iter().find(|file| file.name == name) {
+        Some(file) => file.reply(request.headers()),
+        None => Problem::not_found("file of that name in the page").at(request.uri().path()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_hold_nothing_that_their_policy_forbids_and_name_nothing_elsewhere() {
+        for file in [&PAGE, &STATUS] {
+            let html = file.content;
+            assert!(
+                !html.contains("style=") && !html.contains("<style") && !html.contains(" onclick"),
+                "{}",
+                file.name
+            );
+            for script in html.split("<script").skip(1) {
+                assert!(script.starts_with(" type=\"module\" src=\"/page/"), "{}: {script:.60}", file.name);
+            }
+        }
+        for file in [&PAGE, &STATUS].into_iter().chain(&FILES) {
+            for scheme in ["http://", "https://"] {
+                let elsewhere = file.content.match_indices(scheme).map(|(at, _)| &file.content[at..]);
+                let elsewhere: Vec<&str> = elsewhere.filter(|text| !text.starts_with("http://www.w3.org/")).collect();
+                assert_eq!(elsewhere, Vec::<&str>::new(), "{}", file.name);
+            }
+            for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+                assert!(!file.content.contains(way), "{} uses {way}", file.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_that_a_page_or_a_script_asks_for_is_there() {
+        let asked = |text: &str, before: &str| -> Vec<String> {
+            let names = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+            names.map(str::to_owned).collect()
+        };
+        for file in [&PAGE, &STATUS].into_iter().chain(&FILES) {
+            for name in asked(file.content, "\"/page/").into_iter().chain(asked(file.content, "from \"./")) {
+                assert!(FILES.iter().any(|known| known.name == name), "{} asks for {name}", file.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// Makes elements. Text is always text: nothing that a node, a peer or an archive is called is ever read as markup.
+
+/** The element with this id. */
+export const byId = (id) => document.getElementById(id);
+
+/**
+ * An element. Properties that begin with "on" are listeners, "class", "data-…", "aria-…", "role" and the like are attributes.
+ * Children are elements or text; null and false are left out.
+ */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  put(element, ...children);
+  return element;
+}
+
+/** Adds children. */
+export function put(element, ...children) {
+  for (const child of children.flat()) {
+    if (child === null || child === undefined || child === false) continue;
+    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+}
+
+/** Replaces all children. */
+export function fill(element, ...children) {
+  element.replaceChildren();
+  put(element, ...children);
+}
+
+/** Sets the text only if it is another one, so that nothing is drawn or read out again. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Calls `work` once, `wait` ms after the last call. */
+export function afterwards(wait, work) {
+  let timer = 0;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(work, wait);
+  };
+}
+
+/** Calls `work` at once and at most every `wait` ms, and once more at the end if it was wanted meanwhile. */
+export function atMost(wait, work) {
+  let timer = 0;
+  let again = false;
+  return function wanted() {
+    if (timer) {
+      again = true;
+      return;
+    }
+    again = false;
+    timer = setTimeout(() => {
+      timer = 0;
+      if (again) wanted();
+    }, wait);
+    work();
+  };
+}

@@ -1,0 +1,130 @@
+// What is known of a time: the segment that is played, or the hole, why it is there, and who has what is missing.
+
+import { byId, fill, make } from "./dom.js";
+import { explain, holesBetween, reason } from "./holes.js";
+import { bytes, duration, iso, local, parse, utc } from "./time.js";
+
+/** A time on two lines: UTC, and the one of whoever looks. */
+const moment = (text) => {
+  const at = parse(text);
+  return [make("time", { datetime: text }, `${utc(at, 1)} UTC`), make("span", { class: "local" }, local(at, 1))];
+};
+
+const entry = (name, ...value) => [make("dt", {}, name), make("dd", {}, ...value)];
+
+/** The panel beside the timelines. */
+export class Panel {
+  constructor(rows, actions) {
+    Object.assign(this, { rows, actions, element: byId("panel"), turn: 0 });
+  }
+
+  get isOpen() {
+    return !this.element.hidden;
+  }
+
+  close() {
+    this.turn += 1;
+    this.element.hidden = true;
+    this.element.replaceChildren();
+    this.shown = null;
+  }
+
+  /** Explains a time of a row; `hole` is what the list of holes says about it, where it is known. */
+  async open(row, at, hole = null) {
+    this.turn += 1;
+    const { turn } = this;
+    this.shown = { row, at };
+    try {
+      const found = await explain(row, at);
+      const [from, to] = [parse(found.hole?.start ?? ""), parse(found.hole?.end ?? "")];
+      const isHole = from < to;
+      const told = hole ?? (isHole ? (await holesBetween(row, at, Math.min(to, at + 1000)))[0] : null);
+      if (turn !== this.turn) return null;
+      this.draw(row, at, found, told);
+      if (isHole) this.askPeers(row, from, to, turn);
+      return found;
+    } catch (error) {
+      if (turn === this.turn) this.frame("Cannot be explained", row, make("p", { class: "trouble" }, error.message));
+      return null;
+    }
+  }
+
+  frame(title, row, ...content) {
+    const close = make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => this.actions.close() }, "×");
+    fill(this.element,
+      make("header", {}, make("h2", { id: "panel-title", tabindex: "-1" }, title), close),
+      make("p", { class: "muted where" }, `${row.stream.channel} / ${row.stream.quality}`), ...content);
+    this.element.hidden = false;
+  }
+
+  draw(row, at, found, told) {
+    const list = found.hole ? this.ofHole(found.hole, told) : this.ofSegment(found);
+    const others = found.others.map((other) => make("li", {}, segment(other.segment), make("span", { class: "muted" }, other.not_played_because)));
+    const { start, end } = found.hole ?? found.played;
+    const button = (name, work, ...rest) => make("button", { type: "button", onclick: work }, name, ...rest);
+    const command = `gapless explain ${found.time.replace(/\.?0*Z$/, "Z")} --channel ${quoted(row.stream.channel)} --quality ${quoted(row.stream.quality)}`;
+    this.frame(found.hole ? title(found.hole) : `${found.played.type} segment`, row,
+      make("dl", {}, ...list),
+      others.length ? [make("h3", {}, "Also there, not played"), make("ul", { class: "others" }, ...others)] : null,
+      make("div", { class: "buttons" },
+        start && end ? button("Zoom to it", () => this.actions.zoomTo(parse(start), parse(end))) : null,
+        button("Previous hole", () => this.actions.next(row, parse(start ?? iso(at)), false)),
+        button("Next hole", () => this.actions.next(row, parse(end ?? iso(at)), true))),
+      make("p", { class: "command" }, make("code", {}, command)));
+  }
+
+  ofHole(hole, told) {
+    const why = reason(told);
+    return [
+      ...entry("Why", why ? make("strong", { class: "reason" }, why) : make("span", { class: "muted" }, "not known yet"),
+        told?.detail ? make("span", { class: "detail" }, told.detail) : null),
+      ...(told?.peers?.length ? entry("Had by", told.peers.join(", ")) : []),
+      ...entry("From", ...(hole.start ? moment(hole.start) : ["nothing before it"])),
+      ...entry("To", ...(hole.end ? moment(hole.end) : ["nothing after it yet"])),
+      ...(told?.first_seen ? entry("First seen", ...moment(told.first_seen)) : []),
+      ...entry("Before it", hole.before ? segment(hole.before) : "nothing"),
+      ...entry("After it", hole.after ? segment(hole.after) : "nothing"),
+      ...(this.rows.peers.length && hole.start && hole.end ? entry("Elsewhere", make("ul", { class: "elsewhere", id: "elsewhere" }, make("li", { class: "muted" }, "asking…"))) : []),
+    ];
+  }
+
+  ofSegment({ played }) {
+    return [
+      ...entry("Played", segment(played)),
+      ...entry("From", ...moment(played.start)),
+      ...entry("To", ...moment(played.end)),
+      ...entry("Size", bytes(played.size)),
+    ];
+  }
+
+  /** Which other nodes have what is missing here. */
+  async askPeers(row, from, to, turn) {
+    const ask = async (peer) => {
+      const name = make("strong", {}, peer.name);
+      try {
+        const holes = await holesBetween(row, from, to, undefined, peer.name);
+        const inside = holes.reduce((sum, hole) => sum + Math.min(hole.to, to) - Math.max(hole.from, from), 0);
+        // Before the first segment and after the last there are no holes, and nothing else either.
+        const extent = this.rows.all.find((each) => each.peer?.name === peer.name && each.stream === row.stream)?.timeline?.extent;
+        const outside = extent ? Math.max(0, extent.start - from) + Math.max(0, to - extent.end) : 0;
+        const missing = Math.min(inside + outside, to - from);
+        const words = missing < 1 ? " has all of it" : missing > to - from - 1 ? " misses all of it too" : ` misses ${duration(missing)} of it`;
+        return make("li", { class: missing < 1 ? "has" : "" }, name, words);
+      } catch (error) {
+        return make("li", { class: "muted" }, name, ` cannot say: ${error.message}`);
+      }
+    };
+    const lines = await Promise.all(this.rows.peers.filter((peer) => peer.speaks !== "fixed-part").map(ask));
+    const list = byId("elsewhere");
+    if (turn === this.turn && list) fill(list, ...lines);
+  }
+}
+
+const title = (hole) => (hole.seconds === null ? "No segment here" : `Hole of ${duration(hole.seconds * 1000)}`);
+
+const segment = ({ name, hour, start, end, type, size }) =>
+  make("span", { class: "segment", title: `${hour}/${name}` }, make("code", {}, name),
+    make("span", { class: "muted" }, `${type}, ${duration(parse(end) - parse(start))}, ${bytes(size)}`));
+
+/** As a shell takes it. */
+const quoted = (text) => (/^[\w.@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

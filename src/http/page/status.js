@@ -1,0 +1,133 @@
+// The state of the node: what is wrong first, then the index, the crawl, the disk and the other nodes. Follows without reloading.
+
+import { get, listen, path } from "./api.js";
+import { atMost, byId, fill, make, say } from "./dom.js";
+import { SECOND, bytes, duration, local, parse, utc } from "./time.js";
+
+/** Asked for again after so long if nothing tells of a change. */
+const LOOK = 5 * SECOND;
+
+const count = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
+const time = (text) => (text ? make("time", { datetime: text, title: local(parse(text)) }, `${utc(parse(text))} UTC`) : "–");
+const facts = (...pairs) => make("dl", { class: "facts" }, ...pairs.filter(Boolean).map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+const seconds = (value) => duration(Math.round(value) * SECOND);
+
+function draw(status) {
+  document.title = `Status of ${status.name} · gapless`;
+  say(byId("node"), status.name);
+  const good = status.troubles.length === 0;
+  say(byId("health"), good ? (status.ready ? "all well" : "catching up") : status.troubles.length === 1 ? "1 trouble" : `${status.troubles.length} troubles`);
+  byId("health").dataset.state = good && status.ready ? "good" : "bad";
+  fill(byId("troubles"), good
+    ? make("p", {}, make("span", { class: "dot good" }), " Nothing.")
+    : make("ul", { class: "troubles" }, ...status.troubles.map((trouble) => make("li", {}, trouble))));
+  about(status);
+  index(status);
+  crawl(status);
+  disk(status);
+  peers(status.peers);
+  streams(status.streams);
+  sources(status.sources);
+}
+
+function about(status) {
+  fill(byId("about"), facts(["Version", status.version], ["Started", time(status.started)],
+    ["Runs for", seconds((Date.now() - parse(status.started)) / 1000)], ["Base directory", status.base_dir],
+    status.archive_id ? ["Archive", make("code", {}, status.archive_id)] : null));
+}
+
+function index({ index: state, ready }) {
+  const good = state.state === "good";
+  fill(byId("index"),
+    make("p", { class: "big" }, make("span", { class: `dot ${good ? (ready ? "good" : "busy") : "bad"}` }), " ", good ? (ready ? "up to date" : "catching up") : state.state),
+    facts(["File", bytes(state.file_bytes)], ["Last change", count(state.seq)],
+      state.set_aside.length ? ["Set aside", state.set_aside.join("; ")] : null));
+}
+
+function crawl({ crawl: state, watch }) {
+  const share = state.hours_total ? state.hours_done / state.hours_total : 0;
+  const running = state.state === "walking" || state.state === "catching-up";
+  const bar = meter(share, false, "Hours looked at in this cycle");
+  fill(byId("crawl"),
+    make("p", { class: "big" }, make("span", { class: `dot ${running ? "busy" : state.state === "resting" ? "good" : "bad"}` }), " ", state.state.replaceAll("-", " ")),
+    running ? bar : null,
+    facts(["Cycle", count(state.cycle)], running ? ["Hours", `${count(state.hours_done)} of ${count(state.hours_total)}`] : null,
+      state.seconds_left !== undefined ? ["Time left", seconds(state.seconds_left)] : null,
+      state.next_cycle ? ["Next cycle", time(state.next_cycle)] : null,
+      state.last ? ["Last cycle took", duration(state.last.seconds * 1000)] : null,
+      state.last ? ["It found", `${count(state.last.files_put)} new, ${count(state.last.files_removed)} gone`] : null,
+      state.last?.errors ? ["Errors", `${count(state.last.errors)}: ${state.last.last_error ?? ""}`] : null,
+      ["Watched", `${count(watch.watches)} directories`],
+      watch.unwatched ? ["Compared instead", `${count(watch.unwatched)} directories`] : null,
+      watch.overflows ? ["Overflows", count(watch.overflows)] : null));
+}
+
+function meter(share, low, label) {
+  const filled = make("i");
+  filled.style.width = `${Math.min(100, share * 100).toFixed(2)}%`;
+  return make("div", { class: low ? "meter low" : "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(share * 100) }, filled);
+}
+
+function disk({ disk: state }) {
+  const known = state.total_bytes > 0;
+  const free = known ? state.free_bytes / state.total_bytes : 0;
+  fill(byId("disk"),
+    make("p", { class: "big" }, make("span", { class: `dot ${state.state === "there" ? "good" : "bad"}` }), " ", known ? `${bytes(state.free_bytes)} free` : state.state),
+    known ? meter(1 - free, free < 0.05, "Disk used") : null,
+    known ? facts(["Used", `${bytes(state.total_bytes - state.free_bytes)} of ${bytes(state.total_bytes)}`], ["Free", `${(free * 100).toFixed(1)} %`]) : null);
+}
+
+function table(names, lines, empty) {
+  if (!lines.length) return make("p", { class: "note" }, empty);
+  const heads = names.map(([name, kind]) => make("th", { scope: "col", class: kind }, name));
+  const cells = (line) => line.map((value, at) => make("td", { class: names[at][1] }, value));
+  return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines.map((line) => make("tr", {}, ...cells(line)))));
+}
+
+const PEER_STATES = { following: "good", resting: "good", itself: "good", round: "busy", new: "busy", "backing-off": "bad" };
+
+function peers(list) {
+  const line = (peer) => [
+    make("strong", { title: peer.url }, peer.name),
+    [make("span", { class: `dot ${PEER_STATES[peer.state] ?? ""}` }), " ", peer.state.replaceAll("-", " ")],
+    peer.behind_seconds > 0 ? seconds(peer.behind_seconds) : "none",
+    count(peer.behind_segments),
+    `${count(peer.fetched_in_all)} (${bytes(peer.bytes_in_all)})`,
+    count(peer.errors_in_all),
+    peer.state === "round" ? `${count(peer.hours_done)} of ${count(peer.hours_total)} h` : time(peer.complete_round),
+    [peer.error, ...peer.bursts.map((burst) => `tombstones wait for your word: ${burst}`)].filter(Boolean).join("; ") || "–",
+  ].map((value) => (Array.isArray(value) ? make("span", {}, ...value) : value));
+  const names = [["Name", ""], ["State", ""], ["Lag", "number"], ["Not here yet", "number"], ["Fetched", "number"], ["Errors", "number"], ["Last round", ""], ["Last error", "text"]];
+  fill(byId("peers"), table(names, list.map(line), "This node fetches from nobody."));
+}
+
+function streams(list) {
+  const line = (stream) => [stream.channel, stream.quality, count(stream.hours), stream.first_hour ?? "–", stream.last_hour ?? "–", count(stream.segments), bytes(stream.bytes), seconds(stream.seconds), count(stream.bad), count(stream.tombstones)];
+  const names = [["Channel", ""], ["Quality", ""], ["Hours", "number"], ["First", ""], ["Last", ""], ["Files", "number"], ["Bytes", "number"], ["Video", "number"], ["Bad names", "number"], ["Tombstones", "number"]];
+  fill(byId("streams"), table(names, list.map(line), "There is nothing here yet."));
+}
+
+function sources(list) {
+  byId("sources-card").hidden = list.length === 0;
+  const line = (source) => [source.kind, source.place, count(source.peers), time(source.read), [source.error, ...source.left_out].filter(Boolean).join("; ") || "–"];
+  fill(byId("sources"), table([["Kind", ""], ["Place", "text"], ["Nodes", "number"], ["Read", ""], ["Trouble", "text"]], list.map(line), ""));
+}
+
+let asking = false;
+const look = atMost(SECOND, async () => {
+  if (document.hidden || asking) return;
+  asking = true;
+  try {
+    draw(await get(path("status")));
+    document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn ?? 0) + 1);
+  } catch (error) {
+    byId("health").dataset.state = "away";
+    say(byId("health"), `no answer: ${error.message}`);
+  } finally {
+    asking = false;
+  }
+});
+document.addEventListener("visibilitychange", look);
+setInterval(look, LOOK);
+look();
+listen(look);
