@@ -254,12 +254,12 @@ impl Node {
         self.address_file.write_or_warn();
         let (retention, stop) = (Arc::clone(&self.retention), self.stop.clone());
         self.spawn("retention", move || retention.run(&stop))?;
+        let (reasons, ready, ending) = (Arc::clone(&self.reasons), self.crawl.ready(), self.stop.clone());
+        self.spawn("reasons", move || reasons.run(&ready, &ending))?;
         if let Some(maps) = maps {
             let until = self.stop.clone();
             self.spawn("coverage-maps", move || maps.run(&until))?;
         }
-        let (reasons, ready, ending) = (Arc::clone(&self.reasons), self.crawl.ready(), self.stop.clone());
-        self.spawn("reasons", move || reasons.run(&ready, &ending))?;
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),

@@ -22,7 +22,7 @@ pub use coverage::{
     ClosedHole, ClosedHoleList, CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
     Run, Timeline, Timespan, TimespanList, microseconds, seconds,
 };
-pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, OtherSegment, why_not_played};
+pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,

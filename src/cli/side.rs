@@ -14,15 +14,13 @@ use super::config::Config;
 use super::offline::Offline;
 use crate::crawl::Keeper;
 use crate::domain::totals::Digest;
-use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp};
+use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
 use crate::index::Index;
 use crate::peer::{Peer, PeerClient, PeerError};
-use crate::wire::{ClosedHole, ClosedHoleList, DayDigests, HoleList, HoleRecord, HourDigests, QualityDigests};
+use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, MOST_CLOSED, QualityDigests};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
 const ANSWER_BYTES: usize = 8 << 20;
-/// Holes that a moment lay in and that closed, of which is told.
-const MOST_CLOSED: usize = 10;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
@@ -311,12 +309,10 @@ impl Side {
             let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
             return Ok((open, closed.iter().map(ClosedHole::from).collect()));
         }
-        let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
-        let (from, to) = (at.to_string(), (at + Span::from_us(1)).to_string());
-        let query = [("from", from.as_str()), ("to", to.as_str())];
-        let open: HoleList = self.get_json(&["api", "v1", "holes", channel, quality], &query).await?;
-        let closed: ClosedHoleList = self.get_json(&["api", "v1", "ledger", channel, quality], &query).await?;
-        Ok((open.holes.into_iter().next(), closed.closed.into_iter().take(MOST_CLOSED).collect()))
+        let (channel, quality, at) = (stream.channel.as_str(), stream.quality.as_str(), at.to_string());
+        let path = ["api", "v1", "explain", channel, quality];
+        let told: ExplainedTime = self.get_json(&path, &[("at", at.as_str())]).await?;
+        Ok((told.hole.and_then(|hole| hole.ledger), told.was_missing))
     }
 
     fn index(&self) -> Option<&Index> {

@@ -12,10 +12,7 @@ use super::app::App;
 use super::{Problem, pathname, query};
 use crate::domain::explain::Search;
 use crate::domain::{HourPlace, Stream, Timestamp};
-use crate::wire::{ClosedHole, ExplainedTime, HoleRecord};
-
-/// Holes that closed and are told of a moment.
-const MOST_CLOSED: usize = 10;
+use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
 
 /// Answers `GET /api/v1/explain/{channel}/{quality}`.
 #[utoipa::path(
@@ -61,5 +58,6 @@ fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Prob
     }
     let (open, closed) = app.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
     let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
-    Ok(ExplainedTime::new(stream, at, &search.found(), open, closed.iter().map(ClosedHole::from).collect()))
+    let closed = closed.iter().map(ClosedHole::from).collect();
+    Ok(ExplainedTime::new(stream, at, &search.found()).with_ledger(open, closed))
 }

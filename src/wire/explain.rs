@@ -23,7 +23,7 @@ pub struct ExplainedTime {
     pub others: Vec<OtherSegment>,
     /// The hole; null where a segment is played.
     pub hole: Option<ExplainedHole>,
-    /// Holes that it lay in and that closed since.
+    /// Holes that it lay in and that closed, at most ten.
     #[serde(default)]
     pub was_missing: Vec<ClosedHole>,
 }
@@ -68,20 +68,24 @@ pub struct ExplainedHole {
     pub before: Option<CoveringSegment>,
     /// The segment after.
     pub after: Option<CoveringSegment>,
-    /// What the ledger knows of it: when it was first seen, why it is open, who has it. Absent at the edges of what there is.
+    /// What the ledger knows of it: since when, why, who has it; absent where it knows nothing, as before the first segment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub known: Option<HoleRecord>,
+    pub ledger: Option<HoleRecord>,
 }
 
+/// Holes that closed of which [`ExplainedTime`] tells.
+pub const MOST_CLOSED: usize = 10;
+
 impl ExplainedTime {
+    /// With what the ledger knows of that time.
+    #[must_use]
+    pub fn with_ledger(self, open: Option<HoleRecord>, was_missing: Vec<ClosedHole>) -> Self {
+        let hole = self.hole.map(|hole| ExplainedHole { ledger: open, ..hole });
+        Self { hole, was_missing, ..self }
+    }
+
     /// Of what was found in this quality.
-    pub fn new(
-        stream: &Stream,
-        at: Timestamp,
-        found: &Moment,
-        known: Option<HoleRecord>,
-        was_missing: Vec<ClosedHole>,
-    ) -> Self {
+    pub fn new(stream: &Stream, at: Timestamp, found: &Moment) -> Self {
         let others = found.others.iter().map(|(other, instead)| OtherSegment {
             segment: CoveringSegment::from(other),
             not_played_because: why_not_played(instead),
@@ -92,7 +96,7 @@ impl ExplainedTime {
             seconds: found.hole().map(Span::seconds),
             before: found.before.as_ref().map(CoveringSegment::from),
             after: found.after.as_ref().map(CoveringSegment::from),
-            known,
+            ledger: None,
         });
         Self {
             channel: stream.channel.to_string(),
@@ -101,7 +105,7 @@ impl ExplainedTime {
             played: found.chosen.as_ref().map(CoveringSegment::from),
             others: others.collect(),
             hole,
-            was_missing,
+            was_missing: Vec::new(),
         }
     }
 }

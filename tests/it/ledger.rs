@@ -74,7 +74,7 @@ fn what_the_recorder_writes_late_closes_the_hole_and_all_is_told_without_a_daemo
     let lines = ask(&format!("holes {STREAM} --closed"));
     assert!(lines.lines(0)[0].ends_with("by recorder"), "{}", lines.out);
     let explained = ask("--json explain 2020-01-01T05:00:03 --channel chan").json(0);
-    assert_eq!(explained["hole"]["known"]["first_seen"], first_seen.as_str());
+    assert_eq!(explained["hole"]["ledger"]["first_seen"], first_seen.as_str());
     // Made anew it goes on from what it knew.
     ask("rebuild").lines(0);
     assert_eq!(ask(&format!("--json holes {STREAM} --closed")).json(0)["closed"], Value::from(told));

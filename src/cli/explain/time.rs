@@ -23,8 +23,8 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
         let ledger = here.ledger(&stream, at).await?;
         let mut out = std::io::stdout().lock();
         if config.json {
-            let (open, closed) = ledger;
-            writeln!(out, "{}", serde_json::to_string(&ExplainedTime::new(&stream, at, &found, open, closed))?)?;
+            let told = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
+            writeln!(out, "{}", serde_json::to_string(&told)?)?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
             ledger_as_text(&mut out, &ledger)?;
