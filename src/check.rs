@@ -66,6 +66,18 @@ pub fn all_places(base: &Base, index: &Index) -> Result<Vec<HourPlace>, CheckErr
     Ok(places.into_iter().collect())
 }
 
+/// Whether the ledger of every quality holds its raw holes and nothing else.
+pub fn check_ledger(index: &Index) -> Result<Vec<Difference>, CheckError> {
+    let mut found = Vec::new();
+    for stream in index.catalog().streams() {
+        if !index.is_ledger_right(&stream)? {
+            let detail = "the ledger of holes is not what the hours' coverage comes to".to_owned();
+            found.push(Difference { kind: "ledger".to_owned(), path: stream.to_string(), detail });
+        }
+    }
+    Ok(found)
+}
+
 /// How an hour differs, and how many files it has on disk.
 pub fn check_hour(base: &Base, index: &Index, place: &HourPlace) -> Result<(Vec<Difference>, u64), CheckError> {
     let on_disk = match base.dir(&place.path())? {

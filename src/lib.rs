@@ -34,6 +34,8 @@ pub mod sources;
 
 pub mod elsewhere;
 
+pub mod ledger;
+
 pub mod backfill;
 
 pub mod retention;

@@ -3,7 +3,7 @@
 //! 1. Locks, marker, index ([`crate::startup`]).
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
 //! 3. The sentinel looks after the disk: whether it is there, and what to do when it is back.
-//! 4. Retention deletes what is not to be kept, once the index has caught up.
+//! 4. Retention deletes what is not to be kept, once the index has caught up; why holes are open is worked out from then on.
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 use std::io;
@@ -22,10 +22,12 @@ use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
+use crate::domain::coverage::Stretch;
 use crate::elsewhere::Elsewhere;
 use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
+use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
 use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::Stop;
@@ -115,6 +117,7 @@ pub struct Node {
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
     retention: Arc<Retention>,
+    reasons: Arc<Reasons>,
     stop: Stop,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
@@ -163,6 +166,20 @@ impl Node {
             handle: tokio::runtime::Handle::current(),
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
+        let (knowledge, wants) = (Arc::clone(&options.backfill.knowledge), options.backfill.wants.clone());
+        let (keeping, listing) = (Arc::clone(&retention), Arc::clone(&sources));
+        let asks = Asks {
+            wants: Box::new(move |place| {
+                let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+                wants.channel(channel) && wants.quality(quality) && wants.hour(place.hour)
+            }),
+            keeps: Box::new(move |place| keeping.keeps(place) != Some(false)),
+            peers: Box::new(move || {
+                let names = || listing.peers().borrow().iter().map(|peer| peer.name.clone()).collect();
+                listing.are_tried().then(names)
+            }),
+        };
+        let reasons = Arc::new(Reasons::new(Arc::clone(keeper.index()), knowledge, asks, &registry)?);
         let retired = Arc::clone(&retention);
         let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
@@ -216,6 +233,7 @@ impl Node {
             watch,
             crawl,
             retention,
+            reasons,
             stop,
             shutdown,
             server,
@@ -240,6 +258,8 @@ impl Node {
             let until = self.stop.clone();
             self.spawn("coverage-maps", move || maps.run(&until))?;
         }
+        let (reasons, ready, ending) = (Arc::clone(&self.reasons), self.crawl.ready(), self.stop.clone());
+        self.spawn("reasons", move || reasons.run(&ready, &ending))?;
         let sentinel = Sentinel {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
@@ -493,6 +513,15 @@ impl AddressFile {
     }
 }
 
+/// From when to when the disk was away.
+fn absence(from: SystemTime, to: SystemTime) -> Stretch {
+    let at = |time: SystemTime| {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    };
+    Stretch { start: at(from), end: at(to) }
+}
+
 /// Looks after the disk.
 struct Sentinel {
     keeper: Arc<Keeper>,
@@ -507,6 +536,7 @@ impl Sentinel {
         let (guard, catalog) = (self.keeper.guard(), self.keeper.index().catalog());
         let mut returns = 0;
         let mut generation = catalog.generation();
+        let mut absences = Vec::new();
         while !self.stop.wait(LOOK) {
             let fine = guard.check() == Checked::Fine;
             if fine {
@@ -517,6 +547,11 @@ impl Sentinel {
             let anew = std::mem::replace(&mut generation, catalog.generation()) != generation;
             if back {
                 self.crawl.kick();
+            }
+            // While the index takes no writes they wait; there are never many.
+            absences.extend(guard.take_absences().into_iter().map(|(from, to)| absence(from, to)));
+            if !absences.is_empty() && self.keeper.index().remember_away(absences.clone()).is_ok() {
+                absences.clear();
             }
             if back || anew {
                 self.watch.rewatch();

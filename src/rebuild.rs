@@ -13,7 +13,7 @@ use crate::domain::coverage::HourLine;
 use crate::domain::totals::HourTotals;
 use crate::domain::{Hour, HourPlace, Stamp, Stream};
 use crate::index::bulk::{BulkLoader, LoadedHour};
-use crate::index::{Index, IndexError, IndexOptions};
+use crate::index::{Index, IndexError, IndexOptions, LedgerCopy};
 
 /// Hours that each reading thread may be ahead of the writing.
 const AHEAD: usize = 4;
@@ -59,17 +59,18 @@ pub trait Watcher: Sync {
     fn hour_done(&self, files: u64);
 }
 
-/// Makes the index at `path` anew.
+/// Makes the index at `path` anew. What the one before knew of the past of holes, which no tree tells, goes on.
 pub fn rebuild(
     base: &Base,
     path: &Path,
     options: &IndexOptions,
     threads: usize,
+    ledger: LedgerCopy,
     watcher: &dyn Watcher,
 ) -> Result<Rebuilt, RebuildError> {
     let fresh = path.with_extension("redb.new");
     remove_if_there(&fresh)?;
-    let result = fill(base, &fresh, options, threads, watcher).and_then(|rebuilt| {
+    let result = fill(base, &fresh, options, threads, ledger, watcher).and_then(|rebuilt| {
         verify(&fresh, options, &rebuilt)?;
         swap(&fresh, path)?;
         Ok(rebuilt)
@@ -85,6 +86,7 @@ fn fill(
     fresh: &Path,
     options: &IndexOptions,
     threads: usize,
+    ledger: LedgerCopy,
     watcher: &dyn Watcher,
 ) -> Result<Rebuilt, RebuildError> {
     // Stamps of the directories above are taken before they are read.
@@ -92,6 +94,7 @@ fn fill(
     let streams = hours_on_disk(base)?;
     watcher.begin(streams.iter().map(|(_, hours)| hours.len() as u64).sum());
     let mut loader = BulkLoader::create(fresh, options)?;
+    loader.carry_over(ledger);
     let mut rebuilt = Rebuilt::default();
     for (stream, hours) in &streams {
         rebuilt.hours += load(base, &mut loader, stream, hours, threads.max(1), watcher)?;

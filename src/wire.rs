@@ -19,8 +19,8 @@ pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
 pub use coverage::{
-    CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage, Run, Timeline, Timespan,
-    TimespanList, microseconds, seconds,
+    ClosedHole, ClosedHoleList, CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
+    Run, Timeline, Timespan, TimespanList, microseconds, seconds,
 };
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, OtherSegment, why_not_played};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};

@@ -119,6 +119,7 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
         }
         for theirs in answer.qualities {
             if found.is_enough(job) {
+                job.unheard = true;
                 break;
             }
             let Ok(stream) = Stream::new(&theirs.channel, &theirs.quality) else { continue };
@@ -169,7 +170,7 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
         };
         for there in answer.days {
             if found.is_enough(job) {
-                all = false;
+                (all, job.unheard) = (false, true);
                 break;
             }
             let Ok(at) = Day::parse(&there.day) else { continue };
@@ -248,6 +249,7 @@ pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut Job) -> Result<
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.ends_the_round() => Err(error),
         Err(error) => {
+            job.unheard = true;
             job.report.failed(error);
             Ok(None)
         }

@@ -295,7 +295,14 @@ async fn one(
     claim.hold();
     let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
     let hash = file.hash;
-    let published = shared.blocking(move || Ok(download.finish(&hash)?)).await?;
+    let (keeper, from, place, appears) =
+        (Arc::clone(&shared.keeper), peer.name.clone(), target.place.clone(), file.name.clone());
+    let publishing = move || {
+        // The watcher may see it first.
+        keeper.index().expect_from(&from, &place, [&*appears]);
+        Ok(download.finish(&hash)?)
+    };
+    let published = shared.blocking(publishing).await?;
     drop(claim);
     Ok(if published == Published::New { Fetched::Published(bytes) } else { Fetched::Nothing })
 }

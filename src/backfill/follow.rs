@@ -13,6 +13,7 @@ use super::agree::Cursor;
 use super::error::RoundError;
 use super::fetch::Busy;
 use super::job::Job;
+use super::offers;
 use super::round::{Words, names_of};
 use super::shared::now;
 use super::tell;
@@ -106,7 +107,14 @@ fn take_note(job: &mut Job, page: &ChangeList, cursor: &mut Cursor, waiting: &mu
         return false;
     }
     for change in &page.changes {
-        if let Some((item, wait)) = wanted(job, change)
+        let found = wanted(job, change);
+        if let Some((item, wait)) = &found
+            && !wait.is_zero()
+            && let FileName::Understood(key) = parse_file_name(&item.name)
+        {
+            offers::waits(job, &item.place, &key);
+        }
+        if let Some((item, wait)) = found
             && !waiting.push(item, Instant::now() + wait)
         {
             return false;

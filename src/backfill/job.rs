@@ -22,6 +22,7 @@ const WINDOW: Duration = Duration::from_secs(3600);
 pub(super) type Named = (HourPlace, Box<str>);
 
 /// Work with one peer.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the peer or the round")]
 pub(super) struct Job {
     pub(super) shared: Arc<Shared>,
     pub(super) known: Arc<Known>,
@@ -41,6 +42,8 @@ pub(super) struct Job {
     taken_since: Instant,
     /// When what is compared now was begun.
     pub(super) era: Era,
+    /// Something that the peer lists could not be asked for, and it is not known which hours that is about.
+    pub(super) unheard: bool,
     /// The last round was complete.
     pub(super) whole: bool,
     /// The operator's word.
@@ -62,6 +65,7 @@ impl Job {
             taken: Taken::default(),
             taken_since: Instant::now(),
             era: shared.memory.era(),
+            unheard: false,
             whole: false,
             accept_bursts: false,
             small_files: false,
@@ -82,6 +86,7 @@ impl Job {
     /// Forgets what the last round noted; what waits between rounds is not in here.
     pub(super) fn begin_round(&mut self) {
         self.report = RoundReport::default();
+        self.unheard = false;
         (self.later, self.busy, self.failed) = (Vec::new(), Vec::new(), Vec::new());
         self.unsettled = HashSet::new();
         self.era = self.shared.memory.era();

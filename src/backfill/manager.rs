@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 use super::options::BackfillOptions;
 use super::report_file::ReportFile;
 use super::round::{round, second_look};
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use super::targets::Targets;
 use super::{tell, worker};
 use crate::crawl::Keeper;
@@ -186,6 +186,7 @@ impl Backfill {
         for gone in known.extract_if(.., |known| !peers.contains(&known.peer)) {
             gone.stop.cancel();
             self.shared.memory.forget(&gone.peer.name);
+            self.shared.options.knowledge.forget(&gone.peer.name);
         }
         let new: Vec<Peer> = peers.into_iter().filter(|peer| !known.iter().any(|known| known.peer == *peer)).collect();
         let begin = |peer: Peer| {
@@ -194,6 +195,7 @@ impl Backfill {
         };
         let new: Vec<Arc<Known>> = new.into_iter().map(begin).collect();
         known.extend(new.iter().cloned());
+        self.shared.options.knowledge.set_peers(known.iter().map(|known| known.peer.name.clone()));
         self.shared.report_file.set_peers(&known);
         new
     }
@@ -203,8 +205,12 @@ impl Backfill {
 async fn once(shared: &Arc<Shared>, known: &Arc<Known>) {
     let began = std::time::Instant::now();
     let mut job = Job::new(shared, known);
+    let heard_from = now();
     let done = match round(&mut job).await {
-        Ok(_) => second_look(&mut job).await,
+        Ok(came) => {
+            tell::heard(&job, Some(came), heard_from);
+            second_look(&mut job).await
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = done {

@@ -6,7 +6,7 @@
 //!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
 //! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `together`, `came`) by `peer`
 //!    and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
-//! 4. How it goes is told by `known`, `tell`, `metrics` and `report_file`.
+//! 4. How it goes is told by `known`, `tell`, `metrics` and `report_file`; what a peer offers, by `offers`.
 //! 5. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
 mod agree;
@@ -21,6 +21,7 @@ mod known;
 mod manager;
 mod memory;
 mod metrics;
+mod offers;
 mod options;
 mod report;
 mod report_file;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::RoundError;
 use crate::domain::{Hour, HourPlace, Span};
+use crate::ledger::Knowledge;
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
 
@@ -40,6 +41,8 @@ pub struct BackfillOptions {
     pub token: Option<Token>,
     /// By this number this process recognises itself among its peers; the same that its digests carry.
     pub instance: u64,
+    /// Where it is told who has what is missing here.
+    pub knowledge: Arc<Knowledge>,
     /// Where the result of complete rounds is written for monitors; nowhere for rounds that look at a part of what is configured.
     pub report_file: Option<PathBuf>,
 }

@@ -6,6 +6,7 @@ use super::agree::{self, Agreed, Cursor, MOST_REQUESTS, Promise, agree, or_told}
 use super::error::RoundError;
 use super::fetch::{Busy, take_over};
 use super::job::{Job, Named};
+use super::offers::Offers;
 use super::shared::now;
 use super::waiting;
 use crate::domain::plan::{Rules, plan};
@@ -56,6 +57,7 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
             if error.ends_the_round() {
                 return Err(error);
             }
+            job.shared.options.knowledge.unheard(&job.peer().name, &place, now());
             tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be taken over");
             job.report.failed(format!("{place}: {error}"));
         }
@@ -122,6 +124,7 @@ async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> {
                 }
             }
             if places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS {
+                job.unheard = true;
                 job.report.failed("it lists more hours than one round looks at; the rest is left out");
                 return Ok(newest_first(places));
             }
@@ -277,7 +280,10 @@ pub(super) async fn names_of(
     let room = waiting::MOST.saturating_sub(job.later.len());
     let later = plan.later.iter().take(room);
     job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
-    take_over(job, place, &plan, busy).await
+    let offers = Offers::tell(job, place, names, &plan, busy);
+    let (failed, done) = (job.failed.len(), take_over(job, place, &plan, busy).await);
+    offers.were_asked_for(job, place, failed, done.is_ok());
+    done
 }
 
 async fn contents(job: &Job, place: &HourPlace) -> Result<HourContents, RoundError> {

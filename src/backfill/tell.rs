@@ -8,6 +8,8 @@ use tokio::time::Instant;
 use super::job::Job;
 use super::known::{Known, PeerState};
 use super::report::MOST_BURSTS;
+use super::round::Came;
+use crate::domain::Timestamp;
 
 /// How often a round that lasts tells how far it is.
 const TELL: Duration = Duration::from_secs(300);
@@ -36,6 +38,16 @@ pub(super) fn round_done(job: &Job, took: Duration, complete: bool) {
         status.all.add(report.clone());
         status.last = Some((report.clone(), took));
     });
+}
+
+/// A round that began then came to its end: the peer was asked about everything, or is this node.
+pub(super) fn heard(job: &Job, came: Option<Came>, began: Timestamp) {
+    let (knowledge, name) = (&job.shared.options.knowledge, &job.peer().name);
+    match came {
+        Some(Came::Itself) => knowledge.is_itself(name),
+        Some(Came::Kind(_) | Came::Fixed) if !job.unheard => knowledge.heard(name, began),
+        _ => {}
+    }
 }
 
 /// Something was done between two rounds.

@@ -138,9 +138,10 @@ async fn some(
         claim.hold();
     }
     shared.client.limits().throttle.wait(answer.len()).await;
-    let (keeper, at) = (Arc::clone(&shared.keeper), Arc::clone(target));
+    let (keeper, at, from) = (Arc::clone(&shared.keeper), Arc::clone(target), peer.name.clone());
     let publishing = shared.blocking(move || {
-        let published = publish(&at, &claimed, &answer, &mut came)?;
+        let expect = |appear: &[&str]| keeper.index().expect_from(&from, &at.place, appear.iter().copied());
+        let published = publish(&at, &claimed, &answer, &mut came, expect)?;
         index(&keeper, &at, &published)?;
         drop(claimed);
         Ok(came)
@@ -148,12 +149,13 @@ async fn some(
     publishing.await
 }
 
-/// Publishes what came; tells the names of what is new.
+/// Publishes what came, after telling `expect` which files are about to appear; tells the names of what is new.
 fn publish(
     target: &Target,
     claimed: &[(Claim, Missing)],
     answer: &[u8],
     came: &mut Came,
+    expect: impl FnOnce(&[&str]),
 ) -> Result<Vec<Box<str>>, RoundError> {
     let names: Vec<&str> = claimed.iter().map(|(_, file)| &*file.name).collect();
     let (parts, _whole) = bundle::read(answer, &names);
@@ -176,6 +178,8 @@ fn publish(
             Some(Part::Large) | None => came.large.push(file.clone()),
         }
     }
+    // The watcher may see them first.
+    expect(&of.iter().map(|(file, _)| &*file.name).collect::<Vec<_>>());
     let outcomes = Download::finish_together(&dir, downloads)?;
     let mut published = Vec::with_capacity(outcomes.len());
     for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {

@@ -110,12 +110,14 @@ impl Worker {
         tell::went_on(&mut self.job);
         self.job.accept_bursts = known.accept_bursts.swap(false, Ordering::Relaxed);
         self.job.begin_round();
+        let heard_from = now();
         known.update(|status| (status.state, status.next) = (PeerState::Round, None));
         let came = tokio::select! {
             came = round(&mut self.job) => came,
             () = stalled(&known) => Err(RoundError::Stalled(STALLED)),
         };
         let (mut complete, mut itself) = (false, false);
+        tell::heard(&self.job, came.as_ref().ok().copied(), heard_from);
         match came {
             Ok(came) => {
                 complete = self.job.report.is_complete();

@@ -356,6 +356,7 @@ pub struct WindowArgs {
 
 /// Arguments of `holes`.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct HolesArgs {
     /// Where and when.
     #[command(flatten)]
@@ -366,6 +367,12 @@ pub struct HolesArgs {
     /// Holes between the segments of the sequence that can be played and cut, instead of those that nothing covers
     #[arg(long)]
     pub editable: bool,
+    /// Only what nobody can fill: all peers were asked, and none has a segment in it
+    #[arg(long, conflicts_with_all = ["edges", "editable"])]
+    pub unfillable: bool,
+    /// What was missing and is not any more, and who gave it
+    #[arg(long, conflicts_with_all = ["edges", "editable", "unfillable"])]
+    pub closed: bool,
 }
 
 /// Arguments of `timespans`.

@@ -179,6 +179,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         report_file: Some(config.state_dir.join("replication.json")),
         tls: trusted(config)?,
         keeps: Keeps::everything(),
+        knowledge: std::sync::Arc::default(),
         extras: extras(config, peers)?,
         max_extras_bytes: config.backfill.max_extras_bytes,
         accept_bursts: peers.accept_tombstone_bursts,

@@ -118,6 +118,10 @@ settings! {
             "Memory for pages of the index. Less than 1 MiB makes every lookup a read from disk.";
         changes_kept: Rows = "100000", "1000" to "1000000000" =>
             "Rows of the change log. A reader that falls further behind compares digests instead, so it should cover the time a reader may be away.";
+        closed_holes_kept: Time = "90days", "0s" to "36500days" =>
+            "How long it is remembered that a hole closed, and by whom.";
+        closed_holes: Rows = "100000", "0" to "100000000" =>
+            "Holes that closed of which this is remembered; the oldest closings give way. Each takes about 150 bytes of the index.";
     }
 
     /// The HTTP server.

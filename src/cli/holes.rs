@@ -1,4 +1,4 @@
-//! The verbs `holes` and `timespans`: what is missing of a channel and quality, and what is there, in one piece each. Asks the daemon
+//! The verbs `holes` and `timespans`: what is missing of a channel and quality, or was, and what is there, in one piece each. Asks the daemon
 //! if one runs, and the index itself if none does; reads no more hours than the window needs.
 
 use std::io::Write as _;
@@ -11,15 +11,19 @@ use super::offline::Offline;
 use super::pages::Pages;
 use super::{Exit, UsageError};
 use crate::domain::coverage::{Lane, Window};
+use crate::domain::ledger::Open;
 use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Covered;
-use crate::wire::{HoleList, HoleRecord, Timespan, TimespanList, microseconds, seconds};
+use crate::wire::{ClosedHole, ClosedHoleList, HoleList, HoleRecord, Timespan, TimespanList, microseconds, seconds};
 
 /// Prints the holes of a window.
 pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode> {
     let (stream, window) = read(&args.window, args.edges)?;
     if args.edges && window.from.is_none() && window.to.is_none() {
         return Err(UsageError("--edges is about the edges of a window: give --from, --to or both".to_owned()).into());
+    }
+    if args.closed {
+        return closed(config, &stream, window).await;
     }
     let lane = if args.editable { Lane::Editable } else { Lane::Raw };
     let mut list = HoleList {
@@ -31,7 +35,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
         next: None,
     };
     if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        let more = [("editable", args.editable), ("edges", args.edges)];
+        let more = [("editable", args.editable), ("edges", args.edges), ("unfillable", args.unfillable)];
         let mut pages = Pages::new(&daemon, "holes", &stream, window, &more);
         let mut covered_us = 0;
         while let Some(page) = pages.next(|page: &HoleList| page.next.clone()).await? {
@@ -39,25 +43,57 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
             join(&mut list.holes, page.holes, |last, next| {
                 let is_one = last.end == next.start;
                 if is_one {
-                    *last = HoleRecord {
-                        start: last.start.clone(),
-                        end: next.end.clone(),
-                        seconds: Span::from_us(microseconds(last.seconds) + microseconds(next.seconds)).seconds(),
-                    };
+                    last.end.clone_from(&next.end);
+                    let us = microseconds(last.seconds) + microseconds(next.seconds);
+                    last.seconds = Span::from_us(us).seconds();
                 }
                 is_one
             });
         }
         list.covered_seconds = Span::from_us(covered_us).seconds();
     } else {
-        let found = offline(config, &stream, window)?;
-        list.holes = found.coverage.holes_within(lane, &window).into_iter().map(HoleRecord::from).collect();
+        let (found, ledger) = offline(config, &stream, window)?;
+        let ledger = if lane == Lane::Raw { ledger } else { Vec::new() };
+        list.holes = HoleRecord::with_ledger(found.coverage.holes_within(lane, &window), &ledger);
+        list.holes.retain(|hole| hole.unfillable || !args.unfillable);
         list.covered_seconds = seconds(found.coverage.covered_us(lane, &window, &found.lines));
     }
     if config.json {
         return print_json(&list);
     }
-    print_lines(list.holes.iter().map(|hole| (hole.start.clone(), hole.end.clone(), hole.seconds)))
+    print_lines(list.holes.iter().map(|hole| {
+        let peers = if hole.peers.is_empty() { String::new() } else { format!(" ({})", hole.peers.join(", ")) };
+        let reason = hole.reason.as_ref().map(|reason| format!("{reason}{peers}")).unwrap_or_default();
+        (hole.start.clone(), hole.end.clone(), hole.seconds, reason)
+    }))
+}
+
+/// Prints what was missing and is not any more.
+async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<ExitCode> {
+    let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
+    let mut list = ClosedHoleList { channel, quality, closed: Vec::new(), next: None };
+    if let Some(daemon) = Daemon::find(&config.state_dir).await {
+        let mut pages = Pages::after(&daemon, "ledger", stream, window);
+        while let Some(page) = pages.next(|page: &ClosedHoleList| page.next.clone()).await? {
+            list.closed.extend(page.closed);
+        }
+    } else {
+        let page = tokio::task::block_in_place(|| {
+            let offline = Offline::open(config)?;
+            let found = offline.keeper.index().closed_holes(stream, &window, None, usize::MAX);
+            offline.close();
+            anyhow::Ok(found?)
+        })?;
+        list.closed = page.closed.iter().map(ClosedHole::from).collect();
+    }
+    if config.json {
+        return print_json(&list);
+    }
+    print_lines(list.closed.iter().map(|hole| {
+        let by = hole.closed_by.as_deref().unwrap_or("nobody");
+        let told = format!("first seen {}, closed {} by {by}", hole.first_seen, hole.closed);
+        (hole.start.clone(), hole.end.clone(), hole.seconds, told)
+    }))
 }
 
 /// Prints the timespans of a window.
@@ -78,13 +114,13 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
             });
         }
     } else {
-        let found = offline(config, &stream, window)?;
+        let (found, _) = offline(config, &stream, window)?;
         list.timespans = found.coverage.timespans(&window).into_iter().map(Timespan::from).collect();
     }
     if config.json {
         return print_json(&list);
     }
-    print_lines(list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration)))
+    print_lines(list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration, String::new())))
 }
 
 /// When a timespan ends.
@@ -125,12 +161,13 @@ fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> 
 }
 
 /// Reads what a window needs from the index itself, all its hours compared with the disk.
-fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<Covered> {
+fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<(Covered, Vec<Open>)> {
     tokio::task::block_in_place(|| {
         let offline = Offline::open(config)?;
         let found = offline.keeper.coverage(stream, &window, usize::MAX, usize::MAX);
+        let ledger = offline.keeper.index().open_holes(stream, &window, usize::MAX);
         offline.close();
-        Ok(found?)
+        Ok((found?, ledger?))
     })
 }
 
@@ -141,11 +178,12 @@ fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// Start, end and seconds.
-fn print_lines(stretches: impl Iterator<Item = (String, String, f64)>) -> anyhow::Result<ExitCode> {
+/// Start, end and seconds, and what else there is to say.
+fn print_lines(stretches: impl Iterator<Item = (String, String, f64, String)>) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
-    for (start, end, seconds) in stretches {
-        writeln!(out, "{start}  {end}  {seconds:.6} s")?;
+    for (start, end, seconds, more) in stretches {
+        let more = if more.is_empty() { more } else { format!("  {more}") };
+        writeln!(out, "{start}  {end}  {seconds:.6} s{more}")?;
     }
     out.flush()?;
     Ok(Exit::Done.into())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::config::Config;
 use crate::crawl::{Keeper, Reconcile, Visitor as _};
 use crate::disk::{Base, Guard};
-use crate::domain::{HourPlace, Stream};
+use crate::domain::{HourPlace, Span, Stream};
 use crate::index::IndexOptions;
 use crate::startup::{self, Locked};
 
@@ -14,6 +14,8 @@ pub fn index_options(config: &Config) -> IndexOptions {
     IndexOptions {
         cache_bytes: usize::try_from(config.index.cache).unwrap_or(usize::MAX),
         changes_kept: config.index.changes_kept,
+        closed_kept: Span::from_us(i64::try_from(config.index.closed_holes_kept.as_micros()).unwrap_or(i64::MAX)),
+        closed_most: config.index.closed_holes,
         ..IndexOptions::default()
     }
 }

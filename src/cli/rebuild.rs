@@ -10,7 +10,8 @@ use super::args::RebuildArgs;
 use super::client::Daemon;
 use super::config::Config;
 use super::progress::Progress;
-use crate::check::{all_places, check_hour};
+use crate::check::{all_places, check_hour, check_ledger};
+use crate::index::LedgerCopy;
 use crate::rebuild::{Watcher, rebuild};
 use crate::startup::{self, Locked};
 use crate::wire::{CheckLine, Difference};
@@ -52,13 +53,15 @@ fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
     let path = locked.index_path();
     let options = super::offline::index_options(config);
     // An index that can be read tells whether this is the disk that it belongs to.
+    let mut ledger = LedgerCopy::default();
     if path.exists() {
         let index = locked.open_index(options.clone())?;
         locked.identify(&index)?;
+        ledger = index.copy_ledger().unwrap_or_default();
         index.close();
     }
     let told = Told(Progress::stderr());
-    let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, &told)?;
+    let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, ledger, &told)?;
     told.0.finish();
     let seconds = began.elapsed().as_secs_f64();
     let mut out = std::io::stdout().lock();
@@ -124,6 +127,7 @@ fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
         progress.advance(1);
     }
     progress.finish();
+    check_ledger(&index)?.iter().try_for_each(|difference| report.difference(difference))?;
     Ok(report.end(hours, files))
 }
 

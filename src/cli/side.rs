@@ -14,13 +14,15 @@ use super::config::Config;
 use super::offline::Offline;
 use crate::crawl::Keeper;
 use crate::domain::totals::Digest;
-use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream};
+use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp};
 use crate::index::Index;
 use crate::peer::{Peer, PeerClient, PeerError};
-use crate::wire::{DayDigests, HourDigests, QualityDigests};
+use crate::wire::{ClosedHole, ClosedHoleList, DayDigests, HoleList, HoleRecord, HourDigests, QualityDigests};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
 const ANSWER_BYTES: usize = 8 << 20;
+/// Holes that a moment lay in and that closed, of which is told.
+const MOST_CLOSED: usize = 10;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
@@ -296,6 +298,25 @@ impl Side {
     /// Who keeps the index right, if it is asked itself.
     pub fn keeper(&self) -> Option<&Keeper> {
         if let How::Index(offline) = &self.how { Some(&offline.keeper) } else { None }
+    }
+
+    /// What the ledger knows of a moment: the hole that it lies in, and those that it lay in and that closed.
+    pub async fn ledger(
+        &self,
+        stream: &Stream,
+        at: Timestamp,
+    ) -> anyhow::Result<(Option<HoleRecord>, Vec<ClosedHole>)> {
+        if let Some(index) = self.index() {
+            let (open, closed) = tokio::task::block_in_place(|| index.holes_at(stream, at, MOST_CLOSED))?;
+            let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
+            return Ok((open, closed.iter().map(ClosedHole::from).collect()));
+        }
+        let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
+        let (from, to) = (at.to_string(), (at + Span::from_us(1)).to_string());
+        let query = [("from", from.as_str()), ("to", to.as_str())];
+        let open: HoleList = self.get_json(&["api", "v1", "holes", channel, quality], &query).await?;
+        let closed: ClosedHoleList = self.get_json(&["api", "v1", "ledger", channel, quality], &query).await?;
+        Ok((open.holes.into_iter().next(), closed.closed.into_iter().take(MOST_CLOSED).collect()))
     }
 
     fn index(&self) -> Option<&Index> {

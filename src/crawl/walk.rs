@@ -109,9 +109,14 @@ impl Crawl {
         status
     }
 
+    fn set_ready(&self, ready: bool) {
+        self.keeper.index.caught_up(ready);
+        self.ready.send_replace(ready);
+    }
+
     /// Begins a full-speed cycle as soon as possible: the disk has come back.
     pub fn kick(&self) {
-        self.ready.send_replace(false);
+        self.set_ready(false);
         self.kick.store(true, Ordering::SeqCst);
     }
 
@@ -123,7 +128,7 @@ impl Crawl {
             let generation = self.keeper.index.catalog().generation();
             if self.kick.swap(false, Ordering::SeqCst) || caught_up != Some(generation) {
                 caught_up = None;
-                self.ready.send_replace(false);
+                self.set_ready(false);
             }
             let began = Instant::now();
             match self.cycle(stalled || caught_up.is_none()) {
@@ -132,7 +137,7 @@ impl Crawl {
                     self.visitors.iter().for_each(|visitor| visitor.cycle_done());
                     if !self.kick.load(Ordering::SeqCst) && self.keeper.index.catalog().generation() == generation {
                         caught_up = Some(generation);
-                        self.ready.send_replace(true);
+                        self.set_ready(true);
                     }
                     self.finish(found, began);
                     self.rest(began);
@@ -142,7 +147,7 @@ impl Crawl {
                     stalled = matches!(error, CrawlError::Index(_));
                     if !stalled {
                         caught_up = None;
-                        self.ready.send_replace(false);
+                        self.set_ready(false);
                     }
                     // Answers are right without an index that takes writes: who was ready stays so.
                     let state = if stalled { CrawlState::Stalled } else { CrawlState::Away };

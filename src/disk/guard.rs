@@ -14,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
 use super::base::Base;
@@ -55,6 +55,9 @@ pub fn verdict(known: Option<ArchiveId>, index_is_empty: bool, found: &Result<Op
         )),
     }
 }
+
+/// Absences that wait to be asked for.
+const MOST_ABSENCES: usize = 256;
 
 /// How the right base is told from a wrong one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +101,7 @@ pub struct Guard {
     identity: RwLock<Identity>,
     state: RwLock<State>,
     returns: AtomicU64,
+    absences: Mutex<Vec<(SystemTime, SystemTime)>>,
 }
 
 #[derive(Debug)]
@@ -111,7 +115,13 @@ impl Guard {
     pub fn new(base: Base, identity: Identity) -> Self {
         let path = base.path().to_owned();
         let state = State { base: Arc::new(base), away: None };
-        Self { path, identity: RwLock::new(identity), state: RwLock::new(state), returns: AtomicU64::new(0) }
+        Self {
+            path,
+            identity: RwLock::new(identity),
+            state: RwLock::new(state),
+            returns: AtomicU64::new(0),
+            absences: Mutex::default(),
+        }
     }
 
     /// The base, for one piece of work, or why there is none.
@@ -139,6 +149,11 @@ impl Guard {
         self.returns.load(Ordering::SeqCst)
     }
 
+    /// When the base was away, since this was last asked: from when it was noticed until it was noticed to be back.
+    pub fn take_absences(&self) -> Vec<(SystemTime, SystemTime)> {
+        std::mem::take(&mut *self.absences.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Looks whether the right base is there, opening the path anew if it leads elsewhere by now.
     pub fn check(&self) -> Checked {
         let held = Arc::clone(&self.read().base);
@@ -154,6 +169,13 @@ impl Guard {
                 }
                 if was_away.is_none() && !exchanged {
                     return Checked::Fine;
+                }
+                if let Some(reason) = was_away {
+                    let mut absences = self.absences.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Nobody may ask for a while.
+                    if absences.len() < MOST_ABSENCES {
+                        absences.push((reason.since, SystemTime::now()));
+                    }
                 }
                 self.returns.fetch_add(1, Ordering::SeqCst);
                 tracing::info!(name: "disk_back", base = %self.path.display(), exchanged, "the base directory is there again");

@@ -11,6 +11,7 @@ pub mod coverage;
 pub mod explain;
 pub mod ids;
 pub mod layout;
+pub mod ledger;
 pub mod map;
 pub mod name;
 pub mod plan;

@@ -18,12 +18,13 @@ use crate::domain::{
 };
 use crate::wire::{
     AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind,
-    ChangeList, ChangeRecord, ChangedHours, CheckLine, CoverageList, CoveringSegment, CrawlReport, CycleReport,
-    DayDigest, DayDigests, Difference, DiskStatus, ExplainedHole, ExplainedTime, HoleList, HoleRecord, HourCoverage,
-    HourDigest, HourDigests, IndexStatus, KeepHours, KindCoverage, LaneCoverage, LeftFile, OtherSegment, PeerList,
-    PeerSummary, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour, RetentionPlan,
-    RetentionReport, RetentionView, RetiredHour, RunRetention, SegmentPage, SegmentRecord, Status, StreamList,
-    StreamStatus, StreamSummary, Timeline, Timespan, TimespanList, TombstonePage, TombstoneRecord, WatchReport,
+    ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole, ClosedHoleList, CoverageList, CoveringSegment,
+    CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, ExplainedHole, ExplainedTime, HoleList,
+    HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KeepHours, KindCoverage, LaneCoverage, LeftFile,
+    OtherSegment, PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests,
+    RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, SegmentPage,
+    SegmentRecord, Status, StreamList, StreamStatus, StreamSummary, Timeline, Timespan, TimespanList, TombstonePage,
+    TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -47,6 +48,7 @@ const PAGE: usize = 1_000;
         super::peers::timeline,
         super::peers::holes,
         super::events::events,
+        super::ledger::ledger,
         super::timeline::timeline,
         super::map::map,
         super::agree::qualities,
@@ -74,6 +76,8 @@ const PAGE: usize = 1_000;
         LaneCoverage,
         HoleList,
         HoleRecord,
+        ClosedHoleList,
+        ClosedHole,
         TimespanList,
         Timespan,
         ExplainedTime,

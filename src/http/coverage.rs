@@ -47,7 +47,8 @@ pub async fn coverage(State(app): State<Arc<App>>, request: Request<Body>) -> Re
         ("from" = Option<String>, Query, description = "ISO 8601; holes are cut to the window"),
         ("to" = Option<String>, Query, description = "ISO 8601"),
         ("editable" = Option<bool>, Query, description = "true: holes of the sequence that can be cut, instead of those that nothing covers"),
-        ("edges" = Option<bool>, Query, description = "true: also what is missing at the edges that are given, before the first segment and after the last")
+        ("edges" = Option<bool>, Query, description = "true: also what is missing at the edges that are given, before the first segment and after the last"),
+        ("unfillable" = Option<bool>, Query, description = "true: only raw holes that nobody can fill, because all peers were asked and none has a segment in them")
     ),
     responses(
         (status = 200, body = HoleList), (status = 400, description = "a parameter is wrong"),
@@ -106,17 +107,19 @@ struct Wanted {
     stream: Stream,
     window: Window,
     lane: Lane,
+    unfillable: bool,
 }
 
 impl Wanted {
     fn read(path: &str, prefix: &str, text: &str) -> Result<Self, Problem> {
         let stream = read_stream(path, prefix)?;
-        let (mut from, mut to, mut edges, mut editable) = (None, None, false, false);
+        let (mut from, mut to, mut edges, mut editable, mut unfillable) = (None, None, false, false, false);
         for (name, value) in query::pairs(text) {
             match name.as_str() {
                 "from" => from = Some(query::time("from", &value)?),
                 "to" => to = Some(query::time("to", &value)?),
                 "edges" => edges = query::flag("edges", &value)?,
+                "unfillable" => unfillable = query::flag("unfillable", &value)?,
                 "editable" => editable = query::flag("editable", &value)?,
                 _ => {}
             }
@@ -125,7 +128,11 @@ impl Wanted {
             let (from, to) = (from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
             Problem::bad_parameter("to", &to.to_string(), &format!("a time not before from, {from}: {error}"))
         })?;
-        Ok(Self { stream, window, lane: if editable { Lane::Editable } else { Lane::Raw } })
+        if unfillable && (editable || edges) {
+            let expected = "false together with editable or edges: only of raw holes is known who has what is missing";
+            return Err(Problem::bad_parameter("unfillable", "true", expected));
+        }
+        Ok(Self { stream, window, unfillable, lane: if editable { Lane::Editable } else { Lane::Raw } })
     }
 }
 
@@ -221,6 +228,14 @@ fn hour_before(end: Timestamp) -> Hour {
 
 fn holes_page(app: &App, wanted: &Wanted) -> Result<HoleList, Problem> {
     let (page, found) = bounded(app, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
+    let next = page.next(&wanted.window);
+    let ledger = if wanted.lane == Lane::Raw {
+        app.keeper.index().open_holes(&wanted.stream, &page.window, found.len().saturating_add(1))?
+    } else {
+        Vec::new()
+    };
+    let mut holes = HoleRecord::with_ledger(found, &ledger);
+    holes.retain(|hole| hole.unfillable || !wanted.unfillable);
     Ok(HoleList {
         channel: wanted.stream.channel.to_string(),
         quality: wanted.stream.quality.to_string(),
@@ -230,8 +245,8 @@ fn holes_page(app: &App, wanted: &Wanted) -> Result<HoleList, Problem> {
             &page.window,
             &page.found.lines,
         )),
-        holes: found.into_iter().map(HoleRecord::from).collect(),
-        next: page.next(&wanted.window).map(|next| next.to_string()),
+        holes,
+        next: next.map(|next| next.to_string()),
     })
 }
 

@@ -12,7 +12,10 @@ use super::app::App;
 use super::{Problem, pathname, query};
 use crate::domain::explain::Search;
 use crate::domain::{HourPlace, Stream, Timestamp};
-use crate::wire::ExplainedTime;
+use crate::wire::{ClosedHole, ExplainedTime, HoleRecord};
+
+/// Holes that closed and are told of a moment.
+const MOST_CLOSED: usize = 10;
 
 /// Answers `GET /api/v1/explain/{channel}/{quality}`.
 #[utoipa::path(
@@ -56,5 +59,7 @@ fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Prob
     while let Some(hour) = search.wanted() {
         search.give(app.keeper.answer(&HourPlace { stream: stream.clone(), hour })?.contents);
     }
-    Ok(ExplainedTime::new(stream, at, &search.found()))
+    let (open, closed) = app.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
+    let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
+    Ok(ExplainedTime::new(stream, at, &search.found(), open, closed.iter().map(ClosedHole::from).collect()))
 }

@@ -24,6 +24,7 @@ pub mod explain;
 pub mod file_body;
 mod json_list;
 pub mod latest;
+pub mod ledger;
 mod limits;
 pub mod listing;
 pub mod map;

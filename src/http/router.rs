@@ -12,8 +12,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, events, explain, listing, map,
-    orders, page, pages, peers, retention, segments, status, timeline, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, events, explain, ledger, listing,
+    map, orders, page, pages, peers, retention, segments, status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -41,6 +41,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/segments/{*stream}", measured("segments_range", get(api::segments)))
         .route("/api/v1/coverage/{*stream}", measured("coverage", get(coverage::coverage)))
         .route("/api/v1/holes/{*stream}", measured("holes", get(coverage::holes)))
+        .route("/api/v1/ledger/{*stream}", measured("ledger", get(ledger::ledger)))
         .route("/api/v1/timespans/{*stream}", measured("timespans", get(coverage::timespans)))
         .route("/api/v1/timeline/{*stream}", measured("timeline", get(timeline::timeline)))
         .route("/api/v1/explain/{*stream}", measured("explain", get(explain::explain)))

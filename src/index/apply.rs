@@ -9,10 +9,12 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
+use super::ledger::{Books, HoleKey, write_away};
 use super::lines::Lines;
 use super::query::{encode_change, gather};
 use super::tables::{
-    CHANGES, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, PEERS, STREAMS, UNSETTLED,
+    CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES,
+    PEERS, STREAMS, UNSETTLED,
 };
 use super::writer::{Applied, Batch, Counters, HourUpdate, Met, StampUpdate, TouchedHours};
 use crate::domain::totals::HourTotals;
@@ -29,6 +31,10 @@ pub(super) struct Touched {
     pub(super) streams: BTreeMap<String, (StreamEntry, TouchedHours)>,
     /// There are hours left whose coverage is to be made.
     pub(super) is_unsettled: bool,
+    /// A hole opened or closed.
+    pub(super) is_ledger_turned: bool,
+    /// Files that were expected from a peer, and have come.
+    pub(super) arrived: Vec<u128>,
 }
 
 /// The open tables of one transaction.
@@ -38,6 +44,9 @@ pub(super) struct Session<'t> {
     pub(super) hours: Table<'t, &'static [u8; 8], &'static [u8]>,
     pub(super) coverage: Table<'t, &'static [u8; 8], &'static [u8]>,
     pub(super) unsettled: Table<'t, &'static [u8; 8], ()>,
+    pub(super) open_holes: Table<'t, &'static HoleKey, &'static [u8]>,
+    pub(super) closed_holes: Table<'t, &'static HoleKey, &'static [u8]>,
+    pub(super) closed_order: Table<'t, &'static HoleKey, ()>,
     streams: Table<'t, &'static str, &'static [u8]>,
     directories: Table<'t, &'static str, &'static [u8]>,
     changes: Table<'t, u64, &'static [u8]>,
@@ -50,6 +59,8 @@ pub(super) struct Session<'t> {
     pub(super) unsettled_now: BTreeSet<HourKey>,
     /// Whether a stream is chat, as far as it was asked.
     pub(super) chat: HashMap<u32, bool>,
+    /// What this transaction finds out for the ledger.
+    pub(super) books: Books<'t>,
     met: Met,
     touched: Touched,
     scratch: String,
@@ -61,6 +72,7 @@ impl<'t> Session<'t> {
         counters: &'t mut Counters,
         catalog: &'t Catalog,
         lines: &'t mut Lines,
+        books: Books<'t>,
     ) -> Result<Self, IndexError> {
         Ok(Self {
             files: transaction.open_table(FILES)?,
@@ -68,6 +80,9 @@ impl<'t> Session<'t> {
             hours: transaction.open_table(HOURS)?,
             coverage: transaction.open_table(COVERAGE)?,
             unsettled: transaction.open_table(UNSETTLED)?,
+            open_holes: transaction.open_table(OPEN_HOLES)?,
+            closed_holes: transaction.open_table(CLOSED_HOLES)?,
+            closed_order: transaction.open_table(CLOSED_ORDER)?,
             streams: transaction.open_table(STREAMS)?,
             directories: transaction.open_table(DIRECTORIES)?,
             changes: transaction.open_table(CHANGES)?,
@@ -78,6 +93,7 @@ impl<'t> Session<'t> {
             lines,
             unsettled_now: BTreeSet::new(),
             chat: HashMap::new(),
+            books,
             met: Met::new(),
             touched: Touched::default(),
             scratch: String::new(),
@@ -109,6 +125,18 @@ impl<'t> Session<'t> {
         for (name, row) in &batch.peers {
             self.peers.insert(name.as_str(), row.encode(name).as_slice())?;
         }
+        for (at, grown, known) in &batch.reasons {
+            self.remember_why(at, *grown, known)?;
+        }
+        for stream in &batch.mend {
+            let id = self.catalog.read().streams.get(&stream.to_string()).map(|entry| entry.row.id);
+            if let Some(id) = id.filter(|_| !stream.quality.is_chat()) {
+                self.begin_turning(id, true)?;
+            }
+        }
+        if !batch.away.is_empty() {
+            write_away(&mut self.meta, &batch.away)?;
+        }
         if let Some(archive) = &batch.archive {
             self.meta.insert("archive", archive.as_slice())?;
         }
@@ -121,6 +149,8 @@ impl<'t> Session<'t> {
     /// Writes what belongs to the whole transaction.
     pub(super) fn finish(mut self, changes_kept: u64) -> Result<Touched, IndexError> {
         self.touched.is_unsettled = self.settle()?;
+        self.touched.is_ledger_turned = self.books.is_turned;
+        self.touched.arrived = std::mem::take(&mut self.books.arrived);
         for (name, row) in &self.met {
             self.streams.insert(name.as_str(), row.encode(name).as_slice())?;
         }
@@ -197,6 +227,12 @@ impl<'t> Session<'t> {
             effective += 1;
             self.counters.seq += 1;
             let put = matches!(change, Change::Put(_));
+            if let Change::Put(AnyFile::Segment(file)) = change
+                && !file.key.tombstone
+                && file.key.kind.is_video()
+            {
+                self.books.arrives(stream_row.id, &name, hour, &file.key);
+            }
             *(if put { &mut applied.put } else { &mut applied.removed }) += 1;
             recount = recount || self.needs_recount(key, change.file())?;
             if logged {

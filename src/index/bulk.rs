@@ -5,11 +5,11 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
 
 use super::codec::{self, HourRow, StreamRow};
-use super::tables::{COVERAGE, DIRECTORIES, FILES, HOURS, META, ODD_FILES, STREAMS};
-use super::{IndexError, IndexOptions, schema, summaries};
-use crate::domain::coverage::{Ends, HourLine, HourSummary};
+use super::tables::{COVERAGE, DIRECTORIES, FILES, HOURS, META, ODD_FILES, OPEN_HOLES, STREAMS};
+use super::{IndexError, IndexOptions, LedgerCopy, ledger, schema, summaries};
+use crate::domain::coverage::{Ends, HourLine, HourSummary, Lane, Stretch};
 use crate::domain::totals::HourTotals;
-use crate::domain::{Hour, HourContents, Stamp, Stream};
+use crate::domain::{Hour, HourContents, Stamp, Stream, Timestamp};
 
 /// Rows after which what was loaded is committed, so that memory stays bounded.
 const COMMIT_EVERY: usize = 60_000;
@@ -35,6 +35,9 @@ pub struct BulkLoader {
     database: Database,
     rows: u64,
     streams: u32,
+    /// What was known of holes before; and when the new ledger begins.
+    ledger: LedgerCopy,
+    now: Timestamp,
 }
 
 impl BulkLoader {
@@ -42,7 +45,12 @@ impl BulkLoader {
     pub fn create(path: &Path, options: &IndexOptions) -> Result<Self, IndexError> {
         let database = Database::builder().set_cache_size(options.cache_bytes).create(path)?;
         schema::migrate(&database)?;
-        Ok(Self { database, rows: 0, streams: 0 })
+        Ok(Self { database, rows: 0, streams: 0, ledger: LedgerCopy::default(), now: super::writer::now() })
+    }
+
+    /// What the index that is replaced knew of the past of holes goes on.
+    pub fn carry_over(&mut self, ledger: LedgerCopy) {
+        self.ledger = ledger;
     }
 
     /// Rows loaded so far.
@@ -58,7 +66,7 @@ impl BulkLoader {
     ) -> Result<(), E> {
         self.streams += 1;
         let mut row = StreamRow { id: self.streams, hours: 0, sum: 0 };
-        let mut ends = None;
+        let (mut ends, mut holes) = (None, Vec::new());
         let mut hours = hours.into_iter().peekable();
         loop {
             let mut chunk = Vec::new();
@@ -71,12 +79,22 @@ impl BulkLoader {
                 chunk.push(hour);
             }
             let last = hours.peek().is_none();
-            ends = self.load_chunk(stream, &mut row, ends, &chunk)?;
+            ends = self.load_chunk(stream, &mut row, ends, &chunk, &mut holes)?;
             self.rows += rows as u64;
             if last {
-                return Ok(());
+                holes.extend(ends.and_then(|ends| ends.trailing_hole()));
+                return Ok(self.begin_ledger(stream, row.id, holes)?);
             }
         }
+    }
+
+    fn begin_ledger(&mut self, stream: &Stream, id: u32, holes: Vec<Stretch>) -> Result<(), IndexError> {
+        let (before, closed) = self.ledger.streams.remove(&stream.to_string()).unwrap_or_default();
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(redb::Durability::None)?;
+        ledger::begin(&mut transaction.open_table(OPEN_HOLES)?, id, holes, &before, self.now)?;
+        ledger::put_closed(&transaction, id, &closed)?;
+        Ok(transaction.commit()?)
     }
 
     /// Loads some hours after what those before them leave, and says what these leave.
@@ -86,6 +104,7 @@ impl BulkLoader {
         row: &mut StreamRow,
         before: Option<Ends>,
         chunk: &[LoadedHour],
+        holes: &mut Vec<Stretch>,
     ) -> Result<Option<Ends>, IndexError> {
         let (name, mut ends) = (stream.to_string(), before);
         let mut transaction = self.database.begin_write()?;
@@ -128,6 +147,7 @@ impl BulkLoader {
                 if !stream.quality.is_chat() {
                     let summary = HourSummary::of(ends, loaded.hour, &loaded.line);
                     summary_cursor.insert_before(&key, summaries::encode(key, &summary).as_slice())?;
+                    holes.extend_from_slice(&summary.holes[Lane::Raw as usize]);
                     ends = summary.after;
                 }
                 row.add_hour(key);
@@ -148,6 +168,7 @@ impl BulkLoader {
             if let Some(archive) = &archive {
                 meta.insert("archive", archive.as_slice())?;
             }
+            ledger::write_away(&mut meta, &self.ledger.away)?;
             let mut table = transaction.open_table(DIRECTORIES)?;
             for (path, stamp) in directories {
                 table.insert(path.as_str(), codec::encode_stamp(Some(*stamp)).as_slice())?;

@@ -44,6 +44,13 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    /// So many bytes.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], IndexError> {
+        let (head, tail) = self.bytes.split_at_checked(count).ok_or_else(|| damaged(self.what))?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
     /// All that is left.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.bytes)

@@ -6,7 +6,8 @@
 //! 2. There is one [`writer`]: it gathers what is asked for, commits, and only then answers.
 //! 3. Readers see a snapshot. What they read is checked against sums kept beside it; a contradiction is an error, never a
 //!    wrong list.
-//! 4. An index that is damaged is set aside and a new, empty one begins ([`store`]); those who fill it are told by a new
+//! 4. The [`ledger`] of holes is the one thing that does not follow from the tree; it may be lost without harm.
+//! 5. An index that is damaged is set aside and a new, empty one begins ([`store`]); those who fill it are told by a new
 //!    *generation*.
 
 pub mod agree;
@@ -17,6 +18,7 @@ pub mod codec;
 pub mod coverage;
 pub mod error;
 mod file;
+mod ledger;
 mod lines;
 pub mod peers;
 pub mod query;
@@ -34,6 +36,7 @@ pub use catalog::{Catalog, StreamEntry, Version};
 pub use codec::HourRow;
 pub use coverage::Covered;
 pub use error::IndexError;
+pub use ledger::{ClosedPage, HoleKey, LedgerCopy, Reasons};
 pub use peers::PeerRow;
 pub use query::{ChangeRecord, HourView};
 pub use store::{Health, Index, IndexOptions, OpenReport};

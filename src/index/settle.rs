@@ -30,14 +30,15 @@ impl Session<'_> {
         let mut made = 0;
         while made < AT_ONCE {
             let next = self.unsettled_now.pop_first();
-            let Some(key) = next.map_or_else(|| self.left(), |key| Ok(Some(key)))? else { return Ok(false) };
-            self.unsettled.remove(&key)?;
-            self.settle_hour(key)?;
+            let Some(key) = next.map_or_else(|| self.left(), |key| Ok(Some(key)))? else { break };
+            let was_left = self.unsettled.remove(&key)?.is_some();
+            self.settle_hour(key, was_left)?;
             made += 1;
         }
         for key in std::mem::take(&mut self.unsettled_now) {
             self.unsettled.insert(&key, ())?;
         }
+        self.turn_ledger()?;
         Ok(self.left()?.is_some())
     }
 
@@ -47,21 +48,26 @@ impl Session<'_> {
         Ok(self.unsettled.first()?.map(|(key, _)| *key.value()))
     }
 
-    fn settle_hour(&mut self, key: HourKey) -> Result<(), IndexError> {
+    fn settle_hour(&mut self, key: HourKey, was_left: bool) -> Result<(), IndexError> {
         let (stream, hour) = read_hour_key(key)?;
         if self.is_chat(stream) {
             return Ok(());
         }
+        self.begin_turning(stream, was_left)?;
+        let decode = |value: redb::AccessGuard<'_, &'static [u8]>| summaries::decode(key, value.value());
         let before = self.summary_beside(stream, hour, Beside::Before)?;
         let before_ends = before.and_then(|(_, summary)| summary.after);
         let row = self.hour_row(key)?;
         let after = if let Some(row) = row {
             let line = self.lines.line(&self.files, &self.odd, key, &row)?;
             let summary = HourSummary::of(before_ends, hour, line);
-            self.coverage.insert(&key, summaries::encode(key, &summary).as_slice())?;
+            let old =
+                self.coverage.insert(&key, summaries::encode(key, &summary).as_slice())?.map(decode).transpose()?;
+            self.note_holes(stream, old.as_ref(), Some(&summary));
             summary.after
         } else {
-            self.coverage.remove(&key)?;
+            let old = self.coverage.remove(&key)?.map(decode).transpose()?;
+            self.note_holes(stream, old.as_ref(), None);
             before_ends
         };
         if let Some((later, summary)) = self.summary_beside(stream, hour, Beside::After)?

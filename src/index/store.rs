@@ -21,7 +21,9 @@ use super::IndexError;
 use super::agree::Agreement;
 use super::catalog::Catalog;
 use super::file::{self, Opened, Verify, guarded};
+use super::ledger::Givers;
 use super::writer::{Applied, Batch, Command, Writer};
+use crate::domain::{Span, Timestamp};
 
 /// How many batches may wait for the writer: enough to keep it busy, few enough to bound what is lost at a kill.
 const QUEUE: usize = 256;
@@ -35,6 +37,10 @@ pub struct IndexOptions {
     pub cache_bytes: usize,
     /// Rows kept in the change log.
     pub changes_kept: u64,
+    /// How long it is remembered that a hole closed.
+    pub closed_kept: Span,
+    /// Holes that closed of which this is remembered.
+    pub closed_most: u64,
     /// Indexes up to this many bytes have every page verified when they are opened (0.7 s a gigabyte); larger ones only if they
     /// were not closed in order, and are otherwise verified as they are read.
     pub verify_below: u64,
@@ -50,6 +56,8 @@ impl Default for IndexOptions {
         Self {
             cache_bytes: 64 << 20,
             changes_kept: 100_000,
+            closed_kept: Span::from_us(90 * 86_400_000_000),
+            closed_most: 100_000,
             verify_below: 4 << 30,
             retry_after: Duration::from_secs(1),
             #[cfg(test)]
@@ -95,6 +103,11 @@ pub(super) struct Inner {
     health: Mutex<Health>,
     generation: watch::Sender<u64>,
     pub(super) agreement: Agreement,
+    pub(super) givers: Givers,
+    /// Since when the index is catching up with the disk.
+    pub(super) catching_up: Mutex<Option<Timestamp>>,
+    /// Counts how often a hole opened or closed.
+    pub(super) turns: AtomicU64,
     set_aside: Mutex<Vec<(PathBuf, String)>>,
 }
 
@@ -156,6 +169,9 @@ impl Index {
             health: Mutex::new(Health::Good),
             generation: watch::Sender::new(0),
             agreement: Agreement::default(),
+            givers: Givers::default(),
+            catching_up: Mutex::new(Some(super::writer::now())),
+            turns: AtomicU64::new(0),
             set_aside: Mutex::new(report.set_aside.iter().cloned().collect()),
         });
         inner.adopt(&mut inner.slot(), opened, health);
@@ -188,6 +204,23 @@ impl Index {
     /// Changes each time the index begins anew.
     pub fn generation(&self) -> watch::Receiver<u64> {
         self.inner.generation.subscribe()
+    }
+
+    /// Who gives what is about to appear.
+    pub(super) fn givers(&self) -> &Givers {
+        &self.inner.givers
+    }
+
+    /// Whether the index has caught up with the disk. Holes that come and go before that are not remembered: they are hours that were
+    /// not read yet.
+    pub fn caught_up(&self, has: bool) {
+        let mut since = lock(&self.inner.catching_up);
+        *since = if has { None } else { Some(since.unwrap_or_else(super::writer::now)) };
+    }
+
+    /// Counts how often holes opened or closed, since the start.
+    pub fn turns(&self) -> u64 {
+        self.inner.turns.load(Ordering::SeqCst)
     }
 
     pub(super) fn agreement(&self) -> &Agreement {

@@ -9,10 +9,14 @@ pub const FILE_VALUE: usize = 6;
 /// Bytes of an hour's key: stream, hour.
 pub const HOUR_KEY: usize = 8;
 
+/// Bytes of the key of a hole: stream and two times.
+pub const HOLE_KEY: usize = 20;
+
 /// The key of an hour.
 pub type HourKey = [u8; HOUR_KEY];
 
-/// The format and identity of the index: `format`, `epoch`, `seq`, `floor`, `archive`, `next_stream`.
+/// The format and identity of the index: `format`, `epoch`, `seq`, `floor`, `archive`, `next_stream`; and `away`, when the
+/// disk was away.
 pub const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 
 /// `CHANNEL/QUALITY` → its number, and how many hours it has with the sum over their keys.
@@ -29,6 +33,16 @@ pub const COVERAGE: TableDefinition<'static, &[u8; HOUR_KEY], &[u8]> = TableDefi
 
 /// Stream and hour whose row in `coverage` is still to be made.
 pub const UNSETTLED: TableDefinition<'static, &[u8; HOUR_KEY], ()> = TableDefinition::new("unsettled.1");
+
+/// Stream, start and end of every raw hole → when it was first seen, and why it is open.
+pub const OPEN_HOLES: TableDefinition<'static, &[u8; HOLE_KEY], &[u8]> = TableDefinition::new("holes.1");
+
+/// Stream, start and closing of what was missing and is not any more → until when it was missing, since when that was known, and
+/// who gave it.
+pub const CLOSED_HOLES: TableDefinition<'static, &[u8; HOLE_KEY], &[u8]> = TableDefinition::new("closed_holes.1");
+
+/// The same by time: closing, stream and start.
+pub const CLOSED_ORDER: TableDefinition<'static, &[u8; HOLE_KEY], ()> = TableDefinition::new("closed_order.1");
 
 /// Every file whose name its key gives back → size.
 pub const FILES: TableDefinition<'static, &[u8; FILE_KEY], &[u8; FILE_VALUE]> = TableDefinition::new("files.1");

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use redb::{Database, ReadableDatabase as _};
 
@@ -11,12 +12,14 @@ use super::IndexError;
 use super::agree::Position;
 use super::apply::{Session, Touched};
 use super::file;
+use super::ledger::{Books, Reasons};
 use super::lines::Lines;
 use super::schema::meta_number;
-use super::store::{Health, Inner};
+use super::store::{Health, Inner, lock};
 use super::tables::UNSETTLED;
 use super::{PeerRow, Version};
-use crate::domain::{Change, Hour, Stamp, Stream};
+use crate::domain::coverage::Stretch;
+use crate::domain::{Change, Hour, Stamp, Stream, Timestamp};
 
 /// Batches committed together at most, so that the first of them does not wait for ever.
 const GROUP: usize = 64;
@@ -78,6 +81,12 @@ pub struct Batch {
     pub archive: Option<[u8; 16]>,
     /// What is to be remembered of other nodes, by name.
     pub peers: Vec<(String, PeerRow)>,
+    /// Why holes are open.
+    pub reasons: Reasons,
+    /// Qualities of which the whole ledger is compared with the holes.
+    pub mend: Vec<Stream>,
+    /// When the disk was away, and is not any more.
+    pub away: Vec<Stretch>,
 }
 
 /// What a batch did.
@@ -198,6 +207,10 @@ impl Writer {
             Ok((applied, touched)) => {
                 self.counters = counters;
                 self.is_unsettled = touched.is_unsettled;
+                self.inner.givers.arrived(&touched.arrived);
+                if touched.is_ledger_turned {
+                    self.inner.turns.fetch_add(1, Ordering::SeqCst);
+                }
                 self.publish(touched);
                 for ((_, reply), each) in group.into_iter().zip(applied) {
                     answer(&reply, Ok(each));
@@ -325,11 +338,19 @@ fn apply_all(
 ) -> Result<(Vec<Applied>, Touched), IndexError> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
-    let mut session = Session::open(&transaction, counters, &inner.catalog, lines)?;
+    let kept = (inner.options.closed_kept, inner.options.closed_most);
+    let books = Books::new(now(), *lock(&inner.catching_up), kept, &inner.givers);
+    let mut session = Session::open(&transaction, counters, &inner.catalog, lines, books)?;
     let applied = group.iter().map(|(batch, _)| session.apply(batch)).collect::<Result<Vec<_>, _>>()?;
     let touched = session.finish(inner.options.changes_kept)?;
     transaction.commit()?;
     Ok((applied, touched))
+}
+
+/// The time now: when a hole is seen, and when it closes.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
 }
 
 /// Whether coverage of some hours is still to be made.

@@ -142,6 +142,15 @@ impl Sources {
         self.slots.iter().map(|slot| slot.state().status.clone()).collect()
     }
 
+    /// Whether every source was read, or that was tried, since the start: before, there may be more peers than are known.
+    pub fn are_tried(&self) -> bool {
+        let is_tried = |slot: &Slot| {
+            let status = &slot.state().status;
+            matches!(slot.reads, Reads::Nothing) || status.read.is_some() || status.is_remembered || status.failures > 0
+        };
+        self.slots.iter().all(is_tried)
+    }
+
     /// Reads every source once.
     pub async fn once(&self) {
         futures_util::future::join_all(self.slots.iter().map(async |slot| {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch, Tally};
+use crate::domain::ledger::{Closed, Open};
 use crate::domain::{BadName, Hour, Span};
 
 /// The figures of the hours of a quality.
@@ -123,6 +124,104 @@ pub struct HoleRecord {
     pub end: String,
     /// How long it is.
     pub seconds: f64,
+    /// When it was first seen. This and what follows is told of raw holes only, and not of what is missing at an edge.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_seen: Option<String>,
+    /// Why it is open: `peer_has`, `fetching`, `nobody_has`, `tombstoned`, `retention`, `disk_away` or `not_asked`; absent until that
+    /// was worked out for the first time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Since when that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason_since: Option<String>,
+    /// All peers were asked since it was first seen, and none has a segment in it.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub unfillable: bool,
+    /// The peers that have segments in it; where it is unfillable, all that were asked; where some were not asked, those.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub peers: Vec<String>,
+    /// The reason as a sentence for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl HoleRecord {
+    /// With what the ledger knows of it.
+    #[must_use]
+    pub fn known(self, entry: &Open) -> Self {
+        let first_seen = Some(entry.first_seen.to_string());
+        let Some(known) = &entry.known else { return Self { first_seen, ..self } };
+        Self {
+            first_seen,
+            reason: Some(known.reason.to_string()),
+            reason_since: Some(known.since.to_string()),
+            unfillable: known.unfillable,
+            peers: known.peers.clone(),
+            detail: Some(known.detail.clone()),
+            ..self
+        }
+    }
+
+    /// Holes with what the ledger knows of each, both in order.
+    pub fn with_ledger(holes: Vec<Stretch>, ledger: &[Open]) -> Vec<Self> {
+        let with = |hole: Stretch| {
+            let first = ledger.partition_point(|entry| entry.hole.end < hole.end);
+            let entry = ledger.get(first).filter(|entry| hole.cut(entry.hole) == Some(hole));
+            entry.map_or_else(|| Self::from(hole), |entry| Self::from(hole).known(entry))
+        };
+        holes.into_iter().map(with).collect()
+    }
+}
+
+/// Holes that closed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClosedHoleList {
+    /// The channel.
+    pub channel: String,
+    /// The quality.
+    pub quality: String,
+    /// In order of start and of when they closed; not cut to the window.
+    pub closed: Vec<ClosedHole>,
+    /// Give this as `after` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// What was missing and is not any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ClosedHole {
+    /// Where it began.
+    pub start: String,
+    /// Where it ended.
+    pub end: String,
+    /// How long it was.
+    pub seconds: f64,
+    /// When it was first seen.
+    pub first_seen: String,
+    /// When it closed, or the last part of it did.
+    pub closed: String,
+    /// The peer that it came from, or `recorder` for whoever writes into the archive here; absent where nothing came, because it does
+    /// not lie between segments any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub closed_by: Option<String>,
+}
+
+impl From<&Closed> for ClosedHole {
+    fn from(entry: &Closed) -> Self {
+        Self {
+            start: entry.hole.start.to_string(),
+            end: entry.hole.end.to_string(),
+            seconds: entry.hole.length().seconds(),
+            first_seen: entry.first_seen.to_string(),
+            closed: entry.closed.to_string(),
+            closed_by: entry.by.name().map(str::to_owned),
+        }
+    }
 }
 
 /// The timespans of a window.
@@ -161,7 +260,17 @@ pub fn microseconds(seconds: f64) -> i64 {
 
 impl From<Stretch> for HoleRecord {
     fn from(hole: Stretch) -> Self {
-        Self { start: hole.start.to_string(), end: hole.end.to_string(), seconds: hole.length().seconds() }
+        Self {
+            start: hole.start.to_string(),
+            end: hole.end.to_string(),
+            seconds: hole.length().seconds(),
+            first_seen: None,
+            reason: None,
+            reason_since: None,
+            unfillable: false,
+            peers: Vec::new(),
+            detail: None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{ClosedHole, HoleRecord};
 use crate::domain::best::Piece;
 use crate::domain::explain::{Instead, Moment};
 use crate::domain::{Span, Stream, Timestamp};
@@ -22,6 +23,9 @@ pub struct ExplainedTime {
     pub others: Vec<OtherSegment>,
     /// The hole; null where a segment is played.
     pub hole: Option<ExplainedHole>,
+    /// Holes that it lay in and that closed since.
+    #[serde(default)]
+    pub was_missing: Vec<ClosedHole>,
 }
 
 /// A segment and when it lasts.
@@ -64,11 +68,20 @@ pub struct ExplainedHole {
     pub before: Option<CoveringSegment>,
     /// The segment after.
     pub after: Option<CoveringSegment>,
+    /// What the ledger knows of it: when it was first seen, why it is open, who has it. Absent at the edges of what there is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub known: Option<HoleRecord>,
 }
 
 impl ExplainedTime {
     /// Of what was found in this quality.
-    pub fn new(stream: &Stream, at: Timestamp, found: &Moment) -> Self {
+    pub fn new(
+        stream: &Stream,
+        at: Timestamp,
+        found: &Moment,
+        known: Option<HoleRecord>,
+        was_missing: Vec<ClosedHole>,
+    ) -> Self {
         let others = found.others.iter().map(|(other, instead)| OtherSegment {
             segment: CoveringSegment::from(other),
             not_played_because: why_not_played(instead),
@@ -79,6 +92,7 @@ impl ExplainedTime {
             seconds: found.hole().map(Span::seconds),
             before: found.before.as_ref().map(CoveringSegment::from),
             after: found.after.as_ref().map(CoveringSegment::from),
+            known,
         });
         Self {
             channel: stream.channel.to_string(),
@@ -87,6 +101,7 @@ impl ExplainedTime {
             played: found.chosen.as_ref().map(CoveringSegment::from),
             others: others.collect(),
             hole,
+            was_missing,
         }
     }
 }

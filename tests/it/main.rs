@@ -30,6 +30,7 @@ mod harness;
 mod hostile;
 mod index_trouble;
 mod killing;
+mod ledger;
 mod manners;
 mod monitoring;
 mod names;

@@ -22,7 +22,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
     ("tombstones", &["crawl", "deleted", "disk", "index", "wire"]),
-    ("backfill", &["crawl", "disk", "index", "peer", "runtime", "tls", "tokens", "wire"]),
+    ("ledger", &["index", "runtime"]),
+    ("backfill", &["crawl", "disk", "index", "ledger", "peer", "runtime", "tls", "tokens", "wire"]),
     ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
     (
         "http",
@@ -52,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "elsewhere",
             "http",
             "index",
+            "ledger",
             "peer",
             "retention",
             "runtime",

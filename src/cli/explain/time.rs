@@ -9,7 +9,7 @@ use crate::cli::side::{Scope, Side};
 use crate::domain::best::{Piece, TOLERANCE};
 use crate::domain::explain::{Moment, Search};
 use crate::domain::{HourPlace, Stream, Timestamp};
-use crate::wire::{ExplainedTime, why_not_played};
+use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, why_not_played};
 
 /// Prints what covers `at` in each channel and quality of `scope`.
 pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Timestamp) -> anyhow::Result<Exit> {
@@ -20,11 +20,14 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
     }
     for stream in streams {
         let found = of_stream(here, &stream, at).await?;
+        let ledger = here.ledger(&stream, at).await?;
         let mut out = std::io::stdout().lock();
         if config.json {
-            writeln!(out, "{}", serde_json::to_string(&ExplainedTime::new(&stream, at, &found))?)?;
+            let (open, closed) = ledger;
+            writeln!(out, "{}", serde_json::to_string(&ExplainedTime::new(&stream, at, &found, open, closed))?)?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
+            ledger_as_text(&mut out, &ledger)?;
         }
     }
     Ok(Exit::Done)
@@ -66,4 +69,27 @@ fn length(found: &Moment) -> String {
         None if found.after.is_some() => ", before the first segment".to_owned(),
         None => ", and no segment anywhere near".to_owned(),
     }
+}
+
+/// What the ledger knows of the moment.
+type Ledger = (Option<HoleRecord>, Vec<ClosedHole>);
+
+fn ledger_as_text(out: &mut impl std::io::Write, (open, closed): &Ledger) -> std::io::Result<()> {
+    if let Some(hole) = open {
+        if let Some(first_seen) = &hole.first_seen {
+            writeln!(out, "  missing since {first_seen} at the latest, when that was first seen")?;
+        }
+        if let (Some(reason), Some(since), Some(detail)) = (&hole.reason, &hole.reason_since, &hole.detail) {
+            writeln!(out, "  because {reason}: {detail} (known since {since})")?;
+        }
+    }
+    for hole in closed {
+        let by = hole.closed_by.as_ref().map_or_else(|| "nothing that came".to_owned(), Clone::clone);
+        writeln!(
+            out,
+            "  was missing from {} to {}: first seen {}, closed {} by {by}",
+            hole.start, hole.end, hole.first_seen, hole.closed
+        )?;
+    }
+    Ok(())
 }

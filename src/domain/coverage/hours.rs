@@ -105,10 +105,8 @@ impl Coverage {
         self.hours.values().flat_map(move |summary| summary.holes[lane as usize].iter().copied()).chain(last)
     }
 
-    /// Behind the union there may be segments that last no time: what lies between is inside the extent, and a hole.
     fn trailing(&self, lane: Lane) -> Option<Stretch> {
-        let ends = self.ends().filter(|_| lane == Lane::Raw)?;
-        gap(ends.covered, ends.furthest)
+        self.ends().filter(|_| lane == Lane::Raw)?.trailing_hole()
     }
 
     /// The holes of a window, cut to it; with its edges where it asks for them: as if something that lasts no time lay at each.

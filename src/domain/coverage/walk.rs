@@ -43,6 +43,12 @@ impl Ends {
         (open.start < open.end).then_some(open)
     }
 
+    /// Behind the union there may be segments that last no time: what lies between is inside the extent, and a hole.
+    pub fn trailing_hole(&self) -> Option<Stretch> {
+        let gap = Stretch { start: self.covered, end: self.furthest };
+        (gap.length() > TOLERANCE).then_some(gap)
+    }
+
     fn at(start: Timestamp) -> Self {
         Self { covered: start, furthest: start, kept: start, kept_furthest: start, not_full: start }
     }

@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 pub(super) mod faulty;
 mod formats;
+mod ledger;
 mod model;
 mod recovery;
 mod writing;

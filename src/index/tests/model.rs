@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::domain::coverage::{Coverage, HourLine, Window};
+use crate::domain::coverage::{Coverage, HourLine, Lane, Stretch, Window};
 use crate::domain::test_names::any_name;
 use crate::domain::{AnyFile, Change, Hour, HourContents, HourTotals, Stamp, Stream};
 use crate::index::{Batch, ChangeRecord, HourUpdate, HourView, Index, IndexError, IndexOptions, StampUpdate};
@@ -212,6 +212,12 @@ impl Model {
     pub fn assert_is(&self, index: &Index) {
         let (wrong, error) = self.compare(index);
         assert!(wrong.is_none() && error.is_none(), "{wrong:?} {error:?}");
+        // Not where a file is damaged: the ledger may be lost without harm, and is mended.
+        for name in self.hours.keys().map(|(name, _)| name).collect::<BTreeSet<_>>() {
+            let ledger: Vec<Stretch> =
+                index.ledger(&stream(name)).unwrap().into_iter().map(|entry| entry.hole).collect();
+            assert_eq!(ledger, self.coverage(name).holes_within(Lane::Raw, &Window::default()), "{name}");
+        }
     }
 }
 

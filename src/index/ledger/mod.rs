@@ -1,0 +1,16 @@
+//! The ledger of raw holes in the index: one row for each that is open, and for a while one for each that closed.
+//!
+//! 1. It is turned in the transaction that settles the summaries (`keep`): who reads sees both as they belong together.
+//! 2. A quality of which hours are left for later transactions keeps its rows until all are settled, and is then compared as a whole.
+//! 3. It is the one thing here that does not follow from the tree. Losing it costs the past of the holes, and nothing else.
+//! 4. Who gave a file is known for as long as it takes to be indexed (`givers`).
+
+mod ask;
+mod givers;
+mod keep;
+mod rows;
+
+pub use ask::{ClosedPage, LedgerCopy, Reasons};
+pub(super) use givers::Givers;
+pub(super) use keep::{Books, begin, put_closed, write_away};
+pub use rows::HoleKey;

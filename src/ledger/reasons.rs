@@ -1,0 +1,167 @@
+//! Goes through the open holes when something may have changed, and has the index remember why each is open.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus::Registry;
+
+use super::Knowledge;
+use super::buried::Buried;
+use super::gauges::{Gauges, Sums};
+use crate::domain::coverage::Stretch;
+use crate::domain::ledger::{Facts, Known, Open, why};
+use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
+use crate::index::{HoleKey, Index, IndexError};
+use crate::runtime::Stop;
+
+/// How often it is looked whether something changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Without any sign all is worked out again after this time: what retention keeps changes with the clock.
+const ANYWAY: Duration = Duration::from_secs(60);
+/// How often the whole ledger is compared with the holes: some tenths of a second for each ten years of a quality.
+const MEND: Duration = Duration::from_secs(86_400);
+/// It rests so many times as long as it worked: a twentieth of one processor, however many holes there are.
+const REST: u32 = 19;
+/// Holes that are read, and remembered, together.
+const TOGETHER: usize = 1_000;
+/// Hours of one hole about which retention is asked: more than a year.
+const MOST_HOURS: usize = 10_000;
+
+type AskHour = dyn Fn(&HourPlace) -> bool + Send + Sync;
+type AskPeers = dyn Fn() -> Option<BTreeSet<String>> + Send + Sync;
+
+/// Whom to ask what is not known here.
+pub struct Asks {
+    /// Whether backfill fetches an hour.
+    pub wants: Box<AskHour>,
+    /// Whether retention keeps an hour, or does not know.
+    pub keeps: Box<AskHour>,
+    /// The names of the peers; nothing while some of them may not be known yet.
+    pub peers: Box<AskPeers>,
+}
+
+/// Works out why holes are open.
+pub struct Reasons {
+    index: Arc<Index>,
+    knowledge: Arc<Knowledge>,
+    asks: Asks,
+    gauges: Gauges,
+    buried: Mutex<Buried>,
+}
+
+impl Reasons {
+    /// Of the holes of this index.
+    pub fn new(
+        index: Arc<Index>,
+        knowledge: Arc<Knowledge>,
+        asks: Asks,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        Ok(Self { index, knowledge, asks, gauges: Gauges::register(registry)?, buried: Mutex::default() })
+    }
+
+    /// Works until it is stopped, from when the index has caught up with the disk: before, hours that were not read look missing.
+    pub fn run(&self, ready: &tokio::sync::watch::Receiver<bool>, stop: &Stop) {
+        let (mut seen, mut last) = (None, Instant::now());
+        let (mut rest, mut mended) = (LOOK, None);
+        while !stop.wait(rest) {
+            rest = LOOK;
+            let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
+            // Backfill begins a moment after that, and peers may come and go; one that is not known yet was not asked.
+            let are_peers_known = (self.asks.peers)().is_some_and(|names| self.knowledge.is_about(&names));
+            if !*ready.borrow() || !are_peers_known || (seen == Some(signs) && last.elapsed() < ANYWAY) {
+                continue;
+            }
+            let began = Instant::now();
+            match self.mend_now_and_then(&mut mended).and_then(|()| self.pass()) {
+                Ok(()) => seen = Some(signs),
+                Err(error) => {
+                    tracing::debug!(name: "reasons_not_worked_out", %error, "why holes are open could not be worked out; it is tried again");
+                }
+            }
+            last = Instant::now();
+            rest = LOOK.max(began.elapsed() * REST);
+        }
+    }
+
+    /// Compares the ledger with the holes: it follows from nothing else, so that nothing else would notice.
+    fn mend_now_and_then(&self, mended: &mut Option<Instant>) -> Result<(), IndexError> {
+        if mended.is_some_and(|at| at.elapsed() < MEND) {
+            return Ok(());
+        }
+        for stream in self.index.catalog().streams() {
+            if self.index.mend_ledger(&stream)? {
+                tracing::warn!(name: "ledger_mended", %stream, "the ledger of holes was not right, and has been mended; of some holes the past is lost");
+            }
+        }
+        *mended = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Goes through all of them once. Blocks: not for async code.
+    pub fn pass(&self) -> Result<(), IndexError> {
+        let mut buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
+        buried.begin(&self.index);
+        let generation = self.index.catalog().generation();
+        let streams: HashMap<u32, Stream> = {
+            let state = self.index.catalog().read();
+            state.streams.values().map(|entry| (entry.row.id, entry.stream.clone())).collect()
+        };
+        let away = self.index.away()?;
+        let (mut after, mut sums): (Option<HoleKey>, _) = (None, Sums::default());
+        loop {
+            let holes = self.index.open_after(after, TOGETHER)?;
+            let Some(last) = holes.last() else { break };
+            after = Some(last.0);
+            let mut changed = Vec::new();
+            for (at, id, entry) in holes {
+                let Some(stream) = streams.get(&id) else { continue };
+                let known = self.why(&mut buried, stream, &entry, &away)?;
+                if entry.known.as_ref() != Some(&known) {
+                    changed.push((at, entry.grown, known.clone()));
+                }
+                sums.add(stream, &Open { known: Some(known), ..entry });
+            }
+            if !changed.is_empty() {
+                self.index.remember_why(changed, generation)?;
+            }
+        }
+        buried.end();
+        self.gauges.set(&sums, streams.into_values());
+        Ok(())
+    }
+
+    fn why(&self, buried: &mut Buried, stream: &Stream, entry: &Open, away: &[Stretch]) -> Result<Known, IndexError> {
+        let hole = entry.hole;
+        let (retired, unwanted) = self.hours(stream, hole);
+        let facts = Facts {
+            peers: self.knowledge.facts(stream, hole),
+            unwanted,
+            tombstones: buried.within(&self.index, stream, hole)?,
+            retired,
+            away: away.iter().filter_map(|absence| absence.cut(hole)).collect(),
+        };
+        Ok(why(entry, &facts, now()))
+    }
+
+    /// Those hours of a hole that retention does not keep, cut to it; and whether backfill wants none of its hours.
+    fn hours(&self, stream: &Stream, hole: Stretch) -> (Vec<Stretch>, bool) {
+        let last = (hole.end - Span::from_us(1)).hour();
+        let next = |hour: &Hour| Some(hour.next()).filter(|next| next > hour && *next <= last);
+        let (mut retired, mut unwanted) = (Vec::new(), true);
+        for hour in std::iter::successors(Some(hole.start.hour()), next).take(MOST_HOURS) {
+            let place = HourPlace { stream: stream.clone(), hour };
+            unwanted &= !(self.asks.wants)(&place);
+            if !(self.asks.keeps)(&place) {
+                retired.extend(Stretch::of(hour).cut(hole));
+            }
+        }
+        (retired, unwanted)
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
+}
