@@ -17,13 +17,16 @@ use super::{Shown, page};
 use crate::crawl::Keeper;
 use crate::disk::Base;
 use crate::domain::coverage::Window;
-use crate::domain::map::{MOST_HOURS, ROWS, paint_hours};
+use crate::domain::map::{MOST_HOURS, Painter, ROWS};
 use crate::domain::{Hour, Stream};
 use crate::index::IndexError;
 use crate::runtime::{Stop, rest_after};
 
 /// Share of a processor that drawing may take: an archive of very many qualities is drawn less often.
 const CPU_SHARE: f64 = 0.1;
+
+/// Hours that are in memory at a time.
+const AT_ONCE: usize = 2_000;
 
 /// The shortest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -110,8 +113,14 @@ impl MapWriter {
             return Ok(());
         }
         let from = first.max(last.earlier(MOST_HOURS - 1));
-        let coverage = index.coverage(stream, &Window::of_hours(from, last), usize::MAX)?.coverage;
-        let picture = png(&paint_hours(&coverage, from, last), ROWS).map_err(PublishError::from)?;
+        let mut painter = Painter::of_hours(from, last);
+        let mut next = Some(from);
+        while let Some(begin) = next {
+            let found = index.coverage(stream, &Window::of_hours(begin, last), AT_ONCE)?;
+            painter.add(&found.coverage);
+            next = found.next;
+        }
+        let picture = png(&painter.finish(), ROWS).map_err(PublishError::from)?;
         publish(base, stream, &picture, &seen.page)?;
         self.written.insert(stream.clone(), seen);
         Ok(())

@@ -34,11 +34,6 @@ impl Keeper {
         Ok(())
     }
 
-    /// Whether a window has no more hours than are compared with the disk when it is asked about.
-    pub fn is_narrow(&self, stream: &Stream, window: &Window, compared: usize) -> bool {
-        self.few_hours(&stream.to_string(), window, compared).is_some()
-    }
-
     /// The hours that a window touches, and those beside it whose segments may reach into it; `None` if there are too many.
     fn few_hours(&self, stream: &str, window: &Window, most: usize) -> Option<Vec<Hour>> {
         let first = window.from.map_or(Hour::MIN, |from| from.hour().previous());

@@ -79,6 +79,8 @@ pub struct Crawl {
     meter: Meter,
     status: Mutex<CrawlStatus>,
     ready: tokio::sync::watch::Sender<bool>,
+    /// Of which generation of the index this cycle is.
+    generation: AtomicU64,
 }
 
 impl Crawl {
@@ -94,12 +96,22 @@ impl Crawl {
             meter: Meter::default(),
             status: Mutex::default(),
             ready,
+            generation: AtomicU64::new(0),
         }
     }
 
     /// Turns true when the index has caught up with the disk.
     pub fn ready(&self) -> tokio::sync::watch::Receiver<bool> {
         self.ready.subscribe()
+    }
+
+    /// Whether the index that is open now has caught up with the disk: one that has just begun anew has not, whatever was said before.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow() && self.is_of_this_index()
+    }
+
+    fn is_of_this_index(&self) -> bool {
+        self.generation.load(Ordering::SeqCst) == self.keeper.index.catalog().generation()
     }
 
     /// How far it is.
@@ -130,6 +142,7 @@ impl Crawl {
                 caught_up = None;
                 self.set_ready(false);
             }
+            self.generation.store(generation, Ordering::SeqCst);
             let began = Instant::now();
             match self.cycle(stalled || caught_up.is_none()) {
                 Ok(Some(found)) => {
@@ -240,7 +253,7 @@ impl Crawl {
     }
 
     fn interrupted(&self) -> bool {
-        self.stop.is_stopped() || self.kick.load(Ordering::SeqCst)
+        self.stop.is_stopped() || self.kick.load(Ordering::SeqCst) || !self.is_of_this_index()
     }
 
     fn paced(&self, plan: &Plan, full_speed: bool) -> Result<Option<Found>, CrawlError> {

@@ -46,57 +46,81 @@ impl Colour {
     }
 }
 
-/// A pixel has no part in a hole.
-const COVERED: u8 = 1;
+/// Some part of a pixel lies in a hole.
+const MISSING: u8 = 1;
 /// Some part of a pixel is covered by nothing that is full.
 const NOT_FULL: u8 = 2;
 
 /// The colours of `count` pixels from `start` on, each as long as `pixel`, at least a microsecond. `coverage` holds what that
 /// stretch needs.
 pub fn paint(coverage: &Coverage, start: Timestamp, pixel: Span, count: usize) -> Vec<Colour> {
-    let mut painter = Painter { start, pixel: pixel.us().max(1), pixels: vec![0; count] };
-    for run in coverage.runs() {
-        painter.mark_inside(run);
-    }
-    for stretch in coverage.not_full() {
-        painter.mark_touched(stretch);
-    }
-    let colour = |marks: u8| match (marks & COVERED, marks & NOT_FULL) {
-        (0, _) => Colour::White,
-        (_, 0) => Colour::Blue,
-        _ => Colour::Orange,
-    };
-    painter.pixels.into_iter().map(colour).collect()
+    let mut painter = Painter::new(start, pixel, count);
+    painter.add(coverage);
+    painter.finish()
 }
 
 /// The pixels of the standard map of the hours from `first` to `last`.
 pub fn paint_hours(coverage: &Coverage, first: Hour, last: Hour) -> Vec<Colour> {
-    let hours = usize::try_from(last.number() - first.number() + 1).unwrap_or(0);
-    paint(coverage, first.start(), PIXEL, hours.saturating_mul(per_hour()))
+    let mut painter = Painter::of_hours(first, last);
+    painter.add(coverage);
+    painter.finish()
 }
 
-struct Painter {
+/// Paints a stretch of time from left to right, in as many turns as one likes: what is read for one need not be there for the next.
+#[derive(Debug, Clone)]
+pub struct Painter {
     start: Timestamp,
     pixel: i64,
     pixels: Vec<u8>,
+    /// From the first segment that lasts some time to the end of the union, as far as it is known.
+    extent: Option<Stretch>,
 }
 
 impl Painter {
-    /// The pixels that lie wholly in a stretch are covered.
-    fn mark_inside(&mut self, run: Stretch) {
-        let begin = up(run.start - self.start, self.pixel);
-        let end = (run.end - self.start).us().div_euclid(self.pixel);
-        self.mark(begin, end, COVERED);
+    /// `count` pixels from `start` on, of which nothing is known yet.
+    pub fn new(start: Timestamp, pixel: Span, count: usize) -> Self {
+        Self { start, pixel: pixel.us().max(1), pixels: vec![0; count], extent: None }
     }
 
-    /// The pixels that a stretch touches are covered in part by nothing that is full.
-    fn mark_touched(&mut self, stretch: Stretch) {
+    /// The pixels of the standard map of the hours from `first` to `last`.
+    pub fn of_hours(first: Hour, last: Hour) -> Self {
+        let hours = usize::try_from(last.number() - first.number() + 1).unwrap_or(0);
+        Self::new(first.start(), PIXEL, hours.saturating_mul(per_hour()))
+    }
+
+    /// Takes in some hours, later than those before.
+    pub fn add(&mut self, coverage: &Coverage) {
+        let Some(covered) = coverage.covered_extent() else { return };
+        let start = self.extent.map_or(covered.start, |known| known.start);
+        self.extent = Some(Stretch { start, end: covered.end });
+        for hole in coverage.inner_holes() {
+            self.mark_touched(hole, MISSING);
+        }
+        for stretch in coverage.not_full() {
+            self.mark_touched(stretch, NOT_FULL);
+        }
+    }
+
+    /// The colours, in order of time.
+    pub fn finish(mut self) -> Vec<Colour> {
+        let nothing = Stretch { start: Timestamp::MAX, end: Timestamp::MAX };
+        let extent = self.extent.unwrap_or(nothing);
+        self.mark_touched(Stretch { start: Timestamp::MIN, end: extent.start }, MISSING);
+        self.mark_touched(Stretch { start: extent.end, end: Timestamp::MAX }, MISSING);
+        let colour = |marks: u8| match (marks & MISSING, marks & NOT_FULL) {
+            (0, 0) => Colour::Blue,
+            (0, _) => Colour::Orange,
+            _ => Colour::White,
+        };
+        self.pixels.into_iter().map(colour).collect()
+    }
+
+    fn mark_touched(&mut self, stretch: Stretch, mark: u8) {
+        if stretch.end <= stretch.start {
+            return;
+        }
         let begin = (stretch.start - self.start).us().div_euclid(self.pixel);
         let end = up(stretch.end - self.start, self.pixel);
-        self.mark(begin, end, NOT_FULL);
-    }
-
-    fn mark(&mut self, begin: i64, end: i64, mark: u8) {
         let index = |number: i64| usize::try_from(number.max(0)).unwrap_or(usize::MAX).min(self.pixels.len());
         let (begin, end) = (index(begin), index(end));
         if let Some(pixels) = self.pixels.get_mut(begin..end) {

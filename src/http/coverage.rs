@@ -4,6 +4,7 @@
 //! most: an answer costs what it is long, however many segments there are.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -19,6 +20,8 @@ use crate::domain::{Hour, Span, Stream, Timestamp};
 use crate::index::Covered;
 use crate::wire::{CoverageList, HoleList, HoleRecord, HourCoverage, Timespan, TimespanList};
 
+/// How long summaries are read for one picture: some hundreds of years, unless they are in very many pieces.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Hours of a page: more than two years, in some tens of milliseconds.
 pub(super) const MOST_HOURS: usize = 20_000;
 
@@ -149,26 +152,44 @@ impl Page {
     }
 }
 
-/// Before the first walk over the archive is done nobody knows what a wide window lacks.
-pub(super) fn may_be_told(app: &App, stream: &Stream, window: &Window) -> Result<(), Problem> {
-    let compared = app.bounds.max_hours;
-    if *app.crawl.ready().borrow() || app.keeper.is_narrow(stream, window, compared) {
+/// Before the first walk over the archive is done nobody knows what is missing: an hour that was not read yet looks like one.
+pub(super) fn may_be_told(app: &App) -> Result<(), Problem> {
+    if app.crawl.is_ready() {
         return Ok(());
     }
     let crawl = app.crawl.status();
-    Err(Problem::unavailable(
-        2,
-        &format!(
-            "the index is catching up with the disk, {} of {} hours so far: ask again, or for a window of at most {compared} hours",
-            crawl.done, crawl.total
-        ),
-    ))
+    let detail =
+        format!("the index is catching up with the disk, {} of {} hours so far: ask again", crawl.done, crawl.total);
+    Err(Problem::unavailable(2, &detail))
 }
 
 /// What a window needs, of at most [`MOST_HOURS`] hours.
 pub(super) fn covered(app: &App, stream: &Stream, window: &Window) -> Result<Covered, Problem> {
-    may_be_told(app, stream, window)?;
+    may_be_told(app)?;
     Ok(app.keeper.coverage(stream, window, app.bounds.max_hours, MOST_HOURS)?)
+}
+
+/// Reads what a window needs in turns, so that no more than a page of it is in memory, and says to each which part of the window it is.
+pub(super) fn in_turns(
+    app: &App,
+    stream: &Stream,
+    window: &Window,
+    mut each: impl FnMut(&Covered, Stretch),
+) -> Result<(), Problem> {
+    let (begun, whole) = (Instant::now(), window.stretch());
+    let mut at = window.from;
+    loop {
+        let found = covered(app, stream, &Window { from: at, ..*window })?;
+        let next = found.next.map(Hour::start);
+        each(&found, Stretch { start: at.unwrap_or(whole.start), end: next.unwrap_or(whole.end) });
+        let Some(next) = next else { return Ok(()) };
+        if begun.elapsed() > PATIENCE {
+            let asked = window.to.map_or_else(String::new, |to| to.to_string());
+            let expected = format!("a shorter window: {PATIENCE:?} sufficed to read what lies before {next}");
+            return Err(Problem::bad_parameter("to", &asked, &expected));
+        }
+        at = Some(next);
+    }
 }
 
 /// Reads what the first page of a window needs.

@@ -12,11 +12,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::conditional::{self, Verdict};
-use super::coverage::{MOST_HOURS, may_be_told, read_stream};
+use super::coverage::{MOST_HOURS, in_turns, may_be_told, read_stream};
 use super::{ETag, Problem, query};
 use crate::coverage::png;
 use crate::domain::coverage::Window;
-use crate::domain::map::{MOST_COLUMNS, MOST_PIXELS, PIXEL, ROWS, paint};
+use crate::domain::map::{MOST_COLUMNS, MOST_PIXELS, PIXEL, Painter, ROWS};
 use crate::domain::{Hour, Span, Stream, Timestamp};
 
 /// The shortest pixel: nothing is to be seen that is shorter than a frame.
@@ -183,7 +183,7 @@ fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, P
     };
     app.keeper.ensure_structure()?;
     let about = window_of(wanted.frame(known(app, stream).0)?);
-    may_be_told(app, stream, &about)?;
+    may_be_told(app)?;
     app.keeper.compare_window(stream, &about, app.bounds.max_hours)?;
     // Read before the summaries are, so that a tag is never newer than what it stands for; and the frame once more with it.
     let (hours, version) = known(app, stream);
@@ -205,17 +205,9 @@ fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, P
 }
 
 fn draw(app: &App, wanted: &Wanted, frame: Frame, window: &Window) -> Result<Vec<u8>, Problem> {
-    let found = app.keeper.index().coverage(&wanted.stream, window, MOST_HOURS)?;
-    if let Some(next) = found.next {
-        let most = format!(
-            "a window of at most {MOST_HOURS} hours with segments; from {} on there are as many until {}",
-            frame.start,
-            next.start()
-        );
-        return Err(Problem::bad_parameter("to", &window.to.unwrap_or(Timestamp::MAX).to_string(), &most));
-    }
-    let colours = paint(&found.coverage, frame.start, wanted.pixel, frame.pixels);
-    png(&colours, wanted.rows).map_err(|error| {
+    let mut painter = Painter::new(frame.start, wanted.pixel, frame.pixels);
+    in_turns(app, &wanted.stream, window, |found, _| painter.add(&found.coverage))?;
+    png(&painter.finish(), wanted.rows).map_err(|error| {
         tracing::error!(name: "map_failed", stream = %wanted.stream, %error, "a map could not be drawn");
         Problem::internal("map-not-drawable")
     })

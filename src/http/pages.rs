@@ -22,7 +22,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
             .encode_to_string(&app.registry.gather())
             .map_err(|_| Problem::internal("metrics-not-encodable"))?;
         // Of a disk that is away nothing is known, and before the first walk over it nobody knows what is missing.
-        let is_known = app.keeper.guard().base().is_ok() && *app.crawl.ready().borrow();
+        let is_known = app.keeper.guard().base().is_ok() && app.crawl.is_ready();
         if let Some(coverage) = app.coverage.as_ref().filter(|_| is_known) {
             text.push_str(&coverage.text(app.keeper.index()));
         }
@@ -47,7 +47,7 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Response {
             .at("/readyz")
             .into_response();
     }
-    if *app.crawl.ready().borrow() {
+    if app.crawl.is_ready() {
         return (StatusCode::OK, "ready\n").into_response();
     }
     let status = app.crawl.status();

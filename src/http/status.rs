@@ -78,7 +78,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         started: time(app.started),
         base_dir: app.base_dir.display().to_string(),
         archive_id: index.archive().ok().flatten().map(|id| ArchiveId::from_bytes(id).to_string()),
-        ready: *app.crawl.ready().borrow(),
+        ready: app.crawl.is_ready(),
         index: IndexStatus {
             state: state.to_owned(),
             file_bytes: index.file_bytes(),
@@ -198,6 +198,10 @@ fn stream_status(app: &App, stream: &Stream) -> Result<StreamStatus, Problem> {
 }
 
 fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> {
+    // What was not read yet would look like a hole.
+    if !app.crawl.is_ready() {
+        return Ok(None);
+    }
     let now = timestamp(SystemTime::now());
     let window = Window { from: Some(now - DAY), to: Some(now), ..Window::default() };
     let found = app.keeper.index().coverage(stream, &window, MOST_HOURS)?;

@@ -10,16 +10,14 @@ use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::coverage::{MOST_HOURS, covered, read_stream};
+use super::coverage::{in_turns, may_be_told, read_stream};
 use super::{Problem, query};
 use crate::domain::coverage::{Share, Shares, Stretch, Window};
-use crate::domain::{Hour, Span, Stream, Timestamp};
+use crate::domain::{Span, Stream, Timestamp};
 use crate::wire::{Extent, Run, Timeline};
 
 /// The widest picture: more than any screen has.
 const MOST_PIXELS: usize = 4096;
-/// The summaries of a window are read in so many turns at most, so that they need not all be in memory: twenty years and more.
-const MOST_READS: usize = 10;
 /// Where none are asked for.
 const USUAL_PIXELS: usize = 1000;
 
@@ -91,25 +89,14 @@ impl Wanted {
 }
 
 fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
-    let extent = app.keeper.index().extent(&wanted.stream)?;
-    let stretch = wanted.stretch(extent);
+    may_be_told(app)?;
+    let stretch = wanted.stretch(app.keeper.index().extent(&wanted.stream)?);
     let Stretch { start, end } = stretch;
+    let window = Window { from: Some(start), to: Some(end), ..Window::default() };
     let mut pieces = Shares::new(stretch, wanted.pixels);
-    let mut at = Some(start);
-    for _ in 0..MOST_READS {
-        let Some(from) = at.take() else { break };
-        let window = Window { from: Some(from), to: Some(end), ..Window::default() };
-        let found = covered(app, &wanted.stream, &window)?;
-        at = found.next.map(Hour::start);
-        pieces.add(&found.coverage, Stretch { start: from, end: at.unwrap_or(end) });
-    }
-    if let Some(next) = at {
-        let expected = format!(
-            "a window of at most {} hours with segments; from {start} on there are as many until {next}",
-            MOST_READS * MOST_HOURS
-        );
-        return Err(Problem::bad_parameter("to", &end.to_string(), &expected));
-    }
+    in_turns(app, &wanted.stream, &window, |found, part| pieces.add(&found.coverage, part))?;
+    // Once more: the hours have been compared with the disk since.
+    let extent = app.keeper.index().extent(&wanted.stream)?;
     let mut runs: Vec<Run> = Vec::new();
     for share in pieces.finish() {
         let (missing, not_full) = per_mille(&share);

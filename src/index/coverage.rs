@@ -19,6 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it looks.
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// Unsettled hours beyond which it does not matter how many there are.
+const COUNTED: usize = 1_000;
+/// Holes and stretches that an hour may have on the average of an answer: what it needs of memory is bounded by what is in the hours.
+const STRETCHES_AN_HOUR: usize = 20;
+
 /// What a window of a stream needs.
 #[derive(Debug, Clone, Default)]
 pub struct Covered {
@@ -31,7 +36,7 @@ pub struct Covered {
 }
 
 impl Index {
-    /// What a window of a stream needs, of at most `most` hours. Chat, and what is not there, has none. Waits a while where summaries
+    /// What a window of a stream needs, of at most `most` hours, and fewer where they are in very many pieces. Chat, and what is not there, has none. Waits a while where summaries
     /// are still being made: blocks, not for async code.
     pub fn coverage(&self, stream: &Stream, window: &Window, most: usize) -> Result<Covered, IndexError> {
         self.coverage_until(Instant::now() + PATIENCE, stream, window, most)
@@ -72,11 +77,10 @@ impl Index {
         stream: &Stream,
         question: impl Fn(&ReadTransaction, u32) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        let Some(id) = self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat()) else {
-            return Ok(T::default());
-        };
         loop {
             let found = self.read(|transaction, _| {
+                // Asked each time: when the index begins anew, its streams get other numbers.
+                let Some(id) = self.video_id(stream) else { return Ok(Ok(T::default())) };
                 let unsettled = unsettled(transaction, id)?;
                 if unsettled > 0 { Ok(Err(unsettled)) } else { question(transaction, id).map(Ok) }
             })?;
@@ -88,12 +92,13 @@ impl Index {
         }
     }
 
+    fn video_id(&self, stream: &Stream) -> Option<u32> {
+        self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat())
+    }
+
     /// From the first segment of a stream to the furthest end; `None` if it has none.
     pub fn extent(&self, stream: &Stream) -> Result<Option<Stretch>, IndexError> {
-        let Some(id) = self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat()) else {
-            return Ok(None);
-        };
-        self.read(|transaction, _| {
+        self.when_settled(Instant::now() + PATIENCE, stream, |transaction, id| {
             let table = transaction.open_table(COVERAGE)?;
             let (first, last) = (hour_key(id, Hour::MIN), hour_key(id, Hour::MAX));
             let mut rows = table.range::<&[u8; 8]>(&first..=&last)?;
@@ -120,9 +125,7 @@ impl Index {
     /// all of it is right. An hour that is still to be made counts as right.
     pub fn is_coverage_right(&self, stream: &Stream, hour: Hour) -> Result<bool, IndexError> {
         self.read(|transaction, _| {
-            let Some(id) = self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat()) else {
-                return Ok(true);
-            };
+            let Some(id) = self.video_id(stream) else { return Ok(true) };
             let (key, table) = (hour_key(id, hour), transaction.open_table(COVERAGE)?);
             let before = nearest(&table, id, hour, Beside::Before)?;
             let unsettled = transaction.open_table(UNSETTLED)?;
@@ -147,15 +150,11 @@ impl Index {
     }
 }
 
-/// Hours of a stream whose summaries are still to be made; more than a few are not counted.
+/// Hours of a stream whose summaries are still to be made; more than [`COUNTED`] are not counted.
 fn unsettled(transaction: &ReadTransaction, stream: u32) -> Result<u64, IndexError> {
     let table = transaction.open_table(UNSETTLED)?;
     let (first, last) = (hour_key(stream, Hour::MIN), hour_key(stream, Hour::MAX));
-    let mut left = table.range::<&[u8; 8]>(&first..=&last)?;
-    if left.next().transpose()?.is_none() {
-        return Ok(0);
-    }
-    Ok(1 + left.count() as u64)
+    Ok(table.range::<&[u8; 8]>(&first..=&last)?.take(COUNTED).count() as u64)
 }
 
 fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize) -> Result<Covered, IndexError> {
@@ -165,6 +164,7 @@ fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize
     let mut found = Covered { coverage: Coverage::after(before), ..Covered::default() };
     let (first, last) = (hour_key(stream, from), hour_key(stream, Hour::MAX));
     let mut window = *window;
+    let (mut stretches, most_stretches) = (0_usize, most.saturating_mul(STRETCHES_AN_HOUR).max(100_000));
     for (count, row) in table.range::<&[u8; 8]>(&first..=&last)?.enumerate() {
         let (key, value) = row?;
         let key = *key.value();
@@ -172,7 +172,8 @@ fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize
         if found.coverage.is_enough(&window, hour) {
             break;
         }
-        if count == most && window.to.is_none_or(|to| hour.start() < to) {
+        let is_full = count >= most || stretches >= most_stretches;
+        if is_full && found.next.is_none() && window.to.is_none_or(|to| hour.start() < to) {
             // What is in earlier hours may still end in this one and those after it.
             found.next = Some(hour);
             window = Window { to: Some(hour.start()), edge_to: false, ..window };
@@ -180,7 +181,9 @@ fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize
                 break;
             }
         }
-        found.coverage.push_summary(hour, summaries::decode(key, value.value())?);
+        let summary = summaries::decode(key, value.value())?;
+        stretches += summary.holes.iter().map(Vec::len).sum::<usize>() + summary.not_full.len();
+        found.coverage.push_summary(hour, summary);
     }
     for hour in window.cut_hours() {
         let key = hour_key(stream, hour);

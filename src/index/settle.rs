@@ -18,6 +18,8 @@ use crate::domain::coverage::HourSummary;
 
 /// Hours whose summaries are made in one transaction: a tenth of a second of work.
 pub(super) const AT_ONCE: usize = 256;
+/// The same in rows, where hours hold very many files.
+const ROWS_AT_ONCE: u64 = 500_000;
 
 impl Session<'_> {
     /// The files of an hour changed, or it has gone.
@@ -27,12 +29,12 @@ impl Session<'_> {
 
     /// Settles what this transaction has unsettled, and what is left of earlier ones. Says whether something is left.
     pub(super) fn settle(&mut self) -> Result<bool, IndexError> {
-        let mut made = 0;
-        while made < AT_ONCE {
+        let (mut made, mut rows) = (0, 0);
+        while made < AT_ONCE && rows < ROWS_AT_ONCE {
             let next = self.unsettled_now.pop_first();
             let Some(key) = next.map_or_else(|| self.left(), |key| Ok(Some(key)))? else { break };
             let was_left = self.unsettled.remove(&key)?.is_some();
-            self.settle_hour(key, was_left)?;
+            rows += self.settle_hour(key, was_left)?;
             made += 1;
         }
         for key in std::mem::take(&mut self.unsettled_now) {
@@ -48,10 +50,11 @@ impl Session<'_> {
         Ok(self.unsettled.first()?.map(|(key, _)| *key.value()))
     }
 
-    fn settle_hour(&mut self, key: HourKey, was_left: bool) -> Result<(), IndexError> {
+    /// Says how many rows the hour has.
+    fn settle_hour(&mut self, key: HourKey, was_left: bool) -> Result<u64, IndexError> {
         let (stream, hour) = read_hour_key(key)?;
         if self.is_chat(stream) {
-            return Ok(());
+            return Ok(0);
         }
         self.begin_turning(stream, was_left)?;
         let decode = |value: redb::AccessGuard<'_, &'static [u8]>| summaries::decode(key, value.value());
@@ -75,7 +78,7 @@ impl Session<'_> {
         {
             self.unsettled_now.insert(hour_key(stream, later));
         }
-        Ok(())
+        Ok(row.map_or(0, |row| u64::from(row.rows)))
     }
 
     fn hour_row(&self, key: HourKey) -> Result<Option<HourRow>, IndexError> {

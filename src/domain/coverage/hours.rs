@@ -168,19 +168,17 @@ impl Coverage {
         self.hours.values().flat_map(|summary| summary.not_full.iter().copied()).chain(open)
     }
 
-    /// The longest runs of raw coverage, from the first segment that lasts some time; gaps that are no holes are part of them.
-    pub(in crate::domain) fn runs(&self) -> impl Iterator<Item = Stretch> {
+    /// From the first segment that lasts some time to the end of the union; from before all time where it begins before these hours.
+    pub(in crate::domain) fn covered_extent(&self) -> Option<Stretch> {
+        let (start, ends) = self.first(Lane::Raw).zip(self.ends())?;
+        Some(Stretch { start, end: ends.covered })
+    }
+
+    /// Raw holes between what lasts some time.
+    pub(in crate::domain) fn inner_holes(&self) -> impl Iterator<Item = Stretch> {
         let first = self.first(Lane::Raw);
-        let mut start = first.unwrap_or(Timestamp::MAX);
-        let inside = self.hours.values().flat_map(|summary| &summary.holes[Lane::Raw as usize]);
-        let last = self.ends().map(|ends| Stretch { start: ends.covered, end: Timestamp::MAX });
-        inside.copied().chain(last).filter(move |hole| first.is_some_and(|first| hole.start >= first)).filter_map(
-            move |hole| {
-                let run = Stretch { start, end: hole.start };
-                start = hole.end;
-                (run.start < run.end).then_some(run)
-            },
-        )
+        let holes = self.hours.values().flat_map(|summary| &summary.holes[Lane::Raw as usize]);
+        holes.copied().filter(move |hole| first.is_some_and(|first| hole.start >= first))
     }
 
     /// Where the extent begins; before all time where that is before the hours here, and so of no interest.

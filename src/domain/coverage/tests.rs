@@ -271,6 +271,15 @@ proptest! {
             shares.add(&part(&lines, cut), Stretch { start, end });
         }
         let shares = shares.finish();
+        let pixel = crate::domain::Span::from_us(((to - from).us() / i64::try_from(count).unwrap()).max(1));
+        let painted = crate::domain::map::paint(&part(&lines, window), from, pixel, count);
+        let mut painter = crate::domain::map::Painter::new(from, pixel, count);
+        let last = from + crate::domain::Span::from_us(pixel.us() * i64::try_from(count).unwrap());
+        let seam = middle.hour().start().clamp(from, last);
+        for (start, end) in [(from, seam), (seam, last)] {
+            painter.add(&part(&lines, Window { from: Some(start), to: Some(end), ..Window::default() }));
+        }
+        prop_assert_eq!(painter.finish(), painted, "painted in two turns");
         prop_assert_eq!(shares.len(), count);
         let whole = (to - from).us();
         for (number, share) in shares.iter().enumerate() {
