@@ -2,12 +2,12 @@
 
 import { byId, fill, make } from "./dom.js";
 import { explain, holesBetween, reason } from "./holes.js";
-import { bytes, duration, iso, local, parse, utc } from "./time.js";
+import { bytes, differs, duration, iso, local, parse, utc } from "./time.js";
 
 /** A time on two lines: UTC, and the one of whoever looks. */
 const moment = (text) => {
   const at = parse(text);
-  return [make("time", { datetime: text }, `${utc(at, 1)} UTC`), make("span", { class: "local" }, local(at, 1))];
+  return [make("time", { datetime: text }, `${utc(at, 1)} UTC`), differs(at) ? make("span", { class: "local" }, local(at, 1)) : null];
 };
 
 const entry = (name, ...value) => [make("dt", {}, name), make("dd", {}, ...value)];
