@@ -198,6 +198,7 @@ fn a_second_daemon_on_the_same_archive_or_index_changes_nothing() {
     node.wait_ready();
     // Until the first one has nothing left to write.
     eventually(SOON, || node.get("/api/v1/status").json()["crawl"]["state"] == "resting");
+    eventually(SOON, || node.get("/metrics").text().contains("gapless_unfillable_hole_seconds{"));
     let other = TestArchive::sample();
     let before = (archive.snapshot(), snapshot(&state), other.snapshot());
     let elsewhere = archive.outside().join("elsewhere");
