@@ -77,14 +77,21 @@ fn coverage(criterion: &mut Criterion) {
     for (name, ask) in questions {
         criterion.bench_function(name, |bencher| bencher.iter(|| black_box(ask(&year))));
     }
-    let mut group = criterion.benchmark_group("gauges of a year");
+    scrape(criterion, "gauges of a year", &year.index);
+    // Summaries are as large with few segments as with many.
+    let (long, _) = support::index_of(&directory.path().join("long.redb"), 100_000, 4, 64 << 20);
+    scrape(criterion, "gauges of 100,000 hours", &long);
+}
+
+fn scrape(criterion: &mut Criterion, name: &str, index: &Index) {
+    let mut group = criterion.benchmark_group(name);
     group.sample_size(20);
     group.bench_function("first scrape", |bencher| {
-        bencher.iter(|| black_box(LiveGauges::new(WEEK).text(&year.index).len()));
+        bencher.iter(|| black_box(LiveGauges::new(WEEK).text(index).len()));
     });
     let known = LiveGauges::new(WEEK);
-    known.text(&year.index);
-    group.bench_function("next scrapes", |bencher| bencher.iter(|| black_box(known.text(&year.index).len())));
+    known.text(index);
+    group.bench_function("next scrapes", |bencher| bencher.iter(|| black_box(known.text(index).len())));
     group.finish();
 }
 

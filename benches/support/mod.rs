@@ -39,17 +39,27 @@ pub fn segment(hour: u32, number: u32) -> SegmentFile {
 
 /// The contents of an hour.
 pub fn contents(hour: u32) -> HourContents {
-    HourContents::new((0..PER_HOUR).map(|number| segment(hour, number)).collect(), Vec::new())
+    first_segments(hour, PER_HOUR)
+}
+
+/// The first segments of an hour.
+fn first_segments(hour: u32, count: u32) -> HourContents {
+    HourContents::new((0..count).map(|number| segment(hour, number)).collect(), Vec::new())
 }
 
 /// An index of one quality with this many hours.
 pub fn index(path: &Path, hours: u32, cache_bytes: usize) -> (Index, Stream) {
+    index_of(path, hours, PER_HOUR, cache_bytes)
+}
+
+/// The same with so many segments in each hour.
+pub fn index_of(path: &Path, hours: u32, per_hour: u32, cache_bytes: usize) -> (Index, Stream) {
     let stream = Stream::parse("bench/source").expect("a stream");
     let options = IndexOptions { cache_bytes, ..IndexOptions::default() };
     let mut loader = BulkLoader::create(path, &options).expect("a new index");
     let mut at = hour(0);
     let in_order = (0..hours).map(|number| {
-        let files = contents(number);
+        let files = first_segments(number, per_hour);
         let totals = HourTotals::of(&files);
         let line = HourLine::of(&files);
         let full = LoadedHour { hour: at, contents: files, totals, line, stamp: None };

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::args::{HolesArgs, TimespansArgs, WindowArgs};
-use super::client::{Daemon, path, query};
+use super::client::Daemon;
 use super::config::Config;
 use super::offline::Offline;
 use super::pages::Pages;
@@ -15,9 +15,6 @@ use crate::domain::ledger::Open;
 use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Covered;
 use crate::wire::{ClosedHole, ClosedHoleList, HoleList, HoleRecord, Timespan, TimespanList, microseconds, seconds};
-
-/// Pages of an answer: with as many, a daemon would keep us asking.
-const PAGES: usize = 100_000;
 
 /// Prints the holes of a window.
 pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode> {
@@ -76,18 +73,9 @@ async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Res
     let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
     let mut list = ClosedHoleList { channel, quality, closed: Vec::new(), next: None };
     if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        let path = path(["api", "v1", "ledger", stream.channel.as_str(), stream.quality.as_str()]);
-        let (from, to) = (window.from.map(|from| from.to_string()), window.to.map(|to| to.to_string()));
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES {
-            let pairs = [("from", &from), ("to", &to), ("after", &after)];
-            let pairs = pairs.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
-            let page: ClosedHoleList = daemon.get_json(&query(&path, pairs)).await?;
+        let mut pages = Pages::after(&daemon, "ledger", stream, window);
+        while let Some(page) = pages.next(|page: &ClosedHoleList| page.next.clone()).await? {
             list.closed.extend(page.closed);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
         }
     } else {
         let page = tokio::task::block_in_place(|| {

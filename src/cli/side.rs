@@ -13,9 +13,8 @@ use super::client::{Daemon, path};
 use super::config::Config;
 use super::offline::Offline;
 use crate::crawl::Keeper;
-use crate::domain::coverage::Window;
 use crate::domain::totals::Digest;
-use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp};
+use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
 use crate::index::Index;
 use crate::peer::{Peer, PeerClient, PeerError};
 use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, MOST_CLOSED, QualityDigests};
@@ -289,27 +288,6 @@ impl Side {
         }
     }
 
-    /// What the ledger knows of a moment: the hole that it lies in, and those that it lay in and that closed.
-    pub async fn ledger(
-        &self,
-        stream: &Stream,
-        at: Timestamp,
-    ) -> anyhow::Result<(Option<HoleRecord>, Vec<ClosedHole>)> {
-        let window = Window { from: Some(at), to: Some(at + Span::from_us(1)), ..Window::default() };
-        if let Some(index) = self.index() {
-            return tokio::task::block_in_place(|| {
-                let open = index.open_holes(stream, &window, 1)?;
-                let closed = index.closed_holes(stream, &window, None, MOST_CLOSED)?.closed;
-                let open = open.first().map(|entry| HoleRecord::from(entry.hole).known(entry));
-                Ok((open, closed.iter().map(ClosedHole::from).collect()))
-            });
-        }
-        let (channel, quality, at) = (stream.channel.as_str(), stream.quality.as_str(), at.to_string());
-        let path = ["api", "v1", "explain", channel, quality];
-        let told: ExplainedTime = self.get_json(&path, &[("at", at.as_str())]).await?;
-        Ok((told.hole.and_then(|hole| hole.ledger), told.was_missing))
-    }
-
     /// The daemon of this archive, if it is the one that is asked.
     pub fn daemon(&self) -> Option<&Daemon> {
         if let How::Daemon(daemon) = &self.how { Some(daemon) } else { None }
@@ -318,6 +296,23 @@ impl Side {
     /// Who keeps the index right, if it is asked itself.
     pub fn keeper(&self) -> Option<&Keeper> {
         if let How::Index(offline) = &self.how { Some(&offline.keeper) } else { None }
+    }
+
+    /// What the ledger knows of a moment: the hole that it lies in, and those that it lay in and that closed.
+    pub async fn ledger(
+        &self,
+        stream: &Stream,
+        at: Timestamp,
+    ) -> anyhow::Result<(Option<HoleRecord>, Vec<ClosedHole>)> {
+        if let Some(index) = self.index() {
+            let (open, closed) = tokio::task::block_in_place(|| index.holes_at(stream, at, MOST_CLOSED))?;
+            let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
+            return Ok((open, closed.iter().map(ClosedHole::from).collect()));
+        }
+        let (channel, quality, at) = (stream.channel.as_str(), stream.quality.as_str(), at.to_string());
+        let path = ["api", "v1", "explain", channel, quality];
+        let told: ExplainedTime = self.get_json(&path, &[("at", at.as_str())]).await?;
+        Ok((told.hole.and_then(|hole| hole.ledger), told.was_missing))
     }
 
     fn index(&self) -> Option<&Index> {

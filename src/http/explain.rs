@@ -10,9 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::coverage::Window;
 use crate::domain::explain::Search;
-use crate::domain::{HourPlace, Span, Stream, Timestamp};
+use crate::domain::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
 
 /// Answers `GET /api/v1/explain/{channel}/{quality}`.
@@ -57,10 +56,8 @@ fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Prob
     while let Some(hour) = search.wanted() {
         search.give(app.keeper.answer(&HourPlace { stream: stream.clone(), hour })?.contents);
     }
-    let window = Window { from: Some(at), to: Some(at + Span::from_us(1)), ..Window::default() };
-    let index = app.keeper.index();
-    let open = index.open_holes(stream, &window, 1)?.first().map(|entry| HoleRecord::from(entry.hole).known(entry));
-    let closed = index.closed_holes(stream, &window, None, MOST_CLOSED)?.closed;
+    let (open, closed) = app.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
+    let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
     let closed = closed.iter().map(ClosedHole::from).collect();
     Ok(ExplainedTime::new(stream, at, &search.found()).with_ledger(open, closed))
 }

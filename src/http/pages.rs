@@ -21,8 +21,9 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         let mut text = TextEncoder::new()
             .encode_to_string(&app.registry.gather())
             .map_err(|_| Problem::internal("metrics-not-encodable"))?;
-        // Of a disk that is away nothing is known.
-        if let Some(coverage) = app.coverage.as_ref().filter(|_| app.keeper.guard().base().is_ok()) {
+        // Of a disk that is away nothing is known, and before the first walk over it nobody knows what is missing.
+        let is_known = app.keeper.guard().base().is_ok() && *app.crawl.ready().borrow();
+        if let Some(coverage) = app.coverage.as_ref().filter(|_| is_known) {
             text.push_str(&coverage.text(app.keeper.index()));
         }
         Ok(text)
@@ -55,4 +56,19 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Response {
         None => format!("the index is catching up with the disk: {} of {} hours looked at", status.done, status.total),
     };
     Problem::unavailable(1, &why).at("/readyz").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_node::TestNode;
+
+    #[tokio::test]
+    async fn what_is_missing_is_told_when_it_is_known() {
+        let node = TestNode::new();
+        node.put("a/source/2019-11-13T02", ["00:00.000000-2.0-full-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ts"]);
+        let told = async || String::from_utf8(node.ask("/metrics", &[]).await.2).unwrap().contains("raw_holes{");
+        assert!(!told().await);
+        node.catch_up().await;
+        assert!(told().await);
+    }
 }

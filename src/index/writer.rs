@@ -137,7 +137,9 @@ impl Writer {
     pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Command>) -> Result<Self, IndexError> {
         let counters = inner.write(Counters::load)?;
         let is_unsettled = inner.write(is_unsettled)?;
-        Ok(Self { inner, queue, counters, is_unsettled, lines: Lines::default(), retry_at: Instant::now() })
+        // Opening was an attempt, too.
+        let retry_at = Instant::now() + inner.options.retry_after;
+        Ok(Self { inner, queue, counters, is_unsettled, lines: Lines::default(), retry_at })
     }
 
     pub(super) fn run(mut self) {

@@ -194,11 +194,15 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
 fn a_second_daemon_on_the_same_archive_or_index_changes_nothing() {
     let archive = TestArchive::sample();
     let state = archive.outside().join("state");
-    let node = TestNode::plan(&archive).state_dir(&state).start();
+    let node = TestNode::plan(&archive).state_dir(&state).config("[coverage]\nmaps = \"off\"\n").start();
     node.wait_ready();
     // Until the first one has nothing left to write.
     eventually(SOON, || node.get("/api/v1/status").json()["crawl"]["state"] == "resting");
-    eventually(SOON, || node.get("/metrics").text().contains("gapless_unfillable_hole_seconds{"));
+    let explained = |quality: &str| {
+        let holes = node.get(&format!("/api/v1/holes/desertbus/{quality}")).json()["holes"].clone();
+        holes.as_array().unwrap().iter().all(|hole| hole["reason"].is_string())
+    };
+    eventually(SOON, || explained("source") && explained("480p"));
     let other = TestArchive::sample();
     let before = (archive.snapshot(), snapshot(&state), other.snapshot());
     let elsewhere = archive.outside().join("elsewhere");

@@ -163,10 +163,10 @@ fn nodes_fill_what_their_recorders_miss_and_what_nobody_has_stays_a_hole() {
         demo.await_event("caught-up", |event| event["node"] == **name && event["segments"] == *lacking);
     }
     let past = |address: SocketAddr, stream: &str| {
-        let list = get(address, &format!("/api/v1/holes/{stream}?to={start}")).json();
-        // When each was first seen, and from whom it may come, is another matter on each node.
-        let ends = |hole: &Value| (hole["start"].clone(), hole["end"].clone());
-        list["holes"].as_array().unwrap().iter().map(ends).collect::<Vec<_>>()
+        // When a node first saw one, and why it is open, is its own.
+        let holes = get(address, &format!("/api/v1/holes/{stream}?to={start}")).json()["holes"].clone();
+        let ends = holes.as_array().unwrap().iter().map(|hole| (hole["start"].to_string(), hole["end"].to_string()));
+        ends.collect::<Vec<_>>()
     };
     let mut holes = 0;
     for stream in ["harbour/source", "harbour/480p", "square/source", "square/480p"] {

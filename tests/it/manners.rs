@@ -241,9 +241,7 @@ fn any_page_may_read_and_none_may_write() {
 fn unknown_addresses_are_not_found() {
     let archive = TestArchive::empty();
     let node = TestNode::start(&archive);
-    for path in
-        ["/", "/nothing", "/files/a/b/c/d", "/api/v1/nothing", "/api/v2/status", "/segments", "/FILES", "/extras"]
-    {
+    for path in ["/nothing", "/files/a/b/c/d", "/api/v1/nothing", "/api/v2/status", "/segments", "/FILES", "/extras"] {
         node.get(path).problem(404);
     }
 }

@@ -10,7 +10,7 @@ use super::keep::{is_right, open_of, read_away};
 use super::rows::{HoleKey, decode_closed, decode_open, key};
 use crate::domain::coverage::{Stretch, Window};
 use crate::domain::ledger::{Closed, Known, Open};
-use crate::domain::{Hour, Stream, Timestamp};
+use crate::domain::{Hour, Span, Stream, Timestamp};
 
 /// Why holes are open, for the index to remember: each with when it had last grown when that was worked out.
 pub type Reasons = Vec<(HoleKey, Timestamp, Known)>;
@@ -67,6 +67,18 @@ impl Index {
             found.truncate(most);
             Ok(found)
         })
+    }
+
+    /// What is known of a moment: the hole that it lies in, and at most so many that it lay in and that closed. Blocks: not for async code.
+    pub fn holes_at(
+        &self,
+        stream: &Stream,
+        at: Timestamp,
+        most: usize,
+    ) -> Result<(Option<Open>, Vec<Closed>), IndexError> {
+        let window = Window { from: Some(at), to: Some(at + Span::from_us(1)), ..Window::default() };
+        let open = self.open_holes(stream, &window, 1)?.into_iter().next();
+        Ok((open, self.closed_holes(stream, &window, None, most)?.closed))
     }
 
     /// The closed entries of a quality that lie in a window, if only in part, behind the one that starts and closed at these times.
