@@ -316,6 +316,8 @@ impl Inner {
     pub(super) fn begin_anew(&self, why: &str) -> Result<(), IndexError> {
         let mut slot = self.slot();
         file::abandon(slot.take());
+        // Until all hours are read again, those that are not look missing.
+        *lock(&self.catching_up) = Some(super::writer::now());
         let in_memory = matches!(*lock(&self.health), Health::InMemory { .. });
         let (opened, health) = match &self.path {
             Some(path) if !in_memory => match self.replace_file(path, why) {

@@ -88,7 +88,7 @@ impl Knowledge {
 
     /// A peer could not be asked about an hour.
     pub fn unheard(&self, peer: &str, place: &HourPlace, now: Timestamp) {
-        self.change(peer, |known| known.put(place, now, true, [(Stretch::of(place.hour), State::Unheard)]));
+        self.change(peer, |known| known.put(place, now, false, [(Stretch::of(place.hour), State::Unheard)]));
     }
 
     /// A peer has these segments of an hour, which are missing here, and they are about to be fetched, or wait; with `all`, no others.
@@ -237,6 +237,13 @@ mod tests {
         knowledge.heard("b", at(40));
         assert_eq!(of(&knowledge, stretch(3_590, 3_610)).0, None);
         assert_eq!(of(&knowledge, stretch(3_600, 3_610)).0, Some(at(40)));
+        knowledge.asked_for("b", &place("05"), at(50), &[stretch(3_590, 3_592)], &[stretch(3_590, 3_592)]);
+        knowledge.unheard("b", &place("05"), at(50));
+        assert_eq!(
+            of(&knowledge, stretch(3_590, 3_610)),
+            (None, Some(Offer::Failed)),
+            "what it has is known all the same"
+        );
         knowledge.coming("b", &place("05"), at(51), true, &[stretch(3_599, 3_602)]);
         assert_eq!(of(&knowledge, stretch(3_600, 3_610)), (Some(at(40)), Some(Offer::Coming)));
     }
