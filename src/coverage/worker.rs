@@ -16,9 +16,9 @@ use super::publish::{PublishError, is_published, publish};
 use super::{Shown, page};
 use crate::crawl::Keeper;
 use crate::disk::Base;
-use crate::domain::coverage::Window;
+use crate::domain::coverage::{Stretch, Window};
 use crate::domain::map::{MOST_HOURS, Painter, ROWS};
-use crate::domain::{Hour, Stream};
+use crate::domain::{Hour, Stream, Timestamp};
 use crate::index::IndexError;
 use crate::runtime::{Stop, rest_after};
 
@@ -117,8 +117,9 @@ impl MapWriter {
         let mut next = Some(from);
         while let Some(begin) = next {
             let found = index.coverage(stream, &Window::of_hours(begin, last), AT_ONCE)?;
-            painter.add(&found.coverage);
             next = found.next;
+            let end = next.map_or(Timestamp::MAX, Hour::start);
+            painter.add(&found.coverage, Stretch { start: begin.start(), end });
         }
         let picture = png(&painter.finish(), ROWS).map_err(PublishError::from)?;
         publish(base, stream, &picture, &seen.page)?;

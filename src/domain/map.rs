@@ -55,14 +55,14 @@ const NOT_FULL: u8 = 2;
 /// stretch needs.
 pub fn paint(coverage: &Coverage, start: Timestamp, pixel: Span, count: usize) -> Vec<Colour> {
     let mut painter = Painter::new(start, pixel, count);
-    painter.add(coverage);
+    painter.add(coverage, Stretch::ALWAYS);
     painter.finish()
 }
 
 /// The pixels of the standard map of the hours from `first` to `last`.
 pub fn paint_hours(coverage: &Coverage, first: Hour, last: Hour) -> Vec<Colour> {
     let mut painter = Painter::of_hours(first, last);
-    painter.add(coverage);
+    painter.add(coverage, Stretch::ALWAYS);
     painter.finish()
 }
 
@@ -88,15 +88,16 @@ impl Painter {
         Self::new(first.start(), PIXEL, hours.saturating_mul(per_hour()))
     }
 
-    /// Takes in some hours, later than those before.
-    pub fn add(&mut self, coverage: &Coverage) {
+    /// Takes in a part, later than those before; `coverage` holds what it needs.
+    pub fn add(&mut self, coverage: &Coverage, part: Stretch) {
         let Some(covered) = coverage.covered_extent() else { return };
         let start = self.extent.map_or(covered.start, |known| known.start);
         self.extent = Some(Stretch { start, end: covered.end });
         for hole in coverage.inner_holes() {
             self.mark_touched(hole, MISSING);
         }
-        for stretch in coverage.not_full() {
+        // Behind the part a full segment may still come.
+        for stretch in coverage.not_full().filter_map(|stretch| stretch.cut(part)) {
             self.mark_touched(stretch, NOT_FULL);
         }
     }

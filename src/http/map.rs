@@ -206,7 +206,7 @@ fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, P
 
 fn draw(app: &App, wanted: &Wanted, frame: Frame, window: &Window) -> Result<Vec<u8>, Problem> {
     let mut painter = Painter::new(frame.start, wanted.pixel, frame.pixels);
-    in_turns(app, &wanted.stream, window, |found, _| painter.add(&found.coverage))?;
+    in_turns(app, &wanted.stream, window, |found, part| painter.add(&found.coverage, part))?;
     png(&painter.finish(), wanted.rows).map_err(|error| {
         tracing::error!(name: "map_failed", stream = %wanted.stream, %error, "a map could not be drawn");
         Problem::internal("map-not-drawable")
@@ -268,6 +268,7 @@ mod tests {
     #[tokio::test]
     async fn a_map_is_sent_again_only_when_something_of_it_changed() {
         let node = TestNode::new();
+        node.catch_up().await;
         let segment = |start: &str| format!("{start}-2.0-full-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ts");
         let uri = "/api/v1/map/a/source?from=2019-11-13T02&to=2019-11-13T03";
         node.put("a/source/2019-11-13T02", [segment("00:00.000000").as_str()]);

@@ -277,7 +277,8 @@ proptest! {
         let last = from + crate::domain::Span::from_us(pixel.us() * i64::try_from(count).unwrap());
         let seam = middle.hour().start().clamp(from, last);
         for (start, end) in [(from, seam), (seam, last)] {
-            painter.add(&part(&lines, Window { from: Some(start), to: Some(end), ..Window::default() }));
+            let cut = Window { from: Some(start), to: Some(end), ..Window::default() };
+            painter.add(&part(&lines, cut), cut.stretch());
         }
         prop_assert_eq!(painter.finish(), painted, "painted in two turns");
         prop_assert_eq!(shares.len(), count);
