@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::picture::PictureError;
-use crate::disk::{Base, DiskError, atomic};
+use crate::disk::{Base, DiskError, atomic, clear_temporaries};
 use crate::domain::Stream;
 
 /// Where maps and pages lie beneath the base. Each node writes its own: never fetched from others, and no channel.
@@ -42,6 +42,14 @@ pub fn publish(base: &Base, stream: &Stream, picture: &[u8], page: &str) -> Resu
     let dir = base.make_dirs([DIRECTORY])?;
     atomic::replace(&dir, OsStr::new(&map_name(stream, "png")), picture)?;
     atomic::replace(&dir, OsStr::new(&map_name(stream, "html")), page.as_bytes())?;
+    Ok(())
+}
+
+/// Clears away what a process left that was killed while it wrote.
+pub(super) fn tidy(base: &Base) -> Result<(), PublishError> {
+    if let Some(dir) = base.dir(Path::new(DIRECTORY))? {
+        clear_temporaries(&dir)?;
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::picture::png;
-use super::publish::{PublishError, is_published, publish};
+use super::publish::{PublishError, is_published, publish, tidy};
 use super::{Shown, page};
 use crate::crawl::Keeper;
 use crate::disk::Base;
@@ -47,6 +47,7 @@ pub struct MapWriter {
     every: Duration,
     written: BTreeMap<Stream, Seen>,
     is_failing: bool,
+    is_tidy: bool,
 }
 
 /// What a map was drawn of.
@@ -70,7 +71,7 @@ enum MapError {
 impl MapWriter {
     /// Looks so often.
     pub fn new(parts: MapParts, every: Duration) -> Self {
-        Self { parts, every: every.max(SHORTEST), written: BTreeMap::new(), is_failing: false }
+        Self { parts, every: every.max(SHORTEST), written: BTreeMap::new(), is_failing: false, is_tidy: false }
     }
 
     /// Works until it is stopped; the first maps come when the index has caught up and the first interval is over.
@@ -89,6 +90,11 @@ impl MapWriter {
         let keeper = Arc::clone(&self.parts.keeper);
         // While the disk is away the maps are, too.
         let Ok(base) = keeper.guard().base() else { return };
+        if !std::mem::replace(&mut self.is_tidy, true)
+            && let Err(error) = tidy(&base)
+        {
+            tracing::debug!(name: "temporaries_kept", %error, "the directory of maps was not tidied");
+        }
         let nodes = (self.parts.nodes)();
         let mut failing = BTreeMap::new();
         let streams = keeper.index().catalog().streams().into_iter().filter(|stream| !stream.quality.is_chat());

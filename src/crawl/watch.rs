@@ -396,6 +396,10 @@ impl Watch {
             .collect();
         for place in &idle {
             self.forget(watching, place);
+            // Once more: an event of it may be behind an overflow that has not been read yet, and from now on nobody would look for it.
+            if let Err(error) = self.keeper.reconcile(std::slice::from_ref(place), false) {
+                self.failed(watching, place, &error);
+            }
         }
         watching.poll_hours.retain(|place, read| *read || newest.contains(place));
     }

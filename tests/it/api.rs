@@ -268,6 +268,7 @@ fn the_status_says_what_the_archive_holds() {
 fn the_description_is_valid_and_names_every_address() {
     let archive = TestArchive::sample();
     let node = TestNode::start(&archive);
+    node.wait_ready();
     let document = node.get("/api/v1/openapi.json").json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3."));
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();

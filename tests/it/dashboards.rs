@@ -247,6 +247,9 @@ fn a_node_keeps_maps_and_pages_beneath_the_base_up_to_date() {
     let (archive, other) = (TestArchive::sample(), TestArchive::empty());
     let list = archive.outside().join("nodes");
     std::fs::write(&list, "from-file http://127.0.0.1:1/\n").unwrap();
+    // An earlier process was killed while it wrote.
+    let left = archive.at("coverage-maps/.desertbus_source_coverage.png.0123456789abcdef.tmp");
+    archive.raw("coverage-maps/.desertbus_source_coverage.png.0123456789abcdef.tmp", b"half");
     let node = TestNode::plan(&archive)
         .config("[coverage]\nmaps = \"20ms\"\n")
         .flag("--name")
@@ -274,6 +277,7 @@ fn a_node_keeps_maps_and_pages_beneath_the_base_up_to_date() {
         let served = node.get(&format!("/segments/coverage-maps/{picture}"));
         assert_eq!(pixels(&served.body), expected);
     }
+    assert!(!left.exists());
     // Another segment, and the same pixels as the API has.
     archive.segment("desertbus/source/2019-11-13T07", "59:00", 30.0, Kind::Partial);
     let asked = || pixels(&node.get("/api/v1/map/desertbus/source").body);

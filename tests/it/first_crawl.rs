@@ -50,6 +50,12 @@ fn every_answer_is_right_from_the_first_second_of_a_slow_first_crawl() {
     assert_eq!(node.get("/readyz").status, 503);
     let mut chance = Chance::new("first crawl");
     let mut asked_before_ready = 0;
+    // Hours that were not read yet would look like holes.
+    for what in ["coverage", "holes", "timespans", "timeline", "map"] {
+        let (_, detail) = node.get(&format!("/api/v1/{what}/chan/source")).problem(503);
+        assert!(detail.contains("catching up") && detail.contains("of 2000 hours"), "{detail}");
+    }
+    assert!(!node.get("/metrics").text().contains("raw_holes"));
     loop {
         let hour = &hours[chance.below(hours.len())];
         assert_eq!(node.files(hour), archive.listing(hour, false), "{hour}");

@@ -258,7 +258,8 @@ fn an_overflow_of_the_event_queue_loses_nothing_and_is_counted() {
     }
     node.signal(Signal::STOP);
     // Each is at least three events: made, written, renamed.
-    for number in 0..=queue / 3 {
+    // Some may be read before the node has stopped.
+    for number in 0..=queue / 3 + 500 {
         archive.raw(&format!("{HOUR}/{number:06}.ts"), b"x");
     }
     // All that follows is told by nobody.
