@@ -105,10 +105,10 @@ async fn answer(app: &Arc<App>, asked: &Uri) -> Response {
 
 async fn ask(app: &Arc<App>, asked: &Uri) -> Result<Bytes, Problem> {
     let parts = pathname::parts(asked.path().as_bytes(), b"/api/v1/peers")?;
-    let [peer, question, channel, quality] = parts.as_slice() else {
+    let [peer, what, channel, quality] = parts.as_slice() else {
         return Err(Problem::not_found("such address; expected is /api/v1/peers/NAME/timeline/CHANNEL/QUALITY"));
     };
-    let kind = if question == "holes" { Kind::Holes } else { Kind::Timeline };
+    let kind = if what == "holes" { Kind::Holes } else { Kind::Timeline };
     let stream = Stream::new(channel, quality)
         .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?;
     let question = read(kind, stream, asked.query().unwrap_or_default())?;
