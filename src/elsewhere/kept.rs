@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::ElsewhereError;
+
 /// How long an answer is good for. Pages ask again every few seconds.
 const HOLDS: Duration = Duration::from_secs(3);
 /// Answers that are kept. What is larger than [`LARGEST`] is not, so that all of them have 64 MB at the most.
@@ -14,19 +16,23 @@ const MOST: usize = 512;
 /// Bytes of an answer that is kept.
 const LARGEST: usize = 128 << 10;
 
+/// What a question led to. That it failed is kept as well: whoever waited meanwhile would otherwise ask again, one after the other.
+pub(super) type Said = Result<Bytes, ElsewhereError>;
+
 /// One answer.
 #[derive(Debug, Default)]
-pub(super) struct Answer(Option<(Instant, Bytes)>);
+pub(super) struct Answer(Option<(Instant, Said)>);
 
 impl Answer {
     /// The answer, if it is still good.
-    pub(super) fn fresh(&self) -> Option<Bytes> {
-        self.0.as_ref().filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, bytes)| bytes.clone())
+    pub(super) fn fresh(&self) -> Option<Said> {
+        self.0.as_ref().filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, said)| said.clone())
     }
 
     /// A new one, good from now on.
-    pub(super) fn put(&mut self, bytes: Bytes) {
-        self.0 = (bytes.len() <= LARGEST).then(|| (Instant::now(), bytes));
+    pub(super) fn put(&mut self, said: Said) {
+        let is_small = said.as_ref().map_or(true, |bytes| bytes.len() <= LARGEST);
+        self.0 = is_small.then(|| (Instant::now(), said));
     }
 }
 
@@ -62,13 +68,16 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_found_again_and_their_number_is_bounded() {
         let kept = Kept::default();
-        kept.slot("a").lock().await.put(Bytes::from_static(b"x"));
-        assert_eq!(kept.slot("a").lock().await.fresh(), Some(Bytes::from_static(b"x")));
-        assert_eq!(kept.slot("b").lock().await.fresh(), None);
-        kept.slot("b").lock().await.put(Bytes::from(vec![0; LARGEST + 1]));
-        assert_eq!(kept.slot("b").lock().await.fresh(), None, "too large to be kept");
+        let short = || Ok(Bytes::from_static(b"x"));
+        kept.slot("a").lock().await.put(short());
+        assert_eq!(kept.slot("a").lock().await.fresh().unwrap().unwrap(), Bytes::from_static(b"x"));
+        assert!(kept.slot("b").lock().await.fresh().is_none());
+        kept.slot("b").lock().await.put(Ok(Bytes::from(vec![0; LARGEST + 1])));
+        assert!(kept.slot("b").lock().await.fresh().is_none(), "too large to be kept");
+        kept.slot("b").lock().await.put(Err(ElsewhereError::Busy));
+        assert!(matches!(kept.slot("b").lock().await.fresh(), Some(Err(ElsewhereError::Busy))), "a failure is kept");
         for number in 0..2 * MOST {
-            kept.slot(&number.to_string()).lock().await.put(Bytes::from_static(b"x"));
+            kept.slot(&number.to_string()).lock().await.put(short());
         }
         assert!(kept.0.lock().unwrap().len() <= MOST);
     }

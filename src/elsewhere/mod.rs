@@ -2,35 +2,39 @@
 //!
 //! 1. Only nodes of the list are asked, by the name that they have there, and only for timelines and holes.
 //! 2. What they answer is read into our own shape and bounded before it is passed on: a peer is trusted with nothing.
-//! 3. The same question is asked once in three seconds however many look, and only so many at a time.
+//! 3. The same question is asked once in three seconds however many look, and only so many at a time: of each node fewer than of
+//!    all, so that one that hangs takes no turns from the others.
 //!
 //! Nothing is fetched into the archive here, and nothing that is answered changes what backfill does.
 
 mod kept;
+mod question;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
-use crate::domain::Stream;
 use crate::peer::{Limits, Peer, PeerClient, PeerError};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
-use crate::wire::{HoleList, Run, Timeline};
-use kept::Kept;
+use kept::{Kept, Said};
+pub use question::{Kind, MOST_PIXELS, Question};
 
 /// Questions to other nodes at the same time: a page with ten rows and three peers asks thirty.
 const AT_ONCE: usize = 32;
+/// Of them to the same node: one that hangs keeps no more.
+const AT_ONCE_EACH: usize = 4;
 /// How long a question waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer: 4,096 runs of a timeline have 80 kB, a page of 10,000 holes 1.2 MB.
 const ANSWER_BYTES: usize = 2 << 20;
 
 /// Why a node could not be asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ElsewhereError {
     /// There is none of that name.
     #[error("no peer of that name")]
@@ -43,7 +47,7 @@ pub enum ElsewhereError {
     Token(String),
     /// It is away, or answered something else.
     #[error("the peer {0} did not say: {1}")]
-    Peer(String, PeerError),
+    Peer(String, Arc<PeerError>),
     /// Its answer is not about what it was asked.
     #[error("the peer {0} answered something else than what it was asked")]
     Nonsense(String),
@@ -52,20 +56,13 @@ pub enum ElsewhereError {
     Busy,
 }
 
-/// What is asked of another node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Question {
-    /// Shares of the pixels of a window.
-    Timeline,
-    /// Holes in a window.
-    Holes,
-}
-
 /// Asks other nodes.
 pub struct Elsewhere {
     client: PeerClient,
     list: watch::Receiver<Vec<Peer>>,
     turns: Semaphore,
+    /// The turns of each node, by its name.
+    each: Mutex<HashMap<String, Arc<Semaphore>>>,
     kept: Kept,
 }
 
@@ -81,80 +78,63 @@ impl Elsewhere {
             ..Limits::default()
         };
         let client = PeerClient::with_token(limits, tls, token)?;
-        Ok(Self { client, list, turns: Semaphore::new(AT_ONCE), kept: Kept::default() })
+        Ok(Self { client, list, turns: Semaphore::new(AT_ONCE), each: Mutex::default(), kept: Kept::default() })
     }
 
-    /// What the node of this name says about a quality, as JSON. `query` is passed on as it is: the node checks it.
-    pub async fn ask(
-        self: &Arc<Self>,
-        name: &str,
-        question: Question,
-        stream: &Stream,
-        query: &[(String, String)],
-    ) -> Result<Bytes, ElsewhereError> {
+    /// What the node of this name says, as JSON.
+    pub async fn ask(&self, name: &str, question: &Question) -> Result<Bytes, ElsewhereError> {
         let peer = self.list.borrow().iter().find(|peer| peer.name == name).cloned().ok_or(ElsewhereError::Unknown)?;
-        let key = format!("{name}\n{question:?}\n{stream}\n{query:?}");
+        let key = format!("{name}\n{}\n{}\n{:?}", question.name(), question.stream, question.query());
         let slot = self.kept.slot(&key);
         // Whoever asks the same meanwhile waits for the same answer.
         let mut answer = slot.lock().await;
         if let Some(known) = answer.fresh() {
-            return Ok(known);
+            return known;
         }
-        let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(ElsewhereError::Busy) };
-        let bytes = match question {
-            Question::Timeline => self.timeline(&peer, stream, query).await?,
-            Question::Holes => self.holes(&peer, stream, query).await?,
-        };
-        answer.put(bytes.clone());
-        Ok(bytes)
+        let said = self.ask_in_turn(&peer, question).await;
+        answer.put(said.clone());
+        said
     }
 
-    async fn timeline(
-        &self,
-        peer: &Peer,
-        stream: &Stream,
-        query: &[(String, String)],
-    ) -> Result<Bytes, ElsewhereError> {
-        let found: Timeline = self.get(peer, "timeline", stream, query).await?;
-        let drawn: u64 = found.runs.iter().map(|Run(pixels, ..)| u64::from(*pixels)).sum();
-        let is_whole = drawn == found.pixels
-            && found.runs.iter().all(|Run(pixels, missing, partial)| {
-                *pixels > 0 && (-1..=1000).contains(missing) && (0..=1000).contains(partial)
-            });
-        if !is_whole
-            || (found.channel.as_str(), found.quality.as_str()) != (stream.channel.as_str(), stream.quality.as_str())
-        {
-            return Err(ElsewhereError::Nonsense(peer.name.clone()));
+    async fn ask_in_turn(&self, peer: &Peer, question: &Question) -> Said {
+        let own = self.turns_of(&peer.name);
+        // First its own, so that nobody waits for a node with a turn that another one could have.
+        let turns = async { Some((own.acquire().await.ok()?, self.turns.acquire().await.ok()?)) };
+        let Ok(Some(_turns)) = tokio::time::timeout(PATIENCE, turns).await else { return Err(ElsewhereError::Busy) };
+        match question.kind {
+            Kind::Timeline => encoded(question.timeline(self.get(peer, question).await?), peer),
+            Kind::Holes => encoded(question.holes(self.get(peer, question).await?), peer),
         }
-        encoded(&found, peer)
     }
 
-    async fn holes(&self, peer: &Peer, stream: &Stream, query: &[(String, String)]) -> Result<Bytes, ElsewhereError> {
-        let found: HoleList = self.get(peer, "holes", stream, query).await?;
-        encoded(&found, peer)
+    /// The turns of the node of this name; those of nodes that have left the list are forgotten.
+    fn turns_of(&self, name: &str) -> Arc<Semaphore> {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if !each.contains_key(name) {
+            let list = self.list.borrow();
+            each.retain(|known, _| list.iter().any(|peer| &peer.name == known));
+        }
+        Arc::clone(each.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_EACH))))
     }
 
-    async fn get<T: DeserializeOwned>(
-        &self,
-        peer: &Peer,
-        what: &str,
-        stream: &Stream,
-        query: &[(String, String)],
-    ) -> Result<T, ElsewhereError> {
-        let path = ["api", "v1", what, stream.channel.as_str(), stream.quality.as_str()];
-        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    async fn get<T: DeserializeOwned>(&self, peer: &Peer, question: &Question) -> Result<T, ElsewhereError> {
+        let stream = &question.stream;
+        let path = ["api", "v1", question.name(), stream.channel.as_str(), stream.quality.as_str()];
+        let query = question.query();
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let name = || peer.name.clone();
         self.client.get_json(peer, &path, &query, ANSWER_BYTES).await.map_err(|error| {
             match error.status().map(|status| status.as_u16()) {
                 Some(404 | 405 | 501) => ElsewhereError::FixedPart(name()),
                 Some(401 | 403) => ElsewhereError::Token(name()),
-                _ => ElsewhereError::Peer(name(), error),
+                _ => ElsewhereError::Peer(name(), Arc::new(error)),
             }
         })
     }
 }
 
-fn encoded(answer: &impl serde::Serialize, peer: &Peer) -> Result<Bytes, ElsewhereError> {
-    serde_json::to_vec(answer).map(Bytes::from).map_err(|_| ElsewhereError::Nonsense(peer.name.clone()))
+/// The answer as this node writes it; none is nonsense.
+fn encoded(answer: Option<impl serde::Serialize>, peer: &Peer) -> Said {
+    let bytes = answer.and_then(|answer| serde_json::to_vec(&answer).ok());
+    bytes.map(Bytes::from).ok_or_else(|| ElsewhereError::Nonsense(peer.name.clone()))
 }

@@ -13,15 +13,8 @@ use bytes::Bytes;
 use super::app::App;
 use super::{Problem, pathname, query};
 use crate::domain::{Stream, Timestamp};
-use crate::elsewhere::{ElsewhereError, Question};
+use crate::elsewhere::{ElsewhereError, Kind, MOST_PIXELS, Question};
 use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Timeline};
-
-/// Parameters that are passed on.
-const PASSED_ON: [&str; 4] = ["from", "to", "pixels", "edges"];
-/// Pixels of a timeline.
-const MOST_PIXELS: usize = 4_096;
-/// Bytes of each: a time or a number.
-const LONGEST: usize = 64;
 
 /// Answers `GET /api/v1/streams`.
 #[utoipa::path(get, path = "/api/v1/streams", responses((status = 200, body = StreamList)))]
@@ -75,7 +68,7 @@ pub async fn peers(State(app): State<Arc<App>>) -> Response {
     ),
     responses(
         (status = 200, body = Timeline, description = "what the peer answered within the last three seconds"),
-        (status = 404, description = "there is no peer of that name"), (status = 502, description = "the peer did not say, and why")
+        (status = 404, description = "there is no peer of that name, or this node does not have that quality"), (status = 502, description = "the peer did not say, and why")
     )
 )]
 pub async fn timeline(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -92,7 +85,7 @@ pub async fn timeline(State(app): State<Arc<App>>, request: Request<Body>) -> Re
     ),
     responses(
         (status = 200, body = HoleList, description = "what the peer answered within the last three seconds"),
-        (status = 404, description = "there is no peer of that name"), (status = 502, description = "the peer did not say, and why")
+        (status = 404, description = "there is no peer of that name, or this node does not have that quality"), (status = 502, description = "the peer did not say, and why")
     )
 )]
 pub async fn holes(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -112,24 +105,49 @@ async fn answer(app: &Arc<App>, asked: &Uri) -> Response {
 
 async fn ask(app: &Arc<App>, asked: &Uri) -> Result<Bytes, Problem> {
     let parts = pathname::parts(asked.path().as_bytes(), b"/api/v1/peers")?;
-    let [peer, question, channel, quality] = parts.as_slice() else {
+    let [peer, what, channel, quality] = parts.as_slice() else {
         return Err(Problem::not_found("such address; expected is /api/v1/peers/NAME/timeline/CHANNEL/QUALITY"));
     };
-    let question = if question == "holes" { Question::Holes } else { Question::Timeline };
+    let kind = if what == "holes" { Kind::Holes } else { Kind::Timeline };
     let stream = Stream::new(channel, quality)
         .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?;
-    let given: Vec<(String, String)> = query::pairs(asked.query().unwrap_or_default())
-        .filter(|(name, value)| PASSED_ON.contains(&name.as_str()) && value.len() <= LONGEST)
-        .take(PASSED_ON.len())
-        .collect();
-    for (name, value) in &given {
-        match name.as_str() {
-            "pixels" => drop(query::count("pixels", value, MOST_PIXELS)?),
-            "edges" => drop(query::flag("edges", value)?),
-            _ => drop(query::time(name, value)?),
+    let question = read(kind, stream, asked.query().unwrap_or_default())?;
+    let wanted = question.stream.clone();
+    // Other nodes believe this one, not whoever asks it: they are asked only about what this node shows anyway.
+    let is_here = app.ask_light(move |app| {
+        app.keeper.ensure_structure()?;
+        let state = app.keeper.index().catalog().read();
+        Ok(state.streams.get(&wanted.to_string()).is_some_and(|entry| !entry.hours.is_empty()))
+    });
+    if !is_here.await? {
+        return Err(Problem::not_found(
+            "such channel and quality at this node; other nodes are asked about its own only",
+        ));
+    }
+    app.elsewhere.ask(peer, &question).await.map_err(problem)
+}
+
+/// The question that a query is; what belongs to other questions is left out.
+fn read(kind: Kind, stream: Stream, text: &str) -> Result<Question, Problem> {
+    let mut question = Question { kind, stream, from: None, to: None, pixels: None, edges: false };
+    for (name, value) in query::pairs(text) {
+        match (name.as_str(), kind) {
+            ("from", _) => question.from = Some(query::time("from", &value)?),
+            ("to", _) => question.to = Some(query::time("to", &value)?),
+            ("pixels", Kind::Timeline) => {
+                let most = usize::try_from(MOST_PIXELS).unwrap_or(usize::MAX);
+                question.pixels = Some(query::count("pixels", &value, most)? as u64);
+            }
+            ("edges", Kind::Holes) => question.edges = query::flag("edges", &value)?,
+            _ => {}
         }
     }
-    app.elsewhere.ask(peer, question, &stream, &given).await.map_err(problem)
+    if let (Some(from), Some(to)) = (question.from, question.to)
+        && to <= from
+    {
+        return Err(Problem::bad_parameter("to", &to.to_string(), &format!("a time after from, {from}")));
+    }
+    Ok(question)
 }
 
 fn problem(error: ElsewhereError) -> Problem {

@@ -53,7 +53,7 @@ fn every_answer_is_right_from_the_first_second_of_a_slow_first_crawl() {
     // Hours that were not read yet would look like holes.
     for what in ["coverage", "holes", "timespans", "timeline", "map"] {
         let (_, detail) = node.get(&format!("/api/v1/{what}/chan/source")).problem(503);
-        assert!(detail.contains("catching up") && detail.contains("of 2000 hours"), "{detail}");
+        assert!(detail.contains("catching up"), "{detail}");
     }
     assert!(!node.get("/metrics").text().contains("raw_holes"));
     loop {

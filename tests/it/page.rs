@@ -339,11 +339,14 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
     let hour = "a \"b\" & <c>/source/2020-01-01T05";
     let paths = ten_minutes(&theirs, hour);
     theirs.remove(&paths[3]);
+    ten_minutes(&theirs, "private/source/2020-01-01T05");
+    // Nothing is asked about what is not here as well.
+    ours.segment(hour, "00:00", 10.0, Kind::Full);
     let other = TestNode::start(&theirs);
     wait_for_a_good_index(&other);
     other.wait_ready();
     let counted = FalsePeer::before(&other, |_| true);
-    // One that answers the fixed part alone, and one that says what it was not asked.
+    // One that answers the fixed part alone, and some that say what they were not asked, or what would keep a browser busy for ever.
     let fixed = FalsePeer::before(&other, |path| !path.starts_with("/api/"));
     let odd = FalsePeer::start(|path| {
         let timeline = r#"{"channel":"x","quality":"y","from":"","to":"","pixels":9,"extent":null,"runs":[[4,7,0]]}"#;
@@ -353,10 +356,23 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
             crate::support::peer::Sent::not_found()
         }
     });
+    let endless = FalsePeer::start(|path| {
+        let timeline = r#"{"channel":"a \"b\" & <c>","quality":"source","from":"2020-01-01T05:00:00Z","to":"2020-01-01T05:10:00Z",
+            "pixels":60,"extent":{"start":"x","end":"y"},"runs":[[60,0,0]]}"#;
+        if path.contains("timeline") {
+            crate::support::peer::Sent::answer("200 OK", "Content-Type: application/json\r\n", timeline.as_bytes())
+        } else {
+            crate::support::peer::Sent::not_found()
+        }
+    });
     let mut plan = TestNode::plan(&ours);
-    for (name, address) in
-        [("real", other.address), ("counted", counted.address), ("fixed", fixed.address), ("odd", odd.address)]
-    {
+    for (name, address) in [
+        ("real", other.address),
+        ("counted", counted.address),
+        ("fixed", fixed.address),
+        ("odd", odd.address),
+        ("endless", endless.address),
+    ] {
         plan = plan.flag("--peer").flag(format!("{name}=http://{address}"));
     }
     let node = plan.flag("--peer").flag("gone=http://127.0.0.1:9").start();
@@ -365,7 +381,7 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
     let mut names: Vec<&str> =
         peers["peers"].as_array().unwrap().iter().filter_map(|peer| peer["name"].as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["counted", "fixed", "gone", "odd", "real"]);
+    assert_eq!(names, ["counted", "endless", "fixed", "gone", "odd", "real"]);
 
     let stream = quoted("a \"b\" & <c>/source");
     let window = "from=2020-01-01T05:00:00Z&to=2020-01-01T05:10:00Z&pixels=60";
@@ -378,10 +394,15 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
 
     let (_, detail) = node.get(&format!("/api/v1/peers/fixed/timeline/{stream}?{window}")).problem(502);
     assert!(detail.contains("fixed part"), "{detail}");
-    let (_, detail) = node.get(&format!("/api/v1/peers/odd/timeline/{stream}?{window}")).problem(502);
-    assert!(detail.contains("something else"), "{detail}");
+    for name in ["odd", "endless"] {
+        let (_, detail) = node.get(&format!("/api/v1/peers/{name}/timeline/{stream}?{window}")).problem(502);
+        assert!(detail.contains("something else"), "{detail}");
+    }
     let (_, detail) = node.get(&format!("/api/v1/peers/gone/timeline/{stream}?{window}")).problem(502);
     assert!(detail.contains("gone") && detail.contains("reach"), "{detail}");
+    let (_, detail) = node.get(&format!("/api/v1/peers/real/timeline/private/source?{window}")).problem(404);
+    assert!(detail.contains("its own only"), "{detail}");
+    assert_eq!(other.get("/api/v1/timeline/private/source").status, 200);
     node.get(&format!("/api/v1/peers/nobody/timeline/{stream}?{window}")).problem(404);
     node.get(&format!("/api/v1/peers/real/timeline/{stream}?from=monday&to=2020-01-01T05:10:00Z&pixels=60"))
         .problem(400);

@@ -256,6 +256,10 @@ fn an_overflow_of_the_event_queue_loses_nothing_and_is_counted() {
         eprintln!("SKIPPED: the event queue holds {queue} events, too many to overflow it");
         return;
     }
+    // The base, the channel, the quality, and the two newest hours: what is not watched yet would be left to the crawl.
+    eventually(SOON, || node.get("/api/v1/status").json()["watch"]["watches"].as_u64().unwrap() >= 5);
+    archive.segment(BEFORE, "05:00", 2.0, Kind::Full);
+    comes_right_unasked(&archive, &node);
     node.signal(Signal::STOP);
     // Each is at least three events: made, written, renamed.
     // Some may be read before the node has stopped.

@@ -1,14 +1,23 @@
 // Asks this node, and no other. Where reading wants a token, whoever looks is asked for it once; it is kept until the tab is closed.
 
-import { byId } from "./dom.js";
+import { byId, keep, recall } from "./dom.js";
 
 const KEPT = "gapless-token";
+/** A comment comes every 15 seconds: a line that is silent for longer is dead, even where nobody has said so. */
+const SILENCE = 45000;
 
 /** What a node answered instead of what was asked: its own words. */
 export class Refused extends Error {
   constructor(status, words) {
     super(words);
     this.status = status;
+  }
+
+  /** How far the index has come, where that is why there is no answer yet; nothing where it is not. */
+  get progress() {
+    if (this.status !== 503 || !/catching up/.test(this.message)) return null;
+    const [, done, total] = /(\d+) of (\d+) hours/.exec(this.message) ?? [];
+    return total > 0 ? `catching up with the disk: ${done} of ${total} hours` : "catching up with the disk";
   }
 }
 
@@ -29,7 +38,7 @@ function askForToken(known) {
     input.value = "";
     dialog.addEventListener("close", () => {
       asking = null;
-      if (input.value.trim()) sessionStorage.setItem(KEPT, input.value.trim());
+      if (input.value.trim()) keep("sessionStorage", KEPT, input.value.trim());
       input.value = "";
       done();
     }, { once: true });
@@ -41,12 +50,12 @@ function askForToken(known) {
 /** Sends a request until it is allowed. */
 async function send(address, signal) {
   for (;;) {
-    const token = sessionStorage.getItem(KEPT);
+    const token = recall("sessionStorage", KEPT);
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
     const response = await fetch(address, { headers, signal, cache: "no-store", credentials: "omit" });
     if (response.status !== 401) return response;
     // Another one may have been given meanwhile.
-    if (sessionStorage.getItem(KEPT) === token) await askForToken(token !== null);
+    if (recall("sessionStorage", KEPT) === token) await askForToken(token !== null);
   }
 }
 
@@ -78,33 +87,63 @@ export async function pages(address, values, field, most, signal) {
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
+/** Waits until somebody looks at the page. */
+const looked = () => new Promise((done) => {
+  const look = () => {
+    if (document.hidden) return;
+    document.removeEventListener("visibilitychange", look);
+    done();
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+});
+
 /**
- * Listens for ever to what the node tells. `tell(event, data)` is called for each event, and with "connected" and "away" when the
- * line is there and when it is not. Read by hand, because EventSource cannot send a token.
+ * Listens to what the node tells, as long as somebody looks: a browser has six connections to a node, for all its tabs together.
+ * `tell(event, data)` is called for each event, with "connected" and "away" when the line is there and when it is not, and with
+ * "hidden" when it was given up because nobody looks. Read by hand, because EventSource cannot send a token.
  */
 export async function listen(tell) {
   let wait = 500;
   for (;;) {
+    await looked();
+    const line = new AbortController();
+    const leave = () => document.hidden && line.abort();
+    document.addEventListener("visibilitychange", leave);
+    let status = null;
     try {
-      const response = await send("/api/v1/events");
-      if (!response.ok) throw new Refused(response.status, response.statusText);
+      const alive = alarm(SILENCE, () => line.abort());
+      const response = await send("/api/v1/events", line.signal).finally(alive);
+      status = response.status;
+      if (!response.ok) throw new Refused(status, response.statusText);
       wait = 500;
       tell("connected", null);
-      await read(response.body, tell);
+      await read(response.body, tell, line);
     } catch {
       // Told below, whatever it was: the node is away, or it ends.
     }
-    tell("away", null);
+    document.removeEventListener("visibilitychange", leave);
+    line.abort();
+    tell(document.hidden ? "hidden" : "away", { status });
+    if (document.hidden) continue;
     await pause(wait);
     wait = Math.min(wait * 2, 15000);
   }
 }
 
-async function read(body, tell) {
+/** Calls `work` after `wait` ms, unless the function that this returns is called before. */
+function alarm(wait, work) {
+  const timer = setTimeout(work, wait);
+  return () => clearTimeout(timer);
+}
+
+/** Tells what comes over a line, until that ends or is silent for too long; whoever calls this gives the line up. */
+async function read(body, tell, line) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const alive = alarm(SILENCE, () => line.abort());
+    const { value, done } = await reader.read().finally(alive);
     if (done) return;
     text += value;
     const events = text.split("\n\n");

@@ -37,6 +37,29 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** What is kept while the page is there, where the browser may not keep anything. */
+const memory = new Map();
+
+/** What was kept under a name in `localStorage` or `sessionStorage`. Where those are forbidden, asking for them throws. */
+export function recall(storage, name) {
+  if (memory.has(name)) return memory.get(name);
+  try {
+    return window[storage].getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps a text under a name. */
+export function keep(storage, name, text) {
+  memory.set(name, text);
+  try {
+    window[storage].setItem(name, text);
+  } catch {
+    // It is kept while the page is there.
+  }
+}
+
 /** Calls `work` once, `wait` ms after the last call. */
 export function afterwards(wait, work) {
   let timer = 0;

@@ -70,6 +70,21 @@ export function missingRuns(timeline, from, to) {
   return found;
 }
 
+/** The pixels with something missing that lie in a window, latest first; where all of many is missing, those as one. */
+export function missingPieces(timeline, from, to) {
+  const pieces = [];
+  for (const run of [...timeline.runs].reverse()) {
+    if (run.missing <= 0 || run.to <= from || run.from >= to) continue;
+    const count = run.missing === 1000 ? 1 : Math.max(1, Math.round((run.to - run.from) / timeline.step));
+    const edge = (at) => run.from + ((run.to - run.from) * at) / count;
+    for (let at = count; at > 0; at -= 1) {
+      const piece = { from: Math.max(edge(at - 1), from), to: Math.min(edge(at), to) };
+      if (piece.from < piece.to) pieces.push(piece);
+    }
+  }
+  return pieces;
+}
+
 /**
  * Draws the part of a timeline that the window shows, wherever the timeline itself begins and ends: while a sharper one is on its
  * way, the one that is there is drawn as it fits.

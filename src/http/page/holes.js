@@ -2,13 +2,20 @@
 
 import { get, pages, path, query } from "./api.js";
 import { byId, fill, make, say } from "./dom.js";
-import { missingRuns, prepared } from "./draw.js";
-import { duration, iso, local, parse, utc } from "./time.js";
+import { missingPieces, missingRuns, prepared } from "./draw.js";
+import { duration, iso, local, parse, parseUp, utc } from "./time.js";
 
 /** Holes that are listed; more would only be longer. */
 const MOST = 50;
 /** Pages of an answer that are read for one row. */
 const PAGES = 5;
+/** Pixels with something missing that are asked about first, and questions that the latest holes of a row may take. */
+const BEGIN = 8;
+const ASKS = 12;
+/** While nobody moves, the table is asked for no more often. */
+const GAP = 3000;
+/** Reasons change without anything being told of it. */
+const AGE = 25000;
 /** Pixels that a whole row is looked at with, to find the next hole. */
 const FINE = 4096;
 
@@ -23,12 +30,52 @@ export const reason = (hole) => (hole?.reason ? (REASONS[hole.reason] ?? hole.re
 /** An answer's hole with its times as numbers. */
 const read = (row) => (hole) => ({ ...hole, row, from: parse(hole.start), to: parse(hole.end) });
 
-/** The holes of a row between two times. */
-export async function holesBetween(row, from, to, signal, peer = null) {
+/** What stands where no reason is known. */
+export const UNKNOWN = "not worked out yet";
+
+/** The holes of a row between two times, the earliest first; not complete where there are too many. */
+async function ask(row, from, to, signal, peer = null) {
   const place = peer ? ["peers", peer, "holes"] : ["holes"];
   const address = path(...place, row.stream.channel, row.stream.quality);
-  const { all } = await pages(address, { from: iso(from), to: iso(to) }, "holes", PAGES, signal);
-  return all.map(read(row));
+  const { all, complete } = await pages(address, { from: iso(from), to: iso(to) }, "holes", PAGES, signal);
+  return { holes: all.map(read(row)), complete };
+}
+
+/** The holes of a row between two times. */
+export const holesBetween = async (row, from, to, signal, peer = null) => (await ask(row, from, to, signal, peer)).holes;
+
+/**
+ * The latest holes of a row in these pieces of time, which come latest first: asked for from the end backwards until there are `most`, and
+ * with a bounded number of questions. Says whether these are all that there are.
+ */
+export async function latestHoles(row, pieces, most, signal) {
+  const left = [...pieces];
+  let found = [];
+  let many = BEGIN;
+  for (let asks = 0; left.length > 0 && found.length < most; asks += 1) {
+    if (asks >= ASKS) return { holes: found, complete: false };
+    const count = Math.min(many, left.length);
+    const [from, to] = [left[count - 1].from, left[0].to];
+    const { holes, complete } = await ask(row, from, to, signal);
+    if (!complete) {
+      // Too many for the last of them to be told: fewer pieces, or the later half of one.
+      if (count > 1) many = Math.ceil(count / 4);
+      else left.splice(0, 1, { from: (from + to) / 2, to }, { from, to: (from + to) / 2 });
+      continue;
+    }
+    found = joined(holes, found);
+    left.splice(0, count);
+    many = found.length > 0 ? Math.ceil(((most - found.length + 1) * count) / Math.max(1, holes.length)) : count * 4;
+    many = Math.min(Math.max(many, 1), count * 8);
+  }
+  return { holes: found, complete: left.length === 0 };
+}
+
+/** Holes and later ones: the one that was cut where they meet is one again. */
+function joined(holes, later) {
+  const [last, first] = [holes.at(-1), later[0]];
+  if (!last || !first || first.from - last.to > 1) return [...holes, ...later];
+  return [...holes.slice(0, -1), { ...first, from: last.from, start: last.start }, ...later.slice(1)];
 }
 
 /** The hole at a time, or the nearest one within `reach` ms. It is cut to what was looked at. */
@@ -38,18 +85,19 @@ export async function holeNear(row, at, reach, signal) {
   return found.sort((a, b) => away(a) - away(b))[0] ?? null;
 }
 
-/** What covers a time in a row, of this node. */
+/** What covers a time in a row, of this node: milliseconds, or an ISO time where those are not fine enough. */
 export const explain = (row, at, signal) =>
-  get(path("explain", row.stream.channel, row.stream.quality) + query({ at: iso(at) }), signal);
+  get(path("explain", row.stream.channel, row.stream.quality) + query({ at: typeof at === "string" ? at : iso(at) }), signal);
 
 /** The next hole of a row after a time, or the last one before it; the hole at that time is neither. */
 export async function nextHole(row, at, forward) {
   const extent = row.timeline?.extent;
   if (!extent) return null;
   const here = (await explain(row, at)).hole;
-  const edge = parse((forward ? here?.end : here?.start) ?? iso(at));
+  // Times of segments are finer than those of a browser: behind a hole is where nothing of it is left.
+  const edge = forward ? parseUp(here?.end ?? iso(at)) : parse(here?.start ?? iso(at));
   const [from, to] = forward ? [Math.max(edge, extent.start), extent.end] : [extent.start, Math.min(edge, extent.end)];
-  if (to - from < 1) return null;
+  if (!(to - from >= 1)) return null;
   const address = path("timeline", row.stream.channel, row.stream.quality);
   const timeline = prepared(await get(address + query({ from: iso(from), to: iso(to), pixels: FINE })));
   const runs = missingRuns(timeline, from, to);
@@ -57,20 +105,29 @@ export async function nextHole(row, at, forward) {
   if (!run) return null;
   // As much of a run as one pixel and a little: a run may be many holes.
   const reach = timeline.step * 1.5;
-  const found = forward
-    ? await holesBetween(row, run.from, Math.min(run.to, run.from + reach))
-    : await holesBetween(row, Math.max(run.from, run.to - reach), run.to);
-  const hole = forward ? found[0] : found.at(-1);
+  const hole = forward
+    ? (await holesBetween(row, run.from, Math.min(run.to, run.from + reach)))[0]
+    : (await latestHoles(row, [{ from: Math.max(run.from, run.to - reach), to: run.to }], 1)).holes.at(-1);
   if (!hole) return null;
   // It was cut to what was looked at.
-  const { hole: whole } = await explain(row, (hole.from + hole.to) / 2);
-  return { ...hole, from: parse(whole?.start ?? hole.start), to: parse(whole?.end ?? hole.end) };
+  const { hole: whole } = await explain(row, hole.start);
+  return { ...hole, from: parse(whole?.start ?? hole.start), to: parse(whole?.end ?? hole.end), ledger: whole?.ledger };
 }
+
+/** What is known of the holes of a row, and of which window. */
+const isKnown = (known, row, view) => {
+  if (!known || known.version !== row.version || performance.now() - known.when > AGE) return false;
+  const pixel = view.span / Math.max(1, row.canvas.clientWidth);
+  if (Math.abs(known.from - view.from) < pixel && Math.abs(known.to - view.to) < pixel) return true;
+  // Where nothing has changed, a window that goes on with the present shows nothing new.
+  const end = row.timeline?.extent?.end ?? Infinity;
+  return known.complete && view.from >= known.from && (view.to <= known.to || end <= known.to);
+};
 
 /** The table. */
 export class HoleTable {
   constructor(rows, view, open) {
-    Object.assign(this, { rows, view, open, abort: null });
+    Object.assign(this, { rows, view, open, asking: null, known: new WeakMap(), when: -Infinity, timer: 0, window: null });
     this.body = byId("holes").tBodies[0];
     this.note = byId("holes-note");
     this.body.addEventListener("click", (event) => {
@@ -79,33 +136,73 @@ export class HoleTable {
     });
   }
 
-  /** Asks for the holes of what is shown. */
-  async refresh() {
-    this.abort?.abort();
-    const abort = new AbortController();
-    this.abort = abort;
+  /** Whether what is asked for now is still about what is shown. */
+  fits(window) {
     const { view } = this;
-    const rows = this.rows.own.filter((row) => row.seen && row.timeline);
-    const ask = async (row) => {
-      const runs = missingRuns(row.timeline, view.from, view.to);
-      if (runs.length === 0) return [];
-      // The table has the latest ones: what lies before them need not be asked for.
-      const from = Math.max(view.from, runs.at(-MOST)?.from ?? view.from);
-      return holesBetween(row, from, view.to, abort.signal);
-    };
-    try {
-      const found = (await Promise.all(rows.map(ask))).flat().sort((a, b) => b.from - a.from);
-      if (abort.signal.aborted) return;
-      this.show(found, rows.some((row) => missingRuns(row.timeline, view.from, view.to).length > MOST));
-    } catch (error) {
-      if (error.name !== "AbortError") say(this.note, `The holes are not known: ${error.message}`);
+    const near = view.span * 0.02;
+    return window !== null && Math.abs(window.from - view.from) < near && Math.abs(window.to - view.to) < near;
+  }
+
+  /** Asks for the holes of what is shown, where they are not known. */
+  async refresh() {
+    const { view } = this;
+    if (this.asking) {
+      // What is on its way is good enough; what is newer is asked for when it is here.
+      if (this.fits(this.asking)) {
+        this.asking.again = true;
+        return;
+      }
+      this.asking.abort.abort();
     }
+    const wait = this.fits(this.window) || view.live ? this.when + GAP - performance.now() : 0;
+    clearTimeout(this.timer);
+    const rows = this.rows.own.filter((row) => row.seen && row.timeline);
+    const unknown = rows.filter((row) => !isKnown(this.known.get(row), row, view));
+    if (wait > 0 && unknown.length) {
+      this.timer = setTimeout(() => this.refresh(), wait);
+      return;
+    }
+    if (unknown.length === 0) {
+      this.showKnown(rows);
+      return;
+    }
+    const asking = { from: view.from, to: view.to, abort: new AbortController(), again: false };
+    [this.asking, this.window, this.when] = [asking, asking, performance.now()];
+    try {
+      await Promise.all(unknown.map((row) => this.ask(row, asking)));
+      if (!asking.abort.signal.aborted) this.showKnown(rows);
+    } catch (error) {
+      // Nobody waits for what was given up; what failed is asked for again with the next change, or a while later.
+      if (error.name !== "AbortError") say(this.note, `The holes are not known: ${error.progress ?? error.message}`);
+      asking.abort.abort();
+    } finally {
+      if (this.asking === asking) {
+        this.asking = null;
+        if (asking.again) this.refresh();
+      }
+    }
+  }
+
+  async ask(row, { from, to, abort }) {
+    const { version } = row;
+    const pieces = missingPieces(row.timeline, from, to);
+    const { holes, complete } = await latestHoles(row, pieces, MOST, abort.signal);
+    this.known.set(row, { from, to, version, holes, complete, when: performance.now() });
+  }
+
+  /** Shows what is known of these rows. */
+  showKnown(rows) {
+    const { view } = this;
+    const known = rows.map((row) => this.known.get(row)).filter(Boolean);
+    const found = known.flatMap(({ holes }) => holes).filter((hole) => hole.to > view.from && hole.from < view.to);
+    this.show(found.sort((a, b) => b.from - a.from), known.some(({ complete }) => !complete));
   }
 
   show(found, more) {
     const shown = found.slice(0, MOST);
-    const all = found.length > MOST || more ? `The latest ${shown.length}; zoom in for earlier ones.` : `${shown.length} in what is shown.`;
-    say(this.note, shown.length ? all : "None: nothing is missing in what is shown.");
+    const all = found.length > MOST || more ? `The latest ${shown.length}; this list is not complete, zoom in for earlier ones.` : `${shown.length} in what is shown.`;
+    const none = more ? "Too many to be listed: zoom in." : "None: nothing is missing in what is shown.";
+    say(this.note, shown.length ? all : none);
     byId("holes").hidden = shown.length === 0;
     byId("holes").classList.toggle("plain", !shown.some((hole) => reason(hole)));
     const signature = JSON.stringify(shown.map((hole) => [hole.row.name, hole.start, hole.end, hole.reason]));
@@ -124,7 +221,7 @@ export class HoleTable {
       make("td", {}, button),
       make("td", { class: "number" }, duration(hole.to - hole.from)),
       make("td", { class: "place", title: `${stream.channel} / ${stream.quality}` }, stream.channel, make("span", { class: "muted" }, ` / ${stream.quality}`)),
-      make("td", { class: "why" }, reason(hole)));
+      make("td", { class: "why", title: hole.detail ?? null }, reason(hole) || UNKNOWN));
     line.hole = hole;
     return line;
   }

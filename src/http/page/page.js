@@ -8,10 +8,12 @@ import { HoleTable, explain, holeNear, nextHole, reason } from "./holes.js";
 import { Panel } from "./panel.js";
 import { Rows } from "./rows.js";
 import { DAY, MINUTE, SECOND, differs, duration, hourStart, iso, local, parse, utc, zone } from "./time.js";
-import { View } from "./view.js";
+import { LONGEST, View } from "./view.js";
 
 /** The list of other nodes, and this node's health, are asked for again after so long if nothing tells of a change. */
 const LOOK = 30 * SECOND;
+/** What is shown ends by itself where a directory is far ahead of the clock. */
+const AHEAD = DAY;
 /** A pointer that rests for so long wants to know more. */
 const REST = 120;
 /** So near to a hole, in pixels, is meant to be on it. */
@@ -95,6 +97,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 rows.subscribe((row) => {
   refreshHoles();
   if (row === current) sayRow(row);
+  settle();
   const own = rows.own.filter((each) => each.seen);
   const root = document.documentElement;
   if (!root.dataset.firstPicture && own.length && own.every((each) => each.timeline || each.error)) {
@@ -126,6 +129,12 @@ window.addEventListener("pointermove", (event) => {
     else unhover();
     return;
   }
+  // The end of a press is not told where a menu or another window took it.
+  if (event.buttons === 0) {
+    pointers.delete(event.pointerId);
+    lanes.classList.remove("moving");
+    return;
+  }
   const others = [...pointers].filter(([id]) => id !== event.pointerId).map(([, each]) => each);
   const box = known.track.getBoundingClientRect();
   const by = event.clientX - known.x;
@@ -154,7 +163,7 @@ lanes.addEventListener("wheel", (event) => {
   const track = event.target.closest(".track, #axis");
   if (!track) return;
   event.preventDefault();
-  const unit = event.deltaMode === 1 ? 16 : 1;
+  const unit = [1, 16, track.clientWidth][event.deltaMode] ?? 1;
   const sideways = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
   if (sideways) view.pan(((event.deltaX || event.deltaY) * unit) / track.clientWidth);
   else view.zoom(Math.exp(Math.max(-240, Math.min(240, event.deltaY * unit)) * 0.0025), timeAt(track, event.clientX));
@@ -318,7 +327,11 @@ document.addEventListener("keydown", (event) => {
 
 // Holes and their explanations.
 
+/** The latest wish to see something explained: what an earlier one led to comes too late. */
+let wish = 0;
+
 function closePanel() {
+  wish += 1;
   panel.close();
   current?.track.focus();
 }
@@ -330,13 +343,16 @@ async function explainAt(row, at, reach, focus = false) {
   mark = at;
   drawMark();
   const own = ownOf(row);
-  const hole = await holeNear(own, at, reach).catch(() => null);
+  const mine = (wish += 1);
+  const hole = own ? await holeNear(own, at, reach).catch(() => null) : null;
+  if (!own || mine !== wish) return;
   await panel.open(own, hole ? middle(hole) : at, hole);
   if (focus) byId("panel-title")?.focus();
 }
 
 function openHole(hole) {
-  setCurrent(hole.row);
+  wish += 1;
+  if (rows.all.includes(hole.row)) setCurrent(hole.row);
   mark = middle(hole);
   view.reveal(hole.from, hole.to);
   draw();
@@ -346,7 +362,9 @@ function openHole(hole) {
 async function goToHole(row, at, forward) {
   const own = ownOf(row ?? current ?? rows.own[0]);
   if (!own) return;
+  const mine = (wish += 1);
   const hole = await nextHole(own, at, forward).catch(() => null);
+  if (mine !== wish) return;
   if (!hole) {
     say(byId("said"), `No hole ${forward ? "after" : "before"} ${utc(at)} in ${own.name}.`);
     return;
@@ -366,11 +384,24 @@ function follow(span = Math.min(view.span, 7 * DAY)) {
   else view.follow(span);
 }
 
+/** From the first segment to the last, as far as that is known, or else from the first hour to the last. */
+function everything() {
+  const latest = view.now() + AHEAD;
+  const stretches = known.filter((stream) => stream.video).map((stream) => {
+    const extent = rows.own.find((row) => row.stream.channel === stream.channel && row.stream.quality === stream.quality)?.timeline?.extent;
+    return extent ?? { start: hourStart(stream.first_hour), end: hourStart(stream.last_hour) + 60 * MINUTE };
+  });
+  if (!stretches.length) return null;
+  const to = Math.min(Math.max(...stretches.map(({ end }) => end)), latest);
+  const earliest = Math.min(...stretches.map(({ start }) => start));
+  // A directory of the year 0 is none that anybody wants to see all from.
+  return { from: Math.min(Math.max(earliest, to - LONGEST * 0.98), to - SECOND), to };
+}
+
 function showAll() {
-  const streams = known.filter((stream) => stream.video);
-  if (!streams.length) return;
-  const from = Math.min(...streams.map((stream) => hourStart(stream.first_hour)));
-  const to = Math.max(...streams.map((stream) => hourStart(stream.last_hour) + 60 * MINUTE));
+  const all = everything();
+  if (!all) return;
+  const { from, to } = all;
   view.set(from - (to - from) * 0.01, to + (to - from) * 0.01);
 }
 
@@ -401,7 +432,10 @@ async function look() {
   say(byId("node"), list.name);
   const peers = others.peers.filter((peer) => peer.state !== "itself");
   const signature = JSON.stringify([known.map(({ channel, quality }) => [channel, quality]), peers.map(({ name, url }) => [name, url])]);
-  if (signature !== shown) rows.show(known, peers);
+  if (signature !== shown) {
+    rows.show(known, peers);
+    if (current && !rows.all.includes(current)) setCurrent(null);
+  }
   else rows.update(peers);
   shown = signature;
   const video = known.some((stream) => stream.video);
@@ -410,12 +444,31 @@ async function look() {
   return list;
 }
 
-/** What is looked at first, where the address does not say. */
+/** What is looked at first, where the address does not say: what is recorded now, or the last day that was. */
+let first = null;
 function begin() {
   if (view.read(location.hash)) return;
-  const latest = Math.max(...known.filter((stream) => stream.video).map((stream) => hourStart(stream.last_hour)), 0);
-  if (view.now() - latest < 2 * DAY || latest === 0) view.follow(7 * DAY);
-  else showAll();
+  showLatest();
+  first = `${view.from} ${view.to}`;
+}
+
+function showLatest() {
+  const to = everything()?.to;
+  if (to === undefined || view.now() - to < 2 * DAY) view.follow(7 * DAY);
+  else view.set(to - DAY * 0.98, to + DAY * 0.02);
+}
+
+/** The names of directories may promise what no segment keeps: once it is known where the last one is, that is shown. */
+function settle() {
+  if (first === null) return;
+  const own = rows.own.filter((row) => row.seen);
+  if (own.some((row) => !row.timeline && !row.error)) return;
+  const isUntouched = view.live ? view.span === 7 * DAY : first === `${view.from} ${view.to}`;
+  const extents = own.map((row) => row.timeline?.extent).filter(Boolean);
+  if (own.some((row) => row.progress)) return;
+  first = null;
+  const isEmpty = !extents.some(({ start, end }) => end > view.from && start < view.to);
+  if (isUntouched && isEmpty && extents.length) showLatest();
 }
 
 async function showHealth() {
@@ -424,13 +477,16 @@ async function showHealth() {
   const good = troubles.length === 0 && ready;
   say(health, good ? "all well" : troubles.length ? `${troubles.length} ${troubles.length === 1 ? "trouble" : "troubles"}` : "catching up");
   health.title = troubles[0] ?? "";
-  health.dataset.state = good ? "good" : "bad";
+  health.dataset.state = good ? "good" : troubles.length ? "bad" : "busy";
 }
 const health = atMost(2 * SECOND, () => showHealth().catch(() => {}));
 const again = atMost(SECOND, () => look().then(() => rows.load()).catch(() => {}));
 
 function told(event, data) {
-  document.documentElement.dataset.line = event === "away" ? "away" : "there";
+  const isAway = event === "away" || event === "hidden";
+  document.documentElement.dataset.line = isAway ? event : "there";
+  // What nobody tells is asked for again and again.
+  rows.isTold = !isAway;
   if (event === "hours" && !rows.changed(data.hours)) again();
   if (event === "connected" || event === "resync") {
     rows.resync();
@@ -440,7 +496,8 @@ function told(event, data) {
     health();
     again();
   }
-  if (event === "away") {
+  // It is there, and only has too many that listen.
+  if (event === "away" && data.status !== 503) {
     byId("health").dataset.state = "away";
     say(byId("health"), "no connection");
   } else if (event === "connected") health();
@@ -466,7 +523,10 @@ async function start() {
     rows.loadSoon();
   }, SECOND);
   setInterval(() => {
-    if (!document.hidden) again();
+    if (document.hidden) return;
+    again();
+    health();
+    refreshHoles();
   }, LOOK);
 }
 start();

@@ -1,7 +1,7 @@
 // What is known of a time: the segment that is played, or the hole, why it is there, and who has what is missing.
 
 import { byId, fill, make } from "./dom.js";
-import { explain, holesBetween, reason } from "./holes.js";
+import { UNKNOWN, explain, holesBetween, reason } from "./holes.js";
 import { bytes, differs, duration, iso, local, parse, utc } from "./time.js";
 
 /** A time on two lines: UTC, and the one of whoever looks. */
@@ -38,13 +38,14 @@ export class Panel {
       const found = await explain(row, at);
       const [from, to] = [parse(found.hole?.start ?? ""), parse(found.hole?.end ?? "")];
       const isHole = from < to;
-      const told = hole ?? (isHole ? (await holesBetween(row, at, Math.min(to, at + 1000)))[0] : null);
       if (turn !== this.turn) return null;
+      // The newest knowledge comes with the explanation; the list may have been asked for a while ago.
+      const told = found.hole?.ledger ?? hole;
       this.draw(row, at, found, told);
       if (isHole) this.askPeers(row, from, to, turn);
       return found;
     } catch (error) {
-      if (turn === this.turn) this.frame("Cannot be explained", row, make("p", { class: "trouble" }, error.message));
+      if (turn === this.turn) this.frame("Cannot be explained", row, make("p", { class: error.progress ? "muted" : "trouble" }, error.progress ?? error.message));
       return null;
     }
   }
@@ -65,6 +66,7 @@ export class Panel {
     const command = `gapless explain ${found.time.replace(/\.?0*Z$/, "Z")} --channel ${quoted(row.stream.channel)} --quality ${quoted(row.stream.quality)}`;
     this.frame(found.hole ? title(found.hole) : `${found.played.type} segment`, row,
       make("dl", {}, ...list),
+      closed(found.was_missing),
       others.length ? [make("h3", {}, "Also there, not played"), make("ul", { class: "others" }, ...others)] : null,
       make("div", { class: "buttons" },
         start && end ? button("Zoom to it", () => this.actions.zoomTo(parse(start), parse(end))) : null,
@@ -75,10 +77,12 @@ export class Panel {
 
   ofHole(hole, told) {
     const why = reason(told);
+    const isWhole = Boolean(hole.start && hole.end);
     return [
-      ...entry("Why", why ? make("strong", { class: "reason" }, why) : make("span", { class: "muted" }, "not known yet"),
-        told?.detail ? make("span", { class: "detail" }, told.detail) : null),
-      ...(told?.peers?.length ? entry("Had by", told.peers.join(", ")) : []),
+      ...(isWhole ? entry("Why", why ? make("strong", { class: "reason" }, why) : make("span", { class: "muted" }, UNKNOWN),
+        told?.detail ? make("span", { class: "detail" }, told.detail) : null,
+        told?.reason_since ? make("span", { class: "detail" }, `since ${utc(parse(told.reason_since))} UTC`) : null) : []),
+      ...(told?.peers?.length ? entry(WHOM[told.reason] ?? "Peers", told.peers.join(", ")) : []),
       ...entry("From", ...(hole.start ? moment(hole.start) : ["nothing before it"])),
       ...entry("To", ...(hole.end ? moment(hole.end) : ["nothing after it yet"])),
       ...(told?.first_seen ? entry("First seen", ...moment(told.first_seen)) : []),
@@ -119,6 +123,20 @@ export class Panel {
     if (turn === this.turn && list) fill(list, ...lines);
   }
 }
+
+/** What the peers are that the ledger names with a reason. */
+const WHOM = { peer_has: "Had by", fetching: "Had by", nobody_has: "Asked", not_asked: "Not asked" };
+
+/** Holes that this time lay in, and that closed. */
+function closed(holes) {
+  if (!holes?.length) return null;
+  const line = (hole) => make("li", {}, `${utc(parse(hole.start))} – ${utc(parse(hole.end)).slice(11)}, ${duration(hole.seconds * 1000)}`,
+    make("span", { class: "muted" }, `seen ${utc(parse(hole.first_seen))}, closed ${utc(parse(hole.closed))}`),
+    make("span", { class: "muted" }, by(hole.closed_by)));
+  return [make("h3", {}, "Was missing"), make("ul", { class: "others", id: "was-missing" }, ...holes.map(line))];
+}
+
+const by = (whom) => (whom === undefined ? "it does not lie between segments any more" : whom === "recorder" ? "written by the recorder" : `came from ${whom}`);
 
 const title = (hole) => (hole.seconds === null ? "No segment here" : `Hole of ${duration(hole.seconds * 1000)}`);
 

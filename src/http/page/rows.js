@@ -1,7 +1,7 @@
 // The rows: a quality of this node each, and underneath it the same stretch on every other node. Only what is seen is asked for.
 
 import { Refused, get, path, query } from "./api.js";
-import { atMost, make, put, say } from "./dom.js";
+import { atMost, keep, make, put, recall, say } from "./dom.js";
 import { density, missingRuns, paint, prepared, runAt } from "./draw.js";
 import { DAY, HOUR, ago, duration, hourStart, iso, utc } from "./time.js";
 
@@ -9,7 +9,7 @@ import { DAY, HOUR, ago, duration, hourStart, iso, utc } from "./time.js";
 const MARGIN = 0.25;
 /** As many pixels as may be asked for. */
 const MOST_PIXELS = 4096;
-/** An answer of another node is asked for again after this; nobody tells when it changes. */
+/** An answer of another node is asked for again after this; nobody tells when it changes. So is one of this node while nobody tells. */
 const PEER_AGE = 5000;
 /** After an error another node, or this one, is asked again no sooner. */
 const PEER_PAUSE = 10000;
@@ -18,7 +18,7 @@ const OWN_PAUSE = 2000;
 /** A timeline: of this node, or of another one. */
 export class Row {
   constructor(rows, stream, peer = null) {
-    Object.assign(this, { rows, stream, peer, timeline: null, version: 0, wanted: 0, seen: false, loading: null, asked: null, error: null });
+    Object.assign(this, { rows, stream, peer, timeline: null, version: 0, wanted: 0, seen: false, loading: null, asked: null, error: null, progress: null });
     const what = `${stream.channel}/${stream.quality}${peer ? ` on ${peer.name}` : ""}`;
     this.name = what;
     this.canvas = make("canvas", { "aria-hidden": "true" });
@@ -56,7 +56,7 @@ export class Row {
   isCurrent() {
     const { asked } = this;
     if (!asked || asked.version !== this.wanted) return false;
-    if (this.peer && performance.now() - asked.when > PEER_AGE) return false;
+    if ((this.peer || !this.rows.isTold) && performance.now() - asked.when > PEER_AGE) return false;
     return this.fits(asked);
   }
 
@@ -82,11 +82,12 @@ export class Row {
       const answer = await get(address, loading.abort.signal);
       this.timeline = prepared(answer);
       this.asked = { from, to, version, pixel, when: performance.now() };
-      this.error = null;
+      [this.error, this.progress] = [null, null];
       this.version += 1;
     } catch (error) {
       if (error.name === "AbortError") return;
       this.error = error instanceof Refused ? error.message : "This node does not answer.";
+      this.progress = error instanceof Refused ? error.progress : null;
       [this.asked, this.failed] = [null, performance.now()];
     } finally {
       if (this.loading === loading) this.loading = null;
@@ -115,10 +116,10 @@ export class Row {
     dataset.missing = missing.length;
     dataset.drawn = timeline ? `${iso(view.from)}/${iso(view.to)}` : "";
     dataset.version = this.version;
-    const why = this.mute ?? this.error;
+    const why = this.mute ?? this.progress ?? this.error;
     say(this.words, why ?? "");
     this.words.title = why ?? "";
-    this.element.classList.toggle("failed", Boolean(why));
+    this.element.classList.toggle("failed", Boolean(why) && !this.progress);
     this.describe();
   }
 
@@ -156,10 +157,20 @@ export class Row {
 
 const percent = (perMille) => (perMille <= 1 ? "up to 0.1 %" : `${perMille / 10} %`);
 
+const FOLDED = "gapless-folded";
+function foldedBefore() {
+  try {
+    const names = JSON.parse(recall("localStorage", FOLDED) ?? "[]");
+    return Array.isArray(names) ? names : [];
+  } catch {
+    return [];
+  }
+}
+
 /** All rows. */
 export class Rows {
   constructor(element, view) {
-    Object.assign(this, { element, view, all: [], listeners: [], peers: [] });
+    Object.assign(this, { element, view, all: [], listeners: [], peers: [], isTold: false });
     /** What changes is asked for at most twice a second. */
     this.loadChanged = atMost(500, () => this.load());
     const look = (entries) => {
@@ -170,7 +181,7 @@ export class Rows {
       this.load();
     };
     this.observer = new IntersectionObserver(look, { rootMargin: "80px 0px" });
-    this.folded = new Set(JSON.parse(localStorage.getItem("gapless-folded") ?? "[]"));
+    this.folded = new Set(foldedBefore());
   }
 
   subscribe(listener) {
@@ -245,7 +256,12 @@ export class Rows {
       const heading = make("h2", {}, channel);
       sections.push(make("section", { class: "channel", "aria-label": channel }, heading, ...lanes));
     }
-    for (const gone of before.values()) if (!this.all.includes(gone)) this.observer.unobserve(gone.track);
+    for (const gone of before.values()) {
+      if (this.all.includes(gone)) continue;
+      this.observer.unobserve(gone.track);
+      gone.seen = false;
+      gone.loading?.abort.abort();
+    }
     for (const section of this.element.querySelectorAll(":scope > .channel")) section.remove();
     put(this.element, ...sections);
     for (const each of this.all) each.describe();
@@ -276,7 +292,7 @@ export class Rows {
     };
     button.addEventListener("click", () => {
       if (!this.folded.delete(id)) this.folded.add(id);
-      localStorage.setItem("gapless-folded", JSON.stringify([...this.folded].slice(-500)));
+      keep("localStorage", FOLDED, JSON.stringify([...this.folded].slice(-500)));
       apply();
     });
     apply();

@@ -9,10 +9,15 @@ export const YEAR = 365 * DAY;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (number) => String(number).padStart(2, "0");
 
-/** Milliseconds since 1970 of an ISO time. */
+/** The first and the last time that the API takes: four digits of a year. */
+export const FIRST = Date.parse("0000-01-01T00:00:00Z");
+export const LAST = Date.parse("9999-12-31T23:59:59.999Z");
+/** Milliseconds since 1970 of an ISO time; what is finer is left out. */
 export const parse = (text) => Date.parse(text);
-/** The ISO time of milliseconds since 1970. */
-export const iso = (ms) => new Date(Math.round(ms)).toISOString();
+/** The same, but not before that time: where it is finer than a millisecond, the next one. */
+export const parseUp = (text) => Date.parse(text) + (/\.\d{3}\d*[1-9]/.test(text) ? 1 : 0);
+/** The ISO time of milliseconds since 1970, as near as the API takes one. */
+export const iso = (ms) => new Date(Math.min(Math.max(Math.round(ms), FIRST), LAST)).toISOString();
 /** When an hour such as 2019-11-13T02 begins. */
 export const hourStart = (hour) => Date.parse(hour + ":00:00Z");
 
@@ -90,6 +95,7 @@ const MONDAY = 4 * DAY;
 
 /** The ticks of a stretch with at most so many of them: when, what to write, and whether something larger begins there. */
 export function ticks(from, to, most) {
+  if (!(from < to && from >= FIRST && to <= LAST + YEAR)) return { step: YEAR, list: [] };
   const step = STEPS.find((each) => (to - from) / each <= most);
   if (!step) return calendar(from, to, most);
   const offset = step >= 2 * DAY ? MONDAY : 0;
@@ -110,8 +116,9 @@ function calendar(from, to, most) {
   const first = new Date(from);
   let month = Math.floor((first.getUTCFullYear() * 12 + first.getUTCMonth()) / months) * months;
   for (;;) {
-    const at = Date.UTC(Math.floor(month / 12), month % 12, 1);
-    if (at > to) return { step: months * 30 * DAY, list };
+    // Date.UTC takes the years 0 to 99 for others.
+    const at = new Date(0).setUTCFullYear(Math.floor(month / 12), month % 12, 1);
+    if (!(at <= to)) return { step: months * 30 * DAY, list };
     if (at >= from) {
       const january = month % 12 === 0;
       list.push({ at, label: january ? String(Math.floor(month / 12)) : MONTHS[month % 12], large: january && months < 12, local: null });

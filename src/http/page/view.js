@@ -1,10 +1,10 @@
 // Which stretch of time is shown, for all rows together, and the address that says so.
 
-import { DAY, YEAR, iso, parse } from "./time.js";
+import { DAY, FIRST, LAST, YEAR, iso, parse } from "./time.js";
 
 /** Nobody looks at less or at more than this. */
 const SHORTEST = 2000;
-const LONGEST = 60 * YEAR;
+export const LONGEST = 60 * YEAR;
 
 /** The stretch that is shown. Whoever wants to know of changes subscribes. */
 export class View {
@@ -28,10 +28,12 @@ export class View {
 
   /** Shows another stretch; what follows the present no longer does, unless it is said. */
   set(from, to, live = false) {
+    // Whatever was told, what is no stretch of time is not shown.
+    if (!Number.isFinite(from) || !Number.isFinite(to)) return;
     const span = Math.min(Math.max(to - from, SHORTEST), LONGEST);
     const middle = (from + to) / 2;
-    const latest = this.now() + LONGEST / 2;
-    this.to = Math.min(middle + span / 2, latest);
+    const latest = Math.min(this.now() + LONGEST / 2, LAST);
+    this.to = Math.max(Math.min(middle + span / 2, latest), FIRST + span);
     this.from = this.to - span;
     this.live = live;
     for (const listener of this.listeners) listener();
