@@ -526,8 +526,9 @@ fn what_is_told_is_never_more_than_the_page_can_show() {
     );
     browser.run("document.querySelector('#holes tbody button').click()");
     browser.wait_until("document.getElementById('panel').innerText.includes('nobody has it')");
+    browser.wait_until("document.getElementById('panel').innerText.includes('misses all of it too')");
     let panel = browser.text("document.getElementById('panel').innerText");
-    for part in ["Hole of 10 s", "First seen", "Asked", "other", "without a segment in it"] {
+    for part in ["Hole of 10 s", "First seen", "other misses all of it too", "asked, and without a segment in it"] {
         assert!(panel.contains(part), "{part}: {panel}");
     }
 
@@ -545,5 +546,19 @@ fn what_is_told_is_never_more_than_the_page_can_show() {
          })",
     );
     assert_eq!(checked, json!([true, true, 0, true, 1]));
+    // Progress is no error, and a browser that keeps nothing is none either.
+    let checked = browser.run(
+        "return Promise.all(['api', 'dom'].map((name) => import(`/page/${name}.js`))).then(([{ Refused }, { keep, recall }]) => {
+           const words = 'The index is catching up with the disk, 3 of 40 hours so far: ask again.';
+           const { getItem, setItem } = Storage.prototype;
+           Storage.prototype.getItem = Storage.prototype.setItem = () => { throw new Error('forbidden'); };
+           const before = recall('localStorage', 'x');
+           keep('localStorage', 'x', '1');
+           const after = recall('localStorage', 'x');
+           Object.assign(Storage.prototype, { getItem, setItem });
+           return [new Refused(503, words).progress, new Refused(503, 'Busy.').progress, before, after];
+         })",
+    );
+    assert_eq!(checked, json!(["catching up with the disk: 3 of 40 hours", null, null, "1"]));
     has_no_complaints(&browser);
 }

@@ -231,7 +231,7 @@ const cutLength = (hole, at, row) => {
 
 function showTip(row, at, state, words, { clientX, clientY }) {
   const precision = view.span < 20 * MINUTE ? 1 : SECOND;
-  fill(tip, make("strong", {}, `${utc(at, precision)} UTC`), make("span", { class: "muted" }, local(at, precision)),
+  fill(tip, make("strong", {}, `${utc(at, precision)} UTC`), differs(at) ? make("span", { class: "muted" }, local(at, precision)) : null,
     make("span", { class: `state ${state}` }, row.peer ? `${row.peer.name}: ${words[0]}` : words[0]),
     ...words.slice(1).filter(Boolean).map((line) => make("span", { class: "more" }, line)));
   tip.dataset.state = state;
