@@ -19,6 +19,7 @@ const ESCAPE: &str = "\u{e00c}";
 const RIGHT: &str = "\u{e014}";
 const DOWN: &str = "\u{e015}";
 const HOME: &str = "\u{e011}";
+const END: &str = "\u{e010}";
 
 /// Ten minutes of segments of ten seconds; says the path of each.
 fn ten_minutes(archive: &TestArchive, hour: &str) -> Vec<String> {
@@ -415,4 +416,149 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
         assert_eq!(node.get(&format!("/api/v1/peers/counted/timeline/{stream}?{window}")).json(), direct);
     }
     assert!((1..20).contains(&(asked() - before)), "{} of 20", asked() - before);
+}
+
+#[test]
+fn the_latest_holes_are_listed_however_many_there_are_and_the_next_one_is_another_one() {
+    let archive = TestArchive::empty();
+    // A hole after each of 180 segments in one hour, and two whose ends are finer than a browser knows, much later.
+    for each in 0..180 {
+        archive.segment(HOUR, &format!("{:02}:{:02}", each / 3, each % 3 * 20), 10.0, Kind::Full);
+    }
+    let late = "chan/source/2020-02-20T05";
+    for (start, seconds) in [("00:00.123456", 9.876_999), ("00:11.000455", 9.5), ("00:22", 8.0)] {
+        archive.segment(late, start, seconds, Kind::Full);
+    }
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let browser = Browser::start(1200, 800);
+    // All of the first hour lies in one pixel of three years.
+    browser.open(&node, "/#from=2018-01-01T00:00:00Z&to=2021-01-01T00:00:00Z");
+    browser.wait_until("document.querySelector('#holes tbody').dataset.count === '50'");
+    let note = browser.text("document.getElementById('holes-note').textContent");
+    assert!(note.contains("The latest 50") && note.contains("not complete"), "{note}");
+    let line = |at: usize| browser.text(&format!("document.querySelectorAll('#holes tbody tr')[{at}].innerText"));
+    assert!(line(0).contains("2020-02-20 05:00:20"), "{}", line(0));
+    assert!(line(1).contains("2020-02-20 05:00:10"), "{}", line(1));
+    assert!(line(2).contains("2020-01-01 05:59:50"), "{}", line(2));
+    assert!(line(49).contains("2020-01-01 05:44:10"), "{}", line(49));
+
+    // From one hole to the next and back, however fine their ends are.
+    let source = row("chan", None);
+    browser.run("location.hash = '#from=2020-02-20T05:00:05Z&to=2020-02-20T05:00:35Z'");
+    browser.wait_until(&drawn_missing(&source, 2));
+    browser.run(&format!("{source}.focus()"));
+    browser.press(HOME);
+    browser.press("p");
+    browser.wait_until("document.getElementById('said').textContent.startsWith('No hole before')");
+    browser.press(END);
+    browser.press("p");
+    let is_at = |time: &str| {
+        browser.wait_until(&format!("document.querySelector('#panel time')?.dateTime === '2020-02-20T05:00:{time}Z'"));
+    };
+    is_at("20.500455");
+    browser.press("p");
+    is_at("10.000455");
+    browser.press("n");
+    is_at("20.500455");
+    browser.press("n");
+    browser.wait_until("document.getElementById('said').textContent.startsWith('No hole after')");
+    has_no_complaints(&browser);
+}
+
+#[test]
+fn a_page_that_nobody_looks_at_does_not_listen_and_catches_up_afterwards() {
+    let archive = TestArchive::empty();
+    let paths = ten_minutes(&archive, HOUR);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let browser = Browser::start(1200, 800);
+    browser.open(&node, WINDOW);
+    let source = row("chan", None);
+    let line = |state: &str| browser.wait_until(&format!("document.documentElement.dataset.line === '{state}'"));
+    browser.wait_until(&drawn_missing(&source, 0));
+    line("there");
+    let hide = |hidden: bool| {
+        browser.run(&format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange'))"
+        ));
+    };
+    hide(true);
+    line("hidden");
+    archive.remove(&paths[30]);
+    eventually(SOON, || node.get("/api/v1/holes/chan/source").json()["holes"].as_array().unwrap().len() == 1);
+    assert_eq!(browser.text(&format!("{source}.dataset.missing")), "0");
+    hide(false);
+    line("there");
+    browser.wait_until(&drawn_missing(&source, 1));
+    has_no_complaints(&browser);
+}
+
+#[test]
+fn what_is_told_is_never_more_than_the_page_can_show() {
+    let (ours, theirs) = (TestArchive::empty(), TestArchive::empty());
+    let hour = |archive: &TestArchive| {
+        for each in ["00:00", "00:20"] {
+            archive.segment(HOUR, each, 10.0, Kind::Full);
+        }
+    };
+    hour(&ours);
+    hour(&theirs);
+    // A directory that is nobody's day.
+    ours.mkdir("chan/source/9999-12-31T23");
+    let other = TestNode::start(&theirs);
+    other.wait_ready();
+    let node = TestNode::plan(&ours).flag("--peer").flag(format!("other=http://{}", other.address)).start();
+    node.wait_ready();
+    eventually(SOON * 2, || {
+        node.get("/api/v1/holes/chan/source").json()["holes"][0]["reason"].as_str() == Some("nobody_has")
+    });
+    let browser = Browser::start(1200, 800);
+    // Nothing in the address: the last day that was recorded, whatever a directory is called.
+    browser.open(&node, "/");
+    browser.wait_until("location.hash.startsWith('#from=2019-12-31T05:')");
+    browser.wait_until("document.querySelector('#holes tbody').dataset.count === '1'");
+    assert!(browser.text("document.querySelector('#holes tbody').innerText").contains("nobody has it"));
+    browser.run("document.getElementById('all').click()");
+    browser.wait_until(
+        "location.hash.startsWith('#from=2020-01-01T04:59:59') || location.hash.startsWith('#from=2020-01-01T05:00')",
+    );
+    browser.run("document.querySelector('#holes tbody button').click()");
+    browser.wait_until("document.getElementById('panel').innerText.includes('nobody has it')");
+    browser.wait_until("document.getElementById('panel').innerText.includes('misses all of it too')");
+    let panel = browser.text("document.getElementById('panel').innerText");
+    for part in ["Hole of 10 s", "First seen", "other misses all of it too", "asked, and without a segment in it"] {
+        assert!(panel.contains(part), "{part}: {panel}");
+    }
+
+    // What is no time ends nothing, and years before the hundredth have ticks as well.
+    let checked = browser.run(
+        "return Promise.all(['time', 'view'].map((name) => import(`/page/${name}.js`))).then(([time, { View }]) => {
+           const view = new View(() => 0);
+           const before = view.hash();
+           view.set(NaN, 0);
+           view.set(0, Infinity);
+           const same = view.hash() === before;
+           view.set(-1e18, -1e17);
+           return [same, view.hash().startsWith('#from=0000-01-01T00:00:00.000Z'), time.ticks(NaN, NaN, 9).list.length,
+             time.ticks(view.from, view.to, 9).list.length > 2, time.parseUp('2020-01-01T00:00:00.000001Z') - time.parse('2020-01-01T00:00:00Z')];
+         })",
+    );
+    assert_eq!(checked, json!([true, true, 0, true, 1]));
+    // Progress is no error, and a browser that keeps nothing is none either.
+    let checked = browser.run(
+        "return Promise.all(['api', 'dom'].map((name) => import(`/page/${name}.js`))).then(([{ Refused }, { keep, recall }]) => {
+           const words = 'The index is catching up with the disk, 3 of 40 hours so far: ask again.';
+           const { getItem, setItem } = Storage.prototype;
+           Storage.prototype.getItem = Storage.prototype.setItem = () => { throw new Error('forbidden'); };
+           const before = recall('localStorage', 'x');
+           keep('localStorage', 'x', '1');
+           const after = recall('localStorage', 'x');
+           Object.assign(Storage.prototype, { getItem, setItem });
+           return [new Refused(503, words).progress, new Refused(503, 'Busy.').progress, before, after];
+         })",
+    );
+    assert_eq!(checked, json!(["catching up with the disk: 3 of 40 hours", null, null, "1"]));
+    has_no_complaints(&browser);
 }

@@ -204,7 +204,6 @@ export class HoleTable {
     const none = more ? "Too many to be listed: zoom in." : "None: nothing is missing in what is shown.";
     say(this.note, shown.length ? all : none);
     byId("holes").hidden = shown.length === 0;
-    byId("holes").classList.toggle("plain", !shown.some((hole) => reason(hole)));
     const signature = JSON.stringify(shown.map((hole) => [hole.row.name, hole.start, hole.end, hole.reason]));
     this.body.dataset.count = shown.length;
     if (signature === this.signature) return;
@@ -218,9 +217,8 @@ export class HoleTable {
     const { stream } = hole.row;
     const button = make("button", { type: "button", class: "time", title: local(hole.from, 1) }, utc(hole.from));
     const line = make("tr", { "data-key": `${hole.row.name} ${hole.start}` },
-      make("td", {}, button),
+      make("td", {}, button, make("span", { class: "place", title: `${stream.channel} / ${stream.quality}` }, `${stream.channel} / ${stream.quality}`)),
       make("td", { class: "number" }, duration(hole.to - hole.from)),
-      make("td", { class: "place", title: `${stream.channel} / ${stream.quality}` }, stream.channel, make("span", { class: "muted" }, ` / ${stream.quality}`)),
       make("td", { class: "why", title: hole.detail ?? null }, reason(hole) || UNKNOWN));
     line.hole = hole;
     return line;

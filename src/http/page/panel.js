@@ -82,7 +82,7 @@ export class Panel {
       ...(isWhole ? entry("Why", why ? make("strong", { class: "reason" }, why) : make("span", { class: "muted" }, UNKNOWN),
         told?.detail ? make("span", { class: "detail" }, told.detail) : null,
         told?.reason_since ? make("span", { class: "detail" }, `since ${utc(parse(told.reason_since))} UTC`) : null) : []),
-      ...(told?.peers?.length ? entry(WHOM[told.reason] ?? "Peers", told.peers.join(", ")) : []),
+      ...(HAD.includes(told?.reason) && told.peers?.length ? entry("Had by", told.peers.join(", ")) : []),
       ...entry("From", ...(hole.start ? moment(hole.start) : ["nothing before it"])),
       ...entry("To", ...(hole.end ? moment(hole.end) : ["nothing after it yet"])),
       ...(told?.first_seen ? entry("First seen", ...moment(told.first_seen)) : []),
@@ -124,8 +124,8 @@ export class Panel {
   }
 }
 
-/** What the peers are that the ledger names with a reason. */
-const WHOM = { peer_has: "Had by", fetching: "Had by", nobody_has: "Asked", not_asked: "Not asked" };
+/** Reasons with which the ledger names the peers that have it; with others the sentence says who was asked, and who was not. */
+const HAD = ["peer_has", "fetching"];
 
 /** Holes that this time lay in, and that closed. */
 function closed(holes) {
