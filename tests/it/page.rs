@@ -204,6 +204,13 @@ fn a_hole_that_is_made_while_the_page_is_open_comes_and_goes_without_reloading()
     assert_eq!(columns(&browser, &source, "hole"), Vec::<i64>::new());
     browser.wait_until("document.getElementById('holes-note').textContent.startsWith('None')");
 
+    // That it was missing is not forgotten.
+    browser.point(place(&browser, &source, 508));
+    browser.click();
+    browser.wait_until("document.getElementById('was-missing')?.innerText.includes('written by the recorder')");
+    let past = browser.text("document.getElementById('was-missing').innerText");
+    assert!(past.contains("2020-01-01 05:05:00 – 05:05:10, 10 s"), "{past}");
+
     // A channel that is new comes by itself as well, and so does the end of the node.
     ten_minutes(&archive, "later/source/2020-01-01T05");
     browser.wait_until(&drawn_missing(&row("later", None), 0));
