@@ -1,6 +1,11 @@
 //! The pages at `/` and `/status` in a real browser, and what they are made of: what is drawn, what keys and pointers do, what comes
 //! without reloading, and that names are only ever shown.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
 use gapless::domain::Timestamp;
 use serde_json::{Value, json};
 
@@ -198,6 +203,13 @@ fn a_hole_that_is_made_while_the_page_is_open_comes_and_goes_without_reloading()
     browser.wait_until(&drawn_missing(&source, 0));
     assert_eq!(columns(&browser, &source, "hole"), Vec::<i64>::new());
     browser.wait_until("document.getElementById('holes-note').textContent.startsWith('None')");
+
+    // That it was missing is not forgotten.
+    browser.point(place(&browser, &source, 508));
+    browser.click();
+    browser.wait_until("document.getElementById('was-missing')?.innerText.includes('written by the recorder')");
+    let past = browser.text("document.getElementById('was-missing').innerText");
+    assert!(past.contains("2020-01-01 05:05:00 – 05:05:10, 10 s"), "{past}");
 
     // A channel that is new comes by itself as well, and so does the end of the node.
     ten_minutes(&archive, "later/source/2020-01-01T05");
@@ -561,4 +573,73 @@ fn what_is_told_is_never_more_than_the_page_can_show() {
     );
     assert_eq!(checked, json!(["catching up with the disk: 3 of 40 hours", null, null, "1"]));
     has_no_complaints(&browser);
+}
+
+/// Takes a place among those who listen; it is free again when this is dropped.
+fn listener(node: &TestNode) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(node.address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    reader
+}
+
+#[test]
+fn a_page_for_which_there_is_no_seat_asks_again_by_itself() {
+    let archive = TestArchive::empty();
+    let paths = ten_minutes(&archive, HOUR);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let seats: Vec<_> = (0..64).map(|_| listener(&node)).collect();
+    node.get("/api/v1/events").problem(503);
+    let browser = Browser::start(1200, 800);
+    browser.open(&node, WINDOW);
+    let source = row("chan", None);
+    browser.wait_until(&drawn_missing(&source, 0));
+    browser.wait_until("document.documentElement.dataset.line === 'away'");
+    archive.remove(&paths[30]);
+    browser.wait_until(&drawn_missing(&source, 1));
+    assert_eq!(browser.text("document.documentElement.dataset.line"), "away");
+    assert_ne!(browser.text("document.getElementById('health').textContent"), "no connection");
+    drop(seats);
+    browser.wait_until("document.documentElement.dataset.line === 'there'");
+}
+
+#[test]
+fn a_node_that_hangs_takes_no_turns_from_the_others() {
+    let (ours, theirs) = (TestArchive::empty(), TestArchive::empty());
+    ours.segment(HOUR, "00:00", 10.0, Kind::Full);
+    ten_minutes(&theirs, HOUR);
+    let other = TestNode::start(&theirs);
+    other.wait_ready();
+    let gate = Arc::new(Mutex::new(()));
+    let behind = Arc::clone(&gate);
+    let hanging = FalsePeer::start(move |path| {
+        if path.contains("/timeline/") {
+            drop(behind.lock());
+        }
+        crate::support::peer::Sent::not_found()
+    });
+    let plan = TestNode::plan(&ours).flag("--peer").flag(format!("hanging=http://{}", hanging.address));
+    let node = plan.flag("--peer").flag(format!("other=http://{}", other.address)).start();
+    node.wait_ready();
+    let closed = gate.lock().unwrap();
+    let ask = &|peer: &str, pixels: usize| {
+        let window = "from=2020-01-01T05:00:00Z&to=2020-01-01T05:10:00Z";
+        node.get(&format!("/api/v1/peers/{peer}/timeline/chan/source?{window}&pixels={pixels}"))
+    };
+    // More questions than this node asks of all others together.
+    thread::scope(|scope| {
+        let questions: Vec<_> = (1..=40).map(|pixels| scope.spawn(move || ask("hanging", pixels).status)).collect();
+        eventually(SOON, || hanging.asked().iter().filter(|path| path.contains("/timeline/")).count() == 4);
+        assert_eq!(ask("other", 10).status, 200);
+        assert!(questions.iter().any(|question| !question.is_finished()), "it still hangs");
+        drop(closed);
+        for question in questions {
+            assert!([502, 503].contains(&question.join().unwrap()));
+        }
+    });
 }
