@@ -378,7 +378,8 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
             crate::support::peer::Sent::not_found()
         }
     });
-    let mut plan = TestNode::plan(&ours);
+    // What is private stays there.
+    let mut plan = TestNode::plan(&ours).config("[backfill]\nchannels = [\"what is fetched\"]\n");
     for (name, address) in [
         ("real", other.address),
         ("counted", counted.address),

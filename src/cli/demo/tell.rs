@@ -109,7 +109,7 @@ fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: 
         .collect();
     let end = if home.is_temporary() { "removes" } else { "leaves everything in" };
     format!(
-        "\n  Open {address}\n\n\
+        "\n  Open {address}#live=900\n\n\
          {}\n\n\
          Each of the three nodes records {channels} in {qualities}: 2 s at a time, generated data without a picture in it. Its recorder\n\
          misses some, gets a part of some, is late with some and is away now and then. What others have comes once it is {} old;\n\

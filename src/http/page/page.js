@@ -7,7 +7,7 @@ import { forgetPalette } from "./draw.js";
 import { HoleTable, explain, holeNear, nextHole, reason } from "./holes.js";
 import { Panel } from "./panel.js";
 import { Rows } from "./rows.js";
-import { DAY, MINUTE, SECOND, differs, duration, hourStart, iso, local, parse, utc, zone } from "./time.js";
+import { DAY, HOUR, MINUTE, SECOND, differs, duration, hourStart, iso, local, parse, utc, zone } from "./time.js";
 import { LONGEST, View } from "./view.js";
 
 /** The list of other nodes, and this node's health, are asked for again after so long if nothing tells of a change. */
@@ -468,7 +468,11 @@ function settle() {
   if (own.some((row) => row.progress)) return;
   first = null;
   const isEmpty = !extents.some(({ start, end }) => end > view.from && start < view.to);
-  if (isUntouched && isEmpty && extents.length) showLatest();
+  if (!isUntouched || !extents.length) return;
+  const age = view.now() - Math.min(...extents.map(({ start }) => start));
+  if (isEmpty) showLatest();
+  // What is recorded since this morning would be a sliver of a week.
+  else if (view.live && age < view.span / 2) view.follow(Math.max(age * 1.1, HOUR));
 }
 
 async function showHealth() {
