@@ -12,10 +12,10 @@ const two = (number) => String(number).padStart(2, "0");
 /** The first and the last time that the API takes: four digits of a year. */
 export const FIRST = Date.parse("0000-01-01T00:00:00Z");
 export const LAST = Date.parse("9999-12-31T23:59:59.999Z");
-/** Milliseconds since 1970 of an ISO time; what is finer is left out. */
-export const parse = (text) => Date.parse(text);
+/** Milliseconds since 1970 of an ISO time; what is finer is left out. The end of the last segment of the year 9999 may lie in the next. */
+export const parse = (text) => (/^\d{5}/.test(text) ? LAST : Date.parse(text));
 /** The same, but not before that time: where it is finer than a millisecond, the next one. */
-export const parseUp = (text) => Date.parse(text) + (/\.\d{3}\d*[1-9]/.test(text) ? 1 : 0);
+export const parseUp = (text) => parse(text) + (/\.\d{3}\d*[1-9]/.test(text) ? 1 : 0);
 /** The ISO time of milliseconds since 1970, as near as the API takes one. */
 export const iso = (ms) => new Date(Math.min(Math.max(Math.round(ms), FIRST), LAST)).toISOString();
 /** When an hour such as 2019-11-13T02 begins. */
