@@ -9,7 +9,7 @@ use super::codec::{hour_key, read_hour_key};
 use super::query::{read_contents, read_row};
 use super::settle::{Beside, nearest};
 use super::store::Index;
-use super::tables::{COVERAGE, UNSETTLED};
+use super::tables::{COVERAGE, HOURS, UNSETTLED};
 use super::{IndexError, summaries};
 use crate::domain::coverage::{Adder, Coverage, HourLine, HourSummary, Stretch, Window};
 use crate::domain::{Hour, Stream, Timestamp};
@@ -56,15 +56,13 @@ impl Index {
     /// Adds up the hours of a stream before `before`, or all of them, however many there are; waits no longer than until then.
     pub fn add_up(&self, until: Instant, stream: &Stream, before: Option<Hour>) -> Result<Adder, IndexError> {
         self.when_settled(until, stream, |transaction, id| {
-            let table = transaction.open_table(COVERAGE)?;
             let mut sum = Adder::default();
-            for row in table.range::<&[u8; 8]>(&hour_key(id, Hour::MIN)..=&hour_key(id, Hour::MAX))? {
-                let (key, value) = row?;
-                let hour = read_hour_key(*key.value())?.1;
+            for row in Rows::of(transaction, id, Hour::MIN, Hour::MAX)? {
+                let (hour, summary) = row?;
                 if before.is_some_and(|before| hour >= before) {
                     break;
                 }
-                sum.add(hour, &summaries::decode(*key.value(), value.value())?);
+                sum.add(hour, &summary);
             }
             Ok(sum)
         })
@@ -99,23 +97,20 @@ impl Index {
     /// From the first segment of a stream to the furthest end; `None` if it has none.
     pub fn extent(&self, stream: &Stream) -> Result<Option<Stretch>, IndexError> {
         self.when_settled(Instant::now() + PATIENCE, stream, |transaction, id| {
-            let table = transaction.open_table(COVERAGE)?;
-            let (first, last) = (hour_key(id, Hour::MIN), hour_key(id, Hour::MAX));
-            let mut rows = table.range::<&[u8; 8]>(&first..=&last)?;
+            let mut rows = Rows::of(transaction, id, Hour::MIN, Hour::MAX)?;
             let mut coverage = Coverage::default();
             // Hours without segments may come first; the last one knows how far all of them reach.
             while coverage.extent().is_none()
                 && let Some(row) = rows.next()
             {
-                let (key, value) = row?;
-                let summary = summaries::decode(*key.value(), value.value())?;
+                let (hour, summary) = row?;
                 if summary.first.is_some() {
-                    coverage.push_summary(read_hour_key(*key.value())?.1, summary);
+                    coverage.push_summary(hour, summary);
                 }
             }
             if let Some(row) = rows.next_back() {
-                let (key, value) = row?;
-                coverage.push_summary(read_hour_key(*key.value())?.1, summaries::decode(*key.value(), value.value())?);
+                let (hour, summary) = row?;
+                coverage.push_summary(hour, summary);
             }
             Ok(coverage.extent())
         })
@@ -150,6 +145,61 @@ impl Index {
     }
 }
 
+type Range<'r> = redb::Range<'r, &'static [u8; 8], &'static [u8]>;
+
+/// The summaries of a stream, each beside the row of its hour: a table of which something is lost would tell of fewer hours without
+/// contradicting itself.
+struct Rows<'r> {
+    summaries: Range<'r>,
+    hours: Range<'r>,
+}
+
+impl Rows<'_> {
+    fn of(transaction: &ReadTransaction, stream: u32, first: Hour, last: Hour) -> Result<Rows<'static>, IndexError> {
+        let (first, last) = (hour_key(stream, first), hour_key(stream, last));
+        Ok(Rows {
+            summaries: transaction.open_table(COVERAGE)?.range::<&[u8; 8]>(&first..=&last)?,
+            hours: transaction.open_table(HOURS)?.range::<&[u8; 8]>(&first..=&last)?,
+        })
+    }
+
+    fn row(summary: Option<Row<'_>>, hour: Option<Row<'_>>) -> Option<Result<(Hour, HourSummary), IndexError>> {
+        let read = |own: Row<'_>, other: Row<'_>| {
+            let ((key, value), (beside, _)) = (own?, other?);
+            if key.value() != beside.value() {
+                return Err(lost());
+            }
+            Ok((read_hour_key(*key.value())?.1, summaries::decode(*key.value(), value.value())?))
+        };
+        match (summary, hour) {
+            (None, None) => None,
+            (Some(summary), Some(hour)) => Some(read(summary, hour)),
+            _ => Some(Err(lost())),
+        }
+    }
+}
+
+type Row<'r> =
+    Result<(redb::AccessGuard<'r, &'static [u8; 8]>, redb::AccessGuard<'r, &'static [u8]>), redb::StorageError>;
+
+fn lost() -> IndexError {
+    IndexError::Damaged("the summaries of coverage are not those of the hours there are".into())
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<(Hour, HourSummary), IndexError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Self::row(self.summaries.next(), self.hours.next())
+    }
+}
+
+impl DoubleEndedIterator for Rows<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        Self::row(self.summaries.next_back(), self.hours.next_back())
+    }
+}
+
 /// Hours of a stream whose summaries are still to be made; more than [`COUNTED`] are not counted.
 fn unsettled(transaction: &ReadTransaction, stream: u32) -> Result<u64, IndexError> {
     let table = transaction.open_table(UNSETTLED)?;
@@ -158,17 +208,16 @@ fn unsettled(transaction: &ReadTransaction, stream: u32) -> Result<u64, IndexErr
 }
 
 fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize) -> Result<Covered, IndexError> {
-    let table = transaction.open_table(COVERAGE)?;
     let from = window.from.map_or(Hour::MIN, Timestamp::hour);
-    let before = nearest(&table, stream, from, Beside::Before)?.and_then(|(_, summary)| summary.after);
+    let before = match (from > Hour::MIN).then(|| Rows::of(transaction, stream, Hour::MIN, from.previous())) {
+        Some(rows) => rows?.next_back().transpose()?.and_then(|(_, summary)| summary.after),
+        None => None,
+    };
     let mut found = Covered { coverage: Coverage::after(before), ..Covered::default() };
-    let (first, last) = (hour_key(stream, from), hour_key(stream, Hour::MAX));
     let mut window = *window;
     let (mut stretches, most_stretches) = (0_usize, most.saturating_mul(STRETCHES_AN_HOUR).max(100_000));
-    for (count, row) in table.range::<&[u8; 8]>(&first..=&last)?.enumerate() {
-        let (key, value) = row?;
-        let key = *key.value();
-        let hour = read_hour_key(key)?.1;
+    for (count, row) in Rows::of(transaction, stream, from, Hour::MAX)?.enumerate() {
+        let (hour, summary) = row?;
         if found.coverage.is_enough(&window, hour) {
             break;
         }
@@ -181,7 +230,6 @@ fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize
                 break;
             }
         }
-        let summary = summaries::decode(key, value.value())?;
         stretches += summary.holes.iter().map(Vec::len).sum::<usize>() + summary.not_full.len();
         found.coverage.push_summary(hour, summary);
     }

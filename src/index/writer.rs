@@ -135,8 +135,15 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Command>) -> Result<Self, IndexError> {
+        let is_unsettled = match inner.write(is_unsettled) {
+            // Nothing is written to a file that is damaged, not even to find that out.
+            Err(IndexError::Damaged(why)) => {
+                inner.begin_anew(&why)?;
+                false
+            }
+            found => found?,
+        };
         let counters = inner.write(Counters::load)?;
-        let is_unsettled = inner.write(is_unsettled)?;
         // Opening was an attempt, too.
         let retry_at = Instant::now() + inner.options.retry_after;
         Ok(Self { inner, queue, counters, is_unsettled, lines: Lines::default(), retry_at })
