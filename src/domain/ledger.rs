@@ -4,7 +4,7 @@
 //!    are the raw holes exactly, and every instant that was missing and is not any more lies in a closed entry.
 //! 2. A hole that shrinks, splits or grows is known since the earliest of those that it was made of.
 //! 3. Who closed it is told by what arrived meanwhile ([`Arrival`]).
-//! 4. Why it is open is worked out elsewhere ([`why`]) and remembered in the entry.
+//! 4. Why it is open is worked out elsewhere ([`why()`]) and remembered in the entry.
 //!
 //! Nothing here reads anything: neither clock nor index.
 

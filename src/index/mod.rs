@@ -6,7 +6,7 @@
 //! 2. There is one [`writer`]: it gathers what is asked for, commits, and only then answers.
 //! 3. Readers see a snapshot. What they read is checked against sums kept beside it; a contradiction is an error, never a
 //!    wrong list.
-//! 4. The [`ledger`] of holes is the one thing that does not follow from the tree; it may be lost without harm.
+//! 4. The `ledger` of holes is the one thing that does not follow from the tree; it may be lost without harm.
 //! 5. An index that is damaged is set aside and a new, empty one begins ([`store`]); those who fill it are told by a new
 //!    *generation*.
 
