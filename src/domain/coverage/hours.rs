@@ -170,15 +170,23 @@ impl Coverage {
 
     /// From the first segment that lasts some time to the end of the union; from before all time where it begins before these hours.
     pub(in crate::domain) fn covered_extent(&self) -> Option<Stretch> {
-        let (start, ends) = self.first(Lane::Raw).zip(self.ends())?;
+        let (start, ends) = self.first_covered().zip(self.ends())?;
         Some(Stretch { start, end: ends.covered })
     }
 
     /// Raw holes between what lasts some time.
     pub(in crate::domain) fn inner_holes(&self) -> impl Iterator<Item = Stretch> {
-        let first = self.first(Lane::Raw);
+        let first = self.first_covered();
         let holes = self.hours.values().flat_map(|summary| &summary.holes[Lane::Raw as usize]);
         holes.copied().filter(move |hole| first.is_some_and(|first| hole.start >= first))
+    }
+
+    /// The first start of what lasts some time; before all time where that is before the hours here.
+    fn first_covered(&self) -> Option<Timestamp> {
+        if self.before.is_some_and(|before| before.has_covered()) {
+            return Some(Timestamp::MIN);
+        }
+        self.hours.values().find_map(|summary| summary.first_covering)
     }
 
     /// Where the extent begins; before all time where that is before the hours here, and so of no interest.

@@ -16,7 +16,8 @@ pub struct Ends {
     pub kept: Timestamp,
     /// The furthest end of the editable sequence; after `kept` where a short one was kept at the end of a long one.
     pub kept_furthest: Timestamp,
-    /// From here until `covered` nothing that is full covers; nothing is open where it is not before `covered`.
+    /// From here until `covered` nothing that is full covers; nothing is open where it is not before `covered`. The end of all time
+    /// as long as nothing covers at all.
     pub not_full: Timestamp,
 }
 
@@ -37,6 +38,11 @@ impl Ends {
         }
     }
 
+    /// Whether any segment so far lasts some time.
+    pub const fn has_covered(&self) -> bool {
+        self.not_full.us() < Timestamp::MAX.us()
+    }
+
     /// What is covered by nothing full, as far as it is told already: a full segment that is still to come may cover its end.
     pub fn open_not_full(&self) -> Option<Stretch> {
         let open = Stretch { start: self.not_full, end: self.covered };
@@ -50,7 +56,7 @@ impl Ends {
     }
 
     fn at(start: Timestamp) -> Self {
-        Self { covered: start, furthest: start, kept: start, kept_furthest: start, not_full: start }
+        Self { covered: start, furthest: start, kept: start, kept_furthest: start, not_full: Timestamp::MAX }
     }
 
     /// A segment follows: what lies before its start cannot change any more.
