@@ -19,6 +19,7 @@ pub mod conditional;
 mod connection;
 pub mod cors;
 pub mod coverage;
+mod crawl;
 pub mod events;
 pub mod explain;
 pub mod file_body;
@@ -48,6 +49,7 @@ pub mod status;
 mod test_node;
 pub mod timeline;
 mod tombstones;
+mod visitor_metrics;
 mod wire_cache;
 
 pub use app::{App, Bounds, Parts};
