@@ -1,12 +1,22 @@
-//! What every lasting job needs: to be stopped, to wait, to keep to its share of the processor, to tell how far it is and what it
+//! What every lasting job needs: a contract and one who runs it, to be stopped, to wait, to keep to its share of the processor, to tell how far it is and what it
 //! did.
 
+mod backoff;
+mod board;
+mod clock;
 mod hour_counter;
+mod job;
 mod progress;
 mod stop;
 mod throttle;
 
+pub use backoff::Backoff;
+pub use board::{Board, JobKind, JobState, JobStatus, Post};
+#[cfg(test)]
+pub use clock::test_clock::TestClock;
+pub use clock::{Clock, SystemClock};
 pub use hour_counter::HourCounter;
+pub use job::{Failure, Job, Next, Runner, Wake};
 pub use progress::Meter;
 pub use stop::Stop;
 pub use throttle::rest_after;
