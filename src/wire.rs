@@ -6,6 +6,7 @@ mod agree;
 pub mod bundle;
 mod coverage;
 mod explain;
+mod jobs;
 mod page;
 mod retention;
 mod tombstones;
@@ -23,6 +24,7 @@ pub use coverage::{
     Run, Timeline, Timespan, TimespanList, microseconds, seconds,
 };
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
+pub use jobs::JobReport;
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
@@ -90,6 +92,9 @@ pub struct Status {
     pub disk: DiskStatus,
     /// Channels and qualities.
     pub streams: Vec<StreamStatus>,
+    /// Everything that works in the background, by kind and name.
+    #[serde(default)]
+    pub jobs: Vec<JobReport>,
     /// Other nodes that are fetched from.
     #[serde(default)]
     pub peers: Vec<PeerReport>,

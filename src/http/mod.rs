@@ -22,6 +22,7 @@ pub mod coverage;
 pub mod events;
 pub mod explain;
 pub mod file_body;
+mod jobs;
 mod json_list;
 pub mod latest;
 pub mod ledger;

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::coverage::MOST_HOURS;
+use super::jobs;
 use crate::crawl::{CrawlState, CrawlStatus};
 use crate::disk::ArchiveId;
 use crate::domain::coverage::{Lane, Window};
@@ -68,6 +69,8 @@ fn gather(app: &App) -> Result<Status, Problem> {
             retention.first_last_copies.join(", ")
         ));
     }
+    let jobs = jobs::reports(&app.board);
+    jobs::troubles(&jobs, &mut troubles);
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -95,6 +98,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         },
         disk,
         streams: index.catalog().streams().iter().map(|stream| stream_status(app, stream)).collect::<Result<_, _>>()?,
+        jobs,
         peers,
         sources,
         retention,
@@ -117,7 +121,7 @@ fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
-fn time(time: SystemTime) -> String {
+pub(super) fn time(time: SystemTime) -> String {
     timestamp(time).to_string()
 }
 

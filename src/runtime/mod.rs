@@ -1,5 +1,5 @@
-//! What every lasting job needs: a contract and one who runs it, to be stopped, to wait, to keep to its share of the processor, to tell how far it is and what it
-//! did.
+//! What every lasting job needs: a contract and one who runs it, a board that shows how it is, to be stopped, to wait, to keep to its
+//! share of the processor, to tell how far it is and what it did.
 
 mod backoff;
 mod board;
