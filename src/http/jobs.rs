@@ -77,19 +77,19 @@ impl JobMetrics {
         let failures = Opts::new("gapless_job_failures_total", "Failures of the jobs of this kind");
         let worked = Opts::new("gapless_job_worked_seconds_total", "Seconds that the jobs of this kind have worked");
         let metrics = Self {
-            states: gauge("gapless_job_state", "Jobs of this kind in this state", &["job", "state"])?,
+            states: gauge("gapless_job_state", "Jobs of this kind in this state", &["kind", "state"])?,
             overdue: gauge(
                 "gapless_job_overdue",
                 "Jobs of this kind that have shown no sign of going on for longer than their deadline",
-                &["job"],
+                &["kind"],
             )?,
             failing: gauge(
                 "gapless_job_failures_in_a_row",
                 "The most failures in a row of any job of this kind",
-                &["job"],
+                &["kind"],
             )?,
-            failures: IntCounterVec::new(failures, &["job"])?,
-            worked: CounterVec::new(worked, &["job"])?,
+            failures: IntCounterVec::new(failures, &["kind"])?,
+            worked: CounterVec::new(worked, &["kind"])?,
             one: Mutex::default(),
         };
         registry.register(Box::new(metrics.failures.clone()))?;
@@ -141,11 +141,11 @@ mod tests {
         metrics.update(&board);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [
-            "gapless_job_state{job=\"backfill\",state=\"backing-off\"} 1",
-            "gapless_job_state{job=\"backfill\",state=\"waiting\"} 1",
-            "gapless_job_overdue{job=\"backfill\"} 0",
-            "gapless_job_failures_in_a_row{job=\"backfill\"} 2",
-            "gapless_job_failures_total{job=\"backfill\"} 3",
+            "gapless_job_state{kind=\"backfill\",state=\"backing-off\"} 1",
+            "gapless_job_state{kind=\"backfill\",state=\"waiting\"} 1",
+            "gapless_job_overdue{kind=\"backfill\"} 0",
+            "gapless_job_failures_in_a_row{kind=\"backfill\"} 2",
+            "gapless_job_failures_total{kind=\"backfill\"} 3",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -3,20 +3,22 @@
 
 mod backoff;
 mod board;
+mod busy;
 mod clock;
 mod hour_counter;
 mod job;
+mod pacer;
 mod progress;
 mod stop;
-mod throttle;
 
 pub use backoff::Backoff;
 pub use board::{Board, JobKind, JobState, JobStatus, Post};
+pub use busy::Busy;
 #[cfg(test)]
 pub use clock::test_clock::TestClock;
 pub use clock::{Clock, SystemClock};
 pub use hour_counter::HourCounter;
 pub use job::{Failure, Job, Next, Runner, Wake};
+pub use pacer::{Pacer, rest_after};
 pub use progress::Meter;
 pub use stop::Stop;
-pub use throttle::rest_after;
