@@ -7,6 +7,7 @@ pub mod bundle;
 mod coverage;
 mod crawl;
 mod explain;
+mod jobs;
 mod page;
 mod retention;
 mod tombstones;
@@ -27,6 +28,7 @@ pub use crawl::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
 };
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
+pub use jobs::JobReport;
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
@@ -94,6 +96,9 @@ pub struct Status {
     pub disk: DiskStatus,
     /// Channels and qualities.
     pub streams: Vec<StreamStatus>,
+    /// Everything that works in the background, by kind and name.
+    #[serde(default)]
+    pub jobs: Vec<JobReport>,
     /// Other nodes that are fetched from.
     #[serde(default)]
     pub peers: Vec<PeerReport>,

@@ -23,6 +23,7 @@ mod crawl;
 pub mod events;
 pub mod explain;
 pub mod file_body;
+mod jobs;
 mod json_list;
 pub mod latest;
 pub mod ledger;

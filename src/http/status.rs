@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::coverage::MOST_HOURS;
+use super::jobs;
 use crate::disk::ArchiveId;
 use crate::domain::census::Census;
 use crate::domain::coverage::{Lane, Window};
@@ -66,6 +67,8 @@ fn gather(app: &App) -> Result<Status, Problem> {
             retention.first_last_copies.join(", ")
         ));
     }
+    let jobs = jobs::reports(&app.board);
+    jobs::troubles(&jobs, &mut troubles);
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -93,6 +96,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         },
         disk,
         streams: streams(app)?,
+        jobs,
         peers,
         sources,
         retention,
