@@ -42,6 +42,8 @@ pub mod retention;
 
 pub mod http;
 
+pub mod service;
+
 pub mod node;
 
 pub mod demo;

@@ -6,6 +6,8 @@
 //! 4. Retention deletes what is not to be kept, once the index has caught up; why holes are open is worked out from then on.
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
+mod pulse;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,9 @@ use crate::startup::{Locked, StartupError};
 use crate::tls::{self, Fingerprint};
 use crate::tokens::Token;
 use crate::wire::{PeerReport, SourceReport};
+
+use pulse::Vital;
+pub use pulse::{ENDING, Pulse};
 
 /// How often it is looked whether the disk is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -123,6 +128,7 @@ pub struct Node {
     server: tokio::task::JoinHandle<()>,
     fetching: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
+    vital: Vital,
     address_file: Arc<AddressFile>,
     locked: Locked,
 }
@@ -218,8 +224,13 @@ impl Node {
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
         let fetching = tokio::spawn(fetch(backfill, sources, crawl.ready(), shutdown.clone()));
-        let server =
-            tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
+        let vital = Vital::default();
+        let serving = serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone());
+        let held = vital.hold("server");
+        let server = tokio::spawn(async move {
+            let _held = held;
+            serving.await;
+        });
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
         let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
         let address_file = Arc::new(address_file);
@@ -239,6 +250,7 @@ impl Node {
             server,
             fetching,
             threads: Vec::new(),
+            vital,
             address_file,
             locked,
         };
@@ -248,9 +260,9 @@ impl Node {
 
     fn spawn_jobs(&mut self, maps: Option<MapWriter>) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
-        self.spawn("watch", move || watch.run())?;
+        self.spawn_vital("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
-        self.spawn("crawl", move || crawl.run())?;
+        self.spawn_vital("crawl", move || crawl.run())?;
         self.address_file.write_or_warn();
         let (retention, stop) = (Arc::clone(&self.retention), self.stop.clone());
         self.spawn("retention", move || retention.run(&stop))?;
@@ -267,7 +279,16 @@ impl Node {
             address_file: self.address_file.clone(),
             stop: self.stop.clone(),
         };
-        self.spawn("sentinel", move || sentinel.run())
+        self.spawn_vital("sentinel", move || sentinel.run())
+    }
+
+    /// One without which the node is not what it should be: when it ends by itself a service manager may start the node anew.
+    fn spawn_vital(&mut self, name: &'static str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+        let held = self.vital.hold(name);
+        self.spawn(name, move || {
+            let _held = held;
+            job();
+        })
     }
 
     fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
@@ -280,8 +301,14 @@ impl Node {
         self.crawl.ready()
     }
 
+    /// How it is, for a service manager; can be asked until the very end.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(Arc::clone(&self.keeper), Arc::clone(&self.crawl), self.vital.clone())
+    }
+
     /// Ends it in order.
     pub async fn stop(self) {
+        self.vital.ending();
         self.shutdown.cancel();
         if self.fetching.await.is_err() {
             tracing::error!(name: "backfill_ended_badly", "backfill ended badly");

@@ -23,6 +23,8 @@ use prometheus::{
 };
 use tracing::Level;
 
+use super::seldom::Seldom;
+
 /// Upper bounds in seconds.
 const BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
@@ -41,6 +43,7 @@ pub struct HttpMetrics {
     latency: HistogramVec,
     concurrency: IntGaugeVec,
     bytes: IntCounterVec,
+    failures: Arc<Seldom>,
 }
 
 impl HttpMetrics {
@@ -58,6 +61,7 @@ impl HttpMetrics {
                 Opts::new("http_response_bytes_total", "Bytes of response bodies handed to connections"),
                 &["endpoint", "method"],
             )?,
+            failures: Arc::default(),
         };
         registry.register(Box::new(metrics.latency.clone()))?;
         registry.register(Box::new(metrics.concurrency.clone()))?;
@@ -152,7 +156,13 @@ impl InFlight {
         let status = response.status();
         self.endpoint.observe(self.method, status, self.began.elapsed().as_secs_f64());
         let logged = status.is_server_error() || tracing::enabled!(Level::DEBUG);
-        let line = logged.then(|| LogLine { uri: self.uri.clone(), status, began: self.began, peer: self.peer });
+        let line = logged.then(|| LogLine {
+            uri: self.uri.clone(),
+            status,
+            began: self.began,
+            peer: self.peer,
+            seldom: Arc::clone(&self.endpoint.0.metrics.failures),
+        });
         let (endpoint, method) = (self.endpoint.clone(), self.method);
         response.map(|inner| Body::new(Counted { inner, endpoint, method, bytes: 0, line }))
     }
@@ -172,6 +182,7 @@ struct LogLine {
     status: StatusCode,
     began: Instant,
     peer: Option<SocketAddr>,
+    seldom: Arc<Seldom>,
 }
 
 impl LogLine {
@@ -181,9 +192,12 @@ impl LogLine {
         let peer = self.peer.map(tracing::field::display);
         // What another node did not say is told by backfill, once.
         if self.status.is_server_error() && self.status != StatusCode::BAD_GATEWAY {
-            tracing::warn!(method, path, status, ms, bytes, peer, "request failed");
+            // While the disk is away every request fails.
+            if let Some(unsaid) = self.seldom.unsaid() {
+                tracing::warn!(name: "request_failed", method, path, status, ms, bytes, peer, unsaid, "request failed");
+            }
         } else {
-            tracing::debug!(method, path, status, ms, bytes, peer, "request");
+            tracing::debug!(name: "request", method, path, status, ms, bytes, peer, "request");
         }
     }
 }

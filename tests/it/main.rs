@@ -40,6 +40,7 @@ mod replication;
 mod retention;
 mod samples;
 mod security;
+mod service;
 mod storm;
 mod timeline;
 mod tombstones;

@@ -66,6 +66,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &[]),
+    ("service", &[]),
     (
         "cli",
         &[
@@ -83,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "rebuild",
             "retention",
             "runtime",
+            "service",
             "startup",
             "tls",
             "sources",
