@@ -44,6 +44,8 @@ pub mod http;
 
 pub mod service;
 
+pub mod doctor;
+
 pub mod node;
 
 pub mod demo;

@@ -190,11 +190,12 @@ impl LogLine {
         let path = printable(self.uri.path());
         let (status, ms) = (self.status.as_u16(), u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
         let peer = self.peer.map(tracing::field::display);
-        // What another node did not say is told by backfill, once.
-        if self.status.is_server_error() && self.status != StatusCode::BAD_GATEWAY {
+        // What another node did not say is told by backfill, once; that this one is not ready yet is what was asked.
+        let is_told = self.status == StatusCode::BAD_GATEWAY || self.uri.path() == "/readyz";
+        if self.status.is_server_error() && !is_told {
             // While the disk is away every request fails.
             if let Some(unsaid) = self.seldom.unsaid() {
-                tracing::warn!(name: "request_failed", method, path, status, ms, bytes, peer, unsaid, "request failed");
+                tracing::warn!(name: "request_failed", method, path, status, ms, bytes, peer, unsaid = (unsaid > 0).then_some(unsaid), "request failed");
             }
         } else {
             tracing::debug!(name: "request", method, path, status, ms, bytes, peer, "request");

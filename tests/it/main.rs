@@ -21,6 +21,7 @@ mod crowd;
 mod dashboards;
 mod demo;
 mod disk_trouble;
+mod doctor;
 mod encrypted;
 mod extras;
 mod first_crawl;

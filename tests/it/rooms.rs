@@ -67,6 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("demo", &[]),
     ("service", &[]),
+    ("doctor", &["check", "disk", "index", "peer", "tls", "tokens", "wire"]),
     (
         "cli",
         &[
@@ -77,6 +78,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "deleted",
             "demo",
             "disk",
+            "doctor",
             "http",
             "index",
             "node",
