@@ -20,6 +20,7 @@ pub mod trust;
 pub mod coverage;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod holes;
 pub mod ls;
