@@ -13,6 +13,7 @@ mod support;
 
 mod api;
 mod asking;
+mod behind;
 mod clocks;
 mod command_line;
 mod convergence;
