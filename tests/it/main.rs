@@ -33,6 +33,7 @@ mod index_trouble;
 mod killing;
 mod ledger;
 mod manners;
+mod mid_crawl;
 mod monitoring;
 mod names;
 mod page;
