@@ -8,6 +8,7 @@ pub mod best;
 pub mod compare;
 pub mod contents;
 pub mod coverage;
+pub mod doubt;
 pub mod explain;
 pub mod ids;
 pub mod layout;
