@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus};
 use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
-use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Sweep, Watch, WatchOptions};
+use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconcile, Visitor, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Checked, Guard};
 use crate::domain::Timestamp;
@@ -30,7 +30,7 @@ use crate::index::{Index, IndexOptions};
 use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::Stop;
+use crate::runtime::{Stop, SystemClock};
 use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls::{self, Fingerprint};
@@ -57,6 +57,8 @@ pub struct NodeOptions {
     pub watch: WatchOptions,
     /// The crawl.
     pub crawl: Pace,
+    /// One directory in so many is read in each cycle although it seems unchanged.
+    pub verify_one_in: u64,
     /// Connections.
     pub http: Limits,
     /// The certificate to show, for https instead of http.
@@ -138,15 +140,17 @@ impl Node {
         let stop = Stop::new();
         let keeper = Arc::new(Keeper::new(index, guard));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
-        let visitors: Vec<Box<dyn crate::crawl::Visitor>> =
-            vec![Box::new(Reconcile::new(Arc::clone(&keeper))), Box::new(Sweep::new(Arc::clone(&keeper)))];
-        let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, stop.clone()));
+        let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
+        let visitors = visitors(&keeper, options.verify_one_in);
+        let counted = Arc::clone(&busy);
+        let crawl =
+            Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, Arc::clone(&busy), clock, stop.clone()));
 
         let listening = |cause| NodeError::Listen { address: options.listen, cause };
         let listener = listen(options.listen).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         options.auth.listens_at(address.ip());
-        let metrics = HttpMetrics::register(&registry)?;
+        let metrics = HttpMetrics::register(&registry, counted)?;
         let shutdown = CancellationToken::new();
         let instance = options.backfill.instance;
         let own = Own { name: options.name.clone(), listen: Some(address) };
@@ -250,7 +254,12 @@ impl Node {
         let watch = Arc::clone(&self.watch);
         self.spawn("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
-        self.spawn("crawl", move || crawl.run())?;
+        self.spawn("catch-up", move || crawl.run())?;
+        let rounds = Arc::clone(&self.crawl);
+        self.spawn("crawl", move || {
+            be_last();
+            rounds.run_rounds();
+        })?;
         self.address_file.write_or_warn();
         let (retention, stop) = (Arc::clone(&self.retention), self.stop.clone());
         self.spawn("retention", move || retention.run(&stop))?;
@@ -273,6 +282,11 @@ impl Node {
     fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
         self.threads.push(std::thread::Builder::new().name(name.into()).spawn(job).map_err(NodeError::Thread)?);
         Ok(())
+    }
+
+    /// The pace of the crawl.
+    pub fn pacing(&self) -> &Pacing {
+        self.crawl.pacing()
     }
 
     /// Turns true when the index has caught up with the disk.
@@ -305,6 +319,22 @@ impl Node {
         }
         self.address_file.remove();
         drop(self.locked);
+    }
+}
+
+/// Who is carried past every hour, over and over.
+fn visitors(keeper: &Arc<Keeper>, verify_one_in: u64) -> Vec<Box<dyn Visitor>> {
+    vec![
+        Box::new(Reconcile::new(Arc::clone(keeper), verify_one_in)),
+        Box::new(CountAgain::new(Arc::clone(keeper))),
+        Box::new(Housekeeping::new(Arc::clone(keeper))),
+    ]
+}
+
+/// What this thread does is done when nobody else wants the processor.
+fn be_last() {
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!(name: "priority_kept", %error, "the crawl runs with the same priority as everything else");
     }
 }
 

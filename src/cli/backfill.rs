@@ -176,6 +176,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
         instance: rand::random(),
+        busy: Arc::default(),
         report_file: Some(config.state_dir.join("replication.json")),
         tls: trusted(config)?,
         keeps: Keeps::everything(),

@@ -8,29 +8,33 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::NodeArgs;
+use super::args::{Args, NodeArgs};
 use super::config::{Config, HttpConfig};
 use super::{Exit, UsageError};
-use crate::crawl::{Pace, WatchOptions};
+use crate::crawl::WatchOptions;
 use crate::http::{Auth, Bounds, Limits};
 use crate::node::{Node, NodeOptions};
 use crate::tls;
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
-pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
+pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-C")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let node = Node::start(options(config, args)?, registry).await?;
     {
         let mut out = std::io::stdout().lock();
         writeln!(out, "listening on {}://{}", node.scheme, node.address)?;
         out.flush()?;
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => super::pace::reload(all, node.pacing()),
+        }
     }
     tracing::info!(name: "ending", "ending: no new connections; what is in hand is finished");
     node.stop().await;
@@ -39,7 +43,7 @@ pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow
 
 /// The node as configured.
 pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
-    let (http, watch, crawl) = (&config.http, &config.watch, &config.crawl);
+    let (http, watch) = (&config.http, &config.watch);
     let auth = Auth::open(http.write_tokens.as_deref(), http.read_tokens.as_deref());
     let auth = auth.map_err(|error| UsageError(error.to_string()))?;
     Ok(NodeOptions {
@@ -56,12 +60,8 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             max_watches: watch.max_watches,
             window: watch.window,
         },
-        crawl: Pace {
-            minimum_cycle: crawl.minimum_cycle,
-            cpu_share: crawl.cpu_share,
-            slice: crawl.slice,
-            threads: crawl.threads,
-        },
+        crawl: super::pace::of(config),
+        verify_one_in: config.crawl.verify_one_in as u64,
         http: Limits {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,

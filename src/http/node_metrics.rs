@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{Gauge, Registry};
 
-use crate::crawl::{Crawl, Keeper, Watch};
+use crate::crawl::{Crawl, Found, Keeper, Watch};
 use crate::index::Health;
 
 /// The gauges.
@@ -78,7 +78,7 @@ impl NodeMetrics {
         self.crawl_cycle.set(crawled.cycle as f64);
         self.crawl_done.set(crawled.done as f64);
         self.crawl_total.set(crawled.total as f64);
-        self.crawl_errors.set(crawled.last.map_or(0, |(found, _)| found.errors) as f64);
+        self.crawl_errors.set(crawled.last.map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
 
         let watched = watch.status();
         self.watches.set(watched.watches.load(Ordering::Relaxed) as f64);

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::coverage::MOST_HOURS;
-use crate::crawl::{CrawlState, CrawlStatus};
+use crate::crawl::{CrawlState, CrawlStatus, Found};
 use crate::disk::ArchiveId;
 use crate::domain::coverage::{Lane, Window};
 use crate::domain::{Hour, Kind, Span, Stream, Timestamp};
@@ -135,7 +135,6 @@ fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn crawl_report(crawl: &CrawlStatus) -> CrawlReport {
     let state = match crawl.state {
         CrawlState::CatchingUp => "catching-up",
@@ -144,23 +143,19 @@ fn crawl_report(crawl: &CrawlStatus) -> CrawlReport {
         CrawlState::Away => "away",
         CrawlState::Stalled => "stalled",
     };
-    let running = matches!(crawl.state, CrawlState::CatchingUp | CrawlState::Walking) && crawl.done > 0;
-    let elapsed = crawl.began.and_then(|began| began.elapsed().ok()).filter(|_| running);
-    let left = elapsed
-        .map(|elapsed| elapsed.as_secs_f64() * (crawl.total.saturating_sub(crawl.done)) as f64 / crawl.done as f64);
     CrawlReport {
         state: state.to_owned(),
         cycle: crawl.cycle,
         hours_done: crawl.done,
         hours_total: crawl.total,
-        seconds_left: left,
+        seconds_left: crawl.seconds_left,
         next_cycle: crawl.next.map(time),
         last: crawl.last.as_ref().map(|(found, took)| CycleReport {
             seconds: took.as_secs_f64(),
-            hours_read: found.read,
-            files_put: found.put,
-            files_removed: found.removed,
-            errors: found.errors,
+            hours_read: found.count(Found::READ),
+            files_put: found.count(Found::PUT),
+            files_removed: found.count(Found::REMOVED),
+            errors: found.count(Found::ERRORS),
             last_error: found.last_error.clone(),
         }),
     }

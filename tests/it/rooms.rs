@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "elsewhere",
             "index",
             "retention",
+            "runtime",
             "tls",
             "tokens",
             "tombstones",
