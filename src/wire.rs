@@ -5,6 +5,7 @@
 mod agree;
 pub mod bundle;
 mod coverage;
+mod doubt;
 mod explain;
 mod page;
 mod retention;
@@ -22,6 +23,7 @@ pub use coverage::{
     ClosedHole, ClosedHoleList, CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
     Run, Timeline, Timespan, TimespanList, microseconds, seconds,
 };
+pub use doubt::{AcceptMissing, DoubtReport};
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use retention::{
@@ -99,6 +101,9 @@ pub struct Status {
     /// Where the list of other nodes comes from.
     #[serde(default)]
     pub sources: Vec<SourceReport>,
+    /// Channels of which so much is missing at once that it waits for the operator's word.
+    #[serde(default)]
+    pub doubts: Vec<DoubtReport>,
     /// What is wrong now, most important first; empty when all is well.
     pub troubles: Vec<String>,
 }

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 
 use super::{Channel, Hour, HourPlace, Quality};
 
-/// Entries that may always go: two hours of two-second segments are soon compared again, and small archives change as a whole.
+/// Entries that may always go: half an hour of two-second segments is fetched again in a moment, and small archives are often
+/// changed as a whole.
 pub const ABOVE: u64 = 1_000;
 
 /// Windows for which what was accepted may go: the one that runs, and a whole one.
@@ -92,39 +93,49 @@ impl Doubts {
     }
 
     /// Whether the losses of some hours of a channel that has `has()` entries now may be concluded together; if so they count.
-    pub fn weigh(&mut self, channel: &Channel, losses: &[(HourPlace, u64)], has: impl FnOnce() -> u64) -> Verdict {
-        let verdict = self.expect(channel, losses, has);
+    pub fn weigh<E>(
+        &mut self,
+        channel: &Channel,
+        losses: &[(HourPlace, u64)],
+        has: impl FnOnce() -> Result<u64, E>,
+    ) -> Result<Verdict, E> {
+        let verdict = self.expect(channel, losses, has)?;
         if verdict == Verdict::Go
             && let Some(account) = self.channels.get_mut(channel)
         {
             account.gone += sum(losses);
         }
-        verdict
+        Ok(verdict)
     }
 
     /// The same for what will be weighed in parts: if all of it may be concluded, nothing is counted yet.
-    pub fn expect(&mut self, channel: &Channel, losses: &[(HourPlace, u64)], has: impl FnOnce() -> u64) -> Verdict {
+    pub fn expect<E>(
+        &mut self,
+        channel: &Channel,
+        losses: &[(HourPlace, u64)],
+        has: impl FnOnce() -> Result<u64, E>,
+    ) -> Result<Verdict, E> {
         let fresh = || Account { gone: 0, standing: Standing::Trusted };
         let account = self.channels.entry(channel.clone()).or_insert_with(fresh);
         let missing = losses.iter().filter(|(_, missing)| *missing > 0);
         let new = missing.map(|(place, missing)| ((place.stream.quality.clone(), place.hour), *missing));
         match &mut account.standing {
-            Standing::Accepted { .. } => Verdict::Go,
+            Standing::Accepted { .. } => Ok(Verdict::Go),
             Standing::Doubted { held, .. } => {
                 held.extend(new);
-                Verdict::Hold
+                Ok(Verdict::Hold)
             }
             Standing::Trusted => {
                 let leaving = account.gone + sum(losses);
                 if leaving <= self.above {
-                    return Verdict::Go;
+                    return Ok(Verdict::Go);
                 }
-                let had = has() + account.gone;
+                let had = has()? + account.gone;
                 if leaving <= had / 2 {
-                    return Verdict::Go;
+                    return Ok(Verdict::Go);
                 }
                 account.standing = Standing::Doubted { had, held: new.collect() };
-                Verdict::Doubt
+                Ok(Verdict::Doubt)
             }
         }
     }

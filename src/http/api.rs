@@ -17,14 +17,14 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, ChangeKind,
-    ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole, ClosedHoleList, CoverageList, CoveringSegment,
-    CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, ExplainedHole, ExplainedTime, HoleList,
-    HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KeepHours, KindCoverage, LaneCoverage, LeftFile,
-    OtherSegment, PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests,
-    RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, SegmentPage,
-    SegmentRecord, Status, StreamList, StreamStatus, StreamSummary, Timeline, Timespan, TimespanList, TombstonePage,
-    TombstoneRecord, WatchReport,
+    AcceptBursts, AcceptMissing, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest,
+    ChangeKind, ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole, ClosedHoleList, CoverageList,
+    CoveringSegment, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus, DoubtReport,
+    ExplainedHole, ExplainedTime, HoleList, HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, KeepHours,
+    KindCoverage, LaneCoverage, LeftFile, OtherSegment, PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour,
+    QualityDigest, QualityDigests, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour,
+    RunRetention, SegmentPage, SegmentRecord, Status, StreamList, StreamStatus, StreamSummary, Timeline, Timespan,
+    TimespanList, TombstonePage, TombstoneRecord, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -60,6 +60,7 @@ const PAGE: usize = 1_000;
         super::status::status,
         super::check::check,
         super::orders::accept,
+        super::orders::accept_missing,
         super::orders::run,
         super::orders::keep,
         super::tombstones::list,
@@ -115,7 +116,9 @@ const PAGE: usize = 1_000;
         CheckLine,
         Difference,
         AcceptBursts,
+        AcceptMissing,
         Accepted,
+        DoubtReport,
         KeepHours,
         RunRetention,
         AddTombstones,

@@ -42,6 +42,7 @@ mod replication;
 mod retention;
 mod samples;
 mod security;
+mod shrinking;
 mod storm;
 mod timeline;
 mod tombstones;
