@@ -63,6 +63,8 @@ pub struct NodeOptions {
     pub crawl: Pace,
     /// One directory in so many is read in each cycle although it seems unchanged.
     pub verify_one_in: u64,
+    /// Files of a channel that may be missing at once without a question.
+    pub doubt_above: u64,
     /// Connections.
     pub http: Limits,
     /// The certificate to show, for https instead of http.
@@ -142,7 +144,7 @@ impl Node {
         });
         let (locked, index, guard) = opened.await.map_err(|error| NodeError::Thread(io::Error::other(error)))??;
         let (stop, board) = (Stop::new(), Arc::new(Board::default()));
-        let keeper = Arc::new(Keeper::new(index, guard));
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
         let visitors = visitors(&keeper, options.verify_one_in);

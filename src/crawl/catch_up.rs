@@ -185,6 +185,7 @@ impl CatchUp {
             (status.state, status.began) = (CatchUpState::CatchingUp, Some(SystemTime::now()));
         }
         self.meter.begin(0);
+        self.keeper.begin_comparing();
         let structure = self.keeper.reconcile_structure()?;
         // They are part of the plan.
         self.keeper.take_handed_over();
