@@ -271,12 +271,13 @@ impl Node {
     ) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
         self.spawn_vital("watch", move || watch.run())?;
-        let crawl = Arc::clone(&self.crawl);
-        self.spawn_vital("catch-up", move || crawl.run())?;
-        let rounds = Arc::clone(&self.crawl);
+        let (catching_up, carry) = self.crawl.jobs();
+        let catching_up = Runner::new(catching_up, &self.board, Wake::new(&self.stop));
+        self.spawn_vital("catch-up", move || catching_up.run())?;
+        let carry = Runner::new(carry, &self.board, Wake::new(&self.stop));
         self.spawn_vital("crawl", move || {
             be_last();
-            rounds.run_rounds();
+            carry.run();
         })?;
         self.address_file.write_or_warn();
         let retires = Wake::new(&self.stop);

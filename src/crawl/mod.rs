@@ -30,7 +30,7 @@ mod visit;
 mod walk;
 mod watch;
 
-pub use catch_up::bring_into_line;
+pub use catch_up::{CatchingUp, bring_into_line};
 pub use census::CountAgain;
 pub use error::CrawlError;
 pub use found::Found;
@@ -40,6 +40,7 @@ pub use keeper::{Answer, Keeper};
 pub use pace::{Pace, Pacing, Reading};
 pub use progress::{Pulse, VisitorStatus};
 pub use reconcile::Reconcile;
+pub use rounds::Carry;
 pub use state::{Cycle, VisitorState};
 pub use structure::StructureReport;
 pub(crate) use structure::is_settled;
