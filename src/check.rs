@@ -66,10 +66,14 @@ pub fn all_places(base: &Base, index: &Index) -> Result<Vec<HourPlace>, CheckErr
     Ok(places.into_iter().collect())
 }
 
-/// Whether the ledger of every quality holds its raw holes and nothing else.
-pub fn check_ledger(index: &Index) -> Result<Vec<Difference>, CheckError> {
+/// Whether the ledger of every quality holds its raw holes and nothing else, and the totals of every day are those of its hours.
+pub fn check_sums(index: &Index) -> Result<Vec<Difference>, CheckError> {
     let mut found = Vec::new();
     for stream in index.catalog().streams() {
+        for day in index.wrong_days(&stream)? {
+            let detail = "the totals of the day are not what its hours come to".to_owned();
+            found.push(Difference { kind: "census".to_owned(), path: format!("{stream}/{day}"), detail });
+        }
         if !index.is_ledger_right(&stream)? {
             let detail = "the ledger of holes is not what the hours' coverage comes to".to_owned();
             found.push(Difference { kind: "ledger".to_owned(), path: stream.to_string(), detail });

@@ -23,7 +23,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match &args.verb {
             Verb::Demo(demo) => cli::demo::run(&config, demo).await,
-            Verb::Node(node) => cli::node::run(&config, node, registry).await,
+            Verb::Node(node) => cli::node::run(&config, args, node, registry).await,
             Verb::Rebuild(rebuild) => cli::rebuild::run(&config, *rebuild).await,
             Verb::Backfill(backfill) => cli::backfill::run(&config, backfill).await,
             Verb::Ls(ls) => cli::ls::run(&config, ls).await,

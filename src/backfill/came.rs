@@ -31,6 +31,7 @@ pub(super) fn count(job: &mut Job, place: &HourPlace, files: u64, bytes: u64) {
     job.report.fetched += files;
     job.report.bytes += bytes;
     job.known.caught_up_by(files);
+    job.shared.options.busy.add(bytes);
     job.shared.metrics.fetched(&job.peer().name, place, files, bytes);
 }
 

@@ -171,13 +171,39 @@ settings! {
     /// The crawl.
     crawl: CrawlConfig in "crawl" {
         minimum_cycle: Time = "5min", "1s" to "7days" =>
-            "Least time from the start of one walk over the archive to the start of the next.";
+            "Least time from the start of one comparison of the archive with the index to the start of the next.";
         threads: Count = "2", "1" to "64" =>
-            "Directories read at once. More helps on disks that seek, and takes time from recorders.";
+            "Directories read at once while catching up after a start. More helps on disks that seek, and takes time from recorders.";
         cpu_share: Share = "0.10", "0.001" to "1" =>
-            "Share of one CPU that the crawl may take after its first cycle, which runs at full speed.";
-        slice: Time = "1s", "10ms" to "1min" =>
+            "Share of one CPU that all visitors of the crawl take together; only catching up after a start runs at full speed.";
+        slice: Time = "1s", "10ms" to "1s" =>
             "How long the crawl works before it rests.";
+        adaptive: YesNo = "true" =>
+            "Whether the share falls, down to a quarter, while requests or backfill are busy.";
+        verify_one_in: Count = "10", "0" to "1000" =>
+            "In each comparison one directory in so many is read although nothing seems to have changed, another part each time; 0 trusts the times of directories for ever.";
+    }
+
+    /// The scrub: reads every segment and compares it with the hash in its name.
+    scrub: ScrubConfig in "scrub" {
+        minimum_cycle: Time = "30days", "1s" to "3650days" =>
+            "Least time from the start of one scrub to the start of the next: each byte is read once in it.";
+        bytes_per_second: Bytes = "32MiB", "0B" to "1TiB" =>
+            "Bytes that the scrub reads a second at most, beside the share of the CPU; 0 is no bound.";
+        files_per_second: Count = "200", "0" to "1000000" =>
+            "Files that the scrub reads a second at most; 0 is no bound.";
+    }
+
+    /// The census: totals of each day, verified against the hours that they are made of.
+    census: CensusConfig in "census" {
+        minimum_cycle: Time = "1h", "1s" to "365days" =>
+            "Least time from the start of one verification to the start of the next.";
+    }
+
+    /// Housekeeping: what interrupted downloads of ours have left.
+    housekeeping: HousekeepingConfig in "housekeeping" {
+        minimum_cycle: Time = "1day", "1s" to "365days" =>
+            "Least time from the start of one look at all directories to the start of the next.";
     }
 
     /// Fetching from other nodes.

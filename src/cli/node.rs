@@ -8,21 +8,22 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::NodeArgs;
+use super::args::{Args, NodeArgs};
 use super::config::{Config, HttpConfig};
 use super::{Exit, UsageError};
-use crate::crawl::{Pace, WatchOptions};
+use crate::crawl::WatchOptions;
 use crate::http::{Auth, Bounds, Limits};
 use crate::node::{ENDING, Node, NodeOptions, Pulse};
 use crate::service::{Beat, Notify, with_patience};
 use crate::tls;
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
-pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
+pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-C")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let notify = Arc::new(Notify::new(&|name| std::env::var_os(name)));
     let starting = Node::start(options(config, args)?, registry);
     let node = with_patience(&notify, "opening the index", starting).await?;
@@ -34,9 +35,16 @@ pub async fn run(config: &Config, args: &NodeArgs, registry: Registry) -> anyhow
         writeln!(out, "listening on {}://{}", node.scheme, node.address)?;
         out.flush()?;
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                notify.reloading();
+                super::pace::reload(all, node.pacing());
+                notify.reloaded();
+            }
+        }
     }
     tracing::info!(name: "ending", "ending: no new connections; what is in hand is finished");
     notify.stopping(ENDING);
@@ -57,7 +65,7 @@ fn beat(notify: &Arc<Notify>, pulse: Pulse) -> Beat {
 
 /// The node as configured.
 pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
-    let (http, watch, crawl) = (&config.http, &config.watch, &config.crawl);
+    let (http, watch) = (&config.http, &config.watch);
     let auth = Auth::open(http.write_tokens.as_deref(), http.read_tokens.as_deref());
     let auth = auth.map_err(|error| UsageError(error.to_string()))?;
     Ok(NodeOptions {
@@ -74,12 +82,8 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             max_watches: watch.max_watches,
             window: watch.window,
         },
-        crawl: Pace {
-            minimum_cycle: crawl.minimum_cycle,
-            cpu_share: crawl.cpu_share,
-            slice: crawl.slice,
-            threads: crawl.threads,
-        },
+        crawl: super::pace::of(config),
+        verify_one_in: config.crawl.verify_one_in as u64,
         http: Limits {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::config::Config;
-use crate::crawl::{Keeper, Reconcile, Visitor as _};
+use crate::crawl::{Found, Keeper, bring_into_line};
 use crate::disk::{Base, Guard};
 use crate::domain::{HourPlace, Span, Stream};
 use crate::index::IndexOptions;
@@ -52,9 +52,9 @@ impl Offline {
             hours.into_iter().rev().map(move |hour| HourPlace { stream: stream.clone(), hour })
         };
         let places: Vec<HourPlace> = catalog.streams().into_iter().filter(wanted).flat_map(hours).collect();
-        let found = Reconcile::new(Arc::clone(&self.keeper)).visit(&places)?;
-        if let Some(error) = found.last_error {
-            tracing::warn!(name: "hours_unreadable", hours = found.errors, error, "some hours cannot be read here");
+        let found = bring_into_line(&self.keeper, &places)?;
+        if let Some(error) = &found.last_error {
+            tracing::warn!(name: "hours_unreadable", hours = found.count(Found::ERRORS), error, "some hours cannot be read here");
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::args::RebuildArgs;
 use super::client::Daemon;
 use super::config::Config;
 use super::progress::Progress;
-use crate::check::{all_places, check_hour, check_ledger};
+use crate::check::{all_places, check_hour, check_sums};
 use crate::index::LedgerCopy;
 use crate::rebuild::{Watcher, rebuild};
 use crate::startup::{self, Locked};
@@ -127,7 +127,7 @@ fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
         progress.advance(1);
     }
     progress.finish();
-    check_ledger(&index)?.iter().try_for_each(|difference| report.difference(difference))?;
+    check_sums(&index)?.iter().try_for_each(|difference| report.difference(difference))?;
     Ok(report.end(hours, files))
 }
 

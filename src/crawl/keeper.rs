@@ -118,7 +118,17 @@ impl Keeper {
 
     /// Compares directories with the index and brings it into line: those whose stamp differs are read, or, with `read`, all.
     pub fn reconcile(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
-        self.reconcile_locked(places, read).inspect_err(|error| {
+        self.reconcile_as(places, read, |_, _| ())
+    }
+
+    /// The same; `join` is told what will change, and may add to what is committed. Where it is empty nothing is committed.
+    pub fn reconcile_as(
+        &self,
+        places: &[HourPlace],
+        read: bool,
+        join: impl FnOnce(Applied, &mut Batch),
+    ) -> Result<Applied, CrawlError> {
+        self.reconcile_locked(places, read, join).inspect_err(|error| {
             for place in places {
                 self.freshness.unwatch(place);
             }
@@ -128,24 +138,34 @@ impl Keeper {
         })
     }
 
-    fn reconcile_locked(&self, places: &[HourPlace], read: bool) -> Result<Applied, CrawlError> {
+    fn reconcile_locked(
+        &self,
+        places: &[HourPlace],
+        read: bool,
+        join: impl FnOnce(Applied, &mut Batch),
+    ) -> Result<Applied, CrawlError> {
         let _locks = self.lock(places);
         let started = Instant::now();
         let generation = self.index.catalog().generation();
         let base = self.base()?;
         let mut batch = Batch { generation: Some(generation), ..Batch::default() };
+        let mut expected = Applied::default();
         for place in places {
-            batch.hours.extend(self.compare(&base, place, read)?);
+            let Some((update, rows)) = self.compare(&base, place, read)? else { continue };
+            expected.put += count(&update, |change| matches!(change, Change::Put(_)));
+            expected.removed += rows + count(&update, |change| matches!(change, Change::Remove(_)));
+            batch.hours.push(update);
         }
-        let applied = if batch.hours.is_empty() { Applied::default() } else { self.index.apply(batch)? };
+        join(expected, &mut batch);
+        let applied = if batch.is_empty() { Applied::default() } else { self.index.apply(batch)? };
         for place in places {
             self.freshness.compared(generation, place, started);
         }
         Ok(applied)
     }
 
-    /// The update that an hour needs, if it needs one.
-    fn compare(&self, base: &Base, place: &HourPlace, read: bool) -> Result<Option<HourUpdate>, CrawlError> {
+    /// The update that an hour needs, if it needs one, and how many files go with an hour that is gone.
+    fn compare(&self, base: &Base, place: &HourPlace, read: bool) -> Result<Option<(HourUpdate, u64)>, CrawlError> {
         let stream = place.stream.to_string();
         let row = self.index.hour_row(&stream, place.hour)?;
         if !read
@@ -158,7 +178,7 @@ impl Keeper {
         let Some(seen) = seen else {
             self.confirm_absence()?;
             let gone = HourUpdate::Remove { stream: place.stream.clone(), hour: place.hour };
-            return Ok(row.is_some().then_some(gone));
+            return Ok(row.map(|row| (gone, u64::from(row.rows))));
         };
         let known = self.index.hour(&stream, place.hour)?;
         let empty = HourContents::default();
@@ -170,7 +190,7 @@ impl Keeper {
             self.confirm_absence()?;
         }
         let stamp = StampUpdate::Set(seen.stamp);
-        Ok(Some(HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp }))
+        Ok(Some((HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp }, 0)))
     }
 
     /// Looks at just these names of an hour: something happened to them.
@@ -180,7 +200,7 @@ impl Keeper {
         names: impl IntoIterator<Item = &'n OsStr>,
     ) -> Result<Applied, CrawlError> {
         let locks = self.lock(std::slice::from_ref(place));
-        self.touch_locked(place, names, locks)
+        self.touch_locked(place, names, locks, |_| ())
     }
 
     /// Does something to the directory of an hour and looks at these names of it afterwards, whatever became of it; nobody else
@@ -191,11 +211,27 @@ impl Keeper {
         names: impl IntoIterator<Item = &'n OsStr>,
         work: impl FnOnce(&Dir) -> Result<T, DiskError>,
     ) -> Result<Option<T>, CrawlError> {
+        self.change_as(place, names, work, |_, _| ())
+    }
+
+    /// The same; `join` is told what the work came to, and may add to what is committed.
+    pub fn change_as<'n, T>(
+        &self,
+        place: &HourPlace,
+        names: impl IntoIterator<Item = &'n OsStr>,
+        work: impl FnOnce(&Dir) -> Result<T, DiskError>,
+        join: impl FnOnce(&T, &mut Batch),
+    ) -> Result<Option<T>, CrawlError> {
         let locks = self.lock(std::slice::from_ref(place));
         let base = self.base()?;
         let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(None) };
         let done = self.disk(work(&dir));
-        let followed = self.touch_locked(place, names, locks).inspect_err(|error| {
+        let add = |batch: &mut Batch| {
+            if let Ok(done) = &done {
+                join(done, batch);
+            }
+        };
+        let followed = self.touch_locked(place, names, locks, add).inspect_err(|error| {
             self.freshness.unwatch(place);
             if matches!(error, CrawlError::Index(_)) {
                 self.hand_over(vec![place.clone()]);
@@ -210,6 +246,7 @@ impl Keeper {
         place: &HourPlace,
         names: impl IntoIterator<Item = &'n OsStr>,
         locks: Vec<MutexGuard<'_, ()>>,
+        join: impl FnOnce(&mut Batch),
     ) -> Result<Applied, CrawlError> {
         let generation = Some(self.index.catalog().generation());
         let is_known = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
@@ -217,7 +254,7 @@ impl Keeper {
         let dir = if is_known { self.disk(base.dir(&place.path()))? } else { None };
         let Some(dir) = dir else {
             drop(locks);
-            return self.reconcile(std::slice::from_ref(place), true);
+            return self.reconcile_as(std::slice::from_ref(place), true, |_, batch| join(batch));
         };
         let mut changes = BTreeMap::new();
         let mut absent = false;
@@ -231,13 +268,16 @@ impl Keeper {
         if absent {
             self.confirm_absence()?;
         }
-        if changes.is_empty() {
+        let mut batch = Batch { generation, ..Batch::default() };
+        if !changes.is_empty() {
+            let (stream, changes) = (place.stream.clone(), changes.into_values().collect());
+            batch.hours.push(HourUpdate::Change { stream, hour: place.hour, changes, stamp: StampUpdate::Keep });
+        }
+        join(&mut batch);
+        if batch.is_empty() {
             return Ok(Applied::default());
         }
-        let changes = changes.into_values().collect();
-        let update =
-            HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp: StampUpdate::Keep };
-        let applied = self.index.apply(Batch { hours: vec![update], generation, ..Batch::default() })?;
+        let applied = self.index.apply(batch)?;
         drop(locks);
         Ok(applied)
     }
@@ -273,6 +313,13 @@ impl Keeper {
             .filter_map(|slot| self.locks.get(slot))
             .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
             .collect()
+    }
+}
+
+fn count(update: &HourUpdate, of: impl Fn(&Change) -> bool) -> u64 {
+    match update {
+        HourUpdate::Change { changes, .. } => changes.iter().filter(|change| of(change)).count() as u64,
+        HourUpdate::Remove { .. } => 0,
     }
 }
 

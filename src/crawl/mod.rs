@@ -3,26 +3,45 @@
 //! 1. [`Keeper`] brings one hour, or the directories above the hours, into line: reads the disk, compares, submits the difference.
 //!    Whatever else wants the index right (a question, an event, the crawl) asks it, so that there is one way to do it.
 //! 2. [`Watch`] hears of changes and has the keeper look at just what changed.
-//! 3. [`Crawl`] walks everything, over and over, with visitors.
+//! 3. [`Crawl`] catches up with everything at full speed, and then carries its visitors past every hour, over and over, slowly. Their
+//!    contract is [`Visitor`]; where each of them is stands in the index.
 //! 4. Absence is concluded only while the right base directory is there. Nothing here writes to the archive, except
-//!    what others hand to [`Keeper::change`], and what an interrupted download of ours has left is removed ([`Sweep`]).
+//!    what others hand to [`Keeper::change`], and what an interrupted download of ours has left is removed ([`Housekeeping`]).
 
+mod catch_up;
+mod census;
 mod coverage;
 mod error;
+mod found;
 mod freshness;
+mod housekeeping;
 mod keeper;
+mod pace;
+mod plan;
+mod progress;
+mod reconcile;
+mod rounds;
+mod state;
 mod structure;
-mod sweep;
+#[cfg(test)]
+mod tests;
 mod visit;
 mod walk;
 mod watch;
 
+pub use catch_up::bring_into_line;
+pub use census::CountAgain;
 pub use error::CrawlError;
+pub use found::Found;
+pub use housekeeping::Housekeeping;
 pub(crate) use keeper::contents_of;
 pub use keeper::{Answer, Keeper};
+pub use pace::{Pace, Pacing, Reading};
+pub use progress::{Pulse, VisitorStatus};
+pub use reconcile::Reconcile;
+pub use state::{Cycle, VisitorState};
 pub use structure::StructureReport;
 pub(crate) use structure::is_settled;
-pub use sweep::Sweep;
-pub use visit::{Found, Reconcile, Visitor};
-pub use walk::{Crawl, CrawlState, CrawlStatus, Pace};
+pub use visit::{Round, Visitor};
+pub use walk::{Crawl, CrawlState, CrawlStatus};
 pub use watch::{Watch, WatchOptions, WatchStatus};

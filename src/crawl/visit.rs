@@ -1,148 +1,141 @@
-//! What the crawl does with each hour: visitors, and the first of them, which brings the index into line.
+//! The contract of a visitor, and the round in which it is carried past the hours.
+//!
+//! 1. A visitor is handed the hours ahead, newest first. It looks at them in that order and books each one with what it found.
+//! 2. It asks whether its slice is over, and returns if so; what is left is handed to it again. Inside an hour with much to read it books
+//!    the part that is done, in words of its own, and finds them again as [`Round::within`].
+//! 3. What it changes in the index is committed together with what it has booked ([`Round::join`]); what changes nothing is
+//!    committed at the end of the slice. If a commit fails nothing was booked.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::path::Path;
-use std::sync::Arc;
+use std::time::Duration;
 
-use super::{CrawlError, Keeper};
-use crate::domain::{HourPlace, Stream};
+use super::pace::Reading;
+use super::plan::Cursor;
+use super::state::VisitorState;
+use super::{CrawlError, Found};
+use crate::domain::HourPlace;
+use crate::index::Batch;
+use crate::runtime::Clock;
 
-/// Hours whose differences are read and committed together.
-const READ_TOGETHER: usize = 16;
+/// How far ahead of its allowance reading may be before the slice is over.
+const AHEAD: Duration = Duration::from_secs(1);
 
-/// What a visit found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Hours whose directory had to be read.
-    pub read: u64,
-    /// Files that the index did not have, or had with another size.
-    pub put: u64,
-    /// Files that were gone.
-    pub removed: u64,
-    /// Hours that could not be looked at.
-    pub errors: u64,
-    /// The last reason why not.
-    pub last_error: Option<String>,
-}
-
-impl Found {
-    /// Both together.
-    pub fn add(&mut self, other: Self) {
-        self.read += other.read;
-        self.put += other.put;
-        self.removed += other.removed;
-        self.errors += other.errors;
-        if other.last_error.is_some() {
-            self.last_error = other.last_error;
-        }
-    }
-}
-
-/// Something that the crawl carries past every hour. Visits of different hours may run at the same time.
+/// Something that the crawl carries past every hour, over and over.
 pub trait Visitor: Send + Sync {
-    /// Its name in status and metrics.
+    /// Its name: in the index, in status and metrics. Lower-case letters and dashes; never changed.
     fn name(&self) -> &'static str;
 
-    /// Looks at some hours, newest first. Only an archive that is not there, or an index that takes nothing, is an error;
-    /// what is wrong with an hour is counted.
-    fn visit(&self, hours: &[HourPlace]) -> Result<Found, CrawlError>;
+    /// Looks at hours that are ahead and books them. Only an archive that is not there, or an index that takes nothing, is an error; what
+    /// is wrong with an hour is booked.
+    fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError>;
 
-    /// Every hour has been visited, and the next walk begins some time later.
-    fn cycle_done(&self) {}
-}
+    /// A cycle begins, or goes on after a restart.
+    fn cycle_begins(&self, _cycle: u64) {}
 
-/// Brings every hour of the index into line with its directory.
-pub struct Reconcile {
-    keeper: Arc<Keeper>,
-}
-
-impl Reconcile {
-    /// With this keeper.
-    pub fn new(keeper: Arc<Keeper>) -> Self {
-        Self { keeper }
-    }
-
-    /// Those of the hours whose directory is not what the index remembers: one `stat` each. Those of a quality that cannot be
-    /// looked into are counted in `found`.
-    fn differing(&self, hours: &[HourPlace], found: &mut Found) -> Result<Vec<HourPlace>, CrawlError> {
-        let mut by_stream: BTreeMap<&Stream, Vec<&HourPlace>> = BTreeMap::new();
-        for place in hours {
-            by_stream.entry(&place.stream).or_default().push(place);
-        }
-        let base = self.keeper.base()?;
-        let mut differing = Vec::new();
-        for (stream, places) in by_stream {
-            let (Some(first), Some(last)) =
-                (places.iter().map(|place| place.hour).min(), places.iter().map(|place| place.hour).max())
-            else {
-                continue;
-            };
-            let path = stream.to_string();
-            let rows: BTreeMap<_, _> = self.keeper.index.hour_rows(&path, first, last)?.into_iter().collect();
-            let dir = match self.keeper.disk(base.dir(Path::new(&path))) {
-                Ok(dir) => dir,
-                Err(CrawlError::Disk(error)) => {
-                    tracing::warn!(name: "quality_unreadable", quality = path, %error, "a quality cannot be read; the index keeps what it knew of it");
-                    for place in &places {
-                        self.keeper.freshness.unwatch(place);
-                    }
-                    let (errors, last_error) = (places.len() as u64, Some(error.to_string()));
-                    found.add(Found { errors, last_error, ..Found::default() });
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for place in places {
-                let trusted = rows.get(&place.hour).and_then(|row| row.stamp);
-                let now = match (&dir, trusted) {
-                    (Some(dir), Some(_)) => dir.stamp_of(OsStr::new(&place.hour.to_string())).ok().flatten(),
-                    _ => None,
-                };
-                if trusted.is_none() || now != trusted {
-                    differing.push(place.clone());
-                }
-            }
-        }
-        differing.sort_unstable_by_key(|place| std::cmp::Reverse(place.hour));
-        Ok(differing)
+    /// Every hour has been visited.
+    fn cycle_done(&self) -> Result<(), CrawlError> {
+        Ok(())
     }
 }
 
-impl Visitor for Reconcile {
-    fn name(&self) -> &'static str {
-        "reconcile"
-    }
-
-    fn visit(&self, hours: &[HourPlace]) -> Result<Found, CrawlError> {
-        let mut found = Found::default();
-        let differing = self.differing(hours, &mut found)?;
-        found.read = differing.len() as u64;
-        for chunk in differing.chunks(READ_TOGETHER) {
-            match self.keeper.reconcile(chunk, false) {
-                Ok(applied) => found.add(Found { put: applied.put, removed: applied.removed, ..Found::default() }),
-                Err(CrawlError::Disk(_)) => found.add(self.one_by_one(chunk)?),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(found)
-    }
+/// When a slice is over.
+pub(super) struct Slice<'c> {
+    pub(super) clock: &'c dyn Clock,
+    /// When it began.
+    pub(super) began: Duration,
+    /// When it is over.
+    pub(super) until: Duration,
+    /// Whether it is over before that.
+    pub(super) is_interrupted: &'c (dyn Fn() -> bool + Sync),
 }
 
-impl Reconcile {
-    /// One bad directory must not keep the others from being looked at.
-    fn one_by_one(&self, chunk: &[HourPlace]) -> Result<Found, CrawlError> {
-        let mut found = Found::default();
-        for place in chunk {
-            match self.keeper.reconcile(std::slice::from_ref(place), false) {
-                Ok(applied) => found.add(Found { put: applied.put, removed: applied.removed, ..Found::default() }),
-                Err(CrawlError::Disk(error)) => {
-                    tracing::warn!(name: "hour_unreadable", hour = %place, %error, "an hour cannot be read; the index keeps what it knew of it");
-                    found.add(Found { errors: 1, last_error: Some(format!("{place}: {error}")), ..Found::default() });
-                }
-                Err(error) => return Err(error),
-            }
+/// A visitor on its way, for the length of a slice.
+pub struct Round<'r> {
+    name: &'static str,
+    hours: &'r [HourPlace],
+    next: usize,
+    state: &'r mut VisitorState,
+    slice: &'r Slice<'r>,
+    reading: Reading,
+    /// How long what was read in this slice takes at least.
+    read: Duration,
+    is_dirty: bool,
+}
+
+impl<'r> Round<'r> {
+    pub(super) fn new(
+        name: &'static str,
+        hours: &'r [HourPlace],
+        state: &'r mut VisitorState,
+        slice: &'r Slice<'r>,
+        reading: Reading,
+    ) -> Self {
+        Self { name, hours, next: 0, state, slice, reading, read: Duration::ZERO, is_dirty: false }
+    }
+
+    /// Number of the cycle, from 1.
+    pub fn cycle(&self) -> u64 {
+        self.state.cycle
+    }
+
+    /// The hours that are ahead, newest first; not all that there are.
+    pub fn hours(&self) -> &'r [HourPlace] {
+        self.hours.get(self.next..).unwrap_or_default()
+    }
+
+    /// Where the visitor was inside the first hour ahead: what it gave to [`Round::part`]; empty at its beginning.
+    pub fn within(&self) -> &[u8] {
+        &self.state.within
+    }
+
+    /// Whether it is time to return.
+    pub fn is_over(&self) -> bool {
+        let worked = self.slice.clock.now();
+        worked >= self.slice.until
+            || self.read > worked.saturating_sub(self.slice.began) + AHEAD
+            || (self.slice.is_interrupted)()
+    }
+
+    /// So much was read: beyond what a second allows the slice is over.
+    pub fn spend(&mut self, bytes: u64, files: u64) {
+        self.read += self.reading.time(bytes, files);
+    }
+
+    /// The first hour ahead is done.
+    pub fn done(&mut self, found: &Found) {
+        if let Some(place) = self.hours.get(self.next) {
+            self.state.done(Cursor::at(place), found);
+            self.next += 1;
+            self.is_dirty = true;
         }
-        Ok(found)
+    }
+
+    /// The first `count` hours ahead are done, with what was found in all of them.
+    pub fn done_with(&mut self, count: usize, found: &Found) {
+        for _ in 1..count {
+            self.done(&Found::nothing());
+        }
+        self.done(found);
+    }
+
+    /// A part of the first hour ahead is done, up to here.
+    pub fn part(&mut self, within: &[u8], found: &Found) {
+        self.state.part(within, found);
+        self.is_dirty = true;
+    }
+
+    /// What is booked joins these changes: all of it is committed, or nothing.
+    pub fn join(&mut self, batch: &mut Batch) {
+        let worked = self.slice.clock.now().saturating_sub(self.slice.began);
+        let before = self.state.worked_us;
+        self.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
+        batch.visitors.push((self.name.to_owned(), self.state.write()));
+        self.state.worked_us = before;
+        // Whoever commits in vain returns an error, and what was booked is read again from the index.
+        self.is_dirty = false;
+    }
+
+    /// How many hours were booked, how long what was read takes, and whether something is not committed yet.
+    pub(super) fn outcome(&self) -> (usize, Duration, bool) {
+        (self.next, self.read, self.is_dirty)
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod bad_name;
 pub mod best;
+pub mod census;
 pub mod compare;
 pub mod contents;
 pub mod coverage;

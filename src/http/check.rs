@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Problem;
 use super::app::App;
-use crate::check::{CheckError, all_places, check_hour, check_ledger};
+use crate::check::{CheckError, all_places, check_hour, check_sums};
 use crate::domain::HourPlace;
 use crate::wire::{CheckLine, Difference};
 
@@ -82,7 +82,7 @@ fn run(app: &App, send: &dyn Fn(&CheckLine) -> bool) -> Result<Option<(u64, u64)
             return Ok(None);
         }
     }
-    let whole = check_ledger(index)?.into_iter().all(|difference| send(&CheckLine::Difference(difference)));
+    let whole = check_sums(index)?.into_iter().all(|difference| send(&CheckLine::Difference(difference)));
     Ok(whole.then_some((hours, files)))
 }
 

@@ -24,6 +24,7 @@ use prometheus::{
 use tracing::Level;
 
 use super::seldom::Seldom;
+use crate::runtime::Busy;
 
 /// Upper bounds in seconds.
 const BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
@@ -44,11 +45,13 @@ pub struct HttpMetrics {
     concurrency: IntGaugeVec,
     bytes: IntCounterVec,
     failures: Arc<Seldom>,
+    /// What others wait for is done before what nobody waits for.
+    busy: Arc<Busy>,
 }
 
 impl HttpMetrics {
     /// Registers the metrics.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, busy: Arc<Busy>) -> prometheus::Result<Self> {
         let latency = HistogramOpts::new("http_request_latency_all", "Seconds until a response's head was ready")
             .buckets(BUCKETS.to_vec());
         let metrics = Self {
@@ -62,6 +65,7 @@ impl HttpMetrics {
                 &["endpoint", "method"],
             )?,
             failures: Arc::default(),
+            busy,
         };
         registry.register(Box::new(metrics.latency.clone()))?;
         registry.register(Box::new(metrics.concurrency.clone()))?;
@@ -255,6 +259,7 @@ impl http_body::Body for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.endpoint.0.metrics.busy.add(self.bytes);
         if let Some(handles) = self.endpoint.per_method(self.method) {
             handles.bytes.inc_by(self.bytes);
         }
@@ -282,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_counted_from_its_start_to_its_last_byte() {
         let registry = Registry::new();
-        let endpoint = HttpMetrics::register(&registry).unwrap().endpoint("files");
+        let endpoint = HttpMetrics::register(&registry, Arc::default()).unwrap().endpoint("files");
         let in_flight = endpoint.begin(&request("GET"));
         assert!(text(&registry).contains("http_request_concurrency_all{endpoint=\"files\",method=\"GET\"} 1"));
         let response = in_flight.finish(Response::new(Body::from("hello")));
@@ -298,7 +303,7 @@ mod tests {
     #[test]
     fn made_up_methods_share_a_label_and_a_dropped_request_is_not_in_flight() {
         let registry = Registry::new();
-        let endpoint = HttpMetrics::register(&registry).unwrap().endpoint("files");
+        let endpoint = HttpMetrics::register(&registry, Arc::default()).unwrap().endpoint("files");
         drop(endpoint.begin(&request("BREW")));
         let text = text(&registry);
         assert!(text.contains("http_request_concurrency_all{endpoint=\"files\",method=\"OTHER\"} 0"));

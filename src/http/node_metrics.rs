@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{Gauge, Registry};
 
-use crate::crawl::{Crawl, Keeper, Watch};
+use super::visitor_metrics::VisitorMetrics;
+use crate::crawl::{Crawl, Found, Keeper, Watch};
 use crate::index::Health;
 
 /// The gauges.
@@ -27,6 +28,7 @@ pub struct NodeMetrics {
     disk_away: Gauge,
     cache_bytes: Gauge,
     unsettled: Gauge,
+    visitors: VisitorMetrics,
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
@@ -57,6 +59,7 @@ impl NodeMetrics {
             disk_away: make("gapless_disk_away", "1 when the archive's disk is not there")?,
             unsettled: make("gapless_coverage_unsettled_hours", "Hours whose coverage is still to be worked out")?,
             cache_bytes: make("gapless_listing_cache_bytes", "Bytes of listings that are kept")?,
+            visitors: VisitorMetrics::register(registry)?,
         })
     }
 
@@ -78,7 +81,9 @@ impl NodeMetrics {
         self.crawl_cycle.set(crawled.cycle as f64);
         self.crawl_done.set(crawled.done as f64);
         self.crawl_total.set(crawled.total as f64);
-        self.crawl_errors.set(crawled.last.map_or(0, |(found, _)| found.errors) as f64);
+        self.crawl_errors.set(crawled.last.as_ref().map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
+
+        self.visitors.update(&crawled.visitors);
 
         let watched = watch.status();
         self.watches.set(watched.watches.load(Ordering::Relaxed) as f64);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::{App, Auth, Bounds, HttpMetrics, Parts, router};
-use crate::crawl::{Crawl, Keeper, Pace, Reconcile, Watch, WatchOptions};
+use crate::crawl::{Crawl, Keeper, Pace, Reading, Reconcile, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::HourPlace;
@@ -21,7 +21,7 @@ use crate::elsewhere::Elsewhere;
 use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::Stop;
+use crate::runtime::{Stop, SystemClock};
 
 pub struct TestNode {
     pub directory: tempfile::TempDir,
@@ -47,12 +47,19 @@ impl TestNode {
         let stop = Stop::new();
         let watching = WatchOptions { hours_per_quality: 1, max_watches: 1, window: Duration::from_millis(1) };
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), watching, stop.clone()));
-        let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(&keeper)))];
-        let pace =
-            Pace { minimum_cycle: Duration::from_secs(60), cpu_share: 1.0, slice: Duration::from_secs(1), threads: 1 };
-        let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, pace, stop.clone()));
+        let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(&keeper), 10))];
+        let pace = Pace {
+            cpu_share: 1.0,
+            slice: Duration::from_secs(1),
+            adaptive: false,
+            threads: 1,
+            cycles: [("reconcile".to_owned(), Duration::from_secs(60))].into(),
+            reading: Reading::default(),
+        };
+        let (busy, clock) = (Arc::default(), Arc::new(SystemClock::new()));
+        let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, pace, busy, clock, stop.clone()));
         let registry = Registry::new();
-        let metrics = HttpMetrics::register(&registry).unwrap();
+        let metrics = HttpMetrics::register(&registry, Arc::default()).unwrap();
         let ending = tokio_util::sync::CancellationToken::new();
         let deleted = Arc::new(Deletions::register(&registry).unwrap());
         let app = App::new(Parts {
@@ -71,6 +78,7 @@ impl TestNode {
             crawl: Arc::clone(&crawl),
             watch,
             registry,
+            board: Arc::default(),
             coverage: Some(crate::coverage::LiveGauges::new(2)),
             listing_cache: 1 << 20,
             bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },

@@ -13,9 +13,10 @@ use super::ledger::{Books, HoleKey, write_away};
 use super::lines::Lines;
 use super::query::{encode_change, gather};
 use super::tables::{
-    CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES,
-    PEERS, STREAMS, UNSETTLED,
+    CENSUS, CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES,
+    OPEN_HOLES, PEERS, STREAMS, UNSETTLED, VISITORS,
 };
+use super::visitors;
 use super::writer::{Applied, Batch, Counters, HourUpdate, Met, StampUpdate, TouchedHours};
 use crate::domain::totals::HourTotals;
 use crate::domain::{AnyFile, Change, Hour, OddFile, SegmentFile, Stream};
@@ -47,6 +48,8 @@ pub(super) struct Session<'t> {
     pub(super) open_holes: Table<'t, &'static HoleKey, &'static [u8]>,
     pub(super) closed_holes: Table<'t, &'static HoleKey, &'static [u8]>,
     pub(super) closed_order: Table<'t, &'static HoleKey, ()>,
+    pub(super) census: Table<'t, &'static [u8; 8], &'static [u8]>,
+    visitors: Table<'t, &'static str, &'static [u8]>,
     streams: Table<'t, &'static str, &'static [u8]>,
     directories: Table<'t, &'static str, &'static [u8]>,
     changes: Table<'t, u64, &'static [u8]>,
@@ -83,6 +86,8 @@ impl<'t> Session<'t> {
             open_holes: transaction.open_table(OPEN_HOLES)?,
             closed_holes: transaction.open_table(CLOSED_HOLES)?,
             closed_order: transaction.open_table(CLOSED_ORDER)?,
+            census: transaction.open_table(CENSUS)?,
+            visitors: transaction.open_table(VISITORS)?,
             streams: transaction.open_table(STREAMS)?,
             directories: transaction.open_table(DIRECTORIES)?,
             changes: transaction.open_table(CHANGES)?,
@@ -136,6 +141,15 @@ impl<'t> Session<'t> {
         }
         if !batch.away.is_empty() {
             write_away(&mut self.meta, &batch.away)?;
+        }
+        for (name, state) in &batch.visitors {
+            self.visitors.insert(name.as_str(), visitors::encode(name, state).as_slice())?;
+        }
+        for (stream, day) in &batch.recount {
+            let id = self.catalog.read().streams.get(&stream.to_string()).map(|entry| entry.row.id);
+            if let Some(id) = id {
+                self.recount_day(id, *day)?;
+            }
         }
         if let Some(archive) = &batch.archive {
             self.meta.insert("archive", archive.as_slice())?;
@@ -264,6 +278,7 @@ impl<'t> Session<'t> {
         }
         if old != Some(row) {
             self.hours.insert(&key, row.encode(key).as_slice())?;
+            self.count(key, old.as_ref(), Some(&row))?;
             self.touch(stream, &name, stream_row).insert(hour, Some(row.changed));
         }
         Ok(())
@@ -300,6 +315,7 @@ impl<'t> Session<'t> {
         self.chat.insert(stream_row.id, stream.quality.is_chat());
         self.lines.forget(key);
         self.unsettle(key);
+        self.count(key, Some(&row), None)?;
         stream_row.remove_hour(key);
         self.met.insert(name.clone(), stream_row);
         self.touch(stream, &name, stream_row).insert(hour, None);

@@ -1,12 +1,14 @@
 //! Fills a new index in the order of its keys, far faster than the writer can: for the offline rebuild.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::codec::{self, HourRow, StreamRow};
-use super::tables::{COVERAGE, DIRECTORIES, FILES, HOURS, META, ODD_FILES, OPEN_HOLES, STREAMS};
-use super::{IndexError, IndexOptions, LedgerCopy, ledger, schema, summaries};
+use super::tables::{CENSUS, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES, STREAMS};
+use super::{IndexError, IndexOptions, LedgerCopy, census, ledger, schema, summaries};
+use crate::domain::census::Census;
 use crate::domain::coverage::{Ends, HourLine, HourSummary, Lane, Stretch};
 use crate::domain::totals::HourTotals;
 use crate::domain::{Hour, HourContents, Stamp, Stream, Timestamp};
@@ -113,6 +115,8 @@ impl BulkLoader {
         {
             let mut files = transaction.open_table(FILES)?;
             let mut hours = transaction.open_table(HOURS)?;
+            let mut kept = transaction.open_table(CENSUS)?;
+            let mut days: BTreeMap<HourKey, Census> = BTreeMap::new();
             let mut coverage = transaction.open_table(COVERAGE)?;
             let mut odd_files = transaction.open_table(ODD_FILES)?;
             let mut file_cursor = files.upper_bound_mut(std::ops::Bound::<&[u8; 50]>::Unbounded)?;
@@ -150,7 +154,15 @@ impl BulkLoader {
                     holes.extend_from_slice(&summary.holes[Lane::Raw as usize]);
                     ends = summary.after;
                 }
+                let day = census::day_key(key)?;
+                let of_day = days.entry(day).or_default();
+                *of_day = of_day.plus(Census::of_hour(&loaded.totals));
                 row.add_hour(key);
+            }
+            for (day, of_day) in days {
+                // A chunk may have begun in the middle of it.
+                let known = kept.get(&day)?.map(|value| census::decode(day, value.value())).transpose()?;
+                kept.insert(&day, census::encode(day, &of_day.plus(known.unwrap_or_default())).as_slice())?;
             }
         }
         transaction.open_table(STREAMS)?.insert(name.as_str(), row.encode(&name).as_slice())?;

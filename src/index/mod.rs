@@ -14,6 +14,7 @@ pub mod agree;
 mod apply;
 pub mod bulk;
 pub mod catalog;
+mod census;
 pub mod codec;
 pub mod coverage;
 pub mod error;
@@ -30,6 +31,7 @@ mod summaries;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod visitors;
 pub mod writer;
 
 pub use agree::{ChangePage, Position, StreamSums};

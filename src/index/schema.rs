@@ -13,14 +13,16 @@ pub mod m0002_sums;
 pub mod m0003_peers;
 #[path = "../../migrations/m0004_coverage.rs"]
 pub mod m0004_coverage;
+#[path = "../../migrations/m0005_visitors.rs"]
+pub mod m0005_visitors;
 
 type Step = fn(&WriteTransaction) -> Result<(), IndexError>;
 
 /// Step `n` (counted from 0) leads to format `n + 1`.
-const STEPS: &[Step] = &[m0001_first::run, m0002_sums::run, m0003_peers::run, m0004_coverage::run];
+const STEPS: &[Step] = &[m0001_first::run, m0002_sums::run, m0003_peers::run, m0004_coverage::run, m0005_visitors::run];
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 
 /// A number beyond this is damage and not a later version.

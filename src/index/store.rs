@@ -236,7 +236,7 @@ impl Index {
     pub fn apply(&self, batch: Batch) -> Result<Applied, IndexError> {
         let (reply, answer) = sync_channel(1);
         let sender = lock(&self.commands).clone().ok_or(IndexError::Closed)?;
-        sender.send(Command::Apply(batch, reply)).map_err(|_| IndexError::Closed)?;
+        sender.send(Command::Apply(Box::new(batch), reply)).map_err(|_| IndexError::Closed)?;
         answer.recv().map_err(|_| IndexError::Closed)?
     }
 

@@ -53,5 +53,11 @@ pub const ODD_FILES: TableDefinition<'static, &[u8], &[u8; FILE_VALUE]> = TableD
 /// Name of another node → how far it is followed, and how it went.
 pub const PEERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("peers.1");
 
+/// Name of a visitor of the crawl → where it is and what it found.
+pub const VISITORS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("visitors.1");
+
+/// Stream and the first hour of a day → what the day holds.
+pub const CENSUS: TableDefinition<'static, &[u8; HOUR_KEY], &[u8]> = TableDefinition::new("census.1");
+
 /// Sequence number → what changed.
 pub const CHANGES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("changes.1");

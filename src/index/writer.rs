@@ -19,7 +19,7 @@ use super::store::{Health, Inner, lock};
 use super::tables::UNSETTLED;
 use super::{PeerRow, Version};
 use crate::domain::coverage::Stretch;
-use crate::domain::{Change, Hour, Stamp, Stream, Timestamp};
+use crate::domain::{Change, Day, Hour, Stamp, Stream, Timestamp};
 
 /// Batches committed together at most, so that the first of them does not wait for ever.
 const GROUP: usize = 64;
@@ -87,6 +87,25 @@ pub struct Batch {
     pub mend: Vec<Stream>,
     /// When the disk was away, and is not any more.
     pub away: Vec<Stretch>,
+    /// Where visitors of the crawl are, by name.
+    pub visitors: Vec<(String, Vec<u8>)>,
+    /// Days that are to be counted afresh.
+    pub recount: Vec<(Stream, Day)>,
+}
+
+impl Batch {
+    /// Whether it would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.hours.is_empty()
+            && self.directories.is_empty()
+            && self.archive.is_none()
+            && self.peers.is_empty()
+            && self.reasons.is_empty()
+            && self.mend.is_empty()
+            && self.away.is_empty()
+            && self.visitors.is_empty()
+            && self.recount.is_empty()
+    }
 }
 
 /// What a batch did.
@@ -101,7 +120,7 @@ pub struct Applied {
 pub(super) type Reply = SyncSender<Result<Applied, IndexError>>;
 
 pub(super) enum Command {
-    Apply(Batch, Reply),
+    Apply(Box<Batch>, Reply),
     SetAside { generation: u64, why: String },
     Reopen { opening: u64 },
 }
@@ -176,7 +195,7 @@ impl Writer {
     fn handle(&mut self, command: Command) {
         let (mut group, mut next) = (Vec::new(), Some(command));
         while let Some(Command::Apply(batch, reply)) = next {
-            group.push((batch, reply));
+            group.push((*batch, reply));
             next = if group.len() < GROUP { self.queue.try_recv().ok() } else { None };
         }
         if !group.is_empty() {

@@ -165,6 +165,18 @@ fn the_coverage_of_format_3_is_worked_out_once_it_is_open_and_then_kept() {
 }
 
 #[test]
+fn the_census_of_format_4_is_counted_when_it_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy("index-format-4.redb", &directory);
+    for migrated_from in [Some(4), None] {
+        let index = Index::open(&path, options()).unwrap();
+        assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
+        archive().assert_is(&index);
+        assert_eq!(index.visitors().unwrap(), []);
+    }
+}
+
+#[test]
 fn an_index_of_a_newer_format_is_refused_and_stays_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = copy("index-format-99.redb", &directory);

@@ -217,6 +217,7 @@ impl Model {
             let ledger: Vec<Stretch> =
                 index.ledger(&stream(name)).unwrap().into_iter().map(|entry| entry.hole).collect();
             assert_eq!(ledger, self.coverage(name).holes_within(Lane::Raw, &Window::default()), "{name}");
+            assert_eq!(index.wrong_days(&stream(name)).unwrap(), [], "{name}");
         }
     }
 }

@@ -1,0 +1,43 @@
+//! The pace of the crawl as it is configured: at the start, and again whenever the node is told to read its configuration (SIGHUP).
+
+use super::args::Args;
+use super::config::Config;
+use crate::crawl::{Pace, Pacing, Reading};
+
+/// What the configuration says.
+pub fn of(config: &Config) -> Pace {
+    let (crawl, scrub) = (&config.crawl, &config.scrub);
+    let cycles = [
+        ("reconcile", crawl.minimum_cycle),
+        ("census", config.census.minimum_cycle),
+        ("scrub", scrub.minimum_cycle),
+        ("housekeeping", config.housekeeping.minimum_cycle),
+    ];
+    let limit = |rate: u64| Some(rate).filter(|rate| *rate > 0);
+    Pace {
+        cpu_share: crawl.cpu_share,
+        slice: crawl.slice,
+        adaptive: crawl.adaptive,
+        threads: crawl.threads,
+        cycles: cycles.into_iter().map(|(name, least)| (name.to_owned(), least)).collect(),
+        reading: Reading {
+            bytes_per_second: limit(scrub.bytes_per_second),
+            files_per_second: limit(scrub.files_per_second as u64),
+        },
+    }
+}
+
+/// Reads the configuration again. What cannot be read changes nothing; what belongs to the pace counts from the next slice on, and
+/// what was changed over the API is as the file says again.
+pub fn reload(args: &Args, pacing: &Pacing) {
+    let read = Config::load(args);
+    match read {
+        Ok(config) => {
+            pacing.set(of(&config));
+            tracing::info!(name: "configuration_read", "the configuration was read again: the pace of the crawl is as it says; everything else counts from the next start on");
+        }
+        Err(error) => {
+            tracing::error!(name: "configuration_refused", %error, "the configuration was read again and makes no sense; nothing has changed");
+        }
+    }
+}

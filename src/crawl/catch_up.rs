@@ -1,0 +1,264 @@
+//! Brings the whole index into line, as fast as possible: after a start, when the disk is back, and when the index began anew.
+//!
+//! 1. Every hour is looked at, newest first, in several threads. When that is done the node is ready.
+//! 2. Afterwards hours that turn up, or that the index did not take, are looked at as soon as they are handed over.
+//! 3. While the disk is away nothing is done; when it is back it begins again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::plan::Plan;
+use super::reconcile::{Look, look};
+use super::{CrawlError, Found, Keeper};
+use crate::domain::HourPlace;
+use crate::runtime::{Meter, Stop};
+
+/// Hours that are taken at a time.
+const CHUNK: usize = 512;
+/// Of these, hours that are read and committed together.
+const READ_TOGETHER: usize = 16;
+/// How often it is looked whether something is wanted.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long it waits after an error.
+const AFTER_ERROR: Duration = Duration::from_millis(500);
+
+/// How it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CatchUpState {
+    /// Every hour is being looked at.
+    #[default]
+    CatchingUp,
+    /// That is done.
+    Ready,
+    /// The disk is not there.
+    Away,
+    /// The index takes no writes.
+    Stalled,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Default)]
+pub struct CatchUpStatus {
+    /// How it is.
+    pub state: CatchUpState,
+    /// Hours looked at.
+    pub done: u64,
+    /// Hours to look at.
+    pub total: u64,
+    /// When it began.
+    pub began: Option<SystemTime>,
+    /// What it found the last time, and how long it took.
+    pub last: Option<(Found, Duration)>,
+    /// Why it cannot go on, where it cannot.
+    pub trouble: Option<String>,
+}
+
+/// See the module.
+pub(super) struct CatchUp {
+    keeper: Arc<Keeper>,
+    threads: usize,
+    stop: Stop,
+    kick: AtomicBool,
+    meter: Meter,
+    status: Mutex<CatchUpStatus>,
+    ready: tokio::sync::watch::Sender<bool>,
+    /// Of which generation of the index this is.
+    generation: AtomicU64,
+}
+
+impl CatchUp {
+    pub(super) fn new(keeper: Arc<Keeper>, threads: usize, stop: Stop) -> Self {
+        Self {
+            keeper,
+            threads,
+            stop,
+            kick: AtomicBool::new(false),
+            meter: Meter::default(),
+            status: Mutex::default(),
+            ready: tokio::sync::watch::Sender::new(false),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn ready(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    /// Whether the index that is open now has caught up with the disk: one that has just begun anew has not, whatever was said before.
+    pub(super) fn is_ready(&self) -> bool {
+        *self.ready.borrow() && self.is_of_this_index()
+    }
+
+    fn is_of_this_index(&self) -> bool {
+        self.generation.load(Ordering::SeqCst) == self.keeper.index.catalog().generation()
+    }
+
+    pub(super) fn status(&self) -> CatchUpStatus {
+        let mut status = self.lock().clone();
+        (status.done, status.total) = (self.meter.done(), self.meter.total());
+        status
+    }
+
+    fn set_ready(&self, ready: bool) {
+        self.keeper.index.caught_up(ready);
+        self.ready.send_replace(ready);
+    }
+
+    /// Begins again as soon as possible: the disk has come back, or was found away.
+    pub(super) fn kick(&self) {
+        self.set_ready(false);
+        self.kick.store(true, Ordering::SeqCst);
+    }
+
+    /// Works until it is stopped.
+    pub(super) fn run(&self) {
+        let mut caught_up = None;
+        while !self.stop.is_stopped() {
+            let generation = self.keeper.index.catalog().generation();
+            if self.kick.swap(false, Ordering::SeqCst) || caught_up != Some(generation) {
+                caught_up = None;
+                self.set_ready(false);
+            }
+            self.generation.store(generation, Ordering::SeqCst);
+            let outcome = if caught_up.is_some() { self.follow().map(|()| None) } else { self.all() };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    if !self.kick.load(Ordering::SeqCst) && self.keeper.index.catalog().generation() == generation {
+                        caught_up = Some(generation);
+                        self.finish(found);
+                        self.set_ready(true);
+                    }
+                }
+                Err(error) => {
+                    let is_stalled = matches!(error, CrawlError::Index(_));
+                    if !is_stalled {
+                        caught_up = None;
+                        self.set_ready(false);
+                    }
+                    // Answers are right without an index that takes writes: who was ready stays so.
+                    let state = if is_stalled { CatchUpState::Stalled } else { CatchUpState::Away };
+                    let mut status = self.lock();
+                    (status.state, status.trouble) = (state, Some(error.to_string()));
+                    drop(status);
+                    self.stop.wait(AFTER_ERROR);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, CatchUpStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, found: Found) {
+        let mut status = self.lock();
+        let took = status.began.and_then(|began| began.elapsed().ok()).unwrap_or_default();
+        tracing::info!(
+            name: "caught_up", hours = self.meter.total(), read = found.count(Found::READ), put = found.count(Found::PUT),
+            removed = found.count(Found::REMOVED), errors = found.count(Found::ERRORS), seconds = took.as_secs_f64(),
+            "the index has caught up with the disk"
+        );
+        status.last = Some((found, took));
+        (status.state, status.trouble) = (CatchUpState::Ready, None);
+    }
+
+    /// Looks at what is handed over, for a moment.
+    fn follow(&self) -> Result<(), CrawlError> {
+        for hours in self.keeper.take_handed_over().chunks(CHUNK) {
+            bring_into_line(&self.keeper, hours)?;
+        }
+        let mut status = self.lock();
+        if status.state != CatchUpState::Ready {
+            (status.state, status.trouble) = (CatchUpState::Ready, None);
+        }
+        drop(status);
+        self.stop.wait(GLANCE);
+        Ok(())
+    }
+
+    /// One walk past every hour; `None` if it was interrupted.
+    fn all(&self) -> Result<Option<Found>, CrawlError> {
+        {
+            let mut status = self.lock();
+            (status.state, status.began) = (CatchUpState::CatchingUp, Some(SystemTime::now()));
+        }
+        self.meter.begin(0);
+        let structure = self.keeper.reconcile_structure()?;
+        // They are part of the plan.
+        self.keeper.take_handed_over();
+        let plan = Plan::new(self.keeper.index.catalog(), None);
+        self.meter.begin(plan.left() as u64);
+        let mut found = Found::of(Found::ERRORS, structure.unreadable);
+        found.last_error = structure.last_error;
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let work = || self.part(&plan, &next, &failed);
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            std::iter::once(own).chain(threads.into_iter().filter_map(|thread| thread.join().ok())).collect()
+        });
+        for part in parts {
+            found.add(&part?);
+        }
+        Ok((!self.is_interrupted()).then_some(found))
+    }
+
+    fn part(&self, plan: &Plan, next: &AtomicUsize, failed: &AtomicBool) -> Result<Found, CrawlError> {
+        let mut found = Found::nothing();
+        while !self.is_interrupted() && !failed.load(Ordering::Relaxed) {
+            let hours = plan.chunk(next.fetch_add(CHUNK, Ordering::Relaxed), CHUNK);
+            if hours.is_empty() {
+                break;
+            }
+            found.add(&bring_into_line(&self.keeper, &hours).inspect_err(|_| failed.store(true, Ordering::Relaxed))?);
+            self.meter.add(hours.len() as u64);
+        }
+        Ok(found)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.stop.is_stopped() || self.kick.load(Ordering::SeqCst) || !self.is_of_this_index()
+    }
+}
+
+/// Brings hours into line, at full speed. What is wrong with one of them is counted.
+pub fn bring_into_line(keeper: &Keeper, hours: &[HourPlace]) -> Result<Found, CrawlError> {
+    let mut found = Found::nothing();
+    let mut differing = Vec::new();
+    for (look, place) in look(keeper, hours)?.into_iter().zip(hours) {
+        match look {
+            Look::Same | Look::Verify => {}
+            Look::Differs => differing.push(place.clone()),
+            Look::Unreadable(why) => found.add(&Found::error(why)),
+        }
+    }
+    found.add(&Found::of(Found::READ, differing.len() as u64));
+    for chunk in differing.chunks(READ_TOGETHER) {
+        match keeper.reconcile(chunk, false) {
+            Ok(applied) => found.add(&changed(applied)),
+            // One bad directory must not keep the others from being looked at.
+            Err(CrawlError::Disk(_)) => chunk.iter().try_for_each(|place| one(keeper, place, &mut found))?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn one(keeper: &Keeper, place: &HourPlace, found: &mut Found) -> Result<(), CrawlError> {
+    match keeper.reconcile(std::slice::from_ref(place), false) {
+        Ok(applied) => found.add(&changed(applied)),
+        Err(CrawlError::Disk(error)) => {
+            tracing::warn!(name: "hour_unreadable", hour = %place, %error, "an hour cannot be read; the index keeps what it knew of it");
+            found.add(&Found::error(format!("{place}: {error}")));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn changed(applied: crate::index::Applied) -> Found {
+    Found::of(Found::PUT, applied.put).and(Found::REMOVED, applied.removed)
+}

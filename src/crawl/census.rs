@@ -1,0 +1,46 @@
+//! The visitor that verifies the census: what is kept of a day is what its hours come to.
+//!
+//! Totals are kept in the transaction that changes an hour, so that nothing should ever differ. Where something does, the day is counted
+//! afresh and that is told.
+
+use std::sync::Arc;
+
+use super::{CrawlError, Found, Keeper, Round, Visitor};
+use crate::domain::Day;
+use crate::index::Batch;
+
+/// See the module.
+pub struct CountAgain {
+    keeper: Arc<Keeper>,
+}
+
+impl CountAgain {
+    /// With this keeper.
+    pub fn new(keeper: Arc<Keeper>) -> Self {
+        Self { keeper }
+    }
+}
+
+impl Visitor for CountAgain {
+    fn name(&self) -> &'static str {
+        "census"
+    }
+
+    fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
+        let mut verified = std::collections::HashSet::new();
+        while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
+            let day = Day::of(place.hour);
+            // Hours of one day follow each other, with those of other streams in between.
+            if !verified.insert((place.stream.clone(), day)) || self.keeper.index.is_census_right(&place.stream, day)? {
+                round.done(&Found::nothing());
+                continue;
+            }
+            tracing::warn!(name: "census_mended", stream = %place.stream, %day, "what was kept of a day's totals was wrong; it has been counted afresh");
+            round.done(&Found::of("days mended", 1));
+            let mut batch = Batch { recount: vec![(place.stream.clone(), day)], ..Batch::default() };
+            round.join(&mut batch);
+            self.keeper.index.apply(batch)?;
+        }
+        Ok(())
+    }
+}

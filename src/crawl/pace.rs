@@ -1,0 +1,80 @@
+//! How fast the crawl goes. It can be changed while it runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// The least time of a cycle for a visitor that nobody has chosen one for.
+const USUAL_CYCLE: Duration = Duration::from_secs(3600);
+/// What is left of the share while requests or backfill are busy.
+const WHILE_BUSY: f64 = 0.25;
+
+/// How fast the crawl goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pace {
+    /// Share of one processor that all visitors take together, 0 to 1.
+    pub cpu_share: f64,
+    /// Work between two rests, at most.
+    pub slice: Duration,
+    /// Whether it gives way when requests or backfill are busy.
+    pub adaptive: bool,
+    /// Threads that catch up.
+    pub threads: usize,
+    /// From the start of one cycle to the start of the next, at least, by visitor.
+    pub cycles: BTreeMap<String, Duration>,
+    /// What visitors may read.
+    pub reading: Reading,
+}
+
+/// How much visitors that read files may read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Bytes a second; no limit without.
+    pub bytes_per_second: Option<u64>,
+    /// Files a second; no limit without.
+    pub files_per_second: Option<u64>,
+}
+
+impl Pace {
+    /// The least time of a cycle of a visitor.
+    pub fn minimum_cycle(&self, visitor: &str) -> Duration {
+        self.cycles.get(visitor).copied().unwrap_or(USUAL_CYCLE)
+    }
+
+    /// The share while the node is as busy as this, 0 to 1.
+    pub fn share(&self, busy: f64) -> f64 {
+        if self.adaptive { self.cpu_share * (1.0 - (1.0 - WHILE_BUSY) * busy.clamp(0.0, 1.0)) } else { self.cpu_share }
+    }
+}
+
+impl Reading {
+    /// How long this much of reading takes at least.
+    pub fn time(&self, bytes: u64, files: u64) -> Duration {
+        let of = |count: u64, rate: Option<u64>| match rate {
+            Some(rate) => Duration::from_micros(count.saturating_mul(1_000_000) / rate.max(1)),
+            None => Duration::ZERO,
+        };
+        of(bytes, self.bytes_per_second).max(of(files, self.files_per_second))
+    }
+}
+
+/// The pace that holds now. Cheap to clone; whoever has one can change it.
+#[derive(Debug, Clone)]
+pub struct Pacing(Arc<RwLock<Arc<Pace>>>);
+
+impl Pacing {
+    /// Begins with this.
+    pub fn new(pace: Pace) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(pace))))
+    }
+
+    /// What holds now.
+    pub fn get(&self) -> Arc<Pace> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes it; what runs follows with its next slice.
+    pub fn set(&self, pace: Pace) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pace);
+    }
+}

@@ -1,0 +1,344 @@
+//! Carries the visitors past every hour, over and over, at the pace that is allowed.
+//!
+//! 1. Whoever's cycle runs, or is due, is a candidate; they take turns, a slice each, and all share one budget.
+//! 2. At the end of a slice what is booked and not committed yet is committed; then comes the rest that the work has earned.
+//! 3. A cycle that was interrupted goes on strictly after the last hour that was committed. A new one does not begin right after a start.
+//! 4. While the index has not caught up with the disk nothing is done: what is not read yet would look like a difference.
+//! 5. After an error everything is read again from the index: what was booked and not committed has not happened.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::pace::{Pace, Pacing};
+use super::plan::Plan;
+use super::progress::{Pulse, VisitorStatus};
+use super::state::VisitorState;
+use super::visit::{Round, Slice, Visitor};
+use super::{CrawlError, Found, Keeper};
+use crate::domain::Timestamp;
+use crate::index::Batch;
+use crate::runtime::{Busy, Clock, Pacer, Stop};
+
+/// Hours that are handed to a visitor at a time.
+const CHUNK: usize = 512;
+/// After a start no cycle begins before this time, unless it is allowed to be shorter: a machine that has just started is busy.
+const SLOW_START: Duration = Duration::from_secs(300);
+/// How long it waits after an error.
+const AFTER_ERROR: Duration = Duration::from_millis(500);
+
+/// What the rounds are given.
+pub(super) struct Parts {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) visitors: Vec<Box<dyn Visitor>>,
+    pub(super) pacing: Pacing,
+    pub(super) busy: Arc<Busy>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+    /// Whether the index has caught up with the disk.
+    pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// See the module.
+pub(super) struct Rounds {
+    parts: Parts,
+    /// Visitors whose next cycle is to begin at once.
+    wished: Vec<AtomicBool>,
+    told: Mutex<Vec<VisitorStatus>>,
+    pulse: Mutex<Pulse>,
+}
+
+/// A visitor's way, as the thread knows it.
+struct Way {
+    state: VisitorState,
+    plan: Option<Plan>,
+    /// How old the running or last cycle was, and when that was noted.
+    age: (Duration, Duration),
+    /// Not before this it may read again.
+    ready_at: Duration,
+    /// When this process began to work on the cycle, and how many hours were done in it then.
+    since: (Duration, u64),
+}
+
+impl Way {
+    fn new(state: VisitorState, clock: &dyn Clock) -> Self {
+        let age = age(&state, clock.wall());
+        let (now, hours) = (clock.now(), state.hours);
+        Self { state, plan: None, age: (age, now), ready_at: Duration::ZERO, since: (now, hours) }
+    }
+
+    fn age(&self, now: Duration) -> Duration {
+        self.age.0.saturating_add(now.saturating_sub(self.age.1))
+    }
+}
+
+/// How long ago a cycle began; nothing if the clock says that it has not begun yet, and for ever if there was none.
+fn age(state: &VisitorState, now: SystemTime) -> Duration {
+    if state.cycle == 0 {
+        return Duration::MAX;
+    }
+    Duration::from_micros(u64::try_from(timestamp(now).us().saturating_sub(state.began_us)).unwrap_or(0))
+}
+
+impl Rounds {
+    pub(super) fn new(parts: Parts) -> Self {
+        let wished = parts.visitors.iter().map(|_| AtomicBool::new(false)).collect();
+        Self { parts, wished, told: Mutex::default(), pulse: Mutex::default() }
+    }
+
+    /// Has a visitor begin a cycle as soon as possible; false if there is no such visitor.
+    pub(super) fn wish(&self, visitor: &str) -> bool {
+        let found = self.parts.visitors.iter().position(|one| one.name() == visitor);
+        let wish = found.and_then(|index| self.wished.get(index));
+        wish.inspect(|wish| wish.store(true, Ordering::SeqCst)).is_some()
+    }
+
+    pub(super) fn status(&self) -> Vec<VisitorStatus> {
+        lock(&self.told).clone()
+    }
+
+    pub(super) fn pulse(&self) -> Pulse {
+        lock(&self.pulse).clone()
+    }
+
+    /// Works until it is stopped.
+    pub(super) fn run(&self) {
+        let clock = &*self.parts.clock;
+        while !self.parts.stop.is_stopped() {
+            if !(self.parts.is_ready)() {
+                self.tell_pulse(None, None, None);
+                clock.wait(&self.parts.stop, clock.glance().min(AFTER_ERROR));
+                continue;
+            }
+            if let Err(error) = self.while_ready() {
+                tracing::debug!(name: "crawl_interrupted", %error, "the crawl could not go on; it tries again");
+                self.tell_pulse(None, None, Some(error.to_string()));
+                clock.wait(&self.parts.stop, AFTER_ERROR);
+            }
+        }
+    }
+
+    /// Works as long as the index is the one that has caught up.
+    fn while_ready(&self) -> Result<(), CrawlError> {
+        let clock = &*self.parts.clock;
+        let generation = self.generation();
+        let mut ways = self.load()?;
+        let settled = clock.now();
+        let mut pacer = Pacer::default();
+        let mut last = 0;
+        self.tell(&ways, settled);
+        while !self.parts.stop.is_stopped() && (self.parts.is_ready)() && self.generation() == generation {
+            let pace = self.parts.pacing.get();
+            let now = clock.now();
+            let Some(index) = self.choose(&ways, &pace, settled, last, now) else {
+                let until = self.next(&ways, &pace, settled, now);
+                let pause = until.saturating_sub(now).min(clock.glance()).max(Duration::from_millis(1));
+                clock.wait(&self.parts.stop, pause);
+                pacer.rested(clock.now().saturating_sub(now));
+                continue;
+            };
+            last = index;
+            self.tell_pulse(Some(index), None, None);
+            if let Some(way) = ways.get_mut(index) {
+                self.slice(index, way, &pace, generation)?;
+            }
+            let done = clock.now();
+            let busy = self.parts.busy.level(done);
+            let rest = pacer.rest_after(done.saturating_sub(now), pace.share(busy));
+            self.tell(&ways, settled);
+            self.tell_pulse(None, Some(rest), None);
+            self.rest(&mut pacer, rest);
+        }
+        Ok(())
+    }
+
+    fn rest(&self, pacer: &mut Pacer, rest: Duration) {
+        let clock = &*self.parts.clock;
+        let began = clock.now();
+        loop {
+            let left = rest.saturating_sub(clock.now().saturating_sub(began));
+            // A pace that was changed counts at once.
+            if left.is_zero() || !(self.parts.is_ready)() || clock.wait(&self.parts.stop, left.min(clock.glance())) {
+                break;
+            }
+        }
+        pacer.rested(clock.now().saturating_sub(began));
+    }
+
+    fn generation(&self) -> u64 {
+        self.parts.keeper.index.catalog().generation()
+    }
+
+    fn load(&self) -> Result<Vec<Way>, CrawlError> {
+        let clock = &*self.parts.clock;
+        let mut known: std::collections::BTreeMap<String, Vec<u8>> =
+            self.parts.keeper.index.visitors()?.into_iter().collect();
+        let state = |visitor: &dyn Visitor| {
+            known.remove(visitor.name()).map(|bytes| VisitorState::read(&bytes)).unwrap_or_default()
+        };
+        Ok(self.parts.visitors.iter().map(|one| &**one).map(state).map(|state| Way::new(state, clock)).collect())
+    }
+
+    fn is_wished(&self, index: usize) -> bool {
+        self.wished.get(index).is_some_and(|wish| wish.load(Ordering::SeqCst))
+    }
+
+    /// When a visitor may work next.
+    fn due(&self, index: usize, way: &Way, pace: &Pace, settled: Duration, now: Duration) -> Duration {
+        if way.state.is_running {
+            return way.ready_at;
+        }
+        if self.is_wished(index) {
+            return now;
+        }
+        let name = self.parts.visitors.get(index).map_or("", |visitor| visitor.name());
+        let minimum = pace.minimum_cycle(name);
+        let by_age = now.saturating_add(minimum.saturating_sub(way.age(now)));
+        by_age.max(settled.saturating_add(SLOW_START.min(minimum)))
+    }
+
+    /// The next in turn of those that may work now.
+    fn choose(&self, ways: &[Way], pace: &Pace, settled: Duration, last: usize, now: Duration) -> Option<usize> {
+        let may = |index: &usize| ways.get(*index).is_some_and(|way| self.due(*index, way, pace, settled, now) <= now);
+        (last + 1..ways.len()).chain(0..=last.min(ways.len().saturating_sub(1))).find(may)
+    }
+
+    fn next(&self, ways: &[Way], pace: &Pace, settled: Duration, now: Duration) -> Duration {
+        let due = ways.iter().enumerate().map(|(index, way)| self.due(index, way, pace, settled, now));
+        due.min().unwrap_or(Duration::MAX)
+    }
+
+    /// A slice of one visitor's work.
+    fn slice(&self, index: usize, way: &mut Way, pace: &Pace, generation: u64) -> Result<(), CrawlError> {
+        let Some(visitor) = self.parts.visitors.get(index) else { return Ok(()) };
+        let clock = &*self.parts.clock;
+        let began = clock.now();
+        let is_interrupted = || self.parts.stop.is_stopped() || !(self.parts.is_ready)();
+        let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted };
+        self.begin_or_go_on(index, &**visitor, way, began);
+        let (mut is_dirty, mut read) = (!way.state.is_running, Duration::ZERO);
+        while clock.now() < slice.until && !is_interrupted() {
+            let plan = way.plan.get_or_insert_default();
+            let hours = plan.ahead(CHUNK);
+            if hours.is_empty() {
+                visitor.cycle_done()?;
+                self.end(&**visitor, way, began);
+                is_dirty = true;
+                break;
+            }
+            let mut round = Round::new(visitor.name(), &hours, &mut way.state, &slice, pace.reading);
+            let within = round.within().to_vec();
+            visitor.visit(&mut round)?;
+            let (count, spent, uncommitted) = round.outcome();
+            is_dirty |= uncommitted;
+            read += spent;
+            // A visitor that neither goes on nor is out of time would never come to an end.
+            if count == 0
+                && way.state.within == within
+                && spent.is_zero()
+                && clock.now() < slice.until
+                && !is_interrupted()
+            {
+                let mut stuck = Round::new(visitor.name(), &hours, &mut way.state, &slice, pace.reading);
+                stuck.done(&Found::error(format!("{} could not go on", visitor.name())));
+                plan.go_on(1);
+            }
+            plan.go_on(count);
+            if read > AHEAD {
+                break;
+            }
+        }
+        let worked = clock.now().saturating_sub(began);
+        way.ready_at = began.saturating_add(read);
+        if way.state.is_running {
+            way.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
+        }
+        if is_dirty || way.state.is_running {
+            self.commit(&**visitor, &way.state, generation)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&self, visitor: &dyn Visitor, state: &VisitorState, generation: u64) -> Result<(), CrawlError> {
+        let visitors = vec![(visitor.name().to_owned(), state.write())];
+        let batch = Batch { generation: Some(generation), visitors, ..Batch::default() };
+        Ok(self.parts.keeper.index.apply(batch).map(drop)?)
+    }
+
+    fn begin_or_go_on(&self, index: usize, visitor: &dyn Visitor, way: &mut Way, now: Duration) {
+        if !way.state.is_running {
+            if let Some(wish) = self.wished.get(index) {
+                wish.store(false, Ordering::SeqCst);
+            }
+            way.state.begin(timestamp(self.parts.clock.wall()));
+            (way.age, way.since, way.plan) = ((Duration::ZERO, now), (now, 0), None);
+        }
+        if way.plan.is_none() {
+            way.plan = Some(Plan::new(self.parts.keeper.index.catalog(), way.state.after.as_ref()));
+            visitor.cycle_begins(way.state.cycle);
+        }
+    }
+
+    fn end(&self, visitor: &dyn Visitor, way: &mut Way, began: Duration) {
+        let worked = self.parts.clock.now().saturating_sub(began);
+        way.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
+        way.state.end(timestamp(self.parts.clock.wall()));
+        way.plan = None;
+        let state = &way.state;
+        let counts: Vec<String> = state.found.counts().map(|(name, count)| format!("{count} {name}")).collect();
+        tracing::info!(
+            name: "crawl_cycle", visitor = visitor.name(), cycle = state.cycle, hours = state.hours,
+            worked_ms = state.worked_us / 1_000, found = counts.join(", "), "a cycle of the crawl is done"
+        );
+    }
+
+    fn tell(&self, ways: &[Way], settled: Duration) {
+        let (now, wall, pace) = (self.parts.clock.now(), self.parts.clock.wall(), self.parts.pacing.get());
+        let status = |(index, way): (usize, &Way)| {
+            let name = self.parts.visitors.get(index).map_or("", |visitor| visitor.name());
+            let left = way.plan.as_ref().map(|plan| plan.left() as u64);
+            let at = |when: Duration| wall.checked_add(when.saturating_sub(now));
+            let due = self.due(index, way, &pace, settled, now);
+            VisitorStatus {
+                name,
+                state: way.state.clone(),
+                hours_left: left.filter(|_| way.state.is_running),
+                next_work: at(due),
+                next_cycle: if way.state.is_running {
+                    at(now.saturating_add(pace.minimum_cycle(name).saturating_sub(way.age(now))))
+                } else {
+                    at(due)
+                },
+                elapsed: now.saturating_sub(way.since.0),
+                hours_since: way.state.hours.saturating_sub(way.since.1),
+            }
+        };
+        *lock(&self.told) = ways.iter().enumerate().map(status).collect();
+    }
+
+    fn tell_pulse(&self, works: Option<usize>, rest: Option<Duration>, error: Option<String>) {
+        let wall = self.parts.clock.wall();
+        let mut pulse = lock(&self.pulse);
+        pulse.works = works.and_then(|index| self.parts.visitors.get(index)).map(|visitor| visitor.name());
+        pulse.next = rest.and_then(|rest| wall.checked_add(rest));
+        if works.is_some() {
+            pulse.slices += 1;
+            pulse.error = None;
+        }
+        if error.is_some() {
+            pulse.error = error;
+        }
+    }
+}
+
+/// How far ahead of its allowance a visitor may read before its slice ends.
+const AHEAD: Duration = Duration::from_secs(1);
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,3 @@
+//! The crawl against models, with injected time and faults.
+
+mod rounds;
