@@ -270,12 +270,12 @@ impl Node {
         maps: Option<MapWriter>,
     ) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
-        self.spawn_vital("watch", move || watch.run())?;
+        self.spawn("watch", move || watch.run())?;
         let (catching_up, carry) = self.crawl.jobs();
         let catching_up = Runner::new(catching_up, &self.board, Wake::new(&self.stop));
-        self.spawn_vital("catch-up", move || catching_up.run())?;
+        self.spawn("catch-up", move || catching_up.run())?;
         let carry = Runner::new(carry, &self.board, Wake::new(&self.stop));
-        self.spawn_vital("crawl", move || {
+        self.spawn("crawl", move || {
             be_last();
             carry.run();
         })?;
@@ -303,16 +303,13 @@ impl Node {
         self.spawn(name, move || runner.run())
     }
 
-    /// One without which the node is not what it should be: when it ends by itself a service manager may start the node anew.
-    fn spawn_vital(&mut self, name: &'static str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+    /// None of these threads may end before the node does: when one does, a service manager may start the node anew.
+    fn spawn(&mut self, name: &'static str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
         let held = self.vital.hold(name);
-        self.spawn(name, move || {
+        let job = move || {
             let _held = held;
             job();
-        })
-    }
-
-    fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+        };
         self.threads.push(std::thread::Builder::new().name(name.into()).spawn(job).map_err(NodeError::Thread)?);
         Ok(())
     }

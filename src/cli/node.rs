@@ -39,7 +39,11 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => super::pace::reload(all, node.pacing()),
+            _ = hangup.recv() => {
+                notify.reloading();
+                super::pace::reload(all, node.pacing());
+                notify.reloaded();
+            }
         }
     }
     tracing::info!(name: "ending", "ending: no new connections; what is in hand is finished");
