@@ -2,43 +2,43 @@
 //!
 //! 1. Locks, marker, index ([`crate::startup`]).
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
-//! 3. The sentinel looks after the disk: whether it is there, and what to do when it is back.
+//! 3. The jobs run, each in a thread of its own and all under one contract ([`crate::runtime::Job`]); how they are stands on one board.
 //! 4. Retention deletes what is not to be kept, once the index has caught up; why holes are open is worked out from then on.
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
+mod address;
+mod reports;
+mod sentinel;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus};
+use self::address::{AddressFile, renew};
+use self::reports::{report_of, source_report};
+use self::sentinel::Sentinel;
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps};
 use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
 use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconcile, Visitor, Watch, WatchOptions};
 use crate::deleted::Deletions;
-use crate::disk::{Checked, Guard};
-use crate::domain::Timestamp;
-use crate::domain::coverage::Stretch;
+use crate::disk::Guard;
 use crate::elsewhere::Elsewhere;
 use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
-use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Stop, SystemClock};
-use crate::sources::{Own, SourceOptions, SourceStatus, Sources};
+use crate::retention::{Retention, RetentionOptions, Runs};
+use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
+use crate::sources::{Own, SourceOptions, Sources};
 use crate::startup::{Locked, StartupError};
-use crate::tls::{self, Fingerprint};
-use crate::tokens::Token;
-use crate::wire::{PeerReport, SourceReport};
-
-/// How often it is looked whether the disk is there.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::tls;
 
 /// What a node is told.
 #[derive(Debug, Clone)]
@@ -120,8 +120,7 @@ pub struct Node {
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
-    retention: Arc<Retention>,
-    reasons: Arc<Reasons>,
+    board: Arc<Board>,
     stop: Stop,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
@@ -139,7 +138,7 @@ impl Node {
             move || open(&options)
         });
         let (locked, index, guard) = opened.await.map_err(|error| NodeError::Thread(io::Error::other(error)))??;
-        let stop = Stop::new();
+        let (stop, board) = (Stop::new(), Arc::new(Board::default()));
         let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
@@ -185,10 +184,11 @@ impl Node {
                 listing.are_tried().then(names)
             }),
         };
-        let reasons = Arc::new(Reasons::new(Arc::clone(keeper.index()), knowledge, asks, &registry)?);
+        let reasons = Reasons::new(Arc::clone(keeper.index()), knowledge, asks, crawl.ready(), &registry)?;
         let retired = Arc::clone(&retention);
         let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
-        let wanted = BackfillOptions { keeps: Keeps::new(move |place| retired.keeps(place)), ..options.backfill };
+        let keeps = Keeps::new(move |place| retired.keeps(place));
+        let wanted = BackfillOptions { keeps, board: Arc::clone(&board), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
         retention.on_change(Box::new(move || {
@@ -199,7 +199,7 @@ impl Node {
         let maps = options.maps.map(|every| {
             let (name, peers) = (options.name.clone(), sources.peers());
             let nodes = Box::new(move || nodes(&name, &peers.borrow()));
-            MapWriter::new(MapParts { keeper: Arc::clone(&keeper), ready: crawl.ready(), nodes }, every)
+            MapWriter::new(MapParts { keeper: Arc::clone(&keeper), ready: crawl.ready(), nodes }, every, stop.clone())
         });
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let app = App::new(Parts {
@@ -209,6 +209,7 @@ impl Node {
             crawl: Arc::clone(&crawl),
             watch: Arc::clone(&watch),
             registry,
+            board: Arc::clone(&board),
             orders: orders(&backfill),
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
@@ -223,7 +224,7 @@ impl Node {
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
-        let fetching = tokio::spawn(fetch(backfill, sources, crawl.ready(), shutdown.clone()));
+        let fetching = tokio::spawn(fetch(backfill, (sources, Arc::clone(&board)), crawl.ready(), shutdown.clone()));
         let server =
             tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
@@ -238,8 +239,7 @@ impl Node {
             keeper,
             watch,
             crawl,
-            retention,
-            reasons,
+            board,
             stop,
             shutdown,
             server,
@@ -248,11 +248,16 @@ impl Node {
             address_file,
             locked,
         };
-        node.spawn_jobs(maps)?;
+        node.spawn_jobs(retention, reasons, maps)?;
         Ok(node)
     }
 
-    fn spawn_jobs(&mut self, maps: Option<MapWriter>) -> Result<(), NodeError> {
+    fn spawn_jobs(
+        &mut self,
+        retention: Arc<Retention>,
+        reasons: Reasons,
+        maps: Option<MapWriter>,
+    ) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
         self.spawn("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
@@ -263,22 +268,27 @@ impl Node {
             rounds.run_rounds();
         })?;
         self.address_file.write_or_warn();
-        let (retention, stop) = (Arc::clone(&self.retention), self.stop.clone());
-        self.spawn("retention", move || retention.run(&stop))?;
-        let (reasons, ready, ending) = (Arc::clone(&self.reasons), self.crawl.ready(), self.stop.clone());
-        self.spawn("reasons", move || reasons.run(&ready, &ending))?;
+        let retires = Wake::new(&self.stop);
+        self.spawn_job(Runs::new(retention, self.stop.clone(), retires.clone()), retires.clone())?;
+        self.spawn_job(reasons, Wake::new(&self.stop))?;
         if let Some(maps) = maps {
-            let until = self.stop.clone();
-            self.spawn("coverage-maps", move || maps.run(&until))?;
+            self.spawn_job(maps, Wake::new(&self.stop))?;
         }
-        let sentinel = Sentinel {
+        let sentinel = Sentinel::new(sentinel::Parts {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
             crawl: Arc::clone(&self.crawl),
-            address_file: self.address_file.clone(),
-            stop: self.stop.clone(),
-        };
-        self.spawn("sentinel", move || sentinel.run())
+            address_file: Arc::clone(&self.address_file),
+            board: Arc::clone(&self.board),
+            woken: vec![retires],
+        });
+        self.spawn_job(sentinel, Wake::new(&self.stop))
+    }
+
+    fn spawn_job(&mut self, job: impl Job + 'static, wake: Wake) -> Result<(), NodeError> {
+        let name = job.kind();
+        let runner = Runner::new(job, &self.board, wake);
+        self.spawn(name, move || runner.run())
     }
 
     fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
@@ -357,7 +367,7 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
 /// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.
 async fn fetch(
     backfill: Arc<Backfill>,
-    sources: Arc<Sources>,
+    (sources, board): (Arc<Sources>, Arc<Board>),
     mut ready: tokio::sync::watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
@@ -368,7 +378,7 @@ async fn fetch(
         }
         backfill.run(stop.clone()).await;
     };
-    tokio::join!(fetching, sources.run(stop.clone()));
+    tokio::join!(fetching, sources.run(stop.clone(), &board));
 }
 
 /// Whose maps a page shows: this node's, and those of all that it knows.
@@ -376,75 +386,6 @@ fn nodes(name: &str, peers: &[Peer]) -> Vec<Shown> {
     let own = Shown { name: name.to_owned(), url: None };
     let others = peers.iter().map(|peer| Shown::peer(peer.name.clone(), &peer.url.to_string()));
     std::iter::once(own).chain(others).collect()
-}
-
-/// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
-async fn renew(server: Arc<tls::Server>, address_file: Arc<AddressFile>, stop: CancellationToken) {
-    let announce = move |fresh| {
-        address_file.show(fresh);
-        address_file.write_or_warn();
-    };
-    tokio::select! {
-        () = server.follow_files(announce) => {}
-        () = stop.cancelled() => {}
-    }
-}
-
-fn report_of(status: PeerStatus) -> PeerReport {
-    let (last, took) = status.last.unwrap_or_default();
-    let state = match status.state {
-        PeerState::New => "new",
-        PeerState::Round => "round",
-        PeerState::Following => "following",
-        PeerState::Resting => "resting",
-        PeerState::BackingOff => "backing-off",
-        PeerState::Itself => "itself",
-    };
-    PeerReport {
-        name: status.peer.name,
-        url: status.peer.url.to_string(),
-        state: state.to_owned(),
-        speaks: status.is_ours.map(|is_ours| if is_ours { "gapless" } else { "fixed-part" }.to_owned()),
-        trusted: status.peer.trusted,
-        rounds: status.rounds,
-        failures: status.failures,
-        hours_done: status.hours.0,
-        hours_total: status.hours.1,
-        fetched: last.fetched,
-        bytes: last.bytes,
-        requests: last.requests,
-        seconds: took.as_secs_f64(),
-        fetched_in_all: status.all.fetched,
-        bytes_in_all: status.all.bytes,
-        extras_in_all: status.all.extras,
-        tombstones_in_all: status.all.tombstones,
-        errors_in_all: status.all.errors + status.all.hash_mismatches,
-        behind_segments: status.behind,
-        behind_seconds: status.lag.as_secs_f64(),
-        complete_round: status.complete.map(time),
-        next_round: status.next.map(time),
-        bursts: last.bursts,
-        error: status.error,
-    }
-}
-
-fn source_report(status: SourceStatus) -> SourceReport {
-    SourceReport {
-        kind: status.kind.to_owned(),
-        place: status.place,
-        peers: status.peers as u64,
-        read: status.read.map(time),
-        remembered: status.is_remembered,
-        failures: status.failures,
-        failing_since: status.failing_since.map(time),
-        error: status.error,
-        left_out: status.problems,
-    }
-}
-
-fn time(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
 }
 
 /// Backfill, as far as it takes orders.
@@ -457,141 +398,4 @@ fn orders(backfill: &Arc<Backfill>) -> Orders {
 fn last_copies(retention: &Arc<Retention>) -> Arc<crate::tombstones::Stay> {
     let retention = Arc::clone(retention);
     Arc::new(move |place, names| retention.hidden_last_copies(place, names))
-}
-
-/// Tells the command line where the daemon is, and by which certificate it is known.
-///
-/// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
-/// read what belongs to its user may change something through it.
-struct AddressFile {
-    dir: PathBuf,
-    address: SocketAddr,
-    name: String,
-    token: Token,
-    state: Mutex<AddressState>,
-}
-
-#[derive(Default)]
-struct AddressState {
-    /// The certificate that is shown, and the one before, which is still shown for a moment after it was renewed.
-    certificates: Vec<Fingerprint>,
-    /// Whether all this stands in the file.
-    written: bool,
-}
-
-impl AddressFile {
-    const NAME: &str = "daemon.json";
-    const TOKEN: &str = "daemon.token";
-
-    fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>, token: &Token) -> Self {
-        let state = AddressState { certificates: shown.into_iter().collect(), written: false };
-        let (name, token) = (name.to_owned(), token.clone());
-        Self { dir: dir.to_owned(), address, name, token, state: Mutex::new(state) }
-    }
-
-    fn state(&self) -> MutexGuard<'_, AddressState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Another certificate is about to be shown.
-    fn show(&self, fresh: Fingerprint) {
-        let mut state = self.state();
-        state.certificates.insert(0, fresh);
-        state.certificates.truncate(2);
-        state.written = false;
-    }
-
-    fn is_written(&self) -> bool {
-        self.state().written
-    }
-
-    fn text(&self, state: &AddressState) -> String {
-        let certificates: Vec<String> = state.certificates.iter().map(Fingerprint::to_string).collect();
-        let scheme = if certificates.is_empty() { "http" } else { "https" };
-        let text = serde_json::json!({
-            "address": self.address.to_string(), "scheme": scheme, "certificates": certificates,
-            "pid": std::process::id(), "name": self.name,
-        });
-        text.to_string()
-    }
-
-    fn write(&self) -> Result<(), crate::disk::DiskError> {
-        // Held while writing, so that what is newer is never overtaken by what is older.
-        let mut state = self.state();
-        if let Err(error) = std::fs::create_dir_all(&self.dir) {
-            tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
-        }
-        let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
-        // First, so that whoever finds the address finds the token that goes with it.
-        crate::disk::atomic::replace_secret(&dir, Self::TOKEN.as_ref(), self.token.secret().as_bytes())?;
-        crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text(&state).as_bytes())?;
-        state.written = true;
-        Ok(())
-    }
-
-    fn write_or_warn(&self) {
-        if let Err(error) = self.write() {
-            tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written");
-        }
-    }
-
-    fn remove(&self) {
-        for name in [Self::NAME, Self::TOKEN] {
-            let file = self.dir.join(name);
-            if let Err(error) = std::fs::remove_file(&file) {
-                tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
-            }
-        }
-    }
-}
-
-/// From when to when the disk was away.
-fn absence(from: SystemTime, to: SystemTime) -> Stretch {
-    let at = |time: SystemTime| {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    };
-    Stretch { start: at(from), end: at(to) }
-}
-
-/// Looks after the disk.
-struct Sentinel {
-    keeper: Arc<Keeper>,
-    watch: Arc<Watch>,
-    crawl: Arc<Crawl>,
-    address_file: Arc<AddressFile>,
-    stop: Stop,
-}
-
-impl Sentinel {
-    fn run(&self) {
-        let (guard, catalog) = (self.keeper.guard(), self.keeper.index().catalog());
-        let mut returns = 0;
-        let mut generation = catalog.generation();
-        let mut absences = Vec::new();
-        while !self.stop.wait(LOOK) {
-            let fine = guard.check() == Checked::Fine;
-            if fine {
-                guard.learn(|| catalog.channels());
-            }
-            // Others check as well, and may have been the first to see it return.
-            let back = std::mem::replace(&mut returns, guard.returns()) != returns;
-            let anew = std::mem::replace(&mut generation, catalog.generation()) != generation;
-            if back {
-                self.crawl.kick();
-            }
-            // While the index takes no writes they wait; there are never many.
-            absences.extend(guard.take_absences().into_iter().map(|(from, to)| absence(from, to)));
-            if !absences.is_empty() && self.keeper.index().remember_away(absences.clone()).is_ok() {
-                absences.clear();
-            }
-            if back || anew {
-                self.watch.rewatch();
-            }
-            // The disk was full or read-only, and may not be any more.
-            if fine && !self.address_file.is_written() && self.address_file.write().is_ok() {
-                tracing::debug!(name: "address_written", "other commands find this node again");
-            }
-        }
-    }
 }

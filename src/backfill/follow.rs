@@ -165,11 +165,13 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
         let items = waiting.take_due(Instant::now(), TOGETHER);
         let Some(place) = items.first().map(|item| item.place.clone()) else {
             if worked {
+                job.known.has_fetched();
                 job.known.set_behind(0, job.whole && !waiting.is_retrying());
             }
             return Ok(());
         };
         worked = true;
+        job.known.fetches();
         job.known.set_behind(items.len() as u64, false);
         let names: Vec<Box<str>> = items.iter().map(|item| item.name.clone()).collect();
         let done = match job.shared.room().await {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::report::RoundReport;
 use crate::index::PeerRow;
 use crate::peer::Peer;
+use crate::runtime::{JobState, Post};
 
 /// What a peer's worker is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub(super) struct Known {
     pub(super) wanted: Notify,
     /// The operator's word, for the next round: suspiciously many tombstones are fine.
     pub(super) accept_bursts: AtomicBool,
+    /// Its worker's place on the board of jobs.
+    pub(super) post: Post,
     /// Counts whatever shows that a round goes on.
     steps: AtomicU64,
     done: AtomicU64,
@@ -87,7 +90,7 @@ struct State {
 }
 
 impl Known {
-    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken) -> Self {
+    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken, post: Post) -> Self {
         let row = row.filter(|row| row.url == peer.url.to_string()).unwrap_or_default();
         let complete = Duration::from_micros(row.complete_us);
         let status = PeerStatus {
@@ -110,6 +113,7 @@ impl Known {
             stop,
             wanted: Notify::new(),
             accept_bursts: AtomicBool::new(false),
+            post,
             steps: AtomicU64::new(0),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
@@ -128,7 +132,30 @@ impl Known {
 
     /// Changes what is known.
     pub(super) fn update(&self, change: impl FnOnce(&mut PeerStatus)) {
-        change(&mut self.lock().status);
+        let (state, next) = {
+            let mut locked = self.lock();
+            change(&mut locked.status);
+            (locked.status.state, locked.status.next)
+        };
+        let next = next.and_then(|next| next.duration_since(SystemTime::now()).ok());
+        match state {
+            PeerState::New => self.post.is(JobState::Waiting, "has not begun", None),
+            PeerState::Round => self.post.works("compares and fetches"),
+            PeerState::Following => self.post.is(JobState::Waiting, "follows its changes", next),
+            PeerState::Resting => self.post.is(JobState::Resting, "waits for the next round", next),
+            PeerState::BackingOff => self.post.is(JobState::BackingOff, "waits for the next attempt", next),
+            PeerState::Itself => self.post.is(JobState::Waiting, "is this node itself", next),
+        }
+    }
+
+    /// Something is fetched between two rounds.
+    pub(super) fn fetches(&self) {
+        self.post.works("fetches what is new");
+    }
+
+    /// And that is over.
+    pub(super) fn has_fetched(&self) {
+        self.update(|_| {});
     }
 
     /// So many segments are missing here that are there, or none any more.
@@ -149,18 +176,21 @@ impl Known {
     pub(super) fn begin(&self, hours: usize) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(hours as u64, Ordering::Relaxed);
+        self.post.progress(0, hours as u64);
         self.step();
     }
 
     /// One of them is done.
     pub(super) fn hour_done(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.post.progress(done, self.total.load(Ordering::Relaxed));
         self.step();
     }
 
     /// It goes on.
     pub(super) fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
+        self.post.sign();
     }
 
     /// Counts how often it went on.

@@ -185,13 +185,15 @@ impl Backfill {
         let mut known = self.known();
         for gone in known.extract_if(.., |known| !peers.contains(&known.peer)) {
             gone.stop.cancel();
+            gone.post.take_down();
             self.shared.memory.forget(&gone.peer.name);
             self.shared.options.knowledge.forget(&gone.peer.name);
         }
         let new: Vec<Peer> = peers.into_iter().filter(|peer| !known.iter().any(|known| known.peer == *peer)).collect();
         let begin = |peer: Peer| {
             let row = rows.get(&peer.name).cloned();
-            Arc::new(Known::new(peer, row, CancellationToken::new()))
+            let post = self.shared.options.board.post("backfill", Some(peer.name.clone()), worker::DEADLINE);
+            Arc::new(Known::new(peer, row, CancellationToken::new(), post))
         };
         let new: Vec<Arc<Known>> = new.into_iter().map(begin).collect();
         known.extend(new.iter().cloned());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::error::RoundError;
 use crate::domain::{Hour, HourPlace, Span};
 use crate::ledger::Knowledge;
-use crate::runtime::Busy;
+use crate::runtime::{Board, Busy};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
 
@@ -44,6 +44,8 @@ pub struct BackfillOptions {
     pub instance: u64,
     /// Where it is told who has what is missing here.
     pub knowledge: Arc<Knowledge>,
+    /// Where it is told how it goes with each peer.
+    pub board: Arc<Board>,
     /// What is fetched counts as work that others wait for.
     pub busy: Arc<Busy>,
     /// Where the result of complete rounds is written for monitors; nowhere for rounds that look at a part of what is configured.

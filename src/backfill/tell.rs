@@ -27,6 +27,11 @@ pub(super) fn round_done(job: &Job, took: Duration, complete: bool) {
     let metrics = &job.shared.metrics;
     metrics.requests(name, report.requests);
     metrics.errors(name, report.errors + report.hash_mismatches);
+    if complete {
+        known.post.succeeded();
+    } else {
+        known.post.failed(report.last_error.as_deref().unwrap_or("the round left something undone"));
+    }
     known.update(|status| {
         if complete {
             (status.rounds, status.failures) = (status.rounds + 1, 0);

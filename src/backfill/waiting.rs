@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::HourPlace;
+use crate::runtime::Backoff;
 
 /// Names that may wait: two days of a stream, and some 20 MB.
 pub(super) const MOST: usize = 100_000;
@@ -83,7 +84,7 @@ impl Waiting {
     pub(super) fn again(&mut self, item: Item, now: Instant) {
         let tries = item.tries + 1;
         if tries < TRIES {
-            self.push(Item { tries, ..item }, now + RETRY * 2_u32.pow(tries - 1));
+            self.push(Item { tries, ..item }, now + Backoff::from(RETRY).wait(tries));
         }
     }
 

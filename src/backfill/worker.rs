@@ -18,11 +18,14 @@ use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::Hour;
 use crate::domain::plan::Rules;
+use crate::runtime::Backoff;
 
-/// The first wait after a round that failed; it doubles up to four times.
+/// The first wait after a round that failed.
 const RETRY: Duration = Duration::from_secs(5);
 /// A round in which nothing happens for so long is given up.
 const STALLED: Duration = Duration::from_secs(15 * 60);
+/// How long a worker may work without a sign of going on: rounds are given up before.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20 * 60);
 /// How often it is looked whether something happens.
 const LOOK: Duration = Duration::from_secs(15);
 
@@ -34,6 +37,8 @@ pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<Known>, mut fo
         match AbortOnDropHandle::new(working).await {
             Err(error) if error.is_panic() => {
                 tracing::error!(name: "backfill_worker_failed", peer = known.peer.name, "a peer's worker ended badly; it begins again");
+                known.post.failed("it ended badly, which is a mistake in gapless");
+                known.update(|status| status.state = PeerState::BackingOff);
                 sleep(RETRY).await;
             }
             _ => return,
@@ -88,11 +93,10 @@ impl Worker {
         loop {
             let worked = self.round().await;
             let wait = if worked {
-                self.job.shared.options.interval
+                self.job.shared.options.interval.mul_f64(rand::random_range(0.9..1.1))
             } else {
-                RETRY * 2_u32.pow(self.fails.saturating_sub(1).min(4))
+                Backoff::from(RETRY).wait_scattered(self.fails.max(1))
             };
-            let wait = wait.mul_f64(rand::random_range(0.9..1.1));
             let state = if worked { PeerState::Resting } else { PeerState::BackingOff };
             self.job.known.update(|status| {
                 status.state = state;

@@ -47,6 +47,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
     let retention = super::retention::offline(config, &keeper, sources.peers())?;
     let options = BackfillOptions { keeps: Keeps::new(move |place| retention.keeps(place)), ..options };
+    let board = Arc::clone(&options.board);
     let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
     let exit = if args.once {
         sources.once().await;
@@ -56,7 +57,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     } else {
         let stop = tokio_util::sync::CancellationToken::new();
         tokio::select! {
-            ((), ()) = async { tokio::join!(backfill.run(stop.clone()), sources.run(stop.clone())) } => {}
+            ((), ()) = async { tokio::join!(backfill.run(stop.clone()), sources.run(stop.clone(), &board)) } => {}
             result = tokio::signal::ctrl_c() => result.context("cannot listen for ctrl-C")?,
         }
         stop.cancel();
@@ -181,6 +182,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         tls: trusted(config)?,
         keeps: Keeps::everything(),
         knowledge: std::sync::Arc::default(),
+        board: std::sync::Arc::default(),
         extras: extras(config, peers)?,
         max_extras_bytes: config.backfill.max_extras_bytes,
         accept_bursts: peers.accept_tombstone_bursts,

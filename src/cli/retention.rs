@@ -75,7 +75,7 @@ fn alone(
     let exit = match (verb, keep) {
         (RetentionVerb::Plan, _) => print_plan(config, &retention.plan()?),
         (RetentionVerb::List, _) => print_list(config, &retention.view()?),
-        (RetentionVerb::Run { yes, .. }, _) => print_run(config, &retention.once(*yes, &Stop::new())),
+        (RetentionVerb::Run { yes, .. }, _) => print_run(config, &retention.once(*yes, &Stop::new(), None)),
         (RetentionVerb::Keep { .. }, Some((places, release))) => {
             retention.keep(places, *release)?;
             Ok(Exit::Done.into())

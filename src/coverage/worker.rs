@@ -20,7 +20,7 @@ use crate::domain::coverage::{Stretch, Window};
 use crate::domain::map::{MOST_HOURS, Painter, ROWS};
 use crate::domain::{Hour, Stream, Timestamp};
 use crate::index::IndexError;
-use crate::runtime::{Stop, rest_after};
+use crate::runtime::{Backoff, Failure, Job, JobState, Next, Post, Stop, rest_after};
 
 /// Share of a processor that drawing may take: an archive of very many qualities is drawn less often.
 const CPU_SHARE: f64 = 0.1;
@@ -30,6 +30,9 @@ const AT_ONCE: usize = 2_000;
 
 /// The shortest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(10);
+
+/// How long it may work without a sign of going on: one map takes seconds at most.
+const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
 /// What the job works with.
 pub struct MapParts {
@@ -45,6 +48,8 @@ pub struct MapParts {
 pub struct MapWriter {
     parts: MapParts,
     every: Duration,
+    stop: Stop,
+    has_begun: bool,
     written: BTreeMap<Stream, Seen>,
     is_failing: bool,
     is_tidy: bool,
@@ -68,56 +73,85 @@ enum MapError {
     Publish(#[from] PublishError),
 }
 
+impl Job for MapWriter {
+    fn kind(&self) -> &'static str {
+        "maps"
+    }
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::from(self.every)
+    }
+
+    /// The first maps come when the index has caught up and the first interval is over.
+    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            return Ok(Next::WhenWanted(self.every));
+        }
+        let began = Instant::now();
+        if !*self.parts.ready.borrow() {
+            post.is(JobState::Waiting, "waits until the index has caught up", None);
+            return Ok(Next::WhenWanted(self.every));
+        }
+        // While the disk is away the maps are, too.
+        let Ok(base) = self.parts.keeper.guard().base() else {
+            post.is(JobState::Stalled, "the archive is not there", None);
+            return Ok(Next::WhenWanted(self.every));
+        };
+        let drawn = self.once(&base, post)?;
+        post.doing("the maps are as the archive is");
+        let rest = self.every.max(rest_after(began.elapsed(), CPU_SHARE));
+        Ok(if drawn > 0 { Next::After(rest) } else { Next::WhenWanted(rest) })
+    }
+}
+
 impl MapWriter {
     /// Looks so often.
-    pub fn new(parts: MapParts, every: Duration) -> Self {
-        Self { parts, every: every.max(SHORTEST), written: BTreeMap::new(), is_failing: false, is_tidy: false }
+    pub fn new(parts: MapParts, every: Duration, stop: Stop) -> Self {
+        let every = every.max(SHORTEST);
+        Self { parts, every, stop, has_begun: false, written: BTreeMap::new(), is_failing: false, is_tidy: false }
     }
 
-    /// Works until it is stopped; the first maps come when the index has caught up and the first interval is over.
-    pub fn run(mut self, stop: &Stop) {
-        let mut pause = self.every;
-        while !stop.wait(pause) {
-            let began = Instant::now();
-            if *self.parts.ready.borrow() {
-                self.once(stop);
-            }
-            pause = self.every.max(rest_after(began.elapsed(), CPU_SHARE));
-        }
-    }
-
-    fn once(&mut self, stop: &Stop) {
-        let keeper = Arc::clone(&self.parts.keeper);
-        // While the disk is away the maps are, too.
-        let Ok(base) = keeper.guard().base() else { return };
+    /// Tells how many maps it drew; an error if there is one that could not be written, which keeps it from no other.
+    fn once(&mut self, base: &Base, post: &Post) -> Result<u64, Failure> {
         if !std::mem::replace(&mut self.is_tidy, true)
-            && let Err(error) = tidy(&base)
+            && let Err(error) = tidy(base)
         {
             tracing::debug!(name: "temporaries_kept", %error, "the directory of maps was not tidied");
         }
         let nodes = (self.parts.nodes)();
-        let mut failing = BTreeMap::new();
-        let streams = keeper.index().catalog().streams().into_iter().filter(|stream| !stream.quality.is_chat());
-        let streams: BTreeSet<Stream> = streams.collect();
+        let (mut failing, mut drawn) = (BTreeMap::new(), 0);
+        let streams = self.parts.keeper.index().catalog().streams().into_iter();
+        let streams: BTreeSet<Stream> = streams.filter(|stream| !stream.quality.is_chat()).collect();
         for stream in &streams {
-            if stop.is_stopped() {
-                return;
+            if self.stop.is_stopped() {
+                return Ok(drawn);
             }
-            if let Err(error) = self.follow(&base, stream, page(stream, &nodes)) {
-                failing.insert(stream.clone(), error);
+            post.sign();
+            match self.follow(base, stream, page(stream, &nodes), post) {
+                Ok(is_drawn) => drawn += u64::from(is_drawn),
+                Err(error) => drop(failing.insert(stream.clone(), error)),
             }
         }
         self.written.retain(|stream, _| streams.contains(stream));
-        self.tell(&base, &failing);
+        self.tell(base, &failing);
+        match failing.pop_first() {
+            None => Ok(drawn),
+            Some((stream, error)) => Err(format!("the map of {stream} cannot be written: {error}").into()),
+        }
     }
 
-    /// Draws the map of a quality, if it is not the one that is there.
-    fn follow(&mut self, base: &Base, stream: &Stream, page: String) -> Result<(), MapError> {
+    /// Draws the map of a quality, if it is not the one that is there; tells whether it did.
+    fn follow(&mut self, base: &Base, stream: &Stream, page: String, post: &Post) -> Result<bool, MapError> {
         let index = self.parts.keeper.index();
-        let Some((seen, first, last)) = self.look(stream, page) else { return Ok(()) };
+        let Some((seen, first, last)) = self.look(stream, page) else { return Ok(false) };
         if self.written.get(stream) == Some(&seen) && is_published(base, stream)? {
-            return Ok(());
+            return Ok(false);
         }
+        post.doing(format!("draws {stream}"));
         let from = first.max(last.earlier(MOST_HOURS - 1));
         let mut painter = Painter::of_hours(from, last);
         let mut next = Some(from);
@@ -130,7 +164,7 @@ impl MapWriter {
         let picture = png(&painter.finish(), ROWS).map_err(PublishError::from)?;
         publish(base, stream, &picture, &seen.page)?;
         self.written.insert(stream.clone(), seen);
-        Ok(())
+        Ok(true)
     }
 
     /// How a quality is now, and its first and last hour. Before its coverage is read: so a map is never older than what is noted.

@@ -21,6 +21,7 @@ use crate::disk::DiskError;
 use crate::elsewhere::Elsewhere;
 use crate::index::IndexError;
 use crate::retention::{Retention, RetentionError};
+use crate::runtime::Board;
 use crate::tombstones::Stay;
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
@@ -47,10 +48,14 @@ pub struct App {
     pub crawl: Arc<Crawl>,
     /// The watcher, for its status.
     pub watch: Arc<Watch>,
+    /// All jobs.
+    pub board: Arc<Board>,
     /// All metrics.
     pub registry: Registry,
     /// Gauges about the node itself.
     pub node_metrics: super::node_metrics::NodeMetrics,
+    /// What is told of the jobs.
+    pub job_metrics: super::jobs::JobMetrics,
     /// Coverage, if it is told.
     pub coverage: Option<LiveGauges>,
     /// The newest segments.
@@ -117,6 +122,8 @@ pub struct Parts {
     pub crawl: Arc<Crawl>,
     /// The watcher.
     pub watch: Arc<Watch>,
+    /// All jobs.
+    pub board: Arc<Board>,
     /// All metrics.
     pub registry: Registry,
     /// By this number this process is recognised, by itself.
@@ -151,6 +158,8 @@ impl App {
         Ok(Self {
             latest: super::latest::LatestSegments::register(&parts.registry)?,
             node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
+            job_metrics: super::jobs::JobMetrics::register(&parts.registry)?,
+            board: parts.board,
             coverage: parts.coverage,
             name: parts.name,
             base_dir: parts.base_dir,

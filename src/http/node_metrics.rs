@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{Gauge, Registry};
 
+use super::visitor_metrics::VisitorMetrics;
 use crate::crawl::{Crawl, Found, Keeper, Watch};
 use crate::index::Health;
 
@@ -28,6 +29,7 @@ pub struct NodeMetrics {
     disk_away: Gauge,
     cache_bytes: Gauge,
     unsettled: Gauge,
+    visitors: VisitorMetrics,
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
@@ -62,6 +64,7 @@ impl NodeMetrics {
             disk_away: make("gapless_disk_away", "1 when the archive's disk is not there")?,
             unsettled: make("gapless_coverage_unsettled_hours", "Hours whose coverage is still to be worked out")?,
             cache_bytes: make("gapless_listing_cache_bytes", "Bytes of listings that are kept")?,
+            visitors: VisitorMetrics::register(registry)?,
         })
     }
 
@@ -83,7 +86,9 @@ impl NodeMetrics {
         self.crawl_cycle.set(crawled.cycle as f64);
         self.crawl_done.set(crawled.done as f64);
         self.crawl_total.set(crawled.total as f64);
-        self.crawl_errors.set(crawled.last.map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
+        self.crawl_errors.set(crawled.last.as_ref().map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
+
+        self.visitors.update(&crawled.visitors);
 
         self.crawl_doubts.set(keeper.doubts().len() as f64);
 

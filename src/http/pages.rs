@@ -17,6 +17,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         // How far behind other nodes we are is worked out when it is asked for.
         drop((app.peers)());
         app.latest.update(app.keeper.index());
+        app.job_metrics.update(&app.board);
         app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
         let mut text = TextEncoder::new()
             .encode_to_string(&app.registry.gather())

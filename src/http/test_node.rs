@@ -78,6 +78,7 @@ impl TestNode {
             crawl: Arc::clone(&crawl),
             watch,
             registry,
+            board: Arc::default(),
             coverage: Some(crate::coverage::LiveGauges::new(2)),
             listing_cache: 1 << 20,
             bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },

@@ -13,7 +13,7 @@ use crate::domain::coverage::Stretch;
 use crate::domain::ledger::{Facts, Known, Open, why};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 use crate::index::{HoleKey, Index, IndexError};
-use crate::runtime::Stop;
+use crate::runtime::{Backoff, Failure, Job, JobState, Next, Post};
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,6 +23,8 @@ const ANYWAY: Duration = Duration::from_secs(60);
 const MEND: Duration = Duration::from_secs(86_400);
 /// It rests so many times as long as it worked: a twentieth of one processor, however many holes there are.
 const REST: u32 = 19;
+/// How long it may work without a sign of going on: a thousand holes, or the ledger of a quality.
+const DEADLINE: Duration = Duration::from_secs(10 * 60);
 /// Holes that are read, and remembered, together.
 const TOGETHER: usize = 1_000;
 /// Hours of one hole about which retention is asked: more than a year.
@@ -48,59 +50,87 @@ pub struct Reasons {
     asks: Asks,
     gauges: Gauges,
     buried: Mutex<Buried>,
+    /// Turns true when the index has caught up with the disk: before, hours that were not read look missing.
+    ready: tokio::sync::watch::Receiver<bool>,
+    /// What there was of turns of the index, of what is known of peers and of changes when all was worked out last.
+    seen: Option<(u64, u64, u64)>,
+    last: Instant,
+    mended: Option<Instant>,
+}
+
+impl Job for Reasons {
+    fn kind(&self) -> &'static str {
+        "reasons"
+    }
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::from(LOOK)
+    }
+
+    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+        if let Some(why) = self.cannot() {
+            post.is(JobState::Waiting, why, None);
+            return Ok(Next::WhenWanted(LOOK));
+        }
+        let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
+        if self.seen == Some(signs) && self.last.elapsed() < ANYWAY {
+            return Ok(Next::WhenWanted(LOOK));
+        }
+        let began = Instant::now();
+        post.doing("works out why holes are open");
+        self.mend_now_and_then(post)?;
+        self.pass(post)?;
+        (self.seen, self.last) = (Some(signs), Instant::now());
+        post.doing("knows why each hole is open");
+        Ok(Next::After(LOOK.max(began.elapsed() * REST)))
+    }
 }
 
 impl Reasons {
-    /// Of the holes of this index.
+    /// Of the holes of this index, from when it is `ready`.
     pub fn new(
         index: Arc<Index>,
         knowledge: Arc<Knowledge>,
         asks: Asks,
+        ready: tokio::sync::watch::Receiver<bool>,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
-        Ok(Self { index, knowledge, asks, gauges: Gauges::register(registry)?, buried: Mutex::default() })
+        let (gauges, buried) = (Gauges::register(registry)?, Mutex::default());
+        let (seen, last, mended) = (None, Instant::now(), None);
+        Ok(Self { index, knowledge, asks, gauges, buried, ready, seen, last, mended })
     }
 
-    /// Works until it is stopped, from when the index has caught up with the disk: before, hours that were not read look missing.
-    pub fn run(&self, ready: &tokio::sync::watch::Receiver<bool>, stop: &Stop) {
-        let (mut seen, mut last) = (None, Instant::now());
-        let (mut rest, mut mended) = (LOOK, None);
-        while !stop.wait(rest) {
-            rest = LOOK;
-            let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
-            // Backfill begins a moment after that, and peers may come and go; one that is not known yet was not asked.
-            let are_peers_known = (self.asks.peers)().is_some_and(|names| self.knowledge.is_about(&names));
-            if !*ready.borrow() || !are_peers_known || (seen == Some(signs) && last.elapsed() < ANYWAY) {
-                continue;
-            }
-            let began = Instant::now();
-            match self.mend_now_and_then(&mut mended).and_then(|()| self.pass()) {
-                Ok(()) => seen = Some(signs),
-                Err(error) => {
-                    tracing::debug!(name: "reasons_not_worked_out", %error, "why holes are open could not be worked out; it is tried again");
-                }
-            }
-            last = Instant::now();
-            rest = LOOK.max(began.elapsed() * REST);
+    /// Why nothing can be worked out now, if that is so.
+    fn cannot(&self) -> Option<&'static str> {
+        if !*self.ready.borrow() {
+            return Some("waits until the index has caught up");
         }
+        // Backfill begins a moment after that, and peers may come and go; one that is not known yet was not asked.
+        let are_peers_known = (self.asks.peers)().is_some_and(|names| self.knowledge.is_about(&names));
+        (!are_peers_known).then_some("waits until the peers are known")
     }
 
     /// Compares the ledger with the holes: it follows from nothing else, so that nothing else would notice.
-    fn mend_now_and_then(&self, mended: &mut Option<Instant>) -> Result<(), IndexError> {
-        if mended.is_some_and(|at| at.elapsed() < MEND) {
+    fn mend_now_and_then(&mut self, post: &Post) -> Result<(), IndexError> {
+        if self.mended.is_some_and(|at| at.elapsed() < MEND) {
             return Ok(());
         }
         for stream in self.index.catalog().streams() {
+            post.sign();
             if self.index.mend_ledger(&stream)? {
                 tracing::warn!(name: "ledger_mended", %stream, "the ledger of holes was not right, and has been mended; of some holes the past is lost");
             }
         }
-        *mended = Some(Instant::now());
+        self.mended = Some(Instant::now());
         Ok(())
     }
 
-    /// Goes through all of them once. Blocks: not for async code.
-    pub fn pass(&self) -> Result<(), IndexError> {
+    /// Goes through all of them once.
+    fn pass(&self, post: &Post) -> Result<(), IndexError> {
         let mut buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
         buried.begin(&self.index);
         let generation = self.index.catalog().generation();
@@ -111,6 +141,7 @@ impl Reasons {
         let away = self.index.away()?;
         let (mut after, mut sums): (Option<HoleKey>, _) = (None, Sums::default());
         loop {
+            post.sign();
             let holes = self.index.open_after(after, TOGETHER)?;
             let Some(last) = holes.last() else { break };
             after = Some(last.0);

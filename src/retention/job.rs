@@ -1,10 +1,10 @@
-//! Retention as a job: looks at everything now and then, deletes what has to go, and tells how it went.
+//! Runs of retention: each looks at everything, deletes what has to go, and tells how it went.
 //!
-//! One run at a time, whether the job, the command line or the API began it. Blocks; the daemon gives it a thread of its own.
+//! One run at a time, whether the job ([`super::runs`]), the command line or the API began it. Blocks.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
@@ -24,10 +24,10 @@ use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored,
 use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Timestamp};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
-use crate::runtime::Stop;
+use crate::runtime::{Post, Stop, Wake};
 use crate::wire::{RetentionPlan, RetentionReport, RetentionView};
 
-/// How often the job looks whether it is time.
+/// How often it is looked whether it is time to end while other nodes are asked.
 const LOOK: Duration = Duration::from_millis(500);
 /// Names that are told of what stays because no other node has it.
 const TOLD: usize = 5;
@@ -74,6 +74,7 @@ pub struct Retention {
     /// Returns of the disk when the journal was read: after another one it is read again.
     returns: Mutex<u64>,
     orders: Orders,
+    wake: OnceLock<Wake>,
     /// Called when what is kept has changed.
     on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -91,6 +92,7 @@ impl Retention {
             running: Mutex::default(),
             report: Mutex::new(report),
             orders: Orders::new(),
+            wake: OnceLock::new(),
             on_change: OnceLock::new(),
         };
         retention.load_or_tell();
@@ -190,39 +192,55 @@ impl Retention {
     /// Orders a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has
     /// `confirmed` it.
     pub fn order(&self, confirmed: bool) -> Order {
-        self.orders.give(confirmed)
+        let order = self.orders.give(confirmed);
+        if let Some(wake) = self.wake.get() {
+            wake.wake();
+        }
+        order
     }
 
-    /// Runs until it is stopped.
-    pub fn run(&self, stop: &Stop) {
-        let mut due = Instant::now();
-        while !stop.wait(LOOK) {
-            let returns = self.parts.keeper.guard().returns();
-            if std::mem::replace(&mut *lock(&self.returns), returns) != returns {
-                self.ledger.forget();
-            }
-            if self.ledger.ask(|_, _| ()).is_none() {
-                self.load_or_tell();
-            }
-            let ordered = self.orders.take();
-            if ordered.is_none() && (Instant::now() < due || !*self.parts.ready.borrow()) {
-                continue;
-            }
-            self.once(ordered.is_some_and(|taken| taken.confirmed), stop);
-            if let Some(taken) = ordered {
-                self.orders.done(taken);
-            }
-            due = Instant::now() + self.options.interval;
+    /// By this the job is woken when there is something to do. To be said once.
+    pub(super) fn wakes(&self, wake: Wake) {
+        self.wake.get_or_init(|| wake);
+    }
+
+    /// Reads the journal if that is to be done: it was not read yet, or the disk is another than it was then.
+    pub(super) fn know_journal(&self) {
+        let returns = self.parts.keeper.guard().returns();
+        if std::mem::replace(&mut *lock(&self.returns), returns) != returns {
+            self.ledger.forget();
+        }
+        if self.ledger.ask(|_, _| ()).is_none() {
+            self.load_or_tell();
         }
     }
 
-    /// One run. What looks like a mistake is done only if a person has `confirmed` it. What did not work is in the report.
-    pub fn once(&self, confirmed: bool, stop: &Stop) -> RetentionReport {
+    pub(super) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        *self.parts.ready.borrow()
+    }
+
+    /// From one run to the next.
+    pub(super) fn interval(&self) -> Duration {
+        self.options.interval
+    }
+
+    /// One run. What looks like a mistake is done only if a person has `confirmed` it. What did not work is in the report. How far it
+    /// is it tells by `post`, if there is one.
+    pub fn once(&self, confirmed: bool, stop: &Stop, post: Option<&Post>) -> RetentionReport {
         let _one = self.running();
         let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
-        if let Err(error) = self.attempt(confirmed, stop, &mut report) {
-            tracing::warn!(name: "retention_failed", %error, "retention could not do all that it was to do; it tries again");
-            report.error = Some(error.to_string());
+        if let Err(error) = self.attempt(confirmed, stop, post, &mut report) {
+            let text = error.to_string();
+            if self.lock_report().error.as_ref() == Some(&text) {
+                tracing::debug!(name: "retention_failed", %error, "retention still could not do all that it was to do");
+            } else {
+                tracing::warn!(name: "retention_failed", %error, "retention could not do all that it was to do; it tries again");
+            }
+            report.error = Some(text);
             if report.last_run.is_none() {
                 // Nothing is known about what is overdue now: what was known before stands.
                 let before = self.lock_report();
@@ -234,7 +252,13 @@ impl Retention {
         report
     }
 
-    fn attempt(&self, confirmed: bool, stop: &Stop, report: &mut RetentionReport) -> Result<(), RetentionError> {
+    fn attempt(
+        &self,
+        confirmed: bool,
+        stop: &Stop,
+        post: Option<&Post>,
+        report: &mut RetentionReport,
+    ) -> Result<(), RetentionError> {
         self.may_delete()?;
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         if !self.options.limits.are_off() {
@@ -255,7 +279,11 @@ impl Retention {
             }
             return Ok(());
         }
-        for going in &schedule.going {
+        for (done, going) in (0_u64..).zip(&schedule.going) {
+            if let Some(post) = post {
+                post.doing(format!("deletes {}", going.stored.place));
+                post.progress(done, schedule.going.len() as u64);
+            }
             self.retire_or_tell(going, &mut copies, stop, report)?;
         }
         self.reclaim_all(&journal, now, report)?;

@@ -16,6 +16,7 @@ mod ledger;
 mod metrics;
 mod orders;
 mod report;
+mod runs;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub use job::{Parts, Retention, RetentionOptions};
 pub use journal::{Entry, Journal, Step};
 pub use last_copy::Copies;
 pub use orders::Order;
+pub use runs::Runs;
 
 use crate::crawl::CrawlError;
 use crate::disk::DiskError;

@@ -1,5 +1,6 @@
 //! Time, injected: what waits or measures in the background asks a clock, so that tests need not sleep.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Stop;
@@ -18,6 +19,11 @@ pub trait Clock: Send + Sync {
     /// How long a wait lasts at most before one looks whether something else is wanted.
     fn glance(&self) -> Duration {
         Duration::from_millis(100)
+    }
+
+    /// Waits like [`Clock::wait`], and no longer as soon as `wanted` is true: whoever sets it says so by [`Stop::nudge`].
+    fn wait_unless(&self, stop: &Stop, time: Duration, wanted: &AtomicBool) -> bool {
+        if wanted.load(Ordering::SeqCst) { stop.is_stopped() } else { self.wait(stop, time) }
     }
 }
 
@@ -49,6 +55,10 @@ impl Clock for SystemClock {
 
     fn wait(&self, stop: &Stop, time: Duration) -> bool {
         stop.wait(time)
+    }
+
+    fn wait_unless(&self, stop: &Stop, time: Duration, wanted: &AtomicBool) -> bool {
+        stop.wait_unless(time, || wanted.load(Ordering::SeqCst))
     }
 }
 

@@ -24,11 +24,23 @@ impl Stop {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has everybody who waits look whether what they wait for is there.
+    pub fn nudge(&self) {
+        // Who has looked and does not wait yet holds the lock.
+        drop(self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.1.notify_all();
+    }
+
     /// Waits; true if it is time to end, however long was left.
     pub fn wait(&self, time: Duration) -> bool {
+        self.wait_unless(time, || false)
+    }
+
+    /// Waits until something else is `wanted`, at most so long; true if it is time to end. Who wants says so by [`Stop::nudge`].
+    pub fn wait_unless(&self, time: Duration, wanted: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + time;
         let mut stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*stopped {
+        while !*stopped && !wanted() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

@@ -1,7 +1,7 @@
 //! Reads each source again and again, and keeps the one list of peers that they amount to.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use prometheus::{IntCounter, Registry};
@@ -15,9 +15,13 @@ use super::memory::Memory;
 use super::merge::{Own, Trust, merge};
 use super::report::{SourceError, SourceStatus};
 use crate::peer::Peer;
+use crate::runtime::{Backoff, Board, JobState, Post};
 
-/// The first wait after a source failed, if it is not read more often anyway; it doubles up to four times.
+/// The first wait after a source failed, if it is not read more often anyway.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long reading a source may take: everything that is waited for there has a shorter limit of its own.
+const DEADLINE: Duration = Duration::from_secs(2 * 60);
 
 /// Names in one line of the log.
 const LOGGED: usize = 50;
@@ -69,10 +73,7 @@ struct State {
 
 /// How long a source is left alone after so many failures in a row.
 fn pause(reread: Duration, failures: u32) -> Duration {
-    match failures {
-        0 => reread,
-        failures => reread.min(RETRY) * 2_u32.pow((failures - 1).min(4)),
-    }
+    if failures == 0 { reread } else { Backoff::from(reread.min(RETRY)).wait(failures) }
 }
 
 impl Slot {
@@ -160,23 +161,42 @@ impl Sources {
         .await;
     }
 
-    /// Reads every source again and again until it is stopped.
-    pub async fn run(&self, stop: CancellationToken) {
+    /// Reads every source again and again until it is stopped; how that goes stands on the board.
+    pub async fn run(&self, stop: CancellationToken, board: &Arc<Board>) {
         let follow = async |slot: &Slot| {
             if matches!(slot.reads, Reads::Nothing) {
                 return;
             }
+            let post = board.post("node-list", Some(slot.state().status.kind.to_owned()), DEADLINE);
             self.recall(slot).await;
             loop {
+                post.works("reads the list of nodes");
                 self.read(slot).await;
-                let wait = pause(self.reread, slot.state().status.failures);
-                tokio::time::sleep(wait.mul_f64(rand::random_range(0.9..1.1))).await;
+                let wait = self.book(slot, &post);
+                tokio::time::sleep(wait).await;
             }
         };
         tokio::select! {
             () = async { drop(futures_util::future::join_all(self.slots.iter().map(follow)).await) } => stop.cancelled().await,
             () = stop.cancelled() => {}
         }
+    }
+
+    /// Tells how a reading went; and how long it is until the next one.
+    fn book(&self, slot: &Slot, post: &Post) -> Duration {
+        let (failures, error) = {
+            let status = &slot.state().status;
+            (status.failures, status.error.clone())
+        };
+        let wait = pause(self.reread, failures).mul_f64(rand::random_range(0.9..1.1));
+        if let Some(error) = error {
+            post.failed(&error);
+            post.is(JobState::BackingOff, "waits for the next attempt", Some(wait));
+        } else {
+            post.succeeded();
+            post.is(JobState::Waiting, "waits for the next reading", Some(wait));
+        }
+        wait
     }
 
     /// What the database said before the last start, until it says something.

@@ -321,6 +321,7 @@ fn the_description_is_valid_and_names_every_address() {
     let status = node.get("/api/v1/status").json();
     described("Status", &status);
     described("StreamStatus", &status["streams"][0]);
+    described("JobReport", &status["jobs"][0]);
 }
 
 fn collect_references(value: &Value, found: &mut Vec<String>) {

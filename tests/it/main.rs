@@ -18,6 +18,7 @@ mod clocks;
 mod command_line;
 mod convergence;
 mod coverage;
+mod crawl;
 mod crowd;
 mod dashboards;
 mod demo;

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("coverage", &["crawl", "disk", "index", "runtime"]),
     ("peer", &["disk", "tls", "tokens", "wire"]),
-    ("sources", &["disk", "peer", "tls"]),
+    ("sources", &["disk", "peer", "runtime", "tls"]),
     ("elsewhere", &["peer", "tls", "tokens", "wire"]),
     ("crawl", &["disk", "index", "runtime"]),
     ("check", &["crawl", "disk", "index", "wire"]),

@@ -14,8 +14,8 @@ use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::index::{Index, IndexOptions};
 use crate::peer::{self, PeerClient};
-use crate::retention::{Parts, Retention, RetentionOptions};
-use crate::runtime::Stop;
+use crate::retention::{Parts, Retention, RetentionOptions, Runs};
+use crate::runtime::{Board, Runner, Stop, Wake};
 
 /// Longer than anything here takes, unless it never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,9 +56,12 @@ async fn nobody_knows_what_is_kept_until_the_journal_can_be_read() {
     let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
     assert_eq!(retention.keeps(&place), None);
     std::fs::write(&journal, "").unwrap();
-    let stop = Stop::new();
+    let (retention, stop) = (Arc::new(retention), Stop::new());
+    let wake = Wake::new(&stop);
+    let runs = Runs::new(Arc::clone(&retention), stop.clone(), wake.clone());
+    let runner = Runner::new(runs, &Arc::new(Board::default()), wake);
     std::thread::scope(|scope| {
-        scope.spawn(|| retention.run(&stop));
+        scope.spawn(|| runner.run());
         let outcome = told.recv_timeout(PATIENCE);
         stop.stop();
         outcome.unwrap();

@@ -1,0 +1,113 @@
+//! The files by which other commands of this machine find the daemon.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::tls::{self, Fingerprint};
+use crate::tokens::Token;
+
+/// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
+pub(super) async fn renew(server: Arc<tls::Server>, address_file: Arc<AddressFile>, stop: CancellationToken) {
+    let announce = move |fresh| {
+        address_file.show(fresh);
+        address_file.write_or_warn();
+    };
+    tokio::select! {
+        () = server.follow_files(announce) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Tells the command line where the daemon is, and by which certificate it is known.
+///
+/// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
+/// read what belongs to its user may change something through it.
+pub(super) struct AddressFile {
+    dir: PathBuf,
+    address: SocketAddr,
+    name: String,
+    token: Token,
+    state: Mutex<AddressState>,
+}
+
+#[derive(Default)]
+struct AddressState {
+    /// The certificate that is shown, and the one before, which is still shown for a moment after it was renewed.
+    certificates: Vec<Fingerprint>,
+    /// Whether all this stands in the file.
+    written: bool,
+}
+
+impl AddressFile {
+    const NAME: &str = "daemon.json";
+    const TOKEN: &str = "daemon.token";
+
+    /// Not written yet.
+    pub(super) fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>, token: &Token) -> Self {
+        let state = AddressState { certificates: shown.into_iter().collect(), written: false };
+        let (name, token) = (name.to_owned(), token.clone());
+        Self { dir: dir.to_owned(), address, name, token, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, AddressState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another certificate is about to be shown.
+    pub(super) fn show(&self, fresh: Fingerprint) {
+        let mut state = self.state();
+        state.certificates.insert(0, fresh);
+        state.certificates.truncate(2);
+        state.written = false;
+    }
+
+    /// Whether all stands in the file.
+    pub(super) fn is_written(&self) -> bool {
+        self.state().written
+    }
+
+    fn text(&self, state: &AddressState) -> String {
+        let certificates: Vec<String> = state.certificates.iter().map(Fingerprint::to_string).collect();
+        let scheme = if certificates.is_empty() { "http" } else { "https" };
+        let text = serde_json::json!({
+            "address": self.address.to_string(), "scheme": scheme, "certificates": certificates,
+            "pid": std::process::id(), "name": self.name,
+        });
+        text.to_string()
+    }
+
+    /// Writes it.
+    pub(super) fn write(&self) -> Result<(), crate::disk::DiskError> {
+        // Held while writing, so that what is newer is never overtaken by what is older.
+        let mut state = self.state();
+        if let Err(error) = std::fs::create_dir_all(&self.dir) {
+            tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
+        }
+        let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
+        // First, so that whoever finds the address finds the token that goes with it.
+        crate::disk::atomic::replace_secret(&dir, Self::TOKEN.as_ref(), self.token.secret().as_bytes())?;
+        crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text(&state).as_bytes())?;
+        state.written = true;
+        Ok(())
+    }
+
+    /// Writes it, and says so where that fails.
+    pub(super) fn write_or_warn(&self) {
+        if let Err(error) = self.write() {
+            tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written");
+        }
+    }
+
+    /// The daemon ends.
+    pub(super) fn remove(&self) {
+        for name in [Self::NAME, Self::TOKEN] {
+            let file = self.dir.join(name);
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::debug!(name: "address_file_kept", file = %file.display(), %error, "the address file could not be removed");
+            }
+        }
+    }
+}

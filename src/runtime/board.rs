@@ -1,0 +1,513 @@
+//! The one place where everything that works in the background tells how it is, and where status, metrics and page read it.
+//!
+//! 1. Who works gets a [`Post`] of its own and tells by it what it does: a thread through the [`Runner`](super::Runner), an async worker by
+//!    itself.
+//! 2. Work that lasts longer than its deadline without a sign of going on is *overdue*. Each post is judged by itself, so that one that
+//!    works hides none that hangs.
+//! 3. A post that is dropped stays on the board as ended; what is wanted no more is taken down. What was counted stays counted.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::{Clock, SystemClock};
+
+/// Characters of an error, and of what a job does, that are kept: a screen has no room for more.
+const WORDS: usize = 500;
+/// A look that lasts so long is work, even if nothing was said of it.
+const GLANCE: Duration = Duration::from_millis(250);
+
+/// What a job is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobState {
+    /// There is nothing to do, or something else must come first.
+    #[default]
+    Waiting,
+    /// At work.
+    Working,
+    /// It rests after work, to take no more than its share.
+    Resting,
+    /// It has failed, and tries again later.
+    BackingOff,
+    /// It can do nothing: its disk or index is away.
+    Stalled,
+    /// It is over.
+    Ended,
+}
+
+impl JobState {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Working, Self::Resting, Self::BackingOff, Self::Stalled, Self::Ended];
+
+    /// As it is told.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Working => "working",
+            Self::Resting => "resting",
+            Self::BackingOff => "backing-off",
+            Self::Stalled => "stalled",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How it goes with a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStatus {
+    /// What sort of job it is; there are few, so that it is a label.
+    pub kind: &'static str,
+    /// Which of them, where there are several, such as a peer's name.
+    pub of: Option<String>,
+    /// What it is doing.
+    pub state: JobState,
+    /// The same in words.
+    pub doing: String,
+    /// Since when it is in this state.
+    pub since: SystemTime,
+    /// When it goes on, if that is known.
+    pub next: Option<SystemTime>,
+    /// How much of its work is done, if that can be told.
+    pub done: u64,
+    /// How much there is to do; 0 if that is not known.
+    pub total: u64,
+    /// Steps in which something was done, since the start.
+    pub steps: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Failures since the start.
+    pub failures_in_all: u64,
+    /// The last failure, and when that was, also if all is well since.
+    pub error: Option<(String, SystemTime)>,
+    /// How long it has worked since the start.
+    pub worked: Duration,
+    /// How long it may work without a sign of going on.
+    pub deadline: Duration,
+    /// For how long it has shown no sign, where that is longer.
+    pub overdue: Option<Duration>,
+}
+
+/// Name as people read it.
+impl fmt::Display for JobStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind)?;
+        self.of.as_ref().map_or(Ok(()), |of| write!(f, " {of}"))
+    }
+}
+
+/// What all jobs of a kind amount to, those that are not there any more included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobKind {
+    /// Jobs in each state, in the order of [`JobState::ALL`].
+    pub states: [u64; JobState::ALL.len()],
+    /// Jobs that are overdue.
+    pub overdue: u64,
+    /// The most failures in a row of any of them.
+    pub failing: u32,
+    /// Failures since the start.
+    pub failures: u64,
+    /// How long they have worked since the start.
+    pub worked: Duration,
+}
+
+/// All jobs of a node. Share it by `Arc`.
+pub struct Board {
+    clock: Arc<dyn Clock>,
+    posts: Mutex<Posts>,
+}
+
+#[derive(Default)]
+struct Posts {
+    up: Vec<Arc<Slot>>,
+    /// What those have counted that were taken down.
+    down: BTreeMap<&'static str, (u64, Duration)>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new(Arc::new(SystemClock::new()))
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("jobs", &self.lock().up.len()).finish_non_exhaustive()
+    }
+}
+
+impl Board {
+    /// Nobody works yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, posts: Mutex::default() }
+    }
+
+    /// By which everything here is measured.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Puts up a job. `deadline` is how long it may work without a sign of going on.
+    pub fn post(self: &Arc<Self>, kind: &'static str, of: Option<String>, deadline: Duration) -> Post {
+        let shown = Shown {
+            state: JobState::Waiting,
+            doing: Cow::Borrowed("has not begun"),
+            since: self.clock.wall(),
+            next: None,
+            running: None,
+            done: 0,
+            total: 0,
+            steps: 0,
+            failures: 0,
+            failures_in_all: 0,
+            error: None,
+            worked: Duration::ZERO,
+            is_told: false,
+        };
+        let slot = Arc::new(Slot { kind, of, deadline, shown: Mutex::new(shown) });
+        self.lock().up.push(Arc::clone(&slot));
+        Post { board: Arc::clone(self), slot }
+    }
+
+    /// How it goes with each job, by kind and name.
+    pub fn jobs(&self) -> Vec<JobStatus> {
+        let now = self.clock.now();
+        let mut jobs: Vec<JobStatus> = self.lock().up.iter().map(|slot| slot.status(now)).collect();
+        jobs.sort_by(|a, b| (a.kind, &a.of).cmp(&(b.kind, &b.of)));
+        jobs
+    }
+
+    /// What the jobs of each kind amount to.
+    pub fn kinds(&self) -> BTreeMap<&'static str, JobKind> {
+        let down = self.lock().down.clone();
+        let jobs = self.jobs();
+        let mut kinds: BTreeMap<&'static str, JobKind> = BTreeMap::new();
+        for (kind, (failures, worked)) in down {
+            let sums = kinds.entry(kind).or_default();
+            (sums.failures, sums.worked) = (failures, worked);
+        }
+        for job in jobs {
+            let sums = kinds.entry(job.kind).or_default();
+            if let Some(count) = sums.states.get_mut(job.state as usize) {
+                *count += 1;
+            }
+            sums.overdue += u64::from(job.overdue.is_some());
+            sums.failing = sums.failing.max(job.failures);
+            sums.failures += job.failures_in_all;
+            sums.worked += job.worked;
+        }
+        kinds
+    }
+
+    /// Logs each job that has become overdue, once, and once that it goes on. Somebody has to call it now and then.
+    pub fn tell_overdue(&self) {
+        let now = self.clock.now();
+        let up = self.lock().up.clone();
+        for slot in up {
+            let job = slot.status(now);
+            let was_told = std::mem::replace(&mut slot.lock().is_told, job.overdue.is_some());
+            match (job.overdue, was_told) {
+                (Some(silent), false) => {
+                    tracing::warn!(name: "job_overdue", %job, doing = job.doing, seconds = silent.as_secs(), "a job shows no sign of going on");
+                }
+                (None, true) => tracing::info!(name: "job_goes_on", %job, "a job that was overdue goes on"),
+                _ => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Posts> {
+        self.posts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job's place on the board.
+struct Slot {
+    kind: &'static str,
+    of: Option<String>,
+    deadline: Duration,
+    shown: Mutex<Shown>,
+}
+
+struct Shown {
+    state: JobState,
+    doing: Cow<'static, str>,
+    since: SystemTime,
+    next: Option<SystemTime>,
+    running: Option<Running>,
+    done: u64,
+    total: u64,
+    steps: u64,
+    failures: u32,
+    failures_in_all: u64,
+    error: Option<(String, SystemTime)>,
+    worked: Duration,
+    is_told: bool,
+}
+
+/// Work that lasts.
+#[derive(Clone, Copy)]
+struct Running {
+    since: Duration,
+    wall: SystemTime,
+    /// The last sign that it goes on.
+    sign: Duration,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self, now: Duration) -> JobStatus {
+        let shown = self.lock();
+        let worked_now = shown.running.map(|running| now.saturating_sub(running.since));
+        // Who works on for long is at work, whatever it said last.
+        let at_work = shown.running.filter(|_| worked_now.is_some_and(|worked| worked >= GLANCE));
+        let (state, since) = at_work
+            .filter(|_| shown.state != JobState::Working)
+            .map_or((shown.state, shown.since), |running| (JobState::Working, running.wall));
+        let silent = shown.running.map(|running| now.saturating_sub(running.sign));
+        JobStatus {
+            kind: self.kind,
+            of: self.of.clone(),
+            state,
+            doing: shown.doing.clone().into_owned(),
+            since,
+            next: shown.next.filter(|_| state != JobState::Working),
+            done: shown.done,
+            total: shown.total,
+            steps: shown.steps,
+            failures: shown.failures,
+            failures_in_all: shown.failures_in_all,
+            error: shown.error.clone(),
+            worked: shown.worked + worked_now.unwrap_or_default(),
+            deadline: self.deadline,
+            overdue: silent.filter(|silent| *silent > self.deadline),
+        }
+    }
+}
+
+/// By this a job tells how it is. When it is dropped the job has ended.
+pub struct Post {
+    board: Arc<Board>,
+    slot: Arc<Slot>,
+}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post").field("kind", &self.slot.kind).field("of", &self.slot.of).finish_non_exhaustive()
+    }
+}
+
+impl Post {
+    /// What it does now, in a few words. A sign that it goes on.
+    pub fn doing(&self, what: impl Into<Cow<'static, str>>) {
+        let now = self.board.clock.now();
+        let mut shown = self.slot.lock();
+        shown.doing = short(what.into());
+        sign(&mut shown, now);
+    }
+
+    /// How far it is with what it does. A sign that it goes on.
+    pub fn progress(&self, done: u64, total: u64) {
+        let now = self.board.clock.now();
+        let mut shown = self.slot.lock();
+        (shown.done, shown.total) = (done, total);
+        sign(&mut shown, now);
+    }
+
+    /// It goes on.
+    pub fn sign(&self) {
+        sign(&mut self.slot.lock(), self.board.clock.now());
+    }
+
+    /// It is at work from now on.
+    pub fn works(&self, what: impl Into<Cow<'static, str>>) {
+        self.begin();
+        self.set(JobState::Working, what, None);
+    }
+
+    /// It is not at work: it waits, rests, is stalled or has ended; goes on after this time, if that is known.
+    pub fn is(&self, state: JobState, what: impl Into<Cow<'static, str>>, next: Option<Duration>) {
+        self.end();
+        self.set(state, what, next);
+    }
+
+    /// Something was done, and it went well.
+    pub fn succeeded(&self) {
+        let mut shown = self.slot.lock();
+        (shown.failures, shown.steps) = (0, shown.steps + 1);
+    }
+
+    /// It did not go well. Tells how many times in a row that was.
+    pub fn failed(&self, error: &str) -> u32 {
+        let at = self.board.clock.wall();
+        let mut shown = self.slot.lock();
+        shown.failures = shown.failures.saturating_add(1);
+        shown.failures_in_all += 1;
+        shown.error = Some((short(error.to_owned().into()).into_owned(), at));
+        shown.failures
+    }
+
+    /// Takes it down: nobody wants this job any more.
+    pub fn take_down(&self) {
+        self.end();
+        let mut posts = self.board.lock();
+        let Some(at) = posts.up.iter().position(|slot| Arc::ptr_eq(slot, &self.slot)) else { return };
+        posts.up.swap_remove(at);
+        let shown = self.slot.lock();
+        let sums = posts.down.entry(self.slot.kind).or_default();
+        *sums = (sums.0 + shown.failures_in_all, sums.1 + shown.worked);
+    }
+
+    /// Work begins; unless something is said of it, and it lasts, nobody sees it.
+    pub(super) fn begin(&self) {
+        let (now, wall) = (self.board.clock.now(), self.board.clock.wall());
+        let mut shown = self.slot.lock();
+        let running = shown.running.get_or_insert(Running { since: now, wall, sign: now });
+        running.sign = now;
+    }
+
+    /// Work is over. Tells how long it lasted.
+    pub(super) fn end(&self) -> Duration {
+        let now = self.board.clock.now();
+        let mut shown = self.slot.lock();
+        let worked = shown.running.take().map_or(Duration::ZERO, |running| now.saturating_sub(running.since));
+        shown.worked += worked;
+        worked
+    }
+
+    /// There was nothing to do: it waits, unless it has said itself why it does nothing.
+    pub(super) fn idles(&self) {
+        let state = self.slot.lock().state;
+        if !matches!(state, JobState::Waiting | JobState::Stalled) {
+            self.becomes(JobState::Waiting, None);
+        }
+    }
+
+    /// Changes the state, and nothing of what was said.
+    pub(super) fn becomes(&self, state: JobState, next: Option<Duration>) {
+        let (wall, next) = (self.board.clock.wall(), self.later(next));
+        let mut shown = self.slot.lock();
+        if shown.state != state {
+            (shown.state, shown.since) = (state, wall);
+        }
+        shown.next = next;
+    }
+
+    fn set(&self, state: JobState, what: impl Into<Cow<'static, str>>, next: Option<Duration>) {
+        self.becomes(state, next);
+        self.slot.lock().doing = short(what.into());
+    }
+
+    fn later(&self, after: Option<Duration>) -> Option<SystemTime> {
+        after.and_then(|after| self.board.clock.wall().checked_add(after))
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.is(JobState::Ended, "has ended", None);
+    }
+}
+
+fn sign(shown: &mut Shown, now: Duration) {
+    if let Some(running) = &mut shown.running {
+        running.sign = now;
+    }
+}
+
+/// On one line, and not too long.
+fn short(text: Cow<'static, str>) -> Cow<'static, str> {
+    if text.len() <= WORDS && !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TestClock;
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn board() -> (Arc<TestClock>, Arc<Board>) {
+        let clock = Arc::new(TestClock::default());
+        let board = Arc::new(Board::new(Arc::<TestClock>::clone(&clock)));
+        (clock, board)
+    }
+
+    fn only(board: &Board) -> JobStatus {
+        let mut jobs = board.jobs();
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        jobs.remove(0)
+    }
+
+    #[test]
+    fn a_job_that_works_hides_none_that_hangs() {
+        let (clock, board) = board();
+        let (lives, hangs) =
+            (board.post("backfill", Some("a".into()), MINUTE), board.post("backfill", Some("b".into()), MINUTE));
+        lives.works("fetches");
+        hangs.works("fetches");
+        clock.pass(MINUTE);
+        lives.progress(3, 10);
+        assert!(board.jobs().iter().all(|job| job.overdue.is_none()), "a deadline is not over when it is reached");
+        clock.pass(Duration::from_secs(1));
+        let overdue: Vec<Option<Duration>> = board.jobs().iter().map(|job| job.overdue).collect();
+        assert_eq!(overdue, [None, Some(Duration::from_secs(61))]);
+        assert_eq!(board.kinds()["backfill"].overdue, 1);
+        hangs.is(JobState::Resting, "rests", Some(MINUTE));
+        clock.pass(MINUTE * 100);
+        assert_eq!(board.kinds()["backfill"].overdue, 1, "who rests is late for nothing, and now the other one hangs");
+        assert_eq!(board.jobs()[0].overdue, Some(MINUTE * 100 + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn time_worked_and_failures_are_counted_and_stay_counted() {
+        let (clock, board) = board();
+        let post = board.post("retention", None, MINUTE);
+        post.works("deletes");
+        clock.pass(MINUTE * 2);
+        assert_eq!(only(&board).worked, MINUTE * 2, "also while it lasts");
+        assert_eq!((post.failed("no\u{1b}[2J disk"), post.failed("no disk")), (1, 2));
+        post.is(JobState::BackingOff, "waits", Some(MINUTE));
+        clock.pass(MINUTE);
+        let job = only(&board);
+        assert_eq!((job.worked, job.failures, job.failures_in_all), (MINUTE * 2, 2, 2));
+        assert_eq!(job.error.unwrap().0, "no disk");
+        assert_eq!(job.next, Some(clock.wall()), "it was said a minute ago that it is a minute");
+        post.succeeded();
+        let after = only(&board);
+        assert_eq!((after.failures, after.failures_in_all, after.steps), (0, 2, 1));
+        assert!(after.error.is_some(), "the last error is remembered");
+        post.take_down();
+        assert_eq!((board.jobs(), board.kinds()["retention"].failures), (vec![], 2));
+        let again = board.post("retention", None, MINUTE);
+        again.failed(&"x".repeat(10_000));
+        assert_eq!(only(&board).error.unwrap().0.len(), WORDS);
+        assert_eq!((board.kinds()["retention"].failures, board.kinds()["retention"].worked), (3, MINUTE * 2));
+    }
+
+    #[test]
+    fn a_short_look_is_no_work_and_a_long_one_is() {
+        let (clock, board) = board();
+        let post = board.post("reasons", None, MINUTE);
+        post.is(JobState::Waiting, "waits", None);
+        let since = only(&board).since;
+        clock.pass(MINUTE);
+        post.begin();
+        clock.pass(GLANCE / 2);
+        assert_eq!((only(&board).state, only(&board).since), (JobState::Waiting, since));
+        clock.pass(GLANCE);
+        assert_eq!(only(&board).state, JobState::Working);
+        post.end();
+        assert_eq!((only(&board).state, only(&board).since), (JobState::Waiting, since));
+        drop(post);
+        assert_eq!(only(&board).state, JobState::Ended);
+    }
+}
