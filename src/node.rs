@@ -7,6 +7,7 @@
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 mod address;
+mod pulse;
 mod reports;
 mod sentinel;
 
@@ -39,6 +40,9 @@ use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
 use crate::sources::{Own, SourceOptions, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls;
+
+use pulse::Vital;
+pub use pulse::{ENDING, Pulse};
 
 /// What a node is told.
 #[derive(Debug, Clone)]
@@ -126,6 +130,7 @@ pub struct Node {
     server: tokio::task::JoinHandle<()>,
     fetching: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
+    vital: Vital,
     address_file: Arc<AddressFile>,
     locked: Locked,
 }
@@ -225,8 +230,13 @@ impl Node {
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
         let fetching = tokio::spawn(fetch(backfill, (sources, Arc::clone(&board)), crawl.ready(), shutdown.clone()));
-        let server =
-            tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
+        let vital = Vital::default();
+        let serving = serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone());
+        let held = vital.hold("server");
+        let server = tokio::spawn(async move {
+            let _held = held;
+            serving.await;
+        });
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
         let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
         let address_file = Arc::new(address_file);
@@ -245,6 +255,7 @@ impl Node {
             server,
             fetching,
             threads: Vec::new(),
+            vital,
             address_file,
             locked,
         };
@@ -259,11 +270,11 @@ impl Node {
         maps: Option<MapWriter>,
     ) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
-        self.spawn("watch", move || watch.run())?;
+        self.spawn_vital("watch", move || watch.run())?;
         let crawl = Arc::clone(&self.crawl);
-        self.spawn("catch-up", move || crawl.run())?;
+        self.spawn_vital("catch-up", move || crawl.run())?;
         let rounds = Arc::clone(&self.crawl);
-        self.spawn("crawl", move || {
+        self.spawn_vital("crawl", move || {
             be_last();
             rounds.run_rounds();
         })?;
@@ -291,6 +302,15 @@ impl Node {
         self.spawn(name, move || runner.run())
     }
 
+    /// One without which the node is not what it should be: when it ends by itself a service manager may start the node anew.
+    fn spawn_vital(&mut self, name: &'static str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+        let held = self.vital.hold(name);
+        self.spawn(name, move || {
+            let _held = held;
+            job();
+        })
+    }
+
     fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
         self.threads.push(std::thread::Builder::new().name(name.into()).spawn(job).map_err(NodeError::Thread)?);
         Ok(())
@@ -306,8 +326,14 @@ impl Node {
         self.crawl.ready()
     }
 
+    /// How it is, for a service manager; can be asked until the very end.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(Arc::clone(&self.keeper), Arc::clone(&self.crawl), self.vital.clone())
+    }
+
     /// Ends it in order.
     pub async fn stop(self) {
+        self.vital.ending();
         self.shutdown.cancel();
         if self.fetching.await.is_err() {
             tracing::error!(name: "backfill_ended_badly", "backfill ended badly");

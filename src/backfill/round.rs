@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::agree::{self, Agreed, Cursor, MOST_REQUESTS, Promise, agree, or_told};
+use super::came::TOLD;
 use super::error::RoundError;
 use super::fetch::{Busy, take_over};
 use super::job::{Job, Named};
@@ -65,7 +66,10 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
                 job.known.hour_done();
                 continue;
             }
-            tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be taken over");
+            // All of them at once, where it is this node's disk that fails.
+            if job.report.errors < TOLD {
+                tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be taken over");
+            }
             job.report.failed(format!("{place}: {error}"));
         }
         job.known.hour_done();

@@ -21,6 +21,7 @@ pub mod coverage;
 pub mod crawl;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod holes;
 pub mod ls;

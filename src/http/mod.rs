@@ -43,7 +43,8 @@ pub mod query;
 pub mod range;
 pub mod retention;
 mod router;
-pub mod segments;
+mod segments;
+mod seldom;
 pub mod serve;
 pub mod status;
 #[cfg(test)]

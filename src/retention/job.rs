@@ -331,7 +331,10 @@ impl Retention {
                 Ok(())
             }
             Err(RetentionError::Disk(error)) if !error.is_away() && !error.is_full() && !error.is_read_only() => {
-                tracing::warn!(name: "hour_not_retired", hour = %place, %error, "an hour could not be retired; it is tried again");
+                // One says it, where the whole archive may not be written.
+                if report.error.is_none() {
+                    tracing::warn!(name: "hour_not_retired", hour = %place, %error, "an hour could not be retired; it is tried again, as are others for which this is so");
+                }
                 report.error = Some(format!("{place}: {error}"));
                 Ok(())
             }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use archive::{Kind, TestArchive};
 pub use client::{Connection, TestResponse, quoted};
-pub use node::{Outcome, TestNode, gapless, gapless_reading};
+pub use node::{Outcome, TestNode, gapless, gapless_reading, gapless_through};
 
 /// What happens at once, on a machine that is busy.
 pub const SOON: Duration = Duration::from_secs(10);

@@ -64,6 +64,12 @@ pub fn gapless(base: &Path, args: &[&str]) -> Outcome {
     finish(command(base).args(args))
 }
 
+/// The same, started by another program that becomes it, such as `prlimit`.
+pub fn gapless_through(wrapper: &[&str], base: &Path, args: &[&str]) -> Outcome {
+    let wrapper: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).collect();
+    finish(command_through(&wrapper, base).args(args))
+}
+
 /// The same with this text on stdin.
 pub fn gapless_reading(base: &Path, args: &[&str], text: &str) -> Outcome {
     use std::io::Write as _;
