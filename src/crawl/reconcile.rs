@@ -65,6 +65,15 @@ impl Visitor for Reconcile {
         self.keeper.begin_comparing();
     }
 
+    /// Which hours there are: what is new is part of the way, and what is gone is not.
+    fn cycle_begins(&self, _: u64) -> Result<Found, CrawlError> {
+        let structure = self.keeper.reconcile_structure()?;
+        let found = Found::of("hours appeared", structure.hours_appeared).and("hours gone", structure.hours_gone);
+        let mut found = found.and(Found::ERRORS, structure.unreadable);
+        found.last_error = structure.last_error;
+        Ok(found)
+    }
+
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
         let hours = round.hours();
         let mut looks = look(&self.keeper, hours)?;
