@@ -40,6 +40,7 @@ mod replication;
 mod retention;
 mod samples;
 mod security;
+mod status;
 mod storm;
 mod timeline;
 mod tombstones;
