@@ -42,6 +42,10 @@ pub mod retention;
 
 pub mod http;
 
+pub mod service;
+
+pub mod doctor;
+
 pub mod node;
 
 pub mod demo;

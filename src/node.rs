@@ -7,6 +7,7 @@
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 mod address;
+mod pulse;
 mod reports;
 mod sentinel;
 
@@ -40,6 +41,9 @@ use crate::sources::{Own, SourceOptions, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls;
 
+use pulse::Vital;
+pub use pulse::{ENDING, Pulse};
+
 /// What a node is told.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
@@ -59,6 +63,8 @@ pub struct NodeOptions {
     pub crawl: Pace,
     /// One directory in so many is read in each cycle although it seems unchanged.
     pub verify_one_in: u64,
+    /// Files of a channel that may be missing at once without a question.
+    pub doubt_above: u64,
     /// Connections.
     pub http: Limits,
     /// The certificate to show, for https instead of http.
@@ -124,6 +130,7 @@ pub struct Node {
     server: tokio::task::JoinHandle<()>,
     fetching: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
+    vital: Vital,
     address_file: Arc<AddressFile>,
     locked: Locked,
 }
@@ -137,7 +144,7 @@ impl Node {
         });
         let (locked, index, guard) = opened.await.map_err(|error| NodeError::Thread(io::Error::other(error)))??;
         let (stop, board) = (Stop::new(), Arc::new(Board::default()));
-        let keeper = Arc::new(Keeper::new(index, guard));
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
         let visitors = visitors(&keeper, options.verify_one_in);
@@ -223,8 +230,13 @@ impl Node {
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
         let fetching = tokio::spawn(fetch(backfill, (sources, Arc::clone(&board)), crawl.ready(), shutdown.clone()));
-        let server =
-            tokio::spawn(serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone()));
+        let vital = Vital::default();
+        let serving = serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone());
+        let held = vital.hold("server");
+        let server = tokio::spawn(async move {
+            let _held = held;
+            serving.await;
+        });
         let shown = options.tls.as_ref().map(|shown| shown.fingerprint());
         let address_file = AddressFile::new(&locked.state_dir, address, &options.name, shown, options.auth.own());
         let address_file = Arc::new(address_file);
@@ -243,6 +255,7 @@ impl Node {
             server,
             fetching,
             threads: Vec::new(),
+            vital,
             address_file,
             locked,
         };
@@ -258,12 +271,13 @@ impl Node {
     ) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
         self.spawn("watch", move || watch.run())?;
-        let crawl = Arc::clone(&self.crawl);
-        self.spawn("catch-up", move || crawl.run())?;
-        let rounds = Arc::clone(&self.crawl);
+        let (catching_up, carry) = self.crawl.jobs();
+        let catching_up = Runner::new(catching_up, &self.board, Wake::new(&self.stop));
+        self.spawn("catch-up", move || catching_up.run())?;
+        let carry = Runner::new(carry, &self.board, Wake::new(&self.stop));
         self.spawn("crawl", move || {
             be_last();
-            rounds.run_rounds();
+            carry.run();
         })?;
         self.address_file.write_or_warn();
         let retires = Wake::new(&self.stop);
@@ -289,7 +303,13 @@ impl Node {
         self.spawn(name, move || runner.run())
     }
 
-    fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+    /// None of these threads may end before the node does: when one does, a service manager may start the node anew.
+    fn spawn(&mut self, name: &'static str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+        let held = self.vital.hold(name);
+        let job = move || {
+            let _held = held;
+            job();
+        };
         self.threads.push(std::thread::Builder::new().name(name.into()).spawn(job).map_err(NodeError::Thread)?);
         Ok(())
     }
@@ -304,8 +324,14 @@ impl Node {
         self.crawl.ready()
     }
 
+    /// How it is, for a service manager; can be asked until the very end.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(Arc::clone(&self.keeper), Arc::clone(&self.crawl), self.vital.clone())
+    }
+
     /// Ends it in order.
     pub async fn stop(self) {
+        self.vital.ending();
         self.shutdown.cancel();
         if self.fetching.await.is_err() {
             tracing::error!(name: "backfill_ended_badly", "backfill ended badly");

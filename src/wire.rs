@@ -5,6 +5,8 @@
 mod agree;
 pub mod bundle;
 mod coverage;
+mod crawl;
+mod doubt;
 mod explain;
 mod jobs;
 mod page;
@@ -23,6 +25,10 @@ pub use coverage::{
     ClosedHole, ClosedHoleList, CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
     Run, Timeline, Timespan, TimespanList, microseconds, seconds,
 };
+pub use crawl::{
+    CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
+};
+pub use doubt::{AcceptMissing, DoubtReport};
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use jobs::JobReport;
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
@@ -104,6 +110,9 @@ pub struct Status {
     /// Where the list of other nodes comes from.
     #[serde(default)]
     pub sources: Vec<SourceReport>,
+    /// Channels of which so much is missing at once that it waits for the operator's word.
+    #[serde(default)]
+    pub doubts: Vec<DoubtReport>,
     /// What is wrong now, most important first; empty when all is well.
     pub troubles: Vec<String>,
 }
@@ -121,46 +130,6 @@ pub struct IndexStatus {
     pub seq: u64,
     /// Indexes that were damaged and have been set aside since the start.
     pub set_aside: Vec<String>,
-}
-
-/// The state of the crawl.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct CrawlReport {
-    /// `catching-up`, `walking`, `resting`, `away` or `stalled`.
-    pub state: String,
-    /// Number of the cycle, from 1.
-    pub cycle: u64,
-    /// Hours looked at in this cycle.
-    pub hours_done: u64,
-    /// Hours to look at in this cycle.
-    pub hours_total: u64,
-    /// Seconds left in this cycle, if that can be told.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub seconds_left: Option<f64>,
-    /// When the next cycle begins, while resting.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next_cycle: Option<String>,
-    /// What the last complete cycle found.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last: Option<CycleReport>,
-}
-
-/// What a cycle of the crawl found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct CycleReport {
-    /// How long it took.
-    pub seconds: f64,
-    /// Hours whose directory had to be read.
-    pub hours_read: u64,
-    /// Files that the index did not have, or had with another size.
-    pub files_put: u64,
-    /// Files that were gone.
-    pub files_removed: u64,
-    /// Hours that could not be looked at.
-    pub errors: u64,
-    /// The last reason why not.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last_error: Option<String>,
 }
 
 /// The state of the watcher.

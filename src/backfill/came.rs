@@ -10,8 +10,8 @@ use crate::crawl::Keeper;
 use crate::disk::DownloadError;
 use crate::domain::{Hash, HourPlace};
 
-/// Files with another content than their name says that are named in the log, each round; all are counted.
-const TOLD: u64 = 20;
+/// Things of one kind that went wrong and are named in the log, each round; all are counted.
+pub(super) const TOLD: u64 = 20;
 
 /// A file that is missing here.
 #[derive(Debug, Clone)]

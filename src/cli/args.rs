@@ -3,6 +3,8 @@
 //! Values that are also settings (`--listen`, `--name`, `--log`) stay text here, because `config` reads flag,
 //! environment and file with one parser. No default of a setting stands in this file.
 
+mod doctor;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::config::time_between;
+pub use doctor::DoctorArgs;
 
 /// Keeps live-stream archives complete: an index over the segments on disk, a listing API, and the daemon behind it.
 #[derive(Debug, Parser)]
@@ -74,6 +77,8 @@ pub enum Verb {
     Backfill(BackfillArgs),
     /// Tell which hours are to be deleted, delete them, and list those that were
     Retention(RetentionArgs),
+    /// Give your word to the crawl of the daemon that runs
+    Crawl(CrawlArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
     /// Show what this archive or another node has and the other lacks; fetches nothing, changes nothing
@@ -90,6 +95,8 @@ pub enum Verb {
     Tombstone(TombstoneArgs),
     /// Show the state of the index, the disk, the jobs, the other nodes and what there is on one screen
     Status(StatusArgs),
+    /// Check limits, disk, index, clock and other nodes, and say what to do about what is wrong
+    Doctor(DoctorArgs),
 }
 
 /// Arguments of `demo`.
@@ -268,6 +275,24 @@ pub enum RetentionVerb {
         /// Treat them as any other hour again
         #[arg(long)]
         release: bool,
+    },
+}
+
+/// Arguments of `crawl`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CrawlArgs {
+    /// What it is told.
+    #[command(subcommand)]
+    pub verb: CrawlVerb,
+}
+
+/// What the crawl is told.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CrawlVerb {
+    /// What is missing of a channel is gone on purpose: it leaves the index
+    Accept {
+        /// The channel, as `gapless status` names it
+        channel: String,
     },
 }
 
@@ -575,6 +600,9 @@ impl Args {
         if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
             given.push(("backfill.token_file", peers.token_file.clone()));
         }
+        if let Verb::Doctor(doctor) = &self.verb {
+            given.extend(doctor.settings());
+        }
         given.push(("backfill.ca_file", self.ca_file()));
         if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
             given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
@@ -593,11 +621,13 @@ impl Args {
             | Verb::Backfill(BackfillArgs { peers, .. })
             | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. } }) => peers.ca_file.clone(),
             Verb::Status(status) => status.node.ca_file.clone(),
+            Verb::Doctor(doctor) => doctor.ca_file.clone(),
             Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
             Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
             Verb::Demo(_)
             | Verb::Rebuild(_)
             | Verb::Retention(_)
+            | Verb::Crawl(_)
             | Verb::Ls(_)
             | Verb::Holes(_)
             | Verb::Timespans(_)

@@ -152,12 +152,12 @@ impl Daemon {
         }
         let length = std::fs::metadata(&file).ok()?.len();
         if length > MAX_ADDRESS_FILE_BYTES {
-            tracing::warn!(file = %file.display(), length, "not an address of a daemon");
+            tracing::warn!(name: "daemon_file_unreadable", file = %file.display(), length, "not an address of a daemon");
             return None;
         }
         let bytes = std::fs::read(&file).ok()?;
         let written: Written = serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::warn!(file = %file.display(), %error, "not an address of a daemon"))
+            .inspect_err(|error| tracing::warn!(name: "daemon_file_unreadable", file = %file.display(), %error, "not an address of a daemon"))
             .ok()?;
         let found = written.daemon().ok()?;
         let asked = found.client.get(found.url("/healthz").ok()?).timeout(ALIVE_WITHIN).send().await;

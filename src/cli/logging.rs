@@ -1,6 +1,7 @@
 //! Log lines to stderr, and their number as a metric. Does not decide what is worth a line; the filter does.
 
-use std::io::IsTerminal;
+mod lines;
+mod reference;
 
 use prometheus::{IntCounterVec, Opts, Registry};
 use tracing::{Event, Subscriber};
@@ -9,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::config::LogFormat;
+use lines::Lines;
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +28,9 @@ pub enum LoggingError {
 
 /// Begins logging to stderr, counting what passes the filter in `registry`. Once in a process.
 pub fn init(filter: &str, format: LogFormat, registry: &Registry) -> Result<(), LoggingError> {
-    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
-    let lines: Box<dyn Layer<_> + Send + Sync> = match format {
-        LogFormat::Text => Box::new(lines.with_ansi(std::io::stderr().is_terminal())),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
-    };
+    let journal = std::env::var("JOURNAL_STREAM").ok();
+    let lines = Lines::for_stderr(format, journal.as_deref());
+    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false).event_format(lines);
     let counter = LogCounter::new(registry)?;
     tracing_subscriber::registry().with(lines).with(counter).with(EnvFilter::try_new(filter)?).try_init()?;
     Ok(())
@@ -58,8 +58,7 @@ impl LogCounter {
 impl<S: Subscriber> Layer<S> for LogCounter {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
-        // An event that was given no name is called after its place, "event src/x.rs:1".
-        let name = Some(metadata.name()).filter(|name| !name.starts_with("event ")).unwrap_or("");
+        let name = lines::name_of(metadata).unwrap_or("");
         let labels = [metadata.level().as_str(), metadata.module_path().unwrap_or(""), name];
         if let Ok(counter) = self.count.get_metric_with_label_values(&labels) {
             counter.inc();

@@ -18,8 +18,10 @@ pub mod side;
 pub mod trust;
 
 pub mod coverage;
+pub mod crawl;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod holes;
 pub mod ls;

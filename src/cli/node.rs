@@ -13,7 +13,8 @@ use super::config::{Config, HttpConfig};
 use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
 use crate::http::{Auth, Bounds, Limits};
-use crate::node::{Node, NodeOptions};
+use crate::node::{ENDING, Node, NodeOptions, Pulse};
+use crate::service::{Beat, Notify, with_patience};
 use crate::tls;
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
@@ -23,7 +24,12 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-C")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let node = Node::start(options(config, args)?, registry).await?;
+    let notify = Arc::new(Notify::new(&|name| std::env::var_os(name)));
+    let starting = Node::start(options(config, args)?, registry);
+    let node = with_patience(&notify, "opening the index", starting).await?;
+    let pulse = node.pulse();
+    notify.ready("listening");
+    let beating = tokio::spawn(beat(&notify, pulse).run());
     {
         let mut out = std::io::stdout().lock();
         writeln!(out, "listening on {}://{}", node.scheme, node.address)?;
@@ -33,12 +39,28 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => super::pace::reload(all, node.pacing()),
+            _ = hangup.recv() => {
+                notify.reloading();
+                super::pace::reload(all, node.pacing());
+                notify.reloaded();
+            }
         }
     }
     tracing::info!(name: "ending", "ending: no new connections; what is in hand is finished");
+    notify.stopping(ENDING);
     node.stop().await;
+    beating.abort();
     Ok(Exit::Done.into())
+}
+
+/// What the service manager is told from now on, until the process ends.
+fn beat(notify: &Arc<Notify>, pulse: Pulse) -> Beat {
+    let living = pulse.clone();
+    Beat {
+        notify: Arc::clone(notify),
+        alive: Box::new(move || living.is_alive()),
+        line: Arc::new(move || pulse.line()),
+    }
 }
 
 /// The node as configured.
@@ -62,6 +84,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         },
         crawl: super::pace::of(config),
         verify_one_in: config.crawl.verify_one_in as u64,
+        doubt_above: config.crawl.doubt_above,
         http: Limits {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,

@@ -41,7 +41,7 @@ pub fn append(dir: &Dir, name: &OsStr, lines: &[u8]) -> Result<()> {
     file.write_all(&whole).and_then(|()| file.sync_all()).map_err(|cause| failed("append to", cause))?;
     let end = size.saturating_add(whole.len() as u64);
     if let Err(cause) = fallocate(&file, FallocateFlags::KEEP_SIZE, end, RESERVE) {
-        tracing::debug!(file = %path.display(), %cause, "no room is kept for further lines");
+        tracing::debug!(name: "no_room_kept", file = %path.display(), %cause, "no room is kept for further lines");
     }
     if size == 0 { sync_dir(dir) } else { Ok(()) }
 }

@@ -92,7 +92,7 @@ pub(super) fn remove_temporary(dir: &Dir, hidden: &OsStr) {
     match unlinkat(dir, hidden, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(cause) => tracing::warn!(
-            name = ?hidden, dir = %dir.path().display(), %cause,
+            name: "temporary_left", name = ?hidden, dir = %dir.path().display(), %cause,
             "a temporary stays behind; it is cleared away later"
         ),
     }

@@ -79,7 +79,7 @@ impl Base {
             Ok(Some(fd)) => fd,
             Ok(None) => return Ok(None),
             Err(error) if self.is_other_kind(rel) => {
-                tracing::debug!(%error, "not a regular file");
+                tracing::debug!(name: "not_a_file", %error, "not a regular file");
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -257,7 +257,7 @@ pub(super) fn make_dir(above: &Dir, name: &OsStr) -> Result<Dir> {
         Ok(()) => sync_dir(above).inspect_err(|_| {
             // Or else the next attempt would find it there and take it for flushed.
             if let Err(cause) = unlinkat(above, name, AtFlags::REMOVEDIR) {
-                tracing::warn!(dir = %path.display(), %cause, "a directory that could not be flushed stays behind");
+                tracing::warn!(name: "directory_not_flushed", dir = %path.display(), %cause, "a directory that could not be flushed stays behind");
             }
         })?,
         Err(Errno::EXIST) => {}

@@ -119,7 +119,7 @@ impl Waker {
     pub fn wake(&self) {
         // A full counter (WOULDBLOCK) wakes just as well; nothing else can fail while we hold the descriptor.
         if let Err(cause) = rustix::io::write(&*self.0, &1_u64.to_ne_bytes()) {
-            tracing::debug!(%cause, "the watcher was woken more often than it can count");
+            tracing::debug!(name: "woken_too_often", %cause, "the watcher was woken more often than it can count");
         }
     }
 }
@@ -272,7 +272,7 @@ impl Watcher {
 fn remove(inotify: &OwnedFd, watch: i32) {
     // The kernel may have given it up already (INVAL).
     if let Err(cause) = inotify::remove_watch(inotify, watch) {
-        tracing::trace!(watch, %cause, "the watch was gone already");
+        tracing::trace!(name: "watch_gone", watch, %cause, "the watch was gone already");
     }
 }
 

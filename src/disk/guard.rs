@@ -194,7 +194,7 @@ impl Guard {
         let held = Arc::clone(&self.read().base);
         match probe(&held, &self.identity(), Freshness::FromDisk) {
             Ok(()) => {
-                tracing::debug!(%error, "a part of the archive cannot be read");
+                tracing::debug!(name: "part_unreadable", %error, "a part of the archive cannot be read");
                 false
             }
             Err(worse) => {

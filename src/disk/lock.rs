@@ -50,7 +50,7 @@ impl DirLock {
                 }
                 Err(cause) if cannot_lock(cause) => {
                     tracing::warn!(
-                        dir = %dir.display(), %cause,
+                        name: "directory_not_locked", dir = %dir.display(), %cause,
                         "this file system cannot lock a directory; make sure that no second process uses it"
                     );
                     return Ok(Self { _fd: fd, path: dir.to_owned(), holds: false });

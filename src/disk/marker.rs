@@ -91,7 +91,7 @@ pub(super) fn read_with(base: &Base, freshness: Freshness) -> Result<Option<Arch
     if freshness == Freshness::FromDisk
         && let Err(cause) = fadvise(&file, 0, None, Advice::DontNeed)
     {
-        tracing::debug!(%cause, "the page cache answers for the marker");
+        tracing::debug!(name: "marker_from_cache", %cause, "the page cache answers for the marker");
     }
     let mut text = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut text).map_err(|cause| DiskError::io("read the marker", &path, cause))?;

@@ -70,7 +70,7 @@ impl LatestSegments {
             if !stays {
                 let labels = [stream.channel.as_str(), stream.quality.as_str()];
                 if let Err(error) = self.gauge.remove_label_values(&labels) {
-                    tracing::debug!(%error, "a label was gone already");
+                    tracing::debug!(name: "label_not_there", %error, "a label was gone already");
                 }
             }
             stays

@@ -23,6 +23,7 @@ use prometheus::{
 };
 use tracing::Level;
 
+use super::seldom::Seldom;
 use crate::runtime::Busy;
 
 /// Upper bounds in seconds.
@@ -43,6 +44,7 @@ pub struct HttpMetrics {
     latency: HistogramVec,
     concurrency: IntGaugeVec,
     bytes: IntCounterVec,
+    failures: Arc<Seldom>,
     /// What others wait for is done before what nobody waits for.
     busy: Arc<Busy>,
 }
@@ -62,6 +64,7 @@ impl HttpMetrics {
                 Opts::new("http_response_bytes_total", "Bytes of response bodies handed to connections"),
                 &["endpoint", "method"],
             )?,
+            failures: Arc::default(),
             busy,
         };
         registry.register(Box::new(metrics.latency.clone()))?;
@@ -157,7 +160,13 @@ impl InFlight {
         let status = response.status();
         self.endpoint.observe(self.method, status, self.began.elapsed().as_secs_f64());
         let logged = status.is_server_error() || tracing::enabled!(Level::DEBUG);
-        let line = logged.then(|| LogLine { uri: self.uri.clone(), status, began: self.began, peer: self.peer });
+        let line = logged.then(|| LogLine {
+            uri: self.uri.clone(),
+            status,
+            began: self.began,
+            peer: self.peer,
+            seldom: Arc::clone(&self.endpoint.0.metrics.failures),
+        });
         let (endpoint, method) = (self.endpoint.clone(), self.method);
         response.map(|inner| Body::new(Counted { inner, endpoint, method, bytes: 0, line }))
     }
@@ -177,6 +186,7 @@ struct LogLine {
     status: StatusCode,
     began: Instant,
     peer: Option<SocketAddr>,
+    seldom: Arc<Seldom>,
 }
 
 impl LogLine {
@@ -184,11 +194,15 @@ impl LogLine {
         let path = printable(self.uri.path());
         let (status, ms) = (self.status.as_u16(), u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
         let peer = self.peer.map(tracing::field::display);
-        // What another node did not say is told by backfill, once.
-        if self.status.is_server_error() && self.status != StatusCode::BAD_GATEWAY {
-            tracing::warn!(method, path, status, ms, bytes, peer, "request failed");
+        // What another node did not say is told by backfill, once; that this one is not ready yet is what was asked.
+        let is_told = self.status == StatusCode::BAD_GATEWAY || self.uri.path() == "/readyz";
+        if self.status.is_server_error() && !is_told {
+            // While the disk is away every request fails.
+            if let Some(unsaid) = self.seldom.unsaid() {
+                tracing::warn!(name: "request_failed", method, path, status, ms, bytes, peer, unsaid = (unsaid > 0).then_some(unsaid), "request failed");
+            }
         } else {
-            tracing::debug!(method, path, status, ms, bytes, peer, "request");
+            tracing::debug!(name: "request", method, path, status, ms, bytes, peer, "request");
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod conditional;
 mod connection;
 pub mod cors;
 pub mod coverage;
+mod crawl;
 pub mod events;
 pub mod explain;
 pub mod file_body;
@@ -42,13 +43,15 @@ pub mod query;
 pub mod range;
 pub mod retention;
 mod router;
-pub mod segments;
+mod segments;
+mod seldom;
 pub mod serve;
 pub mod status;
 #[cfg(test)]
 mod test_node;
 pub mod timeline;
 mod tombstones;
+mod visitor_metrics;
 mod wire_cache;
 
 pub use app::{App, Bounds, Parts};

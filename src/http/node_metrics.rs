@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{Gauge, Registry};
 
+use super::visitor_metrics::VisitorMetrics;
 use crate::crawl::{Crawl, Found, Keeper, Watch};
 use crate::index::Health;
 
@@ -19,6 +20,7 @@ pub struct NodeMetrics {
     crawl_done: Gauge,
     crawl_total: Gauge,
     crawl_errors: Gauge,
+    crawl_doubts: Gauge,
     watches: Gauge,
     overflows: Gauge,
     unwatched: Gauge,
@@ -27,6 +29,7 @@ pub struct NodeMetrics {
     disk_away: Gauge,
     cache_bytes: Gauge,
     unsettled: Gauge,
+    visitors: VisitorMetrics,
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
@@ -49,6 +52,10 @@ impl NodeMetrics {
             crawl_done: make("gapless_crawl_hours_done", "Hours looked at in this crawl cycle")?,
             crawl_total: make("gapless_crawl_hours", "Hours to look at in this crawl cycle")?,
             crawl_errors: make("gapless_crawl_errors", "Hours that the last crawl cycle could not look at")?,
+            crawl_doubts: make(
+                "gapless_crawl_doubts",
+                "Channels of which so much is missing at once that it waits for the operator's word",
+            )?,
             watches: make("gapless_watches", "Directories that are watched")?,
             overflows: make("gapless_watch_overflows", "Overflows of the event queue since the start")?,
             unwatched: make("gapless_unwatched", "Directories that should be watched and are compared instead")?,
@@ -57,6 +64,7 @@ impl NodeMetrics {
             disk_away: make("gapless_disk_away", "1 when the archive's disk is not there")?,
             unsettled: make("gapless_coverage_unsettled_hours", "Hours whose coverage is still to be worked out")?,
             cache_bytes: make("gapless_listing_cache_bytes", "Bytes of listings that are kept")?,
+            visitors: VisitorMetrics::register(registry)?,
         })
     }
 
@@ -78,7 +86,11 @@ impl NodeMetrics {
         self.crawl_cycle.set(crawled.cycle as f64);
         self.crawl_done.set(crawled.done as f64);
         self.crawl_total.set(crawled.total as f64);
-        self.crawl_errors.set(crawled.last.map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
+        self.crawl_errors.set(crawled.last.as_ref().map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
+
+        self.visitors.update(&crawled.visitors);
+
+        self.crawl_doubts.set(keeper.doubts().len() as f64);
 
         let watched = watch.status();
         self.watches.set(watched.watches.load(Ordering::Relaxed) as f64);

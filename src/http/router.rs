@@ -7,13 +7,13 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, events, explain, ledger, listing,
-    map, orders, page, pages, peers, retention, segments, status, timeline, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, events, explain, ledger,
+    listing, map, orders, page, pages, peers, retention, segments, status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -58,10 +58,15 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/changes", measured("changes", get(changes::changes)))
         .route("/api/v1/retention", measured("retention", get(retention::view)))
         .route("/api/v1/status", measured("status", get(status::status)))
+        .route("/api/v1/crawl", measured("crawl", get(crawl::view)))
+        .route("/api/v1/crawl/pace", measured("crawl_pace", writes(put(crawl::pace))))
+        .route("/api/v1/crawl/run", measured("crawl_run", writes(post(crawl::run))))
+        .route("/api/v1/census/{channel}/{quality}", measured("census", get(crawl::census)))
         .route("/api/v1/check", measured("check", get(check::check)))
         .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))
         .route("/api/v1/retention/run", measured("retention_run", writes(post(orders::run))))
         .route("/api/v1/retention/keep", measured("retention_keep", writes(post(orders::keep))))
+        .route("/api/v1/crawl/accept", measured("crawl_accept", writes(post(orders::accept_missing))))
         .route("/api/v1/tombstones/accept", measured("tombstones_accept", writes(post(orders::accept))))
         .route("/api/v1/tombstones/purge", measured("tombstones_purge", writes(post(tombstones::purge))))
         .fallback(unknown)
@@ -82,8 +87,11 @@ async fn wrong_method(request: Request) -> Response {
         "/api/v1/tombstones" => "GET, HEAD, OPTIONS, POST",
         "/api/v1/tombstones/purge"
         | "/api/v1/tombstones/accept"
+        | "/api/v1/crawl/accept"
         | "/api/v1/retention/run"
-        | "/api/v1/retention/keep" => "OPTIONS, POST",
+        | "/api/v1/retention/keep"
+        | "/api/v1/crawl/run" => "OPTIONS, POST",
+        "/api/v1/crawl/pace" => "OPTIONS, PUT",
         path if path.starts_with("/api/v1/bundle/") => "OPTIONS, POST",
         _ => cors::METHODS,
     };

@@ -43,6 +43,8 @@ use crate::tls;
 
 /// The first and the longest pause after an accept that failed for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// How often it is told, at most, that connections cannot be accepted.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// Connections that the kernel keeps for us to accept. The usual 128 are soon full; what comes then tries again a second later.
 const BACKLOG: u32 = 4096;
@@ -86,7 +88,7 @@ pub async fn serve(
         () = emptied => {}
         () = &mut sweeping => {}
         () = tokio::time::sleep_until(deadline) => {
-            tracing::warn!(connections = table.len(), "cutting connections that did not finish in time");
+            tracing::warn!(name: "connections_cut", connections = table.len(), "cutting connections that did not finish in time");
             table.cut_all();
         }
     }
@@ -102,6 +104,7 @@ async fn accept(
 ) {
     let cap = limits.effective_connections();
     let mut pause = BACKOFF.0;
+    let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -115,7 +118,10 @@ async fn accept(
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 let evicted = table.evict_longest_waiting();
-                tracing::warn!(%error, evicted, pause_ms = pause.as_millis(), "cannot accept connections for a moment");
+                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                    told = Some(Instant::now());
+                    tracing::warn!(name: "accept_failed", %error, evicted, pause_ms = pause.as_millis(), "cannot accept connections for a moment");
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(BACKOFF.1);
             }
@@ -215,7 +221,7 @@ impl Table {
             return false;
         };
         if let Some((activity, task)) = entries.open.remove(&id) {
-            tracing::debug!(peer = %activity.peer, "closing the connection that has waited longest for one that is new");
+            tracing::debug!(name: "connection_given_up", peer = %activity.peer, "closing the connection that has waited longest for one that is new");
             task.abort();
         }
         true
@@ -224,7 +230,7 @@ impl Table {
     fn cut_overdue(&self, now: u64, limits: &Limits) {
         for (activity, task) in self.lock().open.values() {
             if let Some(reason) = activity.overdue(now, limits) {
-                tracing::debug!(peer = %activity.peer, ?reason, "closing a connection that took too long");
+                tracing::debug!(name: "connection_overdue", peer = %activity.peer, ?reason, "closing a connection that took too long");
                 task.abort();
             }
         }
@@ -259,7 +265,7 @@ impl Drop for Leave {
 /// One connection from its first byte to its last.
 async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the connection was gone before it was served");
+        tracing::debug!(name: "connection_gone", %error, "the connection was gone before it was served");
         return;
     }
     let stream = WatchedWrites::new(stream, Arc::clone(&activity));
@@ -286,7 +292,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     });
     let accepted = accepted
         .await?
-        .inspect_err(|error| tracing::debug!(peer = %activity.peer, %error, "no handshake: it speaks something else, or does not trust the certificate"))
+        .inspect_err(|error| tracing::debug!(name: "handshake_failed", peer = %activity.peer, %error, "no handshake: it speaks something else, or does not trust the certificate"))
         .ok()?;
     activity.end_handshake();
     Some(accepted)
@@ -306,7 +312,7 @@ async fn speak(serving: &Serving, stream: impl AsyncRead + AsyncWrite + Unpin, a
         connection.as_mut().poll(cx)
     });
     if let Err(error) = ended.await {
-        tracing::debug!(peer = %activity.peer, %error, "connection ended early");
+        tracing::debug!(name: "connection_ended_early", peer = %activity.peer, %error, "connection ended early");
     }
 }
 

@@ -12,14 +12,12 @@ use super::Problem;
 use super::app::App;
 use super::coverage::MOST_HOURS;
 use super::jobs;
-use crate::crawl::{CrawlState, CrawlStatus, Found};
 use crate::disk::ArchiveId;
+use crate::domain::census::Census;
 use crate::domain::coverage::{Lane, Window};
-use crate::domain::{Hour, Kind, Span, Stream, Timestamp};
+use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Health;
-use crate::wire::{
-    CrawlReport, CycleReport, DayCoverage, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport,
-};
+use crate::wire::{DayCoverage, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport};
 
 const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
 
@@ -37,6 +35,8 @@ fn gather(app: &App) -> Result<Status, Problem> {
     let mut troubles = Vec::new();
     let disk = disk(app, &mut troubles);
     let crawl = app.crawl.status();
+    let doubts = app.keeper.doubts();
+    troubles.extend(doubts.iter().map(ToString::to_string));
     let state = match index.health() {
         Health::Good => "good",
         Health::Stalled { why } => {
@@ -89,7 +89,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
             seq,
             set_aside,
         },
-        crawl: crawl_report(&crawl),
+        crawl: super::crawl::report(&crawl, &app.crawl.pacing().get()),
         watch: WatchReport {
             watches: watch.watches.load(Ordering::Relaxed),
             events: watch.events.load(Ordering::Relaxed),
@@ -97,13 +97,21 @@ fn gather(app: &App) -> Result<Status, Problem> {
             unwatched: watch.unwatched.load(Ordering::Relaxed),
         },
         disk,
-        streams: index.catalog().streams().iter().map(|stream| stream_status(app, stream)).collect::<Result<_, _>>()?,
+        streams: streams(app)?,
         jobs,
         peers,
         sources,
         retention,
+        doubts: doubts.into_iter().map(super::orders::doubt_report).collect(),
         troubles,
     })
+}
+
+fn streams(app: &App) -> Result<Vec<StreamStatus>, Problem> {
+    let index = app.keeper.index();
+    let counted = index.census_of_all()?;
+    let census = |stream: &Stream| counted.get(&stream.to_string()).copied().unwrap_or_default();
+    index.catalog().streams().iter().map(|stream| stream_status(app, stream, &census(stream))).collect()
 }
 
 fn trouble_of(source: &SourceReport) -> Option<String> {
@@ -139,61 +147,21 @@ fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
     }
 }
 
-fn crawl_report(crawl: &CrawlStatus) -> CrawlReport {
-    let state = match crawl.state {
-        CrawlState::CatchingUp => "catching-up",
-        CrawlState::Walking => "walking",
-        CrawlState::Resting => "resting",
-        CrawlState::Away => "away",
-        CrawlState::Stalled => "stalled",
-    };
-    CrawlReport {
-        state: state.to_owned(),
-        cycle: crawl.cycle,
-        hours_done: crawl.done,
-        hours_total: crawl.total,
-        seconds_left: crawl.seconds_left,
-        next_cycle: crawl.next.map(time),
-        last: crawl.last.as_ref().map(|(found, took)| CycleReport {
-            seconds: took.as_secs_f64(),
-            hours_read: found.count(Found::READ),
-            files_put: found.count(Found::PUT),
-            files_removed: found.count(Found::REMOVED),
-            errors: found.count(Found::ERRORS),
-            last_error: found.last_error.clone(),
-        }),
-    }
-}
-
-fn stream_status(app: &App, stream: &Stream) -> Result<StreamStatus, Problem> {
-    let rows = app.keeper.index().hour_rows(&stream.to_string(), Hour::MIN, Hour::MAX)?;
-    let mut status = StreamStatus {
+fn stream_status(app: &App, stream: &Stream, census: &Census) -> Result<StreamStatus, Problem> {
+    let hours = app.keeper.index().catalog().bounds(&stream.to_string());
+    Ok(StreamStatus {
         channel: stream.channel.to_string(),
         quality: stream.quality.to_string(),
-        hours: rows.len() as u64,
-        first_hour: rows.first().map(|(hour, _)| hour.to_string()),
-        last_hour: rows.last().map(|(hour, _)| hour.to_string()),
-        segments: 0,
-        bytes: 0,
-        seconds: 0.0,
-        bad: 0,
-        tombstones: 0,
-        last_day: None,
-    };
-    let mut us = 0_u64;
-    for (_, row) in &rows {
-        let totals = &row.totals;
-        for tally in totals.video.iter().chain([&totals.chat]) {
-            status.segments += u64::from(tally.files);
-            status.bytes += tally.bytes;
-        }
-        us += Kind::VIDEO.iter().filter_map(|kind| totals.video_us.get(*kind as usize)).sum::<u64>();
-        status.bad += u64::from(totals.bad.files) + u64::from(totals.other.files);
-        status.tombstones += u64::from(totals.tombstones);
-    }
-    status.seconds = Span::from_us(us.cast_signed()).seconds();
-    status.last_day = last_day(app, stream)?;
-    Ok(status)
+        hours: census.hours,
+        first_hour: hours.map(|(first, _)| first.to_string()),
+        last_hour: hours.map(|(_, last)| last.to_string()),
+        segments: census.segments(),
+        bytes: census.segment_bytes(),
+        seconds: crate::wire::seconds(census.video_us.iter().sum()),
+        bad: census.files[4] + census.files[5],
+        tombstones: census.tombstones,
+        last_day: last_day(app, stream)?,
+    })
 }
 
 fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> {

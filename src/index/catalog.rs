@@ -117,6 +117,13 @@ impl Catalog {
             .unwrap_or_default()
     }
 
+    /// The first and the last hour of a stream.
+    pub fn bounds(&self, stream: &str) -> Option<(Hour, Hour)> {
+        let state = self.read();
+        let hours = &state.streams.get(stream)?.hours;
+        Some((*hours.first_key_value()?.0, *hours.last_key_value()?.0))
+    }
+
     /// All streams that hold at least one hour.
     pub fn streams(&self) -> Vec<Stream> {
         self.read().streams.values().filter(|entry| !entry.hours.is_empty()).map(|entry| entry.stream.clone()).collect()

@@ -152,7 +152,7 @@ impl PeerClient {
         let (read, url, begins) = self.read(peer, path, query, self.limits.listing_bytes, reader).await?;
         let (names, refused) = read.finish().map_err(|problem| told(&url, problem, begins))?;
         if refused > 0 {
-            tracing::debug!(peer = peer.name, url, refused, "names that cannot be asked for were left out");
+            tracing::debug!(name: "names_left_out", peer = peer.name, url, refused, "names that cannot be asked for were left out");
         }
         Ok(Listing { names: in_order(names).await?, refused })
     }

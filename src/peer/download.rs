@@ -106,7 +106,7 @@ impl PeerClient {
                     _ => return Ok(Outcome::Fetched { download: Box::new(writer.download), bytes: writer.received }),
                 },
                 (Some(error), Some(etag)) if resume.is_none() && writer.held > 0 => {
-                    tracing::debug!(url = text, %error, "going on where the connection broke");
+                    tracing::debug!(name: "download_resumed", url = text, %error, "going on where the connection broke");
                     resume = Some(Resume { from: writer.held, etag, total });
                 }
                 (Some(error), _) => return Err(error),

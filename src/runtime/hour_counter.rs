@@ -39,7 +39,7 @@ impl HourCounter {
             series.remove(&oldest);
             let oldest: Vec<&str> = oldest.iter().map(String::as_str).collect();
             if let Err(error) = self.counters.remove_label_values(&oldest) {
-                tracing::debug!(%error, "a series that was counted is not there");
+                tracing::debug!(name: "series_not_there", %error, "a series that was counted is not there");
             }
         }
         self.counters.with_label_values(labels).inc_by(count);

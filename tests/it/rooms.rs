@@ -67,6 +67,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &[]),
+    ("service", &[]),
+    ("doctor", &["check", "disk", "index", "peer", "tls", "tokens", "wire"]),
     (
         "cli",
         &[
@@ -77,6 +79,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "deleted",
             "demo",
             "disk",
+            "doctor",
             "http",
             "index",
             "node",
@@ -84,6 +87,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "rebuild",
             "retention",
             "runtime",
+            "service",
             "startup",
             "tls",
             "sources",

@@ -7,6 +7,8 @@ import { SECOND, bytes, duration, local, parse, utc } from "./time.js";
 /** Asked for again after so long if nothing tells of a change. */
 const LOOK = 5 * SECOND;
 
+/** What the reader has unfolded stays so. */
+const open = new Set();
 const count = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
 const time = (text) => (text ? make("time", { datetime: text, title: local(parse(text)) }, `${utc(parse(text))} UTC`) : "–");
 const facts = (...pairs) => make("dl", { class: "facts" }, ...pairs.filter(Boolean).map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
@@ -24,6 +26,7 @@ function draw(status) {
   about(status);
   index(status);
   crawl(status);
+  visitors(status.crawl);
   disk(status);
   jobs(status.jobs);
   peers(status.peers);
@@ -61,6 +64,37 @@ function crawl({ crawl: state, watch }) {
       ["Watched", `${count(watch.watches)} directories`],
       watch.unwatched ? ["Compared instead", `${count(watch.unwatched)} directories`] : null,
       watch.overflows ? ["Overflows", count(watch.overflows)] : null));
+}
+
+const percent = (share) => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 2 : 1)} %`;
+const found = (counts) => Object.entries(counts).map(([what, number]) => `${count(number)} ${what}`).join(", ") || "nothing";
+const until = (text) => (text && parse(text) > Date.now() ? `in ${seconds((parse(text) - Date.now()) / 1000)}` : "now");
+
+/** How far each visitor of the crawl is, and what its last cycles found. */
+function visitors({ visitors: list, works, pace }) {
+  const line = (visitor) => [
+    make("strong", {}, visitor.name),
+    [make("span", { class: `dot ${visitor.running ? "busy" : "good"}` }), " ", works === visitor.name ? "at work" : visitor.running ? "between slices" : visitor.cycle ? "resting" : "not begun"],
+    visitor.cycle ? count(visitor.cycle) : "–",
+    visitor.running ? [percent(visitor.share_done ?? 0), meter(visitor.share_done ?? 0, false, `Share of the cycle of ${visitor.name} that is done`)] : "–",
+    visitor.running && visitor.seconds_left !== undefined ? seconds(visitor.seconds_left) : "–",
+    until(visitor.next_work),
+    until(visitor.next_cycle),
+    past(visitor),
+  ].map((value) => (Array.isArray(value) ? make("span", {}, ...value) : value));
+  const names = [["Visitor", ""], ["State", ""], ["Cycle", "number"], ["Done", ""], ["Time left", "number"], ["Works next", ""], ["Next cycle", ""], ["Found", "text"]];
+  fill(byId("visitors"), table(names, list.map(line), "Not begun yet: the index is catching up with the disk."),
+    pace ? make("p", { class: "note" }, `Together at most ${percent(pace.cpu_share)} of one CPU${pace.adaptive ? ", less while requests or backfill are busy" : ""}, in slices of ${duration(pace.slice_seconds * 1000)}.`) : null);
+}
+
+function past(visitor) {
+  const now = `${found(visitor.found)}${visitor.last_error ? `; ${visitor.last_error}` : ""}`;
+  if (!visitor.history.length) return now;
+  const item = (cycle) => make("li", {}, `Cycle ${count(cycle.number)}, `, time(cycle.began), `, ${seconds(cycle.worked_seconds)} of work, ${count(cycle.hours)} hours: ${found(cycle.found)}`);
+  const key = `history-${visitor.name}`;
+  const box = make("details", open.has(key) ? { open: "" } : {}, make("summary", {}, now), make("ul", {}, ...visitor.history.map(item)));
+  box.addEventListener("toggle", () => (box.open ? open.add(key) : open.delete(key)));
+  return box;
 }
 
 function meter(share, low, label) {

@@ -106,10 +106,10 @@ impl Connection {
     }
 
     /// Sends a request with a body and reads its answer.
-    pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TestResponse {
+    pub fn with_body(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TestResponse {
         let length = body.len().to_string();
         let headers = [headers, &[("Content-Length", &length)]].concat();
-        self.send(&[head("POST", path, &headers).as_bytes(), body].concat());
+        self.send(&[head(method, path, &headers).as_bytes(), body].concat());
         self.read(true)
     }
 

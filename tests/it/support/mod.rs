@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cluster;
 pub mod invariants;
 pub mod link;
+pub mod mischief;
 pub mod model;
 pub mod network;
 pub mod node;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use archive::{Kind, TestArchive};
 pub use client::{Connection, TestResponse, quoted};
-pub use node::{Outcome, TestNode, gapless, gapless_reading};
+pub use node::{Outcome, TestNode, gapless, gapless_reading, gapless_through};
 
 /// What happens at once, on a machine that is busy.
 pub const SOON: Duration = Duration::from_secs(10);

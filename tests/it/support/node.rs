@@ -64,6 +64,12 @@ pub fn gapless(base: &Path, args: &[&str]) -> Outcome {
     finish(command(base).args(args))
 }
 
+/// The same, started by another program that becomes it, such as `prlimit`.
+pub fn gapless_through(wrapper: &[&str], base: &Path, args: &[&str]) -> Outcome {
+    let wrapper: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).collect();
+    finish(command_through(&wrapper, base).args(args))
+}
+
 /// The same with this text on stdin.
 pub fn gapless_reading(base: &Path, args: &[&str], text: &str) -> Outcome {
     use std::io::Write as _;
@@ -233,9 +239,14 @@ impl TestNode {
 
     /// Sends JSON, with a token if there is one.
     pub fn post(&self, path: &str, token: Option<&str>, json: &serde_json::Value) -> TestResponse {
+        self.send("POST", path, token, json)
+    }
+
+    /// Sends JSON by any method.
+    pub fn send(&self, method: &str, path: &str, token: Option<&str>, json: &serde_json::Value) -> TestResponse {
         let bearer = token.map(|token| format!("Bearer {token}"));
         let headers: Vec<(&str, &str)> = bearer.iter().map(|value| ("Authorization", value.as_str())).collect();
-        self.connect().post(path, &headers, json.to_string().as_bytes())
+        self.connect().with_body(method, path, &headers, json.to_string().as_bytes())
     }
 
     /// The token that the node made for commands on this machine.

@@ -1,0 +1,248 @@
+//! The verb `doctor`: looks at what surrounds a node and says what to do. Judges nothing itself but what the daemon says; see `doctor`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::Exit;
+use super::client::Daemon;
+use super::config::Config;
+use crate::disk::{DirLock, DiskError};
+use crate::doctor::archive::{self, Place};
+use crate::doctor::peers::Asker;
+use crate::doctor::{Finding, Level, machine, verdict, worst};
+use crate::peer::Peer;
+use crate::wire::Status;
+
+/// Looks at everything and prints a line for each check. Ends with 1 if one of them failed.
+pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    let mut found = vec![configured(config)];
+    let daemon = Daemon::find(&config.state_dir).await;
+    let status = match &daemon {
+        Some(daemon) => Some(daemon.get_json::<Status>("/api/v1/status").await),
+        None => None,
+    };
+    found.extend(running(config, daemon.as_ref(), status.as_ref()));
+    let status = status.and_then(Result::ok);
+    let place = Place {
+        base_dir: config.base_dir.clone(),
+        state_dir: config.state_dir.clone(),
+        keep_free: config.backfill.keep_free,
+        watched_hours: config.watch.hours_per_quality as u64,
+        writes: true,
+        runs: daemon.is_some(),
+    };
+    let examined =
+        tokio::task::spawn_blocking(move || archive::examine(&place)).await.context("the work ended badly")?;
+    found.extend(examined.findings);
+    let pid = daemon.as_ref().and_then(|daemon| daemon.pid);
+    found.push(verdict::descriptors(machine::descriptor_limit(pid), config.http.max_connections as u64));
+    found.extend(watches(config, status.as_ref(), pid, examined.watches));
+    let (peers, clocks) = peers(config, status.as_ref(), examined.id).await;
+    found.push(verdict::clock(machine::clock_keeper(), &clocks));
+    found.extend(peers);
+    print(config, &found)?;
+    Ok(if worst(&found) == Level::Fail { Exit::DataWrong.into() } else { Exit::Done.into() })
+}
+
+/// What cannot be read ends the program before it comes here.
+fn configured(config: &Config) -> Finding {
+    Finding::ok(
+        "configuration",
+        match &config.file {
+            Some(file) => format!("{}, flags and environment", file.display()),
+            None => "flags and environment; there is no file".to_owned(),
+        },
+    )
+}
+
+/// The daemon, its address, and the user it runs as.
+fn running(
+    config: &Config,
+    daemon: Option<&Daemon>,
+    status: Option<&Result<Status, super::client::ClientError>>,
+) -> Vec<Finding> {
+    let Some(daemon) = daemon else {
+        let mut found = vec![silent(config)];
+        found.extend(user(machine::own_user(), None));
+        found.push(free(config));
+        return found;
+    };
+    let mut found = vec![match status {
+        Some(Ok(status)) => state(status),
+        Some(Err(error)) => Finding::fail("daemon", error.to_string(), "look at its log"),
+        None => Finding::ok("daemon", "it answers"),
+    }];
+    found.extend(user(machine::own_user(), daemon.pid.and_then(machine::user_of)));
+    found.push(Finding::ok("address", format!("{}, held by the daemon", daemon.address())));
+    found
+}
+
+fn silent(config: &Config) -> Finding {
+    match DirLock::acquire(&config.base_dir, Duration::ZERO) {
+        Err(DiskError::InUse { .. }) => {
+            let value = "a process has the archive open and does not answer";
+            Finding::fail("daemon", value, "look which it is (fuser, lsof), and at its log; end it if it hangs")
+        }
+        _ => Finding::ok("daemon", "none runs on this archive"),
+    }
+}
+
+fn state(status: &Status) -> Finding {
+    let value = format!("{} {}, {}", status.name, status.version, if status.ready { "ready" } else { "catching up" });
+    if !status.troubles.is_empty() {
+        let troubles = status.troubles.join("; ");
+        return Finding::fail(
+            "daemon",
+            format!("{value}: {troubles}"),
+            "`gapless status` tells more, and its log when it began",
+        );
+    }
+    if status.version != env!("CARGO_PKG_VERSION") {
+        return Finding::warn("daemon", value, format!("this is {}: start the daemon anew", env!("CARGO_PKG_VERSION")));
+    }
+    Finding::ok("daemon", value)
+}
+
+/// What one user may another may not: the right one has to look.
+fn user(own: u32, daemons: Option<u32>) -> Option<Finding> {
+    match daemons {
+        Some(other) if other != own => {
+            let value = format!("the daemon runs as user {other}, and this as {own}");
+            Some(Finding::warn(
+                "user",
+                value,
+                format!(
+                    "rights are looked at as another user: run this as `setpriv --reuid={other} --clear-groups gapless doctor`, or with sudo -u"
+                ),
+            ))
+        }
+        None if own == 0 => {
+            let advice = "if the node runs as another user, look as that one; root may read and write everything";
+            Some(Finding::warn("user", "this runs as root", advice))
+        }
+        _ => None,
+    }
+}
+
+fn free(config: &Config) -> Finding {
+    let address = config.node.listen;
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("address", format!("{address} is free")),
+        Err(error) => {
+            let advice = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "choose another with --listen, or end who has it (ss -ltnp)",
+                std::io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need CAP_NET_BIND_SERVICE; choose another with --listen"
+                }
+                _ => "choose an address of this machine with --listen, or 0.0.0.0 for all",
+            };
+            Finding::fail("address", format!("{address}: {error}"), advice)
+        }
+    }
+}
+
+fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u64) -> Option<Finding> {
+    if let Some(watch) = status.map(|status| &status.watch) {
+        let value = format!("{} held, {} directories compared twice a second instead", watch.watches, watch.unwatched);
+        return Some(if watch.unwatched == 0 {
+            Finding::ok("watches", value)
+        } else {
+            Finding::fail("watches", value, "raise sysctl fs.inotify.max_user_watches, or [watch] max_watches")
+        });
+    }
+    let most = config.watch.max_watches as u64;
+    if wanted > most {
+        let value = format!("{wanted} directories are to be watched, and [watch] max_watches is {most}");
+        return Some(Finding::warn("watches", value, "raise it; what is not watched is left to the crawl"));
+    }
+    let user = pid.and_then(machine::user_of).unwrap_or_else(machine::own_user);
+    machine::inotify(user, pid).map(|inotify| verdict::watches(&inotify, wanted))
+}
+
+/// Those that are configured, and where a daemon runs those that it knows.
+async fn peers(
+    config: &Config,
+    status: Option<&Status>,
+    own: Option<crate::disk::ArchiveId>,
+) -> (Vec<Finding>, Vec<i64>) {
+    let mut peers: Vec<Peer> = match super::backfill::peers_now(config).await {
+        Ok(peers) => peers.borrow().clone(),
+        Err(error) => {
+            return (
+                vec![Finding::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")],
+                Vec::new(),
+            );
+        }
+    };
+    for known in status.iter().flat_map(|status| &status.peers) {
+        let is_new = peers.iter().all(|peer| peer.url.to_string() != known.url);
+        if is_new && let Ok(peer) = super::backfill::peer(&format!("{}={}", known.name, known.url), known.trusted) {
+            peers.push(peer);
+        }
+    }
+    if peers.is_empty() {
+        return (vec![Finding::ok("peers", "none; nothing is fetched")], Vec::new());
+    }
+    let token = config.backfill.token_file.as_deref().map(super::trust::token).transpose();
+    let asker = token
+        .map_err(anyhow::Error::from)
+        .and_then(|token| Ok(Asker::new(super::trust::trusted(config)?.as_ref(), token, own)?));
+    match asker {
+        Ok(asker) => asker.examine(&peers).await,
+        Err(error) => {
+            (vec![Finding::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")], Vec::new())
+        }
+    }
+}
+
+fn print(config: &Config, found: &[Finding]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        serde_json::to_writer_pretty(&mut out, &serde_json::json!({ "worst": worst(found), "checks": found }))?;
+        writeln!(out)?;
+    } else {
+        let in_colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        for finding in found {
+            writeln!(out, "{}", line(finding, in_colour))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn line(finding: &Finding, in_colour: bool) -> String {
+    let (colour, plain) = match finding.level {
+        _ if !in_colour => ("", ""),
+        Level::Ok => ("\x1b[32m", "\x1b[0m"),
+        Level::Warn => ("\x1b[33m", "\x1b[0m"),
+        Level::Fail => ("\x1b[31m", "\x1b[0m"),
+    };
+    // What others said must not draw on this terminal.
+    let shown = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!("  → {}", shown(advice)));
+    format!("{colour}{:<4}{plain}  {:<16}  {}{advice}", finding.level, shown(&finding.check), shown(&finding.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_was_found_and_what_to_do() {
+        let fail = Finding::fail("clock", "1 h\nahead", "set it");
+        assert_eq!(line(&fail, false), "fail  clock             1 h ahead  → set it");
+        assert_eq!(line(&Finding::ok("kernel", "Linux 6.1"), true), "\x1b[32mok  \x1b[0m  kernel            Linux 6.1");
+    }
+
+    #[test]
+    fn another_user_than_the_daemons_is_told() {
+        assert!(user(1000, Some(998)).is_some_and(|finding| finding.value.contains("998")));
+        assert_eq!(user(998, Some(998)), None);
+        assert!(user(0, None).is_some());
+        assert_eq!(user(0, Some(0)), None);
+        assert_eq!(user(1000, None), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! `/api/v1/crawl` and `/api/v1/census`: how far the crawl is, how fast it may go, and what it counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+
+use super::Problem;
+use super::app::App;
+use super::status::time;
+use super::tombstones::read;
+use crate::crawl::{CrawlState, CrawlStatus, Cycle, Found, Pace, VisitorStatus};
+use crate::domain::census::{Census, SORTS};
+use crate::domain::{Day, Hour, Span, Stream, Timestamp};
+use crate::wire::{
+    CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
+};
+
+/// The least time of a cycle that can be asked for, and the greatest.
+const CYCLES: std::ops::RangeInclusive<f64> = 1.0..=3_650.0 * 86_400.0;
+
+/// Answers `GET /api/v1/crawl`.
+#[utoipa::path(get, path = "/api/v1/crawl", responses((status = 200, body = CrawlReport)))]
+pub async fn view(State(app): State<Arc<App>>) -> Response {
+    Json(report(&app.crawl.status(), &app.crawl.pacing().get())).into_response()
+}
+
+/// Answers `PUT /api/v1/crawl/pace`.
+#[utoipa::path(
+    put, path = "/api/v1/crawl/pace", request_body = PaceChange, security(("bearer" = [])),
+    responses(
+        (status = 200, body = PaceReport, description = "what holds from the next slice on, until the configuration is read again"),
+        (status = 400, description = "the body is not understood, or a value is out of bounds; nothing has changed"),
+        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading")
+    )
+)]
+pub async fn pace(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let changed = match read::<PaceChange>(request.into_body(), "{\"cpu_share\": 0.1}").await {
+        Ok(change) => changed(&app.crawl.pacing().get(), &change),
+        Err(problem) => Err(problem),
+    };
+    match changed {
+        Ok(pace) => {
+            tracing::info!(name: "pace_changed", ?pace, "the pace of the crawl was changed; it holds until the configuration is read again");
+            app.crawl.pacing().set(pace.clone());
+            Json(pace_report(&pace)).into_response()
+        }
+        Err(problem) => problem.at(&path).into_response(),
+    }
+}
+
+/// Answers `POST /api/v1/crawl/run`.
+#[utoipa::path(
+    post, path = "/api/v1/crawl/run", request_body = RunVisitor, security(("bearer" = [])),
+    responses(
+        (status = 200, body = CrawlReport, description = "a cycle of this visitor begins as soon as possible; one that runs goes on"),
+        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such visitor")
+    )
+)]
+pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let found = match read::<RunVisitor>(request.into_body(), "{\"visitor\": \"scrub\"}").await {
+        Ok(RunVisitor { visitor }) if app.crawl.wish(&visitor) => Ok(()),
+        Ok(RunVisitor { visitor }) => Err(Problem::not_found(&format!("visitor {visitor:?}"))),
+        Err(problem) => Err(problem),
+    };
+    match found {
+        Ok(()) => Json(report(&app.crawl.status(), &app.crawl.pacing().get())).into_response(),
+        Err(problem) => problem.at(&path).into_response(),
+    }
+}
+
+/// Answers `GET /api/v1/census/{channel}/{quality}`.
+#[utoipa::path(
+    get, path = "/api/v1/census/{channel}/{quality}", params(("channel" = String, Path), ("quality" = String, Path)),
+    responses((status = 200, body = CensusList), (status = 404, description = "there is no such quality"))
+)]
+pub async fn census(State(app): State<Arc<App>>, Path((channel, quality)): Path<(String, String)>) -> Response {
+    let path = format!("/api/v1/census/{channel}/{quality}");
+    let counted = app.ask(move |app| {
+        let missing = || Problem::not_found(&format!("quality {channel}/{quality}"));
+        let stream = Stream::new(&channel, &quality).map_err(|_| missing())?;
+        let days = app.keeper.index().census(&stream, Day::of(Hour::MIN), Day::of(Hour::MAX))?;
+        if days.is_empty() { Err(missing()) } else { Ok(days) }
+    });
+    match counted.await {
+        Ok(days) => {
+            let days = days.into_iter().map(|(day, census)| census_day(day, &census)).collect();
+            Json(CensusList { days }).into_response()
+        }
+        Err(problem) => problem.at(&path).into_response(),
+    }
+}
+
+fn census_day(day: Day, census: &Census) -> CensusDay {
+    CensusDay {
+        day: day.to_string(),
+        hours: census.hours,
+        segments: census.segments(),
+        bytes: census.segment_bytes(),
+        seconds: crate::wire::seconds(census.video_us.iter().sum()),
+        files: SORTS.iter().map(|sort| (*sort).to_owned()).zip(census.files).collect(),
+        tombstones: census.tombstones,
+    }
+}
+
+/// The pace with these changes, if it may be so.
+fn changed(pace: &Pace, change: &PaceChange) -> Result<Pace, Problem> {
+    let within = |name: &str, value: f64, bounds: &std::ops::RangeInclusive<f64>| {
+        let expected = || format!("a number from {} to {}", bounds.start(), bounds.end());
+        if bounds.contains(&value) {
+            Ok(value)
+        } else {
+            Err(Problem::bad_parameter(name, &value.to_string(), &expected()))
+        }
+    };
+    let mut fresh = pace.clone();
+    if let Some(share) = change.cpu_share {
+        fresh.cpu_share = within("cpu_share", share, &(0.001..=1.0))?;
+    }
+    if let Some(seconds) = change.slice_seconds {
+        fresh.slice = Duration::from_secs_f64(within("slice_seconds", seconds, &(0.01..=1.0))?);
+    }
+    fresh.adaptive = change.adaptive.unwrap_or(pace.adaptive);
+    for (visitor, seconds) in &change.minimum_cycle_seconds {
+        if !pace.cycles.contains_key(visitor) {
+            let known: Vec<&str> = pace.cycles.keys().map(String::as_str).collect();
+            return Err(Problem::bad_parameter(
+                "minimum_cycle_seconds",
+                visitor,
+                &format!("one of {}", known.join(", ")),
+            ));
+        }
+        let least = within("minimum_cycle_seconds", *seconds, &CYCLES)?;
+        fresh.cycles.insert(visitor.clone(), Duration::from_secs_f64(least));
+    }
+    let limit = |rate: u64| Some(rate).filter(|rate| *rate > 0);
+    if let Some(rate) = change.bytes_per_second {
+        fresh.reading.bytes_per_second = limit(rate);
+    }
+    if let Some(rate) = change.files_per_second {
+        fresh.reading.files_per_second = limit(rate);
+    }
+    Ok(fresh)
+}
+
+fn pace_report(pace: &Pace) -> PaceReport {
+    PaceReport {
+        cpu_share: pace.cpu_share,
+        slice_seconds: pace.slice.as_secs_f64(),
+        adaptive: pace.adaptive,
+        minimum_cycle_seconds: pace.cycles.iter().map(|(name, least)| (name.clone(), least.as_secs_f64())).collect(),
+        bytes_per_second: pace.reading.bytes_per_second.unwrap_or(0),
+        files_per_second: pace.reading.files_per_second.unwrap_or(0),
+    }
+}
+
+/// How far the crawl is.
+pub(super) fn report(crawl: &CrawlStatus, pace: &Pace) -> CrawlReport {
+    let state = match crawl.state {
+        CrawlState::CatchingUp => "catching-up",
+        CrawlState::Walking => "walking",
+        CrawlState::Resting => "resting",
+        CrawlState::Away => "away",
+        CrawlState::Stalled => "stalled",
+    };
+    CrawlReport {
+        state: state.to_owned(),
+        cycle: crawl.cycle,
+        hours_done: crawl.done,
+        hours_total: crawl.total,
+        seconds_left: crawl.seconds_left,
+        next_cycle: crawl.next.map(time),
+        last: crawl.last.as_ref().map(|(found, took)| CycleReport {
+            seconds: took.as_secs_f64(),
+            hours_read: found.count(Found::READ),
+            files_put: found.count(Found::PUT),
+            files_removed: found.count(Found::REMOVED),
+            errors: found.count(Found::ERRORS),
+            last_error: found.last_error.clone(),
+        }),
+        pace: Some(pace_report(pace)),
+        works: crawl.pulse.works.map(str::to_owned),
+        next_slice: crawl.pulse.next.filter(|next| *next > SystemTime::now()).map(time),
+        visitors: crawl.visitors.iter().map(|visitor| visitor_report(visitor, pace)).collect(),
+    }
+}
+
+fn visitor_report(visitor: &VisitorStatus, pace: &Pace) -> VisitorReport {
+    let state = &visitor.state;
+    VisitorReport {
+        name: visitor.name.to_owned(),
+        cycle: state.cycle,
+        running: state.is_running,
+        began: (state.cycle > 0).then(|| at(state.began_us)),
+        hours_done: state.hours,
+        hours_left: visitor.hours_left,
+        share_done: visitor.share_done(),
+        worked_seconds: crate::wire::seconds(state.worked_us),
+        seconds_left: visitor.seconds_left(),
+        seconds_per_cycle: visitor.seconds_per_cycle(),
+        minimum_cycle_seconds: pace.minimum_cycle(visitor.name).as_secs_f64(),
+        next_work: visitor.next_work.map(time),
+        next_cycle: visitor.next_cycle.map(time),
+        found: counts(&state.found),
+        last_error: state.found.last_error.clone(),
+        history: state.history.iter().map(cycle_report).collect(),
+    }
+}
+
+fn cycle_report(cycle: &Cycle) -> VisitorCycle {
+    VisitorCycle {
+        number: cycle.number,
+        began: at(cycle.began_us),
+        ended: at(cycle.ended_us),
+        worked_seconds: crate::wire::seconds(cycle.worked_us),
+        hours: cycle.hours,
+        found: counts(&cycle.found),
+        last_error: cycle.found.last_error.clone(),
+    }
+}
+
+fn counts(found: &Found) -> BTreeMap<String, u64> {
+    found.counts().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+/// A time as it is kept; one that cannot be written is the end of all time.
+fn at(us: i64) -> String {
+    (Timestamp::from_us(0) + Span::from_us(us.clamp(0, Timestamp::MAX.us()))).to_string()
+}

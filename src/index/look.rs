@@ -1,0 +1,43 @@
+//! Looks at the file of an index that nobody has open: changes nothing, checks no page, begins no index.
+
+use std::path::Path;
+
+use redb::{ReadOnlyDatabase, ReadableDatabase as _, ReadableTableMetadata as _};
+
+use super::tables::{HOURS, META};
+use super::{IndexError, file, schema};
+
+/// What a file says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Its format.
+    pub format: u32,
+    /// The format that this version writes.
+    pub current: u32,
+    /// The archive that it belongs to, where it knows that.
+    pub archive: Option<[u8; 16]>,
+    /// Whether it knows no hour.
+    pub is_empty: bool,
+}
+
+/// Looks at the index at `path`; `None` for one that was not closed in order, which tells nothing until it is opened to be mended.
+pub fn look(path: &Path) -> Result<Option<Look>, IndexError> {
+    file::guarded(|| {
+        let database = match ReadOnlyDatabase::open(path) {
+            Ok(database) => database,
+            Err(redb::DatabaseError::RepairAborted) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let format = schema::refuse_newer(&database)?;
+        let transaction = database.begin_read()?;
+        let table = transaction.open_table(META)?;
+        let archive = table.get("archive")?.and_then(|value| value.value().try_into().ok());
+        let is_empty = match transaction.open_table(HOURS) {
+            Ok(hours) => hours.is_empty()?,
+            // An earlier format has another table.
+            Err(redb::TableError::TableDoesNotExist(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(Look { format, current: schema::FORMAT, archive, is_empty }))
+    })
+}

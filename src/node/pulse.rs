@@ -1,0 +1,182 @@
+//! Whether a node lives, and how it is on one line. Says it to nobody.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::crawl::{Crawl, Keeper};
+use crate::domain::coverage::{Lane, Window};
+use crate::domain::{Span, Timestamp};
+
+const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
+/// Hours of a question about the last day.
+const MOST_HOURS: usize = 26;
+/// How often holes are counted: it is a question to the index for each quality.
+const COUNT_AGAIN: Duration = Duration::from_secs(10);
+/// The line of a node that was told to stop.
+pub const ENDING: &str = "ending: what is in hand is finished";
+
+/// The jobs that the node cannot do without: none of them may end before the node does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Vital {
+    ended: Arc<Mutex<Vec<&'static str>>>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Vital {
+    /// Held by a job as long as it runs; it is let go also when the job panics.
+    pub(super) fn hold(&self, name: &'static str) -> Held {
+        Held { name, vital: self.clone() }
+    }
+
+    /// From now on jobs may end.
+    pub(super) fn ending(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+    }
+
+    fn ended(&self) -> Vec<&'static str> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// One job that runs.
+#[derive(Debug)]
+pub(super) struct Held {
+    name: &'static str,
+    vital: Vital,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.vital.ending.load(Ordering::SeqCst) {
+            tracing::error!(name: "vital_job_ended", job = self.name, "a job without which the node is not whole has ended; the node should be started anew");
+            self.vital.ended.lock().unwrap_or_else(PoisonError::into_inner).push(self.name);
+        }
+    }
+}
+
+/// How a node is.
+#[derive(Clone)]
+pub struct Pulse {
+    keeper: Arc<Keeper>,
+    crawl: Arc<Crawl>,
+    vital: Vital,
+    counted: Arc<Mutex<Option<Counted>>>,
+}
+
+/// Holes, if they could be counted, and when.
+type Counted = (Instant, Option<usize>);
+
+impl Pulse {
+    pub(super) fn new(keeper: Arc<Keeper>, crawl: Arc<Crawl>, vital: Vital) -> Self {
+        Self { keeper, crawl, vital, counted: Arc::default() }
+    }
+
+    /// Whether all vital jobs run, or are ending as they should. Waits for nothing.
+    pub fn is_alive(&self) -> bool {
+        self.vital.ended().is_empty()
+    }
+
+    /// How it is, on one line. May wait for the disk.
+    pub fn line(&self) -> String {
+        if self.vital.ending.load(Ordering::SeqCst) {
+            return ENDING.to_owned();
+        }
+        let ended = self.vital.ended();
+        if !ended.is_empty() {
+            return format!("not whole: {} ended", ended.join(", "));
+        }
+        if let Err(away) = self.keeper.guard().base() {
+            return format!("the archive is not there: {}", away.reason);
+        }
+        if self.crawl.is_ready() {
+            return ready(self.holes_of_late());
+        }
+        let status = self.crawl.status();
+        catching_up(status.done, status.total)
+    }
+
+    /// As counted not long ago.
+    fn holes_of_late(&self) -> Option<usize> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, holes)) = *counted
+            && at.elapsed() < COUNT_AGAIN
+        {
+            return holes;
+        }
+        let holes = self.holes();
+        *counted = Some((Instant::now(), holes));
+        holes
+    }
+
+    /// Holes of the last day in all qualities; `None` if that cannot be told now.
+    fn holes(&self) -> Option<usize> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+        let window = Window { from: Some(now - DAY), to: Some(now), ..Window::default() };
+        let index = self.keeper.index();
+        let of_stream = |stream| {
+            let found = index.coverage(stream, &window, MOST_HOURS).ok()?;
+            Some(found.coverage.holes_within(Lane::Raw, &window).len())
+        };
+        index.catalog().streams().iter().map(of_stream).sum()
+    }
+}
+
+fn ready(holes: Option<usize>) -> String {
+    match holes {
+        None => "ready".to_owned(),
+        Some(0) => "ready; no holes in the last day".to_owned(),
+        Some(1) => "ready; 1 hole in the last day".to_owned(),
+        Some(holes) => format!("ready; {} holes in the last day", grouped(holes as u64)),
+    }
+}
+
+fn catching_up(done: u64, total: u64) -> String {
+    if total == 0 {
+        "catching up".to_owned()
+    } else {
+        format!("catching up, {} of {} hours", grouped(done), grouped(total))
+    }
+}
+
+/// `12345` as `12,345`.
+fn grouped(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_for_people() {
+        assert_eq!(catching_up(0, 0), "catching up");
+        assert_eq!(catching_up(1200, 13_000), "catching up, 1,200 of 13,000 hours");
+        assert_eq!(ready(Some(0)), "ready; no holes in the last day");
+        assert_eq!(ready(Some(1)), "ready; 1 hole in the last day");
+        assert_eq!(ready(Some(3)), "ready; 3 holes in the last day");
+        assert_eq!(ready(None), "ready");
+    }
+
+    #[test]
+    fn a_vital_job_that_ends_by_itself_or_by_a_panic_is_named() {
+        let vital = Vital::default();
+        let held = vital.hold("watch");
+        let ended = std::thread::spawn(move || {
+            let _held = held;
+            panic!("on purpose");
+        });
+        assert!(ended.join().is_err());
+        assert_eq!(vital.ended(), ["watch"]);
+    }
+
+    #[test]
+    fn jobs_may_end_when_the_node_ends() {
+        let vital = Vital::default();
+        let held = vital.hold("watch");
+        vital.ending();
+        drop(held);
+        assert!(vital.ended().is_empty());
+    }
+}
