@@ -93,7 +93,7 @@ pub enum Verb {
     Coverage(CoverageArgs),
     /// Hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here
     Tombstone(TombstoneArgs),
-    /// Show the state of the index, the crawl and the disk on one screen
+    /// Show the state of the index, the disk, the jobs, the other nodes and what there is on one screen
     Status(StatusArgs),
     /// Check limits, disk, index, clock and other nodes, and say what to do about what is wrong
     Doctor(DoctorArgs),
@@ -514,6 +514,15 @@ pub struct PurgeArgs {
 /// Arguments of `status`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatusArgs {
+    /// Show it again and again, in place, until ctrl-C; where stdout is no terminal, one screen after the other
+    #[arg(
+        long,
+        value_name = "INTERVAL",
+        num_args = 0..=1,
+        default_missing_value = "2s",
+        value_parser = |text: &str| time_between(text, "100ms", "1d")
+    )]
+    pub watch: Option<Duration>,
     /// Another node.
     #[command(flatten)]
     pub node: OtherNode,
@@ -693,6 +702,7 @@ mod tests {
             "gapless tombstone add",
             "gapless tombstone purge --yes --dry-run",
             "gapless status --token-file x",
+            "gapless status --watch 1ms",
         ] {
             assert!(refused(line), "{line}");
         }

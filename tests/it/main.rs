@@ -46,6 +46,7 @@ mod samples;
 mod security;
 mod service;
 mod shrinking;
+mod status;
 mod storm;
 mod timeline;
 mod tombstones;
