@@ -35,6 +35,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Tombstone(tombstone) => cli::tombstone::run(&config, tombstone).await,
             Verb::Retention(retention) => cli::retention::run(&config, retention).await,
             Verb::Doctor(_) => cli::doctor::run(&config).await,
+            Verb::Crawl(crawl) => cli::crawl::run(&config, crawl).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
         }
     })

@@ -63,6 +63,8 @@ pub struct NodeOptions {
     pub crawl: Pace,
     /// One directory in so many is read in each cycle although it seems unchanged.
     pub verify_one_in: u64,
+    /// Files of a channel that may be missing at once without a question.
+    pub doubt_above: u64,
     /// Connections.
     pub http: Limits,
     /// The certificate to show, for https instead of http.
@@ -142,7 +144,7 @@ impl Node {
         });
         let (locked, index, guard) = opened.await.map_err(|error| NodeError::Thread(io::Error::other(error)))??;
         let (stop, board) = (Stop::new(), Arc::new(Board::default()));
-        let keeper = Arc::new(Keeper::new(index, guard));
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
         let visitors = visitors(&keeper, options.verify_one_in);
@@ -269,12 +271,13 @@ impl Node {
     ) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
         self.spawn("watch", move || watch.run())?;
-        let crawl = Arc::clone(&self.crawl);
-        self.spawn("catch-up", move || crawl.run())?;
-        let rounds = Arc::clone(&self.crawl);
+        let (catching_up, carry) = self.crawl.jobs();
+        let catching_up = Runner::new(catching_up, &self.board, Wake::new(&self.stop));
+        self.spawn("catch-up", move || catching_up.run())?;
+        let carry = Runner::new(carry, &self.board, Wake::new(&self.stop));
         self.spawn("crawl", move || {
             be_last();
-            rounds.run_rounds();
+            carry.run();
         })?;
         self.address_file.write_or_warn();
         let retires = Wake::new(&self.stop);

@@ -6,6 +6,7 @@ mod agree;
 pub mod bundle;
 mod coverage;
 mod crawl;
+mod doubt;
 mod explain;
 mod jobs;
 mod page;
@@ -27,6 +28,7 @@ pub use coverage::{
 pub use crawl::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
 };
+pub use doubt::{AcceptMissing, DoubtReport};
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use jobs::JobReport;
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
@@ -108,6 +110,9 @@ pub struct Status {
     /// Where the list of other nodes comes from.
     #[serde(default)]
     pub sources: Vec<SourceReport>,
+    /// Channels of which so much is missing at once that it waits for the operator's word.
+    #[serde(default)]
+    pub doubts: Vec<DoubtReport>,
     /// What is wrong now, most important first; empty when all is well.
     pub troubles: Vec<String>,
 }

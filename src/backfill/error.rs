@@ -47,9 +47,9 @@ impl RoundError {
     pub fn ends_the_round(&self) -> bool {
         match self {
             Self::Peer(error) => error.is_away() || error.disk().is_some(),
+            Self::Retired(_) | Self::Crawl(CrawlError::Doubt(_)) => false,
             Self::Crawl(error) => !matches!(error, CrawlError::Disk(error) if !error.is_full()),
             Self::Download(error) => error.is_full(),
-            Self::Retired(_) => false,
             Self::NoRoom { .. } | Self::Stalled(_) | Self::KeptUnknown | Self::Thread(_) => true,
         }
     }

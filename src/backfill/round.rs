@@ -10,6 +10,7 @@ use super::job::{Job, Named};
 use super::offers::Offers;
 use super::shared::now;
 use super::waiting;
+use crate::crawl::CrawlError;
 use crate::domain::plan::{Rules, plan};
 use crate::domain::totals::{Digest, HourTotals};
 use crate::domain::{HourContents, HourPlace, Span, Stream, Timestamp};
@@ -59,6 +60,12 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
                 return Err(error);
             }
             job.shared.options.knowledge.unheard(&job.peer().name, &place, now());
+            // Of a channel in doubt these can be very many, and the doubt was told.
+            if matches!(error, RoundError::Crawl(CrawlError::Doubt(_))) {
+                job.report.failed(format!("{place}: {error}"));
+                job.known.hour_done();
+                continue;
+            }
             // All of them at once, where it is this node's disk that fails.
             if job.report.errors < TOLD {
                 tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be taken over");

@@ -77,6 +77,8 @@ pub enum Verb {
     Backfill(BackfillArgs),
     /// Tell which hours are to be deleted, delete them, and list those that were
     Retention(RetentionArgs),
+    /// Give your word to the crawl of the daemon that runs
+    Crawl(CrawlArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
     /// Show what this archive or another node has and the other lacks; fetches nothing, changes nothing
@@ -273,6 +275,24 @@ pub enum RetentionVerb {
         /// Treat them as any other hour again
         #[arg(long)]
         release: bool,
+    },
+}
+
+/// Arguments of `crawl`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CrawlArgs {
+    /// What it is told.
+    #[command(subcommand)]
+    pub verb: CrawlVerb,
+}
+
+/// What the crawl is told.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CrawlVerb {
+    /// What is missing of a channel is gone on purpose: it leaves the index
+    Accept {
+        /// The channel, as `gapless status` names it
+        channel: String,
     },
 }
 
@@ -598,6 +618,7 @@ impl Args {
             Verb::Demo(_)
             | Verb::Rebuild(_)
             | Verb::Retention(_)
+            | Verb::Crawl(_)
             | Verb::Ls(_)
             | Verb::Holes(_)
             | Verb::Timespans(_)

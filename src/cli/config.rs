@@ -182,6 +182,8 @@ settings! {
             "Whether the share falls, down to a quarter, while requests or backfill are busy.";
         verify_one_in: Count = "10", "0" to "1000" =>
             "In each comparison one directory in so many is read although nothing seems to have changed, another part each time; 0 trusts the times of directories for ever.";
+        doubt_above: Rows = "1000", "0" to "1000000000" =>
+            "Files of a channel that may be missing at once without a question. Where more are, and more than half of the channel, nothing of it leaves the index before they are back or the operator said `gapless crawl accept`. A thousand is about half an hour of two-second segments.";
     }
 
     /// The scrub: reads every segment and compares it with the hash in its name.

@@ -18,6 +18,7 @@ pub mod side;
 pub mod trust;
 
 pub mod coverage;
+pub mod crawl;
 pub mod demo;
 pub mod diff;
 pub mod doctor;

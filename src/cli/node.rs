@@ -84,6 +84,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         },
         crawl: super::pace::of(config),
         verify_one_in: config.crawl.verify_one_in as u64,
+        doubt_above: config.crawl.doubt_above,
         http: Limits {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,

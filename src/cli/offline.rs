@@ -39,7 +39,7 @@ impl Offline {
         let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
         let index = Arc::new(locked.open_index(index_options(config))?);
         let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
-        let keeper = Arc::new(Keeper::new(index, guard));
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(config.crawl.doubt_above));
         keeper.reconcile_structure()?;
         Ok(Self { keeper, _locked: locked })
     }

@@ -1,6 +1,7 @@
 //! Why the index could not be brought into line with the disk.
 
 use crate::disk::{AwayReason, DiskError};
+use crate::domain::doubt::Doubt;
 use crate::index::IndexError;
 
 /// What stood in the way.
@@ -9,6 +10,9 @@ pub enum CrawlError {
     /// The archive's disk is not there.
     #[error("the archive is not there: {}", .0.reason)]
     Away(AwayReason),
+    /// So much of a channel is missing at once that nothing is concluded from it.
+    #[error(transparent)]
+    Doubt(#[from] Doubt),
     /// Something in the archive cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),

@@ -4,6 +4,7 @@
 //!    is what is written last.
 //! 2. The stamp is taken before the directory is read, so that a change in between makes it differ next time.
 //! 3. A directory that is not there takes its hour out of the index only if the base was right before and after the look.
+//! 4. Where too much of a channel is missing at once nothing of it leaves: its hours are held, and whoever asks is told why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -12,9 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::CrawlError;
+use super::doubt::{Doubting, Loss};
 use super::freshness::Freshness;
 use crate::disk::{Base, Checked, Dir, DiskError, Guard};
-use crate::domain::{AnyFile, Change, Hour, HourContents, HourPlace, Stamp, diff};
+use crate::domain::doubt::{ABOVE, Doubt};
+use crate::domain::{AnyFile, Change, Channel, Hour, HourContents, HourPlace, Stamp, diff};
 use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
 
 /// Locks of hours; hours share them by hash.
@@ -34,6 +37,7 @@ pub struct Keeper {
     pub(super) index: Arc<Index>,
     pub(super) guard: Arc<Guard>,
     pub(super) freshness: Freshness,
+    pub(super) doubting: Doubting,
     pub(super) structure: Mutex<()>,
     handed_over: Mutex<BTreeSet<HourPlace>>,
     locks: Vec<Mutex<()>>,
@@ -45,12 +49,35 @@ struct Seen {
     stamp: Option<Stamp>,
 }
 
+/// How an hour differs.
+struct Difference {
+    update: HourUpdate,
+    /// Files that it has lost.
+    missing: u64,
+    /// Whether the index believes the directory's stamp.
+    is_trusted: bool,
+}
+
+/// Whether what is missing was meant to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    IsWeighed,
+    WasMeant,
+}
+
 impl Keeper {
     /// Between this archive and this index.
     pub fn new(index: Arc<Index>, guard: Arc<Guard>) -> Self {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
         let (structure, handed_over) = (Mutex::default(), Mutex::default());
-        Self { index, guard, freshness: Freshness::default(), structure, handed_over, locks }
+        let (freshness, doubting) = (Freshness::default(), Doubting::new(ABOVE));
+        Self { index, guard, freshness, doubting, structure, handed_over, locks }
+    }
+
+    /// With another number of files of a channel that may always be missing.
+    #[must_use]
+    pub fn doubt_above(self, files: u64) -> Self {
+        Self { doubting: Doubting::new(files), ..self }
     }
 
     /// The index.
@@ -80,7 +107,9 @@ impl Keeper {
 
     /// Whether the index is known to be right about an hour, without a look at the disk. Of a disk that is away nothing is known.
     pub fn is_fresh(&self, stream: &str, hour: Hour) -> bool {
-        self.freshness.is_fresh(self.index.catalog().generation(), stream, hour) && self.base().is_ok()
+        self.freshness.is_fresh(self.index.catalog().generation(), stream, hour)
+            && !self.doubting.holds(stream, hour)
+            && self.base().is_ok()
     }
 
     /// What an hour holds: from the index, made right first; or, where the index cannot be made right, from the disk.
@@ -113,7 +142,35 @@ impl Keeper {
         if self.is_fresh(&place.stream.to_string(), place.hour) {
             return Ok(());
         }
-        self.reconcile(std::slice::from_ref(place), false).map(drop)
+        self.reconcile(std::slice::from_ref(place), false)?;
+        self.doubt_of(place).map_or(Ok(()), |doubt| Err(doubt.into()))
+    }
+
+    /// Everything is compared from now on: what is missing is counted anew.
+    pub fn begin_comparing(&self) {
+        self.doubting.begin();
+    }
+
+    /// The channels of which too much is missing at once.
+    pub fn doubts(&self) -> Vec<Doubt> {
+        self.doubting.all()
+    }
+
+    /// Why nothing is concluded from what is missing in an hour, if so.
+    pub fn doubt_of(&self, place: &HourPlace) -> Option<Doubt> {
+        self.doubting.of(place)
+    }
+
+    /// What is missing of a channel leaves the index. Says what that is; `None` if there is no doubt about it.
+    pub fn accept(&self, channel: &Channel) -> Option<Doubt> {
+        let (doubt, hours) = self.doubting.accept(channel)?;
+        self.hand_over(hours);
+        Some(doubt)
+    }
+
+    /// Reads an hour in which something was deleted on purpose.
+    pub fn follow(&self, place: &HourPlace) -> Result<Applied, CrawlError> {
+        self.bring(std::slice::from_ref(place), true, Missing::WasMeant, |_, _| ())
     }
 
     /// Compares directories with the index and brings it into line: those whose stamp differs are read, or, with `read`, all.
@@ -128,7 +185,17 @@ impl Keeper {
         read: bool,
         join: impl FnOnce(Applied, &mut Batch),
     ) -> Result<Applied, CrawlError> {
-        self.reconcile_locked(places, read, join).inspect_err(|error| {
+        self.bring(places, read, Missing::IsWeighed, join)
+    }
+
+    fn bring(
+        &self,
+        places: &[HourPlace],
+        read: bool,
+        missing: Missing,
+        join: impl FnOnce(Applied, &mut Batch),
+    ) -> Result<Applied, CrawlError> {
+        self.bring_locked(places, read, missing, join).inspect_err(|error| {
             for place in places {
                 self.freshness.unwatch(place);
             }
@@ -138,10 +205,11 @@ impl Keeper {
         })
     }
 
-    fn reconcile_locked(
+    fn bring_locked(
         &self,
         places: &[HourPlace],
         read: bool,
+        what_is_missing: Missing,
         join: impl FnOnce(Applied, &mut Batch),
     ) -> Result<Applied, CrawlError> {
         let _locks = self.lock(places);
@@ -149,23 +217,57 @@ impl Keeper {
         let generation = self.index.catalog().generation();
         let base = self.base()?;
         let mut batch = Batch { generation: Some(generation), ..Batch::default() };
-        let mut expected = Applied::default();
+        let mut differences = Vec::new();
         for place in places {
-            let Some((update, rows)) = self.compare(&base, place, read)? else { continue };
+            differences.push((place, self.compare(&base, place, read)?));
+        }
+        let losses = if what_is_missing == Missing::IsWeighed { self.hold(&mut differences)? } else { Vec::new() };
+        let mut expected = Applied::default();
+        for Difference { update, missing, .. } in differences.into_iter().filter_map(|(_, difference)| difference) {
             expected.put += count(&update, |change| matches!(change, Change::Put(_)));
-            expected.removed += rows + count(&update, |change| matches!(change, Change::Remove(_)));
+            expected.removed += missing;
             batch.hours.push(update);
         }
         join(expected, &mut batch);
-        let applied = if batch.is_empty() { Applied::default() } else { self.index.apply(batch)? };
+        let applied = if batch.is_empty() {
+            Applied::default()
+        } else {
+            self.index.apply(batch).inspect_err(|_| self.doubting.give_back(&losses))?
+        };
         for place in places {
             self.freshness.compared(generation, place, started);
+            if what_is_missing == Missing::WasMeant {
+                self.doubting.found(place);
+            }
         }
         Ok(applied)
     }
 
-    /// The update that an hour needs, if it needs one, and how many files go with an hour that is gone.
-    fn compare(&self, base: &Base, place: &HourPlace, read: bool) -> Result<Option<(HourUpdate, u64)>, CrawlError> {
+    /// Takes those losses out of what is to be written that are not to be concluded; gives back the others.
+    fn hold(&self, differences: &mut [(&HourPlace, Option<Difference>)]) -> Result<Vec<Loss>, CrawlError> {
+        let mut losses: Vec<Loss> = Vec::new();
+        for (place, difference) in &*differences {
+            match difference.as_ref().map_or(0, |difference| difference.missing) {
+                0 => self.doubting.found(place),
+                missing => losses.push(((*place).clone(), missing)),
+            }
+        }
+        if losses.is_empty() {
+            return Ok(losses);
+        }
+        let held = self.doubting.weigh(&self.index, losses.clone(), true)?;
+        for (place, difference) in differences {
+            let is_held = held.contains(&place.stream.channel);
+            if is_held && difference.as_ref().is_some_and(|difference| difference.missing > 0) {
+                *difference = difference.take().and_then(without_loss);
+            }
+        }
+        losses.retain(|(place, _)| !held.contains(&place.stream.channel));
+        Ok(losses)
+    }
+
+    /// How an hour differs, if it does.
+    fn compare(&self, base: &Base, place: &HourPlace, read: bool) -> Result<Option<Difference>, CrawlError> {
         let stream = place.stream.to_string();
         let row = self.index.hour_row(&stream, place.hour)?;
         if !read
@@ -177,8 +279,8 @@ impl Keeper {
         let seen = self.disk(base.dir(&place.path()).and_then(|dir| dir.as_ref().map(look).transpose()))?;
         let Some(seen) = seen else {
             self.confirm_absence()?;
-            let gone = HourUpdate::Remove { stream: place.stream.clone(), hour: place.hour };
-            return Ok(row.map(|row| (gone, u64::from(row.rows))));
+            let update = HourUpdate::Remove { stream: place.stream.clone(), hour: place.hour };
+            return Ok(row.map(|row| Difference { update, missing: row.rows.into(), is_trusted: row.stamp.is_some() }));
         };
         let known = self.index.hour(&stream, place.hour)?;
         let empty = HourContents::default();
@@ -186,11 +288,13 @@ impl Keeper {
         if changes.is_empty() && known.is_some_and(|view| view.row.stamp == seen.stamp) {
             return Ok(None);
         }
-        if changes.iter().any(|change| matches!(change, Change::Remove(_))) {
+        let missing = changes.iter().filter(|change| matches!(change, Change::Remove(_))).count() as u64;
+        if missing > 0 {
             self.confirm_absence()?;
         }
         let stamp = StampUpdate::Set(seen.stamp);
-        Ok(Some((HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp }, 0)))
+        let update = HourUpdate::Change { stream: place.stream.clone(), hour: place.hour, changes, stamp };
+        Ok(Some(Difference { update, missing, is_trusted: row.is_some_and(|row| row.stamp.is_some()) }))
     }
 
     /// Looks at just these names of an hour: something happened to them.
@@ -314,6 +418,15 @@ impl Keeper {
             .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
             .collect()
     }
+}
+
+/// What is there all the same. The directory is to be read again, whatever its stamp.
+fn without_loss(difference: Difference) -> Option<Difference> {
+    let HourUpdate::Change { stream, hour, mut changes, .. } = difference.update else { return None };
+    changes.retain(|change| matches!(change, Change::Put(_)));
+    let is_needed = !changes.is_empty() || difference.is_trusted;
+    let update = HourUpdate::Change { stream, hour, changes, stamp: StampUpdate::Set(None) };
+    is_needed.then_some(Difference { update, missing: 0, is_trusted: false })
 }
 
 fn count(update: &HourUpdate, of: impl Fn(&Change) -> bool) -> u64 {

@@ -5,12 +5,13 @@
 //! 2. [`Watch`] hears of changes and has the keeper look at just what changed.
 //! 3. [`Crawl`] catches up with everything at full speed, and then carries its visitors past every hour, over and over, slowly. Their
 //!    contract is [`Visitor`]; where each of them is stands in the index.
-//! 4. Absence is concluded only while the right base directory is there. Nothing here writes to the archive, except
+//! 4. Absence is concluded only while the right base directory is there, and where it does not look like an accident (`doubt`). Nothing here writes to the archive, except
 //!    what others hand to [`Keeper::change`], and what an interrupted download of ours has left is removed ([`Housekeeping`]).
 
 mod catch_up;
 mod census;
 mod coverage;
+mod doubt;
 mod error;
 mod found;
 mod freshness;
@@ -29,7 +30,7 @@ mod visit;
 mod walk;
 mod watch;
 
-pub use catch_up::bring_into_line;
+pub use catch_up::{CatchingUp, bring_into_line};
 pub use census::CountAgain;
 pub use error::CrawlError;
 pub use found::Found;
@@ -39,6 +40,7 @@ pub use keeper::{Answer, Keeper};
 pub use pace::{Pace, Pacing, Reading};
 pub use progress::{Pulse, VisitorStatus};
 pub use reconcile::Reconcile;
+pub use rounds::Carry;
 pub use state::{Cycle, VisitorState};
 pub use structure::StructureReport;
 pub(crate) use structure::is_settled;

@@ -61,6 +61,10 @@ impl Visitor for Reconcile {
         Self::NAME
     }
 
+    fn cycle_begins(&self, _: u64) {
+        self.keeper.begin_comparing();
+    }
+
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
         let hours = round.hours();
         let mut looks = look(&self.keeper, hours)?;

@@ -3,7 +3,8 @@
 //! 1. Each of these directories is remembered with its stamp, so that a quiet archive costs one `stat` for each and no reading.
 //! 2. An hour that a directory does not name any more leaves the index as any hour does: under its lock, after a look at its own path.
 //! 3. Hours that are new are handed to the crawl, which reads them.
-//! 4. What cannot be read stays as it is known; nobody learns from here that it is right.
+//! 4. How much is missing of a channel is known before anything of it leaves; where it looks like an accident nothing does.
+//! 5. What cannot be read stays as it is known; nobody learns from here that it is right.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -95,6 +96,7 @@ impl Keeper {
             }
         }
         pass.drop_orphans()?;
+        pass.weigh()?;
         for gone in pass.gone.chunks(GONE_TOGETHER) {
             self.reconcile(gone, false)?;
         }
@@ -275,6 +277,25 @@ impl Pass<'_> {
                 self.batch.directories.push((path, None));
             }
         }
+        Ok(())
+    }
+
+    /// Leaves what is missing of a channel as it is, where it is too much.
+    fn weigh(&mut self) -> Result<(), CrawlError> {
+        if self.gone.is_empty() {
+            return Ok(());
+        }
+        self.keeper.confirm_absence()?;
+        let index = &self.keeper.index;
+        let mut losses = Vec::new();
+        for place in &self.gone {
+            let row = index.hour_row(&place.stream.to_string(), place.hour)?;
+            losses.push((place.clone(), row.map_or(0, |row| row.rows.into())));
+        }
+        let held = self.keeper.doubting.weigh(index, losses, false)?;
+        let before = self.gone.len();
+        self.gone.retain(|place| !held.contains(&place.stream.channel));
+        self.report.hours_gone -= (before - self.gone.len()) as u64;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ pub mod census;
 pub mod compare;
 pub mod contents;
 pub mod coverage;
+pub mod doubt;
 pub mod explain;
 pub mod ids;
 pub mod layout;

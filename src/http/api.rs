@@ -17,15 +17,15 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest, CensusDay,
-    CensusList, ChangeKind, ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole, ClosedHoleList,
+    AcceptBursts, AcceptMissing, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest,
+    CensusDay, CensusList, ChangeKind, ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole, ClosedHoleList,
     CoverageList, CoveringSegment, CrawlReport, CycleReport, DayDigest, DayDigests, Difference, DiskStatus,
-    ExplainedHole, ExplainedTime, HoleList, HoleRecord, HourCoverage, HourDigest, HourDigests, IndexStatus, JobReport,
-    KeepHours, KindCoverage, LaneCoverage, LeftFile, OtherSegment, PaceChange, PaceReport, PeerList, PeerSummary,
-    PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour, RetentionPlan, RetentionReport,
-    RetentionView, RetiredHour, RunRetention, RunVisitor, SegmentPage, SegmentRecord, Status, StreamList, StreamStatus,
-    StreamSummary, Timeline, Timespan, TimespanList, TombstonePage, TombstoneRecord, VisitorCycle, VisitorReport,
-    WatchReport,
+    DoubtReport, ExplainedHole, ExplainedTime, HoleList, HoleRecord, HourCoverage, HourDigest, HourDigests,
+    IndexStatus, JobReport, KeepHours, KindCoverage, LaneCoverage, LeftFile, OtherSegment, PaceChange, PaceReport,
+    PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, RetentionHour,
+    RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, RunVisitor, SegmentPage, SegmentRecord,
+    Status, StreamList, StreamStatus, StreamSummary, Timeline, Timespan, TimespanList, TombstonePage, TombstoneRecord,
+    VisitorCycle, VisitorReport, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -65,6 +65,7 @@ const PAGE: usize = 1_000;
         super::crawl::census,
         super::check::check,
         super::orders::accept,
+        super::orders::accept_missing,
         super::orders::run,
         super::orders::keep,
         super::tombstones::list,
@@ -128,7 +129,9 @@ const PAGE: usize = 1_000;
         CheckLine,
         Difference,
         AcceptBursts,
+        AcceptMissing,
         Accepted,
+        DoubtReport,
         KeepHours,
         RunRetention,
         AddTombstones,

@@ -251,6 +251,7 @@ impl From<CrawlError> for Problem {
     fn from(error: CrawlError) -> Self {
         match error {
             CrawlError::Away(away) => Self::unavailable(5, &format!("the archive is not there: {}", away.reason)),
+            CrawlError::Doubt(doubt) => Self::unavailable(60, &doubt.to_string()),
             CrawlError::Disk(error) => error.into(),
             CrawlError::Index(error) => error.into(),
         }

@@ -20,6 +20,7 @@ pub struct NodeMetrics {
     crawl_done: Gauge,
     crawl_total: Gauge,
     crawl_errors: Gauge,
+    crawl_doubts: Gauge,
     watches: Gauge,
     overflows: Gauge,
     unwatched: Gauge,
@@ -51,6 +52,10 @@ impl NodeMetrics {
             crawl_done: make("gapless_crawl_hours_done", "Hours looked at in this crawl cycle")?,
             crawl_total: make("gapless_crawl_hours", "Hours to look at in this crawl cycle")?,
             crawl_errors: make("gapless_crawl_errors", "Hours that the last crawl cycle could not look at")?,
+            crawl_doubts: make(
+                "gapless_crawl_doubts",
+                "Channels of which so much is missing at once that it waits for the operator's word",
+            )?,
             watches: make("gapless_watches", "Directories that are watched")?,
             overflows: make("gapless_watch_overflows", "Overflows of the event queue since the start")?,
             unwatched: make("gapless_unwatched", "Directories that should be watched and are compared instead")?,
@@ -84,6 +89,8 @@ impl NodeMetrics {
         self.crawl_errors.set(crawled.last.as_ref().map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
 
         self.visitors.update(&crawled.visitors);
+
+        self.crawl_doubts.set(keeper.doubts().len() as f64);
 
         let watched = watch.status();
         self.watches.set(watched.watches.load(Ordering::Relaxed) as f64);

@@ -1,4 +1,5 @@
-//! What an operator orders: a run of retention, hours to be kept, suspiciously many tombstones to be taken over after all.
+//! What an operator orders: a run of retention, hours to be kept, suspiciously many tombstones to be taken over after all, and
+//! suspiciously much that is missing to be gone.
 //!
 //! All of it wants a token for writing. Nothing is decided here: whoever does the work is told.
 
@@ -14,8 +15,9 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::tombstones::read;
-use crate::domain::HourPlace;
-use crate::wire::{AcceptBursts, Accepted, KeepHours, RetentionReport, RunRetention};
+use crate::domain::doubt::Doubt;
+use crate::domain::{Channel, HourPlace};
+use crate::wire::{AcceptBursts, AcceptMissing, Accepted, DoubtReport, KeepHours, RetentionReport, RunRetention};
 
 /// How long a run of retention is waited for: less than a request with a body may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -50,6 +52,35 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         Err(problem) => Err(problem),
     };
     accepted.map_or_else(|problem| problem.at(&path).into_response(), |accepted| Json(accepted).into_response())
+}
+
+/// Answers `POST /api/v1/crawl/accept`.
+#[utoipa::path(
+    post, path = "/api/v1/crawl/accept", request_body = AcceptMissing, security(("bearer" = [])),
+    responses(
+        (status = 200, body = DoubtReport, description = "what was missing leaves the index, and what is found missing until all was compared once more"),
+        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 403, description = "the token is one for reading"), (status = 404, description = "nothing of that channel waits for a word")
+    )
+)]
+pub async fn accept_missing(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let accepted = match read::<AcceptMissing>(request.into_body(), "{\"channel\": \"NAME\"}").await {
+        Ok(AcceptMissing { channel }) => app.ask(move |app| accept_in(app, &channel)).await,
+        Err(problem) => Err(problem),
+    };
+    accepted.map_or_else(|problem| problem.at(&path).into_response(), |doubt| Json(doubt_report(doubt)).into_response())
+}
+
+fn accept_in(app: &App, channel: &str) -> Result<Doubt, Problem> {
+    let accepted = Channel::new(channel).ok().and_then(|known| app.keeper.accept(&known));
+    accepted.ok_or_else(|| Problem::not_found(&format!("doubt about channel {channel:?}")))
+}
+
+/// A doubt in the shape of the wire.
+pub(super) fn doubt_report(doubt: Doubt) -> DoubtReport {
+    let Doubt { channel, missing, had, hours } = doubt;
+    DoubtReport { channel, missing, had, hours }
 }
 
 /// Answers `POST /api/v1/retention/run`.

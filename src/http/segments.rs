@@ -23,7 +23,7 @@ use super::wire_cache::{Entry, Subject};
 use super::{ETag, FileReply, Problem, file_response, listing, pathname};
 use crate::crawl::CrawlError;
 use crate::disk::{Base, DiskError};
-use crate::domain::{FileName, Hour, SegmentKey, name, parse_file_name};
+use crate::domain::{FileName, Hour, HourPlace, SegmentKey, name, parse_file_name};
 use crate::index::Version;
 
 const TOMBSTONE: &str = ".tombstone";
@@ -102,6 +102,15 @@ fn failed(app: &App, error: DiskError) -> Problem {
     error.into()
 }
 
+/// Why there is no such file: it is not known that it is gone where its whole channel is in doubt.
+fn absent(app: &App, parts: &[String]) -> Problem {
+    let place = parts.split_last().and_then(|(_, hour)| HourPlace::parse(&hour.join("/")).ok());
+    match place.and_then(|place| app.keeper.doubt_of(&place)) {
+        Some(doubt) => CrawlError::Doubt(doubt).into(),
+        None => Problem::not_found(&format!("file {} in the archive", parts.join("/"))),
+    }
+}
+
 fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
     let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
     let path: PathBuf = parts.iter().collect();
@@ -116,7 +125,7 @@ fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
     }
     let permit = app.file_permit()?;
     let file = base.open_file(&path).map_err(|error| failed(app, error))?;
-    let file = file.ok_or_else(|| Problem::not_found(&format!("file {} in the archive", parts.join("/"))))?;
+    let file = file.ok_or_else(|| absent(app, parts))?;
     let meta = file
         .metadata()
         .map_err(|error| Problem::unavailable(5, &format!("{} cannot be read: {error}", parts.join("/"))))?;

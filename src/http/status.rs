@@ -35,6 +35,8 @@ fn gather(app: &App) -> Result<Status, Problem> {
     let mut troubles = Vec::new();
     let disk = disk(app, &mut troubles);
     let crawl = app.crawl.status();
+    let doubts = app.keeper.doubts();
+    troubles.extend(doubts.iter().map(ToString::to_string));
     let state = match index.health() {
         Health::Good => "good",
         Health::Stalled { why } => {
@@ -100,6 +102,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         peers,
         sources,
         retention,
+        doubts: doubts.into_iter().map(super::orders::doubt_report).collect(),
         troubles,
     })
 }

@@ -21,7 +21,7 @@ use crate::elsewhere::Elsewhere;
 use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Stop, SystemClock};
+use crate::runtime::{Board, Runner, Stop, SystemClock, Wake};
 
 pub struct TestNode {
     pub directory: tempfile::TempDir,
@@ -148,7 +148,8 @@ impl TestNode {
     /// Has the crawl catch up.
     pub async fn catch_up(&self) {
         let crawl = Arc::clone(&self.crawl);
-        let thread = std::thread::spawn(move || crawl.run());
+        let runner = Runner::new(crawl.jobs().0, &Arc::new(Board::default()), Wake::new(&self.stop));
+        let thread = std::thread::spawn(move || runner.run());
         self.crawl.ready().wait_for(|ready| *ready).await.unwrap();
         self.stop.stop();
         thread.join().unwrap();

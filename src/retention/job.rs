@@ -308,6 +308,10 @@ impl Retention {
             return Err(RetentionError::Stopped);
         }
         let place = &going.stored.place;
+        if let Some(doubt) = self.parts.keeper.doubt_of(place) {
+            report.error = Some(doubt.to_string());
+            return Ok(());
+        }
         let seen = if self.options.keep_last_copy {
             let Some(seen) = self.unless_last_copies(place, copies, stop, report)? else { return Ok(()) };
             Some(seen)
@@ -353,7 +357,7 @@ impl Retention {
         self.ledger.note(&base, place, entry(Step::Retiring))?;
         let result = delete_segments(&base, place, seen, stop);
         // Whatever came of it, the index learns what is left.
-        let known = self.parts.keeper.reconcile(std::slice::from_ref(place), true);
+        let known = self.parts.keeper.follow(place);
         let deleted = result?;
         told_later(place, known)?;
         if deleted.unseen > 0 {
@@ -381,13 +385,14 @@ impl Retention {
         for (place, entry) in journal.entries() {
             // An hour that was retired again in this run has another entry by now.
             let is_due = entry.step == Step::Retired && now - entry.since >= self.options.reclaim_age;
-            if !is_due || self.ledger.ask(|known, _| known.get(place).copied()).flatten() != Some(*entry) {
+            let is_held = self.parts.keeper.doubt_of(place).is_some();
+            if !is_due || is_held || self.ledger.ask(|known, _| known.get(place).copied()).flatten() != Some(*entry) {
                 continue;
             }
             self.may_delete()?;
             let base = self.base()?;
             let result = delete_tombstones(&base, place);
-            told_later(place, self.parts.keeper.reconcile(std::slice::from_ref(place), true))?;
+            told_later(place, self.parts.keeper.follow(place))?;
             if result?.is_some() {
                 let gone = Entry { step: Step::Gone, reason: entry.reason, since: now };
                 self.ledger.note(&base, place, Some(gone))?;

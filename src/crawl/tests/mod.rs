@@ -1,3 +1,4 @@
 //! The crawl against models, with injected time and faults.
 
+mod doubt;
 mod rounds;

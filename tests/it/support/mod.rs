@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cluster;
 pub mod invariants;
 pub mod link;
+pub mod mischief;
 pub mod model;
 pub mod network;
 pub mod node;

@@ -140,6 +140,11 @@ impl Chance {
         Self(seed)
     }
 
+    /// With a seed that somebody else tells.
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub fn below(&mut self, end: usize) -> usize {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,0 +1,31 @@
+//! The verb `crawl`: the operator's word to the crawl of the daemon that runs.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use super::Exit;
+use super::args::{CrawlArgs, CrawlVerb};
+use super::client::Daemon;
+use super::config::Config;
+use crate::wire::{AcceptMissing, DoubtReport};
+
+/// Runs it.
+pub async fn run(config: &Config, args: &CrawlArgs) -> anyhow::Result<ExitCode> {
+    let CrawlVerb::Accept { channel } = &args.verb;
+    let Some(daemon) = Daemon::find(&config.state_dir).await else {
+        anyhow::bail!(
+            "no daemon runs here, so nothing waits for a word; `gapless rebuild` makes an index of what is there"
+        );
+    };
+    let order = AcceptMissing { channel: channel.clone() };
+    let accepted: DoubtReport = daemon.post_json("/api/v1/crawl/accept", &order).await?;
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        writeln!(out, "{}", serde_json::to_string(&accepted)?)?;
+    } else {
+        let DoubtReport { missing, hours, .. } = accepted;
+        writeln!(out, "{missing} files in {hours} hours of channel {channel} leave the index")?;
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
