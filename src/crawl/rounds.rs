@@ -167,7 +167,7 @@ impl Rounds {
         let began = clock.now();
         let is_interrupted = || self.parts.stop.is_stopped() || !self.is_ready();
         let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted };
-        self.begin_or_go_on(index, &**visitor, way, began);
+        self.begin_or_go_on(index, &**visitor, way, began)?;
         let (mut is_dirty, mut read) = (!way.state.is_running, Duration::ZERO);
         while clock.now() < slice.until && !is_interrupted() {
             let plan = way.plan.get_or_insert_default();
@@ -218,7 +218,13 @@ impl Rounds {
         Ok(self.parts.keeper.index.apply(batch).map(drop)?)
     }
 
-    fn begin_or_go_on(&self, index: usize, visitor: &dyn Visitor, way: &mut Way, now: Duration) {
+    fn begin_or_go_on(
+        &self,
+        index: usize,
+        visitor: &dyn Visitor,
+        way: &mut Way,
+        now: Duration,
+    ) -> Result<(), CrawlError> {
         if !way.state.is_running {
             if let Some(wish) = self.wished.get(index) {
                 wish.store(false, Ordering::SeqCst);
@@ -227,9 +233,10 @@ impl Rounds {
             (way.age, way.since, way.plan) = ((Duration::ZERO, now), (now, 0), None);
         }
         if way.plan.is_none() {
+            way.state.found.add(&visitor.cycle_begins(way.state.cycle)?);
             way.plan = Some(Plan::new(self.parts.keeper.index.catalog(), way.state.after.as_ref()));
-            visitor.cycle_begins(way.state.cycle);
         }
+        Ok(())
     }
 
     fn end(&self, visitor: &dyn Visitor, way: &mut Way, began: Duration) {

@@ -28,8 +28,10 @@ pub trait Visitor: Send + Sync {
     /// is wrong with an hour is booked.
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError>;
 
-    /// A cycle begins, or goes on after a restart.
-    fn cycle_begins(&self, _cycle: u64) {}
+    /// A cycle begins, or goes on after a restart: what has to be looked at before it is known which hours there are.
+    fn cycle_begins(&self, _cycle: u64) -> Result<Found, CrawlError> {
+        Ok(Found::nothing())
+    }
 
     /// Every hour has been visited.
     fn cycle_done(&self) -> Result<(), CrawlError> {

@@ -128,8 +128,9 @@ impl Visitor for Worker {
         Ok(())
     }
 
-    fn cycle_begins(&self, _: u64) {
+    fn cycle_begins(&self, _: u64) -> Result<Found, CrawlError> {
         self.log.lock().unwrap().cycles.push(self.clock.now());
+        Ok(Found::nothing())
     }
 }
 
