@@ -30,8 +30,11 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
         serde_json::to_writer_pretty(&mut out, &status)?;
         writeln!(out)?;
     } else {
-        for line in screen::lines(&status, now(), paint) {
-            writeln!(out, "{line}")?;
+        // What is wrong is said in full; of what follows each line is one.
+        let whole = status.troubles.len() + 1;
+        let width = if term.is_term() { usize::from(term.size().1) } else { usize::MAX };
+        for (number, line) in screen::lines(&status, now(), paint).iter().enumerate() {
+            writeln!(out, "{}", if number < whole { line.into() } else { truncate_str(line, width, "…") })?;
         }
     }
     out.flush()?;

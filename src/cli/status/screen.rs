@@ -1,4 +1,4 @@
-//! The screen of a node: what is wrong first, then disk, index and crawl, the jobs, the other nodes, and what there is.
+//! The screen of a node: what is wrong first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
 use super::table::{Paint, Table, Tone};
 use crate::domain::Timestamp;
@@ -11,6 +11,7 @@ pub(super) fn lines(status: &Status, now: Timestamp, paint: Paint) -> Vec<String
         screen.head(status),
         screen.troubles(&status.troubles),
         screen.state(status),
+        screen.visitors(&status.crawl),
         screen.jobs(&status.jobs),
         screen.peers(&status.peers),
         screen.streams(&status.streams),
@@ -94,6 +95,43 @@ impl Screen {
             more.extend((last.errors > 0).then(|| format!("{} errors", last.errors)));
         }
         self.line("crawl", tone, &crawl.state, &more)
+    }
+
+    fn visitors(&self, crawl: &CrawlReport) -> Vec<String> {
+        let titles = ["visitor", "state", "cycle", "done", "left", "next in", "found"];
+        let mut table = Table::new(self.paint, &titles, &[2, 3]);
+        for visitor in &crawl.visitors {
+            let works = crawl.works.as_ref() == Some(&visitor.name);
+            let (tone, state) = match (works, visitor.running, visitor.cycle) {
+                (true, _, _) => (Tone::Busy, "working"),
+                (_, true, _) => (Tone::Busy, "its turn later"),
+                (_, _, 0) => (Tone::Plain, "not begun"),
+                _ => (Tone::Good, "resting"),
+            };
+            let share = visitor.share_done.filter(|_| visitor.running);
+            let next = if visitor.running { &visitor.next_work } else { &visitor.next_cycle };
+            let mut found: Vec<String> = visitor
+                .found
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(what, count)| format!("{count} {what}"))
+                .collect();
+            found.extend(visitor.last_error.clone());
+            let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            table.row([
+                self.plain(&visitor.name),
+                self.paint.words(tone, state),
+                self.plain(&visitor.cycle.to_string()),
+                self.plain(&or_none(share.map(|share| format!("{:.1} %", share * 100.0)))),
+                self.plain(&or_none(visitor.seconds_left.filter(|_| visitor.running).map(length))),
+                self.plain(&or_none(self.until(next.as_deref()))),
+                self.paint.words(
+                    if visitor.last_error.is_some() { Tone::Bad } else { Tone::Plain },
+                    &or_none(Some(found.join(", ")).filter(|found| !found.is_empty())),
+                ),
+            ]);
+        }
+        table.lines()
     }
 
     fn jobs(&self, jobs: &[JobReport]) -> Vec<String> {

@@ -13,6 +13,13 @@ fn status() -> Status {
             "worked_seconds": 1.0, "deadline_seconds": 60.0
         })
     };
+    let visitor = |name: &str, running: bool| {
+        json!({
+            "name": name, "cycle": 3, "running": running, "hours_done": 4, "share_done": 0.455, "worked_seconds": 1.0,
+            "seconds_left": 172_800.0, "minimum_cycle_seconds": 300.0, "next_work": "2019-11-13T02:02:09.000000Z",
+            "next_cycle": "2019-11-13T02:04:00.000000Z", "found": { "read": 7, "put": 0 }, "history": []
+        })
+    };
     let peer = |name: &str, state: &str| {
         json!({
             "name": name, "url": "http://a", "state": state, "trusted": true, "rounds": 3, "failures": 0,
@@ -32,7 +39,8 @@ fn status() -> Status {
         "name": "hut", "version": "0.1.0", "started": "2019-11-10T02:00:00.000000Z", "base_dir": "/archive", "ready": true,
         "index": { "state": "good", "file_bytes": 1 << 24, "epoch": "00", "seq": 12_345, "set_aside": [] },
         "crawl": { "state": "resting", "cycle": 3, "hours_done": 400, "hours_total": 400,
-            "next_cycle": "2019-11-13T02:04:00.000000Z" },
+            "next_cycle": "2019-11-13T02:04:00.000000Z", "works": "scrub",
+            "visitors": [visitor("reconcile", false), visitor("scrub", true)] },
         "watch": { "watches": 9, "events": 1_000, "overflows": 0, "unwatched": 0 },
         "disk": { "state": "there", "free_bytes": 1_u64 << 41, "total_bytes": 1_u64 << 43 },
         "jobs": [
@@ -58,7 +66,7 @@ fn at(minute: i64) -> Timestamp {
 fn a_usual_node_is_one_screen() {
     let lines = lines(&status(), at(2), Paint { colour: false });
     let text = lines.join("\n");
-    assert!(lines.len() <= 24, "{}\n{text}", lines.len());
+    assert!(lines.len() <= 28, "{}\n{text}", lines.len());
     for line in &lines {
         assert!(measure_text_width(line) <= 80, "{line}");
     }
@@ -71,6 +79,8 @@ fn a_usual_node_is_one_screen() {
         "compares and fetches (3 of 10)",
         "4 of 9 h",
         "3m ago",
+        "reconcile  resting      3       -  -      2m       7 read",
+        "scrub      working      3  45.5 %  2days  9s       7 read",
         "1 hole, 8.5 s",
         "2019-11-09T00 to 2019-11-13T02",
     ] {
