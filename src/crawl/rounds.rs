@@ -18,7 +18,7 @@ use super::visit::{Round, Slice, Visitor};
 use super::{CrawlError, Found, Keeper};
 use crate::domain::Timestamp;
 use crate::index::Batch;
-use crate::runtime::{Backoff, Busy, Clock, Failure, Job, JobState, Next, Pacer, Post, Stop};
+use crate::runtime::{Backoff, Busy, Clock, Failure, Job, JobState, LONGEST, Next, Pacer, Post, Stop};
 
 /// Hours that are handed to a visitor at a time.
 const CHUNK: usize = 512;
@@ -202,7 +202,8 @@ impl Rounds {
             }
         }
         let worked = clock.now().saturating_sub(began);
-        way.ready_at = began.saturating_add(read);
+        // However little may be read: something is read every five minutes, and a pace that was changed counts then at the latest.
+        way.ready_at = began.saturating_add(read.min(LONGEST));
         if way.state.is_running {
             way.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
         }

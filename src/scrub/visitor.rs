@@ -50,9 +50,10 @@ impl Visitor for ScrubVisitor {
         Ok(())
     }
 
-    fn cycle_begins(&self, _cycle: u64) {
+    fn cycle_begins(&self, _cycle: u64) -> Result<Found, CrawlError> {
         // Somebody may have looked through it meanwhile.
         self.scrub.look_again();
+        Ok(Found::nothing())
     }
 }
 
