@@ -34,7 +34,7 @@ pub use catch_up::{CatchingUp, bring_into_line};
 pub use census::CountAgain;
 pub use error::CrawlError;
 pub use found::Found;
-pub use housekeeping::Housekeeping;
+pub use housekeeping::{Chore, Housekeeping};
 pub(crate) use keeper::contents_of;
 pub use keeper::{Answer, Keeper};
 pub use pace::{Pace, Pacing, Reading};

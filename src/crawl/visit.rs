@@ -79,6 +79,11 @@ impl<'r> Round<'r> {
         self.state.cycle
     }
 
+    /// When the cycle began, in microseconds since 1970: with its number it is told from those of an index that began anew.
+    pub fn began_us(&self) -> i64 {
+        self.state.began_us
+    }
+
     /// The hours that are ahead, newest first; not all that there are.
     pub fn hours(&self) -> &'r [HourPlace] {
         self.hours.get(self.next..).unwrap_or_default()

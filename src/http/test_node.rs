@@ -66,6 +66,11 @@ impl TestNode {
             auth: Arc::new(Auth::open(None, None).unwrap()),
             deleted: Arc::clone(&deleted),
             last_copies: None,
+            scrub: Arc::new(crate::scrub::Scrub::new(
+                Arc::clone(&keeper),
+                crate::scrub::ScrubOptions { structure: crate::scrub::Structure::Quarantine, keep: Duration::ZERO },
+                Arc::default(),
+            )),
             retention: retention(&keeper, &crawl, &deleted),
             orders: super::orders::Orders { accept_bursts: Box::new(|_| 0) },
             instance: 1,

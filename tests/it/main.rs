@@ -43,6 +43,7 @@ mod peers;
 mod replication;
 mod retention;
 mod samples;
+mod scrub;
 mod security;
 mod service;
 mod shrinking;
