@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::reconcile::{Look, look};
 use super::{CrawlError, Found, Keeper};
 use crate::domain::HourPlace;
-use crate::runtime::{Backoff, Failure, Job, Meter, Next, Post, Stop};
+use crate::runtime::{Backoff, Failure, Job, JobState, Meter, Next, Post, Stop};
 
 /// Hours that are taken at a time.
 const CHUNK: usize = 512;
@@ -213,6 +213,7 @@ impl CatchingUp {
         shared.generation.store(generation, Ordering::SeqCst);
         if self.caught_up.is_some() {
             shared.follow(post)?;
+            post.is(JobState::Waiting, "for hours that turn up", None);
             return Ok(Next::WhenWanted(GLANCE));
         }
         if let Some(found) = shared.all(post)?

@@ -1,13 +1,19 @@
-//! The visitor that tidies up after ourselves: temporaries that a killed process of ours has left in the archive. Nobody else's files are
-//! touched, and nothing that is listed.
+//! The visitor that tidies up: temporaries that a killed process of ours has left in the archive, and hour directories that have been
+//! empty for long. Nobody else's files are touched, and nothing that is listed.
 //!
-//! Hour directories are left to retention, which made them empty; a recorder may just have made one that is empty.
+//! A directory goes only if it holds nothing at all, not even something hidden, if nothing changed in it for a day, and if its hour was
+//! over a day ago: a recorder may have made one a moment before its first segment.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::{CrawlError, Found, Keeper, Round, Visitor};
-use crate::disk::clear_temporaries;
+use crate::disk::{Base, clear_temporaries};
+use crate::domain::HourPlace;
+
+/// How long a directory must have been empty, and its hour over.
+const QUIET: Duration = Duration::from_secs(86_400);
 
 /// See the module.
 pub struct Housekeeping {
@@ -46,7 +52,10 @@ impl Visitor for Housekeeping {
                 Err(error) => Err(error),
             };
             match cleared {
-                Ok(0) => round.done(&Found::nothing()),
+                Ok(0) => {
+                    let gone = self.remove_if_empty(&base, place)?;
+                    round.done(&Found::of("empty directories removed", u64::from(gone)));
+                }
                 Ok(count) => {
                     tracing::info!(name: "temporaries_cleared", hour = %place, count, "what an interrupted download left was cleared away");
                     round.done(&Found::of("temporaries removed", count as u64));
@@ -74,4 +83,39 @@ impl Visitor for Housekeeping {
         }
         Ok(())
     }
+}
+
+impl Housekeeping {
+    /// Takes a directory away that has been empty for long; true if it has gone.
+    fn remove_if_empty(&self, base: &Base, place: &HourPlace) -> Result<bool, CrawlError> {
+        let row = self.keeper.index.hour_row(&place.stream.to_string(), place.hour)?;
+        if row.is_none_or(|row| row.rows > 0) || !is_over(place) {
+            return Ok(false);
+        }
+        let quiet = base.stamp(&place.path()).map(|stamp| stamp.is_some_and(|stamp| is_quiet(stamp.mtime_ns)));
+        let removed = quiet.and_then(|quiet| if quiet { base.remove_empty_hour(place) } else { Ok(false) });
+        match removed {
+            Ok(true) => {
+                tracing::info!(name: "empty_hour_removed", hour = %place, "an hour directory that had been empty for more than a day was removed");
+                self.keeper.reconcile(std::slice::from_ref(place), true)?;
+                Ok(true)
+            }
+            Ok(false) => Ok(false),
+            Err(error) => {
+                tracing::debug!(name: "empty_hour_kept", hour = %place, %error, "an empty directory could not be removed");
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn is_over(place: &HourPlace) -> bool {
+    is_quiet(i128::from(place.hour.end().us()).saturating_mul(1_000).try_into().unwrap_or(i64::MAX))
+}
+
+/// Whether a time, in nanoseconds since 1970, is long past.
+fn is_quiet(ns: i64) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let before = now.saturating_sub(QUIET).as_nanos();
+    ns < i64::try_from(before).unwrap_or(i64::MAX)
 }

@@ -34,7 +34,7 @@ pub struct CrawlStatus {
     pub state: CrawlState,
     /// Cycle of [`Reconcile`] that runs, or the last one; 0 before the first.
     pub cycle: u64,
-    /// Hours looked at while catching up, or in that cycle.
+    /// Hours looked at while catching up, or in all cycles that run; in the last one of [`Reconcile`] where none runs.
     pub done: u64,
     /// Hours to look at.
     pub total: u64,
@@ -135,9 +135,12 @@ impl Crawl {
             status.seconds_left = running().filter_map(VisitorStatus::seconds_left).reduce(f64::max);
         }
         if let Some(visitor) = reconcile.filter(|visitor| visitor.state.cycle > 0) {
-            if status.state == CrawlState::Walking || status.state == CrawlState::Resting {
-                (status.done, status.total) =
-                    (visitor.state.hours, visitor.state.hours + visitor.hours_left.unwrap_or(0));
+            let of = |one: &VisitorStatus| (one.state.hours, one.state.hours + one.hours_left.unwrap_or(0));
+            if status.state == CrawlState::Walking {
+                let both = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+                (status.done, status.total) = running().map(of).fold((0, 0), both);
+            } else if status.state == CrawlState::Resting {
+                (status.done, status.total) = of(visitor);
             }
             let began = caught.began.and_then(|began| began.duration_since(SystemTime::UNIX_EPOCH).ok());
             let since = began.map_or(0, |began| i64::try_from(began.as_micros()).unwrap_or(i64::MAX));

@@ -12,7 +12,7 @@ pub struct CrawlReport {
     pub state: String,
     /// Number of the comparison of everything that runs or was last, from 1; it is remembered across restarts.
     pub cycle: u64,
-    /// Hours looked at while catching up, or in that comparison.
+    /// Hours looked at while catching up, or in all cycles that run; in the last comparison where none does.
     pub hours_done: u64,
     /// Hours to look at.
     pub hours_total: u64,

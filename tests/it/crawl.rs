@@ -153,3 +153,31 @@ fn the_census_of_a_quality_is_told_by_day_and_follows_what_happens() {
     node.check();
     node.terminate();
 }
+
+#[test]
+fn hour_directories_that_have_been_empty_for_long_go_and_others_stay() {
+    let archive = archive();
+    let made = |hour: &str, days_ago: u64| {
+        let dir = archive.path().join(hour);
+        std::fs::create_dir_all(&dir).unwrap();
+        move || {
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days_ago * 86_400);
+            std::fs::File::open(&dir).unwrap().set_modified(then).unwrap();
+            dir
+        }
+    };
+    let (empty, fresh) = (made("chan/source/2019-01-01T00", 2)(), made("chan/source/2019-01-01T01", 0)());
+    let hidden = made("chan/source/2019-01-01T02", 2);
+    std::fs::write(archive.path().join("chan/source/2019-01-01T02/.recorder"), "x").unwrap();
+    let hidden = hidden();
+    let node =
+        TestNode::plan(&archive).config("[housekeeping]\nminimum_cycle = \"1s\"\n[crawl]\ncpu_share = 1\n").start();
+    node.wait_ready();
+    eventually(SOON, || !empty.exists());
+    eventually(SOON, || cycle(&node, "housekeeping") >= 3);
+    assert!(fresh.is_dir() && hidden.join(".recorder").is_file());
+    assert_eq!(visitor(&node, "housekeeping")["history"][0]["found"]["empty directories removed"], Value::Null);
+    node.check();
+    assert!(!node.files("chan/source").contains(&"2019-01-01T00".to_owned()));
+    node.terminate();
+}
