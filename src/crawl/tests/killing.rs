@@ -15,6 +15,8 @@ use crate::index::{Batch, Index, IndexOptions};
 use crate::runtime::{Clock, Stop, TestClock};
 
 const HOURS: usize = 20;
+/// Lives that are tried at the same time: most of each is waiting for the disk.
+const LANES: usize = 6;
 const VISITORS: [&str; 3] = [Reconcile::NAME, "census", "recorder"];
 const EIO: i32 = 5;
 /// More failures than there are writes: a dead process writes nothing.
@@ -158,26 +160,37 @@ fn a_kill_at_any_write_repeats_nothing_and_leaves_nothing_out() {
     assert_eq!(way.len(), HOURS);
     assert!(whole.iter().all(|cycle| cycle.hours == HOURS as u64), "{whole:?}");
     assert_eq!(whole[0].found.count(Found::PUT), (0..HOURS as u64).map(|number| number % 3).sum::<u64>());
-    let mut kills = 0;
-    for n in 0.. {
-        fs::copy(&before, &path).unwrap();
-        let (was_killed, first) = live(&base, &path, Some(n));
-        if !was_killed {
-            break;
-        }
-        kills += 1;
-        let booked = {
-            let index = Index::open(&path, IndexOptions::default()).unwrap();
-            let state = cycle_of(&index, VISITORS[2]);
-            if state.cycle == 0 { 0 } else { state.history.front().map_or(state.hours, |cycle| cycle.hours) }
+    let kills: usize = std::thread::scope(|scope| {
+        let lane = |lane: usize| {
+            let (base, before, way, whole) = (&base, &before, &way, &whole);
+            let own = directory.path().join(format!("{lane}.redb"));
+            scope.spawn(move || {
+                (lane..).step_by(LANES).take_while(|n| is_survived(*n, base, before, &own, way, whole)).count()
+            })
         };
-        let (_, second) = live(&base, &path, None);
-        let both: Vec<_> = first.into_iter().take(usize::try_from(booked).unwrap()).chain(second).collect();
-        assert_eq!(both, way, "killed at write {n}");
-        assert_eq!(cycles(&path), whole, "killed at write {n}");
-    }
-    println!("{kills} kills");
+        let lanes: Vec<_> = (0..LANES).map(lane).collect();
+        lanes.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
     assert!(kills > 50, "{kills} kills");
+}
+
+/// Kills one at the `n`-th write and has another go on; false if there are not so many writes.
+fn is_survived(n: usize, base: &Path, before: &Path, path: &Path, way: &[HourPlace], whole: &[Cycle]) -> bool {
+    fs::copy(before, path).unwrap();
+    let (was_killed, first) = live(base, path, Some(i64::try_from(n).unwrap()));
+    if !was_killed {
+        return false;
+    }
+    let booked = {
+        let index = Index::open(path, IndexOptions::default()).unwrap();
+        let state = cycle_of(&index, VISITORS[2]);
+        state.history.front().map_or(state.hours, |cycle| cycle.hours)
+    };
+    let (_, second) = live(base, path, None);
+    let both: Vec<_> = first.into_iter().take(usize::try_from(booked).unwrap()).chain(second).collect();
+    assert_eq!(both, way, "killed at write {n}");
+    assert_eq!(cycles(path), whole, "killed at write {n}");
+    true
 }
 
 #[test]
