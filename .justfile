@@ -24,6 +24,10 @@ lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
 
-# Rewrite docs/configuration.md from the settings in src/cli/config.rs
+# Rewrite docs/configuration.md from the settings, and docs/logs.md from the events in the source
 reference:
     UPDATE_DOCS=1 cargo test --lib reference
+
+# A Debian package and a static program, in target/package
+package:
+    scripts/package/build

@@ -28,6 +28,8 @@ pub mod tokens;
 
 pub mod tombstones;
 
+pub mod scrub;
+
 pub mod peer;
 
 pub mod sources;

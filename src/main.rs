@@ -34,6 +34,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Coverage(coverage) => cli::coverage::run(&config, coverage).await,
             Verb::Tombstone(tombstone) => cli::tombstone::run(&config, tombstone).await,
             Verb::Retention(retention) => cli::retention::run(&config, retention).await,
+            Verb::Scrub(scrub) => cli::scrub::run(&config, scrub).await,
+            Verb::Quarantine(quarantine) => cli::quarantine::run(&config, quarantine),
             Verb::Doctor(_) => cli::doctor::run(&config).await,
             Verb::Crawl(crawl) => cli::crawl::run(&config, crawl).await,
             Verb::Status(status) => cli::status::run(&config, status).await,

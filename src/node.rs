@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::address::{AddressFile, renew};
 use self::reports::{report_of, source_report};
 use self::sentinel::Sentinel;
-use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, Refuses};
 use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
 use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconcile, Visitor, Watch, WatchOptions};
 use crate::deleted::Deletions;
@@ -37,6 +37,7 @@ use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
 use crate::retention::{Retention, RetentionOptions, Runs};
 use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
+use crate::scrub::{Healing, Kept, Scrub, ScrubOptions, ScrubVisitor};
 use crate::sources::{Own, SourceOptions, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls;
@@ -63,6 +64,8 @@ pub struct NodeOptions {
     pub crawl: Pace,
     /// One directory in so many is read in each cycle although it seems unchanged.
     pub verify_one_in: u64,
+    /// The scrub.
+    pub scrub: ScrubOptions,
     /// Files of a channel that may be missing at once without a question.
     pub doubt_above: u64,
     /// Connections.
@@ -147,7 +150,9 @@ impl Node {
         let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
-        let visitors = visitors(&keeper, options.verify_one_in);
+        let kept = Arc::new(Kept::default());
+        let scrub = Arc::new(Scrub::new(Arc::clone(&keeper), options.scrub, Arc::clone(&kept)));
+        let visitors = visitors(&scrub, options.verify_one_in);
         let counted = Arc::clone(&busy);
         let crawl =
             Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, Arc::clone(&busy), clock, stop.clone()));
@@ -188,17 +193,28 @@ impl Node {
                 let names = || listing.peers().borrow().iter().map(|peer| peer.name.clone()).collect();
                 listing.are_tried().then(names)
             }),
+            damaged: {
+                let lost = Arc::clone(&kept);
+                Box::new(move |stream, hole| lost.lost_within(stream, hole))
+            },
         };
         let reasons = Reasons::new(Arc::clone(keeper.index()), knowledge, asks, crawl.ready(), &registry)?;
         let retired = Arc::clone(&retention);
         let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let keeps = Keeps::new(move |place| retired.keeps(place));
-        let wanted = BackfillOptions { keeps, board: Arc::clone(&board), ..options.backfill };
+        let refuses = Refuses::new(move |place, name| kept.is_bad_name(place, name));
+        let wanted = BackfillOptions { keeps, refuses, board: Arc::clone(&board), ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
         retention.on_change(Box::new(move || {
             if let Some(running) = comparing.upgrade() {
                 running.compare_again();
+            }
+        }));
+        let refetching = Arc::downgrade(&backfill);
+        scrub.on_move(Box::new(move || {
+            if let Some(running) = refetching.upgrade() {
+                running.round_now();
             }
         }));
         let maps = options.maps.map(|every| {
@@ -224,6 +240,7 @@ impl Node {
             last_copies: Some(last_copies(&retention)),
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             retention: Arc::clone(&retention),
+            scrub: Arc::clone(&scrub),
             coverage: options.gauge_hours.map(LiveGauges::new),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
@@ -259,7 +276,8 @@ impl Node {
             address_file,
             locked,
         };
-        node.spawn_jobs(retention, reasons, maps)?;
+        let healing = Healing::new(scrub, node.ready());
+        node.spawn_jobs(retention, reasons, healing, maps)?;
         Ok(node)
     }
 
@@ -267,21 +285,24 @@ impl Node {
         &mut self,
         retention: Arc<Retention>,
         reasons: Reasons,
+        healing: Healing,
         maps: Option<MapWriter>,
     ) -> Result<(), NodeError> {
         let watch = Arc::clone(&self.watch);
-        self.spawn_vital("watch", move || watch.run())?;
-        let crawl = Arc::clone(&self.crawl);
-        self.spawn_vital("catch-up", move || crawl.run())?;
-        let rounds = Arc::clone(&self.crawl);
-        self.spawn_vital("crawl", move || {
+        self.spawn("watch", move || watch.run())?;
+        let (catching_up, carry) = self.crawl.jobs();
+        let catching_up = Runner::new(catching_up, &self.board, Wake::new(&self.stop));
+        self.spawn("catch-up", move || catching_up.run())?;
+        let carry = Runner::new(carry, &self.board, Wake::new(&self.stop));
+        self.spawn("crawl", move || {
             be_last();
-            rounds.run_rounds();
+            carry.run();
         })?;
         self.address_file.write_or_warn();
         let retires = Wake::new(&self.stop);
         self.spawn_job(Runs::new(retention, self.stop.clone(), retires.clone()), retires.clone())?;
         self.spawn_job(reasons, Wake::new(&self.stop))?;
+        self.spawn_job(healing, Wake::new(&self.stop))?;
         if let Some(maps) = maps {
             self.spawn_job(maps, Wake::new(&self.stop))?;
         }
@@ -302,16 +323,13 @@ impl Node {
         self.spawn(name, move || runner.run())
     }
 
-    /// One without which the node is not what it should be: when it ends by itself a service manager may start the node anew.
-    fn spawn_vital(&mut self, name: &'static str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+    /// None of these threads may end before the node does: when one does, a service manager may start the node anew.
+    fn spawn(&mut self, name: &'static str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
         let held = self.vital.hold(name);
-        self.spawn(name, move || {
+        let job = move || {
             let _held = held;
             job();
-        })
-    }
-
-    fn spawn(&mut self, name: &str, job: impl FnOnce() + Send + 'static) -> Result<(), NodeError> {
+        };
         self.threads.push(std::thread::Builder::new().name(name.into()).spawn(job).map_err(NodeError::Thread)?);
         Ok(())
     }
@@ -361,11 +379,13 @@ impl Node {
 }
 
 /// Who is carried past every hour, over and over.
-fn visitors(keeper: &Arc<Keeper>, verify_one_in: u64) -> Vec<Box<dyn Visitor>> {
+fn visitors(scrub: &Arc<Scrub>, verify_one_in: u64) -> Vec<Box<dyn Visitor>> {
+    let (keeper, expiring) = (scrub.keeper(), Arc::clone(scrub));
     vec![
         Box::new(Reconcile::new(Arc::clone(keeper), verify_one_in)),
         Box::new(CountAgain::new(Arc::clone(keeper))),
-        Box::new(Housekeeping::new(Arc::clone(keeper))),
+        Box::new(Housekeeping::new(Arc::clone(keeper)).with(Box::new(move || expiring.expire().map(drop)))),
+        Box::new(ScrubVisitor::new(Arc::clone(scrub))),
     ]
 }
 

@@ -11,6 +11,7 @@ mod explain;
 mod jobs;
 mod page;
 mod retention;
+mod scrub;
 mod tombstones;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
 };
+pub use scrub::{DamagedFile, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder, ScrubSummary};
 pub use tombstones::{
     AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder,
     PurgeReport, PurgedHour, TombstonePage, TombstoneRecord,

@@ -36,5 +36,5 @@ mod worker;
 pub use error::RoundError;
 pub use known::{PeerState, PeerStatus};
 pub use manager::{Backfill, BackfillError};
-pub use options::{BackfillOptions, Keeps, Wants};
+pub use options::{BackfillOptions, Keeps, Refuses, Wants};
 pub use report::RoundReport;

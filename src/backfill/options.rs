@@ -20,6 +20,8 @@ pub struct BackfillOptions {
     pub wants: Wants,
     /// Which hours are kept here: others are neither compared nor fetched.
     pub keeps: Keeps,
+    /// Which names are not fetched whoever has them.
+    pub refuses: Refuses,
     /// How long ago a segment must have ended to be fetched: the local recorder may still get it.
     pub cutoff: Span,
     /// Downloads at once from one peer.
@@ -84,6 +86,35 @@ impl Wants {
     /// Whether everything is wanted.
     pub fn everything(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Names whose content is known to be bad although it is what the name says: fetched again it would be the same.
+#[derive(Clone)]
+pub struct Refuses(Arc<AskRefused>);
+
+type AskRefused = dyn Fn(&HourPlace, &str) -> bool + Send + Sync;
+
+impl Refuses {
+    /// As this function says. It is asked for each name that is offered, and answers without waiting for a disk.
+    pub fn new(refuses: impl Fn(&HourPlace, &str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(refuses))
+    }
+
+    /// Nothing is refused.
+    pub fn nothing() -> Self {
+        Self::new(|_, _| false)
+    }
+
+    /// Whether this name is refused.
+    pub fn name(&self, place: &HourPlace, name: &str) -> bool {
+        (self.0)(place, name)
+    }
+}
+
+impl fmt::Debug for Refuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refuses(..)")
     }
 }
 

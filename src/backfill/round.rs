@@ -272,6 +272,9 @@ pub(super) async fn names_of(
         trusted: job.peer().trusted,
     };
     let mut plan = heavy(remote.len(), || plan(&local, &remote, &rules));
+    let refuses = &job.shared.options.refuses;
+    plan.fetch.retain(|offer| !refuses.name(place, offer.name));
+    plan.later.retain(|(offer, _)| !refuses.name(place, offer.name));
     if words == Words::Doubted {
         if !plan.tombstones.is_empty() {
             plan.tombstones.clear();

@@ -4,6 +4,8 @@
 //! environment and file with one parser. No default of a setting stands in this file.
 
 mod doctor;
+mod scrub;
+mod tombstone;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,6 +15,9 @@ use clap::{Parser, Subcommand};
 
 use super::config::time_between;
 pub use doctor::DoctorArgs;
+
+pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
+pub use tombstone::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
 
 /// Keeps live-stream archives complete: an index over the segments on disk, a listing API, and the daemon behind it.
 #[derive(Debug, Parser)]
@@ -93,7 +98,11 @@ pub enum Verb {
     Coverage(CoverageArgs),
     /// Hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here
     Tombstone(TombstoneArgs),
-    /// Show the state of the index, the crawl and the disk on one screen
+    /// Read segments and compare them with their names, now; damaged ones are moved to the quarantine
+    Scrub(ScrubArgs),
+    /// List damaged files that are kept in the quarantine, put them back, or delete them
+    Quarantine(QuarantineArgs),
+    /// Show the state of the index, the disk, the jobs, the other nodes and what there is on one screen
     Status(StatusArgs),
     /// Check limits, disk, index, clock and other nodes, and say what to do about what is wrong
     Doctor(DoctorArgs),
@@ -428,92 +437,18 @@ pub struct CoverageArgs {
     pub maps: bool,
 }
 
-/// Arguments of `tombstone`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct TombstoneArgs {
-    /// What to do with them.
-    #[command(subcommand)]
-    pub what: TombstoneVerb,
-}
-
-/// What can be done with tombstones.
-#[derive(Debug, Clone, Subcommand)]
-pub enum TombstoneVerb {
-    /// Hide segments or chat batches, here and in time on every node; they need not be here
-    Add(AddArgs),
-    /// List what is hidden, and of what the bytes are still here
-    List(ListArgs),
-    /// Delete the bytes of what is hidden here, for ever; tells what would go and asks first
-    Purge(PurgeArgs),
-    /// Take over tombstones of other nodes that wait because they are suspiciously many; `gapless status` tells which
-    Accept(AcceptArgs),
-}
-
-impl TombstoneVerb {
-    /// The other node that is named, if one is.
-    pub fn node(&self) -> &OtherNode {
-        match self {
-            Self::Add(AddArgs { node, .. })
-            | Self::List(ListArgs { node, .. })
-            | Self::Purge(PurgeArgs { node, .. })
-            | Self::Accept(AcceptArgs { node, .. }) => node,
-        }
-    }
-}
-
-/// Arguments of `tombstone add`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct AddArgs {
-    /// What to hide: CHANNEL/QUALITY/HOUR/NAME, or a file below the archive; `-` reads more of them from stdin, one a line
-    #[arg(value_name = "PATH", required = true)]
-    pub paths: Vec<String>,
-    /// Another node.
-    #[command(flatten)]
-    pub node: OtherNode,
-}
-
-/// Arguments of `tombstone list`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ListArgs {
-    /// Where; without it, in the whole archive
-    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub target: Option<Target>,
-    /// Another node.
-    #[command(flatten)]
-    pub node: OtherNode,
-}
-
-/// Arguments of `tombstone accept`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct AcceptArgs {
-    /// Of this peer; without it, of all
-    #[arg(value_name = "PEER")]
-    pub peer: Option<String>,
-    /// Another node.
-    #[command(flatten)]
-    pub node: OtherNode,
-}
-
-/// Arguments of `tombstone purge`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct PurgeArgs {
-    /// Where; without any, in the whole archive
-    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub targets: Vec<Target>,
-    /// Delete without asking
-    #[arg(long)]
-    pub yes: bool,
-    /// Only tell what would go
-    #[arg(long, conflicts_with = "yes")]
-    pub dry_run: bool,
-    /// Another node.
-    #[command(flatten)]
-    pub node: OtherNode,
-}
-
 /// Arguments of `status`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatusArgs {
+    /// Show it again and again, in place, until ctrl-C; where stdout is no terminal, one screen after the other
+    #[arg(
+        long,
+        value_name = "INTERVAL",
+        num_args = 0..=1,
+        default_missing_value = "2s",
+        value_parser = |text: &str| time_between(text, "100ms", "1d")
+    )]
+    pub watch: Option<Duration>,
     /// Another node.
     #[command(flatten)]
     pub node: OtherNode,
@@ -616,6 +551,8 @@ impl Args {
             Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
             Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
             Verb::Demo(_)
+            | Verb::Scrub(_)
+            | Verb::Quarantine(_)
             | Verb::Rebuild(_)
             | Verb::Retention(_)
             | Verb::Crawl(_)
@@ -628,73 +565,4 @@ impl Args {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    fn parse(line: &str) -> Args {
-        Args::try_parse_from(line.split(' ')).unwrap()
-    }
-
-    fn refused(line: &str) -> bool {
-        Args::try_parse_from(line.split(' ')).is_err_and(|error| error.exit_code() == 2)
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn what_every_verb_takes_may_stand_before_or_after_it() {
-        for line in ["gapless --base-dir /a --json ls", "gapless ls --base-dir /a --json"] {
-            let args = parse(line);
-            assert_eq!(args.common.base_dir, PathBuf::from("/a"), "{line}");
-            assert!(args.common.json, "{line}");
-        }
-    }
-
-    #[test]
-    fn flags_that_are_settings_are_handed_on_as_text() {
-        let args = parse("gapless node --listen nonsense --name a --log debug");
-        let expected = [("log", "debug"), ("listen", "nonsense"), ("name", "a")];
-        assert_eq!(args.settings(), expected.map(|(key, text)| (key, text.to_owned())));
-        assert_eq!(parse("gapless ls").settings(), []);
-    }
-
-    #[test]
-    fn targets_have_one_to_three_visible_parts() {
-        let parts = |text: &str| text.parse::<Target>().map(|target| target.0);
-        assert_eq!(parts("a").unwrap(), ["a"]);
-        assert_eq!(parts("a/b/2019-11-13T02/").unwrap(), ["a", "b", "2019-11-13T02"]);
-        for wrong in ["", "/", "/a", "a//b", "a/b/c/d", ".gapless", "a/..", "a\0"] {
-            assert!(parts(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn wrong_usage_is_refused() {
-        for line in [
-            "gapless",
-            "gapless fly",
-            "gapless ls --check",
-            "gapless demo --history 7h",
-            "gapless demo --for 0s",
-            "gapless demo --for 10",
-            "gapless demo --seed x",
-            "gapless ls a/b/c/d",
-            "gapless rebuild --listen x",
-            "gapless holes",
-            "gapless holes a/b --from",
-            "gapless timespans a/b --edges",
-            "gapless coverage",
-            "gapless tombstone",
-            "gapless tombstone add",
-            "gapless tombstone purge --yes --dry-run",
-            "gapless status --token-file x",
-        ] {
-            assert!(refused(line), "{line}");
-        }
-    }
-}
+mod tests;

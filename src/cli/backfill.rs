@@ -14,7 +14,7 @@ use super::config::{self, Config};
 use super::offline::Offline;
 use super::trust::{token, trusted};
 use super::{Exit, UsageError};
-use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Wants};
+use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
 use crate::domain::{Hour, Span, Timestamp};
 use crate::peer::Peer;
 use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
@@ -181,6 +181,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         report_file: Some(config.state_dir.join("replication.json")),
         tls: trusted(config)?,
         keeps: Keeps::everything(),
+        refuses: Refuses::nothing(),
         knowledge: std::sync::Arc::default(),
         board: std::sync::Arc::default(),
         extras: extras(config, peers)?,

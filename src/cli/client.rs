@@ -231,6 +231,14 @@ impl Daemon {
         Ok(Lines { url, answer, held: Vec::new(), over: false })
     }
 
+    /// Sends one JSON value and reads the answer line by line while it arrives.
+    pub async fn post_lines(&self, path: &str, sent: &impl Serialize) -> Result<Lines, ClientError> {
+        let text = serde_json::to_vec(sent).map_err(ClientError::Unsendable)?;
+        let request = self.client.post(self.url(path)?).header(CONTENT_TYPE, "application/json").body(text);
+        let (url, answer) = self.send(request).await?;
+        Ok(Lines { url, answer, held: Vec::new(), over: false })
+    }
+
     fn url(&self, path: &str) -> Result<Url, ClientError> {
         let joined = format!("{}{path}", self.address());
         Url::parse(&joined).map_err(|_| ClientError::Address(joined))

@@ -15,7 +15,7 @@ use std::time::Duration;
 use file::File;
 use setting::{
     Address, Bytes, BytesOrOff, Count, Directories, Filter, Kind, NodeName, OptionalFile, OptionalText, Rows, Secret,
-    Share, Text, Texts, Time, TimeOrOff, YesNo,
+    Share, StructureCheck, Text, Texts, Time, TimeOrOff, YesNo,
 };
 pub use setting::{Hidden, LogFormat, Setting};
 
@@ -194,6 +194,10 @@ settings! {
             "Bytes that the scrub reads a second at most, beside the share of the CPU; 0 is no bound.";
         files_per_second: Count = "200", "0" to "1000000" =>
             "Files that the scrub reads a second at most; 0 is no bound.";
+        structure: StructureCheck = "quarantine" =>
+            "What is done with a `full` segment whose hash is right and that is no complete MPEG-TS: `quarantine` moves it away and does not fetch that name again, `report` tells and leaves it, `off` does not look.";
+        keep_quarantined: Time = "30days", "0s" to "36500days" =>
+            "How long damaged files are kept in the quarantine before they are deleted; 0 keeps them for ever. Those whose hash is right are never deleted.";
     }
 
     /// The census: totals of each day, verified against the hours that they are made of.

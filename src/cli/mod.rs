@@ -26,8 +26,10 @@ pub mod explain;
 pub mod holes;
 pub mod ls;
 pub mod node;
+pub mod quarantine;
 pub mod rebuild;
 pub mod retention;
+pub mod scrub;
 pub mod status;
 pub mod tombstone;
 

@@ -14,6 +14,7 @@ use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
 use crate::http::{Auth, Bounds, Limits};
 use crate::node::{ENDING, Node, NodeOptions, Pulse};
+use crate::scrub::ScrubOptions;
 use crate::service::{Beat, Notify, with_patience};
 use crate::tls;
 
@@ -39,7 +40,11 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => super::pace::reload(all, node.pacing()),
+            _ = hangup.recv() => {
+                notify.reloading();
+                super::pace::reload(all, node.pacing());
+                notify.reloaded();
+            }
         }
     }
     tracing::info!(name: "ending", "ending: no new connections; what is in hand is finished");
@@ -80,6 +85,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         },
         crawl: super::pace::of(config),
         verify_one_in: config.crawl.verify_one_in as u64,
+        scrub: ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined },
         doubt_above: config.crawl.doubt_above,
         http: Limits {
             max_connections: http.max_connections,

@@ -1,17 +1,48 @@
-//! The verb `status`: what a node says about itself, on one screen. Works nothing out on its own.
+//! The verb `status`: what a node says about itself, on one screen, once or again and again. Works nothing out on its own.
 
-use std::fmt::Write as _;
+mod screen;
+mod table;
+
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
+use console::{Term, truncate_str};
+
+use self::table::{Paint, Tone, clean};
 use super::Exit;
 use super::args::StatusArgs;
 use super::client::Daemon;
 use super::config::Config;
-use crate::wire::{PeerReport, Status};
+use crate::domain::Timestamp;
+use crate::wire::Status;
 
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let term = Term::stdout();
+    let paint = Paint { colour: !config.json && term.features().colors_supported() };
+    if let Some(every) = args.watch {
+        return watch(config, args, every, &term, paint).await;
+    }
+    let status = ask(config, args).await?;
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        serde_json::to_writer_pretty(&mut out, &status)?;
+        writeln!(out)?;
+    } else {
+        // What is wrong is said in full; of what follows each line is one.
+        let whole = status.troubles.len() + 1;
+        let width = if term.is_term() { usize::from(term.size().1) } else { usize::MAX };
+        for (number, line) in screen::lines(&status, now(), paint).iter().enumerate() {
+            writeln!(out, "{}", if number < whole { line.into() } else { truncate_str(line, width, "…") })?;
+        }
+    }
+    out.flush()?;
+    Ok(if status.troubles.is_empty() { Exit::Done.into() } else { Exit::DataWrong.into() })
+}
+
+/// Looked for each time: a daemon that was started again may be at another address.
+async fn ask(config: &Config, args: &StatusArgs) -> anyhow::Result<Status> {
     let daemon = match args.node.daemon(config)? {
         Some(daemon) => Some(daemon),
         None => Daemon::find(&config.state_dir).await,
@@ -19,151 +50,156 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
     let Some(daemon) = daemon else {
         anyhow::bail!("no daemon runs on {}; start one with `gapless node`", config.base_dir.display());
     };
-    let status: Status = daemon.get_json("/api/v1/status").await?;
-    let mut out = std::io::stdout().lock();
-    if config.json {
-        serde_json::to_writer_pretty(&mut out, &status)?;
-        writeln!(out)?;
-    } else {
-        out.write_all(screen(&status).as_bytes())?;
-    }
-    out.flush()?;
-    Ok(if status.troubles.is_empty() { Exit::Done.into() } else { Exit::DataWrong.into() })
+    Ok(daemon.get_json("/api/v1/status").await?)
 }
 
-/// A size for people.
-fn size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
-}
-
-/// A length of time for people.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole seconds for display; never negative"
-)]
-fn length(seconds: f64) -> String {
-    humantime::format_duration(std::time::Duration::from_secs(seconds as u64)).to_string()
-}
-
-/// How far behind another node this one is.
-fn behind(peer: &PeerReport) -> String {
-    match (peer.behind_segments, peer.behind_seconds) {
-        (0, seconds) if seconds < 1.0 => "nothing is missing".to_owned(),
-        (0, seconds) => format!("not in agreement for {}", length(seconds)),
-        (segments, seconds) => format!("{segments} segments behind, for {}", length(seconds)),
-    }
-}
-
-fn screen(status: &Status) -> String {
-    let mut text = String::new();
-    // A write to a String cannot fail.
-    write_screen(&mut text, status).unwrap_or_default();
-    text
-}
-
-fn write_screen(text: &mut String, status: &Status) -> std::fmt::Result {
-    let ready = if status.ready { "ready" } else { "not ready" };
-    writeln!(text, "{}  gapless {}  {ready}  since {}", status.name, status.version, status.started)?;
-    write!(text, "disk     {}  {}", status.disk.state, status.base_dir)?;
-    if let (Some(free), Some(total)) = (status.disk.free_bytes, status.disk.total_bytes) {
-        write!(text, "  {} free of {}", size(free), size(total))?;
-    }
-    let index = &status.index;
-    writeln!(
-        text,
-        "\nindex    {}  {}  change {}  epoch {}",
-        index.state,
-        size(index.file_bytes),
-        index.seq,
-        index.epoch
-    )?;
-    for aside in &index.set_aside {
-        writeln!(text, "         set aside: {aside}")?;
-    }
-    let crawl = &status.crawl;
-    write!(
-        text,
-        "crawl    {}  cycle {}  {} of {} hours",
-        crawl.state, crawl.cycle, crawl.hours_done, crawl.hours_total
-    )?;
-    if let Some(left) = crawl.seconds_left {
-        write!(text, "  {} left", length(left))?;
-    }
-    if let Some(next) = &crawl.next_cycle {
-        write!(text, "  next {next}")?;
-    }
-    writeln!(text)?;
-    if let Some(last) = &crawl.last {
-        writeln!(
-            text,
-            "         last cycle: {:.2} s, {} hours read, {} files put, {} removed, {} errors",
-            last.seconds, last.hours_read, last.files_put, last.files_removed, last.errors
-        )?;
-    }
-    let watch = &status.watch;
-    writeln!(
-        text,
-        "watch    {} directories  {} events  {} overflows  {} compared instead",
-        watch.watches, watch.events, watch.overflows, watch.unwatched
-    )?;
-    writeln!(
-        text,
-        "\n{:<32} {:>7} {:>10} {:>12} {:>14} {:>6} {:>10}  hours",
-        "channel/quality", "hours", "segments", "size", "video", "bad", "tombstones"
-    )?;
-    for stream in &status.streams {
-        let (first, last) = (stream.first_hour.as_deref().unwrap_or("-"), stream.last_hour.as_deref().unwrap_or("-"));
-        writeln!(
-            text,
-            "{:<32} {:>7} {:>10} {:>12} {:>14} {:>6} {:>10}  {first} to {last}",
-            format!("{}/{}", stream.channel, stream.quality),
-            stream.hours,
-            stream.segments,
-            size(stream.bytes),
-            length(stream.seconds),
-            stream.bad,
-            stream.tombstones
-        )?;
-    }
-    for (stream, day) in status.streams.iter().filter_map(|stream| Some((stream, stream.last_day?))) {
-        writeln!(
-            text,
-            "last day {}/{}: {} covered, {} holes, {:.3} s missing",
-            stream.channel,
-            stream.quality,
-            length(day.covered_seconds),
-            day.holes,
-            day.hole_seconds
-        )?;
-    }
-    for peer in &status.peers {
-        writeln!(
-            text,
-            "\npeer     {}  {}  {}  {} rounds  {}\n         last: {} segments ({}) in {:.2} s, {} requests{}",
-            peer.name,
-            peer.speaks.as_deref().unwrap_or("not reached yet"),
-            peer.state,
-            peer.rounds,
-            behind(peer),
-            peer.fetched,
-            size(peer.bytes),
-            peer.seconds,
-            peer.requests,
-            if peer.failures > 0 { format!("  {} failures in a row", peer.failures) } else { String::new() }
-        )?;
-        if let Some(error) = &peer.error {
-            writeln!(text, "         {error}")?;
+/// Shows the screen again and again until ctrl-C. A daemon that is away after it has answered once is waited for.
+async fn watch(
+    config: &Config,
+    args: &StatusArgs,
+    every: Duration,
+    term: &Term,
+    paint: Paint,
+) -> anyhow::Result<ExitCode> {
+    let mut view = View { json: config.json, paint, every, last: Vec::new(), is_first: true, place: Place::of(term) };
+    let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let watching = async {
+        let mut told = ask(config, args).await.map(Some)?;
+        loop {
+            view.show(told.take())?;
+            tokio::time::sleep(every).await;
+            match ask(config, args).await {
+                Ok(status) => told = Some(status),
+                Err(error) => view.away(&format!("{error:#}"))?,
+            }
         }
+    };
+    let ended: anyhow::Result<ExitCode> = tokio::select! {
+        ended = watching => ended,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Done.into()),
+        _ = end.recv() => Ok(Exit::Done.into()),
+    };
+    if term.is_term() && !config.json {
+        term.show_cursor()?;
     }
-    for source in &status.sources {
-        let read = source.read.as_ref().map_or_else(String::new, |time| format!("  read {time}"));
-        let remembered = if source.remembered { "  from before the last start" } else { "" };
-        writeln!(text, "\nnodes    {}  {}  {} known{read}{remembered}", source.kind, source.place, source.peers)?;
+    ended
+}
+
+/// Where screens go.
+enum Place {
+    /// Over the last one.
+    Terminal(Term),
+    /// One after the other.
+    Lines,
+}
+
+impl Place {
+    fn of(term: &Term) -> Self {
+        if term.is_term() { Self::Terminal(Term::buffered_stdout()) } else { Self::Lines }
     }
-    if status.troubles.is_empty() {
-        writeln!(text, "\nall is well")
-    } else {
-        status.troubles.iter().try_for_each(|trouble| writeln!(text, "\nwrong: {trouble}"))
+}
+
+struct View {
+    json: bool,
+    paint: Paint,
+    every: Duration,
+    /// What the node said last.
+    last: Vec<String>,
+    is_first: bool,
+    place: Place,
+}
+
+impl View {
+    /// Draws what the node says; nothing if it has said nothing new.
+    fn show(&mut self, told: Option<Status>) -> anyhow::Result<()> {
+        let Some(status) = told else { return Ok(()) };
+        if self.json {
+            let mut out = std::io::stdout().lock();
+            serde_json::to_writer(&mut out, &status)?;
+            writeln!(out)?;
+            return Ok(out.flush()?);
+        }
+        self.last = screen::lines(&status, now(), self.paint);
+        let again = format!("{}  every {}, ctrl-C ends", clock(), humantime::format_duration(self.every));
+        self.draw(&self.paint.words(Tone::Faint, &again))
+    }
+
+    /// Says that the node does not answer, above what it said last.
+    fn away(&mut self, why: &str) -> anyhow::Result<()> {
+        if self.json {
+            let mut err = std::io::stderr().lock();
+            return Ok(writeln!(err, "gapless: {}; it is asked again", clean(why))?);
+        }
+        let text = format!("{}  no answer: {why}; what follows is what it said last, and it is asked again", clock());
+        self.draw(&self.paint.words(Tone::Bad, &text))
+    }
+
+    fn draw(&mut self, first: &str) -> anyhow::Result<()> {
+        let lines = std::iter::once(first).chain(self.last.iter().map(String::as_str));
+        match &self.place {
+            Place::Terminal(term) => {
+                let (height, width) = term.size();
+                if std::mem::replace(&mut self.is_first, false) {
+                    term.hide_cursor()?;
+                    term.clear_screen()?;
+                }
+                term.move_cursor_to(0, 0)?;
+                for line in fitting(lines.collect(), height.into(), width.into()) {
+                    term.clear_line()?;
+                    term.write_line(&line)?;
+                }
+                term.clear_to_end_of_screen()?;
+                term.flush()?;
+            }
+            Place::Lines => {
+                let mut out = std::io::stdout().lock();
+                for line in lines {
+                    writeln!(out, "{line}")?;
+                }
+                // Between this screen and the next one.
+                writeln!(out, "{}", "-".repeat(20))?;
+                out.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// So many lines that the last one does not make the terminal scroll, each so long that it is one.
+fn fitting(lines: Vec<&str>, height: usize, width: usize) -> Vec<String> {
+    let room = height.saturating_sub(1).max(1);
+    let left_out = (lines.len() + 1).saturating_sub(room);
+    let cut = |line: &str| truncate_str(line, width, "…").into_owned();
+    if lines.len() <= room {
+        return lines.into_iter().map(cut).collect();
+    }
+    let mut fit: Vec<String> = lines.into_iter().take(room - 1).map(cut).collect();
+    fit.push(cut(&format!("… {left_out} more lines: they need a taller window")));
+    fit
+}
+
+/// What time it is, to the second.
+fn clock() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_said() {
+        let lines = || vec!["first", "a rather long line", "third", "fourth"];
+        assert_eq!(fitting(lines(), 5, 10), ["first", "a rather …", "third", "fourth"]);
+        assert_eq!(
+            fitting(lines(), 4, 80),
+            ["first", "a rather long line", "… 2 more lines: they need a taller window"]
+        );
+        assert_eq!(fitting(lines(), 0, 80).len(), 1);
     }
 }

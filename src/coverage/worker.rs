@@ -89,6 +89,7 @@ impl Job for MapWriter {
     /// The first maps come when the index has caught up and the first interval is over.
     fn step(&mut self, post: &Post) -> Result<Next, Failure> {
         if !std::mem::replace(&mut self.has_begun, true) {
+            post.is(JobState::Waiting, "waits for its first look", Some(self.every));
             return Ok(Next::WhenWanted(self.every));
         }
         let began = Instant::now();

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::reconcile::{Look, look};
 use super::{CrawlError, Found, Keeper};
 use crate::domain::HourPlace;
-use crate::runtime::{Meter, Stop};
+use crate::runtime::{Backoff, Failure, Job, Meter, Next, Post, Stop};
 
 /// Hours that are taken at a time.
 const CHUNK: usize = 512;
@@ -20,6 +20,8 @@ const CHUNK: usize = 512;
 const READ_TOGETHER: usize = 16;
 /// How often it is looked whether something is wanted.
 const GLANCE: Duration = Duration::from_millis(100);
+/// How long 512 hours may take; a disk behind a network that is away takes longer.
+const DEADLINE: Duration = Duration::from_secs(600);
 /// How long it waits after an error.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -111,43 +113,6 @@ impl CatchUp {
         self.kick.store(true, Ordering::SeqCst);
     }
 
-    /// Works until it is stopped.
-    pub(super) fn run(&self) {
-        let mut caught_up = None;
-        while !self.stop.is_stopped() {
-            let generation = self.keeper.index.catalog().generation();
-            if self.kick.swap(false, Ordering::SeqCst) || caught_up != Some(generation) {
-                caught_up = None;
-                self.set_ready(false);
-            }
-            self.generation.store(generation, Ordering::SeqCst);
-            let outcome = if caught_up.is_some() { self.follow().map(|()| None) } else { self.all() };
-            match outcome {
-                Ok(None) => {}
-                Ok(Some(found)) => {
-                    if !self.kick.load(Ordering::SeqCst) && self.keeper.index.catalog().generation() == generation {
-                        caught_up = Some(generation);
-                        self.finish(found);
-                        self.set_ready(true);
-                    }
-                }
-                Err(error) => {
-                    let is_stalled = matches!(error, CrawlError::Index(_));
-                    if !is_stalled {
-                        caught_up = None;
-                        self.set_ready(false);
-                    }
-                    // Answers are right without an index that takes writes: who was ready stays so.
-                    let state = if is_stalled { CatchUpState::Stalled } else { CatchUpState::Away };
-                    let mut status = self.lock();
-                    (status.state, status.trouble) = (state, Some(error.to_string()));
-                    drop(status);
-                    self.stop.wait(AFTER_ERROR);
-                }
-            }
-        }
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, CatchUpStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -164,22 +129,22 @@ impl CatchUp {
         (status.state, status.trouble) = (CatchUpState::Ready, None);
     }
 
-    /// Looks at what is handed over, for a moment.
-    fn follow(&self) -> Result<(), CrawlError> {
+    /// Looks at what was handed over.
+    fn follow(&self, post: &Post) -> Result<(), CrawlError> {
         for hours in self.keeper.take_handed_over().chunks(CHUNK) {
+            post.works("hours that turned up");
             bring_into_line(&self.keeper, hours)?;
         }
         let mut status = self.lock();
         if status.state != CatchUpState::Ready {
             (status.state, status.trouble) = (CatchUpState::Ready, None);
         }
-        drop(status);
-        self.stop.wait(GLANCE);
         Ok(())
     }
 
     /// One walk past every hour; `None` if it was interrupted.
-    fn all(&self) -> Result<Option<Found>, CrawlError> {
+    fn all(&self, post: &Post) -> Result<Option<Found>, CrawlError> {
+        post.works("every hour, at full speed");
         {
             let mut status = self.lock();
             (status.state, status.began) = (CatchUpState::CatchingUp, Some(SystemTime::now()));
@@ -195,7 +160,7 @@ impl CatchUp {
         found.last_error = structure.last_error;
         let next = AtomicUsize::new(0);
         let failed = AtomicBool::new(false);
-        let work = || self.part(&plan, &next, &failed);
+        let work = || self.part(&plan, &next, &failed, post);
         let parts: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
             let own = work();
@@ -207,7 +172,7 @@ impl CatchUp {
         Ok((!self.is_interrupted()).then_some(found))
     }
 
-    fn part(&self, plan: &Plan, next: &AtomicUsize, failed: &AtomicBool) -> Result<Found, CrawlError> {
+    fn part(&self, plan: &Plan, next: &AtomicUsize, failed: &AtomicBool, post: &Post) -> Result<Found, CrawlError> {
         let mut found = Found::nothing();
         while !self.is_interrupted() && !failed.load(Ordering::Relaxed) {
             let hours = plan.chunk(next.fetch_add(CHUNK, Ordering::Relaxed), CHUNK);
@@ -216,12 +181,80 @@ impl CatchUp {
             }
             found.add(&bring_into_line(&self.keeper, &hours).inspect_err(|_| failed.store(true, Ordering::Relaxed))?);
             self.meter.add(hours.len() as u64);
+            post.progress(self.meter.done(), self.meter.total());
         }
         Ok(found)
     }
 
     fn is_interrupted(&self) -> bool {
         self.stop.is_stopped() || self.kick.load(Ordering::SeqCst) || !self.is_of_this_index()
+    }
+}
+
+/// Catching up as a job.
+pub struct CatchingUp {
+    catch_up: Arc<CatchUp>,
+    /// With which generation of the index it is done.
+    caught_up: Option<u64>,
+}
+
+impl CatchingUp {
+    pub(super) fn new(catch_up: Arc<CatchUp>) -> Self {
+        Self { catch_up, caught_up: None }
+    }
+
+    fn look(&mut self, post: &Post) -> Result<Next, CrawlError> {
+        let shared = &*self.catch_up;
+        let generation = shared.keeper.index.catalog().generation();
+        if shared.kick.swap(false, Ordering::SeqCst) || self.caught_up != Some(generation) {
+            self.caught_up = None;
+            shared.set_ready(false);
+        }
+        shared.generation.store(generation, Ordering::SeqCst);
+        if self.caught_up.is_some() {
+            shared.follow(post)?;
+            return Ok(Next::WhenWanted(GLANCE));
+        }
+        if let Some(found) = shared.all(post)?
+            && !shared.kick.load(Ordering::SeqCst)
+            && shared.keeper.index.catalog().generation() == generation
+        {
+            self.caught_up = Some(generation);
+            shared.finish(found);
+            shared.set_ready(true);
+        }
+        Ok(Next::Again)
+    }
+}
+
+impl Job for CatchingUp {
+    fn kind(&self) -> &'static str {
+        "catch-up"
+    }
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
+
+    /// A disk that is back is looked at at once.
+    fn backoff(&self) -> Backoff {
+        Backoff::new(AFTER_ERROR, AFTER_ERROR)
+    }
+
+    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+        self.look(post).map_err(|error| {
+            let is_stalled = matches!(error, CrawlError::Index(_));
+            if !is_stalled {
+                self.caught_up = None;
+                self.catch_up.set_ready(false);
+            }
+            // Answers are right without an index that takes writes: who was ready stays so.
+            let state = if is_stalled { CatchUpState::Stalled } else { CatchUpState::Away };
+            let mut status = self.catch_up.lock();
+            (status.state, status.trouble) = (state, Some(error.to_string()));
+            drop(status);
+            error.into()
+        })
     }
 }
 

@@ -12,12 +12,23 @@ use crate::disk::clear_temporaries;
 /// See the module.
 pub struct Housekeeping {
     keeper: Arc<Keeper>,
+    also: Vec<Chore>,
 }
+
+/// What others want to have tidied at the end of each cycle.
+pub type Chore = Box<dyn Fn() -> Result<(), CrawlError> + Send + Sync>;
 
 impl Housekeeping {
     /// With this keeper, whose base directory this process has locked.
     pub fn new(keeper: Arc<Keeper>) -> Self {
-        Self { keeper }
+        Self { keeper, also: Vec::new() }
+    }
+
+    /// Does this at the end of each cycle, too.
+    #[must_use]
+    pub fn with(mut self, chore: Chore) -> Self {
+        self.also.push(chore);
+        self
     }
 }
 
@@ -45,6 +56,20 @@ impl Visitor for Housekeeping {
                     tracing::debug!(name: "temporaries_kept", hour = %place, %error, "an hour was not tidied");
                     round.done(&Found::of("hours not tidied", 1));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn cycle_done(&self) -> Result<(), CrawlError> {
+        for chore in &self.also {
+            match chore() {
+                Ok(()) => {}
+                // It is tried again with the next cycle.
+                Err(CrawlError::Disk(error)) => {
+                    tracing::warn!(name: "not_tidied", %error, "something could not be tidied");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())

@@ -61,8 +61,14 @@ impl Visitor for Reconcile {
         Self::NAME
     }
 
-    fn cycle_begins(&self, _: u64) {
+    /// Which hours there are: what is new is part of the way, and what is gone is not.
+    fn cycle_begins(&self, _: u64) -> Result<Found, CrawlError> {
         self.keeper.begin_comparing();
+        let structure = self.keeper.reconcile_structure()?;
+        let found = Found::of("hours appeared", structure.hours_appeared).and("hours gone", structure.hours_gone);
+        let mut found = found.and(Found::ERRORS, structure.unreadable);
+        found.last_error = structure.last_error;
+        Ok(found)
     }
 
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {

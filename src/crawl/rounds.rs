@@ -18,12 +18,14 @@ use super::visit::{Round, Slice, Visitor};
 use super::{CrawlError, Found, Keeper};
 use crate::domain::Timestamp;
 use crate::index::Batch;
-use crate::runtime::{Busy, Clock, Pacer, Stop};
+use crate::runtime::{Backoff, Busy, Clock, Failure, Job, JobState, LONGEST, Next, Pacer, Post, Stop};
 
 /// Hours that are handed to a visitor at a time.
 const CHUNK: usize = 512;
 /// After a start no cycle begins before this time, unless it is allowed to be shorter: a machine that has just started is busy.
 const SLOW_START: Duration = Duration::from_secs(300);
+/// How long one hour may take a visitor; a disk behind a network that is away takes longer.
+const DEADLINE: Duration = Duration::from_secs(600);
 /// How long it waits after an error.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -101,68 +103,12 @@ impl Rounds {
         lock(&self.pulse).clone()
     }
 
-    /// Works until it is stopped.
-    pub(super) fn run(&self) {
-        let clock = &*self.parts.clock;
-        while !self.parts.stop.is_stopped() {
-            if !(self.parts.is_ready)() {
-                self.tell_pulse(None, None, None);
-                clock.wait(&self.parts.stop, clock.glance().min(AFTER_ERROR));
-                continue;
-            }
-            if let Err(error) = self.while_ready() {
-                tracing::debug!(name: "crawl_interrupted", %error, "the crawl could not go on; it tries again");
-                self.tell_pulse(None, None, Some(error.to_string()));
-                clock.wait(&self.parts.stop, AFTER_ERROR);
-            }
-        }
+    fn is_ready(&self) -> bool {
+        (self.parts.is_ready)()
     }
 
-    /// Works as long as the index is the one that has caught up.
-    fn while_ready(&self) -> Result<(), CrawlError> {
-        let clock = &*self.parts.clock;
-        let generation = self.generation();
-        let mut ways = self.load()?;
-        let settled = clock.now();
-        let mut pacer = Pacer::default();
-        let mut last = 0;
-        self.tell(&ways, settled);
-        while !self.parts.stop.is_stopped() && (self.parts.is_ready)() && self.generation() == generation {
-            let pace = self.parts.pacing.get();
-            let now = clock.now();
-            let Some(index) = self.choose(&ways, &pace, settled, last, now) else {
-                let until = self.next(&ways, &pace, settled, now);
-                let pause = until.saturating_sub(now).min(clock.glance()).max(Duration::from_millis(1));
-                clock.wait(&self.parts.stop, pause);
-                pacer.rested(clock.now().saturating_sub(now));
-                continue;
-            };
-            last = index;
-            self.tell_pulse(Some(index), None, None);
-            if let Some(way) = ways.get_mut(index) {
-                self.slice(index, way, &pace, generation)?;
-            }
-            let done = clock.now();
-            let busy = self.parts.busy.level(done);
-            let rest = pacer.rest_after(done.saturating_sub(now), pace.share(busy));
-            self.tell(&ways, settled);
-            self.tell_pulse(None, Some(rest), None);
-            self.rest(&mut pacer, rest);
-        }
-        Ok(())
-    }
-
-    fn rest(&self, pacer: &mut Pacer, rest: Duration) {
-        let clock = &*self.parts.clock;
-        let began = clock.now();
-        loop {
-            let left = rest.saturating_sub(clock.now().saturating_sub(began));
-            // A pace that was changed counts at once.
-            if left.is_zero() || !(self.parts.is_ready)() || clock.wait(&self.parts.stop, left.min(clock.glance())) {
-                break;
-            }
-        }
-        pacer.rested(clock.now().saturating_sub(began));
+    fn name(&self, index: usize) -> &'static str {
+        self.parts.visitors.get(index).map_or("", |visitor| visitor.name())
     }
 
     fn generation(&self) -> u64 {
@@ -191,7 +137,7 @@ impl Rounds {
         if self.is_wished(index) {
             return now;
         }
-        let name = self.parts.visitors.get(index).map_or("", |visitor| visitor.name());
+        let name = self.name(index);
         let minimum = pace.minimum_cycle(name);
         let by_age = now.saturating_add(minimum.saturating_sub(way.age(now)));
         by_age.max(settled.saturating_add(SLOW_START.min(minimum)))
@@ -209,13 +155,19 @@ impl Rounds {
     }
 
     /// A slice of one visitor's work.
-    fn slice(&self, index: usize, way: &mut Way, pace: &Pace, generation: u64) -> Result<(), CrawlError> {
+    fn slice(
+        &self,
+        index: usize,
+        way: &mut Way,
+        (pace, generation): (&Pace, u64),
+        post: &Post,
+    ) -> Result<(), CrawlError> {
         let Some(visitor) = self.parts.visitors.get(index) else { return Ok(()) };
         let clock = &*self.parts.clock;
         let began = clock.now();
-        let is_interrupted = || self.parts.stop.is_stopped() || !(self.parts.is_ready)();
+        let is_interrupted = || self.parts.stop.is_stopped() || !self.is_ready();
         let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted };
-        self.begin_or_go_on(index, &**visitor, way, began);
+        self.begin_or_go_on(index, &**visitor, way, began)?;
         let (mut is_dirty, mut read) = (!way.state.is_running, Duration::ZERO);
         while clock.now() < slice.until && !is_interrupted() {
             let plan = way.plan.get_or_insert_default();
@@ -228,6 +180,7 @@ impl Rounds {
             }
             let mut round = Round::new(visitor.name(), &hours, &mut way.state, &slice, pace.reading);
             let within = round.within().to_vec();
+            post.sign();
             visitor.visit(&mut round)?;
             let (count, spent, uncommitted) = round.outcome();
             is_dirty |= uncommitted;
@@ -249,7 +202,8 @@ impl Rounds {
             }
         }
         let worked = clock.now().saturating_sub(began);
-        way.ready_at = began.saturating_add(read);
+        // However little may be read: something is read every five minutes, and a pace that was changed counts then at the latest.
+        way.ready_at = began.saturating_add(read.min(LONGEST));
         if way.state.is_running {
             way.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
         }
@@ -265,7 +219,13 @@ impl Rounds {
         Ok(self.parts.keeper.index.apply(batch).map(drop)?)
     }
 
-    fn begin_or_go_on(&self, index: usize, visitor: &dyn Visitor, way: &mut Way, now: Duration) {
+    fn begin_or_go_on(
+        &self,
+        index: usize,
+        visitor: &dyn Visitor,
+        way: &mut Way,
+        now: Duration,
+    ) -> Result<(), CrawlError> {
         if !way.state.is_running {
             if let Some(wish) = self.wished.get(index) {
                 wish.store(false, Ordering::SeqCst);
@@ -274,9 +234,10 @@ impl Rounds {
             (way.age, way.since, way.plan) = ((Duration::ZERO, now), (now, 0), None);
         }
         if way.plan.is_none() {
+            way.state.found.add(&visitor.cycle_begins(way.state.cycle)?);
             way.plan = Some(Plan::new(self.parts.keeper.index.catalog(), way.state.after.as_ref()));
-            visitor.cycle_begins(way.state.cycle);
         }
+        Ok(())
     }
 
     fn end(&self, visitor: &dyn Visitor, way: &mut Way, began: Duration) {
@@ -295,7 +256,7 @@ impl Rounds {
     fn tell(&self, ways: &[Way], settled: Duration) {
         let (now, wall, pace) = (self.parts.clock.now(), self.parts.clock.wall(), self.parts.pacing.get());
         let status = |(index, way): (usize, &Way)| {
-            let name = self.parts.visitors.get(index).map_or("", |visitor| visitor.name());
+            let name = self.name(index);
             let left = way.plan.as_ref().map(|plan| plan.left() as u64);
             let at = |when: Duration| wall.checked_add(when.saturating_sub(now));
             let due = self.due(index, way, &pace, settled, now);
@@ -328,6 +289,95 @@ impl Rounds {
         if error.is_some() {
             pulse.error = error;
         }
+    }
+}
+
+/// The rounds as a job: what one thread knows.
+pub struct Carry {
+    rounds: Arc<Rounds>,
+    walking: Option<Walking>,
+}
+
+/// As long as the index is the one that has caught up.
+struct Walking {
+    generation: u64,
+    ways: Vec<Way>,
+    pacer: Pacer,
+    last: usize,
+    /// Since when.
+    settled: Duration,
+    /// When the last step ended: since then it has rested.
+    ended: Duration,
+}
+
+impl Carry {
+    pub(super) fn new(rounds: Arc<Rounds>) -> Self {
+        Self { rounds, walking: None }
+    }
+
+    fn begin(&self, generation: u64) -> Result<Walking, CrawlError> {
+        let (ways, now) = (self.rounds.load()?, self.rounds.parts.clock.now());
+        self.rounds.tell(&ways, now);
+        Ok(Walking { generation, ways, pacer: Pacer::default(), last: 0, settled: now, ended: now })
+    }
+
+    /// A slice of whoever's turn it is.
+    fn walk(&self, walking: &mut Walking, post: &Post) -> Result<Next, CrawlError> {
+        let (rounds, clock) = (&*self.rounds, &*self.rounds.parts.clock);
+        let (pace, now, settled) = (rounds.parts.pacing.get(), clock.now(), walking.settled);
+        walking.pacer.rested(now.saturating_sub(walking.ended));
+        walking.ended = now;
+        let Some(index) = rounds.choose(&walking.ways, &pace, settled, walking.last, now) else {
+            let pause = rounds.next(&walking.ways, &pace, settled, now).saturating_sub(now);
+            rounds.tell_pulse(None, None, None);
+            post.is(JobState::Waiting, "for the next cycle", Some(pause));
+            return Ok(Next::WhenWanted(pause.min(clock.glance()).max(Duration::from_millis(1))));
+        };
+        walking.last = index;
+        rounds.tell_pulse(Some(index), None, None);
+        post.works(rounds.name(index));
+        if let Some(way) = walking.ways.get_mut(index) {
+            rounds.slice(index, way, (&pace, walking.generation), post)?;
+            post.progress(way.state.hours, way.state.hours + way.plan.as_ref().map_or(0, |plan| plan.left() as u64));
+        }
+        walking.ended = clock.now();
+        let share = pace.share(rounds.parts.busy.level(walking.ended));
+        let rest = walking.pacer.rest_after(walking.ended.saturating_sub(now), share);
+        rounds.tell(&walking.ways, settled);
+        rounds.tell_pulse(None, Some(rest), None);
+        Ok(Next::After(rest))
+    }
+}
+
+impl Job for Carry {
+    fn kind(&self) -> &'static str {
+        "crawl"
+    }
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(AFTER_ERROR, AFTER_ERROR * 10)
+    }
+
+    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+        if !self.rounds.is_ready() {
+            self.walking = None;
+            self.rounds.tell_pulse(None, None, None);
+            post.is(JobState::Waiting, "until the index has caught up", None);
+            return Ok(Next::WhenWanted(self.rounds.parts.clock.glance().min(AFTER_ERROR)));
+        }
+        let generation = self.rounds.generation();
+        // What goes wrong is forgotten here, and read again from the index.
+        let known = self.walking.take().filter(|walking| walking.generation == generation);
+        let mut walking = known.map_or_else(|| self.begin(generation), Ok)?;
+        let next = self.walk(&mut walking, post).inspect_err(|error| {
+            self.rounds.tell_pulse(None, None, Some(error.to_string()));
+        })?;
+        self.walking = Some(walking);
+        Ok(next)
     }
 }
 

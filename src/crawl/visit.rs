@@ -28,8 +28,10 @@ pub trait Visitor: Send + Sync {
     /// is wrong with an hour is booked.
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError>;
 
-    /// A cycle begins, or goes on after a restart.
-    fn cycle_begins(&self, _cycle: u64) {}
+    /// A cycle begins, or goes on after a restart: what has to be looked at before it is known which hours there are.
+    fn cycle_begins(&self, _cycle: u64) -> Result<Found, CrawlError> {
+        Ok(Found::nothing())
+    }
 
     /// Every hour has been visited.
     fn cycle_done(&self) -> Result<(), CrawlError> {
@@ -75,6 +77,11 @@ impl<'r> Round<'r> {
     /// Number of the cycle, from 1.
     pub fn cycle(&self) -> u64 {
         self.state.cycle
+    }
+
+    /// When the cycle began, in microseconds since 1970: with its number it is told from those of an index that began anew.
+    pub fn began_us(&self) -> i64 {
+        self.state.began_us
     }
 
     /// The hours that are ahead, newest first; not all that there are.

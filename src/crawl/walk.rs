@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::catch_up::{CatchUp, CatchUpState};
+use super::catch_up::{CatchUp, CatchUpState, CatchingUp};
 use super::pace::{Pace, Pacing};
 use super::progress::{Pulse, VisitorStatus};
 use super::reconcile::Reconcile;
-use super::rounds::{Parts, Rounds};
+use super::rounds::{Carry, Parts, Rounds};
 use super::{Found, Keeper, Visitor};
 use crate::runtime::{Busy, Clock, Stop};
 
@@ -55,7 +55,7 @@ pub struct CrawlStatus {
 /// The crawl. Others look at it while its two threads work.
 pub struct Crawl {
     catch_up: Arc<CatchUp>,
-    rounds: Rounds,
+    rounds: Arc<Rounds>,
     pacing: Pacing,
 }
 
@@ -73,18 +73,14 @@ impl Crawl {
         let pacing = Pacing::new(pace);
         let ready = Arc::clone(&catch_up);
         let is_ready: Box<dyn Fn() -> bool + Send + Sync> = Box::new(move || ready.is_ready());
-        let rounds = Rounds::new(Parts { keeper, visitors, pacing: pacing.clone(), busy, clock, stop, is_ready });
+        let rounds =
+            Arc::new(Rounds::new(Parts { keeper, visitors, pacing: pacing.clone(), busy, clock, stop, is_ready }));
         Self { catch_up, rounds, pacing }
     }
 
-    /// Catches up, and goes on doing so, until it is stopped.
-    pub fn run(&self) {
-        self.catch_up.run();
-    }
-
-    /// Carries the visitors until it is stopped.
-    pub fn run_rounds(&self) {
-        self.rounds.run();
+    /// Its two jobs: one catches up and goes on doing so, the other carries the visitors.
+    pub fn jobs(&self) -> (CatchingUp, Carry) {
+        (CatchingUp::new(Arc::clone(&self.catch_up)), Carry::new(Arc::clone(&self.rounds)))
     }
 
     /// The pace, to look at and to change.

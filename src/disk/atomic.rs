@@ -60,11 +60,16 @@ pub fn sync_dir(dir: &Dir) -> Result<()> {
 
 /// Renames a file within a directory; [`Errno::EXIST`] if the name is taken, by whatever it may be.
 pub(super) fn rename_new(dir: &Dir, from: &OsStr, name: &OsStr) -> Result<(), Errno> {
-    match renameat_with(dir, from, dir, name, RenameFlags::NOREPLACE) {
+    move_new((dir, from), (dir, name))
+}
+
+/// The same from one directory to another of the same file system.
+pub(super) fn move_new(from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), Errno> {
+    match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
         // File systems without that flag (NFS among them) have links, which do not replace either.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            linkat(dir, from, dir, name, AtFlags::empty())?;
-            unlinkat(dir, from, AtFlags::empty())
+            linkat(from.0, from.1, to.0, to.1, AtFlags::empty())?;
+            unlinkat(from.0, from.1, AtFlags::empty())
         }
         done => done,
     }

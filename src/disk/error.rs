@@ -162,6 +162,11 @@ impl DiskError {
         matches!(self, Self::Io { cause, .. } if matches!(errno(cause), Some(Errno::ROFS | Errno::ACCESS | Errno::PERM)))
     }
 
+    /// Whether the disk could not read what lies there: a bad sector, or worse.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if matches!(errno(cause), Some(Errno::IO | Errno::NODATA | Errno::UCLEAN | Errno::BADMSG)))
+    }
+
     /// The path that this is about, if it is about one.
     pub fn path(&self) -> Option<&Path> {
         match self {

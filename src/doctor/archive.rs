@@ -67,11 +67,14 @@ pub fn examine(place: &Place) -> Examined {
     let there = marker::read(&base);
     found.id = there.as_ref().ok().copied().flatten();
     if !place.runs {
-        found.findings.push(marked(&known, &there, read_only));
+        let silent = index_file(&place.state_dir).exists() && !matches!(known, Ok(Some(_)));
+        found.findings.push(if silent { unproven(&there) } else { marked(&known, &there, read_only) });
         found.findings.push(index_of(&known));
     }
     found.findings.extend(own_directories(&base, &place.state_dir, read_only));
     found.findings.extend(aside(&place.state_dir));
+    let quarantined = bytes_below(&place.base_dir.join(marker::OWN_DIR).join("quarantine"));
+    found.findings.extend(verdict::quarantine(quarantined));
     let hours = hours_on_disk(&base);
     match &hours {
         Ok(hours) => found.findings.push(readable(&base, hours, place.writes && !read_only)),
@@ -136,6 +139,21 @@ fn marked(known: &Known, there: &Result<Option<ArchiveId>, DiskError>, read_only
     }
 }
 
+/// Without the word of the index, which is there and has to be mended first or cannot be read.
+fn unproven(there: &Result<Option<ArchiveId>, DiskError>) -> Finding {
+    match there {
+        Ok(Some(id)) => {
+            Finding::ok("marker", format!("{id}; the index is asked at the start whether it is the right one"))
+        }
+        Ok(None) => Finding::warn(
+            "marker",
+            "none, though there is an index",
+            "make sure that the disk is mounted before the node starts",
+        ),
+        Err(error) => failed("marker", error),
+    }
+}
+
 fn index_of(known: &Known) -> Finding {
     match known {
         Ok(Some(look)) if look.format < look.current => {
@@ -146,7 +164,7 @@ fn index_of(known: &Known) -> Finding {
             "index",
             format!("format {}; `gapless rebuild --check` compares it with every file", look.format),
         ),
-        Ok(None) => Finding::ok("index", "none that was closed in order; it is made or checked at the start"),
+        Ok(None) => Finding::ok("index", "none that was closed in order; it is made or mended at the start"),
         Err(IndexError::InUse) => {
             Finding::warn("index", "another process has it open", "wait until that has ended, and look again")
         }
@@ -226,7 +244,7 @@ fn bytes_below(path: &Path) -> u64 {
     sum
 }
 
-/// What damage has left: indexes that were set aside, segments in quarantine.
+/// Indexes that were damaged and set aside.
 fn aside(state_dir: &Path) -> Vec<Finding> {
     let (mut files, mut bytes) = (0, 0);
     for entry in std::fs::read_dir(state_dir).into_iter().flatten().flatten() {

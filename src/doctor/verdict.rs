@@ -223,6 +223,18 @@ pub fn set_aside(files: u64, bytes: u64) -> Option<Finding> {
     })
 }
 
+/// Damaged files that were taken out of the archive.
+pub fn quarantine(bytes: u64) -> Option<Finding> {
+    (bytes > 0).then(|| {
+        let value = format!("{} of damaged files are kept", size(bytes));
+        Finding::warn(
+            "quarantine",
+            value,
+            "read the reports beside them in .gapless/quarantine, and look for a failing disk (dmesg, smartctl)",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Level;
@@ -270,7 +282,8 @@ mod tests {
         assert_eq!(state_space(gib, gib).level, Level::Warn);
         assert_eq!(state_space(gib + LEAST_STATE_BYTES, gib).level, Level::Ok);
         assert_eq!(state_space(1000, 0).level, Level::Fail);
-        assert_eq!(inodes(0, 0), None);
+        assert_eq!((inodes(0, 0), quarantine(0), set_aside(0, 0)), (None, None, None));
+        assert_eq!(quarantine(1).map(|finding| finding.level), Some(Level::Warn));
         assert_eq!(inodes(9_999, 1_000_000).map(|finding| finding.level), Some(Level::Warn));
     }
 

@@ -38,11 +38,13 @@ pub enum Reason {
     DiskAway = 5,
     /// Some peers were not asked since it was first seen.
     NotAsked = 6,
+    /// What was in it was damaged here and lies in the quarantine, all peers were asked, and none has it.
+    Lost = 7,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::PeerHas,
         Self::Fetching,
         Self::NobodyHas,
@@ -50,6 +52,7 @@ impl Reason {
         Self::Retention,
         Self::DiskAway,
         Self::NotAsked,
+        Self::Lost,
     ];
 
     /// As it is told.
@@ -62,6 +65,7 @@ impl Reason {
             Self::Retention => "retention",
             Self::DiskAway => "disk_away",
             Self::NotAsked => "not_asked",
+            Self::Lost => "lost",
         }
     }
 

@@ -25,6 +25,7 @@ pub mod sums;
 pub mod test_names;
 pub mod time;
 pub mod totals;
+pub mod ts;
 
 pub use bad_name::BadName;
 pub use best::{Piece, Sequence, best_per_start, best_sequence};
@@ -38,3 +39,4 @@ pub use stamp::Stamp;
 pub use sums::{Day, Sum};
 pub use time::{Hour, Span, Timestamp};
 pub use totals::{Digest, HourTotals};
+pub use ts::{TsCheck, TsFault, TsVerdict};

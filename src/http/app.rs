@@ -70,6 +70,8 @@ pub struct App {
     pub elsewhere: Arc<Elsewhere>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
+    /// Verifies bytes.
+    pub scrub: Arc<crate::scrub::Scrub>,
     /// Where their list comes from.
     pub sources: SourceReports,
     /// Bounds on questions.
@@ -89,6 +91,8 @@ pub struct App {
     hasher: RandomState,
     /// One check at a time.
     pub check: Arc<Semaphore>,
+    /// One scrub that was asked for at a time.
+    pub scrubbing: Arc<Semaphore>,
     pub(super) followers: Followers,
     pub(super) listeners: Listeners,
 }
@@ -134,6 +138,8 @@ pub struct Parts {
     pub elsewhere: Arc<Elsewhere>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
+    /// Verifies bytes.
+    pub scrub: Arc<crate::scrub::Scrub>,
     /// Where their list comes from.
     pub sources: SourceReports,
     /// Gauges of coverage, if they are told.
@@ -172,6 +178,7 @@ impl App {
             peers: parts.peers,
             elsewhere: parts.elsewhere,
             retention: parts.retention,
+            scrub: parts.scrub,
             sources: parts.sources,
             instance: parts.instance,
             bounds: parts.bounds,
@@ -185,6 +192,7 @@ impl App {
             builders: [const { Mutex::const_new(()) }; BUILDERS],
             hasher: RandomState::new(),
             check: Arc::new(Semaphore::new(1)),
+            scrubbing: Arc::new(Semaphore::new(1)),
             followers: Followers::default(),
             listeners: Listeners::default(),
         })

@@ -44,9 +44,9 @@ pub struct HttpMetrics {
     latency: HistogramVec,
     concurrency: IntGaugeVec,
     bytes: IntCounterVec,
+    failures: Arc<Seldom>,
     /// What others wait for is done before what nobody waits for.
     busy: Arc<Busy>,
-    failures: Arc<Seldom>,
 }
 
 impl HttpMetrics {
@@ -64,8 +64,8 @@ impl HttpMetrics {
                 Opts::new("http_response_bytes_total", "Bytes of response bodies handed to connections"),
                 &["endpoint", "method"],
             )?,
-            busy,
             failures: Arc::default(),
+            busy,
         };
         registry.register(Box::new(metrics.latency.clone()))?;
         registry.register(Box::new(metrics.concurrency.clone()))?;

@@ -43,6 +43,7 @@ pub mod query;
 pub mod range;
 pub mod retention;
 mod router;
+mod scrub;
 mod segments;
 mod seldom;
 pub mod serve;

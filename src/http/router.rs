@@ -13,7 +13,7 @@ use super::app::App;
 use super::metrics::track;
 use super::{
     HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, events, explain, ledger,
-    listing, map, orders, page, pages, peers, retention, segments, status, timeline, tombstones,
+    listing, map, orders, page, pages, peers, retention, scrub, segments, status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -63,6 +63,8 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/crawl/run", measured("crawl_run", writes(post(crawl::run))))
         .route("/api/v1/census/{channel}/{quality}", measured("census", get(crawl::census)))
         .route("/api/v1/check", measured("check", get(check::check)))
+        .route("/api/v1/quarantine", measured("quarantine", get(scrub::quarantine)))
+        .route("/api/v1/scrub", measured("scrub", writes(post(scrub::run))))
         .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))
         .route("/api/v1/retention/run", measured("retention_run", writes(post(orders::run))))
         .route("/api/v1/retention/keep", measured("retention_keep", writes(post(orders::keep))))
@@ -87,6 +89,7 @@ async fn wrong_method(request: Request) -> Response {
         "/api/v1/tombstones" => "GET, HEAD, OPTIONS, POST",
         "/api/v1/tombstones/purge"
         | "/api/v1/tombstones/accept"
+        | "/api/v1/scrub"
         | "/api/v1/crawl/accept"
         | "/api/v1/retention/run"
         | "/api/v1/retention/keep"

@@ -21,7 +21,7 @@ use crate::elsewhere::Elsewhere;
 use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Stop, SystemClock};
+use crate::runtime::{Board, Runner, Stop, SystemClock, Wake};
 
 pub struct TestNode {
     pub directory: tempfile::TempDir,
@@ -66,6 +66,11 @@ impl TestNode {
             auth: Arc::new(Auth::open(None, None).unwrap()),
             deleted: Arc::clone(&deleted),
             last_copies: None,
+            scrub: Arc::new(crate::scrub::Scrub::new(
+                Arc::clone(&keeper),
+                crate::scrub::ScrubOptions { structure: crate::scrub::Structure::Quarantine, keep: Duration::ZERO },
+                Arc::default(),
+            )),
             retention: retention(&keeper, &crawl, &deleted),
             orders: super::orders::Orders { accept_bursts: Box::new(|_| 0) },
             instance: 1,
@@ -148,7 +153,8 @@ impl TestNode {
     /// Has the crawl catch up.
     pub async fn catch_up(&self) {
         let crawl = Arc::clone(&self.crawl);
-        let thread = std::thread::spawn(move || crawl.run());
+        let runner = Runner::new(crawl.jobs().0, &Arc::new(Board::default()), Wake::new(&self.stop));
+        let thread = std::thread::spawn(move || runner.run());
         self.crawl.ready().wait_for(|ready| *ready).await.unwrap();
         self.stop.stop();
         thread.join().unwrap();

@@ -31,6 +31,7 @@ const TOGETHER: usize = 1_000;
 const MOST_HOURS: usize = 10_000;
 
 type AskHour = dyn Fn(&HourPlace) -> bool + Send + Sync;
+type AskStretch = dyn Fn(&Stream, Stretch) -> Vec<Stretch> + Send + Sync;
 type AskPeers = dyn Fn() -> Option<BTreeSet<String>> + Send + Sync;
 
 /// Whom to ask what is not known here.
@@ -41,6 +42,8 @@ pub struct Asks {
     pub keeps: Box<AskHour>,
     /// The names of the peers; nothing while some of them may not be known yet.
     pub peers: Box<AskPeers>,
+    /// What of a stretch was here, was damaged and is not here again; cut to it.
+    pub damaged: Box<AskStretch>,
 }
 
 /// Works out why holes are open.
@@ -172,6 +175,7 @@ impl Reasons {
             tombstones: buried.within(&self.index, stream, hole)?,
             retired,
             away: away.iter().filter_map(|absence| absence.cut(hole)).collect(),
+            damaged: (self.asks.damaged)(stream, hole),
         };
         Ok(why(entry, &facts, now()))
     }

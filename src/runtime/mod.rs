@@ -19,6 +19,6 @@ pub use clock::test_clock::TestClock;
 pub use clock::{Clock, SystemClock};
 pub use hour_counter::HourCounter;
 pub use job::{Failure, Job, Next, Runner, Wake};
-pub use pacer::{Pacer, rest_after};
+pub use pacer::{LONGEST, Pacer, rest_after};
 pub use progress::Meter;
 pub use stop::Stop;

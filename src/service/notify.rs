@@ -42,7 +42,7 @@ impl Notify {
         self.signs
     }
 
-    /// The start is over, or a reload is.
+    /// The start is over.
     pub fn ready(&self, line: &str) {
         self.send(&format!("READY=1\nSTATUS={}", one_line(line)));
     }
@@ -52,11 +52,16 @@ impl Notify {
         self.send(&format!("STATUS={}", one_line(line)));
     }
 
-    /// The configuration is being read again; [`Notify::ready`] follows when that is done.
+    /// The configuration is being read again; [`Notify::reloaded`] follows when that is done.
     pub fn reloading(&self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={us}\nSTATUS=reading the configuration again"));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={us}"));
+    }
+
+    /// It was read, whatever came of it.
+    pub fn reloaded(&self) {
+        self.send("READY=1");
     }
 
     /// The end has begun.
@@ -137,13 +142,15 @@ mod tests {
         node.ready("two\nlines");
         node.alive();
         node.reloading();
+        node.reloaded();
         node.stopping("ending");
         assert_eq!(told(&manager), "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=opening");
         assert_eq!(told(&manager), "READY=1\nSTATUS=two lines");
         assert_eq!(told(&manager), "WATCHDOG=1");
         let reloading = told(&manager);
-        let us = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().lines().next().unwrap();
+        let us = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
         assert!(us.parse::<u64>().unwrap() > 0, "{reloading}");
+        assert_eq!(told(&manager), "READY=1");
         assert_eq!(told(&manager), "STOPPING=1\nSTATUS=ending");
         assert_eq!(node.signs(), Some(Duration::from_secs(30)));
     }

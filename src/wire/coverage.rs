@@ -127,7 +127,7 @@ pub struct HoleRecord {
     /// When it was first seen. This and what follows is told of raw holes only, and not of what is missing at an edge.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first_seen: Option<String>,
-    /// Why it is open: `peer_has`, `fetching`, `nobody_has`, `tombstoned`, `retention`, `disk_away` or `not_asked`; absent until that
+    /// Why it is open: `peer_has`, `fetching`, `nobody_has`, `tombstoned`, `retention`, `disk_away`, `lost` or `not_asked`; absent until that
     /// was worked out for the first time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,

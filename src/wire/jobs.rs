@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// How it goes with a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobReport {
-    /// What sort of job it is: `backfill`, `maps`, `node-list`, `reasons`, `retention`, `sentinel` and others; also a label of its metrics.
+    /// What sort of job it is: `backfill`, `catch-up`, `crawl`, `maps`, `node-list`, `reasons`, `retention`, `sentinel`; also a label of its metrics.
     pub kind: String,
     /// Which of them, where there are several: the name of a peer, the kind of a source.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -57,7 +57,7 @@ fn changed_behind_its_back(number: usize, seed: u64) {
     let unprivileged = if is_watched && may_drop_privilege() { WITHOUT_PRIVILEGE } else { &[] };
     let watches = if is_watched { "" } else { "[watch]\nmax_watches = 1\n" };
     let start = || {
-        let config = format!("[crawl]\nminimum_cycle = \"1s\"\n{watches}");
+        let config = format!("[crawl]\nminimum_cycle = \"1s\"\ncpu_share = 1\n{watches}");
         let node = TestNode::plan(&archive).config(&config).through(unprivileged).start();
         node.wait_ready();
         node

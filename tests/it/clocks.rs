@@ -4,7 +4,7 @@ use crate::support::clock::Clock;
 use crate::support::{Kind, SOON, TestArchive, TestNode, eventually, invariants};
 
 fn node_by(clock: &Clock, archive: &TestArchive) -> TestNode {
-    clock.of(TestNode::plan(archive)).config("[crawl]\nminimum_cycle = \"1s\"\n").start()
+    clock.of(TestNode::plan(archive)).config("[crawl]\nminimum_cycle = \"1s\"\ncpu_share = 1\n").start()
 }
 
 fn year_of(node: &TestNode) -> i32 {

@@ -405,8 +405,12 @@ fn what_cannot_be_read_affects_only_itself() {
     // As at the top of most disks.
     archive.mkdir("lost+found");
     set_mode(&archive.at("lost+found"), 0);
-    let start =
-        || TestNode::plan(&archive).config("[crawl]\nminimum_cycle = \"1s\"\n").through(WITHOUT_PRIVILEGE).start();
+    let start = || {
+        TestNode::plan(&archive)
+            .config("[crawl]\nminimum_cycle = \"1s\"\ncpu_share = 1\n")
+            .through(WITHOUT_PRIVILEGE)
+            .start()
+    };
     let node = start();
     node.wait_ready();
     invariants::listings_follow_the_disk(&archive, &node);

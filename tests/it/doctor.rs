@@ -109,6 +109,17 @@ fn an_archive_that_is_not_the_right_one_is_told() {
     fs::write(&marker, &kept).unwrap();
     gapless(archive.path(), CALM).json(0);
 
+    // One that was not closed in order cannot say which archive it belongs to.
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    node.kill();
+    let told = gapless(archive.path(), CALM).json(0);
+    assert_eq!(check(&told, "marker").0, "ok", "{told:#}");
+    fs::remove_file(&marker).unwrap();
+    let told = gapless(archive.path(), CALM).json(0);
+    assert_eq!(check(&told, "marker").0, "warn", "{told:#}");
+    fs::write(&marker, &kept).unwrap();
+
     fs::write(archive.at(".gapless/index.redb"), vec![7; 8192]).unwrap();
     let told = gapless(archive.path(), CALM).json(1);
     assert!(only_failure(&told, "index").1.contains("gapless rebuild"));

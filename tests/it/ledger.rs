@@ -235,7 +235,8 @@ fn what_was_deleted_and_what_retention_does_not_keep_is_told_as_that() {
     for hour in ["2020-01-01T05", "2020-01-01T07"] {
         retention(&["keep", &format!("{STREAM}/{hour}")]).lines(0);
     }
-    let config = "[crawl]\nminimum_cycle = \"1s\"\n\n[retention]\ninterval = \"1s\"\nmax_age = \"365days\"\n";
+    let config =
+        "[crawl]\nminimum_cycle = \"1s\"\ncpu_share = 1\n\n[retention]\ninterval = \"1s\"\nmax_age = \"365days\"\n";
     let node = TestNode::plan(&archive).config(config).start();
     node.wait_ready();
     node.run(&["retention", "run", "--yes"]);

@@ -250,6 +250,8 @@ fn names_are_shown_and_never_run_and_a_narrow_page_has_all_of_it() {
     browser.open(&node, "/status");
     browser.wait_until("document.getElementById('streams').innerText.includes('friends')");
     browser.wait_until("document.getElementById('troubles').innerText.includes('gone: ')");
+    browser.wait_until("document.getElementById('jobs').innerText.includes('backing off')");
+    assert!(browser.text("document.getElementById('jobs').innerText").contains("backfill gone"));
     assert!(browser.text("document.getElementById('streams').innerText").contains(NAME));
     assert_eq!(browser.text(wide), "360");
     assert_eq!(browser.text("document.querySelectorAll('main img, main script').length"), "0");
@@ -391,6 +393,8 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
     }
     let node = plan.flag("--peer").flag("gone=http://127.0.0.1:9").start();
     node.wait_ready();
+    // Their workers begin a moment after that.
+    eventually(SOON, || node.get("/api/v1/peers").json()["peers"].as_array().is_some_and(|peers| !peers.is_empty()));
     let peers = node.get("/api/v1/peers").json();
     let mut names: Vec<&str> =
         peers["peers"].as_array().unwrap().iter().filter_map(|peer| peer["name"].as_str()).collect();

@@ -40,7 +40,7 @@ const QUICK: &str = "interval = \"1s\"\n";
 
 fn config(limits: &str) -> String {
     format!(
-        "[backfill]\ninterval = \"1s\"\nrecent_cutoff = \"0s\"\nkeep_free = \"0B\"\n\n[crawl]\nminimum_cycle = \"1s\"\n\n[retention]\n{QUICK}{limits}\n"
+        "[backfill]\ninterval = \"1s\"\nrecent_cutoff = \"0s\"\nkeep_free = \"0B\"\n\n[crawl]\nminimum_cycle = \"1s\"\ncpu_share = 1\n\n[retention]\n{QUICK}{limits}\n"
     )
 }
 

@@ -55,6 +55,13 @@ fn the_service_manager_is_told_when_the_node_listens_how_it_is_that_it_lives_and
     manager.wait_for("STATUS=ready; no holes in the last day");
     let before = manager.lines().iter().filter(|line| *line == "WATCHDOG=1").count();
     eventually(SOON, || manager.lines().iter().filter(|line| *line == "WATCHDOG=1").count() >= before + 2);
+    let before = manager.lines().len();
+    node.signal(rustix::process::Signal::HUP);
+    eventually(SOON, || manager.lines()[before..].contains(&"READY=1".to_owned()));
+    let reload = manager.lines()[before..].to_vec();
+    let at = reload.iter().position(|line| line == "RELOADING=1").unwrap();
+    assert!(reload[at + 1].starts_with("MONOTONIC_USEC="), "{reload:?}");
+    assert!(reload[at..].contains(&"READY=1".to_owned()), "{reload:?}");
     node.terminate();
     let lines = manager.lines();
     let at = |line: &str| lines.iter().position(|heard| heard == line).unwrap_or_else(|| panic!("{line}: {lines:?}"));
@@ -91,7 +98,7 @@ fn every_line_of_the_log_is_json_with_the_events_name() {
     archive.segment("chan/source/2019-11-13T02", "00:00", 2.0, Kind::Full);
     let node = TestNode::plan(&archive).env("GAPLESS_LOG", "debug").env("GAPLESS_LOG_FORMAT", "json").start();
     node.wait_ready();
-    eventually(SOON, || node.log().contains("\"event\":\"crawl_cycle\""));
+    eventually(SOON, || node.log().contains("\"event\":\"caught_up\""));
     assert_eq!(node.get("/files/chan").status, 200);
     eventually(SOON, || node.log().contains("\"event\":\"request\""));
     for line in node.log().lines() {
@@ -103,7 +110,8 @@ fn every_line_of_the_log_is_json_with_the_events_name() {
     let answer = node.get("/metrics");
     let metrics = answer.text();
     assert!(
-        metrics.contains("log_count_total{function=\"crawl_cycle\",level=\"INFO\",module=\"gapless::crawl::walk\"} 1"),
+        metrics
+            .contains("log_count_total{function=\"caught_up\",level=\"INFO\",module=\"gapless::crawl::catch_up\"} 1"),
         "{metrics}"
     );
 }

@@ -396,6 +396,20 @@ impl Kind for LogFormat {
     }
 }
 
+/// What the scrub does with streams that are not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub struct StructureCheck;
+
+impl Kind for StructureCheck {
+    type Value = crate::scrub::Structure;
+    const EXPECTS: &'static str = "\"quarantine\", \"report\" or \"off\"";
+    const SHAPES: &'static [Shape] = &[Shape::Text];
+
+    fn read(text: &str) -> Option<Self::Value> {
+        Self::Value::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,10 +13,12 @@ use crate::cli::Exit;
 use crate::cli::config::Config;
 use crate::cli::diff::Asked;
 use crate::cli::side::Side;
-use crate::disk::{Base, DiskError};
+use crate::disk::{Base, DiskError, Held, Quarantine};
 use crate::domain::compare::fates;
 use crate::domain::explain::{Standing, State, standing, state};
 use crate::domain::{FileName, Hash, HourContents, HourPlace, Kind, SegmentKey, name, parse_file_name, plan};
+use crate::scrub::kept_at;
+use crate::wire::QuarantineReport;
 
 /// What is read at once to hash a file.
 const PIECE_BYTES: usize = 1 << 18;
@@ -66,8 +68,11 @@ pub(super) async fn explain(
             None => None,
         };
         let is_offered = offered.as_ref().is_some_and(|(_, names)| names.iter().any(|known| known == name));
-        let is_known =
-            disk.is_some() || is_offered || !matches!(state, State::Absent | State::Temporary | State::Foreign);
+        let held: Vec<Held> = Quarantine::of(&base).held(place)?.into_iter().filter(|held| held.name == name).collect();
+        let is_known = !held.is_empty()
+            || disk.is_some()
+            || is_offered
+            || !matches!(state, State::Absent | State::Temporary | State::Foreign);
         let is_last = number + 1 == places.len();
         if !is_known && (!is_last || printed) {
             continue;
@@ -76,6 +81,7 @@ pub(super) async fn explain(
         tell_name(&mut account, place, name);
         let matches = tell_disk(&mut account, &base, place, name, disk)?;
         tell_state(&mut account, &state, name);
+        tell_quarantine(&mut account, place, held);
         if let Some(standing) = standing(&contents, name) {
             tell_standing(&mut account, &standing);
         }
@@ -113,6 +119,26 @@ pub(super) fn other(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
     account.add("disk", told, json!({ "there": size.is_some(), "size": size }));
     account.print(config, &parts.join("/"))?;
     Ok(Exit::Done.into())
+}
+
+/// Where damaged files of this name are kept, and what is wrong with them.
+fn tell_quarantine(account: &mut Account, place: &HourPlace, held: Vec<Held>) {
+    if held.is_empty() {
+        return;
+    }
+    let (mut sentences, mut values) = (Vec::new(), Vec::new());
+    for file in held {
+        let kept = kept_at(place, &file.stored);
+        let report: QuarantineReport = serde_json::from_slice(&file.report).unwrap_or_default();
+        let fate = report.healed.as_ref().map_or_else(
+            || "the name is not listed again".to_owned(),
+            |when| format!("the name is listed again since {when}"),
+        );
+        let why = report.faults.join("; ");
+        sentences.push(format!("a damaged file of this name lies in {kept} since {}: {why}; {fate}", report.at));
+        values.push(json!({ "kept": kept, "size": file.size, "report": report }));
+    }
+    account.add("kept", sentences.join("; "), Value::Array(values));
 }
 
 fn tell_name(account: &mut Account, place: &HourPlace, text: &str) {

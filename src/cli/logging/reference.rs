@@ -20,8 +20,8 @@ What the program has to say goes to stderr, a line for each event: as text, or w
 passes the same filter.
 
 ```
-2026-03-01T12:00:00.000000Z  WARN gapless::disk::guard disk_away: the archive is not there reason=\"...\"
-{\"timestamp\":\"2026-03-01T12:00:00.000000Z\",\"level\":\"WARN\",\"event\":\"disk_away\",\"message\":\"the archive is not there\",\"target\":\"gapless::disk::guard\",\"reason\":\"...\"}
+2026-03-01T12:00:00.000000Z  INFO gapless::node index_migrated: the index was brought up to the current format from=3
+{\"timestamp\":\"2026-03-01T12:00:00.000000Z\",\"level\":\"INFO\",\"event\":\"index_migrated\",\"message\":\"the index was brought up to the current format\",\"target\":\"gapless::node\",\"from\":3}
 ```
 
 | field | what it is |

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::crawl::rounds::{Parts, Rounds};
+use crate::crawl::rounds::{Carry, Parts, Rounds};
 use crate::crawl::{CrawlError, Found, Keeper, Pace, Pacing, Reading, Round, Visitor, VisitorStatus};
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::{Hour, HourPlace, Stream};
 use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
-use crate::runtime::{Busy, Clock as _, Stop, TestClock};
+use crate::runtime::{Board, Busy, Clock as _, Runner, Stop, TestClock, Wake};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,9 +39,9 @@ impl Small {
         Self { directory, keeper, clock: Arc::default() }
     }
 
-    fn rounds(&self, visitors: Vec<Box<dyn Visitor>>, pace: Pace, stop: &Stop) -> Rounds {
+    fn rounds(&self, visitors: Vec<Box<dyn Visitor>>, pace: Pace, stop: &Stop) -> Arc<Rounds> {
         assert!(self.directory.path().is_dir());
-        Rounds::new(Parts {
+        Arc::new(Rounds::new(Parts {
             keeper: Arc::clone(&self.keeper),
             visitors,
             pacing: Pacing::new(pace),
@@ -49,7 +49,7 @@ impl Small {
             clock: Arc::clone(&self.clock) as Arc<dyn crate::runtime::Clock>,
             stop: stop.clone(),
             is_ready: Box::new(|| true),
-        })
+        }))
     }
 
     /// Runs for so long and says how each visitor is.
@@ -57,8 +57,13 @@ impl Small {
         let stop = Stop::new();
         self.clock.end_at(self.clock.now() + time);
         let rounds = self.rounds(visitors, pace, &stop);
-        rounds.run();
+        self.carry(&rounds, &stop);
         rounds.status()
+    }
+
+    fn carry(&self, rounds: &Arc<Rounds>, stop: &Stop) {
+        let board = Arc::new(Board::new(Arc::clone(&self.clock) as Arc<dyn crate::runtime::Clock>));
+        Runner::new(Carry::new(Arc::clone(rounds)), &board, Wake::new(stop)).run();
     }
 }
 
@@ -123,8 +128,9 @@ impl Visitor for Worker {
         Ok(())
     }
 
-    fn cycle_begins(&self, _: u64) {
+    fn cycle_begins(&self, _: u64) -> Result<Found, CrawlError> {
         self.log.lock().unwrap().cycles.push(self.clock.now());
+        Ok(Found::nothing())
     }
 }
 
@@ -220,7 +226,7 @@ fn a_cycle_goes_on_after_a_restart_where_it_was_and_a_wish_begins_one_at_once() 
     let rounds = small.rounds(vec![third], pace(1.0), &stop);
     assert!(!rounds.wish("nobody") && rounds.wish("slow"));
     small.clock.end_at(small.clock.now() + Duration::from_secs(30));
-    rounds.run();
+    small.carry(&rounds, &stop);
     assert_eq!((rounds.status()[0].state.cycle, seen.lock().unwrap().visits.len()), (2, 50));
 }
 

@@ -1,7 +1,7 @@
 //! Why a hole is open, by what is known of peers, tombstones, retention and the disk.
 //!
-//! A peer that has it comes first, because that is what can be done about it. What tombstones hide, retention does not keep or the disk
-//! missed is the reason where it makes up at least half of the hole; less of it is mentioned.
+//! A peer that has it comes first, because that is what can be done about it. What tombstones hide, retention does not keep, was damaged
+//! here or the disk missed is the reason where it makes up at least half of the hole; less of it is mentioned.
 
 use super::{Known, Open, Reason};
 use crate::domain::coverage::Stretch;
@@ -47,6 +47,8 @@ pub struct Facts {
     pub retired: Vec<Stretch>,
     /// When the disk was away.
     pub away: Vec<Stretch>,
+    /// What was here, was damaged, and lies in the quarantine.
+    pub damaged: Vec<Stretch>,
 }
 
 /// Why a hole is open; what was known before holds on where those that it was learnt from were not asked since.
@@ -68,12 +70,14 @@ fn worked_out(open: &Open, facts: &Facts, now: Timestamp) -> Known {
     let with = |offer: Offer| names(facts.peers.iter().filter(move |peer| peer.offer.as_ref() == Some(&offer)));
     let (coming, failed) = (with(Offer::Coming), with(Offer::Failed));
     let (buried, retired, away) = (total(&facts.tombstones), total(&facts.retired), total(&facts.away));
+    let damaged = total(&facts.damaged);
     let is_most = |of: Span| of.us() > 0 && of.us() >= open.hole.length().us() / 2;
     let is_silent = |peer: &&PeerFacts| peer.heard.is_none_or(|heard| heard < open.grown);
     let silent = names(facts.peers.iter().filter(is_silent));
     let are_all_asked = silent.is_empty();
     let all = names(facts.peers.iter());
     let or_away = |reason| if is_most(away) { Reason::DiskAway } else { reason };
+    let or_lost = |reason| if is_most(damaged) { Reason::Lost } else { or_away(reason) };
     let (reason, peers, sentence) = if !coming.is_empty() {
         let told = format!("{} it, which are being fetched or wait for their turn", has(&coming));
         (Reason::Fetching, coming, told)
@@ -91,17 +95,22 @@ fn worked_out(open: &Open, facts: &Facts, now: Timestamp) -> Known {
         let told = format!("not asked since it was first seen, or since it grew: {}", silent.join(", "));
         (or_away(Reason::NotAsked), silent, told)
     } else if all.is_empty() {
-        (or_away(Reason::NobodyHas), all, "there is no peer to ask for it".to_owned())
+        (or_lost(Reason::NobodyHas), all, "there is no peer to ask for it".to_owned())
     } else {
         let told = format!("asked, and without a segment in it: {}", all.join(", "));
-        (or_away(Reason::NobodyHas), all, told)
+        (or_lost(Reason::NobodyHas), all, told)
     };
-    let unfillable = matches!(reason, Reason::NobodyHas | Reason::DiskAway) && !facts.unwanted && are_all_asked;
+    let unfillable =
+        matches!(reason, Reason::NobodyHas | Reason::DiskAway | Reason::Lost) && !facts.unwanted && are_all_asked;
     let mut detail = sentence;
     for (what, of) in [("tombstones hide", buried), ("retention does not keep", retired)] {
         if of.us() > 0 {
             detail = format!("{detail}; {what} {} s of it", of.seconds());
         }
+    }
+    if damaged.us() > 0 {
+        let told = "was damaged here and lies in the quarantine: see `gapless quarantine list`";
+        detail = format!("{detail}; {} s of it {told}", damaged.seconds());
     }
     if let Some(first) = facts.away.first() {
         let last = facts.away.iter().map(|absence| absence.end).max().unwrap_or(first.end);
@@ -126,7 +135,7 @@ fn total(stretches: &[Stretch]) -> Span {
 fn held(before: &Known, fresh: &Known) -> Option<Known> {
     let holds = match before.reason {
         Reason::PeerHas | Reason::Fetching => before.peers.iter().any(|name| fresh.peers.contains(name)),
-        Reason::NobodyHas | Reason::DiskAway => {
+        Reason::NobodyHas | Reason::DiskAway | Reason::Lost => {
             before.unfillable && fresh.peers.iter().all(|name| before.peers.contains(name))
         }
         _ => false,

@@ -1,4 +1,4 @@
-// The state of the node: what is wrong first, then the index, the crawl, the disk and the other nodes. Follows without reloading.
+// The state of the node: what is wrong first, then the index, the crawl, the disk, the jobs and the other nodes. Follows without reloading.
 
 import { get, listen, path } from "./api.js";
 import { atMost, byId, fill, make, say } from "./dom.js";
@@ -28,6 +28,7 @@ function draw(status) {
   crawl(status);
   visitors(status.crawl);
   disk(status);
+  jobs(status.jobs);
   peers(status.peers);
   streams(status.streams);
   sources(status.sources);
@@ -116,6 +117,24 @@ function table(names, lines, empty) {
   const heads = names.map(([name, kind]) => make("th", { scope: "col", class: kind }, name));
   const cells = (line) => line.map((value, at) => make("td", { class: names[at][1] }, value));
   return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines.map((line) => make("tr", {}, ...cells(line)))));
+}
+
+const JOB_STATES = { waiting: "good", resting: "good", working: "busy", "backing-off": "bad", stalled: "bad", ended: "bad" };
+
+function jobs(list) {
+  const line = (job) => {
+    const hangs = job.overdue_seconds !== undefined;
+    const state = hangs ? `hangs for ${seconds(job.overdue_seconds)}` : job.state.replaceAll("-", " ");
+    const done = job.state === "working" && job.total ? ` (${count(job.done)} of ${count(job.total)})` : "";
+    return [
+      make("strong", {}, job.of ? `${job.kind} ${job.of}` : job.kind),
+      make("span", {}, make("span", { class: `dot ${hangs ? "bad" : JOB_STATES[job.state] ?? ""}` }), " ", state),
+      job.doing + done, time(job.since), time(job.next), count(job.failures),
+      job.error ? `${job.error} (${utc(parse(job.error_time))} UTC)` : "–",
+    ];
+  };
+  const names = [["Name", ""], ["State", ""], ["What it does", "text"], ["Since", ""], ["Next", ""], ["Failures in a row", "number"], ["Last error", "text"]];
+  fill(byId("jobs"), table(names, list.map(line), "Nothing works in the background."));
 }
 
 const PEER_STATES = { following: "good", resting: "good", itself: "good", round: "busy", new: "busy", "backing-off": "bad" };

@@ -155,6 +155,7 @@ impl Cluster {
             .env("GAPLESS_BACKFILL_RECENT_CUTOFF", "0s")
             .env("GAPLESS_BACKFILL_KEEP_FREE", "0B")
             .env("GAPLESS_CRAWL_MINIMUM_CYCLE", "1s")
+            .env("GAPLESS_CRAWL_CPU_SHARE", "1")
             .env("GAPLESS_HOUSEKEEPING_MINIMUM_CYCLE", "1s")
             .flag("--accept-tombstone-bursts");
         for other in (0..self.len()).filter(|other| *other != at) {

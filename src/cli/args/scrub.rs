@@ -1,0 +1,52 @@
+//! Arguments of `scrub` and `quarantine`.
+
+use clap::Subcommand;
+
+use super::Target;
+
+/// Arguments of `scrub`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ScrubArgs {
+    /// What to verify; without it, everything. A file is meant with its hour
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub targets: Vec<Target>,
+    /// Verify once and end, which is what is done anyway
+    #[arg(long)]
+    pub once: bool,
+    /// Move damaged files to the quarantine however many they are
+    #[arg(long)]
+    pub yes: bool,
+    /// Threads that read, where no daemon runs
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: u16,
+}
+
+/// Arguments of `quarantine`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct QuarantineArgs {
+    /// What to do with it; without it, list
+    #[command(subcommand)]
+    pub what: Option<QuarantineVerb>,
+}
+
+/// What can be done with the quarantine.
+#[derive(Debug, Clone, Subcommand)]
+pub enum QuarantineVerb {
+    /// List what lies there, and why
+    List,
+    /// Move files back to where they lay, if nothing lies there; what is damaged is found again by the next scrub
+    Restore {
+        /// As `list` tells it
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<String>,
+    },
+    /// Delete files for ever
+    Purge {
+        /// As `list` tells it
+        #[arg(value_name = "PATH", required_unless_present = "healed")]
+        paths: Vec<String>,
+        /// All those that are here again with the right content
+        #[arg(long)]
+        healed: bool,
+    },
+}

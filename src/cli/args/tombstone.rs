@@ -1,0 +1,88 @@
+//! Arguments of `tombstone`.
+
+use clap::Subcommand;
+
+use super::{OtherNode, Target};
+
+/// Arguments of `tombstone`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TombstoneArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub what: TombstoneVerb,
+}
+
+/// What can be done with tombstones.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TombstoneVerb {
+    /// Hide segments or chat batches, here and in time on every node; they need not be here
+    Add(AddArgs),
+    /// List what is hidden, and of what the bytes are still here
+    List(ListArgs),
+    /// Delete the bytes of what is hidden here, for ever; tells what would go and asks first
+    Purge(PurgeArgs),
+    /// Take over tombstones of other nodes that wait because they are suspiciously many; `gapless status` tells which
+    Accept(AcceptArgs),
+}
+
+impl TombstoneVerb {
+    /// The other node that is named, if one is.
+    pub fn node(&self) -> &OtherNode {
+        match self {
+            Self::Add(AddArgs { node, .. })
+            | Self::List(ListArgs { node, .. })
+            | Self::Purge(PurgeArgs { node, .. })
+            | Self::Accept(AcceptArgs { node, .. }) => node,
+        }
+    }
+}
+
+/// Arguments of `tombstone add`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AddArgs {
+    /// What to hide: CHANNEL/QUALITY/HOUR/NAME, or a file below the archive; `-` reads more of them from stdin, one a line
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<String>,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+/// Arguments of `tombstone list`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ListArgs {
+    /// Where; without it, in the whole archive
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub target: Option<Target>,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+/// Arguments of `tombstone accept`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AcceptArgs {
+    /// Of this peer; without it, of all
+    #[arg(value_name = "PEER")]
+    pub peer: Option<String>,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+/// Arguments of `tombstone purge`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PurgeArgs {
+    /// Where; without any, in the whole archive
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub targets: Vec<Target>,
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Only tell what would go
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Another node.
+    #[command(flatten)]
+    pub node: OtherNode,
+}

@@ -1,0 +1,101 @@
+//! The verb `quarantine`: what damaged files are kept, and what is to become of them. It needs no index: all of it lies beneath the base,
+//! and a daemon that runs notices what comes back by itself.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::{QuarantineArgs, QuarantineVerb};
+use super::config::Config;
+use super::{Exit, UsageError};
+use crate::disk::{Base, Quarantine};
+use crate::domain::FilePlace;
+use crate::scrub::{Kept, list_of};
+use crate::wire::{QuarantineList, QuarantinedFile};
+
+/// Lists the quarantine, or changes it.
+pub fn run(config: &Config, args: &QuarantineArgs) -> anyhow::Result<ExitCode> {
+    let base = Base::open(&config.base_dir)?;
+    match args.what.as_ref().unwrap_or(&QuarantineVerb::List) {
+        QuarantineVerb::List => list(config, &base),
+        QuarantineVerb::Restore { paths } => restore(&base, paths),
+        QuarantineVerb::Purge { paths, healed } => purge(&base, paths, *healed),
+    }
+}
+
+fn read(base: &Base) -> anyhow::Result<QuarantineList> {
+    let kept = Kept::default();
+    kept.look(base)?;
+    Ok(list_of(&kept, usize::MAX))
+}
+
+fn list(config: &Config, base: &Base) -> anyhow::Result<ExitCode> {
+    let list = read(base)?;
+    let mut out = std::io::stdout().lock();
+    if config.json {
+        writeln!(out, "{}", serde_json::to_string(&list)?)?;
+        return Ok(Exit::Done.into());
+    }
+    for QuarantinedFile { kept, size, report } in &list.files {
+        let fate = match &report.healed {
+            Some(when) => format!("here again since {when}"),
+            None if report.problem == "structure" => "not fetched again under this name".to_owned(),
+            None => "not here again".to_owned(),
+        };
+        writeln!(
+            out,
+            "{}\n  lies in {kept}, {size} bytes, since {}\n  {}\n  {fate}",
+            path_of(kept),
+            report.at,
+            report.faults.join("; ")
+        )?;
+    }
+    writeln!(out, "{} files, {} bytes; {} of them are not here again", list.count, list.bytes, list.lost)?;
+    Ok(Exit::Done.into())
+}
+
+/// `CHANNEL/QUALITY/HOUR/NAME` of where something lies in the quarantine.
+fn path_of(kept: &str) -> &str {
+    kept.strip_prefix(".gapless/quarantine/").unwrap_or(kept)
+}
+
+fn restore(base: &Base, paths: &[String]) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    for path in paths {
+        let FilePlace { hour: place, name } = place(path)?;
+        let hour = place.hour.to_string();
+        let dir = base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
+        if !Quarantine::of(base).put_back(&place, &dir, &name)? {
+            anyhow::bail!("{path} is not in the quarantine; `gapless quarantine list` tells what is");
+        }
+        writeln!(out, "restored {path}")?;
+    }
+    Ok(Exit::Done.into())
+}
+
+fn purge(base: &Base, paths: &[String], healed: bool) -> anyhow::Result<ExitCode> {
+    let mut all: Vec<String> = paths.to_vec();
+    if healed {
+        let files = read(base)?.files.into_iter().filter(|file| file.report.healed.is_some());
+        all.extend(files.map(|file| path_of(&file.kept).to_owned()));
+    }
+    let mut out = std::io::stdout().lock();
+    for path in &all {
+        let FilePlace { hour: place, name } = place(path)?;
+        let Some(bytes) = Quarantine::of(base).delete(&place, &name)? else {
+            anyhow::bail!("{path} is not in the quarantine; `gapless quarantine list` tells what is");
+        };
+        writeln!(out, "deleted {path}, {bytes} bytes")?;
+    }
+    Ok(Exit::Done.into())
+}
+
+fn place(path: &str) -> Result<FilePlace, UsageError> {
+    let within = path_of(path);
+    FilePlace::parse(within).map_err(|error| {
+        UsageError(format!(
+            "{}: {error}; expected CHANNEL/QUALITY/HOUR/NAME as `gapless quarantine list` tells it",
+            Path::new(path).display()
+        ))
+    })
+}

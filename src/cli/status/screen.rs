@@ -1,0 +1,283 @@
+//! The screen of a node: what is wrong first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
+
+use super::table::{Paint, Table, Tone};
+use crate::domain::Timestamp;
+use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, Status, StreamStatus};
+
+/// The lines of a screen, drawn at this time.
+pub(super) fn lines(status: &Status, now: Timestamp, paint: Paint) -> Vec<String> {
+    let screen = Screen { now, paint };
+    let blocks = [
+        screen.head(status),
+        screen.troubles(&status.troubles),
+        screen.state(status),
+        screen.visitors(&status.crawl),
+        screen.jobs(&status.jobs),
+        screen.peers(&status.peers),
+        screen.streams(&status.streams),
+        screen.sources(status),
+    ];
+    let mut lines = Vec::new();
+    for (number, block) in blocks.into_iter().enumerate().filter(|(_, block)| !block.is_empty()) {
+        if number > 1 {
+            lines.push(String::new());
+        }
+        lines.extend(block);
+    }
+    lines
+}
+
+struct Screen {
+    now: Timestamp,
+    paint: Paint,
+}
+
+impl Screen {
+    fn plain(&self, text: &str) -> String {
+        self.paint.words(Tone::Plain, text)
+    }
+
+    /// A line of the node itself: what, its state, and more.
+    fn line(&self, what: &str, tone: Tone, state: &str, more: &[String]) -> String {
+        let what = self.paint.words(Tone::Faint, &format!("{what:<9}"));
+        let words: Vec<String> =
+            std::iter::once(self.paint.words(tone, state)).chain(more.iter().map(|more| self.plain(more))).collect();
+        what + &words.join("  ")
+    }
+
+    fn head(&self, status: &Status) -> Vec<String> {
+        let (tone, ready) = if status.ready { (Tone::Good, "ready") } else { (Tone::Busy, "not ready") };
+        let runs = self.ago(&status.started).map_or_else(String::new, |ago| format!("  runs for {ago}"));
+        let name = self.paint.words(Tone::Title, &status.name);
+        let ready = self.paint.words(tone, ready);
+        vec![format!("{name}  gapless {}  {ready}{runs}", self.plain(&status.version))]
+    }
+
+    fn troubles(&self, troubles: &[String]) -> Vec<String> {
+        if troubles.is_empty() {
+            return vec![self.paint.words(Tone::Good, "all is well")];
+        }
+        let wrong = |trouble: &String| format!("{} {}", self.paint.words(Tone::Bad, "wrong:"), self.plain(trouble));
+        troubles.iter().map(wrong).collect()
+    }
+
+    fn state(&self, status: &Status) -> Vec<String> {
+        let (disk, index, watch) = (&status.disk, &status.index, &status.watch);
+        let mut space = vec![status.base_dir.clone()];
+        if let (Some(free), Some(total)) = (disk.free_bytes, disk.total_bytes) {
+            space.push(format!("{} free of {}", size(free), size(total)));
+        }
+        let mut known = vec![size(index.file_bytes), format!("change {}", index.seq)];
+        known.extend(index.set_aside.iter().map(|aside| format!("set aside: {aside}")));
+        let mut seen = vec![format!("{} events", watch.events)];
+        seen.extend((watch.overflows > 0).then(|| format!("{} overflows", watch.overflows)));
+        seen.extend((watch.unwatched > 0).then(|| format!("{} compared instead", watch.unwatched)));
+        vec![
+            self.line("disk", good_if(disk.state == "there"), &disk.state, &space),
+            self.line("index", good_if(index.state == "good"), &index.state, &known),
+            self.crawl(&status.crawl),
+            self.line("watch", Tone::Plain, &format!("{} directories", watch.watches), &seen),
+        ]
+    }
+
+    fn crawl(&self, crawl: &CrawlReport) -> String {
+        let tone = match crawl.state.as_str() {
+            "resting" => Tone::Good,
+            "walking" | "catching-up" => Tone::Busy,
+            _ => Tone::Bad,
+        };
+        let hours = format!("{} of {} hours", crawl.hours_done, crawl.hours_total);
+        let mut more = vec![format!("cycle {}", crawl.cycle), hours];
+        more.extend(crawl.seconds_left.map(|left| format!("{} left", length(left))));
+        more.extend(self.until(crawl.next_cycle.as_deref()).map(|next| format!("next in {next}")));
+        if let Some(last) = &crawl.last {
+            more.push(format!("last {:.2} s, {} new, {} gone", last.seconds, last.files_put, last.files_removed));
+            more.extend((last.errors > 0).then(|| format!("{} errors", last.errors)));
+        }
+        self.line("crawl", tone, &crawl.state, &more)
+    }
+
+    fn visitors(&self, crawl: &CrawlReport) -> Vec<String> {
+        let titles = ["visitor", "state", "cycle", "done", "left", "next in", "found"];
+        let mut table = Table::new(self.paint, &titles, &[2, 3]);
+        for visitor in &crawl.visitors {
+            let works = crawl.works.as_ref() == Some(&visitor.name);
+            let (tone, state) = match (works, visitor.running, visitor.cycle) {
+                (true, _, _) => (Tone::Busy, "working"),
+                (_, true, _) => (Tone::Busy, "its turn later"),
+                (_, _, 0) => (Tone::Plain, "not begun"),
+                _ => (Tone::Good, "resting"),
+            };
+            let share = visitor.share_done.filter(|_| visitor.running);
+            let next = if visitor.running { &visitor.next_work } else { &visitor.next_cycle };
+            let mut found: Vec<String> = visitor
+                .found
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(what, count)| format!("{count} {what}"))
+                .collect();
+            found.extend(visitor.last_error.clone());
+            let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            table.row([
+                self.plain(&visitor.name),
+                self.paint.words(tone, state),
+                self.plain(&visitor.cycle.to_string()),
+                self.plain(&or_none(share.map(|share| format!("{:.1} %", share * 100.0)))),
+                self.plain(&or_none(visitor.seconds_left.filter(|_| visitor.running).map(length))),
+                self.plain(&or_none(self.until(next.as_deref()))),
+                self.paint.words(
+                    if visitor.last_error.is_some() { Tone::Bad } else { Tone::Plain },
+                    &or_none(Some(found.join(", ")).filter(|found| !found.is_empty())),
+                ),
+            ]);
+        }
+        table.lines()
+    }
+
+    fn jobs(&self, jobs: &[JobReport]) -> Vec<String> {
+        let mut table = Table::new(self.paint, &["job", "state", "since", "next in", "failed", "what it does"], &[4]);
+        for job in jobs {
+            let (tone, state) = match (job.overdue_seconds, job.state.as_str()) {
+                (Some(_), _) => (Tone::Bad, "hangs"),
+                (_, "working") => (Tone::Busy, "working"),
+                (_, state @ ("backing-off" | "stalled" | "ended")) => (Tone::Bad, state),
+                (_, state) => (Tone::Good, state),
+            };
+            let next = self.until(job.next.as_deref()).filter(|_| job.state != "working");
+            let mut doing = job.doing.clone();
+            if job.state == "working" && job.total > 0 {
+                doing = format!("{doing} ({} of {})", job.done, job.total);
+            }
+            if let Some(error) = job.error.as_ref().filter(|_| job.failures > 0) {
+                doing = format!("{doing}; {error}");
+            }
+            let failed =
+                if job.failures > 0 { (Tone::Bad, job.failures.to_string()) } else { (Tone::Plain, "-".into()) };
+            table.row([
+                self.plain(&job.name()),
+                self.paint.words(tone, state),
+                self.plain(&self.ago(&job.since).unwrap_or_default()),
+                self.plain(&next.unwrap_or_else(|| "-".to_owned())),
+                self.paint.words(failed.0, &failed.1),
+                self.plain(&doing),
+            ]);
+        }
+        table.lines()
+    }
+
+    fn peers(&self, peers: &[PeerReport]) -> Vec<String> {
+        let titles = ["peer", "state", "fetched", "size", "errors", "last round", "lag"];
+        let mut table = Table::new(self.paint, &titles, &[2, 3, 4]);
+        for peer in peers {
+            let tone = match peer.state.as_str() {
+                "following" | "resting" | "itself" => Tone::Good,
+                "round" | "new" => Tone::Busy,
+                _ => Tone::Bad,
+            };
+            let round = if peer.state == "round" {
+                format!("{} of {} h", peer.hours_done, peer.hours_total)
+            } else {
+                let ago = peer.complete_round.as_ref().and_then(|time| self.ago(time));
+                ago.map_or_else(|| "-".to_owned(), |ago| format!("{ago} ago"))
+            };
+            let lag = if peer.behind_segments > 0 { Tone::Bad } else { Tone::Plain };
+            table.row([
+                self.plain(&peer.name),
+                self.paint.words(tone, &peer.state),
+                self.plain(&peer.fetched_in_all.to_string()),
+                self.plain(&size(peer.bytes_in_all)),
+                self.plain(&peer.errors_in_all.to_string()),
+                self.plain(&round),
+                self.paint.words(lag, &behind(peer)),
+            ]);
+        }
+        table.lines()
+    }
+
+    fn streams(&self, streams: &[StreamStatus]) -> Vec<String> {
+        let titles = ["channel/quality", "files", "size", "last day", "hours"];
+        let mut table = Table::new(self.paint, &titles, &[1, 2]);
+        for stream in streams {
+            let name = format!("{}/{}", stream.channel, stream.quality);
+            let (first, last) =
+                (stream.first_hour.as_deref().unwrap_or("-"), stream.last_hour.as_deref().unwrap_or("-"));
+            let mut hours = format!("{first} to {last}");
+            for (count, what) in [(stream.bad, "bad names"), (stream.tombstones, "tombstones")] {
+                if count > 0 {
+                    hours = format!("{hours}, {count} {what}");
+                }
+            }
+            let (tone, day) = stream.last_day.as_ref().map_or((Tone::Plain, "-".to_owned()), day);
+            table.row([
+                self.plain(&name),
+                self.plain(&stream.segments.to_string()),
+                self.plain(&size(stream.bytes)),
+                self.paint.words(tone, &day),
+                self.plain(&hours),
+            ]);
+        }
+        table.lines()
+    }
+
+    fn sources(&self, status: &Status) -> Vec<String> {
+        let line = |source: &crate::wire::SourceReport| {
+            let mut more = vec![source.place.clone(), format!("{} known", source.peers)];
+            more.extend(source.read.as_ref().and_then(|time| self.ago(time)).map(|ago| format!("read {ago} ago")));
+            more.extend(source.remembered.then(|| "from before the last start".to_owned()));
+            self.line("nodes", good_if(source.error.is_none()), &source.kind, &more)
+        };
+        status.sources.iter().map(line).collect()
+    }
+
+    /// How long ago that was.
+    fn ago(&self, time: &str) -> Option<String> {
+        Some(length((self.now - Timestamp::parse(time)?).seconds()))
+    }
+
+    /// How long it is until then.
+    fn until(&self, time: Option<&str>) -> Option<String> {
+        Some(length((Timestamp::parse(time?)? - self.now).seconds()))
+    }
+}
+
+fn good_if(good: bool) -> Tone {
+    if good { Tone::Good } else { Tone::Bad }
+}
+
+/// What there is of the last day.
+fn day(day: &DayCoverage) -> (Tone, String) {
+    if day.holes == 0 {
+        return (Tone::Good, "complete".to_owned());
+    }
+    let missing = if day.hole_seconds < 60.0 { format!("{:.1} s", day.hole_seconds) } else { length(day.hole_seconds) };
+    let holes = if day.holes == 1 { "hole" } else { "holes" };
+    (Tone::Bad, format!("{} {holes}, {missing}", day.holes))
+}
+
+/// A size for people.
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+/// A length of time for people: its two largest units.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole seconds for display; what is negative becomes 0"
+)]
+fn length(seconds: f64) -> String {
+    let text = humantime::format_duration(std::time::Duration::from_secs(seconds as u64)).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// How far behind another node this one is.
+fn behind(peer: &PeerReport) -> String {
+    match (peer.behind_segments, peer.behind_seconds) {
+        (0, seconds) if seconds < 1.0 => "nothing is missing".to_owned(),
+        (0, seconds) => format!("not in agreement for {}", length(seconds)),
+        (segments, seconds) => format!("{segments} segments behind, for {}", length(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Lines for a terminal: words in colour where that is wanted, tables whose columns are as wide as they must be, and nothing in them
+//! that a terminal would obey.
+
+use console::{Alignment, Style, measure_text_width, pad_str};
+
+/// The widest column but the last: one long name must not push everything else from the screen.
+const WIDEST: usize = 32;
+
+/// What colour says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Title,
+    Faint,
+    Good,
+    Busy,
+    Bad,
+}
+
+/// Makes words of a tone, in colour or not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paint {
+    pub(super) colour: bool,
+}
+
+impl Paint {
+    /// These words, which may come from anywhere.
+    pub(super) fn words(self, tone: Tone, text: &str) -> String {
+        let style = match tone {
+            _ if text.is_empty() => return String::new(),
+            Tone::Plain => return clean(text),
+            Tone::Title => Style::new().bold(),
+            Tone::Faint => Style::new().dim(),
+            Tone::Good => Style::new().green(),
+            Tone::Busy => Style::new().cyan(),
+            Tone::Bad => Style::new().red().bold(),
+        };
+        style.apply_to(clean(text)).force_styling(self.colour).to_string()
+    }
+}
+
+/// The text with everything escaped that could steer a terminal or change the order of what is read.
+pub(super) fn clean(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// Rows whose columns stand beneath each other.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Which columns are numbers, and stand at the right.
+    numbers: &'static [usize],
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// With these titles.
+    pub(super) fn new(paint: Paint, titles: &[&str], numbers: &'static [usize]) -> Self {
+        let titles = titles.iter().map(|title| paint.words(Tone::Faint, title)).collect();
+        Self { numbers, rows: vec![titles] }
+    }
+
+    /// One more row, whose words come from [`Paint`].
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The lines, if there is a row.
+    pub(super) fn lines(self) -> Vec<String> {
+        if self.rows.len() < 2 {
+            return Vec::new();
+        }
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widest = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0).min(WIDEST)
+        };
+        let widths: Vec<usize> = (0..columns).map(widest).collect();
+        let line = |row: &Vec<String>| {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let side = if self.numbers.contains(&column) { Alignment::Right } else { Alignment::Left };
+                let padded = match widths.get(column) {
+                    Some(width) if column + 1 < columns => pad_str(cell, *width, side, Some("…")),
+                    _ => cell.into(),
+                };
+                line.push_str(if column > 0 { "  " } else { "" });
+                line.push_str(&padded);
+            }
+            line.truncate(line.trim_end().len());
+            line
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_comes_through() {
+        assert_eq!(
+            clean("\u{1b}[2J\u{9b}31m\r\n\u{202e}é \u{feff}…"),
+            "\\u{1b}[2J\\u{9b}31m\\u{d}\\u{a}\\u{202e}é \\u{feff}…"
+        );
+        let loud = Paint { colour: true }.words(Tone::Bad, "a\u{7}b");
+        assert!(loud.contains("a\\u{7}b") && loud.starts_with('\u{1b}') && loud.ends_with("\u{1b}[0m"), "{loud:?}");
+        assert_eq!(Paint { colour: false }.words(Tone::Bad, "a\u{7}b"), "a\\u{7}b");
+    }
+
+    #[test]
+    fn columns_stand_beneath_each_other_also_in_colour() {
+        for colour in [false, true] {
+            let paint = Paint { colour };
+            let mut table = Table::new(paint, &["name", "size", ""], &[1]);
+            table.row([paint.words(Tone::Bad, "a"), "10".to_owned(), "all of it".to_owned()]);
+            table.row([paint.words(Tone::Plain, &"x".repeat(100)), "9".to_owned(), String::new()]);
+            let lines = table.lines();
+            let plain: Vec<_> = lines.iter().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
+            let name = |text: &str| format!("{text:<32}");
+            let long = format!("{}…", "x".repeat(31));
+            assert_eq!(plain, [name("name") + "  size", name("a") + "    10  all of it", name(&long) + "     9"]);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `/api/v1/scrub`: verifies bytes now; what `gapless scrub` asks while the node runs. `/api/v1/quarantine`: what damaged files there are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::Problem;
+use super::app::App;
+use super::tombstones::read;
+use crate::scrub::{Finding, Limits, Scrub, Watcher, damaged_file};
+use crate::wire::{QuarantineList, ScrubLine, ScrubOrder};
+
+/// Bytes between two lines about progress.
+const TELL_EVERY: u64 = 16 << 20;
+/// Files between two lines about progress, where they are small.
+const TELL_FILES: u64 = 500;
+/// How long a reader may take no line before the work is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Answers `POST /api/v1/scrub`: a line of JSON for what is ahead, what is done, and each damaged file, and a last one that says how it ended.
+///
+/// One at a time, in one thread. It goes on no longer than somebody listens.
+#[utoipa::path(
+    post, path = "/api/v1/scrub", request_body = ScrubOrder, security(("bearer" = [])),
+    responses(
+        (status = 200, body = ScrubLine, content_type = "application/x-ndjson"), (status = 400, description = "the body is not understood, or nothing lies at a place"),
+        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 503, description = "another scrub was asked for and is running")
+    )
+)]
+pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let order = match read::<ScrubOrder>(request.into_body(), "{\"places\": [\"CHANNEL/QUALITY/HOUR\"]}, or {} for all")
+        .await
+    {
+        Ok(order) => order,
+        Err(problem) => return problem.at(&path).into_response(),
+    };
+    let places = match app.scrub.places(&order.places) {
+        Ok(places) => places,
+        Err(nothing) => {
+            return Problem::bad_parameter("places", &nothing, "a CHANNEL[/QUALITY[/HOUR]] that is in the index")
+                .at(&path)
+                .into_response();
+        }
+    };
+    let Ok(turn) = Arc::clone(&app.scrubbing).try_acquire_owned() else {
+        return Problem::unavailable(10, "another scrub was asked for and is running").at(&path).into_response();
+    };
+    let (lines, body) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(64);
+    tokio::task::spawn_blocking(move || {
+        let listener =
+            Listener { lines, gone: AtomicBool::new(false), files: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        let limits = if order.yes { Limits::NONE } else { Limits::CAREFUL };
+        let last = match app.scrub.run(&places, limits, 1, &listener) {
+            Ok(summary) => ScrubLine::Done(summary),
+            Err(error) => ScrubLine::Failed { why: error.to_string() },
+        };
+        listener.send(&last);
+        drop(turn);
+    });
+    let stream =
+        futures_util::stream::unfold(body, |mut body| async move { body.recv().await.map(|line| (line, body)) });
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))], Body::from_stream(stream)).into_response()
+}
+
+/// Answers `GET /api/v1/quarantine`: damaged files that are kept, and what is wrong with each.
+#[utoipa::path(
+    get, path = "/api/v1/quarantine",
+    responses((status = 200, body = QuarantineList), (status = 503, description = "the disk is not there"))
+)]
+pub async fn quarantine(State(app): State<Arc<App>>) -> Response {
+    match app.ask(|app| Ok(Scrub::list(&app.scrub)?)).await {
+        Ok(list) => Json(list).into_response(),
+        Err(problem) => problem.at("/api/v1/quarantine").into_response(),
+    }
+}
+
+/// Whoever asked, as long as it listens.
+struct Listener {
+    lines: mpsc::Sender<Result<Bytes, std::convert::Infallible>>,
+    gone: AtomicBool,
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Listener {
+    fn send(&self, line: &ScrubLine) {
+        let mut text = serde_json::to_vec(line).unwrap_or_default();
+        text.push(b'\n');
+        let mut unsent = Ok(text.into());
+        let began = std::time::Instant::now();
+        while let Err(refused) = self.lines.try_send(unsent) {
+            let mpsc::error::TrySendError::Full(again) = refused else {
+                self.gone.store(true, Ordering::Relaxed);
+                return;
+            };
+            if began.elapsed() > PATIENCE {
+                self.gone.store(true, Ordering::Relaxed);
+                return;
+            }
+            unsent = again;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Watcher for Listener {
+    fn begin(&self, files: u64, bytes: u64) {
+        self.send(&ScrubLine::Begin { files, bytes });
+    }
+
+    fn advance(&self, files: u64, bytes: u64) {
+        let read = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let done = self.files.fetch_add(files, Ordering::Relaxed) + files;
+        if read >= TELL_EVERY || done >= TELL_FILES {
+            let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
+            self.send(&ScrubLine::Progress { files: take(&self.files), bytes: take(&self.bytes) });
+        }
+    }
+
+    fn found(&self, finding: &Finding) {
+        self.send(&ScrubLine::Damaged(damaged_file(finding)));
+    }
+
+    fn failed(&self, path: &str, error: &str) {
+        self.send(&ScrubLine::Unseen { path: path.to_owned(), why: error.to_owned() });
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) || self.lines.is_closed()
+    }
+}

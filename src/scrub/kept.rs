@@ -1,0 +1,164 @@
+//! What lies in the quarantine, in memory: read once, and kept in step by whoever moves something.
+//!
+//! The reports on the disk are what counts; this only spares reading them for each question. A report that cannot be read counts as
+//! one of a damaged file, of which nothing is known but its name.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::disk::{Base, DiskError, Held, Quarantine};
+use crate::domain::coverage::Stretch;
+use crate::domain::{FileName, HourPlace, Span, Stream, parse_file_name};
+use crate::wire::QuarantineReport;
+
+/// A file in the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    /// What it was called where it lay.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// When its report was last written, in nanoseconds since 1970.
+    pub reported_ns: i64,
+    /// Its report.
+    pub report: QuarantineReport,
+}
+
+impl KeptFile {
+    /// Whether its content is what its name says, so that any other copy is as bad.
+    pub fn is_bad_by_name(&self) -> bool {
+        self.report.problem == STRUCTURE
+    }
+
+    /// Whether it is not here any more in any form that is listed.
+    pub fn is_lost(&self) -> bool {
+        self.report.healed.is_none()
+    }
+}
+
+/// How a report calls what only the structure of a stream tells.
+pub(super) const STRUCTURE: &str = "structure";
+
+/// Files by hour and by what they are called in the quarantine.
+type Files = BTreeMap<HourPlace, BTreeMap<String, KeptFile>>;
+
+/// What lies in the quarantine.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Nothing until it was read.
+    files: Mutex<Option<Files>>,
+}
+
+impl Kept {
+    /// Reads what lies there, if that was not done yet. Blocks: not for async code.
+    pub fn read(&self, base: &Base) -> Result<(), DiskError> {
+        if self.lock().is_some() { Ok(()) } else { self.read_again(base) }
+    }
+
+    /// Reads what lies there and changes nothing: for who only looks, and does not know whether something is moved meanwhile.
+    pub fn look(&self, base: &Base) -> Result<(), DiskError> {
+        let quarantine = Quarantine::of(base);
+        let mut found = Files::new();
+        for place in quarantine.hours()? {
+            let held = quarantine.held(&place)?.into_iter().map(read);
+            found.insert(place, held.collect());
+        }
+        *self.lock() = Some(found);
+        Ok(())
+    }
+
+    /// Reads what lies there, whatever was known: somebody else may have changed it.
+    pub fn read_again(&self, base: &Base) -> Result<(), DiskError> {
+        let quarantine = Quarantine::of(base);
+        for place in quarantine.hours()? {
+            quarantine.tidy(&place).unwrap_or_else(|error| {
+                tracing::debug!(name: "quarantine_not_tidied", hour = %place, %error, "what an interrupted scrub left stays behind");
+            });
+        }
+        self.look(base)
+    }
+
+    /// Forgets all, to be read again: it is another disk.
+    pub fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    /// This is there now.
+    pub fn put(&self, place: &HourPlace, stored: &str, file: KeptFile) {
+        if let Some(files) = &mut *self.lock() {
+            files.entry(place.clone()).or_default().insert(stored.to_owned(), file);
+        }
+    }
+
+    /// This is there no more.
+    pub fn remove(&self, place: &HourPlace, stored: &str) {
+        if let Some(files) = &mut *self.lock()
+            && let Some(hour) = files.get_mut(place)
+        {
+            hour.remove(stored);
+            if hour.is_empty() {
+                files.remove(place);
+            }
+        }
+    }
+
+    /// Those of an hour.
+    pub fn of_hour(&self, place: &HourPlace) -> Vec<(String, KeptFile)> {
+        let files = self.lock();
+        let hour = files.as_ref().and_then(|files| files.get(place));
+        hour.into_iter().flatten().map(|(stored, file)| (stored.clone(), file.clone())).collect()
+    }
+
+    /// All of them that are wanted.
+    pub fn all(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> Vec<(HourPlace, String, KeptFile)> {
+        let files = self.lock();
+        let mut found = Vec::new();
+        for (place, hour) in files.iter().flatten() {
+            let chosen = hour.iter().filter(|(_, file)| wanted(file));
+            found.extend(chosen.map(|(stored, file)| (place.clone(), stored.clone(), file.clone())));
+        }
+        found
+    }
+
+    /// How many there are that are wanted, and their bytes.
+    pub fn count(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> (u64, u64) {
+        let files = self.lock();
+        let all = files.iter().flat_map(BTreeMap::values).flat_map(BTreeMap::values).filter(|file| wanted(file));
+        all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size))
+    }
+
+    /// Whether a name is known to be bad whoever has it, so that it is not to be fetched.
+    pub fn is_bad_name(&self, place: &HourPlace, name: &str) -> bool {
+        let files = self.lock();
+        let hour = files.as_ref().and_then(|files| files.get(place));
+        hour.is_some_and(|hour| hour.values().any(|file| file.name == name && file.is_bad_by_name()))
+    }
+
+    /// What was lost here of a stretch of time, and is not listed again: segments, cut to it.
+    pub fn lost_within(&self, stream: &Stream, within: Stretch) -> Vec<Stretch> {
+        let files = self.lock();
+        let last = (within.end - Span::from_us(1)).hour();
+        // A segment of the hour before may reach into it.
+        let first = within.start.hour().previous().min(last);
+        let at = |hour| HourPlace { stream: stream.clone(), hour };
+        let hours = files.iter().flat_map(|files| files.range(at(first)..=at(last)));
+        let kept = hours.flat_map(|(place, hour)| hour.values().map(move |file| (place, file)));
+        let stretches = kept.filter(|(_, file)| file.is_lost()).filter_map(|(place, file)| {
+            let FileName::Understood(key) = parse_file_name(&file.name) else { return None };
+            if !key.kind.is_video() {
+                return None;
+            }
+            Stretch { start: key.start(place.hour), end: key.end(place.hour) }.cut(within)
+        });
+        stretches.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Files>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(held: Held) -> (String, KeptFile) {
+    let report = serde_json::from_slice(&held.report).unwrap_or_default();
+    (held.stored, KeptFile { name: held.name, size: held.size, reported_ns: held.reported_ns, report })
+}

@@ -1,0 +1,133 @@
+//! The scrub as the crawl carries it: its place inside an hour is the last name that was checked.
+//!
+//! What goes to the quarantine leaves the index in the transaction that books it. If the process is killed between the move and the
+//! commit, the report tells the cycle, and what lies after the place is booked when the hour is looked at again: a file counts once.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::work::{Control, CycleId, Limits, Move, Scrub, Seen};
+use crate::crawl::{CrawlError, Found, Keeper, Round, Visitor};
+use crate::domain::{HourPlace, Timestamp};
+
+/// Files that were read.
+pub const FILES: &str = "files";
+/// Their bytes.
+pub const BYTES: &str = "bytes";
+/// Files that were moved to the quarantine.
+pub const QUARANTINED: &str = "quarantined";
+
+/// See the module.
+pub struct ScrubVisitor {
+    scrub: Arc<Scrub>,
+}
+
+impl ScrubVisitor {
+    /// Its name.
+    pub const NAME: &str = "scrub";
+
+    /// Carries this along.
+    pub fn new(scrub: Arc<Scrub>) -> Self {
+        Self { scrub }
+    }
+}
+
+impl Visitor for ScrubVisitor {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
+        while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
+            match self.hour(place, round) {
+                Ok(true) => round.done(&Found::nothing()),
+                Ok(false) => return Ok(()),
+                // Whatever is wrong with the directory or the disk is told, and other hours are read.
+                Err(CrawlError::Disk(error)) => round.done(&Found::error(format!("{place}: {error}"))),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn cycle_begins(&self, _cycle: u64) -> Result<Found, CrawlError> {
+        // Somebody may have looked through it meanwhile.
+        self.scrub.look_again();
+        Ok(Found::nothing())
+    }
+}
+
+impl ScrubVisitor {
+    /// Goes on with the first hour ahead; true if it is done.
+    fn hour(&self, place: &HourPlace, round: &mut Round<'_>) -> Result<bool, CrawlError> {
+        let cycle = CycleId { number: round.cycle(), began: Timestamp::from_us(round.began_us()).to_string() };
+        let within = String::from_utf8(round.within().to_vec()).unwrap_or_default();
+        let mut carried = Carried { round, file_bytes: 0, is_booked: false };
+        self.scrub.hour(place, after(&within), Some(&cycle), Limits::CAREFUL, &mut carried)
+    }
+}
+
+fn after(within: &str) -> Option<&str> {
+    Some(within).filter(|within| !within.is_empty())
+}
+
+fn read_one(bytes: u64) -> Found {
+    Found::of(FILES, 1).and(BYTES, bytes)
+}
+
+/// Books what is done in the round.
+struct Carried<'c, 'r> {
+    round: &'c mut Round<'r>,
+    /// What was read of the file at hand.
+    file_bytes: u64,
+    /// Whether the file at hand is booked already.
+    is_booked: bool,
+}
+
+impl Control for Carried<'_, '_> {
+    fn read(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.file_bytes += bytes;
+        self.round.spend(bytes, 0);
+        ControlFlow::Continue(())
+    }
+
+    fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()> {
+        self.round.spend(0, 1);
+        let bytes = std::mem::take(&mut self.file_bytes);
+        if !std::mem::take(&mut self.is_booked) {
+            let found = match seen {
+                Seen::Sound => read_one(bytes),
+                Seen::Gone => Found::nothing(),
+                Seen::MovedBefore { bytes: read } => read_one(read).and(QUARANTINED, 1),
+                Seen::Failed(error) => Found::error(error),
+                Seen::Damaged(finding) => {
+                    let told = format!("{}: {}", finding.path, finding.faults.join("; "));
+                    let mut damaged = read_one(bytes).and(finding.outcome.kind(), 1);
+                    damaged.last_error = Some(told);
+                    damaged
+                }
+            };
+            self.round.part(name.as_bytes(), &found);
+        }
+        if self.round.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn change(
+        &mut self,
+        keeper: &Keeper,
+        place: &HourPlace,
+        name: &str,
+        work: Move<'_>,
+    ) -> Result<Option<String>, CrawlError> {
+        let (round, bytes, is_booked) = (&mut *self.round, self.file_bytes, &mut self.is_booked);
+        let names = [std::ffi::OsStr::new(name)];
+        let done = keeper.change_as(place, names, work, |stored, batch| {
+            if stored.is_some() {
+                round.part(name.as_bytes(), &read_one(bytes).and(QUARANTINED, 1));
+                round.join(batch);
+                *is_booked = true;
+            }
+        })?;
+        Ok(done.flatten())
+    }
+}

@@ -1,0 +1,543 @@
+//! One hour after another: checks its files by name, and puts aside what is damaged.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use super::check::{Fault, Verdict, check};
+use super::kept::{Kept, KeptFile};
+use crate::crawl::{CrawlError, Keeper};
+use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
+use crate::domain::{HourPlace, SegmentFile, Timestamp};
+use crate::wire::QuarantineReport;
+
+/// Files that cannot be read one after the other: then it is the disk, and no longer the files.
+const ILL: u32 = 3;
+/// So many of an hour are never many, however small it is.
+const FEW: u64 = 10;
+/// More than one in so many files of an hour is many.
+const SHARE: u64 = 5;
+
+/// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
+pub enum Structure {
+    /// It is quarantined like others.
+    #[default]
+    Quarantine,
+    /// It is reported and stays.
+    Report,
+    /// It is not looked at.
+    Off,
+}
+
+impl Structure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Quarantine, Self::Report, Self::Off];
+
+    /// As it is written in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::Report => "report",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// How many damaged files are moved before somebody is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// In one cycle.
+    pub cycle: u64,
+    /// Whether a fifth of an hour is too much, too.
+    pub hour: bool,
+}
+
+impl Limits {
+    /// What nobody was asked about.
+    pub const CAREFUL: Self = Self { cycle: 100, hour: true };
+    /// The operator's word.
+    pub const NONE: Self = Self { cycle: u64::MAX, hour: false };
+}
+
+/// How the scrub is to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// What is done with streams that are not whole.
+    pub structure: Structure,
+    /// How long quarantined files are kept; zero for as long as nobody deletes them.
+    pub keep: Duration,
+}
+
+/// What became of a damaged file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It lies in the quarantine under this name.
+    Quarantined(String),
+    /// It stays because the settings say so.
+    Reported,
+    /// It stays until the operator says that so many may go.
+    Waits,
+    /// It stays because it cannot be moved: a full or read-only disk.
+    Stays(String),
+}
+
+impl Outcome {
+    /// A stable word for counts.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Quarantined(_) => "quarantined",
+            Self::Reported => "suspicious",
+            Self::Waits => "waiting",
+            Self::Stays(_) => "unmoved",
+        }
+    }
+}
+
+/// A damaged file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `CHANNEL/QUALITY/HOUR/NAME`.
+    pub path: String,
+    /// What is wrong with it, in one word.
+    pub problem: &'static str,
+    /// In sentences.
+    pub faults: Vec<String>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// A cycle of a node's own scrub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleId {
+    /// Its number.
+    pub number: u64,
+    /// When it began, as it would stand in a report.
+    pub began: String,
+}
+
+impl CycleId {
+    /// Whether a file was quarantined in it.
+    fn has(&self, file: &KeptFile) -> bool {
+        file.report.cycle == Some(self.number) && file.report.at >= self.began
+    }
+}
+
+/// What happens at a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It is what its name says.
+    Sound,
+    /// It is not there any more, or another one than a moment ago.
+    Gone,
+    /// It is damaged.
+    Damaged(Finding),
+    /// It was damaged, and was moved before an end that kept this from being booked.
+    MovedBefore {
+        /// Bytes that were read of it.
+        bytes: u64,
+    },
+    /// It could not be looked at.
+    Failed(String),
+}
+
+/// A move to the quarantine, to be done with the hour's directory at hand.
+pub type Move<'m> = &'m mut dyn FnMut(&Dir) -> Result<Option<String>, DiskError>;
+
+/// Whoever carries the scrub along: is told what it does, and says whether to go on.
+pub trait Control {
+    /// So many bytes were read. Only a stop breaks off in the middle of a file, which is then read again from its beginning.
+    fn read(&mut self, bytes: u64) -> ControlFlow<()>;
+
+    /// A file is done.
+    fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()>;
+
+    /// Does this to the hour's directory, and takes the name out of the index if it is not there afterwards.
+    fn change(
+        &mut self,
+        keeper: &Keeper,
+        place: &HourPlace,
+        name: &str,
+        work: Move<'_>,
+    ) -> Result<Option<String>, CrawlError> {
+        Ok(keeper.change(place, [OsStr::new(name)], work)?.flatten())
+    }
+}
+
+/// The scrub of an archive.
+pub struct Scrub {
+    keeper: Arc<Keeper>,
+    options: RwLock<ScrubOptions>,
+    kept: Arc<Kept>,
+    /// How many files in a row could not be read.
+    unreadable: AtomicU32,
+    moved: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    began: String,
+}
+
+impl Scrub {
+    /// Of the archive that this keeper keeps.
+    pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<Kept>) -> Self {
+        let (options, unreadable, moved) = (RwLock::new(options), AtomicU32::new(0), OnceLock::new());
+        Self { keeper, options, kept, unreadable, moved, began: now().to_string() }
+    }
+
+    /// The archive.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// What lies in the quarantine.
+    pub fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+
+    /// How it works.
+    pub fn options(&self) -> ScrubOptions {
+        *self.options.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it works like that.
+    pub fn set_options(&self, options: ScrubOptions) {
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
+    }
+
+    /// Whom to tell that something is missing by now.
+    pub fn on_move(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        // A second one is not taken.
+        self.moved.set(tell).unwrap_or_default();
+    }
+
+    /// Reads what lies in the quarantine, if that was not done yet.
+    pub fn prepare(&self) -> Result<Arc<Base>, CrawlError> {
+        let base = self.keeper.guard().base()?;
+        self.kept.read(&base)?;
+        Ok(base)
+    }
+
+    /// Reads what lies in the quarantine, whatever was known. What cannot be read now stays as it was.
+    pub fn look_again(&self) {
+        let read = self.keeper.guard().base().map_err(CrawlError::from);
+        if let Err(error) = read.and_then(|base| Ok(self.kept.read_again(&base)?)) {
+            tracing::warn!(name: "quarantine_unreadable", %error, "what lies in the quarantine cannot be read");
+        }
+    }
+
+    /// The names of an hour that are checked, in order, with what the index knows of them; those after `after`.
+    pub fn names(&self, place: &HourPlace, after: Option<&str>) -> Result<Vec<(String, SegmentFile)>, CrawlError> {
+        let contents = self.keeper.answer(place)?.contents;
+        // What a tombstone hides is served to nobody.
+        let visible = contents.visible().filter(|file| !file.key.tombstone).map(|file| (file.name(), file.clone()));
+        let mut names: Vec<_> = visible.filter(|(name, _)| after.is_none_or(|after| name.as_str() > after)).collect();
+        names.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        Ok(names)
+    }
+
+    /// Checks the files of an hour after the one named `after`. True if it came to the end of the hour.
+    pub fn hour(
+        &self,
+        place: &HourPlace,
+        after: Option<&str>,
+        cycle: Option<&CycleId>,
+        limits: Limits,
+        control: &mut dyn Control,
+    ) -> Result<bool, CrawlError> {
+        let base = self.prepare()?;
+        let names = self.names(place, after)?;
+        let known = names.len() as u64;
+        let moved = self.moved_already(place, after, cycle);
+        let mut all: BTreeMap<String, Option<SegmentFile>> =
+            names.into_iter().map(|(name, file)| (name, Some(file))).collect();
+        // One that came again meanwhile was hashed on its way.
+        all.extend(moved.keys().map(|name| (name.clone(), None)));
+        let dir = base.dir(&place.path()).map_err(|error| self.away(error))?;
+        let mut room = Vec::new();
+        for (name, file) in all {
+            let seen = match (file, &dir) {
+                (None, _) => Seen::MovedBefore { bytes: moved.get(&name).copied().unwrap_or(0) },
+                (Some(_), None) => Seen::Gone,
+                (Some(file), Some(dir)) => match self.file(dir, place, &name, &file, &mut room, control)? {
+                    Looked::Stopped => return Ok(false),
+                    Looked::Seen(seen) => seen,
+                    Looked::Bad(fault, meta) => {
+                        let bad = Bad { place, name: &name, file: &file, fault, meta, cycle };
+                        self.damaged(&base, &bad, known, limits, control)?
+                    }
+                },
+            };
+            if control.done(&name, seen).is_break() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What of an hour an interrupted run of this cycle has moved after the place that it has remembered, with the bytes that were
+    /// read of each.
+    fn moved_already(&self, place: &HourPlace, after: Option<&str>, cycle: Option<&CycleId>) -> BTreeMap<String, u64> {
+        let Some(cycle) = cycle else { return BTreeMap::new() };
+        let is_after = |file: &KeptFile| after.is_none_or(|after| file.name.as_str() > after);
+        let files = self.kept.of_hour(place).into_iter().map(|(_, file)| file);
+        let moved = files.filter(|file| cycle.has(file) && is_after(file));
+        moved.map(|file| (file.name, file.report.found_size.unwrap_or(0))).collect()
+    }
+
+    fn file(
+        &self,
+        dir: &Dir,
+        place: &HourPlace,
+        name: &str,
+        file: &SegmentFile,
+        room: &mut Vec<u8>,
+        control: &mut dyn Control,
+    ) -> Result<Looked, CrawlError> {
+        let failed = |error: DiskError| match self.away(error) {
+            CrawlError::Disk(error) => Ok(Looked::Seen(Seen::Failed(error.to_string()))),
+            away => Err(away),
+        };
+        let before = match dir.stat_file(OsStr::new(name)) {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return Ok(Looked::Seen(Seen::Gone)),
+            Err(error) => return failed(error),
+        };
+        let structure = self.options().structure != Structure::Off;
+        let mut verdict = check(dir, name, &file.key, structure, room, |bytes| control.read(bytes));
+        if matches!(verdict, Ok(Verdict::Bad(Fault::Unreadable { .. }))) {
+            // A cable, or a controller that was busy.
+            verdict = check(dir, name, &file.key, structure, room, |bytes| control.read(bytes));
+        }
+        match verdict {
+            Ok(Verdict::Bad(Fault::Unreadable { why })) => {
+                if self.unreadable.fetch_add(1, Ordering::Relaxed) + 1 >= ILL {
+                    let cause = std::io::Error::other(format!(
+                        "{ILL} files in a row cannot be read, so that the disk looks ill and not the files: {why}"
+                    ));
+                    tracing::error!(name: "disk_looks_ill", path = %format_args!("{place}/{name}"), why, "files in a row cannot be read; nothing more is quarantined until one can: check the disk");
+                    return Err(CrawlError::Disk(DiskError::Io {
+                        action: "scrub",
+                        path: dir.path().join(name),
+                        cause,
+                    }));
+                }
+                Ok(Looked::Bad(Fault::Unreadable { why }, before))
+            }
+            Ok(verdict) => {
+                self.unreadable.store(0, Ordering::Relaxed);
+                Ok(match verdict {
+                    Verdict::Sound { .. } => Looked::Seen(Seen::Sound),
+                    Verdict::Gone => Looked::Seen(Seen::Gone),
+                    Verdict::Stopped => Looked::Stopped,
+                    Verdict::Bad(fault) => Looked::Bad(fault, before),
+                })
+            }
+            Err(error) => failed(error),
+        }
+    }
+
+    /// Puts a damaged file aside, or says why it stays.
+    fn damaged(
+        &self,
+        base: &Base,
+        bad: &Bad<'_>,
+        known: u64,
+        limits: Limits,
+        control: &mut dyn Control,
+    ) -> Result<Seen, CrawlError> {
+        let report = bad.report();
+        let path = report.path.clone();
+        let (problem, faults) = (bad.fault.kind(), report.faults.clone());
+        let outcome = if matches!(bad.fault, Fault::Structure { .. }) && self.options().structure == Structure::Report {
+            Outcome::Reported
+        } else if self.are_many(bad, known, limits) {
+            Outcome::Waits
+        } else {
+            match self.set_aside(base, bad, &report, control)? {
+                Some(outcome) => outcome,
+                None => return Ok(Seen::Gone),
+            }
+        };
+        match &outcome {
+            Outcome::Quarantined(_) => {
+                tracing::error!(name: "segment_quarantined", path, problem, why = faults.join("; "), "a damaged file was moved to the quarantine; it is fetched again if another node has it");
+                if let Some(tell) = self.moved.get() {
+                    tell();
+                }
+            }
+            Outcome::Reported => {
+                tracing::warn!(name: "segment_suspicious", path, problem, why = faults.join("; "), "a segment is what its name says, but no whole stream; it stays, because [scrub] structure says so");
+            }
+            Outcome::Waits => {
+                tracing::error!(name: "scrub_waits", path, problem, why = faults.join("; "), "a damaged file stays where it is, because they are suspiciously many: check disk and memory, then say `gapless scrub --yes` with the channel, quality or hour");
+            }
+            Outcome::Stays(why) => {
+                tracing::error!(name: "segment_not_quarantined", path, problem, error = why, "a damaged file cannot be moved to the quarantine, and is still listed");
+            }
+        }
+        Ok(Seen::Damaged(Finding { path, problem, faults, outcome }))
+    }
+
+    fn are_many(&self, bad: &Bad<'_>, known: u64, limits: Limits) -> bool {
+        // What is no cycle of a node's own is counted from its beginning.
+        let of_cycle = |file: &KeptFile| match bad.cycle {
+            Some(cycle) => cycle.has(file),
+            None => file.report.cycle.is_none() && file.report.at >= self.began,
+        };
+        let in_hour = self.kept.of_hour(bad.place).iter().filter(|(_, file)| of_cycle(file)).count() as u64;
+        let in_cycle = self.kept.count(of_cycle).0;
+        in_cycle >= limits.cycle || (limits.hour && in_hour >= FEW && in_hour.saturating_mul(SHARE) >= known)
+    }
+
+    /// Moves a damaged file and takes its name out of the index. `None` if it is not the one that was looked at any more.
+    fn set_aside(
+        &self,
+        base: &Base,
+        bad: &Bad<'_>,
+        report: &QuarantineReport,
+        control: &mut dyn Control,
+    ) -> Result<Option<Outcome>, CrawlError> {
+        let bytes = serde_json::to_vec_pretty(report).unwrap_or_default();
+        let quarantine = Quarantine::of(base);
+        let mut work = |hour: &Dir| {
+            // Whoever has put another file there meanwhile has mended it.
+            if hour.stat_file(OsStr::new(bad.name))? != Some(bad.meta) {
+                return Ok(None);
+            }
+            let stored = quarantine.set_aside(bad.place, hour, bad.name, &bytes)?;
+            if let Some(stored) = &stored {
+                let (name, report) = (bad.name.to_owned(), report.clone());
+                let file = KeptFile { name, size: bad.meta.size, reported_ns: now_ns(), report };
+                self.kept.put(bad.place, stored, file);
+            }
+            Ok(stored)
+        };
+        match control.change(&self.keeper, bad.place, bad.name, &mut work) {
+            Ok(stored) => Ok(stored.map(Outcome::Quarantined)),
+            Err(CrawlError::Disk(error)) => Ok(Some(Outcome::Stays(error.to_string()))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells the guard of an error that may mean that the disk is away.
+    fn away(&self, error: DiskError) -> CrawlError {
+        let guard = self.keeper.guard();
+        if guard.report(&error)
+            && let Err(away) = guard.base()
+        {
+            return CrawlError::Away(away);
+        }
+        CrawlError::Disk(error)
+    }
+
+    /// Marks in its report each file whose name is listed again; says how many there were.
+    pub fn heal(&self) -> Result<u64, CrawlError> {
+        let base = self.prepare()?;
+        let mut healed = 0;
+        for (place, stored, mut file) in self.kept.all(|file| file.is_lost() && !file.is_bad_by_name()) {
+            let view = self.keeper.index().hour(&place.stream.to_string(), place.hour)?;
+            let is_listed = view.is_some_and(|view| view.contents.visible().any(|visible| visible.name() == file.name));
+            if !is_listed {
+                continue;
+            }
+            file.report.healed = Some(now().to_string());
+            let bytes = serde_json::to_vec_pretty(&file.report).unwrap_or_default();
+            if Quarantine::of(&base).note(&place, &stored, &bytes)? {
+                tracing::info!(name: "segment_healed", path = file.report.path, "a damaged file is here again with the right content");
+                self.kept.put(&place, &stored, file);
+                healed += 1;
+            } else {
+                self.kept.remove(&place, &stored);
+            }
+        }
+        Ok(healed)
+    }
+
+    /// Deletes what was kept long enough; says how many files and bytes. What is bad by its name stays: its report is what keeps it
+    /// from being fetched again, and its bytes are what its name says.
+    pub fn expire(&self) -> Result<(u64, u64), CrawlError> {
+        let keep_ns = i64::try_from(self.options().keep.as_nanos()).unwrap_or(i64::MAX);
+        if keep_ns == 0 {
+            return Ok((0, 0));
+        }
+        let base = self.prepare()?;
+        let until = now_ns().saturating_sub(keep_ns);
+        let (mut count, mut bytes) = (0, 0);
+        for (place, stored, file) in self.kept.all(|file| !file.is_bad_by_name() && file.reported_ns <= until) {
+            if let Some(size) = Quarantine::of(&base).delete(&place, &stored)? {
+                tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file was kept long enough, and is deleted");
+                (count, bytes) = (count + 1, bytes + size);
+            }
+            self.kept.remove(&place, &stored);
+        }
+        Ok((count, bytes))
+    }
+
+    /// Moves a quarantined file back to where it lay, if nothing lies there. False if it is not in the quarantine.
+    pub fn restore(&self, place: &HourPlace, stored: &str) -> Result<bool, CrawlError> {
+        let base = self.prepare()?;
+        let Some((_, file)) = self.kept.of_hour(place).into_iter().find(|(name, _)| name == stored) else {
+            return Ok(false);
+        };
+        let hour = place.hour.to_string();
+        base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
+        let back = |dir: &Dir| Quarantine::of(&base).put_back(place, dir, stored);
+        let done = self.keeper.change(place, [OsStr::new(&file.name)], back)?.unwrap_or(false);
+        self.kept.remove(place, stored);
+        Ok(done)
+    }
+}
+
+/// What a look at a file led to.
+enum Looked {
+    Seen(Seen),
+    Stopped,
+    Bad(Fault, FileMeta),
+}
+
+/// A damaged file at hand.
+struct Bad<'b> {
+    place: &'b HourPlace,
+    name: &'b str,
+    file: &'b SegmentFile,
+    fault: Fault,
+    /// What it was before it was read.
+    meta: FileMeta,
+    cycle: Option<&'b CycleId>,
+}
+
+impl Bad<'_> {
+    fn report(&self) -> QuarantineReport {
+        let (found, found_size) = self.fault.found();
+        let expected = self.file.key.hash;
+        let is_right = matches!(self.fault, Fault::Structure { .. });
+        QuarantineReport {
+            path: format!("{}/{}", self.place, self.name),
+            problem: self.fault.kind().to_owned(),
+            faults: self.fault.sentences(self.file.size),
+            expected_hash: expected.to_string(),
+            found_hash: found.or(is_right.then_some(expected)).map(|hash| hash.to_string()),
+            expected_size: Some(self.file.size),
+            found_size,
+            at: now().to_string(),
+            cycle: self.cycle.map(|cycle| cycle.number),
+            healed: None,
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_us(now_ns() / 1_000)
+}
+
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Where a quarantined file lies, relative to the base.
+pub fn kept_at(place: &HourPlace, stored: &str) -> String {
+    Path::new(&Quarantine::path(place)).join(stored).to_string_lossy().into_owned()
+}
