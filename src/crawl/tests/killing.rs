@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use super::{cycle_of, place};
+use super::{carry, cycle_of, place};
 use crate::crawl::rounds::{Parts, Rounds};
 use crate::crawl::{CountAgain, CrawlError, Cycle, Found, Keeper, Pace, Pacing, Reading, Reconcile, Round, Visitor};
 use crate::disk::{Base, Guard, Identity};
@@ -105,7 +105,8 @@ fn live(base: &Path, path: &Path, n: Option<i64>) -> (bool, Vec<HourPlace>) {
         reading: Reading::default(),
     };
     let keeper = keeper(base, &index);
-    let rounds = Rounds::new(Parts {
+    let (told, life) = (Arc::clone(&clock) as Arc<dyn Clock>, stop.clone());
+    let rounds = Arc::new(Rounds::new(Parts {
         keeper: Arc::clone(&keeper),
         visitors: vec![
             Box::new(Reconcile::new(Arc::clone(&keeper), 10)),
@@ -123,14 +124,14 @@ fn live(base: &Path, path: &Path, n: Option<i64>) -> (bool, Vec<HourPlace>) {
             }
             lives
         }),
-    });
+    }));
     for name in VISITORS.iter().filter(|name| cycle_of(&index, name).cycle == 0) {
         rounds.wish(name);
     }
     if let Some(n) = n {
         faults.arm(n, ALL, EIO);
     }
-    rounds.run();
+    carry(&rounds, told, &life);
     let was_killed = n.is_some() && faults.pending() != ALL;
     // Nothing that is written while it ends reaches the file of one that was killed.
     drop((rounds, index));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::{cycle_of, place};
+use super::{carry, cycle_of, place};
 use crate::crawl::rounds::{Parts, Rounds};
 use crate::crawl::{Keeper, Pace, Pacing, Reading, Reconcile, bring_into_line};
 use crate::disk::{Base, Guard, Identity};
@@ -84,7 +84,8 @@ impl Archive {
             cycles: [(Reconcile::NAME.to_owned(), Duration::from_secs(300))].into(),
             reading: Reading::default(),
         };
-        let rounds = Rounds::new(Parts {
+        let life = stop.clone();
+        let rounds = Arc::new(Rounds::new(Parts {
             keeper: self.keeper(),
             visitors: vec![Box::new(Reconcile::new(self.keeper(), ONE_IN))],
             pacing: Pacing::new(pace),
@@ -98,13 +99,13 @@ impl Archive {
                 }
                 goes_on
             }),
-        });
+        }));
         if !cycle_of(&self.index, Reconcile::NAME).is_running {
             rounds.wish(Reconcile::NAME);
         }
         // The next cycle is not begun by the same process.
         self.clock.end_at(Duration::ZERO);
-        rounds.run();
+        carry(&rounds, Arc::clone(&self.clock) as Arc<dyn crate::runtime::Clock>, &life);
     }
 }
 
