@@ -150,7 +150,8 @@ fn suspiciously_many_tombstones_wait_for_the_operators_word() {
     let all: Vec<&str> = ["tombstone", "add"].into_iter().chain(segments[..5].iter().map(String::as_str)).collect();
     other.run(&all).lines(0);
     eventually(SOON, || peer_of(&node)["bursts"].as_array().is_some_and(|bursts| !bursts.is_empty()));
-    assert_eq!(node.files(HOUR).len(), 10);
+    // The first of them may have come alone, before there were suspiciously many.
+    assert!((8..=10).contains(&node.files(HOUR).len()), "{:?}", node.files(HOUR));
     let said = node.run(&["status"]);
     assert!(said.lines(1).iter().any(|line| line.contains("wait for your word")), "{}", said.out);
     assert_eq!(node.run(&["tombstone", "accept", "nobody"]).code, 3);
