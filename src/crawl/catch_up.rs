@@ -131,9 +131,13 @@ impl CatchUp {
 
     /// Looks at what was handed over.
     fn follow(&self, post: &Post) -> Result<(), CrawlError> {
-        for hours in self.keeper.take_handed_over().chunks(CHUNK) {
+        let hours = self.keeper.take_handed_over();
+        for (number, part) in hours.chunks(CHUNK).enumerate() {
             post.works("hours that turned up");
-            bring_into_line(&self.keeper, hours)?;
+            bring_into_line(&self.keeper, part).inspect_err(|_| {
+                // Nobody else would look at the rest of them soon.
+                self.keeper.hand_over(hours.get(number * CHUNK..).unwrap_or_default().to_vec());
+            })?;
         }
         let mut status = self.lock();
         if status.state != CatchUpState::Ready {
@@ -164,7 +168,11 @@ impl CatchUp {
         let parts: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
             let own = work();
-            std::iter::once(own).chain(threads.into_iter().filter_map(|thread| thread.join().ok())).collect()
+            // A thread that ended badly has not looked at its part.
+            let joined = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            std::iter::once(own).chain(joined).collect()
         });
         for part in parts {
             found.add(&part?);

@@ -27,6 +27,7 @@ impl Visitor for CountAgain {
     }
 
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
+        let generation = Some(self.keeper.index.catalog().generation());
         let mut verified = std::collections::HashSet::new();
         while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
             let day = Day::of(place.hour);
@@ -37,9 +38,24 @@ impl Visitor for CountAgain {
             }
             tracing::warn!(name: "census_mended", stream = %place.stream, %day, "what was kept of a day's totals was wrong; it has been counted afresh");
             round.done(&Found::of("days mended", 1));
-            let mut batch = Batch { recount: vec![(place.stream.clone(), day)], ..Batch::default() };
+            let recount = vec![(place.stream.clone(), day)];
+            let mut batch = Batch { generation, recount, ..Batch::default() };
             round.join(&mut batch);
             self.keeper.index.apply(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Days of which no hour is left are nobody's to pass by.
+    fn cycle_done(&self) -> Result<(), CrawlError> {
+        let index = &self.keeper.index;
+        for stream in index.catalog().streams() {
+            let generation = Some(index.catalog().generation());
+            let recount: Vec<_> = index.wrong_days(&stream)?.into_iter().map(|day| (stream.clone(), day)).collect();
+            if !recount.is_empty() {
+                tracing::warn!(name: "census_mended", %stream, days = recount.len(), "what was kept of some days' totals was wrong; they have been counted afresh");
+                index.apply(Batch { generation, recount, ..Batch::default() })?;
+            }
         }
         Ok(())
     }

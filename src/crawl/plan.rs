@@ -47,6 +47,16 @@ impl Plan {
         Self { streams, hours, next: 0 }
     }
 
+    /// The hour in which the visitor is comes first, whatever has turned up before it since: what is done of it is not done again.
+    pub fn begin_with(&mut self, inside: &Cursor) {
+        let is_it = |place: &HourPlace| Cursor::at(place) == *inside;
+        let found = (0..self.hours.len()).find(|at| self.chunk(*at, 1).first().is_some_and(is_it));
+        if let Some(at) = found {
+            // Newer ones have been handed to whoever looks at what turns up, and are visited in the next cycle.
+            self.next = at;
+        }
+    }
+
     /// How many there are ahead.
     pub fn left(&self) -> usize {
         self.hours.len() - self.next

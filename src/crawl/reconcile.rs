@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{CrawlError, Found, Keeper, Round, Visitor};
 use crate::domain::{HourPlace, Stream};
@@ -21,6 +22,8 @@ pub struct Reconcile {
     keeper: Arc<Keeper>,
     /// One directory in so many is read although its stamp is the same; none for 0.
     verify_one_in: u64,
+    /// The last cycle that has begun, and not only gone on.
+    begun: AtomicU64,
 }
 
 /// What is to be done with an hour.
@@ -42,7 +45,7 @@ impl Reconcile {
 
     /// With this keeper.
     pub fn new(keeper: Arc<Keeper>, verify_one_in: u64) -> Self {
-        Self { keeper, verify_one_in }
+        Self { keeper, verify_one_in, begun: AtomicU64::new(0) }
     }
 
     /// Whether it is an hour's turn to be read in this cycle.
@@ -62,8 +65,10 @@ impl Visitor for Reconcile {
     }
 
     /// Which hours there are: what is new is part of the way, and what is gone is not.
-    fn cycle_begins(&self, _: u64) -> Result<Found, CrawlError> {
-        self.keeper.begin_comparing();
+    fn cycle_begins(&self, cycle: u64) -> Result<Found, CrawlError> {
+        if self.begun.swap(cycle, Ordering::SeqCst) != cycle {
+            self.keeper.begin_comparing();
+        }
         let structure = self.keeper.reconcile_structure()?;
         let found = Found::of("hours appeared", structure.hours_appeared).and("hours gone", structure.hours_gone);
         let mut found = found.and(Found::ERRORS, structure.unreadable);

@@ -115,14 +115,13 @@ impl Rounds {
         self.parts.keeper.index.catalog().generation()
     }
 
-    fn load(&self) -> Result<Vec<Way>, CrawlError> {
-        let clock = &*self.parts.clock;
+    fn load(&self) -> Result<Vec<VisitorState>, CrawlError> {
         let mut known: std::collections::BTreeMap<String, Vec<u8>> =
             self.parts.keeper.index.visitors()?.into_iter().collect();
         let state = |visitor: &dyn Visitor| {
             known.remove(visitor.name()).map(|bytes| VisitorState::read(&bytes)).unwrap_or_default()
         };
-        Ok(self.parts.visitors.iter().map(|one| &**one).map(state).map(|state| Way::new(state, clock)).collect())
+        Ok(self.parts.visitors.iter().map(|one| &**one).map(state).collect())
     }
 
     fn is_wished(&self, index: usize) -> bool {
@@ -167,8 +166,9 @@ impl Rounds {
         let began = clock.now();
         let is_interrupted = || self.parts.stop.is_stopped() || !self.is_ready();
         let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted };
-        self.begin_or_go_on(index, &**visitor, way, began)?;
-        let (mut is_dirty, mut read) = (!way.state.is_running, Duration::ZERO);
+        let was_running = way.state.is_running;
+        self.begin_or_go_on(&**visitor, way, began)?;
+        let (mut is_dirty, mut read) = (!was_running, Duration::ZERO);
         while clock.now() < slice.until && !is_interrupted() {
             let plan = way.plan.get_or_insert_default();
             let hours = plan.ahead(CHUNK);
@@ -210,6 +210,10 @@ impl Rounds {
         if is_dirty || way.state.is_running {
             self.commit(&**visitor, &way.state, generation)?;
         }
+        // Only now has it begun: what fails before is begun again.
+        if !was_running && let Some(wish) = self.wished.get(index) {
+            wish.store(false, Ordering::SeqCst);
+        }
         Ok(())
     }
 
@@ -219,23 +223,18 @@ impl Rounds {
         Ok(self.parts.keeper.index.apply(batch).map(drop)?)
     }
 
-    fn begin_or_go_on(
-        &self,
-        index: usize,
-        visitor: &dyn Visitor,
-        way: &mut Way,
-        now: Duration,
-    ) -> Result<(), CrawlError> {
+    fn begin_or_go_on(&self, visitor: &dyn Visitor, way: &mut Way, now: Duration) -> Result<(), CrawlError> {
         if !way.state.is_running {
-            if let Some(wish) = self.wished.get(index) {
-                wish.store(false, Ordering::SeqCst);
-            }
             way.state.begin(timestamp(self.parts.clock.wall()));
             (way.age, way.since, way.plan) = ((Duration::ZERO, now), (now, 0), None);
         }
         if way.plan.is_none() {
             way.state.found.add(&visitor.cycle_begins(way.state.cycle)?);
-            way.plan = Some(Plan::new(self.parts.keeper.index.catalog(), way.state.after.as_ref()));
+            let mut plan = Plan::new(self.parts.keeper.index.catalog(), way.state.after.as_ref());
+            if let Some(inside) = &way.state.inside {
+                plan.begin_with(inside);
+            }
+            way.plan = Some(plan);
         }
         Ok(())
     }
@@ -298,11 +297,15 @@ pub struct Carry {
     walking: Option<Walking>,
 }
 
-/// As long as the index is the one that has caught up.
+/// As long as the index is the same.
 struct Walking {
     generation: u64,
     ways: Vec<Way>,
+    /// What was booked may not have been committed: it is to be read again.
+    is_stale: bool,
     pacer: Pacer,
+    /// The share that what is owed comes from.
+    share: f64,
     last: usize,
     /// Since when.
     settled: Duration,
@@ -316,15 +319,37 @@ impl Carry {
     }
 
     fn begin(&self, generation: u64) -> Result<Walking, CrawlError> {
-        let (ways, now) = (self.rounds.load()?, self.rounds.parts.clock.now());
+        let (clock, share) = (&*self.rounds.parts.clock, self.rounds.parts.pacing.get().cpu_share);
+        let ways: Vec<Way> = self.rounds.load()?.into_iter().map(|state| Way::new(state, clock)).collect();
+        let now = clock.now();
         self.rounds.tell(&ways, now);
-        Ok(Walking { generation, ways, pacer: Pacer::default(), last: 0, settled: now, ended: now })
+        let (pacer, is_stale) = (Pacer::default(), false);
+        Ok(Walking { generation, ways, is_stale, pacer, share, last: 0, settled: now, ended: now })
+    }
+
+    /// Reads from the index again where each visitor is. What is owed stays owed.
+    fn begin_again(&self, walking: &mut Walking) -> Result<(), CrawlError> {
+        for (way, state) in walking.ways.iter_mut().zip(self.rounds.load()?) {
+            let (ready_at, age) = (way.ready_at, way.age);
+            let is_same = state.cycle == way.state.cycle;
+            *way = Way::new(state, &*self.rounds.parts.clock);
+            way.ready_at = ready_at;
+            if is_same {
+                way.age = age;
+            }
+        }
+        walking.is_stale = false;
+        Ok(())
     }
 
     /// A slice of whoever's turn it is.
     fn walk(&self, walking: &mut Walking, post: &Post) -> Result<Next, CrawlError> {
         let (rounds, clock) = (&*self.rounds, &*self.rounds.parts.clock);
         let (pace, now, settled) = (rounds.parts.pacing.get(), clock.now(), walking.settled);
+        if walking.share.to_bits() != pace.cpu_share.to_bits() {
+            // What is owed was owed to another pace.
+            (walking.pacer, walking.share) = (Pacer::default(), pace.cpu_share);
+        }
         walking.pacer.rested(now.saturating_sub(walking.ended));
         walking.ended = now;
         let Some(index) = rounds.choose(&walking.ways, &pace, settled, walking.last, now) else {
@@ -336,13 +361,19 @@ impl Carry {
         walking.last = index;
         rounds.tell_pulse(Some(index), None, None);
         post.works(rounds.name(index));
-        if let Some(way) = walking.ways.get_mut(index) {
-            rounds.slice(index, way, (&pace, walking.generation), post)?;
-            post.progress(way.state.hours, way.state.hours + way.plan.as_ref().map_or(0, |plan| plan.left() as u64));
-        }
+        let outcome = match walking.ways.get_mut(index) {
+            Some(way) => {
+                let outcome = rounds.slice(index, way, (&pace, walking.generation), post);
+                let left = way.plan.as_ref().map_or(0, |plan| plan.left() as u64);
+                post.progress(way.state.hours, way.state.hours + left);
+                outcome
+            }
+            None => Ok(()),
+        };
         walking.ended = clock.now();
         let share = pace.share(rounds.parts.busy.level(walking.ended));
         let rest = walking.pacer.rest_after(walking.ended.saturating_sub(now), share);
+        outcome?;
         rounds.tell(&walking.ways, settled);
         rounds.tell_pulse(None, Some(rest), None);
         Ok(Next::After(rest))
@@ -364,20 +395,20 @@ impl Job for Carry {
 
     fn step(&mut self, post: &Post) -> Result<Next, Failure> {
         if !self.rounds.is_ready() {
-            self.walking = None;
+            self.walking.iter_mut().for_each(|walking| walking.is_stale = true);
             self.rounds.tell_pulse(None, None, None);
             post.is(JobState::Waiting, "until the index has caught up", None);
             return Ok(Next::WhenWanted(self.rounds.parts.clock.glance().min(AFTER_ERROR)));
         }
         let generation = self.rounds.generation();
-        // What goes wrong is forgotten here, and read again from the index.
         let known = self.walking.take().filter(|walking| walking.generation == generation);
         let mut walking = known.map_or_else(|| self.begin(generation), Ok)?;
-        let next = self.walk(&mut walking, post).inspect_err(|error| {
-            self.rounds.tell_pulse(None, None, Some(error.to_string()));
-        })?;
+        let next = if walking.is_stale { self.begin_again(&mut walking) } else { Ok(()) };
+        let next = next.and_then(|()| self.walk(&mut walking, post));
+        // Who goes on after an error is the next in turn, and nobody is stuck behind one that fails again and again.
+        walking.is_stale = next.is_err();
         self.walking = Some(walking);
-        Ok(next)
+        Ok(next.inspect_err(|error| self.rounds.tell_pulse(None, None, Some(error.to_string())))?)
     }
 }
 

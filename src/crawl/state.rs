@@ -46,7 +46,9 @@ pub struct VisitorState {
     pub began_us: i64,
     /// The last hour that is done in it.
     pub after: Option<Cursor>,
-    /// Where it is inside the hour after that; the visitor's own words.
+    /// The hour after that in which it is, if it is inside one.
+    pub inside: Option<Cursor>,
+    /// Where in it; the visitor's own words.
     pub within: Vec<u8>,
     /// Hours that are done in it.
     pub hours: u64,
@@ -88,12 +90,13 @@ impl VisitorState {
     pub fn done(&mut self, place: Cursor, found: &Found) {
         self.hours += 1;
         self.after = Some(place);
-        self.within.clear();
+        (self.inside, self.within) = (None, Vec::new());
         self.found.add(found);
     }
 
-    /// A part of the hour after the last one that is done.
-    pub fn part(&mut self, within: &[u8], found: &Found) {
+    /// A part of this hour, the next one, is done.
+    pub fn part(&mut self, place: Cursor, within: &[u8], found: &Found) {
+        self.inside = Some(place);
         self.within = within.get(..within.len().min(MOST_WITHIN)).unwrap_or_default().to_vec();
         self.found.add(found);
     }
@@ -102,7 +105,7 @@ impl VisitorState {
     pub fn end(&mut self, now: Timestamp) {
         self.is_running = false;
         self.after = None;
-        self.within.clear();
+        (self.inside, self.within) = (None, Vec::new());
         self.history.push_front(Cycle {
             number: self.cycle,
             began_us: self.began_us,
@@ -121,6 +124,11 @@ mod tests {
 
     use super::*;
 
+    fn cursor(stream: &str) -> Cursor {
+        let stream = crate::domain::Stream::parse(stream).unwrap();
+        Cursor::at(&crate::domain::HourPlace { stream, hour: crate::domain::Hour::MIN })
+    }
+
     #[test]
     fn an_upgrade_in_the_middle_of_a_cycle_goes_on_where_it_was() {
         // As a version wrote it that knew fewer fields, and one that knew more.
@@ -138,7 +146,7 @@ mod tests {
         let mut state = VisitorState::default();
         for number in 0..25 {
             state.begin(Timestamp::from_us(number));
-            state.part(&[1; 1_000], &Found::of(Found::READ, 1));
+            state.part(cursor("a/source"), &[1; 1_000], &Found::of(Found::READ, 1));
             assert_eq!(state.within.len(), MOST_WITHIN);
             state.end(Timestamp::from_us(number + 1));
         }

@@ -91,7 +91,8 @@ impl<'r> Round<'r> {
 
     /// Where the visitor was inside the first hour ahead: what it gave to [`Round::part`]; empty at its beginning.
     pub fn within(&self) -> &[u8] {
-        &self.state.within
+        let first = self.hours().first().map(Cursor::at);
+        if first.is_some() && first == self.state.inside { &self.state.within } else { &[] }
     }
 
     /// Whether it is time to return.
@@ -126,8 +127,10 @@ impl<'r> Round<'r> {
 
     /// A part of the first hour ahead is done, up to here.
     pub fn part(&mut self, within: &[u8], found: &Found) {
-        self.state.part(within, found);
-        self.is_dirty = true;
+        if let Some(place) = self.hours.get(self.next) {
+            self.state.part(Cursor::at(place), within, found);
+            self.is_dirty = true;
+        }
     }
 
     /// What is booked joins these changes: all of it is committed, or nothing.

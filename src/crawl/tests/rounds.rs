@@ -258,3 +258,87 @@ fn a_visitor_that_does_not_go_on_is_told_and_ends() {
     let status = small.run(vec![Box::new(Stuck)], pace(1.0), Duration::from_secs(310));
     assert_eq!(status[0].state.history.front().unwrap().found.count(Found::ERRORS), 3);
 }
+
+/// Goes through each hour in ten parts, and says which it did.
+struct Parted {
+    clock: Arc<TestClock>,
+    did: Arc<Mutex<Vec<(String, u8)>>>,
+}
+
+impl Visitor for Parted {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
+        while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
+            let part = round.within().first().copied().unwrap_or(0);
+            self.clock.pass(Duration::from_millis(300));
+            self.did.lock().unwrap().push((place.to_string(), part));
+            let found = Found::of("parts", 1);
+            if part == 9 {
+                round.done(&found);
+            } else {
+                round.part(&[part + 1], &found);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_hour_that_was_begun_is_gone_on_with_although_a_newer_one_has_turned_up() {
+    let small = Small::of(3);
+    let did: Arc<Mutex<Vec<(String, u8)>>> = Arc::default();
+    let parted = || -> Vec<Box<dyn Visitor>> {
+        vec![Box::new(Parted { clock: Arc::clone(&small.clock), did: Arc::clone(&did) })]
+    };
+    small.run(parted(), pace(0.5), Duration::from_secs(301));
+    let before = did.lock().unwrap().len();
+    assert!((1..10).contains(&before), "{before}");
+    let newer = HourUpdate::Change {
+        stream: Stream::parse("a/source").unwrap(),
+        hour: Hour::parse("2024-02-01T00").unwrap(),
+        changes: Vec::new(),
+        stamp: StampUpdate::Keep,
+    };
+    small.keeper.index().apply(Batch { hours: vec![newer], ..Batch::default() }).unwrap();
+    let status = small.run(parted(), pace(0.5), Duration::from_secs(60));
+    let cycle = status[0].state.history.front().unwrap();
+    assert_eq!((cycle.hours, cycle.found.count("parts")), (3, 30));
+    let seen: std::collections::BTreeSet<(String, u8)> = did.lock().unwrap().iter().cloned().collect();
+    assert_eq!((seen.len(), did.lock().unwrap().len()), (30, 30), "no part twice, and none left out");
+    // One that has gone meanwhile leaves its place to nobody.
+    small.clock.pass(Duration::from_secs(30 * 86_400));
+    did.lock().unwrap().clear();
+    small.run(parted(), pace(0.5), Duration::from_secs(302));
+    let begun = did.lock().unwrap().last().unwrap().0.clone();
+    let place = HourPlace::parse(&begun).unwrap();
+    let gone = HourUpdate::Remove { stream: place.stream, hour: place.hour };
+    small.keeper.index().apply(Batch { hours: vec![gone], ..Batch::default() }).unwrap();
+    did.lock().unwrap().clear();
+    small.run(parted(), pace(0.5), Duration::from_secs(60));
+    assert_eq!(did.lock().unwrap().first().unwrap().1, 0, "the next hour begins at its beginning");
+}
+
+#[test]
+fn a_visitor_that_fails_again_and_again_holds_up_nobody_else() {
+    struct Failing(&'static str, Arc<TestClock>);
+    impl Visitor for Failing {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn visit(&self, _: &mut Round<'_>) -> Result<(), CrawlError> {
+            self.1.pass(Duration::from_millis(200));
+            Err(CrawlError::Index(crate::index::IndexError::Stalled))
+        }
+    }
+    let small = Small::of(20);
+    let (quick, log) = Worker::begin("quick", &small, vec![Duration::from_millis(10)]);
+    let failing = Failing("other", Arc::clone(&small.clock));
+    let mut pace = pace(0.1);
+    pace.cycles.insert("other".to_owned(), Duration::from_secs(300));
+    let status = small.run(vec![quick, Box::new(failing)], pace, Duration::from_secs(2_000));
+    assert!(log.lock().unwrap().cycles.len() >= 5, "{:?}", log.lock().unwrap().cycles);
+    assert_eq!(status[0].state.history.front().unwrap().hours, 20);
+}
