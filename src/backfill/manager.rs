@@ -226,5 +226,5 @@ async fn once(shared: &Arc<Shared>, known: &Arc<Known>) {
         job.report.failed(error);
     }
     let complete = job.report.is_complete();
-    tell::round_done(&job, began.elapsed(), complete);
+    tell::round_done(&mut job, began.elapsed(), complete);
 }

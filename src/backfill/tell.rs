@@ -14,9 +14,10 @@ use crate::domain::Timestamp;
 /// How often a round that lasts tells how far it is.
 const TELL: Duration = Duration::from_secs(300);
 
-/// A round has ended, complete or not.
-pub(super) fn round_done(job: &Job, took: Duration, complete: bool) {
-    let (known, report) = (&job.known, &job.report);
+/// A round has ended, complete or not. What is done from now on is not part of it.
+pub(super) fn round_done(job: &mut Job, took: Duration, complete: bool) {
+    let report = std::mem::take(&mut job.report);
+    let (known, report) = (&job.known, &report);
     let name = &job.peer().name;
     if report.fetched > 0 || report.tombstones > 0 || !report.is_complete() {
         tracing::info!(

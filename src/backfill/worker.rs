@@ -144,7 +144,7 @@ impl Worker {
         if itself {
             self.is_itself().await;
         }
-        tell::round_done(&self.job, self.began.elapsed(), complete);
+        tell::round_done(&mut self.job, self.began.elapsed(), complete);
         if complete && !self.waiting.is_due(Instant::now()) {
             known.set_behind(0, true);
         }

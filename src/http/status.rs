@@ -12,11 +12,13 @@ use super::Problem;
 use super::app::App;
 use super::coverage::MOST_HOURS;
 use super::jobs;
+use crate::crawl::CrawlStatus;
 use crate::disk::ArchiveId;
 use crate::domain::census::Census;
 use crate::domain::coverage::{Lane, Window};
 use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Health;
+use crate::scrub::KeptFile;
 use crate::wire::{DayCoverage, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport};
 
 const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
@@ -71,6 +73,10 @@ fn gather(app: &App) -> Result<Status, Problem> {
     }
     let jobs = jobs::reports(&app.board);
     jobs::troubles(&jobs, &mut troubles);
+    troubles.extend(scrub_troubles(app, &crawl));
+    // The same may be told by whoever meets it.
+    let mut told = std::collections::HashSet::new();
+    troubles.retain(|trouble| told.insert(trouble.clone()));
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -81,7 +87,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         started: time(app.started),
         base_dir: app.base_dir.display().to_string(),
         archive_id: index.archive().ok().flatten().map(|id| ArchiveId::from_bytes(id).to_string()),
-        ready: app.crawl.is_ready(),
+        ready: app.crawl.is_ready() && disk.state == "there",
         index: IndexStatus {
             state: state.to_owned(),
             file_bytes: index.file_bytes(),
@@ -112,6 +118,25 @@ fn streams(app: &App) -> Result<Vec<StreamStatus>, Problem> {
     let counted = index.census_of_all()?;
     let census = |stream: &Stream| counted.get(&stream.to_string()).copied().unwrap_or_default();
     index.catalog().streams().iter().map(|stream| stream_status(app, stream, &census(stream))).collect()
+}
+
+/// What only a person can decide or mend: damaged files that wait, and such that nobody has.
+fn scrub_troubles(app: &App, crawl: &CrawlStatus) -> Vec<String> {
+    let mut troubles = Vec::new();
+    let scrub = crawl.visitors.iter().find(|visitor| visitor.name == "scrub");
+    let waiting = scrub.map_or(0, |visitor| visitor.state.found.count("waiting"));
+    if waiting > 0 {
+        troubles.push(format!(
+            "scrub: {waiting} damaged files stay where they are, because so many look like a bad disk: look at it first, then `gapless scrub --yes`"
+        ));
+    }
+    let (lost, bytes) = app.scrub.kept().count(|file: &KeptFile| file.is_lost() && !file.is_bad_by_name());
+    if lost > 0 {
+        troubles.push(format!(
+            "scrub: {lost} damaged files ({bytes} bytes) lie in the quarantine and no other copy of them has come: `gapless quarantine` lists them"
+        ));
+    }
+    troubles
 }
 
 fn trouble_of(source: &SourceReport) -> Option<String> {

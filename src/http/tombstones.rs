@@ -103,6 +103,10 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Res
         }
         whole.extend_from_slice(&chunk);
     }
+    // A list would be taken for the fields of a shape in their order.
+    if !whole.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::bad_body("it is no JSON object", expected));
+    }
     serde_json::from_slice(&whole).map_err(|error| Problem::bad_body(&error.to_string(), expected))
 }
 

@@ -93,6 +93,8 @@ fn the_pace_is_changed_over_the_api_and_by_reading_the_configuration_again() {
         json!({"minimum_cycle_seconds": {"nobody": 5}}),
         json!({"minimum_cycle_seconds": {"scrub": 0}}),
         json!({"speed": 1}),
+        json!([0.5]),
+        json!([]),
     ] {
         let (status, problem) = put(&node, Some(&token), &wrong);
         assert_eq!(status, 400, "{wrong}: {problem}");
