@@ -123,7 +123,9 @@ pub struct CycleId {
 impl CycleId {
     /// Whether a file was quarantined in it.
     fn has(&self, file: &KeptFile) -> bool {
-        file.report.cycle == Some(self.number) && file.report.at >= self.began
+        // Earlier versions did not write when their cycle began.
+        let is_ours = file.report.began.as_ref().map_or(file.report.at >= self.began, |began| *began == self.began);
+        file.report.cycle == Some(self.number) && is_ours
     }
 }
 
@@ -227,14 +229,12 @@ impl Scrub {
         }
     }
 
-    /// The names of an hour that are checked, in order, with what the index knows of them; those after `after`.
-    pub fn names(&self, place: &HourPlace, after: Option<&str>) -> Result<Vec<(String, SegmentFile)>, CrawlError> {
+    /// The names of an hour that are checked, in order, with what the index knows of them.
+    pub fn names(&self, place: &HourPlace) -> Result<BTreeMap<String, SegmentFile>, CrawlError> {
         let contents = self.keeper.answer(place)?.contents;
         // What a tombstone hides is served to nobody.
-        let visible = contents.visible().filter(|file| !file.key.tombstone).map(|file| (file.name(), file.clone()));
-        let mut names: Vec<_> = visible.filter(|(name, _)| after.is_none_or(|after| name.as_str() > after)).collect();
-        names.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        Ok(names)
+        let visible = contents.visible().filter(|file| !file.key.tombstone);
+        Ok(visible.map(|file| (file.name(), file.clone())).collect())
     }
 
     /// Checks the files of an hour after the one named `after`. True if it came to the end of the hour.
@@ -247,28 +247,35 @@ impl Scrub {
         control: &mut dyn Control,
     ) -> Result<bool, CrawlError> {
         let base = self.prepare()?;
-        let names = self.names(place, after)?;
-        let known = names.len() as u64;
-        let moved = self.moved_already(place, after, cycle);
-        let mut all: BTreeMap<String, Option<SegmentFile>> =
-            names.into_iter().map(|(name, file)| (name, Some(file))).collect();
-        // One that came again meanwhile was hashed on its way.
-        all.extend(moved.keys().map(|name| (name.clone(), None)));
+        let names = self.names(place)?;
+        let is_after = |name: &str| after.is_none_or(|after| name > after);
+        let moved = self.moved_in(place, cycle);
+        // A share is one of the whole hour, as it was when the cycle came to it.
+        let known = (names.len() + moved.keys().filter(|name| !names.contains_key(*name)).count()) as u64;
+        let mut all: BTreeMap<String, Option<SegmentFile>> = moved.keys().map(|name| (name.clone(), None)).collect();
+        // What is listed is looked at, even if it was moved: it came again, or a kill has left it where it lay.
+        all.extend(names.into_iter().map(|(name, file)| (name, Some(file))));
+        all.retain(|name, _| is_after(name));
         let dir = base.dir(&place.path()).map_err(|error| self.away(error))?;
         let mut room = Vec::new();
         for (name, file) in all {
-            let seen = match (file, &dir) {
-                (None, _) => Seen::MovedBefore { bytes: moved.get(&name).copied().unwrap_or(0) },
-                (Some(_), None) => Seen::Gone,
+            let mut seen = match (file, &dir) {
+                (None, _) | (Some(_), None) => Seen::Gone,
                 (Some(file), Some(dir)) => match self.file(dir, place, &name, &file, &mut room, control)? {
                     Looked::Stopped => return Ok(false),
                     Looked::Seen(seen) => seen,
                     Looked::Bad(fault, meta) => {
-                        let bad = Bad { place, name: &name, file: &file, fault, meta, cycle };
+                        let bad = Bad { place, name: &name, file: &file, fault, meta, cycle, began: &self.began };
                         self.damaged(&base, &bad, known, limits, control)?
                     }
                 },
             };
+            // Nothing after the place that is remembered was booked.
+            if matches!(seen, Seen::Gone | Seen::Sound)
+                && let Some(bytes) = moved.get(&name)
+            {
+                seen = Seen::MovedBefore { bytes: *bytes };
+            }
             if control.done(&name, seen).is_break() {
                 return Ok(false);
             }
@@ -276,13 +283,10 @@ impl Scrub {
         Ok(true)
     }
 
-    /// What of an hour an interrupted run of this cycle has moved after the place that it has remembered, with the bytes that were
-    /// read of each.
-    fn moved_already(&self, place: &HourPlace, after: Option<&str>, cycle: Option<&CycleId>) -> BTreeMap<String, u64> {
+    /// What of an hour was moved in this cycle, with the bytes that were read of each.
+    fn moved_in(&self, place: &HourPlace, cycle: Option<&CycleId>) -> BTreeMap<String, u64> {
         let Some(cycle) = cycle else { return BTreeMap::new() };
-        let is_after = |file: &KeptFile| after.is_none_or(|after| file.name.as_str() > after);
-        let files = self.kept.of_hour(place).into_iter().map(|(_, file)| file);
-        let moved = files.filter(|file| cycle.has(file) && is_after(file));
+        let moved = self.kept.of_hour(place).into_iter().map(|(_, file)| file).filter(|file| cycle.has(file));
         moved.map(|file| (file.name, file.report.found_size.unwrap_or(0))).collect()
     }
 
@@ -296,8 +300,8 @@ impl Scrub {
         control: &mut dyn Control,
     ) -> Result<Looked, CrawlError> {
         let failed = |error: DiskError| match self.away(error) {
-            CrawlError::Disk(error) => Ok(Looked::Seen(Seen::Failed(error.to_string()))),
-            away => Err(away),
+            CrawlError::Disk(error) if !error.is_shortage() => Ok(Looked::Seen(Seen::Failed(error.to_string()))),
+            error => Err(error),
         };
         let before = match dir.stat_file(OsStr::new(name)) {
             Ok(Some(meta)) => meta,
@@ -381,10 +385,10 @@ impl Scrub {
     }
 
     fn are_many(&self, bad: &Bad<'_>, known: u64, limits: Limits) -> bool {
-        // What is no cycle of a node's own is counted from its beginning.
+        // What is no cycle of a node's own is counted from the start of the process.
         let of_cycle = |file: &KeptFile| match bad.cycle {
             Some(cycle) => cycle.has(file),
-            None => file.report.cycle.is_none() && file.report.at >= self.began,
+            None => file.report.cycle.is_none() && file.report.began.as_ref() == Some(&self.began),
         };
         let in_hour = self.kept.of_hour(bad.place).iter().filter(|(_, file)| of_cycle(file)).count() as u64;
         let in_cycle = self.kept.count(of_cycle).0;
@@ -416,7 +420,7 @@ impl Scrub {
         };
         match control.change(&self.keeper, bad.place, bad.name, &mut work) {
             Ok(stored) => Ok(stored.map(Outcome::Quarantined)),
-            Err(CrawlError::Disk(error)) => Ok(Some(Outcome::Stays(error.to_string()))),
+            Err(CrawlError::Disk(error)) if !error.is_shortage() => Ok(Some(Outcome::Stays(error.to_string()))),
             Err(error) => Err(error),
         }
     }
@@ -506,6 +510,8 @@ struct Bad<'b> {
     /// What it was before it was read.
     meta: FileMeta,
     cycle: Option<&'b CycleId>,
+    /// When the process did, which counts where there is no cycle.
+    began: &'b str,
 }
 
 impl Bad<'_> {
@@ -523,6 +529,7 @@ impl Bad<'_> {
             found_size,
             at: now().to_string(),
             cycle: self.cycle.map(|cycle| cycle.number),
+            began: Some(self.cycle.map_or(self.began, |cycle| &cycle.began).to_owned()),
             healed: None,
         }
     }
