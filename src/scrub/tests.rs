@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +15,7 @@ use crate::domain::{Hash, HourPlace};
 use crate::index::{Index, IndexOptions};
 
 const HOUR: &str = "a/source/2020-01-01T05";
+const DAY: Duration = Duration::from_secs(86_400);
 
 struct Archive {
     directory: tempfile::TempDir,
@@ -131,7 +132,7 @@ impl Archive {
 
 /// As after a start.
 fn scrub(keeper: &Arc<Keeper>) -> Scrub {
-    let options = ScrubOptions { structure: Structure::Quarantine, keep: Duration::from_secs(86_400) };
+    let options = ScrubOptions { structure: Structure::Quarantine, keep: DAY };
     Scrub::new(Arc::clone(keeper), options, Arc::default())
 }
 
@@ -217,4 +218,78 @@ fn what_a_kill_has_left_in_both_places_is_checked_again_and_counted_once() {
     let healed = archive.hour(None, Some(&begun));
     assert_eq!(healed.0[0], (damaged, Seen::MovedBefore { bytes: 9 }));
     assert!(lies.exists());
+}
+
+#[test]
+fn one_report_or_directory_that_cannot_be_read_spares_the_rest() {
+    let archive = Archive::with(3, 2);
+    assert_eq!(archive.hour(None, None).moved(), 2);
+    let (first, second) = (name(0, b"0"), name(1, b"1"));
+    fs::write(archive.kept(&format!("{first}.json")), "torn").unwrap();
+    fs::remove_file(archive.kept(&format!("{second}.json"))).unwrap();
+    let channel = archive.directory.path().join(".gapless/quarantine/a");
+    fs::create_dir_all(channel.join("480p/2020-01-01T05")).unwrap();
+    let again = scrub(&archive.keeper);
+    let list = again.list().unwrap();
+    assert_eq!((list.count, list.lost), (2, 2));
+    assert!(list.files.iter().all(|file| file.report.path.starts_with(HOUR) && !file.report.faults.is_empty()));
+    // Nobody knows what they are, so that they stay.
+    let (far, begun) = (i64::MAX, Instant::now());
+    for days in [0, 2, 4] {
+        assert_eq!(again.expire_at(far, begun + days * DAY).unwrap(), (0, 0));
+    }
+    assert_eq!(again.list().unwrap().count, 2);
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_a_while_deletes_nothing() {
+    let archive = Archive::with(3, 1);
+    let scrub = &archive.scrub;
+    assert_eq!(archive.hour(None, None).moved(), 1);
+    let (right, begun) = (super::work::now_ns(), Instant::now());
+    let ahead = right + 40 * i64::try_from(DAY.as_nanos()).unwrap();
+    assert_eq!(scrub.expire_at(ahead, begun).unwrap(), (0, 0));
+    assert_eq!(scrub.expire_at(ahead, begun + DAY / 2).unwrap(), (0, 0));
+    assert_eq!(scrub.expire_at(right, begun + DAY).unwrap(), (0, 0));
+    assert_eq!(scrub.expire_at(ahead, begun + 2 * DAY).unwrap(), (0, 0), "it is counted from here on again");
+    assert_eq!(scrub.expire_at(ahead, begun + 3 * DAY).unwrap(), (1, 9));
+    assert_eq!(scrub.list().unwrap().count, 0);
+}
+
+#[test]
+fn what_is_here_again_is_kept_from_then_on() {
+    let archive = Archive::with(3, 1);
+    assert_eq!(archive.hour(None, None).moved(), 1);
+    let before = archive.scrub.kept().of_hour(&place(HOUR))[0].1.reported_ns;
+    fs::write(archive.directory.path().join(HOUR).join(name(0, b"0")), b"0").unwrap();
+    archive.keeper.follow(&place(HOUR)).unwrap();
+    assert_eq!(archive.scrub.heal().unwrap(), 1);
+    let healed = &archive.scrub.kept().of_hour(&place(HOUR))[0].1;
+    assert!(healed.reported_ns > before && !healed.is_lost());
+}
+
+#[test]
+fn no_name_is_said_to_be_fine_before_the_quarantine_was_read() {
+    let archive = Archive::with(3, 0);
+    let again = scrub(&archive.keeper);
+    assert_eq!(again.kept().is_bad_name(&place(HOUR), "x"), None);
+    again.prepare().unwrap();
+    assert_eq!(again.kept().is_bad_name(&place(HOUR), "x"), Some(false));
+    again.kept().forget();
+    assert_eq!(again.kept().is_bad_name(&place(HOUR), "x"), None);
+}
+
+#[test]
+fn what_is_moved_while_it_is_read_is_not_forgotten() {
+    let archive = Archive::with(60, 12);
+    std::thread::scope(|scope| {
+        let moving = scope.spawn(|| archive.hour(None, None).moved());
+        while !moving.is_finished() {
+            archive.scrub.look_again();
+        }
+        assert_eq!(moving.join().unwrap(), 12);
+    });
+    let known = archive.scrub.list().unwrap();
+    assert_eq!((known.count, &known), (12, &scrub(&archive.keeper).list().unwrap()));
+    assert!(known.files.iter().all(|file| file.report.problem == "hash"), "no report was tidied away");
 }

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::check::{Fault, Verdict, check};
 use super::kept::{Kept, KeptFile};
@@ -21,6 +21,9 @@ const ILL: u32 = 3;
 const FEW: u64 = 10;
 /// More than one in so many files of an hour is many.
 const SHARE: u64 = 5;
+
+/// How long a file must have been seen as kept long enough before it is deleted: somebody sees by then that the clock is wrong.
+const STEADY: Duration = Duration::from_secs(86_400);
 
 /// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
@@ -178,6 +181,8 @@ pub struct Scrub {
     /// How many files in a row could not be read.
     unreadable: AtomicU32,
     moved: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Since when files are seen to have been kept long enough.
+    overdue: Mutex<BTreeMap<(HourPlace, String), Instant>>,
     began: String,
 }
 
@@ -185,7 +190,7 @@ impl Scrub {
     /// Of the archive that this keeper keeps.
     pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<Kept>) -> Self {
         let (options, unreadable, moved) = (RwLock::new(options), AtomicU32::new(0), OnceLock::new());
-        Self { keeper, options, kept, unreadable, moved, began: now().to_string() }
+        Self { keeper, options, kept, unreadable, moved, overdue: Mutex::default(), began: now().to_string() }
     }
 
     /// The archive.
@@ -217,14 +222,15 @@ impl Scrub {
     /// Reads what lies in the quarantine, if that was not done yet.
     pub fn prepare(&self) -> Result<Arc<Base>, CrawlError> {
         let base = self.keeper.guard().base()?;
-        self.kept.read(&base)?;
+        self.kept.read(&base, &self.is_away()).map_err(|error| self.away(error))?;
         Ok(base)
     }
 
     /// Reads what lies in the quarantine, whatever was known. What cannot be read now stays as it was.
     pub fn look_again(&self) {
         let read = self.keeper.guard().base().map_err(CrawlError::from);
-        if let Err(error) = read.and_then(|base| Ok(self.kept.read_again(&base)?)) {
+        let read = read.and_then(|base| Ok(self.kept.read_again(&base, &self.is_away())?));
+        if let Err(error) = read {
             tracing::warn!(name: "quarantine_unreadable", %error, "what lies in the quarantine cannot be read");
         }
     }
@@ -410,10 +416,11 @@ impl Scrub {
             if hour.stat_file(OsStr::new(bad.name))? != Some(bad.meta) {
                 return Ok(None);
             }
+            let _moving = self.kept.moving();
             let stored = quarantine.set_aside(bad.place, hour, bad.name, &bytes)?;
             if let Some(stored) = &stored {
                 let (name, report) = (bad.name.to_owned(), report.clone());
-                let file = KeptFile { name, size: bad.meta.size, reported_ns: now_ns(), report };
+                let file = KeptFile { name, size: bad.meta.size, reported_ns: Some(now_ns()), report };
                 self.kept.put(bad.place, stored, file);
             }
             Ok(stored)
@@ -423,6 +430,11 @@ impl Scrub {
             Err(CrawlError::Disk(error)) if !error.is_shortage() => Ok(Some(Outcome::Stays(error.to_string()))),
             Err(error) => Err(error),
         }
+    }
+
+    fn is_away(&self) -> impl Fn(&DiskError) -> bool {
+        let guard = Arc::clone(self.keeper.guard());
+        move |error| guard.report(error)
     }
 
     /// Tells the guard of an error that may mean that the disk is away.
@@ -446,7 +458,8 @@ impl Scrub {
             if !is_listed {
                 continue;
             }
-            file.report.healed = Some(now().to_string());
+            let _moving = self.kept.moving();
+            (file.report.healed, file.reported_ns) = (Some(now().to_string()), Some(now_ns()));
             let bytes = serde_json::to_vec_pretty(&file.report).unwrap_or_default();
             if Quarantine::of(&base).note(&place, &stored, &bytes)? {
                 tracing::info!(name: "segment_healed", path = file.report.path, "a damaged file is here again with the right content");
@@ -460,16 +473,31 @@ impl Scrub {
     }
 
     /// Deletes what was kept long enough; says how many files and bytes. What is bad by its name stays: its report is what keeps it
-    /// from being fetched again, and its bytes are what its name says.
+    /// from being fetched again, and its bytes are what its name says. What has no report may be the same.
     pub fn expire(&self) -> Result<(u64, u64), CrawlError> {
+        self.expire_at(now_ns(), Instant::now())
+    }
+
+    /// Wall clocks are days ahead at times: only what is overdue at two looks far enough apart goes.
+    pub(super) fn expire_at(&self, wall_ns: i64, now: Instant) -> Result<(u64, u64), CrawlError> {
         let keep_ns = i64::try_from(self.options().keep.as_nanos()).unwrap_or(i64::MAX);
         if keep_ns == 0 {
             return Ok((0, 0));
         }
         let base = self.prepare()?;
-        let until = now_ns().saturating_sub(keep_ns);
+        let until = wall_ns.saturating_sub(keep_ns);
+        let is_over = |file: &KeptFile| !file.is_bad_by_name() && file.reported_ns.is_some_and(|at| at <= until);
+        let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *overdue);
         let (mut count, mut bytes) = (0, 0);
-        for (place, stored, file) in self.kept.all(|file| !file.is_bad_by_name() && file.reported_ns <= until) {
+        for (place, stored, file) in self.kept.all(is_over) {
+            let key = (place.clone(), stored.clone());
+            let since = before.get(&key).copied().unwrap_or(now);
+            if now.saturating_duration_since(since) < STEADY {
+                overdue.insert(key, since);
+                continue;
+            }
+            let _moving = self.kept.moving();
             if let Some(size) = Quarantine::of(&base).delete(&place, &stored)? {
                 tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file was kept long enough, and is deleted");
                 (count, bytes) = (count + 1, bytes + size);
@@ -487,10 +515,13 @@ impl Scrub {
         };
         let hour = place.hour.to_string();
         base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
-        let back = |dir: &Dir| Quarantine::of(&base).put_back(place, dir, stored);
-        let done = self.keeper.change(place, [OsStr::new(&file.name)], back)?.unwrap_or(false);
-        self.kept.remove(place, stored);
-        Ok(done)
+        let back = |dir: &Dir| {
+            let _moving = self.kept.moving();
+            let done = Quarantine::of(&base).put_back(place, dir, stored)?;
+            self.kept.remove(place, stored);
+            Ok(done)
+        };
+        Ok(self.keeper.change(place, [OsStr::new(&file.name)], back)?.unwrap_or(false))
     }
 }
 
@@ -539,7 +570,7 @@ fn now() -> Timestamp {
     Timestamp::from_us(now_ns() / 1_000)
 }
 
-fn now_ns() -> i64 {
+pub(super) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
