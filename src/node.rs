@@ -246,7 +246,12 @@ impl Node {
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
-        let fetching = tokio::spawn(fetch(backfill, (sources, Arc::clone(&board)), crawl.ready(), shutdown.clone()));
+        let fetching = tokio::spawn(fetch(
+            backfill,
+            (sources, Arc::clone(&board)),
+            (crawl.ready(), Arc::clone(&scrub)),
+            shutdown.clone(),
+        ));
         let vital = Vital::default();
         let serving = serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone());
         let held = vital.hold("server");
@@ -414,13 +419,17 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
 async fn fetch(
     backfill: Arc<Backfill>,
     (sources, board): (Arc<Sources>, Arc<Board>),
-    mut ready: tokio::sync::watch::Receiver<bool>,
+    (mut ready, scrub): (tokio::sync::watch::Receiver<bool>, Arc<Scrub>),
     stop: CancellationToken,
 ) {
     let fetching = async {
         tokio::select! {
             caught_up = ready.wait_for(|ready| *ready) => if caught_up.is_err() { return },
             () = stop.cancelled() => return,
+        }
+        // Which names are not to be fetched. Where it cannot be read now that is tried again, and nothing is fetched before.
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || scrub.prepare().map(drop)).await {
+            tracing::warn!(name: "quarantine_unreadable", %error, "what lies in the quarantine cannot be read; nothing is fetched until it can");
         }
         backfill.run(stop.clone()).await;
     };

@@ -37,6 +37,11 @@ pub enum RoundError {
         "which hours are kept here cannot be told at the moment, because the journal of retired hours cannot be read: nothing is fetched"
     )]
     KeptUnknown,
+    /// The quarantine was not read yet.
+    #[error(
+        "which files are damaged wherever they are cannot be told at the moment, because the quarantine was not read yet: nothing is fetched"
+    )]
+    DamagedUnknown,
     /// A thread.
     #[error("the work ended badly: {0}")]
     Thread(String),
@@ -50,7 +55,7 @@ impl RoundError {
             Self::Retired(_) | Self::Crawl(CrawlError::Doubt(_)) => false,
             Self::Crawl(error) => !matches!(error, CrawlError::Disk(error) if !error.is_full()),
             Self::Download(error) => error.is_full(),
-            Self::NoRoom { .. } | Self::Stalled(_) | Self::KeptUnknown | Self::Thread(_) => true,
+            Self::NoRoom { .. } | Self::Stalled(_) | Self::KeptUnknown | Self::DamagedUnknown | Self::Thread(_) => true,
         }
     }
 }

@@ -93,22 +93,23 @@ impl Wants {
 #[derive(Clone)]
 pub struct Refuses(Arc<AskRefused>);
 
-type AskRefused = dyn Fn(&HourPlace, &str) -> bool + Send + Sync;
+type AskRefused = dyn Fn(&HourPlace, &str) -> Option<bool> + Send + Sync;
 
 impl Refuses {
-    /// As this function says. It is asked for each name that is offered, and answers without waiting for a disk.
-    pub fn new(refuses: impl Fn(&HourPlace, &str) -> bool + Send + Sync + 'static) -> Self {
+    /// As this function says; nothing while it cannot say. It is asked for each name that is offered, and answers without waiting for a
+    /// disk.
+    pub fn new(refuses: impl Fn(&HourPlace, &str) -> Option<bool> + Send + Sync + 'static) -> Self {
         Self(Arc::new(refuses))
     }
 
     /// Nothing is refused.
     pub fn nothing() -> Self {
-        Self::new(|_, _| false)
+        Self::new(|_, _| Some(false))
     }
 
-    /// Whether this name is refused.
-    pub fn name(&self, place: &HourPlace, name: &str) -> bool {
-        (self.0)(place, name)
+    /// Whether this name is refused; an error while that is not known.
+    pub fn name(&self, place: &HourPlace, name: &str) -> Result<bool, RoundError> {
+        (self.0)(place, name).ok_or(RoundError::DamagedUnknown)
     }
 }
 

@@ -273,8 +273,16 @@ pub(super) async fn names_of(
     };
     let mut plan = heavy(remote.len(), || plan(&local, &remote, &rules));
     let refuses = &job.shared.options.refuses;
-    plan.fetch.retain(|offer| !refuses.name(place, offer.name));
-    plan.later.retain(|(offer, _)| !refuses.name(place, offer.name));
+    let mut is_known = Ok(());
+    let mut is_fine = |name: &str| {
+        !refuses.name(place, name).unwrap_or_else(|error| {
+            is_known = Err(error);
+            true
+        })
+    };
+    plan.fetch.retain(|offer| is_fine(offer.name));
+    plan.later.retain(|(offer, _)| is_fine(offer.name));
+    is_known?;
     if words == Words::Doubted {
         if !plan.tombstones.is_empty() {
             plan.tombstones.clear();

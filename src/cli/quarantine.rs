@@ -25,7 +25,7 @@ pub fn run(config: &Config, args: &QuarantineArgs) -> anyhow::Result<ExitCode> {
 
 fn read(base: &Base) -> anyhow::Result<QuarantineList> {
     let kept = Kept::default();
-    kept.look(base)?;
+    kept.look(base, &|_| false)?;
     Ok(list_of(&kept, usize::MAX))
 }
 

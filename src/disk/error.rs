@@ -156,6 +156,11 @@ impl DiskError {
         matches!(self, Self::Io { cause, .. } if matches!(errno(cause), Some(Errno::NOSPC | Errno::DQUOT)))
     }
 
+    /// Whether the process or the machine is short of something, descriptors or memory: says nothing about what was looked at.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if matches!(errno(cause), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)))
+    }
+
     /// Whether nothing may be written there: mounted read-only, or no right to. Ask this first when writing:
     /// a missing right also counts as [`Self::is_away`].
     pub fn is_read_only(&self) -> bool {
@@ -230,6 +235,8 @@ mod tests {
         for errno in [Errno::MFILE, Errno::INVAL, Errno::PERM] {
             assert!(!io_error(errno).is_away() && !io_error(errno).is_full(), "{errno}");
         }
+        assert!([Errno::MFILE, Errno::NFILE, Errno::NOMEM].into_iter().all(|errno| io_error(errno).is_shortage()));
+        assert!(!io_error(Errno::IO).is_shortage() && !io_error(Errno::ACCESS).is_shortage());
         assert!(io_error(Errno::ROFS).is_read_only() && !io_error(Errno::NOSPC).is_read_only());
         assert!(!DiskError::Outside { path: "..".into() }.is_away());
         assert!(DiskError::NoBase { path: "/x".into(), cause: Errno::NOENT.into() }.is_away());

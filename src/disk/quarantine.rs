@@ -47,9 +47,9 @@ pub struct Held {
     pub stored: String,
     /// Its bytes.
     pub size: u64,
-    /// When its report was last written, in nanoseconds since 1970.
-    pub reported_ns: i64,
-    /// Its report; nothing if it is too large to be one.
+    /// When its report was last written, in nanoseconds since 1970; nothing without a report.
+    pub reported_ns: Option<i64>,
+    /// Its report; empty if there is none, if it cannot be read, or if it is too large to be one.
     pub report: Vec<u8>,
 }
 
@@ -102,14 +102,19 @@ impl<'b> Quarantine<'b> {
         Err(DiskError::Exists { path: dir.path().join(name) })
     }
 
-    /// The hours of which something is kept, in order.
-    pub fn hours(&self) -> Result<Vec<HourPlace>> {
+    /// The hours of which something is kept, in order. Directories that cannot be listed are given to `skip`, which may pass the error
+    /// on: then that is the answer.
+    pub fn hours(&self, skip: &dyn Fn(DiskError) -> Result<()>) -> Result<Vec<HourPlace>> {
+        let below = |path: &Path| match self.below(path) {
+            Ok(names) => Ok(names),
+            Err(error) => skip(error).map(|()| Vec::new()),
+        };
         let top = Path::new(OWN_DIR).join(DIR);
         let mut found = Vec::new();
-        for channel in self.below(&top)? {
-            for quality in self.below(&top.join(&channel))? {
+        for channel in below(&top)? {
+            for quality in below(&top.join(&channel))? {
                 let Ok(stream) = Stream::new(&channel, &quality) else { continue };
-                for hour in self.below(&top.join(&channel).join(&quality))? {
+                for hour in below(&top.join(&channel).join(&quality))? {
                     let Ok(hour) = Hour::parse(&hour) else { continue };
                     found.push(HourPlace { stream: stream.clone(), hour });
                 }
@@ -127,14 +132,25 @@ impl<'b> Quarantine<'b> {
             let Some(stored) = stored.to_str().filter(|stored| is_file && !stored.starts_with('.')) else { continue };
             let Some(name) = original(stored) else { continue };
             let Some(meta) = dir.stat_file(OsStr::new(stored))? else { continue };
-            let report = report_name(stored);
-            let since = dir.stat_file(OsStr::new(&report))?.unwrap_or(meta);
-            let report = match dir.read_small(OsStr::new(&report), REPORT_BYTES)? {
-                Small::Content(bytes) => bytes,
-                Small::Larger | Small::Absent => Vec::new(),
+            let beside = report_name(stored);
+            let read = dir.stat_file(OsStr::new(&beside)).and_then(|since| {
+                let small = dir.read_small(OsStr::new(&beside), REPORT_BYTES)?;
+                Ok((
+                    since.map(|since| since.mtime_ns),
+                    if let Small::Content(bytes) = small { bytes } else { Vec::new() },
+                ))
+            });
+            let (reported_ns, report) = match read {
+                Err(error) if error.is_shortage() => return Err(error),
+                // That the file lies here is known all the same.
+                Err(error) => {
+                    tracing::warn!(name: "quarantine_report_unreadable", %error, "the report of a damaged file cannot be read");
+                    (None, Vec::new())
+                }
+                Ok(read) => read,
             };
             let (name, stored) = (name.to_owned(), stored.to_owned());
-            held.push(Held { name, stored, size: meta.size, reported_ns: since.mtime_ns, report });
+            held.push(Held { name, stored, size: meta.size, reported_ns, report });
         }
         held.sort_unstable_by(|one, other| one.stored.cmp(&other.stored));
         Ok(held)
@@ -297,7 +313,7 @@ mod tests {
 
         fn stored(&self) -> Vec<(String, u64)> {
             let held = self.quarantine().held(&self.place).unwrap();
-            assert!(held.iter().all(|file| file.name == self.name && file.reported_ns > 0));
+            assert!(held.iter().all(|file| file.name == self.name && file.reported_ns.is_some_and(|at| at > 0)));
             held.into_iter().map(|file| (file.stored, file.size)).collect()
         }
     }
@@ -313,7 +329,7 @@ mod tests {
         assert_eq!(fs::read(tree.kept().join(&tree.name)).unwrap(), b"one");
         assert_eq!(fs::read(tree.kept().join(&second)).unwrap(), b"second");
         assert_eq!(tree.stored(), [(tree.name.clone(), 3), (second, 6)]);
-        assert_eq!(tree.quarantine().hours().unwrap(), std::slice::from_ref(&tree.place));
+        assert_eq!(tree.quarantine().hours(&Err).unwrap(), std::slice::from_ref(&tree.place));
         assert!(!tree.dir.path().join(HOUR).join(&tree.name).exists());
     }
 
@@ -384,7 +400,7 @@ mod tests {
         fs::create_dir_all(own.join("quarantine/a")).unwrap();
         std::os::unix::fs::symlink(outside.path(), own.join("quarantine/a/b")).unwrap();
         stays();
-        assert_eq!(tree.quarantine().hours().unwrap(), []);
+        assert_eq!(tree.quarantine().hours(&Err).unwrap(), []);
         fs::remove_file(own.join("quarantine/a/b")).unwrap();
         fs::write(own.join("quarantine/a/b"), "a file").unwrap();
         stays();

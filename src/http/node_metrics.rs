@@ -7,6 +7,7 @@ use prometheus::{Gauge, Registry};
 use super::visitor_metrics::VisitorMetrics;
 use crate::crawl::{Crawl, Found, Keeper, Watch};
 use crate::index::Health;
+use crate::scrub::{Kept, KeptFile};
 
 /// The gauges.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ pub struct NodeMetrics {
     crawl_total: Gauge,
     crawl_errors: Gauge,
     crawl_doubts: Gauge,
+    quarantine_files: Gauge,
+    quarantine_bytes: Gauge,
+    quarantine_unhealed: Gauge,
     watches: Gauge,
     overflows: Gauge,
     unwatched: Gauge,
@@ -56,6 +60,9 @@ impl NodeMetrics {
                 "gapless_crawl_doubts",
                 "Channels of which so much is missing at once that it waits for the operator's word",
             )?,
+            quarantine_files: make("gapless_quarantine_files", "Damaged files in the quarantine")?,
+            quarantine_bytes: make("gapless_quarantine_bytes", "Their size in bytes")?,
+            quarantine_unhealed: make("gapless_quarantine_unhealed_files", "Those whose name is not listed again")?,
             watches: make("gapless_watches", "Directories that are watched")?,
             overflows: make("gapless_watch_overflows", "Overflows of the event queue since the start")?,
             unwatched: make("gapless_unwatched", "Directories that should be watched and are compared instead")?,
@@ -68,7 +75,16 @@ impl NodeMetrics {
         })
     }
 
-    /// Sets all gauges.
+    /// Sets those of the quarantine. Before it was read nothing is known to lie there.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts beyond 2^53 do not occur")]
+    pub fn update_quarantine(&self, kept: &Kept) {
+        let (files, bytes) = kept.count(|_| true);
+        self.quarantine_files.set(files as f64);
+        self.quarantine_bytes.set(bytes as f64);
+        self.quarantine_unhealed.set(kept.count(KeptFile::is_lost).0 as f64);
+    }
+
+    /// Sets all other gauges.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts beyond 2^53 do not occur")]
     pub fn update(&self, keeper: &Keeper, crawl: &Crawl, watch: &Watch, cache_bytes: usize) {
         let index = keeper.index();

@@ -19,6 +19,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         app.latest.update(app.keeper.index());
         app.job_metrics.update(&app.board);
         app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
+        app.node_metrics.update_quarantine(app.scrub.kept());
         let mut text = TextEncoder::new()
             .encode_to_string(&app.registry.gather())
             .map_err(|_| Problem::internal("metrics-not-encodable"))?;

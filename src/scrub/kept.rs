@@ -1,10 +1,11 @@
 //! What lies in the quarantine, in memory: read once, and kept in step by whoever moves something.
 //!
 //! The reports on the disk are what counts; this only spares reading them for each question. A report that cannot be read counts as
-//! one of a damaged file, of which nothing is known but its name.
+//! one of a damaged file, of which nothing is known but its name, and a directory that cannot be listed as an empty one: one bad sector
+//! must not keep the rest from being checked. While it is read nobody moves anything, so that nothing is forgotten that comes meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::disk::{Base, DiskError, Held, Quarantine};
 use crate::domain::coverage::Stretch;
@@ -18,8 +19,8 @@ pub struct KeptFile {
     pub name: String,
     /// Its bytes.
     pub size: u64,
-    /// When its report was last written, in nanoseconds since 1970.
-    pub reported_ns: i64,
+    /// When its report was last written, in nanoseconds since 1970; nothing if there is none that can be understood.
+    pub reported_ns: Option<i64>,
     /// Its report.
     pub report: QuarantineReport,
 }
@@ -47,35 +48,66 @@ type Files = BTreeMap<HourPlace, BTreeMap<String, KeptFile>>;
 pub struct Kept {
     /// Nothing until it was read.
     files: Mutex<Option<Files>>,
+    /// Taken for writing by who reads all of it.
+    moving: RwLock<()>,
 }
 
 impl Kept {
-    /// Reads what lies there, if that was not done yet. Blocks: not for async code.
-    pub fn read(&self, base: &Base) -> Result<(), DiskError> {
-        if self.lock().is_some() { Ok(()) } else { self.read_again(base) }
+    /// Reads what lies there, if that was not done yet. `is_away` is asked of what cannot be read, whether it is the whole disk: that is an
+    /// error. Blocks: not for async code.
+    pub fn read(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
+        if self.lock().is_some() {
+            return Ok(());
+        }
+        let _alone = self.moving.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have been first.
+        if self.lock().is_some() { Ok(()) } else { self.tidy_and_look(base, is_away) }
     }
 
     /// Reads what lies there and changes nothing: for who only looks, and does not know whether something is moved meanwhile.
-    pub fn look(&self, base: &Base) -> Result<(), DiskError> {
+    pub fn look(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
         let quarantine = Quarantine::of(base);
+        let skip = |error: DiskError| {
+            if error.is_shortage() || is_away(&error) {
+                return Err(error);
+            }
+            tracing::warn!(name: "quarantine_unreadable", %error, "a part of the quarantine cannot be read; what lies there is not known");
+            Ok(())
+        };
         let mut found = Files::new();
-        for place in quarantine.hours()? {
-            let held = quarantine.held(&place)?.into_iter().map(read);
-            found.insert(place, held.collect());
+        for place in quarantine.hours(&skip)? {
+            match quarantine.held(&place) {
+                Ok(held) => {
+                    let files = held.into_iter().map(|held| read(&place, held)).collect();
+                    found.insert(place, files);
+                }
+                Err(error) => skip(error)?,
+            }
         }
         *self.lock() = Some(found);
         Ok(())
     }
 
     /// Reads what lies there, whatever was known: somebody else may have changed it.
-    pub fn read_again(&self, base: &Base) -> Result<(), DiskError> {
+    pub fn read_again(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
+        let _alone = self.moving.write().unwrap_or_else(PoisonError::into_inner);
+        self.tidy_and_look(base, is_away)
+    }
+
+    /// Held by whoever moves, marks or deletes something there, until this knows of it. Not twice by one thread.
+    pub fn moving(&self) -> RwLockReadGuard<'_, ()> {
+        self.moving.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tidy_and_look(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
         let quarantine = Quarantine::of(base);
-        for place in quarantine.hours()? {
+        // What cannot be listed is told by who looks.
+        for place in quarantine.hours(&|_| Ok(()))? {
             quarantine.tidy(&place).unwrap_or_else(|error| {
                 tracing::debug!(name: "quarantine_not_tidied", hour = %place, %error, "what an interrupted scrub left stays behind");
             });
         }
-        self.look(base)
+        self.look(base, is_away)
     }
 
     /// Forgets all, to be read again: it is another disk.
@@ -127,11 +159,11 @@ impl Kept {
         all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size))
     }
 
-    /// Whether a name is known to be bad whoever has it, so that it is not to be fetched.
-    pub fn is_bad_name(&self, place: &HourPlace, name: &str) -> bool {
+    /// Whether a name is known to be bad whoever has it, so that it is not to be fetched; nothing until the quarantine was read.
+    pub fn is_bad_name(&self, place: &HourPlace, name: &str) -> Option<bool> {
         let files = self.lock();
-        let hour = files.as_ref().and_then(|files| files.get(place));
-        hour.is_some_and(|hour| hour.values().any(|file| file.name == name && file.is_bad_by_name()))
+        let hour = files.as_ref()?.get(place);
+        Some(hour.is_some_and(|hour| hour.values().any(|file| file.name == name && file.is_bad_by_name())))
     }
 
     /// What was lost here of a stretch of time, and is not listed again: segments, cut to it.
@@ -158,7 +190,12 @@ impl Kept {
     }
 }
 
-fn read(held: Held) -> (String, KeptFile) {
-    let report = serde_json::from_slice(&held.report).unwrap_or_default();
-    (held.stored, KeptFile { name: held.name, size: held.size, reported_ns: held.reported_ns, report })
+fn read(place: &HourPlace, held: Held) -> (String, KeptFile) {
+    let Held { name, stored, size, reported_ns, report } = held;
+    let Ok(report) = serde_json::from_slice(&report) else {
+        let faults = vec!["its report is missing or cannot be understood".to_owned()];
+        let unknown = QuarantineReport { path: format!("{place}/{name}"), faults, ..QuarantineReport::default() };
+        return (stored, KeptFile { name, size, reported_ns: None, report: unknown });
+    };
+    (stored, KeptFile { name, size, reported_ns, report })
 }

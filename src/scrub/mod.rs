@@ -15,6 +15,8 @@ pub mod check;
 mod heal;
 mod kept;
 mod run;
+#[cfg(test)]
+mod tests;
 mod told;
 mod visitor;
 mod work;

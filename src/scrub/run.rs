@@ -1,11 +1,14 @@
 //! A scrub that somebody asked for: some hours, now, in as many threads as they say. It has no place that is remembered, and is not
 //! bound by the pace of the crawl.
 
+use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::work::{Control, Finding, Limits, Outcome, Scrub, Seen};
 use crate::crawl::CrawlError;
+use crate::disk::DiskError;
 use crate::domain::HourPlace;
 use crate::wire::ScrubSummary;
 
@@ -47,7 +50,7 @@ impl Scrub {
         threads: usize,
         watcher: &dyn Watcher,
     ) -> Result<ScrubSummary, CrawlError> {
-        self.prepare()?;
+        let base = self.prepare()?;
         let (mut files, mut bytes) = (0, 0);
         for place in places {
             if let Some(row) = self.keeper().index().hour_row(&place.stream.to_string(), place.hour)? {
@@ -72,12 +75,20 @@ impl Scrub {
         let outcomes: Vec<Result<(), CrawlError>> = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(carry)).collect();
             let own = carry();
-            let joined = others.into_iter().map(|other| other.join().unwrap_or(Ok(())));
+            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(ended_badly(base.path()))));
             std::iter::once(own).chain(joined.collect::<Vec<_>>()).collect()
         });
         outcomes.into_iter().collect::<Result<(), _>>()?;
         Ok(work.summary())
     }
+}
+
+/// What it had taken was not checked.
+fn ended_badly(base: &Path) -> CrawlError {
+    let cause = io::Error::other(
+        "a thread of it ended badly, so that some hours were not checked; say it again, and report it",
+    );
+    CrawlError::Disk(DiskError::Io { action: "scrub", path: base.to_owned(), cause })
 }
 
 impl Work<'_> {
@@ -97,7 +108,8 @@ impl Work<'_> {
         let mut told = Told { work: self, place, bytes: 0 };
         match self.scrub.hour(place, None, None, self.limits, &mut told) {
             Ok(_) => self.add(HOURS, 1),
-            Err(CrawlError::Disk(error)) => {
+            Err(CrawlError::Disk(error)) if error.is_shortage() => return Err(error.into()),
+            Err(error @ (CrawlError::Disk(_) | CrawlError::Doubt(_))) => {
                 self.add(ERRORS, 1);
                 self.watcher.failed(&place.to_string(), &error.to_string());
             }

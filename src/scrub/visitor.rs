@@ -42,8 +42,12 @@ impl Visitor for ScrubVisitor {
             match self.hour(place, round) {
                 Ok(true) => round.done(&Found::nothing()),
                 Ok(false) => return Ok(()),
-                // Whatever is wrong with the directory or the disk is told, and other hours are read.
-                Err(CrawlError::Disk(error)) => round.done(&Found::error(format!("{place}: {error}"))),
+                // It says nothing about the hour: the job tries again later.
+                Err(CrawlError::Disk(error)) if error.is_shortage() => return Err(error.into()),
+                // Whatever is wrong with the directory or the disk is told, and other hours are read. So is what waits for a word.
+                Err(error @ (CrawlError::Disk(_) | CrawlError::Doubt(_))) => {
+                    round.done(&Found::error(format!("{place}: {error}")));
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::check::{Fault, Verdict, check};
 use super::kept::{Kept, KeptFile};
@@ -21,6 +21,9 @@ const ILL: u32 = 3;
 const FEW: u64 = 10;
 /// More than one in so many files of an hour is many.
 const SHARE: u64 = 5;
+
+/// How long a file must have been seen as kept long enough before it is deleted: somebody sees by then that the clock is wrong.
+const STEADY: Duration = Duration::from_secs(86_400);
 
 /// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
@@ -123,7 +126,9 @@ pub struct CycleId {
 impl CycleId {
     /// Whether a file was quarantined in it.
     fn has(&self, file: &KeptFile) -> bool {
-        file.report.cycle == Some(self.number) && file.report.at >= self.began
+        // Earlier versions did not write when their cycle began.
+        let is_ours = file.report.began.as_ref().map_or(file.report.at >= self.began, |began| *began == self.began);
+        file.report.cycle == Some(self.number) && is_ours
     }
 }
 
@@ -176,6 +181,8 @@ pub struct Scrub {
     /// How many files in a row could not be read.
     unreadable: AtomicU32,
     moved: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Since when files are seen to have been kept long enough.
+    overdue: Mutex<BTreeMap<(HourPlace, String), Instant>>,
     began: String,
 }
 
@@ -183,7 +190,7 @@ impl Scrub {
     /// Of the archive that this keeper keeps.
     pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<Kept>) -> Self {
         let (options, unreadable, moved) = (RwLock::new(options), AtomicU32::new(0), OnceLock::new());
-        Self { keeper, options, kept, unreadable, moved, began: now().to_string() }
+        Self { keeper, options, kept, unreadable, moved, overdue: Mutex::default(), began: now().to_string() }
     }
 
     /// The archive.
@@ -215,26 +222,25 @@ impl Scrub {
     /// Reads what lies in the quarantine, if that was not done yet.
     pub fn prepare(&self) -> Result<Arc<Base>, CrawlError> {
         let base = self.keeper.guard().base()?;
-        self.kept.read(&base)?;
+        self.kept.read(&base, &self.is_away()).map_err(|error| self.away(error))?;
         Ok(base)
     }
 
     /// Reads what lies in the quarantine, whatever was known. What cannot be read now stays as it was.
     pub fn look_again(&self) {
         let read = self.keeper.guard().base().map_err(CrawlError::from);
-        if let Err(error) = read.and_then(|base| Ok(self.kept.read_again(&base)?)) {
+        let read = read.and_then(|base| Ok(self.kept.read_again(&base, &self.is_away())?));
+        if let Err(error) = read {
             tracing::warn!(name: "quarantine_unreadable", %error, "what lies in the quarantine cannot be read");
         }
     }
 
-    /// The names of an hour that are checked, in order, with what the index knows of them; those after `after`.
-    pub fn names(&self, place: &HourPlace, after: Option<&str>) -> Result<Vec<(String, SegmentFile)>, CrawlError> {
+    /// The names of an hour that are checked, in order, with what the index knows of them.
+    pub fn names(&self, place: &HourPlace) -> Result<BTreeMap<String, SegmentFile>, CrawlError> {
         let contents = self.keeper.answer(place)?.contents;
         // What a tombstone hides is served to nobody.
-        let visible = contents.visible().filter(|file| !file.key.tombstone).map(|file| (file.name(), file.clone()));
-        let mut names: Vec<_> = visible.filter(|(name, _)| after.is_none_or(|after| name.as_str() > after)).collect();
-        names.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        Ok(names)
+        let visible = contents.visible().filter(|file| !file.key.tombstone);
+        Ok(visible.map(|file| (file.name(), file.clone())).collect())
     }
 
     /// Checks the files of an hour after the one named `after`. True if it came to the end of the hour.
@@ -247,28 +253,35 @@ impl Scrub {
         control: &mut dyn Control,
     ) -> Result<bool, CrawlError> {
         let base = self.prepare()?;
-        let names = self.names(place, after)?;
-        let known = names.len() as u64;
-        let moved = self.moved_already(place, after, cycle);
-        let mut all: BTreeMap<String, Option<SegmentFile>> =
-            names.into_iter().map(|(name, file)| (name, Some(file))).collect();
-        // One that came again meanwhile was hashed on its way.
-        all.extend(moved.keys().map(|name| (name.clone(), None)));
+        let names = self.names(place)?;
+        let is_after = |name: &str| after.is_none_or(|after| name > after);
+        let moved = self.moved_in(place, cycle);
+        // A share is one of the whole hour, as it was when the cycle came to it.
+        let known = (names.len() + moved.keys().filter(|name| !names.contains_key(*name)).count()) as u64;
+        let mut all: BTreeMap<String, Option<SegmentFile>> = moved.keys().map(|name| (name.clone(), None)).collect();
+        // What is listed is looked at, even if it was moved: it came again, or a kill has left it where it lay.
+        all.extend(names.into_iter().map(|(name, file)| (name, Some(file))));
+        all.retain(|name, _| is_after(name));
         let dir = base.dir(&place.path()).map_err(|error| self.away(error))?;
         let mut room = Vec::new();
         for (name, file) in all {
-            let seen = match (file, &dir) {
-                (None, _) => Seen::MovedBefore { bytes: moved.get(&name).copied().unwrap_or(0) },
-                (Some(_), None) => Seen::Gone,
+            let mut seen = match (file, &dir) {
+                (None, _) | (Some(_), None) => Seen::Gone,
                 (Some(file), Some(dir)) => match self.file(dir, place, &name, &file, &mut room, control)? {
                     Looked::Stopped => return Ok(false),
                     Looked::Seen(seen) => seen,
                     Looked::Bad(fault, meta) => {
-                        let bad = Bad { place, name: &name, file: &file, fault, meta, cycle };
+                        let bad = Bad { place, name: &name, file: &file, fault, meta, cycle, began: &self.began };
                         self.damaged(&base, &bad, known, limits, control)?
                     }
                 },
             };
+            // Nothing after the place that is remembered was booked.
+            if matches!(seen, Seen::Gone | Seen::Sound)
+                && let Some(bytes) = moved.get(&name)
+            {
+                seen = Seen::MovedBefore { bytes: *bytes };
+            }
             if control.done(&name, seen).is_break() {
                 return Ok(false);
             }
@@ -276,13 +289,10 @@ impl Scrub {
         Ok(true)
     }
 
-    /// What of an hour an interrupted run of this cycle has moved after the place that it has remembered, with the bytes that were
-    /// read of each.
-    fn moved_already(&self, place: &HourPlace, after: Option<&str>, cycle: Option<&CycleId>) -> BTreeMap<String, u64> {
+    /// What of an hour was moved in this cycle, with the bytes that were read of each.
+    fn moved_in(&self, place: &HourPlace, cycle: Option<&CycleId>) -> BTreeMap<String, u64> {
         let Some(cycle) = cycle else { return BTreeMap::new() };
-        let is_after = |file: &KeptFile| after.is_none_or(|after| file.name.as_str() > after);
-        let files = self.kept.of_hour(place).into_iter().map(|(_, file)| file);
-        let moved = files.filter(|file| cycle.has(file) && is_after(file));
+        let moved = self.kept.of_hour(place).into_iter().map(|(_, file)| file).filter(|file| cycle.has(file));
         moved.map(|file| (file.name, file.report.found_size.unwrap_or(0))).collect()
     }
 
@@ -296,8 +306,8 @@ impl Scrub {
         control: &mut dyn Control,
     ) -> Result<Looked, CrawlError> {
         let failed = |error: DiskError| match self.away(error) {
-            CrawlError::Disk(error) => Ok(Looked::Seen(Seen::Failed(error.to_string()))),
-            away => Err(away),
+            CrawlError::Disk(error) if !error.is_shortage() => Ok(Looked::Seen(Seen::Failed(error.to_string()))),
+            error => Err(error),
         };
         let before = match dir.stat_file(OsStr::new(name)) {
             Ok(Some(meta)) => meta,
@@ -381,10 +391,10 @@ impl Scrub {
     }
 
     fn are_many(&self, bad: &Bad<'_>, known: u64, limits: Limits) -> bool {
-        // What is no cycle of a node's own is counted from its beginning.
+        // What is no cycle of a node's own is counted from the start of the process.
         let of_cycle = |file: &KeptFile| match bad.cycle {
             Some(cycle) => cycle.has(file),
-            None => file.report.cycle.is_none() && file.report.at >= self.began,
+            None => file.report.cycle.is_none() && file.report.began.as_ref() == Some(&self.began),
         };
         let in_hour = self.kept.of_hour(bad.place).iter().filter(|(_, file)| of_cycle(file)).count() as u64;
         let in_cycle = self.kept.count(of_cycle).0;
@@ -406,19 +416,25 @@ impl Scrub {
             if hour.stat_file(OsStr::new(bad.name))? != Some(bad.meta) {
                 return Ok(None);
             }
+            let _moving = self.kept.moving();
             let stored = quarantine.set_aside(bad.place, hour, bad.name, &bytes)?;
             if let Some(stored) = &stored {
                 let (name, report) = (bad.name.to_owned(), report.clone());
-                let file = KeptFile { name, size: bad.meta.size, reported_ns: now_ns(), report };
+                let file = KeptFile { name, size: bad.meta.size, reported_ns: Some(now_ns()), report };
                 self.kept.put(bad.place, stored, file);
             }
             Ok(stored)
         };
         match control.change(&self.keeper, bad.place, bad.name, &mut work) {
             Ok(stored) => Ok(stored.map(Outcome::Quarantined)),
-            Err(CrawlError::Disk(error)) => Ok(Some(Outcome::Stays(error.to_string()))),
+            Err(CrawlError::Disk(error)) if !error.is_shortage() => Ok(Some(Outcome::Stays(error.to_string()))),
             Err(error) => Err(error),
         }
+    }
+
+    fn is_away(&self) -> impl Fn(&DiskError) -> bool {
+        let guard = Arc::clone(self.keeper.guard());
+        move |error| guard.report(error)
     }
 
     /// Tells the guard of an error that may mean that the disk is away.
@@ -442,7 +458,8 @@ impl Scrub {
             if !is_listed {
                 continue;
             }
-            file.report.healed = Some(now().to_string());
+            let _moving = self.kept.moving();
+            (file.report.healed, file.reported_ns) = (Some(now().to_string()), Some(now_ns()));
             let bytes = serde_json::to_vec_pretty(&file.report).unwrap_or_default();
             if Quarantine::of(&base).note(&place, &stored, &bytes)? {
                 tracing::info!(name: "segment_healed", path = file.report.path, "a damaged file is here again with the right content");
@@ -456,16 +473,31 @@ impl Scrub {
     }
 
     /// Deletes what was kept long enough; says how many files and bytes. What is bad by its name stays: its report is what keeps it
-    /// from being fetched again, and its bytes are what its name says.
+    /// from being fetched again, and its bytes are what its name says. What has no report may be the same.
     pub fn expire(&self) -> Result<(u64, u64), CrawlError> {
+        self.expire_at(now_ns(), Instant::now())
+    }
+
+    /// Wall clocks are days ahead at times: only what is overdue at two looks far enough apart goes.
+    pub(super) fn expire_at(&self, wall_ns: i64, now: Instant) -> Result<(u64, u64), CrawlError> {
         let keep_ns = i64::try_from(self.options().keep.as_nanos()).unwrap_or(i64::MAX);
         if keep_ns == 0 {
             return Ok((0, 0));
         }
         let base = self.prepare()?;
-        let until = now_ns().saturating_sub(keep_ns);
+        let until = wall_ns.saturating_sub(keep_ns);
+        let is_over = |file: &KeptFile| !file.is_bad_by_name() && file.reported_ns.is_some_and(|at| at <= until);
+        let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *overdue);
         let (mut count, mut bytes) = (0, 0);
-        for (place, stored, file) in self.kept.all(|file| !file.is_bad_by_name() && file.reported_ns <= until) {
+        for (place, stored, file) in self.kept.all(is_over) {
+            let key = (place.clone(), stored.clone());
+            let since = before.get(&key).copied().unwrap_or(now);
+            if now.saturating_duration_since(since) < STEADY {
+                overdue.insert(key, since);
+                continue;
+            }
+            let _moving = self.kept.moving();
             if let Some(size) = Quarantine::of(&base).delete(&place, &stored)? {
                 tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file was kept long enough, and is deleted");
                 (count, bytes) = (count + 1, bytes + size);
@@ -483,10 +515,13 @@ impl Scrub {
         };
         let hour = place.hour.to_string();
         base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
-        let back = |dir: &Dir| Quarantine::of(&base).put_back(place, dir, stored);
-        let done = self.keeper.change(place, [OsStr::new(&file.name)], back)?.unwrap_or(false);
-        self.kept.remove(place, stored);
-        Ok(done)
+        let back = |dir: &Dir| {
+            let _moving = self.kept.moving();
+            let done = Quarantine::of(&base).put_back(place, dir, stored)?;
+            self.kept.remove(place, stored);
+            Ok(done)
+        };
+        Ok(self.keeper.change(place, [OsStr::new(&file.name)], back)?.unwrap_or(false))
     }
 }
 
@@ -506,6 +541,8 @@ struct Bad<'b> {
     /// What it was before it was read.
     meta: FileMeta,
     cycle: Option<&'b CycleId>,
+    /// When the process did, which counts where there is no cycle.
+    began: &'b str,
 }
 
 impl Bad<'_> {
@@ -523,6 +560,7 @@ impl Bad<'_> {
             found_size,
             at: now().to_string(),
             cycle: self.cycle.map(|cycle| cycle.number),
+            began: Some(self.cycle.map_or(self.began, |cycle| &cycle.began).to_owned()),
             healed: None,
         }
     }
@@ -532,7 +570,7 @@ fn now() -> Timestamp {
     Timestamp::from_us(now_ns() / 1_000)
 }
 
-fn now_ns() -> i64 {
+pub(super) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -31,6 +31,9 @@ pub struct QuarantineReport {
     /// The cycle of the scrub that found it, if it was one of a node's own; each begins at another time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cycle: Option<u64>,
+    /// When that cycle began, or the process where there was none: with it the cycles of an index that began anew are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<String>,
     /// When it was seen that its name is listed again, with the right content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed: Option<String>,

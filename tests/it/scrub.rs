@@ -108,6 +108,10 @@ fn four_kinds_of_damage_among_ten_thousand_are_found_and_mended_in_a_cluster_of_
         assert_eq!(&archives[0].read(path), right, "{path}");
         assert_ne!(&kept(&archives[0], path), right, "{path} was not kept as it was");
     }
+    let metrics = nodes[0].get("/metrics").text().to_owned();
+    for gauge in ["gapless_quarantine_files 4", "gapless_quarantine_unhealed_files 0"] {
+        assert!(metrics.contains(&format!("\n{gauge}\n")), "{gauge}");
+    }
     let list = quarantine(&nodes[0]);
     let problems: BTreeSet<(&str, &str)> = list["files"]
         .as_array()
