@@ -3,7 +3,7 @@
 //!
 //! 1. The bytes come in pieces of any size; memory is constant, and no bytes make this panic.
 //! 2. Where bytes 0, 188 and 376 are the sync byte it is a transport stream. Anything else (another container, a short file) is not
-//!    judged: [`TsVerdict::Other`]. A file of nothing but zeros is a fault.
+//!    judged: [`TsVerdict::Other`]. A file of nothing but zeros is a fault, and so is one of nothing.
 //! 3. Judged are: every packet's sync byte and error mark, the counters of each program's packets, leaps of its time stamps,
 //!    and how long the time stamps last against the duration in the name.
 //!
@@ -163,6 +163,9 @@ impl TsCheck {
     /// All bytes have come: what they are, for a file that is to last this long.
     pub fn finish(mut self, named_us: u64) -> TsVerdict {
         let length = self.at.saturating_add(self.filled as u64);
+        if length == 0 && named_us > 0 {
+            return TsVerdict::Faulty(vec![TsFault::Empty]);
+        }
         if self.zeros_only && length > 0 {
             return TsVerdict::Faulty(vec![TsFault::AllZero]);
         }

@@ -372,7 +372,7 @@ impl Scrub {
         };
         match &outcome {
             Outcome::Quarantined(_) => {
-                tracing::error!(name: "segment_quarantined", path, problem, why = faults.join("; "), "a damaged file was moved to the quarantine; it is fetched again if another node has it");
+                tracing::error!(name: "segment_quarantined", path, problem, why = faults.join("; "), "a damaged file was moved to the quarantine; a sound one is fetched if another node has it");
                 if let Some(tell) = self.moved.get() {
                     tell();
                 }
@@ -396,7 +396,9 @@ impl Scrub {
             Some(cycle) => cycle.has(file),
             None => file.report.cycle.is_none() && file.report.began.as_ref() == Some(&self.began),
         };
-        let in_hour = self.kept.of_hour(bad.place).iter().filter(|(_, file)| of_cycle(file)).count() as u64;
+        let in_hour = self.kept.of_hour(bad.place);
+        // What went before and has not come again counts as well: or else each cycle would take a fifth of what is left.
+        let in_hour = in_hour.iter().filter(|(_, file)| of_cycle(file) || file.is_lost()).count() as u64;
         let in_cycle = self.kept.count(of_cycle).0;
         in_cycle >= limits.cycle || (limits.hour && in_hour >= FEW && in_hour.saturating_mul(SHARE) >= known)
     }

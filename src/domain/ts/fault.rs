@@ -5,6 +5,8 @@ use std::fmt;
 /// Something that no complete, untouched segment shows. Offsets are bytes from the start of the file; times are microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TsFault {
+    /// There is nothing in it, and its name says that it lasts some time.
+    Empty,
     /// Every byte is zero: space that was given to the file and never written.
     AllZero,
     /// A packet does not begin with the sync byte.
@@ -59,6 +61,7 @@ impl TsFault {
     /// A stable word for counts and reports.
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Empty => "empty",
             Self::AllZero => "all_zero",
             Self::NoSync { .. } => "no_sync",
             Self::Torn { .. } => "torn",
@@ -73,6 +76,7 @@ impl TsFault {
 impl fmt::Display for TsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Empty => write!(f, "it is empty; expected video"),
             Self::AllZero => write!(f, "every byte is zero; expected video"),
             Self::NoSync { at, found } => {
                 write!(f, "the packet at byte {at} begins with 0x{found:02x}; expected the sync byte 0x47")

@@ -152,9 +152,11 @@ fn a_packet_may_come_twice_and_not_three_times() {
 #[test]
 fn what_is_no_transport_stream_is_not_judged() {
     let mp4 = [&b"\0\0\0\x18ftypiso5"[..], &[0x11; 4_000]].concat();
-    for bytes in [&b""[..], b"G", b"video", &mp4, &[0x47; 300]] {
+    for bytes in [&b"G"[..], b"video", &mp4, &[0x47; 300]] {
         assert_eq!(verdict(bytes, 2_000_000), TsVerdict::Other);
     }
+    assert_eq!(verdict(b"", 2_000_000), TsVerdict::Faulty(vec![TsFault::Empty]));
+    assert_eq!(verdict(b"", 0), TsVerdict::Other);
     // Packets that only fill time, and what has no time stamps, have no length to compare.
     assert_eq!(verdict(&[&[0x47, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat().repeat(5), 2_000_000), TsVerdict::Sound);
     assert_eq!(verdict(&[0x47; 5_000], 2_000_000), TsVerdict::Sound);
