@@ -397,8 +397,9 @@ impl Scrub {
             None => file.report.cycle.is_none() && file.report.began.as_ref() == Some(&self.began),
         };
         let in_hour = self.kept.of_hour(bad.place);
-        // What went before and has not come again counts as well: or else each cycle would take a fifth of what is left.
-        let in_hour = in_hour.iter().filter(|(_, file)| of_cycle(file) || file.is_lost()).count() as u64;
+        // In a cycle what went before and has not come again counts as well: or else each would take a fifth of what is left.
+        let counts = |file: &KeptFile| of_cycle(file) || (bad.cycle.is_some() && file.is_lost());
+        let in_hour = in_hour.iter().filter(|(_, file)| counts(file)).count() as u64;
         let in_cycle = self.kept.count(of_cycle).0;
         in_cycle >= limits.cycle || (limits.hour && in_hour >= FEW && in_hour.saturating_mul(SHARE) >= known)
     }
