@@ -10,6 +10,7 @@ pub mod compare;
 pub mod contents;
 pub mod coverage;
 pub mod cut;
+mod digits;
 pub mod doubt;
 pub mod explain;
 pub mod hls;

@@ -288,6 +288,7 @@ impl From<PlaybackError> for Problem {
             }
             PlaybackError::Nothing(_) => Self::not_acceptable(&format!("{}.", capital(&error.to_string())), Vec::new()),
             changed @ PlaybackError::Changed(_) => Self::unavailable(1, &changed.to_string()),
+            PlaybackError::ReadingFailed => Self::internal("reading-failed"),
             PlaybackError::NoStream(stream) => Self::not_found(&format!("video of {stream} in the archive")),
             PlaybackError::ImplicitTooLong { hours, limit } => {
                 let got = format!("not both given, and {hours} hours would be meant");

@@ -52,6 +52,9 @@ pub enum PlaybackError {
     /// A segment is not what it was.
     #[error("{0} has changed since the stretch was put together; ask again")]
     Changed(String),
+    /// A thread that read has died.
+    #[error("reading the index failed; the log has the cause")]
+    ReadingFailed,
     /// The archive or the index cannot answer.
     #[error(transparent)]
     Crawl(#[from] CrawlError),

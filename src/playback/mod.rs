@@ -32,6 +32,12 @@ use crate::domain::told::Now;
 use crate::domain::{Hour, Piece, Sequence, Span, Stream, Timestamp, best_sequence};
 use crate::runtime::Clock;
 
+/// So many hours are read by several threads: fewer are read before threads have begun.
+const MANY_HOURS: usize = 6;
+
+/// More threads would only take processors from other questions.
+const MOST_THREADS: usize = 4;
+
 /// How much may be asked, and kept.
 #[derive(Debug, Clone, Copy)]
 pub struct PlaybackOptions {
@@ -105,7 +111,12 @@ impl Playback {
         if hours.len() > self.options.max_hours.saturating_add(1) {
             return Err(PlaybackError::TooManyHours { got: hours.len() as u64, limit: self.options.max_hours as u64 });
         }
-        hours.into_iter().map(|hour| self.best_hour(stream, hour)).collect()
+        self.read(stream, &hours)
+    }
+
+    fn read(&self, stream: &Stream, hours: &[Hour]) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
+        let parts = by_threads(hours, |hour| self.best_hour(stream, *hour));
+        parts.ok_or(PlaybackError::ReadingFailed)?.into_iter().collect()
     }
 
     /// An error if there is no such stream, or if it holds no video.
@@ -132,6 +143,25 @@ impl Playback {
     fn lists(&self) -> std::sync::MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does the same with each, in order; by several threads where there are many. `None` if a thread has died.
+fn by_threads<I: Sync, T: Send>(all: &[I], work: impl Fn(&I) -> T + Sync) -> Option<Vec<T>> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
+    if all.len() < MANY_HOURS || threads == 1 {
+        return Some(all.iter().map(work).collect());
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts = all.chunks(all.len().div_ceil(threads));
+        let running: Vec<_> =
+            parts.map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<T>>())).collect();
+        let mut done = Vec::with_capacity(all.len());
+        for part in running {
+            done.extend(part.join().ok()?);
+        }
+        Some(done)
+    })
 }
 
 /// The first that is found.
