@@ -12,6 +12,7 @@ pub mod coverage;
 pub mod cut;
 pub mod doubt;
 pub mod explain;
+pub mod headers;
 pub mod hls;
 pub mod ids;
 pub mod layout;
