@@ -18,6 +18,7 @@ pub mod ids;
 pub mod layout;
 pub mod ledger;
 pub mod map;
+pub mod master;
 pub mod name;
 pub mod plan;
 pub mod retention;
