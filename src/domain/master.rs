@@ -146,7 +146,7 @@ pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &Range) -> S
             write!(text, ",FRAME-RATE={}.{:03}", millis / 1_000, millis % 1_000).unwrap_or_default();
         }
         writeln!(text, ",VIDEO=\"{id}\"").unwrap_or_default();
-        let encoded = |name: &str| utf8_percent_encode(name, KEPT).to_string();
+        let encoded = |part: &str| utf8_percent_encode(part, KEPT).to_string();
         let (channel, quality) = (encoded(channel.as_str()), encoded(variant.quality.as_str()));
         writeln!(text, "/playlist/{channel}/{quality}.m3u8{}", range.query()).unwrap_or_default();
     }
