@@ -4,14 +4,17 @@
 //! 2. A playlist is put together from pieces of text (`piece`): hours in its middle are written once, and deflated once.
 //! 3. A list that is not complete is remembered, and only ever appended to (`live`).
 //! 4. What was made is kept until an hour of its window changes (`kept`).
+//! 5. A master playlist (`master`) says what the segments say of themselves (`headers`).
 //!
 //! It reads the index through the keeper, which makes hours right first, and writes nothing. It blocks: not for async code.
 
 mod cut;
 mod error;
+mod headers;
 mod hours;
 mod kept;
 mod live;
+mod master;
 mod media;
 mod open;
 mod piece;
@@ -20,9 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cut::{CutAsk, CutClip, CutPlan};
 pub use error::PlaybackError;
+use headers::Headers;
 pub use hours::BestHour;
 use hours::Hours;
 use kept::Lists;
+pub use master::{Basis, MEASURED_HOURS, Master};
 pub use media::{Ask, IMPLICIT_HOURS};
 pub use open::{OpenError, open};
 pub use piece::Playlist;
@@ -53,6 +58,7 @@ pub struct Playback {
     clock: Arc<dyn Clock>,
     options: PlaybackOptions,
     hours: Hours,
+    headers: Headers,
     lists: Mutex<Lists>,
 }
 
@@ -60,7 +66,14 @@ impl Playback {
     /// Of this archive.
     pub fn new(keeper: Arc<Keeper>, clock: Arc<dyn Clock>, options: PlaybackOptions) -> Self {
         let half = options.cache / 2;
-        Self { keeper, clock, options, hours: Hours::new(half), lists: Mutex::new(Lists::new(half)) }
+        Self {
+            keeper,
+            clock,
+            options,
+            hours: Hours::new(half),
+            headers: Headers::default(),
+            lists: Mutex::new(Lists::new(half)),
+        }
     }
 
     /// Index and disk.

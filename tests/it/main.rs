@@ -35,6 +35,7 @@ mod index_trouble;
 mod killing;
 mod ledger;
 mod manners;
+mod master;
 mod mid_crawl;
 mod monitoring;
 mod names;
