@@ -23,7 +23,7 @@ pub use error::PlaybackError;
 pub use hours::BestHour;
 use hours::Hours;
 use kept::Lists;
-pub use media::{Ask, IMPLICIT_HOURS};
+pub use media::{Ask, IMPLICIT_HOURS, check_implicit};
 pub use open::{OpenError, open};
 pub use piece::Playlist;
 

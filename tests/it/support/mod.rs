@@ -6,6 +6,7 @@ pub mod browser;
 pub mod client;
 pub mod clock;
 pub mod cluster;
+pub mod hls;
 pub mod invariants;
 pub mod link;
 pub mod mischief;
