@@ -41,6 +41,7 @@ mod names;
 mod page;
 mod peers;
 mod playback;
+mod players;
 mod replication;
 mod retention;
 mod rough_cuts;

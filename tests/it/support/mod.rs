@@ -16,6 +16,7 @@ pub mod node;
 pub mod peer;
 pub mod postgres;
 pub mod trouble;
+pub mod video;
 
 use std::time::{Duration, Instant};
 
