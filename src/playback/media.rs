@@ -53,7 +53,7 @@ impl Playback {
         }
         self.exists(&ask.stream)?;
         let extent = if ask.start.is_some() && ask.end.is_some() { None } else { self.extent(&ask.stream)? };
-        check_implicit(ask, extent)?;
+        check_implicit(ask.start, ask.end, extent)?;
         let live = self.lists().live(ask);
         let (made, live) = match live {
             Some(live) => (self.grown(ask, &live)?, Some(live)),
@@ -143,10 +143,14 @@ impl Playback {
 }
 
 /// Everything is meant where an end is not given, but not more than clients of today expect.
-fn check_implicit(ask: &Ask, extent: Option<(Timestamp, Timestamp)>) -> Result<(), PlaybackError> {
-    let Some((first, last)) = extent else { return Ok(()) };
+pub fn check_implicit(
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+    extent: Option<(Timestamp, Timestamp)>,
+) -> Result<(), PlaybackError> {
+    let Some((first, last)) = extent.filter(|_| start.is_none() || end.is_none()) else { return Ok(()) };
     let hour = crate::domain::time::HOUR_US;
-    let length = ask.end.unwrap_or(last) - ask.start.unwrap_or(first);
+    let length = end.unwrap_or(last) - start.unwrap_or(first);
     if length.us() <= IMPLICIT_HOURS * hour {
         return Ok(());
     }

@@ -28,7 +28,7 @@ pub use hours::BestHour;
 use hours::Hours;
 use kept::Lists;
 pub use master::{Basis, MEASURED_HOURS, Master};
-pub use media::{Ask, IMPLICIT_HOURS};
+pub use media::{Ask, IMPLICIT_HOURS, check_implicit};
 pub use open::{OpenError, open};
 pub use piece::Playlist;
 
