@@ -3,6 +3,7 @@
 //! Nothing here touches a disk, a clock, a socket or the index; everything is exact integer arithmetic over values, so that
 //! it can be checked against plain models.
 
+pub mod av;
 pub mod bad_name;
 pub mod best;
 pub mod census;

@@ -63,6 +63,8 @@ pub struct App {
     pub latest: super::latest::LatestSegments,
     /// What people watch.
     pub playback: Arc<Playback>,
+    /// Makes exact cuts, frames and waveforms.
+    pub ffmpeg: Arc<crate::ffmpeg::Pool>,
     /// Wire bytes of listings.
     pub cache: WireCache,
     /// By this number this process is recognised, by itself.
@@ -149,6 +151,8 @@ pub struct Parts {
     pub coverage: Option<LiveGauges>,
     /// What people watch.
     pub playback: Arc<Playback>,
+    /// Makes exact cuts, frames and waveforms.
+    pub ffmpeg: Arc<crate::ffmpeg::Pool>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -180,6 +184,7 @@ impl App {
             watch: parts.watch,
             registry: parts.registry,
             playback: parts.playback,
+            ffmpeg: parts.ffmpeg,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
             elsewhere: parts.elsewhere,

@@ -25,6 +25,7 @@ mod demo;
 mod disk_trouble;
 mod doctor;
 mod encrypted;
+mod exact;
 mod extras;
 mod first_crawl;
 mod fixed_part;
