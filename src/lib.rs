@@ -36,6 +36,8 @@ pub mod sources;
 
 pub mod elsewhere;
 
+pub mod playback;
+
 pub mod ledger;
 
 pub mod backfill;

@@ -35,6 +35,7 @@ use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router,
 use crate::index::{Index, IndexOptions};
 use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
+use crate::playback::{Playback, PlaybackOptions};
 use crate::retention::{Retention, RetentionOptions, Runs};
 use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
 use crate::scrub::{Healing, Kept, Scrub, ScrubOptions, ScrubVisitor};
@@ -82,6 +83,8 @@ pub struct NodeOptions {
     pub maps: Option<Duration>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
+    /// How much may be watched at once.
+    pub playback: PlaybackOptions,
     /// Where other nodes to fetch from are found.
     pub sources: SourceOptions,
     /// How to.
@@ -242,6 +245,7 @@ impl Node {
             retention: Arc::clone(&retention),
             scrub: Arc::clone(&scrub),
             coverage: options.gauge_hours.map(LiveGauges::new),
+            playback: Arc::new(Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback)),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;

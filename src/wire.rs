@@ -10,6 +10,7 @@ mod doubt;
 mod explain;
 mod jobs;
 mod page;
+mod playback;
 mod retention;
 mod scrub;
 mod tombstones;
@@ -33,6 +34,7 @@ pub use doubt::{AcceptMissing, DoubtReport};
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use jobs::JobReport;
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
+pub use playback::{CutHole, SequenceList, SequenceSegment};
 pub use retention::{
     KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
 };

@@ -158,6 +158,14 @@ settings! {
             "The same for reading. Once it is given, everything but `/healthz`, `/readyz` and the files of the page wants a token from one of the two files.";
     }
 
+    /// What people watch: playlists and cuts.
+    playback: PlaybackConfig in "playback" {
+        max_hours: Count = "240", "1" to "100000" =>
+            "Hours with segments in one playlist or cut; an hour has about 0.4 MB of playlist. Ten days, for streams that last a week.";
+        cache: Bytes = "128MiB", "1MiB" to "1TiB" =>
+            "Memory for playlists in their wire form and the best segments that they are made from; the least used give way.";
+    }
+
     /// The watcher.
     watch: WatchConfig in "watch" {
         hours_per_quality: Count = "2", "1" to "1000" =>

@@ -14,6 +14,7 @@ use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
 use crate::http::{Auth, Bounds, Limits};
 use crate::node::{ENDING, Node, NodeOptions, Pulse};
+use crate::playback::PlaybackOptions;
 use crate::scrub::ScrubOptions;
 use crate::service::{Beat, Notify, with_patience};
 use crate::tls;
@@ -102,6 +103,10 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         gauge_hours: config.coverage.gauges.then(|| u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX)),
         maps: config.coverage.maps,
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
+        playback: PlaybackOptions {
+            max_hours: config.playback.max_hours,
+            cache: usize::try_from(config.playback.cache).unwrap_or(usize::MAX),
+        },
     })
 }
 

@@ -86,35 +86,90 @@ impl Piece {
     pub fn end(&self) -> Timestamp {
         self.file.key.end(self.hour)
     }
+
+    /// What it is to a sequence.
+    pub fn link(&self) -> Link {
+        Link { start: self.start(), end: self.end(), kind: self.file.key.kind }
+    }
 }
 
 /// Segments one after the other; `None` is a discontinuity.
 pub type Sequence = Vec<Option<Piece>>;
 
+/// What a segment is to a sequence that is being put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It has no place in it: it ends too early, or overlaps what is kept.
+    Skipped,
+    /// It goes on where the last one ended.
+    Joined,
+    /// It is kept, after a discontinuity.
+    Broken,
+}
+
+/// A sequence that is being put together: what the next segment depends on. One segment after the other, in order of start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    start: Timestamp,
+    last: Option<Link>,
+}
+
+/// The segment that was kept last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// When it starts.
+    pub start: Timestamp,
+    /// When it ends.
+    pub end: Timestamp,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Chain {
+    /// Of a range that begins then.
+    pub const fn new(start: Timestamp) -> Self {
+        Self { start, last: None }
+    }
+
+    /// What was kept last.
+    pub const fn last(&self) -> Option<Link> {
+        self.last
+    }
+
+    /// Takes the next segment, or leaves it.
+    pub fn step(&mut self, link: Link) -> Step {
+        if link.end <= self.start {
+            return Step::Skipped;
+        }
+        let joined = match self.last {
+            None => link.start <= self.start,
+            Some(last) if link.start < last.end - TOLERANCE => return Step::Skipped,
+            Some(last) => last.kind == Kind::Full && link.start <= last.end + TOLERANCE,
+        };
+        self.last = Some(link);
+        if joined { Step::Joined } else { Step::Broken }
+    }
+
+    /// Whether nothing is missing before `end`, as far as the last segment goes.
+    pub fn reaches(&self, end: Timestamp) -> bool {
+        self.last.is_some_and(|last| last.end >= end && last.kind == Kind::Full)
+    }
+}
+
 /// The best sequence for `[start, end)`, from the best segments in order of start, beginning with those of the hour before
 /// `start`. The first and the last segment may reach outside the range.
 pub fn best_sequence(best: impl IntoIterator<Item = Piece>, start: Timestamp, end: Timestamp) -> Sequence {
     let mut sequence: Sequence = Vec::new();
-    let mut last: Option<(Timestamp, Kind)> = None;
-    for piece in best {
-        if piece.start() >= end {
-            break;
+    let mut chain = Chain::new(start);
+    for piece in best.into_iter().take_while(|piece| piece.start() < end) {
+        match chain.step(piece.link()) {
+            Step::Skipped => continue,
+            Step::Joined => {}
+            Step::Broken => sequence.push(None),
         }
-        if piece.end() <= start {
-            continue;
-        }
-        let joined = match last {
-            None => piece.start() <= start,
-            Some((last_end, _)) if piece.start() < last_end - TOLERANCE => continue,
-            Some((last_end, kind)) => kind == Kind::Full && piece.start() <= last_end + TOLERANCE,
-        };
-        if !joined {
-            sequence.push(None);
-        }
-        last = Some((piece.end(), piece.file.key.kind));
         sequence.push(Some(piece));
     }
-    if last.is_none_or(|(last_end, kind)| last_end < end || kind != Kind::Full) {
+    if !chain.reaches(end) {
         sequence.push(None);
     }
     sequence

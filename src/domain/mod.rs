@@ -9,8 +9,10 @@ pub mod census;
 pub mod compare;
 pub mod contents;
 pub mod coverage;
+pub mod cut;
 pub mod doubt;
 pub mod explain;
+pub mod hls;
 pub mod ids;
 pub mod layout;
 pub mod ledger;
@@ -24,11 +26,12 @@ pub mod sums;
 #[cfg(test)]
 pub mod test_names;
 pub mod time;
+pub mod told;
 pub mod totals;
 pub mod ts;
 
 pub use bad_name::BadName;
-pub use best::{Piece, Sequence, best_per_start, best_sequence};
+pub use best::{Chain, Link, Piece, Sequence, Step, best_per_start, best_sequence};
 pub use contents::{AnyFile, Change, HourContents, OddFile, diff};
 pub use ids::{Channel, Quality, Stream};
 pub use layout::{FilePlace, HourPlace};

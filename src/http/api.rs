@@ -24,9 +24,9 @@ use crate::wire::{
     IndexStatus, JobReport, KeepHours, KindCoverage, LaneCoverage, LeftFile, OtherSegment, PaceChange, PaceReport,
     PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, QuarantineList,
     QuarantinedFile, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
-    RunVisitor, ScrubLine, ScrubOrder, ScrubSummary, SegmentPage, SegmentRecord, Status, StreamList, StreamStatus,
-    StreamSummary, Timeline, Timespan, TimespanList, TombstonePage, TombstoneRecord, VisitorCycle, VisitorReport,
-    WatchReport,
+    RunVisitor, ScrubLine, ScrubOrder, ScrubSummary, SegmentPage, SegmentRecord, SequenceList, SequenceSegment, Status,
+    StreamList, StreamStatus, StreamSummary, Timeline, Timespan, TimespanList, TombstonePage, TombstoneRecord,
+    VisitorCycle, VisitorReport, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -41,6 +41,7 @@ const PAGE: usize = 1_000;
     ),
     paths(
         segments,
+        super::sequence::sequence,
         super::coverage::coverage,
         super::coverage::holes,
         super::coverage::timespans,
@@ -79,6 +80,8 @@ const PAGE: usize = 1_000;
     components(schemas(
         SegmentPage,
         SegmentRecord,
+        SequenceList,
+        SequenceSegment,
         CoverageList,
         HourCoverage,
         KindCoverage,

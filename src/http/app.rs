@@ -20,6 +20,7 @@ use crate::deleted::Deletions;
 use crate::disk::DiskError;
 use crate::elsewhere::Elsewhere;
 use crate::index::IndexError;
+use crate::playback::{Playback, PlaybackError};
 use crate::retention::{Retention, RetentionError};
 use crate::runtime::Board;
 use crate::tombstones::Stay;
@@ -60,6 +61,8 @@ pub struct App {
     pub coverage: Option<LiveGauges>,
     /// The newest segments.
     pub latest: super::latest::LatestSegments,
+    /// What people watch.
+    pub playback: Arc<Playback>,
     /// Wire bytes of listings.
     pub cache: WireCache,
     /// By this number this process is recognised, by itself.
@@ -144,6 +147,8 @@ pub struct Parts {
     pub sources: SourceReports,
     /// Gauges of coverage, if they are told.
     pub coverage: Option<LiveGauges>,
+    /// What people watch.
+    pub playback: Arc<Playback>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -174,6 +179,7 @@ impl App {
             crawl: parts.crawl,
             watch: parts.watch,
             registry: parts.registry,
+            playback: parts.playback,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
             elsewhere: parts.elsewhere,
@@ -269,6 +275,22 @@ impl From<CrawlError> for Problem {
 impl From<DiskError> for Problem {
     fn from(error: DiskError) -> Self {
         if error.is_full() { Self::insufficient_storage() } else { Self::unavailable(5, &error.to_string()) }
+    }
+}
+
+impl From<PlaybackError> for Problem {
+    fn from(error: PlaybackError) -> Self {
+        match error {
+            PlaybackError::Crawl(error) => error.into(),
+            changed @ PlaybackError::Changed(_) => Self::unavailable(1, &changed.to_string()),
+            PlaybackError::NoStream(stream) => Self::not_found(&format!("video of {stream} in the archive")),
+            PlaybackError::ImplicitTooLong { hours, limit } => {
+                let got = format!("not both given, and {hours} hours would be meant");
+                Self::bad_parameter("start and end", &got, &format!("both, for more than {limit} hours"))
+            }
+            PlaybackError::TooManyHours { got, limit } => Self::too_much("number of hours with segments", got, limit),
+            PlaybackError::TooManyGaps { got, limit } => Self::too_much("number of entries for holes", got, limit),
+        }
     }
 }
 

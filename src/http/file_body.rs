@@ -119,13 +119,18 @@ pub struct FileBody {
     at: u64,
     end: u64,
     waiting: Option<JoinHandle<io::Result<Bytes>>>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl FileBody {
     /// Sends `range` of `file`, which promises to be that long; `permit` is kept as long as the file is open.
     pub fn new(file: File, range: Range<u64>, permit: OwnedSemaphorePermit) -> Self {
-        Self { file: Arc::new(file), at: range.start, end: range.end, waiting: None, _permit: permit }
+        Self { file: Arc::new(file), at: range.start, end: range.end, waiting: None, _permit: Some(permit) }
+    }
+
+    /// The same, for whoever keeps a permit for several files that are sent one after the other.
+    pub(super) fn of_many(file: File, range: Range<u64>) -> Self {
+        Self { file: Arc::new(file), at: range.start, end: range.end, waiting: None, _permit: None }
     }
 
     fn remaining(&self) -> u64 {

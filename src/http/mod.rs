@@ -5,7 +5,7 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `status`, `check`, `tombstones`, `pages`, `page`.
+//! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `playlist` (with `pieces_body`), `cut` (with `cut_body`), `sequence`, `status`, `check`, `tombstones`, `pages`, `page`.
 //! `auth` says who may.
 
 pub mod agree;
@@ -20,6 +20,8 @@ mod connection;
 pub mod cors;
 pub mod coverage;
 mod crawl;
+mod cut;
+mod cut_body;
 pub mod events;
 pub mod explain;
 pub mod file_body;
@@ -38,6 +40,8 @@ pub mod page;
 pub mod pages;
 pub mod pathname;
 pub mod peers;
+mod pieces_body;
+mod playlist;
 pub mod problem;
 pub mod query;
 pub mod range;
@@ -46,6 +50,7 @@ mod router;
 mod scrub;
 mod segments;
 mod seldom;
+mod sequence;
 pub mod serve;
 pub mod status;
 #[cfg(test)]

@@ -49,6 +49,11 @@ impl Encoding {
 /// A request without the header gets the plain body. So does one that accepts nothing we have: the RFC leaves that
 /// open, and a readable body helps more than a 406.
 pub fn negotiate(headers: &HeaderMap) -> Encoding {
+    negotiate_among(headers, &Encoding::ALL)
+}
+
+/// The same, among these.
+pub(super) fn negotiate_among(headers: &HeaderMap, there: &[Encoding]) -> Encoding {
     let (mut zstd, mut gzip, mut identity, mut others) = (None, None, None, None);
     let lines = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
     for element in lines.flat_map(|line| line.split(',')).take(MAX_ELEMENTS) {
@@ -70,7 +75,8 @@ pub fn negotiate(headers: &HeaderMap) -> Encoding {
         (gzip.or(others).unwrap_or(0), Encoding::Gzip),
         (zstd.or(others).unwrap_or(0), Encoding::Zstd),
     ];
-    offers.into_iter().filter(|(quality, _)| *quality > 0).max().map_or(Encoding::Identity, |(_, encoding)| encoding)
+    let offers = offers.into_iter().filter(|(quality, encoding)| *quality > 0 && there.contains(encoding));
+    offers.max().map_or(Encoding::Identity, |(_, encoding)| encoding)
 }
 
 /// A quality value in thousandths; 1000 where none is given, `None` where it is malformed.

@@ -24,13 +24,24 @@ pub struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
+    /// What is missing, where that is what is wrong.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    holes: Box<[crate::wire::CutHole]>,
     #[serde(skip)]
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
-        Self { kind: format!("/problems/{kind}"), title, status: status.as_u16(), detail, instance: None, header: None }
+        Self {
+            kind: format!("/problems/{kind}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            instance: None,
+            holes: Box::default(),
+            header: None,
+        }
     }
 
     /// 400: parameter `name` says `got`, which is not `expected` ("a time such as 2026-11-20T18:00:00").
@@ -127,6 +138,12 @@ impl Problem {
     pub fn precondition_failed() -> Self {
         let detail = "What is stored is not what the condition in the request names. Fetch it again.".to_owned();
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
+    }
+
+    /// 406: `what` of a stretch is not there, and was not allowed to be missing.
+    pub fn not_acceptable(detail: &str, holes: Vec<crate::wire::CutHole>) -> Self {
+        let problem = Self::new(StatusCode::NOT_ACCEPTABLE, "holes", "Not all of it is there", detail.to_owned());
+        Self { holes: holes.into(), ..problem }
     }
 
     /// 416: the file has `len` bytes and the range begins behind them.

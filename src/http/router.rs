@@ -12,8 +12,9 @@ use axum::routing::{MethodRouter, get, post, put};
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, events, explain, ledger,
-    listing, map, orders, page, pages, peers, retention, scrub, segments, status, timeline, tombstones,
+    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, cut, events, explain,
+    ledger, listing, map, orders, page, pages, peers, playlist, retention, scrub, segments, sequence, status, timeline,
+    tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -33,12 +34,15 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/files/{channel}/{quality}/{hour}", measured("list_segments", get(listing::list)))
         .route("/segments/{*path}", measured("segments", get(segments::file)))
         .route("/extras/{*dir}", measured("list_extras", get(segments::extras)))
+        .route("/playlist/{channel}/{file}", measured("generate_media_playlist", get(playlist::media)))
+        .route("/cut/{channel}/{file}", measured("cut", get(cut::cut)))
         .route("/metrics", measured("metrics", get(pages::metrics)))
         .route("/metrics/{*anything}", measured("metrics_with_trailing", get(pages::metrics)))
         .route("/healthz", measured("healthz", get(pages::healthz)))
         .route("/readyz", measured("readyz", get(pages::readyz)))
         .route("/api/v1/openapi.json", measured("openapi", get(api::openapi)))
         .route("/api/v1/segments/{*stream}", measured("segments_range", get(api::segments)))
+        .route("/api/v1/sequence/{*stream}", measured("sequence", get(sequence::sequence)))
         .route("/api/v1/coverage/{*stream}", measured("coverage", get(coverage::coverage)))
         .route("/api/v1/holes/{*stream}", measured("holes", get(coverage::holes)))
         .route("/api/v1/ledger/{*stream}", measured("ledger", get(ledger::ledger)))

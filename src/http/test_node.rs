@@ -85,6 +85,11 @@ impl TestNode {
             registry,
             board: Arc::default(),
             coverage: Some(crate::coverage::LiveGauges::new(2)),
+            playback: Arc::new(crate::playback::Playback::new(
+                Arc::clone(&keeper),
+                Arc::new(crate::runtime::SystemClock::new()),
+                crate::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
+            )),
             listing_cache: 1 << 20,
             bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },
         });

@@ -56,6 +56,7 @@ fn titles(table: &str) -> &'static str {
         "" => "The node: keys above all tables",
         "index" => "`[index]`",
         "http" => "`[http]`: the HTTP server",
+        "playback" => "`[playback]`: playlists and cuts",
         "watch" => "`[watch]`: the watcher",
         "crawl" => "`[crawl]`: the crawl",
         "scrub" => "`[scrub]`: verifying the bytes of segments",

@@ -1,0 +1,223 @@
+//! What of a stream is told in a live playlist, and when: a list that only ever grows at its end.
+//!
+//! 1. Segments are told in order of start, as the best sequence goes on from what was told last. What starts earlier than that comes
+//!    too late, whatever it is.
+//! 2. A `full` segment that joins is told at once. Where a segment would come after a discontinuity, or bring one, it is held
+//!    back: what is missing, or is better, may come late.
+//! 3. Nothing is held back for longer than [`HOLD_BACK`]: by the clock of the segment's name, or since it was first seen, whichever
+//!    is over sooner. A recorder whose clock is wrong delays by no more than that.
+//! 4. A segment longer than the list's target duration is never told in it.
+//!
+//! Clocks are not read here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::best::{Chain, Link, Step};
+use super::segment::Kind;
+use super::time::{Span, Timestamp};
+
+/// How long a late segment is waited for.
+pub const HOLD_BACK: Duration = Duration::from_secs(15);
+
+/// The time at which a question is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// As the machine says.
+    pub wall: Timestamp,
+    /// Since some moment; never goes back.
+    pub since: Duration,
+}
+
+/// What was told of a stretch, as far as what comes next depends on it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    chain: Chain,
+    longest: Span,
+    /// When each segment that was not told yet was first seen, by its start.
+    seen: BTreeMap<Timestamp, Duration>,
+}
+
+/// What may be told now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth<T> {
+    /// In order; whether each comes after a discontinuity.
+    pub told: Vec<(bool, T)>,
+    /// How long it takes at most until more may be told of what is there, if anything is held back.
+    pub wait: Option<Duration>,
+}
+
+impl Told {
+    /// Nothing yet, of a stretch that begins at `start`, in a list with this target duration.
+    pub const fn new(start: Timestamp, longest: Span) -> Self {
+        Self { chain: Chain::new(start), longest, seen: BTreeMap::new() }
+    }
+
+    /// The last segment that was told.
+    pub const fn last(&self) -> Option<Link> {
+        self.chain.last()
+    }
+
+    /// Whether what was told reaches `end`, and `end` has been over for as long as is waited for.
+    pub fn is_over(&self, end: Timestamp, now: Now) -> bool {
+        self.chain.reaches(end) && now.wall >= end + hold_back()
+    }
+
+    /// Tells what may be told of the best segments that are there, in order of start.
+    pub fn grow<T>(&mut self, best: impl IntoIterator<Item = (Link, T)>, now: Now) -> Growth<T> {
+        let last = self.chain.last();
+        let may_come = |link: &Link| last.is_none_or(|last| link.start > last.start);
+        let best: Vec<(Link, T)> =
+            best.into_iter().filter(|(link, _)| may_come(link) && link.end - link.start <= self.longest).collect();
+        let first = |link: &Link| self.seen.get(&link.start).copied().unwrap_or(now.since);
+        let left: Vec<Duration> = best.iter().map(|(link, _)| left(*link, first(link), now)).collect();
+        // Nothing waits for longer than it may: also not behind one that came later.
+        let due = left.iter().rposition(Duration::is_zero).map_or(0, |at| at + 1);
+        let seen = best.iter().map(|(link, _)| (link.start, first(link))).collect();
+        let mut growth = Growth { told: Vec::new(), wait: None };
+        for (at, (link, segment)) in best.into_iter().enumerate() {
+            let mut next = self.chain;
+            let step = next.step(link);
+            let is_sure = step == Step::Joined && link.kind == Kind::Full;
+            if step == Step::Skipped {
+                continue;
+            }
+            if at >= due && !is_sure {
+                growth.wait = left.get(at..).and_then(|left| left.iter().min()).copied();
+                break;
+            }
+            self.chain = next;
+            growth.told.push((step == Step::Broken, segment));
+        }
+        self.seen = seen;
+        if let Some(newest) = self.chain.last() {
+            self.seen.retain(|start, _| *start > newest.start);
+        }
+        growth
+    }
+}
+
+fn hold_back() -> Span {
+    Span::from_us(i64::try_from(HOLD_BACK.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// How long a segment that is not sure is still held back.
+fn left(link: Link, first: Duration, now: Now) -> Duration {
+    let by_its_name = link.end + hold_back() - now.wall;
+    let by_its_name = Duration::from_micros(u64::try_from(by_its_name.us()).unwrap_or(0));
+    by_its_name.min((first + HOLD_BACK).saturating_sub(now.since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn link(start_ms: i64, length_ms: i64, kind: Kind) -> Link {
+        Link { start: Timestamp(start_ms * 1_000), end: Timestamp((start_ms + length_ms) * 1_000), kind }
+    }
+
+    fn at(ms: i64) -> Now {
+        // The monotonic clock has its own beginning.
+        Now { wall: Timestamp(ms * 1_000), since: Duration::from_millis(u64::try_from(ms + 7_000_000).unwrap()) }
+    }
+
+    fn told(growth: &Growth<&'static str>) -> Vec<(bool, &'static str)> {
+        growth.told.clone()
+    }
+
+    const LONG: Span = Span::from_us(10_000_000);
+
+    #[test]
+    fn what_joins_is_told_at_once_and_a_gap_waits_for_what_is_late() {
+        let mut list = Told::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, Kind::Full), "a");
+        let b = (link(2_000, 2_000, Kind::Full), "b");
+        let c = (link(4_000, 2_000, Kind::Full), "c");
+        assert_eq!(told(&list.grow([a], at(2_100))), [(false, "a")]);
+        let held = list.grow([a, c], at(6_100));
+        assert_eq!((told(&held), held.wait), (vec![], Some(Duration::from_millis(14_900))));
+        assert_eq!(told(&list.grow([a, b, c], at(9_000))), [(false, "b"), (false, "c")]);
+    }
+
+    #[test]
+    fn after_fifteen_seconds_a_gap_is_a_discontinuity_that_stays() {
+        let mut list = Told::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, Kind::Full), "a");
+        let b = (link(2_000, 2_000, Kind::Full), "b");
+        let c = (link(4_000, 2_000, Kind::Full), "c");
+        let d = (link(6_000, 2_000, Kind::Full), "d");
+        list.grow([a], at(2_100));
+        assert_eq!(told(&list.grow([a, c, d], at(8_100))), []);
+        assert_eq!(told(&list.grow([a, c, d], at(21_000))), [(true, "c"), (false, "d")]);
+        assert_eq!(told(&list.grow([a, b, c, d], at(22_000))), [], "b comes too late");
+    }
+
+    #[test]
+    fn a_recorder_whose_clock_is_ahead_holds_nothing_back_for_longer() {
+        let mut list = Told::new(Timestamp(0), LONG);
+        let ahead = (link(3_600_000, 2_000, Kind::Full), "ahead");
+        let further = (link(3_700_000, 2_000, Kind::Full), "further");
+        assert_eq!(list.grow([ahead, further], at(0)).wait, Some(HOLD_BACK));
+        let later = list.grow([ahead, further], at(15_000));
+        assert_eq!(told(&later), [(true, "ahead"), (true, "further")], "both have been seen for as long");
+    }
+
+    #[test]
+    fn a_better_one_takes_the_place_of_one_that_is_not_full_as_long_as_that_is_held_back() {
+        let mut list = Told::new(Timestamp(0), LONG);
+        assert_eq!(told(&list.grow([(link(0, 2_000, Kind::Partial), "partial")], at(2_000))), []);
+        assert_eq!(told(&list.grow([(link(0, 2_000, Kind::Full), "full")], at(3_000))), [(false, "full")]);
+    }
+
+    #[test]
+    fn what_is_longer_than_the_target_is_left_out() {
+        let mut list = Told::new(Timestamp(0), Span::from_us(2_000_000));
+        let long = (link(0, 2_001, Kind::Full), "long");
+        assert_eq!(told(&list.grow([long, (link(2_001, 2_000, Kind::Full), "next")], at(60_000))), [(true, "next")]);
+    }
+
+    proptest! {
+        /// Whatever comes whenever, and whatever goes again: only ever appended to, in order, and never for longer than the
+        /// hold-back behind.
+        #[test]
+        fn a_list_only_grows_and_nothing_waits_for_longer_than_is_allowed(
+            events in prop::collection::vec((0..20_i64, 0..3_usize, 0..4_i64, any::<bool>()), 1..60),
+        ) {
+            let mut list = Told::new(Timestamp(0), LONG);
+            let mut there: BTreeMap<i64, Link> = BTreeMap::new();
+            let mut first_seen: BTreeMap<i64, i64> = BTreeMap::new();
+            let mut all: Vec<Link> = Vec::new();
+            let mut now = 0;
+            for (slot, kind, pause, gone) in events {
+                now += pause * 1_300;
+                if gone {
+                    there.remove(&slot);
+                    first_seen.remove(&slot);
+                } else {
+                    there.insert(slot, link(slot * 2_000, 2_000, Kind::VIDEO[kind]));
+                    first_seen.entry(slot).or_insert(now);
+                }
+                let before = list.last();
+                let growth = list.grow(there.values().map(|link| (*link, *link)), at(now));
+                for (broken, link) in growth.told {
+                    if let Some(last) = all.last() {
+                        prop_assert!(link.start > last.start);
+                        prop_assert_eq!(broken, last.kind != Kind::Full || link.start > last.end);
+                    } else {
+                        prop_assert_eq!(broken, link.start > Timestamp(0));
+                    }
+                    all.push(link);
+                }
+                prop_assert!(growth.wait.is_none_or(|wait| wait <= HOLD_BACK));
+                prop_assert!(before <= list.last() || before.is_none());
+                // What has been there for as long as is waited for is told, or is older than what was told.
+                for (place, seen) in &first_seen {
+                    if now - seen >= 15_000 {
+                        prop_assert!(list.last().is_some_and(|last| last.start >= there[place].start));
+                    }
+                }
+            }
+        }
+    }
+}

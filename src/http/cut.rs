@@ -1,0 +1,220 @@
+//! `/cut/{channel}/{quality}.ts`: a stretch, or several one after the other, as a file.
+//!
+//! 1. Holes are 406 and listed, unless they are allowed; nothing at all is 406 in any case.
+//! 2. `type=rough` sends the best sequence's bytes as they lie on disk. It may reach beyond both ends by a part of a segment.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::app::App;
+use super::cut_body::{CutBody, Open, within};
+use super::playlist::{check_order, stream_of};
+use super::range::wanted;
+use super::{ETag, Problem, Verdict, Wanted, conditional, query};
+use crate::domain::cut::{Lack, file_name, lacks};
+use crate::domain::{Piece, Stream, Timestamp};
+use crate::playback;
+use crate::wire::CutHole;
+
+/// Stretches in one cut.
+const MOST_RANGES: usize = 100;
+
+/// Holes that are listed in an answer: what is missing beyond them is known to be much.
+const MOST_HOLES: usize = 1_000;
+
+/// Answers `GET /cut/{channel}/{quality}.ts`.
+pub async fn cut(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (request, _no_body) = request.into_parts();
+    answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+}
+
+async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
+    let ask = Ask::read(request)?;
+    let plan = app.ask(move |app| plan(app, ask)).await?;
+    rough(app, request, &plan)
+}
+
+/// What is asked.
+#[derive(Debug)]
+struct Ask {
+    stream: Stream,
+    ranges: Vec<(Option<Timestamp>, Option<Timestamp>)>,
+    allow_holes: bool,
+}
+
+impl Ask {
+    fn read(request: &Parts) -> Result<Self, Problem> {
+        let stream = stream_of(request.uri.path(), "/cut", ".ts")?;
+        let (mut start, mut end) = (None, None);
+        let mut ask = Self { stream, ranges: Vec::new(), allow_holes: false };
+        for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
+            match name.as_str() {
+                "start" => start = Some(query::time("start", &value)?),
+                "end" => end = Some(query::time("end", &value)?),
+                "range" => ask.ranges.push(range(&value)?),
+                "allow_holes" => ask.allow_holes = query::flag("allow_holes", &value)?,
+                "type" if value == "rough" => {}
+                "type" => return Err(Problem::bad_parameter("type", &value, "rough")),
+                _ => {}
+            }
+        }
+        if ask.ranges.len() > MOST_RANGES {
+            return Err(Problem::too_much("number of ranges", ask.ranges.len() as u64, MOST_RANGES as u64));
+        }
+        // Ranges go before start and end, as clients of today expect.
+        if ask.ranges.is_empty() {
+            ask.ranges.push((start, end));
+        }
+        for range in &ask.ranges {
+            if let (Some(from), Some(to)) = range {
+                check_order("end", *from, *to)?;
+            }
+        }
+        Ok(ask)
+    }
+}
+
+fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+    let expected = "two ISO 8601 times with a comma between them, START,END";
+    let (start, end) = value.split_once(',').ok_or_else(|| Problem::bad_parameter("range", value, expected))?;
+    Ok((Some(query::time("range", start)?), Some(query::time("range", end)?)))
+}
+
+/// What a cut is made of.
+#[derive(Debug)]
+struct Plan {
+    stream: Stream,
+    clips: Vec<Clip>,
+}
+
+/// One of its stretches.
+#[derive(Debug)]
+struct Clip {
+    start: Timestamp,
+    end: Timestamp,
+    pieces: Vec<Piece>,
+}
+
+fn plan(app: &App, ask: Ask) -> Result<Plan, Problem> {
+    let mut extent = None;
+    let mut found: Vec<Lack> = Vec::new();
+    let mut clips = Vec::new();
+    for (start, end) in ask.ranges {
+        if (start.is_none() || end.is_none()) && extent.is_none() {
+            extent = app.playback.extent(&ask.stream)?;
+        }
+        let (Some(start), Some(end)) = (start.or(extent.map(|all| all.0)), end.or(extent.map(|all| all.1))) else {
+            return Err(nothing(&ask.stream));
+        };
+        check_order("end", start, end)?;
+        let sequence = app.playback.sequence(&ask.stream, start, end)?;
+        found.extend(lacks(&sequence, start, end));
+        let pieces: Vec<Piece> = sequence.into_iter().flatten().collect();
+        if pieces.is_empty() {
+            return Err(nothing(&ask.stream));
+        }
+        clips.push(Clip { start, end, pieces });
+    }
+    if ask.allow_holes || found.is_empty() {
+        return Ok(Plan { stream: ask.stream, clips });
+    }
+    let holes = found.iter().take(MOST_HOLES).map(hole).collect();
+    let detail = format!(
+        "{} of {} {} not there or not sound; fill them by backfill, cut around them, or take what is there with allow_holes=true.",
+        if found.len() == 1 { "A part".to_owned() } else { format!("{} parts", found.len()) },
+        ask.stream,
+        if found.len() == 1 { "is" } else { "are" },
+    );
+    Err(Problem::not_acceptable(&detail, holes))
+}
+
+fn nothing(stream: &Stream) -> Problem {
+    Problem::not_acceptable(&format!("Nothing of {stream} is there in the stretch that was asked for."), Vec::new())
+}
+
+fn hole(lack: &Lack) -> CutHole {
+    CutHole {
+        start: lack.start.to_string(),
+        end: lack.end.to_string(),
+        seconds: lack.length().seconds(),
+        why: lack.because.map_or("missing", |kind| kind.as_str()).to_owned(),
+    }
+}
+
+impl Plan {
+    fn files(&self) -> impl Iterator<Item = (String, u64)> {
+        let pieces = self.clips.iter().flat_map(|clip| &clip.pieces);
+        pieces.map(|piece| (format!("{}/{}/{}", self.stream, piece.hour, piece.file.name()), piece.file.size))
+    }
+
+    /// What the cut is called, from the beginning of the first to the end of the last stretch.
+    fn name(&self, extension: &str) -> String {
+        let (channel, quality) = (self.stream.channel.as_str(), self.stream.quality.as_str());
+        let start = self.clips.first().map_or(Timestamp::MIN, |clip| clip.start);
+        let end = self.clips.last().map_or(Timestamp::MIN, |clip| clip.end);
+        file_name(channel, quality, start, end, extension)
+    }
+}
+
+/// The files as they are, back to back.
+fn rough(app: &Arc<App>, request: &Parts, plan: &Plan) -> Result<Response, Problem> {
+    let (mut len, mut hash) = (0, Xxh3Default::new());
+    for (path, size) in plan.files() {
+        len += size;
+        hash.update(path.as_bytes());
+    }
+    let etag = ETag::new(&format!("{:032x}", hash.digest128()));
+    let verdict = conditional::evaluate(&request.headers, &etag, None);
+    let range = if request.method == Method::GET { wanted(&request.headers, len, &etag, None) } else { Wanted::Whole };
+    let (status, part) = match (verdict, range) {
+        (Verdict::Failed, _) => return Err(Problem::precondition_failed()),
+        (Verdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
+        (Verdict::Proceed, Wanted::Nothing) => return Err(Problem::range_not_satisfiable(len)),
+        (Verdict::Proceed, Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
+        (Verdict::Proceed, Wanted::Whole) => (StatusCode::OK, 0..len),
+    };
+    let mut headers = HeaderMap::with_capacity(10);
+    headers.insert(ETAG, etag.value().clone());
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if status != StatusCode::NOT_MODIFIED {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("video/MP2T"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+        headers.insert(CONTENT_DISPOSITION, disposition(&plan.name("ts")));
+    }
+    if status == StatusCode::PARTIAL_CONTENT
+        && let Ok(value) = HeaderValue::try_from(format!("bytes {}-{}/{len}", part.start, part.end - 1))
+    {
+        headers.insert(CONTENT_RANGE, value);
+    }
+    let body = if status == StatusCode::NOT_MODIFIED || request.method == Method::HEAD {
+        Body::empty()
+    } else {
+        let keeper = Arc::clone(&app.keeper);
+        let open: Open = Arc::new(move |file| playback::open(&keeper, &file.path, file.len).map_err(io::Error::other));
+        Body::new(CutBody::new(within(plan.files(), &part), open, app.file_permit()?))
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// To be saved under this name (RFC 6266); the plain form is for clients that know no other.
+fn disposition(name: &str) -> HeaderValue {
+    let plain: String = name.chars().map(|letter| if letter.is_ascii() { letter } else { '_' }).collect();
+    let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
+    HeaderValue::try_from(format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"))
+        .unwrap_or(HeaderValue::from_static("attachment"))
+}

@@ -1,0 +1,161 @@
+//! The best segments of hours, kept until the hour changes.
+//!
+//! Whether a kept hour is still right is decided by its version, after the keeper has compared the hour with the disk. Those that have
+//! not been used for longest go when the bound is reached.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::piece::Text;
+use crate::crawl::{CrawlError, Keeper};
+use crate::domain::hls::{DISCONTINUITY, HourLines, longest, room};
+use crate::domain::{Chain, Hour, HourPlace, Link, Piece, Span, Step, Stream, best_per_start};
+use crate::index::Version;
+
+/// The best segments of an hour, one for each start, in order of start.
+#[derive(Debug)]
+pub struct BestHour {
+    hour: Hour,
+    version: Option<Version>,
+    best: Vec<Piece>,
+    text: Mutex<Option<Arc<HourText>>>,
+    longest: OnceLock<Span>,
+    used: AtomicU64,
+}
+
+/// The lines of a whole hour in the middle of a list.
+#[derive(Debug)]
+pub(super) struct HourText {
+    /// What was told last before it.
+    before: Option<Link>,
+    /// What comes after it depends on this.
+    pub after: Chain,
+    /// The lines.
+    pub text: Arc<Text>,
+}
+
+impl BestHour {
+    /// The hour.
+    pub fn hour(&self) -> Hour {
+        self.hour
+    }
+
+    /// The segments.
+    pub fn best(&self) -> &[Piece] {
+        &self.best
+    }
+
+    /// How long the longest lasts.
+    pub fn longest(&self) -> Span {
+        *self.longest.get_or_init(|| longest(&self.best))
+    }
+
+    /// The lines of all of it, coming after `chain`, whose window must begin before the hour and end after it.
+    pub(super) fn text(&self, stream: &Stream, chain: Chain) -> Arc<HourText> {
+        let mut kept = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = kept.as_ref().filter(|text| text.before == chain.last()) {
+            return Arc::clone(text);
+        }
+        let (mut after, lines) = (chain, HourLines::new(stream, self.hour));
+        let mut text = String::with_capacity(room(self.best.len()));
+        for piece in &self.best {
+            match after.step(piece.link()) {
+                Step::Skipped => continue,
+                Step::Joined => {}
+                Step::Broken => text.push_str(DISCONTINUITY),
+            }
+            lines.push(&mut text, &piece.file, None);
+        }
+        let text = Arc::new(HourText { before: chain.last(), after, text: Arc::new(Text::new(text)) });
+        *kept = Some(Arc::clone(&text));
+        text
+    }
+
+    fn size(&self) -> usize {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = text.as_ref().map_or(0, |text| text.text.size());
+        256 + self.best.len() * size_of::<Piece>() + text
+    }
+}
+
+/// The kept hours.
+#[derive(Debug)]
+pub(super) struct Hours {
+    cap: usize,
+    clock: AtomicU64,
+    kept: Mutex<HashMap<String, HashMap<Hour, Arc<BestHour>>>>,
+}
+
+/// After so many new hours it is counted what all of them take.
+const COUNT_EVERY: u64 = 16;
+
+impl Hours {
+    pub(super) fn new(cap: usize) -> Self {
+        Self { cap, clock: AtomicU64::new(0), kept: Mutex::default() }
+    }
+
+    pub(super) fn get(&self, keeper: &Keeper, stream: &Stream, hour: Hour) -> Result<Arc<BestHour>, CrawlError> {
+        let place = HourPlace { stream: stream.clone(), hour };
+        let name = stream.to_string();
+        if let Some(kept) = self.kept(&name, hour)
+            && keeper.ensure(&place).is_ok()
+            && keeper.index().catalog().hour_version(&name, hour) == kept.version
+        {
+            return Ok(kept);
+        }
+        let answer = keeper.answer(&place)?;
+        let best = best_per_start(&answer.contents);
+        let best = Arc::new(BestHour {
+            hour,
+            version: answer.version,
+            best: best.into_iter().map(|file| Piece { hour, file: file.clone() }).collect(),
+            text: Mutex::default(),
+            longest: OnceLock::new(),
+            used: AtomicU64::new(0),
+        });
+        if best.version.is_some_and(|version| version.changed > 0) {
+            self.keep(name, &best);
+        }
+        Ok(best)
+    }
+
+    fn kept(&self, stream: &str, hour: Hour) -> Option<Arc<BestHour>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.get(stream)?.get(&hour)?;
+        found.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(found))
+    }
+
+    fn keep(&self, stream: String, hour: &Arc<BestHour>) {
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        hour.used.store(now, Ordering::Relaxed);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entry(stream).or_default().insert(hour.hour, Arc::clone(hour));
+        if now.is_multiple_of(COUNT_EVERY) {
+            shrink(&mut kept, self.cap);
+        }
+    }
+}
+
+/// Lets the least used go, down to three quarters, so that it is not done each time.
+fn shrink(kept: &mut HashMap<String, HashMap<Hour, Arc<BestHour>>>, cap: usize) {
+    let mut all: Vec<(u64, usize)> =
+        kept.values().flat_map(HashMap::values).map(|hour| (hour.used.load(Ordering::Relaxed), hour.size())).collect();
+    let mut bytes: usize = all.iter().map(|(_, size)| size).sum();
+    if bytes <= cap {
+        return;
+    }
+    all.sort_unstable();
+    let mut oldest = 0;
+    for (used, size) in all {
+        if bytes <= cap / 4 * 3 {
+            break;
+        }
+        (oldest, bytes) = (used + 1, bytes - size);
+    }
+    for hours in kept.values_mut() {
+        hours.retain(|_, hour| hour.used.load(Ordering::Relaxed) >= oldest);
+    }
+    kept.retain(|_, hours| !hours.is_empty());
+}

@@ -1,0 +1,107 @@
+//! A list that grows: what was told of a stretch, to be told again and only ever appended to.
+
+use std::sync::Arc;
+
+use super::media::MOST_GAPS;
+use super::piece::Text;
+use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines};
+use crate::domain::told::{Growth, Now, Told};
+use crate::domain::{Hour, Link, Piece, Span, Stream, Timestamp};
+
+/// A piece is closed when it has so many bytes: what is open is copied and deflated anew each time the list grows.
+const CLOSED_AT: usize = 32 * 1024;
+
+/// The list.
+#[derive(Debug)]
+pub(super) struct Live {
+    stream: Stream,
+    start: Timestamp,
+    told: Told,
+    target: u32,
+    gaps: bool,
+    closed: Vec<Arc<Text>>,
+    open: String,
+    lines: Option<(Hour, HourLines)>,
+    is_over: bool,
+}
+
+impl Live {
+    /// Nothing told yet, of a stretch that begins at `start`.
+    pub(super) fn new(stream: &Stream, start: Timestamp, head: &Head) -> Self {
+        Self {
+            stream: stream.clone(),
+            start,
+            told: Told::new(start, Span::from_us(i64::from(head.target) * 1_000_000)),
+            target: head.target,
+            gaps: head.gaps,
+            closed: Vec::new(),
+            open: hls::head(head),
+            lines: None,
+            is_over: false,
+        }
+    }
+
+    /// The first hour in which something may be that can still be told.
+    pub(super) fn first_hour(&self) -> Hour {
+        self.told.last().map_or_else(|| self.start.hour().previous(), |last| last.start.hour())
+    }
+
+    /// Tells what may be told of the best segments before `end`. Says how long it takes until more may be, if anything waits.
+    pub(super) fn grow<'a>(
+        &mut self,
+        best: impl Iterator<Item = (Link, &'a Piece)>,
+        end: Option<Timestamp>,
+        now: Now,
+    ) -> Option<std::time::Duration> {
+        if self.is_over {
+            return None;
+        }
+        let before = self.told.last();
+        let Growth { told, wait } = self.told.grow(best, now);
+        let mut until = before.map_or(self.start, |last| last.end);
+        for (broken, piece) in told {
+            if broken {
+                // A hole of years is told as a discontinuity alone: a list that has begun cannot be refused.
+                if self.gaps && hls::gap_entries(piece.start() - until, self.target) <= MOST_GAPS {
+                    hls::push_gap(&mut self.open, until, piece.start(), self.target);
+                }
+                self.open.push_str(DISCONTINUITY);
+            }
+            self.push(piece);
+            until = piece.end();
+        }
+        match end {
+            Some(end) if self.told.is_over(end, now) => {
+                self.open.push_str(hls::END);
+                self.is_over = true;
+                None
+            }
+            _ => wait,
+        }
+    }
+
+    /// When it is over, if what was told reaches `end`.
+    pub(super) fn reaches(&self, end: Timestamp) -> bool {
+        self.told.last().is_some_and(|last| last.end >= end)
+    }
+
+    fn push(&mut self, piece: &Piece) {
+        let is_same = self.lines.as_ref().is_some_and(|(hour, _)| *hour == piece.hour);
+        if !is_same {
+            self.lines = Some((piece.hour, HourLines::new(&self.stream, piece.hour)));
+        }
+        if let Some((_, lines)) = &self.lines {
+            lines.push(&mut self.open, &piece.file, None);
+        }
+        if self.open.len() >= CLOSED_AT {
+            self.closed.push(Arc::new(Text::new(std::mem::take(&mut self.open))));
+        }
+    }
+
+    /// The list as it is now.
+    pub(super) fn pieces(&self) -> Vec<Arc<Text>> {
+        let mut pieces = self.closed.clone();
+        pieces.push(Arc::new(Text::new(self.open.clone())));
+        pieces
+    }
+}

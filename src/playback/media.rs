@@ -1,0 +1,239 @@
+//! Makes media playlists.
+//!
+//! 1. What was made for the same question is given again as long as it is right.
+//! 2. A stretch that is over and reaches its end is told as it is now, with its end.
+//! 3. Anything else is a list that grows: begun once, remembered, and appended to.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::kept::Seen;
+use super::live::Live;
+use super::piece::{Playlist, Text};
+use super::{BestHour, Playback, PlaybackError};
+use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
+use crate::domain::told::HOLD_BACK;
+use crate::domain::{Chain, Hour, Piece, Span, Step, Stream, Timestamp};
+
+/// A longer stretch wants both its ends given.
+pub const IMPLICIT_HOURS: i64 = 12;
+
+/// Entries of holes in one list: a day of holes told every two seconds has 43,200.
+pub(super) const MOST_GAPS: u64 = 100_000;
+
+/// Hours at the end of a stream that say how long its segments are.
+const KNOWN_HOURS: usize = 6;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ask {
+    /// Of what.
+    pub stream: Stream,
+    /// From when on; from the first segment on if it is not given.
+    pub start: Option<Timestamp>,
+    /// Until when; whatever comes if it is not given.
+    pub end: Option<Timestamp>,
+    /// Whether holes are told as entries.
+    pub gaps: bool,
+}
+
+/// A list that grows, which is grown by one at a time.
+type Growing = Arc<Mutex<Live>>;
+
+impl Playback {
+    /// The media playlist that was made for this, if it is known to be right. Does not block.
+    pub fn kept(&self, ask: &Ask) -> Option<Arc<Playlist>> {
+        self.lists().right(&self.keeper, ask, self.clock.now())
+    }
+
+    /// The media playlist of a stretch.
+    pub fn playlist(&self, ask: &Ask) -> Result<Arc<Playlist>, PlaybackError> {
+        if let Some(kept) = self.kept(ask) {
+            return Ok(kept);
+        }
+        self.exists(&ask.stream)?;
+        let extent = if ask.start.is_some() && ask.end.is_some() { None } else { self.extent(&ask.stream)? };
+        check_implicit(ask, extent)?;
+        let live = self.lists().live(ask);
+        let (made, live) = match live {
+            Some(live) => (self.grown(ask, &live)?, Some(live)),
+            None => self.begun(ask, extent.map(|(first, _)| first))?,
+        };
+        self.lists().keep(ask, &made, live.as_ref(), self.clock.now());
+        Ok(made)
+    }
+
+    /// A list that was not made before: with its end, or to be grown from now on.
+    fn begun(&self, ask: &Ask, first: Option<Timestamp>) -> Result<(Arc<Playlist>, Option<Growing>), PlaybackError> {
+        let now = self.now().wall;
+        let over = ask.end.filter(|end| now >= *end + span(HOLD_BACK));
+        // Without a single segment there is nothing to begin with.
+        let start = ask.start.or(first).unwrap_or(now);
+        if let Some(end) = over
+            && let Some(whole) = self.whole(ask, start, end)?
+        {
+            return Ok((whole, None));
+        }
+        let head = Head {
+            list_type: ListType::Event,
+            target: self.known_target(&ask.stream, start, ask.end)?,
+            independent: false,
+            gaps: ask.gaps,
+            begin_at: over.map(|_| Span::default()),
+        };
+        let live = Arc::new(Mutex::new(Live::new(&ask.stream, start, &head)));
+        Ok((self.grown(ask, &live)?, Some(live)))
+    }
+
+    /// A stretch that is over; `None` if it does not reach its end.
+    fn whole(&self, ask: &Ask, start: Timestamp, end: Timestamp) -> Result<Option<Arc<Playlist>>, PlaybackError> {
+        let (from, to) = (start.hour().previous(), (end - Span::from_us(1)).hour());
+        // First what there is, then its contents: a change in between is seen next time.
+        let seen = Seen::now(&self.keeper, &ask.stream, from, to);
+        let hours = self.window(&ask.stream, start, end)?;
+        let longest = hours.iter().map(|hour| hour.longest()).max().unwrap_or_default();
+        let head = Head {
+            list_type: ListType::Vod,
+            target: hls::target(longest),
+            independent: false,
+            gaps: ask.gaps,
+            begin_at: None,
+        };
+        let mut writer = Writer::new(&ask.stream, start, end, &head);
+        for hour in &hours {
+            writer.hour(hour)?;
+        }
+        if !writer.chain.reaches(end) {
+            return Ok(None);
+        }
+        writer.open.push_str(hls::END);
+        Ok(Some(Arc::new(Playlist::new(writer.finish(), seen, None))))
+    }
+
+    /// A list with whatever may be told by now.
+    fn grown(&self, ask: &Ask, live: &Growing) -> Result<Arc<Playlist>, PlaybackError> {
+        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = live.first_hour();
+        let to = ask.end.map_or(Hour::MAX, |end| (end - Span::from_us(1)).hour());
+        let seen = Seen::now(&self.keeper, &ask.stream, from, to);
+        let until = ask.end.unwrap_or(Timestamp::MAX);
+        let hours = self.window(&ask.stream, from.start(), until)?;
+        let now = self.now();
+        let best = hours.iter().flat_map(|hour| hour.best()).take_while(|piece| piece.start() < until);
+        let held_back = live.grow(best.map(|piece| (piece.link(), piece)), ask.end, now);
+        let ends = ask.end.filter(|end| live.reaches(*end)).map(|end| micros(end + span(HOLD_BACK) - now.wall));
+        let wait = held_back.into_iter().chain(ends.filter(|left| !left.is_zero())).min();
+        Ok(Arc::new(Playlist::new(live.pieces(), seen, wait.map(|wait| now.since + wait))))
+    }
+
+    /// The longest that a segment of this stream is known to be, in whole seconds.
+    fn known_target(&self, stream: &Stream, start: Timestamp, end: Option<Timestamp>) -> Result<u32, PlaybackError> {
+        let window = self.window(stream, start, end.unwrap_or(Timestamp::MAX))?;
+        let newest = self.keeper.index().catalog().hours(&stream.to_string(), ..);
+        let newest = newest.into_iter().rev().take(KNOWN_HOURS).map(|hour| self.best_hour(stream, hour));
+        let mut longest = window.iter().map(|hour| hour.longest()).max().unwrap_or_default();
+        for hour in newest {
+            longest = longest.max(hour?.longest());
+        }
+        Ok(if longest == Span::default() { TARGET_OF_NOTHING } else { hls::target(longest) })
+    }
+}
+
+/// Everything is meant where an end is not given, but not more than clients of today expect.
+fn check_implicit(ask: &Ask, extent: Option<(Timestamp, Timestamp)>) -> Result<(), PlaybackError> {
+    let Some((first, last)) = extent else { return Ok(()) };
+    let hour = crate::domain::time::HOUR_US;
+    let length = ask.end.unwrap_or(last) - ask.start.unwrap_or(first);
+    if length.us() <= IMPLICIT_HOURS * hour {
+        return Ok(());
+    }
+    let hours = length.us().unsigned_abs().div_ceil(hour.unsigned_abs());
+    Err(PlaybackError::ImplicitTooLong { hours, limit: IMPLICIT_HOURS.unsigned_abs() })
+}
+
+fn span(time: Duration) -> Span {
+    Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn micros(span: Span) -> Duration {
+    Duration::from_micros(u64::try_from(span.us()).unwrap_or(0))
+}
+
+/// Writes a list whose end is known.
+struct Writer<'a> {
+    stream: &'a Stream,
+    start: Timestamp,
+    end: Timestamp,
+    gaps: Option<u32>,
+    gap_entries: u64,
+    chain: Chain,
+    pieces: Vec<Arc<Text>>,
+    open: String,
+}
+
+impl<'a> Writer<'a> {
+    fn new(stream: &'a Stream, start: Timestamp, end: Timestamp, head: &Head) -> Self {
+        Self {
+            stream,
+            start,
+            end,
+            gaps: head.gaps.then_some(head.target),
+            gap_entries: 0,
+            chain: Chain::new(start),
+            pieces: Vec::new(),
+            open: hls::head(head),
+        }
+    }
+
+    fn hour(&mut self, hour: &BestHour) -> Result<(), PlaybackError> {
+        let is_within = self.start < hour.hour().start() && hour.hour().end() <= self.end;
+        if is_within && self.gaps.is_none() {
+            let text = hour.text(self.stream, self.chain);
+            self.chain = text.after;
+            self.close();
+            self.pieces.push(Arc::clone(&text.text));
+            return Ok(());
+        }
+        let lines = HourLines::new(self.stream, hour.hour());
+        let end = self.end;
+        for piece in hour.best().iter().take_while(|piece| piece.start() < end) {
+            self.piece(&lines, piece)?;
+        }
+        Ok(())
+    }
+
+    fn piece(&mut self, lines: &HourLines, piece: &Piece) -> Result<(), PlaybackError> {
+        let until = self.chain.last().map_or(self.start, |last| last.end);
+        match self.chain.step(piece.link()) {
+            Step::Skipped => return Ok(()),
+            Step::Joined => {}
+            Step::Broken => {
+                self.gap(until, piece.start())?;
+                self.open.push_str(DISCONTINUITY);
+            }
+        }
+        lines.push(&mut self.open, &piece.file, None);
+        Ok(())
+    }
+
+    fn gap(&mut self, from: Timestamp, to: Timestamp) -> Result<(), PlaybackError> {
+        let Some(target) = self.gaps else { return Ok(()) };
+        self.gap_entries += hls::gap_entries(to - from, target);
+        if self.gap_entries > MOST_GAPS {
+            return Err(PlaybackError::TooManyGaps { got: self.gap_entries, limit: MOST_GAPS });
+        }
+        hls::push_gap(&mut self.open, from, to, target);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.pieces.push(Arc::new(Text::new(std::mem::take(&mut self.open))));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Arc<Text>> {
+        self.close();
+        self.pieces
+    }
+}

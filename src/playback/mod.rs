@@ -1,0 +1,146 @@
+//! What people watch: the best sequence of any window, and playlists of it, straight from the index.
+//!
+//! 1. The best segments of an hour are kept until the hour changes (`hours`); a sequence is a walk over them.
+//! 2. A playlist is put together from pieces of text (`piece`): hours in its middle are written once, and deflated once.
+//! 3. A list that is not complete is remembered, and only ever appended to (`live`).
+//! 4. What was made is kept until an hour of its window changes (`kept`).
+//!
+//! It reads the index through the keeper, which makes hours right first, and writes nothing. It blocks: not for async code.
+
+mod error;
+mod hours;
+mod kept;
+mod live;
+mod media;
+mod open;
+mod piece;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use error::PlaybackError;
+pub use hours::BestHour;
+use hours::Hours;
+use kept::Lists;
+pub use media::{Ask, IMPLICIT_HOURS};
+pub use open::{OpenError, open};
+pub use piece::Playlist;
+
+use crate::crawl::{CrawlError, Keeper};
+use crate::domain::told::Now;
+use crate::domain::{Hour, Piece, Sequence, Span, Stream, Timestamp, best_sequence};
+use crate::runtime::Clock;
+
+/// How much may be asked, and kept.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaybackOptions {
+    /// Hours with segments in one answer.
+    pub max_hours: usize,
+    /// Bytes of playlists and best segments that are kept.
+    pub cache: usize,
+}
+
+/// Answers what people watch.
+pub struct Playback {
+    keeper: Arc<Keeper>,
+    clock: Arc<dyn Clock>,
+    options: PlaybackOptions,
+    hours: Hours,
+    lists: Mutex<Lists>,
+}
+
+impl Playback {
+    /// Of this archive.
+    pub fn new(keeper: Arc<Keeper>, clock: Arc<dyn Clock>, options: PlaybackOptions) -> Self {
+        let half = options.cache / 2;
+        Self { keeper, clock, options, hours: Hours::new(half), lists: Mutex::new(Lists::new(half)) }
+    }
+
+    /// Index and disk.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// The best sequence for `[start, end)`.
+    pub fn sequence(&self, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<Sequence, PlaybackError> {
+        let hours = self.window(stream, start, end)?;
+        let best = hours.iter().flat_map(|hour| hour.best()).cloned();
+        Ok(best_sequence(best, start, end))
+    }
+
+    /// From the first segment of a stream to the furthest end; `None` if it has none.
+    pub fn extent(&self, stream: &Stream) -> Result<Option<(Timestamp, Timestamp)>, PlaybackError> {
+        self.exists(stream)?;
+        let hours = self.keeper.index().catalog().hours(&stream.to_string(), ..);
+        let find = |hour: &Hour| -> Result<Option<Arc<BestHour>>, PlaybackError> {
+            Ok(Some(self.best_hour(stream, *hour)?).filter(|hour| !hour.best().is_empty()))
+        };
+        let Some(first) = first_some(hours.iter(), find)? else { return Ok(None) };
+        let Some(last) = first_some(hours.iter().rev(), find)? else { return Ok(None) };
+        let before = self.best_hour(stream, last.hour().previous())?;
+        let ends = last.best().iter().chain(before.best()).map(Piece::end);
+        Ok(first.best().first().map(Piece::start).zip(ends.max()))
+    }
+
+    /// The best segments of an hour; none where there is no such hour.
+    pub fn best_hour(&self, stream: &Stream, hour: Hour) -> Result<Arc<BestHour>, PlaybackError> {
+        Ok(self.hours.get(&self.keeper, stream, hour)?)
+    }
+
+    /// The hours that a window needs, in order: also the one before it, whose segments may reach into it.
+    pub fn window(
+        &self,
+        stream: &Stream,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
+        self.exists(stream)?;
+        let (first, last) = (start.hour().previous(), (end - Span::from_us(1)).hour());
+        if last < first {
+            return Ok(Vec::new());
+        }
+        let hours = self.keeper.index().catalog().hours(&stream.to_string(), first..=last);
+        // One more: the hour before the window is not counted.
+        if hours.len() > self.options.max_hours.saturating_add(1) {
+            return Err(PlaybackError::TooManyHours { got: hours.len() as u64, limit: self.options.max_hours as u64 });
+        }
+        hours.into_iter().map(|hour| self.best_hour(stream, hour)).collect()
+    }
+
+    /// An error if there is no such stream, or if it holds no video.
+    fn exists(&self, stream: &Stream) -> Result<(), PlaybackError> {
+        match self.keeper.ensure_structure() {
+            // An index that takes no writes still knows what it knew.
+            Ok(()) | Err(CrawlError::Index(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let known = self.keeper.index().catalog().bounds(&stream.to_string()).is_some();
+        if known && !stream.quality.is_chat() {
+            return Ok(());
+        }
+        self.keeper.confirm_readable(stream.channel.as_str())?;
+        Err(PlaybackError::NoStream(stream.clone()))
+    }
+
+    fn now(&self) -> Now {
+        let since_epoch = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let wall = Timestamp::from_us(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX));
+        Now { wall, since: self.clock.now() }
+    }
+
+    fn lists(&self) -> std::sync::MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first that is found.
+fn first_some<I, T>(
+    all: impl Iterator<Item = I>,
+    find: impl Fn(I) -> Result<Option<T>, PlaybackError>,
+) -> Result<Option<T>, PlaybackError> {
+    for each in all {
+        if let Some(found) = find(each)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
