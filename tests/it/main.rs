@@ -40,6 +40,7 @@ mod monitoring;
 mod names;
 mod page;
 mod peers;
+mod player;
 mod replication;
 mod retention;
 mod samples;

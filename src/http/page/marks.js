@@ -9,15 +9,17 @@ export class Marks {
   constructor(rows, view, seek) {
     Object.assign(this, { rows, view, dragged: null, told: { at: null, from: null, to: null } });
     this.band = make("div", { class: "band", hidden: true });
-    this.place = make("div", { class: "playhead", hidden: true, title: "What is played; drag it to another time" });
+    // Only its head takes the pointer: all else belongs to the rows.
+    this.grip = make("i", { class: "grip", title: "What is played; drag it to another time" });
+    this.place = make("div", { class: "playhead", hidden: true }, this.grip);
     byId("rows").append(this.band, this.place);
-    this.place.addEventListener("pointerdown", (event) => {
+    this.grip.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       event.stopPropagation();
-      this.place.setPointerCapture(event.pointerId);
+      this.grip.setPointerCapture(event.pointerId);
       this.dragged = this.told.at;
     });
-    this.place.addEventListener("pointermove", (event) => {
+    this.grip.addEventListener("pointermove", (event) => {
       if (this.dragged === null) return;
       const box = this.track()?.getBoundingClientRect();
       if (!box) return;
@@ -27,7 +29,7 @@ export class Marks {
       seek(this.dragged, false);
     });
     for (const end of ["pointerup", "pointercancel"]) {
-      this.place.addEventListener(end, () => {
+      this.grip.addEventListener(end, () => {
         const at = this.dragged;
         this.dragged = null;
         if (at !== null) seek(at, true);

@@ -323,10 +323,16 @@ const KEYS = {
   " ": () => playFrom(current, mark),
 };
 
-/** Plays a row, or the one of this node that says the same, from a time on; where nothing was recorded there is nothing to play. */
+/**
+ * Plays a row, or the one of this node that says the same, from a time on: before the first segment from there, and behind the last one
+ * the present, if there is one.
+ */
 function playFrom(row, at) {
   const own = ownOf(row);
-  if (own && at !== null && own.at(at).state !== "outside") player.play(own, at);
+  const extent = own?.timeline?.extent;
+  if (!extent || at === null) return;
+  if (at < extent.end) player.play(own, Math.max(at, extent.start));
+  else if (view.now() - extent.end < 2 * MINUTE) player.play(own);
 }
 
 document.addEventListener("keydown", (event) => {

@@ -14,6 +14,7 @@ pub mod network;
 pub mod node;
 pub mod peer;
 pub mod postgres;
+pub mod recording;
 pub mod trouble;
 
 use std::time::{Duration, Instant};
