@@ -24,6 +24,8 @@ const MOST_RECOVERIES = 2;
 /** So often it is looked at whether it goes on, and so often it may be found not to. */
 const LOOK = 500;
 const PATIENCE = 3;
+/** Where nothing is recorded yet, it is asked for again after so long. */
+const AGAIN = 3 * SECOND;
 
 const SETTINGS = {
   // A worker would be one more file that others have made; taking apart one stream is little work.
@@ -41,7 +43,7 @@ const hls = () => (made ??= import("/page/hls.light.min.mjs").then((module) => m
   throw error;
 }));
 
-/** Plays into a video element; `tell(what, words)` is called with "loading", "ready", "end", "refused" and "trouble". */
+/** Plays into a video element; `tell(what, words)` is called with "loading", "ready", "waiting", "end", "refused" and "trouble". */
 export class Engine {
   constructor(video, now, tell) {
     Object.assign(this, { video, now, tell, player: null, turn: 0, fragments: [], row: null, stretch: null, speed: 1, last: -1, stuck: 0 });
@@ -92,7 +94,10 @@ export class Engine {
     player.on(Events.LEVEL_UPDATED, (_, { details }) => (this.fragments = details.fragments));
     player.on(Events.LEVEL_PTS_UPDATED, (_, { details }) => (this.fragments = details.fragments));
     player.on(Events.FRAG_BUFFERED, () => (this.skipped = 0));
-    player.on(Events.ERROR, (_, data) => data.fatal && this.failed(Hls, data));
+    player.on(Events.ERROR, (_, data) => {
+      if (data.details === "levelEmptyError") this.empty();
+      else if (data.fatal) this.failed(Hls, data);
+    });
     player.loadSource(address);
     player.attachMedia(this.video);
   }
@@ -145,14 +150,20 @@ export class Engine {
     else this.tell("end");
   }
 
-  /** Nothing is there from the beginning of the stretch to its end. */
+  /** Nothing is there from the beginning of the stretch to its end: what comes behind it is played, or waited for. */
   async empty() {
-    const { turn, row, stretch } = this;
+    const { row, stretch, wish, isPaused } = this;
+    this.stop();
+    const { turn } = this;
     try {
       const { hole } = await explain(row, stretch.from);
       if (turn !== this.turn) return;
-      if (hole?.end && parse(hole.end) > stretch.from) this.play(row, parse(hole.end) + 1, this.isPaused);
-      else this.tell("end");
+      if (hole?.end && parse(hole.end) > stretch.from) this.play(row, parse(hole.end) + 1, isPaused);
+      else if (stretch.to) this.tell("end");
+      else {
+        this.tell("waiting");
+        setTimeout(() => turn === this.turn && this.play(row, wish, isPaused), AGAIN);
+      }
     } catch (error) {
       if (turn === this.turn) this.tell("trouble", error.message);
     }

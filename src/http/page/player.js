@@ -167,6 +167,7 @@ export class Player {
     byId("player-start").hidden = what !== "refused";
     if (what === "loading") this.note("Loading…");
     if (what === "ready") this.note("");
+    if (what === "waiting") this.note("Nothing is there yet; it is played when it comes.");
     if (what === "refused") this.note("The browser wants a click before it plays.");
     if (what === "end") this.note("That is the end of what is there.");
     if (what === "trouble") this.note(words);
