@@ -29,6 +29,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Ls(ls) => cli::ls::run(&config, ls).await,
             Verb::Diff(diff) => cli::diff::run(&config, diff).await,
             Verb::Explain(explain) => cli::explain::run(&config, explain).await,
+            Verb::Cut(cut) => cli::cut::run(&config, cut).await,
             Verb::Holes(holes) => cli::holes::holes(&config, holes).await,
             Verb::Timespans(timespans) => cli::holes::timespans(&config, timespans).await,
             Verb::Coverage(coverage) => cli::coverage::run(&config, coverage).await,

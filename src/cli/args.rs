@@ -94,6 +94,8 @@ pub enum Verb {
     Holes(HolesArgs),
     /// List the longest stretches without a hole: start, end and seconds of each
     Timespans(TimespansArgs),
+    /// Write a stretch to a file: the best segments there are, back to back
+    Cut(CutArgs),
     /// Tell for each hour what is there, what is covered and what is missing; write gauges and maps
     Coverage(CoverageArgs),
     /// Hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here
@@ -409,6 +411,48 @@ pub struct HolesArgs {
     pub closed: bool,
 }
 
+/// Arguments of `cut`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CutArgs {
+    /// The channel and quality
+    #[arg(value_name = "CHANNEL/QUALITY")]
+    pub stream: String,
+    /// From when on, such as 2019-11-13T04:05:06 (ISO 8601, UTC)
+    #[arg(value_name = "START")]
+    pub start: String,
+    /// Until when
+    #[arg(value_name = "END")]
+    pub end: String,
+    /// Where to write it; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// How to cut
+    #[arg(long = "type", value_enum, default_value = "rough")]
+    pub kind: CutType,
+    /// Cut around what is missing; without it nothing is written where something is
+    #[arg(long)]
+    pub allow_holes: bool,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How to cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CutType {
+    /// The segments as they are; it may reach beyond both ends by a part of a segment
+    Rough,
+}
+
+impl CutType {
+    /// As in an address.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rough => "rough",
+        }
+    }
+}
+
 /// Arguments of `timespans`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TimespansArgs {
@@ -557,6 +601,7 @@ impl Args {
             | Verb::Retention(_)
             | Verb::Crawl(_)
             | Verb::Ls(_)
+            | Verb::Cut(_)
             | Verb::Holes(_)
             | Verb::Timespans(_)
             | Verb::Coverage(_) => None,

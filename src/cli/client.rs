@@ -239,6 +239,12 @@ impl Daemon {
         Ok(Lines { url, answer, held: Vec::new(), over: false })
     }
 
+    /// Asks for an answer that is taken piece by piece, such as a cut.
+    pub async fn get_pieces(&self, path: &str) -> Result<Pieces, ClientError> {
+        let (url, answer) = self.ask(path).await?;
+        Ok(Pieces { url, answer })
+    }
+
     fn url(&self, path: &str) -> Result<Url, ClientError> {
         let joined = format!("{}{path}", self.address());
         Url::parse(&joined).map_err(|_| ClientError::Address(joined))
@@ -277,6 +283,25 @@ impl OtherNode {
         let daemon = Daemon::at(address, &trusted).map_err(|error| UsageError(error.to_string()))?;
         let token = self.token_file.as_deref().map(super::trust::token).transpose()?;
         Ok(Some(daemon.with_token(token)))
+    }
+}
+
+/// The pieces of an answer.
+#[derive(Debug)]
+pub struct Pieces {
+    url: String,
+    answer: Response,
+}
+
+impl Pieces {
+    /// How long the answer is, if that is known before.
+    pub fn total(&self) -> Option<u64> {
+        self.answer.content_length()
+    }
+
+    /// The next piece; `None` after the last. An answer that breaks off is an error.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, ClientError> {
+        chunk(&self.url, &mut self.answer).await
     }
 }
 

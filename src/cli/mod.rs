@@ -19,6 +19,7 @@ pub mod trust;
 
 pub mod coverage;
 pub mod crawl;
+pub mod cut;
 pub mod demo;
 pub mod diff;
 pub mod doctor;

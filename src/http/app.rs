@@ -282,6 +282,11 @@ impl From<PlaybackError> for Problem {
     fn from(error: PlaybackError) -> Self {
         match error {
             PlaybackError::Crawl(error) => error.into(),
+            PlaybackError::Holes { ref lacking, .. } => {
+                let detail = format!("{} with allow_holes=true.", capital(&error.to_string()));
+                Self::not_acceptable(&detail, super::cut::holes(lacking))
+            }
+            PlaybackError::Nothing(_) => Self::not_acceptable(&format!("{}.", capital(&error.to_string())), Vec::new()),
             changed @ PlaybackError::Changed(_) => Self::unavailable(1, &changed.to_string()),
             PlaybackError::NoStream(stream) => Self::not_found(&format!("video of {stream} in the archive")),
             PlaybackError::ImplicitTooLong { hours, limit } => {
@@ -292,6 +297,12 @@ impl From<PlaybackError> for Problem {
             PlaybackError::TooManyGaps { got, limit } => Self::too_much("number of entries for holes", got, limit),
         }
     }
+}
+
+/// A sentence begins with a capital letter.
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl From<RetentionError> for Problem {

@@ -22,9 +22,9 @@ use super::cut_body::{CutBody, Open, within};
 use super::playlist::{check_order, stream_of};
 use super::range::wanted;
 use super::{ETag, Problem, Verdict, Wanted, conditional, query};
-use crate::domain::cut::{Lack, file_name, lacks};
-use crate::domain::{Piece, Stream, Timestamp};
-use crate::playback;
+use crate::domain::Timestamp;
+use crate::domain::cut::Lack;
+use crate::playback::{self, CutAsk, CutPlan};
 use crate::wire::CutHole;
 
 /// Stretches in one cut.
@@ -40,49 +40,39 @@ pub async fn cut(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
 }
 
 async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let ask = Ask::read(request)?;
-    let plan = app.ask(move |app| plan(app, ask)).await?;
+    let ask = read(request)?;
+    let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
     rough(app, request, &plan)
 }
 
-/// What is asked.
-#[derive(Debug)]
-struct Ask {
-    stream: Stream,
-    ranges: Vec<(Option<Timestamp>, Option<Timestamp>)>,
-    allow_holes: bool,
-}
-
-impl Ask {
-    fn read(request: &Parts) -> Result<Self, Problem> {
-        let stream = stream_of(request.uri.path(), "/cut", ".ts")?;
-        let (mut start, mut end) = (None, None);
-        let mut ask = Self { stream, ranges: Vec::new(), allow_holes: false };
-        for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
-            match name.as_str() {
-                "start" => start = Some(query::time("start", &value)?),
-                "end" => end = Some(query::time("end", &value)?),
-                "range" => ask.ranges.push(range(&value)?),
-                "allow_holes" => ask.allow_holes = query::flag("allow_holes", &value)?,
-                "type" if value == "rough" => {}
-                "type" => return Err(Problem::bad_parameter("type", &value, "rough")),
-                _ => {}
-            }
+fn read(request: &Parts) -> Result<CutAsk, Problem> {
+    let stream = stream_of(request.uri.path(), "/cut", ".ts")?;
+    let (mut start, mut end) = (None, None);
+    let mut ask = CutAsk { stream, ranges: Vec::new(), allow_holes: false };
+    for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
+        match name.as_str() {
+            "start" => start = Some(query::time("start", &value)?),
+            "end" => end = Some(query::time("end", &value)?),
+            "range" => ask.ranges.push(range(&value)?),
+            "allow_holes" => ask.allow_holes = query::flag("allow_holes", &value)?,
+            "type" if value == "rough" => {}
+            "type" => return Err(Problem::bad_parameter("type", &value, "rough")),
+            _ => {}
         }
-        if ask.ranges.len() > MOST_RANGES {
-            return Err(Problem::too_much("number of ranges", ask.ranges.len() as u64, MOST_RANGES as u64));
-        }
-        // Ranges go before start and end, as clients of today expect.
-        if ask.ranges.is_empty() {
-            ask.ranges.push((start, end));
-        }
-        for range in &ask.ranges {
-            if let (Some(from), Some(to)) = range {
-                check_order("end", *from, *to)?;
-            }
-        }
-        Ok(ask)
     }
+    if ask.ranges.len() > MOST_RANGES {
+        return Err(Problem::too_much("number of ranges", ask.ranges.len() as u64, MOST_RANGES as u64));
+    }
+    // Ranges go before start and end, as clients of today expect.
+    if ask.ranges.is_empty() {
+        ask.ranges.push((start, end));
+    }
+    for range in &ask.ranges {
+        if let (Some(from), Some(to)) = range {
+            check_order("end", *from, *to)?;
+        }
+    }
+    Ok(ask)
 }
 
 fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
@@ -91,56 +81,9 @@ fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem>
     Ok((Some(query::time("range", start)?), Some(query::time("range", end)?)))
 }
 
-/// What a cut is made of.
-#[derive(Debug)]
-struct Plan {
-    stream: Stream,
-    clips: Vec<Clip>,
-}
-
-/// One of its stretches.
-#[derive(Debug)]
-struct Clip {
-    start: Timestamp,
-    end: Timestamp,
-    pieces: Vec<Piece>,
-}
-
-fn plan(app: &App, ask: Ask) -> Result<Plan, Problem> {
-    let mut extent = None;
-    let mut found: Vec<Lack> = Vec::new();
-    let mut clips = Vec::new();
-    for (start, end) in ask.ranges {
-        if (start.is_none() || end.is_none()) && extent.is_none() {
-            extent = app.playback.extent(&ask.stream)?;
-        }
-        let (Some(start), Some(end)) = (start.or(extent.map(|all| all.0)), end.or(extent.map(|all| all.1))) else {
-            return Err(nothing(&ask.stream));
-        };
-        check_order("end", start, end)?;
-        let sequence = app.playback.sequence(&ask.stream, start, end)?;
-        found.extend(lacks(&sequence, start, end));
-        let pieces: Vec<Piece> = sequence.into_iter().flatten().collect();
-        if pieces.is_empty() {
-            return Err(nothing(&ask.stream));
-        }
-        clips.push(Clip { start, end, pieces });
-    }
-    if ask.allow_holes || found.is_empty() {
-        return Ok(Plan { stream: ask.stream, clips });
-    }
-    let holes = found.iter().take(MOST_HOLES).map(hole).collect();
-    let detail = format!(
-        "{} of {} {} not there or not sound; fill them by backfill, cut around them, or take what is there with allow_holes=true.",
-        if found.len() == 1 { "A part".to_owned() } else { format!("{} parts", found.len()) },
-        ask.stream,
-        if found.len() == 1 { "is" } else { "are" },
-    );
-    Err(Problem::not_acceptable(&detail, holes))
-}
-
-fn nothing(stream: &Stream) -> Problem {
-    Problem::not_acceptable(&format!("Nothing of {stream} is there in the stretch that was asked for."), Vec::new())
+/// What is not there, for an answer.
+pub(super) fn holes(lacking: &[Lack]) -> Vec<CutHole> {
+    lacking.iter().take(MOST_HOLES).map(hole).collect()
 }
 
 fn hole(lack: &Lack) -> CutHole {
@@ -152,23 +95,8 @@ fn hole(lack: &Lack) -> CutHole {
     }
 }
 
-impl Plan {
-    fn files(&self) -> impl Iterator<Item = (String, u64)> {
-        let pieces = self.clips.iter().flat_map(|clip| &clip.pieces);
-        pieces.map(|piece| (format!("{}/{}/{}", self.stream, piece.hour, piece.file.name()), piece.file.size))
-    }
-
-    /// What the cut is called, from the beginning of the first to the end of the last stretch.
-    fn name(&self, extension: &str) -> String {
-        let (channel, quality) = (self.stream.channel.as_str(), self.stream.quality.as_str());
-        let start = self.clips.first().map_or(Timestamp::MIN, |clip| clip.start);
-        let end = self.clips.last().map_or(Timestamp::MIN, |clip| clip.end);
-        file_name(channel, quality, start, end, extension)
-    }
-}
-
 /// The files as they are, back to back.
-fn rough(app: &Arc<App>, request: &Parts, plan: &Plan) -> Result<Response, Problem> {
+fn rough(app: &Arc<App>, request: &Parts, plan: &CutPlan) -> Result<Response, Problem> {
     let (mut len, mut hash) = (0, Xxh3Default::new());
     for (path, size) in plan.files() {
         len += size;

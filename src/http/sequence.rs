@@ -12,7 +12,7 @@ use super::app::App;
 use super::coverage::read_stream;
 use super::playlist::check_order;
 use super::{Problem, query};
-use crate::domain::{Stream, Timestamp};
+use crate::domain::{Sequence, Stream, Timestamp};
 use crate::wire::{SequenceList, SequenceSegment};
 
 /// Answers `GET /api/v1/sequence/{channel}/{quality}`.
@@ -20,8 +20,8 @@ use crate::wire::{SequenceList, SequenceSegment};
     get, path = "/api/v1/sequence/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("start" = String, Query, description = "ISO 8601"),
-        ("end" = String, Query, description = "ISO 8601, after start")
+        ("start" = Option<String>, Query, description = "ISO 8601; the first segment if it is not given"),
+        ("end" = Option<String>, Query, description = "ISO 8601, after start; the furthest end if it is not given")
     ),
     responses(
         (status = 200, body = SequenceList), (status = 400, description = "a parameter is wrong"),
@@ -32,7 +32,7 @@ use crate::wire::{SequenceList, SequenceSegment};
 pub async fn sequence(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let path = request.uri().path();
     let found = match read(path, request.uri().query().unwrap_or_default()) {
-        Ok((stream, start, end)) => app.ask(move |app| Ok(app.playback.sequence(&stream, start, end)?)).await,
+        Ok((stream, start, end)) => app.ask(move |app| work(app, &stream, start, end)).await,
         Err(problem) => Err(problem),
     };
     match found {
@@ -44,7 +44,15 @@ pub async fn sequence(State(app): State<Arc<App>>, request: Request<Body>) -> Re
     }
 }
 
-fn read(path: &str, text: &str) -> Result<(Stream, Timestamp, Timestamp), Problem> {
+fn work(app: &App, stream: &Stream, start: Option<Timestamp>, end: Option<Timestamp>) -> Result<Sequence, Problem> {
+    let extent = if start.is_some() && end.is_some() { None } else { app.playback.extent(stream)? };
+    let (start, end) = (start.or(extent.map(|all| all.0)), end.or(extent.map(|all| all.1)));
+    let (Some(start), Some(end)) = (start, end) else { return Ok(Vec::new()) };
+    check_order("end", start, end)?;
+    Ok(app.playback.sequence(stream, start, end)?)
+}
+
+fn read(path: &str, text: &str) -> Result<(Stream, Option<Timestamp>, Option<Timestamp>), Problem> {
     let stream = read_stream(path, "/api/v1/sequence")?;
     let (mut start, mut end) = (None, None);
     for (name, value) in query::pairs(text) {
@@ -54,8 +62,5 @@ fn read(path: &str, text: &str) -> Result<(Stream, Timestamp, Timestamp), Proble
             _ => {}
         }
     }
-    let wanted = |name: &str| Problem::bad_parameter(name, "", "an ISO 8601 time in UTC, such as 2019-11-13T02:55:08");
-    let (start, end) = (start.ok_or_else(|| wanted("start"))?, end.ok_or_else(|| wanted("end"))?);
-    check_order("end", start, end)?;
     Ok((stream, start, end))
 }

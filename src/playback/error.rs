@@ -2,6 +2,7 @@
 
 use crate::crawl::CrawlError;
 use crate::domain::Stream;
+use crate::domain::cut::Lack;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,19 @@ pub enum PlaybackError {
         got: u64,
         /// How many there may be.
         limit: u64,
+    },
+    /// Nothing of a stretch is there.
+    #[error("nothing of {0} is there in the stretch that was asked for")]
+    Nothing(Stream),
+    /// Not all of a stretch is there, and that was not allowed.
+    #[error("{} of the stretch of {stream} {} not there or not sound; fill them by backfill, cut around them, or allow holes",
+        if lacking.len() == 1 { "a part".to_owned() } else { format!("{} parts", lacking.len()) },
+        if lacking.len() == 1 { "is" } else { "are" })]
+    Holes {
+        /// Of what.
+        stream: Stream,
+        /// What is not there.
+        lacking: Vec<Lack>,
     },
     /// A segment is not what it was.
     #[error("{0} has changed since the stretch was put together; ask again")]

@@ -7,6 +7,7 @@
 //!
 //! It reads the index through the keeper, which makes hours right first, and writes nothing. It blocks: not for async code.
 
+mod cut;
 mod error;
 mod hours;
 mod kept;
@@ -17,6 +18,7 @@ mod piece;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use cut::{CutAsk, CutClip, CutPlan};
 pub use error::PlaybackError;
 pub use hours::BestHour;
 use hours::Hours;

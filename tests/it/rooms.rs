@@ -90,6 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "index",
             "node",
             "peer",
+            "playback",
             "rebuild",
             "retention",
             "runtime",

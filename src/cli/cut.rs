@@ -1,0 +1,179 @@
+//! The verb `cut`: a stretch as a file. Asks the daemon if one runs, and reads the archive itself if none does.
+//!
+//! 1. What is written is a hidden temporary beside the file until it is complete and flushed; then it is renamed.
+//! 2. A file that is there is not replaced, unless that is said.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tempfile::{Builder, NamedTempFile};
+
+use super::args::{CutArgs, CutType};
+use super::client::{ClientError, Daemon, path, query};
+use super::config::Config;
+use super::offline::Offline;
+use super::progress::Progress;
+use super::{Exit, UsageError};
+use crate::domain::{Stream, Timestamp};
+use crate::playback::{self, CutAsk, CutPlan, Playback, PlaybackError, PlaybackOptions};
+use crate::runtime::SystemClock;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 256 * 1024;
+
+/// Writes a stretch to a file.
+pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
+    let (stream, start, end) = read(args)?;
+    let target = Target::begin(&args.output, args.force)?;
+    let progress = Progress::stderr();
+    let done = match Daemon::find(&config.state_dir).await {
+        Some(daemon) => by_daemon(&daemon, &stream, (start, end), args, target, &progress).await,
+        None => tokio::task::block_in_place(|| by_itself(config, &stream, (start, end), args, target, &progress)),
+    };
+    progress.finish();
+    match done {
+        Ok(()) => Ok(Exit::Done.into()),
+        Err(error) if is_about_holes(&error) => {
+            eprintln!("{error:#}");
+            eprintln!(
+                "What is missing: gapless holes {stream} --editable --edges --from {start} --to {end}; with --allow-holes it is cut around."
+            );
+            Ok(Exit::DataWrong.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_about_holes(error: &anyhow::Error) -> bool {
+    let by_daemon = matches!(error.downcast_ref(), Some(ClientError::Refused { status, .. }) if status.as_u16() == 406);
+    by_daemon || matches!(error.downcast_ref(), Some(PlaybackError::Holes { .. } | PlaybackError::Nothing(_)))
+}
+
+fn read(args: &CutArgs) -> Result<(Stream, Timestamp, Timestamp), UsageError> {
+    let stream = Stream::parse(&args.stream)
+        .map_err(|error| UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY", args.stream)))?;
+    let time = |text: &str| {
+        let expected = "expected is an ISO 8601 time in UTC, such as 2019-11-13T02:55:08";
+        Timestamp::parse(text).ok_or_else(|| UsageError(format!("{text:?} is no time; {expected}")))
+    };
+    let (start, end) = (time(&args.start)?, time(&args.end)?);
+    if end <= start {
+        return Err(UsageError(format!("the end, {end}, is not after the start, {start}")));
+    }
+    Ok((stream, start, end))
+}
+
+async fn by_daemon(
+    daemon: &Daemon,
+    stream: &Stream,
+    (start, end): (Timestamp, Timestamp),
+    args: &CutArgs,
+    mut target: Target,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let file = format!("{}.ts", stream.quality);
+    let address = path(["cut", stream.channel.as_str(), &file]);
+    let (start, end) = (start.to_string(), end.to_string());
+    let allow_holes = args.allow_holes.to_string();
+    let pairs =
+        [("start", &*start), ("end", &*end), ("type", args.kind.as_str()), ("allow_holes", allow_holes.as_str())];
+    let mut pieces = daemon.get_pieces(&query(&address, pairs)).await?;
+    progress.start(pieces.total(), "bytes");
+    while let Some(piece) = pieces.next().await? {
+        tokio::task::block_in_place(|| target.write(&piece))?;
+        progress.advance(piece.len() as u64);
+    }
+    tokio::task::block_in_place(|| target.finish())
+}
+
+fn by_itself(
+    config: &Config,
+    stream: &Stream,
+    (start, end): (Timestamp, Timestamp),
+    args: &CutArgs,
+    mut target: Target,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let offline = Offline::open(config)?;
+    let options = PlaybackOptions {
+        max_hours: config.playback.max_hours,
+        cache: usize::try_from(config.playback.cache).unwrap_or(usize::MAX),
+    };
+    let playback = Playback::new(Arc::clone(&offline.keeper), Arc::new(SystemClock::new()), options);
+    let ask = CutAsk { stream: stream.clone(), ranges: vec![(Some(start), Some(end))], allow_holes: args.allow_holes };
+    let done = playback.cut(&ask).map_err(Into::into).and_then(|plan| match args.kind {
+        CutType::Rough => rough(&playback, &plan, &mut target, progress),
+    });
+    offline.close();
+    done?;
+    target.finish()
+}
+
+/// The files as they are, back to back.
+fn rough(playback: &Playback, plan: &CutPlan, target: &mut Target, progress: &Progress) -> anyhow::Result<()> {
+    let files: Vec<(String, u64)> = plan.files().collect();
+    progress.start(Some(files.iter().map(|(_, len)| len).sum()), "bytes");
+    let mut chunk = vec![0; CHUNK];
+    for (place, len) in files {
+        let mut file = playback::open(playback.keeper(), &place, len)?;
+        loop {
+            let read = file.read(&mut chunk).with_context(|| format!("cannot read {place}"))?;
+            let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            target.write(bytes)?;
+            progress.advance(bytes.len() as u64);
+        }
+    }
+    Ok(())
+}
+
+/// Where the cut is written to.
+enum Target {
+    Stdout(io::Stdout),
+    File { temporary: NamedTempFile, path: PathBuf, force: bool },
+}
+
+impl Target {
+    fn begin(output: &Path, force: bool) -> anyhow::Result<Self> {
+        if output == Path::new("-") {
+            return Ok(Self::Stdout(io::stdout()));
+        }
+        if !force && output.symlink_metadata().is_ok() {
+            let words = format!("{} is there already; with --force it is replaced", output.display());
+            return Err(UsageError(words).into());
+        }
+        let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let temporary = Builder::new().prefix(".gapless-cut-").suffix(".tmp").tempfile_in(directory);
+        let temporary = temporary.with_context(|| format!("cannot write into {}", directory.display()))?;
+        Ok(Self::File { temporary, path: output.to_owned(), force })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(out) => out.write_all(bytes).context("cannot write to standard output"),
+            Self::File { temporary, path, .. } => {
+                temporary.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
+            }
+        }
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        let Self::File { temporary, path, force } = self else {
+            return io::stdout().flush().context("cannot write to standard output");
+        };
+        let failed = || format!("cannot write {}", path.display());
+        share(temporary.as_file()).and_then(|()| temporary.as_file().sync_all()).with_context(failed)?;
+        let kept = if force { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
+        kept.map_err(|error| error.error).with_context(failed)?;
+        Ok(())
+    }
+}
+
+/// A temporary is for its owner alone; what it becomes is an ordinary file.
+fn share(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
