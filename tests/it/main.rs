@@ -43,6 +43,7 @@ mod names;
 mod page;
 mod peers;
 mod playback;
+mod player;
 mod players;
 mod replication;
 mod retention;
