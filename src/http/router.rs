@@ -14,8 +14,7 @@ use super::metrics::track;
 use super::{
     HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, cut, events, explain,
     ffmpeg, ledger, listing, map, master, orders, page, pages, peers, playlist, retention, scrub, segments, sequence,
-    status,
-    timeline, tombstones,
+    status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
