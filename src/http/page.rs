@@ -166,7 +166,7 @@ mod tests {
         let line = told.lines().find(|line| line.contains(HLS)).unwrap();
         let file = FILES.iter().find(|file| file.name == HLS).unwrap();
         let digest = sha2::Sha256::digest(file.content.as_bytes());
-        let sum: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         assert!(line.contains(&format!("`{sum}`")), "{sum} is not in: {line}");
         let version = line.split('|').nth(3).unwrap().trim();
         assert!(file.content.contains(&format!("\"{version}\"")), "{version}");
