@@ -293,7 +293,9 @@ impl From<PlaybackError> for Problem {
             }
             PlaybackError::Nothing(_) => Self::not_acceptable(&format!("{}.", capital(&error.to_string())), Vec::new()),
             changed @ PlaybackError::Changed(_) => Self::unavailable(1, &changed.to_string()),
+            PlaybackError::ReadingFailed => Self::internal("reading-failed"),
             PlaybackError::NoStream(stream) => Self::not_found(&format!("video of {stream} in the archive")),
+            PlaybackError::NoChannel(channel) => Self::not_found(&format!("channel {channel} in the archive")),
             PlaybackError::ImplicitTooLong { hours, limit } => {
                 let got = format!("not both given, and {hours} hours would be meant");
                 Self::bad_parameter("start and end", &got, &format!("both, for more than {limit} hours"))

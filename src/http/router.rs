@@ -13,8 +13,8 @@ use super::app::App;
 use super::metrics::track;
 use super::{
     HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, cut, events, explain,
-    ffmpeg, ledger, listing, map, orders, page, pages, peers, playlist, retention, scrub, segments, sequence, status,
-    timeline, tombstones,
+    ffmpeg, ledger, listing, map, master, orders, page, pages, peers, playlist, retention, scrub, segments, sequence,
+    status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -34,6 +34,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/files/{channel}/{quality}/{hour}", measured("list_segments", get(listing::list)))
         .route("/segments/{*path}", measured("segments", get(segments::file)))
         .route("/extras/{*dir}", measured("list_extras", get(segments::extras)))
+        .route("/playlist/{file}", measured("generate_master_playlist", get(master::master)))
         .route("/playlist/{channel}/{file}", measured("generate_media_playlist", get(playlist::media)))
         .route("/cut/{channel}/{file}", measured("cut", get(cut::cut)))
         .route("/frame/{channel}/{file}", measured("get_frame", get(ffmpeg::frame)))
