@@ -29,6 +29,10 @@ pub(super) async fn encode(pool: &Arc<Pool>, group: &[Unit], wanted: &[i64]) -> 
     let turn = pool.patient_turn("ends").await?;
     let until = group.iter().rposition(|unit| wanted.binary_search(&unit.pts).is_ok()).map_or(0, |at| at + 1);
     let needed = group.get(..until).unwrap_or_default();
+    let Some(like) = needed.iter().find_map(|unit| profile(&unit.data)) else {
+        let why = "the pictures at one end of the cut cannot be decoded on their own; take a rough cut";
+        return Err(FfmpegError::Unsuitable(why.into()));
+    };
     let shift = ORIGIN - needed.iter().map(|unit| unit.pts.min(unit.dts)).min().unwrap_or_default();
     let mut mux = Mux::h264();
     mux.tables();
@@ -37,7 +41,7 @@ pub(super) async fn encode(pool: &Arc<Pool>, group: &[Unit], wanted: &[i64]) -> 
     }
     let order = Order {
         work: "ends",
-        args: arguments(needed, first + shift, last + shift),
+        args: arguments(like, first + shift, last + shift),
         limit: Limit::Whole(pool.time()),
         most: MOST_BYTES,
     };
@@ -67,7 +71,8 @@ fn give_times(made: &mut [Encoded], wanted: &[i64]) {
     }
 }
 
-fn arguments(needed: &[Unit], first: i64, last: i64) -> Vec<String> {
+/// `profile` and level are those of the pictures around.
+fn arguments((profile, level): (u8, u8), first: i64, last: i64) -> Vec<String> {
     let filter = format!("settb=1/90000,trim=start_pts={first}:end_pts={}", last + 1);
     let mut args: Vec<String> =
         ["-copyts", "-f", "mpegts", "-i", "pipe:0", "-map", "0:v:0", "-vf"].map(str::to_owned).into();
@@ -75,22 +80,17 @@ fn arguments(needed: &[Unit], first: i64, last: i64) -> Vec<String> {
     // Pictures in the order in which they are shown: their times then fit those of their neighbours whatever these do.
     let encoder = ["-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "veryfast", "-crf", QUALITY, "-bf", "0"];
     args.extend(encoder.map(str::to_owned));
-    if let Some((profile, level)) = needed.iter().find_map(|unit| profile(&unit.data)) {
-        let name = match profile {
-            66 => Some("baseline"),
-            77 | 88 => Some("main"),
-            100 => Some("high"),
-            110 => Some("high10"),
-            122 => Some("high422"),
-            244 => Some("high444"),
-            _ => None,
-        };
-        for (option, value) in
-            [("-profile:v", name.map(str::to_owned)), ("-level:v", Some(format!("{}.{}", level / 10, level % 10)))]
-        {
-            args.extend(value.into_iter().flat_map(|value| [option.to_owned(), value]));
-        }
-    }
+    let name = match profile {
+        66 => Some("baseline"),
+        77 | 88 => Some("main"),
+        100 => Some("high"),
+        110 => Some("high10"),
+        122 => Some("high422"),
+        244 => Some("high444"),
+        _ => None,
+    };
+    args.extend(name.into_iter().flat_map(|name| ["-profile:v".to_owned(), name.to_owned()]));
+    args.extend(["-level:v".to_owned(), format!("{}.{}", level / 10, level % 10)]);
     args.extend(["-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", "pipe:1"].map(str::to_owned));
     args
 }

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::support::{BEGIN, pool_of, recording};
-use crate::ffmpeg::{FfmpegError, frame};
+use futures_util::StreamExt as _;
+
+use super::cuts::clip;
+use super::support::{self, BEGIN, pool_of, recording};
+use crate::ffmpeg::{Container, CutStream, FfmpegError, frame, smart};
 
 /// A program that says who it is before it does this.
 struct Fake {
@@ -117,6 +120,38 @@ async fn one_that_writes_nothing_or_is_not_there_is_told() {
     std::fs::remove_file(fake.program()).unwrap();
     let absent = asked(&fake, LONG).await;
     assert!(matches!(&absent, FfmpegError::NotInstalled { why, .. } if why.contains("no such")), "{absent}");
+}
+
+/// From key frame to key frame, so that it is wanted for nothing but packing.
+async fn packed(fake: &Fake, time: Duration) -> Result<CutStream, FfmpegError> {
+    let clip = clip(recording(), support::time(25), support::time(100));
+    smart(&pool_of(&fake.program(), time), vec![clip], Container::Mp4).await
+}
+
+#[tokio::test]
+async fn one_that_packs_is_stopped_when_it_hangs_and_told_when_it_dies_on_the_way() {
+    let hangs = Fake::new("sleep 600");
+    assert!(matches!(packed(&hangs, SHORT).await, Err(FfmpegError::TooSlow(_))));
+    hangs.has_gone().await;
+    let dies = Fake::new("echo beginning; cat > /dev/null; exit 1");
+    let mut stream = packed(&dies, LONG).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap(), "beginning\n");
+    assert!(matches!(stream.next().await, Some(Err(FfmpegError::Failed { .. }))));
+    dies.has_gone().await;
+    // Whoever does not want the rest takes it along.
+    let endless = Fake::new("cat > /dev/null; exec cat /dev/zero");
+    drop(packed(&endless, LONG).await.unwrap());
+    endless.has_gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_too_long_for_a_turn_is_told_to_come_back() {
+    let pool = pool_of("ffmpeg", LONG);
+    let (first, _second) = (pool.turn("frame").await.unwrap(), pool.turn("frame").await.unwrap());
+    assert_eq!(pool.turn("frame").await.unwrap_err(), FfmpegError::Busy);
+    pool.download("cut").await.unwrap();
+    drop(first);
+    pool.turn("frame").await.unwrap();
 }
 
 #[tokio::test]

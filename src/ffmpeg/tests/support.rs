@@ -47,10 +47,13 @@ pub fn record(codecs: &[&str]) -> Recording {
     let length = (SEGMENTS * 2).to_string();
     let mut args = vec!["-loglevel", "error", "-f", "lavfi", "-i", &video, "-f", "lavfi", "-i", sound, "-t", &length];
     args.extend(codecs);
-    args.extend(["-g", "25", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-f", "segment", "-segment_time", "2"]);
-    let pattern = directory.path().join("%03d.ts");
-    args.extend(["-segment_format", "mpegts", pattern.to_str().unwrap()]);
+    // As one stream first: each key frame brings its parameters then, as those of recorders do.
+    let (stream, pattern) = (directory.path().join("stream"), directory.path().join("%03d.ts"));
+    let (stream, pattern) = (stream.to_str().unwrap(), pattern.to_str().unwrap());
+    args.extend(["-g", "25", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-f", "mpegts", stream]);
     run("ffmpeg", &args);
+    let cut = ["-c", "copy", "-f", "segment", "-segment_time", "2", "-segment_format", "mpegts", pattern];
+    run("ffmpeg", &[&["-loglevel", "error", "-i", stream], &cut[..]].concat());
     let all: Vec<u8> = (0..SEGMENTS).flat_map(|at| std::fs::read(path(directory.path(), at)).unwrap()).collect();
     let whole = directory.path().join("whole.ts");
     std::fs::write(&whole, all).unwrap();
