@@ -115,7 +115,13 @@ impl Playback {
         } else {
             self.known_target(&ask.stream, start, ask.end)?
         };
-        let head = Head { list_type: ListType::Vod, target, independent: false, gaps: ask.gaps, begin_at: None };
+        // Nothing is known of what others have, nor of what a list that grows will hold.
+        let independent = others.is_empty() && {
+            let best = hours.iter().flat_map(|hour| hour.best());
+            let within: Vec<&Piece> = best.filter(|piece| piece.end() > start && piece.start() < end).collect();
+            self.sampled(&ask.stream, &within).independent
+        };
+        let head = Head { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
         if !ask.gaps && others.is_empty() {
             write_ahead(&ask.stream, &hours, start, end);
         }
