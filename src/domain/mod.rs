@@ -14,6 +14,7 @@ pub mod cut;
 mod digits;
 pub mod doubt;
 pub mod explain;
+pub mod federated;
 pub mod headers;
 pub mod hls;
 pub mod ids;

@@ -103,11 +103,15 @@ impl Playback {
         let sizes: Vec<(u64, u64)> =
             pieces.iter().map(|piece| (piece.file.size, u64::from(piece.file.key.duration_us))).collect();
         let rates = Rates::of(&sizes)?;
-        Some(Variant { quality: stream.quality.clone(), rates, facts: self.sampled(stream, pieces) })
+        Some(Variant {
+            quality: stream.quality.clone(),
+            rates,
+            facts: self.sampled(stream, &pieces.iter().collect::<Vec<_>>()),
+        })
     }
 
     /// What samples of these segments say of all of them.
-    pub fn sampled(&self, stream: &Stream, pieces: &[Piece]) -> Facts {
+    pub fn sampled(&self, stream: &Stream, pieces: &[&Piece]) -> Facts {
         let not_full = pieces.iter().find(|piece| piece.file.key.kind != Kind::Full);
         let samples = [pieces.first(), pieces.get(pieces.len() / 2), pieces.last(), not_full];
         let facts: Vec<Arc<Facts>> =

@@ -4,12 +4,14 @@
 //! 2. A playlist is put together from pieces of text (`piece`): hours in its middle are written once, and deflated once.
 //! 3. A list that is not complete is remembered, and only ever appended to (`live`).
 //! 4. What was made is kept until an hour of its window changes (`kept`).
-//! 5. A master playlist (`master`) says what the segments say of themselves (`headers`).
+//! 5. Segments that only others have are told by their addresses (`federated`).
+//! 6. A master playlist (`master`) says what the segments say of themselves (`headers`).
 //!
 //! It reads the index through the keeper, which makes hours right first, and writes nothing. It blocks: not for async code.
 
 mod cut;
 mod error;
+mod federated;
 mod headers;
 mod hours;
 mod kept;
@@ -23,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cut::{CutAsk, CutClip, CutPlan};
 pub use error::PlaybackError;
+pub use federated::Other;
 use headers::Headers;
 pub use hours::BestHour;
 use hours::Hours;

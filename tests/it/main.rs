@@ -27,6 +27,7 @@ mod doctor;
 mod encrypted;
 mod exact;
 mod extras;
+mod federated;
 mod first_crawl;
 mod fixed_part;
 mod following;

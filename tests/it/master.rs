@@ -70,6 +70,19 @@ fn a_master_playlist_is_measured_from_what_is_there() {
         assert_eq!(address, format!("/playlist/desertbus/{quality}.m3u8?{query}"));
         assert_eq!(node.get(address).status, 200);
     }
+    // So does a media playlist whose end is known; of one that may grow nobody knows.
+    let whole = node.get("/playlist/desertbus/480p.m3u8?start=2019-11-13T02:56:31&end=2019-11-13T02:56:40");
+    assert!(
+        whole.text().contains("#EXT-X-ENDLIST") && whole.text().contains("#EXT-X-INDEPENDENT-SEGMENTS"),
+        "{}",
+        whole.text()
+    );
+    let growing = node.get("/playlist/desertbus/480p.m3u8?start=2019-11-13T02:56:31&end=2019-11-13T05:30:00");
+    assert!(
+        !growing.text().contains("#EXT-X-ENDLIST") && !growing.text().contains("#EXT-X-INDEPENDENT"),
+        "{}",
+        growing.text()
+    );
     let url = format!("http://{}/playlist/desertbus.m3u8?{range}", node.address);
     let output =
         Command::new("ffprobe").args(["-v", "error", "-show_entries", "program_tags=variant_bitrate", &url]).output();
