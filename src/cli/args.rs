@@ -442,6 +442,10 @@ pub struct CutArgs {
 pub enum CutType {
     /// The segments as they are; it may reach beyond both ends by a part of a segment
     Rough,
+    /// A transport stream, exact to the picture at both ends; what lies between is not encoded anew. Wants ffmpeg
+    Smart,
+    /// The same as MP4
+    Mp4,
 }
 
 impl CutType {
@@ -449,6 +453,8 @@ impl CutType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rough => "rough",
+            Self::Smart => "smart",
+            Self::Mp4 => "mp4",
         }
     }
 }

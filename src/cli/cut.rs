@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use prometheus::Registry;
 use tempfile::{Builder, NamedTempFile};
 
 use super::args::{CutArgs, CutType};
@@ -19,7 +21,8 @@ use super::offline::Offline;
 use super::progress::Progress;
 use super::{Exit, UsageError};
 use crate::domain::{Stream, Timestamp};
-use crate::playback::{self, CutAsk, CutPlan, Playback, PlaybackError, PlaybackOptions};
+use crate::ffmpeg::{self, Container, Pool};
+use crate::playback::{self, CutAsk, CutPlan, Playback, PlaybackError};
 use crate::runtime::SystemClock;
 
 /// Bytes that are read at once.
@@ -99,14 +102,13 @@ fn by_itself(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let offline = Offline::open(config)?;
-    let options = PlaybackOptions {
-        max_hours: config.playback.max_hours,
-        cache: usize::try_from(config.playback.cache).unwrap_or(usize::MAX),
-    };
-    let playback = Playback::new(Arc::clone(&offline.keeper), Arc::new(SystemClock::new()), options);
+    let playback =
+        Playback::new(Arc::clone(&offline.keeper), Arc::new(SystemClock::new()), super::node::playback_options(config));
     let ask = CutAsk { stream: stream.clone(), ranges: vec![(Some(start), Some(end))], allow_holes: args.allow_holes };
     let done = playback.cut(&ask).map_err(Into::into).and_then(|plan| match args.kind {
         CutType::Rough => rough(&playback, &plan, &mut target, progress),
+        CutType::Smart => exact(config, &playback, &plan, Container::Ts, &mut target, progress),
+        CutType::Mp4 => exact(config, &playback, &plan, Container::Mp4, &mut target, progress),
     });
     offline.close();
     done?;
@@ -128,6 +130,30 @@ fn rough(playback: &Playback, plan: &CutPlan, target: &mut Target, progress: &Pr
         }
     }
     Ok(())
+}
+
+/// Through ffmpeg, exact to the picture.
+fn exact(
+    config: &Config,
+    playback: &Playback,
+    plan: &CutPlan,
+    format: Container,
+    target: &mut Target,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    // Nobody asks this process for its metrics.
+    let pool = Arc::new(Pool::new(super::node::ffmpeg_options(config), &Registry::new())?);
+    let clips = ffmpeg::clips(playback, plan);
+    progress.start(None, "bytes");
+    tokio::runtime::Handle::current().block_on(async {
+        let mut pieces = ffmpeg::smart(&pool, clips, format).await?;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece?;
+            target.write(&piece)?;
+            progress.advance(piece.len() as u64);
+        }
+        Ok(())
+    })
 }
 
 /// Where the cut is written to.

@@ -104,16 +104,24 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         gauge_hours: config.coverage.gauges.then(|| u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX)),
         maps: config.coverage.maps,
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
-        playback: PlaybackOptions {
-            max_hours: config.playback.max_hours,
-            cache: usize::try_from(config.playback.cache).unwrap_or(usize::MAX),
-        },
-        ffmpeg: PoolOptions {
-            program: config.playback.ffmpeg.clone(),
-            processes: config.playback.ffmpeg_processes,
-            time: config.playback.ffmpeg_time,
-        },
+        playback: playback_options(config),
+        ffmpeg: ffmpeg_options(config),
     })
+}
+
+/// How much may be watched at once.
+pub(super) fn playback_options(config: &Config) -> PlaybackOptions {
+    let cache = usize::try_from(config.playback.cache).unwrap_or(usize::MAX);
+    PlaybackOptions { max_hours: config.playback.max_hours, cache }
+}
+
+/// What ffmpeg may do.
+pub(super) fn ffmpeg_options(config: &Config) -> PoolOptions {
+    PoolOptions {
+        program: config.playback.ffmpeg.clone(),
+        processes: config.playback.ffmpeg_processes,
+        time: config.playback.ffmpeg_time,
+    }
 }
 
 /// The certificate and key to show, if any are configured.

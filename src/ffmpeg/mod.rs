@@ -9,6 +9,7 @@ mod ends;
 mod error;
 mod frame;
 mod metrics;
+mod plan;
 mod pool;
 mod process;
 mod segment;
@@ -19,6 +20,7 @@ mod waveform;
 
 pub use error::FfmpegError;
 pub use frame::frame;
+pub use plan::{clips, segment};
 pub use pool::{Pool, PoolOptions};
 pub use segment::{Clip, CutSegment, Open};
 pub use smart::{Container, CutStream, smart};

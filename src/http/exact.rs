@@ -14,10 +14,8 @@ use axum::response::Response;
 use super::Problem;
 use super::app::App;
 use super::cut::disposition;
-use super::ffmpeg::segment;
-use crate::domain::Piece;
-use crate::ffmpeg::{self, Clip, Container};
-use crate::playback::{CutClip, CutPlan};
+use crate::ffmpeg::{self, Container};
+use crate::playback::CutPlan;
 
 /// Answers with this cut.
 pub(super) async fn cut(
@@ -30,8 +28,7 @@ pub(super) async fn cut(
     let body = if request.method == Method::HEAD {
         Body::empty()
     } else {
-        let clips =
-            app.ask(move |app| Ok(plan.clips.iter().map(|clip| with_sound(app, &plan, clip)).collect())).await?;
+        let clips = app.ask(move |app| Ok(ffmpeg::clips(&app.playback, &plan))).await?;
         Body::from_stream(ffmpeg::smart(&app.ffmpeg, clips, format).await?)
     };
     let mut response = Response::new(body);
@@ -40,17 +37,4 @@ pub(super) async fn cut(
     headers.insert(CONTENT_DISPOSITION, name);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
-}
-
-/// With the neighbours that may hold sound of it. Without them it is still a cut.
-fn with_sound(app: &App, plan: &CutPlan, clip: &CutClip) -> Clip {
-    let around = app.playback.sequence(&plan.stream, clip.start - Clip::SOUND, clip.end + Clip::SOUND);
-    let around: Vec<Piece> = around.unwrap_or_default().into_iter().flatten().collect();
-    let begins = clip.pieces.first().map_or(clip.start, Piece::start);
-    let ends = clip.pieces.last().map_or(clip.end, Piece::end);
-    let before = around.iter().filter(|piece| piece.end() <= clip.start && piece.start() < begins);
-    let after = around.iter().filter(|piece| piece.start() >= clip.end && piece.end() > ends);
-    let pieces = before.chain(&clip.pieces).chain(after);
-    let segments = pieces.map(|piece| segment(app, &plan.stream, piece)).collect();
-    Clip { start: clip.start, end: clip.end, segments }
 }

@@ -3,7 +3,6 @@
 //! What comes out follows from the segments that go in, whose names hold their hashes, and from what was asked: the tag is made of
 //! these, and whoever has it already is told so without any work.
 
-use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -19,8 +18,7 @@ use super::playlist::{check_order, stream_of};
 use super::{ETag, Problem, Verdict, conditional, query};
 use crate::coverage::curve;
 use crate::domain::{Piece, Span, Stream, Timestamp};
-use crate::ffmpeg::{self, CutSegment, FfmpegError};
-use crate::playback;
+use crate::ffmpeg::{self, FfmpegError};
 
 /// The longest stretch of one waveform: all its segments have to be read for it.
 const LONGEST: Span = Span::from_us(6 * 3_600_000_000);
@@ -51,7 +49,7 @@ async fn answer_frame(app: &Arc<App>, request: &Parts) -> Result<Response, Probl
     let shown = pieces.first().cloned();
     reply(request, &etag, async {
         let piece = shown.ok_or_else(|| nothing(&stream))?;
-        Ok(ffmpeg::frame(&app.ffmpeg, segment(app, &stream, &piece), time).await?)
+        Ok(ffmpeg::frame(&app.ffmpeg, ffmpeg::segment(&app.keeper, &stream, &piece), time).await?)
     })
     .await
 }
@@ -69,7 +67,7 @@ async fn answer_waveform(app: &Arc<App>, request: &Parts) -> Result<Response, Pr
     let asked = format!("waveform {} {} {width} {height}", window.0.us(), window.1.us());
     let etag = tag(&stream, &pieces, &asked);
     reply(request, &etag, async {
-        let segments = pieces.iter().map(|piece| segment(app, &stream, piece)).collect();
+        let segments = pieces.iter().map(|piece| ffmpeg::segment(&app.keeper, &stream, piece)).collect();
         let columns = usize::try_from(width).unwrap_or_default();
         let peaks = ffmpeg::waveform(&app.ffmpeg, segments, window, columns).await?;
         let peaks: Vec<Option<(i16, i16)>> = peaks.iter().map(|peak| peak.map(|peak| (peak.low, peak.high))).collect();
@@ -117,18 +115,6 @@ async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): Window) -> Result
 
 fn nothing(stream: &Stream) -> Problem {
     Problem::not_acceptable(&format!("Nothing of {stream} is there at that time."), Vec::new())
-}
-
-/// A segment as ffmpeg gets it: opened when its turn has come, if it still is what it was.
-pub(super) fn segment(app: &App, stream: &Stream, piece: &Piece) -> CutSegment {
-    let (keeper, len) = (Arc::clone(&app.keeper), piece.file.size);
-    let path = path(stream, piece);
-    let (start, duration) = (piece.start(), piece.end() - piece.start());
-    CutSegment {
-        start,
-        duration,
-        open: Box::new(move || playback::open(&keeper, &path, len).map_err(io::Error::other)),
-    }
 }
 
 fn path(stream: &Stream, piece: &Piece) -> String {

@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tombstones", &["crawl", "deleted", "disk", "index", "wire"]),
     ("scrub", &["crawl", "disk", "index", "runtime", "wire"]),
     ("ledger", &["index", "runtime"]),
-    ("ffmpeg", &[]),
+    ("ffmpeg", &["crawl", "playback"]),
     ("backfill", &["crawl", "disk", "index", "ledger", "peer", "runtime", "tls", "tokens", "wire"]),
     ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
     (
