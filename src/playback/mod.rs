@@ -15,6 +15,8 @@ mod live;
 mod media;
 mod open;
 mod piece;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
