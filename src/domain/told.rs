@@ -58,6 +58,11 @@ impl Told {
         self.chain.last()
     }
 
+    /// What comes next depends on this.
+    pub const fn chain(&self) -> Chain {
+        self.chain
+    }
+
     /// Whether what was told reaches `end`, and `end` has been over for as long as is waited for.
     pub fn is_over(&self, end: Timestamp, now: Now) -> bool {
         self.chain.reaches(end) && now.wall >= end + hold_back()

@@ -1,6 +1,6 @@
 //! What other nodes say about their coverage, for whoever looks at this node: this node asks them, so that a browser need not reach them.
 //!
-//! 1. Only nodes of the list are asked, by the name that they have there, and only for timelines and holes.
+//! 1. Only nodes of the list are asked, by the name that they have there, and only for timelines, holes and listings of hours.
 //! 2. What they answer is read into our own shape and bounded before it is passed on: a peer is trusted with nothing.
 //! 3. The same question is asked once in three seconds however many look, and only so many at a time: of each node fewer than of
 //!    all, so that one that hangs takes no turns from the others.
@@ -9,6 +9,7 @@
 
 mod kept;
 mod question;
+mod segments;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,6 +65,7 @@ pub struct Elsewhere {
     /// The turns of each node, by its name.
     each: Mutex<HashMap<String, Arc<Semaphore>>>,
     kept: Kept,
+    listings: segments::Listings,
 }
 
 impl Elsewhere {
@@ -78,7 +80,14 @@ impl Elsewhere {
             ..Limits::default()
         };
         let client = PeerClient::with_token(limits, tls, token)?;
-        Ok(Self { client, list, turns: Semaphore::new(AT_ONCE), each: Mutex::default(), kept: Kept::default() })
+        Ok(Self {
+            client,
+            list,
+            turns: Semaphore::new(AT_ONCE),
+            each: Mutex::default(),
+            kept: Kept::default(),
+            listings: segments::Listings::default(),
+        })
     }
 
     /// What the node of this name says, as JSON.

@@ -14,9 +14,10 @@ use bytes::Bytes;
 
 use super::{ETag, Encoding, Problem, Verdict, conditional, encode, negotiate};
 
-/// Nothing is loaded from elsewhere, no script or style stands in the page, and nobody may put it in a frame.
+/// Nothing is loaded from elsewhere, no script or style stands in the page, and nobody may put it in a frame. What is played is put together
+/// by the page itself (`blob:`).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -78,18 +79,29 @@ impl File {
     }
 }
 
+/// Made by others; what is known of it stands beside it.
+const HLS: &str = "hls.light.min.mjs";
+
 static PAGE: File = File::new("index.html", HTML, include_str!("page/index.html"));
 static STATUS: File = File::new("status.html", HTML, include_str!("page/status.html"));
-static FILES: [File; 13] = [
+static FILES: [File; 21] = [
     File::new("page.css", CSS, include_str!("page/page.css")),
     File::new("icon.svg", PICTURE, include_str!("page/icon.svg")),
     File::new("api.js", SCRIPT, include_str!("page/api.js")),
     File::new("axis.js", SCRIPT, include_str!("page/axis.js")),
+    File::new("clock.js", SCRIPT, include_str!("page/clock.js")),
+    File::new("cut.js", SCRIPT, include_str!("page/cut.js")),
     File::new("dom.js", SCRIPT, include_str!("page/dom.js")),
     File::new("draw.js", SCRIPT, include_str!("page/draw.js")),
+    File::new("engine.js", SCRIPT, include_str!("page/engine.js")),
+    File::new("hide.js", SCRIPT, include_str!("page/hide.js")),
     File::new("holes.js", SCRIPT, include_str!("page/holes.js")),
+    File::new(HLS, SCRIPT, include_str!("page/vendor/hls.light.min.mjs")),
+    File::new("loader.js", SCRIPT, include_str!("page/loader.js")),
+    File::new("marks.js", SCRIPT, include_str!("page/marks.js")),
     File::new("page.js", SCRIPT, include_str!("page/page.js")),
     File::new("panel.js", SCRIPT, include_str!("page/panel.js")),
+    File::new("player.js", SCRIPT, include_str!("page/player.js")),
     File::new("rows.js", SCRIPT, include_str!("page/rows.js")),
     File::new("status.js", SCRIPT, include_str!("page/status.js")),
     File::new("time.js", SCRIPT, include_str!("page/time.js")),
@@ -116,6 +128,8 @@ pub async fn file(Path(name): Path<String>, request: Request) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest as _;
+
     use super::*;
 
     #[test]
@@ -134,13 +148,29 @@ mod tests {
         for file in [&PAGE, &STATUS].into_iter().chain(&FILES) {
             for scheme in ["http://", "https://"] {
                 let elsewhere = file.content.match_indices(scheme).map(|(at, _)| &file.content[at..]);
-                let elsewhere: Vec<&str> = elsewhere.filter(|text| !text.starts_with("http://www.w3.org/")).collect();
+                // The name of a kind of metadata, which looks like an address.
+                let names = ["http://www.w3.org/", "https://aomedia.org/emsg/ID3"];
+                let elsewhere: Vec<&str> =
+                    elsewhere.filter(|text| !names.iter().any(|name| text.starts_with(name))).collect();
                 assert_eq!(elsewhere, Vec::<&str>::new(), "{}", file.name);
             }
             for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
                 assert!(!file.content.contains(way), "{} uses {way}", file.name);
             }
         }
+    }
+
+    #[test]
+    fn what_others_have_made_is_as_they_made_it_and_has_its_licence() {
+        let told = include_str!("page/vendor/README.md");
+        let line = told.lines().find(|line| line.contains(HLS)).unwrap();
+        let file = FILES.iter().find(|file| file.name == HLS).unwrap();
+        let digest = sha2::Sha256::digest(file.content.as_bytes());
+        let sum = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        assert!(line.contains(&format!("`{sum}`")), "{sum} is not in: {line}");
+        let version = line.split('|').nth(3).unwrap().trim();
+        assert!(file.content.contains(&format!("\"{version}\"")), "{version}");
+        assert!(include_str!("page/vendor/hls.LICENSE").contains("Apache License, Version 2.0"));
     }
 
     #[test]

@@ -30,19 +30,36 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
     }
     let list = {
         let _alone = app.alone(&format!("{ask:?}")).await?;
-        app.ask(move |app| Ok(app.playback.playlist(&ask)?)).await?
+        if ask.peers {
+            federated(app, ask).await?
+        } else {
+            app.ask(move |app| Ok(app.playback.playlist(&ask)?)).await?
+        }
     };
     reply(app, request, list).await
 }
 
+/// With what others have of what is missing here. Those that do not say in time are left out.
+async fn federated(app: &Arc<App>, ask: Ask) -> Result<Arc<Playlist>, Problem> {
+    // Somebody else may have made it in the meantime: then nobody is asked.
+    if let Some(list) = app.playback.kept(&ask) {
+        return Ok(list);
+    }
+    let question = ask.clone();
+    let hours = app.ask(move |app| Ok(app.playback.missing(&question)?)).await?;
+    let others = app.elsewhere.segments(&ask.stream, &hours).await;
+    app.ask(move |app| Ok(app.playback.playlist_with(&ask, &others)?)).await
+}
+
 fn read(request: &Parts) -> Result<Ask, Problem> {
     let stream = stream_of(request.uri.path(), "/playlist", ".m3u8")?;
-    let mut ask = Ask { stream, start: None, end: None, gaps: false };
+    let mut ask = Ask { stream, start: None, end: None, gaps: false, peers: false };
     for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
         match name.as_str() {
             "start" => ask.start = Some(query::time("start", &value)?),
             "end" => ask.end = Some(query::time("end", &value)?),
             "gaps" => ask.gaps = query::flag("gaps", &value)?,
+            "peers" => ask.peers = query::flag("peers", &value)?,
             _ => {}
         }
     }

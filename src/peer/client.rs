@@ -16,7 +16,7 @@ use super::error::{Begins, PeerError, escaped};
 use super::limits::Limits;
 use super::list::ListReader;
 use super::url::PeerUrl;
-use crate::domain::{Channel, Hour, Quality};
+use crate::domain::{Channel, Hour, HourPlace, Quality};
 use crate::tls::{self, ClientConfig};
 use crate::tokens::Token;
 
@@ -117,6 +117,13 @@ impl PeerClient {
         let hour = hour.to_string();
         let parts = ["files", channel.as_str(), quality.as_str(), &hour];
         self.list(peer, &parts, &[("tombstones", "true")], visible).await
+    }
+
+    /// The same for peers that do not know of tombstones in lists.
+    pub async fn segments_alone(&self, peer: &Peer, place: &HourPlace) -> Result<Listing<Box<str>>, PeerError> {
+        let (hour, stream) = (place.hour.to_string(), &place.stream);
+        let parts = ["files", stream.channel.as_str(), stream.quality.as_str(), &hour];
+        self.list(peer, &parts, &[], visible).await
     }
 
     /// The extras below a directory, as paths relative to it.

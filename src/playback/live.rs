@@ -6,7 +6,7 @@ use super::media::MOST_GAPS;
 use super::piece::Text;
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines};
 use crate::domain::told::{Growth, Now, Told};
-use crate::domain::{Hour, Link, Piece, Span, Stream, Timestamp};
+use crate::domain::{Chain, Hour, Link, Piece, Span, Stream, Timestamp};
 
 /// A piece is closed when it has so many bytes: what is open is copied and deflated anew each time the list grows.
 const CLOSED_AT: usize = 32 * 1024;
@@ -49,7 +49,7 @@ impl Live {
     /// Tells what may be told of the best segments before `end`. Says how long it takes until more may be, if anything waits.
     pub(super) fn grow<'a>(
         &mut self,
-        best: impl Iterator<Item = (Link, &'a Piece)>,
+        best: impl Iterator<Item = (Link, (&'a Piece, Option<&'a str>))>,
         end: Option<Timestamp>,
         now: Now,
     ) -> Option<std::time::Duration> {
@@ -59,7 +59,7 @@ impl Live {
         let before = self.told.last();
         let Growth { told, wait } = self.told.grow(best, now);
         let mut until = before.map_or(self.start, |last| last.end);
-        for (broken, piece) in told {
+        for (broken, (piece, node)) in told {
             if broken {
                 // A hole of years is told as a discontinuity alone: a list that has begun cannot be refused.
                 if self.gaps && hls::gap_entries(piece.start() - until, self.target) <= MOST_GAPS {
@@ -67,7 +67,7 @@ impl Live {
                 }
                 self.open.push_str(DISCONTINUITY);
             }
-            self.push(piece);
+            self.push(piece, node);
             until = piece.end();
         }
         match end {
@@ -80,18 +80,33 @@ impl Live {
         }
     }
 
+    /// What comes next depends on this.
+    pub(super) fn chain(&self) -> Chain {
+        self.told.chain()
+    }
+
+    /// The segment that was told last.
+    pub(super) fn last(&self) -> Option<Link> {
+        self.told.last()
+    }
+
+    /// Its target duration in seconds.
+    pub(super) fn target(&self) -> u32 {
+        self.target
+    }
+
     /// When it is over, if what was told reaches `end`.
     pub(super) fn reaches(&self, end: Timestamp) -> bool {
         self.told.last().is_some_and(|last| last.end >= end)
     }
 
-    fn push(&mut self, piece: &Piece) {
+    fn push(&mut self, piece: &Piece, node: Option<&str>) {
         let is_same = self.lines.as_ref().is_some_and(|(hour, _)| *hour == piece.hour);
         if !is_same {
             self.lines = Some((piece.hour, HourLines::new(&self.stream, piece.hour)));
         }
         if let Some((_, lines)) = &self.lines {
-            lines.push(&mut self.open, &piece.file, None);
+            lines.push(&mut self.open, &piece.file, node);
         }
         if self.open.len() >= CLOSED_AT {
             self.closed.push(Arc::new(Text::new(std::mem::take(&mut self.open))));

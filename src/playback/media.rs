@@ -7,10 +7,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::federated::{HOLDS, Other, Placed};
 use super::kept::Seen;
 use super::live::Live;
 use super::piece::{Playlist, Text};
-use super::{BestHour, Playback, PlaybackError};
+use super::{BestHour, Playback, PlaybackError, by_threads};
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
 use crate::domain::told::HOLD_BACK;
 use crate::domain::{Chain, Hour, Piece, Span, Step, Stream, Timestamp};
@@ -35,6 +36,8 @@ pub struct Ask {
     pub end: Option<Timestamp>,
     /// Whether holes are told as entries.
     pub gaps: bool,
+    /// Whether segments that only other nodes have are told by their addresses.
+    pub peers: bool,
 }
 
 /// A list that grows, which is grown by one at a time.
@@ -48,6 +51,11 @@ impl Playback {
 
     /// The media playlist of a stretch.
     pub fn playlist(&self, ask: &Ask) -> Result<Arc<Playlist>, PlaybackError> {
+        self.playlist_with(ask, &[])
+    }
+
+    /// The same with what others have of it.
+    pub fn playlist_with(&self, ask: &Ask, others: &[Other]) -> Result<Arc<Playlist>, PlaybackError> {
         if let Some(kept) = self.kept(ask) {
             return Ok(kept);
         }
@@ -56,21 +64,26 @@ impl Playback {
         check_implicit(ask.start, ask.end, extent)?;
         let live = self.lists().live(ask);
         let (made, live) = match live {
-            Some(live) => (self.grown(ask, &live)?, Some(live)),
-            None => self.begun(ask, extent.map(|(first, _)| first))?,
+            Some(live) => (self.grown(ask, &live, others)?, Some(live)),
+            None => self.begun(ask, extent.map(|(first, _)| first), others)?,
         };
         self.lists().keep(ask, &made, live.as_ref(), self.clock.now());
         Ok(made)
     }
 
     /// A list that was not made before: with its end, or to be grown from now on.
-    fn begun(&self, ask: &Ask, first: Option<Timestamp>) -> Result<(Arc<Playlist>, Option<Growing>), PlaybackError> {
+    fn begun(
+        &self,
+        ask: &Ask,
+        first: Option<Timestamp>,
+        others: &[Other],
+    ) -> Result<(Arc<Playlist>, Option<Growing>), PlaybackError> {
         let now = self.now().wall;
         let over = ask.end.filter(|end| now >= *end + span(HOLD_BACK));
         // Without a single segment there is nothing to begin with.
         let start = ask.start.or(first).unwrap_or(now);
         if let Some(end) = over
-            && let Some(whole) = self.whole(ask, start, end)?
+            && let Some(whole) = self.whole(ask, start, end, others)?
         {
             return Ok((whole, None));
         }
@@ -82,36 +95,53 @@ impl Playback {
             begin_at: over.map(|_| Span::default()),
         };
         let live = Arc::new(Mutex::new(Live::new(&ask.stream, start, &head)));
-        Ok((self.grown(ask, &live)?, Some(live)))
+        Ok((self.grown(ask, &live, others)?, Some(live)))
     }
 
     /// A stretch that is over; `None` if it does not reach its end.
-    fn whole(&self, ask: &Ask, start: Timestamp, end: Timestamp) -> Result<Option<Arc<Playlist>>, PlaybackError> {
+    fn whole(
+        &self,
+        ask: &Ask,
+        start: Timestamp,
+        end: Timestamp,
+        others: &[Other],
+    ) -> Result<Option<Arc<Playlist>>, PlaybackError> {
         let (from, to) = (start.hour().previous(), (end - Span::from_us(1)).hour());
         // First what there is, then its contents: a change in between is seen next time.
         let seen = Seen::now(&self.keeper, &ask.stream, from, to);
         let hours = self.window(&ask.stream, start, end)?;
-        let longest = hours.iter().map(|hour| hour.longest()).max().unwrap_or_default();
-        let head = Head {
-            list_type: ListType::Vod,
-            target: hls::target(longest),
-            independent: false,
-            gaps: ask.gaps,
-            begin_at: None,
+        let target = if others.is_empty() {
+            hls::target(hours.iter().map(|hour| hour.longest()).max().unwrap_or_default())
+        } else {
+            self.known_target(&ask.stream, start, ask.end)?
         };
+        // Nothing is known of what others have, nor of what a list that grows will hold.
+        let independent = others.is_empty() && {
+            let best = hours.iter().flat_map(|hour| hour.best());
+            let within: Vec<&Piece> = best.filter(|piece| piece.end() > start && piece.start() < end).collect();
+            self.sampled(&ask.stream, &within).independent
+        };
+        let head = Head { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
+        if !ask.gaps && others.is_empty() {
+            write_ahead(&ask.stream, &hours, start, end);
+        }
         let mut writer = Writer::new(&ask.stream, start, end, &head);
-        for hour in &hours {
-            writer.hour(hour)?;
+        if others.is_empty() {
+            hours.iter().try_for_each(|hour| writer.hour(hour))?;
+        } else {
+            let placed = self.placed(&ask.stream, &hours, others, Chain::new(start), target)?;
+            placed.iter().try_for_each(|placed| writer.placed(placed))?;
         }
         if !writer.chain.reaches(end) {
             return Ok(None);
         }
         writer.open.push_str(hls::END);
-        Ok(Some(Arc::new(Playlist::new(writer.finish(), seen, None))))
+        let until = (!others.is_empty()).then(|| self.clock.now() + HOLDS);
+        Ok(Some(Arc::new(Playlist::new(writer.finish(), seen, until))))
     }
 
     /// A list with whatever may be told by now.
-    fn grown(&self, ask: &Ask, live: &Growing) -> Result<Arc<Playlist>, PlaybackError> {
+    fn grown(&self, ask: &Ask, live: &Growing, others: &[Other]) -> Result<Arc<Playlist>, PlaybackError> {
         let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
         let from = live.first_hour();
         let to = ask.end.map_or(Hour::MAX, |end| (end - Span::from_us(1)).hour());
@@ -119,10 +149,18 @@ impl Playback {
         let until = ask.end.unwrap_or(Timestamp::MAX);
         let hours = self.window(&ask.stream, from.start(), until)?;
         let now = self.now();
-        let best = hours.iter().flat_map(|hour| hour.best()).take_while(|piece| piece.start() < until);
-        let held_back = live.grow(best.map(|piece| (piece.link(), piece)), ask.end, now);
+        let held_back = if others.is_empty() {
+            let best = hours.iter().flat_map(|hour| hour.best()).take_while(|piece| piece.start() < until);
+            live.grow(best.map(|piece| (piece.link(), (piece, None))), ask.end, now)
+        } else {
+            let placed = self.placed(&ask.stream, &hours, others, live.chain(), live.target())?;
+            let best = placed.iter().take_while(|(piece, _)| piece.start() < until);
+            live.grow(best.map(|(piece, node)| (piece.link(), (piece, node.as_deref()))), ask.end, now)
+        };
         let ends = ask.end.filter(|end| live.reaches(*end)).map(|end| micros(end + span(HOLD_BACK) - now.wall));
-        let wait = held_back.into_iter().chain(ends.filter(|left| !left.is_zero())).min();
+        // What others have is not seen to change.
+        let asks_again = ask.peers.then_some(HOLDS);
+        let wait = held_back.into_iter().chain(ends.filter(|left| !left.is_zero())).chain(asks_again).min();
         Ok(Arc::new(Playlist::new(live.pieces(), seen, wait.map(|wait| now.since + wait))))
     }
 
@@ -163,6 +201,27 @@ fn micros(span: Span) -> Duration {
     Duration::from_micros(u64::try_from(span.us()).unwrap_or(0))
 }
 
+/// Whether all of an hour lies in the middle of a window.
+fn is_within(hour: &BestHour, start: Timestamp, end: Timestamp) -> bool {
+    start < hour.hour().start() && hour.hour().end() <= end
+}
+
+/// Has the hours in the middle of a window written at the same time, each after the one before it, so that they only need be put together.
+fn write_ahead(stream: &Stream, hours: &[Arc<BestHour>], start: Timestamp, end: Timestamp) {
+    let mut chain = Chain::new(start);
+    let mut within = Vec::with_capacity(hours.len());
+    for hour in hours {
+        if is_within(hour, start, end) {
+            within.push((hour, chain));
+        }
+        for piece in hour.best() {
+            chain.step(piece.link());
+        }
+    }
+    // A thread that died leaves its hours to whoever puts them together.
+    by_threads(&within, |(hour, before)| drop(hour.text(stream, *before)));
+}
+
 /// Writes a list whose end is known.
 struct Writer<'a> {
     stream: &'a Stream,
@@ -190,8 +249,7 @@ impl<'a> Writer<'a> {
     }
 
     fn hour(&mut self, hour: &BestHour) -> Result<(), PlaybackError> {
-        let is_within = self.start < hour.hour().start() && hour.hour().end() <= self.end;
-        if is_within && self.gaps.is_none() {
+        if self.gaps.is_none() && is_within(hour, self.start, self.end) {
             let text = hour.text(self.stream, self.chain);
             self.chain = text.after;
             self.close();
@@ -201,12 +259,20 @@ impl<'a> Writer<'a> {
         let lines = HourLines::new(self.stream, hour.hour());
         let end = self.end;
         for piece in hour.best().iter().take_while(|piece| piece.start() < end) {
-            self.piece(&lines, piece)?;
+            self.piece(&lines, piece, None)?;
         }
         Ok(())
     }
 
-    fn piece(&mut self, lines: &HourLines, piece: &Piece) -> Result<(), PlaybackError> {
+    fn placed(&mut self, (piece, node): &Placed) -> Result<(), PlaybackError> {
+        if piece.start() >= self.end {
+            return Ok(());
+        }
+        let lines = HourLines::new(self.stream, piece.hour);
+        self.piece(&lines, piece, node.as_deref())
+    }
+
+    fn piece(&mut self, lines: &HourLines, piece: &Piece, node: Option<&str>) -> Result<(), PlaybackError> {
         let until = self.chain.last().map_or(self.start, |last| last.end);
         match self.chain.step(piece.link()) {
             Step::Skipped => return Ok(()),
@@ -216,7 +282,7 @@ impl<'a> Writer<'a> {
                 self.open.push_str(DISCONTINUITY);
             }
         }
-        lines.push(&mut self.open, &piece.file, None);
+        lines.push(&mut self.open, &piece.file, node);
         Ok(())
     }
 

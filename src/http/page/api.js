@@ -47,12 +47,15 @@ function askForToken(known) {
   return asking;
 }
 
+/** Whether a token is sent with each question: what the browser asks for by itself, such as a link, goes without one. */
+export const hasToken = () => recall("sessionStorage", KEPT) !== null;
+
 /** Sends a request until it is allowed. */
-async function send(address, signal) {
+export async function send(address, signal, method = "GET") {
   for (;;) {
     const token = recall("sessionStorage", KEPT);
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const response = await fetch(address, { headers, signal, cache: "no-store", credentials: "omit" });
+    const response = await fetch(address, { method, headers, signal, cache: "no-store", credentials: "omit" });
     if (response.status !== 401) return response;
     // Another one may have been given meanwhile.
     if (recall("sessionStorage", KEPT) === token) await askForToken(token !== null);
@@ -63,13 +66,28 @@ async function send(address, signal) {
 export async function get(address, signal) {
   const response = await send(address, signal);
   if (response.ok) return response.json();
-  let words = `${response.status} ${response.statusText}`;
+  throw await refusal(response);
+}
+
+/** Sends an order as JSON, with the token for writing that whoever looks has given for it; the JSON of the answer. */
+export async function post(address, order, token) {
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  const response = await fetch(address, { method: "POST", headers, body: JSON.stringify(order), cache: "no-store", credentials: "omit" });
+  if (response.ok) return response.json();
+  throw await refusal(response);
+}
+
+/** Why it was refused, in the words of the node. */
+export async function refusal(response) {
+  let problem = {};
   try {
-    words = (await response.json()).detail ?? words;
+    problem = await response.json();
   } catch {
     // No problem document: the status has to do.
   }
-  throw new Refused(response.status, words);
+  const refused = new Refused(response.status, problem.detail ?? `${response.status} ${response.statusText}`);
+  refused.problem = problem;
+  return refused;
 }
 
 /** Everything of a list that comes in pages, up to so many of them. */

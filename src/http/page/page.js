@@ -5,7 +5,9 @@ import { drawAxis } from "./axis.js";
 import { afterwards, atMost, byId, fill, make, say } from "./dom.js";
 import { forgetPalette } from "./draw.js";
 import { HoleTable, explain, holeNear, nextHole, reason } from "./holes.js";
+import { Hide } from "./hide.js";
 import { Panel } from "./panel.js";
+import { Player } from "./player.js";
 import { Rows } from "./rows.js";
 import { DAY, HOUR, MINUTE, SECOND, differs, duration, hourStart, iso, local, parse, utc, zone } from "./time.js";
 import { LONGEST, View } from "./view.js";
@@ -37,6 +39,12 @@ const panel = new Panel(rows, {
 });
 const table = new HoleTable(rows, view, openHole);
 const refreshHoles = afterwards(250, () => table.refresh());
+const remember = afterwards(300, () => history.replaceState(null, "", view.hash() + player.hash()));
+const player = new Player(rows, view, { moved: remember });
+new Hide(() => ({ row: player.row, from: player.cut.from, to: player.cut.to }), () => {
+  rows.resync();
+  refreshHoles();
+});
 
 // What is drawn.
 
@@ -50,6 +58,7 @@ function draw() {
     step = drawAxis(byId("axis"), view);
     rows.draw();
     drawMark();
+    player.marks.draw();
   });
 }
 
@@ -73,7 +82,6 @@ function describeWindow() {
   say(byId("zone"), differs(view.to) ? zone(view.to) : "");
 }
 
-const remember = afterwards(300, () => history.replaceState(null, "", view.hash()));
 let followed = 0;
 view.subscribe(() => {
   draw();
@@ -85,7 +93,10 @@ view.subscribe(() => {
   followed = view.live ? view.span : 0;
   describeWindow();
 });
-window.addEventListener("hashchange", () => view.read(location.hash));
+window.addEventListener("hashchange", () => {
+  view.read(location.hash);
+  player.read(location.hash);
+});
 new ResizeObserver(() => {
   draw();
   rows.loadSoon();
@@ -173,6 +184,7 @@ lanes.addEventListener("click", (event) => {
   if (!track || moved > 3) return;
   setCurrent(track.row);
   explainAt(track.row, timeAt(track, event.clientX), NEAR * pixel(track.row));
+  playFrom(track.row, timeAt(track, event.clientX));
 });
 lanes.addEventListener("dblclick", (event) => {
   const track = event.target.closest(".track");
@@ -308,15 +320,34 @@ const KEYS = {
   p: () => goToHole(current, mark ?? view.to, false),
   Enter: () => explainAt(current, mark, NEAR * pixel(current), true),
   l: () => follow(),
+  " ": () => playFrom(current, mark),
 };
+
+/**
+ * Plays a row, or the one of this node that says the same, from a time on: before the first segment from there, and behind the last one
+ * the present, if there is one.
+ */
+function playFrom(row, at) {
+  const own = ownOf(row);
+  const extent = own?.timeline?.extent;
+  if (!extent || at === null) return;
+  if (at < extent.end) player.play(own, Math.max(at, extent.start));
+  else if (view.now() - extent.end < 2 * MINUTE) player.play(own);
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && panel.isOpen) {
     closePanel();
     return;
   }
+  const isTyped = event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range]), select, dialog");
+  if (!isTyped && player.key(event.key)) {
+    event.preventDefault();
+    return;
+  }
   const key = KEYS[event.key];
-  const elsewhere = event.target.closest("button, a, input, summary, dialog, aside");
-  if (!key || event.ctrlKey || event.metaKey || event.altKey || (elsewhere && !["n", "p", "l", "+", "-"].includes(event.key)) || event.target.closest("input, dialog")) return;
+  const elsewhere = event.target.closest("button, a, input, select, summary, dialog, aside, .player");
+  if (!key || event.ctrlKey || event.metaKey || event.altKey || (elsewhere && !["n", "p", "l", "+", "-"].includes(event.key)) || event.target.closest("input, select, dialog")) return;
   if (!current) setCurrent(rows.own.find((row) => row.seen) ?? null);
   if (!current) return;
   event.preventDefault();
@@ -518,6 +549,7 @@ async function start() {
     }
   }
   begin();
+  player.read(location.hash);
   draw();
   listen(told);
   setInterval(() => {

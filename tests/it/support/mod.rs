@@ -15,6 +15,7 @@ pub mod network;
 pub mod node;
 pub mod peer;
 pub mod postgres;
+pub mod recording;
 pub mod trouble;
 pub mod video;
 

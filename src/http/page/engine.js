@@ -1,0 +1,233 @@
+// Plays a quality from a time on.
+//
+// 1. A stretch of time is asked for as a playlist: from that time on, with an end where it is over, and without one where it may still grow.
+// 2. Where nothing is there at all, the hole is asked about, and what comes behind it is played.
+// 3. At the end of a stretch the next one begins.
+// 4. A segment that is not to be had is left out. What the browser cannot play is tried again, and then left out.
+
+import { path, query } from "./api.js";
+import { extentOf, placeOf, timeAt } from "./clock.js";
+import { explain } from "./holes.js";
+import { Loader } from "./loader.js";
+import { HOUR, MINUTE, SECOND, iso, parse } from "./time.js";
+
+/** A stretch: a playlist of it is some hundred kilobytes. */
+const STRETCH = 2 * HOUR;
+/** With the present, so much is there to go back in. */
+const BACK = 10 * MINUTE;
+/** Behind the end of a stretch nothing comes any more when that is so long over. */
+const OVER = 30 * SECOND;
+/** Segments that are left out one after the other: more than that, and something else is wrong. */
+const MOST_SKIPPED = 30;
+/** How often what the browser cannot play is tried again at the same place. */
+const MOST_RECOVERIES = 2;
+/** So often it is looked at whether it goes on, and so often it may be found not to. */
+const LOOK = 500;
+const PATIENCE = 3;
+/** Where nothing is recorded yet, it is asked for again after so long. */
+const AGAIN = 3 * SECOND;
+
+const SETTINGS = {
+  // A worker would be one more file that others have made; taking apart one stream is little work.
+  enableWorker: false, autoStartLoad: false, pLoader: Loader, fLoader: Loader, startFragPrefetch: false,
+  maxBufferLength: 30, maxMaxBufferLength: 60, backBufferLength: 60, liveSyncDurationCount: 2,
+};
+
+export const playlist = (stream, values) =>
+  `/playlist/${encodeURIComponent(stream.channel)}/${encodeURIComponent(stream.quality)}.m3u8${query(values)}`;
+
+let made = null;
+/** What plays HLS; it is large, and loaded only when something is played. */
+const hls = () => (made ??= import("/page/hls.light.min.mjs").then((module) => module.default).catch((error) => {
+  made = null;
+  throw error;
+}));
+
+/** Plays into a video element; `tell(what, words)` is called with "loading", "ready", "waiting", "end", "refused" and "trouble". */
+export class Engine {
+  constructor(video, now, tell) {
+    Object.assign(this, { video, now, tell, player: null, turn: 0, fragments: [], row: null, stretch: null, speed: 1, last: -1, stuck: 0 });
+    video.addEventListener("ended", () => this.next());
+    setInterval(() => this.look(), LOOK);
+  }
+
+  /** The time of the picture, in milliseconds since 1970. */
+  get time() {
+    return this.player ? timeAt(this.fragments, this.video.currentTime) : null;
+  }
+
+  /** From when to when what is loaded goes. */
+  get extent() {
+    return extentOf(this.fragments);
+  }
+
+  /** Plays a row from a time on; from the present where none is given. */
+  async play(row, at = null, isPaused = false) {
+    this.stop();
+    const { turn } = this;
+    const now = this.now();
+    const from = at ?? now - BACK;
+    // What reaches the present has no end: it goes on.
+    const to = from + STRETCH > now ? null : from + STRETCH;
+    Object.assign(this, { row, stretch: { from, to, live: at === null }, wish: at, isPaused, skipped: 0, recoveries: 0, stuck: 0 });
+    this.tell("loading");
+    let Hls;
+    try {
+      Hls = await hls();
+    } catch {
+      if (turn === this.turn) this.tell("trouble", "The player cannot be loaded: this node does not answer.");
+      return;
+    }
+    if (turn !== this.turn) return;
+    if (!Hls.isSupported()) {
+      this.tell("trouble", "This browser cannot play this: it lacks Media Source Extensions.");
+      return;
+    }
+    this.begin(Hls, playlist(row.stream, { start: iso(from), ...(to ? { end: iso(to) } : {}) }));
+  }
+
+  begin(Hls, address) {
+    const player = new Hls(SETTINGS);
+    Object.assign(this, { player, isBegun: false });
+    const { Events } = Hls;
+    player.on(Events.LEVEL_LOADED, (_, { details }) => this.loaded(details));
+    player.on(Events.LEVEL_UPDATED, (_, { details }) => (this.fragments = details.fragments));
+    player.on(Events.LEVEL_PTS_UPDATED, (_, { details }) => (this.fragments = details.fragments));
+    player.on(Events.FRAG_BUFFERED, () => (this.skipped = 0));
+    player.on(Events.ERROR, (_, data) => {
+      if (data.details === "levelEmptyError") this.empty();
+      else if (data.fatal) this.failed(Hls, data);
+    });
+    player.loadSource(address);
+    player.attachMedia(this.video);
+  }
+
+  /** A playlist has come, the first or a longer one. */
+  loaded(details) {
+    this.fragments = details.fragments;
+    this.isGrowing = details.live;
+    if (this.isBegun || !details.fragments.length) return;
+    this.isBegun = true;
+    const place = this.stretch.live ? -1 : placeOf(this.fragments, this.stretch.from);
+    this.player.startLoad(place ?? 0);
+    this.setSpeed(this.speed);
+    this.tell("ready");
+    if (!this.isPaused) this.go();
+  }
+
+  /** Lets it run; a browser may want a click for that. */
+  go() {
+    this.isPaused = false;
+    this.video.play().catch((error) => error.name === "NotAllowedError" && this.tell("refused"));
+  }
+
+  setSpeed(speed) {
+    this.speed = speed;
+    this.video.defaultPlaybackRate = speed;
+    this.video.playbackRate = speed;
+  }
+
+  /** Shows a time: within what is loaded, or by loading what is there. */
+  seek(at) {
+    const place = at < (this.extent?.from ?? Infinity) ? null : placeOf(this.fragments, at);
+    if (place === null || !this.player) return this.play(this.row, at, this.video.paused && this.player !== null);
+    this.stretch.live = false;
+    this.video.currentTime = place;
+    return null;
+  }
+
+  stop() {
+    this.turn += 1;
+    this.player?.destroy();
+    this.player = null;
+    this.fragments = [];
+  }
+
+  /** The stretch is at its end. */
+  next() {
+    const { row, stretch } = this;
+    if (stretch?.to) this.play(row, stretch.to);
+    else this.tell("end");
+  }
+
+  /** Nothing is there from the beginning of the stretch to its end: what comes behind it is played, or waited for. */
+  async empty() {
+    const { row, stretch, wish, isPaused } = this;
+    this.stop();
+    const { turn } = this;
+    try {
+      const { hole } = await explain(row, stretch.from);
+      if (turn !== this.turn) return;
+      if (hole?.end && parse(hole.end) > stretch.from) this.play(row, parse(hole.end) + 1, isPaused);
+      else if (stretch.to) this.tell("end");
+      else {
+        this.tell("waiting");
+        setTimeout(() => turn === this.turn && this.play(row, wish, isPaused), AGAIN);
+      }
+    } catch (error) {
+      if (turn === this.turn) this.tell("trouble", error.message);
+    }
+  }
+
+  failed({ ErrorTypes }, { type, details, frag, response, error }) {
+    const status = response?.code;
+    if (type === ErrorTypes.NETWORK_ERROR && !frag) {
+      if (status === 406) this.empty();
+      else this.tell("trouble", words(status, response?.text ?? error?.message));
+      return;
+    }
+    const isGone = type === ErrorTypes.NETWORK_ERROR && (status === 404 || status === 410);
+    if (frag && (isGone || details === "fragParsingError") && this.skipped < MOST_SKIPPED) {
+      this.skip(frag);
+      return;
+    }
+    if (type === ErrorTypes.MEDIA_ERROR && this.recoveries < MOST_RECOVERIES) {
+      this.recoveries += 1;
+      this.player.recoverMediaError();
+      if (!this.isPaused) this.go();
+      return;
+    }
+    const time = this.time;
+    this.tell("trouble", type === ErrorTypes.NETWORK_ERROR ? `A segment cannot be loaded: ${response?.text || details}`
+      : `The browser cannot play this${time ? ` at ${iso(time)}` : ""} (${details}).`);
+  }
+
+  /** Goes on without this segment, as if the playlist had said that it is none. */
+  skip(frag) {
+    this.skipped += 1;
+    frag.gap = true;
+    frag.tagList.push(["GAP"]);
+    this.player.startLoad(this.video.currentTime);
+  }
+
+  /** Goes on where the browser waits for what does not come. */
+  look() {
+    const { video, player, stretch } = this;
+    if (!player || video.paused || video.seeking || video.currentTime !== this.last) {
+      if (video.currentTime !== this.last && this.stuck === 0) this.recoveries = 0;
+      [this.last, this.stuck] = [video.currentTime, 0];
+      return;
+    }
+    this.stuck += 1;
+    if (this.stuck < PATIENCE) return;
+    const { buffered, currentTime } = video;
+    const ahead = [...Array(buffered.length).keys()].map((at) => buffered.start(at)).find((start) => start > currentTime);
+    const end = this.fragments.at(-1)?.end ?? Infinity;
+    const isOver = stretch.to && this.isGrowing && this.now() > stretch.to + OVER;
+    if (ahead !== undefined) video.currentTime = ahead + 0.01;
+    else if (isOver && currentTime > end - 1) this.next();
+  }
+}
+
+/** An answer that is no playlist, as a sentence. */
+function words(status, text) {
+  if (status === 404) return `This quality cannot be played here: ${text}`;
+  return text || "The playlist cannot be loaded.";
+}
+
+/** What a stretch is as a piece: a transport stream or an MP4. */
+export const cutAddress = (stream, values) =>
+  `/cut/${encodeURIComponent(stream.channel)}/${encodeURIComponent(stream.quality)}.ts${query(values)}`;
+
+/** The segments that overlap a stretch, in order of time, as the node lists them. */
+export const segmentsPath = (stream) => path("segments", stream.channel, stream.quality);

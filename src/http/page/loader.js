@@ -1,0 +1,64 @@
+// Loads playlists and segments for the player: as all that the page asks for, with the token that is kept, and with the node's own words
+// where something is refused. It has the shape that hls.js wants of a loader.
+
+import { refusal, send } from "./api.js";
+
+const stats = () => ({
+  aborted: false, loaded: 0, retry: 0, total: 0, chunkCount: 0, bwEstimate: 0, loading: { start: 0, first: 0, end: 0 },
+  parsing: { start: 0, end: 0 }, buffering: { start: 0, first: 0, end: 0 },
+});
+
+/** One request. */
+export class Loader {
+  constructor() {
+    Object.assign(this, { stats: stats(), context: null, callbacks: null, asking: new AbortController() });
+  }
+
+  destroy() {
+    this.callbacks = null;
+    this.stop();
+  }
+
+  abort() {
+    this.stop();
+    this.callbacks?.onAbort?.(this.stats, this.context, null);
+  }
+
+  stop() {
+    if (this.stats.loading.end) return;
+    this.stats.aborted = true;
+    this.asking.abort();
+  }
+
+  async load(context, config, callbacks) {
+    Object.assign(this, { context, callbacks });
+    const { stats: told } = this;
+    told.loading.start = performance.now();
+    const timer = setTimeout(() => {
+      this.stop();
+      this.callbacks?.onTimeout(told, context, null);
+    }, config.timeout);
+    try {
+      const response = await send(context.url, this.asking.signal);
+      told.loading.first = Math.max(performance.now(), told.loading.start);
+      if (!response.ok) throw await refusal(response);
+      const data = context.responseType === "arraybuffer" ? await response.arrayBuffer() : await response.text();
+      told.loading.end = Math.max(performance.now(), told.loading.first);
+      told.loaded = told.total = data.byteLength ?? data.length;
+      this.callbacks?.onSuccess({ url: response.url, data, code: response.status }, told, context, response);
+    } catch (error) {
+      if (told.aborted) return;
+      this.callbacks?.onError({ code: error.status ?? 0, text: error.status ? error.message : "This node does not answer." }, context, error, told);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  getCacheAge() {
+    return null;
+  }
+
+  getResponseHeader() {
+    return null;
+  }
+}

@@ -1,0 +1,197 @@
+//! The player in the page, in a real browser with real video: it plays and goes on, over holes and at the present; what is marked is
+//! cut, told to others, and hidden everywhere.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use crate::support::browser::Browser;
+use crate::support::recording::{SECONDS, record};
+use crate::support::trouble::set_mode;
+use crate::support::{SOON, TestArchive, TestNode, eventually};
+
+/// 2020-01-01T05:00:00Z.
+const BEGUN: Duration = Duration::from_secs(1_577_854_800);
+/// Two minutes from there.
+const WINDOW: &str = "#from=2020-01-01T05:00:00Z&to=2020-01-01T05:02:00Z";
+/// The time of the picture, as an ISO time; empty while there is none.
+const TIME: &str = "document.getElementById('player-time').dateTime";
+const STATE: &str = "document.getElementById('player').dataset.state";
+
+/// Two minutes of a quality without these segments; says the path of each that there is.
+fn two_minutes(archive: &TestArchive, stream: &str, missing: &[usize]) -> Vec<String> {
+    let begun = SystemTime::UNIX_EPOCH + BEGUN;
+    (0..60).filter(|at| !missing.contains(at)).map(|at| record(archive, stream, begun, at)).collect()
+}
+
+/// Clicks on the row of a quality, at a share of its width in per mille, once it is drawn.
+fn click(browser: &Browser, quality: &str, per_mille: u32) {
+    let row = format!("document.querySelector('.track[data-quality={quality}]:not([data-peer])')");
+    browser.wait_until(&format!("Boolean({row}?.dataset.drawn)"));
+    let place = browser.run(&format!(
+        "const box = {row}.getBoundingClientRect();
+         return [Math.round(box.left + box.width * {per_mille} / 1000), Math.round(box.top + box.height / 2)]"
+    ));
+    browser.point((place[0].as_i64().unwrap(), place[1].as_i64().unwrap()));
+    browser.click();
+}
+
+fn press(browser: &Browser, id: &str) {
+    browser.run(&format!("document.getElementById('{id}').click()"));
+}
+
+/// Chooses or types a value.
+fn give(browser: &Browser, id: &str, value: &str) {
+    browser.run(&format!(
+        "const field = document.getElementById('{id}');
+         field.value = {};
+         field.dispatchEvent(new Event('change'))",
+        json!(value)
+    ));
+}
+
+/// Waits until the picture is of a time after this one, and before that.
+fn wait_for(browser: &Browser, from: &str, to: &str) {
+    browser.wait_until(&format!(
+        "{STATE} === 'playing' && {TIME} >= '2020-01-01T05:{from}' && {TIME} < '2020-01-01T05:{to}'"
+    ));
+}
+
+#[test]
+fn a_click_plays_from_there_over_holes_and_what_is_marked_is_cut_and_told_to_others() {
+    let archive = TestArchive::empty();
+    two_minutes(&archive, "chan/low", &[]);
+    // Nothing is there from 00:20 to 00:30 and from 01:30 to 01:32.
+    two_minutes(&archive, "chan/source", &[10, 11, 12, 13, 14, 45]);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let browser = Browser::start(1280, 900);
+    browser.open(&node, &format!("/{WINDOW}"));
+    click(&browser, "source", 125);
+    wait_for(&browser, "00:15", "00:18");
+    // Over the hole, as fast as it goes.
+    give(&browser, "player-speed", "4");
+    wait_for(&browser, "00:30", "00:40");
+    assert_eq!(browser.run("return document.getElementById('video').playbackRate"), 4);
+
+    // What is loaded is gone through with the slider, all else with the mark on the timelines.
+    let to_the_start = "const scrub = document.getElementById('player-scrub'); scrub.value = 2; scrub.dispatchEvent(new Event('input'))";
+    browser.run(to_the_start);
+    wait_for(&browser, "00:16", "00:20");
+    let grip = browser.run("const box = document.querySelector('.grip').getBoundingClientRect(); return [Math.round(box.left + 9), Math.round(box.top + 9)]");
+    let width = browser.run("return document.querySelector('.track').clientWidth").as_i64().unwrap();
+    browser.drag((grip[0].as_i64().unwrap(), grip[1].as_i64().unwrap()), -width / 12);
+    wait_for(&browser, "00:06", "00:18");
+
+    // To the next hole, which is the second one from behind the first, and past it.
+    give(&browser, "player-speed", "1");
+    press(&browser, "player-past");
+    wait_for(&browser, "00:30", "00:40");
+    browser.press("i");
+    press(&browser, "player-hole");
+    wait_for(&browser, "01:25", "01:30");
+    press(&browser, "player-past");
+    wait_for(&browser, "01:32", "01:40");
+    browser.press("o");
+    browser.wait_until("document.getElementById('cut-note').textContent.includes('with a hole of 2 s')");
+    assert_eq!(browser.log(), Vec::<String>::new());
+
+    // Another quality goes on where this one was; a link leads another page to all of it.
+    give(&browser, "player-quality", "low");
+    browser.wait_until("location.hash.includes('quality=low')");
+    wait_for(&browser, "01:32", "01:50");
+    give(&browser, "player-quality", "source");
+    browser.press("k");
+    browser.wait_until(&format!("{STATE} === 'paused' && location.hash.includes('quality=source')"));
+    press(&browser, "cut-link");
+    browser.wait_until("Boolean(document.getElementById('cut-link').dataset.link)");
+    let (time, link) = (browser.text(TIME), browser.text("document.getElementById('cut-link').dataset.link"));
+    let marks = "document.getElementById('cut-from').value + ' ' + document.getElementById('cut-to').value";
+    let marked = browser.text(marks);
+    browser.open(&node, &link[link.find("/#").unwrap()..]);
+    browser.wait_until(&format!("{TIME} >= '{time}' && document.getElementById('cut-to').value !== ''"));
+    assert_eq!(browser.text(marks), marked);
+    assert!(marked.starts_with("2020-01-01T05:00:3") && marked.contains(" 2020-01-01T05:01:3"), "{marked}");
+
+    // With a hole in it there is no cut, unless that is allowed.
+    let saved = tempfile::tempdir().unwrap();
+    browser.devtools("Browser.setDownloadBehavior", &json!({ "behavior": "allow", "downloadPath": saved.path() }));
+    press(&browser, "cut-download");
+    browser.wait_until(
+        "document.getElementById('cut-note').textContent.includes('Something is missing in it: 2020-01-01 05:01:30')",
+    );
+    browser.run("document.getElementById('cut-holes').checked = true");
+    press(&browser, "cut-download");
+    let (from, to) = marked.split_once(' ').unwrap();
+    let cut = node.get(&format!("/cut/chan/source.ts?start={from}&end={to}&type=rough&allow_holes=true"));
+    eventually(SOON, || {
+        let mut files = std::fs::read_dir(saved.path()).unwrap().map(|file| file.unwrap().path());
+        files.any(|file| file.extension().is_some_and(|kind| kind == "ts") && std::fs::read(file).unwrap() == cut.body)
+    });
+    assert!(cut.status == 200 && cut.body.len() > 10_000);
+}
+
+/// Segments as time goes by, until there are no more or it is told to stop.
+fn go_on_recording(archive: &TestArchive, begun: SystemTime, stop: &AtomicBool) {
+    for at in 20..60 {
+        let due = begun + Duration::from_secs((at as u64 + 1) * SECONDS);
+        while SystemTime::now() < due {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        record(archive, "chan/source", begun, at);
+    }
+}
+
+#[test]
+fn the_present_is_followed_with_a_token_and_a_segment_that_has_gone_is_left_out() {
+    let (archive, tokens) = (TestArchive::empty(), tempfile::tempdir().unwrap());
+    let (readers, writers) = (tokens.path().join("readers"), tokens.path().join("writers"));
+    for (file, token) in [(&readers, "reader-0123456789abcdef"), (&writers, "writer-0123456789abcdef")] {
+        std::fs::write(file, token).unwrap();
+        set_mode(file, 0o600);
+    }
+    let begun = SystemTime::now() - Duration::from_secs(20 * SECONDS);
+    (0..20).for_each(|at| drop(record(&archive, "chan/source", begun, at)));
+    let past = two_minutes(&archive, "past/low", &[]);
+    let node =
+        TestNode::plan(&archive).flag("--read-tokens").flag(&readers).flag("--write-tokens").flag(&writers).start();
+    let bearer = [("Authorization", "Bearer reader-0123456789abcdef")];
+    eventually(SOON * 2, || node.get_with("/readyz", &bearer).status == 200);
+    let stop = AtomicBool::new(false);
+    let browser = thread::scope(|scope| {
+        scope.spawn(|| go_on_recording(&archive, begun, &stop));
+        let browser = Browser::start(1280, 900);
+        browser.open(&node, "/#live=120");
+        browser.wait_until("document.getElementById('ask').open");
+        let token = "document.getElementById('token').value = 'reader-0123456789abcdef'";
+        browser.run(&format!("{token}; document.querySelector('#ask button').click()"));
+        click(&browser, "source", 800);
+        browser.wait_until(&format!("{STATE} === 'playing'"));
+        press(&browser, "player-live");
+        let pressed = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        // What is shown was recorded after it was asked for.
+        browser.wait_until(&format!("{STATE} === 'playing' && {TIME} > '{pressed}'"));
+        assert_eq!(browser.text("document.getElementById('player-live').ariaPressed"), "true");
+        stop.store(true, Ordering::Relaxed);
+        browser
+    });
+
+    // A hole is told by its playlist; what has gone since, by its answer.
+    browser.run(&format!("location.hash = '{WINDOW}'"));
+    click(&browser, "low", 50);
+    wait_for(&browser, "00:06", "00:12");
+    let gone = json!({ "paths": past[40..42] });
+    assert_eq!(node.post("/api/v1/tombstones", Some("writer-0123456789abcdef"), &gone).status, 200);
+    browser.run("document.getElementById('video').currentTime = 70");
+    wait_for(&browser, "01:16", "01:20");
+    wait_for(&browser, "01:24", "01:40");
+    let note = browser.text("document.getElementById('player-note').textContent");
+    assert_eq!(note, "");
+    let asked = browser.log();
+    assert!(asked.iter().all(|line| line.contains(" 401 ") || line.contains(" 410 ")), "{asked:?}");
+}
