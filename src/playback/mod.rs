@@ -20,6 +20,8 @@ mod master;
 mod media;
 mod open;
 mod piece;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
