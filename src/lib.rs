@@ -44,6 +44,8 @@ pub mod backfill;
 
 pub mod retention;
 
+pub mod ffmpeg;
+
 pub mod http;
 
 pub mod service;

@@ -30,6 +30,7 @@ use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconc
 use crate::deleted::Deletions;
 use crate::disk::Guard;
 use crate::elsewhere::Elsewhere;
+use crate::ffmpeg::{Pool, PoolOptions};
 use crate::http::orders::Orders;
 use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
@@ -85,6 +86,8 @@ pub struct NodeOptions {
     pub listing_cache: usize,
     /// How much may be watched at once.
     pub playback: PlaybackOptions,
+    /// What ffmpeg may do.
+    pub ffmpeg: PoolOptions,
     /// Where other nodes to fetch from are found.
     pub sources: SourceOptions,
     /// How to.
@@ -137,6 +140,7 @@ pub struct Node {
     fetching: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
     vital: Vital,
+    ffmpeg: Arc<Pool>,
     address_file: Arc<AddressFile>,
     locked: Locked,
 }
@@ -225,6 +229,7 @@ impl Node {
             let nodes = Box::new(move || nodes(&name, &peers.borrow()));
             MapWriter::new(MapParts { keeper: Arc::clone(&keeper), ready: crawl.ready(), nodes }, every, stop.clone())
         });
+        let ffmpeg = Arc::new(Pool::new(options.ffmpeg, &registry)?);
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
         let app = App::new(Parts {
             name: options.name.clone(),
@@ -246,6 +251,7 @@ impl Node {
             scrub: Arc::clone(&scrub),
             coverage: options.gauge_hours.map(LiveGauges::new),
             playback: Arc::new(Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback)),
+            ffmpeg: Arc::clone(&ffmpeg),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
         })?;
@@ -282,6 +288,7 @@ impl Node {
             fetching,
             threads: Vec::new(),
             vital,
+            ffmpeg,
             address_file,
             locked,
         };
@@ -368,6 +375,7 @@ impl Node {
         if self.server.await.is_err() {
             tracing::error!(name: "server_failed", "the server ended badly");
         }
+        self.ffmpeg.end();
         self.stop.stop();
         self.watch.wake();
         let (threads, keeper) = (self.threads, self.keeper);

@@ -164,6 +164,12 @@ settings! {
             "Hours with segments in one playlist or cut; an hour has about 0.4 MB of playlist. Ten days, for streams that last a week.";
         cache: Bytes = "128MiB", "1MiB" to "1TiB" =>
             "Memory for playlists in their wire form and the best segments that they are made from; the least used give way.";
+        ffmpeg: Text = "ffmpeg" =>
+            "The ffmpeg that makes exact cuts, frames and waveforms: a name that is looked for in PATH, or an absolute path; 5.1 or newer. Without one these answer 501.";
+        ffmpeg_processes: Count = "2", "1" to "64" =>
+            "Processes of ffmpeg that decode or encode at once, since each may take whole processors from recorders. Beside them four times as many exact cuts may be downloaded, which only pack.";
+        ffmpeg_time: Time = "2min", "1s" to "1h" =>
+            "How long one of them may take before it is killed; a frame never gets more than 20 s. Sound of six hours has to be read in it for a waveform.";
     }
 
     /// The watcher.

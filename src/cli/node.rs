@@ -12,6 +12,7 @@ use super::args::{Args, NodeArgs};
 use super::config::{Config, HttpConfig};
 use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
+use crate::ffmpeg::PoolOptions;
 use crate::http::{Auth, Bounds, Limits};
 use crate::node::{ENDING, Node, NodeOptions, Pulse};
 use crate::playback::PlaybackOptions;
@@ -106,6 +107,11 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         playback: PlaybackOptions {
             max_hours: config.playback.max_hours,
             cache: usize::try_from(config.playback.cache).unwrap_or(usize::MAX),
+        },
+        ffmpeg: PoolOptions {
+            program: config.playback.ffmpeg.clone(),
+            processes: config.playback.ffmpeg_processes,
+            time: config.playback.ffmpeg_time,
         },
     })
 }

@@ -1,6 +1,7 @@
 //! What others are given of coverage: gauges as text, the map as a picture, and a page that shows it. Works nothing out: that is
 //! `domain::coverage` and `domain::map`. Asks no other node.
 
+mod curve;
 mod gauges;
 mod live;
 mod page;
@@ -8,6 +9,7 @@ mod picture;
 mod publish;
 mod worker;
 
+pub use curve::curve;
 pub use gauges::Gauges;
 pub use live::LiveGauges;
 pub use page::{Shown, page};

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::best::Piece;
+use super::digits::{push_fraction, push_two};
 use super::time::{HOUR_US, Hour, SECOND_US, Span, Timestamp};
 use super::{SegmentFile, Stream};
 
@@ -100,11 +101,7 @@ impl HourLines {
     /// Writes a segment of this hour, by this node's address or, where it is given, by another one's (`http://host:port`).
     pub fn push(&self, text: &mut String, file: &SegmentFile, node: Option<&str>) {
         text.push_str(&self.time);
-        let us = u64::from(file.key.start_us);
-        push_two(text, us / 60_000_000);
-        text.push(':');
-        push_two(text, us / 1_000_000 % 60);
-        push_fraction(text, us % 1_000_000);
+        push_within(text, u64::from(file.key.start_us));
         text.push_str("Z\n#EXTINF:");
         push_seconds(text, i64::from(file.key.duration_us));
         text.push_str(",\n");
@@ -112,7 +109,8 @@ impl HourLines {
         text.push_str(&self.path);
         match &file.exact {
             Some(name) => text.extend(utf8_percent_encode(name, KEPT)),
-            None => push_encoded_name(text, file),
+            // A name that is made from its key has one colon, and nothing else to encode.
+            None => file.key.push_name_with(text, "%3A"),
         }
         text.push('\n');
     }
@@ -120,15 +118,6 @@ impl HourLines {
     /// The hour's beginning.
     pub fn start(&self) -> Timestamp {
         self.start
-    }
-}
-
-/// A name that is made from its key has one colon, and nothing else to encode.
-fn push_encoded_name(text: &mut String, file: &SegmentFile) {
-    let at = text.len();
-    file.key.push_name(text);
-    if let Some(colon) = text.get(at..).and_then(|name| name.find(':')) {
-        text.replace_range(at + colon..=at + colon, "%3A");
     }
 }
 
@@ -141,10 +130,7 @@ pub fn push_gap(text: &mut String, from: Timestamp, to: Timestamp, target: u32) 
         let length = step.min(to.us() - at);
         let within = at.rem_euclid(HOUR_US).unsigned_abs();
         write!(text, "#EXT-X-PROGRAM-DATE-TIME:{}:", Timestamp(at).hour()).unwrap_or_default();
-        push_two(text, within / 60_000_000);
-        text.push(':');
-        push_two(text, within / 1_000_000 % 60);
-        push_fraction(text, within % 1_000_000);
+        push_within(text, within);
         text.push_str("Z\n#EXT-X-GAP\n#EXTINF:");
         push_seconds(text, length);
         text.push_str(",hole\nhole.ts\n");
@@ -169,29 +155,26 @@ pub fn longest<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Span {
 
 fn push_seconds(text: &mut String, us: i64) {
     let us = us.max(0).unsigned_abs();
-    // A write to a String cannot fail.
-    write!(text, "{}", us / 1_000_000).unwrap_or_default();
-    push_fraction(text, us % 1_000_000);
-}
-
-/// With three digits where they suffice, otherwise with six.
-fn push_fraction(text: &mut String, us: u64) {
-    text.push('.');
-    let (mut rest, mut place) = (us, 100_000);
-    for _ in 0..if us.is_multiple_of(1_000) { 3 } else { 6 } {
-        push_digit(text, rest / place);
-        rest %= place;
-        place = (place / 10).max(1);
+    match us / 1_000_000 {
+        seconds @ 0..10 => text.push(char::from(b'0' + u8::try_from(seconds).unwrap_or_default())),
+        // A write to a String cannot fail.
+        seconds => write!(text, "{seconds}").unwrap_or_default(),
     }
+    push_us(text, us % 1_000_000);
 }
 
-fn push_two(text: &mut String, number: u64) {
-    push_digit(text, number / 10);
-    push_digit(text, number);
+/// A time within an hour: minutes, seconds and a fraction.
+fn push_within(text: &mut String, us: u64) {
+    let us = u32::try_from(us).unwrap_or_default();
+    push_two(text, us / 60_000_000);
+    text.push(':');
+    push_two(text, us / 1_000_000 % 60);
+    push_us(text, u64::from(us % 1_000_000));
 }
 
-fn push_digit(text: &mut String, number: u64) {
-    text.push(char::from(b'0' + u8::try_from(number % 10).unwrap_or_default()));
+/// A fraction of a second, with three digits where they suffice, otherwise with six.
+fn push_us(text: &mut String, us: u64) {
+    push_fraction(text, u32::try_from(us).unwrap_or_default(), if us.is_multiple_of(1_000) { 3 } else { 6 });
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Nothing here touches a disk, a clock, a socket or the index; everything is exact integer arithmetic over values, so that
 //! it can be checked against plain models.
 
+pub mod av;
 pub mod bad_name;
 pub mod best;
 pub mod census;
@@ -10,13 +11,16 @@ pub mod compare;
 pub mod contents;
 pub mod coverage;
 pub mod cut;
+mod digits;
 pub mod doubt;
 pub mod explain;
+pub mod headers;
 pub mod hls;
 pub mod ids;
 pub mod layout;
 pub mod ledger;
 pub mod map;
+pub mod master;
 pub mod name;
 pub mod plan;
 pub mod retention;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::digits::{push_fraction, push_two};
 use super::{Hour, Span, Timestamp};
 
 /// The SHA-256 of a file's content.
@@ -155,16 +156,24 @@ impl SegmentKey {
 
     /// Writes the name, which must not be one that is kept by its exact spelling.
     pub fn push_name(&self, text: &mut String) {
+        self.push_name_with(text, ":");
+    }
+
+    /// The same with the colon written in another way.
+    pub(super) fn push_name_with(&self, text: &mut String, colon: &str) {
         let number = self.spelling.number();
         let (time_digits, duration_digits) = (number / 7, number % 7);
         push_two(text, self.start_us / 60_000_000);
-        text.push(':');
+        text.push_str(colon);
         push_two(text, self.start_us / 1_000_000 % 60);
         push_fraction(text, self.start_us % 1_000_000, time_digits);
         text.push('-');
         if self.kind.is_video() {
-            // A write to a String cannot fail.
-            write!(text, "{}", self.duration_us / 1_000_000).unwrap_or_default();
+            // A write to a String cannot fail; most segments are shorter than ten seconds.
+            match self.duration_us / 1_000_000 {
+                seconds @ 0..10 => text.push(char::from_digit(seconds, 10).unwrap_or_default()),
+                seconds => write!(text, "{seconds}").unwrap_or_default(),
+            }
             push_fraction(text, self.duration_us % 1_000_000, duration_digits);
             text.push('-');
             text.push_str(self.kind.as_str());
@@ -176,25 +185,6 @@ impl SegmentKey {
             (false, true) => ".ts",
             (false, false) => ".json",
         });
-    }
-}
-
-fn push_two(text: &mut String, number: u32) {
-    for digit in [number / 10 % 10, number % 10] {
-        text.push(char::from_digit(digit, 10).unwrap_or('?'));
-    }
-}
-
-fn push_fraction(text: &mut String, mut us: u32, count: u8) {
-    if count == 0 {
-        return;
-    }
-    text.push('.');
-    let mut place = 100_000;
-    for _ in 0..count {
-        text.push(char::from_digit(us / place, 10).unwrap_or('?'));
-        us %= place;
-        place = (place / 10).max(1);
     }
 }
 

@@ -14,7 +14,7 @@
 //! there, the torn frame counted for half, still lasts as long as the name says.
 
 mod fault;
-mod packet;
+pub(in crate::domain) mod packet;
 #[cfg(test)]
 mod tests;
 

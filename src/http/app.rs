@@ -63,6 +63,8 @@ pub struct App {
     pub latest: super::latest::LatestSegments,
     /// What people watch.
     pub playback: Arc<Playback>,
+    /// Makes exact cuts, frames and waveforms.
+    pub ffmpeg: Arc<crate::ffmpeg::Pool>,
     /// Wire bytes of listings.
     pub cache: WireCache,
     /// By this number this process is recognised, by itself.
@@ -149,6 +151,8 @@ pub struct Parts {
     pub coverage: Option<LiveGauges>,
     /// What people watch.
     pub playback: Arc<Playback>,
+    /// Makes exact cuts, frames and waveforms.
+    pub ffmpeg: Arc<crate::ffmpeg::Pool>,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -180,6 +184,7 @@ impl App {
             watch: parts.watch,
             registry: parts.registry,
             playback: parts.playback,
+            ffmpeg: parts.ffmpeg,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
             elsewhere: parts.elsewhere,
@@ -288,7 +293,9 @@ impl From<PlaybackError> for Problem {
             }
             PlaybackError::Nothing(_) => Self::not_acceptable(&format!("{}.", capital(&error.to_string())), Vec::new()),
             changed @ PlaybackError::Changed(_) => Self::unavailable(1, &changed.to_string()),
+            PlaybackError::ReadingFailed => Self::internal("reading-failed"),
             PlaybackError::NoStream(stream) => Self::not_found(&format!("video of {stream} in the archive")),
+            PlaybackError::NoChannel(channel) => Self::not_found(&format!("channel {channel} in the archive")),
             PlaybackError::ImplicitTooLong { hours, limit } => {
                 let got = format!("not both given, and {hours} hours would be meant");
                 Self::bad_parameter("start and end", &got, &format!("both, for more than {limit} hours"))

@@ -2,6 +2,7 @@
 //!
 //! 1. Holes are 406 and listed, unless they are allowed; nothing at all is 406 in any case.
 //! 2. `type=rough` sends the best sequence's bytes as they lie on disk. It may reach beyond both ends by a part of a segment.
+//! 3. `type=smart` and `type=mp4` are exact to the picture ([`super::exact`]).
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::range::wanted;
 use super::{ETag, Problem, Verdict, Wanted, conditional, query};
 use crate::domain::Timestamp;
 use crate::domain::cut::Lack;
+use crate::ffmpeg::Container;
 use crate::playback::{self, CutAsk, CutPlan};
 use crate::wire::CutHole;
 
@@ -40,13 +42,20 @@ pub async fn cut(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
 }
 
 async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let ask = read(request)?;
+    let (ask, exact) = read(request)?;
     let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
-    rough(app, request, &plan)
+    match exact {
+        None => rough(app, request, &plan),
+        Some(format) => super::exact::cut(app, request, plan, format).await,
+    }
 }
 
-fn read(request: &Parts) -> Result<CutAsk, Problem> {
-    let stream = stream_of(request.uri.path(), "/cut", ".ts")?;
+/// What is asked, and what it is put in if it is to be exact.
+fn read(request: &Parts) -> Result<(CutAsk, Option<Container>), Problem> {
+    let path = request.uri.path();
+    let is_mp4 = path.strip_suffix(".mp4").is_some();
+    let stream = stream_of(path, "/cut", if is_mp4 { ".mp4" } else { ".ts" })?;
+    let mut exact = is_mp4.then_some(Container::Mp4);
     let (mut start, mut end) = (None, None);
     let mut ask = CutAsk { stream, ranges: Vec::new(), allow_holes: false };
     for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
@@ -55,8 +64,7 @@ fn read(request: &Parts) -> Result<CutAsk, Problem> {
             "end" => end = Some(query::time("end", &value)?),
             "range" => ask.ranges.push(range(&value)?),
             "allow_holes" => ask.allow_holes = query::flag("allow_holes", &value)?,
-            "type" if value == "rough" => {}
-            "type" => return Err(Problem::bad_parameter("type", &value, "rough")),
+            "type" => exact = kind(&value, is_mp4)?,
             _ => {}
         }
     }
@@ -72,7 +80,16 @@ fn read(request: &Parts) -> Result<CutAsk, Problem> {
             check_order("end", *from, *to)?;
         }
     }
-    Ok(ask)
+    Ok((ask, exact))
+}
+
+fn kind(value: &str, is_mp4: bool) -> Result<Option<Container>, Problem> {
+    match value {
+        "mp4" => Ok(Some(Container::Mp4)),
+        "rough" if !is_mp4 => Ok(None),
+        "smart" if !is_mp4 => Ok(Some(Container::Ts)),
+        _ => Err(Problem::bad_parameter("type", value, if is_mp4 { "mp4" } else { "rough, smart or mp4" })),
+    }
 }
 
 fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
@@ -140,7 +157,7 @@ fn rough(app: &Arc<App>, request: &Parts, plan: &CutPlan) -> Result<Response, Pr
 }
 
 /// To be saved under this name (RFC 6266); the plain form is for clients that know no other.
-fn disposition(name: &str) -> HeaderValue {
+pub(super) fn disposition(name: &str) -> HeaderValue {
     let plain: String = name.chars().map(|letter| if letter.is_ascii() { letter } else { '_' }).collect();
     let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
     HeaderValue::try_from(format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"))

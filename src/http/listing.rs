@@ -50,6 +50,7 @@ fn wants_tombstones(query: Option<&str>) -> Result<bool, Problem> {
 /// Whether kept bytes are what the disk has now.
 fn is_right(app: &App, entry: &Entry) -> bool {
     match &entry.subject {
+        Subject::Master(_) => false,
         Subject::Structure => {
             app.keeper.structure_is_sure() && app.keeper.index().catalog().structure() == entry.version
         }
@@ -143,6 +144,17 @@ fn hour_entry(app: &App, channel: &str, quality: &str, hour: &str, tombstones: b
 
 /// Sends a list, in the encoding that is wanted, unless the client has it.
 pub(super) async fn reply(app: &Arc<App>, request: &Parts, key: &str, entry: Arc<Entry>) -> Result<Response, Problem> {
+    reply_as(app, request, key, entry, HeaderValue::from_static("application/json")).await
+}
+
+/// The same for anything that is kept like one.
+pub(super) async fn reply_as(
+    app: &Arc<App>,
+    request: &Parts,
+    key: &str,
+    entry: Arc<Entry>,
+    content_type: HeaderValue,
+) -> Result<Response, Problem> {
     let encoding = negotiate(&request.headers);
     let etag = ETag::of_encoded(&entry.hash, encoding);
     let mut response = match conditional::evaluate(&request.headers, &etag, None) {
@@ -154,7 +166,7 @@ pub(super) async fn reply(app: &Arc<App>, request: &Parts, key: &str, entry: Arc
                 None => encoded(app, key, entry, encoding).await?,
             };
             let mut response = Response::new(Body::from(body));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
             response
         }
     };

@@ -5,7 +5,8 @@
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
-//! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `playlist` (with `pieces_body`), `cut` (with `cut_body`), `sequence`, `status`, `check`, `tombstones`, `pages`, `page`.
+//! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `master`, `playlist` (with `pieces_body`),
+//! `cut` (with `cut_body`, `exact`), `ffmpeg`, `sequence`, `status`, `check`, `tombstones`, `pages`, `page`.
 //! `auth` says who may.
 
 pub mod agree;
@@ -23,7 +24,9 @@ mod crawl;
 mod cut;
 mod cut_body;
 pub mod events;
+mod exact;
 pub mod explain;
+mod ffmpeg;
 pub mod file_body;
 mod jobs;
 mod json_list;
@@ -32,6 +35,7 @@ pub mod ledger;
 mod limits;
 pub mod listing;
 pub mod map;
+mod master;
 pub mod metrics;
 pub mod negotiate;
 pub mod node_metrics;

@@ -121,6 +121,26 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, "peer", "Peer cannot say", sentence(why))
     }
 
+    /// 501: a program that this needs is not there.
+    pub fn not_installed(why: &str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "not-installed", "Not installed", sentence(why))
+    }
+
+    /// 502: a program that this needs failed.
+    pub fn program_failed(why: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "program-failed", "Program failed", sentence(why))
+    }
+
+    /// 504: a program that this needs took too long.
+    pub fn program_too_slow(why: &str) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "program-too-slow", "Program took too long", sentence(why))
+    }
+
+    /// 422: what was asked for cannot be made of this stream.
+    pub fn unsuitable(why: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unsuitable", "Not to be had from this stream", sentence(why))
+    }
+
     /// 507: the disk is full.
     pub fn insufficient_storage() -> Self {
         let detail = "The disk is full, so nothing was written. Free some space and try again.".to_owned();

@@ -13,8 +13,8 @@ use super::app::App;
 use super::metrics::track;
 use super::{
     HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, cut, events, explain,
-    ledger, listing, map, orders, page, pages, peers, playlist, retention, scrub, segments, sequence, status, timeline,
-    tombstones,
+    ffmpeg, ledger, listing, map, master, orders, page, pages, peers, playlist, retention, scrub, segments, sequence,
+    status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -34,8 +34,11 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/files/{channel}/{quality}/{hour}", measured("list_segments", get(listing::list)))
         .route("/segments/{*path}", measured("segments", get(segments::file)))
         .route("/extras/{*dir}", measured("list_extras", get(segments::extras)))
+        .route("/playlist/{file}", measured("generate_master_playlist", get(master::master)))
         .route("/playlist/{channel}/{file}", measured("generate_media_playlist", get(playlist::media)))
         .route("/cut/{channel}/{file}", measured("cut", get(cut::cut)))
+        .route("/frame/{channel}/{file}", measured("get_frame", get(ffmpeg::frame)))
+        .route("/waveform/{channel}/{file}", measured("generate_waveform", get(ffmpeg::waveform)))
         .route("/metrics", measured("metrics", get(pages::metrics)))
         .route("/metrics/{*anything}", measured("metrics_with_trailing", get(pages::metrics)))
         .route("/healthz", measured("healthz", get(pages::healthz)))

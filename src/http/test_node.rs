@@ -82,6 +82,7 @@ impl TestNode {
             keeper: Arc::clone(&keeper),
             crawl: Arc::clone(&crawl),
             watch,
+            ffmpeg: Arc::new(crate::ffmpeg::Pool::new(crate::ffmpeg::PoolOptions::default(), &registry).unwrap()),
             registry,
             board: Arc::default(),
             coverage: Some(crate::coverage::LiveGauges::new(2)),

@@ -18,6 +18,8 @@ use crate::index::Version;
 pub enum Subject {
     /// Channels, qualities or hours: as long as no hour comes or goes.
     Structure,
+    /// A master playlist: as long as what it was made from is right.
+    Master(Box<crate::playback::Basis>),
     /// The files of an hour.
     Hour {
         /// `CHANNEL/QUALITY`.

@@ -1,6 +1,6 @@
 //! What a cut is made of: of each stretch the segments of its best sequence, and what is not there.
 
-use super::{Playback, PlaybackError};
+use super::{Playback, PlaybackError, check_implicit};
 use crate::domain::cut::{Lack, file_name, lacks};
 use crate::domain::{Piece, Stream, Timestamp};
 
@@ -46,6 +46,7 @@ impl Playback {
             if (start.is_none() || end.is_none()) && extent.is_none() {
                 extent = self.extent(&ask.stream)?;
             }
+            check_implicit(*start, *end, extent)?;
             let (first, last) = (extent.map(|all| all.0), extent.map(|all| all.1));
             let (start, end) = start.or(first).zip(end.or(last)).ok_or_else(nothing)?;
             let sequence = self.sequence(&ask.stream, start, end)?;

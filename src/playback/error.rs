@@ -1,8 +1,8 @@
 //! Why a stretch cannot be told.
 
 use crate::crawl::CrawlError;
-use crate::domain::Stream;
 use crate::domain::cut::Lack;
+use crate::domain::{Channel, Stream};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +10,9 @@ pub enum PlaybackError {
     /// There is no such stream, or it holds no video.
     #[error("there is no video of {0} in the archive")]
     NoStream(Stream),
+    /// There is no such channel.
+    #[error("there is no channel {0} in the archive")]
+    NoChannel(Channel),
     /// One end was not given, and the stretch would be too long.
     #[error(
         "without start and end everything is meant, and that is {hours} hours here; more than {limit} want both start and end"
@@ -52,6 +55,9 @@ pub enum PlaybackError {
     /// A segment is not what it was.
     #[error("{0} has changed since the stretch was put together; ask again")]
     Changed(String),
+    /// A thread that read has died.
+    #[error("reading the index failed; the log has the cause")]
+    ReadingFailed,
     /// The archive or the index cannot answer.
     #[error(transparent)]
     Crawl(#[from] CrawlError),

@@ -36,8 +36,13 @@ impl Seen {
         Self { generation: state.generation, stream, window: Some((first, last)), hours }
     }
 
+    /// The hours that there were.
+    pub(super) fn hours(&self) -> impl Iterator<Item = Hour> {
+        self.hours.iter().map(|(hour, _)| *hour)
+    }
+
     /// Whether it is known, without a look at the disk, that nothing has changed.
-    fn is_right(&self, keeper: &Keeper) -> bool {
+    pub(super) fn is_right(&self, keeper: &Keeper) -> bool {
         let Some((first, last)) = self.window else { return false };
         let is_same = {
             let state = keeper.index().catalog().read();

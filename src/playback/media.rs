@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::kept::Seen;
 use super::live::Live;
 use super::piece::{Playlist, Text};
-use super::{BestHour, Playback, PlaybackError};
+use super::{BestHour, Playback, PlaybackError, by_threads};
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
 use crate::domain::told::HOLD_BACK;
 use crate::domain::{Chain, Hour, Piece, Span, Step, Stream, Timestamp};
@@ -53,7 +53,7 @@ impl Playback {
         }
         self.exists(&ask.stream)?;
         let extent = if ask.start.is_some() && ask.end.is_some() { None } else { self.extent(&ask.stream)? };
-        check_implicit(ask, extent)?;
+        check_implicit(ask.start, ask.end, extent)?;
         let live = self.lists().live(ask);
         let (made, live) = match live {
             Some(live) => (self.grown(ask, &live)?, Some(live)),
@@ -99,6 +99,9 @@ impl Playback {
             gaps: ask.gaps,
             begin_at: None,
         };
+        if !ask.gaps {
+            write_ahead(&ask.stream, &hours, start, end);
+        }
         let mut writer = Writer::new(&ask.stream, start, end, &head);
         for hour in &hours {
             writer.hour(hour)?;
@@ -140,10 +143,14 @@ impl Playback {
 }
 
 /// Everything is meant where an end is not given, but not more than clients of today expect.
-fn check_implicit(ask: &Ask, extent: Option<(Timestamp, Timestamp)>) -> Result<(), PlaybackError> {
-    let Some((first, last)) = extent else { return Ok(()) };
+pub fn check_implicit(
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+    extent: Option<(Timestamp, Timestamp)>,
+) -> Result<(), PlaybackError> {
+    let Some((first, last)) = extent.filter(|_| start.is_none() || end.is_none()) else { return Ok(()) };
     let hour = crate::domain::time::HOUR_US;
-    let length = ask.end.unwrap_or(last) - ask.start.unwrap_or(first);
+    let length = end.unwrap_or(last) - start.unwrap_or(first);
     if length.us() <= IMPLICIT_HOURS * hour {
         return Ok(());
     }
@@ -157,6 +164,27 @@ fn span(time: Duration) -> Span {
 
 fn micros(span: Span) -> Duration {
     Duration::from_micros(u64::try_from(span.us()).unwrap_or(0))
+}
+
+/// Whether all of an hour lies in the middle of a window.
+fn is_within(hour: &BestHour, start: Timestamp, end: Timestamp) -> bool {
+    start < hour.hour().start() && hour.hour().end() <= end
+}
+
+/// Has the hours in the middle of a window written at the same time, each after the one before it, so that they only need be put together.
+fn write_ahead(stream: &Stream, hours: &[Arc<BestHour>], start: Timestamp, end: Timestamp) {
+    let mut chain = Chain::new(start);
+    let mut within = Vec::with_capacity(hours.len());
+    for hour in hours {
+        if is_within(hour, start, end) {
+            within.push((hour, chain));
+        }
+        for piece in hour.best() {
+            chain.step(piece.link());
+        }
+    }
+    // A thread that died leaves its hours to whoever puts them together.
+    by_threads(&within, |(hour, before)| drop(hour.text(stream, *before)));
 }
 
 /// Writes a list whose end is known.
@@ -186,8 +214,7 @@ impl<'a> Writer<'a> {
     }
 
     fn hour(&mut self, hour: &BestHour) -> Result<(), PlaybackError> {
-        let is_within = self.start < hour.hour().start() && hour.hour().end() <= self.end;
-        if is_within && self.gaps.is_none() {
+        if self.gaps.is_none() && is_within(hour, self.start, self.end) {
             let text = hour.text(self.stream, self.chain);
             self.chain = text.after;
             self.close();

@@ -4,14 +4,17 @@
 //! 2. A playlist is put together from pieces of text (`piece`): hours in its middle are written once, and deflated once.
 //! 3. A list that is not complete is remembered, and only ever appended to (`live`).
 //! 4. What was made is kept until an hour of its window changes (`kept`).
+//! 5. A master playlist (`master`) says what the segments say of themselves (`headers`).
 //!
 //! It reads the index through the keeper, which makes hours right first, and writes nothing. It blocks: not for async code.
 
 mod cut;
 mod error;
+mod headers;
 mod hours;
 mod kept;
 mod live;
+mod master;
 mod media;
 mod open;
 mod piece;
@@ -20,10 +23,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cut::{CutAsk, CutClip, CutPlan};
 pub use error::PlaybackError;
+use headers::Headers;
 pub use hours::BestHour;
 use hours::Hours;
 use kept::Lists;
-pub use media::{Ask, IMPLICIT_HOURS};
+pub use master::{Basis, MEASURED_HOURS, Master};
+pub use media::{Ask, IMPLICIT_HOURS, check_implicit};
 pub use open::{OpenError, open};
 pub use piece::Playlist;
 
@@ -31,6 +36,12 @@ use crate::crawl::{CrawlError, Keeper};
 use crate::domain::told::Now;
 use crate::domain::{Hour, Piece, Sequence, Span, Stream, Timestamp, best_sequence};
 use crate::runtime::Clock;
+
+/// So many hours are read by several threads: fewer are read before threads have begun.
+const MANY_HOURS: usize = 6;
+
+/// More threads would only take processors from other questions.
+const MOST_THREADS: usize = 4;
 
 /// How much may be asked, and kept.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +58,7 @@ pub struct Playback {
     clock: Arc<dyn Clock>,
     options: PlaybackOptions,
     hours: Hours,
+    headers: Headers,
     lists: Mutex<Lists>,
 }
 
@@ -54,7 +66,14 @@ impl Playback {
     /// Of this archive.
     pub fn new(keeper: Arc<Keeper>, clock: Arc<dyn Clock>, options: PlaybackOptions) -> Self {
         let half = options.cache / 2;
-        Self { keeper, clock, options, hours: Hours::new(half), lists: Mutex::new(Lists::new(half)) }
+        Self {
+            keeper,
+            clock,
+            options,
+            hours: Hours::new(half),
+            headers: Headers::default(),
+            lists: Mutex::new(Lists::new(half)),
+        }
     }
 
     /// Index and disk.
@@ -105,7 +124,12 @@ impl Playback {
         if hours.len() > self.options.max_hours.saturating_add(1) {
             return Err(PlaybackError::TooManyHours { got: hours.len() as u64, limit: self.options.max_hours as u64 });
         }
-        hours.into_iter().map(|hour| self.best_hour(stream, hour)).collect()
+        self.read(stream, &hours)
+    }
+
+    fn read(&self, stream: &Stream, hours: &[Hour]) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
+        let parts = by_threads(hours, |hour| self.best_hour(stream, *hour));
+        parts.ok_or(PlaybackError::ReadingFailed)?.into_iter().collect()
     }
 
     /// An error if there is no such stream, or if it holds no video.
@@ -132,6 +156,25 @@ impl Playback {
     fn lists(&self) -> std::sync::MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does the same with each, in order; by several threads where there are many. `None` if a thread has died.
+fn by_threads<I: Sync, T: Send>(all: &[I], work: impl Fn(&I) -> T + Sync) -> Option<Vec<T>> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
+    if all.len() < MANY_HOURS || threads == 1 {
+        return Some(all.iter().map(work).collect());
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts = all.chunks(all.len().div_ceil(threads));
+        let running: Vec<_> =
+            parts.map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<T>>())).collect();
+        let mut done = Vec::with_capacity(all.len());
+        for part in running {
+            done.extend(part.join().ok()?);
+        }
+        Some(done)
+    })
 }
 
 /// The first that is found.

@@ -1,10 +1,10 @@
 //! One packet of 188 bytes, taken apart as far as the checks need it (ISO/IEC 13818-1, 2.4.3). No bytes make this panic.
 
 /// What every packet begins with.
-pub(super) const SYNC: u8 = 0x47;
+pub(in crate::domain) const SYNC: u8 = 0x47;
 
 /// Length of a packet.
-pub(super) const LEN: usize = 188;
+pub(in crate::domain) const LEN: usize = 188;
 
 /// Packets of this number fill time and mean nothing.
 const NULL_PID: u16 = 0x1fff;
@@ -14,7 +14,7 @@ const HALF: u64 = 1 << 32;
 
 /// What the checks look at.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packet<'b> {
+pub(in crate::domain) struct Packet<'b> {
     pub pid: u16,
     pub damaged: bool,
     pub begins: bool,
@@ -60,14 +60,14 @@ impl<'b> Packet<'b> {
 
 /// In units of 1/90,000 s, modulo 2³³.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(in crate::domain) struct Times {
     pub is_video: bool,
     pub shown: u64,
     pub decoded: u64,
 }
 
 /// How far it is from one time stamp to another, the short way round.
-pub(super) fn distance(from: u64, to: u64) -> i64 {
+pub(in crate::domain) fn distance(from: u64, to: u64) -> i64 {
     let forwards = to.wrapping_sub(from) & (2 * HALF - 1);
     let signed = i64::try_from(forwards).unwrap_or(0);
     if forwards < HALF { signed } else { signed - 2 * (1_i64 << 32) }

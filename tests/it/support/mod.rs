@@ -6,6 +6,7 @@ pub mod browser;
 pub mod client;
 pub mod clock;
 pub mod cluster;
+pub mod hls;
 pub mod invariants;
 pub mod link;
 pub mod mischief;
@@ -16,6 +17,7 @@ pub mod peer;
 pub mod postgres;
 pub mod recording;
 pub mod trouble;
+pub mod video;
 
 use std::time::{Duration, Instant};
 

@@ -113,6 +113,73 @@ fn digits(text: &str) -> Option<u64> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
+/// A segment of the best sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Best {
+    /// `HOUR/NAME`.
+    pub path: String,
+    pub start_us: i64,
+    pub end_us: i64,
+    pub kind: String,
+    pub size: u64,
+}
+
+/// The best segment for every start, in order of start, of a stream with these hours: name of the hour, names and sizes in it.
+pub fn best(hours: &[(String, Vec<(String, u64)>)]) -> Vec<Best> {
+    let mut candidates = Vec::new();
+    for (hour, files) in hours {
+        let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        for name in listing(&names, false) {
+            let Some(read) = read_name(&name).filter(|read| read.kind != "chat") else { continue };
+            let size = files.iter().find(|(known, _)| *known == name).unwrap().1;
+            candidates.push((hour_start_us(hour) + read.start_us.cast_signed(), read, format!("{hour}/{name}"), size));
+        }
+    }
+    let mut starts: Vec<i64> = candidates.iter().map(|candidate| candidate.0).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let best_at = |start_us: i64| {
+        let of = |kind: &str| -> Vec<_> {
+            candidates.iter().filter(|candidate| candidate.0 == start_us && candidate.1.kind == kind).collect()
+        };
+        let value = |hash: &str| URL_SAFE_NO_PAD.decode(hash).unwrap();
+        let full = of("full").into_iter().max_by_key(|(_, read, _, size)| (read.duration_us, *size, value(&read.hash)));
+        let other = |kind| of(kind).into_iter().max_by_key(|(_, read, _, size)| (*size, value(&read.hash)));
+        let (_, read, path, size) = full.or_else(|| other("suspect")).or_else(|| other("partial")).unwrap();
+        let (path, kind, end_us) = (path.clone(), read.kind.clone(), start_us + read.duration_us.cast_signed());
+        Best { path, start_us, end_us, kind, size: *size }
+    };
+    starts.into_iter().map(best_at).collect()
+}
+
+/// The best sequence of `[start_us, end_us)`, from the best segments of the hour before `start_us` on; `None` is a discontinuity.
+pub fn sequence(best: &[Best], start_us: i64, end_us: i64) -> Vec<Option<Best>> {
+    let hour_before = (start_us.div_euclid(3_600_000_000) - 1) * 3_600_000_000;
+    let mut sequence: Vec<Option<Best>> = Vec::new();
+    let mut last: Option<&Best> = None;
+    for segment in best.iter().filter(|segment| segment.start_us >= hour_before) {
+        if segment.start_us >= end_us {
+            break;
+        }
+        if segment.end_us <= start_us || last.is_some_and(|last| segment.start_us < last.end_us - 10_000) {
+            continue;
+        }
+        let is_broken = match last {
+            None => segment.start_us > start_us,
+            Some(last) => segment.start_us - last.end_us > 10_000 || last.kind != "full",
+        };
+        if is_broken {
+            sequence.push(None);
+        }
+        sequence.push(Some(segment.clone()));
+        last = Some(segment);
+    }
+    if last.is_none_or(|last| last.end_us < end_us || last.kind != "full") {
+        sequence.push(None);
+    }
+    sequence
+}
+
 #[test]
 fn the_model_reads_names_as_the_specification_writes_them() {
     let hash = "7IS92rssMzoSBQDIevHStbTNy-URRV3Vw-jzZ6pwOZM";

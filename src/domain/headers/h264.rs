@@ -1,0 +1,152 @@
+//! H.264: what a sequence parameter set says (ITU-T H.264, 7.3.2.1.1 and E.1.1), and whether the first picture needs nothing before it.
+
+use super::bits::Bits;
+use super::{Rate, Told, nal};
+
+const IDR_SLICE: u8 = 5;
+const SEQUENCE_PARAMETERS: u8 = 7;
+const PICTURE_PARAMETERS: u8 = 8;
+
+/// Profiles whose parameter sets tell the chroma format (7.3.2.1.1).
+const WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+
+/// Sample aspect ratio: written out.
+const EXTENDED: u32 = 255;
+
+/// What a stream says from its first bytes.
+pub(super) fn told(stream: &[u8]) -> Told {
+    let mut told = Told { wants_more: true, ..Told::default() };
+    let (mut has_pictures_parameters, mut has_begun) = (false, false);
+    for unit in nal::units(stream) {
+        let Some((header, payload)) = unit.bytes.split_first() else { continue };
+        match header & 0x1f {
+            SEQUENCE_PARAMETERS if told.codec.is_none() && unit.is_whole => parameters(payload, &mut told),
+            PICTURE_PARAMETERS => has_pictures_parameters = true,
+            kind @ 1..=5 if !has_begun => {
+                has_begun = true;
+                told.independent = kind == IDR_SLICE && told.codec.is_some() && has_pictures_parameters;
+            }
+            _ => {}
+        }
+        if has_begun && told.codec.is_some() {
+            told.wants_more = false;
+            break;
+        }
+    }
+    told
+}
+
+fn parameters(payload: &[u8], told: &mut Told) {
+    let [profile, constraints, level, ..] = payload else { return };
+    told.codec = Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"));
+    let mut bits = Bits::new(payload);
+    told.size = size(&mut bits);
+    told.rate = told.size.and_then(|_| rate(&mut bits));
+}
+
+/// Reads up to the marks of usability.
+fn size(bits: &mut Bits) -> Option<(u32, u32)> {
+    let profile = bits.number(8)?;
+    bits.skip(16)?;
+    bits.unsigned()?;
+    // Of what is not told, 4:2:0.
+    let mut chroma = 1;
+    if WITH_CHROMA.contains(&profile) {
+        chroma = bits.unsigned()?;
+        let has_own_planes = chroma == 3 && bits.flag()?;
+        bits.unsigned()?;
+        bits.unsigned()?;
+        bits.skip(1)?;
+        if bits.flag()? {
+            (0..if chroma == 3 { 12 } else { 8 }).try_for_each(|number| scaling_list(bits, number))?;
+        }
+        if has_own_planes {
+            chroma = 0;
+        }
+    }
+    bits.unsigned()?;
+    order_count(bits)?;
+    bits.unsigned()?;
+    bits.skip(1)?;
+    let (columns, rows) = (bits.unsigned()?.checked_add(1)?, bits.unsigned()?.checked_add(1)?);
+    let frames_only = bits.flag()?;
+    if !frames_only {
+        bits.skip(1)?;
+    }
+    bits.skip(1)?;
+    let fields = if frames_only { 1 } else { 2 };
+    let whole = (columns.checked_mul(16)?, rows.checked_mul(16)?.checked_mul(fields)?);
+    if !bits.flag()? {
+        return Some(whole);
+    }
+    let unit = match chroma {
+        1 => (2, 2 * fields),
+        2 => (2, fields),
+        _ => (1, fields),
+    };
+    super::hevc::cropped(bits, whole, unit)
+}
+
+fn scaling_list(bits: &mut Bits, number: u32) -> Option<()> {
+    if !bits.flag()? {
+        return Some(());
+    }
+    let (mut last, mut next) = (8, 8);
+    for _ in 0..if number < 6 { 16 } else { 64 } {
+        if next != 0 {
+            next = (last + bits.signed()?).rem_euclid(256);
+        }
+        last = if next == 0 { last } else { next };
+    }
+    Some(())
+}
+
+fn order_count(bits: &mut Bits) -> Option<()> {
+    match bits.unsigned()? {
+        0 => {
+            bits.unsigned()?;
+        }
+        1 => {
+            bits.skip(1)?;
+            bits.signed()?;
+            bits.signed()?;
+            let cycle = bits.unsigned()?;
+            // Behind the end of the bits there are none, so that no number of them takes long.
+            (0..cycle).try_for_each(|_| bits.signed().map(drop))?;
+        }
+        _ => {}
+    }
+    Some(())
+}
+
+/// From the marks of usability (E.1.1).
+fn rate(bits: &mut Bits) -> Option<Rate> {
+    if !bits.flag()? {
+        return None;
+    }
+    if bits.flag()? && bits.number(8)? == EXTENDED {
+        bits.skip(32)?;
+    }
+    if bits.flag()? {
+        bits.skip(1)?;
+    }
+    if bits.flag()? {
+        bits.skip(4)?;
+        if bits.flag()? {
+            bits.skip(24)?;
+        }
+    }
+    if bits.flag()? {
+        bits.unsigned()?;
+        bits.unsigned()?;
+    }
+    if !bits.flag()? {
+        return None;
+    }
+    let (ticks, scale) = (bits.number(32)?, bits.number(32)?);
+    let fixed = bits.flag()?;
+    // A picture lasts two ticks: one for each of its fields.
+    let per_1000_s = (u64::from(scale) * 1_000).checked_add(u64::from(ticks))? / (u64::from(ticks) * 2).max(1);
+    let millis = u32::try_from(per_1000_s).ok().filter(|millis| ticks > 0 && *millis > 0)?;
+    Some(Rate { millis, fixed })
+}

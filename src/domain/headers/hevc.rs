@@ -1,0 +1,104 @@
+//! HEVC: what a sequence parameter set says (ITU-T H.265, 7.3.2.2.1), written as ISO/IEC 14496-15, annex E, does. How many pictures
+//! there are a second stands behind much that would have to be read for nothing else, and is not told.
+
+use std::fmt::Write as _;
+
+use super::bits::Bits;
+use super::{Told, nal};
+
+const SEQUENCE_PARAMETERS: u8 = 33;
+const PICTURE_PARAMETERS: u8 = 34;
+
+/// What a stream says from its first bytes.
+pub(super) fn told(stream: &[u8]) -> Told {
+    let mut told = Told { wants_more: true, ..Told::default() };
+    let (mut has_pictures_parameters, mut has_begun) = (false, false);
+    for unit in nal::units(stream) {
+        let [header, _, payload @ ..] = unit.bytes else { continue };
+        match header >> 1 & 0x3f {
+            SEQUENCE_PARAMETERS if told.codec.is_none() && unit.is_whole => {
+                let mut bits = Bits::new(payload);
+                if let Some((codec, layers)) = profile(&mut bits) {
+                    told.codec = Some(codec);
+                    told.size = size(&mut bits, layers);
+                }
+            }
+            PICTURE_PARAMETERS => has_pictures_parameters = true,
+            kind @ 0..=31 if !has_begun => {
+                has_begun = true;
+                // BLA and IDR; of a CRA the pictures that lead it need what was before.
+                let stands_alone = matches!(kind, 16..=20);
+                told.independent = stands_alone && told.codec.is_some() && has_pictures_parameters;
+            }
+            _ => {}
+        }
+        if has_begun && told.codec.is_some() {
+            told.wants_more = false;
+            break;
+        }
+    }
+    told
+}
+
+/// The codec, and how many sub-layers there are below the highest.
+fn profile(bits: &mut Bits) -> Option<(String, u32)> {
+    bits.skip(4)?;
+    let layers = bits.number(3)?;
+    bits.skip(1)?;
+    let space = bits.number(2)?;
+    let is_high_tier = bits.flag()?;
+    let profile = bits.number(5)?;
+    let compatible = bits.number(32)?;
+    let mut constraints = Vec::new();
+    for _ in 0..6 {
+        constraints.push(bits.number(8)?);
+    }
+    let level = bits.number(8)?;
+    while constraints.last() == Some(&0) {
+        constraints.pop();
+    }
+    let space = ["", "A", "B", "C"].get(usize::try_from(space).ok()?)?;
+    let tier = if is_high_tier { 'H' } else { 'L' };
+    let mut codec = format!("hvc1.{space}{profile}.{:X}.{tier}{level}", compatible.reverse_bits());
+    for byte in constraints {
+        write!(codec, ".{byte:X}").ok()?;
+    }
+    Some((codec, layers))
+}
+
+fn size(bits: &mut Bits, layers: u32) -> Option<(u32, u32)> {
+    let mut below = Vec::new();
+    for _ in 0..layers {
+        below.push((bits.flag()?, bits.flag()?));
+    }
+    if layers > 0 {
+        bits.skip(2 * (8 - layers))?;
+    }
+    for (has_profile, has_level) in below {
+        bits.skip(if has_profile { 88 } else { 0 })?;
+        bits.skip(if has_level { 8 } else { 0 })?;
+    }
+    bits.unsigned()?;
+    let mut chroma = bits.unsigned()?;
+    if chroma == 3 && bits.flag()? {
+        chroma = 0;
+    }
+    let whole = (bits.unsigned()?, bits.unsigned()?);
+    if !bits.flag()? {
+        return Some(whole).filter(|(width, height)| *width > 0 && *height > 0);
+    }
+    let unit = match chroma {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    cropped(bits, whole, unit)
+}
+
+/// What is left of a picture when its margins (left, right, top, bottom, in these units) are cut off; also H.264 writes them so.
+pub(super) fn cropped(bits: &mut Bits, whole: (u32, u32), unit: (u32, u32)) -> Option<(u32, u32)> {
+    let across = bits.unsigned()?.checked_add(bits.unsigned()?)?.checked_mul(unit.0)?;
+    let down = bits.unsigned()?.checked_add(bits.unsigned()?)?.checked_mul(unit.1)?;
+    let left = (whole.0.checked_sub(across)?, whole.1.checked_sub(down)?);
+    Some(left).filter(|(width, height)| *width > 0 && *height > 0)
+}

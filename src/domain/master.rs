@@ -1,0 +1,274 @@
+//! A master playlist (RFC 8216, 4.3.4): which qualities there are, how many bits a second each takes, and what they hold.
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::headers::Facts;
+use super::ids::{Channel, Quality};
+use super::time::{SECOND_US, Timestamp};
+
+/// Segments of one run that is looked at for the peak. A run lasts one and a half target durations; shorter segments than a
+/// thousandth of that are none.
+const LONGEST_RUN: usize = 1_500;
+
+/// Characters that stand as they are (RFC 3986, 2.3).
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Bits a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// The highest of any run of segments that lasts from a half to one and a half target durations.
+    pub peak: u64,
+    /// Of all of them.
+    pub average: u64,
+}
+
+impl Rates {
+    /// Of segments in the order of a list: bytes, and how long each lasts in microseconds. None of none.
+    pub fn of(segments: &[(u64, u64)]) -> Option<Self> {
+        let longest = segments.iter().map(|(_, us)| *us).max()?;
+        let second = SECOND_US.unsigned_abs();
+        // Whole seconds, as in the list itself.
+        let target = longest.div_ceil(second).max(1) * second;
+        let (bytes, us) = segments.iter().fold((0, 0), |all, each| add(all, *each));
+        let average = bits_a_second(bytes, us);
+        let starts = (0..segments.len()).map(|at| segments.get(at..).unwrap_or_default());
+        let peak = starts.filter_map(|rest| peak_of_runs(rest, target)).max();
+        // One run that is too short for the rule is still all there is.
+        Some(Self { peak: peak.unwrap_or(average).max(1), average: average.max(1) })
+    }
+}
+
+/// The highest rate of a run that begins with the first of these.
+fn peak_of_runs(segments: &[(u64, u64)], target: u64) -> Option<u64> {
+    let mut sum = (0, 0);
+    let sums = segments.iter().take(LONGEST_RUN).map(|each| {
+        sum = add(sum, *each);
+        sum
+    });
+    let within = sums.take_while(|(_, us)| us.saturating_mul(2) <= target.saturating_mul(3));
+    within.filter(|(_, us)| us.saturating_mul(2) >= target).map(|(bytes, us)| bits_a_second(bytes, us)).max()
+}
+
+fn add(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
+    (one.0.saturating_add(other.0), one.1.saturating_add(other.1))
+}
+
+/// Rounded up; of no time at all, as if it were a second.
+fn bits_a_second(bytes: u64, us: u64) -> u64 {
+    let (bits, second) = (u128::from(bytes) * 8, u128::from(SECOND_US.unsigned_abs()));
+    let us = if us == 0 { second } else { u128::from(us) };
+    u64::try_from((bits * second).div_ceil(us)).unwrap_or(u64::MAX)
+}
+
+/// What samples of a quality say of all of it: every codec that one of them has, the largest picture, the highest rate; and nothing of
+/// the kind where one of them does not say.
+pub fn together<'f>(samples: impl IntoIterator<Item = &'f Facts>) -> Facts {
+    let samples: Vec<&Facts> = samples.into_iter().collect();
+    let mut codecs: Vec<&str> = Vec::new();
+    let told = samples.iter().filter_map(|facts| facts.codecs.as_deref());
+    for codec in told.flat_map(|all| all.split(',')) {
+        if !codecs.contains(&codec) {
+            codecs.push(codec);
+        }
+    }
+    let all_told = !samples.is_empty() && samples.iter().all(|facts| facts.codecs.is_some());
+    Facts {
+        codecs: all_told.then(|| codecs.join(",")),
+        size: samples
+            .iter()
+            .filter_map(|facts| facts.size)
+            .max_by_key(|(width, height)| u64::from(*width) * u64::from(*height)),
+        rate_millis: samples.iter().filter_map(|facts| facts.rate_millis).max(),
+        independent: !samples.is_empty() && samples.iter().all(|facts| facts.independent),
+    }
+}
+
+/// A quality.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name.
+    pub quality: Quality,
+    /// How much it takes.
+    pub rates: Rates,
+    /// What its segments say of themselves.
+    pub facts: Facts,
+}
+
+/// What is handed on to the media playlists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Range {
+    /// From when on.
+    pub start: Option<Timestamp>,
+    /// Until when.
+    pub end: Option<Timestamp>,
+    /// Whether holes are told as entries.
+    pub gaps: bool,
+    /// Whether segments that only other nodes have are told by their addresses.
+    pub peers: bool,
+}
+
+impl Range {
+    /// As a query, with its question mark; empty if there is nothing to hand on.
+    pub fn query(&self) -> String {
+        let time = |name, time: Option<Timestamp>| time.map(|time| format!("{name}={time}"));
+        let flag = |name, is_set: bool| is_set.then(|| format!("{name}=true"));
+        let all =
+            [time("start", self.start), time("end", self.end), flag("gaps", self.gaps), flag("peers", self.peers)];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        if all.is_empty() { String::new() } else { format!("?{}", all.join("&")) }
+    }
+}
+
+/// The text of a master playlist, the most bits first.
+pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &Range) -> String {
+    variants.sort_by(|a, b| b.rates.peak.cmp(&a.rates.peak).then_with(|| a.quality.cmp(&b.quality)));
+    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:4\n");
+    if !variants.is_empty() && variants.iter().all(|variant| variant.facts.independent) {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    for variant in &variants {
+        let (id, name) = (group_id(&variant.quality), shown(&variant.quality));
+        // A write to a String cannot fail.
+        writeln!(text, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"{id}\",NAME=\"{name}\",AUTOSELECT=YES,DEFAULT=YES")
+            .unwrap_or_default();
+        let Rates { peak, average } = variant.rates;
+        write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}").unwrap_or_default();
+        let facts = &variant.facts;
+        if let Some(codecs) = &facts.codecs {
+            write!(text, ",CODECS=\"{codecs}\"").unwrap_or_default();
+        }
+        if let Some((width, height)) = facts.size {
+            write!(text, ",RESOLUTION={width}x{height}").unwrap_or_default();
+        }
+        if let Some(millis) = facts.rate_millis {
+            write!(text, ",FRAME-RATE={}.{:03}", millis / 1_000, millis % 1_000).unwrap_or_default();
+        }
+        writeln!(text, ",VIDEO=\"{id}\"").unwrap_or_default();
+        let encoded = |part: &str| utf8_percent_encode(part, KEPT).to_string();
+        let (channel, quality) = (encoded(channel.as_str()), encoded(variant.quality.as_str()));
+        writeln!(text, "/playlist/{channel}/{quality}.m3u8{}", range.query()).unwrap_or_default();
+    }
+    text
+}
+
+/// A quoted string holds neither quotes nor line ends (RFC 8216, 4.2). Different names stay different.
+fn group_id(quality: &Quality) -> String {
+    let is_plain = |letter: &char| !letter.is_control() && *letter != '"' && *letter != '%';
+    let mut id = String::new();
+    for letter in quality.as_str().chars() {
+        if is_plain(&letter) {
+            id.push(letter);
+        } else {
+            id.extend(utf8_percent_encode(letter.encode_utf8(&mut [0; 4]), NON_ALPHANUMERIC));
+        }
+    }
+    id
+}
+
+/// For people.
+fn shown(quality: &Quality) -> String {
+    let letter = |letter: char| match letter {
+        '"' => '\'',
+        letter if letter.is_control() => ' ',
+        letter => letter,
+    };
+    quality.as_str().chars().map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn facts(codecs: Option<&str>, size: (u32, u32), independent: bool) -> Facts {
+        Facts { codecs: codecs.map(str::to_owned), size: Some(size), rate_millis: Some(29_970), independent }
+    }
+
+    fn variant(quality: &str, peak: u64, facts: Facts) -> Variant {
+        Variant { quality: Quality::new(quality).unwrap(), rates: Rates { peak, average: peak / 2 }, facts }
+    }
+
+    #[test]
+    fn the_peak_is_that_of_runs_of_about_a_target_duration() {
+        // The target is 6 s: a second's peak counts only with what is around it, up to 9 s.
+        let segments = [(600, 6 * SECOND), (1_000, SECOND), (100, SECOND), (500, 2 * SECOND), (600, 6 * SECOND)];
+        // 1,000 + 100 + 500 bytes in 4 s.
+        assert_eq!(Rates::of(&segments), Some(Rates { peak: 3_200, average: 1_400 }));
+        assert_eq!(Rates::of(&[]), None);
+        assert_eq!(Rates::of(&[(5, 0)]), Some(Rates { peak: 40, average: 40 }));
+        assert_eq!(Rates::of(&[(0, SECOND)]), Some(Rates { peak: 1, average: 1 }));
+        // Shorter than half a target duration, and yet all there is.
+        assert_eq!(Rates::of(&[(10, SECOND / 10)]), Some(Rates { peak: 800, average: 800 }));
+    }
+
+    #[test]
+    fn a_master_playlist_says_what_was_measured_with_the_most_bits_first() {
+        let channel = Channel::new("a b&c").unwrap();
+        let low = variant("480p", 1_000_000, facts(Some("avc1.4d401f,mp4a.40.2"), (852, 480), true));
+        let high = variant("so\"u\nrce%", 6_000_001, Facts { independent: true, ..Facts::default() });
+        let start = Timestamp::parse("2019-11-13T02:00:00Z");
+        let range = Range { start, end: None, gaps: true, peers: false };
+        assert_eq!(
+            render(&channel, vec![low.clone(), high], &range),
+            "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+             #EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"so%22u%0Arce%25\",NAME=\"so'u rce%\",AUTOSELECT=YES,DEFAULT=YES\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=6000001,AVERAGE-BANDWIDTH=3000000,VIDEO=\"so%22u%0Arce%25\"\n\
+             /playlist/a%20b%26c/so%22u%0Arce%25.m3u8?start=2019-11-13T02:00:00.000000Z&gaps=true\n\
+             #EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"480p\",NAME=\"480p\",AUTOSELECT=YES,DEFAULT=YES\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1000000,AVERAGE-BANDWIDTH=500000,CODECS=\"avc1.4d401f,mp4a.40.2\",\
+             RESOLUTION=852x480,FRAME-RATE=29.970,VIDEO=\"480p\"\n\
+             /playlist/a%20b%26c/480p.m3u8?start=2019-11-13T02:00:00.000000Z&gaps=true\n"
+        );
+        let alone = variant("x", 1, facts(None, (2, 2), false));
+        assert!(!render(&channel, vec![low, alone], &Range::default()).contains("INDEPENDENT"));
+        assert_eq!(render(&channel, Vec::new(), &Range::default()), "#EXTM3U\n#EXT-X-VERSION:4\n");
+    }
+
+    #[test]
+    fn samples_speak_for_all_only_together() {
+        let (a, b) = (
+            facts(Some("avc1.4d401f,mp4a.40.2"), (852, 480), true),
+            facts(Some("avc1.64001f,mp4a.40.2"), (640, 360), true),
+        );
+        let both = together([&a, &b]);
+        assert_eq!(both, facts(Some("avc1.4d401f,mp4a.40.2,avc1.64001f"), (852, 480), true));
+        let unknown = facts(None, (1, 1), false);
+        assert_eq!(together([&a, &unknown]), facts(None, (852, 480), false));
+        assert_eq!(together([]), Facts::default());
+    }
+
+    proptest! {
+        #[test]
+        fn the_peak_is_what_the_words_of_the_standard_say(
+            segments in prop::collection::vec((0..10_000_u64, prop::sample::select(vec![0_u64, 500_000, 2_000_000, 2_002_000, 5_500_000])), 1..12)
+        ) {
+            let longest = segments.iter().map(|each| each.1).max().unwrap();
+            let target = longest.div_ceil(SECOND).max(1) * SECOND;
+            let mut highest: Option<u64> = None;
+            for from in 0..segments.len() {
+                for to in from + 1..=segments.len() {
+                    let (bytes, us) = segments[from..to].iter().fold((0, 0), |all, each| (all.0 + each.0, all.1 + each.1));
+                    if 2 * us >= target && 2 * us <= 3 * target {
+                        highest = highest.max(Some((bytes * 8 * SECOND).div_ceil(us)));
+                    }
+                }
+            }
+            let rates = Rates::of(&segments).unwrap();
+            prop_assert_eq!(rates.peak, highest.unwrap_or(rates.average).max(1));
+        }
+
+        #[test]
+        fn no_name_leaves_its_quotes_or_its_line(name in "[^/\0.][^/\0]{0,20}") {
+            let channel = Channel::new("c").unwrap();
+            let text = render(&channel, vec![variant(&name, 8, Facts::default())], &Range::default());
+            prop_assert_eq!(text.lines().count(), 5);
+            prop_assert!(text.lines().all(|line| line.matches('"').count() % 2 == 0 && !line.contains('\r')));
+            prop_assert!(text.is_ascii() || !name.is_ascii());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Encodes anew what lies between a cut and a key frame: as much as a few seconds, like the pictures around it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::pool::{Limit, Order};
+use super::{FfmpegError, Pool};
+use crate::domain::av::{Mux, Unit, demux, profile};
+
+/// More than a few seconds of any stream have.
+const MOST_BYTES: u64 = 256 << 20;
+/// Where times begin in what is encoded: far from zero, so that none is below it.
+const ORIGIN: i64 = 900_000;
+/// Hardly to be told from the original; what is encoded is short, so its size does not matter.
+const QUALITY: &str = "16";
+
+/// A picture that was encoded.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub pts: i64,
+    pub is_key: bool,
+    pub data: Vec<u8>,
+}
+
+/// Encodes the pictures with these times (in order of time) of a group of pictures.
+pub(super) async fn encode(pool: &Arc<Pool>, group: &[Unit], wanted: &[i64]) -> Result<Vec<Encoded>, FfmpegError> {
+    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
+    let turn = pool.patient_turn("ends").await?;
+    let until = group.iter().rposition(|unit| wanted.binary_search(&unit.pts).is_ok()).map_or(0, |at| at + 1);
+    let needed = group.get(..until).unwrap_or_default();
+    let shift = ORIGIN - needed.iter().map(|unit| unit.pts.min(unit.dts)).min().unwrap_or_default();
+    let mut mux = Mux::h264();
+    mux.tables();
+    for unit in needed {
+        mux.video(unit.pts + shift, unit.dts + shift, unit.marks.random_access, &unit.data);
+    }
+    let order = Order {
+        work: "ends",
+        args: arguments(needed, first + shift, last + shift),
+        limit: Limit::Whole(pool.time()),
+        most: MOST_BYTES,
+    };
+    let made = demux(&pool.collect(turn, order, vec![Bytes::from(mux.take())]).await?);
+    let mut made: Vec<Encoded> = made.video.into_iter().map(|unit| encoded(unit, shift)).collect();
+    made.sort_by_key(|picture| picture.pts);
+    give_times(&mut made, wanted);
+    if made.is_empty() {
+        return Err(FfmpegError::Useless("the pictures at one end of the cut cannot be decoded".into()));
+    }
+    Ok(made)
+}
+
+fn encoded(unit: Unit, shift: i64) -> Encoded {
+    Encoded { pts: unit.pts - shift, is_key: unit.marks.random_access, data: unit.data }
+}
+
+/// Encoders round times. Where no picture was lost the n-th is the n-th; otherwise each takes the nearest time.
+fn give_times(made: &mut [Encoded], wanted: &[i64]) {
+    if made.len() == wanted.len() {
+        made.iter_mut().zip(wanted).for_each(|(picture, pts)| picture.pts = *pts);
+        return;
+    }
+    for picture in made {
+        let nearest = wanted.iter().min_by_key(|pts| pts.abs_diff(picture.pts));
+        picture.pts = nearest.copied().unwrap_or(picture.pts);
+    }
+}
+
+fn arguments(needed: &[Unit], first: i64, last: i64) -> Vec<String> {
+    let filter = format!("settb=1/90000,trim=start_pts={first}:end_pts={}", last + 1);
+    let mut args: Vec<String> =
+        ["-copyts", "-f", "mpegts", "-i", "pipe:0", "-map", "0:v:0", "-vf"].map(str::to_owned).into();
+    args.push(filter);
+    // Pictures in the order in which they are shown: their times then fit those of their neighbours whatever these do.
+    let encoder = ["-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "veryfast", "-crf", QUALITY, "-bf", "0"];
+    args.extend(encoder.map(str::to_owned));
+    if let Some((profile, level)) = needed.iter().find_map(|unit| profile(&unit.data)) {
+        let name = match profile {
+            66 => Some("baseline"),
+            77 | 88 => Some("main"),
+            100 => Some("high"),
+            110 => Some("high10"),
+            122 => Some("high422"),
+            244 => Some("high444"),
+            _ => None,
+        };
+        for (option, value) in
+            [("-profile:v", name.map(str::to_owned)), ("-level:v", Some(format!("{}.{}", level / 10, level % 10)))]
+        {
+            args.extend(value.into_iter().flat_map(|value| [option.to_owned(), value]));
+        }
+    }
+    args.extend(["-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", "pipe:1"].map(str::to_owned));
+    args
+}

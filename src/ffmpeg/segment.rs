@@ -1,0 +1,88 @@
+//! Segments as they come in: where in time they stand, and how to get at their bytes.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use crate::domain::av::{Av, demux, ticks};
+use crate::domain::{Span, Timestamp};
+
+use super::FfmpegError;
+
+/// No segment that a recorder makes is longer; it is held in memory.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Opens the file of a segment when its turn has come: a cut of hours has more of them than may be open at once.
+pub type Open = Box<dyn FnOnce() -> std::io::Result<File> + Send>;
+
+/// One segment of a sequence.
+pub struct CutSegment {
+    /// When its first picture is shown.
+    pub start: Timestamp,
+    /// How long it lasts by its name.
+    pub duration: Span,
+    /// Its bytes.
+    pub open: Open,
+}
+
+impl std::fmt::Debug for CutSegment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CutSegment({}, {} s)", self.start, self.duration.seconds())
+    }
+}
+
+/// A stretch of a stream, and the segments that cover it, in order.
+#[derive(Debug)]
+pub struct Clip {
+    /// The first instant that is in it.
+    pub start: Timestamp,
+    /// The first one that is not.
+    pub end: Timestamp,
+    /// What covers it, and [`Clip::SOUND`] on both sides, if it is there.
+    pub segments: Vec<CutSegment>,
+}
+
+impl Clip {
+    /// Sound lies in segments a little before or after the pictures that it belongs to: so much of the neighbours is wanted.
+    pub const SOUND: Span = Span::from_us(1_000_000);
+}
+
+/// A segment that was read.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub av: Av,
+    /// The time stamp that stands for `start`.
+    pub first: i64,
+}
+
+impl CutSegment {
+    /// Reads it; off the threads that serve connections.
+    pub(super) async fn load(self) -> Result<Loaded, FfmpegError> {
+        let loaded = tokio::task::spawn_blocking(move || self.read());
+        loaded.await.map_err(|error| FfmpegError::Unreadable(error.to_string()))?
+    }
+
+    fn read(self) -> Result<Loaded, FfmpegError> {
+        let unreadable = |error: std::io::Error| FfmpegError::Unreadable(error.to_string());
+        let file = (self.open)().map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(FfmpegError::Unsuitable(format!(
+                "the segment at {} has more than {MOST_BYTES} bytes",
+                self.start
+            )));
+        }
+        let av = demux(&bytes);
+        let first = av.first_pts().unwrap_or_default();
+        Ok(Loaded { start: self.start, end: self.start + self.duration, av, first })
+    }
+}
+
+impl Loaded {
+    /// The time stamp that stands for that time.
+    pub(super) fn at(&self, time: Timestamp) -> i64 {
+        self.first.saturating_add(ticks((time - self.start).us()))
+    }
+}

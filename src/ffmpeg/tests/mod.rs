@@ -1,0 +1,6 @@
+//! The pool against programs that misbehave, and pictures, curves and cuts against a real ffmpeg.
+
+mod cuts;
+mod faults;
+mod pictures;
+mod support;

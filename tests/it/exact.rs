@@ -1,0 +1,196 @@
+//! Frames, waveforms and exact cuts from a node that runs, and what becomes of it when its ffmpeg misbehaves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{SOON, TestArchive, TestNode, eventually};
+
+const HOUR: &str = "chan/source/2019-11-13T02";
+
+/// Three segments of two seconds from 02:00:00 on, of 25 pictures a second and a tone.
+fn recorded() -> TestArchive {
+    let archive = TestArchive::empty();
+    let pattern = archive.outside().join("%d.ts");
+    let made = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"])
+        .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "6"])
+        .args(["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"])
+        .args(["-f", "segment", "-segment_time", "2", "-segment_format", "mpegts"])
+        .arg(&pattern)
+        .status();
+    assert!(made.unwrap().success());
+    for at in 0..3 {
+        let bytes = fs::read(archive.outside().join(format!("{at}.ts"))).unwrap();
+        archive.named(HOUR, &format!("00:0{}.0-2.0-full", at * 2), "ts", &bytes);
+    }
+    archive
+}
+
+/// What ffprobe says of these bytes.
+fn probed(bytes: &[u8], what: &[&str]) -> Vec<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-of", "default=nk=1:nw=1"])
+        .args(what)
+        .arg(file.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_node_shows_frames_and_sound_and_cuts_to_the_frame() {
+    let archive = recorded();
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let frame = node.get("/frame/chan/source.png?timestamp=2019-11-13T02:00:03.5");
+    assert_eq!((frame.status, frame.header("content-type")), (200, Some("image/png")), "{}", node.log());
+    assert_eq!(probed(&frame.body, &["-show_entries", "stream=codec_name,width,height"]), ["png", "160", "90"]);
+    let again =
+        node.get_with("/frame/chan/source.png?timestamp=2019-11-13T02:00:03.5", &[("If-None-Match", &frame.etag())]);
+    assert_eq!((again.status, again.body.len()), (304, 0));
+
+    let window = "start=2019-11-13T02:00:00&end=2019-11-13T02:00:06";
+    let curve = node.get(&format!("/waveform/chan/source.png?{window}&size=300x40"));
+    assert_eq!(curve.status, 200, "{}", node.log());
+    assert_eq!(probed(&curve.body, &["-show_entries", "stream=codec_name,width,height"]), ["png", "300", "40"]);
+
+    let cut = |path: &str| {
+        let cut = node.get(&format!("/cut/chan/{path}&start=2019-11-13T02:00:01.2&end=2019-11-13T02:00:04.6"));
+        assert_eq!(cut.status, 200, "{} {}", cut.text(), node.log());
+        let frames = probed(&cut.body, &["-count_frames", "-show_entries", "stream=nb_read_frames"]);
+        // Of a transport stream it tells twice: as that of the program, and as that of the file.
+        assert!(!frames.is_empty() && frames.iter().all(|frames| frames == "85"), "{path}: {frames:?}");
+        let name = cut.header("content-disposition").unwrap().to_owned();
+        (cut.header("content-type").unwrap().to_owned(), name)
+    };
+    let (kind, name) = cut("source.ts?type=smart");
+    assert!(kind == "video/MP2T" && name.contains(".ts\""), "{kind} {name}");
+    for path in ["source.ts?type=mp4", "source.mp4?"] {
+        let (kind, name) = cut(path);
+        assert!(kind == "video/mp4" && name.contains(".mp4\""), "{kind} {name}");
+    }
+    let metrics = node.get("/metrics").text().to_owned();
+    for line in [
+        "gapless_ffmpeg_running 0",
+        "gapless_ffmpeg_runs_total{outcome=\"done\",work=\"frame\"} 1",
+        "gapless_ffmpeg_runs_total{outcome=\"done\",work=\"waveform\"} 1",
+        "gapless_ffmpeg_runs_total{outcome=\"done\",work=\"mp4\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_is_said_in_a_sentence() {
+    let archive = recorded();
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let window = "start=2019-11-13T02:00:00&end=2019-11-13T02:00:06";
+    for (path, status, says) in [
+        ("frame/chan/source.png".to_owned(), 400, "timestamp"),
+        ("frame/chan/source.png?timestamp=yesterday".to_owned(), 400, "yesterday"),
+        ("frame/chan/source.png?timestamp=2019-11-13T02:00:07".to_owned(), 406, "chan/source"),
+        ("frame/nobody/source.png?timestamp=2019-11-13T02:00:01".to_owned(), 404, "nobody/source"),
+        ("frame/chan/source.jpg?timestamp=2019-11-13T02:00:01".to_owned(), 404, ".png"),
+        ("waveform/chan/source.png?start=2019-11-13T02:00:00".to_owned(), 400, "end"),
+        ("waveform/chan/source.png?end=2019-11-13T02:00:00".to_owned(), 400, "start"),
+        (
+            "waveform/chan/source.png?start=2019-11-13T02:00:02&end=2019-11-13T02:00:02".to_owned(),
+            400,
+            "after the start",
+        ),
+        ("waveform/chan/source.png?start=2019-11-13T02:00:00&end=2019-11-13T08:00:01".to_owned(), 400, "6 hours"),
+        (format!("waveform/chan/source.png?{window}&size=4097x10"), 400, "4096"),
+        (format!("waveform/chan/source.png?{window}&size=10x0"), 400, "4096"),
+        (format!("waveform/chan/source.png?{window}&size=-1xx"), 400, "1024x64"),
+        ("waveform/chan/source.png?start=2019-11-13T03:00:00&end=2019-11-13T03:00:01".to_owned(), 406, "chan/source"),
+        (format!("cut/chan/source.ts?type=exact&{window}"), 400, "smart"),
+        (format!("cut/chan/source.mp4?type=rough&{window}"), 400, "mp4"),
+        (
+            "cut/chan/source.ts?type=smart&start=2019-11-13T02:00:00&end=2019-11-13T02:00:07".to_owned(),
+            406,
+            "not there",
+        ),
+    ] {
+        let (_, detail) = node.get(&format!("/{path}")).problem(status);
+        assert!(detail.contains(says), "{path}: {detail}");
+    }
+}
+
+/// A program in place of ffmpeg, and the file in which those that were started stand.
+fn fake(archive: &TestArchive, does: &str) -> (PathBuf, PathBuf) {
+    let (program, pids) = (archive.outside().join("ffmpeg"), archive.outside().join("pids"));
+    fs::write(&program, format!("#!/bin/sh\necho $$ >> {}\n{does}\n", pids.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    (program, pids)
+}
+
+fn started(pids: &Path) -> Vec<String> {
+    fs::read_to_string(pids).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn all_gone(pids: &Path) -> bool {
+    started(pids).iter().all(|pid| !Path::new("/proc").join(pid).exists())
+}
+
+#[test]
+fn an_ffmpeg_that_hangs_is_killed_and_harms_nobody() {
+    let archive = recorded();
+    let (program, pids) = fake(&archive, "trap '' TERM; sleep 600 & wait; sleep 600");
+    let config = format!("[playback]\nffmpeg = \"{}\"\nffmpeg_time = \"1s\"\n", program.display());
+    let node = TestNode::plan(&archive).config(&config).start();
+    node.wait_ready();
+    let frame = "/frame/chan/source.png?timestamp=2019-11-13T02:00:03.5";
+    let (kind, detail) = node.get(frame).problem(504);
+    assert!(kind == "/problems/program-too-slow" && detail.contains("1 s"), "{detail}");
+    assert!(all_gone(&pids), "when the answer is there nothing is left");
+    // An exact cut needs it for its front, and nothing was sent before.
+    let cut = "/cut/chan/source.ts?type=smart&start=2019-11-13T02:00:01.2&end=2019-11-13T02:00:04.6";
+    node.get(cut).problem(504);
+    assert!(all_gone(&pids));
+}
+
+#[test]
+fn whoever_goes_away_takes_the_process_along_and_so_does_the_end_of_the_node() {
+    let archive = recorded();
+    let (program, pids) = fake(&archive, "trap '' TERM; sleep 600");
+    let config = format!("[http]\ndrain = \"1s\"\n[playback]\nffmpeg = \"{}\"\n", program.display());
+    let node = TestNode::plan(&archive).config(&config).start();
+    node.wait_ready();
+    let ask = |count: usize| {
+        let mut connection = node.connect();
+        connection.send(b"GET /frame/chan/source.png?timestamp=2019-11-13T02:00:03.5 HTTP/1.1\r\nHost: x\r\n\r\n");
+        eventually(SOON, || started(&pids).len() == count);
+        connection
+    };
+    let asking = ask(1);
+    assert_eq!(node.get("/files").list(), ["chan"], "others are answered meanwhile");
+    drop(asking);
+    eventually(SOON, || all_gone(&pids));
+    let asking = ask(2);
+    node.terminate();
+    drop(asking);
+    eventually(SOON, || all_gone(&pids));
+}
+
+#[test]
+fn without_an_ffmpeg_a_node_says_what_to_install() {
+    let archive = recorded();
+    let node = TestNode::plan(&archive).config("[playback]\nffmpeg = \"/nowhere/ffmpeg\"\n").start();
+    node.wait_ready();
+    let (kind, detail) = node.get("/frame/chan/source.png?timestamp=2019-11-13T02:00:03.5").problem(501);
+    assert!(kind == "/problems/not-installed" && detail.contains("install Debian's package ffmpeg"), "{detail}");
+    node.get("/waveform/chan/source.png?start=2019-11-13T02:00:00&end=2019-11-13T02:00:06").problem(501);
+    let cut =
+        |kind: &str, start: &str| format!("/cut/chan/source.ts?type={kind}&start={start}&end=2019-11-13T02:00:04");
+    node.get(&cut("mp4", "2019-11-13T02:00:01")).problem(501);
+    node.get(&cut("smart", "2019-11-13T02:00:01.2")).problem(501);
+    assert_eq!(node.get(&cut("rough", "2019-11-13T02:00:01.2")).status, 200);
+    assert_eq!(node.get(&cut("smart", "2019-11-13T02:00:01")).status, 200, "between key frames nothing is encoded");
+}
