@@ -11,13 +11,15 @@
 //! Nothing here knows other nodes: what must stay because none of them has it is told from outside ([`Stay`]).
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
 use crate::crawl::{CrawlError, Keeper};
+use crate::disk::{Base, Dir, DiskError, Small};
 use crate::domain::{
     BadName, Channel, FileName, FilePlace, Hour, HourContents, HourPlace, Quality, SegmentFile, Stream, Timestamp,
     name, parse_file_name,
 };
-use crate::wire::{TombstonePage, TombstoneRecord};
+use crate::wire::{MOST_NOTE, TombstoneNote, TombstonePage, TombstoneRecord};
 
 mod add;
 mod purge;
@@ -194,18 +196,34 @@ pub fn list(
         names.retain(|name| after.is_none_or(|after| after.is_before(place, name)));
         let room = bounds.files.saturating_sub(page.tombstones.len());
         let goes_on = names.get(room).is_some();
+        let dir = if names.is_empty() { None } else { keeper.guard().base()?.dir(&place.path())? };
         page.tombstones.extend(names.iter().take(room).map(|tombstone| {
             let file = hidden.get(name::stem(tombstone));
             TombstoneRecord {
                 path: format!("{place}/{tombstone}"),
                 hides: file.map(|file| file.name()),
                 bytes: file.map_or(0, |file| file.size),
+                note: dir.as_ref().and_then(|dir| note_in(dir, tombstone).ok().flatten()),
             }
         }));
         let last = room.checked_sub(1).and_then(|last| names.get(last));
         Ok(goes_on.then(|| format!("{place}/{}", last.map_or("", |name| name.as_str()))))
     })?;
     Ok(page)
+}
+
+/// What a tombstone says for itself, if it says something.
+fn note_in(dir: &Dir, tombstone: &str) -> Result<Option<TombstoneNote>, DiskError> {
+    Ok(match dir.read_small(OsStr::new(tombstone), MOST_NOTE)? {
+        Small::Content(content) => TombstoneNote::from_bytes(&content),
+        Small::Absent | Small::Larger => None,
+    })
+}
+
+/// What the tombstone of a file, or this tombstone, says for itself. Blocks.
+pub fn note_of(base: &Base, place: &HourPlace, file: &str) -> Result<Option<TombstoneNote>, DiskError> {
+    let Some(dir) = base.dir(&place.path())? else { return Ok(None) };
+    note_in(&dir, &format!("{}{TOMBSTONE}", name::stem(file)))
 }
 
 /// The files of an hour that its tombstones hide and that still lie there.

@@ -9,6 +9,7 @@ mod crawl;
 mod doubt;
 mod explain;
 mod jobs;
+mod note;
 mod page;
 mod playback;
 mod retention;
@@ -33,6 +34,7 @@ pub use crawl::{
 pub use doubt::{AcceptMissing, DoubtReport};
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use jobs::JobReport;
+pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
 pub use retention::{

@@ -24,6 +24,7 @@ use crate::disk::{Dir, Download, Published, write_tombstone};
 use crate::domain::plan::{Burst, Plan, Why};
 use crate::domain::{HourPlace, name};
 use crate::peer::{Outcome, Pause, Peer};
+use crate::wire::TombstoneNote;
 
 /// Files whose directory is flushed and that are indexed together.
 const GROUP: usize = 64;
@@ -127,11 +128,13 @@ async fn tombstones(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>) -> Res
         return Ok(());
     }
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
+    let notes = super::notes::of(job, &target.place, &names).await;
     let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
     let writing = job.shared.blocking(move || {
         let mut new = 0;
         for name in &names {
-            new += u64::from(write_tombstone(&at.dir, name)? == Published::New);
+            let content = notes.get(name).map(TombstoneNote::to_bytes).unwrap_or_default();
+            new += u64::from(write_tombstone(&at.dir, name, &content)? == Published::New);
         }
         crate::disk::atomic::sync_dir(&at.dir).map_err(CrawlError::Disk)?;
         index(&keeper, &at, &names)?;

@@ -21,6 +21,7 @@ mod known;
 mod manager;
 mod memory;
 mod metrics;
+mod notes;
 mod offers;
 mod options;
 mod report;

@@ -6,13 +6,14 @@ mod work;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use super::args::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, Target as Place, TombstoneArgs, TombstoneVerb};
 use super::client::Daemon;
 use super::config::Config;
 use super::{Exit, UsageError};
 use crate::tombstones::Target;
-use crate::wire::{AcceptBursts, Accepted, AddOutcome, PurgeOrder, PurgeReport};
+use crate::wire::{AcceptBursts, Accepted, AddOutcome, PurgeOrder, PurgeReport, TombstoneNote};
 use work::{Looks, Worker};
 
 /// Paths read from stdin: a million of 150 bytes are held in memory, so that a wrong one is found before anything is done.
@@ -33,11 +34,15 @@ pub async fn run(config: &Config, args: &TombstoneArgs) -> anyhow::Result<ExitCo
 }
 
 async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
+    if let Some(reason) = &args.reason {
+        let note = TombstoneNote::new(reason, SystemTime::now(), &config.node.name);
+        note.map_err(|error| UsageError(format!("--reason: expected is {error}")))?;
+    }
     let paths = resolve(&config.base_dir, &given(&args.paths)?)?;
     let worker = Worker::find(config, &args.node, Looks::No).await?;
     let mut refused = 0;
     for chunk in paths.chunks(TOGETHER) {
-        let added = worker.add(chunk.to_vec()).await?;
+        let added = worker.add(chunk.to_vec(), args.reason.clone()).await?;
         refused += added.refused;
         let mut out = std::io::stdout().lock();
         for path in &added.paths {
@@ -125,10 +130,10 @@ async fn list(config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
             if config.json {
                 serde_json::to_writer(&mut out, record)?;
                 writeln!(out)?;
-            } else if record.hides.is_some() {
-                writeln!(out, "{}\t{} here", record.path, indicatif::HumanBytes(record.bytes))?;
             } else {
-                writeln!(out, "{}", record.path)?;
+                let bytes = record.hides.as_ref().map(|_| format!("\t{} here", indicatif::HumanBytes(record.bytes)));
+                let note = record.note.as_ref().map(|note| format!("\t{} ({}, {})", note.reason, note.at, note.node));
+                writeln!(out, "{}{}{}", record.path, bytes.unwrap_or_default(), note.unwrap_or_default())?;
             }
         }
         out.flush()?;

@@ -182,16 +182,17 @@ impl Drop for Download {
     }
 }
 
-/// Makes a tombstone: an empty file. The name must be one of a tombstone of a segment or chat batch.
+/// Makes a tombstone. The name must be one of a tombstone of a segment or chat batch; what hides is the name, and the content, which may
+/// be empty, is for people.
 ///
 /// The file is flushed, its directory is not: that is done once for many.
-pub fn write_tombstone(dir: &Dir, name: &str) -> Result<Published, DownloadError> {
+pub fn write_tombstone(dir: &Dir, name: &str, content: &[u8]) -> Result<Published, DownloadError> {
     understood(name, true)?;
     let name = OsStr::new(name);
-    let (file, hidden) = create_temporary(dir, name)?;
-    let done = match file.sync_all() {
+    let (mut file, hidden) = create_temporary(dir, name)?;
+    let done = match file.write_all(content).and_then(|()| file.sync_all()) {
         Ok(()) => publish(dir, &hidden, name),
-        Err(cause) => Err(DiskError::io("flush", &dir.path().join(name), cause)),
+        Err(cause) => Err(DiskError::io("write", &dir.path().join(name), cause)),
     };
     if !matches!(done, Ok(Published::New)) {
         remove_temporary(dir, &hidden);

@@ -25,8 +25,8 @@ use crate::wire::{
     PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour, QualityDigest, QualityDigests, QuarantineList,
     QuarantinedFile, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
     RunVisitor, ScrubLine, ScrubOrder, ScrubSummary, SegmentPage, SegmentRecord, SequenceList, SequenceSegment, Status,
-    StreamList, StreamStatus, StreamSummary, Timeline, Timespan, TimespanList, TombstonePage, TombstoneRecord,
-    VisitorCycle, VisitorReport, WatchReport,
+    StreamList, StreamStatus, StreamSummary, Timeline, Timespan, TimespanList, TombstoneNote, TombstonePage,
+    TombstoneRecord, VisitorCycle, VisitorReport, WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -151,6 +151,7 @@ const PAGE: usize = 1_000;
         AddedTombstone,
         AddOutcome,
         TombstonePage,
+        TombstoneNote,
         TombstoneRecord,
         PurgeOrder,
         PurgeReport,

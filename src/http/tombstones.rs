@@ -1,6 +1,7 @@
 //! `/api/v1/tombstones`: deletion from anywhere. What is done is in [`crate::tombstones`]; this reads requests and bounds them.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::body::Body;
@@ -14,7 +15,7 @@ use super::app::App;
 use super::{Problem, query};
 use crate::domain::{BadName, Stream};
 use crate::tombstones::{self, After, Bounds, Index, MOST_PATHS, Place, Purge, Range, Scope};
-use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstonePage};
+use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};
 
 /// Bytes of a body: [`MOST_PATHS`] of the longest paths of this field, of 200 bytes, ten times over.
 const MOST_BODY: usize = 2 << 20;
@@ -167,7 +168,8 @@ fn page(app: &App, wanted: &Wanted) -> Result<TombstonePage, Problem> {
 }
 
 fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Problem> {
-    let AddTombstones { paths, channel, quality, from, to } = wanted;
+    let AddTombstones { paths, channel, quality, from, to, reason } = wanted;
+    let note = reason.as_deref().map(|reason| note(app, reason)).transpose()?;
     let paths = match (paths.is_empty(), channel, quality, from, to) {
         (_, None, None, None, None) => paths,
         (true, Some(channel), Some(quality), Some(from), Some(to)) => {
@@ -189,7 +191,12 @@ fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Probl
         }
     };
     few(paths.len())?;
-    Ok(tombstones::add(&app.keeper, &paths)?)
+    Ok(tombstones::add(&app.keeper, &paths, note.as_ref())?)
+}
+
+fn note(app: &App, reason: &str) -> Result<TombstoneNote, Problem> {
+    let note = TombstoneNote::new(reason, SystemTime::now(), &app.name);
+    note.map_err(|error| Problem::bad_parameter("reason", reason, &error.to_string()))
 }
 
 fn purge_ordered(app: &App, order: &PurgeOrder) -> Result<PurgeReport, Problem> {

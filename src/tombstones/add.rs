@@ -7,14 +7,15 @@ use super::{MOST_PATHS, Range, Target};
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Dir, DiskError, DownloadError, Published, atomic, write_tombstone};
 use crate::domain::{HourPlace, Span, time};
-use crate::wire::{AddOutcome, AddedTombstone, AddedTombstones};
+use crate::wire::{AddOutcome, AddedTombstone, AddedTombstones, TombstoneNote};
 
 /// Why a path has no tombstone, or that it has one.
 type Became = Result<AddOutcome, String>;
 
-/// Adds tombstones for these paths; what cannot have one is said with the path. An error means that the disk or the index takes
+/// Adds tombstones for these paths, each with this note; one that is there keeps what it says. What cannot have one is said with the path. An error means that the disk or the index takes
 /// nothing now: some may be there already, and all may be given again. Blocks.
-pub fn add(keeper: &Keeper, paths: &[String]) -> Result<AddedTombstones, CrawlError> {
+pub fn add(keeper: &Keeper, paths: &[String], note: Option<&TombstoneNote>) -> Result<AddedTombstones, CrawlError> {
+    let content = note.map(TombstoneNote::to_bytes).unwrap_or_default();
     let mut became: Vec<Became> = Vec::with_capacity(paths.len());
     let mut by_hour: BTreeMap<HourPlace, Vec<(usize, String)>> = BTreeMap::new();
     for (at, path) in paths.iter().enumerate() {
@@ -28,7 +29,7 @@ pub fn add(keeper: &Keeper, paths: &[String]) -> Result<AddedTombstones, CrawlEr
         }
     }
     for (place, names) in by_hour {
-        add_in_hour(keeper, &place, &names, &mut became)?;
+        add_in_hour(keeper, &place, &names, &content, &mut became)?;
     }
     Ok(report(paths, became))
 }
@@ -44,6 +45,7 @@ fn add_in_hour(
     keeper: &Keeper,
     place: &HourPlace,
     names: &[(usize, String)],
+    content: &[u8],
     became: &mut [Became],
 ) -> Result<(), CrawlError> {
     let base = keeper.guard().base()?;
@@ -59,7 +61,7 @@ fn add_in_hour(
     };
     let mut failed = None;
     for (at, name) in names {
-        match put(&dir, name).map_err(|error| weigh(keeper, error)) {
+        match put(&dir, name, content).map_err(|error| weigh(keeper, error)) {
             Ok(outcome) => set(became, *at, outcome),
             Err(CrawlError::Disk(error)) if !error.is_full() => set(became, *at, Err(error.to_string())),
             Err(error) => {
@@ -78,8 +80,8 @@ fn add_in_hour(
     failed.map_or(Ok(()), Err)
 }
 
-fn put(dir: &Dir, name: &str) -> Result<Became, DiskError> {
-    match write_tombstone(dir, name) {
+fn put(dir: &Dir, name: &str, content: &[u8]) -> Result<Became, DiskError> {
+    match write_tombstone(dir, name, content) {
         Ok(Published::New) => Ok(Ok(AddOutcome::New)),
         Ok(Published::AlreadyThere) if dir.stat_file(OsStr::new(name))?.is_some() => Ok(Ok(AddOutcome::There)),
         Ok(Published::AlreadyThere) => Ok(Err(format!("{name} is there and is no file; remove it"))),

@@ -132,7 +132,7 @@ fn what_is_added_is_on_disk_and_in_the_index_and_may_be_added_again() {
         format!("{HOUR}/../x"),
         format!("{HOUR}/{}", tombstone(1)),
     ];
-    let added = add(&archive.keeper, &paths).unwrap();
+    let added = add(&archive.keeper, &paths, None).unwrap();
     let outcomes: Vec<AddOutcome> = added.paths.iter().map(|path| path.outcome).collect();
     // The first and the last are the same one.
     assert_eq!(outcomes, [AddOutcome::New, AddOutcome::New, AddOutcome::Refused, AddOutcome::There]);
@@ -140,11 +140,11 @@ fn what_is_added_is_on_disk_and_in_the_index_and_may_be_added_again() {
     assert_eq!(archive.visible(HOUR), [segment(2)]);
     assert!(archive.files().contains_key(&format!("{elsewhere}/00:00-{}.tombstone", hash_text(9))));
     assert!(archive.files().contains_key(&format!("{HOUR}/{}", segment(1))), "hiding deletes nothing");
-    let again = add(&archive.keeper, &paths).unwrap();
+    let again = add(&archive.keeper, &paths, None).unwrap();
     assert_eq!((again.new, again.there, again.refused), (0, 3, 1));
     // Something else of that name hides nothing.
     std::fs::create_dir(archive.tree.path().join(HOUR).join(tombstone(2))).unwrap();
-    let refused = add(&archive.keeper, &[format!("{HOUR}/{}", segment(2))]).unwrap();
+    let refused = add(&archive.keeper, &[format!("{HOUR}/{}", segment(2))], None).unwrap();
     assert!(refused.paths[0].why.as_ref().is_some_and(|why| why.contains("is no file")), "{refused:?}");
 }
 
@@ -160,7 +160,7 @@ fn a_range_is_what_overlaps_it() {
     let range = |from, to| Range { stream: stream.clone(), from: time(from), to: time(to) };
     let found = in_range(&archive.keeper, &range("2019-11-13T02:00:04", "2019-11-13T02:00:08.5"), 9).unwrap().unwrap();
     assert_eq!(found, [4, 6, 8].map(|number| format!("{HOUR}/{}", segment(number))));
-    add(&archive.keeper, &found).unwrap();
+    add(&archive.keeper, &found, None).unwrap();
     let rest = in_range(&archive.keeper, &range("2019-11-13T01:00:00", "2019-11-14T00:00:00"), 9).unwrap().unwrap();
     assert_eq!(rest.len(), 7, "what is hidden already is not hidden again");
     let too_wide = in_range(&archive.keeper, &range("2019-11-13T01:00:00", "2019-11-14T00:00:00"), 0).unwrap();

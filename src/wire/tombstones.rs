@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::TombstoneNote;
+
 /// Tombstones to add: either for some paths, or for all of a quality that overlaps a range of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +26,9 @@ pub struct AddTombstones {
     /// ISO 8601: what starts at or after it stays.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<String>,
+    /// Why: one line of at most 500 characters, kept in each tombstone that is new, and told to other nodes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
 }
 
 /// What became of each path. What is `new` or `there` is on disk and in the index.
@@ -83,6 +88,9 @@ pub struct TombstoneRecord {
     pub hides: Option<String>,
     /// Bytes of that file; 0 if it is not there.
     pub bytes: u64,
+    /// Why, when and where it was made, if that was said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<TombstoneNote>,
 }
 
 /// What to delete of what tombstones hide here. Exactly one of `paths`, `places` and `everything` is given.

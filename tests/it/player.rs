@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
 use crate::support::recording::{SECONDS, record};
 use crate::support::trouble::set_mode;
-use crate::support::{SOON, TestArchive, TestNode, eventually};
+use crate::support::{SOON, TestArchive, TestNode, eventually, quoted};
 
 /// 2020-01-01T05:00:00Z.
 const BEGUN: Duration = Duration::from_secs(1_577_854_800);
@@ -103,6 +103,7 @@ fn a_click_plays_from_there_over_holes_and_what_is_marked_is_cut_and_told_to_oth
     browser.wait_until("location.hash.includes('quality=low')");
     wait_for(&browser, "01:32", "01:50");
     give(&browser, "player-quality", "source");
+    browser.wait_until("location.hash.includes('quality=source')");
     browser.press("k");
     browser.wait_until(&format!("{STATE} === 'paused' && location.hash.includes('quality=source')"));
     press(&browser, "cut-link");
@@ -194,4 +195,72 @@ fn the_present_is_followed_with_a_token_and_a_segment_that_has_gone_is_left_out(
     assert_eq!(note, "");
     let asked = browser.log();
     assert!(asked.iter().all(|line| line.contains(" 401 ") || line.contains(" 410 ")), "{asked:?}");
+}
+
+#[test]
+fn what_is_marked_is_hidden_on_every_node_and_why_is_kept_and_told() {
+    const TOKEN: &str = "writer-0123456789abcdef";
+    const WHY: &str = "A viewer's address was <b>shown</b>";
+    let (ours, theirs, tokens) = (TestArchive::empty(), TestArchive::empty(), tempfile::tempdir().unwrap());
+    let paths = two_minutes(&ours, "chan/source", &[]);
+    two_minutes(&theirs, "chan/source", &[]);
+    let writers = tokens.path().join("writers");
+    std::fs::write(&writers, TOKEN).unwrap();
+    set_mode(&writers, 0o600);
+    let node = TestNode::plan(&ours).flag("--write-tokens").flag(&writers).start();
+    let other = TestNode::plan(&theirs).flag("--peer").flag(format!("first=http://{}", node.address)).start();
+    node.wait_ready();
+    other.wait_ready();
+    let browser = Browser::start(1280, 900);
+    let link = "channel=chan&quality=source&at=2020-01-01T05:00:50Z&in=2020-01-01T05:01:00Z&out=2020-01-01T05:01:04Z";
+    browser.open(&node, &format!("/{WINDOW}&{link}"));
+    browser.wait_until("document.getElementById('cut-hide')?.disabled === false");
+    press(&browser, "cut-hide");
+    browser.wait_until(
+        "document.querySelectorAll('#hide-list li').length === 2 && !document.getElementById('hide-go').disabled",
+    );
+    let listed = browser.text("document.getElementById('hide').innerText");
+    let names: Vec<&str> = paths[30..32].iter().map(|path| path.rsplit_once('/').unwrap().1).collect();
+    assert!(names.iter().all(|name| listed.contains(name)) && listed.contains("2 segments"), "{listed}");
+    let hide = |token: &str| {
+        give(&browser, "hide-reason", WHY);
+        give(&browser, "hide-token", token);
+        press(&browser, "hide-go");
+    };
+    // Nothing is done with a token that is none.
+    hide("nobody-0123456789abcdef");
+    browser.wait_until("document.getElementById('hide-note').textContent.includes('no token for writing here')");
+    assert_eq!(node.get(&format!("/segments/{}", quoted(&paths[30]))).status, 200);
+    hide(TOKEN);
+    browser.wait_until(
+        "[...document.querySelectorAll('#hide-list .outcome')].every((each) => each.textContent === 'hidden')",
+    );
+    press(&browser, "hide-close");
+    browser.wait_until("document.querySelector('.track').dataset.missing === '1'");
+
+    // The reason is in the file, and whoever asks is told; on the other node as well.
+    let is_told = |node: &TestNode| {
+        let list = node.get("/api/v1/tombstones").json();
+        let notes: Vec<&Value> = list["tombstones"].as_array().unwrap().iter().map(|each| &each["note"]).collect();
+        notes.len() == 2
+            && notes.iter().all(|note| note["reason"] == WHY && note["at"].is_string() && note["node"].is_string())
+    };
+    for (node, archive) in [(&node, &ours), (&other, &theirs)] {
+        eventually(SOON * 2, || {
+            paths[30..32].iter().all(|path| node.get(&format!("/segments/{}", quoted(path))).status == 410)
+        });
+        assert!(is_told(node), "{}", node.get("/api/v1/tombstones").text());
+        let kept = archive.read(&paths[30].replace(".ts", ".tombstone"));
+        let kept: Value = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(kept["reason"], WHY);
+        assert!(archive.at(&paths[30]).exists(), "its bytes stay");
+    }
+    assert!(other.run(&["tombstone", "list"]).lines(0).iter().all(|line| line.contains(WHY)));
+    let explained = other.run(&["--json", "explain", &paths[30]]).json(0);
+    assert_eq!(explained["reason"]["reason"], WHY);
+
+    // Whoever clicks on the hole is told, and what the reason is made of is only shown.
+    press(&browser, "player-close");
+    click(&browser, "source", 516);
+    browser.wait_until(&format!("document.getElementById('deleted-because')?.innerText.includes({})", json!(WHY)));
 }

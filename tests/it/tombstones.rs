@@ -438,3 +438,40 @@ fn without_its_disk_a_node_takes_no_orders() {
     assert!(archive.at(&paths[0]).exists());
     invariants::hold(&archive, &node);
 }
+
+#[test]
+fn a_reason_is_kept_with_and_without_a_daemon_survives_a_rebuild_and_is_never_written_over() {
+    let archive = TestArchive::empty();
+    let paths = fill(&archive, HOUR, 4);
+    let ask = |args: &[&str]| gapless(archive.path(), args);
+    assert_eq!(ask(&["tombstone", "add", &paths[0], "--reason", " asked for by their owner "]).lines(0).len(), 1);
+    // Somebody else's tombstone says nothing, and something else than ours is no reason.
+    archive.tombstone(&paths[1]);
+    archive.raw(
+        &tombstone_of(&paths[2]),
+        b"{\"reason\": \"\\u001b[2J\", \"at\": \"2020-01-01T00:00:00Z\", \"node\": \"x\"}",
+    );
+    for (wrong, expected) in
+        [("", "says something"), ("a\nb", "control characters"), (&"x".repeat(501), "500 characters")]
+    {
+        let refused = ask(&["tombstone", "add", &paths[3], "--reason", wrong]);
+        assert!(refused.code == 2 && refused.err.contains(expected), "{refused:?}");
+    }
+    fs::remove_dir_all(archive.path().join(".gapless")).unwrap_or_default();
+    let node = ready(&archive);
+    let notes = || -> Vec<Value> {
+        let list = node.get(ADD).json();
+        list["tombstones"].as_array().unwrap().iter().map(|each| each["note"]["reason"].clone()).collect()
+    };
+    assert_eq!(notes(), [json!("asked for by their owner"), Value::Null, Value::Null]);
+    let token = node.own_token();
+    let order = json!({ "paths": [paths[0], paths[3]], "reason": "another one" });
+    let added = node.post(ADD, Some(&token), &order).json();
+    assert_eq!((&added["new"], &added["there"]), (&json!(1), &json!(1)));
+    assert_eq!(notes(), [json!("asked for by their owner"), Value::Null, Value::Null, json!("another one")]);
+    let (_, detail) =
+        node.post(ADD, Some(&token), &json!({ "paths": [paths[0]], "reason": "a\u{202e}b" })).problem(400);
+    assert!(detail.contains("reason"), "{detail}");
+    let told = node.run(&["explain", &paths[3]]);
+    assert!(told.out.contains("deleted because: another one (20"), "{told:?}");
+}

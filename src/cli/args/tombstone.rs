@@ -43,6 +43,9 @@ pub struct AddArgs {
     /// What to hide: CHANNEL/QUALITY/HOUR/NAME, or a file below the archive; `-` reads more of them from stdin, one a line
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<String>,
+    /// Why, in a line of at most 500 characters: kept in the tombstones that are new, and told to other nodes
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// Another node.
     #[command(flatten)]
     pub node: OtherNode,

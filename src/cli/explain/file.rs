@@ -18,6 +18,7 @@ use crate::domain::compare::fates;
 use crate::domain::explain::{Standing, State, standing, state};
 use crate::domain::{FileName, Hash, HourContents, HourPlace, Kind, SegmentKey, name, parse_file_name, plan};
 use crate::scrub::kept_at;
+use crate::tombstones;
 use crate::wire::QuarantineReport;
 
 /// What is read at once to hash a file.
@@ -81,6 +82,10 @@ pub(super) async fn explain(
         tell_name(&mut account, place, name);
         let matches = tell_disk(&mut account, &base, place, name, disk)?;
         tell_state(&mut account, &state, name);
+        if let Some(note) = tombstones::note_of(&base, place, name)? {
+            let sentence = format!("deleted because: {} ({}, on {})", note.reason, note.at, note.node);
+            account.add("reason", sentence, json!(note));
+        }
         tell_quarantine(&mut account, place, held);
         if let Some(standing) = standing(&contents, name) {
             tell_standing(&mut account, &standing);

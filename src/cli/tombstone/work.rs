@@ -1,6 +1,7 @@
 //! Who does the work of `tombstone`: a daemon that is asked, or this process with the index open.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use crate::peer::Peer;
 use crate::retention::Retention;
 use crate::startup;
 use crate::tombstones::{self, After, Bounds, Index, Place, Purge, Scope};
-use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstonePage};
+use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};
 
 /// What is done at once before it is told; as much as a daemon does for one request.
 const BOUNDS: Bounds = Bounds { files: 10_000, hours: 256 };
@@ -42,6 +43,8 @@ pub(super) struct Here {
     /// Knows what other nodes have, where what only we have is to stay.
     retention: Arc<Retention>,
     opened: Offline,
+    /// The node's name.
+    name: String,
 }
 
 impl Worker {
@@ -62,13 +65,21 @@ impl Worker {
         Ok(Self::Here(Arc::new(opened.await.context("the work ended badly")??)))
     }
 
-    pub(super) async fn add(&self, paths: Vec<String>) -> anyhow::Result<AddedTombstones> {
+    pub(super) async fn add(&self, paths: Vec<String>, reason: Option<String>) -> anyhow::Result<AddedTombstones> {
         match self {
             Self::Daemon(daemon) => {
-                let order = AddTombstones { paths, ..AddTombstones::default() };
+                let order = AddTombstones { paths, reason, ..AddTombstones::default() };
                 Ok(daemon.post_json("/api/v1/tombstones", &order).await?)
             }
-            Self::Here(here) => here.work(move |here| Ok(tombstones::add(&here.keeper, &paths)?)).await,
+            Self::Here(here) => {
+                here.work(move |here| {
+                    let reason = reason.as_deref();
+                    let note =
+                        reason.map(|reason| TombstoneNote::new(reason, SystemTime::now(), &here.name)).transpose()?;
+                    Ok(tombstones::add(&here.keeper, &paths, note.as_ref())?)
+                })
+                .await
+            }
         }
     }
 
@@ -137,7 +148,13 @@ impl Here {
         opened.catch_up(|_| true)?;
         let keeper = Arc::clone(&opened.keeper);
         let retention = super::super::retention::offline(config, &keeper, peers)?;
-        Ok(Self { keeper, deleted: Deletions::register(&prometheus::Registry::new())?, retention, opened })
+        Ok(Self {
+            keeper,
+            deleted: Deletions::register(&prometheus::Registry::new())?,
+            retention,
+            opened,
+            name: config.node.name.clone(),
+        })
     }
 
     async fn work<T: Send + 'static>(

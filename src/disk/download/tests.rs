@@ -143,19 +143,19 @@ fn names_that_the_grammar_does_not_know_are_not_written() {
         assert!(matches!(Download::begin(hour.clone(), bad), Err(DownloadError::Name { .. })), "{bad:?}");
     }
     for bad in ["", "..", "x.tombstone", "../x.tombstone", &format!("../{tombstone}"), &good] {
-        assert!(matches!(write_tombstone(&hour, bad), Err(DownloadError::Name { .. })), "{bad:?}");
+        assert!(matches!(write_tombstone(&hour, bad, b""), Err(DownloadError::Name { .. })), "{bad:?}");
     }
     assert!(tree.names().is_empty());
 }
 
 #[test]
-fn a_tombstone_is_empty_and_made_once() {
+fn a_tombstone_is_made_once_and_keeps_what_it_says() {
     let tree = Tree::new();
     let (hour, name) = (tree.hour(), name_of(b"x").replace(".ts", ".tombstone"));
-    assert_eq!(write_tombstone(&hour, &name).unwrap(), Published::New);
-    assert_eq!(write_tombstone(&hour, &name).unwrap(), Published::AlreadyThere);
+    assert_eq!(write_tombstone(&hour, &name, b"why").unwrap(), Published::New);
+    assert_eq!(write_tombstone(&hour, &name, b"another").unwrap(), Published::AlreadyThere);
     assert_eq!(tree.names(), std::slice::from_ref(&name));
-    assert_eq!(fs::read(tree.temp.path().join(HOUR).join(&name)).unwrap(), b"");
+    assert_eq!(fs::read(tree.temp.path().join(HOUR).join(&name)).unwrap(), b"why");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_disk_without_inodes_is_full_too() {
     let hour = Arc::new(base.make_hour_dir(&place()).unwrap());
     fs::write(small.0.path().join("filler"), "").unwrap();
     assert!(Download::begin(hour.clone(), &name_of(b"x")).unwrap_err().is_full());
-    assert!(write_tombstone(&hour, &name_of(b"x").replace(".ts", ".tombstone")).unwrap_err().is_full());
+    assert!(write_tombstone(&hour, &name_of(b"x").replace(".ts", ".tombstone"), b"").unwrap_err().is_full());
     let other = HourPlace { stream: Stream::new("c", "other").unwrap(), hour: place().hour };
     assert!(base.make_hour_dir(&other).unwrap_err().is_full());
     assert!(names(hour.path()).is_empty());

@@ -1,5 +1,6 @@
 // What is known of a time: the segment that is played, or the hole, why it is there, and who has what is missing.
 
+import { get, path, query } from "./api.js";
 import { byId, fill, make } from "./dom.js";
 import { UNKNOWN, explain, holesBetween, reason } from "./holes.js";
 import { bytes, differs, duration, iso, local, parse, utc } from "./time.js";
@@ -43,6 +44,7 @@ export class Panel {
       const told = found.hole?.ledger ?? hole;
       this.draw(row, at, found, told);
       if (isHole) this.askPeers(row, from, to, turn);
+      if (isHole) this.askReasons(row, from, to, turn);
       return found;
     } catch (error) {
       if (turn === this.turn) this.frame("Cannot be explained", row, make("p", { class: error.progress ? "muted" : "trouble" }, error.progress ?? error.message));
@@ -81,6 +83,7 @@ export class Panel {
     return [
       ...(isWhole ? entry("Why", why ? make("strong", { class: "reason" }, why) : make("span", { class: "muted" }, UNKNOWN),
         told?.detail ? make("span", { class: "detail" }, told.detail) : null,
+        make("ul", { class: "others", id: "deleted-because" }),
         told?.reason_since ? make("span", { class: "detail" }, `since ${utc(parse(told.reason_since))} UTC`) : null) : []),
       ...(HAD.includes(told?.reason) && told.peers?.length ? entry("Had by", told.peers.join(", ")) : []),
       ...entry("From", ...(hole.start ? moment(hole.start) : ["nothing before it"])),
@@ -99,6 +102,21 @@ export class Panel {
       ...entry("To", ...moment(played.end)),
       ...entry("Size", bytes(played.size)),
     ];
+  }
+
+  /** Why what is missing was deleted, where it was and that was said: the ledger may not have got that far. */
+  async askReasons(row, from, to, turn) {
+    const { channel, quality } = row.stream;
+    const hours = [...new Set([iso(from), iso(to - 1)].map((time) => time.slice(0, 13)))];
+    const pages = await Promise.all(hours.map((hour) => get(path("tombstones") + query({ channel, quality, hour })).catch(() => null)));
+    const notes = pages.flatMap((page) => page?.tombstones ?? []).map(({ path: file, note }) => {
+      const [, , hour, name] = file.split("/");
+      return note && { ...note, start: parse(`${hour}:${name.split("-")[0]}Z`) };
+    }).filter((note) => note && note.start >= from - 1 && note.start < to);
+    const told = [...new Map(notes.map((note) => [note.reason, note])).values()];
+    const list = byId("deleted-because");
+    if (turn !== this.turn || !list) return;
+    fill(list, ...told.map((note) => make("li", {}, make("strong", {}, note.reason), make("span", { class: "muted" }, `${utc(parse(note.at))} UTC, on ${note.node}`))));
   }
 
   /** Which other nodes have what is missing here. */

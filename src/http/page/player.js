@@ -95,13 +95,23 @@ export class Player {
     if (time !== null) this.seek(time + by);
   }
 
+  /** Whether it plays as soon as it is there. */
+  get isLoading() {
+    const { engine } = this;
+    return Boolean(engine.player) && !engine.isBegun && !engine.isPaused;
+  }
+
   live() {
     if (this.row) this.play(this.row);
   }
 
   toggle() {
-    if (!this.video.paused) this.video.pause();
-    else if (this.section.dataset.state === "ended" || this.section.dataset.state === "trouble") this.play(this.row, this.time);
+    const { engine } = this;
+    if (!this.video.paused || this.isLoading) {
+      engine.isPaused = true;
+      this.video.pause();
+      this.show();
+    } else if (this.section.dataset.state === "ended" || this.section.dataset.state === "trouble") this.play(this.row, this.time);
     else this.engine.go();
   }
 
@@ -182,7 +192,7 @@ export class Player {
 
   state(name) {
     this.section.dataset.state = name;
-    const isPlaying = name === "playing" || (name === "waiting" && !this.video.paused);
+    const isPlaying = name === "playing" || (name === "waiting" && (this.isLoading || !this.video.paused));
     const button = byId("player-toggle");
     button.setAttribute("aria-label", isPlaying ? "Pause" : "Play");
     say(button.firstElementChild, isPlaying ? "❚❚" : "▶");
@@ -201,7 +211,7 @@ export class Player {
     if (!this.isOpen) return;
     if (this.engine.fragments.length && !video.seeking && video.readyState >= 2) this.goal = null;
     const isStuck = ["ended", "trouble"].includes(this.section.dataset.state) && video.paused;
-    if (!isStuck) this.state(video.paused ? "paused" : video.readyState < 3 ? "waiting" : "playing");
+    if (!isStuck) this.state(this.isLoading ? "waiting" : video.paused ? "paused" : video.readyState < 3 ? "waiting" : "playing");
     byId("player-mute").setAttribute("aria-pressed", String(video.muted));
     byId("player-live").setAttribute("aria-pressed", String(this.isLive));
     this.clock();
