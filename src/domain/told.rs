@@ -4,9 +4,11 @@
 //!    too late, whatever it is.
 //! 2. A `full` segment that joins is told at once. Where a segment would come after a discontinuity, or bring one, it is held
 //!    back: what is missing, or is better, may come late.
-//! 3. Nothing is held back for longer than [`HOLD_BACK`]: by the clock of the segment's name, or since it was first seen, whichever
-//!    is over sooner. A recorder whose clock is wrong delays by no more than that.
-//! 4. A segment longer than the list's target duration is never told in it.
+//! 3. Nothing is held back for longer than [`HOLD_BACK`] since it was first seen, whatever the clock of its name says: recorders may be
+//!    late by more, or have a wrong clock. Only what is there when a list is begun goes by its name: nobody knows since when.
+//! 4. What would leap over a part of the future is not told before its time has come: one stray name would end the list for all that
+//!    comes after.
+//! 5. A segment longer than the list's target duration is never told in it.
 //!
 //! Clocks are not read here.
 
@@ -19,6 +21,9 @@ use super::time::{Span, Timestamp};
 
 /// How long a late segment is waited for.
 pub const HOLD_BACK: Duration = Duration::from_secs(15);
+
+/// So far ahead of the clock a segment may leap: clocks of recorders differ.
+pub const AHEAD: Span = Span::from_us(60_000_000);
 
 /// The time at which a question is asked.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +39,7 @@ pub struct Now {
 pub struct Told {
     chain: Chain,
     longest: Span,
+    is_begun: bool,
     /// When each segment that was not told yet was first seen, by its start.
     seen: BTreeMap<Timestamp, Duration>,
 }
@@ -50,7 +56,7 @@ pub struct Growth<T> {
 impl Told {
     /// Nothing yet, of a stretch that begins at `start`, in a list with this target duration.
     pub const fn new(start: Timestamp, longest: Span) -> Self {
-        Self { chain: Chain::new(start), longest, seen: BTreeMap::new() }
+        Self { chain: Chain::new(start), longest, is_begun: false, seen: BTreeMap::new() }
     }
 
     /// The last segment that was told.
@@ -75,7 +81,12 @@ impl Told {
         let best: Vec<(Link, T)> =
             best.into_iter().filter(|(link, _)| may_come(link) && link.end - link.start <= self.longest).collect();
         let first = |link: &Link| self.seen.get(&link.start).copied().unwrap_or(now.since);
-        let left: Vec<Duration> = best.iter().map(|(link, _)| left(*link, first(link), now)).collect();
+        let by_name = !std::mem::replace(&mut self.is_begun, true);
+        let left = best.iter().map(|(link, _)| {
+            let since_seen = (first(link) + HOLD_BACK).saturating_sub(now.since);
+            if by_name { by_its_name(*link, now).min(since_seen) } else { since_seen }
+        });
+        let left: Vec<Duration> = left.collect();
         // Nothing waits for longer than it may: also not behind one that came later.
         let due = left.iter().rposition(Duration::is_zero).map_or(0, |at| at + 1);
         let seen = best.iter().map(|(link, _)| (link.start, first(link))).collect();
@@ -86,6 +97,9 @@ impl Told {
             let is_sure = step == Step::Joined && link.kind == Kind::Full;
             if step == Step::Skipped {
                 continue;
+            }
+            if self.chain.last().is_some_and(|before| link.start > before.end.max(now.wall) + AHEAD) {
+                break;
             }
             if at >= due && !is_sure {
                 growth.wait = left.get(at..).and_then(|left| left.iter().min()).copied();
@@ -106,11 +120,10 @@ fn hold_back() -> Span {
     Span::from_us(i64::try_from(HOLD_BACK.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// How long a segment that is not sure is still held back.
-fn left(link: Link, first: Duration, now: Now) -> Duration {
-    let by_its_name = link.end + hold_back() - now.wall;
-    let by_its_name = Duration::from_micros(u64::try_from(by_its_name.us()).unwrap_or(0));
-    by_its_name.min((first + HOLD_BACK).saturating_sub(now.since))
+/// How long a segment is held back by the clock of its name.
+fn by_its_name(link: Link, now: Now) -> Duration {
+    let left = link.end + hold_back() - now.wall;
+    Duration::from_micros(u64::try_from(left.us()).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -141,7 +154,7 @@ mod tests {
         let c = (link(4_000, 2_000, Kind::Full), "c");
         assert_eq!(told(&list.grow([a], at(2_100))), [(false, "a")]);
         let held = list.grow([a, c], at(6_100));
-        assert_eq!((told(&held), held.wait), (vec![], Some(Duration::from_millis(14_900))));
+        assert_eq!((told(&held), held.wait), (vec![], Some(HOLD_BACK)));
         assert_eq!(told(&list.grow([a, b, c], at(9_000))), [(false, "b"), (false, "c")]);
     }
 
@@ -154,18 +167,41 @@ mod tests {
         let d = (link(6_000, 2_000, Kind::Full), "d");
         list.grow([a], at(2_100));
         assert_eq!(told(&list.grow([a, c, d], at(8_100))), []);
-        assert_eq!(told(&list.grow([a, c, d], at(21_000))), [(true, "c"), (false, "d")]);
-        assert_eq!(told(&list.grow([a, b, c, d], at(22_000))), [], "b comes too late");
+        assert_eq!(told(&list.grow([a, c, d], at(23_200))), [(true, "c"), (false, "d")]);
+        assert_eq!(told(&list.grow([a, b, c, d], at(24_000))), [], "b comes too late");
     }
 
     #[test]
     fn a_recorder_whose_clock_is_ahead_holds_nothing_back_for_longer() {
         let mut list = Told::new(Timestamp(0), LONG);
         let ahead = (link(3_600_000, 2_000, Kind::Full), "ahead");
-        let further = (link(3_700_000, 2_000, Kind::Full), "further");
+        let further = (link(3_650_000, 2_000, Kind::Full), "further");
         assert_eq!(list.grow([ahead, further], at(0)).wait, Some(HOLD_BACK));
         let later = list.grow([ahead, further], at(15_000));
         assert_eq!(told(&later), [(true, "ahead"), (true, "further")], "both have been seen for as long");
+    }
+
+    #[test]
+    fn a_stray_name_from_the_future_ends_no_list() {
+        let mut list = Told::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, Kind::Full), "a");
+        let b = (link(2_000, 2_000, Kind::Full), "b");
+        let stray = (link(3_600_000, 2_000, Kind::Full), "stray");
+        list.grow([a, stray], at(2_100));
+        assert_eq!(told(&list.grow([a, stray], at(60_000))), []);
+        assert_eq!(told(&list.grow([a, b, stray], at(80_000))), [(false, "b")]);
+        assert_eq!(told(&list.grow([a, b, stray], at(3_600_000))), [(true, "stray")], "its time has come");
+    }
+
+    #[test]
+    fn a_recorder_that_is_always_late_is_waited_for_all_the_same() {
+        let mut list = Told::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, Kind::Full), "a");
+        let b = (link(2_000, 2_000, Kind::Full), "b");
+        let c = (link(4_000, 2_000, Kind::Full), "c");
+        list.grow([a], at(62_000));
+        assert_eq!(told(&list.grow([a, c], at(66_000))), []);
+        assert_eq!(told(&list.grow([a, b, c], at(66_200))), [(false, "b"), (false, "c")]);
     }
 
     #[test]

@@ -45,7 +45,11 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
     let (ask, exact) = read(request)?;
     let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
     match exact {
-        None => rough(app, request, &plan),
+        // A cut of days has hundreds of thousands of files: not on a thread that serves connections.
+        None => {
+            let (method, wants) = (request.method.clone(), request.headers.clone());
+            app.ask(move |app| rough(app, &method, &wants, &plan)).await
+        }
         Some(format) => super::exact::cut(app, request, plan, format).await,
     }
 }
@@ -113,15 +117,15 @@ fn hole(lack: &Lack) -> CutHole {
 }
 
 /// The files as they are, back to back.
-fn rough(app: &Arc<App>, request: &Parts, plan: &CutPlan) -> Result<Response, Problem> {
+fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Result<Response, Problem> {
     let (mut len, mut hash) = (0, Xxh3Default::new());
     for (path, size) in plan.files() {
         len += size;
         hash.update(path.as_bytes());
     }
     let etag = ETag::new(&format!("{:032x}", hash.digest128()));
-    let verdict = conditional::evaluate(&request.headers, &etag, None);
-    let range = if request.method == Method::GET { wanted(&request.headers, len, &etag, None) } else { Wanted::Whole };
+    let verdict = conditional::evaluate(wants, &etag, None);
+    let range = if method == Method::GET { wanted(wants, len, &etag, None) } else { Wanted::Whole };
     let (status, part) = match (verdict, range) {
         (Verdict::Failed, _) => return Err(Problem::precondition_failed()),
         (Verdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
@@ -143,7 +147,7 @@ fn rough(app: &Arc<App>, request: &Parts, plan: &CutPlan) -> Result<Response, Pr
     {
         headers.insert(CONTENT_RANGE, value);
     }
-    let body = if status == StatusCode::NOT_MODIFIED || request.method == Method::HEAD {
+    let body = if status == StatusCode::NOT_MODIFIED || method == Method::HEAD {
         Body::empty()
     } else {
         let keeper = Arc::clone(&app.keeper);

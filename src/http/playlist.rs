@@ -15,7 +15,7 @@ use super::pieces_body::PiecesBody;
 use super::{ETag, Encoding, Problem, Verdict, conditional, pathname, query};
 use crate::domain::hls::MEDIA_TYPE;
 use crate::domain::{Stream, Timestamp};
-use crate::playback::{Ask, Playlist};
+use crate::playback::{Ask, Other, Playlist};
 
 /// Answers `GET /playlist/{channel}/{quality}.m3u8`.
 pub async fn media(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -28,27 +28,20 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
     if let Some(list) = app.playback.kept(&ask) {
         return reply(app, request, list).await;
     }
+    // Others are asked before it is anybody's turn: they may take their time.
+    let others = if ask.peers { others(app, &ask).await? } else { Vec::new() };
     let list = {
         let _alone = app.alone(&format!("{ask:?}")).await?;
-        if ask.peers {
-            federated(app, ask).await?
-        } else {
-            app.ask(move |app| Ok(app.playback.playlist(&ask)?)).await?
-        }
+        app.ask(move |app| Ok(app.playback.playlist_with(&ask, &others)?)).await?
     };
     reply(app, request, list).await
 }
 
-/// With what others have of what is missing here. Those that do not say in time are left out.
-async fn federated(app: &Arc<App>, ask: Ask) -> Result<Arc<Playlist>, Problem> {
-    // Somebody else may have made it in the meantime: then nobody is asked.
-    if let Some(list) = app.playback.kept(&ask) {
-        return Ok(list);
-    }
+/// What others have of what is missing here. Those that do not say in time are left out.
+async fn others(app: &Arc<App>, ask: &Ask) -> Result<Vec<Other>, Problem> {
     let question = ask.clone();
     let hours = app.ask(move |app| Ok(app.playback.missing(&question)?)).await?;
-    let others = app.elsewhere.segments(&ask.stream, &hours).await;
-    app.ask(move |app| Ok(app.playback.playlist_with(&ask, &others)?)).await
+    Ok(app.elsewhere.segments(&ask.stream, &hours).await)
 }
 
 fn read(request: &Parts) -> Result<Ask, Problem> {

@@ -32,16 +32,19 @@ use crate::wire::{SequenceList, SequenceSegment};
 pub async fn sequence(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let path = request.uri().path();
     let found = match read(path, request.uri().query().unwrap_or_default()) {
-        Ok((stream, start, end)) => app.ask(move |app| work(app, &stream, start, end)).await,
+        // Days of it are megabytes of text: not on a thread that serves connections.
+        Ok((stream, start, end)) => app.ask(move |app| Ok(written(&work(app, &stream, start, end)?))).await,
         Err(problem) => Err(problem),
     };
     match found {
-        Ok(found) => {
-            let sequence = found.iter().map(|piece| piece.as_ref().map(SequenceSegment::from)).collect();
-            Json(SequenceList { sequence }).into_response()
-        }
+        Ok(response) => response,
         Err(problem) => problem.at(path).into_response(),
     }
+}
+
+fn written(found: &Sequence) -> Response {
+    let sequence = found.iter().map(|piece| piece.as_ref().map(SequenceSegment::from)).collect();
+    Json(SequenceList { sequence }).into_response()
 }
 
 fn work(app: &App, stream: &Stream, start: Option<Timestamp>, end: Option<Timestamp>) -> Result<Sequence, Problem> {

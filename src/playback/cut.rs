@@ -1,5 +1,7 @@
 //! What a cut is made of: of each stretch the segments of its best sequence, and what is not there.
 
+use std::collections::BTreeSet;
+
 use super::{Playback, PlaybackError, check_implicit};
 use crate::domain::cut::{Lack, file_name, lacks};
 use crate::domain::{Piece, Stream, Timestamp};
@@ -42,6 +44,7 @@ impl Playback {
         let mut extent = None;
         let mut lacking: Vec<Lack> = Vec::new();
         let mut clips = Vec::new();
+        let mut hours = 0;
         for (start, end) in &ask.ranges {
             if (start.is_none() || end.is_none()) && extent.is_none() {
                 extent = self.extent(&ask.stream)?;
@@ -51,6 +54,10 @@ impl Playback {
             let (start, end) = start.or(first).zip(end.or(last)).ok_or_else(nothing)?;
             let sequence = self.sequence(&ask.stream, start, end)?;
             lacking.extend(lacks(&sequence, start, end));
+            hours += sequence.iter().flatten().map(|piece| piece.hour).collect::<BTreeSet<_>>().len();
+            if hours > self.options.max_hours.saturating_add(1) {
+                return Err(PlaybackError::TooManyHours { got: hours as u64, limit: self.options.max_hours as u64 });
+            }
             let pieces: Vec<Piece> = sequence.into_iter().flatten().collect();
             if pieces.is_empty() {
                 return Err(nothing());

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::piece::Text;
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::hls::{DISCONTINUITY, HourLines, longest, room};
-use crate::domain::{Chain, Hour, HourPlace, Link, Piece, Span, Step, Stream, best_per_start};
+use crate::domain::{Chain, Hour, HourPlace, Kind, Link, Piece, Span, Step, Stream, best_per_start};
 use crate::index::Version;
 
 /// The best segments of an hour, one for each start, in order of start.
@@ -21,6 +21,7 @@ pub struct BestHour {
     best: Vec<Piece>,
     text: Mutex<Option<Arc<HourText>>>,
     longest: OnceLock<Span>,
+    longest_full: OnceLock<Span>,
     used: AtomicU64,
 }
 
@@ -49,6 +50,11 @@ impl BestHour {
     /// How long the longest lasts.
     pub fn longest(&self) -> Span {
         *self.longest.get_or_init(|| longest(&self.best))
+    }
+
+    /// How long the longest that is `full` lasts.
+    pub fn longest_full(&self) -> Span {
+        *self.longest_full.get_or_init(|| longest(self.best.iter().filter(|piece| piece.file.key.kind == Kind::Full)))
     }
 
     /// The lines of all of it, coming after `chain`, whose window must begin before the hour and end after it.
@@ -84,6 +90,7 @@ impl BestHour {
 pub(super) struct Hours {
     cap: usize,
     clock: AtomicU64,
+    put: AtomicU64,
     kept: Mutex<HashMap<String, HashMap<Hour, Arc<BestHour>>>>,
 }
 
@@ -92,7 +99,7 @@ const COUNT_EVERY: u64 = 16;
 
 impl Hours {
     pub(super) fn new(cap: usize) -> Self {
-        Self { cap, clock: AtomicU64::new(0), kept: Mutex::default() }
+        Self { cap, clock: AtomicU64::new(0), put: AtomicU64::new(1), kept: Mutex::default() }
     }
 
     pub(super) fn get(&self, keeper: &Keeper, stream: &Stream, hour: Hour) -> Result<Arc<BestHour>, CrawlError> {
@@ -112,6 +119,7 @@ impl Hours {
             best: best.into_iter().map(|file| Piece { hour, file: file.clone() }).collect(),
             text: Mutex::default(),
             longest: OnceLock::new(),
+            longest_full: OnceLock::new(),
             used: AtomicU64::new(0),
         });
         if best.version.is_some_and(|version| version.changed > 0) {
@@ -128,11 +136,10 @@ impl Hours {
     }
 
     fn keep(&self, stream: String, hour: &Arc<BestHour>) {
-        let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        hour.used.store(now, Ordering::Relaxed);
+        hour.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.entry(stream).or_default().insert(hour.hour, Arc::clone(hour));
-        if now.is_multiple_of(COUNT_EVERY) {
+        if self.put.fetch_add(1, Ordering::Relaxed).is_multiple_of(COUNT_EVERY) {
             shrink(&mut kept, self.cap);
         }
     }

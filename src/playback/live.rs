@@ -19,6 +19,7 @@ pub(super) struct Live {
     told: Told,
     target: u32,
     gaps: bool,
+    gap_entries: u64,
     closed: Vec<Arc<Text>>,
     open: String,
     lines: Option<(Hour, HourLines)>,
@@ -34,6 +35,7 @@ impl Live {
             told: Told::new(start, Span::from_us(i64::from(head.target) * 1_000_000)),
             target: head.target,
             gaps: head.gaps,
+            gap_entries: 0,
             closed: Vec::new(),
             open: hls::head(head),
             lines: None,
@@ -61,8 +63,10 @@ impl Live {
         let mut until = before.map_or(self.start, |last| last.end);
         for (broken, (piece, node)) in told {
             if broken {
-                // A hole of years is told as a discontinuity alone: a list that has begun cannot be refused.
-                if self.gaps && hls::gap_entries(piece.start() - until, self.target) <= MOST_GAPS {
+                let entries = hls::gap_entries(piece.start() - until, self.target);
+                // More are told as discontinuities alone: a list that has begun cannot be refused.
+                if self.gaps && self.gap_entries + entries <= MOST_GAPS {
+                    self.gap_entries += entries;
                     hls::push_gap(&mut self.open, until, piece.start(), self.target);
                 }
                 self.open.push_str(DISCONTINUITY);

@@ -114,8 +114,12 @@ impl Playback {
     pub fn sampled(&self, stream: &Stream, pieces: &[&Piece]) -> Facts {
         let not_full = pieces.iter().find(|piece| piece.file.key.kind != Kind::Full);
         let samples = [pieces.first(), pieces.get(pieces.len() / 2), pieces.last(), not_full];
+        let wanted = samples.into_iter().flatten().count();
         let facts: Vec<Arc<Facts>> =
             samples.into_iter().flatten().filter_map(|piece| self.facts(stream, piece)).collect();
-        together(facts.iter().map(Arc::as_ref))
+        let all = together(facts.iter().map(Arc::as_ref));
+        // Of one that cannot be read nothing is known, and one that is not full may begin anywhere.
+        let is_sure = facts.len() == wanted && not_full.is_none();
+        Facts { independent: all.independent && is_sure, ..all }
     }
 }

@@ -13,7 +13,7 @@ use super::live::Live;
 use super::piece::{Playlist, Text};
 use super::{BestHour, Playback, PlaybackError, by_threads};
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
-use crate::domain::told::HOLD_BACK;
+use crate::domain::told::{AHEAD, HOLD_BACK};
 use crate::domain::{Chain, Hour, Piece, Span, Step, Stream, Timestamp};
 
 /// A longer stretch wants both its ends given.
@@ -61,7 +61,11 @@ impl Playback {
         }
         self.exists(&ask.stream)?;
         let extent = if ask.start.is_some() && ask.end.is_some() { None } else { self.extent(&ask.stream)? };
-        check_implicit(ask.start, ask.end, extent)?;
+        check_implicit(
+            ask.start,
+            ask.end,
+            extent.map(|(first, last)| (first, last.min(self.now().wall + AHEAD).max(first))),
+        )?;
         let live = self.lists().live(ask);
         let (made, live) = match live {
             Some(live) => (self.grown(ask, &live, others)?, Some(live)),
@@ -94,7 +98,8 @@ impl Playback {
             gaps: ask.gaps,
             begin_at: over.map(|_| Span::default()),
         };
-        let live = Arc::new(Mutex::new(Live::new(&ask.stream, start, &head)));
+        // Somebody else may have begun it in the meantime: then it is one and the same.
+        let live = self.lists().begin(ask, Live::new(&ask.stream, start, &head), self.clock.now());
         Ok((self.grown(ask, &live, others)?, Some(live)))
     }
 
@@ -136,7 +141,8 @@ impl Playback {
             return Ok(None);
         }
         writer.open.push_str(hls::END);
-        let until = (!others.is_empty()).then(|| self.clock.now() + HOLDS);
+        // What others have is not seen to change, nor that they are there again.
+        let until = ask.peers.then(|| self.clock.now() + HOLDS);
         Ok(Some(Arc::new(Playlist::new(writer.finish(), seen, until))))
     }
 
@@ -169,9 +175,9 @@ impl Playback {
         let window = self.window(stream, start, end.unwrap_or(Timestamp::MAX))?;
         let newest = self.keeper.index().catalog().hours(&stream.to_string(), ..);
         let newest = newest.into_iter().rev().take(KNOWN_HOURS).map(|hour| self.best_hour(stream, hour));
-        let mut longest = window.iter().map(|hour| hour.longest()).max().unwrap_or_default();
+        let mut longest = window.iter().map(|hour| hour.longest_full()).max().unwrap_or_default();
         for hour in newest {
-            longest = longest.max(hour?.longest());
+            longest = longest.max(hour?.longest_full());
         }
         Ok(if longest == Span::default() { TARGET_OF_NOTHING } else { hls::target(longest) })
     }

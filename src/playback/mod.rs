@@ -100,8 +100,10 @@ impl Playback {
         let find = |hour: &Hour| -> Result<Option<Arc<BestHour>>, PlaybackError> {
             Ok(Some(self.best_hour(stream, *hour)?).filter(|hour| !hour.best().is_empty()))
         };
-        let Some(first) = first_some(hours.iter(), find)? else { return Ok(None) };
-        let Some(last) = first_some(hours.iter().rev(), find)? else { return Ok(None) };
+        // Hours may hold nothing but what is hidden; so many of them at an end are taken for nothing.
+        let most = self.options.max_hours;
+        let Some(first) = first_some(hours.iter().take(most), find)? else { return Ok(None) };
+        let Some(last) = first_some(hours.iter().rev().take(most), find)? else { return Ok(None) };
         let before = self.best_hour(stream, last.hour().previous())?;
         let ends = last.best().iter().chain(before.best()).map(Piece::end);
         Ok(first.best().first().map(Piece::start).zip(ends.max()))

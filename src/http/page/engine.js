@@ -66,7 +66,8 @@ export class Engine {
     this.stop();
     const { turn } = this;
     const now = this.now();
-    const from = at ?? now - BACK;
+    // Whole minutes, so that all who look at the present follow one and the same list.
+    const from = at ?? Math.floor((now - BACK) / MINUTE) * MINUTE;
     // What reaches the present has no end: it goes on.
     const to = from + STRETCH > now ? null : from + STRETCH;
     Object.assign(this, { row, stretch: { from, to, live: at === null }, wish: at, isPaused, skipped: 0, recoveries: 0, stuck: 0 });
