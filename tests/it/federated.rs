@@ -4,7 +4,7 @@
 use crate::support::archive::hash_text;
 use crate::support::node::Plan;
 use crate::support::peer::{FalsePeer, Sent, head};
-use crate::support::{Connection, Kind, TestArchive, TestNode};
+use crate::support::{Connection, Kind, TestArchive, TestNode, hls};
 
 const HOUR: &str = "chan/source/2020-01-01T05";
 const ASKED: &str = "/playlist/chan/source.m3u8?start=2020-01-01T05:00:00&end=2020-01-01T05:00:20";
@@ -25,6 +25,7 @@ fn list(node: &TestNode, path: &str) -> (Vec<String>, usize, String) {
     let answer = node.get(path);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let text = answer.text().to_owned();
+    hls::valid(&text);
     let addresses = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     (addresses, text.matches("#EXT-X-DISCONTINUITY\n").count(), text)
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Kind, SOON, TestArchive, TestNode, eventually};
+use crate::support::{Kind, SOON, TestArchive, TestNode, eventually, hls};
 
 const HOUR: &str = "2019-11-13T02";
 
@@ -56,6 +56,7 @@ fn a_master_playlist_is_measured_from_what_is_there() {
     let text = answer.text();
     assert!(text.starts_with("#EXTM3U\n") && text.contains("\n#EXT-X-INDEPENDENT-SEGMENTS\n"), "{text}");
     let found = variants(text);
+    assert_eq!(hls::read_master(text).map(|addresses| addresses.len()), Ok(2), "{text}");
     assert_eq!(found.len(), 2, "chat is none: {text}");
     for ((attributes, address), (quality, size)) in found.into_iter().zip([("source", "64x36"), ("480p", "48x32")]) {
         assert_eq!(attribute(attributes, "CODECS"), "avc1.f4000a,mp4a.40.2");

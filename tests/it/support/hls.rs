@@ -92,6 +92,64 @@ pub fn valid(text: &str) -> Media {
     read(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// The addresses of a master playlist, or the first rule that it breaks.
+pub fn read_master(text: &str) -> Result<Vec<String>, String> {
+    let (mut groups, mut wanted, mut addresses) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let (mut names, mut defaults, mut is_announced) = (BTreeSet::new(), BTreeSet::new(), false);
+    for line in lines(text)? {
+        let Some((name, value)) = tag(line) else {
+            ensure(is_announced, "4.3.4.2", line, "an address without STREAM-INF before it")?;
+            ensure(line.bytes().all(is_of_an_address), "4.1", line, "not the characters of an address")?;
+            addresses.push(line.to_owned());
+            is_announced = false;
+            continue;
+        };
+        ensure(!is_announced, "4.3.4.2", line, "STREAM-INF without its address after it")?;
+        let is_bare = ["EXT-X-VERSION", "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-START"].contains(&name);
+        if is_bare {
+            continue;
+        }
+        let attributes = attributes(value.unwrap_or_default()).map_err(|error| format!("{error}: {line:?}"))?;
+        let of = |wanted: &str| attributes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let needs = |wanted: &str, section: &str| of(wanted).ok_or_else(|| format!("{section}: no {wanted}: {line:?}"));
+        match name {
+            "EXT-X-MEDIA" => {
+                let group = (needs("TYPE", "4.3.4.1")?, needs("GROUP-ID", "4.3.4.1")?);
+                ensure(names.insert((group, needs("NAME", "4.3.4.1")?)), "4.3.4.1.1", line, "a name given twice")?;
+                let is_default = of("DEFAULT") == Some("YES");
+                ensure(!is_default || defaults.insert(group), "4.3.4.1.1", line, "two defaults in one group")?;
+                ensure(
+                    !is_default || of("AUTOSELECT") != Some("NO"),
+                    "4.3.4.1",
+                    line,
+                    "a default that is not selected",
+                )?;
+                groups.insert(group);
+            }
+            "EXT-X-STREAM-INF" => {
+                let is_number = integer(needs("BANDWIDTH", "4.3.4.2")?).is_some_and(|bits| bits > 0);
+                ensure(is_number, "4.3.4.2", line, "a bandwidth that is none")?;
+                let size = of("RESOLUTION").map(|size| size.split('x').filter_map(integer).count());
+                ensure(size.is_none_or(|numbers| numbers == 2), "4.2", line, "a picture size that is none")?;
+                ensure(
+                    of("FRAME-RATE").is_none_or(|rate| seconds(rate).is_some()),
+                    "4.2",
+                    line,
+                    "a rate that is none",
+                )?;
+                let is_quoted = of("CODECS").is_none_or(|codecs| codecs.starts_with('"') && codecs.len() > 2);
+                ensure(is_quoted, "4.3.4.2", line, "codecs without quotes")?;
+                wanted.extend(["AUDIO", "VIDEO", "SUBTITLES"].into_iter().filter_map(|kind| Some((kind, of(kind)?))));
+                is_announced = true;
+            }
+            _ => return Err(format!("4.1: not a tag of master playlists: {line:?}")),
+        }
+    }
+    ensure(!is_announced, "4.3.4.2", "", "STREAM-INF without its address after it")?;
+    ensure(wanted.is_subset(&groups), "4.3.4.2", &format!("{wanted:?}"), "a group that there is not")?;
+    Ok(addresses)
+}
+
 /// One list at two times: the earlier one is the beginning of the later one, and one that has ended does not change (6.2.1).
 pub fn is_continued(earlier: &str, later: &str) -> bool {
     later.starts_with(earlier) && (!earlier.contains("#EXT-X-ENDLIST") || earlier == later)
@@ -226,6 +284,33 @@ fn seconds(text: &str) -> Option<i64> {
 /// Of an address as it is written in ASCII (RFC 3986, 2).
 fn is_of_an_address(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
+}
+
+#[test]
+fn a_master_playlist_that_breaks_a_rule_is_found_out() {
+    let sound = "#EXTM3U\n#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"a\",NAME=\"a\",AUTOSELECT=YES,DEFAULT=YES\n\
+                 #EXT-X-STREAM-INF:BANDWIDTH=100,CODECS=\"avc1.f4000a,mp4a.40.2\",RESOLUTION=64x36,VIDEO=\"a\"\n/a.m3u8?x=1\n";
+    assert_eq!(read_master(sound), Ok(vec!["/a.m3u8?x=1".to_owned()]));
+    for (section, text) in [
+        ("4.1", sound.replace("/a.m3u8", "#EXTINF:2,\n/a.m3u8")),
+        ("4.3.4.2", sound.replace("BANDWIDTH=100,", "")),
+        ("4.3.4.2", sound.replace("VIDEO=\"a\"\n", "VIDEO=\"b\"\n")),
+        ("4.3.4.2", sound.replace("/a.m3u8?x=1\n", "")),
+        ("4.3.4.2", sound.replace("\"avc1.f4000a,mp4a.40.2\"", "avc1")),
+        ("4.2", sound.replace("64x36", "64")),
+        ("4.3.4.1", sound.replace(",NAME=\"a\"", "")),
+        (
+            "4.3.4.1.1",
+            sound.replace(
+                "#EXT-X-STREAM",
+                "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"a\",NAME=\"b\",DEFAULT=YES\n#EXT-X-STREAM",
+            ),
+        ),
+    ] {
+        let complaint = read_master(&text).expect_err(&text);
+        let is_said = complaint.starts_with(section) || section == "4.1" && complaint.starts_with("4.3.4.2");
+        assert!(is_said, "{section} is broken, and it says {complaint}\n{text}");
+    }
 }
 
 #[test]
