@@ -26,7 +26,7 @@ use super::{ETag, Problem, Verdict, Wanted, conditional, query};
 use crate::domain::Timestamp;
 use crate::domain::cut::Lack;
 use crate::ffmpeg::Container;
-use crate::playback::{self, CutAsk, CutPlan};
+use crate::playback::{self, CutAsk, CutPlan, PlaybackError};
 use crate::wire::CutHole;
 
 /// Stretches in one cut.
@@ -152,7 +152,12 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
     } else {
         let keeper = Arc::clone(&app.keeper);
         let open: Open = Arc::new(move |file| playback::open(&keeper, &file.path, file.len).map_err(io::Error::other));
-        Body::new(CutBody::new(within(plan.files(), &part), open, app.file_permit()?))
+        let parts = within(plan.files(), &part);
+        // What is known to be wrong before the first byte has a status of its own.
+        if let Some(first) = parts.first() {
+            drop(playback::open(&app.keeper, &first.path, first.len).map_err(PlaybackError::from)?);
+        }
+        Body::new(CutBody::new(parts, open, app.file_permit()?))
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
