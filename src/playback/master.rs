@@ -118,8 +118,7 @@ impl Playback {
         let facts: Vec<Arc<Facts>> =
             samples.into_iter().flatten().filter_map(|piece| self.facts(stream, piece)).collect();
         let all = together(facts.iter().map(Arc::as_ref));
-        // Of one that cannot be read nothing is known, and one that is not full may begin anywhere.
-        let is_sure = facts.len() == wanted && not_full.is_none();
-        Facts { independent: all.independent && is_sure, ..all }
+        // Of one that cannot be read nothing is known.
+        Facts { independent: all.independent && facts.len() == wanted, ..all }
     }
 }

@@ -14,7 +14,7 @@ use super::piece::{Playlist, Text};
 use super::{BestHour, Playback, PlaybackError, by_threads};
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
 use crate::domain::told::{AHEAD, HOLD_BACK};
-use crate::domain::{Chain, Hour, Piece, Span, Step, Stream, Timestamp};
+use crate::domain::{Chain, Hour, Kind, Piece, Span, Step, Stream, Timestamp};
 
 /// A longer stretch wants both its ends given.
 pub const IMPLICIT_HOURS: i64 = 12;
@@ -124,7 +124,9 @@ impl Playback {
         let independent = others.is_empty() && {
             let best = hours.iter().flat_map(|hour| hour.best());
             let within: Vec<&Piece> = best.filter(|piece| piece.end() > start && piece.start() < end).collect();
-            self.sampled(&ask.stream, &within).independent
+            // One that is not full may begin anywhere.
+            let all_full = within.iter().all(|piece| piece.file.key.kind == Kind::Full);
+            all_full && self.sampled(&ask.stream, &within).independent
         };
         let head = Head { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
         if !ask.gaps && others.is_empty() {
