@@ -206,7 +206,7 @@ impl Pool {
         }
     }
 
-    fn told(&self, work: &str, outcome: Result<(), &FfmpegError>) {
+    pub(super) fn told(&self, work: &str, outcome: Result<(), &FfmpegError>) {
         self.metrics.count(work, outcome);
         match outcome {
             Ok(()) | Err(FfmpegError::Gone | FfmpegError::Ending) => {}
