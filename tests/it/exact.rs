@@ -192,5 +192,9 @@ fn without_an_ffmpeg_a_node_says_what_to_install() {
     node.get(&cut("mp4", "2019-11-13T02:00:01")).problem(501);
     node.get(&cut("smart", "2019-11-13T02:00:01.2")).problem(501);
     assert_eq!(node.get(&cut("rough", "2019-11-13T02:00:01.2")).status, 200);
-    assert_eq!(node.get(&cut("smart", "2019-11-13T02:00:01")).status, 200, "between key frames nothing is encoded");
+    // Even where a cut begins at a key frame, and may end at one.
+    node.get(&cut("smart", "2019-11-13T02:00:01")).problem(501);
+    for kind in ["smart", "mp4"] {
+        assert_eq!(node.request("HEAD", &cut(kind, "2019-11-13T02:00:01"), &[]).status, 501);
+    }
 }
