@@ -26,7 +26,7 @@ use super::pool::{Input, Limit, Order, Turn};
 use super::segment::{Clip, CutSegment, Loaded};
 use super::{FfmpegError, Pool};
 use crate::domain::Timestamp;
-use crate::domain::av::{AAC, H264, Mux, SoundFrame, Unit, codec_name, sound_frames};
+use crate::domain::av::{AAC, H264, Mux, SoundFrame, Unit, codec_name, sound_frames, ticks};
 
 /// Pieces that wait for the client.
 const WAITING: usize = 8;
@@ -254,7 +254,13 @@ impl<'s> Cutter<'s> {
             let Some(mut loaded) = self.load(segment, is_beside, &mut stretch.blind).await? else { continue };
             let (start, end) = (loaded.at(clip.start), loaded.at(clip.end));
             stretch.join(&loaded);
-            stretch.add_sound(&loaded, start, end);
+            // A neighbour has but a little of the sound, whatever its times say.
+            let most = if is_beside { ticks(Clip::SOUND.us()) } else { end - start };
+            if loaded.start < clip.end {
+                stretch.add_sound(&loaded, start, end.min(start + most));
+            } else {
+                stretch.add_sound(&loaded, start.max(end - most), end);
+            }
             if loaded.start >= clip.end {
                 continue;
             }
