@@ -2,6 +2,7 @@
 //!
 //! 1. What is written is a hidden temporary beside the file until it is complete and flushed; then it is renamed.
 //! 2. A file that is there is not replaced, unless that is said.
+//! 3. Signals end it in order: the temporary is removed, ffmpeg is killed, the index is closed.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -13,6 +14,8 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use prometheus::Registry;
 use tempfile::{Builder, NamedTempFile};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::args::{CutArgs, CutType};
 use super::client::{ClientError, Daemon, path, query};
@@ -31,11 +34,21 @@ const CHUNK: usize = 256 * 1024;
 /// Writes a stretch to a file.
 pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
     let (stream, start, end) = read(args)?;
+    let stop = end_by_signal()?;
     let target = Target::begin(&args.output, args.force)?;
     let progress = Progress::stderr();
-    let done = match Daemon::find(&config.state_dir).await {
-        Some(daemon) => by_daemon(&daemon, &stream, (start, end), args, target, &progress).await,
-        None => tokio::task::block_in_place(|| by_itself(config, &stream, (start, end), args, target, &progress)),
+    let work = async {
+        match Daemon::find(&config.state_dir).await {
+            Some(daemon) => by_daemon(&daemon, &stream, (start, end), args, target, &progress).await,
+            None => tokio::task::block_in_place(|| {
+                by_itself(config, &stream, (start, end), args, (target, &stop), &progress)
+            }),
+        }
+    };
+    // What is dropped removes its temporary, and hangs up on the daemon.
+    let done = tokio::select! {
+        done = work => done,
+        () = stop.cancelled() => go_on(&stop),
     };
     progress.finish();
     match done {
@@ -49,6 +62,31 @@ pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Turns true on the first signal. A second one ends this at once: what is written may go to who does not read.
+fn end_by_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut signals = signal(kind).context("cannot listen for signals")?;
+        let telling = stop.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            if telling.is_cancelled() {
+                std::process::exit(Exit::Failed as i32);
+            }
+            telling.cancel();
+            signals.recv().await;
+            std::process::exit(Exit::Failed as i32);
+        });
+    }
+    Ok(stop)
+}
+
+/// An error if a signal came.
+fn go_on(stop: &CancellationToken) -> anyhow::Result<()> {
+    anyhow::ensure!(!stop.is_cancelled(), "stopped by a signal before the cut was complete");
+    Ok(())
 }
 
 fn is_about_holes(error: &anyhow::Error) -> bool {
@@ -98,7 +136,7 @@ fn by_itself(
     stream: &Stream,
     (start, end): (Timestamp, Timestamp),
     args: &CutArgs,
-    mut target: Target,
+    (mut target, stop): (Target, &CancellationToken),
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let offline = Offline::open(config)?;
@@ -106,9 +144,9 @@ fn by_itself(
         Playback::new(Arc::clone(&offline.keeper), Arc::new(SystemClock::new()), super::node::playback_options(config));
     let ask = CutAsk { stream: stream.clone(), ranges: vec![(Some(start), Some(end))], allow_holes: args.allow_holes };
     let done = playback.cut(&ask).map_err(Into::into).and_then(|plan| match args.kind {
-        CutType::Rough => rough(&playback, &plan, &mut target, progress),
-        CutType::Smart => exact(config, &playback, &plan, Container::Ts, &mut target, progress),
-        CutType::Mp4 => exact(config, &playback, &plan, Container::Mp4, &mut target, progress),
+        CutType::Rough => rough(&playback, &plan, (&mut target, stop), progress),
+        CutType::Smart => exact(config, &playback, &plan, Container::Ts, (&mut target, stop), progress),
+        CutType::Mp4 => exact(config, &playback, &plan, Container::Mp4, (&mut target, stop), progress),
     });
     offline.close();
     done?;
@@ -116,13 +154,19 @@ fn by_itself(
 }
 
 /// The files as they are, back to back.
-fn rough(playback: &Playback, plan: &CutPlan, target: &mut Target, progress: &Progress) -> anyhow::Result<()> {
+fn rough(
+    playback: &Playback,
+    plan: &CutPlan,
+    (target, stop): (&mut Target, &CancellationToken),
+    progress: &Progress,
+) -> anyhow::Result<()> {
     let files: Vec<(String, u64)> = plan.files().collect();
     progress.start(Some(files.iter().map(|(_, len)| len).sum()), "bytes");
     let mut chunk = vec![0; CHUNK];
     for (place, len) in files {
         let mut file = playback::open(playback.keeper(), &place, len)?;
         loop {
+            go_on(stop)?;
             let read = file.read(&mut chunk).with_context(|| format!("cannot read {place}"))?;
             let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
             target.write(bytes)?;
@@ -138,21 +182,28 @@ fn exact(
     playback: &Playback,
     plan: &CutPlan,
     format: Container,
-    target: &mut Target,
+    (target, stop): (&mut Target, &CancellationToken),
     progress: &Progress,
 ) -> anyhow::Result<()> {
     // Nobody asks this process for its metrics.
     let pool = Arc::new(Pool::new(super::node::ffmpeg_options(config), &Registry::new())?);
     let clips = ffmpeg::clips(playback, plan);
     progress.start(None, "bytes");
-    tokio::runtime::Handle::current().block_on(async {
+    let cutting = async {
         let mut pieces = ffmpeg::smart(&pool, clips, format).await?;
         while let Some(piece) = pieces.next().await {
+            go_on(stop)?;
             let piece = piece?;
             target.write(&piece)?;
             progress.advance(piece.len() as u64);
         }
         Ok(())
+    };
+    tokio::runtime::Handle::current().block_on(async {
+        tokio::select! {
+            done = cutting => done,
+            () = stop.cancelled() => go_on(stop),
+        }
     })
 }
 

@@ -23,5 +23,5 @@ pub use frame::frame;
 pub use plan::{clips, segment};
 pub use pool::{Pool, PoolOptions};
 pub use segment::{Clip, CutSegment, Open};
-pub use smart::{Container, CutStream, smart};
+pub use smart::{Container, CutStream, check, smart};
 pub use waveform::{Peak, waveform};

@@ -32,6 +32,8 @@ const DOWNLOADS: usize = 4;
 const PIECE: usize = 64 << 10;
 /// Pieces that wait for who is to take them.
 const WAITING: usize = 4;
+/// A program that started a moment ago will start again.
+const SEEN: Duration = Duration::from_secs(60);
 /// What has ended has said what it had to say.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -93,6 +95,8 @@ pub struct Pool {
     downloads: Arc<Semaphore>,
     metrics: Metrics,
     ending: CancellationToken,
+    /// When the program was seen to start.
+    seen: Mutex<Option<Instant>>,
 }
 
 impl Pool {
@@ -103,6 +107,7 @@ impl Pool {
             downloads: Arc::new(Semaphore::new(options.processes.max(1) * DOWNLOADS)),
             metrics: Metrics::register(registry)?,
             ending: CancellationToken::new(),
+            seen: Mutex::new(None),
             options,
         })
     }
@@ -130,6 +135,18 @@ impl Pool {
     /// Waits for leave to make a cut.
     pub(super) async fn download(&self, work: &str) -> Result<Turn, FfmpegError> {
         self.among(&self.downloads, PATIENCE, work).await
+    }
+
+    /// Whether the program starts at all: what may want it only at its end is not begun without it.
+    pub(super) async fn check(&self, work: &str) -> Result<(), FfmpegError> {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_some_and(|at| at.elapsed() < SEEN) {
+            return Ok(());
+        }
+        let started = Process::start(&self.options.program, &["-version".to_owned()]);
+        started.inspect_err(|error| self.told(work, Err(error)))?.end().await;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
     }
 
     async fn among(&self, turns: &Arc<Semaphore>, patience: Duration, work: &str) -> Result<Turn, FfmpegError> {
@@ -206,7 +223,7 @@ impl Pool {
         }
     }
 
-    fn told(&self, work: &str, outcome: Result<(), &FfmpegError>) {
+    pub(super) fn told(&self, work: &str, outcome: Result<(), &FfmpegError>) {
         self.metrics.count(work, outcome);
         match outcome {
             Ok(()) | Err(FfmpegError::Gone | FfmpegError::Ending) => {}

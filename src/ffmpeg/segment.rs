@@ -57,6 +57,11 @@ pub(super) struct Loaded {
 }
 
 impl CutSegment {
+    /// Whether it holds nothing of that window but some sound.
+    pub(super) fn lies_beside(&self, (start, end): (Timestamp, Timestamp)) -> bool {
+        self.start + self.duration <= start || self.start >= end
+    }
+
     /// Reads it; off the threads that serve connections.
     pub(super) async fn load(self) -> Result<Loaded, FfmpegError> {
         let loaded = tokio::task::spawn_blocking(move || self.read());

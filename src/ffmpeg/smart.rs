@@ -8,6 +8,8 @@
 //! 4. Sound is cut between its frames, at the nearest.
 //! 5. All get new times, without gaps from stretch to stretch, and go into one new stream as they come. Nothing is kept on a
 //!    disk, and in memory no more than a group and a segment.
+//!    Neighbours are there for their sound alone: the cut goes on without one that cannot be read. A segment without pictures
+//!    is a hole.
 //! 6. For MP4 that stream goes through ffmpeg once more, which only packs it anew, in fragments: these can be sent while they are
 //!    made, and played while they come.
 
@@ -21,9 +23,10 @@ use tokio::sync::mpsc;
 
 use super::ends::encode;
 use super::pool::{Input, Limit, Order, Turn};
-use super::segment::{Clip, Loaded};
+use super::segment::{Clip, CutSegment, Loaded};
 use super::{FfmpegError, Pool};
-use crate::domain::av::{AAC, H264, Mux, SoundFrame, Unit, codec_name, sound_frames};
+use crate::domain::Timestamp;
+use crate::domain::av::{AAC, H264, Mux, SoundFrame, Unit, codec_name, sound_frames, ticks};
 
 /// Pieces that wait for the client.
 const WAITING: usize = 8;
@@ -42,6 +45,8 @@ const PICTURE: i64 = 3_600;
 /// Frames of sound that go into one packet.
 const TOGETHER: usize = 4;
 const WRAP: i64 = 1 << 33;
+/// Where so many segments have no pictures before the first one that has any it is no stream of pictures.
+const MOST_BLIND: usize = 30;
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +100,7 @@ impl Stream for CutStream {
 /// Cuts these stretches out, one after the other. When this returns the first bytes are there.
 pub async fn smart(pool: &Arc<Pool>, clips: Vec<Clip>, format: Container) -> Result<CutStream, FfmpegError> {
     let turn = pool.download("cut").await?;
+    pool.check("cut").await?;
     let (sender, mut made) = mpsc::channel(WAITING);
     tokio::spawn(cut(Arc::clone(pool), clips, sender));
     let begin = made.recv().await.unwrap_or(Err(FfmpegError::Gone))?;
@@ -108,6 +114,23 @@ pub async fn smart(pool: &Arc<Pool>, clips: Vec<Clip>, format: Container) -> Res
         }
     };
     Ok(CutStream { content_type: format.content_type(), pieces, _turn: turn })
+}
+
+/// Whether such a cut can be begun: the program starts, and what comes first can be cut exactly. Makes nothing.
+pub async fn check(pool: &Arc<Pool>, clips: Vec<Clip>) -> Result<(), FfmpegError> {
+    let _turn = pool.download("cut").await?;
+    pool.check("cut").await?;
+    let Some(clip) = clips.into_iter().next() else { return Ok(()) };
+    let window = (clip.start, clip.end);
+    let mut blind = Blind::default();
+    for segment in clip.segments.into_iter().filter(|segment| !segment.lies_beside(window)) {
+        let loaded = segment.load().await?;
+        if has_pictures(&loaded)? {
+            return Ok(());
+        }
+        blind.count(&loaded)?;
+    }
+    Err(blind.found.unwrap_or_else(|| nothing(window)))
 }
 
 /// What was received already, and what comes.
@@ -173,6 +196,42 @@ struct Stretch {
     origin: Option<i64>,
     last: i64,
     picture: i64,
+    blind: Blind,
+}
+
+/// Segments without pictures.
+#[derive(Default)]
+struct Blind {
+    count: usize,
+    /// What to say of the first, if there is nothing else.
+    found: Option<FfmpegError>,
+}
+
+impl Blind {
+    fn count(&mut self, loaded: &Loaded) -> Result<(), FfmpegError> {
+        let why = format!("there is no video in the segment at {}; take a rough cut", loaded.start);
+        let found = self.found.get_or_insert(FfmpegError::Unsuitable(why));
+        self.count += 1;
+        if self.count < MOST_BLIND { Ok(()) } else { Err(found.clone()) }
+    }
+}
+
+/// Whether there are pictures, and all can be put together.
+fn has_pictures(loaded: &Loaded) -> Result<bool, FfmpegError> {
+    let wrong = |what, kind| {
+        let (name, wanted) = (codec_name(kind), if what == "video" { "H.264" } else { "AAC" });
+        FfmpegError::Unsuitable(format!("the {what} is {name} and an exact cut wants {wanted}; take a rough cut"))
+    };
+    match (loaded.av.video_type, loaded.av.sound_type) {
+        (None, _) => Ok(false),
+        (Some(video), _) if video != H264 => Err(wrong("video", video)),
+        (_, Some(sound)) if sound != AAC => Err(wrong("sound", sound)),
+        _ => Ok(!loaded.av.video.is_empty()),
+    }
+}
+
+fn nothing((start, end): (Timestamp, Timestamp)) -> FfmpegError {
+    FfmpegError::Nothing(format!("there is no picture from {start} to {end}"))
 }
 
 impl<'s> Cutter<'s> {
@@ -188,19 +247,28 @@ impl<'s> Cutter<'s> {
     }
 
     async fn clip(&mut self, clip: Clip) -> Result<(), FfmpegError> {
+        let window = (clip.start, clip.end);
         let mut stretch = Stretch { picture: PICTURE, ..Stretch::default() };
-        let nothing = format!("there is no picture from {} to {}", clip.start, clip.end);
         'all: for segment in clip.segments {
-            let mut loaded = segment.load().await?;
-            self.check(&loaded)?;
+            let is_beside = segment.lies_beside(window);
+            let Some(mut loaded) = self.load(segment, is_beside, &mut stretch.blind).await? else { continue };
             let (start, end) = (loaded.at(clip.start), loaded.at(clip.end));
             stretch.join(&loaded);
-            stretch.add_sound(&loaded, start, end);
+            // A neighbour has but a little of the sound, whatever its times say.
+            let most = if is_beside { ticks(Clip::SOUND.us()) } else { end - start };
+            if loaded.start < clip.end {
+                stretch.add_sound(&loaded, start, end.min(start + most));
+            } else {
+                stretch.add_sound(&loaded, start.max(end - most), end);
+            }
+            if loaded.start >= clip.end {
+                continue;
+            }
             for mut unit in std::mem::take(&mut loaded.av.video) {
                 // A neighbour gives no pictures, even where its name is a little too short or too long.
                 let place = if unit.pts < start || loaded.end <= clip.start {
                     Place::Before
-                } else if unit.pts < end && loaded.start < clip.end {
+                } else if unit.pts < end {
                     Place::Within
                 } else {
                     Place::After
@@ -214,6 +282,10 @@ impl<'s> Cutter<'s> {
                 }
                 stretch.bytes += unit.data.len();
                 if stretch.bytes > MOST_GROUP {
+                    if is_beside {
+                        stretch.forget();
+                        break;
+                    }
                     let why = "there is no key frame for too long to cut exactly; take a rough cut";
                     return Err(FfmpegError::Unsuitable(why.into()));
                 }
@@ -222,30 +294,34 @@ impl<'s> Cutter<'s> {
             }
         }
         self.group(&mut stretch).await?;
-        let origin = stretch.origin.ok_or(FfmpegError::Nothing(nothing))?;
+        let found = stretch.blind.found.take();
+        let origin = stretch.origin.ok_or_else(|| found.unwrap_or_else(|| nothing(window)))?;
         self.write_sound(&mut stretch, i64::MAX, origin);
         self.begin += stretch.last + stretch.picture - origin;
         Ok(())
     }
 
-    /// Only what can be put together is begun.
-    fn check(&mut self, loaded: &Loaded) -> Result<(), FfmpegError> {
-        let wrong = |what, kind| {
-            let (name, wanted) = (codec_name(kind), if what == "video" { "H.264" } else { "AAC" });
-            FfmpegError::Unsuitable(format!("the {what} is {name} and an exact cut wants {wanted}; take a rough cut"))
-        };
-        match (loaded.av.video_type, loaded.av.sound_type) {
-            (None, _) => Err(FfmpegError::Unsuitable(format!(
-                "there is no video in the segment at {}; take a rough cut",
-                loaded.start
-            ))),
-            (Some(video), _) if video != H264 => Err(wrong("video", video)),
-            (_, Some(sound)) if sound != AAC => Err(wrong("sound", sound)),
-            (video, sound) => {
-                self.mux.get_or_insert_with(|| Mux::new(video, sound));
-                Ok(())
-            }
+    /// Reads a segment; nothing where the cut goes on without it.
+    async fn load(
+        &mut self,
+        segment: CutSegment,
+        is_beside: bool,
+        blind: &mut Blind,
+    ) -> Result<Option<Loaded>, FfmpegError> {
+        let checked = segment.load().await.and_then(|loaded| Ok((has_pictures(&loaded)?, loaded)));
+        if is_beside {
+            let checked = checked.inspect_err(|error| {
+                tracing::debug!(name: "cut_without_neighbour", %error, "a cut goes on without the sound of a neighbour");
+            });
+            return Ok(checked.ok().and_then(|(has_pictures, loaded)| has_pictures.then_some(loaded)));
         }
+        let (has_pictures, loaded) = checked?;
+        if !has_pictures {
+            // Only until there are some: what comes later is a hole like any other.
+            return if self.mux.is_none() { blind.count(&loaded).map(|()| None) } else { Ok(None) };
+        }
+        self.mux.get_or_insert_with(|| Mux::new(loaded.av.video_type, loaded.av.sound_type));
+        Ok(Some(loaded))
     }
 
     /// A group of pictures is whole.
@@ -345,6 +421,13 @@ impl Stretch {
         times.sort_unstable();
         let picture = times.windows(2).map(|two| two[1] - two[0]).filter(|gap| *gap > 0).min().unwrap_or(self.picture);
         self.expected = times.last().map(|last| last + self.shift + picture);
+    }
+
+    /// Leaves out what was gathered of a group.
+    fn forget(&mut self) {
+        self.group.clear();
+        self.places.clear();
+        self.bytes = 0;
     }
 
     /// Of the sound what lies in the stretch, to the nearest frame.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 
 use super::pool::{Limit, Order};
 use super::segment::{CutSegment, Loaded};
@@ -15,6 +16,8 @@ use super::{FfmpegError, Pool};
 use crate::domain::av::{AAC, TICKS, codec_name, sound_frames};
 use crate::domain::{Span, Timestamp};
 
+/// As metrics and log name it.
+const WORK: &str = "waveform";
 /// Samples a second: enough to see peaks.
 const RATE: i64 = 8_000;
 /// For short stretches, where a column may be shorter than a sample.
@@ -45,29 +48,38 @@ pub async fn waveform(
     (start, end): (Timestamp, Timestamp),
     columns: usize,
 ) -> Result<Vec<Option<Peak>>, FfmpegError> {
-    let turn = pool.turn("waveform").await?;
+    let turn = pool.turn(WORK).await?;
+    let began = Instant::now();
     let rate = if end - start <= SHORT { FINE_RATE } else { RATE };
     let places = Places::default();
     let (sender, mut frames) = mpsc::channel(AHEAD);
     let feeding = Feed { places: Arc::clone(&places), window: (start, end), fed: 0, expected: None };
     tokio::spawn(feeding.run(segments, sender));
-    let Some(first) = frames.recv().await else {
+    // Where there is no sound all is read before that is known.
+    let first = timeout(pool.time(), frames.recv()).await;
+    let first =
+        first.map_err(|_| FfmpegError::TooSlow(pool.time())).inspect_err(|error| pool.told(WORK, Err(error)))?;
+    let Some(first) = first else {
         return Err(FfmpegError::Unsuitable("there is no sound in that stretch".into()));
     };
     let args =
         ["-f", "aac", "-i", "pipe:0", "-map", "0:a:0", "-ac", "1", "-ar", &rate.to_string(), "-f", "s16le", "pipe:1"];
     let order = Order {
-        work: "waveform",
+        work: WORK,
         args: args.iter().map(|&arg| arg.to_owned()).collect(),
-        limit: Limit::Whole(pool.time()),
+        limit: Limit::Whole(pool.time().saturating_sub(began.elapsed())),
         most: MOST_BYTES,
     };
     let mut output = pool.start(Some(turn), order, received(Some(first?), frames))?;
     let ticks = crate::domain::av::ticks((end - start).us());
     let mut drawing = Drawing { peaks: vec![None; columns], ticks, rate, sample: 0, place: 0, half: None };
     while let Some(piece) = output.recv().await {
+        let piece = piece.map_err(|error| match error {
+            FfmpegError::TooSlow(_) => FfmpegError::TooSlow(pool.time()),
+            other => other,
+        })?;
         let known = places.lock().unwrap_or_else(PoisonError::into_inner);
-        drawing.take(&piece?, &known);
+        drawing.take(&piece, &known);
     }
     Ok(drawing.peaks)
 }
@@ -85,6 +97,10 @@ struct Feed {
 impl Feed {
     async fn run(mut self, segments: Vec<CutSegment>, sender: mpsc::Sender<Result<Bytes, FfmpegError>>) {
         for segment in segments {
+            // Who has gone is not noticed by sending where there is no sound.
+            if sender.is_closed() {
+                return;
+            }
             let sound = segment.load().await.and_then(|loaded| self.frames(&loaded));
             let piece = match sound {
                 Ok(sound) if sound.is_empty() => continue,

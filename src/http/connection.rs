@@ -9,7 +9,8 @@
 //! 2. in the middle of a request's head, however busily it trickles: `header_timeout`;
 //! 3. a request with a body that has no answer yet: `body_timeout`;
 //! 4. a request without a body that has no answer yet: the handler's own limit, so that long polling works;
-//! 5. a response under way, or bytes that the kernel does not take: `write_stall_timeout` without progress.
+//! 5. a response under way, or bytes that the kernel does not take: `write_stall_timeout` without progress. While the
+//!    response has nothing to give, because we are still making it, nobody but the handler is late: that is 4 again.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -65,6 +66,8 @@ pub(super) struct Activity {
     pub(super) peer: SocketAddr,
     in_flight: AtomicU32,
     responses: AtomicU32,
+    /// Of the responses those that have nothing to give yet.
+    in_the_making: AtomicU32,
     handshake_since: AtomicU64,
     idle_since: AtomicU64,
     header_since: AtomicU64,
@@ -83,6 +86,7 @@ impl Activity {
             peer,
             in_flight: AtomicU32::new(0),
             responses: AtomicU32::new(0),
+            in_the_making: AtomicU32::new(0),
             handshake_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(now),
             header_since: AtomicU64::new(0),
@@ -127,9 +131,8 @@ impl Activity {
             return longer(blocked_since, limits.write_stall_timeout).then_some(Overdue::Stalled);
         }
         if self.in_flight.load(Relaxed) > 0 {
-            let stalled =
-                self.responses.load(Relaxed) > 0 && longer(self.progress_at.load(Relaxed), limits.write_stall_timeout);
-            if stalled {
+            let to_be_taken = self.responses.load(Relaxed) > self.in_the_making.load(Relaxed);
+            if to_be_taken && longer(self.progress_at.load(Relaxed), limits.write_stall_timeout) {
                 return Some(Overdue::Stalled);
             }
             return longer(self.receiving_since.load(Relaxed), limits.body_timeout).then_some(Overdue::Body);
@@ -184,6 +187,7 @@ impl Activity {
 pub(super) struct InHand {
     activity: Arc<Activity>,
     responding: bool,
+    making: bool,
 }
 
 impl InHand {
@@ -194,7 +198,7 @@ impl InHand {
         if has_body {
             activity.receiving_since.store(now, Relaxed);
         }
-        Self { activity: Arc::clone(activity), responding: false }
+        Self { activity: Arc::clone(activity), responding: false, making: false }
     }
 
     /// The response's head is ready; from here on the peer has to take it.
@@ -203,12 +207,27 @@ impl InHand {
         self.activity.receiving_since.store(0, Relaxed);
         self.activity.progress_at.store(self.activity.clock.now(), Relaxed);
         self.activity.responses.fetch_add(1, Relaxed);
-        Observed { inner, _in_hand: self }
+        Observed { inner, in_hand: self }
+    }
+
+    /// Whether the response has nothing to give yet. When it has, the peer's time begins anew.
+    fn note_making(&mut self, making: bool) {
+        if self.making == making {
+            return;
+        }
+        self.making = making;
+        if making {
+            self.activity.in_the_making.fetch_add(1, Relaxed);
+        } else {
+            self.activity.progress_at.store(self.activity.clock.now(), Relaxed);
+            self.activity.in_the_making.fetch_sub(1, Relaxed);
+        }
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
+        self.note_making(false);
         if self.responding {
             self.activity.responses.fetch_sub(1, Relaxed);
         }
@@ -222,7 +241,7 @@ impl Drop for InHand {
 #[derive(Debug)]
 pub(super) struct Observed<B> {
     inner: B,
-    _in_hand: InHand,
+    in_hand: InHand,
 }
 
 impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Observed<B> {
@@ -230,7 +249,10 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Observed<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.get_mut().inner).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.inner).poll_frame(cx);
+        this.in_hand.note_making(frame.is_pending());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -382,5 +404,33 @@ mod tests {
         assert_eq!(activity.overdue(5, &impatient), None, "what is still being sent is not idle");
         activity.note_write(&Poll::Ready(Ok(5)));
         assert_eq!(activity.overdue(1, &limits), None);
+    }
+
+    #[test]
+    fn a_response_that_is_still_made_is_not_the_peers_fault() {
+        use http_body::Body as _;
+        let limits = Limits::default();
+        let stalled = u64::try_from(limits.write_stall_timeout.as_millis()).unwrap() + 2;
+        let activity = activity();
+        let (sender, pieces) = tokio::sync::mpsc::channel(2);
+        let pieces = futures_util::stream::unfold(pieces, |mut pieces| async { Some((pieces.recv().await?, pieces)) });
+        let mut body = InHand::begin(&activity, false).respond(axum::body::Body::from_stream(Box::pin(pieces)));
+        let has_something =
+            |of: &mut Observed<_>| Pin::new(of).poll_frame(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "nobody takes its head");
+        assert!(!has_something(&mut body));
+        assert_eq!(activity.overdue(u64::MAX, &limits), None, "an encoder is waited for");
+        activity.note_write(&Poll::Pending);
+        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "what was made before is not taken");
+        activity.note_write(&Poll::Ready(Ok(1)));
+        sender.try_send(Ok::<_, io::Error>(Bytes::from_static(b"piece"))).unwrap();
+        assert!(has_something(&mut body));
+        assert_eq!(activity.overdue(1, &limits), None);
+        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "a piece is not taken");
+        assert!(!has_something(&mut body));
+        drop(body);
+        let next = InHand::begin(&activity, false).respond(axum::body::Body::empty());
+        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "the next one is judged as ever");
+        drop(next);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! How long the answer is nobody knows before it is made, so it comes without a length and without ranges. It begins when the
 //! first pictures are there: what goes wrong before that has its own status, what goes wrong later breaks the answer off.
+//! `HEAD` only looks whether ffmpeg starts and the first segment can be cut exactly.
 
 use std::sync::Arc;
 
@@ -25,10 +26,11 @@ pub(super) async fn cut(
     format: Container,
 ) -> Result<Response, Problem> {
     let name = disposition(&plan.name(format.extension()));
+    let clips = app.ask(move |app| Ok(ffmpeg::clips(&app.playback, &plan))).await?;
     let body = if request.method == Method::HEAD {
+        ffmpeg::check(&app.ffmpeg, clips).await?;
         Body::empty()
     } else {
-        let clips = app.ask(move |app| Ok(ffmpeg::clips(&app.playback, &plan))).await?;
         Body::from_stream(ffmpeg::smart(&app.ffmpeg, clips, format).await?)
     };
     let mut response = Response::new(body);

@@ -1,11 +1,14 @@
 //! Frames, waveforms and exact cuts from a node that runs, and what becomes of it when its ffmpeg misbehaves.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::support::{SOON, TestArchive, TestNode, eventually};
+use rustix::process::Signal;
+
+use crate::support::{SOON, TestArchive, TestNode, eventually, gapless};
 
 const HOUR: &str = "chan/source/2019-11-13T02";
 
@@ -192,5 +195,56 @@ fn without_an_ffmpeg_a_node_says_what_to_install() {
     node.get(&cut("mp4", "2019-11-13T02:00:01")).problem(501);
     node.get(&cut("smart", "2019-11-13T02:00:01.2")).problem(501);
     assert_eq!(node.get(&cut("rough", "2019-11-13T02:00:01.2")).status, 200);
-    assert_eq!(node.get(&cut("smart", "2019-11-13T02:00:01")).status, 200, "between key frames nothing is encoded");
+    // Even where a cut begins at a key frame, and may end at one.
+    node.get(&cut("smart", "2019-11-13T02:00:01")).problem(501);
+    for kind in ["smart", "mp4"] {
+        assert_eq!(node.request("HEAD", &cut(kind, "2019-11-13T02:00:01"), &[]).status, 501);
+    }
+}
+
+#[test]
+fn a_cut_that_is_stopped_by_a_signal_leaves_nothing_behind() {
+    let archive = recorded();
+    gapless(archive.path(), &["rebuild"]).lines(0);
+    let (program, pids) = fake(&archive, "[ \"$1\" = -version ] && exit 0\nsleep 600");
+    let config = archive.outside().join("cut.toml");
+    fs::write(&config, format!("[playback]\nffmpeg = \"{}\"\n", program.display())).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    // By itself, and by a node.
+    for has_node in [false, true] {
+        let node = has_node.then(|| {
+            let config = fs::read_to_string(&config).unwrap();
+            let node = TestNode::plan(&archive).config(&config).start();
+            node.wait_ready();
+            node
+        });
+        for (signal, kind) in [(Signal::INT, "smart"), (Signal::TERM, "mp4")] {
+            fs::remove_file(&pids).ok();
+            let mut cutting = Command::new(env!("CARGO_BIN_EXE_gapless"))
+                .arg("--base-dir")
+                .arg(archive.path())
+                .arg("--config")
+                .arg(&config)
+                .args(["cut", "chan/source", "2019-11-13T02:00:01.2", "2019-11-13T02:00:04.6", "--type", kind])
+                .arg("--output")
+                .arg(place.path().join("cut.ts"))
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            eventually(SOON, || started(&pids).iter().any(|pid| sleeps(pid)));
+            rustix::process::kill_process(rustix::process::Pid::from_child(&cutting), signal).unwrap();
+            let status = cutting.wait().unwrap();
+            let mut said = String::new();
+            cutting.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert!(status.code() == Some(3) && said.contains("signal"), "{status}: {said}");
+            assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "no temporary is left");
+            eventually(SOON, || all_gone(&pids));
+        }
+        drop(node);
+    }
+}
+
+/// Whether that shell has got to its work.
+fn sleeps(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).is_ok_and(|children| !children.trim().is_empty())
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::support::{RATE, Recording, SEGMENTS, pictures, pool, record, recording, run, time};
 use crate::domain::{Span, Timestamp};
-use crate::ffmpeg::{Clip, Container, FfmpegError, smart};
+use crate::ffmpeg::{Clip, Container, CutSegment, FfmpegError, check, smart};
 
 /// A cut in a file.
 struct Made {
@@ -24,7 +24,10 @@ pub(super) fn clip(recording: &Recording, start: Timestamp, end: Timestamp) -> C
 }
 
 async fn made(recording: &Recording, windows: &[(Timestamp, Timestamp)], format: Container) -> Made {
-    let clips = windows.iter().map(|(start, end)| clip(recording, *start, *end)).collect();
+    made_of(windows.iter().map(|(start, end)| clip(recording, *start, *end)).collect(), format).await
+}
+
+async fn made_of(clips: Vec<Clip>, format: Container) -> Made {
     let mut stream = smart(&pool(), clips, format).await.unwrap();
     assert_eq!(stream.content_type, format.content_type());
     let mut bytes = Vec::new();
@@ -184,24 +187,49 @@ async fn several_stretches_come_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_hole_is_closed_up() {
-    let mut clip = clip(recording(), time(10), time(240));
-    clip.segments.remove(2);
-    let mut stream = smart(&pool(), vec![clip], Container::Ts).await.unwrap();
+async fn a_hole_is_closed_up_and_a_segment_without_pictures_is_one() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("cut.ts");
-    let mut bytes = Vec::new();
-    while let Some(piece) = stream.next().await {
-        bytes.extend_from_slice(&piece.unwrap());
+    let (whole, sound) = (recording().directory.path().join("002.ts"), directory.path().join("sound.ts"));
+    let (whole, sound) = (whole.to_str().unwrap(), sound.to_str().unwrap());
+    run("ffmpeg", &["-loglevel", "error", "-i", whole, "-map", "0:a", "-c", "copy", "-f", "mpegts", sound]);
+    for instead in [None, Some("/dev/null"), Some(sound)] {
+        let mut clip = clip(recording(), time(10), time(240));
+        let _whole = clip.segments.remove(2);
+        clip.segments.extend(instead.map(|file| opened(2, file)));
+        clip.segments.sort_by_key(|segment| segment.start);
+        made_of(vec![clip], Container::Ts).await.shows(recording(), (10..100).chain(150..240));
     }
-    std::fs::write(&file, bytes).unwrap();
-    Made { _directory: directory, file }.shows(recording(), (10..100).chain(150..240));
+    let blind = (0..2).map(|at| opened(at, sound)).collect();
+    let clip = Clip { start: time(0), end: time(100), segments: blind };
+    let error = smart(&pool(), vec![clip], Container::Ts).await.unwrap_err();
+    assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("no video")), "{error}");
+}
+
+/// What stands in that file, in place of a segment.
+fn opened(at: usize, file: &str) -> CutSegment {
+    let file = file.to_owned();
+    CutSegment { open: Box::new(move || std::fs::File::open(file)), ..recording().segment(at) }
+}
+
+#[tokio::test]
+async fn a_cut_goes_on_without_neighbours_that_cannot_be_read() {
+    let other = record(&["-c:v", "mpeg2video", "-c:a", "aac"]);
+    let other = other.directory.path().join("000.ts");
+    for instead in ["/nowhere", "/dev/null", other.to_str().unwrap()] {
+        let segments = vec![opened(0, instead), recording().segment(1), opened(2, instead)];
+        let clip = Clip { start: time(50), end: time(100), segments };
+        let cut = made_of(vec![clip], Container::Ts).await;
+        assert_eq!(cut.numbers(recording()), (50..100).collect::<Vec<_>>(), "{instead}");
+        assert!(cut.times("a:0").len() > 80, "its own sound is there");
+    }
 }
 
 #[tokio::test]
 async fn what_cannot_be_cut_exactly_is_refused_with_a_reason() {
     let other = record(&["-c:v", "mpeg2video", "-c:a", "aac"]);
     let error = smart(&pool(), vec![clip(&other, time(10), time(40))], Container::Ts).await.unwrap_err();
+    assert_eq!(check(&pool(), vec![clip(&other, time(10), time(40))]).await.unwrap_err(), error);
+    assert_eq!(check(&pool(), vec![clip(recording(), time(10), time(40))]).await, Ok(()));
     assert!(
         matches!(&error, FfmpegError::Unsuitable(why) if why.contains("MPEG-2") && why.contains("rough")),
         "{error}"

@@ -1,8 +1,12 @@
 //! Pictures and curves.
 
-use super::support::{BEGIN, HEIGHT, RATE, SEGMENT, WIDTH, pool, record, recording, run, time};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use super::support::{BEGIN, HEIGHT, RATE, SEGMENT, WIDTH, pool, pool_of, record, recording, run, time};
 use crate::domain::Span;
-use crate::ffmpeg::{FfmpegError, frame, waveform};
+use crate::ffmpeg::{CutSegment, FfmpegError, frame, waveform};
 
 async fn shown(at: crate::domain::Timestamp, segment: usize) -> usize {
     let png = frame(&pool(), recording().segment(segment), at).await.unwrap();
@@ -61,4 +65,41 @@ async fn what_is_not_there_is_not_made() {
     };
     assert!(matches!(frame(&pool(), blind(), BEGIN).await, Err(FfmpegError::Unsuitable(_))));
     assert!(matches!(waveform(&pool(), vec![blind()], window, 10).await, Err(FfmpegError::Unsuitable(_))));
+}
+
+#[tokio::test]
+async fn what_has_no_sound_is_not_read_for_ever_nor_for_nobody() {
+    let window = (BEGIN, BEGIN + SEGMENT);
+    for is_given_up in [false, true] {
+        let (gate, waiting) = mpsc::channel::<()>();
+        let (waiting, opened) = (Arc::new(Mutex::new(waiting)), Arc::new(AtomicUsize::new(0)));
+        let silent = |_| {
+            let (waiting, opened) = (Arc::clone(&waiting), Arc::clone(&opened));
+            let open = move || {
+                opened.fetch_add(1, Ordering::SeqCst);
+                waiting.lock().unwrap().recv().ok();
+                std::fs::File::open("/dev/null")
+            };
+            CutSegment { start: BEGIN, duration: SEGMENT, open: Box::new(open) }
+        };
+        let segments = (0..100).map(silent).collect();
+        if is_given_up {
+            let pool = pool();
+            let mut asking = Box::pin(waveform(&pool, segments, window, 10));
+            while opened.load(Ordering::SeqCst) == 0 {
+                assert!(futures_util::poll!(&mut asking).is_pending());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        } else {
+            let limit = Duration::from_millis(200);
+            let error = waveform(&pool_of("ffmpeg", limit), segments, window, 10).await.unwrap_err();
+            assert_eq!(error, FfmpegError::TooSlow(limit));
+        }
+        drop(gate);
+        // Whoever reads them has them until it ends.
+        while Arc::strong_count(&opened) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(opened.load(Ordering::SeqCst), 1, "the others are not read any more");
+    }
 }

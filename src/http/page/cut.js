@@ -118,7 +118,7 @@ export class Cut {
         setTimeout(() => URL.revokeObjectURL(held), 60000);
       } else {
         const response = await send(address, undefined, "HEAD");
-        if (!response.ok) throw await refusal(await send(address));
+        if (!response.ok) await whyNot(address);
         save(address, name);
       }
       say(byId("cut-note"), "The download has begun.");
@@ -140,6 +140,14 @@ export class Cut {
     fill(byId("cut-note"), make("span", { class: "trouble" }, `Something is missing in it: ${named.join(", ")}${more}. Allow holes to have the rest.`));
     byId("cut-allow").hidden = false;
   }
+}
+
+/** Throws why there is no piece, for which HEAD has no words. If it is there after all it is not read here. */
+async function whyNot(address) {
+  const leaving = new AbortController();
+  const response = await send(address, leaving.signal);
+  if (!response.ok) throw await refusal(response);
+  leaving.abort();
 }
 
 function save(address, name) {
