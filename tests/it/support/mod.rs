@@ -26,7 +26,7 @@ pub use client::{Connection, TestResponse, quoted};
 pub use node::{Outcome, TestNode, gapless, gapless_reading, gapless_through};
 
 /// What happens at once, on a machine that is busy.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` holds; panics after `deadline`.
 #[track_caller]
