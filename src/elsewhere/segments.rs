@@ -38,7 +38,7 @@ pub(super) struct Listings {
 }
 
 impl Elsewhere {
-    /// What others have of these hours, each with the address of who has it (`http://host:port`). Takes [`PATIENCE`] at most, and a little.
+    /// What others have of these hours, each with the address of who has it (`http://host:port`). Takes `PATIENCE` at most, and a little.
     pub async fn segments(&self, stream: &Stream, hours: &[Hour]) -> Vec<(Piece, Arc<str>)> {
         let mut peers: Vec<Peer> = self.list.borrow().iter().take(MOST_PEERS).cloned().collect();
         peers.retain(|peer| !self.listings.is_quiet(&peer.name));
