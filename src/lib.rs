@@ -8,6 +8,8 @@ pub mod domain;
 pub mod disk;
 pub mod index;
 
+pub mod guards;
+
 pub mod runtime;
 
 pub mod deleted;

@@ -18,6 +18,7 @@ use super::freshness::Freshness;
 use crate::disk::{Base, Checked, Dir, DiskError, Guard};
 use crate::domain::doubt::{ABOVE, Doubt};
 use crate::domain::{AnyFile, Change, Channel, Hour, HourContents, HourPlace, Stamp, diff};
+use crate::guards::Guards;
 use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
 
 /// Locks of hours; hours share them by hash.
@@ -39,6 +40,7 @@ pub struct Keeper {
     pub(super) freshness: Freshness,
     pub(super) doubting: Doubting,
     pub(super) structure: Mutex<()>,
+    guards: Guards,
     handed_over: Mutex<BTreeSet<HourPlace>>,
     locks: Vec<Mutex<()>>,
 }
@@ -71,7 +73,8 @@ impl Keeper {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
         let (structure, handed_over) = (Mutex::default(), Mutex::default());
         let (freshness, doubting) = (Freshness::default(), Doubting::new(ABOVE));
-        Self { index, guard, freshness, doubting, structure, handed_over, locks }
+        let guards = Guards::default();
+        Self { index, guard, freshness, doubting, structure, guards, handed_over, locks }
     }
 
     /// With another number of files of a channel that may always be missing.
@@ -88,6 +91,11 @@ impl Keeper {
     /// The archive.
     pub fn guard(&self) -> &Arc<Guard> {
         &self.guard
+    }
+
+    /// What stands between a suspect and a loss.
+    pub fn guards(&self) -> &Guards {
+        &self.guards
     }
 
     /// Hours that have turned up and were not read, or that the index did not take: the crawl is to look at them at once.

@@ -6,6 +6,7 @@ use std::path::Path;
 /// Left may use right; everybody may use `domain`. A room may always use itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("guards", &[]),
     ("runtime", &[]),
     ("wire", &[]),
     ("tls", &[]),
@@ -17,17 +18,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("peer", &["disk", "tls", "tokens", "wire"]),
     ("sources", &["disk", "peer", "runtime", "tls"]),
     ("elsewhere", &["peer", "tls", "tokens", "wire"]),
-    ("crawl", &["disk", "index", "runtime"]),
+    ("crawl", &["disk", "guards", "index", "runtime"]),
     ("playback", &["crawl", "disk", "index", "runtime"]),
     ("check", &["crawl", "disk", "index", "wire"]),
     ("rebuild", &["check", "crawl", "disk", "index"]),
     ("startup", &["disk", "index"]),
-    ("tombstones", &["crawl", "deleted", "disk", "index", "wire"]),
+    ("tombstones", &["crawl", "deleted", "disk", "guards", "index", "wire"]),
     ("scrub", &["crawl", "disk", "index", "runtime", "wire"]),
     ("ledger", &["index", "runtime"]),
     ("ffmpeg", &["crawl", "playback"]),
-    ("backfill", &["crawl", "disk", "index", "ledger", "peer", "runtime", "tls", "tokens", "wire"]),
-    ("retention", &["crawl", "deleted", "disk", "index", "peer", "runtime", "wire"]),
+    ("backfill", &["crawl", "disk", "guards", "index", "ledger", "peer", "runtime", "tls", "tokens", "wire"]),
+    ("retention", &["crawl", "deleted", "disk", "guards", "index", "peer", "runtime", "wire"]),
     (
         "http",
         &[
