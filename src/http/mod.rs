@@ -58,7 +58,7 @@ mod sequence;
 pub mod serve;
 pub mod status;
 #[cfg(test)]
-mod test_node;
+pub(crate) mod test_node;
 pub mod timeline;
 mod tombstones;
 mod visitor_metrics;

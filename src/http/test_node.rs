@@ -44,58 +44,23 @@ impl TestNode {
         let base = Base::open(directory.path()).unwrap();
         let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
         let keeper = Arc::new(Keeper::new(index, guard));
-        let stop = Stop::new();
-        let watching = WatchOptions { hours_per_quality: 1, max_watches: 1, window: Duration::from_millis(1) };
-        let watch = Arc::new(Watch::new(Arc::clone(&keeper), watching, stop.clone()));
-        let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(&keeper), 10))];
-        let pace = Pace {
-            cpu_share: 1.0,
-            slice: Duration::from_secs(1),
-            adaptive: false,
-            threads: 1,
-            cycles: [("reconcile".to_owned(), Duration::from_secs(60))].into(),
-            reading: Reading::default(),
-        };
-        let (busy, clock) = (Arc::default(), Arc::new(SystemClock::new()));
-        let crawl = Arc::new(Crawl::new(Arc::clone(&keeper), visitors, pace, busy, clock, stop.clone()));
-        let registry = Registry::new();
-        let metrics = HttpMetrics::register(&registry, Arc::default()).unwrap();
+        let (stop, registry) = (Stop::new(), Registry::new());
+        let crawl = crawl(&keeper, &stop);
         let ending = tokio_util::sync::CancellationToken::new();
         let deleted = Arc::new(Deletions::register(&registry).unwrap());
-        let app = App::new(Parts {
-            auth: Arc::new(Auth::open(None, None).unwrap()),
-            deleted: Arc::clone(&deleted),
-            last_copies: None,
-            scrub: Arc::new(crate::scrub::Scrub::new(
-                Arc::clone(&keeper),
-                crate::scrub::ScrubOptions { structure: crate::scrub::Structure::Quarantine, keep: Duration::ZERO },
-                Arc::default(),
-            )),
-            retention: retention(&keeper, &crawl, &deleted),
-            orders: super::orders::Orders { accept_bursts: Box::new(|_| 0) },
+        let retention = retention(&keeper, &crawl, &deleted);
+        let over = Over {
+            name: "test",
+            base_dir: directory.path(),
+            keeper: &keeper,
+            crawl: &crawl,
+            retention,
+            deleted,
             instance: 1,
-            peers: Box::new(Vec::new),
-            elsewhere: nobody(),
-            sources: Box::new(Vec::new),
-            name: "test".into(),
-            base_dir: directory.path().to_owned(),
-            keeper: Arc::clone(&keeper),
-            crawl: Arc::clone(&crawl),
-            watch,
-            ffmpeg: Arc::new(crate::ffmpeg::Pool::new(crate::ffmpeg::PoolOptions::default(), &registry).unwrap()),
             registry,
-            board: Arc::default(),
-            coverage: Some(crate::coverage::LiveGauges::new(2)),
-            playback: Arc::new(crate::playback::Playback::new(
-                Arc::clone(&keeper),
-                Arc::new(crate::runtime::SystemClock::new()),
-                crate::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
-            )),
-            listing_cache: 1 << 20,
-            bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },
-        });
-        let app = Arc::new(app.unwrap().until(ending.clone()));
-        let router = router(Arc::clone(&app), &metrics);
+            stop: &stop,
+        };
+        let (app, router) = app(over, &ending);
         Self { directory, keeper, crawl, stop, ending, app, router }
     }
 
@@ -167,13 +132,84 @@ impl TestNode {
     }
 }
 
-/// Retention that has no limits and is never run.
+/// What the routes of a test answer from.
+pub(crate) struct Over<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) base_dir: &'a std::path::Path,
+    pub(crate) keeper: &'a Arc<Keeper>,
+    pub(crate) crawl: &'a Arc<Crawl>,
+    pub(crate) retention: Arc<Retention>,
+    pub(crate) deleted: Arc<Deletions>,
+    pub(crate) instance: u64,
+    pub(crate) registry: Registry,
+    pub(crate) stop: &'a Stop,
+}
+
+/// A crawl that works when it is stepped or run.
+pub(crate) fn crawl(keeper: &Arc<Keeper>, stop: &Stop) -> Arc<Crawl> {
+    let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(keeper), 10))];
+    let pace = Pace {
+        cpu_share: 1.0,
+        slice: Duration::from_secs(1),
+        adaptive: false,
+        threads: 1,
+        cycles: [("reconcile".to_owned(), Duration::from_secs(60))].into(),
+        reading: Reading::default(),
+    };
+    let (busy, clock) = (Arc::default(), Arc::new(SystemClock::new()));
+    Arc::new(Crawl::new(Arc::clone(keeper), visitors, pace, busy, clock, stop.clone()))
+}
+
+/// The real routes over these parts.
+pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) -> (Arc<App>, Router) {
+    let Over { name, base_dir, keeper, crawl, retention, deleted, instance, registry, stop } = over;
+    let watching = WatchOptions { hours_per_quality: 1, max_watches: 1, window: Duration::from_millis(1) };
+    let watch = Arc::new(Watch::new(Arc::clone(keeper), watching, stop.clone()));
+    let metrics = HttpMetrics::register(&registry, Arc::default()).unwrap();
+    let app = App::new(Parts {
+        auth: Arc::new(Auth::open(None, None).unwrap()),
+        deleted,
+        last_copies: None,
+        scrub: Arc::new(crate::scrub::Scrub::new(
+            Arc::clone(keeper),
+            crate::scrub::ScrubOptions { structure: crate::scrub::Structure::Quarantine, keep: Duration::ZERO },
+            Arc::default(),
+        )),
+        retention,
+        orders: super::orders::Orders { accept_bursts: Box::new(|_| 0) },
+        instance,
+        peers: Box::new(Vec::new),
+        elsewhere: nobody(),
+        sources: Box::new(Vec::new),
+        name: name.into(),
+        base_dir: base_dir.to_owned(),
+        keeper: Arc::clone(keeper),
+        crawl: Arc::clone(crawl),
+        watch,
+        ffmpeg: Arc::new(crate::ffmpeg::Pool::new(crate::ffmpeg::PoolOptions::default(), &registry).unwrap()),
+        registry,
+        board: Arc::default(),
+        coverage: Some(crate::coverage::LiveGauges::new(2)),
+        playback: Arc::new(crate::playback::Playback::new(
+            Arc::clone(keeper),
+            Arc::new(crate::runtime::SystemClock::new()),
+            crate::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
+        )),
+        listing_cache: 1 << 20,
+        bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },
+    });
+    let app = Arc::new(app.unwrap().until(ending.clone()));
+    let router = router(Arc::clone(&app), &metrics);
+    (app, router)
+}
+
 /// No other nodes to be asked.
 fn nobody() -> Arc<Elsewhere> {
     let (list, tls) = (tokio::sync::watch::channel(Vec::new()).1, crate::tls::trusting_nobody().unwrap());
     Arc::new(Elsewhere::new(list, &tls, None).unwrap())
 }
 
+/// Retention that has no limits and is never run.
 fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> Arc<Retention> {
     let parts = crate::retention::Parts {
         keeper: Arc::clone(keeper),
