@@ -15,10 +15,11 @@ use std::time::Instant;
 use super::CrawlError;
 use super::doubt::{Doubting, Loss};
 use super::freshness::Freshness;
-use crate::disk::{Base, Checked, Dir, DiskError, Guard};
+use super::recorded::InIndex;
+use crate::disk::{Base, Checked, Dir, DiskError, Guard, Records, Unusable};
 use crate::domain::doubt::{ABOVE, Doubt};
 use crate::domain::{AnyFile, Change, Channel, Hour, HourContents, HourPlace, Stamp, diff};
-use crate::guards::Guards;
+use crate::guards::{self, Guards};
 use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
 
 /// Locks of hours; hours share them by hash.
@@ -41,6 +42,7 @@ pub struct Keeper {
     pub(super) doubting: Doubting,
     pub(super) structure: Mutex<()>,
     guards: Guards,
+    records: Records,
     handed_over: Mutex<BTreeSet<HourPlace>>,
     locks: Vec<Mutex<()>>,
 }
@@ -73,8 +75,8 @@ impl Keeper {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
         let (structure, handed_over) = (Mutex::default(), Mutex::default());
         let (freshness, doubting) = (Freshness::default(), Doubting::new(ABOVE));
-        let guards = Guards::default();
-        Self { index, guard, freshness, doubting, structure, guards, handed_over, locks }
+        let (guards, records) = (Guards::default(), Records::new(Box::new(InIndex(Arc::clone(&index)))));
+        Self { index, guard, freshness, doubting, structure, guards, records, handed_over, locks }
     }
 
     /// With another number of files of a channel that may always be missing.
@@ -96,6 +98,16 @@ impl Keeper {
     /// What stands between a suspect and a loss.
     pub fn guards(&self) -> &Guards {
         &self.guards
+    }
+
+    /// The records that protect the archive.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Those that cannot be relied on: nothing may be deleted while there are any.
+    pub fn unusable_records(&self) -> Vec<Unusable> {
+        if self.guards.stands(guards::Guard::RecordsIntact) { self.records.unusable() } else { Vec::new() }
     }
 
     /// Hours that have turned up and were not read, or that the index did not take: the crawl is to look at them at once.

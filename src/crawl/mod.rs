@@ -21,6 +21,7 @@ mod pace;
 mod plan;
 mod progress;
 mod reconcile;
+mod recorded;
 mod rounds;
 mod state;
 mod structure;

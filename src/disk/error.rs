@@ -118,6 +118,17 @@ pub enum DiskError {
         /// How many channels are known.
         known: usize,
     },
+    /// A protective record cannot be relied on.
+    #[error(
+        "the record '{}' cannot be relied on: {why}; nothing is deleted until you have looked at it and said `gapless retention accept`",
+        path.display()
+    )]
+    Record {
+        /// Its first copy.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No more watchers can be made, or the system has none.
     #[error("cannot watch directories for changes: {cause}; raise fs.inotify.max_user_instances, or rely on the crawl")]
     NoEvents {
@@ -147,6 +158,7 @@ impl DiskError {
             | Self::TooMany { .. }
             | Self::Exists { .. }
             | Self::InUse { .. }
+            | Self::Record { .. }
             | Self::NoEvents { .. } => false,
         }
     }
@@ -181,6 +193,7 @@ impl DiskError {
             | Self::TooMany { path, .. }
             | Self::Exists { path }
             | Self::InUse { path, .. }
+            | Self::Record { path, .. }
             | Self::MarkerDamaged { path, .. }
             | Self::MarkerMissing { path, .. }
             | Self::MarkerOther { path, .. }

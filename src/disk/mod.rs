@@ -10,7 +10,7 @@
 //! 2. Links are not followed and count as absent, except in the configured path of the base itself.
 //! 3. Nothing here removes or renames a file that it has not created itself a moment ago, with these exceptions:
 //!    [`Dir::remove_tombstoned`] removes what a tombstone beside it hides, and `Dir::remove_file` and `Dir::remove_empty_dir` are
-//!    for retention alone, and [`Quarantine`] moves what is damaged, and deletes nothing but what it holds.
+//!    for retention alone, a damaged copy of a [`Record`] is moved aside, and [`Quarantine`] moves what is damaged, and deletes nothing but what it holds.
 //! 4. Nothing here knows channels, hours or segments; names are bytes. The exception is what writes into the tree,
 //!    [`Download`], which takes no name that the grammar does not understand.
 //!
@@ -32,6 +32,8 @@ mod places;
 mod purge;
 mod quarantine;
 mod read;
+mod record;
+mod records;
 mod remove;
 mod resolve;
 mod scan;
@@ -50,4 +52,6 @@ pub use new_file::NewFile;
 pub use purge::Removed;
 pub use quarantine::{Held, Quarantine, REPORT_BYTES};
 pub use read::{PIECE, WholeFile};
+pub use record::{Content, Reading, Record};
+pub use records::{Records, Remembered, Unusable};
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};

@@ -154,6 +154,9 @@ impl<'t> Session<'t> {
         if let Some(archive) = &batch.archive {
             self.meta.insert("archive", archive.as_slice())?;
         }
+        if let Some(records) = &batch.records {
+            self.meta.insert("records", records.as_bytes())?;
+        }
         if !logged {
             self.counters.floor = self.counters.seq;
         }

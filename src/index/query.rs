@@ -93,6 +93,15 @@ impl Index {
         })
     }
 
+    /// The names of the protective records that the archive has had, as they were given; empty if nobody has said.
+    pub fn records(&self) -> Result<String, IndexError> {
+        self.read(|transaction, _| {
+            let table = transaction.open_table(META)?;
+            let found = table.get("records")?.map(|value| String::from_utf8_lossy(value.value()).into_owned());
+            Ok(found.unwrap_or_default())
+        })
+    }
+
     /// Directories above the hours that are remembered, with their stamps.
     pub fn directories(&self) -> Result<Vec<(String, Option<Stamp>)>, IndexError> {
         self.read(|transaction, _| {

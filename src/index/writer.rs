@@ -91,6 +91,8 @@ pub struct Batch {
     pub visitors: Vec<(String, Vec<u8>)>,
     /// Days that are to be counted afresh.
     pub recount: Vec<(Stream, Day)>,
+    /// The names of the protective records that the archive has, as one text.
+    pub records: Option<String>,
 }
 
 impl Batch {
@@ -105,6 +107,7 @@ impl Batch {
             && self.away.is_empty()
             && self.visitors.is_empty()
             && self.recount.is_empty()
+            && self.records.is_none()
     }
 }
 
