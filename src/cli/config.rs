@@ -294,6 +294,8 @@ settings! {
             "From one look at everything to the next.";
         keep_last_copy: YesNo = "false" =>
             "Whether an hour stays as long as some of its segments are listed by none of the other nodes.";
+        copies_at: Texts = "" =>
+            "Nodes that count as other copies although they name no archive of their own, such as a plain file server on another disk, by their names. A file is written for a moment to see that each is not this disk.";
     }
 }
 

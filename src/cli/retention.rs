@@ -118,6 +118,7 @@ pub fn options(config: &Config) -> RetentionOptions {
         reclaim_age: span(configured.reclaim_age),
         interval: configured.interval,
         keep_last_copy: configured.keep_last_copy,
+        copies_at: configured.copies_at.clone(),
     }
 }
 
@@ -202,6 +203,7 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
             writeln!(out, "{} segments stay here as the last copies:", report.last_copies)?;
             report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {name}"))?;
         }
+        report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
         for why in report.doubt.iter().chain(&report.error) {
             writeln!(out, "but: {why}")?;
         }

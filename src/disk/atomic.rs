@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
+use crate::domain::probe::is_probe_name;
 
 /// Files that others may read, as far as the process's mask lets them.
 const FOR_ALL: Mode = Mode::from_raw_mode(0o644);
@@ -118,13 +119,15 @@ pub fn is_our_temporary(name: &[u8]) -> bool {
     front.len() > 1 && front.ends_with(b".") && random.iter().all(is_digit)
 }
 
-/// Removes the temporaries that an earlier process of ours has left in this directory, and says how many.
+/// Removes the temporaries and probes that an earlier process of ours has left in this directory, and says how many.
 ///
 /// Whoever calls this holds the lock of the base directory: an earlier process has ended, however it did. Those of this one are in
 /// use. No clock is asked.
 pub fn clear_temporaries(dir: &Dir) -> Result<usize> {
     let mut left = Vec::new();
-    let is_left = |name: &[u8]| is_our_temporary(name) && !is_of_this_process(name);
+    // A probe is there for seconds, and whoever asks about it notices that it has gone.
+    let is_left_probe = |name: &[u8]| std::str::from_utf8(name).is_ok_and(is_probe_name);
+    let is_left = |name: &[u8]| is_our_temporary(name) && !is_of_this_process(name) || is_left_probe(name);
     dir.each_entry_of(is_left, |entry| {
         // Nothing else is ever made under such a name, but a link or a directory is certainly not ours.
         if dir.kind_of(&entry)?.is_file() {

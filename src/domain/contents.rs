@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::name::{self, FileName, parse_file_name};
+use super::probe::is_probe;
 use super::segment::{SegmentFile, SegmentKey, Spelling};
 
 /// A file that is listed but that the grammar does not understand.
@@ -42,6 +43,7 @@ impl AnyFile {
     /// Reads a name; `None` for names that are never listed.
     pub fn read(name: &str, size: u64) -> Option<Self> {
         match parse_file_name(name) {
+            FileName::Understood(key) if is_probe(&key) => None,
             FileName::Understood(key) => {
                 let exact = (key.spelling == Spelling::EXACT).then(|| name.into());
                 Some(Self::Segment(SegmentFile { key, size, exact }))

@@ -24,6 +24,7 @@ pub mod map;
 pub mod master;
 pub mod name;
 pub mod plan;
+pub mod probe;
 pub mod retention;
 pub mod segment;
 pub mod stamp;

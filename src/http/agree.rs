@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::app::App;
 use super::{ETag, Problem, Verdict, conditional, pathname, query};
 use crate::crawl::CrawlError;
+use crate::disk::ArchiveId;
 use crate::domain::sums::replicated_files;
 use crate::domain::totals::Digest;
 use crate::domain::{Day, HourPlace, Stream};
@@ -179,6 +180,7 @@ fn quality_digests(app: &App, named: &Named) -> Result<QualityDigests, Problem> 
         seq: position.seq,
         complete,
         instance: Some(app.instance),
+        archive: index.archive()?.map(|id| ArchiveId::from_bytes(id).to_string()),
         qualities: Vec::new(),
         next: None,
     };

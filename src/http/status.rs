@@ -71,6 +71,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
             retention.first_last_copies.join(", ")
         ));
     }
+    troubles.extend(retention.unproven_copies.iter().map(|why| format!("retention: {why}")));
     let jobs = jobs::reports(&app.board);
     jobs::troubles(&jobs, &mut troubles);
     troubles.extend(scrub_troubles(app, &crawl));

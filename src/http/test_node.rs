@@ -225,6 +225,7 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> A
         reclaim_age: crate::domain::Span::from_us(0),
         interval: Duration::from_secs(600),
         keep_last_copy: false,
+        copies_at: Vec::new(),
     };
     Arc::new(Retention::new(parts, options, &Registry::new()).unwrap())
 }

@@ -16,6 +16,7 @@ use super::error::{Begins, PeerError, escaped};
 use super::limits::Limits;
 use super::list::ListReader;
 use super::url::PeerUrl;
+use crate::domain::probe::is_probe_name;
 use crate::domain::{Channel, Hour, HourPlace, Quality};
 use crate::tls::{self, ClientConfig};
 use crate::tokens::Token;
@@ -148,7 +149,7 @@ impl PeerClient {
         serde_json::from_slice(&body).map_err(|error| told(&url, Problem::Unexpected(error.to_string()), begins))
     }
 
-    async fn list<T: Ord + Send + 'static>(
+    pub(super) async fn list<T: Ord + Send + 'static>(
         &self,
         peer: &Peer,
         path: &[&str],
@@ -291,7 +292,9 @@ pub(super) fn visible(name: &str) -> Option<Box<str>> {
 
 /// Whether it is a name of one visible thing in a directory.
 fn is_visible(name: &str) -> bool {
-    !name.is_empty() && name.len() <= NAME_BYTES && !name.starts_with('.') && !name.contains(['/', '\0'])
+    let is_one_name = !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(['/', '\0']);
+    // Those who look for a probe ask for it by itself.
+    is_one_name && !name.starts_with('.') && !is_probe_name(name)
 }
 
 /// In order, each once; very many off the async threads.

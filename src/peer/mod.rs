@@ -17,6 +17,7 @@ mod error;
 mod extra;
 mod limits;
 mod list;
+mod probe;
 mod seen;
 mod throttle;
 mod url;

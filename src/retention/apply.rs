@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::disk::{Base, Dir, DiskError, atomic, is_our_temporary};
+use crate::domain::probe::is_probe;
 use crate::domain::{FileName, HourPlace, name, parse_file_name};
 use crate::runtime::Stop;
 
@@ -50,6 +51,7 @@ fn read(name: &OsStr, is_file: bool) -> Entry {
         return Entry::Temporary;
     }
     match name.to_str().map(parse_file_name) {
+        Some(FileName::Understood(key)) if is_probe(&key) => Entry::Temporary,
         Some(FileName::Understood(key)) if key.tombstone => Entry::Tombstone,
         Some(FileName::Understood(_)) => Entry::Segment,
         _ => Entry::Other,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::apply::{Deleted, delete_segments, delete_tombstones};
 use super::journal::{Entry, Journal, Step};
-use super::last_copy::Copies;
+use super::last_copy::{Asking, Copies};
 use super::ledger::Ledger;
 use super::metrics::Gauges;
 use super::orders::{Order, Orders};
@@ -43,6 +43,8 @@ pub struct RetentionOptions {
     pub interval: Duration,
     /// Whether an hour stays as long as no other node has all that it holds.
     pub keep_last_copy: bool,
+    /// Peers that count as other copies on the operator's word, by their names, unless they turn out to be this disk.
+    pub copies_at: Vec<String>,
 }
 
 /// What retention is made from.
@@ -129,7 +131,13 @@ impl Retention {
     }
 
     fn copies(&self) -> Copies {
-        Copies::new(self.parts.client.clone(), self.parts.peers.clone(), self.parts.instance)
+        Copies::new(Asking {
+            client: self.parts.client.clone(),
+            peers: self.parts.peers.clone(),
+            instance: self.parts.instance,
+            copies_at: self.options.copies_at.clone(),
+            keeper: Arc::clone(&self.parts.keeper),
+        })
     }
 
     /// Whether backfill may fetch this hour; `None` while nobody knows, because the journal could not be read. Answers from memory.
@@ -419,6 +427,7 @@ impl Retention {
             }
         });
         let missing = asked.ok_or(RetentionError::Stopped)?;
+        report.unproven_copies = copies.unproven().collect();
         report.last_copies += missing.len() as u64;
         let room = TOLD.saturating_sub(report.first_last_copies.len());
         report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));

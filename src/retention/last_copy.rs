@@ -1,18 +1,26 @@
 //! Which files of an hour no other node has: asked before the last copy of anything is deleted.
 //!
-//! A peer has what its plain listing names; one that does not answer has nothing. What a peer says is believed: it is the operator
-//! who chose it. Nothing is deleted or fetched here.
+//! 1. An answer proves no copy: a second server over the same directory answers, too. A peer counts if it names another archive id
+//!    than ours, or if the operator names it (`copies_at`) and what is written here for a moment is not seen through it ([`probe`]).
+//! 2. A peer that counts has what its plain listing names; one that does not answer has nothing. What it lists is believed.
+//! 3. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
+//!    the one of the highest [`rank`] keeps it.
 //!
-//! Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something the
-//! one of the highest [`rank`] keeps it.
+//! Nothing of the archive is deleted or fetched here.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Display;
+use std::sync::Arc;
 
 use reqwest::StatusCode;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::probe::{Probed, probe};
+use crate::crawl::Keeper;
+use crate::disk::marker;
 use crate::domain::HourPlace;
+use crate::guards::Guard;
 use crate::peer::{Peer, PeerClient, PeerError};
 use crate::wire::{QualityDigests, TombstonePage};
 
@@ -21,23 +29,62 @@ const ANSWER_BYTES: usize = 8 << 20;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
+/// Whom to ask, and by what this node tells itself from others.
+#[derive(Clone)]
+pub struct Asking {
+    /// To ask with.
+    pub client: PeerClient,
+    /// Which peers; the list may change.
+    pub peers: watch::Receiver<Vec<Peer>>,
+    /// By this number this node recognises itself among them: what only it has, nobody else has.
+    pub instance: u64,
+    /// Peers that the operator says are other disks, by their names.
+    pub copies_at: Vec<String>,
+    /// The archive here.
+    pub keeper: Arc<Keeper>,
+}
+
+/// Why a peer counts as another place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    /// It names another archive, by this id.
+    Archive(String),
+    /// The operator's word and a probe; it is of our kind and has this number as long as it runs.
+    Process(u64),
+    /// The operator's word and a probe; it knows no such guard as this one.
+    FixedPart,
+}
+
 /// Asks the peers of a list that may change what they have.
-#[derive(Debug)]
 pub struct Copies {
-    client: PeerClient,
-    peers: watch::Receiver<Vec<Peer>>,
-    /// By this number a peer that is this node itself is recognised: what only it has, nobody else has.
-    instance: u64,
-    /// Those that were asked whether they are somebody else, and are; with their number, if they have one.
-    others: BTreeMap<String, Option<u64>>,
-    /// Those that did not answer, or are this node: not asked again in the same pass, so that a dead one costs its patience once.
+    asking: Asking,
+    /// The id of the archive here, once it was read.
+    archive: Option<String>,
+    /// Those that were asked whether they are another place, and are.
+    others: BTreeMap<String, Standing>,
+    /// Those that did not answer, or are not known to be another place: not asked again in the same pass, so that a dead one costs
+    /// its patience once.
     silent: BTreeSet<String>,
+    /// What a person should know about those.
+    unproven: BTreeMap<String, String>,
 }
 
 impl Copies {
-    /// Asks these peers by this client. For one pass: make another for the next.
-    pub fn new(client: PeerClient, peers: watch::Receiver<Vec<Peer>>, instance: u64) -> Self {
-        Self { client, peers, instance, others: BTreeMap::new(), silent: BTreeSet::new() }
+    /// For one pass: make another for the next.
+    pub fn new(asking: Asking) -> Self {
+        let read = asking.keeper.guard().base().ok().and_then(|base| marker::read(&base).ok().flatten());
+        Self {
+            archive: read.map(|id| id.to_string()),
+            asking,
+            others: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            unproven: BTreeMap::new(),
+        }
+    }
+
+    /// Peers that answered and do not count, and why.
+    pub fn unproven(&self) -> impl Iterator<Item = String> {
+        self.unproven.iter().map(|(name, why)| format!("{name} is no copy: {why}"))
     }
 
     /// Those of the hidden files that no peer has the bytes of. A peer does not list what is hidden: it is asked what its
@@ -45,9 +92,9 @@ impl Copies {
     pub async fn hidden_and_held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
         let mut missing = self.held_by_nobody(place, names).await;
         // Not in the head of the loop: the list would be locked until its end, and whoever has a new one would wait with the node.
-        let peers = self.peers.borrow().clone();
+        let peers = self.asking.peers.borrow().clone();
         for peer in peers {
-            if missing.is_empty() || self.silent.contains(&peer.name) {
+            if missing.is_empty() || self.standing(&peer, place).await.is_none() {
                 continue;
             }
             match self.hidden_at(&peer, place).await {
@@ -69,7 +116,7 @@ impl Copies {
             let mut query = vec![("channel", channel), ("quality", quality), ("hour", &hour)];
             query.extend(after.as_deref().map(|after| ("after", after)));
             let page: TombstonePage =
-                self.client.get_json(peer, &["api", "v1", "tombstones"], &query, ANSWER_BYTES).await?;
+                self.asking.client.get_json(peer, &["api", "v1", "tombstones"], &query, ANSWER_BYTES).await?;
             held.extend(page.tombstones.into_iter().filter_map(|tombstone| tombstone.hides));
             after = page.next;
             if after.is_none() {
@@ -79,61 +126,114 @@ impl Copies {
         Ok(held)
     }
 
-    /// Whether a peer is somebody else, and if so its number; one of the fixed part has none. Who cannot say now may be this node
-    /// itself under another name, and counts as having nothing.
-    async fn somebody_else(&mut self, peer: &Peer, place: &HourPlace) -> Option<Option<u64>> {
-        if let Some(instance) = self.others.get(&peer.name) {
-            return Some(*instance);
+    /// Why a peer counts as another place; `None` if it does not. Each is asked once in a pass.
+    async fn standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
+        if self.silent.contains(&peer.name) {
+            return None;
         }
-        let (stream, path) = (place.stream.to_string(), ["api", "v1", "digests"]);
-        let asked: Result<QualityDigests, _> =
-            self.client.get_json(peer, &path, &[("quality", &stream)], ANSWER_BYTES).await;
-        let instance = match asked {
-            Ok(digests) if digests.instance == Some(self.instance) => None,
-            Ok(digests) => Some(digests.instance),
-            Err(error) if speaks_only_the_fixed_part(&error) => Some(None),
-            Err(error) => {
-                tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say whether it is another node; it counts as having nothing");
-                None
-            }
-        };
-        match instance {
-            Some(instance) => drop(self.others.insert(peer.name.clone(), instance)),
+        if let Some(standing) = self.others.get(&peer.name) {
+            return Some(standing.clone());
+        }
+        let standing = self.ask_standing(peer, place).await;
+        match &standing {
+            Some(standing) => drop(self.others.insert(peer.name.clone(), standing.clone())),
             None => drop(self.silent.insert(peer.name.clone())),
         }
-        instance
+        standing
+    }
+
+    async fn ask_standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
+        let (stream, path) = (place.stream.to_string(), ["api", "v1", "digests"]);
+        let asked: Result<QualityDigests, _> =
+            self.asking.client.get_json(peer, &path, &[("quality", &stream)], ANSWER_BYTES).await;
+        let standing = match asked {
+            Ok(answer) if answer.instance == Some(self.asking.instance) => return None,
+            Ok(answer) => match (answer.archive, &self.archive) {
+                (Some(theirs), Some(ours)) if theirs == *ours => {
+                    let why = "it has the archive id of this node: the same directory, or a copy of this disk with its marker";
+                    self.not_proven(peer, why.to_owned());
+                    return None;
+                }
+                (Some(theirs), Some(_)) => Standing::Archive(theirs),
+                _ => answer.instance.map_or(Standing::FixedPart, Standing::Process),
+            },
+            Err(error) if speaks_only_the_fixed_part(&error) => Standing::FixedPart,
+            Err(error) => {
+                tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say whether it is another node; it counts as having nothing");
+                return None;
+            }
+        };
+        let is_proven =
+            matches!(standing, Standing::Archive(_)) || !self.asking.keeper.guards().stands(Guard::LastCopy);
+        (is_proven || self.is_another_disk(peer, place).await).then_some(standing)
+    }
+
+    /// Whether a peer that names no archive of its own is another disk all the same.
+    async fn is_another_disk(&mut self, peer: &Peer, place: &HourPlace) -> bool {
+        if !self.asking.copies_at.contains(&peer.name) {
+            let why = "it does not name an archive of its own; if it is another disk, add its name to copies_at in [retention]";
+            self.not_proven(peer, why.to_owned());
+            return false;
+        }
+        match probe(&self.asking.keeper, &self.asking.client, peer, place).await {
+            Probed::AnotherDisk => return true,
+            Probed::ThisDisk => {
+                tracing::error!(name: "copy_is_this_disk", peer = peer.name, hour = %place, "a peer in copies_at serves this very directory: what it has is no copy");
+                let why = "it is in copies_at and serves this very directory, a file written here was seen through it; take it out";
+                self.not_proven(peer, why.to_owned());
+            }
+            Probed::Unknown(why) => {
+                self.not_proven(
+                    peer,
+                    format!("it is in copies_at, and it is not known whether it serves this very directory: {why}"),
+                );
+            }
+        }
+        false
+    }
+
+    fn not_proven(&mut self, peer: &Peer, why: String) {
+        tracing::debug!(name: "copy_not_proven", peer = peer.name, why, "a peer does not count as another copy");
+        self.unproven.insert(peer.name.clone(), why);
     }
 
     /// Those of the names that no peer has, in the order in which they were given. Peers are asked one after another until
     /// everything was found.
     pub async fn held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        self.not_held(place, names, |_| true).await
+        self.not_held(place, names, |_, _| true).await
     }
 
     /// Those of the names that must stay here: no peer has them of which it is certain that it does not let them go because this
     /// node has them. Such a peer has a higher rank, or is of the fixed part, which knows no such guard.
     pub async fn left_to_us(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        let ours = rank(place, self.instance);
-        self.not_held(place, names, |instance| instance.is_none_or(|theirs| rank(place, theirs) > ours)).await
+        let outranks = |this: &Self, standing: &Standing| match standing {
+            Standing::Archive(theirs) => {
+                this.archive.as_ref().is_none_or(|ours| rank(place, theirs) > rank(place, ours))
+            }
+            Standing::Process(theirs) => rank(place, theirs) > rank(place, &this.asking.instance),
+            Standing::FixedPart => true,
+        };
+        self.not_held(place, names, outranks).await
     }
 
     async fn not_held(
         &mut self,
         place: &HourPlace,
         names: Vec<String>,
-        counts: impl Fn(Option<u64>) -> bool,
+        counts: impl Fn(&Self, &Standing) -> bool,
     ) -> Vec<String> {
-        let peers = self.peers.borrow().clone();
+        let peers = self.asking.peers.borrow().clone();
         let mut missing = names;
         for peer in peers {
             if missing.is_empty() {
                 break;
             }
-            if self.silent.contains(&peer.name) || !self.somebody_else(&peer, place).await.is_some_and(&counts) {
+            let standing = self.standing(&peer, place).await;
+            if !standing.is_some_and(|standing| counts(self, &standing)) {
                 continue;
             }
             let stream = &place.stream;
-            match self.client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
+            match self.asking.client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
                 Ok(listing) => {
                     let held: HashSet<&str> = listing.names.iter().map(|name| &**name).collect();
                     missing.retain(|name| !held.contains(name.as_str()));
@@ -149,10 +249,10 @@ impl Copies {
     }
 }
 
-/// Who keeps an hour: the highest of those that hold it. Every node works it out alike, and another one comes out for each hour, so
-/// that what is kept is spread over all.
-pub(super) fn rank(place: &HourPlace, instance: u64) -> u64 {
-    xxh3_64(format!("{place} {instance}").as_bytes())
+/// Who keeps an hour: the highest of those that hold it. Every node works it out alike, from what stays the same over its restarts
+/// where it names an archive, and another one comes out for each hour, so that what is kept is spread over all.
+pub(super) fn rank(place: &HourPlace, who: &impl Display) -> u64 {
+    xxh3_64(format!("{place} {who}").as_bytes())
 }
 
 /// A peer that answers, but not this. One that refuses or fails for the moment is another matter.

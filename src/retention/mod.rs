@@ -15,6 +15,7 @@ mod last_copy;
 mod ledger;
 mod metrics;
 mod orders;
+mod probe;
 mod report;
 mod runs;
 
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 
 pub use job::{Parts, Retention, RetentionOptions};
 pub use journal::{Entry, Journal, Step};
-pub use last_copy::Copies;
+pub use last_copy::{Asking, Copies};
 pub use orders::Order;
 pub use runs::Runs;
 

@@ -19,6 +19,9 @@ pub struct QualityDigests {
     /// A number that each process chooses at random: by it a node that is in its own list of peers recognises itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub instance: Option<u64>,
+    /// The archive's id, as in its marker: a node over another archive has another one. Absent where no marker could be written.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archive: Option<String>,
     /// In order of their paths.
     pub qualities: Vec<QualityDigest>,
     /// Give this as `after` to get the next page; absent on the last one.

@@ -93,6 +93,9 @@ pub struct RetentionReport {
     /// The first of them.
     #[serde(default)]
     pub first_last_copies: Vec<String>,
+    /// Peers that answered and do not count as other copies, and why.
+    #[serde(default)]
+    pub unproven_copies: Vec<String>,
     /// What looks like a mistake and waits for the operator's word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doubt: Option<String>,

@@ -38,6 +38,7 @@ fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
         reclaim_age: Span::from_us(0),
         interval: Duration::from_secs(600),
         keep_last_copy: false,
+        copies_at: Vec::new(),
     };
     let retention = Retention::new(parts, options, &Registry::new()).unwrap();
     let (tell, told) = mpsc::channel();

@@ -8,10 +8,13 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{Notify, watch};
 
+use crate::crawl::Keeper;
+use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
 use crate::domain::HourPlace;
+use crate::index::{Index, IndexOptions};
 use crate::peer::{Limits, Peer, PeerClient, PeerUrl};
-use crate::retention::Copies;
 use crate::retention::last_copy::rank;
+use crate::retention::{Asking, Copies};
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,13 +39,83 @@ where
     Peer { name: name.to_owned(), url, trusted: false }
 }
 
-fn copies(peers: watch::Receiver<Vec<Peer>>) -> Copies {
-    let client = PeerClient::new(Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap();
-    Copies::new(client, peers, OWN)
-}
-
 /// This node's own number.
 const OWN: u64 = 7;
+
+/// An archive with a marker and the hour that is asked about.
+struct Archive {
+    tree: tempfile::TempDir,
+    keeper: Arc<Keeper>,
+    id: String,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        let id = ArchiveId::random();
+        marker::create(&base, id).unwrap();
+        std::fs::create_dir_all(tree.path().join(place().path())).unwrap();
+        std::fs::write(tree.path().join(place().path()).join(OURS), "x").unwrap();
+        let index =
+            Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
+        let guard = Guard::new(base, Identity::Unmarked { channels: Vec::new() });
+        Self { keeper: Arc::new(Keeper::new(index, Arc::new(guard))), tree, id: id.to_string() }
+    }
+
+    /// Asks these peers; those named are other disks, by the operator's word.
+    fn copies(&self, peers: watch::Receiver<Vec<Peer>>, named: &[&str]) -> Copies {
+        let client = PeerClient::new(Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap();
+        let (copies_at, keeper) = (names(named), Arc::clone(&self.keeper));
+        Copies::new(Asking { client, peers, instance: OWN, copies_at, keeper })
+    }
+
+    async fn may_go(&self, peers: Vec<Peer>, named: &[&str]) -> bool {
+        let (_list, peers) = watch::channel(peers);
+        self.copies(peers, named).left_to_us(&place(), names(&[OURS])).await.is_empty()
+    }
+
+    /// What lies in the hour.
+    fn hour(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.tree.path().join(place().path())).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// A server of the fixed part over this very directory, as it `shows` it.
+    async fn served(&self, name: &str, shows: Shows) -> Peer {
+        let root = self.tree.path().to_owned();
+        let answer = move |path: String| {
+            let decoded = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
+            let answered = match decoded.trim_start_matches('/').split_once('/') {
+                Some(("files", _)) if shows == Shows::OldListsAndFiles => json(&serde_json::json!([OURS])),
+                Some(("files", rest)) => {
+                    let entries = std::fs::read_dir(root.join(rest)).unwrap();
+                    let all: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+                    json(&serde_json::json!(all))
+                }
+                Some(("segments", rest)) if shows != Shows::ListsAlone => {
+                    let found = std::fs::read(root.join(rest));
+                    found.map_or_else(
+                        |_| StatusCode::NOT_FOUND.into_response(),
+                        axum::response::IntoResponse::into_response,
+                    )
+                }
+                _ => StatusCode::NOT_FOUND.into_response(),
+            };
+            async move { answered }
+        };
+        peer(name, answer).await
+    }
+}
+
+/// What a second server over the same directory shows of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    Everything,
+    ListsAlone,
+    /// Lists out of a cache, and files as they are.
+    OldListsAndFiles,
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_hangs_does_not_lock_the_list_of_peers() {
@@ -51,7 +124,7 @@ async fn a_peer_that_hangs_does_not_lock_the_list_of_peers() {
     let hanging = peer("hangs", move |path| {
         let telling = Arc::clone(&telling);
         async move {
-            if path == "/api/v1/tombstones" {
+            if path == "/files/a/b/2019-11-13T02" {
                 telling.notify_one();
                 std::future::pending::<()>().await;
             }
@@ -59,7 +132,8 @@ async fn a_peer_that_hangs_does_not_lock_the_list_of_peers() {
         }
     });
     let (list, peers) = watch::channel(vec![hanging.await]);
-    let mut copies = copies(peers);
+    let archive = Archive::new();
+    let mut copies = archive.copies(peers, &["hangs"]);
     let asking = tokio::spawn(async move { copies.hidden_and_held_by_nobody(&place(), names(&["x"])).await });
     asked.notified().await;
     let (done, published) = mpsc::channel();
@@ -78,63 +152,128 @@ fn json(value: &serde_json::Value) -> Response {
     ([("content-type", "application/json")], value.to_string()).into_response()
 }
 
-/// What a node of this number says of its digests.
-fn digests(instance: Option<u64>) -> Response {
+/// What a node of this number and archive says of its digests.
+fn digests(instance: Option<u64>, archive: Option<&str>) -> Response {
     let none: [u8; 0] = [];
-    json(&serde_json::json!({"epoch": "1", "seq": 1, "complete": true, "instance": instance, "qualities": none}))
+    let (epoch, seq, complete) = ("1", 1, true);
+    json(&serde_json::json!({
+        "epoch": epoch, "seq": seq, "complete": complete, "instance": instance, "archive": archive, "qualities": none
+    }))
 }
 
-/// A peer that lists what we have, and answers so when it is asked for digests.
+/// A peer that lists what we have, serves nothing else, and answers so when it is asked for digests.
 async fn holder(name: &str, digests: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Peer {
     let answer = move |path: String| {
-        let answered = if path == "/api/v1/digests" { digests() } else { json(&serde_json::json!([OURS])) };
+        let answered = match path.as_str() {
+            "/api/v1/digests" => digests(),
+            path if path.starts_with("/files") => json(&serde_json::json!([OURS])),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        };
         async move { answered }
     };
     peer(name, answer).await
 }
 
-/// A number that ranks above or below ours.
-fn ranked(above: bool) -> u64 {
-    (100..1_000).find(|other| (rank(&place(), *other) > rank(&place(), OWN)) == above).unwrap()
+async fn fixed(name: &str) -> Peer {
+    holder(name, || StatusCode::NOT_FOUND.into_response()).await
 }
 
-async fn may_go(peers: Vec<Peer>) -> bool {
-    let (_list, peers) = watch::channel(peers);
-    copies(peers).left_to_us(&place(), names(&[OURS])).await.is_empty()
+/// Another archive that ranks above or below this one.
+async fn ranked(name: &str, above: bool, own: &str) -> Peer {
+    let ids = (0_u128..1_000).map(|number| format!("{number:032x}"));
+    let id = ids.into_iter().find(|id| (rank(&place(), id) > rank(&place(), &own)) == above).unwrap();
+    holder(name, move || digests(Some(100), Some(&id))).await
 }
 
 #[tokio::test]
 async fn of_those_that_hold_an_hour_the_highest_keeps_it() {
-    let (low, high) = (ranked(false), ranked(true));
-    let lower = holder("low", move || digests(Some(low))).await;
-    let higher = holder("high", move || digests(Some(high))).await;
-    assert!(!may_go(vec![lower.clone()]).await);
-    assert!(may_go(vec![higher.clone()]).await);
-    assert!(may_go(vec![lower.clone(), higher]).await);
-    assert!(may_go(vec![lower.clone(), holder("fixed", || StatusCode::NOT_FOUND.into_response()).await]).await);
+    let archive = Archive::new();
+    let (lower, higher) = (ranked("low", false, &archive.id).await, ranked("high", true, &archive.id).await);
+    assert!(!archive.may_go(vec![lower.clone()], &[]).await);
+    assert!(archive.may_go(vec![higher.clone()], &[]).await);
+    assert!(archive.may_go(vec![lower.clone(), higher], &[]).await);
+    assert!(archive.may_go(vec![lower.clone(), fixed("fixed").await], &["fixed"]).await);
     // For a purge any other copy will do.
     let (_list, peers) = watch::channel(vec![lower]);
-    assert!(copies(peers).held_by_nobody(&place(), names(&[OURS])).await.is_empty());
+    assert!(archive.copies(peers, &[]).held_by_nobody(&place(), names(&[OURS])).await.is_empty());
 }
 
 #[test]
 fn another_number_keeps_another_hour() {
     let hours =
         (0..100).map(|hour| HourPlace::parse(&format!("a/b/2019-11-{:02}T{:02}", 1 + hour / 24, hour % 24)).unwrap());
-    let kept = hours.filter(|place| rank(place, 1) > rank(place, 2)).count();
+    let kept = hours.filter(|place| rank(place, &1) > rank(place, &2)).count();
     assert!((20..80).contains(&kept), "{kept} of 100");
     // Nodes of different versions have to agree.
-    assert_eq!(rank(&place(), 1), 12_369_539_673_919_593_237);
+    assert_eq!(rank(&place(), &1), 12_369_539_673_919_593_237);
 }
 
 #[tokio::test]
-async fn who_does_not_say_that_it_is_another_node_has_nothing() {
-    assert!(!may_go(vec![holder("itself", || digests(Some(OWN))).await]).await);
-    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS] {
-        assert!(!may_go(vec![holder("busy", move || status.into_response()).await]).await, "{status}");
-    }
+async fn who_does_not_name_another_archive_has_nothing_without_the_operators_word() {
+    let archive = Archive::new();
+    let (own, other) = (archive.id.clone(), ArchiveId::random().to_string());
+    assert!(!archive.may_go(vec![holder("itself", move || digests(Some(OWN), Some(&other))).await], &["itself"]).await);
+    assert!(!archive.may_go(vec![holder("clone", move || digests(Some(1), Some(&own))).await], &["clone"]).await);
+    let older = holder("older", || digests(None, None)).await;
+    assert!(!archive.may_go(vec![older.clone()], &[]).await && archive.may_go(vec![older], &["older"]).await);
     for status in [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED] {
-        assert!(may_go(vec![holder("fixed", move || status.into_response()).await]).await, "{status}");
+        let fixed = holder("fixed", move || status.into_response()).await;
+        assert!(!archive.may_go(vec![fixed.clone()], &["other"]).await, "{status}");
+        assert!(archive.may_go(vec![fixed], &["fixed"]).await, "{status}");
     }
-    assert!(may_go(vec![holder("html", || "<html>".into_response()).await]).await);
+    assert!(archive.may_go(vec![holder("html", || "<html>".into_response()).await], &["html"]).await);
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS] {
+        let busy = holder("busy", move || status.into_response()).await;
+        assert!(!archive.may_go(vec![busy], &["busy"]).await, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_over_this_very_directory_is_no_copy_whoever_names_it() {
+    let archive = Archive::new();
+    for shows in [Shows::Everything, Shows::ListsAlone, Shows::OldListsAndFiles] {
+        let (one, two) = (archive.served("one", shows).await, archive.served("two", shows).await);
+        let (_list, peers) = watch::channel(vec![one, two]);
+        let mut copies = archive.copies(peers, &["one", "two"]);
+        assert_eq!(copies.left_to_us(&place(), names(&[OURS])).await, [OURS]);
+        let why: Vec<String> = copies.unproven().collect();
+        assert!(why.len() == 2 && why[0].starts_with("one is no copy") && why[0].contains("very directory"), "{why:?}");
+        assert_eq!(archive.hour(), [OURS], "the probes are gone");
+    }
+    // With the guard taken away the last copy would have gone.
+    let peer = archive.served("one", Shows::Everything).await;
+    archive.keeper.guards().remove(crate::guards::Guard::LastCopy);
+    assert!(archive.may_go(vec![peer], &[]).await);
+}
+
+#[tokio::test]
+async fn what_a_probe_cannot_find_out_counts_as_no_copy() {
+    let archive = Archive::new();
+    let denies = |path: String| async move {
+        match path.as_str() {
+            path if path.starts_with("/files") => json(&serde_json::json!([OURS])),
+            path if path.starts_with("/segments") => StatusCode::FORBIDDEN.into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    };
+    assert!(!archive.may_go(vec![peer("denies", denies).await], &["denies"]).await);
+    assert_eq!(archive.hour(), [OURS]);
+    // Whatever clears a probe away while it is looked for.
+    let hour = archive.tree.path().join(place().path());
+    let clears = move |path: String| {
+        if path.starts_with("/segments") {
+            let dir = Base::open(&hour).unwrap().dir(std::path::Path::new("")).unwrap().unwrap();
+            assert_eq!(crate::disk::clear_temporaries(&dir).unwrap(), 1);
+        }
+        async move {
+            if path.starts_with("/files") {
+                json(&serde_json::json!([OURS]))
+            } else {
+                StatusCode::NOT_FOUND.into_response()
+            }
+        }
+    };
+    assert!(!archive.may_go(vec![peer("clears", clears).await], &["clears"]).await);
+    std::fs::remove_dir_all(archive.tree.path().join(place().path())).unwrap();
+    assert!(!archive.may_go(vec![fixed("fixed").await], &["fixed"]).await, "nothing can be written there");
 }
