@@ -10,6 +10,8 @@ mod address;
 mod pulse;
 mod reports;
 mod sentinel;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;

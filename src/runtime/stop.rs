@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Shared by all who must end together. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
+pub struct Stop(Arc<(Mutex<bool>, Condvar)>, #[cfg(test)] Arc<std::sync::atomic::AtomicU64>);
 
 impl Stop {
     /// Not stopped yet.
@@ -19,8 +19,22 @@ impl Stop {
         self.0.1.notify_all();
     }
 
+    /// Ends everything when so many have looked whether it is time to.
+    #[cfg(test)]
+    pub fn after(looks: u64) -> Self {
+        let stop = Self::new();
+        stop.1.store(looks, std::sync::atomic::Ordering::SeqCst);
+        stop
+    }
+
     /// Whether it is time to end.
     pub fn is_stopped(&self) -> bool {
+        #[cfg(test)]
+        if self.1.load(std::sync::atomic::Ordering::SeqCst) > 0
+            && self.1.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1
+        {
+            self.stop();
+        }
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

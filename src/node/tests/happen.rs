@@ -1,0 +1,351 @@
+//! What each step does to the world.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::clocks::HOUR;
+use super::segments::{BYTES, content, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem};
+use super::step::{Attack, Harm, Limit, Ours, Step};
+use super::truth::{MACHINES, Run, Taker};
+use super::world::World;
+use crate::domain::retention::Limits;
+use crate::domain::{HourPlace, Span};
+use crate::runtime::Stop;
+use crate::tombstones::{self, Bounds, Index, Purge, Scope};
+
+impl World<'_> {
+    /// Something happens, and everything is looked at afterwards.
+    pub(super) fn step(&mut self, step: &Step) {
+        let taker = self.happen(step);
+        for machine in &mut self.machines {
+            if let Some(node) = &mut machine.node {
+                node.look_at_disk();
+            }
+        }
+        self.look(&taker);
+    }
+
+    fn happen(&mut self, step: &Step) -> Taker {
+        match step.clone() {
+            Step::Record { machine, back, count } => {
+                let hour = hour_of(self.machines[machine].wrist.wall() - back * HOUR);
+                for _ in 0..count {
+                    let (path, content) = self.new_segment(machine, hour);
+                    self.record(machine, &path, &content);
+                }
+            }
+            Step::Twin { machine, apart_us } => self.twin(machine, apart_us),
+            Step::Tombstone { machine, count } => self.tombstone(machine, count),
+            Step::Purge { machine } => {
+                self.purge(machine);
+                return Taker::Purge(machine);
+            }
+            Step::Keep { machine, release } => self.keep(machine, release),
+            Step::Limit { machine, limit } => {
+                self.machines[machine].settings.limits = limits(limit, self.free_limit());
+                self.restart(machine);
+            }
+            Step::LastCopy { machine, keep, at_other } => {
+                let settings = &mut self.machines[machine].settings;
+                settings.keep_last_copy = keep;
+                settings.copies_at = if at_other { vec!["other0".to_owned()] } else { Vec::new() };
+                self.restart(machine);
+            }
+            Step::Retain { machine, confirmed } => return self.retain(machine, confirmed, &Stop::new()),
+            Step::RetainCut { machine } => {
+                let stop = Stop::after(2 + self.chance.number() % 8);
+                let taker = self.retain(machine, true, &stop);
+                self.machines[machine].kill();
+                self.start(machine);
+                return taker;
+            }
+            Step::Live { us } => {
+                self.time.pass(us);
+                for machine in 0..MACHINES {
+                    if self.machines[machine].node.is_some() {
+                        self.truth.lives(machine, us);
+                    }
+                }
+            }
+            Step::Clock { machine, ahead, reboot } => {
+                self.machines[machine].wrist.set(ahead);
+                if reboot {
+                    self.machines[machine].kill();
+                    self.machines[machine].wrist.reboot();
+                    self.start(machine);
+                }
+            }
+            Step::Free { machine, segments } => self.set_free(machine, segments),
+            Step::Restart { machine, kill, lose_index } => {
+                if kill {
+                    self.machines[machine].kill();
+                } else {
+                    self.machines[machine].stop();
+                }
+                if lose_index {
+                    self.machines[machine].lose_index();
+                }
+                self.start(machine);
+            }
+            Step::Down { machine } => self.machines[machine].stop(),
+            Step::Snapshot { machine } => self.snapshot(machine),
+            Step::Restore { machine, records_only } => {
+                self.restore(machine, records_only);
+                return Taker::Hand(machine);
+            }
+            Step::Damage { machine, what, harm } => self.damage(machine, what, harm),
+            Step::Mount { machine, mounted } => self.machines[machine].mount(mounted),
+            Step::Swap { machine } => self.swap(machine),
+            Step::Occupy { machine } => self.occupy(machine),
+            Step::Round { machine } => {
+                self.round(machine);
+            }
+            Step::Line { from, to, cut } => self.cut(from, to, cut),
+            Step::Accept { machine } => self.accept(machine),
+            Step::Other { door, attack, against } => self.attack(door, attack, against),
+        }
+        Taker::Nobody
+    }
+
+    pub(super) fn restart(&mut self, machine: usize) {
+        self.machines[machine].stop();
+        self.start(machine);
+    }
+
+    /// The same content once more, a little later or earlier: two recorders of one stream, or a recorder that was started anew.
+    fn twin(&mut self, machine: usize, apart_us: i64) {
+        let tree = self.truth.tree(machine);
+        let buried: Vec<String> = tree.files.iter().filter(|path| is_tombstone(path)).cloned().collect();
+        let all: Vec<String> = tree.files.iter().filter(|path| !is_tombstone(path)).cloned().collect();
+        let hidden: Vec<String> = buried.iter().map(|path| format!("{}.ts", stem(path))).collect();
+        let hidden: Vec<String> = hidden.into_iter().filter(|path| all.contains(path)).collect();
+        let among = if hidden.is_empty() || self.chance.one_in(3) { all } else { hidden };
+        if among.is_empty() {
+            return;
+        }
+        let path = self.chance.pick(&among).clone();
+        let Ok(bytes) = std::fs::read(self.machines[machine].base.join(&path)) else { return };
+        let start = start_and_hash(&path).0 + apart_us;
+        if start < HOUR {
+            let twin = format!("{}/{}", parts(&path).place, name_of(start, &bytes));
+            self.record(machine, &twin, &bytes);
+        }
+    }
+
+    fn tombstone(&mut self, machine: usize, count: usize) {
+        let Some((_, paths)) = self.full_hour(machine) else { return };
+        let chosen: Vec<String> = paths.into_iter().take(count).collect();
+        let Some(node) = &self.machines[machine].node else { return };
+        if tombstones::add(&node.keeper, &chosen, None).is_ok() {
+            for path in &chosen {
+                if self.machines[machine].base.join(format!("{}.tombstone", stem(path))).exists() {
+                    self.truth.bury(path);
+                }
+            }
+        }
+    }
+
+    fn purge(&self, machine: usize) {
+        let settings = &self.machines[machine].settings;
+        let Some(node) = &self.machines[machine].node else { return };
+        let retention = std::sync::Arc::clone(&node.retention);
+        let stay = move |place: &HourPlace, names: &[String]| retention.hidden_last_copies(place, names);
+        let stay = settings.keep_last_copy.then_some(&stay as &tombstones::Stay);
+        let purge = Purge { keeper: &node.keeper, deleted: &node.deleted, stay, dry_run: false };
+        let bounds = Bounds { files: 10_000, hours: 1_000 };
+        // It may fail where the disk is away.
+        let _report = purge.scope(&Scope::everything(), None, bounds, Index::Behind);
+    }
+
+    fn keep(&mut self, machine: usize, release: bool) {
+        let hours: Vec<HourPlace> = self.truth.tree(machine).hours().into_keys().map(hour_place).collect();
+        if hours.is_empty() {
+            return;
+        }
+        // Those that would go soon are those about which somebody says something.
+        let place = hours[self.chance.below(hours.len().min(6))].clone();
+        let Some(node) = &self.machines[machine].node else { return };
+        if node.retention.keep(std::slice::from_ref(&place), release).is_ok() {
+            self.truth.keep(machine, &place, release);
+        }
+    }
+
+    fn retain(&mut self, machine: usize, confirmed: bool, stop: &Stop) -> Taker {
+        let at = &self.machines[machine];
+        let Some(node) = &at.node else { return Taker::Nobody };
+        node.retain(confirmed, stop);
+        Taker::Retention(Run {
+            machine,
+            confirmed,
+            limits: at.settings.limits,
+            reclaim_us: at.settings.reclaim_age.us(),
+            keep_last_copy: at.settings.keep_last_copy,
+            free: at.wrist.free(),
+            now: self.time.now(),
+            wall: at.wrist.wall(),
+        })
+    }
+
+    fn snapshot(&mut self, machine: usize) {
+        let (disk, copy) = (self.machines[machine].disk(), self.snapshot_dir(machine));
+        if copy.exists() {
+            std::fs::remove_dir_all(&copy).unwrap();
+        }
+        copy_all(&disk, &copy);
+        self.truth.remember(machine);
+    }
+
+    fn snapshot_dir(&self, machine: usize) -> PathBuf {
+        self.dir.path().join(format!("snapshot{machine}"))
+    }
+
+    fn restore(&mut self, machine: usize, records_only: bool) {
+        let copy = self.snapshot_dir(machine);
+        if !copy.exists() || !self.machines[machine].is_mounted() {
+            return;
+        }
+        self.machines[machine].stop();
+        let base = self.machines[machine].base.clone();
+        let (from, to) = if records_only { (copy.join(".gapless"), base.join(".gapless")) } else { (copy, base) };
+        std::fs::remove_dir_all(&to).unwrap_or_default();
+        copy_all(&from, &to);
+        self.truth.put_back(machine);
+        self.start(machine);
+    }
+
+    fn damage(&mut self, machine: usize, what: Ours, harm: Harm) {
+        self.machines[machine].stop();
+        let own = self.machines[machine].disk().join(".gapless");
+        let mut files: Vec<PathBuf> = match what {
+            Ours::Records { .. } => std::fs::read_dir(&own)
+                .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+                .unwrap_or_default(),
+            Ours::Index => vec![self.machines[machine].state.join("index.redb")],
+            Ours::Marker => vec![own.join("marker")],
+        };
+        files.retain(|file| file.is_file() && (what == Ours::Marker || !file.ends_with("marker")));
+        files.sort();
+        if what == (Ours::Records { all: false }) && !files.is_empty() {
+            files = vec![self.chance.pick(&files).clone()];
+        }
+        for file in files {
+            let mut bytes = std::fs::read(&file).unwrap();
+            if harm == Harm::Remove {
+                std::fs::remove_file(&file).unwrap();
+            } else if !bytes.is_empty() {
+                let at = self.chance.below(bytes.len());
+                bytes[at] ^= 1 << self.chance.below(7);
+                std::fs::write(&file, bytes).unwrap();
+            }
+        }
+        self.start(machine);
+    }
+
+    /// Another disk is mounted in place of the right one: with another marker, and with some hours.
+    fn swap(&mut self, machine: usize) {
+        if !self.machines[machine].is_mounted() {
+            return;
+        }
+        self.machines[machine].mount(false);
+        let base = self.machines[machine].base.clone();
+        let content = content(1_000_000);
+        let place = format!("cam{machine}/source/{}", hour_of(self.time.now() - 5 * HOUR));
+        put(&base, &format!("{place}/{}", name_of(0, &content)), &content);
+        let marker = format!("gapless-marker 1\nid {:032x}\n", self.chance.number());
+        std::fs::create_dir(base.join(".gapless")).unwrap();
+        std::fs::write(base.join(".gapless/marker"), marker).unwrap();
+    }
+
+    /// Something that is no file has the name of a segment that another machine records.
+    fn occupy(&mut self, machine: usize) {
+        let other = (machine + 1) % MACHINES;
+        let (path, content) = self.new_segment(other, hour_of(self.time.now() - 4 * HOUR));
+        if !self.machines[machine].is_mounted() {
+            return;
+        }
+        let at = self.machines[machine].base.join(&path);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        if self.chance.one_in(2) {
+            std::fs::create_dir(&at).unwrap();
+        } else {
+            std::os::unix::fs::symlink("nowhere", &at).unwrap();
+        }
+        self.record(other, &path, &content);
+        self.occupied.push((machine, path));
+    }
+
+    pub(super) fn accept(&mut self, machine: usize) {
+        let street = self.street;
+        let at = &mut self.machines[machine];
+        let Some(node) = &at.node else { return };
+        node.accept_what_is_missing();
+        let hidden: BTreeSet<String> = self
+            .machines
+            .iter()
+            .flat_map(|other| other.tree().files)
+            .filter(|path| is_tombstone(path))
+            .map(|path| stem(&path).to_owned())
+            .collect();
+        self.truth.accept(machine, hidden);
+        self.machines[machine].accept_bursts(street);
+    }
+
+    fn attack(&mut self, door: usize, attack: Attack, against: usize) {
+        let dir = self.other_dir(door);
+        match attack {
+            Attack::Mirror(of) => {
+                let base = self.machines[of].base.clone();
+                return self.lists(against, door, Some(&base), false);
+            }
+            Attack::Burst { tombstones, names } => {
+                let Some((place, paths)) = self.full_hour(against) else { return };
+                for path in paths.iter().take(tombstones) {
+                    put(&dir, &format!("{}.tombstone", stem(path)), b"");
+                }
+                for _ in 0..names {
+                    let (invented, _) = self.new_segment(against, place.hour);
+                    put(&dir, &format!("{place}/{}", parts(&invented).name), b"not what the name says");
+                }
+            }
+            Attack::Junk { hours, each } => {
+                for back in 0..i64::try_from(hours).unwrap() {
+                    let hour = hour_of(self.time.now() - (back + 3) * HOUR);
+                    for _ in 0..each {
+                        let (path, content) = self.new_segment(against, hour);
+                        put(&dir, &format!("junk{door}/x/{hour}/{}", parts(&path).name), &content);
+                    }
+                }
+            }
+            Attack::Future => {
+                for hour in ["2099-01-01T00", "2098-12-31T23"] {
+                    let (path, content) = self.new_segment(against, hour_of(self.time.now()));
+                    put(&dir, &format!("cam{against}/source/{hour}/{}", parts(&path).name), &content);
+                }
+            }
+        }
+        self.lists(against, door, Some(&dir), true);
+    }
+}
+
+fn limits(limit: Limit, free: u64) -> Limits {
+    let off = Limits::default();
+    match limit {
+        Limit::Off => off,
+        Limit::AgeHours(hours) => Limits { max_age: Some(Span::from_us(hours * HOUR)), ..off },
+        Limit::Segments(count) => Limits { max_bytes: Some(count * BYTES as u64), ..off },
+        Limit::Free(count) => Limits { min_free: Some(free + count * BYTES as u64), ..off },
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (kind, target) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_all(&entry.path(), &target);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

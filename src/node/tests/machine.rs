@@ -1,0 +1,308 @@
+//! A machine: its disk, its clock, its settings, and the node of real parts that runs there, if one does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::clocks::Wrist;
+use super::segments::Tree;
+use super::street::{Door, Street};
+use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
+use crate::crawl::{Crawl, Keeper};
+use crate::deleted::Deletions;
+use crate::disk::{Base, Guard as DiskGuard};
+use crate::domain::retention::Limits;
+use crate::domain::{HourPlace, Span};
+use crate::guards::Guard;
+use crate::http::test_node::{Over, app, crawl};
+use crate::index::IndexOptions;
+use crate::peer::{Limits as PeerLimits, Peer, PeerClient};
+use crate::retention::{Retention, RetentionOptions};
+use crate::runtime::{Board, Job as _, Post, Stop};
+use crate::startup::Locked;
+use crate::wire::RetentionReport;
+
+/// What its operator has chosen.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) reclaim_age: Span,
+    pub(super) keep_last_copy: bool,
+    pub(super) copies_at: Vec<String>,
+    pub(super) peers: Vec<Peer>,
+}
+
+/// See the module.
+pub(super) struct Machine {
+    pub(super) name: String,
+    /// Where its disk is mounted.
+    pub(super) base: PathBuf,
+    /// Where its index lies.
+    pub(super) state: PathBuf,
+    pub(super) door: Door,
+    pub(super) wrist: Arc<Wrist>,
+    pub(super) settings: Settings,
+    pub(super) guards_out: Vec<Guard>,
+    pub(super) node: Option<Node>,
+    /// Whom it asks.
+    pub(super) list: watch::Sender<Vec<Peer>>,
+    starts: u64,
+    accepts_bursts: bool,
+    /// In the last round tombstones waited for the operator.
+    pub(super) waits: bool,
+    marker: Option<Vec<u8>>,
+}
+
+/// A node that runs.
+pub(super) struct Node {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) retention: Arc<Retention>,
+    pub(super) deleted: Arc<Deletions>,
+    backfill: Backfill,
+    crawl: Arc<Crawl>,
+    catching_up: crate::crawl::CatchingUp,
+    post: Post,
+    _locked: Locked,
+}
+
+impl Machine {
+    pub(super) fn new(dir: &Path, name: &str, door: Door, wrist: Arc<Wrist>, settings: Settings) -> Self {
+        let (base, state) = (dir.join(name), dir.join(format!("{name}.state")));
+        std::fs::create_dir_all(&base).unwrap();
+        let (name, guards_out) = (name.to_owned(), Vec::new());
+        let list = watch::Sender::new(settings.peers.clone());
+        Self {
+            name,
+            base,
+            state,
+            door,
+            wrist,
+            settings,
+            guards_out,
+            node: None,
+            list,
+            starts: 0,
+            accepts_bursts: false,
+            waits: false,
+            marker: None,
+        }
+    }
+
+    /// Where its disk is, whether or not it is mounted.
+    pub(super) fn disk(&self) -> PathBuf {
+        let aside = self.aside();
+        if aside.exists() { aside } else { self.base.clone() }
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.base.with_extension("unmounted")
+    }
+
+    pub(super) fn tree(&self) -> Tree {
+        Tree::read(&self.disk())
+    }
+
+    pub(super) fn is_mounted(&self) -> bool {
+        !self.aside().exists()
+    }
+
+    /// An empty mount point takes the place of the disk, or the disk is back.
+    pub(super) fn mount(&self, mounted: bool) {
+        match (self.is_mounted(), mounted) {
+            (true, false) => {
+                std::fs::rename(&self.base, self.aside()).unwrap();
+                std::fs::create_dir(&self.base).unwrap();
+            }
+            (false, true) => {
+                std::fs::remove_dir_all(&self.base).unwrap();
+                std::fs::rename(self.aside(), &self.base).unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts the node, as [`crate::node::Node::start`] does, without threads of its own. It may refuse.
+    pub(super) fn start(&mut self, street: &Street) -> Result<(), String> {
+        let _context = street.runtime.enter();
+        let locked = Locked::acquire(&self.base, &self.state).map_err(|error| error.to_string())?;
+        let options = IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() };
+        let index = Arc::new(locked.open_index(options).map_err(|error| error.to_string())?);
+        let identity = locked.identify(&index).map_err(|error| error.to_string())?;
+        let base = Base::open(&self.base).map_err(|error| error.to_string())?;
+        let keeper = Arc::new(Keeper::new(index, Arc::new(DiskGuard::new(base, identity))));
+        self.guards_out.iter().for_each(|guard| keeper.guards().remove(*guard));
+        let (stop, registry) = (Stop::new(), Registry::new());
+        let crawl = crawl(&keeper, &stop);
+        let deleted = Arc::new(Deletions::register(&registry).unwrap());
+        let tls = crate::tls::trusting_nobody().unwrap();
+        let peers = self.list.subscribe();
+        self.starts += 1;
+        // It is another process each time, and names itself by another number.
+        let instance = self.wrist.number() << 32 | self.starts;
+        let parts = crate::retention::Parts {
+            keeper: Arc::clone(&keeper),
+            ready: crawl.ready(),
+            deletions: Arc::clone(&deleted),
+            client: PeerClient::new(PeerLimits::default(), &tls).unwrap(),
+            peers: peers.clone(),
+            instance,
+            handle: street.runtime.handle().clone(),
+        };
+        let options = RetentionOptions {
+            limits: self.settings.limits,
+            reclaim_age: self.settings.reclaim_age,
+            interval: Duration::from_secs(600),
+            keep_last_copy: self.settings.keep_last_copy,
+            copies_at: self.settings.copies_at.clone(),
+        };
+        let retention = Arc::new(Retention::new(parts, options, &registry).unwrap());
+        let keeping = Arc::clone(&retention);
+        let accept_bursts = self.accepts_bursts;
+        let options = BackfillOptions {
+            accept_bursts,
+            keeps: Keeps::new(move |place| keeping.keeps(place)),
+            ..fetching(tls, instance)
+        };
+        let backfill = Backfill::new(Arc::clone(&keeper), peers, options, &registry).unwrap();
+        let over = Over {
+            name: &self.name,
+            base_dir: &self.base,
+            keeper: &keeper,
+            crawl: &crawl,
+            retention: Arc::clone(&retention),
+            deleted: Arc::clone(&deleted),
+            instance,
+            registry,
+            stop: &stop,
+        };
+        let (_, router) = app(over, &CancellationToken::new());
+        let post = Arc::new(Board::default()).post("catch-up", None, Duration::from_secs(600));
+        let catching_up = crawl.jobs().0;
+        let mut node = Node { keeper, retention, deleted, backfill, crawl, catching_up, post, _locked: locked };
+        node.catch_up();
+        self.door.shows(Some(router));
+        if self.marker.is_none() {
+            self.marker = std::fs::read(self.base.join(".gapless/marker")).ok();
+        }
+        self.node = Some(node);
+        Ok(())
+    }
+
+    /// Ends the node in order.
+    pub(super) fn stop(&mut self) {
+        self.door.shows(None);
+        if let Some(node) = self.node.take() {
+            node.keeper.index().close();
+        }
+    }
+
+    /// Ends it as a kill does: its index stays as the last commit has left it, and was not closed.
+    pub(super) fn kill(&mut self) {
+        let (index, killed) = (self.state.join("index.redb"), self.state.join("killed"));
+        let is_there = std::fs::copy(&index, &killed).is_ok();
+        self.stop();
+        if is_there {
+            std::fs::rename(&killed, &index).unwrap();
+        }
+    }
+
+    /// Loses the index of a node that does not run.
+    pub(super) fn lose_index(&self) {
+        if self.state.join("index.redb").exists() {
+            std::fs::remove_file(self.state.join("index.redb")).unwrap();
+        }
+    }
+
+    /// The operator takes over tombstones however many they are: a round with that word.
+    pub(super) fn accept_bursts(&mut self, street: &Street) {
+        self.accepts_bursts = true;
+        self.stop();
+        if self.start(street).is_ok() {
+            self.round(street);
+            self.accepts_bursts = false;
+            self.stop();
+            self.start(street).unwrap();
+        }
+        self.accepts_bursts = false;
+    }
+
+    /// The marker is as it was when the node began.
+    pub(super) fn mend_marker(&self) {
+        if let Some(marker) = &self.marker {
+            std::fs::create_dir_all(self.base.join(".gapless")).unwrap();
+            std::fs::write(self.base.join(".gapless/marker"), marker).unwrap();
+        }
+    }
+
+    /// One round with every peer.
+    pub(super) fn round(&self, street: &Street) -> Vec<PeerStatus> {
+        self.node.as_ref().map_or_else(Vec::new, |node| street.runtime.block_on(node.backfill.once()))
+    }
+}
+
+impl Node {
+    /// The index is brought into line with the disk.
+    pub(super) fn catch_up(&mut self) {
+        self.crawl.kick();
+        // The disk may be away: then it stays behind.
+        for _ in 0..3 {
+            let stepped = self.catching_up.step(&self.post);
+            if stepped.is_ok() && *self.crawl.ready().borrow() {
+                break;
+            }
+        }
+    }
+
+    /// A look whether the disk is there, as it is taken every second.
+    pub(super) fn look_at_disk(&mut self) {
+        if let crate::disk::Checked::Back { .. } = self.keeper.guard().check() {
+            self.catch_up();
+        }
+    }
+
+    pub(super) fn retain(&self, confirmed: bool, stop: &Stop) -> RetentionReport {
+        self.retention.once(confirmed, stop, None)
+    }
+
+    /// The operator's word that what is missing is missing.
+    pub(super) fn accept_what_is_missing(&self) {
+        for doubt in self.keeper.doubts() {
+            self.keeper.accept(&crate::domain::Channel::new(&doubt.channel).unwrap());
+        }
+    }
+
+    /// The names of an hour that it lists.
+    pub(super) fn listed(&self, place: &HourPlace) -> Vec<String> {
+        let answer = self.keeper.answer(place);
+        answer
+            .map(|answer| answer.contents.visible().map(crate::domain::SegmentFile::name).collect())
+            .unwrap_or_default()
+    }
+}
+
+fn fetching(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions {
+    BackfillOptions {
+        wants: Wants::default(),
+        keeps: Keeps::everything(),
+        refuses: Refuses::nothing(),
+        cutoff: Span::from_us(0),
+        concurrency: 4,
+        interval: Duration::from_secs(300),
+        bandwidth: 0,
+        free_floor: 0,
+        extras: Vec::new(),
+        max_extras_bytes: 0,
+        tls,
+        accept_bursts: false,
+        token: None,
+        instance,
+        knowledge: Arc::default(),
+        board: Arc::default(),
+        busy: Arc::default(),
+        report_file: None,
+    }
+}

@@ -1,0 +1,148 @@
+//! Three nodes of real parts (index, disk, HTTP) through random histories of what operators, recorders, clocks, disks, peers and
+//! limits do; after each step it is looked at what lies on the disks and what the nodes list. `docs/reliability.md` is about this.
+//!
+//! Reading order: `step` is the language and makes a history from a seed; `world` and `machine` are what it happens to, `happen` how;
+//! `truth` says what must be so; `converge` is the end of each history. `GAPLESS_SEED=N` plays one history and prints its steps;
+//! `GAPLESS_HISTORIES=N` plays more than usual.
+
+mod chance;
+mod clocks;
+mod converge;
+mod happen;
+mod machine;
+mod segments;
+mod step;
+mod street;
+mod truth;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use self::step::{GUARDED, Theme, history};
+use self::street::Street;
+use self::world::World;
+use crate::guards::Guard;
+
+/// Histories in the suite.
+const HISTORIES: u64 = 60;
+/// Workers that play them.
+const WORKERS: usize = 2;
+
+/// What became of a history.
+struct Played {
+    steps: usize,
+    /// The step after which something was wrong, and what.
+    wrong: Option<(String, Vec<String>)>,
+}
+
+fn play(street: &Street, seed: u64, guards_out: &[Guard], is_shown: bool) -> Played {
+    let mut world = World::new(street, seed, guards_out);
+    let steps = history(seed);
+    for (number, step) in steps.iter().enumerate() {
+        world.step(step);
+        if is_shown {
+            println!("{number}: {step:?}");
+        }
+        if !world.truth.violations.is_empty() {
+            let violations = std::mem::take(&mut world.truth.violations);
+            return Played { steps: number + 1, wrong: Some((format!("step {number}, {step:?}"), violations)) };
+        }
+    }
+    world.converge();
+    let violations = std::mem::take(&mut world.truth.violations);
+    let wrong = (!violations.is_empty()).then(|| ("the end".to_owned(), violations));
+    Played { steps: steps.len(), wrong }
+}
+
+/// Plays these seeds, by several workers; the answer is in their order.
+fn play_all(seeds: &[u64], guards_out: &[Guard], until_caught: bool) -> BTreeMap<u64, Played> {
+    let (next, done) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                let street = Street::new();
+                while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
+                    let played = play(&street, *seed, guards_out, false);
+                    let is_caught = played.wrong.is_some();
+                    done.lock().unwrap().insert(*seed, played);
+                    if is_caught && until_caught {
+                        next.store(u64::MAX / 2, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap()
+}
+
+/// The first seeds whose story is about this guard.
+fn about(guard: Guard, count: usize) -> Vec<u64> {
+    (0..).filter(|seed| Theme::of(*seed).guard() == Some(guard)).take(count).collect()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn no_history_loses_or_shows_what_it_must_not() {
+    if let Some(seed) = number("GAPLESS_SEED") {
+        println!("seed {seed}, theme {:?}", Theme::of(seed));
+        let played = play(&Street::new(), seed, &[], true);
+        assert_eq!(played.wrong, None);
+        return;
+    }
+    let histories = number("GAPLESS_HISTORIES").unwrap_or(HISTORIES);
+    let began = Instant::now();
+    let seeds: Vec<u64> = (0..histories).collect();
+    let played = play_all(&seeds, &[], false);
+    let steps: usize = played.values().map(|played| played.steps).sum();
+    println!("{histories} histories, {steps} steps, {:.1} s", began.elapsed().as_secs_f64());
+    let wrong: Vec<_> = played.iter().filter_map(|(seed, played)| Some((seed, played.wrong.as_ref()?))).collect();
+    for (seed, (at, violations)) in &wrong {
+        println!("GAPLESS_SEED={seed}, theme {:?}, {at}: {}", Theme::of(**seed), violations.join("; "));
+    }
+    assert!(wrong.is_empty(), "{} of {histories} histories went wrong", wrong.len());
+}
+
+#[test]
+fn each_guard_taken_out_is_missed() {
+    let unnoticed: Vec<Guard> = GUARDED
+        .into_iter()
+        .filter(|guard| {
+            let played = play_all(&about(*guard, 24), &[*guard], true);
+            let caught = played.iter().find(|(_, played)| played.wrong.is_some());
+            if let Some((seed, played)) = caught {
+                println!("without {guard:?}, seed {seed}: {:?}", played.wrong);
+            }
+            caught.is_none()
+        })
+        .collect();
+    assert_eq!(unnoticed, []);
+}
+
+/// The figures of `docs/reliability.md`: `scripts/reliability` runs this.
+#[test]
+#[ignore = "takes minutes; scripts/reliability runs it"]
+fn reliability() {
+    let (first, histories) = (number("GAPLESS_SEED").unwrap_or(0), number("GAPLESS_HISTORIES").unwrap_or(10_000));
+    let of_guards = number("GAPLESS_HISTORIES_OF_GUARDS").unwrap_or(1_000);
+    let run = |guards_out: &[Guard], count: u64| {
+        let began = Instant::now();
+        let played = play_all(&(first..first + count).collect::<Vec<_>>(), guards_out, false);
+        let caught = played.values().filter(|played| played.wrong.is_some()).count();
+        let steps: usize = played.values().map(|played| played.steps).sum();
+        let seed = played.iter().find(|(_, played)| played.wrong.is_some());
+        (caught, steps, began.elapsed().as_secs(), seed.map(|(seed, played)| (*seed, format!("{:?}", played.wrong))))
+    };
+    let (caught, steps, seconds, what) = run(&[], histories);
+    println!("all guards: {histories} histories, {steps} steps, {seconds} s, {caught} went wrong {what:?}");
+    println!("| guard taken out | caught in | of histories | first seed |\n|---|---|---|---|");
+    for guard in GUARDED {
+        let (missed, _, _, first_seed) = run(&[guard], of_guards);
+        println!("| {guard:?} | {missed} | {of_guards} | {} |", first_seed.map_or(-1, |(seed, _)| seed.cast_signed()));
+    }
+}

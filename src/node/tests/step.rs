@@ -1,0 +1,399 @@
+//! The language of histories: what may happen, one thing at a time.
+
+use super::chance::Chance;
+use super::clocks::{DAY, HOUR};
+use crate::guards::Guard;
+
+/// A file of ours that may be damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ours {
+    /// Everything under `.gapless` that protects: one copy of each, or all copies of one.
+    Records {
+        all: bool,
+    },
+    Index,
+    Marker,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Harm {
+    Flip,
+    Remove,
+}
+
+/// What an operator sets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Limit {
+    Off,
+    AgeHours(i64),
+    Segments(u64),
+    /// More than is free by so many segments.
+    Free(u64),
+}
+
+/// What another peer, which is not one of our nodes, does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attack {
+    /// Tombstones for so many segments of an hour, beside so many invented names.
+    Burst { tombstones: usize, names: usize },
+    /// Bytes in a channel that nobody records.
+    Junk { hours: usize, each: usize },
+    /// Real bytes in hours of the year 2099.
+    Future,
+    /// It serves the directory of a machine of ours.
+    Mirror(usize),
+}
+
+/// One thing that happens. A machine is meant by its number.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    Record {
+        machine: usize,
+        back: i64,
+        count: usize,
+    },
+    Twin {
+        machine: usize,
+        apart_us: i64,
+    },
+    Tombstone {
+        machine: usize,
+        count: usize,
+    },
+    Purge {
+        machine: usize,
+    },
+    Keep {
+        machine: usize,
+        release: bool,
+    },
+    Limit {
+        machine: usize,
+        limit: Limit,
+    },
+    /// Last copies stay, or not; whether the operator names another peer as a place of copies.
+    LastCopy {
+        machine: usize,
+        keep: bool,
+        at_other: bool,
+    },
+    Retain {
+        machine: usize,
+        confirmed: bool,
+    },
+    /// Retention is stopped in the middle of an hour.
+    RetainCut {
+        machine: usize,
+    },
+    Live {
+        us: i64,
+    },
+    Clock {
+        machine: usize,
+        ahead: i64,
+        reboot: bool,
+    },
+    Free {
+        machine: usize,
+        segments: u64,
+    },
+    Restart {
+        machine: usize,
+        kill: bool,
+        lose_index: bool,
+    },
+    Down {
+        machine: usize,
+    },
+    Snapshot {
+        machine: usize,
+    },
+    Restore {
+        machine: usize,
+        records_only: bool,
+    },
+    Damage {
+        machine: usize,
+        what: Ours,
+        harm: Harm,
+    },
+    Mount {
+        machine: usize,
+        mounted: bool,
+    },
+    Swap {
+        machine: usize,
+    },
+    Occupy {
+        machine: usize,
+    },
+    Round {
+        machine: usize,
+    },
+    Line {
+        from: usize,
+        to: usize,
+        cut: bool,
+    },
+    Accept {
+        machine: usize,
+    },
+    Other {
+        door: usize,
+        attack: Attack,
+        against: usize,
+    },
+}
+
+/// What a history is about; its steps come in this order, with others between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Theme {
+    Anything,
+    Burst,
+    Hidden,
+    Twins,
+    Future,
+    Clock,
+    Reclaim,
+    Holders,
+    LastCopy,
+    Records,
+    Begun,
+    Shrinking,
+    Strangers,
+    Budget,
+    Occupied,
+}
+
+impl Theme {
+    pub(super) const ALL: [Self; 15] = [
+        Self::Anything,
+        Self::Burst,
+        Self::Hidden,
+        Self::Twins,
+        Self::Future,
+        Self::Clock,
+        Self::Reclaim,
+        Self::Holders,
+        Self::LastCopy,
+        Self::Records,
+        Self::Begun,
+        Self::Shrinking,
+        Self::Strangers,
+        Self::Budget,
+        Self::Occupied,
+    ];
+
+    /// The one of this seed.
+    pub(super) fn of(seed: u64) -> Self {
+        *Chance::new(seed ^ 0x7468_656d_65).pick(&Self::ALL)
+    }
+
+    /// The guard that its story is about.
+    pub(super) fn guard(self) -> Option<Guard> {
+        Some(match self {
+            Self::Anything => return None,
+            Self::Burst => Guard::TombstoneBurst,
+            Self::Hidden => Guard::HiddenStaysHidden,
+            Self::Twins => Guard::ContentTwin,
+            Self::Future => Guard::FutureHours,
+            Self::Clock => Guard::ClockWitnesses,
+            Self::Reclaim => Guard::LivedTime,
+            Self::Holders => Guard::HoldersSeen,
+            Self::LastCopy => Guard::LastCopy,
+            Self::Records => Guard::RecordsIntact,
+            Self::Begun => Guard::BegunChecked,
+            Self::Shrinking => Guard::Shrinking,
+            Self::Strangers => Guard::OwnFirst,
+            Self::Budget => Guard::PeerBudget,
+            Self::Occupied => Guard::LooksAtWhatIsThere,
+        })
+    }
+
+    /// The steps of its story, for a machine and another one.
+    fn story(self, chance: &mut Chance, m: usize, o: usize) -> Vec<Step> {
+        let other = |attack| Step::Other { door: 0, attack, against: m };
+        let retain = Step::Retain { machine: m, confirmed: false };
+        let age = |hours| Step::Limit { machine: m, limit: Limit::AgeHours(hours) };
+        match self {
+            Self::Anything => Vec::new(),
+            Self::Burst => {
+                let (tombstones, names) = (3 + chance.below(9), chance.below(60));
+                let burst = other(Attack::Burst { tombstones, names });
+                vec![burst.clone(), Step::Round { machine: m }, burst, Step::Round { machine: m }]
+            }
+            Self::Hidden => vec![
+                Step::Tombstone { machine: o, count: 3 + chance.below(3) },
+                Step::Round { machine: m },
+                Step::Round { machine: m },
+            ],
+            Self::Twins => vec![
+                Step::Tombstone { machine: m, count: 1 },
+                Step::Twin { machine: m, apart_us: *chance.pick(&[500, 400_000, 20_000_000]) },
+                Step::Round { machine: o },
+            ],
+            Self::Future => vec![other(Attack::Future), Step::Round { machine: m }, Step::Round { machine: o }],
+            Self::Clock => {
+                let ahead = chance.between(3, 400) * DAY;
+                let reboot = chance.one_in(3);
+                vec![
+                    age(40 + chance.between(0, 100)),
+                    retain.clone(),
+                    Step::Clock { machine: m, ahead, reboot },
+                    Step::Record { machine: m, back: 0, count: 2 },
+                    retain.clone(),
+                    Step::Live { us: 10_000_000 },
+                    retain,
+                ]
+            }
+            Self::Reclaim => vec![
+                Step::Tombstone { machine: m, count: 1 },
+                age(6),
+                Step::Retain { machine: m, confirmed: true },
+                Step::Clock { machine: m, ahead: chance.between(1, 10) * 365 * DAY, reboot: false },
+                Step::Live { us: 4_000_000 },
+                retain.clone(),
+                Step::Clock { machine: m, ahead: 0, reboot: false },
+                Step::Live { us: 4_000_000 },
+                retain,
+            ],
+            Self::Holders => vec![
+                Step::Down { machine: o },
+                Step::Tombstone { machine: m, count: 1 },
+                age(6),
+                Step::Retain { machine: m, confirmed: true },
+                Step::Live { us: 12 * DAY },
+                Step::Record { machine: m, back: 0, count: 2 },
+                retain.clone(),
+                Step::Live { us: 12 * DAY },
+                Step::Record { machine: m, back: 0, count: 2 },
+                retain,
+            ],
+            Self::LastCopy => vec![
+                other(Attack::Mirror(m)),
+                Step::LastCopy { machine: m, keep: true, at_other: chance.one_in(2) },
+                age(8),
+                retain.clone(),
+                Step::Retain { machine: m, confirmed: true },
+            ],
+            Self::Records => vec![
+                Step::Keep { machine: m, release: false },
+                Step::Keep { machine: m, release: false },
+                Step::Damage {
+                    machine: m,
+                    what: Ours::Records { all: !chance.one_in(4) },
+                    harm: if chance.one_in(3) { Harm::Remove } else { Harm::Flip },
+                },
+                age(7),
+                retain.clone(),
+                Step::Retain { machine: m, confirmed: true },
+            ],
+            Self::Begun => vec![
+                age(7),
+                Step::RetainCut { machine: m },
+                Step::Limit { machine: m, limit: Limit::Off },
+                retain.clone(),
+                Step::Live { us: HOUR },
+                retain,
+            ],
+            Self::Shrinking => {
+                let mut steps = vec![Step::Limit { machine: m, limit: Limit::Free(0) }];
+                for _ in 0..6 {
+                    steps.push(Step::Free { machine: m, segments: 3 });
+                    steps.push(Step::Live { us: chance.between(1, 9) * HOUR });
+                    steps.push(retain.clone());
+                }
+                steps
+            }
+            Self::Strangers => vec![
+                other(Attack::Junk { hours: 3, each: 6 }),
+                Step::Round { machine: m },
+                Step::Limit { machine: m, limit: Limit::Segments(20) },
+                retain.clone(),
+                Step::Retain { machine: m, confirmed: false },
+            ],
+            Self::Budget => vec![
+                other(Attack::Junk { hours: 4, each: 12 }),
+                Step::Round { machine: m },
+                other(Attack::Junk { hours: 8, each: 12 }),
+                Step::Round { machine: m },
+            ],
+            Self::Occupied => vec![Step::Occupy { machine: m }, Step::Round { machine: m }, Step::Round { machine: m }],
+        }
+    }
+}
+
+/// Guards whose stories are played.
+pub(super) const GUARDED: [Guard; 1] = [Guard::LastCopy];
+
+/// The steps of a seed: those of its theme, with whatever else happens between them.
+pub(super) fn history(seed: u64) -> Vec<Step> {
+    let mut chance = Chance::new(seed);
+    let machine = chance.below(3);
+    let other = (machine + 1 + chance.below(2)) % 3;
+    let theme = Theme::of(seed);
+    let is_guarded = theme.guard().is_none_or(|guard| GUARDED.contains(&guard));
+    let story = if is_guarded { theme.story(&mut chance, machine, other) } else { Vec::new() };
+    let mut steps = Vec::new();
+    for step in story {
+        while chance.one_in(3) {
+            steps.push(anything(&mut chance));
+        }
+        steps.push(step);
+    }
+    let after = chance.below(if steps.is_empty() { 14 } else { 4 });
+    steps.extend((0..after).map(|_| anything(&mut chance)));
+    steps
+}
+
+fn anything(chance: &mut Chance) -> Step {
+    let machine = chance.below(3);
+    let other = (machine + 1 + chance.below(2)) % 3;
+    match chance.below(26) {
+        0..3 => Step::Record { machine, back: chance.between(0, 12), count: 1 + chance.below(3) },
+        3 => Step::Twin { machine, apart_us: chance.between(200, 29_000_000) },
+        4 => Step::Tombstone { machine, count: 1 + chance.below(2) },
+        5 => Step::Purge { machine },
+        6 => Step::Keep { machine, release: chance.one_in(4) },
+        7 => {
+            let limit = *chance.pick(&[Limit::Off, Limit::AgeHours(9), Limit::AgeHours(200), Limit::Segments(60)]);
+            Step::Limit { machine, limit }
+        }
+        8 | 9 => Step::Retain { machine, confirmed: chance.one_in(8) },
+        10 | 11 => Step::Live { us: *chance.pick(&[1_000_000, HOUR, 7 * HOUR, 3 * DAY]) },
+        12 => Step::Clock {
+            machine,
+            ahead: *chance.pick(&[0, 0, 30_000_000, -5_000_000, 5 * HOUR, -2 * DAY, 300 * DAY]),
+            reboot: chance.one_in(2),
+        },
+        13 => Step::Restart { machine, kill: chance.one_in(2), lose_index: chance.one_in(5) },
+        14 => Step::Down { machine },
+        15 => Step::Snapshot { machine },
+        16 => Step::Restore { machine, records_only: chance.one_in(2) },
+        17 => Step::Damage {
+            machine,
+            what: *chance.pick(&[
+                Ours::Records { all: false },
+                Ours::Records { all: false },
+                Ours::Records { all: true },
+                Ours::Index,
+                Ours::Marker,
+            ]),
+            harm: *chance.pick(&[Harm::Flip, Harm::Flip, Harm::Remove]),
+        },
+        18 => Step::Mount { machine, mounted: chance.one_in(2) },
+        19 => Step::Line { from: machine, to: other, cut: !chance.one_in(3) },
+        20 => Step::Accept { machine },
+        21 => Step::Swap { machine },
+        _ => Step::Round { machine },
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_history_again() {
+    for seed in 0..200 {
+        assert_eq!(history(seed), history(seed));
+    }
+    let themes: std::collections::BTreeSet<Theme> = (0..200).map(Theme::of).collect();
+    assert_eq!(themes.len(), Theme::ALL.len());
+}

@@ -1,0 +1,189 @@
+//! Three machines, the lines between them, the other peers that there are, and what happens to them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::chance::Chance;
+use super::clocks::{BEGIN, HOUR, Time, Wrist};
+use super::machine::{Machine, Settings};
+use super::segments::{BYTES, content, hour_of, hour_place, name_of, parts, put};
+use super::street::{Street, fixed_part};
+use super::truth::{MACHINES, Taker, Truth};
+use crate::domain::retention::Limits;
+use crate::domain::{HourPlace, Span};
+use crate::guards::Guard;
+use crate::peer::Peer;
+
+/// Names of the machines.
+const NAMES: [&str; MACHINES] = ["ash", "birch", "cedar"];
+/// Hours that lie there when a history begins.
+const HOURS: i64 = 6;
+
+/// See the module.
+pub(super) struct World<'s> {
+    pub(super) street: &'s Street,
+    pub(super) dir: tempfile::TempDir,
+    pub(super) time: Arc<Time>,
+    pub(super) machines: Vec<Machine>,
+    pub(super) truth: Truth,
+    pub(super) chance: Chance,
+    contents: u64,
+    /// A segment that a machine cannot take, because something else has its name there.
+    pub(super) occupied: Vec<(usize, String)>,
+}
+
+impl<'s> World<'s> {
+    /// Three nodes that run, with some hours on their disks, most of them on more than one.
+    pub(super) fn new(street: &'s Street, seed: u64, guards_out: &[Guard]) -> Self {
+        let dir = tempfile::Builder::new().prefix("gapless-model-").tempdir_in(memory()).unwrap();
+        let time = Time::begin();
+        street.doors.iter().for_each(super::street::Door::clear);
+        let machines = (0..MACHINES).map(|number| {
+            let peers = (0..MACHINES).filter(|other| *other != number).map(|other| Peer {
+                name: NAMES[other].to_owned(),
+                url: street.doors[other].url_for(NAMES[number]),
+                trusted: true,
+            });
+            let settings = Settings {
+                limits: Limits::default(),
+                reclaim_age: Span::from_us(10 * 24 * HOUR),
+                keep_last_copy: false,
+                copies_at: Vec::new(),
+                peers: peers.collect(),
+            };
+            let wrist = Wrist::new(&time, number as u64 + 1);
+            let mut machine = Machine::new(dir.path(), NAMES[number], street.doors[number].clone(), wrist, settings);
+            machine.guards_out = guards_out.to_vec();
+            machine
+        });
+        let machines = machines.collect();
+        let chance = Chance::new(seed ^ 0x776f_726c_64);
+        let (truth, occupied) = (Truth::default(), Vec::new());
+        let mut world = Self { street, dir, time, machines, truth, chance, contents: 0, occupied };
+        world.fill();
+        for machine in 0..MACHINES {
+            world.start(machine);
+        }
+        world.look(&Taker::Hand(0));
+        world
+    }
+
+    fn fill(&mut self) {
+        for owner in 0..MACHINES {
+            for back in 0..HOURS {
+                let hour = hour_of(BEGIN - (back + 3) * HOUR);
+                for _ in 0..5 + self.chance.below(2) {
+                    let (path, content) = self.new_segment(owner, hour);
+                    for machine in 0..MACHINES {
+                        if machine == owner || !self.chance.one_in(3) {
+                            put(&self.machines[machine].base, &path, &content);
+                        }
+                    }
+                    self.truth.recorded(&path, owner);
+                }
+            }
+        }
+    }
+
+    /// A segment in the channel of this machine, nowhere yet.
+    pub(super) fn new_segment(&mut self, owner: usize, hour: crate::domain::Hour) -> (String, Vec<u8>) {
+        self.contents += 1;
+        let content = content(self.contents);
+        let start = self.chance.between(0, 1790) * 2_000_000 + self.chance.between(0, 999_999);
+        (format!("cam{owner}/source/{hour}/{}", name_of(start, &content)), content)
+    }
+
+    pub(super) fn start(&mut self, machine: usize) {
+        let street = self.street;
+        self.machines[machine].stop();
+        // Where it refuses, it stays down until it is tried again.
+        let _refused: Result<(), String> = self.machines[machine].start(street);
+    }
+
+    /// Writes a segment as the recorder of this machine does.
+    pub(super) fn record(&mut self, machine: usize, path: &str, content: &[u8]) {
+        if !self.machines[machine].is_mounted() {
+            return;
+        }
+        put(&self.machines[machine].base, path, content);
+        self.truth.recorded(path, machine);
+        self.changed(machine, &parts(path).place);
+    }
+
+    /// The watcher of a node hears of a change.
+    pub(super) fn changed(&self, machine: usize, place: &HourPlace) {
+        if let Some(node) = &self.machines[machine].node {
+            // It may fail where the disk is away.
+            let _heard = node.keeper.reconcile(std::slice::from_ref(place), true);
+        }
+    }
+
+    /// An hour with the most segments on a machine, of those that lie furthest back or not.
+    pub(super) fn full_hour(&mut self, machine: usize) -> Option<(HourPlace, Vec<String>)> {
+        let hours = self.truth.tree(machine).hours();
+        let most = hours.values().map(Vec::len).max()?;
+        let full: Vec<_> = hours.into_iter().filter(|(_, paths)| paths.len() + 1 >= most).collect();
+        let (hour, paths) = self.chance.pick(&full).clone();
+        Some((hour_place(hour), paths.into_iter().cloned().collect()))
+    }
+
+    /// A directory for what is no machine of ours.
+    pub(super) fn other_dir(&self, door: usize) -> PathBuf {
+        let dir = self.dir.path().join(format!("other{door}"));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// Has a machine ask what stands behind this door.
+    pub(super) fn lists(&mut self, machine: usize, door: usize, serves: Option<&Path>, trusted: bool) {
+        let behind = &self.street.doors[MACHINES + door];
+        behind.shows(serves.map(|dir| fixed_part(dir.to_owned())));
+        let name = format!("other{door}");
+        let peers = &mut self.machines[machine].settings.peers;
+        peers.retain(|peer| peer.name != name);
+        if serves.is_some() {
+            peers.push(Peer { name, url: behind.url_for(NAMES[machine]), trusted });
+        }
+        let peers = peers.clone();
+        self.machines[machine].list.send_replace(peers);
+    }
+
+    pub(super) fn cut(&self, from: usize, to: usize, is_cut: bool) {
+        self.street.doors[to].cut(NAMES[from], is_cut);
+    }
+
+    pub(super) fn number_of(name: &str) -> Option<usize> {
+        NAMES.iter().position(|known| *known == name)
+    }
+
+    /// Looks at the disks, and asks the nodes what they list.
+    pub(super) fn look(&mut self, taker: &Taker) {
+        let trees = [0, 1, 2].map(|machine| self.machines[machine].tree());
+        self.truth.look(trees, taker);
+        for (number, machine) in self.machines.iter().enumerate() {
+            if let Some(node) = &machine.node {
+                self.truth.listing(number, |place| node.listed(place));
+            }
+        }
+    }
+
+    pub(super) fn free_limit(&self) -> u64 {
+        1 << 40
+    }
+
+    pub(super) fn set_free(&self, machine: usize, missing: u64) {
+        self.machines[machine].wrist.set_free(self.free_limit() - missing * BYTES as u64);
+    }
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        self.machines.iter_mut().for_each(Machine::stop);
+    }
+}
+
+/// A disk in memory, where there is one.
+fn memory() -> PathBuf {
+    let shm = PathBuf::from("/dev/shm");
+    if shm.is_dir() { shm } else { std::env::temp_dir() }
+}
