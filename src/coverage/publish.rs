@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::picture::PictureError;
 use crate::disk::{Base, DiskError, atomic, clear_temporaries};
 use crate::domain::Stream;
@@ -27,9 +29,22 @@ pub enum PublishError {
     },
 }
 
-/// The name of the map (`png`) or the page (`html`) of a quality.
+/// Bytes of a digest in a name, in front of the extension.
+const DIGEST: usize = 10;
+
+/// The name of the map (`png`) or the page (`html`) of a quality: `CHANNEL_QUALITY_coverage.png`. Every node makes the same of it, whatever
+/// other qualities there are.
+///
+/// `a_b_c` may be `a_b` in `c` or `a` in `b_c`. The first one, whose quality has no `_`, has the plain name: so have nearly all. Any other
+/// has a digest of its names at the end, where no plain name has one.
 pub(super) fn map_name(stream: &Stream, extension: &str) -> String {
-    format!("{}_{}_coverage.{extension}", stream.channel, stream.quality)
+    let joined = format!("{}_{}_coverage", stream.channel, stream.quality);
+    if !stream.quality.as_str().contains('_') {
+        return format!("{joined}.{extension}");
+    }
+    let digest = Sha256::digest(stream.to_string());
+    let digest: String = digest.iter().take(DIGEST).map(|byte| format!("{byte:02x}")).collect();
+    format!("{joined}-{digest}.{extension}")
 }
 
 /// Where the maps of a base lie.
@@ -66,4 +81,31 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = Base::open(parent)?.dir(Path::new(""))?.ok_or_else(no_place)?;
     Ok(atomic::replace(&dir, &name, bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn usual_names_stay_what_links_say_and_the_others_tell_their_parts_apart() {
+        let name = |stream| map_name(&Stream::parse(stream).unwrap(), "png");
+        assert_eq!(name("desertbus/source"), "desertbus_source_coverage.png");
+        assert_eq!(name("dbz_live/source"), "dbz_live_source_coverage.png");
+        // Every node and every version has to make the same of it.
+        assert_eq!(name("dbz/live_source"), "dbz_live_source_coverage-f8cc399694708c1b40d0.png");
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_qualities_have_one_name(a in "[ab_.-]{1,4}/[ab_.-]{1,4}", b in "[ab_.-]{1,4}/[ab_.-]{1,4}", chosen in any::<bool>()) {
+            let (Ok(a), Ok(b)) = (Stream::parse(&a), Stream::parse(&b)) else { return Ok(()) };
+            // Or one that is called as a whole file of the other is.
+            let named = map_name(&a, "png").replace("_coverage.png", "");
+            let b = if chosen { named.rsplit_once('_').and_then(|(channel, quality)| Stream::new(channel, quality).ok()).unwrap_or(b) } else { b };
+            prop_assert_eq!(a == b, map_name(&a, "png") == map_name(&b, "png"));
+        }
+    }
 }
