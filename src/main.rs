@@ -1,17 +1,23 @@
 //! Arguments, configuration, logging, dispatch, exit code. No verb does its work here.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use gapless::cli::args::{Args, Verb};
 use gapless::cli::config::{Config, ConfigError};
+use gapless::cli::out::stderr_line;
 use gapless::cli::{self, Exit, UsageError};
+use gapless::domain::shown::shown;
 use prometheus::Registry;
+
+/// How long work whose outcome nobody waits for may take to notice that the run is over.
+const LINGERS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     // Help and version are printed and end with 0, wrong usage ends with 2; both by clap.
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| refuse(&error));
     run(&args).unwrap_or_else(|error| fail(&error))
 }
 
@@ -20,7 +26,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let registry = Registry::new();
     cli::logging::init(&config.node.log, config.node.log_format, &registry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match &args.verb {
             Verb::Demo(demo) => cli::demo::run(&config, demo).await,
             Verb::Node(node) => cli::node::run(&config, args, node, registry).await,
@@ -41,20 +47,26 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Crawl(crawl) => cli::crawl::run(&config, crawl).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
         }
-    })
+    });
+    // What still reads for somebody who is gone does not hold up the end.
+    runtime.shutdown_timeout(LINGERS);
+    done
+}
+
+/// Clap echoes what was typed, and names are typed that come from other nodes: it is given them again as they are shown.
+fn refuse(error: &clap::Error) -> ! {
+    let typed = std::env::args_os().map(|arg| shown(&arg.to_string_lossy()).into_owned());
+    match Args::try_parse_from(typed) {
+        Err(same) if same.kind() == error.kind() => same.exit(),
+        _ => {
+            error.render().to_string().lines().for_each(|line| stderr_line(format_args!("{line}")));
+            std::process::exit(error.exit_code())
+        }
+    }
 }
 
 /// Says on one line what went wrong, with its causes, and how the run ends.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let pipe_closed = |cause: &(dyn std::error::Error + 'static)| {
-        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
-        kind.or(json) == Some(std::io::ErrorKind::BrokenPipe)
-    };
-    if error.chain().any(pipe_closed) {
-        // `gapless ls | head`: whoever reads has enough.
-        return Exit::Done.into();
-    }
-    eprintln!("gapless: {}", format!("{error:#}").replace('\n', " "));
+    stderr_line(format_args!("gapless: {}", format!("{error:#}").replace('\n', " ")));
     if error.is::<ConfigError>() || error.is::<UsageError>() { Exit::Usage.into() } else { Exit::Failed.into() }
 }

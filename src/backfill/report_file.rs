@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::known::{Known, PeerState, PeerStatus};
 use crate::disk::{Base, DiskError};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, shown};
 
 /// Where the file lies, and whose results stand in it.
 #[derive(Debug, Default)]
@@ -65,7 +65,8 @@ fn text(peers: &[PeerStatus]) -> String {
     let peers: Vec<serde_json::Value> = peers.iter().map(peer).collect();
     let oldest = complete.and_then(|times| times.into_iter().min()).map(time);
     let file = json!({ "written": time(SystemTime::now()), "oldest_complete_round": oldest, "peers": peers });
-    format!("{file:#}\n")
+    // Somebody looks at it with `cat`, and names and errors come from others.
+    format!("{}\n", shown::json(&format!("{file:#}")))
 }
 
 fn peer(status: &PeerStatus) -> serde_json::Value {

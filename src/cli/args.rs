@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::config::time_between;
+use crate::domain::shown::unshown;
 pub use doctor::DoctorArgs;
 
 pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
@@ -199,6 +200,13 @@ pub struct BackfillArgs {
     /// Only from this hour on: a date, a time, or a number of hours ago
     #[arg(long, value_name = "WHEN")]
     pub start: Option<String>,
+    /// This node's name.
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "What this node calls itself, so that it leaves itself out of lists of nodes [env: GAPLESS_NAME] [default: the host's name]"
+    )]
+    pub name: Option<String>,
     /// Downloads at once from one node
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help = "Downloads at once from one node [default: 5]")]
     pub concurrency: Option<u8>,
@@ -529,7 +537,7 @@ pub struct OtherNode {
 
 /// A place in the archive, from a channel down to an hour.
 ///
-/// Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is the domain's affair.
+/// Names may be given as they are printed. Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is the domain's affair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target(Vec<String>);
 
@@ -550,11 +558,12 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<String> = text.strip_suffix('/').unwrap_or(text).split('/').map(str::to_owned).collect();
+        let parts: Vec<String> =
+            text.strip_suffix('/').unwrap_or(text).split('/').map(|part| unshown(part).into_owned()).collect();
         if parts.len() > 3 {
             return Err("expected at most three parts, CHANNEL/QUALITY/HOUR".into());
         }
-        if parts.iter().any(|part| part.is_empty() || part.starts_with('.') || part.contains('\0')) {
+        if parts.iter().any(|part| part.is_empty() || part.starts_with('.') || part.contains(['\0', '/'])) {
             return Err("expected parts that are neither empty nor hidden, as in desertbus/source/2019-11-13T02".into());
         }
         Ok(Self(parts))
@@ -575,6 +584,9 @@ impl Args {
         }
         if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
             given.push(("backfill.token_file", peers.token_file.clone()));
+        }
+        if let Verb::Backfill(backfill) = &self.verb {
+            given.push(("name", backfill.name.clone()));
         }
         if let Verb::Doctor(doctor) = &self.verb {
             given.extend(doctor.settings());

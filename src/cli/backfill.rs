@@ -1,6 +1,5 @@
 //! The verb `backfill`: fetch from other nodes what is missing here, once or until it is stopped. Needs no daemon.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,11 @@ use super::args::{BackfillArgs, PeerArgs};
 use super::client::Daemon;
 use super::config::{self, Config};
 use super::offline::Offline;
+use super::out::stdout;
 use super::trust::{token, trusted};
 use super::{Exit, UsageError};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
+use crate::domain::shown::{shown, unshown};
 use crate::domain::{Hour, Span, Timestamp};
 use crate::peer::Peer;
 use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
@@ -120,8 +121,8 @@ pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
     let hours = args.hour.iter().map(|hour| Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}"))));
     let given = Wants {
-        channels: args.channel.iter().cloned().collect(),
-        qualities: args.quality.iter().cloned().collect(),
+        channels: args.channel.iter().map(|name| unshown(name).into_owned()).collect(),
+        qualities: args.quality.iter().map(|name| unshown(name).into_owned()).collect(),
         hours: hours.collect::<Result<_, _>>()?,
         start: args.start.as_deref().map(start).transpose()?,
     };
@@ -209,7 +210,7 @@ fn start(text: &str) -> anyhow::Result<Hour> {
 }
 
 fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     let mut complete = true;
     for status in peers {
         let done = status.last.as_ref().map(|(report, _)| report.clone());
@@ -223,13 +224,13 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
                 "refused_names": report.refused, "hash_mismatches": report.hash_mismatches, "errors": report.errors,
                 "error": status.error,
             });
-            writeln!(out, "{line}")?;
+            out.json(&line)?;
             continue;
         }
         writeln!(
             out,
             "{}: {} segments fetched ({}), {} tombstones taken over, {} hours compared in {} requests, {} too recent",
-            status.peer.name,
+            shown(&status.peer.name),
             report.fetched,
             indicatif::HumanBytes(report.bytes),
             report.tombstones,

@@ -16,6 +16,7 @@ use super::side::{Scope, Side};
 use super::{Exit, UsageError};
 use crate::coverage::{self, Gauges, Shown};
 use crate::disk::Base;
+use crate::domain::shown::unshown;
 use crate::domain::{Channel, Quality, Stream};
 use crate::sources::Entry;
 use crate::wire::Status;
@@ -38,8 +39,10 @@ struct Wanted {
 impl Wanted {
     fn new(args: &CoverageArgs) -> Result<Self, UsageError> {
         let wrong = |text: &String, error: &dyn std::fmt::Display| UsageError(format!("{text}: {error}"));
-        let channels = args.channel.iter().map(|text| Channel::new(text).map_err(|error| wrong(text, &error)));
-        let qualities = args.quality.iter().map(|text| Quality::new(text).map_err(|error| wrong(text, &error)));
+        let channels =
+            args.channel.iter().map(|text| Channel::new(&unshown(text)).map_err(|error| wrong(text, &error)));
+        let qualities =
+            args.quality.iter().map(|text| Quality::new(&unshown(text)).map_err(|error| wrong(text, &error)));
         Ok(Self { channels: channels.collect::<Result<_, _>>()?, qualities: qualities.collect::<Result<_, _>>()? })
     }
 

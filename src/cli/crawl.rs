@@ -1,12 +1,13 @@
 //! The verb `crawl`: the operator's word to the crawl of the daemon that runs.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::Exit;
 use super::args::{CrawlArgs, CrawlVerb};
 use super::client::Daemon;
 use super::config::Config;
+use super::out::stdout;
+use crate::domain::shown::{shown, unshown};
 use crate::wire::{AcceptMissing, DoubtReport};
 
 /// Runs it.
@@ -17,14 +18,14 @@ pub async fn run(config: &Config, args: &CrawlArgs) -> anyhow::Result<ExitCode> 
             "no daemon runs here, so nothing waits for a word; `gapless rebuild` makes an index of what is there"
         );
     };
-    let order = AcceptMissing { channel: channel.clone() };
+    let order = AcceptMissing { channel: unshown(channel).into_owned() };
     let accepted: DoubtReport = daemon.post_json("/api/v1/crawl/accept", &order).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        writeln!(out, "{}", serde_json::to_string(&accepted)?)?;
+        out.json(&accepted)?;
     } else {
         let DoubtReport { missing, hours, .. } = accepted;
-        writeln!(out, "{missing} files in {hours} hours of channel {channel} leave the index")?;
+        writeln!(out, "{missing} files in {hours} hours of channel {} leave the index", shown(channel))?;
     }
     out.flush()?;
     Ok(Exit::Done.into())

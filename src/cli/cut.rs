@@ -21,8 +21,10 @@ use super::args::{CutArgs, CutType};
 use super::client::{ClientError, Daemon, path, query};
 use super::config::Config;
 use super::offline::Offline;
+use super::out::{raw_stdout, stderr_line};
 use super::progress::Progress;
 use super::{Exit, UsageError};
+use crate::domain::shown::{shown, unshown};
 use crate::domain::{Stream, Timestamp};
 use crate::ffmpeg::{self, Container, Pool};
 use crate::playback::{self, CutAsk, CutPlan, Playback, PlaybackError};
@@ -53,19 +55,21 @@ pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
     progress.finish();
     match done {
         Ok(()) => Ok(Exit::Done.into()),
+        Err(error) if error.is::<Enough>() => Ok(Exit::Done.into()),
         Err(error) if is_about_holes(&error) => {
-            eprintln!("{error:#}");
-            eprintln!(
-                "What is missing: gapless holes {stream} --editable --edges --from {start} --to {end}; with --allow-holes it is cut around."
-            );
+            stderr_line(format_args!("{error:#}"));
+            stderr_line(format_args!(
+                "What is missing: gapless holes {} --editable --edges --from {start} --to {end}; with --allow-holes it is cut around.",
+                shown(&stream.to_string())
+            ));
             Ok(Exit::DataWrong.into())
         }
         Err(error) => Err(error),
     }
 }
 
-/// Turns true on the first signal. A second one ends this at once: what is written may go to who does not read.
-fn end_by_signal() -> anyhow::Result<CancellationToken> {
+/// Is cancelled by the first signal. A second one ends this process at once: what is written may go to who does not read.
+pub(super) fn end_by_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let mut signals = signal(kind).context("cannot listen for signals")?;
@@ -95,7 +99,7 @@ fn is_about_holes(error: &anyhow::Error) -> bool {
 }
 
 fn read(args: &CutArgs) -> Result<(Stream, Timestamp, Timestamp), UsageError> {
-    let stream = Stream::parse(&args.stream)
+    let stream = Stream::parse(&unshown(&args.stream))
         .map_err(|error| UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY", args.stream)))?;
     let time = |text: &str| {
         let expected = "expected is an ISO 8601 time in UTC, such as 2019-11-13T02:55:08";
@@ -216,7 +220,7 @@ enum Target {
 impl Target {
     fn begin(output: &Path, force: bool) -> anyhow::Result<Self> {
         if output == Path::new("-") {
-            return Ok(Self::Stdout(io::stdout()));
+            return Ok(Self::Stdout(raw_stdout()));
         }
         if !force && output.symlink_metadata().is_ok() {
             let words = format!("{} is there already; with --force it is replaced", output.display());
@@ -230,7 +234,7 @@ impl Target {
 
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         match self {
-            Self::Stdout(out) => out.write_all(bytes).context("cannot write to standard output"),
+            Self::Stdout(out) => to_stdout(out.write_all(bytes)),
             Self::File { temporary, path, .. } => {
                 temporary.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
             }
@@ -238,8 +242,9 @@ impl Target {
     }
 
     fn finish(self) -> anyhow::Result<()> {
-        let Self::File { temporary, path, force } = self else {
-            return io::stdout().flush().context("cannot write to standard output");
+        let (temporary, path, force) = match self {
+            Self::Stdout(mut out) => return to_stdout(out.flush()),
+            Self::File { temporary, path, force } => (temporary, path, force),
         };
         let failed = || format!("cannot write {}", path.display());
         share(temporary.as_file()).and_then(|()| temporary.as_file().sync_all()).with_context(failed)?;
@@ -248,6 +253,19 @@ impl Target {
         Ok(())
     }
 }
+
+/// Whoever reads may have enough, and then there is nothing left to do.
+fn to_stdout(done: io::Result<()>) -> anyhow::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Enough.into()),
+        done => done.context("cannot write to standard output"),
+    }
+}
+
+/// Nobody reads what is cut any more.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+struct Enough;
 
 /// A temporary is for its owner alone; what it becomes is an ordinary file.
 fn share(file: &File) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! The verb `doctor`: looks at what surrounds a node and says what to do. Judges nothing itself but what the daemon says; see `doctor`.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,10 +9,12 @@ use anyhow::Context as _;
 use super::Exit;
 use super::client::Daemon;
 use super::config::Config;
+use super::out::stdout;
 use crate::disk::{DirLock, DiskError};
 use crate::doctor::archive::{self, Place};
 use crate::doctor::peers::Asker;
 use crate::doctor::{Finding, Level, machine, verdict, worst};
+use crate::domain::shown::words;
 use crate::peer::Peer;
 use crate::wire::Status;
 
@@ -200,14 +201,13 @@ async fn peers(
 }
 
 fn print(config: &Config, found: &[Finding]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        serde_json::to_writer_pretty(&mut out, &serde_json::json!({ "worst": worst(found), "checks": found }))?;
-        writeln!(out)?;
+        out.json_pretty(&serde_json::json!({ "worst": worst(found), "checks": found }))?;
     } else {
-        let in_colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let in_colour = out.is_in_colour();
         for finding in found {
-            writeln!(out, "{}", line(finding, in_colour))?;
+            out.painted(&line(finding, in_colour))?;
         }
     }
     Ok(out.flush()?)
@@ -220,10 +220,8 @@ fn line(finding: &Finding, in_colour: bool) -> String {
         Level::Warn => ("\x1b[33m", "\x1b[0m"),
         Level::Fail => ("\x1b[31m", "\x1b[0m"),
     };
-    // What others said must not draw on this terminal.
-    let shown = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!("  → {}", shown(advice)));
-    format!("{colour}{:<4}{plain}  {:<16}  {}{advice}", finding.level, shown(&finding.check), shown(&finding.value))
+    let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!("  → {}", words(advice)));
+    format!("{colour}{:<4}{plain}  {:<16}  {}{advice}", finding.level, words(&finding.check), words(&finding.value))
 }
 
 #[cfg(test)]
@@ -233,7 +231,7 @@ mod tests {
     #[test]
     fn a_line_says_what_was_found_and_what_to_do() {
         let fail = Finding::fail("clock", "1 h\nahead", "set it");
-        assert_eq!(line(&fail, false), "fail  clock             1 h ahead  → set it");
+        assert_eq!(line(&fail, false), "fail  clock             1 h\\nahead  → set it");
         assert_eq!(line(&Finding::ok("kernel", "Linux 6.1"), true), "\x1b[32mok  \x1b[0m  kernel            Linux 6.1");
     }
 

@@ -13,6 +13,7 @@ use super::args::ExplainArgs;
 use super::config::Config;
 use super::side::{Scope, Side};
 use super::{Exit, UsageError};
+use crate::domain::shown::unshown;
 use crate::domain::{Channel, Hour, HourPlace, Quality, Timestamp};
 
 /// What was asked for.
@@ -70,13 +71,14 @@ async fn places(here: &Side, scope: &Scope, hour: Hour) -> anyhow::Result<Vec<Ho
 
 fn scope(args: &ExplainArgs) -> Result<Scope, UsageError> {
     let wrong = |text: &str, error: &dyn std::fmt::Display| UsageError(format!("{text}: {error}"));
-    let channel = args.channel.as_deref().map(|text| Channel::new(text).map_err(|error| wrong(text, &error)));
-    let quality = args.quality.as_deref().map(|text| Quality::new(text).map_err(|error| wrong(text, &error)));
+    let channel = args.channel.as_deref().map(|text| Channel::new(&unshown(text)).map_err(|error| wrong(text, &error)));
+    let quality = args.quality.as_deref().map(|text| Quality::new(&unshown(text)).map_err(|error| wrong(text, &error)));
     Ok(Scope { channel: channel.transpose()?, quality: quality.transpose()?, hour: None })
 }
 
 fn subject(config: &Config, args: &ExplainArgs) -> Result<Subject, UsageError> {
-    let what = args.what.as_str();
+    let given = unshown(&args.what);
+    let what = &*given;
     let hour = |text: &str| Hour::parse(text).map_err(|error| UsageError(format!("{text}: {error}")));
     if let Some(text) = &args.hour {
         if what.contains('/') {

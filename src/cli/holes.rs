@@ -1,17 +1,18 @@
 //! The verbs `holes` and `timespans`: what is missing of a channel and quality, or was, and what is there, in one piece each. Asks the daemon
 //! if one runs, and the index itself if none does; reads no more hours than the window needs.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::args::{HolesArgs, TimespansArgs, WindowArgs};
 use super::client::Daemon;
 use super::config::Config;
 use super::offline::Offline;
+use super::out::stdout;
 use super::pages::Pages;
 use super::{Exit, UsageError};
 use crate::domain::coverage::{Lane, Window};
 use crate::domain::ledger::Open;
+use crate::domain::shown::unshown;
 use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Covered;
 use crate::wire::{ClosedHole, ClosedHoleList, HoleList, HoleRecord, Timespan, TimespanList, microseconds, seconds};
@@ -141,7 +142,7 @@ fn join<T>(known: &mut Vec<T>, page: Vec<T>, joins: impl FnOnce(&mut T, &T) -> b
 }
 
 fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> {
-    let stream = Stream::parse(&args.stream).map_err(|error| {
+    let stream = Stream::parse(&unshown(&args.stream)).map_err(|error| {
         UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY, such as desertbus/source", args.stream))
     })?;
     if stream.quality.is_chat() {
@@ -172,15 +173,14 @@ fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<(
 }
 
 fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, answer)?;
-    writeln!(out)?;
+    let mut out = stdout();
+    out.json(&answer)?;
     Ok(Exit::Done.into())
 }
 
 /// Start, end and seconds, and what else there is to say.
 fn print_lines(stretches: impl Iterator<Item = (String, String, f64, String)>) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     for (start, end, seconds, more) in stretches {
         let more = if more.is_empty() { more } else { format!("  {more}") };
         writeln!(out, "{start}  {end}  {seconds:.6} s{more}")?;

@@ -1,14 +1,15 @@
 //! The verb `ls`: names from the index, one a line, or as the JSON list that the daemon gives. Asks the daemon if one runs,
 //! and the index itself if none does.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use super::args::{LsArgs, Target};
 use super::client::{Daemon, path};
 use super::config::Config;
 use super::offline::Offline;
+use super::out::stdout;
 use super::{Exit, UsageError};
+use crate::domain::shown::shown;
 use crate::domain::{Hour, HourPlace, Stream};
 
 /// Prints what lies in a place of the archive.
@@ -17,13 +18,12 @@ pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
         Some(daemon) => daemon.get_json(&request(args)).await?,
         None => offline(config, args)?,
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        serde_json::to_writer(&mut out, &names)?;
-        writeln!(out)?;
+        out.json(&names)?;
     } else {
         for name in names {
-            writeln!(out, "{name}")?;
+            writeln!(out, "{}", shown(&name))?;
         }
     }
     out.flush()?;

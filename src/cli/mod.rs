@@ -10,6 +10,7 @@ pub mod backfill;
 pub mod client;
 pub mod logging;
 pub mod offline;
+pub mod out;
 pub mod pace;
 mod pages;
 pub mod progress;

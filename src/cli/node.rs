@@ -1,6 +1,5 @@
 //! The verb `node`: run the daemon until it is told to stop. Builds nothing itself.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Args, NodeArgs};
 use super::config::{Config, HttpConfig};
+use super::out::stdout;
 use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
 use crate::ffmpeg::PoolOptions;
@@ -34,7 +34,7 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
     notify.ready("listening");
     let beating = tokio::spawn(beat(&notify, pulse).run());
     {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         writeln!(out, "listening on {}://{}", node.scheme, node.address)?;
         out.flush()?;
     }

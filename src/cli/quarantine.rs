@@ -1,15 +1,16 @@
 //! The verb `quarantine`: what damaged files are kept, and what is to become of them. It needs no index: all of it lies beneath the base,
 //! and a daemon that runs notices what comes back by itself.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{QuarantineArgs, QuarantineVerb};
 use super::config::Config;
+use super::out::stdout;
 use super::{Exit, UsageError};
 use crate::disk::{Base, Quarantine};
 use crate::domain::FilePlace;
+use crate::domain::shown::{shown, unshown};
 use crate::scrub::{Kept, list_of};
 use crate::wire::{QuarantineList, QuarantinedFile};
 
@@ -31,9 +32,9 @@ fn read(base: &Base) -> anyhow::Result<QuarantineList> {
 
 fn list(config: &Config, base: &Base) -> anyhow::Result<ExitCode> {
     let list = read(base)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        writeln!(out, "{}", serde_json::to_string(&list)?)?;
+        out.json(&list)?;
         return Ok(Exit::Done.into());
     }
     for QuarantinedFile { kept, size, report } in &list.files {
@@ -42,13 +43,10 @@ fn list(config: &Config, base: &Base) -> anyhow::Result<ExitCode> {
             None if report.problem == "structure" => "not fetched again under this name".to_owned(),
             None => "not here again".to_owned(),
         };
-        writeln!(
-            out,
-            "{}\n  lies in {kept}, {size} bytes, since {}\n  {}\n  {fate}",
-            path_of(kept),
-            report.at,
-            report.faults.join("; ")
-        )?;
+        writeln!(out, "{}", shown(path_of(kept)))?;
+        writeln!(out, "  lies in {}, {size} bytes, since {}", shown(kept), report.at)?;
+        writeln!(out, "  {}", report.faults.join("; "))?;
+        writeln!(out, "  {fate}")?;
     }
     writeln!(out, "{} files, {} bytes; {} of them are not here again", list.count, list.bytes, list.lost)?;
     Ok(Exit::Done.into())
@@ -60,32 +58,32 @@ fn path_of(kept: &str) -> &str {
 }
 
 fn restore(base: &Base, paths: &[String]) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    for path in paths {
-        let FilePlace { hour: place, name } = place(path)?;
+    let mut out = stdout();
+    for path in paths.iter().map(|path| unshown(path)) {
+        let FilePlace { hour: place, name } = place(&path)?;
         let hour = place.hour.to_string();
         let dir = base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
         if !Quarantine::of(base).put_back(&place, &dir, &name)? {
             anyhow::bail!("{path} is not in the quarantine; `gapless quarantine list` tells what is");
         }
-        writeln!(out, "restored {path}")?;
+        writeln!(out, "restored {}", shown(&path))?;
     }
     Ok(Exit::Done.into())
 }
 
 fn purge(base: &Base, paths: &[String], healed: bool) -> anyhow::Result<ExitCode> {
-    let mut all: Vec<String> = paths.to_vec();
+    let mut all: Vec<String> = paths.iter().map(|path| unshown(path).into_owned()).collect();
     if healed {
         let files = read(base)?.files.into_iter().filter(|file| file.report.healed.is_some());
         all.extend(files.map(|file| path_of(&file.kept).to_owned()));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     for path in &all {
         let FilePlace { hour: place, name } = place(path)?;
         let Some(bytes) = Quarantine::of(base).delete(&place, &name)? else {
             anyhow::bail!("{path} is not in the quarantine; `gapless quarantine list` tells what is");
         };
-        writeln!(out, "deleted {path}, {bytes} bytes")?;
+        writeln!(out, "deleted {}, {bytes} bytes", shown(path))?;
     }
     Ok(Exit::Done.into())
 }

@@ -1,6 +1,5 @@
 //! The verb `rebuild`: make the index anew from the tree, or report where the two differ. Never changes the tree.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,8 +8,10 @@ use super::Exit;
 use super::args::RebuildArgs;
 use super::client::Daemon;
 use super::config::Config;
+use super::out::{stderr_line, stdout};
 use super::progress::Progress;
 use crate::check::{all_places, check_hour, check_sums};
+use crate::domain::shown::shown;
 use crate::index::LedgerCopy;
 use crate::rebuild::{Watcher, rebuild};
 use crate::startup::{self, Locked};
@@ -64,12 +65,12 @@ fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
     let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, ledger, &told)?;
     told.0.finish();
     let seconds = began.elapsed().as_secs_f64();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
         let report = serde_json::json!({
             "hours": rebuilt.hours, "files": rebuilt.files, "index_bytes": rebuilt.index_bytes, "seconds": seconds
         });
-        writeln!(out, "{report}")?;
+        out.json(&report)?;
     } else {
         writeln!(
             out,
@@ -90,17 +91,17 @@ struct Report<'c> {
 impl Report<'_> {
     fn difference(&mut self, difference: &Difference) -> anyhow::Result<()> {
         self.differences += 1;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         if self.config.json {
-            writeln!(out, "{}", serde_json::to_string(difference)?)?;
+            out.json(difference)?;
         } else {
-            writeln!(out, "{:<18} {}  ({})", difference.kind, difference.path, difference.detail)?;
+            writeln!(out, "{:<18} {}  ({})", difference.kind, shown(&difference.path), difference.detail)?;
         }
         Ok(())
     }
 
     fn end(self, hours: u64, files: u64) -> ExitCode {
-        eprintln!("{files} files in {hours} hours compared, {} differences", self.differences);
+        stderr_line(format_args!("{files} files in {hours} hours compared, {} differences", self.differences));
         if self.differences == 0 { Exit::Done.into() } else { Exit::DataWrong.into() }
     }
 }

@@ -1,6 +1,5 @@
 //! The verb `retention`: what is to be deleted and why, delete it, list what was, and keep hours. Asks the daemon if one runs.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,10 +11,12 @@ use super::args::{RetentionArgs, RetentionVerb};
 use super::client::Daemon;
 use super::config::Config;
 use super::offline::Offline;
+use super::out::stdout;
 use super::{Exit, UsageError, backfill};
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
 use crate::domain::retention::Limits;
+use crate::domain::shown::{shown, unshown};
 use crate::domain::{HourPlace, Span};
 use crate::peer::Peer;
 use crate::retention::{Parts, Retention, RetentionOptions};
@@ -57,7 +58,7 @@ async fn view(daemon: &Daemon) -> anyhow::Result<RetentionView> {
 fn read_places(texts: &[String]) -> anyhow::Result<Vec<HourPlace>> {
     let read = |text: &String| {
         let wrong = |error| UsageError(format!("{text}: {error}; expected is CHANNEL/QUALITY/HOUR"));
-        Ok(HourPlace::parse(text.trim_end_matches('/')).map_err(wrong)?)
+        Ok(HourPlace::parse(unshown(text).trim_end_matches('/')).map_err(wrong)?)
     };
     texts.iter().map(read).collect()
 }
@@ -127,16 +128,15 @@ fn size(bytes: u64) -> String {
 }
 
 fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        serde_json::to_writer_pretty(&mut out, plan)?;
-        writeln!(out)?;
+        out.json_pretty(plan)?;
     } else {
         for hour in &plan.hours {
             writeln!(
                 out,
                 "{:<48} {:<5} {:>8} segments {:>12} {:>6} tombstones stay",
-                hour.hour,
+                shown(&hour.hour),
                 hour.reason,
                 hour.segments,
                 size(hour.bytes),
@@ -164,16 +164,15 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
 }
 
 fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        serde_json::to_writer_pretty(&mut out, view)?;
-        writeln!(out)?;
+        out.json_pretty(view)?;
     } else {
         for hour in &view.retired {
-            writeln!(out, "{:<48} {:<8} {:<5} {}", hour.hour, hour.state, hour.reason, hour.since)?;
+            writeln!(out, "{:<48} {:<8} {:<5} {}", shown(&hour.hour), hour.state, hour.reason, hour.since)?;
         }
         for hour in &view.kept {
-            writeln!(out, "{hour:<48} kept")?;
+            writeln!(out, "{:<48} kept", shown(hour))?;
         }
         let more = view.retired_hours.saturating_sub(view.retired.len() as u64);
         if more > 0 {
@@ -186,10 +185,9 @@ fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode>
 
 /// Ends with 1 if something that should be gone is not.
 fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        serde_json::to_writer_pretty(&mut out, report)?;
-        writeln!(out)?;
+        out.json_pretty(report)?;
     } else {
         writeln!(
             out,
@@ -201,7 +199,7 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
         )?;
         if report.last_copies > 0 {
             writeln!(out, "{} segments stay here as the last copies:", report.last_copies)?;
-            report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {name}"))?;
+            report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {}", shown(name)))?;
         }
         report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
         for why in report.doubt.iter().chain(&report.error) {

@@ -1,33 +1,42 @@
 //! The verb `scrub`: reads files and compares them with their names, now. Asks the daemon if one runs; opens the index itself if none does.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
 use super::args::ScrubArgs;
 use super::client::Daemon;
 use super::config::Config;
+use super::cut::end_by_signal;
 use super::offline::Offline;
+use super::out::stdout;
 use super::progress::Progress;
 use super::{Exit, UsageError};
+use crate::domain::shown::shown;
 use crate::scrub::{Finding, Kept, Limits, Scrub, ScrubOptions, Watcher, damaged_file};
 use crate::wire::{DamagedFile, ScrubLine, ScrubOrder, ScrubSummary};
 
 /// Verifies what was asked for; exits with 1 if something is damaged.
 pub async fn run(config: &Config, args: &ScrubArgs) -> anyhow::Result<ExitCode> {
-    let told = Arc::new(Told::new(config.json));
+    let stop = end_by_signal()?;
+    let told = Arc::new(Told::new(config.json, stop.clone()));
     let places = args.targets.iter().map(ToString::to_string).collect();
     let order = ScrubOrder { places, yes: args.yes };
     let summary = if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        ask(&daemon, &order, &told).await?
+        // A daemon whose answer nobody reads ends the work.
+        tokio::select! {
+            done = ask(&daemon, &order, &told) => done?,
+            () = stop.cancelled() => ScrubSummary::default(),
+        }
     } else {
         let (config, threads, working) = (config.clone(), usize::from(args.threads), Arc::clone(&told));
         let work = tokio::task::spawn_blocking(move || offline(&config, &order, threads, &working));
         work.await.context("the work ended badly")??
     };
+    anyhow::ensure!(!stop.is_cancelled(), "stopped by a signal before the scrub was complete");
     told.end(&summary)?;
     Ok(if summary.is_fine() { Exit::Done.into() } else { Exit::DataWrong.into() })
 }
@@ -63,13 +72,14 @@ async fn ask(daemon: &Daemon, order: &ScrubOrder, told: &Told) -> anyhow::Result
 struct Told {
     json: bool,
     progress: Progress,
+    stop: CancellationToken,
     damaged: Mutex<Vec<DamagedFile>>,
     began: std::time::Instant,
 }
 
 impl Told {
-    fn new(json: bool) -> Self {
-        Self { json, progress: Progress::stderr(), damaged: Mutex::default(), began: std::time::Instant::now() }
+    fn new(json: bool, stop: CancellationToken) -> Self {
+        Self { json, progress: Progress::stderr(), stop, damaged: Mutex::default(), began: std::time::Instant::now() }
     }
 
     fn damaged(&self, file: &DamagedFile) {
@@ -80,20 +90,19 @@ impl Told {
             return;
         }
         let detail = file.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        // Whoever reads may have enough; what is left to do is done.
-        writeln!(std::io::stdout(), "{}: {}: {}{detail}", file.outcome, file.path, file.faults.join("; "))
-            .unwrap_or_default();
+        let (path, faults) = (shown(&file.path), file.faults.join("; "));
+        // A disk that is full where this goes is no reason to leave files unread.
+        writeln!(stdout(), "{}: {path}: {faults}{detail}", file.outcome).unwrap_or_default();
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     fn end(&self, summary: &ScrubSummary) -> anyhow::Result<()> {
         self.progress.finish();
         let seconds = self.began.elapsed().as_secs_f64();
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         if self.json {
             let damaged = self.damaged.lock().map(|all| all.clone()).unwrap_or_default();
-            writeln!(out, "{}", serde_json::json!({ "summary": summary, "damaged": damaged, "seconds": seconds }))?;
-            return Ok(());
+            return Ok(out.json(&serde_json::json!({ "summary": summary, "damaged": damaged, "seconds": seconds }))?);
         }
         let ScrubSummary { hours, files, bytes, quarantined, left, errors } = summary;
         let rate = *bytes as f64 / 1e6 / seconds.max(1e-3);
@@ -123,6 +132,6 @@ impl Watcher for Told {
     }
 
     fn is_stopped(&self) -> bool {
-        false
+        self.stop.is_cancelled()
     }
 }

@@ -3,17 +3,17 @@
 mod screen;
 mod table;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use console::{Term, truncate_str};
 
-use self::table::{Paint, Tone, clean};
+use self::table::{Paint, Tone};
 use super::Exit;
 use super::args::StatusArgs;
 use super::client::Daemon;
 use super::config::Config;
+use super::out::{painted, stderr_line, stdout};
 use crate::domain::Timestamp;
 use crate::wire::Status;
 
@@ -25,16 +25,15 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
         return watch(config, args, every, &term, paint).await;
     }
     let status = ask(config, args).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        serde_json::to_writer_pretty(&mut out, &status)?;
-        writeln!(out)?;
+        out.json_pretty(&status)?;
     } else {
         // What is wrong is said in full; of what follows each line is one.
         let whole = status.troubles.len() + 1;
         let width = if term.is_term() { usize::from(term.size().1) } else { usize::MAX };
         for (number, line) in screen::lines(&status, now(), paint).iter().enumerate() {
-            writeln!(out, "{}", if number < whole { line.into() } else { truncate_str(line, width, "…") })?;
+            out.painted(&if number < whole { line.into() } else { truncate_str(line, width, "…") })?;
         }
     }
     out.flush()?;
@@ -67,6 +66,9 @@ async fn watch(
         let mut told = ask(config, args).await.map(Some)?;
         loop {
             view.show(told.take())?;
+            if stdout().is_gone() {
+                return Ok(Exit::Done.into());
+            }
             tokio::time::sleep(every).await;
             match ask(config, args).await {
                 Ok(status) => told = Some(status),
@@ -114,9 +116,8 @@ impl View {
     fn show(&mut self, told: Option<Status>) -> anyhow::Result<()> {
         let Some(status) = told else { return Ok(()) };
         if self.json {
-            let mut out = std::io::stdout().lock();
-            serde_json::to_writer(&mut out, &status)?;
-            writeln!(out)?;
+            let mut out = stdout();
+            out.json(&status)?;
             return Ok(out.flush()?);
         }
         self.last = screen::lines(&status, now(), self.paint);
@@ -127,8 +128,8 @@ impl View {
     /// Says that the node does not answer, above what it said last.
     fn away(&mut self, why: &str) -> anyhow::Result<()> {
         if self.json {
-            let mut err = std::io::stderr().lock();
-            return Ok(writeln!(err, "gapless: {}; it is asked again", clean(why))?);
+            stderr_line(format_args!("gapless: {why}; it is asked again"));
+            return Ok(());
         }
         let text = format!("{}  no answer: {why}; what follows is what it said last, and it is asked again", clock());
         self.draw(&self.paint.words(Tone::Bad, &text))
@@ -146,15 +147,15 @@ impl View {
                 term.move_cursor_to(0, 0)?;
                 for line in fitting(lines.collect(), height.into(), width.into()) {
                     term.clear_line()?;
-                    term.write_line(&line)?;
+                    term.write_line(&painted(&line))?;
                 }
                 term.clear_to_end_of_screen()?;
                 term.flush()?;
             }
             Place::Lines => {
-                let mut out = std::io::stdout().lock();
+                let mut out = stdout();
                 for line in lines {
-                    writeln!(out, "{line}")?;
+                    out.painted(line)?;
                 }
                 // Between this screen and the next one.
                 writeln!(out, "{}", "-".repeat(20))?;

@@ -3,7 +3,7 @@
 
 mod work;
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -11,7 +11,9 @@ use std::time::SystemTime;
 use super::args::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, Target as Place, TombstoneArgs, TombstoneVerb};
 use super::client::Daemon;
 use super::config::Config;
+use super::out::{prompt, stderr_line, stdout};
 use super::{Exit, UsageError};
+use crate::domain::shown::{shown, unshown};
 use crate::tombstones::Target;
 use crate::wire::{AcceptBursts, Accepted, AddOutcome, PurgeOrder, PurgeReport, TombstoneNote};
 use work::{Looks, Worker};
@@ -44,17 +46,17 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     for chunk in paths.chunks(TOGETHER) {
         let added = worker.add(chunk.to_vec(), args.reason.clone()).await?;
         refused += added.refused;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         for path in &added.paths {
             match (config.json, path.outcome) {
                 (true, _) => {
-                    serde_json::to_writer(&mut out, path)?;
-                    writeln!(out)?;
+                    out.json(&path)?;
                 }
-                (false, AddOutcome::New) => writeln!(out, "new {}", path.path)?,
-                (false, AddOutcome::There) => writeln!(out, "there {}", path.path)?,
+                (false, AddOutcome::New) => writeln!(out, "new {}", shown(&path.path))?,
+                (false, AddOutcome::There) => writeln!(out, "there {}", shown(&path.path))?,
                 (false, AddOutcome::Refused) => {
-                    eprintln!("gapless: {}: {}", path.path, path.why.as_deref().unwrap_or("refused"));
+                    let why = path.why.as_deref().unwrap_or("refused");
+                    stderr_line(format_args!("gapless: {}: {why}", shown(&path.path)));
                 }
             }
         }
@@ -85,11 +87,12 @@ fn given(texts: &[String]) -> anyhow::Result<Vec<String>> {
     Ok(paths)
 }
 
-/// Paths in the archive, from such or from paths of files below the base. Nothing is done while one of them is wrong.
+/// Paths in the archive, from such or from paths of files below the base, as they are or as they are printed. Nothing is done while one
+/// of them is wrong.
 fn resolve(base: &Path, texts: &[String]) -> Result<Vec<String>, UsageError> {
     let (mut paths, mut wrong) = (Vec::new(), Vec::new());
     for text in texts {
-        match resolve_one(base, text) {
+        match resolve_one(base, &unshown(text)) {
             Ok(path) => paths.push(path),
             Err(why) => wrong.push(format!("{text:?}: {why}")),
         }
@@ -125,15 +128,17 @@ async fn list(config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
     let mut after = None;
     loop {
         let page = worker.list(args.target.as_ref(), after).await?;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         for record in &page.tombstones {
             if config.json {
-                serde_json::to_writer(&mut out, record)?;
-                writeln!(out)?;
+                out.json(&record)?;
             } else {
                 let bytes = record.hides.as_ref().map(|_| format!("\t{} here", indicatif::HumanBytes(record.bytes)));
-                let note = record.note.as_ref().map(|note| format!("\t{} ({}, {})", note.reason, note.at, note.node));
-                writeln!(out, "{}{}{}", record.path, bytes.unwrap_or_default(), note.unwrap_or_default())?;
+                let note = record
+                    .note
+                    .as_ref()
+                    .map(|note| format!("\t{} ({}, {})", shown(&note.reason), note.at, shown(&note.node)));
+                writeln!(out, "{}{}{}", shown(&record.path), bytes.unwrap_or_default(), note.unwrap_or_default())?;
             }
         }
         out.flush()?;
@@ -159,9 +164,9 @@ async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> 
     };
     let order = AcceptBursts { peer: args.peer.clone() };
     let accepted: Accepted = daemon.post_json("/api/v1/tombstones/accept", &order).await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        writeln!(out, "{}", serde_json::to_string(&accepted)?)?;
+        out.json(&accepted)?;
     } else {
         writeln!(out, "a round with {} peers begins now, and takes over their tombstones", accepted.peers)?;
     }
@@ -220,7 +225,7 @@ async fn rounds(config: &Config, worker: &Worker, args: &PurgeArgs, dry_run: boo
     }
     if !config.json {
         let what = if dry_run { "would be deleted" } else { "deleted" };
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         writeln!(out, "{} files, {} {what}", total.files, indicatif::HumanBytes(total.bytes))?;
         if total.kept > 0 {
             writeln!(out, "{} files stay because no other node has them", total.kept)?;
@@ -231,28 +236,23 @@ async fn rounds(config: &Config, worker: &Worker, args: &PurgeArgs, dry_run: boo
 }
 
 fn tell(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     if config.json {
-        serde_json::to_writer(&mut out, report)?;
-        writeln!(out)?;
+        out.json(&report)?;
     } else {
         for hour in &report.hours {
-            writeln!(out, "{}: {} files, {}", hour.hour, hour.files, indicatif::HumanBytes(hour.bytes))?;
+            writeln!(out, "{}: {} files, {}", shown(&hour.hour), hour.files, indicatif::HumanBytes(hour.bytes))?;
         }
     }
     for left in &report.left {
-        eprintln!("gapless: {} stays: {}", left.path, left.why);
+        stderr_line(format_args!("gapless: {} stays: {}", shown(&left.path), left.why));
     }
     Ok(out.flush()?)
 }
 
 fn is_wanted(would: &PurgeReport) -> anyhow::Result<bool> {
-    eprint!(
-        "Delete these {} files ({}) from this node for ever? [y/N] ",
-        would.files,
-        indicatif::HumanBytes(would.bytes)
-    );
-    std::io::stderr().flush()?;
+    let bytes = indicatif::HumanBytes(would.bytes);
+    prompt(format_args!("Delete these {} files ({bytes}) from this node for ever? [y/N] ", would.files))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(is_yes(&answer))

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::coverage::{HourFigures, Lane, Totals};
+use crate::domain::shown::exposition;
 use crate::domain::{Kind, Stream};
 
 /// Name and meaning of each, in the order in which they are written.
@@ -85,7 +86,8 @@ fn seconds(us: u64) -> String {
 
 /// A value of a label.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    exposition(&text).into_owned()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::publish::map_name;
 use crate::domain::Stream;
+use crate::domain::shown::shown;
 
 /// What may stand in an address as it is.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -28,7 +29,7 @@ impl Shown {
 
 /// The page of a quality.
 pub fn page(stream: &Stream, nodes: &[Shown]) -> String {
-    let title = escaped(&stream.to_string());
+    let title = escaped(&shown(&stream.to_string()));
     let picture = utf8_percent_encode(&map_name(stream, "png"), KEPT).to_string();
     let mut text = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -37,7 +38,7 @@ pub fn page(stream: &Stream, nodes: &[Shown]) -> String {
          not full. White: missing.</p>\n"
     );
     for node in nodes {
-        let name = escaped(&node.name);
+        let name = escaped(&shown(&node.name));
         let source = match &node.url {
             None => picture.clone(),
             Some(url) => format!("{}/segments/coverage-maps/{picture}", escaped(url)),
@@ -72,6 +73,8 @@ mod tests {
     fn names_are_shown_and_never_taken_for_anything_else() {
         let stream = Stream::parse("a<b>\"&'/so urce").unwrap();
         let here = Shown { name: "<here>".to_owned(), url: None };
+        let steering = page(&Stream::parse("a\u{202e}\n/b").unwrap(), &[]);
+        assert!(steering.contains("<h1>a\\u{202e}\\n/b</h1>"), "{steering}");
         let there = Shown { name: "b".to_owned(), url: Some("http://b.example:8000".to_owned()) };
         let text = page(&stream, &[here, there]);
         assert!(text.contains("<h1>a&lt;b&gt;&quot;&amp;&#39;/so urce</h1>"), "{text}");

@@ -2,6 +2,7 @@
 
 use super::best::{Piece, Sequence};
 use super::segment::Kind;
+use super::shown::steers;
 use super::time::{Span, Timestamp};
 
 /// What keeps a stretch from being whole.
@@ -47,7 +48,7 @@ pub fn file_name(channel: &str, quality: &str, start: Timestamp, end: Timestamp,
         text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').to_owned()
     };
     let plain = |name: &str| -> String {
-        let is_awkward = |letter: char| letter.is_control() || r#"/\:*?"<>|%"#.contains(letter);
+        let is_awkward = |letter: char| steers(letter) || r#"/\:*?"<>|%"#.contains(letter);
         name.chars().map(|letter| if is_awkward(letter) { '_' } else { letter }).take(60).collect()
     };
     format!("{}_{}_{}_{}.{extension}", plain(channel), plain(quality), time(start), time(end))

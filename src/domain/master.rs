@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::headers::Facts;
 use super::ids::{Channel, Quality};
+use super::shown::steers;
 use super::time::{SECOND_US, Timestamp};
 
 /// Segments of one run that is looked at for the peak. A run lasts one and a half target durations; shorter segments than a
@@ -171,7 +172,7 @@ fn group_id(quality: &Quality) -> String {
 fn shown(quality: &Quality) -> String {
     let letter = |letter: char| match letter {
         '"' => '\'',
-        letter if letter.is_control() => ' ',
+        letter if steers(letter) => ' ',
         letter => letter,
     };
     quality.as_str().chars().map(letter).collect()

@@ -27,6 +27,7 @@ pub mod plan;
 pub mod probe;
 pub mod retention;
 pub mod segment;
+pub mod shown;
 pub mod stamp;
 pub mod sums;
 #[cfg(test)]
@@ -43,7 +44,7 @@ pub use ids::{Channel, Quality, Stream};
 pub use layout::{FilePlace, HourPlace};
 pub use name::{FileName, parse_file_name};
 pub use plan::{Offer, Plan, Rules, Why, plan};
-pub use segment::{Hash, Kind, SegmentFile, SegmentKey, Spelling};
+pub use segment::{Hash, Kind, LARGEST_FILE, SegmentFile, SegmentKey, Spelling};
 pub use stamp::Stamp;
 pub use sums::{Day, Sum};
 pub use time::{Hour, Span, Timestamp};

@@ -10,6 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::digits::{push_fraction, push_two};
 use super::{Hour, Span, Timestamp};
 
+/// Bytes of the largest file that is fetched, or read to be compared with its name. Segments have a few megabytes; this keeps one file
+/// from filling the disk, and a sparse one of terabytes from being read for days.
+pub const LARGEST_FILE: u64 = 1 << 30;
+
 /// The SHA-256 of a file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);

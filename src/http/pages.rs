@@ -10,6 +10,7 @@ use prometheus::TextEncoder;
 
 use super::Problem;
 use super::app::App;
+use crate::domain::shown;
 
 /// Answers `GET /metrics` and `GET /metrics/{anything}`.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
@@ -28,7 +29,8 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         if let Some(coverage) = app.coverage.as_ref().filter(|_| is_known) {
             text.push_str(&coverage.text(app.keeper.index()));
         }
-        Ok(text)
+        // A scraper's line, or somebody's terminal, is not for a name to end.
+        Ok(shown::exposition(&text).into_owned())
     });
     match text.await {
         Ok(text) => ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text)

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use crate::domain::shown;
+
 /// Looks up an environment variable; given in, so that tests need not change the process.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -88,9 +90,9 @@ impl Notify {
     }
 }
 
-/// A line break would begin another message.
+/// A line break would begin another message, and `systemctl status` shows the line on a terminal.
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    shown::words(text).into_owned()
 }
 
 fn open(place: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
@@ -145,7 +147,7 @@ mod tests {
         node.reloaded();
         node.stopping("ending");
         assert_eq!(told(&manager), "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=opening");
-        assert_eq!(told(&manager), "READY=1\nSTATUS=two lines");
+        assert_eq!(told(&manager), "READY=1\nSTATUS=two\\nlines");
         assert_eq!(told(&manager), "WATCHDOG=1");
         let reloading = told(&manager);
         let us = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();

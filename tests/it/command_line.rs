@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Kind, SOON, TestArchive, TestNode, archive::snapshot, eventually, gapless};
+use crate::support::{Kind, SOON, TestArchive, TestNode, archive::snapshot, eventually, gapless, gapless_unheard};
 
 const HOUR: &str = "desertbus/source/2019-11-13T02";
 
@@ -253,4 +253,38 @@ fn a_node_ends_in_order_at_either_signal() {
     let outcome = gapless(other.path(), &["node", "--listen", &taken.address.to_string()]);
     assert_eq!(outcome.code, 3);
     assert!(outcome.err.contains("cannot listen on"), "{}", outcome.err);
+}
+
+#[test]
+fn who_has_read_enough_takes_nothing_from_the_work_or_the_exit_code() {
+    let archive = TestArchive::sample();
+    gapless(archive.path(), &["rebuild"]).lines(0);
+    let gauges = archive.outside().join("gauges.prom");
+    let path = gauges.to_str().unwrap();
+    let done = gapless_unheard(archive.path(), &["coverage", "--once", "--maps", "--gauges", path]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    assert!(fs::read_to_string(&gauges).unwrap().contains("segment_count{"));
+    assert!(archive.at("coverage-maps/desertbus_source_coverage.png").exists());
+    // All of it is hidden, and all of it is found, whoever reads how.
+    let paths: Vec<String> = archive.listing(HOUR, false).iter().take(3).map(|name| format!("{HOUR}/{name}")).collect();
+    let add: Vec<&str> = ["tombstone", "add"].into_iter().chain(paths.iter().map(String::as_str)).collect();
+    assert_eq!(gapless_unheard(archive.path(), &add).code, 0);
+    assert_eq!(
+        gapless(archive.path(), &["tombstone", "list", HOUR])
+            .lines(0)
+            .iter()
+            .filter(|line| paths.iter().any(|path| line.starts_with(path.trim_end_matches(".ts"))))
+            .count(),
+        3
+    );
+    archive.raw(&format!("{HOUR}/99:99-2.0-full-x.ts"), b"not known to the index");
+    let check = |outcome: crate::support::Outcome| (outcome.code, outcome.err.contains("panicked"));
+    assert_eq!(check(gapless_unheard(archive.path(), &["rebuild", "--check"])), (1, false));
+    assert_eq!(
+        check(gapless_unheard(
+            archive.path(),
+            &["cut", "desertbus/source", "2019-11-13T02:55:08", "2019-11-13T02:55:18", "-o", "-"]
+        )),
+        (0, false)
+    );
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::{Kind, TestArchive, TestNode, invariants, quoted};
+use crate::support::{Kind, TestArchive, TestNode, gapless, invariants, quoted};
 
 const SECRET: &[u8] = b"SECRET: must never be seen";
 const HOUR: &str = "chan/source/2019-11-13T02";
@@ -209,4 +209,88 @@ fn lists_are_written_as_the_tools_of_this_field_write_them() {
     assert_eq!(response.header("content-type"), Some("application/json"));
     assert_eq!(node.get("/files/nobody").text(), "[]");
     assert_eq!(node.get("/files/plain").text(), "[\"source\"]");
+}
+
+/// Channels whose names a terminal, a reader of lines or a scraper would obey, and one that looks like the escape of another.
+const STEERING: [&str; 5] = [
+    "\u{1b}]0;owned\u{7}\u{1b}[2Jred",
+    "line\nlevel=ERROR forged=1",
+    "carriage\rreturn\u{9b}31m",
+    "\u{202e}gnp\u{2028}.",
+    "C:\\new\\x1b[2J",
+];
+
+fn steers(c: char) -> bool {
+    (c.is_control() && c != '\n') || matches!(c, '\u{2028}'..='\u{202e}')
+}
+
+#[track_caller]
+fn steers_nothing(what: &str, text: &str) {
+    assert!(!text.contains(steers), "{what}: {text:?}");
+    assert!(!text.lines().any(|line| line.starts_with("level=ERROR forged")), "{what}: {text}");
+}
+
+#[test]
+fn no_name_steers_a_terminal_forges_a_line_or_breaks_a_scrape() {
+    let archive = TestArchive::empty();
+    for channel in STEERING {
+        archive.segment(&format!("{channel}/source/2019-11-13T02"), "00:00", 2.0, Kind::Full);
+    }
+    gapless(archive.path(), &["rebuild"]).lines(0);
+    let verbs = |ask: &dyn Fn(&[&str]) -> crate::support::Outcome| {
+        let listed = ask(&["ls"]);
+        let lines = listed.lines(0);
+        assert_eq!(lines.len(), STEERING.len(), "a name is a line: {lines:?}");
+        for line in &lines {
+            // As it is printed it can be given back.
+            assert_eq!(ask(&["ls", &format!("{line}/source")]).lines(0), ["2019-11-13T02"], "{line}");
+            let stream = format!("{line}/source");
+            for verb in [&["holes", &stream][..], &["explain", "2019-11-13T02:00:01", "--channel", line]] {
+                let outcome = ask(verb);
+                assert_eq!(outcome.code, 0, "{verb:?}: {}", outcome.err);
+                steers_nothing(verb[0], &outcome.out);
+            }
+        }
+        assert_eq!(ask(&["ls", "--json"]).json(0), {
+            let mut names = STEERING;
+            names.sort_unstable();
+            serde_json::Value::from(names.to_vec())
+        });
+        for verb in [
+            &["ls"][..],
+            &["ls", "--json"],
+            &["coverage", "--once"],
+            &["coverage", "--once", "--json"],
+            &["doctor"],
+            &["scrub"],
+        ] {
+            let outcome = ask(verb);
+            steers_nothing(&format!("stdout of {verb:?}"), &outcome.out);
+            steers_nothing(&format!("stderr of {verb:?}"), &outcome.err);
+        }
+        // What clap echoes.
+        let wrong = ask(&["ls", "\u{1b}[2J/b/c/d\nforged"]);
+        assert_eq!(wrong.code, 2);
+        steers_nothing("wrong usage", &wrong.err);
+        assert!(wrong.err.contains("\\x1b[2J/b/c/d\\nforged"), "{}", wrong.err);
+    };
+    verbs(&|args| gapless(archive.path(), args));
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    verbs(&|args| node.run(args));
+    let metrics = node.get("/metrics").text().to_owned();
+    steers_nothing("metrics", &metrics);
+    assert!(metrics.contains("channel=\"\\\\x1b]0;owned\\\\x07"), "{metrics}");
+    node.run(&[
+        "tombstone",
+        "add",
+        &format!(
+            "{}/source/2019-11-13T02/{}",
+            STEERING[0],
+            node.files(&format!("{}/source/2019-11-13T02", STEERING[0]))[0]
+        ),
+    ]);
+    let list = node.run(&["tombstone", "list"]);
+    let path = list.lines(0)[0].split('\t').next().unwrap();
+    assert!(path.starts_with("\\x1b]0;owned\\x07"), "{path}");
 }

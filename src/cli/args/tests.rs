@@ -31,6 +31,7 @@ fn flags_that_are_settings_are_handed_on_as_text() {
     let args = parse("gapless node --listen nonsense --name a --log debug");
     let expected = [("log", "debug"), ("listen", "nonsense"), ("name", "a")];
     assert_eq!(args.settings(), expected.map(|(key, text)| (key, text.to_owned())));
+    assert_eq!(parse("gapless backfill --once --name a").settings(), [("name", "a".to_owned())]);
     assert_eq!(parse("gapless ls").settings(), []);
 }
 
@@ -39,6 +40,8 @@ fn targets_have_one_to_three_visible_parts() {
     let parts = |text: &str| text.parse::<Target>().map(|target| target.0);
     assert_eq!(parts("a").unwrap(), ["a"]);
     assert_eq!(parts("a/b/2019-11-13T02/").unwrap(), ["a", "b", "2019-11-13T02"]);
+    // As it is printed.
+    assert_eq!(parts(r"a\x1b/b\n").unwrap(), ["a\x1b", "b\n"]);
     for wrong in ["", "/", "/a", "a//b", "a/b/c/d", ".gapless", "a/..", "a\0"] {
         assert!(parts(wrong).is_err(), "{wrong:?}");
     }

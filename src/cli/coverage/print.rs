@@ -1,9 +1,11 @@
 //! The table of a quality's hours, or one JSON object for each quality. Written as it comes.
 
-use std::io::{self, Write};
+use std::io;
 
+use crate::cli::out::{Out, stdout};
 use crate::domain::Stream;
 use crate::domain::coverage::{HourFigures, Lane};
+use crate::domain::shown::shown;
 use crate::wire::{CoverageList, HourCoverage, seconds};
 
 /// Prints the hours of one quality.
@@ -20,8 +22,8 @@ impl Printer {
             let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
             return Ok(Self::Json(CoverageList { channel, quality, hours: Vec::new(), next: None }));
         }
-        let mut out = io::stdout().lock();
-        writeln!(out, "{stream}")?;
+        let mut out = stdout();
+        writeln!(out, "{}", shown(&stream.to_string()))?;
         writeln!(
             out,
             "{:<13} {:>6} {:>7} {:>7} {:>5} {:>12} {:>6} {:>12} {:>12} {:>6} {:>12} {:>8} {:>12}",
@@ -44,7 +46,7 @@ impl Printer {
 
     pub(super) fn hour(&mut self, figures: &HourFigures) -> anyhow::Result<()> {
         match self {
-            Self::Table => Ok(row(&mut io::stdout().lock(), figures)?),
+            Self::Table => Ok(row(&mut stdout(), figures)?),
             Self::Json(list) => {
                 list.hours.push(HourCoverage::from(figures));
                 Ok(())
@@ -53,17 +55,16 @@ impl Printer {
     }
 
     pub(super) fn end(self) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         if let Self::Json(list) = self {
-            serde_json::to_writer(&mut out, &list)?;
-            writeln!(out)?;
+            out.json(&list)?;
         }
         out.flush()?;
         Ok(())
     }
 }
 
-fn row(out: &mut impl Write, figures: &HourFigures) -> io::Result<()> {
+fn row(out: &mut Out<'_>, figures: &HourFigures) -> io::Result<()> {
     let [full, suspect, partial] = figures.video.map(|tally| tally.count);
     let overlaps: u64 = figures.overlaps.iter().map(|tally| tally.count).sum();
     let overlap_us: u64 = figures.overlaps.iter().map(|tally| tally.us).sum();

@@ -1,7 +1,6 @@
 //! What a demonstration prints: lines for people, or with `--json` one object a line.
 
 use std::fmt::Display;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use serde_json::json;
 
 use super::home::Home;
 use crate::cli::args::DemoArgs;
+use crate::cli::out::stdout;
 use crate::demo::{CHANNELS, Event, Past, QUALITIES};
 
 /// What an hour of the past takes on three nodes together: a block of 4 KiB for each of 600 segments in two channels and two qualities.
@@ -64,17 +64,17 @@ impl Tell {
     ) -> anyhow::Result<()> {
         let address = nodes.first().map(|node| node.url.as_str()).unwrap_or_default();
         if self.json {
-            return line(&json!({
+            return json_line(&json!({
                 "event": "started", "address": address, "nodes": nodes, "seed": seed,
                 "directory": home.path(), "is_temporary": home.is_temporary(),
                 "past": { "segments": past.written, "lacking": past.lacking, "lost": past.lost },
             }));
         }
-        line(&text(nodes, address, home, args, seed, past))
+        text(nodes, address, home, args, seed, past).split('\n').try_for_each(|part| line(&part))
     }
 
     pub(super) fn event(self, event: &Event) -> anyhow::Result<()> {
-        if self.json { line(&serde_json::to_string(event)?) } else { line(event) }
+        if self.json { json_line(event) } else { line(event) }
     }
 
     /// On a busy disk it takes a while to remove so many files.
@@ -130,8 +130,14 @@ fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: 
     )
 }
 
+fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = stdout();
+    out.json(value)?;
+    Ok(out.flush()?)
+}
+
 fn line(line: &dyn Display) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
 }

@@ -1,12 +1,13 @@
 //! What `diff` prints: for people, or one JSON value a line. Counts what it prints.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 
 use serde::Serialize;
 
+use crate::cli::out::stdout;
 use crate::domain::HourPlace;
 use crate::domain::compare::{Difference, Fate};
+use crate::domain::shown::shown;
 
 /// How many names each side has that the other lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -134,24 +135,23 @@ impl Printer {
         let counts = Counts::of(difference, fates);
         self.told.different += 1;
         self.told.counts.add(counts);
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         if self.json {
             let names = (!self.summary).then(|| names(difference, fates));
             let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
             let line = HourLine { channel, quality, hour: place.hour.to_string(), counts, names };
-            serde_json::to_writer(&mut out, &line)?;
-            writeln!(out)?;
+            out.json(&line)?;
             return Ok(());
         }
-        writeln!(out, "{}: {counts}", plain(&place.to_string()))?;
+        writeln!(out, "{}: {counts}", shown(&place.to_string()))?;
         if !self.summary {
             for name in difference.here.files.iter().chain(&difference.here.tombstones) {
-                writeln!(out, "  here   {name}")?;
+                writeln!(out, "  here   {}", shown(name))?;
             }
             for name in difference.there.files.iter().chain(&difference.there.tombstones) {
                 match fates.get(name) {
-                    Some(fate) => writeln!(out, "  there  {name}: {fate}")?,
-                    None => writeln!(out, "  there  {name}")?,
+                    Some(fate) => writeln!(out, "  there  {}: {fate}", shown(name))?,
+                    None => writeln!(out, "  there  {}", shown(name))?,
                 }
             }
         }
@@ -168,7 +168,7 @@ impl Printer {
     pub(super) fn end(self, by_digests: bool, requests: (u64, u64)) -> anyhow::Result<Told> {
         let told = self.told;
         let equal = told.different == 0 && told.failed == 0;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         if self.json {
             let line = LastLine {
                 total: told.counts,
@@ -181,8 +181,7 @@ impl Printer {
                 requests_here: requests.0,
                 requests_there: requests.1,
             };
-            serde_json::to_writer(&mut out, &line)?;
-            writeln!(out)?;
+            out.json(&line)?;
         } else if equal {
             let by = if by_digests { "digests" } else { "listings" };
             writeln!(out, "equal: {} by {by}, {} asked for", self.peer, count(requests.1, "request"))?;
@@ -218,12 +217,6 @@ fn names<'a>(difference: &'a Difference, fates: &HashMap<String, Fate>) -> Names
     }
 }
 
-/// A peer may call a channel what it likes: what moves the cursor of a terminal is written as what it is.
-fn plain(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_unicode().collect() } else { String::from(c) };
-    text.chars().map(escaped).collect()
-}
-
 fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
@@ -231,11 +224,6 @@ fn count(number: u64, of: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_peer_calls_its_channels_does_not_reach_the_terminal_as_it_is() {
-        assert_eq!(plain("a\u{1b}[2Jb\n/sourcé"), "a\\u{1b}[2Jb\\u{a}/sourcé");
-    }
 
     #[test]
     fn counts_say_what_there_is_to_say() {

@@ -2,7 +2,7 @@
 //! and what a peer has of it.
 
 use std::ffi::OsStr;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,11 +12,15 @@ use sha2::{Digest as _, Sha256};
 use crate::cli::Exit;
 use crate::cli::config::Config;
 use crate::cli::diff::Asked;
+use crate::cli::out::stdout;
 use crate::cli::side::Side;
 use crate::disk::{Base, DiskError, Held, Quarantine};
 use crate::domain::compare::fates;
 use crate::domain::explain::{Standing, State, standing, state};
-use crate::domain::{FileName, Hash, HourContents, HourPlace, Kind, SegmentKey, name, parse_file_name, plan};
+use crate::domain::shown::shown;
+use crate::domain::{
+    FileName, Hash, HourContents, HourPlace, Kind, LARGEST_FILE, SegmentKey, name, parse_file_name, plan,
+};
 use crate::scrub::kept_at;
 use crate::tombstones;
 use crate::wire::QuarantineReport;
@@ -38,12 +42,12 @@ impl Account {
     }
 
     fn print(mut self, config: &Config, path: &str) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         if config.json {
             self.json.insert("path".to_owned(), path.into());
-            return writeln!(out, "{}", Value::Object(self.json));
+            return out.json(&Value::Object(self.json));
         }
-        writeln!(out, "{path}")?;
+        writeln!(out, "{}", shown(path))?;
         self.lines.iter().try_for_each(|(topic, sentence)| writeln!(out, "  {topic:<6} {sentence}"))
     }
 }
@@ -219,13 +223,15 @@ fn tell_disk(
         FileName::Understood(key) if !key.tombstone => Some(key.hash),
         _ => None,
     };
-    let found = if promised.is_some() { hash(base, &place.path().join(text))? } else { None };
+    let is_read = promised.is_some() && size <= LARGEST_FILE;
+    let found = if is_read { hash(base, &place.path().join(text))? } else { None };
     let matches = promised.zip(found).map(|(promised, found)| promised == found);
     let content = match (matches, found) {
         (Some(true), _) => "; its content has the SHA-256 that its name says".to_owned(),
         (Some(false), Some(found)) => {
             format!("; WRONG: its content has the SHA-256 {found}, which its name does not say")
         }
+        _ if size > LARGEST_FILE => "; larger than any segment may be, so that it was not read".to_owned(),
         _ => String::new(),
     };
     account.add(

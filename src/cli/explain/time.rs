@@ -1,13 +1,14 @@
 //! A point in time explained: which segments cover it and which is played, or the hole that it lies in.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 
 use crate::cli::Exit;
 use crate::cli::config::Config;
+use crate::cli::out::{Out, stdout};
 use crate::cli::side::{Scope, Side};
 use crate::domain::best::{Piece, TOLERANCE};
 use crate::domain::explain::{Moment, Search};
+use crate::domain::shown::shown;
 use crate::domain::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, why_not_played};
 
@@ -21,10 +22,10 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Tim
     for stream in streams {
         let found = of_stream(here, &stream, at).await?;
         let ledger = here.ledger(&stream, at).await?;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         if config.json {
             let told = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
-            writeln!(out, "{}", serde_json::to_string(&told)?)?;
+            out.json(&told)?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
             ledger_as_text(&mut out, &ledger)?;
@@ -41,15 +42,15 @@ async fn of_stream(here: &Side, stream: &Stream, at: Timestamp) -> anyhow::Resul
     Ok(search.found())
 }
 
-fn as_text(out: &mut impl std::io::Write, stream: &Stream, at: Timestamp, found: &Moment) -> std::io::Result<()> {
+fn as_text(out: &mut Out<'_>, stream: &Stream, at: Timestamp, found: &Moment) -> std::io::Result<()> {
     let spans = |piece: &Piece| format!("{}/{}: {} to {}", piece.hour, piece.file.name(), piece.start(), piece.end());
     if let Some(piece) = &found.chosen {
         let alone = if found.others.is_empty() { ", the only one" } else { "" };
-        writeln!(out, "{stream} at {at}: covered")?;
+        writeln!(out, "{} at {at}: covered", shown(&stream.to_string()))?;
         writeln!(out, "  played  {}{alone}", spans(piece))?;
     } else {
         let end = |piece: &Option<Piece>| piece.as_ref().map_or_else(|| "nothing".to_owned(), spans);
-        writeln!(out, "{stream} at {at}: a hole{}", length(found))?;
+        writeln!(out, "{} at {at}: a hole{}", shown(&stream.to_string()), length(found))?;
         writeln!(out, "  before  {}", end(&found.before))?;
         writeln!(out, "  after   {}", end(&found.after))?;
     }
@@ -74,7 +75,7 @@ fn length(found: &Moment) -> String {
 /// What the ledger knows of the moment.
 type Ledger = (Option<HoleRecord>, Vec<ClosedHole>);
 
-fn ledger_as_text(out: &mut impl std::io::Write, (open, closed): &Ledger) -> std::io::Result<()> {
+fn ledger_as_text(out: &mut Out<'_>, (open, closed): &Ledger) -> std::io::Result<()> {
     if let Some(hole) = open {
         if let Some(first_seen) = &hole.first_seen {
             writeln!(out, "  missing since {first_seen} at the latest, when that was first seen")?;

@@ -80,6 +80,16 @@ pub fn gapless_reading(base: &Path, args: &[&str], text: &str) -> Outcome {
     ended(child.wait_with_output().unwrap())
 }
 
+/// The same where whoever was to read stdout has enough before the first line, as behind `| head -0`.
+pub fn gapless_unheard(base: &Path, args: &[&str]) -> Outcome {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = command(base);
+    command.args(args).stdout(writer).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    ended(child.wait_with_output().unwrap())
+}
+
 fn finish(command: &mut Command) -> Outcome {
     ended(command.output().unwrap())
 }
