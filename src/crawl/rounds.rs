@@ -165,7 +165,8 @@ impl Rounds {
         let clock = &*self.parts.clock;
         let began = clock.now();
         let is_interrupted = || self.parts.stop.is_stopped() || !self.is_ready();
-        let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted };
+        let doing = |what: String| post.doing(what);
+        let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted, doing: &doing };
         let was_running = way.state.is_running;
         self.begin_or_go_on(&**visitor, way, began)?;
         let (mut is_dirty, mut read) = (!was_running, Duration::ZERO);

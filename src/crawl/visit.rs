@@ -2,7 +2,8 @@
 //!
 //! 1. A visitor is handed the hours ahead, newest first. It looks at them in that order and books each one with what it found.
 //! 2. It asks whether its slice is over, and returns if so; what is left is handed to it again. Inside an hour with much to read it books
-//!    the part that is done, in words of its own, and finds them again as [`Round::within`].
+//!    the part that is done, in words of its own, and finds them again as [`Round::within`]. A large file is no excuse: it is asked for
+//!    inside of it, too, so that a stop ends it, the pace holds, and others have their turns.
 //! 3. What it changes in the index is committed together with what it has booked ([`Round::join`]); what changes nothing is
 //!    committed at the end of the slice. If a commit fails nothing was booked.
 
@@ -48,6 +49,8 @@ pub(super) struct Slice<'c> {
     pub(super) until: Duration,
     /// Whether it is over before that.
     pub(super) is_interrupted: &'c (dyn Fn() -> bool + Sync),
+    /// Is told what a visitor does.
+    pub(super) doing: &'c (dyn Fn(String) + Sync),
 }
 
 /// A visitor on its way, for the length of a slice.
@@ -106,6 +109,11 @@ impl<'r> Round<'r> {
     /// So much was read: beyond what a second allows the slice is over.
     pub fn spend(&mut self, bytes: u64, files: u64) {
         self.read += self.reading.time(bytes, files);
+    }
+
+    /// Says what is being done, where one thing takes several turns.
+    pub fn doing(&self, what: String) {
+        (self.slice.doing)(what);
     }
 
     /// The first hour ahead is done.

@@ -1,10 +1,10 @@
-//! Reads a whole file from its beginning to its end, piece by piece, for who looks at everything once.
+//! Reads a whole file to its end, piece by piece, for who looks at everything once.
 //!
 //! What was not in the page cache before is not left in it: the cache is for the recorder's files and those that viewers ask for.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{IoSliceMut, Read as _};
+use std::io::{IoSliceMut, Read as _, Seek as _, SeekFrom};
 use std::ops::ControlFlow;
 
 use rustix::fs::{Advice, FileType, Mode, OFlags, fadvise, fstat, openat};
@@ -29,10 +29,11 @@ pub enum WholeFile {
 }
 
 impl Dir {
-    /// Gives each piece of a file to `look`. `room` is used for the pieces, so that it is made once for many files.
+    /// Gives each piece of a file to `look`, from byte `from` on. `room` is used for the pieces, so that it is made once for many files.
     pub fn read_whole(
         &self,
         name: &OsStr,
+        from: u64,
         room: &mut Vec<u8>,
         mut look: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<WholeFile> {
@@ -50,6 +51,9 @@ impl Dir {
         let meta = fstat(&file).map_err(|errno| failed("look at", errno.into()))?;
         if !FileType::from_raw_mode(meta.st_mode).is_file() {
             return Ok(WholeFile::Absent);
+        }
+        if from > 0 {
+            file.seek(SeekFrom::Start(from)).map_err(|cause| failed("read", cause))?;
         }
         let was_cached = is_cached(&file);
         advise(&file, Advice::Sequential);
@@ -102,19 +106,21 @@ mod tests {
         std::os::unix::fs::symlink("a", tree.path().join("link")).unwrap();
         let dir = Base::open(tree.path()).unwrap().dir(Path::new("")).unwrap().unwrap();
         let (mut room, mut seen) = (Vec::new(), Vec::new());
-        let mut read = |name: &str, most: usize| {
+        let mut read = |name: &str, from: u64, most: usize| {
             seen.clear();
-            let done = dir.read_whole(OsStr::new(name), &mut room, |piece| {
+            let done = dir.read_whole(OsStr::new(name), from, &mut room, |piece| {
                 seen.extend(piece);
                 if seen.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             (done.unwrap(), seen.clone())
         };
-        assert_eq!(read("a", usize::MAX), (WholeFile::Read, content.clone()));
-        assert_eq!(read("a", PIECE), (WholeFile::Stopped, content[..PIECE].to_vec()));
+        assert_eq!(read("a", 0, usize::MAX), (WholeFile::Read, content.clone()));
+        assert_eq!(read("a", 0, PIECE), (WholeFile::Stopped, content[..PIECE].to_vec()));
+        assert_eq!(read("a", PIECE as u64, usize::MAX), (WholeFile::Read, content[PIECE..].to_vec()));
+        assert_eq!(read("a", content.len() as u64 + 1, 1), (WholeFile::Read, Vec::new()));
         for other in ["none", "dir", "link"] {
-            assert_eq!(read(other, 1).0, WholeFile::Absent, "{other}");
+            assert_eq!(read(other, 0, 1).0, WholeFile::Absent, "{other}");
         }
-        assert!(dir.read_whole(OsStr::new("../a"), &mut Vec::new(), |_| ControlFlow::Continue(())).is_err());
+        assert!(dir.read_whole(OsStr::new("../a"), 0, &mut Vec::new(), |_| ControlFlow::Continue(())).is_err());
     }
 }

@@ -216,6 +216,11 @@ impl App {
         self
     }
 
+    /// Is cancelled when the node ends: whatever lasts looks at it.
+    pub fn ending(&self) -> &CancellationToken {
+        &self.followers.ending
+    }
+
     /// Runs a question that may wait for the disk and whose answer may be large, off the threads that serve connections.
     pub async fn ask<T: Send + 'static>(
         self: &Arc<Self>,

@@ -46,7 +46,7 @@ pub async fn check(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
             text.push(b'\n');
             lines.blocking_send(Ok(text.into())).is_ok()
         };
-        let last = match run(&app, &send) {
+        let last = match run(&app, &send, &|| !lines.is_closed()) {
             Ok(Some((hours, files))) => CheckLine::Done { hours, files },
             Ok(None) => return,
             Err(error) => CheckLine::Failed { why: error.to_string() },
@@ -64,8 +64,12 @@ fn is_from_here(request: &Request<Body>) -> bool {
     peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
 }
 
-/// `None` if nobody listens any more.
-fn run(app: &App, send: &dyn Fn(&CheckLine) -> bool) -> Result<Option<(u64, u64)>, CheckError> {
+/// `None` if nobody listens any more, or the node ends.
+fn run(
+    app: &App,
+    send: &dyn Fn(&CheckLine) -> bool,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Option<(u64, u64)>, CheckError> {
     let index = app.keeper.index();
     let base = match app.keeper.guard().base() {
         Ok(base) => base,
@@ -76,6 +80,10 @@ fn run(app: &App, send: &dyn Fn(&CheckLine) -> bool) -> Result<Option<(u64, u64)
     };
     let (mut hours, mut files) = (0, 0);
     for place in all_places(&base, index)? {
+        if app.ending().is_cancelled() || !is_wanted() {
+            send(&CheckLine::Failed { why: "the node is ending".to_owned() });
+            return Ok(None);
+        }
         let (found, count) = settled(|| check_hour(&base, index, &place), &place)?;
         (hours, files) = (hours + 1, files + count);
         if !found.into_iter().all(|difference| send(&CheckLine::Difference(difference))) {

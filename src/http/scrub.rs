@@ -12,6 +12,7 @@ use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use super::app::App;
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers `POST /api/v1/scrub`: a line of JSON for what is ahead, what is done, and each damaged file, and a last one that says how it ended.
 ///
-/// One at a time, in one thread. It goes on no longer than somebody listens.
+/// One at a time, in one thread. It goes on no longer than somebody listens, and not beyond the end of the node, also inside a file.
 #[utoipa::path(
     post, path = "/api/v1/scrub", request_body = ScrubOrder, security(("bearer" = [])),
     responses(
@@ -57,11 +58,18 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
         return Problem::unavailable(10, "another scrub was asked for and is running").at(&path).into_response();
     };
     let (lines, body) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(64);
+    let ending = app.ending().clone();
     tokio::task::spawn_blocking(move || {
-        let listener =
-            Listener { lines, gone: AtomicBool::new(false), files: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        let listener = Listener {
+            lines,
+            ending,
+            gone: AtomicBool::new(false),
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        };
         let limits = if order.yes { Limits::NONE } else { Limits::CAREFUL };
         let last = match app.scrub.run(&places, limits, 1, &listener) {
+            Ok(_) if listener.is_stopped() => ScrubLine::Failed { why: "the node is ending".to_owned() },
             Ok(summary) => ScrubLine::Done(summary),
             Err(error) => ScrubLine::Failed { why: error.to_string() },
         };
@@ -88,6 +96,8 @@ pub async fn quarantine(State(app): State<Arc<App>>) -> Response {
 /// Whoever asked, as long as it listens.
 struct Listener {
     lines: mpsc::Sender<Result<Bytes, std::convert::Infallible>>,
+    /// The node ends.
+    ending: CancellationToken,
     gone: AtomicBool,
     files: AtomicU64,
     bytes: AtomicU64,
@@ -104,7 +114,7 @@ impl Listener {
                 self.gone.store(true, Ordering::Relaxed);
                 return;
             };
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > PATIENCE || self.ending.is_cancelled() {
                 self.gone.store(true, Ordering::Relaxed);
                 return;
             }
@@ -137,6 +147,6 @@ impl Watcher for Listener {
     }
 
     fn is_stopped(&self) -> bool {
-        self.gone.load(Ordering::Relaxed) || self.lines.is_closed()
+        self.gone.load(Ordering::Relaxed) || self.lines.is_closed() || self.ending.is_cancelled()
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Throttle;
+use crate::domain::LARGEST_FILE;
 
 /// What is borne from a peer. The defaults are for the real world; tests make them small.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ impl Default for Limits {
             listing_time: Duration::from_secs(60),
             listing_bytes: 64 << 20,
             listing_entries: 1_000_000,
-            file_bytes: 1 << 30,
+            file_bytes: LARGEST_FILE,
             file_time: Duration::from_secs(15 * 60),
             slow_window: Duration::from_secs(60),
             slow_bytes: 60_000,

@@ -1,4 +1,4 @@
-//! One file against its name. Nothing is moved and nothing is concluded here.
+//! One file against its name, in as many turns as it takes. Nothing is moved and nothing is concluded here.
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::{Dir, DiskError, WholeFile};
-use crate::domain::{Hash, Kind, SegmentKey, TsCheck, TsFault, TsVerdict};
+use crate::domain::{Hash, Kind, LARGEST_FILE, SegmentKey, TsCheck, TsFault, TsVerdict};
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,11 @@ pub enum Fault {
         /// What the operating system said.
         why: String,
     },
+    /// It is larger than any segment may be, so that it is not read: a sparse file of terabytes would take days.
+    TooLarge {
+        /// Its bytes.
+        size: u64,
+    },
     /// Its content is the one in its name, and is no complete and untouched transport stream.
     Structure {
         /// Why not.
@@ -51,7 +56,7 @@ pub enum Verdict {
     Bad(Fault),
     /// It is not there any more: deleted, purged or retired while it was looked at, which is no fault.
     Gone,
-    /// It was told to stop in the middle.
+    /// It is not read to its end yet.
     Stopped,
 }
 
@@ -62,6 +67,7 @@ impl Fault {
             Self::Hash { .. } => "hash",
             Self::Zeros { .. } => "zeros",
             Self::Unreadable { .. } => "unreadable",
+            Self::TooLarge { .. } => "too-large",
             Self::Structure { .. } => "structure",
         }
     }
@@ -71,7 +77,7 @@ impl Fault {
         match self {
             Self::Hash { found, size } | Self::Zeros { found, size } => (Some(*found), Some(*size)),
             Self::Unreadable { .. } => (None, None),
-            Self::Structure { size, .. } => (None, Some(*size)),
+            Self::Structure { size, .. } | Self::TooLarge { size } => (None, Some(*size)),
         }
     }
 
@@ -86,48 +92,77 @@ impl Fault {
             Self::Hash { size, .. } => vec![shrunk(*size)],
             Self::Zeros { size, .. } => vec![format!("{}; every byte is zero", shrunk(*size))],
             Self::Unreadable { why } => vec![format!("the disk cannot read it: {why}")],
+            Self::TooLarge { size } => vec![format!(
+                "it has {size} bytes, and no segment may have more than {LARGEST_FILE}: it was not read, and no other node takes it"
+            )],
             Self::Structure { faults, .. } => faults.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
-/// Reads a file of an hour and compares it with its name; `structure` tells whether a `full` segment is to be judged as a transport
-/// stream, too. `read` is told of all bytes as they come, and says whether to go on.
-pub fn check(
-    dir: &Dir,
-    name: &str,
-    key: &SegmentKey,
-    structure: bool,
-    room: &mut Vec<u8>,
-    mut read: impl FnMut(u64) -> ControlFlow<()>,
-) -> Result<Verdict, DiskError> {
-    let mut hasher = Sha256::new();
-    let mut stream = (structure && key.kind == Kind::Full).then(TsCheck::default);
-    let (mut size, mut zeros) = (0_u64, true);
-    let done = dir.read_whole(OsStr::new(name), room, |piece| {
-        hasher.update(piece);
-        zeros = zeros && piece.iter().all(|byte| *byte == 0);
-        size = size.saturating_add(piece.len() as u64);
-        if let Some(stream) = &mut stream {
+/// A file that is being compared with its name. What was read of it stays read when it is left in the middle.
+#[derive(Debug)]
+pub struct Check {
+    key: SegmentKey,
+    hasher: Sha256,
+    stream: Option<TsCheck>,
+    size: u64,
+    zeros: bool,
+}
+
+impl Check {
+    /// Nothing is read yet. `structure` tells whether a `full` segment is to be judged as a transport stream, too.
+    pub fn new(key: &SegmentKey, structure: bool) -> Self {
+        let stream = (structure && key.kind == Kind::Full).then(TsCheck::default);
+        Self { key: *key, hasher: Sha256::new(), stream, size: 0, zeros: true }
+    }
+
+    /// Bytes that were read so far.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads on. `read` is told of all bytes as they come, and says whether to go on; where it does not, what follows is left for the
+    /// next time.
+    pub fn go_on(
+        &mut self,
+        dir: &Dir,
+        name: &str,
+        room: &mut Vec<u8>,
+        mut read: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Verdict, DiskError> {
+        let done = dir.read_whole(OsStr::new(name), self.size, room, |piece| {
+            self.take(piece);
+            read(piece.len() as u64)
+        });
+        match done {
+            Ok(WholeFile::Read) => Ok(self.verdict()),
+            Ok(WholeFile::Stopped) => Ok(Verdict::Stopped),
+            Ok(WholeFile::Absent) => Ok(Verdict::Gone),
+            Err(error) if error.is_unreadable() => Ok(Verdict::Bad(Fault::Unreadable { why: error.to_string() })),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+        self.zeros = self.zeros && piece.iter().all(|byte| *byte == 0);
+        self.size = self.size.saturating_add(piece.len() as u64);
+        if let Some(stream) = &mut self.stream {
             stream.feed(piece);
         }
-        read(piece.len() as u64)
-    });
-    match done {
-        Ok(WholeFile::Read) => {}
-        Ok(WholeFile::Stopped) => return Ok(Verdict::Stopped),
-        Ok(WholeFile::Absent) => return Ok(Verdict::Gone),
-        Err(error) if error.is_unreadable() => return Ok(Verdict::Bad(Fault::Unreadable { why: error.to_string() })),
-        Err(error) => return Err(error),
     }
-    let found = Hash(hasher.finalize().into());
-    if found != key.hash {
-        let all_zero = zeros && size > 0;
-        return Ok(Verdict::Bad(if all_zero { Fault::Zeros { found, size } } else { Fault::Hash { found, size } }));
-    }
-    match stream.map(|stream| stream.finish(key.duration_us.into())) {
-        Some(TsVerdict::Faulty(faults)) => Ok(Verdict::Bad(Fault::Structure { faults, size })),
-        Some(TsVerdict::Sound | TsVerdict::Other) | None => Ok(Verdict::Sound { size }),
+
+    fn verdict(&mut self) -> Verdict {
+        let (found, size) = (Hash(self.hasher.finalize_reset().into()), self.size);
+        if found != self.key.hash {
+            let is_zero = self.zeros && size > 0;
+            return Verdict::Bad(if is_zero { Fault::Zeros { found, size } } else { Fault::Hash { found, size } });
+        }
+        match self.stream.take().map(|stream| stream.finish(self.key.duration_us.into())) {
+            Some(TsVerdict::Faulty(faults)) => Verdict::Bad(Fault::Structure { faults, size }),
+            Some(TsVerdict::Sound | TsVerdict::Other) | None => Verdict::Sound { size },
+        }
     }
 }
 
@@ -150,7 +185,7 @@ mod tests {
         let dir = Base::open(tree.path()).unwrap().dir(Path::new("")).unwrap().unwrap();
         let verdict = |name: &str, structure| {
             let FileName::Understood(key) = parse_file_name(name) else { panic!("{name}") };
-            check(&dir, name, &key, structure, &mut Vec::new(), |_| ControlFlow::Continue(())).unwrap()
+            Check::new(&key, structure).go_on(&dir, name, &mut Vec::new(), |_| ControlFlow::Continue(())).unwrap()
         };
         let content = vec![7; PIECE + 11];
         let good = name("full", &content);
@@ -181,19 +216,25 @@ mod tests {
     }
 
     #[test]
-    fn it_stops_when_told() {
+    fn a_file_that_is_left_in_the_middle_is_gone_on_with_there() {
         let tree = tempfile::tempdir().unwrap();
         let content = vec![7; 3 * PIECE];
         let good = name("full", &content);
         fs::write(tree.path().join(&good), &content).unwrap();
         let dir = Base::open(tree.path()).unwrap().dir(Path::new("")).unwrap().unwrap();
         let FileName::Understood(key) = parse_file_name(&good) else { panic!("{good}") };
-        let mut seen = 0;
-        let stop = |bytes| {
-            seen += bytes;
-            if seen > PIECE as u64 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let (mut check, mut seen) = (Check::new(&key, true), 0);
+        let mut turn = |most: u64| {
+            let mut left = most;
+            let verdict = check.go_on(&dir, &good, &mut Vec::new(), |bytes| {
+                (seen, left) = (seen + bytes, left.saturating_sub(bytes));
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            verdict.unwrap()
         };
-        assert_eq!(check(&dir, &good, &key, true, &mut Vec::new(), stop).unwrap(), Verdict::Stopped);
-        assert_eq!(seen, 2 * PIECE as u64);
+        assert_eq!(turn(1), Verdict::Stopped);
+        assert_eq!(turn(1), Verdict::Stopped);
+        assert_eq!(turn(u64::MAX), Verdict::Sound { size: content.len() as u64 });
+        assert_eq!(seen, content.len() as u64, "each byte was read once");
     }
 }

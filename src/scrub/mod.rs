@@ -1,7 +1,7 @@
 //! Reads every byte that is kept, and puts aside what is not what its name says.
 //!
 //! 1. A file is read once, from its beginning to its end ([`check`]): its hash against its name and, for `full` segments, whether
-//!    it is a transport stream that was cut short or put together.
+//!    it is a transport stream that was cut short or put together. One that is larger than any segment may be is only reported.
 //! 2. A damaged one goes to the quarantine with a report ([`disk::Quarantine`](crate::disk::Quarantine)), and its name out of the
 //!    index, both with the hour locked. Thereby it is missing, and backfill fetches it again from whoever has it.
 //! 3. The reports are the memory ([`Kept`]): of what was lost here, for the reasons of holes; of what came again; and of names
@@ -21,10 +21,12 @@ mod told;
 mod visitor;
 mod work;
 
-pub use check::{Fault, Verdict};
+pub use check::{Check, Fault, Verdict};
 pub use heal::Healing;
 pub use kept::{Kept, KeptFile};
 pub use run::Watcher;
 pub use told::{damaged_file, list_of};
 pub use visitor::{BYTES, FILES, QUARANTINED, ScrubVisitor};
-pub use work::{Control, CycleId, Finding, Limits, Move, Outcome, Scrub, ScrubOptions, Seen, Structure, kept_at};
+pub use work::{
+    Control, CycleId, Finding, Limits, Move, Outcome, Scrub, ScrubOptions, Seen, Structure, Unfinished, kept_at,
+};

@@ -16,7 +16,7 @@ use crate::wire::ScrubSummary;
 pub trait Watcher: Sync {
     /// So many files and bytes are ahead.
     fn begin(&self, files: u64, bytes: u64);
-    /// So much more is done.
+    /// So much more is done. Of a large file the bytes are told before the file is.
     fn advance(&self, files: u64, bytes: u64);
     /// This is damaged.
     fn found(&self, finding: &Finding);
@@ -25,6 +25,9 @@ pub trait Watcher: Sync {
     /// Whether to break off.
     fn is_stopped(&self) -> bool;
 }
+
+/// Bytes of a large file after which somebody is told.
+const TELL_EVERY: u64 = 16 << 20;
 
 /// Hours that are worked on by several threads.
 struct Work<'w> {
@@ -42,7 +45,8 @@ const LEFT: usize = 4;
 const ERRORS: usize = 5;
 
 impl Scrub {
-    /// Checks these hours. Breaks off where the archive is not there or the index takes nothing.
+    /// Checks these hours. Breaks off where the archive is not there or the index takes nothing, and where the watcher says so: what it
+    /// gives back is then what was done until there.
     pub fn run(
         &self,
         places: &[HourPlace],
@@ -105,7 +109,7 @@ impl Work<'_> {
     }
 
     fn hour(&self, place: &HourPlace) -> Result<(), CrawlError> {
-        let mut told = Told { work: self, place, bytes: 0 };
+        let mut told = Told { work: self, place, bytes: 0, untold: 0 };
         match self.scrub.hour(place, None, None, self.limits, &mut told) {
             Ok(_) => self.add(HOURS, 1),
             Err(CrawlError::Disk(error)) if error.is_shortage() => return Err(error.into()),
@@ -123,18 +127,23 @@ impl Work<'_> {
 struct Told<'t> {
     work: &'t Work<'t>,
     place: &'t HourPlace,
+    /// What was read of the file at hand, and of that what nobody was told yet.
     bytes: u64,
+    untold: u64,
 }
 
 impl Control for Told<'_> {
     fn read(&mut self, bytes: u64) -> ControlFlow<()> {
-        self.bytes += bytes;
+        (self.bytes, self.untold) = (self.bytes + bytes, self.untold + bytes);
+        if self.untold >= TELL_EVERY {
+            self.work.watcher.advance(0, std::mem::take(&mut self.untold));
+        }
         if self.work.watcher.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()> {
         let (work, bytes) = (self.work, std::mem::take(&mut self.bytes));
-        work.watcher.advance(1, bytes);
+        work.watcher.advance(1, std::mem::take(&mut self.untold));
         match seen {
             Seen::Gone | Seen::MovedBefore { .. } => return ControlFlow::Continue(()),
             Seen::Failed(error) => {

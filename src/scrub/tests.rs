@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Control, CycleId, Finding, Limits, Outcome, Scrub, ScrubOptions, Seen, Structure, Watcher};
-use crate::crawl::{Keeper, bring_into_line};
-use crate::disk::{Base, Guard, Identity};
-use crate::domain::{Hash, HourPlace};
+use super::{Control, CycleId, Finding, Limits, Outcome, Scrub, ScrubOptions, ScrubVisitor, Seen, Structure, Watcher};
+use crate::crawl::{CountAgain, Crawl, Keeper, Pace, Reading, Visitor, bring_into_line};
+use crate::disk::{Base, Guard, Identity, PIECE};
+use crate::domain::{Hash, HourPlace, LARGEST_FILE};
 use crate::index::{Index, IndexOptions};
+use crate::runtime::{Board, Clock, Job as _, Stop, TestClock};
 
 const HOUR: &str = "a/source/2020-01-01T05";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -292,4 +293,62 @@ fn what_is_moved_while_it_is_read_is_not_forgotten() {
     let known = archive.scrub.list().unwrap();
     assert_eq!((known.count, &known), (12, &scrub(&archive.keeper).list().unwrap()));
     assert!(known.files.iter().all(|file| file.report.problem == "hash"), "no report was tidied away");
+}
+
+#[test]
+fn a_large_file_keeps_the_pace_and_lets_other_visitors_have_their_turns() {
+    const PIECES: u32 = 40;
+    let content = vec![1; PIECE * PIECES as usize];
+    let archive = Archive::new([(HOUR, name(0, &content), content)]);
+    let (clock, stop, keeper) = (Arc::new(TestClock::default()), Stop::new(), &archive.keeper);
+    let visitors: Vec<Box<dyn Visitor>> =
+        vec![Box::new(ScrubVisitor::new(Arc::new(scrub(keeper)))), Box::new(CountAgain::new(Arc::clone(keeper)))];
+    let second = Duration::from_secs(1);
+    let pace = Pace {
+        cpu_share: 1.0,
+        slice: second,
+        adaptive: false,
+        threads: 1,
+        cycles: [("scrub", DAY), ("census", second)].map(|(name, time)| (name.to_owned(), time)).into(),
+        reading: Reading { bytes_per_second: Some(PIECE as u64), files_per_second: None },
+    };
+    let running = Arc::clone(&clock) as Arc<dyn Clock>;
+    let board = Arc::new(Board::new(Arc::clone(&running)));
+    let crawl = Arc::new(Crawl::new(Arc::clone(keeper), visitors, pace, Arc::default(), running, stop.clone()));
+    let (mut catching_up, carry) = crawl.jobs();
+    let post = board.post("catch-up", None, DAY);
+    while !crawl.is_ready() {
+        catching_up.step(&post).unwrap();
+    }
+    crawl.wish("scrub");
+    let (began, post, mut carry) = (clock.now(), board.post("crawl", None, DAY), carry);
+    let of = |name: &str| {
+        let visitors = crawl.status().visitors;
+        visitors.into_iter().find(|visitor| visitor.name == name).unwrap().state
+    };
+    carry.step(&post).unwrap();
+    while of("scrub").is_running {
+        clock.wait(&stop, second);
+        carry.step(&post).unwrap();
+        assert!(clock.now() < began + second * 3 * PIECES, "what was read is not read again in each turn");
+    }
+    let took = clock.now().checked_sub(began).unwrap();
+    assert!(took > second * (PIECES - 3), "{took:?}: a piece is a second's worth");
+    assert!(of("census").cycle >= 10, "{:?}: it is no visitor's turn alone", of("census"));
+    let found = &of("scrub").history[0].found;
+    assert_eq!((found.count("files"), found.count("bytes")), (1, u64::from(PIECES) * PIECE as u64));
+}
+
+#[test]
+fn a_file_that_is_larger_than_any_segment_may_be_is_told_and_not_read() {
+    let archive = Archive::with(1, 0);
+    let path = archive.directory.path().join(HOUR).join(name(9, b"sparse"));
+    fs::File::create(&path).unwrap().set_len(LARGEST_FILE * 4_000).unwrap();
+    archive.compare();
+    let told = archive.hour(None, None);
+    let [outcome] = &told.outcomes()[..] else { panic!("{told:?}") };
+    assert_eq!(*outcome, Outcome::Reported);
+    assert!(path.exists(), "nobody has read it, so that nobody knows what it is");
+    let found = told.0.iter().find_map(|(_, seen)| if let Seen::Damaged(found) = seen { Some(found) } else { None });
+    assert_eq!(found.map(|found| found.problem), Some("too-large"));
 }

@@ -1,13 +1,16 @@
-//! The scrub as the crawl carries it: its place inside an hour is the last name that was checked.
+//! The scrub as the crawl carries it: its place inside an hour is the last name that was checked, and inside a file, as long as the
+//! process lives, what was read of it: a large file takes many turns, and others have theirs in between.
 //!
 //! What goes to the quarantine leaves the index in the transaction that books it. If the process is killed between the move and the
 //! commit, the report tells the cycle, and what lies after the place is booked when the hour is looked at again: a file counts once.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::work::{Control, CycleId, Limits, Move, Scrub, Seen};
+use super::check::Check;
+use super::work::{Control, CycleId, Limits, Move, Scrub, Seen, Unfinished};
 use crate::crawl::{CrawlError, Found, Keeper, Round, Visitor};
+use crate::disk::FileMeta;
 use crate::domain::{HourPlace, Timestamp};
 
 /// Files that were read.
@@ -20,6 +23,8 @@ pub const QUARANTINED: &str = "quarantined";
 /// See the module.
 pub struct ScrubVisitor {
     scrub: Arc<Scrub>,
+    /// The file that was left in the middle.
+    left: Mutex<Option<Unfinished>>,
 }
 
 impl ScrubVisitor {
@@ -28,7 +33,7 @@ impl ScrubVisitor {
 
     /// Carries this along.
     pub fn new(scrub: Arc<Scrub>) -> Self {
-        Self { scrub }
+        Self { scrub, left: Mutex::default() }
     }
 }
 
@@ -66,7 +71,7 @@ impl ScrubVisitor {
     fn hour(&self, place: &HourPlace, round: &mut Round<'_>) -> Result<bool, CrawlError> {
         let cycle = CycleId { number: round.cycle(), began: Timestamp::from_us(round.began_us()).to_string() };
         let within = String::from_utf8(round.within().to_vec()).unwrap_or_default();
-        let mut carried = Carried { round, file_bytes: 0, is_booked: false };
+        let mut carried = Carried { round, left: &self.left, file_bytes: 0, is_booked: false };
         self.scrub.hour(place, after(&within), Some(&cycle), Limits::CAREFUL, &mut carried)
     }
 }
@@ -82,6 +87,7 @@ fn read_one(bytes: u64) -> Found {
 /// Books what is done in the round.
 struct Carried<'c, 'r> {
     round: &'c mut Round<'r>,
+    left: &'c Mutex<Option<Unfinished>>,
     /// What was read of the file at hand.
     file_bytes: u64,
     /// Whether the file at hand is booked already.
@@ -92,7 +98,20 @@ impl Control for Carried<'_, '_> {
     fn read(&mut self, bytes: u64) -> ControlFlow<()> {
         self.file_bytes += bytes;
         self.round.spend(bytes, 0);
-        ControlFlow::Continue(())
+        if self.round.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn pause(&mut self, file: Unfinished) {
+        self.round.doing(file.progress());
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
+    fn resume(&mut self, place: &HourPlace, name: &str, meta: FileMeta) -> Option<Check> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let check = left.and_then(|left| left.of(place, name, meta));
+        // What was read in earlier turns is counted with the file.
+        self.file_bytes = check.as_ref().map_or(0, Check::size);
+        check
     }
 
     fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()> {

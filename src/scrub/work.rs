@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::check::{Fault, Verdict, check};
+use super::check::{Check, Fault, Verdict};
 use super::kept::{Kept, KeptFile};
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
-use crate::domain::{HourPlace, SegmentFile, Timestamp};
+use crate::domain::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, shown};
 use crate::wire::QuarantineReport;
 
 /// Files that cannot be read one after the other: then it is the disk, and no longer the files.
@@ -81,7 +81,7 @@ pub struct ScrubOptions {
 pub enum Outcome {
     /// It lies in the quarantine under this name.
     Quarantined(String),
-    /// It stays because the settings say so.
+    /// It stays: the settings say so, or it was not read.
     Reported,
     /// It stays until the operator says that so many may go.
     Waits,
@@ -150,13 +150,42 @@ pub enum Seen {
     Failed(String),
 }
 
+/// A file that was left in the middle.
+#[derive(Debug)]
+pub struct Unfinished {
+    place: HourPlace,
+    name: String,
+    meta: FileMeta,
+    check: Check,
+}
+
+impl Unfinished {
+    /// Which, and how much of it was read.
+    pub fn progress(&self) -> String {
+        format!("{}/{}: {} of {} bytes", self.place, self.name, self.check.size(), self.meta.size)
+    }
+
+    /// What was read of it, if it is this one, unchanged.
+    pub fn of(self, place: &HourPlace, name: &str, meta: FileMeta) -> Option<Check> {
+        (self.place == *place && self.name == name && self.meta == meta).then_some(self.check)
+    }
+}
+
 /// A move to the quarantine, to be done with the hour's directory at hand.
 pub type Move<'m> = &'m mut dyn FnMut(&Dir) -> Result<Option<String>, DiskError>;
 
 /// Whoever carries the scrub along: is told what it does, and says whether to go on.
 pub trait Control {
-    /// So many bytes were read. Only a stop breaks off in the middle of a file, which is then read again from its beginning.
+    /// So many bytes were read; says whether to read on in this turn.
     fn read(&mut self, bytes: u64) -> ControlFlow<()>;
+
+    /// A file was left in the middle. Who comes again keeps it.
+    fn pause(&mut self, _file: Unfinished) {}
+
+    /// What was read of this file when it was left in the middle, if that was kept.
+    fn resume(&mut self, _place: &HourPlace, _name: &str, _meta: FileMeta) -> Option<Check> {
+        None
+    }
 
     /// A file is done.
     fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()>;
@@ -314,11 +343,16 @@ impl Scrub {
             Ok(None) => return Ok(Looked::Seen(Seen::Gone)),
             Err(error) => return failed(error),
         };
+        if before.size > LARGEST_FILE {
+            return Ok(Looked::Bad(Fault::TooLarge { size: before.size }, before));
+        }
         let structure = self.options().structure != Structure::Off;
-        let mut verdict = check(dir, name, &file.key, structure, room, |bytes| control.read(bytes));
+        let mut check = control.resume(place, name, before).unwrap_or_else(|| Check::new(&file.key, structure));
+        let mut verdict = check.go_on(dir, name, room, |bytes| control.read(bytes));
         if matches!(verdict, Ok(Verdict::Bad(Fault::Unreadable { .. }))) {
             // A cable, or a controller that was busy.
-            verdict = check(dir, name, &file.key, structure, room, |bytes| control.read(bytes));
+            check = Check::new(&file.key, structure);
+            verdict = check.go_on(dir, name, room, |bytes| control.read(bytes));
         }
         match verdict {
             Ok(Verdict::Bad(Fault::Unreadable { why })) => {
@@ -340,7 +374,10 @@ impl Scrub {
                 Ok(match verdict {
                     Verdict::Sound { .. } => Looked::Seen(Seen::Sound),
                     Verdict::Gone => Looked::Seen(Seen::Gone),
-                    Verdict::Stopped => Looked::Stopped,
+                    Verdict::Stopped => {
+                        control.pause(Unfinished { place: place.clone(), name: name.to_owned(), meta: before, check });
+                        Looked::Stopped
+                    }
                     Verdict::Bad(fault) => Looked::Bad(fault, before),
                 })
             }
@@ -360,7 +397,13 @@ impl Scrub {
         let report = bad.report();
         let path = report.path.clone();
         let (problem, faults) = (bad.fault.kind(), report.faults.clone());
-        let outcome = if matches!(bad.fault, Fault::Structure { .. }) && self.options().structure == Structure::Report {
+        let is_reported = match &bad.fault {
+            Fault::Structure { .. } => self.options().structure == Structure::Report,
+            // Nobody has read it, so that nobody knows that it is damaged.
+            Fault::TooLarge { .. } => true,
+            Fault::Hash { .. } | Fault::Zeros { .. } | Fault::Unreadable { .. } => false,
+        };
+        let outcome = if is_reported {
             Outcome::Reported
         } else if self.are_many(bad, known, limits) {
             Outcome::Waits
@@ -376,6 +419,9 @@ impl Scrub {
                 if let Some(tell) = self.moved.get() {
                     tell();
                 }
+            }
+            Outcome::Reported if problem == "too-large" => {
+                tracing::warn!(name: "segment_too_large", path, why = faults.join("; "), "a file is larger than any segment may be; it stays, and is not read: look where it comes from, and remove it");
             }
             Outcome::Reported => {
                 tracing::warn!(name: "segment_suspicious", path, problem, why = faults.join("; "), "a segment is what its name says, but no whole stream; it stays, because [scrub] structure says so");
@@ -412,7 +458,7 @@ impl Scrub {
         report: &QuarantineReport,
         control: &mut dyn Control,
     ) -> Result<Option<Outcome>, CrawlError> {
-        let bytes = serde_json::to_vec_pretty(report).unwrap_or_default();
+        let bytes = text_of(report);
         let quarantine = Quarantine::of(base);
         let mut work = |hour: &Dir| {
             // Whoever has put another file there meanwhile has mended it.
@@ -463,7 +509,7 @@ impl Scrub {
             }
             let _moving = self.kept.moving();
             (file.report.healed, file.reported_ns) = (Some(now().to_string()), Some(now_ns()));
-            let bytes = serde_json::to_vec_pretty(&file.report).unwrap_or_default();
+            let bytes = text_of(&file.report);
             if Quarantine::of(&base).note(&place, &stored, &bytes)? {
                 tracing::info!(name: "segment_healed", path = file.report.path, "a damaged file is here again with the right content");
                 self.kept.put(&place, &stored, file);
@@ -567,6 +613,12 @@ impl Bad<'_> {
             healed: None,
         }
     }
+}
+
+/// A report as it is kept: for people, too, who look at it with `cat`.
+fn text_of(report: &QuarantineReport) -> Vec<u8> {
+    let text = serde_json::to_string_pretty(report).unwrap_or_default();
+    shown::json(&text).into_owned().into_bytes()
 }
 
 fn now() -> Timestamp {
