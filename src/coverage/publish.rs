@@ -1,6 +1,7 @@
 //! Writes maps and pages to `coverage-maps/` beneath the base, and gauges to where they are wanted: complete or not at all.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -42,9 +43,12 @@ pub(super) fn map_name(stream: &Stream, extension: &str) -> String {
     if !stream.quality.as_str().contains('_') {
         return format!("{joined}.{extension}");
     }
-    let digest = Sha256::digest(stream.to_string());
-    let digest: String = digest.iter().take(DIGEST).map(|byte| format!("{byte:02x}")).collect();
-    format!("{joined}-{digest}.{extension}")
+    let mut name = joined + "-";
+    for byte in Sha256::digest(stream.to_string()).iter().take(DIGEST) {
+        // A write to a String cannot fail.
+        write!(name, "{byte:02x}").unwrap_or_default();
+    }
+    format!("{name}.{extension}")
 }
 
 /// Where the maps of a base lie.

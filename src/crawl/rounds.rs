@@ -60,13 +60,15 @@ struct Way {
     ready_at: Duration,
     /// When this process began to work on the cycle, and how many hours were done in it then.
     since: (Duration, u64),
+    /// One thing that takes it several turns, and how far it is with that.
+    in_hand: Option<String>,
 }
 
 impl Way {
     fn new(state: VisitorState, clock: &dyn Clock) -> Self {
         let age = age(&state, clock.wall());
         let (now, hours) = (clock.now(), state.hours);
-        Self { state, plan: None, age: (age, now), ready_at: Duration::ZERO, since: (now, hours) }
+        Self { state, plan: None, age: (age, now), ready_at: Duration::ZERO, since: (now, hours), in_hand: None }
     }
 
     fn age(&self, now: Duration) -> Duration {
@@ -165,7 +167,8 @@ impl Rounds {
         let clock = &*self.parts.clock;
         let began = clock.now();
         let is_interrupted = || self.parts.stop.is_stopped() || !self.is_ready();
-        let doing = |what: String| post.doing(what);
+        let in_hand = Mutex::new(None);
+        let doing = |what: String| *lock(&in_hand) = Some(what);
         let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted, doing: &doing };
         let was_running = way.state.is_running;
         self.begin_or_go_on(&**visitor, way, began)?;
@@ -202,6 +205,7 @@ impl Rounds {
                 break;
             }
         }
+        way.in_hand = lock(&in_hand).take();
         let worked = clock.now().saturating_sub(began);
         // However little may be read: something is read every five minutes, and a pace that was changed counts then at the latest.
         way.ready_at = began.saturating_add(read.min(LONGEST));
@@ -314,6 +318,13 @@ struct Walking {
     ended: Duration,
 }
 
+impl Walking {
+    /// What takes a visitor several turns, if something does.
+    fn in_hand(&self) -> Option<String> {
+        self.ways.iter().find_map(|way| way.in_hand.clone())
+    }
+}
+
 impl Carry {
     pub(super) fn new(rounds: Arc<Rounds>) -> Self {
         Self { rounds, walking: None }
@@ -356,7 +367,8 @@ impl Carry {
         let Some(index) = rounds.choose(&walking.ways, &pace, settled, walking.last, now) else {
             let pause = rounds.next(&walking.ways, &pace, settled, now).saturating_sub(now);
             rounds.tell_pulse(None, None, None);
-            post.is(JobState::Waiting, "for the next cycle", Some(pause));
+            let for_what = walking.in_hand().map_or("for the next cycle".into(), std::borrow::Cow::from);
+            post.is(JobState::Waiting, for_what, Some(pause));
             return Ok(Next::WhenWanted(pause.min(clock.glance()).max(Duration::from_millis(1))));
         };
         walking.last = index;
@@ -371,6 +383,9 @@ impl Carry {
             }
             None => Ok(()),
         };
+        if let Some(in_hand) = walking.in_hand() {
+            post.doing(in_hand);
+        }
         walking.ended = clock.now();
         let share = pace.share(rounds.parts.busy.level(walking.ended));
         let rest = walking.pacer.rest_after(walking.ended.saturating_sub(now), share);

@@ -78,11 +78,7 @@ pub fn exposition(text: &str) -> Cow<'_, str> {
 }
 
 /// The text with each character that `is_meant` written by `write`, which is given what begins with it.
-fn rewritten<'t>(
-    text: &'t str,
-    is_meant: impl Fn(char) -> bool,
-    write: impl Fn(&mut String, char, &str),
-) -> Cow<'t, str> {
+fn rewritten(text: &str, is_meant: impl Fn(char) -> bool, write: impl Fn(&mut String, char, &str)) -> Cow<'_, str> {
     let Some(first) = text.find(&is_meant) else { return Cow::Borrowed(text) };
     let (plain, rest) = text.split_at(first);
     let mut out = String::with_capacity(text.len() + 16);

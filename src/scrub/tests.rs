@@ -315,26 +315,27 @@ fn a_large_file_keeps_the_pace_and_lets_other_visitors_have_their_turns() {
     let running = Arc::clone(&clock) as Arc<dyn Clock>;
     let board = Arc::new(Board::new(Arc::clone(&running)));
     let crawl = Arc::new(Crawl::new(Arc::clone(keeper), visitors, pace, Arc::default(), running, stop.clone()));
-    let (mut catching_up, carry) = crawl.jobs();
+    let (mut catching_up, mut carry) = crawl.jobs();
     let post = board.post("catch-up", None, DAY);
     while !crawl.is_ready() {
         catching_up.step(&post).unwrap();
     }
     crawl.wish("scrub");
-    let (began, post, mut carry) = (clock.now(), board.post("crawl", None, DAY), carry);
-    let of = |name: &str| {
-        let visitors = crawl.status().visitors;
-        visitors.into_iter().find(|visitor| visitor.name == name).unwrap().state
-    };
-    carry.step(&post).unwrap();
+    let (began, crawling) = (clock.now(), board.post("crawl", None, DAY));
+    let of = |name: &str| crawl.status().visitors.into_iter().find(|visitor| visitor.name == name).unwrap().state;
+    let mut is_shown = false;
+    carry.step(&crawling).unwrap();
     while of("scrub").is_running {
         clock.wait(&stop, second);
-        carry.step(&post).unwrap();
+        carry.step(&crawling).unwrap();
+        is_shown |=
+            board.jobs().iter().any(|job| job.doing.ends_with(&format!(" of {} bytes", PIECE * PIECES as usize)));
         assert!(clock.now() < began + second * 3 * PIECES, "what was read is not read again in each turn");
     }
     let took = clock.now().checked_sub(began).unwrap();
     assert!(took > second * (PIECES - 3), "{took:?}: a piece is a second's worth");
     assert!(of("census").cycle >= 10, "{:?}: it is no visitor's turn alone", of("census"));
+    assert!(is_shown, "how far it is with the file is told meanwhile");
     let found = &of("scrub").history[0].found;
     assert_eq!((found.count("files"), found.count("bytes")), (1, u64::from(PIECES) * PIECE as u64));
 }
