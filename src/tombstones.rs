@@ -22,11 +22,13 @@ use crate::domain::{
 use crate::wire::{MOST_NOTE, TombstoneNote, TombstonePage, TombstoneRecord};
 
 mod add;
+mod equal;
 mod purge;
 #[cfg(test)]
 mod tests;
 
 pub use add::{TooWide, add, in_range};
+pub use equal::{Contents, contents, equal};
 pub use purge::{Purge, Purged, Stay};
 
 /// Paths in one request: a page of them is a megabyte of text, and is written within a few seconds.

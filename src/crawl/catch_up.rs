@@ -177,6 +177,9 @@ impl CatchUp {
         for part in parts {
             found.add(&part?);
         }
+        if !self.is_interrupted() {
+            self.keeper.hide_all_twins()?;
+        }
         Ok((!self.is_interrupted()).then_some(found))
     }
 

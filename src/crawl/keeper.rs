@@ -215,14 +215,17 @@ impl Keeper {
         missing: Missing,
         join: impl FnOnce(Applied, &mut Batch),
     ) -> Result<Applied, CrawlError> {
-        self.bring_locked(places, read, missing, join).inspect_err(|error| {
+        let mut new = Vec::new();
+        let applied = self.bring_locked(places, read, missing, join, &mut new).inspect_err(|error| {
             for place in places {
                 self.freshness.unwatch(place);
             }
             if matches!(error, CrawlError::Index(_)) {
                 self.hand_over(places.to_vec());
             }
-        })
+        })?;
+        self.hide_twins(&new);
+        Ok(applied)
     }
 
     fn bring_locked(
@@ -231,6 +234,7 @@ impl Keeper {
         read: bool,
         what_is_missing: Missing,
         join: impl FnOnce(Applied, &mut Batch),
+        new: &mut Vec<HourUpdate>,
     ) -> Result<Applied, CrawlError> {
         let _locks = self.lock(places);
         let started = Instant::now();
@@ -248,6 +252,7 @@ impl Keeper {
             expected.removed += missing;
             batch.hours.push(update);
         }
+        new.clone_from(&batch.hours);
         join(expected, &mut batch);
         let applied = if batch.is_empty() {
             Applied::default()
@@ -323,6 +328,19 @@ impl Keeper {
         place: &HourPlace,
         names: impl IntoIterator<Item = &'n OsStr>,
     ) -> Result<Applied, CrawlError> {
+        let mut new = Vec::new();
+        let locks = self.lock(std::slice::from_ref(place));
+        let applied = self.touch_locked(place, names, locks, |batch| new.clone_from(&batch.hours))?;
+        self.hide_twins(&new);
+        Ok(applied)
+    }
+
+    /// The same, where nothing else follows from it.
+    pub(super) fn touch_alone<'n>(
+        &self,
+        place: &HourPlace,
+        names: impl IntoIterator<Item = &'n OsStr>,
+    ) -> Result<Applied, CrawlError> {
         let locks = self.lock(std::slice::from_ref(place));
         self.touch_locked(place, names, locks, |_| ())
     }
@@ -350,7 +368,9 @@ impl Keeper {
         let base = self.base()?;
         let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(None) };
         let done = self.disk(work(&dir));
+        let mut new = Vec::new();
         let add = |batch: &mut Batch| {
+            new.clone_from(&batch.hours);
             if let Ok(done) = &done {
                 join(done, batch);
             }
@@ -361,6 +381,7 @@ impl Keeper {
                 self.hand_over(vec![place.clone()]);
             }
         });
+        self.hide_twins(&new);
         let done = done?;
         followed.map(|_| Some(done))
     }

@@ -6,7 +6,8 @@
 //! 3. [`Crawl`] catches up with everything at full speed, and then carries its visitors past every hour, over and over, slowly. Their
 //!    contract is [`Visitor`]; where each of them is stands in the index.
 //! 4. Absence is concluded only while the right base directory is there, and where it does not look like an accident (`doubt`). Nothing here writes to the archive, except
-//!    what others hand to [`Keeper::change`], and what an interrupted download of ours has left is removed ([`Housekeeping`]).
+//!    what others hand to [`Keeper::change`], tombstones for equal content of what is hidden (`twins`), and what an interrupted download
+//!    of ours has left is removed ([`Housekeeping`]).
 
 mod catch_up;
 mod census;
@@ -27,6 +28,7 @@ mod state;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod twins;
 mod visit;
 mod walk;
 mod watch;
@@ -45,6 +47,7 @@ pub use rounds::Carry;
 pub use state::{Cycle, VisitorState};
 pub use structure::StructureReport;
 pub(crate) use structure::is_settled;
+pub use twins::Placed;
 pub use visit::{Round, Visitor};
 pub use walk::{Crawl, CrawlState, CrawlStatus};
 pub use watch::{Watch, WatchOptions, WatchStatus};

@@ -15,6 +15,7 @@ mod digits;
 pub mod doubt;
 pub mod explain;
 pub mod federated;
+pub mod graves;
 pub mod headers;
 pub mod hls;
 pub mod ids;

@@ -11,6 +11,7 @@
 //!    *generation*.
 
 pub mod agree;
+mod alike;
 mod apply;
 pub mod bulk;
 pub mod catalog;
@@ -35,6 +36,7 @@ mod visitors;
 pub mod writer;
 
 pub use agree::{ChangePage, Position, StreamSums};
+pub use alike::Alike;
 pub use catalog::{Catalog, StreamEntry, Version};
 pub use codec::HourRow;
 pub use coverage::Covered;

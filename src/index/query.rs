@@ -206,7 +206,7 @@ fn contradiction() -> IndexError {
     IndexError::Damaged("the rows of an hour do not add up to its summary".into())
 }
 
-fn read_exact(name: &[u8], value: [u8; 6]) -> Result<AnyFile, IndexError> {
+pub(super) fn read_exact(name: &[u8], value: [u8; 6]) -> Result<AnyFile, IndexError> {
     std::str::from_utf8(name)
         .ok()
         .and_then(|name| AnyFile::read(name, codec::read_file_value(value)))

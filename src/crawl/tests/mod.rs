@@ -3,6 +3,7 @@
 mod doubt;
 mod killing;
 mod rounds;
+mod twins;
 mod verifying;
 
 use std::sync::Arc;

@@ -43,6 +43,8 @@ fn replicated(archive: &Archive, prefix: &str) -> BTreeSet<(String, String)> {
 
 fn node(archive: &Archive) -> TestNode {
     let node = TestNode::new();
+    // Names that are made up often have the same content; here only names count.
+    node.keeper.guards().remove(crate::guards::Guard::ContentTwin);
     for ((stream, hour), names) in archive {
         node.put(&format!("{stream}/{hour}"), names.iter().map(String::as_str));
     }

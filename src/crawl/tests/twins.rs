@@ -1,0 +1,126 @@
+//! What a tombstone hides does not come back under another name, however and in whatever order the two appear.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::sync::Arc;
+
+use crate::crawl::{Keeper, bring_into_line};
+use crate::disk::{Base, Guard, Identity};
+use crate::domain::HourPlace;
+use crate::domain::test_names::hash_text;
+use crate::guards::Guard as Taken;
+use crate::index::{Index, IndexOptions};
+
+const HOUR: &str = "chan/source/2020-01-01T05";
+const NEXT: &str = "chan/source/2020-01-01T06";
+const SMALL: &str = "chan/480p/2020-01-01T05";
+
+struct Archive {
+    tree: tempfile::TempDir,
+    keeper: Keeper,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let tree = tempfile::tempdir().unwrap();
+        let index = Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
+        let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
+        Self { keeper: Keeper::new(index, Arc::new(guard)), tree }
+    }
+
+    fn put(&self, hour: &str, name: &str) {
+        fs::create_dir_all(self.tree.path().join(hour)).unwrap();
+        fs::write(self.tree.path().join(hour).join(name), "x").unwrap();
+    }
+
+    /// As an event, or what was fetched, is taken in.
+    fn appears(&self, hour: &str, name: &str) {
+        self.put(hour, name);
+        self.keeper.touch(&place(hour), [OsStr::new(name)]).unwrap();
+    }
+
+    fn listed(&self, hour: &str) -> Vec<String> {
+        let listed = self.keeper.answer(&place(hour)).unwrap().contents.listed(false);
+        let known = self.keeper.index().hour_row(&place(hour).stream.to_string(), place(hour).hour).unwrap();
+        assert_eq!(known.map_or(0, |row| row.totals.visible().files) as usize, listed.len(), "it counts what it lists");
+        listed
+    }
+
+    fn has_tombstone(&self, hour: &str, name: &str) -> bool {
+        self.tree.path().join(hour).join(name.replace(".ts", ".tombstone")).exists()
+    }
+}
+
+fn place(hour: &str) -> HourPlace {
+    HourPlace::parse(hour).unwrap()
+}
+
+fn name(time: &str, rest: &str, hash: u8) -> String {
+    format!("{time}-{rest}-{}.ts", hash_text(hash))
+}
+
+fn grave(name: &str) -> String {
+    name.replace(".ts", ".tombstone")
+}
+
+#[test]
+fn a_near_duplicate_is_hidden_in_whatever_order_it_and_the_tombstone_appear() {
+    let (hidden, twin) = (name("10:00.0000", "2.0-full", 1), name("10:00.0005", "2.1-partial", 1));
+    let other = name("10:00.0005", "2.1-partial", 2);
+    for twin_first in [true, false] {
+        for at_once in [true, false] {
+            let archive = Archive::new();
+            archive.appears(HOUR, &other);
+            let files = if twin_first { [twin.clone(), grave(&hidden)] } else { [grave(&hidden), twin.clone()] };
+            for file in &files {
+                if at_once { archive.put(HOUR, file) } else { archive.appears(HOUR, file) }
+            }
+            archive.keeper.reconcile(&[place(HOUR)], true).unwrap();
+            assert_eq!(archive.listed(HOUR), std::slice::from_ref(&other), "{twin_first} {at_once}");
+            assert!(archive.has_tombstone(HOUR, &twin) && !archive.has_tombstone(HOUR, &other));
+        }
+    }
+}
+
+#[test]
+fn it_is_hidden_beyond_the_hour_and_in_other_qualities_and_not_in_other_channels_or_further_away() {
+    let archive = Archive::new();
+    let hidden = name("59:50", "2.0-full", 1);
+    let near = [(NEXT, name("00:19", "2.0-full", 1)), (SMALL, name("59:40", "3.0-suspect", 1))];
+    let far = [
+        (NEXT, name("00:21", "2.0-full", 1)),
+        (HOUR, name("59:10", "2.0-full", 1)),
+        ("other/source/2020-01-01T05", hidden.clone()),
+        (HOUR, format!("59:50-{}.json", hash_text(1))),
+    ];
+    for (hour, name) in near.iter().chain(&far) {
+        archive.appears(hour, name);
+    }
+    archive.appears(HOUR, &grave(&hidden));
+    for (hour, name) in &near {
+        assert!(!archive.listed(hour).contains(name), "{hour}/{name}");
+    }
+    for (hour, name) in &far {
+        assert!(archive.listed(hour).contains(name), "{hour}/{name}");
+    }
+    // What was hidden as a twin hides nothing further: 00:21 is two seconds after the one at 00:19.
+    archive.keeper.hide_all_twins().unwrap();
+    assert!(archive.listed(NEXT).contains(&far[0].1));
+}
+
+#[test]
+fn what_lay_there_before_is_found_by_the_walk_after_the_start() {
+    let archive = Archive::new();
+    let (hidden, twin) = (name("10:00", "2.0-full", 1), name("10:00.5", "2.0-full", 1));
+    archive.keeper.guards().remove(Taken::ContentTwin);
+    archive.appears(HOUR, &grave(&hidden));
+    archive.appears(HOUR, &twin);
+    assert_eq!(archive.listed(HOUR), std::slice::from_ref(&twin), "without the guard it is back");
+    let again = Archive {
+        keeper: Keeper::new(Arc::clone(archive.keeper.index()), Arc::clone(archive.keeper.guard())),
+        tree: archive.tree,
+    };
+    bring_into_line(&again.keeper, &[place(HOUR)]).unwrap();
+    again.keeper.hide_all_twins().unwrap();
+    assert_eq!(again.listed(HOUR), [""; 0]);
+}

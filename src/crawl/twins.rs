@@ -1,0 +1,235 @@
+//! Hides equal content nearby: what a tombstone hides does not come back under a near duplicate's name.
+//!
+//! Which content that is, is worked out in [`crate::domain::graves`]; here it is looked for in the index, and each twin that is found gets a
+//! tombstone of its own beside it. So there is one way for a file to be hidden, the name beside it, and every list, answer, count, digest,
+//! playlist and node agrees without knowing of twins; what is written once need not be looked for again. An hour without tombstones
+//! nearby costs a row for each quality of its channel.
+//!
+//! It is looked for when something appears, in both directions, after that is in the index: of two that appear at the same time the later
+//! one finds the other. What could not be written then is found by the walk over all tombstones after the next start.
+
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+
+use super::{CrawlError, Keeper};
+use crate::disk::{Base, DownloadError, Published, Small, atomic, write_tombstone};
+use crate::domain::graves::{Graves, NEARBY};
+use crate::domain::{
+    AnyFile, Change, Channel, Hash, Hour, HourPlace, Kind, SegmentFile, SegmentKey, Span, Timestamp, name,
+};
+use crate::guards::Guard;
+use crate::index::{Alike, HourUpdate};
+
+/// By these words a tombstone says that it was made for a twin.
+const COPY: &[u8] = b"{\"reason\":\"equal content was hidden: ";
+/// A tombstone that says so is no longer.
+const MOST_COPY: u64 = 4 << 10;
+
+/// A file somewhere in the archive.
+pub type Placed = (HourPlace, SegmentFile);
+
+impl Keeper {
+    /// The content, kind and start of tombstones around an hour that may hide some of these contents in it. Blocks.
+    pub fn graves_near(
+        &self,
+        place: &HourPlace,
+        contents: &HashSet<Hash>,
+    ) -> Result<Vec<(Hash, Kind, Timestamp)>, CrawlError> {
+        if contents.is_empty() || !self.guards().stands(Guard::ContentTwin) {
+            return Ok(Vec::new());
+        }
+        let window = (place.hour.start(), place.hour.start() + Span::from_us(crate::domain::time::HOUR_US));
+        let tombstones = self.tombstones_of(&place.stream.channel, window, |hash| contents.contains(hash))?;
+        self.originals(&tombstones)
+    }
+
+    /// What these tombstones of an hour would hide apart from what has their name: each with the stem of its tombstone. Blocks.
+    pub fn twins_of(&self, place: &HourPlace, tombstones: &[SegmentFile]) -> Result<Vec<(Placed, String)>, CrawlError> {
+        let starts = tombstones.iter().map(|file| file.key.start(place.hour));
+        let (Some(first), Some(last)) = (starts.clone().min(), starts.max()) else { return Ok(Vec::new()) };
+        if !self.guards().stands(Guard::ContentTwin) {
+            return Ok(Vec::new());
+        }
+        let contents: HashSet<Hash> = tombstones.iter().map(|file| file.key.hash).collect();
+        let channel = &place.stream.channel;
+        let files = self.index.alike(channel, reach(first, last), Alike::Files, |key| contents.contains(&key.hash))?;
+        let known = self.tombstones_of(channel, (first, last), |hash| contents.contains(hash))?;
+        let hidden: HashSet<(HourPlace, String)> = known.iter().map(placed_stem).collect();
+        let mut found = Vec::new();
+        for tombstone in tombstones {
+            let (key, start) = (&tombstone.key, tombstone.key.start(place.hour));
+            let (graves, stem) = (Graves::new([(key.hash, key.kind, start)]), stem_of(tombstone));
+            for file in files.iter().filter(|(at, file)| graves.hide(&file.key, file.key.start(at.hour))) {
+                let at = placed_stem(file);
+                if !hidden.contains(&at) && (at.0 != *place || at.1 != stem) {
+                    found.push((file.clone(), stem.clone()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Hides the twins of what has just appeared, or what has just appeared as a twin. That something could not be written is told.
+    pub(super) fn hide_twins(&self, updates: &[HourUpdate]) {
+        if !self.guards().stands(Guard::ContentTwin) {
+            return;
+        }
+        let mut by_channel: BTreeMap<&Channel, Vec<(HourPlace, SegmentFile)>> = BTreeMap::new();
+        for update in updates {
+            let HourUpdate::Change { stream, hour, changes, .. } = update else { continue };
+            let place = HourPlace { stream: stream.clone(), hour: *hour };
+            let new = changes.iter().filter_map(|change| match change {
+                Change::Put(AnyFile::Segment(file)) => Some((place.clone(), file.clone())),
+                _ => None,
+            });
+            by_channel.entry(&stream.channel).or_default().extend(new);
+        }
+        for (channel, new) in by_channel {
+            if let Err(error) = self.hide_in(channel, &new) {
+                tracing::warn!(name: "twins_not_hidden", channel = %channel, %error, "equal content of what was hidden may still be listed; it is looked for again after the next start");
+            }
+        }
+    }
+
+    /// Looks for the twins of all tombstones that there are.
+    pub(super) fn hide_all_twins(&self) -> Result<(), CrawlError> {
+        for stream in self.index.catalog().streams() {
+            let path = stream.to_string();
+            for hour in self.index.catalog().hours(&path, ..) {
+                let row = self.index.hour_row(&path, hour)?;
+                if row.is_none_or(|row| row.totals.tombstones == 0) {
+                    continue;
+                }
+                let Some(view) = self.index.hour(&path, hour)? else { continue };
+                let place = HourPlace { stream: stream.clone(), hour };
+                let tombstones = view.contents.files().iter().filter(|file| file.key.tombstone);
+                let placed: Vec<Placed> = tombstones.map(|file| (place.clone(), file.clone())).collect();
+                self.hide_in(&stream.channel, &placed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for what is new in a channel. A run of files that is spread widely is looked at piece by piece.
+    fn hide_in(&self, channel: &Channel, new: &[Placed]) -> Result<(), CrawlError> {
+        let mut by_hour: BTreeMap<Hour, Vec<&Placed>> = BTreeMap::new();
+        for file in new {
+            by_hour.entry(file.0.hour).or_default().push(file);
+        }
+        for of_hour in by_hour.values() {
+            self.hide_around(channel, of_hour)?;
+        }
+        Ok(())
+    }
+
+    fn hide_around(&self, channel: &Channel, new: &[&Placed]) -> Result<(), CrawlError> {
+        let starts = new.iter().map(|(place, file)| file.key.start(place.hour));
+        let (Some(first), Some(last)) = (starts.clone().min(), starts.max()) else { return Ok(()) };
+        // Of most hours nothing is looked at but that no tombstones are near.
+        let contents = LazyCell::new(|| new.iter().map(|(_, file)| file.key.hash).collect::<HashSet<Hash>>());
+        let tombstones = self.tombstones_of(channel, (first, last), |hash| contents.contains(hash))?;
+        if tombstones.is_empty() {
+            return Ok(());
+        }
+        let graves = Graves::new(self.originals(&tombstones)?);
+        let hidden: HashSet<(HourPlace, String)> = tombstones.iter().map(placed_stem).collect();
+        let buried: HashSet<Hash> =
+            new.iter().filter(|(_, file)| file.key.tombstone).map(|(_, file)| file.key.hash).collect();
+        let nearby = if buried.is_empty() {
+            Vec::new()
+        } else {
+            self.index.alike(channel, reach(first, last), Alike::Files, |key| buried.contains(&key.hash))?
+        };
+        let files = new.iter().filter(|(_, file)| !file.key.tombstone).map(|file| (*file).clone()).chain(nearby);
+        let mut twins: BTreeMap<HourPlace, BTreeMap<String, SegmentKey>> = BTreeMap::new();
+        for placed in files.filter(|(place, file)| graves.hide(&file.key, file.key.start(place.hour))) {
+            let (place, stem) = placed_stem(&placed);
+            if !hidden.contains(&(place.clone(), stem.clone())) {
+                twins.entry(place).or_default().insert(stem, placed.1.key);
+            }
+        }
+        if twins.is_empty() {
+            return Ok(());
+        }
+        let base = self.base()?;
+        twins.into_iter().try_for_each(|(place, stems)| self.hide_here(&base, &place, &stems))
+    }
+
+    fn hide_here(
+        &self,
+        base: &Base,
+        place: &HourPlace,
+        stems: &BTreeMap<String, SegmentKey>,
+    ) -> Result<(), CrawlError> {
+        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(()) };
+        let mut names = Vec::new();
+        for (stem, key) in stems {
+            let tombstone = format!("{stem}.tombstone");
+            let content = note(key, std::time::SystemTime::now());
+            match write_tombstone(&dir, &tombstone, &content) {
+                Ok(Published::New | Published::AlreadyThere) => names.push(tombstone),
+                Err(DownloadError::Disk(error)) => return self.disk(Err(error)),
+                Err(error) => {
+                    tracing::warn!(name: "twin_not_hidden", hour = %place, file = stem, %error, "equal content of what was hidden cannot be hidden");
+                }
+            }
+        }
+        self.disk(atomic::sync_dir(&dir))?;
+        tracing::info!(name: "twins_hidden", hour = %place, files = names.len(), "equal content of what a tombstone hides was hidden as well");
+        self.touch_alone(place, names.iter().map(|name| OsStr::new(name.as_str())))?;
+        Ok(())
+    }
+
+    /// Tombstones of some contents that could reach into a window.
+    fn tombstones_of(
+        &self,
+        channel: &Channel,
+        (first, last): (Timestamp, Timestamp),
+        is_wanted: impl Fn(&Hash) -> bool,
+    ) -> Result<Vec<Placed>, CrawlError> {
+        // One beyond another's reach tells whether that one may be a copy.
+        let (from, to) = reach(first, last);
+        let (from, to) = reach(from, to);
+        Ok(self.index.alike(channel, (from, to), Alike::Tombstones, |key| is_wanted(&key.hash))?)
+    }
+
+    /// Those of them that were not made for a twin.
+    fn originals(&self, tombstones: &[Placed]) -> Result<Vec<(Hash, Kind, Timestamp)>, CrawlError> {
+        let mut originals = Vec::with_capacity(tombstones.len());
+        for (place, file) in tombstones {
+            if file.size == 0 || !self.is_copy(place, file)? {
+                originals.push((file.key.hash, file.key.kind, file.key.start(place.hour)));
+            }
+        }
+        Ok(originals)
+    }
+
+    fn is_copy(&self, place: &HourPlace, tombstone: &SegmentFile) -> Result<bool, CrawlError> {
+        let base = self.base()?;
+        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(false) };
+        let content = self.disk(dir.read_small(OsStr::new(&tombstone.name()), MOST_COPY))?;
+        Ok(matches!(content, Small::Content(content) if content.starts_with(COPY)))
+    }
+}
+
+/// What a tombstone for a twin says; a note like those that people give.
+fn note(key: &SegmentKey, at: std::time::SystemTime) -> Vec<u8> {
+    let since = at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let time = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+    let mut content = COPY.to_vec();
+    content.extend(format!("{}\",\"at\":\"{time}\",\"node\":\"\"}}\n", key.hash).into_bytes());
+    content
+}
+
+fn reach(first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
+    (first - NEARBY, last + NEARBY)
+}
+
+fn stem_of(file: &SegmentFile) -> String {
+    name::stem(&file.name()).to_owned()
+}
+
+fn placed_stem((place, file): &Placed) -> (HourPlace, String) {
+    (place.clone(), stem_of(file))
+}

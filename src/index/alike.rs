@@ -1,0 +1,128 @@
+//! Files of a channel that have something in common, in whatever quality and around whatever hour they lie.
+
+use std::collections::HashSet;
+
+use redb::ReadTransaction;
+
+use super::IndexError;
+use super::codec::{self, HourRow};
+use super::query::{read_exact, read_row};
+use super::store::Index;
+use super::tables::{FILES, HourKey, ODD_FILES};
+use crate::domain::time::HOUR_US;
+use crate::domain::{
+    AnyFile, Channel, Hash, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp,
+};
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alike {
+    /// Segments and chat batches, hidden ones included.
+    Files,
+    /// Tombstones; hours that have none cost a row.
+    Tombstones,
+}
+
+impl Index {
+    /// What of a channel starts from `from` to `to`, both included, and is `wanted`, in no order.
+    pub fn alike(
+        &self,
+        channel: &Channel,
+        (from, to): (Timestamp, Timestamp),
+        what: Alike,
+        wanted: impl Fn(&SegmentKey) -> bool,
+    ) -> Result<Vec<(HourPlace, SegmentFile)>, IndexError> {
+        let streams: Vec<(Stream, u32)> = {
+            let state = self.catalog().read();
+            let of_channel = state.streams.values().filter(|entry| entry.stream.channel == *channel);
+            of_channel.map(|entry| (entry.stream.clone(), entry.row.id)).collect()
+        };
+        self.read(|transaction, _| {
+            let mut found = Vec::new();
+            for (stream, id) in &streams {
+                let mut hour = from.hour();
+                while hour <= to.hour() {
+                    let key = codec::hour_key(*id, hour);
+                    if let Some(row) = read_row(transaction, key)?.filter(|row| may_have(row, what)) {
+                        let place = HourPlace { stream: stream.clone(), hour };
+                        let is_wanted = |file: &SegmentKey| {
+                            let start = file.start(hour);
+                            file.tombstone == (what == Alike::Tombstones)
+                                && (from..=to).contains(&start)
+                                && wanted(file)
+                        };
+                        let files = between(transaction, key, &row, (from, to), hour, is_wanted)?;
+                        found.extend(files.into_iter().map(|file| (place.clone(), file)));
+                    }
+                    if hour == Hour::MAX {
+                        break;
+                    }
+                    hour = hour.next();
+                }
+            }
+            Ok(found)
+        })
+    }
+}
+
+impl Index {
+    /// What of an hour has one of these contents and is not hidden, by start.
+    pub fn of_content(
+        &self,
+        stream: &Stream,
+        hour: Hour,
+        contents: &HashSet<Hash>,
+    ) -> Result<Vec<SegmentFile>, IndexError> {
+        let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
+        self.read(|transaction, _| {
+            let key = codec::hour_key(id, hour);
+            let Some(row) = read_row(transaction, key)?.filter(|row| row.rows > 0) else { return Ok(Vec::new()) };
+            let whole = (hour.start(), hour.start() + Span::from_us(HOUR_US));
+            let found = between(transaction, key, &row, whole, hour, |file| contents.contains(&file.hash))?;
+            Ok(HourContents::new(found, Vec::new()).visible().cloned().collect())
+        })
+    }
+}
+
+fn may_have(row: &HourRow, what: Alike) -> bool {
+    row.rows > 0 && (what == Alike::Files || row.totals.tombstones > 0)
+}
+
+/// What of an hour is wanted and starts in between.
+fn between(
+    transaction: &ReadTransaction,
+    hour_key: HourKey,
+    row: &HourRow,
+    (from, to): (Timestamp, Timestamp),
+    hour: Hour,
+    is_wanted: impl Fn(&SegmentKey) -> bool,
+) -> Result<Vec<SegmentFile>, IndexError> {
+    let mut found = Vec::new();
+    let offset =
+        |at: Timestamp| u32::try_from((at - hour.start()).us().clamp(0, i64::from(u32::MAX))).unwrap_or(u32::MAX);
+    let (mut first, mut last) = ([0; 50], [0xff; 50]);
+    first[..8].copy_from_slice(&hour_key);
+    first[8..12].copy_from_slice(&offset(from).to_be_bytes());
+    last[..8].copy_from_slice(&hour_key);
+    last[8..12].copy_from_slice(&offset(to).to_be_bytes());
+    let mut left = row.rows;
+    for entry in transaction.open_table(FILES)?.range::<&[u8; 50]>(&first..=&last)? {
+        let (key, value) = entry?;
+        // Pages that lead in a circle would have no end.
+        left = left.checked_sub(1).ok_or_else(|| IndexError::Damaged("an hour has more rows than it counts".into()))?;
+        let file = codec::read_file(key.value(), *value.value())?;
+        if is_wanted(&file.key) {
+            found.push(file);
+        }
+    }
+    for entry in transaction.open_table(ODD_FILES)?.range::<&[u8]>(hour_key.as_slice()..)? {
+        let (key, value) = entry?;
+        let Some(name) = key.value().strip_prefix(hour_key.as_slice()) else { break };
+        if let AnyFile::Segment(file) = read_exact(name, *value.value())?
+            && is_wanted(&file.key)
+        {
+            found.push(file);
+        }
+    }
+    Ok(found)
+}
