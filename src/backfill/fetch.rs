@@ -1,4 +1,4 @@
-//! Takes over one hour of a peer as it was planned: tombstones first, then what is missing, in random order.
+//! Takes over one hour of a peer as it was planned: tombstones first (`take`), then what is missing, in random order.
 //!
 //! Small files come many in one answer where the peer can do that (`together`), the others one by one, several at a time. What
 //! was published is flushed and told to the index in groups.
@@ -15,16 +15,15 @@ use tokio::time::Instant;
 use super::came::{Missing, count, index, may_go_on, not_fetched};
 use super::error::RoundError;
 use super::job::Job;
-use super::report::MOST_BURSTS;
 use super::shared::{Shared, now};
+use super::take;
 use super::targets::Target;
 use super::together;
 use crate::crawl::CrawlError;
-use crate::disk::{Dir, Download, Published, write_tombstone};
-use crate::domain::plan::{Burst, Plan, Why};
+use crate::disk::{Dir, Download, Published};
+use crate::domain::plan::{Plan, Why};
 use crate::domain::{HourPlace, name};
 use crate::peer::{Outcome, Pause, Peer};
-use crate::wire::TombstoneNote;
 
 /// Files whose directory is flushed and that are indexed together.
 const GROUP: usize = 64;
@@ -49,28 +48,17 @@ pub(super) async fn take_over(job: &mut Job, place: &HourPlace, plan: &Plan<'_>,
     if busy != Busy::Wait {
         count_what_is_left(job, place, plan);
     }
-    let waits = job.taken.burst(place, plan.tombstones.len(), plan.known).filter(|_| {
-        // Both the configuration and the operator may have given their word.
-        !job.shared.options.accept_bursts && !job.accept_bursts
-    });
-    if let (Some(why), true) = (&waits, busy != Busy::Wait)
-        && job.report.bursts.len() < MOST_BURSTS
-    {
-        job.report.bursts.push(told(place, why));
-    }
-    if plan.fetch.is_empty() && (plan.tombstones.is_empty() || waits.is_some()) {
+    let took = take::of_plan(job, place, plan, busy != Busy::Wait).await?;
+    if plan.fetch.is_empty() {
+        if took.new > 0 && busy != Busy::Due {
+            job.shared.metrics.hour(&job.peer().name, place);
+        }
         return Ok(());
     }
     let target = target(job, place).await?;
-    let before = (job.report.fetched, job.report.tombstones);
-    let filling = async {
-        if waits.is_none() {
-            tombstones(job, &target, plan).await?;
-        }
-        missing(job, &target, plan, busy).await
-    };
-    let done = filling.await;
-    if (job.report.fetched, job.report.tombstones) == before {
+    let before = job.report.fetched;
+    let done = missing(job, &target, plan, busy).await;
+    if job.report.fetched == before && took.new == 0 {
         // A recorder may be about to write into an hour that runs.
         if place.hour < now().hour().previous() {
             nothing_came(job, target).await?;
@@ -95,11 +83,6 @@ fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
     job.shared.metrics.small_differences(&job.peer().name, place, near);
 }
 
-fn told(place: &HourPlace, why: &Burst) -> String {
-    tracing::warn!(name: "tombstone_burst", hour = %place, why = %why, "tombstones wait for the operator's word");
-    format!("{place}: {why}")
-}
-
 /// The hour directory.
 async fn target(job: &Job, place: &HourPlace) -> Result<Arc<Target>, RoundError> {
     let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
@@ -121,31 +104,6 @@ async fn nothing_came(job: &Job, target: Arc<Target>) -> Result<(), RoundError> 
         Ok(())
     });
     removing.await
-}
-
-async fn tombstones(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>) -> Result<(), RoundError> {
-    if plan.tombstones.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
-    let notes = super::notes::of(job, &target.place, &names).await;
-    let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
-    let writing = job.shared.blocking(move || {
-        let mut new = 0;
-        for name in &names {
-            let content = notes.get(name).map(TombstoneNote::to_bytes).unwrap_or_default();
-            new += u64::from(write_tombstone(&at.dir, name, &content)? == Published::New);
-        }
-        crate::disk::atomic::sync_dir(&at.dir).map_err(CrawlError::Disk)?;
-        index(&keeper, &at, &names)?;
-        Ok(new)
-    });
-    let new = writing.await?;
-    job.taken.add(&target.place, plan.tombstones.len());
-    job.report.tombstones += new;
-    job.shared.metrics.tombstones(&job.peer().name, new);
-    job.known.step();
-    Ok(())
 }
 
 async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Busy) -> Result<(), RoundError> {
@@ -298,11 +256,11 @@ async fn one(
     claim.hold();
     let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
     let hash = file.hash;
-    let (keeper, from, place, appears) =
-        (Arc::clone(&shared.keeper), peer.name.clone(), target.place.clone(), file.name.clone());
+    let (all, from, place, appears) = (Arc::clone(shared), peer.name.clone(), target.place.clone(), file.name.clone());
     let publishing = move || {
         // The watcher may see it first.
-        keeper.index().expect_from(&from, &place, [&*appears]);
+        all.keeper.index().expect_from(&from, &place, [&*appears]);
+        all.arrivals.note(&place, [&*appears]);
         Ok(download.finish(&hash)?)
     };
     let published = shared.blocking(publishing).await?;
@@ -310,10 +268,10 @@ async fn one(
     Ok(if published == Published::New { Fetched::Published(bytes) } else { Fetched::Nothing })
 }
 
-fn is_there(dir: &Dir, name: &str) -> Result<bool, RoundError> {
+pub(super) fn is_there(dir: &Dir, name: &str) -> Result<bool, RoundError> {
     Ok(dir.stat_file(OsStr::new(name)).map_err(CrawlError::Disk)?.is_some())
 }
 
-fn tombstone_of(file: &str) -> String {
+pub(super) fn tombstone_of(file: &str) -> String {
     format!("{}.tombstone", name::stem(file))
 }

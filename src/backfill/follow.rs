@@ -145,8 +145,8 @@ fn wanted(job: &mut Job, change: &ChangeRecord) -> Option<(Item, Duration)> {
     if !options.wants.hour(place.hour) || !options.keeps.hour(&place).unwrap_or(true) {
         return None;
     }
-    let rules =
-        Rules { hour: place.hour, now: now(), cutoff: options.cutoff, oldest: None, wanted: true, trusted: true };
+    let (now, cutoff) = (now(), options.cutoff);
+    let rules = Rules { hour: place.hour, now, cutoff, oldest: None, wanted: true, trusted: true, hides_equal: true };
     let wait = if key.tombstone { Duration::ZERO } else { until_eligible(&rules, rules.eligible(&key)) };
     Some((Item { place, name: change.name.as_str().into(), seq: Some(change.seq), tries: 0 }, wait))
 }

@@ -10,7 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::Arrivals;
+use super::bursts::Bursts;
 use super::claims::Claims;
+use super::deletions::Heard;
 use super::job::Job;
 use super::known::{Known, PeerStatus};
 use super::memory::Memory;
@@ -43,7 +46,7 @@ pub enum BackfillError {
 pub struct Backfill {
     shared: Arc<Shared>,
     list: watch::Receiver<Vec<Peer>>,
-    known: Mutex<Vec<Arc<Known>>>,
+    known: Arc<Mutex<Vec<Arc<Known>>>>,
 }
 
 impl Backfill {
@@ -59,10 +62,15 @@ impl Backfill {
             throttle: Throttle::new(options.bandwidth),
             ..Limits::default()
         };
+        let known = Arc::<Mutex<Vec<Arc<Known>>>>::default();
         let shared = Shared {
             keeper,
             client: PeerClient::with_token(limits, &options.tls, options.token.as_ref())?,
             claims: Claims::default(),
+            peers: Arc::clone(&known),
+            arrivals: Arrivals::default(),
+            bursts: Bursts::default(),
+            heard: Heard::default(),
             targets: Targets::default(),
             memory: Memory::default(),
             metrics: Metrics::register(registry)?,
@@ -71,7 +79,7 @@ impl Backfill {
             workers: AtomicUsize::new(0),
             clock: Mutex::new((std::time::SystemTime::now(), std::time::Instant::now())),
         };
-        Ok(Self { shared: Arc::new(shared), list, known: Mutex::default() })
+        Ok(Self { shared: Arc::new(shared), list, known })
     }
 
     /// How it goes with each peer.
@@ -193,6 +201,8 @@ impl Backfill {
             gone.stop.cancel();
             gone.post.take_down();
             self.shared.memory.forget(&gone.peer.name);
+            self.shared.bursts.forget(&gone.peer.name);
+            self.shared.heard.forget(&gone.peer.name);
             self.shared.options.knowledge.forget(&gone.peer.name);
         }
         let new: Vec<Peer> = peers.into_iter().filter(|peer| !known.iter().any(|known| known.peer == *peer)).collect();
@@ -213,6 +223,7 @@ impl Backfill {
 async fn once(shared: &Arc<Shared>, known: &Arc<Known>) {
     let began = std::time::Instant::now();
     let mut job = Job::new(shared, known);
+    job.begin_round();
     let heard_from = now();
     let done = match round(&mut job).await {
         Ok(came) => {

@@ -6,12 +6,16 @@
 //!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
 //! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `together`, `came`) by `peer`
 //!    and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
-//! 4. How it goes is told by `known`, `tell`, `metrics` and `report_file`; what a peer offers, by `offers`.
-//! 5. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
+//! 4. Tombstones are weighed and taken over, or wait, by `take`, `bursts` and `arrivals`; what waits anywhere is fetched from nobody (`deletions`).
+//! 5. How it goes is told by `known`, `tell`, `metrics` and `report_file`; what a peer offers, by `offers`.
+//! 6. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
 mod agree;
+mod arrivals;
+mod bursts;
 mod came;
 mod claims;
+mod deletions;
 mod error;
 mod extras;
 mod fetch;
@@ -28,6 +32,7 @@ mod report;
 mod report_file;
 mod round;
 mod shared;
+mod take;
 mod targets;
 mod tell;
 mod together;

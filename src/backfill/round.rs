@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::agree::{self, Agreed, Cursor, MOST_REQUESTS, Promise, agree, or_told};
 use super::came::TOLD;
+use super::deletions;
 use super::error::RoundError;
 use super::fetch::{Busy, take_over};
 use super::job::{Job, Named};
@@ -11,9 +12,10 @@ use super::offers::Offers;
 use super::shared::now;
 use super::waiting;
 use crate::crawl::CrawlError;
-use crate::domain::plan::{Rules, plan};
+use crate::domain::plan::Rules;
 use crate::domain::totals::{Digest, HourTotals};
 use crate::domain::{HourContents, HourPlace, Span, Stream, Timestamp};
+use crate::guards::Guard;
 use crate::peer::{Listed, Listing, Seen};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
@@ -203,7 +205,7 @@ fn digest_of(names: &[Box<str>]) -> Digest {
 }
 
 /// Does work about so many names, and lets others have the thread's place where they are very many.
-fn heavy<T>(names: usize, work: impl FnOnce() -> T) -> T {
+pub(super) fn heavy<T>(names: usize, work: impl FnOnce() -> T) -> T {
     let flavor = tokio::runtime::Handle::current().runtime_flavor();
     if names > MANY && flavor == tokio::runtime::RuntimeFlavor::MultiThread {
         tokio::task::block_in_place(work)
@@ -270,8 +272,9 @@ pub(super) async fn names_of(
         oldest: job.shared.options.wants.start,
         wanted: true,
         trusted: job.peer().trusted,
+        hides_equal: job.shared.keeper.guards().stands(Guard::ContentTwin),
     };
-    let mut plan = heavy(remote.len(), || plan(&local, &remote, &rules));
+    let mut plan = deletions::planned(job, place, &local, &remote, &rules).await?;
     let refuses = &job.shared.options.refuses;
     let mut is_known = Ok(());
     let mut is_fine = |name: &str| {

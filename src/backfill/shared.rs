@@ -4,8 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::arrivals::Arrivals;
+use super::bursts::Bursts;
 use super::claims::Claims;
+use super::deletions::Heard;
 use super::error::RoundError;
+use super::known::Known;
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::options::BackfillOptions;
@@ -30,6 +34,11 @@ pub(super) struct Shared {
     pub(super) client: PeerClient,
     pub(super) options: BackfillOptions,
     pub(super) claims: Claims,
+    /// Every peer there is.
+    pub(super) peers: Arc<Mutex<Vec<Arc<Known>>>>,
+    pub(super) arrivals: Arrivals,
+    pub(super) bursts: Bursts,
+    pub(super) heard: Heard,
     pub(super) targets: Targets,
     pub(super) memory: Memory,
     pub(super) metrics: Metrics,

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::came::{Missing, count, index, may_go_on, not_fetched};
 use super::claims::Claim;
 use super::error::RoundError;
+use super::fetch::{is_there, tombstone_of};
 use super::job::Job;
 use super::shared::Shared;
 use super::targets::Target;
@@ -138,11 +139,14 @@ async fn some(
         claim.hold();
     }
     shared.client.limits().throttle.wait(answer.len()).await;
-    let (keeper, at, from) = (Arc::clone(&shared.keeper), Arc::clone(target), peer.name.clone());
+    let (all, at, from) = (Arc::clone(shared), Arc::clone(target), peer.name.clone());
     let publishing = shared.blocking(move || {
-        let expect = |appear: &[&str]| keeper.index().expect_from(&from, &at.place, appear.iter().copied());
+        let expect = |appear: &[&str]| {
+            all.keeper.index().expect_from(&from, &at.place, appear.iter().copied());
+            all.arrivals.note(&at.place, appear.iter().copied());
+        };
         let published = publish(&at, &claimed, &answer, &mut came, expect)?;
-        index(&keeper, &at, &published)?;
+        index(&all.keeper, &at, &published)?;
         drop(claimed);
         Ok(came)
     });
@@ -164,6 +168,8 @@ fn publish(
     let (mut downloads, mut of) = (Vec::new(), Vec::new());
     for (number, (_, file)) in claimed.iter().enumerate() {
         match parts.get(number) {
+            // Since it was planned another peer may have given its tombstone.
+            Some(Part::Content(_)) if is_there(&dir, &tombstone_of(&file.name))? => {}
             Some(Part::Content(content)) => match begin(target, file, content) {
                 Ok(download) => {
                     downloads.push((download, file.hash));

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::agree::Cursor;
+use super::arrivals::Mark;
 use super::error::RoundError;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
 use super::job::Job;
@@ -140,6 +141,8 @@ impl Worker {
             }
         }
         (self.job.accept_bursts, self.job.whole) = (false, complete);
+        // Between rounds the peer is asked all the time: whatever is here was here before.
+        self.job.began = Mark::NEVER;
         self.fails = if complete { 0 } else { self.fails.saturating_add(1) };
         if itself {
             self.is_itself().await;
@@ -175,6 +178,7 @@ impl Worker {
             oldest: None,
             wanted: true,
             trusted: true,
+            hides_equal: true,
         };
         let at = Instant::now();
         let later = std::mem::take(&mut self.job.later).into_iter();

@@ -84,7 +84,15 @@ impl Asked {
 
     /// For an hour.
     pub fn of(&self, hour: Hour) -> Rules {
-        Rules { hour, now: self.now, cutoff: self.cutoff, oldest: None, wanted: true, trusted: self.trusted }
+        Rules {
+            hour,
+            now: self.now,
+            cutoff: self.cutoff,
+            oldest: None,
+            wanted: true,
+            trusted: self.trusted,
+            hides_equal: true,
+        }
     }
 }
 
@@ -194,7 +202,8 @@ async fn hour(
 ) -> anyhow::Result<(Difference, HashMap<String, Fate>)> {
     let offered = if pair.there { there.listing(&pair.place).await? } else { Vec::new() };
     let held = if pair.here { here.listing(&pair.place).await? } else { Vec::new() };
-    let contents = |names: &[String]| HourContents::from_names(names.iter().map(|name| (name.as_str(), 0)));
+    // Sizes are not listed; of all there is something.
+    let contents = |names: &[String]| HourContents::from_names(names.iter().map(|name| (name.as_str(), 1)));
     let local = contents(&held);
     let difference = compare(&local, &contents(&offered));
     let remote: Vec<&str> = offered.iter().map(String::as_str).collect();
@@ -202,7 +211,7 @@ async fn hour(
         HashMap::new()
     } else {
         let planned = plan(&local, &remote, &rules.of(pair.place.hour));
-        fates(&planned).into_iter().map(|(name, fate)| (name.to_owned(), fate)).collect()
+        fates(&planned, &pair.place, &local).into_iter().map(|(name, fate)| (name.to_owned(), fate)).collect()
     };
     Ok((difference, fates))
 }

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::plan::{Burst, burst};
-use super::{HourContents, Plan, SegmentFile, Why};
+use super::burst::{Account, Burst, Source, of_hour};
+use super::{HourContents, HourPlace, Offer, Plan, SegmentFile, Why, name};
 
 /// What one of two sides has and the other lacks, in order of start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,10 +120,18 @@ impl Fate {
     }
 }
 
-/// What `plan` does about each name of the peer's list, where a round has taken over no tombstones before.
-pub fn fates<'a>(plan: &Plan<'a>) -> HashMap<&'a str, Fate> {
-    let taken = burst(plan.tombstones.len(), plan.known, 0).map_or(Fate::TakeOver, Fate::Wait);
-    let tombstones = plan.tombstones.iter().map(|offer| (offer.name, taken));
+/// What `plan` does about each name of the peer's list of this hour, where no peer's tombstones have hidden anything of late.
+pub fn fates<'a>(plan: &Plan<'a>, place: &HourPlace, local: &HourContents) -> HashMap<&'a str, Fate> {
+    let theirs = HourContents::new(plan.tombstones.iter().map(Offer::file).collect(), Vec::new());
+    let hidden = theirs.hidden();
+    let (found, hits) = of_hour(local, |file| hidden.hides(file), |_| Source::Own);
+    // How much there is of the channel is not known here.
+    let burst = Account::default().weigh(&[(place.clone(), found)].into(), |_, enough| enough);
+    let fate = |name: &str| match burst {
+        Some(burst) if hits.contains(name::stem(name)) => Fate::Wait(burst),
+        _ => Fate::TakeOver,
+    };
+    let tombstones = plan.tombstones.iter().map(|offer| (offer.name, fate(offer.name)));
     let fetched = plan.fetch.iter().map(|offer| (offer.name, Fate::Fetch));
     let left = plan.leave.iter().map(|(name, why)| (*name, Fate::Leave(*why)));
     tombstones.chain(fetched).chain(left).collect()
@@ -138,7 +146,7 @@ mod tests {
     use super::*;
     use crate::domain::plan::Rules;
     use crate::domain::test_names::{any_name, hash_text};
-    use crate::domain::{Hour, HourTotals, Span, plan};
+    use crate::domain::{HourTotals, Span, plan};
 
     fn contents<S: AsRef<str>>(names: &[S]) -> HourContents {
         HourContents::from_names(names.iter().map(|name| (name.as_ref(), 1)))
@@ -178,16 +186,19 @@ mod tests {
     }
 
     #[test]
-    fn many_tombstones_wait_and_one_does_not() {
-        let hour = Hour::parse("2019-11-13T02").unwrap();
-        let (now, cutoff) = (hour.next().next().start(), Span::from_us(0));
-        let rules = Rules { hour, now, cutoff, oldest: None, wanted: true, trusted: true };
-        let (first, second) = (name("00:00", 1, "tombstone"), name("00:02", 2, "tombstone"));
-        let local = HourContents::default();
+    fn many_tombstones_for_what_is_here_wait_and_those_for_what_is_not_do_not() {
+        let place = HourPlace::parse("c/q/2019-11-13T02").unwrap();
+        let (now, cutoff) = (place.hour.next().next().start(), Span::from_us(0));
+        let rules =
+            Rules { hour: place.hour, now, cutoff, oldest: None, wanted: true, trusted: true, hides_equal: true };
+        let [first, second, third] = [1, 2, 3].map(|number| name(&format!("00:0{number}"), number, "tombstone"));
+        let local = contents(&[1, 2].map(|number| name(&format!("00:0{number}"), number, "ts")));
         let one = plan(&local, &[&first], &rules);
-        assert_eq!(fates(&one)[first.as_str()], Fate::TakeOver);
-        let two = plan(&local, &[&first, &second], &rules);
-        assert!(matches!(fates(&two)[second.as_str()], Fate::Wait(Burst::Hour { tombstones: 2, known: 2 })));
+        assert_eq!(fates(&one, &place, &local)[first.as_str()], Fate::TakeOver);
+        let three = plan(&local, &[&first, &second, &third], &rules);
+        let fates = fates(&three, &place, &local);
+        assert!(matches!(fates[second.as_str()], Fate::Wait(Burst::Hour { tombstones: 2, known: 2 })));
+        assert_eq!(fates[third.as_str()], Fate::TakeOver);
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 pub mod av;
 pub mod bad_name;
 pub mod best;
+pub mod burst;
 pub mod census;
 pub mod compare;
 pub mod contents;

@@ -1,17 +1,19 @@
 //! What to take over from a peer's list of an hour, what to leave, and why. Nothing is fetched here, and no clock is read.
 //!
 //! 1. Names that are not understood, temporary names and whatever lies outside of what is wanted are left.
-//! 2. Tombstones come first: they need no download, and what one of them hides is not fetched, be it from this list or the next.
+//! 2. Tombstones come first: they need no download, and what one of them hides is not fetched, be it from this list or the next, and be it
+//!    under a near duplicate's name ([`Graves`]). Nor is what a tombstone would hide that waits for the operator.
 //! 3. What is here is left, and so is what is here under nearly the same name ([`NEAR_US`]).
 //! 4. Segments wait until they are older than the cutoff: the local recorder may still get them itself. Chat batches do not.
 //!
 //! Lists may come in any order and name a file twice; the plan is the same. It is in order of start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::contents::Hidden;
+use super::graves::Graves;
 use super::{
-    FileName, Hash, Hour, HourContents, Kind, SegmentFile, SegmentKey, Span, Spelling, Timestamp, parse_file_name,
+    FileName, Hash, Hour, HourContents, Kind, SegmentFile, SegmentKey, Span, Spelling, Timestamp, name, parse_file_name,
 };
 
 /// Two segments of the same duration, type and content that start at most this many microseconds apart are one segment that was
@@ -33,6 +35,26 @@ pub struct Rules {
     pub wanted: bool,
     /// Whether tombstones are taken from this peer; otherwise they are reported, and hide nothing.
     pub trusted: bool,
+    /// Whether a tombstone hides equal content nearby as well.
+    pub hides_equal: bool,
+}
+
+/// What is known of deletions apart from the two lists.
+#[derive(Debug, Clone, Default)]
+pub struct Deletions {
+    /// Tombstones that are here in the same channel, around that hour, and are no copies of others: content, kind and start.
+    pub graves: Vec<(Hash, Kind, Timestamp)>,
+    /// Stems in that hour whose tombstones wait for the operator, whoever gave them.
+    pub waiting: HashSet<Box<str>>,
+}
+
+impl Deletions {
+    /// As far as the files of an hour tell.
+    pub fn of(local: &HourContents, hour: Hour) -> Self {
+        let tombstones = local.files().iter().filter(|file| file.key.tombstone);
+        let graves = tombstones.map(|file| (file.key.hash, file.key.kind, file.key.start(hour))).collect();
+        Self { graves, waiting: HashSet::new() }
+    }
 }
 
 impl Rules {
@@ -69,6 +91,12 @@ pub enum Why {
     /// A tombstone in the same list hides it.
     #[error("it has been deleted: its tombstone is in the same list")]
     TombstonedThere,
+    /// A tombstone hides equal content of the channel nearby.
+    #[error("the same content has been deleted within 30 seconds of it")]
+    EqualDeleted,
+    /// A tombstone that hides it waits for the operator.
+    #[error("its tombstone waits for the operator's word")]
+    TombstoneWaits,
     /// The local recorder may still get it.
     #[error("it is so recent that the recorder here may still get it")]
     TooRecent,
@@ -91,7 +119,8 @@ impl Offer<'_> {
         (self.key.spelling == Spelling::EXACT).then_some(self.name)
     }
 
-    fn file(&self) -> SegmentFile {
+    /// As a file, of which the size is not known.
+    pub fn file(&self) -> SegmentFile {
         SegmentFile { key: self.key, size: 0, exact: self.exact().map(Into::into) }
     }
 }
@@ -107,8 +136,6 @@ pub struct Plan<'a> {
     pub leave: Vec<(&'a str, Why)>,
     /// Those of them that are too recent, and when each may be fetched.
     pub later: Vec<(Offer<'a>, Timestamp)>,
-    /// Segments and chat batches that one of the two sides knows of, deleted ones included: what a burst is measured by.
-    pub known: usize,
 }
 
 impl Plan<'_> {
@@ -120,49 +147,66 @@ impl Plan<'_> {
 
 /// What to take over of `remote`, the names that a peer lists of an hour, where `local` is here.
 pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> Plan<'a> {
+    plan_beside(local, remote, rules, Deletions::of(local, rules.hour))
+}
+
+/// The same, where more is known of deletions than the files of the hour tell.
+pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, deletions: Deletions) -> Plan<'a> {
     let mut plan = Plan::default();
     let offers = understood(remote, rules, &mut plan);
     let tombstones = offers.iter().filter(|offer| offer.key.tombstone && rules.trusted);
     let theirs = HourContents::new(tombstones.map(Offer::file).collect(), Vec::new());
     let (by_local, by_list) = (local.hidden(), theirs.hidden());
-    let mut nearby = None;
     let mut here = local.files().iter().peekable();
-    plan.known = local.files().iter().filter(|file| !file.key.tombstone).count();
+    let mut missing = Vec::new();
     for offer in &offers {
         let at = (&offer.key, offer.exact());
         while here.next_if(|file| (&file.key, file.exact.as_deref()) < at).is_some() {}
         let is_here = here.peek().is_some_and(|file| (&file.key, file.exact.as_deref()) == at);
-        if offer.key.tombstone {
-            match (is_here, rules.trusted) {
-                (true, _) => plan.leave.push((offer.name, Why::AlreadyHere)),
-                (false, false) => plan.leave.push((offer.name, Why::Untrusted)),
-                (false, true) => plan.tombstones.push(*offer),
-            }
-            continue;
-        }
-        plan.known += usize::from(!is_here);
-        let eligible = rules.eligible(&offer.key);
-        let why = if hides(&by_local, offer) {
-            Some(Why::TombstonedHere)
+        let is_tombstone = offer.key.tombstone;
+        if !is_tombstone && hides(&by_local, offer) {
+            plan.leave.push((offer.name, Why::TombstonedHere));
         } else if is_here {
-            Some(Why::AlreadyHere)
+            plan.leave.push((offer.name, Why::AlreadyHere));
+        } else if is_tombstone && rules.trusted {
+            plan.tombstones.push(*offer);
+        } else if is_tombstone {
+            plan.leave.push((offer.name, Why::Untrusted));
         } else if hides(&by_list, offer) {
-            Some(Why::TombstonedThere)
-        } else if nearby.get_or_insert_with(|| Nearby::new(local, &by_list)).has(&offer.key) {
-            Some(Why::NearDuplicate)
-        } else if eligible > rules.now {
-            plan.later.push((*offer, eligible));
-            Some(Why::TooRecent)
+            plan.leave.push((offer.name, Why::TombstonedThere));
         } else {
-            None
-        };
-        match why {
-            Some(why) => plan.leave.push((offer.name, why)),
-            None => plan.fetch.push(*offer),
+            missing.push(*offer);
         }
     }
-    plan.known += plan.tombstones.iter().filter(|tombstone| !is_known(local, &offers, tombstone)).count();
+    let graves = graves(rules, deletions.graves, &plan.tombstones);
+    let mut nearby = None;
+    for offer in missing {
+        let eligible = rules.eligible(&offer.key);
+        let why = if !graves.is_empty() && graves.hide(&offer.key, offer.key.start(rules.hour)) {
+            Why::EqualDeleted
+        } else if !deletions.waiting.is_empty() && deletions.waiting.contains(name::stem(offer.name)) {
+            Why::TombstoneWaits
+        } else if nearby.get_or_insert_with(|| Nearby::new(local, &by_list)).has(&offer.key) {
+            Why::NearDuplicate
+        } else if eligible > rules.now {
+            plan.later.push((offer, eligible));
+            Why::TooRecent
+        } else {
+            plan.fetch.push(offer);
+            continue;
+        };
+        plan.leave.push((offer.name, why));
+    }
     plan
+}
+
+/// Those that are here, and those that the list adds.
+fn graves(rules: &Rules, here: Vec<(Hash, Kind, Timestamp)>, new: &[Offer<'_>]) -> Graves {
+    if !rules.hides_equal {
+        return Graves::default();
+    }
+    let new = new.iter().map(|offer| (offer.key.hash, offer.key.kind, offer.key.start(rules.hour)));
+    Graves::new(here.into_iter().chain(new))
 }
 
 /// The names that could be taken, in order and each once; the others are left.
@@ -194,17 +238,6 @@ fn hides(hidden: &Hidden<'_>, offer: &Offer<'_>) -> bool {
     hidden.hides(&offer.file())
 }
 
-/// Whether what a tombstone hides is known by itself, here or there.
-fn is_known(local: &HourContents, offers: &[Offer<'_>], tombstone: &Offer<'_>) -> bool {
-    let mut key = tombstone.key;
-    key.tombstone = false;
-    let stem = super::name::stem(tombstone.name);
-    let exact = tombstone.exact().map(|_| format!("{stem}.{}", if key.kind == Kind::Chat { "json" } else { "ts" }));
-    let at = (&key, exact.as_deref());
-    local.files().binary_search_by(|file| (&file.key, file.exact.as_deref()).cmp(&at)).is_ok()
-        || offers.binary_search_by(|offer| (&offer.key, offer.exact()).cmp(&at)).is_ok()
-}
-
 /// Starts of the video of an hour by what near duplicates have in common, without what is deleted, here or by the list that is
 /// planned; made only where something is missing.
 struct Nearby(HashMap<(Hash, Kind, u32), Vec<u32>>);
@@ -224,43 +257,6 @@ impl Nearby {
         let Some(starts) = self.0.get(&(key.hash, key.kind, key.duration_us)) else { return false };
         let first = starts.partition_point(|start| start.saturating_add(NEAR_US) < key.start_us);
         starts.get(first).is_some_and(|start| *start <= key.start_us.saturating_add(NEAR_US))
-    }
-}
-
-/// A fifth of what is known of an hour.
-const BURST_SHARE: usize = 5;
-/// Tombstones in a round.
-const BURST_ROUND: usize = 1_000;
-
-/// More new tombstones than a person makes: they wait for the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Burst {
-    /// Of an hour.
-    #[error("{tombstones} new tombstones for an hour of {known} segments: more than a fifth")]
-    Hour {
-        /// How many are new.
-        tombstones: usize,
-        /// Of so many segments.
-        known: usize,
-    },
-    /// Of a round.
-    #[error("{tombstones} new tombstones in one round")]
-    Round {
-        /// How many are new, with those of this hour.
-        tombstones: usize,
-    },
-}
-
-/// Whether so many new tombstones for an hour of which `known` segments are known wait for the operator, where the round has
-/// taken `before` already. A single one is no burst, however small the hour.
-pub fn burst(tombstones: usize, known: usize, before: usize) -> Option<Burst> {
-    let in_round = before.saturating_add(tombstones);
-    if tombstones > 1 && tombstones.saturating_mul(BURST_SHARE) > known {
-        Some(Burst::Hour { tombstones, known })
-    } else if tombstones > 0 && in_round >= BURST_ROUND {
-        Some(Burst::Round { tombstones: in_round })
-    } else {
-        None
     }
 }
 

@@ -14,6 +14,7 @@ mod support;
 mod api;
 mod asking;
 mod behind;
+mod bursts;
 mod clocks;
 mod command_line;
 mod convergence;

@@ -316,7 +316,7 @@ fn tell_peer(
     let planned = plan(local, &remote, &rules.of(place.hour));
     let peer = peer.name();
     let tombstone = format!("{}.tombstone", name::stem(asked));
-    let (sentence, value) = if let Some(fate) = fates(&planned).get(asked) {
+    let (sentence, value) = if let Some(fate) = fates(&planned, place, local).get(asked) {
         let value = json!({ "name": peer, "lists": true, "backfill": fate.word(), "why": fate.why() });
         (format!("{peer} lists it; {fate}"), value)
     } else if names.contains(&tombstone) {

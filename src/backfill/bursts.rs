@@ -1,0 +1,140 @@
+//! Weighs the tombstones of all peers in one account, which is kept among the records that protect the archive.
+//!
+//! The account is read before something is weighed and written before something is hidden. Where that does not work what would
+//! hide something waits, as if it were too much.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::crawl::{CrawlError, Keeper};
+use crate::disk::{Reading, Record};
+use crate::domain::burst::{Account, OfHour};
+use crate::domain::{Channel, HourPlace, name};
+use crate::guards::Guard;
+
+/// The account as it is kept; at most a thousand hits stand in it, each with an hour.
+pub(crate) const RECORD: Record = Record { name: "bursts", version: 1, most: 1 << 20 };
+/// Names that wait and are remembered; who has more is asked again before something is fetched.
+const MOST_WAITING: usize = 100_000;
+
+/// By peer and hour, the stems of what waits.
+type Waiting = HashMap<String, HashMap<HourPlace, HashSet<Box<str>>>>;
+
+/// The account, and what waits.
+#[derive(Debug, Default)]
+pub(super) struct Bursts {
+    /// What is weighed is weighed and taken by one at a time.
+    one: Mutex<()>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Nobody else weighs or takes tombstones until this is dropped.
+pub(super) struct Weighing<'b> {
+    keeper: &'b Keeper,
+    _one: MutexGuard<'b, ()>,
+}
+
+impl Bursts {
+    /// Begins to weigh.
+    pub(super) fn weigh<'b>(&'b self, keeper: &'b Keeper) -> Weighing<'b> {
+        Weighing { keeper, _one: self.one.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// These tombstones of a peer wait; of this hour no others of it do. False where there is no room to remember them.
+    pub(super) fn wait(&self, peer: &str, place: &HourPlace, tombstones: &[Box<str>]) -> bool {
+        let mut waiting = self.waiting();
+        let all: usize = waiting.values().flat_map(HashMap::values).map(HashSet::len).sum();
+        let of_peer = waiting.entry(peer.to_owned()).or_default();
+        if tombstones.is_empty() {
+            of_peer.remove(place);
+        } else if all + tombstones.len() <= MOST_WAITING {
+            of_peer.insert(place.clone(), tombstones.iter().map(|tombstone| name::stem(tombstone).into()).collect());
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Nothing of this peer waits any more.
+    pub(super) fn forget(&self, peer: &str) {
+        self.waiting().remove(peer);
+    }
+
+    /// The stems that waiting tombstones of an hour would hide, whoever gave them.
+    pub(super) fn waiting_in(&self, place: &HourPlace) -> HashSet<Box<str>> {
+        self.waiting().values().filter_map(|of_peer| of_peer.get(place)).flatten().cloned().collect()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Weighing<'_> {
+    /// Books what would be hidden, or says why that has to wait. Blocks.
+    pub(super) fn book(&self, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), String> {
+        if !self.keeper.guards().stands(Guard::TombstoneBurst) || new.values().all(|of_hour| of_hour.hits.files == 0) {
+            return Ok(());
+        }
+        let mut account = self.read()?;
+        let of_channel = |channel: &Channel, enough: u64| self.files_of(channel, enough).unwrap_or(0);
+        if let Some(burst) = account.weigh(new, of_channel) {
+            return Err(burst.to_string());
+        }
+        account.add(new);
+        self.write(&account)
+    }
+
+    /// The operator has looked: what was hidden so far counts no more. Blocks.
+    pub(super) fn clear(&self) -> Result<(), String> {
+        let mut account = self.read()?;
+        if account.is_empty() {
+            return Ok(());
+        }
+        account.clear();
+        self.write(&account)
+    }
+
+    fn read(&self) -> Result<Account, String> {
+        let base = self.keeper.guard().base().map_err(|away| away.reason)?;
+        let reading = self.keeper.records().read(&base, &RECORD).map_err(|error| error.to_string())?;
+        let mut account = match reading {
+            Reading::Absent => Account::default(),
+            Reading::Intact(content) | Reading::Mended(content, _) => {
+                let text = std::str::from_utf8(&content.bytes).ok();
+                text.and_then(Account::from_text).ok_or("the account of tombstones says what it cannot mean")?
+            }
+            Reading::Unusable(why) => return Err(format!("the account of tombstones cannot be relied on: {why}")),
+        };
+        // Where the machine does not say how long it has run, no time passes.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let uptime_s = uptime.split('.').next().and_then(|seconds| seconds.parse().ok());
+        if let (false, Some(uptime_s)) = (boot.trim().is_empty(), uptime_s) {
+            account.live(boot.trim(), uptime_s);
+        }
+        Ok(account)
+    }
+
+    fn write(&self, account: &Account) -> Result<(), String> {
+        let base = self.keeper.guard().base().map_err(|away| away.reason)?;
+        let written = self.keeper.records().write(&base, &RECORD, account.to_text().as_bytes());
+        written.map_err(|error| format!("the account of tombstones cannot be written: {error}"))
+    }
+
+    /// How many files of a channel are visible; where there are enough the rest is not counted.
+    fn files_of(&self, channel: &Channel, enough: u64) -> Result<u64, CrawlError> {
+        let (index, mut files) = (self.keeper.index(), 0_u64);
+        let streams = index.catalog().streams();
+        for stream in streams.iter().filter(|stream| stream.channel == *channel).map(ToString::to_string) {
+            for hour in index.catalog().hours(&stream, ..).into_iter().rev() {
+                if files >= enough {
+                    return Ok(files);
+                }
+                let row = index.hour_row(&stream, hour)?;
+                files += row.map_or(0, |row| u64::from(row.totals.visible().files));
+            }
+        }
+        Ok(files)
+    }
+}

@@ -1,0 +1,165 @@
+//! Takes over a peer's tombstones, or lets them wait for the operator.
+//!
+//! 1. What hides nothing that was here is taken at once, whatever else waits.
+//! 2. The others are weighed together with all that peers have hidden of late (`bursts`), by what lies here.
+//! 3. What waits is remembered: what it would hide is fetched from nobody.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::arrivals::Mark;
+use super::came::index;
+use super::error::RoundError;
+use super::job::Job;
+use super::report::MOST_BURSTS;
+use super::shared::Shared;
+use crate::crawl::CrawlError;
+use crate::disk::{Published, write_tombstone};
+use crate::domain::burst::{OfHour, of_hour};
+use crate::domain::plan::{Offer, Plan};
+use crate::domain::{HourContents, HourPlace, SegmentFile, name};
+use crate::guards::Guard;
+use crate::wire::TombstoneNote;
+
+/// Whose word it is.
+#[derive(Debug, Clone)]
+pub(super) struct Word {
+    /// The peer.
+    pub(super) peer: String,
+    /// When it was asked.
+    pub(super) began: Mark,
+    /// The operator has accepted whatever it says.
+    pub(super) accepted: bool,
+}
+
+/// What became of tombstones.
+#[derive(Debug, Default)]
+pub(super) struct Took {
+    /// Those that are new here.
+    pub(super) new: u64,
+    /// Why the others wait.
+    pub(super) waits: Option<String>,
+}
+
+/// Takes over those of a plan.
+pub(super) async fn of_plan(
+    job: &mut Job,
+    place: &HourPlace,
+    plan: &Plan<'_>,
+    tells: bool,
+) -> Result<Took, RoundError> {
+    if plan.tombstones.is_empty() {
+        job.shared.bursts.wait(&job.peer().name, place, &[]);
+        return Ok(Took::default());
+    }
+    let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
+    let notes = super::notes::of(job, place, &names).await;
+    let files = plan.tombstones.iter().map(Offer::file).collect();
+    let word = Word {
+        peer: job.peer().name.clone(),
+        began: job.began,
+        // Both the configuration and the operator may have given their word.
+        accepted: job.shared.options.accept_bursts || job.accept_bursts,
+    };
+    let took = of_hour_of(&job.shared, word, place, files, notes).await?;
+    job.report.tombstones += took.new;
+    if let Some(why) = took.waits.as_ref().filter(|_| tells && job.report.bursts.len() < MOST_BURSTS) {
+        job.report.bursts.push(format!("{place}: {why}"));
+    }
+    job.known.step();
+    Ok(took)
+}
+
+/// Takes over tombstones of an hour.
+pub(super) async fn of_hour_of(
+    shared: &Arc<Shared>,
+    word: Word,
+    place: &HourPlace,
+    tombstones: Vec<SegmentFile>,
+    notes: HashMap<Box<str>, TombstoneNote>,
+) -> Result<Took, RoundError> {
+    let (at, of_all) = (place.clone(), Arc::clone(shared));
+    let took = shared.blocking(move || of_hour_blocking(&of_all, &word, &at, tombstones, &notes)).await?;
+    if let Some(why) = &took.waits {
+        tracing::warn!(name: "tombstone_burst", hour = %place, why, "tombstones wait for the operator's word");
+    }
+    Ok(took)
+}
+
+fn of_hour_blocking(
+    shared: &Shared,
+    word: &Word,
+    place: &HourPlace,
+    tombstones: Vec<SegmentFile>,
+    notes: &HashMap<Box<str>, TombstoneNote>,
+) -> Result<Took, RoundError> {
+    let keeper = &*shared.keeper;
+    let weighing = shared.bursts.weigh(keeper);
+    let of_peer = HourContents::new(tombstones, Vec::new());
+    let (mut taken, mut hits) = (Vec::new(), Vec::new());
+    let mut weights = BTreeMap::new();
+    if word.accepted {
+        taken = of_peer.files().iter().map(|file| file.name().into_boxed_str()).collect();
+        // Who has looked at this has looked at what was hidden before.
+        if let Err(why) = weighing.clear() {
+            tracing::warn!(name: "tombstone_account_not_cleared", why, "what peers' tombstones have hidden of late still counts");
+        }
+    } else {
+        let stems = weigh(shared, word, place, &of_peer, &mut weights)?;
+        for name in of_peer.files().iter().map(|file| file.name().into_boxed_str()) {
+            let list = if stems.contains(name::stem(&name)) { &mut hits } else { &mut taken };
+            list.push(name);
+        }
+    }
+    let mut took = Took::default();
+    match weighing.book(&weights) {
+        Ok(()) => taken.append(&mut hits),
+        Err(why) => took.waits = Some(why),
+    }
+    shared.bursts.wait(&word.peer, place, &hits);
+    if taken.is_empty() {
+        return Ok(took);
+    }
+    // The directory may not exist yet.
+    let base = keeper.guard().base().map_err(CrawlError::Away)?;
+    let target = shared.targets.open(&base, place)?;
+    for name in &taken {
+        let content = notes.get(name).map(TombstoneNote::to_bytes).unwrap_or_default();
+        took.new += u64::from(write_tombstone(&target.dir, name, &content)? == Published::New);
+    }
+    crate::disk::atomic::sync_dir(&target.dir).map_err(CrawlError::Disk)?;
+    index(keeper, &target, &taken)?;
+    shared.metrics.tombstones(&word.peer, took.new);
+    Ok(took)
+}
+
+/// What tombstones of an hour would hide: stems of that hour, and how much in each hour.
+fn weigh(
+    shared: &Shared,
+    word: &Word,
+    place: &HourPlace,
+    of_peer: &HourContents,
+    weights: &mut BTreeMap<HourPlace, OfHour>,
+) -> Result<HashSet<Box<str>>, RoundError> {
+    let keeper = &*shared.keeper;
+    let hidden = of_peer.hidden();
+    let local = keeper.answer(place)?.contents;
+    // Without the guard whatever is here counts as having been here.
+    let began = if keeper.guards().stands(Guard::HiddenStaysHidden) { word.began } else { Mark::NEVER };
+    let sources = shared.arrivals.sources(place, began);
+    let (found, mut stems) = of_hour(&local, |file| hidden.hides(file), &sources);
+    weights.insert(place.clone(), found);
+    // Twins lie under other names, and in other hours and qualities.
+    let mut twins: BTreeMap<HourPlace, HashSet<String>> = BTreeMap::new();
+    for ((at, file), tombstone) in keeper.twins_of(place, of_peer.files())? {
+        stems.insert(tombstone.into_boxed_str());
+        twins.entry(at).or_default().insert(file.name());
+    }
+    for (at, names) in twins {
+        let there = if at == *place { local.clone() } else { keeper.answer(&at)?.contents };
+        let is_hit = |file: &SegmentFile| names.contains(&file.name()) || at == *place && hidden.hides(file);
+        let with_twins = of_hour(&there, is_hit, shared.arrivals.sources(&at, began)).0;
+        weights.insert(at, with_twins);
+    }
+    Ok(stems)
+}

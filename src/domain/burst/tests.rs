@@ -1,0 +1,138 @@
+//! The account against what people could try.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn place(hour: u32) -> HourPlace {
+    HourPlace::parse(&format!("chan/source/2020-01-{:02}T{:02}", 1 + hour / 24, hour % 24)).unwrap()
+}
+
+fn files(files: u64) -> Weight {
+    Weight { files, bytes: files * 100, own: files }
+}
+
+fn of(hour: u32, hits: u64, here: u64) -> BTreeMap<HourPlace, OfHour> {
+    BTreeMap::from([(place(hour), OfHour { hits: files(hits), here: files(here) })])
+}
+
+/// Weighs and, if they do not wait, takes them.
+fn takes(account: &mut Account, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), Burst> {
+    let burst = account.weigh(new, |_, enough| enough);
+    if burst.is_none() {
+        account.add(new);
+    }
+    burst.map_or(Ok(()), Err)
+}
+
+#[test]
+fn more_than_a_fifth_of_an_hour_or_a_thousand_wait() {
+    let weigh = |hits, here| Account::default().weigh(&of(0, hits, here), |_, enough| enough);
+    assert_eq!(weigh(0, 0), None);
+    assert_eq!(weigh(1, 1), None);
+    assert_eq!(weigh(2, 10), None);
+    assert_eq!(weigh(3, 10), Some(Burst::Hour { tombstones: 3, known: 10 }));
+    assert_eq!(weigh(360, 1_800), None);
+    assert_eq!(weigh(361, 1_800), Some(Burst::Hour { tombstones: 361, known: 1_800 }));
+    assert_eq!(weigh(999, 10_000), None);
+    assert_eq!(weigh(1_000, 10_000), Some(Burst::Total { tombstones: 1_000 }));
+    assert!(weigh(u64::MAX / 100, u64::MAX / 100).is_some());
+}
+
+#[test]
+fn bit_by_bit_is_a_burst_like_all_at_once() {
+    let mut account = Account::default();
+    for taken in 0..20 {
+        assert_eq!(takes(&mut account, &of(0, 1, 100 - taken)), Ok(()), "{taken}");
+    }
+    assert_eq!(takes(&mut account, &of(0, 1, 80)), Err(Burst::Hour { tombstones: 21, known: 100 }));
+    // Nineteen percent of what is left, again and again.
+    let mut greedy = Account::default();
+    let mut left = 1_000_u64;
+    while takes(&mut greedy, &of(1, left * 19 / 100, left)).is_ok() {
+        left -= left * 19 / 100;
+    }
+    assert_eq!(left, 810);
+}
+
+#[test]
+fn hour_after_hour_comes_to_a_thousand_and_to_a_fifth_of_a_small_channel() {
+    let mut account = Account::default();
+    let taken = (0..5_000).take_while(|hour| takes(&mut account, &of(*hour % 700, 1, 1_800)).is_ok()).count();
+    assert_eq!(taken, 999);
+    // Hours of one file each, of which there are fifty.
+    let mut small = Account::default();
+    let mut left = 50;
+    for hour in 0..50 {
+        let new = of(hour, 1, 1);
+        if small.weigh(&new, |_, _| left).is_some() {
+            break;
+        }
+        small.add(&new);
+        left -= 1;
+    }
+    assert_eq!(left, 40);
+}
+
+#[test]
+fn what_peers_gave_does_not_make_room_for_more() {
+    let hits = files(900);
+    let here = Weight { files: 5_500, bytes: 5_500 * 100, own: 900 };
+    let new = BTreeMap::from([(place(0), OfHour { hits, here })]);
+    assert_eq!(Account::default().weigh(&new, |_, enough| enough), Some(Burst::Hour { tombstones: 900, known: 900 }));
+    // Nor does it if that was forgotten, where it is smaller than what is to be hidden.
+    let forgotten = Weight { files: 5_500, bytes: 900 * 100 + 4_600, own: 5_500 };
+    let again = BTreeMap::from([(place(0), OfHour { hits, here: forgotten })]);
+    assert!(matches!(Account::default().weigh(&again, |_, enough| enough), Some(Burst::Bytes { .. })));
+}
+
+#[test]
+fn only_time_that_was_lived_lets_hits_be_forgotten() {
+    let mut account = Account::default();
+    account.live("a", 100);
+    account.add(&of(0, 20, 100));
+    account.live("a", 100 + 2 * 86_400);
+    assert!(!account.is_empty());
+    // Restarts of the machine take time off, and never add any; a clock that goes back adds none.
+    account.live("b", 30 * 86_400);
+    account.live("b", 5);
+    assert!(!account.is_empty());
+    account.live("b", 5 + 86_400);
+    assert!(!account.is_empty(), "the step is counted in full");
+    account.live("b", 5 + 86_400 + 3_600);
+    assert!(account.is_empty());
+}
+
+#[test]
+fn what_is_no_account_is_not_read_as_one() {
+    for wrong in ["", "lived", "lived x", "lived 1 2", "lived 1 x y", "lived 1\n1 2 3", "lived 1\n1 2 3 4 c/q/x"] {
+        assert_eq!(Account::from_text(wrong), None, "{wrong:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_account_is_read_as_it_is_kept(hits in prop::collection::vec((0..600_u32, 1..5_u64, 0..1_000_000_u64), 0..20), boot: bool) {
+        let mut account = Account::default();
+        for (hour, count, passed) in hits {
+            if boot {
+                account.live("0a3c-44", passed);
+            }
+            account.add(&of(hour, count, 100));
+        }
+        prop_assert_eq!(Account::from_text(&account.to_text()), Some(account));
+    }
+
+    #[test]
+    fn whatever_the_order_no_more_than_a_fifth_of_an_hour_goes(tries in prop::collection::vec(1..40_u64, 1..60)) {
+        let mut account = Account::default();
+        let (mut left, was) = (200_u64, 200_u64);
+        for hits in tries {
+            let hits = hits.min(left);
+            if takes(&mut account, &of(0, hits, left)).is_ok() {
+                left -= hits;
+            }
+        }
+        prop_assert!((was - left) * 5 <= was || was - left == 1);
+    }
+}
