@@ -40,8 +40,22 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
         let note = TombstoneNote::new(reason, SystemTime::now(), &config.node.name);
         note.map_err(|error| UsageError(format!("--reason: expected is {error}")))?;
     }
-    let paths = resolve(&config.base_dir, &given(&args.paths)?)?;
+    let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if args.content && !args.yes && !may_ask {
+        let why = "nobody can be asked here whether to hide all of that: give --yes to hide it";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    let mut paths = resolve(&config.base_dir, &given(&args.paths)?)?;
     let worker = Worker::find(config, &args.node, Looks::No).await?;
+    if args.content {
+        let equal = with_equal(&worker, &paths).await?;
+        // What was named is hidden although it may not be here.
+        paths.extend(equal.into_iter().filter(|path| !paths.contains(path)).collect::<Vec<_>>());
+        if !args.yes && !is_hiding_wanted(&paths)? {
+            worker.end().await?;
+            return Ok(Exit::Done.into());
+        }
+    }
     let mut refused = 0;
     for chunk in paths.chunks(TOGETHER) {
         let added = worker.add(chunk.to_vec(), args.reason.clone()).await?;
@@ -64,6 +78,28 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     }
     worker.end().await?;
     Ok(if refused == 0 { Exit::Done.into() } else { Exit::Failed.into() })
+}
+
+/// What has the content of these paths, wherever it lies.
+async fn with_equal(worker: &Worker, paths: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for chunk in paths.chunks(TOGETHER) {
+        found.extend(worker.equal(chunk.to_vec()).await?);
+    }
+    Ok(found)
+}
+
+fn is_hiding_wanted(paths: &[String]) -> anyhow::Result<bool> {
+    let mut err = std::io::stderr().lock();
+    for path in paths {
+        writeln!(err, "{path}")?;
+    }
+    write!(err, "Hide these {} files for ever, here and on every node? [y/N] ", paths.len())?;
+    err.flush()?;
+    drop(err);
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(is_yes(&answer))
 }
 
 /// The paths as typed, with those from stdin in the place of `-`.

@@ -168,8 +168,18 @@ fn page(app: &App, wanted: &Wanted) -> Result<TombstonePage, Problem> {
 }
 
 fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Problem> {
-    let AddTombstones { paths, channel, quality, from, to, reason } = wanted;
+    let AddTombstones { paths, content, dry_run, channel, quality, from, to, reason } = wanted;
     let note = reason.as_deref().map(|reason| note(app, reason)).transpose()?;
+    let is_else = paths.is_empty() && channel.is_none() && quality.is_none() && from.is_none() && to.is_none();
+    if !content.is_empty() && is_else {
+        return add_content(app, &content, note.as_ref(), dry_run);
+    }
+    if !content.is_empty() || dry_run {
+        return Err(Problem::bad_body(
+            "content stands alone, and dry_run beside it",
+            "content and, if wanted, dry_run",
+        ));
+    }
     let paths = match (paths.is_empty(), channel, quality, from, to) {
         (_, None, None, None, None) => paths,
         (true, Some(channel), Some(quality), Some(from), Some(to)) => {
@@ -186,12 +196,31 @@ fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Probl
             found.map_err(|wide| Problem::too_much(wide.what, wide.found as u64, wide.most as u64))?
         }
         _ => {
-            let expected = "either paths, or channel, quality, from and to";
+            let expected = "paths, or content, or channel, quality, from and to";
             return Err(Problem::bad_body("it is neither one nor the other", expected));
         }
     };
     few(paths.len())?;
     Ok(tombstones::add(&app.keeper, &paths, note.as_ref())?)
+}
+
+/// Whatever is equal to these.
+fn add_content(
+    app: &App,
+    paths: &[String],
+    note: Option<&TombstoneNote>,
+    dry_run: bool,
+) -> Result<AddedTombstones, Problem> {
+    few(paths.len())?;
+    let contents = tombstones::contents(paths).map_err(|(path, why)| {
+        Problem::bad_parameter("content", &path, &format!("CHANNEL/QUALITY/HOUR/NAME ({why})"))
+    })?;
+    let found = tombstones::equal(&app.keeper, &contents, MOST_PATHS)?;
+    few(found.len())?;
+    if dry_run {
+        return Ok(AddedTombstones::would_be(found));
+    }
+    Ok(tombstones::add(&app.keeper, &found, note)?)
 }
 
 fn note(app: &App, reason: &str) -> Result<TombstoneNote, Problem> {

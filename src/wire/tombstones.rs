@@ -7,13 +7,20 @@ use utoipa::ToSchema;
 
 use super::TombstoneNote;
 
-/// Tombstones to add: either for some paths, or for all of a quality that overlaps a range of time.
+/// Tombstones to add: for some paths, for all content that is equal to theirs, or for all of a quality that overlaps a range of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddTombstones {
     /// `CHANNEL/QUALITY/HOUR/NAME`, where the name is one of a segment, a chat batch or a tombstone.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub paths: Vec<String>,
+    /// Paths like those: every file of the archive whose name has the hash of one of them is hidden, in whatever channel, quality and hour
+    /// it lies.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub content: Vec<String>,
+    /// With `content`: only say what would be hidden, as `new`.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub dry_run: bool,
     /// The channel of the range.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub channel: Option<String>,
@@ -42,6 +49,15 @@ pub struct AddedTombstones {
     pub refused: u64,
     /// In the order in which they were given; for a range, in order of time.
     pub paths: Vec<AddedTombstone>,
+}
+
+impl AddedTombstones {
+    /// What would become of these paths, which have no tombstone.
+    pub fn would_be(paths: Vec<String>) -> Self {
+        let paths: Vec<AddedTombstone> =
+            paths.into_iter().map(|path| AddedTombstone { path, outcome: AddOutcome::New, why: None }).collect();
+        Self { new: paths.len() as u64, paths, ..Self::default() }
+    }
 }
 
 /// What became of a path.

@@ -43,6 +43,12 @@ pub struct AddArgs {
     /// What to hide: CHANNEL/QUALITY/HOUR/NAME, or a file below the archive; `-` reads more of them from stdin, one a line
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<String>,
+    /// Hide everything with the same content as well, in whatever channel, quality and hour it lies; tells what and asks first
+    #[arg(long)]
+    pub content: bool,
+    /// With --content: do not ask
+    #[arg(long, requires = "content")]
+    pub yes: bool,
     /// Why, in a line of at most 500 characters: kept in the tombstones that are new, and told to other nodes
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -83,6 +83,25 @@ impl Worker {
         }
     }
 
+    /// What has the content of these paths and is visible, wherever it lies.
+    pub(super) async fn equal(&self, paths: Vec<String>) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::Daemon(daemon) => {
+                let order = AddTombstones { content: paths, dry_run: true, ..AddTombstones::default() };
+                let found: AddedTombstones = daemon.post_json("/api/v1/tombstones", &order).await?;
+                Ok(found.paths.into_iter().map(|found| found.path).collect())
+            }
+            Self::Here(here) => {
+                here.work(move |here| {
+                    let contents =
+                        tombstones::contents(&paths).map_err(|(path, why)| UsageError(format!("{path}: {why}")))?;
+                    Ok(tombstones::equal(&here.keeper, &contents, usize::MAX - 1)?)
+                })
+                .await
+            }
+        }
+    }
+
     pub(super) async fn list(&self, target: Option<&Target>, after: Option<String>) -> anyhow::Result<TombstonePage> {
         match self {
             Self::Daemon(daemon) => {
