@@ -90,13 +90,10 @@ async fn with_equal(worker: &Worker, paths: &[String]) -> anyhow::Result<Vec<Str
 }
 
 fn is_hiding_wanted(paths: &[String]) -> anyhow::Result<bool> {
-    let mut err = std::io::stderr().lock();
     for path in paths {
-        writeln!(err, "{path}")?;
+        stderr_line(format_args!("{}", shown(path)));
     }
-    write!(err, "Hide these {} files for ever, here and on every node? [y/N] ", paths.len())?;
-    err.flush()?;
-    drop(err);
+    prompt(format_args!("Hide these {} files for ever, here and on every node? [y/N] ", paths.len()))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(is_yes(&answer))
