@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use gapless::cli::args::{Args, Verb};
 use gapless::cli::config::{Config, ConfigError};
-use gapless::cli::out::stderr_line;
+use gapless::cli::out::{failure, stderr_line};
 use gapless::cli::{self, Exit, UsageError};
 use gapless::domain::shown::shown;
 use prometheus::Registry;
@@ -18,7 +18,14 @@ const LINGERS: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     // Help and version are printed and end with 0, wrong usage ends with 2; both by clap.
     let args = Args::try_parse().unwrap_or_else(|error| refuse(&error));
-    run(&args).unwrap_or_else(|error| fail(&error))
+    let exit = run(&args).unwrap_or_else(|error| fail(&error));
+    match failure() {
+        None => exit,
+        Some(why) => {
+            stderr_line(format_args!("gapless: standard output is not complete: {why}"));
+            Exit::Failed.into()
+        }
+    }
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {

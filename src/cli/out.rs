@@ -3,19 +3,28 @@
 //! 1. Each call prints one line, whatever the names in it hold; nothing that a terminal obeys comes through but colours that this program
 //!    has set itself ([`Out::painted`]).
 //! 2. Whoever reads may have enough (`| head`): then the rest is printed to nobody, and the work and the exit code are as if it were read.
+//!    Where printing fails otherwise (a full disk) the work is done likewise, and [`failure`] says at the end that it was not printed.
 //!
 //! Names that can be given back to a verb are to be [`shown`](crate::domain::shown::shown) before; what was forgotten is escaped here.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _, Stderr, StdoutLock, Write};
+use std::io::{self, IsTerminal as _, StdoutLock, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use crate::domain::shown;
 
-/// Whether whoever read standard output is gone.
+/// Whether nothing more can be printed.
 static GONE: AtomicBool = AtomicBool::new(false);
+/// Why not, where it is not that whoever read has enough.
+static FAILURE: OnceLock<String> = OnceLock::new();
+
+/// Why standard output is not complete, if something went wrong with it.
+pub fn failure() -> Option<&'static str> {
+    FAILURE.get().map(String::as_str)
+}
 
 /// A stream that lines are printed to.
 #[derive(Debug)]
@@ -36,8 +45,8 @@ pub fn raw_stdout() -> io::Stdout {
 
 /// A line to standard error. That nobody reads it is no reason to end.
 pub fn stderr_line(line: fmt::Arguments<'_>) {
-    let gone = AtomicBool::new(false);
-    Out::<Stderr> { to: io::stderr(), gone: &gone }.write_fmt(line).unwrap_or_default();
+    let text = format!("{}\n", shown::line(&line.to_string()));
+    io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }
 
 /// A question on standard error, whose answer is to stand in the same line.
@@ -82,7 +91,7 @@ impl<W: Write> Out<'_, W> {
         self.borne(done)
     }
 
-    /// Whether nobody reads any more: who prints for ever is to end.
+    /// Whether nothing more can be printed: who prints for ever is to end.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
     }
@@ -97,11 +106,15 @@ impl<W: Write> Out<'_, W> {
 
     fn borne(&self, done: io::Result<()>) -> io::Result<()> {
         match done {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(error) => {
                 self.gone.store(true, Ordering::Relaxed);
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    // The first one counts.
+                    FAILURE.get_or_init(|| error.to_string());
+                }
                 Ok(())
             }
-            done => done,
+            Ok(()) => Ok(()),
         }
     }
 }
@@ -194,7 +207,7 @@ mod tests {
         for file in files.iter().filter(|file| !file.ends_with("cli/out.rs")) {
             let text = std::fs::read_to_string(file).unwrap();
             let program = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for way in ["println!", "print!", "io::stdout()", "stdout().lock()", "dbg!"] {
+            for way in ["println!", "print!", "io::stdout()", "stdout().lock()", "stderr().lock()", "dbg!"] {
                 assert!(!program.contains(way), "{} prints by {way}; print by `cli::out`", file.display());
             }
         }

@@ -5,7 +5,9 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Kind, SOON, TestArchive, TestNode, archive::snapshot, eventually, gapless, gapless_unheard};
+use crate::support::{
+    Kind, SOON, TestArchive, TestNode, archive::snapshot, eventually, gapless, gapless_through, gapless_unheard,
+};
 
 const HOUR: &str = "desertbus/source/2019-11-13T02";
 
@@ -287,4 +289,16 @@ fn who_has_read_enough_takes_nothing_from_the_work_or_the_exit_code() {
         )),
         (0, false)
     );
+}
+
+#[test]
+fn what_cannot_be_printed_is_said_at_the_end_and_the_work_is_done() {
+    let archive = TestArchive::sample();
+    gapless(archive.path(), &["rebuild"]).lines(0);
+    let gauges = archive.outside().join("gauges.prom");
+    let full = ["sh", "-c", "exec \"$@\" > /dev/full", "sh"];
+    let done = gapless_through(&full, archive.path(), &["coverage", "--once", "--gauges", gauges.to_str().unwrap()]);
+    assert_eq!(done.code, 3);
+    assert!(done.err.starts_with("gapless: standard output is not complete: No space left"), "{}", done.err);
+    assert!(fs::read_to_string(&gauges).unwrap().contains("segment_count{"));
 }
