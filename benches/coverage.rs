@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gapless::coverage::{LiveGauges, png};
 use gapless::domain::coverage::{Coverage, Lane, Shares, Stretch, Window};
 use gapless::domain::map::{ROWS, paint, paint_hours};
-use gapless::domain::{Hour, Span, Stream};
+use gapless::domain::{Horizon, Hour, Span, Stream};
 use gapless::index::Index;
 use gapless::wire::HoleRecord;
 
@@ -87,11 +87,11 @@ fn scrape(criterion: &mut Criterion, name: &str, index: &Index) {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(20);
     group.bench_function("first scrape", |bencher| {
-        bencher.iter(|| black_box(LiveGauges::new(WEEK).text(index).len()));
+        bencher.iter(|| black_box(LiveGauges::new(WEEK).text(index, Horizon::OPEN).len()));
     });
     let known = LiveGauges::new(WEEK);
-    known.text(index);
-    group.bench_function("next scrapes", |bencher| bencher.iter(|| black_box(known.text(index).len())));
+    known.text(index, Horizon::OPEN);
+    group.bench_function("next scrapes", |bencher| bencher.iter(|| black_box(known.text(index, Horizon::OPEN).len())));
     group.finish();
 }
 

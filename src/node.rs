@@ -191,11 +191,12 @@ impl Node {
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let (knowledge, wants) = (Arc::clone(&options.backfill.knowledge), options.backfill.wants.clone());
-        let (keeping, listing) = (Arc::clone(&retention), Arc::clone(&sources));
+        let (keeping, listing, meant) = (Arc::clone(&retention), Arc::clone(&sources), Arc::clone(&keeper));
         let asks = Asks {
             wants: Box::new(move |place| {
                 let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
-                wants.channel(channel) && wants.quality(quality) && wants.hour(place.hour)
+                let is_left = wants.leaves(place.hour, meant.horizon());
+                wants.channel(channel) && wants.quality(quality) && wants.hour(place.hour) && !is_left
             }),
             keeps: Box::new(move |place| keeping.keeps(place) != Some(false)),
             peers: Box::new(move || {

@@ -176,9 +176,12 @@ pub struct StreamStatus {
     /// The first hour.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first_hour: Option<String>,
-    /// The last hour.
+    /// The last hour that is not more than two hours ahead of the clock; the last one if all are.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_hour: Option<String>,
+    /// Hours that are more than two hours ahead of the clock; absent if there are none.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub future_hours: u64,
     /// Visible segments, or chat batches.
     pub segments: u64,
     /// Their bytes.
@@ -192,6 +195,11 @@ pub struct StreamStatus {
     /// What there is of the last 24 hours; absent if none of them lies inside the extent, and for chat.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_day: Option<DayCoverage>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What there is of the last 24 hours, inside the extent.
@@ -256,6 +264,15 @@ pub struct PeerReport {
     /// When the next round begins, if it is waited for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next_round: Option<String>,
+    /// Hours of the last round that were left, because they are more than two hours ahead of the clock; absent if there are none.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub future_hours: u64,
+    /// Names that it lists as channels or qualities and that are none, in the last round; absent if there are none.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub passed_over: u64,
+    /// Ten of them at most.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub passed_over_names: Vec<String>,
     /// Hours whose tombstones wait for the operator's word.
     #[serde(default)]
     pub bursts: Vec<String>,

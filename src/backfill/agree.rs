@@ -130,7 +130,10 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
             break;
         }
     }
-    found.places.sort_unstable_by(|(a, _), (b, _)| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
+    let horizon = job.shared.keeper.horizon();
+    found.places.sort_unstable_by(|(a, _), (b, _)| {
+        horizon.rank(a.hour).cmp(&horizon.rank(b.hour)).then_with(|| a.stream.cmp(&b.stream))
+    });
     found.places.dedup_by(|(a, _), (b, _)| a == b);
     Ok(Agreed::Differs(found))
 }
@@ -180,6 +183,12 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
             if mine == there.digest || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1) {
                 continue;
             }
+            if job.leaves_future(at.first()) {
+                job.report.future = job.report.future.saturating_add(there.hours);
+                // Their time may come: what was not compared is not settled.
+                all = false;
+                continue;
+            }
             match day(job, stream, at, found).await? {
                 Some((hours, of_hours)) => {
                     let adds_up = Digest::parse(&there.digest) == Some(of_hours);
@@ -214,7 +223,7 @@ async fn day(
     let name = stream.to_string();
     let rows =
         job.shared.with_keeper(move |keeper| Ok(keeper.index().hour_rows(&name, day.first(), day.last())?)).await?;
-    let (mut hours, mut sum) = (Vec::new(), Digest::default());
+    let (mut hours, mut sum, mut is_left) = (Vec::new(), Digest::default(), false);
     for theirs in answer.hours.into_iter().take(HOURS) {
         let Some(hour) = Hour::parse(&theirs.hour).ok().filter(|hour| Day::of(*hour) == day) else { continue };
         let Some(promised) = Digest::parse(&theirs.digest) else { continue };
@@ -232,12 +241,18 @@ async fn day(
         {
             continue;
         }
+        if job.leaves_future(hour) {
+            job.report.future += 1;
+            is_left = true;
+            continue;
+        }
         let here = row.map_or(0, crate::domain::sums::replicated_files);
         found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
         found.places.push((place.clone(), Promise { ours: mine_digest, theirs: promised }));
         hours.push((place, pair));
     }
-    Ok(Some((hours, sum)))
+    // Nothing adds up to it: what was left is not settled, because its time may come.
+    Ok(Some((hours, if is_left { Digest::default() } else { sum })))
 }
 
 /// No hour holds more than this: what a peer says of its counts is only believed so far.

@@ -6,9 +6,10 @@ use std::path::Path;
 use super::error::RoundError;
 use super::job::Job;
 use super::targets::Target;
-use crate::crawl::Keeper;
-use crate::disk::DownloadError;
+use crate::crawl::{CrawlError, Keeper};
+use crate::disk::{Dir, DiskError, DownloadError, Published};
 use crate::domain::{Hash, HourPlace};
+use crate::guards::Guard;
 
 /// Things of one kind that went wrong and are named in the log, each round; all are counted.
 pub(super) const TOLD: u64 = 20;
@@ -19,6 +20,38 @@ pub(super) struct Missing {
     pub(super) name: Box<str>,
     pub(super) hash: Hash,
 }
+
+/// Whether an occupied name is taken for the file itself, as it is where nobody looks.
+fn is_believed(keeper: &Keeper, error: &DiskError) -> bool {
+    error.is_occupied() && !keeper.guards().stands(Guard::LooksAtWhatIsThere)
+}
+
+/// What became of publishing. That the file is there already was found by a look at it.
+pub(super) fn looked_at(
+    keeper: &Keeper,
+    outcome: Result<Published, DownloadError>,
+) -> Result<Published, DownloadError> {
+    match outcome {
+        Err(DownloadError::Disk(error)) if is_believed(keeper, &error) => Ok(Published::AlreadyThere),
+        outcome => outcome,
+    }
+}
+
+/// Sorts out the files whose names are occupied by something else: to fetch them would be in vain, round after round.
+pub(super) fn unless_occupied(keeper: &Keeper, dir: &Dir, files: Vec<Missing>) -> Result<Sorted, RoundError> {
+    let (mut free, mut occupied) = (Vec::with_capacity(files.len()), Vec::new());
+    for file in files {
+        match dir.occupied(OsStr::new(&*file.name), None).map_err(CrawlError::Disk)? {
+            Some(error) if !is_believed(keeper, &error) => occupied.push((file.name, RoundError::Crawl(error.into()))),
+            Some(_) => {}
+            None => free.push(file),
+        }
+    }
+    Ok((free, occupied))
+}
+
+/// Files that can be fetched, and those that cannot, with the reason.
+type Sorted = (Vec<Missing>, Vec<(Box<str>, RoundError)>);
 
 /// Tells the index directly what is there now.
 pub(super) fn index(keeper: &Keeper, target: &Target, names: &[Box<str>]) -> Result<(), RoundError> {
@@ -33,6 +66,12 @@ pub(super) fn count(job: &mut Job, place: &HourPlace, files: u64, bytes: u64) {
     job.known.caught_up_by(files);
     job.shared.options.busy.add(bytes);
     job.shared.metrics.fetched(&job.peer().name, place, files, bytes);
+}
+
+/// Notes a file that the peer has no more, as it says. Whether that is so is looked at when the hour is done.
+pub(super) fn gone(job: &mut Job, place: &HourPlace, name: Box<str>) {
+    job.report.gone += 1;
+    Job::note(&mut job.gone, [(place.clone(), name)]);
 }
 
 /// Notes a file that did not come, or was not what its name says.

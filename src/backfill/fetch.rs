@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::came::{Missing, count, index, may_go_on, not_fetched};
+use super::came::{Missing, count, gone, index, looked_at, may_go_on, not_fetched, unless_occupied};
 use super::error::RoundError;
 use super::job::Job;
 use super::shared::{Shared, now};
@@ -107,8 +107,14 @@ async fn nothing_came(job: &Job, target: Arc<Target>) -> Result<(), RoundError> 
 }
 
 async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Busy) -> Result<(), RoundError> {
-    let mut files: Vec<Missing> =
+    let wanted: Vec<Missing> =
         plan.fetch.iter().map(|offer| Missing { name: offer.name.into(), hash: offer.key.hash }).collect();
+    let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
+    let sorting = job.shared.blocking(move || unless_occupied(&keeper, &at.dir, wanted));
+    let (mut files, occupied) = sorting.await?;
+    for (name, error) in occupied {
+        not_fetched(job, target, name, &error);
+    }
     // Several nodes, or peers, do not ask for the same thing at once.
     files.shuffle(&mut rand::rng());
     let is_ours = job.known.status().is_ours == Some(true);
@@ -185,7 +191,7 @@ fn note(
             group.push(name);
         }
         Ok(Fetched::Nothing) => {}
-        Ok(Fetched::Gone) => job.report.gone += 1,
+        Ok(Fetched::Gone) => gone(job, &target.place, name),
         Ok(Fetched::Busy) => {
             job.report.elsewhere += 1;
             Job::note(&mut job.busy, [(target.place.clone(), name)]);
@@ -261,7 +267,7 @@ async fn one(
         // The watcher may see it first.
         all.keeper.index().expect_from(&from, &place, [&*appears]);
         all.arrivals.note(&place, [&*appears]);
-        Ok(download.finish(&hash)?)
+        Ok(looked_at(&all.keeper, download.finish(&hash))?)
     };
     let published = shared.blocking(publishing).await?;
     drop(claim);

@@ -142,7 +142,7 @@ fn wanted(job: &mut Job, change: &ChangeRecord) -> Option<(Item, Duration)> {
         return None;
     };
     // What cannot be told now is asked again when it is due.
-    if !options.wants.hour(place.hour) || !options.keeps.hour(&place).unwrap_or(true) {
+    if !options.wants.hour(place.hour) || job.leaves_future(place.hour) || !options.keeps.hour(&place).unwrap_or(true) {
         return None;
     }
     let (now, cutoff) = (now(), options.cutoff);

@@ -9,7 +9,7 @@ use super::memory::Era;
 use super::report::RoundReport;
 use super::shared::Shared;
 use super::waiting;
-use crate::domain::{HourPlace, Timestamp};
+use crate::domain::{Hour, HourPlace, Timestamp};
 use crate::peer::Peer;
 
 /// A name of an hour.
@@ -26,6 +26,8 @@ pub(super) struct Job {
     pub(super) later: Vec<(Named, Timestamp)>,
     /// Names that another peer was being asked for.
     pub(super) busy: Vec<Named>,
+    /// Names that have gone from the peer, as it says.
+    pub(super) gone: Vec<Named>,
     /// Names that could not be fetched.
     pub(super) failed: Vec<Named>,
     /// Hours in which something was done, or is left.
@@ -52,6 +54,7 @@ impl Job {
             report: RoundReport::default(),
             later: Vec::new(),
             busy: Vec::new(),
+            gone: Vec::new(),
             failed: Vec::new(),
             unsettled: HashSet::new(),
             began: Mark::NEVER,
@@ -68,6 +71,11 @@ impl Job {
         &self.known.peer
     }
 
+    /// Whether an hour is left because it lies beyond the horizon.
+    pub(super) fn leaves_future(&self, hour: Hour) -> bool {
+        self.shared.options.wants.leaves(hour, self.shared.keeper.horizon())
+    }
+
     /// A request was answered.
     pub(super) fn asked(&mut self) {
         self.report.requests += 1;
@@ -78,7 +86,7 @@ impl Job {
     pub(super) fn begin_round(&mut self) {
         self.report = RoundReport::default();
         self.unheard = false;
-        (self.later, self.busy, self.failed) = (Vec::new(), Vec::new(), Vec::new());
+        (self.later, self.busy, self.failed, self.gone) = Default::default();
         self.unsettled = HashSet::new();
         self.era = self.shared.memory.era();
         self.began = self.shared.arrivals.mark();

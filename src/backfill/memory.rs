@@ -3,7 +3,7 @@
 //! In memory only, and bounded for each peer, so that none makes us forget what we know of others: to forget costs one
 //! comparison. What is wanted or kept may change while something is compared: what was begun in an earlier era settles nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -44,13 +44,20 @@ pub(super) struct Era(u64);
 
 /// What is remembered of all peers.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<(Era, HashMap<String, OfPeer>)>);
+pub(super) struct Memory {
+    compared: Mutex<(Era, HashMap<String, OfPeer>)>,
+    /// The qualities of which each has listed hours: what it is does not depend on what is wanted.
+    listed: Mutex<HashMap<String, BTreeSet<Stream>>>,
+}
 
 #[derive(Debug, Default)]
 struct OfPeer {
     pairs: HashMap<Subject, Pair>,
     lists: HashMap<HourPlace, (String, Seen)>,
 }
+
+/// Qualities that are remembered of a peer.
+const MOST_STREAMS: usize = 10_000;
 
 impl Memory {
     /// The era that runs.
@@ -90,9 +97,25 @@ impl Memory {
         });
     }
 
+    /// A peer has listed hours of this quality.
+    pub(super) fn lists(&self, peer: &str, stream: &Stream) {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = listed.entry(peer.to_owned()).or_default();
+        if of_peer.len() < MOST_STREAMS && !of_peer.contains(stream) {
+            of_peer.insert(stream.clone());
+        }
+    }
+
+    /// Whether a peer has listed hours of such a quality.
+    pub(super) fn has_listed(&self, peer: &str, is_it: impl Fn(&Stream) -> bool) -> bool {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.get(peer).is_some_and(|of_peer| of_peer.iter().any(is_it))
+    }
+
     /// Forgets a peer that is in no list any more.
     pub(super) fn forget(&self, peer: &str) {
         self.lock().1.remove(peer);
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
     }
 
     /// Forgets all: what is wanted or kept has changed.
@@ -110,7 +133,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, (Era, HashMap<String, OfPeer>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

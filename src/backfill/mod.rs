@@ -19,6 +19,7 @@ mod deletions;
 mod error;
 mod extras;
 mod fetch;
+mod fixed_part;
 mod follow;
 mod job;
 mod known;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::RoundError;
-use crate::domain::{Hour, HourPlace, Span};
+use crate::domain::{Horizon, Hour, HourPlace, Span};
 use crate::ledger::Knowledge;
 use crate::runtime::{Board, Busy};
 use crate::tls::ClientConfig;
@@ -65,6 +65,8 @@ pub struct Wants {
     pub hours: BTreeSet<Hour>,
     /// The first hour; all if there is none.
     pub start: Option<Hour>,
+    /// Also hours that are further ahead of the clock than any that is recorded now.
+    pub future: bool,
 }
 
 impl Wants {
@@ -81,6 +83,14 @@ impl Wants {
     /// Whether this hour is wanted.
     pub fn hour(&self, hour: Hour) -> bool {
         self.start.is_none_or(|start| hour >= start) && (self.hours.is_empty() || self.hours.contains(&hour))
+    }
+
+    /// Whether an hour is left because it lies beyond the horizon, and nobody asked for such hours.
+    pub fn leaves(&self, hour: Hour, horizon: Horizon) -> bool {
+        let is_asked_for = self.future
+            || self.hours.contains(&hour)
+            || self.start.is_some_and(|start| horizon.is_beyond(start) && hour >= start);
+        horizon.is_beyond(hour) && !is_asked_for
     }
 
     /// Whether everything is wanted.
@@ -145,5 +155,26 @@ impl Keeps {
 impl fmt::Debug for Keeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keeps(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    #[test]
+    fn hours_of_the_far_future_are_left_unless_they_are_asked_for() {
+        let hour = |text: &str| Hour::parse(text).unwrap();
+        let horizon = Horizon::at(Timestamp::parse("2026-03-04T10:30:00").unwrap());
+        let wants = Wants::default();
+        assert!(wants.leaves(hour("2999-01-01T00"), horizon) && wants.leaves(hour("2026-03-04T13"), horizon));
+        assert!(!wants.leaves(hour("2026-03-04T12"), horizon) && !wants.leaves(hour("0001-01-01T00"), horizon));
+        let by_hour = Wants { hours: [hour("2999-01-01T00")].into(), ..Wants::default() };
+        assert!(!by_hour.leaves(hour("2999-01-01T00"), horizon));
+        let by_start = |start| Wants { start: Some(hour(start)), ..Wants::default() };
+        assert!(!by_start("2998-01-01T00").leaves(hour("2999-01-01T00"), horizon));
+        assert!(by_start("2020-01-01T00").leaves(hour("2999-01-01T00"), horizon));
+        assert!(!Wants { future: true, ..Wants::default() }.leaves(hour("2999-01-01T00"), horizon));
     }
 }

@@ -3,6 +3,9 @@
 /// Hours with suspiciously many tombstones that are named; more would only be longer.
 pub(super) const MOST_BURSTS: usize = 100;
 
+/// Names that were passed over and are named; more would only be longer.
+pub(super) const MOST_PASSED_OVER: usize = 10;
+
 /// What a round did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoundReport {
@@ -28,6 +31,12 @@ pub struct RoundReport {
     pub elsewhere: u64,
     /// Files that had gone from the peer when they were asked for, such as chat batches that were merged.
     pub gone: u64,
+    /// Hours that were left because they are further ahead of the clock than any that is recorded now.
+    pub future: u64,
+    /// Names that the peer lists as channels or qualities and that are none of its.
+    pub passed_over: u64,
+    /// Some of them.
+    pub passed_over_names: Vec<String>,
     /// Names that were dropped because they are none.
     pub refused: u64,
     /// Files whose content was not what their name says.
@@ -43,7 +52,7 @@ pub struct RoundReport {
 }
 
 impl RoundReport {
-    /// Both together. Of bursts that wait, those of the later one.
+    /// Both together. Of bursts that wait and of what was left aside, those of the later one.
     pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.hours += other.hours;
@@ -53,6 +62,9 @@ impl RoundReport {
         self.near_duplicates += other.near_duplicates;
         self.too_recent += other.too_recent;
         self.bursts = other.bursts;
+        self.future = other.future;
+        self.passed_over = other.passed_over;
+        self.passed_over_names = other.passed_over_names;
         self.untrusted += other.untrusted;
         self.elsewhere += other.elsewhere;
         self.gone += other.gone;
@@ -63,6 +75,14 @@ impl RoundReport {
         self.extras_bytes += other.extras_bytes;
         if other.last_error.is_some() {
             self.last_error = other.last_error;
+        }
+    }
+
+    /// The peer lists this as a channel or quality, and it is none.
+    pub fn pass_over(&mut self, name: impl std::fmt::Display) {
+        self.passed_over += 1;
+        if self.passed_over_names.len() < MOST_PASSED_OVER {
+            self.passed_over_names.push(name.to_string());
         }
     }
 

@@ -79,6 +79,7 @@ fn peer(status: &PeerStatus) -> serde_json::Value {
             "seconds": took.as_secs_f64(), "requests": last.requests, "hours": last.hours, "fetched": last.fetched,
             "bytes": last.bytes, "extras": last.extras, "tombstones": last.tombstones, "near_duplicates": last.near_duplicates,
             "too_recent": last.too_recent, "untrusted_tombstones": last.untrusted, "bursts": last.bursts,
+            "future_hours": last.future, "passed_over": last.passed_over,
             "refused_names": last.refused, "hash_mismatches": last.hash_mismatches, "errors": last.errors,
         },
     })

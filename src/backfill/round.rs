@@ -1,12 +1,11 @@
 //! One round with one peer: agree, list what differs, take it over. Newest hour first.
 
-use std::sync::Arc;
-
-use super::agree::{self, Agreed, Cursor, MOST_REQUESTS, Promise, agree, or_told};
+use super::agree::{self, Agreed, Cursor, Promise, agree, or_told};
 use super::came::TOLD;
 use super::deletions;
 use super::error::RoundError;
 use super::fetch::{Busy, take_over};
+use super::fixed_part::listed;
 use super::job::{Job, Named};
 use super::offers::Offers;
 use super::shared::now;
@@ -14,14 +13,12 @@ use super::waiting;
 use crate::crawl::CrawlError;
 use crate::domain::plan::Rules;
 use crate::domain::totals::{Digest, HourTotals};
-use crate::domain::{HourContents, HourPlace, Span, Stream, Timestamp};
+use crate::domain::{HourContents, HourPlace, Span, Timestamp};
 use crate::guards::Guard;
 use crate::peer::{Listed, Listing, Seen};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
 const MISTRUST: u32 = 40;
-/// Hours after which the listing of a peer of the fixed part ends: a hundred years of a stream.
-const MOST_HOURS: usize = 1_000_000;
 /// Names that are worked through in some milliseconds.
 const MANY: usize = 10_000;
 
@@ -109,54 +106,7 @@ fn by_hour(names: Vec<Named>) -> Vec<(HourPlace, Vec<Box<str>>)> {
     hours.into_iter().collect()
 }
 
-/// Every hour that a peer of the fixed part lists and that is wanted, newest first.
-async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> {
-    let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
-    let (client, options) = (&shared.client, &shared.options);
-    let mut places = Vec::new();
-    let channels = counted(client.channels(&peer).await?, job);
-    for channel in channels.into_iter().filter(|name| options.wants.channel(name.as_str())) {
-        let answer = client.qualities(&peer, &channel).await;
-        if answer.as_ref().is_err_and(|error| error.status().is_some()) && !is_known(job, channel.as_str()) {
-            // Some list everything that lies there as channels, and fail when asked what is in it.
-            job.report.refused += 1;
-            continue;
-        }
-        let Some(qualities) = or_told(answer, job)? else { continue };
-        let qualities = counted(qualities, job);
-        for quality in qualities.into_iter().filter(|name| options.wants.quality(name.as_str())) {
-            let listed = client.hours(&peer, &channel, &quality).await;
-            let Some(hours) = or_told(listed, job)? else { continue };
-            let hours = counted(hours, job);
-            let stream = Stream { channel: channel.clone(), quality };
-            let wanted = hours.into_iter().filter(|hour| options.wants.hour(*hour));
-            let named = wanted.map(|hour| HourPlace { stream: stream.clone(), hour });
-            for place in named {
-                if options.keeps.hour(&place)? {
-                    places.push(place);
-                }
-            }
-            if places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS {
-                job.unheard = true;
-                job.report.failed("it lists more hours than one round looks at; the rest is left out");
-                return Ok(newest_first(places));
-            }
-        }
-    }
-    Ok(newest_first(places))
-}
-
-fn newest_first(mut places: Vec<HourPlace>) -> Vec<HourPlace> {
-    places.sort_unstable_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.stream.cmp(&b.stream)));
-    places
-}
-
-/// Whether this channel is here.
-fn is_known(job: &Job, channel: &str) -> bool {
-    job.shared.keeper.index().catalog().streams().iter().any(|stream| stream.channel.as_str() == channel)
-}
-
-fn counted<T>(listing: Listing<T>, job: &mut Job) -> Vec<T> {
+pub(super) fn counted<T>(listing: Listing<T>, job: &mut Job) -> Vec<T> {
     job.asked();
     job.report.refused += listing.refused;
     listing.names
@@ -306,9 +256,31 @@ pub(super) async fn names_of(
     let later = plan.later.iter().take(room);
     job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
     let offers = Offers::tell(job, place, names, &plan, busy);
-    let (failed, done) = (job.failed.len(), take_over(job, place, &plan, busy).await);
+    let failed = job.failed.len();
+    let mut done = take_over(job, place, &plan, busy).await;
+    if done.is_ok() && !job.gone.is_empty() {
+        done = look_again(job, place).await;
+    }
     offers.were_asked_for(job, place, failed, done.is_ok());
     done
+}
+
+/// A peer that has a file no more lists it no more. One that goes on listing what it does not give has a file that is missing here.
+async fn look_again(job: &mut Job, place: &HourPlace) -> Result<(), RoundError> {
+    let gone: Vec<Box<str>> = std::mem::take(&mut job.gone).into_iter().map(|(_, name)| name).collect();
+    let listing =
+        job.shared.client.segments(job.peer(), &place.stream.channel, &place.stream.quality, place.hour).await;
+    let names = match or_told(listing, job)? {
+        Some(listing) => counted(listing, job),
+        None => return Ok(()),
+    };
+    for name in gone.into_iter().filter(|name| names.contains(name)) {
+        job.report.gone = job.report.gone.saturating_sub(1);
+        job.report.failed(format!("{place}/{name}: the peer lists it, and answers that there is no such file"));
+        Job::note(&mut job.failed, [(place.clone(), name)]);
+        job.unsettled.insert(place.clone());
+    }
+    Ok(())
 }
 
 async fn contents(job: &Job, place: &HourPlace) -> Result<HourContents, RoundError> {

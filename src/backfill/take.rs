@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::arrivals::Mark;
-use super::came::index;
+use super::came::{index, looked_at};
 use super::error::RoundError;
 use super::job::Job;
 use super::report::MOST_BURSTS;
 use super::shared::Shared;
 use crate::crawl::CrawlError;
-use crate::disk::{Published, write_tombstone};
+use crate::disk::{DiskError, Published, write_tombstone};
 use crate::domain::burst::{OfHour, of_hour};
 use crate::domain::plan::{Offer, Plan};
 use crate::domain::{HourContents, HourPlace, SegmentFile, name};
@@ -123,14 +123,20 @@ fn of_hour_blocking(
     // The directory may not exist yet.
     let base = keeper.guard().base().map_err(CrawlError::Away)?;
     let target = shared.targets.open(&base, place)?;
+    let mut occupied = None;
     for name in &taken {
         let content = notes.get(name).map(TombstoneNote::to_bytes).unwrap_or_default();
-        took.new += u64::from(write_tombstone(&target.dir, name, &content)? == Published::New);
+        match looked_at(keeper, write_tombstone(&target.dir, name, &content)) {
+            Ok(published) => took.new += u64::from(published == Published::New),
+            // What lies in the way of one keeps no other from being taken.
+            Err(error) if error.disk().is_some_and(DiskError::is_occupied) => occupied = Some(error),
+            Err(error) => return Err(error.into()),
+        }
     }
     crate::disk::atomic::sync_dir(&target.dir).map_err(CrawlError::Disk)?;
     index(keeper, &target, &taken)?;
     shared.metrics.tombstones(&word.peer, took.new);
-    Ok(took)
+    occupied.map_or(Ok(took), |error| Err(error.into()))
 }
 
 /// What tombstones of an hour would hide: stems of that hour, and how much in each hour.

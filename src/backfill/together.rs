@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::came::{Missing, count, index, may_go_on, not_fetched};
+use super::came::{Missing, count, gone, index, looked_at, may_go_on, not_fetched};
 use super::claims::Claim;
 use super::error::RoundError;
 use super::fetch::{is_there, tombstone_of};
 use super::job::Job;
 use super::shared::Shared;
 use super::targets::Target;
-use crate::crawl::CrawlError;
+use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Download, DownloadError, Published};
 use crate::peer::Peer;
 use crate::wire::bundle::{self, Part};
@@ -56,7 +56,7 @@ pub(super) async fn fetch(
         };
         let only_large = came.large.len() > came.published;
         // A peer that puts everything off is not asked like this again.
-        let nothing = came.published == 0 && came.gone == 0 && !came.later.is_empty();
+        let nothing = came.published == 0 && came.gone.is_empty() && !came.later.is_empty();
         take_note(job, target, came, &mut waiting, &mut large);
         job.small_files = !only_large && !nothing;
         if most == 1 {
@@ -88,12 +88,14 @@ struct Came {
     later: Vec<Missing>,
     busy: Vec<Box<str>>,
     failed: Vec<(Box<str>, RoundError)>,
-    gone: u64,
+    gone: Vec<Box<str>>,
 }
 
 fn take_note(job: &mut Job, target: &Target, came: Came, waiting: &mut VecDeque<Missing>, large: &mut Vec<Missing>) {
     count(job, &target.place, came.published as u64, came.bytes);
-    job.report.gone += came.gone;
+    for name in came.gone {
+        gone(job, &target.place, name);
+    }
     job.report.elsewhere += came.busy.len() as u64;
     Job::note(&mut job.busy, came.busy.into_iter().map(|name| (target.place.clone(), name)));
     for (name, error) in came.failed {
@@ -145,7 +147,7 @@ async fn some(
             all.keeper.index().expect_from(&from, &at.place, appear.iter().copied());
             all.arrivals.note(&at.place, appear.iter().copied());
         };
-        let published = publish(&at, &claimed, &answer, &mut came, expect)?;
+        let published = publish((&all.keeper, &at), &claimed, &answer, &mut came, expect)?;
         index(&all.keeper, &at, &published)?;
         drop(claimed);
         Ok(came)
@@ -155,7 +157,7 @@ async fn some(
 
 /// Publishes what came, after telling `expect` which files are about to appear; tells the names of what is new.
 fn publish(
-    target: &Target,
+    (keeper, target): (&Keeper, &Target),
     claimed: &[(Claim, Missing)],
     answer: &[u8],
     came: &mut Came,
@@ -178,7 +180,7 @@ fn publish(
                 Err(error) if error.is_full() => return Err(error.into()),
                 Err(error) => came.failed.push((file.name.clone(), error.into())),
             },
-            Some(Part::Gone) => came.gone += 1,
+            Some(Part::Gone) => came.gone.push(file.name.clone()),
             Some(Part::Later) => came.later.push(file.clone()),
             // Or the answer was cut off: by itself it may come.
             Some(Part::Large) | None => came.large.push(file.clone()),
@@ -189,7 +191,7 @@ fn publish(
     let outcomes = Download::finish_together(&dir, downloads)?;
     let mut published = Vec::with_capacity(outcomes.len());
     for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {
-        match outcome {
+        match looked_at(keeper, outcome) {
             Ok(Published::New) => {
                 came.published += 1;
                 came.bytes += bytes;

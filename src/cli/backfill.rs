@@ -125,6 +125,7 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
         qualities: args.quality.iter().map(|name| unshown(name).into_owned()).collect(),
         hours: hours.collect::<Result<_, _>>()?,
         start: args.start.as_deref().map(start).transpose()?,
+        future: false,
     };
     let configured = defaults(config, &args.peers)?;
     let concurrency = args.concurrency.map_or(configured.concurrency, usize::from);
@@ -136,6 +137,7 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
         qualities: if given.qualities.is_empty() { configured.wants.qualities.clone() } else { given.qualities },
         hours: given.hours,
         start: given.start.or(configured.wants.start),
+        future: configured.wants.future,
     };
     // A look at a part says nothing about the whole.
     Ok(BackfillOptions { wants, concurrency, report_file: None, ..configured })
@@ -171,6 +173,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
             qualities: config.backfill.qualities.iter().cloned().collect(),
             hours: std::collections::BTreeSet::new(),
             start: config.backfill.start.as_deref().map(start).transpose()?,
+            future: config.backfill.future,
         },
         cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
         concurrency: config.backfill.concurrency,
@@ -221,6 +224,7 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
                 "peer": status.peer.name, "requests": report.requests, "hours": report.hours, "fetched": report.fetched,
                 "bytes": report.bytes, "extras": report.extras, "extras_bytes": report.extras_bytes, "tombstones": report.tombstones, "too_recent": report.too_recent,
                 "near_duplicates": report.near_duplicates, "untrusted_tombstones": report.untrusted, "bursts": report.bursts,
+                "future_hours": report.future, "passed_over": report.passed_over,
                 "refused_names": report.refused, "hash_mismatches": report.hash_mismatches, "errors": report.errors,
                 "error": status.error,
             });
@@ -240,6 +244,21 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
         )?;
         if report.extras > 0 {
             writeln!(out, "  {} extras ({})", report.extras, indicatif::HumanBytes(report.extras_bytes))?;
+        }
+        if report.future > 0 {
+            writeln!(
+                out,
+                "  {} hours are further ahead of the clock than any that is recorded now, and were left (--hour, or [backfill] future, fetches them)",
+                report.future
+            )?;
+        }
+        if report.passed_over > 0 {
+            writeln!(
+                out,
+                "  passed over as no channels of it: {} names, such as {}",
+                report.passed_over,
+                report.passed_over_names.join(", ")
+            )?;
         }
         for burst in &report.bursts {
             writeln!(out, "  waits for your word (--accept-tombstone-bursts): {burst}")?;

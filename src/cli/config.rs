@@ -234,6 +234,8 @@ settings! {
             "Qualities that are fetched; all where none is named.";
         start: OptionalText = "" =>
             "The first hour that is fetched: a date, a time, or a number of hours ago, counted when the node starts. To delete what is older, see `[retention]`.";
+        future: YesNo = "false" =>
+            "Also hours that are more than two hours ahead of the clock, which no recorder that knows the time writes. An hour that is named (`gapless backfill --hour`), and those from a start that lies ahead, are fetched anyway.";
         interval: Time = "2min", "1s" to "1day" =>
             "From one round with a node to the next, give or take a tenth. A round with an equal node is one request.";
         recent_cutoff: Time = "2min", "0s" to "7days" =>

@@ -17,7 +17,7 @@ use super::{Exit, UsageError};
 use crate::coverage::{self, Gauges, Shown};
 use crate::disk::Base;
 use crate::domain::shown::unshown;
-use crate::domain::{Channel, Quality, Stream};
+use crate::domain::{Channel, Quality, Stream, Timestamp};
 use crate::sources::Entry;
 use crate::wire::Status;
 
@@ -105,4 +105,10 @@ fn draw(config: &Config, stream: &Stream, nodes: &[Shown], picture: &[u8]) -> an
         let base = Base::open(&config.base_dir)?;
         Ok(coverage::publish(&base, stream, picture, &coverage::page(stream, nodes))?)
     })
+}
+
+/// What the machine says it is.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -14,6 +14,7 @@ use crate::disk::{DirLock, DiskError};
 use crate::doctor::archive::{self, Place};
 use crate::doctor::peers::Asker;
 use crate::doctor::{Finding, Level, machine, verdict, worst};
+use crate::domain::Timestamp;
 use crate::domain::shown::words;
 use crate::peer::Peer;
 use crate::wire::Status;
@@ -28,11 +29,13 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     };
     found.extend(running(config, daemon.as_ref(), status.as_ref()));
     let status = status.and_then(Result::ok);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let place = Place {
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
         keep_free: config.backfill.keep_free,
         watched_hours: config.watch.hours_per_quality as u64,
+        now: Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
         writes: true,
         runs: daemon.is_some(),
     };

@@ -16,7 +16,7 @@ use crate::crawl::Keeper;
 use crate::domain::totals::Digest;
 use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
 use crate::index::Index;
-use crate::peer::{Peer, PeerClient, PeerError};
+use crate::peer::{Peer, PeerClient, PeerError, unless_no_channel};
 use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, MOST_CLOSED, QualityDigests};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
@@ -347,15 +347,12 @@ fn or_left_out<T>(
     is_known: bool,
     place: &impl std::fmt::Display,
 ) -> Result<Option<T>, PeerError> {
-    match answer {
-        Ok(listing) => Ok(Some(listing)),
-        Err(error) if !is_known && error.status().is_some() => {
-            let status = error.status().map(|status| status.as_u16());
-            tracing::info!(name: "left_out", %place, status, "the peer lists this name and cannot look into it: a file or an extra, most likely");
-            Ok(None)
-        }
-        Err(error) => Err(error),
+    let status = answer.as_ref().err().and_then(PeerError::status).map(|status| status.as_u16());
+    let listing = unless_no_channel(answer, is_known)?;
+    if listing.is_none() {
+        tracing::info!(name: "left_out", %place, status, "the peer lists this name and cannot look into it: a file or an extra, most likely");
     }
+    Ok(listing)
 }
 
 /// A value as it may stand in a query.

@@ -3,7 +3,8 @@
 //! 1. Every so often it looks at the version of each quality in memory, and draws those that changed: however many segments came in
 //!    between, each map is drawn once.
 //! 2. A quality whose map cannot be written costs no other. What goes wrong is told when it begins and when it is over.
-//! 3. Maps of qualities that are gone stay: they are small, and somebody may look for them.
+//! 3. A map shows what is shown by default ([`Horizon::view`](crate::domain::Horizon::view)): a stray hour of 2099 or 1970 is left out.
+//! 4. Maps of qualities that are gone stay: they are small, and somebody may look for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,6 +62,7 @@ struct Seen {
     generation: u64,
     structure: u64,
     changed: u64,
+    view: (Hour, Hour),
     page: String,
 }
 
@@ -148,11 +150,12 @@ impl MapWriter {
     /// Draws the map of a quality, if it is not the one that is there; tells whether it did.
     fn follow(&mut self, base: &Base, stream: &Stream, page: String, post: &Post) -> Result<bool, MapError> {
         let index = self.parts.keeper.index();
-        let Some((seen, first, last)) = self.look(stream, page) else { return Ok(false) };
+        let Some(seen) = self.look(stream, page) else { return Ok(false) };
         if self.written.get(stream) == Some(&seen) && is_published(base, stream)? {
             return Ok(false);
         }
         post.doing(format!("draws {stream}"));
+        let (first, last) = seen.view;
         let from = first.max(last.earlier(MOST_HOURS - 1));
         let mut painter = Painter::of_hours(from, last);
         let mut next = Some(from);
@@ -168,13 +171,14 @@ impl MapWriter {
         Ok(true)
     }
 
-    /// How a quality is now, and its first and last hour. Before its coverage is read: so a map is never older than what is noted.
-    fn look(&self, stream: &Stream, page: String) -> Option<(Seen, Hour, Hour)> {
+    /// How a quality is now. Before its coverage is read: so a map is never older than what is noted.
+    fn look(&self, stream: &Stream, page: String) -> Option<Seen> {
+        let horizon = self.parts.keeper.horizon();
         let catalog = self.parts.keeper.index().catalog().read();
         let entry = catalog.streams.get(&stream.to_string())?;
-        let (first, last) = (*entry.hours.first_key_value()?.0, *entry.hours.last_key_value()?.0);
+        let view = horizon.view(&entry.hours)?;
         let (structure, changed) = (entry.structure, entry.changed);
-        Some((Seen { generation: catalog.generation, structure, changed, page }, first, last))
+        Some(Seen { generation: catalog.generation, structure, changed, view, page })
     }
 
     fn tell(&mut self, base: &Base, failing: &BTreeMap<Stream, MapError>) {

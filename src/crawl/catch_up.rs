@@ -158,7 +158,7 @@ impl CatchUp {
         let structure = self.keeper.reconcile_structure()?;
         // They are part of the plan.
         self.keeper.take_handed_over();
-        let plan = Plan::new(self.keeper.index.catalog(), None);
+        let plan = Plan::new(self.keeper.index.catalog(), None, self.keeper.horizon());
         self.meter.begin(plan.left() as u64);
         let mut found = Found::of(Found::ERRORS, structure.unreadable);
         found.last_error = structure.last_error;

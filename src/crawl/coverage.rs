@@ -6,7 +6,7 @@ use crate::domain::{Hour, HourPlace, Stream, Timestamp};
 use crate::index::Covered;
 
 impl Keeper {
-    /// What a window needs, of at most `most` hours. Where it has no more than `compared` hours they are compared with the disk
+    /// What a window needs, of at most `most` hours; one that is open at its end reaches to the horizon. Where it has no more than `compared` hours they are compared with the disk
     /// first, as for any other question; of wider ones what the watcher and the crawl have found is told. Blocks: not for async code.
     pub fn coverage(
         &self,
@@ -15,8 +15,9 @@ impl Keeper {
         compared: usize,
         most: usize,
     ) -> Result<Covered, CrawlError> {
-        self.compare_window(stream, window, compared)?;
-        Ok(self.index().coverage(stream, window, most)?)
+        let window = self.up_to_horizon(stream, window);
+        self.compare_window(stream, &window, compared)?;
+        Ok(self.index().coverage(stream, &window, most)?)
     }
 
     /// Compares the hours of a window with the disk, if there are no more than `most`. Blocks: not for async code.
@@ -37,7 +38,7 @@ impl Keeper {
     /// The hours that a window touches, and those beside it whose segments may reach into it; `None` if there are too many.
     fn few_hours(&self, stream: &str, window: &Window, most: usize) -> Option<Vec<Hour>> {
         let first = window.from.map_or(Hour::MIN, |from| from.hour().previous());
-        let last = window.to.map_or(Hour::MAX, Timestamp::hour);
+        let last = window.to.map_or(window.last.unwrap_or(Hour::MAX), Timestamp::hour);
         let state = self.index().catalog().read();
         let Some(entry) = state.streams.get(stream) else { return Some(Vec::new()) };
         let hours: Vec<Hour> =

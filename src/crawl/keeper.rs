@@ -21,6 +21,7 @@ use crate::domain::doubt::{ABOVE, Doubt};
 use crate::domain::{AnyFile, Change, Channel, Hour, HourContents, HourPlace, Stamp, diff};
 use crate::guards::{self, Guards};
 use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
+use crate::runtime::{Clock, SystemClock};
 
 /// Locks of hours; hours share them by hash.
 const LOCKS: usize = 64;
@@ -41,6 +42,7 @@ pub struct Keeper {
     pub(super) freshness: Freshness,
     pub(super) doubting: Doubting,
     pub(super) structure: Mutex<()>,
+    pub(super) clock: Arc<dyn Clock>,
     guards: Guards,
     records: Records,
     handed_over: Mutex<BTreeSet<HourPlace>>,
@@ -75,14 +77,21 @@ impl Keeper {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
         let (structure, handed_over) = (Mutex::default(), Mutex::default());
         let (freshness, doubting) = (Freshness::default(), Doubting::new(ABOVE));
-        let (guards, records) = (Guards::default(), Records::new(Box::new(InIndex(Arc::clone(&index)))));
-        Self { index, guard, freshness, doubting, structure, guards, records, handed_over, locks }
+        let (guards, clock) = (Guards::default(), Arc::new(SystemClock::new()));
+        let records = Records::new(Box::new(InIndex(Arc::clone(&index))));
+        Self { index, guard, freshness, doubting, structure, clock, guards, records, handed_over, locks }
     }
 
     /// With another number of files of a channel that may always be missing.
     #[must_use]
     pub fn doubt_above(self, files: u64) -> Self {
         Self { doubting: Doubting::new(files), ..self }
+    }
+
+    /// By another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// The index.

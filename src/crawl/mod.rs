@@ -16,6 +16,7 @@ mod doubt;
 mod error;
 mod found;
 mod freshness;
+mod horizon;
 mod housekeeping;
 mod keeper;
 mod pace;

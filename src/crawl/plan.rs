@@ -1,8 +1,9 @@
-//! The way of a walk: every hour of every stream, newest first.
+//! The way of a walk: every hour of every stream, newest first; what lies beyond the horizon comes last, so that however much of it there is
+//! today is not kept waiting.
 
 use std::cmp::Reverse;
 
-use crate::domain::{Hour, HourPlace, Stream};
+use crate::domain::{Horizon, Hour, HourPlace, Stream};
 use crate::index::Catalog;
 
 /// Where a walk is: everything up to here, this hour included, is done. Newer hours come first, and of the same hour the streams
@@ -20,6 +21,10 @@ impl Cursor {
     pub fn at(place: &HourPlace) -> Self {
         Self { hour: Reverse(place.hour.number()), stream: place.stream.to_string() }
     }
+
+    fn is_beyond(&self, horizon: Horizon) -> bool {
+        self.hour.0 > horizon.last().number()
+    }
 }
 
 /// The hours that are ahead, in order.
@@ -32,18 +37,21 @@ pub struct Plan {
 
 impl Plan {
     /// All hours that the index knows strictly after a place; all of them without one.
-    pub fn new(catalog: &Catalog, after: Option<&Cursor>) -> Self {
+    pub fn new(catalog: &Catalog, after: Option<&Cursor>, horizon: Horizon) -> Self {
         let streams = catalog.streams();
         let mut hours = Vec::with_capacity(catalog.hour_count());
         for (index, stream) in (0_u32..).zip(&streams) {
             let name = stream.to_string();
             let is_ahead = |hour: &Hour| match after {
-                Some(cursor) => (Reverse(hour.number()), name.as_str()) > (cursor.hour, cursor.stream.as_str()),
+                Some(cursor) => {
+                    let reached = (cursor.is_beyond(horizon), cursor.hour, cursor.stream.as_str());
+                    (horizon.is_beyond(*hour), Reverse(hour.number()), name.as_str()) > reached
+                }
                 None => true,
             };
             hours.extend(catalog.hours(&name, ..).into_iter().filter(is_ahead).map(|hour| (hour, index)));
         }
-        hours.sort_unstable_by_key(|(hour, stream)| (Reverse(*hour), *stream));
+        hours.sort_unstable_by_key(|(hour, stream)| (horizon.rank(*hour), *stream));
         Self { streams, hours, next: 0 }
     }
 
@@ -81,5 +89,40 @@ impl Plan {
 
     fn place(&self, hour: Hour, stream: u32) -> Option<HourPlace> {
         self.streams.get(stream as usize).map(|stream| HourPlace { stream: stream.clone(), hour })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
+
+    fn index(hours: &[&str]) -> Index {
+        let index = Index::in_memory(IndexOptions::default()).unwrap();
+        let update = |hour: &&str| HourUpdate::Change {
+            stream: Stream::parse("a/source").unwrap(),
+            hour: Hour::parse(hour).unwrap(),
+            changes: Vec::new(),
+            stamp: StampUpdate::Keep,
+        };
+        index.apply(Batch { hours: hours.iter().map(update).collect(), ..Batch::default() }).unwrap();
+        index
+    }
+
+    #[test]
+    fn what_lies_beyond_the_horizon_comes_last_and_nothing_is_left_out() {
+        let index = index(&["2026-03-04T09", "2026-03-04T10", "2099-06-01T03", "2999-01-01T00"]);
+        let horizon = Horizon::at(Timestamp::parse("2026-03-04T10:30:00").unwrap());
+        let hours = |after: Option<&Cursor>| {
+            let plan = Plan::new(index.catalog(), after, horizon);
+            plan.ahead(10).iter().map(|place| place.hour.to_string()).collect::<Vec<_>>()
+        };
+        let all = ["2026-03-04T10", "2026-03-04T09", "2999-01-01T00", "2099-06-01T03"];
+        assert_eq!(hours(None), all);
+        for (at, done) in all.iter().enumerate() {
+            let cursor = Cursor::at(&HourPlace::parse(&format!("a/source/{done}")).unwrap());
+            assert_eq!(hours(Some(&cursor)), all[at + 1..], "{done}");
+        }
     }
 }

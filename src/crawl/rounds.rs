@@ -235,7 +235,8 @@ impl Rounds {
         }
         if way.plan.is_none() {
             way.state.found.add(&visitor.cycle_begins(way.state.cycle)?);
-            let mut plan = Plan::new(self.parts.keeper.index.catalog(), way.state.after.as_ref());
+            let keeper = &self.parts.keeper;
+            let mut plan = Plan::new(keeper.index.catalog(), way.state.after.as_ref(), keeper.horizon());
             if let Some(inside) = &way.state.inside {
                 plan.begin_with(inside);
             }

@@ -1,7 +1,7 @@
 //! Hears of changes as they happen, and has the keeper look at just what changed.
 //!
 //! 1. Watches lie on the base, on channels and qualities, on the newest hours of each quality and on hours that have just changed.
-//!    Old hours hold none.
+//!    Old hours hold none. What is the newest is [`Horizon::watched`](crate::domain::Horizon::watched): a stray hour of the future is not.
 //! 2. A watch is placed first and the directory is compared afterwards: what happens in between is seen by one or the other.
 //! 3. Where no watch can be placed (limit reached, no events from this file system) the newest hours are compared twice a second instead.
 //! 4. After an overflow everything that is watched is read again, and the loss is counted.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::{CrawlError, Keeper};
 use crate::disk::{DiskError, DiskEvent, Waker, WatchOutcome, Watcher};
-use crate::domain::{Hour, HourPlace, Stream};
+use crate::domain::{HourPlace, Stream};
 use crate::runtime::Stop;
 
 /// How often what cannot be watched is compared.
@@ -357,11 +357,12 @@ impl Watch {
         (worth, all)
     }
 
-    /// The newest hours of every quality.
+    /// The newest hours of every quality, the one that runs among them, and what changes beyond the horizon.
     fn newest(&self) -> Vec<HourPlace> {
+        let horizon = self.keeper.horizon();
         let state = self.keeper.index.catalog().read();
         let of_stream = |entry: &crate::index::catalog::StreamEntry| {
-            let hours: Vec<Hour> = entry.hours.keys().rev().take(self.options.hours_per_quality).copied().collect();
+            let hours = horizon.watched(&entry.hours, self.options.hours_per_quality);
             hours.into_iter().map(|hour| HourPlace { stream: entry.stream.clone(), hour }).collect::<Vec<_>>()
         };
         state.streams.values().flat_map(of_stream).collect()

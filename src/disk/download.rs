@@ -2,7 +2,7 @@
 //!
 //! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the hour directory; its SHA-256 grows with it.
 //! 2. [`Download::finish`] compares the hash with the one in the name, flushes the file and renames it. A file that is
-//!    there already is never replaced, whatever it holds.
+//!    there already is never replaced, whatever it holds; something else of that name is an error.
 //! 3. The directory is flushed once for many files, by whoever publishes them. Only then are they durable.
 //!
 //! Whatever fails before the rename removes the temporary. A flush that failed is never tried again on the same file,
@@ -79,7 +79,7 @@ impl DownloadError {
 pub enum Published {
     /// It is visible now.
     New,
-    /// The name was taken; nothing was changed.
+    /// The file is there already, as a look has shown; nothing was changed.
     AlreadyThere,
 }
 
@@ -191,7 +191,7 @@ pub fn write_tombstone(dir: &Dir, name: &str, content: &[u8]) -> Result<Publishe
     let name = OsStr::new(name);
     let (mut file, hidden) = create_temporary(dir, name)?;
     let done = match file.write_all(content).and_then(|()| file.sync_all()) {
-        Ok(()) => publish(dir, &hidden, name),
+        Ok(()) => publish(dir, &hidden, name, None),
         Err(cause) => Err(DiskError::io("write", &dir.path().join(name), cause)),
     };
     if !matches!(done, Ok(Published::New)) {
@@ -200,10 +200,11 @@ pub fn write_tombstone(dir: &Dir, name: &str, content: &[u8]) -> Result<Publishe
     Ok(done?)
 }
 
-fn publish(dir: &Dir, hidden: &OsStr, name: &OsStr) -> Result<Published> {
+/// Makes a file visible; of so many bytes, where one of that name must have as many.
+fn publish(dir: &Dir, hidden: &OsStr, name: &OsStr, bytes: Option<u64>) -> Result<Published> {
     match rename_new(dir, hidden, name) {
         Ok(()) => Ok(Published::New),
-        Err(Errno::EXIST) => Ok(Published::AlreadyThere),
+        Err(Errno::EXIST) => dir.there_already(name, bytes),
         Err(errno) => Err(DiskError::io("rename into place", &dir.path().join(name), errno)),
     }
 }

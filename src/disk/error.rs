@@ -60,6 +60,14 @@ pub enum DiskError {
         /// The name that is taken.
         path: PathBuf,
     },
+    /// Something else lies where a file is to be put.
+    #[error("'{}' is taken by {by}, and nothing is ever replaced; expected is that file or nothing: move it away, or remove it", path.display())]
+    Occupied {
+        /// The name that is taken.
+        path: PathBuf,
+        /// By what, such as `a directory`.
+        by: String,
+    },
     /// Somebody else holds the lock.
     #[error(
         "'{}' is in use by another process (waited {} ms for it); stop that one first, or give this one a directory of its own",
@@ -157,6 +165,7 @@ impl DiskError {
             Self::Outside { .. }
             | Self::TooMany { .. }
             | Self::Exists { .. }
+            | Self::Occupied { .. }
             | Self::InUse { .. }
             | Self::Record { .. }
             | Self::NoEvents { .. } => false,
@@ -166,6 +175,11 @@ impl DiskError {
     /// Whether there is no room: the disk is full or the quota is used up.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if matches!(errno(cause), Some(Errno::NOSPC | Errno::DQUOT)))
+    }
+
+    /// Whether something else lies where a file is to be put.
+    pub const fn is_occupied(&self) -> bool {
+        matches!(self, Self::Occupied { .. })
     }
 
     /// Whether the process or the machine is short of something, descriptors or memory: says nothing about what was looked at.
@@ -192,6 +206,7 @@ impl DiskError {
             | Self::Outside { path }
             | Self::TooMany { path, .. }
             | Self::Exists { path }
+            | Self::Occupied { path, .. }
             | Self::InUse { path, .. }
             | Self::Record { path, .. }
             | Self::MarkerDamaged { path, .. }

@@ -28,6 +28,7 @@ mod events;
 mod guard;
 mod lock;
 mod new_file;
+mod occupied;
 mod places;
 mod purge;
 mod quarantine;

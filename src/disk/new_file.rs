@@ -1,6 +1,6 @@
 //! A file whose name says nothing of its content, such as an extra: it arrives in pieces, and is there completely or not at all.
 //!
-//! 1. Nothing is begun where anything of that name lies, be it a link or a directory.
+//! 1. Nothing is begun where anything of that name lies; where that is a link or a directory, it is told.
 //! 2. What arrives goes to a hidden temporary in the same directory, which is flushed, renamed without ever replacing, and whose
 //!    directory is flushed. Dropping it before removes the temporary.
 //! 3. The directories above are made one by one beneath the base, and no link is followed.
@@ -13,11 +13,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
 use super::atomic::{create_temporary, remove_temporary, rename_new, sync_dir};
-use super::base::{Base, is_hidden, statx_of};
+use super::base::{Base, is_hidden};
 use super::dir::Dir;
 use super::download::{Published, make_dir};
 use super::error::{DiskError, Result};
@@ -35,15 +34,17 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Creates the temporary; `None` if the name is taken. Hidden names are not given.
+    /// Creates the temporary; `None` if such a file is there, and an error if something else of that name is. Hidden names are not given.
     pub fn begin(dir: impl Into<Arc<Dir>>, name: &str) -> Result<Option<Self>> {
         let (dir, name) = (dir.into(), OsStr::new(name));
         let path = dir.path().join(name);
         if !is_one_name(name) || is_hidden(name.as_encoded_bytes()) {
             return Err(DiskError::Outside { path });
         }
-        let taken = statx_of(&*dir, name, StatxFlags::TYPE);
-        if taken.map_err(|errno| DiskError::io("look at", &path, errno))?.is_some() {
+        if let Some(occupied) = dir.occupied(name, None)? {
+            return Err(occupied);
+        }
+        if dir.stat_file(name)?.is_some() {
             return Ok(None);
         }
         let (file, hidden) = create_temporary(&dir, name)?;
@@ -71,7 +72,7 @@ impl NewFile {
                 sync_dir(&self.dir)?;
                 Ok(Published::New)
             }
-            Err(Errno::EXIST) => Ok(Published::AlreadyThere),
+            Err(Errno::EXIST) => self.dir.there_already(&self.name, None),
             Err(errno) => Err(DiskError::io("rename into place", &self.dir.path().join(&self.name), errno)),
         }
     }
@@ -195,7 +196,8 @@ mod tests {
         {
             assert!(base.make_dirs(bad.clone()).is_err(), "{bad:?}");
         }
-        assert!(NewFile::begin(base.make_dirs([]).unwrap(), "link").unwrap().is_none());
+        let taken = NewFile::begin(base.make_dirs([]).unwrap(), "link");
+        assert!(taken.as_ref().is_err_and(DiskError::is_occupied), "{taken:?}");
         for bad in ["..", ".hidden", "a/b", ""] {
             assert!(
                 matches!(NewFile::begin(base.make_dirs([]).unwrap(), bad), Err(DiskError::Outside { .. })),

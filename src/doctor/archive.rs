@@ -9,13 +9,15 @@ use rustix::fs::{Access, AtFlags, CWD, StatVfs, StatVfsMountFlags, accessat, sta
 use super::{Finding, machine, verdict};
 use crate::check::hours_on_disk;
 use crate::disk::{ArchiveId, Base, DiskError, Verdict, atomic, marker};
-use crate::domain::{Hour, HourPlace, Stream};
+use crate::domain::{FileName, Horizon, Hour, HourPlace, Stream, Timestamp, parse_file_name};
 use crate::index::{self, IndexError, Look};
 
 /// Newest hours of each channel and quality of which files are opened, and how many files of each: enough to meet an owner or a mode
 /// that is wrong, and over in a moment.
 const HOURS: usize = 2;
 const FILES: usize = 25;
+/// Newest hours of each of which the names are looked at: a day.
+const HOURS_LISTED: usize = 24;
 /// Channels and qualities that are looked at.
 const STREAMS: usize = 100;
 /// Entries of the state directory that are added up.
@@ -32,6 +34,8 @@ pub struct Place {
     pub keep_free: u64,
     /// Newest hours of each quality that are watched.
     pub watched_hours: u64,
+    /// What the machine says it is.
+    pub now: Timestamp,
     /// Whether files are to be written into the archive: fetched, hidden or deleted.
     pub writes: bool,
     /// Whether a daemon has the index open, which then tells about it.
@@ -77,7 +81,12 @@ pub fn examine(place: &Place) -> Examined {
     found.findings.extend(verdict::quarantine(quarantined));
     let hours = hours_on_disk(&base);
     match &hours {
-        Ok(hours) => found.findings.push(readable(&base, hours, place.writes && !read_only)),
+        Ok(hours) => {
+            let horizon = Horizon::at(place.now);
+            found.findings.push(readable(&base, hours, horizon, place.writes && !read_only));
+            found.findings.extend(verdict::future_hours(hours, horizon));
+            found.findings.extend(occupied(&place.base_dir, hours, horizon));
+        }
         Err(error) => found.findings.push(failed("archive files", error)),
     }
     found.watches = hours.map_or(0, |hours| watches(&hours, place.watched_hours));
@@ -257,12 +266,11 @@ fn aside(state_dir: &Path) -> Vec<Finding> {
 }
 
 /// Opens some of the newest files, and looks whether their directories can be written where that is needed.
-fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], writes: bool) -> Finding {
+fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon, writes: bool) -> Finding {
     let (mut opened, mut first) = (0_u64, None);
     for (stream, hours) in streams.iter().take(STREAMS) {
-        let mut newest = hours.clone();
-        newest.sort_unstable();
-        for hour in newest.into_iter().rev().take(HOURS) {
+        let known = hours.iter().map(|hour| (*hour, ())).collect();
+        for hour in horizon.newest(&known).take(HOURS) {
             match sample(base, &HourPlace { stream: stream.clone(), hour }, writes) {
                 Ok(files) => opened += files,
                 Err(finding) => first = first.or(Some(finding)),
@@ -273,6 +281,30 @@ fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], writes: bool) -> Findi
     first.unwrap_or_else(|| {
         Finding::ok("archive files", if writes { fine + ", and new ones can be put beside them" } else { fine })
     })
+}
+
+/// Names of segments in the newest hours under which something else lies.
+fn occupied(base: &Path, streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<Finding> {
+    let (mut count, mut first) = (0, String::new());
+    for (stream, hours) in streams.iter().take(STREAMS) {
+        let known = hours.iter().map(|hour| (*hour, ())).collect();
+        for hour in horizon.newest(&known).take(HOURS_LISTED) {
+            let dir = base.join(HourPlace { stream: stream.clone(), hour }.path());
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                let is_name = entry
+                    .file_name()
+                    .to_str()
+                    .is_some_and(|name| matches!(parse_file_name(name), FileName::Understood(_)));
+                if is_name && entry.file_type().is_ok_and(|kind| !kind.is_file()) {
+                    count += 1;
+                    if first.is_empty() {
+                        first = entry.path().display().to_string();
+                    }
+                }
+            }
+        }
+    }
+    verdict::occupied(count, &first)
 }
 
 fn sample(base: &Base, place: &HourPlace, writes: bool) -> Result<u64, Finding> {
@@ -297,7 +329,9 @@ fn sample(base: &Base, place: &HourPlace, writes: bool) -> Result<u64, Finding> 
 fn watches(streams: &[(Stream, Vec<Hour>)], newest: u64) -> u64 {
     let mut channels: Vec<_> = streams.iter().map(|(stream, _)| &stream.channel).collect();
     channels.dedup();
-    let hours: u64 = streams.iter().map(|(_, hours)| newest.min(hours.len() as u64)).sum();
+    // Beside the newest up to the horizon as many up to the hour that runs, and one beyond: see [`Horizon::watched`].
+    let most = newest.saturating_mul(2).saturating_add(1);
+    let hours: u64 = streams.iter().map(|(_, hours)| most.min(hours.len() as u64)).sum();
     1 + (channels.len() + streams.len()) as u64 + hours
 }
 
@@ -328,6 +362,7 @@ mod tests {
             state_dir: base.join(".gapless"),
             keep_free: 0,
             watched_hours: 2,
+            now: Timestamp::parse("2026-03-04T10:30:00").unwrap(),
             writes: true,
             runs: false,
         }

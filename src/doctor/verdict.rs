@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Finding;
+use crate::domain::{Horizon, Hour, Stream};
 
 /// Below this a node can hardly listen, watch and keep its index open at once.
 const FEWEST_DESCRIPTORS: u64 = 256;
@@ -35,6 +36,23 @@ pub fn descriptors(hard: u64, connections: u64) -> Finding {
     } else {
         Finding::ok(check, value)
     }
+}
+
+/// Hours that are further ahead of the clock than any that is recorded now.
+pub fn future_hours(streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<Finding> {
+    let all = || streams.iter().flat_map(|(stream, hours)| hours.iter().map(move |hour| (stream, *hour)));
+    let count = all().filter(|(_, hour)| horizon.is_beyond(*hour)).count();
+    let (stream, last) = all().max_by_key(|(_, hour)| *hour).filter(|_| count > 0)?;
+    let value = format!("{count} hours are more than two hours ahead of the clock, up to {stream}/{last}");
+    let advice = "look at the clock of this machine and of the recorder that wrote them; they are kept, and are nowhere taken for the newest";
+    Some(Finding::warn("hours of the future", value, advice))
+}
+
+/// Names of segments that are taken by something else, such as this one.
+pub fn occupied(count: u64, first: &str) -> Option<Finding> {
+    let value = format!("{count} names of segments are taken by what is no file, such as {first}");
+    let advice = "move it away or remove it: nothing is ever replaced, so that the segment is not fetched";
+    (count > 0).then(|| Finding::warn("occupied names", value, advice))
 }
 
 /// What the kernel allows a user of watches, and what is taken.

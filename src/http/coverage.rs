@@ -31,7 +31,7 @@ pub(super) const MOST_HOURS: usize = 20_000;
     params(
         ("channel" = String, Path), ("quality" = String, Path),
         ("from" = Option<String>, Query, description = "ISO 8601; from the hour on in which it lies"),
-        ("to" = Option<String>, Query, description = "ISO 8601; hours that begin at or after it are left out")
+        ("to" = Option<String>, Query, description = "ISO 8601; hours that begin at or after it are left out; if it is not given, hours that are more than two hours ahead of the clock")
     ),
     responses(
         (status = 200, body = CoverageList), (status = 400, description = "a parameter is wrong"),
@@ -48,7 +48,7 @@ pub async fn coverage(State(app): State<Arc<App>>, request: Request<Body>) -> Re
     params(
         ("channel" = String, Path), ("quality" = String, Path),
         ("from" = Option<String>, Query, description = "ISO 8601; holes are cut to the window"),
-        ("to" = Option<String>, Query, description = "ISO 8601"),
+        ("to" = Option<String>, Query, description = "ISO 8601; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock"),
         ("editable" = Option<bool>, Query, description = "true: holes of the sequence that can be cut, instead of those that nothing covers"),
         ("edges" = Option<bool>, Query, description = "true: also what is missing at the edges that are given, before the first segment and after the last"),
         ("unfillable" = Option<bool>, Query, description = "true: only raw holes that nobody can fill, because all peers were asked and none has a segment in them")
@@ -68,7 +68,7 @@ pub async fn holes(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
     params(
         ("channel" = String, Path), ("quality" = String, Path),
         ("from" = Option<String>, Query, description = "ISO 8601; timespans are cut to the window"),
-        ("to" = Option<String>, Query, description = "ISO 8601")
+        ("to" = Option<String>, Query, description = "ISO 8601; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock")
     ),
     responses(
         (status = 200, body = TimespanList), (status = 400, description = "a parameter is wrong"),

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{GaugeVec, Opts, Registry};
 
+use crate::domain::horizon::Horizon;
 use crate::domain::{Hour, Stream};
 use crate::index::{Index, Version};
 
@@ -37,15 +38,15 @@ impl LatestSegments {
         Ok(Self { gauge, state: Mutex::default() })
     }
 
-    /// Brings the gauge up to date; hours that did not change are not read again, and qualities that are gone have no value any more.
+    /// Brings the gauge up to date; what lies beyond the horizon is not the newest. Hours that did not change are not read again, and qualities that are gone have no value any more.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; microseconds fit until the year 2255")]
-    pub fn update(&self, index: &Index) {
+    pub fn update(&self, index: &Index, horizon: Horizon) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { seen, shown } = &mut *state;
         let (mut kept, mut there) = (HashMap::new(), HashSet::new());
         for stream in index.catalog().streams() {
             let name = stream.to_string();
-            for hour in index.catalog().hours(&name, ..).into_iter().rev().take(HOURS_SEARCHED) {
+            for hour in newest(index, &name, horizon) {
                 let Some(version) = index.catalog().hour_version(&name, hour) else { continue };
                 there.insert(stream.clone());
                 let key = (stream.clone(), hour);
@@ -77,6 +78,13 @@ impl LatestSegments {
         });
         *seen = kept;
     }
+}
+
+/// The hours in which the newest segment may lie, the newest first.
+fn newest(index: &Index, stream: &str, horizon: Horizon) -> Vec<Hour> {
+    let state = index.catalog().read();
+    let hours = state.streams.get(stream).map(|entry| horizon.newest(&entry.hours).take(HOURS_SEARCHED).collect());
+    hours.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ const MOST_ROWS: usize = MOST_COLUMNS;
     get, path = "/api/v1/map/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; where the first pixel begins; the first hour if it is not given, or as many hours before the end as a map can show"),
-        ("to" = Option<String>, Query, description = "ISO 8601, after from; the end of the last hour if it is not given"),
+        ("from" = Option<String>, Query, description = "ISO 8601; where the first pixel begins; the first hour after the last silence of five years if it is not given, or as many hours before the end as a map can show"),
+        ("to" = Option<String>, Query, description = "ISO 8601, after from; the end of the last hour that is not more than two hours ahead of the clock if it is not given"),
         ("pixel" = Option<String>, Query, description = "what one pixel stands for: seconds such as 0.5, or a time with its unit such as 60s or 1h; 0.001 s to 1 day, or 2 s"),
         ("rows" = Option<u64>, Query, description = "pixels of a column, 1 to 65535, or 300")
     ),
@@ -67,7 +67,7 @@ struct Frame {
     pixels: usize,
 }
 
-/// The hours of a quality.
+/// The hours of a quality that are shown where nobody says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Hours {
     first: Hour,
@@ -163,11 +163,12 @@ fn read_pixel(value: &str) -> Result<Span, Problem> {
 
 /// What is known of the quality in memory: its hours, and a text that changes whenever anything of it does.
 fn known(app: &App, stream: &Stream) -> (Option<Hours>, String) {
+    let horizon = app.keeper.horizon();
     let catalog = app.keeper.index().catalog().read();
     let entry = catalog.streams.get(&stream.to_string());
     let hours = entry.and_then(|entry| {
-        let (first, last) = (*entry.hours.first_key_value()?.0, *entry.hours.last_key_value()?.0);
-        let enough = entry.hours.keys().nth_back(MOST_HOURS - 1).copied().unwrap_or(first);
+        let (first, last) = horizon.view(&entry.hours)?;
+        let enough = horizon.newest(&entry.hours).nth(MOST_HOURS - 1).unwrap_or(first);
         Some(Hours { first, last, enough })
     });
     let (structure, changed) = entry.map_or((0, 0), |entry| (entry.structure, entry.changed));

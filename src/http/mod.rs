@@ -58,6 +58,8 @@ mod sequence;
 pub mod serve;
 pub mod status;
 #[cfg(test)]
+mod test_future;
+#[cfg(test)]
 pub(crate) mod test_node;
 pub mod timeline;
 mod tombstones;

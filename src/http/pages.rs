@@ -17,7 +17,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let text = app.ask(|app| {
         // How far behind other nodes we are is worked out when it is asked for.
         drop((app.peers)());
-        app.latest.update(app.keeper.index());
+        app.latest.update(app.keeper.index(), app.keeper.horizon());
         app.job_metrics.update(&app.board);
         app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
         app.node_metrics.update_quarantine(app.scrub.kept());
@@ -27,7 +27,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         // Of a disk that is away nothing is known, and before the first walk over it nobody knows what is missing.
         let is_known = app.keeper.guard().base().is_ok() && app.crawl.is_ready();
         if let Some(coverage) = app.coverage.as_ref().filter(|_| is_known) {
-            text.push_str(&coverage.text(app.keeper.index()));
+            text.push_str(&coverage.text(app.keeper.index(), app.keeper.horizon()));
         }
         // A scraper's line, or somebody's terminal, is not for a name to end.
         Ok(shown::exposition(&text).into_owned())

@@ -31,6 +31,7 @@ pub async fn streams(State(app): State<Arc<App>>) -> Response {
 
 fn list(app: &App) -> StreamList {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let horizon = app.keeper.horizon();
     let state = app.keeper.index().catalog().read();
     let summary = |entry: &crate::index::StreamEntry| {
         Some(StreamSummary {
@@ -38,7 +39,7 @@ fn list(app: &App) -> StreamList {
             quality: entry.stream.quality.to_string(),
             video: !entry.stream.quality.is_chat(),
             first_hour: entry.hours.first_key_value()?.0.to_string(),
-            last_hour: entry.hours.last_key_value()?.0.to_string(),
+            last_hour: horizon.newest(&entry.hours).next()?.to_string(),
             hours: entry.hours.len() as u64,
         })
     };

@@ -16,7 +16,7 @@ use crate::crawl::CrawlStatus;
 use crate::disk::ArchiveId;
 use crate::domain::census::Census;
 use crate::domain::coverage::{Lane, Window};
-use crate::domain::{Span, Stream, Timestamp};
+use crate::domain::{Hour, Span, Stream, Timestamp};
 use crate::index::Health;
 use crate::scrub::KeptFile;
 use crate::wire::{DayCoverage, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport};
@@ -174,13 +174,14 @@ fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
 }
 
 fn stream_status(app: &App, stream: &Stream, census: &Census) -> Result<StreamStatus, Problem> {
-    let hours = app.keeper.index().catalog().bounds(&stream.to_string());
+    let (hours, future_hours) = bounds(app, stream);
     Ok(StreamStatus {
         channel: stream.channel.to_string(),
         quality: stream.quality.to_string(),
         hours: census.hours,
         first_hour: hours.map(|(first, _)| first.to_string()),
         last_hour: hours.map(|(_, last)| last.to_string()),
+        future_hours,
         segments: census.segments(),
         bytes: census.segment_bytes(),
         seconds: crate::wire::seconds(census.video_us.iter().sum()),
@@ -188,6 +189,15 @@ fn stream_status(app: &App, stream: &Stream, census: &Census) -> Result<StreamSt
         tombstones: census.tombstones,
         last_day: last_day(app, stream)?,
     })
+}
+
+/// The first hour of a quality, the last one up to the horizon, and how many lie beyond.
+fn bounds(app: &App, stream: &Stream) -> (Option<(Hour, Hour)>, u64) {
+    let horizon = app.keeper.horizon();
+    let state = app.keeper.index().catalog().read();
+    let Some(entry) = state.streams.get(&stream.to_string()) else { return (None, 0) };
+    let first = entry.hours.keys().next().copied();
+    (first.zip(horizon.newest(&entry.hours).next()), horizon.count_beyond(&entry.hours) as u64)
 }
 
 fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> {

@@ -26,8 +26,8 @@ const USUAL_PIXELS: usize = 1000;
     get, path = "/api/v1/timeline/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; the first segment if it is not given"),
-        ("to" = Option<String>, Query, description = "ISO 8601, after from; the furthest end if it is not given"),
+        ("from" = Option<String>, Query, description = "ISO 8601; the first segment after the last silence of five years if it is not given"),
+        ("to" = Option<String>, Query, description = "ISO 8601, after from; the furthest end if it is not given, of hours that are not more than two hours ahead of the clock"),
         ("pixels" = Option<u64>, Query, description = "into how many pieces the window is cut: 1 to 4096, or 1000")
     ),
     responses(
@@ -88,15 +88,21 @@ impl Wanted {
     }
 }
 
+/// From the first segment to the furthest end, of what is shown where nobody says which hours.
+fn extent(app: &App, stream: &Stream) -> Result<Option<Stretch>, Problem> {
+    let view = app.keeper.view(stream);
+    Ok(view.map(|hours| app.keeper.index().extent(stream, hours)).transpose()?.flatten())
+}
+
 fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
     may_be_told(app)?;
-    let stretch = wanted.stretch(app.keeper.index().extent(&wanted.stream)?);
+    let stretch = wanted.stretch(extent(app, &wanted.stream)?);
     let Stretch { start, end } = stretch;
     let window = Window { from: Some(start), to: Some(end), ..Window::default() };
     let mut pieces = Shares::new(stretch, wanted.pixels);
     in_turns(app, &wanted.stream, &window, |found, part| pieces.add(&found.coverage, part))?;
     // Once more: the hours have been compared with the disk since.
-    let extent = app.keeper.index().extent(&wanted.stream)?;
+    let extent = extent(app, &wanted.stream)?;
     let mut runs: Vec<Run> = Vec::new();
     for share in pieces.finish() {
         let (missing, not_full) = per_mille(&share);

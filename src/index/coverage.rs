@@ -94,10 +94,10 @@ impl Index {
         self.stream_id(&stream.to_string()).filter(|_| !stream.quality.is_chat())
     }
 
-    /// From the first segment of a stream to the furthest end; `None` if it has none.
-    pub fn extent(&self, stream: &Stream) -> Result<Option<Stretch>, IndexError> {
+    /// From the first segment of these hours of a stream to the furthest end; `None` if they have none.
+    pub fn extent(&self, stream: &Stream, (first, last): (Hour, Hour)) -> Result<Option<Stretch>, IndexError> {
         self.when_settled(Instant::now() + PATIENCE, stream, |transaction, id| {
-            let mut rows = Rows::of(transaction, id, Hour::MIN, Hour::MAX)?;
+            let mut rows = Rows::of(transaction, id, first, last.max(first))?;
             let mut coverage = Coverage::default();
             // Hours without segments may come first; the last one knows how far all of them reach.
             while coverage.extent().is_none()
@@ -216,7 +216,7 @@ fn read(transaction: &ReadTransaction, stream: u32, window: &Window, most: usize
     let mut found = Covered { coverage: Coverage::after(before), ..Covered::default() };
     let mut window = *window;
     let (mut stretches, most_stretches) = (0_usize, most.saturating_mul(STRETCHES_AN_HOUR).max(100_000));
-    for (count, row) in Rows::of(transaction, stream, from, Hour::MAX)?.enumerate() {
+    for (count, row) in Rows::of(transaction, stream, from, window.last.unwrap_or(Hour::MAX).max(from))?.enumerate() {
         let (hour, summary) = row?;
         if found.coverage.is_enough(&window, hour) {
             break;

@@ -180,7 +180,7 @@ impl Reasons {
         Ok(why(entry, &facts, now()))
     }
 
-    /// Those hours of a hole that retention does not keep, cut to it; and whether backfill wants none of its hours.
+    /// Those hours of a hole that retention does not keep, cut to it; and whether backfill does not want it, or not its end.
     fn hours(&self, stream: &Stream, hole: Stretch) -> (Vec<Stretch>, bool) {
         let last = (hole.end - Span::from_us(1)).hour();
         let next = |hour: &Hour| Some(hour.next()).filter(|next| next > hour && *next <= last);
@@ -192,7 +192,9 @@ impl Reasons {
                 retired.extend(Stretch::of(hour).cut(hole));
             }
         }
-        (retired, unwanted)
+        // One that reaches into what is not fetched, such as the far future, was not asked about in whole.
+        let end = HourPlace { stream: stream.clone(), hour: last };
+        (retired, unwanted || !(self.asks.wants)(&end))
     }
 }
 

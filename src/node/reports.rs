@@ -41,6 +41,9 @@ pub(super) fn report_of(status: PeerStatus) -> PeerReport {
         behind_seconds: status.lag.as_secs_f64(),
         complete_round: status.complete.map(time),
         next_round: status.next.map(time),
+        future_hours: last.future,
+        passed_over: last.passed_over,
+        passed_over_names: last.passed_over_names,
         bursts: last.bursts,
         error: status.error,
     }

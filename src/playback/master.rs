@@ -1,6 +1,7 @@
 //! Makes master playlists: for each quality of a channel with video in the range, what it takes and what it holds.
 //!
-//! 1. Sizes and durations come from the best sequence; of long ranges from the newest hours alone.
+//! 1. Sizes and durations come from the best sequence; of long ranges from the newest hours alone, and of ranges without an end from
+//!    the newest up to the horizon.
 //! 2. Codecs, picture and independence come from the first bytes of samples: the first segment, the middle one, the last one, and the first
 //!    that is not `full`, which may begin anywhere.
 //! 3. What was made is right until an hour that it was made from changes, or qualities come or go.
@@ -74,7 +75,8 @@ impl Playback {
 
     /// The newest segments of a range, in order, and what was looked at for them.
     fn newest(&self, stream: &Stream, range: &Range) -> Result<(Vec<Piece>, Seen), PlaybackError> {
-        let (start, end) = (range.start.unwrap_or(Timestamp::MIN), range.end.unwrap_or(Timestamp::MAX));
+        let start = range.start.unwrap_or(Timestamp::MIN);
+        let end = range.end.unwrap_or_else(|| self.open_end(stream, start));
         let last = (end - Span::from_us(1)).hour();
         // What begins in the hour before may reach into the range.
         let mut first = if start == Timestamp::MIN { Hour::MIN } else { start.hour().previous() };
@@ -91,7 +93,7 @@ impl Playback {
             }
         }
         // First what there is, then its contents: a change in between is seen next time.
-        let seen = Seen::now(&self.keeper, stream, first, last);
+        let seen = Seen::now(&self.keeper, stream, first, range.end.map(|_| last));
         let mut best = Vec::new();
         for hour in seen.hours() {
             best.extend(self.best_hour(stream, hour)?.best().iter().cloned());

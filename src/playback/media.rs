@@ -14,7 +14,7 @@ use super::piece::{Playlist, Text};
 use super::{BestHour, Playback, PlaybackError, by_threads};
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
 use crate::domain::told::{AHEAD, HOLD_BACK};
-use crate::domain::{Chain, Hour, Kind, Piece, Span, Step, Stream, Timestamp};
+use crate::domain::{Chain, Kind, Piece, Span, Step, Stream, Timestamp};
 
 /// A longer stretch wants both its ends given.
 pub const IMPLICIT_HOURS: i64 = 12;
@@ -113,7 +113,7 @@ impl Playback {
     ) -> Result<Option<Arc<Playlist>>, PlaybackError> {
         let (from, to) = (start.hour().previous(), (end - Span::from_us(1)).hour());
         // First what there is, then its contents: a change in between is seen next time.
-        let seen = Seen::now(&self.keeper, &ask.stream, from, to);
+        let seen = Seen::now(&self.keeper, &ask.stream, from, Some(to));
         let hours = self.window(&ask.stream, start, end)?;
         let target = if others.is_empty() {
             hls::target(hours.iter().map(|hour| hour.longest()).max().unwrap_or_default())
@@ -152,9 +152,9 @@ impl Playback {
     fn grown(&self, ask: &Ask, live: &Growing, others: &[Other]) -> Result<Arc<Playlist>, PlaybackError> {
         let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
         let from = live.first_hour();
-        let to = ask.end.map_or(Hour::MAX, |end| (end - Span::from_us(1)).hour());
+        let to = ask.end.map(|end| (end - Span::from_us(1)).hour());
         let seen = Seen::now(&self.keeper, &ask.stream, from, to);
-        let until = ask.end.unwrap_or(Timestamp::MAX);
+        let until = ask.end.unwrap_or_else(|| self.open_end(&ask.stream, from.start()));
         let hours = self.window(&ask.stream, from.start(), until)?;
         let now = self.now();
         let held_back = if others.is_empty() {
@@ -174,8 +174,8 @@ impl Playback {
 
     /// The longest that a segment of this stream is known to be, in whole seconds.
     fn known_target(&self, stream: &Stream, start: Timestamp, end: Option<Timestamp>) -> Result<u32, PlaybackError> {
-        let window = self.window(stream, start, end.unwrap_or(Timestamp::MAX))?;
-        let newest = self.keeper.index().catalog().hours(&stream.to_string(), ..);
+        let window = self.window(stream, start, end.unwrap_or_else(|| self.open_end(stream, start)))?;
+        let newest = self.keeper.index().catalog().hours(&stream.to_string(), ..=self.keeper.bound(stream));
         let newest = newest.into_iter().rev().take(KNOWN_HOURS).map(|hour| self.best_hour(stream, hour));
         let mut longest = window.iter().map(|hour| hour.longest_full()).max().unwrap_or_default();
         for hour in newest {

@@ -93,10 +93,17 @@ impl Playback {
         Ok(best_sequence(best, start, end))
     }
 
-    /// From the first segment of a stream to the furthest end; `None` if it has none.
+    /// Until when a window reaches whose end nobody has given: to the horizon, unless it begins beyond.
+    pub(super) fn open_end(&self, stream: &Stream, start: Timestamp) -> Timestamp {
+        let bound = self.keeper.bound(stream);
+        if start.hour() > bound { Timestamp::MAX } else { bound.end() }
+    }
+
+    /// From the first segment of a stream to the furthest end, of what is meant where nobody says which hours; `None` if it has none.
     pub fn extent(&self, stream: &Stream) -> Result<Option<(Timestamp, Timestamp)>, PlaybackError> {
         self.exists(stream)?;
-        let hours = self.keeper.index().catalog().hours(&stream.to_string(), ..);
+        let Some(view) = self.keeper.view(stream) else { return Ok(None) };
+        let hours = self.keeper.index().catalog().hours(&stream.to_string(), view.0..=view.1);
         let find = |hour: &Hour| -> Result<Option<Arc<BestHour>>, PlaybackError> {
             Ok(Some(self.best_hour(stream, *hour)?).filter(|hour| !hour.best().is_empty()))
         };

@@ -56,7 +56,7 @@ impl Scrub {
             hours.into_iter().map(move |hour| HourPlace { stream: stream.clone(), hour })
         };
         let mut all: Vec<HourPlace> = catalog.streams().into_iter().flat_map(hours).collect();
-        all.sort_unstable_by_key(|place| std::cmp::Reverse(place.hour));
+        self.keeper().newest_first(&mut all);
         let lies_in = |place: &HourPlace, part: &str| {
             let path = place.to_string();
             path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

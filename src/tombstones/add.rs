@@ -83,9 +83,8 @@ fn add_in_hour(
 fn put(dir: &Dir, name: &str, content: &[u8]) -> Result<Became, DiskError> {
     match write_tombstone(dir, name, content) {
         Ok(Published::New) => Ok(Ok(AddOutcome::New)),
-        Ok(Published::AlreadyThere) if dir.stat_file(OsStr::new(name))?.is_some() => Ok(Ok(AddOutcome::There)),
-        Ok(Published::AlreadyThere) => Ok(Err(format!("{name} is there and is no file; remove it"))),
-        Err(DownloadError::Disk(error)) => Err(error),
+        Ok(Published::AlreadyThere) => Ok(Ok(AddOutcome::There)),
+        Err(DownloadError::Disk(error)) if !error.is_occupied() => Err(error),
         Err(error) => Ok(Err(error.to_string())),
     }
 }

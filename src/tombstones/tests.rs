@@ -147,7 +147,7 @@ fn what_is_added_is_on_disk_and_in_the_index_and_may_be_added_again() {
     // Something else of that name hides nothing.
     std::fs::create_dir(archive.tree.path().join(HOUR).join(tombstone(2))).unwrap();
     let refused = add(&archive.keeper, &[format!("{HOUR}/{}", segment(2))], None).unwrap();
-    assert!(refused.paths[0].why.as_ref().is_some_and(|why| why.contains("is no file")), "{refused:?}");
+    assert!(refused.paths[0].why.as_ref().is_some_and(|why| why.contains("is taken by a directory")), "{refused:?}");
 }
 
 #[test]

@@ -424,6 +424,8 @@ fn windows_of_the_api_are_bounded_and_wrong_ones_are_refused() {
     }
     assert_eq!(node.get("/api/v1/holes/desertbus/source?edges=perhaps").problem(400).0, "/problems/bad-parameter");
     let page = node.get("/api/v1/coverage/desertbus/source").json();
+    assert_eq!(page["hours"].as_array().unwrap().len(), 6, "the stray is nowhere the newest");
+    let page = node.get("/api/v1/coverage/desertbus/source?to=9999-12-31T23:59").json();
     assert_eq!(page["hours"].as_array().unwrap().len(), 10_000);
     assert!(page["next"].is_string());
     let edges = node.get("/api/v1/holes/nobody/source?from=2019-11-13&to=2019-11-14&edges=true").json();

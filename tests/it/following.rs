@@ -85,7 +85,8 @@ fn a_segment_that_is_too_recent_waits_for_one_cutoff_whatever_the_clock_says() {
     let (full, empty) = (TestArchive::empty(), TestArchive::empty());
     let listed = full.segment("chan/source/2999-01-01T00", "00:00", 2.0, Kind::Full);
     let other = ready(&full);
-    let node = follower(&empty, other.address, &[("GAPLESS_BACKFILL_RECENT_CUTOFF", "1s")]);
+    let asks_for_it = [("GAPLESS_BACKFILL_RECENT_CUTOFF", "1s"), ("GAPLESS_BACKFILL_FUTURE", "true")];
+    let node = follower(&empty, other.address, &asks_for_it);
     eventually(SOON, || empty.at(&listed).exists() && is_following(&node));
     let changed = full.segment("chan/source/2999-01-01T00", "00:02", 2.0, Kind::Full);
     eventually(SOON, || empty.at(&changed).exists());

@@ -6,7 +6,7 @@ use crate::cli::side::Side;
 use crate::coverage::png;
 use crate::domain::coverage::{HourFigures, Window};
 use crate::domain::map::{self, paint_hours};
-use crate::domain::{Hour, Stream};
+use crate::domain::{Horizon, Hour, Stream};
 use crate::wire::CoverageList;
 
 /// Hours of a quality that are told, the latest ones: eleven years of them. A single directory with a stray date would otherwise
@@ -25,11 +25,11 @@ pub(super) struct Found {
 /// Asks about one quality; `draws` says whether a map is wanted.
 pub(super) async fn of_stream(here: &Side, stream: &Stream, draws: bool) -> anyhow::Result<Found> {
     let hours = here.hours(stream, true).await?;
-    let (Some(first), Some(last)) = (hours.first().copied(), hours.last().copied()) else {
-        return Ok(Found::default());
-    };
-    let told_from = first.max(last.earlier(MOST_HOURS - 1));
-    if told_from > first {
+    let hours = hours.into_iter().map(|hour| (hour, ())).collect();
+    let Some((first, last)) = Horizon::at(super::now()).view(&hours) else { return Ok(Found::default()) };
+    let begin = hours.keys().next().map_or(first, |hour| *hour);
+    let told_from = begin.max(last.earlier(MOST_HOURS - 1));
+    if told_from > begin {
         tracing::warn!(name: "hours_cut", %stream, "only the latest {MOST_HOURS} hours are told");
     }
     let drawn_from = first.max(last.earlier(map::MOST_HOURS - 1));

@@ -111,6 +111,31 @@ fn a_file_that_is_there_is_never_replaced() {
 }
 
 #[test]
+fn a_directory_or_a_file_of_another_size_is_no_copy_of_what_was_fetched() {
+    let tree = Tree::new();
+    let (hour, name) = (tree.hour(), name_of(b"new"));
+    let taken = tree.temp.path().join(HOUR).join(&name);
+    let finish = || {
+        let mut download = Download::begin(hour.clone(), &name).unwrap();
+        download.write(b"new").unwrap();
+        let outcome = download.finish(&hash_of(b"new"));
+        assert_eq!(tree.names(), [name.as_str()], "no temporary is left");
+        outcome
+    };
+    fs::write(&taken, "cut off").unwrap();
+    let told = finish().unwrap_err().to_string();
+    assert!(told.contains("a file of 7 bytes that should have 3"), "{told}");
+    assert_eq!(fs::read(&taken).unwrap(), b"cut off");
+    fs::remove_file(&taken).unwrap();
+    fs::create_dir(&taken).unwrap();
+    assert!(finish().unwrap_err().disk().is_some_and(DiskError::is_occupied));
+    let tombstone = name.replace(".ts", ".tombstone");
+    fs::create_dir(tree.temp.path().join(HOUR).join(&tombstone)).unwrap();
+    let hidden = write_tombstone(&hour, &tombstone, b"");
+    assert!(hidden.unwrap_err().disk().is_some_and(DiskError::is_occupied), "it would hide nothing");
+}
+
+#[test]
 fn a_restart_begins_at_the_first_byte() {
     let tree = Tree::new();
     let mut download = Download::begin(tree.hour(), &name_of(b"ab")).unwrap();
@@ -270,7 +295,7 @@ fn many_files_share_a_flush_and_a_wrong_one_is_dropped_alone() {
         let hour = tree.hour();
         let mut downloads = begun(&hour, 0..count);
         downloads[1].0.write(b"too much").unwrap();
-        fs::write(tree.temp.path().join(HOUR).join(name_of(&content(2))), b"already").unwrap();
+        fs::write(tree.temp.path().join(HOUR).join(name_of(&content(2))), vec![0; content(2).len()]).unwrap();
         let outcomes = Download::finish_together(&hour, downloads).unwrap();
         assert_eq!(outcomes.len(), count as usize);
         for (number, outcome) in outcomes.iter().enumerate() {
@@ -281,7 +306,8 @@ fn many_files_share_a_flush_and_a_wrong_one_is_dropped_alone() {
             }
         }
         assert_eq!(tree.names().len(), count as usize - 1, "no temporary is left");
-        assert_eq!(fs::read(tree.temp.path().join(HOUR).join(name_of(&content(2)))).unwrap(), b"already");
+        let kept = fs::read(tree.temp.path().join(HOUR).join(name_of(&content(2)))).unwrap();
+        assert_eq!(kept, vec![0; content(2).len()]);
     }
 }
 

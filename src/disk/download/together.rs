@@ -53,7 +53,7 @@ impl Download {
 
     /// Makes a flushed file visible.
     pub(super) fn publish(mut self) -> Result<Published, DownloadError> {
-        let published = publish(&self.dir, &self.hidden, &self.name)?;
+        let published = publish(&self.dir, &self.hidden, &self.name, Some(self.bytes))?;
         if published == Published::New {
             self.file = None;
         }

@@ -147,8 +147,8 @@ fn windows() -> impl Strategy<Value = Window> {
             .prop_map(|(number, us)| Some(Timestamp(first_hour().start().us() + number * 3_600 * SECOND + us))),
     ];
     (point.clone(), point, any::<bool>(), any::<bool>()).prop_map(|(a, b, edge_from, edge_to)| match (a, b) {
-        (Some(a), Some(b)) => Window { from: Some(a.min(b)), to: Some(a.max(b)), edge_from, edge_to },
-        (from, to) => Window { from, to, edge_from, edge_to },
+        (Some(a), Some(b)) => Window { from: Some(a.min(b)), to: Some(a.max(b)), edge_from, edge_to, last: None },
+        (from, to) => Window { from, to, edge_from, edge_to, last: None },
     })
 }
 

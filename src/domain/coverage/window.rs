@@ -14,6 +14,8 @@ pub struct Window {
     pub edge_from: bool,
     /// Whether what is missing at the back, after the last segment, counts as a hole.
     pub edge_to: bool,
+    /// Hours after it are left out as if they were not there; none are where it is not given.
+    pub last: Option<Hour>,
 }
 
 /// A window that is none.
@@ -29,7 +31,7 @@ impl Window {
     pub fn new(from: Option<Timestamp>, to: Option<Timestamp>, edges: bool) -> Result<Self, Backwards> {
         match (from, to) {
             (Some(from), Some(to)) if to < from => Err(Backwards { from, to }),
-            _ => Ok(Self { from, to, edge_from: edges, edge_to: edges }),
+            _ => Ok(Self { from, to, edge_from: edges, edge_to: edges, last: None }),
         }
     }
 

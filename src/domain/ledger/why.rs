@@ -39,7 +39,7 @@ pub struct PeerFacts {
 pub struct Facts {
     /// Of each peer.
     pub peers: Vec<PeerFacts>,
-    /// Backfill is configured not to fetch its hours: no peer is asked.
+    /// Backfill does not fetch its hours, because it is configured so or because they lie in the future: no peer is asked.
     pub unwanted: bool,
     /// What tombstones hide.
     pub tombstones: Vec<Stretch>,
@@ -89,7 +89,7 @@ fn worked_out(open: &Open, facts: &Facts, now: Timestamp) -> Known {
     } else if is_most(retired) {
         (Reason::Retention, Vec::new(), "it is not kept: see `gapless retention list`".to_owned())
     } else if facts.unwanted {
-        let told = "backfill is configured not to fetch it, so that no peer is asked for it".to_owned();
+        let told = "backfill does not fetch it, because it is configured so or because it lies in the future, so that no peer is asked for it".to_owned();
         (or_away(Reason::NotAsked), Vec::new(), told)
     } else if !silent.is_empty() {
         let told = format!("not asked since it was first seen, or since it grew: {}", silent.join(", "));
