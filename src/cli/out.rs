@@ -67,28 +67,33 @@ impl<W: Write> Out<'_, W> {
     /// What `writeln!` calls: one line, however it ends.
     pub fn write_fmt(&mut self, line: fmt::Arguments<'_>) -> io::Result<()> {
         let text = line.to_string();
-        self.put(&shown::line(text.strip_suffix('\n').unwrap_or(&text)))
+        self.put(&shown::line(text.strip_suffix('\n').unwrap_or(&text)));
+        Ok(())
     }
 
     /// A line whose words were escaped before they were given a colour: colours come through.
     pub fn painted(&mut self, line: &str) -> io::Result<()> {
-        self.put(&painted(line))
+        self.put(&painted(line));
+        Ok(())
     }
 
     /// A value as one line of JSON.
     pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        self.put(&shown::json(&serde_json::to_string(value)?))
+        self.put(&shown::json(&serde_json::to_string(value)?));
+        Ok(())
     }
 
     /// A value as JSON in lines that people can read.
     pub fn json_pretty(&mut self, value: &impl Serialize) -> io::Result<()> {
-        self.put(&shown::json(&serde_json::to_string_pretty(value)?))
+        self.put(&shown::json(&serde_json::to_string_pretty(value)?));
+        Ok(())
     }
 
     /// Hands on what is kept back.
     pub fn flush(&mut self) -> io::Result<()> {
         let done = self.to.flush();
-        self.borne(done)
+        self.note(done);
+        Ok(())
     }
 
     /// Whether nothing more can be printed: who prints for ever is to end.
@@ -96,25 +101,20 @@ impl<W: Write> Out<'_, W> {
         self.gone.load(Ordering::Relaxed)
     }
 
-    fn put(&mut self, line: &str) -> io::Result<()> {
-        if self.is_gone() {
-            return Ok(());
+    fn put(&mut self, line: &str) {
+        if !self.is_gone() {
+            let done = self.to.write_all(line.as_bytes()).and_then(|()| self.to.write_all(b"\n"));
+            self.note(done);
         }
-        let done = self.to.write_all(line.as_bytes()).and_then(|()| self.to.write_all(b"\n"));
-        self.borne(done)
     }
 
-    fn borne(&self, done: io::Result<()>) -> io::Result<()> {
-        match done {
-            Err(error) => {
-                self.gone.store(true, Ordering::Relaxed);
-                if error.kind() != io::ErrorKind::BrokenPipe {
-                    // The first one counts.
-                    FAILURE.get_or_init(|| error.to_string());
-                }
-                Ok(())
-            }
-            Ok(()) => Ok(()),
+    /// What goes wrong ends the printing and nothing else.
+    fn note(&self, done: io::Result<()>) {
+        let Err(error) = done else { return };
+        self.gone.store(true, Ordering::Relaxed);
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            // The first one counts.
+            FAILURE.get_or_init(|| error.to_string());
         }
     }
 }
