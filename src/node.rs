@@ -31,6 +31,7 @@ use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
 use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconcile, Visitor, Watch, WatchOptions};
 use crate::deleted::Deletions;
 use crate::disk::Guard;
+use crate::domain::origins::Named;
 use crate::elsewhere::Elsewhere;
 use crate::ffmpeg::{Pool, PoolOptions};
 use crate::http::orders::Orders;
@@ -96,6 +97,8 @@ pub struct NodeOptions {
     pub backfill: BackfillOptions,
     /// What is deleted, and when.
     pub retention: RetentionOptions,
+    /// What the configuration names: it is no stranger's.
+    pub named: Named,
 }
 
 /// Why a node could not start.
@@ -156,7 +159,7 @@ impl Node {
         });
         let (locked, index, guard) = opened.await.map_err(|error| NodeError::Thread(io::Error::other(error)))??;
         let (stop, board) = (Stop::new(), Arc::new(Board::default()));
-        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above));
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above).naming(options.named));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
         let kept = Arc::new(Kept::default());

@@ -38,7 +38,7 @@ pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
 pub use retention::{
-    KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
+    DiskFilled, KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
 };
 pub use scrub::{DamagedFile, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder, ScrubSummary};
 pub use tombstones::{
@@ -162,6 +162,15 @@ pub struct DiskStatus {
     /// Bytes in all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub total_bytes: Option<u64>,
+    /// Bytes of the archive that were recorded here, were here before, or are named in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub own_bytes: Option<u64>,
+    /// Bytes of the archive that came from other nodes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fetched_bytes: Option<u64>,
+    /// All else that is used: other programs, the index, and what the file system keeps for itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub other_bytes: Option<u64>,
 }
 
 /// What a channel and quality holds.
@@ -273,6 +282,18 @@ pub struct PeerReport {
     /// Ten of them at most.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub passed_over_names: Vec<String>,
+    /// Bytes that it gave of channels that nobody here records or names, and that are here.
+    #[serde(default)]
+    pub strangers_bytes: u64,
+    /// So many it may give.
+    #[serde(default)]
+    pub strangers_budget_bytes: u64,
+    /// Such channels and qualities.
+    #[serde(default)]
+    pub strangers_channels: u64,
+    /// Why nothing more of such channels is taken from it, if the last round left something out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub strangers_full: Option<String>,
     /// Hours whose tombstones wait for the operator's word.
     #[serde(default)]
     pub bursts: Vec<String>,

@@ -1,8 +1,10 @@
 //! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
 
+use super::budget;
 use super::error::RoundError;
 use super::job::Job;
 use super::memory::{Pair, Subject};
+use crate::crawl::Allowance;
 use crate::domain::totals::Digest;
 use crate::domain::{Day, Hour, HourPlace, Stream};
 use crate::peer::PeerError;
@@ -151,6 +153,9 @@ fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
 async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Differences) -> Result<(), RoundError> {
     let wants = &job.shared.options.wants;
     if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
+        return Ok(());
+    }
+    if matches!(budget::allowance(job, stream).await?, Allowance::Full(_)) {
         return Ok(());
     }
     let name = stream.to_string();

@@ -18,13 +18,15 @@ pub enum RoundError {
     Download(#[from] DownloadError),
     /// There is less room than is to be kept free.
     #[error(
-        "only {free} bytes are free on the archive's disk, and {floor} are to stay free: nothing is fetched until there is room"
+        "only {free} bytes are free on the archive's disk, and {floor} are to stay free: nothing is fetched until there is room{who}"
     )]
     NoRoom {
         /// Free.
         free: u64,
         /// To stay free.
         floor: u64,
+        /// Who fills it, as the end of a sentence; empty if that is not known.
+        who: String,
     },
     /// Nothing happened for a long time.
     #[error("nothing came of it for {} minutes; it was given up and is tried again", .0.as_secs() / 60)]

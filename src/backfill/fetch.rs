@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::budget;
 use super::came::{Missing, count, gone, index, looked_at, may_go_on, not_fetched, unless_occupied};
 use super::error::RoundError;
 use super::job::Job;
@@ -19,7 +20,7 @@ use super::shared::{Shared, now};
 use super::take;
 use super::targets::Target;
 use super::together;
-use crate::crawl::CrawlError;
+use crate::crawl::{Allowance, CrawlError};
 use crate::disk::{Dir, Download, Published};
 use crate::domain::plan::{Plan, Why};
 use crate::domain::{HourPlace, name};
@@ -43,10 +44,26 @@ pub(super) enum Busy {
     Wait,
 }
 
+/// What of an hour is here, and how much may be added.
+pub(super) struct Room {
+    /// No segment is in it.
+    pub(super) is_empty: bool,
+    pub(super) allowance: Allowance,
+}
+
 /// Carries out the plan for an hour. What does not work is in the report, and so is what was done before an error.
-pub(super) async fn take_over(job: &mut Job, place: &HourPlace, plan: &Plan<'_>, busy: Busy) -> Result<(), RoundError> {
+pub(super) async fn take_over(
+    job: &mut Job,
+    place: &HourPlace,
+    plan: &Plan<'_>,
+    busy: Busy,
+    room: &Room,
+) -> Result<(), RoundError> {
     if busy != Busy::Wait {
         count_what_is_left(job, place, plan);
+    }
+    if !plan.tombstones.is_empty() && matches!(room.allowance, Allowance::Bytes(_)) {
+        note_name(job, place, room).await?;
     }
     let took = take::of_plan(job, place, plan, busy != Busy::Wait).await?;
     if plan.fetch.is_empty() {
@@ -55,9 +72,11 @@ pub(super) async fn take_over(job: &mut Job, place: &HourPlace, plan: &Plan<'_>,
         }
         return Ok(());
     }
-    let target = target(job, place).await?;
+    let target = target(job, place, plan.fetch.len(), room).await?;
     let before = job.report.fetched;
     let done = missing(job, &target, plan, busy).await;
+    let filled = Arc::clone(&target);
+    job.shared.blocking(move || filled.finish()).await?;
     if job.report.fetched == before && took.new == 0 {
         // A recorder may be about to write into an hour that runs.
         if place.hour < now().hour().previous() {
@@ -67,6 +86,13 @@ pub(super) async fn take_over(job: &mut Job, place: &HourPlace, plan: &Plan<'_>,
         job.shared.metrics.hour(&job.peer().name, place);
     }
     done
+}
+
+/// Tombstones alone make a name of a channel, too, which counts as one that the peer gave.
+async fn note_name(job: &Job, place: &HourPlace, room: &Room) -> Result<(), RoundError> {
+    let (keeper, at, peer) = (Arc::clone(&job.shared.keeper), place.clone(), job.peer().name.clone());
+    let (is_empty, allowance) = (room.is_empty, room.allowance.clone());
+    job.shared.blocking(move || Ok(keeper.fill(&peer, &at, (is_empty, 0), &allowance)?.finish()?)).await
 }
 
 fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
@@ -84,11 +110,13 @@ fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
 }
 
 /// The hour directory.
-async fn target(job: &Job, place: &HourPlace) -> Result<Arc<Target>, RoundError> {
+async fn target(job: &Job, place: &HourPlace, files: usize, room: &Room) -> Result<Arc<Target>, RoundError> {
     let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
+    let (peer, allowance, is_empty) = (job.peer().name.clone(), room.allowance.clone(), room.is_empty);
     let opening = job.shared.blocking(move || {
         let base = keeper.guard().base().map_err(CrawlError::Away)?;
-        Ok(Arc::new(targets.open(&base, &at)?))
+        let filling = keeper.fill(&peer, &at, (is_empty, files as u64), &allowance)?;
+        Ok(Arc::new(targets.open(&base, &at)?.filled_by(filling)))
     });
     opening.await
 }
@@ -192,6 +220,7 @@ fn note(
         }
         Ok(Fetched::Nothing) => {}
         Ok(Fetched::Gone) => gone(job, &target.place, name),
+        Ok(Fetched::OverBudget) => budget::file_too_large(job, &target.place.stream),
         Ok(Fetched::Busy) => {
             job.report.elsewhere += 1;
             Job::note(&mut job.busy, [(target.place.clone(), name)]);
@@ -226,6 +255,8 @@ enum Fetched {
     Gone,
     /// It is being fetched from another.
     Busy,
+    /// It came, and there is no room for it in the peer's budget.
+    OverBudget,
 }
 
 async fn one(
@@ -262,6 +293,9 @@ async fn one(
     claim.hold();
     let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
     let hash = file.hash;
+    if !target.take(bytes) {
+        return Ok(Fetched::OverBudget);
+    }
     let (all, from, place, appears) = (Arc::clone(shared), peer.name.clone(), target.place.clone(), file.name.clone());
     let publishing = move || {
         // The watcher may see it first.
@@ -269,7 +303,11 @@ async fn one(
         all.arrivals.note(&place, [&*appears]);
         Ok(looked_at(&all.keeper, download.finish(&hash))?)
     };
-    let published = shared.blocking(publishing).await?;
+    let published = shared.blocking(publishing).await;
+    if !matches!(published, Ok(Published::New)) {
+        target.give_back(bytes);
+    }
+    let published = published?;
     drop(claim);
     Ok(if published == Published::New { Fetched::Published(bytes) } else { Fetched::Nothing })
 }

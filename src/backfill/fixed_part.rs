@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::agree::{MOST_REQUESTS, or_told};
+use super::budget;
 use super::error::RoundError;
 use super::job::Job;
 use super::round::counted;
+use crate::crawl::Allowance;
 use crate::domain::{HourPlace, Stream};
 use crate::peer::{PeerError, unless_no_channel};
 
@@ -24,9 +26,12 @@ pub(super) async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> 
         let Some(qualities) = or_passed_over(answer, is_channel, &channel, job)? else { continue };
         let qualities = counted(qualities, job);
         for quality in qualities.into_iter().filter(|name| options.wants.quality(name.as_str())) {
-            let listed = client.hours(&peer, &channel, &quality).await;
-            let is_known_quality = is_known(job, channel.as_str(), Some(quality.as_str()));
             let stream = Stream { channel: channel.clone(), quality };
+            if matches!(budget::allowance(job, &stream).await?, Allowance::Full(_)) {
+                continue;
+            }
+            let listed = client.hours(&peer, &channel, &stream.quality).await;
+            let is_known_quality = is_known(job, channel.as_str(), Some(stream.quality.as_str()));
             let Some(hours) = or_passed_over(listed, is_known_quality, &stream, job)? else { continue };
             let hours = counted(hours, job);
             if !hours.is_empty() {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::report::RoundReport;
+use crate::crawl::Filled;
 use crate::index::PeerRow;
 use crate::peer::Peer;
 use crate::runtime::{JobState, Post};
@@ -60,6 +61,10 @@ pub struct PeerStatus {
     pub behind: u64,
     /// Hours done and to do in the round that runs.
     pub hours: (u64, u64),
+    /// What it has filled with channels that nobody here records or names.
+    pub filled: Filled,
+    /// Why it may not fill more, if the last round left something out for that.
+    pub full: Option<String>,
 }
 
 /// A peer, and how it goes with it.
@@ -72,6 +77,8 @@ pub(super) struct Known {
     pub(super) wanted: Notify,
     /// The operator's word, for the next round: suspiciously many tombstones are fine.
     pub(super) accept_bursts: AtomicBool,
+    /// It was told that its budget for strangers' channels is full.
+    pub(super) is_full: AtomicBool,
     /// Its worker's place on the board of jobs.
     pub(super) post: Post,
     /// Counts whatever shows that a round goes on.
@@ -107,12 +114,15 @@ impl Known {
             lag: Duration::ZERO,
             behind: 0,
             hours: (0, 0),
+            filled: Filled::default(),
+            full: None,
         };
         Self {
             peer,
             stop,
             wanted: Notify::new(),
             accept_bursts: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             post,
             steps: AtomicU64::new(0),
             done: AtomicU64::new(0),

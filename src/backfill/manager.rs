@@ -23,7 +23,7 @@ use super::report_file::ReportFile;
 use super::round::{round, second_look};
 use super::shared::{Shared, now};
 use super::targets::Targets;
-use super::{tell, worker};
+use super::{budget, tell, worker};
 use crate::crawl::Keeper;
 use crate::index::PeerRow;
 use crate::peer::{Limits, Peer, PeerClient, PeerError, Throttle};
@@ -237,5 +237,6 @@ async fn once(shared: &Arc<Shared>, known: &Arc<Known>) {
         job.report.failed(error);
     }
     let complete = job.report.is_complete();
+    budget::look(&job).await;
     tell::round_done(&mut job, began.elapsed(), complete);
 }

@@ -21,6 +21,8 @@ pub(super) struct Metrics {
     tombstones: IntCounterVec,
     lag_seconds: GaugeVec,
     lag_segments: IntGaugeVec,
+    strangers_bytes: IntGaugeVec,
+    strangers_full: IntGaugeVec,
 }
 
 impl Metrics {
@@ -38,6 +40,19 @@ impl Metrics {
         let lag_segments = IntGaugeVec::new(
             Opts::new("backfill_lag_segments", "Segments that are known to be there and old enough, and are not here"),
             &["remote"],
+        )?;
+        let gauge = |name: &str, help: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &["remote"])?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok::<_, prometheus::Error>(gauges)
+        };
+        let strangers_bytes = gauge(
+            "backfill_strangers_bytes",
+            "Bytes here that a peer gave of channels that nobody here records or names",
+        )?;
+        let strangers_full = gauge(
+            "backfill_strangers_budget_full",
+            "1 if the last round left something of such channels out because the peer's budget for them is full",
         )?;
         registry.register(Box::new(lag_seconds.clone()))?;
         registry.register(Box::new(lag_segments.clone()))?;
@@ -63,6 +78,8 @@ impl Metrics {
             tombstones: counter("backfill_tombstones_total", "Tombstones taken over from a peer", &["remote"])?,
             lag_seconds,
             lag_segments,
+            strangers_bytes,
+            strangers_full,
         })
     }
 
@@ -109,10 +126,15 @@ impl Metrics {
     pub(super) fn lag(&self, peers: &[PeerStatus]) {
         self.lag_seconds.reset();
         self.lag_segments.reset();
+        self.strangers_bytes.reset();
+        self.strangers_full.reset();
         for status in peers {
             let name = [status.peer.name.as_str()];
             self.lag_seconds.with_label_values(&name).set(status.lag.as_secs_f64());
             self.lag_segments.with_label_values(&name).set(i64::try_from(status.behind).unwrap_or(i64::MAX));
+            let bytes = i64::try_from(status.filled.used.bytes).unwrap_or(i64::MAX);
+            self.strangers_bytes.with_label_values(&name).set(bytes);
+            self.strangers_full.with_label_values(&name).set(status.full.is_some().into());
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod agree;
 mod arrivals;
+mod budget;
 mod bursts;
 mod came;
 mod claims;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::RoundError;
+use crate::crawl::Strangers;
 use crate::domain::{Horizon, Hour, HourPlace, Span};
 use crate::ledger::Knowledge;
 use crate::runtime::{Board, Busy};
@@ -32,6 +33,8 @@ pub struct BackfillOptions {
     pub bandwidth: u64,
     /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
+    /// What a peer may fill with channels that nobody here records or names.
+    pub strangers: Strangers,
     /// Directories beneath the base that are fetched by name.
     pub extras: Vec<String>,
     /// Bytes of them that a round fetches at most.

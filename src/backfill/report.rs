@@ -43,6 +43,10 @@ pub struct RoundReport {
     pub hash_mismatches: u64,
     /// Files that could not be fetched, and hours that could not be compared.
     pub errors: u64,
+    /// Hours, channels and files that were left out because the peer's budget for strangers' channels is full.
+    pub over_budget: u64,
+    /// Why it is.
+    pub full: Option<String>,
     /// Extras that were fetched.
     pub extras: u64,
     /// Their bytes.
@@ -71,6 +75,8 @@ impl RoundReport {
         self.refused += other.refused;
         self.hash_mismatches += other.hash_mismatches;
         self.errors += other.errors;
+        self.over_budget += other.over_budget;
+        self.full = other.full;
         self.extras += other.extras;
         self.extras_bytes += other.extras_bytes;
         if other.last_error.is_some() {

@@ -1,16 +1,17 @@
 //! One round with one peer: agree, list what differs, take it over. Newest hour first.
 
 use super::agree::{self, Agreed, Cursor, Promise, agree, or_told};
+use super::budget;
 use super::came::TOLD;
 use super::deletions;
 use super::error::RoundError;
-use super::fetch::{Busy, take_over};
+use super::fetch::{Busy, Room, take_over};
 use super::fixed_part::listed;
 use super::job::{Job, Named};
 use super::offers::Offers;
 use super::shared::now;
 use super::waiting;
-use crate::crawl::CrawlError;
+use crate::crawl::{Allowance, CrawlError};
 use crate::domain::plan::Rules;
 use crate::domain::totals::{Digest, HourTotals};
 use crate::domain::{HourContents, HourPlace, Span, Timestamp};
@@ -255,9 +256,15 @@ pub(super) async fn names_of(
     let room = waiting::MOST.saturating_sub(job.later.len());
     let later = plan.later.iter().take(room);
     job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
+    let allowance = budget::allowance(job, &place.stream).await?;
+    if matches!(allowance, Allowance::Full(_)) {
+        job.unsettled.insert(place.clone());
+        return Ok(());
+    }
     let offers = Offers::tell(job, place, names, &plan, busy);
+    let here = Room { is_empty: local.files().iter().all(|file| file.key.tombstone), allowance };
     let failed = job.failed.len();
-    let mut done = take_over(job, place, &plan, busy).await;
+    let mut done = take_over(job, place, &plan, busy, &here).await;
     if done.is_ok() && !job.gone.is_empty() {
         done = look_again(job, place).await;
     }

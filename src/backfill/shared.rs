@@ -73,7 +73,11 @@ impl Shared {
         self.blocking(move || {
             let base = keeper.guard().base().map_err(CrawlError::Away)?;
             let (free, _) = base.free_space().map_err(CrawlError::Disk)?;
-            if free < floor { Err(RoundError::NoRoom { free, floor }) } else { Ok(()) }
+            if free >= floor {
+                return Ok(());
+            }
+            let who = keeper.disk_use().map_or_else(|_| String::new(), |used| format!("; {used}"));
+            Err(RoundError::NoRoom { free, floor, who })
         })
         .await
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::RoundError;
-use crate::crawl::CrawlError;
+use crate::crawl::{CrawlError, Filling};
 use crate::disk::{Base, Dir};
 use crate::domain::HourPlace;
 
@@ -16,16 +16,17 @@ type Filled = HashMap<HourPlace, (usize, bool)>;
 pub(super) struct Targets(Arc<Mutex<Filled>>);
 
 /// The directory of an hour that is being filled, until this is dropped.
-#[derive(Debug)]
 pub(super) struct Target {
     pub(super) place: HourPlace,
     pub(super) dir: Arc<Dir>,
-    filling: Filling,
+    /// Counts what comes, where it is counted.
+    filling: Option<Filling>,
+    held: Held,
 }
 
 /// One who fills it.
 #[derive(Debug)]
-struct Filling {
+struct Held {
     place: HourPlace,
     targets: Targets,
 }
@@ -35,13 +36,13 @@ impl Targets {
     pub(super) fn open(&self, base: &Base, place: &HourPlace) -> Result<Target, RoundError> {
         // Counted before it is opened: from here on nobody removes it.
         self.lock().entry(place.clone()).or_insert((0, false)).0 += 1;
-        let filling = Filling { place: place.clone(), targets: self.clone() };
+        let held = Held { place: place.clone(), targets: self.clone() };
         let is_new = base.dir(&place.path()).map_err(CrawlError::Disk)?.is_none();
         let dir = Arc::new(base.make_hour_dir(place).map_err(CrawlError::Disk)?);
         if is_new && let Some(entry) = self.lock().get_mut(place) {
             entry.1 = true;
         }
-        Ok(Target { place: place.clone(), dir, filling })
+        Ok(Target { place: place.clone(), dir, filling: None, held })
     }
 
     fn lock(&self) -> MutexGuard<'_, Filled> {
@@ -50,10 +51,32 @@ impl Targets {
 }
 
 impl Target {
+    /// With something that counts what comes.
+    pub(super) fn filled_by(self, filling: Filling) -> Self {
+        Self { filling: Some(filling), ..self }
+    }
+
+    /// So many bytes of one file are about to appear; false if there is no room for them.
+    pub(super) fn take(&self, bytes: u64) -> bool {
+        self.filling.as_ref().is_none_or(|filling| filling.take(bytes))
+    }
+
+    /// They did not appear after all.
+    pub(super) fn give_back(&self, bytes: u64) {
+        if let Some(filling) = &self.filling {
+            filling.give_back(bytes);
+        }
+    }
+
+    /// Nothing more comes. Blocks.
+    pub(super) fn finish(&self) -> Result<(), RoundError> {
+        Ok(self.filling.as_ref().map_or(Ok(()), Filling::finish)?)
+    }
+
     /// Removes the directory if it was made for this, holds nothing, and nobody else is filling it; tells whether it was removed.
     /// Blocks.
     pub(super) fn remove_if_in_vain(&self, base: &Base) -> Result<bool, RoundError> {
-        let filled = self.filling.targets.lock();
+        let filled = self.held.targets.lock();
         match filled.get(&self.place) {
             Some((1, true)) => Ok(base.remove_empty_hour(&self.place).map_err(CrawlError::Disk)?),
             _ => Ok(false),
@@ -61,7 +84,7 @@ impl Target {
     }
 }
 
-impl Drop for Filling {
+impl Drop for Held {
     fn drop(&mut self) {
         let mut filled = self.targets.lock();
         if let Some(entry) = filled.get_mut(&self.place) {

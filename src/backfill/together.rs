@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::budget;
 use super::came::{Missing, count, gone, index, looked_at, may_go_on, not_fetched};
 use super::claims::Claim;
 use super::error::RoundError;
@@ -87,6 +88,7 @@ struct Came {
     large: Vec<Missing>,
     later: Vec<Missing>,
     busy: Vec<Box<str>>,
+    over_budget: u64,
     failed: Vec<(Box<str>, RoundError)>,
     gone: Vec<Box<str>>,
 }
@@ -100,6 +102,9 @@ fn take_note(job: &mut Job, target: &Target, came: Came, waiting: &mut VecDeque<
     Job::note(&mut job.busy, came.busy.into_iter().map(|name| (target.place.clone(), name)));
     for (name, error) in came.failed {
         not_fetched(job, target, name, &error);
+    }
+    if came.over_budget > 0 {
+        budget::file_too_large(job, &target.place.stream);
     }
     waiting.extend(came.later);
     large.extend(came.large);
@@ -172,13 +177,19 @@ fn publish(
         match parts.get(number) {
             // Since it was planned another peer may have given its tombstone.
             Some(Part::Content(_)) if is_there(&dir, &tombstone_of(&file.name))? => {}
+            Some(Part::Content(content)) if !target.take(content.len() as u64) => came.over_budget += 1,
             Some(Part::Content(content)) => match begin(target, file, content) {
                 Ok(download) => {
                     downloads.push((download, file.hash));
                     of.push((file, content.len() as u64));
                 }
-                Err(error) if error.is_full() => return Err(error.into()),
-                Err(error) => came.failed.push((file.name.clone(), error.into())),
+                Err(error) => {
+                    target.give_back(content.len() as u64);
+                    if error.is_full() {
+                        return Err(error.into());
+                    }
+                    came.failed.push((file.name.clone(), error.into()));
+                }
             },
             Some(Part::Gone) => came.gone.push(file.name.clone()),
             Some(Part::Later) => came.later.push(file.clone()),
@@ -188,10 +199,16 @@ fn publish(
     }
     // The watcher may see them first.
     expect(&of.iter().map(|(file, _)| &*file.name).collect::<Vec<_>>());
-    let outcomes = Download::finish_together(&dir, downloads)?;
+    let outcomes = Download::finish_together(&dir, downloads).inspect_err(|_| {
+        of.iter().for_each(|(_, bytes)| target.give_back(*bytes));
+    })?;
     let mut published = Vec::with_capacity(outcomes.len());
     for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {
-        match looked_at(keeper, outcome) {
+        let outcome = looked_at(keeper, outcome);
+        if !matches!(outcome, Ok(Published::New)) {
+            target.give_back(bytes);
+        }
+        match outcome {
             Ok(Published::New) => {
                 came.published += 1;
                 came.bytes += bytes;

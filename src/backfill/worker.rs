@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::agree::Cursor;
 use super::arrivals::Mark;
+use super::budget;
 use super::error::RoundError;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
 use super::job::Job;
@@ -147,6 +148,7 @@ impl Worker {
         if itself {
             self.is_itself().await;
         }
+        budget::look(&self.job).await;
         tell::round_done(&mut self.job, self.began.elapsed(), complete);
         if complete && !self.waiting.is_due(Instant::now()) {
             known.set_behind(0, true);

@@ -15,6 +15,8 @@ use super::out::stdout;
 use super::trust::{token, trusted};
 use super::{Exit, UsageError};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
+use crate::crawl::Strangers;
+use crate::domain::origins::Named;
 use crate::domain::shown::{shown, unshown};
 use crate::domain::{Hour, Span, Timestamp};
 use crate::peer::Peer;
@@ -34,9 +36,9 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
             daemon.address()
         );
     }
-    let configured = config.clone();
+    let (configured, channels, qualities) = (config.clone(), args.channel.clone(), args.quality.clone());
     let opened = tokio::task::spawn_blocking(move || {
-        let offline = Offline::begin(&configured)?;
+        let offline = Offline::begin_for(&configured, &channels, &qualities)?;
         // What is here must not look missing.
         offline.catch_up(|_| true)?;
         anyhow::Ok(offline)
@@ -143,6 +145,19 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
     Ok(BackfillOptions { wants, concurrency, report_file: None, ..configured })
 }
 
+/// What the configuration names, beside what a command names for itself: it is no stranger's.
+pub(super) fn named(config: &Config, channels: &[String], qualities: &[String]) -> Named {
+    let set = |configured: &[String], given: &[String]| {
+        if given.is_empty() { configured } else { given }.iter().cloned().collect()
+    };
+    let sections = config.retention_streams.iter().map(|limit| (limit.channel.clone(), limit.quality.clone()));
+    Named {
+        channels: set(&config.backfill.channels, channels),
+        qualities: set(&config.backfill.qualities, qualities),
+        sections: sections.collect(),
+    }
+}
+
 /// Directories of extras: those of the configuration and those of flags.
 fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
     let mut names = config.backfill.extras.clone();
@@ -190,6 +205,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         board: std::sync::Arc::default(),
         extras: extras(config, peers)?,
         max_extras_bytes: config.backfill.max_extras_bytes,
+        strangers: Strangers { budget: config.backfill.strangers_budget, streams: config.backfill.strangers_channels },
         accept_bursts: peers.accept_tombstone_bursts,
         token: config.backfill.token_file.as_deref().map(token).transpose()?,
     })
@@ -258,6 +274,12 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
                 "  passed over as no channels of it: {} names, such as {}",
                 report.passed_over,
                 report.passed_over_names.join(", ")
+            )?;
+        }
+        if let Some(why) = &report.full {
+            writeln!(
+                out,
+                "  something was left out: {why}; name what is wanted by --channel, or raise strangers_budget"
             )?;
         }
         for burst in &report.bursts {

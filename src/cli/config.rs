@@ -7,6 +7,7 @@
 mod file;
 mod reference;
 mod setting;
+mod streams;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 use file::File;
 use setting::{
-    Address, Bytes, BytesOrOff, Count, Directories, Filter, Kind, NodeName, OptionalFile, OptionalText, Rows, Secret,
-    Share, StructureCheck, Text, Texts, Time, TimeOrOff, YesNo,
+    Address, Bytes, BytesOrOff, BytesOrTenth, Count, Directories, Filter, Kind, NodeName, OptionalFile, OptionalText,
+    Rows, Secret, Share, StructureCheck, Text, Texts, Time, TimeOrOff, YesNo,
 };
 pub use setting::{Hidden, LogFormat, Setting};
 
 use super::args::{Args, Verb};
+use crate::domain::retention::StreamLimit;
 
 /// What `demo` tells is not to drown in what three nodes log; nor does it matter that one ends an instant before the others.
 const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::backfill=error")];
@@ -82,6 +84,8 @@ macro_rules! settings {
             pub file: Option<PathBuf>,
             /// Whether data is to be printed as JSON.
             pub json: bool,
+            /// Limits of single channels and qualities.
+            pub retention_streams: Vec<StreamLimit>,
             $($(#[$doc])* pub $field: $name,)*
         }
 
@@ -92,6 +96,7 @@ macro_rules! settings {
                     state_dir: args.common.state_dir.clone().unwrap_or_else(|| args.common.base_dir.join(".gapless")),
                     file: sources.file.as_ref().map(|file| file.path().to_owned()),
                     json: args.common.json,
+                    retention_streams: sources.file.as_ref().map(|file| file.streams().to_vec()).unwrap_or_default(),
                     $($field: $name::read(sources)?,)*
                 })
             }
@@ -268,6 +273,10 @@ settings! {
             "Whose tombstones are taken over: `all`, `none`, or names of nodes. Nothing proves a deletion, so they are a matter of trust; those of others are only reported.";
         extras: Directories = "" =>
             "Directories beneath the base that are no channels and are fetched from other nodes by name, file by file; those of `--extras` come on top.";
+        strangers_budget: BytesOrTenth = "tenth" =>
+            "Bytes of channels that nobody here records or names that each node may fill the archive's disk with; `tenth` is a tenth of that disk. A mirror names its `channels`, which are never bounded by this; 0 takes nothing that is not recorded or named here.";
+        strangers_channels: Rows = "1000", "0" to "1000000" =>
+            "Such channels and qualities that each node may add: names cost lists, metrics and memory even where they hold next to nothing.";
         max_extras_bytes: Bytes = "10GiB", "1MiB" to "1000TiB" =>
             "Bytes of extras that one round fetches from one node: nothing proves their content, so this bounds what a node can fill the disk with.";
     }

@@ -75,6 +75,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         sources: super::backfill::sources(config)?,
         backfill: super::backfill::defaults(config, &args.peers)?,
         retention: super::retention::options(config),
+        named: super::backfill::named(config, &[], &[]),
         name: config.node.name.clone(),
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),

@@ -36,10 +36,16 @@ impl Offline {
 
     /// Locks the archive, opens its index, and makes it right about which hours there are. Blocks: not for async code.
     pub fn begin(config: &Config) -> anyhow::Result<Self> {
+        Self::begin_for(config, &[], &[])
+    }
+
+    /// The same where a command names channels and qualities for itself, in place of those of the configuration.
+    pub fn begin_for(config: &Config, channels: &[String], qualities: &[String]) -> anyhow::Result<Self> {
         let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
         let index = Arc::new(locked.open_index(index_options(config))?);
         let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
-        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(config.crawl.doubt_above));
+        let named = super::backfill::named(config, channels, qualities);
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(config.crawl.doubt_above).naming(named));
         keeper.reconcile_structure()?;
         Ok(Self { keeper, _locked: locked })
     }

@@ -115,6 +115,7 @@ pub fn options(config: &Config) -> RetentionOptions {
             max_age: configured.max_age.map(span),
             max_bytes: configured.max_bytes,
             min_free: configured.min_free,
+            streams: config.retention_streams.clone(),
         },
         reclaim_age: span(configured.reclaim_age),
         interval: configured.interval,
@@ -200,6 +201,14 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
         if report.last_copies > 0 {
             writeln!(out, "{} segments stay here as the last copies:", report.last_copies)?;
             report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {}", shown(name)))?;
+        }
+        if let Some(disk) = &report.disk {
+            let (own, fetched, other) = (size(disk.own), size(disk.fetched), size(disk.other));
+            writeln!(
+                out,
+                "the disk: {own} of this archive's own, {fetched} from other nodes, {other} of everything else, {} free",
+                size(disk.free)
+            )?;
         }
         report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
         for why in report.doubt.iter().chain(&report.error) {

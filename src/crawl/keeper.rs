@@ -15,6 +15,7 @@ use std::time::Instant;
 use super::CrawlError;
 use super::doubt::{Doubting, Loss};
 use super::freshness::Freshness;
+use super::origins::Origins;
 use super::recorded::InIndex;
 use crate::disk::{Base, Checked, Dir, DiskError, Guard, Records, Unusable};
 use crate::domain::doubt::{ABOVE, Doubt};
@@ -43,6 +44,7 @@ pub struct Keeper {
     pub(super) doubting: Doubting,
     pub(super) structure: Mutex<()>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) origins: Origins,
     guards: Guards,
     records: Records,
     handed_over: Mutex<BTreeSet<HourPlace>>,
@@ -75,11 +77,11 @@ impl Keeper {
     /// Between this archive and this index.
     pub fn new(index: Arc<Index>, guard: Arc<Guard>) -> Self {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
-        let (structure, handed_over) = (Mutex::default(), Mutex::default());
+        let (structure, handed_over, origins) = (Mutex::default(), Mutex::default(), Origins::default());
         let (freshness, doubting) = (Freshness::default(), Doubting::new(ABOVE));
         let (guards, clock) = (Guards::default(), Arc::new(SystemClock::new()));
         let records = Records::new(Box::new(InIndex(Arc::clone(&index))));
-        Self { index, guard, freshness, doubting, structure, clock, guards, records, handed_over, locks }
+        Self { index, guard, freshness, doubting, structure, origins, clock, guards, records, handed_over, locks }
     }
 
     /// With another number of files of a channel that may always be missing.

@@ -20,6 +20,15 @@ const RESERVE: u64 = 64 << 10;
 
 /// Adds these bytes, which are whole lines, to a file that is made if it is not there. They are durable when this returns.
 pub fn append(dir: &Dir, name: &OsStr, lines: &[u8]) -> Result<()> {
+    append_as(dir, name, lines, true)
+}
+
+/// The same where a power cut may take the last lines away: nothing is flushed, and no room is kept.
+pub fn append_soon(dir: &Dir, name: &OsStr, lines: &[u8]) -> Result<()> {
+    append_as(dir, name, lines, false)
+}
+
+fn append_as(dir: &Dir, name: &OsStr, lines: &[u8], is_durable: bool) -> Result<()> {
     if !is_one_name(name) {
         return Err(DiskError::Outside { path: dir.path().join(name) });
     }
@@ -38,7 +47,11 @@ pub fn append(dir: &Dir, name: &OsStr, lines: &[u8]) -> Result<()> {
         file.read_exact_at(&mut last, size - 1).map_err(|cause| failed("read", cause))?;
     }
     let whole = if last == *b"\n" { lines.to_vec() } else { [b"\n", lines].concat() };
-    file.write_all(&whole).and_then(|()| file.sync_all()).map_err(|cause| failed("append to", cause))?;
+    file.write_all(&whole).map_err(|cause| failed("append to", cause))?;
+    if !is_durable {
+        return Ok(());
+    }
+    file.sync_all().map_err(|cause| failed("append to", cause))?;
     let end = size.saturating_add(whole.len() as u64);
     if let Err(cause) = fallocate(&file, FallocateFlags::KEEP_SIZE, end, RESERVE) {
         tracing::debug!(name: "no_room_kept", file = %path.display(), %cause, "no room is kept for further lines");

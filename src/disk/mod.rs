@@ -39,7 +39,7 @@ mod remove;
 mod resolve;
 mod scan;
 
-pub use append::append;
+pub use append::{append, append_soon};
 pub use atomic::{clear_temporaries, is_our_temporary};
 pub use base::Base;
 pub use dir::{Dir, FileMeta, Small};

@@ -6,7 +6,11 @@
 //! 4. What looks like a mistake (more than half of the archive at once, a clock far away from the newest segment, much from the
 //!    future) is told as a [`Doubt`]; whoever carries the plan out stops there until a person says that it is right.
 
+mod room;
+
 use std::fmt;
+
+pub use room::{Horizons, StreamLimit};
 
 use super::{Hour, HourPlace, Span, Timestamp};
 
@@ -15,7 +19,7 @@ use super::{Hour, HourPlace, Span, Timestamp};
 const QUIET: Span = Span::from_us(7 * 24 * super::time::HOUR_US);
 
 /// What may be kept at most.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     /// How long ago an hour may have ended.
     pub max_age: Option<Span>,
@@ -23,6 +27,8 @@ pub struct Limits {
     pub max_bytes: Option<u64>,
     /// Bytes that stay free on the disk.
     pub min_free: Option<u64>,
+    /// What holds for some streams besides.
+    pub streams: Vec<StreamLimit>,
 }
 
 impl Limits {
@@ -34,11 +40,6 @@ impl Limits {
     /// Whether size decides, so that what is older than what had to go has no room either.
     pub fn by_size(&self) -> bool {
         self.max_bytes.is_some() || self.min_free.is_some()
-    }
-
-    /// Whether an hour is too old.
-    pub fn too_old(&self, hour: Hour, now: Timestamp) -> bool {
-        self.max_age.is_some_and(|age| hour.end() + age <= now)
     }
 }
 
@@ -57,6 +58,8 @@ pub struct Stored {
     pub tombstones: u64,
     /// What was decided about it before.
     pub decided: Decided,
+    /// Whether it came from other nodes and is named nowhere in the configuration.
+    pub fetched: bool,
 }
 
 /// What was decided about an hour before.
@@ -80,6 +83,10 @@ pub enum Reason {
     Size,
     /// The disk has less free space than is to be kept.
     Space,
+    /// It came from other nodes, and there is no room for it beside what is this archive's own.
+    Fetched,
+    /// Its channel and quality are larger than allowed.
+    Stream,
 }
 
 impl Reason {
@@ -89,12 +96,15 @@ impl Reason {
             Self::Age => "age",
             Self::Size => "size",
             Self::Space => "space",
+            Self::Fetched => "fetched",
+            Self::Stream => "stream",
         }
     }
 
     /// Reads it.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Age, Self::Size, Self::Space].into_iter().find(|reason| reason.as_str() == text)
+        let all = [Self::Age, Self::Size, Self::Space, Self::Fetched, Self::Stream];
+        all.into_iter().find(|reason| reason.as_str() == text)
     }
 }
 
@@ -110,7 +120,7 @@ pub struct Going {
 /// What goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// Oldest first.
+    /// What came from others and has no room first, then oldest first.
     pub going: Vec<Going>,
     /// What looks like a mistake.
     pub doubt: Option<Doubt>,
@@ -200,31 +210,20 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     let last = now.hour().next();
     let future = hours.iter().filter(|stored| stored.place.hour > last).map(all_of).fold(0, u64::saturating_add);
     let newest_of_all = hours.last().map(|stored| stored.place.hour);
-    let (mut left, mut free) = (bytes.saturating_sub(future), free);
+    let of_itself = |stored: &Stored| match stored.decided {
+        Decided::Keep => None,
+        Decided::Begun(reason) => Some(reason),
+        Decided::Nothing if stored.place.hour >= first_safe => None,
+        Decided::Nothing => limits.too_old(&stored.place, now).then_some(Reason::Age),
+    };
+    let mut reasons: Vec<Option<Reason>> = hours.iter().map(of_itself).collect();
+    room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
     let mut schedule = Schedule { hours: hours.len(), bytes, ..Schedule::default() };
-    for stored in hours {
-        let over = || {
-            let size = limits.max_bytes.is_some_and(|most| left > most);
-            let space = limits.min_free.zip(free).is_some_and(|(least, free)| free < least);
-            let reason = if size { Some(Reason::Size) } else { space.then_some(Reason::Space) };
-            // What takes no room makes none.
-            reason.filter(|_| stored.bytes > 0)
-        };
-        let reason = match stored.decided {
-            Decided::Keep => None,
-            Decided::Begun(reason) => Some(reason),
-            Decided::Nothing if stored.place.hour >= first_safe => None,
-            Decided::Nothing if limits.too_old(stored.place.hour, now) => Some(Reason::Age),
-            Decided::Nothing => over(),
-        };
-        if let Some(reason) = reason {
-            if stored.place.hour <= last {
-                left = left.saturating_sub(stored.bytes);
-            }
-            free = free.map(|free| free.saturating_add(stored.bytes));
-            schedule.going.push(Going { stored, reason });
-        }
-    }
+    let with_reason =
+        hours.into_iter().zip(reasons).filter_map(|(stored, reason)| Some(Going { stored, reason: reason? }));
+    schedule.going.extend(with_reason);
+    // Whatever interrupts it: nothing of one's own goes before what others gave.
+    schedule.going.sort_by_key(|going| going.reason != Reason::Fetched);
     let much = limits.by_size() && future > bytes / 10;
     let from_future =
         newest_of_all.filter(|_| much).map(|hour| Doubt::Future { bytes: future, of: bytes, newest: hour });
@@ -238,8 +237,10 @@ fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp, from_future:
     if by_age && newest.is_none_or(|hour| hour.end() + QUIET < now) {
         return Some(Doubt::Clock { newest, now });
     }
-    let going = new().count();
-    from_future.or((going * 2 > schedule.hours).then_some(Doubt::MoreThanHalf { going, of: schedule.hours }))
+    // What others gave and has no room is no loss by mistake, and its number must not make a loss look small.
+    let fetched = new().filter(|going| going.reason == Reason::Fetched).count();
+    let (going, of) = (new().count() - fetched, schedule.hours - fetched);
+    from_future.or((going * 2 > of).then_some(Doubt::MoreThanHalf { going, of }))
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(
         peers.iter().flat_map(|peer| &peer.bursts).map(|burst| format!("tombstones wait for your word: {burst}")),
     );
+    troubles.extend(peers.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.strangers_full.as_ref()?))));
     troubles.extend(app.auth.troubles());
     let sources = (app.sources)();
     troubles.extend(sources.iter().filter_map(trouble_of));
@@ -164,11 +165,21 @@ fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
         Ok(base) => {
             let space = base.free_space().ok();
             let (free_bytes, total_bytes) = (space.map(|(free, _)| free), space.map(|(_, total)| total));
-            DiskStatus { state: "there".to_owned(), free_bytes, total_bytes }
+            let used = app.keeper.disk_use().ok();
+            DiskStatus {
+                state: "there".to_owned(),
+                free_bytes,
+                total_bytes,
+                own_bytes: used.map(|used| used.own),
+                fetched_bytes: used.map(|used| used.fetched),
+                other_bytes: used.map(|used| used.other()),
+            }
         }
         Err(away) => {
             troubles.push(format!("the archive is not there: {}", away.reason));
-            DiskStatus { state: "away".to_owned(), free_bytes: None, total_bytes: None }
+            let (free_bytes, total_bytes) = (None, None);
+            let (own_bytes, fetched_bytes, other_bytes) = (None, None, None);
+            DiskStatus { state: "away".to_owned(), free_bytes, total_bytes, own_bytes, fetched_bytes, other_bytes }
         }
     }
 }

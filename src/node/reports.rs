@@ -44,6 +44,10 @@ pub(super) fn report_of(status: PeerStatus) -> PeerReport {
         future_hours: last.future,
         passed_over: last.passed_over,
         passed_over_names: last.passed_over_names,
+        strangers_bytes: status.filled.used.bytes,
+        strangers_budget_bytes: status.filled.budget,
+        strangers_channels: status.filled.used.streams,
+        strangers_full: status.full,
         bursts: last.bursts,
         error: status.error,
     }

@@ -20,12 +20,13 @@ use super::{RetentionError, report};
 use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Checked, marker};
-use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, schedule};
+use crate::domain::disk_use::DiskUse;
+use crate::domain::retention::{Decided, Doubt, Going, Limits, Reason, Schedule, Stored, schedule};
 use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Timestamp};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
 use crate::runtime::{Post, Stop, Wake};
-use crate::wire::{RetentionPlan, RetentionReport, RetentionView};
+use crate::wire::{DiskFilled, RetentionPlan, RetentionReport, RetentionView};
 
 /// How often it is looked whether it is time to end while other nodes are asked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -76,6 +77,8 @@ pub struct Retention {
     /// Returns of the disk when the journal was read: after another one it is read again.
     returns: Mutex<u64>,
     orders: Orders,
+    /// Who filled the disk when everything was last looked at.
+    used: Mutex<Option<DiskUse>>,
     wake: OnceLock<Wake>,
     /// Called when what is kept has changed.
     on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -94,6 +97,7 @@ impl Retention {
             running: Mutex::default(),
             report: Mutex::new(report),
             orders: Orders::new(),
+            used: Mutex::default(),
             wake: OnceLock::new(),
             on_change: OnceLock::new(),
         };
@@ -143,13 +147,11 @@ impl Retention {
     /// Whether backfill may fetch this hour; `None` while nobody knows, because the journal could not be read. Answers from memory.
     pub fn keeps(&self, place: &HourPlace) -> Option<bool> {
         let limits = &self.options.limits;
-        self.ledger.ask(|journal, horizon| {
-            let no_room = limits.by_size() && horizon.is_some_and(|horizon| place.hour < horizon);
-            match journal.get(place).map(|entry| entry.step) {
-                Some(Step::Kept) => true,
-                Some(Step::Retiring | Step::Retired | Step::Gone) => false,
-                None => !no_room && !limits.too_old(place.hour, now()),
-            }
+        let is_fetched = self.parts.keeper.would_be_fetched(place);
+        self.ledger.ask(|journal, horizons| match journal.get(place).map(|entry| entry.step) {
+            Some(Step::Kept) => true,
+            Some(Step::Retiring | Step::Retired | Step::Gone) => false,
+            None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, now()),
         })
     }
 
@@ -277,11 +279,12 @@ impl Retention {
         report.last_run = Some(now.to_string());
         self.gauges.ran(now);
         report.overdue_bytes = schedule.going_bytes();
+        report.disk = self.disk_filled();
         let doubt = schedule.doubt.filter(|_| !confirmed);
         let mut copies = self.copies();
         if let Some(doubt) = &doubt {
             tracing::error!(name: "retention_doubted", %doubt, "retention waits for the operator's word");
-            report.doubt = Some(doubt.to_string());
+            report.doubt = Some(self.with_who_fills(doubt));
             for going in schedule.begun() {
                 self.retire_or_tell(going, &mut copies, stop, report)?;
             }
@@ -437,13 +440,14 @@ impl Retention {
 
     /// What goes, by what the index knows.
     fn schedule(&self, journal: &Journal, free: Option<u64>) -> Result<Schedule, RetentionError> {
+        self.parts.keeper.settle_origins()?;
         let mut hours = Vec::new();
         let index = self.parts.keeper.index();
         for stream in index.catalog().streams() {
             let name = stream.to_string();
             for (hour, row) in index.hour_rows(&name, Hour::MIN, Hour::MAX).map_err(CrawlError::Index)? {
                 let place = HourPlace { stream: stream.clone(), hour };
-                let stored = of_totals(place, &row.totals);
+                let stored = self.stored(place, &row.totals)?;
                 match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
                     None => hours.push(stored),
                     Some((Step::Kept, _)) => hours.push(Stored { decided: Decided::Keep, ..stored }),
@@ -458,10 +462,16 @@ impl Retention {
         }
         for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == Step::Retiring) {
             let row = index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
-            let stored = of_totals(place.clone(), &row.map(|row| row.totals).unwrap_or_default());
+            let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;
             hours.push(Stored { decided: Decided::Begun(entry.reason.unwrap_or(Reason::Age)), ..stored });
         }
         Ok(schedule(hours, &self.options.limits, now(), free))
+    }
+
+    fn stored(&self, place: HourPlace, totals: &HourTotals) -> Result<Stored, RetentionError> {
+        let stored = of_totals(place, totals);
+        let fetched = self.parts.keeper.is_fetched(&stored.place, stored.segments)?;
+        Ok(Stored { fetched, ..stored })
     }
 
     /// Whether the index knows anything in an hour that could be deleted; what is not understood is counted with the rest.
@@ -496,7 +506,11 @@ impl Retention {
 
     /// Reads the journal, which was not known.
     fn load_or_tell(&self) {
-        let Err(error) = self.base().and_then(|base| self.ledger.load(&base)) else {
+        let loading = || {
+            self.parts.keeper.load_origins()?;
+            self.ledger.load(&*self.base()?)
+        };
+        let Err(error) = loading() else {
             self.changed();
             return;
         };
@@ -506,6 +520,19 @@ impl Retention {
             tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be read");
             report.error = Some(text);
         }
+    }
+
+    /// Who fills the disk now, and what has grown since this was asked before.
+    fn disk_filled(&self) -> Option<DiskFilled> {
+        let used = self.parts.keeper.disk_use().ok()?;
+        let before = lock(&self.used).replace(used).unwrap_or(used);
+        Some(report::disk(&used, &used.grown_since(&before)))
+    }
+
+    /// A doubt with the word who fills the disk, where that is what it is about.
+    fn with_who_fills(&self, doubt: &Doubt) -> String {
+        let used = lock(&self.used).filter(|_| self.options.limits.by_size());
+        used.map_or_else(|| doubt.to_string(), |used| format!("{doubt} ({used})"))
     }
 
     fn running(&self) -> MutexGuard<'_, ()> {
@@ -544,7 +571,8 @@ fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {
     let (segments, bytes) =
         goes.fold((0, 0), |(files, bytes), tally| (files + u64::from(tally.files), bytes + tally.bytes));
     let other_bytes = totals.bad.bytes + totals.other.bytes;
-    Stored { place, bytes, other_bytes, segments, tombstones: totals.tombstones.into(), decided: Decided::Nothing }
+    let (tombstones, decided, fetched) = (totals.tombstones.into(), Decided::Nothing, false);
+    Stored { place, bytes, other_bytes, segments, tombstones, decided, fetched }
 }
 
 /// The time now, as the clock of the machine says it.

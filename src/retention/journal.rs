@@ -15,8 +15,8 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::retention::Reason;
-use crate::domain::{Hour, HourPlace, Timestamp};
+use crate::domain::retention::{Horizons, Reason};
+use crate::domain::{HourPlace, Timestamp};
 
 /// The first line.
 const FIRST_LINE: &str = "gapless-retired 1";
@@ -143,10 +143,9 @@ impl Journal {
         self.damaged_lines > 0 || self.lines > 2 * self.entries.len() + 1_000
     }
 
-    /// The newest hour that had to go for want of room: what is older has no room either.
-    pub fn horizon(&self) -> Option<Hour> {
-        let for_room = |entry: &Entry| matches!(entry.reason, Some(Reason::Size | Reason::Space));
-        self.entries.iter().filter(|(_, entry)| for_room(entry)).map(|(place, _)| place.hour).max()
+    /// The newest hours that had to go for want of room: what is older has no room either.
+    pub fn horizons(&self) -> Horizons {
+        Horizons::of(self.entries.iter().filter_map(|(place, entry)| Some((place, entry.reason?))))
     }
 
     fn set(&mut self, place: HourPlace, entry: Option<Entry>) {
@@ -214,7 +213,8 @@ mod tests {
         let journal = Journal::parse(text.as_bytes());
         assert_eq!(journal.get(&hour), Some(&entry(Step::Retired, Reason::Age)));
         assert_eq!((journal.entries().len(), journal.lines, journal.damaged_lines), (2, 3, 0));
-        assert_eq!(journal.horizon(), Some(place("a/b/2019-11-13T03").hour));
+        let horizons = Horizons::of([(&place("a/b/2019-11-13T03"), Reason::Size)]);
+        assert_eq!(journal.horizons(), horizons);
         text += &line(&hour, None);
         assert_eq!(Journal::parse(text.as_bytes()).get(&hour), None);
         assert_eq!(Journal::parse(b""), Journal::default());

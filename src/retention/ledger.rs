@@ -11,7 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use super::RetentionError;
 use super::journal::{Entry, Journal, line};
 use crate::disk::{Base, Dir, DiskError, append, atomic, marker};
-use crate::domain::{Hour, HourPlace};
+use crate::domain::HourPlace;
+use crate::domain::retention::Horizons;
 
 const FILE: &str = "retired";
 /// Where a journal with lines that do not add up is kept as it was.
@@ -29,7 +30,7 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Known {
     journal: Journal,
-    horizon: Option<Hour>,
+    horizons: Horizons,
 }
 
 impl Ledger {
@@ -67,9 +68,9 @@ impl Ledger {
         let head = self.ask(|journal, _| journal.head()).ok_or(RetentionError::NotRead)?;
         append(&own, OsStr::new(FILE), (head + &line(place, entry.as_ref())).as_bytes())?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(Known { journal, horizon }) = known.as_mut() else { return Err(RetentionError::NotRead) };
+        let Some(Known { journal, horizons }) = known.as_mut() else { return Err(RetentionError::NotRead) };
         journal.note(place.clone(), entry);
-        *horizon = journal.horizon();
+        *horizons = journal.horizons();
         if !journal.wants_rewriting() || journal.damaged_lines > 0 {
             return Ok(());
         }
@@ -104,13 +105,13 @@ impl Ledger {
     }
 
     /// Asks something of it; `None` while it could not be read.
-    pub(super) fn ask<T>(&self, question: impl FnOnce(&Journal, Option<Hour>) -> T) -> Option<T> {
-        self.read().as_ref().map(|known| question(&known.journal, known.horizon))
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Journal, &Horizons) -> T) -> Option<T> {
+        self.read().as_ref().map(|known| question(&known.journal, &known.horizons))
     }
 
     fn put(&self, journal: Journal) {
-        let horizon = journal.horizon();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Known { journal, horizon });
+        let horizons = journal.horizons();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Known { journal, horizons });
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Option<Known>> {

@@ -1,8 +1,9 @@
 //! What retention says about its plan and its journal, as it goes over the wire.
 
 use super::journal::{Journal, Step};
+use crate::domain::disk_use::{DiskUse, Grown};
 use crate::domain::retention::Schedule;
-use crate::wire::{RetentionHour, RetentionPlan, RetiredHour};
+use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetiredHour};
 
 /// Retired hours that are told at most: a page of them is a megabyte.
 pub(super) const MOST_RETIRED: usize = 10_000;
@@ -29,6 +30,19 @@ pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> Ret
         free_bytes: free,
         doubt: schedule.doubt.map(|doubt| doubt.to_string()),
         blocked: None,
+    }
+}
+
+/// Who fills the disk.
+pub(super) fn disk(used: &DiskUse, grown: &Grown) -> DiskFilled {
+    DiskFilled {
+        own: used.own,
+        fetched: used.fetched,
+        other: used.other(),
+        free: used.free,
+        own_grown: grown.own,
+        fetched_grown: grown.fetched,
+        other_grown: grown.other,
     }
 }
 

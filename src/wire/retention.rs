@@ -93,6 +93,9 @@ pub struct RetentionReport {
     /// The first of them.
     #[serde(default)]
     pub first_last_copies: Vec<String>,
+    /// Who fills the disk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disk: Option<DiskFilled>,
     /// Peers that answered and do not count as other copies, and why.
     #[serde(default)]
     pub unproven_copies: Vec<String>,
@@ -102,6 +105,25 @@ pub struct RetentionReport {
     /// Why the last run failed, or left something undone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
+}
+
+/// Who fills the disk, in bytes, and by how much that has grown since the run before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DiskFilled {
+    /// What was recorded here, was here before, or is named in the configuration.
+    pub own: u64,
+    /// What came from other nodes.
+    pub fetched: u64,
+    /// All else that is used: other programs, the index, and what the file system keeps for itself.
+    pub other: u64,
+    /// What is free.
+    pub free: u64,
+    /// Growth of one's own; negative where it has shrunk.
+    pub own_grown: i64,
+    /// Growth of what came from other nodes.
+    pub fetched_grown: i64,
+    /// Growth of all else.
+    pub other_grown: i64,
 }
 
 /// A run of retention that is ordered.

@@ -57,6 +57,7 @@ mod service;
 mod shrinking;
 mod status;
 mod storm;
+mod strangers;
 mod timeline;
 mod tombstones;
 mod watching;

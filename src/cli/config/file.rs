@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::ConfigError;
 use super::setting::{Setting, Shape};
+use super::{ConfigError, streams};
+use crate::domain::retention::StreamLimit;
 
 /// More than any sensible file: a wrong path (a disk, a segment) must not be read into memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -33,6 +34,7 @@ pub(super) struct Written {
 pub(super) struct File {
     path: PathBuf,
     values: BTreeMap<String, Written>,
+    streams: Vec<StreamLimit>,
 }
 
 impl File {
@@ -56,18 +58,23 @@ impl File {
     }
 
     /// Takes the text apart and refuses keys that no setting has.
-    fn parse(path: &Path, text: &str, known: &[Setting]) -> Result<Self, ConfigError> {
+    pub(super) fn parse(path: &Path, text: &str, known: &[Setting]) -> Result<Self, ConfigError> {
         let at = |span: &Range<usize>| line_of(text.as_bytes(), span.start);
         let top = DeTable::parse(text).map_err(|error| {
             let line = error.span().map_or(1, |span| at(&span));
             wrong(path, line, error.message().replace('\n', ", "))
         })?;
-        let mut values = BTreeMap::new();
+        let (mut values, mut limited) = (BTreeMap::new(), Vec::new());
         for (key, value) in top.get_ref() {
             let is_table = known.iter().any(|setting| !setting.table.is_empty() && setting.table == key.get_ref());
             match value.get_ref() {
                 DeValue::Table(table) if is_table => {
                     for (inner, written) in table {
+                        if (key.get_ref().as_ref(), inner.get_ref().as_ref()) == (streams::TABLE, streams::KEY) {
+                            let read = streams::read(written.get_ref(), &written.span());
+                            limited = read.map_err(|(span, problem)| wrong(path, at(&span), problem))?;
+                            continue;
+                        }
                         let full = format!("{}.{}", key.get_ref(), inner.get_ref());
                         if !known.iter().any(|setting| setting.full_key() == full) {
                             return Err(wrong(path, at(&inner.span()), unknown(key.get_ref(), inner.get_ref(), known)));
@@ -88,12 +95,17 @@ impl File {
                 }
             }
         }
-        Ok(Self { path: path.to_owned(), values })
+        Ok(Self { path: path.to_owned(), values, streams: limited })
     }
 
     /// The value of a setting, if the file has one.
     pub(super) fn get(&self, setting: &Setting) -> Option<&Written> {
         self.values.get(&setting.full_key())
+    }
+
+    /// The limits of single channels and qualities.
+    pub(super) fn streams(&self) -> &[StreamLimit] {
+        &self.streams
     }
 
     /// The error that a value is not what was expected.
@@ -108,7 +120,7 @@ impl File {
 }
 
 impl Written {
-    fn new(value: &DeValue<'_>, line: usize) -> Self {
+    pub(super) fn new(value: &DeValue<'_>, line: usize) -> Self {
         let (text, shape) = match value {
             DeValue::String(text) => (text.to_string(), Some(Shape::Text)),
             DeValue::Integer(number) => {

@@ -51,6 +51,33 @@ drain = \"5s\"
 Every setting, with the bounds it is checked against and the reason:
 ";
 
+const STREAMS: &str = "
+### `[[retention.stream]]`: limits of one channel, or of one quality of it
+
+In the file alone, as often as needed:
+
+```toml
+[[retention.stream]]
+channel = \"desertbus\"
+max_age = \"off\"
+
+[[retention.stream]]
+channel = \"desertbus\"
+quality = \"480p\"
+max_age = \"30days\"
+max_bytes = \"500GiB\"
+```
+
+| key | default | what |
+|---|---|---|
+| `channel` | | The channel. |
+| `quality` | all | The quality; without one, all of the channel's qualities together that have no section of their own. |
+| `max_age` | as in `[retention]` | In place of `max_age` in `[retention]`, longer or shorter; `off` is without limit. |
+| `max_bytes` | `off` | Bytes of these qualities; above it their oldest hours are deleted, and those of no others. |
+
+One of `max_age` and `max_bytes` has to be there. `max_bytes` and `min_free` in `[retention]` hold over all besides.
+";
+
 fn titles(table: &str) -> &'static str {
     match table {
         "" => "The node: keys above all tables",
@@ -118,6 +145,7 @@ fn reference() -> Result<String, std::fmt::Error> {
         let range = setting.bounds.map_or_else(String::new, |(low, high)| format!("{low} to {high}"));
         writeln!(text, "| `{}` | `{}`{flag} | {default} | {range} | {} |", setting.key, setting.env(), setting.why)?;
     }
+    text.push_str(STREAMS);
     Ok(text)
 }
 
@@ -142,6 +170,8 @@ fn the_example_is_valid() {
     std::fs::write(&path, example).unwrap();
     let file = super::File::open(&path, SETTINGS).unwrap();
     assert!(file.is_some());
+    std::fs::write(&path, STREAMS.split("```").nth(1).unwrap().trim_start_matches("toml")).unwrap();
+    assert_eq!(super::File::open(&path, SETTINGS).unwrap().unwrap().streams().len(), 2);
 }
 
 #[test]

@@ -136,6 +136,20 @@ impl Kind for BytesOrOff {
     }
 }
 
+/// A number of bytes, or a tenth of the disk, which is none here.
+#[derive(Debug)]
+pub struct BytesOrTenth;
+
+impl Kind for BytesOrTenth {
+    type Value = Option<u64>;
+    const EXPECTS: &'static str = "a size such as \"500GiB\", a whole number of bytes, or \"tenth\"";
+    const SHAPES: &'static [Shape] = Bytes::SHAPES;
+
+    fn read(text: &str) -> Option<Self::Value> {
+        if text == "tenth" { Some(None) } else { Bytes::read(text).map(Some) }
+    }
+}
+
 /// Yes or no.
 #[derive(Debug)]
 pub struct YesNo;

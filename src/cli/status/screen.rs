@@ -67,6 +67,9 @@ impl Screen {
         if let (Some(free), Some(total)) = (disk.free_bytes, disk.total_bytes) {
             space.push(format!("{} free of {}", size(free), size(total)));
         }
+        if let (Some(own), Some(fetched), Some(other)) = (disk.own_bytes, disk.fetched_bytes, disk.other_bytes) {
+            space.push(format!("{} own, {} from other nodes, {} of all else", size(own), size(fetched), size(other)));
+        }
         let mut known = vec![size(index.file_bytes), format!("change {}", index.seq)];
         known.extend(index.set_aside.iter().map(|aside| format!("set aside: {aside}")));
         let mut seen = vec![format!("{} events", watch.events)];

@@ -2,6 +2,7 @@
 
 mod doubt;
 mod killing;
+mod origins;
 mod rounds;
 mod twins;
 mod verifying;

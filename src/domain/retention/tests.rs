@@ -15,7 +15,15 @@ fn now() -> Timestamp {
 fn stored(stream: &str, ago: i64, bytes: u64) -> Stored {
     let hour = (now() - Span::from_us(ago * crate::domain::time::HOUR_US)).hour();
     let place = HourPlace { stream: Stream::parse(stream).unwrap(), hour };
-    Stored { place, bytes, other_bytes: 0, segments: bytes / 10, tombstones: 0, decided: Decided::Nothing }
+    Stored {
+        place,
+        bytes,
+        other_bytes: 0,
+        segments: bytes / 10,
+        tombstones: 0,
+        decided: Decided::Nothing,
+        fetched: false,
+    }
 }
 
 fn hours(count: i64) -> Limits {
@@ -46,7 +54,8 @@ fn an_hour_is_too_old_when_its_end_is() {
 #[test]
 fn the_two_newest_hours_stay_whatever_the_limits_are() {
     let all = vec![stored("a/b", -5, 100), stored("a/b", 0, 100), stored("a/b", 1, 100), stored("a/b", 2, 100)];
-    let limits = Limits { max_age: Some(Span::from_us(0)), max_bytes: Some(0), min_free: Some(u64::MAX) };
+    let limits =
+        Limits { max_age: Some(Span::from_us(0)), max_bytes: Some(0), min_free: Some(u64::MAX), ..Limits::default() };
     let schedule = schedule(all, &limits, now(), Some(0));
     assert_eq!(going(&schedule), [("a/b/2020-01-10T10".to_owned(), Reason::Age)]);
 }
@@ -150,7 +159,7 @@ fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
 fn any_limits() -> impl Strategy<Value = Limits> {
     let age = prop::option::of((0..400_i64).prop_map(|hours| Span::from_us(hours * crate::domain::time::HOUR_US)));
     (age, prop::option::of(0..30_000_u64), prop::option::of(0..30_000_u64))
-        .prop_map(|(max_age, max_bytes, min_free)| Limits { max_age, max_bytes, min_free })
+        .prop_map(|(max_age, max_bytes, min_free)| Limits { max_age, max_bytes, min_free, ..Limits::default() })
 }
 
 proptest! {
@@ -165,7 +174,7 @@ proptest! {
             prop_assert!(could(&&going.stored));
         }
         // Nothing that is too old is left; and where a limit is exceeded, nothing is left that could go.
-        prop_assert!(!left.iter().filter(could).any(|stored| limits.too_old(stored.place.hour, now())));
+        prop_assert!(!left.iter().filter(could).any(|stored| limits.too_old(&stored.place, now())));
         let freed = free + plan.going_bytes();
         let counts = |stored: &&Stored| stored.place.hour <= now().hour().next();
         let total: u64 = left.iter().filter(counts).map(|stored| stored.bytes).sum();

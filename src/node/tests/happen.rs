@@ -177,7 +177,7 @@ impl World<'_> {
         Taker::Retention(Run {
             machine,
             confirmed,
-            limits: at.settings.limits,
+            limits: at.settings.limits.clone(),
             reclaim_us: at.settings.reclaim_age.us(),
             keep_last_copy: at.settings.keep_last_copy,
             free: at.wrist.free(),

@@ -12,7 +12,7 @@ use super::clocks::Wrist;
 use super::segments::Tree;
 use super::street::{Door, Street};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
-use crate::crawl::{Crawl, Keeper};
+use crate::crawl::{Crawl, Keeper, Strangers};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Guard as DiskGuard};
 use crate::domain::retention::Limits;
@@ -153,7 +153,7 @@ impl Machine {
             handle: street.runtime.handle().clone(),
         };
         let options = RetentionOptions {
-            limits: self.settings.limits,
+            limits: self.settings.limits.clone(),
             reclaim_age: self.settings.reclaim_age,
             interval: Duration::from_secs(600),
             keep_last_copy: self.settings.keep_last_copy,
@@ -296,6 +296,7 @@ fn fetching(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOption
         free_floor: 0,
         extras: Vec::new(),
         max_extras_bytes: 0,
+        strangers: Strangers { budget: None, streams: 1_000 },
         tls,
         accept_bursts: false,
         token: None,

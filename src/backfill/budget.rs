@@ -1,0 +1,47 @@
+//! Bounds what a peer may fill with channels that nobody here records or names, and says when that is full.
+//!
+//! What is there and who gave it is known by the keeper ([`crate::crawl::Filling`]); nothing is deleted here.
+
+use super::error::RoundError;
+use super::job::Job;
+use super::shared::Shared;
+use crate::crawl::{Allowance, Filled};
+use crate::domain::Stream;
+
+/// Whether anything of a stream may be taken from the peer, and how much. What is left out is counted, and told once.
+pub(super) async fn allowance(job: &mut Job, stream: &Stream) -> Result<Allowance, RoundError> {
+    let (peer, of, bounds) = (job.peer().name.clone(), stream.clone(), job.shared.options.strangers);
+    let allowance = job.shared.with_keeper(move |keeper| keeper.allowance(&peer, &of, &bounds)).await?;
+    if let Allowance::Full(why) = &allowance {
+        is_full(job, stream, why);
+    }
+    Ok(allowance)
+}
+
+/// Something of a stream was left out because the peer's budget is full.
+pub(super) fn is_full(job: &mut Job, stream: &Stream, why: &str) {
+    job.report.over_budget += 1;
+    let is_told = job.known.is_full.swap(true, std::sync::atomic::Ordering::Relaxed);
+    if !is_told {
+        tracing::warn!(name: "strangers_budget_full", peer = job.peer().name, first = %stream, why, "a peer offers more channels that nobody here records or names than it may fill; name what is wanted in [backfill] channels, or raise strangers_budget");
+    }
+    job.report.full.get_or_insert_with(|| why.to_owned());
+}
+
+/// A round is over: what the peer has filled, and whether anything was left out.
+pub(super) async fn look(job: &Job) {
+    let (peer, bounds) = (job.peer().name.clone(), job.shared.options.strangers);
+    let Ok(filled) = filled(&job.shared, peer, bounds).await else { return };
+    let full = job.report.full.clone();
+    job.known.is_full.store(full.is_some(), std::sync::atomic::Ordering::Relaxed);
+    job.known.update(|status| (status.filled, status.full) = (filled, full));
+}
+
+async fn filled(shared: &Shared, peer: String, bounds: crate::crawl::Strangers) -> Result<Filled, RoundError> {
+    shared.with_keeper(move |keeper| keeper.filled(&peer, &bounds)).await
+}
+
+/// A file of a stream came for which there was no room any more.
+pub(super) fn file_too_large(job: &mut Job, stream: &Stream) {
+    is_full(job, stream, "its budget for channels that nobody here records or names has no room for its next file");
+}

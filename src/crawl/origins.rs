@@ -1,0 +1,392 @@
+//! The account of what other nodes gave, on the disk (`BASE/.gapless/fetched`) and in memory, and what follows from it.
+//!
+//! It lies beside the marker, because the index may be lost at any time and what a stranger gave must not become a recording by that.
+//! What is given is written down before it appears; a crash in between makes an hour own rather than a stranger's, or leaves a few files
+//! too many in the account. Lines are not flushed: a power cut makes the newest hours own.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{CrawlError, Keeper};
+use crate::disk::{Base, Dir, DiskError, Small, append_soon, atomic, marker};
+use crate::domain::origins::{Account, Given, Named, Used};
+use crate::domain::{Hour, HourPlace, HourTotals, Stream};
+use crate::guards::Guard;
+
+const FILE: &str = "fetched";
+/// Where lines that do not add up are kept as they were.
+const DAMAGED: &str = "fetched.damaged";
+/// The largest account that is read: a hundred bytes an hour make this 300 years of one quality.
+const MOST_BYTES: u64 = 256 << 20;
+/// Streams of which it is known whether they are strangers'.
+const MOST_KNOWN: usize = 20_000;
+/// How long it is believed that a stream is a stranger's. What is own is believed for good.
+const BELIEVED: Duration = Duration::from_secs(10);
+
+/// What a peer may fill with channels that nobody here records or names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strangers {
+    /// Bytes; a tenth of the disk where nothing is said.
+    pub budget: Option<u64>,
+    /// Channels and qualities.
+    pub streams: u64,
+}
+
+/// Whether something of a stream may be taken from a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowance {
+    /// The stream is no stranger's.
+    Unbounded,
+    /// So many bytes more.
+    Bytes(u64),
+    /// Nothing more: this is full.
+    Full(String),
+}
+
+/// What a peer has filled with strangers' channels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// So much.
+    pub used: Used,
+    /// Of so many bytes.
+    pub budget: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    pub(super) named: Named,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Returns of the disk when the account was read: after another one it is read again.
+    returns: u64,
+    account: Option<Account>,
+    /// Hours into which something is being fetched, by how many, and whether they turned out to be own meanwhile.
+    open: HashMap<HourPlace, (usize, bool)>,
+    /// Streams that were looked at: when, and whether they are strangers'.
+    strangers: HashMap<Stream, (Instant, bool)>,
+}
+
+/// An hour into which a peer's files are being fetched.
+pub struct Filling {
+    keeper: Arc<Keeper>,
+    place: HourPlace,
+    peer: Arc<str>,
+    /// What the peer had given before; nothing is written down of an hour that is own.
+    before: Option<Given>,
+    allowance: u64,
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Keeper {
+    /// With what the configuration names: that is no stranger's.
+    #[must_use]
+    pub fn naming(mut self, named: Named) -> Self {
+        self.origins.named = named;
+        self
+    }
+
+    /// Reads the account, if that was not done.
+    pub fn load_origins(&self) -> Result<(), CrawlError> {
+        self.account().map(drop)
+    }
+
+    /// Whether an hour that holds so many segments came from other nodes and is named nowhere. While the account cannot be read
+    /// nobody knows, which is an error.
+    pub fn is_fetched(&self, place: &HourPlace, segments: u64) -> Result<bool, CrawlError> {
+        if self.origins.named.has(&place.stream) || !self.guards().stands(Guard::OwnFirst) {
+            return Ok(false);
+        }
+        Ok(self.account()?.1.account.is_fetched(place, segments))
+    }
+
+    /// Whether what is fetched into this hour makes it one that came from others: it is named nowhere, and nothing of it is own.
+    /// Answers from memory.
+    pub fn would_be_fetched(&self, place: &HourPlace) -> bool {
+        let is_here = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
+        let state = self.origins.lock();
+        let is_given = state.account.as_ref().is_some_and(|account| account.given(place).is_some());
+        !self.origins.named.has(&place.stream) && (is_given || !is_here)
+    }
+
+    /// Bytes that came from other nodes into hours that are not own.
+    pub fn fetched_bytes(&self) -> Result<u64, CrawlError> {
+        let (_, known) = self.account()?;
+        let streams: Vec<Stream> =
+            known.account.streams().filter(|stream| !self.origins.named.has(stream)).cloned().collect();
+        let places = streams
+            .iter()
+            .flat_map(|stream| known.account.hours(stream).map(|hour| HourPlace { stream: stream.clone(), hour }));
+        Ok(places.filter_map(|place| known.account.given(&place)).map(|given| given.bytes).sum())
+    }
+
+    /// Brings the account into line with the index, which has caught up: hours that are gone leave it, and so do those that hold more
+    /// than was given.
+    pub fn settle_origins(&self) -> Result<(), CrawlError> {
+        let streams: Vec<Stream> = self.account()?.1.account.streams().cloned().collect();
+        for stream in streams {
+            // Before the index is asked: what is fetched from here on is not looked at.
+            let hours = self.account()?.1.hours_with_state(&stream);
+            let rows: HashMap<Hour, HourTotals> = self.hour_totals(&stream)?.into_iter().collect();
+            let (base, mut known) = self.account()?;
+            let mut lines = String::new();
+            for (hour, is_open) in hours {
+                let place = HourPlace { stream: stream.clone(), hour };
+                let row = rows.get(&hour).map(segments_of);
+                let is_own = row.is_some_and(|segments| !known.account.is_fetched(&place, segments));
+                if is_own || row.is_none() && !is_open {
+                    lines.extend(known.account.forget(&place));
+                    if let Some(open) = known.state.open.get_mut(&place) {
+                        open.1 = true;
+                    }
+                }
+            }
+            known.write(&base, &lines)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything more of a stream may be taken from a peer.
+    pub fn allowance(&self, peer: &str, stream: &Stream, bounds: &Strangers) -> Result<Allowance, CrawlError> {
+        if !self.guards().stands(Guard::PeerBudget) || !self.is_strangers(stream)? {
+            return Ok(Allowance::Unbounded);
+        }
+        let Filled { used, budget } = self.filled(peer, bounds)?;
+        let left = budget.saturating_sub(used.bytes);
+        let is_new = self.account()?.1.account.used(peer, |known| known == stream).streams == 0;
+        let full = if left == 0 {
+            Some(format!("its budget for channels that nobody here records or names, {budget} bytes, is full"))
+        } else if is_new && used.streams >= bounds.streams {
+            let streams = used.streams;
+            Some(format!(
+                "{streams} of its channels and qualities are here that nobody here records or names, and no more may be"
+            ))
+        } else {
+            None
+        };
+        Ok(full.map_or(Allowance::Bytes(left), Allowance::Full))
+    }
+
+    /// How much a peer has filled with strangers' channels.
+    pub fn filled(&self, peer: &str, bounds: &Strangers) -> Result<Filled, CrawlError> {
+        let streams: Vec<Stream> = self.account()?.1.account.streams().cloned().collect();
+        let mut strangers = std::collections::HashSet::new();
+        for stream in streams {
+            if self.is_strangers(&stream)? {
+                strangers.insert(stream);
+            }
+        }
+        let (base, known) = self.account()?;
+        let used = known.account.used(peer, |stream| strangers.contains(stream));
+        let budget = match bounds.budget {
+            Some(budget) => budget,
+            None => self.disk(base.free_space())?.1 / 10,
+        };
+        Ok(Filled { used, budget })
+    }
+
+    /// Whether nobody here records or names this stream.
+    fn is_strangers(&self, stream: &Stream) -> Result<bool, CrawlError> {
+        if self.origins.named.has(stream) {
+            return Ok(false);
+        }
+        if let Some((at, strangers)) = self.origins.lock().strangers.get(stream)
+            && (!strangers || at.elapsed() < BELIEVED)
+        {
+            return Ok(*strangers);
+        }
+        let rows = self.hour_totals(stream)?;
+        let (_, mut known) = self.account()?;
+        let is_own = |(hour, totals): &(Hour, HourTotals)| {
+            let place = HourPlace { stream: stream.clone(), hour: *hour };
+            let segments = segments_of(totals);
+            segments > 0 && !known.account.is_fetched(&place, segments) && !known.state.open.contains_key(&place)
+        };
+        let strangers = !rows.iter().any(is_own);
+        // Names are what peers say.
+        if known.state.strangers.len() >= MOST_KNOWN {
+            known.state.strangers.clear();
+        }
+        known.state.strangers.insert(stream.clone(), (Instant::now(), strangers));
+        Ok(strangers)
+    }
+
+    fn hour_totals(&self, stream: &Stream) -> Result<Vec<(Hour, HourTotals)>, CrawlError> {
+        let rows = self.index.hour_rows(&stream.to_string(), Hour::MIN, Hour::MAX)?;
+        Ok(rows.into_iter().map(|(hour, row)| (hour, row.totals)).collect())
+    }
+
+    /// Files of an hour are about to come from a peer, at most so many; `is_empty` says that no segment was in it.
+    pub fn fill(
+        self: &Arc<Self>,
+        peer: &str,
+        place: &HourPlace,
+        (is_empty, files): (bool, u64),
+        allowance: &Allowance,
+    ) -> Result<Filling, CrawlError> {
+        let (base, mut known) = self.account()?;
+        let is_open = known.state.open.get(place).is_some_and(|(_, is_own)| !is_own);
+        if is_empty && !is_open {
+            // Whatever was given before is not here any more.
+            let line = known.account.forget(place).unwrap_or_default();
+            known.write(&base, &line)?;
+        }
+        let counts = is_empty || is_open || known.account.given(place).is_some();
+        let before = counts.then(|| known.account.given_by(place, peer));
+        if let Some(before) = before {
+            let line = known.account.give(place, peer, Given { files: before.files.saturating_add(files), ..before });
+            known.write(&base, &line)?;
+            known.state.open.entry(place.clone()).or_insert((0, false)).0 += 1;
+        }
+        drop(known);
+        Ok(Filling {
+            keeper: Arc::clone(self),
+            place: place.clone(),
+            peer: peer.into(),
+            before,
+            allowance: if let Allowance::Bytes(left) = allowance { *left } else { u64::MAX },
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// The account, read if it was not or if the disk is another one.
+    fn account(&self) -> Result<(Arc<Base>, Known<'_>), CrawlError> {
+        let base = self.base()?;
+        let returns = self.guard.returns();
+        let mut state = self.origins.lock();
+        if state.returns != returns {
+            (state.account, state.returns) = (None, returns);
+            state.strangers.clear();
+        }
+        let account = match state.account.take() {
+            Some(account) => account,
+            None => self.disk(load(&base))?,
+        };
+        Ok((base, Known { state, account }))
+    }
+}
+
+impl Filling {
+    /// So many bytes of one file are about to appear; false if there is no room for them.
+    pub fn take(&self, bytes: u64) -> bool {
+        let more = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= self.allowance);
+        let has_room = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        self.files.fetch_add(u64::from(has_room), Ordering::Relaxed);
+        has_room
+    }
+
+    /// They did not appear after all.
+    pub fn give_back(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.files.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Nothing more comes: what came is written down. Blocks.
+    pub fn finish(&self) -> Result<(), CrawlError> {
+        let Some(before) = self.before else { return Ok(()) };
+        let (base, mut known) = self.keeper.account()?;
+        if known.state.open.get(&self.place).is_none_or(|(_, is_own)| *is_own) {
+            return Ok(());
+        }
+        let given = Given {
+            files: before.files.saturating_add(self.files.load(Ordering::Relaxed)),
+            bytes: before.bytes.saturating_add(self.bytes.load(Ordering::Relaxed)),
+        };
+        let line = known.account.give(&self.place, &self.peer, given);
+        known.write(&base, &line)
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        let mut state = self.keeper.origins.lock();
+        if self.before.is_some()
+            && let Some(open) = state.open.get_mut(&self.place)
+        {
+            open.0 -= 1;
+            if open.0 == 0 {
+                state.open.remove(&self.place);
+            }
+        }
+    }
+}
+
+impl Origins {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The account while it is held; it goes back where it was.
+struct Known<'k> {
+    state: MutexGuard<'k, State>,
+    account: Account,
+}
+
+impl Known<'_> {
+    /// The hours of a stream in the account, and whether something is being fetched into each.
+    fn hours_with_state(&self, stream: &Stream) -> Vec<(Hour, bool)> {
+        let is_open = |hour| self.state.open.contains_key(&HourPlace { stream: stream.clone(), hour });
+        self.account.hours(stream).map(|hour| (hour, is_open(hour))).collect()
+    }
+
+    /// Adds these lines to the file, which is written anew when most of it has been overtaken.
+    fn write(&mut self, base: &Base, lines: &str) -> Result<(), CrawlError> {
+        // Without a marker there is nowhere to keep it.
+        let Some(own) = own_dir(base)?.filter(|_| !lines.is_empty()) else { return Ok(()) };
+        if self.account.wants_rewriting() {
+            atomic::replace(&own, OsStr::new(FILE), self.account.text().as_bytes())?;
+            self.account.rewritten();
+            return Ok(());
+        }
+        let is_there = own.stat_file(OsStr::new(FILE))?.is_some();
+        let head = if is_there { String::new() } else { Account::default().head() };
+        append_soon(&own, OsStr::new(FILE), (head + lines).as_bytes())?;
+        Ok(())
+    }
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        self.state.account = Some(std::mem::take(&mut self.account));
+    }
+}
+
+fn own_dir(base: &Base) -> Result<Option<Dir>, DiskError> {
+    base.dir(Path::new(marker::OWN_DIR))
+}
+
+/// Segments and chat batches of an hour, hidden ones included.
+fn segments_of(totals: &HourTotals) -> u64 {
+    totals.video.iter().chain([&totals.chat, &totals.hidden]).map(|tally| u64::from(tally.files)).sum()
+}
+
+fn load(base: &Base) -> Result<Account, DiskError> {
+    let own = own_dir(base)?;
+    let read = own.as_ref().map(|own| own.read_small(OsStr::new(FILE), MOST_BYTES)).transpose()?;
+    let bytes = match read {
+        Some(Small::Content(bytes)) => bytes,
+        None | Some(Small::Absent) => Vec::new(),
+        Some(Small::Larger) => {
+            let path = base.path().join(marker::OWN_DIR).join(FILE);
+            return Err(DiskError::TooMany { path, limit: usize::try_from(MOST_BYTES).unwrap_or(usize::MAX) });
+        }
+    };
+    let account = Account::parse(&bytes);
+    if account.damaged_lines > 0 {
+        let lines = account.damaged.join("; ");
+        tracing::error!(name: "fetched_damaged", lines = account.damaged_lines, first = lines, "lines of the account of what other nodes gave do not add up: their hours count as this archive's own; the file is kept as fetched.damaged");
+        if let Some(own) = own {
+            atomic::replace(&own, OsStr::new(DAMAGED), &bytes)?;
+        }
+    }
+    Ok(account)
+}

@@ -1,0 +1,142 @@
+//! What came from other nodes, over restarts, lost indexes and recorders that come later.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::crawl::{Allowance, Keeper, Strangers};
+use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
+use crate::domain::HourPlace;
+use crate::domain::origins::Named;
+use crate::guards;
+use crate::index::{Index, IndexOptions};
+
+const STEM: &str = "2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts";
+const BOUNDS: Strangers = Strangers { budget: Some(100), streams: 3 };
+
+struct Archive(tempfile::TempDir);
+
+impl Archive {
+    fn new() -> Self {
+        let tree = tempfile::tempdir().unwrap();
+        marker::create(&Base::open(tree.path()).unwrap(), ArchiveId::random()).unwrap();
+        Self(tree)
+    }
+
+    /// A node over it that begins with an empty index.
+    fn keeper(&self) -> Arc<Keeper> {
+        let index =
+            Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
+        let guard = Guard::new(Base::open(self.0.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
+        Arc::new(Keeper::new(index, Arc::new(guard)))
+    }
+
+    /// Somebody writes so many segments of ten bytes into an hour.
+    fn write(&self, keeper: &Keeper, place: &HourPlace, seconds: std::ops::Range<usize>) {
+        let hour = self.0.path().join(place.path());
+        std::fs::create_dir_all(&hour).unwrap();
+        seconds.for_each(|second| std::fs::write(hour.join(format!("00:{second:02}-{STEM}")), "0123456789").unwrap());
+        keeper.reconcile_structure().unwrap();
+        keeper.reconcile(std::slice::from_ref(place), true).unwrap();
+    }
+
+    /// A peer gives so many; tells how many there was room for.
+    fn give(&self, keeper: &Arc<Keeper>, peer: &str, place: &HourPlace, seconds: std::ops::Range<usize>) -> usize {
+        let is_empty = !self.0.path().join(place.path()).exists();
+        let allowance = keeper.allowance(peer, &place.stream, &BOUNDS).unwrap();
+        if matches!(allowance, Allowance::Full(_)) {
+            return 0;
+        }
+        let filling = keeper.fill(peer, place, (is_empty, seconds.len() as u64), &allowance).unwrap();
+        let taken = seconds.clone().take_while(|_| filling.take(10)).count();
+        self.write(keeper, place, seconds.start..seconds.start + taken);
+        filling.finish().unwrap();
+        taken
+    }
+}
+
+fn place(text: &str) -> HourPlace {
+    HourPlace::parse(text).unwrap()
+}
+
+#[test]
+fn what_a_peer_gave_stays_so_when_the_index_is_lost_and_until_a_recorder_comes() {
+    let archive = Archive::new();
+    let (junk, own) = (place("a/source/2019-11-13T02"), place("a/source/2019-11-13T03"));
+    let first = archive.keeper();
+    archive.write(&first, &own, 0..3);
+    assert_eq!(archive.give(&first, "evil", &junk, 0..4), 4);
+    assert_eq!(archive.give(&first, "evil", &own, 3..4), 1, "it may mend what is here");
+    let later = archive.keeper();
+    archive.write(&later, &junk, 0..0);
+    archive.write(&later, &own, 0..0);
+    later.settle_origins().unwrap();
+    assert!(later.is_fetched(&junk, 4).unwrap() && !later.is_fetched(&own, 4).unwrap());
+    assert!(later.would_be_fetched(&junk) && !later.would_be_fetched(&own));
+    assert!(later.would_be_fetched(&place("a/source/2019-11-13T04")), "what is not here would come from others");
+    assert_eq!(later.fetched_bytes().unwrap(), 40);
+    // The recorder's own segment makes the hour its own, for good.
+    archive.write(&later, &junk, 4..5);
+    later.settle_origins().unwrap();
+    assert!(!archive.keeper().is_fetched(&junk, 4).unwrap());
+    later.guards().remove(guards::Guard::OwnFirst);
+    assert!(!later.is_fetched(&junk, 0).unwrap());
+}
+
+#[test]
+fn a_stranger_fills_its_budget_and_not_the_disk() {
+    let archive = Archive::new();
+    let keeper = archive.keeper();
+    assert_eq!(archive.give(&keeper, "evil", &place("x/q/2019-11-13T02"), 0..7), 7);
+    assert_eq!(archive.give(&keeper, "evil", &place("y/q/2019-11-13T02"), 0..7), 3, "a hundred bytes in all");
+    // It is known after a restart with a lost index, and another peer has a budget of its own.
+    let later = archive.keeper();
+    for stream in ["x/q", "y/q"] {
+        archive.write(&later, &place(&format!("{stream}/2019-11-13T02")), 0..0);
+    }
+    assert_eq!(archive.give(&later, "evil", &place("z/q/2019-11-13T02"), 0..1), 0);
+    assert_eq!(later.filled("evil", &BOUNDS).unwrap().used.bytes, 100);
+    assert_eq!(archive.give(&later, "other", &place("z/q/2019-11-13T02"), 0..1), 1);
+    // What is recorded or named is nobody's budget.
+    archive.write(&later, &place("own/q/2019-11-13T03"), 0..1);
+    assert_eq!(archive.give(&later, "evil", &place("own/q/2019-11-13T02"), 0..20), 20);
+    let channels = BTreeSet::from(["w".to_owned()]);
+    let named = Arc::into_inner(archive.keeper()).unwrap().naming(Named { channels, ..Named::default() });
+    assert_eq!(archive.give(&Arc::new(named), "evil", &place("w/q/2019-11-13T02"), 0..20), 20);
+    // With the guard taken away it would go on.
+    later.guards().remove(guards::Guard::PeerBudget);
+    assert_eq!(archive.give(&later, "evil", &place("z/q/2019-11-13T04"), 0..20), 20);
+}
+
+#[test]
+fn a_stranger_adds_only_so_many_names() {
+    let archive = Archive::new();
+    let keeper = archive.keeper();
+    for number in 0..3 {
+        assert_eq!(archive.give(&keeper, "evil", &place(&format!("junk{number}/q/2019-11-13T02")), 0..1), 1);
+    }
+    assert_eq!(archive.give(&keeper, "evil", &place("junk3/q/2019-11-13T02"), 0..1), 0);
+    assert_eq!(archive.give(&keeper, "evil", &place("junk2/q/2019-11-13T03"), 0..1), 1, "what is there may go on");
+    // Room comes back when what it gave is gone.
+    std::fs::remove_dir_all(archive.0.path().join("junk0")).unwrap();
+    keeper.reconcile_structure().unwrap();
+    keeper.settle_origins().unwrap();
+    assert_eq!(archive.give(&keeper, "evil", &place("junk3/q/2019-11-13T02"), 0..1), 1);
+}
+
+#[test]
+fn an_account_that_is_damaged_takes_nothing_for_a_strangers() {
+    let archive = Archive::new();
+    let keeper = archive.keeper();
+    let junk = place("a/source/2019-11-13T02");
+    archive.give(&keeper, "evil", &junk, 0..4);
+    let file = archive.0.path().join(".gapless/fetched");
+    let text = std::fs::read_to_string(&file).unwrap().replace("given 4", "given 9");
+    std::fs::write(&file, text).unwrap();
+    let later = archive.keeper();
+    archive.write(&later, &junk, 0..0);
+    assert!(!later.is_fetched(&junk, 4).unwrap());
+    assert!(archive.0.path().join(".gapless/fetched.damaged").exists());
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert!(!archive.keeper().is_fetched(&junk, 4).unwrap(), "what is no file is as good as none");
+}

@@ -1,0 +1,89 @@
+//! The account against what its rules say, and its text against itself.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn place(text: &str) -> HourPlace {
+    HourPlace::parse(text).unwrap()
+}
+
+fn given(files: u64) -> Given {
+    Given { files, bytes: files * 10 }
+}
+
+#[test]
+fn an_hour_with_more_than_peers_gave_is_own() {
+    let mut account = Account::default();
+    let hour = place("a/b/2019-11-13T02");
+    assert!(!account.is_fetched(&hour, 0), "nobody knows about it");
+    account.give(&hour, "one", given(3));
+    account.give(&hour, "two", given(2));
+    assert!(account.is_fetched(&hour, 5) && !account.is_fetched(&hour, 6));
+    assert_eq!((account.given(&hour), account.given_by(&hour, "two")), (Some(given(5)), given(2)));
+    assert!(account.forget(&hour).is_some() && account.forget(&hour).is_none());
+    assert!(!account.is_fetched(&hour, 0));
+}
+
+#[test]
+fn only_a_channel_is_a_name() {
+    let stream = |text: &str| Stream::parse(text).unwrap();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    let quality = Named { qualities: set(&["source"]), ..Named::default() };
+    assert!(!quality.has(&stream("junk/source")), "anybody can invent a channel with that quality");
+    let both = Named { channels: set(&["a"]), ..quality };
+    assert!(both.has(&stream("a/source")) && !both.has(&stream("a/480p")) && !both.has(&stream("b/source")));
+    let sections = [("c".to_owned(), None), ("d".to_owned(), Some("source".to_owned()))].into();
+    let named = Named { sections, ..Named::default() };
+    assert!(named.has(&stream("c/x")) && named.has(&stream("d/source")) && !named.has(&stream("d/480p")));
+}
+
+#[test]
+fn bytes_and_streams_are_counted_for_each_peer_where_the_stream_is_a_strangers() {
+    let mut account = Account::default();
+    account.give(&place("a/b/2019-11-13T02"), "one", given(1));
+    account.give(&place("a/b/2019-11-13T03"), "one", given(2));
+    account.give(&place("c/d/2019-11-13T02"), "one", given(4));
+    account.give(&place("c/d/2019-11-13T02"), "two", given(8));
+    assert_eq!(account.used("one", |_| true), Used { bytes: 70, streams: 2 });
+    assert_eq!(account.used("one", |stream| stream.channel.as_str() == "c"), Used { bytes: 40, streams: 1 });
+    assert_eq!(account.used("two", |_| true), Used { bytes: 80, streams: 1 });
+    account.forget(&place("a/b/2019-11-13T02"));
+    assert_eq!(account.used("one", |_| true), Used { bytes: 60, streams: 2 });
+}
+
+#[test]
+fn a_line_that_does_not_add_up_makes_its_hour_own_and_spoils_no_other() {
+    let mut account = Account::default();
+    let (good, other) = (place("a b/%/2019-11-13T02"), place("a/b/2019-11-13T03"));
+    let line = account.give(&good, "p %", given(3));
+    let flipped = account.give(&other, "p", given(3)).replacen("given 3", "given 9", 1);
+    for bad in [flipped.trim_end(), "nonsense", "own x", ""] {
+        let read = Account::parse(format!("{FIRST_LINE}\n{bad}\n{line}").as_bytes());
+        assert!(read.is_fetched(&good, 3) && !read.is_fetched(&other, 0), "{bad:?}");
+        assert_eq!(read.damaged_lines, usize::from(!bad.is_empty()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_read(steps in prop::collection::vec((0..3_u8, 0..24_u8, 0..4_u64, any::<bool>()), 0..40)) {
+        let mut account = Account::default();
+        let mut text = String::new();
+        for (peer, hour, files, goes) in steps {
+            let at = place(&format!("a b/q/2019-11-13T{hour:02}"));
+            text += &account.head();
+            let line = if goes { account.forget(&at) } else { Some(account.give(&at, &format!("p {peer}"), given(files))) };
+            text += &line.unwrap_or_default();
+        }
+        prop_assert_eq!(&Account::parse(text.as_bytes()), &account);
+        let again = Account::parse(account.text().as_bytes());
+        account.rewritten();
+        prop_assert_eq!(again, account);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        Account::parse(&bytes).text();
+    }
+}
