@@ -34,6 +34,8 @@ pub mod scrub;
 
 pub mod peer;
 
+pub mod clock;
+
 pub mod sources;
 
 pub mod elsewhere;

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::address::{AddressFile, renew};
 use self::reports::{report_of, source_report};
 use self::sentinel::Sentinel;
-use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, Refuses};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus, Refuses};
 use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
 use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconcile, Visitor, Watch, WatchOptions};
 use crate::deleted::Deletions;
@@ -179,18 +179,21 @@ impl Node {
         let own = Own { name: options.name.clone(), listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
         let deleted = Arc::new(Deletions::register(&registry)?);
+        let dates = crate::peer::Dates::default();
         let parts = crate::retention::Parts {
             keeper: Arc::clone(&keeper),
             ready: crawl.ready(),
             deletions: Arc::clone(&deleted),
             client: PeerClient::with_token(
-                PeerLimits::default(),
+                PeerLimits { dates: dates.clone(), ..PeerLimits::default() },
                 &options.backfill.tls,
                 options.backfill.token.as_ref(),
             )?,
             peers: sources.peers(),
             instance,
             handle: tokio::runtime::Handle::current(),
+            clocks: Arc::new(crate::clock::SystemClocks::new(dates.clone())),
+            free: crate::retention::free_space(),
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let (knowledge, wants) = (Arc::clone(&options.backfill.knowledge), options.backfill.wants.clone());
@@ -216,7 +219,7 @@ impl Node {
         let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let keeps = Keeps::new(move |place| retired.keeps(place));
         let refuses = Refuses::new(move |place, name| kept.is_bad_name(place, name));
-        let wanted = BackfillOptions { keeps, refuses, board: Arc::clone(&board), ..options.backfill };
+        let wanted = BackfillOptions { keeps, refuses, board: Arc::clone(&board), dates, ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
         retention.on_change(Box::new(move || {
@@ -224,6 +227,9 @@ impl Node {
                 running.compare_again();
             }
         }));
+        let meeting = Arc::downgrade(&backfill);
+        retention
+            .learns_of_rounds(Box::new(move || meeting.upgrade().map(|running| rounds(&running)).unwrap_or_default()));
         let refetching = Arc::downgrade(&backfill);
         scrub.on_move(Box::new(move || {
             if let Some(running) = refetching.upgrade() {
@@ -465,6 +471,12 @@ fn nodes(name: &str, peers: &[Peer]) -> Vec<Shown> {
 fn orders(backfill: &Arc<Backfill>) -> Orders {
     let accepting = Arc::clone(backfill);
     Orders { accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)) }
+}
+
+/// How many rounds were completed with each peer; nothing of one that is this node itself.
+fn rounds(backfill: &Backfill) -> Vec<(String, Option<u64>)> {
+    let seen = |status: PeerStatus| (status.peer.name, (status.state != PeerState::Itself).then_some(status.rounds));
+    backfill.status().into_iter().map(seen).collect()
 }
 
 /// What no other node has is not purged, where retention is told so.

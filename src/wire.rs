@@ -38,7 +38,8 @@ pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
 pub use retention::{
-    DiskFilled, KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention,
+    AcceptedRecords, DiskFilled, KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour,
+    RunRetention, UnusableRecord,
 };
 pub use scrub::{DamagedFile, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder, ScrubSummary};
 pub use tombstones::{

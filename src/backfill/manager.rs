@@ -60,6 +60,7 @@ impl Backfill {
         let limits = Limits {
             idle_connections: options.concurrency.max(1),
             throttle: Throttle::new(options.bandwidth),
+            dates: options.dates.clone(),
             ..Limits::default()
         };
         let known = Arc::<Mutex<Vec<Arc<Known>>>>::default();

@@ -10,6 +10,7 @@ use super::error::RoundError;
 use crate::crawl::Strangers;
 use crate::domain::{Horizon, Hour, HourPlace, Span};
 use crate::ledger::Knowledge;
+use crate::peer::Dates;
 use crate::runtime::{Board, Busy};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
@@ -53,6 +54,8 @@ pub struct BackfillOptions {
     pub board: Arc<Board>,
     /// What is fetched counts as work that others wait for.
     pub busy: Arc<Busy>,
+    /// What peers say of the time, for who judges this node's clock.
+    pub dates: Dates,
     /// Where the result of complete rounds is written for monitors; nowhere for rounds that look at a part of what is configured.
     pub report_file: Option<PathBuf>,
 }

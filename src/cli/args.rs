@@ -286,6 +286,11 @@ pub enum RetentionVerb {
     },
     /// List the hours that were deleted or are being deleted: hour, state, reason, time
     List,
+    /// Begin damaged or missing records that protect the archive anew, from what can still be read of them
+    #[command(
+        long_about = "Begin damaged or missing records that protect the archive anew, from what can still be read of them.\n\nNothing is deleted while one of them cannot be relied on. Look at `gapless doctor` and at the files beneath BASE/.gapless first: a line of the journal that is lost may have said that an hour is kept. Damaged copies stay there as NAME.damaged."
+    )]
+    Accept,
     /// Keep hours whatever the limits say, and let them be fetched again
     Keep {
         /// The hours

@@ -202,6 +202,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         keeps: Keeps::everything(),
         refuses: Refuses::nothing(),
         knowledge: std::sync::Arc::default(),
+        dates: crate::peer::Dates::default(),
         board: std::sync::Arc::default(),
         extras: extras(config, peers)?,
         max_extras_bytes: config.backfill.max_extras_bytes,

@@ -21,7 +21,7 @@ use crate::domain::{HourPlace, Span};
 use crate::peer::Peer;
 use crate::retention::{Parts, Retention, RetentionOptions};
 use crate::runtime::Stop;
-use crate::wire::{KeepHours, RetentionPlan, RetentionReport, RetentionView, RunRetention};
+use crate::wire::{AcceptedRecords, KeepHours, RetentionPlan, RetentionReport, RetentionView, RunRetention};
 
 /// Runs it.
 pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCode> {
@@ -33,6 +33,9 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
         return match &args.verb {
             RetentionVerb::Plan => print_plan(config, &view(&daemon).await?.plan),
             RetentionVerb::List => print_list(config, &view(&daemon).await?),
+            RetentionVerb::Accept => {
+                print_accepted(config, &daemon.post_json("/api/v1/retention/accept", &serde_json::json!({})).await?)
+            }
             RetentionVerb::Run { yes, .. } => {
                 let order = RunRetention { yes: *yes };
                 print_run(config, &daemon.post_json("/api/v1/retention/run", &order).await?)
@@ -76,6 +79,7 @@ fn alone(
     let exit = match (verb, keep) {
         (RetentionVerb::Plan, _) => print_plan(config, &retention.plan()?),
         (RetentionVerb::List, _) => print_list(config, &retention.view()?),
+        (RetentionVerb::Accept, _) => print_accepted(config, &retention.accept()?),
         (RetentionVerb::Run { yes, .. }, _) => print_run(config, &retention.once(*yes, &Stop::new(), None)),
         (RetentionVerb::Keep { .. }, Some((places, release))) => {
             retention.keep(places, *release)?;
@@ -102,6 +106,8 @@ pub fn offline(
         peers,
         instance: rand::random(),
         handle: tokio::runtime::Handle::current(),
+        clocks: Arc::new(crate::clock::SystemClocks::default()),
+        free: crate::retention::free_space(),
     };
     Ok(Arc::new(Retention::new(parts, options(config), &registry)?))
 }
@@ -178,6 +184,25 @@ fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode>
         let more = view.retired_hours.saturating_sub(view.retired.len() as u64);
         if more > 0 {
             writeln!(out, "and {more} older ones")?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
+
+fn print_accepted(config: &Config, accepted: &AcceptedRecords) -> anyhow::Result<ExitCode> {
+    let mut out = stdout();
+    if config.json {
+        out.json_pretty(accepted)?;
+    } else {
+        for record in &accepted.records {
+            writeln!(out, "{} begins anew: {}", record.name, shown(&record.why))?;
+        }
+        for path in &accepted.kept_aside {
+            writeln!(out, "kept aside: {}", shown(path))?;
+        }
+        if accepted.records.is_empty() {
+            writeln!(out, "all records can be relied on; nothing was changed")?;
         }
     }
     out.flush()?;

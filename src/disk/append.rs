@@ -47,11 +47,17 @@ fn append_as(dir: &Dir, name: &OsStr, lines: &[u8], is_durable: bool) -> Result<
         file.read_exact_at(&mut last, size - 1).map_err(|cause| failed("read", cause))?;
     }
     let whole = if last == *b"\n" { lines.to_vec() } else { [b"\n", lines].concat() };
-    file.write_all(&whole).map_err(|cause| failed("append to", cause))?;
+    let written = file.write_all(&whole).and_then(|()| if is_durable { file.sync_all() } else { Ok(()) });
+    if let Err(cause) = written {
+        // What was not said to be durable must not be there either: a part of it would be damage to whoever reads it.
+        if let Err(error) = file.set_len(size) {
+            tracing::debug!(name: "line_cut_short", file = %path.display(), %error, "a line that could not be written whole is still there in part");
+        }
+        return Err(failed("append to", cause));
+    }
     if !is_durable {
         return Ok(());
     }
-    file.sync_all().map_err(|cause| failed("append to", cause))?;
     let end = size.saturating_add(whole.len() as u64);
     if let Err(cause) = fallocate(&file, FallocateFlags::KEEP_SIZE, end, RESERVE) {
         tracing::debug!(name: "no_room_kept", file = %path.display(), %cause, "no room is kept for further lines");

@@ -20,7 +20,8 @@ use super::error::{DiskError, Result};
 /// The directory in the base that is ours.
 pub const OWN_DIR: &str = ".gapless";
 
-const MARKER: &str = "marker";
+/// The marker itself.
+pub const MARKER: &str = "marker";
 const FIRST_LINE: &str = "gapless-marker 1";
 
 /// Many times what a marker is long; what is longer is none.

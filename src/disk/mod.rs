@@ -53,6 +53,6 @@ pub use new_file::NewFile;
 pub use purge::Removed;
 pub use quarantine::{Held, Quarantine, REPORT_BYTES};
 pub use read::{PIECE, WholeFile};
-pub use record::{Content, Reading, Record};
+pub use record::{Content, Reading, Record, set_aside};
 pub use records::{Records, Remembered, Unusable};
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};

@@ -141,16 +141,6 @@ impl Record {
         replace(&own, &self.second(), &text)
     }
 
-    /// Moves its copies aside, so that there is none any more: a person has decided. Says where they are.
-    pub fn set_aside(&self, base: &Base) -> Result<Vec<PathBuf>> {
-        let Some(own) = own_dir(base)? else { return Ok(Vec::new()) };
-        let mut moved = Vec::new();
-        for name in self.copies() {
-            moved.extend(set_aside(&own, self.name, &name)?);
-        }
-        Ok(moved)
-    }
-
     /// Where its first copy lies; for messages.
     pub fn path(&self, base: &Base) -> PathBuf {
         base.path().join(OWN_DIR).join(self.name)
@@ -237,6 +227,16 @@ impl Record {
     }
 }
 
+/// Moves both copies of a record aside, so that there is none any more: a person has decided. Says where they are.
+pub(super) fn set_copies_aside(base: &Base, record: &str) -> Result<Vec<PathBuf>> {
+    let Some(own) = own_dir(base)? else { return Ok(Vec::new()) };
+    let mut moved = Vec::new();
+    for name in [record.to_owned(), format!("{record}.2")] {
+        moved.extend(set_aside(&own, record, OsStr::new(&name))?);
+    }
+    Ok(moved)
+}
+
 fn own_dir(base: &Base) -> Result<Option<Dir>> {
     base.dir(Path::new(OWN_DIR))
 }
@@ -281,7 +281,7 @@ fn sum_of(front: &str, content: &[u8]) -> String {
 
 /// Moves a file to `NAME.damaged`, or the first of `NAME.damaged.2` and so on that is free. The last of them is written over: what
 /// was there first tells most about what went wrong.
-pub(super) fn set_aside(own: &Dir, record: &str, name: &OsStr) -> Result<Option<PathBuf>> {
+pub fn set_aside(own: &Dir, record: &str, name: &OsStr) -> Result<Option<PathBuf>> {
     let failed = |errno| DiskError::io("move aside", &own.path().join(name), errno);
     for number in 1..=MOST_ASIDE {
         let aside = if number == 1 { format!("{record}.damaged") } else { format!("{record}.damaged.{number}") };
@@ -384,7 +384,7 @@ mod tests {
         let error = RECORD.write(&base, b"new").unwrap_err().to_string();
         assert!(error.contains("gapless retention accept"), "{error}");
         assert!(matches!(RECORD.read(&base).unwrap(), Reading::Unusable(_)));
-        assert_eq!(RECORD.set_aside(&base).unwrap().len(), 2);
+        assert_eq!(set_copies_aside(&base, "levels").unwrap().len(), 2);
         assert!(file(&base, "levels.damaged").exists() && file(&base, "levels.damaged.2").exists());
         assert_eq!(RECORD.read(&base).unwrap(), Reading::Absent);
         RECORD.write(&base, b"new").unwrap();
@@ -423,7 +423,7 @@ mod tests {
         let Reading::Unusable(why) = RECORD.read(&base).unwrap() else { panic!("a later version") };
         assert!(why.contains("version 3"), "{why}");
         let earlier = Record { version: 1, ..RECORD };
-        RECORD.set_aside(&base).unwrap();
+        set_copies_aside(&base, "levels").unwrap();
         earlier.write(&base, b"x").unwrap();
         fs::remove_file(file(&base, "levels.2")).unwrap();
         assert_eq!(RECORD.read(&base).unwrap().content().unwrap().version, 1);

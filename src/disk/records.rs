@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::base::Base;
 use super::error::{DiskError, Result};
-use super::record::{Reading, Record};
+use super::record::{Reading, Record, set_copies_aside};
 
 /// The names of all records that there have been, one a line.
 const ROSTER: Record = Record { name: "records", version: 1, most: 16 << 10 };
@@ -108,23 +108,46 @@ impl Records {
         }
     }
 
+    /// Which of these records cannot be relied on, and the names of all that there have been. Changes nothing.
+    pub fn examine(base: &Base, records: &[Record]) -> Result<(Vec<Unusable>, BTreeSet<String>)> {
+        let roster = ROSTER.peek(base)?;
+        let mut unusable = Vec::new();
+        let mut add = |name: &str, why: String| unusable.push(Unusable { name: name.to_owned(), why });
+        if let Reading::Unusable(why) = &roster {
+            add(ROSTER.name, why.clone());
+        }
+        let text = roster.content().map(|content| content.bytes).unwrap_or_default();
+        let names: BTreeSet<String> = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+        for record in records {
+            match record.peek(base)? {
+                Reading::Absent if names.contains(record.name) => add(record.name, missing()),
+                Reading::Unusable(why) => add(record.name, why),
+                Reading::Absent | Reading::Intact(_) | Reading::Mended(..) => {}
+            }
+        }
+        Ok((unusable, names))
+    }
+
     /// Those that cannot be relied on, as far as they were read.
     pub fn unusable(&self) -> Vec<Unusable> {
         let all = lock(&self.unusable);
         all.iter().map(|(name, why)| Unusable { name: name.clone(), why: why.clone() }).collect()
     }
 
-    /// A person has decided: of these records those that cannot be relied on are moved aside, and there has been none from now on.
-    /// Says where they are. A record in another form than a [`Record`] is forgotten by [`Records::forget`].
-    pub fn accept(&self, base: &Base, records: &[Record]) -> Result<Vec<PathBuf>> {
+    /// A person has decided: those that cannot be relied on are moved aside, and there has been none of them from now on. Those of
+    /// the names in `besides`, which are kept in another form than a [`Record`], are left to who keeps them. Says where they are.
+    pub fn accept(&self, base: &Base, besides: &[&str]) -> Result<Vec<PathBuf>> {
         let _one = lock(&self.one);
         let mut aside = Vec::new();
-        for record in records.iter().chain([&ROSTER]) {
-            if self.why_unusable(record.name).is_some() {
-                aside.extend(record.set_aside(base)?);
-                self.strike(base, record.name)?;
-                self.note(record.name, None);
-            }
+        // Before anything that it names.
+        self.roster(base)?;
+        let mut names: Vec<String> = lock(&self.unusable).keys().cloned().collect();
+        names.retain(|name| !besides.contains(&name.as_str()));
+        names.sort_by_key(|name| name != ROSTER.name);
+        for name in names {
+            aside.extend(set_copies_aside(base, &name)?);
+            self.strike(base, &name)?;
+            self.note(&name, None);
         }
         Ok(aside)
     }
@@ -263,7 +286,7 @@ mod tests {
         assert_eq!(again.read(&base, &BURSTS).unwrap(), Reading::Absent);
         assert_eq!(names(&again), ["levels"]);
         assert!(again.write(&base, &LEVELS, b"1").is_err(), "it is not begun anew unasked");
-        assert_eq!(again.accept(&base, &[LEVELS, BURSTS]).unwrap(), Vec::<PathBuf>::new());
+        assert_eq!(again.accept(&base, &[]).unwrap(), Vec::<PathBuf>::new());
         assert_eq!(again.read(&base, &LEVELS).unwrap(), Reading::Absent);
         again.write(&base, &LEVELS, b"1").unwrap();
         assert!(again.unusable().is_empty());
@@ -280,7 +303,7 @@ mod tests {
         let records = Records::new(Box::new(memory.clone()));
         assert!(matches!(records.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
         assert_eq!(names(&records), ["levels", "records"]);
-        records.accept(&base, &[LEVELS]).unwrap();
+        records.accept(&base, &[]).unwrap();
         assert!(memory.names().is_empty());
         assert_eq!(records.read(&base, &LEVELS).unwrap(), Reading::Absent);
         records.write(&base, &LEVELS, b"1").unwrap();
@@ -298,7 +321,7 @@ mod tests {
             fs::write(base.path().join(OWN_DIR).join(name), "?").unwrap();
         }
         assert!(matches!(records.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
-        assert_eq!(records.accept(&base, &[LEVELS, BURSTS]).unwrap().len(), 2);
+        assert_eq!(records.accept(&base, &[]).unwrap().len(), 2);
         assert!(matches!(records.read(&base, &BURSTS).unwrap(), Reading::Intact(_)));
         assert_eq!(fs::read(base.path().join(OWN_DIR).join("levels.damaged")).unwrap(), b"?");
     }

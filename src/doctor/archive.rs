@@ -11,6 +11,7 @@ use crate::check::hours_on_disk;
 use crate::disk::{ArchiveId, Base, DiskError, Verdict, atomic, marker};
 use crate::domain::{FileName, Horizon, Hour, HourPlace, Stream, Timestamp, parse_file_name};
 use crate::index::{self, IndexError, Look};
+use crate::retention;
 
 /// Newest hours of each channel and quality of which files are opened, and how many files of each: enough to meet an owner or a mode
 /// that is wrong, and over in a moment.
@@ -77,6 +78,7 @@ pub fn examine(place: &Place) -> Examined {
     }
     found.findings.extend(own_directories(&base, &place.state_dir, read_only));
     found.findings.extend(aside(&place.state_dir));
+    found.findings.extend(protection(&base));
     let quarantined = bytes_below(&place.base_dir.join(marker::OWN_DIR).join("quarantine"));
     found.findings.extend(verdict::quarantine(quarantined));
     let hours = hours_on_disk(&base);
@@ -263,6 +265,26 @@ fn aside(state_dir: &Path) -> Vec<Finding> {
         }
     }
     verdict::set_aside(files, bytes).into_iter().collect()
+}
+
+/// What stops all deletion until a person has looked: records that cannot be relied on, and a clock that is contradicted.
+fn protection(base: &Base) -> Vec<Finding> {
+    let check = "protection";
+    let mut findings = match retention::examine(base) {
+        Ok(unusable) => unusable
+            .into_iter()
+            .map(|record| {
+                let value = format!("the record .gapless/{} cannot be relied on: {}", record.name, record.why);
+                Finding::fail(check, value, "nothing is deleted: look at the record, then `gapless retention accept`")
+            })
+            .collect(),
+        Err(error) => vec![failed(check, &error)],
+    };
+    if let Ok(Some(why)) = retention::examine_clock(base) {
+        let advice = "nothing is deleted: set the clock right, or `gapless retention run --yes` if it is";
+        findings.push(Finding::fail(check, why, advice));
+    }
+    findings
 }
 
 /// Opens some of the newest files, and looks whether their directories can be written where that is needed.

@@ -8,6 +8,7 @@ pub mod bad_name;
 pub mod best;
 pub mod burst;
 pub mod census;
+pub mod clock;
 pub mod compare;
 pub mod contents;
 pub mod coverage;

@@ -7,10 +7,12 @@
 //!    future) is told as a [`Doubt`]; whoever carries the plan out stops there until a person says that it is right.
 
 mod room;
+mod shrinking;
 
 use std::fmt;
 
 pub use room::{Horizons, StreamLimit};
+pub use shrinking::{Level, Levels, Shrinking};
 
 use super::{Hour, HourPlace, Span, Timestamp};
 
@@ -70,7 +72,7 @@ pub enum Decided {
     Nothing,
     /// It stays, on the operator's word.
     Keep,
-    /// It goes: it was begun and not finished.
+    /// It goes: it was begun and not finished, and nobody asks whether it is still wanted.
     Begun(Reason),
 }
 
@@ -128,6 +130,8 @@ pub struct Schedule {
     pub hours: usize,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// How much of it is not just fetched: that is what must not shrink.
+    pub own: Level,
 }
 
 impl Schedule {
@@ -136,9 +140,15 @@ impl Schedule {
         self.going.iter().map(|going| going.stored.bytes).sum()
     }
 
-    /// What goes although there is doubt: it was begun before.
+    /// What goes whatever else holds, because it was begun before.
     pub fn begun(&self) -> impl Iterator<Item = &Going> {
         self.going.iter().filter(|going| matches!(going.stored.decided, Decided::Begun(_)))
+    }
+
+    /// How much of one's own is left when all has gone that goes.
+    pub fn own_after(&self) -> Level {
+        let own = self.going.iter().filter(|going| !going.stored.fetched);
+        own.fold(self.own, |left, going| left.without(1, going.stored.bytes))
     }
 }
 
@@ -218,7 +228,9 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     };
     let mut reasons: Vec<Option<Reason>> = hours.iter().map(of_itself).collect();
     room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
-    let mut schedule = Schedule { hours: hours.len(), bytes, ..Schedule::default() };
+    let own =
+        hours.iter().filter(|stored| !stored.fetched).fold(Level::default(), |own, stored| own.with(1, all_of(stored)));
+    let mut schedule = Schedule { hours: hours.len(), bytes, own, ..Schedule::default() };
     let with_reason =
         hours.into_iter().zip(reasons).filter_map(|(stored, reason)| Some(Going { stored, reason: reason? }));
     schedule.going.extend(with_reason);

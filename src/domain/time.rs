@@ -96,6 +96,20 @@ impl std::ops::Add<Span> for Timestamp {
     }
 }
 
+impl std::ops::Add for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::ops::Sub for Span {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
 impl std::ops::Sub<Span> for Timestamp {
     type Output = Self;
     fn sub(self, span: Span) -> Self {

@@ -72,6 +72,7 @@ const PAGE: usize = 1_000;
         super::orders::accept_missing,
         super::orders::run,
         super::orders::keep,
+        super::orders::accept_records,
         super::tombstones::list,
         super::tombstones::add,
         super::tombstones::purge

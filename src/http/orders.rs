@@ -17,7 +17,9 @@ use super::app::App;
 use super::tombstones::read;
 use crate::domain::doubt::Doubt;
 use crate::domain::{Channel, HourPlace};
-use crate::wire::{AcceptBursts, AcceptMissing, Accepted, DoubtReport, KeepHours, RetentionReport, RunRetention};
+use crate::wire::{
+    AcceptBursts, AcceptMissing, Accepted, AcceptedRecords, DoubtReport, KeepHours, RetentionReport, RunRetention,
+};
 
 /// How long a run of retention is waited for: less than a request with a body may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -122,6 +124,28 @@ pub async fn keep(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
         Err(problem) => Err(problem),
     };
     kept.map_or_else(|problem| problem.at(&path).into_response(), |()| Json(serde_json::json!({})).into_response())
+}
+
+/// Answers `POST /api/v1/retention/accept`.
+#[utoipa::path(
+    post, path = "/api/v1/retention/accept", security(("bearer" = [])),
+    responses(
+        (status = 200, body = AcceptedRecords, description = "which records begin anew, and where their damaged copies are"),
+        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 403, description = "the token is one for reading"),
+        (status = 503, description = "the disk is not there"), (status = 507, description = "the disk is full")
+    )
+)]
+pub async fn accept_records(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    let accepted = match read::<serde_json::Map<String, serde_json::Value>>(request.into_body(), "{}").await {
+        Ok(_) => app.ask(|app| Ok(app.retention.accept()?)).await,
+        Err(problem) => Err(problem),
+    };
+    accepted.map_or_else(
+        |problem| problem.at(&path).into_response(),
+        |accepted| Json::<AcceptedRecords>(accepted).into_response(),
+    )
 }
 
 fn keep_hours(app: &App, order: &KeepHours) -> Result<(), Problem> {

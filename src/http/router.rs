@@ -74,6 +74,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/scrub", measured("scrub", writes(post(scrub::run))))
         .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))
         .route("/api/v1/retention/run", measured("retention_run", writes(post(orders::run))))
+        .route("/api/v1/retention/accept", measured("retention_accept", writes(post(orders::accept_records))))
         .route("/api/v1/retention/keep", measured("retention_keep", writes(post(orders::keep))))
         .route("/api/v1/crawl/accept", measured("crawl_accept", writes(post(orders::accept_missing))))
         .route("/api/v1/tombstones/accept", measured("tombstones_accept", writes(post(orders::accept))))
@@ -99,6 +100,7 @@ async fn wrong_method(request: Request) -> Response {
         | "/api/v1/scrub"
         | "/api/v1/crawl/accept"
         | "/api/v1/retention/run"
+        | "/api/v1/retention/accept"
         | "/api/v1/retention/keep"
         | "/api/v1/crawl/run" => "OPTIONS, POST",
         "/api/v1/crawl/pace" => "OPTIONS, PUT",

@@ -65,6 +65,15 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(sources.iter().flat_map(|source| &source.left_out).map(|why| format!("a node is left out: {why}")));
     let retention = app.retention.report();
     troubles.extend(retention.doubt.iter().chain(&retention.error).map(|why| format!("retention: {why}")));
+    troubles.extend(retention.unusable_records.iter().map(|record| {
+        format!(
+            "nothing is deleted: the record '{}' cannot be relied on ({}); look at it, then `gapless retention accept`",
+            record.name, record.why
+        )
+    }));
+    if let (Some(why), None) = (&retention.clock, &retention.doubt) {
+        troubles.push(format!("nothing is deleted: {why}"));
+    }
     if retention.last_copies > 0 {
         troubles.push(format!(
             "retention: {} segments stay here as the last copies, such as {}",

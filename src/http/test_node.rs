@@ -219,6 +219,8 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> A
         peers: tokio::sync::watch::channel(Vec::new()).1,
         instance: 1,
         handle: tokio::runtime::Handle::current(),
+        clocks: Arc::new(crate::clock::SystemClocks::default()),
+        free: crate::retention::free_space(),
     };
     let options = RetentionOptions {
         limits: crate::domain::retention::Limits::default(),

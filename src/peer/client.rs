@@ -221,7 +221,10 @@ impl PeerClient {
                 request = request.body(body.clone());
             }
             let source = match timeout(self.limits.silence, request.send()).await {
-                Ok(Ok(response)) => return Ok(response),
+                Ok(Ok(response)) => {
+                    self.limits.dates.hear(url, response.headers());
+                    return Ok(response);
+                }
                 Ok(Err(source)) => source,
                 Err(_) => return timed_out("did not answer", self.limits.silence),
             };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Throttle;
+use super::{Dates, Throttle};
 use crate::domain::LARGEST_FILE;
 
 /// What is borne from a peer. The defaults are for the real world; tests make them small.
@@ -28,6 +28,8 @@ pub struct Limits {
     pub slow_bytes: u64,
     /// How fast files may come, from all peers together.
     pub throttle: Throttle,
+    /// What peers say of the time, remembered from their answers.
+    pub dates: Dates,
     /// Idle connections that are kept to each peer: as many as there are downloads at once.
     pub idle_connections: usize,
 }
@@ -45,6 +47,7 @@ impl Default for Limits {
             slow_window: Duration::from_secs(60),
             slow_bytes: 60_000,
             throttle: Throttle::default(),
+            dates: Dates::default(),
             idle_connections: 5,
         }
     }

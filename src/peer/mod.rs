@@ -12,6 +12,7 @@
 mod body;
 mod bundle;
 mod client;
+mod dates;
 mod download;
 mod error;
 mod extra;
@@ -24,6 +25,7 @@ mod throttle;
 mod url;
 
 pub use client::{Listing, Peer, PeerClient};
+pub use dates::Dates;
 pub use download::{Outcome, Pause};
 pub use error::PeerError;
 pub use limits::Limits;

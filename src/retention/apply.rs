@@ -10,7 +10,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use crate::disk::{Base, Dir, DiskError, atomic, is_our_temporary};
 use crate::domain::probe::is_probe;
 use crate::domain::{FileName, HourPlace, name, parse_file_name};
-use crate::runtime::Stop;
 
 /// Entries of one directory at most: what a scan reads, and as much again of what it leaves out.
 const MOST_ENTRIES: usize = 2 << 20;
@@ -28,7 +27,7 @@ pub(super) struct Deleted {
     pub(super) left: u64,
     /// Segments and chat batches that came after the hour was looked at: because of them nothing was deleted.
     pub(super) unseen: u64,
-    /// Whether it was told to stop before the end.
+    /// Whether it had to stop before the end.
     pub(super) stopped: bool,
     /// Whether the directory has gone.
     pub(super) dir_gone: bool,
@@ -59,12 +58,12 @@ fn read(name: &OsStr, is_file: bool) -> Entry {
 }
 
 /// Deletes the segments and chat batches of an hour and flushes its directory, which goes if it is empty then. If only those that
-/// were `seen` may go and there are others, nothing does.
+/// were `seen` may go and there are others, nothing does. Before each file it is asked whether it may still go.
 pub(super) fn delete_segments(
     base: &Base,
     place: &HourPlace,
     seen: Option<&HashSet<String>>,
-    stop: &Stop,
+    may_go_on: &dyn Fn() -> bool,
 ) -> Result<Deleted, DiskError> {
     let mut deleted = Deleted::default();
     let Some(dir) = base.dir(&place.path())? else { return Ok(Deleted { dir_gone: true, ..deleted }) };
@@ -79,7 +78,7 @@ pub(super) fn delete_segments(
     }
     // What comes from here on is in none of these entries, and stays.
     for (name, is_file) in entries {
-        if stop.is_stopped() {
+        if !may_go_on() {
             deleted.stopped = true;
             break;
         }
@@ -191,7 +190,7 @@ mod tests {
         assert!(delete_tombstones(&base, &place).unwrap().is_none(), "a segment is there");
         assert_eq!(left(), all);
 
-        let deleted = delete_segments(&base, &place, None, &Stop::new()).unwrap();
+        let deleted = delete_segments(&base, &place, None, &|| true).unwrap();
         assert_eq!((deleted.segments, deleted.bytes, deleted.tombstones, deleted.left), (1, 2, 1, 7));
         assert!(!deleted.dir_gone && !left().contains(&segment) && !left().contains(&temporary) && outside.exists());
         assert_eq!(left().len(), all.len() - 2);
@@ -213,11 +212,11 @@ mod tests {
         }
         let base = Base::open(tree.path()).unwrap();
         let mut known = HashSet::from([seen]);
-        let deleted = delete_segments(&base, &place, Some(&known), &Stop::new()).unwrap();
+        let deleted = delete_segments(&base, &place, Some(&known), &|| true).unwrap();
         assert_eq!(deleted, Deleted { unseen: 1, ..Deleted::default() });
         assert_eq!(fs::read_dir(&hour).unwrap().count(), 2);
         known.insert(late);
-        assert!(delete_segments(&base, &place, Some(&known), &Stop::new()).unwrap().dir_gone);
+        assert!(delete_segments(&base, &place, Some(&known), &|| true).unwrap().dir_gone);
     }
 
     #[test]
@@ -228,11 +227,9 @@ mod tests {
         fs::create_dir_all(&hour).unwrap();
         fs::write(hour.join(format!("{STEM}.ts")), "xy").unwrap();
         let base = Base::open(tree.path()).unwrap();
-        let stopped = Stop::new();
-        stopped.stop();
-        assert!(delete_segments(&base, &place, None, &stopped).unwrap().stopped && hour.exists());
-        assert!(delete_segments(&base, &place, None, &Stop::new()).unwrap().dir_gone);
+        assert!(delete_segments(&base, &place, None, &|| false).unwrap().stopped && hour.exists());
+        assert!(delete_segments(&base, &place, None, &|| true).unwrap().dir_gone);
         assert!(!hour.exists() && tree.path().join("a/b").exists());
-        assert!(delete_segments(&base, &place, None, &Stop::new()).unwrap().dir_gone, "doing it again is fine");
+        assert!(delete_segments(&base, &place, None, &|| true).unwrap().dir_gone, "doing it again is fine");
     }
 }

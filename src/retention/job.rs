@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
@@ -16,13 +16,15 @@ use super::last_copy::{Asking, Copies};
 use super::ledger::Ledger;
 use super::metrics::Gauges;
 use super::orders::{Order, Orders};
+use super::protect::{FreeSpace, Sightings};
 use super::{RetentionError, report};
+use crate::clock::{Clocks, Timeline};
 use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Checked, marker};
 use crate::domain::disk_use::DiskUse;
-use crate::domain::retention::{Decided, Doubt, Going, Limits, Reason, Schedule, Stored, schedule};
-use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Timestamp};
+use crate::domain::retention::{Decided, Going, Levels, Limits, Reason, Schedule, Stored, schedule};
+use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
 use crate::runtime::{Post, Stop, Wake};
@@ -64,14 +66,21 @@ pub struct Parts {
     pub instance: u64,
     /// Where they are asked.
     pub handle: Handle,
+    /// What time it is, and who says so.
+    pub clocks: Arc<dyn Clocks>,
+    /// How much room there is.
+    pub free: FreeSpace,
 }
 
 /// Deletes whole hours by the limits. Share it by `Arc`.
 pub struct Retention {
-    parts: Parts,
-    options: RetentionOptions,
-    ledger: Ledger,
-    gauges: Gauges,
+    pub(super) parts: Parts,
+    pub(super) options: RetentionOptions,
+    pub(super) ledger: Ledger,
+    pub(super) timeline: Timeline,
+    pub(super) levels: Mutex<Levels>,
+    pub(super) sightings: Sightings,
+    pub(super) gauges: Gauges,
     running: Mutex<()>,
     report: Mutex<RetentionReport>,
     /// Returns of the disk when the journal was read: after another one it is read again.
@@ -91,9 +100,12 @@ impl Retention {
         let retention = Self {
             gauges: Gauges::register(registry)?,
             returns: Mutex::new(parts.keeper.guard().returns()),
+            timeline: Timeline::new(Arc::clone(&parts.clocks)),
             parts,
             options,
             ledger: Ledger::default(),
+            levels: Mutex::default(),
+            sightings: Sightings::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
             orders: Orders::new(),
@@ -118,7 +130,7 @@ impl Retention {
         }
     }
 
-    fn changed(&self) {
+    pub(super) fn changed(&self) {
         if let Some(hook) = self.on_change.get() {
             hook();
         }
@@ -151,13 +163,14 @@ impl Retention {
         self.ledger.ask(|journal, horizons| match journal.get(place).map(|entry| entry.step) {
             Some(Step::Kept) => true,
             Some(Step::Retiring | Step::Retired | Step::Gone) => false,
-            None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, now()),
+            None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, self.timeline.now()),
         })
     }
 
     /// How it goes.
     pub fn report(&self) -> RetentionReport {
-        self.lock_report().clone()
+        let report = self.lock_report().clone();
+        RetentionReport { unusable_records: self.unusable_records(), clock: self.clock_doubt(false), ..report }
     }
 
     /// What would go now, and what has gone. Changes nothing.
@@ -173,7 +186,8 @@ impl Retention {
         let free = self.free();
         let schedule = self.schedule(&journal, free)?;
         let blocked = self.may_delete().err().map(|error| error.to_string());
-        Ok(RetentionPlan { blocked, ..report::plan(&schedule, !self.options.limits.are_off(), free) })
+        let doubt = self.doubt(&schedule);
+        Ok(RetentionPlan { blocked, doubt, ..report::plan(&schedule, !self.options.limits.are_off(), free) })
     }
 
     /// Keeps these hours whatever the limits say, and lets them be fetched again; or, with `release`, no more than any other hour.
@@ -186,14 +200,12 @@ impl Retention {
     }
 
     fn note_kept(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
-        let base = self.base()?;
         for place in places {
-            let known = self.ledger.ask(|journal, _| journal.get(place).copied()).ok_or(RetentionError::NotRead)?;
-            let kept = Entry { step: Step::Kept, reason: None, since: now() };
+            let known = self.ledger.ask(|journal, _| journal.get(place).cloned()).ok_or(RetentionError::NotRead)?;
             match (release, known) {
-                (true, Some(Entry { step: Step::Kept, .. })) => self.ledger.note(&base, place, None)?,
+                (true, Some(Entry { step: Step::Kept, .. })) => self.note(place, None)?,
                 (true, _) | (false, Some(Entry { step: Step::Kept, .. })) => {}
-                (false, _) => self.ledger.note(&base, place, Some(kept))?,
+                (false, _) => self.note(place, Some(self.entry(Step::Kept, None)))?,
             }
         }
         Ok(())
@@ -214,15 +226,17 @@ impl Retention {
         self.wake.get_or_init(|| wake);
     }
 
-    /// Reads the journal if that is to be done: it was not read yet, or the disk is another than it was then.
+    /// Reads the journal if that is to be done: it was not read yet, or the disk is another than it was then. Looks at the clock.
     pub(super) fn know_journal(&self) {
         let returns = self.parts.keeper.guard().returns();
         if std::mem::replace(&mut *lock(&self.returns), returns) != returns {
+            self.parts.keeper.records().begin();
             self.ledger.forget();
         }
         if self.ledger.ask(|_, _| ()).is_none() {
             self.load_or_tell();
         }
+        self.tick();
     }
 
     pub(super) fn orders(&self) -> &Orders {
@@ -269,35 +283,43 @@ impl Retention {
         post: Option<&Post>,
         report: &mut RetentionReport,
     ) -> Result<(), RetentionError> {
+        self.tick();
         self.may_delete()?;
-        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
-        if !self.options.limits.are_off() {
-            self.ledger.make_room(&*self.base()?);
+        if confirmed {
+            self.timeline.confirm(&*self.base()?, self.parts.keeper.records());
         }
+        if !self.options.limits.are_off() {
+            self.begin_journal();
+        }
+        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         let schedule = self.schedule(&journal, self.free())?;
-        let now = now();
+        let now = self.timeline.now();
         report.last_run = Some(now.to_string());
         self.gauges.ran(now);
         report.overdue_bytes = schedule.going_bytes();
         report.disk = self.disk_filled();
-        let doubt = schedule.doubt.filter(|_| !confirmed);
+        let doubt = self.doubt(&schedule).filter(|_| !confirmed);
         let mut copies = self.copies();
         if let Some(doubt) = &doubt {
             tracing::error!(name: "retention_doubted", %doubt, "retention waits for the operator's word");
             report.doubt = Some(self.with_who_fills(doubt));
             for going in schedule.begun() {
-                self.retire_or_tell(going, &mut copies, stop, report)?;
+                self.retire_or_tell(going, &mut copies, (confirmed, stop), report)?;
             }
             return Ok(());
         }
+        self.release(&journal, &schedule)?;
         for (done, going) in (0_u64..).zip(&schedule.going) {
             if let Some(post) = post {
                 post.doing(format!("deletes {}", going.stored.place));
                 post.progress(done, schedule.going.len() as u64);
             }
-            self.retire_or_tell(going, &mut copies, stop, report)?;
+            self.retire_or_tell(going, &mut copies, (confirmed, stop), report)?;
         }
-        self.reclaim_all(&journal, now, report)?;
+        if confirmed {
+            self.reset_levels(schedule.own_after());
+        }
+        self.reclaim_all(&journal, report)?;
         if report.hours > 0 {
             tracing::info!(
                 name: "retention_run", hours = report.hours, segments = report.segments, bytes = report.bytes,
@@ -312,12 +334,13 @@ impl Retention {
         &self,
         going: &Going,
         copies: &mut Copies,
-        stop: &Stop,
+        (confirmed, stop): (bool, &Stop),
         report: &mut RetentionReport,
     ) -> Result<(), RetentionError> {
         if stop.is_stopped() {
             return Err(RetentionError::Stopped);
         }
+        self.still_safe(confirmed)?;
         let place = &going.stored.place;
         if let Some(doubt) = self.parts.keeper.doubt_of(place) {
             report.error = Some(doubt.to_string());
@@ -329,7 +352,7 @@ impl Retention {
         } else {
             None
         };
-        match self.retire(place, going.reason, seen.as_ref(), stop) {
+        match self.retire(place, going.reason, seen.as_ref(), (confirmed, stop)) {
             Ok(deleted) if deleted.unseen > 0 => {
                 tracing::info!(name: "hour_has_changed", hour = %place, files = deleted.unseen, "an hour got more segments while other nodes were asked about it; it waits for the next run");
                 Ok(())
@@ -359,45 +382,44 @@ impl Retention {
         place: &HourPlace,
         reason: Reason,
         seen: Option<&HashSet<String>>,
-        stop: &Stop,
+        (confirmed, stop): (bool, &Stop),
     ) -> Result<Deleted, RetentionError> {
         self.may_delete()?;
         let base = self.base()?;
-        let before = self.ledger.ask(|journal, _| journal.get(place).copied()).ok_or(RetentionError::NotRead)?;
-        let entry = |step| Some(Entry { step, reason: Some(reason), since: now() });
-        self.ledger.note(&base, place, entry(Step::Retiring))?;
-        let result = delete_segments(&base, place, seen, stop);
+        let before = self.ledger.ask(|journal, _| journal.get(place).cloned()).ok_or(RetentionError::NotRead)?;
+        let entry = |step| Some(self.entry(step, Some(reason)));
+        self.note(place, entry(Step::Retiring))?;
+        let may_go_on = || !stop.is_stopped() && self.still_safe(confirmed).is_ok();
+        let result = delete_segments(&base, place, seen, &may_go_on);
         // Whatever came of it, the index learns what is left.
         let known = self.parts.keeper.follow(place);
         let deleted = result?;
         told_later(place, known)?;
         if deleted.unseen > 0 {
-            self.ledger.note(&base, place, before)?;
+            self.note(place, before)?;
             return Ok(deleted);
         }
         self.parts.deletions.add(place, deleted.segments);
         if deleted.stopped {
-            return Err(RetentionError::Stopped);
+            return self.still_safe(confirmed).and(Err(RetentionError::Stopped));
         }
         if deleted.left > 0 {
             tracing::warn!(name: "files_left", hour = %place, files = deleted.left, "an hour was retired; what is not understood stays in its directory");
         }
-        self.ledger.note(&base, place, entry(if deleted.dir_gone { Step::Gone } else { Step::Retired }))?;
+        self.note(place, entry(if deleted.dir_gone { Step::Gone } else { Step::Retired }))?;
         Ok(deleted)
     }
 
     /// Takes the tombstones of hours that were retired long enough ago.
-    fn reclaim_all(
-        &self,
-        journal: &Journal,
-        now: Timestamp,
-        report: &mut RetentionReport,
-    ) -> Result<(), RetentionError> {
+    fn reclaim_all(&self, journal: &Journal, report: &mut RetentionReport) -> Result<(), RetentionError> {
         for (place, entry) in journal.entries() {
             // An hour that was retired again in this run has another entry by now.
-            let is_due = entry.step == Step::Retired && now - entry.since >= self.options.reclaim_age;
+            let is_due = entry.step == Step::Retired && self.may_reclaim(entry);
             let is_held = self.parts.keeper.doubt_of(place).is_some();
-            if !is_due || is_held || self.ledger.ask(|known, _| known.get(place).copied()).flatten() != Some(*entry) {
+            if !is_due
+                || is_held
+                || self.ledger.ask(|known, _| known.get(place).cloned()).flatten().as_ref() != Some(entry)
+            {
                 continue;
             }
             self.may_delete()?;
@@ -405,8 +427,7 @@ impl Retention {
             let result = delete_tombstones(&base, place);
             told_later(place, self.parts.keeper.follow(place))?;
             if result?.is_some() {
-                let gone = Entry { step: Step::Gone, reason: entry.reason, since: now };
-                self.ledger.note(&base, place, Some(gone))?;
+                self.note(place, Some(self.entry(Step::Gone, entry.reason)))?;
                 report.reclaimed += 1;
             }
         }
@@ -461,11 +482,12 @@ impl Retention {
             }
         }
         for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == Step::Retiring) {
+            let decided = self.decided_about_begun(entry);
             let row = index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
             let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;
-            hours.push(Stored { decided: Decided::Begun(entry.reason.unwrap_or(Reason::Age)), ..stored });
+            hours.push(Stored { decided, ..stored });
         }
-        Ok(schedule(hours, &self.options.limits, now(), free))
+        Ok(schedule(hours, &self.options.limits, self.timeline.now(), free))
     }
 
     fn stored(&self, place: HourPlace, totals: &HourTotals) -> Result<Stored, RetentionError> {
@@ -475,13 +497,14 @@ impl Retention {
     }
 
     /// Whether the index knows anything in an hour that could be deleted; what is not understood is counted with the rest.
-    fn holds_segments(&self, place: &HourPlace) -> Result<bool, RetentionError> {
+    pub(super) fn holds_segments(&self, place: &HourPlace) -> Result<bool, RetentionError> {
         let view = self.parts.keeper.index().hour(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
         Ok(view.is_some_and(|view| view.contents.files().iter().any(|file| !file.key.tombstone)))
     }
 
     /// An error unless everything is as it must be before anything is deleted.
     fn may_delete(&self) -> Result<(), RetentionError> {
+        self.records_are_intact()?;
         if !*self.parts.ready.borrow() {
             return Err(RetentionError::Index("is catching up with the disk".to_owned()));
         }
@@ -496,28 +519,24 @@ impl Retention {
         marker::read(&*self.base()?)?.map(drop).ok_or(RetentionError::NoMarker)
     }
 
-    fn base(&self) -> Result<Arc<Base>, RetentionError> {
+    pub(super) fn base(&self) -> Result<Arc<Base>, RetentionError> {
         Ok(self.parts.keeper.guard().base().map_err(CrawlError::Away)?)
     }
 
     fn free(&self) -> Option<u64> {
-        self.base().ok()?.free_space().ok().map(|(free, _)| free)
+        (self.parts.free)(&*self.base().ok()?)
     }
 
     /// Reads the journal, which was not known.
     fn load_or_tell(&self) {
-        let loading = || {
-            self.parts.keeper.load_origins()?;
-            self.ledger.load(&*self.base()?)
-        };
-        let Err(error) = loading() else {
+        let Err(error) = self.load(false) else {
             self.changed();
             return;
         };
         let text = error.to_string();
         let mut report = self.lock_report();
         if report.error.as_ref() != Some(&text) {
-            tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be read");
+            tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be relied on");
             report.error = Some(text);
         }
     }
@@ -530,12 +549,12 @@ impl Retention {
     }
 
     /// A doubt with the word who fills the disk, where that is what it is about.
-    fn with_who_fills(&self, doubt: &Doubt) -> String {
+    fn with_who_fills(&self, doubt: &str) -> String {
         let used = lock(&self.used).filter(|_| self.options.limits.by_size());
-        used.map_or_else(|| doubt.to_string(), |used| format!("{doubt} ({used})"))
+        used.map_or_else(|| doubt.to_owned(), |used| format!("{doubt} ({used})"))
     }
 
-    fn running(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn running(&self) -> MutexGuard<'_, ()> {
         lock(&self.running)
     }
 
@@ -551,7 +570,7 @@ async fn stopped(stop: &Stop) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -573,10 +592,4 @@ fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {
     let other_bytes = totals.bad.bytes + totals.other.bytes;
     let (tombstones, decided, fetched) = (totals.tombstones.into(), Decided::Nothing, false);
     Stored { place, bytes, other_bytes, segments, tombstones, decided, fetched }
-}
-
-/// The time now, as the clock of the machine says it.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
 }

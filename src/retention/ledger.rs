@@ -1,24 +1,28 @@
-//! The journal on the disk, `BASE/.gapless/retired`, and in memory: written first, then believed.
+//! The journal on the disk, `BASE/.gapless/retired` and `retired.2`, and in memory: written first, then believed.
 //!
-//! It lies beside the marker and not in the index, because the index may be lost at any time. While it cannot be read nothing is
-//! retired and nothing is fetched: an hour that was retired must not come back for want of a note about it.
+//! It lies beside the marker and not in the index, because the index may be lost at any time. While it cannot be relied on nothing
+//! is deleted and nothing is fetched: an hour that was retired must not come back for want of a note about it, and one that is kept
+//! must not go.
 
 use std::ffi::OsStr;
 use std::io::Read as _;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::RetentionError;
 use super::journal::{Entry, Journal, line};
-use crate::disk::{Base, Dir, DiskError, append, atomic, marker};
-use crate::domain::HourPlace;
+use super::merge::{Bytes, Mended, Merged, merge};
+use crate::disk::{Base, Dir, DiskError, Records, append, atomic, marker, set_aside};
 use crate::domain::retention::Horizons;
+use crate::domain::{HourPlace, Span, Timestamp};
 
-const FILE: &str = "retired";
-/// Where a journal with lines that do not add up is kept as it was.
-const DAMAGED: &str = "retired.damaged";
+/// Its name, and that of its first copy.
+pub(super) const RETIRED: &str = "retired";
+const COPIES: [&str; 2] = [RETIRED, "retired.2"];
 /// The largest journal that is read: a hundred bytes an hour make this 76 years of one quality.
 const MOST_BYTES: u64 = 64 << 20;
+/// How far in the future an entry may have been written before a clock must have been wrong.
+const FUTURE: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
 
 /// What is known of retired hours.
 #[derive(Debug, Default)]
@@ -33,27 +37,58 @@ struct Known {
     horizons: Horizons,
 }
 
+/// What is true while the journal is read.
+pub(super) struct Now {
+    /// The time.
+    pub(super) time: Timestamp,
+    /// What this node has lived.
+    pub(super) lived: Option<Span>,
+    /// The other nodes that are known.
+    pub(super) holders: Arc<[String]>,
+}
+
 impl Ledger {
-    /// Reads it from the disk. Lines that do not add up are told, kept aside, and left out from then on.
-    pub(super) fn load(&self, base: &Base) -> Result<(), RetentionError> {
+    /// Reads it from the disk, and makes a copy anew that cannot be used. With `accept` what can still be read will do, on a
+    /// person's word. Says where copies were kept aside.
+    pub(super) fn load(
+        &self,
+        base: &Base,
+        records: &Records,
+        now: &Now,
+        accept: bool,
+    ) -> Result<Vec<PathBuf>, RetentionError> {
         let _one = self.lock();
-        let bytes = read(base)?;
-        let mut journal = Journal::parse(&bytes);
-        if journal.damaged_lines > 0 {
-            let lines = journal.damaged.join("; ");
-            tracing::error!(name: "retired_damaged", lines = journal.damaged_lines, first = lines, "lines of the journal of retired hours do not add up and are left out; the file is kept as retired.damaged");
-            if let Some(own) = own_dir(base)? {
-                atomic::replace(&own, OsStr::new(DAMAGED), &bytes)?;
+        let was_there = records.was_there(base, RETIRED)?;
+        let mut aside = Vec::new();
+        let (mut journal, mended) = match judged(merge(read(base, COPIES[0])?, read(base, COPIES[1])?, was_there), now)
+        {
+            Merged::Absent => (Journal::default(), None),
+            Merged::Journal(journal, mended) => (journal, mended),
+            Merged::Unusable(why, salvaged) if accept => (salvaged, Some(Mended { why, is_damage: true })),
+            Merged::Unusable(why, _) => {
+                records.note(RETIRED, Some(&why));
+                return Err(RetentionError::Unusable { path: base.path().join(marker::OWN_DIR).join(RETIRED), why });
+            }
+        };
+        if let Some(lived) = now.lived {
+            journal.begin_counting(lived, &now.holders);
+        }
+        if let Some(own) = own_dir(base)? {
+            if let Some(mended) = &mended {
+                if mended.is_damage {
+                    tracing::warn!(name: "retired_mended", why = mended.why, "the journal of retired hours was damaged; its copies are kept aside and written anew");
+                }
+                aside.extend(rewrite(&own, &mut journal, mended.is_damage)?);
+            } else if journal.wants_rewriting() {
+                rewrite(&own, &mut journal, false)?;
             }
         }
-        if journal.wants_rewriting()
-            && let Some(own) = own_dir(base)?
-        {
-            atomic::replace(&own, OsStr::new(FILE), journal.text().as_bytes())?;
-            journal.rewritten();
+        records.note(RETIRED, None);
+        if journal.generation > 0 {
+            records.is_there(base, RETIRED);
         }
         self.put(journal);
-        Ok(())
+        Ok(aside)
     }
 
     /// Forgets what it knows: the disk may be another by now.
@@ -61,42 +96,55 @@ impl Ledger {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Writes a line and believes it when it is durable.
-    pub(super) fn note(&self, base: &Base, place: &HourPlace, entry: Option<Entry>) -> Result<(), RetentionError> {
+    /// Writes a line and believes it when it is durable in both copies.
+    pub(super) fn note(
+        &self,
+        base: &Base,
+        records: &Records,
+        place: &HourPlace,
+        entry: Option<Entry>,
+    ) -> Result<(), RetentionError> {
+        self.begin(base, records)?;
         let _one = self.lock();
         let own = own_dir(base)?.ok_or(RetentionError::NoMarker)?;
-        let head = self.ask(|journal, _| journal.head()).ok_or(RetentionError::NotRead)?;
-        append(&own, OsStr::new(FILE), (head + &line(place, entry.as_ref())).as_bytes())?;
+        let text = line(place, entry.as_ref());
+        for name in COPIES {
+            if let Err(error) = append(&own, OsStr::new(name), text.as_bytes()) {
+                // The copies may differ now: they are read again before anything else is written.
+                self.forget();
+                return Err(error.into());
+            }
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let Some(Known { journal, horizons }) = known.as_mut() else { return Err(RetentionError::NotRead) };
         journal.note(place.clone(), entry);
         *horizons = journal.horizons();
-        if !journal.wants_rewriting() || journal.damaged_lines > 0 {
+        if !journal.wants_rewriting() {
             return Ok(());
         }
-        let text = journal.text();
+        let mut shorter = journal.clone();
         drop(known);
-        atomic::replace(&own, OsStr::new(FILE), text.as_bytes())?;
-        if let Some(now) = self.known.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            now.journal.rewritten();
-        }
+        rewrite(&own, &mut shorter, false)?;
+        self.put(shorter);
         Ok(())
     }
 
     /// Begins the file if there is none, with room for lines to come: on a full disk they could not be written, and nothing could
     /// be deleted to make room.
-    pub(super) fn make_room(&self, base: &Base) {
+    pub(super) fn begin(&self, base: &Base, records: &Records) -> Result<(), RetentionError> {
         let _one = self.lock();
-        let head = self.ask(|journal, _| journal.head()).unwrap_or_default();
-        let is_there = base.open_file(&Path::new(marker::OWN_DIR).join(FILE)).is_ok_and(|file| file.is_some());
-        if head.is_empty() || is_there {
-            return;
+        let mut journal = self.journal().ok_or(RetentionError::NotRead)?;
+        if journal.generation > 0 {
+            return Ok(());
         }
-        let begun =
-            own_dir(base).and_then(|own| own.map_or(Ok(()), |own| append(&own, OsStr::new(FILE), head.as_bytes())));
-        if let Err(error) = begun {
-            tracing::debug!(name: "journal_not_begun", %error, "no room is kept for the journal of retired hours");
+        let own = own_dir(base)?.ok_or(RetentionError::NoMarker)?;
+        rewrite(&own, &mut journal, false)?;
+        for name in COPIES {
+            append(&own, OsStr::new(name), b"")?;
         }
+        records.is_there(base, RETIRED);
+        self.put(journal);
+        Ok(())
     }
 
     /// What it says; `None` while it could not be read.
@@ -123,20 +171,47 @@ impl Ledger {
     }
 }
 
+/// Why the journal cannot be relied on, if so; `was_there` is whether there has been one. Changes nothing.
+pub(super) fn examine(base: &Base, was_there: bool) -> Result<Option<String>, DiskError> {
+    Ok(match merge(read(base, COPIES[0])?, read(base, COPIES[1])?, was_there) {
+        Merged::Unusable(why, _) => Some(why),
+        Merged::Absent | Merged::Journal(..) => None,
+    })
+}
+
+/// An entry from the future was written by a wrong clock, or this one is wrong.
+fn judged(merged: Merged, now: &Now) -> Merged {
+    let Merged::Journal(journal, mended) = merged else { return merged };
+    let Some((place, entry)) = journal.later_than(now.time + FUTURE) else { return Merged::Journal(journal, mended) };
+    let why = format!("it says of {place} what was written at {}, which is in the future of {}", entry.since, now.time);
+    Merged::Unusable(why, journal)
+}
+
 fn own_dir(base: &Base) -> Result<Option<Dir>, DiskError> {
     base.dir(Path::new(marker::OWN_DIR))
 }
 
-fn read(base: &Base) -> Result<Vec<u8>, RetentionError> {
-    let path = Path::new(marker::OWN_DIR).join(FILE);
-    let mut bytes = Vec::new();
-    if let Some(file) = base.open_file(&path)? {
-        let path = base.path().join(path);
-        let failed = |cause| RetentionError::Unreadable { path: path.clone(), cause };
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(failed(std::io::Error::other(format!("it is larger than {MOST_BYTES} bytes"))));
+/// Writes both copies anew, one after the other, so that one of them is always there. With `keep` what lay there is kept aside.
+fn rewrite(own: &Dir, journal: &mut Journal, keep: bool) -> Result<Vec<PathBuf>, DiskError> {
+    let text = journal.text();
+    let mut aside = Vec::new();
+    for name in COPIES.map(OsStr::new) {
+        if keep {
+            aside.extend(set_aside(own, RETIRED, name)?);
         }
+        atomic::replace(own, name, text.as_bytes())?;
     }
-    Ok(bytes)
+    journal.rewritten();
+    Ok(aside)
+}
+
+fn read(base: &Base, name: &str) -> Result<Bytes, DiskError> {
+    let path = Path::new(marker::OWN_DIR).join(name);
+    let Some(file) = base.open_file(&path)? else { return Ok(Bytes::Missing) };
+    let mut bytes = Vec::new();
+    Ok(match file.take(MOST_BYTES + 1).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 > MOST_BYTES => Bytes::Unreadable(format!("it is larger than {MOST_BYTES} bytes")),
+        Ok(_) => Bytes::Content(bytes),
+        Err(cause) => Bytes::Unreadable(cause.to_string()),
+    })
 }

@@ -5,17 +5,20 @@
 //! 3. For each hour: the intent is written to the journal and flushed; the bytes of segments and chat batches are deleted, and what
 //!    the grammar does not understand stays; the directory is flushed; the index is told; the journal says *retired*.
 //! 4. After the reclaim age the tombstones of a retired hour go, and its directory if it is empty; the journal says *gone*.
-//! 5. Whatever was begun is finished in the next pass, wherever it was interrupted. What the journal names is never fetched again,
-//!    unless the operator says so ([`Retention::keep`]).
+//! 5. What was begun is weighed like any other hour before it goes on; what is not to go any more is released. What the journal
+//!    names is never fetched again, unless the operator says so ([`Retention::keep`]).
+//! 6. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
 
 mod apply;
 mod job;
 mod journal;
 mod last_copy;
 mod ledger;
+mod merge;
 mod metrics;
 mod orders;
 mod probe;
+mod protect;
 mod report;
 mod runs;
 
@@ -25,6 +28,7 @@ pub use job::{Parts, Retention, RetentionOptions};
 pub use journal::{Entry, Journal, Step};
 pub use last_copy::{Asking, Copies};
 pub use orders::Order;
+pub use protect::{FreeSpace, examine, examine_clock, free_space};
 pub use runs::Runs;
 
 use crate::crawl::CrawlError;
@@ -39,14 +43,22 @@ pub enum RetentionError {
     /// Our disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The journal is there and cannot be read.
-    #[error("the journal of retired hours, {}, cannot be read: {cause}; until it can, nothing is retired and nothing fetched", path.display())]
-    Unreadable {
-        /// The journal.
+    /// The journal cannot be relied on.
+    #[error("the journal of retired hours, {}, cannot be relied on: {why}; nothing is deleted and nothing fetched until you have looked at it and said `gapless retention accept`", path.display())]
+    Unusable {
+        /// Its first copy.
         path: PathBuf,
         /// Why not.
-        cause: std::io::Error,
+        why: String,
     },
+    /// Other records that protect the archive cannot be relied on.
+    #[error(
+        "nothing is deleted while records that protect the archive cannot be relied on: {0}; look at them, then say `gapless retention accept`"
+    )]
+    Records(String),
+    /// The clock came to be contradicted while it worked.
+    #[error("nothing more is deleted: {0}")]
+    Clock(String),
     /// The journal was not read yet.
     #[error("the journal of retired hours has not been read yet; until it is, nothing is retired and nothing fetched")]
     NotRead,

@@ -28,6 +28,12 @@ impl Runs {
     }
 }
 
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.retention.end();
+    }
+}
+
 impl Job for Runs {
     fn kind(&self) -> &'static str {
         "retention"

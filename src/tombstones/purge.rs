@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use super::{After, Bounds, Index, Scope, Target, hidden_files, walk};
 use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::Deletions;
-use crate::disk::{Removed, atomic};
+use crate::disk::{DiskError, Removed, atomic, marker};
 use crate::domain::HourPlace;
 use crate::wire::{LeftFile, PurgeReport, PurgedHour};
 
@@ -36,6 +36,7 @@ pub type Purged = Result<PurgeReport, CrawlError>;
 impl Purge<'_> {
     /// What is hidden in a part of the archive, as much of it as one request does. Blocks.
     pub fn scope(&self, scope: &Scope, after: Option<&After>, bounds: Bounds, index: Index) -> Purged {
+        self.may_delete()?;
         let mut report = self.begin();
         report.next = walk(self.keeper, scope, after, bounds.hours, index, |place| {
             let contents = self.keeper.answer(place)?.contents;
@@ -55,6 +56,7 @@ impl Purge<'_> {
 
     /// What these paths name. Blocks.
     pub fn paths(&self, paths: &[String]) -> Purged {
+        self.may_delete()?;
         let mut report = self.begin();
         let mut by_hour: BTreeMap<HourPlace, Vec<(&String, Target)>> = BTreeMap::new();
         for path in paths {
@@ -78,6 +80,14 @@ impl Purge<'_> {
             self.hour(&place, &files.into_iter().collect::<Vec<_>>(), &mut report)?;
         }
         Ok(report)
+    }
+
+    /// Nothing is deleted while something that protects the archive cannot be relied on.
+    fn may_delete(&self) -> Result<(), CrawlError> {
+        let unusable = self.keeper.unusable_records();
+        let Some(first) = unusable.into_iter().next().filter(|_| !self.dry_run) else { return Ok(()) };
+        let own = self.keeper.guard().base().map_err(CrawlError::Away)?.path().join(marker::OWN_DIR);
+        Err(DiskError::Record { path: own.join(&first.name), why: first.why }.into())
     }
 
     fn begin(&self) -> PurgeReport {

@@ -102,6 +102,12 @@ pub struct RetentionReport {
     /// What looks like a mistake and waits for the operator's word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doubt: Option<String>,
+    /// Why the clock of this machine is not believed now; nothing is deleted meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clock: Option<String>,
+    /// Records that protect the archive and cannot be relied on; nothing is deleted until `retention accept`.
+    #[serde(default)]
+    pub unusable_records: Vec<UnusableRecord>,
     /// Why the last run failed, or left something undone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
@@ -124,6 +130,24 @@ pub struct DiskFilled {
     pub fetched_grown: i64,
     /// Growth of all else.
     pub other_grown: i64,
+}
+
+/// A record beneath `.gapless` that cannot be relied on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnusableRecord {
+    /// `retired` (the journal of retired hours), `time`, `levels`, `records`, or another one.
+    pub name: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What became of records that could not be relied on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedRecords {
+    /// Those that begin anew from what could be read.
+    pub records: Vec<UnusableRecord>,
+    /// Where their damaged copies are kept.
+    pub kept_aside: Vec<String>,
 }
 
 /// A run of retention that is ordered.

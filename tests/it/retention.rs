@@ -346,8 +346,10 @@ fn a_killed_run_is_finished_and_nothing_is_forgotten() {
         }
         torn += usize::from(left() < before);
         // What has gone stays gone, and is known to be going.
-        let journal = std::fs::read_to_string(archive.at(".gapless/retired")).unwrap();
-        assert!(journal.lines().any(|line| line.starts_with("retiring ")), "{journal}");
+        if left() < all {
+            let journal = std::fs::read_to_string(archive.at(".gapless/retired")).unwrap();
+            assert!(journal.lines().any(|line| line.starts_with("retiring ")), "{journal}");
+        }
     }
     assert!(torn > 2, "{torn} runs were killed in the middle of {all} files");
     let node = node(&archive, limits);
@@ -360,7 +362,7 @@ fn a_killed_run_is_finished_and_nothing_is_forgotten() {
 }
 
 #[test]
-fn a_damaged_journal_is_told_and_its_good_lines_count() {
+fn a_damaged_journal_is_told_and_mended_from_its_second_copy() {
     let archive = archive_of(2..12, 1);
     alone_after_index(&archive, "max_age = \"9h\"").lines(0);
     let file = archive.at(".gapless/retired");
@@ -368,7 +370,7 @@ fn a_damaged_journal_is_told_and_its_good_lines_count() {
     let last = text.trim_end().len() - 12;
     std::fs::write(&file, format!("nonsense\n{}", &text[..last])).unwrap();
     let node = node(&archive, "max_age = \"9h\"");
-    assert!(node.log().contains("do not add up"), "{}", node.log());
+    assert!(node.log().contains("does not add up"), "{}", node.log());
     assert!(archive.at(".gapless/retired.damaged").exists());
     let listed = node.run(&["retention", "list"]).out;
     assert!(listed.contains(&place(11)), "{listed}");

@@ -28,7 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ledger", &["index", "runtime"]),
     ("ffmpeg", &["crawl", "playback"]),
     ("backfill", &["crawl", "disk", "guards", "index", "ledger", "peer", "runtime", "tls", "tokens", "wire"]),
-    ("retention", &["crawl", "deleted", "disk", "guards", "index", "peer", "runtime", "wire"]),
+    ("clock", &["disk", "peer"]),
+    ("retention", &["clock", "crawl", "deleted", "disk", "guards", "index", "peer", "runtime", "wire"]),
     (
         "http",
         &[
@@ -54,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "node",
         &[
             "backfill",
+            "clock",
             "coverage",
             "crawl",
             "deleted",
@@ -78,12 +80,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("demo", &[]),
     ("service", &[]),
-    ("doctor", &["check", "disk", "index", "peer", "tls", "tokens", "wire"]),
+    ("doctor", &["check", "disk", "index", "peer", "retention", "tls", "tokens", "wire"]),
     (
         "cli",
         &[
             "backfill",
             "check",
+            "clock",
             "coverage",
             "crawl",
             "deleted",

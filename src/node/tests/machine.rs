@@ -151,6 +151,8 @@ impl Machine {
             peers: peers.clone(),
             instance,
             handle: street.runtime.handle().clone(),
+            clocks: Arc::new(crate::clock::SystemClocks::default()),
+            free: crate::retention::free_space(),
         };
         let options = RetentionOptions {
             limits: self.settings.limits.clone(),
@@ -286,6 +288,7 @@ impl Node {
 
 fn fetching(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions {
     BackfillOptions {
+        dates: crate::peer::Dates::default(),
         wants: Wants::default(),
         keeps: Keeps::everything(),
         refuses: Refuses::nothing(),

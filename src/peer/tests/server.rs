@@ -139,6 +139,7 @@ pub fn endless(headers: &str) -> Do {
 /// Short waits, small sizes.
 pub fn limits() -> Limits {
     Limits {
+        dates: crate::peer::Dates::default(),
         throttle: Throttle::default(),
         connect: Duration::from_millis(500),
         silence: Duration::from_millis(500),

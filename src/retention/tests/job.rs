@@ -32,6 +32,8 @@ fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
         peers: watch::channel(Vec::new()).1,
         instance: 1,
         handle: Handle::current(),
+        clocks: Arc::new(crate::clock::SystemClocks::default()),
+        free: crate::retention::free_space(),
     };
     let options = RetentionOptions {
         limits: Limits::default(),

@@ -2,3 +2,4 @@
 
 mod job;
 mod last_copy;
+mod protect;

@@ -1,0 +1,262 @@
+//! The line of time of an archive: kept on its disk once a minute, held against the clock whenever somebody asks.
+//!
+//! While the clock is contradicted the line goes on by elapsed time; only agreeing witnesses or a person lay it anew.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Clocks;
+use crate::disk::{Base, DiskError, Reading, Record, Records};
+use crate::domain::clock::{Line, Verdict, Witnesses, judge};
+use crate::domain::{Span, Timestamp};
+
+/// The record of it.
+pub const TIME: Record = Record { name: "time", version: 1, most: 4 << 10 };
+/// How often it is written.
+const WRITE_EVERY: Span = Span::from_us(60 * crate::domain::time::SECOND_US);
+
+/// See the module.
+pub struct Timeline {
+    clocks: Arc<dyn Clocks>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Nothing while it could not be read.
+    line: Option<Line>,
+    /// When it was last written.
+    written: Option<Span>,
+    /// Whether the clock was contradicted when it was last judged.
+    is_contradicted: bool,
+    /// What was last told.
+    told: Option<String>,
+}
+
+impl Timeline {
+    /// By these clocks; nothing is read yet.
+    pub fn new(clocks: Arc<dyn Clocks>) -> Self {
+        Self { clocks, state: Mutex::default() }
+    }
+
+    /// Reads it. Where there is none it begins with what the clock says, but not before `newest`, when one of our own files was
+    /// written last.
+    pub fn load(&self, base: &Base, records: &Records, newest: Option<Timestamp>) -> Result<(), DiskError> {
+        let (boot, boottime, wall) = (self.boot(), self.clocks.boottime(), self.clocks.wall());
+        let line = match records.read(base, &TIME)? {
+            Reading::Unusable(_) => None,
+            Reading::Absent => {
+                let start = newest.filter(|newest| *newest > wall);
+                Some(Line::begin(boot, boottime, start.unwrap_or(wall), start.is_none()))
+            }
+            Reading::Intact(content) | Reading::Mended(content, _) => {
+                let line = Line::parse(&String::from_utf8_lossy(&content.bytes));
+                if line.is_none() {
+                    records.note(TIME.name, Some("it does not say what a line of time says"));
+                }
+                line.map(|line| line.resume(&boot, boottime))
+            }
+        };
+        let mut state = self.lock();
+        (state.line, state.written) = (line, None);
+        drop(state);
+        self.verdict();
+        Ok(())
+    }
+
+    /// What it says of the clock now, for who only looks. Changes nothing.
+    pub fn peek(clocks: Arc<dyn Clocks>, base: &Base) -> Result<Verdict, DiskError> {
+        let timeline = Self::new(clocks);
+        let content = TIME.peek(base)?.content();
+        let line = content.and_then(|content| Line::parse(&String::from_utf8_lossy(&content.bytes)));
+        let resumed = line.map(|line| line.resume(&timeline.boot(), timeline.clocks.boottime()));
+        timeline.lock().line = resumed;
+        Ok(timeline.verdict())
+    }
+
+    /// Whether it is known.
+    pub fn is_known(&self) -> bool {
+        self.lock().line.is_some()
+    }
+
+    /// Judges the clock, and writes the line if that is due. What goes wrong with that is told and tried again.
+    pub fn tick(&self, base: &Base, records: &Records) {
+        let verdict = self.verdict();
+        self.tell(&verdict);
+        let boottime = self.clocks.boottime();
+        let is_due = |written: Option<Span>| written.is_none_or(|written| boottime - written >= WRITE_EVERY);
+        if is_due(self.lock().written) {
+            self.write(base, records);
+        }
+    }
+
+    /// Writes the line as it is now.
+    pub fn write(&self, base: &Base, records: &Records) {
+        let boottime = self.clocks.boottime();
+        let mut state = self.lock();
+        let Some(line) = state.line.as_mut() else { return };
+        line.advance(boottime);
+        let text = line.text();
+        state.written = Some(boottime);
+        drop(state);
+        if let Err(error) = records.write(base, &TIME, text.as_bytes()) {
+            tracing::debug!(name: "time_not_written", %error, "the line of time could not be written");
+        }
+    }
+
+    /// Whether the clock can be believed now.
+    pub fn verdict(&self) -> Verdict {
+        let witnesses = Witnesses {
+            wall: self.clocks.wall(),
+            boottime: self.clocks.boottime(),
+            kernel: self.clocks.kernel(),
+            is_synchronised: self.clocks.is_synchronised(),
+            peers: self.clocks.peers(),
+        };
+        let mut state = self.lock();
+        let Some(line) = state.line.as_mut() else {
+            return Verdict::Unknown("nothing is known of the time before now".to_owned());
+        };
+        let verdict = judge(line, &witnesses);
+        if verdict == Verdict::Settle {
+            line.settle(witnesses.boottime, witnesses.wall);
+            state.written = None;
+        }
+        state.is_contradicted = matches!(verdict, Verdict::Contradict(_));
+        if verdict == Verdict::Settle { Verdict::Agree } else { verdict }
+    }
+
+    /// The time: what the clock says, or, where it was contradicted when it was last judged, what it would be by elapsed time.
+    pub fn now(&self) -> Timestamp {
+        let (wall, boottime) = (self.clocks.wall(), self.clocks.boottime());
+        let state = self.lock();
+        state.line.as_ref().filter(|_| state.is_contradicted).map_or(wall, |line| line.now(boottime))
+    }
+
+    /// How long this archive's node has lived; nothing while that is not known.
+    pub fn lived(&self) -> Option<Span> {
+        let boottime = self.clocks.boottime();
+        self.lock().line.as_ref().map(|line| line.lived(boottime))
+    }
+
+    /// The clock is right, on a person's word.
+    pub fn confirm(&self, base: &Base, records: &Records) {
+        let (wall, boottime) = (self.clocks.wall(), self.clocks.boottime());
+        if let Some(line) = self.lock().line.as_mut() {
+            line.settle(boottime, wall);
+        }
+        self.verdict();
+        self.write(base, records);
+    }
+
+    fn tell(&self, verdict: &Verdict) {
+        let why = match verdict {
+            Verdict::Contradict(why) | Verdict::Unknown(why) => Some(why.clone()),
+            Verdict::Agree | Verdict::Settle => None,
+        };
+        let mut state = self.lock();
+        match (&why, &state.told) {
+            (Some(why), None) => {
+                tracing::error!(name: "clock_contradicted", %why, "the clock of this machine cannot be believed; nothing is deleted until it can be again, or `gapless retention run --yes`");
+            }
+            (None, Some(_)) => tracing::info!(name: "clock_agrees", "the clock of this machine can be believed again"),
+            _ => {}
+        }
+        state.told = why;
+    }
+
+    fn boot(&self) -> String {
+        // Without it each start counts as another boot.
+        self.clocks.boot_id().unwrap_or_else(|| format!("unknown-{:08x}", rand::random::<u32>()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Timeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Timeline").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_clocks::TestClocks;
+    use super::*;
+    use crate::disk::marker::OWN_DIR;
+
+    const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
+
+    struct Node {
+        _tree: tempfile::TempDir,
+        base: Base,
+        clocks: Arc<TestClocks>,
+    }
+
+    impl Node {
+        fn new() -> Self {
+            let tree = tempfile::tempdir().unwrap();
+            std::fs::create_dir(tree.path().join(OWN_DIR)).unwrap();
+            let base = Base::open(tree.path()).unwrap();
+            Self { _tree: tree, base, clocks: Arc::new(TestClocks::at("2026-11-20T12:00:00")) }
+        }
+
+        fn start(&self) -> (Timeline, Records) {
+            let (timeline, records) = (Timeline::new(Arc::clone(&self.clocks) as Arc<dyn Clocks>), Records::default());
+            timeline.load(&self.base, &records, None).unwrap();
+            timeline.tick(&self.base, &records);
+            (timeline, records)
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_contradicted_by_the_run_before_and_right_again_when_it_is() {
+        let node = Node::new();
+        drop(node.start());
+        let right = node.clocks.wall();
+        node.clocks.set(|said| said.wall = said.wall + Span::from_us(40 * DAY.us()));
+        let (timeline, records) = node.start();
+        assert!(matches!(timeline.verdict(), Verdict::Contradict(_)));
+        assert_eq!(timeline.now(), right);
+        node.clocks.pass(DAY);
+        timeline.tick(&node.base, &records);
+        let (again, _records) = node.start();
+        assert!(matches!(again.verdict(), Verdict::Contradict(_)), "the wrong clock does not move the line");
+        node.clocks.set(|said| said.wall = said.wall - Span::from_us(40 * DAY.us()));
+        assert_eq!(again.verdict(), Verdict::Agree);
+        assert_eq!(again.lived(), Some(DAY));
+    }
+
+    #[test]
+    fn a_person_moves_the_line() {
+        let node = Node::new();
+        let (timeline, records) = node.start();
+        node.clocks.set(|said| said.wall = said.wall + DAY);
+        assert!(matches!(timeline.verdict(), Verdict::Contradict(_)));
+        timeline.confirm(&node.base, &records);
+        assert_eq!(timeline.verdict(), Verdict::Agree);
+        assert_eq!(node.start().0.verdict(), Verdict::Agree);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_none() {
+        let node = Node::new();
+        drop(node.start());
+        for name in ["time", "time.2"] {
+            std::fs::write(node.base.path().join(OWN_DIR).join(name), "gapless-time 1 1 1 1\n").unwrap();
+        }
+        let (timeline, records) = node.start();
+        assert!(!timeline.is_known() && timeline.lived().is_none());
+        assert!(matches!(timeline.verdict(), Verdict::Unknown(_)));
+        assert_eq!(records.unusable().len(), 1);
+    }
+
+    #[test]
+    fn a_line_does_not_begin_before_our_own_files_were_written() {
+        let node = Node::new();
+        let (timeline, records) = (Timeline::new(Arc::clone(&node.clocks) as Arc<dyn Clocks>), Records::default());
+        timeline.load(&node.base, &records, Some(node.clocks.wall() + DAY)).unwrap();
+        assert!(matches!(timeline.verdict(), Verdict::Contradict(_)));
+    }
+}

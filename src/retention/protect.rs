@@ -1,0 +1,308 @@
+//! What stands between retention and a loss, besides the limits: the clock's witnesses, the records that protect, how far the archive
+//! may shrink, and how long tombstones of retired hours stay. Each asks its guard here, and nowhere else. Deletes nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::journal::{Entry, Journal, Step};
+use super::ledger::{Now, RETIRED};
+use super::{Retention, RetentionError, job::lock};
+use crate::clock::{SystemClocks, TIME, Timeline};
+use crate::disk::{Base, DiskError, Reading, Record, Records, marker};
+use crate::domain::clock::Verdict;
+use crate::domain::retention::{Decided, Doubt, Level, Levels, Reason, Schedule};
+use crate::domain::{HourPlace, Span, Timestamp};
+use crate::guards::Guard;
+use crate::wire::{AcceptedRecords, UnusableRecord};
+
+/// The highest levels of the last week.
+const LEVELS: Record = Record { name: "levels", version: 1, most: 4 << 10 };
+/// Our own files whose times say when this node last ran, where there is no line of time yet.
+const DATED: [&str; 3] = [marker::MARKER, RETIRED, "records"];
+
+/// How many bytes are free on the disk of this base; nothing if that is not known.
+pub type FreeSpace = Arc<dyn Fn(&Base) -> Option<u64> + Send + Sync>;
+
+/// As the file system says it.
+pub fn free_space() -> FreeSpace {
+    Arc::new(|base| base.free_space().ok().map(|(free, _)| free))
+}
+
+/// Says of each peer how many rounds with it were completed; nothing of a peer that is this node itself.
+pub(super) type Rounds = Box<dyn Fn() -> Vec<(String, Option<u64>)> + Send + Sync>;
+
+/// When each peer was seen last, in time that this node has lived. Not kept: after a restart each must be seen again.
+#[derive(Default)]
+pub(super) struct Sightings {
+    rounds: OnceLock<Rounds>,
+    seen: Mutex<BTreeMap<String, Sighting>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sighting {
+    rounds: u64,
+    lived: Option<Span>,
+    is_this_node: bool,
+}
+
+impl Sightings {
+    fn look(&self, lived: Span) {
+        let Some(rounds) = self.rounds.get() else { return };
+        let now = rounds();
+        let mut seen = lock(&self.seen);
+        for (name, rounds) in now {
+            let sighting = seen.entry(name).or_default();
+            sighting.is_this_node = rounds.is_none();
+            if rounds.is_some_and(|rounds| rounds > sighting.rounds) {
+                (sighting.rounds, sighting.lived) = (rounds.unwrap_or_default(), Some(lived));
+            }
+        }
+    }
+
+    /// Whether all of these were seen after a time.
+    fn all_since(&self, holders: &[String], time: Span) -> bool {
+        let seen = lock(&self.seen);
+        let is_seen = |sighting: &Sighting| sighting.is_this_node || sighting.lived.is_some_and(|lived| lived > time);
+        holders.iter().all(|name| seen.get(name).is_some_and(is_seen))
+    }
+}
+
+impl Retention {
+    /// By this it learns which peers were seen. To be said once.
+    pub fn learns_of_rounds(&self, rounds: Box<dyn Fn() -> Vec<(String, Option<u64>)> + Send + Sync>) {
+        self.sightings.rounds.get_or_init(|| rounds);
+    }
+
+    /// Reads everything that protects the archive. With `accept` what can still be read of the journal will do.
+    pub(super) fn load(&self, accept: bool) -> Result<Vec<PathBuf>, RetentionError> {
+        let (base, records) = (self.base()?, self.parts.keeper.records());
+        self.parts.keeper.load_origins()?;
+        self.timeline.load(&base, records, newest_of_ours(&base))?;
+        let levels = match records.read(&base, &LEVELS)? {
+            Reading::Intact(content) | Reading::Mended(content, _) => {
+                let levels = Levels::parse(&String::from_utf8_lossy(&content.bytes));
+                if levels.is_none() {
+                    records.note(LEVELS.name, Some("it does not say what levels say"));
+                }
+                levels
+            }
+            Reading::Absent | Reading::Unusable(_) => None,
+        };
+        *lock(&self.levels) = levels.unwrap_or_default();
+        let accept = accept || !self.parts.keeper.guards().stands(Guard::RecordsIntact);
+        let now = Now { time: self.timeline.now(), lived: self.timeline.lived(), holders: self.holders() };
+        self.ledger.load(&base, records, &now, accept)
+    }
+
+    /// What is to be done now and then: the line of time goes on, and who was seen is noted.
+    pub(super) fn tick(&self) {
+        if let Ok(base) = self.base() {
+            self.timeline.tick(&base, self.parts.keeper.records());
+        }
+        if let Some(lived) = self.timeline.lived() {
+            self.sightings.look(lived);
+        }
+        self.gauges.unusable(self.unusable_records().len());
+    }
+
+    /// The node ends: the line of time is written once more.
+    pub(super) fn end(&self) {
+        if let Ok(base) = self.base() {
+            self.timeline.write(&base, self.parts.keeper.records());
+        }
+    }
+
+    /// Records that cannot be relied on begin anew from what can still be read of them, on a person's word. Their damaged copies are
+    /// kept aside.
+    pub fn accept(&self) -> Result<AcceptedRecords, RetentionError> {
+        let _one = self.running();
+        let (base, records) = (self.base()?, self.parts.keeper.records());
+        let accepted = self.unusable_records();
+        let mut aside = records.accept(&base, &[RETIRED])?;
+        self.ledger.forget();
+        aside.extend(self.load(true)?);
+        tracing::warn!(name: "records_accepted", records = accepted.len(), "records that could not be relied on begin anew, on the operator's word");
+        self.changed();
+        let kept_aside = aside.iter().map(|path| path.display().to_string()).collect();
+        Ok(AcceptedRecords { records: accepted, kept_aside })
+    }
+
+    /// Records that cannot be relied on.
+    pub fn unusable_records(&self) -> Vec<UnusableRecord> {
+        let unusable = self.parts.keeper.records().unusable();
+        unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect()
+    }
+
+    pub(super) fn records_are_intact(&self) -> Result<(), RetentionError> {
+        let unusable = self.parts.keeper.unusable_records();
+        if unusable.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<String> = unusable.iter().map(|record| format!("{}: {}", record.name, record.why)).collect();
+        Err(RetentionError::Records(all.join("; ")))
+    }
+
+    /// An entry of the journal that is written now.
+    pub(super) fn entry(&self, step: Step, reason: Option<Reason>) -> Entry {
+        let (since, lived) = (self.timeline.now(), self.timeline.lived());
+        Entry { step, reason, since, lived, holders: self.holders() }
+    }
+
+    /// Writes a line of the journal.
+    pub(super) fn note(&self, place: &HourPlace, entry: Option<Entry>) -> Result<(), RetentionError> {
+        self.ledger.note(&*self.base()?, self.parts.keeper.records(), place, entry)
+    }
+
+    /// Begins the journal while there is room for it. Where that does not work it is tried again when a line is written.
+    pub(super) fn begin_journal(&self) {
+        let begun = self.base().and_then(|base| self.ledger.begin(&base, self.parts.keeper.records()));
+        if let Err(error) = begun {
+            tracing::debug!(name: "journal_not_begun", %error, "no room is kept for the journal of retired hours");
+        }
+    }
+
+    /// What was begun is no permission: it is weighed as if nothing had been decided.
+    pub(super) fn decided_about_begun(&self, entry: &Entry) -> Decided {
+        if self.parts.keeper.guards().stands(Guard::BegunChecked) {
+            Decided::Nothing
+        } else {
+            Decided::Begun(entry.reason.unwrap_or(Reason::Age))
+        }
+    }
+
+    /// What was begun and is not to go any more is let go: what is left of it stays, and what it has lost may be fetched again.
+    pub(super) fn release(&self, journal: &Journal, schedule: &Schedule) -> Result<(), RetentionError> {
+        let begun = journal.entries().iter().filter(|(_, entry)| entry.step == Step::Retiring);
+        let stays = |place: &HourPlace| !schedule.going.iter().any(|going| going.stored.place == *place);
+        let mut is_first = true;
+        for (place, entry) in begun.filter(|(place, _)| stays(place)) {
+            // It was done, and only the last line about it is missing: what had no room has none now either.
+            if !self.options.limits.are_off() && !self.holds_segments(place)? {
+                self.note(place, Some(self.entry(Step::Retired, entry.reason)))?;
+                continue;
+            }
+            tracing::warn!(name: "hour_released", hour = %place, "an hour that was being deleted is not to go any more; what is left of it stays");
+            self.note(place, None)?;
+            is_first = false;
+        }
+        if !is_first {
+            self.changed();
+        }
+        Ok(())
+    }
+
+    /// Why nothing is to be done without a person's word, if so.
+    pub(super) fn doubt(&self, schedule: &Schedule) -> Option<String> {
+        let by_age = schedule.going.iter().any(|going| going.reason == Reason::Age);
+        // Whatever else there is to say: the level is taken in.
+        let shrinking = self.shrinking(schedule);
+        if let Some(why) = self.clock_doubt(by_age) {
+            let until = "nothing is deleted until that is cleared up, or you say that the clock is right";
+            return Some(format!("{why}; {until}: `gapless retention run --yes`"));
+        }
+        let doubt = schedule.doubt.filter(|doubt| !self.is_lifted(doubt));
+        doubt.map(|doubt| doubt.to_string()).or(shrinking)
+    }
+
+    /// Half at once is the same guard as half within a week.
+    fn is_lifted(&self, doubt: &Doubt) -> bool {
+        matches!(doubt, Doubt::MoreThanHalf { .. }) && !self.parts.keeper.guards().stands(Guard::Shrinking)
+    }
+
+    /// Why the clock is not believed. Where nobody can tell, that matters only to what goes by age.
+    pub(super) fn clock_doubt(&self, by_age: bool) -> Option<String> {
+        if !self.parts.keeper.guards().stands(Guard::ClockWitnesses) {
+            return None;
+        }
+        match self.timeline.verdict() {
+            Verdict::Contradict(why) => Some(why),
+            Verdict::Unknown(why) => Some(why).filter(|_| by_age),
+            Verdict::Agree | Verdict::Settle => None,
+        }
+    }
+
+    /// An error if what was safe at the beginning of a run is not any more.
+    pub(super) fn still_safe(&self, confirmed: bool) -> Result<(), RetentionError> {
+        self.records_are_intact()?;
+        match self.clock_doubt(false) {
+            Some(why) if !confirmed => Err(RetentionError::Clock(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the level in, and says whether too little of it would be left.
+    fn shrinking(&self, schedule: &Schedule) -> Option<String> {
+        let lived = self.timeline.lived()?;
+        let mut levels = lock(&self.levels);
+        if levels.note(lived, schedule.own) {
+            self.write_levels(&levels);
+        }
+        // What others gave may go, however much it is.
+        let after = schedule.own_after();
+        let shrinks = levels.shrinks(after).filter(|_| after != schedule.own)?;
+        self.parts.keeper.guards().stands(Guard::Shrinking).then(|| shrinks.to_string())
+    }
+
+    /// This much is right, on a person's word.
+    pub(super) fn reset_levels(&self, level: Level) {
+        let Some(lived) = self.timeline.lived() else { return };
+        let mut levels = lock(&self.levels);
+        levels.reset(lived, level);
+        self.write_levels(&levels);
+    }
+
+    /// On a full disk it cannot be written, and room must be made all the same: then it is remembered until the node ends.
+    fn write_levels(&self, levels: &Levels) {
+        let records = self.parts.keeper.records();
+        let written = self.base().and_then(|base| Ok(records.write(&base, &LEVELS, levels.text().as_bytes())?));
+        if let Err(error) = written {
+            tracing::debug!(name: "levels_not_written", %error, "how much the archive holds could not be written down");
+        }
+    }
+
+    /// Whether the tombstones of a retired hour have stayed long enough: as long as this node has lived, not as long as a clock says,
+    /// and until all who may hold the hour were seen.
+    pub(super) fn may_reclaim(&self, entry: &Entry) -> bool {
+        let guards = self.parts.keeper.guards();
+        let (retired, lived) = (entry.lived, self.timeline.lived());
+        let is_old = if guards.stands(Guard::LivedTime) {
+            retired.zip(lived).is_some_and(|(retired, lived)| lived - retired >= self.options.reclaim_age)
+        } else {
+            self.timeline.now() - entry.since >= self.options.reclaim_age
+        };
+        let all_seen = || self.sightings.all_since(&entry.holders, retired.unwrap_or(Span::from_us(i64::MAX)));
+        is_old && (!guards.stands(Guard::HoldersSeen) || all_seen())
+    }
+
+    fn holders(&self) -> Arc<[String]> {
+        self.parts.peers.borrow().iter().map(|peer| peer.name.clone()).collect()
+    }
+}
+
+/// Which records that protect the archive cannot be relied on, for who only looks. Changes nothing.
+pub fn examine(base: &Base) -> Result<Vec<UnusableRecord>, DiskError> {
+    let (unusable, names) = Records::examine(base, &[TIME, LEVELS])?;
+    let mut all: Vec<_> =
+        unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect();
+    if let Some(why) = super::ledger::examine(base, names.contains(RETIRED))? {
+        all.push(UnusableRecord { name: RETIRED.to_owned(), why });
+    }
+    Ok(all)
+}
+
+/// Why the clock of this machine is contradicted, by the line of time of an archive, for who only looks. Changes nothing.
+pub fn examine_clock(base: &Base) -> Result<Option<String>, DiskError> {
+    Ok(match Timeline::peek(Arc::new(SystemClocks::default()), base)? {
+        Verdict::Contradict(why) => Some(why),
+        Verdict::Agree | Verdict::Settle | Verdict::Unknown(_) => None,
+    })
+}
+
+/// When one of our own files was last written, by the clock of then.
+fn newest_of_ours(base: &Base) -> Option<Timestamp> {
+    let own = base.dir(std::path::Path::new(marker::OWN_DIR)).ok()??;
+    let modified = |name: &&str| own.stat_file(std::ffi::OsStr::new(*name)).ok()?.map(|meta| meta.mtime_ns);
+    let newest = DATED.iter().filter_map(modified).max()?;
+    Some(Timestamp::from_us(newest / 1_000))
+}

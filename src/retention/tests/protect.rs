@@ -1,0 +1,310 @@
+//! Whether anything goes while what protects the archive says no: real disk and index, clocks and room as a test likes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::clock::test_clocks::TestClocks;
+use crate::crawl::Keeper;
+use crate::deleted::Deletions;
+use crate::disk::{ArchiveId, Base, Guard as DiskGuard, Identity, marker};
+use crate::domain::retention::Limits;
+use crate::domain::time::HOUR_US;
+use crate::domain::{HourPlace, Span};
+use crate::guards::Guard;
+use crate::index::{Index, IndexOptions};
+use crate::peer::{self, Peer, PeerClient, PeerUrl};
+use crate::retention::{Parts, Retention, RetentionOptions};
+use crate::runtime::Stop;
+use crate::wire::RetentionReport;
+
+const DAY: Span = Span::from_us(24 * HOUR_US);
+
+/// An archive whose node is started anew as often as a test likes.
+struct Archive {
+    tree: tempfile::TempDir,
+    state: tempfile::TempDir,
+    clocks: Arc<TestClocks>,
+    free: Arc<AtomicU64>,
+    peers: Vec<Peer>,
+    id: ArchiveId,
+}
+
+impl Archive {
+    /// So many hours up to now, three files of 100 bytes in each.
+    fn new(hours: u32) -> Self {
+        let tree = tempfile::tempdir().unwrap();
+        let id = ArchiveId::random();
+        marker::create(&Base::open(tree.path()).unwrap(), id).unwrap();
+        let clocks = Arc::new(TestClocks::at("2027-01-10T12:30:00"));
+        let archive = Self {
+            tree,
+            state: tempfile::tempdir().unwrap(),
+            clocks,
+            free: Arc::new(AtomicU64::new(1_000_000)),
+            peers: Vec::new(),
+            id,
+        };
+        for ago in 0..hours {
+            archive.record(&archive.place(ago));
+        }
+        archive
+    }
+
+    fn place(&self, ago: u32) -> HourPlace {
+        let now = crate::clock::Clocks::wall(&*self.clocks);
+        HourPlace::parse(&format!("a/b/{}", now.hour().earlier(ago))).unwrap()
+    }
+
+    fn record(&self, place: &HourPlace) {
+        let dir = self.tree.path().join(place.path());
+        std::fs::create_dir_all(&dir).unwrap();
+        for at in 0..3 {
+            let name = format!("00:0{at}-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts");
+            std::fs::write(dir.join(name), [0; 100]).unwrap();
+        }
+    }
+
+    fn own(&self, name: &str) -> PathBuf {
+        self.tree.path().join(marker::OWN_DIR).join(name)
+    }
+
+    fn hours(&self) -> usize {
+        std::fs::read_dir(self.tree.path().join("a/b")).unwrap().count()
+    }
+
+    fn start(&self, limits: Limits) -> Retention {
+        self.start_without(limits, None)
+    }
+
+    fn start_without(&self, limits: Limits, removed: Option<Guard>) -> Retention {
+        let path = self.state.path().join("index.redb");
+        let index = Index::open(&path, IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap();
+        let guard = DiskGuard::new(Base::open(self.tree.path()).unwrap(), Identity::Marked(self.id));
+        let keeper = Arc::new(Keeper::new(Arc::new(index), Arc::new(guard)));
+        if let Some(removed) = removed {
+            keeper.guards().remove(removed);
+        }
+        for entry in std::fs::read_dir(self.tree.path().join("a/b")).unwrap() {
+            let hour = entry.unwrap().file_name().into_string().unwrap();
+            keeper.reconcile(&[HourPlace::parse(&format!("a/b/{hour}")).unwrap()], true).unwrap();
+        }
+        let free = Arc::clone(&self.free);
+        let parts = Parts {
+            keeper,
+            ready: watch::channel(true).1,
+            deletions: Arc::new(Deletions::register(&Registry::new()).unwrap()),
+            client: PeerClient::new(peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
+            peers: watch::channel(self.peers.clone()).1,
+            instance: 1,
+            handle: Handle::current(),
+            clocks: Arc::clone(&self.clocks) as Arc<dyn crate::clock::Clocks>,
+            free: Arc::new(move |_: &Base| Some(free.load(Ordering::SeqCst))),
+        };
+        let options = RetentionOptions {
+            limits,
+            reclaim_age: Span::from_us(7 * DAY.us()),
+            interval: Duration::from_secs(600),
+            keep_last_copy: false,
+            copies_at: Vec::new(),
+        };
+        let retention = Retention::new(parts, options, &Registry::new()).unwrap();
+        retention.know_journal();
+        retention
+    }
+}
+
+fn run(retention: &Retention) -> RetentionReport {
+    retention.know_journal();
+    retention.once(false, &Stop::new(), None)
+}
+
+fn age(hours: i64) -> Limits {
+    Limits { max_age: Some(Span::from_us(hours * HOUR_US)), ..Limits::default() }
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_the_recorder_shares_deletes_nothing() {
+    for guard in [None, Some(Guard::ClockWitnesses)] {
+        let archive = Archive::new(20);
+        assert_eq!(run(&archive.start(age(20 * 24))).doubt, None);
+        archive.clocks.set(|said| said.wall = said.wall + Span::from_us(20 * DAY.us()));
+        // The recorder writes by the same clock.
+        archive.record(&archive.place(0));
+        let retention = archive.start_without(age(20 * 24), guard);
+        let report = retention.once(guard.is_some(), &Stop::new(), None);
+        if guard.is_some() {
+            assert!(archive.hours() < 21, "without witnesses all is believed");
+            continue;
+        }
+        let doubt = report.doubt.unwrap();
+        assert!(doubt.contains("elapsed") && doubt.contains("--yes"), "{doubt}");
+        assert_eq!((archive.hours(), report.clock.is_some()), (21, false));
+        assert!(retention.report().clock.is_some());
+        let confirmed = retention.once(true, &Stop::new(), None);
+        assert_eq!((confirmed.doubt, archive.hours()), (None, 2));
+        assert_eq!(run(&retention).doubt, None, "the word holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_goes_on_only_by_the_limits_of_now() {
+    for guard in [None, Some(Guard::BegunChecked)] {
+        let archive = Archive::new(10);
+        let place = archive.place(9);
+        let front = format!("retiring age 2027-01-10T11:00:00.000000Z {place}");
+        let sum = <sha2::Sha256 as sha2::Digest>::digest(front.as_bytes());
+        let check = format!("{:02x}{:02x}{:02x}{:02x}", sum[0], sum[1], sum[2], sum[3]);
+        std::fs::write(archive.own("retired"), format!("gapless-retired 1\n{front} {check}\n")).unwrap();
+        let retention = archive.start_without(Limits::default(), guard);
+        assert_eq!(retention.keeps(&place), Some(false));
+        let report = run(&retention);
+        assert_eq!((report.error, archive.hours()), (None, if guard.is_some() { 9 } else { 10 }));
+        assert_eq!(retention.keeps(&place), Some(guard.is_none()), "it is released and may be fetched again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_the_journal_deletes_nothing_and_is_mended() {
+    let archive = Archive::new(10);
+    let retention = archive.start(Limits::default());
+    let kept = archive.place(9);
+    retention.keep(std::slice::from_ref(&kept), false).unwrap();
+    drop(retention);
+    let line = std::fs::read_to_string(archive.own("retired")).unwrap().find("kept").unwrap();
+    flip(&archive.own("retired"), line + 2);
+    let again = archive.start(age(8));
+    assert_eq!(run(&again).hours, 0);
+    assert!(again.unusable_records().is_empty() && archive.own("retired.damaged").exists());
+    drop(again);
+    // And in both.
+    for copy in ["retired", "retired.2"] {
+        let at = std::fs::read_to_string(archive.own(copy)).unwrap().find("kept").unwrap();
+        flip(&archive.own(copy), at + 2);
+    }
+    let stopped = archive.start(age(5));
+    let report = run(&stopped);
+    assert!(report.error.is_some_and(|error| error.contains("gapless retention accept")));
+    assert_eq!((archive.hours(), stopped.keeps(&kept)), (10, None));
+    assert_eq!(stopped.unusable_records()[0].name, "retired");
+    let accepted = stopped.accept().unwrap();
+    assert_eq!((accepted.records.len(), accepted.kept_aside.len()), (1, 2));
+    assert_eq!((run(&stopped).error, archive.hours()), (None, 6));
+    drop(stopped);
+    let without = archive.start_without(age(5), Some(Guard::RecordsIntact));
+    assert_eq!(run(&without).error, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_that_guard_the_flipped_bit_deletes_the_hour() {
+    let archive = Archive::new(10);
+    archive.start(Limits::default()).keep(&[archive.place(9)], false).unwrap();
+    for copy in ["retired", "retired.2"] {
+        let at = std::fs::read_to_string(archive.own(copy)).unwrap().find("kept").unwrap();
+        flip(&archive.own(copy), at + 2);
+    }
+    assert_eq!(run(&archive.start_without(age(8), Some(Guard::RecordsIntact))).hours, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_has_vanished_stops_all_deletion() {
+    for name in ["retired", "time", "levels", "records"] {
+        let archive = Archive::new(10);
+        assert_eq!(run(&archive.start(age(9))).error, None);
+        assert_eq!(archive.hours(), 10);
+        for copy in [name.to_owned(), format!("{name}.2")] {
+            std::fs::remove_file(archive.own(&copy)).unwrap();
+        }
+        let retention = archive.start(age(6));
+        assert!(run(&retention).error.is_some(), "{name}");
+        assert_eq!((archive.hours(), retention.unusable_records().len()), (10, 1), "{name}");
+        retention.accept().unwrap();
+        assert_eq!((run(&retention).error, archive.hours()), (None, 7), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_others_fill_slowly_stops_at_half() {
+    for guard in [None, Some(Guard::Shrinking)] {
+        let archive = Archive::new(20);
+        let limits = Limits { min_free: Some(1_000_000), ..Limits::default() };
+        let retention = archive.start_without(limits, guard);
+        for _ in 0..40 {
+            archive.free.store(1_000_000 - 150, Ordering::SeqCst);
+            run(&retention);
+        }
+        assert_eq!(archive.hours(), if guard.is_some() { 2 } else { 10 });
+        if guard.is_none() {
+            assert!(run(&retention).doubt.unwrap().contains("less than half"));
+            drop(retention);
+            let again = archive.start(Limits { min_free: Some(1_000_000), ..Limits::default() });
+            assert!(run(&again).doubt.is_some(), "it is remembered over a restart");
+            assert_eq!(again.once(true, &Stop::new(), None).hours, 1);
+            assert_eq!(run(&again).doubt, None);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tombstones_of_retired_hours_stay_for_the_time_that_was_lived() {
+    for guard in [None, Some(Guard::LivedTime)] {
+        let archive = Archive::new(10);
+        let tombstone = archive
+            .tree
+            .path()
+            .join(archive.place(9).path())
+            .join("00:05-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.tombstone");
+        std::fs::write(&tombstone, "").unwrap();
+        let retention = archive.start(age(8));
+        assert_eq!((run(&retention).hours, archive.hours()), (1, 10));
+        drop(retention);
+        // Another boot, long after: nobody knows how long, and a person says that the clock is right.
+        archive.clocks.set(|said| {
+            (said.wall, said.boot) = (said.wall + Span::from_us(30 * DAY.us()), "second".to_owned());
+        });
+        let later = archive.start_without(Limits::default(), guard);
+        assert_eq!(later.once(true, &Stop::new(), None).reclaimed, u64::from(guard.is_some()));
+        assert_eq!(tombstone.exists(), guard.is_none());
+        if guard.is_none() {
+            archive.clocks.pass(Span::from_us(7 * DAY.us()));
+            assert_eq!(run(&later).reclaimed, 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tombstones_stay_until_all_who_may_hold_the_hour_were_seen() {
+    for guard in [None, Some(Guard::HoldersSeen)] {
+        let mut archive = Archive::new(10);
+        let url = PeerUrl::parse("http://127.0.0.1:1").unwrap();
+        archive.peers = vec![Peer { name: "away".to_owned(), url, trusted: true }];
+        let tombstone = archive
+            .tree
+            .path()
+            .join(archive.place(9).path())
+            .join("00:05-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.tombstone");
+        std::fs::write(&tombstone, "").unwrap();
+        assert_eq!(run(&archive.start(age(8))).hours, 1);
+        let retention = archive.start_without(Limits::default(), guard);
+        let rounds = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&rounds);
+        retention.learns_of_rounds(Box::new(move || vec![("away".to_owned(), Some(told.load(Ordering::SeqCst)))]));
+        archive.clocks.pass(Span::from_us(8 * DAY.us()));
+        assert_eq!(run(&retention).reclaimed, u64::from(guard.is_some()));
+        if guard.is_none() {
+            rounds.store(4, Ordering::SeqCst);
+            assert_eq!(run(&retention).reclaimed, 1);
+        }
+    }
+}
