@@ -87,9 +87,9 @@ fn scrape(criterion: &mut Criterion, name: &str, index: &Index) {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(20);
     group.bench_function("first scrape", |bencher| {
-        bencher.iter(|| black_box(LiveGauges::new(WEEK).text(index, Horizon::OPEN).len()));
+        bencher.iter(|| black_box(LiveGauges::new(WEEK, usize::MAX).text(index, Horizon::OPEN).len()));
     });
-    let known = LiveGauges::new(WEEK);
+    let known = LiveGauges::new(WEEK, usize::MAX);
     known.text(index, Horizon::OPEN);
     group.bench_function("next scrapes", |bencher| bencher.iter(|| black_box(known.text(index, Horizon::OPEN).len())));
     group.finish();

@@ -35,7 +35,7 @@ use crate::domain::origins::Named;
 use crate::elsewhere::Elsewhere;
 use crate::ffmpeg::{Pool, PoolOptions};
 use crate::http::orders::Orders;
-use crate::http::{App, Auth, Bounds, HttpMetrics, Limits, Parts, listen, router, serve};
+use crate::http::{App, Auth, Bounds, Hosts, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
@@ -79,10 +79,12 @@ pub struct NodeOptions {
     pub tls: Option<Arc<tls::Server>>,
     /// Questions.
     pub bounds: Bounds,
+    /// By which names it may be asked over the loopback.
+    pub hosts: Hosts,
     /// Who may read and write.
     pub auth: Arc<Auth>,
-    /// Hours of each quality whose gauges of coverage are told one by one; none where no such gauges are told.
-    pub gauge_hours: Option<u32>,
+    /// Hours of each quality whose gauges of coverage are shown one by one, and series of all of them; none where no such gauges are shown.
+    pub gauges: Option<(u32, usize)>,
     /// How often maps and pages are written beneath the base; none where they are not.
     pub maps: Option<Duration>,
     /// Bytes of listings that are kept.
@@ -255,13 +257,14 @@ impl Node {
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
             elsewhere: Arc::new(elsewhere),
+            hosts: options.hosts,
             auth: Arc::clone(&options.auth),
             deleted,
             last_copies: Some(last_copies(&retention)),
             sources: Box::new(move || listed.status().into_iter().map(source_report).collect()),
             retention: Arc::clone(&retention),
             scrub: Arc::clone(&scrub),
-            coverage: options.gauge_hours.map(LiveGauges::new),
+            coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
             playback: Arc::new(Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback)),
             ffmpeg: Arc::clone(&ffmpeg),
             listing_cache: options.listing_cache,

@@ -103,8 +103,11 @@ pub struct Status {
     pub watch: WatchReport,
     /// The archive's disk.
     pub disk: DiskStatus,
-    /// Channels and qualities.
+    /// Channels and qualities; where there are more than a thousand, those that came first.
     pub streams: Vec<StreamStatus>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_streams: u64,
     /// Everything that works in the background, by kind and name.
     #[serde(default)]
     pub jobs: Vec<JobReport>,

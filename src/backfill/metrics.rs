@@ -14,7 +14,7 @@ pub(super) struct Metrics {
     segments: HourCounter,
     hash_mismatches: HourCounter,
     small_differences: HourCounter,
-    hours: IntCounterVec,
+    hours: HourCounter,
     errors: IntCounterVec,
     bytes: IntCounterVec,
     requests: IntCounterVec,
@@ -63,7 +63,9 @@ impl Metrics {
                 "small_difference_segments_total",
                 "Segments left because the same one is here with a start at most a millisecond away",
             )?,
-            hours: counter(
+            // Of no hour, but of as many qualities as peers make up.
+            hours: HourCounter::register(
+                registry,
                 "hours_backfilled_total",
                 "Hours of a peer from which something was fetched",
                 &["remote", "channel", "quality"],
@@ -94,7 +96,7 @@ impl Metrics {
     /// An hour is done from which something was fetched.
     pub(super) fn hour(&self, peer: &str, place: &HourPlace) {
         let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
-        self.hours.with_label_values(&[peer, channel, quality]).inc();
+        self.hours.add(&[peer, channel, quality], 1);
     }
 
     /// Files were not what their names say.

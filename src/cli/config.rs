@@ -145,6 +145,8 @@ settings! {
             "How long a request that came with a body may take to be answered, so that a body that trickles does not hold its connection.";
         write_stall_timeout: Time = "60s", "1s" to "1h" =>
             "How long a client may take no byte of an answer before the connection is closed.";
+        min_rate: Bytes = "1KiB", "0B" to "1GiB" =>
+            "Bytes a second below which a client that is waited for over such a time counts as taking nothing. A telephone line of the nineties takes five times that; what this node takes to make an answer does not count.";
         max_header_bytes: Bytes = "16KiB", "8KiB" to "1MiB" =>
             "Size of a request's headers; a larger one is refused. It is held in memory per connection.";
         drain: Time = "10s", "0s" to "10min" =>
@@ -157,6 +159,18 @@ settings! {
             "Hours that one question may bring up to date from the disk; a range query ends its page there, and the next page goes on.";
         max_extras: Count = "200000", "1" to "10000000" =>
             "Files in one listing of extras, which are read from the disk each time; beyond it the answer is 400.";
+        held_answers: Bytes = "256MiB", "1MiB" to "1TiB" =>
+            "Memory for answers that their clients have not taken yet, a quarter of it for one client; beyond it the answer is 503. Files, cuts, playlists and metrics are not made anew for each client and do not count.";
+        max_listeners: Count = "64", "1" to "100000" =>
+            "Who may listen to `/api/v1/events` at once, and at most a quarter of the connections; each is written to with each commit. 64 open pages are many.";
+        max_listeners_per_client: Count = "16", "1" to "100000" =>
+            "How many of those one client may have: one address (of IPv6 one network of 64 bits), or one token from there. One more takes the place of its oldest.";
+        max_waiting: Count = "256", "1" to "100000" =>
+            "Who may wait for `/api/v1/changes` at once, and at most a quarter of the connections; each is woken by each commit. Others are answered at once.";
+        max_waiting_per_client: Count = "32", "1" to "100000" =>
+            "How many of those one client may have, counted in the same way.";
+        hosts: Texts = "" =>
+            "Names besides the machine's own by which the node is asked over the loopback, such as that of a proxy on this machine that passes `Host` on. Others with a dot in them are answered 421, because a foreign page may have such a name point here.";
         write_tokens: OptionalFile = "" =>
             "File with the tokens by which something may be changed from other machines, one a line; read again when it changes. Only its owner may write it and nobody but owner and group read it.";
         read_tokens: OptionalFile = "" =>
@@ -286,7 +300,9 @@ settings! {
         gauges: YesNo = "true" =>
             "Whether `/metrics` tells coverage, holes and overlaps of each hour.";
         gauge_hours: Count = "168", "0" to "100000" =>
-            "Latest hours of each quality that have gauges of their own, about 3 kB of text each; all older ones are one sum, as the hour `older`.";
+            "Latest hours of each quality that have gauges of their own, about 2 kB of text each; all older ones are one sum, as the hour `older`.";
+        gauge_series: Count = "50000", "1000" to "100000000" =>
+            "Series of coverage on `/metrics` in all, about 5 MB of text: names, and so their number, are up to other nodes. With more qualities each shows fewer hours; of more than that, those that came last are one sum.";
         maps: TimeOrOff = "60s", "off" to "7days" =>
             "From one look at what changed to the next, after which the map and page of each quality that did are written to `coverage-maps/` beneath the base, unless `off`.";
     }
@@ -308,6 +324,11 @@ settings! {
         copies_at: Texts = "" =>
             "Nodes that count as other copies although they name no archive of their own, such as a plain file server on another disk, by their names. A file is written for a moment to see that each is not this disk.";
     }
+}
+
+/// The machine's name, as the kernel has it.
+pub(super) fn host_name() -> String {
+    std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default().trim_end().to_owned()
 }
 
 /// Why there is no valid configuration.
@@ -393,11 +414,8 @@ impl Sources<'_> {
             return setting.read::<K>(&written.text).map_err(|problem| file.wrong(written, problem));
         }
         if setting.default == HOST_NAME {
-            let name = std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default();
-            return read(
-                name.trim_end(),
-                format!("the host's name does not do, give one with {variable} or {}", setting.flag()),
-            );
+            let name = host_name();
+            return read(&name, format!("the host's name does not do, give one with {variable} or {}", setting.flag()));
         }
         let other = self.defaults.iter().find(|(of, _)| *of == key).map(|(_, default)| *default);
         read(other.unwrap_or(setting.default), "default".into())

@@ -13,7 +13,7 @@ use super::out::stdout;
 use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
 use crate::ffmpeg::PoolOptions;
-use crate::http::{Auth, Bounds, Limits};
+use crate::http::{Auth, Bounds, Hosts, Limits};
 use crate::node::{ENDING, Node, NodeOptions, Pulse};
 use crate::playback::PlaybackOptions;
 use crate::scrub::ScrubOptions;
@@ -96,18 +96,44 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             idle_timeout: http.idle_timeout,
             body_timeout: http.body_timeout,
             write_stall_timeout: http.write_stall_timeout,
+            min_rate: http.min_rate,
             max_header_bytes: usize::try_from(http.max_header_bytes).unwrap_or(usize::MAX),
             drain: http.drain,
         },
+        hosts: hosts(config),
         auth: Arc::new(auth),
         tls: certificate(http)?,
-        bounds: Bounds { max_page: http.max_page, max_hours: http.max_hours_at_once, max_extras: http.max_extras },
-        gauge_hours: config.coverage.gauges.then(|| u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX)),
+        bounds: bounds(config),
+        gauges: config
+            .coverage
+            .gauges
+            .then(|| (u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX), config.coverage.gauge_series)),
         maps: config.coverage.maps,
         listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
         playback: playback_options(config),
         ffmpeg: ffmpeg_options(config),
     })
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let http = &config.http;
+    // Where few connections are allowed, those who stay leave room for those who come and go.
+    let room = (http.max_connections / 4).max(1);
+    let seats = |total: usize, each: usize| (total.min(room), each.min(room));
+    Bounds {
+        max_page: http.max_page,
+        max_hours: http.max_hours_at_once,
+        max_extras: http.max_extras,
+        held: usize::try_from(http.held_answers).unwrap_or(usize::MAX),
+        listeners: seats(http.max_listeners, http.max_listeners_per_client),
+        waiting: seats(http.max_waiting, http.max_waiting_per_client),
+    }
+}
+
+/// The names that are this machine's, and those that the operator gives the node.
+fn hosts(config: &Config) -> Hosts {
+    let own = [super::config::host_name(), config.node.name.clone()];
+    Hosts::new(own.iter().chain(&config.http.hosts))
 }
 
 /// How much may be watched at once.

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::coverage::{HourFigures, Lane, Totals};
+use crate::domain::series::OTHERS;
 use crate::domain::shown::exposition;
 use crate::domain::{Kind, Stream};
 
@@ -23,6 +24,9 @@ const FAMILIES: [(&str, &str); 10] = [
     ("editable_hole_seconds", "Seconds of an hour in holes of the editable sequence"),
 ];
 
+/// Series that an hour has.
+pub(super) const SERIES: usize = 19;
+
 /// What stands in place of the hour where several hours are told in one.
 const OLDER: &str = "older";
 
@@ -38,13 +42,21 @@ impl Gauges {
         self.add_totals(stream, &figures.hour.to_string(), &Totals::from(figures));
     }
 
+    /// Adds what all qualities come to that have no gauges of their own.
+    pub fn add_others(&mut self, others: &Totals) {
+        self.add_labelled(OTHERS, OTHERS, OLDER, others);
+    }
+
     /// Adds what all earlier hours come to.
     pub fn add_older(&mut self, stream: &Stream, older: &Totals) {
         self.add_totals(stream, OLDER, older);
     }
 
     fn add_totals(&mut self, stream: &Stream, hour: &str, figures: &Totals) {
-        let (channel, quality) = (escaped(stream.channel.as_str()), escaped(stream.quality.as_str()));
+        self.add_labelled(&escaped(stream.channel.as_str()), &escaped(stream.quality.as_str()), hour, figures);
+    }
+
+    fn add_labelled(&mut self, channel: &str, quality: &str, hour: &str, figures: &Totals) {
         let labels = format!("channel=\"{channel}\",quality=\"{quality}\",hour=\"{hour}\"");
         for (index, kind) in Kind::VIDEO.iter().enumerate() {
             let labels = format!("{labels},type=\"{}\"", kind.as_str());
@@ -63,13 +75,16 @@ impl Gauges {
     }
 
     /// All of it as text.
-    pub fn finish(&self) -> String {
-        let mut text = String::new();
-        for ((name, help), samples) in FAMILIES.iter().zip(&self.samples) {
-            // A write to a String cannot fail.
-            write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{samples}").unwrap_or_default();
-        }
-        text
+    pub fn finish(self) -> String {
+        self.into_pieces().concat()
+    }
+
+    /// The same in pieces, none of which is copied: the text of a large archive has megabytes.
+    pub fn into_pieces(self) -> Vec<String> {
+        let families = FAMILIES.iter().zip(self.samples);
+        families
+            .flat_map(|((name, help), samples)| [format!("# HELP {name} {help}\n# TYPE {name} gauge\n"), samples])
+            .collect()
     }
 
     fn sample(&mut self, family: usize, labels: &str, value: &str) {
@@ -124,6 +139,7 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line}: {text}");
         }
         assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 4 + 3 + 3 + 3 + 6);
+        assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), SERIES);
         assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
     }
 }

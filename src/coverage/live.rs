@@ -3,15 +3,18 @@
 //! 1. What is shown hour by hour is read anew for every scrape: a summary for each hour.
 //! 2. The sum of the older hours is kept until one of them changes, so that an archive of a hundred thousand hours costs a scrape no
 //!    more than a small one. It is made from one summary after the other, and holds none of them.
-//! 3. What lies beyond the horizon is told in none of them: one stray hour would take the place of the latest.
-//! 4. Where summaries are still being made a scrape waits a moment, and then leaves that quality out.
+//! 3. There are no more series than the bound says: see [`crate::domain::series`].
+//! 4. What lies beyond the horizon is told in none of them: one stray hour would take the place of the latest.
+//! 5. Where summaries are still being made a scrape waits a moment, and then leaves that quality out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Gauges;
-use crate::domain::coverage::{Adder, Coverage, Window};
+use super::gauges::SERIES;
+use crate::domain::coverage::{Adder, Coverage, Totals, Window};
+use crate::domain::series::{OTHERS, Share};
 use crate::domain::{Horizon, Hour, Stream, Timestamp};
 use crate::index::{Index, IndexError};
 
@@ -22,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct LiveGauges {
     hours: u32,
+    series: usize,
     older: Mutex<BTreeMap<Stream, (State, Adder)>>,
 }
 
@@ -39,37 +43,65 @@ struct State {
     sum_until: Option<Hour>,
 }
 
+/// What a scrape looks at.
+struct Scrape<'i> {
+    index: &'i Index,
+    horizon: Horizon,
+    /// How long it waits for summaries.
+    until: Instant,
+}
+
 impl LiveGauges {
-    /// Shows so many hours of each quality by themselves.
-    pub fn new(hours: u32) -> Self {
-        Self { hours, older: Mutex::default() }
+    /// Shows so many hours of each quality by themselves, and so many series in all.
+    pub fn new(hours: u32, series: usize) -> Self {
+        Self { hours, series, older: Mutex::default() }
     }
 
-    /// The gauges as Prometheus text, of the hours up to the horizon. Blocks: not for async code.
-    pub fn text(&self, index: &Index, horizon: Horizon) -> String {
-        let until = Instant::now() + PATIENCE;
+    /// The gauges as Prometheus text, in pieces, of the hours up to the horizon. Blocks: not for async code.
+    pub fn text(&self, index: &Index, horizon: Horizon) -> Vec<String> {
+        let scrape = Scrape { index, horizon, until: Instant::now() + PATIENCE };
         let mut gauges = Gauges::default();
-        let mut there = BTreeSet::new();
-        for stream in index.catalog().streams().into_iter().filter(|stream| !stream.quality.is_chat()) {
-            if let Err(error) = self.add((index, horizon), until, &stream, &mut gauges) {
+        let mut streams = index.catalog().streams_by_age();
+        streams.retain(|stream| !stream.quality.is_chat());
+        let share = Share::of(streams.len(), self.hours, self.series, SERIES);
+        let others = streams.split_off(share.qualities.min(streams.len()));
+        // As ever by name: who reads the text finds the same order from one scrape to the next.
+        streams.sort_by_cached_key(ToString::to_string);
+        for stream in &streams {
+            if let Err(error) = self.add(&scrape, stream, share.hours, &mut gauges) {
                 tracing::debug!(name: "gauges_left_out", %stream, %error, "the coverage of this quality is not told now");
             }
-            there.insert(stream);
         }
+        match self.together(&scrape, &others) {
+            Ok(Some(totals)) => gauges.add_others(&totals),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(name: "gauges_left_out", stream = OTHERS, %error, "the coverage of this quality is not told now");
+            }
+        }
+        let there: BTreeSet<&Stream> = streams.iter().chain(&others).collect();
         let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
         older.retain(|stream, _| there.contains(stream));
-        gauges.finish()
+        gauges.into_pieces()
     }
 
-    fn add(
-        &self,
-        (index, horizon): (&Index, Horizon),
-        until: Instant,
-        stream: &Stream,
-        gauges: &mut Gauges,
-    ) -> Result<(), IndexError> {
-        let Some((state, bound)) = self.state(index, horizon, stream) else { return Ok(()) };
-        let older = self.older((index, horizon), until, stream, state)?;
+    /// What all hours of these come to.
+    fn together(&self, scrape: &Scrape<'_>, others: &[Stream]) -> Result<Option<Totals>, IndexError> {
+        let mut sum = None;
+        for stream in others {
+            let Some((state, _)) = scrape.state(stream, 0) else { continue };
+            let all = self.older(scrape, stream, 0, state)?;
+            let ends = Coverage::after(all.ends());
+            if let Some(totals) = all.before(Timestamp::MAX, &ends) {
+                sum.get_or_insert_with(Totals::default).merge(&totals);
+            }
+        }
+        Ok(sum)
+    }
+
+    fn add(&self, scrape: &Scrape<'_>, stream: &Stream, hours: u32, gauges: &mut Gauges) -> Result<(), IndexError> {
+        let Some((state, bound)) = scrape.state(stream, hours) else { return Ok(()) };
+        let older = self.older(scrape, stream, hours, state)?;
         let Some(from) = state.shown_from else {
             let nothing_more = Coverage::after(older.ends());
             if let Some(totals) = older.before(Timestamp::MAX, &nothing_more) {
@@ -78,7 +110,7 @@ impl LiveGauges {
             return Ok(());
         };
         let window = Window { from: Some(from.start()), last: Some(bound), ..Window::default() };
-        let shown = index.coverage_until(until, stream, &window, usize::MAX)?.coverage;
+        let shown = scrape.index.coverage_until(scrape.until, stream, &window, usize::MAX)?.coverage;
         // The same text whatever changes meanwhile: nothing of a quality is told before all of it is known.
         if let Some(totals) = older.before(from.start(), &shown) {
             gauges.add_older(stream, &totals);
@@ -87,38 +119,34 @@ impl LiveGauges {
         Ok(())
     }
 
-    /// How the older hours are now, and the last hour that is shown; `None` if there are no hours.
-    fn state(&self, index: &Index, horizon: Horizon, stream: &Stream) -> Option<(State, Hour)> {
-        let catalog = index.catalog().read();
-        let entry = catalog.streams.get(&stream.to_string())?;
-        let (bound, last) = (horizon.bound(&entry.hours), horizon.newest(&entry.hours).next()?);
-        let shown_from = self.hours.checked_sub(1).map(|more| last.earlier(more));
-        let sum_until = shown_from.or((bound < Hour::MAX).then(|| bound.next()));
-        let older = entry.hours.iter().take_while(|(hour, _)| sum_until.is_none_or(|end| **hour < end));
-        let changed = older.map(|(_, changed)| *changed).max().unwrap_or(0);
-        let (generation, structure) = (catalog.generation, entry.structure);
-        Some((State { generation, structure, changed, shown_from, sum_until }, bound))
-    }
-
-    fn older(
-        &self,
-        (index, horizon): (&Index, Horizon),
-        until: Instant,
-        stream: &Stream,
-        state: State,
-    ) -> Result<Adder, IndexError> {
+    fn older(&self, scrape: &Scrape<'_>, stream: &Stream, hours: u32, state: State) -> Result<Adder, IndexError> {
         let known =
             |of: &BTreeMap<Stream, (State, Adder)>| of.get(stream).filter(|(known, _)| *known == state).cloned();
         let kept = known(&self.older.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some((_, sum)) = kept {
             return Ok(sum);
         }
-        let sum = index.add_up(until, stream, state.sum_until)?;
+        let sum = scrape.index.add_up(scrape.until, stream, state.sum_until)?;
         // What changed since the state was read may or may not be in the sum: then it is not kept.
-        if self.state(index, horizon, stream).is_some_and(|(now, _)| now == state) {
+        if scrape.state(stream, hours).is_some_and(|(now, _)| now == state) {
             let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
             older.insert(stream.clone(), (state, sum.clone()));
         }
         Ok(sum)
+    }
+}
+
+impl Scrape<'_> {
+    /// How the hours before the latest so many are now, and the last hour that is shown; `None` if there are no hours.
+    fn state(&self, stream: &Stream, hours: u32) -> Option<(State, Hour)> {
+        let catalog = self.index.catalog().read();
+        let entry = catalog.streams.get(&stream.to_string())?;
+        let (bound, last) = (self.horizon.bound(&entry.hours), self.horizon.newest(&entry.hours).next()?);
+        let shown_from = hours.checked_sub(1).map(|more| last.earlier(more));
+        let sum_until = shown_from.or((bound < Hour::MAX).then(|| bound.next()));
+        let older = entry.hours.iter().take_while(|(hour, _)| sum_until.is_none_or(|end| **hour < end));
+        let changed = older.map(|(_, changed)| *changed).max().unwrap_or(0);
+        let (generation, structure) = (catalog.generation, entry.structure);
+        Some((State { generation, structure, changed, shown_from, sum_until }, bound))
     }
 }

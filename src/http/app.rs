@@ -11,8 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use super::auth::Auth;
+use super::budget::Budget;
 use super::changes::Followers;
 use super::events::Listeners;
+use super::exposition::Exposition;
+use super::host::Hosts;
+use super::problem::capital;
 use super::wire_cache::WireCache;
 use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
@@ -83,6 +87,8 @@ pub struct App {
     pub bounds: Bounds,
     /// Takes orders.
     pub orders: super::orders::Orders,
+    /// By which names it may be asked over the loopback.
+    pub hosts: Hosts,
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
@@ -98,6 +104,8 @@ pub struct App {
     pub check: Arc<Semaphore>,
     /// One scrub that was asked for at a time.
     pub scrubbing: Arc<Semaphore>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) exposition: Exposition,
     pub(super) followers: Followers,
     pub(super) listeners: Listeners,
 }
@@ -111,6 +119,12 @@ pub struct Bounds {
     pub max_hours: usize,
     /// Files in a list of extras.
     pub max_extras: usize,
+    /// Bytes of answers that wait to be taken.
+    pub held: usize,
+    /// Who may listen to events at once: in all, and of one client.
+    pub listeners: (usize, usize),
+    /// Who may wait for changes at once: in all, and of one client.
+    pub waiting: (usize, usize),
 }
 
 /// Tells how it goes with other nodes.
@@ -159,6 +173,8 @@ pub struct Parts {
     pub bounds: Bounds,
     /// Takes orders.
     pub orders: super::orders::Orders,
+    /// By which names it may be asked over the loopback.
+    pub hosts: Hosts,
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
@@ -194,6 +210,7 @@ impl App {
             instance: parts.instance,
             bounds: parts.bounds,
             orders: parts.orders,
+            hosts: parts.hosts,
             auth: parts.auth,
             deleted: parts.deleted,
             last_copies: parts.last_copies,
@@ -204,8 +221,10 @@ impl App {
             hasher: RandomState::new(),
             check: Arc::new(Semaphore::new(1)),
             scrubbing: Arc::new(Semaphore::new(1)),
-            followers: Followers::default(),
-            listeners: Listeners::default(),
+            budget: Budget::new(parts.bounds.held),
+            exposition: Exposition::default(),
+            followers: Followers::new(&parts.bounds),
+            listeners: Listeners::new(&parts.bounds),
         })
     }
 
@@ -309,12 +328,6 @@ impl From<PlaybackError> for Problem {
             PlaybackError::TooManyGaps { got, limit } => Self::too_much("number of entries for holes", got, limit),
         }
     }
-}
-
-/// A sentence begins with a capital letter.
-fn capital(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl From<RetentionError> for Problem {

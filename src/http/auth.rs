@@ -58,7 +58,7 @@ pub struct Auth {
     read: Option<Source>,
 }
 
-type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 /// Neither the token nor what it is compared with.
 impl fmt::Debug for Auth {
@@ -116,12 +116,17 @@ impl Auth {
         self.address.get_or_init(|| address);
     }
 
-    /// Whether a connection is one of this machine. The daemon's own token holds only there: other services may serve the
-    /// directory in which it lies.
+    /// Whether a connection is one of this machine. That alone proves nothing, because a proxy here passes strangers on; it only
+    /// narrows where the daemon's own token holds: other services may serve the directory in which it lies.
     fn is_of_this_machine(&self, peer: Option<&ConnectInfo<SocketAddr>>) -> bool {
         let Some(ConnectInfo(peer)) = peer else { return cfg!(test) };
         let peer = peer.ip().to_canonical();
         peer.is_loopback() || self.address.get().is_some_and(|address| *address == peer)
+    }
+
+    /// What stands for the token of a request, known or not.
+    pub(super) fn shown(headers: &HeaderMap) -> Option<Digest> {
+        bearer(headers).map(digest)
     }
 
     /// What the sender of a request may do.

@@ -2,6 +2,7 @@
 //!
 //! A place outside of the log is no error of the one who asks: the answer says `gap`, and digests have to be compared.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +10,17 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::app::App;
+use super::app::{App, Bounds};
+use super::seats::{Client, Seats};
 use super::{Problem, query};
 use crate::crawl::CrawlError;
+use crate::domain::seats::Places;
 use crate::index::agree::Replicated;
 use crate::index::{ChangePage, Position};
 use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
@@ -26,20 +29,21 @@ use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
 const PAGE: usize = 1_000;
 /// How long one may wait: shorter than the minute after which proxies give up.
 const LONGEST_WAIT: u64 = 30;
-/// How many may wait at once: each is woken by each commit. Others are answered at once.
-const SEATS: usize = 256;
+/// How long one may wait at least before another one of the same client takes the place: others are answered at once.
+const TENURE: Duration = Duration::from_secs(5);
 
 /// Those who wait for changes.
 #[derive(Debug)]
 pub(super) struct Followers {
-    seats: Arc<Semaphore>,
+    pub(super) seats: Arc<Seats>,
     /// Nobody waits any more: the node ends.
     pub(super) ending: CancellationToken,
 }
 
-impl Default for Followers {
-    fn default() -> Self {
-        Self { seats: Arc::new(Semaphore::new(SEATS)), ending: CancellationToken::new() }
+impl Followers {
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        let (total, each) = bounds.waiting;
+        Self { seats: Seats::new(Places { total, each, tenure: TENURE }), ending: CancellationToken::new() }
     }
 }
 
@@ -58,14 +62,15 @@ impl Default for Followers {
     )
 )]
 pub async fn changes(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let answer = match Wanted::read(&app, request.uri().query().unwrap_or_default()) {
-        Ok(wanted) => follow(&app, wanted).await,
+    let (request, _no_body) = request.into_parts();
+    let path = request.uri.path();
+    let answer = match Wanted::read(&app, request.uri.query().unwrap_or_default()) {
+        Ok(wanted) => follow(&app, &request, wanted).await,
         Err(problem) => Err(problem),
     };
     match answer {
         Ok(list) => ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(list)).into_response(),
-        Err(problem) => problem.at(&path).into_response(),
+        Err(problem) => problem.at(path).into_response(),
     }
 }
 
@@ -113,9 +118,17 @@ impl Wanted {
     }
 }
 
-async fn follow(app: &Arc<App>, wanted: Wanted) -> Result<ChangeList, Problem> {
+async fn follow(app: &Arc<App>, request: &Parts, wanted: Wanted) -> Result<ChangeList, Problem> {
     let until = Instant::now() + wanted.wait;
-    let seat = if wanted.wait.is_zero() { None } else { Arc::clone(&app.followers.seats).try_acquire_owned().ok() };
+    let seat =
+        if wanted.wait.is_zero() { None } else { app.followers.seats.take(Client::of(&app.auth, request).await) };
+    let is_over = || seat.as_ref().is_none_or(|seat| seat.leave.is_cancelled()) || Instant::now() >= until;
+    let left = async {
+        if let Some(seat) = &seat {
+            seat.leave.cancelled().await;
+        }
+    };
+    let mut left = pin!(left);
     let index = app.keeper.index();
     let (mut committed, mut generation) = (index.committed(), index.generation());
     let Some((epoch, mut after)) = wanted.from else {
@@ -134,7 +147,7 @@ async fn follow(app: &Arc<App>, wanted: Wanted) -> Result<ChangeList, Problem> {
             after = page.next;
             continue;
         }
-        if !nothing || seat.is_none() || Instant::now() >= until || app.followers.ending.is_cancelled() {
+        if !nothing || is_over() || app.followers.ending.is_cancelled() {
             return Ok(list(page));
         }
         after = page.next;
@@ -142,6 +155,7 @@ async fn follow(app: &Arc<App>, wanted: Wanted) -> Result<ChangeList, Problem> {
             _ = committed.changed() => {}
             _ = generation.changed() => {}
             () = app.followers.ending.cancelled() => {}
+            () = &mut left => {}
             () = tokio::time::sleep_until(until) => {}
         }
     }

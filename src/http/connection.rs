@@ -9,22 +9,26 @@
 //! 2. in the middle of a request's head, however busily it trickles: `header_timeout`;
 //! 3. a request with a body that has no answer yet: `body_timeout`;
 //! 4. a request without a body that has no answer yet: the handler's own limit, so that long polling works;
-//! 5. a response under way, or bytes that the kernel does not take: `write_stall_timeout` without progress. While the
-//!    response has nothing to give, because we are still making it, nobody but the handler is late: that is 4 again.
+//! 5. a response under way, or bytes that the kernel does not take: `write_stall_timeout` without progress, or less than
+//!    `min_rate` over such a time. While the response has nothing to give, because we are still making it, nobody but the handler is
+//!    late: that is 4 again.
+//!
+//! A client may close its half of the connection once it has asked (RFC 9112, 9.6), and looks then like one that has gone. It is
+//! answered if the answer begins within [`GONE`]; whoever has gone shows it as soon as something is written to them.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::limits::Limits;
+use super::pace::Pace;
 
 /// A clock that costs one load to read; `tick` moves it. Zero never comes up: it means "not since".
 #[derive(Debug)]
@@ -49,6 +53,10 @@ impl CoarseClock {
     }
 }
 
+/// How long somebody is served who has closed their half of the connection, while there is nothing to send. Most answers are there in
+/// milliseconds; work for somebody who has gone should not go on for longer.
+const GONE: Duration = Duration::from_secs(2);
+
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
@@ -57,6 +65,10 @@ pub(super) enum Overdue {
     Header,
     Body,
     Stalled,
+    /// Takes less than it must.
+    Slow,
+    /// Asked, closed its half, and has waited too long for anything.
+    Gone,
 }
 
 /// What one connection is doing.
@@ -74,6 +86,8 @@ pub(super) struct Activity {
     receiving_since: AtomicU64,
     blocked_since: AtomicU64,
     progress_at: AtomicU64,
+    closed_half_at: AtomicU64,
+    pace: Pace,
     draining: AtomicBool,
     waker: OnceLock<Waker>,
 }
@@ -93,6 +107,8 @@ impl Activity {
             receiving_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(0),
             progress_at: AtomicU64::new(now),
+            closed_half_at: AtomicU64::new(0),
+            pace: Pace::new(now),
             draining: AtomicBool::new(false),
             waker: OnceLock::new(),
         }
@@ -116,6 +132,12 @@ impl Activity {
         waiting.then(|| self.idle_since.load(Relaxed))
     }
 
+    /// Since when it has not taken what is there for it, if it does not; how much it took before says the second number.
+    pub(super) fn not_taking(&self) -> Option<(u64, u64)> {
+        let since = self.blocked_since.load(Relaxed);
+        (since != 0 && self.handshake_since.load(Relaxed) == 0).then(|| (self.pace.taken.load(Relaxed), since))
+    }
+
     /// What it has taken too long for, if anything.
     pub(super) fn overdue(&self, now: u64, limits: &Limits) -> Option<Overdue> {
         let longer = |since: u64, limit: std::time::Duration| {
@@ -128,10 +150,15 @@ impl Activity {
         let blocked_since = self.blocked_since.load(Relaxed);
         if blocked_since != 0 {
             // A body that was handed over at once is not in flight any more, but the connection is not idle either.
-            return longer(blocked_since, limits.write_stall_timeout).then_some(Overdue::Stalled);
+            let stalled = longer(blocked_since, limits.write_stall_timeout).then_some(Overdue::Stalled);
+            return stalled.or_else(|| self.pace.is_slow(now, blocked_since, limits).then_some(Overdue::Slow));
         }
         if self.in_flight.load(Relaxed) > 0 {
             let to_be_taken = self.responses.load(Relaxed) > self.in_the_making.load(Relaxed);
+            let is_still = |since| longer(since, GONE);
+            if !to_be_taken && is_still(self.closed_half_at.load(Relaxed)) && is_still(self.progress_at.load(Relaxed)) {
+                return Some(Overdue::Gone);
+            }
             if to_be_taken && longer(self.progress_at.load(Relaxed), limits.write_stall_timeout) {
                 return Some(Overdue::Stalled);
             }
@@ -158,13 +185,22 @@ impl Activity {
         self.draining.load(SeqCst)
     }
 
-    fn note_read(&self, bytes: usize) {
+    /// Whether the end of what is read is only that of the client's half: it has asked, and is not answered yet.
+    pub(super) fn has_closed_half(&self) -> bool {
+        let asked = self.in_flight.load(Relaxed) > 0 && self.receiving_since.load(Relaxed) == 0;
+        if asked && self.closed_half_at.load(Relaxed) == 0 {
+            self.closed_half_at.store(self.clock.now(), Relaxed);
+        }
+        asked
+    }
+
+    pub(super) fn note_read(&self, bytes: usize) {
         if bytes > 0 && self.in_flight.load(Relaxed) == 0 && self.header_since.load(Relaxed) == 0 {
             self.header_since.store(self.clock.now(), Relaxed);
         }
     }
 
-    fn note_write(&self, result: &Poll<io::Result<usize>>) {
+    pub(super) fn note_write(&self, result: &Poll<io::Result<usize>>) {
         match result {
             Poll::Pending if self.blocked_since.load(Relaxed) == 0 => {
                 self.blocked_since.store(self.clock.now(), Relaxed);
@@ -172,7 +208,10 @@ impl Activity {
             Poll::Ready(Ok(written)) if *written > 0 => {
                 let now = self.clock.now();
                 self.progress_at.store(now, Relaxed);
-                if self.blocked_since.load(Relaxed) != 0 {
+                self.pace.take(*written);
+                let blocked_since = self.blocked_since.load(Relaxed);
+                if blocked_since != 0 {
+                    self.pace.waited(now, blocked_since);
                     self.idle_since.store(now, Relaxed);
                     self.blocked_since.store(0, Relaxed);
                 }
@@ -234,6 +273,12 @@ impl Drop for InHand {
         self.activity.receiving_since.store(0, Relaxed);
         self.activity.idle_since.store(self.activity.clock.now(), Relaxed);
         self.activity.in_flight.fetch_sub(1, Relaxed);
+        if self.activity.closed_half_at.load(Relaxed) != 0
+            && let Some(waker) = self.activity.waker.get()
+        {
+            // What was kept from it, that nothing more will come, it has to be told now.
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -264,173 +309,5 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Observed<B> {
     }
 }
 
-/// A stream that notes what is written to it. It stands next to the socket: what the kernel takes is what counts.
-#[derive(Debug)]
-pub(super) struct WatchedWrites<S> {
-    io: S,
-    activity: Arc<Activity>,
-}
-
-/// A stream that notes what is read from it. It stands outside of encryption: only what is asked begins a request.
-#[derive(Debug)]
-pub(super) struct WatchedReads<S> {
-    io: S,
-    activity: Arc<Activity>,
-}
-
-impl<S> WatchedWrites<S> {
-    pub(super) fn new(io: S, activity: Arc<Activity>) -> Self {
-        Self { io, activity }
-    }
-}
-
-impl<S> WatchedReads<S> {
-    pub(super) fn new(io: S, activity: Arc<Activity>) -> Self {
-        Self { io, activity }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for WatchedWrites<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedWrites<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.io).poll_write(cx, buf);
-        this.activity.note_write(&result);
-        result
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
-        this.activity.note_write(&result);
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for WatchedReads<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let result = ready!(Pin::new(&mut this.io).poll_read(cx, buf));
-        this.activity.note_read(buf.filled().len() - before);
-        Poll::Ready(result)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedReads<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn activity() -> Arc<Activity> {
-        Arc::new(Activity::new(CoarseClock::start(), SocketAddr::from(([127, 0, 0, 1], 1))))
-    }
-
-    #[test]
-    fn each_state_has_its_limit() {
-        let limits = Limits::default();
-        let ms = |limit: std::time::Duration| u64::try_from(limit.as_millis()).unwrap() + 2;
-        let activity = activity();
-        activity.begin_handshake();
-        activity.note_write(&Poll::Pending);
-        assert!(activity.waiting_since().is_some());
-        assert_eq!(activity.overdue(ms(limits.header_timeout), &limits), Some(Overdue::Handshake));
-        activity.note_write(&Poll::Ready(Ok(1)));
-        activity.end_handshake();
-        assert_eq!(activity.overdue(ms(limits.idle_timeout) - 5, &limits), None);
-        assert_eq!(activity.overdue(ms(limits.idle_timeout), &limits), Some(Overdue::Idle));
-        activity.note_read(1);
-        assert_eq!(activity.overdue(ms(limits.header_timeout), &limits), Some(Overdue::Header));
-        let with_body = InHand::begin(&activity, true);
-        assert!(activity.waiting_since().is_none());
-        assert_eq!(activity.overdue(ms(limits.body_timeout), &limits), Some(Overdue::Body));
-        drop(with_body);
-        let polling = InHand::begin(&activity, false);
-        assert_eq!(activity.overdue(u64::MAX, &limits), None);
-        let responding = polling.respond(axum::body::Body::empty());
-        assert_eq!(activity.overdue(ms(limits.write_stall_timeout), &limits), Some(Overdue::Stalled));
-        drop(responding);
-        assert!(activity.waiting_since().is_some());
-        activity.note_write(&Poll::Pending);
-        assert!(activity.waiting_since().is_none());
-        assert_eq!(activity.overdue(ms(limits.write_stall_timeout), &limits), Some(Overdue::Stalled));
-        let impatient = Limits { idle_timeout: std::time::Duration::ZERO, ..limits.clone() };
-        assert_eq!(activity.overdue(5, &impatient), None, "what is still being sent is not idle");
-        activity.note_write(&Poll::Ready(Ok(5)));
-        assert_eq!(activity.overdue(1, &limits), None);
-    }
-
-    #[test]
-    fn a_response_that_is_still_made_is_not_the_peers_fault() {
-        use http_body::Body as _;
-        let limits = Limits::default();
-        let stalled = u64::try_from(limits.write_stall_timeout.as_millis()).unwrap() + 2;
-        let activity = activity();
-        let (sender, pieces) = tokio::sync::mpsc::channel(2);
-        let pieces = futures_util::stream::unfold(pieces, |mut pieces| async { Some((pieces.recv().await?, pieces)) });
-        let mut body = InHand::begin(&activity, false).respond(axum::body::Body::from_stream(Box::pin(pieces)));
-        let has_something =
-            |of: &mut Observed<_>| Pin::new(of).poll_frame(&mut Context::from_waker(Waker::noop())).is_ready();
-        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "nobody takes its head");
-        assert!(!has_something(&mut body));
-        assert_eq!(activity.overdue(u64::MAX, &limits), None, "an encoder is waited for");
-        activity.note_write(&Poll::Pending);
-        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "what was made before is not taken");
-        activity.note_write(&Poll::Ready(Ok(1)));
-        sender.try_send(Ok::<_, io::Error>(Bytes::from_static(b"piece"))).unwrap();
-        assert!(has_something(&mut body));
-        assert_eq!(activity.overdue(1, &limits), None);
-        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "a piece is not taken");
-        assert!(!has_something(&mut body));
-        drop(body);
-        let next = InHand::begin(&activity, false).respond(axum::body::Body::empty());
-        assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "the next one is judged as ever");
-        drop(next);
-    }
-}
+mod tests;

@@ -79,24 +79,44 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
 
 /// Answers `GET /api/v1/census/{channel}/{quality}`.
 #[utoipa::path(
-    get, path = "/api/v1/census/{channel}/{quality}", params(("channel" = String, Path), ("quality" = String, Path)),
-    responses((status = 200, body = CensusList), (status = 404, description = "there is no such quality"))
+    get, path = "/api/v1/census/{channel}/{quality}",
+    params(
+        ("channel" = String, Path), ("quality" = String, Path),
+        ("after" = Option<String>, Query, description = "`next` of the page before")
+    ),
+    responses(
+        (status = 200, body = CensusList), (status = 400, description = "the day is no day"),
+        (status = 404, description = "there is no such quality, or nothing of it after that day")
+    )
 )]
-pub async fn census(State(app): State<Arc<App>>, Path((channel, quality)): Path<(String, String)>) -> Response {
-    let path = format!("/api/v1/census/{channel}/{quality}");
+pub async fn census(
+    State(app): State<Arc<App>>,
+    Path((channel, quality)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default().to_owned();
     let counted = app.ask(move |app| {
         let missing = || Problem::not_found(&format!("quality {channel}/{quality}"));
         let stream = Stream::new(&channel, &quality).map_err(|_| missing())?;
-        let days = app.keeper.index().census(&stream, Day::of(Hour::MIN), Day::of(Hour::MAX))?;
-        if days.is_empty() { Err(missing()) } else { Ok(days) }
+        let after = super::query::pairs(&query).filter(|(name, _)| name == "after").last();
+        let first = after.map_or(Ok(Hour::MIN), |(_, day)| read_day(&day).map(|day| day.last().next()))?;
+        let days = app.keeper.index().census(&stream, Day::of(first), Day::of(Hour::MAX))?;
+        if days.is_empty() { Err(missing()) } else { Ok(census_page(&days, app.bounds.max_page)) }
     });
     match counted.await {
-        Ok(days) => {
-            let days = days.into_iter().map(|(day, census)| census_day(day, &census)).collect();
-            Json(CensusList { days }).into_response()
-        }
-        Err(problem) => problem.at(&path).into_response(),
+        Ok(page) => Json(page).into_response(),
+        Err(problem) => problem.at(request.uri().path()).into_response(),
     }
+}
+
+fn read_day(text: &str) -> Result<Day, Problem> {
+    Day::parse(text).map_err(|_| Problem::bad_parameter("after", text, "`next` of the page before, such as 2019-11-13"))
+}
+
+fn census_page(days: &[(Day, Census)], most: usize) -> CensusList {
+    let shown = days.get(..most).unwrap_or(days);
+    let next = shown.last().filter(|_| shown.len() < days.len()).map(|(day, _)| day.to_string());
+    CensusList { days: shown.iter().map(|(day, census)| census_day(*day, census)).collect(), next }
 }
 
 fn census_day(day: Day, census: &Census) -> CensusDay {

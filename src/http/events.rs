@@ -4,28 +4,32 @@
 //! 2. What changed meanwhile is told together; an hour is named once. Where it is too much, `resync` is told instead: whoever shows
 //!    something asks for it anew.
 //! 3. A listener that does not keep up loses the oldest events and is told `resync` in their place.
-//! 4. A comment goes out every 15 seconds, so that nobody in between takes the silence for the end.
+//! 4. There are so many places, and so many for one client: a client's oldest listener gives way to its newest, because a page that
+//!    was forgotten looks like one that is looked at.
+//! 5. A comment goes out every 15 seconds, so that nobody in between takes the silence for the end.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream as Events, StreamExt as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::broadcast;
 
 use super::Problem;
-use super::app::App;
+use super::app::{App, Bounds};
+use super::seats::{Client, Seat, Seats};
+use crate::domain::seats::Places;
 use crate::index::{Health, Position};
 use crate::wire::ChangedHours;
 
-/// Who may listen at once: each costs a connection and is written to with each commit. 64 open pages are many.
-const SEATS: usize = 64;
+/// How long a place is held before it makes room for another one of the same client: longer than pages that take turns would bear.
+const TENURE: Duration = Duration::from_secs(30);
 /// Events that wait for a slow listener.
 const WAITING: usize = 16;
 /// At most so often is something told.
@@ -50,14 +54,15 @@ enum News {
 /// Those who listen.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    seats: Arc<Semaphore>,
+    pub(super) seats: Arc<Seats>,
     /// Where news come from, while somebody listens.
     source: Mutex<Option<broadcast::Sender<News>>>,
 }
 
-impl Default for Listeners {
-    fn default() -> Self {
-        Self { seats: Arc::new(Semaphore::new(SEATS)), source: Mutex::default() }
+impl Listeners {
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        let (total, each) = bounds.listeners;
+        Self { seats: Seats::new(Places { total, each, tenure: TENURE }), source: Mutex::default() }
     }
 }
 
@@ -69,14 +74,17 @@ impl Default for Listeners {
         (status = 503, description = "too many listen already")
     )
 )]
-pub async fn events(State(app): State<Arc<App>>) -> Response {
-    let Ok(seat) = Arc::clone(&app.listeners.seats).try_acquire_owned() else {
-        let why = format!("{SEATS} listen already, which is as many as may");
+pub async fn events(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (request, _no_body) = request.into_parts();
+    let Some(seat) = app.listeners.seats.take(Client::of(&app.auth, &request).await) else {
+        let Places { total, each, .. } = app.listeners.seats.places();
+        let why = format!("as many listen as may: {each} of one client, {total} in all");
         return Problem::unavailable(10, &why).at("/api/v1/events").into_response();
     };
     let news = listen(&app);
     let ending = app.followers.ending.clone();
-    let stream = told(news, seat).take_until(ending.cancelled_owned());
+    let left = seat.leave.clone().cancelled_owned();
+    let stream = told(news, seat).take_until(left).take_until(ending.cancelled_owned());
     let comments = KeepAlive::new().interval(COMMENT).text("still here");
     let mut response = Sse::new(stream).keep_alive(comments).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -98,10 +106,7 @@ fn listen(app: &Arc<App>) -> broadcast::Receiver<News> {
 }
 
 /// The news as events, beginning with one that says that from here on everything is told.
-fn told(
-    news: broadcast::Receiver<News>,
-    seat: OwnedSemaphorePermit,
-) -> impl Events<Item = Result<Event, Infallible>> + Send {
+fn told(news: broadcast::Receiver<News>, seat: Seat) -> impl Events<Item = Result<Event, Infallible>> + Send {
     let first = stream::once(async { Ok(event(&News::Status)) });
     let rest = stream::unfold((news, seat), |(mut news, seat)| async move {
         let next = match news.recv().await {

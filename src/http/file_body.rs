@@ -17,7 +17,8 @@ use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -46,6 +47,9 @@ static LARGE_OUT: AtomicUsize = AtomicUsize::new(0);
 
 /// Chunks each thread keeps for the next file: more than connections usually send at one instant.
 const KEPT_CHUNKS: usize = 8;
+
+/// Files are others' words: shown as a page, one may run nothing, load nothing, and be of no origin, least of all of this node's.
+const SANDBOX: &str = "sandbox; default-src 'none'";
 
 /// What is known about a file that is to be sent.
 #[derive(Debug)]
@@ -81,6 +85,7 @@ pub fn file_response(request: &HeaderMap, method: &Method, reply: FileReply) -> 
     };
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(ETAG, etag.value().clone());
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let caching = if immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::domain::horizon::Horizon;
+use crate::domain::series::MOST_QUALITIES;
 use crate::domain::{Hour, Stream};
 use crate::index::{Index, Version};
 
@@ -44,7 +45,7 @@ impl LatestSegments {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { seen, shown } = &mut *state;
         let (mut kept, mut there) = (HashMap::new(), HashSet::new());
-        for stream in index.catalog().streams() {
+        for stream in index.catalog().streams_by_age().into_iter().take(MOST_QUALITIES) {
             let name = stream.to_string();
             for hour in newest(index, &name, horizon) {
                 let Some(version) = index.catalog().hour_version(&name, hour) else { continue };

@@ -23,6 +23,9 @@ pub struct Limits {
     /// A response under way without one byte taken. 60 s: the kernel reports room only when a third of the send buffer
     /// (4 MB at most) is free, so a shorter limit would cut slow lines that are still reading.
     pub write_stall_timeout: Duration,
+    /// Bytes a second that a client has to take over a `write_stall_timeout` in which it is waited for most of the time. 1 KiB: a
+    /// telephone line takes five times that. What we need ourselves to make an answer does not count.
+    pub min_rate: u64,
     /// A request's head. 16 kB: the longest path, 64 parts of 255 bytes, fits if it is plain; real heads have 500 bytes.
     /// It also bounds what is buffered for writing per connection, beyond the chunk in hand. At least 8192.
     pub max_header_bytes: usize,
@@ -39,6 +42,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(60),
             write_stall_timeout: Duration::from_secs(60),
+            min_rate: 1024,
             max_header_bytes: 16 * 1024,
             drain: Duration::from_secs(10),
         }

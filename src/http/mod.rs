@@ -1,33 +1,39 @@
 //! Serving HTTP well: connections and their limits, errors, ranges, conditions, encodings, files, metrics.
 //!
-//! Reading order: `serve` (with `limits` and `connection`) takes connections; `pathname` turns paths into names;
+//! Reading order: `serve` (with `limits`, `connections`, `connection`, `watched` and `pace`) takes connections; `pathname` turns paths into names;
 //! `problem` says what is wrong; `conditional`, `range` and `negotiate` read what clients ask for; `file_body` sends
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
 //! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `master`, `playlist` (with `pieces_body`),
-//! `cut` (with `cut_body`, `exact`), `ffmpeg`, `sequence`, `status`, `check`, `tombstones`, `pages`, `page`.
-//! `auth` says who may.
+//! `cut` (with `cut_body`, `exact`), `ffmpeg`, `sequence`, `status`, `check`, `tombstones`, `pages` (with `exposition`), `page`.
+//! `seats` bounds who stays, `budget` what is held for those who take their time.
+//! `entrance` is what every request passes first: `host` says whom it may name. `auth` says who may.
 
 pub mod agree;
 pub mod api;
 pub mod app;
 pub mod auth;
+mod budget;
 pub mod bundle;
 pub mod changes;
 pub mod check;
 pub mod conditional;
 mod connection;
+mod connections;
 pub mod cors;
 pub mod coverage;
 mod crawl;
 mod cut;
 mod cut_body;
+mod entrance;
 pub mod events;
 mod exact;
 pub mod explain;
+mod exposition;
 mod ffmpeg;
 pub mod file_body;
+mod host;
 mod jobs;
 mod json_list;
 pub mod latest;
@@ -40,6 +46,7 @@ pub mod metrics;
 pub mod negotiate;
 pub mod node_metrics;
 pub mod orders;
+mod pace;
 pub mod page;
 pub mod pages;
 pub mod pathname;
@@ -52,6 +59,7 @@ pub mod range;
 pub mod retention;
 mod router;
 mod scrub;
+mod seats;
 mod segments;
 mod seldom;
 mod sequence;
@@ -64,12 +72,14 @@ pub(crate) mod test_node;
 pub mod timeline;
 mod tombstones;
 mod visitor_metrics;
+mod watched;
 mod wire_cache;
 
 pub use app::{App, Bounds, Parts};
 pub use auth::Auth;
 pub use conditional::{ETag, Verdict};
 pub use file_body::{FileBody, FileReply, file_response};
+pub use host::Hosts;
 pub use metrics::{Endpoint, HttpMetrics, InFlight};
 pub use negotiate::{Encoding, encode, negotiate};
 pub use problem::Problem;

@@ -1,7 +1,9 @@
 //! `/metrics`, `/healthz`, `/readyz`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
@@ -10,33 +12,44 @@ use prometheus::TextEncoder;
 
 use super::Problem;
 use super::app::App;
+use super::exposition::TextBody;
 use crate::domain::shown;
 
 /// Answers `GET /metrics` and `GET /metrics/{anything}`.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = app.ask(|app| {
-        // How far behind other nodes we are is worked out when it is asked for.
-        drop((app.peers)());
-        app.latest.update(app.keeper.index(), app.keeper.horizon());
-        app.job_metrics.update(&app.board);
-        app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
-        app.node_metrics.update_quarantine(app.scrub.kept());
-        let mut text = TextEncoder::new()
-            .encode_to_string(&app.registry.gather())
-            .map_err(|_| Problem::internal("metrics-not-encodable"))?;
-        // Of a disk that is away nothing is known, and before the first walk over it nobody knows what is missing.
-        let is_known = app.keeper.guard().base().is_ok() && app.crawl.is_ready();
-        if let Some(coverage) = app.coverage.as_ref().filter(|_| is_known) {
-            text.push_str(&coverage.text(app.keeper.index(), app.keeper.horizon()));
+    let making = Arc::clone(&app);
+    let text = app.exposition.text(async move { making.ask(pieces).await }).await;
+    match text {
+        Ok(text) => {
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            ([(CONTENT_TYPE, kind)], Body::new(TextBody::new(text))).into_response()
         }
-        // A scraper's line, or somebody's terminal, is not for a name to end.
-        Ok(shown::exposition(&text).into_owned())
-    });
-    match text.await {
-        Ok(text) => ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text)
-            .into_response(),
         Err(problem) => problem.at("/metrics").into_response(),
     }
+}
+
+fn pieces(app: &App) -> Result<Vec<String>, Problem> {
+    // How far behind other nodes we are is worked out when it is asked for.
+    drop((app.peers)());
+    app.latest.update(app.keeper.index(), app.keeper.horizon());
+    app.job_metrics.update(&app.board);
+    app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
+    app.node_metrics.update_quarantine(app.scrub.kept());
+    let text = TextEncoder::new()
+        .encode_to_string(&app.registry.gather())
+        .map_err(|_| Problem::internal("metrics-not-encodable"))?;
+    // A scraper's line, or somebody's terminal, is not for a name to end. The gauges of coverage see to that themselves.
+    let escaped = match shown::exposition(&text) {
+        Cow::Owned(escaped) => Some(escaped),
+        Cow::Borrowed(_) => None,
+    };
+    let mut pieces = vec![escaped.unwrap_or(text)];
+    // Of a disk that is away nothing is known, and before the first walk over it nobody knows what is missing.
+    let is_known = app.keeper.guard().base().is_ok() && app.crawl.is_ready();
+    if let Some(coverage) = app.coverage.as_ref().filter(|_| is_known) {
+        pieces.extend(coverage.text(app.keeper.index(), app.keeper.horizon()));
+    }
+    Ok(pieces)
 }
 
 /// Answers `GET /healthz`: the process lives.

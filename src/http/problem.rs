@@ -90,10 +90,27 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-body", "Bad body", detail)
     }
 
-    /// 403: asked from another machine.
+    /// 403: the token is one for reading, and this costs too much to be asked by everybody who may read.
     pub fn only_from_here() -> Self {
-        let detail = "This may be asked only from the machine the node runs on.".to_owned();
+        let detail = "This reads the whole archive and wants a token for writing; the commands on the node's machine show the one \
+                      of its state directory."
+            .to_owned();
         Self::new(StatusCode::FORBIDDEN, "only-from-here", "Only from this machine", detail)
+    }
+
+    /// 400: nothing can be said about whom the request is for, because of `why`.
+    pub(super) fn bad_host(why: super::host::BadHost) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-host", "Bad Host", sentence(&capital(&why.to_string())))
+    }
+
+    /// 421: over the loopback, a name that may be somebody else's.
+    pub fn misdirected(host: &str) -> Self {
+        let detail = format!(
+            "Over the loopback this node does not answer to the name {:?}, which may be a foreign page's. If it is the node's, \
+             set [http] hosts = [\"NAME\"] in its configuration.",
+            echo(host)
+        );
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "Not this node's name", detail)
     }
 
     /// 410: the segment was deleted on purpose, here and on every peer.
@@ -235,6 +252,12 @@ fn echo(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// A sentence begins with a capital letter.
+pub(super) fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `why` with a full stop at its end.

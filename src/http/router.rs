@@ -8,13 +8,14 @@ use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
+use tower::Layer as _;
 
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, bundle, changes, check, cors, coverage, crawl, cut, events, explain,
-    ffmpeg, ledger, listing, map, master, orders, page, pages, peers, playlist, retention, scrub, segments, sequence,
-    status, timeline, tombstones,
+    HttpMetrics, Problem, agree, api, auth, budget, bundle, changes, check, cors, coverage, crawl, cut, entrance,
+    events, explain, ffmpeg, ledger, listing, map, master, orders, page, pages, peers, playlist, retention, scrub,
+    segments, sequence, status, timeline, tombstones,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -24,7 +25,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
     };
     // What changes something wants a token for writing.
     let writes = |route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state(Arc::clone(&app), auth::writing));
-    Router::new()
+    let routes = Router::new()
         .route("/", measured("page", get(page::page)))
         .route("/status", measured("page_status", get(page::status)))
         .route("/page/{file}", measured("page_file", get(page::file)))
@@ -81,9 +82,13 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/tombstones/purge", measured("tombstones_purge", writes(post(tombstones::purge))))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&app), budget::hold))
         .layer(from_fn_with_state((Arc::clone(&app), metrics.endpoint("unauthorized")), auth::reading))
         .layer(from_fn(public))
-        .with_state(app)
+        .with_state(Arc::clone(&app));
+    // Around the routes and not among them: a path is put right before it is looked up.
+    let entering = from_fn_with_state((app, metrics.endpoint("misdirected")), entrance::enter);
+    Router::new().fallback_service(entering.layer(routes))
 }
 
 async fn unknown(request: Request) -> Response {

@@ -4,25 +4,26 @@
 //! nor a cap, nor a deadline for its end. It knows no routes.
 //!
 //! The life of a connection:
-//! 1. accepted, at the cap in the place of the one that has waited longest; Nagle's algorithm off; entered in the table;
+//! 1. accepted, at the cap in the place of the one that has waited longest, or else of the slowest reader of whoever has the most
+//!    connections; Nagle's algorithm off; entered in the table;
 //! 2. where there is a certificate: shaken hands on, in its own task, within `header_timeout`;
 //! 3. served as HTTP/1.1 (what begins as HTTP/2 is closed: its streams would each hold a file, within no limit here);
 //! 4. cut by the sweep when it is overdue (see `connection`);
 //! 5. at the end asked to finish what it has in hand, and cut after `drain`.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::IntoResponse as _;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -31,20 +32,24 @@ use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use super::connection::{Activity, CoarseClock, InHand, WatchedReads, WatchedWrites};
+use super::connection::{Activity, CoarseClock, InHand};
+use super::connections::Table;
 pub use super::limits::Limits;
+use super::watched::{WatchedReads, WatchedWrites};
+use super::{Problem, host};
 use crate::tls;
 
 /// The first and the longest pause after an accept that failed for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// How often it is told, at most, that connections cannot be accepted.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often it is looked for such a connection, when there is no room.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Connections that the kernel keeps for us to accept. The usual 128 are soon full; what comes then tries again a second later.
 const BACKLOG: u32 = 4096;
@@ -109,8 +114,9 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 pause = BACKOFF.0;
-                while table.len() >= cap && !table.evict_longest_waiting() {
-                    table.freed.notified().await;
+                while table.len() >= cap && !table.evict_longest_waiting() && !table.evict_slowest(clock.tick()) {
+                    // Whoever takes nothing may be seen to do so meanwhile.
+                    tokio::time::timeout(LOOK_AGAIN, table.freed.notified()).await.unwrap_or_default();
                 }
                 let activity = Arc::new(Activity::new(Arc::clone(clock), peer));
                 table.spawn(serving.clone(), stream, activity);
@@ -131,7 +137,7 @@ async fn accept(
 
 /// What every connection is given.
 #[derive(Debug, Clone)]
-struct Serving {
+pub(super) struct Serving {
     app: Router,
     builder: http1::Builder,
     tls: Option<Arc<tls::Server>>,
@@ -177,93 +183,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| of_network.contains(&errno))
 }
 
-/// Every open connection.
-#[derive(Debug, Default)]
-struct Table {
-    entries: Mutex<Entries>,
-    /// A connection has ended.
-    freed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    next: u64,
-    open: HashMap<u64, (Arc<Activity>, AbortHandle)>,
-}
-
-impl Table {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        // Nothing that panics is done under the lock, and the table is right after each statement anyway.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn len(&self) -> usize {
-        self.lock().open.len()
-    }
-
-    fn spawn(self: &Arc<Self>, serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
-        let mut entries = self.lock();
-        entries.next += 1;
-        let id = entries.next;
-        let leave = Leave { table: Arc::clone(self), id };
-        let connection = run(serving, stream, Arc::clone(&activity));
-        let task = tokio::spawn(async move {
-            let _leave = leave;
-            connection.await;
-        });
-        entries.open.insert(id, (activity, task.abort_handle()));
-    }
-
-    fn evict_longest_waiting(&self) -> bool {
-        let mut entries = self.lock();
-        let waiting = entries.open.iter().filter_map(|(id, (activity, _))| Some((activity.waiting_since()?, *id)));
-        let Some((_, id)) = waiting.min() else {
-            return false;
-        };
-        if let Some((activity, task)) = entries.open.remove(&id) {
-            tracing::debug!(name: "connection_given_up", peer = %activity.peer, "closing the connection that has waited longest for one that is new");
-            task.abort();
-        }
-        true
-    }
-
-    fn cut_overdue(&self, now: u64, limits: &Limits) {
-        for (activity, task) in self.lock().open.values() {
-            if let Some(reason) = activity.overdue(now, limits) {
-                tracing::debug!(name: "connection_overdue", peer = %activity.peer, ?reason, "closing a connection that took too long");
-                task.abort();
-            }
-        }
-    }
-
-    fn drain(&self) {
-        for (activity, _) in self.lock().open.values() {
-            activity.drain();
-        }
-    }
-
-    fn cut_all(&self) {
-        for (_, task) in self.lock().open.values() {
-            task.abort();
-        }
-    }
-}
-
-/// Takes a connection out of the table when its task ends, however it ends.
-struct Leave {
-    table: Arc<Table>,
-    id: u64,
-}
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        self.table.lock().open.remove(&self.id);
-        self.table.freed.notify_one();
-    }
-}
-
 /// One connection from its first byte to its last.
-async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
+pub(super) async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(name: "connection_gone", %error, "the connection was gone before it was served");
         return;
@@ -325,8 +246,14 @@ fn answer(
     let in_hand = InHand::begin(activity, !request.is_end_stream());
     request.extensions_mut().insert(ConnectInfo::<SocketAddr>(activity.peer));
     // A router is always ready.
-    let answering = app.call(request);
-    async move { answering.await.map(|response| response.map(|body| in_hand.respond(body))) }
+    let answering = host::check(request.version(), request.headers()).map(|()| app.call(request));
+    async move {
+        let response = match answering {
+            Ok(answering) => answering.await?,
+            Err(error) => Problem::bad_host(error).into_response(),
+        };
+        Ok(response.map(|body| in_hand.respond(body)))
+    }
 }
 
 #[cfg(test)]

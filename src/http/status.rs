@@ -16,10 +16,16 @@ use crate::crawl::CrawlStatus;
 use crate::disk::ArchiveId;
 use crate::domain::census::Census;
 use crate::domain::coverage::{Lane, Window};
+use crate::domain::series::MOST_QUALITIES;
 use crate::domain::{Hour, Span, Stream, Timestamp};
 use crate::index::Health;
 use crate::scrub::KeptFile;
 use crate::wire::{DayCoverage, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport};
+
+/// Troubles that are reported one by one.
+const MOST_TROUBLES: usize = 200;
+/// Characters of one.
+const LONGEST_TROUBLE: usize = 1_000;
 
 const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
 
@@ -88,6 +94,8 @@ fn gather(app: &App) -> Result<Status, Problem> {
     // The same may be told by whoever meets it.
     let mut told = std::collections::HashSet::new();
     troubles.retain(|trouble| told.insert(trouble.clone()));
+    let troubles = bounded(troubles);
+    let (streams, more_streams) = streams(app)?;
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
@@ -114,7 +122,8 @@ fn gather(app: &App) -> Result<Status, Problem> {
             unwatched: watch.unwatched.load(Ordering::Relaxed),
         },
         disk,
-        streams: streams(app)?,
+        streams,
+        more_streams,
         jobs,
         peers,
         sources,
@@ -124,11 +133,33 @@ fn gather(app: &App) -> Result<Status, Problem> {
     })
 }
 
-fn streams(app: &App) -> Result<Vec<StreamStatus>, Problem> {
+/// As many troubles as a person reads, each as long as one reads on: what is in them is partly up to other nodes.
+fn bounded(mut troubles: Vec<String>) -> Vec<String> {
+    let more = troubles.len().saturating_sub(MOST_TROUBLES);
+    troubles.truncate(MOST_TROUBLES);
+    for trouble in &mut troubles {
+        if let Some((end, _)) = trouble.char_indices().nth(LONGEST_TROUBLE) {
+            trouble.truncate(end);
+            trouble.push('…');
+        }
+    }
+    if more > 0 {
+        troubles.push(format!("and {more} more troubles"));
+    }
+    troubles
+}
+
+/// The qualities that have been here longest, by name, and how many more there are.
+fn streams(app: &App) -> Result<(Vec<StreamStatus>, u64), Problem> {
     let index = app.keeper.index();
+    let mut all = index.catalog().streams_by_age();
+    let more = all.len().saturating_sub(MOST_QUALITIES) as u64;
+    all.truncate(MOST_QUALITIES);
+    all.sort_by_cached_key(ToString::to_string);
     let counted = index.census_of_all()?;
     let census = |stream: &Stream| counted.get(&stream.to_string()).copied().unwrap_or_default();
-    index.catalog().streams().iter().map(|stream| stream_status(app, stream, &census(stream))).collect()
+    let reports = all.iter().map(|stream| stream_status(app, stream, &census(stream))).collect::<Result<_, _>>()?;
+    Ok((reports, more))
 }
 
 /// What only a person can decide or mend: damaged files that wait, and such that nobody has.
@@ -239,4 +270,18 @@ fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> 
         holes: holes.len() as u64,
         hole_seconds: Span::from_us(hole_us).seconds(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn troubles_are_as_many_and_as_long_as_one_reads() {
+        assert_eq!(bounded(vec!["short".into()]), ["short"]);
+        let told = bounded(vec!["é".repeat(LONGEST_TROUBLE + 1); MOST_TROUBLES + 5]);
+        assert_eq!(told.len(), MOST_TROUBLES + 1);
+        assert_eq!(told[0].chars().count(), LONGEST_TROUBLE + 1);
+        assert_eq!(told.last().unwrap(), "and 5 more troubles");
+    }
 }

@@ -1,12 +1,16 @@
 //! A node for tests: an archive in a temporary directory, an index in memory, and the real router, without any thread of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::header::HeaderMap;
+use axum::http::request::Builder;
 use axum::http::{Request, StatusCode};
+use axum::response::Response;
 use prometheus::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -85,13 +89,27 @@ impl TestNode {
 
     /// Asks with these headers.
     pub async fn ask(&self, uri: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
-        let mut request = Request::get(uri);
+        self.send(Request::get(uri), headers).await
+    }
+
+    /// The same over a connection from there.
+    pub async fn ask_from(&self, peer: &str, uri: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let peer = ConnectInfo::<SocketAddr>(peer.parse().unwrap());
+        self.send(Request::get(uri).extension(peer), headers).await
+    }
+
+    async fn send(&self, mut request: Builder, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = self.answer(request.body(Body::empty()).unwrap()).await;
         let (head, body) = response.into_parts();
         (head.status, head.headers, to_bytes(body, 64 << 20).await.unwrap().to_vec())
+    }
+
+    /// The answer to a request, with its body still to be taken.
+    pub async fn answer(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Writes a file, and tells nobody.
@@ -167,6 +185,7 @@ pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) 
     let watch = Arc::new(Watch::new(Arc::clone(keeper), watching, stop.clone()));
     let metrics = HttpMetrics::register(&registry, Arc::default()).unwrap();
     let app = App::new(Parts {
+        hosts: super::Hosts::new(["archive.example"]),
         auth: Arc::new(Auth::open(None, None).unwrap()),
         deleted,
         last_copies: None,
@@ -189,14 +208,21 @@ pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) 
         ffmpeg: Arc::new(crate::ffmpeg::Pool::new(crate::ffmpeg::PoolOptions::default(), &registry).unwrap()),
         registry,
         board: Arc::default(),
-        coverage: Some(crate::coverage::LiveGauges::new(2)),
+        coverage: Some(crate::coverage::LiveGauges::new(2, 50_000)),
         playback: Arc::new(crate::playback::Playback::new(
             Arc::clone(keeper),
             Arc::new(crate::runtime::SystemClock::new()),
             crate::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
         )),
         listing_cache: 1 << 20,
-        bounds: Bounds { max_page: 10_000, max_hours: 10_000, max_extras: 1_000 },
+        bounds: Bounds {
+            max_page: 10_000,
+            max_hours: 10_000,
+            max_extras: 1_000,
+            held: 1 << 20,
+            listeners: (8, 4),
+            waiting: (16, 8),
+        },
     });
     let app = Arc::new(app.unwrap().until(ending.clone()));
     let router = router(Arc::clone(&app), &metrics);

@@ -129,6 +129,14 @@ impl Catalog {
         self.read().streams.values().filter(|entry| !entry.hours.is_empty()).map(|entry| entry.stream.clone()).collect()
     }
 
+    /// The same in the order in which they came to this index: what comes later cannot get in front of what was here.
+    pub fn streams_by_age(&self) -> Vec<Stream> {
+        let state = self.read();
+        let mut entries: Vec<_> = state.streams.values().filter(|entry| !entry.hours.is_empty()).collect();
+        entries.sort_unstable_by_key(|entry| entry.row.id);
+        entries.into_iter().map(|entry| entry.stream.clone()).collect()
+    }
+
     /// The version of all lists above the hours.
     pub fn structure(&self) -> Version {
         let state = self.read();

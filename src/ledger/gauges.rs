@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::domain::ledger::{Open, Reason};
+use crate::domain::series::{MOST_QUALITIES, OTHERS};
 use crate::domain::{Span, Stream};
 
 /// The gauges.
@@ -13,7 +14,7 @@ use crate::domain::{Span, Stream};
 pub struct Gauges {
     holes: GaugeVec,
     unfillable: GaugeVec,
-    told: Mutex<BTreeSet<Stream>>,
+    shown: Mutex<BTreeSet<(String, String)>>,
 }
 
 /// What holes come to.
@@ -55,30 +56,66 @@ impl Gauges {
                 "Seconds in raw holes of which all peers were asked and none has a segment",
                 &["channel", "quality"],
             )?,
-            told: Mutex::default(),
+            shown: Mutex::default(),
         })
     }
 
-    /// Tells what there is now.
+    /// Sets what there is now. The streams come in the order in which they came to the archive.
     pub fn set(&self, sums: &Sums, streams: impl IntoIterator<Item = Stream>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let now: BTreeSet<Stream> = streams.into_iter().filter(|stream| !stream.quality.is_chat()).collect();
-        for gone in told.difference(&now) {
-            let labels = [gone.channel.as_str(), gone.quality.as_str()];
-            self.unfillable.remove_label_values(&labels).unwrap_or_default();
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = labelled(sums, streams);
+        for (channel, quality) in shown.iter().filter(|labels| !now.contains_key(*labels)) {
+            self.unfillable.remove_label_values(&[channel, quality]).unwrap_or_default();
             for reason in Reason::ALL {
-                self.holes.remove_label_values(&[labels[0], labels[1], reason.as_str()]).unwrap_or_default();
+                self.holes.remove_label_values(&[channel, quality, reason.as_str()]).unwrap_or_default();
             }
         }
-        let nothing = OfStream::default();
-        for stream in &now {
-            let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
-            let of = sums.0.get(stream).unwrap_or(&nothing);
+        for ((channel, quality), of) in &now {
             self.unfillable.with_label_values(&[channel, quality]).set(Span::from_us(of.unfillable_us).seconds());
             for (reason, count) in Reason::ALL.iter().zip(of.by_reason) {
                 self.holes.with_label_values(&[channel, quality, reason.as_str()]).set(f64::from(count));
             }
         }
-        *told = now;
+        *shown = now.into_keys().collect();
+    }
+}
+
+/// By channel and quality; those that came last are one sum where there are many.
+fn labelled(sums: &Sums, streams: impl IntoIterator<Item = Stream>) -> BTreeMap<(String, String), OfStream> {
+    let mut labelled: BTreeMap<(String, String), OfStream> = BTreeMap::new();
+    for (number, stream) in streams.into_iter().filter(|stream| !stream.quality.is_chat()).enumerate() {
+        let labels = if number < MOST_QUALITIES {
+            (stream.channel.to_string(), stream.quality.to_string())
+        } else {
+            (OTHERS.to_owned(), OTHERS.to_owned())
+        };
+        let sum = labelled.entry(labels).or_default();
+        if let Some(of) = sums.0.get(&stream) {
+            sum.by_reason.iter_mut().zip(of.by_reason).for_each(|(sum, count)| *sum = sum.saturating_add(count));
+            sum.unfillable_us = sum.unfillable_us.saturating_add(of.unfillable_us);
+        }
+    }
+    labelled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_that_came_last_are_one_sum_and_make_no_series() {
+        let streams = |count: usize| (0..count).map(|number| Stream::parse(&format!("c{number}/source")).unwrap());
+        let mut sums = Sums::default();
+        for stream in streams(MOST_QUALITIES + 5) {
+            sums.0.insert(stream, OfStream { by_reason: [1; Reason::ALL.len()], unfillable_us: 2_000_000 });
+        }
+        let registry = Registry::new();
+        let gauges = Gauges::register(&registry).unwrap();
+        gauges.set(&sums, streams(MOST_QUALITIES + 5));
+        let series = || registry.gather().iter().map(|family| family.get_metric().len()).sum::<usize>();
+        assert_eq!(series(), (MOST_QUALITIES + 1) * (Reason::ALL.len() + 1));
+        assert!((gauges.unfillable.with_label_values(&[OTHERS, OTHERS]).get() - 10.0).abs() < 0.1);
+        gauges.set(&sums, streams(3));
+        assert_eq!(series(), 3 * (Reason::ALL.len() + 1));
     }
 }

@@ -1,6 +1,6 @@
 //! Goes through the open holes when something may have changed, and has the index remember why each is open.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -137,7 +137,7 @@ impl Reasons {
         let mut buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
         buried.begin(&self.index);
         let generation = self.index.catalog().generation();
-        let streams: HashMap<u32, Stream> = {
+        let streams: BTreeMap<u32, Stream> = {
             let state = self.index.catalog().read();
             state.streams.values().map(|entry| (entry.row.id, entry.stream.clone())).collect()
         };

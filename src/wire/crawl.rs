@@ -176,6 +176,9 @@ pub struct RunVisitor {
 pub struct CensusList {
     /// Days with at least one hour directory, oldest first.
     pub days: Vec<CensusDay>,
+    /// What to ask with as `after` for the next page; none on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// What a day holds.

@@ -21,6 +21,17 @@ fn fill_in(archive: &TestArchive) {
     }
 }
 
+/// On a read-only disk the daemon cannot put down a token of its own.
+const WRITER: &str = "writer-writer-writer";
+
+/// A file with that token.
+fn writers() -> tempfile::NamedTempFile {
+    // Made with mode 0600.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), WRITER).unwrap();
+    file
+}
+
 fn archive() -> TestArchive {
     let archive = TestArchive::empty();
     fill_in(&archive);
@@ -34,7 +45,7 @@ fn index_state(node: &TestNode) -> String {
 /// The index equals the tree, asked over HTTP: on a read-only disk no other command can be told where the node is.
 #[track_caller]
 fn checks(node: &TestNode) {
-    let answer = node.get("/api/v1/check");
+    let answer = node.get_with("/api/v1/check", &[("Authorization", &format!("Bearer {WRITER}"))]);
     let lines: Vec<&str> = answer.text().lines().collect();
     assert!(lines.len() == 1 && lines[0].contains("done"), "{lines:?}");
 }
@@ -143,13 +154,14 @@ fn a_read_only_archive_is_served_and_left_as_it_is() {
     if !may_mount() {
         return;
     }
+    let tokens = writers();
     for with_state in [true, false] {
         let (archive, seen, state) = (archive(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mount = Mount::bind(archive.path(), seen.path());
         mount.read_only();
         let before = archive.snapshot();
         let plan = || {
-            let plan = TestNode::plan_at(seen.path());
+            let plan = TestNode::plan_at(seen.path()).flag("--write-tokens").flag(tokens.path());
             if with_state { plan.state_dir(state.path()) } else { plan }
         };
         let node = plan().start();
@@ -197,7 +209,8 @@ fn an_archive_that_was_marked_and_becomes_read_only_and_writable_is_followed_all
     node.terminate();
     let mount = Mount::bind(archive.path(), seen.path());
     mount.read_only();
-    let node = TestNode::plan_at(seen.path()).start();
+    let tokens = writers();
+    let node = TestNode::plan_at(seen.path()).flag("--write-tokens").flag(tokens.path()).start();
     node.wait_ready();
     assert_eq!(index_state(&node), "in-memory");
     let path = archive.segment(HOUR, "30:00", 2.0, Kind::Full);

@@ -598,7 +598,7 @@ fn a_page_for_which_there_is_no_seat_asks_again_by_itself() {
     let paths = ten_minutes(&archive, HOUR);
     let node = TestNode::start(&archive);
     node.wait_ready();
-    let seats: Vec<_> = (0..64).map(|_| listener(&node)).collect();
+    let seats: Vec<_> = (0..16).map(|_| listener(&node)).collect();
     node.get("/api/v1/events").problem(503);
     let browser = Browser::start(1200, 800);
     browser.open(&node, WINDOW);

@@ -104,7 +104,6 @@ fn with_tokens_for_reading_nothing_is_told_without_one() {
         "/api/v1/digests",
         "/api/v1/changes",
         "/api/v1/status",
-        "/api/v1/check",
         "/api/v1/tombstones",
     ] {
         for (method, token) in [("GET", None), ("GET", Some(WRONG)), ("HEAD", None), ("DELETE", None)] {
@@ -116,7 +115,7 @@ fn with_tokens_for_reading_nothing_is_told_without_one() {
             assert_eq!(node.get_with(path, &[("Authorization", &bearer(token))]).status, 200, "{path}");
         }
     }
-    for secret in ["/no/such/address", "/healthz/", "//healthz", "/segments/.gapless/daemon.token"] {
+    for secret in ["/no/such/address", "/healthz/", "//files", "/segments/.gapless/daemon.token"] {
         assert_eq!(node.get(secret).status, 401, "{secret}");
     }
     // Who is turned away is counted, under a name that nobody can make up.

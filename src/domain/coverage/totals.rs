@@ -20,6 +20,20 @@ pub struct Totals {
     pub lanes: [LaneFigures; 2],
 }
 
+impl Totals {
+    /// So much more.
+    pub fn merge(&mut self, other: &Self) {
+        self.video.iter_mut().zip(other.video).for_each(|(sum, tally)| sum.merge(tally));
+        self.overlaps.iter_mut().zip(other.overlaps).for_each(|(sum, tally)| sum.merge(tally));
+        self.bad = self.bad.saturating_add(other.bad);
+        for (sum, of) in self.lanes.iter_mut().zip(other.lanes) {
+            sum.covered_us = sum.covered_us.saturating_add(of.covered_us);
+            sum.holes = sum.holes.saturating_add(of.holes);
+            sum.hole_us = sum.hole_us.saturating_add(of.hole_us);
+        }
+    }
+}
+
 impl From<&HourFigures> for Totals {
     fn from(figures: &HourFigures) -> Self {
         let HourFigures { video, bad, overlaps, lanes, .. } = *figures;

@@ -155,7 +155,7 @@ async fn more_than_can_wait_are_answered_at_once_and_all_go_when_the_node_ends()
         let (node, uri) = (Arc::clone(&node), uri.clone());
         tokio::spawn(async move { node.get::<ChangeList>(&uri).await })
     };
-    let waiting: Vec<_> = (0..SEATS).map(|_| ask()).collect();
+    let waiting: Vec<_> = (0..node.app.followers.seats.places().each).map(|_| ask()).collect();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(waiting.iter().all(|task| !task.is_finished()));
     let one_more = tokio::time::timeout(Duration::from_secs(2), ask()).await.unwrap().unwrap();

@@ -1,6 +1,9 @@
 //! What listeners are told, through the real router.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use futures_util::StreamExt as _;
 
 use super::*;
@@ -21,7 +24,13 @@ struct Listener {
 
 impl Listener {
     async fn new(node: &TestNode) -> Self {
-        let response = events(State(Arc::clone(&node.app))).await;
+        Self::at(node, "192.0.2.1:5").await
+    }
+
+    async fn at(node: &TestNode, address: &str) -> Self {
+        let peer = ConnectInfo::<SocketAddr>(address.parse().unwrap());
+        let request = Request::get("/api/v1/events").extension(peer).body(Body::empty()).unwrap();
+        let response = node.answer(request).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut listener = Self { body: Body::into_data_stream(response.into_body()), text: String::new() };
@@ -91,19 +100,27 @@ async fn too_much_at_once_and_an_index_that_begins_anew_are_told_as_resync() {
 }
 
 #[tokio::test]
-async fn only_so_many_may_listen_and_the_end_of_the_node_lets_all_go() {
+async fn one_client_cannot_take_all_places_and_the_end_of_the_node_lets_all_go() {
     let node = TestNode::new();
+    let refused = async |address: &str| node.ask_from(address, "/api/v1/events", &[]).await.0.as_u16() == 503;
+    let Places { total, each, .. } = node.app.listeners.seats.places();
     let mut all = Vec::new();
-    for _ in 0..SEATS {
-        all.push(Listener::new(&node).await);
+    for number in 0..total {
+        let address = format!("192.0.2.{}:5", number / each);
+        all.push(Listener::at(&node, &address).await);
+        if number + 1 == each {
+            assert!(refused(&address).await, "its share is taken");
+        }
     }
-    let (status, ..) = node.ask("/api/v1/events", &[]).await;
-    assert_eq!(status, 503);
-    all.pop();
-    all.push(Listener::new(&node).await);
+    // Somebody new gets a place of whoever has the most, whose oldest listener is let go.
+    let new = Listener::at(&node, "192.0.2.200:5").await;
+    assert_eq!(all.remove(0).next().await, None);
+    drop(new);
+    let again = Listener::at(&node, "192.0.2.0:5").await;
+    all.push(again);
     node.ending.cancel();
     for mut listener in all {
         while listener.next().await.is_some() {}
     }
-    assert_eq!(node.app.listeners.seats.available_permits(), SEATS);
+    assert_eq!(node.app.listeners.seats.held(), 0);
 }

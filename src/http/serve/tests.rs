@@ -141,6 +141,52 @@ async fn at_the_cap_the_one_that_waited_longest_gives_way() {
 }
 
 #[tokio::test]
+async fn at_the_cap_whoever_takes_nothing_gives_way() {
+    let server = start(Limits { max_connections: 3, write_stall_timeout: Duration::from_secs(60), ..quick() }).await;
+    let mut deaf = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        // None of them waits for anything.
+        assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        deaf.push(stream);
+    }
+    assert!(ask(&mut server.connect().await).await.ends_with("short"));
+}
+
+#[tokio::test]
+async fn who_closes_their_half_after_asking_is_answered_and_then_closed() {
+    let server = start(quick()).await;
+    for path in ["/short", "/slow/300"] {
+        let mut stream = server.connect().await;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let began = Instant::now();
+        let answer = rest(&mut stream).await.unwrap();
+        assert!(answer.ends_with("short") || answer.ends_with("slow"), "{answer}");
+        assert!(began.elapsed() < quick().idle_timeout, "it is closed after its answer");
+    }
+}
+
+#[tokio::test]
+async fn a_request_says_once_whom_it_is_for() {
+    let server = start(quick()).await;
+    for (head, status) in [
+        ("GET /short HTTP/1.1\r\n", "400"),
+        ("GET /short HTTP/1.1\r\nHost: a\r\nHost: a\r\n", "400"),
+        ("GET /short HTTP/1.1\r\nHost: a, b\r\n", "400"),
+        ("GET /short HTTP/1.0\r\n", "200"),
+        ("GET http://a/short HTTP/1.1\r\nHost: a\r\n", "200"),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = rest(&mut stream).await.unwrap();
+        assert_eq!(answer.get(9..12), Some(status), "{head}: {answer}");
+        assert_eq!(answer.contains("application/problem+json"), status == "400", "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn the_end_waits_for_what_is_in_hand_and_not_for_ever() {
     let server = start(quick()).await;
     let (mut idle, mut short, mut long) = (server.connect().await, server.connect().await, server.connect().await);
