@@ -40,18 +40,18 @@ impl Bursts {
         Weighing { keeper, _one: self.one.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
-    /// These tombstones of a peer wait; of this hour no others of it do. False where there is no room to remember them.
+    /// These tombstones of a peer wait, too, until it is forgotten. False where there is no room to remember them.
     pub(super) fn wait(&self, peer: &str, place: &HourPlace, tombstones: &[Box<str>]) -> bool {
+        if tombstones.is_empty() {
+            return true;
+        }
         let mut waiting = self.waiting();
         let all: usize = waiting.values().flat_map(HashMap::values).map(HashSet::len).sum();
-        let of_peer = waiting.entry(peer.to_owned()).or_default();
-        if tombstones.is_empty() {
-            of_peer.remove(place);
-        } else if all + tombstones.len() <= MOST_WAITING {
-            of_peer.insert(place.clone(), tombstones.iter().map(|tombstone| name::stem(tombstone).into()).collect());
-        } else {
+        if all + tombstones.len() > MOST_WAITING {
             return false;
         }
+        let of_hour = waiting.entry(peer.to_owned()).or_default().entry(place.clone()).or_default();
+        of_hour.extend(tombstones.iter().map(|tombstone| Box::from(name::stem(tombstone))));
         true
     }
 

@@ -22,8 +22,10 @@ use crate::guards::Guard;
 
 /// How long another peer is waited for. One that does not answer counts as out of reach, and its round takes what it says.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So long it is not asked again.
+/// So long it is not asked again after the first time; twice as long after each further one, and no longer than [`MOST_DEAF`].
 const DEAF: Duration = Duration::from_secs(60);
+/// See [`DEAF`].
+const MOST_DEAF: Duration = Duration::from_secs(15 * 60);
 /// Hours of a peer that are remembered as asked about.
 const MOST_HOURS: usize = 100_000;
 
@@ -35,6 +37,10 @@ pub(super) struct Heard(Mutex<HashMap<String, OfPeer>>);
 struct OfPeer {
     hours: HashSet<HourPlace>,
     deaf_until: Option<Instant>,
+    /// How often in a row it did not answer.
+    silences: u32,
+    /// Whoever asks it holds this.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Heard {
@@ -49,14 +55,24 @@ impl Heard {
     /// A peer has said what is deleted of an hour.
     fn note(&self, peer: &str, place: &HourPlace) {
         let mut heard = self.lock();
-        let hours = &mut heard.entry(peer.to_owned()).or_default().hours;
-        if hours.len() < MOST_HOURS {
-            hours.insert(place.clone());
+        let of_peer = heard.entry(peer.to_owned()).or_default();
+        of_peer.silences = 0;
+        if of_peer.hours.len() < MOST_HOURS {
+            of_peer.hours.insert(place.clone());
         }
     }
 
+    /// Asked by one worker at a time, a peer that does not answer keeps them waiting once.
+    fn asking(&self, peer: &str) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.lock().entry(peer.to_owned()).or_default().asking)
+    }
+
     fn is_deaf(&self, peer: &str) {
-        self.lock().entry(peer.to_owned()).or_default().deaf_until = Instant::now().checked_add(DEAF);
+        let mut heard = self.lock();
+        let of_peer = heard.entry(peer.to_owned()).or_default();
+        let wait = DEAF.saturating_mul(1 << of_peer.silences.min(8)).min(MOST_DEAF);
+        of_peer.silences = of_peer.silences.saturating_add(1);
+        of_peer.deaf_until = Instant::now().checked_add(wait);
     }
 
     /// A peer is to be asked anew about every hour.
@@ -130,6 +146,12 @@ fn is_in_reach(known: &Known) -> bool {
 
 async fn ask(job: &Job, known: &Known, place: &HourPlace) -> bool {
     let (shared, peer) = (&job.shared, &known.peer);
+    let asking = shared.heard.asking(&peer.name);
+    let _one = asking.lock().await;
+    if !shared.heard.lacks(&peer.name, place) {
+        // Another worker has just asked it.
+        return true;
+    }
     let listing = shared.client.segments(peer, &place.stream.channel, &place.stream.quality, place.hour);
     let names = match timeout(PATIENCE, listing).await {
         Ok(Ok(listing)) => listing.names,

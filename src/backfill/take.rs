@@ -49,7 +49,6 @@ pub(super) async fn of_plan(
     tells: bool,
 ) -> Result<Took, RoundError> {
     if plan.tombstones.is_empty() {
-        job.shared.bursts.wait(&job.peer().name, place, &[]);
         return Ok(Took::default());
     }
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();

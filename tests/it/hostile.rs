@@ -219,7 +219,8 @@ fn climber() -> FalsePeer {
 fn villains(honest: &TestArchive, elsewhere: SocketAddr) -> Vec<(&'static str, FalsePeer)> {
     let honest_hour = format!("chan/source/{HOUR}");
     let names = honest.listing(&honest_hour, false);
-    let tombstones: Vec<String> = names.iter().map(|name| name.replace(".ts", ".tombstone")).collect();
+    let kept = honest.listing(&format!("kept/source/{HOUR}"), false);
+    let tombstones: Vec<String> = kept.iter().map(|name| name.replace(".ts", ".tombstone")).collect();
     let digest = hash_text(b"again");
     let again = format!("\"00:00-2.0-full-{digest}.ts\",").into_bytes();
     let (beginning, piece) = bomb();
@@ -246,7 +247,7 @@ fn villains(honest: &TestArchive, elsewhere: SocketAddr) -> Vec<(&'static str, F
         ("again", with_an_hour("again", repeated, |_| Sent::answer("200 OK", "", b"something else"))),
         ("sized", with_an_hour("sized", move || Sent::list(&sized), huge)),
         ("forger", with_an_hour("chan", move || Sent::list(&names), |_| Sent::answer("200 OK", "", b"forged"))),
-        ("deleter", with_an_hour("chan", move || Sent::list(&tombstones), nothing)),
+        ("deleter", with_an_hour("kept", move || Sent::list(&tombstones), nothing)),
         ("late", from_the_year_9999()),
         ("pages", with_digests_without_end()),
         ("changes", with_changes_from_nowhere()),
@@ -289,6 +290,10 @@ fn among_villains_a_node_gets_what_the_honest_have_and_answers_all_the_while() {
     for minute in 10..40 {
         full.segment(&format!("chan/source/{HOUR}"), &format!("{minute}:00"), 2.0, Kind::Full);
         full.segment("chan/480p/2010-01-01T01", &format!("{minute}:00"), 2.0, Kind::Full);
+        // Of what is here already nothing is to be hidden.
+        for archive in [&full, &empty] {
+            archive.segment(&format!("kept/source/{HOUR}"), &format!("{minute}:00"), 2.0, Kind::Full);
+        }
     }
     let honest = TestNode::start(&full);
     honest.wait_ready();
@@ -345,8 +350,8 @@ fn among_villains_a_node_gets_what_the_honest_have_and_answers_all_the_while() {
     }
     assert_eq!(elsewhere.asked(), Vec::<String>::new(), "a redirect was followed");
     assert_eq!(std::fs::read_dir(empty.outside()).unwrap().count(), 1, "something appeared outside of the base");
-    let listed = node.files_with_tombstones(&format!("chan/source/{HOUR}"));
-    assert_eq!(listed, full.listing(&format!("chan/source/{HOUR}"), true), "everything was to be deleted");
+    let listed = node.files_with_tombstones(&format!("kept/source/{HOUR}"));
+    assert_eq!(listed, full.listing(&format!("kept/source/{HOUR}"), true), "everything was to be deleted");
     let log = node.log();
     assert!(!log.contains("panicked") && !log.contains("ended badly"), "{log}");
     node.check();
