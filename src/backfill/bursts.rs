@@ -102,7 +102,11 @@ impl Weighing<'_> {
             Reading::Absent => Account::default(),
             Reading::Intact(content) | Reading::Mended(content, _) => {
                 let text = std::str::from_utf8(&content.bytes).ok();
-                text.and_then(Account::from_text).ok_or("the account of tombstones says what it cannot mean")?
+                text.and_then(Account::from_text).ok_or_else(|| {
+                    let why = "it is no account of tombstones";
+                    self.keeper.records().note(RECORD.name, Some(why));
+                    why
+                })?
             }
             Reading::Unusable(why) => return Err(format!("the account of tombstones cannot be relied on: {why}")),
         };
