@@ -178,7 +178,7 @@ impl Node {
         let metrics = HttpMetrics::register(&registry, counted)?;
         let shutdown = CancellationToken::new();
         let instance = options.backfill.instance;
-        let own = Own { name: options.name.clone(), listen: Some(address) };
+        let own = Own { listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
         let deleted = Arc::new(Deletions::register(&registry)?);
         let dates = crate::peer::Dates::default();

@@ -298,6 +298,9 @@ pub struct PeerReport {
     /// Why nothing more of such channels is taken from it, if the last round left something out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub strangers_full: Option<String>,
+    /// What it says of itself and only this node should: this archive's id, or this node's name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub conflict: Option<String>,
     /// Hours whose tombstones wait for the operator's word.
     #[serde(default)]
     pub bursts: Vec<String>,

@@ -3,8 +3,10 @@
 use super::budget;
 use super::error::RoundError;
 use super::job::Job;
+use super::known::Conflict;
 use super::memory::{Pair, Subject};
 use crate::crawl::Allowance;
+use crate::disk::ArchiveId;
 use crate::domain::totals::Digest;
 use crate::domain::{Day, Hour, HourPlace, Stream};
 use crate::peer::PeerError;
@@ -109,13 +111,19 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
         job.asked();
         let answer: QualityDigests = match answer {
             Ok(answer) => answer,
-            Err(error) if page == 0 && speaks_only_the_fixed_part(&error) => return Ok(Agreed::FixedPart),
+            Err(error) if page == 0 && speaks_only_the_fixed_part(&error) => {
+                // It does not say what it is called: its name in the list is all there is.
+                let name = job.peer().name.clone();
+                note_identity(job, None, Some(&name)).await?;
+                return Ok(Agreed::FixedPart);
+            }
             Err(error) => return Err(error.into()),
         };
         if page == 0 {
             if answer.instance == Some(job.shared.options.instance) {
                 return Ok(Agreed::Itself);
             }
+            note_identity(job, answer.archive.as_deref(), answer.name.as_deref()).await?;
             // What is read on later pages may be newer, which is no harm: a change that is known comes once more.
             found.cursor = u64::from_str_radix(&answer.epoch, 16).ok().map(|epoch| Cursor { epoch, seq: answer.seq });
         }
@@ -138,6 +146,19 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
     });
     found.places.dedup_by(|(a, _), (b, _)| a == b);
     Ok(Agreed::Differs(found))
+}
+
+/// Notes whether another node says of itself what only this one should. It is fetched from all the same.
+async fn note_identity(job: &Job, archive: Option<&str>, name: Option<&str>) -> Result<(), RoundError> {
+    let ours = job.shared.with_keeper(|keeper| Ok(keeper.index().archive()?)).await?;
+    let ours = ours.map(|id| ArchiveId::from_bytes(id).to_string());
+    let conflict = Conflict::between((ours.as_deref(), &job.shared.options.name), (archive, name));
+    let known = job.known.status().conflict;
+    if let Some(why) = conflict.filter(|_| conflict != known) {
+        tracing::warn!(name: "peer_conflict", peer = job.peer().name, %why, "another node says of itself what only this one should");
+    }
+    job.known.update(|status| status.conflict = conflict);
+    Ok(())
 }
 
 /// A peer that answers, but not this: an older node, another program, a plain file server. One that fails for the moment is

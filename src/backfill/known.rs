@@ -1,5 +1,6 @@
 //! A peer, and how it goes with it: what its worker writes down, and everybody else reads.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,6 +33,40 @@ pub enum PeerState {
     Itself,
 }
 
+/// Another node says of itself what only this one should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// It has this archive's id: one of the two is a copy that was made with its marker.
+    Archive,
+    /// It calls itself as this node does.
+    Name,
+}
+
+impl Conflict {
+    /// Whether what another process says of itself is in conflict with what this one is: its archive's id, and its name.
+    pub fn between(ours: (Option<&str>, &str), theirs: (Option<&str>, Option<&str>)) -> Option<Self> {
+        if ours.0.is_some() && ours.0 == theirs.0 {
+            Some(Self::Archive)
+        } else {
+            (theirs.1 == Some(ours.1)).then_some(Self::Name)
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Archive => {
+                "it has the id of this archive and is another node: one of the two is a copy that was made with .gapless, and neither counts as a copy \
+                 of the other; stop the node on the copy, and run `gapless rebuild --new-id` there"
+            }
+            Self::Name => {
+                "it has this node's name and is another node: give each a name of its own ([node] name, --name), or figures of the two are mixed up"
+            }
+        })
+    }
+}
+
 /// What is known of a peer.
 #[derive(Debug, Clone)]
 pub struct PeerStatus {
@@ -53,6 +88,8 @@ pub struct PeerStatus {
     pub failures: u32,
     /// Why the last one did.
     pub error: Option<String>,
+    /// What of its identity cannot be right beside this node's.
+    pub conflict: Option<Conflict>,
     /// When it is tried again, if it waits.
     pub next: Option<SystemTime>,
     /// How long ago all that it has, and that is old enough, was here: nothing while that is so.
@@ -110,6 +147,7 @@ impl Known {
             complete: SystemTime::UNIX_EPOCH.checked_add(complete).filter(|_| !complete.is_zero()),
             failures: row.failures,
             error: Some(row.error).filter(|error| !error.is_empty()),
+            conflict: None,
             next: None,
             lag: Duration::ZERO,
             behind: 0,
@@ -224,5 +262,21 @@ impl Known {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_node_with_this_ones_name_or_archive_is_told_and_nobody_else() {
+        let of = |archive, name| Conflict::between((Some("a1"), "box"), (archive, name));
+        assert_eq!(of(Some("a2"), Some("other")), None);
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(Some("a2"), Some("box")), Some(Conflict::Name));
+        assert_eq!(of(Some("a1"), Some("other")), Some(Conflict::Archive));
+        assert_eq!(of(Some("a1"), Some("box")), Some(Conflict::Archive));
+        assert_eq!(Conflict::between((None, "box"), (None, Some("other"))), None, "no id is no equal id");
     }
 }

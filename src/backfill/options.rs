@@ -48,6 +48,8 @@ pub struct BackfillOptions {
     pub token: Option<Token>,
     /// By this number this process recognises itself among its peers; the same that its digests carry.
     pub instance: u64,
+    /// What this node is called: another one that is called the same is told, and no more.
+    pub name: String,
     /// Where it is told who has what is missing here.
     pub knowledge: Arc<Knowledge>,
     /// Where it is told how it goes with each peer.

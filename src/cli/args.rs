@@ -260,6 +260,9 @@ pub struct RebuildArgs {
     /// Change nothing; report every difference between index and tree, and exit with 1 if there is one
     #[arg(long)]
     pub check: bool,
+    /// Give this archive an id of its own: for a copy that was made together with .gapless
+    #[arg(long, conflicts_with = "check")]
+    pub new_id: bool,
 }
 
 /// Arguments of `retention`.

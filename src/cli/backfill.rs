@@ -46,7 +46,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let offline = opened.await.context("the work ended badly")??;
     let keeper = Arc::clone(&offline.keeper);
     let registry = Registry::new();
-    let own = Own { name: config.node.name.clone(), listen: None };
+    let own = Own { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
     let retention = super::retention::offline(config, &keeper, sources.peers())?;
     let options = BackfillOptions { keeps: Keeps::new(move |place| retention.keeps(place)), ..options };
@@ -99,7 +99,7 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
 
 /// The other nodes as they are named now, by whatever names them.
 pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::watch::Receiver<Vec<Peer>>> {
-    let own = Own { name: config.node.name.clone(), listen: None };
+    let own = Own { listen: None };
     let sources = Sources::new(sources(config)?, own, &config.state_dir, &Registry::new())?;
     sources.once().await;
     Ok(sources.peers())
@@ -196,6 +196,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
         instance: rand::random(),
+        name: config.node.name.clone(),
         busy: Arc::default(),
         report_file: Some(config.state_dir.join("replication.json")),
         tls: trusted(config)?,

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::disk::DirLock;
+use crate::disk::{DirLock, directory_id};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
@@ -106,6 +106,9 @@ struct Written {
     scheme: Scheme,
     #[serde(default)]
     certificates: Vec<String>,
+    /// Which directory it was written into: a copy of it names the daemon of another archive.
+    #[serde(default)]
+    directory: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -159,6 +162,10 @@ impl Daemon {
         let written: Written = serde_json::from_slice(&bytes)
             .inspect_err(|error| tracing::warn!(name: "daemon_file_unreadable", file = %file.display(), %error, "not an address of a daemon"))
             .ok()?;
+        if written.directory.as_ref().is_some_and(|written| Some(written) != directory_id(state_dir).as_ref()) {
+            tracing::warn!(name: "daemon_file_copied", file = %file.display(), "it was copied here from another archive together with its directory, and names the daemon of that one, which is not asked");
+            return None;
+        }
         let found = written.daemon().ok()?;
         let asked = found.client.get(found.url("/healthz").ok()?).timeout(ALIVE_WITHIN).send().await;
         let answer = asked

@@ -11,6 +11,7 @@ use super::config::Config;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
 use crate::check::{all_places, check_hour, check_sums};
+use crate::disk::{ArchiveId, marker};
 use crate::domain::shown::shown;
 use crate::index::LedgerCopy;
 use crate::rebuild::{Watcher, rebuild};
@@ -29,9 +30,11 @@ pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode>
         }
         (None, check) => {
             let config = config.clone();
-            tokio::task::spawn_blocking(move || if check { check_offline(&config) } else { rebuild_offline(&config) })
-                .await
-                .context("the work ended badly")?
+            tokio::task::spawn_blocking(move || {
+                if check { check_offline(&config) } else { rebuild_offline(&config, args.new_id) }
+            })
+            .await
+            .context("the work ended badly")?
         }
     }
 }
@@ -48,7 +51,7 @@ impl Watcher for Told {
     }
 }
 
-fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
+fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     let began = std::time::Instant::now();
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let path = locked.index_path();
@@ -60,6 +63,11 @@ fn rebuild_offline(config: &Config) -> anyhow::Result<ExitCode> {
         locked.identify(&index)?;
         ledger = index.copy_ledger().unwrap_or_default();
         index.close();
+    }
+    if new_id {
+        let id = ArchiveId::random();
+        marker::renew(&locked.base, id)?;
+        tracing::info!(name: "archive_id_changed", %id, "this archive has an id of its own now");
     }
     let told = Told(Progress::stderr());
     let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, ledger, &told)?;

@@ -1,7 +1,7 @@
 //! The marker by which an archive is known again: `BASE/.gapless/marker`.
 //!
 //! A disk that is not mounted looks like one on which everything was deleted. The marker tells the two apart. It is
-//! written once, never changed, and small enough to be written by hand. What follows from finding it, or not, is
+//! written once, changed by `rebuild --new-id` alone, and small enough to be written by hand. What follows from finding it, or not, is
 //! decided in `guard`.
 
 use std::ffi::OsStr;
@@ -13,7 +13,7 @@ use std::str::FromStr;
 use rustix::fs::{Advice, Mode, fadvise, mkdirat};
 use rustix::io::Errno;
 
-use super::atomic::{sync_dir, write_new};
+use super::atomic::{replace, sync_dir, write_new};
 use super::base::Base;
 use super::error::{DiskError, Result};
 
@@ -118,6 +118,13 @@ pub fn create(base: &Base, id: ArchiveId) -> Result<()> {
         return Err(DiskError::io("use as a directory", &top.path().join(OWN_DIR), Errno::NOTDIR));
     };
     write_new(&own, OsStr::new(MARKER), text(id).as_bytes())
+}
+
+/// Gives an archive another id, in the place of the one that it has.
+pub fn renew(base: &Base, id: ArchiveId) -> Result<()> {
+    let own = base.dir(Path::new(OWN_DIR))?;
+    let own = own.ok_or_else(|| DiskError::io("open the directory", &base.path().join(OWN_DIR), Errno::NOENT))?;
+    replace(&own, OsStr::new(MARKER), text(id).as_bytes())
 }
 
 pub(super) fn path(base: &Base) -> PathBuf {

@@ -38,6 +38,7 @@ mod records;
 mod remove;
 mod resolve;
 mod scan;
+mod which;
 
 pub use append::{append, append_soon};
 pub use atomic::{clear_temporaries, is_our_temporary};
@@ -56,3 +57,4 @@ pub use read::{PIECE, WholeFile};
 pub use record::{Content, Reading, Record, set_aside};
 pub use records::{Records, Remembered, Unusable};
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};
+pub use which::directory_id;

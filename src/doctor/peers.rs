@@ -128,8 +128,8 @@ impl Asker {
 
 fn of_this(check: &str, peer: &Peer) -> Finding {
     let value = format!("{} has the id of this archive", peer.url);
-    let advice = "it is this node itself, and can be left out; or its archive is a copy that was made with .gapless/marker: take that away \
-                  there, or one disk may be taken for the other";
+    let advice = "it is this node itself, and can be left out; or its archive is a copy that was made with .gapless/marker: stop the node there and run \
+                  `gapless rebuild --new-id`, or one disk may be taken for the other";
     Finding::warn(check, value, advice)
 }
 

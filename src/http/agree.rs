@@ -181,6 +181,7 @@ fn quality_digests(app: &App, named: &Named) -> Result<QualityDigests, Problem> 
         complete,
         instance: Some(app.instance),
         archive: index.archive()?.map(|id| ArchiveId::from_bytes(id).to_string()),
+        name: Some(app.name.clone()),
         qualities: Vec::new(),
         next: None,
     };

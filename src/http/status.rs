@@ -61,6 +61,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
     troubles.extend(crawl.last.as_ref().and_then(|(found, _)| found.last_error.clone()));
     let peers = (app.peers)();
     troubles.extend(peers.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.error.as_ref()?))));
+    troubles.extend(peers.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.conflict.as_ref()?))));
     troubles.extend(
         peers.iter().flat_map(|peer| &peer.bursts).map(|burst| format!("tombstones wait for your word: {burst}")),
     );

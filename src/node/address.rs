@@ -74,7 +74,7 @@ impl AddressFile {
         let scheme = if certificates.is_empty() { "http" } else { "https" };
         let text = serde_json::json!({
             "address": self.address.to_string(), "scheme": scheme, "certificates": certificates,
-            "pid": std::process::id(), "name": self.name,
+            "pid": std::process::id(), "name": self.name, "directory": crate::disk::directory_id(&self.dir),
         });
         text.to_string()
     }

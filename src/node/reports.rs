@@ -49,6 +49,7 @@ pub(super) fn report_of(status: PeerStatus) -> PeerReport {
         strangers_channels: status.filled.used.streams,
         strangers_full: status.full,
         bursts: last.bursts,
+        conflict: status.conflict.map(|conflict| conflict.to_string()),
         error: status.error,
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! 1. On equal names the later source wins, and within a source the later line.
 //! 2. An address is asked by one worker only: of several names for it a given one beats none, and then the later one.
-//! 3. This node is left out by its name and by its address; under other names of its host it is recognised by what its
-//!    digests say, which is not done here.
+//! 3. This node is left out by its address where that is certain. Under other names of its host it is recognised by the random number
+//!    in its digests, which is not done here. Its name proves nothing: two machines may have one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -14,8 +14,6 @@ use crate::peer::{Peer, PeerUrl};
 /// This node, to be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own {
-    /// Its name.
-    pub name: String,
     /// Where it listens; none if it does not.
     pub listen: Option<SocketAddr>,
 }
@@ -33,7 +31,7 @@ pub enum Trust {
 
 impl Own {
     fn is(&self, entry: &Entry) -> bool {
-        entry.name == self.name || self.listen.is_some_and(|listen| leads_to(&entry.url, listen))
+        self.listen.is_some_and(|listen| leads_to(&entry.url, listen))
     }
 }
 
@@ -104,13 +102,13 @@ mod tests {
         texts.iter().map(|text| Entry::parse(text).unwrap()).collect()
     }
 
-    fn own(name: &str, listen: &str) -> Own {
-        Own { name: name.to_owned(), listen: Some(listen.parse().unwrap()) }
+    fn own(listen: &str) -> Own {
+        Own { listen: Some(listen.parse().unwrap()) }
     }
 
     fn merged(sources: &[&[&str]]) -> Vec<String> {
         let sources: Vec<Vec<Entry>> = sources.iter().map(|texts| entries(texts)).collect();
-        let peers = merge(sources.iter().map(Vec::as_slice), &own("me", "192.0.2.1:8000"), &Trust::All);
+        let peers = merge(sources.iter().map(Vec::as_slice), &own("192.0.2.1:8000"), &Trust::All);
         peers.into_iter().map(|peer| format!("{}={}", peer.name, peer.url)).collect()
     }
 
@@ -139,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn this_node_is_left_out_by_name_and_by_address() {
+    fn this_node_is_left_out_by_its_address_and_another_of_its_name_is_not() {
         let kept = merged(&[&[
             "me=http://elsewhere",
             "x=http://192.0.2.1:8000/p",
             "y=http://192.0.2.1:8001",
             "z=http://localhost:8000",
         ]]);
-        assert_eq!(kept, ["y=http://192.0.2.1:8001", "z=http://localhost:8000"]);
+        assert_eq!(kept, ["me=http://elsewhere", "y=http://192.0.2.1:8001", "z=http://localhost:8000"]);
         for (listen, url, is_own) in [
             ("0.0.0.0:80", "http://127.0.0.1", true),
             ("0.0.0.0:8000", "http://127.3.2.1:8000", true),
@@ -162,9 +160,9 @@ mod tests {
             ("127.0.0.1:443", "https://127.0.0.1", true),
         ] {
             let entry = Entry::parse(url).unwrap();
-            assert_eq!(own("me", listen).is(&entry), is_own, "{listen} and {url}");
+            assert_eq!(own(listen).is(&entry), is_own, "{listen} and {url}");
         }
-        let nobody = Own { name: "me".to_owned(), listen: None };
+        let nobody = Own { listen: None };
         assert!(!nobody.is(&Entry::parse("http://127.0.0.1:8000").unwrap()));
     }
 
@@ -173,7 +171,7 @@ mod tests {
         let texts = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let trusted = |trust: &Trust| {
             let entries = entries(&["a=http://a", "b=http://b"]);
-            merge([&*entries], &own("me", "127.0.0.1:1"), trust).iter().map(|peer| peer.trusted).collect::<Vec<_>>()
+            merge([&*entries], &own("127.0.0.1:1"), trust).iter().map(|peer| peer.trusted).collect::<Vec<_>>()
         };
         assert_eq!(trusted(&Trust::parse(&texts(&["all"]))), [true, true]);
         assert_eq!(trusted(&Trust::parse(&texts(&["none"]))), [false, false]);
@@ -191,13 +189,12 @@ mod tests {
     proptest! {
         #[test]
         fn each_name_and_address_comes_once_and_from_the_last_who_named_it(sources in some_entries()) {
-            let own = Own { name: "e".to_owned(), listen: None };
+            let own = Own { listen: None };
             let peers = merge(sources.iter().map(Vec::as_slice), &own, &Trust::All);
             let all: Vec<&Entry> = sources.iter().flatten().collect();
             let names: BTreeSet<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
             let urls: BTreeSet<String> = peers.iter().map(|peer| peer.url.to_string()).collect();
             prop_assert_eq!((names.len(), urls.len()), (peers.len(), peers.len()));
-            prop_assert!(!names.contains("e"));
             for peer in &peers {
                 let last = all.iter().rfind(|entry| entry.name == peer.name).unwrap();
                 prop_assert_eq!(&last.url, &peer.url);
@@ -205,13 +202,13 @@ mod tests {
             // What is left out is this node, or had its name taken by a later one.
             for entry in &all {
                 let is_last = all.iter().rfind(|other| other.name == entry.name).unwrap().url == entry.url;
-                prop_assert!(entry.name == "e" || !is_last || urls.contains(&entry.url.to_string()));
+                prop_assert!(!is_last || urls.contains(&entry.url.to_string()));
             }
         }
 
         #[test]
         fn merging_what_was_merged_changes_nothing(sources in some_entries()) {
-            let own = Own { name: "e".to_owned(), listen: None };
+            let own = Own { listen: None };
             let peers = merge(sources.iter().map(Vec::as_slice), &own, &Trust::All);
             let again: Vec<Entry> = peers.iter()
                 .map(|peer| Entry { name: peer.name.clone(), url: peer.url.clone(), is_named: peer.name.len() == 1 }).collect();

@@ -314,14 +314,14 @@ mod tests {
             reread: Duration::from_secs(30),
         };
         let registry = Registry::new();
-        let own = Own { name: "me".to_owned(), listen: None };
+        let own = Own { listen: None };
         let sources = Sources::new(options, own, dir.path(), &registry).unwrap();
         let mut peers = sources.peers();
         let names = |list: &watch::Receiver<Vec<Peer>>| -> Vec<String> {
             list.borrow().iter().map(|peer| peer.name.clone()).collect()
         };
         assert_eq!(names(&peers), ["a"]);
-        std::fs::write(&file, "b http://b\nme http://c\n").unwrap();
+        std::fs::write(&file, "b http://b\n").unwrap();
         sources.once().await;
         assert_eq!(names(&peers), ["a", "b"]);
         peers.mark_unchanged();
@@ -329,7 +329,7 @@ mod tests {
         sources.once().await;
         sources.once().await;
         let status = &sources.status()[1];
-        assert_eq!((status.kind, status.peers, status.failures, sources.errors.get()), ("file", 2, 2, 2));
+        assert_eq!((status.kind, status.peers, status.failures, sources.errors.get()), ("file", 1, 2, 2));
         assert!(status.error.is_some() && status.failing_since.is_some());
         // Nobody is woken by a list that is as it was.
         assert!(!peers.has_changed().unwrap());

@@ -22,6 +22,9 @@ pub struct QualityDigests {
     /// The archive's id, as in its marker: a node over another archive has another one. Absent where no marker could be written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub archive: Option<String>,
+    /// What the node calls itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
     /// In order of their paths.
     pub qualities: Vec<QualityDigest>,
     /// Give this as `after` to get the next page; absent on the last one.

@@ -396,3 +396,84 @@ fn what_two_peers_have_is_fetched_from_one_of_them() {
     let node = ready(&empty);
     assert_eq!(node.get(&format!("/segments/{}", quoted(&paths[0]))).body, one.read(&paths[0]));
 }
+
+#[test]
+fn what_a_peer_lists_and_is_no_channel_is_passed_over_and_a_channel_that_fails_is_not() {
+    let list = |names: &[&str]| Sent::list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    let failed =
+        || Sent::answer("500 Internal Server Error", "Content-Type: text/html\r\n", b"<html>no directory</html>");
+    let peer = FalsePeer::start(move |path| match path.split(['?', '\n']).next().unwrap_or_default() {
+        "/files" => list(&["blogs", "coverage-maps", "readme.txt", "chan"]),
+        "/files/blogs" => list(&["2019"]),
+        "/files/readme.txt" => Sent::answer("302 Found", "Location: /readme.txt\r\n", b""),
+        "/files/blogs/2019" | "/files/coverage-maps" | "/files/chan" => failed(),
+        _ => Sent::not_found(),
+    });
+    let archive = TestArchive::empty();
+    let of_none = told(&backfill(archive.path(), &[peer.address], &[]), 0);
+    assert_eq!((&of_none[0]["passed_over"], &of_none[0]["errors"]), (&4.into(), &0.into()), "{}", of_none[0]);
+    // It is here: that the peer fails for it may hide segments.
+    archive.segment("chan/source/2020-01-01T00", "00:00", 2.0, Kind::Full);
+    let of_one = told(&backfill(archive.path(), &[peer.address], &[]), 1);
+    assert_eq!((&of_one[0]["passed_over"], &of_one[0]["errors"]), (&3.into(), &1.into()), "{}", of_one[0]);
+}
+
+#[test]
+fn a_name_that_something_else_occupies_is_not_taken_for_fetched() {
+    let (full, archive) = (TestArchive::empty(), TestArchive::empty());
+    let paths = fill_in(&full, 1);
+    let other = ready(&full);
+    std::fs::create_dir_all(archive.at(&paths[0])).unwrap();
+    std::os::unix::fs::symlink("/nowhere", archive.at(&paths[1])).unwrap();
+    let reports = told(&backfill(archive.path(), &[other.address], &[]), 1);
+    assert_eq!(
+        (&reports[0]["fetched"], &reports[0]["errors"]),
+        (&(paths.len() - 2).into(), &2.into()),
+        "{}",
+        reports[0]
+    );
+    let error = reports[0]["error"].as_str().unwrap();
+    assert!(error.contains("is taken by a") && error.contains("move it away"), "{error}");
+    assert!(archive.at(&paths[0]).is_dir() && archive.at(&paths[1]).is_symlink());
+    let told = gapless(archive.path(), &["doctor", "--json"]).out;
+    assert!(told.contains("occupied names"), "{told}");
+}
+
+#[test]
+fn two_machines_with_one_name_fetch_from_each_other_and_say_so() {
+    let (one, two) = (TestArchive::empty(), TestArchive::empty());
+    let segment = one.segment("chan/source/2020-01-01T00", "00:00", 2.0, Kind::Full);
+    let first = TestNode::plan(&one).flag("--name").flag("box").start();
+    first.wait_ready();
+    let peer = format!("box=http://{}", first.address);
+    let second = TestNode::plan(&two).flag("--name").flag("box").flag("--peer").flag(&peer).start();
+    eventually(SOON, || two.at(&segment).exists());
+    let status = second.get("/api/v1/status").json();
+    let troubles = status["troubles"].to_string();
+    assert!(troubles.contains("this node's name and is another node"), "{troubles}");
+}
+
+#[test]
+fn a_copy_with_its_marker_is_told_and_gets_an_id_of_its_own() {
+    let (one, two) = (TestArchive::empty(), TestArchive::empty());
+    let segment = one.segment("chan/source/2020-01-01T00", "00:00", 2.0, Kind::Full);
+    let first = ready(&one);
+    std::fs::create_dir_all(two.path().join(".gapless")).unwrap();
+    std::fs::copy(one.path().join(".gapless/marker"), two.path().join(".gapless/marker")).unwrap();
+    std::fs::create_dir_all(two.path().join("chan")).unwrap();
+    let peer = format!("other=http://{}", first.address);
+    let start = || TestNode::plan(&two).flag("--peer").flag(&peer).start();
+    let second = start();
+    eventually(SOON, || two.at(&segment).exists());
+    let troubles = || second.get("/api/v1/status").json()["troubles"].to_string();
+    assert!(troubles().contains("--new-id"), "{}", troubles());
+    second.terminate();
+    gapless(two.path(), &["rebuild", "--new-id"]).lines(0);
+    let marker = |archive: &TestArchive| std::fs::read(archive.path().join(".gapless/marker")).unwrap();
+    assert!(marker(&one) != marker(&two));
+    let again = start();
+    again.wait_ready();
+    eventually(SOON, || again.get("/api/v1/status").json()["peers"][0]["rounds"].as_u64() >= Some(1));
+    let troubles = again.get("/api/v1/status").json()["troubles"].to_string();
+    assert!(!troubles.contains("--new-id"), "{troubles}");
+}

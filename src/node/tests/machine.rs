@@ -304,6 +304,7 @@ fn fetching(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOption
         accept_bursts: false,
         token: None,
         instance,
+        name: String::new(),
         knowledge: Arc::default(),
         board: Arc::default(),
         busy: Arc::default(),
