@@ -227,6 +227,10 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
             writeln!(out, "{} segments stay here as the last copies:", report.last_copies)?;
             report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {}", shown(name)))?;
         }
+        report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
+        for why in report.doubt.iter().chain(&report.error) {
+            writeln!(out, "but: {why}")?;
+        }
         if let Some(disk) = &report.disk {
             let (own, fetched, other) = (size(disk.own), size(disk.fetched), size(disk.other));
             writeln!(
@@ -234,10 +238,6 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
                 "the disk: {own} of this archive's own, {fetched} from other nodes, {other} of everything else, {} free",
                 size(disk.free)
             )?;
-        }
-        report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
-        for why in report.doubt.iter().chain(&report.error) {
-            writeln!(out, "but: {why}")?;
         }
     }
     out.flush()?;

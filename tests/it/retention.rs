@@ -424,7 +424,7 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
     // What is hidden need not be anywhere else.
     archive.tombstone(&archive.segment(&place(10), "30:00", 2.0, Kind::Full));
     let root = other.path().to_owned();
-    // One of the fixed part: it deletes nothing, so whatever it has may go here.
+    // One of the fixed part, on another disk: it deletes nothing, so whatever it has may go here.
     let peer = FalsePeer::start(move |path| match path.split('?').next().unwrap_or_default().strip_prefix("/files") {
         Some(dir) => {
             let entries = std::fs::read_dir(root.join(dir.trim_start_matches('/'))).into_iter().flatten();
@@ -433,7 +433,7 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
         None => Sent::not_found(),
     });
     let node = TestNode::plan(&archive)
-        .config(&config("max_age = \"9h\"\nkeep_last_copy = true"))
+        .config(&config("max_age = \"9h\"\nkeep_last_copy = true\ncopies_at = [\"other\"]"))
         .flag("--peer")
         .flag(format!("other=http://{}", peer.address))
         .flag("--peer")

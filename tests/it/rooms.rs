@@ -40,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "disk",
             "elsewhere",
             "ffmpeg",
+            "guards",
             "index",
             "playback",
             "retention",

@@ -3,7 +3,8 @@
 //! 1. A section of the configuration bounds its own streams and no others: the oldest of them go first.
 //! 2. Over all: hours that came from other nodes go first, oldest first. What is the archive's own goes only if that alone is too
 //!    much: fetched hours that cannot go, because they are too new or from the future, do not count against it.
-//! 3. An archive that holds nothing of its own treats all alike: nothing is displaced.
+//! 3. What the operator keeps is the archive's own, wherever it came from.
+//! 4. An archive that holds nothing of its own treats all alike: nothing is displaced.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +65,7 @@ pub(super) fn add_reasons(
     let too_large = |bytes: u64| limits.max_bytes.is_some_and(|most| bytes > most);
     // Where nothing is own, nothing is displaced.
     let has_own = hours.iter().any(|stored| !stored.fetched && stored.segments > 0);
-    let is_fetched = |stored: &Stored| has_own && stored.fetched;
+    let is_fetched = |stored: &Stored| has_own && stored.fetched && stored.decided != Decided::Keep;
     let is_own = |stored: &Stored| !is_fetched(stored);
     let free_now = |room: &Room<'_>| free.map(|free| free.saturating_add(room.going()));
 

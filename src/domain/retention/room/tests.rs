@@ -105,7 +105,7 @@ fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
     let one = (prop::sample::select(vec!["a/x", "a/y", "b/x", "c/x"]), -3..60_i64, 0..200_u64, any::<bool>(), 0..8_u8);
     let one = one.prop_map(|(stream, ago, bytes, fetched, kept)| {
         let decided = if kept == 0 { Decided::Keep } else { Decided::Nothing };
-        Stored { bytes, decided, ..stored(stream, ago, fetched) }
+        Stored { bytes, decided, ..stored(stream, ago, fetched && kept > 0) }
     });
     prop::collection::vec(one, 0..80).prop_map(|mut all| {
         all.sort_by(|a, b| a.place.cmp(&b.place));
