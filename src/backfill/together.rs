@@ -200,7 +200,9 @@ fn publish(
     // The watcher may see them first.
     expect(&of.iter().map(|(file, _)| &*file.name).collect::<Vec<_>>());
     let outcomes = Download::finish_together(&dir, downloads).inspect_err(|_| {
-        of.iter().for_each(|(_, bytes)| target.give_back(*bytes));
+        for (_, bytes) in &of {
+            target.give_back(*bytes);
+        }
     })?;
     let mut published = Vec::with_capacity(outcomes.len());
     for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {

@@ -81,7 +81,7 @@ impl Keeper {
         let (freshness, doubting) = (Freshness::default(), Doubting::new(ABOVE));
         let (guards, clock) = (Guards::default(), Arc::new(SystemClock::new()));
         let records = Records::new(Box::new(InIndex(Arc::clone(&index))));
-        Self { index, guard, freshness, doubting, structure, origins, clock, guards, records, handed_over, locks }
+        Self { index, guard, freshness, doubting, structure, clock, origins, guards, records, handed_over, locks }
     }
 
     /// With another number of files of a channel that may always be missing.

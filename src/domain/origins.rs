@@ -43,8 +43,7 @@ impl Named {
         let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
         let is_fetched =
             self.channels.contains(channel) && (self.qualities.is_empty() || self.qualities.contains(quality));
-        let in_section =
-            |quality: Option<&str>| self.sections.contains(&(channel.to_owned(), quality.map(str::to_owned)));
+        let in_section = |of: Option<&str>| self.sections.contains(&(channel.to_owned(), of.map(str::to_owned)));
         is_fetched || in_section(None) || in_section(Some(quality))
     }
 }
@@ -110,7 +109,9 @@ impl Account {
         for (stream, hours) in &self.streams {
             for (hour, peers) in hours {
                 let place = HourPlace { stream: stream.clone(), hour: *hour };
-                peers.iter().for_each(|(peer, given)| text.push_str(&given_line(&place, peer, *given)));
+                for (peer, given) in peers {
+                    text.push_str(&given_line(&place, peer, *given));
+                }
             }
         }
         text

@@ -61,22 +61,22 @@ pub(super) fn add_reasons(
             room.shrink(of_section, Reason::Stream, |freed| left.saturating_sub(freed) > most);
         }
     }
-    let lacks = |free: u64| limits.min_free.is_some_and(|least| free < least);
+    let lacks = |bytes: u64| limits.min_free.is_some_and(|least| bytes < least);
     let too_large = |bytes: u64| limits.max_bytes.is_some_and(|most| bytes > most);
     // Where nothing is own, nothing is displaced.
     let has_own = hours.iter().any(|stored| !stored.fetched && stored.segments > 0);
     let is_fetched = |stored: &Stored| has_own && stored.fetched && stored.decided != Decided::Keep;
     let is_own = |stored: &Stored| !is_fetched(stored);
-    let free_now = |room: &Room<'_>| free.map(|free| free.saturating_add(room.going()));
 
-    let (left, free_then) = (room.left(|_| true), free_now(&room));
+    let (all, space) = (room.left(|_| true), free.map(|bytes| bytes.saturating_add(room.going())));
     room.shrink(is_fetched, Reason::Fetched, |freed| {
-        too_large(left.saturating_sub(freed)) || free_then.is_some_and(|free| lacks(free.saturating_add(freed)))
+        too_large(all.saturating_sub(freed)) || space.is_some_and(|bytes| lacks(bytes.saturating_add(freed)))
     });
-    let left = room.left(is_own);
-    room.shrink(is_own, Reason::Size, |freed| too_large(left.saturating_sub(freed)));
-    let free_then = free_now(&room).map(|free| free.saturating_add(room.stays(is_fetched)));
-    room.shrink(is_own, Reason::Space, |freed| free_then.is_some_and(|free| lacks(free.saturating_add(freed))));
+    let own = room.left(is_own);
+    room.shrink(is_own, Reason::Size, |freed| too_large(own.saturating_sub(freed)));
+    let made = room.going().saturating_add(room.stays(is_fetched));
+    let without_others = free.map(|bytes| bytes.saturating_add(made));
+    room.shrink(is_own, Reason::Space, |freed| without_others.is_some_and(|bytes| lacks(bytes.saturating_add(freed))));
 }
 
 /// What goes and what stays so far.

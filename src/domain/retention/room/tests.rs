@@ -39,7 +39,9 @@ fn junk_of_others_displaces_nothing_wherever_it_lies_in_time() {
         assert!(plan.going.iter().all(|going| going.reason == Reason::Fetched), "{stream} {first}: {plan:?}");
         assert!(first < 0 || plan.going.len() == 36 && plan.doubt.is_none(), "{stream} {first}: {plan:?}");
         // Taken for own, it pushes half of what was recorded out.
-        all.iter_mut().for_each(|stored| stored.fetched = false);
+        for hour in &mut all {
+            hour.fetched = false;
+        }
         let without = schedule(all, &limits, now(), None);
         assert!(
             first != 2 || going(&without, Reason::Size).iter().filter(|place| place.starts_with("own")).count() > 15
@@ -52,7 +54,7 @@ fn for_free_space_what_came_from_others_goes_first_and_what_cannot_go_yet_costs_
     let mut all: Vec<Stored> = (2..10).map(|ago| stored("own/source", ago, false)).collect();
     all.extend((2..4).map(|ago| stored("junk/source", ago, true)));
     let limits = Limits { min_free: Some(500), ..Limits::default() };
-    let plan = |all: &[Stored], free| schedule(all.to_vec(), &limits, now(), Some(free));
+    let plan = |hours: &[Stored], free| schedule(hours.to_vec(), &limits, now(), Some(free));
     assert_eq!(going(&plan(&all, 350), Reason::Fetched).len(), 2);
     assert_eq!(going(&plan(&all, 250), Reason::Space), ["own/source/2020-01-10T03"]);
     // The newest hours of others cannot go yet: they are not made room for.
@@ -92,7 +94,7 @@ fn what_had_to_go_is_not_fetched_again_and_keeps_nobody_else_away() {
     let limits = Limits { max_bytes: Some(1), streams: vec![limit("a", None, Some(1))], ..Limits::default() };
     let gone =
         [(place("own/s", 30), Reason::Size), (place("junk/s", 10), Reason::Fetched), (place("a/s", 5), Reason::Stream)];
-    let horizons = Horizons::of(gone.iter().map(|(place, reason)| (place, *reason)));
+    let horizons = Horizons::of(gone.iter().map(|(at, reason)| (at, *reason)));
     let has_room = |stream: &str, ago, is_fetched| horizons.has_room(&place(stream, ago), is_fetched, &limits);
     assert!(!has_room("junk/s", 11, true) && has_room("junk/s", 9, true), "others' hours have a horizon of their own");
     assert!(has_room("own/s", 11, false) && !has_room("own/s", 31, false));
