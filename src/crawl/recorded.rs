@@ -18,7 +18,7 @@ impl Remembered for InIndex {
     }
 
     fn remember(&self, names: &BTreeSet<String>) {
-        let text: String = names.iter().map(|name| format!("{name}\n")).collect();
+        let text: String = names.iter().flat_map(|name| [name, "\n"]).collect();
         if let Err(error) = self.0.apply(Batch { records: Some(text), ..Batch::default() }) {
             tracing::debug!(name: "records_not_remembered", %error, "the index cannot remember now which protective records there are");
         }

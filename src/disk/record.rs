@@ -216,9 +216,9 @@ impl Record {
             (Ok(_), None) => {
                 tracing::debug!(name: "record_completed", record = self.name, "the older copy of a record was brought up to date");
             }
-            (Ok(aside), Some(why)) => {
-                let aside = aside.map(|path| path.display().to_string()).unwrap_or_default();
-                tracing::warn!(name: "record_mended", record = self.name, copy = ?name, %why, aside, "one copy of a protective record could not be used; it was made anew from the other");
+            (Ok(moved), Some(why)) => {
+                let moved = moved.map(|path| path.display().to_string()).unwrap_or_default();
+                tracing::warn!(name: "record_mended", record = self.name, copy = ?name, %why, aside = moved, "one copy of a protective record could not be used; it was made anew from the other");
             }
             (Err(error), _) => {
                 tracing::warn!(name: "record_not_mended", record = self.name, copy = ?name, %error, "one copy of a protective record cannot be used, and cannot be made anew now; the other is used");

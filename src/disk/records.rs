@@ -226,7 +226,7 @@ fn missing() -> String {
 }
 
 fn text(names: &BTreeSet<String>) -> String {
-    names.iter().map(|name| format!("{name}\n")).collect()
+    names.iter().flat_map(|name| [name, "\n"]).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -265,8 +265,8 @@ mod tests {
     }
 
     fn remove(base: &Base, name: &str) {
-        for name in [name.to_owned(), format!("{name}.2")] {
-            fs::remove_file(base.path().join(OWN_DIR).join(name)).unwrap();
+        for copy in [name.to_owned(), format!("{name}.2")] {
+            fs::remove_file(base.path().join(OWN_DIR).join(copy)).unwrap();
         }
     }
 

@@ -170,7 +170,7 @@ impl Retention {
     /// How it goes.
     pub fn report(&self) -> RetentionReport {
         let report = self.lock_report().clone();
-        RetentionReport { unusable_records: self.unusable_records(), clock: self.clock_doubt(false), ..report }
+        RetentionReport { clock: self.clock_doubt(false), unusable_records: self.unusable_records(), ..report }
     }
 
     /// What would go now, and what has gone. Changes nothing.

@@ -115,7 +115,7 @@ pub fn merge(first: Bytes, second: Bytes, was_there: bool) -> Merged {
         (None, None) if was_there => Merged::Unusable("there was one, and it is gone".to_owned(), Journal::default()),
         (None, None) => Merged::Absent,
         (Some(only), None) | (None, Some(only)) => alone(only, was_there),
-        (Some(first), Some(second)) => both(first, second),
+        (Some(first), Some(second)) => both(&first, &second),
     }
 }
 
@@ -140,7 +140,7 @@ fn alone(only: Copy, was_there: bool) -> Merged {
     }
 }
 
-fn both(first: Copy, second: Copy) -> Merged {
+fn both(first: &Copy, second: &Copy) -> Merged {
     let salvaged = || {
         let generation = first.head.max(second.head).unwrap_or_default();
         Journal::of(generation, second.good().chain(first.good()).cloned())
@@ -153,26 +153,25 @@ fn both(first: Copy, second: Copy) -> Merged {
         }
         // A crash came between the two when they were written anew. Both say the same, in another form.
         (Some(one), Some(other)) => {
-            let (newer, older) = if one > other { (&first, &second) } else { (&second, &first) };
+            let (newer, older) = if one > other { (first, second) } else { (second, first) };
             let Some(whole) = [newer, older].into_iter().find(|copy| copy.is_whole()) else {
-                return Merged::Unusable(both_wrong(&first, &second), salvaged());
+                return Merged::Unusable(both_wrong(first, second), salvaged());
             };
             let journal = Journal::of(one.max(other), whole.good().cloned());
             return Merged::Journal(journal, Some(Mended::other("one copy was older")));
         }
         _ => {
-            return whole_one(&first, &second)
-                .unwrap_or_else(|| Merged::Unusable(both_wrong(&first, &second), salvaged()));
+            return whole_one(first, second).unwrap_or_else(|| Merged::Unusable(both_wrong(first, second), salvaged()));
         }
     }
-    match by_lines(&first, &second) {
+    match by_lines(first, second) {
         Some(lines) => {
             let wrong = first.wrong.as_ref().or(second.wrong.as_ref()).map(|why| Mended::damage(why));
             let is_uneven = first.lines.len() != second.lines.len() || first.is_torn || second.is_torn;
             let mended = wrong.or_else(|| is_uneven.then(|| Mended::other("one copy was shorter")));
             Merged::Journal(Journal::of(first.head.unwrap_or_default(), lines), mended)
         }
-        None => whole_one(&first, &second).unwrap_or_else(|| Merged::Unusable(both_wrong(&first, &second), salvaged())),
+        None => whole_one(first, second).unwrap_or_else(|| Merged::Unusable(both_wrong(first, second), salvaged())),
     }
 }
 

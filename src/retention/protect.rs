@@ -51,11 +51,11 @@ impl Sightings {
         let Some(rounds) = self.rounds.get() else { return };
         let now = rounds();
         let mut seen = lock(&self.seen);
-        for (name, rounds) in now {
+        for (name, completed) in now {
             let sighting = seen.entry(name).or_default();
-            sighting.is_this_node = rounds.is_none();
-            if rounds.is_some_and(|rounds| rounds > sighting.rounds) {
-                (sighting.rounds, sighting.lived) = (rounds.unwrap_or_default(), Some(lived));
+            sighting.is_this_node = completed.is_none();
+            if completed.is_some_and(|completed| completed > sighting.rounds) {
+                (sighting.rounds, sighting.lived) = (completed.unwrap_or_default(), Some(lived));
             }
         }
     }

@@ -76,7 +76,11 @@ impl Levels {
 
     /// As text.
     pub fn text(&self) -> String {
-        self.0.iter().map(|(day, level)| format!("{day} {} {}\n", level.hours, level.bytes)).collect()
+        let mut text = String::new();
+        for (day, level) in &self.0 {
+            text += &format!("{day} {} {}\n", level.hours, level.bytes);
+        }
+        text
     }
 
     /// Reads it.
