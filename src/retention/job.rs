@@ -163,7 +163,7 @@ impl Retention {
         self.ledger.ask(|journal, horizons| match journal.get(place).map(|entry| entry.step) {
             Some(Step::Kept) => true,
             Some(Step::Retiring | Step::Retired | Step::Gone) => false,
-            None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, self.timeline.now()),
+            None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, self.now()),
         })
     }
 
@@ -293,7 +293,7 @@ impl Retention {
         }
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         let schedule = self.schedule(&journal, self.free())?;
-        let now = self.timeline.now();
+        let now = self.now();
         report.last_run = Some(now.to_string());
         self.gauges.ran(now);
         report.overdue_bytes = schedule.going_bytes();
@@ -487,7 +487,7 @@ impl Retention {
             let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;
             hours.push(Stored { decided, ..stored });
         }
-        Ok(schedule(hours, &self.options.limits, self.timeline.now(), free))
+        Ok(schedule(hours, &self.options.limits, self.now(), free))
     }
 
     fn stored(&self, place: HourPlace, totals: &HourTotals) -> Result<Stored, RetentionError> {

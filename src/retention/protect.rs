@@ -91,7 +91,7 @@ impl Retention {
         };
         *lock(&self.levels) = levels.unwrap_or_default();
         let accept = accept || !self.parts.keeper.guards().stands(Guard::RecordsIntact);
-        let now = Now { time: self.timeline.now(), lived: self.timeline.lived(), holders: self.holders() };
+        let now = Now { time: self.now(), lived: self.timeline.lived(), holders: self.holders() };
         self.ledger.load(&base, records, &now, accept)
     }
 
@@ -143,9 +143,18 @@ impl Retention {
         Err(RetentionError::Records(all.join("; ")))
     }
 
+    /// The time: what the clock says, or what it would be by elapsed time while it is contradicted.
+    pub(super) fn now(&self) -> Timestamp {
+        if self.parts.keeper.guards().stands(Guard::ClockWitnesses) {
+            self.timeline.now()
+        } else {
+            self.parts.clocks.wall()
+        }
+    }
+
     /// An entry of the journal that is written now.
     pub(super) fn entry(&self, step: Step, reason: Option<Reason>) -> Entry {
-        let (since, lived) = (self.timeline.now(), self.timeline.lived());
+        let (since, lived) = (self.now(), self.timeline.lived());
         Entry { step, reason, since, lived, holders: self.holders() }
     }
 
@@ -269,7 +278,7 @@ impl Retention {
         let is_old = if guards.stands(Guard::LivedTime) {
             retired.zip(lived).is_some_and(|(retired, lived)| lived - retired >= self.options.reclaim_age)
         } else {
-            self.timeline.now() - entry.since >= self.options.reclaim_age
+            self.now() - entry.since >= self.options.reclaim_age
         };
         let all_seen = || self.sightings.all_since(&entry.holders, retired.unwrap_or(Span::from_us(i64::MAX)));
         is_old && (!guards.stands(Guard::HoldersSeen) || all_seen())
