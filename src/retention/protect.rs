@@ -11,7 +11,7 @@ use super::{Retention, RetentionError, job::lock};
 use crate::clock::{SystemClocks, TIME, Timeline};
 use crate::disk::{Base, DiskError, Reading, Record, Records, marker};
 use crate::domain::clock::Verdict;
-use crate::domain::retention::{Decided, Doubt, Level, Levels, Reason, Schedule};
+use crate::domain::retention::{Decided, Doubt, Level, Levels, Reason, Schedule, Shrinking};
 use crate::domain::{HourPlace, Span, Timestamp};
 use crate::guards::Guard;
 use crate::wire::{AcceptedRecords, UnusableRecord};
@@ -249,7 +249,11 @@ impl Retention {
         }
         // What others gave may go, however much it is.
         let after = schedule.own_after();
-        let shrinks = levels.shrinks(after).filter(|_| after != schedule.own)?;
+        // Nor do bytes count where nothing goes for want of room: one large old hour may go for its age.
+        let by_room = schedule.going.iter().any(|going| !matches!(going.reason, Reason::Age | Reason::Fetched));
+        let left = if by_room { after } else { Level { bytes: u64::MAX, ..after } };
+        let shrinks = levels.shrinks(left).filter(|_| after != schedule.own)?;
+        let shrinks = Shrinking { left: after, ..shrinks };
         self.parts.keeper.guards().stands(Guard::Shrinking).then(|| shrinks.to_string())
     }
 
