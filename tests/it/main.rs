@@ -22,6 +22,7 @@ mod coverage;
 mod crawl;
 mod crowd;
 mod dashboards;
+mod deletions;
 mod demo;
 mod disk_trouble;
 mod doctor;
