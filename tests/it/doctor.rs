@@ -74,7 +74,7 @@ fn where_all_is_well_nothing_fails_and_nothing_is_changed() {
     assert_eq!(tree(), before);
 
     // The daemon's own word counts while it runs; its peers are asked as well.
-    let node = TestNode::plan(&archive).flag("--peer").flag(&url).start();
+    let node = TestNode::plan(&archive).flag("--name").flag("examined").flag("--peer").flag(&url).start();
     node.wait_ready();
     let told = node.run(CALM).json(0);
     assert_eq!(check(&told, "daemon").0, "ok");
