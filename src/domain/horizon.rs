@@ -174,7 +174,7 @@ mod tests {
         ) {
             let base = hour("1970-01-01T00");
             let all: BTreeMap<Hour, u64> = numbers.into_iter()
-                .filter_map(|(number, changed)| Some((Timestamp::from_us(i64::from(number) * HOUR_US).hour(), changed)))
+                .map(|(number, changed)| (Timestamp::from_us(i64::from(number) * HOUR_US).hour(), changed))
                 .filter(|(hour, _)| *hour >= base.earlier(700_000)).collect();
             let horizon = Horizon::at(Timestamp::from_us(now * 1_000_000));
             let within: Vec<Hour> = all.keys().copied().filter(|hour| !horizon.is_beyond(*hour)).collect();

@@ -187,7 +187,7 @@ impl Retention {
         let schedule = self.schedule(&journal, free)?;
         let blocked = self.may_delete().err().map(|error| error.to_string());
         let doubt = self.doubt(&schedule);
-        Ok(RetentionPlan { blocked, doubt, ..report::plan(&schedule, !self.options.limits.are_off(), free) })
+        Ok(RetentionPlan { doubt, blocked, ..report::plan(&schedule, !self.options.limits.are_off(), free) })
     }
 
     /// Keeps these hours whatever the limits say, and lets them be fetched again; or, with `release`, no more than any other hour.

@@ -76,11 +76,9 @@ impl Levels {
 
     /// As text.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        for (day, level) in &self.0 {
-            text += &format!("{day} {} {}\n", level.hours, level.bytes);
-        }
-        text
+        let lines: Vec<String> =
+            self.0.iter().map(|(day, level)| format!("{day} {} {}\n", level.hours, level.bytes)).collect();
+        lines.concat()
     }
 
     /// Reads it.
