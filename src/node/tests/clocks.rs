@@ -1,7 +1,13 @@
 //! Time as it is, and as each machine takes it to be.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::Clocks;
+use crate::domain::clock::PeerTime;
+use crate::domain::{Span, Timestamp};
+use crate::runtime::{Clock, Stop};
 
 /// Microseconds of an hour.
 pub(super) const HOUR: i64 = 3_600_000_000;
@@ -35,6 +41,8 @@ pub(super) struct Wrist {
     number: u64,
     state: Mutex<State>,
     free: AtomicU64,
+    /// The clocks of other machines, as far as this one hears of them.
+    others: Mutex<Vec<(String, Weak<Wrist>)>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +58,12 @@ impl Wrist {
     pub(super) fn new(time: &Arc<Time>, number: u64) -> Arc<Self> {
         let state = State { booted: time.now() - DAY, ..State::default() };
         let (state, free) = (Mutex::new(state), AtomicU64::new(1 << 40));
-        Arc::new(Self { time: Arc::clone(time), number, state, free })
+        Arc::new(Self { time: Arc::clone(time), number, state, free, others: Mutex::default() })
+    }
+
+    /// It hears of these clocks.
+    pub(super) fn hears(&self, others: Vec<(String, Weak<Self>)>) {
+        *self.others.lock().unwrap() = others;
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -60,6 +73,10 @@ impl Wrist {
     /// What the clock shows.
     pub(super) fn wall(&self) -> i64 {
         self.time.now() + self.state().ahead
+    }
+
+    pub(super) fn ahead(&self) -> i64 {
+        self.state().ahead
     }
 
     /// Sets the clock.
@@ -80,11 +97,56 @@ impl Wrist {
         self.free.store(bytes, Ordering::SeqCst);
     }
 
+    /// What has passed since the machine was booted.
+    pub(super) fn since_boot(&self) -> i64 {
+        self.time.now() - self.state().booted
+    }
+
     fn state(&self) -> State {
         *self.lock()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+}
+
+impl Clock for Wrist {
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.since_boot().unsigned_abs())
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(Self::wall(self).unsigned_abs())
+    }
+
+    /// Nobody waits in a history.
+    fn wait(&self, stop: &Stop, _: Duration) -> bool {
+        stop.is_stopped()
+    }
+}
+
+impl Clocks for Wrist {
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_us(Self::wall(self))
+    }
+
+    fn boottime(&self) -> Span {
+        Span::from_us(self.since_boot())
+    }
+
+    fn boot_id(&self) -> Option<String> {
+        Some(format!("boot-{}-{}", self.number, self.state().boots))
+    }
+
+    fn peers(&self) -> Vec<PeerTime> {
+        let others = self.others.lock().unwrap();
+        let heard = others.iter().filter_map(|(name, other)| Some((name.clone(), other.upgrade()?)));
+        let said = |(name, other): (String, Arc<Self>)| PeerTime {
+            name,
+            wall: Timestamp::from_us(Self::wall(&other)),
+            is_local: false,
+        };
+        heard.map(said).collect()
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::clocks::HOUR;
-use super::segments::{BYTES, content, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem};
+use super::segments::{
+    BYTES, Tree, content, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem,
+};
 use super::step::{Attack, Harm, Limit, Ours, Step};
 use super::truth::{MACHINES, Run, Taker};
 use super::world::World;
@@ -16,13 +18,21 @@ use crate::tombstones::{self, Bounds, Index, Purge, Scope};
 impl World<'_> {
     /// Something happens, and everything is looked at afterwards.
     pub(super) fn step(&mut self, step: &Step) {
+        self.told.clear();
         let taker = self.happen(step);
         for machine in &mut self.machines {
             if let Some(node) = &mut machine.node {
                 node.look_at_disk();
             }
         }
-        self.look(&taker);
+        // What changes no disk is looked at together with the next step.
+        let is_quiet = matches!(
+            step,
+            Step::Line { .. } | Step::Live { .. } | Step::Free { .. } | Step::Snapshot { .. } | Step::Keep { .. }
+        );
+        if !is_quiet {
+            self.look(&taker);
+        }
     }
 
     fn happen(&mut self, step: &Step) -> Taker {
@@ -42,7 +52,8 @@ impl World<'_> {
             }
             Step::Keep { machine, release } => self.keep(machine, release),
             Step::Limit { machine, limit } => {
-                self.machines[machine].settings.limits = limits(limit, self.free_limit());
+                let held = self.truth.tree(machine).hours().values().map(Vec::len).sum();
+                self.machines[machine].settings.limits = limits(limit, self.free_limit(), held);
                 self.restart(machine);
             }
             Step::LastCopy { machine, keep, at_other } => {
@@ -62,9 +73,7 @@ impl World<'_> {
             Step::Live { us } => {
                 self.time.pass(us);
                 for machine in 0..MACHINES {
-                    if self.machines[machine].node.is_some() {
-                        self.truth.lives(machine, us);
-                    }
+                    self.truth.lives(machine, us);
                 }
             }
             Step::Clock { machine, ahead, reboot } => {
@@ -173,7 +182,8 @@ impl World<'_> {
     fn retain(&mut self, machine: usize, confirmed: bool, stop: &Stop) -> Taker {
         let at = &self.machines[machine];
         let Some(node) = &at.node else { return Taker::Nobody };
-        node.retain(confirmed, stop);
+        let report = node.retain(confirmed, stop);
+        self.told = format!("{report:?}");
         Taker::Retention(Run {
             machine,
             confirmed,
@@ -279,10 +289,16 @@ impl World<'_> {
         let at = &mut self.machines[machine];
         let Some(node) = &at.node else { return };
         node.accept_what_is_missing();
+        if !node.retention.unusable_records().is_empty() && node.retention.accept().is_ok() {
+            // What was kept there may have been in what was lost.
+            self.truth.keeps_nothing(machine);
+        }
+        let strangers = Tree::read(&self.dir.path().join("other0")).files;
         let hidden: BTreeSet<String> = self
             .machines
             .iter()
             .flat_map(|other| other.tree().files)
+            .chain(strangers)
             .filter(|path| is_tombstone(path))
             .map(|path| stem(&path).to_owned())
             .collect();
@@ -327,12 +343,13 @@ impl World<'_> {
     }
 }
 
-fn limits(limit: Limit, free: u64) -> Limits {
+fn limits(limit: Limit, free: u64, held: usize) -> Limits {
     let off = Limits::default();
     match limit {
         Limit::Off => off,
         Limit::AgeHours(hours) => Limits { max_age: Some(Span::from_us(hours * HOUR)), ..off },
         Limit::Segments(count) => Limits { max_bytes: Some(count * BYTES as u64), ..off },
+        Limit::Fewer(count) => Limits { max_bytes: Some((held.saturating_sub(count) * BYTES) as u64), ..off },
         Limit::Free(count) => Limits { min_free: Some(free + count * BYTES as u64), ..off },
     }
 }

@@ -1,17 +1,20 @@
 //! A machine: its disk, its clock, its settings, and the node of real parts that runs there, if one does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::clocks::Wrist;
-use super::segments::Tree;
+use super::clocks::{BEGIN, Wrist};
+use super::segments::{BYTES, Tree};
 use super::street::{Door, Street};
+use super::truth::MOST_JUNK;
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
+use crate::clock::Clocks;
 use crate::crawl::{Crawl, Keeper, Strangers};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Guard as DiskGuard};
@@ -22,7 +25,7 @@ use crate::http::test_node::{Over, app, crawl};
 use crate::index::IndexOptions;
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient};
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Board, Job as _, Post, Stop};
+use crate::runtime::{Board, Clock, Job as _, Post, Stop};
 use crate::startup::Locked;
 use crate::wire::RetentionReport;
 
@@ -51,7 +54,6 @@ pub(super) struct Machine {
     /// Whom it asks.
     pub(super) list: watch::Sender<Vec<Peer>>,
     starts: u64,
-    accepts_bursts: bool,
     /// In the last round tombstones waited for the operator.
     pub(super) waits: bool,
     marker: Option<Vec<u8>>,
@@ -62,7 +64,10 @@ pub(super) struct Node {
     pub(super) keeper: Arc<Keeper>,
     pub(super) retention: Arc<Retention>,
     pub(super) deleted: Arc<Deletions>,
-    backfill: Backfill,
+    /// Rounds that were completed with each peer.
+    met: Arc<Mutex<BTreeMap<String, u64>>>,
+    fetching: BackfillOptions,
+    peers: watch::Receiver<Vec<Peer>>,
     crawl: Arc<Crawl>,
     catching_up: crate::crawl::CatchingUp,
     post: Post,
@@ -72,7 +77,7 @@ pub(super) struct Node {
 impl Machine {
     pub(super) fn new(dir: &Path, name: &str, door: Door, wrist: Arc<Wrist>, settings: Settings) -> Self {
         let (base, state) = (dir.join(name), dir.join(format!("{name}.state")));
-        std::fs::create_dir_all(&base).unwrap();
+        mark(&base.join(".gapless"), wrist.number());
         let (name, guards_out) = (name.to_owned(), Vec::new());
         let list = watch::Sender::new(settings.peers.clone());
         Self {
@@ -86,7 +91,6 @@ impl Machine {
             node: None,
             list,
             starts: 0,
-            accepts_bursts: false,
             waits: false,
             marker: None,
         }
@@ -133,7 +137,8 @@ impl Machine {
         let index = Arc::new(locked.open_index(options).map_err(|error| error.to_string())?);
         let identity = locked.identify(&index).map_err(|error| error.to_string())?;
         let base = Base::open(&self.base).map_err(|error| error.to_string())?;
-        let keeper = Arc::new(Keeper::new(index, Arc::new(DiskGuard::new(base, identity))));
+        let clock = Arc::clone(&self.wrist) as Arc<dyn Clock>;
+        let keeper = Arc::new(Keeper::new(index, Arc::new(DiskGuard::new(base, identity))).with_clock(clock));
         self.guards_out.iter().for_each(|guard| keeper.guards().remove(*guard));
         let (stop, registry) = (Stop::new(), Registry::new());
         let crawl = crawl(&keeper, &stop);
@@ -143,6 +148,7 @@ impl Machine {
         self.starts += 1;
         // It is another process each time, and names itself by another number.
         let instance = self.wrist.number() << 32 | self.starts;
+        let disk = Arc::clone(&self.wrist);
         let parts = crate::retention::Parts {
             keeper: Arc::clone(&keeper),
             ready: crawl.ready(),
@@ -151,8 +157,8 @@ impl Machine {
             peers: peers.clone(),
             instance,
             handle: street.runtime.handle().clone(),
-            clocks: Arc::new(crate::clock::SystemClocks::default()),
-            free: crate::retention::free_space(),
+            clocks: Arc::clone(&self.wrist) as Arc<dyn Clocks>,
+            free: Arc::new(move |_| Some(disk.free())),
         };
         let options = RetentionOptions {
             limits: self.settings.limits.clone(),
@@ -163,13 +169,13 @@ impl Machine {
         };
         let retention = Arc::new(Retention::new(parts, options, &registry).unwrap());
         let keeping = Arc::clone(&retention);
-        let accept_bursts = self.accepts_bursts;
-        let options = BackfillOptions {
-            accept_bursts,
-            keeps: Keeps::new(move |place| keeping.keeps(place)),
-            ..fetching(tls, instance)
-        };
-        let backfill = Backfill::new(Arc::clone(&keeper), peers, options, &registry).unwrap();
+        let met = Arc::<Mutex<BTreeMap<String, u64>>>::default();
+        let meeting = Arc::clone(&met);
+        let rounds =
+            move || meeting.lock().unwrap().iter().map(|(name, rounds)| (name.clone(), Some(*rounds))).collect();
+        retention.learns_of_rounds(Box::new(rounds));
+        let fetching =
+            BackfillOptions { keeps: Keeps::new(move |place| keeping.keeps(place)), ..fetched(tls, instance) };
         let over = Over {
             name: &self.name,
             base_dir: &self.base,
@@ -184,7 +190,8 @@ impl Machine {
         let (_, router) = app(over, &CancellationToken::new());
         let post = Arc::new(Board::default()).post("catch-up", None, Duration::from_secs(600));
         let catching_up = crawl.jobs().0;
-        let mut node = Node { keeper, retention, deleted, backfill, crawl, catching_up, post, _locked: locked };
+        let mut node =
+            Node { keeper, retention, deleted, met, fetching, peers, crawl, catching_up, post, _locked: locked };
         node.catch_up();
         self.door.shows(Some(router));
         if self.marker.is_none() {
@@ -221,15 +228,17 @@ impl Machine {
 
     /// The operator takes over tombstones however many they are: a round with that word.
     pub(super) fn accept_bursts(&mut self, street: &Street) {
-        self.accepts_bursts = true;
-        self.stop();
-        if self.start(street).is_ok() {
-            self.round(street);
-            self.accepts_bursts = false;
-            self.stop();
-            self.start(street).unwrap();
+        if let Some(node) = &mut self.node {
+            node.fetching.accept_bursts = true;
         }
-        self.accepts_bursts = false;
+        self.round(street);
+        if let Some(node) = &mut self.node {
+            node.fetching.accept_bursts = false;
+        }
+    }
+
+    pub(super) fn has_its_marker(&self) -> bool {
+        std::fs::read(self.base.join(".gapless/marker")).ok() == self.marker
     }
 
     /// The marker is as it was when the node began.
@@ -240,9 +249,17 @@ impl Machine {
         }
     }
 
-    /// One round with every peer.
+    /// One round with every peer, as `gapless backfill --once` does it.
     pub(super) fn round(&self, street: &Street) -> Vec<PeerStatus> {
-        self.node.as_ref().map_or_else(Vec::new, |node| street.runtime.block_on(node.backfill.once()))
+        let Some(node) = &self.node else { return Vec::new() };
+        let (keeper, peers) = (Arc::clone(&node.keeper), node.peers.clone());
+        let backfill = Backfill::new(keeper, peers, node.fetching.clone(), &Registry::new()).unwrap();
+        let all = street.runtime.block_on(backfill.once());
+        for status in all.iter().filter(|status| status.rounds > 0 && status.failures == 0) {
+            *node.met.lock().unwrap().entry(status.peer.name.clone()).or_default() += 1;
+        }
+        node.retention.glance();
+        all
     }
 }
 
@@ -261,6 +278,7 @@ impl Node {
 
     /// A look whether the disk is there, as it is taken every second.
     pub(super) fn look_at_disk(&mut self) {
+        self.retention.glance();
         if let crate::disk::Checked::Back { .. } = self.keeper.guard().check() {
             self.catch_up();
         }
@@ -286,7 +304,16 @@ impl Node {
     }
 }
 
-fn fetching(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions {
+/// A marker that was written when the history begins: by it a node knows that its clock is not behind.
+fn mark(own: &Path, number: u64) {
+    std::fs::create_dir_all(own).unwrap();
+    let marker = own.join("marker");
+    std::fs::write(&marker, format!("gapless-marker 1\nid {number:032x}\n")).unwrap();
+    let begin = SystemTime::UNIX_EPOCH + Duration::from_micros(BEGIN.unsigned_abs());
+    std::fs::File::options().write(true).open(&marker).unwrap().set_modified(begin).unwrap();
+}
+
+fn fetched(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions {
     BackfillOptions {
         dates: crate::peer::Dates::default(),
         wants: Wants::default(),
@@ -299,7 +326,6 @@ fn fetching(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOption
         free_floor: 0,
         extras: Vec::new(),
         max_extras_bytes: 0,
-        strangers: Strangers { budget: None, streams: 1_000 },
         tls,
         accept_bursts: false,
         token: None,
@@ -309,5 +335,6 @@ fn fetching(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOption
         board: Arc::default(),
         busy: Arc::default(),
         report_file: None,
+        strangers: Strangers { budget: Some((MOST_JUNK * BYTES) as u64), streams: 4 },
     }
 }

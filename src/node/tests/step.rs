@@ -27,6 +27,8 @@ pub(super) enum Limit {
     Off,
     AgeHours(i64),
     Segments(u64),
+    /// So many segments fewer than there are.
+    Fewer(usize),
     /// More than is free by so many segments.
     Free(u64),
 }
@@ -232,12 +234,21 @@ impl Theme {
                 Step::Twin { machine: m, apart_us: *chance.pick(&[500, 400_000, 20_000_000]) },
                 Step::Round { machine: o },
             ],
-            Self::Future => vec![other(Attack::Future), Step::Round { machine: m }, Step::Round { machine: o }],
+            Self::Future => vec![
+                other(Attack::Future),
+                Step::Round { machine: m },
+                Step::Clock { machine: m, ahead: chance.between(2, 900) * DAY, reboot: false },
+                Step::Record { machine: m, back: 0, count: 1 },
+                Step::Clock { machine: m, ahead: 0, reboot: false },
+                Step::Record { machine: m, back: 0, count: 1 },
+                Step::Round { machine: o },
+            ],
             Self::Clock => {
-                let ahead = chance.between(3, 400) * DAY;
+                // Ahead by so much that some hours look old enough, and not most.
+                let ahead = 30 * DAY - 5 * HOUR - chance.between(0, 40) * 60_000_000;
                 let reboot = chance.one_in(3);
                 vec![
-                    age(40 + chance.between(0, 100)),
+                    age(30 * 24),
                     retain.clone(),
                     Step::Clock { machine: m, ahead, reboot },
                     Step::Record { machine: m, back: 0, count: 2 },
@@ -248,31 +259,33 @@ impl Theme {
             }
             Self::Reclaim => vec![
                 Step::Tombstone { machine: m, count: 1 },
-                age(6),
+                age(3),
                 Step::Retain { machine: m, confirmed: true },
+                Step::Round { machine: m },
                 Step::Clock { machine: m, ahead: chance.between(1, 10) * 365 * DAY, reboot: false },
                 Step::Live { us: 4_000_000 },
-                retain.clone(),
-                Step::Clock { machine: m, ahead: 0, reboot: false },
-                Step::Live { us: 4_000_000 },
+                // Somebody believes that clock.
+                Step::Retain { machine: m, confirmed: true },
                 retain,
             ],
             Self::Holders => vec![
                 Step::Down { machine: o },
                 Step::Tombstone { machine: m, count: 1 },
-                age(6),
+                age(3),
                 Step::Retain { machine: m, confirmed: true },
                 Step::Live { us: 12 * DAY },
                 Step::Record { machine: m, back: 0, count: 2 },
                 retain.clone(),
+                Step::Round { machine: m },
                 Step::Live { us: 12 * DAY },
                 Step::Record { machine: m, back: 0, count: 2 },
                 retain,
             ],
             Self::LastCopy => vec![
+                Step::Record { machine: m, back: 6, count: 2 },
                 other(Attack::Mirror(m)),
                 Step::LastCopy { machine: m, keep: true, at_other: chance.one_in(2) },
-                age(8),
+                age(3),
                 retain.clone(),
                 Step::Retain { machine: m, confirmed: true },
             ],
@@ -284,12 +297,12 @@ impl Theme {
                     what: Ours::Records { all: !chance.one_in(4) },
                     harm: if chance.one_in(3) { Harm::Remove } else { Harm::Flip },
                 },
-                age(7),
+                age(5),
                 retain.clone(),
                 Step::Retain { machine: m, confirmed: true },
             ],
             Self::Begun => vec![
-                age(7),
+                age(5),
                 Step::RetainCut { machine: m },
                 Step::Limit { machine: m, limit: Limit::Off },
                 retain.clone(),
@@ -299,7 +312,7 @@ impl Theme {
             Self::Shrinking => {
                 let mut steps = vec![Step::Limit { machine: m, limit: Limit::Free(0) }];
                 for _ in 0..6 {
-                    steps.push(Step::Free { machine: m, segments: 3 });
+                    steps.push(Step::Free { machine: m, segments: 9 });
                     steps.push(Step::Live { us: chance.between(1, 9) * HOUR });
                     steps.push(retain.clone());
                 }
@@ -308,7 +321,7 @@ impl Theme {
             Self::Strangers => vec![
                 other(Attack::Junk { hours: 3, each: 6 }),
                 Step::Round { machine: m },
-                Step::Limit { machine: m, limit: Limit::Segments(20) },
+                Step::Limit { machine: m, limit: Limit::Fewer(8) },
                 retain.clone(),
                 Step::Retain { machine: m, confirmed: false },
             ],
@@ -323,17 +336,12 @@ impl Theme {
     }
 }
 
-/// Guards whose stories are played.
-pub(super) const GUARDED: [Guard; 1] = [Guard::LastCopy];
-
 /// The steps of a seed: those of its theme, with whatever else happens between them.
 pub(super) fn history(seed: u64) -> Vec<Step> {
     let mut chance = Chance::new(seed);
     let machine = chance.below(3);
     let other = (machine + 1 + chance.below(2)) % 3;
-    let theme = Theme::of(seed);
-    let is_guarded = theme.guard().is_none_or(|guard| GUARDED.contains(&guard));
-    let story = if is_guarded { theme.story(&mut chance, machine, other) } else { Vec::new() };
+    let story = Theme::of(seed).story(&mut chance, machine, other);
     let mut steps = Vec::new();
     for step in story {
         while chance.one_in(3) {

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clocks::{DAY, HOUR};
 use super::segments::{Tree, hour_part, hour_place, is_tombstone, parts, start_and_hash, stem};
-use super::step::GUARDED;
 use crate::domain::HourPlace;
 use crate::domain::retention::Limits;
-use crate::guards::Guard;
 
 /// Machines of ours.
 pub(super) const MACHINES: usize = 3;
+/// Files that a peer may give of channels that nobody here records or names.
+pub(super) const MOST_JUNK: usize = 12;
 /// A clock is off by so much, and nobody minds.
 const SLACK: i64 = 2 * HOUR;
 /// The same content of the same channel so near a tombstone is what it hides.
@@ -70,8 +70,9 @@ struct Memory {
     retired: BTreeMap<HourPlace, i64>,
     /// Files that others' tombstones have hidden, when, and with how many in their hour.
     struck: BTreeMap<String, (i64, usize)>,
-    /// Hours that retention has taken unasked, and how many were held, in time lived.
-    taken: Vec<(i64, HourPlace)>,
+    /// Hours that lay there in the beginning.
+    first: BTreeSet<String>,
+    /// How many were held, in time lived.
     held: Vec<(i64, usize)>,
     lived: i64,
     snapshot: (BTreeSet<HourPlace>, BTreeMap<HourPlace, i64>),
@@ -111,6 +112,12 @@ impl Truth {
         } else {
             kept.insert(place.clone());
         }
+    }
+
+    /// The operator has begun the records of a machine anew.
+    pub(super) fn keeps_nothing(&mut self, machine: usize) {
+        self.machines[machine].kept.clear();
+        self.machines[machine].held.clear();
     }
 
     pub(super) fn lives(&mut self, machine: usize, us: i64) {
@@ -173,12 +180,22 @@ impl Truth {
             if !lost.is_empty() {
                 self.lost(machine, &before, tree, &lost, taker, &trees);
             }
-            let new = tree.files.difference(&before.files).filter(|path| is_tombstone(path));
-            let strikes: Vec<&String> = new.collect();
+            let new: Vec<&String> = tree.files.difference(&before.files).collect();
+            let strikes: Vec<&String> = new.iter().copied().filter(|path| is_tombstone(path)).collect();
             self.struck(machine, &before, &strikes, taker);
+            // No clock here ever shows those years: they came from another.
+            if let Some(path) = new.iter().find(|path| path.contains("/209")) {
+                self.wrong(format!("machine {machine} has fetched {path}, which is from the future"));
+            }
+            let junk = tree.files.iter().filter(|path| path.starts_with("junk") && !is_tombstone(path)).count();
+            if junk > MOST_JUNK {
+                self.wrong(format!("machine {machine} holds {junk} files of channels that nobody here records"));
+            }
             let memory = &mut self.machines[machine];
-            let hours = tree.hours().len();
-            memory.held.push((memory.lived, hours));
+            if memory.first.is_empty() {
+                memory.first = tree.hours().into_keys().map(str::to_owned).collect();
+            }
+            memory.held.push((memory.lived, memory.own_hours(machine, tree)));
             for tombstone in tree.files.iter().filter(|path| is_tombstone(path)) {
                 if self.buried.contains(stem(tombstone)) {
                     memory.knows.insert(stem(tombstone).to_owned());
@@ -244,7 +261,6 @@ impl Truth {
             || run.limits.min_free.is_some_and(|least| run.free < least);
         let hours: BTreeSet<HourPlace> =
             lost.iter().filter(|path| !is_tombstone(path)).map(|path| parts(path).place).collect();
-        let still = after.hours();
         for place in &hours {
             let end = place.hour.end().us();
             let is_old = |now: i64| run.limits.max_age.is_some_and(|age| end + age.us() <= now + SLACK);
@@ -259,11 +275,12 @@ impl Truth {
             }
             let memory = &mut self.machines[machine];
             memory.retired.insert(place.clone(), memory.lived);
-            if !run.confirmed && !still.contains_key(place.to_string().as_str()) {
-                memory.taken.push((memory.lived, place.clone()));
-            }
         }
-        self.half(run);
+        self.half(run, after);
+        if run.confirmed {
+            // What is left is what counts from now on: a person has said so.
+            self.machines[machine].held.clear();
+        }
         for tombstone in lost.iter().filter(|path| is_tombstone(path)) {
             self.reclaimed(run, tombstone, trees);
         }
@@ -287,14 +304,15 @@ impl Truth {
         }
     }
 
-    /// Unasked, an archive loses at most half of what it held within a week.
-    fn half(&mut self, run: &Run) {
+    /// Unasked, an archive does not shrink below half of what it held within a week. One hour more or less is a matter of counting.
+    fn half(&mut self, run: &Run, after: &Tree) {
         let memory = &self.machines[run.machine];
-        let since = memory.lived - 7 * DAY;
-        let taken = memory.taken.iter().filter(|(when, _)| *when > since).count();
+        // The node counts by days.
+        let since = memory.lived - 6 * DAY;
         let held = memory.held.iter().filter(|(when, _)| *when >= since).map(|(_, hours)| *hours).max().unwrap_or(0);
-        if taken > held / 2 + 1 {
-            self.wrong(format!("machine {} has lost {taken} of {held} hours within a week, unasked", run.machine));
+        let left = memory.own_hours(run.machine, after);
+        if !run.confirmed && left * 2 + 2 < held {
+            self.wrong(format!("{left} of {held} hours are left on machine {} within a week, unasked", run.machine));
         }
     }
 
@@ -329,6 +347,10 @@ impl Truth {
         let hours = before.hours();
         for tombstone in strikes {
             let stem = stem(tombstone);
+            // A node hides the twins of what an operator has hidden.
+            if self.buried.iter().any(|buried| are_twins(buried, &format!("{stem}.ts"))) {
+                self.buried.insert(stem.to_owned());
+            }
             let hidden = format!("{stem}.ts");
             let is_strangers = !self.buried.contains(stem) && !self.accepted.contains(stem);
             if is_strangers && before.files.contains(&hidden) {
@@ -353,6 +375,7 @@ impl Truth {
                 ));
             }
         }
+        self.violations.extend(wrong);
     }
 
     /// What a node lists, against what its operators and its trusted nodes have hidden.
@@ -365,18 +388,24 @@ impl Truth {
                 let path = format!("{place}/{name}");
                 if memory.knows.contains(stem(&path)) {
                     wrong.push(format!("machine {machine} lists {path}, which is hidden and which it knew to be"));
-                } else if GUARDED.contains(&Guard::HiddenStaysHidden) && memory.heard.contains(stem(&path)) {
+                } else if memory.heard.contains(stem(&path)) {
                     wrong.push(format!(
                         "machine {machine} lists {path}, which a trusted node had hidden before it came"
                     ));
-                } else if let Some(twin) = memory.knows.iter().find(|stem| are_twins(stem, &path))
-                    && GUARDED.contains(&Guard::ContentTwin)
-                {
+                } else if let Some(twin) = memory.knows.iter().find(|stem| are_twins(stem, &path)) {
                     wrong.push(format!("machine {machine} lists {path}, the content of which {twin} hides"));
                 }
             }
         }
         self.violations.extend(wrong);
+    }
+}
+
+impl Memory {
+    /// Hours that are certainly this archive's own.
+    fn own_hours(&self, machine: usize, tree: &Tree) -> usize {
+        let own = format!("cam{machine}/");
+        tree.hours().keys().filter(|hour| hour.starts_with(&own) || self.first.contains(**hour)).count()
     }
 }
 

@@ -10,14 +10,14 @@ use super::segments::{BYTES, content, hour_of, hour_place, name_of, parts, put};
 use super::street::{Street, fixed_part};
 use super::truth::{MACHINES, Taker, Truth};
 use crate::domain::retention::Limits;
-use crate::domain::{HourPlace, Span};
+use crate::domain::{HourPlace, Span, Stream};
 use crate::guards::Guard;
 use crate::peer::Peer;
 
 /// Names of the machines.
 const NAMES: [&str; MACHINES] = ["ash", "birch", "cedar"];
 /// Hours that lie there when a history begins.
-const HOURS: i64 = 6;
+const HOURS: i64 = 5;
 
 /// See the module.
 pub(super) struct World<'s> {
@@ -28,6 +28,8 @@ pub(super) struct World<'s> {
     pub(super) truth: Truth,
     pub(super) chance: Chance,
     contents: u64,
+    /// What the node said of the last step, for whoever plays a history again.
+    pub(super) told: String,
     /// A segment that a machine cannot take, because something else has its name there.
     pub(super) occupied: Vec<(usize, String)>,
 }
@@ -56,10 +58,14 @@ impl<'s> World<'s> {
             machine.guards_out = guards_out.to_vec();
             machine
         });
-        let machines = machines.collect();
+        let machines: Vec<Machine> = machines.collect();
+        for machine in &machines {
+            let others = machines.iter().filter(|other| other.name != machine.name);
+            machine.wrist.hears(others.map(|other| (other.name.clone(), Arc::downgrade(&other.wrist))).collect());
+        }
         let chance = Chance::new(seed ^ 0x776f_726c_64);
         let (truth, occupied) = (Truth::default(), Vec::new());
-        let mut world = Self { street, dir, time, machines, truth, chance, contents: 0, occupied };
+        let mut world = Self { street, dir, time, machines, truth, chance, contents: 0, occupied, told: String::new() };
         world.fill();
         for machine in 0..MACHINES {
             world.start(machine);
@@ -75,7 +81,7 @@ impl<'s> World<'s> {
                 for _ in 0..5 + self.chance.below(2) {
                     let (path, content) = self.new_segment(owner, hour);
                     for machine in 0..MACHINES {
-                        if machine == owner || !self.chance.one_in(3) {
+                        if machine == owner || !self.chance.one_in(6) {
                             put(&self.machines[machine].base, &path, &content);
                         }
                     }
@@ -163,6 +169,17 @@ impl<'s> World<'s> {
         for (number, machine) in self.machines.iter().enumerate() {
             if let Some(node) = &machine.node {
                 self.truth.listing(number, |place| node.listed(place));
+                let now = format!("cam{number}/source/{}", hour_of(self.time.now()));
+                let own = format!("cam{number}/");
+                let has_present =
+                    self.truth.tree(number).hours().into_keys().any(|hour| hour.starts_with(&own) && *hour <= *now);
+                let stream = Stream::parse(&format!("cam{number}/source")).unwrap();
+                let newest = node.keeper.view(&stream).map(|(_, newest)| newest);
+                let future = newest.filter(|newest| has_present && *newest > hour_of(self.time.now() + 3 * HOUR));
+                if let Some(hour) = future.filter(|_| machine.wrist.ahead() == 0) {
+                    let what = format!("machine {number} takes {hour} for the newest hour of its channel");
+                    self.truth.violations.push(what);
+                }
             }
         }
     }
