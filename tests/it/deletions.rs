@@ -119,7 +119,7 @@ fn on_the_page() -> Places {
     for row in page.lines().filter(|line| line.starts_with("| `")) {
         let mut cells = row.trim_matches('|').split(" | ");
         let file = cells.next().unwrap_or_default().trim().trim_matches('`');
-        if !file.ends_with(".rs") {
+        if Path::new(file).extension().is_none_or(|extension| extension != "rs") {
             continue;
         }
         for function in cells.next().unwrap_or_default().split(',') {

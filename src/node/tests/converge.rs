@@ -21,7 +21,8 @@ impl World<'_> {
         self.told.clear();
         for status in self.machines[machine].round(self.street) {
             let Some((report, _)) = &status.last else { continue };
-            self.told += &format!("{}: failures {}, {report:?}; ", status.peer.name, status.failures);
+            let said = format!("{}: failures {}, {report:?}; ", status.peer.name, status.failures);
+            self.told.push_str(&said);
             changed += report.fetched + report.tombstones;
             self.machines[machine].waits |= !report.bursts.is_empty();
             let is_whole = status.failures == 0 && report.is_complete();

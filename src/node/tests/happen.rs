@@ -9,7 +9,7 @@ use super::segments::{
 };
 use super::step::{Attack, Harm, Limit, Ours, Step};
 use super::truth::{MACHINES, Run, Taker};
-use super::world::World;
+use super::world::{FREE, World};
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::runtime::Stop;
@@ -53,7 +53,7 @@ impl World<'_> {
             Step::Keep { machine, release } => self.keep(machine, release),
             Step::Limit { machine, limit } => {
                 let held = self.truth.tree(machine).hours().values().map(Vec::len).sum();
-                self.machines[machine].settings.limits = limits(limit, self.free_limit(), held);
+                self.machines[machine].settings.limits = limits(limit, FREE, held);
                 self.restart(machine);
             }
             Step::LastCopy { machine, keep, at_other } => {
@@ -64,8 +64,8 @@ impl World<'_> {
             }
             Step::Retain { machine, confirmed } => return self.retain(machine, confirmed, &Stop::new()),
             Step::RetainCut { machine } => {
-                let stop = Stop::after(2 + self.chance.number() % 8);
-                let taker = self.retain(machine, true, &stop);
+                let cut = Stop::after(2 + self.chance.number() % 8);
+                let taker = self.retain(machine, true, &cut);
                 self.machines[machine].kill();
                 self.start(machine);
                 return taker;

@@ -160,14 +160,14 @@ impl Machine {
             clocks: Arc::clone(&self.wrist) as Arc<dyn Clocks>,
             free: Arc::new(move |_| Some(disk.free())),
         };
-        let options = RetentionOptions {
+        let keeping_options = RetentionOptions {
             limits: self.settings.limits.clone(),
             reclaim_age: self.settings.reclaim_age,
             interval: Duration::from_secs(600),
             keep_last_copy: self.settings.keep_last_copy,
             copies_at: self.settings.copies_at.clone(),
         };
-        let retention = Arc::new(Retention::new(parts, options, &registry).unwrap());
+        let retention = Arc::new(Retention::new(parts, keeping_options, &registry).unwrap());
         let keeping = Arc::clone(&retention);
         let met = Arc::<Mutex<BTreeMap<String, u64>>>::default();
         let meeting = Arc::clone(&met);

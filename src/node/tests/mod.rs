@@ -115,8 +115,8 @@ fn each_guard_taken_out_is_missed() {
     let unnoticed: Vec<Guard> = Guard::ALL
         .into_iter()
         .filter(|guard| {
-            let played = play_all(&about(*guard, 60), &[*guard], true);
-            let caught = played.iter().find(|(_, played)| played.wrong.is_some());
+            let without = play_all(&about(*guard, 60), &[*guard], true);
+            let caught = without.iter().find(|(_, played)| played.wrong.is_some());
             if let Some((seed, played)) = caught {
                 println!("without {guard:?}, seed {seed}: {:?}", played.wrong);
             }
@@ -141,8 +141,7 @@ fn reliability() {
     println!("| guard taken out | caught in | of histories about it | first seed |\n|---|---|---|---|");
     for guard in Guard::ALL {
         let without = play_all(&about(guard, stories), &[guard], false);
-        let caught: Vec<_> =
-            without.iter().filter(|(_, played)| played.wrong.is_some()).map(|(seed, _)| seed).collect();
+        let caught: Vec<_> = without.iter().filter(|(_, story)| story.wrong.is_some()).map(|(seed, _)| seed).collect();
         println!("| `{guard:?}` | {} | {stories} | {:?} |", caught.len(), caught.first());
     }
 }

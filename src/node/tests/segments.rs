@@ -124,7 +124,7 @@ fn walk(dir: &Path, above: &str, depth: usize, found: &mut BTreeSet<String>) {
         }
         if kind.is_dir() && depth < 3 {
             walk(&entry.path(), &path, depth + 1, found);
-        } else if kind.is_file() && depth == 3 && (path.ends_with(".ts") || is_tombstone(&path)) {
+        } else if kind.is_file() && depth == 3 && [".ts", ".tombstone"].iter().any(|ending| path.ends_with(ending)) {
             found.insert(path);
         }
     }

@@ -188,7 +188,7 @@ impl Theme {
 
     /// The one of this seed.
     pub(super) fn of(seed: u64) -> Self {
-        *Chance::new(seed ^ 0x7468_656d_65).pick(&Self::ALL)
+        *Chance::new(seed ^ 0x0074_6865_6d65).pick(&Self::ALL)
     }
 
     /// The guard that its story is about.

@@ -291,10 +291,10 @@ impl Truth {
         let is_own = |path: &str| self.facts.get(path).is_some_and(|fact| fact.of == Some(run.machine));
         let lost_own = lost.iter().any(|path| !is_tombstone(path) && parts(path).place == *place && is_own(path));
         let could_go = |hour: &str| {
-            let place = hour_place(hour);
+            let other = hour_place(hour);
             hour.starts_with("junk")
-                && place.hour.end().us() + 2 * HOUR < run.wall
-                && !self.machines[run.machine].kept.contains(&place)
+                && other.hour.end().us() + 2 * HOUR < run.wall
+                && !self.machines[run.machine].kept.contains(&other)
         };
         if lost_own && after.hours().keys().any(|hour| could_go(hour)) {
             self.wrong(format!(

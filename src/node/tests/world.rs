@@ -18,6 +18,8 @@ use crate::peer::Peer;
 const NAMES: [&str; MACHINES] = ["ash", "birch", "cedar"];
 /// Hours that lie there when a history begins.
 const HOURS: i64 = 5;
+/// Bytes that are free on each disk when a history begins.
+pub(super) const FREE: u64 = 1 << 40;
 
 /// See the module.
 pub(super) struct World<'s> {
@@ -63,7 +65,7 @@ impl<'s> World<'s> {
             let others = machines.iter().filter(|other| other.name != machine.name);
             machine.wrist.hears(others.map(|other| (other.name.clone(), Arc::downgrade(&other.wrist))).collect());
         }
-        let chance = Chance::new(seed ^ 0x776f_726c_64);
+        let chance = Chance::new(seed ^ 0x0077_6f72_6c64);
         let (truth, occupied) = (Truth::default(), Vec::new());
         let mut world = Self { street, dir, time, machines, truth, chance, contents: 0, occupied, told: String::new() };
         world.fill();
@@ -184,12 +186,8 @@ impl<'s> World<'s> {
         }
     }
 
-    pub(super) fn free_limit(&self) -> u64 {
-        1 << 40
-    }
-
     pub(super) fn set_free(&self, machine: usize, missing: u64) {
-        self.machines[machine].wrist.set_free(self.free_limit() - missing * BYTES as u64);
+        self.machines[machine].wrist.set_free(FREE - missing * BYTES as u64);
     }
 }
 
