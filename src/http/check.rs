@@ -27,7 +27,7 @@ const SETTLES: [Duration; 4] =
 /// It reads the whole archive, so it wants a token for writing, such as the daemon's own, which the commands on its machine show. Where a
 /// connection comes from proves nothing, because a proxy on the same machine passes strangers on.
 #[utoipa::path(
-    get, path = "/api/v1/check",
+    get, path = "/api/v1/check", security(("bearer" = [])),
     responses(
         (status = 200, body = CheckLine, content_type = "application/x-ndjson"), (status = 401, description = "no token that is known"),
         (status = 403, description = "the token is one for reading"),

@@ -82,7 +82,8 @@ fn names_that_a_peer_makes_up_do_not_let_it_hide_more() {
         assert_eq!(report["tombstones"], if round == 0 { free.len() } else { 0 }, "{report}");
     }
     // The operator's word lets them in.
-    told(&backfill(archive.path(), &[suspect.address], &["--accept-tombstone-bursts"]), 0);
+    let accepting = backfill(archive.path(), &[suspect.address], &["--accept-tombstone-bursts"]);
+    assert_eq!(told(&accepting, 1).remove(0)["errors"], made_up.len(), "what is listed and does not come is told");
     assert_eq!(archive.listing(HOUR, false), [""; 0]);
 }
 
