@@ -71,9 +71,12 @@ impl Job {
         &self.known.peer
     }
 
-    /// Whether an hour is left because it lies beyond the horizon.
+    /// Whether an hour is left because it lies beyond the horizon. The clock here may be the one that is wrong, so what other nodes say
+    /// of the time counts as well, and of them all but the one that lists the hour.
     pub(super) fn leaves_future(&self, hour: Hour) -> bool {
-        self.shared.options.wants.leaves(hour, self.shared.keeper.horizon())
+        let (shared, horizon) = (&self.shared, self.shared.keeper.horizon());
+        shared.options.wants.leaves(hour, horizon)
+            && shared.options.wants.leaves(hour, horizon.or_at(shared.options.dates.of_others(&self.peer().url)))
     }
 
     /// A request was answered.

@@ -40,6 +40,13 @@ impl Horizon {
         Self { running: now.hour(), last: (now + MARGIN).hour() }
     }
 
+    /// The same, or as far as at this time if that is later: where this node's clock may be the one that is behind.
+    #[must_use]
+    pub fn or_at(self, other: Option<Timestamp>) -> Self {
+        let Some(other) = other else { return self };
+        Self { last: self.last.max(Self::at(other).last), ..self }
+    }
+
     /// The last hour that is not beyond it.
     pub const fn last(self) -> Hour {
         self.last

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap};
 
+use super::url::PeerUrl;
 use crate::domain::clock::PeerTime;
 use crate::domain::{Span, Timestamp};
 
@@ -33,14 +34,23 @@ impl Dates {
     /// An answer has come from there.
     pub(super) fn hear(&self, url: &Url, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| httpdate(date.to_str().ok()?));
-        let (Some(date), Some(host)) = (date, url.host_str()) else { return };
+        let (Some(date), Some((host, name))) = (date, named(url)) else { return };
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
         let is_local = ip.map_or(host == "localhost" || host.ends_with(".localhost"), |ip| ip.is_loopback());
-        let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() < MOST || all.contains_key(&name) {
             all.insert(name, Said { date, heard: Instant::now(), is_local });
         }
+    }
+
+    /// What time it is by all other nodes than this one, which is what its word about the time is held against: of all that they say
+    /// what lies in the middle, the earlier of two. Nothing where no other has answered.
+    pub fn of_others(&self, peer: &PeerUrl) -> Option<Timestamp> {
+        let (_, own) = named(peer.base())?;
+        let mut others: Vec<Timestamp> =
+            self.now().into_iter().filter(|other| other.name != own).map(|other| other.wall).collect();
+        others.sort_unstable();
+        others.get(others.len().checked_sub(1)? / 2).copied()
     }
 
     /// What their clocks say now, if they have gone on since.
@@ -53,6 +63,12 @@ impl Dates {
             .map(|(name, said)| PeerTime { name: name.clone(), wall: now(said), is_local: said.is_local })
             .collect()
     }
+}
+
+/// The host of an address, and the name under which its clock is remembered.
+fn named(url: &Url) -> Option<(&str, String)> {
+    let host = url.host_str()?;
+    Some((host, url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))))
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, as every server writes it.
@@ -82,5 +98,11 @@ mod tests {
         );
         assert!(now[0].wall >= Timestamp::parse("1994-11-06T08:49:47").unwrap());
         assert!(now[1].wall < Timestamp::parse("1994-11-06T08:49:47").unwrap());
+        let peer = |address: &str| PeerUrl::parse(address).unwrap();
+        assert_eq!(dates.of_others(&peer("http://127.0.0.1:8080")).map(|time| time >= now[0].wall), Some(false));
+        let others = dates.of_others(&peer("https://b.example"));
+        assert!(others >= Some(now[0].wall), "not its own clock");
+        assert!(dates.of_others(&peer("http://c.example")) < others, "the earlier of two");
+        assert_eq!(Dates::default().of_others(&peer("http://c.example")), None);
     }
 }

@@ -93,6 +93,11 @@ impl PeerUrl {
         self.base.host_str().unwrap_or_default()
     }
 
+    /// The address itself.
+    pub(super) const fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// The port, also where it is not written.
     pub fn port(&self) -> u16 {
         self.base.port_or_known_default().unwrap_or_default()

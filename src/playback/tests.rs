@@ -70,7 +70,12 @@ fn ask(end: Option<i64>, gaps: bool) -> Ask {
 /// A segment of that slot of 2 s.
 fn name(slot: u32, length: &str, kind: &str) -> String {
     let second = 40 + 2 * slot;
-    format!("{:02}:{:02}-{length}-{kind}-{}.ts", 26 + second / 60, second % 60, hash_text(1))
+    format!(
+        "{:02}:{:02}-{length}-{kind}-{}.ts",
+        26 + second / 60,
+        second % 60,
+        hash_text(u8::try_from(slot).unwrap_or(u8::MAX))
+    )
 }
 
 /// What was told last.
