@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{CrawlError, Keeper};
-use crate::disk::{Base, Dir, DiskError, Small, append_soon, atomic, marker};
+use crate::disk::{Base, Dir, DiskError, Records, Small, append_soon, atomic, marker};
 use crate::domain::origins::{Account, Given, Named, Used};
 use crate::domain::{Hour, HourPlace, HourTotals, Stream};
 use crate::guards::Guard;
@@ -268,7 +268,15 @@ impl Keeper {
         }
         let account = match state.account.take() {
             Some(account) => account,
-            None => self.disk(load(&base))?,
+            None => {
+                let account = self.disk(load(&base))?;
+                let wrong = self.disk(what_is_wrong(&account, &base, self.records()))?;
+                if wrong.is_some() || self.disk(is_there(&base))? {
+                    self.records().note(FILE, wrong.as_deref());
+                    self.records().is_there(&base, FILE);
+                }
+                account
+            }
         };
         Ok((base, Known { state, account }))
     }
@@ -352,6 +360,20 @@ impl Known<'_> {
         append_soon(&own, OsStr::new(FILE), (head + lines).as_bytes())?;
         Ok(())
     }
+}
+
+/// Lines that are left out, or a file that has vanished, make what others gave one's own, for which what is one's own would go.
+fn what_is_wrong(account: &Account, base: &Base, records: &Records) -> Result<Option<String>, DiskError> {
+    if account.damaged_lines > 0 {
+        return Ok(Some(format!("{} of its lines do not add up", account.damaged_lines)));
+    }
+    let has_been = account.streams().next().is_none() && records.was_there(base, FILE)? && !is_there(base)?;
+    Ok(has_been.then(|| "it is not there, although there has been one".to_owned()))
+}
+
+fn is_there(base: &Base) -> Result<bool, DiskError> {
+    let Some(own) = own_dir(base)? else { return Ok(false) };
+    Ok(own.stat_file(OsStr::new(FILE))?.is_some_and(|meta| meta.size > 0))
 }
 
 impl Drop for Known<'_> {

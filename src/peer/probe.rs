@@ -3,7 +3,7 @@
 //! A list may come from a cache; a path that was never asked for before cannot. So both are asked, and one that shows it is enough.
 
 use reqwest::StatusCode;
-use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, HeaderMap, HeaderValue, RANGE};
 use tokio::time::timeout;
 
 use super::client::{Peer, PeerClient, address, refused, words};
@@ -29,10 +29,18 @@ impl PeerClient {
         }
     }
 
+    /// Whether a peer has at least a byte of this segment. An error unless it says clearly that it has not.
+    pub async fn serves_segment(&self, peer: &Peer, place: &HourPlace, name: &str) -> Result<bool, PeerError> {
+        let (hour, stream) = (place.hour.to_string(), &place.stream);
+        self.serves(peer, &["segments", stream.channel.as_str(), stream.quality.as_str(), &hour, name]).await
+    }
+
     async fn serves(&self, peer: &Peer, path: &[&str]) -> Result<bool, PeerError> {
         let url = address(peer, path)?;
         let text = url.to_string();
         let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+        // Of an empty file there is no first byte, which is an error.
+        headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let after = self.limits().listing_time;
         let work = async {

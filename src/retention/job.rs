@@ -298,6 +298,7 @@ impl Retention {
             self.begin_journal();
         }
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
+        self.look_at_journal(&journal)?;
         let schedule = self.schedule(&journal, self.free())?;
         let now = self.now();
         report.last_run = Some(now.to_string());

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
+use rand::seq::IteratorRandom as _;
 use reqwest::StatusCode;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
@@ -26,6 +27,8 @@ use crate::wire::{QualityDigests, TombstonePage};
 
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 8 << 20;
+/// Names of an hour that a peer is asked to show a byte of, before its list counts.
+const SAMPLED: usize = 4;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
@@ -163,30 +166,29 @@ impl Copies {
                 return None;
             }
         };
-        let is_proven =
-            matches!(standing, Standing::Archive(_)) || !self.asking.keeper.guards().stands(Guard::LastCopy);
-        (is_proven || self.is_another_disk(peer, place).await).then_some(standing)
-    }
-
-    /// Whether a peer that names no archive of its own is another disk all the same.
-    async fn is_another_disk(&mut self, peer: &Peer, place: &HourPlace) -> bool {
-        if !self.asking.copies_at.contains(&peer.name) {
+        if !self.asking.keeper.guards().stands(Guard::LastCopy) {
+            return Some(standing);
+        }
+        if !matches!(standing, Standing::Archive(_)) && !self.asking.copies_at.contains(&peer.name) {
             let why = "it does not name an archive of its own; if it is another disk, add its name to copies_at in [retention]";
             self.not_proven(peer, why.to_owned());
-            return false;
+            return None;
         }
+        self.is_another_disk(peer, place).await.then_some(standing)
+    }
+
+    /// Whether what a peer shows lies on another disk. One that names another archive may still serve a directory of this one: a mount
+    /// within its own, or a proxy that asks two servers.
+    async fn is_another_disk(&mut self, peer: &Peer, place: &HourPlace) -> bool {
         match probe(&self.asking.keeper, &self.asking.client, peer, place).await {
             Probed::AnotherDisk => return true,
             Probed::ThisDisk => {
-                tracing::error!(name: "copy_is_this_disk", peer = peer.name, hour = %place, "a peer in copies_at serves this very directory: what it has is no copy");
-                let why = "it is in copies_at and serves this very directory, a file written here was seen through it; take it out";
+                tracing::error!(name: "copy_is_this_disk", peer = peer.name, hour = %place, "a peer serves this very directory: what it has is no copy");
+                let why = "it serves this very directory: a file written here was seen through it";
                 self.not_proven(peer, why.to_owned());
             }
             Probed::Unknown(why) => {
-                self.not_proven(
-                    peer,
-                    format!("it is in copies_at, and it is not known whether it serves this very directory: {why}"),
-                );
+                self.not_proven(peer, format!("it is not known whether it serves this very directory: {why}"));
             }
         }
         false
@@ -236,7 +238,12 @@ impl Copies {
             match self.asking.client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
                 Ok(listing) => {
                     let held: HashSet<&str> = listing.names.iter().map(|name| &**name).collect();
-                    missing.retain(|name| !held.contains(name.as_str()));
+                    if self
+                        .serves_what_it_lists(&peer, place, missing.iter().filter(|name| held.contains(name.as_str())))
+                        .await
+                    {
+                        missing.retain(|name| !held.contains(name.as_str()));
+                    }
                 }
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
                 Err(error) => {
@@ -246,6 +253,32 @@ impl Copies {
             }
         }
         missing
+    }
+}
+
+impl Copies {
+    /// Whether a peer has bytes for what it lists, as far as some of the names tell: a list may come from a cache, or from a server
+    /// whose disk is away.
+    async fn serves_what_it_lists(
+        &mut self,
+        peer: &Peer,
+        place: &HourPlace,
+        listed: impl Iterator<Item = &String>,
+    ) -> bool {
+        if !self.asking.keeper.guards().stands(Guard::LastCopy) {
+            return true;
+        }
+        let sample = listed.choose_multiple(&mut rand::rng(), SAMPLED);
+        for name in sample {
+            let why = match self.asking.client.serves_segment(peer, place, name).await {
+                Ok(true) => continue,
+                Ok(false) => "answers that there is no such file".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            self.not_proven(peer, format!("it lists {place}/{name}, and when asked for it: {why}"));
+            return false;
+        }
+        true
     }
 }
 

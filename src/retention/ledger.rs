@@ -179,6 +179,18 @@ pub(super) fn examine(base: &Base, was_there: bool) -> Result<Option<String>, Di
     })
 }
 
+/// Why the journal on the disk is not what this process wrote there, if so. Changes nothing.
+pub(super) fn examine_written(base: &Base, written: &Journal) -> Result<Option<String>, DiskError> {
+    if written.generation == 0 {
+        return Ok(None);
+    }
+    Ok(match merge(read(base, COPIES[0])?, read(base, COPIES[1])?, true) {
+        Merged::Unusable(why, _) => Some(why),
+        Merged::Journal(found, _) if found.entries() == written.entries() => None,
+        Merged::Absent | Merged::Journal(..) => Some("it is not what this node has written there".to_owned()),
+    })
+}
+
 /// An entry from the future was written by a wrong clock, or this one is wrong.
 fn judged(merged: Merged, now: &Now) -> Merged {
     let Merged::Journal(journal, mended) = merged else { return merged };

@@ -134,6 +134,14 @@ impl Retention {
         unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect()
     }
 
+    /// Looks once more at the journal on the disk: somebody may have changed it since it was read.
+    pub(super) fn look_at_journal(&self, journal: &Journal) -> Result<(), RetentionError> {
+        if let Some(why) = super::ledger::examine_written(&*self.base()?, journal)? {
+            self.parts.keeper.records().note(RETIRED, Some(&why));
+        }
+        self.records_are_intact()
+    }
+
     pub(super) fn records_are_intact(&self) -> Result<(), RetentionError> {
         let unusable = self.parts.keeper.unusable_records();
         if unusable.is_empty() {

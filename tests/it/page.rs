@@ -524,7 +524,7 @@ fn what_is_told_is_never_more_than_the_page_can_show() {
     hour(&theirs);
     // A directory that is nobody's day.
     ours.mkdir("chan/source/9999-12-31T23");
-    let other = TestNode::start(&theirs);
+    let other = TestNode::plan(&theirs).flag("--name").flag("other").start();
     other.wait_ready();
     let node = TestNode::plan(&ours).flag("--peer").flag(format!("other=http://{}", other.address)).start();
     node.wait_ready();

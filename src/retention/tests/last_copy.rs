@@ -146,6 +146,8 @@ async fn a_peer_that_hangs_does_not_lock_the_list_of_peers() {
     assert_eq!(outcome, Ok(()), "a new list could not be published while a peer was asked");
 }
 
+/// Of [`OURS`].
+const HASH: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 const OURS: &str = "00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts";
 
 fn json(value: &serde_json::Value) -> Response {
@@ -161,12 +163,13 @@ fn digests(instance: Option<u64>, archive: Option<&str>) -> Response {
     }))
 }
 
-/// A peer that lists what we have, serves nothing else, and answers so when it is asked for digests.
+/// A peer that has what we have and nothing else, and answers so when it is asked for digests.
 async fn holder(name: &str, digests: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Peer {
     let answer = move |path: String| {
         let answered = match path.as_str() {
             "/api/v1/digests" => digests(),
             path if path.starts_with("/files") => json(&serde_json::json!([OURS])),
+            path if path.starts_with("/segments") && path.contains(HASH) => "x".into_response(),
             _ => StatusCode::NOT_FOUND.into_response(),
         };
         async move { answered }
@@ -240,6 +243,26 @@ async fn a_server_over_this_very_directory_is_no_copy_whoever_names_it() {
         assert!(why.len() == 2 && why[0].starts_with("one is no copy") && why[0].contains("very directory"), "{why:?}");
         assert_eq!(archive.hour(), [OURS], "the probes are gone");
     }
+    // Nor is one that says it is another archive: a directory of ours may be mounted in its own.
+    let other = ArchiveId::random().to_string();
+    let root = archive.tree.path().to_owned();
+    let mounted = move |path: String| {
+        let decoded = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
+        let answered = match decoded.trim_start_matches('/').split_once('/') {
+            Some(("files", _)) => json(&serde_json::json!([OURS])),
+            Some(("segments", rest)) if root.join(rest).exists() => "x".into_response(),
+            Some(("api", _)) => digests(Some(100), Some(&other)),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        };
+        async move { answered }
+    };
+    assert!(!archive.may_go(vec![peer("mounted", mounted).await], &[]).await);
+    // Nor one that lists what it does not have.
+    let lists = |path: String| async move {
+        let is_list = path.starts_with("/files");
+        if is_list { json(&serde_json::json!([OURS])) } else { StatusCode::NOT_FOUND.into_response() }
+    };
+    assert!(!archive.may_go(vec![peer("lists", lists).await], &["lists"]).await);
     // With the guard taken away the last copy would have gone.
     let peer = archive.served("one", Shows::Everything).await;
     archive.keeper.guards().remove(crate::guards::Guard::LastCopy);
