@@ -381,7 +381,6 @@ fn a_file_is_followed_while_it_is_edited_deleted_and_unreadable() {
     let asked_before_the_file_was_read = c.asked().len();
 
     write(format!("a {}\nthis is no line\n{}\n", url(&c), url(&b)));
-    peers_become(&node, &["a", "b"]);
     is_asked_again(&c);
     is_asked_again(&b);
     assert!(asked_before_the_file_was_read < c.asked().len());

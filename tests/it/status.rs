@@ -159,7 +159,7 @@ fn on_a_terminal_the_screen_is_drawn_in_place_and_in_colour_unless_that_is_not_w
     let (sent, code) = on_a_terminal(&archive, "desertbus/source", false);
     assert_eq!(code, Some(0), "{sent:?}");
     assert!(sent.contains("\u{1b}[32mall is well\u{1b}[0m"), "{sent:?}");
-    assert!(sent.contains("evil\\u{1b}[5m/source") && !sent.contains("\u{1b}[5m"), "names steer nothing: {sent:?}");
+    assert!(sent.contains("evil\\x1b[5m/source") && !sent.contains("\u{1b}[5m"), "names steer nothing: {sent:?}");
     let (hidden, shown) = (sent.find("\u{1b}[?25l").unwrap(), sent.rfind("\u{1b}[?25h").unwrap());
     assert!(hidden < shown, "{sent:?}");
     assert_eq!(sent.matches("\u{1b}[2J").count(), 1, "cleared once, then drawn over: {sent:?}");

@@ -115,7 +115,7 @@ fn windows_and_numbers_that_are_none_are_refused_and_wide_ones_cost_nothing() {
         assert!(detail.contains(expected), "{query}: {detail}");
     }
     assert_eq!(node.get("/api/v1/timeline/desertbus").status, 404);
-    let wide = pieces(&timeline(&node, "desertbus/source", "pixels=4096"));
+    let wide = pieces(&timeline(&node, "desertbus/source", "from=0000-01-01&to=9999-12-31T23:59:59&pixels=4096"));
     assert!(wide.iter().all(|piece| (999..=1000).contains(&piece.0)), "ten thousand years, and a few hours of them");
     let nobody = timeline(&node, "nobody/source", "from=2019-11-13&to=2019-11-14&pixels=3");
     assert_eq!((&nobody["extent"], pieces(&nobody)), (&Value::Null, vec![(-1, 0); 3]));
