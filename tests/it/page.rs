@@ -534,7 +534,7 @@ fn what_is_told_is_never_more_than_the_page_can_show() {
     let browser = Browser::start(1200, 800);
     // Nothing in the address: the last day that was recorded, whatever a directory is called.
     browser.open(&node, "/");
-    browser.wait_until("location.hash.startsWith('#from=2019-12-31T05:')");
+    browser.wait_until("location.hash.startsWith('#from=2019-12-31T06:')");
     browser.wait_until("document.querySelector('#holes tbody').dataset.count === '1'");
     assert!(browser.text("document.querySelector('#holes tbody').innerText").contains("nobody has it"));
     browser.run("document.getElementById('all').click()");

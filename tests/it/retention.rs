@@ -426,12 +426,17 @@ fn an_hour_stays_as_long_as_nobody_else_has_all_of_it() {
     archive.tombstone(&archive.segment(&place(10), "30:00", 2.0, Kind::Full));
     let root = other.path().to_owned();
     // One of the fixed part, on another disk: it deletes nothing, so whatever it has may go here.
-    let peer = FalsePeer::start(move |path| match path.split('?').next().unwrap_or_default().strip_prefix("/files") {
-        Some(dir) => {
+    let peer = FalsePeer::start(move |asked| {
+        let path = asked.split(['?', '\n', ' ']).next().unwrap_or_default();
+        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+        if let Some(dir) = path.strip_prefix("/files") {
             let entries = std::fs::read_dir(root.join(dir.trim_start_matches('/'))).into_iter().flatten();
-            Sent::list(&entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>())
+            return Sent::list(
+                &entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>(),
+            );
         }
-        None => Sent::not_found(),
+        let file = path.strip_prefix("/segments/").and_then(|file| std::fs::read(root.join(file)).ok());
+        file.map_or_else(Sent::not_found, |bytes| Sent::answer("200 OK", "Content-Type: video/MP2T\r\n", &bytes))
     });
     let node = TestNode::plan(&archive)
         .config(&config("max_age = \"9h\"\nkeep_last_copy = true\ncopies_at = [\"other\"]"))
