@@ -266,17 +266,16 @@ impl Keeper {
             (state.account, state.returns) = (None, returns);
             state.strangers.clear();
         }
-        let account = match state.account.take() {
-            Some(account) => account,
-            None => {
-                let account = self.disk(load(&base))?;
-                let wrong = self.disk(what_is_wrong(&account, &base, self.records()))?;
-                if wrong.is_some() || self.disk(is_there(&base))? {
-                    self.records().note(FILE, wrong.as_deref());
-                    self.records().is_there(&base, FILE);
-                }
-                account
+        let account = if let Some(account) = state.account.take() {
+            account
+        } else {
+            let account = self.disk(load(&base))?;
+            let wrong = self.disk(what_is_wrong(&account, &base, self.records()))?;
+            if wrong.is_some() || self.disk(is_there(&base))? {
+                self.records().note(FILE, wrong.as_deref());
+                self.records().is_there(&base, FILE);
             }
+            account
         };
         Ok((base, Known { state, account }))
     }
