@@ -72,8 +72,11 @@ impl Timestamp {
         if let Ok(with_offset) = DateTime::parse_from_rfc3339(&spaced) {
             return Some(Self(with_offset.timestamp_micros()));
         }
-        if let Ok(with_offset) = DateTime::parse_from_str(&spaced, "%Y-%m-%dT%H:%M%:z") {
-            return Some(Self(with_offset.timestamp_micros()));
+        // Offsets are also written without a colon, as `date +%z` does.
+        for format in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z"] {
+            if let Ok(with_offset) = DateTime::parse_from_str(&spaced, format) {
+                return Some(Self(with_offset.timestamp_micros()));
+            }
         }
         let naive = spaced.strip_suffix(['Z', 'z']).unwrap_or(&spaced);
         for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
@@ -284,10 +287,13 @@ mod tests {
             "2019-11-13T04:30:00+02:30",
             "2019-11-12T21:00:00.000000-05:00",
             "2019-11-13T04:30+02:30",
+            "2019-11-13T04:30:00+0230",
+            "2019-11-13T04:30:00.000+0230",
+            "2019-11-13T04:30+0230",
         ] {
             assert_eq!(Timestamp::parse(text), Some(expected), "{text}");
         }
-        for text in ["", "yesterday", "2019-13-01T00:00:00", "2019-11-13T25:00", "13/11/2019", "1573610000"] {
+        for text in ["", "yesterday", "2019-13-01T00:00:00", "2019-11-13T25:00", "13/11/2019", "1573610000", "2019-11-13T24:00:00"] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
