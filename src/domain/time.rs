@@ -293,7 +293,15 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), Some(expected), "{text}");
         }
-        for text in ["", "yesterday", "2019-13-01T00:00:00", "2019-11-13T25:00", "13/11/2019", "1573610000", "2019-11-13T24:00:00"] {
+        for text in [
+            "",
+            "yesterday",
+            "2019-13-01T00:00:00",
+            "2019-11-13T25:00",
+            "13/11/2019",
+            "1573610000",
+            "2019-11-13T24:00:00",
+        ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
