@@ -3,8 +3,8 @@
 use super::budget;
 use super::error::RoundError;
 use super::job::Job;
-use super::known::Conflict;
 use super::memory::{Pair, Subject};
+use super::peer_state::Conflict;
 use crate::crawl::Allowance;
 use crate::disk::ArchiveId;
 use crate::domain::totals::Digest;

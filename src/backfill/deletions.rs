@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::RoundError;
 use super::job::Job;
-use super::known::{Known, PeerState};
+use super::peer_state::{Known, PeerState};
 use super::round::heavy;
 use crate::domain::plan::{Deletions, Plan, Rules, plan_beside};
 use crate::domain::{FileName, Hash, HourContents, HourPlace, parse_file_name};

@@ -13,13 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::budget;
-use super::came::{Missing, count, gone, index, looked_at, may_go_on, not_fetched, unless_occupied};
+use super::bundle_fetch;
 use super::error::RoundError;
+use super::fetch_outcome::{Missing, count, gone, index, looked_at, may_go_on, not_fetched, unless_occupied};
 use super::job::Job;
 use super::shared::{Shared, now};
 use super::take;
 use super::targets::Target;
-use super::together;
 use crate::crawl::{Allowance, CrawlError};
 use crate::disk::{Dir, Download, Published};
 use crate::domain::plan::{Plan, Why};
@@ -146,8 +146,8 @@ async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Bus
     // Several nodes, or peers, do not ask for the same thing at once.
     files.shuffle(&mut rand::rng());
     let is_ours = job.known.status().is_ours == Some(true);
-    if is_ours && files.len() >= together::FEW && busy != Busy::Wait {
-        files = together::fetch(job, target, files).await?;
+    if is_ours && files.len() >= bundle_fetch::FEW && busy != Busy::Wait {
+        files = bundle_fetch::fetch(job, target, files).await?;
     }
     one_by_one(job, target, files, busy).await
 }

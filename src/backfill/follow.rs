@@ -15,8 +15,8 @@ use super::fetch::Busy;
 use super::job::Job;
 use super::offers;
 use super::round::{Words, names_of};
+use super::round_log;
 use super::shared::now;
-use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::plan::Rules;
 use crate::domain::{FileName, Hour, HourPlace, Stream, parse_file_name};
@@ -187,7 +187,7 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
             Ok(()) => {}
         }
         job.unsettled.clear();
-        tell::went_on(job);
+        round_log::went_on(job);
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::arrivals::Mark;
-use super::known::Known;
 use super::memory::Era;
+use super::peer_state::Known;
 use super::report::RoundReport;
 use super::shared::Shared;
 use super::waiting;

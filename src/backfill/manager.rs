@@ -15,15 +15,15 @@ use super::bursts::Bursts;
 use super::claims::Claims;
 use super::deletions::Heard;
 use super::job::Job;
-use super::known::{Known, PeerStatus};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::options::BackfillOptions;
+use super::peer_state::{Known, PeerStatus};
 use super::report_file::ReportFile;
 use super::round::{round, second_look};
 use super::shared::{Shared, now};
 use super::targets::Targets;
-use super::{budget, tell, worker};
+use super::{budget, round_log, worker};
 use crate::crawl::Keeper;
 use crate::index::PeerRow;
 use crate::peer::{Limits, Peer, PeerClient, PeerError, Throttle};
@@ -141,7 +141,7 @@ impl Backfill {
                 workers.spawn(async move {
                     tokio::select! {
                         () = worker::work_for_ever(shared, Arc::clone(&told), followed) => {}
-                        () = tell::progress(told) => {}
+                        () = round_log::progress(told) => {}
                     }
                 });
             }
@@ -228,7 +228,7 @@ async fn once(shared: &Arc<Shared>, known: &Arc<Known>) {
     let heard_from = now();
     let done = match round(&mut job).await {
         Ok(came) => {
-            tell::heard(&job, Some(came), heard_from);
+            round_log::heard(&job, Some(came), heard_from);
             second_look(&mut job).await
         }
         Err(error) => Err(error),
@@ -239,5 +239,5 @@ async fn once(shared: &Arc<Shared>, known: &Arc<Known>) {
     }
     let complete = job.report.is_complete();
     budget::look(&job).await;
-    tell::round_done(&mut job, began.elapsed(), complete);
+    round_log::round_done(&mut job, began.elapsed(), complete);
 }

@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use super::known::PeerStatus;
+use super::peer_state::PeerStatus;
 use crate::domain::HourPlace;
 use crate::runtime::HourCounter;
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::known::{Known, PeerState, PeerStatus};
+use super::peer_state::{Known, PeerState, PeerStatus};
 use crate::disk::{Base, DiskError};
 use crate::domain::{Timestamp, shown};
 

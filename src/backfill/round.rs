@@ -2,10 +2,10 @@
 
 use super::agree::{self, Agreed, Cursor, Promise, agree, or_told};
 use super::budget;
-use super::came::TOLD;
 use super::deletions;
 use super::error::RoundError;
 use super::fetch::{Busy, Room, take_over};
+use super::fetch_outcome::TOLD;
 use super::fixed_part::listed;
 use super::job::{Job, Named};
 use super::offers::Offers;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::arrivals::Mark;
-use super::came::{index, looked_at};
 use super::error::RoundError;
+use super::fetch_outcome::{index, looked_at};
 use super::job::Job;
 use super::report::MOST_BURSTS;
 use super::shared::Shared;
@@ -52,7 +52,7 @@ pub(super) async fn of_plan(
         return Ok(Took::default());
     }
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
-    let notes = super::notes::of(job, place, &names).await;
+    let notes = super::tombstone_reasons::of(job, place, &names).await;
     let files = plan.tombstones.iter().map(Offer::file).collect();
     let word = Word {
         peer: job.peer().name.clone(),

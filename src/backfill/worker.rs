@@ -13,10 +13,10 @@ use super::budget;
 use super::error::RoundError;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
 use super::job::Job;
-use super::known::{Known, PeerState};
+use super::peer_state::{Known, PeerState};
 use super::round::{Came, round};
+use super::round_log;
 use super::shared::{Shared, now};
-use super::tell;
 use super::waiting::{Item, Waiting};
 use crate::domain::Hour;
 use crate::domain::plan::Rules;
@@ -113,7 +113,7 @@ impl Worker {
         let known = Arc::clone(&self.job.known);
         self.began = Instant::now();
         self.job.shared.look_at_the_clock();
-        tell::went_on(&mut self.job);
+        round_log::went_on(&mut self.job);
         self.job.accept_bursts = known.accept_bursts.swap(false, Ordering::Relaxed);
         self.job.begin_round();
         let heard_from = now();
@@ -123,7 +123,7 @@ impl Worker {
             () = stalled(&known) => Err(RoundError::Stalled(STALLED)),
         };
         let (mut complete, mut itself) = (false, false);
-        tell::heard(&self.job, came.as_ref().ok().copied(), heard_from);
+        round_log::heard(&self.job, came.as_ref().ok().copied(), heard_from);
         match came {
             Ok(came) => {
                 complete = self.job.report.is_complete();
@@ -149,7 +149,7 @@ impl Worker {
             self.is_itself().await;
         }
         budget::look(&self.job).await;
-        tell::round_done(&mut self.job, self.began.elapsed(), complete);
+        round_log::round_done(&mut self.job, self.began.elapsed(), complete);
         if complete && !self.waiting.is_due(Instant::now()) {
             known.set_behind(0, true);
         }
@@ -204,7 +204,7 @@ impl Worker {
                 }
                 None => wait(&mut self.job, &mut self.waiting, until).await,
             };
-            tell::went_on(&mut self.job);
+            round_log::went_on(&mut self.job);
             match came {
                 Ok(End::Due) => {}
                 Ok(End::Gap) => {

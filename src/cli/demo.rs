@@ -7,8 +7,8 @@
 //! 4. The nodes end in order, and the directory is removed. After `kill -9` it stays; nothing can be done about that.
 
 mod home;
+mod lines;
 mod nodes;
-mod tell;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -23,8 +23,8 @@ use super::config::Config;
 use crate::demo::{Plan, Recorders};
 use crate::domain::{Span, Timestamp};
 use home::Home;
+use lines::Tell;
 use nodes::Nodes;
-use tell::Tell;
 
 /// Often enough that nobody sees a recorder or a line being late.
 const TICK: Duration = Duration::from_millis(250);
@@ -64,7 +64,7 @@ fn end_by_signal() -> anyhow::Result<CancellationToken> {
 
 /// Refuses to begin what there is no room for.
 fn room_for(args: &DemoArgs, home: &Home) -> anyhow::Result<()> {
-    let needed = nodes::KEEP_FREE + tell::bytes_of_the_past(args.history) + tell::bytes_of_an_hour_in(args.lasts);
+    let needed = nodes::KEEP_FREE + lines::bytes_of_the_past(args.history) + lines::bytes_of_an_hour_in(args.lasts);
     let free = home.free_bytes()?;
     if free < needed {
         anyhow::bail!(

@@ -25,7 +25,7 @@ use super::dir::Dir;
 use super::error::{DiskError, Result};
 use crate::domain::{BadName, FileName, Hash, HourPlace, SegmentKey, parse_file_name};
 
-mod together;
+mod publish_group;
 
 /// Why something that was fetched is not published.
 #[derive(Debug, thiserror::Error)]

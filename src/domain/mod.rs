@@ -25,6 +25,7 @@ pub mod horizon;
 pub mod ids;
 pub mod layout;
 pub mod ledger;
+pub mod live_edge;
 pub mod map;
 pub mod master;
 pub mod name;
@@ -41,7 +42,6 @@ pub mod sums;
 #[cfg(test)]
 pub mod test_names;
 pub mod time;
-pub mod told;
 pub mod totals;
 pub mod ts;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::media::{Ask, check_implicit};
 use super::{BestHour, Playback, PlaybackError};
 use crate::domain::federated::{filled, missing_hours};
-use crate::domain::told::HOLD_BACK;
+use crate::domain::live_edge::HOLD_BACK;
 use crate::domain::{Chain, Hour, HourPlace, Piece, Span, Stream};
 
 /// Hours in which something is missing that others are asked about for one list; there are as many questions to each node.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::media::MOST_GAPS;
 use super::piece::Text;
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines};
-use crate::domain::told::{Growth, Now, Told};
+use crate::domain::live_edge::{Growth, Now, Told};
 use crate::domain::{Chain, Hour, Link, Piece, Span, Stream, Timestamp};
 
 /// A piece is closed when it has so many bytes: what is open is copied and deflated anew each time the list grows.

@@ -13,7 +13,7 @@ use super::live::Live;
 use super::piece::{Playlist, Text};
 use super::{BestHour, Playback, PlaybackError, by_threads};
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
-use crate::domain::told::{AHEAD, HOLD_BACK};
+use crate::domain::live_edge::{AHEAD, HOLD_BACK};
 use crate::domain::{Chain, Kind, Piece, Span, Step, Stream, Timestamp};
 
 /// A longer stretch wants both its ends given.

@@ -38,7 +38,7 @@ pub use open::{OpenError, open};
 pub use piece::Playlist;
 
 use crate::crawl::{CrawlError, Keeper};
-use crate::domain::told::Now;
+use crate::domain::live_edge::Now;
 use crate::domain::{Hour, Piece, Sequence, Span, Stream, Timestamp, best_sequence};
 use crate::runtime::Clock;
 

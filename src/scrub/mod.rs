@@ -14,18 +14,18 @@
 pub mod check;
 mod heal;
 mod kept;
+mod report;
 mod run;
 #[cfg(test)]
 mod tests;
-mod told;
 mod visitor;
 mod work;
 
 pub use check::{Check, Fault, Verdict};
 pub use heal::Healing;
 pub use kept::{Kept, KeptFile};
+pub use report::{damaged_file, list_of};
 pub use run::Watcher;
-pub use told::{damaged_file, list_of};
 pub use visitor::{BYTES, FILES, QUARANTINED, ScrubVisitor};
 pub use work::{
     Control, CycleId, Finding, Limits, Move, Outcome, Scrub, ScrubOptions, Seen, Structure, Unfinished, kept_at,

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::task::JoinSet;
 
-use super::tell::Described;
+use super::lines::Described;
 use crate::cli::UsageError;
 use crate::cli::args::{Args, Common, NodeArgs, Verb};
 use crate::cli::config::Config;

@@ -1,4 +1,4 @@
-//! Tells people and counters what became of a round, and how far one is that lasts.
+//! Logs and counts the outcome of a round, and the progress of one that lasts.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::job::Job;
-use super::known::{Known, PeerState};
+use super::peer_state::{Known, PeerState};
 use super::report::MOST_BURSTS;
 use super::round::Came;
 use crate::domain::Timestamp;

@@ -1,4 +1,4 @@
-//! What of a stream is told in a live playlist, and when: a list that only ever grows at its end.
+//! Decides what a live playlist publishes, and when: a list that only ever grows at its end.
 //!
 //! 1. Segments are told in order of start, as the best sequence goes on from what was told last. What starts earlier than that comes
 //!    too late, whatever it is.

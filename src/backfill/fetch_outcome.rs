@@ -1,4 +1,4 @@
-//! What becomes of a file that is fetched, however it comes: counted, told to the index, or noted as not having come.
+//! Records the outcome of each fetch, however the file was fetched: counted, indexed, or noted as missing.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A peer, and how it goes with it: what its worker writes down, and everybody else reads.
+//! The replication status of one peer: its worker writes it, everybody else reads it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::budget;
-use super::came::{Missing, count, gone, index, looked_at, may_go_on, not_fetched};
 use super::claims::Claim;
 use super::error::RoundError;
 use super::fetch::{is_there, tombstone_of};
+use super::fetch_outcome::{Missing, count, gone, index, looked_at, may_go_on, not_fetched};
 use super::job::Job;
 use super::shared::Shared;
 use super::targets::Target;
