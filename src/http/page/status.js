@@ -106,10 +106,12 @@ function meter(share, low, label) {
 function disk({ disk: state }) {
   const known = state.total_bytes > 0;
   const free = known ? state.free_bytes / state.total_bytes : 0;
+  const filledBy = [["Recorded here", state.own_bytes], ["From other nodes", state.fetched_bytes], ["All else", state.other_bytes]];
+  const filled = filledBy.filter(([, value]) => value !== undefined).map(([name, value]) => [name, bytes(value)]);
   fill(byId("disk"),
     make("p", { class: "big" }, make("span", { class: `dot ${state.state === "there" ? "good" : "bad"}` }), " ", known ? `${bytes(state.free_bytes)} free` : state.state),
     known ? meter(1 - free, free < 0.05, "Disk used") : null,
-    known ? facts(["Used", `${bytes(state.total_bytes - state.free_bytes)} of ${bytes(state.total_bytes)}`], ["Free", `${(free * 100).toFixed(1)} %`]) : null);
+    known ? facts(["Used", `${bytes(state.total_bytes - state.free_bytes)} of ${bytes(state.total_bytes)}`], ...filled, ["Free", `${(free * 100).toFixed(1)} %`]) : null);
 }
 
 function table(names, lines, empty) {

@@ -36,6 +36,14 @@ struct Archive {
 }
 
 impl Archive {
+    /// A tombstone of a file that is not here, in the hour so many ago.
+    fn tombstone(&self, ago: u32) -> PathBuf {
+        let name = "00:05-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.tombstone";
+        let tombstone = self.tree.path().join(self.place(ago).path()).join(name);
+        std::fs::write(&tombstone, "").unwrap();
+        tombstone
+    }
+
     /// So many hours up to now, three files of 100 bytes in each.
     fn new(hours: u32) -> Self {
         let tree = tempfile::tempdir().unwrap();
@@ -259,12 +267,7 @@ async fn a_disk_that_others_fill_slowly_stops_at_half() {
 async fn tombstones_of_retired_hours_stay_for_the_time_that_was_lived() {
     for guard in [None, Some(Guard::LivedTime)] {
         let archive = Archive::new(10);
-        let tombstone = archive
-            .tree
-            .path()
-            .join(archive.place(9).path())
-            .join("00:05-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.tombstone");
-        std::fs::write(&tombstone, "").unwrap();
+        let tombstone = archive.tombstone(9);
         let retention = archive.start(age(8));
         assert_eq!((run(&retention).hours, archive.hours()), (1, 10));
         drop(retention);
@@ -288,12 +291,7 @@ async fn tombstones_stay_until_all_who_may_hold_the_hour_were_seen() {
         let mut archive = Archive::new(10);
         let url = PeerUrl::parse("http://127.0.0.1:1").unwrap();
         archive.peers = vec![Peer { name: "away".to_owned(), url, trusted: true }];
-        let tombstone = archive
-            .tree
-            .path()
-            .join(archive.place(9).path())
-            .join("00:05-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.tombstone");
-        std::fs::write(&tombstone, "").unwrap();
+        archive.tombstone(9);
         assert_eq!(run(&archive.start(age(8))).hours, 1);
         let retention = archive.start_without(Limits::default(), guard);
         let rounds = Arc::new(AtomicU64::new(0));
