@@ -2,8 +2,10 @@
 //!
 //! Nothing proves what an extra holds, so it never replaces a file, never lands where segments lie, and a round fetches only so
 //! much of it, in so much time. What a peer does not have is left alone and leaves nothing behind. Only our own disk ends the
-//! round: extras are worth less than what comes after them.
+//! round: extras are worth less than what comes after them. What all rounds bring is bounded by what lies here, since a bound for a round
+//! alone would let a peer fill the disk a little at a time, and retention make room for it.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -31,11 +33,23 @@ struct Left {
     files: u64,
     bytes: u64,
     until: Instant,
+    /// What the budget still has room for; not known until something is missing, because it takes a walk through all extras.
+    room: Option<u64>,
 }
 
 impl Left {
     fn begin(bytes: u64, now: Instant) -> Self {
-        Self { files: MOST_TRIED, bytes, until: now + MOST_TIME }
+        Self { files: MOST_TRIED, bytes, until: now + MOST_TIME, room: None }
+    }
+
+    /// The most that the next file may have.
+    fn most(&self) -> u64 {
+        self.bytes.min(self.room.unwrap_or(0))
+    }
+
+    fn took(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.room = self.room.map(|room| room.saturating_sub(bytes));
     }
 
     /// Whether one more file may be tried, which counts.
@@ -111,14 +125,24 @@ async fn directory(job: &mut Job, dir: &str, left: &mut Left) -> Result<bool, Ro
             job.report.refused += 1;
             continue;
         }
+        if left.room.is_none() {
+            left.room = Some(room(&shared).await?);
+        }
+        if left.room == Some(0) {
+            job.report.failed(format!(
+                "{dir}/{path} and what else is missing there is not fetched: directories of extras hold as much as they may; raise extras_budget in [backfill], or delete what is not wanted in {}",
+                shared.options.extras.join(", ")
+            ));
+            return Ok(true);
+        }
         if !left.try_one(Instant::now()) {
             return Ok(false);
         }
-        let fetched = one(&shared, &peer, &parts, left.bytes).await;
+        let fetched = one(&shared, &peer, &parts, left.most()).await;
         job.known.step();
         match fetched {
             Ok(bytes) => {
-                left.bytes = left.bytes.saturating_sub(bytes.unwrap_or(0));
+                left.took(bytes.unwrap_or(0));
                 job.report.extras += u64::from(bytes.is_some());
                 job.report.extras_bytes += bytes.unwrap_or(0);
             }
@@ -130,6 +154,36 @@ async fn directory(job: &mut Job, dir: &str, left: &mut Left) -> Result<bool, Ro
         }
     }
     Ok(true)
+}
+
+/// What directories of extras may still take, all of them together: by what lies there now, whoever put it there.
+async fn room(shared: &Arc<Shared>) -> Result<u64, RoundError> {
+    let (keeper, dirs, budget) =
+        (Arc::clone(&shared.keeper), shared.options.extras.clone(), shared.options.extras_budget);
+    let room = shared.blocking(move || {
+        let base = keeper.guard().base().map_err(CrawlError::Away)?;
+        let budget = match budget {
+            Some(budget) => budget,
+            None => base.free_space().map_err(CrawlError::Disk)?.1 / 10,
+        };
+        let held = dirs.iter().try_fold(0, |sum: u64, dir| Ok(sum.saturating_add(bytes_below(&base, Path::new(dir))?)));
+        Ok(budget.saturating_sub(held.map_err(CrawlError::Disk)?))
+    });
+    room.await
+}
+
+/// Bytes of the files beneath a directory.
+fn bytes_below(base: &Base, top: &Path) -> Result<u64, DiskError> {
+    let (mut sum, mut open) = (0_u64, None);
+    for path in base.walk_files(top, MOST_HERE)? {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        if open.as_ref().is_none_or(|(of, _)| of != above) {
+            open = base.dir(&top.join(above))?.map(|dir| (above.to_owned(), dir));
+        }
+        let file = open.as_ref().map(|(_, dir)| dir.stat_file(name.as_ref())).transpose()?.flatten();
+        sum = sum.saturating_add(file.map_or(0, |file| file.size));
+    }
+    Ok(sum)
 }
 
 /// Whether a file there would make its directory an hour, and the one above it a quality, or stand in the way of one.
@@ -199,5 +253,28 @@ mod tests {
         assert!(late.try_one(now + MOST_TIME / 2) && !late.try_one(now + MOST_TIME));
         late.bytes = 0;
         assert!(!late.try_one(now));
+    }
+
+    #[test]
+    fn the_next_file_has_room_in_the_round_and_in_the_budget() {
+        let mut left = Left { room: Some(60), ..Left::begin(100, Instant::now()) };
+        left.took(50);
+        assert_eq!((left.most(), left.room), (10, Some(10)));
+        left.took(50);
+        assert_eq!((left.most(), left.room, left.bytes), (0, Some(0), 0));
+    }
+
+    #[test]
+    fn bytes_are_counted_at_every_depth() {
+        let tree = tempfile::tempdir().unwrap();
+        for (path, bytes) in
+            [("notes/a", 3), ("notes/b/c", 40), ("notes/b/d", 500), ("notes/e", 6_000), ("else", 70_000)]
+        {
+            std::fs::create_dir_all(tree.path().join(path).parent().unwrap()).unwrap();
+            std::fs::write(tree.path().join(path), vec![0; bytes]).unwrap();
+        }
+        let base = Base::open(tree.path()).unwrap();
+        assert_eq!(bytes_below(&base, Path::new("notes")).unwrap(), 6_543);
+        assert_eq!(bytes_below(&base, Path::new("none")).unwrap(), 0);
     }
 }

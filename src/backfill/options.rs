@@ -38,6 +38,8 @@ pub struct BackfillOptions {
     pub strangers: Strangers,
     /// Directories beneath the base that are fetched by name.
     pub extras: Vec<String>,
+    /// Bytes that these directories may hold before nothing more is fetched into them; a tenth of the disk where nothing is said.
+    pub extras_budget: Option<u64>,
     /// Bytes of them that a round fetches at most.
     pub max_extras_bytes: u64,
     /// Whom to trust where a peer is asked over https.

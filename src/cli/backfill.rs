@@ -206,6 +206,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         dates: crate::peer::Dates::default(),
         board: std::sync::Arc::default(),
         extras: extras(config, peers)?,
+        extras_budget: config.backfill.extras_budget,
         max_extras_bytes: config.backfill.max_extras_bytes,
         strangers: Strangers { budget: config.backfill.strangers_budget, streams: config.backfill.strangers_channels },
         accept_bursts: peers.accept_tombstone_bursts,

@@ -150,10 +150,14 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
                 hour.tombstones
             )?;
         }
+        let more = plan.planned_hours.saturating_sub(plan.hours.len() as u64);
+        if more > 0 {
+            writeln!(out, "and {more} newer ones")?;
+        }
         writeln!(
             out,
             "{} of {} hours would go: {} segments, {} of {}",
-            plan.hours.len(),
+            plan.planned_hours,
             plan.archive_hours,
             plan.segments,
             size(plan.bytes),

@@ -8,10 +8,14 @@ use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetiredHour};
 /// Retired hours that are told at most: a page of them is a megabyte.
 pub(super) const MOST_RETIRED: usize = 10_000;
 
+/// Hours of the plan that are listed at most, for the same reason: how many there are is up to whoever filled the disk.
+pub(super) const MOST_PLANNED: usize = 10_000;
+
 pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> RetentionPlan {
     let hours: Vec<RetentionHour> = schedule
         .going
         .iter()
+        .take(MOST_PLANNED)
         .map(|going| RetentionHour {
             hour: going.stored.place.to_string(),
             reason: going.reason.as_str().to_owned(),
@@ -22,9 +26,10 @@ pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> Ret
         .collect();
     RetentionPlan {
         enabled,
-        segments: hours.iter().map(|hour| hour.segments).sum(),
-        bytes: schedule.going_bytes(),
         hours,
+        planned_hours: schedule.going.len() as u64,
+        segments: schedule.going.iter().map(|going| going.stored.segments).sum(),
+        bytes: schedule.going_bytes(),
         archive_hours: schedule.hours as u64,
         archive_bytes: schedule.bytes,
         free_bytes: free,

@@ -21,9 +21,12 @@ pub struct RetentionView {
 pub struct RetentionPlan {
     /// Whether there is any limit.
     pub enabled: bool,
-    /// Whole hours that would go, oldest first.
+    /// Whole hours that would go, oldest first; at most 10000 of them.
     pub hours: Vec<RetentionHour>,
-    /// Segments and chat batches in them.
+    /// How many there are in all.
+    #[serde(default)]
+    pub planned_hours: u64,
+    /// Segments and chat batches in all of them.
     pub segments: u64,
     /// Their bytes.
     pub bytes: u64,

@@ -125,6 +125,31 @@ fn a_round_fetches_only_so_much() {
 }
 
 #[test]
+fn extras_of_all_rounds_keep_to_their_budget() {
+    let ours = TestArchive::empty();
+    ours.raw("emotes/own", &vec![b'x'; 500_000]);
+    let file = ours.outside().join("config.toml");
+    let config = "[backfill]\nextras = \"notes,emotes\"\nextras_budget = 1000000\nkeep_free = 0\n";
+    std::fs::write(&file, config).unwrap();
+    let peer = FalsePeer::start(|path| match path {
+        "/files" | "/extras/emotes" => Sent::list(&[]),
+        "/extras/notes" => Sent::list(&["a", "b", "c", "d"].map(str::to_owned)),
+        path if path.starts_with("/segments/notes/") => Sent::answer("200 OK", "", &vec![b'y'; 250_000]),
+        _ => Sent::not_found(),
+    });
+    let (address, config) = (format!("other=http://{}", peer.address), file.to_str().unwrap());
+    for _ in 0..3 {
+        let outcome = gapless(ours.path(), &["--config", config, "backfill", "--once", "--peer", &address]);
+        assert!(outcome.lines(1).join("\n").contains("raise extras_budget"), "{}", outcome.out);
+        assert_eq!(
+            ours.at("notes").read_dir().unwrap().count(),
+            2,
+            "what other nodes put there counts in the next round, too"
+        );
+    }
+}
+
+#[test]
 fn what_does_not_come_leaves_no_directory_behind() {
     let ours = TestArchive::empty();
     ours.mkdir("notes/empty");

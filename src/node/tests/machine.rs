@@ -325,6 +325,7 @@ fn fetched(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions
         bandwidth: 0,
         free_floor: 0,
         extras: Vec::new(),
+        extras_budget: None,
         max_extras_bytes: 0,
         tls,
         accept_bursts: false,
