@@ -1,5 +1,5 @@
 //! Which files peers have given since this process began, and in which order: a tombstone for a file that came only after its
-//! peer was asked hides nothing that was here, and what peers give is no yardstick for what they may hide.
+//! peer was asked hides nothing that was here. Who gave what over restarts is kept by the keeper.
 //!
 //! There is a bound. A file that was forgotten counts as one that was here all the time: its tombstone is weighed.
 
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::HourPlace;
-use crate::domain::burst::Source;
 
 /// Files that are remembered: a month of a stream, and some 20 MB.
 const MOST: usize = 250_000;
@@ -76,13 +75,12 @@ impl Arrivals {
         }
     }
 
-    /// Where each of some files of an hour is from, for a peer that was asked at `began`.
-    pub(super) fn sources(&self, place: &HourPlace, began: Mark) -> impl Fn(&str) -> Source + use<> {
+    /// Which files of an hour came after `began`.
+    pub(super) fn since(&self, place: &HourPlace, began: Mark) -> impl Fn(&str) -> bool + use<> {
         let of_hour = self.lock().by_hour.get(place).cloned().unwrap_or_default();
-        move |name| match of_hour.get(&xxh3_64(name.as_bytes())) {
-            None => Source::Own,
-            Some((order, at)) if *order >= began.0 && at.elapsed() < RECENT => Source::Meanwhile,
-            Some(_) => Source::Given,
+        move |name| {
+            let known = of_hour.get(&xxh3_64(name.as_bytes()));
+            known.is_some_and(|(order, at)| *order >= began.0 && at.elapsed() < RECENT)
         }
     }
 
@@ -102,11 +100,10 @@ mod tests {
         arrivals.note(&place, ["before"]);
         let began = arrivals.mark();
         arrivals.note(&place, ["after"]);
-        let of = arrivals.sources(&place, began);
-        assert_eq!([of("recorded"), of("before"), of("after")], [Source::Own, Source::Given, Source::Meanwhile]);
-        assert_eq!(arrivals.sources(&place, Mark::NEVER)("after"), Source::Given);
+        assert_eq!(["recorded", "before", "after"].map(arrivals.since(&place, began)), [false, false, true]);
+        assert!(!arrivals.since(&place, Mark::NEVER)("after"));
         let other = HourPlace::parse("a/b/2020-01-01T01").unwrap();
-        assert_eq!(arrivals.sources(&other, began)("after"), Source::Own);
+        assert!(!arrivals.since(&other, began)("after"));
     }
 
     #[test]
@@ -118,8 +115,8 @@ mod tests {
         for hour in 0..=MOST / 1_000 {
             arrivals.note(&place(hour), names.iter().map(String::as_str));
         }
-        assert_eq!(arrivals.sources(&place(0), began)("7"), Source::Own);
-        assert_eq!(arrivals.sources(&place(1), began)("7"), Source::Meanwhile);
+        assert!(!arrivals.since(&place(0), began)("7"));
+        assert!(arrivals.since(&place(1), began)("7"));
         let known = arrivals.lock();
         assert_eq!((known.in_order.len(), known.by_hour.len()), (MOST, MOST / 1_000));
     }

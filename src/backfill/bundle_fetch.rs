@@ -151,6 +151,7 @@ async fn some(
         let expect = |appear: &[&str]| {
             all.keeper.index().expect_from(&from, &at.place, appear.iter().copied());
             all.arrivals.note(&at.place, appear.iter().copied());
+            all.keeper.note_gifts(&at.place, &from, appear.iter().copied())
         };
         let published = publish((&all.keeper, &at), &claimed, &answer, &mut came, expect)?;
         index(&all.keeper, &at, &published)?;
@@ -166,7 +167,7 @@ fn publish(
     claimed: &[(Claim, Missing)],
     answer: &[u8],
     came: &mut Came,
-    expect: impl FnOnce(&[&str]),
+    expect: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
 ) -> Result<Vec<Box<str>>, RoundError> {
     let names: Vec<&str> = claimed.iter().map(|(_, file)| &*file.name).collect();
     let (parts, _whole) = bundle::read(answer, &names);
@@ -198,8 +199,9 @@ fn publish(
         }
     }
     // The watcher may see them first.
-    expect(&of.iter().map(|(file, _)| &*file.name).collect::<Vec<_>>());
-    let outcomes = Download::finish_together(&dir, downloads).inspect_err(|_| {
+    let expected = expect(&of.iter().map(|(file, _)| &*file.name).collect::<Vec<_>>()).map_err(RoundError::from);
+    let finished = expected.and_then(|()| Ok(Download::finish_together(&dir, downloads)?));
+    let outcomes = finished.inspect_err(|_| {
         for (_, bytes) in &of {
             target.give_back(*bytes);
         }

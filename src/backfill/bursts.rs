@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::crawl::{CrawlError, Keeper};
+use crate::crawl::{CrawlError, Keeper, uptime};
 use crate::disk::{Reading, Record};
-use crate::domain::burst::{Account, OfHour};
+use crate::domain::burst::{Account, OfHour, Yardstick};
 use crate::domain::{Channel, HourPlace, name};
 use crate::guards::Guard;
 
@@ -71,13 +71,19 @@ impl Bursts {
 }
 
 impl Weighing<'_> {
-    /// Books what would be hidden, or says why that has to wait. Blocks.
-    pub(super) fn book(&self, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), String> {
-        if !self.keeper.guards().stands(Guard::TombstoneBurst) || new.values().all(|of_hour| of_hour.hits.files == 0) {
+    /// Books what would be hidden on a peer's word, or says why that has to wait. Blocks.
+    pub(super) fn book(&self, peer: &str, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), String> {
+        let hits_nothing = new.values().all(|of_hour| of_hour.hits.all.files == 0);
+        if !self.keeper.guards().stands(Guard::TombstoneBurst) || hits_nothing {
             return Ok(());
         }
         let mut account = self.read()?;
-        let of_channel = |channel: &Channel, enough: u64| self.files_of(channel, enough).unwrap_or(0);
+        let of_channel = |channel: &Channel, by: Yardstick, enough: u64| {
+            self.files_of(channel, peer, by, enough).unwrap_or_else(|error| {
+                tracing::debug!(name: "channel_not_counted", %error, "tombstones wait: how much there is of their channel could not be counted");
+                0
+            })
+        };
         if let Some(burst) = account.weigh(new, of_channel) {
             return Err(burst.to_string());
         }
@@ -110,12 +116,8 @@ impl Weighing<'_> {
             }
             Reading::Unusable(why) => return Err(format!("the account of tombstones cannot be relied on: {why}")),
         };
-        // Where the machine does not say how long it has run, no time passes.
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-        let uptime_s = uptime.split('.').next().and_then(|seconds| seconds.parse().ok());
-        if let (false, Some(uptime_s)) = (boot.trim().is_empty(), uptime_s) {
-            account.live(boot.trim(), uptime_s);
+        if let Some((boot, uptime_s)) = uptime() {
+            account.live(&boot, uptime_s);
         }
         Ok(account)
     }
@@ -126,17 +128,27 @@ impl Weighing<'_> {
         written.map_err(|error| format!("the account of tombstones cannot be written: {error}"))
     }
 
-    /// How many files of a channel are visible; where there are enough the rest is not counted.
-    fn files_of(&self, channel: &Channel, enough: u64) -> Result<u64, CrawlError> {
+    /// How many files of a channel are visible, by a yardstick; where there are enough the rest is not counted.
+    fn files_of(&self, channel: &Channel, peer: &str, by: Yardstick, enough: u64) -> Result<u64, CrawlError> {
         let (index, mut files) = (self.keeper.index(), 0_u64);
+        let gifts = self.keeper.recent_gifts()?;
         let streams = index.catalog().streams();
-        for stream in streams.iter().filter(|stream| stream.channel == *channel).map(ToString::to_string) {
-            for hour in index.catalog().hours(&stream, ..).into_iter().rev() {
+        for stream in streams.into_iter().filter(|stream| stream.channel == *channel) {
+            let name = stream.to_string();
+            for hour in index.catalog().hours(&name, ..).into_iter().rev() {
                 if files >= enough {
                     return Ok(files);
                 }
-                let row = index.hour_row(&stream, hour)?;
-                files += row.map_or(0, |row| u64::from(row.totals.visible().files));
+                let row = index.hour_row(&name, hour)?;
+                let visible = row.map_or(0, |row| u64::from(row.totals.visible().files));
+                let place = HourPlace { stream: stream.clone(), hour };
+                // Some of what was given may be hidden or gone: then there is less than counted here, never more.
+                let given = match by {
+                    Yardstick::All => 0,
+                    Yardstick::Others => gifts.of(&place)?.count(Some(peer)),
+                    Yardstick::Own => gifts.of(&place)?.count(None),
+                };
+                files += visible.saturating_sub(given);
             }
         }
         Ok(files)

@@ -301,6 +301,7 @@ async fn one(
         // The watcher may see it first.
         all.keeper.index().expect_from(&from, &place, [&*appears]);
         all.arrivals.note(&place, [&*appears]);
+        all.keeper.note_gifts(&place, &from, [&*appears])?;
         Ok(looked_at(&all.keeper, download.finish(&hash))?)
     };
     let published = shared.blocking(publishing).await;

@@ -15,7 +15,7 @@ use super::report::MOST_BURSTS;
 use super::shared::Shared;
 use crate::crawl::CrawlError;
 use crate::disk::{DiskError, Published, write_tombstone};
-use crate::domain::burst::{OfHour, of_hour};
+use crate::domain::burst::{OfHour, Source, of_hour};
 use crate::domain::plan::{Offer, Plan};
 use crate::domain::{HourContents, HourPlace, SegmentFile, name};
 use crate::guards::Guard;
@@ -111,7 +111,7 @@ fn of_hour_blocking(
         }
     }
     let mut took = Took::default();
-    match weighing.book(&weights) {
+    match weighing.book(&word.peer, &weights) {
         Ok(()) => taken.append(&mut hits),
         Err(why) => took.waits = Some(why),
     }
@@ -149,10 +149,7 @@ fn weigh(
     let keeper = &*shared.keeper;
     let hidden = of_peer.hidden();
     let local = keeper.answer(place)?.contents;
-    // Without the guard whatever is here counts as having been here.
-    let began = if keeper.guards().stands(Guard::HiddenStaysHidden) { word.began } else { Mark::NEVER };
-    let sources = shared.arrivals.sources(place, began);
-    let (found, mut stems) = of_hour(&local, |file| hidden.hides(file), &sources);
+    let (found, mut stems) = hits_in(shared, word, place, &local, |file| hidden.hides(file))?;
     weights.insert(place.clone(), found);
     // Twins lie under other names, and in other hours and qualities.
     let mut twins: BTreeMap<HourPlace, HashSet<String>> = BTreeMap::new();
@@ -163,8 +160,30 @@ fn weigh(
     for (at, names) in twins {
         let there = if at == *place { local.clone() } else { keeper.answer(&at)?.contents };
         let is_hit = |file: &SegmentFile| names.contains(&file.name()) || at == *place && hidden.hides(file);
-        let with_twins = of_hour(&there, is_hit, shared.arrivals.sources(&at, began)).0;
+        let with_twins = hits_in(shared, word, &at, &there, is_hit)?.0;
         weights.insert(at, with_twins);
     }
     Ok(stems)
+}
+
+/// What would be hidden of an hour, by who gave it.
+fn hits_in(
+    shared: &Shared,
+    word: &Word,
+    place: &HourPlace,
+    local: &HourContents,
+    is_hit: impl Fn(&SegmentFile) -> bool,
+) -> Result<(OfHour, HashSet<Box<str>>), RoundError> {
+    // Without the guard whatever is here counts as having been here.
+    let began = if shared.keeper.guards().stands(Guard::HiddenStaysHidden) { word.began } else { Mark::NEVER };
+    let is_later = shared.arrivals.since(place, began);
+    let gifts = shared.keeper.recent_gifts()?.of(place)?;
+    let source = |name: &str| match gifts.giver(name) {
+        _ if is_later(name) => Source::Meanwhile,
+        None => Source::Own,
+        Some(peer) if peer == word.peer => Source::ThisPeer,
+        Some(_) => Source::OtherPeer,
+    };
+    let (found, stems) = of_hour(local, is_hit, source);
+    Ok((OfHour { is_doubtful: gifts.is_damaged(), ..found }, stems))
 }

@@ -67,8 +67,8 @@ struct State {
     /// Returns of the disk when the account was read: after another one it is read again.
     returns: u64,
     account: Option<Account>,
-    /// Hours into which something is being fetched, by how many, and whether they turned out to be own meanwhile.
-    open: HashMap<HourPlace, (usize, bool)>,
+    /// Hours into which something is being fetched, by how many.
+    open: HashMap<HourPlace, usize>,
     /// Streams that were looked at: when, and whether they are strangers'.
     strangers: HashMap<Stream, (Instant, bool)>,
 }
@@ -78,8 +78,8 @@ pub struct Filling {
     keeper: Arc<Keeper>,
     place: HourPlace,
     peer: Arc<str>,
-    /// What the peer had given before; nothing is written down of an hour that is own.
-    before: Option<Given>,
+    /// What the peer had given before.
+    before: Given,
     allowance: u64,
     files: AtomicU64,
     bytes: AtomicU64,
@@ -112,7 +112,7 @@ impl Keeper {
     pub fn would_be_fetched(&self, place: &HourPlace) -> bool {
         let is_here = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
         let state = self.origins.lock();
-        let is_given = state.account.as_ref().is_some_and(|account| account.given(place).is_some());
+        let is_given = state.account.as_ref().is_some_and(|account| !account.is_own(place));
         !self.origins.named.has(&place.stream) && (is_given || !is_here)
     }
 
@@ -124,11 +124,12 @@ impl Keeper {
         let places = streams
             .iter()
             .flat_map(|stream| known.account.hours(stream).map(|hour| HourPlace { stream: stream.clone(), hour }));
-        Ok(places.filter_map(|place| known.account.given(&place)).map(|given| given.bytes).sum())
+        let fetched = places.filter(|place| !known.account.is_own(place));
+        Ok(fetched.filter_map(|place| known.account.given(&place)).map(|given| given.bytes).sum())
     }
 
-    /// Brings the account into line with the index, which has caught up: hours that are gone leave it, and so do those that hold more
-    /// than was given.
+    /// Brings the account into line with the index, which has caught up: hours that are gone leave it, and those that hold more than was
+    /// given are own.
     pub fn settle_origins(&self) -> Result<(), CrawlError> {
         let streams: Vec<Stream> = self.account()?.1.account.streams().cloned().collect();
         for stream in streams {
@@ -139,13 +140,11 @@ impl Keeper {
             let mut lines = String::new();
             for (hour, is_open) in hours {
                 let place = HourPlace { stream: stream.clone(), hour };
-                let row = rows.get(&hour).map(segments_of);
-                let is_own = row.is_some_and(|segments| !known.account.is_fetched(&place, segments));
-                if is_own || row.is_none() && !is_open {
+                let segments = rows.get(&hour).map(segments_of).unwrap_or_default();
+                if segments == 0 && !is_open {
                     lines.extend(known.account.forget(&place));
-                    if let Some(open) = known.state.open.get_mut(&place) {
-                        open.1 = true;
-                    }
+                } else if segments > 0 && !known.account.is_fetched(&place, segments) {
+                    lines.extend(known.account.make_own(&place));
                 }
             }
             known.write(&base, &lines)?;
@@ -232,19 +231,20 @@ impl Keeper {
         allowance: &Allowance,
     ) -> Result<Filling, CrawlError> {
         let (base, mut known) = self.account()?;
-        let is_open = known.state.open.get(place).is_some_and(|(_, is_own)| !is_own);
+        let is_open = known.state.open.contains_key(place);
+        let mut lines = String::new();
         if is_empty && !is_open {
             // Whatever was given before is not here any more.
-            let line = known.account.forget(place).unwrap_or_default();
-            known.write(&base, &line)?;
+            lines.extend(known.account.forget(place));
+        } else if !is_empty && !is_open && known.account.given(place).is_none() {
+            // What lies there was there before any peer gave something.
+            lines.extend(known.account.make_own(place));
         }
-        let counts = is_empty || is_open || known.account.given(place).is_some();
-        let before = counts.then(|| known.account.given_by(place, peer));
-        if let Some(before) = before {
-            let line = known.account.give(place, peer, Given { files: before.files.saturating_add(files), ..before });
-            known.write(&base, &line)?;
-            known.state.open.entry(place.clone()).or_insert((0, false)).0 += 1;
-        }
+        let before = known.account.given_by(place, peer);
+        let most = Given { files: before.files.saturating_add(files), ..before };
+        lines += &known.account.give(place, peer, most);
+        known.write(&base, &lines)?;
+        *known.state.open.entry(place.clone()).or_default() += 1;
         drop(known);
         Ok(Filling {
             keeper: Arc::clone(self),
@@ -258,7 +258,7 @@ impl Keeper {
     }
 
     /// The account, read if it was not or if the disk is another one.
-    fn account(&self) -> Result<(Arc<Base>, Known<'_>), CrawlError> {
+    pub(super) fn account(&self) -> Result<(Arc<Base>, Known<'_>), CrawlError> {
         let base = self.base()?;
         let returns = self.guard.returns();
         let mut state = self.origins.lock();
@@ -269,7 +269,9 @@ impl Keeper {
         let account = if let Some(account) = state.account.take() {
             account
         } else {
-            let account = self.disk(load(&base))?;
+            let mut account = self.disk(load(&base))?;
+            // Where the account is lost, lists of single files still say how long this node had lived.
+            account.lived().at_least(self.disk(super::gifts::newest_day(&base))?.saturating_mul(super::gifts::DAY_S));
             let wrong = self.disk(what_is_wrong(&account, &base, self.records()))?;
             if wrong.is_some() || self.disk(is_there(&base))? {
                 self.records().note(FILE, wrong.as_deref());
@@ -298,14 +300,10 @@ impl Filling {
 
     /// Nothing more comes: what came is written down. Blocks.
     pub fn finish(&self) -> Result<(), CrawlError> {
-        let Some(before) = self.before else { return Ok(()) };
         let (base, mut known) = self.keeper.account()?;
-        if known.state.open.get(&self.place).is_none_or(|(_, is_own)| *is_own) {
-            return Ok(());
-        }
         let given = Given {
-            files: before.files.saturating_add(self.files.load(Ordering::Relaxed)),
-            bytes: before.bytes.saturating_add(self.bytes.load(Ordering::Relaxed)),
+            files: self.before.files.saturating_add(self.files.load(Ordering::Relaxed)),
+            bytes: self.before.bytes.saturating_add(self.bytes.load(Ordering::Relaxed)),
         };
         let line = known.account.give(&self.place, &self.peer, given);
         known.write(&base, &line)
@@ -315,11 +313,9 @@ impl Filling {
 impl Drop for Filling {
     fn drop(&mut self) {
         let mut state = self.keeper.origins.lock();
-        if self.before.is_some()
-            && let Some(open) = state.open.get_mut(&self.place)
-        {
-            open.0 -= 1;
-            if open.0 == 0 {
+        if let Some(open) = state.open.get_mut(&self.place) {
+            *open -= 1;
+            if *open == 0 {
                 state.open.remove(&self.place);
             }
         }
@@ -333,9 +329,9 @@ impl Origins {
 }
 
 /// The account while it is held; it goes back where it was.
-struct Known<'k> {
+pub(super) struct Known<'k> {
     state: MutexGuard<'k, State>,
-    account: Account,
+    pub(super) account: Account,
 }
 
 impl Known<'_> {
@@ -346,7 +342,7 @@ impl Known<'_> {
     }
 
     /// Adds these lines to the file, which is written anew when most of it has been overtaken.
-    fn write(&mut self, base: &Base, lines: &str) -> Result<(), CrawlError> {
+    pub(super) fn write(&mut self, base: &Base, lines: &str) -> Result<(), CrawlError> {
         // Without a marker there is nowhere to keep it.
         let Some(own) = own_dir(base)?.filter(|_| !lines.is_empty()) else { return Ok(()) };
         if self.account.wants_rewriting() {
@@ -381,7 +377,7 @@ impl Drop for Known<'_> {
     }
 }
 
-fn own_dir(base: &Base) -> Result<Option<Dir>, DiskError> {
+pub(super) fn own_dir(base: &Base) -> Result<Option<Dir>, DiskError> {
     base.dir(Path::new(marker::OWN_DIR))
 }
 

@@ -23,6 +23,7 @@ use super::atomic::{create_temporary, remove_temporary, rename_new, sync_dir};
 use super::base::Base;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
+use super::resolve::is_one_name;
 use crate::domain::{BadName, FileName, Hash, HourPlace, SegmentKey, parse_file_name};
 
 mod publish_group;
@@ -247,6 +248,16 @@ impl Base {
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(DiskError::io("remove the empty directory", &above.path().join(name), errno)),
         }
+    }
+}
+
+impl Dir {
+    /// A directory of this one, made and flushed if it is not there.
+    pub fn make_dir(&self, name: &OsStr) -> Result<Self> {
+        if !is_one_name(name) {
+            return Err(DiskError::Outside { path: self.path().join(name) });
+        }
+        make_dir(self, name)
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! 1. Only *hits* are weighed: tombstones that hide what lies here, visible, with bytes, and was here before the peer was asked. A
 //!    tombstone for anything else costs nothing and is taken at once.
-//! 2. The yardstick is what was here as well: never names that the peer lists. Of an hour it is what is visible now and what hits of
-//!    the last days have hidden; files that peers gave lately cannot make it larger for those that they did not give.
-//! 3. Hits add up over [`WINDOW`], over all rounds, restarts and peers: who asks bit by bit, or under several names, gets no more.
+//! 2. The yardsticks are what was here as well: never names that the peer lists. Hits on files that no peer gave lately are measured
+//!    by such files alone, hits on files that the peer itself did not give by those, and all by all: what anybody gives makes no
+//!    room for hiding what he did not give.
+//! 3. Of an hour files and bytes count. A single file is no burst, however small the hour.
+//! 4. Hits add up over [`WINDOW`], over all rounds, restarts and peers: who asks bit by bit, or under several names, gets no more.
 //!    The window is one of time that this node has lived; clocks have no part in it.
 //!
 //! Nothing is read or written here: [`Account`] is a value, and is kept by others as [`Account::to_text`].
@@ -13,14 +15,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::lived::Lived;
 use super::{Channel, HourContents, HourPlace, SegmentFile, name};
 
 /// How long hits are added up.
 pub const WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
 /// More than a fifth is a burst.
 const SHARE: u64 = 5;
-/// More than half of the bytes is one as well.
-const SHARE_OF_BYTES: u64 = 2;
 /// So many hits are a burst, however large the archive is.
 const MOST: u64 = 1_000;
 /// Fewer hits are no burst of a whole channel: a small one must be tidied without asking.
@@ -28,30 +29,65 @@ const MOST_IN_SMALL: u64 = 4;
 /// Hits of an hour are kept by the time in steps of this many seconds.
 const STEP_S: u64 = 3_600;
 
-/// Files that are here, or are hidden by hits.
+/// Files and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weight {
     /// How many.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of them that no peer gave lately, as far as that is known.
-    pub own: u64,
 }
 
-impl Weight {
+impl std::ops::Add for Weight {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+/// Files that are here, or are hidden by hits, by who gave them lately.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// Whoever gave them.
+    pub all: Weight,
+    /// Those that the peer with the tombstones did not give.
+    pub others: Weight,
+    /// Those that no peer gave.
+    pub own: Weight,
+}
+
+impl Weights {
     /// One file more.
-    pub fn add(&mut self, bytes: u64, is_own: bool) {
-        *self += Self { files: 1, bytes, own: is_own.into() };
+    fn add(&mut self, bytes: u64, source: Source) {
+        let one = Weight { files: 1, bytes };
+        self.all = self.all + one;
+        if source != Source::ThisPeer {
+            self.others = self.others + one;
+        }
+        if source == Source::Own {
+            self.own = self.own + one;
+        }
     }
 }
 
-impl std::ops::AddAssign for Weight {
-    fn add_assign(&mut self, other: Self) {
-        self.files = self.files.saturating_add(other.files);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.own = self.own.saturating_add(other.own);
+impl std::ops::Add for Weights {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { all: self.all + other.all, others: self.others + other.others, own: self.own + other.own }
     }
+}
+
+/// By which files something is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Yardstick {
+    /// All.
+    All,
+    /// Those that the peer with the tombstones did not give.
+    Others,
+    /// Those that no peer gave.
+    Own,
 }
 
 /// Why tombstones wait for the operator.
@@ -65,8 +101,8 @@ pub enum Burst {
         /// Of so many.
         known: u64,
     },
-    /// Few files of an hour, with most of its bytes.
-    #[error("tombstones would hide {tombstones} of the {known} bytes that were here in the hour: more than half")]
+    /// Few files of an hour, with many of its bytes.
+    #[error("tombstones would hide {tombstones} of the {known} bytes that were here in the hour: more than a fifth")]
     Bytes {
         /// How many would be hidden, with those of the last three days.
         tombstones: u64,
@@ -81,6 +117,15 @@ pub enum Burst {
         /// Of so many.
         known: u64,
     },
+    /// Nobody knows how much that is.
+    #[error(
+        "tombstones would hide {tombstones} files of an hour, and the list of what peers gave of it (.gapless/given) is damaged: \
+         whether that is too much cannot be said"
+    )]
+    Unknown {
+        /// How many would be hidden.
+        tombstones: u64,
+    },
     /// Too many in all.
     #[error("tombstones would hide {tombstones} files within three days: a thousand or more")]
     Total {
@@ -93,9 +138,11 @@ pub enum Burst {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OfHour {
     /// What they would hide.
-    pub hits: Weight,
+    pub hits: Weights,
     /// What is visible there, that included.
-    pub here: Weight,
+    pub here: Weights,
+    /// Who gave what of it is not known for certain.
+    pub is_doubtful: bool,
 }
 
 /// Where a file that lies here is from.
@@ -103,9 +150,11 @@ pub struct OfHour {
 pub enum Source {
     /// No peer gave it lately, as far as that is known.
     Own,
-    /// A peer gave it, before the one with the tombstones was asked.
-    Given,
-    /// A peer gave it since.
+    /// Another peer than the one with the tombstones gave it.
+    OtherPeer,
+    /// The one with the tombstones gave it itself.
+    ThisPeer,
+    /// A peer gave it since that one was asked.
     Meanwhile,
 }
 
@@ -120,14 +169,13 @@ pub fn of_hour(
     for file in local.visible().filter(|file| file.size > 0) {
         file_name.clear();
         file.push_name(&mut file_name);
-        let is_own = match source(&file_name) {
-            Source::Own => true,
-            Source::Given => false,
-            Source::Meanwhile => continue,
-        };
-        found.here.add(file.size, is_own);
+        let source = source(&file_name);
+        if source == Source::Meanwhile {
+            continue;
+        }
+        found.here.add(file.size, source);
         if hides(file) {
-            found.hits.add(file.size, is_own);
+            found.hits.add(file.size, source);
             stems.insert(name::stem(&file_name).into());
         }
     }
@@ -137,55 +185,82 @@ pub fn of_hour(
 /// What peers' tombstones have hidden of late.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Seconds that were lived so far, and by which clock that was told: a boot of the machine, and the seconds since it.
-    lived_s: u64,
-    clock: Option<(String, u64)>,
-    /// Hits by hour, and by when they were, in steps.
-    hits: BTreeMap<(HourPlace, u64), Weight>,
+    /// By this time hits grow old.
+    lived: Lived,
+    /// Hits by hour, and by when they were, in steps: all of them, and those on files that no peer had given.
+    hits: BTreeMap<(HourPlace, u64), Hits>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Hits {
+    all: Weight,
+    own: Weight,
+}
+
+impl std::ops::Add for Hits {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { all: self.all + other.all, own: self.own + other.own }
+    }
+}
+
+impl From<Hits> for Weights {
+    /// Nobody remembers who gave the others: whoever asks now did not.
+    fn from(hits: Hits) -> Self {
+        Self { all: hits.all, others: hits.all, own: hits.own }
+    }
 }
 
 impl Account {
-    /// So many seconds have passed since the machine was started this time. Of an earlier time nothing is known to have passed.
+    /// So many seconds have passed since the machine was started this time.
     pub fn live(&mut self, boot: &str, uptime_s: u64) {
-        if let Some((known, before)) = &self.clock
-            && known == boot
-        {
-            self.lived_s = self.lived_s.saturating_add(uptime_s.saturating_sub(*before));
-        }
-        self.clock = Some((boot.to_owned(), uptime_s));
-        let (now, window) = (self.lived_s, WINDOW.as_secs());
+        self.lived.pass(boot, uptime_s);
+        let (now, window) = (self.lived.seconds(), WINDOW.as_secs());
         self.hits.retain(|(_, step), _| now.saturating_sub(step.saturating_mul(STEP_S)) < window + STEP_S);
     }
 
-    /// Whether tombstones that would hide this wait for the operator. `of_channel` says how many files of a channel are here now.
-    pub fn weigh(&self, new: &BTreeMap<HourPlace, OfHour>, of_channel: impl Fn(&Channel, u64) -> u64) -> Option<Burst> {
-        let mut channels: BTreeMap<&Channel, u64> = BTreeMap::new();
-        for (place, of_hour) in new.iter().filter(|(_, of_hour)| of_hour.hits.files > 0) {
+    /// Whether tombstones that would hide this wait for the operator. `of_channel` says how many files of a channel are here now by a
+    /// yardstick; more than it is asked for it need not count.
+    pub fn weigh(
+        &self,
+        new: &BTreeMap<HourPlace, OfHour>,
+        of_channel: impl Fn(&Channel, Yardstick, u64) -> u64,
+    ) -> Option<Burst> {
+        let mut channels: BTreeMap<&Channel, Weights> = BTreeMap::new();
+        for (place, of_hour) in new.iter().filter(|(_, of_hour)| of_hour.hits.all.files > 0) {
             let before = self.sum(|known| known == place);
-            if let Some(burst) = hour(before, of_hour) {
+            if let Some(burst) = hour(before.into(), of_hour) {
                 return Some(burst);
             }
-            *channels.entry(&place.stream.channel).or_default() += of_hour.hits.files;
+            let sum = channels.entry(&place.stream.channel).or_default();
+            *sum = *sum + of_hour.hits;
         }
-        for (channel, hits) in channels {
-            let before = self.sum(|known| known.stream.channel == *channel).files;
-            let tombstones = before.saturating_add(hits);
-            // More need not be counted.
-            let known = before.saturating_add(of_channel(channel, tombstones.saturating_mul(SHARE)));
-            if tombstones > MOST_IN_SMALL && tombstones.saturating_mul(SHARE) > known {
-                return Some(Burst::Channel { tombstones, known });
+        for (channel, of_new) in channels {
+            let of_before = Weights::from(self.sum(|known| known.stream.channel == *channel));
+            for (yardstick, before, hits) in by_yardstick(of_before, of_new) {
+                let tombstones = before.files.saturating_add(hits.files);
+                if tombstones <= MOST_IN_SMALL {
+                    continue;
+                }
+                let enough = tombstones.saturating_mul(SHARE);
+                let known = before.files.saturating_add(of_channel(channel, yardstick, enough));
+                if enough > known {
+                    return Some(Burst::Channel { tombstones, known });
+                }
             }
         }
-        let new: u64 = new.values().map(|of_hour| of_hour.hits.files).sum();
-        let tombstones = self.sum(|_| true).files.saturating_add(new);
+        let new: u64 = new.values().map(|of_hour| of_hour.hits.all.files).sum();
+        let tombstones = self.sum(|_| true).all.files.saturating_add(new);
         (new > 0 && tombstones >= MOST).then_some(Burst::Total { tombstones })
     }
 
     /// These were taken.
     pub fn add(&mut self, new: &BTreeMap<HourPlace, OfHour>) {
-        let step = self.lived_s / STEP_S;
-        for (place, of_hour) in new.iter().filter(|(_, of_hour)| of_hour.hits.files > 0) {
-            *self.hits.entry((place.clone(), step)).or_default() += of_hour.hits;
+        let step = self.lived.seconds() / STEP_S;
+        for (place, of_hour) in new.iter().filter(|(_, of_hour)| of_hour.hits.all.files > 0) {
+            let known = self.hits.entry((place.clone(), step)).or_default();
+            *known = *known + Hits { all: of_hour.hits.all, own: of_hour.hits.own };
         }
     }
 
@@ -199,22 +274,18 @@ impl Account {
         self.hits.is_empty()
     }
 
-    fn sum(&self, of: impl Fn(&HourPlace) -> bool) -> Weight {
-        let mut sum = Weight::default();
-        self.hits.iter().filter(|((place, _), _)| of(place)).for_each(|(_, weight)| sum += *weight);
-        sum
+    fn sum(&self, of: impl Fn(&HourPlace) -> bool) -> Hits {
+        let known = self.hits.iter().filter(|((place, _), _)| of(place));
+        known.fold(Hits::default(), |sum, (_, hits)| sum + *hits)
     }
 
     /// As it is kept: how much was lived, and a line for each hour and step.
     pub fn to_text(&self) -> String {
-        let mut text = format!("lived {}", self.lived_s);
-        if let Some((boot, uptime_s)) = &self.clock {
+        let mut text = format!("lived {}\n", self.lived);
+        for ((place, step), Hits { all, own }) in &self.hits {
+            let numbers = format!("{step} {} {} {} {}", all.files, all.bytes, own.files, own.bytes);
             // A write to a String cannot fail.
-            write!(text, " {uptime_s} {boot}").unwrap_or_default();
-        }
-        text.push('\n');
-        for ((place, step), Weight { files, bytes, own }) in &self.hits {
-            writeln!(text, "{step} {files} {bytes} {own} {place}").unwrap_or_default();
+            writeln!(text, "{numbers} {place}").unwrap_or_default();
         }
         text
     }
@@ -222,46 +293,48 @@ impl Account {
     /// The inverse; `None` if it is anything else.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let mut words = lines.next()?.strip_prefix("lived ")?.splitn(3, ' ');
-        let lived_s = words.next()?.parse().ok()?;
-        let clock = match (words.next(), words.next()) {
-            (Some(uptime_s), Some(boot)) => Some((boot.to_owned(), uptime_s.parse().ok()?)),
-            (None, _) => None,
-            _ => return None,
-        };
-        let mut account = Self { lived_s, clock, hits: BTreeMap::new() };
+        let lived = Lived::parse(lines.next()?.strip_prefix("lived ")?)?;
+        let mut account = Self { lived, hits: BTreeMap::new() };
         for line in lines {
-            let mut parts = line.splitn(5, ' ');
+            let mut parts = line.splitn(6, ' ');
             let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
-            let (step, files, bytes, own) = (number()?, number()?, number()?, number()?);
+            let step = number()?;
+            let all = Weight { files: number()?, bytes: number()? };
+            let own = Weight { files: number()?, bytes: number()? };
             let place = HourPlace::parse(parts.next()?).ok()?;
-            *account.hits.entry((place, step)).or_default() += Weight { files, bytes, own };
+            let known = account.hits.entry((place, step)).or_default();
+            *known = *known + Hits { all, own };
         }
         Some(account)
     }
 }
 
-/// One hour by itself. A single file is no burst, however small the hour.
-fn hour(before: Weight, OfHour { hits, here }: &OfHour) -> Option<Burst> {
-    let (mut hidden, mut known) = (before, before);
-    hidden += *hits;
-    known += *here;
-    if hidden.files < 2 {
-        None
-    } else if is_more(hidden.files, SHARE, known.files) {
-        Some(Burst::Hour { tombstones: hidden.files, known: known.files })
-    } else if is_more(hidden.own, SHARE, known.own) {
-        Some(Burst::Hour { tombstones: hidden.own, known: known.own })
-    } else if is_more(hidden.bytes, SHARE_OF_BYTES, known.bytes) {
-        Some(Burst::Bytes { tombstones: hidden.bytes, known: known.bytes })
-    } else {
-        None
-    }
+/// Two of them by each yardstick, the narrowest first.
+fn by_yardstick(first: Weights, second: Weights) -> [(Yardstick, Weight, Weight); 3] {
+    [
+        (Yardstick::Own, first.own, second.own),
+        (Yardstick::Others, first.others, second.others),
+        (Yardstick::All, first.all, second.all),
+    ]
 }
 
-/// Whether several are more than one part in so many.
-fn is_more(hidden: u64, share: u64, known: u64) -> bool {
-    hidden > 1 && hidden.saturating_mul(share) > known
+/// One hour by itself. A single file is no burst, however small the hour.
+fn hour(before: Weights, OfHour { hits, here, is_doubtful }: &OfHour) -> Option<Burst> {
+    let hidden_in_all = (before + *hits).all.files;
+    if *is_doubtful && hidden_in_all > 1 {
+        return Some(Burst::Unknown { tombstones: hidden_in_all });
+    }
+    by_yardstick(before + *hits, before + *here).into_iter().find_map(|(_, hidden, known)| {
+        if hidden.files < 2 {
+            None
+        } else if hidden.files.saturating_mul(SHARE) > known.files {
+            Some(Burst::Hour { tombstones: hidden.files, known: known.files })
+        } else if hidden.bytes.saturating_mul(SHARE) > known.bytes {
+            Some(Burst::Bytes { tombstones: hidden.bytes, known: known.bytes })
+        } else {
+            None
+        }
+    })
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ pub fn fates<'a>(plan: &Plan<'a>, place: &HourPlace, local: &HourContents) -> Ha
     let hidden = theirs.hidden();
     let (found, hits) = of_hour(local, |file| hidden.hides(file), |_| Source::Own);
     // How much there is of the channel is not known here.
-    let burst = Account::default().weigh(&[(place.clone(), found)].into(), |_, enough| enough);
+    let burst = Account::default().weigh(&[(place.clone(), found)].into(), |_, _, enough| enough);
     let fate = |name: &str| match burst {
         Some(burst) if hits.contains(name::stem(name)) => Fate::Wait(burst),
         _ => Fate::TakeOver,

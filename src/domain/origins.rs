@@ -1,12 +1,14 @@
-//! Which hours hold nothing but what other nodes gave, and who gave how much: the account by which strangers' files neither displace
-//! what is the archive's own nor fill its disk.
+//! What other nodes gave of each hour, and who: the account by which what others gave neither displaces what is the archive's own nor
+//! fills its disk.
 //!
 //! 1. An hour is *fetched* if it was empty when the first file was taken from a peer, and holds no more segments than peers gave. All
-//!    else is *own*: what was there before, what a recorder wrote, whatever nobody knows about.
+//!    else is *own*: what was there before, what a recorder wrote, whatever nobody knows about. What peers add to an hour that is own
+//!    is counted beside it.
 //! 2. A channel and quality is a *stranger's* if it is named nowhere in the configuration and no hour of it is own.
 //!
 //! The account is kept as lines of text, each with a check of its own; the last line about an hour and a peer counts, and a line that
-//! does not add up makes its hour own. Reads and writes no file.
+//! does not add up makes its hour own. It says as well how long this node had lived, by which lists of single files grow old
+//! ([`super::gifts`]). Reads and writes no file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
+use super::lived::Lived;
 use super::{Hour, HourPlace, Stream};
 
 /// The first line.
@@ -23,10 +26,14 @@ const FIRST_LINE: &str = "gapless-fetched 1";
 const BREAKS: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 const GIVEN: &str = "given";
 const OWN: &str = "own";
+const GONE: &str = "gone";
+const LIVED: &str = "lived";
+/// Time lived is written down after so many seconds.
+const LIVED_STEP_S: u64 = 600;
 /// Lines that do not add up and are told.
 const TOLD: usize = 10;
 
-/// What the configuration names: it is never a stranger's, and what is fetched for it counts as own.
+/// What the configuration names: it is never a stranger's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Named {
     /// Channels that are to be fetched, where some are named.
@@ -66,10 +73,36 @@ pub struct Used {
     pub streams: u64,
 }
 
+/// What peers gave of an hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct OfHour {
+    peers: BTreeMap<Arc<str>, Given>,
+    /// It holds something of the archive's own as well.
+    is_own: bool,
+}
+
+impl OfHour {
+    fn given(&self) -> Given {
+        let add = |sum: Given, given: &Given| Given {
+            files: sum.files.saturating_add(given.files),
+            bytes: sum.bytes.saturating_add(given.bytes),
+        };
+        self.peers.values().fold(Given::default(), add)
+    }
+
+    /// Lines that say all of it.
+    fn lines(&self) -> usize {
+        self.peers.len() + usize::from(self.is_own)
+    }
+}
+
 /// Who gave what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    streams: BTreeMap<Stream, BTreeMap<Hour, BTreeMap<Arc<str>, Given>>>,
+    streams: BTreeMap<Stream, BTreeMap<Hour, OfHour>>,
+    lived: Lived,
+    /// As it was written last.
+    lived_written: Option<Lived>,
     /// Lines that were read or written: many more than entries call for a shorter file.
     lines: usize,
     entries: usize,
@@ -89,8 +122,10 @@ impl Account {
             }
             account.lines += 1;
             match std::str::from_utf8(line).ok().and_then(read) {
-                Some((place, Some((peer, given)))) => account.put(&place, &peer, given),
-                Some((place, None)) => account.drop_hour(&place),
+                Some(Line::Given(place, peer, given)) => account.put(&place, &peer, given),
+                Some(Line::Own(place)) => account.hour(&place).is_own = true,
+                Some(Line::Gone(place)) => account.drop_hour(&place),
+                Some(Line::Lived(lived)) => (account.lived, account.lived_written) = (lived.clone(), Some(lived)),
                 None => {
                     account.damaged_lines += 1;
                     if account.damaged.len() < TOLD {
@@ -100,16 +135,20 @@ impl Account {
                 }
             }
         }
+        account.entries = account.streams.values().flat_map(BTreeMap::values).map(OfHour::lines).sum();
         account
     }
 
     /// The whole as text.
     pub fn text(&self) -> String {
-        let mut text = format!("{FIRST_LINE}\n");
+        let mut text = format!("{FIRST_LINE}\n{}", lived_line(&self.lived));
         for (stream, hours) in &self.streams {
-            for (hour, peers) in hours {
+            for (hour, of_hour) in hours {
                 let place = HourPlace { stream: stream.clone(), hour: *hour };
-                for (peer, given) in peers {
+                if of_hour.is_own {
+                    text.push_str(&place_line(OWN, &place));
+                }
+                for (peer, given) in &of_hour.peers {
                     text.push_str(&given_line(&place, peer, *given));
                 }
             }
@@ -129,17 +168,45 @@ impl Account {
         given_line(place, peer, given)
     }
 
-    /// An hour is own, or gone. Gives the line about it, if there was anything to say.
+    /// An hour holds something of the archive's own: it is no fetched one any more. Gives the line about it, if that is new.
+    pub fn make_own(&mut self, place: &HourPlace) -> Option<String> {
+        let of_hour = self.hour(place);
+        if std::mem::replace(&mut of_hour.is_own, true) {
+            return None;
+        }
+        self.lines += 1;
+        self.entries += 1;
+        Some(place_line(OWN, place))
+    }
+
+    /// Nothing of an hour is here any more. Gives the line about it, if there was anything to say.
     pub fn forget(&mut self, place: &HourPlace) -> Option<String> {
-        self.given(place)?;
+        self.streams.get(&place.stream)?.get(&place.hour)?;
         self.lines += 1;
         self.drop_hour(place);
-        Some(checked(&format!("{OWN} {}", utf8_percent_encode(&place.to_string(), BREAKS))))
+        Some(place_line(GONE, place))
+    }
+
+    /// So many seconds have passed since the machine was started this time. Gives the line about it, if it is worth one.
+    pub fn live(&mut self, boot: &str, uptime_s: u64) -> Option<String> {
+        self.lived.pass(boot, uptime_s);
+        let is_new = self.lived_written.as_ref().is_none_or(|written| {
+            !written.is_of_boot_of(&self.lived) || self.lived.seconds() - written.seconds() >= LIVED_STEP_S
+        });
+        self.lived_written = if is_new { Some(self.lived.clone()) } else { self.lived_written.take() };
+        self.lines += usize::from(is_new);
+        is_new.then(|| lived_line(&self.lived))
+    }
+
+    /// How long this node has lived, as far as this account knows.
+    pub fn lived(&mut self) -> &mut Lived {
+        &mut self.lived
     }
 
     /// It was written anew.
     pub fn rewritten(&mut self) {
-        (self.lines, self.damaged_lines) = (self.entries, 0);
+        (self.lines, self.damaged_lines) = (self.entries + 1, 0);
+        self.lived_written = Some(self.lived.clone());
         self.damaged.clear();
     }
 
@@ -148,25 +215,31 @@ impl Account {
         self.damaged_lines > 0 || self.lines > 2 * self.entries + 1_000
     }
 
-    /// What peers gave of an hour; `None` if it is own.
+    /// What peers gave of an hour; `None` if nothing.
     pub fn given(&self, place: &HourPlace) -> Option<Given> {
-        let peers = self.streams.get(&place.stream)?.get(&place.hour)?;
-        let add = |sum: Given, given: &Given| Given {
-            files: sum.files.saturating_add(given.files),
-            bytes: sum.bytes.saturating_add(given.bytes),
-        };
-        Some(peers.values().fold(Given::default(), add))
+        Some(self.streams.get(&place.stream)?.get(&place.hour)?.given())
     }
 
     /// What this peer gave of an hour.
     pub fn given_by(&self, place: &HourPlace, peer: &str) -> Given {
-        let peers = self.streams.get(&place.stream).and_then(|hours| hours.get(&place.hour));
-        peers.and_then(|peers| peers.get(peer)).copied().unwrap_or_default()
+        let of_hour = self.streams.get(&place.stream).and_then(|hours| hours.get(&place.hour));
+        of_hour.and_then(|of_hour| of_hour.peers.get(peer)).copied().unwrap_or_default()
+    }
+
+    /// Whether an hour held something of the archive's own beside what peers gave, as far as that was looked at.
+    pub fn is_own(&self, place: &HourPlace) -> bool {
+        self.streams.get(&place.stream).and_then(|hours| hours.get(&place.hour)).is_none_or(|of_hour| of_hour.is_own)
     }
 
     /// Whether an hour that holds so many segments holds nothing but what peers gave.
     pub fn is_fetched(&self, place: &HourPlace, segments: u64) -> bool {
-        self.given(place).is_some_and(|given| segments <= given.files)
+        !self.is_own(place) && self.given(place).is_some_and(|given| segments <= given.files)
+    }
+
+    /// What peers have added to hours that are own, of those streams.
+    pub fn added(&self, of: impl Fn(&Stream) -> bool) -> u64 {
+        let hours = self.streams.iter().filter(|(stream, _)| of(stream)).flat_map(|(_, hours)| hours.values());
+        hours.filter(|of_hour| of_hour.is_own).map(|of_hour| of_hour.given().bytes).fold(0, u64::saturating_add)
     }
 
     /// The hours of a stream that peers gave.
@@ -183,7 +256,7 @@ impl Account {
     pub fn used(&self, peer: &str, is_strangers: impl Fn(&Stream) -> bool) -> Used {
         let mut used = Used::default();
         for (_, hours) in self.streams.iter().filter(|(stream, _)| is_strangers(stream)) {
-            let of_peer = hours.values().filter_map(|peers| peers.get(peer));
+            let of_peer = hours.values().filter_map(|of_hour| of_hour.peers.get(peer));
             let (count, bytes) =
                 of_peer.fold((0_u64, 0_u64), |(count, bytes), given| (count + 1, bytes.saturating_add(given.bytes)));
             used.streams += u64::from(count > 0);
@@ -192,16 +265,19 @@ impl Account {
         used
     }
 
+    fn hour(&mut self, place: &HourPlace) -> &mut OfHour {
+        self.streams.entry(place.stream.clone()).or_default().entry(place.hour).or_default()
+    }
+
     fn put(&mut self, place: &HourPlace, peer: &str, given: Given) {
-        let hours = self.streams.entry(place.stream.clone()).or_default();
-        if hours.entry(place.hour).or_default().insert(peer.into(), given).is_none() {
-            self.entries += 1;
-        }
+        let is_new = self.hour(place).peers.insert(peer.into(), given).is_none();
+        self.entries += usize::from(is_new);
     }
 
     fn drop_hour(&mut self, place: &HourPlace) {
         let Some(hours) = self.streams.get_mut(&place.stream) else { return };
-        self.entries -= hours.remove(&place.hour).map_or(0, |peers| peers.len());
+        let lines = hours.remove(&place.hour).map_or(0, |of_hour| of_hour.lines());
+        self.entries = self.entries.saturating_sub(lines);
         if hours.is_empty() {
             self.streams.remove(&place.stream);
         }
@@ -209,33 +285,61 @@ impl Account {
 }
 
 fn given_line(place: &HourPlace, peer: &str, given: Given) -> String {
-    let place = place.to_string();
-    let (peer, place) = (utf8_percent_encode(peer, BREAKS), utf8_percent_encode(&place, BREAKS));
-    checked(&format!("{GIVEN} {} {} {peer} {place}", given.files, given.bytes))
+    checked(&format!("{GIVEN} {} {} {} {}", given.files, given.bytes, encoded(peer), encoded(&place.to_string())))
 }
 
-fn checked(text: &str) -> String {
+fn place_line(word: &str, place: &HourPlace) -> String {
+    checked(&format!("{word} {}", encoded(&place.to_string())))
+}
+
+fn lived_line(lived: &Lived) -> String {
+    checked(&format!("{LIVED} {lived}"))
+}
+
+/// A word of a line.
+pub(super) fn encoded(text: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(text, BREAKS)
+}
+
+/// What a word of a line says.
+pub(super) fn decoded(word: &str) -> Option<String> {
+    Some(percent_decode_str(word).decode_utf8().ok()?.into_owned())
+}
+
+/// A line with its check.
+pub(super) fn checked(text: &str) -> String {
     let mut line = text.to_owned();
     // A write to a String cannot fail.
     writeln!(line, " {}", check(text)).unwrap_or_default();
     line
 }
 
-type Line = (HourPlace, Option<(String, Given)>);
+/// What a line says, if it adds up.
+pub(super) fn unchecked(line: &str) -> Option<&str> {
+    let (front, found) = line.rsplit_once(' ')?;
+    (found == check(front)).then_some(front)
+}
+
+enum Line {
+    Given(HourPlace, String, Given),
+    Own(HourPlace),
+    Gone(HourPlace),
+    Lived(Lived),
+}
 
 fn read(line: &str) -> Option<Line> {
-    let (front, found) = line.rsplit_once(' ')?;
-    if found != check(front) {
-        return None;
-    }
-    let decoded = |word: &str| Some(percent_decode_str(word).decode_utf8().ok()?.into_owned());
+    let front = unchecked(line)?;
     let place = |word: &str| HourPlace::parse(&decoded(word)?).ok();
+    if let Some(lived) = front.strip_prefix(LIVED) {
+        return Lived::parse(lived.trim_start()).map(Line::Lived);
+    }
     match *front.split(' ').collect::<Vec<_>>() {
         [GIVEN, files, bytes, peer, at] => {
             let given = Given { files: files.parse().ok()?, bytes: bytes.parse().ok()? };
-            Some((place(at)?, Some((decoded(peer)?, given))))
+            Some(Line::Given(place(at)?, decoded(peer)?, given))
         }
-        [OWN, at] => Some((place(at)?, None)),
+        [OWN, at] => Some(Line::Own(place(at)?)),
+        [GONE, at] => Some(Line::Gone(place(at)?)),
         _ => None,
     }
 }

@@ -88,18 +88,59 @@ fn names_that_a_peer_makes_up_do_not_let_it_hide_more() {
 }
 
 #[test]
-fn files_that_a_peer_really_gave_do_not_let_it_hide_more_later() {
+fn files_that_a_peer_really_gave_do_not_let_it_or_another_hide_more_later() {
     let (archive, names) = filled(30);
-    let gifts: Vec<(String, Vec<u8>)> = (0..150).map(junk).collect();
+    let gifts: Vec<(String, Vec<u8>)> = (0..300).map(junk).collect();
     let offered = tree(gifts.iter().map(|(name, content)| (name.as_str(), content.clone())));
+    told(&backfill(archive.path(), &[peer(&offered).address], &[]), 0);
+    assert_eq!(archive.listing(HOUR, false).len(), 330);
+    // In another process, and under another name.
+    let graves: Vec<String> = names.iter().take(14).map(|name| grave(name)).collect();
+    let suspect = peer(&tree(graves.iter().map(|name| (name.as_str(), Vec::new()))));
+    let report = told(&backfill(archive.path(), &[suspect.address], &[]), 1).remove(0);
+    assert!(report["bursts"][0].as_str().is_some_and(|why| why.contains("14 of the 30 files")), "{report}");
+    assert_eq!(archive.listing(HOUR, false).len(), 330);
+}
+
+#[test]
+fn small_hours_are_not_hidden_one_by_one_beside_files_that_a_peer_gave() {
+    let archive = TestArchive::empty();
+    let hours: Vec<String> = (0..20).map(|hour| format!("chan/source/2020-01-01T{hour:02}")).collect();
+    for (number, hour) in hours.iter().enumerate() {
+        archive.segment(hour, &format!("00:{number:02}"), 2.0, Kind::Full);
+    }
+    let own: Vec<String> = hours.iter().map(|hour| archive.listing(hour, false).remove(0)).collect();
+    // In half of those hours, and in others.
+    let offered = Tree::default();
+    for hour in hours.iter().step_by(2).cloned().chain((0..10).map(|hour| format!("chan/source/2020-01-02T{hour:02}")))
+    {
+        offered.lock().unwrap().insert(hour, (0..20).map(junk).collect());
+    }
     let suspect = peer(&offered);
     told(&backfill(archive.path(), &[suspect.address], &[]), 0);
-    assert_eq!(archive.listing(HOUR, false).len(), 180);
-    offered.lock().unwrap().get_mut(HOUR).unwrap().extend(names.iter().map(|name| (grave(name), Vec::new())));
-    let report = told(&backfill(archive.path(), &[suspect.address], &[]), 1).remove(0);
-    // In another process nobody knows who gave what; what was recorded is most of the bytes.
-    assert_eq!(report["bursts"].as_array().map(Vec::len), Some(1), "{report}");
-    assert_eq!(archive.listing(HOUR, false).len(), 180);
+    assert_eq!(archive.listing(&hours[0], false).len(), 21);
+    for (hour, name) in hours.iter().zip(&own) {
+        offered.lock().unwrap().entry(hour.clone()).or_default().insert(grave(name), Vec::new());
+    }
+    told(&backfill(archive.path(), &[suspect.address], &[]), 1);
+    let left = hours.iter().zip(&own).filter(|(hour, name)| archive.listing(hour, false).contains(name)).count();
+    assert_eq!(left, 16, "a fifth of what was here");
+}
+
+#[test]
+fn a_new_node_takes_ordinary_tombstones_for_what_it_has_just_fetched() {
+    let (source, names) = filled(30);
+    let contents = names.iter().map(|name| (name.as_str(), source.read(&format!("{HOUR}/{name}"))));
+    let offered = tree(contents);
+    let archive = TestArchive::empty();
+    let other = peer(&offered);
+    told(&backfill(archive.path(), &[other.address], &[]), 0);
+    assert_eq!(archive.listing(HOUR, false), names);
+    for name in names.iter().take(5) {
+        offered.lock().unwrap().get_mut(HOUR).unwrap().insert(grave(name), Vec::new());
+    }
+    told(&backfill(archive.path(), &[other.address], &[]), 0);
+    assert_eq!(archive.listing(HOUR, false), names[5..]);
 }
 
 #[test]

@@ -13,17 +13,21 @@ use crate::index::{Index, IndexOptions};
 const STEM: &str = "2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts";
 const BOUNDS: Strangers = Strangers { budget: Some(100), streams: 3 };
 
-struct Archive(tempfile::TempDir);
+pub(super) struct Archive(tempfile::TempDir);
 
 impl Archive {
-    fn new() -> Self {
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    pub(super) fn new() -> Self {
         let tree = tempfile::tempdir().unwrap();
         marker::create(&Base::open(tree.path()).unwrap(), ArchiveId::random()).unwrap();
         Self(tree)
     }
 
     /// A node over it that begins with an empty index.
-    fn keeper(&self) -> Arc<Keeper> {
+    pub(super) fn keeper(&self) -> Arc<Keeper> {
         let index =
             Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
         let guard = Guard::new(Base::open(self.0.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
@@ -54,7 +58,7 @@ impl Archive {
     }
 }
 
-fn place(text: &str) -> HourPlace {
+pub(super) fn place(text: &str) -> HourPlace {
     HourPlace::parse(text).unwrap()
 }
 

@@ -8,17 +8,26 @@ fn place(hour: u32) -> HourPlace {
     HourPlace::parse(&format!("chan/source/2020-01-{:02}T{:02}", 1 + hour / 24, hour % 24)).unwrap()
 }
 
-fn files(files: u64) -> Weight {
-    Weight { files, bytes: files * 100, own: files }
+fn weight(files: u64) -> Weight {
+    Weight { files, bytes: files.saturating_mul(100) }
+}
+
+/// Files that no peer gave, files that another peer gave, and files that the peer with the tombstones gave.
+fn files(own: u64, others: u64, this_peers: u64) -> Weights {
+    Weights { all: weight(own + others + this_peers), others: weight(own + others), own: weight(own) }
+}
+
+fn one(hour: u32, hits: Weights, here: Weights) -> BTreeMap<HourPlace, OfHour> {
+    BTreeMap::from([(place(hour), OfHour { hits, here, is_doubtful: false })])
 }
 
 fn of(hour: u32, hits: u64, here: u64) -> BTreeMap<HourPlace, OfHour> {
-    BTreeMap::from([(place(hour), OfHour { hits: files(hits), here: files(here) })])
+    one(hour, files(hits, 0, 0), files(here, 0, 0))
 }
 
 /// Weighs and, if they do not wait, takes them.
 fn takes(account: &mut Account, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), Burst> {
-    let burst = account.weigh(new, |_, enough| enough);
+    let burst = account.weigh(new, |_, _, enough| enough);
     if burst.is_none() {
         account.add(new);
     }
@@ -27,7 +36,7 @@ fn takes(account: &mut Account, new: &BTreeMap<HourPlace, OfHour>) -> Result<(),
 
 #[test]
 fn more_than_a_fifth_of_an_hour_or_a_thousand_wait() {
-    let weigh = |hits, here| Account::default().weigh(&of(0, hits, here), |_, enough| enough);
+    let weigh = |hits, here| Account::default().weigh(&of(0, hits, here), |_, _, enough| enough);
     assert_eq!(weigh(0, 0), None);
     assert_eq!(weigh(1, 1), None);
     assert_eq!(weigh(2, 10), None);
@@ -65,7 +74,7 @@ fn hour_after_hour_comes_to_a_thousand_and_to_a_fifth_of_a_small_channel() {
     let mut left = 50;
     for hour in 0..50 {
         let new = of(hour, 1, 1);
-        if small.weigh(&new, |_, _| left).is_some() {
+        if small.weigh(&new, |_, _, _| left).is_some() {
             break;
         }
         small.add(&new);
@@ -75,15 +84,65 @@ fn hour_after_hour_comes_to_a_thousand_and_to_a_fifth_of_a_small_channel() {
 }
 
 #[test]
-fn what_peers_gave_does_not_make_room_for_more() {
-    let hits = files(900);
-    let here = Weight { files: 5_500, bytes: 5_500 * 100, own: 900 };
-    let new = BTreeMap::from([(place(0), OfHour { hits, here })]);
-    assert_eq!(Account::default().weigh(&new, |_, enough| enough), Some(Burst::Hour { tombstones: 900, known: 900 }));
-    // Nor does it if that was forgotten, where it is smaller than what is to be hidden.
-    let forgotten = Weight { files: 5_500, bytes: 900 * 100 + 4_600, own: 5_500 };
-    let again = BTreeMap::from([(place(0), OfHour { hits, here: forgotten })]);
-    assert!(matches!(Account::default().weigh(&again, |_, enough| enough), Some(Burst::Bytes { .. })));
+fn what_peers_gave_makes_no_room_for_hiding_what_they_did_not_give() {
+    let weigh = |hits, here| Account::default().weigh(&one(0, hits, here), |_, _, enough| enough);
+    // A hundred of ones own, beside six hundred of anybody.
+    for here in [files(100, 600, 0), files(100, 0, 600), files(100, 300, 300)] {
+        assert_eq!(weigh(files(21, 0, 0), here), Some(Burst::Hour { tombstones: 21, known: 100 }));
+        assert_eq!(weigh(files(20, 0, 0), here), None);
+    }
+    // Nor does what the peer itself gave make room for hiding what another gave.
+    assert_eq!(weigh(files(0, 21, 0), files(0, 100, 600)), Some(Burst::Hour { tombstones: 21, known: 100 }));
+    // A new node: all of it is from one peer, or from two, and an ordinary tombstone hides a few.
+    for (hits, here) in [
+        (files(0, 0, 3), files(0, 0, 1_800)),
+        (files(0, 3, 9), files(0, 50, 1_750)),
+        (files(1, 0, 3), files(1, 0, 1_799)),
+    ] {
+        assert_eq!(weigh(hits, here), None, "{hits:?}");
+    }
+    assert!(weigh(files(0, 0, 361), files(0, 0, 1_800)).is_some(), "and never most of it");
+}
+
+#[test]
+fn of_large_and_small_files_bytes_count_as_well() {
+    let own = Weight { files: 100, bytes: 2_000_000 };
+    let here = Weights { all: Weight { files: 700, bytes: 2_000_600 }, others: own, own };
+    let hits = |files, bytes| Weights {
+        all: Weight { files, bytes },
+        others: Weight { files, bytes },
+        own: Weight { files, bytes },
+    };
+    let weigh = |new| Account::default().weigh(&one(0, new, here), |_, _, enough| enough);
+    assert!(matches!(weigh(hits(49, 980_000)), Some(Burst::Hour { tombstones: 49, known: 100 })));
+    assert_eq!(weigh(hits(20, 400_000)), None);
+    assert_eq!(weigh(hits(2, 400_001)), Some(Burst::Bytes { tombstones: 400_001, known: 2_000_000 }));
+    assert_eq!(weigh(hits(1, 1_999_999)), None, "a single file is no burst");
+}
+
+#[test]
+fn small_hours_are_measured_by_what_the_channel_has_of_ones_own() {
+    let mut account = Account::default();
+    let of_channel = |_: &Channel, by: Yardstick, _| if by == Yardstick::Own { 20 } else { 10_000 };
+    for hour in 0..20 {
+        let new = one(hour, files(1, 0, 0), files(1, 0, 20));
+        if account.weigh(&new, of_channel).is_none() {
+            account.add(&new);
+        }
+    }
+    assert_eq!(account.hits.len(), 4, "a fifth of the twenty that are one's own");
+}
+
+#[test]
+fn where_nobody_knows_who_gave_what_only_a_single_file_goes() {
+    let mut hour = OfHour { hits: files(1, 0, 0), here: files(1_000, 0, 0), is_doubtful: true };
+    let weigh = |known: &Account, new| known.weigh(&BTreeMap::from([(place(0), new)]), |_, _, enough| enough);
+    let mut account = Account::default();
+    assert_eq!(weigh(&account, hour), None);
+    account.add(&BTreeMap::from([(place(0), hour)]));
+    assert_eq!(weigh(&account, hour), Some(Burst::Unknown { tombstones: 2 }));
+    hour.is_doubtful = false;
+    assert_eq!(weigh(&account, hour), None);
 }
 
 #[test]
@@ -105,7 +164,7 @@ fn only_time_that_was_lived_lets_hits_be_forgotten() {
 
 #[test]
 fn what_is_no_account_is_not_read_as_one() {
-    for wrong in ["", "lived", "lived x", "lived 1 2", "lived 1 x y", "lived 1\n1 2 3", "lived 1\n1 2 3 4 c/q/x"] {
+    for wrong in ["", "lived", "lived x", "lived 1 2", "lived 1 x y", "lived 1\n1 2 3", "lived 1\n1 2 3 4 5 c/q/x"] {
         assert_eq!(Account::from_text(wrong), None, "{wrong:?}");
     }
 }

@@ -26,6 +26,38 @@ fn an_hour_with_more_than_peers_gave_is_own() {
 }
 
 #[test]
+fn what_peers_add_to_an_hour_of_ones_own_is_counted_beside_it() {
+    let mut account = Account::default();
+    let (own, fetched) = (place("a/b/2019-11-13T02"), place("c/d/2019-11-13T02"));
+    let mut text = account.make_own(&own).unwrap() + &account.give(&own, "one", given(3));
+    text += &account.give(&fetched, "one", given(2));
+    assert_eq!(account.make_own(&own), None);
+    for known in [&Account::parse(text.as_bytes()), &account] {
+        assert!(!known.is_fetched(&own, 0) && known.is_fetched(&fetched, 2));
+        assert_eq!((known.given(&own), known.added(|_| true)), (Some(given(3)), 30));
+        assert_eq!(known.added(|stream| stream.channel.as_str() == "c"), 0);
+    }
+    // A recorder writes there, and later all of it goes.
+    account.make_own(&fetched);
+    assert_eq!((account.is_fetched(&fetched, 0), account.added(|_| true)), (false, 50));
+    account.forget(&fetched);
+    assert_eq!(account.added(|_| true), 30);
+}
+
+#[test]
+fn time_that_was_lived_is_written_now_and_then_and_goes_on_after_a_restart() {
+    let mut account = Account::default();
+    let mut text = account.live("a", 1_000).unwrap();
+    assert_eq!(account.live("a", 1_500), None);
+    text += &account.live("a", 2_000).unwrap();
+    text += &account.live("b", 30).unwrap();
+    let mut later = Account::parse(text.as_bytes());
+    assert_eq!(later, account);
+    assert_eq!(later.live("b", 90), None);
+    assert_eq!(later.lived().seconds(), 1_060);
+}
+
+#[test]
 fn only_a_channel_is_a_name() {
     let stream = |text: &str| Stream::parse(text).unwrap();
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
@@ -67,13 +99,18 @@ fn a_line_that_does_not_add_up_makes_its_hour_own_and_spoils_no_other() {
 
 proptest! {
     #[test]
-    fn whatever_is_written_is_read(steps in prop::collection::vec((0..3_u8, 0..24_u8, 0..4_u64, any::<bool>()), 0..40)) {
+    fn whatever_is_written_is_read(steps in prop::collection::vec((0..3_u8, 0..24_u8, 0..4_u64, 0..4_u8), 0..40)) {
         let mut account = Account::default();
         let mut text = String::new();
-        for (peer, hour, files, goes) in steps {
+        for (number, (peer, hour, files, what)) in (0..).zip(steps) {
             let at = place(&format!("a b/q/2019-11-13T{hour:02}"));
             text += &account.head();
-            let line = if goes { account.forget(&at) } else { Some(account.give(&at, &format!("p {peer}"), given(files))) };
+            let line = match what {
+                0 => account.forget(&at),
+                1 => account.make_own(&at),
+                2 => account.live("boot", number * 1_000),
+                _ => Some(account.give(&at, &format!("p {peer}"), given(files))),
+            };
             text += &line.unwrap_or_default();
         }
         prop_assert_eq!(&Account::parse(text.as_bytes()), &account);

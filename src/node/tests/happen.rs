@@ -323,6 +323,15 @@ impl World<'_> {
                     put(&dir, &format!("{place}/{}", parts(&invented).name), b"not what the name says");
                 }
             }
+            Attack::Gifts { each } => {
+                let hours: Vec<String> = self.truth.tree(against).hours().into_keys().map(str::to_owned).collect();
+                for hour in hours.iter().filter(|hour| hour.starts_with("cam")) {
+                    for _ in 0..each {
+                        let (path, content) = self.new_segment(against, hour_place(hour).hour);
+                        put(&dir, &format!("{hour}/{}", parts(&path).name), &content);
+                    }
+                }
+            }
             Attack::Junk { hours, each } => {
                 for back in 0..i64::try_from(hours).unwrap() {
                     let hour = hour_of(self.time.now() - (back + 3) * HOUR);

@@ -38,6 +38,8 @@ pub(super) enum Limit {
 pub(super) enum Attack {
     /// Tombstones for so many segments of an hour, beside so many invented names.
     Burst { tombstones: usize, names: usize },
+    /// So many real segments in each hour that the machine holds.
+    Gifts { each: usize },
     /// Bytes in a channel that nobody records.
     Junk { hours: usize, each: usize },
     /// Real bytes in hours of the year 2099.
@@ -222,7 +224,15 @@ impl Theme {
             Self::Burst => {
                 let (tombstones, names) = (3 + chance.below(9), chance.below(60));
                 let burst = other(Attack::Burst { tombstones, names });
-                vec![burst.clone(), Step::Round { machine: m }, burst, Step::Round { machine: m }]
+                let mut steps = Vec::new();
+                if chance.one_in(2) {
+                    // What it gives first is no yardstick for what it hides afterwards.
+                    steps.push(other(Attack::Gifts { each: 6 + chance.below(20) }));
+                    steps.push(Step::Round { machine: m });
+                    steps.push(Step::Restart { machine: m, kill: chance.one_in(2), lose_index: false });
+                }
+                steps.extend([burst.clone(), Step::Round { machine: m }, burst, Step::Round { machine: m }]);
+                steps
             }
             Self::Hidden => vec![
                 Step::Tombstone { machine: o, count: 3 + chance.below(3) },

@@ -345,7 +345,12 @@ impl Truth {
             return;
         }
         let hours = before.hours();
-        for tombstone in strikes {
+        // What strangers gave is no yardstick for what they hide, and no loss where they take it back.
+        let is_junk = |path: &str| self.facts.get(path).is_none_or(|fact| fact.of.is_none());
+        let real = |hour: &str| hours.get(hour).map_or(0, |paths| paths.iter().filter(|path| !is_junk(path)).count());
+        let of_strikes: Vec<(bool, usize)> =
+            strikes.iter().map(|path| (is_junk(&format!("{}.ts", stem(path))), real(hour_part(path)))).collect();
+        for (tombstone, (hides_junk, of)) in strikes.iter().zip(of_strikes) {
             let stem = stem(tombstone);
             // A node hides the twins of what an operator has hidden.
             if self.buried.iter().any(|buried| are_twins(buried, &format!("{stem}.ts"))) {
@@ -353,8 +358,7 @@ impl Truth {
             }
             let hidden = format!("{stem}.ts");
             let is_strangers = !self.buried.contains(stem) && !self.accepted.contains(stem);
-            if is_strangers && before.files.contains(&hidden) {
-                let of = hours.get(hour_part(tombstone)).map_or(0, Vec::len);
+            if is_strangers && !hides_junk && before.files.contains(&hidden) {
                 let memory = &mut self.machines[machine];
                 memory.struck.insert(hidden, (memory.lived, of));
             }
