@@ -41,6 +41,7 @@ mod tombstone_reasons;
 mod waiting;
 mod worker;
 
+pub(crate) use bursts::RECORD as BURSTS;
 pub use error::RoundError;
 pub use manager::{Backfill, BackfillError};
 pub use options::{BackfillOptions, Keeps, Refuses, Wants};

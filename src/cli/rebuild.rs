@@ -10,11 +10,13 @@ use super::client::Daemon;
 use super::config::Config;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
+use crate::backfill::BURSTS;
 use crate::check::{all_places, check_hour, check_sums};
 use crate::disk::{ArchiveId, marker};
 use crate::domain::shown::shown;
 use crate::index::LedgerCopy;
 use crate::rebuild::{Watcher, rebuild};
+use crate::retention::carry_over;
 use crate::startup::{self, Locked};
 use crate::wire::{CheckLine, Difference};
 
@@ -66,7 +68,7 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     }
     if new_id {
         let id = ArchiveId::random();
-        marker::renew(&locked.base, id)?;
+        marker::renew(&locked.base, id, |base| carry_over(base, &[BURSTS]))?;
         tracing::info!(name: "archive_id_changed", %id, "this archive has an id of its own now");
     }
     let told = Told(Progress::stderr());

@@ -66,7 +66,7 @@ impl Timeline {
     /// What it says of the clock now, for who only looks. Changes nothing.
     pub fn peek(clocks: Arc<dyn Clocks>, base: &Base) -> Result<Verdict, DiskError> {
         let timeline = Self::new(clocks);
-        let content = TIME.peek(base)?.content();
+        let content = Records::peek(base, &TIME)?.content();
         let line = content.and_then(|content| Line::parse(&String::from_utf8_lossy(&content.bytes)));
         let resumed = line.map(|line| line.resume(&timeline.boot(), timeline.clocks.boottime()));
         timeline.lock().line = resumed;
@@ -184,7 +184,8 @@ impl std::fmt::Debug for Timeline {
 mod tests {
     use super::super::test_clocks::TestClocks;
     use super::*;
-    use crate::disk::marker::OWN_DIR;
+    use crate::disk::ArchiveId;
+    use crate::disk::marker::{self, OWN_DIR};
 
     const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
 
@@ -197,8 +198,8 @@ mod tests {
     impl Node {
         fn new() -> Self {
             let tree = tempfile::tempdir().unwrap();
-            std::fs::create_dir(tree.path().join(OWN_DIR)).unwrap();
             let base = Base::open(tree.path()).unwrap();
+            marker::create(&base, ArchiveId::random()).unwrap();
             Self { _tree: tree, base, clocks: Arc::new(TestClocks::at("2026-11-20T12:00:00")) }
         }
 

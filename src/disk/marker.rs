@@ -23,6 +23,10 @@ pub const OWN_DIR: &str = ".gapless";
 /// The marker itself.
 pub const MARKER: &str = "marker";
 const FIRST_LINE: &str = "gapless-marker 1";
+/// What a further line begins with while records are being carried over.
+const FORMER: &str = "former ";
+/// A further line, once there have been records that protect the archive.
+const RECORDS: &str = "records kept";
 
 /// Many times what a marker is long; what is longer is none.
 const MOST_BYTES: u64 = 4096;
@@ -38,7 +42,7 @@ impl ArchiveId {
     }
 
     /// From its bytes, as the index keeps them.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
 
@@ -75,6 +79,28 @@ pub fn read(base: &Base) -> Result<Option<ArchiveId>> {
     read_with(base, Freshness::Cached)
 }
 
+/// What a marker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// The archive's id.
+    pub id: ArchiveId,
+    /// The one that it had before, while records are being carried over from it.
+    pub former: Option<ArchiveId>,
+    /// Whether there have been records that protect the archive: where there are none now, they were lost.
+    pub has_records: bool,
+}
+
+impl From<ArchiveId> for Ids {
+    fn from(id: ArchiveId) -> Self {
+        Self { id, former: None, has_records: false }
+    }
+}
+
+/// Reads what the marker says; `None` if there is none.
+pub fn ids(base: &Base) -> Result<Option<Ids>> {
+    read_ids(base, Freshness::Cached)
+}
+
 /// Whether the page cache may answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
@@ -85,6 +111,10 @@ pub(super) enum Freshness {
 }
 
 pub(super) fn read_with(base: &Base, freshness: Freshness) -> Result<Option<ArchiveId>> {
+    Ok(read_ids(base, freshness)?.map(|ids| ids.id))
+}
+
+fn read_ids(base: &Base, freshness: Freshness) -> Result<Option<Ids>> {
     let path = path(base);
     let Some(file) = base.open_file(&Path::new(OWN_DIR).join(MARKER))? else {
         return Ok(None);
@@ -97,7 +127,7 @@ pub(super) fn read_with(base: &Base, freshness: Freshness) -> Result<Option<Arch
     let mut text = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut text).map_err(|cause| DiskError::io("read the marker", &path, cause))?;
     match parse(&text) {
-        Ok(id) => Ok(Some(id)),
+        Ok(ids) => Ok(Some(ids)),
         Err(problem) => Err(DiskError::MarkerDamaged { path, problem }),
     }
 }
@@ -117,30 +147,57 @@ pub fn create(base: &Base, id: ArchiveId) -> Result<()> {
     let Some(own) = top.dir(OsStr::new(OWN_DIR))? else {
         return Err(DiskError::io("use as a directory", &top.path().join(OWN_DIR), Errno::NOTDIR));
     };
-    write_new(&own, OsStr::new(MARKER), text(id).as_bytes())
+    write_new(&own, OsStr::new(MARKER), text(id.into()).as_bytes())
 }
 
-/// Gives an archive another id, in the place of the one that it has.
-pub fn renew(base: &Base, id: ArchiveId) -> Result<()> {
+/// Gives an archive another id, in the place of the one that it has. `carry_over` writes what is bound to the id before under the one
+/// of now; the marker names both until that is done, so that it can be done again after a crash.
+pub fn renew<E: From<DiskError>>(
+    base: &Base,
+    id: ArchiveId,
+    carry_over: impl Fn(&Base) -> Result<(), E>,
+) -> Result<(), E> {
+    let before = ids(base)?;
+    if before.is_some_and(|ids| ids.former.is_some()) {
+        carry_over(base)?;
+    }
+    let former = before.map(|ids| ids.id);
+    write_over(base, Ids { id, former, has_records: before.is_some_and(|ids| ids.has_records) })?;
+    carry_over(base)?;
+    let has_records = ids(base)?.is_some_and(|ids| ids.has_records);
+    Ok(write_over(base, Ids { former: None, id, has_records })?)
+}
+
+/// From now on there have been records that protect the archive.
+pub(super) fn note_records(base: &Base) -> Result<()> {
+    match ids(base)? {
+        Some(ids) if !ids.has_records => write_over(base, Ids { has_records: true, ..ids }),
+        _ => Ok(()),
+    }
+}
+
+fn write_over(base: &Base, ids: Ids) -> Result<()> {
     let own = base.dir(Path::new(OWN_DIR))?;
     let own = own.ok_or_else(|| DiskError::io("open the directory", &base.path().join(OWN_DIR), Errno::NOENT))?;
-    replace(&own, OsStr::new(MARKER), text(id).as_bytes())
+    replace(&own, OsStr::new(MARKER), text(ids).as_bytes())
 }
 
 pub(super) fn path(base: &Base) -> PathBuf {
     base.path().join(OWN_DIR).join(MARKER)
 }
 
-fn text(id: ArchiveId) -> String {
+fn text(Ids { id, former, has_records }: Ids) -> String {
+    let former = former.map(|former| format!("{FORMER}{former}\n")).unwrap_or_default();
+    let records = if has_records { format!("{RECORDS}\n") } else { String::new() };
     format!(
-        "{FIRST_LINE}\nid {id}\n\n\
+        "{FIRST_LINE}\nid {id}\n{former}{records}\n\
          This directory holds an archive kept by gapless. The id above tells this archive from every other,\n\
          so that a disk that is not mounted is never taken for one on which everything was deleted.\n\
          Please leave this file where it is, and do not copy it to another archive.\n"
     )
 }
 
-fn parse(bytes: &[u8]) -> Result<ArchiveId, String> {
+fn parse(bytes: &[u8]) -> Result<Ids, String> {
     let all = str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
     let mut lines = all.lines();
     match lines.next() {
@@ -150,7 +207,18 @@ fn parse(bytes: &[u8]) -> Result<ArchiveId, String> {
     }
     let second = lines.next().unwrap_or_default();
     let id = second.strip_prefix("id ").ok_or_else(|| format!("its second line is {:?}", shortened(second)))?;
-    id.trim_end().parse().map_err(|problem: NotAnArchiveId| format!("{:?} is {problem}", shortened(id)))
+    let read = |text: &str| {
+        text.trim_end().parse().map_err(|problem: NotAnArchiveId| format!("{:?} is {problem}", shortened(text)))
+    };
+    let mut ids = Ids::from(read(id)?);
+    // Lines that a later version has added are none of ours.
+    for line in lines.take_while(|line| !line.is_empty()) {
+        ids.has_records |= line == RECORDS;
+        if let Some(former) = line.strip_prefix(FORMER) {
+            ids.former = Some(read(former)?);
+        }
+    }
+    Ok(ids)
 }
 
 fn shortened(line: &str) -> String {
@@ -175,6 +243,43 @@ mod tests {
         assert!(matches!(create(&base, ArchiveId::random()), Err(DiskError::Exists { .. })));
         assert_eq!(read(&base).unwrap(), Some(id));
         assert_eq!(fs::read_dir(tree.path().join(OWN_DIR)).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_id_is_renewed_after_all_has_been_carried_over_and_again_after_a_crash() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        let [first, second, third] = [1, 2, 3].map(ArchiveId);
+        create(&base, first).unwrap();
+        let seen = std::cell::RefCell::new(Vec::new());
+        let fails = |there: &Base| {
+            seen.borrow_mut().push(ids(there)?.unwrap());
+            Err(DiskError::io("write", there.path(), Errno::NOSPC))
+        };
+        renew(&base, second, fails).unwrap_err();
+        assert_eq!(read(&base).unwrap(), Some(second));
+        renew(&base, third, |there| {
+            seen.borrow_mut().push(ids(there)?.unwrap());
+            Ok::<_, DiskError>(())
+        })
+        .unwrap();
+        let pair = |id, former| Ids { id, former: Some(former), has_records: false };
+        assert_eq!(seen.into_inner(), [pair(second, first), pair(second, first), pair(third, second)]);
+        assert_eq!(ids(&base).unwrap(), Some(third.into()));
+    }
+
+    #[test]
+    fn that_there_have_been_records_stays_in_the_marker() {
+        let tree = tempfile::tempdir().unwrap();
+        let base = Base::open(tree.path()).unwrap();
+        let [first, second] = [1, 2].map(ArchiveId);
+        note_records(&base).unwrap();
+        assert_eq!(ids(&base).unwrap(), None, "no marker is made by this");
+        create(&base, first).unwrap();
+        note_records(&base).unwrap();
+        assert_eq!(ids(&base).unwrap(), Some(Ids { has_records: true, ..first.into() }));
+        renew(&base, second, |_| Ok::<_, DiskError>(())).unwrap();
+        assert_eq!(ids(&base).unwrap(), Some(Ids { has_records: true, ..second.into() }));
     }
 
     #[test]

@@ -18,6 +18,7 @@
 
 pub mod atomic;
 pub mod marker;
+pub mod progress;
 
 mod append;
 mod base;
@@ -49,12 +50,13 @@ pub use error::{DiskError, Result};
 pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};
 pub use lock::DirLock;
-pub use marker::{ArchiveId, NotAnArchiveId};
+pub use marker::{ArchiveId, Ids, NotAnArchiveId};
 pub use new_file::NewFile;
+pub use progress::{Mark, Marks, Past};
 pub use purge::Removed;
 pub use quarantine::{Held, Quarantine, REPORT_BYTES};
 pub use read::{PIECE, WholeFile};
-pub use record::{Content, Reading, Record, set_aside};
+pub use record::{Content, Reading, Record, keep_aside};
 pub use records::{Records, Remembered, Unusable};
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};
 pub use which::directory_id;

@@ -4,18 +4,22 @@
 //! add up is never used, and where no copy can be used that is an answer of its own ([`Reading::Unusable`]), not an empty record.
 //!
 //! ```text
-//! gapless-levels 1 17 42 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+//! gapless-levels 1 17 42 00c0ffee00c0ffee00c0ffee00c0ffee 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //! (42 bytes)
 //! ```
 //!
-//! The first line has the name, the version of the format, a number that grows with each writing, the length of what follows, and the
-//! SHA-256 of the line up to there and of what follows. One copy is written, flushed and renamed into place, then the other: a
-//! crash leaves one of them whole, and the greater number is the newer. What the content means is not known here.
+//! The first line has the name, the version of the format, a number that grows with each writing, the length of what follows, the id
+//! of the archive, and the SHA-256 of the line up to there and of what follows. One copy is written, flushed and renamed into place,
+//! then the other: a crash leaves one of them whole, and the greater number is the newer. Copies that carry another archive's id, or a
+//! smaller number than is remembered elsewhere ([`Past`]), do not count. Earlier versions wrote no id: such a copy counts only as long
+//! as nobody remembers a number. What the content means is not known here.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, linkat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
@@ -23,10 +27,13 @@ use super::atomic::{move_new, replace, sync_dir};
 use super::base::Base;
 use super::dir::{Dir, Small};
 use super::error::{DiskError, Result};
-use super::marker::OWN_DIR;
+use super::marker::{self, ArchiveId, Ids, OWN_DIR};
+use super::progress::{Mark, Past};
 
 /// The first line is never longer.
 const HEAD_BYTES: u64 = 256;
+/// Of a checksum, 64 bits are remembered.
+const CHECK_DIGITS: usize = 16;
 /// Damaged copies of one record that are kept aside.
 const MOST_ASIDE: u32 = 9;
 
@@ -48,8 +55,20 @@ pub struct Content {
     pub version: u32,
     /// How often it was written.
     pub generation: u64,
+    /// Its first line.
+    head: String,
+    /// Whether it carries the archive's id of now, and not a former one or none.
+    pub is_bound: bool,
     /// The content itself.
     pub bytes: Vec<u8>,
+}
+
+impl Content {
+    /// How far the record is.
+    pub(super) fn mark(&self) -> Mark {
+        let sum = self.head.rsplit(' ').next().unwrap_or_default();
+        Mark { count: self.generation, check: sum.chars().take(CHECK_DIGITS).collect() }
+    }
 }
 
 /// What became of reading a record.
@@ -65,6 +84,12 @@ pub enum Reading {
     Unusable(String),
 }
 
+/// What a copy must fit.
+struct Expected<'p> {
+    ids: Ids,
+    past: &'p Past,
+}
+
 impl Reading {
     /// The content, if it can be relied on.
     pub fn content(self) -> Option<Content> {
@@ -76,6 +101,13 @@ impl Reading {
 }
 
 /// One copy as it lies there.
+enum Found {
+    Missing,
+    Bytes(Vec<u8>),
+    Damaged(String),
+}
+
+/// One copy as far as it can be understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Copy {
     Missing,
@@ -96,49 +128,56 @@ enum Judged {
 }
 
 impl Record {
-    /// Reads it, and makes a copy anew that cannot be used. Where nothing may be written that is left for another time.
-    pub fn read(&self, base: &Base) -> Result<Reading> {
-        let Some(own) = own_dir(base)? else { return Ok(Reading::Absent) };
-        Ok(match self.judge(&own)? {
-            Judged::Absent => Reading::Absent,
-            Judged::Unusable(why) => Reading::Unusable(why),
-            Judged::Equal(content) => Reading::Intact(content),
+    /// Reads it, and makes a copy anew that cannot be used; says whether both copies hold it now. Where nothing may be written that is
+    /// left for another time.
+    pub(super) fn read(&self, base: &Base, past: &Past) -> Result<(Reading, bool)> {
+        let Some((own, judged)) = self.judge(base, past)? else { return Ok((Reading::Absent, false)) };
+        Ok(match judged {
+            Judged::Absent => (Reading::Absent, false),
+            Judged::Unusable(why) => (Reading::Unusable(why), false),
+            Judged::Equal(content) => (Reading::Intact(content), true),
             Judged::Use(content, bad, why) => {
-                self.mend(&own, &content, bad, why.as_deref());
-                match why {
+                let is_mended = self.mend(&own, &content, bad, why.as_deref());
+                let reading = match why {
                     Some(why) => Reading::Mended(content, why),
                     None => Reading::Intact(content),
-                }
+                };
+                (reading, is_mended)
             }
         })
     }
 
     /// Reads it and changes nothing.
-    pub fn peek(&self, base: &Base) -> Result<Reading> {
-        let Some(own) = own_dir(base)? else { return Ok(Reading::Absent) };
-        Ok(match self.judge(&own)? {
-            Judged::Absent => Reading::Absent,
-            Judged::Unusable(why) => Reading::Unusable(why),
-            Judged::Equal(content) | Judged::Use(content, _, None) => Reading::Intact(content),
-            Judged::Use(content, _, Some(why)) => Reading::Mended(content, why),
+    pub(super) fn peek(&self, base: &Base, past: &Past) -> Result<Reading> {
+        Ok(match self.judge(base, past)? {
+            None | Some((_, Judged::Absent)) => Reading::Absent,
+            Some((_, Judged::Unusable(why))) => Reading::Unusable(why),
+            Some((_, Judged::Equal(content) | Judged::Use(content, _, None))) => Reading::Intact(content),
+            Some((_, Judged::Use(content, _, Some(why)))) => Reading::Mended(content, why),
         })
     }
 
-    /// Writes it anew. It is durable in both copies when this returns. What cannot be relied on is not written over.
-    pub fn write(&self, base: &Base, bytes: &[u8]) -> Result<()> {
-        let own = own_dir(base)?.ok_or_else(|| DiskError::io("write", &self.path(base), Errno::NOENT))?;
+    /// Writes it anew, and says how far it is now. It is durable in both copies when this returns. What cannot be relied on is not
+    /// written over.
+    pub(super) fn write(&self, base: &Base, past: &Past, bytes: &[u8]) -> Result<Mark> {
         if bytes.len() as u64 > self.most {
             let text = format!("it would have {} bytes, and {} are allowed", bytes.len(), self.most);
             return Err(DiskError::io("write", &self.path(base), std::io::Error::other(text)));
         }
-        let generation = match self.judge(&own)? {
-            Judged::Absent => 1,
-            Judged::Equal(content) | Judged::Use(content, ..) => content.generation.saturating_add(1),
+        let missing = || DiskError::io("write", &self.path(base), Errno::NOENT);
+        let (own, judged) = self.judge(base, past)?.ok_or_else(missing)?;
+        let ids = marker::ids(base)?.ok_or_else(|| no_marker(base))?;
+        let before = match judged {
+            Judged::Absent => 0,
+            Judged::Equal(content) | Judged::Use(content, ..) => content.generation,
             Judged::Unusable(why) => return Err(DiskError::Record { path: self.path(base), why }),
         };
-        let text = self.text(generation, bytes);
+        let generation = before.max(past.newest).saturating_add(1);
+        let content = self.content(generation, ids.id, bytes);
+        let text = text(&content);
         replace(&own, OsStr::new(self.name), &text)?;
-        replace(&own, &self.second(), &text)
+        replace(&own, &self.second(), &text)?;
+        Ok(content.mark())
     }
 
     /// Where its first copy lies; for messages.
@@ -154,64 +193,88 @@ impl Record {
         [OsString::from(self.name), self.second()]
     }
 
-    fn judge(&self, own: &Dir) -> Result<Judged> {
-        let [first, second] = self.copies();
-        Ok(judge(self.look(own, &first)?, self.look(own, &second)?))
+    /// What its copies are worth; nothing where there is no place for them.
+    fn judge(&self, base: &Base, past: &Past) -> Result<Option<(Dir, Judged)>> {
+        let Some(own) = base.dir(Path::new(OWN_DIR))? else { return Ok(None) };
+        let [first, second] = self.copies().map(|name| self.look(&own, &name));
+        let judged = match (first?, second?) {
+            (Found::Missing, Found::Missing) if past.was_there => Judged::Unusable(missing()),
+            (Found::Missing, Found::Missing) => Judged::Absent,
+            (first, second) => {
+                // Without a marker nobody knows whose they are.
+                let expected = Expected { ids: marker::ids(base)?.ok_or_else(|| no_marker(base))?, past };
+                judge(self.understand(first, &expected), self.understand(second, &expected), past)
+            }
+        };
+        Ok(Some((own, judged)))
     }
 
-    fn look(&self, own: &Dir, name: &OsStr) -> Result<Copy> {
+    fn look(&self, own: &Dir, name: &OsStr) -> Result<Found> {
         match own.read_small(name, self.most + HEAD_BYTES) {
-            Ok(Small::Absent) => Ok(Copy::Missing),
-            Ok(Small::Larger) => Ok(Copy::Damaged(format!("it is larger than {} bytes", self.most + HEAD_BYTES))),
-            Ok(Small::Content(bytes)) => Ok(self.parse(&bytes)),
+            Ok(Small::Absent) => Ok(Found::Missing),
+            Ok(Small::Larger) => Ok(Found::Damaged(format!("it is larger than {} bytes", self.most + HEAD_BYTES))),
+            Ok(Small::Content(bytes)) => Ok(Found::Bytes(bytes)),
             // A bad sector is damage like any other; everything else says nothing about the record.
-            Err(error) if error.is_unreadable() => Ok(Copy::Damaged(error.to_string())),
+            Err(error) if error.is_unreadable() => Ok(Found::Damaged(error.to_string())),
             Err(error) => Err(error),
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Copy {
-        let damaged = |what: &str| Copy::Damaged(what.to_owned());
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return damaged("it has no first line") };
+    fn understand(&self, found: Found, expected: &Expected<'_>) -> Copy {
+        match found {
+            Found::Missing => Copy::Missing,
+            Found::Damaged(why) => Copy::Damaged(why),
+            Found::Bytes(bytes) => self.parse(&bytes, expected).unwrap_or_else(|why| Copy::Damaged(why.into_owned())),
+        }
+    }
+
+    fn parse(&self, bytes: &[u8], expected: &Expected<'_>) -> Result<Copy, Cow<'static, str>> {
+        const NO_HEAD: &str = "its first line is not that of a record";
+        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
         let (head, content) = bytes.split_at(end);
         let content = content.get(1..).unwrap_or_default();
-        let Some((front, sum)) = std::str::from_utf8(head).ok().and_then(|head| head.rsplit_once(' ')) else {
-            return damaged("its first line is not that of a record");
-        };
+        let (front, sum) = std::str::from_utf8(head).ok().and_then(|head| head.rsplit_once(' ')).ok_or(NO_HEAD)?;
         if sum != sum_of(front, content) {
-            return damaged("its checksum does not match");
+            return Err("its checksum does not match".into());
         }
         let mut words = front.split(' ');
         let name = words.next().and_then(|word| word.strip_prefix("gapless-"));
-        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
-        let (Some(version), Some(generation), Some(length)) = (number(), number(), number()) else {
-            return damaged("its first line is not that of a record");
-        };
-        match u32::try_from(version) {
-            _ if name != Some(self.name) => damaged("it is another record"),
-            _ if length != content.len() as u64 => damaged("it has another length than its first line says"),
-            Ok(version) if version <= self.version => {
-                Copy::Whole(Content { version, generation, bytes: content.to_vec() })
-            }
-            later => Copy::Later(later.unwrap_or(u32::MAX)),
+        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or(NO_HEAD);
+        let (version, generation, length) = (number()?, number()?, number()?);
+        if name != Some(self.name) {
+            return Err("it is another record".into());
         }
+        if length != content.len() as u64 {
+            return Err("it has another length than its first line says".into());
+        }
+        let version = match u32::try_from(version) {
+            Ok(version) if version <= self.version => version,
+            later => return Ok(Copy::Later(later.unwrap_or(u32::MAX))),
+        };
+        let id = words.next().map(|word| word.parse::<ArchiveId>().map_err(|_| NO_HEAD)).transpose()?;
+        let is_bound = expected.is_bound(id)?;
+        Ok(Copy::Whole(Content {
+            version,
+            generation,
+            head: format!("{front} {sum}"),
+            is_bound,
+            bytes: content.to_vec(),
+        }))
     }
 
-    fn text(&self, generation: u64, content: &[u8]) -> Vec<u8> {
-        let front = format!("gapless-{} {} {generation} {}", self.name, self.version, content.len());
-        let mut text = format!("{front} {}\n", sum_of(&front, content)).into_bytes();
-        text.extend(content);
-        text
+    fn content(&self, generation: u64, id: ArchiveId, bytes: &[u8]) -> Content {
+        let front = format!("gapless-{} {} {generation} {} {id}", self.name, self.version, bytes.len());
+        let head = format!("{front} {}", sum_of(&front, bytes));
+        Content { version: self.version, generation, head, is_bound: true, bytes: bytes.to_vec() }
     }
 
-    /// Makes a copy anew. The other one counts whether or not that works.
-    fn mend(&self, own: &Dir, content: &Content, bad: usize, why: Option<&str>) {
+    /// Makes a copy anew, as the other one is, and says whether that worked. The other one counts whether or not it did.
+    fn mend(&self, own: &Dir, content: &Content, bad: usize, why: Option<&str>) -> bool {
         let [first, second] = self.copies();
         let name = if bad == 0 { first } else { second };
-        // As it was, down to its version: it is the other copy, not a new writing.
-        let text = Self { version: content.version, ..*self }.text(content.generation, &content.bytes);
         let aside = why.map_or(Ok(None), |_| set_aside(own, self.name, &name));
-        let mended = aside.and_then(|aside| replace(own, &name, &text).map(|()| aside));
+        let mended = aside.and_then(|aside| replace(own, &name, &text(content)).map(|()| aside));
+        let is_mended = mended.is_ok();
         match (mended, why) {
             (Ok(_), None) => {
                 tracing::debug!(name: "record_completed", record = self.name, "the older copy of a record was brought up to date");
@@ -224,12 +287,28 @@ impl Record {
                 tracing::warn!(name: "record_not_mended", record = self.name, copy = ?name, %error, "one copy of a protective record cannot be used, and cannot be made anew now; the other is used");
             }
         }
+        is_mended
+    }
+}
+
+impl Expected<'_> {
+    /// Whether a copy with this id is bound to the archive as it is now; an error if it is not a copy of ours at all.
+    fn is_bound(&self, id: Option<ArchiveId>) -> Result<bool, Cow<'static, str>> {
+        match id {
+            Some(id) if id == self.ids.id => Ok(true),
+            Some(id) if Some(id) == self.ids.former => Ok(false),
+            Some(other) => Err(format!("it is of another archive, {other}").into()),
+            None if self.past.is_marked => {
+                Err("an earlier gapless has written it, or it was put back from then".into())
+            }
+            None => Ok(false),
+        }
     }
 }
 
 /// Moves both copies of a record aside, so that there is none any more: a person has decided. Says where they are.
 pub(super) fn set_copies_aside(base: &Base, record: &str) -> Result<Vec<PathBuf>> {
-    let Some(own) = own_dir(base)? else { return Ok(Vec::new()) };
+    let Some(own) = base.dir(Path::new(OWN_DIR))? else { return Ok(Vec::new()) };
     let mut moved = Vec::new();
     for name in [record.to_owned(), format!("{record}.2")] {
         moved.extend(set_aside(&own, record, OsStr::new(&name))?);
@@ -237,11 +316,23 @@ pub(super) fn set_copies_aside(base: &Base, record: &str) -> Result<Vec<PathBuf>
     Ok(moved)
 }
 
-fn own_dir(base: &Base) -> Result<Option<Dir>> {
-    base.dir(Path::new(OWN_DIR))
+fn no_marker(base: &Base) -> DiskError {
+    DiskError::io("read the marker", &marker::path(base), Errno::NOENT)
 }
 
-fn judge(first: Copy, second: Copy) -> Judged {
+fn missing() -> String {
+    "there was one, and it is gone".to_owned()
+}
+
+/// What two copies are worth, if what they say is not less than what is remembered.
+fn judge(first: Copy, second: Copy, past: &Past) -> Judged {
+    let judged = weigh(first, second);
+    let (Judged::Equal(content) | Judged::Use(content, ..)) = &judged else { return judged };
+    let check_at = |count| (count == content.generation).then(|| content.mark().check);
+    past.contradicts(content.generation, check_at).map_or(judged, Judged::Unusable)
+}
+
+fn weigh(first: Copy, second: Copy) -> Judged {
     let gone = || "it was not there".to_owned();
     match (first, second) {
         (Copy::Missing, Copy::Missing) => Judged::Absent,
@@ -270,7 +361,12 @@ fn judge(first: Copy, second: Copy) -> Judged {
     }
 }
 
-fn sum_of(front: &str, content: &[u8]) -> String {
+/// A copy as it is written.
+fn text(content: &Content) -> Vec<u8> {
+    [content.head.as_bytes(), b"\n", &content.bytes].concat()
+}
+
+pub(super) fn sum_of(front: &str, content: &[u8]) -> String {
     let sum: [u8; 32] = Sha256::new().chain_update(front).chain_update(b"\n").chain_update(content).finalize().into();
     sum.iter().fold(String::with_capacity(64), |mut text, byte| {
         // A write to a String cannot fail.
@@ -281,18 +377,38 @@ fn sum_of(front: &str, content: &[u8]) -> String {
 
 /// Moves a file to `NAME.damaged`, or the first of `NAME.damaged.2` and so on that is free. The last of them is written over: what
 /// was there first tells most about what went wrong.
-pub fn set_aside(own: &Dir, record: &str, name: &OsStr) -> Result<Option<PathBuf>> {
+fn set_aside(own: &Dir, record: &str, name: &OsStr) -> Result<Option<PathBuf>> {
+    aside(own, record, name, |to| move_new((own, name), (own, to)))
+}
+
+/// The same, and leaves the file where it is, too.
+pub fn keep_aside(own: &Dir, record: &str, name: &OsStr) -> Result<Option<PathBuf>> {
+    aside(own, record, name, |to| match linkat(own, name, own, to, AtFlags::empty()) {
+        // A file system without links.
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => move_new((own, name), (own, to)),
+        done => done,
+    })
+}
+
+fn aside(
+    own: &Dir,
+    record: &str,
+    name: &OsStr,
+    put: impl Fn(&OsStr) -> std::result::Result<(), Errno>,
+) -> Result<Option<PathBuf>> {
     let failed = |errno| DiskError::io("move aside", &own.path().join(name), errno);
     for number in 1..=MOST_ASIDE {
         let aside = if number == 1 { format!("{record}.damaged") } else { format!("{record}.damaged.{number}") };
-        match move_new((own, name), (own, OsStr::new(&aside))) {
+        match put(OsStr::new(&aside)) {
             Ok(()) => {
                 sync_dir(own)?;
                 return Ok(Some(own.path().join(aside)));
             }
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::EXIST) if number == MOST_ASIDE => {
-                rustix::fs::renameat(own, name, own, &aside).map_err(failed)?;
+                unlinkat(own, aside.as_str(), AtFlags::empty())
+                    .and_then(|()| put(OsStr::new(&aside)))
+                    .map_err(failed)?;
                 sync_dir(own)?;
                 return Ok(Some(own.path().join(aside)));
             }
@@ -304,149 +420,4 @@ pub fn set_aside(own: &Dir, record: &str, name: &OsStr) -> Result<Option<PathBuf
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const RECORD: Record = Record { name: "levels", version: 2, most: 1_000 };
-
-    fn archive() -> (tempfile::TempDir, Base) {
-        let tree = tempfile::tempdir().unwrap();
-        fs::create_dir(tree.path().join(OWN_DIR)).unwrap();
-        let base = Base::open(tree.path()).unwrap();
-        (tree, base)
-    }
-
-    fn file(base: &Base, name: &str) -> PathBuf {
-        base.path().join(OWN_DIR).join(name)
-    }
-
-    fn bytes(reading: Reading) -> Option<Vec<u8>> {
-        reading.content().map(|content| content.bytes)
-    }
-
-    fn flip(base: &Base, name: &str, bit: usize) {
-        let mut content = fs::read(file(base, name)).unwrap();
-        let at = (bit / 8) % content.len();
-        content[at] ^= 1 << (bit % 8);
-        fs::write(file(base, name), content).unwrap();
-    }
-
-    #[test]
-    fn what_is_written_is_read_and_none_is_an_answer() {
-        let (_tree, base) = archive();
-        assert_eq!(RECORD.read(&base).unwrap(), Reading::Absent);
-        for text in ["one\ntwo", "", "three"] {
-            RECORD.write(&base, text.as_bytes()).unwrap();
-            let Reading::Intact(content) = RECORD.read(&base).unwrap() else { panic!("{text}") };
-            assert_eq!((content.version, content.bytes), (2, text.as_bytes().to_vec()));
-        }
-        assert_eq!(RECORD.read(&base).unwrap().content().unwrap().generation, 3);
-        assert!(RECORD.write(&base, &[0; 1_001]).is_err());
-        assert_eq!(bytes(RECORD.read(&base).unwrap()), Some(b"three".to_vec()));
-    }
-
-    #[test]
-    fn a_bit_flipped_anywhere_is_damage() {
-        let text = RECORD.text(7, b"kept\n");
-        for bit in 0..text.len() * 8 {
-            let mut flipped = text.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(RECORD.parse(&flipped), Copy::Damaged(_)), "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn a_bit_flipped_in_one_copy_is_mended_from_the_other() {
-        for name in ["levels", "levels.2"] {
-            let (_tree, base) = archive();
-            RECORD.write(&base, b"kept\n").unwrap();
-            flip(&base, name, 300);
-            let peeked = RECORD.peek(&base).unwrap();
-            assert!(matches!(&peeked, Reading::Mended(..)) && !file(&base, "levels.damaged").exists());
-            assert_eq!(RECORD.read(&base).unwrap(), peeked);
-            assert_eq!(bytes(peeked), Some(b"kept\n".to_vec()));
-            assert!(file(&base, "levels.damaged").exists());
-            assert!(matches!(RECORD.read(&base).unwrap(), Reading::Intact(_)), "it is told once");
-        }
-    }
-
-    #[test]
-    fn damage_in_both_copies_is_neither_an_empty_record_nor_written_over() {
-        let (_tree, base) = archive();
-        RECORD.write(&base, b"kept\n").unwrap();
-        flip(&base, "levels", 700);
-        flip(&base, "levels.2", 40);
-        assert!(matches!(RECORD.read(&base).unwrap(), Reading::Unusable(_)));
-        let error = RECORD.write(&base, b"new").unwrap_err().to_string();
-        assert!(error.contains("gapless retention accept"), "{error}");
-        assert!(matches!(RECORD.read(&base).unwrap(), Reading::Unusable(_)));
-        assert_eq!(set_copies_aside(&base, "levels").unwrap().len(), 2);
-        assert!(file(&base, "levels.damaged").exists() && file(&base, "levels.damaged.2").exists());
-        assert_eq!(RECORD.read(&base).unwrap(), Reading::Absent);
-        RECORD.write(&base, b"new").unwrap();
-    }
-
-    #[test]
-    fn of_two_whole_copies_the_newer_counts_as_after_a_crash_between_the_two_writings() {
-        let (_tree, base) = archive();
-        RECORD.write(&base, b"old").unwrap();
-        for crashed in ["levels", "levels.2"] {
-            let before = fs::read(file(&base, crashed)).unwrap();
-            RECORD.write(&base, crashed.as_bytes()).unwrap();
-            fs::write(file(&base, crashed), before).unwrap();
-            assert!(matches!(RECORD.read(&base).unwrap(), Reading::Intact(_)));
-            assert_eq!(bytes(RECORD.read(&base).unwrap()), Some(crashed.as_bytes().to_vec()));
-        }
-        assert_eq!(fs::read(file(&base, "levels")).unwrap(), fs::read(file(&base, "levels.2")).unwrap());
-    }
-
-    #[test]
-    fn a_missing_copy_is_made_anew() {
-        for gone in ["levels", "levels.2"] {
-            let (_tree, base) = archive();
-            RECORD.write(&base, b"x").unwrap();
-            fs::remove_file(file(&base, gone)).unwrap();
-            assert!(matches!(RECORD.read(&base).unwrap(), Reading::Mended(..)));
-            assert!(file(&base, gone).exists());
-        }
-    }
-
-    #[test]
-    fn a_later_version_and_equal_numbers_with_other_content_are_unusable_and_an_earlier_version_is_read() {
-        let (_tree, base) = archive();
-        let later = Record { version: 3, ..RECORD };
-        later.write(&base, b"x").unwrap();
-        let Reading::Unusable(why) = RECORD.read(&base).unwrap() else { panic!("a later version") };
-        assert!(why.contains("version 3"), "{why}");
-        let earlier = Record { version: 1, ..RECORD };
-        set_copies_aside(&base, "levels").unwrap();
-        earlier.write(&base, b"x").unwrap();
-        fs::remove_file(file(&base, "levels.2")).unwrap();
-        assert_eq!(RECORD.read(&base).unwrap().content().unwrap().version, 1);
-        assert_eq!(RECORD.read(&base).unwrap().content().unwrap().version, 1, "mending keeps it");
-        fs::write(file(&base, "levels.2"), earlier.text(1, b"y")).unwrap();
-        assert!(matches!(RECORD.read(&base).unwrap(), Reading::Unusable(_)));
-    }
-
-    #[test]
-    fn only_so_many_damaged_copies_are_kept() {
-        let (_tree, base) = archive();
-        for _ in 0..15 {
-            RECORD.write(&base, b"x").unwrap();
-            flip(&base, "levels", 800);
-            RECORD.read(&base).unwrap();
-        }
-        assert_eq!(fs::read_dir(base.path().join(OWN_DIR)).unwrap().count(), 2 + 9);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_are_taken_for_a_record(garbage in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(matches!(RECORD.parse(&garbage), Copy::Damaged(_)));
-        }
-    }
-}
+mod tests;

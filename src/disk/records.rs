@@ -1,29 +1,33 @@
 //! The protective records of one archive: which there have been, and which of them cannot be relied on.
 //!
-//! A record that has vanished looks like one that was never begun. So that there has been one is remembered twice more: in a record
-//! of its own, the roster, and by whoever is asked as [`Remembered`], which does not lie beside the records. While any of them
-//! cannot be relied on nothing may be deleted ([`Records::unusable`]) until a person has decided ([`Records::accept`]).
+//! A record that has vanished looks like one that was never begun, and one that was cut short or put back from a backup like itself. So
+//! how far each has come is remembered twice more: in a record of its own, the roster, and by whoever is asked as [`Remembered`], which
+//! does not lie beside the records; and the marker says that there has been a roster. What is remembered is written when the record is
+//! durable, so that a crash leaves it behind and never ahead. While any record cannot be relied on nothing may be deleted
+//! ([`Records::unusable`]) until a person has decided ([`Records::accept`]).
 //!
 //! What the records say, and what deletion is, is not known here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::base::Base;
 use super::error::{DiskError, Result};
+use super::marker;
+use super::progress::{self, Mark, Marks, Past};
 use super::record::{Reading, Record, set_copies_aside};
 
-/// The names of all records that there have been, one a line.
+/// How far all records that there have been have come.
 const ROSTER: Record = Record { name: "records", version: 1, most: 16 << 10 };
 
-/// Remembers which records there have been, in a place that is not lost along with them.
+/// Remembers how far the records have come, in a place that is not lost along with them.
 pub trait Remembered: Send + Sync {
-    /// Their names; none if that is not known.
-    fn names(&self) -> BTreeSet<String>;
+    /// All that there have been; none if that is not known.
+    fn marks(&self) -> Marks;
 
-    /// These there have been. What goes wrong is told by whoever remembers.
-    fn remember(&self, names: &BTreeSet<String>);
+    /// This is how far they have come. What goes wrong is told by whoever remembers.
+    fn remember(&self, marks: &Marks);
 }
 
 /// A record that cannot be relied on.
@@ -39,6 +43,8 @@ pub struct Unusable {
 #[derive(Default)]
 pub struct Records {
     memory: Option<Box<dyn Remembered>>,
+    /// What this process has read or written.
+    known: Mutex<Marks>,
     unusable: Mutex<BTreeMap<String, String>>,
     one: Mutex<()>,
 }
@@ -55,20 +61,29 @@ impl Records {
         Self { memory: Some(memory), ..Self::default() }
     }
 
-    /// Reads a record. One that is missing although there has been one is unusable.
+    /// Reads a record. One that is missing although there has been one, or older than is remembered, is unusable.
     pub fn read(&self, base: &Base, record: &Record) -> Result<Reading> {
         let _one = lock(&self.one);
-        let reading = match record.read(base)? {
-            Reading::Absent if self.has_been(base, record.name)? => Reading::Unusable(missing()),
-            reading => reading,
-        };
-        match &reading {
-            Reading::Absent => self.note(record.name, None),
-            Reading::Unusable(why) => self.note(record.name, Some(why)),
-            Reading::Intact(_) | Reading::Mended(..) => {
+        let past = self.past_of(base, record.name)?;
+        let (reading, is_settled) = record.read(base, &past)?;
+        let content = match &reading {
+            Reading::Absent => {
                 self.note(record.name, None);
-                self.enter(base, record.name);
+                return Ok(reading);
             }
+            Reading::Unusable(why) => {
+                self.note(record.name, Some(why));
+                return Ok(reading);
+            }
+            Reading::Intact(content) | Reading::Mended(content, _) => content,
+        };
+        self.note(record.name, None);
+        if content.is_bound {
+            // Where one copy could not be mended, the other may still be lost alone.
+            self.enter(base, record.name, is_settled.then(|| content.mark()));
+        } else {
+            let same = Record { version: content.version, ..*record };
+            self.enter(base, record.name, same.write(base, &past, &content.bytes).ok());
         }
         Ok(reading)
     }
@@ -79,21 +94,36 @@ impl Records {
         if let Some(why) = self.why_unusable(record.name) {
             return Err(DiskError::Record { path: record.path(base), why });
         }
-        record.write(base, bytes)?;
-        self.enter(base, record.name);
+        let written = record.write(base, &self.past_of(base, record.name)?, bytes);
+        if let Err(DiskError::Record { why, .. }) = &written {
+            self.note(record.name, Some(why));
+        }
+        let mark = written?;
+        self.enter(base, record.name, Some(mark));
         Ok(())
     }
 
-    /// Whether there has been a record of that name. For those that are kept in another form than a [`Record`].
-    pub fn was_there(&self, base: &Base, name: &str) -> Result<bool> {
+    /// What is remembered of a record. For those that are kept in another form than a [`Record`].
+    pub fn past(&self, base: &Base, name: &str) -> Result<Past> {
         let _one = lock(&self.one);
-        self.has_been(base, name)
+        self.past_of(base, name)
     }
 
-    /// There is a record of that name. For those that are kept in another form than a [`Record`].
+    /// A record of that name has come this far, durably. For those that are kept in another form than a [`Record`].
+    pub fn mark(&self, base: &Base, name: &str, mark: Mark) {
+        let _one = lock(&self.one);
+        self.enter(base, name, Some(mark));
+    }
+
+    /// Whether there has been a record of that name. For those of which nobody counts how far they have come.
+    pub fn was_there(&self, base: &Base, name: &str) -> Result<bool> {
+        Ok(self.past(base, name)?.was_there)
+    }
+
+    /// There is a record of that name. For those of which nobody counts how far they have come.
     pub fn is_there(&self, base: &Base, name: &str) {
         let _one = lock(&self.one);
-        self.enter(base, name);
+        self.enter(base, name, None);
     }
 
     /// Why a record cannot be relied on, or that it can.
@@ -108,24 +138,28 @@ impl Records {
         }
     }
 
-    /// Which of these records cannot be relied on, and the names of all that there have been. Changes nothing.
-    pub fn examine(base: &Base, records: &[Record]) -> Result<(Vec<Unusable>, BTreeSet<String>)> {
-        let roster = ROSTER.peek(base)?;
+    /// Which of these records cannot be relied on by what the roster says, and what that is. Changes nothing.
+    pub fn examine(base: &Base, records: &[Record]) -> Result<(Vec<Unusable>, Marks)> {
+        let is_noted = marker::ids(base)?.is_some_and(|ids| ids.has_records);
+        let roster = ROSTER.peek(base, &Past::of_roster(is_noted, is_noted))?;
         let mut unusable = Vec::new();
         let mut add = |name: &str, why: String| unusable.push(Unusable { name: name.to_owned(), why });
         if let Reading::Unusable(why) = &roster {
             add(ROSTER.name, why.clone());
         }
-        let text = roster.content().map(|content| content.bytes).unwrap_or_default();
-        let names: BTreeSet<String> = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+        let marks = marks_of(roster);
         for record in records {
-            match record.peek(base)? {
-                Reading::Absent if names.contains(record.name) => add(record.name, missing()),
-                Reading::Unusable(why) => add(record.name, why),
-                Reading::Absent | Reading::Intact(_) | Reading::Mended(..) => {}
+            if let Reading::Unusable(why) = record.peek(base, &Past::of(record.name, &[&marks]))? {
+                add(record.name, why);
             }
         }
-        Ok((unusable, names))
+        Ok((unusable, marks))
+    }
+
+    /// What a record says, by what the roster says of it. Changes nothing.
+    pub fn peek(base: &Base, record: &Record) -> Result<Reading> {
+        let (_, marks) = Self::examine(base, &[])?;
+        record.peek(base, &Past::of(record.name, &[&marks]))
     }
 
     /// Those that cannot be relied on, as far as they were read.
@@ -146,87 +180,111 @@ impl Records {
         names.sort_by_key(|name| name != ROSTER.name);
         for name in names {
             aside.extend(set_copies_aside(base, &name)?);
-            self.strike(base, &name)?;
+            if name == ROSTER.name {
+                let mut marks = self.remembered();
+                progress::take_in(&mut marks, &lock(&self.known));
+                write_roster(base, &Past::default(), &marks)?;
+            } else {
+                self.clear(base, &name)?;
+            }
             self.note(&name, None);
         }
         Ok(aside)
     }
 
-    /// There has been no record of that name, on a person's word.
-    pub fn forget(&self, base: &Base, name: &str) -> Result<()> {
-        let _one = lock(&self.one);
-        self.strike(base, name)?;
-        self.note(name, None);
-        Ok(())
-    }
-
     /// The disk may be another by now: what was found out does not hold any more.
     pub fn begin(&self) {
         lock(&self.unusable).clear();
+        lock(&self.known).clear();
     }
 
     fn why_unusable(&self, name: &str) -> Option<String> {
         lock(&self.unusable).get(name).cloned()
     }
 
-    fn has_been(&self, base: &Base, name: &str) -> Result<bool> {
-        let known = self.memory.as_ref().map(|memory| memory.names()).unwrap_or_default();
-        Ok(self.roster(base)?.contains(name) || known.contains(name))
+    fn remembered(&self) -> Marks {
+        self.memory.as_ref().map(|memory| memory.marks()).unwrap_or_default()
     }
 
-    fn roster(&self, base: &Base) -> Result<BTreeSet<String>> {
-        let reading = match ROSTER.read(base)? {
-            Reading::Absent if self.memory.as_ref().is_some_and(|memory| !memory.names().is_empty()) => {
-                Reading::Unusable(missing())
-            }
-            reading => reading,
-        };
-        if let Reading::Unusable(why) = &reading {
-            self.note(ROSTER.name, Some(why));
-        }
-        let text = reading.content().map(|content| content.bytes).unwrap_or_default();
-        Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+    fn past_of(&self, base: &Base, name: &str) -> Result<Past> {
+        Ok(Past::of(name, &[&self.roster(base)?, &self.remembered(), &lock(&self.known)]))
     }
 
-    /// Puts a record on the roster. Where that does not work now it is done when the record is read or written next.
-    fn enter(&self, base: &Base, name: &str) {
-        let entered = self.roster(base).and_then(|mut names| {
-            if !names.insert(name.to_owned()) || self.why_unusable(ROSTER.name).is_some() {
-                return Ok(names);
-            }
-            ROSTER.write(base, text(&names).as_bytes()).map(|()| names)
-        });
-        match (entered, &self.memory) {
-            (Ok(names), Some(memory)) if !names.is_subset(&memory.names()) => memory.remember(&names),
-            (Ok(_), _) => {}
-            (Err(error), _) => {
-                tracing::debug!(name: "record_not_entered", record = name, %error, "a protective record is not on the roster yet");
-            }
-        }
+    /// What is remembered of the roster itself.
+    fn past_of_roster(&self, base: &Base) -> Result<Past> {
+        let is_noted = marker::ids(base)?.is_some_and(|ids| ids.has_records);
+        Ok(Past::of_roster(is_noted || !self.remembered().is_empty(), is_noted))
     }
 
-    fn strike(&self, base: &Base, name: &str) -> Result<()> {
-        let mut names = self.roster(base)?;
-        if name == ROSTER.name {
-            names = self.memory.as_ref().map(|memory| memory.names()).unwrap_or_default();
+    /// What the roster says; nothing if it cannot be relied on, which is noted.
+    fn roster(&self, base: &Base) -> Result<Marks> {
+        let past = self.past_of_roster(base)?;
+        let (reading, is_settled) = ROSTER.read(base, &past)?;
+        let why = if let Reading::Unusable(why) = &reading { Some(why.as_str()) } else { None };
+        self.note(ROSTER.name, why);
+        let is_bound = matches!(&reading, Reading::Intact(content) | Reading::Mended(content, _) if content.is_bound);
+        let is_there = reading != Reading::Absent && why.is_none();
+        let marks = marks_of(reading);
+        if is_there && !is_bound {
+            later(write_roster(base, &past, &marks));
+        } else if is_settled && !past.is_marked {
+            later(marker::note_records(base));
         }
-        names.remove(name);
-        if self.why_unusable(ROSTER.name).is_none() || name == ROSTER.name {
-            ROSTER.write(base, text(&names).as_bytes())?;
+        Ok(marks)
+    }
+
+    /// Puts a record on the roster. Where that does not work now it is done when a record is read or written next.
+    fn enter(&self, base: &Base, name: &str, mark: Option<Mark>) {
+        progress::take_in(&mut lock(&self.known), &Marks::from([(name.to_owned(), mark)]));
+        let known = lock(&self.known).clone();
+        later(self.change(base, |marks| progress::take_in(marks, &known)));
+    }
+
+    /// There has been no record of that name, on a person's word.
+    fn clear(&self, base: &Base, name: &str) -> Result<()> {
+        let cleared = Mark::cleared(self.past_of(base, name)?.newest);
+        lock(&self.known).insert(name.to_owned(), Some(cleared.clone()));
+        self.change(base, |marks| {
+            marks.insert(name.to_owned(), Some(cleared.clone()));
+        })
+    }
+
+    /// Changes what is remembered: on the roster, and then elsewhere.
+    fn change(&self, base: &Base, change: impl Fn(&mut Marks)) -> Result<()> {
+        let before = self.roster(base)?;
+        let mut marks = before.clone();
+        change(&mut marks);
+        if marks != before && self.why_unusable(ROSTER.name).is_none() {
+            write_roster(base, &self.past_of_roster(base)?, &marks)?;
         }
         if let Some(memory) = &self.memory {
-            memory.remember(&names);
+            let known = memory.marks();
+            let mut all = known.clone();
+            progress::take_in(&mut all, &marks);
+            change(&mut all);
+            if all != known {
+                memory.remember(&all);
+            }
         }
         Ok(())
     }
 }
 
-fn missing() -> String {
-    "there was one, and it is gone".to_owned()
+fn marks_of(roster: Reading) -> Marks {
+    let text = roster.content().map(|content| content.bytes).unwrap_or_default();
+    progress::parse(&String::from_utf8_lossy(&text))
 }
 
-fn text(names: &BTreeSet<String>) -> String {
-    names.iter().flat_map(|name| [name, "\n"]).collect()
+/// Writes the roster, and that there is one: where the marker says so and there is none, it was lost.
+fn write_roster(base: &Base, past: &Past, marks: &Marks) -> Result<()> {
+    ROSTER.write(base, past, progress::text(marks).as_bytes())?;
+    marker::note_records(base)
+}
+
+fn later(entered: Result<()>) {
+    if let Err(error) = entered {
+        tracing::debug!(name: "record_not_entered", %error, "how far a protective record has come is not on the roster yet");
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -234,106 +292,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::sync::Arc;
-
-    use super::super::marker::OWN_DIR;
-    use super::*;
-
-    const LEVELS: Record = Record { name: "levels", version: 1, most: 1_000 };
-    const BURSTS: Record = Record { name: "bursts", version: 1, most: 1_000 };
-
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<BTreeSet<String>>>);
-
-    impl Remembered for Memory {
-        fn names(&self) -> BTreeSet<String> {
-            self.0.lock().unwrap().clone()
-        }
-
-        fn remember(&self, names: &BTreeSet<String>) {
-            self.0.lock().unwrap().clone_from(names);
-        }
-    }
-
-    fn archive() -> (tempfile::TempDir, Base) {
-        let tree = tempfile::tempdir().unwrap();
-        fs::create_dir(tree.path().join(OWN_DIR)).unwrap();
-        let base = Base::open(tree.path()).unwrap();
-        (tree, base)
-    }
-
-    fn remove(base: &Base, name: &str) {
-        for copy in [name.to_owned(), format!("{name}.2")] {
-            fs::remove_file(base.path().join(OWN_DIR).join(copy)).unwrap();
-        }
-    }
-
-    fn names(records: &Records) -> Vec<String> {
-        records.unusable().into_iter().map(|record| record.name).collect()
-    }
-
-    #[test]
-    fn a_new_archive_has_no_record_and_one_that_vanished_is_unusable_after_a_restart() {
-        let (_tree, base) = archive();
-        let records = Records::default();
-        assert_eq!(records.read(&base, &LEVELS).unwrap(), Reading::Absent);
-        records.write(&base, &LEVELS, b"12").unwrap();
-        remove(&base, "levels");
-        let again = Records::default();
-        assert!(matches!(again.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
-        assert_eq!(again.read(&base, &BURSTS).unwrap(), Reading::Absent);
-        assert_eq!(names(&again), ["levels"]);
-        assert!(again.write(&base, &LEVELS, b"1").is_err(), "it is not begun anew unasked");
-        assert_eq!(again.accept(&base, &[]).unwrap(), Vec::<PathBuf>::new());
-        assert_eq!(again.read(&base, &LEVELS).unwrap(), Reading::Absent);
-        again.write(&base, &LEVELS, b"1").unwrap();
-        assert!(again.unusable().is_empty());
-    }
-
-    #[test]
-    fn records_that_vanish_together_with_the_roster_are_remembered() {
-        let (_tree, base) = archive();
-        let memory = Memory::default();
-        Records::new(Box::new(memory.clone())).write(&base, &LEVELS, b"12").unwrap();
-        assert_eq!(memory.names().into_iter().collect::<Vec<_>>(), ["levels"]);
-        remove(&base, "levels");
-        remove(&base, "records");
-        let records = Records::new(Box::new(memory.clone()));
-        assert!(matches!(records.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
-        assert_eq!(names(&records), ["levels", "records"]);
-        records.accept(&base, &[]).unwrap();
-        assert!(memory.names().is_empty());
-        assert_eq!(records.read(&base, &LEVELS).unwrap(), Reading::Absent);
-        records.write(&base, &LEVELS, b"1").unwrap();
-        assert_eq!(names(&records), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_was_accepted_lies_aside_and_the_others_stay() {
-        let (_tree, base) = archive();
-        let records = Records::default();
-        for record in [&LEVELS, &BURSTS] {
-            records.write(&base, record, b"12").unwrap();
-        }
-        for name in ["levels", "levels.2"] {
-            fs::write(base.path().join(OWN_DIR).join(name), "?").unwrap();
-        }
-        assert!(matches!(records.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
-        assert_eq!(records.accept(&base, &[]).unwrap().len(), 2);
-        assert!(matches!(records.read(&base, &BURSTS).unwrap(), Reading::Intact(_)));
-        assert_eq!(fs::read(base.path().join(OWN_DIR).join("levels.damaged")).unwrap(), b"?");
-    }
-
-    #[test]
-    fn a_record_in_another_form_is_on_the_roster_too() {
-        let (_tree, base) = archive();
-        let records = Records::default();
-        assert!(!records.was_there(&base, "retired").unwrap());
-        records.is_there(&base, "retired");
-        assert!(Records::default().was_there(&base, "retired").unwrap());
-        records.forget(&base, "retired").unwrap();
-        assert!(!records.was_there(&base, "retired").unwrap());
-    }
-}
+mod tests;

@@ -181,6 +181,9 @@ impl BulkLoader {
                 meta.insert("archive", archive.as_slice())?;
             }
             ledger::write_away(&mut meta, &self.ledger.away)?;
+            if !self.ledger.records.is_empty() {
+                meta.insert("records", self.ledger.records.as_bytes())?;
+            }
             let mut table = transaction.open_table(DIRECTORIES)?;
             for (path, stamp) in directories {
                 table.insert(path.as_str(), codec::encode_stamp(Some(*stamp)).as_slice())?;

@@ -93,7 +93,7 @@ impl Index {
         })
     }
 
-    /// The names of the protective records that the archive has had, as they were given; empty if nobody has said.
+    /// How far the protective records of the archive have come, as it was given; empty if nobody has said.
     pub fn records(&self) -> Result<String, IndexError> {
         self.read(|transaction, _| {
             let table = transaction.open_table(META)?;

@@ -91,7 +91,7 @@ pub struct Batch {
     pub visitors: Vec<(String, Vec<u8>)>,
     /// Days that are to be counted afresh.
     pub recount: Vec<(Stream, Day)>,
-    /// The names of the protective records that the archive has, as one text.
+    /// How far the protective records of the archive have come, as one text.
     pub records: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::apply::{Deleted, delete_segments, delete_tombstones};
-use super::journal::{Entry, Journal, Step};
+use super::journal::{Journal, Step};
 use super::last_copy::{Asking, Copies};
 use super::ledger::Ledger;
 use super::metrics::Gauges;
@@ -200,15 +200,15 @@ impl Retention {
     }
 
     fn note_kept(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
+        let mut lines = Vec::new();
         for place in places {
             let known = self.ledger.ask(|journal, _| journal.get(place).cloned()).ok_or(RetentionError::NotRead)?;
-            match (release, known) {
-                (true, Some(Entry { step: Step::Kept, .. })) => self.note(place, None)?,
-                (true, _) | (false, Some(Entry { step: Step::Kept, .. })) => {}
-                (false, _) => self.note(place, Some(self.entry(Step::Kept, None)))?,
+            let is_kept = known.is_some_and(|entry| entry.step == Step::Kept);
+            if is_kept == release {
+                lines.push((place.clone(), (!release).then(|| self.entry(Step::Kept, None))));
             }
         }
-        Ok(())
+        if lines.is_empty() { Ok(()) } else { self.note_all(lines) }
     }
 
     /// Orders a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has

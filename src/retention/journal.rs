@@ -1,15 +1,17 @@
 //! The journal of retired hours as text: one line for each step, the last line about an hour counts. Reads and writes no file.
 //!
 //! ```text
-//! gapless-retired 2 17 5d1fd0c4
+//! gapless-retired 3 17 2210 1 00c0ffee00c0ffee00c0ffee00c0ffee 5d1fd0c4
 //! retiring age 2026-11-20T21:40:00.000000Z 86400000000 b,c desertbus/source/2019-11-13T02 1f0c77a2
 //! retired age 2026-11-20T21:40:01.000000Z 86401000000 b,c desertbus/source/2019-11-13T02 9b1de630
 //! ```
 //!
-//! The first line has a number that grows whenever the file is written anew. A line is: step, reason, when, what this node had lived
-//! then in microseconds, the nodes that were known then, the hour (with `%XX` where a byte would break the line), and the beginning
-//! of the SHA-256 of what stands before. Version 1 knew neither number nor lived time nor nodes. It lies in two copies; what they
-//! say together is worked out by [`super::merge`].
+//! The first line has a number that grows whenever the file is written anew, how many lines there had been by then over all writings,
+//! how many this writing began with, the id of the archive, and the check of a line. A line is: step, reason, when, what this node had
+//! lived then in microseconds, the nodes that were known then, the hour (with `%XX` where a byte would break the line), and the
+//! beginning of the SHA-256 of what stands before. Version 2 had only the first of the numbers and no id; version 1 knew neither
+//! number nor lived time nor nodes. It lies in two copies; what they say together, and whether that is all that there has been, is
+//! worked out by [`super::merge`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,12 +20,15 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
+use crate::disk::{ArchiveId, Mark};
 use crate::domain::retention::{Horizons, Reason};
 use crate::domain::{HourPlace, Span, Timestamp};
 
 /// What the first line begins with.
 const NAME: &str = "gapless-retired";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// The one before.
+const WITHOUT_ID: u32 = 2;
 /// What would break a line.
 const BREAKS: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 /// And a name among names.
@@ -78,21 +83,34 @@ const RELEASED: &str = "released";
 /// Stands where there is nothing to say. A node of that name is written as `%2D`.
 const NOTHING: &str = "-";
 
+/// What the first line says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Head {
+    /// How often it was written anew; zero in version 1.
+    pub generation: u64,
+    /// How many lines there had been by then.
+    pub before: u64,
+    /// How many of its lines were written at once with this one.
+    pub entries: usize,
+    /// Whose it is; earlier versions did not say.
+    pub id: Option<ArchiveId>,
+}
+
 /// What the journal says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Journal {
     entries: BTreeMap<HourPlace, Entry>,
-    /// Lines that were read or written: many more than entries call for a shorter file.
-    lines: usize,
-    /// How often it was written anew.
-    pub generation: u64,
+    /// Of the file in which it lies.
+    pub head: Head,
+    /// A check of all that stands up to each line of that file, before the first to after the last.
+    checks: Vec<u64>,
 }
 
 /// The first line, as far as it can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Head {
-    /// One that is understood, and the number of its writing.
-    Known(u64),
+pub enum FirstLine {
+    /// One that is understood.
+    Known(Head),
     /// Of a version that is not known here.
     Later(u32),
     /// It does not add up.
@@ -100,45 +118,89 @@ pub enum Head {
 }
 
 /// Reads the first line.
-pub fn read_head(line: &str) -> Head {
+pub fn read_head(line: &str) -> FirstLine {
     if line == format!("{NAME} 1") {
-        return Head::Known(0);
+        return FirstLine::Known(Head::default());
     }
-    let Some((front, sum)) = line.rsplit_once(' ') else { return Head::Damaged };
+    let Some((front, sum)) = line.rsplit_once(' ') else { return FirstLine::Damaged };
     let words: Vec<&str> = front.split(' ').collect();
     match *words.as_slice() {
         [NAME, version, ref rest @ ..] if sum == check(front) => match (version.parse::<u32>(), rest) {
-            (Ok(VERSION), [generation]) => generation.parse().map_or(Head::Damaged, Head::Known),
-            (Ok(later), _) => Head::Later(later),
-            (Err(_), _) => Head::Damaged,
+            (Ok(VERSION | WITHOUT_ID), rest) => read_numbers(rest).map_or(FirstLine::Damaged, FirstLine::Known),
+            (Ok(later), _) => FirstLine::Later(later),
+            (Err(_), _) => FirstLine::Damaged,
         },
-        _ => Head::Damaged,
+        _ => FirstLine::Damaged,
     }
 }
 
-/// The first line of this writing, with its end.
-fn head(generation: u64) -> String {
-    let front = format!("{NAME} {VERSION} {generation}");
+fn read_numbers(words: &[&str]) -> Option<Head> {
+    let head = Head { generation: words.first()?.parse().ok()?, ..Head::default() };
+    match *words {
+        [_] => Some(head),
+        [_, before, entries, id] => {
+            let (before, entries) = (before.parse().ok()?, entries.parse().ok()?);
+            Some(Head { before, entries, id: Some(id.parse().ok()?), ..head })
+        }
+        _ => None,
+    }
+}
+
+/// The first line of a writing for this archive, with its end.
+fn head_text(head: &Head, id: ArchiveId) -> String {
+    let front = format!("{NAME} {VERSION} {} {} {} {id}", head.generation, head.before, head.entries);
     format!("{front} {}\n", check(&front))
 }
 
 impl Journal {
     /// From what its lines say, in their order.
-    pub fn of(generation: u64, lines: impl IntoIterator<Item = Line>) -> Self {
-        let mut journal = Self { generation, ..Self::default() };
+    pub fn of(head: Head, lines: impl IntoIterator<Item = Line>) -> Self {
+        let mut journal = Self { entries: BTreeMap::new(), head, checks: vec![first_check(&head)] };
         for (place, entry) in lines {
             journal.note(place, entry);
         }
         journal
     }
 
-    /// The whole as text in the next writing, one line for each hour.
-    pub fn text(&self) -> String {
-        let mut text = head(self.generation + 1);
-        for (place, entry) in &self.entries {
+    /// Begins its next writing, for this archive, with one line for each hour; says the whole of it. It counts on from `newest` where
+    /// that is more than it knows of itself.
+    pub fn rewrite(&mut self, id: ArchiveId, newest: u64) -> String {
+        let entries = std::mem::take(&mut self.entries);
+        let before = self.count().max(newest).saturating_add(1);
+        let head = Head { generation: self.head.generation + 1, before, entries: entries.len(), id: Some(id) };
+        let mut text = head_text(&head, id);
+        for (place, entry) in &entries {
             text.push_str(&line(place, Some(entry)));
         }
+        *self = Self::of(head, entries.into_iter().map(|(place, entry)| (place, Some(entry))));
         text
+    }
+
+    /// Whether it lies on the disk.
+    pub fn is_begun(&self) -> bool {
+        self.head.generation > 0
+    }
+
+    /// How many lines there have been.
+    pub fn count(&self) -> u64 {
+        self.head.before + self.lines() as u64
+    }
+
+    /// How far it has come.
+    pub fn mark(&self) -> Mark {
+        Mark { count: self.count(), check: self.check_at(self.count()).unwrap_or_default() }
+    }
+
+    /// The check of what it held when there had been so many lines; nothing of the time before it was last written anew.
+    pub fn check_at(&self, count: u64) -> Option<String> {
+        let lines = usize::try_from(count.checked_sub(self.head.before)?).ok()?;
+        let check = self.checks.get(lines).filter(|_| lines >= self.head.entries)?;
+        Some(format!("{check:016x}"))
+    }
+
+    /// Lines that were read or written: many more than entries call for a shorter file.
+    fn lines(&self) -> usize {
+        self.checks.len().saturating_sub(1)
     }
 
     /// What it says about an hour.
@@ -153,18 +215,14 @@ impl Journal {
 
     /// A line was written.
     pub fn note(&mut self, place: HourPlace, entry: Option<Entry>) {
-        self.lines += 1;
+        let last = self.checks.last().copied().unwrap_or_default();
+        self.checks.push(chained(last, &line(&place, entry.as_ref())));
         self.set(place, entry);
-    }
-
-    /// It was written anew.
-    pub fn rewritten(&mut self) {
-        (self.lines, self.generation) = (self.entries.len(), self.generation + 1);
     }
 
     /// Whether most of its lines have been overtaken.
     pub fn wants_rewriting(&self) -> bool {
-        self.lines > 2 * self.entries.len() + 1_000
+        self.lines() > 2 * self.entries.len() + 1_000
     }
 
     /// Entries that do not say what had been lived begin to count now, and all nodes that are known now may hold their hours.
@@ -243,6 +301,16 @@ fn check(text: &str) -> String {
     format!("{:08x}", hash.first_chunk().map_or(0, |first| u32::from_be_bytes(*first)))
 }
 
+/// Not of its generation: a copy of which the first line was lost gets another.
+fn first_check(head: &Head) -> u64 {
+    chained(head.before, &head.entries.to_string())
+}
+
+fn chained(before: u64, text: &str) -> u64 {
+    let hash: [u8; 32] = Sha256::new().chain_update(before.to_be_bytes()).chain_update(text).finalize().into();
+    hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -259,10 +327,16 @@ mod tests {
         HourPlace::parse(text).unwrap()
     }
 
+    const ID: ArchiveId = ArchiveId::from_bytes([7; 16]);
+
+    fn head(generation: u64) -> String {
+        head_text(&Head { generation, ..Head::default() }, ID)
+    }
+
     fn parse(text: &str) -> Journal {
         let mut lines = text.lines();
-        let Head::Known(generation) = read_head(lines.next().unwrap()) else { panic!("{text}") };
-        Journal::of(generation, lines.map(|line| read(line).unwrap()))
+        let FirstLine::Known(head) = read_head(lines.next().unwrap()) else { panic!("{text}") };
+        Journal::of(head, lines.map(|line| read(line).unwrap()))
     }
 
     #[test]
@@ -274,7 +348,7 @@ mod tests {
         text += &line(&hour, Some(&entry(Step::Retired, Reason::Age)));
         let journal = parse(&text);
         assert_eq!(journal.get(&hour), Some(&entry(Step::Retired, Reason::Age)));
-        assert_eq!((journal.entries().len(), journal.lines, journal.generation), (2, 3, 3));
+        assert_eq!((journal.entries().len(), journal.count(), journal.head.generation), (2, 3, 3));
         assert_eq!(journal.horizons(), Horizons::of([(&place("a/b/2019-11-13T03"), Reason::Size)]));
         text += &line(&hour, None);
         assert_eq!(parse(&text).get(&hour), None);
@@ -288,7 +362,8 @@ mod tests {
                 let mut bytes = text.trim_end().as_bytes().to_vec();
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 let Ok(flipped) = String::from_utf8(bytes) else { continue };
-                let is_damage = if is_head { read_head(&flipped) == Head::Damaged } else { read(&flipped).is_none() };
+                let is_damage =
+                    if is_head { read_head(&flipped) == FirstLine::Damaged } else { read(&flipped).is_none() };
                 assert!(is_damage, "{flipped}");
             }
         }
@@ -300,11 +375,14 @@ mod tests {
         let (hour, kept) = read(&format!("{front} {}", check(front))).unwrap();
         let kept = kept.unwrap();
         assert_eq!((hour.clone(), kept.step, kept.lived), (place("a/b/2019-11-13T02"), Step::Kept, None));
-        assert_eq!(read_head("gapless-retired 1"), Head::Known(0));
-        let later = "gapless-retired 3 x y";
-        assert_eq!(read_head(&format!("{later} {}", check(later))), Head::Later(3));
-        assert_eq!(read_head("gapless-retired 3 x y 00000000"), Head::Damaged);
-        let mut journal = Journal::of(0, [(hour.clone(), Some(kept))]);
+        assert_eq!(read_head("gapless-retired 1"), FirstLine::Known(Head::default()));
+        let second = "gapless-retired 2 17";
+        let head = Head { generation: 17, ..Head::default() };
+        assert_eq!(read_head(&format!("{second} {}", check(second))), FirstLine::Known(head));
+        let later = "gapless-retired 4 x y";
+        assert_eq!(read_head(&format!("{later} {}", check(later))), FirstLine::Later(4));
+        assert_eq!(read_head("gapless-retired 4 x y 00000000"), FirstLine::Damaged);
+        let mut journal = Journal::of(Head::default(), [(hour.clone(), Some(kept))]);
         journal.begin_counting(Span::from_us(9), &Arc::from(["b".to_owned()]));
         assert_eq!(journal.get(&hour).unwrap().lived, Some(Span::from_us(9)));
         assert_eq!(journal.get(&hour).unwrap().holders.len(), 1);
@@ -313,19 +391,25 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_written_is_read(channel in "[^/\0.][^/\0]{0,8}", steps in prop::collection::vec((0..4_usize, 0..24), 0..30)) {
-            let mut journal = Journal { generation: 1, ..Journal::default() };
+            let first = Head { generation: 1, id: Some(ID), ..Head::default() };
+            let mut journal = Journal::of(first, []);
             let mut text = head(1);
+            let mut marks = vec![journal.mark()];
             for (step, hour) in steps {
                 let place = HourPlace::parse(&format!("{channel}/q/2019-11-13T{hour:02}")).unwrap();
                 let step = [Step::Retiring, Step::Retired, Step::Gone, Step::Kept][step];
                 let entry = (hour % 5 > 0).then(|| entry(step, Reason::Space));
                 text += &line(&place, entry.as_ref());
                 journal.note(place, entry);
+                marks.push(journal.mark());
             }
             prop_assert_eq!(&parse(&text), &journal);
-            let again = parse(&journal.text());
-            journal.rewritten();
-            prop_assert_eq!(again, journal);
+            prop_assert!(marks.iter().all(|mark| journal.check_at(mark.count).as_ref() == Some(&mark.check)));
+            let again = parse(&journal.rewrite(ID, 0));
+            prop_assert_eq!(&again, &journal);
+            prop_assert!(marks.iter().all(|mark| mark.count < journal.count() && journal.check_at(mark.count).is_none()));
+            journal.rewrite(ID, 1_000);
+            prop_assert!(journal.count() > 1_000);
         }
 
         #[test]

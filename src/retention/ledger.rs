@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::RetentionError;
-use super::journal::{Entry, Journal, line};
-use super::merge::{Bytes, Mended, Merged, merge};
-use crate::disk::{Base, Dir, DiskError, Records, append, atomic, marker, set_aside};
+use super::journal::{Journal, Line, line};
+use super::merge::{Bytes, Expected, Mended, Merged, merge};
+use crate::disk::{ArchiveId, Base, Dir, DiskError, Past, Records, append, atomic, keep_aside, marker};
 use crate::domain::retention::Horizons;
-use crate::domain::{HourPlace, Span, Timestamp};
+use crate::domain::{Span, Timestamp};
 
 /// Its name, and that of its first copy.
 pub(super) const RETIRED: &str = "retired";
@@ -58,10 +58,17 @@ impl Ledger {
         accept: bool,
     ) -> Result<Vec<PathBuf>, RetentionError> {
         let _one = self.lock();
-        let was_there = records.was_there(base, RETIRED)?;
-        let mut aside = Vec::new();
-        let (mut journal, mended) = match judged(merge(read(base, COPIES[0])?, read(base, COPIES[1])?, was_there), now)
-        {
+        let past = records.past(base, RETIRED)?;
+        let copies = [read(base, COPIES[0])?, read(base, COPIES[1])?];
+        let is_absent = !past.was_there && copies.iter().all(|copy| matches!(copy, Bytes::Missing));
+        if is_absent {
+            records.note(RETIRED, None);
+            self.put(Journal::default());
+            return Ok(Vec::new());
+        }
+        let (own, ids) = own_dir(base)?.zip(marker::ids(base)?).ok_or(RetentionError::NoMarker)?;
+        let [first, second] = copies;
+        let (mut journal, mended) = match judged(merge(first, second, &Expected { ids, past: &past }), now) {
             Merged::Absent => (Journal::default(), None),
             Merged::Journal(journal, mended) => (journal, mended),
             Merged::Unusable(why, salvaged) if accept => (salvaged, Some(Mended { why, is_damage: true })),
@@ -73,19 +80,18 @@ impl Ledger {
         if let Some(lived) = now.lived {
             journal.begin_counting(lived, &now.holders);
         }
-        if let Some(own) = own_dir(base)? {
-            if let Some(mended) = &mended {
-                if mended.is_damage {
-                    tracing::warn!(name: "retired_mended", why = mended.why, "the journal of retired hours was damaged; its copies are kept aside and written anew");
-                }
-                aside.extend(rewrite(&own, &mut journal, mended.is_damage)?);
-            } else if journal.wants_rewriting() {
-                rewrite(&own, &mut journal, false)?;
-            }
+        let is_damage = mended.as_ref().is_some_and(|mended| mended.is_damage);
+        if let Some(mended) = mended.as_ref().filter(|mended| mended.is_damage) {
+            tracing::warn!(name: "retired_mended", why = mended.why, "the journal of retired hours was damaged; its copies are kept aside and written anew");
         }
+        let aside = if mended.is_some() || journal.wants_rewriting() {
+            rewrite((&own, ids.id), &mut journal, past.newest, is_damage)?
+        } else {
+            Vec::new()
+        };
         records.note(RETIRED, None);
-        if journal.generation > 0 {
-            records.is_there(base, RETIRED);
+        if journal.is_begun() {
+            records.mark(base, RETIRED, journal.mark());
         }
         self.put(journal);
         Ok(aside)
@@ -96,18 +102,12 @@ impl Ledger {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Writes a line and believes it when it is durable in both copies.
-    pub(super) fn note(
-        &self,
-        base: &Base,
-        records: &Records,
-        place: &HourPlace,
-        entry: Option<Entry>,
-    ) -> Result<(), RetentionError> {
+    /// Writes lines and believes them when they are durable in both copies.
+    pub(super) fn note(&self, base: &Base, records: &Records, lines: Vec<Line>) -> Result<(), RetentionError> {
         self.begin(base, records)?;
         let _one = self.lock();
         let own = own_dir(base)?.ok_or(RetentionError::NoMarker)?;
-        let text = line(place, entry.as_ref());
+        let text: String = lines.iter().map(|(place, entry)| line(place, entry.as_ref())).collect();
         for name in COPIES {
             if let Err(error) = append(&own, OsStr::new(name), text.as_bytes()) {
                 // The copies may differ now: they are read again before anything else is written.
@@ -117,32 +117,38 @@ impl Ledger {
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let Some(Known { journal, horizons }) = known.as_mut() else { return Err(RetentionError::NotRead) };
-        journal.note(place.clone(), entry);
-        *horizons = journal.horizons();
-        if !journal.wants_rewriting() {
-            return Ok(());
+        for (place, entry) in lines {
+            journal.note(place, entry);
         }
-        let mut shorter = journal.clone();
+        *horizons = journal.horizons();
+        let mark = journal.mark();
+        let shorter = journal.wants_rewriting().then(|| journal.clone());
         drop(known);
-        rewrite(&own, &mut shorter, false)?;
-        self.put(shorter);
-        Ok(())
+        records.mark(base, RETIRED, mark);
+        shorter.map_or(Ok(()), |shorter| self.write_anew(base, records, shorter))
     }
 
     /// Begins the file if there is none, with room for lines to come: on a full disk they could not be written, and nothing could
     /// be deleted to make room.
     pub(super) fn begin(&self, base: &Base, records: &Records) -> Result<(), RetentionError> {
         let _one = self.lock();
-        let mut journal = self.journal().ok_or(RetentionError::NotRead)?;
-        if journal.generation > 0 {
+        let journal = self.journal().ok_or(RetentionError::NotRead)?;
+        if journal.is_begun() {
             return Ok(());
         }
+        self.write_anew(base, records, journal)?;
         let own = own_dir(base)?.ok_or(RetentionError::NoMarker)?;
-        rewrite(&own, &mut journal, false)?;
         for name in COPIES {
             append(&own, OsStr::new(name), b"")?;
         }
-        records.is_there(base, RETIRED);
+        Ok(())
+    }
+
+    fn write_anew(&self, base: &Base, records: &Records, mut journal: Journal) -> Result<(), RetentionError> {
+        let (own, ids) = own_dir(base)?.zip(marker::ids(base)?).ok_or(RetentionError::NoMarker)?;
+        let newest = records.past(base, RETIRED)?.newest;
+        rewrite((&own, ids.id), &mut journal, newest, false)?;
+        records.mark(base, RETIRED, journal.mark());
         self.put(journal);
         Ok(())
     }
@@ -171,24 +177,29 @@ impl Ledger {
     }
 }
 
-/// Why the journal cannot be relied on, if so; `was_there` is whether there has been one. Changes nothing.
-pub(super) fn examine(base: &Base, was_there: bool) -> Result<Option<String>, DiskError> {
-    Ok(match merge(read(base, COPIES[0])?, read(base, COPIES[1])?, was_there) {
+/// Why the journal cannot be relied on, by what is remembered of it, if so. Changes nothing.
+pub(super) fn examine(base: &Base, past: &Past) -> Result<Option<String>, DiskError> {
+    Ok(match look(base, past)? {
         Merged::Unusable(why, _) => Some(why),
         Merged::Absent | Merged::Journal(..) => None,
     })
 }
 
 /// Why the journal on the disk is not what this process wrote there, if so. Changes nothing.
-pub(super) fn examine_written(base: &Base, written: &Journal) -> Result<Option<String>, DiskError> {
-    if written.generation == 0 {
+pub(super) fn examine_written(base: &Base, past: &Past, written: &Journal) -> Result<Option<String>, DiskError> {
+    if !written.is_begun() {
         return Ok(None);
     }
-    Ok(match merge(read(base, COPIES[0])?, read(base, COPIES[1])?, true) {
+    Ok(match look(base, past)? {
         Merged::Unusable(why, _) => Some(why),
         Merged::Journal(found, _) if found.entries() == written.entries() => None,
         Merged::Absent | Merged::Journal(..) => Some("it is not what this node has written there".to_owned()),
     })
+}
+
+fn look(base: &Base, past: &Past) -> Result<Merged, DiskError> {
+    let Some(ids) = marker::ids(base)? else { return Ok(Merged::Absent) };
+    Ok(merge(read(base, COPIES[0])?, read(base, COPIES[1])?, &Expected { ids, past }))
 }
 
 /// An entry from the future was written by a wrong clock, or this one is wrong.
@@ -203,17 +214,22 @@ fn own_dir(base: &Base) -> Result<Option<Dir>, DiskError> {
     base.dir(Path::new(marker::OWN_DIR))
 }
 
-/// Writes both copies anew, one after the other, so that one of them is always there. With `keep` what lay there is kept aside.
-fn rewrite(own: &Dir, journal: &mut Journal, keep: bool) -> Result<Vec<PathBuf>, DiskError> {
-    let text = journal.text();
+/// Writes both copies anew, one after the other, so that one of them is always there. With `keep` what lay there is kept aside, too.
+fn rewrite(
+    (own, id): (&Dir, ArchiveId),
+    journal: &mut Journal,
+    newest: u64,
+    keep: bool,
+) -> Result<Vec<PathBuf>, DiskError> {
+    let text = journal.rewrite(id, newest);
     let mut aside = Vec::new();
+    // None of them goes before all that can be read of both is in one.
+    for name in COPIES.map(OsStr::new).into_iter().filter(|_| keep) {
+        aside.extend(keep_aside(own, RETIRED, name)?);
+    }
     for name in COPIES.map(OsStr::new) {
-        if keep {
-            aside.extend(set_aside(own, RETIRED, name)?);
-        }
         atomic::replace(own, name, text.as_bytes())?;
     }
-    journal.rewritten();
     Ok(aside)
 }
 

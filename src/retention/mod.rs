@@ -28,7 +28,7 @@ pub use job::{Parts, Retention, RetentionOptions};
 pub use journal::{Entry, Journal, Step};
 pub use last_copy::{Asking, Copies};
 pub use orders::Order;
-pub use protect::{FreeSpace, examine, examine_clock, free_space};
+pub use protect::{FreeSpace, carry_over, examine, examine_clock, free_space};
 pub use runs::Runs;
 
 use crate::crawl::CrawlError;

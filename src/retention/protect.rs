@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::journal::{Entry, Journal, Step};
-use super::ledger::{Now, RETIRED};
+use super::journal::{Entry, Journal, Line, Step};
+use super::ledger::{Ledger, Now, RETIRED};
 use super::{Retention, RetentionError, job::lock};
 use crate::clock::{SystemClocks, TIME, Timeline};
-use crate::disk::{Base, DiskError, Reading, Record, Records, marker};
+use crate::disk::{Base, DiskError, Past, Reading, Record, Records, marker};
 use crate::domain::clock::Verdict;
 use crate::domain::retention::{Decided, Doubt, Level, Levels, Reason, Schedule, Shrinking};
 use crate::domain::{HourPlace, Span, Timestamp};
@@ -136,8 +136,10 @@ impl Retention {
 
     /// Looks once more at the journal on the disk: somebody may have changed it since it was read.
     pub(super) fn look_at_journal(&self, journal: &Journal) -> Result<(), RetentionError> {
-        if let Some(why) = super::ledger::examine_written(&*self.base()?, journal)? {
-            self.parts.keeper.records().note(RETIRED, Some(&why));
+        let (base, records) = (self.base()?, self.parts.keeper.records());
+        let past = records.past(&base, RETIRED)?;
+        if let Some(why) = super::ledger::examine_written(&base, &past, journal)? {
+            records.note(RETIRED, Some(&why));
         }
         self.records_are_intact()
     }
@@ -168,7 +170,12 @@ impl Retention {
 
     /// Writes a line of the journal.
     pub(super) fn note(&self, place: &HourPlace, entry: Option<Entry>) -> Result<(), RetentionError> {
-        self.ledger.note(&*self.base()?, self.parts.keeper.records(), place, entry)
+        self.note_all(vec![(place.clone(), entry)])
+    }
+
+    /// Writes lines of the journal at once.
+    pub(super) fn note_all(&self, lines: Vec<Line>) -> Result<(), RetentionError> {
+        self.ledger.note(&*self.base()?, self.parts.keeper.records(), lines)
     }
 
     /// Begins the journal while there is room for it. Where that does not work it is tried again when a line is written.
@@ -301,12 +308,27 @@ impl Retention {
     }
 }
 
+/// Writes the records that protect the archive, these further ones among them, under the id that it has now. What cannot be relied on
+/// stays as it is.
+pub fn carry_over(base: &Base, further: &[Record]) -> Result<(), RetentionError> {
+    let records = Records::default();
+    for record in [TIME, LEVELS].iter().chain(further) {
+        records.read(base, record)?;
+    }
+    // What the clock says of it is for the next run to judge.
+    let now = Now { time: Timestamp::from_us(i64::MAX / 2), lived: None, holders: Arc::new([]) };
+    match Ledger::default().load(base, &records, &now, false) {
+        Ok(_) | Err(RetentionError::Unusable { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Which records that protect the archive cannot be relied on, for who only looks. Changes nothing.
 pub fn examine(base: &Base) -> Result<Vec<UnusableRecord>, DiskError> {
-    let (unusable, names) = Records::examine(base, &[TIME, LEVELS])?;
+    let (unusable, marks) = Records::examine(base, &[TIME, LEVELS])?;
     let mut all: Vec<_> =
         unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect();
-    if let Some(why) = super::ledger::examine(base, names.contains(RETIRED))? {
+    if let Some(why) = super::ledger::examine(base, &Past::of(RETIRED, &[&marks]))? {
         all.push(UnusableRecord { name: RETIRED.to_owned(), why });
     }
     Ok(all)

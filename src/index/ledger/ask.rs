@@ -24,19 +24,21 @@ pub struct ClosedPage {
     pub next: Option<(Timestamp, Timestamp)>,
 }
 
-/// All that a ledger knows, to go on with in another index.
+/// All that an index knows and no tree tells, to go on with in another one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerCopy {
     /// Open and closed entries by `CHANNEL/QUALITY`.
     pub streams: HashMap<String, (Vec<Open>, Vec<Closed>)>,
     /// When the disk was away.
     pub away: Vec<Stretch>,
+    /// How far the protective records of the archive had come, as one text.
+    pub records: String,
 }
 
 impl Index {
     /// All that the ledger knows.
     pub fn copy_ledger(&self) -> Result<LedgerCopy, IndexError> {
-        let mut copy = LedgerCopy { away: self.away()?, ..LedgerCopy::default() };
+        let mut copy = LedgerCopy { away: self.away()?, records: self.records()?, ..LedgerCopy::default() };
         for stream in self.catalog().streams() {
             let closed = self.closed_holes(&stream, &Window::default(), None, usize::MAX)?.closed;
             copy.streams.insert(stream.to_string(), (self.ledger(&stream)?, closed));

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
-use crate::disk::{Base, Guard, Identity};
+use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::index::{Index, IndexOptions};
@@ -52,7 +52,7 @@ fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
 async fn nobody_knows_what_is_kept_until_the_journal_can_be_read() {
     let tree = tempfile::tempdir().unwrap();
     let journal = tree.path().join(".gapless/retired");
-    std::fs::create_dir(journal.parent().unwrap()).unwrap();
+    marker::create(&Base::open(tree.path()).unwrap(), ArchiveId::random()).unwrap();
     // Larger than any that is read.
     std::fs::File::create(&journal).unwrap().set_len(1 << 30).unwrap();
     let (retention, told) = retention(tree.path());

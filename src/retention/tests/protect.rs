@@ -305,3 +305,155 @@ async fn tombstones_stay_until_all_who_may_hold_the_hour_were_seen() {
         }
     }
 }
+
+impl Archive {
+    /// All of its records as they lie there now, the index not among them.
+    fn records(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = std::fs::read_dir(self.own("")).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .filter(|path| !path.ends_with("marker"))
+            .map(|path| (path.clone(), std::fs::read(&path).unwrap()))
+            .collect()
+    }
+
+    /// With the five oldest of ten hours kept.
+    fn with_kept_hours() -> Self {
+        let archive = Self::new(10);
+        let retention = archive.start(Limits::default());
+        assert_eq!(run(&retention).error, None);
+        let kept: Vec<_> = (5..10).map(|ago| archive.place(ago)).collect();
+        for place in &kept {
+            retention.keep(std::slice::from_ref(place), false).unwrap();
+        }
+        archive
+    }
+}
+
+/// Cuts so many lines off the end.
+fn cut(path: &Path, lines: usize) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let all: Vec<&str> = text.split_inclusive('\n').collect();
+    std::fs::write(path, all[..all.len() - lines].concat()).unwrap();
+}
+
+fn cut_both(archive: &Archive, lines: usize) {
+    for name in ["retired", "retired.2"] {
+        cut(&archive.own(name), lines);
+    }
+}
+
+type Harm = fn(&Archive);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_not_all_that_there_has_been_deletes_no_kept_hour() {
+    let harms: [(&str, Harm); 7] = [
+        ("both copies cut to the first line", |archive| cut_both(archive, 5)),
+        ("both copies cut by two lines", |archive| cut_both(archive, 2)),
+        ("one cut, the other deleted", |archive| {
+            cut(&archive.own("retired"), 3);
+            std::fs::remove_file(archive.own("retired.2")).unwrap();
+        }),
+        ("one torn, the other deleted", |archive| {
+            let bytes = std::fs::read(archive.own("retired.2")).unwrap();
+            std::fs::write(archive.own("retired.2"), &bytes[..bytes.len() - 9]).unwrap();
+            std::fs::remove_file(archive.own("retired")).unwrap();
+        }),
+        ("both of another archive", |archive| {
+            let other = Archive::with_kept_hours();
+            for name in ["retired", "retired.2"] {
+                std::fs::copy(other.own(name), archive.own(name)).unwrap();
+            }
+        }),
+        ("all records deleted, and the index", |archive| {
+            archive.records().iter().for_each(|(path, _)| std::fs::remove_file(path).unwrap());
+            std::fs::remove_file(archive.state.path().join("index.redb")).unwrap();
+        }),
+        ("the journal and the roster deleted, and the index", |archive| {
+            for name in ["retired", "retired.2", "records", "records.2"] {
+                std::fs::remove_file(archive.own(name)).unwrap();
+            }
+            std::fs::remove_file(archive.state.path().join("index.redb")).unwrap();
+        }),
+    ];
+    for (what, harm) in harms {
+        let archive = Archive::with_kept_hours();
+        harm(&archive);
+        let retention = archive.start(age(3));
+        let report = run(&retention);
+        assert!(report.error.is_some_and(|error| error.contains("gapless retention accept")), "{what}");
+        assert_eq!((archive.hours(), retention.unusable_records().len()), (10, 1), "{what}");
+        retention.accept().unwrap();
+        assert_eq!((run(&retention).error, retention.unusable_records()), (None, Vec::new()), "{what}");
+        drop(retention);
+        assert_eq!(run(&archive.start(age(3))).error, None, "{what}: it is accepted for good");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_from_an_older_backup_or_another_archive_stop_all_deletion() {
+    for name in ["retired", "levels", "time", "records"] {
+        let archive = Archive::new(10);
+        archive.start(Limits::default()).keep(&[archive.place(9)], false).unwrap();
+        assert_eq!(run(&archive.start(age(20))).error, None);
+        let other = Archive::new(30);
+        other.start(Limits::default()).keep(&[other.place(9)], false).unwrap();
+        assert_eq!(run(&other.start(age(40))).error, None);
+        for copy in [name.to_owned(), format!("{name}.2")] {
+            std::fs::copy(other.own(&copy), archive.own(&copy)).unwrap();
+        }
+        let retention = archive.start(age(5));
+        assert!(run(&retention).error.is_some(), "{name}");
+        assert_eq!((archive.hours(), retention.unusable_records()[0].name.as_str()), (10, name));
+    }
+    let archive = Archive::with_kept_hours();
+    let before = archive.records();
+    archive.start(Limits::default()).keep(&[archive.place(4)], false).unwrap();
+    for (path, bytes) in &before {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let retention = archive.start(age(3));
+    assert!(run(&retention).error.is_some(), "all records at once: the index remembers");
+    assert_eq!(archive.hours(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_takes_its_records_along_to_another_id() {
+    let mut archive = Archive::with_kept_hours();
+    let new = ArchiveId::random();
+    let base = Base::open(archive.tree.path()).unwrap();
+    marker::renew(&base, new, |base| crate::retention::carry_over(base, &[])).unwrap();
+    archive.id = new;
+    let retention = archive.start(age(3));
+    assert_eq!((run(&retention).error, retention.unusable_records()), (None, Vec::new()));
+    assert_eq!((archive.hours(), retention.keeps(&archive.place(9))), (9, Some(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_crash_while_a_line_is_written_makes_the_journal_unusable() {
+    const ORDER: [&str; 4] = ["retired", "retired.2", "records", "records.2"];
+    let archive = Archive::with_kept_hours();
+    let before = archive.records();
+    archive.start(Limits::default()).keep(&[archive.place(4)], false).unwrap();
+    let after = archive.records();
+    let of = |all: &[(PathBuf, Vec<u8>)], name: &str| {
+        let found = all.iter().find(|(path, _)| path.ends_with(name));
+        found.map(|(_, bytes)| bytes.clone()).unwrap()
+    };
+    let line = of(&after, "retired").len() - of(&before, "retired").len();
+    // After so many of the files, and so much of the next line.
+    let states =
+        (0..4).map(|done| (done, 0)).chain((0..2).flat_map(|done| (1..line).step_by(7).map(move |torn| (done, torn))));
+    for (done, torn) in states {
+        std::fs::remove_file(archive.state.path().join("index.redb")).unwrap();
+        for (number, name) in ORDER.into_iter().enumerate() {
+            let mut bytes = of(if number < done { &after } else { &before }, name);
+            if number == done && torn > 0 {
+                bytes = of(&after, name)[..bytes.len() + torn].to_vec();
+            }
+            std::fs::write(archive.own(name), bytes).unwrap();
+        }
+        let retention = archive.start(Limits::default());
+        assert_eq!(retention.unusable_records(), Vec::new(), "{done}, {torn}");
+        assert_eq!(retention.keeps(&archive.place(9)), Some(true));
+    }
+}
