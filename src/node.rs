@@ -219,7 +219,8 @@ impl Node {
         let reasons = Reasons::new(Arc::clone(keeper.index()), knowledge, asks, crawl.ready(), &registry)?;
         let retired = Arc::clone(&retention);
         let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
-        let keeps = Keeps::new(move |place| retired.keeps(place));
+        let adding = Arc::clone(&retired);
+        let keeps = Keeps::new(move |place| retired.keeps(place)).with_room(move |place| adding.room_beside_own(place));
         let refuses = Refuses::new(move |place, name| kept.is_bad_name(place, name));
         let wanted = BackfillOptions { keeps, refuses, board: Arc::clone(&board), dates, ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);

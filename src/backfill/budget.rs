@@ -1,4 +1,5 @@
-//! Bounds what a peer may fill with channels that nobody here records or names, and says when that is full.
+//! Bounds what a peer may fill with channels that nobody here records or names, and what it may add to hours that were recorded here,
+//! and says when that is full.
 //!
 //! What is there and who gave it is known by the keeper ([`crate::crawl::Filling`]); nothing is deleted here.
 
@@ -6,7 +7,8 @@ use super::error::RoundError;
 use super::job::Job;
 use super::shared::Shared;
 use crate::crawl::{Allowance, Filled};
-use crate::domain::Stream;
+use crate::domain::plan::Plan;
+use crate::domain::{HourPlace, Stream};
 
 /// Whether anything of a stream may be taken from the peer, and how much. What is left out is counted, and told once.
 pub(super) async fn allowance(job: &mut Job, stream: &Stream) -> Result<Allowance, RoundError> {
@@ -18,12 +20,29 @@ pub(super) async fn allowance(job: &mut Job, stream: &Stream) -> Result<Allowanc
     Ok(allowance)
 }
 
-/// Something of a stream was left out because the peer's budget is full.
+/// How many bytes may be added to an hour, if it was recorded here. Where that is nothing nothing of the plan is fetched.
+pub(super) fn beside_own(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>) -> Option<u64> {
+    if job.shared.keeper.would_be_fetched(place) {
+        return None;
+    }
+    let room = job.shared.options.keeps.room_beside_own(place);
+    if room == 0 && !plan.fetch.is_empty() {
+        is_full(
+            job,
+            &place.stream,
+            "what other nodes have added to hours that were recorded here takes a tenth of max_bytes, or half of min_free, and no more may be added",
+        );
+        plan.fetch.clear();
+    }
+    Some(room)
+}
+
+/// Something of a stream was left out because there is no room for more of what the peer gives.
 pub(super) fn is_full(job: &mut Job, stream: &Stream, why: &str) {
     job.report.over_budget += 1;
     let is_told = job.known.is_full.swap(true, std::sync::atomic::Ordering::Relaxed);
     if !is_told {
-        tracing::warn!(name: "strangers_budget_full", peer = job.peer().name, first = %stream, why, "a peer offers more channels that nobody here records or names than it may fill; name what is wanted in [backfill] channels, or raise strangers_budget");
+        tracing::warn!(name: "strangers_budget_full", peer = job.peer().name, first = %stream, why, "a peer offers more than may be fetched from it; name the channels that are wanted in [backfill] channels, or raise strangers_budget or [retention] max_bytes");
     }
     job.report.full.get_or_insert_with(|| why.to_owned());
 }
@@ -43,5 +62,9 @@ async fn filled(shared: &Shared, peer: String, bounds: crate::crawl::Strangers) 
 
 /// A file of a stream came for which there was no room any more.
 pub(super) fn file_too_large(job: &mut Job, stream: &Stream) {
-    is_full(job, stream, "its budget for channels that nobody here records or names has no room for its next file");
+    is_full(
+        job,
+        stream,
+        "its next file has no room: in its budget for channels that nobody here records or names, or beside what was recorded here",
+    );
 }

@@ -154,6 +154,7 @@ async fn some(
             all.keeper.note_gifts(&at.place, &from, appear.iter().copied())
         };
         let published = publish((&all.keeper, &at), &claimed, &answer, &mut came, expect)?;
+        at.progress()?;
         index(&all.keeper, &at, &published)?;
         drop(claimed);
         Ok(came)

@@ -49,6 +49,19 @@ pub(super) struct Room {
     /// No segment is in it.
     pub(super) is_empty: bool,
     pub(super) allowance: Allowance,
+    /// What may be added to what was recorded here, where something was.
+    pub(super) beside_own: Option<u64>,
+}
+
+impl Room {
+    /// What may come into the hour.
+    fn for_files(&self) -> Allowance {
+        match (&self.allowance, self.beside_own) {
+            (Allowance::Bytes(left), Some(beside)) => Allowance::Bytes(beside.min(*left)),
+            (Allowance::Unbounded, Some(beside)) if beside < u64::MAX => Allowance::Bytes(beside),
+            (allowance, _) => allowance.clone(),
+        }
+    }
 }
 
 /// Carries out the plan for an hour. What does not work is in the report, and so is what was done before an error.
@@ -112,7 +125,7 @@ fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
 /// The hour directory.
 async fn target(job: &Job, place: &HourPlace, files: usize, room: &Room) -> Result<Arc<Target>, RoundError> {
     let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
-    let (peer, allowance, is_empty) = (job.peer().name.clone(), room.allowance.clone(), room.is_empty);
+    let (peer, allowance, is_empty) = (job.peer().name.clone(), room.for_files(), room.is_empty);
     let opening = job.shared.blocking(move || {
         let base = keeper.guard().base().map_err(CrawlError::Away)?;
         let filling = keeper.fill(&peer, &at, (is_empty, files as u64), &allowance)?;
@@ -242,6 +255,7 @@ async fn settle(job: &Job, target: &Arc<Target>, names: Vec<Box<str>>) -> Result
     job.shared
         .blocking(move || {
             crate::disk::atomic::sync_dir(&at.dir).map_err(CrawlError::Disk)?;
+            at.progress()?;
             index(&keeper, &at, &names)
         })
         .await

@@ -139,16 +139,32 @@ impl fmt::Debug for Refuses {
     }
 }
 
-/// Whether an hour is kept here, as retention says; nothing while it cannot say.
+/// Whether an hour is kept here, as retention says, and how much may be added to one that was recorded here; nothing while it cannot
+/// say.
 #[derive(Clone)]
-pub struct Keeps(Arc<AskKept>);
+pub struct Keeps {
+    kept: Arc<AskKept>,
+    room: Arc<AskRoom>,
+}
 
 type AskKept = dyn Fn(&HourPlace) -> Option<bool> + Send + Sync;
+type AskRoom = dyn Fn(&HourPlace) -> u64 + Send + Sync;
 
 impl Keeps {
     /// As this function says. It is asked often, and answers without waiting for a disk.
     pub fn new(keeps: impl Fn(&HourPlace) -> Option<bool> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(keeps))
+        Self { kept: Arc::new(keeps), room: Arc::new(|_| u64::MAX) }
+    }
+
+    /// With what says how many bytes may still be added to an hour that was recorded here. Answers without waiting for a disk.
+    #[must_use]
+    pub fn with_room(self, room: impl Fn(&HourPlace) -> u64 + Send + Sync + 'static) -> Self {
+        Self { room: Arc::new(room), ..self }
+    }
+
+    /// Bytes that may still be added to this hour, which was recorded here.
+    pub fn room_beside_own(&self, place: &HourPlace) -> u64 {
+        (self.room)(place)
     }
 
     /// Nothing is ever retired.
@@ -158,7 +174,7 @@ impl Keeps {
 
     /// Whether this hour is kept; an error while that is not known.
     pub fn hour(&self, place: &HourPlace) -> Result<bool, RoundError> {
-        (self.0)(place).ok_or(RoundError::KeptUnknown)
+        (self.kept)(place).ok_or(RoundError::KeptUnknown)
     }
 }
 

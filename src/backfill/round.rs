@@ -262,7 +262,9 @@ pub(super) async fn names_of(
         return Ok(());
     }
     let offers = Offers::tell(job, place, names, &plan, busy);
-    let here = Room { is_empty: local.files().iter().all(|file| file.key.tombstone), allowance };
+    let is_empty = local.files().iter().all(|file| file.key.tombstone);
+    let beside_own = if is_empty { None } else { budget::beside_own(job, place, &mut plan) };
+    let here = Room { is_empty, allowance, beside_own };
     let failed = job.failed.len();
     let mut done = take_over(job, place, &plan, busy, &here).await;
     if done.is_ok() && !job.gone.is_empty() {

@@ -68,6 +68,11 @@ impl Target {
         }
     }
 
+    /// Some of it has come, and more may. Blocks.
+    pub(super) fn progress(&self) -> Result<(), RoundError> {
+        Ok(self.filling.as_ref().map_or(Ok(()), Filling::progress)?)
+    }
+
     /// Nothing more comes. Blocks.
     pub(super) fn finish(&self) -> Result<(), RoundError> {
         Ok(self.filling.as_ref().map_or(Ok(()), Filling::finish)?)

@@ -49,7 +49,9 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let own = Own { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
     let retention = super::retention::offline(config, &keeper, sources.peers())?;
-    let options = BackfillOptions { keeps: Keeps::new(move |place| retention.keeps(place)), ..options };
+    let adding = Arc::clone(&retention);
+    let keeps = Keeps::new(move |place| retention.keeps(place)).with_room(move |place| adding.room_beside_own(place));
+    let options = BackfillOptions { keeps, ..options };
     let board = Arc::clone(&options.board);
     let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
     let exit = if args.once {

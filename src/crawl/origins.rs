@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, Records, Small, append_soon, atomic, marker};
-use crate::domain::origins::{Account, Given, Named, Used};
+use crate::domain::origins::{Account, Given, Named, Origin, Used};
 use crate::domain::{Hour, HourPlace, HourTotals, Stream};
 use crate::guards::Guard;
 
@@ -80,6 +80,8 @@ pub struct Filling {
     peer: Arc<str>,
     /// What the peer had given before.
     before: Given,
+    /// How many files may come.
+    most: u64,
     allowance: u64,
     files: AtomicU64,
     bytes: AtomicU64,
@@ -98,25 +100,32 @@ impl Keeper {
         self.account().map(drop)
     }
 
-    /// Whether an hour that holds so many segments came from other nodes and is named nowhere. While the account cannot be read
-    /// nobody knows, which is an error.
-    pub fn is_fetched(&self, place: &HourPlace, segments: u64) -> Result<bool, CrawlError> {
-        if self.origins.named.has(&place.stream) || !self.guards().stands(Guard::OwnFirst) {
-            return Ok(false);
+    /// Whose an hour is that holds so many segments, of so many bytes. While the account cannot be read nobody knows, which is an error.
+    pub fn origin(&self, place: &HourPlace, (segments, bytes): (u64, u64)) -> Result<Origin, CrawlError> {
+        if !self.guards().stands(Guard::OwnFirst) {
+            return Ok(Origin::default());
         }
-        Ok(self.account()?.1.account.is_fetched(place, segments))
+        let (_, known) = self.account()?;
+        let fetched = known.account.is_fetched(place, segments);
+        let given = known.account.given(place).map_or(0, |given| given.bytes);
+        let added = if fetched { 0 } else { given.min(bytes) };
+        Ok(Origin { fetched, named: self.origins.named.has(&place.stream), added })
     }
 
-    /// Whether what is fetched into this hour makes it one that came from others: it is named nowhere, and nothing of it is own.
-    /// Answers from memory.
+    /// Bytes that peers have added to hours that are own, of those streams. Answers from memory.
+    pub fn added_bytes(&self, of: impl Fn(&Stream) -> bool) -> u64 {
+        self.origins.lock().account.as_ref().map_or(0, |account| account.added(of))
+    }
+
+    /// Whether what is fetched into this hour makes it one that came from others: nothing of it is own. Answers from memory.
     pub fn would_be_fetched(&self, place: &HourPlace) -> bool {
         let is_here = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
         let state = self.origins.lock();
         let is_given = state.account.as_ref().is_some_and(|account| !account.is_own(place));
-        !self.origins.named.has(&place.stream) && (is_given || !is_here)
+        is_given || !is_here
     }
 
-    /// Bytes that came from other nodes into hours that are not own.
+    /// Bytes that came from other nodes, of what is named nowhere.
     pub fn fetched_bytes(&self) -> Result<u64, CrawlError> {
         let (_, known) = self.account()?;
         let streams: Vec<Stream> =
@@ -124,8 +133,7 @@ impl Keeper {
         let places = streams
             .iter()
             .flat_map(|stream| known.account.hours(stream).map(|hour| HourPlace { stream: stream.clone(), hour }));
-        let fetched = places.filter(|place| !known.account.is_own(place));
-        Ok(fetched.filter_map(|place| known.account.given(&place)).map(|given| given.bytes).sum())
+        Ok(places.filter_map(|place| known.account.given(&place)).map(|given| given.bytes).sum())
     }
 
     /// Brings the account into line with the index, which has caught up: hours that are gone leave it, and those that hold more than was
@@ -251,6 +259,7 @@ impl Keeper {
             place: place.clone(),
             peer: peer.into(),
             before,
+            most: files,
             allowance: if let Allowance::Bytes(left) = allowance { *left } else { u64::MAX },
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -300,9 +309,18 @@ impl Filling {
 
     /// Nothing more comes: what came is written down. Blocks.
     pub fn finish(&self) -> Result<(), CrawlError> {
+        self.write(self.files.load(Ordering::Relaxed))
+    }
+
+    /// Writes down how much has come so far, for a process that does not come to the end. Blocks.
+    pub fn progress(&self) -> Result<(), CrawlError> {
+        self.write(self.most)
+    }
+
+    fn write(&self, files: u64) -> Result<(), CrawlError> {
         let (base, mut known) = self.keeper.account()?;
         let given = Given {
-            files: self.before.files.saturating_add(self.files.load(Ordering::Relaxed)),
+            files: self.before.files.saturating_add(files),
             bytes: self.before.bytes.saturating_add(self.bytes.load(Ordering::Relaxed)),
         };
         let line = known.account.give(&self.place, &self.peer, given);

@@ -55,6 +55,17 @@ impl Named {
     }
 }
 
+/// Whose an hour is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// It holds nothing but what peers gave.
+    pub fetched: bool,
+    /// The configuration names its channel and quality.
+    pub named: bool,
+    /// Bytes that peers have added to it, where it is own.
+    pub added: u64,
+}
+
 /// What a peer gave of an hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Given {

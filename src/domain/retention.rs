@@ -14,6 +14,7 @@ use std::fmt;
 pub use room::{Horizons, StreamLimit};
 pub use shrinking::{Level, Levels, Shrinking};
 
+use super::origins::Origin;
 use super::{Hour, HourPlace, Span, Timestamp};
 
 /// How far the clock may be ahead of the newest hour before age is believed only on a person's word: a week without a single
@@ -60,8 +61,15 @@ pub struct Stored {
     pub tombstones: u64,
     /// What was decided about it before.
     pub decided: Decided,
-    /// Whether it came from other nodes and is named nowhere in the configuration.
-    pub fetched: bool,
+    /// Whose it is.
+    pub origin: Origin,
+}
+
+impl Stored {
+    /// Whether it must not vanish unnoticed: what was recorded here, and what the configuration names.
+    fn counts(&self) -> bool {
+        !self.origin.fetched || self.origin.named
+    }
 }
 
 /// What was decided about an hour before.
@@ -130,7 +138,7 @@ pub struct Schedule {
     pub hours: usize,
     /// Bytes of all of them.
     pub bytes: u64,
-    /// How much of it is not just fetched: that is what must not shrink.
+    /// How much of it was recorded here, or is named: that is what must not shrink.
     pub own: Level,
 }
 
@@ -147,8 +155,8 @@ impl Schedule {
 
     /// How much of one's own is left when all has gone that goes.
     pub fn own_after(&self) -> Level {
-        let own = self.going.iter().filter(|going| !going.stored.fetched);
-        own.fold(self.own, |left, going| left.without(1, going.stored.bytes))
+        let own = self.going.iter().map(|going| &going.stored).filter(|stored| stored.counts());
+        own.fold(self.own, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added)))
     }
 }
 
@@ -228,14 +236,17 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     };
     let mut reasons: Vec<Option<Reason>> = hours.iter().map(of_itself).collect();
     room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
+    let counted = hours.iter().filter(|stored| stored.counts());
     let own =
-        hours.iter().filter(|stored| !stored.fetched).fold(Level::default(), |own, stored| own.with(1, all_of(stored)));
+        counted.fold(Level::default(), |own, stored| own.with(1, all_of(stored).saturating_sub(stored.origin.added)));
     let mut schedule = Schedule { hours: hours.len(), bytes, own, ..Schedule::default() };
     let with_reason =
         hours.into_iter().zip(reasons).filter_map(|(stored, reason)| Some(Going { stored, reason: reason? }));
     schedule.going.extend(with_reason);
-    // Whatever interrupts it: nothing of one's own goes before what others gave.
-    schedule.going.sort_by_key(|going| going.reason != Reason::Fetched);
+    // Whatever interrupts it: nothing of one's own goes before what others gave, and nothing that is named before what is not.
+    schedule.going.sort_by_key(|going| {
+        (going.reason != Reason::Fetched, going.reason == Reason::Fetched && going.stored.counts())
+    });
     let much = limits.by_size() && future > bytes / 10;
     let from_future =
         newest_of_all.filter(|_| much).map(|hour| Doubt::Future { bytes: future, of: bytes, newest: hour });
@@ -250,7 +261,7 @@ fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp, from_future:
         return Some(Doubt::Clock { newest, now });
     }
     // What others gave and has no room is no loss by mistake, and its number must not make a loss look small.
-    let fetched = new().filter(|going| going.reason == Reason::Fetched).count();
+    let fetched = new().filter(|going| going.reason == Reason::Fetched && !going.stored.counts()).count();
     let (going, of) = (new().count() - fetched, schedule.hours - fetched);
     from_future.or((going * 2 > of).then_some(Doubt::MoreThanHalf { going, of }))
 }

@@ -23,6 +23,7 @@ use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Checked, marker};
 use crate::domain::disk_use::DiskUse;
+use crate::domain::origins::Origin;
 use crate::domain::retention::{Decided, Going, Levels, Limits, Reason, Schedule, Stored, schedule};
 use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span};
 use crate::index::{Applied, Health};
@@ -499,8 +500,8 @@ impl Retention {
 
     fn stored(&self, place: HourPlace, totals: &HourTotals) -> Result<Stored, RetentionError> {
         let stored = of_totals(place, totals);
-        let fetched = self.parts.keeper.is_fetched(&stored.place, stored.segments)?;
-        Ok(Stored { fetched, ..stored })
+        let origin = self.parts.keeper.origin(&stored.place, (stored.segments, stored.bytes))?;
+        Ok(Stored { origin, ..stored })
     }
 
     /// Whether the index knows anything in an hour that could be deleted; what is not understood is counted with the rest.
@@ -597,6 +598,6 @@ fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {
     let (segments, bytes) =
         goes.fold((0, 0), |(files, bytes), tally| (files + u64::from(tally.files), bytes + tally.bytes));
     let other_bytes = totals.bad.bytes + totals.other.bytes;
-    let (tombstones, decided, fetched) = (totals.tombstones.into(), Decided::Nothing, false);
-    Stored { place, bytes, other_bytes, segments, tombstones, decided, fetched }
+    let (tombstones, decided, origin) = (totals.tombstones.into(), Decided::Nothing, Origin::default());
+    Stored { place, bytes, other_bytes, segments, tombstones, decided, origin }
 }

@@ -10,6 +10,7 @@
 //! 6. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
 
 mod apply;
+mod beside;
 mod job;
 mod journal;
 mod last_copy;

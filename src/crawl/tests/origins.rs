@@ -74,16 +74,17 @@ fn what_a_peer_gave_stays_so_when_the_index_is_lost_and_until_a_recorder_comes()
     archive.write(&later, &junk, 0..0);
     archive.write(&later, &own, 0..0);
     later.settle_origins().unwrap();
-    assert!(later.is_fetched(&junk, 4).unwrap() && !later.is_fetched(&own, 4).unwrap());
+    assert!(later.origin(&junk, (4, 90)).unwrap().fetched && !later.origin(&own, (4, 90)).unwrap().fetched);
     assert!(later.would_be_fetched(&junk) && !later.would_be_fetched(&own));
     assert!(later.would_be_fetched(&place("a/source/2019-11-13T04")), "what is not here would come from others");
-    assert_eq!(later.fetched_bytes().unwrap(), 40);
+    assert_eq!((later.origin(&own, (4, 40)).unwrap().added, later.added_bytes(|_| true)), (10, 10));
+    assert_eq!(later.fetched_bytes().unwrap(), 50);
     // The recorder's own segment makes the hour its own, for good.
     archive.write(&later, &junk, 4..5);
     later.settle_origins().unwrap();
-    assert!(!archive.keeper().is_fetched(&junk, 4).unwrap());
+    assert!(!archive.keeper().origin(&junk, (4, 90)).unwrap().fetched);
     later.guards().remove(guards::Guard::OwnFirst);
-    assert!(!later.is_fetched(&junk, 0).unwrap());
+    assert!(!later.origin(&junk, (0, 90)).unwrap().fetched);
 }
 
 #[test]
@@ -138,9 +139,9 @@ fn an_account_that_is_damaged_takes_nothing_for_a_strangers() {
     std::fs::write(&file, text).unwrap();
     let later = archive.keeper();
     archive.write(&later, &junk, 0..0);
-    assert!(!later.is_fetched(&junk, 4).unwrap());
+    assert!(!later.origin(&junk, (4, 90)).unwrap().fetched);
     assert!(archive.0.path().join(".gapless/fetched.damaged").exists());
     std::fs::remove_file(&file).unwrap();
     std::fs::create_dir(&file).unwrap();
-    assert!(!archive.keeper().is_fetched(&junk, 4).unwrap(), "what is no file is as good as none");
+    assert!(!archive.keeper().origin(&junk, (4, 90)).unwrap().fetched, "what is no file is as good as none");
 }

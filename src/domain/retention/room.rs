@@ -1,10 +1,13 @@
 //! Room: which hours go because there is too much, of one channel or of all; and what is not fetched again because it had to go.
 //!
-//! 1. A section of the configuration bounds its own streams and no others: the oldest of them go first.
-//! 2. Over all: hours that came from other nodes go first, oldest first. What is the archive's own goes only if that alone is too
-//!    much: fetched hours that cannot go, because they are too new or from the future, do not count against it.
-//! 3. What the operator keeps is the archive's own, wherever it came from.
-//! 4. An archive that holds nothing of its own treats all alike: nothing is displaced.
+//! 1. Whose an hour is decides first: hours that came from other nodes and are named nowhere go before those that are named, and those
+//!    before what was recorded here. Within each the oldest go first.
+//! 2. What was recorded here goes only if that alone is too much: neither hours of others that cannot go, because they are too new or
+//!    from the future, count against it, nor what others have added to its own hours. So that this has an end no more is taken into
+//!    them than [`Limits::room_beside_own`] says.
+//! 3. That holds over all, and within each section of the configuration, which bounds its own streams and no others.
+//! 4. What the operator keeps is the archive's own, wherever it came from.
+//! 5. Where nothing was recorded here what is named counts as own, and where nothing is named all is alike.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +47,43 @@ impl Limits {
     }
 }
 
+/// What others add to hours that were recorded here may come to one part in so many of `max_bytes`, which it may exceed.
+const BESIDE_MAX: u64 = 10;
+/// And to one part in so many of `min_free`, which it may take.
+const BESIDE_FREE: u64 = 2;
+
+impl Limits {
+    /// Bytes that others may still add to what was recorded here of this stream: they go with their hours and no sooner, so that there
+    /// must be room for them beside it. `added` says how much they have added so far to the streams that it is asked about.
+    pub fn room_beside_own(&self, stream: &Stream, added: impl Fn(&dyn Fn(&Stream) -> bool) -> u64) -> u64 {
+        let section = self.section(stream);
+        let of_section = section.and_then(|number| self.streams.get(number)).and_then(|section| section.max_bytes);
+        let of_all = [self.max_bytes.map(|most| most / BESIDE_MAX), self.min_free.map(|least| least / BESIDE_FREE)];
+        let all = of_all.into_iter().flatten().map(|most| most.saturating_sub(added(&|_| true)));
+        let in_section =
+            of_section.map(|most| (most / BESIDE_MAX).saturating_sub(added(&|other| self.section(other) == section)));
+        all.chain(in_section).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// Whose an hour is: what is less goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Strangers,
+    Named,
+    Own,
+}
+
+impl Rank {
+    fn of(stored: &Stored) -> Self {
+        match (stored.origin.fetched, stored.origin.named) {
+            (false, _) => Self::Own,
+            (true, true) => Self::Named,
+            (true, false) => Self::Strangers,
+        }
+    }
+}
+
 /// Adds the reasons of room to those of age and of what was begun. The hours are in order, oldest first; `first_safe` and what is
 /// later does not go, and what is later than `last` is from the future.
 pub(super) fn add_reasons(
@@ -56,27 +96,15 @@ pub(super) fn add_reasons(
     let mut room = Room { hours, reasons, first_safe, last };
     for (number, section) in limits.streams.iter().enumerate() {
         if let Some(most) = section.max_bytes {
-            let of_section = |stored: &Stored| limits.section(&stored.place.stream) == Some(number);
-            let left = room.left(of_section);
-            room.shrink(of_section, Reason::Stream, |freed| left.saturating_sub(freed) > most);
+            room.shrink_to(most, |stored| limits.section(&stored.place.stream) == Some(number), Reason::Stream);
         }
     }
-    let lacks = |bytes: u64| limits.min_free.is_some_and(|least| bytes < least);
-    let too_large = |bytes: u64| limits.max_bytes.is_some_and(|most| bytes > most);
-    // Where nothing is own, nothing is displaced.
-    let has_own = hours.iter().any(|stored| !stored.fetched && stored.segments > 0);
-    let is_fetched = |stored: &Stored| has_own && stored.fetched && stored.decided != Decided::Keep;
-    let is_own = |stored: &Stored| !is_fetched(stored);
-
-    let (all, space) = (room.left(|_| true), free.map(|bytes| bytes.saturating_add(room.going())));
-    room.shrink(is_fetched, Reason::Fetched, |freed| {
-        too_large(all.saturating_sub(freed)) || space.is_some_and(|bytes| lacks(bytes.saturating_add(freed)))
-    });
-    let own = room.left(is_own);
-    room.shrink(is_own, Reason::Size, |freed| too_large(own.saturating_sub(freed)));
-    let made = room.going().saturating_add(room.stays(is_fetched));
-    let without_others = free.map(|bytes| bytes.saturating_add(made));
-    room.shrink(is_own, Reason::Space, |freed| without_others.is_some_and(|bytes| lacks(bytes.saturating_add(freed))));
+    if let Some(most) = limits.max_bytes {
+        room.shrink_to(most, |_| true, Reason::Size);
+    }
+    if let (Some(least), Some(free)) = (limits.min_free, free) {
+        room.keep_free(least, free);
+    }
 }
 
 /// What goes and what stays so far.
@@ -87,10 +115,56 @@ struct Room<'h> {
     last: Hour,
 }
 
+/// What has been freed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Freed {
+    bytes: u64,
+    /// So much of it was what others had added to hours that are own.
+    added: u64,
+}
+
 impl Room<'_> {
+    /// Makes these take no more than so many bytes.
+    fn shrink_to(&mut self, most: u64, of: impl Fn(&Stored) -> bool, why: Reason) {
+        let own = self.own(&of);
+        for rank in [Rank::Strangers, Rank::Named].into_iter().filter(|rank| *rank < own) {
+            let left = self.left(&of);
+            let of_rank = |stored: &Stored| of(stored) && !is_own(stored, own) && Rank::of(stored) == rank;
+            self.shrink(of_rank, Reason::Fetched, |freed| left.saturating_sub(freed.bytes) > most);
+        }
+        let of_own = |stored: &Stored| of(stored) && is_own(stored, own);
+        let left = self.left(&of_own).saturating_sub(self.added(&of_own));
+        let without = |freed: Freed| left.saturating_sub(freed.bytes.saturating_sub(freed.added));
+        self.shrink(of_own, why, |freed| without(freed) > most);
+    }
+
+    /// Makes so many bytes free on the disk, of which so many are.
+    fn keep_free(&mut self, least: u64, free: u64) {
+        let own = self.own(&|_| true);
+        for rank in [Rank::Strangers, Rank::Named].into_iter().filter(|rank| *rank < own) {
+            let made = free.saturating_add(self.going());
+            let of_rank = |stored: &Stored| !is_own(stored, own) && Rank::of(stored) == rank;
+            self.shrink(of_rank, Reason::Fetched, |freed| made.saturating_add(freed.bytes) < least);
+        }
+        let of_own = |stored: &Stored| is_own(stored, own);
+        let others = self.stays(|stored| !of_own(stored));
+        let made = free.saturating_add(self.going()).saturating_add(others);
+        // What others have added to hours of one's own costs nobody his place, but the disk must not become full of it.
+        let (added, lent) = (self.added(&|_| true), least / BESIDE_FREE);
+        let would_be =
+            |freed: Freed| made.saturating_add(freed.bytes).saturating_add(added.saturating_sub(freed.added).min(lent));
+        self.shrink(of_own, Reason::Space, |freed| would_be(freed) < least);
+    }
+
+    /// The highest rank of these that holds anything: that is what is own among them.
+    fn own(&self, of: &impl Fn(&Stored) -> bool) -> Rank {
+        let holding = self.hours.iter().filter(|stored| stored.segments > 0 && of(stored));
+        holding.map(Rank::of).max().unwrap_or(Rank::Strangers)
+    }
+
     /// Lets the oldest of these go as long as what they free together is too little.
-    fn shrink(&mut self, of: impl Fn(&Stored) -> bool, why: Reason, is_too_much: impl Fn(u64) -> bool) {
-        let mut freed = 0_u64;
+    fn shrink(&mut self, of: impl Fn(&Stored) -> bool, why: Reason, is_too_much: impl Fn(Freed) -> bool) {
+        let mut freed = Freed::default();
         for (stored, reason) in self.hours.iter().zip(self.reasons.iter_mut()) {
             if !is_too_much(freed) {
                 return;
@@ -99,7 +173,8 @@ impl Room<'_> {
             let could = stored.decided == Decided::Nothing && stored.place.hour < self.first_safe && stored.bytes > 0;
             if could && reason.is_none() && of(stored) {
                 *reason = Some(why);
-                freed = freed.saturating_add(stored.bytes);
+                freed.bytes = freed.bytes.saturating_add(stored.bytes);
+                freed.added = freed.added.saturating_add(stored.origin.added);
             }
         }
     }
@@ -115,7 +190,7 @@ impl Room<'_> {
     }
 
     /// Bytes of these that stay, those from the future left out: they never go, so they must not cost others their place.
-    fn left(&self, of: impl Fn(&Stored) -> bool) -> u64 {
+    fn left(&self, of: &impl Fn(&Stored) -> bool) -> u64 {
         self.stays(|stored| stored.place.hour <= self.last && of(stored))
     }
 
@@ -124,6 +199,16 @@ impl Room<'_> {
         let left = |stored: &Stored, goes| stored.other_bytes.saturating_add(if goes { 0 } else { stored.bytes });
         self.sum(|stored, goes| if of(stored) { left(stored, goes) } else { 0 })
     }
+
+    /// Bytes that others have added to these, as far as they stay.
+    fn added(&self, of: &impl Fn(&Stored) -> bool) -> u64 {
+        let counts = |stored: &Stored, goes: bool| !goes && stored.place.hour <= self.last && of(stored);
+        self.sum(|stored, goes| if counts(stored, goes) { stored.origin.added } else { 0 })
+    }
+}
+
+fn is_own(stored: &Stored, own: Rank) -> bool {
+    Rank::of(stored) >= own || stored.decided == Decided::Keep
 }
 
 /// The newest hours that had to go for want of room: what is older has no room either, and is not fetched again.
@@ -131,7 +216,9 @@ impl Room<'_> {
 pub struct Horizons {
     own: Option<Hour>,
     fetched: Option<Hour>,
+    /// By the limits of a section, which are about single streams: what is own, and what came from others.
     streams: BTreeMap<Stream, Hour>,
+    fetched_streams: BTreeMap<Stream, Hour>,
 }
 
 impl Horizons {
@@ -140,14 +227,18 @@ impl Horizons {
         let mut horizons = Self::default();
         for (place, reason) in gone {
             let later = |before: Option<Hour>| before.max(Some(place.hour));
+            let of_stream = |streams: &mut BTreeMap<Stream, Hour>| {
+                let known = streams.entry(place.stream.clone()).or_insert(place.hour);
+                *known = (*known).max(place.hour);
+            };
             match reason {
                 Reason::Age => {}
                 Reason::Size | Reason::Space => horizons.own = later(horizons.own),
-                Reason::Fetched => horizons.fetched = later(horizons.fetched),
-                Reason::Stream => {
-                    let known = horizons.streams.entry(place.stream.clone()).or_insert(place.hour);
-                    *known = (*known).max(place.hour);
+                Reason::Fetched => {
+                    horizons.fetched = later(horizons.fetched);
+                    of_stream(&mut horizons.fetched_streams);
                 }
+                Reason::Stream => of_stream(&mut horizons.streams),
             }
         }
         horizons
@@ -161,8 +252,12 @@ impl Horizons {
         }
         let Some(section) = limits.section(&place.stream) else { return true };
         let is_bounded = limits.streams.get(section).is_some_and(|section| section.max_bytes.is_some());
-        let of_section = self.streams.iter().filter(|(stream, _)| limits.section(stream) == Some(section));
-        !(is_bounded && is_beyond(of_section.map(|(_, hour)| *hour).max()))
+        let of_section = |streams: &BTreeMap<Stream, Hour>| {
+            streams.iter().filter(|(stream, _)| limits.section(stream) == Some(section)).map(|(_, hour)| *hour).max()
+        };
+        let is_beyond_both =
+            is_beyond(of_section(&self.streams)) || is_fetched && is_beyond(of_section(&self.fetched_streams));
+        !(is_bounded && is_beyond_both)
     }
 }
 

@@ -22,7 +22,7 @@ fn stored(stream: &str, ago: i64, bytes: u64) -> Stored {
         segments: bytes / 10,
         tombstones: 0,
         decided: Decided::Nothing,
-        fetched: false,
+        origin: Origin::default(),
     }
 }
 

@@ -174,8 +174,9 @@ impl Machine {
         let rounds =
             move || meeting.lock().unwrap().iter().map(|(name, rounds)| (name.clone(), Some(*rounds))).collect();
         retention.learns_of_rounds(Box::new(rounds));
-        let fetching =
-            BackfillOptions { keeps: Keeps::new(move |place| keeping.keeps(place)), ..fetched(tls, instance) };
+        let adding = Arc::clone(&retention);
+        let keeps = Keeps::new(move |place| keeping.keeps(place)).with_room(move |place| adding.room_beside_own(place));
+        let fetching = BackfillOptions { keeps, ..fetched(tls, instance) };
         let over = Over {
             name: &self.name,
             base_dir: &self.base,

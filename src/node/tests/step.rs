@@ -328,13 +328,18 @@ impl Theme {
                 }
                 steps
             }
-            Self::Strangers => vec![
-                other(Attack::Junk { hours: 3, each: 6 }),
-                Step::Round { machine: m },
-                Step::Limit { machine: m, limit: Limit::Fewer(8) },
-                retain.clone(),
-                Step::Retain { machine: m, confirmed: false },
-            ],
+            Self::Strangers => {
+                // Hours of a channel of its own, or files in the hours that lie here.
+                let (attack, fewer) =
+                    *chance.pick(&[(Attack::Junk { hours: 3, each: 6 }, 8), (Attack::Gifts { each: 6 }, 40)]);
+                vec![
+                    other(attack),
+                    Step::Round { machine: m },
+                    Step::Limit { machine: m, limit: Limit::Fewer(fewer) },
+                    retain.clone(),
+                    retain,
+                ]
+            }
             Self::Budget => vec![
                 other(Attack::Junk { hours: 4, each: 12 }),
                 Step::Round { machine: m },

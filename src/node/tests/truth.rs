@@ -271,7 +271,7 @@ impl Truth {
             } else if !is_old(run.now) && !is_full {
                 self.wrong(format!("retention took {place} from machine {machine}: no limit says so by true time"));
             } else if !is_old(run.wall) {
-                self.own_first(run, place, lost, after);
+                self.own_first(run, place, lost, (before, after));
             }
             let memory = &mut self.machines[machine];
             memory.retired.insert(place.clone(), memory.lived);
@@ -287,7 +287,7 @@ impl Truth {
     }
 
     /// What others brought goes before what was recorded here.
-    fn own_first(&mut self, run: &Run, place: &HourPlace, lost: &[&String], after: &Tree) {
+    fn own_first(&mut self, run: &Run, place: &HourPlace, lost: &[&String], (before, after): (&Tree, &Tree)) {
         let is_own = |path: &str| self.facts.get(path).is_some_and(|fact| fact.of == Some(run.machine));
         let lost_own = lost.iter().any(|path| !is_tombstone(path) && parts(path).place == *place && is_own(path));
         let could_go = |hour: &str| {
@@ -296,7 +296,18 @@ impl Truth {
                 && other.hour.end().us() + 2 * HOUR < run.wall
                 && !self.machines[run.machine].kept.contains(&other)
         };
-        if lost_own && after.hours().keys().any(|hour| could_go(hour)) {
+        let could_others_go = after.hours().keys().any(|hour| could_go(hour));
+        // What lies beside it in the same hours makes nothing go either.
+        let real = |path: &&String| self.facts.get(*path).is_some_and(|fact| fact.of.is_some());
+        let held = before.files.iter().filter(|path| !is_tombstone(path)).filter(real).count() * super::segments::BYTES;
+        let fits = run.limits.min_free.is_none() && run.limits.max_bytes.is_some_and(|most| held as u64 <= most);
+        if lost_own && fits {
+            self.wrong(format!(
+                "{place} was recorded on machine {}, and there was room for all that was recorded",
+                run.machine
+            ));
+        }
+        if lost_own && could_others_go {
             self.wrong(format!(
                 "{place} was recorded on machine {} and had to give way to what others brought",
                 run.machine

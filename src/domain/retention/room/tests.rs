@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::{Schedule, schedule};
 use super::*;
+use crate::domain::origins::Origin;
 use crate::domain::time::HOUR_US;
 
 fn now() -> Timestamp {
@@ -15,7 +16,8 @@ fn stored(stream: &str, ago: i64, fetched: bool) -> Stored {
     let hour = (now() - Span::from_us(ago * HOUR_US)).hour();
     let place = HourPlace { stream: Stream::parse(stream).unwrap(), hour };
     let decided = Decided::Nothing;
-    Stored { place, bytes: 100, other_bytes: 0, segments: 10, tombstones: 0, decided, fetched }
+    let origin = Origin { fetched, ..Origin::default() };
+    Stored { place, bytes: 100, other_bytes: 0, segments: 10, tombstones: 0, decided, origin }
 }
 
 fn limit(channel: &str, quality: Option<&str>, max_bytes: Option<u64>) -> StreamLimit {
@@ -40,7 +42,7 @@ fn junk_of_others_displaces_nothing_wherever_it_lies_in_time() {
         assert!(first < 0 || plan.going.len() == 36 && plan.doubt.is_none(), "{stream} {first}: {plan:?}");
         // Taken for own, it pushes half of what was recorded out.
         for hour in &mut all {
-            hour.fetched = false;
+            hour.origin.fetched = false;
         }
         let without = schedule(all, &limits, now(), None);
         assert!(
@@ -103,6 +105,75 @@ fn what_had_to_go_is_not_fetched_again_and_keeps_nobody_else_away() {
     assert!(horizons.has_room(&place("own/s", 31), true, &without), "a limit that is gone keeps nothing away");
 }
 
+/// An hour of one's own to which others have added so much.
+fn added(stream: &str, ago: i64, added: u64) -> Stored {
+    let own = stored(stream, ago, false);
+    Stored { bytes: own.bytes + added, origin: Origin { added, ..Origin::default() }, ..own }
+}
+
+fn named(stream: &str, ago: i64) -> Stored {
+    Stored { origin: Origin { fetched: true, named: true, added: 0 }, ..stored(stream, ago, true) }
+}
+
+#[test]
+fn what_others_add_to_hours_of_ones_own_makes_none_of_them_go() {
+    let all: Vec<Stored> = (2..43).map(|ago| added("own/source", ago, if ago % 2 == 0 { 400 } else { 0 })).collect();
+    for limits in [
+        Limits { max_bytes: Some(4_200), ..Limits::default() },
+        Limits { streams: vec![limit("own", None, Some(4_200))], ..Limits::default() },
+        Limits { min_free: Some(20_000), ..Limits::default() },
+    ] {
+        assert!(schedule(all.clone(), &limits, now(), Some(11_600)).going.is_empty(), "{limits:?}");
+        let mut strangers = all.clone();
+        for hour in &mut strangers {
+            hour.origin.added = 0;
+        }
+        assert!(schedule(strangers, &limits, now(), Some(11_600)).going.len() > 10, "{limits:?}");
+    }
+    // Of the free space it takes no more than half.
+    let full = Limits { min_free: Some(16_000), ..Limits::default() };
+    assert!(!schedule(all.clone(), &full, now(), Some(7_900)).going.is_empty());
+    // Where one's own is too much by itself, only as much goes as that asks for.
+    let less = Limits { max_bytes: Some(3_950), ..Limits::default() };
+    assert_eq!(going(&schedule(all, &less, now(), None), Reason::Size).len(), 2);
+}
+
+#[test]
+fn so_much_may_be_added_beside_ones_own() {
+    let stream = |text: &str| Stream::parse(text).unwrap();
+    let streams = vec![limit("a", None, Some(500))];
+    let limits = Limits { max_bytes: Some(1_000), min_free: Some(400), streams, ..Limits::default() };
+    let given = [(stream("a/x"), 30), (stream("b/x"), 40)];
+    let so_far = |of: &dyn Fn(&Stream) -> bool| given.iter().filter(|(at, _)| of(at)).map(|(_, bytes)| *bytes).sum();
+    assert_eq!(limits.room_beside_own(&stream("a/y"), so_far), 20);
+    assert_eq!(limits.room_beside_own(&stream("b/y"), so_far), 30);
+    assert_eq!(Limits::default().room_beside_own(&stream("a/y"), so_far), u64::MAX);
+}
+
+#[test]
+fn strangers_go_before_what_is_named_and_that_before_what_was_recorded() {
+    let mut all: Vec<Stored> = (20..30).map(|ago| stored("own/source", ago, false)).collect();
+    all.extend((2..8).map(|ago| named("own/zzz", ago)));
+    all.extend((2..8).map(|ago| stored("junk/source", ago, true)));
+    let plan = |most| {
+        let limits = Limits { max_bytes: Some(most), ..Limits::default() };
+        let plan = schedule(all.clone(), &limits, now(), None);
+        plan.going.into_iter().map(|going| going.stored.place.stream.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(1_700), ["junk/source"; 5]);
+    assert_eq!(plan(1_400), [vec!["junk/source"; 6], vec!["own/zzz"; 2]].concat());
+    assert_eq!(plan(900), [vec!["junk/source"; 6], vec!["own/zzz"; 6], vec!["own/source"]].concat());
+    // Within a section as well.
+    let by_section = Limits { streams: vec![limit("own", None, Some(1_200))], ..Limits::default() };
+    let of_section = schedule(all.clone(), &by_section, now(), None);
+    assert_eq!(of_section.going.iter().filter(|going| going.stored.place.stream.to_string() == "own/zzz").count(), 4);
+    assert_eq!((of_section.going.len(), of_section.doubt), (4, None));
+    // Where nothing was recorded what is named is one's own.
+    let mirror: Vec<Stored> = (2..12).map(|ago| named("own/zzz", ago)).collect();
+    let smaller = Limits { max_bytes: Some(800), ..Limits::default() };
+    assert_eq!(going(&schedule(mirror, &smaller, now(), None), Reason::Size).len(), 2);
+}
+
 fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
     let one = (prop::sample::select(vec!["a/x", "a/y", "b/x", "c/x"]), -3..60_i64, 0..200_u64, any::<bool>(), 0..8_u8);
     let one = one.prop_map(|(stream, ago, bytes, fetched, kept)| {
@@ -126,25 +197,35 @@ fn any_limits() -> impl Strategy<Value = Limits> {
 
 proptest! {
     #[test]
-    fn with_or_without_others_the_same_of_ones_own_goes(all in any_hours(), limits in any_limits(), free in 0..6_000_u64) {
-        let own: Vec<Stored> = all.iter().filter(|stored| !stored.fetched).cloned().collect();
-        prop_assume!(own.iter().any(|stored| stored.segments > 0));
-        // The channel of the sections is configured, so nothing in it counts as others'.
-        let all: Vec<Stored> = all.into_iter().filter(|stored| !stored.fetched || stored.place.stream.channel.as_str() != "a").collect();
-        let others: u64 = all.iter().filter(|stored| stored.fetched).map(|stored| stored.bytes).sum();
+    fn with_or_without_others_the_same_of_ones_own_goes(
+        mut all in any_hours(), limits in any_limits(), free in prop::option::of(0..6_000_u64), share in 0..100_u64,
+    ) {
+        prop_assume!(all.iter().any(|stored| !stored.origin.fetched && stored.segments > 0));
+        // Free space lends others only a half of what is to stay free; here none of it is asked for.
+        let share = if free.is_some() { 0 } else { share };
+        for hour in all.iter_mut().filter(|hour| !hour.origin.fetched) {
+            hour.origin.added = hour.bytes * share / 100;
+        }
+        let without = |stored: &Stored| Stored { bytes: stored.bytes - stored.origin.added, origin: Origin::default(), ..stored.clone() };
+        let own: Vec<Stored> = all.iter().filter(|stored| !stored.origin.fetched).map(without).collect();
+        let others: u64 = all.iter().filter(|stored| stored.origin.fetched).map(|stored| stored.bytes).sum();
         let of_own = |plan: &Schedule| {
-            let mut gone: Vec<String> = plan.going.iter().filter(|going| !going.stored.fetched).map(|going| going.stored.place.to_string()).collect();
+            let going = plan.going.iter().filter(|going| !going.stored.origin.fetched);
+            let mut gone: Vec<String> = going.map(|going| going.stored.place.to_string()).collect();
             gone.sort();
             gone
         };
-        let with = schedule(all, &limits, now(), Some(free));
+        let with = schedule(all, &limits, now(), free);
         // What others' files take of the disk is what would be free without them.
-        let alone = schedule(own, &limits, now(), Some(free + others));
+        let alone = schedule(own, &limits, now(), free.map(|free| free + others));
         prop_assert_eq!(of_own(&with), of_own(&alone));
     }
 
     #[test]
-    fn a_section_takes_from_nobody_else_and_ends_below_its_limit(all in any_hours(), limits in any_limits()) {
+    fn a_section_takes_from_nobody_else_and_ends_below_its_limit(mut all in any_hours(), limits in any_limits()) {
+        for hour in &mut all {
+            hour.origin.fetched = false;
+        }
         let plan = schedule(all.clone(), &limits, now(), None);
         let goes = |stored: &Stored| plan.going.iter().any(|going| going.stored.place == stored.place);
         for going in plan.going.iter().filter(|going| going.reason == Reason::Stream) {
