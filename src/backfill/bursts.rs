@@ -13,7 +13,7 @@ use crate::domain::{Channel, HourPlace, name};
 use crate::guards::Guard;
 
 /// The account as it is kept; at most a thousand hits stand in it, each with an hour.
-pub(crate) const RECORD: Record = Record { name: "bursts", version: 1, most: 1 << 20 };
+pub(crate) const RECORD: Record = Record { name: "bursts", version: 1, most: 1 << 20, is_frequent: false };
 /// Names that wait and are remembered; who has more is asked again before something is fetched.
 const MOST_WAITING: usize = 100_000;
 

@@ -10,7 +10,7 @@ use crate::domain::clock::{Line, Verdict, Witnesses, judge};
 use crate::domain::{Span, Timestamp};
 
 /// The record of it.
-pub const TIME: Record = Record { name: "time", version: 1, most: 4 << 10 };
+pub const TIME: Record = Record { name: "time", version: 1, most: 4 << 10, is_frequent: true };
 /// How often it is written.
 const WRITE_EVERY: Span = Span::from_us(60 * crate::domain::time::SECOND_US);
 

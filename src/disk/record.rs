@@ -46,6 +46,8 @@ pub struct Record {
     pub version: u32,
     /// Bytes that its content has at most.
     pub most: u64,
+    /// Whether it is written so often that only the roster hears of each writing; whoever else remembers hears of it with the others.
+    pub is_frequent: bool,
 }
 
 /// What a record holds.

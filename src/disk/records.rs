@@ -19,7 +19,7 @@ use super::progress::{self, Mark, Marks, Past};
 use super::record::{Reading, Record, set_copies_aside};
 
 /// How far all records that there have been have come.
-const ROSTER: Record = Record { name: "records", version: 1, most: 16 << 10 };
+const ROSTER: Record = Record { name: "records", version: 1, most: 16 << 10, is_frequent: false };
 
 /// Remembers how far the records have come, in a place that is not lost along with them.
 pub trait Remembered: Send + Sync {
@@ -80,10 +80,10 @@ impl Records {
         self.note(record.name, None);
         if content.is_bound {
             // Where one copy could not be mended, the other may still be lost alone.
-            self.enter(base, record.name, is_settled.then(|| content.mark()));
+            self.enter(base, record.name, is_settled.then(|| content.mark()), true);
         } else {
             let same = Record { version: content.version, ..*record };
-            self.enter(base, record.name, same.write(base, &past, &content.bytes).ok());
+            self.enter(base, record.name, same.write(base, &past, &content.bytes).ok(), true);
         }
         Ok(reading)
     }
@@ -99,7 +99,7 @@ impl Records {
             self.note(record.name, Some(why));
         }
         let mark = written?;
-        self.enter(base, record.name, Some(mark));
+        self.enter(base, record.name, Some(mark), !record.is_frequent);
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Records {
     /// A record of that name has come this far, durably. For those that are kept in another form than a [`Record`].
     pub fn mark(&self, base: &Base, name: &str, mark: Mark) {
         let _one = lock(&self.one);
-        self.enter(base, name, Some(mark));
+        self.enter(base, name, Some(mark), true);
     }
 
     /// Whether there has been a record of that name. For those of which nobody counts how far they have come.
@@ -123,7 +123,7 @@ impl Records {
     /// There is a record of that name. For those of which nobody counts how far they have come.
     pub fn is_there(&self, base: &Base, name: &str) {
         let _one = lock(&self.one);
-        self.enter(base, name, None);
+        self.enter(base, name, None, true);
     }
 
     /// Why a record cannot be relied on, or that it can.
@@ -233,31 +233,33 @@ impl Records {
         Ok(marks)
     }
 
-    /// Puts a record on the roster. Where that does not work now it is done when a record is read or written next.
-    fn enter(&self, base: &Base, name: &str, mark: Option<Mark>) {
+    /// Puts a record on the roster; with `elsewhere`, or for the first time, whoever else remembers hears of it, too. Where that does not
+    /// work now it is done when a record is read or written next.
+    fn enter(&self, base: &Base, name: &str, mark: Option<Mark>, elsewhere: bool) {
         progress::take_in(&mut lock(&self.known), &Marks::from([(name.to_owned(), mark)]));
         let known = lock(&self.known).clone();
-        later(self.change(base, |marks| progress::take_in(marks, &known)));
+        let is_new = || !self.remembered().contains_key(name);
+        later(self.change(base, elsewhere || is_new(), |marks| progress::take_in(marks, &known)));
     }
 
     /// There has been no record of that name, on a person's word.
     fn clear(&self, base: &Base, name: &str) -> Result<()> {
         let cleared = Mark::cleared(self.past_of(base, name)?.newest);
         lock(&self.known).insert(name.to_owned(), Some(cleared.clone()));
-        self.change(base, |marks| {
+        self.change(base, true, |marks| {
             marks.insert(name.to_owned(), Some(cleared.clone()));
         })
     }
 
-    /// Changes what is remembered: on the roster, and then elsewhere.
-    fn change(&self, base: &Base, change: impl Fn(&mut Marks)) -> Result<()> {
+    /// Changes what is remembered: on the roster, and then elsewhere, if that is asked for.
+    fn change(&self, base: &Base, elsewhere: bool, change: impl Fn(&mut Marks)) -> Result<()> {
         let before = self.roster(base)?;
         let mut marks = before.clone();
         change(&mut marks);
         if marks != before && self.why_unusable(ROSTER.name).is_none() {
             write_roster(base, &self.past_of_roster(base)?, &marks)?;
         }
-        if let Some(memory) = &self.memory {
+        if let Some(memory) = self.memory.as_ref().filter(|_| elsewhere) {
             let known = memory.marks();
             let mut all = known.clone();
             progress::take_in(&mut all, &marks);

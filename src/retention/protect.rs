@@ -17,7 +17,7 @@ use crate::guards::Guard;
 use crate::wire::{AcceptedRecords, UnusableRecord};
 
 /// The highest levels of the last week.
-const LEVELS: Record = Record { name: "levels", version: 1, most: 4 << 10 };
+const LEVELS: Record = Record { name: "levels", version: 1, most: 4 << 10, is_frequent: false };
 /// Our own files whose times say when this node last ran, where there is no line of time yet.
 const DATED: [&str; 3] = [marker::MARKER, RETIRED, "records"];
 

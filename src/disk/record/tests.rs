@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RECORD: Record = Record { name: "levels", version: 2, most: 1_000 };
+const RECORD: Record = Record { name: "levels", version: 2, most: 1_000, is_frequent: false };
 
 const OURS: ArchiveId = ArchiveId::from_bytes([7; 16]);
 const OTHERS: ArchiveId = ArchiveId::from_bytes([8; 16]);

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::super::marker::{ArchiveId, OWN_DIR};
 use super::*;
 
-const LEVELS: Record = Record { name: "levels", version: 1, most: 1_000 };
-const BURSTS: Record = Record { name: "bursts", version: 1, most: 1_000 };
+const LEVELS: Record = Record { name: "levels", version: 1, most: 1_000, is_frequent: false };
+const BURSTS: Record = Record { name: "bursts", version: 1, most: 1_000, is_frequent: false };
 
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Marks>>);
@@ -144,6 +144,24 @@ fn an_older_backup_of_both_copies_is_seen_by_the_roster_or_by_who_remembers() {
         again.write(&base, &LEVELS, b"anew").unwrap();
         assert_eq!(text_of(records().read(&base, &LEVELS).unwrap()), Some("anew".to_owned()));
     }
+}
+
+#[test]
+fn what_is_written_often_is_told_elsewhere_at_first_and_with_the_others() {
+    let time = Record { name: "time", is_frequent: true, ..LEVELS };
+    let (_tree, base) = archive();
+    let memory = Memory::default();
+    let records = Records::new(Box::new(memory.clone()));
+    let count = || memory.marks()["time"].as_ref().unwrap().count;
+    for _ in 0..3 {
+        records.write(&base, &time, b"x").unwrap();
+    }
+    assert_eq!(count(), 1);
+    records.write(&base, &LEVELS, b"x").unwrap();
+    assert_eq!(count(), 3);
+    records.write(&base, &time, b"x").unwrap();
+    Records::new(Box::new(memory.clone())).read(&base, &time).unwrap();
+    assert_eq!(count(), 4, "after a restart");
 }
 
 #[test]

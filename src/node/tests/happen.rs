@@ -1,13 +1,10 @@
 //! What each step does to the world.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use super::clocks::HOUR;
-use super::segments::{
-    BYTES, Tree, content, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem,
-};
-use super::step::{Attack, Harm, Limit, Ours, Step};
+use super::segments::{BYTES, Tree, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem};
+use super::step::{Attack, Limit, Step};
 use super::truth::{MACHINES, Run, Taker};
 use super::world::{FREE, World};
 use crate::domain::retention::Limits;
@@ -196,76 +193,6 @@ impl World<'_> {
         })
     }
 
-    fn snapshot(&mut self, machine: usize) {
-        let (disk, copy) = (self.machines[machine].disk(), self.snapshot_dir(machine));
-        if copy.exists() {
-            std::fs::remove_dir_all(&copy).unwrap();
-        }
-        copy_all(&disk, &copy);
-        self.truth.remember(machine);
-    }
-
-    fn snapshot_dir(&self, machine: usize) -> PathBuf {
-        self.dir.path().join(format!("snapshot{machine}"))
-    }
-
-    fn restore(&mut self, machine: usize, records_only: bool) {
-        let copy = self.snapshot_dir(machine);
-        if !copy.exists() || !self.machines[machine].is_mounted() {
-            return;
-        }
-        self.machines[machine].stop();
-        let base = self.machines[machine].base.clone();
-        let (from, to) = if records_only { (copy.join(".gapless"), base.join(".gapless")) } else { (copy, base) };
-        std::fs::remove_dir_all(&to).unwrap_or_default();
-        copy_all(&from, &to);
-        self.truth.put_back(machine);
-        self.start(machine);
-    }
-
-    fn damage(&mut self, machine: usize, what: Ours, harm: Harm) {
-        self.machines[machine].stop();
-        let own = self.machines[machine].disk().join(".gapless");
-        let mut files: Vec<PathBuf> = match what {
-            Ours::Records { .. } => std::fs::read_dir(&own)
-                .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
-                .unwrap_or_default(),
-            Ours::Index => vec![self.machines[machine].state.join("index.redb")],
-            Ours::Marker => vec![own.join("marker")],
-        };
-        files.retain(|file| file.is_file() && (what == Ours::Marker || !file.ends_with("marker")));
-        files.sort();
-        if what == (Ours::Records { all: false }) && !files.is_empty() {
-            files = vec![self.chance.pick(&files).clone()];
-        }
-        for file in files {
-            let mut bytes = std::fs::read(&file).unwrap();
-            if harm == Harm::Remove {
-                std::fs::remove_file(&file).unwrap();
-            } else if !bytes.is_empty() {
-                let at = self.chance.below(bytes.len());
-                bytes[at] ^= 1 << self.chance.below(7);
-                std::fs::write(&file, bytes).unwrap();
-            }
-        }
-        self.start(machine);
-    }
-
-    /// Another disk is mounted in place of the right one: with another marker, and with some hours.
-    fn swap(&mut self, machine: usize) {
-        if !self.machines[machine].is_mounted() {
-            return;
-        }
-        self.machines[machine].mount(false);
-        let base = self.machines[machine].base.clone();
-        let content = content(1_000_000);
-        let place = format!("cam{machine}/source/{}", hour_of(self.time.now() - 5 * HOUR));
-        put(&base, &format!("{place}/{}", name_of(0, &content)), &content);
-        let marker = format!("gapless-marker 1\nid {:032x}\n", self.chance.number());
-        std::fs::create_dir(base.join(".gapless")).unwrap();
-        std::fs::write(base.join(".gapless/marker"), marker).unwrap();
-    }
-
     /// Something that is no file has the name of a segment that another machine records.
     fn occupy(&mut self, machine: usize) {
         let other = (machine + 1) % MACHINES;
@@ -360,18 +287,5 @@ fn limits(limit: Limit, free: u64, held: usize) -> Limits {
         Limit::Segments(count) => Limits { max_bytes: Some(count * BYTES as u64), ..off },
         Limit::Fewer(count) => Limits { max_bytes: Some((held.saturating_sub(count) * BYTES) as u64), ..off },
         Limit::Free(count) => Limits { min_free: Some(free + count * BYTES as u64), ..off },
-    }
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (kind, target) = (entry.file_type().unwrap(), to.join(entry.file_name()));
-        if kind.is_dir() {
-            copy_all(&entry.path(), &target);
-        } else if kind.is_file() {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }

@@ -1,13 +1,14 @@
 //! Three nodes of real parts (index, disk, HTTP) through random histories of what operators, recorders, clocks, disks, peers and
 //! limits do; after each step it is looked at what lies on the disks and what the nodes list. `docs/reliability.md` is about this.
 //!
-//! Reading order: `step` is the language and makes a history from a seed; `world` and `machine` are what it happens to, `happen` how;
+//! Reading order: `step` is the language and makes a history from a seed; `world` and `machine` are what it happens to, `happen` and `disks` how;
 //! `truth` says what must be so; `converge` is the end of each history. `GAPLESS_SEED=N` plays one history and prints its steps,
 //! `GAPLESS_WITHOUT=GUARD` takes a guard out of it; `GAPLESS_HISTORIES=N` plays more than usual.
 
 mod chance;
 mod clocks;
 mod converge;
+mod disks;
 mod happen;
 mod machine;
 mod segments;

@@ -2,6 +2,7 @@
 
 use super::chance::Chance;
 use super::clocks::{DAY, HOUR};
+use super::truth::MACHINES;
 use crate::guards::Guard;
 
 /// A file of ours that may be damaged.
@@ -19,6 +20,12 @@ pub(super) enum Ours {
 pub(super) enum Harm {
     Flip,
     Remove,
+    /// Of a record: lines are cut off its end.
+    Cut,
+    /// Of a record: another machine's is put there.
+    Foreign,
+    /// Of a record: as it was when the disk was last copied.
+    Older,
 }
 
 /// What an operator sets.
@@ -301,11 +308,15 @@ impl Theme {
             ],
             Self::Records => vec![
                 Step::Keep { machine: m, release: false },
+                Step::Keep { machine: (m + 1) % MACHINES, release: false },
+                Step::Snapshot { machine: m },
+                Step::Keep { machine: m, release: false },
+                Step::Keep { machine: m, release: false },
                 Step::Keep { machine: m, release: false },
                 Step::Damage {
                     machine: m,
                     what: Ours::Records { all: !chance.one_in(4) },
-                    harm: if chance.one_in(3) { Harm::Remove } else { Harm::Flip },
+                    harm: *chance.pick(&[Harm::Flip, Harm::Remove, Harm::Cut, Harm::Foreign, Harm::Older]),
                 },
                 age(5),
                 retain.clone(),
@@ -402,7 +413,7 @@ fn anything(chance: &mut Chance) -> Step {
                 Ours::Index,
                 Ours::Marker,
             ]),
-            harm: *chance.pick(&[Harm::Flip, Harm::Flip, Harm::Remove]),
+            harm: *chance.pick(&[Harm::Flip, Harm::Flip, Harm::Remove, Harm::Cut, Harm::Foreign, Harm::Older]),
         },
         18 => Step::Mount { machine, mounted: chance.one_in(2) },
         19 => Step::Line { from: machine, to: other, cut: !chance.one_in(3) },
