@@ -112,6 +112,11 @@ pub(super) fn newest_day(base: &Base) -> Result<u64, DiskError> {
     Ok(days_of(&above)?.into_iter().map(|(day, _)| day).max().unwrap_or(0))
 }
 
+/// Whether there are lists.
+pub(super) fn are_there(base: &Base) -> Result<bool, DiskError> {
+    Ok(above(base)?.map(|above| days_of(&above)).transpose()?.is_some_and(|days| !days.is_empty()))
+}
+
 fn above(base: &Base) -> Result<Option<Dir>, DiskError> {
     base.dir(&Path::new(marker::OWN_DIR).join(DIR))
 }

@@ -95,9 +95,14 @@ impl Keeper {
         self
     }
 
-    /// Reads the account, if that was not done.
+    /// Reads the account, if that was not done. What was wrong with it is mended when a person has looked at it.
     pub fn load_origins(&self) -> Result<(), CrawlError> {
-        self.account().map(drop)
+        let (base, mut known) = self.account()?;
+        let is_wrong = known.account.damaged_lines > 0 || self.disk(is_lost(&known.account, &base, self.records()))?;
+        if is_wrong && !known.is_doubtful() {
+            known.write_anew(&base)?;
+        }
+        Ok(())
     }
 
     /// Whose an hour is that holds so many segments, of so many bytes. While the account cannot be read nobody knows, which is an error.
@@ -288,7 +293,7 @@ impl Keeper {
             }
             account
         };
-        Ok((base, Known { state, account }))
+        Ok((base, Known { state, account, records: self.records() }))
     }
 }
 
@@ -350,6 +355,7 @@ impl Origins {
 pub(super) struct Known<'k> {
     state: MutexGuard<'k, State>,
     pub(super) account: Account,
+    records: &'k Records,
 }
 
 impl Known<'_> {
@@ -363,15 +369,28 @@ impl Known<'_> {
     pub(super) fn write(&mut self, base: &Base, lines: &str) -> Result<(), CrawlError> {
         // Without a marker there is nowhere to keep it.
         let Some(own) = own_dir(base)?.filter(|_| !lines.is_empty()) else { return Ok(()) };
-        if self.account.wants_rewriting() {
-            atomic::replace(&own, OsStr::new(FILE), self.account.text().as_bytes())?;
-            self.account.rewritten();
-            return Ok(());
+        let is_there = is_there(base)?;
+        // Until a person has looked at it, it says after each start that something is wrong with it.
+        if self.is_doubtful() {
+            return if is_there { Ok(append_soon(&own, OsStr::new(FILE), lines.as_bytes())?) } else { Ok(()) };
         }
-        let is_there = own.stat_file(OsStr::new(FILE))?.is_some();
-        let head = if is_there { String::new() } else { Account::default().head() };
-        append_soon(&own, OsStr::new(FILE), (head + lines).as_bytes())?;
+        if is_there && !self.account.wants_rewriting() {
+            return Ok(append_soon(&own, OsStr::new(FILE), lines.as_bytes())?);
+        }
+        self.write_anew(base)
+    }
+
+    fn write_anew(&mut self, base: &Base) -> Result<(), CrawlError> {
+        let Some(own) = own_dir(base)? else { return Ok(()) };
+        atomic::replace(&own, OsStr::new(FILE), self.account.text().as_bytes())?;
+        self.account.rewritten();
+        self.records.is_there(base, FILE);
         Ok(())
+    }
+
+    /// Whether something is wrong with it, and nobody has looked.
+    fn is_doubtful(&self) -> bool {
+        self.records.unusable().iter().any(|record| record.name == FILE)
     }
 }
 
@@ -380,8 +399,13 @@ fn what_is_wrong(account: &Account, base: &Base, records: &Records) -> Result<Op
     if account.damaged_lines > 0 {
         return Ok(Some(format!("{} of its lines do not add up", account.damaged_lines)));
     }
-    let has_been = account.streams().next().is_none() && records.was_there(base, FILE)? && !is_there(base)?;
-    Ok(has_been.then(|| "it is not there, although there has been one".to_owned()))
+    Ok(is_lost(account, base, records)?.then(|| "it is not there, although there has been one".to_owned()))
+}
+
+/// Whether it is not there and has been. Lists of single files are written beside it and never without it.
+fn is_lost(account: &Account, base: &Base, records: &Records) -> Result<bool, DiskError> {
+    let is_empty = account.streams().next().is_none() && !is_there(base)?;
+    Ok(is_empty && (records.was_there(base, FILE)? || super::gifts::are_there(base)?))
 }
 
 fn is_there(base: &Base) -> Result<bool, DiskError> {

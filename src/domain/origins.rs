@@ -167,11 +167,6 @@ impl Account {
         text
     }
 
-    /// What the file has to begin with, if this is its first line.
-    pub fn head(&self) -> String {
-        if self.lines == 0 { format!("{FIRST_LINE}\n") } else { String::new() }
-    }
-
     /// A peer gave so much of an hour, all in all. Gives the line about it.
     pub fn give(&mut self, place: &HourPlace, peer: &str, given: Given) -> String {
         self.lines += 1;

@@ -145,3 +145,32 @@ fn an_account_that_is_damaged_takes_nothing_for_a_strangers() {
     std::fs::create_dir(&file).unwrap();
     assert!(!archive.keeper().origin(&junk, (4, 90)).unwrap().fetched, "what is no file is as good as none");
 }
+
+#[test]
+fn an_account_that_is_lost_or_damaged_is_missed_after_each_start_until_somebody_has_looked() {
+    for harm in ["lost", "emptied", "damaged"] {
+        let archive = Archive::new();
+        let first = archive.keeper();
+        archive.give(&first, "evil", &place("a/source/2019-11-13T02"), 0..4);
+        first.note_gifts(&place("a/source/2019-11-13T02"), "evil", ["x"]).unwrap();
+        let file = archive.path().join(".gapless/fetched");
+        match harm {
+            "lost" => std::fs::remove_file(&file).unwrap(),
+            "emptied" => std::fs::write(&file, "").unwrap(),
+            _ => std::fs::write(&file, std::fs::read_to_string(&file).unwrap().replace("given 4", "given 9")).unwrap(),
+        }
+        for start in 0..3 {
+            let keeper = archive.keeper();
+            keeper.load_origins().unwrap();
+            assert!(keeper.unusable_records().iter().any(|record| record.name == "fetched"), "{harm}, start {start}");
+            archive.give(&keeper, "evil", &place(&format!("a/source/2019-11-13T1{start}")), 0..1);
+        }
+        let keeper = archive.keeper();
+        keeper.load_origins().unwrap();
+        keeper.records().accept(&Base::open(archive.path()).unwrap(), &[]).unwrap();
+        keeper.load_origins().unwrap();
+        let later = archive.keeper();
+        later.load_origins().unwrap();
+        assert!(later.unusable_records().iter().all(|record| record.name != "fetched"), "{harm}");
+    }
+}
