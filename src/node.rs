@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::address::{AddressFile, renew};
 use self::reports::{report_of, source_report};
 use self::sentinel::Sentinel;
-use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, PeerState, PeerStatus, Refuses};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, Refuses};
 use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
 use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconcile, Visitor, Watch, WatchOptions};
 use crate::deleted::Deletions;
@@ -230,9 +230,6 @@ impl Node {
                 running.compare_again();
             }
         }));
-        let meeting = Arc::downgrade(&backfill);
-        retention
-            .learns_of_rounds(Box::new(move || meeting.upgrade().map(|running| rounds(&running)).unwrap_or_default()));
         let refetching = Arc::downgrade(&backfill);
         scrub.on_move(Box::new(move || {
             if let Some(running) = refetching.upgrade() {
@@ -475,12 +472,6 @@ fn nodes(name: &str, peers: &[Peer]) -> Vec<Shown> {
 fn orders(backfill: &Arc<Backfill>) -> Orders {
     let accepting = Arc::clone(backfill);
     Orders { accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)) }
-}
-
-/// How many rounds were completed with each peer; nothing of one that is this node itself.
-fn rounds(backfill: &Backfill) -> Vec<(String, Option<u64>)> {
-    let seen = |status: PeerStatus| (status.peer.name, (status.state != PeerState::Itself).then_some(status.rounds));
-    backfill.status().into_iter().map(seen).collect()
 }
 
 /// What no other node has is not purged, where retention is told so.

@@ -157,7 +157,8 @@ async fn note_identity(job: &Job, archive: Option<&str>, name: Option<&str>) -> 
     if let Some(why) = conflict.filter(|_| conflict != known) {
         tracing::warn!(name: "peer_conflict", peer = job.peer().name, %why, "another node says of itself what only this one should");
     }
-    job.known.update(|status| status.conflict = conflict);
+    let id = archive.and_then(|archive| archive.parse().ok());
+    job.known.update(|status| (status.archive, status.conflict) = (id, conflict));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::RoundReport;
 use crate::crawl::Filled;
+use crate::disk::ArchiveId;
 use crate::index::PeerRow;
 use crate::peer::Peer;
 use crate::runtime::{JobState, Post};
@@ -88,6 +89,8 @@ pub struct PeerStatus {
     pub failures: u32,
     /// Why the last one did.
     pub error: Option<String>,
+    /// The id of its archive, as it named it last.
+    pub archive: Option<ArchiveId>,
     /// What of its identity cannot be right beside this node's.
     pub conflict: Option<Conflict>,
     /// When it is tried again, if it waits.
@@ -147,6 +150,7 @@ impl Known {
             complete: SystemTime::UNIX_EPOCH.checked_add(complete).filter(|_| !complete.is_zero()),
             failures: row.failures,
             error: Some(row.error).filter(|error| !error.is_empty()),
+            archive: row.archive.map(ArchiveId::from_bytes),
             conflict: None,
             next: None,
             lag: Duration::ZERO,
@@ -256,6 +260,7 @@ impl Known {
             followed,
             failures: status.failures,
             complete_us: complete.and_then(|time| u64::try_from(time.as_micros()).ok()).unwrap_or(0),
+            archive: status.archive.map(ArchiveId::to_bytes),
             error: status.error.clone().unwrap_or_default(),
         }
     }

@@ -232,6 +232,11 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
             report.first_last_copies.iter().try_for_each(|name| writeln!(out, "  {}", shown(name)))?;
         }
         report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
+        if report.tombstones_stay > 0 {
+            let hours = report.tombstones_stay;
+            writeln!(out, "tombstones of {hours} retired hours stay, as what they hide might be shown again:")?;
+            report.first_tombstones_stay.iter().try_for_each(|why| writeln!(out, "  {}", shown(why)))?;
+        }
         for why in report.doubt.iter().chain(&report.error) {
             writeln!(out, "but: {why}")?;
         }

@@ -6,11 +6,13 @@
 //! 4. What looks like a mistake (more than half of the archive at once, a clock far away from the newest segment, much from the
 //!    future) is told as a [`Doubt`]; whoever carries the plan out stops there until a person says that it is right.
 
+mod holders;
 mod room;
 mod shrinking;
 
 use std::fmt;
 
+pub use holders::{Answering, Buried, Holder, first_absent};
 pub use room::{Horizons, StreamLimit};
 pub use shrinking::{Level, Levels, Shrinking};
 

@@ -25,9 +25,15 @@ pub struct PeerRow {
     pub failures: u32,
     /// When the last complete round ended, in microseconds since 1970; 0 if there was none.
     pub complete_us: u64,
+    /// The id of its archive, as it named it last.
+    pub archive: Option<[u8; 16]>,
     /// Why the last round failed; empty if it did not.
     pub error: String,
 }
+
+/// What the first byte of a row says.
+const FOLLOWED: u8 = 1;
+const ARCHIVE: u8 = 2;
 
 impl PeerRow {
     /// As bytes.
@@ -38,11 +44,13 @@ impl PeerRow {
         let address = if self.url.len() > usize::from(u16::MAX) { "" } else { &self.url };
         let url = u16::try_from(address.len()).unwrap_or(0);
         let body = [
-            [u8::from(self.followed.is_some())].as_slice(),
+            [if self.followed.is_some() { FOLLOWED } else { 0 } | if self.archive.is_some() { ARCHIVE } else { 0 }]
+                .as_slice(),
             &epoch.to_le_bytes(),
             &seq.to_le_bytes(),
             &self.failures.to_le_bytes(),
             &self.complete_us.to_le_bytes(),
+            self.archive.as_ref().map_or(&[], <[u8; 16]>::as_slice),
             &url.to_le_bytes(),
             address.as_bytes(),
             error.as_bytes(),
@@ -61,14 +69,15 @@ impl PeerRow {
             return Err(damaged());
         }
         reader = Reader::new(body, "peers");
-        let [is_followed] = reader.array()?;
+        let [says] = reader.array()?;
         let followed = (reader.u64()?, reader.u64()?);
         let (failures, complete_us) = (reader.u32()?, reader.u64()?);
+        let archive = if says & ARCHIVE == 0 { None } else { Some(reader.array()?) };
         let url = usize::from(u16::from_le_bytes(reader.array()?));
         let (url, error) = reader.rest().split_at_checked(url).ok_or_else(damaged)?;
         let text = |part: &[u8]| String::from_utf8(part.to_vec()).map_err(|_| damaged());
-        let followed = (is_followed == 1).then_some(followed);
-        Ok(Self { url: text(url)?, followed, failures, complete_us, error: text(error)? })
+        let followed = (says & FOLLOWED != 0).then_some(followed);
+        Ok(Self { url: text(url)?, followed, failures, complete_us, archive, error: text(error)? })
     }
 }
 
@@ -106,6 +115,7 @@ mod tests {
             followed: Some((7, seq)),
             failures: 2,
             complete_us: 5,
+            archive: Some([7; 16]),
             error: "é".repeat(2 * ERROR_CHARS),
         }
     }
@@ -130,8 +140,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_row_comes_back_and_a_flipped_bit_is_noticed(seq: u64, failures: u32, url in "[a-z]{0,40}", error in ".{0,40}", bit: prop::sample::Index) {
-            let row = PeerRow { url, followed: Some((1, seq)), failures, complete_us: seq, error };
+        fn a_row_comes_back_and_a_flipped_bit_is_noticed(seq: u64, failures: u32, url in "[a-z]{0,40}", error in ".{0,40}", archive: Option<[u8; 16]>, bit: prop::sample::Index) {
+            let row = PeerRow { url, followed: Some((1, seq)), failures, complete_us: seq, archive, error };
             let mut bytes = row.encode("name");
             prop_assert_eq!(PeerRow::decode("name", &bytes).unwrap(), row);
             prop_assert!(PeerRow::decode("other", &bytes).is_err());

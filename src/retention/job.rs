@@ -10,13 +10,14 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::apply::{Deleted, delete_segments, delete_tombstones};
+use super::apply::{Deleted, delete_segments};
 use super::journal::{Journal, Step};
 use super::last_copy::{Asking, Copies};
 use super::ledger::Ledger;
 use super::metrics::Gauges;
 use super::orders::{Order, Orders};
-use super::protect::{FreeSpace, Sightings};
+use super::protect::FreeSpace;
+use super::reclaim::Known;
 use super::{RetentionError, report};
 use crate::clock::{Clocks, Timeline};
 use crate::crawl::{CrawlError, Keeper};
@@ -80,7 +81,8 @@ pub struct Retention {
     pub(super) ledger: Ledger,
     pub(super) timeline: Timeline,
     pub(super) levels: Mutex<Levels>,
-    pub(super) sightings: Sightings,
+    /// Who the peers are, as far as they have said so.
+    pub(super) known_peers: Mutex<Known>,
     pub(super) gauges: Gauges,
     running: Mutex<()>,
     report: Mutex<RetentionReport>,
@@ -106,7 +108,7 @@ impl Retention {
             options,
             ledger: Ledger::default(),
             levels: Mutex::default(),
-            sightings: Sightings::default(),
+            known_peers: Mutex::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
             orders: Orders::new(),
@@ -317,6 +319,9 @@ impl Retention {
             return Ok(());
         }
         self.release(&journal, &schedule)?;
+        if let Some(first) = schedule.going.first() {
+            self.meet(&first.stored.place.stream, stop)?;
+        }
         for (done, going) in (0_u64..).zip(&schedule.going) {
             if let Some(post) = post {
                 post.doing(format!("deletes {}", going.stored.place));
@@ -327,7 +332,7 @@ impl Retention {
         if confirmed {
             self.reset_levels(schedule.own_after());
         }
-        self.reclaim_all(&journal, report)?;
+        self.reclaim_all(&journal, stop, report)?;
         if report.hours > 0 {
             tracing::info!(
                 name: "retention_run", hours = report.hours, segments = report.segments, bytes = report.bytes,
@@ -418,30 +423,6 @@ impl Retention {
         Ok(deleted)
     }
 
-    /// Takes the tombstones of hours that were retired long enough ago.
-    fn reclaim_all(&self, journal: &Journal, report: &mut RetentionReport) -> Result<(), RetentionError> {
-        for (place, entry) in journal.entries() {
-            // An hour that was retired again in this run has another entry by now.
-            let is_due = entry.step == Step::Retired && self.may_reclaim(entry);
-            let is_held = self.parts.keeper.doubt_of(place).is_some();
-            if !is_due
-                || is_held
-                || self.ledger.ask(|known, _| known.get(place).cloned()).flatten().as_ref() != Some(entry)
-            {
-                continue;
-            }
-            self.may_delete()?;
-            let base = self.base()?;
-            let result = delete_tombstones(&base, place);
-            told_later(place, self.parts.keeper.follow(place))?;
-            if result?.is_some() {
-                self.note(place, Some(self.entry(Step::Gone, entry.reason)))?;
-                report.reclaimed += 1;
-            }
-        }
-        Ok(())
-    }
-
     /// The segments and chat batches of an hour, unless some of them must stay here because no other node keeps them: those are told.
     fn unless_last_copies(
         &self,
@@ -511,7 +492,7 @@ impl Retention {
     }
 
     /// An error unless everything is as it must be before anything is deleted.
-    fn may_delete(&self) -> Result<(), RetentionError> {
+    pub(super) fn may_delete(&self) -> Result<(), RetentionError> {
         self.records_are_intact()?;
         if !*self.parts.ready.borrow() {
             return Err(RetentionError::Index("is catching up with the disk".to_owned()));
@@ -572,7 +553,7 @@ impl Retention {
 }
 
 /// Waits until it is time to end: a peer that hangs must not hold up the end.
-async fn stopped(stop: &Stop) {
+pub(super) async fn stopped(stop: &Stop) {
     while !stop.is_stopped() {
         tokio::time::sleep(LOOK).await;
     }
@@ -583,7 +564,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// An index that takes no writes now is brought into line by the crawl when it does again.
-fn told_later(place: &HourPlace, known: Result<Applied, CrawlError>) -> Result<(), RetentionError> {
+pub(super) fn told_later(place: &HourPlace, known: Result<Applied, CrawlError>) -> Result<(), RetentionError> {
     match known {
         Err(CrawlError::Index(error)) => {
             tracing::warn!(name: "index_not_told", hour = %place, %error, "files were deleted, and the index learns of it when it takes writes again");

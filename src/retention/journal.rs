@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! gapless-retired 3 17 2210 1 00c0ffee00c0ffee00c0ffee00c0ffee 5d1fd0c4
-//! retiring age 2026-11-20T21:40:00.000000Z 86400000000 b,c desertbus/source/2019-11-13T02 1f0c77a2
-//! retired age 2026-11-20T21:40:01.000000Z 86401000000 b,c desertbus/source/2019-11-13T02 9b1de630
+//! retiring age 2026-11-20T21:40:00.000000Z 86400000000 archive:6b0fd6d5… desertbus/source/2019-11-13T02 1f0c77a2
+//! retired age 2026-11-20T21:40:01.000000Z 86401000000 archive:6b0fd6d5… desertbus/source/2019-11-13T02 9b1de630
 //! ```
 //!
 //! The first line has a number that grows whenever the file is written anew, how many lines there had been by then over all writings,
 //! how many this writing began with, the id of the archive, and the check of a line. A line is: step, reason, when, what this node had
-//! lived then in microseconds, the nodes that were known then, the hour (with `%XX` where a byte would break the line), and the
-//! beginning of the SHA-256 of what stands before. Version 2 had only the first of the numbers and no id; version 1 knew neither
+//! lived then in microseconds, who else could hold the hour ([`crate::domain::retention::Holder`]), the hour (with `%XX` where a byte
+//! would break the line), and the beginning of the SHA-256 of what stands before. Version 2 had only the first of the numbers and no id; version 1 knew neither
 //! number nor lived time nor nodes. It lies in two copies; what they say together, and whether that is all that there has been, is
 //! worked out by [`super::merge`].
 
@@ -74,7 +74,7 @@ pub struct Entry {
     pub since: Timestamp,
     /// What this node had lived then; nothing if it was not counted yet.
     pub lived: Option<Span>,
-    /// The other nodes that were known then, by their names here: each of them may hold the hour.
+    /// Who else may hold the hour, by what was known then.
     pub holders: Arc<[String]>,
 }
 

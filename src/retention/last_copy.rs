@@ -17,13 +17,14 @@ use reqwest::StatusCode;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::identity::{Identity, identify};
 use super::probe::{Probed, probe};
 use crate::crawl::Keeper;
 use crate::disk::marker;
 use crate::domain::HourPlace;
 use crate::guards::Guard;
 use crate::peer::{Peer, PeerClient, PeerError};
-use crate::wire::{QualityDigests, TombstonePage};
+use crate::wire::TombstonePage;
 
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 8 << 20;
@@ -146,21 +147,18 @@ impl Copies {
     }
 
     async fn ask_standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
-        let (stream, path) = (place.stream.to_string(), ["api", "v1", "digests"]);
-        let asked: Result<QualityDigests, _> =
-            self.asking.client.get_json(peer, &path, &[("quality", &stream)], ANSWER_BYTES).await;
-        let standing = match asked {
-            Ok(answer) if answer.instance == Some(self.asking.instance) => return None,
-            Ok(answer) => match (answer.archive, &self.archive) {
+        let standing = match identify(&self.asking.client, peer, &place.stream).await {
+            Ok(Identity::Node { process: Some(process), .. }) if process == self.asking.instance => return None,
+            Ok(Identity::Node { archive, process, .. }) => match (archive, &self.archive) {
                 (Some(theirs), Some(ours)) if theirs == *ours => {
                     let why = "it has the archive id of this node: the same directory, or a copy of this disk with its marker";
                     self.not_proven(peer, why.to_owned());
                     return None;
                 }
                 (Some(theirs), Some(_)) => Standing::Archive(theirs),
-                _ => answer.instance.map_or(Standing::FixedPart, Standing::Process),
+                _ => process.map_or(Standing::FixedPart, Standing::Process),
             },
-            Err(error) if speaks_only_the_fixed_part(&error) => Standing::FixedPart,
+            Ok(Identity::FixedPart) => Standing::FixedPart,
             Err(error) => {
                 tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say whether it is another node; it counts as having nothing");
                 return None;
@@ -286,14 +284,4 @@ impl Copies {
 /// where it names an archive, and another one comes out for each hour, so that what is kept is spread over all.
 pub(super) fn rank(place: &HourPlace, who: &impl Display) -> u64 {
     xxh3_64(format!("{place} {who}").as_bytes())
-}
-
-/// A peer that answers, but not this. One that refuses or fails for the moment is another matter.
-fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
-    match error.status() {
-        Some(status) => {
-            [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED].contains(&status)
-        }
-        None => matches!(error, PeerError::Unexpected { .. }),
-    }
 }

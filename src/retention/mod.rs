@@ -4,13 +4,15 @@
 //! 2. Nothing is deleted unless the right disk is there with its marker, the index has caught up with it and is on disk itself.
 //! 3. For each hour: the intent is written to the journal and flushed; the bytes of segments and chat batches are deleted, and what
 //!    the grammar does not understand stays; the directory is flushed; the index is told; the journal says *retired*.
-//! 4. After the reclaim age the tombstones of a retired hour go, and its directory if it is empty; the journal says *gone*.
+//! 4. After the reclaim age, and when nobody who may hold the hour shows what they hide, its tombstones go, and its directory if it is
+//!    empty; the journal says *gone*.
 //! 5. What was begun is weighed like any other hour before it goes on; what is not to go any more is released. What the journal
 //!    names is never fetched again, unless the operator says so ([`Retention::keep`]).
 //! 6. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
 
 mod apply;
 mod beside;
+mod identity;
 mod job;
 mod journal;
 mod last_copy;
@@ -20,6 +22,7 @@ mod metrics;
 mod orders;
 mod probe;
 mod protect;
+mod reclaim;
 mod report;
 mod runs;
 

@@ -1,9 +1,8 @@
 //! What stands between retention and a loss, besides the limits: the clock's witnesses, the records that protect, how far the archive
 //! may shrink, and how long tombstones of retired hours stay. Each asks its guard here, and nowhere else. Deletes nothing.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use super::journal::{Entry, Journal, Line, Step};
 use super::ledger::{Ledger, Now, RETIRED};
@@ -12,7 +11,7 @@ use crate::clock::{SystemClocks, TIME, Timeline};
 use crate::disk::{Base, DiskError, Past, Reading, Record, Records, marker};
 use crate::domain::clock::Verdict;
 use crate::domain::retention::{Decided, Doubt, Level, Levels, Reason, Schedule, Shrinking};
-use crate::domain::{HourPlace, Span, Timestamp};
+use crate::domain::{HourPlace, Timestamp};
 use crate::guards::Guard;
 use crate::wire::{AcceptedRecords, UnusableRecord};
 
@@ -29,51 +28,7 @@ pub fn free_space() -> FreeSpace {
     Arc::new(|base| base.free_space().ok().map(|(free, _)| free))
 }
 
-/// Says of each peer how many rounds with it were completed; nothing of a peer that is this node itself.
-pub(super) type Rounds = Box<dyn Fn() -> Vec<(String, Option<u64>)> + Send + Sync>;
-
-/// When each peer was seen last, in time that this node has lived. Not kept: after a restart each must be seen again.
-#[derive(Default)]
-pub(super) struct Sightings {
-    rounds: OnceLock<Rounds>,
-    seen: Mutex<BTreeMap<String, Sighting>>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Sighting {
-    rounds: u64,
-    lived: Option<Span>,
-    is_this_node: bool,
-}
-
-impl Sightings {
-    fn look(&self, lived: Span) {
-        let Some(rounds) = self.rounds.get() else { return };
-        let now = rounds();
-        let mut seen = lock(&self.seen);
-        for (name, completed) in now {
-            let sighting = seen.entry(name).or_default();
-            sighting.is_this_node = completed.is_none();
-            if completed.is_some_and(|completed| completed > sighting.rounds) {
-                (sighting.rounds, sighting.lived) = (completed.unwrap_or_default(), Some(lived));
-            }
-        }
-    }
-
-    /// Whether all of these were seen after a time.
-    fn all_since(&self, holders: &[String], time: Span) -> bool {
-        let seen = lock(&self.seen);
-        let is_seen = |sighting: &Sighting| sighting.is_this_node || sighting.lived.is_some_and(|lived| lived > time);
-        holders.iter().all(|name| seen.get(name).is_some_and(is_seen))
-    }
-}
-
 impl Retention {
-    /// By this it learns which peers were seen. To be said once.
-    pub fn learns_of_rounds(&self, rounds: Box<dyn Fn() -> Vec<(String, Option<u64>)> + Send + Sync>) {
-        self.sightings.rounds.get_or_init(|| rounds);
-    }
-
     /// Reads everything that protects the archive. With `accept` what can still be read of the journal will do.
     pub(super) fn load(&self, accept: bool) -> Result<Vec<PathBuf>, RetentionError> {
         let (base, records) = (self.base()?, self.parts.keeper.records());
@@ -95,13 +50,10 @@ impl Retention {
         self.ledger.load(&base, records, &now, accept)
     }
 
-    /// What is to be done now and then: the line of time goes on, and who was seen is noted.
+    /// What is to be done now and then: the line of time goes on.
     pub(super) fn tick(&self) {
         if let Ok(base) = self.base() {
             self.timeline.tick(&base, self.parts.keeper.records());
-        }
-        if let Some(lived) = self.timeline.lived() {
-            self.sightings.look(lived);
         }
         self.gauges.unusable(self.unusable_records().len());
     }
@@ -287,24 +239,6 @@ impl Retention {
         if let Err(error) = written {
             tracing::debug!(name: "levels_not_written", %error, "how much the archive holds could not be written down");
         }
-    }
-
-    /// Whether the tombstones of a retired hour have stayed long enough: as long as this node has lived, not as long as a clock says,
-    /// and until all who may hold the hour were seen.
-    pub(super) fn may_reclaim(&self, entry: &Entry) -> bool {
-        let guards = self.parts.keeper.guards();
-        let (retired, lived) = (entry.lived, self.timeline.lived());
-        let is_old = if guards.stands(Guard::LivedTime) {
-            retired.zip(lived).is_some_and(|(retired, lived)| lived - retired >= self.options.reclaim_age)
-        } else {
-            self.now() - entry.since >= self.options.reclaim_age
-        };
-        let all_seen = || self.sightings.all_since(&entry.holders, retired.unwrap_or(Span::from_us(i64::MAX)));
-        is_old && (!guards.stands(Guard::HoldersSeen) || all_seen())
-    }
-
-    fn holders(&self) -> Arc<[String]> {
-        self.parts.peers.borrow().iter().map(|peer| peer.name.clone()).collect()
     }
 }
 

@@ -89,6 +89,12 @@ pub struct RetentionReport {
     pub bytes: u64,
     /// Hours whose tombstones went in that run.
     pub reclaimed: u64,
+    /// Hours whose tombstones stay though the reclaim age is over: what they hide might be shown again. Of those that were asked about.
+    #[serde(default)]
+    pub tombstones_stay: u64,
+    /// The first of them, and why.
+    #[serde(default)]
+    pub first_tombstones_stay: Vec<String>,
     /// Bytes that should be gone and are not.
     pub overdue_bytes: u64,
     /// Segments that stay because no other node has them.

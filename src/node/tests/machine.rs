@@ -1,8 +1,7 @@
 //! A machine: its disk, its clock, its settings, and the node of real parts that runs there, if one does.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use prometheus::Registry;
@@ -64,8 +63,6 @@ pub(super) struct Node {
     pub(super) keeper: Arc<Keeper>,
     pub(super) retention: Arc<Retention>,
     pub(super) deleted: Arc<Deletions>,
-    /// Rounds that were completed with each peer.
-    met: Arc<Mutex<BTreeMap<String, u64>>>,
     fetching: BackfillOptions,
     peers: watch::Receiver<Vec<Peer>>,
     crawl: Arc<Crawl>,
@@ -169,11 +166,6 @@ impl Machine {
         };
         let retention = Arc::new(Retention::new(parts, keeping_options, &registry).unwrap());
         let keeping = Arc::clone(&retention);
-        let met = Arc::<Mutex<BTreeMap<String, u64>>>::default();
-        let meeting = Arc::clone(&met);
-        let rounds =
-            move || meeting.lock().unwrap().iter().map(|(name, rounds)| (name.clone(), Some(*rounds))).collect();
-        retention.learns_of_rounds(Box::new(rounds));
         let adding = Arc::clone(&retention);
         let keeps = Keeps::new(move |place| keeping.keeps(place)).with_room(move |place| adding.room_beside_own(place));
         let fetching = BackfillOptions { keeps, ..fetched(tls, instance) };
@@ -191,8 +183,7 @@ impl Machine {
         let (_, router) = app(over, &CancellationToken::new());
         let post = Arc::new(Board::default()).post("catch-up", None, Duration::from_secs(600));
         let catching_up = crawl.jobs().0;
-        let mut node =
-            Node { keeper, retention, deleted, met, fetching, peers, crawl, catching_up, post, _locked: locked };
+        let mut node = Node { keeper, retention, deleted, fetching, peers, crawl, catching_up, post, _locked: locked };
         node.catch_up();
         self.door.shows(Some(router));
         if self.marker.is_none() {
@@ -256,9 +247,6 @@ impl Machine {
         let (keeper, peers) = (Arc::clone(&node.keeper), node.peers.clone());
         let backfill = Backfill::new(keeper, peers, node.fetching.clone(), &Registry::new()).unwrap();
         let all = street.runtime.block_on(backfill.once());
-        for status in all.iter().filter(|status| status.rounds > 0 && status.failures == 0) {
-            *node.met.lock().unwrap().entry(status.peer.name.clone()).or_default() += 1;
-        }
         node.retention.glance();
         all
     }

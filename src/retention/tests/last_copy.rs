@@ -28,7 +28,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 /// A peer of this name that answers so.
-async fn peer<F>(name: &str, answer: impl Fn(String) -> F + Clone + Send + Sync + 'static) -> Peer
+pub(super) async fn peer<F>(name: &str, answer: impl Fn(String) -> F + Clone + Send + Sync + 'static) -> Peer
 where
     F: Future<Output = Response> + Send,
 {
@@ -150,7 +150,7 @@ async fn a_peer_that_hangs_does_not_lock_the_list_of_peers() {
 const HASH: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 const OURS: &str = "00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts";
 
-fn json(value: &serde_json::Value) -> Response {
+pub(super) fn json(value: &serde_json::Value) -> Response {
     ([("content-type", "application/json")], value.to_string()).into_response()
 }
 

@@ -3,3 +3,4 @@
 mod job;
 mod last_copy;
 mod protect;
+mod reclaim;
