@@ -26,7 +26,7 @@ impl World<'_> {
             changed += report.fetched + report.tombstones;
             self.machines[machine].waits |= !report.bursts.is_empty();
             let is_whole = status.failures == 0 && report.is_complete();
-            let Some(peer) = World::number_of(&status.peer.name).filter(|_| is_whole) else { continue };
+            let Some(peer) = self.behind(machine, &status.peer).filter(|_| is_whole) else { continue };
             if status.is_ours == Some(true) && self.machines[peer].is_mounted() {
                 self.truth.heard(machine, &theirs[peer], &before);
                 self.is_occupied(machine, peer, &theirs[peer]);
@@ -61,8 +61,10 @@ impl World<'_> {
             self.machines[machine].wrist.set(0);
             self.set_free(machine, 0);
             self.machines[machine].settings.limits = off.clone();
+            self.street.doors[machine].fails(None);
             for other in 0..MACHINES {
                 self.cut(other, machine, false);
+                self.readdress(machine, other, other);
             }
             for door in 0..super::street::DOORS - MACHINES {
                 self.lists(machine, door, None, false);

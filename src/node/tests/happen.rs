@@ -25,7 +25,13 @@ impl World<'_> {
         // What changes no disk is looked at together with the next step.
         let is_quiet = matches!(
             step,
-            Step::Line { .. } | Step::Live { .. } | Step::Free { .. } | Step::Snapshot { .. } | Step::Keep { .. }
+            Step::Line { .. }
+                | Step::Fail { .. }
+                | Step::Readdress { .. }
+                | Step::Live { .. }
+                | Step::Free { .. }
+                | Step::Snapshot { .. }
+                | Step::Keep { .. }
         );
         if !is_quiet {
             self.look(&taker);
@@ -107,6 +113,11 @@ impl World<'_> {
                 self.round(machine);
             }
             Step::Line { from, to, cut } => self.cut(from, to, cut),
+            Step::Fail { machine, path } => self.street.doors[machine].fails(path),
+            Step::Readdress { machine, other } => {
+                let third = MACHINES - machine - other;
+                self.readdress(machine, other, third);
+            }
             Step::Accept { machine } => self.accept(machine),
             Step::Other { door, attack, against } => self.attack(door, attack, against),
         }

@@ -146,6 +146,16 @@ pub(super) enum Step {
         to: usize,
         cut: bool,
     },
+    /// A node answers 500 to whatever begins so, or to nothing any more.
+    Fail {
+        machine: usize,
+        path: Option<&'static str>,
+    },
+    /// In the list of one machine the name of another leads to the third.
+    Readdress {
+        machine: usize,
+        other: usize,
+    },
     Accept {
         machine: usize,
     },
@@ -221,11 +231,18 @@ impl Theme {
         })
     }
 
+    /// One other thing in so many comes before each step of its story. Where nodes have to be in reach of each other for what its
+    /// guard is against, few do.
+    fn quiet(self) -> usize {
+        if matches!(self, Self::Hidden | Self::Reclaim | Self::Holders) { 8 } else { 3 }
+    }
+
     /// The steps of its story, for a machine and another one.
     fn story(self, chance: &mut Chance, m: usize, o: usize) -> Vec<Step> {
         let other = |attack| Step::Other { door: 0, attack, against: m };
         let retain = Step::Retain { machine: m, confirmed: false };
         let age = |hours| Step::Limit { machine: m, limit: Limit::AgeHours(hours) };
+        let (third, on_word) = (3 - m - o, Step::Retain { machine: m, confirmed: true });
         match self {
             Self::Anything => Vec::new(),
             Self::Burst => {
@@ -241,11 +258,16 @@ impl Theme {
                 steps.extend([burst.clone(), Step::Round { machine: m }, burst, Step::Round { machine: m }]);
                 steps
             }
-            Self::Hidden => vec![
-                Step::Tombstone { machine: o, count: 3 + chance.below(3) },
-                Step::Round { machine: m },
-                Step::Round { machine: m },
-            ],
+            Self::Hidden => {
+                // The fullest hours, which one node shows and another hides, and which this one has nothing of.
+                let hours = 9..9 + chance.between(3, 5);
+                let mut steps: Vec<Step> =
+                    hours.clone().map(|back| Step::Record { machine: third, back, count: 8 }).collect();
+                steps.push(Step::Round { machine: o });
+                steps.extend(hours.map(|_| Step::Tombstone { machine: o, count: 3 + chance.below(3) }));
+                steps.extend([Step::Round { machine: m }, Step::Round { machine: m }]);
+                steps
+            }
             Self::Twins => vec![
                 Step::Tombstone { machine: m, count: 1 },
                 Step::Twin { machine: m, apart_us: *chance.pick(&[500, 400_000, 20_000_000]) },
@@ -276,28 +298,43 @@ impl Theme {
             }
             Self::Reclaim => vec![
                 Step::Tombstone { machine: m, count: 1 },
-                age(3),
-                Step::Retain { machine: m, confirmed: true },
-                Step::Round { machine: m },
-                Step::Clock { machine: m, ahead: chance.between(1, 10) * 365 * DAY, reboot: false },
+                // Both hide it too, so that nobody is waited for.
+                Step::Round { machine: o },
+                Step::Round { machine: third },
+                age(2),
+                on_word.clone(),
+                Step::Clock { machine: m, ahead: chance.between(1, 10) * 365 * DAY, reboot: chance.one_in(3) },
                 Step::Live { us: 4_000_000 },
                 // Somebody believes that clock.
-                Step::Retain { machine: m, confirmed: true },
+                on_word,
                 retain,
             ],
-            Self::Holders => vec![
-                Step::Down { machine: o },
-                Step::Tombstone { machine: m, count: 1 },
-                age(3),
-                Step::Retain { machine: m, confirmed: true },
-                Step::Live { us: 12 * DAY },
-                Step::Record { machine: m, back: 0, count: 2 },
-                retain.clone(),
-                Step::Round { machine: m },
-                Step::Live { us: 12 * DAY },
-                Step::Record { machine: m, back: 0, count: 2 },
-                retain,
-            ],
+            Self::Holders => {
+                let faults = [
+                    Step::Down { machine: o },
+                    Step::Line { from: m, to: o, cut: true },
+                    Step::Fail { machine: o, path: Some("") },
+                    Step::Fail { machine: o, path: Some("api/v1/digests") },
+                    Step::Fail { machine: o, path: Some("files/") },
+                    Step::Readdress { machine: m, other: o },
+                    // It has not pulled from here since.
+                    Step::Round { machine: m },
+                ];
+                let fault = chance.pick(&faults).clone();
+                let hide = [Step::Tombstone { machine: m, count: 2 + chance.below(2) }, age(2), on_word.clone()];
+                let later = [Step::Live { us: 12 * DAY }, on_word];
+                let mut steps = Vec::new();
+                if chance.one_in(2) {
+                    steps.push(fault);
+                    steps.extend(hide);
+                } else {
+                    steps.extend(hide);
+                    steps.push(fault);
+                }
+                steps.extend(later);
+                steps.extend([Step::Record { machine: m, back: 0, count: 2 }, retain]);
+                steps
+            }
             Self::LastCopy => vec![
                 Step::Record { machine: m, back: 6, count: 2 },
                 other(Attack::Mirror(m)),
@@ -367,10 +404,11 @@ pub(super) fn history(seed: u64) -> Vec<Step> {
     let mut chance = Chance::new(seed);
     let machine = chance.below(3);
     let other = (machine + 1 + chance.below(2)) % 3;
-    let story = Theme::of(seed).story(&mut chance, machine, other);
+    let theme = Theme::of(seed);
+    let story = theme.story(&mut chance, machine, other);
     let mut steps = Vec::new();
     for step in story {
-        while chance.one_in(3) {
+        while chance.one_in(theme.quiet()) {
             steps.push(anything(&mut chance));
         }
         steps.push(step);
@@ -383,7 +421,7 @@ pub(super) fn history(seed: u64) -> Vec<Step> {
 fn anything(chance: &mut Chance) -> Step {
     let machine = chance.below(3);
     let other = (machine + 1 + chance.below(2)) % 3;
-    match chance.below(26) {
+    match chance.below(28) {
         0..3 => Step::Record { machine, back: chance.between(0, 12), count: 1 + chance.below(3) },
         3 => Step::Twin { machine, apart_us: chance.between(200, 29_000_000) },
         4 => Step::Tombstone { machine, count: 1 + chance.below(2) },
@@ -419,6 +457,11 @@ fn anything(chance: &mut Chance) -> Step {
         19 => Step::Line { from: machine, to: other, cut: !chance.one_in(3) },
         20 => Step::Accept { machine },
         21 => Step::Swap { machine },
+        22 => {
+            let paths = [None, Some(""), Some("api/"), Some("api/v1/digests"), Some("files/"), Some("segments/")];
+            Step::Fail { machine, path: *chance.pick(&paths) }
+        }
+        23 => Step::Readdress { machine, other },
         _ => Step::Round { machine },
     }
 }

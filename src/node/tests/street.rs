@@ -40,6 +40,7 @@ pub(super) struct Door {
 struct Room {
     router: Option<Router>,
     refuses: BTreeSet<String>,
+    fails: Option<&'static str>,
 }
 
 impl Street {
@@ -89,6 +90,11 @@ impl Door {
         }
     }
 
+    /// Answers 500 to whatever path begins so.
+    pub(super) fn fails(&self, path: Option<&'static str>) {
+        self.room.lock().unwrap().fails = path;
+    }
+
     /// As in the beginning.
     pub(super) fn clear(&self) {
         *self.room.lock().unwrap() = Room::default();
@@ -100,6 +106,9 @@ async fn pass(room: Arc<Mutex<Room>>, mut request: Request) -> Response {
     let (who, rest) = asked.trim_start_matches('/').split_once('/').unwrap_or_default();
     let behind = {
         let room = room.lock().unwrap();
+        if room.fails.is_some_and(|path| rest.starts_with(path)) {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
         if room.refuses.contains(who) { None } else { room.router.clone() }
     };
     let Some(router) = behind else { return StatusCode::BAD_GATEWAY.into_response() };

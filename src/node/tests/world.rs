@@ -43,17 +43,12 @@ impl<'s> World<'s> {
         let time = Time::begin();
         street.doors.iter().for_each(super::street::Door::clear);
         let machines = (0..MACHINES).map(|number| {
-            let peers = (0..MACHINES).filter(|other| *other != number).map(|other| Peer {
-                name: NAMES[other].to_owned(),
-                url: street.doors[other].url_for(NAMES[number]),
-                trusted: true,
-            });
             let settings = Settings {
                 limits: Limits::default(),
                 reclaim_age: Span::from_us(10 * 24 * HOUR),
                 keep_last_copy: false,
                 copies_at: Vec::new(),
-                peers: peers.collect(),
+                peers: peers_of(street, number),
             };
             let wrist = Wrist::new(&time, number as u64 + 1);
             let mut machine = Machine::new(dir.path(), NAMES[number], street.doors[number].clone(), wrist, settings);
@@ -160,8 +155,18 @@ impl<'s> World<'s> {
         self.street.doors[to].cut(NAMES[from], is_cut);
     }
 
-    pub(super) fn number_of(name: &str) -> Option<usize> {
-        NAMES.iter().position(|known| *known == name)
+    /// In the list of a machine the name of another leads to where this one is.
+    pub(super) fn readdress(&mut self, machine: usize, other: usize, to: usize) {
+        let url = self.street.doors[to].url_for(NAMES[machine]);
+        let peers = &mut self.machines[machine].settings.peers;
+        peers.iter_mut().filter(|peer| peer.name == NAMES[other]).for_each(|peer| peer.url = url.clone());
+        let peers = peers.clone();
+        self.machines[machine].list.send_replace(peers);
+    }
+
+    /// The machine that a peer of another leads to, whatever its name.
+    pub(super) fn behind(&self, asking: usize, peer: &Peer) -> Option<usize> {
+        (0..MACHINES).find(|machine| self.street.doors[*machine].url_for(NAMES[asking]) == peer.url)
     }
 
     /// Looks at the disks, and asks the nodes what they list.
@@ -195,6 +200,17 @@ impl Drop for World<'_> {
     fn drop(&mut self) {
         self.machines.iter_mut().for_each(Machine::stop);
     }
+}
+
+/// The list of a machine in the beginning: the others under their names.
+fn peers_of(street: &Street, machine: usize) -> Vec<Peer> {
+    let others = (0..MACHINES).filter(|other| *other != machine);
+    let peer = |other: usize| Peer {
+        name: NAMES[other].to_owned(),
+        url: street.doors[other].url_for(NAMES[machine]),
+        trusted: true,
+    };
+    others.map(peer).collect()
 }
 
 /// A disk in memory, where there is one.
