@@ -25,7 +25,8 @@ impl World<'_> {
             self.told.push_str(&said);
             changed += report.fetched + report.tombstones;
             self.machines[machine].waits |= !report.bursts.is_empty();
-            let is_whole = status.failures == 0 && report.is_complete();
+            // One that says that there was no room for something says so.
+            let is_whole = status.failures == 0 && report.is_complete() && report.over_budget == 0;
             let Some(peer) = self.behind(machine, &status.peer).filter(|_| is_whole) else { continue };
             if status.is_ours == Some(true) && self.machines[peer].is_mounted() {
                 self.truth.heard(machine, &theirs[peer], &before);
