@@ -162,7 +162,9 @@ impl Daemon {
         let written: Written = serde_json::from_slice(&bytes)
             .inspect_err(|error| tracing::warn!(name: "daemon_file_unreadable", file = %file.display(), %error, "not an address of a daemon"))
             .ok()?;
-        if written.directory.as_ref().is_some_and(|written| Some(written) != directory_id(state_dir).as_ref()) {
+        // Where one of both is not known nothing says that it was copied.
+        let ids = written.directory.as_ref().zip(directory_id(state_dir));
+        if ids.is_some_and(|(there, here)| *there != here) {
             tracing::warn!(name: "daemon_file_copied", file = %file.display(), "it was copied here from another archive together with its directory, and names the daemon of that one, which is not asked");
             return None;
         }

@@ -142,7 +142,7 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
         for hour in &plan.hours {
             writeln!(
                 out,
-                "{:<48} {:<5} {:>8} segments {:>12} {:>6} tombstones stay",
+                "{:<48} {:<7} {:>8} segments {:>12} {:>6} tombstones stay",
                 shown(&hour.hour),
                 hour.reason,
                 hour.segments,
@@ -180,7 +180,7 @@ fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode>
         out.json_pretty(view)?;
     } else {
         for hour in &view.retired {
-            writeln!(out, "{:<48} {:<8} {:<5} {}", shown(&hour.hour), hour.state, hour.reason, hour.since)?;
+            writeln!(out, "{:<48} {:<8} {:<7} {}", shown(&hour.hour), hour.state, hour.reason, hour.since)?;
         }
         for hour in &view.kept {
             writeln!(out, "{:<48} kept", shown(hour))?;

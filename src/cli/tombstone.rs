@@ -3,6 +3,7 @@
 
 mod work;
 
+use std::collections::HashSet;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,7 +51,8 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     if args.content {
         let equal = with_equal(&worker, &paths).await?;
         // What was named is hidden although it may not be here.
-        paths.extend(equal.into_iter().filter(|path| !paths.contains(path)).collect::<Vec<_>>());
+        let named: HashSet<_> = paths.iter().cloned().collect();
+        paths.extend(equal.into_iter().filter(|path| !named.contains(path)));
         if !args.yes && !is_hiding_wanted(&paths)? {
             worker.end().await?;
             return Ok(Exit::Done.into());

@@ -37,6 +37,22 @@ impl Dir {
         Ok(Some(DiskError::Occupied { path, by }))
     }
 
+    /// Those of the wanted names here under which something else than a regular file lies.
+    pub fn occupied_names(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.each_entry(|entry| {
+            let name = entry.name.to_str().ok().filter(|name| wanted(name));
+            if let Some(name) = name
+                && !self.kind_of(&entry)?.is_file()
+            {
+                names.push(name.to_owned());
+            }
+            Ok(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// After a name was found taken: that the file is there already, or what lies there instead.
     pub(super) fn there_already(&self, name: &OsStr, bytes: Option<u64>) -> Result<Published> {
         self.occupied(name, bytes)?.map_or(Ok(Published::AlreadyThere), Err)
@@ -54,6 +70,17 @@ mod tests {
 
     use super::super::base::Base;
     use super::*;
+
+    #[test]
+    fn wanted_names_under_which_something_else_lies_are_found() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::create_dir(tree.path().join("a.ts")).unwrap();
+        fs::create_dir(tree.path().join("unwanted")).unwrap();
+        fs::write(tree.path().join("b.ts"), b"").unwrap();
+        symlink("b.ts", tree.path().join("c.ts")).unwrap();
+        let dir = Base::open(tree.path()).unwrap().dir(Path::new("")).unwrap().unwrap();
+        assert_eq!(dir.occupied_names(|name| name.ends_with("ts")).unwrap(), ["a.ts", "c.ts"]);
+    }
 
     #[test]
     fn only_a_regular_file_of_the_right_size_is_there_already() {

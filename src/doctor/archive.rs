@@ -78,7 +78,10 @@ pub fn examine(place: &Place) -> Examined {
     }
     found.findings.extend(own_directories(&base, &place.state_dir, read_only));
     found.findings.extend(aside(&place.state_dir));
-    found.findings.extend(protection(&base));
+    // Records belong to an archive by its id: without one the marker is what is missing, and was told.
+    if found.id.is_some() {
+        found.findings.extend(protection(&base));
+    }
     let quarantined = bytes_below(&place.base_dir.join(marker::OWN_DIR).join("quarantine"));
     found.findings.extend(verdict::quarantine(quarantined));
     let hours = hours_on_disk(&base);
@@ -87,7 +90,7 @@ pub fn examine(place: &Place) -> Examined {
             let horizon = Horizon::at(place.now);
             found.findings.push(readable(&base, hours, horizon, place.writes && !read_only));
             found.findings.extend(verdict::future_hours(hours, horizon));
-            found.findings.extend(occupied(&place.base_dir, hours, horizon));
+            found.findings.extend(occupied(&base, hours, horizon));
         }
         Err(error) => found.findings.push(failed("archive files", error)),
     }
@@ -306,27 +309,26 @@ fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon, writ
 }
 
 /// Names of segments in the newest hours under which something else lies.
-fn occupied(base: &Path, streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<Finding> {
-    let (mut count, mut first) = (0, String::new());
+fn occupied(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<Finding> {
+    let is_segment = |name: &str| matches!(parse_file_name(name), FileName::Understood(_));
+    let (mut count, mut first) = (0, None);
     for (stream, hours) in streams.iter().take(STREAMS) {
         let known = hours.iter().map(|hour| (*hour, ())).collect();
         for hour in horizon.newest(&known).take(HOURS_LISTED) {
-            let dir = base.join(HourPlace { stream: stream.clone(), hour }.path());
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                let is_name = entry
-                    .file_name()
-                    .to_str()
-                    .is_some_and(|name| matches!(parse_file_name(name), FileName::Understood(_)));
-                if is_name && entry.file_type().is_ok_and(|kind| !kind.is_file()) {
-                    count += 1;
-                    if first.is_empty() {
-                        first = entry.path().display().to_string();
-                    }
-                }
-            }
+            let path = HourPlace { stream: stream.clone(), hour }.path();
+            let names = match base
+                .dir(&path)
+                .and_then(|dir| dir.map_or(Ok(Vec::new()), |dir| dir.occupied_names(is_segment)))
+            {
+                Ok(names) => names,
+                Err(error) => return Some(failed("occupied names", &error)),
+            };
+            count += names.len() as u64;
+            first =
+                first.or_else(|| names.first().map(|name| base.path().join(&path).join(name).display().to_string()));
         }
     }
-    verdict::occupied(count, &first)
+    verdict::occupied(count, &first.unwrap_or_default())
 }
 
 fn sample(base: &Base, place: &HourPlace, writes: bool) -> Result<u64, Finding> {

@@ -3,6 +3,7 @@
 //! 1. A page of records has megabytes and is held until it is taken, so that many clients that take nothing would hold gigabytes. What is
 //!    held is counted until the connection has given it away, and what does not fit is 503.
 //! 2. One client has a quarter of it at most, so that others are answered beside it; a single answer is given however large it is.
+//! 3. Whoever has much held for it must take it in minutes ([`super::pace`]), so that a few who trickle do not shut it for all others.
 //!
 //! Not counted are files and cuts, which are read piece by piece, and playlists and metrics, whose pieces all clients share.
 
@@ -22,6 +23,7 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::Problem;
 use super::app::App;
+use super::connection::Activity;
 use super::seats::network;
 
 /// Smaller answers are not counted: what a socket takes at once is nowhere held.
@@ -48,6 +50,7 @@ struct Held {
 struct Share {
     budget: Arc<Budget>,
     client: u128,
+    connection: Option<Arc<Activity>>,
     bytes: usize,
 }
 
@@ -61,7 +64,7 @@ impl Budget {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(self: &Arc<Self>, client: u128, bytes: usize) -> Option<Share> {
+    fn take(self: &Arc<Self>, client: u128, connection: Option<Arc<Activity>>, bytes: usize) -> Option<Share> {
         let mut held = self.lock();
         let own = held.by_client.get(&client).copied().unwrap_or_default();
         let fits = |taken: usize, most: usize| taken == 0 || taken.saturating_add(bytes) <= most;
@@ -70,12 +73,19 @@ impl Budget {
         }
         held.total += bytes;
         *held.by_client.entry(client).or_default() += bytes;
-        Some(Share { budget: Arc::clone(self), client, bytes })
+        drop(held);
+        if let Some(connection) = &connection {
+            connection.hold(bytes);
+        }
+        Some(Share { budget: Arc::clone(self), client, connection, bytes })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.gave(self.bytes);
+        }
         let mut held = self.budget.lock();
         held.total = held.total.saturating_sub(self.bytes);
         if let Entry::Occupied(mut own) = held.by_client.entry(self.client) {
@@ -97,12 +107,13 @@ pub(super) async fn hold(State(app): State<Arc<App>>, request: Request, next: Ne
     }
     let path = path.to_owned();
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(0, |peer| network(peer.0.ip()));
+    let connection = request.extensions().get::<Arc<Activity>>().cloned();
     let response = next.run(request).await;
     let size = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
     if size < SMALL {
         return response;
     }
-    let Some(share) = app.budget.take(client, size) else {
+    let Some(share) = app.budget.take(client, connection, size) else {
         let why = "answers that their clients have not taken yet hold as much memory as they may";
         return Problem::unavailable(5, why).at(&path).into_response();
     };
@@ -159,14 +170,14 @@ mod tests {
     #[test]
     fn one_client_has_a_quarter_and_all_have_the_whole() {
         let budget = Budget::new(100);
-        let large = budget.take(1, 1_000);
+        let large = budget.take(1, None, 1_000);
         assert!(large.is_some(), "a single answer is given however large it is");
-        assert!(budget.take(2, 1).is_none());
+        assert!(budget.take(2, None, 1).is_none());
         drop(large);
-        let quarter = budget.take(1, 25).unwrap();
-        assert!(budget.take(1, 1).is_none());
-        let others: Vec<Share> = (2..5).map(|client| budget.take(client, 25).unwrap()).collect();
-        assert!(budget.take(9, 1).is_none());
+        let quarter = budget.take(1, None, 25).unwrap();
+        assert!(budget.take(1, None, 1).is_none());
+        let others: Vec<Share> = (2..5).map(|client| budget.take(client, None, 25).unwrap()).collect();
+        assert!(budget.take(9, None, 1).is_none());
         drop((quarter, others));
         let held = budget.lock();
         assert_eq!((held.total, held.by_client.len()), (0, 0));

@@ -37,7 +37,7 @@ const SETTLES: [Duration; 4] =
 pub async fn check(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let refused = match app.auth.right(request.headers(), request.extensions().get()).await {
         Right::Write => None,
-        Right::Read => Some(Problem::only_from_here()),
+        Right::Read => Some(Problem::may_only_read()),
         Right::None => Some(Problem::unauthorized(request.headers().contains_key(AUTHORIZATION))),
     };
     if let Some(problem) = refused {
@@ -82,7 +82,10 @@ fn run(
     };
     let (mut hours, mut files) = (0, 0);
     for place in all_places(&base, index)? {
-        if app.ending().is_cancelled() || !is_wanted() {
+        if !is_wanted() {
+            return Ok(None);
+        }
+        if app.ending().is_cancelled() {
             send(&CheckLine::Failed { why: "the node is ending".to_owned() });
             return Ok(None);
         }

@@ -88,6 +88,8 @@ pub(super) struct Activity {
     progress_at: AtomicU64,
     closed_half_at: AtomicU64,
     pace: Pace,
+    /// Bytes of answers that are held in memory for it.
+    held: AtomicU64,
     draining: AtomicBool,
     waker: OnceLock<Waker>,
 }
@@ -109,6 +111,7 @@ impl Activity {
             progress_at: AtomicU64::new(now),
             closed_half_at: AtomicU64::new(0),
             pace: Pace::new(now),
+            held: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             waker: OnceLock::new(),
         }
@@ -132,10 +135,10 @@ impl Activity {
         waiting.then(|| self.idle_since.load(Relaxed))
     }
 
-    /// Since when it has not taken what is there for it, if it does not; how much it took before says the second number.
+    /// Since when it has not taken what is there for it, if it does not; how much it took of late says the first number.
     pub(super) fn not_taking(&self) -> Option<(u64, u64)> {
         let since = self.blocked_since.load(Relaxed);
-        (since != 0 && self.handshake_since.load(Relaxed) == 0).then(|| (self.pace.taken.load(Relaxed), since))
+        (since != 0 && self.handshake_since.load(Relaxed) == 0).then(|| (self.pace.of_late(), since))
     }
 
     /// What it has taken too long for, if anything.
@@ -151,7 +154,9 @@ impl Activity {
         if blocked_since != 0 {
             // A body that was handed over at once is not in flight any more, but the connection is not idle either.
             let stalled = longer(blocked_since, limits.write_stall_timeout).then_some(Overdue::Stalled);
-            return stalled.or_else(|| self.pace.is_slow(now, blocked_since, limits).then_some(Overdue::Slow));
+            return stalled.or_else(|| {
+                self.pace.is_slow(now, blocked_since, self.held.load(Relaxed), limits).then_some(Overdue::Slow)
+            });
         }
         if self.in_flight.load(Relaxed) > 0 {
             let to_be_taken = self.responses.load(Relaxed) > self.in_the_making.load(Relaxed);
@@ -168,6 +173,16 @@ impl Activity {
             return Some(Overdue::Header);
         }
         longer(self.idle_since.load(Relaxed), limits.idle_timeout).then_some(Overdue::Idle)
+    }
+
+    /// So many bytes are held in memory for it, until [`Activity::gave`] says that it has them.
+    pub(super) fn hold(&self, bytes: usize) {
+        self.held.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// So many bytes are held for it no more.
+    pub(super) fn gave(&self, bytes: usize) {
+        self.held.fetch_sub(bytes as u64, Relaxed);
     }
 
     /// Asks the connection to end after what it has in hand.

@@ -2,13 +2,17 @@
 //!
 //! 1. Whoever asks gets a text that was begun after they asked: those who come while one is being made wait for the next, together.
 //! 2. The bytes are held once, however many take them. A client that takes its time holds on to a text, so only [`MOST_HELD`] are held at
-//!    once: with more the newest is answered again, until slow clients have taken theirs or are cut (`http.write_stall_timeout`).
-//! 3. What is begun is finished, whoever goes away meanwhile: else each one that goes would leave the work to be begun anew.
+//!    once: with more the newest is answered again, for [`FRESH`]. Then who holds the oldest makes room by losing the connection:
+//!    whoever watches must not be shown for minutes what was.
+//! 3. What fails, fails for all who waited for it.
+//! 4. What is begun is finished, whoever goes away meanwhile: else each one that goes would leave the work to be begun anew.
 
+use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -18,6 +22,8 @@ use super::Problem;
 
 /// Texts that are held for slow clients. A scrape takes a moment and there are a few scrapers; the largest text has some megabytes.
 const MOST_HELD: usize = 4;
+/// How long a text is answered again while too many are held: within what scrapers wait for an answer.
+const FRESH: Duration = Duration::from_secs(10);
 /// What goes out at once: about what a socket takes.
 const PIECE: usize = 64 << 10;
 
@@ -28,6 +34,9 @@ pub(super) struct Exposition(Arc<Mutex<Made>>);
 #[derive(Debug, Default)]
 struct Made {
     newest: Option<(Instant, Arc<Text>)>,
+    /// Why the last one was not made, and when it was begun.
+    failed: Option<(Instant, Problem)>,
+    /// The oldest first.
     held: Vec<Weak<Text>>,
 }
 
@@ -36,22 +45,34 @@ struct Made {
 pub(super) struct Text {
     pieces: Vec<Bytes>,
     length: u64,
+    /// Whoever takes it has taken too long.
+    is_given_up: AtomicBool,
 }
 
 impl Text {
     fn new(pieces: Vec<String>) -> Self {
         let pieces: Vec<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { pieces, length }
+        Self { pieces, length, is_given_up: AtomicBool::new(false) }
     }
 }
 
 impl Made {
-    /// A text for somebody who asked then, if one need not or must not be made.
-    fn usable(&mut self, asked: Instant) -> Option<Arc<Text>> {
+    /// What somebody who asked then is answered, if nothing need or may be made.
+    fn usable(&mut self, asked: Instant, now: Instant) -> Option<Result<Arc<Text>, Problem>> {
+        if let Some((_, problem)) = self.failed.as_ref().filter(|(begun, _)| *begun >= asked) {
+            return Some(Err(problem.clone()));
+        }
         self.held.retain(|text| text.strong_count() > 0);
         let (begun, newest) = self.newest.as_ref()?;
-        (*begun >= asked || self.held.len() >= MOST_HELD).then(|| Arc::clone(newest))
+        let is_crowded = self.held.len() >= MOST_HELD;
+        if *begun >= asked || (is_crowded && now.saturating_duration_since(*begun) < FRESH) {
+            return Some(Ok(Arc::clone(newest)));
+        }
+        if is_crowded && let Some(oldest) = self.held.remove(0).upgrade() {
+            oldest.is_given_up.store(true, Relaxed);
+        }
+        None
     }
 }
 
@@ -64,11 +85,18 @@ impl Exposition {
         let (asked, turn) = (Instant::now(), Arc::clone(&self.0));
         let making = tokio::spawn(async move {
             let mut made = turn.lock().await;
-            if let Some(text) = made.usable(asked) {
-                return Ok(text);
-            }
             let begun = Instant::now();
-            let text = Arc::new(Text::new(work.await?));
+            if let Some(answer) = made.usable(asked, begun) {
+                return answer;
+            }
+            let text = match work.await {
+                Ok(pieces) => Arc::new(Text::new(pieces)),
+                Err(problem) => {
+                    made.failed = Some((begun, problem.clone()));
+                    return Err(problem);
+                }
+            };
+            made.failed = None;
             made.held.push(Arc::downgrade(&text));
             made.newest = Some((begun, Arc::clone(&text)));
             Ok(text)
@@ -95,13 +123,14 @@ impl TextBody {
 
 impl http_body::Body for TextBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if this.text.is_given_up.load(Relaxed) {
+            let why = "others wait for newer metrics, and too many older ones are not taken yet";
+            return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, why))));
+        }
         let Some(piece) = this.text.pieces.get(this.piece) else { return Poll::Ready(None) };
         let end = piece.len().min(this.at + PIECE);
         let part = piece.slice(this.at..end);
@@ -174,6 +203,50 @@ mod tests {
         deaf.clear();
         drop((ask().await, ask().await));
         assert_eq!(made.load(Ordering::SeqCst), MOST_HELD + 2, "fresh again as soon as they are gone");
+    }
+
+    #[tokio::test]
+    async fn who_takes_the_oldest_makes_room_when_the_newest_is_no_longer_fresh() {
+        let texts: Vec<Arc<Text>> = (0..MOST_HELD).map(|_| Arc::new(Text::new(vec!["x".into()]))).collect();
+        let begun = Instant::now();
+        let held = texts.iter().map(Arc::downgrade).collect();
+        let mut made = Made { newest: texts.last().map(|text| (begun, Arc::clone(text))), failed: None, held };
+        let asked = begun + Duration::from_millis(1);
+        assert!(made.usable(asked, begun + FRESH / 2).is_some_and(|answer| answer.is_ok()));
+        assert!(made.usable(asked, begun + FRESH).is_none(), "a new one is made");
+        let given_up: Vec<bool> = texts.iter().map(|text| text.is_given_up.load(Relaxed)).collect();
+        assert_eq!(given_up, [true, false, false, false]);
+        assert!(to_bytes(Body::new(TextBody::new(Arc::clone(&texts[0]))), usize::MAX).await.is_err());
+        assert_eq!(to_bytes(Body::new(TextBody::new(Arc::clone(&texts[1]))), usize::MAX).await.unwrap(), "x");
+    }
+
+    #[tokio::test]
+    async fn what_fails_fails_for_all_who_waited_for_it() {
+        let exposition = Arc::new(Exposition::default());
+        let (tried, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let ask = || {
+            let (exposition, tried, gate) = (Arc::clone(&exposition), Arc::clone(&tried), Arc::clone(&gate));
+            tokio::spawn(async move {
+                let work = async move {
+                    tried.fetch_add(1, Ordering::SeqCst);
+                    gate.acquire().await.unwrap().forget();
+                    Err(Problem::internal("it-hangs"))
+                };
+                exposition.text(work).await.map(drop)
+            })
+        };
+        let first = ask();
+        while tried.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let others: Vec<_> = (0..15).map(|_| ask()).collect();
+        tokio::task::yield_now().await;
+        gate.add_permits(2);
+        first.await.unwrap().unwrap_err();
+        for other in others {
+            other.await.unwrap().unwrap_err();
+        }
+        assert_eq!(tried.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]

@@ -6,21 +6,36 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::limits::Limits;
 
+/// An answer that is held in memory is taken within so many seconds: at `min_rate` one of 64 MiB would be held for 18 hours.
+const TAKEN_WITHIN_S: u64 = 300;
+
 /// How much a client takes while it is waited for, from one look to the next after a `write_stall_timeout`.
 #[derive(Debug)]
 pub(super) struct Pace {
     since: AtomicU64,
-    pub(super) taken: AtomicU64,
+    taken: AtomicU64,
+    /// In the stretch before.
+    taken_before: AtomicU64,
     waited_ms: AtomicU64,
 }
 
 impl Pace {
     pub(super) fn new(now: u64) -> Self {
-        Self { since: AtomicU64::new(now), taken: AtomicU64::new(0), waited_ms: AtomicU64::new(0) }
+        Self {
+            since: AtomicU64::new(now),
+            taken: AtomicU64::new(0),
+            taken_before: AtomicU64::new(0),
+            waited_ms: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn take(&self, bytes: usize) {
         self.taken.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// How much it has taken of late: in this stretch and in the one before, as this one may just have begun.
+    pub(super) fn of_late(&self) -> u64 {
+        self.taken.load(Relaxed).saturating_add(self.taken_before.load(Relaxed))
     }
 
     /// The client was waited for from then to now.
@@ -28,8 +43,9 @@ impl Pace {
         self.waited_ms.fetch_add(now.saturating_sub(from.max(self.since.load(Relaxed))), Relaxed);
     }
 
-    /// Whether it took less than it must. To be asked again and again; decides at the end of each stretch, and begins the next.
-    pub(super) fn is_slow(&self, now: u64, blocked_since: u64, limits: &Limits) -> bool {
+    /// Whether it took less than it must: `min_rate`, or what takes all that is held in memory for it in [`TAKEN_WITHIN_S`]. To be asked
+    /// again and again; decides at the end of each stretch, and begins the next.
+    pub(super) fn is_slow(&self, now: u64, blocked_since: u64, held: u64, limits: &Limits) -> bool {
         let stretch = now.saturating_sub(self.since.load(Relaxed));
         if u128::from(stretch) < limits.write_stall_timeout.as_millis() {
             return false;
@@ -37,8 +53,10 @@ impl Pace {
         self.waited(now, blocked_since);
         self.since.store(now, Relaxed);
         let (taken, waited_ms) = (self.taken.swap(0, Relaxed), self.waited_ms.swap(0, Relaxed));
+        self.taken_before.store(taken, Relaxed);
+        let least = limits.min_rate.max(held / TAKEN_WITHIN_S);
         // Who is not waited for most of the time keeps up with what we make.
-        waited_ms > stretch / 4 * 3 && taken < limits.min_rate.saturating_mul(waited_ms) / 1000
+        waited_ms > stretch / 4 * 3 && taken < least.saturating_mul(waited_ms) / 1000
     }
 }
 
@@ -56,10 +74,24 @@ mod tests {
         {
             let pace = Pace::new(1);
             pace.take(taken);
-            assert!(!pace.is_slow(window / 2, window / 2, &limits), "it is too early to say");
+            assert!(!pace.is_slow(window / 2, window / 2, 0, &limits), "it is too early to say");
             let now = window + 1;
-            assert_eq!(pace.is_slow(now, now - blocked_ms, &limits), slow, "{taken} bytes, waited for {blocked_ms} ms");
-            assert!(!pace.is_slow(now + 5, now, &limits), "a new stretch has begun");
+            let found = pace.is_slow(now, now - blocked_ms, 0, &limits);
+            assert_eq!(found, slow, "{taken} bytes, waited for {blocked_ms} ms");
+            assert!(!pace.is_slow(now + 5, now, 0, &limits), "a new stretch has begun");
+            assert_eq!(pace.of_late(), taken as u64);
+        }
+    }
+
+    #[test]
+    fn who_has_much_held_for_it_must_take_more() {
+        let limits = Limits::default();
+        let window = u64::try_from(limits.write_stall_timeout.as_millis()).unwrap();
+        let enough = usize::try_from(limits.min_rate * window / 1000).unwrap() + 1;
+        for (held, slow) in [(limits.min_rate * TAKEN_WITHIN_S, false), (64 << 20, true)] {
+            let pace = Pace::new(1);
+            pace.take(enough);
+            assert_eq!(pace.is_slow(window + 1, 1, held, &limits), slow, "{held} bytes are held");
         }
     }
 }

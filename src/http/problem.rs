@@ -74,7 +74,7 @@ impl Problem {
 
     /// 403: the token is one for reading.
     pub fn may_only_read() -> Self {
-        let detail = "This changes something, and the token is one for reading; send one for writing.".to_owned();
+        let detail = "This changes something or reads the whole archive, and the token is one for reading; send one for writing.".to_owned();
         Self::new(StatusCode::FORBIDDEN, "may-only-read", "Token for reading only", detail)
     }
 
@@ -88,14 +88,6 @@ impl Problem {
     pub fn bad_body(why: &str, expected: &str) -> Self {
         let detail = format!("The body cannot be understood: {}; expected is {expected}.", echo(why));
         Self::new(StatusCode::BAD_REQUEST, "bad-body", "Bad body", detail)
-    }
-
-    /// 403: the token is one for reading, and this costs too much to be asked by everybody who may read.
-    pub fn only_from_here() -> Self {
-        let detail = "This reads the whole archive and wants a token for writing; the commands on the node's machine show the one \
-                      of its state directory."
-            .to_owned();
-        Self::new(StatusCode::FORBIDDEN, "only-from-here", "Only from this machine", detail)
     }
 
     /// 400: nothing can be said about whom the request is for, because of `why`.

@@ -245,6 +245,7 @@ fn answer(
 ) -> impl Future<Output = Result<hyper::Response<super::connection::Observed<Body>>, Infallible>> + Send + use<> {
     let in_hand = InHand::begin(activity, !request.is_end_stream());
     request.extensions_mut().insert(ConnectInfo::<SocketAddr>(activity.peer));
+    request.extensions_mut().insert(Arc::clone(activity));
     // A router is always ready.
     let answering = host::check(request.version(), request.headers()).map(|()| app.call(request));
     async move {

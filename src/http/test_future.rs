@@ -1,5 +1,7 @@
 //! What a stray hour of 2099 or 1970 must not change: a test of everything that says what is the newest.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 
 use super::test_node::TestNode;
@@ -8,9 +10,9 @@ use crate::guards::Guard;
 
 const HOUR: Span = Span::from_us(crate::domain::time::HOUR_US);
 
+/// Late in an hour of a day like any other, for all nodes that are compared.
 fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap())
+    Timestamp::parse("2019-11-13T02:50:07").unwrap()
 }
 
 fn name(minute: u32, digit: char) -> String {
@@ -19,7 +21,8 @@ fn name(minute: u32, digit: char) -> String {
 
 /// A node with an hour that has just ended, and strays.
 async fn node(strays: &[&str]) -> (TestNode, String) {
-    let node = TestNode::new();
+    let since = Duration::from_micros(u64::try_from(now().us()).unwrap());
+    let node = TestNode::at(std::time::UNIX_EPOCH + since);
     let hour = (now() - HOUR).hour().to_string();
     node.put(&format!("a/source/{hour}"), [name(0, 'a').as_str(), name(1, 'b').as_str()]);
     for (stray, digit) in strays.iter().zip("cdefg".chars()) {

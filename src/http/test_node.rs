@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,7 +25,7 @@ use crate::elsewhere::Elsewhere;
 use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Board, Runner, Stop, SystemClock, Wake};
+use crate::runtime::{Board, Clock, Runner, Stop, SystemClock, Wake};
 
 pub struct TestNode {
     pub directory: tempfile::TempDir,
@@ -43,11 +43,23 @@ impl TestNode {
     }
 
     pub fn with(options: IndexOptions) -> Self {
+        Self::by(options, Arc::new(SystemClock::new()))
+    }
+
+    /// One for which it is always the same time of day: what is asked of two is the same whenever it is asked.
+    pub fn at(wall: SystemTime) -> Self {
+        Self::by(
+            IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() },
+            Arc::new(Frozen { wall, running: SystemClock::new() }),
+        )
+    }
+
+    fn by(options: IndexOptions, clock: Arc<dyn Clock>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let index = Arc::new(Index::in_memory(options).unwrap());
         let base = Base::open(directory.path()).unwrap();
         let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
-        let keeper = Arc::new(Keeper::new(index, guard));
+        let keeper = Arc::new(Keeper::new(index, guard).with_clock(clock));
         let (stop, registry) = (Stop::new(), Registry::new());
         let crawl = crawl(&keeper, &stop);
         let ending = tokio_util::sync::CancellationToken::new();
@@ -153,6 +165,26 @@ impl TestNode {
         self.crawl.ready().wait_for(|ready| *ready).await.unwrap();
         self.stop.stop();
         thread.join().unwrap();
+    }
+}
+
+/// A clock that runs and shows the same time of day.
+struct Frozen {
+    wall: SystemTime,
+    running: SystemClock,
+}
+
+impl Clock for Frozen {
+    fn now(&self) -> Duration {
+        self.running.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.wall
+    }
+
+    fn wait(&self, stop: &Stop, time: Duration) -> bool {
+        self.running.wait(stop, time)
     }
 }
 

@@ -2,14 +2,25 @@
 //!
 //! A list may come from a cache; a path that was never asked for before cannot. So both are asked, and one that shows it is enough.
 
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, HeaderMap, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
+use super::body::chunk;
 use super::client::{Peer, PeerClient, address, refused, words};
-use super::error::PeerError;
+use super::error::{Begins, PeerError};
+use super::limits::Limits;
 use crate::domain::HourPlace;
 use crate::domain::probe::is_probe_name;
+
+/// What has to come for a file to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// A head that says so.
+    Head,
+    /// A byte of it.
+    Byte,
+}
 
 impl PeerClient {
     /// Whether a peer shows this probe in this hour. An error unless it says clearly that it does not.
@@ -29,13 +40,19 @@ impl PeerClient {
         }
     }
 
-    /// Whether a peer has at least a byte of this segment. An error unless it says clearly that it has not.
+    /// Whether a peer gives at least a byte of this segment: a head that says so comes from a disk that cannot be read, too. An error
+    /// unless it says clearly that it has not got it.
     pub async fn serves_segment(&self, peer: &Peer, place: &HourPlace, name: &str) -> Result<bool, PeerError> {
         let (hour, stream) = (place.hour.to_string(), &place.stream);
-        self.serves(peer, &["segments", stream.channel.as_str(), stream.quality.as_str(), &hour, name]).await
+        let path = ["segments", stream.channel.as_str(), stream.quality.as_str(), &hour, name];
+        self.first_byte(peer, &path, Wanted::Byte).await
     }
 
     async fn serves(&self, peer: &Peer, path: &[&str]) -> Result<bool, PeerError> {
+        self.first_byte(peer, path, Wanted::Head).await
+    }
+
+    async fn first_byte(&self, peer: &Peer, path: &[&str], wanted: Wanted) -> Result<bool, PeerError> {
         let url = address(peer, path)?;
         let text = url.to_string();
         let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
@@ -46,7 +63,8 @@ impl PeerClient {
         let work = async {
             let mut response = self.ask(&url, &headers).await?;
             match response.status() {
-                status if status.is_success() => Ok(true),
+                status if status.is_success() && wanted == Wanted::Head => Ok(true),
+                StatusCode::OK | StatusCode::PARTIAL_CONTENT => given(&text, response, self.limits()).await,
                 StatusCode::NOT_FOUND => {
                     words(&mut response).await;
                     Ok(false)
@@ -59,4 +77,20 @@ impl PeerClient {
             Err(_) => Err(PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after }),
         }
     }
+}
+
+/// Whether a byte of a file comes, and not of a page that some servers send for whatever they have not got.
+async fn given(url: &str, mut response: Response, limits: &Limits) -> Result<bool, PeerError> {
+    let unexpected = |problem: String, begins| PeerError::Unexpected { url: url.to_owned(), problem, begins };
+    let kind = response.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    let is_page = kind.is_some_and(|kind| kind.starts_with(b"text/html"));
+    while let Some(piece) = chunk(url, &mut response, limits, 0).await? {
+        if is_page {
+            return Err(unexpected("expected a segment, found a page".to_owned(), Begins::of(&piece)));
+        }
+        if !piece.is_empty() {
+            return Ok(true);
+        }
+    }
+    Err(unexpected("expected a segment, found nothing".to_owned(), Begins::default()))
 }

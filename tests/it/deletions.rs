@@ -47,7 +47,7 @@ const FORGETS: [&str; 12] = [
     ".report_damage(",
 ];
 /// Of text, values and this program's own views: nothing of these is anybody's file.
-const HARMLESS: [&str; 3] = [".replace(", "mem::replace(", "matches!("];
+const HARMLESS: [&str; 4] = [".replace(", "mem::replace(", "matches!(", "known.begin_anew("];
 /// What only tests write. `demo` and its verb write beside nodes of their own.
 const LEFT_OUT: [&str; 5] = ["/tests/", "/tests.rs", "/test_", "demo/", "/reference.rs"];
 
@@ -93,6 +93,17 @@ fn function(line: &str) -> Option<&str> {
     is_head.then(|| after.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default())
 }
 
+/// The lines of a file up to the tests that stand in it. Where tests lie in a file of their own the line that names it ends nothing.
+fn without_tests(text: &str) -> impl Iterator<Item = &str> {
+    let mut lines = text.lines().peekable();
+    std::iter::from_fn(move || {
+        let line = lines.next()?;
+        let begins_tests =
+            line == "#[cfg(test)]" && lines.peek().is_some_and(|next| next.contains("mod ") && next.ends_with('{'));
+        (!begins_tests).then_some(line)
+    })
+}
+
 fn in_source() -> Places {
     let mut sources = Vec::new();
     files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut sources);
@@ -100,9 +111,8 @@ fn in_source() -> Places {
     for (file, text) in
         sources.iter().filter(|(file, _)| !LEFT_OUT.iter().any(|part| format!("/{file}").contains(part)))
     {
-        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
         let mut current = "";
-        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for line in without_tests(text).filter(|line| !line.trim_start().starts_with("//")) {
             current = function(line).unwrap_or(current);
             if ON_DISK.iter().chain(&FORGETS).any(|call| calls(line, call)) || drops_a_row(file, line) {
                 places.insert((file.clone(), current.to_owned()));
@@ -144,6 +154,18 @@ fn every_place_that_takes_something_away_is_on_the_page() {
     let gone = by_file(page.difference(&source).collect());
     assert!(missing.is_empty(), "docs/what-can-delete.md says nothing of these: {missing:#?}");
     assert!(gone.is_empty(), "docs/what-can-delete.md names what is not there: {gone:#?}");
+}
+
+#[test]
+fn a_file_is_read_up_to_its_tests_and_beyond_the_name_of_those_elsewhere() {
+    let lines = |text: &'static str| without_tests(text).collect::<Vec<_>>();
+    assert_eq!(lines("a\n#[cfg(test)]\nmod tests;\nb\n"), ["a", "#[cfg(test)]", "mod tests;", "b"]);
+    assert_eq!(lines("a\n#[cfg(test)]\nmod tests {\nb\n}\n"), ["a"]);
+    let node = include_str!("../../src/node.rs");
+    assert!(
+        without_tests(node).any(|line| line.starts_with("impl Node {")),
+        "what comes after `mod tests;` is read, too"
+    );
 }
 
 #[test]

@@ -2,4 +2,5 @@
 
 mod downloads;
 mod listings;
+mod presence;
 mod server;
