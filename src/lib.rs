@@ -3,6 +3,8 @@
 //! The tree on disk is the truth; the index is derived from it. `docs/design.md` draws the house on one page.
 //! In reading order:
 
+pub mod media;
+
 pub mod domain;
 
 pub mod disk;

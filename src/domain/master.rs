@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::headers::Facts;
 use super::ids::{Channel, Quality};
 use super::shown::steers;
 use super::time::{SECOND_US, Timestamp};
+use crate::media::Facts;
 
 /// Segments of one run that is looked at for the peak. A run lasts one and a half target durations; shorter segments than a
 /// thousandth of that are none.

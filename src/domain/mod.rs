@@ -3,7 +3,6 @@
 //! Nothing here touches a disk, a clock, a socket or the index; everything is exact integer arithmetic over values, so that
 //! it can be checked against plain models.
 
-pub mod av;
 pub mod bad_name;
 pub mod best;
 pub mod burst;
@@ -20,7 +19,6 @@ pub mod explain;
 pub mod federated;
 pub mod gifts;
 pub mod graves;
-pub mod headers;
 pub mod hls;
 pub mod horizon;
 pub mod ids;
@@ -45,7 +43,6 @@ pub mod sums;
 pub mod test_names;
 pub mod time;
 pub mod totals;
-pub mod ts;
 
 pub use bad_name::BadName;
 pub use best::{Chain, Link, Piece, Sequence, Step, best_per_start, best_sequence};
@@ -60,4 +57,3 @@ pub use stamp::Stamp;
 pub use sums::{Day, Sum};
 pub use time::{Hour, Span, Timestamp};
 pub use totals::{Digest, HourTotals};
-pub use ts::{TsCheck, TsFault, TsVerdict};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::pool::{Limit, Order};
 use super::{FfmpegError, Pool};
-use crate::domain::av::{Mux, Unit, demux, profile};
+use crate::media::{Mux, Segment, Unit, profile};
 
 /// More than a few seconds of any stream have.
 const MOST_BYTES: u64 = 256 << 20;
@@ -45,7 +45,7 @@ pub(super) async fn encode(pool: &Arc<Pool>, group: &[Unit], wanted: &[i64]) -> 
         limit: Limit::Whole(pool.time()),
         most: MOST_BYTES,
     };
-    let made = demux(&pool.collect(turn, order, vec![Bytes::from(mux.take())]).await?);
+    let made = Segment::read(&pool.collect(turn, order, vec![Bytes::from(mux.take())]).await?);
     let mut made: Vec<Encoded> = made.video.into_iter().map(|unit| encoded(unit, shift)).collect();
     made.sort_by_key(|picture| picture.pts);
     give_times(&mut made, wanted);

@@ -13,7 +13,7 @@ use super::pool::{Limit, Order};
 use super::segment::CutSegment;
 use super::{FfmpegError, Pool};
 use crate::domain::Timestamp;
-use crate::domain::av::{Mux, Unit};
+use crate::media::{Coding, Mux, Segment, Unit};
 
 /// A picture takes well below a second; whoever looks at it has gone by then.
 const TIME: Duration = Duration::from_secs(20);
@@ -28,13 +28,13 @@ const BEHIND: usize = 2;
 pub async fn frame(pool: &Arc<Pool>, segment: CutSegment, time: Timestamp) -> Result<Vec<u8>, FfmpegError> {
     let turn = pool.turn("frame").await?;
     let loaded = segment.load().await?;
-    let units = &loaded.av.video;
-    let Some((needed, shown)) = needed(units, loaded.at(time)) else {
-        return Err(FfmpegError::Unsuitable("there is no video in the segment at that time".into()));
+    let Some((needed, shown)) = needed(&loaded.media.video, loaded.at(time)) else {
+        return Err(FfmpegError::Unsuitable(loaded.lacks("video")));
     };
+    let coding = coding(&loaded.media, needed);
     let earliest = needed.iter().map(|unit| unit.pts.min(unit.dts)).min().unwrap_or_default();
     let shift = ORIGIN - earliest;
-    let mut mux = Mux::new(loaded.av.video_type, None);
+    let mut mux = Mux::new(coding, None);
     mux.tables();
     for unit in needed {
         mux.video(unit.pts + shift, unit.dts + shift, unit.marks.random_access, &unit.data);
@@ -53,6 +53,12 @@ pub async fn frame(pool: &Arc<Pool>, segment: CutSegment, time: Timestamp) -> Re
         return Err(FfmpegError::Useless("the picture at that time cannot be decoded".into()));
     }
     Ok(png)
+}
+
+/// What these pictures are.
+fn coding(media: &Segment, units: &[Unit]) -> Option<Coding> {
+    let stretch = units.first().and_then(|unit| media.stretches.get(unit.stretch));
+    stretch.and_then(|stretch| stretch.video)
 }
 
 /// What has to be decoded, and the time stamp of what is shown then.

@@ -2,7 +2,7 @@
 //!
 //! 1. [`Pool`] runs it: a bounded number at once, each bounded in time and in what it writes, and gone when nobody waits for it.
 //! 2. What it reads comes through a pipe, as a transport stream that was put together here from the wanted frames alone
-//!    ([`crate::domain::av`]): no name of a file and no address from outside ever stands on its command line.
+//!    ([`crate::media`]): no name of a file and no address from outside ever stands on its command line.
 //! 3. [`frame`] makes a picture, [`waveform`] a curve of loudness, [`smart`] a cut that is exact to the frame.
 
 mod ends;

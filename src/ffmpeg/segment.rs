@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Read as _;
 
-use crate::domain::av::{Av, demux, ticks};
 use crate::domain::{Span, Timestamp};
+use crate::media::{Segment, ticks};
 
 use super::FfmpegError;
 
@@ -51,7 +51,7 @@ impl Clip {
 pub(super) struct Loaded {
     pub start: Timestamp,
     pub end: Timestamp,
-    pub av: Av,
+    pub media: Segment,
     /// The time stamp that stands for `start`.
     pub first: i64,
 }
@@ -79,13 +79,26 @@ impl CutSegment {
                 self.start
             )));
         }
-        let av = demux(&bytes);
-        let first = av.first_pts().unwrap_or_default();
-        Ok(Loaded { start: self.start, end: self.start + self.duration, av, first })
+        let media = Segment::read(&bytes);
+        let first = media.first_pts().unwrap_or_default();
+        Ok(Loaded { start: self.start, end: self.start + self.duration, media, first })
     }
 }
 
 impl Loaded {
+    /// Why there is nothing of the `video` or the `sound` in it.
+    pub(super) fn lacks(&self, what: &str) -> String {
+        let stretches = || self.media.stretches.iter();
+        let why = if stretches().any(|stretch| stretch.scrambled) {
+            "; it is scrambled"
+        } else if stretches().any(|stretch| stretch.unknown.is_some()) {
+            " that can be read: one of its streams is of an unknown kind"
+        } else {
+            ""
+        };
+        format!("there is no {what} in the segment at {}{why}", self.start)
+    }
+
     /// The time stamp that stands for that time.
     pub(super) fn at(&self, time: Timestamp) -> i64 {
         self.first.saturating_add(ticks((time - self.start).us()))

@@ -26,7 +26,7 @@ use super::pool::{Input, Limit, Order, Turn};
 use super::segment::{Clip, CutSegment, Loaded};
 use super::{FfmpegError, Pool};
 use crate::domain::Timestamp;
-use crate::domain::av::{AAC, H264, Mux, SoundFrame, Unit, codec_name, sound_frames, ticks};
+use crate::media::{Coding, Mux, SoundFrame, Unit, distance, shortest, ticks};
 
 /// Pieces that wait for the client.
 const WAITING: usize = 8;
@@ -44,7 +44,6 @@ const LEAP: i64 = 45_000;
 const PICTURE: i64 = 3_600;
 /// Frames of sound that go into one packet.
 const TOGETHER: usize = 4;
-const WRAP: i64 = 1 << 33;
 /// Where so many segments have no pictures before the first one that has any it is no stream of pictures.
 const MOST_BLIND: usize = 30;
 
@@ -209,7 +208,7 @@ struct Blind {
 
 impl Blind {
     fn count(&mut self, loaded: &Loaded) -> Result<(), FfmpegError> {
-        let why = format!("there is no video in the segment at {}; take a rough cut", loaded.start);
+        let why = format!("{}; take a rough cut", loaded.lacks("video"));
         let found = self.found.get_or_insert(FfmpegError::Unsuitable(why));
         self.count += 1;
         if self.count < MOST_BLIND { Ok(()) } else { Err(found.clone()) }
@@ -218,16 +217,23 @@ impl Blind {
 
 /// Whether there are pictures, and all can be put together.
 fn has_pictures(loaded: &Loaded) -> Result<bool, FfmpegError> {
-    let wrong = |what, kind| {
-        let (name, wanted) = (codec_name(kind), if what == "video" { "H.264" } else { "AAC" });
-        FfmpegError::Unsuitable(format!("the {what} is {name} and an exact cut wants {wanted}; take a rough cut"))
-    };
-    match (loaded.av.video_type, loaded.av.sound_type) {
-        (None, _) => Ok(false),
-        (Some(video), _) if video != H264 => Err(wrong("video", video)),
-        (_, Some(sound)) if sound != AAC => Err(wrong("sound", sound)),
-        _ => Ok(!loaded.av.video.is_empty()),
+    let wrong = |why: String| FfmpegError::Unsuitable(format!("{why}; take a rough cut"));
+    for stretch in &loaded.media.stretches {
+        for (what, found, wanted) in [("video", stretch.video, Coding::H264), ("sound", stretch.sound, Coding::Aac)] {
+            if let Some(found) = found.filter(|found| *found != wanted) {
+                let (found, wanted) = (found.name(), wanted.name());
+                return Err(wrong(format!("the {what} is {found} and an exact cut wants {wanted}")));
+            }
+        }
+        if stretch.scrambled {
+            return Err(wrong(format!("the segment at {} is scrambled", loaded.start)));
+        }
+        if stretch.unknown.is_some() {
+            let start = loaded.start;
+            return Err(wrong(format!("a stream of the segment at {start} is of an unknown kind and would be lost")));
+        }
     }
+    Ok(!loaded.media.video.is_empty())
 }
 
 fn nothing((start, end): (Timestamp, Timestamp)) -> FfmpegError {
@@ -264,7 +270,7 @@ impl<'s> Cutter<'s> {
             if loaded.start >= clip.end {
                 continue;
             }
-            for mut unit in std::mem::take(&mut loaded.av.video) {
+            for mut unit in std::mem::take(&mut loaded.media.video) {
                 // A neighbour gives no pictures, even where its name is a little too short or too long.
                 let place = if unit.pts < start || loaded.end <= clip.start {
                     Place::Before
@@ -320,7 +326,7 @@ impl<'s> Cutter<'s> {
             // Only until there are some: what comes later is a hole like any other.
             return if self.mux.is_none() { blind.count(&loaded).map(|()| None) } else { Ok(None) };
         }
-        self.mux.get_or_insert_with(|| Mux::new(loaded.av.video_type, loaded.av.sound_type));
+        self.mux.get_or_insert_with(|| Mux::new(Some(Coding::H264), loaded.media.codings().1));
         Ok(Some(loaded))
     }
 
@@ -335,8 +341,7 @@ impl<'s> Cutter<'s> {
         let (Some(first), Some(last)) = (wanted.first().copied(), wanted.last().copied()) else { return Ok(()) };
         let origin = *stretch.origin.get_or_insert(first);
         stretch.last = last;
-        stretch.picture =
-            wanted.windows(2).map(|two| two[1] - two[0]).filter(|gap| *gap > 0).min().unwrap_or(stretch.picture);
+        stretch.picture = shortest(&wanted).unwrap_or(stretch.picture);
         let is_front = (0..wanted.len()).all(|at| within(&at));
         let is_clean = group.first().is_some_and(|unit| unit.marks.clean);
         if is_front && is_clean {
@@ -413,13 +418,12 @@ impl Stretch {
     /// Finds where the next segment goes on.
     fn join(&mut self, loaded: &Loaded) {
         let expected = self.expected.unwrap_or(loaded.first + self.shift);
-        let ahead = (loaded.first + self.shift - expected).rem_euclid(WRAP);
-        let leap = if ahead < WRAP / 2 { ahead } else { ahead - WRAP };
+        let leap = distance(expected, loaded.first + self.shift);
         let begin = expected + if leap.abs() <= LEAP { leap } else { 0 };
         self.shift = begin - loaded.first;
-        let mut times: Vec<i64> = loaded.av.video.iter().map(|unit| unit.pts).collect();
+        let mut times: Vec<i64> = loaded.media.video.iter().map(|unit| unit.pts).collect();
         times.sort_unstable();
-        let picture = times.windows(2).map(|two| two[1] - two[0]).filter(|gap| *gap > 0).min().unwrap_or(self.picture);
+        let picture = shortest(&times).unwrap_or(self.picture);
         self.expected = times.last().map(|last| last + self.shift + picture);
     }
 
@@ -433,7 +437,7 @@ impl Stretch {
     /// Of the sound what lies in the stretch, to the nearest frame.
     fn add_sound(&mut self, loaded: &Loaded, start: i64, end: i64) {
         let shift = self.shift;
-        let frames = sound_frames(&loaded.av.sound).into_iter();
+        let frames = loaded.media.sound_frames().into_iter();
         let within = frames.filter(|frame| (start..end).contains(&(frame.pts + frame.ticks / 2)));
         self.sound.extend(within.map(|frame| SoundFrame { pts: frame.pts + shift, ..frame }));
     }

@@ -13,8 +13,8 @@ use super::pool::{Limit, Order};
 use super::segment::{CutSegment, Loaded};
 use super::smart::received;
 use super::{FfmpegError, Pool};
-use crate::domain::av::{AAC, TICKS, codec_name, sound_frames};
 use crate::domain::{Span, Timestamp};
+use crate::media::{Coding, TICKS};
 
 /// As metrics and log name it.
 const WORK: &str = "waveform";
@@ -71,7 +71,7 @@ pub async fn waveform(
         most: MOST_BYTES,
     };
     let mut output = pool.start(Some(turn), order, received(Some(first?), frames))?;
-    let ticks = crate::domain::av::ticks((end - start).us());
+    let ticks = crate::media::ticks((end - start).us());
     let mut drawing = Drawing { peaks: vec![None; columns], ticks, rate, sample: 0, place: 0, half: None };
     while let Some(piece) = output.recv().await {
         let piece = piece.map_err(|error| match error {
@@ -114,16 +114,13 @@ impl Feed {
     }
 
     fn frames(&mut self, loaded: &Loaded) -> Result<Bytes, FfmpegError> {
-        match loaded.av.sound_type {
-            None => return Ok(Bytes::new()),
-            Some(AAC) => {}
-            Some(other) => {
-                return Err(FfmpegError::Unsuitable(format!("the sound is {} and not AAC", codec_name(other))));
-            }
+        let mut sounds = loaded.media.stretches.iter().filter_map(|stretch| stretch.sound);
+        if let Some(other) = sounds.find(|coding| *coding != Coding::Aac) {
+            return Err(FfmpegError::Unsuitable(format!("the sound is {} and not AAC", other.name())));
         }
         let (start, end) = (loaded.at(self.window.0), loaded.at(self.window.1));
         let mut bytes = Vec::new();
-        for frame in sound_frames(&loaded.av.sound) {
+        for frame in loaded.media.sound_frames() {
             if frame.pts + frame.ticks <= start || frame.pts >= end {
                 continue;
             }

@@ -6,8 +6,8 @@ use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Playback;
-use crate::domain::headers::{self, Facts};
 use crate::domain::{Hash, Piece, Stream};
+use crate::media::{Facts, facts};
 
 /// Bytes that usually say all.
 const FIRST: u64 = 256 << 10;
@@ -68,12 +68,12 @@ impl Headers {
 fn read(file: &File) -> io::Result<Facts> {
     let mut head = Vec::new();
     file.take(FIRST).read_to_end(&mut head)?;
-    let reading = headers::read(&head);
+    let reading = facts(&head);
     if !reading.wants_more {
         return Ok(reading.facts);
     }
     file.take(MOST - FIRST).read_to_end(&mut head)?;
-    Ok(headers::read(&head).facts)
+    Ok(facts(&head).facts)
 }
 
 #[cfg(test)]

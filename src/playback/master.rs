@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::kept::Seen;
 use super::{Playback, PlaybackError};
 use crate::crawl::{CrawlError, Keeper};
-use crate::domain::headers::Facts;
 use crate::domain::master::{Range, Rates, Variant, render, together};
 use crate::domain::{Channel, Hour, Kind, Piece, Quality, Span, Stream, Timestamp, best_sequence};
+use crate::media::Facts;
 
 /// Hours with video in the range that the figures come from, the newest: more of them make a figure that is no better, and take longer.
 pub const MEASURED_HOURS: usize = 24;

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::{Dir, DiskError, WholeFile};
-use crate::domain::{Hash, Kind, LARGEST_FILE, SegmentKey, TsCheck, TsFault, TsVerdict};
+use crate::domain::{Hash, Kind, LARGEST_FILE, SegmentKey};
+use crate::media::{TsCheck, TsFault, TsVerdict};
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! before its name was made.
 //!
 //! 1. The bytes come in pieces of any size; memory is constant, and no bytes make this panic.
-//! 2. Where bytes 0, 188 and 376 are the sync byte it is a transport stream. Anything else (another container, a short file) is not
-//!    judged: [`TsVerdict::Other`]. A file of nothing but zeros is a fault, and so is one of nothing.
+//! 2. Where a file begins with three packets it is a transport stream. Anything else (another container, a short file, a stream behind
+//!    something else) is not judged: [`TsVerdict::Other`]. A file of nothing but zeros is a fault, and so is one of nothing.
 //! 3. Judged are: every packet's sync byte and error mark, the counters of each program's packets, leaps of its time stamps,
 //!    and how long the time stamps last against the duration in the name.
 //!
@@ -13,14 +13,14 @@
 //! a fault only where the whole does not last as long as its name says. A last packet that is cut short is forgiven where what is
 //! there, the torn frame counted for half, still lasts as long as the name says.
 
-mod fault;
-pub(in crate::domain) mod packet;
-#[cfg(test)]
-mod tests;
-
-use packet::{LEN, Packet, SYNC, Times, distance};
-
-pub use fault::TsFault;
+use super::coding::Role;
+use super::fault::TsFault;
+use super::packet::{LEN, Packet};
+use super::pes::{self, Begin, Times};
+use super::psi::Program;
+use super::reader::{Reader, Sink};
+use super::segment::BACKWARDS;
+use super::time::{TICKS, distance};
 
 /// How far time stamps and name may differ, besides one frame.
 pub const TOLERANCE_US: u64 = 500_000;
@@ -28,16 +28,16 @@ pub const TOLERANCE_US: u64 = 500_000;
 /// A frame is not believed to last longer than this.
 const LONGEST_FRAME_US: u64 = 1_000_000;
 
-/// Decoding times never run backwards; this much of it is taken for an encoder's hiccup. In units of 1/90,000 s.
-const BACKWARDS: i64 = 45_000;
-
-/// Further than this forwards is a leap. In units of 1/90,000 s.
-const FORWARDS: i64 = 180_000;
+/// Further than this forwards is a leap, in ticks.
+const FORWARDS: i64 = 2 * TICKS;
 
 /// A report of more faults in one file helps nobody.
 const MOST_FAULTS: usize = 8;
 
-/// No real file has more programs with time stamps; further ones are not timed.
+/// Fewer bytes are no stream.
+const ENOUGH: u64 = 3 * LEN as u64;
+
+/// No real file has more streams with time stamps; further ones are not timed.
 const MOST_TIMED: usize = 16;
 
 /// A packet number has 13 bits.
@@ -63,13 +63,16 @@ pub enum TsVerdict {
 /// The check of one file while its bytes come.
 #[derive(Debug)]
 pub struct TsCheck {
-    /// The bytes that await the rest of their packet.
-    waiting: [u8; LEN],
-    filled: usize,
-    /// Where the next packet begins.
-    at: u64,
+    reader: Reader,
+    length: u64,
     zeros_only: bool,
-    sort: Sort,
+    packets: Packets,
+}
+
+/// What its packets have shown.
+#[derive(Debug)]
+struct Packets {
+    program: Option<Program>,
     counters: Box<[u8; PIDS]>,
     timed: Vec<Timed>,
     /// How often a stream has said that clocks begin anew.
@@ -78,23 +81,15 @@ pub struct TsCheck {
     leaps: Vec<TsFault>,
 }
 
-/// What the bytes have turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Unknown,
-    Transport,
-    Other,
-}
-
-/// The time stamps of one program.
+/// The time stamps of one stream.
 #[derive(Debug, Clone, Copy)]
 struct Timed {
     pid: u16,
     is_video: bool,
     epoch: u32,
     /// The first time stamp of the stretch at hand; the others are relative to it.
-    origin: u64,
-    decoded: u64,
+    origin: i64,
+    decoded: i64,
     earliest: i64,
     latest: i64,
     frames: u64,
@@ -102,7 +97,7 @@ struct Timed {
     before: Lasting,
 }
 
-/// How long something lasts, in units of 1/90,000 s, from its first frame to its last, and how many frames and stretches that are.
+/// How long something lasts, in ticks, from its first frame to its last, and how many frames and stretches that are.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lasting {
     ticks: u64,
@@ -112,90 +107,50 @@ struct Lasting {
 
 impl Default for TsCheck {
     fn default() -> Self {
-        Self {
-            waiting: [0; LEN],
-            filled: 0,
-            at: 0,
-            zeros_only: true,
-            sort: Sort::Unknown,
+        let packets = Packets {
+            program: None,
             counters: Box::new([UNSEEN; PIDS]),
             timed: Vec::new(),
             epoch: 0,
             faults: Vec::new(),
             leaps: Vec::new(),
-        }
+        };
+        Self { reader: Reader::default(), length: 0, zeros_only: true, packets }
     }
 }
 
 impl TsCheck {
     /// Takes the next bytes.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         self.zeros_only = self.zeros_only && bytes.iter().all(|byte| *byte == 0);
-        if self.filled > 0 {
-            let taken = bytes.len().min(LEN - self.filled);
-            let (now, later) = bytes.split_at(taken);
-            if let Some(room) = self.waiting.get_mut(self.filled..self.filled + taken) {
-                room.copy_from_slice(now);
-            }
-            self.filled += taken;
-            bytes = later;
-            if self.filled < LEN {
-                return;
-            }
-            self.filled = 0;
-            let whole = self.waiting;
-            self.packet(&whole);
-        }
-        let (packets, rest) = bytes.as_chunks::<LEN>();
-        for packet in packets {
-            if self.sort == Sort::Other {
-                self.at = self.at.saturating_add(LEN as u64);
-            } else {
-                self.packet(packet);
-            }
-        }
-        if let Some(room) = self.waiting.get_mut(..rest.len()) {
-            room.copy_from_slice(rest);
-            self.filled = rest.len();
-        }
+        self.length = self.length.saturating_add(bytes.len() as u64);
+        self.reader.push(bytes, &mut self.packets);
     }
 
     /// All bytes have come: what they are, for a file that is to last this long.
     pub fn finish(mut self, named_us: u64) -> TsVerdict {
-        let length = self.at.saturating_add(self.filled as u64);
-        if length == 0 && named_us > 0 {
+        if self.length == 0 && named_us > 0 {
             return TsVerdict::Faulty(vec![TsFault::Empty]);
         }
-        if self.zeros_only && length > 0 {
+        if self.zeros_only && self.length > 0 {
             return TsVerdict::Faulty(vec![TsFault::AllZero]);
         }
-        if self.sort != Sort::Transport {
+        self.reader.finish(&mut self.packets);
+        let begins = self.reader.first().is_some_and(|(at, distance)| at == 0 || at + LEN as u64 == distance as u64);
+        let mut packets = self.packets;
+        if !begins || self.length < ENOUGH {
             return TsVerdict::Other;
         }
-        self.judge_length(named_us);
-        if self.faults.is_empty() { TsVerdict::Sound } else { TsVerdict::Faulty(self.faults) }
+        packets.judge_length(named_us, self.reader.torn());
+        if packets.faults.is_empty() { TsVerdict::Sound } else { TsVerdict::Faulty(packets.faults) }
     }
+}
 
-    fn packet(&mut self, bytes: &[u8; LEN]) {
-        let at = self.at;
-        self.at = at.saturating_add(LEN as u64);
-        if self.sort == Sort::Other {
-            return;
-        }
-        if bytes[0] != SYNC {
-            if self.sort == Sort::Unknown {
-                self.sort = Sort::Other;
-                // Whatever the first two packets seemed to be, they were none.
-                self.faults.clear();
-            } else if !self.faults.iter().any(|fault| matches!(fault, TsFault::NoSync { .. })) {
-                self.fault(TsFault::NoSync { at, found: bytes[0] });
-            }
-            return;
-        }
-        if at >= 2 * LEN as u64 {
-            self.sort = Sort::Transport;
-        }
-        let Some(packet) = Packet::read(bytes) else { return };
+impl Sink for Packets {
+    const UNITS: bool = false;
+
+    #[inline]
+    fn packet(&mut self, at: u64, packet: &Packet<'_>) {
         if packet.damaged {
             // Nothing else in it can be relied on.
             self.fault(TsFault::Damaged { at, pid: packet.pid });
@@ -204,14 +159,40 @@ impl TsCheck {
         if packet.discontinuity {
             self.epoch = self.epoch.saturating_add(1);
         }
-        self.count(at, &packet);
-        if let Some(times) = packet.times() {
-            self.time(at, packet.pid, times);
+        self.follows(at, packet);
+        if packet.begins
+            && !packet.scrambled
+            && let Some(payload) = packet.payload
+            && let Begin::Header(header) = pes::read(payload)
+            && let Some(times) = header.times.filter(|_| header.is_media())
+        {
+            let coding = self.program.as_ref().and_then(|program| {
+                program.streams.iter().find(|stream| stream.pid == packet.pid).map(|stream| stream.coding.role())
+            });
+            let is_video = match coding {
+                Some(Role::Data) => return,
+                Some(Role::Video) => true,
+                Some(Role::Sound) => false,
+                Some(Role::Unknown) | None => header.is_video(),
+            };
+            self.time(at, packet.pid, is_video, times);
         }
     }
 
+    fn lost(&mut self, at: u64, found: u8) {
+        if !self.faults.iter().any(|fault| matches!(fault, TsFault::NoSync { .. })) {
+            self.fault(TsFault::NoSync { at, found });
+        }
+    }
+
+    fn tables(&mut self, program: &Program) {
+        self.program = Some(program.clone());
+    }
+}
+
+impl Packets {
     /// The counter goes up by one with each payload; one repetition is allowed, and an announced discontinuity begins anew.
-    fn count(&mut self, at: u64, packet: &Packet<'_>) {
+    fn follows(&mut self, at: u64, packet: &Packet<'_>) {
         let Some(last) = self.counters.get_mut(usize::from(packet.pid)) else { return };
         if packet.payload.is_none() {
             if packet.discontinuity {
@@ -233,22 +214,22 @@ impl TsCheck {
         }
     }
 
-    fn time(&mut self, at: u64, pid: u16, stamps: Times) {
+    fn time(&mut self, at: u64, pid: u16, is_video: bool, stamps: Times) {
         let epoch = self.epoch;
         let Some(known) = self.timed.iter_mut().find(|known| known.pid == pid) else {
             if self.timed.len() < MOST_TIMED {
-                self.timed.push(Timed::begin(pid, epoch, stamps));
+                self.timed.push(Timed::begin(pid, is_video, epoch, stamps));
             }
             return;
         };
         let by = distance(known.decoded, stamps.decoded);
         if known.epoch != epoch {
-            known.begin_anew(epoch, stamps);
+            known.rebase(epoch, stamps);
             return;
         }
         let by_us = by.saturating_mul(100) / 9;
         if by < -BACKWARDS {
-            known.begin_anew(epoch, stamps);
+            known.rebase(epoch, stamps);
             self.fault(TsFault::Jump { at, pid, by_us });
         } else {
             known.go_on(stamps);
@@ -259,10 +240,9 @@ impl TsCheck {
     }
 
     /// Compares how long the time stamps last with the name.
-    fn judge_length(&mut self, named_us: u64) {
+    fn judge_length(&mut self, named_us: u64, torn: u64) {
         let video = self.timed.iter().filter(|timed| timed.is_video).map(Timed::lasting).max_by_key(|all| all.ticks);
         let lasting = video.or_else(|| self.timed.iter().map(Timed::lasting).max_by_key(|all| all.ticks));
-        let torn = self.filled as u64;
         let Some((found_us, frame_us)) = lasting.and_then(Lasting::us) else {
             // One picture or none: nothing to measure by.
             if torn > 0 && !self.timed.is_empty() {
@@ -289,15 +269,15 @@ impl TsCheck {
 }
 
 impl Timed {
-    fn begin(pid: u16, epoch: u32, times: Times) -> Self {
+    fn begin(pid: u16, is_video: bool, epoch: u32, times: Times) -> Self {
         let before = Lasting::default();
         let (origin, decoded) = (times.shown, times.decoded);
-        Self { pid, is_video: times.is_video, epoch, origin, decoded, earliest: 0, latest: 0, frames: 1, before }
+        Self { pid, is_video, epoch, origin, decoded, earliest: 0, latest: 0, frames: 1, before }
     }
 
-    fn begin_anew(&mut self, epoch: u32, times: Times) {
+    fn rebase(&mut self, epoch: u32, times: Times) {
         let before = self.lasting();
-        *self = Self { before, ..Self::begin(self.pid, epoch, times) };
+        *self = Self { before, ..Self::begin(self.pid, self.is_video, epoch, times) };
     }
 
     fn go_on(&mut self, times: Times) {

@@ -65,6 +65,14 @@ impl Bits {
     }
 }
 
+/// What is left of a picture when its margins (left, right, top, bottom, in these units) are cut off; H.264 and HEVC write them alike.
+pub(super) fn cropped(bits: &mut Bits, whole: (u32, u32), unit: (u32, u32)) -> Option<(u32, u32)> {
+    let across = bits.unsigned()?.checked_add(bits.unsigned()?)?.checked_mul(unit.0)?;
+    let down = bits.unsigned()?.checked_add(bits.unsigned()?)?.checked_mul(unit.1)?;
+    let left = (whole.0.checked_sub(across)?, whole.1.checked_sub(down)?);
+    Some(left).filter(|(width, height)| *width > 0 && *height > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::domain::ts::packet::LEN;
+use crate::media::packet::LEN;
+use crate::media::{Coding, Facts, Reading, audio, facts as read, h264, hevc, nal};
 
 fn run(program: &str, arguments: &str) -> Option<String> {
     let output = Command::new(program).args(arguments.split_whitespace()).output().ok()?;
@@ -179,16 +179,16 @@ proptest! {
             packet[0] = 0x47;
         }
         let _either = (read(&bytes), read(&packets));
-        let _told = (h264::told(&bytes), hevc::told(&bytes), nal::units(&bytes).count());
+        let _described = (h264::describe(&bytes), hevc::describe(&bytes), nal::units(&bytes).count());
         for coding in [Coding::Aac, Coding::MpegAudio, Coding::Dolby] {
-            let _sound = audio::told(coding, &bytes);
+            let _sound = audio::describe(coding, &bytes);
         }
     }
 
     #[test]
     fn no_parameters_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in prop::sample::select(vec![0x67_u8, 0x42])) {
         let stream = [&[0, 0, 1, kind, 1], bytes.as_slice(), &[0, 0, 1]].concat();
-        let _either = (h264::told(&stream), hevc::told(&stream));
+        let _either = (h264::describe(&stream), hevc::describe(&stream));
     }
 
     #[test]

@@ -1,43 +1,66 @@
 //! HEVC: what a sequence parameter set says (ITU-T H.265, 7.3.2.2.1), written as ISO/IEC 14496-15, annex E, does. How many pictures
-//! there are a second stands behind much that would have to be read for nothing else, and is not told.
+//! there are a second stands behind much that would have to be read for nothing else, and is not found.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
-use super::bits::Bits;
-use super::{Told, nal};
+use super::bits::{Bits, cropped};
+use super::facts::Described;
+use super::nal;
+use super::segment::Marks;
 
 const SEQUENCE_PARAMETERS: u8 = 33;
 const PICTURE_PARAMETERS: u8 = 34;
 
+/// BLA, IDR and CRA pictures (7.4.2.2): decoding may begin there.
+const RANDOM_ACCESS: RangeInclusive<u8> = 16..=21;
+
+/// The same without CRA, of which the pictures that lead it need what was before.
+const RESETS: RangeInclusive<u8> = 16..=20;
+
 /// What a stream says from its first bytes.
-pub(super) fn told(stream: &[u8]) -> Told {
-    let mut told = Told { wants_more: true, ..Told::default() };
-    let (mut has_pictures_parameters, mut has_begun) = (false, false);
+pub(super) fn describe(stream: &[u8]) -> Described {
+    let mut found = Described { wants_more: true, ..Described::default() };
+    let (mut has_picture_parameters, mut has_begun) = (false, false);
     for unit in nal::units(stream) {
         let [header, _, payload @ ..] = unit.bytes else { continue };
         match header >> 1 & 0x3f {
-            SEQUENCE_PARAMETERS if told.codec.is_none() && unit.is_whole => {
+            SEQUENCE_PARAMETERS if found.codec.is_none() && unit.is_whole => {
                 let mut bits = Bits::new(payload);
                 if let Some((codec, layers)) = profile(&mut bits) {
-                    told.codec = Some(codec);
-                    told.size = size(&mut bits, layers);
+                    found.codec = Some(codec);
+                    found.size = size(&mut bits, layers);
                 }
             }
-            PICTURE_PARAMETERS => has_pictures_parameters = true,
+            PICTURE_PARAMETERS => has_picture_parameters = true,
             kind @ 0..=31 if !has_begun => {
                 has_begun = true;
-                // BLA and IDR; of a CRA the pictures that lead it need what was before.
-                let stands_alone = matches!(kind, 16..=20);
-                told.independent = stands_alone && told.codec.is_some() && has_pictures_parameters;
+                found.independent = RESETS.contains(&kind) && found.codec.is_some() && has_picture_parameters;
             }
             _ => {}
         }
-        if has_begun && told.codec.is_some() {
-            told.wants_more = false;
+        if has_begun && found.codec.is_some() {
+            found.wants_more = false;
             break;
         }
     }
-    told
+    found
+}
+
+/// What an access unit says about itself.
+pub(super) fn marks(unit: &[u8]) -> Marks {
+    let (mut parameters, mut begins, mut resets) = (false, false, false);
+    for nal in nal::units(unit) {
+        match nal.bytes.first().map(|byte| byte >> 1 & 0x3f) {
+            Some(SEQUENCE_PARAMETERS) => parameters = true,
+            Some(kind) => {
+                begins |= RANDOM_ACCESS.contains(&kind);
+                resets |= RESETS.contains(&kind);
+            }
+            None => {}
+        }
+    }
+    Marks { random_access: begins, clean: resets && parameters }
 }
 
 /// The codec, and how many sub-layers there are below the highest.
@@ -93,12 +116,4 @@ fn size(bits: &mut Bits, layers: u32) -> Option<(u32, u32)> {
         _ => (1, 1),
     };
     cropped(bits, whole, unit)
-}
-
-/// What is left of a picture when its margins (left, right, top, bottom, in these units) are cut off; also H.264 writes them so.
-pub(super) fn cropped(bits: &mut Bits, whole: (u32, u32), unit: (u32, u32)) -> Option<(u32, u32)> {
-    let across = bits.unsigned()?.checked_add(bits.unsigned()?)?.checked_mul(unit.0)?;
-    let down = bits.unsigned()?.checked_add(bits.unsigned()?)?.checked_mul(unit.1)?;
-    let left = (whole.0.checked_sub(across)?, whole.1.checked_sub(down)?);
-    Some(left).filter(|(width, height)| *width > 0 && *height > 0)
 }

@@ -1,13 +1,14 @@
 //! Sound: which codec the first frames are of, by the frames themselves and not by what the tables call them.
 
-use super::Told;
-use super::program::Coding;
+use super::adts;
+use super::coding::Coding;
+use super::facts::Described;
 
 /// Where so many bytes hold no frame, more will not either.
 const ENOUGH: usize = 8 << 10;
 
 /// What a stream says from its first bytes.
-pub(super) fn told(coding: Coding, stream: &[u8]) -> Told {
+pub(super) fn describe(coding: Coding, stream: &[u8]) -> Described {
     let codec = match coding {
         Coding::Aac => aac(stream),
         Coding::MpegAudio => mpeg(stream),
@@ -15,25 +16,19 @@ pub(super) fn told(coding: Coding, stream: &[u8]) -> Told {
         _ => None,
     };
     let wants_more = codec.is_none() && stream.len() < ENOUGH;
-    Told { independent: codec.is_some(), codec, wants_more, ..Told::default() }
+    Described { independent: codec.is_some(), codec, wants_more, ..Described::default() }
 }
 
-/// ADTS (ISO/IEC 14496-3, 1.A.2): the first frame behind which another one begins, or nothing more is.
+/// The first frame behind which another one begins, or nothing more is.
 fn aac(stream: &[u8]) -> Option<String> {
-    let header = |at: usize| match stream.get(at..)? {
-        [0xff, second, third, fourth, fifth, sixth, _, ..] if second & 0xf6 == 0xf0 => {
-            let length = usize::from(fourth & 3) << 11 | usize::from(*fifth) << 3 | usize::from(sixth >> 5);
-            (length >= 7).then_some((third & 0xfc, length))
-        }
-        _ => None,
-    };
     let first = (0..stream.len()).find_map(|at| {
-        let (setup, length) = header(at)?;
-        let next = at + length;
-        let is_followed = next == stream.len() || header(next).is_some_and(|(other, _)| other == setup);
-        is_followed.then_some(setup)
+        let rest = stream.get(at..)?;
+        let header = adts::header(rest)?;
+        let next = rest.get(header.length..)?;
+        let is_followed = next.is_empty() || adts::header(next).is_some_and(|other| other.is_like(&header));
+        is_followed.then_some(header)
     })?;
-    Some(format!("mp4a.40.{}", (first >> 6) + 1))
+    Some(format!("mp4a.40.{}", first.object))
 }
 
 /// Layers of MPEG-1 and MPEG-2 (ISO/IEC 11172-3, 2.4.1.3), by their audio object types.

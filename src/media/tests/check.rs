@@ -6,9 +6,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::packet::LEN;
-use super::*;
-use crate::domain::{FileName, Kind, parse_file_name};
+use crate::media::packet::{LEN, SYNC};
+use crate::media::{TsCheck, TsFault, TsVerdict};
 
 /// Content and named duration of the real `full` segments of some quality.
 fn samples(quality: &str) -> Vec<(String, Vec<u8>, u64)> {
@@ -17,11 +16,12 @@ fn samples(quality: &str) -> Vec<(String, Vec<u8>, u64)> {
     for hour in fs::read_dir(root).unwrap() {
         for file in fs::read_dir(hour.unwrap().path()).unwrap().map(|file| file.unwrap().path()) {
             let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-            match parse_file_name(&name) {
-                FileName::Understood(key) if key.kind == Kind::Full && !key.tombstone => {
-                    found.push((name, fs::read(file).unwrap(), key.duration_us.into()));
-                }
-                _ => {}
+            // Names of the samples are `55:08.0-2.0-full-HASH.ts`, and tombstones have another ending.
+            let mut parts = name.splitn(4, '-').skip(1);
+            let (duration, kind) = (parts.next().and_then(|part| part.parse::<f64>().ok()), parts.next());
+            if let (Some(duration), Some("full"), true) = (duration, kind, !name.contains("tombstone")) {
+                let named_us = std::time::Duration::from_secs_f64(duration).as_micros();
+                found.push((name, fs::read(file).unwrap(), named_us.try_into().unwrap()));
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Puts access units into a new transport stream: one program, one video, one sound.
 
-use super::{AAC, H264};
+use super::coding::Coding;
+use super::packet::{LEN, SYNC};
+use super::psi::checksum;
+use super::time::{self, WRAP};
 
 /// Packets of the video have this number; those of other tools have it too.
 pub const VIDEO_PID: u16 = 0x100;
@@ -8,34 +11,32 @@ pub const VIDEO_PID: u16 = 0x100;
 pub const SOUND_PID: u16 = 0x101;
 const PMT_PID: u16 = 0x1000;
 
-const LEN: usize = 188;
 /// The clock runs this far ahead of decoding: what a decoder buffers.
 const BUFFERED: i64 = 63_000;
-const STAMP_BITS: i64 = (1 << 33) - 1;
 
 /// Writes a transport stream.
 #[derive(Debug)]
 pub struct Mux {
-    video: Option<u8>,
-    sound: Option<u8>,
+    video: Option<Coding>,
+    sound: Option<Coding>,
     counters: [u8; 4],
     out: Vec<u8>,
 }
 
 impl Mux {
-    /// Of these `stream_type`s.
-    pub fn new(video: Option<u8>, sound: Option<u8>) -> Self {
+    /// Of these codings.
+    pub fn new(video: Option<Coding>, sound: Option<Coding>) -> Self {
         Self { video, sound, counters: [0; 4], out: Vec::new() }
     }
 
     /// One of H.264 video alone.
     pub fn h264() -> Self {
-        Self::new(Some(H264), None)
+        Self::new(Some(Coding::H264), None)
     }
 
     /// One of AAC sound alone.
     pub fn aac() -> Self {
-        Self::new(None, Some(AAC))
+        Self::new(None, Some(Coding::Aac))
     }
 
     /// The tables: at the beginning, and before each key frame, so that one may begin there.
@@ -47,7 +48,7 @@ impl Mux {
         for (kind, pid) in [(self.video, VIDEO_PID), (self.sound, SOUND_PID)] {
             if let Some(kind) = kind {
                 let pid = pid.to_be_bytes();
-                body.extend([kind, 0xe0 | pid[0], pid[1], 0xf0, 0]);
+                body.extend([kind.stream_type(), 0xe0 | pid[0], pid[1], 0xf0, 0]);
             }
         }
         self.section(PMT_PID, 2, &body);
@@ -91,7 +92,7 @@ impl Mux {
         section.extend(sum);
         let counter = self.count(pid);
         let name = pid.to_be_bytes();
-        self.out.extend([0x47, 0x40 | name[0], name[1], 0x10 | counter, 0]);
+        self.out.extend([SYNC, 0x40 | name[0], name[1], 0x10 | counter, 0]);
         self.out.extend_from_slice(&section);
         self.out.resize(self.out.len() + LEN.saturating_sub(5 + section.len()), 0xff);
     }
@@ -124,7 +125,7 @@ impl Mux {
             }
             let starts = if first { 0x40 } else { 0 };
             let control = if has_field { 0x30 } else { 0x10 };
-            self.out.extend([0x47, starts | name[0], name[1], control | counter]);
+            self.out.extend([SYNC, starts | name[0], name[1], control | counter]);
             if has_field {
                 self.out.push(u8::try_from(field.len()).unwrap_or_default());
                 self.out.extend_from_slice(&field);
@@ -150,7 +151,7 @@ impl Mux {
 
 /// The clock as it stands in the field: 33 bits of 90 kHz, and nothing of the finer part.
 fn reference(dts: i64) -> [u8; 6] {
-    let base = (dts - BUFFERED) & STAMP_BITS;
+    let base = (dts - BUFFERED).rem_euclid(WRAP);
     let byte = |shift: i64| u8::try_from(base >> shift & 0xff).unwrap_or_default();
     [byte(25), byte(17), byte(9), byte(1), u8::try_from(base & 1).unwrap_or_default() << 7 | 0x7e, 0]
 }
@@ -159,20 +160,7 @@ fn packet_header(id: u8, length: u16, pts: i64, dts: Option<i64>) -> Vec<u8> {
     let length = length.to_be_bytes();
     let (flags, size) = if dts.is_some() { (0xc0, 10) } else { (0x80, 5) };
     let mut header = vec![0, 0, 1, id, length[0], length[1], 0x84, flags, size];
-    header.extend(stamp(if dts.is_some() { 3 } else { 2 }, pts));
-    header.extend(dts.map(|dts| stamp(1, dts)).into_iter().flatten());
+    header.extend(time::written(if dts.is_some() { 3 } else { 2 }, pts));
+    header.extend(dts.map(|dts| time::written(1, dts)).into_iter().flatten());
     header
-}
-
-fn stamp(mark: u8, time: i64) -> [u8; 5] {
-    let time = time & STAMP_BITS;
-    let bits = |shift: i64, mask: i64| u8::try_from(time >> shift & mask).unwrap_or_default();
-    [mark << 4 | bits(30, 7) << 1 | 1, bits(22, 0xff), bits(15, 0x7f) << 1 | 1, bits(7, 0xff), bits(0, 0x7f) << 1 | 1]
-}
-
-/// CRC-32 as of ISO/IEC 13818-1, annex A.
-fn checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 })
-    })
 }

@@ -1,47 +1,70 @@
 //! H.264: what a sequence parameter set says (ITU-T H.264, 7.3.2.1.1 and E.1.1), and whether the first picture needs nothing before it.
 
-use super::bits::Bits;
-use super::{Rate, Told, nal};
+use super::bits::{Bits, cropped};
+use super::facts::{Described, Rate};
+use super::nal;
+use super::segment::Marks;
 
 const IDR_SLICE: u8 = 5;
 const SEQUENCE_PARAMETERS: u8 = 7;
 const PICTURE_PARAMETERS: u8 = 8;
 
-/// Profiles whose parameter sets tell the chroma format (7.3.2.1.1).
+/// Profiles whose parameter sets have the chroma format (7.3.2.1.1).
 const WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 
 /// Sample aspect ratio: written out.
 const EXTENDED: u32 = 255;
 
 /// What a stream says from its first bytes.
-pub(super) fn told(stream: &[u8]) -> Told {
-    let mut told = Told { wants_more: true, ..Told::default() };
-    let (mut has_pictures_parameters, mut has_begun) = (false, false);
+pub(super) fn describe(stream: &[u8]) -> Described {
+    let mut found = Described { wants_more: true, ..Described::default() };
+    let (mut has_picture_parameters, mut has_begun) = (false, false);
     for unit in nal::units(stream) {
         let Some((header, payload)) = unit.bytes.split_first() else { continue };
         match header & 0x1f {
-            SEQUENCE_PARAMETERS if told.codec.is_none() && unit.is_whole => parameters(payload, &mut told),
-            PICTURE_PARAMETERS => has_pictures_parameters = true,
+            SEQUENCE_PARAMETERS if found.codec.is_none() && unit.is_whole => parameters(payload, &mut found),
+            PICTURE_PARAMETERS => has_picture_parameters = true,
             kind @ 1..=5 if !has_begun => {
                 has_begun = true;
-                told.independent = kind == IDR_SLICE && told.codec.is_some() && has_pictures_parameters;
+                found.independent = kind == IDR_SLICE && found.codec.is_some() && has_picture_parameters;
             }
             _ => {}
         }
-        if has_begun && told.codec.is_some() {
-            told.wants_more = false;
+        if has_begun && found.codec.is_some() {
+            found.wants_more = false;
             break;
         }
     }
-    told
+    found
 }
 
-fn parameters(payload: &[u8], told: &mut Told) {
+/// What an access unit says about itself: as little as a cut has to know.
+pub(super) fn marks(unit: &[u8]) -> Marks {
+    let (mut idr, mut parameters) = (false, false);
+    for nal in nal::units(unit) {
+        match nal.bytes.first().map(|byte| byte & 0x1f) {
+            Some(IDR_SLICE) => idr = true,
+            Some(SEQUENCE_PARAMETERS) => parameters = true,
+            _ => {}
+        }
+    }
+    Marks { random_access: idr, clean: idr && parameters }
+}
+
+/// Profile and level of the first parameters: `profile_idc`, `level_idc`.
+pub fn profile(unit: &[u8]) -> Option<(u8, u8)> {
+    nal::units(unit).find_map(|nal| match *nal.bytes {
+        [first, profile, _, level, ..] if first & 0x1f == SEQUENCE_PARAMETERS => Some((profile, level)),
+        _ => None,
+    })
+}
+
+fn parameters(payload: &[u8], found: &mut Described) {
     let [profile, constraints, level, ..] = payload else { return };
-    told.codec = Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"));
+    found.codec = Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"));
     let mut bits = Bits::new(payload);
-    told.size = size(&mut bits);
-    told.rate = told.size.and_then(|_| rate(&mut bits));
+    found.size = size(&mut bits);
+    found.rate = found.size.and_then(|_| rate(&mut bits));
 }
 
 /// Reads up to the marks of usability.
@@ -49,7 +72,7 @@ fn size(bits: &mut Bits) -> Option<(u32, u32)> {
     let profile = bits.number(8)?;
     bits.skip(16)?;
     bits.unsigned()?;
-    // Of what is not told, 4:2:0.
+    // Where nothing is said, 4:2:0.
     let mut chroma = 1;
     if WITH_CHROMA.contains(&profile) {
         chroma = bits.unsigned()?;
@@ -84,7 +107,7 @@ fn size(bits: &mut Bits) -> Option<(u32, u32)> {
         2 => (2, fields),
         _ => (1, fields),
     };
-    super::hevc::cropped(bits, whole, unit)
+    cropped(bits, whole, unit)
 }
 
 fn scaling_list(bits: &mut Bits, number: u32) -> Option<()> {

@@ -1,33 +1,38 @@
-//! Cuts a video stream into its units at the start codes (ITU-T H.264, annex B; the same in HEVC).
+//! Cuts a video stream into its units at the start codes (ITU-T H.264, annex B; ITU-T H.265, annex B).
 
 /// A unit, its header first.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Unit<'b> {
+pub(super) struct Nal<'b> {
     pub bytes: &'b [u8],
     /// Another one begins behind it, so that it is all there.
     pub is_whole: bool,
 }
 
 /// The units of a stream, in order.
-pub(super) fn units(stream: &[u8]) -> impl Iterator<Item = Unit<'_>> {
-    let mut rest = after_start_code(stream);
+pub(super) fn units(stream: &[u8]) -> impl Iterator<Item = Nal<'_>> {
+    let mut rest = start_code(stream).and_then(|at| stream.get(at + 3..));
     std::iter::from_fn(move || {
         let here = rest?;
         let next = start_code(here);
         let bytes = next.map_or(here, |at| here.get(..at).unwrap_or_default());
-        rest = after_start_code(here);
+        rest = next.and_then(|at| here.get(at + 3..));
         // Zeros before a start code belong to it.
         let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        Some(Unit { bytes: bytes.get(..length).unwrap_or_default(), is_whole: next.is_some() })
+        Some(Nal { bytes: bytes.get(..length).unwrap_or_default(), is_whole: next.is_some() })
     })
 }
 
+/// Where the next start code begins. Most bytes of a picture are looked over three at a time.
 fn start_code(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(3).position(|window| window == [0, 0, 1])
-}
-
-fn after_start_code(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.get(start_code(bytes)? + 3..)
+    let mut at = 0;
+    while let Some(three) = bytes.get(at..at + 3) {
+        match *three {
+            [0, 0, 1] => return Some(at),
+            [_, _, last] if last > 1 => at += 3,
+            _ => at += 1,
+        }
+    }
+    None
 }
 
 #[cfg(test)]

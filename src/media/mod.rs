@@ -1,0 +1,44 @@
+//! One reader of media: what MPEG transport streams hold, read once by one code for all who ask; and one writer. `docs/media.md` has
+//! the rules with their sources.
+//!
+//! 1. [`Reader`] tells a [`Sink`] what the bytes hold: packets, tables, units. It judges nothing.
+//! 2. [`facts`] says what a master playlist wants to know, from the head of a file; [`Segment`] has the pictures and the sound of a whole
+//!    one; [`TsCheck`] finds what is wrong with one.
+//! 3. [`Mux`] writes units as a transport stream that any player takes.
+//!
+//! Pure: bytes in, values out. No bytes make any of it panic; what is not understood is unknown and never absent. It decodes nothing.
+
+mod adts;
+mod audio;
+mod bits;
+mod check;
+mod coding;
+mod facts;
+mod fault;
+mod framing;
+mod h264;
+mod hevc;
+mod mux;
+mod nal;
+mod packet;
+mod pes;
+mod psi;
+mod reader;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use adts::{SoundFrame, sound_frames};
+pub use check::{TOLERANCE_US, TsCheck, TsVerdict};
+pub use coding::{Coding, Role};
+pub use facts::{Facts, Reading, facts};
+pub use fault::TsFault;
+pub use h264::profile;
+pub use mux::{Mux, SOUND_PID, VIDEO_PID};
+pub use packet::Packet;
+pub use pes::{Header, Times};
+pub use psi::{Elementary, Program, checksum};
+pub use reader::{Reader, Sink, program_of};
+pub use segment::{Marks, Segment, Stretch, Unit, shortest};
+pub use time::{TICKS, WRAP, distance, near, ticks};

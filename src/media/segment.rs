@@ -1,0 +1,318 @@
+//! What a segment holds: its pictures and its sound as units with their times, in the order of decoding.
+//!
+//! 1. Read are the first video and the first sound of the program. What else there is, is said and not read.
+//! 2. A segment is cut into stretches: one ends where the table says something else of picture or sound, where a discontinuity is announced,
+//!    and where decoding times run backwards or leap by more than a minute. Within a stretch all times have one base.
+//! 3. The times of all stretches are put on one line. Where they go on, or an unannounced gap is at most a minute, they stay; a stretch
+//!    with a time base of its own begins where the one before it ended.
+//! 4. Sound of the old base may come after pictures of the new one: each stream is in the new stretch from its own first unit in it.
+//! 5. A unit without times goes on with the one before it.
+
+use super::adts::{SoundFrame, sound_frames};
+use super::coding::{Coding, Role};
+use super::packet::Packet;
+use super::pes::{Header, Times};
+use super::psi::{Elementary, Program};
+use super::reader::{Reader, Sink, program_of};
+use super::time::{TICKS, distance, near};
+use super::{h264, hevc};
+
+/// Decoding times never run backwards; this much of it is taken for an encoder's hiccup.
+pub(super) const BACKWARDS: i64 = TICKS / 2;
+/// Further forwards than this is a time base of its own, and no gap.
+const FORWARDS: i64 = 60 * TICKS;
+/// What is off by so much goes on, announced or not.
+const JOINT: i64 = TICKS / 2;
+/// How long a picture lasts if nothing else is known: 25 a second.
+const PICTURE: i64 = 3_600;
+/// Tables that change more often are noise.
+const MOST_STRETCHES: usize = 1_000;
+
+/// A picture, or a few frames of sound: what came as one packet of the elementary stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// When it is shown.
+    pub pts: i64,
+    /// When it is decoded.
+    pub dts: i64,
+    /// Its bytes as they came.
+    pub data: Vec<u8>,
+    /// What the bytes of a picture say about it.
+    pub marks: Marks,
+    /// Which of the segment's stretches it lies in.
+    pub stretch: usize,
+}
+
+/// What a picture says about itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Decoding may begin here, although pictures that are shown before may be lost.
+    pub random_access: bool,
+    /// Nothing from here on needs anything from before, and the parameters to decode it are in it.
+    pub clean: bool,
+}
+
+/// What the tables say as long as nothing of it changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// The video, if there is any.
+    pub video: Option<Coding>,
+    /// The sound, if there is any.
+    pub sound: Option<Coding>,
+    /// The first stream that may be either.
+    pub unknown: Option<Coding>,
+    /// Picture or sound are encrypted, at least in part.
+    pub scrambled: bool,
+    /// It has a time base of its own.
+    rebased: bool,
+}
+
+/// What a segment holds, in the order of decoding.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// None without tables.
+    pub stretches: Vec<Stretch>,
+    /// Pictures.
+    pub video: Vec<Unit>,
+    /// Sound.
+    pub sound: Vec<Unit>,
+}
+
+impl Segment {
+    /// Reads the bytes of one segment.
+    pub fn read(bytes: &[u8]) -> Self {
+        let Some(program) = program_of(bytes) else { return Self::default() };
+        let (mut builder, mut reader) = (Builder::new(&program), Reader::knowing(&program));
+        reader.push(bytes, &mut builder);
+        reader.finish(&mut builder);
+        builder.finish()
+    }
+
+    /// The earliest time at which a picture is shown: where the segment begins.
+    pub fn first_pts(&self) -> Option<i64> {
+        let units = if self.video.is_empty() { &self.sound } else { &self.video };
+        units.iter().map(|unit| unit.pts).min()
+    }
+
+    /// What the video is, and the sound, in whichever stretch there is any.
+    pub fn codings(&self) -> (Option<Coding>, Option<Coding>) {
+        let stretches = || self.stretches.iter();
+        (stretches().find_map(|stretch| stretch.video), stretches().find_map(|stretch| stretch.sound))
+    }
+
+    /// The frames of AAC sound.
+    pub fn sound_frames(&self) -> Vec<SoundFrame> {
+        let is_aac =
+            |unit: &Unit| self.stretches.get(unit.stretch).is_some_and(|stretch| stretch.sound == Some(Coding::Aac));
+        let stretches = self.sound.chunk_by(|one, next| one.stretch == next.stretch);
+        stretches.filter(|units| units.first().is_some_and(is_aac)).flat_map(sound_frames).collect()
+    }
+}
+
+/// A segment while it is read.
+struct Builder {
+    program: Program,
+    stretches: Vec<Stretch>,
+    video: Line,
+    sound: Line,
+}
+
+/// Pictures or sound while they are read; times are as they stand there.
+#[derive(Default)]
+struct Line {
+    stream: Option<Elementary>,
+    /// The stretch in which its last unit lies.
+    stretch: usize,
+    /// A discontinuity was announced since the last unit.
+    announced: bool,
+    /// The packet that came last says that decoding may begin in it.
+    random_access: bool,
+    /// A unit is being read.
+    is_open: bool,
+    units: Vec<Unit>,
+}
+
+impl Builder {
+    fn new(program: &Program) -> Self {
+        let mut builder = Self {
+            program: Program { streams: Vec::new(), ..program.clone() },
+            stretches: Vec::new(),
+            video: Line::default(),
+            sound: Line::default(),
+        };
+        builder.tables(program);
+        builder
+    }
+
+    fn begin_stretch(&mut self, rebased: bool) {
+        let unknown = self.program.streams.iter().find(|stream| stream.coding.role() == Role::Unknown);
+        let coding = |line: &Line| line.stream.map(|stream| stream.coding);
+        let stretch = Stretch {
+            video: coding(&self.video),
+            sound: coding(&self.sound),
+            unknown: unknown.map(|stream| stream.coding),
+            scrambled: false,
+            rebased,
+        };
+        if self.stretches.len() < MOST_STRETCHES {
+            self.stretches.push(stretch);
+        }
+    }
+
+    fn line(&mut self, pid: u16) -> Option<&mut Line> {
+        [&mut self.video, &mut self.sound].into_iter().find(|line| line.stream.is_some_and(|stream| stream.pid == pid))
+    }
+
+    /// Puts a unit into the stretch in which its time lies.
+    fn place(&mut self, pid: u16, times: Times) {
+        let last = self.stretches.len().saturating_sub(1);
+        let Some(line) = self.line(pid) else { return };
+        let before = line.units.last().map(|unit| distance(unit.dts, times.decoded));
+        let goes_on = before.is_none_or(|leap| (-BACKWARDS..=FORWARDS).contains(&leap));
+        if goes_on && !line.announced {
+            return;
+        }
+        line.announced = false;
+        let has_begun = line.units.last().is_some_and(|unit| unit.stretch == last);
+        if has_begun {
+            self.begin_stretch(true);
+        } else if line.stretch == last {
+            // Announced where its stretch begins, with nothing of it there yet.
+            return;
+        } else if let Some(stretch) = self.stretches.last_mut() {
+            stretch.rebased = true;
+        }
+        let now = self.stretches.len().saturating_sub(1);
+        if let Some(placed) = self.line(pid) {
+            placed.stretch = now;
+        }
+    }
+
+    fn finish(mut self) -> Segment {
+        join(&self.stretches, &mut self.video.units, &mut self.sound.units);
+        let mut segment = Segment { stretches: self.stretches, video: self.video.units, sound: self.sound.units };
+        for unit in &mut segment.video {
+            let coding = segment.stretches.get(unit.stretch).and_then(|stretch| stretch.video);
+            let found = match coding {
+                Some(Coding::H264) => h264::marks(&unit.data),
+                Some(Coding::Hevc) => hevc::marks(&unit.data),
+                _ => Marks::default(),
+            };
+            unit.marks = Marks { random_access: unit.marks.random_access || found.random_access, ..found };
+        }
+        segment
+    }
+}
+
+impl Sink for Builder {
+    fn packet(&mut self, _at: u64, packet: &Packet<'_>) {
+        let is_clock = packet.pid == self.program.clock_pid;
+        let scrambled = packet.scrambled;
+        if let Some(line) = self.line(packet.pid) {
+            line.announced |= packet.discontinuity;
+            if packet.begins {
+                line.random_access = packet.random_access;
+            }
+            if scrambled && let Some(stretch) = self.stretches.last_mut() {
+                stretch.scrambled = true;
+            }
+        } else if is_clock && packet.discontinuity {
+            // The clock has packets of its own.
+            (self.video.announced, self.sound.announced) = (true, true);
+        }
+    }
+
+    fn tables(&mut self, program: &Program) {
+        let first = |role| program.streams.iter().find(|stream| stream.coding.role() == role).copied();
+        let (video, sound) = (first(Role::Video), first(Role::Sound));
+        let is_same = self.video.stream == video && self.sound.stream == sound;
+        self.program = program.clone();
+        if is_same && !self.stretches.is_empty() {
+            return;
+        }
+        (self.video.stream, self.sound.stream) = (video, sound);
+        self.begin_stretch(false);
+        let now = self.stretches.len().saturating_sub(1);
+        (self.video.stretch, self.sound.stretch) = (now, now);
+    }
+
+    fn begin(&mut self, stream: &Elementary, header: &Header) {
+        if header.scrambled && self.line(stream.pid).is_some() {
+            if let Some(stretch) = self.stretches.last_mut() {
+                stretch.scrambled = true;
+            }
+            return;
+        }
+        if let Some(times) = header.times {
+            self.place(stream.pid, times);
+        }
+        let Some(line) = self.line(stream.pid) else { return };
+        line.is_open = true;
+        if let Some(times) = header.times {
+            let marks = Marks { random_access: line.random_access, clean: false };
+            let (pts, dts, stretch) = (times.shown, times.decoded, line.stretch);
+            line.units.push(Unit { pts, dts, data: Vec::new(), marks, stretch });
+        }
+    }
+
+    fn content(&mut self, stream: &Elementary, piece: &[u8]) {
+        let Some(line) = self.line(stream.pid) else { return };
+        if line.is_open
+            && let Some(unit) = line.units.last_mut()
+        {
+            unit.data.extend_from_slice(piece);
+        }
+    }
+
+    fn end(&mut self, stream: &Elementary) {
+        if let Some(line) = self.line(stream.pid) {
+            line.is_open = false;
+        }
+    }
+}
+
+/// Puts the times of all stretches on one line.
+fn join(stretches: &[Stretch], video: &mut [Unit], sound: &mut [Unit]) {
+    let mut end: Option<i64> = None;
+    for (number, stretch) in stretches.iter().enumerate() {
+        let (pictures, frames) = (within(video, number), within(sound, number));
+        let Some(origin) = pictures.first().or(frames.first()).map(|unit| unit.dts) else { continue };
+        // What lies in a stretch lies near its beginning, however its stamps start over.
+        let place = end.filter(|_| !stretch.rebased).map_or(origin, |end| near(origin, end));
+        for units in [&mut *pictures, &mut *frames] {
+            let mut last = place;
+            for unit in units {
+                let dts = near(unit.dts, last);
+                unit.pts = dts + distance(unit.dts, unit.pts);
+                (unit.dts, last) = (dts, dts);
+            }
+        }
+        let main = if pictures.is_empty() { &*frames } else { &*pictures };
+        let mut times: Vec<i64> = main.iter().map(|unit| unit.pts).collect();
+        times.sort_unstable();
+        let (Some(first), Some(last)) = (times.first().copied(), times.last().copied()) else { continue };
+        let shift = match end {
+            Some(end) if stretch.rebased => {
+                let leap = distance(end, first);
+                if leap.abs() <= JOINT { near(first, end) - first } else { end - first }
+            }
+            _ => 0,
+        };
+        for unit in pictures.iter_mut().chain(frames) {
+            (unit.pts, unit.dts) = (unit.pts + shift, unit.dts + shift);
+        }
+        end = Some(last + shift + shortest(&times).unwrap_or(PICTURE));
+    }
+}
+
+/// The units of one stretch: those of a stream lie side by side.
+fn within(units: &mut [Unit], stretch: usize) -> &mut [Unit] {
+    let begin = units.partition_point(|unit| unit.stretch < stretch);
+    let end = units.partition_point(|unit| unit.stretch <= stretch);
+    units.get_mut(begin..end).unwrap_or_default()
+}
+
+/// The shortest step between times that are in order: how long a picture lasts.
+pub fn shortest(times: &[i64]) -> Option<i64> {
+    times.windows(2).map(|two| two[1] - two[0]).filter(|step| *step > 0).min()
+}

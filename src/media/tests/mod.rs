@@ -1,0 +1,8 @@
+//! The room's tests that need several of its parts, real samples, or ffmpeg.
+
+mod check;
+mod facts;
+mod probe;
+mod reader;
+mod segment;
+mod support;
