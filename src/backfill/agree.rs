@@ -5,7 +5,6 @@ use super::error::RoundError;
 use super::job::Job;
 use super::memory::{Pair, Subject};
 use super::peer_state::Conflict;
-use crate::crawl::Allowance;
 use crate::disk::ArchiveId;
 use crate::domain::totals::Digest;
 use crate::domain::{Day, Hour, HourPlace, Stream};
@@ -177,7 +176,7 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
     if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
         return Ok(());
     }
-    if matches!(budget::allowance(job, stream).await?, Allowance::Full(_)) {
+    if budget::leaves_out(job, stream).await? {
         return Ok(());
     }
     let name = stream.to_string();
@@ -211,7 +210,7 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
                 continue;
             }
             if job.leaves_future(at.first()) {
-                job.report.future = job.report.future.saturating_add(there.hours);
+                job.report.future = job.report.future.saturating_add(hours_of_a_day(there.hours));
                 // Their time may come: what was not compared is not settled.
                 all = false;
                 continue;
@@ -269,7 +268,7 @@ async fn day(
             continue;
         }
         if job.leaves_future(hour) {
-            job.report.future += 1;
+            job.report.future = job.report.future.saturating_add(1);
             is_left = true;
             continue;
         }
@@ -280,6 +279,11 @@ async fn day(
     }
     // Nothing adds up to it: what was left is not settled, because its time may come.
     Ok(Some((hours, if is_left { Digest::default() } else { sum })))
+}
+
+/// How many hours of a day differ, as a peer says: no day has more than [`HOURS`].
+fn hours_of_a_day(said: u64) -> u64 {
+    said.min(HOURS as u64)
 }
 
 /// No hour holds more than this: what a peer says of its counts is only believed so far.
@@ -307,4 +311,14 @@ pub(super) async fn promised(job: &mut Job, place: &HourPlace) -> Result<Option<
     let Some(answer) = or_told(answer, job)? else { return Ok(None) };
     let hour = place.hour.to_string();
     Ok(answer.hours.iter().find(|theirs| theirs.hour == hour).and_then(|theirs| Digest::parse(&theirs.digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_has_no_more_hours_than_there_are_whatever_a_peer_says() {
+        assert_eq!([0, 3, 24, 25, u64::MAX].map(hours_of_a_day), [0, 3, 24, 24, 24]);
+    }
 }

@@ -10,14 +10,34 @@ use crate::crawl::{Allowance, Filled};
 use crate::domain::plan::Plan;
 use crate::domain::{HourPlace, Stream};
 
-/// Whether anything of a stream may be taken from the peer, and how much. What is left out is counted, and told once.
-pub(super) async fn allowance(job: &mut Job, stream: &Stream) -> Result<Allowance, RoundError> {
+/// Whether anything of a stream may be fetched from the peer, and how much.
+pub(super) async fn allowance(job: &Job, stream: &Stream) -> Result<Allowance, RoundError> {
     let (peer, of, bounds) = (job.peer().name.clone(), stream.clone(), job.shared.options.strangers);
-    let allowance = job.shared.with_keeper(move |keeper| keeper.allowance(&peer, &of, &bounds)).await?;
-    if let Allowance::Full(why) = &allowance {
-        is_full(job, stream, why);
+    job.shared.with_keeper(move |keeper| keeper.allowance(&peer, &of, &bounds)).await
+}
+
+/// Whether a stream is left out as a whole, because nothing of it may be fetched, and nothing is here that the peer's tombstones could
+/// hide. That is counted, and told once.
+pub(super) async fn leaves_out(job: &mut Job, stream: &Stream) -> Result<bool, RoundError> {
+    let Allowance::Full(why) = allowance(job, stream).await? else { return Ok(false) };
+    if job.shared.keeper.index().catalog().bounds(&stream.to_string()).is_some() {
+        return Ok(false);
     }
-    Ok(allowance)
+    is_full(job, stream, &why);
+    Ok(true)
+}
+
+/// Nothing of an hour may be fetched: its tombstones are taken all the same where something lies that they could hide. Elsewhere they would
+/// only make names, without bound.
+pub(super) fn only_tombstones(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>, is_empty: bool, why: &str) {
+    if !plan.fetch.is_empty() || !plan.later.is_empty() {
+        is_full(job, &place.stream, why);
+    }
+    plan.fetch.clear();
+    plan.later.clear();
+    if is_empty {
+        plan.tombstones.clear();
+    }
 }
 
 /// How many bytes may be added to an hour, if it was recorded here. Where that is nothing nothing of the plan is fetched.
@@ -60,8 +80,9 @@ async fn filled(shared: &Shared, peer: String, bounds: crate::crawl::Strangers) 
     shared.with_keeper(move |keeper| keeper.filled(&peer, &bounds)).await
 }
 
-/// A file of a stream came for which there was no room any more.
-pub(super) fn file_too_large(job: &mut Job, stream: &Stream) {
+/// There was no room any more for so many files of a stream.
+pub(super) fn no_room_for_files(job: &mut Job, stream: &Stream, files: u64) {
+    job.report.over_budget = job.report.over_budget.saturating_add(files.saturating_sub(1));
     is_full(
         job,
         stream,

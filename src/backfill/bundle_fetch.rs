@@ -41,7 +41,7 @@ pub(super) async fn fetch(
     let (mut size, mut most) = if job.small_files { (even(waiting.len()), AT_ONCE) } else { (FIRST, 1) };
     let mut ends = None;
     loop {
-        while ends.is_none() && tasks.len() < most.min(job.shared.share()) && !waiting.is_empty() {
+        while ends.is_none() && !target.is_full() && tasks.len() < most.min(job.shared.share()) && !waiting.is_empty() {
             let asked: Vec<Missing> = waiting.drain(..size.min(waiting.len())).collect();
             let (shared, peer, at) = (Arc::clone(&job.shared), job.peer().clone(), Arc::clone(target));
             tasks.spawn(async move { some(&shared, &peer, &at, asked).await });
@@ -70,6 +70,9 @@ pub(super) async fn fetch(
             None => may_go_on(job, target).await.err(),
             error => error,
         };
+    }
+    if target.is_full() {
+        large.clear();
     }
     ends.map_or(Ok(large), Err)
 }
@@ -104,7 +107,7 @@ fn take_note(job: &mut Job, target: &Target, came: Came, waiting: &mut VecDeque<
         not_fetched(job, target, name, &error);
     }
     if came.over_budget > 0 {
-        budget::file_too_large(job, &target.place.stream);
+        budget::no_room_for_files(job, &target.place.stream, came.over_budget);
     }
     waiting.extend(came.later);
     large.extend(came.large);

@@ -3,22 +3,32 @@
 //! The account is read before something is weighed and written before something is hidden. Where that does not work what would
 //! hide something waits, as if it were too much.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crawl::{CrawlError, Keeper, uptime};
 use crate::disk::{Reading, Record};
-use crate::domain::burst::{Account, OfHour, Yardstick};
+use crate::domain::burst::{Account, OfHour, Weights, Yardstick};
 use crate::domain::{Channel, HourPlace, name};
 use crate::guards::Guard;
 
 /// The account as it is kept; at most a thousand hits stand in it, each with an hour.
 pub(crate) const RECORD: Record = Record { name: "bursts", version: 1, most: 1 << 20, is_frequent: false };
-/// Names that wait and are remembered; who has more is asked again before something is fetched.
+/// Names of a peer that wait and are remembered, some 10 MB: one that has more is asked again before something is fetched. A bound for
+/// each peer, so that none makes us forget what others have hidden.
 const MOST_WAITING: usize = 100_000;
 
-/// By peer and hour, the stems of what waits.
-type Waiting = HashMap<String, HashMap<HourPlace, HashSet<Box<str>>>>;
+/// What waits, by peer.
+type Waiting = HashMap<String, OfPeer>;
+
+/// What waits of a peer: by hour, the stems.
+#[derive(Debug, Default)]
+struct OfPeer {
+    hours: HashMap<HourPlace, HashSet<Box<str>>>,
+    /// How many, over all hours.
+    stems: usize,
+}
 
 /// The account, and what waits.
 #[derive(Debug, Default)]
@@ -46,12 +56,14 @@ impl Bursts {
             return true;
         }
         let mut waiting = self.waiting();
-        let all: usize = waiting.values().flat_map(HashMap::values).map(HashSet::len).sum();
-        if all + tombstones.len() > MOST_WAITING {
+        let of_peer = waiting.entry(peer.to_owned()).or_default();
+        if of_peer.stems.saturating_add(tombstones.len()) > MOST_WAITING {
             return false;
         }
-        let of_hour = waiting.entry(peer.to_owned()).or_default().entry(place.clone()).or_default();
+        let of_hour = of_peer.hours.entry(place.clone()).or_default();
+        let before = of_hour.len();
         of_hour.extend(tombstones.iter().map(|tombstone| Box::from(name::stem(tombstone))));
+        of_peer.stems += of_hour.len() - before;
         true
     }
 
@@ -62,7 +74,7 @@ impl Bursts {
 
     /// The stems that waiting tombstones of an hour would hide, whoever gave them.
     pub(super) fn waiting_in(&self, place: &HourPlace) -> HashSet<Box<str>> {
-        self.waiting().values().filter_map(|of_peer| of_peer.get(place)).flatten().cloned().collect()
+        self.waiting().values().filter_map(|of_peer| of_peer.hours.get(place)).flatten().cloned().collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -78,16 +90,26 @@ impl Weighing<'_> {
             return Ok(());
         }
         let mut account = self.read()?;
+        let not_counted = OnceCell::new();
         let of_channel = |channel: &Channel, by: Yardstick, enough: u64| {
             self.files_of(channel, peer, by, enough).unwrap_or_else(|error| {
-                tracing::debug!(name: "channel_not_counted", %error, "tombstones wait: how much there is of their channel could not be counted");
+                not_counted
+                    .get_or_init(|| format!("how many files there are of {channel} could not be counted: {error}"));
                 0
             })
         };
-        if let Some(burst) = account.weigh(new, of_channel) {
-            return Err(burst.to_string());
+        let burst = account.weigh(new, of_channel).map(|burst| burst.to_string());
+        if let Some(why) = not_counted.into_inner().or(burst) {
+            return Err(why);
         }
         account.add(new);
+        self.write(&account)
+    }
+
+    /// Of what was booked this was not hidden after all. Where that cannot be written it counts once too often. Blocks.
+    pub(super) fn take_back(&self, place: &HourPlace, hits: &Weights) -> Result<(), String> {
+        let mut account = self.read()?;
+        account.take_back(place, hits);
         self.write(&account)
     }
 
@@ -152,5 +174,25 @@ impl Weighing<'_> {
             }
         }
         Ok(files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_makes_up_names_lets_none_of_anothers_be_forgotten() {
+        let place = |hour: u32| HourPlace::parse(&format!("a/b/2020-01-01T{hour:02}")).unwrap();
+        let made_up = |from: usize, count: usize| -> Vec<Box<str>> {
+            (from..from + count).map(|number| format!("{number}.tombstone").into()).collect()
+        };
+        let bursts = Bursts::default();
+        assert!(bursts.wait("suspect", &place(0), &made_up(0, MOST_WAITING)));
+        assert!(!bursts.wait("suspect", &place(1), &made_up(0, 1)), "there is a bound, and it is told");
+        assert!(bursts.wait("honest", &place(1), &made_up(7, 1)));
+        assert_eq!(bursts.waiting_in(&place(1)), HashSet::from(["7".into()]));
+        bursts.forget("suspect");
+        assert!(bursts.wait("suspect", &place(1), &made_up(0, MOST_WAITING)));
     }
 }

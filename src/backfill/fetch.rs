@@ -1,7 +1,8 @@
 //! Takes over one hour of a peer as it was planned: tombstones first (`take`), then what is missing, in random order.
 //!
-//! Small files come many in one answer where the peer can do that (`together`), the others one by one, several at a time. What
-//! was published is flushed and told to the index in groups.
+//! Small files come many in one answer where the peer can do that (`bundle_fetch`), the others one by one, several at a time. What
+//! was published is flushed and told to the index in groups. After the first file that finds no room in the peer's budget nothing
+//! more of the hour is asked for.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -174,7 +175,7 @@ async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, bu
     let (mut group, mut since) = (Vec::new(), Instant::now());
     let mut ends = None;
     loop {
-        while ends.is_none() && tasks.len() < share * FLUSHING {
+        while ends.is_none() && !target.is_full() && tasks.len() < share * FLUSHING {
             let Some(file) = waiting.next() else { break };
             let (shared, peer, at) = (Arc::clone(&job.shared), job.peer().clone(), Arc::clone(target));
             let turns = Arc::clone(&turns);
@@ -233,7 +234,7 @@ fn note(
         }
         Ok(Fetched::Nothing) => {}
         Ok(Fetched::Gone) => gone(job, &target.place, name),
-        Ok(Fetched::OverBudget) => budget::file_too_large(job, &target.place.stream),
+        Ok(Fetched::OverBudget) => budget::no_room_for_files(job, &target.place.stream, 1),
         Ok(Fetched::Busy) => {
             job.report.elsewhere += 1;
             Job::note(&mut job.busy, [(target.place.clone(), name)]);
@@ -269,7 +270,7 @@ enum Fetched {
     Gone,
     /// It is being fetched from another.
     Busy,
-    /// It came, and there is no room for it in the peer's budget.
+    /// There is no room for it in the peer's budget.
     OverBudget,
 }
 
@@ -282,6 +283,9 @@ async fn one(
     turns: &Semaphore,
 ) -> Result<Fetched, RoundError> {
     let turn = turns.acquire().await.map_err(|error| RoundError::Thread(error.to_string()))?;
+    if target.is_full() {
+        return Ok(Fetched::Nothing);
+    }
     let claim = match busy {
         Busy::Wait => shared.claims.claim_when_free(&target.place, &file.name).await,
         Busy::Leave | Busy::Due => match shared.claims.claim(&target.place, &file.name) {
@@ -300,12 +304,19 @@ async fn one(
         Pause::Ours => claim.hold(),
         Pause::Theirs => claim.touch(),
     };
-    let came = shared.client.download(peer, &target.place, &file.name, begun, touch);
+    let came = shared.client.download(peer, &target.place, &file.name, begun, target.room(), touch);
     let outcome = came.await?;
     // While it is flushed the peer is asked for the next one.
     drop(turn);
     claim.hold();
-    let Outcome::Fetched { download, bytes } = outcome else { return Ok(Fetched::Gone) };
+    let (download, bytes) = match outcome {
+        Outcome::Fetched { download, bytes } => (download, bytes),
+        Outcome::Gone => return Ok(Fetched::Gone),
+        Outcome::TooLarge => {
+            target.fill_up();
+            return Ok(Fetched::OverBudget);
+        }
+    };
     let hash = file.hash;
     if !target.take(bytes) {
         return Ok(Fetched::OverBudget);

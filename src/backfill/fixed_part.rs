@@ -7,7 +7,6 @@ use super::budget;
 use super::error::RoundError;
 use super::job::Job;
 use super::round::counted;
-use crate::crawl::Allowance;
 use crate::domain::{HourPlace, Stream};
 use crate::peer::{PeerError, unless_no_channel};
 
@@ -27,7 +26,7 @@ pub(super) async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> 
         let qualities = counted(qualities, job);
         for quality in qualities.into_iter().filter(|name| options.wants.quality(name.as_str())) {
             let stream = Stream { channel: channel.clone(), quality };
-            if matches!(budget::allowance(job, &stream).await?, Allowance::Full(_)) {
+            if budget::leaves_out(job, &stream).await? {
                 continue;
             }
             let listed = client.hours(&peer, &channel, &stream.quality).await;
@@ -41,7 +40,7 @@ pub(super) async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> 
             for hour in wanted {
                 let place = HourPlace { stream: stream.clone(), hour };
                 if job.leaves_future(hour) {
-                    job.report.future += 1;
+                    job.report.future = job.report.future.saturating_add(1);
                     continue;
                 }
                 if options.keeps.hour(&place)? {

@@ -4,10 +4,11 @@
 //!    not another's.
 //! 2. A `round` agrees cheaply where the peer is of our kind (`agree`), lists what differs, and remembers what left nothing to do
 //!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
-//! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `together`, `came`) by `peer`
-//!    and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
+//! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `bundle_fetch`, `fetch_outcome`)
+//!    by `peer` and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
 //! 4. Tombstones are weighed and taken over, or wait, by `take`, `bursts` and `arrivals`; what waits anywhere is fetched from nobody (`deletions`).
-//! 5. How it goes is told by `known`, `tell`, `metrics` and `report_file`; what a peer offers, by `offers`.
+//! 5. The status of each peer is kept in `peer_state`; rounds are logged by `round_log`, counted by `metrics` and written by `report_file`; what
+//!    a peer offers is known by `offers`, and what it may fill by `budget`.
 //! 6. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
 mod agree;

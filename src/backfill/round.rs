@@ -1,5 +1,7 @@
 //! One round with one peer: agree, list what differs, take it over. Newest hour first.
 
+use std::collections::HashSet;
+
 use super::agree::{self, Agreed, Cursor, Promise, agree, or_told};
 use super::budget;
 use super::deletions;
@@ -10,7 +12,7 @@ use super::fixed_part::listed;
 use super::job::{Job, Named};
 use super::offers::Offers;
 use super::shared::now;
-use super::waiting;
+use super::{take, waiting};
 use crate::crawl::{Allowance, CrawlError};
 use crate::domain::plan::Rules;
 use crate::domain::totals::{Digest, HourTotals};
@@ -225,7 +227,9 @@ pub(super) async fn names_of(
         trusted: job.peer().trusted,
         hides_equal: job.shared.keeper.guards().stands(Guard::ContentTwin),
     };
-    let mut plan = deletions::planned(job, place, &local, &remote, &rules).await?;
+    let allowance = budget::allowance(job, &place.stream).await?;
+    let fetches = !matches!(allowance, Allowance::Full(_));
+    let mut plan = deletions::planned(job, place, &local, &remote, &rules, fetches).await?;
     let refuses = &job.shared.options.refuses;
     let mut is_known = Ok(());
     let mut is_fine = |name: &str| {
@@ -253,16 +257,15 @@ pub(super) async fn names_of(
     if !plan.is_empty() || !plan.later.is_empty() {
         job.unsettled.insert(place.clone());
     }
+    let is_empty = local.files().iter().all(|file| file.key.tombstone);
+    if let Allowance::Full(why) = &allowance {
+        budget::only_tombstones(job, place, &mut plan, is_empty, why);
+        return take::of_plan(job, place, &plan, busy != Busy::Wait).await.map(drop);
+    }
     let room = waiting::MOST.saturating_sub(job.later.len());
     let later = plan.later.iter().take(room);
     job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
-    let allowance = budget::allowance(job, &place.stream).await?;
-    if matches!(allowance, Allowance::Full(_)) {
-        job.unsettled.insert(place.clone());
-        return Ok(());
-    }
     let offers = Offers::tell(job, place, names, &plan, busy);
-    let is_empty = local.files().iter().all(|file| file.key.tombstone);
     let beside_own = if is_empty { None } else { budget::beside_own(job, place, &mut plan) };
     let here = Room { is_empty, allowance, beside_own };
     let failed = job.failed.len();
@@ -276,14 +279,21 @@ pub(super) async fn names_of(
 
 /// A peer that has a file no more lists it no more. One that goes on listing what it does not give has a file that is missing here.
 async fn look_again(job: &mut Job, place: &HourPlace) -> Result<(), RoundError> {
-    let gone: Vec<Box<str>> = std::mem::take(&mut job.gone).into_iter().map(|(_, name)| name).collect();
+    // What an error in another hour has left here is not this one's.
+    let (gone, of_others): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut job.gone).into_iter().partition(|(at, _)| at == place);
+    job.gone = of_others;
+    if gone.is_empty() {
+        return Ok(());
+    }
     let listing =
         job.shared.client.segments(job.peer(), &place.stream.channel, &place.stream.quality, place.hour).await;
     let names = match or_told(listing, job)? {
         Some(listing) => counted(listing, job),
         None => return Ok(()),
     };
-    for name in gone.into_iter().filter(|name| names.contains(name)) {
+    let listed = heavy(names.len(), || names.into_iter().collect::<HashSet<_>>());
+    for (_, name) in gone.into_iter().filter(|(_, name)| listed.contains(name)) {
         job.report.gone = job.report.gone.saturating_sub(1);
         job.report.failed(format!("{place}/{name}: the peer lists it, and answers that there is no such file"));
         Job::note(&mut job.failed, [(place.clone(), name)]);

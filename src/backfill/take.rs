@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::arrivals::Mark;
+use super::bursts::Weighing;
 use super::error::RoundError;
 use super::fetch_outcome::{index, looked_at};
 use super::job::Job;
@@ -39,6 +40,10 @@ pub(super) struct Took {
     pub(super) new: u64,
     /// Why the others wait.
     pub(super) waits: Option<String>,
+    /// Those whose names are occupied, and what lies there.
+    errors: Vec<(Box<str>, RoundError)>,
+    /// Those that were to be written and are not.
+    unwritten: HashSet<Box<str>>,
 }
 
 /// Takes over those of a plan.
@@ -60,8 +65,12 @@ pub(super) async fn of_plan(
         // Both the configuration and the operator may have given their word.
         accepted: job.shared.options.accept_bursts || job.accept_bursts,
     };
-    let took = of_hour_of(&job.shared, word, place, files, notes).await?;
+    let mut took = of_hour_of(&job.shared, word, place, files, notes).await?;
     job.report.tombstones += took.new;
+    for (name, error) in took.errors.drain(..) {
+        job.report.failed(format!("{place}: {error}"));
+        Job::note(&mut job.failed, [(place.clone(), name)]);
+    }
     if let Some(why) = took.waits.as_ref().filter(|_| tells && job.report.bursts.len() < MOST_BURSTS) {
         job.report.bursts.push(format!("{place}: {why}"));
     }
@@ -96,7 +105,7 @@ fn of_hour_blocking(
     let weighing = shared.bursts.weigh(keeper);
     let of_peer = HourContents::new(tombstones, Vec::new());
     let (mut taken, mut hits) = (Vec::new(), Vec::new());
-    let mut weights = BTreeMap::new();
+    let (mut weights, mut stems) = (BTreeMap::new(), HashSet::new());
     if word.accepted {
         taken = of_peer.files().iter().map(|file| file.name().into_boxed_str()).collect();
         // Who has looked at this has looked at what was hidden before.
@@ -104,7 +113,7 @@ fn of_hour_blocking(
             tracing::warn!(name: "tombstone_account_not_cleared", why, "what peers' tombstones have hidden of late still counts");
         }
     } else {
-        let stems = weigh(shared, word, place, &of_peer, &mut weights)?;
+        stems = weigh(shared, word, place, &of_peer, &mut weights)?;
         for name in of_peer.files().iter().map(|file| file.name().into_boxed_str()) {
             let list = if stems.contains(name::stem(&name)) { &mut hits } else { &mut taken };
             list.push(name);
@@ -115,27 +124,78 @@ fn of_hour_blocking(
         Ok(()) => taken.append(&mut hits),
         Err(why) => took.waits = Some(why),
     }
-    shared.bursts.wait(&word.peer, place, &hits);
+    if !shared.bursts.wait(&word.peer, place, &hits) {
+        shared.heard.forget_hour(&word.peer, place);
+    }
     if taken.is_empty() {
         return Ok(took);
     }
+    let done = write(shared, place, taken, notes, &mut took);
+    let booked = |name: &str| took.waits.is_none() && stems.contains(name::stem(name));
+    let files = of_peer.files().iter().filter(|file| took.unwritten.contains(file.name().as_str()));
+    let in_vain: Vec<SegmentFile> = files.filter(|file| booked(&file.name())).cloned().collect();
+    if !in_vain.is_empty() {
+        // It is weighed anew the next time, and must not count twice by then.
+        take_back(shared, word, place, in_vain, &weighing)?;
+    }
+    done?;
+    shared.metrics.tombstones(&word.peer, took.new);
+    Ok(took)
+}
+
+/// Writes tombstones of an hour. What lies in the way of one keeps no other from being taken.
+fn write(
+    shared: &Shared,
+    place: &HourPlace,
+    names: Vec<Box<str>>,
+    notes: &HashMap<Box<str>, TombstoneNote>,
+    took: &mut Took,
+) -> Result<(), RoundError> {
+    let keeper = &*shared.keeper;
+    took.unwritten = names.iter().cloned().collect();
     // The directory may not exist yet.
     let base = keeper.guard().base().map_err(CrawlError::Away)?;
     let target = shared.targets.open(&base, place)?;
-    let mut occupied = None;
-    for name in &taken {
-        let content = notes.get(name).map(TombstoneNote::to_bytes).unwrap_or_default();
-        match looked_at(keeper, write_tombstone(&target.dir, name, &content)) {
-            Ok(published) => took.new += u64::from(published == Published::New),
-            // What lies in the way of one keeps no other from being taken.
-            Err(error) if error.disk().is_some_and(DiskError::is_occupied) => occupied = Some(error),
-            Err(error) => return Err(error.into()),
+    let (mut written, mut ends) = (Vec::with_capacity(names.len()), None);
+    for name in names {
+        let content = notes.get(&name).map(TombstoneNote::to_bytes).unwrap_or_default();
+        match looked_at(keeper, write_tombstone(&target.dir, &name, &content)) {
+            Ok(published) => {
+                took.new += u64::from(published == Published::New);
+                took.unwritten.remove(&name);
+                written.push(name);
+            }
+            Err(error) if error.disk().is_some_and(DiskError::is_occupied) => took.errors.push((name, error.into())),
+            Err(error) => {
+                ends = Some(error);
+                break;
+            }
         }
     }
     crate::disk::atomic::sync_dir(&target.dir).map_err(CrawlError::Disk)?;
-    index(keeper, &target, &taken)?;
-    shared.metrics.tombstones(&word.peer, took.new);
-    occupied.map_or(Ok(took), |error| Err(error.into()))
+    index(keeper, &target, &written)?;
+    ends.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Takes back what was booked for tombstones that could not be written. Copies that they would hide elsewhere stay booked: they may be
+/// hidden by others of the same content.
+fn take_back(
+    shared: &Shared,
+    word: &Word,
+    place: &HourPlace,
+    unwritten: Vec<SegmentFile>,
+    weighing: &Weighing<'_>,
+) -> Result<(), RoundError> {
+    let unwritten = HourContents::new(unwritten, Vec::new());
+    let hidden = unwritten.hidden();
+    let local = shared.keeper.answer(place)?.contents;
+    let (found, _) = hits_in(shared, word, place, &local, |file| hidden.hides(file))?;
+    if found.hits.all.files > 0
+        && let Err(why) = weighing.take_back(place, &found.hits)
+    {
+        tracing::warn!(name: "tombstone_account_not_cleared", why, "what peers' tombstones have hidden of late still counts");
+    }
+    Ok(())
 }
 
 /// What tombstones of an hour would hide: stems of that hour, and how much in each hour.

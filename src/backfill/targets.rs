@@ -1,6 +1,7 @@
 //! Hour directories that are being filled, so that one that was made in vain is removed only when nobody else fills it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::RoundError;
@@ -21,6 +22,8 @@ pub(super) struct Target {
     pub(super) dir: Arc<Dir>,
     /// Counts what comes, where it is counted.
     filling: Option<Filling>,
+    /// A file had no room in it.
+    is_full: AtomicBool,
     held: Held,
 }
 
@@ -42,7 +45,7 @@ impl Targets {
         if is_new && let Some(entry) = self.lock().get_mut(place) {
             entry.1 = true;
         }
-        Ok(Target { place: place.clone(), dir, filling: None, held })
+        Ok(Target { place: place.clone(), dir, filling: None, is_full: AtomicBool::new(false), held })
     }
 
     fn lock(&self) -> MutexGuard<'_, Filled> {
@@ -58,7 +61,26 @@ impl Target {
 
     /// So many bytes of one file are about to appear; false if there is no room for them.
     pub(super) fn take(&self, bytes: u64) -> bool {
-        self.filling.as_ref().is_none_or(|filling| filling.take(bytes))
+        let has_room = self.filling.as_ref().is_none_or(|filling| filling.take(bytes));
+        if !has_room {
+            self.fill_up();
+        }
+        has_room
+    }
+
+    /// Bytes that may still come.
+    pub(super) fn room(&self) -> u64 {
+        self.filling.as_ref().map_or(u64::MAX, Filling::room)
+    }
+
+    /// A file had no room: nothing more is asked for.
+    pub(super) fn fill_up(&self) {
+        self.is_full.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a file had no room.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// They did not appear after all.

@@ -306,6 +306,11 @@ impl Filling {
         has_room
     }
 
+    /// Bytes that may still come.
+    pub fn room(&self) -> u64 {
+        self.allowance.saturating_sub(self.bytes.load(Ordering::Relaxed))
+    }
+
     /// They did not appear after all.
     pub fn give_back(&self, bytes: u64) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);

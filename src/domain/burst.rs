@@ -18,6 +18,10 @@ use std::time::Duration;
 use super::lived::Lived;
 use super::{Channel, HourContents, HourPlace, SegmentFile, name};
 
+mod reason;
+
+pub use reason::Burst;
+
 /// How long hits are added up.
 pub const WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
 /// More than a fifth is a burst.
@@ -43,6 +47,14 @@ impl std::ops::Add for Weight {
 
     fn add(self, other: Self) -> Self {
         Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+impl std::ops::Sub for Weight {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { files: self.files.saturating_sub(other.files), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 }
 
@@ -88,50 +100,6 @@ pub enum Yardstick {
     Others,
     /// Those that no peer gave.
     Own,
-}
-
-/// Why tombstones wait for the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Burst {
-    /// Too much of an hour.
-    #[error("tombstones would hide {tombstones} of the {known} files that were here in the hour: more than a fifth")]
-    Hour {
-        /// How many would be hidden, with those of the last three days.
-        tombstones: u64,
-        /// Of so many.
-        known: u64,
-    },
-    /// Few files of an hour, with many of its bytes.
-    #[error("tombstones would hide {tombstones} of the {known} bytes that were here in the hour: more than a fifth")]
-    Bytes {
-        /// How many would be hidden, with those of the last three days.
-        tombstones: u64,
-        /// Of so many.
-        known: u64,
-    },
-    /// Too much of a channel.
-    #[error("tombstones would hide {tombstones} of the {known} files that were here in the channel: more than a fifth")]
-    Channel {
-        /// How many would be hidden, with those of the last three days.
-        tombstones: u64,
-        /// Of so many.
-        known: u64,
-    },
-    /// Nobody knows how much that is.
-    #[error(
-        "tombstones would hide {tombstones} files of an hour, and the list of what peers gave of it (.gapless/given) is damaged: \
-         whether that is too much cannot be said"
-    )]
-    Unknown {
-        /// How many would be hidden.
-        tombstones: u64,
-    },
-    /// Too many in all.
-    #[error("tombstones would hide {tombstones} files within three days: a thousand or more")]
-    Total {
-        /// How many would be hidden, with those of the last three days.
-        tombstones: u64,
-    },
 }
 
 /// What tombstones would hide of one hour, and what was there.
@@ -262,6 +230,15 @@ impl Account {
             let known = self.hits.entry((place.clone(), step)).or_default();
             *known = *known + Hits { all: of_hour.hits.all, own: of_hour.hits.own };
         }
+    }
+
+    /// Of what was added last for an hour this was not hidden after all.
+    pub fn take_back(&mut self, place: &HourPlace, hits: &Weights) {
+        let of_hour = (place.clone(), 0)..=(place.clone(), u64::MAX);
+        if let Some((_, known)) = self.hits.range_mut(of_hour).next_back() {
+            *known = Hits { all: known.all - hits.all, own: known.own - hits.own };
+        }
+        self.hits.retain(|_, known| *known != Hits::default());
     }
 
     /// The operator has looked: what was hidden so far counts no more.

@@ -1,6 +1,6 @@
 //! Fetches one file from a peer into a [`Download`].
 //!
-//! 1. The size is bounded by what the peer announces, and again while it arrives; so are the time and the slowness.
+//! 1. The size is bounded by what the peer announces, before anything is read, and again while it arrives; so are the time and the slowness.
 //! 2. A connection that breaks is resumed once, where it broke, if the peer gave the file a strong tag: `If-Range` makes
 //!    sure that the rest is the rest of the same file, or else the whole comes again.
 //! 3. Nothing is published here: the caller calls [`Download::finish`], which compares the hash.
@@ -47,10 +47,12 @@ pub enum Outcome {
     },
     /// The peer has no such file (404), or has it tombstoned (410).
     Gone,
+    /// It announces more than was asked for at most; nothing of it was read.
+    TooLarge,
 }
 
 impl PeerClient {
-    /// Fetches a segment or chat batch. `progress` is called whenever something has come, with whom
+    /// Fetches a segment or chat batch, unless it announces more than `most` bytes. `progress` is called whenever something has come, with whom
     /// the next bytes wait for.
     pub async fn download(
         &self,
@@ -58,12 +60,13 @@ impl PeerClient {
         place: &HourPlace,
         name: &str,
         into: Download,
+        most: u64,
         progress: impl Fn(Pause) + Send + Sync,
     ) -> Result<Outcome, PeerError> {
         let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
         let url = address(peer, &["segments", channel, quality, &place.hour.to_string(), name])?;
         let after = self.limits().file_time;
-        match timeout(after, self.fetch(&url, Writer::new(into), &progress)).await {
+        match timeout(after, self.fetch(&url, Writer::new(into), most, &progress)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
         }
@@ -73,6 +76,7 @@ impl PeerClient {
         &self,
         url: &Url,
         mut writer: Writer,
+        most: u64,
         progress: &(impl Fn(Pause) + Sync),
     ) -> Result<Outcome, PeerError> {
         let text = url.to_string();
@@ -94,6 +98,9 @@ impl PeerClient {
                 _ => return Err(refused(&text, response).await),
             }
             let total = announced(&text, &response, writer.held, self.limits())?;
+            if total.is_some_and(|total| total > most) {
+                return Ok(Outcome::TooLarge);
+            }
             let etag = strong_etag(&response);
             let (streamed, broken) = stream(&text, response, writer, self.limits(), progress).await?;
             writer = streamed.flushed().await?;

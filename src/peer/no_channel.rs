@@ -5,13 +5,25 @@
 //! one hides segments, and that is trouble whatever the status: so nothing is passed over that is known to be a channel, here or from
 //! what the peer itself listed before, or that somebody asked for by name.
 
+use reqwest::StatusCode;
+
 use super::error::PeerError;
 
 impl PeerError {
     /// Whether the peer answered in a way in which it would answer about something that is no channel.
     pub fn may_mean_no_channel(&self) -> bool {
-        matches!(self, Self::Status { .. } | Self::Redirected { .. } | Self::Unexpected { .. })
+        match self {
+            Self::Status { status, .. } => !is_about_the_asker_or_the_moment(*status),
+            Self::Redirected { .. } | Self::Unexpected { .. } => true,
+            _ => false,
+        }
     }
+}
+
+/// Whether a status says who may ask, or that the peer cannot answer now, and so nothing about what was asked for. A 500 is not among
+/// them: hosts of this field answer it for a file among their channels.
+fn is_about_the_asker_or_the_moment(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403 | 407 | 408 | 421 | 429 | 502 | 503 | 504)
 }
 
 /// What a peer lists of a channel or quality; nothing where that is none of the peer's. `is_known` says that it is one.
@@ -25,8 +37,6 @@ pub fn unless_no_channel<T>(answer: Result<T, PeerError>, is_known: bool) -> Res
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
-
     use super::super::error::Begins;
     use super::*;
 
@@ -36,7 +46,7 @@ mod tests {
         vec![
             status(StatusCode::INTERNAL_SERVER_ERROR),
             status(StatusCode::NOT_FOUND),
-            status(StatusCode::FORBIDDEN),
+            status(StatusCode::BAD_REQUEST),
             PeerError::Redirected { url: url(), status: StatusCode::FOUND, to: "/blogs/".to_owned() },
             PeerError::Unexpected { url: url(), problem: "a page".to_owned(), begins: Begins::default() },
         ]
@@ -61,5 +71,14 @@ mod tests {
         let after = std::time::Duration::from_secs(1);
         let late = PeerError::TimedOut { url: "http://peer".to_owned(), what: "did not answer", after };
         assert!(unless_no_channel::<()>(Err(late), false).is_err());
+    }
+
+    #[test]
+    fn a_peer_that_lets_nobody_ask_or_cannot_answer_now_says_nothing_about_channels() {
+        for status in [401, 403, 408, 421, 429, 502, 503, 504] {
+            let (url, status) = ("http://peer/files/a".to_owned(), StatusCode::from_u16(status).unwrap());
+            let error = PeerError::Status { url, status, detail: String::new() };
+            assert!(unless_no_channel::<()>(Err(error), false).is_err(), "{status}");
+        }
     }
 }

@@ -165,6 +165,49 @@ fn bit_by_bit_and_under_two_names_is_no_more_than_all_at_once() {
 }
 
 #[test]
+fn an_occupied_name_of_a_tombstone_stops_nothing_else_and_counts_once_however_often_it_is_tried() {
+    let (archive, names) = filled(6);
+    let in_the_way = archive.path().join(HOUR).join(grave(&names[0]));
+    std::fs::create_dir(&in_the_way).unwrap();
+    let (wanted, content) = junk(0);
+    let first = tree([(grave(&names[0]).as_str(), Vec::new()), (wanted.as_str(), content)]);
+    for round in 0..3 {
+        let report = told(&backfill(archive.path(), &[peer(&first).address], &[]), 1).remove(0);
+        assert_eq!((&report["errors"], &report["fetched"]), (&1.into(), &u64::from(round == 0).into()), "{report}");
+        assert!(report["bursts"].as_array().is_some_and(Vec::is_empty), "{report}");
+    }
+    std::fs::remove_dir(&in_the_way).unwrap();
+    told(&backfill(archive.path(), &[peer(&first).address], &[]), 0);
+    let hidden = !archive.listing(HOUR, false).contains(&names[0]);
+    assert!(hidden && archive.listing(HOUR, false).contains(&wanted));
+}
+
+#[test]
+fn a_peer_that_has_filled_its_budget_still_hides_what_it_gave() {
+    let archive = TestArchive::empty();
+    let gifts: Vec<(String, Vec<u8>)> = (0..30).map(junk).collect();
+    let offered = tree(gifts.iter().map(|(name, content)| (name.as_str(), content.clone())));
+    let stranger = peer(&offered);
+    told(&backfill(archive.path(), &[stranger.address], &[]), 0);
+    {
+        let (more, content) = junk(31);
+        let mut there = offered.lock().unwrap();
+        let names = there.get_mut(HOUR).unwrap();
+        names.extend([(grave(&gifts[0].0), Vec::new()), (more, content)]);
+        // What is not here is worth no name.
+        there.insert(HOUR.replace("T05", "T06"), BTreeMap::from([(grave(&gifts[0].0), Vec::new())]));
+    }
+    let config = archive.path().join("gapless.toml");
+    std::fs::write(&config, "[backfill]\nstrangers_budget = 0\n").unwrap();
+    let report =
+        told(&backfill(archive.path(), &[stranger.address], &["--config", config.to_str().unwrap()]), 0).remove(0);
+    assert_eq!(report["tombstones"], 1, "{report}");
+    let mut left: Vec<String> = gifts.iter().skip(1).map(|(name, _)| name.clone()).collect();
+    left.sort();
+    assert_eq!(archive.listing(HOUR, false), left);
+}
+
+#[test]
 fn a_new_node_does_not_fetch_what_one_peer_has_hidden_and_another_has_not_yet() {
     let contents: Vec<Vec<u8>> = (0..51).map(|number| packets(&format!("{number}"), 1)).collect();
     let named = contents.iter().enumerate().map(|(number, content)| {

@@ -49,6 +49,21 @@ fn more_than_a_fifth_of_an_hour_or_a_thousand_wait() {
 }
 
 #[test]
+fn a_tombstone_that_could_not_be_written_counts_once_however_often_it_is_tried() {
+    let mut account = Account::default();
+    for _ in 0..50 {
+        assert_eq!(takes(&mut account, &of(0, 1, 10)), Ok(()));
+        account.take_back(&place(0), &files(1, 0, 0));
+    }
+    assert!(account.is_empty());
+    assert_eq!(takes(&mut account, &of(0, 2, 10)), Ok(()));
+    account.take_back(&place(0), &files(1, 0, 0));
+    assert_eq!(takes(&mut account, &of(0, 2, 9)), Err(Burst::Hour { tombstones: 3, known: 10 }));
+    account.take_back(&place(1), &files(9, 0, 0));
+    assert!(!account.is_empty(), "another hour is another hour");
+}
+
+#[test]
 fn bit_by_bit_is_a_burst_like_all_at_once() {
     let mut account = Account::default();
     for taken in 0..20 {

@@ -38,7 +38,7 @@ impl Archive {
     }
 
     async fn fetch(&self, server: &Server, name: &str) -> Result<Outcome, PeerError> {
-        client().download(&server.peer, &place(), name, self.begin(name).unwrap(), |_| ()).await
+        client().download(&server.peer, &place(), name, self.begin(name).unwrap(), u64::MAX, |_| ()).await
     }
 
     /// Every file, relative to the temporary directory around the base.
@@ -65,6 +65,7 @@ async fn published(archive: &Archive, server: &Server, content: &[u8]) -> Result
     let name = name_of(content);
     match archive.fetch(server, &name).await.map_err(|error| error.to_string())? {
         Outcome::Gone => Err("gone".to_owned()),
+        Outcome::TooLarge => Err("too large".to_owned()),
         Outcome::Fetched { download, bytes } => {
             let done = download.finish(&hash_of(content)).map_err(|error| error.to_string())?;
             assert_eq!(done, Published::New);
@@ -258,6 +259,19 @@ async fn a_download_is_resumed_only_once() {
 }
 
 #[tokio::test]
+async fn what_announces_more_than_there_is_room_for_is_not_read() {
+    let content = vec![7; 500_000];
+    let server = Server::saying(&content).await;
+    let (archive, name) = (Archive::new(), name_of(&content));
+    for (most, fits) in [(499_999, false), (500_000, true)] {
+        let into = archive.begin(&name).unwrap();
+        let outcome = client().download(&server.peer, &place(), &name, into, most, |_| ()).await.unwrap();
+        assert_eq!(matches!(outcome, Outcome::Fetched { .. }), fits);
+        assert_eq!(matches!(outcome, Outcome::TooLarge), !fits);
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_our_own_trouble() {
     let small = tempfile::tempdir().unwrap();
     let options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs"];
@@ -271,7 +285,7 @@ async fn a_full_disk_is_our_own_trouble() {
     let base = Base::open(small.path()).unwrap();
     let name = name_of(&content);
     let into = Download::begin(base.dir(Path::new("")).unwrap().unwrap(), &name).unwrap();
-    let outcome = client().download(&server.peer, &place(), &name, into, |_| ()).await;
+    let outcome = client().download(&server.peer, &place(), &name, into, u64::MAX, |_| ()).await;
     let left = fs::read_dir(small.path()).unwrap().count();
     drop(base);
     assert!(std::process::Command::new("umount").arg(small.path()).status().unwrap().success());
@@ -330,7 +344,7 @@ proptest! {
                 for name in &listing.names {
                     let Ok(into) = Download::begin(std::sync::Arc::clone(&dir), name) else { continue };
                     let FileName::Understood(key) = parse_file_name(name) else { panic!("{name}") };
-                    let fetched = client.download(&server.peer, &place, name, into, |_| ()).await;
+                    let fetched = client.download(&server.peer, &place, name, into, u64::MAX, |_| ()).await;
                     if let Outcome::Fetched { download, .. } = fetched.unwrap() && download.finish(&key.hash).is_ok() {
                         let path = Path::new("base").join(place.path()).join(&**name);
                         assert_eq!(hash_of(&fs::read(archive.temp.path().join(&path)).unwrap()), key.hash);
