@@ -7,6 +7,9 @@
 //! 3. Judged are: every packet's sync byte and error mark, the counters of each program's packets, leaps of its time stamps,
 //!    and how long the time stamps last against the duration in the name.
 //!
+//! Only what is broken without doubt is a fault. How long a stream lasts is none where pictures come rarely or its tables change: that is
+//! [`TsVerdict::Odd`].
+//!
 //! **Tolerances.** A playlist's durations may be rounded to whole seconds (RFC 8216, 4.3.2.1: off by up to 0.5 s), and duplicates of
 //! one recording with durations 0.5 s apart are known; so the time stamps may last [`TOLERANCE_US`] and one frame longer or
 //! shorter than the name says. A source that loses frames leaves a gap in the time stamps of a sound file: a leap forwards is
@@ -27,6 +30,9 @@ pub const TOLERANCE_US: u64 = 500_000;
 
 /// A frame is not believed to last longer than this.
 const LONGEST_FRAME_US: u64 = 1_000_000;
+
+/// Pictures that come as rarely as this say little about when the last one ends.
+const SLOW: i64 = TICKS / 2;
 
 /// Further than this forwards is a leap, in ticks.
 const FORWARDS: i64 = 2 * TICKS;
@@ -56,6 +62,8 @@ pub enum TsVerdict {
     Other,
     /// A transport stream with nothing wrong.
     Sound,
+    /// What is strange, and may be as it was sent: it proves nothing. Never empty.
+    Odd(Vec<TsFault>),
     /// What is wrong, in the order in which it was found; never empty.
     Faulty(Vec<TsFault>),
 }
@@ -79,6 +87,10 @@ struct Packets {
     epoch: u32,
     faults: Vec<TsFault>,
     leaps: Vec<TsFault>,
+    /// What is strange and proves nothing.
+    odd: Vec<TsFault>,
+    /// The tables have said something else than before.
+    has_changed: bool,
 }
 
 /// The time stamps of one stream.
@@ -92,6 +104,8 @@ struct Timed {
     decoded: i64,
     earliest: i64,
     latest: i64,
+    /// The shortest step from one decoding time to the next.
+    step: i64,
     frames: u64,
     /// What ended stretches have lasted, and their frames.
     before: Lasting,
@@ -114,6 +128,8 @@ impl Default for TsCheck {
             epoch: 0,
             faults: Vec::new(),
             leaps: Vec::new(),
+            odd: Vec::new(),
+            has_changed: false,
         };
         Self { reader: Reader::default(), length: 0, zeros_only: true, packets }
     }
@@ -142,7 +158,11 @@ impl TsCheck {
             return TsVerdict::Other;
         }
         packets.judge_length(named_us, self.reader.torn());
-        if packets.faults.is_empty() { TsVerdict::Sound } else { TsVerdict::Faulty(packets.faults) }
+        match (packets.faults.is_empty(), packets.odd.is_empty()) {
+            (true, true) => TsVerdict::Sound,
+            (true, false) => TsVerdict::Odd(packets.odd),
+            (false, _) => TsVerdict::Faulty([packets.faults, packets.odd].concat()),
+        }
     }
 }
 
@@ -186,7 +206,7 @@ impl Sink for Packets {
     }
 
     fn tables(&mut self, program: &Program) {
-        self.program = Some(program.clone());
+        self.has_changed |= self.program.replace(program.clone()).is_some();
     }
 }
 
@@ -239,25 +259,38 @@ impl Packets {
         }
     }
 
-    /// Compares how long the time stamps last with the name.
+    /// Compares how long the time stamps last with the name. One stream that lasts as long is enough: a camera may freeze while the sound
+    /// goes on, and pictures may come rarely.
     fn judge_length(&mut self, named_us: u64, torn: u64) {
+        let each = || self.timed.iter().map(Timed::lasting);
+        let fits = |lasting: Lasting| {
+            lasting.us().is_some_and(|(found_us, frame_us)| found_us.abs_diff(named_us) <= TOLERANCE_US + frame_us)
+        };
+        let is_as_named = each().any(fits);
         let video = self.timed.iter().filter(|timed| timed.is_video).map(Timed::lasting).max_by_key(|all| all.ticks);
-        let lasting = video.or_else(|| self.timed.iter().map(Timed::lasting).max_by_key(|all| all.ticks));
+        let lasting = video.or_else(|| each().max_by_key(|all| all.ticks));
         let Some((found_us, frame_us)) = lasting.and_then(Lasting::us) else {
             // One picture or none: nothing to measure by.
-            if torn > 0 && !self.timed.is_empty() {
+            if torn > 0 && !self.timed.is_empty() && !is_as_named {
                 self.fault(TsFault::Torn { bytes: torn });
             }
             return;
         };
+        let is_slow = self.timed.iter().all(|timed| timed.step >= SLOW);
         if torn > 0 && found_us.saturating_sub(frame_us / 2) < named_us {
             self.fault(TsFault::Torn { bytes: torn });
         }
-        if found_us.abs_diff(named_us) > TOLERANCE_US + frame_us {
-            for leap in std::mem::take(&mut self.leaps) {
-                self.fault(leap);
+        if !is_as_named {
+            let mut found = std::mem::take(&mut self.leaps);
+            found.push(TsFault::Span { named_us, found_us });
+            // Where pictures come rarely, or streams change, nobody knows when the last one ends.
+            if is_slow || self.has_changed {
+                self.odd = found;
+            } else {
+                for fault in found {
+                    self.fault(fault);
+                }
             }
-            self.fault(TsFault::Span { named_us, found_us });
         }
     }
 
@@ -272,18 +305,22 @@ impl Timed {
     fn begin(pid: u16, is_video: bool, epoch: u32, times: Times) -> Self {
         let before = Lasting::default();
         let (origin, decoded) = (times.shown, times.decoded);
-        Self { pid, is_video, epoch, origin, decoded, earliest: 0, latest: 0, frames: 1, before }
+        Self { pid, is_video, epoch, origin, decoded, earliest: 0, latest: 0, step: i64::MAX, frames: 1, before }
     }
 
     fn rebase(&mut self, epoch: u32, times: Times) {
         let before = self.lasting();
-        *self = Self { before, ..Self::begin(self.pid, self.is_video, epoch, times) };
+        *self = Self { before, step: self.step, ..Self::begin(self.pid, self.is_video, epoch, times) };
     }
 
     fn go_on(&mut self, times: Times) {
         let shown = distance(self.origin, times.shown);
         self.earliest = self.earliest.min(shown);
         self.latest = self.latest.max(shown);
+        let step = distance(self.decoded, times.decoded);
+        if step > 0 {
+            self.step = self.step.min(step);
+        }
         self.decoded = times.decoded;
         self.frames = self.frames.saturating_add(1);
     }

@@ -36,6 +36,13 @@ pub enum Fault {
         /// Its bytes.
         size: u64,
     },
+    /// Its content is the one in its name, and its stream is strange, which proves nothing.
+    Odd {
+        /// Why.
+        faults: Vec<TsFault>,
+        /// Bytes that were read.
+        size: u64,
+    },
     /// Its content is the one in its name, and is no complete and untouched transport stream.
     Structure {
         /// Why not.
@@ -69,6 +76,7 @@ impl Fault {
             Self::Zeros { .. } => "zeros",
             Self::Unreadable { .. } => "unreadable",
             Self::TooLarge { .. } => "too-large",
+            Self::Odd { .. } => "odd",
             Self::Structure { .. } => "structure",
         }
     }
@@ -78,7 +86,7 @@ impl Fault {
         match self {
             Self::Hash { found, size } | Self::Zeros { found, size } => (Some(*found), Some(*size)),
             Self::Unreadable { .. } => (None, None),
-            Self::Structure { size, .. } | Self::TooLarge { size } => (None, Some(*size)),
+            Self::Structure { size, .. } | Self::Odd { size, .. } | Self::TooLarge { size } => (None, Some(*size)),
         }
     }
 
@@ -96,7 +104,9 @@ impl Fault {
             Self::TooLarge { size } => vec![format!(
                 "it has {size} bytes, and no segment may have more than {LARGEST_FILE}: it was not read, and no other node takes it"
             )],
-            Self::Structure { faults, .. } => faults.iter().map(ToString::to_string).collect(),
+            Self::Structure { faults, .. } | Self::Odd { faults, .. } => {
+                faults.iter().map(ToString::to_string).collect()
+            }
         }
     }
 }
@@ -162,6 +172,7 @@ impl Check {
         }
         match self.stream.take().map(|stream| stream.finish(self.key.duration_us.into())) {
             Some(TsVerdict::Faulty(faults)) => Verdict::Bad(Fault::Structure { faults, size }),
+            Some(TsVerdict::Odd(faults)) => Verdict::Bad(Fault::Odd { faults, size }),
             Some(TsVerdict::Sound | TsVerdict::Other) | None => Verdict::Sound { size },
         }
     }

@@ -399,8 +399,8 @@ impl Scrub {
         let (problem, faults) = (bad.fault.kind(), report.faults.clone());
         let is_reported = match &bad.fault {
             Fault::Structure { .. } => self.options().structure == Structure::Report,
-            // Nobody has read it, so that nobody knows that it is damaged.
-            Fault::TooLarge { .. } => true,
+            // What is strange proves nothing, and nobody has read what is too large.
+            Fault::Odd { .. } | Fault::TooLarge { .. } => true,
             Fault::Hash { .. } | Fault::Zeros { .. } | Fault::Unreadable { .. } => false,
         };
         let outcome = if is_reported {
@@ -424,7 +424,7 @@ impl Scrub {
                 tracing::warn!(name: "segment_too_large", path, why = faults.join("; "), "a file is larger than any segment may be; it stays, and is not read: look where it comes from, and remove it");
             }
             Outcome::Reported => {
-                tracing::warn!(name: "segment_suspicious", path, problem, why = faults.join("; "), "a segment is what its name says, but no whole stream; it stays, because [scrub] structure says so");
+                tracing::warn!(name: "segment_suspicious", path, problem, why = faults.join("; "), "a segment is what its name says, and its stream is odd, or not whole where [scrub] structure is `report`; it stays");
             }
             Outcome::Waits => {
                 tracing::error!(name: "scrub_waits", path, problem, why = faults.join("; "), "a damaged file stays where it is, because they are suspiciously many: check disk and memory, then say `gapless scrub --yes` with the channel, quality or hour");
@@ -598,7 +598,7 @@ impl Bad<'_> {
     fn report(&self) -> QuarantineReport {
         let (found, found_size) = self.fault.found();
         let expected = self.file.key.hash;
-        let is_right = matches!(self.fault, Fault::Structure { .. });
+        let is_right = matches!(self.fault, Fault::Structure { .. } | Fault::Odd { .. });
         QuarantineReport {
             path: format!("{}/{}", self.place, self.name),
             problem: self.fault.kind().to_owned(),

@@ -51,7 +51,7 @@ fn kinds(bytes: &[u8]) -> Vec<&'static str> {
             assert!(!faults.is_empty() && faults.iter().all(|fault| fault.to_string().len() > 30));
             faults.iter().map(TsFault::kind).collect()
         }
-        TsVerdict::Other | TsVerdict::Sound => Vec::new(),
+        TsVerdict::Other | TsVerdict::Sound | TsVerdict::Odd(_) => Vec::new(),
     }
 }
 
@@ -147,6 +147,24 @@ fn a_packet_may_come_twice_and_not_three_times() {
     let repeated = |times: usize| [packet(0), packet(1).repeat(times), packet(2)].concat();
     assert_eq!(kinds(&repeated(2)), ["span"]);
     assert_eq!(kinds(&repeated(3)), ["continuity", "span"]);
+}
+
+#[test]
+fn what_is_only_strange_proves_nothing() {
+    let spaced = |step: u64, count: u8| -> Vec<u8> {
+        (0..count).flat_map(|number| picture(number, 900_000 + step * u64::from(number), false)).collect()
+    };
+    // A picture each five seconds, without sound that says more.
+    assert!(matches!(verdict(&spaced(450_000, 3), 15_000_000), TsVerdict::Odd(_)));
+    // A picture each 40 ms that ends too soon is a segment that was cut short, and one beside sound that goes on is a frozen camera.
+    let frozen = spaced(3_600, 50);
+    assert_eq!(kinds(&frozen[..40 * LEN]), [] as [&str; 0]);
+    assert!(matches!(verdict(&frozen, 4_000_000), TsVerdict::Faulty(_)));
+    let mut sound = spaced(3_600, 100);
+    for packet in sound.chunks_mut(LEN) {
+        (packet[2], packet[9]) = (1, 0xc0);
+    }
+    assert_eq!(verdict(&[frozen, sound].concat(), 4_000_000), TsVerdict::Sound);
 }
 
 #[test]
