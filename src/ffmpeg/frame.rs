@@ -32,6 +32,13 @@ pub async fn frame(pool: &Arc<Pool>, segment: CutSegment, time: Timestamp) -> Re
         return Err(FfmpegError::Unsuitable(loaded.lacks("video")));
     };
     let coding = coding(&loaded.media, needed);
+    let says_where_to_begin = matches!(coding, Some(Coding::H264 | Coding::Hevc));
+    if says_where_to_begin && !needed.first().is_some_and(|unit| unit.marks.random_access) {
+        let start = loaded.start;
+        let why =
+            format!("in the segment at {start} there is no key frame before that time, so that it cannot be decoded");
+        return Err(FfmpegError::Unsuitable(why));
+    }
     let earliest = needed.iter().map(|unit| unit.pts.min(unit.dts)).min().unwrap_or_default();
     let shift = ORIGIN - earliest;
     let mut mux = Mux::new(coding, None);

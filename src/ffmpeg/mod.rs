@@ -14,6 +14,7 @@ mod pool;
 mod process;
 mod segment;
 mod smart;
+mod suitable;
 #[cfg(test)]
 mod tests;
 mod waveform;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::segment::{Clip, CutSegment};
 use crate::crawl::Keeper;
-use crate::domain::{Piece, Stream};
+use crate::domain::{Kind, Piece, Stream};
 use crate::playback::{self, CutClip, CutPlan, Playback};
 
 /// A segment of the archive.
@@ -15,6 +15,7 @@ pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &Piece) -> CutSegme
     CutSegment {
         start: piece.start(),
         duration: piece.end() - piece.start(),
+        is_full: piece.file.key.kind == Kind::Full,
         open: Box::new(move || playback::open(&keeper, &path, len).map_err(io::Error::other)),
     }
 }

@@ -24,8 +24,9 @@ use tokio::sync::mpsc;
 use super::ends::encode;
 use super::pool::{Input, Limit, Order, Turn};
 use super::segment::{Clip, CutSegment, Loaded};
+use super::suitable::{Blind, first_sound, has_pictures};
 use super::{FfmpegError, Pool};
-use crate::domain::Timestamp;
+use crate::domain::{Span, Timestamp};
 use crate::media::{Coding, Mux, SoundFrame, Unit, distance, shortest, ticks};
 
 /// Pieces that wait for the client.
@@ -44,8 +45,8 @@ const LEAP: i64 = 45_000;
 const PICTURE: i64 = 3_600;
 /// Frames of sound that go into one packet.
 const TOGETHER: usize = 4;
-/// Where so many segments have no pictures before the first one that has any it is no stream of pictures.
-const MOST_BLIND: usize = 30;
+/// ffmpeg looks 5 s for streams: sound that begins later is none to it.
+const MP4_LOOKS: Span = Span::from_us(4_000_000);
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +101,19 @@ impl Stream for CutStream {
 pub async fn smart(pool: &Arc<Pool>, clips: Vec<Clip>, format: Container) -> Result<CutStream, FfmpegError> {
     let turn = pool.download("cut").await?;
     pool.check("cut").await?;
+    let (clips, sound) = first_sound(clips).await?;
+    if let Some((coding, place, after)) = sound.filter(|_| format == Container::Mp4)
+        && after > MP4_LOOKS
+    {
+        let name = coding.name();
+        let why = format!(
+            "there is {name} sound only from the segment at {place} on, which an MP4 cannot say; take type=smart"
+        );
+        return Err(FfmpegError::Unsuitable(why));
+    }
     let (sender, mut made) = mpsc::channel(WAITING);
-    tokio::spawn(cut(Arc::clone(pool), clips, sender));
+    let sound = sound.map(|(coding, ..)| coding);
+    tokio::spawn(cut(Arc::clone(pool), clips, (format, sound), sender));
     let begin = made.recv().await.unwrap_or(Err(FfmpegError::Gone))?;
     let stream = received(Some(begin), made);
     let pieces = match format {
@@ -150,9 +162,14 @@ fn pack(pool: &Pool) -> Order {
     }
 }
 
-async fn cut(pool: Arc<Pool>, clips: Vec<Clip>, sender: mpsc::Sender<Result<Bytes, FfmpegError>>) {
+async fn cut(
+    pool: Arc<Pool>,
+    clips: Vec<Clip>,
+    (format, sound): (Container, Option<Coding>),
+    sender: mpsc::Sender<Result<Bytes, FfmpegError>>,
+) {
     let outcome = tokio::select! {
-        outcome = Cutter::new(pool, &sender).all(clips) => outcome,
+        outcome = Cutter::new(pool, (format, sound), &sender).all(clips) => outcome,
         () = sender.closed() => return,
     };
     if let Err(error) = outcome {
@@ -172,6 +189,9 @@ enum Place {
 /// Writes one stretch after the other.
 struct Cutter<'s> {
     pool: Arc<Pool>,
+    format: Container,
+    /// What the sound is, where it was found beforehand.
+    sound: Option<Coding>,
     sender: &'s mpsc::Sender<Result<Bytes, FfmpegError>>,
     mux: Option<Mux>,
     /// Where the next stretch begins.
@@ -198,51 +218,17 @@ struct Stretch {
     blind: Blind,
 }
 
-/// Segments without pictures.
-#[derive(Default)]
-struct Blind {
-    count: usize,
-    /// What to say of the first, if there is nothing else.
-    found: Option<FfmpegError>,
-}
-
-impl Blind {
-    fn count(&mut self, loaded: &Loaded) -> Result<(), FfmpegError> {
-        let why = format!("{}; take a rough cut", loaded.lacks("video"));
-        let found = self.found.get_or_insert(FfmpegError::Unsuitable(why));
-        self.count += 1;
-        if self.count < MOST_BLIND { Ok(()) } else { Err(found.clone()) }
-    }
-}
-
-/// Whether there are pictures, and all can be put together.
-fn has_pictures(loaded: &Loaded) -> Result<bool, FfmpegError> {
-    let wrong = |why: String| FfmpegError::Unsuitable(format!("{why}; take a rough cut"));
-    for stretch in &loaded.media.stretches {
-        for (what, found, wanted) in [("video", stretch.video, Coding::H264), ("sound", stretch.sound, Coding::Aac)] {
-            if let Some(found) = found.filter(|found| *found != wanted) {
-                let (found, wanted) = (found.name(), wanted.name());
-                return Err(wrong(format!("the {what} is {found} and an exact cut wants {wanted}")));
-            }
-        }
-        if stretch.scrambled {
-            return Err(wrong(format!("the segment at {} is scrambled", loaded.start)));
-        }
-        if stretch.unknown.is_some() {
-            let start = loaded.start;
-            return Err(wrong(format!("a stream of the segment at {start} is of an unknown kind and would be lost")));
-        }
-    }
-    Ok(!loaded.media.video.is_empty())
-}
-
 fn nothing((start, end): (Timestamp, Timestamp)) -> FfmpegError {
     FfmpegError::Nothing(format!("there is no picture from {start} to {end}"))
 }
 
 impl<'s> Cutter<'s> {
-    fn new(pool: Arc<Pool>, sender: &'s mpsc::Sender<Result<Bytes, FfmpegError>>) -> Self {
-        Self { pool, sender, mux: None, begin: BEGIN, last_dts: 0, sound_end: 0 }
+    fn new(
+        pool: Arc<Pool>,
+        (format, sound): (Container, Option<Coding>),
+        sender: &'s mpsc::Sender<Result<Bytes, FfmpegError>>,
+    ) -> Self {
+        Self { pool, format, sound, sender, mux: None, begin: BEGIN, last_dts: 0, sound_end: 0 }
     }
 
     async fn all(mut self, clips: Vec<Clip>) -> Result<(), FfmpegError> {
@@ -326,7 +312,18 @@ impl<'s> Cutter<'s> {
             // Only until there are some: what comes later is a hole like any other.
             return if self.mux.is_none() { blind.count(&loaded).map(|()| None) } else { Ok(None) };
         }
-        self.mux.get_or_insert_with(|| Mux::new(Some(Coding::H264), loaded.media.codings().1));
+        let (sound, known) = (loaded.media.codings().1, self.sound);
+        let mux = self.mux.get_or_insert_with(|| Mux::new(Some(Coding::H264), sound.or(known)));
+        if let Some(sound) = sound.filter(|_| !mux.has_sound()) {
+            if self.format == Container::Mp4 {
+                let start = loaded.start;
+                let why = format!(
+                    "there is sound only from the segment at {start} on, which an MP4 cannot say; take type=smart"
+                );
+                return Err(FfmpegError::Unsuitable(why));
+            }
+            mux.begin_sound(sound);
+        }
         Ok(Some(loaded))
     }
 

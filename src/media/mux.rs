@@ -19,6 +19,7 @@ const BUFFERED: i64 = 63_000;
 pub struct Mux {
     video: Option<Coding>,
     sound: Option<Coding>,
+    version: u8,
     counters: [u8; 4],
     out: Vec<u8>,
 }
@@ -26,7 +27,7 @@ pub struct Mux {
 impl Mux {
     /// Of these codings.
     pub fn new(video: Option<Coding>, sound: Option<Coding>) -> Self {
-        Self { video, sound, counters: [0; 4], out: Vec::new() }
+        Self { video, sound, version: 0, counters: [0; 4], out: Vec::new() }
     }
 
     /// One of H.264 video alone.
@@ -39,12 +40,26 @@ impl Mux {
         Self::new(None, Some(Coding::Aac))
     }
 
+    /// From here on there is sound, too, if there was none.
+    pub fn begin_sound(&mut self, sound: Coding) {
+        if self.sound.is_none() {
+            self.sound = Some(sound);
+            self.version = (self.version + 1) & 0x1f;
+            self.tables();
+        }
+    }
+
+    /// Whether there is sound.
+    pub fn has_sound(&self) -> bool {
+        self.sound.is_some()
+    }
+
     /// The tables: at the beginning, and before each key frame, so that one may begin there.
     pub fn tables(&mut self) {
         let pmt = PMT_PID.to_be_bytes();
         self.section(0, 0, &[0, 1, 0xc1, 0, 0, 0, 1, 0xe0 | pmt[0], pmt[1]]);
         let clock = if self.video.is_some() { VIDEO_PID } else { SOUND_PID }.to_be_bytes();
-        let mut body = vec![0, 1, 0xc1, 0, 0, 0xe0 | clock[0], clock[1], 0xf0, 0];
+        let mut body = vec![0, 1, 0xc1 | self.version << 1, 0, 0, 0xe0 | clock[0], clock[1], 0xf0, 0];
         for (kind, pid) in [(self.video, VIDEO_PID), (self.sound, SOUND_PID)] {
             if let Some(kind) = kind {
                 let pid = pid.to_be_bytes();

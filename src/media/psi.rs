@@ -1,6 +1,6 @@
 //! Tables of a transport stream: which programs there are, and of which streams one is made (ISO/IEC 13818-1, 2.4.4).
 
-use super::coding::Coding;
+use super::coding::{Coding, Role};
 use super::packet::pid;
 
 /// A section of these tables has at most so many bytes (2.4.4.1).
@@ -19,6 +19,13 @@ pub struct Program {
     pub clock_pid: u16,
     /// What it is made of, in the order of the table.
     pub streams: Vec<Elementary>,
+}
+
+impl Program {
+    /// What its sound is: the first stream of sound.
+    pub fn sound(&self) -> Option<Coding> {
+        self.streams.iter().map(|stream| stream.coding).find(|coding| coding.role() == Role::Sound)
+    }
 }
 
 /// One stream of a program.

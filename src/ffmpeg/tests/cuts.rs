@@ -208,7 +208,7 @@ async fn a_hole_is_closed_up_and_a_segment_without_pictures_is_one() {
 /// What stands in that file, in place of a segment.
 fn opened(at: usize, file: &str) -> CutSegment {
     let file = file.to_owned();
-    CutSegment { open: Box::new(move || std::fs::File::open(file)), ..recording().segment(at) }
+    CutSegment { open: Box::new(move || std::fs::File::open(&file)), ..recording().segment(at) }
 }
 
 #[tokio::test]

@@ -2,5 +2,6 @@
 
 mod cuts;
 mod faults;
+mod lost;
 mod pictures;
 mod support;

@@ -61,6 +61,7 @@ async fn what_is_not_there_is_not_made() {
     let blind = || crate::ffmpeg::CutSegment {
         start: BEGIN,
         duration: SEGMENT,
+        is_full: true,
         open: Box::new(|| std::fs::File::open("/dev/null")),
     };
     assert!(matches!(frame(&pool(), blind(), BEGIN).await, Err(FfmpegError::Unsuitable(_))));
@@ -80,7 +81,7 @@ async fn what_has_no_sound_is_not_read_for_ever_nor_for_nobody() {
                 waiting.lock().unwrap().recv().ok();
                 std::fs::File::open("/dev/null")
             };
-            CutSegment { start: BEGIN, duration: SEGMENT, open: Box::new(open) }
+            CutSegment { start: BEGIN, duration: SEGMENT, is_full: true, open: Box::new(open) }
         };
         let segments = (0..100).map(silent).collect();
         if is_given_up {

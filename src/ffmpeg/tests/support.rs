@@ -71,7 +71,7 @@ impl Recording {
     pub fn segment(&self, at: usize) -> CutSegment {
         let file = path(self.directory.path(), at);
         let start = BEGIN + Span::from_us(SEGMENT.us() * i64::try_from(at).unwrap());
-        CutSegment { start, duration: SEGMENT, open: Box::new(move || File::open(file)) }
+        CutSegment { start, duration: SEGMENT, is_full: true, open: Box::new(move || File::open(&file)) }
     }
 
     pub fn segments(&self) -> Vec<CutSegment> {
