@@ -68,7 +68,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Whether it must not vanish unnoticed: what was recorded here, and what the configuration names.
+    /// Whether half of all such must not vanish at once: what was recorded here, and what the configuration names.
     fn counts(&self) -> bool {
         !self.origin.fetched || self.origin.named
     }
@@ -127,6 +127,8 @@ pub struct Going {
     pub stored: Stored,
     /// Why.
     pub reason: Reason,
+    /// Whether it is the archive's own, by the rule by which room is made.
+    pub is_own: bool,
 }
 
 /// What goes.
@@ -140,7 +142,8 @@ pub struct Schedule {
     pub hours: usize,
     /// Bytes of all of them.
     pub bytes: u64,
-    /// How much of it was recorded here, or is named: that is what must not shrink.
+    /// How much of it is the archive's own: recorded here; where nothing is, named; where nothing is named, all. That is what must not
+    /// shrink, and what others give must not make it look large.
     pub own: Level,
 }
 
@@ -157,7 +160,7 @@ impl Schedule {
 
     /// How much of one's own is left when all has gone that goes.
     pub fn own_after(&self) -> Level {
-        let own = self.going.iter().map(|going| &going.stored).filter(|stored| stored.counts());
+        let own = self.going.iter().filter(|going| going.is_own).map(|going| &going.stored);
         own.fold(self.own, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added)))
     }
 }
@@ -238,12 +241,15 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     };
     let mut reasons: Vec<Option<Reason>> = hours.iter().map(of_itself).collect();
     room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
-    let counted = hours.iter().filter(|stored| stored.counts());
+    let is_own = room::own_among(&hours);
+    let counted = hours.iter().filter(|stored| is_own(stored));
     let own =
         counted.fold(Level::default(), |own, stored| own.with(1, all_of(stored).saturating_sub(stored.origin.added)));
     let mut schedule = Schedule { hours: hours.len(), bytes, own, ..Schedule::default() };
-    let with_reason =
-        hours.into_iter().zip(reasons).filter_map(|(stored, reason)| Some(Going { stored, reason: reason? }));
+    let with_reason = hours
+        .into_iter()
+        .zip(reasons)
+        .filter_map(|(stored, reason)| Some(Going { is_own: is_own(&stored), stored, reason: reason? }));
     schedule.going.extend(with_reason);
     // Whatever interrupts it: nothing of one's own goes before what others gave, and nothing that is named before what is not.
     schedule.going.sort_by_key(|going| {
@@ -264,8 +270,11 @@ fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp, from_future:
     }
     // What others gave and has no room is no loss by mistake, and its number must not make a loss look small.
     let fetched = new().filter(|going| going.reason == Reason::Fetched && !going.stored.counts()).count();
-    let (going, of) = (new().count() - fetched, schedule.hours - fetched);
-    from_future.or((going * 2 > of).then_some(Doubt::MoreThanHalf { going, of }))
+    let all = (new().count() - fetched, schedule.hours - fetched);
+    // Nor must what they gave of named channels.
+    let own = (new().filter(|going| going.is_own).count(), usize::try_from(schedule.own.hours).unwrap_or(usize::MAX));
+    let more_than_half = [own, all].into_iter().find(|(going, of)| going * 2 > *of);
+    from_future.or(more_than_half.map(|(going, of)| Doubt::MoreThanHalf { going, of }))
 }
 
 #[cfg(test)]

@@ -158,8 +158,7 @@ impl Room<'_> {
 
     /// The highest rank of these that holds anything: that is what is own among them.
     fn own(&self, of: &impl Fn(&Stored) -> bool) -> Rank {
-        let holding = self.hours.iter().filter(|stored| stored.segments > 0 && of(stored));
-        holding.map(Rank::of).max().unwrap_or(Rank::Strangers)
+        highest(self.hours.iter().filter(|stored| of(stored)))
     }
 
     /// Lets the oldest of these go as long as what they free together is too little.
@@ -205,6 +204,17 @@ impl Room<'_> {
         let counts = |stored: &Stored, goes: bool| !goes && stored.place.hour <= self.last && of(stored);
         self.sum(|stored, goes| if counts(stored, goes) { stored.origin.added } else { 0 })
     }
+}
+
+/// The highest rank of those that hold anything.
+fn highest<'h>(hours: impl Iterator<Item = &'h Stored>) -> Rank {
+    hours.filter(|stored| stored.segments > 0).map(Rank::of).max().unwrap_or(Rank::Strangers)
+}
+
+/// Which of these are the archive's own, whatever the operator keeps besides: by them it is measured how far the archive shrinks.
+pub(super) fn own_among(hours: &[Stored]) -> impl Fn(&Stored) -> bool + use<> {
+    let own = highest(hours.iter());
+    move |stored| Rank::of(stored) >= own
 }
 
 fn is_own(stored: &Stored, own: Rank) -> bool {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Schedule, schedule};
+use super::super::{Doubt, Schedule, schedule};
 use super::*;
 use crate::domain::origins::Origin;
 use crate::domain::time::HOUR_US;
@@ -136,6 +136,17 @@ fn what_others_add_to_hours_of_ones_own_makes_none_of_them_go() {
     // Where one's own is too much by itself, only as much goes as that asks for.
     let less = Limits { max_bytes: Some(3_950), ..Limits::default() };
     assert_eq!(going(&schedule(all, &less, now(), None), Reason::Size).len(), 2);
+}
+
+#[test]
+fn many_hours_of_named_channels_do_not_make_the_loss_of_all_that_was_recorded_look_small() {
+    let mut all: Vec<Stored> = (2..1_002).map(|ago| Stored { bytes: 1, ..named("named/source", ago) }).collect();
+    assert_eq!(schedule(all.clone(), &Limits::default(), now(), None).own.hours, 1_000, "nothing is own");
+    all.extend((2..102).map(|ago| stored("own/source", ago, false)));
+    let limits = Limits { streams: vec![limit("own", None, Some(0))], ..Limits::default() };
+    let plan = schedule(all, &limits, now(), None);
+    assert_eq!((plan.own.hours, plan.own_after().hours), (100, 0));
+    assert_eq!(plan.doubt, Some(Doubt::MoreThanHalf { going: 100, of: 100 }));
 }
 
 #[test]
