@@ -184,7 +184,7 @@ impl Node {
         let dates = crate::peer::Dates::default();
         let parts = crate::retention::Parts {
             keeper: Arc::clone(&keeper),
-            ready: crawl.ready(),
+            is_ready: crawl.readiness(),
             deletions: Arc::clone(&deleted),
             client: PeerClient::with_token(
                 PeerLimits { dates: dates.clone(), ..PeerLimits::default() },

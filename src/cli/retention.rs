@@ -100,7 +100,7 @@ pub fn offline(
     let registry = Registry::new();
     let parts = Parts {
         keeper: Arc::clone(keeper),
-        ready: watch::channel(true).1,
+        is_ready: Box::new(|| true),
         deletions: Arc::new(Deletions::register(&registry)?),
         client: super::trust::client(config)?,
         peers,

@@ -16,6 +16,7 @@ use crate::disk::{Base, Dir, DiskError, Records, Small, append_soon, atomic, mar
 use crate::domain::origins::{Account, Given, Named, Origin, Used};
 use crate::domain::{Hour, HourPlace, HourTotals, Stream};
 use crate::guards::Guard;
+use crate::index::Health;
 
 const FILE: &str = "fetched";
 /// Where lines that do not add up are kept as they were.
@@ -67,6 +68,8 @@ struct State {
     /// Returns of the disk when the account was read: after another one it is read again.
     returns: u64,
     account: Option<Account>,
+    /// Why it cannot be relied on, until a person has decided.
+    wrong: Option<String>,
     /// Hours into which something is being fetched, by how many.
     open: HashMap<HourPlace, usize>,
     /// Streams that were looked at: when, and whether they are strangers'.
@@ -95,12 +98,22 @@ impl Keeper {
         self
     }
 
-    /// Reads the account, if that was not done. What was wrong with it is mended when a person has looked at it.
+    /// Reads the account, if that was not done, and notes once more what is wrong with it: notes do not outlast a return of the disk.
     pub fn load_origins(&self) -> Result<(), CrawlError> {
+        let (_, known) = self.account()?;
+        if let Some(wrong) = &known.state.wrong {
+            self.records().note(FILE, Some(wrong));
+        }
+        Ok(())
+    }
+
+    /// A person has decided: the account begins anew from what could be read of it.
+    pub fn accept_origins(&self) -> Result<(), CrawlError> {
         let (base, mut known) = self.account()?;
-        let is_wrong = known.account.damaged_lines > 0 || self.disk(is_lost(&known.account, &base, self.records()))?;
-        if is_wrong && !known.is_doubtful() {
+        if known.is_doubtful() {
             known.write_anew(&base)?;
+            known.state.wrong = None;
+            self.records().note(FILE, None);
         }
         Ok(())
     }
@@ -141,14 +154,21 @@ impl Keeper {
         Ok(places.filter_map(|place| known.account.given(&place)).map(|given| given.bytes).sum())
     }
 
-    /// Brings the account into line with the index, which has caught up: hours that are gone leave it, and those that hold more than was
-    /// given are own.
-    pub fn settle_origins(&self) -> Result<(), CrawlError> {
+    /// Brings the account into line with the index: hours that are gone leave it, and those that hold more than was given are own. Only
+    /// while `is_ready` says that the index has caught up, for one that has not says of every hour that it is gone.
+    pub fn settle_origins(&self, is_ready: &dyn Fn() -> bool) -> Result<(), CrawlError> {
+        let generation = self.index.catalog().generation();
+        let is_stalled = || matches!(self.index.health(), Health::Stalled { .. });
+        let is_complete = || is_ready() && !is_stalled() && self.index.catalog().generation() == generation;
         let streams: Vec<Stream> = self.account()?.1.account.streams().cloned().collect();
         for stream in streams {
             // Before the index is asked: what is fetched from here on is not looked at.
             let hours = self.account()?.1.hours_with_state(&stream);
             let rows: HashMap<Hour, HourTotals> = self.hour_totals(&stream)?.into_iter().collect();
+            // It may have begun anew before or while it was asked.
+            if !is_complete() {
+                return Ok(());
+            }
             let (base, mut known) = self.account()?;
             let mut lines = String::new();
             for (hour, is_open) in hours {
@@ -291,6 +311,7 @@ impl Keeper {
                 self.records().note(FILE, wrong.as_deref());
                 self.records().is_there(&base, FILE);
             }
+            state.wrong = wrong;
             account
         };
         Ok((base, Known { state, account, records: self.records() }))
@@ -395,7 +416,7 @@ impl Known<'_> {
 
     /// Whether something is wrong with it, and nobody has looked.
     fn is_doubtful(&self) -> bool {
-        self.records.unusable().iter().any(|record| record.name == FILE)
+        self.state.wrong.is_some()
     }
 }
 

@@ -103,6 +103,12 @@ impl Crawl {
         self.catch_up.is_ready()
     }
 
+    /// The same question, for who asks it again and again.
+    pub fn readiness(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let catch_up = Arc::clone(&self.catch_up);
+        Box::new(move || catch_up.is_ready())
+    }
+
     /// Catches up again as soon as possible: the disk has come back.
     pub fn kick(&self) {
         self.catch_up.kick();

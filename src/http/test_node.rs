@@ -277,7 +277,7 @@ fn nobody() -> Arc<Elsewhere> {
 fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> Arc<Retention> {
     let parts = crate::retention::Parts {
         keeper: Arc::clone(keeper),
-        ready: crawl.ready(),
+        is_ready: crawl.readiness(),
         deletions: Arc::clone(deleted),
         client: PeerClient::new(crate::peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
         peers: tokio::sync::watch::channel(Vec::new()).1,

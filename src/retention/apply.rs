@@ -58,22 +58,37 @@ fn read(name: &OsStr, is_file: bool) -> Entry {
 }
 
 /// Deletes the segments and chat batches of an hour and flushes its directory, which goes if it is empty then. If only those that
-/// were `seen` may go and there are others, nothing does. Before each file it is asked whether it may still go.
+/// were `seen` may go and there are others, nothing does. Before each file it is asked whether it may still go. What went before
+/// something failed is told with that.
 pub(super) fn delete_segments(
     base: &Base,
     place: &HourPlace,
     seen: Option<&HashSet<String>>,
     may_go_on: &dyn Fn() -> bool,
-) -> Result<Deleted, DiskError> {
+) -> (Deleted, Result<(), DiskError>) {
     let mut deleted = Deleted::default();
-    let Some(dir) = base.dir(&place.path())? else { return Ok(Deleted { dir_gone: true, ..deleted }) };
+    let result = delete_each(base, place, seen, may_go_on, &mut deleted);
+    (deleted, result)
+}
+
+fn delete_each(
+    base: &Base,
+    place: &HourPlace,
+    seen: Option<&HashSet<String>>,
+    may_go_on: &dyn Fn() -> bool,
+    deleted: &mut Deleted,
+) -> Result<(), DiskError> {
+    let Some(dir) = base.dir(&place.path())? else {
+        deleted.dir_gone = true;
+        return Ok(());
+    };
     let entries = dir.entries(MOST_ENTRIES)?;
     if let Some(seen) = seen {
         let is_unseen = |name: &OsStr| !name.to_str().is_some_and(|name| seen.contains(name));
         let unseen = entries.iter().filter(|(name, is_file)| read(name, *is_file) == Entry::Segment && is_unseen(name));
         deleted.unseen = unseen.count() as u64;
         if deleted.unseen > 0 {
-            return Ok(deleted);
+            return Ok(());
         }
     }
     // What comes from here on is in none of these entries, and stays.
@@ -99,7 +114,7 @@ pub(super) fn delete_segments(
     if !deleted.stopped {
         deleted.dir_gone = remove_if_empty(base, place)?;
     }
-    Ok(deleted)
+    Ok(())
 }
 
 /// Deletes the tombstones of an hour that holds no segment any more, and its directory if it is empty then. `None` if it does hold
@@ -154,6 +169,40 @@ mod tests {
 
     const STEM: &str = "00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 
+    /// Deletes without an error.
+    fn delete(base: &Base, place: &HourPlace, seen: Option<&HashSet<String>>, may_go_on: bool) -> Deleted {
+        let (deleted, result) = delete_segments(base, place, seen, &|| may_go_on);
+        result.unwrap();
+        deleted
+    }
+
+    #[test]
+    fn what_went_before_something_failed_is_counted() {
+        let tree = tempfile::tempdir().unwrap();
+        let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
+        let hour = tree.path().join("a/b/2019-11-13T02");
+        fs::create_dir_all(&hour).unwrap();
+        let names: Vec<String> =
+            (0..4).map(|at| format!("{}.ts", STEM.replace("00:00", &format!("00:0{at}")))).collect();
+        for name in &names {
+            fs::write(hour.join(name), "xy").unwrap();
+        }
+        // After two of them the others are something that cannot be deleted as a file.
+        let left = || names.iter().filter(|name| hour.join(name).is_file()).count();
+        let may_go_on = || {
+            if left() == 2 {
+                for name in names.iter().filter(|name| hour.join(name).is_file()) {
+                    fs::remove_file(hour.join(name)).unwrap();
+                    fs::create_dir(hour.join(name)).unwrap();
+                }
+            }
+            true
+        };
+        let (deleted, result) = delete_segments(&Base::open(tree.path()).unwrap(), &place, None, &may_go_on);
+        assert!(result.is_err());
+        assert_eq!((deleted.segments, deleted.bytes), (2, 4));
+    }
+
     #[test]
     fn what_is_understood_goes_and_all_else_stays() {
         let tree = tempfile::tempdir().unwrap();
@@ -190,7 +239,7 @@ mod tests {
         assert!(delete_tombstones(&base, &place).unwrap().is_none(), "a segment is there");
         assert_eq!(left(), all);
 
-        let deleted = delete_segments(&base, &place, None, &|| true).unwrap();
+        let deleted = delete(&base, &place, None, true);
         assert_eq!((deleted.segments, deleted.bytes, deleted.tombstones, deleted.left), (1, 2, 1, 7));
         assert!(!deleted.dir_gone && !left().contains(&segment) && !left().contains(&temporary) && outside.exists());
         assert_eq!(left().len(), all.len() - 2);
@@ -212,11 +261,11 @@ mod tests {
         }
         let base = Base::open(tree.path()).unwrap();
         let mut known = HashSet::from([seen]);
-        let deleted = delete_segments(&base, &place, Some(&known), &|| true).unwrap();
+        let deleted = delete(&base, &place, Some(&known), true);
         assert_eq!(deleted, Deleted { unseen: 1, ..Deleted::default() });
         assert_eq!(fs::read_dir(&hour).unwrap().count(), 2);
         known.insert(late);
-        assert!(delete_segments(&base, &place, Some(&known), &|| true).unwrap().dir_gone);
+        assert!(delete(&base, &place, Some(&known), true).dir_gone);
     }
 
     #[test]
@@ -227,9 +276,9 @@ mod tests {
         fs::create_dir_all(&hour).unwrap();
         fs::write(hour.join(format!("{STEM}.ts")), "xy").unwrap();
         let base = Base::open(tree.path()).unwrap();
-        assert!(delete_segments(&base, &place, None, &|| false).unwrap().stopped && hour.exists());
-        assert!(delete_segments(&base, &place, None, &|| true).unwrap().dir_gone);
+        assert!(delete(&base, &place, None, false).stopped && hour.exists());
+        assert!(delete(&base, &place, None, true).dir_gone);
         assert!(!hour.exists() && tree.path().join("a/b").exists());
-        assert!(delete_segments(&base, &place, None, &|| true).unwrap().dir_gone, "doing it again is fine");
+        assert!(delete(&base, &place, None, true).dir_gone, "doing it again is fine");
     }
 }

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::apply::{Deleted, delete_segments};
+use super::attempts::Attempts;
 use super::journal::{Journal, Step};
 use super::last_copy::{Asking, Copies};
 use super::ledger::Ledger;
@@ -56,8 +57,8 @@ pub struct RetentionOptions {
 pub struct Parts {
     /// Index and disk.
     pub keeper: Arc<Keeper>,
-    /// Turns true when the index has caught up with the disk.
-    pub ready: watch::Receiver<bool>,
+    /// Whether the index that is open now has caught up with the disk.
+    pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     /// Counts what is deleted.
     pub deletions: Arc<Deletions>,
     /// To ask other nodes with.
@@ -86,8 +87,8 @@ pub struct Retention {
     pub(super) gauges: Gauges,
     running: Mutex<()>,
     report: Mutex<RetentionReport>,
-    /// Returns of the disk when the journal was read: after another one it is read again.
-    returns: Mutex<u64>,
+    /// When the journal is read again.
+    pub(super) attempts: Mutex<Attempts>,
     orders: Orders,
     /// Who filled the disk when everything was last looked at.
     used: Mutex<Option<DiskUse>>,
@@ -102,7 +103,7 @@ impl Retention {
         let report = RetentionReport { enabled: !options.limits.are_off(), ..RetentionReport::default() };
         let retention = Self {
             gauges: Gauges::register(registry)?,
-            returns: Mutex::new(parts.keeper.guard().returns()),
+            attempts: Mutex::new(Attempts::new(parts.keeper.guard().returns())),
             timeline: Timeline::new(Arc::clone(&parts.clocks)),
             parts,
             options,
@@ -218,6 +219,7 @@ impl Retention {
     /// `confirmed` it.
     pub fn order(&self, confirmed: bool) -> Order {
         let order = self.orders.give(confirmed);
+        lock(&self.attempts).hurry();
         if let Some(wake) = self.wake.get() {
             wake.wake();
         }
@@ -232,11 +234,11 @@ impl Retention {
     /// Reads the journal if that is to be done: it was not read yet, or the disk is another than it was then. Looks at the clock.
     pub(super) fn know_journal(&self) {
         let returns = self.parts.keeper.guard().returns();
-        if std::mem::replace(&mut *lock(&self.returns), returns) != returns {
+        if lock(&self.attempts).returned(returns) {
             self.parts.keeper.records().begin();
             self.ledger.forget();
         }
-        if self.ledger.ask(|_, _| ()).is_none() {
+        if self.ledger.ask(|_, _| ()).is_none() && lock(&self.attempts).is_due(Instant::now()) {
             self.load_or_tell();
         }
         self.tick();
@@ -253,7 +255,7 @@ impl Retention {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        *self.parts.ready.borrow()
+        (self.parts.is_ready)()
     }
 
     /// From one run to the next.
@@ -302,7 +304,11 @@ impl Retention {
         }
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         self.look_at_journal(&journal)?;
+        self.parts.keeper.settle_origins(&|| self.is_ready())?;
         let schedule = self.schedule(&journal, self.free())?;
+        // The index may have begun anew while it was asked.
+        self.may_delete()?;
+        self.note_level(&schedule);
         let now = self.now();
         report.last_run = Some(now.to_string());
         self.gauges.ran(now);
@@ -365,15 +371,13 @@ impl Retention {
         } else {
             None
         };
-        match self.retire(place, going.reason, seen.as_ref(), (confirmed, stop)) {
+        match self.retire(place, going.reason, seen.as_ref(), (confirmed, stop), report) {
             Ok(deleted) if deleted.unseen > 0 => {
                 tracing::info!(name: "hour_has_changed", hour = %place, files = deleted.unseen, "an hour got more segments while other nodes were asked about it; it waits for the next run");
                 Ok(())
             }
-            Ok(deleted) => {
+            Ok(_) => {
                 report.hours += 1;
-                report.segments += deleted.segments;
-                report.bytes += deleted.bytes;
                 report.overdue_bytes = report.overdue_bytes.saturating_sub(going.stored.bytes);
                 Ok(())
             }
@@ -389,13 +393,15 @@ impl Retention {
         }
     }
 
-    /// The steps by which one hour goes; with `seen`, only if it holds nothing else.
+    /// The steps by which one hour goes; with `seen`, only if it holds nothing else. What was deleted is in the report, also where the
+    /// rest fails.
     fn retire(
         &self,
         place: &HourPlace,
         reason: Reason,
         seen: Option<&HashSet<String>>,
         (confirmed, stop): (bool, &Stop),
+        report: &mut RetentionReport,
     ) -> Result<Deleted, RetentionError> {
         self.may_delete()?;
         let base = self.base()?;
@@ -403,16 +409,18 @@ impl Retention {
         let entry = |step| Some(self.entry(step, Some(reason)));
         self.note(place, entry(Step::Retiring))?;
         let may_go_on = || !stop.is_stopped() && self.still_safe(confirmed).is_ok();
-        let result = delete_segments(&base, place, seen, &may_go_on);
+        let (deleted, result) = delete_segments(&base, place, seen, &may_go_on);
+        self.parts.deletions.add(place, deleted.segments);
+        report.segments += deleted.segments;
+        report.bytes += deleted.bytes;
         // Whatever came of it, the index learns what is left.
         let known = self.parts.keeper.follow(place);
-        let deleted = result?;
+        result?;
         told_later(place, known)?;
         if deleted.unseen > 0 {
             self.note(place, before)?;
             return Ok(deleted);
         }
-        self.parts.deletions.add(place, deleted.segments);
         if deleted.stopped {
             return self.still_safe(confirmed).and(Err(RetentionError::Stopped));
         }
@@ -448,9 +456,8 @@ impl Retention {
         Ok(missing.is_empty().then(seen))
     }
 
-    /// What goes, by what the index knows.
+    /// What goes, by what the index knows. Changes nothing.
     fn schedule(&self, journal: &Journal, free: Option<u64>) -> Result<Schedule, RetentionError> {
-        self.parts.keeper.settle_origins()?;
         let mut hours = Vec::new();
         let index = self.parts.keeper.index();
         for stream in index.catalog().streams() {
@@ -494,7 +501,7 @@ impl Retention {
     /// An error unless everything is as it must be before anything is deleted.
     pub(super) fn may_delete(&self) -> Result<(), RetentionError> {
         self.records_are_intact()?;
-        if !*self.parts.ready.borrow() {
+        if !self.is_ready() {
             return Err(RetentionError::Index("is catching up with the disk".to_owned()));
         }
         match self.parts.keeper.index().health() {
@@ -522,6 +529,9 @@ impl Retention {
             self.changed();
             return;
         };
+        if matches!(error, RetentionError::Unusable { .. }) {
+            lock(&self.attempts).failed(Instant::now());
+        }
         let text = error.to_string();
         let mut report = self.lock_report();
         if report.error.as_ref() != Some(&text) {

@@ -11,6 +11,7 @@
 //! 6. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
 
 mod apply;
+mod attempts;
 mod beside;
 mod identity;
 mod job;

@@ -33,8 +33,21 @@ impl Retention {
     pub(super) fn load(&self, accept: bool) -> Result<Vec<PathBuf>, RetentionError> {
         let (base, records) = (self.base()?, self.parts.keeper.records());
         self.parts.keeper.load_origins()?;
-        self.timeline.load(&base, records, newest_of_ours(&base))?;
-        let levels = match records.read(&base, &LEVELS)? {
+        let is_unusable = |record: &Record| records.unusable().iter().any(|unusable| unusable.name == record.name);
+        if accept || lock(&self.attempts).is_first() || is_unusable(&TIME) || is_unusable(&LEVELS) {
+            self.timeline.load(&base, records, newest_of_ours(&base))?;
+            self.load_levels(&base, records)?;
+            lock(&self.attempts).begun();
+        }
+        let accept = accept || !self.parts.keeper.guards().stands(Guard::RecordsIntact);
+        let now = Now { time: self.now(), lived: self.timeline.lived(), holders: self.holders() };
+        let aside = self.ledger.load(&base, records, &now, accept)?;
+        lock(&self.attempts).succeeded();
+        Ok(aside)
+    }
+
+    fn load_levels(&self, base: &Base, records: &Records) -> Result<(), RetentionError> {
+        let levels = match records.read(base, &LEVELS)? {
             Reading::Intact(content) | Reading::Mended(content, _) => {
                 let levels = Levels::parse(&String::from_utf8_lossy(&content.bytes));
                 if levels.is_none() {
@@ -45,9 +58,7 @@ impl Retention {
             Reading::Absent | Reading::Unusable(_) => None,
         };
         *lock(&self.levels) = levels.unwrap_or_default();
-        let accept = accept || !self.parts.keeper.guards().stands(Guard::RecordsIntact);
-        let now = Now { time: self.now(), lived: self.timeline.lived(), holders: self.holders() };
-        self.ledger.load(&base, records, &now, accept)
+        Ok(())
     }
 
     /// What is to be done now and then: the line of time goes on.
@@ -70,8 +81,11 @@ impl Retention {
     pub fn accept(&self) -> Result<AcceptedRecords, RetentionError> {
         let _one = self.running();
         let (base, records) = (self.base()?, self.parts.keeper.records());
+        // What is wrong with the account is among what is accepted.
+        self.parts.keeper.load_origins()?;
         let accepted = self.unusable_records();
         let mut aside = records.accept(&base, &[RETIRED])?;
+        self.parts.keeper.accept_origins()?;
         self.ledger.forget();
         aside.extend(self.load(true)?);
         tracing::warn!(name: "records_accepted", records = accepted.len(), "records that could not be relied on begin anew, on the operator's word");
@@ -168,17 +182,15 @@ impl Retention {
         Ok(())
     }
 
-    /// Why nothing is to be done without a person's word, if so.
+    /// Why nothing is to be done without a person's word, if so. Changes nothing.
     pub(super) fn doubt(&self, schedule: &Schedule) -> Option<String> {
         let by_age = schedule.going.iter().any(|going| going.reason == Reason::Age);
-        // Whatever else there is to say: the level is taken in.
-        let shrinking = self.shrinking(schedule);
         if let Some(why) = self.clock_doubt(by_age) {
             let until = "nothing is deleted until that is cleared up, or you say that the clock is right";
             return Some(format!("{why}; {until}: `gapless retention run --yes`"));
         }
         let doubt = schedule.doubt.filter(|doubt| !self.is_lifted(doubt));
-        doubt.map(|doubt| doubt.to_string()).or(shrinking)
+        doubt.map(|doubt| doubt.to_string()).or_else(|| self.shrinking(schedule))
     }
 
     /// Half at once is the same guard as half within a week.
@@ -207,21 +219,33 @@ impl Retention {
         }
     }
 
-    /// Takes the level in, and says whether too little of it would be left.
-    fn shrinking(&self, schedule: &Schedule) -> Option<String> {
-        let lived = self.timeline.lived()?;
+    /// Takes the level in, for a run: and where too little of it would be left, what there was is the measure until a person has decided.
+    pub(super) fn note_level(&self, schedule: &Schedule) {
+        let Some(lived) = self.timeline.lived() else { return };
         let mut levels = lock(&self.levels);
-        if levels.note(lived, schedule.own) {
+        let is_new = levels.note(lived, schedule.own);
+        let is_held = self.shrinks(&levels, schedule).is_some() && levels.hold();
+        if is_new || is_held {
             self.write_levels(&levels);
         }
+    }
+
+    /// Whether too little would be left, as a run would find it. Changes nothing.
+    fn shrinking(&self, schedule: &Schedule) -> Option<String> {
+        let lived = self.timeline.lived()?;
+        let mut levels = lock(&self.levels).clone();
+        levels.note(lived, schedule.own);
+        self.shrinks(&levels, schedule).map(|shrinking| shrinking.to_string())
+    }
+
+    fn shrinks(&self, levels: &Levels, schedule: &Schedule) -> Option<Shrinking> {
         // What others gave may go, however much it is.
         let after = schedule.own_after();
         // Nor do bytes count where nothing goes for want of room: one large old hour may go for its age.
         let by_room = schedule.going.iter().any(|going| !matches!(going.reason, Reason::Age | Reason::Fetched));
         let left = if by_room { after } else { Level { bytes: u64::MAX, ..after } };
         let shrinks = levels.shrinks(left).filter(|_| after != schedule.own)?;
-        let shrinks = Shrinking { left: after, ..shrinks };
-        self.parts.keeper.guards().stands(Guard::Shrinking).then(|| shrinks.to_string())
+        self.parts.keeper.guards().stands(Guard::Shrinking).then_some(Shrinking { left: after, ..shrinks })
     }
 
     /// This much is right, on a person's word.

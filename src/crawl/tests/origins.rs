@@ -73,7 +73,7 @@ fn what_a_peer_gave_stays_so_when_the_index_is_lost_and_until_a_recorder_comes()
     let later = archive.keeper();
     archive.write(&later, &junk, 0..0);
     archive.write(&later, &own, 0..0);
-    later.settle_origins().unwrap();
+    later.settle_origins(&|| true).unwrap();
     assert!(later.origin(&junk, (4, 90)).unwrap().fetched && !later.origin(&own, (4, 90)).unwrap().fetched);
     assert!(later.would_be_fetched(&junk) && !later.would_be_fetched(&own));
     assert!(later.would_be_fetched(&place("a/source/2019-11-13T04")), "what is not here would come from others");
@@ -81,7 +81,7 @@ fn what_a_peer_gave_stays_so_when_the_index_is_lost_and_until_a_recorder_comes()
     assert_eq!(later.fetched_bytes().unwrap(), 50);
     // The recorder's own segment makes the hour its own, for good.
     archive.write(&later, &junk, 4..5);
-    later.settle_origins().unwrap();
+    later.settle_origins(&|| true).unwrap();
     assert!(!archive.keeper().origin(&junk, (4, 90)).unwrap().fetched);
     later.guards().remove(guards::Guard::OwnFirst);
     assert!(!later.origin(&junk, (0, 90)).unwrap().fetched);
@@ -124,7 +124,7 @@ fn a_stranger_adds_only_so_many_names() {
     // Room comes back when what it gave is gone.
     std::fs::remove_dir_all(archive.0.path().join("junk0")).unwrap();
     keeper.reconcile_structure().unwrap();
-    keeper.settle_origins().unwrap();
+    keeper.settle_origins(&|| true).unwrap();
     assert_eq!(archive.give(&keeper, "evil", &place("junk3/q/2019-11-13T02"), 0..1), 1);
 }
 
@@ -168,9 +168,53 @@ fn an_account_that_is_lost_or_damaged_is_missed_after_each_start_until_somebody_
         let keeper = archive.keeper();
         keeper.load_origins().unwrap();
         keeper.records().accept(&Base::open(archive.path()).unwrap(), &[]).unwrap();
-        keeper.load_origins().unwrap();
+        keeper.accept_origins().unwrap();
         let later = archive.keeper();
         later.load_origins().unwrap();
         assert!(later.unusable_records().iter().all(|record| record.name != "fetched"), "{harm}");
+    }
+}
+
+#[test]
+fn an_index_that_has_not_caught_up_takes_nothing_from_the_account() {
+    let archive = Archive::new();
+    archive.give(&archive.keeper(), "evil", &place("a/source/2019-11-13T02"), 0..4);
+    let account = || std::fs::read_to_string(archive.path().join(".gapless/fetched")).unwrap();
+    let before = account();
+    // The index was lost, and nothing has been looked at yet.
+    let later = archive.keeper();
+    later.settle_origins(&|| false).unwrap();
+    assert_eq!(account(), before);
+    // Where that is not asked all of it is forgotten.
+    later.settle_origins(&|| true).unwrap();
+    assert_ne!(account(), before);
+}
+
+#[test]
+fn a_damaged_account_is_written_anew_by_a_person_and_not_by_a_return_of_the_disk() {
+    for harm in ["lost", "damaged"] {
+        let archive = Archive::new();
+        archive.give(&archive.keeper(), "evil", &place("a/source/2019-11-13T02"), 0..4);
+        let file = archive.path().join(".gapless/fetched");
+        let first = archive.keeper();
+        first.note_gifts(&place("a/source/2019-11-13T02"), "evil", ["x"]).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        if harm == "damaged" {
+            std::fs::write(&file, text.replace("given 4", "given 9")).unwrap();
+        }
+        let keeper = archive.keeper();
+        // Somebody asks of the account first; only then the notes of before the return are cleared.
+        keeper.fetched_bytes().unwrap();
+        keeper.records().begin();
+        archive.give(&keeper, "evil", &place("a/source/2019-11-13T12"), 0..1);
+        keeper.load_origins().unwrap();
+        let is_missed = || keeper.unusable_records().iter().any(|record| record.name == "fetched");
+        assert!(is_missed(), "{harm}");
+        let now = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(now.contains("given 9"), harm == "damaged", "{harm}: {now}");
+        keeper.accept_origins().unwrap();
+        keeper.load_origins().unwrap();
+        assert!(!is_missed() && !std::fs::read_to_string(&file).unwrap().contains("given 9"), "{harm}");
     }
 }

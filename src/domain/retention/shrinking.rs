@@ -1,5 +1,7 @@
 //! How far an archive may shrink within a week that its node has lived: not below half of the most that it held, in hours or in bytes.
 //!
+//! Once that was asked, time does not answer it: what the archive held then is the measure until a person has decided.
+//!
 //! It is the level that is measured and not what was deleted, so that an archive that is as full as ever may delete as much as it
 //! records. A limit for each run would not do: a disk that others fill slowly takes everything, a little in each run. Pure; the
 //! record of it is kept by retention.
@@ -39,32 +41,46 @@ impl Level {
     }
 }
 
+/// What a line begins with that does not grow old.
+const HELD: &str = "held";
+
 /// The highest levels of the last lived days.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Levels(Vec<(i64, Level)>);
+pub struct Levels {
+    days: Vec<(i64, Level)>,
+    /// The highest when too little would have been left; it does not grow old.
+    held: Option<Level>,
+}
 
 impl Levels {
     /// Takes a level in; true if it is worth writing down.
     pub fn note(&mut self, lived: Span, level: Level) -> bool {
         let (before, day) = (self.clone(), lived.us() / DAY_US);
-        match self.0.iter_mut().find(|(known, _)| *known == day) {
+        match self.days.iter_mut().find(|(known, _)| *known == day) {
             Some((_, highest)) => *highest = highest.highest(level),
-            None => self.0.push((day, level)),
+            None => self.days.push((day, level)),
         }
         let first = day.saturating_sub(i64::try_from(DAYS).unwrap_or(i64::MAX));
-        self.0.retain(|(known, _)| *known > first);
-        self.0.sort_unstable_by_key(|(known, _)| *known);
+        self.days.retain(|(known, _)| *known > first);
+        self.days.sort_unstable_by_key(|(known, _)| *known);
         *self != before
+    }
+
+    /// What is the highest now stays so until a person has decided; true if that is worth writing down.
+    pub fn hold(&mut self) -> bool {
+        let highest = self.highest();
+        self.held.replace(highest) != Some(highest)
     }
 
     /// This is what counts from now on, on a person's word.
     pub fn reset(&mut self, lived: Span, level: Level) {
-        self.0 = vec![(lived.us() / DAY_US, level)];
+        *self = Self { days: vec![(lived.us() / DAY_US, level)], held: None };
     }
 
     /// The highest of them.
     pub fn highest(&self) -> Level {
-        self.0.iter().fold(Level::default(), |highest, (_, level)| highest.highest(*level))
+        let all = self.days.iter().map(|(_, level)| *level).chain(self.held);
+        all.fold(Level::default(), Level::highest)
     }
 
     /// Whether so little may be left; if not, why.
@@ -76,20 +92,25 @@ impl Levels {
 
     /// As text.
     pub fn text(&self) -> String {
-        let lines: Vec<String> =
-            self.0.iter().map(|(day, level)| format!("{day} {} {}\n", level.hours, level.bytes)).collect();
-        lines.concat()
+        let line = |when: &str, level: &Level| format!("{when} {} {}\n", level.hours, level.bytes);
+        let days = self.days.iter().map(|(day, level)| line(&day.to_string(), level));
+        days.chain(self.held.iter().map(|level| line(HELD, level))).collect()
     }
 
     /// Reads it.
     pub fn parse(text: &str) -> Option<Self> {
-        let read = |line: &str| {
+        let mut levels = Self::default();
+        for line in text.lines() {
             let mut words = line.split(' ');
-            let day = words.next()?.parse().ok()?;
+            let when = words.next()?;
             let mut number = || words.next()?.parse().ok();
-            Some((day, Level { hours: number()?, bytes: number()? }))
-        };
-        text.lines().map(read).collect::<Option<Vec<_>>>().map(Self)
+            let level = Level { hours: number()?, bytes: number()? };
+            match when {
+                HELD => levels.held = Some(level),
+                day => levels.days.push((day.parse().ok()?, level)),
+            }
+        }
+        Some(levels)
     }
 }
 
@@ -107,7 +128,7 @@ impl fmt::Display for Shrinking {
         let Self { left, highest } = self;
         write!(
             f,
-            "the archive held up to {} hours and {} bytes within the last seven days that this node has run, and {} hours and {} bytes \
+            "the archive held up to {} hours and {} bytes within seven days that this node has run, and {} hours and {} bytes \
              would be left, less than half; nothing is deleted until you say that this is right: look at `gapless retention plan`, then \
              `gapless retention run --yes`",
             highest.hours, highest.bytes, left.hours, left.bytes
@@ -142,6 +163,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_asked_is_not_answered_by_waiting() {
+        let (mut levels, mut hours) = (Levels::default(), 40);
+        for run in 0..30 * 24 {
+            levels.note(Span::from_us(run * DAY_US / 24), level(hours));
+            if levels.shrinks(level(hours - 1)).is_none() {
+                hours -= 1;
+            } else {
+                levels.hold();
+                levels = Levels::parse(&levels.text()).unwrap();
+            }
+        }
+        assert_eq!(hours, 20);
+        levels.reset(day(30), level(20));
+        assert_eq!((levels.shrinks(level(10)), levels.highest()), (None, level(20)));
+    }
+
+    #[test]
     fn what_is_recorded_may_go_however_much_it_is() {
         let mut levels = Levels::default();
         for run in 0..10_000 {
@@ -169,10 +207,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(all in prop::collection::vec((0..20_i64, 0..1_000_u64), 0..20)) {
+        fn what_is_written_is_read(all in prop::collection::vec((0..20_i64, 0..1_000_u64, any::<bool>()), 0..20)) {
             let mut levels = Levels::default();
-            for (at, hours) in all {
+            for (at, hours, is_held) in all {
                 levels.note(day(at), level(hours));
+                if is_held {
+                    levels.hold();
+                }
             }
             prop_assert_eq!(Levels::parse(&levels.text()), Some(levels));
         }

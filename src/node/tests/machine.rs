@@ -148,7 +148,7 @@ impl Machine {
         let disk = Arc::clone(&self.wrist);
         let parts = crate::retention::Parts {
             keeper: Arc::clone(&keeper),
-            ready: crawl.ready(),
+            is_ready: crawl.readiness(),
             deletions: Arc::clone(&deleted),
             client: PeerClient::new(PeerLimits::default(), &tls).unwrap(),
             peers: peers.clone(),

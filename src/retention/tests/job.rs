@@ -26,7 +26,7 @@ fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
     let guard = Guard::new(Base::open(tree).unwrap(), Identity::Unmarked { channels: Vec::new() });
     let parts = Parts {
         keeper: Arc::new(Keeper::new(index, Arc::new(guard))),
-        ready: watch::channel(false).1,
+        is_ready: Box::new(|| false),
         deletions: Arc::new(Deletions::register(&Registry::new()).unwrap()),
         client: PeerClient::new(peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
         peers: watch::channel(Vec::new()).1,

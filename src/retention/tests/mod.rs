@@ -3,4 +3,5 @@
 mod job;
 mod last_copy;
 mod protect;
+mod questions;
 mod reclaim;

@@ -29,7 +29,7 @@ pub(super) const DAY: Span = Span::from_us(24 * HOUR_US);
 /// An archive whose node is started anew as often as a test likes.
 pub(super) struct Archive {
     pub(super) tree: tempfile::TempDir,
-    state: tempfile::TempDir,
+    pub(super) state: tempfile::TempDir,
     pub(super) clocks: Arc<TestClocks>,
     free: Arc<AtomicU64>,
     pub(super) peers: Vec<Peer>,
@@ -79,7 +79,7 @@ impl Archive {
         }
     }
 
-    fn own(&self, name: &str) -> PathBuf {
+    pub(super) fn own(&self, name: &str) -> PathBuf {
         self.tree.path().join(marker::OWN_DIR).join(name)
     }
 
@@ -92,10 +92,7 @@ impl Archive {
     }
 
     pub(super) fn start_without(&self, limits: Limits, removed: Option<Guard>) -> Retention {
-        let path = self.state.path().join("index.redb");
-        let index = Index::open(&path, IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap();
-        let guard = DiskGuard::new(Base::open(self.tree.path()).unwrap(), Identity::Marked(self.id));
-        let keeper = Arc::new(Keeper::new(Arc::new(index), Arc::new(guard)));
+        let keeper = self.keeper();
         if let Some(removed) = removed {
             keeper.guards().remove(removed);
         }
@@ -103,10 +100,27 @@ impl Archive {
             let hour = entry.unwrap().file_name().into_string().unwrap();
             keeper.reconcile(&[HourPlace::parse(&format!("a/b/{hour}")).unwrap()], true).unwrap();
         }
+        self.retention(keeper, limits, Box::new(|| true))
+    }
+
+    pub(super) fn keeper(&self) -> Arc<Keeper> {
+        let path = self.state.path().join("index.redb");
+        let index = Index::open(&path, IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap();
+        let guard = DiskGuard::new(Base::open(self.tree.path()).unwrap(), Identity::Marked(self.id));
+        Arc::new(Keeper::new(Arc::new(index), Arc::new(guard)))
+    }
+
+    /// Over this index, which has caught up as far as `is_ready` says.
+    pub(super) fn retention(
+        &self,
+        keeper: Arc<Keeper>,
+        limits: Limits,
+        is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    ) -> Retention {
         let free = Arc::clone(&self.free);
         let parts = Parts {
             keeper,
-            ready: watch::channel(true).1,
+            is_ready,
             deletions: Arc::new(Deletions::register(&Registry::new()).unwrap()),
             client: PeerClient::new(peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
             peers: watch::channel(self.peers.clone()).1,
@@ -260,6 +274,10 @@ async fn a_disk_that_others_fill_slowly_stops_at_half() {
         assert_eq!(archive.hours(), if guard.is_some() { 2 } else { 10 });
         if guard.is_none() {
             assert!(run(&retention).doubt.unwrap().contains("less than half"));
+            for _ in 0..4 {
+                archive.clocks.pass(Span::from_us(10 * DAY.us()));
+                assert!(run(&retention).doubt.is_some() && archive.hours() == 10, "waiting is no answer");
+            }
             drop(retention);
             let again = archive.start(Limits { min_free: Some(1_000_000), ..Limits::default() });
             assert!(run(&again).doubt.is_some(), "it is remembered over a restart");
@@ -293,7 +311,7 @@ async fn tombstones_of_retired_hours_stay_for_the_time_that_was_lived() {
 
 impl Archive {
     /// All of its records as they lie there now, the index not among them.
-    fn records(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    pub(super) fn records(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let entries = std::fs::read_dir(self.own("")).unwrap().map(|entry| entry.unwrap().path());
         entries
             .filter(|path| !path.ends_with("marker"))
@@ -302,7 +320,7 @@ impl Archive {
     }
 
     /// With the five oldest of ten hours kept.
-    fn with_kept_hours() -> Self {
+    pub(super) fn with_kept_hours() -> Self {
         let archive = Self::new(10);
         let retention = archive.start(Limits::default());
         assert_eq!(run(&retention).error, None);

@@ -1,0 +1,73 @@
+//! Questions about retention change nothing, however the index and the records are.
+
+use std::sync::Arc;
+
+use super::protect::{Archive, age, run};
+use crate::crawl::Allowance;
+use crate::domain::retention::Limits;
+use crate::domain::time::HOUR_US;
+use crate::domain::{HourPlace, Span};
+
+/// A file of that name from a peer, in an hour of its own.
+fn give(archive: &Archive, place: &HourPlace) {
+    let keeper = archive.keeper();
+    let filling = keeper.fill("evil", place, (true, 1), &Allowance::Unbounded).unwrap();
+    assert!(filling.take(10));
+    let dir = archive.tree.path().join(place.path());
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts"), [0; 10]).unwrap();
+    filling.finish().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_while_the_index_catches_up_leaves_what_peers_gave_theirs() {
+    let archive = Archive::new(3);
+    let junk = archive.place(20);
+    give(&archive, &junk);
+    assert_eq!(run(&archive.start(age(30))).error, None);
+    std::fs::remove_file(archive.state.path().join("index.redb")).unwrap();
+    let keeper = archive.keeper();
+    let retention = archive.retention(Arc::clone(&keeper), age(30), Box::new(|| false));
+    let before = archive.records();
+    assert!(before.iter().any(|(path, _)| path.ends_with("fetched")));
+    retention.view().unwrap();
+    assert!(run(&retention).error.is_some_and(|error| error.contains("catching up")));
+    let fetched =
+        |all: &[(std::path::PathBuf, Vec<u8>)]| all.iter().find(|(path, _)| path.ends_with("fetched")).cloned();
+    assert_eq!(fetched(&archive.records()), fetched(&before));
+    assert!(keeper.origin(&junk, (1, 10)).unwrap().fetched);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_writes_no_levels_and_says_what_a_run_would() {
+    let archive = Archive::new(10);
+    let retention = archive.start(age(3));
+    let before = archive.records();
+    let doubt = retention.view().unwrap().plan.doubt.unwrap();
+    assert_eq!(archive.records(), before);
+    assert_eq!(run(&retention).doubt, Some(doubt));
+    // Nor does one of later: the week goes on only where something runs.
+    archive.clocks.pass(Span::from_us(24 * HOUR_US));
+    retention.know_journal();
+    let then = archive.records();
+    assert!(then.iter().any(|(path, _)| path.ends_with("levels")));
+    retention.plan().unwrap();
+    assert_eq!(archive.records(), then);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_was_put_back_is_read_when_a_person_asks() {
+    let archive = Archive::with_kept_hours();
+    let good = archive.records();
+    for copy in ["retired", "retired.2"] {
+        std::fs::write(archive.own(copy), "gapless-retired 3 nonsense\n").unwrap();
+    }
+    let retention = archive.start(Limits::default());
+    assert_eq!(retention.keeps(&archive.place(9)), None);
+    for (path, bytes) in good.iter().filter(|(path, _)| path.ends_with("retired") || path.ends_with("retired.2")) {
+        std::fs::write(path, bytes).unwrap();
+    }
+    retention.order(false);
+    retention.know_journal();
+    assert_eq!(retention.keeps(&archive.place(9)), Some(true));
+}
