@@ -181,7 +181,7 @@ impl Node {
         let own = Own { listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
         let deleted = Arc::new(Deletions::register(&registry)?);
-        let dates = crate::peer::Dates::default();
+        let dates = crate::peer::Dates::of(instance);
         let parts = crate::retention::Parts {
             keeper: Arc::clone(&keeper),
             is_ready: crawl.readiness(),

@@ -119,6 +119,7 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
             Err(error) => return Err(error.into()),
         };
         if page == 0 {
+            job.shared.client.identified(job.peer(), answer.instance);
             if answer.instance == Some(job.shared.options.instance) {
                 return Ok(Agreed::Itself);
             }

@@ -1,4 +1,6 @@
-//! The time, from witnesses that cannot move together: what the clock of the machine is held against before anything is deleted.
+//! The time, from witnesses: what the clock of the machine is held against before anything is deleted. Whoever sets the clock moves
+//! neither the time since the boot nor the clocks of other machines; [`Clocks::kernel`] moves along, and only catches a library that
+//! is preloaded to lie about the time.
 //!
 //! What follows from what they say is judged by [`crate::domain::clock`]. The line of time is kept on the disk ([`Timeline`]), so
 //! that a restart does not begin with whatever the clock says then. Nothing is deleted here, and no clock is set.
@@ -31,12 +33,12 @@ pub trait Clocks: Send + Sync {
     /// What tells this boot from others; nothing if that is not known.
     fn boot_id(&self) -> Option<String>;
 
-    /// The kernel's clock, asked in another way; nothing where there is none.
+    /// The same clock asked in another way, so it moves with it; nothing where there is no other way.
     fn kernel(&self) -> Option<Timestamp> {
         None
     }
 
-    /// Whether the clock is synchronised; nothing if nobody says.
+    /// Whether the clock has been synchronised in this boot, which somebody may have set since; nothing if nobody says.
     fn is_synchronised(&self) -> Option<bool> {
         None
     }

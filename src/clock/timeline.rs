@@ -1,6 +1,6 @@
 //! The line of time of an archive: kept on its disk once a minute, held against the clock whenever somebody asks.
 //!
-//! While the clock is contradicted the line goes on by elapsed time; only agreeing witnesses or a person lay it anew.
+//! While the clock is not believed the line goes on by elapsed time; only agreeing witnesses or a person lay it anew.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,10 +26,31 @@ struct State {
     line: Option<Line>,
     /// When it was last written.
     written: Option<Span>,
-    /// Whether the clock was contradicted when it was last judged.
-    is_contradicted: bool,
-    /// What was last told.
-    told: Option<String>,
+    /// As it was last judged.
+    belief: Belief,
+    /// As it was last logged.
+    logged: Belief,
+}
+
+/// Whether the clock is believed. What follows for deletion differs, so each change of it is logged.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Belief {
+    #[default]
+    Right,
+    /// Nobody can tell: nothing goes for its age.
+    Unknown,
+    /// Nothing goes.
+    Wrong,
+}
+
+impl From<&Verdict> for Belief {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Agree | Verdict::Settle => Self::Right,
+            Verdict::Unknown(_) => Self::Unknown,
+            Verdict::Contradict(_) => Self::Wrong,
+        }
+    }
 }
 
 impl Timeline {
@@ -81,7 +102,7 @@ impl Timeline {
     /// Judges the clock, and writes the line if that is due. What goes wrong with that is told and tried again.
     pub fn tick(&self, base: &Base, records: &Records) {
         let verdict = self.verdict();
-        self.tell(&verdict);
+        self.log(&verdict);
         let boottime = self.clocks.boottime();
         let is_due = |written: Option<Span>| written.is_none_or(|written| boottime - written >= WRITE_EVERY);
         if is_due(self.lock().written) {
@@ -114,22 +135,24 @@ impl Timeline {
         };
         let mut state = self.lock();
         let Some(line) = state.line.as_mut() else {
+            state.belief = Belief::Unknown;
             return Verdict::Unknown("nothing is known of the time before now".to_owned());
         };
         let verdict = judge(line, &witnesses);
+        line.take(&verdict, &witnesses);
         if verdict == Verdict::Settle {
-            line.settle(witnesses.boottime, witnesses.wall);
             state.written = None;
         }
-        state.is_contradicted = matches!(verdict, Verdict::Contradict(_));
+        state.belief = Belief::from(&verdict);
         if verdict == Verdict::Settle { Verdict::Agree } else { verdict }
     }
 
-    /// The time: what the clock says, or, where it was contradicted when it was last judged, what it would be by elapsed time.
+    /// The time: what the clock says, or, where it was not believed when it was last judged, what it would be by elapsed time. What is
+    /// dated by a clock that is years ahead would lie in the future once that is set right.
     pub fn now(&self) -> Timestamp {
         let (wall, boottime) = (self.clocks.wall(), self.clocks.boottime());
         let state = self.lock();
-        state.line.as_ref().filter(|_| state.is_contradicted).map_or(wall, |line| line.now(boottime))
+        state.line.as_ref().filter(|_| state.belief != Belief::Right).map_or(wall, |line| line.now(boottime))
     }
 
     /// How long this archive's node has lived; nothing while that is not known.
@@ -148,20 +171,22 @@ impl Timeline {
         self.write(base, records);
     }
 
-    fn tell(&self, verdict: &Verdict) {
-        let why = match verdict {
-            Verdict::Contradict(why) | Verdict::Unknown(why) => Some(why.clone()),
-            Verdict::Agree | Verdict::Settle => None,
-        };
-        let mut state = self.lock();
-        match (&why, &state.told) {
-            (Some(why), None) => {
+    fn log(&self, verdict: &Verdict) {
+        let belief = Belief::from(verdict);
+        if std::mem::replace(&mut self.lock().logged, belief) == belief {
+            return;
+        }
+        match verdict {
+            Verdict::Contradict(why) => {
                 tracing::error!(name: "clock_contradicted", %why, "the clock of this machine cannot be believed; nothing is deleted until it can be again, or `gapless retention run --yes`");
             }
-            (None, Some(_)) => tracing::info!(name: "clock_agrees", "the clock of this machine can be believed again"),
-            _ => {}
+            Verdict::Unknown(why) => {
+                tracing::warn!(name: "clock_unknown", %why, "nobody can tell whether the clock of this machine is right; no hour goes for its age until another machine's clock bears it out, or `gapless retention run --yes`");
+            }
+            Verdict::Agree | Verdict::Settle => {
+                tracing::info!(name: "clock_agrees", "the clock of this machine can be believed again");
+            }
         }
-        state.told = why;
     }
 
     fn boot(&self) -> String {
@@ -182,6 +207,8 @@ impl std::fmt::Debug for Timeline {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
     use super::super::test_clocks::TestClocks;
     use super::*;
     use crate::disk::ArchiveId;
@@ -251,6 +278,48 @@ mod tests {
         assert!(!timeline.is_known() && timeline.lived().is_none());
         assert!(matches!(timeline.verdict(), Verdict::Unknown(_)));
         assert_eq!(records.unusable().len(), 1);
+    }
+
+    /// The names of events.
+    #[derive(Clone, Default)]
+    struct Names(Arc<Mutex<Vec<&'static str>>>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Names {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(event.metadata().name());
+        }
+    }
+
+    #[test]
+    fn each_change_of_what_is_believed_is_logged_by_its_own_name() {
+        let (node, names) = (Node::new(), Names::default());
+        drop(node.start());
+        let years = Span::from_us(3_650 * DAY.us());
+        node.clocks.set(|said| (said.wall, said.boot) = (said.wall + years, "second".to_owned()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(names.clone()), || {
+            let (timeline, records) = node.start();
+            timeline.tick(&node.base, &records);
+            node.clocks.set(|said| said.wall = said.wall - Span::from_us(2 * years.us()));
+            timeline.tick(&node.base, &records);
+            node.clocks.set(|said| said.wall = said.wall + years);
+            timeline.tick(&node.base, &records);
+        });
+        let logged = names.0.lock().unwrap().clone();
+        assert_eq!(logged, ["clock_unknown", "clock_contradicted", "clock_agrees"]);
+    }
+
+    #[test]
+    fn a_clock_that_nobody_vouches_for_dates_nothing() {
+        let node = Node::new();
+        drop(node.start());
+        let right = node.clocks.wall();
+        node.clocks
+            .set(|said| (said.wall, said.boot) = (said.wall + Span::from_us(30 * DAY.us()), "second".to_owned()));
+        let (timeline, records) = node.start();
+        assert!(matches!(timeline.verdict(), Verdict::Unknown(_)));
+        assert_eq!(timeline.now(), right);
+        timeline.confirm(&node.base, &records);
+        assert_eq!(timeline.now(), node.clocks.wall());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! The clock is a suspect: whoever sets it wrong moves everything that is written by it, such as names of new segments. So it is held
 //! against what does not move along: the time that has elapsed since it was last found right ([`Line`], by the monotonic clock of the
-//! kernel), the kernel's own word, and the clocks of other nodes. No clock is read here.
+//! kernel), and the clocks of other machines. The kernel's own clock does move along, and catches only a program that is lied to about
+//! it. That the clock has been synchronised proves nothing alone: somebody may have set it since. No clock is read here.
 
 use super::time::HOUR_US;
 use super::{Span, Timestamp};
@@ -12,7 +13,8 @@ use super::{Span, Timestamp};
 const TOLERANCE: Span = Span::from_us(60 * super::time::SECOND_US);
 /// And one in so many of the time that has elapsed: ten times what a bad quartz drifts, so that many small steps are no contradiction.
 const DRIFT_ONE_IN: i64 = 1_000;
-/// How long a machine may have been off before its clock needs another witness than itself: nobody measured that time.
+/// How long a machine may have been off, over all boots since another machine last agreed, before its clock needs one: nobody measured
+/// that time, and a clock that gains some days in each boot must not add them up.
 const OFF: Span = Span::from_us(7 * 24 * HOUR_US);
 /// What the clocks of two nodes may differ by. Wrong time zones differ by an hour at least, and deleting goes by hours.
 const BETWEEN_NODES: Span = Span::from_us(HOUR_US / 2);
@@ -32,6 +34,8 @@ pub struct Line {
     pub lived: Span,
     /// Whether the clock was found right in this boot.
     pub is_settled: bool,
+    /// What was believed of times between boots since another machine, or a person, last said that the clock is right.
+    pub believed: Span,
 }
 
 /// What the witnesses say.
@@ -76,7 +80,8 @@ pub enum Verdict {
 impl Line {
     /// A line that begins now.
     pub const fn begin(boot: String, boottime: Span, wall: Timestamp, is_settled: bool) -> Self {
-        Self { boot, since: boottime, start: wall, at: boottime, lived: Span::from_us(0), is_settled }
+        let none = Span::from_us(0);
+        Self { boot, since: boottime, start: wall, at: boottime, lived: none, is_settled, believed: none }
     }
 
     /// The time, by the line alone.
@@ -96,7 +101,7 @@ impl Line {
             return self;
         }
         let start = self.now(self.at);
-        Self { boot: boot.to_owned(), since: boottime, start, at: boottime, lived: self.lived, is_settled: false }
+        Self { boot: boot.to_owned(), since: boottime, start, at: boottime, is_settled: false, ..self }
     }
 
     /// Counts what was lived up to now.
@@ -105,21 +110,43 @@ impl Line {
         self.at = self.at.max(boottime);
     }
 
-    /// Lays it anew.
+    /// Lays it anew where somebody says that the clock is right.
     pub fn settle(&mut self, boottime: Span, wall: Timestamp) {
         self.advance(boottime);
         (self.since, self.start, self.is_settled) = (boottime, wall, true);
+        self.believed = Span::from_us(0);
+    }
+
+    /// Takes in what was judged by it.
+    pub fn take(&mut self, verdict: &Verdict, witnesses: &Witnesses) {
+        let is_vouched = witnesses.others_agree() == Some(true);
+        match verdict {
+            Verdict::Settle => {
+                let believed = self.unproven(witnesses);
+                self.settle(witnesses.boottime, witnesses.wall);
+                self.believed = if is_vouched { Span::from_us(0) } else { believed };
+            }
+            Verdict::Agree if is_vouched => self.believed = Span::from_us(0),
+            Verdict::Agree | Verdict::Unknown(_) | Verdict::Contradict(_) => {}
+        }
+    }
+
+    /// What is believed without proof if the clock is.
+    fn unproven(&self, witnesses: &Witnesses) -> Span {
+        let ahead = (witnesses.wall - self.now(witnesses.boottime)).us().max(0);
+        Span::from_us(self.believed.us().saturating_add(ahead))
     }
 
     /// As text.
     pub fn text(&self) -> String {
-        let Self { boot, since, start, at, lived, is_settled } = self;
+        let Self { boot, since, start, at, lived, is_settled, believed } = self;
         format!(
-            "boot {boot}\nsince {}\nstart {}\nat {}\nlived {}\nsettled {is_settled}\n",
+            "boot {boot}\nsince {}\nstart {}\nat {}\nlived {}\nsettled {is_settled}\nbelieved {}\n",
             since.us(),
             start.us(),
             at.us(),
-            lived.us()
+            lived.us(),
+            believed.us()
         )
     }
 
@@ -131,6 +158,11 @@ impl Line {
         let mut number = |name| value(name)?.parse::<i64>().ok();
         let (since, start, at, lived) = (number("since")?, number("start")?, number("at")?, number("lived")?);
         let is_settled = value("settled")?.parse().ok()?;
+        // Earlier versions did not add it up.
+        let believed = match lines.next() {
+            Some(line) => line.strip_prefix("believed ")?.parse().ok()?,
+            None => 0,
+        };
         let start = Timestamp::from_us(start);
         Some(Self {
             boot,
@@ -139,28 +171,48 @@ impl Line {
             at: Span::from_us(at),
             lived: Span::from_us(lived),
             is_settled,
+            believed: Span::from_us(believed),
         })
+    }
+}
+
+impl Witnesses {
+    /// What the clock is off by, of another one.
+    fn apart(&self, other: Timestamp) -> Span {
+        Span::from_us((self.wall - other).us().saturating_abs())
+    }
+
+    /// Whose clocks differ, and how many other machines' agree.
+    fn others(&self) -> (Vec<&PeerTime>, usize) {
+        let (agree, differ): (Vec<_>, Vec<_>) =
+            self.peers.iter().partition(|peer| self.apart(peer.wall) <= BETWEEN_NODES);
+        (differ, agree.iter().filter(|peer| !peer.is_local).count())
+    }
+
+    /// Whether the clock is right by other machines: one agrees, and nobody differs. Nothing if none says so or otherwise.
+    pub fn others_agree(&self) -> Option<bool> {
+        let (differ, agreeing) = self.others();
+        if differ.is_empty() { (agreeing > 0).then_some(true) } else { Some(false) }
     }
 }
 
 /// Judges the clock. A witness that contradicts outweighs all that agree.
 pub fn judge(line: &Line, witnesses: &Witnesses) -> Verdict {
-    let Witnesses { wall, boottime, kernel, is_synchronised, peers } = witnesses;
-    let apart = |other: Timestamp| Span::from_us((*wall - other).us().saturating_abs());
-    if let Some(kernel) = kernel.filter(|kernel| apart(*kernel) > TOLERANCE) {
+    let Witnesses { wall, boottime, kernel, is_synchronised, .. } = witnesses;
+    if let Some(kernel) = kernel.filter(|kernel| witnesses.apart(*kernel) > TOLERANCE) {
         return Verdict::Contradict(format!("the clock says {wall}, and the kernel's own clock says {kernel}"));
     }
-    let (agree, differ): (Vec<_>, Vec<_>) = peers.iter().partition(|peer| apart(peer.wall) <= BETWEEN_NODES);
-    let agreeing = agree.iter().filter(|peer| !peer.is_local).count();
+    let (differ, agreeing) = witnesses.others();
     if differ.len() > agreeing {
         let others: Vec<String> =
             differ.iter().take(3).map(|peer| format!("{} says {}", peer.name, peer.wall)).collect();
         return Verdict::Contradict(format!("the clock says {wall}, but {}", others.join(", ")));
     }
-    let (expected, confirmed) = (line.now(*boottime), *is_synchronised == Some(true) && agreeing > 0);
+    let (expected, others_agree) = (line.now(*boottime), witnesses.others_agree());
+    let confirmed = *is_synchronised == Some(true) && others_agree == Some(true);
     if line.is_settled {
         let drift = Span::from_us((*boottime - line.since).us() / DRIFT_ONE_IN);
-        if apart(expected) <= TOLERANCE + drift {
+        if witnesses.apart(expected) <= TOLERANCE + drift {
             return Verdict::Agree;
         }
         let why = || {
@@ -172,117 +224,14 @@ pub fn judge(line: &Line, witnesses: &Witnesses) -> Verdict {
         let why = || format!("the clock says {wall}, but it was {expected} before this machine was started last");
         return if confirmed { Verdict::Settle } else { Verdict::Contradict(why()) };
     }
-    if *wall <= expected + OFF || *is_synchronised == Some(true) || agreeing > 0 {
-        return Verdict::Settle;
+    match others_agree {
+        Some(true) => Verdict::Settle,
+        None if line.unproven(witnesses) <= OFF => Verdict::Settle,
+        Some(false) | None => Verdict::Unknown(format!(
+            "the clock says {wall}, it was {expected} before this machine was started last, and no other machine's clock bears it out"
+        )),
     }
-    Verdict::Unknown(format!(
-        "the clock says {wall}, it was {expected} before this machine was started last, and nobody else says what time it is"
-    ))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const DAY: i64 = 24 * HOUR_US;
-    const BEGIN: i64 = 1_600_000_000_000_000;
-
-    fn line() -> Line {
-        Line::begin("one".to_owned(), Span::from_us(100), Timestamp::from_us(BEGIN), true)
-    }
-
-    /// The clock is off by so much after so long.
-    fn seen(elapsed: i64, off: i64) -> Witnesses {
-        Witnesses {
-            wall: Timestamp::from_us(BEGIN + elapsed + off),
-            boottime: Span::from_us(100 + elapsed),
-            kernel: None,
-            is_synchronised: None,
-            peers: Vec::new(),
-        }
-    }
-
-    fn peer(elapsed: i64, is_local: bool) -> PeerTime {
-        PeerTime { name: "b".to_owned(), wall: Timestamp::from_us(BEGIN + elapsed), is_local }
-    }
-
-    #[test]
-    fn a_clock_that_jumps_within_a_boot_contradicts_what_has_elapsed() {
-        for off in [40 * DAY, -40 * DAY, HOUR_US, 2 * TOLERANCE.us()] {
-            assert!(matches!(judge(&line(), &seen(5_000_000, off)), Verdict::Contradict(_)), "{off}");
-        }
-        for (elapsed, off) in [(0, 0), (DAY, 59_000_000), (DAY, -59_000_000), (30 * DAY, 600_000_000)] {
-            assert_eq!(judge(&line(), &seen(elapsed, off)), Verdict::Agree);
-        }
-    }
-
-    #[test]
-    fn a_restart_within_a_boot_changes_nothing_and_counts_as_lived() {
-        let mut first = line();
-        first.advance(Span::from_us(1_000_100));
-        let again = Line::parse(&first.text()).unwrap().resume("one", Span::from_us(5_000_100));
-        assert_eq!((again.lived(Span::from_us(5_000_100)), again.is_settled), (Span::from_us(5_000_000), true));
-        assert_eq!(judge(&again, &seen(5_000_000, 0)), Verdict::Agree);
-        assert!(matches!(judge(&again, &seen(5_000_000, 3_650 * DAY)), Verdict::Contradict(_)));
-    }
-
-    #[test]
-    fn another_boot_adds_nothing_to_what_was_lived_and_may_not_go_back() {
-        let mut first = line();
-        first.advance(Span::from_us(100 + DAY));
-        let again = first.resume("two", Span::from_us(5));
-        assert_eq!((again.lived(Span::from_us(5)), again.is_settled), (Span::from_us(DAY), false));
-        let at = |off: i64| Witnesses { boottime: Span::from_us(5), ..seen(0, DAY + off) };
-        assert_eq!(judge(&again, &at(0)), Verdict::Settle);
-        assert_eq!(judge(&again, &at(6 * DAY)), Verdict::Settle);
-        assert!(matches!(judge(&again, &at(-HOUR_US)), Verdict::Contradict(_)));
-        assert!(matches!(judge(&again, &at(3_650 * DAY)), Verdict::Unknown(_)));
-        let kernel = Witnesses { is_synchronised: Some(true), ..at(30 * DAY) };
-        assert_eq!(judge(&again, &kernel), Verdict::Settle);
-        let by_peer = Witnesses { peers: vec![peer(31 * DAY, false)], ..at(30 * DAY) };
-        assert_eq!(judge(&again, &by_peer), Verdict::Settle);
-    }
-
-    #[test]
-    fn a_stepped_clock_needs_the_kernel_and_another_node() {
-        let stepped = |is_synchronised, peers| Witnesses { is_synchronised, peers, ..seen(0, 90 * DAY) };
-        assert_eq!(judge(&line(), &stepped(Some(true), vec![peer(90 * DAY, false)])), Verdict::Settle);
-        for (synchronised, peers) in [
-            (Some(true), Vec::new()),
-            (None, vec![peer(90 * DAY, false)]),
-            (Some(true), vec![peer(90 * DAY, true)]),
-            (Some(true), vec![peer(0, false)]),
-        ] {
-            assert!(matches!(judge(&line(), &stepped(synchronised, peers)), Verdict::Contradict(_)));
-        }
-    }
-
-    #[test]
-    fn other_nodes_and_the_kernel_contradict_a_clock_that_goes_along_with_the_line() {
-        let agreed = |peers| judge(&line(), &Witnesses { peers, ..seen(0, 0) });
-        assert!(matches!(agreed(vec![peer(40 * DAY, true)]), Verdict::Contradict(_)));
-        assert_eq!(agreed(vec![peer(40 * DAY, false), peer(0, false)]), Verdict::Agree, "one of two is wrong itself");
-        let kernel = Some(Timestamp::from_us(BEGIN + DAY));
-        assert!(matches!(judge(&line(), &Witnesses { kernel, ..seen(0, 0) }), Verdict::Contradict(_)));
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read(since in 0..1_000_000_i64, lived in 0..i64::MAX / 4, is_settled: bool) {
-            let line = Line { since: Span::from_us(since), lived: Span::from_us(lived), is_settled, ..line() };
-            prop_assert_eq!(Line::parse(&line.text()), Some(line));
-        }
-
-        #[test]
-        fn no_clock_makes_the_lived_time_grow(off in -1_000 * DAY..1_000 * DAY, elapsed in 0..DAY) {
-            let mut one = line();
-            let mut other = line();
-            let seen = seen(elapsed, off);
-            one.settle(seen.boottime, seen.wall);
-            other.advance(seen.boottime);
-            prop_assert_eq!(one.lived(seen.boottime), other.lived(seen.boottime));
-        }
-    }
-}
+mod tests;

@@ -149,6 +149,11 @@ impl PeerClient {
         serde_json::from_slice(&body).map_err(|error| told(&url, Problem::Unexpected(error.to_string()), begins))
     }
 
+    /// What the process that answers at the address of a peer says of itself. What its clock says follows from that.
+    pub fn identified(&self, peer: &Peer, process: Option<u64>) {
+        self.limits.dates.identify(&peer.url, process);
+    }
+
     pub(super) async fn list<T: Ord + Send + 'static>(
         &self,
         peer: &Peer,
@@ -222,7 +227,7 @@ impl PeerClient {
             }
             let source = match timeout(self.limits.silence, request.send()).await {
                 Ok(Ok(response)) => {
-                    self.limits.dates.hear(url, response.headers());
+                    self.limits.dates.hear(url, response.remote_addr(), response.headers());
                     return Ok(response);
                 }
                 Ok(Err(source)) => source,

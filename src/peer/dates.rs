@@ -1,10 +1,12 @@
 //! What other nodes say of the time: the `Date` of the last answer of each, and how long ago that was by the monotonic clock.
 //!
-//! Whether this node's clock is right is not judged here.
+//! This node's own answers say nothing about its clock, and what else answers on this machine goes by the same one: both are told apart
+//! here. Whether this node's clock is right is not judged here.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
@@ -21,7 +23,17 @@ const MOST: usize = 1_000;
 
 /// Cloning it shares what is known.
 #[derive(Debug, Clone, Default)]
-pub struct Dates(Arc<Mutex<BTreeMap<String, Said>>>);
+pub struct Dates {
+    instance: Option<u64>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    said: BTreeMap<String, Said>,
+    /// Names under which this process itself answers.
+    ourselves: BTreeSet<String>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Said {
@@ -31,15 +43,32 @@ struct Said {
 }
 
 impl Dates {
-    /// An answer has come from there.
-    pub(super) fn hear(&self, url: &Url, headers: &HeaderMap) {
+    /// For the process that has this number.
+    pub fn of(instance: u64) -> Self {
+        Self { instance: Some(instance), ..Self::default() }
+    }
+
+    /// The process that answers at this address has this number. This one's own clock is no witness of itself, under whatever name.
+    pub fn identify(&self, peer: &PeerUrl, process: Option<u64>) {
+        let (Some(own), Some((_, name))) = (self.instance, named(peer.base())) else { return };
+        let mut heard = self.lock();
+        if process == Some(own) {
+            heard.said.remove(&name);
+            heard.ourselves.insert(name);
+        } else {
+            heard.ourselves.remove(&name);
+        }
+    }
+
+    /// An answer to a request for this address has come from that one.
+    pub(super) fn hear(&self, url: &Url, from: Option<SocketAddr>, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| httpdate(date.to_str().ok()?));
-        let (Some(date), Some((host, name))) = (date, named(url)) else { return };
-        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        let is_local = ip.map_or(host == "localhost" || host.ends_with(".localhost"), |ip| ip.is_loopback());
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < MOST || all.contains_key(&name) {
-            all.insert(name, Said { date, heard: Instant::now(), is_local });
+        let (Some(date), Some((_, name))) = (date, named(url)) else { return };
+        let said = Said { date, heard: Instant::now(), is_local: from.is_none_or(is_ours) };
+        let mut heard = self.lock();
+        let has_room = heard.said.len() < MOST || heard.said.contains_key(&name);
+        if has_room && !heard.ourselves.contains(&name) {
+            heard.said.insert(name, said);
         }
     }
 
@@ -55,7 +84,7 @@ impl Dates {
 
     /// What their clocks say now, if they have gone on since.
     pub fn now(&self) -> Vec<PeerTime> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = &mut self.lock().said;
         all.retain(|_, said| said.heard.elapsed() <= FRESH);
         let since = |heard: Instant| Span::from_us(i64::try_from(heard.elapsed().as_micros()).unwrap_or(i64::MAX));
         let now = |said: &Said| said.date + since(said.heard);
@@ -63,6 +92,17 @@ impl Dates {
             .map(|(name, said)| PeerTime { name: name.clone(), wall: now(said), is_local: said.is_local })
             .collect()
     }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an address is one of this machine's, whatever it is called: only those can be bound to. Where that cannot be found out
+/// it counts as one, and as no witness for this machine's clock.
+fn is_ours(mut address: SocketAddr) -> bool {
+    address.set_port(0);
+    UdpSocket::bind(address).map_or_else(|error| error.kind() != ErrorKind::AddrNotAvailable, |_| true)
 }
 
 /// The host of an address, and the name under which its clock is remembered.
@@ -81,16 +121,54 @@ fn httpdate(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
+    fn headers(date: &str) -> HeaderMap {
+        HeaderMap::from_iter([(DATE, date.parse().unwrap())])
+    }
+
+    /// Who is known, and whether it is on this machine.
+    fn known(dates: &Dates) -> Vec<(String, bool)> {
+        dates.now().into_iter().map(|peer| (peer.name, peer.is_local)).collect()
+    }
+
+    #[test]
+    fn what_answers_on_this_machine_is_local_whatever_it_is_called() {
+        // No packet is sent: the kernel only says by which of its addresses it would be.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let lan = socket.connect("192.0.2.7:9").and_then(|()| socket.local_addr()).ok();
+        let (near, far) = (lan.or_else(|| "127.0.0.1:80".parse().ok()), "192.0.2.7:80".parse().ok());
+        for (from, is_local) in [(near, true), ("127.0.0.1:80".parse().ok(), true), (None, true), (far, false)] {
+            let dates = Dates::default();
+            let url = Url::parse("http://archive.example/files").unwrap();
+            dates.hear(&url, from, &headers("Sun, 06 Nov 1994 08:49:37 GMT"));
+            assert_eq!(known(&dates), [("archive.example".to_owned(), is_local)], "{from:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_is_no_witness_of_its_own_clock() {
+        let (dates, far) = (Dates::of(7), "192.0.2.7:80".parse().ok());
+        let peer = PeerUrl::parse("http://archive.example").unwrap();
+        let hear = || dates.hear(peer.base(), far, &headers("Sun, 06 Nov 1994 08:49:37 GMT"));
+        hear();
+        dates.clone().identify(&peer, Some(7));
+        assert_eq!(known(&dates), []);
+        hear();
+        assert_eq!(known(&dates), [], "nor later");
+        dates.identify(&peer, Some(8));
+        hear();
+        assert_eq!(known(&dates), [("archive.example".to_owned(), false)], "another process took its place");
+    }
+
     #[test]
     fn the_last_answer_of_each_node_counts() {
         let dates = Dates::default();
-        let headers = |date: &str| HeaderMap::from_iter([(DATE, date.parse().unwrap())]);
+        let (loopback, far) = ("127.0.0.1:8080".parse().ok(), "192.0.2.7:443".parse().ok());
         let (one, other) =
             (Url::parse("http://127.0.0.1:8080/files").unwrap(), Url::parse("https://b.example/").unwrap());
-        dates.hear(&one, &headers("Sun, 06 Nov 1994 08:49:37 GMT"));
-        dates.hear(&one, &headers("Sun, 06 Nov 1994 08:49:47 GMT"));
-        dates.hear(&other, &headers("Sun, 06 Nov 1994 08:49:37 GMT"));
-        dates.hear(&other, &headers("yesterday"));
+        dates.hear(&one, loopback, &headers("Sun, 06 Nov 1994 08:49:37 GMT"));
+        dates.hear(&one, loopback, &headers("Sun, 06 Nov 1994 08:49:47 GMT"));
+        dates.hear(&other, far, &headers("Sun, 06 Nov 1994 08:49:37 GMT"));
+        dates.hear(&other, far, &headers("yesterday"));
         let now = dates.now();
         assert_eq!(
             now.iter().map(|peer| (peer.name.as_str(), peer.is_local)).collect::<Vec<_>>(),

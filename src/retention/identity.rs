@@ -26,6 +26,7 @@ pub(super) async fn identify(client: &PeerClient, peer: &Peer, stream: &Stream) 
     let asked: Result<QualityDigests, _> = client.get_json(peer, &path, &[("quality", &quality)], ANSWER_BYTES).await;
     match asked {
         Ok(answer) => {
+            client.identified(peer, answer.instance);
             Ok(Identity::Node { archive: answer.archive, process: answer.instance, complete: answer.complete })
         }
         Err(error) if speaks_only_the_fixed_part(&error) => Ok(Identity::FixedPart),

@@ -119,7 +119,7 @@ impl Retention {
         Err(RetentionError::Records(all.join("; ")))
     }
 
-    /// The time: what the clock says, or what it would be by elapsed time while it is contradicted.
+    /// The time: what the clock says, or what it would be by elapsed time while it is not believed.
     pub(super) fn now(&self) -> Timestamp {
         if self.parts.keeper.guards().stands(Guard::ClockWitnesses) {
             self.timeline.now()
