@@ -60,6 +60,9 @@ fn real_players_see_every_frame_of_playlists_and_cuts() {
         let answer = node.get(&format!("/playlist/{STREAM}.m3u8?{window}"));
         if answer.status == 200 { hls::valid(answer.text()).entries.len() } else { 0 }
     };
+    // A list that is asked for before all of them are known only ever grows: what it told once stays in it when it is deleted.
+    let known = |hour: &str| node.get(&format!("/files/{STREAM}/{hour}")).text().matches("-full-").count();
+    eventually(SOON, || known("2019-11-13T02") + known("2019-11-13T03") == 12);
     eventually(SOON, || count(&window(0, 12)) == 12 && count(&window(3, 7)) == 4);
     let list = |window: &str| url(&node, &format!("/playlist/{STREAM}.m3u8?{window}"));
     let cut = |window: &str| url(&node, &format!("/cut/{STREAM}.ts?{window}&allow_holes=true"));
