@@ -67,13 +67,10 @@ impl Target {
             FileName::Understood(_) => {}
             FileName::Odd(why) => return Err(why.into()),
             FileName::Temporary => return Err(BadTarget::Temporary),
+            FileName::Foreign if name::is_too_long_to_hide(&name) => return Err(BadTarget::TooLong),
             FileName::Foreign => return Err(BadName::Extension.into()),
         }
-        let target = Self { place: hour, name };
-        match parse_file_name(&target.tombstone()) {
-            FileName::Understood(_) => Ok(target),
-            _ => Err(BadTarget::TooLong),
-        }
+        Ok(Self { place: hour, name })
     }
 
     /// The name of the tombstone.

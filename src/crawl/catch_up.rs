@@ -178,7 +178,7 @@ impl CatchUp {
             found.add(&part?);
         }
         if !self.is_interrupted() {
-            self.keeper.hide_all_twins()?;
+            found.add(&self.keeper.hide_all_twins()?);
         }
         Ok((!self.is_interrupted()).then_some(found))
     }

@@ -7,12 +7,17 @@
 //!
 //! It is looked for when something appears, in both directions, after that is in the index: of two that appear at the same time the later
 //! one finds the other. What could not be written then is found by the walk over all tombstones after the next start.
+//! What cannot be hidden is counted and told once, and keeps nothing else from being hidden, nor the node from being ready: retention,
+//! which makes room on a full disk, waits for that.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
+use std::fmt::Display;
 
-use super::{CrawlError, Keeper};
+use serde::Deserialize;
+
+use super::{CrawlError, Found, Keeper};
 use crate::disk::{Base, DownloadError, Published, Small, atomic, write_tombstone};
 use crate::domain::graves::{Graves, NEARBY};
 use crate::domain::{
@@ -22,7 +27,7 @@ use crate::guards::Guard;
 use crate::index::{Alike, HourUpdate};
 
 /// By these words a tombstone says that it was made for a twin.
-const COPY: &[u8] = b"{\"reason\":\"equal content was hidden: ";
+const COPY: &str = "equal content was hidden: ";
 /// A tombstone that says so is no longer.
 const MOST_COPY: u64 = 4 << 10;
 
@@ -86,14 +91,24 @@ impl Keeper {
             by_channel.entry(&stream.channel).or_default().extend(new);
         }
         for (channel, new) in by_channel {
-            if let Err(error) = self.hide_in(channel, &new) {
+            let mut unhidden = Unhidden::default();
+            let looked = self.hide_in(channel, &new, &mut unhidden);
+            unhidden.tell();
+            if let Err(error) = looked {
                 tracing::warn!(name: "twins_not_hidden", channel = %channel, %error, "equal content of what was hidden may still be listed; it is looked for again after the next start");
             }
         }
     }
 
-    /// Looks for the twins of all tombstones that there are.
-    pub(super) fn hide_all_twins(&self) -> Result<(), CrawlError> {
+    /// Looks for the twins of all tombstones that there are. What cannot be hidden is counted as an error.
+    pub(super) fn hide_all_twins(&self) -> Result<Found, CrawlError> {
+        let mut unhidden = Unhidden::default();
+        let walked = self.walk_tombstones(&mut unhidden);
+        unhidden.tell();
+        walked.map(|()| unhidden.found())
+    }
+
+    fn walk_tombstones(&self, unhidden: &mut Unhidden) -> Result<(), CrawlError> {
         for stream in self.index.catalog().streams() {
             let path = stream.to_string();
             for hour in self.index.catalog().hours(&path, ..) {
@@ -105,25 +120,26 @@ impl Keeper {
                 let place = HourPlace { stream: stream.clone(), hour };
                 let tombstones = view.contents.files().iter().filter(|file| file.key.tombstone);
                 let placed: Vec<Placed> = tombstones.map(|file| (place.clone(), file.clone())).collect();
-                self.hide_in(&stream.channel, &placed)?;
+                self.hide_in(&stream.channel, &placed, unhidden)?;
             }
         }
         Ok(())
     }
 
-    /// The same for what is new in a channel. A run of files that is spread widely is looked at piece by piece.
-    fn hide_in(&self, channel: &Channel, new: &[Placed]) -> Result<(), CrawlError> {
+    /// The same for what is new in a channel. A run of files that is spread widely is looked at piece by piece. An error is one that
+    /// others would meet as well.
+    fn hide_in(&self, channel: &Channel, new: &[Placed], unhidden: &mut Unhidden) -> Result<(), CrawlError> {
         let mut by_hour: BTreeMap<Hour, Vec<&Placed>> = BTreeMap::new();
         for file in new {
             by_hour.entry(file.0.hour).or_default().push(file);
         }
         for of_hour in by_hour.values() {
-            self.hide_around(channel, of_hour)?;
+            self.hide_around(channel, of_hour, unhidden)?;
         }
         Ok(())
     }
 
-    fn hide_around(&self, channel: &Channel, new: &[&Placed]) -> Result<(), CrawlError> {
+    fn hide_around(&self, channel: &Channel, new: &[&Placed], unhidden: &mut Unhidden) -> Result<(), CrawlError> {
         let starts = new.iter().map(|(place, file)| file.key.start(place.hour));
         let (Some(first), Some(last)) = (starts.clone().min(), starts.max()) else { return Ok(()) };
         // Of most hours nothing is looked at but that no tombstones are near.
@@ -153,32 +169,61 @@ impl Keeper {
             return Ok(());
         }
         let base = self.base()?;
-        twins.into_iter().try_for_each(|(place, stems)| self.hide_here(&base, &place, &stems))
+        let mut outcome = Ok(());
+        for (place, stems) in twins {
+            let done = match self.hide_here(&base, &place, &stems, unhidden) {
+                Err(CrawlError::Disk(error)) => {
+                    unhidden.add(&place, &error);
+                    Ok(())
+                }
+                done => done,
+            };
+            outcome = outcome.and(done);
+        }
+        outcome
     }
 
+    /// Whatever was written is made to last and told to the index, also where the next could not be written.
     fn hide_here(
         &self,
         base: &Base,
         place: &HourPlace,
         stems: &BTreeMap<String, SegmentKey>,
+        unhidden: &mut Unhidden,
     ) -> Result<(), CrawlError> {
         let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(()) };
-        let mut names = Vec::new();
+        let (mut names, mut away) = (Vec::new(), Ok(()));
         for (stem, key) in stems {
             let tombstone = format!("{stem}.tombstone");
-            let content = note(key, std::time::SystemTime::now());
-            match write_tombstone(&dir, &tombstone, &content) {
+            match write_tombstone(&dir, &tombstone, &note(key, std::time::SystemTime::now())) {
                 Ok(Published::New | Published::AlreadyThere) => names.push(tombstone),
-                Err(DownloadError::Disk(error)) => return self.disk(Err(error)),
-                Err(error) => {
-                    tracing::warn!(name: "twin_not_hidden", hour = %place, file = stem, %error, "equal content of what was hidden cannot be hidden");
-                }
+                Err(DownloadError::Disk(error)) => match self.disk::<()>(Err(error)) {
+                    Ok(()) => {}
+                    Err(CrawlError::Disk(error)) => unhidden.add(&format!("{place}/{stem}"), &error),
+                    Err(error) => {
+                        away = Err(error);
+                        break;
+                    }
+                },
+                Err(error) => unhidden.add(&format!("{place}/{stem}"), &error),
             }
         }
-        self.disk(atomic::sync_dir(&dir))?;
+        if names.is_empty() {
+            return away;
+        }
+        let flushed = self.disk(atomic::sync_dir(&dir));
         tracing::info!(name: "twins_hidden", hour = %place, files = names.len(), "equal content of what a tombstone hides was hidden as well");
-        self.touch_alone(place, names.iter().map(|name| OsStr::new(name.as_str())))?;
-        Ok(())
+        let known = match self.touch_alone(place, names.iter().map(|name| OsStr::new(name.as_str()))) {
+            // Until the index takes writes again the hour is read from the disk.
+            Err(CrawlError::Index(error)) => {
+                tracing::debug!(name: "index_not_told_of_twins", hour = %place, %error, "the index learns of hidden twins when it takes writes again");
+                self.freshness.unwatch(place);
+                self.hand_over(vec![place.clone()]);
+                Ok(())
+            }
+            known => known.map(drop),
+        };
+        away.and(flushed).and(known)
     }
 
     /// Tombstones of some contents that could reach into a window.
@@ -206,20 +251,63 @@ impl Keeper {
     }
 
     fn is_copy(&self, place: &HourPlace, tombstone: &SegmentFile) -> Result<bool, CrawlError> {
-        let base = self.base()?;
-        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(false) };
-        let content = self.disk(dir.read_small(OsStr::new(&tombstone.name()), MOST_COPY))?;
-        Ok(matches!(content, Small::Content(content) if content.starts_with(COPY)))
+        match self.content_of(place, tombstone) {
+            Ok(content) => Ok(content.is_some_and(|content| says_copy(&content, &tombstone.key.hash))),
+            // Of an unknown origin, as those of others are.
+            Err(CrawlError::Disk(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
+
+    fn content_of(&self, place: &HourPlace, tombstone: &SegmentFile) -> Result<Option<Vec<u8>>, CrawlError> {
+        let base = self.base()?;
+        let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(None) };
+        let content = self.disk(dir.read_small(OsStr::new(&tombstone.name()), MOST_COPY))?;
+        Ok(if let Small::Content(content) = content { Some(content) } else { None })
+    }
+}
+
+/// What could not be hidden, each once however often it is met, and what was wrong with the first.
+#[derive(Debug, Default)]
+struct Unhidden {
+    paths: HashSet<String>,
+    first: Option<String>,
+}
+
+impl Unhidden {
+    fn add(&mut self, what: &impl Display, error: &impl Display) {
+        self.first.get_or_insert_with(|| format!("{what}: {error}"));
+        self.paths.insert(what.to_string());
+    }
+
+    fn tell(&self) {
+        if let Some(error) = &self.first {
+            tracing::warn!(name: "twin_not_hidden", count = self.paths.len(), %error, "equal content of what was hidden cannot be hidden; it is tried again after the next start");
+        }
+    }
+
+    fn found(self) -> Found {
+        let mut found = Found::of(Found::ERRORS, self.paths.len() as u64);
+        found.last_error = self.first;
+        found
+    }
+}
+
+/// Whether the note of a tombstone, however it is spaced, says that it was made for a twin.
+fn says_copy(content: &[u8], hash: &Hash) -> bool {
+    #[derive(Deserialize)]
+    struct Note {
+        reason: String,
+    }
+    serde_json::from_slice::<Note>(content).is_ok_and(|note| note.reason == format!("{COPY}{hash}"))
 }
 
 /// What a tombstone for a twin says; a note like those that people give.
 fn note(key: &SegmentKey, at: std::time::SystemTime) -> Vec<u8> {
     let since = at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
-    let mut content = COPY.to_vec();
-    content.extend(format!("{}\",\"at\":\"{time}\",\"node\":\"\"}}\n", key.hash).into_bytes());
-    content
+    let hash = &key.hash;
+    format!("{{\"reason\":\"{COPY}{hash}\",\"at\":\"{time}\",\"node\":\"\"}}\n").into_bytes()
 }
 
 fn reach(first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {

@@ -6,6 +6,11 @@ use super::BadName;
 use super::segment::{Hash, Kind, SegmentKey, Spelling};
 use super::time::digits;
 
+/// Bytes of a file name, at most.
+const NAME_BYTES: usize = 255;
+/// What a tombstone's name ends in.
+const TOMBSTONE: &str = ".tombstone";
+
 /// What a name in an hour directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileName {
@@ -15,13 +20,13 @@ pub enum FileName {
     Odd(BadName),
     /// A segment that is still being written, or its tombstone: never listed, counted or replicated.
     Temporary,
-    /// Hidden, or with an extension that is none of ours.
+    /// Hidden, with an extension that is none of ours, or [too long to hide](is_too_long_to_hide).
     Foreign,
 }
 
 /// Reads a file name.
 pub fn parse_file_name(name: &str) -> FileName {
-    if name.starts_with('.') || name.len() > 255 || name.contains(['/', '\0']) {
+    if name.starts_with('.') || name.len() > NAME_BYTES || name.contains(['/', '\0']) {
         return FileName::Foreign;
     }
     let Some((stem, extension)) = name.rsplit_once('.') else { return FileName::Foreign };
@@ -39,6 +44,7 @@ pub fn parse_file_name(name: &str) -> FileName {
         _ => return FileName::Foreign,
     };
     match parsed {
+        Stem::Good(_) if is_too_long_to_hide(name) => FileName::Foreign,
         Stem::Good(mut key) => {
             key.tombstone = extension == "tombstone";
             FileName::Understood(key)
@@ -55,6 +61,12 @@ fn is_temporary(stem: &str) -> bool {
 /// The stem of a file name: all before the last dot. Identity, and what a tombstone hides, is the stem.
 pub fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// Whether no tombstone can lie beside a file: its name would have more bytes than a file system takes. What nobody could ever hide is
+/// none of ours, or hidden content could be brought back under such a name. No recorder writes one: the longest of theirs has 90 bytes.
+pub fn is_too_long_to_hide(name: &str) -> bool {
+    stem(name).len() + TOMBSTONE.len() > NAME_BYTES
 }
 
 enum Stem {
@@ -218,6 +230,19 @@ mod tests {
         {
             assert!(matches!(parse_file_name(odd), FileName::Odd(_)), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_name_whose_tombstone_would_not_fit_is_none_of_ours() {
+        let name = |stem: usize, extension: &str| {
+            let zeros = "0".repeat(stem - "00:00-2.-full-".len() - H.len());
+            format!("00:00-2.{zeros}-full-{H}.{extension}")
+        };
+        for extension in ["ts", "tombstone"] {
+            assert!(matches!(parse_file_name(&name(245, extension)), FileName::Understood(_)), "{extension}");
+            assert_eq!(parse_file_name(&name(246, extension)), FileName::Foreign, "{extension}");
+        }
+        assert!(!is_too_long_to_hide(&name(245, "ts")) && is_too_long_to_hide(&name(246, "ts")));
     }
 
     #[test]

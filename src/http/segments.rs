@@ -120,6 +120,9 @@ fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
     if kind == FileName::Temporary {
         return Err(Problem::not_found("finished file of this name: it is still being written"));
     }
+    if in_hour && name::is_too_long_to_hide(name) {
+        return Err(Problem::not_found("file of this name: it is so long that no tombstone could hide it"));
+    }
     if in_hour && !name.ends_with(TOMBSTONE) && is_tombstoned(&base, &path).map_err(|error| failed(app, error))? {
         return Err(Problem::gone());
     }

@@ -16,6 +16,7 @@ use super::error::{Begins, PeerError, escaped};
 use super::limits::Limits;
 use super::list::ListReader;
 use super::url::PeerUrl;
+use crate::domain::name::is_too_long_to_hide;
 use crate::domain::probe::is_probe_name;
 use crate::domain::{Channel, Hour, HourPlace, Quality};
 use crate::tls::{self, ClientConfig};
@@ -107,7 +108,8 @@ impl PeerClient {
         self.list(peer, &["files", channel.as_str(), quality.as_str()], &[], |name| Hour::parse(name).ok()).await
     }
 
-    /// The visible files of an hour, tombstones included; also those whose name the grammar does not understand.
+    /// The visible files of an hour, tombstones included; also those whose name the grammar does not understand. Names for which there
+    /// can be no tombstone are refused: nobody could hide what was fetched under them.
     pub async fn segments(
         &self,
         peer: &Peer,
@@ -117,14 +119,14 @@ impl PeerClient {
     ) -> Result<Listing<Box<str>>, PeerError> {
         let hour = hour.to_string();
         let parts = ["files", channel.as_str(), quality.as_str(), &hour];
-        self.list(peer, &parts, &[("tombstones", "true")], visible).await
+        self.list(peer, &parts, &[("tombstones", "true")], hideable).await
     }
 
     /// The same for peers that do not know of tombstones in lists.
     pub async fn segments_alone(&self, peer: &Peer, place: &HourPlace) -> Result<Listing<Box<str>>, PeerError> {
         let (hour, stream) = (place.hour.to_string(), &place.stream);
         let parts = ["files", stream.channel.as_str(), stream.quality.as_str(), &hour];
-        self.list(peer, &parts, &[], visible).await
+        self.list(peer, &parts, &[], hideable).await
     }
 
     /// The extras below a directory, as paths relative to it.
@@ -292,6 +294,11 @@ pub(super) async fn words(response: &mut Response) -> String {
     let problem = serde_json::from_slice(&body).ok().and_then(|problem: Problem| problem.detail.or(problem.title));
     let words = problem.map_or_else(|| escaped(&body), |text| escaped(text.as_bytes()));
     if words.is_empty() { words } else { format!(": {words}") }
+}
+
+/// What is visible, of a file beside which a tombstone can lie.
+pub(super) fn hideable(name: &str) -> Option<Box<str>> {
+    visible(name).filter(|name| !is_too_long_to_hide(name))
 }
 
 pub(super) fn visible(name: &str) -> Option<Box<str>> {

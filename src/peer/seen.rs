@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::body::{self, Problem, Sink, told};
-use super::client::{Listing, Peer, PeerClient, address, in_order, refused, visible};
+use super::client::{Listing, Peer, PeerClient, address, hideable, in_order, refused};
 use super::error::PeerError;
 use super::list::ListReader;
 use crate::domain::HourPlace;
@@ -82,7 +82,7 @@ struct Hashed {
 
 impl Hashed {
     fn new(most: usize) -> Self {
-        Self { hash: Xxh3::new(), held: Vec::new(), reader: ListReader::new(most, visible) }
+        Self { hash: Xxh3::new(), held: Vec::new(), reader: ListReader::new(most, hideable) }
     }
 
     fn finish(mut self) -> Result<(Vec<Box<str>>, u64), Problem> {

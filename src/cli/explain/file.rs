@@ -161,6 +161,10 @@ fn tell_name(account: &mut Account, place: &HourPlace, text: &str) {
             format!("not understood: {why}; listed, never replicated"),
             json!({ "kind": "odd", "why": why.to_string() }),
         ),
+        FileName::Foreign if name::is_too_long_to_hide(text) => (
+            "so long that its tombstone's name would have more than 255 bytes: not listed, never replicated".to_owned(),
+            json!({ "kind": "foreign" }),
+        ),
         FileName::Foreign => {
             ("hidden, or with an extension that is none of ours: not listed".to_owned(), json!({ "kind": "foreign" }))
         }

@@ -116,11 +116,70 @@ fn what_lay_there_before_is_found_by_the_walk_after_the_start() {
     archive.appears(HOUR, &grave(&hidden));
     archive.appears(HOUR, &twin);
     assert_eq!(archive.listed(HOUR), std::slice::from_ref(&twin), "without the guard it is back");
-    let again = Archive {
-        keeper: Keeper::new(Arc::clone(archive.keeper.index()), Arc::clone(archive.keeper.guard())),
-        tree: archive.tree,
-    };
+    let again = started_again(archive);
     bring_into_line(&again.keeper, &[place(HOUR)]).unwrap();
     again.keeper.hide_all_twins().unwrap();
     assert_eq!(again.listed(HOUR), [""; 0]);
+}
+
+/// The same disk and index, as a node finds them at its next start.
+fn started_again(archive: Archive) -> Archive {
+    let keeper = Keeper::new(Arc::clone(archive.keeper.index()), Arc::clone(archive.keeper.guard()));
+    Archive { keeper, tree: archive.tree }
+}
+
+fn tombstones_known(archive: &Archive, hour: &str) -> u32 {
+    let row = archive.keeper.index().hour_row(&place(hour).stream.to_string(), place(hour).hour).unwrap();
+    row.map_or(0, |row| row.totals.tombstones)
+}
+
+#[test]
+fn a_twin_that_cannot_be_hidden_is_counted_and_keeps_no_other_from_being_hidden() {
+    let archive = Archive::new();
+    let hidden = name("59:50", "2.0-full", 1);
+    let [first, occupied, last] = ["59:51", "59:52", "59:53"].map(|time| name(time, "2.0-full", 1));
+    let later = name("00:10", "2.0-full", 1);
+    archive.keeper.guards().remove(Taken::ContentTwin);
+    for (hour, file) in [(HOUR, &grave(&hidden)), (HOUR, &first), (HOUR, &occupied), (HOUR, &last), (NEXT, &later)] {
+        archive.appears(hour, file);
+    }
+    fs::create_dir(archive.tree.path().join(HOUR).join(grave(&occupied))).unwrap();
+    let again = started_again(archive);
+    let found = again.keeper.hide_all_twins().unwrap();
+    assert_eq!(found.count(crate::crawl::Found::ERRORS), 1);
+    assert!(found.last_error.is_some_and(|error| error.contains("59:52")), "it says which");
+    assert_eq!(
+        (tombstones_known(&again, HOUR), tombstones_known(&again, NEXT)),
+        (3, 1),
+        "the index knows of the others"
+    );
+    assert_eq!((again.listed(HOUR), again.listed(NEXT)), (vec![occupied], vec![]));
+}
+
+#[test]
+fn hidden_content_does_not_come_back_under_a_name_whose_tombstone_would_not_fit() {
+    let archive = Archive::new();
+    let hidden = name("10:00", "2.0-full", 1);
+    let long = |zeros: usize| name("10:00", &format!("2.{}-full", "0".repeat(zeros)), 1);
+    let stem = long(0).len() - ".ts".len();
+    let (longest, too_long) = (long(245 - stem), long(246 - stem));
+    archive.appears(HOUR, &longest);
+    archive.appears(HOUR, &too_long);
+    archive.appears(HOUR, &grave(&hidden));
+    assert!(archive.listed(HOUR).is_empty() && archive.has_tombstone(HOUR, &longest));
+}
+
+#[test]
+fn a_copy_is_known_by_its_reason_however_its_note_is_spaced() {
+    let (copy, twin) = (name("10:20", "2.0-full", 1), name("10:40", "2.0-full", 1));
+    for (hash, is_copy) in [(1, true), (2, false)] {
+        let archive = Archive::new();
+        let reason = format!("equal content was hidden: {}", hash_text(hash));
+        let note = format!("{{ \"node\": \"\", \"at\": \"2020-01-01T06:00:00Z\",\n  \"reason\": \"{reason}\" }}");
+        fs::create_dir_all(archive.tree.path().join(HOUR)).unwrap();
+        fs::write(archive.tree.path().join(HOUR).join(grave(&copy)), note).unwrap();
+        archive.keeper.touch(&place(HOUR), [OsStr::new(&grave(&copy))]).unwrap();
+        archive.appears(HOUR, &twin);
+        assert_eq!(archive.listed(HOUR).is_empty(), !is_copy, "{reason}");
+    }
 }
