@@ -475,7 +475,7 @@ fn orders(backfill: &Arc<Backfill>) -> Orders {
 }
 
 /// What no other node has is not purged, where retention is told so.
-fn last_copies(retention: &Arc<Retention>) -> Arc<crate::tombstones::Stay> {
+fn last_copies(retention: &Arc<Retention>) -> Arc<crate::tombstones::MakeStay> {
     let retention = Arc::clone(retention);
-    Arc::new(move |place, names| retention.hidden_last_copies(place, names))
+    Arc::new(move || Box::new(retention.hidden_last_copies()))
 }

@@ -29,7 +29,7 @@ mod tests;
 
 pub use add::{TooWide, add, in_range};
 pub use equal::{Contents, contents, equal};
-pub use purge::{Purge, Purged, Stay};
+pub use purge::{MakeStay, Purge, Purged, Stay};
 
 /// Paths in one request: a page of them is a megabyte of text, and is written within a few seconds.
 pub const MOST_PATHS: usize = 1_000;

@@ -27,7 +27,7 @@ use crate::index::IndexError;
 use crate::playback::{Playback, PlaybackError};
 use crate::retention::{Retention, RetentionError};
 use crate::runtime::Board;
-use crate::tombstones::Stay;
+use crate::tombstones::MakeStay;
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
 /// to make. More would only wait for the same processors.
@@ -94,7 +94,7 @@ pub struct App {
     /// Counts what is deleted.
     pub deleted: Arc<Deletions>,
     /// Says what no other node has and must therefore not be purged.
-    pub last_copies: Option<Arc<Stay>>,
+    pub last_copies: Option<Arc<MakeStay>>,
     heavy: Arc<Semaphore>,
     light: Arc<Semaphore>,
     pub(super) files: Arc<Semaphore>,
@@ -180,7 +180,7 @@ pub struct Parts {
     /// Counts what is deleted.
     pub deleted: Arc<Deletions>,
     /// Says what no other node has and must therefore not be purged.
-    pub last_copies: Option<Arc<Stay>>,
+    pub last_copies: Option<Arc<MakeStay>>,
 }
 
 impl App {

@@ -231,7 +231,8 @@ fn note(app: &App, reason: &str) -> Result<TombstoneNote, Problem> {
 fn purge_ordered(app: &App, order: &PurgeOrder) -> Result<PurgeReport, Problem> {
     few(order.paths.len())?;
     few(order.places.len())?;
-    let stay = app.last_copies.as_deref();
+    let stay = app.last_copies.as_ref().map(|make| make());
+    let stay = stay.as_deref();
     let purge = Purge { keeper: &app.keeper, deleted: &app.deleted, stay, dry_run: order.dry_run };
     let after = order.after.as_deref().map(read_after).transpose()?;
     let scope = match (order.paths.is_empty(), order.places.is_empty(), order.everything) {

@@ -140,14 +140,19 @@ impl Retention {
         }
     }
 
-    /// Those of the hidden files of an hour that no other node has the bytes of, if that is a reason to keep them. Blocks.
-    pub fn hidden_last_copies(&self, place: &HourPlace, names: &[String]) -> BTreeSet<String> {
-        if !self.options.keep_last_copy {
-            return BTreeSet::new();
+    /// What says those of the hidden files of an hour that no other node has the bytes of, if that is a reason to keep them. It asks
+    /// each peer once who it is: make another for another purge. It blocks.
+    pub fn hidden_last_copies(
+        self: &Arc<Self>,
+    ) -> impl Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync + use<> {
+        let retention = Arc::clone(self);
+        let copies = self.options.keep_last_copy.then(|| Mutex::new(self.copies()));
+        move |place, names| {
+            let Some(copies) = &copies else { return BTreeSet::new() };
+            let mut asking = lock(copies);
+            let missing = asking.hidden_and_held_by_nobody(place, names.to_vec());
+            retention.parts.handle.block_on(missing).into_iter().collect()
         }
-        let mut copies = self.copies();
-        let missing = copies.hidden_and_held_by_nobody(place, names.to_vec());
-        self.parts.handle.block_on(missing).into_iter().collect()
     }
 
     fn copies(&self) -> Copies {

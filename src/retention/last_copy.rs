@@ -2,13 +2,15 @@
 //!
 //! 1. An answer proves no copy: a second server over the same directory answers, too. A peer counts if it names another archive id
 //!    than ours, or if the operator names it (`copies_at`) and what is written here for a moment is not seen through it ([`probe`]).
-//! 2. A peer that counts has what its plain listing names; one that does not answer has nothing. What it lists is believed.
+//!    What a peer is for one quality it need not be for another, of which its directory may be a mount of ours.
+//! 2. A peer that counts has what its plain listing names and a sample of which it shows; one that does not answer has nothing. What it
+//!    says that its tombstones hide is believed: no node shows that.
 //! 3. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
 //!    the one of the highest [`rank`] keeps it.
 //!
 //! Nothing of the archive is deleted or fetched here.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -21,9 +23,9 @@ use super::identity::{Identity, identify};
 use super::probe::{Probed, probe};
 use crate::crawl::Keeper;
 use crate::disk::marker;
-use crate::domain::HourPlace;
+use crate::domain::{HourPlace, Stream};
 use crate::guards::Guard;
-use crate::peer::{Peer, PeerClient, PeerError};
+use crate::peer::{Peer, PeerClient, PeerError, PeerUrl};
 use crate::wire::TombstonePage;
 
 /// Bytes of an answer.
@@ -64,12 +66,12 @@ pub struct Copies {
     asking: Asking,
     /// The id of the archive here, once it was read.
     archive: Option<String>,
-    /// Those that were asked whether they are another place, and are.
-    others: BTreeMap<String, Standing>,
-    /// Those that did not answer, or are not known to be another place: not asked again in the same pass, so that a dead one costs
-    /// its patience once.
-    silent: BTreeSet<String>,
-    /// What a person should know about those.
+    /// Why each that was asked counts as another place for a quality, if it does. By address: the list may change, and its names
+    /// with it, while a pass lasts.
+    standings: HashMap<(PeerUrl, Stream), Option<Standing>>,
+    /// Those that did not answer: not asked again in the same pass, so that a dead one costs its patience once.
+    silent: HashSet<PeerUrl>,
+    /// What a person should know about those that do not count, by name.
     unproven: BTreeMap<String, String>,
 }
 
@@ -80,8 +82,8 @@ impl Copies {
         Self {
             archive: read.map(|id| id.to_string()),
             asking,
-            others: BTreeMap::new(),
-            silent: BTreeSet::new(),
+            standings: HashMap::new(),
+            silent: HashSet::new(),
             unproven: BTreeMap::new(),
         }
     }
@@ -130,19 +132,17 @@ impl Copies {
         Ok(held)
     }
 
-    /// Why a peer counts as another place; `None` if it does not. Each is asked once in a pass.
+    /// Why a peer counts as another place; `None` if it does not. Each is asked once for each quality in a pass.
     async fn standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
-        if self.silent.contains(&peer.name) {
+        if self.silent.contains(&peer.url) {
             return None;
         }
-        if let Some(standing) = self.others.get(&peer.name) {
-            return Some(standing.clone());
+        let key = (peer.url.clone(), place.stream.clone());
+        if let Some(standing) = self.standings.get(&key) {
+            return standing.clone();
         }
         let standing = self.ask_standing(peer, place).await;
-        match &standing {
-            Some(standing) => drop(self.others.insert(peer.name.clone(), standing.clone())),
-            None => drop(self.silent.insert(peer.name.clone())),
-        }
+        self.standings.insert(key, standing.clone());
         standing
     }
 
@@ -161,6 +161,7 @@ impl Copies {
             Ok(Identity::FixedPart) => Standing::FixedPart,
             Err(error) => {
                 tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say whether it is another node; it counts as having nothing");
+                self.silent.insert(peer.url.clone());
                 return None;
             }
         };
@@ -182,8 +183,11 @@ impl Copies {
             Probed::AnotherDisk => return true,
             Probed::ThisDisk => {
                 tracing::error!(name: "copy_is_this_disk", peer = peer.name, hour = %place, "a peer serves this very directory: what it has is no copy");
-                let why = "it serves this very directory: a file written here was seen through it";
-                self.not_proven(peer, why.to_owned());
+                let stream = &place.stream;
+                self.not_proven(
+                    peer,
+                    format!("it serves this very directory of {stream}: a file written here was seen through it"),
+                );
             }
             Probed::Unknown(why) => {
                 self.not_proven(peer, format!("it is not known whether it serves this very directory: {why}"));
@@ -246,7 +250,7 @@ impl Copies {
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
                 Err(error) => {
                     tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say what it has; it counts as having nothing");
-                    self.silent.insert(peer.name.clone());
+                    self.silent.insert(peer.url.clone());
                 }
             }
         }

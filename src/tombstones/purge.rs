@@ -18,6 +18,9 @@ const MOST_LEFT: usize = 1_000;
 /// Says which of some hidden files of an hour must stay, because no other node has them. May block.
 pub type Stay = dyn Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync;
 
+/// Makes such a one for a purge.
+pub type MakeStay = dyn Fn() -> Box<Stay> + Send + Sync;
+
 /// What a purge is told.
 pub struct Purge<'a> {
     /// The archive.

@@ -13,7 +13,6 @@ use super::super::offline::Offline;
 use super::super::{UsageError, backfill};
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
-use crate::domain::HourPlace;
 use crate::peer::Peer;
 use crate::retention::Retention;
 use crate::startup;
@@ -128,8 +127,7 @@ impl Worker {
                 let scope = if order.everything { Scope::everything() } else { scope(&order.places)? };
                 let after = order.after.as_deref().and_then(After::read);
                 here.work(move |here| {
-                    let retention = Arc::clone(&here.retention);
-                    let stay = move |place: &HourPlace, names: &[String]| retention.hidden_last_copies(place, names);
+                    let stay = here.retention.hidden_last_copies();
                     let purge = Purge {
                         keeper: &here.keeper,
                         deleted: &here.deleted,

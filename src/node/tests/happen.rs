@@ -165,8 +165,7 @@ impl World<'_> {
     fn purge(&self, machine: usize) {
         let settings = &self.machines[machine].settings;
         let Some(node) = &self.machines[machine].node else { return };
-        let retention = std::sync::Arc::clone(&node.retention);
-        let stay = move |place: &HourPlace, names: &[String]| retention.hidden_last_copies(place, names);
+        let stay = node.retention.hidden_last_copies();
         let stay = settings.keep_last_copy.then_some(&stay as &tombstones::Stay);
         let purge = Purge { keeper: &node.keeper, deleted: &node.deleted, stay, dry_run: false };
         let bounds = Bounds { files: 10_000, hours: 1_000 };

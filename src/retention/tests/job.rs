@@ -1,19 +1,23 @@
 //! Whether backfill is told the truth about what is kept, and when that changes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::last_copy::peer;
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
 use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::index::{Index, IndexOptions};
-use crate::peer::{self, PeerClient};
+use crate::peer::{self, Peer, PeerClient};
 use crate::retention::{Parts, Retention, RetentionOptions, Runs};
 use crate::runtime::{Board, Runner, Stop, Wake};
 
@@ -22,6 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Retention without limits over this archive, and what is called when something has changed.
 fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
+    let retention = retention_beside(tree, None);
+    let (tell, told) = mpsc::channel();
+    retention.on_change(Box::new(move || tell.send(()).unwrap()));
+    (retention, told)
+}
+
+/// The same, where what this peer does not have stays.
+fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>) -> Retention {
     let index = Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
     let guard = Guard::new(Base::open(tree).unwrap(), Identity::Unmarked { channels: Vec::new() });
     let parts = Parts {
@@ -29,7 +41,7 @@ fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
         is_ready: Box::new(|| false),
         deletions: Arc::new(Deletions::register(&Registry::new()).unwrap()),
         client: PeerClient::new(peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
-        peers: watch::channel(Vec::new()).1,
+        peers: watch::channel(peer.into_iter().cloned().collect()).1,
         instance: 1,
         handle: Handle::current(),
         clocks: Arc::new(crate::clock::SystemClocks::default()),
@@ -39,13 +51,10 @@ fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
         limits: Limits::default(),
         reclaim_age: Span::from_us(0),
         interval: Duration::from_secs(600),
-        keep_last_copy: false,
+        keep_last_copy: peer.is_some(),
         copies_at: Vec::new(),
     };
-    let retention = Retention::new(parts, options, &Registry::new()).unwrap();
-    let (tell, told) = mpsc::channel();
-    retention.on_change(Box::new(move || tell.send(()).unwrap()));
-    (retention, told)
+    Retention::new(parts, options, &Registry::new()).unwrap()
 }
 
 #[tokio::test]
@@ -72,4 +81,25 @@ async fn nobody_knows_what_is_kept_until_the_journal_can_be_read() {
     assert_eq!(retention.keeps(&place), Some(true));
     retention.keep(&[place], false).unwrap();
     assert!(told.try_recv().is_ok(), "what the operator keeps is a change, too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_of_many_hours_asks_each_peer_once_who_it_is() {
+    let tree = tempfile::tempdir().unwrap();
+    marker::create(&Base::open(tree.path()).unwrap(), ArchiveId::random()).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let beside = peer("other", move |path| {
+        counted.fetch_add(usize::from(path == "/api/v1/digests"), Ordering::SeqCst);
+        async { StatusCode::NOT_FOUND.into_response() }
+    });
+    let stay = Arc::new(retention_beside(tree.path(), Some(&beside.await))).hidden_last_copies();
+    let purge = move || {
+        for hour in 0..5 {
+            let place = HourPlace::parse(&format!("a/b/2019-11-13T{hour:02}")).unwrap();
+            assert_eq!(stay(&place, &["x".to_owned()]).len(), 1);
+        }
+    };
+    tokio::task::spawn_blocking(purge).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }

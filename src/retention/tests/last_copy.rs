@@ -300,3 +300,40 @@ async fn what_a_probe_cannot_find_out_counts_as_no_copy() {
     std::fs::remove_dir_all(archive.tree.path().join(place().path())).unwrap();
     assert!(!archive.may_go(vec![fixed("fixed").await], &["fixed"]).await, "nothing can be written there");
 }
+
+#[tokio::test]
+async fn a_peer_that_mounts_one_of_our_channels_is_no_copy_of_that_one() {
+    let archive = Archive::new();
+    let mounted = HourPlace::parse("m/b/2019-11-13T02").unwrap();
+    let dir = archive.tree.path().join(mounted.path());
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join(OURS), "x").unwrap();
+    let (root, other) = (archive.tree.path().to_owned(), ArchiveId::random().to_string());
+    let answer = move |path: String| {
+        let decoded = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
+        let answered = match decoded.trim_start_matches('/').split_once('/') {
+            Some(("api", _)) => digests(Some(100), Some(&other)),
+            Some(("files", _)) => json(&serde_json::json!([OURS])),
+            Some(("segments", rest)) if rest.ends_with(OURS) => "x".into_response(),
+            Some(("segments", rest)) if rest.starts_with("m/") && root.join(rest).exists() => "x".into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        };
+        async move { answered }
+    };
+    let (_list, peers) = watch::channel(vec![peer("mounts", answer).await]);
+    let mut copies = archive.copies(peers, &[]);
+    assert!(copies.held_by_nobody(&place(), names(&[OURS])).await.is_empty(), "this one is its own");
+    assert_eq!(copies.held_by_nobody(&mounted, names(&[OURS])).await, [OURS]);
+    let why: Vec<String> = copies.unproven().collect();
+    assert!(why.len() == 1 && why[0].contains("m/b"), "{why:?}");
+}
+
+#[tokio::test]
+async fn what_was_found_out_about_one_address_says_nothing_of_another_of_its_name() {
+    let archive = Archive::new();
+    let (list, peers) = watch::channel(vec![fixed("tape").await]);
+    let mut copies = archive.copies(peers, &["tape"]);
+    assert!(copies.held_by_nobody(&place(), names(&[OURS])).await.is_empty());
+    list.send_replace(vec![archive.served("tape", Shows::Everything).await]);
+    assert_eq!(copies.held_by_nobody(&place(), names(&[OURS])).await, [OURS]);
+}
