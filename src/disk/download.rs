@@ -238,7 +238,7 @@ impl Base {
 }
 
 impl Base {
-    /// Removes an hour directory if it is empty, and tells whether it was. For one that was made in vain.
+    /// Removes an hour directory if it is empty, and tells whether it was. For one that was made and not needed.
     pub fn remove_empty_hour(&self, place: &HourPlace) -> Result<bool> {
         let stream = self.dir(Path::new(&place.stream.to_string()))?;
         let Some(above) = stream else { return Ok(false) };

@@ -149,7 +149,7 @@ impl Room<'_> {
         let of_own = |stored: &Stored| is_own(stored, own);
         let others = self.stays(|stored| !of_own(stored));
         let made = free.saturating_add(self.going()).saturating_add(others);
-        // What others have added to hours of one's own costs nobody his place, but the disk must not become full of it.
+        // What others have added to hours of one's own takes no hour's place, but the disk must not become full of it.
         let (added, lent) = (self.added(&|_| true), least / BESIDE_FREE);
         let would_be =
             |freed: Freed| made.saturating_add(freed.bytes).saturating_add(added.saturating_sub(freed.added).min(lent));
