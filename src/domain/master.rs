@@ -131,9 +131,12 @@ pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &Range) -> S
     }
     for variant in &variants {
         let (id, name) = (group_id(&variant.quality), shown(&variant.quality));
+        let has_pictures = has_pictures(&variant.facts);
         // A write to a String cannot fail.
-        writeln!(text, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"{id}\",NAME=\"{name}\",AUTOSELECT=YES,DEFAULT=YES")
-            .unwrap_or_default();
+        if has_pictures {
+            writeln!(text, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"{id}\",NAME=\"{name}\",AUTOSELECT=YES,DEFAULT=YES")
+                .unwrap_or_default();
+        }
         let Rates { peak, average } = variant.rates;
         write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}").unwrap_or_default();
         let facts = &variant.facts;
@@ -146,12 +149,23 @@ pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &Range) -> S
         if let Some(millis) = facts.rate_millis {
             write!(text, ",FRAME-RATE={}.{:03}", millis / 1_000, millis % 1_000).unwrap_or_default();
         }
-        writeln!(text, ",VIDEO=\"{id}\"").unwrap_or_default();
+        if has_pictures {
+            write!(text, ",VIDEO=\"{id}\"").unwrap_or_default();
+        }
+        // No attribute of the standard, but where players of this field look for a name; others pass over it (RFC 8216, 6.3.1).
+        writeln!(text, ",NAME=\"{name}\"").unwrap_or_default();
         let encoded = |part: &str| utf8_percent_encode(part, KEPT).to_string();
         let (channel, quality) = (encoded(channel.as_str()), encoded(variant.quality.as_str()));
         writeln!(text, "/playlist/{channel}/{quality}.m3u8{}", range.query()).unwrap_or_default();
     }
     text
+}
+
+/// Whether there may be pictures: a group of renditions of video is for these (RFC 8216, 4.3.4.2). What is not known may have some.
+fn has_pictures(facts: &Facts) -> bool {
+    const SOUND: [&str; 3] = ["mp4a.", "ac-3", "ec-3"];
+    let is_sound = |codec: &str| SOUND.iter().any(|sound| codec.starts_with(sound));
+    facts.size.is_some() || facts.codecs.as_deref().is_none_or(|codecs| !codecs.split(',').all(is_sound))
 }
 
 /// A quoted string holds neither quotes nor line ends (RFC 8216, 4.2). Different names stay different.
@@ -218,16 +232,32 @@ mod tests {
             render(&channel, vec![low.clone(), high], &range),
             "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
              #EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"so%22u%0Arce%25\",NAME=\"so'u rce%\",AUTOSELECT=YES,DEFAULT=YES\n\
-             #EXT-X-STREAM-INF:BANDWIDTH=6000001,AVERAGE-BANDWIDTH=3000000,VIDEO=\"so%22u%0Arce%25\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=6000001,AVERAGE-BANDWIDTH=3000000,VIDEO=\"so%22u%0Arce%25\",NAME=\"so'u rce%\"\n\
              /playlist/a%20b%26c/so%22u%0Arce%25.m3u8?start=2019-11-13T02:00:00.000000Z&gaps=true\n\
              #EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"480p\",NAME=\"480p\",AUTOSELECT=YES,DEFAULT=YES\n\
              #EXT-X-STREAM-INF:BANDWIDTH=1000000,AVERAGE-BANDWIDTH=500000,CODECS=\"avc1.4d401f,mp4a.40.2\",\
-             RESOLUTION=852x480,FRAME-RATE=29.970,VIDEO=\"480p\"\n\
+             RESOLUTION=852x480,FRAME-RATE=29.970,VIDEO=\"480p\",NAME=\"480p\"\n\
              /playlist/a%20b%26c/480p.m3u8?start=2019-11-13T02:00:00.000000Z&gaps=true\n"
         );
         let alone = variant("x", 1, facts(None, (2, 2), false));
         assert!(!render(&channel, vec![low, alone], &Range::default()).contains("INDEPENDENT"));
         assert_eq!(render(&channel, Vec::new(), &Range::default()), "#EXTM3U\n#EXT-X-VERSION:4\n");
+    }
+
+    #[test]
+    fn a_quality_of_sound_alone_is_in_no_group_of_video() {
+        let channel = Channel::new("c").unwrap();
+        let of = |codecs: Option<&str>| Facts { codecs: codecs.map(str::to_owned), ..Facts::default() };
+        let told = |facts| render(&channel, vec![variant("audio_only", 8, facts)], &Range::default());
+        let sound = told(of(Some("mp4a.40.2")));
+        assert!(!sound.contains("VIDEO") && sound.contains(",CODECS=\"mp4a.40.2\",NAME=\"audio_only\"\n"), "{sound}");
+        for pictures in [of(None), of(Some("avc1.4d401f,mp4a.40.2")), facts(Some("mp4a.40.2"), (2, 2), true)] {
+            let list = told(pictures);
+            assert!(
+                list.contains("TYPE=VIDEO") && list.contains(",VIDEO=\"audio_only\",NAME=\"audio_only\""),
+                "{list}"
+            );
+        }
     }
 
     #[test]
