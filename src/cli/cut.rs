@@ -191,10 +191,10 @@ fn exact(
 ) -> anyhow::Result<()> {
     // Nobody asks this process for its metrics.
     let pool = Arc::new(Pool::new(super::node::ffmpeg_options(config), &Registry::new())?);
-    let clips = ffmpeg::clips(playback, plan);
+    let parts = ffmpeg::clips(playback, plan, &[]);
     progress.start(None, "bytes");
     let cutting = async {
-        let mut pieces = ffmpeg::smart(&pool, clips, format).await?;
+        let mut pieces = ffmpeg::smart(&pool, parts, format).await?;
         while let Some(piece) = pieces.next().await {
             go_on(stop)?;
             let piece = piece?;

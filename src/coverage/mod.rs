@@ -7,6 +7,7 @@ mod live;
 mod page;
 mod picture;
 mod publish;
+mod rgba;
 mod worker;
 
 pub use curve::curve;
@@ -15,4 +16,5 @@ pub use live::LiveGauges;
 pub use page::{Shown, page};
 pub use picture::{PictureError, png};
 pub use publish::{DIRECTORY, PublishError, maps_of, publish, write_file};
+pub use rgba::{NoPicture, decode, encode};
 pub use worker::{MapParts, MapWriter};

@@ -7,6 +7,7 @@ pub mod bad_name;
 pub mod best;
 pub mod burst;
 pub mod census;
+pub mod chat;
 pub mod clock;
 pub mod compare;
 pub mod contents;
@@ -41,6 +42,7 @@ pub mod stamp;
 pub mod sums;
 #[cfg(test)]
 pub mod test_names;
+pub mod thumbnail;
 pub mod time;
 pub mod totals;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::pool::{Limit, Order};
+use super::pool::{Limit, Order, Turn};
 use super::{FfmpegError, Pool};
 use crate::media::{Mux, Segment, Unit, profile};
 
@@ -24,9 +24,14 @@ pub(super) struct Encoded {
 }
 
 /// Encodes the pictures with these times (in order of time) of a group of pictures.
-pub(super) async fn encode(pool: &Arc<Pool>, group: &[Unit], wanted: &[i64]) -> Result<Vec<Encoded>, FfmpegError> {
+pub(super) async fn encode(
+    pool: &Arc<Pool>,
+    turn: Held,
+    group: &[Unit],
+    wanted: &[i64],
+) -> Result<Vec<Encoded>, FfmpegError> {
     let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
-    let turn = pool.patient_turn("ends").await?;
+    let turn = turn.among(pool).await?;
     let until = group.iter().rposition(|unit| wanted.binary_search(&unit.pts).is_ok()).map_or(0, |at| at + 1);
     let needed = group.get(..until).unwrap_or_default();
     let Some(like) = needed.iter().find_map(|unit| profile(&unit.data)) else {
@@ -55,12 +60,31 @@ pub(super) async fn encode(pool: &Arc<Pool>, group: &[Unit], wanted: &[i64]) -> 
     Ok(made)
 }
 
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Nobody's: each process waits for one.
+    None,
+    /// Whoever this is made for has one until the end, and would wait for itself.
+    Already,
+}
+
+impl Held {
+    /// A turn for one process, if it wants one.
+    pub(super) async fn among(self, pool: &Pool) -> Result<Option<Turn>, FfmpegError> {
+        match self {
+            Self::None => Ok(Some(pool.patient_turn("ends").await?)),
+            Self::Already => Ok(None),
+        }
+    }
+}
+
 fn encoded(unit: Unit, shift: i64) -> Encoded {
     Encoded { pts: unit.pts - shift, is_key: unit.marks.random_access, data: unit.data }
 }
 
 /// Encoders round times. Where no picture was lost the n-th is the n-th; otherwise each takes the nearest time.
-fn give_times(made: &mut [Encoded], wanted: &[i64]) {
+pub(super) fn give_times(made: &mut [Encoded], wanted: &[i64]) {
     if made.len() == wanted.len() {
         made.iter_mut().zip(wanted).for_each(|(picture, pts)| picture.pts = *pts);
         return;
@@ -77,9 +101,16 @@ fn arguments((profile, level): (u8, u8), first: i64, last: i64) -> Vec<String> {
     let mut args: Vec<String> =
         ["-copyts", "-f", "mpegts", "-i", "pipe:0", "-map", "0:v:0", "-vf"].map(str::to_owned).into();
     args.push(filter);
+    args.extend(encoder((profile, level)));
+    args.extend(["-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", "pipe:1"].map(str::to_owned));
+    args
+}
+
+/// Encodes pictures like those around them.
+pub(super) fn encoder((profile, level): (u8, u8)) -> Vec<String> {
     // Pictures in the order in which they are shown: their times then fit those of their neighbours whatever these do.
     let encoder = ["-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "veryfast", "-crf", QUALITY, "-bf", "0"];
-    args.extend(encoder.map(str::to_owned));
+    let mut args: Vec<String> = encoder.map(str::to_owned).into();
     let name = match profile {
         66 => Some("baseline"),
         77 | 88 => Some("main"),
@@ -91,6 +122,5 @@ fn arguments((profile, level): (u8, u8), first: i64, last: i64) -> Vec<String> {
     };
     args.extend(name.into_iter().flat_map(|name| ["-profile:v".to_owned(), name.to_owned()]));
     args.extend(["-level:v".to_owned(), format!("{}.{}", level / 10, level % 10)]);
-    args.extend(["-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", "pipe:1"].map(str::to_owned));
     args
 }

@@ -3,8 +3,11 @@
 //! 1. [`Pool`] runs it: a bounded number at once, each bounded in time and in what it writes, and gone when nobody waits for it.
 //! 2. What it reads comes through a pipe, as a transport stream that was put together here from the wanted frames alone
 //!    ([`crate::media`]): no name of a file and no address from outside ever stands on its command line.
-//! 3. [`frame`] makes a picture, [`waveform`] a curve of loudness, [`smart`] a cut that is exact to the frame.
+//! 3. [`frame`] makes a picture, [`waveform`] a curve of loudness, [`smart`] a cut that is exact to the frame,
+//!    with transitions between its stretches where they are wanted ([`Transition`]).
 
+mod container;
+mod cutter;
 mod ends;
 mod error;
 mod frame;
@@ -17,12 +20,17 @@ mod smart;
 mod suitable;
 #[cfg(test)]
 mod tests;
+mod transition;
+mod video;
 mod waveform;
 
+pub use container::Container;
 pub use error::FfmpegError;
-pub use frame::frame;
-pub use plan::{clips, segment};
+pub use frame::{Near, frame};
+pub use plan::{clips, near, segment};
 pub use pool::{Pool, PoolOptions};
 pub use segment::{Clip, CutSegment, Open};
-pub use smart::{Container, CutStream, check, smart};
-pub use waveform::{Peak, waveform};
+pub use smart::{CutStream, check, smart};
+pub use transition::{Part, Transition, UnknownTransition};
+pub use video::matroska;
+pub use waveform::waveform;

@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use super::frame::Near;
 use super::segment::{Clip, CutSegment};
+use super::transition::{Part, Transition};
 use crate::crawl::Keeper;
-use crate::domain::{Kind, Piece, Stream};
+use crate::domain::{Kind, Piece, Sequence, Span, Stream, Timestamp};
 use crate::playback::{self, CutClip, CutPlan, Playback};
 
 /// A segment of the archive.
@@ -20,9 +22,39 @@ pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &Piece) -> CutSegme
     }
 }
 
-/// The stretches of a cut. Blocks: not for async code.
-pub fn clips(playback: &Playback, plan: &CutPlan) -> Vec<Clip> {
-    plan.clips.iter().map(|clip| with_sound(playback, plan, clip)).collect()
+/// Segments around a moment, and which of them join.
+pub fn near(keeper: &Arc<Keeper>, stream: &Stream, sequence: &Sequence) -> Vec<Near> {
+    let before = [None].iter().chain(sequence);
+    let each = before.zip(sequence).filter_map(|(before, each)| Some((before.is_some(), each.as_ref()?)));
+    each.map(|(joins, piece)| Near { segment: segment(keeper, stream, piece), joins }).collect()
+}
+
+/// What a cut is put together from, with so many transitions between its stretches. Blocks: not for async code.
+pub fn clips(playback: &Playback, plan: &CutPlan, transitions: &[Option<Transition>]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut before: Option<(&CutClip, &Transition)> = None;
+    for (at, clip) in plan.clips.iter().enumerate() {
+        let after = transitions.get(at).and_then(Option::as_ref);
+        let start = clip.start + before.map_or(Span(0), |(_, transition)| transition.lasts);
+        if let Some((left, transition)) = before {
+            let tail = with_sound(playback, plan, &within(left, left.end - transition.lasts, left.end));
+            let head = with_sound(playback, plan, &within(clip, clip.start, start));
+            parts.push(Part::Transition { tail, head, transition: transition.clone() });
+        }
+        let end = clip.end - after.map_or(Span(0), |transition| transition.lasts);
+        let between = within(clip, start, end);
+        if start < end && !between.pieces.is_empty() {
+            parts.push(Part::Clip(with_sound(playback, plan, &between)));
+        }
+        before = after.map(|transition| (clip, transition));
+    }
+    parts
+}
+
+/// A part of a stretch.
+fn within(clip: &CutClip, start: Timestamp, end: Timestamp) -> CutClip {
+    let pieces = clip.pieces.iter().filter(|piece| piece.end() > start && piece.start() < end).cloned().collect();
+    CutClip { start, end, pieces }
 }
 
 /// With the neighbours that may hold sound of it. Without them it is still a cut.

@@ -149,6 +149,11 @@ impl Pool {
         Ok(())
     }
 
+    /// The same for whoever writes what comes out somewhere else.
+    pub async fn installed(&self, work: &str) -> Result<(), FfmpegError> {
+        self.check(work).await
+    }
+
     async fn among(&self, turns: &Arc<Semaphore>, patience: Duration, work: &str) -> Result<Turn, FfmpegError> {
         let waiting = timeout(patience, Arc::clone(turns).acquire_owned());
         let turn = tokio::select! {
@@ -162,11 +167,11 @@ impl Pool {
     /// Does an order whose output is small.
     pub(super) async fn collect(
         self: &Arc<Self>,
-        turn: Turn,
+        turn: Option<Turn>,
         order: Order,
         input: Vec<Bytes>,
     ) -> Result<Vec<u8>, FfmpegError> {
-        let mut output = self.start(Some(turn), order, Box::pin(stream::iter(input.into_iter().map(Ok))))?;
+        let mut output = self.start(turn, order, Box::pin(stream::iter(input.into_iter().map(Ok))))?;
         let mut all = Vec::new();
         while let Some(piece) = output.recv().await {
             all.extend_from_slice(&piece?);

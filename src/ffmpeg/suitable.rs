@@ -1,7 +1,8 @@
 //! What can be cut exactly: decided at each segment, so that nothing is lost in silence.
 
 use super::FfmpegError;
-use super::segment::{Clip, Loaded};
+use super::segment::Loaded;
+use super::transition::Part;
 use crate::domain::{Span, Timestamp};
 use crate::media::Coding;
 
@@ -58,25 +59,28 @@ pub(super) fn has_pictures(loaded: &Loaded) -> Result<bool, FfmpegError> {
 
 /// The first sound there is, in which segment, and how long after the beginning of the cut. Mostly that is the first segment.
 pub(super) async fn first_sound(
-    clips: Vec<Clip>,
-) -> Result<(Vec<Clip>, Option<(Coding, Timestamp, Span)>), FfmpegError> {
+    parts: Vec<Part>,
+) -> Result<(Vec<Part>, Option<(Coding, Timestamp, Span)>), FfmpegError> {
     let look = move || {
-        let (mut before, mut looked) = (Span(0), 0);
-        for clip in &clips {
-            for segment in clip.segments.iter().filter(|segment| !segment.lies_beside((clip.start, clip.end))) {
-                if let Some(coding) = segment.sound() {
-                    let after = before + (segment.start.max(clip.start) - clip.start);
-                    let found = (coding, segment.start, after);
-                    return (clips, Some(found));
-                }
-                looked += 1;
-                if looked >= MOST_SILENT {
-                    return (clips, None);
-                }
-            }
-            before = before + (clip.end - clip.start);
-        }
-        (clips, None)
+        let found = look_for_sound(&parts);
+        (parts, found)
     };
     tokio::task::spawn_blocking(look).await.map_err(|error| FfmpegError::Unreadable(error.to_string()))
+}
+
+fn look_for_sound(parts: &[Part]) -> Option<(Coding, Timestamp, Span)> {
+    let (mut before, mut looked) = (Span(0), 0);
+    for (clip, lasts) in parts.iter().flat_map(Part::clips) {
+        for segment in clip.segments.iter().filter(|segment| !segment.lies_beside((clip.start, clip.end))) {
+            if let Some(coding) = segment.sound() {
+                return Some((coding, segment.start, before + (segment.start.max(clip.start) - clip.start)));
+            }
+            looked += 1;
+            if looked >= MOST_SILENT {
+                return None;
+            }
+        }
+        before = before + lasts;
+    }
+    None
 }

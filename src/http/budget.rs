@@ -30,7 +30,9 @@ use super::seats::network;
 const SMALL: usize = 16 << 10;
 
 /// The answers of these are made in memory, for each client anew.
-const COUNTED: [&str; 5] = ["/api/v1/", "/files/", "/extras/", "/frame/", "/waveform/"];
+const COUNTED: [&str; 6] = ["/api/v1/", "/files/", "/extras/", "/frame/", "/waveform/", "/thumbnail/"];
+/// The same for an address that begins with a channel.
+const COUNTED_END: &str = "/chat.json";
 
 /// What may be held.
 #[derive(Debug)]
@@ -102,7 +104,7 @@ impl Drop for Share {
 /// Middleware for every address: counts what is held, and holds no more than may be.
 pub(super) async fn hold(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if !COUNTED.iter().any(|prefix| path.starts_with(prefix)) {
+    if !COUNTED.iter().any(|prefix| path.starts_with(prefix)) && !path.ends_with(COUNTED_END) {
         return next.run(request).await;
     }
     let path = path.to_owned();

@@ -2,7 +2,8 @@
 //!
 //! 1. Holes are 406 and listed, unless they are allowed; nothing at all is 406 in any case.
 //! 2. `type=rough` sends the best sequence's bytes as they lie on disk. It may reach beyond both ends by a part of a segment.
-//! 3. `type=smart` and `type=mp4` are exact to the picture ([`super::exact`]).
+//! 3. All other types are exact to the picture ([`super::exact`]). Where no type is given the cut is exact, too, unless that cannot be had:
+//!    then it is a rough one. [`KIND`] says which it is.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xxhash_rust::xxh3::Xxh3Default;
@@ -23,9 +24,9 @@ use super::cut_body::{CutBody, Open, within};
 use super::playlist::{check_order, stream_of};
 use super::range::wanted;
 use super::{ETag, Problem, Verdict, Wanted, conditional, query};
-use crate::domain::Timestamp;
 use crate::domain::cut::Lack;
-use crate::ffmpeg::Container;
+use crate::domain::{Span, Timestamp};
+use crate::ffmpeg::{Container, Transition};
 use crate::playback::{self, CutAsk, CutPlan, PlaybackError};
 use crate::wire::CutHole;
 
@@ -41,26 +42,61 @@ pub async fn cut(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
     answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
 }
 
-async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let (ask, exact) = read(request)?;
-    let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
-    match exact {
-        // A cut of days has hundreds of thousands of files: not on a thread that serves connections.
-        None => {
-            let (method, wants) = (request.method.clone(), request.headers.clone());
-            app.ask(move |app| rough(app, &method, &wants, &plan)).await
-        }
-        Some(format) => super::exact::cut(app, request, plan, format).await,
-    }
+/// Says whether a cut is `exact` or `rough`.
+const KIND: HeaderName = HeaderName::from_static("gapless-cut");
+
+/// What is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rough,
+    Exact(Container),
+    /// Exact if that can be had.
+    Either,
 }
 
-/// What is asked, and what it is put in if it is to be exact.
-fn read(request: &Parts) -> Result<(CutAsk, Option<Container>), Problem> {
+/// What was asked for.
+struct Wish {
+    ask: CutAsk,
+    kind: Kind,
+    /// Between a stretch and the next, as far as any are named.
+    transitions: Vec<Option<Transition>>,
+}
+
+async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
+    let Wish { ask, kind, transitions } = read(request)?;
+    let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
+    let has_transitions = transitions.iter().any(Option::is_some);
+    let exact = match kind {
+        Kind::Rough => None,
+        Kind::Exact(format) => Some(super::exact::cut(app, request, plan.clone(), transitions, format).await?),
+        Kind::Either => match super::exact::cut(app, request, plan.clone(), transitions, Container::Ts).await {
+            Err(problem) if !has_transitions && is_not_to_be_had(&problem) => None,
+            made => Some(made?),
+        },
+    };
+    let name = HeaderValue::from_static(if exact.is_some() { "exact" } else { "rough" });
+    let mut response = if let Some(response) = exact {
+        response
+    } else {
+        // A cut of days has hundreds of thousands of files: not on a thread that serves connections.
+        let (method, wants) = (request.method.clone(), request.headers.clone());
+        app.ask(move |app| rough(app, &method, &wants, &plan)).await?
+    };
+    response.headers_mut().insert(KIND, name);
+    Ok(response)
+}
+
+/// There is no ffmpeg, or the stream is none that can be cut exactly.
+fn is_not_to_be_had(problem: &Problem) -> bool {
+    [StatusCode::NOT_IMPLEMENTED, StatusCode::UNPROCESSABLE_ENTITY].contains(&problem.status())
+}
+
+fn read(request: &Parts) -> Result<Wish, Problem> {
     let path = request.uri.path();
     let is_mp4 = path.strip_suffix(".mp4").is_some();
     let stream = stream_of(path, "/cut", if is_mp4 { ".mp4" } else { ".ts" })?;
-    let mut exact = is_mp4.then_some(Container::Mp4);
-    let (mut start, mut end) = (None, None);
+    let mut kind = if is_mp4 { Kind::Exact(Container::Mp4) } else { Kind::Either };
+    let (mut start, mut end, mut transitions) = (None, None, Vec::new());
     let mut ask = CutAsk { stream, ranges: Vec::new(), allow_holes: false };
     for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
         match name.as_str() {
@@ -68,7 +104,8 @@ fn read(request: &Parts) -> Result<(CutAsk, Option<Container>), Problem> {
             "end" => end = Some(query::time("end", &value)?),
             "range" => ask.ranges.push(range(&value)?),
             "allow_holes" => ask.allow_holes = query::flag("allow_holes", &value)?,
-            "type" => exact = kind(&value, is_mp4)?,
+            "type" => kind = read_kind(&value, is_mp4)?,
+            "transition" => transitions.push(transition(&value)?),
             _ => {}
         }
     }
@@ -84,16 +121,61 @@ fn read(request: &Parts) -> Result<(CutAsk, Option<Container>), Problem> {
             check_order("end", *from, *to)?;
         }
     }
-    Ok((ask, exact))
+    if kind != Kind::Rough {
+        check_transitions(&ask, &transitions)?;
+    }
+    Ok(Wish { ask, kind, transitions })
 }
 
-fn kind(value: &str, is_mp4: bool) -> Result<Option<Container>, Problem> {
+fn read_kind(value: &str, is_mp4: bool) -> Result<Kind, Problem> {
     match value {
-        "mp4" => Ok(Some(Container::Mp4)),
-        "rough" if !is_mp4 => Ok(None),
-        "smart" if !is_mp4 => Ok(Some(Container::Ts)),
-        _ => Err(Problem::bad_parameter("type", value, if is_mp4 { "mp4" } else { "rough, smart or mp4" })),
+        "mp4" => Ok(Kind::Exact(Container::Mp4)),
+        "rough" if !is_mp4 => Ok(Kind::Rough),
+        // Ways to an exact cut that clients of today choose among; here there is one.
+        "smart" | "fast" | "mpegts" if !is_mp4 => Ok(Kind::Exact(Container::Ts)),
+        "webm" if !is_mp4 => Ok(Kind::Exact(Container::Webm)),
+        _ => Err(Problem::bad_parameter(
+            "type",
+            value,
+            if is_mp4 { "mp4" } else { "rough, smart, fast, mpegts, mp4 or webm" },
+        )),
     }
+}
+
+/// Nothing is a hard cut.
+fn transition(value: &str) -> Result<Option<Transition>, Problem> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let read = Transition::parse(value).map(Some);
+    read.map_err(|expected| Problem::bad_parameter("transition", value, &expected.to_string()))
+}
+
+/// There is room for them: between two stretches each, and in these.
+fn check_transitions(ask: &CutAsk, transitions: &[Option<Transition>]) -> Result<(), Problem> {
+    if transitions.len() >= ask.ranges.len() {
+        return match transitions.len() {
+            0 => Ok(()),
+            count => Err(Problem::bad_parameter(
+                "transition",
+                &format!("{count} of them"),
+                &format!("one less than ranges, of which there are {}", ask.ranges.len()),
+            )),
+        };
+    }
+    let lasts = |at: Option<usize>| {
+        at.and_then(|at| transitions.get(at)).and_then(Option::as_ref).map_or(Span(0), |transition| transition.lasts)
+    };
+    for (at, range) in ask.ranges.iter().enumerate() {
+        let taken = lasts(at.checked_sub(1)) + lasts(Some(at));
+        if let (Some(start), Some(end)) = range
+            && *end - *start < taken
+        {
+            let got = format!("{} s in the range from {start} to {end}", taken.seconds());
+            return Err(Problem::bad_parameter("transition", &got, "no more than the range has"));
+        }
+    }
+    Ok(())
 }
 
 fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {

@@ -15,7 +15,7 @@ use axum::response::Response;
 use super::Problem;
 use super::app::App;
 use super::cut::disposition;
-use crate::ffmpeg::{self, Container};
+use crate::ffmpeg::{self, Container, Transition};
 use crate::playback::CutPlan;
 
 /// Answers with this cut.
@@ -23,15 +23,16 @@ pub(super) async fn cut(
     app: &Arc<App>,
     request: &Parts,
     plan: CutPlan,
+    transitions: Vec<Option<Transition>>,
     format: Container,
 ) -> Result<Response, Problem> {
     let name = disposition(&plan.name(format.extension()));
-    let clips = app.ask(move |app| Ok(ffmpeg::clips(&app.playback, &plan))).await?;
+    let parts = app.ask(move |app| Ok(ffmpeg::clips(&app.playback, &plan, &transitions))).await?;
     let body = if request.method == Method::HEAD {
-        ffmpeg::check(&app.ffmpeg, clips).await?;
+        ffmpeg::check(&app.ffmpeg, parts).await?;
         Body::empty()
     } else {
-        Body::from_stream(ffmpeg::smart(&app.ffmpeg, clips, format).await?)
+        Body::from_stream(ffmpeg::smart(&app.ffmpeg, parts, format).await?)
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

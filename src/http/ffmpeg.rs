@@ -17,8 +17,8 @@ use super::app::App;
 use super::playlist::{check_order, stream_of};
 use super::{ETag, Problem, Verdict, conditional, query};
 use crate::coverage::curve;
-use crate::domain::{Piece, Span, Stream, Timestamp};
-use crate::ffmpeg::{self, FfmpegError};
+use crate::domain::{Piece, Sequence, Span, Stream, Timestamp};
+use crate::ffmpeg::{self, FfmpegError, Near};
 
 /// The longest stretch of one waveform: all its segments have to be read for it.
 const LONGEST: Span = Span::from_us(6 * 3_600_000_000);
@@ -44,14 +44,32 @@ async fn answer_frame(app: &Arc<App>, request: &Parts) -> Result<Response, Probl
         }
     }
     let time = time.ok_or_else(|| Problem::bad_parameter("timestamp", "", A_TIME))?;
-    let pieces = pieces(app, &stream, (time, time + Span::from_us(1))).await?;
-    let etag = tag(&stream, &pieces, &format!("frame {}", time.us()));
-    let shown = pieces.first().cloned();
+    let around = around(app, &stream, time).await?;
+    let etag = tag(&stream, around.iter().flatten(), &format!("frame {}", time.us()));
     reply(request, &etag, async {
-        let piece = shown.ok_or_else(|| nothing(&stream))?;
-        Ok(ffmpeg::frame(&app.ffmpeg, ffmpeg::segment(&app.keeper, &stream, &piece), time).await?)
+        Ok(ffmpeg::frame(&app.ffmpeg, ffmpeg::near(&app.keeper, &stream, &around), time).await?)
     })
     .await
+}
+
+/// What a picture of that time is made from; never empty.
+pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> Result<Sequence, Problem> {
+    let (asked, from, to) = (stream.clone(), time - Near::BACK, time + Near::BESIDE);
+    let mut sequence = app.ask(move |app| Ok(app.playback.sequence(&asked, from, to)?)).await?;
+    let nearest = sequence.iter().flatten().map(Piece::end).max();
+    if nearest.is_none_or(|end| end <= time - Near::BESIDE) {
+        return Err(nothing(stream));
+    }
+    // What comes before a hole is of no use, as long as there is something of the time itself behind it.
+    let mut holes = sequence.iter().enumerate().filter(|(_, each)| each.is_none()).map(|(at, _)| at);
+    let is_far = |at: &usize| {
+        let before = sequence.get(..*at).and_then(|before| before.last()).and_then(Option::as_ref);
+        before.is_none_or(|before| before.end() <= time - Near::BESIDE)
+    };
+    if let Some(at) = holes.rfind(is_far) {
+        sequence.drain(..=at);
+    }
+    Ok(sequence)
 }
 
 /// Answers `GET /waveform/{channel}/{quality}.png`.
@@ -69,9 +87,8 @@ async fn answer_waveform(app: &Arc<App>, request: &Parts) -> Result<Response, Pr
     reply(request, &etag, async {
         let segments = pieces.iter().map(|piece| ffmpeg::segment(&app.keeper, &stream, piece)).collect();
         let columns = usize::try_from(width).unwrap_or_default();
-        let peaks = ffmpeg::waveform(&app.ffmpeg, segments, window, columns).await?;
-        let peaks: Vec<Option<(i16, i16)>> = peaks.iter().map(|peak| peak.map(|peak| (peak.low, peak.high))).collect();
-        app.ask_light(move |_| curve(&peaks, height).map_err(|_| Problem::internal("curve-not-drawn"))).await
+        let means = ffmpeg::waveform(&app.ffmpeg, segments, columns).await?;
+        app.ask(move |_| curve(&means, height).map_err(|_| Problem::internal("curve-not-drawn"))).await
     })
     .await
 }
@@ -122,7 +139,7 @@ fn path(stream: &Stream, piece: &Piece) -> String {
 }
 
 /// Of what goes in, and what is asked.
-fn tag(stream: &Stream, pieces: &[Piece], asked: &str) -> ETag {
+pub(super) fn tag<'p>(stream: &Stream, pieces: impl IntoIterator<Item = &'p Piece>, asked: &str) -> ETag {
     let mut hash = Xxh3Default::new();
     hash.update(asked.as_bytes());
     for piece in pieces {
@@ -131,7 +148,7 @@ fn tag(stream: &Stream, pieces: &[Piece], asked: &str) -> ETag {
     ETag::new(&format!("{:032x}", hash.digest128()))
 }
 
-async fn reply(
+pub(super) async fn reply(
     request: &Parts,
     etag: &ETag,
     make: impl Future<Output = Result<Vec<u8>, Problem>>,

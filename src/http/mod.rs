@@ -6,7 +6,7 @@
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
 //! `agree`, `bundle`, `changes`, `events`, `coverage`, `timeline`, `map`, `explain`, `peers`, `master`, `playlist` (with `pieces_body`),
-//! `cut` (with `cut_body`, `exact`), `ffmpeg`, `sequence`, `status`, `check`, `tombstones`, `pages` (with `exposition`), `page`.
+//! `cut` (with `cut_body`, `exact`), `ffmpeg`, `thumbnail`, `videos`, `chat`, `sequence`, `status`, `check`, `tombstones`, `pages` (with `exposition`), `page`.
 //! `seats` bounds who stays, `budget` what is held for those who take their time.
 //! `entrance` is what every request passes first: `host` says whom it may name. `auth` says who may.
 
@@ -17,6 +17,7 @@ pub mod auth;
 mod budget;
 pub mod bundle;
 pub mod changes;
+mod chat;
 pub mod check;
 pub mod conditional;
 mod connection;
@@ -69,8 +70,10 @@ pub mod status;
 mod test_future;
 #[cfg(test)]
 pub(crate) mod test_node;
+mod thumbnail;
 pub mod timeline;
 mod tombstones;
+mod videos;
 mod visitor_metrics;
 mod watched;
 mod wire_cache;

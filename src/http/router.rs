@@ -13,9 +13,9 @@ use tower::Layer as _;
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, budget, bundle, changes, check, cors, coverage, crawl, cut, entrance,
+    HttpMetrics, Problem, agree, api, auth, budget, bundle, changes, chat, check, cors, coverage, crawl, cut, entrance,
     events, explain, ffmpeg, ledger, listing, map, master, orders, page, pages, peers, playlist, retention, scrub,
-    segments, sequence, status, timeline, tombstones,
+    segments, sequence, status, thumbnail, timeline, tombstones, videos,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -40,6 +40,9 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/cut/{channel}/{file}", measured("cut", get(cut::cut)))
         .route("/frame/{channel}/{file}", measured("get_frame", get(ffmpeg::frame)))
         .route("/waveform/{channel}/{file}", measured("generate_waveform", get(ffmpeg::waveform)))
+        .route("/thumbnail/{channel}/{file}", measured("get_thumbnail", get(thumbnail::named).post(thumbnail::brought)))
+        .route("/{channel}/chat.json", measured("get_chat_messages", get(chat::chat)))
+        .route("/generate_videos/{channel}/{quality}", measured("generate_videos", writes(post(videos::generate))))
         .route("/metrics", measured("metrics", get(pages::metrics)))
         .route("/metrics/{*anything}", measured("metrics_with_trailing", get(pages::metrics)))
         .route("/healthz", measured("healthz", get(pages::healthz)))
@@ -109,7 +112,10 @@ async fn wrong_method(request: Request) -> Response {
         | "/api/v1/retention/keep"
         | "/api/v1/crawl/run" => "OPTIONS, POST",
         "/api/v1/crawl/pace" => "OPTIONS, PUT",
-        path if path.starts_with("/api/v1/bundle/") => "OPTIONS, POST",
+        path if path.starts_with("/thumbnail/") => "GET, HEAD, OPTIONS, POST",
+        path if ["/api/v1/bundle/", "/generate_videos/"].iter().any(|prefix| path.starts_with(prefix)) => {
+            "OPTIONS, POST"
+        }
         _ => cors::METHODS,
     };
     Problem::method_not_allowed(allowed).at(request.uri().path()).into_response()

@@ -9,16 +9,17 @@ use tempfile::TempDir;
 use futures_util::StreamExt as _;
 
 use super::cuts::clip;
+use super::pictures::near;
 use super::support::{self, BEGIN, pool_of, recording};
 use crate::ffmpeg::{Container, CutStream, FfmpegError, frame, smart};
 
 /// A program that says who it is before it does this.
-struct Fake {
+pub(super) struct Fake {
     directory: TempDir,
 }
 
 impl Fake {
-    fn new(does: &str) -> Self {
+    pub(super) fn new(does: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let me = directory.path().join("pids");
         let text = format!("#!/bin/sh\necho $$ >> {}\n{does}\n", me.display());
@@ -28,7 +29,7 @@ impl Fake {
         fake
     }
 
-    fn program(&self) -> String {
+    pub(super) fn program(&self) -> String {
         self.directory.path().join("ffmpeg").to_str().unwrap().to_owned()
     }
 
@@ -66,7 +67,7 @@ fn group_lives(group: i32) -> bool {
 }
 
 async fn asked(fake: &Fake, time: Duration) -> FfmpegError {
-    frame(&pool_of(&fake.program(), time), recording().segment(0), BEGIN).await.unwrap_err()
+    frame(&pool_of(&fake.program(), time), near(vec![recording().segment(0)]), BEGIN).await.unwrap_err()
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -112,7 +113,7 @@ async fn one_that_writes_without_end_is_stopped() {
 #[tokio::test]
 async fn one_that_writes_nothing_or_is_not_there_is_told() {
     let fake = Fake::new("exit 0");
-    assert!(matches!(asked(&fake, LONG).await, FfmpegError::Useless(_)));
+    assert!(matches!(asked(&fake, LONG).await, FfmpegError::Unsuitable(_)));
     fake.has_gone().await;
     std::fs::set_permissions(fake.program(), std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = asked(&fake, LONG).await;
@@ -161,7 +162,7 @@ async fn whoever_goes_away_takes_the_process_along_and_gives_the_turn_back() {
     // More than run at once: each gets its turn because those before it have gone.
     for _ in 0..3 {
         let before = fake.pids().len();
-        let mut asking = Box::pin(frame(&pool, recording().segment(0), BEGIN));
+        let mut asking = Box::pin(frame(&pool, near(vec![recording().segment(0)]), BEGIN));
         while fake.pids().len() == before {
             assert!(futures_util::poll!(&mut asking).is_pending());
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -172,7 +173,7 @@ async fn whoever_goes_away_takes_the_process_along_and_gives_the_turn_back() {
     // At its end the node ends them, too.
     let asking = tokio::spawn({
         let pool = std::sync::Arc::clone(&pool);
-        async move { frame(&pool, recording().segment(0), BEGIN).await }
+        async move { frame(&pool, near(vec![recording().segment(0)]), BEGIN).await }
     });
     while fake.pids().len() < 4 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -180,5 +181,5 @@ async fn whoever_goes_away_takes_the_process_along_and_gives_the_turn_back() {
     pool.end();
     assert_eq!(asking.await.unwrap(), Err(FfmpegError::Ending));
     fake.has_gone().await;
-    assert_eq!(frame(&pool, recording().segment(0), BEGIN).await, Err(FfmpegError::Ending));
+    assert_eq!(frame(&pool, near(vec![recording().segment(0)]), BEGIN).await, Err(FfmpegError::Ending));
 }

@@ -4,10 +4,11 @@ use std::io::{Read as _, Seek as _, Write as _};
 
 use futures_util::StreamExt as _;
 
-use super::support::{BEGIN, RATE, SEGMENT, pool, record, recording, time};
-use crate::domain::Span;
-use crate::ffmpeg::{Clip, Container, CutSegment, FfmpegError, frame, smart};
-use crate::media::{Coding, Mux, Segment};
+use super::pictures::near;
+use super::support::{BEGIN, RATE, SEGMENT, pool, record, recording, run, time};
+use crate::domain::{Span, Timestamp};
+use crate::ffmpeg::{Clip, Container, CutSegment, FfmpegError, Near, frame, smart};
+use crate::media::{Coding, Mux, Segment, Unit};
 
 /// Segments of which the first ones have no sound.
 fn silent_until(sound: usize) -> Vec<CutSegment> {
@@ -69,18 +70,66 @@ async fn a_segment_that_holds_less_than_its_name_promises_is_refused_with_its_pl
     }
 }
 
-#[tokio::test]
-async fn a_frame_without_a_key_frame_before_it_is_refused() {
+/// 50 pictures of which none is a key frame.
+fn without_key_frame(start: Timestamp) -> CutSegment {
     let mut mux = Mux::h264();
     mux.tables();
     for at in 0..50 {
         mux.video(900_000 + at * 3_600, 900_000 + at * 3_600, false, &[0, 0, 0, 1, 0x41, 0x9a, 1, 2, 3]);
     }
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), mux.take()).unwrap();
-    let path = file.path().to_owned();
-    let open = Box::new(move || std::fs::File::open(&path));
-    let segment = CutSegment { start: BEGIN, duration: SEGMENT, is_full: true, open };
-    let error = frame(&pool(), segment, BEGIN + Span::from_us(1_000_000 / RATE * 20)).await.unwrap_err();
+    let bytes = mux.take();
+    let open = move || {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(&bytes)?;
+        file.rewind()?;
+        Ok(file)
+    };
+    CutSegment { start, duration: SEGMENT, is_full: true, open: Box::new(open) }
+}
+
+#[tokio::test]
+async fn a_frame_without_a_key_frame_before_it_is_refused() {
+    let at = BEGIN + Span::from_us(1_000_000 / RATE * 20);
+    let error = frame(&pool(), near(vec![without_key_frame(BEGIN)]), at).await.unwrap_err();
     assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("no key frame")), "{error}");
+    // What does not join is of no use.
+    let segments = vec![recording().segment(0), without_key_frame(BEGIN + SEGMENT)];
+    let apart = segments.into_iter().map(|segment| Near { segment, joins: false }).collect();
+    let refused = frame(&pool(), apart, at + SEGMENT).await.unwrap_err();
+    assert!(matches!(&refused, FfmpegError::Unsuitable(why) if why.contains("no key frame")), "{refused}");
+}
+
+#[tokio::test]
+async fn a_key_frame_is_looked_for_in_the_segments_before() {
+    // Cut by time, and not at key frames, of which there is one every 25 pictures.
+    let mut units: Vec<Unit> = Vec::new();
+    for segment in recording().segments().into_iter().take(3) {
+        let mut bytes = Vec::new();
+        (segment.open)().unwrap().read_to_end(&mut bytes).unwrap();
+        units.extend(Segment::read(&bytes).video);
+    }
+    let first = units.iter().map(|unit| unit.pts).min().unwrap();
+    let segments = [&units[..60], &units[60..110], &units[110..]].map(|part| {
+        let mut mux = Mux::h264();
+        mux.tables();
+        for unit in part {
+            mux.video(unit.pts, unit.dts, unit.marks.random_access, &unit.data);
+        }
+        let content = mux.take();
+        let open = move || {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(&content)?;
+            file.rewind()?;
+            Ok(file)
+        };
+        let begins = part.iter().map(|unit| unit.pts).min().unwrap() - first;
+        let start = BEGIN + Span::from_us(begins * 100 / 9);
+        CutSegment { start, duration: SEGMENT, is_full: true, open: Box::new(open) }
+    });
+    let png = frame(&pool(), near(segments.into()), time(66)).await.unwrap();
+    let file = tempfile::NamedTempFile::with_suffix(".png").unwrap();
+    std::fs::write(file.path(), png).unwrap();
+    let name = file.path().to_str().unwrap();
+    let grey = run("ffmpeg", &["-loglevel", "error", "-i", name, "-f", "rawvideo", "-pix_fmt", "gray", "-"]);
+    assert_eq!(recording().number(&grey, 0), 66);
 }

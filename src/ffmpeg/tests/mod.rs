@@ -5,3 +5,4 @@ mod faults;
 mod lost;
 mod pictures;
 mod support;
+mod transitions;

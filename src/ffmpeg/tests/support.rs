@@ -126,6 +126,15 @@ pub fn pool() -> Arc<Pool> {
 }
 
 pub fn pool_of(program: &str, time: Duration) -> Arc<Pool> {
-    let options = PoolOptions { program: program.to_owned(), processes: 2, time };
+    of(program, 2, time)
+}
+
+/// One process at a time.
+pub fn pool_of_one() -> Arc<Pool> {
+    of("ffmpeg", 1, Duration::from_secs(60))
+}
+
+fn of(program: &str, processes: usize, time: Duration) -> Arc<Pool> {
+    let options = PoolOptions { program: program.to_owned(), processes, time };
     Arc::new(Pool::new(options, &Registry::new()).unwrap())
 }

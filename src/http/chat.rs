@@ -1,0 +1,193 @@
+//! `/{channel}/chat.json`: what was said in a stretch, from the batches in the hour directories, as editors of this field read it.
+//!
+//! 1. Batches are looked for a little before and behind the stretch: a message lies in that of the time at which it was heard at the
+//!    earliest.
+//! 2. A batch that vanishes while it is read has been put together with another one: the list is read again.
+//! 3. One answer is made at a time, of at most [`MOST_BYTES`] of batches; what is damaged is passed over.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::app::App;
+use super::playlist::check_order;
+use super::wire_cache::{Entry, Subject};
+use super::{Problem, listing, pathname, query};
+use crate::crawl::CrawlError;
+use crate::disk::Small;
+use crate::domain::chat::Chat;
+use crate::domain::{FileName, Hour, HourPlace, Kind, Span, Stream, Timestamp, parse_file_name};
+use crate::index::Version;
+
+/// The longest stretch: what editors of this field ask for at most.
+const LONGEST: Span = Span::from_us(2 * 3_600_000_000);
+/// How long a batch lasts.
+const BATCH: Span = Span::from_us(60_000_000);
+/// Of batches for one answer. A busy channel writes a tenth of that in two hours.
+const MOST_BYTES: u64 = 64 << 20;
+/// How often the list is read when batches vanish.
+const ATTEMPTS: usize = 3;
+
+/// Answers `GET /{channel}/chat.json`.
+pub async fn chat(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (request, _no_body) = request.into_parts();
+    answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+}
+
+async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
+    let path = request.uri.path();
+    let parts = pathname::parts(path.as_bytes(), b"")?;
+    let channel = parts.first().map(ToString::to_string).unwrap_or_default();
+    let stream = Stream::new(&channel, "chat").map_err(|_| Problem::not_found("channel of that name"))?;
+    let (start, end) = read(request.uri.query().unwrap_or_default())?;
+    let list = {
+        let _alone = app.alone("chat.json").await?;
+        app.ask(move |app| list(app, &stream, start, end)).await?
+    };
+    let entry = Entry::new(Subject::Structure, Version::default(), list);
+    listing::reply(app, request, path, Arc::new(entry)).await
+}
+
+fn read(text: &str) -> Result<(Timestamp, Timestamp), Problem> {
+    let (mut start, mut end) = (None, None);
+    for (name, value) in query::pairs(text) {
+        match name.as_str() {
+            "start" => start = Some(query::time("start", &value)?),
+            "end" => end = Some(query::time("end", &value)?),
+            _ => {}
+        }
+    }
+    let missing = |name| Problem::bad_parameter(name, "", "an ISO 8601 time in UTC, such as 2019-11-13T02:55:08");
+    let (start, end) = (start.ok_or_else(|| missing("start"))?, end.ok_or_else(|| missing("end"))?);
+    check_order("end", start, end)?;
+    if end - start > LONGEST {
+        return Err(Problem::bad_parameter("end", &end.to_string(), "at most 2 hours after the start"));
+    }
+    Ok((start, end))
+}
+
+fn list(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<Bytes, Problem> {
+    let mut attempts = 1;
+    let chat = loop {
+        let (chat, has_vanished) = gather(app, stream, start, end)?;
+        if !has_vanished || attempts == ATTEMPTS {
+            break chat;
+        }
+        attempts += 1;
+    };
+    if chat.unreadable() > 0 {
+        let lines = chat.unreadable();
+        tracing::debug!(name: "chat_lines_unreadable", %stream, lines, "lines of chat batches are no messages");
+    }
+    Ok(chat.list(start, end).into())
+}
+
+/// What all batches around the stretch say, and whether one of them has vanished meanwhile.
+fn gather(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<(Chat, bool), Problem> {
+    let (from, to) = (start - BATCH - BATCH, end + BATCH);
+    let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let (mut chat, mut bytes, mut has_vanished) = (Chat::default(), 0, false);
+    let mut hour = from.hour();
+    while hour <= to.hour() {
+        let place = HourPlace { stream: stream.clone(), hour };
+        let mut names = Vec::new();
+        app.keeper.answer(&place)?.contents.for_each_listed(false, |name| {
+            if is_batch_of(hour, name, from, to) {
+                names.push(name.to_owned());
+            }
+        });
+        let dir = if names.is_empty() { None } else { base.dir(&place.path())? };
+        for name in names {
+            let left = MOST_BYTES - bytes;
+            let Some(dir) = &dir else {
+                has_vanished = true;
+                break;
+            };
+            match dir.read_small(OsStr::new(&name), left)? {
+                Small::Content(content) => {
+                    bytes += content.len() as u64;
+                    chat.add(&content);
+                }
+                Small::Larger => {
+                    let more = dir.stat_file(OsStr::new(&name))?.map_or(left, |meta| meta.size);
+                    return Err(Problem::too_much("number of bytes of chat", bytes + more, MOST_BYTES));
+                }
+                Small::Absent => has_vanished = true,
+            }
+        }
+        let next = hour.next();
+        if next == hour {
+            break;
+        }
+        hour = next;
+    }
+    Ok((chat, has_vanished))
+}
+
+fn is_batch_of(hour: Hour, name: &str, from: Timestamp, to: Timestamp) -> bool {
+    let FileName::Understood(key) = parse_file_name(name) else { return false };
+    let time = hour.start() + Span::from_us(i64::from(key.start_us));
+    key.kind == Kind::Chat && from < time && time < to
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use serde_json::{Value, json};
+    use sha2::{Digest as _, Sha256};
+
+    use super::super::test_node::TestNode;
+    use crate::domain::Hash;
+
+    const HOUR: &str = "chan/chat/2019-11-13T02";
+
+    fn batch(node: &TestNode, time: &str, lines: &str) {
+        let hash = Hash(Sha256::digest(lines).into());
+        node.write(&format!("{HOUR}/{time}-{hash}.json"), lines.as_bytes());
+    }
+
+    fn said(text: &str, time: f64) -> String {
+        json!({"command": "PRIVMSG", "params": ["#chan", text], "tags": {}, "time": time, "time_range": 0.0, "receivers": {"a": time}})
+            .to_string()
+    }
+
+    #[tokio::test]
+    async fn what_was_said_comes_from_the_batches_around_and_damage_costs_nothing_else() {
+        let node = TestNode::new();
+        // 2019-11-13T02:00:00 is 1573610400.
+        batch(&node, "00:00", &[said("one", 1_573_610_401.5), said("two", 1_573_610_430.0)].join("\n"));
+        batch(&node, "01:00", &format!("{}\n{{\"time\"", said("three", 1_573_610_461.0)));
+        batch(&node, "09:00", &said("later", 1_573_610_941.0));
+        node.write(&format!("{HOUR}/02:00-broken.json"), b"{");
+        node.write(&format!("{HOUR}/.01:00-x.json.0123456789abcdef.tmp"), b"{");
+        node.look(HOUR);
+        let list: Vec<Value> = node.get("/chan/chat.json?start=2019-11-13T02:00:02&end=2019-11-13T02:02:00.000").await;
+        let texts: Vec<&str> = list.iter().map(|message| message["params"][1].as_str().unwrap()).collect();
+        assert_eq!(texts, ["two", "three"]);
+        let nothing: Vec<Value> = node.get("/nobody/chat.json?start=2019-11-13T02:00:00&end=2019-11-13T03:00:00").await;
+        assert!(nothing.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_stretch_is_said_to_be_none() {
+        let node = TestNode::new();
+        for query in [
+            "",
+            "?start=2019-11-13T02:00:00",
+            "?start=2019-11-13T02:00:00&end=2019-11-13T02:00:00",
+            "?start=2019-11-13T02:00:00&end=2019-11-13T04:00:01",
+            "?start=yesterday&end=2019-11-13T04:00:01",
+        ] {
+            let (status, ..) = node.ask(&format!("/chan/chat.json{query}"), &[]).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+        }
+        let (status, ..) = node.ask("/.gapless/chat.json?start=2019-11-13T02&end=2019-11-13T03", &[]).await;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+    }
+}

@@ -1,0 +1,193 @@
+//! `/generate_videos/{channel}/{quality}`: stretches as video files in the base directory, one for each run of segments that join.
+//!
+//! 1. `{NAME: [START, END], …}` makes `CHANNEL_QUALITY_NAME_N.mkv`, with `N` from 0 on. A file that is there is left as it is.
+//! 2. All stretches are checked before the answer begins. It then has a line of JSON for each file when it lies there and is flushed;
+//!    what goes wrong later breaks the answer off.
+//! 3. Whoever goes away ends the work: the file in hand is removed, those before it stay.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+
+use super::app::App;
+use super::playlist::check_order;
+use super::{Problem, pathname, query};
+use crate::crawl::CrawlError;
+use crate::disk::{DiskError, NewFile, Published};
+use crate::domain::{Piece, Stream, Timestamp};
+use crate::ffmpeg::{self, FfmpegError};
+use crate::playback::PlaybackError;
+
+/// Of a request.
+const MOST_BYTES: usize = 64 << 10;
+/// Stretches of one request.
+const MOST_VIDEOS: usize = 100;
+/// Of the name of a file.
+const MOST_NAME: usize = 240;
+
+/// A file that is to be made.
+struct Video {
+    file: String,
+    pieces: Vec<Piece>,
+}
+
+/// Answers `POST /generate_videos/{channel}/{quality}`.
+pub async fn generate(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (request, body) = request.into_parts();
+    let path = request.uri.path();
+    answer(&app, path, body).await.unwrap_or_else(|problem| problem.at(path).into_response())
+}
+
+async fn answer(app: &Arc<App>, path: &str, body: Body) -> Result<Response, Problem> {
+    let parts = pathname::parts(path.as_bytes(), b"/generate_videos")?;
+    let [channel, quality] = parts.as_slice() else { return Err(Problem::not_found("such address")) };
+    let stream = Stream::new(channel, quality).map_err(|_| Problem::not_found("stream of that name"))?;
+    let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
+    let wanted = read(&stream, &bytes)?;
+    let asked = stream.clone();
+    let videos = app.ask(move |app| planned(app, &asked, wanted)).await?;
+    app.ffmpeg.installed("video").await?;
+    let (app, stream) = (Arc::clone(app), Arc::new(stream));
+    let lines = stream::iter(videos).then(move |video| {
+        let (app, stream) = (Arc::clone(&app), Arc::clone(&stream));
+        async move {
+            let file = video.file.clone();
+            let made = make(&app, &stream, video).await.inspect_err(|error| {
+                tracing::warn!(name: "video_not_made", file, %error, "a video that was asked for was not made");
+            })?;
+            let is_new = made == Published::New;
+            Ok::<_, VideoError>(Bytes::from(format!("{}\n", json!({"file": file, "is_new": is_new}))))
+        }
+    });
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+type Wanted = Vec<(String, Timestamp, Timestamp)>;
+
+fn read(stream: &Stream, bytes: &[u8]) -> Result<Wanted, Problem> {
+    let expected = "a JSON object such as {\"NAME\": [\"2019-11-13T02:00:00\", \"2019-11-13T03:00:00\"]}";
+    let asked: BTreeMap<String, (String, String)> =
+        serde_json::from_slice(bytes).map_err(|error| Problem::bad_body(&error.to_string(), expected))?;
+    if asked.len() > MOST_VIDEOS {
+        return Err(Problem::too_much("number of videos", asked.len() as u64, MOST_VIDEOS as u64));
+    }
+    let mut wanted = Vec::new();
+    for (name, (start, end)) in asked {
+        let (start, end) = (query::time("start", &start)?, query::time("end", &end)?);
+        check_order("end", start, end)?;
+        let front = format!("{}_{}_{name}", stream.channel, stream.quality);
+        if front.contains(['/', '\0']) || front.starts_with('.') || front.len() > MOST_NAME {
+            let rule = format!("no slash, and no more than {MOST_NAME} bytes with channel and quality before it");
+            return Err(Problem::bad_parameter("name", &name, &rule));
+        }
+        wanted.push((front, start, end));
+    }
+    Ok(wanted)
+}
+
+fn planned(app: &App, stream: &Stream, wanted: Wanted) -> Result<Vec<Video>, Problem> {
+    let mut videos = Vec::new();
+    for (front, start, end) in wanted {
+        let sequence = app.playback.sequence(stream, start, end)?;
+        let runs = sequence.split(Option::is_none).filter(|run| !run.is_empty());
+        videos.extend(runs.enumerate().map(|(number, run)| Video {
+            file: format!("{front}_{number}.mkv"),
+            pieces: run.iter().flatten().cloned().collect(),
+        }));
+    }
+    if videos.is_empty() { Err(PlaybackError::Nothing(stream.clone()).into()) } else { Ok(videos) }
+}
+
+/// Why a video was not made.
+#[derive(Debug, thiserror::Error)]
+enum VideoError {
+    #[error(transparent)]
+    Ffmpeg(#[from] FfmpegError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Away(#[from] CrawlError),
+    #[error("the file could not be written")]
+    Broken,
+}
+
+async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published, VideoError> {
+    let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let name = video.file;
+    let begin = move || {
+        let Some(dir) = base.dir(Path::new(""))? else { return Ok(None) };
+        NewFile::begin(dir, &name)
+    };
+    let file = tokio::task::spawn_blocking(begin).await.map_err(|_| VideoError::Broken)??;
+    let Some(mut file) = file else { return Ok(Published::AlreadyThere) };
+    let segments = video.pieces.iter().map(|piece| ffmpeg::segment(&app.keeper, stream, piece)).collect();
+    let mut output = ffmpeg::matroska(&app.ffmpeg, segments).await?;
+    let write = move || {
+        while let Some(piece) = output.blocking_recv() {
+            file.write(&piece?)?;
+        }
+        if file.bytes() == 0 {
+            return Err(FfmpegError::Useless("it wrote nothing".into()).into());
+        }
+        Ok(file.finish()?)
+    };
+    tokio::task::spawn_blocking(write).await.map_err(|_| VideoError::Broken)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_node::TestNode;
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_made_is_said_before_anything_is_begun() {
+        let stream = Stream::new("c", "q").unwrap();
+        for (body, says) in [
+            ("", "JSON object"),
+            ("[1]", "JSON object"),
+            (r#"{"a": ["2019-11-13T02:00:00"]}"#, "JSON object"),
+            (r#"{"a": ["2019-11-13T02:00:00", "yesterday"]}"#, "yesterday"),
+            (r#"{"a": ["2019-11-13T02:00:00", "2019-11-13T01:00:00"]}"#, "after the start"),
+            (r#"{"../a": ["2019-11-13T02:00:00", "2019-11-13T03:00:00"]}"#, "slash"),
+        ] {
+            let problem = read(&stream, body.as_bytes()).unwrap_err();
+            assert!(problem.status() == 400 && format!("{problem:?}").contains(says), "{body}: {problem:?}");
+        }
+        let wanted = read(&stream, br#"{"a": ["2019-11-13T02:00:00", "2019-11-13T03:00:00"]}"#).unwrap();
+        assert_eq!(wanted[0].0, "c_q_a");
+    }
+
+    #[tokio::test]
+    async fn stretches_are_split_where_something_is_missing() {
+        let node = TestNode::new();
+        let hash = crate::domain::test_names::hash_text(1);
+        let names = ["00:00", "00:02", "00:06"].map(|time| format!("{time}-2.0-full-{hash}.ts"));
+        node.put("c/q/2019-11-13T02", names.iter().map(String::as_str));
+        let stream = Stream::new("c", "q").unwrap();
+        let wanted = |hour: &str| {
+            let hour = Timestamp::parse(hour).unwrap();
+            vec![("c_q_a".to_owned(), hour, hour + crate::domain::Span(60_000_000))]
+        };
+        let videos = planned(&node.app, &stream, wanted("2019-11-13T02")).unwrap();
+        let planned_files: Vec<(&str, usize)> =
+            videos.iter().map(|video| (video.file.as_str(), video.pieces.len())).collect();
+        assert_eq!(planned_files, [("c_q_a_0.mkv", 2), ("c_q_a_1.mkv", 1)]);
+        assert_eq!(planned(&node.app, &stream, wanted("2019-11-13T05")).err().unwrap().status(), 406);
+        // It writes into the archive.
+        let (status, ..) = node.post("/generate_videos/c/q", "{}".to_owned()).await;
+        assert_eq!(status, 401);
+    }
+}
