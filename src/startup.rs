@@ -75,6 +75,15 @@ impl Locked {
         for own_dir in [state_dir, &base_dir.join(marker::OWN_DIR)] {
             tidy(own_dir);
         }
+        match base.clear_arriving() {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::info!(name: "arriving_cleared", count, "what an earlier process was fetching when it ended was cleared away");
+            }
+            Err(error) => {
+                tracing::debug!(name: "temporaries_kept", directory = %base_dir.display(), %error, "a directory of ours was not tidied");
+            }
+        }
         Ok(Self { base, state_dir: state_dir.to_owned(), _locks: locks })
     }
 

@@ -1,6 +1,7 @@
 //! Small files that are either there completely or not at all, also after a power cut.
 //!
-//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the same directory, written and flushed.
+//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the same directory, written and flushed. What arrives piece by piece
+//!    lies [aside](super::aside) meanwhile, where that can be.
 //! 2. It is renamed: [`write_new`] never replaces a file, [`replace`] always does.
 //! 3. The directory is flushed. When that fails the file is visible and complete, but may be lost in a power cut:
 //!    the call fails, and doing it again is right.
@@ -12,11 +13,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
+use super::aside;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
@@ -59,8 +61,31 @@ pub fn sync_dir(dir: &Dir) -> Result<()> {
     }
 }
 
+/// A temporary: where it lies, and what it is called there.
+#[derive(Debug)]
+pub(super) struct Hidden {
+    /// None if that is the directory that the file is for.
+    aside: Option<Arc<Dir>>,
+    name: OsString,
+}
+
+impl Hidden {
+    fn dir<'d>(&'d self, home: &'d Dir) -> &'d Dir {
+        self.aside.as_deref().unwrap_or(home)
+    }
+}
+
+/// Renames a temporary into its directory; [`Errno::EXIST`] if the name is taken, by whatever it may be.
+pub(super) fn publish_new(dir: &Dir, hidden: &Hidden, name: &OsStr) -> Result<(), Errno> {
+    let done = move_new((hidden.dir(dir), &hidden.name), (dir, name));
+    if hidden.aside.is_some() {
+        aside::note(dir, done);
+    }
+    done
+}
+
 /// Renames a file within a directory; [`Errno::EXIST`] if the name is taken, by whatever it may be.
-pub(super) fn rename_new(dir: &Dir, from: &OsStr, name: &OsStr) -> Result<(), Errno> {
+fn rename_new(dir: &Dir, from: &OsStr, name: &OsStr) -> Result<(), Errno> {
     move_new((dir, from), (dir, name))
 }
 
@@ -77,8 +102,21 @@ pub(super) fn move_new(from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), E
 }
 
 /// Creates the empty hidden temporary for a file of that name, which must be the name of one entry.
-pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, OsString)> {
-    create(dir, name, FOR_ALL)
+pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, Hidden)> {
+    if let Some(aside) = dir.aside_for_files() {
+        match create(&aside, name, FOR_ALL) {
+            Ok((file, name)) => return Ok((file, Hidden { aside: Some(aside), name })),
+            // The directory that the file is for says what is wrong, if it has the same to say.
+            Err(error) => {
+                tracing::debug!(name: "arriving_unusable", %error, "what arrives lies in its hour directory");
+                if let Some(place) = dir.aside() {
+                    place.look_again();
+                }
+            }
+        }
+    }
+    let (file, name) = create(dir, name, FOR_ALL)?;
+    Ok((file, Hidden { aside: None, name }))
 }
 
 fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
@@ -94,7 +132,11 @@ fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
 }
 
 /// Removes a temporary that is not wanted any more. That it is not there is fine: it was published.
-pub(super) fn remove_temporary(dir: &Dir, hidden: &OsStr) {
+pub(super) fn remove_temporary(dir: &Dir, hidden: &Hidden) {
+    remove(hidden.dir(dir), &hidden.name);
+}
+
+fn remove(dir: &Dir, hidden: &OsStr) {
     match unlinkat(dir, hidden, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(cause) => tracing::warn!(
@@ -187,7 +229,7 @@ impl<'a> Temporary<'a> {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        remove_temporary(self.dir, &self.hidden);
+        remove(self.dir, &self.hidden);
     }
 }
 
@@ -329,7 +371,7 @@ mod tests {
         fs::create_dir(tree.path().join(format!(".b.ts.{:08x}89abcdef.tmp", PROCESS.wrapping_add(1)))).unwrap();
         assert_eq!(clear_temporaries(&dir).unwrap(), 1);
         assert!(!tree.path().join(earlier).exists());
-        assert!(tree.path().join(in_use).exists(), "it is being written");
+        assert!(tree.path().join(in_use.name).exists(), "it is being written");
         assert!(others.iter().all(|name| tree.path().join(name).exists()));
         assert_eq!(clear_temporaries(&dir).unwrap(), 0);
     }

@@ -10,10 +10,12 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatxFlags, fstat, fstatvfs, openat, stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
+use super::aside::Aside;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::{leads_downwards, means_absent, open_beneath};
@@ -24,6 +26,8 @@ use crate::domain::Stamp;
 pub struct Base {
     fd: OwnedFd,
     path: PathBuf,
+    /// Where files arrive.
+    aside: Arc<Aside>,
 }
 
 impl Base {
@@ -31,7 +35,10 @@ impl Base {
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat(CWD, path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Self { fd, path: path.to_owned() }),
+            Ok(fd) => {
+                let aside = Aside::of(fcntl_dupfd_cloexec(&fd, 0), path);
+                Ok(Self { fd, path: path.to_owned(), aside })
+            }
             Err(errno) => Err(DiskError::NoBase { path: path.to_owned(), cause: errno.into() }),
         }
     }
@@ -55,7 +62,7 @@ impl Base {
     /// Opens a directory for any number of cheap questions about what it holds.
     pub fn dir(&self, rel: &Path) -> Result<Option<Dir>> {
         let found = self.beneath("open the directory", rel, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        Ok(found.map(|fd| Dir::new(fd, self.path.join(rel))))
+        Ok(found.map(|fd| Dir::new(fd, self.path.join(rel)).with_aside(&self.aside)))
     }
 
     /// The stamp of a directory.

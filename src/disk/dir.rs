@@ -10,10 +10,12 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, fstat, openat, statx};
 use rustix::io::Errno;
 
+use super::aside::Aside;
 use super::base::{STAMP_FIELDS, is_hidden, joined, statx_of};
 use super::error::{DiskError, Result};
 use super::resolve::{is_one_name, means_absent, open_beneath};
@@ -49,6 +51,8 @@ pub(super) struct Entry<'a> {
 pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
+    /// Where files of it may lie until they are whole.
+    aside: Option<Arc<Aside>>,
 }
 
 /// What became of the wish to read a small file.
@@ -64,7 +68,16 @@ pub enum Small {
 
 impl Dir {
     pub(super) fn new(fd: OwnedFd, path: PathBuf) -> Self {
-        Self { fd, path }
+        Self { fd, path, aside: None }
+    }
+
+    /// The same, of whose files this is where they arrive.
+    pub(super) fn with_aside(self, aside: &Arc<Aside>) -> Self {
+        Self { aside: Some(Arc::clone(aside)), ..self }
+    }
+
+    pub(super) fn aside(&self) -> Option<&Arc<Aside>> {
+        self.aside.as_ref()
     }
 
     /// Where it lay when it was opened; for messages.
@@ -120,7 +133,7 @@ impl Dir {
     pub fn again(&self) -> Result<Self> {
         let gone = || DiskError::io("open the directory", &self.path, Errno::NOENT);
         let fd = self.reopened()?.ok_or_else(gone)?;
-        Ok(Self::new(fd, self.path.clone()))
+        Ok(Self { aside: self.aside.clone(), ..Self::new(fd, self.path.clone()) })
     }
 
     /// Opens a directory in it.
@@ -129,7 +142,7 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let path = self.path.join(name);
         match open_beneath(self.fd.as_fd(), Path::new(name), flags) {
-            Ok(found) => Ok(found.map(|fd| Self::new(fd, path))),
+            Ok(found) => Ok(found.map(|fd| Self { aside: self.aside.clone(), ..Self::new(fd, path) })),
             Err(errno) => Err(DiskError::io("open the directory", &path, errno)),
         }
     }

@@ -1,6 +1,7 @@
 //! Publishing what came from elsewhere: a segment becomes visible complete, with the right content, or not at all.
 //!
-//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the hour directory; its SHA-256 grows with it.
+//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created [aside](super::aside), or in the hour directory where that cannot be; its SHA-256
+//!    grows with it.
 //! 2. [`Download::finish`] compares the hash with the one in the name, flushes the file and renames it. A file that is
 //!    there already is never replaced, whatever it holds; something else of that name is an error.
 //! 3. The directory is flushed once for many files, by whoever publishes them. Only then are they durable.
@@ -19,7 +20,7 @@ use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::atomic::{create_temporary, remove_temporary, rename_new, sync_dir};
+use super::atomic::{Hidden, create_temporary, publish_new, remove_temporary, sync_dir};
 use super::base::Base;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
@@ -90,7 +91,7 @@ pub struct Download {
     dir: Arc<Dir>,
     name: OsString,
     named_hash: Hash,
-    hidden: OsString,
+    hidden: Hidden,
     /// None after a failure: what lies there is not what was hashed.
     file: Option<File>,
     hasher: Sha256,
@@ -98,7 +99,7 @@ pub struct Download {
 }
 
 impl Download {
-    /// Creates the temporary in the hour directory. The name must be one of a segment or chat batch.
+    /// Creates the temporary. The name must be one of a segment or chat batch.
     pub fn begin(dir: impl Into<Arc<Dir>>, name: &str) -> Result<Self, DownloadError> {
         let key = understood(name, false)?;
         let (dir, name) = (dir.into(), OsString::from(name));
@@ -202,8 +203,8 @@ pub fn write_tombstone(dir: &Dir, name: &str, content: &[u8]) -> Result<Publishe
 }
 
 /// Makes a file visible; of so many bytes, where one of that name must have as many.
-fn publish(dir: &Dir, hidden: &OsStr, name: &OsStr, bytes: Option<u64>) -> Result<Published> {
-    match rename_new(dir, hidden, name) {
+fn publish(dir: &Dir, hidden: &Hidden, name: &OsStr, bytes: Option<u64>) -> Result<Published> {
+    match publish_new(dir, hidden, name) {
         Ok(()) => Ok(Published::New),
         Err(Errno::EXIST) => dir.there_already(name, bytes),
         Err(errno) => Err(DiskError::io("rename into place", &dir.path().join(name), errno)),

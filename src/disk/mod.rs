@@ -21,6 +21,7 @@ pub mod marker;
 pub mod progress;
 
 mod append;
+mod aside;
 mod base;
 mod dir;
 mod download;

@@ -1,7 +1,7 @@
 //! A file whose name says nothing of its content, such as an extra: it arrives in pieces, and is there completely or not at all.
 //!
 //! 1. Nothing is begun where anything of that name lies; where that is a link or a directory, it is told.
-//! 2. What arrives goes to a hidden temporary in the same directory, which is flushed, renamed without ever replacing, and whose
+//! 2. What arrives goes to a hidden temporary, [aside](super::aside) or in the same directory, which is flushed, renamed without ever replacing, and the
 //!    directory is flushed. Dropping it before removes the temporary.
 //! 3. The directories above are made one by one beneath the base, and no link is followed.
 //!
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::atomic::{create_temporary, remove_temporary, rename_new, sync_dir};
+use super::atomic::{Hidden, create_temporary, publish_new, remove_temporary, sync_dir};
 use super::base::{Base, is_hidden};
 use super::dir::Dir;
 use super::download::{Published, make_dir};
@@ -27,7 +27,7 @@ use super::resolve::is_one_name;
 pub struct NewFile {
     dir: Arc<Dir>,
     name: OsString,
-    hidden: OsString,
+    hidden: Hidden,
     /// None once it is published.
     file: Option<File>,
     bytes: u64,
@@ -66,7 +66,7 @@ impl NewFile {
     /// Publishes it; it is durable when this returns.
     pub fn finish(mut self) -> Result<Published> {
         self.attempt("flush", |file| file.sync_all())?;
-        match rename_new(&self.dir, &self.hidden, &self.name) {
+        match publish_new(&self.dir, &self.hidden, &self.name) {
             Ok(()) => {
                 self.file = None;
                 sync_dir(&self.dir)?;

@@ -265,7 +265,8 @@ fn what_a_kill_leaves_of_downloads_is_cleared_away_and_nothing_else_is() {
     }
     let base = cluster.member(0).archive.path().to_owned();
     let hidden = || -> Vec<String> {
-        let entries = std::fs::read_dir(base.join(HOURS[0])).into_iter().flatten().map(Result::unwrap);
+        let places = [HOURS[0], ".gapless/arriving"].map(|place| std::fs::read_dir(base.join(place)));
+        let entries = places.into_iter().flatten().flatten().map(Result::unwrap);
         entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with('.')).collect()
     };
     cluster.start(1);
