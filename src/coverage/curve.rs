@@ -1,6 +1,6 @@
 //! Loudness as a picture: black on nothing, so that a page can lay it over anything, and turn it light.
 //!
-//! Bars stand around the middle. Their height is the square root of twice the mean of the samples, in which quiet speech is still seen, and
+//! Bars stand around the middle. Their height is the square root of the mean of the samples, in which quiet speech is still seen, and
 //! which tools of this field show. With several channels a pixel is as dense as many of them reach it.
 
 use png::{BitDepth, ColorType, Compression, Encoder};
@@ -46,7 +46,7 @@ pub fn curve(columns: &[Vec<u16>], height: u32) -> Result<Vec<u8>, PictureError>
 
 /// How many rows a bar has.
 fn reach(mean: u16, height: u32) -> usize {
-    let value = u64::from((u32::from(mean) * 2).min(FULL));
+    let value = u64::from(u32::from(mean).min(FULL));
     let height = u64::from(height);
     usize::try_from((value * height * height / u64::from(FULL)).isqrt()).unwrap_or_default()
 }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn bars_are_black_and_grow_with_the_square_root() {
         // Nothing, silence, a quarter of the height, all of it, and one of two channels.
-        let columns = [vec![], vec![0, 0], vec![1_025, 1_025], vec![16_384, 16_384], vec![0, 40_000]];
+        let columns = [vec![], vec![0, 0], vec![2_050, 2_050], vec![32_768, 32_767], vec![0, 40_000]];
         let bytes = curve(&columns, 8).unwrap();
         let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
         decoder.set_transformations(png::Transformations::EXPAND);

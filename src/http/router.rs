@@ -121,6 +121,9 @@ async fn wrong_method(request: Request) -> Response {
     Problem::method_not_allowed(allowed).at(request.uri().path()).into_response()
 }
 
+#[cfg(test)]
+mod moving_over;
+
 /// A public read-only API: any origin may ask. Pages of others may not change anything: a preflight allows neither POST nor tokens.
 async fn public(request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS {
