@@ -171,41 +171,40 @@ mod tests {
         assert_eq!(names(&tree, HOUR), [name, tombstone]);
     }
 
+    type Spoil<'a> = &'a dyn Fn(&tempfile::TempDir, &Base);
+
+    /// A download of which all is written.
+    fn written(base: &Base, name: &str) -> Download {
+        let dir = base.make_hour_dir(&HourPlace::parse(HOUR).unwrap()).unwrap();
+        let mut download = Download::begin(dir, name).unwrap();
+        download.write(b"batch").unwrap();
+        download
+    }
+
     #[test]
     fn a_place_that_cannot_be_had_is_done_without() {
+        let own = |tree: &tempfile::TempDir| tree.path().join(OWN_DIR);
+        let spoilt: [(&str, Spoil<'_>); 4] = [
+            ("there is no directory of ours", &|tree, _| fs::remove_dir(own(tree)).unwrap()),
+            ("something else has that name", &|tree, _| fs::write(own(tree).join(ARRIVING), "").unwrap()),
+            ("it was taken away after it was opened", &|tree, base| {
+                drop(written(base, &content().0));
+                fs::remove_dir_all(own(tree)).unwrap();
+            }),
+            ("renames were refused", &|_, base| {
+                let hour = base.make_hour_dir(&HourPlace::parse(HOUR).unwrap()).unwrap();
+                note(&hour, Err(Errno::XDEV));
+            }),
+        ];
         let (name, hash) = content();
-        let begin = |base: &Base| {
-            let dir = base.make_hour_dir(&HourPlace::parse(HOUR).unwrap()).unwrap();
-            let mut download = Download::begin(dir, &name).unwrap();
-            download.write(b"batch").unwrap();
-            download
-        };
-        // There is no directory of ours.
-        let (tree, base) = archive();
-        fs::remove_dir(tree.path().join(OWN_DIR)).unwrap();
-        let download = begin(&base);
-        assert_eq!(names(&tree, HOUR).len(), 1);
-        assert_eq!(download.finish(&hash).unwrap(), Published::New);
-        assert_eq!(names(&tree, HOUR), [name.clone()]);
-        // Something else has that name.
-        let (tree, base) = archive();
-        fs::write(tree.path().join(OWN_DIR).join(ARRIVING), "").unwrap();
-        assert_eq!(begin(&base).finish(&hash).unwrap(), Published::New);
-        assert_eq!(names(&tree, HOUR), [name.clone()]);
-        // It was taken away after it was opened.
-        let (tree, base) = archive();
-        begin(&base);
-        fs::remove_dir_all(tree.path().join(OWN_DIR)).unwrap();
-        assert_eq!(begin(&base).finish(&hash).unwrap(), Published::New);
-        assert_eq!(names(&tree, HOUR), [name.clone()]);
-        // Renames were refused.
-        let (tree, base) = archive();
-        let hour = base.make_hour_dir(&HourPlace::parse(HOUR).unwrap()).unwrap();
-        note(&hour, Err(Errno::XDEV));
-        let download = begin(&base);
-        assert_eq!((names(&tree, HOUR).len(), names(&tree, ".gapless/arriving").len()), (1, 0));
-        assert_eq!(download.finish(&hash).unwrap(), Published::New);
-        assert_eq!(names(&tree, HOUR), [name]);
+        for (why, spoil) in spoilt {
+            let (tree, base) = archive();
+            spoil(&tree, &base);
+            let download = written(&base, &name);
+            assert_eq!(names(&tree, HOUR).len(), 1, "{why}");
+            assert_eq!(download.finish(&hash).unwrap(), Published::New, "{why}");
+            assert_eq!(names(&tree, HOUR), std::slice::from_ref(&name), "{why}");
+        }
     }
 
     #[test]

@@ -67,9 +67,9 @@ async fn the_table_of_their_routes_says_what_is_here() {
         assert_eq!(is_here, !is_unknown, "{method} {path}: {status} {text}");
         // Each parameter is read: nonsense in it is an error that names it.
         for parameter in parameters.iter().filter(|parameter| is_here && !FREE.contains(&parameter.as_str())) {
-            let (status, text) = ask(&node, &method, &format!("{asked}?{parameter}=nonsense")).await;
-            let is_told = status == StatusCode::BAD_REQUEST && text.contains(&format!("The parameter {parameter} "));
-            assert!(is_told, "{method} {path} {parameter}: {status} {text}");
+            let (refused, why) = ask(&node, &method, &format!("{asked}?{parameter}=nonsense")).await;
+            let is_told = refused == StatusCode::BAD_REQUEST && why.contains(&format!("The parameter {parameter} "));
+            assert!(is_told, "{method} {path} {parameter}: {refused} {why}");
         }
     }
 }
