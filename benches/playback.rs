@@ -29,7 +29,7 @@ struct Day {
 }
 
 impl Day {
-    /// Empty files: nobody reads them.
+    /// Files that hold nothing that is understood, which is known of each after the first list.
     fn new(directory: &tempfile::TempDir) -> Self {
         let stream = Stream::parse("bench/source").expect("a stream");
         let base = directory.path().join("base");
@@ -39,7 +39,7 @@ impl Day {
             let place = base.join(format!("{stream}/{hour}"));
             std::fs::create_dir_all(&place).expect("a directory");
             for segment in 0..PER_HOUR {
-                std::fs::write(place.join(support::name(number, segment)), b"").expect("a file");
+                std::fs::write(place.join(support::name(number, segment)), b"bench").expect("a file");
             }
             places.push(HourPlace { stream: stream.clone(), hour });
         }

@@ -39,7 +39,7 @@ use crate::http::{App, Auth, Bounds, Hosts, HttpMetrics, Limits, Parts, listen, 
 use crate::index::{Index, IndexOptions};
 use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
-use crate::playback::{Playback, PlaybackOptions};
+use crate::playback::{FactsVisitor, Playback, PlaybackOptions};
 use crate::retention::{Retention, RetentionOptions, Runs};
 use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
 use crate::scrub::{Healing, Kept, Scrub, ScrubOptions, ScrubVisitor};
@@ -166,7 +166,8 @@ impl Node {
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
         let kept = Arc::new(Kept::default());
         let scrub = Arc::new(Scrub::new(Arc::clone(&keeper), options.scrub, Arc::clone(&kept)));
-        let visitors = visitors(&scrub, options.verify_one_in);
+        let playback = Arc::new(Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback));
+        let visitors = visitors(&scrub, &playback, options.verify_one_in);
         let counted = Arc::clone(&busy);
         let crawl =
             Arc::new(Crawl::new(Arc::clone(&keeper), visitors, options.crawl, Arc::clone(&busy), clock, stop.clone()));
@@ -263,7 +264,7 @@ impl Node {
             retention: Arc::clone(&retention),
             scrub: Arc::clone(&scrub),
             coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
-            playback: Arc::new(Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback)),
+            playback,
             ffmpeg: Arc::clone(&ffmpeg),
             listing_cache: options.listing_cache,
             bounds: options.bounds,
@@ -409,13 +410,14 @@ impl Node {
 }
 
 /// Who is carried past every hour, over and over.
-fn visitors(scrub: &Arc<Scrub>, verify_one_in: u64) -> Vec<Box<dyn Visitor>> {
+fn visitors(scrub: &Arc<Scrub>, playback: &Playback, verify_one_in: u64) -> Vec<Box<dyn Visitor>> {
     let (keeper, expiring) = (scrub.keeper(), Arc::clone(scrub));
     vec![
         Box::new(Reconcile::new(Arc::clone(keeper), verify_one_in)),
         Box::new(CountAgain::new(Arc::clone(keeper))),
         Box::new(Housekeeping::new(Arc::clone(keeper)).with(Box::new(move || expiring.expire().map(drop)))),
         Box::new(ScrubVisitor::new(Arc::clone(scrub))),
+        Box::new(FactsVisitor::new(playback)),
     ]
 }
 

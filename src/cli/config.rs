@@ -239,6 +239,12 @@ settings! {
             "Least time from the start of one verification to the start of the next.";
     }
 
+    /// Facts: what the ends of segments say, read ahead of lists.
+    facts: FactsConfig in "facts" {
+        minimum_cycle: Time = "1h", "1s" to "365days" =>
+            "Least time from the start of one look for segments of which it is not known to the start of the next. It reads within the bounds of `[scrub]`: bytes and files a second.";
+    }
+
     /// Housekeeping: what interrupted downloads of ours have left.
     housekeeping: HousekeepingConfig in "housekeeping" {
         minimum_cycle: Time = "1day", "1s" to "365days" =>

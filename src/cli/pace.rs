@@ -11,6 +11,7 @@ pub fn of(config: &Config) -> Pace {
         ("reconcile", crawl.minimum_cycle),
         ("census", config.census.minimum_cycle),
         ("scrub", scrub.minimum_cycle),
+        ("facts", config.facts.minimum_cycle),
         ("housekeeping", config.housekeeping.minimum_cycle),
     ];
     let limit = |rate: u64| Some(rate).filter(|rate| *rate > 0);

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use super::contents::HourContents;
 use super::segment::{Hash, Kind, SegmentFile};
 use super::time::{Hour, Span, Timestamp};
+use crate::media::Edges;
 
 /// Segments may overlap or miss each other by this much and still count as joined.
 pub const TOLERANCE: Span = Span::from_us(10_000);
@@ -53,8 +54,23 @@ pub fn merit(better: &SegmentFile, other: &SegmentFile) -> Merit {
 ///
 /// Full before suspect before partial; of full ones the longest; then the largest file; then the highest hash.
 pub fn best_per_start(contents: &HourContents) -> Vec<&SegmentFile> {
+    best_of(contents.visible())
+}
+
+/// The same of those that can be played. Muxers close with a segment of one picture that lasts no time, and recorders that lost their
+/// connection leave empty files: players stop at either, or ask for it over and over.
+pub fn best_playable(contents: &HourContents) -> Vec<&SegmentFile> {
+    best_of(contents.visible().filter(|file| is_playable(file)))
+}
+
+/// Whether there is something in it, and it lasts.
+pub fn is_playable(file: &SegmentFile) -> bool {
+    file.key.kind.is_video() && file.size > 0 && file.key.duration_us > 0
+}
+
+fn best_of<'f>(visible: impl Iterator<Item = &'f SegmentFile>) -> Vec<&'f SegmentFile> {
     let mut best: Vec<&SegmentFile> = Vec::new();
-    for file in contents.visible().filter(|file| file.key.kind.is_video()) {
+    for file in visible.filter(|file| file.key.kind.is_video()) {
         match best.last_mut() {
             Some(last) if last.key.start_us == file.key.start_us => {
                 if rank(file) > rank(last) {
@@ -87,9 +103,9 @@ impl Piece {
         self.file.key.end(self.hour)
     }
 
-    /// What it is to a sequence.
+    /// What it is to a sequence, by its name.
     pub fn link(&self) -> Link {
-        Link { start: self.start(), end: self.end(), kind: self.file.key.kind }
+        Link { start: self.start(), end: self.end(), kind: self.file.key.kind, media: None }
     }
 }
 
@@ -103,6 +119,8 @@ pub enum Step {
     Skipped,
     /// It goes on where the last one ended.
     Joined,
+    /// So it does by its name, but its time stamps, tracks or coding are others: players have to be told.
+    Changed,
     /// It is kept, after a discontinuity.
     Broken,
 }
@@ -123,6 +141,16 @@ pub struct Link {
     pub end: Timestamp,
     /// What it is.
     pub kind: Kind,
+    /// What its two ends say, where that is known.
+    pub media: Option<Edges>,
+}
+
+impl Link {
+    /// Whether another one, which goes on after it by its name, is known not to do so by what is in it.
+    fn changes(&self, next: &Self) -> bool {
+        let lasts = (self.end - self.start).us();
+        self.media.zip(next.media).is_some_and(|(media, after)| media.change(lasts, &after).is_some())
+    }
 }
 
 impl Chain {
@@ -146,8 +174,17 @@ impl Chain {
             Some(last) if link.start < last.end - TOLERANCE => return Step::Skipped,
             Some(last) => last.kind == Kind::Full && link.start <= last.end + TOLERANCE,
         };
-        self.last = Some(link);
-        if joined { Step::Joined } else { Step::Broken }
+        let before = self.last.filter(|_| joined);
+        let step = match before {
+            Some(last) if last.changes(&link) => Step::Changed,
+            _ if joined => Step::Joined,
+            _ => Step::Broken,
+        };
+        let goes_on = before.filter(|_| step == Step::Joined).and_then(|last| last.media);
+        // Of one that cannot be read nothing is known, and so nothing of what comes after it.
+        let media = link.media.map(|media| goes_on.map_or(media, |known| media.after(&known)));
+        self.last = Some(Link { media, ..link });
+        step
     }
 
     /// Whether nothing is missing before `end`, as far as the last segment goes.
@@ -164,7 +201,7 @@ pub fn best_sequence(best: impl IntoIterator<Item = Piece>, start: Timestamp, en
     for piece in best.into_iter().take_while(|piece| piece.start() < end) {
         match chain.step(piece.link()) {
             Step::Skipped => continue,
-            Step::Joined => {}
+            Step::Joined | Step::Changed => {}
             Step::Broken => sequence.push(None),
         }
         sequence.push(Some(piece));

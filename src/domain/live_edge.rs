@@ -47,8 +47,8 @@ pub struct Told {
 /// What may be told now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth<T> {
-    /// In order; whether each comes after a discontinuity.
-    pub told: Vec<(bool, T)>,
+    /// In order; how each goes on from the one before it.
+    pub told: Vec<(Step, T)>,
     /// How long it takes at most until more may be told of what is there, if anything is held back.
     pub wait: Option<Duration>,
 }
@@ -94,7 +94,7 @@ impl Told {
         for (at, (link, segment)) in best.into_iter().enumerate() {
             let mut next = self.chain;
             let step = next.step(link);
-            let is_sure = step == Step::Joined && link.kind == Kind::Full;
+            let is_sure = matches!(step, Step::Joined | Step::Changed) && link.kind == Kind::Full;
             if step == Step::Skipped {
                 continue;
             }
@@ -106,7 +106,7 @@ impl Told {
                 break;
             }
             self.chain = next;
-            growth.told.push((step == Step::Broken, segment));
+            growth.told.push((step, segment));
         }
         self.seen = seen;
         if let Some(newest) = self.chain.last() {
@@ -132,7 +132,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn link(start_ms: i64, length_ms: i64, kind: Kind) -> Link {
-        Link { start: Timestamp(start_ms * 1_000), end: Timestamp((start_ms + length_ms) * 1_000), kind }
+        let (start, end) = (Timestamp(start_ms * 1_000), Timestamp((start_ms + length_ms) * 1_000));
+        Link { start, end, kind, media: None }
     }
 
     fn at(ms: i64) -> Now {
@@ -141,7 +142,7 @@ mod tests {
     }
 
     fn told(growth: &Growth<&'static str>) -> Vec<(bool, &'static str)> {
-        growth.told.clone()
+        growth.told.iter().map(|(step, name)| (*step == Step::Broken, *name)).collect()
     }
 
     const LONG: Span = Span::from_us(10_000_000);
@@ -241,7 +242,8 @@ mod tests {
                 }
                 let before = list.last();
                 let growth = list.grow(there.values().map(|link| (*link, *link)), at(now));
-                for (broken, link) in growth.told {
+                for (step, link) in growth.told {
+                    let broken = step == Step::Broken;
                     if let Some(last) = all.last() {
                         prop_assert!(link.start > last.start);
                         prop_assert_eq!(broken, last.kind != Kind::Full || link.start > last.end);

@@ -47,7 +47,7 @@ pub mod time;
 pub mod totals;
 
 pub use bad_name::BadName;
-pub use best::{Chain, Link, Piece, Sequence, Step, best_per_start, best_sequence};
+pub use best::{Chain, Link, Piece, Sequence, Step, best_per_start, best_playable, best_sequence, is_playable};
 pub use contents::{AnyFile, Change, HourContents, OddFile, diff};
 pub use horizon::Horizon;
 pub use ids::{Channel, Quality, Stream};
@@ -59,3 +59,6 @@ pub use stamp::Stamp;
 pub use sums::{Day, Sum};
 pub use time::{Hour, Span, Timestamp};
 pub use totals::{Digest, HourTotals};
+
+/// What the index keeps of what is in a segment.
+pub use crate::media::{Edges, Extent, TimeStamp, Tracks};

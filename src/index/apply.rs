@@ -13,7 +13,7 @@ use super::ledger::{Books, HoleKey, write_away};
 use super::lines::Lines;
 use super::query::{encode_change, gather};
 use super::tables::{
-    CENSUS, CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES,
+    CENSUS, CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FACTS, FILES, HOURS, HourKey, META, ODD_FILES,
     OPEN_HOLES, PEERS, STREAMS, UNSETTLED, VISITORS,
 };
 use super::visitors;
@@ -49,6 +49,7 @@ pub(super) struct Session<'t> {
     pub(super) closed_holes: Table<'t, &'static HoleKey, &'static [u8]>,
     pub(super) closed_order: Table<'t, &'static HoleKey, ()>,
     pub(super) census: Table<'t, &'static [u8; 8], &'static [u8]>,
+    pub(super) facts: Table<'t, &'static [u8; 9], &'static [u8]>,
     visitors: Table<'t, &'static str, &'static [u8]>,
     streams: Table<'t, &'static str, &'static [u8]>,
     directories: Table<'t, &'static str, &'static [u8]>,
@@ -87,6 +88,7 @@ impl<'t> Session<'t> {
             closed_holes: transaction.open_table(CLOSED_HOLES)?,
             closed_order: transaction.open_table(CLOSED_ORDER)?,
             census: transaction.open_table(CENSUS)?,
+            facts: transaction.open_table(FACTS)?,
             visitors: transaction.open_table(VISITORS)?,
             streams: transaction.open_table(STREAMS)?,
             directories: transaction.open_table(DIRECTORIES)?,
@@ -150,6 +152,9 @@ impl<'t> Session<'t> {
             if let Some(id) = id {
                 self.recount_day(id, *day)?;
             }
+        }
+        for learnt in &batch.learnt {
+            self.learn(learnt)?;
         }
         if let Some(archive) = &batch.archive {
             self.meta.insert("archive", archive.as_slice())?;
@@ -231,7 +236,9 @@ impl<'t> Session<'t> {
         let mut row = old.unwrap_or_default();
         let mut recount = false;
         let mut effective = 0_u64;
+        let mut gone = Vec::new();
         for change in changes {
+            let rows = row.rows;
             let did = match change {
                 Change::Put(AnyFile::Segment(file)) if file.exact.is_none() => self.put(key, &mut row, file)?,
                 Change::Remove(AnyFile::Segment(file)) if file.exact.is_none() => self.remove(key, &mut row, file)?,
@@ -244,6 +251,11 @@ impl<'t> Session<'t> {
             effective += 1;
             self.counters.seq += 1;
             let put = matches!(change, Change::Put(_));
+            if let AnyFile::Segment(file) = change.file()
+                && (!put || file.key.tombstone || row.rows == rows)
+            {
+                gone.push(file.key.hash);
+            }
             if let Change::Put(AnyFile::Segment(file)) = change
                 && !file.key.tombstone
                 && file.key.kind.is_video()
@@ -257,6 +269,7 @@ impl<'t> Session<'t> {
                 self.changes.insert(self.counters.seq, record.as_slice())?;
             }
         }
+        self.forget(key, &gone)?;
         if recount {
             row.totals = HourTotals::of(&gather(&self.files, &self.odd, key, &row)?);
         }
@@ -314,6 +327,7 @@ impl<'t> Session<'t> {
         if !logged {
             self.counters.floor = self.counters.seq;
         }
+        self.forget_hour(key)?;
         applied.removed += u64::from(row.rows);
         self.chat.insert(stream_row.id, stream.quality.is_chat());
         self.lines.forget(key);

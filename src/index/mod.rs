@@ -7,7 +7,8 @@
 //! 3. Readers see a snapshot. What they read is checked against sums kept beside it; a contradiction is an error, never a
 //!    wrong list.
 //! 4. The `ledger` of holes is the one thing that does not follow from the tree; it may be lost without harm.
-//! 5. An index that is damaged is set aside and a new, empty one begins ([`store`]); those who fill it are told by a new
+//! 5. The `facts` of segments are read from the archive again where there are none: they may be lost without harm, too.
+//! 6. An index that is damaged is set aside and a new, empty one begins ([`store`]); those who fill it are told by a new
 //!    *generation*.
 
 pub mod agree;
@@ -19,6 +20,7 @@ mod census;
 pub mod codec;
 pub mod coverage;
 pub mod error;
+mod facts;
 mod file;
 mod ledger;
 mod lines;
@@ -41,6 +43,7 @@ pub use catalog::{Catalog, StreamEntry, Version};
 pub use codec::HourRow;
 pub use coverage::Covered;
 pub use error::IndexError;
+pub use facts::{HourFacts, Learnt};
 pub use ledger::{ClosedPage, HoleKey, LedgerCopy, Reasons};
 pub use look::{Look, look};
 pub use peers::PeerRow;

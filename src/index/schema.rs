@@ -15,14 +15,17 @@ pub mod m0003_peers;
 pub mod m0004_coverage;
 #[path = "../../migrations/m0005_visitors.rs"]
 pub mod m0005_visitors;
+#[path = "../../migrations/m0006_facts.rs"]
+pub mod m0006_facts;
 
 type Step = fn(&WriteTransaction) -> Result<(), IndexError>;
 
 /// Step `n` (counted from 0) leads to format `n + 1`.
-const STEPS: &[Step] = &[m0001_first::run, m0002_sums::run, m0003_peers::run, m0004_coverage::run, m0005_visitors::run];
+const STEPS: &[Step] =
+    &[m0001_first::run, m0002_sums::run, m0003_peers::run, m0004_coverage::run, m0005_visitors::run, m0006_facts::run];
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 const _: () = assert!(STEPS.len() == FORMAT as usize, "one step per format");
 
 /// A number beyond this is damage and not a later version.

@@ -240,6 +240,15 @@ impl Index {
         answer.recv().map_err(|_| IndexError::Closed)?
     }
 
+    /// Hands over a batch that may be lost, without waiting until it is committed. One for which there is no room now is left out.
+    pub fn offer(&self, batch: Batch) {
+        let (reply, _nobody_waits) = sync_channel(1);
+        let Some(sender) = lock(&self.commands).clone() else { return };
+        if sender.try_send(Command::Apply(Box::new(batch), reply)).is_err() {
+            tracing::debug!(name: "index_offer_left", "the index has too much to write; what was offered is left out");
+        }
+    }
+
     /// Writes what is queued and closes the file.
     pub fn close(&self) {
         drop(lock(&self.commands).take());

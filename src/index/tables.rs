@@ -12,6 +12,9 @@ pub const HOUR_KEY: usize = 8;
 /// Bytes of the key of a hole: stream and two times.
 pub const HOLE_KEY: usize = 20;
 
+/// Bytes of the key of facts: stream, hour and number of the row.
+pub const FACTS_KEY: usize = 9;
+
 /// The key of an hour.
 pub type HourKey = [u8; HOUR_KEY];
 
@@ -61,3 +64,6 @@ pub const CENSUS: TableDefinition<'static, &[u8; HOUR_KEY], &[u8]> = TableDefini
 
 /// Sequence number → what changed.
 pub const CHANGES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("changes.1");
+
+/// Stream, hour and number of the row → what the two ends of segments say, of as many as a page takes.
+pub const FACTS: TableDefinition<'static, &[u8; FACTS_KEY], &[u8]> = TableDefinition::new("facts.1");

@@ -11,6 +11,7 @@ use redb::{Database, ReadableDatabase as _};
 use super::IndexError;
 use super::agree::Position;
 use super::apply::{Session, Touched};
+use super::facts::Learnt;
 use super::file;
 use super::ledger::{Books, Reasons};
 use super::lines::Lines;
@@ -93,6 +94,8 @@ pub struct Batch {
     pub recount: Vec<(Stream, Day)>,
     /// How far the protective records of the archive have come, as one text.
     pub records: Option<String>,
+    /// What the two ends of segments say.
+    pub learnt: Vec<Learnt>,
 }
 
 impl Batch {
@@ -108,6 +111,7 @@ impl Batch {
             && self.visitors.is_empty()
             && self.recount.is_empty()
             && self.records.is_none()
+            && self.learnt.is_empty()
     }
 }
 

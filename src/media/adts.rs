@@ -90,6 +90,16 @@ pub fn sound_frames(units: &[Unit]) -> Vec<SoundFrame> {
     frames
 }
 
+/// Kind, rate and channels, by the first frame behind which another one begins.
+pub(super) fn configuration(stream: &[u8]) -> Option<[u8; 2]> {
+    let found = (0..stream.len()).find_map(|at| {
+        let rest = stream.get(at..)?;
+        header(rest).filter(|found| is_followed(rest, found)).and_then(|_| rest.get(2..4))
+    })?;
+    // What stands between the rate and the channels is private.
+    Some([found.first()? & 0xfd, found.get(1)? & 0xc0])
+}
+
 /// Whether behind this frame another one begins, as far as that can be seen.
 fn is_followed(bytes: &[u8], found: &FrameHeader) -> bool {
     let next = bytes.get(found.length..).unwrap_or_default();

@@ -13,7 +13,7 @@ use super::pes::Header;
 use super::psi::{Elementary, Program};
 use super::reader::{Reader, Sink, program_of};
 use super::segment::shortest;
-use super::time::near;
+use super::time::{distance, near};
 use super::{audio, h264, hevc};
 
 /// Bytes of a sound stream that are looked at.
@@ -74,10 +74,7 @@ pub fn facts(head: &[u8]) -> Reading {
         reader.finish(&mut nobody);
         return Reading { facts: Facts::default(), wants_more: reader.first().is_some() };
     };
-    let (mut heads, mut reader) = (Heads::default(), Reader::knowing(&program));
-    heads.add(&program);
-    reader.push(head, &mut heads);
-    reader.finish(&mut heads);
+    let heads = Heads::read(head, &program);
     let media = heads.streams.iter().filter(|of| of.stream.coding.role() != Role::Data);
     let found: Vec<(Role, Described)> = media.map(|of| (of.stream.coding.role(), of.describe())).collect();
     let videos = found.iter().filter(|(role, _)| *role == Role::Video).map(|(_, found)| found);
@@ -104,23 +101,45 @@ pub fn facts(head: &[u8]) -> Reading {
 }
 
 /// The first bytes of each stream.
-#[derive(Default)]
-struct Heads {
+#[derive(Debug, Default)]
+pub(super) struct Heads {
     has_tables: bool,
-    streams: Vec<Head>,
+    /// What the table says that came last.
+    pub program: Option<Program>,
+    pub streams: Vec<Head>,
+    /// Where the first packet begins, and how far apart they lie.
+    pub packets: Option<(u64, usize)>,
 }
 
-struct Head {
-    stream: Elementary,
-    bytes: Vec<u8>,
+/// The first bytes of one stream.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub stream: Elementary,
+    pub bytes: Vec<u8>,
     was_seen: bool,
     /// It begins with a beginning, and behind the tables.
     begins_whole: bool,
     /// When its first units are shown.
     times: Vec<i64>,
+    /// When its first unit is decoded, and its last.
+    pub first: Option<i64>,
+    pub last: Option<i64>,
+    /// How far apart the last two units are decoded.
+    pub step: Option<i64>,
 }
 
 impl Heads {
+    /// Of bytes whose first table is this one.
+    pub fn read(bytes: &[u8], program: &Program) -> Self {
+        let (mut heads, mut reader) = (Self::default(), Reader::knowing(program));
+        heads.add(program);
+        heads.program = Some(program.clone());
+        reader.push(bytes, &mut heads);
+        reader.finish(&mut heads);
+        heads.packets = reader.first();
+        heads
+    }
+
     /// A stream that comes later is one of the segment, too.
     fn add(&mut self, program: &Program) {
         for stream in &program.streams {
@@ -144,16 +163,18 @@ impl Sink for Heads {
 
     fn tables(&mut self, program: &Program) {
         self.has_tables = true;
+        self.program = Some(program.clone());
         self.add(program);
     }
 
     fn begin(&mut self, stream: &Elementary, header: &Header) {
         let head = self.streams.iter_mut().find(|head| head.stream == *stream);
-        if let (Some(head), Some(times)) = (head, header.times)
-            && head.times.len() < MOST_TIMES
-        {
-            let first = head.times.first().copied().unwrap_or(times.shown);
-            head.times.push(near(times.shown, first));
+        if let (Some(head), Some(times)) = (head, header.times) {
+            head.decoded(times.decoded);
+            if head.times.len() < MOST_TIMES {
+                let first = head.times.first().copied().unwrap_or(times.shown);
+                head.times.push(near(times.shown, first));
+            }
         }
     }
 
@@ -168,10 +189,18 @@ impl Sink for Heads {
 
 impl Head {
     fn new(stream: Elementary) -> Self {
-        Self { stream, bytes: Vec::new(), was_seen: false, begins_whole: false, times: Vec::new() }
+        let (bytes, times) = (Vec::new(), Vec::new());
+        Self { stream, bytes, was_seen: false, begins_whole: false, times, first: None, last: None, step: None }
     }
 
-    fn describe(&self) -> Described {
+    /// A unit is decoded then.
+    fn decoded(&mut self, time: i64) {
+        self.first.get_or_insert(time);
+        self.step = self.last.map(|last| distance(last, time));
+        self.last = Some(time);
+    }
+
+    pub fn describe(&self) -> Described {
         let mut found = match self.stream.coding {
             Coding::H264 => h264::describe(&self.bytes),
             Coding::Hevc => hevc::describe(&self.bytes),

@@ -4,7 +4,8 @@
 //! 1. [`Reader`] tells a [`Sink`] what the bytes hold: packets, tables, units. It judges nothing.
 //! 2. [`facts`] says what a master playlist wants to know, from the head of a file; [`Segment`] has the pictures and the sound of a whole
 //!    one; [`TsCheck`] finds what is wrong with one.
-//! 3. [`Mux`] writes units as a transport stream that any player takes.
+//! 3. [`Edges`] are what the two ends of a file say, in a few bytes, and whether another one goes on where it ends.
+//! 4. [`Mux`] writes units as a transport stream that any player takes.
 //!
 //! Pure: bytes in, values out. No bytes make any of it panic; what is not understood is unknown and never absent. It decodes nothing.
 
@@ -13,6 +14,7 @@ mod audio;
 mod bits;
 mod check;
 mod coding;
+mod edges;
 mod facts;
 mod fault;
 mod framing;
@@ -32,6 +34,7 @@ mod time;
 pub use adts::{SoundFrame, sound_frames};
 pub use check::{TOLERANCE_US, TsCheck, TsVerdict};
 pub use coding::{Coding, Role};
+pub use edges::{Change, Edges, Extent, Front, TimeStamp, Tracks, WINDOW};
 pub use facts::{Facts, Reading, facts};
 pub use fault::TsFault;
 pub use h264::profile;

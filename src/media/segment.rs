@@ -22,7 +22,7 @@ pub(super) const BACKWARDS: i64 = TICKS / 2;
 /// Further forwards than this is a time base of its own, and no gap.
 const FORWARDS: i64 = 60 * TICKS;
 /// What is off by so much goes on, announced or not.
-const JOINT: i64 = TICKS / 2;
+pub(super) const JOINT: i64 = TICKS / 2;
 /// How long a picture lasts if nothing else is known: 25 a second.
 const PICTURE: i64 = 3_600;
 /// Tables that change more often are noise.

@@ -7,18 +7,20 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::learn::HourMedia;
 use super::piece::Text;
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::hls::{DISCONTINUITY, HourLines, longest, room};
-use crate::domain::{Chain, Hour, HourPlace, Kind, Link, Piece, Span, Step, Stream, best_per_start};
+use crate::domain::{Chain, Hour, HourPlace, Kind, Link, Piece, Span, Step, Stream, best_playable};
 use crate::index::Version;
 
-/// The best segments of an hour, one for each start, in order of start.
+/// The best segments of an hour that can be played, one for each start, in order of start.
 #[derive(Debug)]
 pub struct BestHour {
     hour: Hour,
     version: Option<Version>,
     best: Vec<Piece>,
+    media: Mutex<Option<Arc<HourMedia>>>,
     text: Mutex<Option<Arc<HourText>>>,
     longest: OnceLock<Span>,
     longest_full: OnceLock<Span>,
@@ -30,10 +32,23 @@ pub struct BestHour {
 pub(super) struct HourText {
     /// What was told last before it.
     before: Option<Link>,
+    /// What was known of its segments.
+    media: Option<Arc<HourMedia>>,
     /// What comes after it depends on this.
     pub after: Chain,
     /// The lines.
     pub text: Arc<Text>,
+}
+
+impl HourText {
+    /// Whether it is what comes after this, with as much known of the segments.
+    fn is_after(&self, chain: Chain, media: Option<&Arc<HourMedia>>) -> bool {
+        let is_same = match (self.media.as_ref(), media) {
+            (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+            (then, now) => then.is_none() && now.is_none(),
+        };
+        is_same && self.before == chain.last()
+    }
 }
 
 impl BestHour {
@@ -57,23 +72,49 @@ impl BestHour {
         *self.longest_full.get_or_init(|| longest(self.best.iter().filter(|piece| piece.file.key.kind == Kind::Full)))
     }
 
+    /// What is known of what is in the segments.
+    pub(super) fn media(&self) -> Option<Arc<HourMedia>> {
+        self.media.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// More is known.
+    pub(super) fn set_media(&self, media: &Arc<HourMedia>) {
+        *self.media.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(media));
+    }
+
+    /// The segments, each with what it is to a sequence.
+    pub(super) fn linked(&self) -> impl Iterator<Item = (Link, &Piece)> {
+        linked(&self.best, self.media())
+    }
+
+    /// The lines of all of it, if they are kept as they would be after `chain`.
+    pub(super) fn kept_text(&self, chain: Chain) -> Option<Arc<HourText>> {
+        let media = self.media();
+        self.text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .filter(|text| text.is_after(chain, media.as_ref()))
+    }
+
     /// The lines of all of it, coming after `chain`, whose window must begin before the hour and end after it.
     pub(super) fn text(&self, stream: &Stream, chain: Chain) -> Arc<HourText> {
+        let media = self.media();
         let mut kept = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = kept.as_ref().filter(|text| text.before == chain.last()) {
+        if let Some(text) = kept.as_ref().filter(|text| text.is_after(chain, media.as_ref())) {
             return Arc::clone(text);
         }
         let (mut after, lines) = (chain, HourLines::new(stream, self.hour));
         let mut text = String::with_capacity(room(self.best.len()));
-        for piece in &self.best {
-            match after.step(piece.link()) {
+        for (link, piece) in linked(&self.best, media.clone()) {
+            match after.step(link) {
                 Step::Skipped => continue,
                 Step::Joined => {}
-                Step::Broken => text.push_str(DISCONTINUITY),
+                Step::Changed | Step::Broken => text.push_str(DISCONTINUITY),
             }
             lines.push(&mut text, &piece.file, None);
         }
-        let text = Arc::new(HourText { before: chain.last(), after, text: Arc::new(Text::new(text)) });
+        let text = Arc::new(HourText { before: chain.last(), media, after, text: Arc::new(Text::new(text)) });
         *kept = Some(Arc::clone(&text));
         text
     }
@@ -81,8 +122,16 @@ impl BestHour {
     fn size(&self) -> usize {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         let text = text.as_ref().map_or(0, |text| text.text.size());
-        256 + self.best.len() * size_of::<Piece>() + text
+        let media = self.media().map_or(0, |media| media.size());
+        256 + self.best.len() * size_of::<Piece>() + media + text
     }
+}
+
+fn linked(best: &[Piece], media: Option<Arc<HourMedia>>) -> impl Iterator<Item = (Link, &Piece)> {
+    best.iter().enumerate().map(move |(at, piece)| {
+        let known = media.as_ref().and_then(|media| media.edges(at));
+        (Link { media: known, ..piece.link() }, piece)
+    })
 }
 
 /// The kept hours.
@@ -112,11 +161,12 @@ impl Hours {
             return Ok(kept);
         }
         let answer = keeper.answer(&place)?;
-        let best = best_per_start(&answer.contents);
+        let best = best_playable(&answer.contents);
         let best = Arc::new(BestHour {
             hour,
             version: answer.version,
             best: best.into_iter().map(|file| Piece { hour, file: file.clone() }).collect(),
+            media: Mutex::default(),
             text: Mutex::default(),
             longest: OnceLock::new(),
             longest_full: OnceLock::new(),

@@ -6,7 +6,7 @@ use super::media::MOST_GAPS;
 use super::piece::Text;
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines};
 use crate::domain::live_edge::{Growth, Now, Told};
-use crate::domain::{Chain, Hour, Link, Piece, Span, Stream, Timestamp};
+use crate::domain::{Chain, Hour, Link, Piece, Span, Step, Stream, Timestamp};
 
 /// A piece is closed when it has so many bytes: what is open is copied and deflated anew each time the list grows.
 const CLOSED_AT: usize = 32 * 1024;
@@ -48,6 +48,11 @@ impl Live {
         self.told.last().map_or_else(|| self.start.hour().previous(), |last| last.start.hour())
     }
 
+    /// What begins before is told, or never will be.
+    pub(super) fn told_until(&self) -> Timestamp {
+        self.told.last().map_or(self.start, |last| last.start)
+    }
+
     /// Tells what may be told of the best segments before `end`. Says how long it takes until more may be, if anything waits.
     pub(super) fn grow<'a>(
         &mut self,
@@ -61,14 +66,16 @@ impl Live {
         let before = self.told.last();
         let Growth { told, wait } = self.told.grow(best, now);
         let mut until = before.map_or(self.start, |last| last.end);
-        for (broken, (piece, node)) in told {
-            if broken {
+        for (step, (piece, node)) in told {
+            if step == Step::Broken {
                 let entries = hls::gap_entries(piece.start() - until, self.target);
                 // More are told as discontinuities alone: a list that has begun cannot be refused.
                 if self.gaps && self.gap_entries + entries <= MOST_GAPS {
                     self.gap_entries += entries;
                     hls::push_gap(&mut self.open, until, piece.start(), self.target);
                 }
+            }
+            if step != Step::Joined {
                 self.open.push_str(DISCONTINUITY);
             }
             self.push(piece, node);

@@ -4,17 +4,19 @@
 //! 2. A stretch that is over and reaches its end is told as it is now, with its end.
 //! 3. Anything else is a list that grows: begun once, remembered, and appended to.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::federated::{HOLDS, Other, Placed};
 use super::kept::Seen;
+use super::learn::First;
 use super::live::Live;
 use super::piece::{Playlist, Text};
 use super::{BestHour, Playback, PlaybackError, by_threads};
 use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
 use crate::domain::live_edge::{AHEAD, HOLD_BACK};
-use crate::domain::{Chain, Kind, Piece, Span, Step, Stream, Timestamp};
+use crate::domain::{Chain, Edges, Hash, Kind, Link, Piece, Span, Step, Stream, Timestamp};
 
 /// A longer stretch wants both its ends given.
 pub const IMPLICIT_HOURS: i64 = 12;
@@ -120,13 +122,13 @@ impl Playback {
         } else {
             self.known_target(&ask.stream, start, ask.end)?
         };
+        let is_known = self.learner.learn(&ask.stream, &hours, (start, end), First::Oldest);
         // Nothing is known of what others have, nor of what a list that grows will hold.
         let independent = others.is_empty() && {
-            let best = hours.iter().flat_map(|hour| hour.best());
-            let within: Vec<&Piece> = best.filter(|piece| piece.end() > start && piece.start() < end).collect();
+            let best = hours.iter().flat_map(|hour| hour.linked()).map(|(link, _)| link);
+            let mut within = best.filter(|link| link.end > start && link.start < end);
             // One that is not full may begin anywhere.
-            let all_full = within.iter().all(|piece| piece.file.key.kind == Kind::Full);
-            all_full && self.sampled(&ask.stream, &within).independent
+            within.all(|link| link.kind == Kind::Full && begins_alone(&link))
         };
         let head = Head { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
         if !ask.gaps && others.is_empty() {
@@ -136,15 +138,16 @@ impl Playback {
         if others.is_empty() {
             hours.iter().try_for_each(|hour| writer.hour(hour))?;
         } else {
+            let known = edges_by_hash(&hours);
             let placed = self.placed(&ask.stream, &hours, others, Chain::new(start), target)?;
-            placed.iter().try_for_each(|placed| writer.placed(placed))?;
+            placed.iter().try_for_each(|placed| writer.placed(placed, &known))?;
         }
         if !writer.chain.reaches(end) {
             return Ok(None);
         }
         writer.open.push_str(hls::END);
-        // What others have is not seen to change, nor that they are there again.
-        let until = ask.peers.then(|| self.clock.now() + HOLDS);
+        // What others have is not seen to change, nor that they are there again; nor what is still being read.
+        let until = (ask.peers || !is_known).then(|| self.clock.now() + HOLDS);
         Ok(Some(Arc::new(Playlist::new(writer.finish(), seen, until))))
     }
 
@@ -156,14 +159,17 @@ impl Playback {
         let seen = Seen::now(&self.keeper, &ask.stream, from, to);
         let until = ask.end.unwrap_or_else(|| self.open_end(&ask.stream, from.start()));
         let hours = self.window(&ask.stream, from.start(), until)?;
+        // Who follows it begins near its end.
+        self.learner.learn(&ask.stream, &hours, (live.told_until(), until), First::Newest);
         let now = self.now();
         let held_back = if others.is_empty() {
-            let best = hours.iter().flat_map(|hour| hour.best()).take_while(|piece| piece.start() < until);
-            live.grow(best.map(|piece| (piece.link(), (piece, None))), ask.end, now)
+            let best = hours.iter().flat_map(|hour| hour.linked()).take_while(|(link, _)| link.start < until);
+            live.grow(best.map(|(link, piece)| (link, (piece, None))), ask.end, now)
         } else {
+            let known = edges_by_hash(&hours);
             let placed = self.placed(&ask.stream, &hours, others, live.chain(), live.target())?;
             let best = placed.iter().take_while(|(piece, _)| piece.start() < until);
-            live.grow(best.map(|(piece, node)| (piece.link(), (piece, node.as_deref()))), ask.end, now)
+            live.grow(best.map(|each| (link_of(each, &known), (&each.0, each.1.as_deref()))), ask.end, now)
         };
         let ends = ask.end.filter(|end| live.reaches(*end)).map(|end| micros(end + span(HOLD_BACK) - now.wall));
         // What others have is not seen to change.
@@ -209,6 +215,23 @@ fn micros(span: Span) -> Duration {
     Duration::from_micros(u64::try_from(span.us()).unwrap_or(0))
 }
 
+/// Whether it is known that a player can begin with it.
+fn begins_alone(link: &Link) -> bool {
+    link.media.and_then(|media| media.independent) == Some(true)
+}
+
+/// What is known of our segments, to be found again among those of others.
+fn edges_by_hash(hours: &[Arc<BestHour>]) -> HashMap<Hash, Edges> {
+    let linked = hours.iter().flat_map(|hour| hour.linked());
+    linked.filter_map(|(link, piece)| Some((piece.file.key.hash, link.media?))).collect()
+}
+
+/// A segment and what is known of it; of another node's nothing is.
+fn link_of((piece, node): &Placed, known: &HashMap<Hash, Edges>) -> Link {
+    let media = known.get(&piece.file.key.hash).filter(|_| node.is_none()).copied();
+    Link { media, ..piece.link() }
+}
+
 /// Whether all of an hour lies in the middle of a window.
 fn is_within(hour: &BestHour, start: Timestamp, end: Timestamp) -> bool {
     start < hour.hour().start() && hour.hour().end() <= end
@@ -219,11 +242,16 @@ fn write_ahead(stream: &Stream, hours: &[Arc<BestHour>], start: Timestamp, end: 
     let mut chain = Chain::new(start);
     let mut within = Vec::with_capacity(hours.len());
     for hour in hours {
-        if is_within(hour, start, end) {
+        let is_within = is_within(hour, start, end);
+        if let Some(kept) = hour.kept_text(chain).filter(|_| is_within) {
+            chain = kept.after;
+            continue;
+        }
+        if is_within {
             within.push((hour, chain));
         }
-        for piece in hour.best() {
-            chain.step(piece.link());
+        for (link, _) in hour.linked() {
+            chain.step(link);
         }
     }
     // A thread that died leaves its hours to whoever puts them together.
@@ -266,25 +294,27 @@ impl<'a> Writer<'a> {
         }
         let lines = HourLines::new(self.stream, hour.hour());
         let end = self.end;
-        for piece in hour.best().iter().take_while(|piece| piece.start() < end) {
-            self.piece(&lines, piece, None)?;
+        for (link, piece) in hour.linked().take_while(|(link, _)| link.start < end) {
+            self.piece(&lines, link, piece, None)?;
         }
         Ok(())
     }
 
-    fn placed(&mut self, (piece, node): &Placed) -> Result<(), PlaybackError> {
+    fn placed(&mut self, placed: &Placed, known: &HashMap<Hash, Edges>) -> Result<(), PlaybackError> {
+        let (piece, node) = placed;
         if piece.start() >= self.end {
             return Ok(());
         }
         let lines = HourLines::new(self.stream, piece.hour);
-        self.piece(&lines, piece, node.as_deref())
+        self.piece(&lines, link_of(placed, known), piece, node.as_deref())
     }
 
-    fn piece(&mut self, lines: &HourLines, piece: &Piece, node: Option<&str>) -> Result<(), PlaybackError> {
+    fn piece(&mut self, lines: &HourLines, link: Link, piece: &Piece, node: Option<&str>) -> Result<(), PlaybackError> {
         let until = self.chain.last().map_or(self.start, |last| last.end);
-        match self.chain.step(piece.link()) {
+        match self.chain.step(link) {
             Step::Skipped => return Ok(()),
             Step::Joined => {}
+            Step::Changed => self.open.push_str(DISCONTINUITY),
             Step::Broken => {
                 self.gap(until, piece.start())?;
                 self.open.push_str(DISCONTINUITY);

@@ -5,9 +5,10 @@
 //! 3. A list that is not complete is remembered, and only ever appended to (`live`).
 //! 4. What was made is kept until an hour of its window changes (`kept`).
 //! 5. Segments that only others have are told by their addresses (`federated`).
-//! 6. A master playlist (`master`) says what the segments say of themselves (`headers`).
+//! 6. What the ends of segments say is looked at (`learn`) before they are told: names that join do not make their content go on.
+//! 7. A master playlist (`master`) says what the segments say of themselves (`headers`).
 //!
-//! It reads the index through the keeper, which makes hours right first, and writes nothing. It blocks: not for async code.
+//! It reads the index through the keeper, which makes hours right first, and writes into it what it learnt of segments, and nothing else. It blocks: not for async code.
 
 mod cut;
 mod error;
@@ -15,13 +16,16 @@ mod federated;
 mod headers;
 mod hours;
 mod kept;
+mod learn;
 mod live;
 mod master;
 mod media;
 mod open;
 mod piece;
+mod read;
 #[cfg(test)]
 mod tests;
+mod visitor;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,10 +36,13 @@ use headers::Headers;
 pub use hours::BestHour;
 use hours::Hours;
 use kept::Lists;
+use learn::Learner;
 pub use master::{Basis, MEASURED_HOURS, Master};
 pub use media::{Ask, IMPLICIT_HOURS, check_implicit};
 pub use open::{OpenError, open};
 pub use piece::Playlist;
+pub use read::edges_of;
+pub use visitor::FactsVisitor;
 
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::live_edge::Now;
@@ -64,6 +71,7 @@ pub struct Playback {
     options: PlaybackOptions,
     hours: Hours,
     headers: Headers,
+    learner: Arc<Learner>,
     lists: Mutex<Lists>,
 }
 
@@ -71,9 +79,11 @@ impl Playback {
     /// Of this archive.
     pub fn new(keeper: Arc<Keeper>, clock: Arc<dyn Clock>, options: PlaybackOptions) -> Self {
         let half = options.cache / 2;
+        let learner = Arc::new(Learner::new(Arc::clone(&keeper), Arc::clone(&clock)));
         Self {
             keeper,
             clock,
+            learner,
             options,
             hours: Hours::new(half),
             headers: Headers::default(),

@@ -1,5 +1,7 @@
 //! Lists that grow, over a real directory, with time injected: whatever comes and goes whenever, players only ever see more.
 
+mod media;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +48,11 @@ impl Archive {
     }
 
     fn put(&self, name: &str) {
-        std::fs::write(self.directory.path().join(HOUR).join(name), b"x").unwrap();
+        self.put_with(name, b"x");
+    }
+
+    fn put_with(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.directory.path().join(HOUR).join(name), content).unwrap();
         self.look();
     }
 

@@ -17,6 +17,7 @@ mod behind;
 mod bursts;
 mod clocks;
 mod command_line;
+mod continuity;
 mod convergence;
 mod coverage;
 mod crawl;

@@ -49,6 +49,29 @@ pub fn told(media: &hls::Media, stream: &str) -> Vec<Option<String>> {
     told
 }
 
+/// Where the samples' encoder begins again although the names go on: its time stamps run back by six minutes, as ffprobe says, too.
+const BEGINS_AGAIN: [&str; 6] = [
+    "2019-11-13T03/56:46.123456-",
+    "2019-11-13T06/58:53.991001-",
+    "2019-11-13T07/16:23.997001-",
+    "2019-11-13T03/01:31.002001-",
+    "2019-11-13T06/58:08.123456-",
+    "2019-11-13T07/15:20.030000-",
+];
+
+/// What a list tells of a sequence: also where the names go on and what is in the segments does not.
+fn with_changes(sequence: &[Option<String>]) -> Vec<Option<String>> {
+    let mut told: Vec<Option<String>> = Vec::new();
+    for piece in sequence {
+        let begins_again = |path: &String| BEGINS_AGAIN.iter().any(|begin| path.starts_with(begin));
+        if piece.as_ref().is_some_and(begins_again) && told.last().is_some_and(Option::is_some) {
+            told.push(None);
+        }
+        told.push(piece.clone());
+    }
+    told
+}
+
 /// Asks one node about one stream, in every way there is.
 struct Viewer<'a> {
     archive: &'a TestArchive,
@@ -78,7 +101,7 @@ impl<'a> Viewer<'a> {
         assert_eq!(answer.status, 200, "{about}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/vnd.apple.mpegurl"));
         let media = hls::valid(answer.text());
-        assert_eq!(told(&media, self.stream), expected, "{about}: the playlist\n{}", answer.text());
+        assert_eq!(told(&media, self.stream), with_changes(expected), "{about}: the playlist\n{}", answer.text());
         let is_whole = media.has_ended;
         assert_eq!(media.list_type.as_deref(), Some(if is_whole { "VOD" } else { "EVENT" }), "{about}");
         assert_eq!(
@@ -452,7 +475,8 @@ fn the_beginning_and_the_end_of_time_are_times() {
         let cut = node.get(&format!("/cut/{stream}.ts?start={start}&end={end}&allow_holes=true"));
         assert_eq!(cut.status, 200, "{start} {end}");
         let sequence = node.get(&format!("/api/v1/sequence/{stream}?start={start}&end={end}"));
-        assert_eq!(sequence.json()["sequence"].as_array().unwrap().len(), all.len());
+        let by_names = all.len() - BEGINS_AGAIN.len() / 2;
+        assert_eq!(sequence.json()["sequence"].as_array().unwrap().len(), by_names);
         let holes = node.get(&format!("/cut/{stream}.ts?start={start}&end={end}"));
         holes.problem(406);
     }

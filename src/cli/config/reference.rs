@@ -88,6 +88,7 @@ fn titles(table: &str) -> &'static str {
         "crawl" => "`[crawl]`: the crawl",
         "scrub" => "`[scrub]`: verifying the bytes of segments",
         "census" => "`[census]`: totals of each day",
+        "facts" => "`[facts]`: what the ends of segments say",
         "housekeeping" => "`[housekeeping]`: what was left behind",
         "backfill" => "`[backfill]`: fetching from other nodes",
         "coverage" => "`[coverage]`: gauges and maps",

@@ -177,6 +177,18 @@ fn the_census_of_format_4_is_counted_when_it_is_opened() {
 }
 
 #[test]
+fn of_segments_in_format_5_nothing_is_known_until_they_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy("index-format-5.redb", &directory);
+    for migrated_from in [Some(5), None] {
+        let index = Index::open(&path, options()).unwrap();
+        assert_eq!((index.report().migrated_from, &index.report().set_aside), (migrated_from, &None));
+        archive().assert_is(&index);
+        assert!(index.facts("desertbus/source", hour(2)).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn an_index_of_a_newer_format_is_refused_and_stays_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = copy("index-format-99.redb", &directory);

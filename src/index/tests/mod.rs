@@ -4,6 +4,7 @@ mod agree;
 mod bulk;
 mod coverage;
 mod damage;
+mod facts;
 mod faults;
 pub(super) mod faulty;
 mod formats;

@@ -1,6 +1,7 @@
 //! The room's tests that need several of its parts, real samples, or ffmpeg.
 
 mod check;
+mod edges;
 mod facts;
 mod probe;
 mod reader;

@@ -132,6 +132,10 @@ pub fn best(hours: &[(String, Vec<(String, u64)>)]) -> Vec<Best> {
         for name in listing(&names, false) {
             let Some(read) = read_name(&name).filter(|read| read.kind != "chat") else { continue };
             let size = files.iter().find(|(known, _)| *known == name).unwrap().1;
+            // No player gets anything out of these.
+            if read.duration_us == 0 || size == 0 {
+                continue;
+            }
             candidates.push((hour_start_us(hour) + read.start_us.cast_signed(), read, format!("{hour}/{name}"), size));
         }
     }
