@@ -40,7 +40,7 @@ pub mod clock;
 
 pub mod sources;
 
-pub mod elsewhere;
+pub mod peer_proxy;
 
 pub mod playback;
 

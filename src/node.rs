@@ -32,13 +32,13 @@ use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconc
 use crate::deleted::Deletions;
 use crate::disk::Guard;
 use crate::domain::origins::Named;
-use crate::elsewhere::Elsewhere;
 use crate::ffmpeg::{Pool, PoolOptions};
-use crate::http::orders::Orders;
+use crate::http::operator_actions::BackfillActions;
 use crate::http::{App, Auth, Bounds, Hosts, HttpMetrics, Limits, Parts, listen, router, serve};
 use crate::index::{Index, IndexOptions};
 use crate::ledger::{Asks, Reasons};
 use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
+use crate::peer_proxy::PeerProxy;
 use crate::playback::{FactsVisitor, Playback, PlaybackOptions};
 use crate::retention::{Retention, RetentionOptions, Runs};
 use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
@@ -219,7 +219,7 @@ impl Node {
         };
         let reasons = Reasons::new(Arc::clone(keeper.index()), knowledge, asks, crawl.ready(), &registry)?;
         let retired = Arc::clone(&retention);
-        let elsewhere = Elsewhere::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
+        let peer_proxy = PeerProxy::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let adding = Arc::clone(&retired);
         let keeps = Keeps::new(move |place| retired.keeps(place)).with_room(move |place| adding.room_beside_own(place));
         let refuses = Refuses::new(move |place, name| kept.is_bad_name(place, name));
@@ -252,10 +252,10 @@ impl Node {
             watch: Arc::clone(&watch),
             registry,
             board: Arc::clone(&board),
-            orders: orders(&backfill),
+            backfill_actions: backfill_actions(&backfill),
             instance,
             peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
-            elsewhere: Arc::new(elsewhere),
+            peer_proxy: Arc::new(peer_proxy),
             hosts: options.hosts,
             auth: Arc::clone(&options.auth),
             deleted,
@@ -470,10 +470,10 @@ fn nodes(name: &str, peers: &[Peer]) -> Vec<Shown> {
     std::iter::once(own).chain(others).collect()
 }
 
-/// Backfill, as far as it takes orders.
-fn orders(backfill: &Arc<Backfill>) -> Orders {
+/// What an operator may ask of backfill.
+fn backfill_actions(backfill: &Arc<Backfill>) -> BackfillActions {
     let accepting = Arc::clone(backfill);
-    Orders { accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)) }
+    BackfillActions { accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)) }
 }
 
 /// What no other node has is not purged, where retention is told so.

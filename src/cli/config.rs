@@ -5,6 +5,7 @@
 //! again later, and nothing here touches the archive.
 
 mod file;
+#[cfg(test)]
 mod reference;
 mod setting;
 mod streams;

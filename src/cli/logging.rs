@@ -1,6 +1,7 @@
 //! Log lines to stderr, and their number as a metric. Does not decide what is worth a line; the filter does.
 
 mod lines;
+#[cfg(test)]
 mod reference;
 
 use prometheus::{IntCounterVec, Opts, Registry};

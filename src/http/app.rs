@@ -22,8 +22,8 @@ use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::deleted::Deletions;
 use crate::disk::DiskError;
-use crate::elsewhere::Elsewhere;
 use crate::index::IndexError;
+use crate::peer_proxy::PeerProxy;
 use crate::playback::{Playback, PlaybackError};
 use crate::retention::{Retention, RetentionError};
 use crate::runtime::Board;
@@ -76,7 +76,7 @@ pub struct App {
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// What they say about their coverage.
-    pub elsewhere: Arc<Elsewhere>,
+    pub peer_proxy: Arc<PeerProxy>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Verifies bytes.
@@ -85,8 +85,8 @@ pub struct App {
     pub sources: SourceReports,
     /// Bounds on questions.
     pub bounds: Bounds,
-    /// Takes orders.
-    pub orders: super::orders::Orders,
+    /// What an operator may ask of backfill.
+    pub backfill_actions: super::operator_actions::BackfillActions,
     /// By which names it may be asked over the loopback.
     pub hosts: Hosts,
     /// Who may read and write.
@@ -154,7 +154,7 @@ pub struct Parts {
     /// How it goes with other nodes.
     pub peers: PeerReports,
     /// What they say about their coverage.
-    pub elsewhere: Arc<Elsewhere>,
+    pub peer_proxy: Arc<PeerProxy>,
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Verifies bytes.
@@ -171,8 +171,8 @@ pub struct Parts {
     pub listing_cache: usize,
     /// Bounds on questions.
     pub bounds: Bounds,
-    /// Takes orders.
-    pub orders: super::orders::Orders,
+    /// What an operator may ask of backfill.
+    pub backfill_actions: super::operator_actions::BackfillActions,
     /// By which names it may be asked over the loopback.
     pub hosts: Hosts,
     /// Who may read and write.
@@ -203,13 +203,13 @@ impl App {
             ffmpeg: parts.ffmpeg,
             cache: WireCache::new(parts.listing_cache),
             peers: parts.peers,
-            elsewhere: parts.elsewhere,
+            peer_proxy: parts.peer_proxy,
             retention: parts.retention,
             scrub: parts.scrub,
             sources: parts.sources,
             instance: parts.instance,
             bounds: parts.bounds,
-            orders: parts.orders,
+            backfill_actions: parts.backfill_actions,
             hosts: parts.hosts,
             auth: parts.auth,
             deleted: parts.deleted,

@@ -23,7 +23,7 @@ use prometheus::{
 };
 use tracing::Level;
 
-use super::seldom::Seldom;
+use super::log_limit::LogLimit;
 use crate::runtime::Busy;
 
 /// Upper bounds in seconds.
@@ -44,7 +44,7 @@ pub struct HttpMetrics {
     latency: HistogramVec,
     concurrency: IntGaugeVec,
     bytes: IntCounterVec,
-    failures: Arc<Seldom>,
+    failures: Arc<LogLimit>,
     /// What others wait for is done before what nobody waits for.
     busy: Arc<Busy>,
 }
@@ -165,7 +165,7 @@ impl InFlight {
             status,
             began: self.began,
             peer: self.peer,
-            seldom: Arc::clone(&self.endpoint.0.metrics.failures),
+            failure_lines: Arc::clone(&self.endpoint.0.metrics.failures),
         });
         let (endpoint, method) = (self.endpoint.clone(), self.method);
         response.map(|inner| Body::new(Counted { inner, endpoint, method, bytes: 0, line }))
@@ -186,7 +186,7 @@ struct LogLine {
     status: StatusCode,
     began: Instant,
     peer: Option<SocketAddr>,
-    seldom: Arc<Seldom>,
+    failure_lines: Arc<LogLimit>,
 }
 
 impl LogLine {
@@ -198,7 +198,7 @@ impl LogLine {
         let is_told = self.status == StatusCode::BAD_GATEWAY || self.uri.path() == "/readyz";
         if self.status.is_server_error() && !is_told {
             // While the disk is away every request fails.
-            if let Some(unsaid) = self.seldom.unsaid() {
+            if let Some(unsaid) = self.failure_lines.unsaid() {
                 tracing::warn!(name: "request_failed", method, path, status, ms, bytes, peer, unsaid = (unsaid > 0).then_some(unsaid), "request failed");
             }
         } else {

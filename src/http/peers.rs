@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::app::App;
 use super::{Problem, pathname, query};
 use crate::domain::{Stream, Timestamp};
-use crate::elsewhere::{ElsewhereError, Kind, MOST_PIXELS, Question};
+use crate::peer_proxy::{Kind, MOST_PIXELS, ProxyError, Question};
 use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Timeline};
 
 /// Answers `GET /api/v1/streams`.
@@ -125,7 +125,7 @@ async fn ask(app: &Arc<App>, asked: &Uri) -> Result<Bytes, Problem> {
             "such channel and quality at this node; other nodes are asked about its own only",
         ));
     }
-    app.elsewhere.ask(peer, &question).await.map_err(problem)
+    app.peer_proxy.ask(peer, &question).await.map_err(problem)
 }
 
 /// The question that a query is; what belongs to other questions is left out.
@@ -151,10 +151,10 @@ fn read(kind: Kind, stream: Stream, text: &str) -> Result<Question, Problem> {
     Ok(question)
 }
 
-fn problem(error: ElsewhereError) -> Problem {
+fn problem(error: ProxyError) -> Problem {
     match error {
-        ElsewhereError::Unknown => Problem::not_found("peer of that name; /api/v1/peers lists them"),
-        ElsewhereError::Busy => Problem::unavailable(1, "too many questions to other nodes are waiting"),
+        ProxyError::Unknown => Problem::not_found("peer of that name; /api/v1/peers lists them"),
+        ProxyError::Busy => Problem::unavailable(1, "too many questions to other nodes are waiting"),
         other => Problem::bad_gateway(&other.to_string()),
     }
 }

@@ -41,7 +41,7 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
 async fn others(app: &Arc<App>, ask: &Ask) -> Result<Vec<Other>, Problem> {
     let question = ask.clone();
     let hours = app.ask(move |app| Ok(app.playback.missing(&question)?)).await?;
-    Ok(app.elsewhere.segments(&ask.stream, &hours).await)
+    Ok(app.peer_proxy.segments(&ask.stream, &hours).await)
 }
 
 fn read(request: &Parts) -> Result<Ask, Problem> {

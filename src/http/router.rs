@@ -14,8 +14,8 @@ use super::app::App;
 use super::metrics::track;
 use super::{
     HttpMetrics, Problem, agree, api, auth, budget, bundle, changes, chat, check, cors, coverage, crawl, cut, entrance,
-    events, explain, ffmpeg, ledger, listing, map, master, orders, page, pages, peers, playlist, retention, scrub,
-    segments, sequence, status, thumbnail, timeline, tombstones, videos,
+    events, explain, ffmpeg, ledger, listing, map, master, operator_actions, page, pages, peers, playlist, retention,
+    scrub, segments, sequence, status, thumbnail, timeline, tombstones, videos,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -77,11 +77,11 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/quarantine", measured("quarantine", get(scrub::quarantine)))
         .route("/api/v1/scrub", measured("scrub", writes(post(scrub::run))))
         .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))
-        .route("/api/v1/retention/run", measured("retention_run", writes(post(orders::run))))
-        .route("/api/v1/retention/accept", measured("retention_accept", writes(post(orders::accept_records))))
-        .route("/api/v1/retention/keep", measured("retention_keep", writes(post(orders::keep))))
-        .route("/api/v1/crawl/accept", measured("crawl_accept", writes(post(orders::accept_missing))))
-        .route("/api/v1/tombstones/accept", measured("tombstones_accept", writes(post(orders::accept))))
+        .route("/api/v1/retention/run", measured("retention_run", writes(post(operator_actions::run))))
+        .route("/api/v1/retention/accept", measured("retention_accept", writes(post(operator_actions::accept_records))))
+        .route("/api/v1/retention/keep", measured("retention_keep", writes(post(operator_actions::keep))))
+        .route("/api/v1/crawl/accept", measured("crawl_accept", writes(post(operator_actions::accept_missing))))
+        .route("/api/v1/tombstones/accept", measured("tombstones_accept", writes(post(operator_actions::accept))))
         .route("/api/v1/tombstones/purge", measured("tombstones_purge", writes(post(tombstones::purge))))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

@@ -129,7 +129,7 @@ fn gather(app: &App) -> Result<Status, Problem> {
         peers,
         sources,
         retention,
-        doubts: doubts.into_iter().map(super::orders::doubt_report).collect(),
+        doubts: doubts.into_iter().map(super::operator_actions::doubt_report).collect(),
         troubles,
     })
 }

@@ -21,9 +21,9 @@ use crate::crawl::{Crawl, Keeper, Pace, Reading, Reconcile, Watch, WatchOptions}
 use crate::deleted::Deletions;
 use crate::disk::{Base, Guard, Identity};
 use crate::domain::HourPlace;
-use crate::elsewhere::Elsewhere;
 use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
+use crate::peer_proxy::PeerProxy;
 use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::{Board, Clock, Runner, Stop, SystemClock, Wake};
 
@@ -233,10 +233,10 @@ pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) 
             Arc::default(),
         )),
         retention,
-        orders: super::orders::Orders { accept_bursts: Box::new(|_| 0) },
+        backfill_actions: super::operator_actions::BackfillActions { accept_bursts: Box::new(|_| 0) },
         instance,
         peers: Box::new(Vec::new),
-        elsewhere: nobody(),
+        peer_proxy: nobody(),
         sources: Box::new(Vec::new),
         name: name.into(),
         base_dir: base_dir.to_owned(),
@@ -268,9 +268,9 @@ pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) 
 }
 
 /// No other nodes to be asked.
-fn nobody() -> Arc<Elsewhere> {
+fn nobody() -> Arc<PeerProxy> {
     let (list, tls) = (tokio::sync::watch::channel(Vec::new()).1, crate::tls::trusting_nobody().unwrap());
-    Arc::new(Elsewhere::new(list, &tls, None).unwrap())
+    Arc::new(PeerProxy::new(list, &tls, None).unwrap())
 }
 
 /// Retention that has no limits and is never run.

@@ -2,7 +2,7 @@
 
 use super::bits::{Bits, cropped};
 use super::facts::{Described, Rate};
-use super::nal;
+use super::nal::{self, Kind};
 use super::segment::Marks;
 
 const IDR_SLICE: u8 = 5;
@@ -17,25 +17,17 @@ const EXTENDED: u32 = 255;
 
 /// What a stream says from its first bytes.
 pub(super) fn describe(stream: &[u8]) -> Described {
-    let mut found = Described { wants_more: true, ..Described::default() };
-    let (mut has_picture_parameters, mut has_begun) = (false, false);
-    for unit in nal::units(stream) {
-        let Some((header, payload)) = unit.bytes.split_first() else { continue };
-        match header & 0x1f {
-            SEQUENCE_PARAMETERS if found.codec.is_none() && unit.is_whole => parameters(payload, &mut found),
-            PICTURE_PARAMETERS => has_picture_parameters = true,
-            kind @ 1..=5 if !has_begun => {
-                has_begun = true;
-                found.independent = kind == IDR_SLICE && found.codec.is_some() && has_picture_parameters;
-            }
-            _ => {}
-        }
-        if has_begun && found.codec.is_some() {
-            found.wants_more = false;
-            break;
-        }
+    nal::describe(stream, kind, parameters)
+}
+
+fn kind(unit: &[u8]) -> Kind<'_> {
+    let Some((header, payload)) = unit.split_first() else { return Kind::Other };
+    match header & 0x1f {
+        SEQUENCE_PARAMETERS => Kind::SequenceParameters(payload),
+        PICTURE_PARAMETERS => Kind::PictureParameters,
+        slice @ 1..=5 => Kind::Slice { resets: slice == IDR_SLICE },
+        _ => Kind::Other,
     }
-    found
 }
 
 /// What an access unit says about itself: as little as a cut has to know.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::bits::{Bits, cropped};
 use super::facts::Described;
-use super::nal;
+use super::nal::{self, Kind};
 use super::segment::Marks;
 
 const SEQUENCE_PARAMETERS: u8 = 33;
@@ -20,31 +20,25 @@ const RESETS: RangeInclusive<u8> = 16..=20;
 
 /// What a stream says from its first bytes.
 pub(super) fn describe(stream: &[u8]) -> Described {
-    let mut found = Described { wants_more: true, ..Described::default() };
-    let (mut has_picture_parameters, mut has_begun) = (false, false);
-    for unit in nal::units(stream) {
-        let [header, _, payload @ ..] = unit.bytes else { continue };
-        match header >> 1 & 0x3f {
-            SEQUENCE_PARAMETERS if found.codec.is_none() && unit.is_whole => {
-                let mut bits = Bits::new(payload);
-                if let Some((codec, layers)) = profile(&mut bits) {
-                    found.codec = Some(codec);
-                    found.size = size(&mut bits, layers);
-                }
-            }
-            PICTURE_PARAMETERS => has_picture_parameters = true,
-            kind @ 0..=31 if !has_begun => {
-                has_begun = true;
-                found.independent = RESETS.contains(&kind) && found.codec.is_some() && has_picture_parameters;
-            }
-            _ => {}
-        }
-        if has_begun && found.codec.is_some() {
-            found.wants_more = false;
-            break;
-        }
+    nal::describe(stream, kind, parameters)
+}
+
+fn kind(unit: &[u8]) -> Kind<'_> {
+    let [header, _, payload @ ..] = unit else { return Kind::Other };
+    match header >> 1 & 0x3f {
+        SEQUENCE_PARAMETERS => Kind::SequenceParameters(payload),
+        PICTURE_PARAMETERS => Kind::PictureParameters,
+        slice @ 0..=31 => Kind::Slice { resets: RESETS.contains(&slice) },
+        _ => Kind::Other,
     }
-    found
+}
+
+fn parameters(payload: &[u8], found: &mut Described) {
+    let mut bits = Bits::new(payload);
+    if let Some((codec, layers)) = profile(&mut bits) {
+        found.codec = Some(codec);
+        found.size = size(&mut bits, layers);
+    }
 }
 
 /// What an access unit says about itself.

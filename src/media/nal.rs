@@ -1,4 +1,7 @@
-//! Cuts a video stream into its units at the start codes (ITU-T H.264, annex B; ITU-T H.265, annex B).
+//! Cuts a video stream into its units at the start codes (ITU-T H.264, annex B; ITU-T H.265, annex B), and describes a stream by
+//! those up to its first picture; what a unit is, its own codec says.
+
+use super::facts::Described;
 
 /// A unit, its header first.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +23,44 @@ pub(super) fn units(stream: &[u8]) -> impl Iterator<Item = Nal<'_>> {
         let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         Some(Nal { bytes: bytes.get(..length).unwrap_or_default(), is_whole: next.is_some() })
     })
+}
+
+/// What a unit is to whoever describes its stream.
+pub(super) enum Kind<'b> {
+    /// Parameters of a sequence, without their header.
+    SequenceParameters(&'b [u8]),
+    /// Parameters of a picture.
+    PictureParameters,
+    /// A piece of a picture, which `resets` the decoder: nothing from before is needed.
+    Slice { resets: bool },
+    /// Anything else.
+    Other,
+}
+
+/// What a stream says from its first bytes: `kind` tells what a unit is, `read` reads the parameters of a sequence.
+pub(super) fn describe(
+    stream: &[u8],
+    kind: impl Fn(&[u8]) -> Kind<'_>,
+    read: impl Fn(&[u8], &mut Described),
+) -> Described {
+    let mut found = Described { wants_more: true, ..Described::default() };
+    let (mut has_picture_parameters, mut has_begun) = (false, false);
+    for unit in units(stream) {
+        match kind(unit.bytes) {
+            Kind::SequenceParameters(payload) if found.codec.is_none() && unit.is_whole => read(payload, &mut found),
+            Kind::PictureParameters => has_picture_parameters = true,
+            Kind::Slice { resets } if !has_begun => {
+                has_begun = true;
+                found.independent = resets && found.codec.is_some() && has_picture_parameters;
+            }
+            Kind::SequenceParameters(_) | Kind::Slice { .. } | Kind::Other => {}
+        }
+        if has_begun && found.codec.is_some() {
+            found.wants_more = false;
+            break;
+        }
+    }
+    found
 }
 
 /// Where the next start code begins. Most bytes of a picture are looked over three at a time.

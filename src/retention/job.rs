@@ -16,9 +16,9 @@ use super::journal::{Journal, Step};
 use super::last_copy::{Asking, Copies};
 use super::ledger::Ledger;
 use super::metrics::Gauges;
-use super::orders::{Order, Orders};
 use super::protect::FreeSpace;
 use super::reclaim::Known;
+use super::run_requests::{RunRequest, RunRequests};
 use super::{RetentionError, report};
 use crate::clock::{Clocks, Timeline};
 use crate::crawl::{CrawlError, Keeper};
@@ -89,7 +89,7 @@ pub struct Retention {
     report: Mutex<RetentionReport>,
     /// When the journal is read again.
     pub(super) attempts: Mutex<Attempts>,
-    orders: Orders,
+    run_requests: RunRequests,
     /// Who filled the disk when everything was last looked at.
     used: Mutex<Option<DiskUse>>,
     wake: OnceLock<Wake>,
@@ -112,7 +112,7 @@ impl Retention {
             known_peers: Mutex::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
-            orders: Orders::new(),
+            run_requests: RunRequests::new(),
             used: Mutex::default(),
             wake: OnceLock::new(),
             on_change: OnceLock::new(),
@@ -220,15 +220,15 @@ impl Retention {
         if lines.is_empty() { Ok(()) } else { self.note_all(lines) }
     }
 
-    /// Orders a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has
+    /// Asks for a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has
     /// `confirmed` it.
-    pub fn order(&self, confirmed: bool) -> Order {
-        let order = self.orders.give(confirmed);
+    pub fn request_run(&self, confirmed: bool) -> RunRequest {
+        let request = self.run_requests.ask(confirmed);
         lock(&self.attempts).hurry();
         if let Some(wake) = self.wake.get() {
             wake.wake();
         }
-        order
+        request
     }
 
     /// By this the job is woken when there is something to do. To be said once.
@@ -255,8 +255,8 @@ impl Retention {
         self.know_journal();
     }
 
-    pub(super) fn orders(&self) -> &Orders {
-        &self.orders
+    pub(super) fn run_requests(&self) -> &RunRequests {
+        &self.run_requests
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -20,11 +20,11 @@ mod last_copy;
 mod ledger;
 mod merge;
 mod metrics;
-mod orders;
 mod probe;
 mod protect;
 mod reclaim;
 mod report;
+mod run_requests;
 mod runs;
 
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ use std::path::PathBuf;
 pub use job::{Parts, Retention, RetentionOptions};
 pub use journal::{Entry, Journal, Step};
 pub use last_copy::{Asking, Copies};
-pub use orders::Order;
 pub use protect::{FreeSpace, carry_over, examine, examine_clock, free_space};
+pub use run_requests::RunRequest;
 pub use runs::Runs;
 
 use crate::crawl::CrawlError;

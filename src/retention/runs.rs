@@ -1,4 +1,4 @@
-//! Retention as a job: a run when it is time, when one is ordered, and again after one that failed.
+//! Retention as a job: a run when it is time, when one is asked for, and again after one that failed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// The first run comes when the index has caught up. By `wake` the job is told of orders.
+    /// The first run comes when the index has caught up. By `wake` the job learns of requests.
     pub fn new(retention: Arc<Retention>, stop: Stop, wake: Wake) -> Self {
         retention.wakes(wake);
         Self { retention, stop, due: Instant::now() }
@@ -49,8 +49,8 @@ impl Job for Runs {
 
     fn step(&mut self, post: &Post) -> Result<Next, Failure> {
         self.retention.know_journal();
-        let ordered = self.retention.orders().take();
-        if ordered.is_none() {
+        let asked = self.retention.run_requests().take();
+        if asked.is_none() {
             if !self.retention.is_ready() {
                 post.is(JobState::Waiting, "waits until the index has caught up", None);
                 return Ok(Next::WhenWanted(LOOK));
@@ -61,9 +61,9 @@ impl Job for Runs {
             }
         }
         post.works("looks for what is to be deleted");
-        let report = self.retention.once(ordered.is_some_and(|taken| taken.confirmed), &self.stop, Some(post));
-        if let Some(taken) = ordered {
-            self.retention.orders().done(taken);
+        let report = self.retention.once(asked.is_some_and(|taken| taken.confirmed), &self.stop, Some(post));
+        if let Some(taken) = asked {
+            self.retention.run_requests().done(taken);
         }
         if let Some(error) = report.error {
             // A run is due until there is one that works.

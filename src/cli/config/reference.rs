@@ -2,8 +2,6 @@
 //!
 //! Only for the test that compares the two. `UPDATE_DOCS=1 cargo test --lib reference` rewrites the file.
 
-#![cfg(test)]
-
 use std::fmt::Write;
 
 use clap::CommandFactory;

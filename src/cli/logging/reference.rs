@@ -2,8 +2,6 @@
 //!
 //! Only for tests. `UPDATE_DOCS=1 cargo test --lib reference` rewrites the file.
 
-#![cfg(test)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;

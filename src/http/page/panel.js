@@ -91,7 +91,7 @@ export class Panel {
       ...(told?.first_seen ? entry("First seen", ...moment(told.first_seen)) : []),
       ...entry("Before it", hole.before ? segment(hole.before) : "nothing"),
       ...entry("After it", hole.after ? segment(hole.after) : "nothing"),
-      ...(this.rows.peers.length && hole.start && hole.end ? entry("Elsewhere", make("ul", { class: "elsewhere", id: "elsewhere" }, make("li", { class: "muted" }, "asking…"))) : []),
+      ...(this.rows.peers.length && hole.start && hole.end ? entry("PeerProxy", make("ul", { class: "elsewhere", id: "elsewhere" }, make("li", { class: "muted" }, "asking…"))) : []),
     ];
   }
 

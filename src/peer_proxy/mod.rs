@@ -36,7 +36,7 @@ const ANSWER_BYTES: usize = 2 << 20;
 
 /// Why a node could not be asked.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum ElsewhereError {
+pub enum ProxyError {
     /// There is none of that name.
     #[error("no peer of that name")]
     Unknown,
@@ -58,7 +58,7 @@ pub enum ElsewhereError {
 }
 
 /// Asks other nodes.
-pub struct Elsewhere {
+pub struct PeerProxy {
     client: PeerClient,
     list: watch::Receiver<Vec<Peer>>,
     turns: Semaphore,
@@ -68,7 +68,7 @@ pub struct Elsewhere {
     listings: segments::Listings,
 }
 
-impl Elsewhere {
+impl PeerProxy {
     /// Asks the nodes of a list that may change.
     pub fn new(list: watch::Receiver<Vec<Peer>>, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
         // Somebody is looking at a page: what does not come soon is of no use.
@@ -91,8 +91,8 @@ impl Elsewhere {
     }
 
     /// What the node of this name says, as JSON.
-    pub async fn ask(&self, name: &str, question: &Question) -> Result<Bytes, ElsewhereError> {
-        let peer = self.list.borrow().iter().find(|peer| peer.name == name).cloned().ok_or(ElsewhereError::Unknown)?;
+    pub async fn ask(&self, name: &str, question: &Question) -> Result<Bytes, ProxyError> {
+        let peer = self.list.borrow().iter().find(|peer| peer.name == name).cloned().ok_or(ProxyError::Unknown)?;
         let key = format!("{name}\n{}\n{}\n{:?}", question.name(), question.stream, question.query());
         let slot = self.kept.slot(&key);
         // Whoever asks the same meanwhile waits for the same answer.
@@ -109,7 +109,7 @@ impl Elsewhere {
         let own = self.turns_of(&peer.name);
         // First its own, so that nobody waits for a node with a turn that another one could have.
         let turns = async { Some((own.acquire().await.ok()?, self.turns.acquire().await.ok()?)) };
-        let Ok(Some(_turns)) = tokio::time::timeout(PATIENCE, turns).await else { return Err(ElsewhereError::Busy) };
+        let Ok(Some(_turns)) = tokio::time::timeout(PATIENCE, turns).await else { return Err(ProxyError::Busy) };
         match question.kind {
             Kind::Timeline => encoded(question.timeline(self.get(peer, question).await?), peer),
             Kind::Holes => encoded(question.holes(self.get(peer, question).await?), peer),
@@ -126,7 +126,7 @@ impl Elsewhere {
         Arc::clone(each.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_EACH))))
     }
 
-    async fn get<T: DeserializeOwned>(&self, peer: &Peer, question: &Question) -> Result<T, ElsewhereError> {
+    async fn get<T: DeserializeOwned>(&self, peer: &Peer, question: &Question) -> Result<T, ProxyError> {
         let stream = &question.stream;
         let path = ["api", "v1", question.name(), stream.channel.as_str(), stream.quality.as_str()];
         let query = question.query();
@@ -134,9 +134,9 @@ impl Elsewhere {
         let name = || peer.name.clone();
         self.client.get_json(peer, &path, &query, ANSWER_BYTES).await.map_err(|error| {
             match error.status().map(|status| status.as_u16()) {
-                Some(404 | 405 | 501) => ElsewhereError::FixedPart(name()),
-                Some(401 | 403) => ElsewhereError::Token(name()),
-                _ => ElsewhereError::Peer(name(), Arc::new(error)),
+                Some(404 | 405 | 501) => ProxyError::FixedPart(name()),
+                Some(401 | 403) => ProxyError::Token(name()),
+                _ => ProxyError::Peer(name(), Arc::new(error)),
             }
         })
     }
@@ -145,5 +145,5 @@ impl Elsewhere {
 /// The answer as this node writes it; none is nonsense.
 fn encoded(answer: Option<impl serde::Serialize>, peer: &Peer) -> Said {
     let bytes = answer.and_then(|answer| serde_json::to_vec(&answer).ok());
-    bytes.map(Bytes::from).ok_or_else(|| ElsewhereError::Nonsense(peer.name.clone()))
+    bytes.map(Bytes::from).ok_or_else(|| ProxyError::Nonsense(peer.name.clone()))
 }

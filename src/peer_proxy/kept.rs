@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::ElsewhereError;
+use super::ProxyError;
 
 /// How long an answer is good for. Pages ask again every few seconds.
 const HOLDS: Duration = Duration::from_secs(3);
@@ -17,7 +17,7 @@ const MOST: usize = 512;
 const LARGEST: usize = 128 << 10;
 
 /// What a question led to. That it failed is kept as well: whoever waited meanwhile would otherwise ask again, one after the other.
-pub(super) type Said = Result<Bytes, ElsewhereError>;
+pub(super) type Said = Result<Bytes, ProxyError>;
 
 /// One answer.
 #[derive(Debug, Default)]
@@ -74,8 +74,8 @@ mod tests {
         assert!(kept.slot("b").lock().await.fresh().is_none());
         kept.slot("b").lock().await.put(Ok(Bytes::from(vec![0; LARGEST + 1])));
         assert!(kept.slot("b").lock().await.fresh().is_none(), "too large to be kept");
-        kept.slot("b").lock().await.put(Err(ElsewhereError::Busy));
-        assert!(matches!(kept.slot("b").lock().await.fresh(), Some(Err(ElsewhereError::Busy))), "a failure is kept");
+        kept.slot("b").lock().await.put(Err(ProxyError::Busy));
+        assert!(matches!(kept.slot("b").lock().await.fresh(), Some(Err(ProxyError::Busy))), "a failure is kept");
         for number in 0..2 * MOST {
             kept.slot(&number.to_string()).lock().await.put(short());
         }

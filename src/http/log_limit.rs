@@ -10,19 +10,19 @@ const AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
 /// Says whether a line may be written.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub(super) struct LogLimit {
     limiter: DefaultDirectRateLimiter,
     unsaid: AtomicU64,
 }
 
-impl Default for Seldom {
+impl Default for LogLimit {
     fn default() -> Self {
         let limiter = RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(AT_ONCE));
         Self { limiter, unsaid: AtomicU64::new(0) }
     }
 }
 
-impl Seldom {
+impl LogLimit {
     /// How many lines were not written since the last one, if this one may be.
     pub(super) fn unsaid(&self) -> Option<u64> {
         if self.limiter.check().is_ok() {
@@ -39,11 +39,11 @@ mod tests {
 
     #[test]
     fn a_flood_is_told_in_a_few_lines_that_say_what_they_leave_out() {
-        let seldom = Seldom::default();
-        let told = (0..10_000).filter_map(|_| seldom.unsaid()).count() as u64;
+        let limit = LogLimit::default();
+        let told = (0..10_000).filter_map(|_| limit.unsaid()).count() as u64;
         // More only if this machine took seconds for it.
         assert!((20..1000).contains(&told), "{told}");
-        let left_out = seldom.unsaid.load(Ordering::Relaxed);
+        let left_out = limit.unsaid.load(Ordering::Relaxed);
         assert!(left_out > 9000 && told + left_out <= 10_000, "{told} told, {left_out} left out");
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use super::Elsewhere;
+use super::PeerProxy;
 use crate::domain::{Hour, HourContents, HourPlace, Piece, SegmentFile, Stream};
 use crate::peer::{Peer, PeerError};
 
@@ -37,7 +37,7 @@ pub(super) struct Listings {
     quiet: Mutex<HashMap<String, Instant>>,
 }
 
-impl Elsewhere {
+impl PeerProxy {
     /// What others have of these hours, each with the address of who has it (`http://host:port`). Takes `PATIENCE` at most, and a little.
     pub async fn segments(&self, stream: &Stream, hours: &[Hour]) -> Vec<(Piece, Arc<str>)> {
         let mut peers: Vec<Peer> = self.list.borrow().iter().take(MOST_PEERS).cloned().collect();

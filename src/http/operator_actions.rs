@@ -1,4 +1,4 @@
-//! What an operator orders: a run of retention, hours to be kept, suspiciously many tombstones to be taken over after all, and
+//! What an operator asks for: a run of retention, hours to be kept, suspiciously many tombstones to be taken over after all, and
 //! suspiciously much that is missing to be gone.
 //!
 //! All of it wants a token for writing. Nothing is decided here: whoever does the work is told.
@@ -23,16 +23,16 @@ use crate::wire::{
 
 /// How long a run of retention is waited for: less than a request with a body may take.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Hours in one order.
+/// Hours in one request.
 const MOST_HOURS: usize = 1_000;
 
 /// Accepts tombstones of this peer, or of all; tells of how many peers.
-pub type AcceptOrder = Box<dyn Fn(Option<&str>) -> usize + Send + Sync>;
+pub type AcceptBurstsOf = Box<dyn Fn(Option<&str>) -> usize + Send + Sync>;
 
-/// Backfill, as far as it takes orders.
-pub struct Orders {
+/// What an operator may ask of backfill.
+pub struct BackfillActions {
     /// Takes over the tombstones of all peers, or of this one, however many they are; tells of how many peers.
-    pub accept_bursts: AcceptOrder,
+    pub accept_bursts: AcceptBurstsOf,
 }
 
 /// Answers `POST /api/v1/tombstones/accept`.
@@ -47,7 +47,7 @@ pub struct Orders {
 pub async fn accept(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
     let accepted = match read::<AcceptBursts>(request.into_body(), "{\"peer\": \"NAME\"}, or {} for all").await {
-        Ok(AcceptBursts { peer }) => match ((app.orders.accept_bursts)(peer.as_deref()), peer) {
+        Ok(AcceptBursts { peer }) => match ((app.backfill_actions.accept_bursts)(peer.as_deref()), peer) {
             (0, Some(peer)) => Err(Problem::not_found(&format!("peer {peer:?}"))),
             (peers, _) => Ok(Accepted { peers: peers as u64 }),
         },
@@ -97,12 +97,12 @@ pub(super) fn doubt_report(doubt: Doubt) -> DoubtReport {
 )]
 pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
-    let order = match read::<RunRetention>(request.into_body(), "{\"yes\": false}").await {
-        Ok(order) => order,
+    let request = match read::<RunRetention>(request.into_body(), "{\"yes\": false}").await {
+        Ok(request) => request,
         Err(problem) => return problem.at(&path).into_response(),
     };
-    let mut ordered = app.retention.order(order.yes);
-    let done = tokio::time::timeout(PATIENCE, ordered.obeyed()).await;
+    let mut run = app.retention.request_run(request.yes);
+    let done = tokio::time::timeout(PATIENCE, run.answered()).await;
     let status = if done == Ok(true) { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, Json::<RetentionReport>(app.retention.report())).into_response()
 }
