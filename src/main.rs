@@ -49,6 +49,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Tombstone(tombstone) => cli::tombstone::run(&config, tombstone).await,
             Verb::Retention(retention) => cli::retention::run(&config, retention).await,
             Verb::Scrub(scrub) => cli::scrub::run(&config, scrub).await,
+            Verb::Flagged => cli::flagged::run(&config),
             Verb::Quarantine(quarantine) => cli::quarantine::run(&config, quarantine),
             Verb::Doctor(_) => cli::doctor::run(&config).await,
             Verb::Crawl(crawl) => cli::crawl::run(&config, crawl).await,

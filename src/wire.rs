@@ -41,7 +41,10 @@ pub use retention::{
     AcceptedRecords, DiskFilled, KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour,
     RunRetention, UnusableRecord,
 };
-pub use scrub::{DamagedFile, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder, ScrubSummary};
+pub use scrub::{
+    DamagedFile, FlaggedFile, FlaggedList, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder,
+    ScrubSummary,
+};
 pub use tombstones::{
     AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder,
     PurgeReport, PurgedHour, TombstonePage, TombstoneRecord,

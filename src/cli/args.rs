@@ -105,6 +105,8 @@ pub enum Verb {
     Scrub(ScrubArgs),
     /// List damaged files that are kept in the quarantine, put them back, or delete them
     Quarantine(QuarantineArgs),
+    /// List segments that the scrub found odd, and that stay where they are
+    Flagged,
     /// Show the state of the index, the disk, the jobs, the other nodes and what there is on one screen
     Status(StatusArgs),
     /// Check limits, disk, index, clock and other nodes, and say what to do about what is wrong
@@ -623,6 +625,7 @@ impl Args {
             Verb::Demo(_)
             | Verb::Scrub(_)
             | Verb::Quarantine(_)
+            | Verb::Flagged
             | Verb::Rebuild(_)
             | Verb::Retention(_)
             | Verb::Crawl(_)

@@ -25,6 +25,7 @@ pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
+pub mod flagged;
 pub mod holes;
 pub mod ls;
 pub mod node;

@@ -66,8 +66,11 @@ impl Keeper {
         let day = self.day_lived()?;
         let above = self.disk(own.make_dir(OsStr::new(DIR)))?;
         let name = day.to_string();
-        if self.disk(above.dir(OsStr::new(&name)))?.is_none() {
-            self.disk(take_old_away(&above, day))?;
+        // Old lists that stay take room and no more: that is no reason to fetch nothing.
+        if self.disk(above.dir(OsStr::new(&name)))?.is_none()
+            && let Err(error) = self.disk(take_old_away(&above, day))
+        {
+            tracing::warn!(name: "gifts_not_tidied", %error, "old lists of what other nodes gave cannot be deleted; they stay");
         }
         let dir = self.disk(above.make_dir(OsStr::new(&name)))?;
         self.disk(append_soon(&dir, OsStr::new(&list_of(place)), line(peer, names).as_bytes()))

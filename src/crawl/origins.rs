@@ -461,8 +461,10 @@ fn load(base: &Base) -> Result<Account, DiskError> {
         Some(Small::Content(bytes)) => bytes,
         None | Some(Small::Absent) => Vec::new(),
         Some(Small::Larger) => {
-            let path = base.path().join(marker::OWN_DIR).join(FILE);
-            return Err(DiskError::TooMany { path, limit: usize::try_from(MOST_BYTES).unwrap_or(usize::MAX) });
+            let cause = std::io::Error::other(format!(
+                "the account of what other nodes gave has more than {MOST_BYTES} bytes; move it away, and their hours count as this archive's own"
+            ));
+            return Err(DiskError::Io { action: "read", path: base.path().join(marker::OWN_DIR).join(FILE), cause });
         }
     };
     let account = Account::parse(&bytes);

@@ -7,7 +7,7 @@ use prometheus::{Gauge, Registry};
 use super::visitor_metrics::VisitorMetrics;
 use crate::crawl::{Crawl, Found, Keeper, Watch};
 use crate::index::Health;
-use crate::scrub::{Kept, KeptFile};
+use crate::scrub::{KeptFile, Scrub};
 
 /// The gauges.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct NodeMetrics {
     quarantine_files: Gauge,
     quarantine_bytes: Gauge,
     quarantine_unhealed: Gauge,
+    flagged: Gauge,
     watches: Gauge,
     overflows: Gauge,
     unwatched: Gauge,
@@ -63,6 +64,7 @@ impl NodeMetrics {
             quarantine_files: make("gapless_quarantine_files", "Damaged files in the quarantine")?,
             quarantine_bytes: make("gapless_quarantine_bytes", "Their size in bytes")?,
             quarantine_unhealed: make("gapless_quarantine_unhealed_files", "Those whose name is not listed again")?,
+            flagged: make("gapless_flagged_files", "Segments that the scrub found odd, and that stay where they are")?,
             watches: make("gapless_watches", "Directories that are watched")?,
             overflows: make("gapless_watch_overflows", "Overflows of the event queue since the start")?,
             unwatched: make("gapless_unwatched", "Directories that should be watched and are compared instead")?,
@@ -75,13 +77,15 @@ impl NodeMetrics {
         })
     }
 
-    /// Sets those of the quarantine. Before it was read nothing is known to lie there.
+    /// Sets those of the quarantine and of what is flagged. Before it was read nothing is known to lie there.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts beyond 2^53 do not occur")]
-    pub fn update_quarantine(&self, kept: &Kept) {
+    pub fn update_scrub(&self, scrub: &Scrub) {
+        let kept = scrub.kept();
         let (files, bytes) = kept.count(|_| true);
         self.quarantine_files.set(files as f64);
         self.quarantine_bytes.set(bytes as f64);
         self.quarantine_unhealed.set(kept.count(KeptFile::is_lost).0 as f64);
+        self.flagged.set(scrub.flagged().count() as f64);
     }
 
     /// Sets all other gauges.

@@ -34,7 +34,7 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
     app.latest.update(app.keeper.index(), app.keeper.horizon());
     app.job_metrics.update(&app.board);
     app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
-    app.node_metrics.update_quarantine(app.scrub.kept());
+    app.node_metrics.update_scrub(&app.scrub);
     let text = TextEncoder::new()
         .encode_to_string(&app.registry.gather())
         .map_err(|_| Problem::internal("metrics-not-encodable"))?;

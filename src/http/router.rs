@@ -74,6 +74,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/crawl/run", measured("crawl_run", writes(post(crawl::run))))
         .route("/api/v1/census/{channel}/{quality}", measured("census", get(crawl::census)))
         .route("/api/v1/check", measured("check", get(check::check)))
+        .route("/api/v1/flagged", measured("flagged", get(scrub::flagged)))
         .route("/api/v1/quarantine", measured("quarantine", get(scrub::quarantine)))
         .route("/api/v1/scrub", measured("scrub", writes(post(scrub::run))))
         .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))

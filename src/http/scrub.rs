@@ -1,4 +1,5 @@
-//! `/api/v1/scrub`: verifies bytes now; what `gapless scrub` asks while the node runs. `/api/v1/quarantine`: what damaged files there are.
+//! `/api/v1/scrub`: verifies bytes now; what `gapless scrub` asks while the node runs. `/api/v1/quarantine`: what damaged files there are. `/api/v1/flagged`:
+//! what is only odd.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use super::Problem;
 use super::app::App;
 use super::tombstones::read;
 use crate::scrub::{Finding, Limits, Scrub, Watcher, damaged_file};
-use crate::wire::{QuarantineList, ScrubLine, ScrubOrder};
+use crate::wire::{FlaggedList, QuarantineList, ScrubLine, ScrubOrder};
 
 /// Bytes between two lines about progress.
 const TELL_EVERY: u64 = 16 << 20;
@@ -90,6 +91,18 @@ pub async fn quarantine(State(app): State<Arc<App>>) -> Response {
     match app.ask(|app| Ok(Scrub::list(&app.scrub)?)).await {
         Ok(list) => Json(list).into_response(),
         Err(problem) => problem.at("/api/v1/quarantine").into_response(),
+    }
+}
+
+/// Answers `GET /api/v1/flagged`: segments that the scrub found odd, and that stay where they are.
+#[utoipa::path(
+    get, path = "/api/v1/flagged",
+    responses((status = 200, body = FlaggedList), (status = 503, description = "the disk is not there"))
+)]
+pub async fn flagged(State(app): State<Arc<App>>) -> Response {
+    match app.ask(|app| Ok(Scrub::list_flagged(&app.scrub)?)).await {
+        Ok(list) => Json(list).into_response(),
+        Err(problem) => problem.at("/api/v1/flagged").into_response(),
     }
 }
 

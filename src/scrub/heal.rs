@@ -42,6 +42,7 @@ impl Job for Healing {
         if self.seen.is_some_and(|seen| seen.2 != now.2) {
             // Another disk has another quarantine.
             self.scrub.kept().forget();
+            self.scrub.flagged().forget();
         }
         if !*self.ready.borrow() {
             post.is(JobState::Waiting, "waits until the index has caught up", None);

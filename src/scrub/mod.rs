@@ -6,12 +6,14 @@
 //!    index, both with the hour locked. Thereby it is missing, and backfill fetches it again from whoever has it.
 //! 3. The reports are the memory ([`Kept`]): of what was lost here, for the reasons of holes; of what came again; and of names
 //!    whose content is bad although it is what the name says, so that it is not fetched again.
-//! 4. Many damaged files at once look like a damaged disk, controller or program: then nothing is moved any more, and the operator
+//! 4. What is only odd stays where it is and is flagged ([`Flagged`]).
+//! 5. Many damaged files at once look like a damaged disk, controller or program: then nothing is moved any more, and the operator
 //!    is asked ([`Limits`]).
 //!
 //! Nothing here replaces a file, fetches one, or concludes anything from what is not there.
 
 pub mod check;
+mod flagged;
 mod heal;
 mod kept;
 mod report;
@@ -22,6 +24,7 @@ mod visitor;
 mod work;
 
 pub use check::{Check, Fault, Verdict};
+pub use flagged::{Flagged, read as read_flagged};
 pub use heal::Healing;
 pub use kept::{Kept, KeptFile};
 pub use report::{damaged_file, list_of};

@@ -4,7 +4,7 @@ use super::kept::{Kept, KeptFile};
 use super::work::{Finding, Outcome, Scrub, kept_at};
 use crate::crawl::CrawlError;
 use crate::domain::{FilePlace, HourPlace};
-use crate::wire::{DamagedFile, QuarantineList, QuarantinedFile};
+use crate::wire::{DamagedFile, FlaggedList, QuarantineList, QuarantinedFile};
 
 /// Files in one answer.
 const MOST_LISTED: usize = 1_000;
@@ -45,6 +45,12 @@ impl Scrub {
     pub fn list(&self) -> Result<QuarantineList, CrawlError> {
         self.prepare()?;
         Ok(list_of(self.kept(), MOST_LISTED))
+    }
+
+    /// What was found odd and stays.
+    pub fn list_flagged(&self) -> Result<FlaggedList, CrawlError> {
+        self.prepare()?;
+        Ok(self.flagged().list(MOST_LISTED))
     }
 
     /// The hours that the index knows in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), newest first; all of

@@ -353,3 +353,23 @@ fn a_file_that_is_larger_than_any_segment_may_be_is_told_and_not_read() {
     let found = told.0.iter().find_map(|(_, seen)| if let Seen::Damaged(found) = seen { Some(found) } else { None });
     assert_eq!(found.map(|found| found.problem), Some("too-large"));
 }
+
+#[test]
+fn what_stays_although_it_is_odd_is_flagged_until_it_is_gone_also_after_a_restart() {
+    let archive = Archive::with(1, 0);
+    let odd = name(9, b"sparse");
+    let path = archive.directory.path().join(HOUR).join(&odd);
+    fs::File::create(&path).unwrap().set_len(LARGEST_FILE * 4_000).unwrap();
+    archive.compare();
+    archive.hour(None, None);
+    let flagged = |scrub: &Scrub| scrub.list_flagged().unwrap().files.into_iter().map(|file| (file.path, file.problem));
+    let expected = vec![(format!("{HOUR}/{odd}"), "too-large".to_owned())];
+    assert_eq!(flagged(&archive.scrub).collect::<Vec<_>>(), expected);
+    let again = scrub(&archive.keeper);
+    assert_eq!(flagged(&again).collect::<Vec<_>>(), expected, "after a restart");
+    fs::remove_file(&path).unwrap();
+    archive.compare();
+    again.tidy_flags().unwrap();
+    assert_eq!(flagged(&again).count(), 0);
+    assert_eq!(flagged(&scrub(&archive.keeper)).count(), 0, "and on the disk");
+}

@@ -62,6 +62,7 @@ impl Visitor for ScrubVisitor {
     fn cycle_begins(&self, _cycle: u64) -> Result<Found, CrawlError> {
         // Somebody may have looked through it meanwhile.
         self.scrub.look_again();
+        self.scrub.tidy_flags()?;
         Ok(Found::nothing())
     }
 }

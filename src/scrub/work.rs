@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::check::{Check, Fault, Verdict};
+use super::flagged::Flagged;
 use super::kept::{Kept, KeptFile};
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
 use crate::domain::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, shown};
-use crate::wire::QuarantineReport;
+use crate::wire::{FlaggedFile, QuarantineReport};
 
 /// Files that cannot be read one after the other: then it is the disk, and no longer the files.
 const ILL: u32 = 3;
@@ -207,6 +208,7 @@ pub struct Scrub {
     keeper: Arc<Keeper>,
     options: RwLock<ScrubOptions>,
     kept: Arc<Kept>,
+    flagged: Flagged,
     /// How many files in a row could not be read.
     unreadable: AtomicU32,
     moved: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -219,7 +221,8 @@ impl Scrub {
     /// Of the archive that this keeper keeps.
     pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<Kept>) -> Self {
         let (options, unreadable, moved) = (RwLock::new(options), AtomicU32::new(0), OnceLock::new());
-        Self { keeper, options, kept, unreadable, moved, overdue: Mutex::default(), began: now().to_string() }
+        let (flagged, began) = (Flagged::default(), now().to_string());
+        Self { keeper, options, kept, flagged, unreadable, moved, overdue: Mutex::default(), began }
     }
 
     /// The archive.
@@ -230,6 +233,11 @@ impl Scrub {
     /// What lies in the quarantine.
     pub fn kept(&self) -> &Arc<Kept> {
         &self.kept
+    }
+
+    /// What was found odd and stays.
+    pub fn flagged(&self) -> &Flagged {
+        &self.flagged
     }
 
     /// How it works.
@@ -252,6 +260,7 @@ impl Scrub {
     pub fn prepare(&self) -> Result<Arc<Base>, CrawlError> {
         let base = self.keeper.guard().base()?;
         self.kept.read(&base, &self.is_away()).map_err(|error| self.away(error))?;
+        self.flagged.read(&base);
         Ok(base)
     }
 
@@ -305,6 +314,7 @@ impl Scrub {
                     }
                 },
             };
+            self.flag(place, &name, &seen);
             // Nothing after the place that is remembered was booked.
             if matches!(seen, Seen::Gone | Seen::Sound)
                 && let Some(bytes) = moved.get(&name)
@@ -312,10 +322,46 @@ impl Scrub {
                 seen = Seen::MovedBefore { bytes: *bytes };
             }
             if control.done(&name, seen).is_break() {
+                self.flagged.write(&base);
                 return Ok(false);
             }
         }
+        self.flagged.write(&base);
         Ok(true)
+    }
+
+    /// Remembers what is odd and stays, and forgets what is not odd any more.
+    fn flag(&self, place: &HourPlace, name: &str, seen: &Seen) {
+        match seen {
+            Seen::Damaged(Finding { path, problem, faults, outcome: Outcome::Reported }) => {
+                let (path, problem, faults) = (path.clone(), (*problem).to_owned(), faults.clone());
+                self.flagged.put(place, name, FlaggedFile { path, problem, faults, at: now().to_string() });
+            }
+            Seen::Sound | Seen::Gone | Seen::Damaged(_) | Seen::MovedBefore { .. } => self.flagged.remove(place, name),
+            Seen::Failed(_) => {}
+        }
+    }
+
+    /// Forgets what was flagged and is not listed any more: retired, hidden, or gone with its hour.
+    pub fn tidy_flags(&self) -> Result<(), CrawlError> {
+        let base = self.prepare()?;
+        let mut hour: Option<(HourPlace, BTreeMap<String, SegmentFile>)> = None;
+        let mut failed = None;
+        self.flagged.retain(|place, name| {
+            if hour.as_ref().is_none_or(|(read, _)| read != place) {
+                match self.names(place) {
+                    Ok(names) => hour = Some((place.clone(), names)),
+                    // Of what cannot be read nothing is concluded.
+                    Err(error) => {
+                        failed = Some(error);
+                        return true;
+                    }
+                }
+            }
+            hour.as_ref().is_some_and(|(_, names)| names.contains_key(name))
+        });
+        self.flagged.write(&base);
+        failed.map_or(Ok(()), Err)
     }
 
     /// What of an hour was moved in this cycle, with the bytes that were read of each.

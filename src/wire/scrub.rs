@@ -64,6 +64,32 @@ pub struct QuarantineList {
     pub files: Vec<QuarantinedFile>,
 }
 
+/// A segment that the scrub found odd, or broken where the settings leave such: it stays where it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct FlaggedFile {
+    /// `CHANNEL/QUALITY/HOUR/NAME`.
+    pub path: String,
+    /// `odd`, `structure` or `too-large`.
+    pub problem: String,
+    /// What is odd about it, in sentences.
+    pub faults: Vec<String>,
+    /// When that was first found: ISO 8601, UTC.
+    pub at: String,
+}
+
+/// Segments that the scrub has flagged, by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct FlaggedList {
+    /// How many are remembered.
+    pub count: u64,
+    /// How many were found beyond the 10,000 that are remembered, in this cycle of the scrub.
+    pub left_out: u64,
+    /// Each of them; over HTTP at most a thousand.
+    pub files: Vec<FlaggedFile>,
+}
+
 /// A scrub that is to be done now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -207,6 +207,11 @@ fn a_full_segment_that_was_cut_before_it_was_named_is_put_aside_and_not_fetched_
     let outcome = gapless(there.path(), &["--config", lenient.to_str().unwrap(), "scrub"]);
     assert!(outcome.lines(1)[0].starts_with(&format!("suspicious: {name}")), "{}", outcome.out);
     assert!(there.at(&name).exists() && !there.at(".gapless/quarantine").exists());
+    let flagged = gapless(there.path(), &["flagged"]);
+    assert_eq!(flagged.lines(0)[0], name, "{}", flagged.out);
+    let node = TestNode::start(&there);
+    let listed = node.get("/api/v1/flagged").json();
+    assert_eq!((&listed["count"], &listed["files"][0]["problem"]), (&1.into(), &"structure".into()), "{listed}");
 }
 
 #[test]

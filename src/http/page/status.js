@@ -7,6 +7,12 @@ import { SECOND, bytes, duration, local, parse, utc } from "./time.js";
 /** Asked for again after so long if nothing tells of a change. */
 const LOOK = 5 * SECOND;
 
+/** What the scrub found is asked for again after so long. */
+const SUSPECTS = 60 * SECOND;
+
+/** So many damaged and odd segments are listed. */
+const MOST_SUSPECTS = 100;
+
 /** What the reader has unfolded stays so. */
 const open = new Set();
 const count = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
@@ -168,12 +174,39 @@ function sources(list) {
   fill(byId("sources"), table([["Kind", ""], ["Place", "text"], ["Nodes", "number"], ["Read", ""], ["Trouble", "text"]], list.map(line), ""));
 }
 
+/** What the scrub found: damaged files in the quarantine, then odd ones that stay where they are. */
+function suspects(quarantine, flagged) {
+  const fate = (file) => (file.healed ? "in quarantine; here again" : file.problem === "structure" ? "in quarantine; not fetched again" : "in quarantine; not here again");
+  const lines = [
+    ...quarantine.files.map((file) => [file.path, file.problem, file.faults.join("; "), time(file.at), fate(file)]),
+    ...flagged.files.map((file) => [file.path, file.problem, file.faults.join("; "), time(file.at), "flagged; stays where it is"]),
+  ];
+  const names = [["Segment", "text"], ["Problem", ""], ["What is wrong", "text"], ["Found", ""], ["State", "text"]];
+  const all = quarantine.count + flagged.count + flagged.left_out;
+  fill(byId("suspects"), table(names, lines.slice(0, MOST_SUSPECTS), "The scrub has found nothing wrong."),
+    all > Math.min(lines.length, MOST_SUSPECTS) ? make("p", { class: "note" }, `${count(all)} in all: ${count(quarantine.count)} in quarantine, ${count(flagged.count + flagged.left_out)} flagged. The verbs quarantine and flagged of the program list them.`) : null);
+}
+
+async function lookAtSuspects() {
+  try {
+    suspects(...(await Promise.all([get(path("quarantine")), get(path("flagged"))])));
+  } catch (error) {
+    fill(byId("suspects"), make("p", { class: "note" }, `Not known: ${error.message}`));
+  }
+}
+
 let asking = false;
+/** When what the scrub found was asked for last: it changes seldom. */
+let suspected = 0;
 const look = atMost(SECOND, async () => {
   if (document.hidden || asking) return;
   asking = true;
   try {
     draw(await get(path("status")));
+    if (Date.now() - suspected > SUSPECTS) {
+      suspected = Date.now();
+      await lookAtSuspects();
+    }
     document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn ?? 0) + 1);
   } catch (error) {
     byId("health").dataset.state = "away";
