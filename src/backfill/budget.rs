@@ -27,7 +27,7 @@ pub(super) async fn leaves_out(job: &mut Job, stream: &Stream) -> Result<bool, R
     Ok(true)
 }
 
-/// Nothing of an hour may be fetched: its tombstones are taken all the same where something lies that they could hide. PeerProxy they would
+/// Nothing of an hour may be fetched: its tombstones are taken all the same where something lies that they could hide. Elsewhere they would
 /// only make names, without bound.
 pub(super) fn only_tombstones(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>, is_empty: bool, why: &str) {
     if !plan.fetch.is_empty() || !plan.later.is_empty() {

@@ -200,14 +200,14 @@ mod tests {
         flagged.put(&place, "one.ts", flag("one.ts", "2020-02-02T00:00:00"));
         flagged.put(&place, "two.ts", flag("two.ts", "2020-01-02T00:00:00"));
         flagged.write(&base);
-        let flagged = known(&base);
+        let again = known(&base);
         assert_eq!(
-            flagged.list(1),
+            again.list(1),
             FlaggedList { count: 2, left_out: 0, files: vec![flag("one.ts", "2020-01-02T00:00:00")] }
         );
-        flagged.remove(&place, "one.ts");
-        flagged.retain(|_, name| name == "three.ts");
-        flagged.write(&base);
+        again.remove(&place, "one.ts");
+        again.retain(|_, name| name == "three.ts");
+        again.write(&base);
         assert_eq!(known(&base).list(MOST), FlaggedList::default());
     }
 
