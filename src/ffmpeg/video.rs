@@ -10,7 +10,12 @@ use super::pool::{Limit, Order, Output};
 use super::segment::CutSegment;
 use super::smart::received;
 use super::{FfmpegError, Pool};
+use crate::media::Coding;
 
+/// As metrics and log name it.
+const WORK: &str = "video";
+/// Segments that are looked at for sound.
+const LOOKED_AT: usize = 10;
 /// A file of more is not made.
 const MOST_BYTES: u64 = 1 << 40;
 /// What is read at once.
@@ -19,8 +24,14 @@ const CHUNK: usize = 256 << 10;
 const AHEAD: usize = 4;
 
 /// The bytes of a Matroska file of these segments as they are made. Whoever drops it ends the work.
-pub async fn matroska(pool: &Arc<Pool>, segments: Vec<CutSegment>) -> Result<Output, FfmpegError> {
-    let turn = pool.download("video").await?;
+pub async fn matroska(pool: &Arc<Pool>, all: Vec<CutSegment>) -> Result<Output, FfmpegError> {
+    let turn = pool.download(WORK).await?;
+    let look = move || {
+        let coding = all.iter().take(LOOKED_AT).find_map(CutSegment::sound);
+        (all, coding)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    let (segments, sound) = looked.map_err(|error| FfmpegError::Unreadable(error.to_string()))?;
     let (sender, pieces) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read(segments, &sender) {
@@ -28,15 +39,25 @@ pub async fn matroska(pool: &Arc<Pool>, segments: Vec<CutSegment>) -> Result<Out
             sender.blocking_send(Err(error)).ok();
         }
     });
-    let args =
-        ["-f", "mpegts", "-i", "pipe:0", "-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-f", "matroska", "pipe:1"];
-    let order = Order {
-        work: "video",
-        args: args.map(str::to_owned).into(),
+    let input = received(None, pieces);
+    if sound != Some(Coding::Aac) {
+        return pool.start(Some(turn), order(pool, "mpegts", &["-f", "matroska"]), input);
+    }
+    // What describes AAC comes with its first frame in a transport stream, and has to stand in front in Matroska; the fragments of
+    // an MP4 begin late enough to have it in front, and cost next to nothing.
+    let fragments = ["-bsf:a", "aac_adtstoasc", "-movflags", "frag_keyframe+delay_moov+default_base_moof", "-f", "mp4"];
+    let between = pool.start(None, order(pool, "mpegts", &fragments), input)?;
+    pool.start(Some(turn), order(pool, "mp4", &["-f", "matroska"]), received(None, between))
+}
+
+fn order(pool: &Pool, from: &str, to: &[&str]) -> Order {
+    let input = ["-f", from, "-i", "pipe:0", "-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy"];
+    Order {
+        work: WORK,
+        args: input.iter().chain(to).chain(&["pipe:1"]).map(|&arg| arg.to_owned()).collect(),
         limit: Limit::Still(pool.time()),
         most: MOST_BYTES,
-    };
-    pool.start(Some(turn), order, received(None, pieces))
+    }
 }
 
 fn read(segments: Vec<CutSegment>, sender: &mpsc::Sender<Result<Bytes, FfmpegError>>) -> Result<(), FfmpegError> {

@@ -34,6 +34,8 @@ use crate::tombstones::MakeStay;
 const HEAVY: usize = 8;
 /// Files that may be opened at the same time: more would only wait longer for the disk. They do not wait behind lists.
 const LIGHT: usize = 128;
+/// Templates of thumbnails that are held while they come in and while their picture is made.
+const TEMPLATES: usize = 16;
 /// Locks by which a list is made by one at a time; lists that share one wait for each other.
 const BUILDERS: usize = 64;
 /// How long a question waits for its turn before it is told to come back.
@@ -104,6 +106,8 @@ pub struct App {
     pub check: Arc<Semaphore>,
     /// One scrub that was asked for at a time.
     pub scrubbing: Arc<Semaphore>,
+    /// Templates that are held at the same time for whoever brings one.
+    pub(super) templates: Arc<Semaphore>,
     pub(super) budget: Arc<Budget>,
     pub(super) exposition: Exposition,
     pub(super) followers: Followers,
@@ -221,6 +225,7 @@ impl App {
             hasher: RandomState::new(),
             check: Arc::new(Semaphore::new(1)),
             scrubbing: Arc::new(Semaphore::new(1)),
+            templates: Arc::new(Semaphore::new(TEMPLATES)),
             budget: Budget::new(parts.bounds.held),
             exposition: Exposition::default(),
             followers: Followers::new(&parts.bounds),
@@ -267,6 +272,12 @@ impl App {
     pub(super) fn file_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let permit = Arc::clone(&self.files).try_acquire_owned();
         permit.map_err(|_| Problem::unavailable(1, "as many files are being sent as this process may have open"))
+    }
+
+    /// A place among those who bring a template.
+    pub(super) async fn template_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.templates).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(busy)
     }
 
     async fn ask_in<T: Send + 'static>(

@@ -30,7 +30,7 @@ use crate::ffmpeg;
 /// Where templates lie: `NAME.png`, and beside it `NAME.json` with its usual `crop` and `location`.
 const TEMPLATES: [&str; 2] = [".gapless", "templates"];
 /// Of a template. Those in use have less than one.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 8 << 20;
 /// Of what stands beside it.
 const MOST_BESIDE: u64 = 64 << 10;
 
@@ -70,6 +70,7 @@ async fn answer_named(app: &Arc<App>, request: &Parts) -> Result<Response, Probl
 async fn answer_brought(app: &Arc<App>, request: &Parts, body: Body) -> Result<Response, Problem> {
     let asked = read(request)?;
     let boxes = (asked.crop.ok_or_else(|| missing("crop"))?, asked.location.ok_or_else(|| missing("location"))?);
+    let _permit = app.template_permit().await?;
     let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
     let around = around(app, &asked.stream, asked.time).await?;
     let png = made(app, &asked, &around, bytes.into(), boxes).await?;
@@ -144,11 +145,14 @@ async fn made(
     template: Vec<u8>,
     (crop, location): (Area, Area),
 ) -> Result<Vec<u8>, Problem> {
-    // What is no template is said before anything is decoded.
-    let template = app.ask(move |_| picture(&template)).await?;
+    // What is no template is said before anything is decoded. Its pixels are not held while others have their turn.
+    let template = app.ask(move |_| picture(&template).map(|_| template)).await?;
     let near = ffmpeg::near(&app.keeper, &asked.stream, around);
     let frame = ffmpeg::frame(&app.ffmpeg, near, asked.time).await?;
+    // Both have up to 64 MiB of pixels.
+    let _alone = app.alone("thumbnail").await?;
     app.ask(move |_| {
+        let template = picture(&template)?;
         let frame: Picture = decode(&frame).map_err(|error| Problem::unsuitable(&format!("the frame: {error}")))?;
         encode(&compose(&template, &frame, crop, location)).map_err(|_| Problem::internal("thumbnail-not-drawn"))
     })

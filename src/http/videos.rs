@@ -1,13 +1,14 @@
 //! `/generate_videos/{channel}/{quality}`: stretches as video files in the base directory, one for each run of segments that join.
 //!
 //! 1. `{NAME: [START, END], …}` makes `CHANNEL_QUALITY_NAME_N.mkv`, with `N` from 0 on. A file that is there is left as it is.
-//! 2. All stretches are checked before the answer begins. It then has a line of JSON for each file when it lies there and is flushed;
-//!    what goes wrong later breaks the answer off.
+//! 2. All stretches are checked before the answer begins, and the first file is waited for a little. It has a line of JSON for each file when
+//!    that lies there and is flushed; what goes wrong later breaks the answer off.
 //! 3. Whoever goes away ends the work: the file in hand is removed, those before it stay.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -31,6 +32,8 @@ use crate::playback::PlaybackError;
 const MOST_BYTES: usize = 64 << 10;
 /// Stretches of one request.
 const MOST_VIDEOS: usize = 100;
+/// How long the head of the answer waits for the first file.
+const SOON: Duration = Duration::from_secs(20);
 /// Of the name of a file.
 const MOST_NAME: usize = 240;
 
@@ -68,6 +71,11 @@ async fn answer(app: &Arc<App>, path: &str, body: Body) -> Result<Response, Prob
             Ok::<_, VideoError>(Bytes::from(format!("{}\n", json!({"file": file, "is_new": is_new}))))
         }
     });
+    let mut lines = Box::pin(lines.peekable());
+    // What goes wrong soon has a status of its own; a client waits no longer than this for the head of an answer.
+    if let Ok(Some(Err(error))) = tokio::time::timeout(SOON, lines.as_mut().peek()).await {
+        return Err(error.problem());
+    }
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -122,6 +130,17 @@ enum VideoError {
     Away(#[from] CrawlError),
     #[error("the file could not be written")]
     Broken,
+}
+
+impl VideoError {
+    fn problem(&self) -> Problem {
+        match self {
+            Self::Ffmpeg(error) => error.clone().into(),
+            Self::Disk(error) if error.is_full() => Problem::insufficient_storage(),
+            Self::Disk(_) | Self::Away(_) => Problem::unavailable(5, &self.to_string()),
+            Self::Broken => Problem::internal("video-not-written"),
+        }
+    }
 }
 
 async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published, VideoError> {

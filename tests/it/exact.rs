@@ -89,6 +89,75 @@ fn a_node_shows_frames_and_sound_and_cuts_to_the_frame() {
     }
 }
 
+/// A template whose left half is open.
+fn template() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 40, 20);
+    encoder.set_color(png::ColorType::Rgba);
+    let mut writer = encoder.write_header().unwrap();
+    let row: Vec<u8> = (0..40).flat_map(|x| [255, 0, 0, if x < 20 { 0 } else { 255 }]).collect();
+    writer.write_image_data(&row.repeat(20)).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+#[test]
+fn editors_and_cutters_of_today_find_what_they_ask_for() {
+    let archive = recorded();
+    let chat = br##"{"command":"PRIVMSG","params":["#chan","hi"],"tags":{"id":"1"},"time":1573610401.5,"time_range":0.0,"receivers":{}}"##;
+    archive.named("chan/chat/2019-11-13T02", "00:00", "json", chat);
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    archive.raw(".gapless/templates/half open.png", &template());
+    let at = |second: &str| format!("2019-11-13T02%3A00%3A0{second}");
+    let frames = |query: &str, kind: &str| {
+        let cut = node.get(&format!("/cut/chan/source.ts?{query}&allow_holes=false"));
+        assert_eq!((cut.status, cut.header("gapless-cut")), (200, Some(kind)), "{} {}", cut.text(), node.log());
+        probed(&cut.body, &["-count_frames", "-show_entries", "stream=nb_read_frames"])[0].clone()
+    };
+    let range = |from: &str, to: &str| format!("range={}%2C{}", at(from), at(to));
+    let window = range("1.200", "4.600");
+    for (kind, pictures) in [("&type=fast", "85"), ("&type=mpegts", "85"), ("&type=webm", "85"), ("", "85")] {
+        assert_eq!(frames(&format!("{window}{kind}"), "exact"), pictures, "{kind}");
+    }
+    let two = format!("{}&{}&transition=", range("1.000", "3.000"), range("3.400", "5.400"));
+    assert_eq!(frames(&format!("{two}fade%2C0.4&type=smart"), "exact"), "90");
+    assert_eq!(frames(&two, "exact"), "100");
+    assert_eq!(frames(&format!("{two}fade%2C0.4&type=rough"), "rough"), "200");
+    for (query, says) in [
+        (format!("{two}batman%2C1"), "transition"),
+        (format!("{two}fade"), "KIND,SECONDS"),
+        (format!("{two}fade%2C2.5"), "no more than the range has"),
+        (format!("{two}&transition="), "2 of them"),
+        (format!("{window}&transition="), "1 of them"),
+    ] {
+        let (_, detail) = node.get(&format!("/cut/chan/source.ts?{query}")).problem(400);
+        assert!(detail.contains(says), "{query}: {detail}");
+    }
+
+    let thumbnail = format!("/thumbnail/chan/source.png?timestamp={}&crop=0,0,160,90&location=0,0,20,20", at("2.500"));
+    let named = node.get(&format!("{thumbnail}&template=half+open"));
+    assert_eq!((named.status, named.header("content-type")), (200, Some("image/png")), "{}", named.text());
+    assert_eq!(probed(&named.body, &["-show_entries", "stream=codec_name,width,height"]), ["png", "40", "20"]);
+    assert_eq!(
+        node.get_with(&format!("{thumbnail}&template=half+open"), &[("If-None-Match", &named.etag())]).status,
+        304
+    );
+    node.get(&format!("{thumbnail}&template=none")).problem(404);
+
+    let said = node.get(&format!("/chan/chat.json?start={}&end={}", at("0.000"), at("5.000")));
+    assert_eq!(said.json()[0]["params"][1], "hi");
+
+    let body = serde_json::json!({ "day": ["2019-11-13T02:00:00", "2019-11-13T02:00:06"] });
+    node.post("/generate_videos/chan/source", None, &body).problem(401);
+    for is_new in [true, false] {
+        let made = node.post("/generate_videos/chan/source", Some(&node.own_token()), &body);
+        assert_eq!(made.json(), serde_json::json!({ "file": "chan_source_day_0.mkv", "is_new": is_new }));
+    }
+    let video = archive.read("chan_source_day_0.mkv");
+    assert_eq!(probed(&video, &["-count_frames", "-show_entries", "stream=nb_read_frames"]), ["150"]);
+}
+
 #[test]
 fn what_cannot_be_asked_is_said_in_a_sentence() {
     let archive = recorded();
@@ -195,6 +264,9 @@ fn without_an_ffmpeg_a_node_says_what_to_install() {
     node.get(&cut("mp4", "2019-11-13T02:00:01")).problem(501);
     node.get(&cut("smart", "2019-11-13T02:00:01.2")).problem(501);
     assert_eq!(node.get(&cut("rough", "2019-11-13T02:00:01.2")).status, 200);
+    // Where nobody insists it is what can be had.
+    let either = node.get("/cut/chan/source.ts?start=2019-11-13T02:00:01.2&end=2019-11-13T02:00:04");
+    assert_eq!((either.status, either.header("gapless-cut")), (200, Some("rough")));
     // Even where a cut begins at a key frame, and may end at one.
     node.get(&cut("smart", "2019-11-13T02:00:01")).problem(501);
     for kind in ["smart", "mp4"] {
