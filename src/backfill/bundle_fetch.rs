@@ -11,12 +11,12 @@ use super::budget;
 use super::claims::Claim;
 use super::error::RoundError;
 use super::fetch::{is_there, tombstone_of};
-use super::fetch_outcome::{Missing, count, gone, index, looked_at, may_go_on, not_fetched};
+use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched};
 use super::job::Job;
 use super::shared::Shared;
 use super::targets::Target;
 use crate::crawl::{CrawlError, Keeper};
-use crate::disk::{Download, DownloadError, Published};
+use crate::disk::{Download, DownloadError, Published, Verified};
 use crate::peer::Peer;
 use crate::wire::bundle::{self, Part};
 
@@ -151,13 +151,8 @@ async fn some(
     shared.client.limits().throttle.wait(answer.len()).await;
     let (all, at, from) = (Arc::clone(shared), Arc::clone(target), peer.name.clone());
     let publishing = shared.blocking(move || {
-        let expect = |appear: &[&str]| {
-            all.keeper.index().expect_from(&from, &at.place, appear.iter().copied());
-            all.arrivals.note(&at.place, appear.iter().copied());
-            all.keeper.note_gifts(&at.place, &from, appear.iter().copied())
-        };
-        let published = publish((&all.keeper, &at), &claimed, &answer, &mut came, expect)?;
-        at.progress()?;
+        let noting = |appear: &[&str]| super::publish::note(&all, &from, &at, appear);
+        let published = publish((&all.keeper, &at), &claimed, &answer, &mut came, noting)?;
         index(&all.keeper, &at, &published)?;
         drop(claimed);
         Ok(came)
@@ -165,13 +160,13 @@ async fn some(
     publishing.await
 }
 
-/// Publishes what came, after telling `expect` which files are about to appear; tells the names of what is new.
+/// Publishes what came, after telling `note` which files are about to appear; tells the names of what is new.
 fn publish(
     (keeper, target): (&Keeper, &Target),
     claimed: &[(Claim, Missing)],
     answer: &[u8],
     came: &mut Came,
-    expect: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
+    note: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
 ) -> Result<Vec<Box<str>>, RoundError> {
     let names: Vec<&str> = claimed.iter().map(|(_, file)| &*file.name).collect();
     let (parts, _whole) = bundle::read(answer, &names);
@@ -183,9 +178,9 @@ fn publish(
             // Since it was planned another peer may have given its tombstone.
             Some(Part::Content(_)) if is_there(&dir, &tombstone_of(&file.name))? => {}
             Some(Part::Content(content)) if !target.take(content.len() as u64) => came.over_budget += 1,
-            Some(Part::Content(content)) => match begin(target, file, content) {
-                Ok(download) => {
-                    downloads.push((download, file.hash));
+            Some(Part::Content(content)) => match download(target, file, content) {
+                Ok(verified) => {
+                    downloads.push((&*file.name, verified));
                     of.push((file, content.len() as u64));
                 }
                 Err(error) => {
@@ -202,20 +197,10 @@ fn publish(
             Some(Part::Large) | None => came.large.push(file.clone()),
         }
     }
-    // The watcher may see them first.
-    let expected = expect(&of.iter().map(|(file, _)| &*file.name).collect::<Vec<_>>()).map_err(RoundError::from);
-    let finished = expected.and_then(|()| Ok(Download::finish_together(&dir, downloads)?));
-    let outcomes = finished.inspect_err(|_| {
-        for (_, bytes) in &of {
-            target.give_back(*bytes);
-        }
-    })?;
+    let together = |verified: Vec<Verified>| Verified::finish_together(&dir, verified);
+    let outcomes = super::publish::publish((keeper, target), downloads, note, together)?;
     let mut published = Vec::with_capacity(outcomes.len());
     for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {
-        let outcome = looked_at(keeper, outcome);
-        if !matches!(outcome, Ok(Published::New)) {
-            target.give_back(bytes);
-        }
         match outcome {
             Ok(Published::New) => {
                 came.published += 1;
@@ -229,8 +214,9 @@ fn publish(
     Ok(published)
 }
 
-fn begin(target: &Target, file: &Missing, content: &[u8]) -> Result<Download, DownloadError> {
+/// What came of a file, if it is what the name says.
+fn download(target: &Target, file: &Missing, content: &[u8]) -> Result<Verified, DownloadError> {
     let mut download = Download::begin(Arc::clone(&target.dir), &file.name)?;
     download.write(content)?;
-    Ok(download)
+    download.verify(&file.hash)
 }

@@ -16,13 +16,14 @@ use tokio::time::Instant;
 use super::budget;
 use super::bundle_fetch;
 use super::error::RoundError;
-use super::fetch_outcome::{Missing, count, gone, index, looked_at, may_go_on, not_fetched, unless_occupied};
+use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched, unless_occupied};
 use super::job::Job;
+use super::publish;
 use super::shared::{Shared, now};
 use super::take;
 use super::targets::Target;
 use crate::crawl::{Allowance, CrawlError};
-use crate::disk::{Dir, Download, Published};
+use crate::disk::{Dir, Download, Published, Verified};
 use crate::domain::plan::{Plan, Why};
 use crate::domain::{HourPlace, name};
 use crate::peer::{Outcome, Pause, Peer};
@@ -86,11 +87,9 @@ pub(super) async fn take_over(
         }
         return Ok(());
     }
-    let target = target(job, place, plan.fetch.len(), room).await?;
+    let target = target(job, place, room).await?;
     let before = job.report.fetched;
     let done = missing(job, &target, plan, busy).await;
-    let filled = Arc::clone(&target);
-    job.shared.blocking(move || filled.finish()).await?;
     if job.report.fetched == before && took.new == 0 {
         // A recorder may be about to write into an hour that runs.
         if place.hour < now().hour().previous() {
@@ -106,7 +105,7 @@ pub(super) async fn take_over(
 async fn note_name(job: &Job, place: &HourPlace, room: &Room) -> Result<(), RoundError> {
     let (keeper, at, peer) = (Arc::clone(&job.shared.keeper), place.clone(), job.peer().name.clone());
     let (is_empty, allowance) = (room.is_empty, room.allowance.clone());
-    job.shared.blocking(move || Ok(keeper.fill(&peer, &at, (is_empty, 0), &allowance)?.finish()?)).await
+    job.shared.blocking(move || Ok(keeper.fill(&peer, &at, is_empty, &allowance).map(drop)?)).await
 }
 
 fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
@@ -124,12 +123,12 @@ fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
 }
 
 /// The hour directory.
-async fn target(job: &Job, place: &HourPlace, files: usize, room: &Room) -> Result<Arc<Target>, RoundError> {
+async fn target(job: &Job, place: &HourPlace, room: &Room) -> Result<Arc<Target>, RoundError> {
     let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
     let (peer, allowance, is_empty) = (job.peer().name.clone(), room.for_files(), room.is_empty);
     let opening = job.shared.blocking(move || {
         let base = keeper.guard().base().map_err(CrawlError::Away)?;
-        let filling = keeper.fill(&peer, &at, (is_empty, files as u64), &allowance)?;
+        let filling = keeper.fill(&peer, &at, is_empty, &allowance)?;
         Ok(Arc::new(targets.open(&base, &at)?.filled_by(filling)))
     });
     opening.await
@@ -256,7 +255,6 @@ async fn settle(job: &Job, target: &Arc<Target>, names: Vec<Box<str>>) -> Result
     job.shared
         .blocking(move || {
             crate::disk::atomic::sync_dir(&at.dir).map_err(CrawlError::Disk)?;
-            at.progress()?;
             index(&keeper, &at, &names)
         })
         .await
@@ -277,7 +275,7 @@ enum Fetched {
 async fn one(
     shared: &Arc<Shared>,
     peer: &Peer,
-    target: &Target,
+    target: &Arc<Target>,
     file: &Missing,
     busy: Busy,
     turns: &Semaphore,
@@ -321,19 +319,15 @@ async fn one(
     if !target.take(bytes) {
         return Ok(Fetched::OverBudget);
     }
-    let (all, from, place, appears) = (Arc::clone(shared), peer.name.clone(), target.place.clone(), file.name.clone());
+    let (all, from, at, called) = (Arc::clone(shared), peer.name.clone(), Arc::clone(target), file.name.clone());
     let publishing = move || {
-        // The watcher may see it first.
-        all.keeper.index().expect_from(&from, &place, [&*appears]);
-        all.arrivals.note(&place, [&*appears]);
-        all.keeper.note_gifts(&place, &from, [&*appears])?;
-        Ok(looked_at(&all.keeper, download.finish(&hash))?)
+        let verified = download.verify(&hash).inspect_err(|_| at.give_back(bytes))?;
+        let noting = |names: &[&str]| publish::note(&all, &from, &at, names);
+        let each = |files: Vec<Verified>| Ok(files.into_iter().map(Verified::finish).collect());
+        let outcomes = publish::publish((&all.keeper, &at), vec![(&*called, verified)], noting, each)?;
+        Ok(outcomes.into_iter().next().transpose()?.unwrap_or(Published::AlreadyThere))
     };
-    let published = shared.blocking(publishing).await;
-    if !matches!(published, Ok(Published::New)) {
-        target.give_back(bytes);
-    }
-    let published = published?;
+    let published = shared.blocking(publishing).await?;
     drop(claim);
     Ok(if published == Published::New { Fetched::Published(bytes) } else { Fetched::Nothing })
 }

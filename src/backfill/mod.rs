@@ -4,7 +4,7 @@
 //!    not another's.
 //! 2. A `round` agrees cheaply where the peer is of our kind (`agree`), lists what differs, and remembers what left nothing to do
 //!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
-//! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `bundle_fetch`, `fetch_outcome`)
+//! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `bundle_fetch`, `publish`, `fetch_outcome`)
 //!    by `peer` and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
 //! 4. Tombstones are weighed and taken over, or wait, by `take`, `bursts` and `arrivals`; what waits anywhere is fetched from nobody (`deletions`).
 //! 5. The status of each peer is kept in `peer_state`; rounds are logged by `round_log`, counted by `metrics` and written by `report_file`; what
@@ -31,6 +31,7 @@ mod metrics;
 mod offers;
 mod options;
 mod peer_state;
+mod publish;
 mod report;
 mod report_file;
 mod round;

@@ -8,6 +8,7 @@ use super::error::RoundError;
 use crate::crawl::{CrawlError, Filling};
 use crate::disk::{Base, Dir};
 use crate::domain::HourPlace;
+use crate::domain::origins::Given;
 
 /// How many fill each hour, and whether its directory was made for that.
 type Filled = HashMap<HourPlace, (usize, bool)>;
@@ -59,7 +60,7 @@ impl Target {
         Self { filling: Some(filling), ..self }
     }
 
-    /// So many bytes of one file are about to appear; false if there is no room for them.
+    /// Takes room for one file of so many bytes; false if there is none.
     pub(super) fn take(&self, bytes: u64) -> bool {
         let has_room = self.filling.as_ref().is_none_or(|filling| filling.take(bytes));
         if !has_room {
@@ -83,21 +84,21 @@ impl Target {
         self.is_full.load(Ordering::Relaxed)
     }
 
-    /// They did not appear after all.
+    /// The file does not come.
     pub(super) fn give_back(&self, bytes: u64) {
         if let Some(filling) = &self.filling {
             filling.give_back(bytes);
         }
     }
 
-    /// Some of it has come, and more may. Blocks.
-    pub(super) fn progress(&self) -> Result<(), RoundError> {
-        Ok(self.filling.as_ref().map_or(Ok(()), Filling::progress)?)
+    /// Files of which there was room for each are right, and about to appear. Blocks.
+    pub(super) fn book(&self, given: &Given) -> Result<(), RoundError> {
+        Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.book(given))?)
     }
 
-    /// Nothing more comes. Blocks.
-    pub(super) fn finish(&self) -> Result<(), RoundError> {
-        Ok(self.filling.as_ref().map_or(Ok(()), Filling::finish)?)
+    /// What was booked did not appear after all. Blocks.
+    pub(super) fn take_back(&self, given: &Given) -> Result<(), RoundError> {
+        Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.take_back(given))?)
     }
 
     /// Removes the directory if it was made for this, holds nothing, and nobody else is filling it; tells whether it was removed.

@@ -1,8 +1,9 @@
 //! The account of what other nodes gave, on the disk (`BASE/.gapless/fetched`) and in memory, and what follows from it.
 //!
 //! It lies beside the marker, because the index may be lost at any time and what a stranger gave must not become a recording by that.
-//! What is given is written down before it appears; a crash in between makes an hour own rather than a stranger's, or leaves a few files
-//! too many in the account. Lines are not flushed: a power cut makes the newest hours own.
+//! A file that a peer gives is booked when it is whole and right, and before it appears: a process that is killed leaves a few files too
+//! many in the account, and never too few. What a peer only announces counts as nothing, or else its names would make a stranger's of what
+//! is recorded meanwhile. Lines are not flushed: a power cut makes the newest hours own.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -81,13 +82,9 @@ pub struct Filling {
     keeper: Arc<Keeper>,
     place: HourPlace,
     peer: Arc<str>,
-    /// What the peer had given before.
-    before: Given,
-    /// How many files may come.
-    most: u64,
     allowance: u64,
-    files: AtomicU64,
-    bytes: AtomicU64,
+    /// Bytes of it that are taken.
+    taken: AtomicU64,
 }
 
 impl Keeper {
@@ -171,10 +168,11 @@ impl Keeper {
             }
             let (base, mut known) = self.account()?;
             let mut lines = String::new();
-            for (hour, is_open) in hours {
+            for (hour, is_open, given) in hours {
                 let place = HourPlace { stream: stream.clone(), hour };
                 let segments = rows.get(&hour).map(segments_of).unwrap_or_default();
-                if segments == 0 && !is_open {
+                let is_as_it_was = !known.state.open.contains_key(&place) && known.account.given(&place) == given;
+                if segments == 0 && !is_open && is_as_it_was {
                     lines.extend(known.account.forget(&place));
                 } else if segments > 0 && !known.account.is_fetched(&place, segments) {
                     lines.extend(known.account.make_own(&place));
@@ -255,12 +253,12 @@ impl Keeper {
         Ok(rows.into_iter().map(|(hour, row)| (hour, row.totals)).collect())
     }
 
-    /// Files of an hour are about to come from a peer, at most so many; `is_empty` says that no segment was in it.
+    /// Files of an hour are about to come from a peer; `is_empty` says that no segment was in it.
     pub fn fill(
         self: &Arc<Self>,
         peer: &str,
         place: &HourPlace,
-        (is_empty, files): (bool, u64),
+        is_empty: bool,
         allowance: &Allowance,
     ) -> Result<Filling, CrawlError> {
         let (base, mut known) = self.account()?;
@@ -274,8 +272,7 @@ impl Keeper {
             lines.extend(known.account.make_own(place));
         }
         let before = known.account.given_by(place, peer);
-        let most = Given { files: before.files.saturating_add(files), ..before };
-        lines += &known.account.give(place, peer, most);
+        lines += &known.account.give(place, peer, before);
         known.write(&base, &lines)?;
         *known.state.open.entry(place.clone()).or_default() += 1;
         drop(known);
@@ -283,11 +280,8 @@ impl Keeper {
             keeper: Arc::clone(self),
             place: place.clone(),
             peer: peer.into(),
-            before,
-            most: files,
             allowance: if let Allowance::Bytes(left) = allowance { *left } else { u64::MAX },
-            files: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
         })
     }
 
@@ -319,42 +313,40 @@ impl Keeper {
 }
 
 impl Filling {
-    /// So many bytes of one file are about to appear; false if there is no room for them.
+    /// Takes room for one file of so many bytes; false if there is none.
     pub fn take(&self, bytes: u64) -> bool {
         let more = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= self.allowance);
-        let has_room = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
-        self.files.fetch_add(u64::from(has_room), Ordering::Relaxed);
-        has_room
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Bytes that may still come.
     pub fn room(&self) -> u64 {
-        self.allowance.saturating_sub(self.bytes.load(Ordering::Relaxed))
+        self.allowance.saturating_sub(self.taken.load(Ordering::Relaxed))
     }
 
-    /// They did not appear after all.
+    /// The file does not come.
     pub fn give_back(&self, bytes: u64) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.files.fetch_sub(1, Ordering::Relaxed);
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Nothing more comes: what came is written down. Blocks.
-    pub fn finish(&self) -> Result<(), CrawlError> {
-        self.write(self.files.load(Ordering::Relaxed))
+    /// These are whole and right, and about to appear: it is written down that the peer gave them. Blocks.
+    pub fn book(&self, given: &Given) -> Result<(), CrawlError> {
+        self.write(given, |before| before + *given)
     }
 
-    /// Writes down how much has come so far, for a process that does not come to the end. Blocks.
-    pub fn progress(&self) -> Result<(), CrawlError> {
-        self.write(self.most)
+    /// They did not appear after all. Blocks.
+    pub fn take_back(&self, given: &Given) -> Result<(), CrawlError> {
+        self.write(given, |before| before - *given)
     }
 
-    fn write(&self, files: u64) -> Result<(), CrawlError> {
+    fn write(&self, given: &Given, now: impl FnOnce(Given) -> Given) -> Result<(), CrawlError> {
+        if given.files == 0 {
+            return Ok(());
+        }
         let (base, mut known) = self.keeper.account()?;
-        let given = Given {
-            files: self.before.files.saturating_add(files),
-            bytes: self.before.bytes.saturating_add(self.bytes.load(Ordering::Relaxed)),
-        };
-        let line = known.account.give(&self.place, &self.peer, given);
+        // Others may be filling the hour in the name of the same peer.
+        let all = now(known.account.given_by(&self.place, &self.peer));
+        let line = known.account.give(&self.place, &self.peer, all);
         known.write(&base, &line)
     }
 }
@@ -385,10 +377,13 @@ pub(super) struct Known<'k> {
 }
 
 impl Known<'_> {
-    /// The hours of a stream in the account, and whether something is being fetched into each.
-    fn hours_with_state(&self, stream: &Stream) -> Vec<(Hour, bool)> {
-        let is_open = |hour| self.state.open.contains_key(&HourPlace { stream: stream.clone(), hour });
-        self.account.hours(stream).map(|hour| (hour, is_open(hour))).collect()
+    /// The hours of a stream in the account, whether something is being fetched into each, and what was given of it.
+    fn hours_with_state(&self, stream: &Stream) -> Vec<(Hour, bool, Option<Given>)> {
+        let state = |hour| {
+            let place = HourPlace { stream: stream.clone(), hour };
+            (hour, self.state.open.contains_key(&place), self.account.given(&place))
+        };
+        self.account.hours(stream).map(state).collect()
     }
 
     /// Adds these lines to the file, which is written anew when most of it has been overtaken.

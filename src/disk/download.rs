@@ -2,9 +2,11 @@
 //!
 //! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created [aside](super::aside), or in the hour directory where that cannot be; its SHA-256
 //!    grows with it.
-//! 2. [`Download::finish`] compares the hash with the one in the name, flushes the file and renames it. A file that is
-//!    there already is never replaced, whatever it holds; something else of that name is an error.
-//! 3. The directory is flushed once for many files, by whoever publishes them. Only then are they durable.
+//! 2. [`Download::verify`] compares the hash with the one in the name. Whoever has to note something about a file before it appears does
+//!    so after that: what came under a name and is something else is nobody's file.
+//! 3. [`Verified::finish`] flushes the file and renames it. A file that is there already is never replaced, whatever it holds; something
+//!    else of that name is an error.
+//! 4. The directory is flushed once for many files, by whoever publishes them. Only then are they durable.
 //!
 //! Whatever fails before the rename removes the temporary. A flush that failed is never tried again on the same file,
 //! because the kernel may report success for pages that it has lost: the file is dropped and fetched again.
@@ -98,6 +100,10 @@ pub struct Download {
     bytes: u64,
 }
 
+/// A download that holds what its name says, and is not visible yet. Dropping it removes the temporary.
+#[derive(Debug)]
+pub struct Verified(Download);
+
 impl Download {
     /// Creates the temporary. The name must be one of a segment or chat batch.
     pub fn begin(dir: impl Into<Arc<Dir>>, name: &str) -> Result<Self, DownloadError> {
@@ -138,13 +144,11 @@ impl Download {
 
     /// Publishes it if its hash is this one and the one in its name.
     pub fn finish(self, expected: &Hash) -> Result<Published, DownloadError> {
-        let mut download = self.verified(expected)?;
-        download.attempt("flush", |file| file.sync_all())?;
-        download.publish()
+        self.verify(expected)?.finish()
     }
 
-    /// Whether it holds what its name says.
-    fn verified(mut self, expected: &Hash) -> Result<Self, DownloadError> {
+    /// Whether its hash is this one and the one in its name; if not, it is dropped.
+    pub fn verify(mut self, expected: &Hash) -> Result<Verified, DownloadError> {
         // A failure has left the file and the hash behind at different places: it must not get past this line.
         self.attempt("write", |_| Ok(()))?;
         let found = Hash(self.hasher.finalize_reset().into());
@@ -154,7 +158,7 @@ impl Download {
                 return Err(DownloadError::WrongHash { path, expected: wanted, found, bytes: self.bytes });
             }
         }
-        Ok(self)
+        Ok(Verified(self))
     }
 
     fn path(&self) -> PathBuf {
@@ -173,6 +177,20 @@ impl Download {
             }
             DiskError::io(action, &self.path(), cause)
         })
+    }
+}
+
+impl Verified {
+    /// How many bytes it has.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes
+    }
+
+    /// Makes it visible.
+    pub fn finish(self) -> Result<Published, DownloadError> {
+        let Self(mut download) = self;
+        download.attempt("flush", |file| file.sync_all())?;
+        download.publish()
     }
 }
 

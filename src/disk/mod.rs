@@ -46,7 +46,7 @@ pub use append::{append, append_soon};
 pub use atomic::{clear_temporaries, is_our_temporary};
 pub use base::Base;
 pub use dir::{Dir, FileMeta, Small};
-pub use download::{Download, DownloadError, Published, write_tombstone};
+pub use download::{Download, DownloadError, Published, Verified, write_tombstone};
 pub use error::{DiskError, Result};
 pub use events::{DiskEvent, Waker, WatchOutcome, Watcher};
 pub use guard::{AwayReason, Checked, Guard, Identity, Verdict, verdict};

@@ -92,13 +92,25 @@ struct OfHour {
     is_own: bool,
 }
 
+impl std::ops::Add for Given {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+impl std::ops::Sub for Given {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { files: self.files.saturating_sub(other.files), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+}
+
 impl OfHour {
     fn given(&self) -> Given {
-        let add = |sum: Given, given: &Given| Given {
-            files: sum.files.saturating_add(given.files),
-            bytes: sum.bytes.saturating_add(given.bytes),
-        };
-        self.peers.values().fold(Given::default(), add)
+        self.peers.values().fold(Given::default(), |sum, given| sum + *given)
     }
 
     /// Lines that say all of it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::crawl::{Allowance, Keeper, Strangers};
 use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
 use crate::domain::HourPlace;
-use crate::domain::origins::Named;
+use crate::domain::origins::{Given, Named};
 use crate::guards;
 use crate::index::{Index, IndexOptions};
 
@@ -50,12 +50,16 @@ impl Archive {
         if matches!(allowance, Allowance::Full(_)) {
             return 0;
         }
-        let filling = keeper.fill(peer, place, (is_empty, seconds.len() as u64), &allowance).unwrap();
+        let filling = keeper.fill(peer, place, is_empty, &allowance).unwrap();
         let taken = seconds.clone().take_while(|_| filling.take(10)).count();
+        filling.book(&ten_bytes(taken as u64)).unwrap();
         self.write(keeper, place, seconds.start..seconds.start + taken);
-        filling.finish().unwrap();
         taken
     }
+}
+
+fn ten_bytes(files: u64) -> Given {
+    Given { files, bytes: files * 10 }
 }
 
 pub(super) fn place(text: &str) -> HourPlace {
@@ -217,4 +221,46 @@ fn a_damaged_account_is_written_anew_by_a_person_and_not_by_a_return_of_the_disk
         keeper.load_origins().unwrap();
         assert!(!is_missed() && !std::fs::read_to_string(&file).unwrap().contains("given 9"), "{harm}");
     }
+}
+
+#[test]
+fn what_a_peer_only_announces_makes_no_strangers_hour_of_what_is_recorded_there() {
+    let archive = Archive::new();
+    let hour = place("own/source/2019-11-13T02");
+    let keeper = archive.keeper();
+    archive.write(&keeper, &place("own/source/2019-11-13T03"), 0..10);
+    // It lists thousands of names, gives two, and hangs.
+    let filling = keeper.fill("evil", &hour, true, &Allowance::Unbounded).unwrap();
+    filling.book(&ten_bytes(2)).unwrap();
+    archive.write(&keeper, &hour, 0..2);
+    keeper.settle_origins(&|| true).unwrap();
+    assert!(keeper.origin(&hour, (2, 20)).unwrap().fetched && keeper.would_be_fetched(&hour));
+    archive.write(&keeper, &hour, 2..12);
+    // Whether the node runs on or is killed.
+    let later = archive.keeper();
+    archive.write(&later, &hour, 0..0);
+    for node in [&keeper, &later] {
+        assert!(!node.origin(&hour, (12, 120)).unwrap().fetched);
+        node.settle_origins(&|| true).unwrap();
+        assert!(!node.would_be_fetched(&hour));
+        assert_eq!(node.origin(&hour, (12, 120)).unwrap().added, 20);
+    }
+}
+
+#[test]
+fn what_is_about_to_appear_is_in_the_account_and_what_does_not_leaves_it() {
+    let archive = Archive::new();
+    let hour = place("a/source/2019-11-13T02");
+    let keeper = archive.keeper();
+    // Two workers fill it in the name of the same peer.
+    let both = [(); 2].map(|()| keeper.fill("evil", &hour, true, &Allowance::Unbounded).unwrap());
+    both[0].book(&ten_bytes(3)).unwrap();
+    both[1].book(&ten_bytes(2)).unwrap();
+    both[0].take_back(&ten_bytes(1)).unwrap();
+    both[0].take_back(&ten_bytes(0)).unwrap();
+    archive.write(&keeper, &hour, 0..4);
+    // It is killed here.
+    let later = archive.keeper();
+    archive.write(&later, &hour, 0..0);
+    assert!(later.origin(&hour, (4, 40)).unwrap().fetched && !later.origin(&hour, (5, 50)).unwrap().fetched);
 }

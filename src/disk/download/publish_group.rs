@@ -1,21 +1,20 @@
 //! Publishes many small files of one hour at the price of few flushes.
 //!
-//! 1. Each hash is compared; what is wrong is dropped alone.
-//! 2. All are flushed, many by one `syncfs`: a flush of each would wait for the disk's journal thousands of times. It also
+//! 1. All are flushed, many by one `syncfs`: a flush of each would wait for the disk's journal thousands of times. It also
 //!    flushes what others wrote, which costs them nothing but the time at which it happens.
-//! 3. Each is renamed without replacing anything, and the directory is flushed.
+//! 2. Each is renamed without replacing anything, and the directory is flushed.
 //!
 //! A flush that failed takes all of them down: which file it is about is not known, and it is never tried again on the same ones.
 
 use rustix::fs::syncfs;
 use rustix::io::Errno;
 
-use super::{Dir, DiskError, Download, DownloadError, Hash, Published, publish, sync_dir};
+use super::{Dir, DiskError, Download, DownloadError, Published, Verified, publish, sync_dir};
 
 /// From so many files on, flushing the file system costs less than flushing each.
 const MANY: usize = 8;
 
-impl Download {
+impl Verified {
     /// Publishes downloads of one directory together; tells of each what became of it, in the same order. Blocks.
     ///
     /// `dir` was opened for this batch alone and before its first byte was written: a failed flush is told only once to each.
@@ -23,13 +22,13 @@ impl Download {
     /// An error in place of that list means that the directory could not be flushed: what is visible by then may not last.
     pub fn finish_together(
         dir: &Dir,
-        downloads: Vec<(Self, Hash)>,
+        downloads: Vec<Self>,
     ) -> Result<Vec<Result<Published, DownloadError>>, DownloadError> {
-        let mut outcomes: Vec<Result<Self, DownloadError>> =
-            downloads.into_iter().map(|(download, expected)| download.verified(&expected)).collect();
+        let mut outcomes: Vec<Result<Download, DownloadError>> =
+            downloads.into_iter().map(|Self(download)| Ok(download)).collect();
         let whole = outcomes.len() >= MANY && !super::super::events::is_silent(dir);
         if whole && let Err(errno) = flush_all(dir) {
-            let failed = |outcome: Result<Self, DownloadError>| {
+            let failed = |outcome: Result<Download, DownloadError>| {
                 let path = outcome?.path();
                 Err(DiskError::io("flush", &path, errno).into())
             };
@@ -50,7 +49,9 @@ impl Download {
         }
         Ok(published)
     }
+}
 
+impl Download {
     /// Makes a flushed file visible.
     pub(super) fn publish(mut self) -> Result<Published, DownloadError> {
         let published = publish(&self.dir, &self.hidden, &self.name, Some(self.bytes))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::protect::{Archive, age, run};
 use crate::crawl::Allowance;
+use crate::domain::origins::Given;
 use crate::domain::retention::Limits;
 use crate::domain::time::HOUR_US;
 use crate::domain::{HourPlace, Span};
@@ -11,12 +12,11 @@ use crate::domain::{HourPlace, Span};
 /// A file of that name from a peer, in an hour of its own.
 fn give(archive: &Archive, place: &HourPlace) {
     let keeper = archive.keeper();
-    let filling = keeper.fill("evil", place, (true, 1), &Allowance::Unbounded).unwrap();
-    assert!(filling.take(10));
+    let filling = keeper.fill("evil", place, true, &Allowance::Unbounded).unwrap();
+    filling.book(&Given { files: 1, bytes: 10 }).unwrap();
     let dir = archive.tree.path().join(place.path());
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts"), [0; 10]).unwrap();
-    filling.finish().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
