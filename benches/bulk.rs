@@ -1,4 +1,4 @@
-//! How fast is an index filled in order, how large is it, and what does opening it cost? `GAPLESS_HOURS` (336) is how many hours of
+//! How fast is an index filled in order, how large is it, without and with what is known of its segments, and what does opening it cost? `GAPLESS_HOURS` (336) is how many hours of
 //! 1,795 segments there are.
 
 #![expect(clippy::expect_used, reason = "a bench stops where something is wrong")]
@@ -7,7 +7,8 @@ mod support;
 
 use std::time::Instant;
 
-use gapless::index::{Index, IndexOptions};
+use gapless::domain::{Edges, Extent, SegmentFile, TimeStamp, Tracks};
+use gapless::index::{Batch, Index, IndexOptions, Learnt};
 
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
@@ -16,19 +17,59 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// What the ends of a segment of an ordinary recording say: the picture goes on, the sound by whole frames.
+fn edges(hour: u32, segment: u32) -> Edges {
+    let tracks = Tracks { streams: 0x1234_5678, picture: 0x9abc_def0, sound: 0x1357_9bdf };
+    let shown = (i64::from(hour) * i64::from(support::PER_HOUR) + i64::from(segment)) * 180_000;
+    let whole_frames = |at: i64| TimeStamp::new(at / 1_920 * 1_920);
+    let extent = |first, end| Extent { first: Some(first), end: Some(end) };
+    Edges {
+        picture: extent(TimeStamp::new(shown), TimeStamp::new(shown + 180_000)),
+        sound: extent(whole_frames(shown), whole_frames(shown + 180_000)),
+        begins: tracks,
+        ends: tracks,
+        independent: Some(true),
+    }
+}
+
+/// As the visitor learns it: hour by hour, the newest first.
+fn learn(index: &Index, stream: &gapless::domain::Stream, hours: u32) {
+    for number in (0..hours).rev() {
+        let segments: Vec<(SegmentFile, Edges)> =
+            (0..support::PER_HOUR).map(|at| (support::segment(number, at), edges(number, at))).collect();
+        let learnt = vec![Learnt { stream: stream.clone(), hour: support::hour(number), segments }];
+        index.apply(Batch { learnt, ..Batch::default() }).expect("learnt");
+    }
+    let known = index.facts(&stream.to_string(), support::hour(0)).expect("reads").len();
+    assert_eq!(known, support::PER_HOUR as usize);
+}
+
+fn a_segment(rows: u64, bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1024).expect("below 4 TB")) * 1024.0
+        / f64::from(u32::try_from(rows).expect("below 4 billion"))
+}
+
 fn main() {
     let hours = std::env::var("GAPLESS_HOURS").ok().map_or(336, |hours| hours.parse().expect("a number of hours"));
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("index.redb");
-    let (index, _) = timed("made, loaded, compacted, flushed and opened", || support::index(&path, hours, 64 << 20));
+    let (index, stream) =
+        timed("made, loaded, compacted, flushed and opened", || support::index(&path, hours, 64 << 20));
     drop(index);
     let rows = u64::from(hours) * u64::from(support::PER_HOUR);
-    let bytes = path.metadata().expect("a file").len();
-    println!(
-        "{rows} segments, {bytes} bytes, {:.1} a segment",
-        f64::from(u32::try_from(bytes / 1024).expect("below 4 TB")) * 1024.0
-            / f64::from(u32::try_from(rows).expect("below 4 billion"))
-    );
+    let length = || path.metadata().expect("a file").len();
+    println!("{rows} segments, {} bytes, {:.1} a segment", length(), a_segment(rows, length()));
+    let index = Index::open(&path, IndexOptions::default()).expect("opens");
+    timed("what is known of all of them learnt", || learn(&index, &stream, hours));
+    timed("and read again", || {
+        for number in 0..hours {
+            index.facts(&stream.to_string(), support::hour(number)).expect("reads");
+        }
+    });
+    drop(index);
+    // A file that is written to grows by doubling: what is in it is what is left when it is made as short as it can be.
+    redb::Database::open(&path).expect("opens").compact().expect("compacts");
+    println!("with that {} bytes, {:.1} a segment", length(), a_segment(rows, length()));
     let options = |verify_below| IndexOptions { verify_below, ..IndexOptions::default() };
     drop(timed("opened, every page verified, and closed", || Index::open(&path, options(u64::MAX))).expect("opens"));
     drop(timed("opened without verifying, and closed", || Index::open(&path, options(0))).expect("opens"));

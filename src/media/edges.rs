@@ -210,12 +210,15 @@ fn stream<'h>(heads: &'h Heads, program: &Program, role: Role) -> Option<&'h Hea
     heads.streams.iter().find(|head| head.stream == *found)
 }
 
-/// Where a stream ends, by the last two units of its end, or the last of its end and what units last at its beginning.
+/// Where a stream ends: so long after its last unit as that is after the one before it, or as units last at its beginning. Of large
+/// pictures only one may lie near an end; then their rate says how long it lasts, and otherwise it ends a moment early.
 fn end(head: &Head, begins: Option<&Head>) -> Option<i64> {
     let is_plausible = |step: &i64| (1..=LONGEST_UNIT).contains(step);
-    let step = head.step.filter(is_plausible);
-    let step = step.or_else(|| begins.and_then(|begins| begins.step).filter(is_plausible))?;
-    Some(head.last? + step)
+    let of_beginning = || begins.and_then(|begins| begins.step).filter(is_plausible);
+    let by_rate =
+        || begins.and_then(|begins| begins.describe().rate).map(|rate| 1_000 * TICKS / i64::from(rate.millis.max(1)));
+    let step = head.step.filter(is_plausible).or_else(of_beginning).or_else(by_rate);
+    Some(head.last? + step.unwrap_or_default())
 }
 
 fn independent(head: &Head) -> Option<bool> {

@@ -158,6 +158,17 @@ fn both_ends_say_of_a_large_file_what_all_of_it_says() {
 }
 
 #[test]
+fn of_pictures_so_large_that_only_the_last_one_is_seen_the_end_is_known_but_for_its_length() {
+    let film = Film { size: 42_000, sound: None, ..FILM };
+    let bytes = film.segment(0);
+    let known = read_ends(&bytes, WINDOW);
+    let end = known.picture.end.map(TimeStamp::ticks).unwrap();
+    assert!((LASTS - STEP..=LASTS).contains(&end), "{end}");
+    assert_eq!(known.change(LASTS_US, &film.edges(LASTS)), None);
+    assert_eq!(known.change(LASTS_US, &film.edges(LASTS + TICKS)), Some(Change::Times));
+}
+
+#[test]
 fn tables_that_change_within_a_segment_are_compared_where_it_ends() {
     let silent = Film { sound: None, ..FILM };
     let both = [silent.segment(0), FILM.segment(LASTS)].concat();
