@@ -1,7 +1,7 @@
 //! The job that looks, after each change of the index, whether what was lost to damage is here again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Scrub;
 use super::kept::KeptFile;
@@ -9,6 +9,8 @@ use crate::runtime::{Failure, Job, JobState, Next, Post};
 
 /// How often it looks whether the index has changed.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it looks whether something was written on in the quarantine.
+const RESCUE: Duration = Duration::from_secs(60);
 /// A step reads the hours of what is lost, which is little.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -18,12 +20,14 @@ pub struct Healing {
     ready: tokio::sync::watch::Receiver<bool>,
     /// The state of index and disk that was looked at last.
     seen: Option<(u64, u64, u64)>,
+    /// When it was last looked whether something was written on.
+    rescued: Option<Instant>,
 }
 
 impl Healing {
     /// Looks from when the index has caught up with the disk.
     pub fn new(scrub: Arc<Scrub>, ready: tokio::sync::watch::Receiver<bool>) -> Self {
-        Self { scrub, ready, seen: None }
+        Self { scrub, ready, seen: None, rescued: None }
     }
 }
 
@@ -51,6 +55,10 @@ impl Job for Healing {
         if guard.base().is_err() {
             post.is(JobState::Stalled, "the archive is not there", None);
             return Ok(Next::WhenWanted(LOOK));
+        }
+        if self.rescued.is_none_or(|at| at.elapsed() >= RESCUE) {
+            self.scrub.rescue()?;
+            self.rescued = Some(Instant::now());
         }
         if self.seen == Some(now) {
             return Ok(Next::WhenWanted(LOOK));

@@ -18,6 +18,7 @@ mod heal;
 mod kept;
 mod report;
 mod run;
+mod second_look;
 #[cfg(test)]
 mod tests;
 mod visitor;

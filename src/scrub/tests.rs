@@ -373,3 +373,31 @@ fn what_stays_although_it_is_odd_is_flagged_until_it_is_gone_also_after_a_restar
     assert_eq!(flagged(&again).count(), 0);
     assert_eq!(flagged(&scrub(&archive.keeper)).count(), 0, "and on the disk");
 }
+
+#[test]
+fn what_was_still_being_written_when_it_was_put_aside_goes_back_when_it_is_whole() {
+    let archive = Archive::with(3, 1);
+    let written = name(0, b"0");
+    let lies = archive.directory.path().join(HOUR).join(&written);
+    assert_eq!(archive.hour(None, None).moved(), 1);
+    assert_eq!(archive.scrub.rescue().unwrap(), 0, "it is as bad as before");
+    // Who has it open goes on writing where it lies now.
+    std::thread::sleep(Duration::from_millis(20));
+    fs::write(archive.kept(&written), b"0").unwrap();
+    assert_eq!(archive.scrub.rescue().unwrap(), 1);
+    assert!(lies.exists() && !archive.kept(&written).exists());
+    assert_eq!(archive.hour(None, None).moved(), 0);
+}
+
+#[test]
+fn nothing_that_is_what_its_name_says_is_deleted_from_the_quarantine_for_its_age() {
+    let archive = Archive::with(3, 1);
+    let written = name(0, b"0");
+    assert_eq!(archive.hour(None, None).moved(), 1);
+    let begun = Instant::now();
+    let far = super::work::now_ns() + 40 * i64::try_from(DAY.as_nanos()).unwrap();
+    fs::write(archive.kept(&written), b"0").unwrap();
+    assert_eq!(archive.scrub.expire_at(far, begun).unwrap(), (0, 0));
+    assert_eq!(archive.scrub.expire_at(far, begun + 2 * DAY).unwrap(), (0, 0));
+    assert_eq!(fs::read(archive.directory.path().join(HOUR).join(&written)).unwrap(), b"0");
+}

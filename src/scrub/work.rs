@@ -592,6 +592,10 @@ impl Scrub {
                 overdue.insert(key, since);
                 continue;
             }
+            // Nothing is deleted for its age on the word of one look, long ago.
+            if file.is_lost() && self.put_back_if_sound(&base, &place, &stored, &file)? {
+                continue;
+            }
             let _moving = self.kept.moving();
             if let Some(size) = Quarantine::of(&base).delete(&place, &stored)? {
                 tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file was kept long enough, and is deleted");
