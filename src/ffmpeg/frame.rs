@@ -2,10 +2,9 @@
 //!
 //! 1. That is the next picture after the time. Where the picture stands still for longer than one lasts, it is the one that stands there;
 //!    behind the last picture it is that one.
-//! 2. Time is counted as ffmpeg counts it when it is given the segments around: from the first sound or picture of the first of them on.
-//! 3. It is put into a stream with those that decoding it needs: from the last key frame on, which may lie in a segment before, as far as
+//! 2. It is put into a stream with those that decoding it needs: from the last key frame on, which may lie in a segment before, as far as
 //!    they join.
-//! 4. ffmpeg decodes them and writes that one.
+//! 3. ffmpeg decodes them and writes that one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use super::pool::{Limit, Order};
 use super::segment::{CutSegment, Loaded};
 use super::{FfmpegError, Pool};
 use crate::domain::{Span, Timestamp};
-use crate::media::{Coding, Mux, TICKS, Unit, distance, profile, shortest, ticks};
+use crate::media::{Coding, Mux, Unit, profile, shortest, ticks};
 
 /// A picture takes well below a second; whoever looks at it has gone by then.
 const TIME: Duration = Duration::from_secs(20);
@@ -26,8 +25,6 @@ const MOST_BYTES: u64 = 64 << 20;
 const MOST_HELD: usize = 256 << 20;
 /// Where times begin in what is decoded: far from zero, so that none is below it.
 const ORIGIN: i64 = 900_000;
-/// Sound that begins earlier than this before its picture is none of it; time stamps that differ more from names do not go on.
-const MOST_LEAD: i64 = TICKS / 2;
 /// Some streams send the second half of a picture on its own; it comes right behind.
 const BEHIND: usize = 2;
 
@@ -85,28 +82,24 @@ struct Line {
     /// When its first segment begins, by its name.
     start: Timestamp,
     /// The segments before, the last of them first.
-    before: Vec<Earlier>,
+    before: Vec<Near>,
     /// Whether the first segment of the line joins those.
     joins: bool,
 }
 
 impl Line {
     /// What has to be decoded, what it is, and the time of what is shown then.
-    async fn around(near: Vec<Near>, time: Timestamp) -> Result<(Option<Coding>, Vec<Unit>, i64), FfmpegError> {
-        let mut near: Vec<Earlier> = near.into_iter().map(Earlier::from).collect();
-        let at = near.iter().rposition(|each| each.start <= time).unwrap_or(0);
+    async fn around(mut near: Vec<Near>, time: Timestamp) -> Result<(Option<Coding>, Vec<Unit>, i64), FfmpegError> {
+        let at = near.iter().rposition(|each| each.segment.start <= time).unwrap_or(0);
         let mut after = near.split_off(at).into_iter();
-        let nothing = || FfmpegError::Nothing(format!("there is no picture at {time}"));
-        let Earlier { what, joins, .. } = after.next().ok_or_else(nothing)?;
-        let loaded = what.load().await?;
-        let zero = zero(&mut near, &loaded, joins, time).await;
         near.reverse();
-        let time = Zero { time, ticks: zero };
-        let mut line = Self::of(loaded, time, near, joins)?;
+        let nothing = || FfmpegError::Nothing(format!("there is no picture at {time}"));
+        let Near { segment, joins } = after.next().ok_or_else(nothing)?;
+        let mut line = Self::of(segment.load().await?, time, near, joins)?;
         let mut shown = line.shown();
         if let (None | Some((_, false)), Some(next)) = (shown, after.next()) {
             // The next picture is the first of the next segment.
-            let behind = Self::of(next.what.load().await?, time, Vec::new(), next.joins);
+            let behind = Self::of(next.segment.load().await?, time, Vec::new(), next.joins);
             match behind {
                 Ok(behind) if behind.joins && behind.coding == line.coding => {
                     line.units.extend(behind.units);
@@ -131,7 +124,7 @@ impl Line {
         }
     }
 
-    fn of(loaded: Loaded, time: Zero, before: Vec<Earlier>, joins: bool) -> Result<Self, FfmpegError> {
+    fn of(loaded: Loaded, time: Timestamp, before: Vec<Near>, joins: bool) -> Result<Self, FfmpegError> {
         let (start, coding) = (loaded.start, loaded.media.codings().0);
         let lacks = loaded.lacks("video");
         let units = from(loaded, time);
@@ -181,7 +174,7 @@ impl Line {
     }
 
     /// Puts the segment before in front.
-    async fn go_back(&mut self, time: Zero) -> Result<(), FfmpegError> {
+    async fn go_back(&mut self, time: Timestamp) -> Result<(), FfmpegError> {
         let start = self.start;
         let none = || {
             let why = format!(
@@ -193,8 +186,8 @@ impl Line {
         if !self.joins || self.before.is_empty() || held > MOST_HELD {
             return Err(none());
         }
-        let Earlier { what, joins, .. } = self.before.remove(0);
-        let loaded = what.load().await?;
+        let Near { segment, joins } = self.before.remove(0);
+        let loaded = segment.load().await?;
         if loaded.media.codings().0 != self.coding {
             return Err(none());
         }
@@ -206,74 +199,9 @@ impl Line {
     }
 }
 
-/// A segment before the wanted time.
-struct Earlier {
-    start: Timestamp,
-    end: Timestamp,
-    what: What,
-    joins: bool,
-}
-
-/// What is known of it.
-enum What {
-    Closed(CutSegment),
-    Read(Box<Loaded>),
-    Failed(FfmpegError),
-}
-
-impl What {
-    async fn load(self) -> Result<Loaded, FfmpegError> {
-        match self {
-            Self::Closed(segment) => segment.load().await,
-            Self::Read(loaded) => Ok(*loaded),
-            Self::Failed(error) => Err(error),
-        }
-    }
-}
-
-impl From<Near> for Earlier {
-    fn from(Near { segment, joins }: Near) -> Self {
-        Self { start: segment.start, end: segment.start + segment.duration, what: What::Closed(segment), joins }
-    }
-}
-
-/// What is meant by a time: so many ticks from where it lies by the names of segments.
-#[derive(Clone, Copy)]
-struct Zero {
-    time: Timestamp,
-    ticks: i64,
-}
-
-/// How far before its first picture the sound of a segment begins, in ticks below zero.
-fn lead(loaded: &Loaded) -> i64 {
-    let first = loaded.media.sound.iter().map(|unit| unit.pts).min();
-    let is_picture = !loaded.media.video.is_empty();
-    first.filter(|_| is_picture).map_or(0, |first| distance(loaded.first, first)).clamp(-MOST_LEAD, 0)
-}
-
-/// Where the wanted time lies by the first segment around it, as seen from this one: as long as their time stamps go on, those count, and
-/// not their names.
-async fn zero(near: &mut Vec<Earlier>, loaded: &Loaded, joins: bool, time: Timestamp) -> i64 {
-    let own = lead(loaded);
-    let first = near.iter().position(|each| each.end > time - Near::BESIDE).filter(|_| joins);
-    let Some(first) = first.filter(|first| near.iter().skip(first + 1).all(|each| each.joins)) else { return own };
-    let earlier = near.remove(first);
-    let (what, ticks) = match earlier.what.load().await {
-        Ok(begin) => {
-            let wanted = begin.first + lead(&begin) + ticks((time - begin.start).us());
-            let here = loaded.first + ticks((time - loaded.start).us());
-            (What::Read(Box::new(begin)), distance(here, wanted))
-        }
-        // It is told where a key frame is looked for in it.
-        Err(error) => (What::Failed(error), own),
-    };
-    near.insert(first, Earlier { what, ..earlier });
-    if ticks.abs() <= MOST_LEAD { ticks } else { own }
-}
-
 /// The pictures of a segment, with times from the wanted one on.
-fn from(loaded: Loaded, zero: Zero) -> Vec<Unit> {
-    let move_by = ticks((loaded.start - zero.time).us()) - loaded.first - zero.ticks;
+fn from(loaded: Loaded, time: Timestamp) -> Vec<Unit> {
+    let move_by = ticks((loaded.start - time).us()) - loaded.first;
     let mut units = loaded.media.video;
     for unit in &mut units {
         (unit.pts, unit.dts) = (unit.pts + move_by, unit.dts + move_by);

@@ -26,7 +26,8 @@ async fn shown(at: crate::domain::Timestamp, segment: usize) -> usize {
 
 #[tokio::test]
 async fn the_frame_is_the_next_one_at_that_time() {
-    for (picture, early_us, segment) in [(0, 0, 0), (1, 0, 0), (2, 10_000, 0), (26, 0, 0), (50, 0, 1), (49, 1_000, 0)] {
+    for (picture, early_us, segment) in [(0, 0, 0), (1, 0, 0), (2, 39_000, 0), (26, 0, 0), (50, 0, 1), (124, 1_000, 2)]
+    {
         let at = time(picture) - Span::from_us(early_us);
         assert_eq!(shown(at, segment).await, usize::try_from(picture).unwrap(), "{picture} - {early_us} µs");
     }
