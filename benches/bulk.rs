@@ -59,14 +59,14 @@ fn main() {
     let rows = u64::from(hours) * u64::from(support::PER_HOUR);
     let length = || path.metadata().expect("a file").len();
     println!("{rows} segments, {} bytes, {:.1} a segment", length(), a_segment(rows, length()));
-    let index = Index::open(&path, IndexOptions::default()).expect("opens");
-    timed("what is known of all of them learnt", || learn(&index, &stream, hours));
+    let again = Index::open(&path, IndexOptions::default()).expect("opens");
+    timed("what is known of all of them learnt", || learn(&again, &stream, hours));
     timed("and read again", || {
         for number in 0..hours {
-            index.facts(&stream.to_string(), support::hour(number)).expect("reads");
+            again.facts(&stream.to_string(), support::hour(number)).expect("reads");
         }
     });
-    drop(index);
+    drop(again);
     // A file that is written to grows by doubling: what is in it is what is left when it is made as short as it can be.
     redb::Database::open(&path).expect("opens").compact().expect("compacts");
     println!("with that {} bytes, {:.1} a segment", length(), a_segment(rows, length()));
