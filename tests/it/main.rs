@@ -34,6 +34,7 @@ mod federated;
 mod first_crawl;
 mod fixed_part;
 mod following;
+mod fuzzed;
 mod harness;
 mod hostile;
 mod index_trouble;
