@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::disk::{ArchiveId, Base, DirLock, DiskError, Identity, Verdict, clear_temporaries, marker, verdict};
+use crate::disk::{ArchiveId, Base, DirLock, DiskError, Identity, Ids, Verdict, clear_temporaries, marker, verdict};
 use crate::index::{Batch, Index, IndexError, IndexOptions};
 
 /// How long a lock that is held is waited for: a process that is just ending, or a command that is just reading.
@@ -99,6 +99,13 @@ impl Locked {
 
     /// Checks that index and disk belong together, and makes the marker of a new archive. What is told to the index is `known`.
     pub fn identify(&self, index: &Index) -> Result<Identity, StartupError> {
+        if let Some(Ids { id, .. }) = self.interrupted(index)? {
+            return Err(StartupError::Refused(format!(
+                "{} was being given the id {id} when `gapless rebuild --new-id` was interrupted, and the index is of its former one: \
+                 `gapless rebuild` completes it",
+                self.base.path().display()
+            )));
+        }
         let known = index.archive()?.map(ArchiveId::from_bytes);
         let is_empty = index.catalog().hour_count() == 0;
         let (id, new) = match verdict(known, is_empty, &marker::read(&self.base)) {
@@ -126,6 +133,22 @@ impl Locked {
             Ok::<_, StartupError>(crate::index::Applied::default())
         })?;
         Ok(Identity::Marked(id))
+    }
+
+    /// The same for who makes the index anew: one of the former id, if a change of ids was interrupted, is taken over.
+    pub fn identify_renewed(&self, index: &Index) -> Result<Identity, StartupError> {
+        if let Some(Ids { id, .. }) = self.interrupted(index)? {
+            index.apply(Batch { archive: Some(id.to_bytes()), ..Batch::default() })?;
+        }
+        self.identify(index)
+    }
+
+    /// What the marker says, if the index is of the id that the archive had before the one that it was being given.
+    fn interrupted(&self, index: &Index) -> Result<Option<Ids>, StartupError> {
+        let known = index.archive()?.map(ArchiveId::from_bytes);
+        // What is wrong with a marker is told by whoever asks for more.
+        let ids = marker::ids(&self.base).ok().flatten();
+        Ok(ids.filter(|ids| known.is_some() && ids.former == known && known != Some(ids.id)))
     }
 
     #[expect(clippy::unused_self, reason = "reads as one of the ways to know the archive")]

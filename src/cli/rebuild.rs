@@ -12,7 +12,7 @@ use super::out::{stderr_line, stdout};
 use super::progress::Progress;
 use crate::backfill::BURSTS;
 use crate::check::{all_places, check_hour, check_sums};
-use crate::disk::{ArchiveId, marker};
+use crate::disk::{ArchiveId, Base, marker};
 use crate::domain::shown::shown;
 use crate::index::LedgerCopy;
 use crate::rebuild::{Watcher, rebuild};
@@ -62,18 +62,21 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     let mut ledger = LedgerCopy::default();
     if path.exists() {
         let index = locked.open_index(options.clone())?;
-        locked.identify(&index)?;
+        locked.identify_renewed(&index)?;
         ledger = index.copy_ledger().unwrap_or_default();
         index.close();
     }
+    let carry = |base: &Base| carry_over(base, &[BURSTS]);
     if new_id {
         let id = ArchiveId::random();
-        marker::renew(&locked.base, id, |base| carry_over(base, &[BURSTS]))?;
+        marker::renew(&locked.base, id, carry)?;
         tracing::info!(name: "archive_id_changed", %id, "this archive has an id of its own now");
     }
     let told = Told(Progress::stderr());
     let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, ledger, &told)?;
     told.0.finish();
+    // From here on nothing is of a former id: not before, or a kill would leave an index that belongs to nobody.
+    marker::finish(&locked.base, carry)?;
     let seconds = began.elapsed().as_secs_f64();
     let mut out = stdout();
     if config.json {
@@ -154,3 +157,6 @@ async fn ask(config: &Config, daemon: &Daemon) -> anyhow::Result<ExitCode> {
     }
     anyhow::bail!("the daemon ended before the check was complete")
 }
+
+#[cfg(test)]
+mod tests;

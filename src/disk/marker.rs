@@ -151,7 +151,7 @@ pub fn create(base: &Base, id: ArchiveId) -> Result<()> {
 }
 
 /// Gives an archive another id, in the place of the one that it has. `carry_over` writes what is bound to the id before under the one
-/// of now; the marker names both until that is done, so that it can be done again after a crash.
+/// of now; the marker names both until [`finish`] says that all is done, so that it can be done again after a crash.
 pub fn renew<E: From<DiskError>>(
     base: &Base,
     id: ArchiveId,
@@ -163,9 +163,20 @@ pub fn renew<E: From<DiskError>>(
     }
     let former = before.map(|ids| ids.id);
     write_over(base, Ids { id, former, has_records: before.is_some_and(|ids| ids.has_records) })?;
+    carry_over(base)
+}
+
+/// All that is bound to the id of an archive, its index as well, is of the one that it has now: it had no other. What [`renew`] did not
+/// come to carry over is done before.
+pub fn finish<E: From<DiskError>>(base: &Base, carry_over: impl Fn(&Base) -> Result<(), E>) -> Result<(), E> {
+    if ids(base)?.is_none_or(|ids| ids.former.is_none()) {
+        return Ok(());
+    }
     carry_over(base)?;
-    let has_records = ids(base)?.is_some_and(|ids| ids.has_records);
-    Ok(write_over(base, Ids { former: None, id, has_records })?)
+    match ids(base)? {
+        Some(ids) => Ok(write_over(base, Ids { former: None, ..ids })?),
+        None => Ok(()),
+    }
 }
 
 /// From now on there have been records that protect the archive.
@@ -264,6 +275,10 @@ mod tests {
         })
         .unwrap();
         let pair = |id, former| Ids { id, former: Some(former), has_records: false };
+        assert_eq!(ids(&base).unwrap(), Some(pair(third, second)), "what else is of the former id can still be told");
+        let done = |_: &Base| Ok::<_, DiskError>(());
+        finish(&base, done).unwrap();
+        finish(&base, |there| Err(DiskError::io("write", there.path(), Errno::NOSPC))).unwrap();
         assert_eq!(seen.into_inner(), [pair(second, first), pair(second, first), pair(third, second)]);
         assert_eq!(ids(&base).unwrap(), Some(third.into()));
     }
@@ -279,6 +294,7 @@ mod tests {
         note_records(&base).unwrap();
         assert_eq!(ids(&base).unwrap(), Some(Ids { has_records: true, ..first.into() }));
         renew(&base, second, |_| Ok::<_, DiskError>(())).unwrap();
+        finish(&base, |_| Ok::<_, DiskError>(())).unwrap();
         assert_eq!(ids(&base).unwrap(), Some(Ids { has_records: true, ..second.into() }));
     }
 

@@ -425,6 +425,7 @@ async fn an_archive_takes_its_records_along_to_another_id() {
     let new = ArchiveId::random();
     let base = Base::open(archive.tree.path()).unwrap();
     marker::renew(&base, new, |base| crate::retention::carry_over(base, &[])).unwrap();
+    marker::finish(&base, |base| crate::retention::carry_over(base, &[])).unwrap();
     archive.id = new;
     let retention = archive.start(age(3));
     assert_eq!((run(&retention).error, retention.unusable_records()), (None, Vec::new()));
