@@ -14,7 +14,7 @@ use std::fmt;
 
 pub use holders::{Answering, Buried, Holder, first_absent};
 pub use room::{Horizons, StreamLimit};
-pub use shrinking::{Level, Levels, Shrinking};
+pub use shrinking::{Level, Levels, Shrinking, Yardsticks};
 
 use super::origins::Origin;
 use super::{Hour, HourPlace, Span, Timestamp};
@@ -127,8 +127,17 @@ pub struct Going {
     pub stored: Stored,
     /// Why.
     pub reason: Reason,
-    /// Whether it is the archive's own, by the rule by which room is made.
-    pub is_own: bool,
+    /// With what it is measured how far the archive shrinks.
+    pub measured: Option<Measured>,
+}
+
+/// What must not shrink too far, each measured by itself: one hour that was recorded must not stand for all that was mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// The archive's own, by the rule by which room is made.
+    Own,
+    /// What others gave of what the configuration names, where something else is own.
+    Named,
 }
 
 /// What goes.
@@ -145,6 +154,8 @@ pub struct Schedule {
     /// How much of it is the archive's own: recorded here; where nothing is, named; where nothing is named, all. That is what must not
     /// shrink, and what others give must not make it look large.
     pub own: Level,
+    /// How much is named, where something was recorded. That must not shrink either where it is more than what is own.
+    pub named: Level,
 }
 
 impl Schedule {
@@ -160,8 +171,17 @@ impl Schedule {
 
     /// How much of one's own is left when all has gone that goes.
     pub fn own_after(&self) -> Level {
-        let own = self.going.iter().filter(|going| going.is_own).map(|going| &going.stored);
-        own.fold(self.own, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added)))
+        self.after(Measured::Own, self.own)
+    }
+
+    /// How much of what is named is left then.
+    pub fn named_after(&self) -> Level {
+        self.after(Measured::Named, self.named)
+    }
+
+    fn after(&self, measured: Measured, before: Level) -> Level {
+        let going = self.going.iter().filter(|going| going.measured == Some(measured)).map(|going| &going.stored);
+        going.fold(before, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added)))
     }
 }
 
@@ -241,15 +261,18 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     };
     let mut reasons: Vec<Option<Reason>> = hours.iter().map(of_itself).collect();
     room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
-    let is_own = room::own_among(&hours);
-    let counted = hours.iter().filter(|stored| is_own(stored));
-    let own =
-        counted.fold(Level::default(), |own, stored| own.with(1, all_of(stored).saturating_sub(stored.origin.added)));
-    let mut schedule = Schedule { hours: hours.len(), bytes, own, ..Schedule::default() };
+    let measured = room::measured_among(&hours);
+    let level = |of: Measured| {
+        let counted = hours.iter().filter(|stored| measured(stored) == Some(of));
+        let without_added = |stored: &Stored| all_of(stored).saturating_sub(stored.origin.added);
+        counted.fold(Level::default(), |level, stored| level.with(1, without_added(stored)))
+    };
+    let (own, named) = (level(Measured::Own), level(Measured::Named));
+    let mut schedule = Schedule { hours: hours.len(), bytes, own, named, ..Schedule::default() };
     let with_reason = hours
         .into_iter()
         .zip(reasons)
-        .filter_map(|(stored, reason)| Some(Going { is_own: is_own(&stored), stored, reason: reason? }));
+        .filter_map(|(stored, reason)| Some(Going { measured: measured(&stored), stored, reason: reason? }));
     schedule.going.extend(with_reason);
     // Whatever interrupts it: nothing of one's own goes before what others gave, and nothing that is named before what is not.
     schedule.going.sort_by_key(|going| {
@@ -271,9 +294,13 @@ fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp, from_future:
     // What others gave and has no room is no loss by mistake, and its number must not make a loss look small.
     let fetched = new().filter(|going| going.reason == Reason::Fetched && !going.stored.counts()).count();
     let all = (new().count() - fetched, schedule.hours - fetched);
-    // Nor must what they gave of named channels.
-    let own = (new().filter(|going| going.is_own).count(), usize::try_from(schedule.own.hours).unwrap_or(usize::MAX));
-    let more_than_half = [own, all].into_iter().find(|(going, of)| going * 2 > *of);
+    // Nor must what they gave of named channels, and a little that was recorded must not stand for all that is named.
+    let number = |hours| usize::try_from(hours).unwrap_or(usize::MAX);
+    let going_of = |measured| new().filter(|going| going.measured == Some(measured)).count();
+    let own = (going_of(Measured::Own), number(schedule.own.hours));
+    let named = (going_of(Measured::Named), number(schedule.named.hours));
+    let guarded = [own, all].into_iter().chain((named.1 > own.1).then_some(named));
+    let more_than_half = guarded.into_iter().find(|(going, of)| going * 2 > *of);
     from_future.or(more_than_half.map(|(going, of)| Doubt::MoreThanHalf { going, of }))
 }
 

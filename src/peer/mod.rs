@@ -30,6 +30,7 @@ pub use download::{Outcome, Pause};
 pub use error::PeerError;
 pub use limits::Limits;
 pub use no_channel::unless_no_channel;
+pub use probe::Given;
 pub use seen::{Listed, Seen};
 pub use throttle::Throttle;
 pub use url::{BadUrl, PeerUrl};

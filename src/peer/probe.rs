@@ -1,25 +1,31 @@
-//! Looks for a file of ours through a peer: one that shows it serves the same directory as this node, under whatever name.
+//! What a peer's list is worth: whether it shows a file of ours, and so serves the same directory as this node, under whatever name; and
+//! whether it gives what it lists, to the last byte.
 //!
 //! A list may come from a cache; a path that was never asked for before cannot. So both are asked, and one that shows it is enough.
+//! Nothing that comes is kept.
 
-use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Response, StatusCode};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::body::chunk;
 use super::client::{Peer, PeerClient, address, refused, words};
-use super::error::{Begins, PeerError};
+use super::download::announced;
+use super::error::PeerError;
 use super::limits::Limits;
-use crate::domain::HourPlace;
 use crate::domain::probe::is_probe_name;
+use crate::domain::{FileName, Hash, HourPlace, parse_file_name};
 
-/// What has to come for a file to be there.
+/// What came when a segment was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// A head that says so.
-    Head,
-    /// A byte of it.
-    Byte,
+pub enum Given {
+    /// What the hash in its name says, of so many bytes.
+    Right(u64),
+    /// Something else, of so many bytes.
+    Wrong(u64),
+    /// The peer says that it has not got it.
+    Nothing,
 }
 
 impl PeerClient {
@@ -40,57 +46,87 @@ impl PeerClient {
         }
     }
 
-    /// Whether a peer gives at least a byte of this segment: a head that says so comes from a disk that cannot be read, too. An error
-    /// unless it says clearly that it has not got it.
-    pub async fn serves_segment(&self, peer: &Peer, place: &HourPlace, name: &str) -> Result<bool, PeerError> {
+    /// Whether a peer gives this segment or chat batch, whole: a byte of it, or a head that promises it, can be had from who has nothing.
+    /// An error if that cannot be found out, or takes more than `most` bytes.
+    pub async fn gives_segment(
+        &self,
+        peer: &Peer,
+        place: &HourPlace,
+        name: &str,
+        most: u64,
+    ) -> Result<Given, PeerError> {
+        let FileName::Understood(key) = parse_file_name(name) else { return Ok(Given::Wrong(0)) };
         let (hour, stream) = (place.hour.to_string(), &place.stream);
         let path = ["segments", stream.channel.as_str(), stream.quality.as_str(), &hour, name];
-        self.first_byte(peer, &path, Wanted::Byte).await
+        let url = address(peer, &path)?;
+        let text = url.to_string();
+        let headers = HeaderMap::from_iter([
+            (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ]);
+        self.in_time(&text, async {
+            let mut response = self.ask(&url, &headers).await?;
+            match response.status() {
+                StatusCode::OK => given(&text, response, self.limits(), most, key.hash).await,
+                StatusCode::NOT_FOUND | StatusCode::GONE => {
+                    words(&mut response).await;
+                    Ok(Given::Nothing)
+                }
+                _ => Err(refused(&text, response).await),
+            }
+        })
+        .await
     }
 
     async fn serves(&self, peer: &Peer, path: &[&str]) -> Result<bool, PeerError> {
-        self.first_byte(peer, path, Wanted::Head).await
-    }
-
-    async fn first_byte(&self, peer: &Peer, path: &[&str], wanted: Wanted) -> Result<bool, PeerError> {
         let url = address(peer, path)?;
         let text = url.to_string();
         let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
         // Of an empty file there is no first byte, which is an error.
         headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        let after = self.limits().listing_time;
-        let work = async {
+        self.in_time(&text, async {
             let mut response = self.ask(&url, &headers).await?;
             match response.status() {
-                status if status.is_success() && wanted == Wanted::Head => Ok(true),
-                StatusCode::OK | StatusCode::PARTIAL_CONTENT => given(&text, response, self.limits()).await,
+                status if status.is_success() => Ok(true),
                 StatusCode::NOT_FOUND => {
                     words(&mut response).await;
                     Ok(false)
                 }
                 _ => Err(refused(&text, response).await),
             }
-        };
+        })
+        .await
+    }
+
+    async fn in_time<T>(&self, url: &str, work: impl Future<Output = Result<T, PeerError>>) -> Result<T, PeerError> {
+        let after = self.limits().listing_time;
         match timeout(after, work).await {
             Ok(answer) => answer,
-            Err(_) => Err(PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after }),
+            Err(_) => Err(PeerError::TimedOut { url: url.to_owned(), what: "did not finish its answer", after }),
         }
     }
 }
 
-/// Whether a byte of a file comes, and not of a page that some servers send for whatever they have not got.
-async fn given(url: &str, mut response: Response, limits: &Limits) -> Result<bool, PeerError> {
-    let unexpected = |problem: String, begins| PeerError::Unexpected { url: url.to_owned(), problem, begins };
-    let kind = response.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
-    let is_page = kind.is_some_and(|kind| kind.starts_with(b"text/html"));
-    while let Some(piece) = chunk(url, &mut response, limits, 0).await? {
-        if is_page {
-            return Err(unexpected("expected a segment, found a page".to_owned(), Begins::of(&piece)));
+/// Hashes what comes.
+async fn given(
+    url: &str,
+    mut response: Response,
+    limits: &Limits,
+    most: u64,
+    expected: Hash,
+) -> Result<Given, PeerError> {
+    announced(url, &response, 0, limits)?;
+    let limit = limits.file_bytes.min(most);
+    let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
+    while let Some(piece) = chunk(url, &mut response, limits, bytes).await? {
+        bytes = bytes.saturating_add(piece.len() as u64);
+        if bytes > limit {
+            return Err(PeerError::TooLarge { url: url.to_owned(), what: "bytes for a sample", limit });
         }
-        if !piece.is_empty() {
-            return Ok(true);
-        }
+        limits.throttle.wait(piece.len()).await;
+        hash.update(&piece);
     }
-    Err(unexpected("expected a segment, found nothing".to_owned(), Begins::default()))
+    let is_right = Hash(hash.finalize().into()) == expected;
+    Ok(if is_right { Given::Right(bytes) } else { Given::Wrong(bytes) })
 }

@@ -19,6 +19,7 @@ use super::metrics::Gauges;
 use super::protect::FreeSpace;
 use super::reclaim::Known;
 use super::run_requests::{RunRequest, RunRequests};
+use super::steady::Steady;
 use super::{RetentionError, report};
 use crate::clock::{Clocks, Timeline};
 use crate::crawl::{CrawlError, Keeper};
@@ -26,7 +27,7 @@ use crate::deleted::Deletions;
 use crate::disk::{Base, Checked, marker};
 use crate::domain::disk_use::DiskUse;
 use crate::domain::origins::Origin;
-use crate::domain::retention::{Decided, Going, Levels, Limits, Reason, Schedule, Stored, schedule};
+use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, Yardsticks, schedule};
 use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
@@ -81,9 +82,10 @@ pub struct Retention {
     pub(super) options: RetentionOptions,
     pub(super) ledger: Ledger,
     pub(super) timeline: Timeline,
-    pub(super) levels: Mutex<Levels>,
+    pub(super) levels: Mutex<Yardsticks>,
     /// Who the peers are, as far as they have said so.
     pub(super) known_peers: Mutex<Known>,
+    pub(super) steady: Steady,
     pub(super) gauges: Gauges,
     running: Mutex<()>,
     report: Mutex<RetentionReport>,
@@ -110,6 +112,7 @@ impl Retention {
             ledger: Ledger::default(),
             levels: Mutex::default(),
             known_peers: Mutex::default(),
+            steady: Steady::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
             run_requests: RunRequests::new(),
@@ -161,6 +164,7 @@ impl Retention {
             peers: self.parts.peers.clone(),
             instance: self.parts.instance,
             copies_at: self.options.copies_at.clone(),
+            steady: self.steady.clone(),
             keeper: Arc::clone(&self.parts.keeper),
         })
     }
@@ -341,7 +345,7 @@ impl Retention {
             self.retire_or_tell(going, &mut copies, (confirmed, stop), report)?;
         }
         if confirmed {
-            self.reset_levels(schedule.own_after());
+            self.reset_levels(schedule.own_after(), schedule.named_after());
         }
         self.reclaim_all(&journal, stop, report)?;
         if report.hours > 0 {
@@ -444,6 +448,9 @@ impl Retention {
         stop: &Stop,
         report: &mut RetentionReport,
     ) -> Result<Option<HashSet<String>>, RetentionError> {
+        if copies.are_used_up() {
+            return Ok(None);
+        }
         let contents = self.parts.keeper.answer(place)?.contents;
         let names = contents.visible().map(SegmentFile::name).collect();
         let asked = self.parts.handle.block_on(async {
@@ -454,6 +461,9 @@ impl Retention {
         });
         let missing = asked.ok_or(RetentionError::Stopped)?;
         report.unproven_copies = copies.unproven().collect();
+        if copies.are_used_up() && !missing.is_empty() {
+            return Ok(None);
+        }
         report.last_copies += missing.len() as u64;
         let room = TOLD.saturating_sub(report.first_last_copies.len());
         report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));

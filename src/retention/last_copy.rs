@@ -2,25 +2,29 @@
 //!
 //! 1. An answer proves no copy: a second server over the same directory answers, too. A peer counts if it names another archive id
 //!    than ours, or if the operator names it (`copies_at`) and what is written here for a moment is not seen through it ([`probe`]).
-//!    What a peer is for one quality it need not be for another, of which its directory may be a mount of ours.
-//! 2. A peer that counts has what its plain listing names and a sample of which it shows; one that does not answer has nothing. What it
-//!    says that its tombstones hide is believed: no node shows that.
+//!    One whose id changes counts as nothing ([`Steady`]).
+//! 2. A peer that counts has what its plain listing names, if a probe in that very hour shows that this is another disk, and if it
+//!    gives whole files of a sample whose bytes have the hashes in their names. One that does not answer has nothing. What it says
+//!    that its tombstones hide is believed: no node shows that. What is fetched for this is bounded for each pass ([`Budget`]).
 //! 3. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
 //!    the one of the highest [`rank`] keeps it.
 //!
 //! Nothing of the archive is deleted or fetched here.
 
+mod proof;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Instant;
 
-use rand::seq::IteratorRandom as _;
 use reqwest::StatusCode;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::proof::{Budget, Claim};
 use super::identity::{Identity, identify};
-use super::probe::{Probed, probe};
+use super::steady::Steady;
 use crate::crawl::Keeper;
 use crate::disk::marker;
 use crate::domain::{HourPlace, Stream};
@@ -30,8 +34,6 @@ use crate::wire::TombstonePage;
 
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 8 << 20;
-/// Names of an hour that a peer is asked to show a byte of, before its list counts.
-const SAMPLED: usize = 4;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
@@ -46,6 +48,8 @@ pub struct Asking {
     pub instance: u64,
     /// Peers that the operator says are other disks, by their names.
     pub copies_at: Vec<String>,
+    /// Which archive each of them has named so far.
+    pub steady: Steady,
     /// The archive here.
     pub keeper: Arc<Keeper>,
 }
@@ -73,6 +77,7 @@ pub struct Copies {
     silent: HashSet<PeerUrl>,
     /// What a person should know about those that do not count, by name.
     unproven: BTreeMap<String, String>,
+    budget: Budget,
 }
 
 impl Copies {
@@ -85,7 +90,19 @@ impl Copies {
             standings: HashMap::new(),
             silent: HashSet::new(),
             unproven: BTreeMap::new(),
+            budget: Budget::FULL,
         }
+    }
+
+    /// Whether no more can be looked into in this pass: all that is still asked about stays.
+    pub const fn are_used_up(&self) -> bool {
+        self.budget.is_used_up()
+    }
+
+    /// So many files may be looked into.
+    #[cfg(test)]
+    pub(super) const fn look_into(&mut self, files: usize) {
+        self.budget.files = files;
     }
 
     /// Peers that answered and do not count, and why.
@@ -168,32 +185,18 @@ impl Copies {
         if !self.asking.keeper.guards().stands(Guard::LastCopy) {
             return Some(standing);
         }
-        if !matches!(standing, Standing::Archive(_)) && !self.asking.copies_at.contains(&peer.name) {
-            let why = "it does not name an archive of its own; if it is another disk, add its name to copies_at in [retention]";
-            self.not_proven(peer, why.to_owned());
-            return None;
-        }
-        self.is_another_disk(peer, place).await.then_some(standing)
-    }
-
-    /// Whether what a peer shows lies on another disk. One that names another archive may still serve a directory of this one: a mount
-    /// within its own, or a proxy that asks two servers.
-    async fn is_another_disk(&mut self, peer: &Peer, place: &HourPlace) -> bool {
-        match probe(&self.asking.keeper, &self.asking.client, peer, place).await {
-            Probed::AnotherDisk => return true,
-            Probed::ThisDisk => {
-                tracing::error!(name: "copy_is_this_disk", peer = peer.name, hour = %place, "a peer serves this very directory: what it has is no copy");
-                let stream = &place.stream;
-                self.not_proven(
-                    peer,
-                    format!("it serves this very directory of {stream}: a file written here was seen through it"),
-                );
+        let is_named = self.asking.copies_at.contains(&peer.name);
+        let why = match &standing {
+            Standing::Archive(theirs) if !self.asking.steady.hear(&peer.url, theirs, Instant::now()) && !is_named => {
+                "it has named another archive id within a day; it counts again when it has named the same one for a day"
             }
-            Probed::Unknown(why) => {
-                self.not_proven(peer, format!("it is not known whether it serves this very directory: {why}"));
+            Standing::Process(_) | Standing::FixedPart if !is_named => {
+                "it does not name an archive of its own; if it is another disk, add its name to copies_at in [retention]"
             }
-        }
-        false
+            _ => return Some(standing),
+        };
+        self.not_proven(peer, why.to_owned());
+        None
     }
 
     fn not_proven(&mut self, peer: &Peer, why: String) {
@@ -201,10 +204,10 @@ impl Copies {
         self.unproven.insert(peer.name.clone(), why);
     }
 
-    /// Those of the names that no peer has, in the order in which they were given. Peers are asked one after another until
-    /// everything was found.
+    /// Those of the names that no peer has, in the order in which they were given.
     pub async fn held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
-        self.not_held(place, names, |_, _| true).await
+        let claims = self.claims(place, &names, |_, _| true).await;
+        self.unproven_of(place, names, claims).await
     }
 
     /// Those of the names that must stay here: no peer has them of which it is certain that it does not let them go because this
@@ -217,21 +220,26 @@ impl Copies {
             Standing::Process(theirs) => rank(place, theirs) > rank(place, &this.asking.instance),
             Standing::FixedPart => true,
         };
-        self.not_held(place, names, outranks).await
+        let claims = self.claims(place, &names, outranks).await;
+        let is_listed = |name: &String| claims.iter().any(|claim| claim.names.contains(name));
+        let unlisted: Vec<String> = names.iter().filter(|name| !is_listed(name)).cloned().collect();
+        if !unlisted.is_empty() {
+            // The hour stays, whatever the others could show.
+            return unlisted;
+        }
+        self.unproven_of(place, names, claims).await
     }
 
-    async fn not_held(
+    /// What those peers that count list of the names.
+    async fn claims(
         &mut self,
         place: &HourPlace,
-        names: Vec<String>,
+        names: &[String],
         counts: impl Fn(&Self, &Standing) -> bool,
-    ) -> Vec<String> {
+    ) -> Vec<Claim> {
         let peers = self.asking.peers.borrow().clone();
-        let mut missing = names;
+        let mut claims = Vec::new();
         for peer in peers {
-            if missing.is_empty() {
-                break;
-            }
             let standing = self.standing(&peer, place).await;
             if !standing.is_some_and(|standing| counts(self, &standing)) {
                 continue;
@@ -239,13 +247,9 @@ impl Copies {
             let stream = &place.stream;
             match self.asking.client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
                 Ok(listing) => {
-                    let held: HashSet<&str> = listing.names.iter().map(|name| &**name).collect();
-                    if self
-                        .serves_what_it_lists(&peer, place, missing.iter().filter(|name| held.contains(name.as_str())))
-                        .await
-                    {
-                        missing.retain(|name| !held.contains(name.as_str()));
-                    }
+                    let listed: HashSet<&str> = listing.names.iter().map(|name| &**name).collect();
+                    let held = names.iter().filter(|name| listed.contains(name.as_str())).cloned().collect();
+                    claims.push(Claim { peer, names: held });
                 }
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
                 Err(error) => {
@@ -254,33 +258,7 @@ impl Copies {
                 }
             }
         }
-        missing
-    }
-}
-
-impl Copies {
-    /// Whether a peer has bytes for what it lists, as far as some of the names tell: a list may come from a cache, or from a server
-    /// whose disk is away.
-    async fn serves_what_it_lists(
-        &mut self,
-        peer: &Peer,
-        place: &HourPlace,
-        listed: impl Iterator<Item = &String>,
-    ) -> bool {
-        if !self.asking.keeper.guards().stands(Guard::LastCopy) {
-            return true;
-        }
-        let sample = listed.choose_multiple(&mut rand::rng(), SAMPLED);
-        for name in sample {
-            let why = match self.asking.client.serves_segment(peer, place, name).await {
-                Ok(true) => continue,
-                Ok(false) => "answers that there is no such file".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            self.not_proven(peer, format!("it lists {place}/{name}, and when asked for it: {why}"));
-            return false;
-        }
-        true
+        claims
     }
 }
 

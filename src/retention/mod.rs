@@ -26,6 +26,7 @@ mod reclaim;
 mod report;
 mod run_requests;
 mod runs;
+mod steady;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ pub use last_copy::{Asking, Copies};
 pub use protect::{FreeSpace, carry_over, examine, examine_clock, free_space};
 pub use run_requests::RunRequest;
 pub use runs::Runs;
+pub use steady::Steady;
 
 use crate::crawl::CrawlError;
 use crate::disk::DiskError;

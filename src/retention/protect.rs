@@ -10,7 +10,7 @@ use super::{Retention, RetentionError, job::lock};
 use crate::clock::{SystemClocks, TIME, Timeline};
 use crate::disk::{Base, DiskError, Past, Reading, Record, Records, marker};
 use crate::domain::clock::Verdict;
-use crate::domain::retention::{Decided, Doubt, Level, Levels, Reason, Schedule, Shrinking};
+use crate::domain::retention::{Decided, Doubt, Level, Measured, Reason, Schedule, Shrinking, Yardsticks};
 use crate::domain::{HourPlace, Timestamp};
 use crate::guards::Guard;
 use crate::wire::{AcceptedRecords, UnusableRecord};
@@ -49,7 +49,7 @@ impl Retention {
     fn load_levels(&self, base: &Base, records: &Records) -> Result<(), RetentionError> {
         let levels = match records.read(base, &LEVELS)? {
             Reading::Intact(content) | Reading::Mended(content, _) => {
-                let levels = Levels::parse(&String::from_utf8_lossy(&content.bytes));
+                let levels = Yardsticks::parse(&String::from_utf8_lossy(&content.bytes));
                 if levels.is_none() {
                     records.note(LEVELS.name, Some("it does not say what levels say"));
                 }
@@ -223,8 +223,12 @@ impl Retention {
     pub(super) fn note_level(&self, schedule: &Schedule) {
         let Some(lived) = self.timeline.lived() else { return };
         let mut levels = lock(&self.levels);
-        let is_new = levels.note(lived, schedule.own);
-        let is_held = self.shrinks(&levels, schedule).is_some() && levels.hold();
+        let is_new = [levels.own.note(lived, schedule.own), levels.named.note(lived, schedule.named)].contains(&true);
+        let is_held = match self.shrinks(&levels, schedule) {
+            Some((Measured::Own, _)) => levels.own.hold(),
+            Some((Measured::Named, _)) => levels.named.hold(),
+            None => false,
+        };
         if is_new || is_held {
             self.write_levels(&levels);
         }
@@ -234,30 +238,41 @@ impl Retention {
     fn shrinking(&self, schedule: &Schedule) -> Option<String> {
         let lived = self.timeline.lived()?;
         let mut levels = lock(&self.levels).clone();
-        levels.note(lived, schedule.own);
-        self.shrinks(&levels, schedule).map(|shrinking| shrinking.to_string())
+        levels.own.note(lived, schedule.own);
+        levels.named.note(lived, schedule.named);
+        self.shrinks(&levels, schedule).map(|(_, shrinking)| shrinking.to_string())
     }
 
-    fn shrinks(&self, levels: &Levels, schedule: &Schedule) -> Option<Shrinking> {
-        // What others gave may go, however much it is.
-        let after = schedule.own_after();
-        // Nor do bytes count where nothing goes for want of room: one large old hour may go for its age.
-        let by_room = schedule.going.iter().any(|going| !matches!(going.reason, Reason::Age | Reason::Fetched));
-        let left = if by_room { after } else { Level { bytes: u64::MAX, ..after } };
-        let shrinks = levels.shrinks(left).filter(|_| after != schedule.own)?;
-        self.parts.keeper.guards().stands(Guard::Shrinking).then_some(Shrinking { left: after, ..shrinks })
+    fn shrinks(&self, levels: &Yardsticks, schedule: &Schedule) -> Option<(Measured, Shrinking)> {
+        // What strangers gave may go, however much it is; and what is named where most was recorded here.
+        let is_mirror = levels.named.highest().hours > schedule.own.hours;
+        let own = (Measured::Own, &levels.own, schedule.own, schedule.own_after());
+        let named = (Measured::Named, &levels.named, schedule.named, schedule.named_after());
+        let both = std::iter::once(own).chain(is_mirror.then_some(named));
+        let found = both.into_iter().find_map(|(measured, yardstick, before, after)| {
+            // Bytes do not count where nothing goes for want of room: one large old hour may go for its age.
+            let by_room = schedule.going.iter().any(|going| match measured {
+                Measured::Own => !matches!(going.reason, Reason::Age | Reason::Fetched),
+                Measured::Named => going.measured == Some(measured) && going.reason != Reason::Age,
+            });
+            let left = if by_room { after } else { Level { bytes: u64::MAX, ..after } };
+            let shrinks = yardstick.shrinks(left).filter(|_| after != before)?;
+            Some((measured, Shrinking { left: after, ..shrinks }))
+        })?;
+        self.parts.keeper.guards().stands(Guard::Shrinking).then_some(found)
     }
 
-    /// This much is right, on a person's word.
-    pub(super) fn reset_levels(&self, level: Level) {
+    /// This much of what is own and of what is named is right, on a person's word.
+    pub(super) fn reset_levels(&self, own: Level, named: Level) {
         let Some(lived) = self.timeline.lived() else { return };
         let mut levels = lock(&self.levels);
-        levels.reset(lived, level);
+        levels.own.reset(lived, own);
+        levels.named.reset(lived, named);
         self.write_levels(&levels);
     }
 
     /// On a full disk it cannot be written, and room must be made all the same: then it is remembered until the node ends.
-    fn write_levels(&self, levels: &Levels) {
+    fn write_levels(&self, levels: &Yardsticks) {
         let records = self.parts.keeper.records();
         let written = self.base().and_then(|base| Ok(records.write(&base, &LEVELS, levels.text().as_bytes())?));
         if let Err(error) = written {

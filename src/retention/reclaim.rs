@@ -51,8 +51,14 @@ impl Retention {
         };
         let answers = self.unless_stopped(asked, stop)?;
         let answered = peers.iter().zip(answers);
-        let answered = answered.filter_map(|(peer, answer)| Some((peer.url.to_string(), answer.ok()?.ok()?)));
-        lock(&self.known_peers).extend(answered);
+        let answered = answered.filter_map(|(peer, answer)| Some((peer, answer.ok()?.ok()?)));
+        let answered: Vec<(&Peer, Identity)> = answered.collect();
+        for (peer, identity) in &answered {
+            if let Identity::Node { archive: Some(archive), .. } = identity {
+                self.steady.hear(&peer.url, archive, std::time::Instant::now());
+            }
+        }
+        lock(&self.known_peers).extend(answered.into_iter().map(|(peer, identity)| (peer.url.to_string(), identity)));
         Ok(())
     }
 

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decided, Limits, Reason, Stored};
+use super::{Decided, Limits, Measured, Reason, Stored};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 
 /// Limits of one channel, or of one quality of it.
@@ -211,10 +211,15 @@ fn highest<'h>(hours: impl Iterator<Item = &'h Stored>) -> Rank {
     hours.filter(|stored| stored.segments > 0).map(Rank::of).max().unwrap_or(Rank::Strangers)
 }
 
-/// Which of these are the archive's own, whatever the operator keeps besides: by them it is measured how far the archive shrinks.
-pub(super) fn own_among(hours: &[Stored]) -> impl Fn(&Stored) -> bool + use<> {
+/// By what it is measured how far the archive shrinks, whatever the operator keeps besides: what is its own among these, and beside
+/// that what is named. What strangers gave is not measured beside either.
+pub(super) fn measured_among(hours: &[Stored]) -> impl Fn(&Stored) -> Option<Measured> + use<> {
     let own = highest(hours.iter());
-    move |stored| Rank::of(stored) >= own
+    move |stored| match Rank::of(stored) {
+        rank if rank >= own => Some(Measured::Own),
+        Rank::Named => Some(Measured::Named),
+        Rank::Strangers | Rank::Own => None,
+    }
 }
 
 fn is_own(stored: &Stored, own: Rank) -> bool {

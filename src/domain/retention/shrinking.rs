@@ -114,6 +114,33 @@ impl Levels {
     }
 }
 
+/// What a line of the second of two yardsticks begins with.
+const NAMED: &str = "named ";
+
+/// The levels of what is own, and of what is named beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Yardsticks {
+    /// Of what is own.
+    pub own: Levels,
+    /// Of what others gave of what the configuration names.
+    pub named: Levels,
+}
+
+impl Yardsticks {
+    /// As text.
+    pub fn text(&self) -> String {
+        let named = self.named.text();
+        std::iter::once(self.own.text()).chain(named.lines().map(|line| format!("{NAMED}{line}\n"))).collect()
+    }
+
+    /// Reads it; what an earlier version wrote is about what is own alone.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (named, own): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with(NAMED));
+        let named: Vec<&str> = named.into_iter().filter_map(|line| line.strip_prefix(NAMED)).collect();
+        Some(Self { own: Levels::parse(&own.join("\n"))?, named: Levels::parse(&named.join("\n"))? })
+    }
+}
+
 /// Too little would be left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shrinking {
@@ -215,7 +242,12 @@ mod tests {
                     levels.hold();
                 }
             }
-            prop_assert_eq!(Levels::parse(&levels.text()), Some(levels));
+            prop_assert_eq!(Levels::parse(&levels.text()), Some(levels.clone()));
+            let own = Yardsticks { own: levels.clone(), named: Levels::default() };
+            prop_assert_eq!(own.text(), levels.text());
+            for both in [own, Yardsticks { own: Levels::default(), named: levels.clone() }, Yardsticks { own: levels.clone(), named: levels }] {
+                prop_assert_eq!(Yardsticks::parse(&both.text()), Some(both));
+            }
         }
     }
 }

@@ -1,35 +1,48 @@
-//! Whether a peer really has what it lists: a promise of bytes is none.
+//! Whether a peer really has what it lists: neither a promise of bytes nor the first of them is any proof.
 
 use reqwest::StatusCode;
 
 use super::server::{Do, Server, client, place};
-use crate::peer::PeerError;
+use crate::peer::{Given, PeerError};
 
-/// Serves a segment like this, and is asked for it.
-async fn asked(head: &str, body: &[u8]) -> Result<bool, PeerError> {
+/// A segment of these five bytes.
+const BYTES: &[u8] = b"hello";
+const NAME: &str = "00:00-2.0-full-LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ.ts";
+const WHOLE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5";
+
+async fn asked_for(head: &str, body: &[u8], most: u64) -> Result<Given, PeerError> {
     let answer = [head.as_bytes(), b"\r\nConnection: close\r\n\r\n", body].concat();
     let server = Server::doing(vec![Do::Say(answer), Do::Close]).await;
-    client().serves_segment(&server.peer, &place(), "00:00-2.0-full-x.ts").await
+    client().gives_segment(&server.peer, &place(), NAME, most).await
+}
+
+async fn asked(head: &str, body: &[u8]) -> Result<Given, PeerError> {
+    asked_for(head, body, 100).await
 }
 
 #[tokio::test]
-async fn a_segment_is_there_when_a_byte_of_it_comes() {
-    let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/5\r\nContent-Length: 1";
-    assert!(asked(part, b"G").await.unwrap());
-    // Servers that know no ranges send all of it.
-    assert!(asked("HTTP/1.1 200 OK\r\nContent-Length: 5", b"GGGGG").await.unwrap());
-    assert!(!asked("HTTP/1.1 404 Not Found\r\nContent-Length: 0", b"").await.unwrap());
+async fn a_segment_is_there_when_all_of_it_comes() {
+    assert_eq!(asked(WHOLE, BYTES).await.unwrap(), Given::Right(5));
+    for status in ["404 Not Found", "410 Gone"] {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0");
+        assert_eq!(asked(&head, b"").await.unwrap(), Given::Nothing);
+    }
 }
 
 #[tokio::test]
-async fn a_head_without_a_byte_and_a_page_are_no_segment() {
-    // The file was opened, and its disk cannot be read.
+async fn one_byte_for_every_file_is_no_segment() {
+    assert_eq!(asked("HTTP/1.1 200 OK\r\nContent-Length: 1", b"G").await.unwrap(), Given::Wrong(1));
+    assert_eq!(asked(WHOLE, b"hullo").await.unwrap(), Given::Wrong(5));
+    assert_eq!(asked("HTTP/1.1 200 OK\r\nContent-Length: 0", b"").await.unwrap(), Given::Wrong(0));
+    // A part that nobody asked for.
     let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/5\r\nContent-Length: 1";
-    assert!(matches!(asked(part, b"").await, Err(PeerError::Broken { .. })));
-    let nothing = asked("HTTP/1.1 200 OK\r\nContent-Length: 0", b"").await.unwrap_err();
-    assert!(nothing.to_string().contains("expected a segment, found nothing"), "{nothing}");
-    let page = asked("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4", b"<p>?").await.unwrap_err();
-    assert!(page.to_string().contains("expected a segment, found a page, it begins with \"<p>?\""), "{page}");
+    assert_eq!(asked(part, b"G").await.unwrap_err().status(), Some(StatusCode::PARTIAL_CONTENT));
+}
+
+#[tokio::test]
+async fn what_breaks_off_fails_or_is_too_much_is_not_known() {
+    assert!(matches!(asked(WHOLE, b"hel").await, Err(PeerError::Broken { .. })));
     let failed = asked("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0", b"").await.unwrap_err();
     assert_eq!(failed.status(), Some(StatusCode::INTERNAL_SERVER_ERROR));
+    assert!(matches!(asked_for(WHOLE, BYTES, 4).await, Err(PeerError::TooLarge { .. })));
 }

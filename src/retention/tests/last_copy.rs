@@ -14,7 +14,7 @@ use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
 use crate::peer::{Limits, Peer, PeerClient, PeerUrl};
 use crate::retention::last_copy::rank;
-use crate::retention::{Asking, Copies};
+use crate::retention::{Asking, Copies, Steady};
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,6 +46,7 @@ const OWN: u64 = 7;
 struct Archive {
     tree: tempfile::TempDir,
     keeper: Arc<Keeper>,
+    steady: Steady,
     id: String,
 }
 
@@ -56,18 +57,23 @@ impl Archive {
         let id = ArchiveId::random();
         marker::create(&base, id).unwrap();
         std::fs::create_dir_all(tree.path().join(place().path())).unwrap();
-        std::fs::write(tree.path().join(place().path()).join(OURS), "x").unwrap();
+        std::fs::write(tree.path().join(place().path()).join(OURS), "").unwrap();
         let index =
             Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
         let guard = Guard::new(base, Identity::Unmarked { channels: Vec::new() });
-        Self { keeper: Arc::new(Keeper::new(index, Arc::new(guard))), tree, id: id.to_string() }
+        Self {
+            keeper: Arc::new(Keeper::new(index, Arc::new(guard))),
+            steady: Steady::default(),
+            tree,
+            id: id.to_string(),
+        }
     }
 
     /// Asks these peers; those named are other disks, by the operator's word.
     fn copies(&self, peers: watch::Receiver<Vec<Peer>>, named: &[&str]) -> Copies {
         let client = PeerClient::new(Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap();
-        let (copies_at, keeper) = (names(named), Arc::clone(&self.keeper));
-        Copies::new(Asking { client, peers, instance: OWN, copies_at, keeper })
+        let (copies_at, steady, keeper) = (names(named), self.steady.clone(), Arc::clone(&self.keeper));
+        Copies::new(Asking { client, peers, instance: OWN, copies_at, steady, keeper })
     }
 
     async fn may_go(&self, peers: Vec<Peer>, named: &[&str]) -> bool {
@@ -169,7 +175,7 @@ async fn holder(name: &str, digests: impl Fn() -> Response + Clone + Send + Sync
         let answered = match path.as_str() {
             "/api/v1/digests" => digests(),
             path if path.starts_with("/files") => json(&serde_json::json!([OURS])),
-            path if path.starts_with("/segments") && path.contains(HASH) => "x".into_response(),
+            path if path.starts_with("/segments") && path.contains(HASH) => "".into_response(),
             _ => StatusCode::NOT_FOUND.into_response(),
         };
         async move { answered }
@@ -250,7 +256,7 @@ async fn a_server_over_this_very_directory_is_no_copy_whoever_names_it() {
         let decoded = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
         let answered = match decoded.trim_start_matches('/').split_once('/') {
             Some(("files", _)) => json(&serde_json::json!([OURS])),
-            Some(("segments", rest)) if root.join(rest).exists() => "x".into_response(),
+            Some(("segments", rest)) if root.join(rest).exists() => "".into_response(),
             Some(("api", _)) => digests(Some(100), Some(&other)),
             _ => StatusCode::NOT_FOUND.into_response(),
         };
@@ -307,15 +313,15 @@ async fn a_peer_that_mounts_one_of_our_channels_is_no_copy_of_that_one() {
     let mounted = HourPlace::parse("m/b/2019-11-13T02").unwrap();
     let dir = archive.tree.path().join(mounted.path());
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join(OURS), "x").unwrap();
+    std::fs::write(dir.join(OURS), "").unwrap();
     let (root, other) = (archive.tree.path().to_owned(), ArchiveId::random().to_string());
     let answer = move |path: String| {
         let decoded = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
         let answered = match decoded.trim_start_matches('/').split_once('/') {
             Some(("api", _)) => digests(Some(100), Some(&other)),
             Some(("files", _)) => json(&serde_json::json!([OURS])),
-            Some(("segments", rest)) if rest.ends_with(OURS) => "x".into_response(),
-            Some(("segments", rest)) if rest.starts_with("m/") && root.join(rest).exists() => "x".into_response(),
+            Some(("segments", rest)) if rest.ends_with(OURS) => "".into_response(),
+            Some(("segments", rest)) if rest.starts_with("m/") && root.join(rest).exists() => "".into_response(),
             _ => StatusCode::NOT_FOUND.into_response(),
         };
         async move { answered }
@@ -336,4 +342,93 @@ async fn what_was_found_out_about_one_address_says_nothing_of_another_of_its_nam
     assert!(copies.held_by_nobody(&place(), names(&[OURS])).await.is_empty());
     list.send_replace(vec![archive.served("tape", Shows::Everything).await]);
     assert_eq!(copies.held_by_nobody(&place(), names(&[OURS])).await, [OURS]);
+}
+
+/// A peer of another archive, above this one, that lists what we have and answers so when it is asked for a segment.
+async fn giving<F>(above: &str, segment: impl Fn(String) -> F + Clone + Send + Sync + 'static) -> Peer
+where
+    F: Future<Output = Response> + Send,
+{
+    let ids = (0_u128..).map(|number| format!("{number:032x}"));
+    let id = ids.into_iter().find(|id| rank(&place(), id) > rank(&place(), &above)).unwrap();
+    let answer = move |path: String| {
+        let (id, segment) = (id.clone(), segment.clone());
+        async move {
+            match path.as_str() {
+                "/api/v1/digests" => digests(Some(100), Some(&id)),
+                path if path.starts_with("/files") => json(&serde_json::json!([OURS, OTHER])),
+                path if path.starts_with("/segments") && !path.contains("gaplessProbe") => {
+                    segment(path.to_owned()).await
+                }
+                _ => StatusCode::NOT_FOUND.into_response(),
+            }
+        }
+    };
+    peer("gives", answer).await
+}
+
+/// A segment of five bytes.
+const OTHER: &str = "00:02-2.0-full-LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ.ts";
+
+#[tokio::test]
+async fn a_peer_that_answers_one_byte_for_all_that_it_lists_is_no_copy() {
+    let archive = Archive::new();
+    let liar = giving(&archive.id, |_| async { "G".into_response() }).await;
+    let (_list, peers) = watch::channel(vec![liar]);
+    let mut copies = archive.copies(peers, &[]);
+    assert_eq!(copies.left_to_us(&place(), names(&[OURS, OTHER])).await, [OURS, OTHER]);
+    let why: Vec<String> = copies.unproven().collect();
+    assert!(why.len() == 1 && why[0].contains("other bytes than the hash"), "{why:?}");
+    let honest = |path: String| async move { if path.ends_with(OTHER) { "hello" } else { "" }.into_response() };
+    let (_honest, one) = watch::channel(vec![giving(&archive.id, honest).await]);
+    assert!(archive.copies(one, &[]).left_to_us(&place(), names(&[OURS, OTHER])).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_peer_that_names_another_archive_each_time_is_no_copy() {
+    let archive = Archive::new();
+    let liar = holder("changing", || digests(Some(100), Some(&ArchiveId::random().to_string()))).await;
+    let (_list, peers) = watch::channel(vec![liar]);
+    let mut kept = 0;
+    for _run in 0..6 {
+        // A run asks it once to know who may hold its hours; and for each run there are other copies.
+        archive.steady.hear(&peers.borrow()[0].url, "another", std::time::Instant::now());
+        kept += archive.copies(peers.clone(), &[]).left_to_us(&place(), names(&[OURS])).await.len();
+    }
+    assert_eq!(kept, 6);
+}
+
+#[tokio::test]
+async fn an_hour_of_another_archive_that_is_a_mount_of_ours_is_no_copy_of_it() {
+    let archive = Archive::new();
+    let mounted = HourPlace::parse("a/b/2019-11-13T03").unwrap();
+    let root = archive.tree.path().to_owned();
+    std::fs::create_dir_all(root.join(mounted.path())).unwrap();
+    std::fs::write(root.join(mounted.path()).join(OURS), "").unwrap();
+    let other = ArchiveId::random().to_string();
+    let answer = move |path: String| {
+        let decoded = percent_encoding::percent_decode_str(&path).decode_utf8().unwrap().into_owned();
+        let answered = match decoded.trim_start_matches('/').split_once('/') {
+            Some(("api", _)) => digests(Some(100), Some(&other)),
+            Some(("files", _)) => json(&serde_json::json!([OURS])),
+            Some(("segments", rest)) if rest.ends_with(OURS) => "".into_response(),
+            Some(("segments", rest)) if rest.contains("T03/") && root.join(rest).exists() => "".into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        };
+        async move { answered }
+    };
+    let (_list, peers) = watch::channel(vec![peer("mounts", answer).await]);
+    let mut copies = archive.copies(peers, &[]);
+    assert!(copies.held_by_nobody(&place(), names(&[OURS])).await.is_empty(), "this one is its own");
+    assert_eq!(copies.held_by_nobody(&mounted, names(&[OURS])).await, [OURS]);
+}
+
+#[tokio::test]
+async fn nothing_more_goes_when_a_run_has_looked_into_all_that_it_may() {
+    let archive = Archive::new();
+    let (_list, peers) = watch::channel(vec![fixed("tape").await]);
+    let mut copies = archive.copies(peers, &["tape"]);
+    copies.look_into(1);
+    assert!(copies.left_to_us(&place(), names(&[OURS])).await.is_empty() && copies.are_used_up());
+    assert_eq!(copies.left_to_us(&place(), names(&[OURS])).await, [OURS]);
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Doubt, Schedule, schedule};
+use super::super::{Doubt, Levels, Schedule, schedule};
 use super::*;
 use crate::domain::origins::Origin;
 use crate::domain::time::HOUR_US;
@@ -147,6 +147,35 @@ fn many_hours_of_named_channels_do_not_make_the_loss_of_all_that_was_recorded_lo
     let plan = schedule(all, &limits, now(), None);
     assert_eq!((plan.own.hours, plan.own_after().hours), (100, 0));
     assert_eq!(plan.doubt, Some(Doubt::MoreThanHalf { going: 100, of: 100 }));
+}
+
+#[test]
+fn one_stray_hour_of_ones_own_does_not_make_the_loss_of_a_whole_mirror_look_small() {
+    let mut all: Vec<Stored> = (2..42).map(|ago| named("mirror/source", ago)).collect();
+    all.push(stored("test/source", 5, false));
+    let plan = |hours: &[Stored], most| {
+        let limits = Limits { max_bytes: Some(most), ..Limits::default() };
+        schedule(hours.to_vec(), &limits, now(), None)
+    };
+    let half = plan(&all, 2_000);
+    assert_eq!((half.named.hours, half.named_after().hours, half.own_after().hours), (40, 19, 1));
+    assert_eq!(half.doubt, Some(Doubt::MoreThanHalf { going: 21, of: 41 }));
+    // In small steps, as a run after another sees it.
+    let (mut levels, mut left) = (Levels::default(), all.clone());
+    for most in (1..41).rev().map(|count| count * 100) {
+        let step = plan(&left, most);
+        levels.note(Span::from_us(0), step.named);
+        assert_eq!(step.doubt, None);
+        if levels.shrinks(step.named_after()).is_none() {
+            left.retain(|stored| !step.going.iter().any(|going| going.stored.place == stored.place));
+        } else {
+            break;
+        }
+    }
+    assert_eq!(left.len(), 21);
+    // Where most was recorded here, what others give beside it is taken as before.
+    all.extend((2..50).map(|ago| stored("own/source", ago, false)));
+    assert_eq!(plan(&all, 5_000).doubt, None);
 }
 
 #[test]
