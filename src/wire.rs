@@ -38,8 +38,8 @@ pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
 pub use retention::{
-    AcceptedRecords, DiskFilled, KeepHours, RetentionHour, RetentionPlan, RetentionReport, RetentionView, RetiredHour,
-    RunRetention, UnusableRecord,
+    AbsentHour, AcceptedRecords, DiskFilled, KeepHours, KeptHours, RetentionHour, RetentionPlan, RetentionReport,
+    RetentionView, RetiredHour, RunRetention, UnusableRecord,
 };
 pub use scrub::{
     DamagedFile, FlaggedFile, FlaggedList, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder,

@@ -11,7 +11,7 @@ use super::args::{RetentionArgs, RetentionVerb};
 use super::client::Daemon;
 use super::config::Config;
 use super::offline::Offline;
-use super::out::stdout;
+use super::out::{stderr_line, stdout};
 use super::{Exit, UsageError, backfill};
 use crate::crawl::Keeper;
 use crate::deleted::Deletions;
@@ -21,7 +21,9 @@ use crate::domain::{HourPlace, Span};
 use crate::peer::Peer;
 use crate::retention::{Parts, Retention, RetentionOptions};
 use crate::runtime::Stop;
-use crate::wire::{AcceptedRecords, KeepHours, RetentionPlan, RetentionReport, RetentionView, RunRetention};
+use crate::wire::{
+    AbsentHour, AcceptedRecords, KeepHours, KeptHours, RetentionPlan, RetentionReport, RetentionView, RunRetention,
+};
 
 /// Runs it.
 pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCode> {
@@ -43,8 +45,8 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
             RetentionVerb::Keep { .. } => {
                 let (places, release) = keep.unwrap_or_default();
                 let order = KeepHours { places: places.iter().map(HourPlace::to_string).collect(), release };
-                let _nothing: serde_json::Value = daemon.post_json("/api/v1/retention/keep", &order).await?;
-                Ok(Exit::Done.into())
+                let kept: KeptHours = daemon.post_json("/api/v1/retention/keep", &order).await?;
+                Ok(kept_hours(&kept.not_here, release))
             }
         };
     }
@@ -83,7 +85,7 @@ fn alone(
         (RetentionVerb::Run { yes, .. }, _) => print_run(config, &retention.once(*yes, &Stop::new(), None)),
         (RetentionVerb::Keep { .. }, Some((places, release))) => {
             retention.keep(places, *release)?;
-            Ok(Exit::Done.into())
+            Ok(kept_hours(&retention.not_here(places)?, *release))
         }
         (RetentionVerb::Keep { .. }, None) => Err(UsageError("no hour was given".to_owned()).into()),
     };
@@ -128,6 +130,15 @@ pub fn options(config: &Config) -> RetentionOptions {
         keep_last_copy: configured.keep_last_copy,
         copies_at: configured.copies_at.clone(),
     }
+}
+
+/// Tells which of them are not here. They may come, so that this is no failure.
+fn kept_hours(not_here: &[AbsentHour], release: bool) -> ExitCode {
+    for AbsentHour { hour, meant } in not_here.iter().filter(|_| !release) {
+        let meant = meant.as_ref().map(|meant| format!("; is {} meant?", shown(meant))).unwrap_or_default();
+        stderr_line(format_args!("{}: nothing is here under that name; it is kept if it comes{meant}", shown(hour)));
+    }
+    Exit::Done.into()
 }
 
 fn size(bytes: u64) -> String {

@@ -29,6 +29,7 @@ pub mod live_edge;
 pub mod lived;
 pub mod map;
 pub mod master;
+pub mod misspelt;
 pub mod name;
 pub mod origins;
 pub mod plan;

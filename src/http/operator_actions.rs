@@ -18,7 +18,8 @@ use super::tombstones::read;
 use crate::domain::doubt::Doubt;
 use crate::domain::{Channel, HourPlace};
 use crate::wire::{
-    AcceptBursts, AcceptMissing, Accepted, AcceptedRecords, DoubtReport, KeepHours, RetentionReport, RunRetention,
+    AcceptBursts, AcceptMissing, Accepted, AcceptedRecords, DoubtReport, KeepHours, KeptHours, RetentionReport,
+    RunRetention,
 };
 
 /// How long a run of retention is waited for: less than a request with a body may take.
@@ -111,7 +112,7 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
 #[utoipa::path(
     post, path = "/api/v1/retention/keep", request_body = KeepHours, security(("bearer" = [])),
     responses(
-        (status = 200, description = "it stands in the journal; what other nodes have of these hours is fetched again"),
+        (status = 200, body = KeptHours, description = "it stands in the journal; what other nodes have of these hours is fetched again"),
         (status = 400, description = "the body is not understood, or an hour is none"),
         (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
         (status = 503, description = "the disk is not there, or the journal cannot be read"), (status = 507, description = "the disk is full")
@@ -123,7 +124,7 @@ pub async fn keep(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
         Ok(order) => app.ask(move |app| keep_hours(app, &order)).await,
         Err(problem) => Err(problem),
     };
-    kept.map_or_else(|problem| problem.at(&path).into_response(), |()| Json(serde_json::json!({})).into_response())
+    kept.map_or_else(|problem| problem.at(&path).into_response(), |kept| Json::<KeptHours>(kept).into_response())
 }
 
 /// Answers `POST /api/v1/retention/accept`.
@@ -148,7 +149,7 @@ pub async fn accept_records(State(app): State<Arc<App>>, request: Request<Body>)
     )
 }
 
-fn keep_hours(app: &App, order: &KeepHours) -> Result<(), Problem> {
+fn keep_hours(app: &App, order: &KeepHours) -> Result<KeptHours, Problem> {
     if order.places.len() > MOST_HOURS {
         return Err(Problem::too_much("number of hours", order.places.len() as u64, MOST_HOURS as u64));
     }
@@ -156,5 +157,6 @@ fn keep_hours(app: &App, order: &KeepHours) -> Result<(), Problem> {
         HourPlace::parse(text).map_err(|_| Problem::bad_parameter("places", text, "CHANNEL/QUALITY/HOUR"))
     };
     let places = order.places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(app.retention.keep(&places, order.release)?)
+    app.retention.keep(&places, order.release)?;
+    Ok(KeptHours { not_here: app.retention.not_here(&places)? })
 }

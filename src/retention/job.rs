@@ -28,11 +28,11 @@ use crate::disk::{Base, Checked, marker};
 use crate::domain::disk_use::DiskUse;
 use crate::domain::origins::Origin;
 use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, Yardsticks, schedule};
-use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span};
+use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Stream, misspelt};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
 use crate::runtime::{Post, Stop, Wake};
-use crate::wire::{DiskFilled, RetentionPlan, RetentionReport, RetentionView};
+use crate::wire::{AbsentHour, DiskFilled, RetentionPlan, RetentionReport, RetentionView};
 
 /// How often it is looked whether it is time to end while other nodes are asked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -222,6 +222,20 @@ impl Retention {
             }
         }
         if lines.is_empty() { Ok(()) } else { self.note_all(lines) }
+    }
+
+    /// Those of the places under which nothing is here, and what may be meant by them: they may come, or be misspelt. Changes nothing.
+    pub fn not_here(&self, places: &[HourPlace]) -> Result<Vec<AbsentHour>, RetentionError> {
+        let index = self.parts.keeper.index();
+        let known = index.catalog().streams();
+        let mut absent = Vec::new();
+        for place in places {
+            if index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?.is_none() {
+                let meant = misspelt::meant(&place.stream, &known).map(Stream::to_string);
+                absent.push(AbsentHour { hour: place.to_string(), meant });
+            }
+        }
+        Ok(absent)
     }
 
     /// Asks for a run of the job, at once or after the one that runs. What looks like a mistake is done only if a person has

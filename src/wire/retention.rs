@@ -178,3 +178,21 @@ pub struct KeepHours {
     #[serde(default)]
     pub release: bool,
 }
+
+/// What was ordered by [`KeepHours`] is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeptHours {
+    /// Those of them under which nothing is here: they may come, or be misspelt.
+    #[serde(default)]
+    pub not_here: Vec<AbsentHour>,
+}
+
+/// An hour under whose name nothing is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AbsentHour {
+    /// `CHANNEL/QUALITY/HOUR`.
+    pub hour: String,
+    /// `CHANNEL/QUALITY` that is here and differs by one letter.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub meant: Option<String>,
+}

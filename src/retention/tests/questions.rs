@@ -71,3 +71,19 @@ async fn a_journal_that_was_put_back_is_read_when_a_person_asks() {
     retention.know_journal();
     assert_eq!(retention.keeps(&archive.place(9)), Some(true));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_hour_that_is_to_be_kept_is_told_with_what_may_be_meant() {
+    let archive = Archive::new(3);
+    let retention = archive.start(Limits::default());
+    let here = archive.place(1);
+    let (channel, quality) = (here.stream.channel.as_str(), here.stream.quality.as_str());
+    let slip = HourPlace::parse(&format!("{channel}/{quality}x/{}", here.hour)).unwrap();
+    let other = HourPlace::parse(&format!("other/1080p/{}", here.hour)).unwrap();
+    let all = [here.clone(), slip.clone(), other.clone()];
+    retention.keep(&all, false).unwrap();
+    let absent = retention.not_here(&all).unwrap();
+    let absent: Vec<_> = absent.into_iter().map(|absent| (absent.hour, absent.meant)).collect();
+    assert_eq!(absent, [(slip.to_string(), Some(here.stream.to_string())), (other.to_string(), None)]);
+    assert_eq!(retention.keeps(&slip), Some(true), "it may come");
+}
