@@ -15,7 +15,7 @@ fn replay(target: &str, property: fn(&[u8])) {
         property(&fs::read(&path).unwrap());
         count += 1;
     }
-    assert!(count > 10, "{} holds {count} files", corpus.display());
+    assert!(count > 100, "{} holds {count} files", corpus.display());
 }
 
 #[test]
