@@ -7,6 +7,7 @@ use super::error::RoundError;
 use super::job::Job;
 use super::shared::Shared;
 use crate::crawl::{Allowance, Filled};
+use crate::domain::blocks::BLOCK;
 use crate::domain::plan::Plan;
 use crate::domain::{HourPlace, Stream};
 
@@ -27,8 +28,8 @@ pub(super) async fn leaves_out(job: &mut Job, stream: &Stream) -> Result<bool, R
     Ok(true)
 }
 
-/// Nothing of an hour may be fetched: its tombstones are taken all the same where something lies that they could hide. Elsewhere they would
-/// only make names, without bound.
+/// Nothing of an hour may be fetched: its tombstones are taken all the same where something lies that they could hide (`made_up`). Elsewhere
+/// they would only make names, without bound.
 pub(super) fn only_tombstones(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>, is_empty: bool, why: &str) {
     if !plan.fetch.is_empty() || !plan.later.is_empty() {
         is_full(job, &place.stream, why);
@@ -40,13 +41,14 @@ pub(super) fn only_tombstones(job: &mut Job, place: &HourPlace, plan: &mut Plan<
     }
 }
 
-/// How many bytes may be added to an hour, if it was recorded here. Where that is nothing nothing of the plan is fetched.
+/// How many bytes of the disk may be added to an hour, if it was recorded here. Where that is nothing nothing of the plan is fetched.
 pub(super) fn beside_own(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>) -> Option<u64> {
     if job.shared.keeper.would_be_fetched(place) {
         return None;
     }
     let room = job.shared.options.keeps.room_beside_own(place);
-    if room == 0 && !plan.fetch.is_empty() {
+    // Less than a block is room for no file.
+    if room < BLOCK && !plan.fetch.is_empty() {
         is_full(
             job,
             &place.stream,

@@ -15,7 +15,7 @@ use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched};
 use super::job::Job;
 use super::shared::Shared;
 use super::targets::Target;
-use crate::crawl::{CrawlError, Keeper};
+use crate::crawl::CrawlError;
 use crate::disk::{Download, DownloadError, Published, Verified};
 use crate::peer::Peer;
 use crate::wire::bundle::{self, Part};
@@ -48,7 +48,7 @@ pub(super) async fn fetch(
         }
         let Some(done) = tasks.join_next().await else { break };
         job.asked();
-        let came = match done.map_err(|error| RoundError::Thread(error.to_string())).and_then(|came| came) {
+        let mut came = match done.map_err(|error| RoundError::Thread(error.to_string())).and_then(|came| came) {
             Ok(came) => came,
             Err(error) => {
                 ends = Some(error);
@@ -58,6 +58,7 @@ pub(super) async fn fetch(
         let only_large = came.large.len() > came.published;
         // A peer that puts everything off is not asked like this again.
         let nothing = came.published == 0 && came.gone.is_empty() && !came.later.is_empty();
+        let is_full = came.ends.take();
         take_note(job, target, came, &mut waiting, &mut large);
         job.small_files = !only_large && !nothing;
         if most == 1 {
@@ -67,6 +68,7 @@ pub(super) async fn fetch(
             large.extend(waiting.drain(..));
         }
         ends = match ends {
+            None if is_full.is_some() => is_full,
             None => may_go_on(job, target).await.err(),
             error => error,
         };
@@ -93,6 +95,8 @@ struct Came {
     busy: Vec<Box<str>>,
     over_budget: u64,
     failed: Vec<(Box<str>, RoundError)>,
+    /// There is no room for more files.
+    ends: Option<RoundError>,
     gone: Vec<Box<str>>,
 }
 
@@ -152,7 +156,7 @@ async fn some(
     let (all, at, from) = (Arc::clone(shared), Arc::clone(target), peer.name.clone());
     let publishing = shared.blocking(move || {
         let noting = |appear: &[&str]| super::publish::note(&all, &from, &at, appear);
-        let published = publish((&all.keeper, &at), &claimed, &answer, &mut came, noting)?;
+        let published = publish((&all, &at), &claimed, &answer, &mut came, noting)?;
         index(&all.keeper, &at, &published)?;
         drop(claimed);
         Ok(came)
@@ -162,7 +166,7 @@ async fn some(
 
 /// Publishes what came, after telling `note` which files are about to appear; tells the names of what is new.
 fn publish(
-    (keeper, target): (&Keeper, &Target),
+    (shared, target): (&Shared, &Target),
     claimed: &[(Claim, Missing)],
     answer: &[u8],
     came: &mut Came,
@@ -177,6 +181,8 @@ fn publish(
         match parts.get(number) {
             // Since it was planned another peer may have given its tombstone.
             Some(Part::Content(_)) if is_there(&dir, &tombstone_of(&file.name))? => {}
+            Some(Part::Content(_)) if came.ends.is_some() => {}
+            Some(Part::Content(_)) if has_no_inode(shared, &mut came.ends)? => {}
             Some(Part::Content(content)) if !target.take(content.len() as u64) => came.over_budget += 1,
             Some(Part::Content(content)) => match download(target, file, content) {
                 Ok(verified) => {
@@ -198,7 +204,7 @@ fn publish(
         }
     }
     let together = |verified: Vec<Verified>| Verified::finish_together(&dir, verified);
-    let outcomes = super::publish::publish((keeper, target), downloads, note, together)?;
+    let outcomes = super::publish::publish((&shared.keeper, target), downloads, note, together)?;
     let mut published = Vec::with_capacity(outcomes.len());
     for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {
         match outcome {
@@ -212,6 +218,15 @@ fn publish(
         }
     }
     Ok(published)
+}
+
+/// Whether there is no inode for one more file, which `why` says then.
+fn has_no_inode(shared: &Shared, why: &mut Option<RoundError>) -> Result<bool, RoundError> {
+    match shared.inodes_for(1) {
+        Err(error @ RoundError::NoInodes { .. }) => *why = Some(error),
+        done => done?,
+    }
+    Ok(why.is_some())
 }
 
 /// What came of a file, if it is what the name says.

@@ -28,6 +28,16 @@ pub enum RoundError {
         /// Who fills it, as the end of a sentence; empty if that is not known.
         who: String,
     },
+    /// There are fewer inodes than are to be kept free.
+    #[error(
+        "only {free} of the {total} inodes of the archive's disk are free, and a tenth is to stay free: no file is fetched, and no tombstone is taken for a name that is not here, until there are more; delete what is not wanted, or use a file system with more inodes"
+    )]
+    NoInodes {
+        /// Free.
+        free: u64,
+        /// In all.
+        total: u64,
+    },
     /// Nothing happened for a long time.
     #[error("nothing came of it for {} minutes; it was given up and is tried again", .0.as_secs() / 60)]
     Stalled(std::time::Duration),
@@ -54,7 +64,8 @@ impl RoundError {
     pub fn ends_the_round(&self) -> bool {
         match self {
             Self::Peer(error) => error.is_away() || error.disk().is_some(),
-            Self::Retired(_) | Self::Crawl(CrawlError::Doubt(_)) => false,
+            // Tombstones of other hours may be for what is here.
+            Self::NoInodes { .. } | Self::Retired(_) | Self::Crawl(CrawlError::Doubt(_)) => false,
             Self::Crawl(error) => !matches!(error, CrawlError::Disk(error) if !error.is_full()),
             Self::Download(error) => error.is_full(),
             Self::NoRoom { .. } | Self::Stalled(_) | Self::KeptUnknown | Self::DamagedUnknown | Self::Thread(_) => true,

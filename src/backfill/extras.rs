@@ -17,6 +17,7 @@ use super::shared::Shared;
 use crate::crawl::CrawlError;
 use crate::disk::{Base, DiskError, NewFile, Published};
 use crate::domain::Hour;
+use crate::domain::blocks::{BLOCK, on_disk};
 use crate::peer::{Peer, PeerError};
 
 /// Files beneath one directory at most, here: what one listing of ours may hold.
@@ -49,7 +50,7 @@ impl Left {
 
     fn took(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
-        self.room = self.room.map(|room| room.saturating_sub(bytes));
+        self.room = self.room.map(|room| room.saturating_sub(on_disk(1, bytes)));
     }
 
     /// Whether one more file may be tried, which counts.
@@ -142,11 +143,13 @@ async fn directory(job: &mut Job, dir: &str, left: &mut Left) -> Result<bool, Ro
         job.known.step();
         match fetched {
             Ok(bytes) => {
-                left.took(bytes.unwrap_or(0));
+                if let Some(bytes) = bytes {
+                    left.took(bytes);
+                }
                 job.report.extras += u64::from(bytes.is_some());
                 job.report.extras_bytes += bytes.unwrap_or(0);
             }
-            Err(error) if error.ends_the_round() => return Err(error),
+            Err(error) if error.ends_the_round() || matches!(error, RoundError::NoInodes { .. }) => return Err(error),
             Err(error) => {
                 tracing::debug!(name: "extra_not_fetched", peer = peer.name, dir, path = &*path, %error, "an extra could not be fetched");
                 job.report.failed(format!("{dir}/{path}: {error}"));
@@ -167,12 +170,13 @@ async fn room(shared: &Arc<Shared>) -> Result<u64, RoundError> {
             None => base.free_space().map_err(CrawlError::Disk)?.1 / 10,
         };
         let held = dirs.iter().try_fold(0, |sum: u64, dir| Ok(sum.saturating_add(bytes_below(&base, Path::new(dir))?)));
-        Ok(budget.saturating_sub(held.map_err(CrawlError::Disk)?))
+        // Less than a block is room for no file.
+        Ok(budget.saturating_sub(held.map_err(CrawlError::Disk)?) / BLOCK * BLOCK)
     });
     room.await
 }
 
-/// Bytes of the files beneath a directory.
+/// Bytes of the disk that the files beneath a directory take.
 fn bytes_below(base: &Base, top: &Path) -> Result<u64, DiskError> {
     let (mut sum, mut open) = (0_u64, None);
     for path in base.walk_files(top, MOST_HERE)? {
@@ -181,7 +185,7 @@ fn bytes_below(base: &Base, top: &Path) -> Result<u64, DiskError> {
             open = base.dir(&top.join(above))?.map(|dir| (above.to_owned(), dir));
         }
         let file = open.as_ref().map(|(_, dir)| dir.stat_file(name.as_ref())).transpose()?.flatten();
-        sum = sum.saturating_add(file.map_or(0, |file| file.size));
+        sum = sum.saturating_add(file.map_or(0, |file| on_disk(1, file.size)));
     }
     Ok(sum)
 }
@@ -194,6 +198,8 @@ fn lies_among_segments(parts: &[&str]) -> bool {
 /// Fetches one; tells its bytes, or nothing if it came from elsewhere meanwhile or has gone there.
 async fn one(shared: &Arc<Shared>, peer: &Peer, parts: &[&str], most: u64) -> Result<Option<u64>, RoundError> {
     shared.room().await?;
+    let all = Arc::clone(shared);
+    shared.blocking(move || all.inodes_for(1)).await?;
     let Some((name, above)) = parts.split_last() else { return Ok(None) };
     let above: Vec<String> = above.iter().map(|part| (*part).to_owned()).collect();
     let (keeper, name, made) = (Arc::clone(&shared.keeper), (*name).to_owned(), Arc::new(OnceLock::new()));
@@ -257,15 +263,17 @@ mod tests {
 
     #[test]
     fn the_next_file_has_room_in_the_round_and_in_the_budget() {
-        let mut left = Left { room: Some(60), ..Left::begin(100, Instant::now()) };
+        let mut left = Left { room: Some(3 * BLOCK), ..Left::begin(100, Instant::now()) };
         left.took(50);
-        assert_eq!((left.most(), left.room), (10, Some(10)));
+        assert_eq!((left.most(), left.room), (50, Some(2 * BLOCK)));
+        left.took(0);
+        assert_eq!((left.most(), left.room), (50, Some(BLOCK)), "an empty file is a file");
         left.took(50);
         assert_eq!((left.most(), left.room, left.bytes), (0, Some(0), 0));
     }
 
     #[test]
-    fn bytes_are_counted_at_every_depth() {
+    fn blocks_are_counted_at_every_depth() {
         let tree = tempfile::tempdir().unwrap();
         for (path, bytes) in
             [("notes/a", 3), ("notes/b/c", 40), ("notes/b/d", 500), ("notes/e", 6_000), ("else", 70_000)]
@@ -274,7 +282,7 @@ mod tests {
             std::fs::write(tree.path().join(path), vec![0; bytes]).unwrap();
         }
         let base = Base::open(tree.path()).unwrap();
-        assert_eq!(bytes_below(&base, Path::new("notes")).unwrap(), 6_543);
+        assert_eq!(bytes_below(&base, Path::new("notes")).unwrap(), 5 * BLOCK);
         assert_eq!(bytes_below(&base, Path::new("none")).unwrap(), 0);
     }
 }

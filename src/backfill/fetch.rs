@@ -77,9 +77,6 @@ pub(super) async fn take_over(
     if busy != Busy::Wait {
         count_what_is_left(job, place, plan);
     }
-    if !plan.tombstones.is_empty() && matches!(room.allowance, Allowance::Bytes(_)) {
-        note_name(job, place, room).await?;
-    }
     let took = take::of_plan(job, place, plan, busy != Busy::Wait).await?;
     if plan.fetch.is_empty() {
         if took.new > 0 && busy != Busy::Due {
@@ -87,6 +84,9 @@ pub(super) async fn take_over(
         }
         return Ok(());
     }
+    // The directory is one, too.
+    let shared = Arc::clone(&job.shared);
+    job.shared.blocking(move || shared.inodes_for(1)).await?;
     let target = target(job, place, room).await?;
     let before = job.report.fetched;
     let done = missing(job, &target, plan, busy).await;
@@ -99,13 +99,6 @@ pub(super) async fn take_over(
         job.shared.metrics.hour(&job.peer().name, place);
     }
     done
-}
-
-/// Tombstones alone make a name of a channel, too, which counts as one that the peer gave.
-async fn note_name(job: &Job, place: &HourPlace, room: &Room) -> Result<(), RoundError> {
-    let (keeper, at, peer) = (Arc::clone(&job.shared.keeper), place.clone(), job.peer().name.clone());
-    let (is_empty, allowance) = (room.is_empty, room.allowance.clone());
-    job.shared.blocking(move || Ok(keeper.fill(&peer, &at, is_empty, &allowance).map(drop)?)).await
 }
 
 fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
@@ -239,7 +232,7 @@ fn note(
             Job::note(&mut job.busy, [(target.place.clone(), name)]);
         }
         Err(error) => {
-            let ends = error.ends_the_round();
+            let ends = error.ends_the_round() || matches!(error, RoundError::NoInodes { .. });
             not_fetched(job, target, name, &error);
             if ends {
                 return Err(error);
@@ -291,8 +284,9 @@ async fn one(
             None => return Ok(Fetched::Busy),
         },
     };
-    let (dir, name) = (Arc::clone(&target.dir), file.name.clone());
+    let (all, dir, name) = (Arc::clone(shared), Arc::clone(&target.dir), file.name.clone());
     let unless_settled = move || {
+        all.inodes_for(1)?;
         // Since it was planned another peer may have given it, or its tombstone.
         let is_settled = is_there(&dir, &name)? || is_there(&dir, &tombstone_of(&name))?;
         if is_settled { Ok(None) } else { Ok(Some(Download::begin(dir, &name)?)) }
@@ -319,12 +313,12 @@ async fn one(
     if !target.take(bytes) {
         return Ok(Fetched::OverBudget);
     }
-    let (all, from, at, called) = (Arc::clone(shared), peer.name.clone(), Arc::clone(target), file.name.clone());
+    let (sharing, from, at, called) = (Arc::clone(shared), peer.name.clone(), Arc::clone(target), file.name.clone());
     let publishing = move || {
         let verified = download.verify(&hash).inspect_err(|_| at.give_back(bytes))?;
-        let noting = |names: &[&str]| publish::note(&all, &from, &at, names);
+        let noting = |names: &[&str]| publish::note(&sharing, &from, &at, names);
         let each = |files: Vec<Verified>| Ok(files.into_iter().map(Verified::finish).collect());
-        let outcomes = publish::publish((&all.keeper, &at), vec![(&*called, verified)], noting, each)?;
+        let outcomes = publish::publish((&sharing.keeper, &at), vec![(&*called, verified)], noting, each)?;
         Ok(outcomes.into_iter().next().transpose()?.unwrap_or(Published::AlreadyThere))
     };
     let published = shared.blocking(publishing).await?;

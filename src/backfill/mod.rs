@@ -6,7 +6,8 @@
 //!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
 //! 3. What to fetch is planned by [`crate::domain::plan()`], and fetched, verified and published (`fetch`, `bundle_fetch`, `publish`, `fetch_outcome`)
 //!    by `peer` and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
-//! 4. Tombstones are weighed and taken over, or wait, by `take`, `bursts` and `arrivals`; what waits anywhere is fetched from nobody (`deletions`).
+//! 4. Tombstones are weighed and taken over, or wait, by `take`, `bursts` and `arrivals`; what waits anywhere is fetched from nobody
+//!    (`deletions`), and those for names that are not here are bounded by `made_up`.
 //! 5. The status of each peer is kept in `peer_state`; rounds are logged by `round_log`, counted by `metrics` and written by `report_file`; what
 //!    a peer offers is known by `offers`, and what it may fill by `budget`.
 //! 6. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
@@ -25,6 +26,7 @@ mod fetch_outcome;
 mod fixed_part;
 mod follow;
 mod job;
+mod made_up;
 mod manager;
 mod memory;
 mod metrics;

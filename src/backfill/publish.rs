@@ -60,7 +60,7 @@ fn try_to_publish(
 }
 
 fn sum<'b>(sizes: impl Iterator<Item = &'b u64>) -> Given {
-    sizes.fold(Given::default(), |sum, bytes| sum + Given { files: 1, bytes: *bytes })
+    sizes.fold(Given::default(), |sum, bytes| sum + Given { files: 1, bytes: *bytes, tombstones: 0 })
 }
 
 /// Notes that these files of a peer are about to appear. Blocks.

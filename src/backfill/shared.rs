@@ -17,6 +17,7 @@ use super::report_file::ReportFile;
 use super::targets::Targets;
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::Timestamp;
+use crate::domain::blocks::Inodes;
 use crate::peer::PeerClient;
 
 /// Downloads at once, from all peers together: each holds a piece of a file in memory. Every peer has a share of its own, so
@@ -80,6 +81,14 @@ impl Shared {
             Err(RoundError::NoRoom { free, floor, who })
         })
         .await
+    }
+
+    /// An error if there are no inodes for so many files. Blocks.
+    pub(super) fn inodes_for(&self, files: u64) -> Result<(), RoundError> {
+        let base = self.keeper.guard().base().map_err(CrawlError::Away)?;
+        let inodes = base.inodes().map_err(CrawlError::Disk)?;
+        let Inodes { free, total } = inodes;
+        if inodes.spare() >= files { Ok(()) } else { Err(RoundError::NoInodes { free, total }) }
     }
 
     /// After the clock was set what is kept may be other hours than before: all is compared again.

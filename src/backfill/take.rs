@@ -2,16 +2,19 @@
 //!
 //! 1. What hides nothing that was here is taken at once, whatever else waits.
 //! 2. The others are weighed together with all that peers have hidden of late (`bursts`), by what lies here.
-//! 3. What waits is remembered: what it would hide is fetched from nobody.
+//! 3. What hides nothing under its name has to find room (`made_up`).
+//! 4. What waits is remembered: what it would hide is fetched from nobody.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::arrivals::Mark;
+use super::budget;
 use super::bursts::Weighing;
 use super::error::RoundError;
 use super::fetch_outcome::{index, looked_at};
 use super::job::Job;
+use super::made_up::MadeUp;
 use super::report::MOST_BURSTS;
 use super::shared::Shared;
 use crate::crawl::CrawlError;
@@ -40,7 +43,9 @@ pub(super) struct Took {
     pub(super) new: u64,
     /// Why the others wait.
     pub(super) waits: Option<String>,
-    /// Those whose names are occupied, and what lies there.
+    /// Those for names that are not here, and for which there is no room.
+    no_room: u64,
+    /// Those whose names are occupied, and what lies there; and what else keeps some from being written.
     errors: Vec<(Box<str>, RoundError)>,
     /// Those that were to be written and are not.
     unwritten: HashSet<Box<str>>,
@@ -67,6 +72,9 @@ pub(super) async fn of_plan(
     };
     let mut took = of_hour_of(&job.shared, word, place, files, notes).await?;
     job.report.tombstones += took.new;
+    if took.no_room > 0 {
+        budget::no_room_for_files(job, &place.stream, took.no_room);
+    }
     for (name, error) in took.errors.drain(..) {
         job.report.failed(format!("{place}: {error}"));
         Job::note(&mut job.failed, [(place.clone(), name)]);
@@ -98,11 +106,12 @@ fn of_hour_blocking(
     shared: &Shared,
     word: &Word,
     place: &HourPlace,
-    tombstones: Vec<SegmentFile>,
+    mut tombstones: Vec<SegmentFile>,
     notes: &HashMap<Box<str>, TombstoneNote>,
 ) -> Result<Took, RoundError> {
     let keeper = &*shared.keeper;
     let weighing = shared.bursts.weigh(keeper);
+    let mut made_up = MadeUp::of(shared, &word.peer, place, &mut tombstones)?;
     let of_peer = HourContents::new(tombstones, Vec::new());
     let (mut taken, mut hits) = (Vec::new(), Vec::new());
     let (mut weights, mut stems) = (BTreeMap::new(), HashSet::new());
@@ -124,13 +133,20 @@ fn of_hour_blocking(
         Ok(()) => taken.append(&mut hits),
         Err(why) => took.waits = Some(why),
     }
+    match (made_up.error.take(), made_up.waiting.first()) {
+        (Some(error), Some(first)) => took.errors.push((first.clone(), error)),
+        _ => took.no_room = made_up.waiting.len() as u64,
+    }
+    hits.append(&mut made_up.waiting);
     if !shared.bursts.wait(&word.peer, place, &hits) {
         shared.heard.forget_hour(&word.peer, place);
     }
     if taken.is_empty() {
         return Ok(took);
     }
+    made_up.book(&taken)?;
     let done = write(shared, place, taken, notes, &mut took);
+    made_up.take_back(&took.unwritten)?;
     let booked = |name: &str| took.waits.is_none() && stems.contains(name::stem(name));
     let files = of_peer.files().iter().filter(|file| took.unwritten.contains(file.name().as_str()));
     let in_vain: Vec<SegmentFile> = files.filter(|file| booked(&file.name())).cloned().collect();

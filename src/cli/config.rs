@@ -295,11 +295,11 @@ settings! {
         extras: Directories = "" =>
             "Directories beneath the base that are no channels and are fetched from other nodes by name, file by file; those of `--extras` come on top.";
         strangers_budget: BytesOrTenth = "tenth" =>
-            "Bytes of channels that nobody here records or names that each node may fill the archive's disk with; `tenth` is a tenth of that disk. A mirror names its `channels`, which are never bounded by this; 0 takes nothing that is not recorded or named here.";
+            "Bytes of channels that nobody here records or names that each node may fill the archive's disk with; `tenth` is a tenth of that disk. Each file counts by its blocks of 4,096 bytes. A mirror names its `channels`, which are never bounded by this; 0 takes nothing that is not recorded or named here.";
         strangers_channels: Rows = "1000", "0" to "1000000" =>
             "Such channels and qualities that each node may add: names cost lists, metrics and memory even where they hold next to nothing.";
         extras_budget: BytesOrTenth = "tenth" =>
-            "Bytes that these directories may hold together, whoever wrote them, before nothing more is fetched into them; `tenth` is a tenth of the archive's disk. Nothing proves what an extra holds, so this bounds what other nodes can fill the disk with.";
+            "Bytes that these directories may hold together, whoever wrote them, before nothing more is fetched into them; `tenth` is a tenth of the archive's disk. Each file counts by its blocks of 4,096 bytes. Nothing proves what an extra holds, so this bounds what other nodes can fill the disk with.";
         max_extras_bytes: Bytes = "10GiB", "1MiB" to "1000TiB" =>
             "Bytes of extras that one round fetches from one node.";
     }

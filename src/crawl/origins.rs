@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, Records, Small, append_soon, atomic, marker};
+use crate::domain::blocks::{BLOCK, on_disk};
 use crate::domain::origins::{Account, Given, Named, Origin, Used};
 use crate::domain::{Hour, HourPlace, HourTotals, Stream};
 use crate::guards::Guard;
@@ -32,7 +33,7 @@ const BELIEVED: Duration = Duration::from_secs(10);
 /// What a peer may fill with channels that nobody here records or names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strangers {
-    /// Bytes; a tenth of the disk where nothing is said.
+    /// Bytes of the disk; a tenth of it where nothing is said.
     pub budget: Option<u64>,
     /// Channels and qualities.
     pub streams: u64,
@@ -43,7 +44,7 @@ pub struct Strangers {
 pub enum Allowance {
     /// The stream is no stranger's.
     Unbounded,
-    /// So many bytes more.
+    /// So many bytes of the disk more.
     Bytes(u64),
     /// Nothing more: this is full.
     Full(String),
@@ -82,8 +83,9 @@ pub struct Filling {
     keeper: Arc<Keeper>,
     place: HourPlace,
     peer: Arc<str>,
+    /// Bytes of the disk that it may take.
     allowance: u64,
-    /// Bytes of it that are taken.
+    /// Those that it has taken.
     taken: AtomicU64,
 }
 
@@ -122,12 +124,12 @@ impl Keeper {
         }
         let (_, known) = self.account()?;
         let fetched = known.account.is_fetched(place, segments);
-        let given = known.account.given(place).map_or(0, |given| given.bytes);
-        let added = if fetched { 0 } else { given.min(bytes) };
+        let given = known.account.given(place).filter(|_| !fetched).unwrap_or_default();
+        let added = Given { files: given.files.min(segments), bytes: given.bytes.min(bytes), tombstones: 0 };
         Ok(Origin { fetched, named: self.origins.named.has(&place.stream), added })
     }
 
-    /// Bytes that peers have added to hours that are own, of those streams. Answers from memory.
+    /// What peers have added to hours that are own, of those streams, in bytes of the disk. Answers from memory.
     pub fn added_bytes(&self, of: impl Fn(&Stream) -> bool) -> u64 {
         self.origins.lock().account.as_ref().map_or(0, |account| account.added(of))
     }
@@ -171,9 +173,11 @@ impl Keeper {
             for (hour, is_open, given) in hours {
                 let place = HourPlace { stream: stream.clone(), hour };
                 let segments = rows.get(&hour).map(segments_of).unwrap_or_default();
+                let is_buried = rows.get(&hour).is_some_and(|totals| totals.tombstones > 0);
                 let is_as_it_was = !known.state.open.contains_key(&place) && known.account.given(&place) == given;
                 if segments == 0 && !is_open && is_as_it_was {
-                    lines.extend(known.account.forget(&place));
+                    let account = &mut known.account;
+                    lines.extend(if is_buried { account.forget_files(&place) } else { account.forget(&place) });
                 } else if segments > 0 && !known.account.is_fetched(&place, segments) {
                     lines.extend(known.account.make_own(&place));
                 }
@@ -191,7 +195,7 @@ impl Keeper {
         let Filled { used, budget } = self.filled(peer, bounds)?;
         let left = budget.saturating_sub(used.bytes);
         let is_new = self.account()?.1.account.used(peer, |known| known == stream).streams == 0;
-        let full = if left == 0 {
+        let full = if left < BLOCK {
             Some(format!("its budget for channels that nobody here records or names, {budget} bytes, is full"))
         } else if is_new && used.streams >= bounds.streams {
             let streams = used.streams;
@@ -265,8 +269,8 @@ impl Keeper {
         let is_open = known.state.open.contains_key(place);
         let mut lines = String::new();
         if is_empty && !is_open {
-            // Whatever was given before is not here any more.
-            lines.extend(known.account.forget(place));
+            // Whatever was given before is not here any more, tombstones apart.
+            lines.extend(known.account.forget_files(place));
         } else if !is_empty && !is_open && known.account.given(place).is_none() {
             // What lies there was there before any peer gave something.
             lines.extend(known.account.make_own(place));
@@ -315,18 +319,18 @@ impl Keeper {
 impl Filling {
     /// Takes room for one file of so many bytes; false if there is none.
     pub fn take(&self, bytes: u64) -> bool {
-        let more = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= self.allowance);
+        let more = |taken: u64| taken.checked_add(on_disk(1, bytes)).filter(|taken| *taken <= self.allowance);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Bytes that may still come.
+    /// The largest file that may still come.
     pub fn room(&self) -> u64 {
         self.allowance.saturating_sub(self.taken.load(Ordering::Relaxed))
     }
 
     /// The file does not come.
     pub fn give_back(&self, bytes: u64) {
-        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        self.taken.fetch_sub(on_disk(1, bytes), Ordering::Relaxed);
     }
 
     /// These are whole and right, and about to appear: it is written down that the peer gave them. Blocks.
@@ -340,7 +344,7 @@ impl Filling {
     }
 
     fn write(&self, given: &Given, now: impl FnOnce(Given) -> Given) -> Result<(), CrawlError> {
-        if given.files == 0 {
+        if *given == Given::default() {
             return Ok(());
         }
         let (base, mut known) = self.keeper.account()?;

@@ -20,6 +20,7 @@ use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::{leads_downwards, means_absent, open_beneath};
 use crate::domain::Stamp;
+use crate::domain::blocks::Inodes;
 
 /// The opened base directory of an archive.
 #[derive(Debug)]
@@ -136,6 +137,12 @@ impl Base {
     pub fn free_space(&self) -> Result<(u64, u64)> {
         let all = fstatvfs(&self.fd).map_err(|errno| DiskError::io("read the free space of", &self.path, errno))?;
         Ok((all.f_bavail.saturating_mul(all.f_frsize), all.f_blocks.saturating_mul(all.f_frsize)))
+    }
+
+    /// Inodes of the file system.
+    pub fn inodes(&self) -> Result<Inodes> {
+        let all = fstatvfs(&self.fd).map_err(|errno| DiskError::io("read the free inodes of", &self.path, errno))?;
+        Ok(Inodes { free: all.f_favail, total: all.f_files })
     }
 
     fn beneath(&self, action: &'static str, rel: &Path, flags: OFlags) -> Result<Option<OwnedFd>> {

@@ -1,7 +1,7 @@
 //! How many tombstones are too many to be taken on a peer's word alone.
 //!
 //! 1. Only *hits* are weighed: tombstones that hide what lies here, visible, with bytes, and was here before the peer was asked. A
-//!    tombstone for anything else costs nothing and is taken at once.
+//!    tombstone for anything else hides nothing and is not weighed.
 //! 2. The yardsticks are what was here as well: never names that the peer lists. Hits on files that no peer gave lately are measured
 //!    by such files alone, hits on files that the peer itself did not give by those, and all by all: what anybody gives makes no
 //!    room for hiding what he did not give.

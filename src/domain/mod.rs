@@ -5,6 +5,7 @@
 
 pub mod bad_name;
 pub mod best;
+pub mod blocks;
 pub mod burst;
 pub mod census;
 pub mod chat;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
+use super::blocks::on_disk;
 use super::lived::Lived;
 use super::{Hour, HourPlace, Stream};
 
@@ -62,8 +63,8 @@ pub struct Origin {
     pub fetched: bool,
     /// The configuration names its channel and quality.
     pub named: bool,
-    /// Bytes that peers have added to it, where it is own.
-    pub added: u64,
+    /// What peers have added to it, where it is own, as far as it is here.
+    pub added: Given,
 }
 
 /// What a peer gave of an hour.
@@ -73,12 +74,14 @@ pub struct Given {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Tombstones for names that were not here.
+    pub tombstones: u64,
 }
 
 /// What one peer gave of strangers' channels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Bytes.
+    /// Bytes of the disk.
     pub bytes: u64,
     /// Channels and qualities.
     pub streams: u64,
@@ -92,11 +95,22 @@ struct OfHour {
     is_own: bool,
 }
 
+impl Given {
+    /// Bytes of the disk that it takes.
+    pub const fn on_disk(&self) -> u64 {
+        on_disk(self.files.saturating_add(self.tombstones), self.bytes)
+    }
+}
+
 impl std::ops::Add for Given {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
+        Self {
+            files: self.files.saturating_add(other.files),
+            bytes: self.bytes.saturating_add(other.bytes),
+            tombstones: self.tombstones.saturating_add(other.tombstones),
+        }
     }
 }
 
@@ -104,7 +118,11 @@ impl std::ops::Sub for Given {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self { files: self.files.saturating_sub(other.files), bytes: self.bytes.saturating_sub(other.bytes) }
+        Self {
+            files: self.files.saturating_sub(other.files),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            tombstones: self.tombstones.saturating_sub(other.tombstones),
+        }
     }
 }
 
@@ -205,6 +223,22 @@ impl Account {
         Some(place_line(GONE, place))
     }
 
+    /// No segment of an hour is here any more, but tombstones may be. Gives the lines about it, if there was anything to say.
+    pub fn forget_files(&mut self, place: &HourPlace) -> Option<String> {
+        let of_hour = self.streams.get(&place.stream)?.get(&place.hour)?;
+        let left = |given: &Given| Given { tombstones: given.tombstones, ..Given::default() };
+        if !of_hour.is_own && of_hour.peers.values().all(|given| given.tombstones > 0 && left(given) == *given) {
+            return None;
+        }
+        let peers = of_hour.peers.iter().filter(|(_, given)| given.tombstones > 0);
+        let buried: Vec<(Arc<str>, Given)> = peers.map(|(peer, given)| (Arc::clone(peer), left(given))).collect();
+        let mut lines = self.forget(place)?;
+        for (peer, given) in buried {
+            lines += &self.give(place, &peer, given);
+        }
+        Some(lines)
+    }
+
     /// So many seconds have passed since the machine was started this time. Gives the line about it, if it is worth one.
     pub fn live(&mut self, boot: &str, uptime_s: u64) -> Option<String> {
         self.lived.pass(boot, uptime_s);
@@ -254,10 +288,10 @@ impl Account {
         !self.is_own(place) && self.given(place).is_some_and(|given| segments <= given.files)
     }
 
-    /// What peers have added to hours that are own, of those streams.
+    /// What peers have added to hours that are own, of those streams, in bytes of the disk.
     pub fn added(&self, of: impl Fn(&Stream) -> bool) -> u64 {
         let hours = self.streams.iter().filter(|(stream, _)| of(stream)).flat_map(|(_, hours)| hours.values());
-        hours.filter(|of_hour| of_hour.is_own).map(|of_hour| of_hour.given().bytes).fold(0, u64::saturating_add)
+        hours.filter(|of_hour| of_hour.is_own).map(|of_hour| of_hour.given().on_disk()).fold(0, u64::saturating_add)
     }
 
     /// The hours of a stream that peers gave.
@@ -275,8 +309,8 @@ impl Account {
         let mut used = Used::default();
         for (_, hours) in self.streams.iter().filter(|(stream, _)| is_strangers(stream)) {
             let of_peer = hours.values().filter_map(|of_hour| of_hour.peers.get(peer));
-            let (count, bytes) =
-                of_peer.fold((0_u64, 0_u64), |(count, bytes), given| (count + 1, bytes.saturating_add(given.bytes)));
+            let (count, bytes) = of_peer
+                .fold((0_u64, 0_u64), |(count, bytes), given| (count + 1, bytes.saturating_add(given.on_disk())));
             used.streams += u64::from(count > 0);
             used.bytes = used.bytes.saturating_add(bytes);
         }
@@ -303,7 +337,9 @@ impl Account {
 }
 
 fn given_line(place: &HourPlace, peer: &str, given: Given) -> String {
-    checked(&format!("{GIVEN} {} {} {} {}", given.files, given.bytes, encoded(peer), encoded(&place.to_string())))
+    let Given { files, bytes, tombstones } = given;
+    let buried = if tombstones > 0 { format!(" {tombstones}") } else { String::new() };
+    checked(&format!("{GIVEN} {files} {bytes}{buried} {} {}", encoded(peer), encoded(&place.to_string())))
 }
 
 fn place_line(word: &str, place: &HourPlace) -> String {
@@ -351,11 +387,14 @@ fn read(line: &str) -> Option<Line> {
     if let Some(lived) = front.strip_prefix(LIVED) {
         return Lived::parse(lived.trim_start()).map(Line::Lived);
     }
+    let given = |[files, bytes, tombstones]: [&str; 3], peer: &str, at: &str| {
+        let number = |word: &str| word.parse().ok();
+        let given = Given { files: number(files)?, bytes: number(bytes)?, tombstones: number(tombstones)? };
+        Some(Line::Given(place(at)?, decoded(peer)?, given))
+    };
     match *front.split(' ').collect::<Vec<_>>() {
-        [GIVEN, files, bytes, peer, at] => {
-            let given = Given { files: files.parse().ok()?, bytes: bytes.parse().ok()? };
-            Some(Line::Given(place(at)?, decoded(peer)?, given))
-        }
+        [GIVEN, files, bytes, peer, at] => given([files, bytes, "0"], peer, at),
+        [GIVEN, files, bytes, tombstones, peer, at] => given([files, bytes, tombstones], peer, at),
         [OWN, at] => Some(Line::Own(place(at)?)),
         [GONE, at] => Some(Line::Gone(place(at)?)),
         _ => None,

@@ -181,7 +181,7 @@ impl Schedule {
 
     fn after(&self, measured: Measured, before: Level) -> Level {
         let going = self.going.iter().filter(|going| going.measured == Some(measured)).map(|going| &going.stored);
-        going.fold(before, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added)))
+        going.fold(before, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added.bytes)))
     }
 }
 
@@ -264,7 +264,7 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     let measured = room::measured_among(&hours);
     let level = |of: Measured| {
         let counted = hours.iter().filter(|stored| measured(stored) == Some(of));
-        let without_added = |stored: &Stored| all_of(stored).saturating_sub(stored.origin.added);
+        let without_added = |stored: &Stored| all_of(stored).saturating_sub(stored.origin.added.bytes);
         counted.fold(Level::default(), |level, stored| level.with(1, without_added(stored)))
     };
     let (own, named) = (level(Measured::Own), level(Measured::Named));

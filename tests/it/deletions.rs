@@ -32,7 +32,7 @@ const ON_DISK: [&str; 24] = [
     "set_aside(",
 ];
 /// What hides, retires, evicts or forgets.
-const FORGETS: [&str; 12] = [
+const FORGETS: [&str; 13] = [
     "Step::Retiring",
     "Step::Retired",
     "Step::Gone",
@@ -42,6 +42,7 @@ const FORGETS: [&str; 12] = [
     "extract_if(",
     "pop_first()?",
     ".forget(",
+    ".forget_files(",
     "memory.clear(",
     "delete_table(",
     ".report_damage(",

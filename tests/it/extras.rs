@@ -129,7 +129,7 @@ fn extras_of_all_rounds_keep_to_their_budget() {
     let ours = TestArchive::empty();
     ours.raw("emotes/own", &vec![b'x'; 500_000]);
     let file = ours.outside().join("config.toml");
-    let config = "[backfill]\nextras = \"notes,emotes\"\nextras_budget = 1000000\nkeep_free = 0\n";
+    let config = "[backfill]\nextras = \"notes,emotes\"\nextras_budget = 1015000\nkeep_free = 0\n";
     std::fs::write(&file, config).unwrap();
     let peer = FalsePeer::start(|path| match path {
         "/files" | "/extras/emotes" => Sent::list(&[]),

@@ -361,7 +361,7 @@ fn a_full_disk_ends_the_round_and_room_lets_the_next_complete_it() {
     // Bytes are free, but soon there is no room for another file.
     again("size=2g");
     let report = told(&backfill(dir.path(), &[node.address], &[]), 1).remove(0);
-    assert!(report["error"].as_str().is_some_and(|why| why.to_lowercase().contains("space")), "{report}");
+    assert!(report["error"].as_str().is_some_and(|why| why.contains("of the 60 inodes")), "{report}");
     let had = files(dir.path());
     assert!(!had.is_empty() && had.len() < 100, "{had:?}");
     assert_eq!(report["fetched"], had.len(), "{report}");

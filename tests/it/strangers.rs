@@ -6,6 +6,8 @@ use crate::support::{Kind, SOON, TestArchive, TestNode, eventually};
 
 /// Bytes of a segment of these archives.
 const SEGMENT: u64 = 376;
+/// What one takes of a disk.
+const BLOCK: u64 = 4_096;
 
 fn hours_ago(count: u64) -> String {
     let then = SystemTime::now() - Duration::from_secs(count * 3600);
@@ -91,7 +93,7 @@ fn a_peer_with_thousands_of_channels_fills_its_budget_and_that_is_told() {
     fill(&peer, "own/source", 6..8);
     let peer = TestNode::start(&peer);
     peer.wait_ready();
-    let budget = format!("strangers_budget = {}\nstrangers_channels = 5\n", 20 * SEGMENT);
+    let budget = format!("strangers_budget = {}\nstrangers_channels = 5\n", 20 * BLOCK);
     let url = format!("evil=http://{}", peer.address);
     let node = TestNode::plan(&archive).config(&config(&budget, "")).flag("--peer").flag(url).start();
     eventually(SOON, || of_peer(&node, "strangers_full").is_string());
@@ -99,7 +101,7 @@ fn a_peer_with_thousands_of_channels_fills_its_budget_and_that_is_told() {
     let channels: Vec<String> = node.files("");
     assert_eq!(channels.len(), 6, "{channels:?}");
     assert_eq!(of_peer(&node, "strangers_channels"), 5);
-    assert_eq!(of_peer(&node, "strangers_bytes"), 10 * SEGMENT);
+    assert_eq!(of_peer(&node, "strangers_bytes"), 10 * BLOCK);
     let troubles = node.get("/api/v1/status").json()["troubles"].to_string();
     assert!(troubles.contains("evil: 5 of its channels"), "{troubles}");
     assert!(node.get("/metrics").text().contains("backfill_strangers_budget_full{remote=\"evil\"} 1"));

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::crawl::{Allowance, Keeper, Strangers};
 use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
 use crate::domain::HourPlace;
+use crate::domain::blocks::BLOCK;
 use crate::domain::origins::{Given, Named};
 use crate::guards;
 use crate::index::{Index, IndexOptions};
 
 const STEM: &str = "2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts";
-const BOUNDS: Strangers = Strangers { budget: Some(100), streams: 3 };
+const BOUNDS: Strangers = Strangers { budget: Some(10 * BLOCK), streams: 3 };
 
 pub(super) struct Archive(tempfile::TempDir);
 
@@ -59,7 +60,7 @@ impl Archive {
 }
 
 fn ten_bytes(files: u64) -> Given {
-    Given { files, bytes: files * 10 }
+    Given { files, bytes: files * 10, tombstones: 0 }
 }
 
 pub(super) fn place(text: &str) -> HourPlace {
@@ -81,7 +82,7 @@ fn what_a_peer_gave_stays_so_when_the_index_is_lost_and_until_a_recorder_comes()
     assert!(later.origin(&junk, (4, 90)).unwrap().fetched && !later.origin(&own, (4, 90)).unwrap().fetched);
     assert!(later.would_be_fetched(&junk) && !later.would_be_fetched(&own));
     assert!(later.would_be_fetched(&place("a/source/2019-11-13T04")), "what is not here would come from others");
-    assert_eq!((later.origin(&own, (4, 40)).unwrap().added, later.added_bytes(|_| true)), (10, 10));
+    assert_eq!((later.origin(&own, (4, 40)).unwrap().added, later.added_bytes(|_| true)), (ten_bytes(1), BLOCK));
     assert_eq!(later.fetched_bytes().unwrap(), 50);
     // The recorder's own segment makes the hour its own, for good.
     archive.write(&later, &junk, 4..5);
@@ -96,14 +97,14 @@ fn a_stranger_fills_its_budget_and_not_the_disk() {
     let archive = Archive::new();
     let keeper = archive.keeper();
     assert_eq!(archive.give(&keeper, "evil", &place("x/q/2019-11-13T02"), 0..7), 7);
-    assert_eq!(archive.give(&keeper, "evil", &place("y/q/2019-11-13T02"), 0..7), 3, "a hundred bytes in all");
+    assert_eq!(archive.give(&keeper, "evil", &place("y/q/2019-11-13T02"), 0..7), 3, "ten blocks in all");
     // It is known after a restart with a lost index, and another peer has a budget of its own.
     let later = archive.keeper();
     for stream in ["x/q", "y/q"] {
         archive.write(&later, &place(&format!("{stream}/2019-11-13T02")), 0..0);
     }
     assert_eq!(archive.give(&later, "evil", &place("z/q/2019-11-13T02"), 0..1), 0);
-    assert_eq!(later.filled("evil", &BOUNDS).unwrap().used.bytes, 100);
+    assert_eq!(later.filled("evil", &BOUNDS).unwrap().used.bytes, 10 * BLOCK);
     assert_eq!(archive.give(&later, "other", &place("z/q/2019-11-13T02"), 0..1), 1);
     // What is recorded or named is nobody's budget.
     archive.write(&later, &place("own/q/2019-11-13T03"), 0..1);
@@ -114,6 +115,29 @@ fn a_stranger_fills_its_budget_and_not_the_disk() {
     // With the guard taken away it would go on.
     later.guards().remove(guards::Guard::PeerBudget);
     assert_eq!(archive.give(&later, "evil", &place("z/q/2019-11-13T04"), 0..20), 20);
+}
+
+#[test]
+fn tombstones_for_made_up_names_fill_a_budget_as_files_do_for_as_long_as_they_lie_there() {
+    let archive = Archive::new();
+    let (keeper, hour) = (archive.keeper(), place("x/q/2019-11-13T02"));
+    let made_up = Given { tombstones: 10, ..Given::default() };
+    keeper.fill("evil", &hour, true, &Allowance::Unbounded).unwrap().book(&made_up).unwrap();
+    let dir = archive.0.path().join(hour.path());
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join(format!("00:00-{}", STEM.replace(".ts", ".tombstone"))), "").unwrap();
+    archive.write(&keeper, &hour, 0..0);
+    keeper.settle_origins(&|| true).unwrap();
+    // No segment is in the hour, and all the same they count.
+    keeper.fill("evil", &hour, true, &Allowance::Unbounded).map(drop).unwrap();
+    for node in [&keeper, &archive.keeper()] {
+        assert_eq!(node.filled("evil", &BOUNDS).unwrap().used.bytes, 10 * BLOCK);
+        assert!(matches!(node.allowance("evil", &hour.stream, &BOUNDS).unwrap(), Allowance::Full(_)));
+    }
+    std::fs::remove_dir_all(archive.0.path().join("x")).unwrap();
+    keeper.reconcile_structure().unwrap();
+    keeper.settle_origins(&|| true).unwrap();
+    assert_eq!(keeper.filled("evil", &BOUNDS).unwrap().used.bytes, 0);
 }
 
 #[test]
@@ -243,7 +267,7 @@ fn what_a_peer_only_announces_makes_no_strangers_hour_of_what_is_recorded_there(
         assert!(!node.origin(&hour, (12, 120)).unwrap().fetched);
         node.settle_origins(&|| true).unwrap();
         assert!(!node.would_be_fetched(&hour));
-        assert_eq!(node.origin(&hour, (12, 120)).unwrap().added, 20);
+        assert_eq!(node.origin(&hour, (12, 120)).unwrap().added, ten_bytes(2));
     }
 }
 

@@ -2,14 +2,20 @@
 
 use proptest::prelude::*;
 
+use super::super::blocks::BLOCK;
 use super::*;
 
 fn place(text: &str) -> HourPlace {
     HourPlace::parse(text).unwrap()
 }
 
+/// Files of a block each.
 fn given(files: u64) -> Given {
-    Given { files, bytes: files * 10 }
+    Given { files, bytes: files, tombstones: 0 }
+}
+
+fn blocks(number: u64) -> u64 {
+    number * BLOCK
 }
 
 #[test]
@@ -34,14 +40,14 @@ fn what_peers_add_to_an_hour_of_ones_own_is_counted_beside_it() {
     assert_eq!(account.make_own(&own), None);
     for known in [&Account::parse(text.as_bytes()), &account] {
         assert!(!known.is_fetched(&own, 0) && known.is_fetched(&fetched, 2));
-        assert_eq!((known.given(&own), known.added(|_| true)), (Some(given(3)), 30));
+        assert_eq!((known.given(&own), known.added(|_| true)), (Some(given(3)), blocks(3)));
         assert_eq!(known.added(|stream| stream.channel.as_str() == "c"), 0);
     }
     // A recorder writes there, and later all of it goes.
     account.make_own(&fetched);
-    assert_eq!((account.is_fetched(&fetched, 0), account.added(|_| true)), (false, 50));
+    assert_eq!((account.is_fetched(&fetched, 0), account.added(|_| true)), (false, blocks(5)));
     account.forget(&fetched);
-    assert_eq!(account.added(|_| true), 30);
+    assert_eq!(account.added(|_| true), blocks(3));
 }
 
 #[test]
@@ -77,11 +83,28 @@ fn bytes_and_streams_are_counted_for_each_peer_where_the_stream_is_a_strangers()
     account.give(&place("a/b/2019-11-13T03"), "one", given(2));
     account.give(&place("c/d/2019-11-13T02"), "one", given(4));
     account.give(&place("c/d/2019-11-13T02"), "two", given(8));
-    assert_eq!(account.used("one", |_| true), Used { bytes: 70, streams: 2 });
-    assert_eq!(account.used("one", |stream| stream.channel.as_str() == "c"), Used { bytes: 40, streams: 1 });
-    assert_eq!(account.used("two", |_| true), Used { bytes: 80, streams: 1 });
+    assert_eq!(account.used("one", |_| true), Used { bytes: blocks(7), streams: 2 });
+    assert_eq!(account.used("one", |stream| stream.channel.as_str() == "c"), Used { bytes: blocks(4), streams: 1 });
+    assert_eq!(account.used("two", |_| true), Used { bytes: blocks(8), streams: 1 });
     account.forget(&place("a/b/2019-11-13T02"));
-    assert_eq!(account.used("one", |_| true), Used { bytes: 60, streams: 2 });
+    assert_eq!(account.used("one", |_| true), Used { bytes: blocks(6), streams: 2 });
+}
+
+#[test]
+fn tombstones_for_names_that_are_not_here_take_a_block_each_and_make_nothing_fetched() {
+    let mut account = Account::default();
+    let hour = place("a/b/2019-11-13T02");
+    account.give(&hour, "one", Given { tombstones: 1_500, ..Given::default() });
+    account.give(&hour, "two", given(2));
+    assert_eq!(account.used("one", |_| true), Used { bytes: blocks(1_500), streams: 1 });
+    assert!(account.is_fetched(&hour, 2) && !account.is_fetched(&hour, 3));
+    // They stay when the segments have gone.
+    let mut text = account.text() + &account.forget_files(&hour).unwrap();
+    assert_eq!(account.forget_files(&hour), None);
+    assert_eq!(Account::parse(text.as_bytes()).streams, account.streams);
+    assert_eq!([account.used("one", |_| true).bytes, account.used("two", |_| true).bytes], [blocks(1_500), 0]);
+    text += &account.forget(&hour).unwrap();
+    assert_eq!(Account::parse(text.as_bytes()).used("one", |_| true), Used::default());
 }
 
 #[test]
@@ -99,7 +122,7 @@ fn a_line_that_does_not_add_up_makes_its_hour_own_and_spoils_no_other() {
 
 proptest! {
     #[test]
-    fn whatever_is_written_is_read(steps in prop::collection::vec((0..3_u8, 0..24_u8, 0..4_u64, 0..4_u8), 0..40)) {
+    fn whatever_is_written_is_read(steps in prop::collection::vec((0..3_u8, 0..24_u8, 0..4_u64, 0..5_u8), 0..40)) {
         let mut account = Account::default();
         let mut text = format!("{FIRST_LINE}\n");
         for (number, (peer, hour, files, what)) in (0..).zip(steps) {
@@ -108,7 +131,8 @@ proptest! {
                 0 => account.forget(&at),
                 1 => account.make_own(&at),
                 2 => account.live("boot", number * 1_000),
-                _ => Some(account.give(&at, &format!("p {peer}"), given(files))),
+                3 => account.forget_files(&at),
+                _ => Some(account.give(&at, &format!("p {peer}"), Given { tombstones: files / 2, ..given(files) })),
             };
             text += &line.unwrap_or_default();
         }

@@ -7,11 +7,14 @@
 //!    them than [`Limits::room_beside_own`] says.
 //! 3. That holds over all, and within each section of the configuration, which bounds its own streams and no others.
 //! 4. What the operator keeps is the archive's own, wherever it came from.
-//! 5. Where nothing was recorded here what is named counts as own, and where nothing is named all is alike.
+//! 5. `max_bytes` is about what is in files, `min_free` about the disk: there each file counts by its blocks ([`on_disk`]), and so does what
+//!    others may add. Files of a byte that others give would otherwise seem to take nothing, and what is own would go for them.
+//! 6. Where nothing was recorded here what is named counts as own, and where nothing is named all is alike.
 
 use std::collections::BTreeMap;
 
 use super::{Decided, Limits, Measured, Reason, Stored};
+use crate::domain::blocks::on_disk;
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 
 /// Limits of one channel, or of one quality of it.
@@ -53,7 +56,7 @@ const BESIDE_MAX: u64 = 10;
 const BESIDE_FREE: u64 = 2;
 
 impl Limits {
-    /// Bytes that others may still add to what was recorded here of this stream: they go with their hours and no sooner, so that there
+    /// Bytes of the disk that others may still add to what was recorded here of this stream: they go with their hours and no sooner, so that there
     /// must be room for them beside it. `added` says how much they have added so far to the streams that it is asked about.
     pub fn room_beside_own(&self, stream: &Stream, added: impl Fn(&dyn Fn(&Stream) -> bool) -> u64) -> u64 {
         let section = self.section(stream);
@@ -93,7 +96,7 @@ pub(super) fn add_reasons(
     (first_safe, last): (Hour, Hour),
     free: Option<u64>,
 ) {
-    let mut room = Room { hours, reasons, first_safe, last };
+    let mut room = Room { hours, reasons, first_safe, last, measure: Measure::Content };
     for (number, section) in limits.streams.iter().enumerate() {
         if let Some(most) = section.max_bytes {
             room.shrink_to(most, |stored| limits.section(&stored.place.stream) == Some(number), Reason::Stream);
@@ -113,6 +116,34 @@ struct Room<'h> {
     reasons: &'h mut [Option<Reason>],
     first_safe: Hour,
     last: Hour,
+    measure: Measure,
+}
+
+/// By what it is measured how large something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    /// Bytes in files.
+    Content,
+    /// Bytes of the disk that they take.
+    Disk,
+}
+
+impl Measure {
+    /// Of what would go of an hour.
+    const fn of(self, stored: &Stored) -> u64 {
+        match self {
+            Self::Content => stored.bytes,
+            Self::Disk => on_disk(stored.segments, stored.bytes),
+        }
+    }
+
+    /// Of what others have added to it.
+    const fn added(self, stored: &Stored) -> u64 {
+        match self {
+            Self::Content => stored.origin.added.bytes,
+            Self::Disk => stored.origin.added.on_disk(),
+        }
+    }
 }
 
 /// What has been freed.
@@ -140,6 +171,7 @@ impl Room<'_> {
 
     /// Makes so many bytes free on the disk, of which so many are.
     fn keep_free(&mut self, least: u64, free: u64) {
+        self.measure = Measure::Disk;
         let own = self.own(&|_| true);
         for rank in [Rank::Strangers, Rank::Named].into_iter().filter(|rank| *rank < own) {
             let made = free.saturating_add(self.going());
@@ -163,17 +195,18 @@ impl Room<'_> {
 
     /// Lets the oldest of these go as long as what they free together is too little.
     fn shrink(&mut self, of: impl Fn(&Stored) -> bool, why: Reason, is_too_much: impl Fn(Freed) -> bool) {
-        let mut freed = Freed::default();
+        let (mut freed, measure) = (Freed::default(), self.measure);
         for (stored, reason) in self.hours.iter().zip(self.reasons.iter_mut()) {
             if !is_too_much(freed) {
                 return;
             }
             // What takes no room makes none.
-            let could = stored.decided == Decided::Nothing && stored.place.hour < self.first_safe && stored.bytes > 0;
+            let takes = measure.of(stored) > 0;
+            let could = stored.decided == Decided::Nothing && stored.place.hour < self.first_safe && takes;
             if could && reason.is_none() && of(stored) {
                 *reason = Some(why);
-                freed.bytes = freed.bytes.saturating_add(stored.bytes);
-                freed.added = freed.added.saturating_add(stored.origin.added);
+                freed.bytes = freed.bytes.saturating_add(measure.of(stored));
+                freed.added = freed.added.saturating_add(measure.added(stored));
             }
         }
     }
@@ -185,7 +218,7 @@ impl Room<'_> {
 
     /// Bytes that go.
     fn going(&self) -> u64 {
-        self.sum(|stored, goes| if goes { stored.bytes } else { 0 })
+        self.sum(|stored, goes| if goes { self.measure.of(stored) } else { 0 })
     }
 
     /// Bytes of these that stay, those from the future left out: they never go, so they must not cost others their place.
@@ -195,14 +228,15 @@ impl Room<'_> {
 
     /// Bytes of these that stay.
     fn stays(&self, of: impl Fn(&Stored) -> bool) -> u64 {
-        let left = |stored: &Stored, goes| stored.other_bytes.saturating_add(if goes { 0 } else { stored.bytes });
+        let left =
+            |stored: &Stored, goes| stored.other_bytes.saturating_add(if goes { 0 } else { self.measure.of(stored) });
         self.sum(|stored, goes| if of(stored) { left(stored, goes) } else { 0 })
     }
 
     /// Bytes that others have added to these, as far as they stay.
     fn added(&self, of: &impl Fn(&Stored) -> bool) -> u64 {
         let counts = |stored: &Stored, goes: bool| !goes && stored.place.hour <= self.last && of(stored);
-        self.sum(|stored, goes| if counts(stored, goes) { stored.origin.added } else { 0 })
+        self.sum(|stored, goes| if counts(stored, goes) { self.measure.added(stored) } else { 0 })
     }
 }
 

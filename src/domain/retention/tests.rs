@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::Stream;
+use crate::domain::blocks::{BLOCK, on_disk};
 
 const NOW: &str = "2020-01-10T12:30";
 
@@ -19,7 +20,7 @@ fn stored(stream: &str, ago: i64, bytes: u64) -> Stored {
         place,
         bytes,
         other_bytes: 0,
-        segments: bytes / 10,
+        segments: bytes.div_ceil(10),
         tombstones: 0,
         decided: Decided::Nothing,
         origin: Origin::default(),
@@ -66,10 +67,11 @@ fn size_and_space_take_the_oldest_of_all_streams_until_it_is_enough() {
     let size = Limits { max_bytes: Some(95), ..Limits::default() };
     let expected = ["a/q/2020-01-10T07", "b/q/2020-01-10T07", "a/q/2020-01-10T08"];
     assert_eq!(going(&schedule(all.clone(), &size, now(), None)), expected.map(|it| (it.to_owned(), Reason::Size)));
-    let space = Limits { min_free: Some(1_000), ..Limits::default() };
+    // Each takes a block.
+    let space = Limits { min_free: Some(1_000 * BLOCK), ..Limits::default() };
     let for_space = ["a/q/2020-01-10T07", "b/q/2020-01-10T07"];
     assert_eq!(
-        going(&schedule(all.clone(), &space, now(), Some(985))),
+        going(&schedule(all.clone(), &space, now(), Some(998 * BLOCK + 1))),
         for_space.map(|it| (it.to_owned(), Reason::Space))
     );
     assert!(schedule(all, &space, now(), None).going.is_empty(), "nobody knows how much is free");
@@ -158,13 +160,13 @@ fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
 
 fn any_limits() -> impl Strategy<Value = Limits> {
     let age = prop::option::of((0..400_i64).prop_map(|hours| Span::from_us(hours * crate::domain::time::HOUR_US)));
-    (age, prop::option::of(0..30_000_u64), prop::option::of(0..30_000_u64))
+    (age, prop::option::of(0..30_000_u64), prop::option::of((0..3_000_u64).prop_map(|blocks| blocks * BLOCK)))
         .prop_map(|(max_age, max_bytes, min_free)| Limits { max_age, max_bytes, min_free, ..Limits::default() })
 }
 
 proptest! {
     #[test]
-    fn a_plan_keeps_what_it_must_and_ends_below_the_limits(all in any_hours(), limits in any_limits(), free in 0..30_000_u64) {
+    fn a_plan_keeps_what_it_must_and_ends_below_the_limits(all in any_hours(), limits in any_limits(), free in 0..3_000 * BLOCK) {
         let plan = schedule(all.clone(), &limits, now(), Some(free));
         let goes = |stored: &Stored| plan.going.iter().any(|going| going.stored.place == stored.place);
         let left: Vec<Stored> = all.iter().filter(|stored| !goes(stored)).cloned().collect();
@@ -175,7 +177,7 @@ proptest! {
         }
         // Nothing that is too old is left; and where a limit is exceeded, nothing is left that could go.
         prop_assert!(!left.iter().filter(could).any(|stored| limits.too_old(&stored.place, now())));
-        let freed = free + plan.going_bytes();
+        let freed = free + plan.going.iter().map(|going| on_disk(going.stored.segments, going.stored.bytes)).sum::<u64>();
         let counts = |stored: &&Stored| stored.place.hour <= now().hour().next();
         let total: u64 = left.iter().filter(counts).map(|stored| stored.bytes).sum();
         let exceeded = limits.max_bytes.is_some_and(|most| total > most) || limits.min_free.is_some_and(|least| freed < least);

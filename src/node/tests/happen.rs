@@ -7,6 +7,7 @@ use super::segments::{BYTES, Tree, hour_of, hour_place, is_tombstone, name_of, p
 use super::step::{Attack, Limit, Step};
 use super::truth::{MACHINES, Run, Taker};
 use super::world::{FREE, World};
+use crate::domain::blocks::BLOCK;
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::runtime::Stop;
@@ -296,6 +297,6 @@ fn limits(limit: Limit, free: u64, held: usize) -> Limits {
         Limit::AgeHours(hours) => Limits { max_age: Some(Span::from_us(hours * HOUR)), ..off },
         Limit::Segments(count) => Limits { max_bytes: Some(count * BYTES as u64), ..off },
         Limit::Fewer(count) => Limits { max_bytes: Some((held.saturating_sub(count) * BYTES) as u64), ..off },
-        Limit::Free(count) => Limits { min_free: Some(free + count * BYTES as u64), ..off },
+        Limit::Free(count) => Limits { min_free: Some(free + count * BLOCK), ..off },
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::clocks::{BEGIN, Wrist};
-use super::segments::{BYTES, Tree};
+use super::segments::Tree;
 use super::street::{Door, Street};
 use super::truth::MOST_JUNK;
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
@@ -17,6 +17,7 @@ use crate::clock::Clocks;
 use crate::crawl::{Crawl, Keeper, Strangers};
 use crate::deleted::Deletions;
 use crate::disk::{Base, Guard as DiskGuard};
+use crate::domain::blocks::BLOCK;
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span};
 use crate::guards::Guard;
@@ -325,6 +326,6 @@ fn fetched(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions
         board: Arc::default(),
         busy: Arc::default(),
         report_file: None,
-        strangers: Strangers { budget: Some((MOST_JUNK * BYTES) as u64), streams: 4 },
+        strangers: Strangers { budget: Some(MOST_JUNK as u64 * BLOCK), streams: 4 },
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::chance::Chance;
 use super::clocks::{BEGIN, HOUR, Time, Wrist};
 use super::machine::{Machine, Settings};
-use super::segments::{BYTES, content, hour_of, hour_place, name_of, parts, put};
+use super::segments::{content, hour_of, hour_place, name_of, parts, put};
 use super::street::{Street, fixed_part};
 use super::truth::{MACHINES, Taker, Truth};
+use crate::domain::blocks::BLOCK;
 use crate::domain::retention::Limits;
 use crate::domain::{HourPlace, Span, Stream};
 use crate::guards::Guard;
@@ -192,7 +193,7 @@ impl<'s> World<'s> {
     }
 
     pub(super) fn set_free(&self, machine: usize, missing: u64) {
-        self.machines[machine].wrist.set_free(FREE - missing * BYTES as u64);
+        self.machines[machine].wrist.set_free(FREE - missing * BLOCK);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::{HourPlace, Span};
 fn give(archive: &Archive, place: &HourPlace) {
     let keeper = archive.keeper();
     let filling = keeper.fill("evil", place, true, &Allowance::Unbounded).unwrap();
-    filling.book(&Given { files: 1, bytes: 10 }).unwrap();
+    filling.book(&Given { files: 1, bytes: 10, tombstones: 0 }).unwrap();
     let dir = archive.tree.path().join(place.path());
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts"), [0; 10]).unwrap();

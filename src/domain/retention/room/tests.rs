@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::super::{Doubt, Levels, Schedule, schedule};
 use super::*;
-use crate::domain::origins::Origin;
+use crate::domain::blocks::BLOCK;
+use crate::domain::origins::{Given, Origin};
 use crate::domain::time::HOUR_US;
 
 fn now() -> Timestamp {
@@ -22,6 +23,24 @@ fn stored(stream: &str, ago: i64, fetched: bool) -> Stored {
 
 fn limit(channel: &str, quality: Option<&str>, max_bytes: Option<u64>) -> StreamLimit {
     StreamLimit { channel: channel.to_owned(), quality: quality.map(str::to_owned), max_age: None, max_bytes }
+}
+
+/// The same with blocks in place of bytes.
+fn in_blocks(hours: &[Stored]) -> Vec<Stored> {
+    let scaled = |stored: &Stored| {
+        let added = stored.origin.added.bytes;
+        let origin =
+            Origin { added: Given { files: added.min(1), bytes: added * BLOCK, tombstones: 0 }, ..stored.origin };
+        Stored { bytes: stored.bytes * BLOCK, segments: stored.bytes.min(1), origin, ..stored.clone() }
+    };
+    hours.iter().map(scaled).collect()
+}
+
+fn limits_in_blocks(limits: &Limits) -> Limits {
+    let scaled = |most: Option<u64>| most.map(|most| most * BLOCK);
+    let section = |section: &StreamLimit| StreamLimit { max_bytes: scaled(section.max_bytes), ..section.clone() };
+    let streams = limits.streams.iter().map(section).collect();
+    Limits { max_age: None, max_bytes: scaled(limits.max_bytes), min_free: scaled(limits.min_free), streams }
 }
 
 fn going(schedule: &Schedule, reason: Reason) -> Vec<String> {
@@ -56,7 +75,8 @@ fn for_free_space_what_came_from_others_goes_first_and_what_cannot_go_yet_costs_
     let mut all: Vec<Stored> = (2..10).map(|ago| stored("own/source", ago, false)).collect();
     all.extend((2..4).map(|ago| stored("junk/source", ago, true)));
     let limits = Limits { min_free: Some(500), ..Limits::default() };
-    let plan = |hours: &[Stored], free| schedule(hours.to_vec(), &limits, now(), Some(free));
+    let plan =
+        |hours: &[Stored], free: u64| schedule(in_blocks(hours), &limits_in_blocks(&limits), now(), Some(free * BLOCK));
     assert_eq!(going(&plan(&all, 350), Reason::Fetched).len(), 2);
     assert_eq!(going(&plan(&all, 250), Reason::Space), ["own/source/2020-01-10T03"]);
     // The newest hours of others cannot go yet: they are not made room for.
@@ -108,34 +128,60 @@ fn what_had_to_go_is_not_fetched_again_and_keeps_nobody_else_away() {
 /// An hour of one's own to which others have added so much.
 fn added(stream: &str, ago: i64, added: u64) -> Stored {
     let own = stored(stream, ago, false);
-    Stored { bytes: own.bytes + added, origin: Origin { added, ..Origin::default() }, ..own }
+    let given = Given { files: added.min(1), bytes: added, tombstones: 0 };
+    Stored { bytes: own.bytes + added, origin: Origin { added: given, ..Origin::default() }, ..own }
 }
 
 fn named(stream: &str, ago: i64) -> Stored {
-    Stored { origin: Origin { fetched: true, named: true, added: 0 }, ..stored(stream, ago, true) }
+    Stored { origin: Origin { fetched: true, named: true, ..Origin::default() }, ..stored(stream, ago, true) }
 }
 
 #[test]
 fn what_others_add_to_hours_of_ones_own_makes_none_of_them_go() {
+    let plan = |hours: &[Stored], limits: &Limits, free: Option<u64>| {
+        schedule(in_blocks(hours), &limits_in_blocks(limits), now(), free.map(|free| free * BLOCK))
+    };
     let all: Vec<Stored> = (2..43).map(|ago| added("own/source", ago, if ago % 2 == 0 { 400 } else { 0 })).collect();
     for limits in [
         Limits { max_bytes: Some(4_200), ..Limits::default() },
         Limits { streams: vec![limit("own", None, Some(4_200))], ..Limits::default() },
         Limits { min_free: Some(20_000), ..Limits::default() },
     ] {
-        assert!(schedule(all.clone(), &limits, now(), Some(11_600)).going.is_empty(), "{limits:?}");
+        assert!(plan(&all, &limits, Some(11_600)).going.is_empty(), "{limits:?}");
         let mut strangers = all.clone();
         for hour in &mut strangers {
-            hour.origin.added = 0;
+            hour.origin.added = Given::default();
         }
-        assert!(schedule(strangers, &limits, now(), Some(11_600)).going.len() > 10, "{limits:?}");
+        assert!(plan(&strangers, &limits, Some(11_600)).going.len() > 10, "{limits:?}");
     }
     // Of the free space it takes no more than half.
     let full = Limits { min_free: Some(16_000), ..Limits::default() };
-    assert!(!schedule(all.clone(), &full, now(), Some(7_900)).going.is_empty());
+    assert!(!plan(&all, &full, Some(7_900)).going.is_empty());
     // Where one's own is too much by itself, only as much goes as that asks for.
     let less = Limits { max_bytes: Some(3_950), ..Limits::default() };
-    assert_eq!(going(&schedule(all, &less, now(), None), Reason::Size).len(), 2);
+    assert_eq!(going(&plan(&all, &less, None), Reason::Size).len(), 2);
+}
+
+#[test]
+fn files_of_a_byte_that_others_give_take_blocks_and_no_hours_of_ones_own_place() {
+    let (files, of_hour) = (160, 10 * BLOCK);
+    let hour = |ago| {
+        let own = stored("own/source", ago, false);
+        let added = Given { files, bytes: files, tombstones: 0 };
+        let origin = Origin { added, ..Origin::default() };
+        Stored { bytes: of_hour + files, segments: 10 + files, origin, ..own }
+    };
+    let all: Vec<Stored> = (2..42).map(hour).collect();
+    let junk = 40 * files * BLOCK;
+    let limits = Limits { min_free: Some(3 * junk), ..Limits::default() };
+    let room = 3 * junk - junk;
+    assert!(schedule(all.clone(), &limits, now(), Some(room)).going.is_empty());
+    // By the bytes in them they would take nothing, and what was recorded would go for them.
+    let mut by_bytes = all;
+    for each in &mut by_bytes {
+        each.origin.added.files = 0;
+    }
+    assert!(!schedule(by_bytes, &limits, now(), Some(room)).going.is_empty());
 }
 
 #[test]
@@ -238,15 +284,17 @@ fn any_limits() -> impl Strategy<Value = Limits> {
 proptest! {
     #[test]
     fn with_or_without_others_the_same_of_ones_own_goes(
-        mut all in any_hours(), limits in any_limits(), free in prop::option::of(0..6_000_u64), share in 0..100_u64,
+        all in any_hours(), limits in any_limits(), free in prop::option::of(0..6_000_u64), share in 0..100_u64,
     ) {
+        let (mut all, limits, free) = (in_blocks(&all), limits_in_blocks(&limits), free.map(|free| free * BLOCK));
         prop_assume!(all.iter().any(|stored| !stored.origin.fetched && stored.segments > 0));
         // Free space lends others only a half of what is to stay free; here none of it is asked for.
         let share = if free.is_some() { 0 } else { share };
         for hour in all.iter_mut().filter(|hour| !hour.origin.fetched) {
-            hour.origin.added = hour.bytes * share / 100;
+            let bytes = hour.bytes * share / 100;
+            hour.origin.added = Given { files: bytes.min(1), bytes, tombstones: 0 };
         }
-        let without = |stored: &Stored| Stored { bytes: stored.bytes - stored.origin.added, origin: Origin::default(), ..stored.clone() };
+        let without = |stored: &Stored| Stored { bytes: stored.bytes - stored.origin.added.bytes, origin: Origin::default(), ..stored.clone() };
         let own: Vec<Stored> = all.iter().filter(|stored| !stored.origin.fetched).map(without).collect();
         let others: u64 = all.iter().filter(|stored| stored.origin.fetched).map(|stored| stored.bytes).sum();
         let of_own = |plan: &Schedule| {
