@@ -1,7 +1,7 @@
 //! Small files that are either there completely or not at all, also after a power cut.
 //!
 //! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the same directory, written and flushed. What arrives piece by piece
-//!    lies [aside](super::aside) meanwhile, where that can be.
+//!    lies aside (`disk/aside.rs`) meanwhile, where that can be.
 //! 2. It is renamed: [`write_new`] never replaces a file, [`replace`] always does.
 //! 3. The directory is flushed. When that fails the file is visible and complete, but may be lost in a power cut:
 //!    the call fails, and doing it again is right.
