@@ -55,14 +55,7 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
 }
 
 fn read(text: &str) -> Result<(Timestamp, Timestamp), Problem> {
-    let (mut start, mut end) = (None, None);
-    for (name, value) in query::pairs(text) {
-        match name.as_str() {
-            "start" => start = Some(query::time("start", &value)?),
-            "end" => end = Some(query::time("end", &value)?),
-            _ => {}
-        }
-    }
+    let (start, end) = query::window(text)?;
     let missing = |name| Problem::bad_parameter(name, "", "an ISO 8601 time in UTC, such as 2019-11-13T02:55:08");
     let (start, end) = (start.ok_or_else(|| missing("start"))?, end.ok_or_else(|| missing("end"))?);
     check_order("end", start, end)?;

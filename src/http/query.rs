@@ -14,6 +14,19 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
+/// The times `start` and `end`, as far as they are given; everything else means nothing here.
+pub fn window(query: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+    let (mut start, mut end) = (None, None);
+    for (name, value) in pairs(query) {
+        match name.as_str() {
+            "start" => start = Some(time("start", &value)?),
+            "end" => end = Some(time("end", &value)?),
+            _ => {}
+        }
+    }
+    Ok((start, end))
+}
+
 /// A time. In a query a `+` of an offset often arrives as a space.
 pub fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
     let with_plus = value

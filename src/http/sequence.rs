@@ -57,13 +57,6 @@ fn work(app: &App, stream: &Stream, start: Option<Timestamp>, end: Option<Timest
 
 fn read(path: &str, text: &str) -> Result<(Stream, Option<Timestamp>, Option<Timestamp>), Problem> {
     let stream = read_stream(path, "/api/v1/sequence")?;
-    let (mut start, mut end) = (None, None);
-    for (name, value) in query::pairs(text) {
-        match name.as_str() {
-            "start" => start = Some(query::time("start", &value)?),
-            "end" => end = Some(query::time("end", &value)?),
-            _ => {}
-        }
-    }
+    let (start, end) = query::window(text)?;
     Ok((stream, start, end))
 }
