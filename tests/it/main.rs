@@ -26,6 +26,7 @@ mod dashboards;
 mod deletions;
 mod demo;
 mod disk_trouble;
+mod docs;
 mod doctor;
 mod encrypted;
 mod exact;
