@@ -1,8 +1,10 @@
-//! The documents hold together: links lead somewhere, tables are tables, and the index names every page.
+//! The documents hold together: links lead somewhere, tables are tables, the index names every page, and the commands every verb.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::support::gapless;
 
 /// A page without its code blocks.
 struct Page {
@@ -135,4 +137,21 @@ fn the_index_names_every_page() {
         .filter(|name| *name != "README.md" && !named.contains(*name))
         .collect();
     assert!(missing.is_empty(), "docs/README.md does not name {missing:?}");
+}
+
+#[test]
+fn the_page_of_commands_has_every_verb() {
+    let help = gapless(root(), &["help"]);
+    let (_, list) = help.out.split_once("Commands:").unwrap();
+    let (list, _) = list.split_once("Options:").unwrap();
+    let verbs: Vec<&str> = list
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    assert!(verbs.len() > 10, "{}", help.out);
+    let page = fs::read_to_string(root().join("docs/commands.md")).unwrap();
+    let missing: Vec<_> = verbs.into_iter().filter(|verb| !page.contains(&format!("`gapless {verb}"))).collect();
+    assert!(missing.is_empty(), "docs/commands.md says nothing of {missing:?}");
 }
