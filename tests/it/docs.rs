@@ -1,10 +1,11 @@
-//! The documents hold together: links lead somewhere, tables are tables, the index names every page, and the commands every verb.
+//! The documents hold together: links lead somewhere, tables are tables, the index names every page, and the
+//! reference has every verb and every request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::gapless;
+use crate::support::{TestArchive, TestNode, gapless};
 
 /// A page without its code blocks.
 struct Page {
@@ -154,4 +155,33 @@ fn the_page_of_commands_has_every_verb() {
     let page = fs::read_to_string(root().join("docs/commands.md")).unwrap();
     let missing: Vec<_> = verbs.into_iter().filter(|verb| !page.contains(&format!("`gapless {verb}"))).collect();
     assert!(missing.is_empty(), "docs/commands.md says nothing of {missing:?}");
+}
+
+#[test]
+fn the_page_of_requests_has_every_address() {
+    let archive = TestArchive::empty();
+    let node = TestNode::start(&archive);
+    let described = node.get("/api/v1/openapi.json").json();
+    let page = fs::read_to_string(root().join("docs/http.md")).unwrap();
+    let mut missing = Vec::new();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        if !path.starts_with("/api/") {
+            continue;
+        }
+        let written = path
+            .split('/')
+            .map(|part| {
+                part.strip_prefix('{')
+                    .and_then(|part| part.strip_suffix('}'))
+                    .map_or(part.to_owned(), str::to_uppercase)
+            })
+            .collect::<Vec<_>>()
+            .join("/");
+        for method in methods.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
+            if !page.contains(&format!("`{method} {written}`")) {
+                missing.push(format!("{method} {written}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/http.md says nothing of {missing:#?}");
 }
