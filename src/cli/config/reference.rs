@@ -26,9 +26,9 @@ const OPENING: &str = "\
 # Configuration
 
 A setting comes from its flag, else its environment variable, else the configuration file, else its default. Unknown keys
-in the file and impossible values are errors that name the file, the line and what was expected.
+in the file and invalid values are errors that name the file, the line and what was expected.
 
-Where things are is said by flag or environment only:
+Places are given by flag or environment only:
 
 | flag | environment | default | what |
 |---|---|---|---|
@@ -46,13 +46,13 @@ max_connections = 2000
 drain = \"5s\"
 ```
 
-Every setting, with the bounds it is checked against and the reason:
+Every setting, with its bounds and the reason for it:
 ";
 
 const STREAMS: &str = "
 ### `[[retention.stream]]`: limits of one channel, or of one quality of it
 
-In the file alone, as often as needed:
+Only in the file, as often as needed:
 
 ```toml
 [[retention.stream]]
@@ -70,15 +70,15 @@ max_bytes = \"500GiB\"
 |---|---|---|
 | `channel` | | The channel. |
 | `quality` | all | The quality; without one, all of the channel's qualities together that have no section of their own. |
-| `max_age` | as in `[retention]` | In place of `max_age` in `[retention]`, longer or shorter; `off` is without limit. |
-| `max_bytes` | `off` | Bytes of these qualities; above it their oldest hours are deleted, and those of no others. |
+| `max_age` | as in `[retention]` | Replaces `max_age` of `[retention]`, longer or shorter; `off` means no limit. |
+| `max_bytes` | `off` | Bytes of these qualities; above it, only their oldest hours are deleted. |
 
-One of `max_age` and `max_bytes` has to be there. `max_bytes` and `min_free` in `[retention]` hold over all besides.
+At least one of `max_age` and `max_bytes` is required. Besides, `max_bytes` and `min_free` of `[retention]` limit everything together.
 ";
 
 fn titles(table: &str) -> &'static str {
     match table {
-        "" => "The node: keys above all tables",
+        "" => "The node: keys before all tables",
         "index" => "`[index]`",
         "http" => "`[http]`: the HTTP server",
         "playback" => "`[playback]`: playlists and cuts",
@@ -86,8 +86,8 @@ fn titles(table: &str) -> &'static str {
         "crawl" => "`[crawl]`: the crawl",
         "scrub" => "`[scrub]`: verifying the bytes of segments",
         "census" => "`[census]`: totals of each day",
-        "facts" => "`[facts]`: what the ends of segments say",
-        "housekeeping" => "`[housekeeping]`: what was left behind",
+        "facts" => "`[facts]`: reading the ends of segments",
+        "housekeeping" => "`[housekeeping]`: removing leftovers",
         "backfill" => "`[backfill]`: fetching from other nodes",
         "coverage" => "`[coverage]`: gauges and maps",
         "retention" => "`[retention]`: deleting whole hours",

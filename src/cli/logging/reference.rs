@@ -13,32 +13,32 @@ const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 const OPENING: &str = "\
 # Log lines
 
-What the program has to say goes to stderr, a line for each event: as text, or with `log_format = \"json\"` as one JSON object a line.
-`log` says what is logged, as a filter such as `info` or `gapless::http=debug,info` ([configuration](configuration.md)). What libraries log
-passes the same filter.
+The program logs to standard error, a line for each event: as text, or with `log_format = \"json\"` as one JSON object a line.
+`log` selects what is logged, with a filter such as `info` or `gapless::http=debug,info` ([configuration](configuration.md)); it also applies to
+messages of libraries.
 
 ```
 2026-03-01T12:00:00.000000Z  INFO gapless::node index_migrated: the index was brought up to the current format from=3
 {\"timestamp\":\"2026-03-01T12:00:00.000000Z\",\"level\":\"INFO\",\"event\":\"index_migrated\",\"message\":\"the index was brought up to the current format\",\"target\":\"gapless::node\",\"from\":3}
 ```
 
-| field | what it is |
+| field | meaning |
 |---|---|
 | `timestamp` | RFC 3339, UTC, microseconds |
-| `level` | `ERROR`: something is lost or does not work any more; `WARN`: somebody should look at it; `INFO`: what an operator wants to know afterwards; `DEBUG`, `TRACE`: for looking for a fault |
-| `event` | the event's name, from the list below. It stays the same from version to version while the words may change: alert on it. Lines of libraries have none |
-| `message` | the same for people |
+| `level` | `ERROR`: something is lost or no longer works; `WARN`: somebody should look at it; `INFO`: useful to an operator afterwards; `DEBUG`, `TRACE`: for finding a fault |
+| `event` | the event's name, from the list below. It stays the same from version to version, while the message may change: alert on the name. Lines of libraries have none |
+| `message` | what happened, for people |
 | `target` | the module |
-| any other | the values that belong to the event: times in seconds unless the name says otherwise (`ms`), sizes in bytes. One that would have the name of a field above ends in `_` |
+| any other | values of the event: times in seconds unless the name says otherwise (`ms`), sizes in bytes. A name that is taken by a field above gets a `_` at its end |
 
-Under systemd, where stderr is the journal, a line begins with its priority (`<4>` for `WARN`), which the journal takes off and filters by
-(`journalctl -p warning`), and text has no time, which the journal keeps itself.
+Under systemd, where standard error is the journal, a line begins with its priority (`<4>` for `WARN`), which the journal strips and filters by
+(`journalctl -p warning`); text lines have no time, because the journal adds its own.
 
-Lines are counted, whether anybody reads them or not: `log_count_total{level,module,function}`, where `function` is the event's name.
-`sum by (instance) (rate(log_count_total{level=\"ERROR\"}[5m])) > 0` is worth an alert. What the filter keeps out is not counted.
+`log_count_total{level,module,function}` counts lines, whether anybody reads them or not; `function` is the event's name. Lines that the filter drops are not counted.
+`sum by (instance) (rate(log_count_total{level=\"ERROR\"}[5m])) > 0` is worth an alert.
 
-Lines that requests cause are bounded: of `request_failed` at most one a second is written in the long run, and the next one tells in
-`unsaid` how many were not; `accept_failed` comes at most once a minute. What is left out of these is not counted as a line either.
+Lines that requests cause are limited: at most one `request_failed` a second in the long run, the next of which says in
+`unsaid` how many were dropped; `accept_failed` at most once a minute. Dropped lines are not counted either.
 
 ";
 
@@ -138,7 +138,7 @@ fn reference() -> Result<String, std::fmt::Error> {
         messages.insert(event.message);
     }
     for (most, title) in LEVELS.iter().enumerate() {
-        writeln!(text, "## {}\n\n| event | what it says |\n|---|---|", title.to_uppercase())?;
+        writeln!(text, "## {}\n\n| event | message |\n|---|---|", title.to_uppercase())?;
         for (name, (levels, messages)) in events.iter().filter(|(_, (levels, _))| levels.first() == Some(&most)) {
             let others: Vec<&str> = levels.iter().skip(1).filter_map(|level| LEVELS.get(*level).copied()).collect();
             let also = if others.is_empty() { String::new() } else { format!(" (also as {})", others.join(", ")) };
