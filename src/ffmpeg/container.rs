@@ -55,10 +55,11 @@ impl Container {
                 let movflags = "frag_keyframe+delay_moov+default_base_moof";
                 ("mp4", &["-c", "copy", "-bsf:a", "aac_adtstoasc", "-movflags", movflags, "-f", "mp4", "pipe:1"])
             }
-            // Encoders that are made for calls keep up with what is watched; pictures of another size become as large as the first ones.
+            // Encoders that are made for calls keep up with what is watched; pictures of another size become as large as the first ones, and
+            // sound of another rate gets filters of its own.
             Self::Webm => ("webm", &WEBM),
         };
-        let before: &[&str] = if self == Self::Webm { &["-reinit_filter", "0"] } else { &[] };
+        let before: &[&str] = if self == Self::Webm { &["-reinit_filter:v", "0"] } else { &[] };
         Some(Order {
             work,
             args: before.iter().chain(&input).chain(output).map(|&arg| arg.to_owned()).collect(),

@@ -36,10 +36,11 @@ pub struct Entry {
 const TOLERANCE_US: i64 = 10_000;
 
 const SEGMENT_TAGS: [&str; 4] = ["EXTINF", "EXT-X-DISCONTINUITY", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-GAP"];
-const LIST_TAGS: [&str; 7] = [
+const LIST_TAGS: [&str; 8] = [
     "EXT-X-VERSION",
     "EXT-X-TARGETDURATION",
     "EXT-X-MEDIA-SEQUENCE",
+    "EXT-X-DISCONTINUITY-SEQUENCE",
     "EXT-X-PLAYLIST-TYPE",
     "EXT-X-INDEPENDENT-SEGMENTS",
     "EXT-X-START",
@@ -179,7 +180,7 @@ fn list_tag(media: &mut Media, name: &str, value: Option<&str>) -> Result<(), St
     match name {
         "EXT-X-VERSION" => media.version = number()?,
         "EXT-X-TARGETDURATION" => media.target = number()?,
-        "EXT-X-MEDIA-SEQUENCE" => drop(number()?),
+        "EXT-X-MEDIA-SEQUENCE" | "EXT-X-DISCONTINUITY-SEQUENCE" => drop(number()?),
         "EXT-X-PLAYLIST-TYPE" => {
             let known = value.filter(|value| ["EVENT", "VOD"].contains(value));
             media.list_type = Some(known.ok_or("4.3.3.5: neither EVENT nor VOD")?.to_owned());

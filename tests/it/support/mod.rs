@@ -1,11 +1,13 @@
 //! The language of these tests: an archive to write to, a node that runs on it, a client that speaks to it, and what must always hold.
 
+pub mod apple;
 pub mod archive;
 pub mod authority;
 pub mod browser;
 pub mod client;
 pub mod clock;
 pub mod cluster;
+pub mod encoder;
 pub mod hls;
 pub mod invariants;
 pub mod link;
