@@ -1,30 +1,25 @@
-//! What a generated segment holds, and its name: packets of an MPEG transport stream with tables and time stamps that are valid, and
-//! bytes without meaning where a picture would be. Pure.
+//! What a generated segment holds, and its name: a small picture that moves, H.264 in an MPEG transport stream, so that the page can play it.
+//! Pure.
+//!
+//! The pictures of two seconds are part of the program, as `ffmpeg` made them (`src/demo/pictures/README.md`); of each segment only the time
+//! stamps and the counters of packets are its own. A segment of the past shows the same pictures three times as slowly.
 
 use sha2::{Digest as _, Sha256};
 
 use super::plan::{CHANNELS, Piece, QUALITIES};
-use crate::domain::{Hash, Kind, SegmentKey, Spelling};
+use crate::domain::{Hash, Kind, SegmentKey, Span, Spelling};
 
 /// Bytes of a packet.
 const PACKET: usize = 188;
-/// Packets of data in a segment of each quality. With the two tables none is over 4 KiB, which is what a file takes on most disks.
-const DATA_PACKETS: [u8; QUALITIES.len()] = [19, 6];
-/// The stream of data that the tables announce: private data, so that no player takes it for a picture.
-const DATA_PID: u16 = 0x100;
-/// Where the table about it is.
-const PROGRAM_PID: u16 = 0x1000;
-/// Bytes of a packet after its header.
-const PAYLOAD: usize = PACKET - 4;
-
-/// One program, described on [`PROGRAM_PID`]; with the sum that ends such a table.
-const PROGRAMS: [u8; 16] =
-    [0x00, 0xb0, 0x0d, 0x00, 0x01, 0xc1, 0x00, 0x00, 0x00, 0x01, 0xf0, 0x00, 0x2a, 0xb1, 0x04, 0xb2];
-/// The program: private data on [`DATA_PID`], no clock reference.
-const PROGRAM: [u8; 21] = [
-    0x02, 0xb0, 0x12, 0x00, 0x01, 0xc1, 0x00, 0x00, 0xff, 0xff, 0xf0, 0x00, 0x06, 0xe1, 0x00, 0xf0, 0x00, 0x6a, 0x99,
-    0xac, 0xe4,
+/// The pictures of each channel and quality. With the two tables none is over 4 KiB, which is what a file takes on most disks.
+const PICTURES: [[&[u8]; QUALITIES.len()]; CHANNELS.len()] = [
+    [include_bytes!("pictures/harbour-source.ts"), include_bytes!("pictures/harbour-480p.ts")],
+    [include_bytes!("pictures/square-source.ts"), include_bytes!("pictures/square-480p.ts")],
 ];
+/// How long they last, which is what a live segment does.
+const LASTS: Span = Span::from_us(2_000_000);
+/// Time stamps are 90,000ths of a second in 33 bits.
+const WRAP: i64 = 1 << 33;
 
 /// A file as a recorder writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,56 +61,74 @@ pub fn generate(piece: &Piece, is_partial: bool) -> Generated {
 }
 
 fn packets(piece: &Piece) -> Vec<u8> {
-    let count = DATA_PACKETS[piece.quality];
-    let mut content = Vec::with_capacity((usize::from(count) + 2) * PACKET);
-    table(&mut content, 0, piece.number, &PROGRAMS);
-    table(&mut content, PROGRAM_PID, piece.number, &PROGRAM);
-    let data = elementary(piece, usize::from(count) * PAYLOAD);
-    for (number, payload) in (0..count).zip(data.chunks(PAYLOAD)) {
-        let counted = piece.number.wrapping_mul(count.into()).wrapping_add(number.into());
-        content.extend(header(number == 0, DATA_PID, counted));
-        content.extend(payload);
+    let mut content = PICTURES[piece.channel][piece.quality].to_vec();
+    let slowness = piece.duration.us() / LASTS.us();
+    let begin = piece.start.us() / 100 * 9;
+    let mut first = None;
+    let pids: Vec<u16> = content.chunks(PACKET).map(pid).collect();
+    for (at, packet) in content.chunks_mut(PACKET).enumerate() {
+        let of_pid = |some: &[u16]| some.iter().filter(|of| **of == pid(packet)).count();
+        let (before, all) = (of_pid(&pids[..at]), of_pid(&pids));
+        let counted = piece.number.wrapping_mul(number(all)).wrapping_add(number(before));
+        // It goes on from segment to segment, so that what is played in a row shows where something is missing.
+        packet[3] = packet[3] & 0xf0 | low(counted.rem_euclid(16));
+        shift(packet, |ticks| {
+            let since = ticks - *first.get_or_insert(ticks);
+            (begin + since * slowness).rem_euclid(WRAP)
+        });
     }
     content
 }
 
-/// A packet that is one table.
-fn table(content: &mut Vec<u8>, pid: u16, counted: i64, section: &[u8]) {
-    let end = content.len() + PACKET;
-    content.extend(header(true, pid, counted));
-    // The table begins with the next byte.
-    content.push(0);
-    content.extend(section);
-    content.resize(end, 0xff);
+fn pid(packet: &[u8]) -> u16 {
+    u16::from_be_bytes([packet[1] & 0x1f, packet[2]])
 }
 
-/// `counted` goes on from segment to segment, so that what is played in a row shows where something is missing.
-fn header(starts: bool, pid: u16, counted: i64) -> [u8; PACKET - PAYLOAD] {
-    let [high, low] = (pid | if starts { 0x4000 } else { 0 }).to_be_bytes();
-    [0x47, high, low, 0x10 | u8::try_from(counted.rem_euclid(16)).unwrap_or_default()]
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or_default()
 }
 
-/// An elementary stream's packet of private data with its time stamp, of so many bytes.
-fn elementary(piece: &Piece, size: usize) -> Vec<u8> {
-    const HEADER: usize = 14;
-    let text =
-        format!("{}/{} {} generated, no picture\n", CHANNELS[piece.channel], QUALITIES[piece.quality], piece.start);
-    // In 90,000ths of a second, in 33 bits.
-    let stamp = (piece.start.us() / 100 * 9).rem_euclid(1 << 33).cast_unsigned();
-    let bits = |shift: u32, mask: u64| u8::try_from(stamp >> shift & mask).unwrap_or_default();
-    let [high, low] = u16::try_from(size - 6).unwrap_or_default().to_be_bytes();
-    let stamps = [
-        0x21 | bits(30, 0x07) << 1,
-        bits(22, 0xff),
-        0x01 | bits(15, 0x7f) << 1,
-        bits(7, 0xff),
-        0x01 | bits(0, 0x7f) << 1,
-    ];
-    let mut data = vec![0, 0, 1, 0xbd, high, low, 0x84, 0x80, 5];
-    data.extend(stamps);
-    let length = size - HEADER;
-    data.extend(&text.repeat(length / text.len() + 1).as_bytes()[..length]);
-    data
+fn low(value: i64) -> u8 {
+    u8::try_from(value & 0xff).unwrap_or_default()
+}
+
+/// Gives a packet other time stamps: the clock reference, and those of the picture that begins in it.
+fn shift(packet: &mut [u8], mut time: impl FnMut(i64) -> i64) {
+    let has_adaptation = packet[3] & 0x20 != 0;
+    let payload = if has_adaptation { 5 + usize::from(packet[4]) } else { 4 };
+    if has_adaptation && packet[4] >= 7 && packet[5] & 0x10 != 0 {
+        let clock = &mut packet[6..11];
+        let ticks = clock.iter().fold(0, |ticks, byte| ticks << 8 | i64::from(*byte)) >> 7;
+        // What is finer than a tick stays.
+        let fine = i64::from(clock[4] & 0x7f);
+        let bits = time(ticks) << 7 | fine;
+        for (byte, place) in clock.iter_mut().zip([32, 24, 16, 8, 0]) {
+            *byte = low(bits >> place);
+        }
+    }
+    let begins = packet[1] & 0x40 != 0 && packet.get(payload..payload + 3) == Some(&[0, 0, 1]);
+    if !begins {
+        return;
+    }
+    let stamps = match packet[payload + 7] >> 6 {
+        0b10 => 1,
+        0b11 => 2,
+        _ => 0,
+    };
+    for stamp in packet[payload + 9..].chunks_mut(5).take(stamps) {
+        let bits = |byte: u8, mask: u8| i64::from(byte & mask);
+        let ticks = bits(stamp[0], 0x0e) << 29
+            | bits(stamp[1], 0xff) << 22
+            | bits(stamp[2], 0xfe) << 14
+            | bits(stamp[3], 0xff) << 7
+            | bits(stamp[4], 0xfe) >> 1;
+        let ticks = time(ticks);
+        stamp[0] = stamp[0] & 0xf1 | low(ticks >> 29) & 0x0e;
+        stamp[1] = low(ticks >> 22);
+        stamp[2] = low(ticks >> 14) | 1;
+        stamp[3] = low(ticks >> 7);
+        stamp[4] = low(ticks << 1) | 1;
+    }
 }
 
 #[cfg(test)]
@@ -125,19 +138,6 @@ mod tests {
     use super::*;
     use crate::demo::plan::Plan;
     use crate::domain::{FileName, FilePlace, Span, Timestamp, parse_file_name};
-
-    /// The sum over a table and the sum at its end is nothing.
-    fn sum(section: &[u8]) -> u32 {
-        section.iter().fold(u32::MAX, |sum, byte| {
-            let shift = |bits: u32, _| bits << 1 ^ if bits >> 31 == 1 { 0x04c1_1db7 } else { 0 };
-            (0..8).fold(sum ^ u32::from(*byte) << 24, shift)
-        })
-    }
-
-    #[test]
-    fn the_tables_end_with_the_sums_that_belong_to_them() {
-        assert_eq!((sum(&PROGRAMS), sum(&PROGRAM)), (0, 0));
-    }
 
     proptest! {
         #[test]
@@ -156,26 +156,41 @@ mod tests {
         }
     }
 
+    /// The time stamps of the pictures, in order.
+    fn stamps(content: &[u8]) -> Vec<i64> {
+        let mut stamps = Vec::new();
+        for packet in content.to_vec().chunks_mut(PACKET).filter(|packet| packet[1] & 0x40 != 0) {
+            // The clock reference has nothing to do with it.
+            packet[5] &= if packet[3] & 0x20 != 0 { 0xef } else { 0xff };
+            let mut of_packet = Vec::new();
+            shift(packet, |ticks| {
+                of_packet.push(ticks);
+                ticks
+            });
+            stamps.extend(of_packet.first());
+        }
+        stamps
+    }
+
     #[test]
     fn a_stream_goes_on_from_segment_to_segment() {
-        let plan = Plan::new(1, Timestamp::parse("2019-11-13T02:55:11").unwrap(), Span(0));
+        let plan = Plan::new(1, Timestamp::parse("2019-11-13T02:55:11").unwrap(), Span::from_us(60_000_000));
         let of = |number| generate(&plan.pieces(number).next().unwrap(), false).content;
         let played = [of(0), of(1), of(2)].concat();
-        let counters = |pid: u16| {
-            let of_pid = |packet: &&[u8]| u16::from_be_bytes([packet[1] & 0x1f, packet[2]]) == pid;
-            played.chunks(PACKET).filter(of_pid).map(|packet| packet[3] & 0x0f).collect::<Vec<u8>>()
-        };
-        for (pid, count) in [(0, 3), (PROGRAM_PID, 3), (DATA_PID, 57)] {
-            let counters = counters(pid);
-            assert_eq!(counters.len(), count);
-            assert!(counters.windows(2).all(|pair| pair[1] == (pair[0] + 1) % 16), "{counters:?}");
+        let mut counters: std::collections::BTreeMap<u16, Vec<u8>> = std::collections::BTreeMap::new();
+        for packet in played.chunks(PACKET) {
+            counters.entry(pid(packet)).or_default().push(packet[3] & 0x0f);
         }
-        // Two seconds from one time stamp to the next.
-        let stamp = |content: &[u8]| {
-            let at = |byte: usize, mask: u8| u64::from(content[2 * PACKET + 4 + byte] & mask);
-            at(9, 0x0e) << 29 | at(10, 0xff) << 22 | at(11, 0xfe) << 14 | at(12, 0xff) << 7 | at(13, 0xfe) >> 1
-        };
-        assert_eq!(stamp(&of(1)) - stamp(&of(0)), 180_000);
+        assert!(counters.len() == 3 && counters.values().all(|counted| counted.len() % 3 == 0), "{counters:?}");
+        for counted in counters.values() {
+            assert!(counted.windows(2).all(|pair| pair[1] == (pair[0] + 1) % 16), "{counters:?}");
+        }
+        // The time from one picture to the next is the same, also from one segment to the next; in the past three times as long.
+        for (numbers, tick) in [(0..3, 22_500), (-3..0, 67_500)] {
+            let stamps = stamps(&numbers.map(of).collect::<Vec<_>>().concat());
+            assert_eq!(stamps.len(), 24);
+            assert!(stamps.windows(2).all(|pair| pair[1] - pair[0] == tick), "{stamps:?}");
+        }
         let different: std::collections::BTreeSet<_> =
             plan.pieces(0).map(|piece| generate(&piece, false).name).collect();
         assert_eq!(different.len(), CHANNELS.len() * QUALITIES.len());

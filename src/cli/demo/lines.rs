@@ -50,7 +50,7 @@ impl Tell {
         if self.json {
             return Ok(());
         }
-        line(&format!("Recording a past of {} for three nodes …", humantime::format_duration(history)))
+        line(&format!("Recording {} of history for three nodes …", humantime::format_duration(history)))
     }
 
     /// The nodes run.
@@ -97,6 +97,11 @@ impl Tell {
     }
 }
 
+/// Seconds that the page shows at first: all of the history, and a little more, so that it goes on being so.
+fn first_view(history: Duration) -> u64 {
+    history.as_secs() + (history.as_secs() / 18).max(300)
+}
+
 fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: u64, past: &Past) -> String {
     let time = |time: Duration| humantime::format_duration(time).to_string();
     let (channels, qualities) = (CHANNELS.join(" and "), QUALITIES.join(" and "));
@@ -104,18 +109,19 @@ fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: 
         .iter()
         .zip(&past.lacking)
         .map(|(node, lacking)| {
-            format!("  {:<6} {}   lacks {lacking} segments of the past that others have", node.name, node.url)
+            format!("  {:<6} {}   lacks {lacking} segments of the history that others have", node.name, node.url)
         })
         .collect();
     let end = if home.is_temporary() { "removes" } else { "leaves everything in" };
     format!(
-        "\n  Open {address}#live=900\n\n\
+        "\n  Open {address}#live={}\n  and click a timeline to play it, or a red mark to see what is missing and why.\n\n\
          {}\n\n\
-         Each of the three nodes records {channels} in {qualities}: 2 s at a time, generated data without a picture in it. Its recorder\n\
-         misses some, gets a part of some, is late with some and is away now and then. What others have comes once it is {} old;\n\
-         what nobody has whole stays missing, such as {} segments of the past. One segment is hidden by a tombstone.\n\n\
-         The same by command: gapless holes {}/{} --base-dir {}\n\
+         Each of the three nodes records {channels} in {qualities}: 2 s at a time, with a small test picture. Its recorder\n\
+         misses some, gets a part of some, is late with some and is away now and then. What others have is fetched once it is {} old;\n\
+         what nobody has whole stays missing, such as {} segments of the history. One segment is hidden by a tombstone.\n\n\
+         On the command line: gapless holes {}/{} --base-dir {}\n\
          Ctrl-C ends it and {} {} (about {} MB now, {} MB more each hour). It ends by itself after {}. Seed {seed}.\n",
+        first_view(args.history),
         each.join("\n"),
         time(args.recent_cutoff),
         past.lost,
