@@ -84,28 +84,46 @@ const HLS: &str = "hls.light.min.mjs";
 
 static PAGE: File = File::new("index.html", HTML, include_str!("page/index.html"));
 static STATUS: File = File::new("status.html", HTML, include_str!("page/status.html"));
-static FILES: [File; 21] = [
+static FILES: [File; 39] = [
     File::new("page.css", CSS, include_str!("page/page.css")),
     File::new("icon.svg", PICTURE, include_str!("page/icon.svg")),
     File::new("api.js", SCRIPT, include_str!("page/api.js")),
+    File::new("away.js", SCRIPT, include_str!("page/away.js")),
     File::new("axis.js", SCRIPT, include_str!("page/axis.js")),
     File::new("clock.js", SCRIPT, include_str!("page/clock.js")),
+    File::new("cursor.js", SCRIPT, include_str!("page/cursor.js")),
     File::new("cut.js", SCRIPT, include_str!("page/cut.js")),
     File::new("dom.js", SCRIPT, include_str!("page/dom.js")),
     File::new("draw.js", SCRIPT, include_str!("page/draw.js")),
     File::new("engine.js", SCRIPT, include_str!("page/engine.js")),
+    File::new("gestures.js", SCRIPT, include_str!("page/gestures.js")),
+    File::new("guide.js", SCRIPT, include_str!("page/guide.js")),
+    File::new("health.js", SCRIPT, include_str!("page/health.js")),
     File::new("hide.js", SCRIPT, include_str!("page/hide.js")),
+    File::new("hint.js", SCRIPT, include_str!("page/hint.js")),
+    File::new("hole_table.js", SCRIPT, include_str!("page/hole_table.js")),
     File::new("holes.js", SCRIPT, include_str!("page/holes.js")),
     File::new(HLS, SCRIPT, include_str!("page/vendor/hls.light.min.mjs")),
+    File::new("keys.js", SCRIPT, include_str!("page/keys.js")),
     File::new("loader.js", SCRIPT, include_str!("page/loader.js")),
     File::new("marks.js", SCRIPT, include_str!("page/marks.js")),
+    File::new("opening.js", SCRIPT, include_str!("page/opening.js")),
+    File::new("order.js", SCRIPT, include_str!("page/order.js")),
     File::new("page.js", SCRIPT, include_str!("page/page.js")),
     File::new("panel.js", SCRIPT, include_str!("page/panel.js")),
     File::new("player.js", SCRIPT, include_str!("page/player.js")),
+    File::new("problems.js", SCRIPT, include_str!("page/problems.js")),
+    File::new("row.js", SCRIPT, include_str!("page/row.js")),
     File::new("rows.js", SCRIPT, include_str!("page/rows.js")),
+    File::new("settings.js", SCRIPT, include_str!("page/settings.js")),
+    File::new("sift.js", SCRIPT, include_str!("page/sift.js")),
     File::new("status.js", SCRIPT, include_str!("page/status.js")),
+    File::new("survey.js", SCRIPT, include_str!("page/survey.js")),
+    File::new("ticks.js", SCRIPT, include_str!("page/ticks.js")),
     File::new("time.js", SCRIPT, include_str!("page/time.js")),
+    File::new("typed.js", SCRIPT, include_str!("page/typed.js")),
     File::new("view.js", SCRIPT, include_str!("page/view.js")),
+    File::new("zone.js", SCRIPT, include_str!("page/zone.js")),
 ];
 
 /// Answers `GET /`.

@@ -142,7 +142,7 @@ fn the_page_draws_what_is_there_and_what_is_missing_zooms_moves_and_explains() {
         (times[0], times[1])
     };
     let (from, to) = shown();
-    browser.wheel(place(&browser, &source, 350), -200);
+    browser.wheel_with_ctrl(place(&browser, &source, 350), -200);
     browser.wait_until(&format!("!{source}.dataset.drawn.startsWith('2020-01-01T05:00:00.000Z')"));
     let (zoomed_from, zoomed_to) = shown();
     assert!(zoomed_from > from && zoomed_to < to, "{zoomed_from} {zoomed_to}");
@@ -209,7 +209,7 @@ fn a_hole_that_is_made_while_the_page_is_open_comes_and_goes_without_reloading()
     browser.click();
     browser.wait_until("document.getElementById('was-missing')?.innerText.includes('written by the recorder')");
     let past = browser.text("document.getElementById('was-missing').innerText");
-    assert!(past.contains("2020-01-01 05:05:00 – 05:05:10, 10 s"), "{past}");
+    assert!(past.contains("2020-01-01 05:05:00 – 05:05:10 UTC, 10 s"), "{past}");
 
     // A channel that is new comes by itself as well, and so does the end of the node.
     ten_minutes(&archive, "later/source/2020-01-01T05");
@@ -287,7 +287,7 @@ fn where_reading_wants_a_token_the_page_asks_for_it_and_keeps_it() {
         ));
     };
     give("nobody-0123456789abcdef");
-    browser.wait_until("document.getElementById('ask-why').textContent.includes('not one of those')");
+    browser.wait_until("document.getElementById('ask-why').textContent.includes('does not accept that token')");
     give("reader-0123456789abcdef");
     browser.wait_until(&drawn_missing(&row("chan", None), 0));
     browser.wait_until("document.documentElement.dataset.line === 'there'");
@@ -551,15 +551,15 @@ fn what_is_told_is_never_more_than_the_page_can_show() {
 
     // What is no time ends nothing, and years before the hundredth have ticks as well.
     let checked = browser.run(
-        "return Promise.all(['time', 'view'].map((name) => import(`/page/${name}.js`))).then(([time, { View }]) => {
+        "return Promise.all(['time', 'ticks', 'view'].map((name) => import(`/page/${name}.js`))).then(([time, { ticks }, { View }]) => {
            const view = new View(() => 0);
            const before = view.hash();
            view.set(NaN, 0);
            view.set(0, Infinity);
            const same = view.hash() === before;
            view.set(-1e18, -1e17);
-           return [same, view.hash().startsWith('#from=0000-01-01T00:00:00.000Z'), time.ticks(NaN, NaN, 9).list.length,
-             time.ticks(view.from, view.to, 9).list.length > 2, time.parseUp('2020-01-01T00:00:00.000001Z') - time.parse('2020-01-01T00:00:00Z')];
+           return [same, view.hash().startsWith('#from=0000-01-01T00:00:00.000Z'), ticks(NaN, NaN, 9).list.length,
+             ticks(view.from, view.to, 9).list.length > 2, time.parseUp('2020-01-01T00:00:00.000001Z') - time.parse('2020-01-01T00:00:00Z')];
          })",
     );
     assert_eq!(checked, json!([true, true, 0, true, 1]));
@@ -590,6 +590,152 @@ fn listener(node: &TestNode) -> BufReader<TcpStream> {
     reader.read_line(&mut line).unwrap();
     assert!(line.starts_with("HTTP/1.1 200"), "{line}");
     reader
+}
+
+/// Texts of elements, in order.
+fn texts(browser: &Browser, selector: &str) -> Vec<String> {
+    let script = format!(
+        "return [...document.querySelectorAll({})].filter((each) => each.offsetParent).map((each) => each.textContent)",
+        json!(selector)
+    );
+    let found = browser.run(&script);
+    found.as_array().unwrap().iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn of_many_channels_those_are_shown_that_somebody_looks_for_and_the_wheel_scrolls() {
+    let archive = TestArchive::empty();
+    let names = ["desk-10", "Desk-2", "desk-1", "gate-1", "gate-2", "hall", "roof", "yard"];
+    for name in names {
+        for quality in ["source", "480p"] {
+            let paths = ten_minutes(&archive, &format!("{name}/{quality}/2020-01-01T05"));
+            if (name, quality) == ("yard", "480p") {
+                archive.remove(&paths[30]);
+            }
+        }
+    }
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let browser = Browser::start(1200, 420);
+    browser.open(&node, WINDOW);
+    browser.wait_until("document.querySelectorAll('.channel').length === 8");
+    let channels = || texts(&browser, ".channel-name");
+    assert_eq!(channels(), ["desk-1", "Desk-2", "desk-10", "gate-1", "gate-2", "hall", "roof", "yard"]);
+    // The list says what it is about: what is missing lies below the edge of the window, until one scrolls there.
+    let first = row("desk-1", None);
+    browser.wait_until(&drawn_missing(&first, 0));
+    browser.wait_until(
+        "/^None in the \\d rows on the screen, of 16/.test(document.getElementById('holes-note').textContent)",
+    );
+    let shown = browser.text("document.getElementById('window').textContent");
+    browser.wheel(place(&browser, &first, 500), 4000);
+    browser.wait_until("window.scrollY > 200");
+    browser.wait_until("document.getElementById('holes-note').textContent.startsWith('1 in the ')");
+    // The axis and the name of the channel stay in sight.
+    let above = browser.run(
+        "const axis = document.getElementById('axis').getBoundingClientRect();
+         return [axis.top >= document.getElementById('bar').getBoundingClientRect().bottom - 1, axis.bottom < 200]",
+    );
+    assert_eq!(above, json!([true, true]));
+    assert_eq!(browser.text("document.getElementById('window').textContent"), shown, "nothing was zoomed");
+
+    browser.run("document.getElementById('only-holes').click()");
+    browser.wait_until("document.getElementById('sift-note').textContent === '1 of 8 channels, 1 of 16 rows'");
+    assert_eq!(channels(), ["yard"]);
+    assert_eq!(texts(&browser, ".lane .name"), ["480p"]);
+    // What is made while one looks comes.
+    archive.remove(&archive_path(&archive, "hall/source/2020-01-01T05"));
+    browser.wait_until("document.getElementById('sift-note').textContent === '2 of 8 channels, 2 of 16 rows'");
+    // What somebody likes is remembered; what they look for is in the address.
+    browser.run(
+        "const filter = document.getElementById('filter');
+         filter.value = 'YARD p'; filter.dispatchEvent(new Event('input'))",
+    );
+    browser.wait_until("location.hash.includes('filter=YARD+p')");
+    assert_eq!(channels(), ["yard"]);
+    let address = browser.text("location.hash");
+    browser.open(&node, &format!("/{address}"));
+    browser.wait_until("document.getElementById('sift-note').textContent === '1 of 8 channels, 1 of 16 rows'");
+    browser.run("document.getElementById('show-all').click(); document.getElementById('collapse').click()");
+    assert_eq!((channels().len(), texts(&browser, ".lane .name").len()), (8, 0));
+    browser.open(&node, WINDOW);
+    browser.wait_until("document.getElementById('collapse').textContent === 'Expand all'");
+    browser.run("document.querySelector('.channel-name').click()");
+    assert_eq!(texts(&browser, ".lane .name"), ["480p", "source"]);
+
+    // The other clock comes first, here and on the next page.
+    browser.run("document.querySelector('[data-clock=local]').click()");
+    browser.wait_until(
+        "document.getElementById('window').textContent.includes('2020-01-01 10:30:00 – 10:40:00 GMT+5:30')",
+    );
+    assert_eq!(browser.text("document.getElementById('zone-first').textContent"), "GMT+5:30");
+    browser.open(&node, "/status");
+    browser.wait_until("/ GMT\\+5:30/.test(document.getElementById('about').innerText)");
+    has_no_complaints(&browser);
+
+    // Times are understood as people type them, by the clock that comes first.
+    let understood = browser.run(
+        "return Promise.all(['typed', 'zone'].map((name) => import(`/page/${name}.js`))).then(([{ understand }, { UTC, LOCAL }]) => {
+           const at = Date.parse('2020-01-01T05:03:00Z');
+           const told = { clock: UTC, now: at, from: at - 180000, to: at + 420000, near: at };
+           const read = (text, more) => { const ms = understand(text, { ...told, ...more }); return Number.isNaN(ms) ? text : new Date(ms).toISOString().slice(0, -5); };
+           return [read('7:36'), read('07:36:10'), read(' 2020-01-02 7:36 '), read('2020-01-01T05'), read('2020-01-01T05:00+0130'), read('now'), read('90s ago'),
+             read('yesterday 23:00'), read('10:33', { clock: LOCAL }), read('23:59', { from: at - 86400000, near: at - 18000000 }), read('4:00', { after: at }),
+             read('6:00', { before: at }), read('7:36z', { clock: LOCAL }), read('25:00'), read('2020-02-30'), read('noon'), read('7')];
+         })",
+    );
+    assert_eq!(
+        understood,
+        json!([
+            "2020-01-01T07:36:00",
+            "2020-01-01T07:36:10",
+            "2020-01-02T07:36:00",
+            "2020-01-01T05:00:00",
+            "2020-01-01T03:30:00",
+            "2020-01-01T05:03:00",
+            "2020-01-01T05:01:30",
+            "2019-12-31T23:00:00",
+            "2020-01-01T05:03:00",
+            "2019-12-31T23:59:00",
+            "2020-01-02T04:00:00",
+            "2019-12-31T06:00:00",
+            "2020-01-01T07:36:00",
+            "25:00",
+            "2020-02-30",
+            "noon",
+            "7"
+        ])
+    );
+}
+
+/// A segment of an hour.
+fn archive_path(archive: &TestArchive, hour: &str) -> String {
+    let mut names: Vec<String> = std::fs::read_dir(archive.at(hour))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    format!("{hour}/{}", names[10])
+}
+
+#[test]
+fn an_archive_of_which_nothing_is_understood_does_not_look_healthy() {
+    let archive = TestArchive::empty();
+    for each in 0..3 {
+        archive.raw(&format!("{HOUR}/seg0000{each}.ts"), b"video");
+    }
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let browser = Browser::start(360, 740);
+    browser.open(&node, "/");
+    browser.wait_until("document.getElementById('health').dataset.state === 'bad'");
+    browser.wait_until("document.getElementById('health').textContent.endsWith(' problem')");
+    let text = "document.getElementById('lanes').innerText";
+    browser.wait_until(&format!("{text}.includes('3 files in chan/source are ignored')"));
+    browser.open(&node, "/status");
+    browser.wait_until("document.getElementById('troubles').innerText.includes('3 files in chan/source are ignored')");
+    assert_eq!(browser.text("document.documentElement.scrollWidth"), "360");
+    has_no_complaints(&browser);
 }
 
 #[test]

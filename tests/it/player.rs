@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::browser::Browser;
 use crate::support::recording::{SECONDS, record};
 use crate::support::trouble::set_mode;
-use crate::support::{SOON, TestArchive, TestNode, eventually, quoted};
+use crate::support::{Kind, SOON, TestArchive, TestNode, eventually, quoted};
 
 /// 2020-01-01T05:00:00Z.
 const BEGUN: Duration = Duration::from_secs(1_577_854_800);
@@ -203,6 +203,9 @@ fn what_is_marked_is_hidden_on_every_node_and_why_is_kept_and_told() {
     const WHY: &str = "A viewer's address was <b>shown</b>";
     let (ours, theirs, tokens) = (TestArchive::empty(), TestArchive::empty(), tempfile::tempdir().unwrap());
     let paths = two_minutes(&ours, "chan/source", &[]);
+    for start in ["01:00", "01:02"] {
+        ours.segment("chan/low/2020-01-01T05", start, 2.0, Kind::Full);
+    }
     two_minutes(&theirs, "chan/source", &[]);
     let writers = tokens.path().join("writers");
     std::fs::write(&writers, TOKEN).unwrap();
@@ -215,10 +218,25 @@ fn what_is_marked_is_hidden_on_every_node_and_why_is_kept_and_told() {
     let link = "channel=chan&quality=source&at=2020-01-01T05:00:50Z&in=2020-01-01T05:01:00Z&out=2020-01-01T05:01:04Z";
     browser.open(&node, &format!("/{WINDOW}&{link}"));
     browser.wait_until("document.getElementById('cut-hide')?.disabled === false");
+    // What is not understood stays where it was typed, and nothing can be done with it; a time of day is one of the day shown.
+    let field = "document.getElementById('cut-from')";
+    give(&browser, "cut-from", "a minute past five");
+    assert_eq!(browser.text(&format!("{field}.value + ' ' + {field}.ariaInvalid")), "a minute past five true");
+    assert_eq!(browser.text("document.getElementById('cut-hide').disabled"), "true");
+    assert!(browser.text("document.getElementById('cut-note').textContent").contains("not understood as a time"));
+    give(&browser, "cut-from", "5:01");
+    assert_eq!(browser.text(&format!("{field}.value")), "2020-01-01T05:01:00.000Z");
+    let note = browser.text("document.getElementById('cut-note').textContent");
+    assert!(note.starts_with("In is 2020-01-01 05:01:00.000 UTC (10:31:00.000 GMT+5:30). 4 s"), "{note}");
     press(&browser, "cut-hide");
     browser.wait_until(
         "document.querySelectorAll('#hide-list li').length === 2 && !document.getElementById('hide-go').disabled",
     );
+    // The same time of the other quality is offered, and said to stay if it is not taken.
+    assert!(browser.text("document.getElementById('hide-others').innerText").contains("Not hidden: low"));
+    press(&browser, "hide-all");
+    browser.wait_until("document.querySelectorAll('#hide-list li').length === 4");
+    browser.run("document.querySelectorAll('#hide-parts input')[1].click()");
     let listed = browser.text("document.getElementById('hide').innerText");
     let names: Vec<&str> = paths[30..32].iter().map(|path| path.rsplit_once('/').unwrap().1).collect();
     assert!(names.iter().all(|name| listed.contains(name)) && listed.contains("2 segments"), "{listed}");
@@ -229,14 +247,14 @@ fn what_is_marked_is_hidden_on_every_node_and_why_is_kept_and_told() {
     };
     // Nothing is done with a token that is none.
     hide("nobody-0123456789abcdef");
-    browser.wait_until("document.getElementById('hide-note').textContent.includes('no token for writing here')");
+    browser.wait_until("document.getElementById('hide-note').textContent.includes('This token may not write')");
     assert_eq!(node.get(&format!("/segments/{}", quoted(&paths[30]))).status, 200);
     hide(TOKEN);
     browser.wait_until(
         "[...document.querySelectorAll('#hide-list .outcome')].every((each) => each.textContent === 'hidden')",
     );
     press(&browser, "hide-close");
-    browser.wait_until("document.querySelector('.track').dataset.missing === '1'");
+    browser.wait_until("document.querySelector('.track[data-quality=source]').dataset.missing === '1'");
 
     // The reason is in the file, and whoever asks is told; on the other node as well.
     let is_told = |node: &TestNode| {
@@ -249,7 +267,8 @@ fn what_is_marked_is_hidden_on_every_node_and_why_is_kept_and_told() {
         eventually(SOON * 2, || {
             paths[30..32].iter().all(|path| node.get(&format!("/segments/{}", quoted(path))).status == 410)
         });
-        assert!(is_told(node), "{}", node.get("/api/v1/tombstones").text());
+        // The index follows the disk.
+        eventually(SOON, || is_told(node));
         let kept = archive.read(&paths[30].replace(".ts", ".tombstone"));
         let kept: Value = serde_json::from_slice(&kept).unwrap();
         assert_eq!(kept["reason"], WHY);

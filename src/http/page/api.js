@@ -34,7 +34,11 @@ function askForToken(known) {
   asking ??= new Promise((done) => {
     const dialog = byId("ask");
     const input = byId("token");
-    if (known) byId("ask-why").textContent = "That token is not one of those that are known here. Try another one.";
+    if (known) {
+      byId("ask-why").textContent = "This node does not accept that token. Use one from the file that its --read-tokens names.";
+      byId("ask-why").className = "trouble";
+      byId("ask-why").setAttribute("role", "alert");
+    }
     input.value = "";
     dialog.addEventListener("close", () => {
       asking = null;
@@ -103,7 +107,14 @@ export async function pages(address, values, field, most, signal) {
   return { all, complete: false };
 }
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+let hurry = () => {};
+/** Waits, unless somebody does not want to. */
+export const pause = (ms) => new Promise((done) => {
+  hurry = done;
+  setTimeout(done, ms);
+});
+/** Asks again at once. */
+export const tryNow = () => hurry();
 
 /** Waits until somebody looks at the page. */
 const looked = () => new Promise((done) => {
@@ -128,21 +139,20 @@ export async function listen(tell) {
     const line = new AbortController();
     const leave = () => document.hidden && line.abort();
     document.addEventListener("visibilitychange", leave);
-    let status = null;
+    let failure = null;
     try {
       const alive = alarm(SILENCE, () => line.abort());
       const response = await send("/api/v1/events", line.signal).finally(alive);
-      status = response.status;
-      if (!response.ok) throw new Refused(status, response.statusText);
+      if (!response.ok) throw await refusal(response);
       wait = 500;
       tell("connected", null);
       await read(response.body, tell, line);
-    } catch {
-      // Told below, whatever it was: the node is away, or it ends.
+    } catch (error) {
+      failure = error;
     }
     document.removeEventListener("visibilitychange", leave);
     line.abort();
-    tell(document.hidden ? "hidden" : "away", { status });
+    tell(document.hidden ? "hidden" : "away", { failure, wait });
     if (document.hidden) continue;
     await pause(wait);
     wait = Math.min(wait * 2, 15000);

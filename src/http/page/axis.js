@@ -1,21 +1,24 @@
-// The axis that all rows share: UTC, and below it the time of whoever looks, where that is another one.
+// The axis that all rows share: the clock that comes first, and below it the other one, where that shows something else.
 
 import { sized } from "./draw.js";
-import { context as where, differs, ticks } from "./time.js";
+import { context as where, ticks } from "./ticks.js";
+import { DAY } from "./time.js";
+import { clockText, first, second } from "./zone.js";
 
 /** Labels need so many pixels of the page. */
 const ROOM = 68;
 
-/** Draws the axis of a window. */
+/** Draws the axis of a window; says how far its ticks are from each other. */
 export function drawAxis(canvas, view) {
   const { context, width, height, scale } = sized(canvas);
   const style = getComputedStyle(document.documentElement);
   const [ink, muted, line] = ["--ink", "--muted", "--line"].map((name) => style.getPropertyValue(name).trim());
   const family = getComputedStyle(document.body).fontFamily;
   const most = Math.max(2, Math.floor(canvas.clientWidth / ROOM));
-  const { step, list } = ticks(view.from, view.to, most);
+  const clock = first();
+  const { step, list } = ticks(view.from, view.to, most, clock);
+  const other = step < DAY ? second(view.to) : null;
   const x = (at) => ((at - view.from) / view.span) * width;
-  const withLocal = list.some((tick) => tick.local) && differs(view.to);
   context.clearRect(0, 0, width, height);
   context.textBaseline = "alphabetic";
   const [upper, middle, lower] = [13, 29, 43].map((each) => each * scale);
@@ -32,14 +35,14 @@ export function drawAxis(canvas, view) {
     const left = Math.round(x(tick.at));
     context.fillRect(left, tick.large ? 0 : 18 * scale, Math.max(1, Math.round(scale)), height);
   }
-  let end = write(where(view.from, step), -4 * scale, upper, ink, 600);
+  let end = write(where(view.from, step, clock), -4 * scale, upper, ink, 600);
   let behind = 0;
   for (const tick of list) {
     const left = x(tick.at);
     if (tick.large && left > end + 8 * scale) end = write(tick.label, left, upper, ink, 600);
     if (left < behind || left > width - 20 * scale) continue;
     behind = write(tick.large ? "00:00" : tick.label, left, middle, tick.large ? ink : muted, tick.large ? 600 : 400) + 6 * scale;
-    if (withLocal && tick.local) write(tick.local, left, lower, muted);
+    if (other) write(clockText(other.fields(tick.at), step), left, lower, muted);
   }
   return step;
 }

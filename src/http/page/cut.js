@@ -1,19 +1,22 @@
-// The stretch between in and out: marked, checked for holes, downloaded, and told to others as a link.
+// The stretch between in and out: marked or typed, checked for holes, and downloaded.
 
 import { hasToken, refusal, send } from "./api.js";
-import { afterwards, byId, fill, make, say } from "./dom.js";
+import { afterwards, byId, make, say } from "./dom.js";
 import { cutAddress } from "./engine.js";
 import { holesBetween } from "./holes.js";
-import { duration, iso, parse, utc } from "./time.js";
+import { change, setting } from "./settings.js";
+import { duration, iso, parse } from "./time.js";
+import { understand } from "./typed.js";
+import { UTC, both, first, isoText, stretch } from "./zone.js";
 
 /** Holes that are named; the rest is counted. */
 const MOST_NAMED = 5;
 
 /** In and out, and what is done with what lies between. */
 export class Cut {
-  /** `place()` says the row and the time of the picture; `changed()` is called when in or out is another. */
+  /** `place()` says the row, the time of the picture and what is shown; `changed()` is called when in or out is another. */
   constructor(place, changed) {
-    Object.assign(this, { place, changed, from: null, to: null, turn: 0 });
+    Object.assign(this, { place, changed, from: null, to: null, turn: 0, wrong: {} });
     this.check = afterwards(250, () => this.lookForHoles());
     for (const [side, id] of [["from", "cut-from"], ["to", "cut-to"]]) {
       byId(id).addEventListener("change", (event) => this.type(side, event.target));
@@ -22,7 +25,11 @@ export class Cut {
     byId("cut-out").addEventListener("click", () => this.mark("to"));
     byId("cut-clear").addEventListener("click", () => this.set(null, null));
     byId("cut-download").addEventListener("click", () => this.download());
-    byId("cut-type").addEventListener("change", () => this.draw());
+    byId("cut-type").value = setting("cut");
+    byId("cut-type").addEventListener("change", (event) => {
+      change("cut", event.target.value);
+      this.draw();
+    });
   }
 
   /** Whether there is a stretch. */
@@ -40,36 +47,59 @@ export class Cut {
     else this.set(this.from !== null && this.from >= at ? null : this.from, at);
   }
 
+  /** What was typed stays where it is until it is understood; then the whole time stands there, and what it was taken for is said. */
   type(side, input) {
     const text = input.value.trim();
-    // Without a zone it is UTC.
-    const at = text === "" ? null : parse(/[Zz]$|[+-]\d\d:?\d\d$/.test(text) ? text : `${text.replace(" ", "T")}Z`);
-    if (Number.isNaN(at)) {
-      this.draw();
-      say(byId("cut-note"), `"${text}" is no time: give one such as 2019-11-13T02:45:12.5Z.`);
-      return;
-    }
-    this.set(side === "from" ? at : this.from, side === "to" ? at : this.to);
+    const { time, view } = this.place();
+    const other = side === "from" ? { before: this.to } : { after: this.from };
+    const at = text === "" ? null : understand(text, { clock: first(), now: view.now(), from: view.from, to: view.to, near: time ?? (view.from + view.to) / 2, ...other });
+    const isWrong = Number.isNaN(at);
+    this.wrong[side] = isWrong ? text : null;
+    const ends = { from: this.from, to: this.to, [side]: isWrong ? null : at };
+    this.set(ends.from, ends.to, this.wrong);
+    if (isWrong) this.note(`“${text}” is not understood as a time. ${expected(view.now())}`, true);
+    else if (at !== null) this.note(`${side === "from" ? "In" : "Out"} is ${both(at, 1)}. ${this.summary()}`, this.isTurned);
   }
 
-  set(from, to) {
-    Object.assign(this, { from, to, holes: null });
+  set(from, to, wrong = {}) {
+    Object.assign(this, { from, to, wrong, holes: null });
     byId("cut-holes").checked = false;
     this.draw();
     this.check();
     this.changed();
   }
 
-  draw() {
-    const whole = this.isWhole;
-    for (const [id, at] of [["cut-from", this.from], ["cut-to", this.to]]) byId(id).value = at === null ? "" : iso(at);
-    for (const id of ["cut-download", "cut-hide"]) byId(id).disabled = !whole;
-    byId("cut-allow").hidden = !this.holes?.length;
-    const isWrong = this.from !== null && this.to !== null && !whole;
-    const length = whole ? duration(this.to - this.from) : isWrong ? "Out is not after in." : "Mark in and out to cut.";
+  get isTurned() {
+    return this.from !== null && this.to !== null && !this.isWhole;
+  }
+
+  note(words, isTrouble = false) {
+    const note = byId("cut-note");
+    say(note, words);
+    note.className = isTrouble ? "trouble" : "muted";
+  }
+
+  /** How long the stretch is and what is missing in it. */
+  summary() {
+    if (this.isTurned) return "Out is not after in.";
+    if (!this.isWhole) return this.from === null && this.to === null ? "Mark in and out to cut." : `Now mark ${this.from === null ? "in" : "out"}.`;
     const missing = (this.holes ?? []).reduce((sum, hole) => sum + hole.to - hole.from, 0);
     const holes = this.holes?.length ? `, with ${this.holes.length === 1 ? "a hole" : `${this.holes.length} holes`} of ${duration(missing)}` : "";
-    say(byId("cut-note"), length + holes);
+    return `${duration(this.to - this.from)}${holes}.`;
+  }
+
+  draw() {
+    for (const [side, id, at] of [["from", "cut-from", this.from], ["to", "cut-to", this.to]]) {
+      const field = byId(id);
+      const text = this.wrong[side] ?? (at === null ? "" : isoText(at));
+      if (field.value !== text) field.value = text;
+      field.title = this.wrong[side] || at === null ? expected(Date.now()) : both(at, 1);
+      field.setAttribute("aria-invalid", String(Boolean(this.wrong[side])));
+      field.setAttribute("aria-label", `${side === "from" ? "In" : "Out"}, ${first().name(at ?? Date.now())}`);
+    }
+    for (const id of ["cut-download", "cut-hide"]) byId(id).disabled = !this.isWhole;
+    byId("cut-allow").hidden = !this.holes?.length;
+    this.note(this.summary(), this.isTurned);
   }
 
   async lookForHoles() {
@@ -77,16 +107,20 @@ export class Cut {
     const { turn } = this;
     const { row } = this.place();
     if (!this.isWhole || !row) return;
+    const before = this.summary();
     const holes = await holesBetween(row, this.from, this.to).catch(() => null);
     if (turn !== this.turn) return;
     this.holes = holes;
-    this.draw();
+    byId("cut-allow").hidden = !holes?.length;
+    // What else the note says, such as what a typed time was taken for, stays.
+    const note = byId("cut-note");
+    if (note.textContent.endsWith(before)) this.note(note.textContent.slice(0, -before.length) + this.summary());
   }
 
   /** What the stretch is called as a file. */
   name(stream, type) {
     const plain = (text) => text.replaceAll(/[^\p{L}\p{N}._-]+/gu, "_");
-    const time = utc(this.from).replace(" ", "T").replaceAll(":", "-");
+    const time = iso(this.from).slice(0, 19).replaceAll(":", "-");
     return `${plain(stream.channel)}-${plain(stream.quality)}-${time}.${type === "mp4" ? "mp4" : "ts"}`;
   }
 
@@ -108,7 +142,7 @@ export class Cut {
     const name = this.name(row.stream, byId("cut-type").value);
     const button = byId("cut-download");
     button.disabled = true;
-    say(byId("cut-note"), "Asking for it…");
+    this.note("Asking for it…");
     try {
       if (hasToken()) {
         const response = await send(address);
@@ -121,7 +155,7 @@ export class Cut {
         if (!response.ok) await whyNot(address);
         save(address, name);
       }
-      say(byId("cut-note"), "The download has begun.");
+      this.note("The download has begun.");
     } catch (error) {
       this.tell(error);
     }
@@ -132,15 +166,21 @@ export class Cut {
   tell(error) {
     const holes = error.problem?.holes ?? [];
     if (error.status !== 406 || !holes.length) {
-      say(byId("cut-note"), error.status ? error.message : "This node does not answer.");
+      this.note(error.status ? error.message : "No answer from this node.", true);
       return;
     }
-    const named = holes.slice(0, MOST_NAMED).map(({ start, end }) => `${utc(parse(start))} – ${utc(parse(end)).slice(11)}`);
+    const named = holes.slice(0, MOST_NAMED).map(({ start, end }) => stretch(parse(start), parse(end)));
     const more = holes.length > MOST_NAMED ? ` and ${holes.length - MOST_NAMED} more` : "";
-    fill(byId("cut-note"), make("span", { class: "trouble" }, `Something is missing in it: ${named.join(", ")}${more}. Allow holes to have the rest.`));
+    this.note(`Something is missing in it: ${named.join(", ")}${more}. Allow holes to have the rest.`, true);
     byId("cut-allow").hidden = false;
   }
 }
+
+/** What may be typed. */
+const expected = (now) => {
+  const zone = first() === UTC ? "UTC" : first().name(now);
+  return `Type a time such as 7:36:10 (on the day shown), 2019-11-13 07:36:10, 2019-11-13T07:36:10Z or 5 min ago; without a zone it is ${zone}.`;
+};
 
 /** Throws why there is no piece, for which HEAD has no words. If it is there after all it is not read here. */
 async function whyNot(address) {

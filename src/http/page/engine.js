@@ -24,6 +24,8 @@ const MOST_RECOVERIES = 2;
 /** So often it is looked at whether it goes on, and so often it may be found not to. */
 const LOOK = 500;
 const PATIENCE = 3;
+/** So often nothing at all may have come to be played; then it is said what has come instead. */
+const HUNGER = 12;
 /** Where nothing is recorded yet, it is asked for again after so long. */
 const AGAIN = 3 * SECOND;
 
@@ -43,7 +45,7 @@ const hls = () => (made ??= import("/page/hls.light.min.mjs").then((module) => m
   throw error;
 }));
 
-/** Plays into a video element; `tell(what, words)` is called with "loading", "ready", "waiting", "end", "refused" and "trouble". */
+/** Plays into a video element; `tell(what, words)` is called with "loading", "ready", "waiting", "slow", "end", "refused" and "trouble". */
 export class Engine {
   constructor(video, now, tell) {
     Object.assign(this, { video, now, tell, player: null, turn: 0, fragments: [], row: null, stretch: null, speed: 1, last: -1, stuck: 0 });
@@ -70,13 +72,13 @@ export class Engine {
     const from = at ?? Math.floor((now - BACK) / MINUTE) * MINUTE;
     // What reaches the present has no end: it goes on.
     const to = from + STRETCH > now ? null : from + STRETCH;
-    Object.assign(this, { row, stretch: { from, to, live: at === null }, wish: at, isPaused, skipped: 0, recoveries: 0, stuck: 0 });
+    Object.assign(this, { row, stretch: { from, to, live: at === null }, wish: at, isPaused, skipped: 0, recoveries: 0, stuck: 0, hunger: 0, loads: 0 });
     this.tell("loading");
     let Hls;
     try {
       Hls = await hls();
     } catch {
-      if (turn === this.turn) this.tell("trouble", "The player cannot be loaded: this node does not answer.");
+      if (turn === this.turn) this.tell("trouble", "The player cannot be loaded: no answer from this node.");
       return;
     }
     if (turn !== this.turn) return;
@@ -94,6 +96,7 @@ export class Engine {
     player.on(Events.LEVEL_LOADED, (_, { details }) => this.loaded(details));
     player.on(Events.LEVEL_UPDATED, (_, { details }) => (this.fragments = details.fragments));
     player.on(Events.LEVEL_PTS_UPDATED, (_, { details }) => (this.fragments = details.fragments));
+    player.on(Events.FRAG_LOADED, () => (this.loads += 1));
     player.on(Events.FRAG_BUFFERED, () => (this.skipped = 0));
     player.on(Events.ERROR, (_, data) => {
       if (data.details === "levelEmptyError") this.empty();
@@ -201,9 +204,23 @@ export class Engine {
     this.player.startLoad(this.video.currentTime);
   }
 
+  /** Nothing has come that can be played: a black picture says nothing about why. */
+  starve() {
+    const seconds = (HUNGER * LOOK) / SECOND;
+    if (this.loads === 0) {
+      this.tell("slow", `Nothing has arrived from this node for ${seconds} s; still waiting.`);
+      return;
+    }
+    this.isPaused = true;
+    this.video.pause();
+    this.tell("trouble", "These segments have neither a picture nor sound that this browser can play. Try another quality or another time, or download a cut.");
+  }
+
   /** Goes on where the browser waits for what does not come. */
   look() {
     const { video, player, stretch } = this;
+    this.hunger = player && !video.paused && video.buffered.length === 0 ? this.hunger + 1 : 0;
+    if (this.hunger === HUNGER) this.starve();
     if (!player || video.paused || video.seeking || video.currentTime !== this.last) {
       if (video.currentTime !== this.last && this.stuck === 0) this.recoveries = 0;
       [this.last, this.stuck] = [video.currentTime, 0];

@@ -1,21 +1,14 @@
-// The latest holes of what is shown, as a table; and how to find the one at, before or after a time.
+// How to find the latest holes of a row, and the one at, before or after a time; and why they are there, in words.
 
 import { get, pages, path, query } from "./api.js";
-import { byId, fill, make, say } from "./dom.js";
-import { missingPieces, missingRuns, prepared } from "./draw.js";
-import { duration, iso, local, parse, parseUp, utc } from "./time.js";
+import { missingRuns, prepared } from "./draw.js";
+import { iso, parse, parseUp } from "./time.js";
 
-/** Holes that are listed; more would only be longer. */
-const MOST = 50;
 /** Pages of an answer that are read for one row. */
 const PAGES = 5;
 /** Pixels with something missing that are asked about first, and questions that the latest holes of a row may take. */
 const BEGIN = 8;
 const ASKS = 12;
-/** While nobody moves, the table is asked for no more often. */
-const GAP = 3000;
-/** Reasons change without anything being told of it. */
-const AGE = 25000;
 /** Pixels that a whole row is looked at with, to find the next hole. */
 const FINE = 4096;
 
@@ -112,115 +105,4 @@ export async function nextHole(row, at, forward) {
   // It was cut to what was looked at.
   const { hole: whole } = await explain(row, hole.start);
   return { ...hole, from: parse(whole?.start ?? hole.start), to: parse(whole?.end ?? hole.end), ledger: whole?.ledger };
-}
-
-/** What is known of the holes of a row, and of which window. */
-const isKnown = (known, row, view) => {
-  if (!known || known.version !== row.version || performance.now() - known.when > AGE) return false;
-  const pixel = view.span / Math.max(1, row.canvas.clientWidth);
-  if (Math.abs(known.from - view.from) < pixel && Math.abs(known.to - view.to) < pixel) return true;
-  // Where nothing has changed, a window that goes on with the present shows nothing new.
-  const end = row.timeline?.extent?.end ?? Infinity;
-  return known.complete && view.from >= known.from && (view.to <= known.to || end <= known.to);
-};
-
-/** The table. */
-export class HoleTable {
-  constructor(rows, view, open) {
-    Object.assign(this, { rows, view, open, asking: null, known: new WeakMap(), when: -Infinity, timer: 0, window: null });
-    this.body = byId("holes").tBodies[0];
-    this.note = byId("holes-note");
-    this.body.addEventListener("click", (event) => {
-      const hole = event.target.closest("tr")?.hole;
-      if (hole) open(hole);
-    });
-  }
-
-  /** Whether what is asked for now is still about what is shown. */
-  fits(window) {
-    const { view } = this;
-    const near = view.span * 0.02;
-    return window !== null && Math.abs(window.from - view.from) < near && Math.abs(window.to - view.to) < near;
-  }
-
-  /** Asks for the holes of what is shown, where they are not known. */
-  async refresh() {
-    const { view } = this;
-    if (this.asking) {
-      // What is on its way is good enough; what is newer is asked for when it is here.
-      if (this.fits(this.asking)) {
-        this.asking.again = true;
-        return;
-      }
-      this.asking.abort.abort();
-    }
-    const wait = this.fits(this.window) || view.live ? this.when + GAP - performance.now() : 0;
-    clearTimeout(this.timer);
-    const rows = this.rows.own.filter((row) => row.seen && row.timeline);
-    const unknown = rows.filter((row) => !isKnown(this.known.get(row), row, view));
-    if (wait > 0 && unknown.length) {
-      this.timer = setTimeout(() => this.refresh(), wait);
-      return;
-    }
-    if (unknown.length === 0) {
-      this.showKnown(rows);
-      return;
-    }
-    const asking = { from: view.from, to: view.to, abort: new AbortController(), again: false };
-    [this.asking, this.window, this.when] = [asking, asking, performance.now()];
-    try {
-      await Promise.all(unknown.map((row) => this.ask(row, asking)));
-      if (!asking.abort.signal.aborted) this.showKnown(rows);
-    } catch (error) {
-      // Nobody waits for what was given up; what failed is asked for again with the next change, or a while later.
-      if (error.name !== "AbortError") say(this.note, `The holes are not known: ${error.progress ?? error.message}`);
-      asking.abort.abort();
-    } finally {
-      if (this.asking === asking) {
-        this.asking = null;
-        if (asking.again) this.refresh();
-      }
-    }
-  }
-
-  async ask(row, { from, to, abort }) {
-    const { version } = row;
-    const pieces = missingPieces(row.timeline, from, to);
-    const { holes, complete } = await latestHoles(row, pieces, MOST, abort.signal);
-    this.known.set(row, { from, to, version, holes, complete, when: performance.now() });
-  }
-
-  /** Shows what is known of these rows. */
-  showKnown(rows) {
-    const { view } = this;
-    const known = rows.map((row) => this.known.get(row)).filter(Boolean);
-    const found = known.flatMap(({ holes }) => holes).filter((hole) => hole.to > view.from && hole.from < view.to);
-    this.show(found.sort((a, b) => b.from - a.from), known.some(({ complete }) => !complete));
-  }
-
-  show(found, more) {
-    const shown = found.slice(0, MOST);
-    const all = found.length > MOST || more ? `The latest ${shown.length}; this list is not complete, zoom in for earlier ones.` : `${shown.length} in what is shown.`;
-    const none = more ? "Too many to be listed: zoom in." : "None: nothing is missing in what is shown.";
-    say(this.note, shown.length ? all : none);
-    byId("holes").hidden = shown.length === 0;
-    const signature = JSON.stringify(shown.map((hole) => [hole.row.name, hole.start, hole.end, hole.reason]));
-    this.body.dataset.count = shown.length;
-    if (signature === this.signature) return;
-    this.signature = signature;
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
-    fill(this.body, ...shown.map((hole) => this.line(hole)));
-    if (focused) [...this.body.rows].find((row) => row.dataset.key === focused)?.querySelector("button").focus();
-  }
-
-  line(hole) {
-    const { stream } = hole.row;
-    const button = make("button", { type: "button", class: "time", title: local(hole.from, 1) }, utc(hole.from));
-    const line = make("tr", { "data-key": `${hole.row.name} ${hole.start}` },
-      make("td", {}, button, make("span", { class: "place", title: `${stream.channel} / ${stream.quality}` }, `${stream.channel} / ${stream.quality}`)),
-      make("td", { class: "number" }, duration(hole.to - hole.from)),
-      make("td", { class: "why", title: hole.detail ?? null }, reason(hole) || UNKNOWN));
-    line.hole = hole;
-    return line;
-  }
 }

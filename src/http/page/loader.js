@@ -48,7 +48,7 @@ export class Loader {
       this.callbacks?.onSuccess({ url: response.url, data, code: response.status }, told, context, response);
     } catch (error) {
       if (told.aborted) return;
-      this.callbacks?.onError({ code: error.status ?? 0, text: error.status ? error.message : "This node does not answer." }, context, error, told);
+      this.callbacks?.onError({ code: error.status ?? 0, text: error.status ? error.message : "No answer from this node." }, context, error, told);
     } finally {
       clearTimeout(timer);
     }

@@ -1,7 +1,7 @@
 // What the player shows on the timelines: where it is, and the stretch between in and out. The place can be dragged.
 
 import { byId, make } from "./dom.js";
-import { utc } from "./time.js";
+import { written } from "./zone.js";
 
 /** The marks over all rows. */
 export class Marks {
@@ -10,7 +10,7 @@ export class Marks {
     Object.assign(this, { rows, view, dragged: null, told: { at: null, from: null, to: null } });
     this.band = make("div", { class: "band", hidden: true });
     // Only its head takes the pointer: all else belongs to the rows.
-    this.grip = make("i", { class: "grip", title: "What is played; drag it to another time" });
+    this.grip = make("i", { class: "grip", title: "Playback position; drag to seek" });
     this.place = make("div", { class: "playhead", hidden: true }, this.grip);
     byId("rows").append(this.band, this.place);
     this.grip.addEventListener("pointerdown", (event) => {
@@ -60,7 +60,7 @@ export class Marks {
     const x = (time) => own.left - box.left + ((time - view.from) / view.span) * own.width;
     if (!this.place.hidden) {
       this.place.style.transform = `translateX(${x(at)}px)`;
-      this.place.dataset.at = `${utc(at)} UTC`;
+      this.place.dataset.at = written(at);
     }
     if (this.band.hidden) return;
     this.band.style.transform = `translateX(${x(from)}px)`;

@@ -3,13 +3,11 @@
 import { get, path, query } from "./api.js";
 import { byId, fill, make } from "./dom.js";
 import { UNKNOWN, explain, holesBetween, reason } from "./holes.js";
-import { bytes, differs, duration, iso, local, parse, utc } from "./time.js";
+import { bytes, duration, iso, parse } from "./time.js";
+import { both, moment as written, stretch, stretchBeside } from "./zone.js";
 
-/** A time on two lines: UTC, and the one of whoever looks. */
-const moment = (text) => {
-  const at = parse(text);
-  return [make("time", { datetime: text }, `${utc(at, 1)} UTC`), differs(at) ? make("span", { class: "local" }, local(at, 1)) : null];
-};
+/** A time on two lines, one for each clock. */
+const moment = (text) => written(parse(text), 1, text);
 
 const entry = (name, ...value) => [make("dt", {}, name), make("dd", {}, ...value)];
 
@@ -30,11 +28,11 @@ export class Panel {
     this.shown = null;
   }
 
-  /** Explains a time of a row; `hole` is what the list of holes says about it, where it is known. */
-  async open(row, at, hole = null) {
+  /** Explains a time of a row; `hole` is what the list of holes says about it, where it is known, and `silent` why another node says nothing. */
+  async open(row, at, hole = null, silent = null) {
     this.turn += 1;
     const { turn } = this;
-    this.shown = { row, at };
+    this.shown = { row, at, hole, silent };
     try {
       const found = await explain(row, at);
       const [from, to] = [parse(found.hole?.start ?? ""), parse(found.hole?.end ?? "")];
@@ -52,11 +50,17 @@ export class Panel {
     }
   }
 
+  /** The same once more: another clock comes first. */
+  again() {
+    if (this.isOpen && this.shown) this.open(this.shown.row, this.shown.at, this.shown.hole, this.shown.silent);
+  }
+
   frame(title, row, ...content) {
     const close = make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => this.actions.close() }, "×");
     fill(this.element,
       make("header", {}, make("h2", { id: "panel-title", tabindex: "-1" }, title), close),
-      make("p", { class: "muted where" }, `${row.stream.channel} / ${row.stream.quality}`), ...content);
+      make("p", { class: "muted where" }, `${row.stream.channel} / ${row.stream.quality}`),
+      this.shown?.silent ? make("p", { class: "trouble" }, this.shown.silent) : null, ...content);
     this.element.hidden = false;
   }
 
@@ -84,14 +88,14 @@ export class Panel {
       ...(isWhole ? entry("Why", why ? make("strong", { class: "reason" }, why) : make("span", { class: "muted" }, UNKNOWN),
         told?.detail ? make("span", { class: "detail" }, told.detail) : null,
         make("ul", { class: "others", id: "deleted-because" }),
-        told?.reason_since ? make("span", { class: "detail" }, `since ${utc(parse(told.reason_since))} UTC`) : null) : []),
+        told?.reason_since ? make("span", { class: "detail" }, `since ${both(parse(told.reason_since))}`) : null) : []),
       ...(HAD.includes(told?.reason) && told.peers?.length ? entry("Had by", told.peers.join(", ")) : []),
       ...entry("From", ...(hole.start ? moment(hole.start) : ["nothing before it"])),
       ...entry("To", ...(hole.end ? moment(hole.end) : ["nothing after it yet"])),
       ...(told?.first_seen ? entry("First seen", ...moment(told.first_seen)) : []),
       ...entry("Before it", hole.before ? segment(hole.before) : "nothing"),
       ...entry("After it", hole.after ? segment(hole.after) : "nothing"),
-      ...(this.rows.peers.length && hole.start && hole.end ? entry("PeerProxy", make("ul", { class: "elsewhere", id: "elsewhere" }, make("li", { class: "muted" }, "asking…"))) : []),
+      ...(this.rows.peers.length && hole.start && hole.end ? entry("Other nodes", make("ul", { class: "elsewhere", id: "elsewhere" }, make("li", { class: "muted" }, "asking…"))) : []),
     ];
   }
 
@@ -116,7 +120,7 @@ export class Panel {
     const told = [...new Map(notes.map((note) => [note.reason, note])).values()];
     const list = byId("deleted-because");
     if (turn !== this.turn || !list) return;
-    fill(list, ...told.map((note) => make("li", {}, make("strong", {}, note.reason), make("span", { class: "muted" }, `${utc(parse(note.at))} UTC, on ${note.node}`))));
+    fill(list, ...told.map((note) => make("li", {}, make("strong", {}, note.reason), make("span", { class: "muted" }, `${both(parse(note.at))}, on ${note.node}`))));
   }
 
   /** Which other nodes have what is missing here. */
@@ -133,7 +137,7 @@ export class Panel {
         const words = missing < 1 ? " has all of it" : missing > to - from - 1 ? " misses all of it too" : ` misses ${duration(missing)} of it`;
         return make("li", { class: missing < 1 ? "has" : "" }, name, words);
       } catch (error) {
-        return make("li", { class: "muted" }, name, ` cannot say: ${error.message}`);
+        return make("li", { class: "muted" }, name, ` cannot say: ${error.message ?? error}`);
       }
     };
     const lines = await Promise.all(this.rows.peers.filter((peer) => peer.speaks !== "fixed-part").map(ask));
@@ -148,13 +152,14 @@ const HAD = ["peer_has", "fetching"];
 /** Holes that this time lay in, and that closed. */
 function closed(holes) {
   if (!holes?.length) return null;
-  const line = (hole) => make("li", {}, `${utc(parse(hole.start))} – ${utc(parse(hole.end)).slice(11)}, ${duration(hole.seconds * 1000)}`,
-    make("span", { class: "muted" }, `seen ${utc(parse(hole.first_seen))}, closed ${utc(parse(hole.closed))}`),
+  const line = (hole) => make("li", {}, `${stretch(parse(hole.start), parse(hole.end))}, ${duration(hole.seconds * 1000)}`,
+    make("span", { class: "muted" }, stretchBeside(parse(hole.start), parse(hole.end)) ?? ""),
+    make("span", { class: "muted" }, `first seen ${both(parse(hole.first_seen))}, closed ${both(parse(hole.closed))}`),
     make("span", { class: "muted" }, by(hole.closed_by)));
   return [make("h3", {}, "Was missing"), make("ul", { class: "others", id: "was-missing" }, ...holes.map(line))];
 }
 
-const by = (whom) => (whom === undefined ? "it does not lie between segments any more" : whom === "recorder" ? "written by the recorder" : `came from ${whom}`);
+const by = (whom) => (whom === undefined ? "it is no longer between segments" : whom === "recorder" ? "written by the recorder" : `fetched from ${whom}`);
 
 const title = (hole) => (hole.seconds === null ? "No segment here" : `Hole of ${duration(hole.seconds * 1000)}`);
 

@@ -5,7 +5,9 @@ import { byId, fill, make, say } from "./dom.js";
 import { Engine } from "./engine.js";
 import { nextHole } from "./holes.js";
 import { Marks } from "./marks.js";
-import { MINUTE, SECOND, ago, differs, iso, local, parse, utc } from "./time.js";
+import { change, setting } from "./settings.js";
+import { MINUTE, SECOND, ago, iso, parse } from "./time.js";
+import { beside, written } from "./zone.js";
 
 /** So long before a hole it is played from, so that one sees how it comes. */
 const BEFORE = 5 * SECOND;
@@ -15,13 +17,13 @@ const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4];
 
 /** The player, and in and out. */
 export class Player {
-  /** `said` reads out; `moved` is called when the address is another. */
-  constructor(rows, view, { said, moved }) {
-    Object.assign(this, { rows, view, said, row: null, goal: null });
+  /** `moved` is called when the address is another. */
+  constructor(rows, view, { moved }) {
+    Object.assign(this, { rows, view, row: null, goal: null });
     this.section = byId("player");
     this.video = byId("video");
     this.engine = new Engine(this.video, view.now, (what, words) => this.told(what, words));
-    this.cut = new Cut(() => ({ row: this.row, time: this.time }), () => {
+    this.cut = new Cut(() => ({ row: this.row, time: this.time, view }), () => {
       this.mark();
       moved();
     });
@@ -47,8 +49,10 @@ export class Player {
       "cut-link": () => this.copy(),
     };
     for (const [id, work] of Object.entries(buttons)) byId(id).addEventListener("click", work);
-    fill(byId("player-speed"), ...SPEEDS.map((speed) => make("option", { value: speed, selected: speed === 1 }, `${speed}×`)));
-    byId("player-speed").addEventListener("change", (event) => this.engine.setSpeed(Number(event.target.value)));
+    fill(byId("player-speed"), ...SPEEDS.map((speed) => make("option", { value: speed }, `${speed}×`)));
+    byId("player-speed").addEventListener("change", (event) => this.speed(Number(event.target.value)));
+    this.speed(SPEEDS.includes(setting("speed")) ? setting("speed") : 1);
+    this.video.muted = setting("muted");
     byId("player-quality").addEventListener("change", (event) => this.quality(event.target.value));
     const scrub = byId("player-scrub");
     scrub.addEventListener("input", () => (this.video.currentTime = Number(scrub.value)));
@@ -136,13 +140,13 @@ export class Player {
 
   async toHole() {
     const hole = await this.hole(false).catch(() => null);
-    if (hole) this.jump(hole.from - BEFORE, `Plays from ${BEFORE / SECOND} s before the hole at ${utc(hole.from)}.`);
+    if (hole) this.jump(hole.from - BEFORE, `Plays from ${BEFORE / SECOND} s before the hole at ${written(hole.from)}.`);
     else this.note("No hole comes after this.");
   }
 
   async pastHole() {
     const hole = await this.hole(true).catch(() => null);
-    if (hole) this.jump(hole.to + 1, `Plays from the end of the hole at ${utc(hole.from)}.`);
+    if (hole) this.jump(hole.to + 1, `Plays from the end of the hole at ${written(hole.from)}.`);
     else this.note("No hole comes after this.");
   }
 
@@ -154,6 +158,13 @@ export class Player {
 
   mute() {
     this.video.muted = !this.video.muted;
+    change("muted", this.video.muted);
+  }
+
+  speed(value) {
+    this.engine.setSpeed(value);
+    byId("player-speed").value = String(value);
+    change("speed", value);
   }
 
   fill() {
@@ -177,17 +188,19 @@ export class Player {
     byId("player-start").hidden = what !== "refused";
     if (what === "loading") this.note("Loading…");
     if (what === "ready") this.note("");
-    if (what === "waiting") this.note("Nothing is there yet; it is played when it comes.");
+    if (what === "waiting") this.note("Nothing is recorded here yet; it is played as soon as it arrives.");
     if (what === "refused") this.note("The browser wants a click before it plays.");
-    if (what === "end") this.note("That is the end of what is there.");
-    if (what === "trouble") this.note(words);
+    if (what === "end") this.note("This is the end of the recording.");
+    if (what === "trouble") this.note(words, true);
+    if (what === "slow") this.note(words);
     if (what === "end") this.state("ended");
     else if (what === "trouble") this.state("trouble");
     else this.show();
   }
 
-  note(words) {
+  note(words, isTrouble = false) {
     say(byId("player-note"), words);
+    byId("player-note").className = isTrouble ? "trouble" : "muted";
   }
 
   state(name) {
@@ -222,17 +235,17 @@ export class Player {
     const { time, video } = this;
     if (!this.isOpen || time === null) return;
     const clock = byId("player-time");
-    say(clock, `${utc(time, 1)} UTC`);
+    say(clock, written(time, 1));
     clock.setAttribute("datetime", iso(time));
     const age = this.view.now() - time;
-    const more = [differs(time) ? local(time) : null, age < 10 * MINUTE ? ago(age) : null];
+    const more = [beside(time), age < 10 * MINUTE ? ago(age) : null];
     say(byId("player-local"), more.filter(Boolean).join(", "));
     const scrub = byId("player-scrub");
     const end = this.engine.fragments.at(-1)?.end ?? 0;
     scrub.min = String(this.engine.fragments[0]?.start ?? 0);
     scrub.max = String(end);
     if (document.activeElement !== scrub || !video.seeking) scrub.value = String(video.currentTime);
-    scrub.setAttribute("aria-valuetext", `${utc(time)} UTC`);
+    scrub.setAttribute("aria-valuetext", written(time));
     this.mark();
   }
 
@@ -274,26 +287,20 @@ export class Player {
     address.hash = this.view.hash() + this.hash(true);
     try {
       await navigator.clipboard.writeText(address.href);
-      this.cutNote("The link is copied.");
+      this.cut.note("The link is copied.");
     } catch {
       // Without a safe line a browser gives no clipboard: the link can be taken by hand.
       history.replaceState(null, "", address.hash);
-      this.cutNote("The link stands in the address of this page now.");
+      this.cut.note("The link is in the address line of this page now.");
     }
     byId("cut-link").dataset.link = address.href;
-  }
-
-  cutNote(words) {
-    say(byId("cut-note"), words);
   }
 
   /** Does what a key means while something is played; says whether it means anything. */
   key(key) {
     const faster = (by) => {
       const at = SPEEDS.indexOf(this.engine.speed) + by;
-      const speed = SPEEDS[Math.min(Math.max(at, 0), SPEEDS.length - 1)];
-      this.engine.setSpeed(speed);
-      byId("player-speed").value = String(speed);
+      this.speed(SPEEDS[Math.min(Math.max(at, 0), SPEEDS.length - 1)]);
     };
     const keys = {
       k: () => this.toggle(), i: () => this.cut.mark("from"), o: () => this.cut.mark("to"), j: () => this.step(-STEP), ";": () => this.step(STEP),

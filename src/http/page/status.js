@@ -1,8 +1,12 @@
-// The state of the node: what is wrong first, then the index, the crawl, the disk, the jobs and the other nodes. Follows without reloading.
+// The state of the node: problems first, then peers and channels, the index, the crawl, the disk and the jobs. Follows without reloading.
 
 import { get, listen, path } from "./api.js";
+import { hideAway, showAway, whyAway } from "./away.js";
 import { atMost, byId, fill, make, say } from "./dom.js";
-import { SECOND, bytes, duration, local, parse, utc } from "./time.js";
+import { inOrder } from "./order.js";
+import { problemsOf } from "./problems.js";
+import { SECOND, bytes, counted, duration, parse } from "./time.js";
+import { both, moment, offerSwitch } from "./zone.js";
 
 /** Asked for again after so long if nothing tells of a change. */
 const LOOK = 5 * SECOND;
@@ -16,19 +20,20 @@ const MOST_SUSPECTS = 100;
 /** What the reader has unfolded stays so. */
 const open = new Set();
 const count = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
-const time = (text) => (text ? make("time", { datetime: text, title: local(parse(text)) }, `${utc(parse(text))} UTC`) : "–");
+const time = (text) => (text ? make("span", {}, ...moment(parse(text), SECOND, text)) : "–");
 const facts = (...pairs) => make("dl", { class: "facts" }, ...pairs.filter(Boolean).map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 const seconds = (value) => duration(Math.round(value) * SECOND);
 
 function draw(status) {
   document.title = `Status of ${status.name} · gapless`;
   say(byId("node"), status.name);
-  const good = status.troubles.length === 0;
-  say(byId("health"), good ? (status.ready ? "all well" : "catching up") : status.troubles.length === 1 ? "1 trouble" : `${status.troubles.length} troubles`);
+  const problems = problemsOf(status);
+  const good = problems.length === 0;
+  say(byId("health"), good ? (status.ready ? "all well" : "catching up") : counted(problems.length, "problem"));
   byId("health").dataset.state = good && status.ready ? "good" : "bad";
   fill(byId("troubles"), good
-    ? make("p", {}, make("span", { class: "dot good" }), " Nothing.")
-    : make("ul", { class: "troubles" }, ...status.troubles.map((trouble) => make("li", {}, trouble))));
+    ? make("p", {}, make("span", { class: "dot good" }), " None.")
+    : make("ul", { class: "troubles" }, ...problems.map((problem) => make("li", {}, problem))));
   about(status);
   index(status);
   crawl(status);
@@ -42,7 +47,7 @@ function draw(status) {
 
 function about(status) {
   fill(byId("about"), facts(["Version", status.version], ["Started", time(status.started)],
-    ["Runs for", seconds((Date.now() - parse(status.started)) / 1000)], ["Base directory", status.base_dir],
+    ["Running for", seconds((Date.now() - parse(status.started)) / 1000)], ["Base directory", status.base_dir],
     status.archive_id ? ["Archive", make("code", {}, status.archive_id)] : null));
 }
 
@@ -80,7 +85,7 @@ const until = (text) => (text && parse(text) > Date.now() ? `in ${seconds((parse
 function visitors({ visitors: list, works, pace }) {
   const line = (visitor) => [
     make("strong", {}, visitor.name),
-    [make("span", { class: `dot ${visitor.running ? "busy" : "good"}` }), " ", works === visitor.name ? "at work" : visitor.running ? "between slices" : visitor.cycle ? "resting" : "not begun"],
+    [make("span", { class: `dot ${visitor.running ? "busy" : "good"}` }), " ", works === visitor.name ? "at work" : visitor.running ? "waiting its turn" : visitor.cycle ? "resting" : "not started"],
     visitor.cycle ? count(visitor.cycle) : "–",
     visitor.running ? [percent(visitor.share_done ?? 0), meter(visitor.share_done ?? 0, false, `Share of the cycle of ${visitor.name} that is done`)] : "–",
     visitor.running && visitor.seconds_left !== undefined ? seconds(visitor.seconds_left) : "–",
@@ -88,8 +93,8 @@ function visitors({ visitors: list, works, pace }) {
     until(visitor.next_cycle),
     past(visitor),
   ].map((value) => (Array.isArray(value) ? make("span", {}, ...value) : value));
-  const names = [["Visitor", ""], ["State", ""], ["Cycle", "number"], ["Done", ""], ["Time left", "number"], ["Works next", ""], ["Next cycle", ""], ["Found", "text"]];
-  fill(byId("visitors"), table(names, list.map(line), "Not begun yet: the index is catching up with the disk."),
+  const names = [["Task", ""], ["State", ""], ["Cycle", "number"], ["Done", ""], ["Time left", "number"], ["Next turn", ""], ["Next cycle", ""], ["Found", "text"]];
+  fill(byId("visitors"), table(names, list.map(line), "Not started yet: the index is catching up with the disk."),
     pace ? make("p", { class: "note" }, `Together at most ${percent(pace.cpu_share)} of one CPU${pace.adaptive ? ", less while requests or backfill are busy" : ""}, in slices of ${duration(pace.slice_seconds * 1000)}.`) : null);
 }
 
@@ -112,7 +117,7 @@ function meter(share, low, label) {
 function disk({ disk: state }) {
   const known = state.total_bytes > 0;
   const free = known ? state.free_bytes / state.total_bytes : 0;
-  const filledBy = [["Recorded here", state.own_bytes], ["From other nodes", state.fetched_bytes], ["All else", state.other_bytes]];
+  const filledBy = [["Recorded here", state.own_bytes], ["Fetched from peers", state.fetched_bytes], ["Everything else", state.other_bytes]];
   const filled = filledBy.filter(([, value]) => value !== undefined).map(([name, value]) => [name, bytes(value)]);
   fill(byId("disk"),
     make("p", { class: "big" }, make("span", { class: `dot ${state.state === "there" ? "good" : "bad"}` }), " ", known ? `${bytes(state.free_bytes)} free` : state.state),
@@ -138,11 +143,11 @@ function jobs(list) {
       make("strong", {}, job.of ? `${job.kind} ${job.of}` : job.kind),
       make("span", {}, make("span", { class: `dot ${hangs ? "bad" : JOB_STATES[job.state] ?? ""}` }), " ", state),
       job.doing + done, time(job.since), time(job.next), count(job.failures),
-      job.error ? `${job.error} (${utc(parse(job.error_time))} UTC)` : "–",
+      job.error ? `${job.error} (${both(parse(job.error_time))})` : "–",
     ];
   };
   const names = [["Name", ""], ["State", ""], ["What it does", "text"], ["Since", ""], ["Next", ""], ["Failures in a row", "number"], ["Last error", "text"]];
-  fill(byId("jobs"), table(names, list.map(line), "Nothing works in the background."));
+  fill(byId("jobs"), table(names, list.map(line), "No job is running."));
 }
 
 const PEER_STATES = { following: "good", resting: "good", itself: "good", round: "busy", new: "busy", "backing-off": "bad" };
@@ -156,22 +161,23 @@ function peers(list) {
     `${count(peer.fetched_in_all)} (${bytes(peer.bytes_in_all)})`,
     count(peer.errors_in_all),
     peer.state === "round" ? `${count(peer.hours_done)} of ${count(peer.hours_total)} h` : time(peer.complete_round),
-    [peer.error, ...peer.bursts.map((burst) => `tombstones wait for your word: ${burst}`)].filter(Boolean).join("; ") || "–",
+    [peer.error, ...peer.bursts.map((burst) => `tombstones need confirmation: ${burst}`)].filter(Boolean).join("; ") || "–",
   ].map((value) => (Array.isArray(value) ? make("span", {}, ...value) : value));
   const names = [["Name", ""], ["State", ""], ["Lag", "number"], ["Not here yet", "number"], ["Fetched", "number"], ["Errors", "number"], ["Last round", ""], ["Last error", "text"]];
-  fill(byId("peers"), table(names, list.map(line), "This node fetches from nobody."));
+  fill(byId("peers"), table(names, list.map(line), "This node has no peers."));
 }
 
 function streams(list) {
   const line = (stream) => [stream.channel, stream.quality, count(stream.hours), stream.first_hour ?? "–", stream.last_hour ?? "–", count(stream.segments), bytes(stream.bytes), seconds(stream.seconds), count(stream.bad), count(stream.tombstones)];
   const names = [["Channel", ""], ["Quality", ""], ["Hours", "number"], ["First", ""], ["Last", ""], ["Files", "number"], ["Bytes", "number"], ["Video", "number"], ["Bad names", "number"], ["Tombstones", "number"]];
-  fill(byId("streams"), table(names, list.map(line), "There is nothing here yet."));
+  const sorted = [...list].sort((a, b) => inOrder(a.channel, b.channel) || inOrder(a.quality, b.quality));
+  fill(byId("streams"), table(names, sorted.map(line), "There is no channel here yet."));
 }
 
 function sources(list) {
   byId("sources-card").hidden = list.length === 0;
   const line = (source) => [source.kind, source.place, count(source.peers), time(source.read), [source.error, ...source.left_out].filter(Boolean).join("; ") || "–"];
-  fill(byId("sources"), table([["Kind", ""], ["Place", "text"], ["Nodes", "number"], ["Read", ""], ["Trouble", "text"]], list.map(line), ""));
+  fill(byId("sources"), table([["Kind", ""], ["Location", "text"], ["Nodes", "number"], ["Read", ""], ["Problem", "text"]], list.map(line), ""));
 }
 
 /** What the scrub found: damaged files in the quarantine, then odd ones that stay where they are. */
@@ -181,9 +187,9 @@ function suspects(quarantine, flagged) {
     ...quarantine.files.map((file) => [file.path, file.problem, file.faults.join("; "), time(file.at), fate(file)]),
     ...flagged.files.map((file) => [file.path, file.problem, file.faults.join("; "), time(file.at), "flagged; stays where it is"]),
   ];
-  const names = [["Segment", "text"], ["Problem", ""], ["What is wrong", "text"], ["Found", ""], ["State", "text"]];
+  const names = [["Segment", "text"], ["Problem", ""], ["Details", "text"], ["Found", ""], ["State", "text"]];
   const all = quarantine.count + flagged.count + flagged.left_out;
-  fill(byId("suspects"), table(names, lines.slice(0, MOST_SUSPECTS), "The scrub has found nothing wrong."),
+  fill(byId("suspects"), table(names, lines.slice(0, MOST_SUSPECTS), "The scrub has found nothing."),
     all > Math.min(lines.length, MOST_SUSPECTS) ? make("p", { class: "note" }, `${count(all)} in all: ${count(quarantine.count)} in quarantine, ${count(flagged.count + flagged.left_out)} flagged. The verbs quarantine and flagged of the program list them.`) : null);
 }
 
@@ -191,31 +197,38 @@ async function lookAtSuspects() {
   try {
     suspects(...(await Promise.all([get(path("quarantine")), get(path("flagged"))])));
   } catch (error) {
-    fill(byId("suspects"), make("p", { class: "note" }, `Not known: ${error.message}`));
+    fill(byId("suspects"), make("p", { class: "note" }, `Not available: ${error.message}`));
   }
 }
 
 let asking = false;
+/** The latest answer, which another clock shows again. */
+let last = null;
 /** When what the scrub found was asked for last: it changes seldom. */
 let suspected = 0;
 const look = atMost(SECOND, async () => {
   if (document.hidden || asking) return;
   asking = true;
   try {
-    draw(await get(path("status")));
+    last = await get(path("status"));
+    draw(last);
     if (Date.now() - suspected > SUSPECTS) {
       suspected = Date.now();
       await lookAtSuspects();
     }
     document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn ?? 0) + 1);
+    hideAway();
   } catch (error) {
     byId("health").dataset.state = "away";
-    say(byId("health"), `no answer: ${error.message}`);
+    say(byId("health"), "no connection");
+    showAway(whyAway(error), LOOK, last !== null);
   } finally {
     asking = false;
   }
 });
 document.addEventListener("visibilitychange", look);
+document.getElementById("away-again").addEventListener("click", look);
+offerSwitch(byId("clock"), () => last && draw(last));
 setInterval(look, LOOK);
 look();
 listen(look);

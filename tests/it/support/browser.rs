@@ -190,6 +190,17 @@ impl Browser {
         self.custom("actions", json!({ "actions": [{ "type": "wheel", "id": "wheel", "actions": turn }] }));
     }
 
+    /// The same while Ctrl is held.
+    pub fn wheel_with_ctrl(&self, (x, y): (i64, i64), by: i64) {
+        let pause = || json!({ "type": "pause", "duration": 0 });
+        let ctrl = "\u{e009}";
+        let keys = json!([{ "type": "keyDown", "value": ctrl }, pause(), { "type": "keyUp", "value": ctrl }]);
+        let turn =
+            json!([pause(), { "type": "scroll", "x": x, "y": y, "deltaX": 0, "deltaY": by, "duration": 0 }, pause()]);
+        let both = json!([{ "type": "key", "id": "keys", "actions": keys }, { "type": "wheel", "id": "wheel", "actions": turn }]);
+        self.custom("actions", json!({ "actions": both }));
+    }
+
     /// What the page and the browser have complained of since this was last asked.
     pub fn log(&self) -> Vec<String> {
         let entries = self.custom("se/log", json!({ "type": "browser" }));

@@ -1,0 +1,66 @@
+// How the node is, at the top of the timelines: all well, or what is wrong with it; and why nothing is shown where that is so.
+
+import { get, path } from "./api.js";
+import { hideAway, showAway, whyAway } from "./away.js";
+import { byId, fill, make, say } from "./dom.js";
+import { emptiness, problemsOf } from "./problems.js";
+import { setting } from "./settings.js";
+import { counted } from "./time.js";
+
+/** Problems that are listed here; the status page has them all. */
+const MOST = 20;
+
+/** What is said of the node. `known()` are its streams. */
+export class Health {
+  constructor(rows, known) {
+    Object.assign(this, { rows, known, status: null, isAway: false });
+  }
+
+  async ask() {
+    this.status = await get(path("status"));
+    this.say();
+    this.sayEmpty(this.status);
+  }
+
+  /** Whether there is any video, as far as that is known. */
+  get isThere() {
+    return this.known().some((stream) => stream.video) && (!this.status || this.status.streams.some((stream) => stream.segments > 0));
+  }
+
+  /** What the node says of itself, and what the rows say. */
+  say() {
+    const { status } = this;
+    if (!status || this.isAway) return;
+    const problems = problemsOf(status, this.rows.own.filter((row) => row.isLate));
+    const isGood = problems.length === 0 && status.ready && this.isThere;
+    const words = problems.length ? counted(problems.length, "problem") : !status.ready ? "catching up" : this.isThere ? "all well" : "no video yet";
+    const element = byId("health");
+    say(element, words);
+    element.title = problems.join("\n");
+    element.dataset.state = isGood ? "good" : problems.length ? "bad" : "busy";
+    byId("problems").hidden = problems.length === 0;
+    say(byId("problems-first"), problems.length > 1 ? `${problems[0]} (and ${problems.length - 1} more)` : problems[0] ?? "");
+    fill(byId("problems-all"), ...problems.slice(0, MOST).map((problem) => make("li", {}, problem)), make("li", {}, make("a", { href: "/status" }, "The status page has the details")));
+  }
+
+  /** What stands where there is no video. */
+  sayEmpty(list) {
+    const { isThere } = this;
+    if (byId("note").hidden !== isThere) byId("welcome").hidden = !isThere || setting("hinted");
+    byId("note").hidden = isThere;
+    if (!isThere) fill(byId("note"), ...emptiness(list, this.status));
+  }
+
+  /** It does not answer, for this reason if there is one; it is asked again in `wait` ms. */
+  sayAway(failure, wait) {
+    this.isAway = true;
+    byId("health").dataset.state = "away";
+    say(byId("health"), "no connection");
+    if (failure) showAway(whyAway(failure), wait, this.rows.all.length > 0);
+  }
+
+  sayThere() {
+    this.isAway = false;
+    hideAway();
+  }
+}
