@@ -68,10 +68,10 @@ fn room_for(args: &DemoArgs, home: &Home) -> anyhow::Result<()> {
     let free = home.free_bytes()?;
     if free < needed {
         anyhow::bail!(
-            "{} has {} MB free, and {} MB may be needed: choose another place with --dir, or ask for less with --history and --for",
+            "{} has {} MiB free, and {} MiB may be needed: choose another place with --dir, or ask for less with --history and --for",
             home.path().display(),
-            free / 1_000_000,
-            needed / 1_000_000
+            free >> 20,
+            needed >> 20
         );
     }
     Ok(())

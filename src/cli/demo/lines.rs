@@ -120,7 +120,7 @@ fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: 
          misses some, gets a part of some, is late with some and is away now and then. What others have is fetched once it is {} old;\n\
          what nobody has whole stays missing, such as {} segments of the history. One segment is hidden by a tombstone.\n\n\
          On the command line: gapless holes {}/{} --base-dir {}\n\
-         Ctrl-C ends it and {} {} (about {} MB now, {} MB more each hour). It ends by itself after {}. Seed {seed}.\n",
+         Ctrl-C ends it and {} {} (about {} MiB now, {} MiB more each hour). It ends by itself after {}. Seed {seed}.\n",
         first_view(args.history),
         each.join("\n"),
         time(args.recent_cutoff),
@@ -130,8 +130,8 @@ fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: 
         nodes.first().map(|node| node.base_dir.display().to_string()).unwrap_or_default(),
         end,
         home.path().display(),
-        bytes_of_the_past(args.history) / 1_000_000,
-        LIVE_HOUR / 1_000_000,
+        bytes_of_the_past(args.history) >> 20,
+        LIVE_HOUR >> 20,
         time(args.lasts),
     )
 }
