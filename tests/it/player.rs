@@ -206,6 +206,7 @@ fn what_is_marked_is_hidden_on_every_node_and_why_is_kept_and_told() {
     for start in ["01:00", "01:02"] {
         ours.segment("chan/low/2020-01-01T05", start, 2.0, Kind::Full);
     }
+    ours.raw(&format!("chan/chat/2020-01-01T05/01:00-{}.json", "A".repeat(43)), b"{}");
     two_minutes(&theirs, "chan/source", &[]);
     let writers = tokens.path().join("writers");
     std::fs::write(&writers, TOKEN).unwrap();
@@ -232,11 +233,11 @@ fn what_is_marked_is_hidden_on_every_node_and_why_is_kept_and_told() {
     browser.wait_until(
         "document.querySelectorAll('#hide-list li').length === 2 && !document.getElementById('hide-go').disabled",
     );
-    // The same time of the other quality is offered, and said to stay if it is not taken.
-    assert!(browser.text("document.getElementById('hide-others').innerText").contains("Not hidden: low"));
+    // The same time of the other quality and its chat are offered, and said to stay if they are not taken.
+    assert!(browser.text("document.getElementById('hide-others').innerText").contains("Not hidden: chat, low"));
     press(&browser, "hide-all");
-    browser.wait_until("document.querySelectorAll('#hide-list li').length === 4");
-    browser.run("document.querySelectorAll('#hide-parts input')[1].click()");
+    browser.wait_until("document.querySelectorAll('#hide-list li').length === 5");
+    browser.run("document.querySelectorAll('#hide-parts input').forEach((each, at) => at > 0 && each.click())");
     let listed = browser.text("document.getElementById('hide').innerText");
     let names: Vec<&str> = paths[30..32].iter().map(|path| path.rsplit_once('/').unwrap().1).collect();
     assert!(names.iter().all(|name| listed.contains(name)) && listed.contains("2 segments"), "{listed}");

@@ -10,8 +10,10 @@ let since = null;
 let due = 0;
 let timer = 0;
 
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+
 /** Why there was no answer, in a sentence. */
-export const whyAway = (error) => (error instanceof Refused && error.status ? error.message.replace(/\s*Ask again in \d+ s\.$/, "")
+export const whyAway = (error) => (error instanceof Refused && error.status ? sentence(error.message.replace(/\s*Ask again in \d+ s\.$/, ""))
   : `No answer from ${location.host}. The node may be stopped or restarting, or the network between here and there is down.`);
 
 function count() {

@@ -55,7 +55,7 @@ export class Health {
   sayAway(failure, wait) {
     this.isAway = true;
     byId("health").dataset.state = "away";
-    say(byId("health"), "no connection");
+    say(byId("health"), failure?.status ? "not available" : "no connection");
     if (failure) showAway(whyAway(failure), wait, this.rows.all.length > 0);
   }
 

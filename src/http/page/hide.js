@@ -4,7 +4,7 @@
 import { Refused, get, post, query } from "./api.js";
 import { byId, fill, keep, make, recall, say } from "./dom.js";
 import { segmentsPath } from "./engine.js";
-import { bytes, counted, duration, iso, parse } from "./time.js";
+import { DAY, HOUR, MINUTE, bytes, counted, duration, iso, parse } from "./time.js";
 import { stretch, stretchBeside, written } from "./zone.js";
 
 const KEPT = "gapless-write-token";
@@ -12,10 +12,29 @@ const KEPT = "gapless-write-token";
 const TOGETHER = 250;
 /** More is a deletion that should not be made by a click. */
 const MOST = 1000;
+/** A batch of chat messages says in its name when it starts, and lasts so long. */
+const BATCH = MINUTE;
+const BATCH_NAME = /^(\d\d:\d\d(?:\.\d+)?)-.*\.json$/;
 
 const isChat = (part) => !part.stream.video;
 /** Files of a quality, as words. */
 const files = (part) => counted(part.segments.length, isChat(part) ? "batch" : "segment", isChat(part) ? "batches" : "segments");
+
+/** The batches of chat that overlap a stretch: the list of segments has video alone. */
+async function batches(stream, from, to) {
+  const all = [];
+  for (let hour = Math.floor((from - BATCH) / HOUR) * HOUR; hour < to; hour += HOUR) {
+    if (all.length > MOST || hour - from > DAY) return { segments: all, next: hour };
+    const name = iso(hour).slice(0, 13);
+    const names = await get(`/files/${[stream.channel, stream.quality, name].map(encodeURIComponent).join("/")}`);
+    for (const file of names) {
+      const start = `${name}:${BATCH_NAME.exec(file)?.[1]}Z`;
+      const at = parse(start);
+      if (at + BATCH > from && at < to) all.push({ hour: name, name: file, start });
+    }
+  }
+  return { segments: all, next: null };
+}
 
 /** The dialog. */
 export class Hide {
@@ -69,7 +88,7 @@ export class Hide {
   /** What of a quality lies in the stretch. */
   async ask(stream, from, to) {
     try {
-      const page = await get(segmentsPath(stream) + query({ start: iso(from), end: iso(to), limit: MOST }));
+      const page = stream.video ? await get(segmentsPath(stream) + query({ start: iso(from), end: iso(to), limit: MOST })) : await batches(stream, from, to);
       const segments = page.segments.map((segment) => ({ ...segment, path: `${stream.channel}/${stream.quality}/${segment.hour}/${segment.name}` }));
       return { stream, segments, more: Boolean(page.next), error: null };
     } catch (error) {
@@ -80,8 +99,8 @@ export class Hide {
   /** The quality that is played is chosen; the others of the same time are for whoever looks to choose. */
   offer(parts) {
     this.parts = parts.map((part, at) => ({ ...part, box: make("input", { type: "checkbox", checked: at === 0 && part.segments.length > 0, disabled: part.segments.length === 0, onchange: () => this.show() }) }));
-    const size = (part) => bytes(part.segments.reduce((sum, segment) => sum + segment.size, 0));
-    const words = (part) => part.error ?? (part.segments.length ? `${part.more ? "more than " : ""}${files(part)}, ${size(part)}` : "nothing in this stretch");
+    const size = (part) => (isChat(part) ? "" : `, ${bytes(part.segments.reduce((sum, segment) => sum + segment.size, 0))}`);
+    const words = (part) => part.error ?? (part.segments.length ? `${part.more ? "more than " : ""}${files(part)}${size(part)}` : "nothing in this stretch");
     fill(byId("hide-parts"), ...this.parts.map((part) => make("label", { class: "check" }, part.box, make("strong", {}, part.stream.quality), make("span", { class: "muted" }, words(part)))));
     this.show();
   }
@@ -103,7 +122,8 @@ export class Hide {
   }
 
   line(part, { name, start, duration: seconds, size, type }) {
-    return make("li", {}, make("span", { class: "when" }, written(parse(start), 1)), make("span", { class: "muted" }, `${part.stream.quality}, ${duration(seconds * 1000)}, ${type}, ${bytes(size)}`),
+    const what = isChat(part) ? part.stream.quality : `${part.stream.quality}, ${duration(seconds * 1000)}, ${type}, ${bytes(size)}`;
+    return make("li", {}, make("span", { class: "when" }, written(parse(start), 1)), make("span", { class: "muted" }, what),
       make("code", { title: name }, name), make("span", { class: "outcome" }));
   }
 

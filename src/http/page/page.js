@@ -24,6 +24,8 @@ import { first, offerSwitch, second, stretch, stretchBeside } from "./zone.js";
 
 /** The list of other nodes, and this node's health, are asked for again after so long if nothing tells of a change. */
 const LOOK = 30 * SECOND;
+/** So long a line may take before rows are asked for without one. */
+const PATIENCE = 500;
 /** So near to a hole, in pixels, is meant to be on it. */
 const NEAR = 4;
 /** Where the node does not answer at first, it is asked again after so long, and twice as long each time up to the most. */
@@ -266,7 +268,9 @@ const askHealth = atMost(2 * SECOND, () => health.ask().catch(() => {}));
 const sayHealthSoon = afterwards(200, () => health.say());
 const again = atMost(SECOND, () => look().then(() => rows.load()).catch(() => {}));
 
-function told(event, data) {
+/** A line begins with an event that says nothing new. */
+let isGreeted = false;
+function onEvent(event, data) {
   const isAway = event === "away" || event === "hidden";
   document.documentElement.dataset.line = isAway ? event : "there";
   // What nobody tells is asked for again and again.
@@ -275,21 +279,24 @@ function told(event, data) {
     if (!rows.changed(data.hours)) again();
     sift.lookSoon();
   }
-  if (event === "connected" || event === "resync") {
+  if (event === "connected") {
+    isGreeted = false;
+    health.sayThere();
+    askHealth();
+  }
+  if (event === "resync" || (event === "connected" && !rows.isHeld)) {
     rows.resync();
     again();
     sift.lookSoon();
   }
-  if (event === "status") {
+  if (event === "status" && isGreeted) {
     askHealth();
     again();
   }
+  if (event === "status") isGreeted = true;
+  if (rows.isHeld) rows.release();
   // A node that has too many listeners is there all the same; one that has just ended the line may be there again at once.
   if (event === "away" && data.failure?.status !== 503) health.sayAway(data.failure, data.wait);
-  else if (event === "connected") {
-    health.sayThere();
-    askHealth();
-  }
 }
 
 async function start() {
@@ -308,7 +315,8 @@ async function start() {
   opening.begin();
   player.read(location.hash);
   draw();
-  listen(told);
+  listen(onEvent);
+  setTimeout(() => rows.isHeld && rows.release(), PATIENCE);
   setInterval(() => {
     if (document.hidden) return;
     if (view.live) view.tick();

@@ -22,7 +22,7 @@ export class Player {
     Object.assign(this, { rows, view, row: null, goal: null });
     this.section = byId("player");
     this.video = byId("video");
-    this.engine = new Engine(this.video, view.now, (what, words) => this.told(what, words));
+    this.engine = new Engine(this.video, view.now, (what, words) => this.onEngine(what, words));
     this.cut = new Cut(() => ({ row: this.row, time: this.time, view }), () => {
       this.mark();
       moved();
@@ -184,7 +184,7 @@ export class Player {
 
   // What it says.
 
-  told(what, words) {
+  onEngine(what, words) {
     byId("player-start").hidden = what !== "refused";
     if (what === "loading") this.note("Loading…");
     if (what === "ready") this.note("");

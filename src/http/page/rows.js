@@ -17,7 +17,7 @@ function flip(name, value) {
 /** All rows. */
 export class Rows {
   constructor(element, view) {
-    Object.assign(this, { element, view, all: [], listeners: [], peers: [], channels: [], isTold: false, lies: new Map() });
+    Object.assign(this, { element, view, all: [], listeners: [], peers: [], channels: [], isTold: false, isHeld: true, lies: new Map() });
     /** What changes is asked for at most twice a second. */
     this.loadChanged = atMost(500, () => this.load());
     const look = (entries) => {
@@ -47,10 +47,17 @@ export class Rows {
 
   /** Asks for what is seen: first of this node, then of others. */
   load() {
+    if (this.isHeld) return Promise.resolve();
     const seen = this.all.filter((row) => row.seen);
     const own = Promise.all(seen.filter((row) => !row.peer).map((row) => row.load()));
     own.then(() => seen.filter((row) => row.peer).forEach((row) => row.load()));
     return own;
+  }
+
+  /** Nothing is asked for before the node tells of changes, or does not: else all would have to be asked for twice. */
+  release() {
+    this.isHeld = false;
+    this.load();
   }
 
   loadSoon() {

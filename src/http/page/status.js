@@ -5,7 +5,7 @@ import { hideAway, showAway, whyAway } from "./away.js";
 import { atMost, byId, fill, make, say } from "./dom.js";
 import { inOrder } from "./order.js";
 import { problemsOf } from "./problems.js";
-import { SECOND, bytes, counted, duration, parse } from "./time.js";
+import { SECOND, bytes, counted, duration, grouped as count, parse } from "./time.js";
 import { both, moment, offerSwitch } from "./zone.js";
 
 /** Asked for again after so long if nothing tells of a change. */
@@ -19,7 +19,6 @@ const MOST_SUSPECTS = 100;
 
 /** What the reader has unfolded stays so. */
 const open = new Set();
-const count = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
 const time = (text) => (text ? make("span", {}, ...moment(parse(text), SECOND, text)) : "–");
 const facts = (...pairs) => make("dl", { class: "facts" }, ...pairs.filter(Boolean).map(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 const seconds = (value) => duration(Math.round(value) * SECOND);
@@ -70,10 +69,10 @@ function crawl({ crawl: state, watch }) {
       state.seconds_left !== undefined ? ["Time left", seconds(state.seconds_left)] : null,
       state.next_cycle ? ["Next cycle", time(state.next_cycle)] : null,
       state.last ? ["Last cycle took", duration(state.last.seconds * 1000)] : null,
-      state.last ? ["It found", `${count(state.last.files_put)} new, ${count(state.last.files_removed)} gone`] : null,
+      state.last ? ["Found", `${count(state.last.files_put)} new, ${count(state.last.files_removed)} gone`] : null,
       state.last?.errors ? ["Errors", `${count(state.last.errors)}: ${state.last.last_error ?? ""}`] : null,
-      ["Watched", `${count(watch.watches)} directories`],
-      watch.unwatched ? ["Compared instead", `${count(watch.unwatched)} directories`] : null,
+      ["Watched", counted(watch.watches, "directory", "directories")],
+      watch.unwatched ? ["Compared instead", counted(watch.unwatched, "directory", "directories")] : null,
       watch.overflows ? ["Overflows", count(watch.overflows)] : null));
 }
 
@@ -101,7 +100,7 @@ function visitors({ visitors: list, works, pace }) {
 function past(visitor) {
   const now = `${found(visitor.found)}${visitor.last_error ? `; ${visitor.last_error}` : ""}`;
   if (!visitor.history.length) return now;
-  const item = (cycle) => make("li", {}, `Cycle ${count(cycle.number)}, `, time(cycle.began), `, ${seconds(cycle.worked_seconds)} of work, ${count(cycle.hours)} hours: ${found(cycle.found)}`);
+  const item = (cycle) => make("li", {}, `Cycle ${count(cycle.number)}, `, time(cycle.began), `, ${seconds(cycle.worked_seconds)} of work, ${counted(cycle.hours, "hour")}: ${found(cycle.found)}`);
   const key = `history-${visitor.name}`;
   const box = make("details", open.has(key) ? { open: "" } : {}, make("summary", {}, now), make("ul", {}, ...visitor.history.map(item)));
   box.addEventListener("toggle", () => (box.open ? open.add(key) : open.delete(key)));
@@ -146,7 +145,7 @@ function jobs(list) {
       job.error ? `${job.error} (${both(parse(job.error_time))})` : "–",
     ];
   };
-  const names = [["Name", ""], ["State", ""], ["What it does", "text"], ["Since", ""], ["Next", ""], ["Failures in a row", "number"], ["Last error", "text"]];
+  const names = [["Name", ""], ["State", ""], ["Activity", "text"], ["Since", ""], ["Next", ""], ["Failures in a row", "number"], ["Last error", "text"]];
   fill(byId("jobs"), table(names, list.map(line), "No job is running."));
 }
 
@@ -190,7 +189,7 @@ function suspects(quarantine, flagged) {
   const names = [["Segment", "text"], ["Problem", ""], ["Details", "text"], ["Found", ""], ["State", "text"]];
   const all = quarantine.count + flagged.count + flagged.left_out;
   fill(byId("suspects"), table(names, lines.slice(0, MOST_SUSPECTS), "The scrub has found nothing."),
-    all > Math.min(lines.length, MOST_SUSPECTS) ? make("p", { class: "note" }, `${count(all)} in all: ${count(quarantine.count)} in quarantine, ${count(flagged.count + flagged.left_out)} flagged. The verbs quarantine and flagged of the program list them.`) : null);
+    all > Math.min(lines.length, MOST_SUSPECTS) ? make("p", { class: "note" }, `${count(all)} in all: ${count(quarantine.count)} in quarantine, ${count(flagged.count + flagged.left_out)} flagged. gapless quarantine and gapless flagged list them.`) : null);
 }
 
 async function lookAtSuspects() {

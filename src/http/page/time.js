@@ -49,5 +49,8 @@ export function bytes(count) {
   return `${value >= 100 || at === 0 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
 }
 
+/** A number as people read it. */
+export const grouped = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
+
 /** A number with what it counts: "1 file", "2 files". */
-export const counted = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+export const counted = (number, one, many = `${one}s`) => `${grouped(number)} ${number === 1 ? one : many}`;
