@@ -59,10 +59,6 @@ pub fn head(head: &Head) -> String {
         "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:{list_type}\n",
         head.target
     );
-    if head.list_type == ListType::Event {
-        // Nothing leaves the front, and so none of its discontinuities: 0 is what it is without the tag, but Apple wants it said (8.17).
-        text.push_str("#EXT-X-DISCONTINUITY-SEQUENCE:0\n");
-    }
     if head.independent {
         text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
