@@ -3,7 +3,7 @@
 import { get, path } from "./api.js";
 import { hideAway, showAway, whyAway } from "./away.js";
 import { byId, fill, make, say } from "./dom.js";
-import { emptiness, problemsOf } from "./problems.js";
+import { emptiness, inShort, isProblem, problemItem, problemsOf } from "./problems.js";
 import { setting } from "./settings.js";
 import { counted } from "./time.js";
 
@@ -31,16 +31,19 @@ export class Health {
   say() {
     const { status } = this;
     if (!status || this.isAway) return;
-    const problems = problemsOf(status, this.rows.own.filter((row) => row.isLate));
+    const found = problemsOf(status, this.rows.own.filter((row) => row.isLate));
+    const problems = found.filter(isProblem);
     const isGood = problems.length === 0 && status.ready && this.isThere;
     const words = problems.length ? counted(problems.length, "problem") : !status.ready ? "catching up" : this.isThere ? "all well" : "no video yet";
     const element = byId("health");
     say(element, words);
-    element.title = problems.join("\n");
+    element.title = problems.map(inShort).join("\n");
     element.dataset.state = isGood ? "good" : problems.length ? "bad" : "busy";
     byId("problems").hidden = problems.length === 0;
-    say(byId("problems-first"), problems.length > 1 ? `${problems[0]} (and ${problems.length - 1} more)` : problems[0] ?? "");
-    fill(byId("problems-all"), ...problems.slice(0, MOST).map((problem) => make("li", {}, problem)), make("li", {}, make("a", { href: "/status" }, "The status page has the details")));
+    if (problems.length === 0) return;
+    const more = found.length > 1 ? ` (and ${found.length - 1} more)` : "";
+    say(byId("problems-first"), problems[0].what + more);
+    fill(byId("problems-all"), ...found.slice(0, MOST).map(problemItem), make("li", {}, make("a", { href: "/status" }, "The status page has the details")));
   }
 
   /** What stands where there is no video. */

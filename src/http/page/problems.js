@@ -2,7 +2,8 @@
 // an archive whose files have other names, or lie in another layout, must not look like a healthy one.
 
 import { make } from "./dom.js";
-import { counted, duration } from "./time.js";
+import { counted, duration, parse } from "./time.js";
+import { both } from "./zone.js";
 
 /** A path as this field writes it. */
 const EXAMPLE = "CHANNEL/QUALITY/2019-11-13T02/45:23.500000-2.0-full-HASH.ts";
@@ -15,27 +16,42 @@ function named(places) {
   return places.slice(0, MOST_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
-/** Files whose names say nothing, where the node does not say so itself. */
-function ofNames({ streams, problems }) {
+const warning = (what) => ({ level: "warning", what });
+
+/** Files whose names say nothing, of a node that does not say so itself. */
+function ofNames(streams) {
   const bad = streams.filter((stream) => stream.bad > 0);
-  if (problems || !bad.length) return [];
   const count = bad.reduce((sum, stream) => sum + stream.bad, 0);
   const where = named(bad.map(({ channel, quality }) => `${channel}/${quality}`));
-  return [`${counted(count, "file")} in ${where} ${count === 1 ? "is" : "are"} ignored, because ${count === 1 ? "its name is" : "their names are"} not understood. Expected is ${EXAMPLE}`];
+  const words = `${counted(count, "file")} in ${where} ${count === 1 ? "is" : "are"} ignored, because ${count === 1 ? "its name is" : "their names are"} not understood`;
+  return count ? [{ ...warning(words), advice: `expected is ${EXAMPLE}` }] : [];
 }
 
-/** Recorders that seem to have stopped, where the node does not say so itself. */
-function ofRecorders({ problems }, late) {
-  if (problems || !late.length) return [];
+/** Recorders that seem to have stopped, by the rows that have had nothing new for a while. */
+function ofRecorders(late) {
   const age = duration(Math.max(...late.map((row) => row.age)));
-  return [`Nothing new for up to ${age} in ${named(late.map((row) => row.name))}: is the recorder running?`];
+  return late.length ? [warning(`Nothing new for up to ${age} in ${named(late.map((row) => row.name))}: is the recorder running?`)] : [];
 }
 
-/** All that is wrong; `late` are rows that have had nothing new for a while. */
-export const problemsOf = (status, late = []) => [...new Set([...status.troubles, ...(status.problems ?? []).map(words), ...ofNames(status), ...ofRecorders(status, late)])];
+/**
+ * All that is wrong, as the node says it: `what`, and where that is known `level` (error, warning or notice), `since`, `examples` and `advice`. Of
+ * a node that says no more than sentences, what its numbers and rows say beside them.
+ */
+export const problemsOf = ({ problems, troubles, streams }, late = []) => problems ?? [...troubles.map(warning), ...ofNames(streams), ...ofRecorders(late)];
 
-/** What the node calls a problem, as one sentence, in whatever shape it says it. */
-const words = (problem) => (typeof problem === "string" ? problem : [problem.what ?? problem.message ?? problem.text, problem.advice ?? problem.action].filter(Boolean).join(" "));
+/** What is worth a look is no problem yet. */
+export const isProblem = ({ level }) => level !== "notice";
+
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+
+/** A problem in one line. */
+export const inShort = ({ what, advice }) => (advice ? `${what}; ${advice}` : what);
+
+/** A problem as an item of a list. */
+export function problemItem({ level, what, since, examples, advice }) {
+  const more = [since ? `since ${both(parse(since))}` : null, examples?.length ? `such as ${examples.join(", ")}` : null, advice].filter(Boolean).join("; ");
+  return make("li", { class: level }, what, more ? make("span", { class: "local" }, sentence(more)) : null);
+}
 
 /** What stands where the timelines would be: why there is none, and the way out. */
 export function emptiness({ ready }, status) {
@@ -46,7 +62,7 @@ export function emptiness({ ready }, status) {
   const base = status?.base_dir ?? "the base directory";
   return [
     make("strong", {}, title),
-    ...found.map((sentence) => make("span", { class: "trouble" }, sentence)),
+    ...found.map((problem) => make("span", { class: "trouble" }, inShort(problem))),
     make("span", {}, "This node shows what lies at ", make("code", {}, `${base}/${EXAMPLE}`),
       ": a directory for each hour in UTC, and in it files named by minute and second, length in seconds, type and hash."),
     make("ul", {},

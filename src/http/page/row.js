@@ -16,7 +16,7 @@ const PEER_AGE = 5000;
 const PEER_PAUSE = 10000;
 const OWN_PAUSE = 2000;
 /** What was recorded lately and has had nothing new for so long is recorded no more, whatever the node says of itself. */
-const LATE = 3 * MINUTE;
+const LATE = 5 * MINUTE;
 
 /** A timeline: of this node, or of another one. */
 export class Row {
@@ -148,9 +148,9 @@ export class Row {
     return timeline?.extent ? view.now() - timeline.extent.end : null;
   }
 
-  /** Whether it looks as if its recorder had died: a recording that ended days ago has just ended. */
+  /** Whether it looks as if its recorder had died: a recording that ended yesterday has just ended. */
   get isLate() {
-    return !this.peer && this.age !== null && this.age > LATE && this.age < 2 * DAY;
+    return !this.peer && this.age !== null && this.age > LATE && this.age < DAY;
   }
 
   /** Whether something is missing in what is shown; nothing where that is not known. */

@@ -4,7 +4,7 @@ import { get, listen, path } from "./api.js";
 import { hideAway, showAway, whyAway } from "./away.js";
 import { atMost, byId, fill, make, say } from "./dom.js";
 import { inOrder } from "./order.js";
-import { problemsOf } from "./problems.js";
+import { isProblem, problemItem, problemsOf } from "./problems.js";
 import { SECOND, bytes, counted, duration, grouped as count, parse } from "./time.js";
 import { both, moment, offerSwitch } from "./zone.js";
 
@@ -26,13 +26,14 @@ const seconds = (value) => duration(Math.round(value) * SECOND);
 function draw(status) {
   document.title = `Status of ${status.name} · gapless`;
   say(byId("node"), status.name);
-  const problems = problemsOf(status);
+  const found = problemsOf(status);
+  const problems = found.filter(isProblem);
   const good = problems.length === 0;
   say(byId("health"), good ? (status.ready ? "all well" : "catching up") : counted(problems.length, "problem"));
   byId("health").dataset.state = good && status.ready ? "good" : "bad";
-  fill(byId("troubles"), good
+  fill(byId("troubles"), found.length === 0
     ? make("p", {}, make("span", { class: "dot good" }), " None.")
-    : make("ul", { class: "troubles" }, ...problems.map((problem) => make("li", {}, problem))));
+    : make("ul", { class: "troubles" }, ...found.map(problemItem)));
   about(status);
   index(status);
   crawl(status);
