@@ -15,7 +15,7 @@ export function listenToKeys(keys, { cursor, rows, hint, player, isExplained, cl
     }
     const isElse = event.ctrlKey || event.metaKey || event.altKey || target.closest("input:not([type=range], [type=checkbox]), select, dialog");
     if (isElse) return;
-    if (key === "/" && !byId("sift").hidden) {
+    if (key === "/" && !byId("filters").hidden) {
       event.preventDefault();
       byId("filter").focus();
       return;

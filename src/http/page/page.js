@@ -12,12 +12,12 @@ import { Guide } from "./guide.js";
 import { Health } from "./health.js";
 import { HoleTable } from "./hole_table.js";
 import { listenToKeys } from "./keys.js";
-import { Opening } from "./opening.js";
+import { FirstView } from "./first_view.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import { Rows } from "./rows.js";
 import { change, setting } from "./settings.js";
-import { Sift } from "./sift.js";
+import { RowFilter } from "./filter.js";
 import { DAY, MINUTE, SECOND, duration, parse } from "./time.js";
 import { View } from "./view.js";
 import { first, offerSwitch, second, stretch, stretchBeside } from "./zone.js";
@@ -40,7 +40,7 @@ const cursor = new Cursor(rows, view);
 const pixel = (row) => view.span / Math.max(1, row.track.clientWidth);
 const reach = (row) => NEAR * pixel(row);
 const hint = new Hint(view, reach);
-const opening = new Opening(rows, view, () => known);
+const firstView = new FirstView(rows, view, () => known);
 const panel = new Panel(rows, {
   close: () => guide.close(),
   zoomTo: (from, to) => view.set(from - (to - from) * 1.5, to + (to - from) * 1.5),
@@ -49,9 +49,9 @@ const panel = new Panel(rows, {
 const guide = new Guide(rows, view, cursor, panel, draw);
 const table = new HoleTable(rows, view, (hole) => guide.open(hole));
 const refreshHoles = afterwards(150, () => table.refresh());
-const remember = afterwards(300, () => history.replaceState(null, "", view.hash() + sift.hash() + player.hash()));
+const remember = afterwards(300, () => history.replaceState(null, "", view.hash() + filter.hash() + player.hash()));
 const player = new Player(rows, view, { moved: remember });
-const sift = new Sift(rows, view, () => {
+const filter = new RowFilter(rows, view, () => {
   draw();
   table.rowsChanged();
   remember();
@@ -94,7 +94,7 @@ view.subscribe(() => {
   draw();
   rows.loadSoon();
   refreshHoles();
-  sift.lookSoon();
+  filter.lookSoon();
   if (!view.live) hint.hide();
   // While it follows the present, the address stays the same.
   if (!view.live || followed !== view.span) remember();
@@ -103,7 +103,7 @@ view.subscribe(() => {
 });
 window.addEventListener("hashchange", () => {
   view.read(location.hash);
-  sift.read(location.hash);
+  filter.read(location.hash);
   player.read(location.hash);
 });
 new ResizeObserver(() => {
@@ -135,9 +135,9 @@ rows.subscribe((row) => {
   if (!row) table.rowsChanged();
   refreshHoles();
   if (row && row === cursor.row) cursor.say();
-  sift.applySoon();
+  filter.applySoon();
   sayHealthSoon();
-  opening.settle();
+  firstView.settle();
   const own = rows.own.filter((each) => each.seen);
   const root = document.documentElement;
   if (!root.dataset.firstPicture && own.length && own.every((each) => each.timeline || each.error)) {
@@ -228,7 +228,7 @@ for (const button of document.querySelectorAll("[data-span]")) {
   });
 }
 const buttons = {
-  all: () => opening.showAll(), earlier: () => panBy(-0.5), later: () => panBy(0.5), in: () => view.zoom(0.5, cursor.near),
+  all: () => firstView.showAll(), earlier: () => panBy(-0.5), later: () => panBy(0.5), in: () => view.zoom(0.5, cursor.near),
   out: () => view.zoom(2, cursor.near), live: () => follow(), before: () => guide.next(cursor.row, cursor.at ?? view.to, false),
   after: () => guide.next(cursor.row, cursor.at ?? view.from, true), "welcome-close": () => {
     welcomed();
@@ -255,7 +255,7 @@ async function look() {
   if (signature !== shown) {
     rows.show(known, peers);
     if (cursor.row && !rows.all.includes(cursor.row)) cursor.choose(null);
-    sift.look();
+    filter.look();
   }
   else rows.update(peers);
   shown = signature;
@@ -277,7 +277,7 @@ function onEvent(event, data) {
   rows.isTold = !isAway;
   if (event === "hours") {
     if (!rows.changed(data.hours)) again();
-    sift.lookSoon();
+    filter.lookSoon();
   }
   if (event === "connected") {
     isGreeted = false;
@@ -287,7 +287,7 @@ function onEvent(event, data) {
   if (event === "resync" || (event === "connected" && !rows.isHeld)) {
     rows.resync();
     again();
-    sift.lookSoon();
+    filter.lookSoon();
   }
   if (event === "status" && isGreeted) {
     askHealth();
@@ -311,8 +311,8 @@ async function start() {
     }
   }
   health.sayThere();
-  sift.read(location.hash);
-  opening.begin();
+  filter.read(location.hash);
+  firstView.begin();
   player.read(location.hash);
   draw();
   listen(onEvent);

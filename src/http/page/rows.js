@@ -17,7 +17,7 @@ function flip(name, value) {
 /** All rows. */
 export class Rows {
   constructor(element, view) {
-    Object.assign(this, { element, view, all: [], listeners: [], peers: [], channels: [], isTold: false, isHeld: true, lies: new Map() });
+    Object.assign(this, { element, view, all: [], listeners: [], peers: [], channels: [], isTold: false, isHeld: true, byKey: new Map() });
     /** What changes is asked for at most twice a second. */
     this.loadChanged = atMost(500, () => this.load());
     const look = (entries) => {
@@ -73,7 +73,7 @@ export class Rows {
   changed(hours) {
     let known = true;
     for (const [channel, quality, hour] of hours) {
-      const row = this.lies.get(JSON.stringify([channel, quality, null]));
+      const row = this.byKey.get(JSON.stringify([channel, quality, null]));
       if (!row && quality !== "chat") known = false;
       row?.changed(hour);
     }
@@ -91,12 +91,12 @@ export class Rows {
   show(streams, peers) {
     this.peers = peers;
     const key = (stream, peer) => JSON.stringify([stream.channel, stream.quality, peer?.name ?? null]);
-    const before = this.lies;
-    this.lies = new Map();
+    const before = this.byKey;
+    this.byKey = new Map();
     const row = (stream, peer) => {
       const known = before.get(key(stream, peer)) ?? new Row(this, stream, peer);
       Object.assign(known, { stream, peer });
-      this.lies.set(key(stream, peer), known);
+      this.byKey.set(key(stream, peer), known);
       return known;
     };
     const video = Map.groupBy(streams.filter((stream) => stream.video), (stream) => stream.channel);
@@ -110,7 +110,7 @@ export class Rows {
     });
     this.all = this.channels.flatMap(({ lanes }) => lanes.flatMap(({ own, others }) => [own, ...others]));
     for (const [name, gone] of before) {
-      if (this.lies.has(name)) continue;
+      if (this.byKey.has(name)) continue;
       this.observer.unobserve(gone.track);
       gone.seen = false;
       gone.loading?.abort.abort();
@@ -169,7 +169,7 @@ export class Rows {
   }
 
   /** Shows only the rows for which `isShown(row)` holds, and channels with any of them; how many are shown. */
-  sift(isShown) {
+  filter(isShown) {
     const count = { channels: 0, rows: 0 };
     for (const { lanes, section } of this.channels) {
       let rows = 0;

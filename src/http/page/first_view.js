@@ -7,7 +7,7 @@ import { LONGEST } from "./view.js";
 const AHEAD = DAY;
 
 /** The beginning. `known()` says what the node has. */
-export class Opening {
+export class FirstView {
   constructor(rows, view, known) {
     Object.assign(this, { rows, view, known, first: null });
   }

@@ -9,7 +9,7 @@ import { counted } from "./time.js";
 const FEW = 4;
 
 /** The line above the timelines. */
-export class Sift {
+export class RowFilter {
   /** `changed` is called when other rows are shown. */
   constructor(rows, view, changed) {
     Object.assign(this, { rows, view, changed, shown: "" });
@@ -81,13 +81,13 @@ export class Sift {
     const { rows } = this;
     const isOnly = this.holes.checked;
     const own = rows.own.length;
-    const count = rows.sift((row) => this.isNamed(row) && (!isOnly || this.hasHole(row)));
-    byId("sift").hidden = own < FEW && !this.text.value && !isOnly;
+    const count = rows.filter((row) => this.isNamed(row) && (!isOnly || this.hasHole(row)));
+    byId("filters").hidden = own < FEW && !this.text.value && !isOnly;
     say(byId("collapse"), rows.isCollapsed ? "Expand all" : "Collapse all");
     const all = `${counted(rows.channels.length, "channel")}, ${counted(own, "row")}`;
     const some = `${count.channels} of ${counted(rows.channels.length, "channel")}, ${count.rows} of ${counted(own, "row")}`;
     const asking = isOnly && this.survey.left > 0 ? `; looking for holes in ${this.survey.left} more` : "";
-    say(byId("sift-note"), (count.rows === own ? all : some) + asking);
+    say(byId("filter-note"), (count.rows === own ? all : some) + asking);
     byId("none").hidden = own === 0 || count.rows > 0 || asking !== "";
     say(byId("none-why"), isOnly ? "No row that fits has a hole in what is shown." : "No channel is named like that.");
     const signature = `${this.text.value} ${count.channels} ${count.rows}`;
