@@ -116,19 +116,19 @@ pub enum Verb {
 /// Arguments of `demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// How much of a past to begin with, at most 6h
+    /// How much history to start with, at most 6h
     #[arg(long, value_name = "TIME", default_value = "3h", value_parser = |text: &str| time_between(text, "0s", "6h"))]
     pub history: Duration,
-    /// End by itself after this time, at most 24h
+    /// End after this time, at most 24h
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = |text: &str| time_between(text, "1s", "24h"))]
     pub lasts: Duration,
-    /// How long ago a segment must have ended to be fetched by a node that lacks it: how long one sees its hole, at most 10min
+    /// How long ago a segment must have ended before a node that lacks it fetches it, at most 10min; until then its hole is visible
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = |text: &str| time_between(text, "0s", "10min"))]
     pub recent_cutoff: Duration,
-    /// A number by which the recorders miss the same again; without it another each time
+    /// Seed for reproducible failures of the recorders; random by default
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Lie in this directory, which must be empty or not there yet, and leave everything there at the end
+    /// Use this directory, which must be empty or missing, and leave everything in it at the end
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
