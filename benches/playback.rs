@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gapless::crawl::{Keeper, Watch, WatchOptions};
-use gapless::disk::{Base, Guard, Identity};
+use gapless::disk::{Base, BaseGuard, BaseIdentity};
 use gapless::domain::{HourPlace, Span, Stream, Timestamp};
 use gapless::index::{Index, IndexOptions};
 use gapless::playback::{Ask, Playback, PlaybackOptions};
@@ -44,7 +44,7 @@ impl Day {
             places.push(HourPlace { stream: stream.clone(), hour });
         }
         let index = Index::open(&directory.path().join("index.redb"), IndexOptions::default()).expect("an index");
-        let guard = Guard::new(Base::open(&base).expect("a base"), Identity::Unmarked { channels: Vec::new() });
+        let guard = BaseGuard::new(Base::open(&base).expect("a base"), BaseIdentity::Unmarked { channels: Vec::new() });
         let keeper = Arc::new(Keeper::new(Arc::new(index), Arc::new(guard)));
         // Directories are trusted when they are 2 s old.
         std::thread::sleep(Duration::from_secs(3));

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gapless::domain::{AnyFile, Change};
+use gapless::domain::{AnyFile, HourChange};
 use gapless::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
 
 fn batch(next: &AtomicU32, count: u32) -> Batch {
     let number = next.fetch_add(count, Ordering::Relaxed);
     let changes = (number..number + count)
         .map(|number| {
-            Change::Put(AnyFile::Segment(support::segment(number / support::PER_HOUR, number % support::PER_HOUR)))
+            HourChange::Put(AnyFile::Segment(support::segment(number / support::PER_HOUR, number % support::PER_HOUR)))
         })
         .collect();
     let stream = gapless::domain::Stream::parse("bench/source").expect("a stream");

@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::crawl::contents_of;
 use crate::disk::{Base, DiskError};
 use crate::domain::totals::HourTotals;
-use crate::domain::{Change, Hour, HourContents, HourPlace, SegmentFile, Stream, diff};
+use crate::domain::{Hour, HourChange, HourContents, HourPlace, SegmentFile, Stream, diff};
 use crate::index::{Index, IndexError};
-use crate::wire::Difference;
+use crate::wire::IndexDifference;
 
 /// Why a check could not be completed.
 #[derive(Debug, thiserror::Error)]
@@ -67,30 +67,30 @@ pub fn all_places(base: &Base, index: &Index) -> Result<Vec<HourPlace>, CheckErr
 }
 
 /// Whether the ledger of every quality holds its raw holes and nothing else, and the totals of every day are those of its hours.
-pub fn check_sums(index: &Index) -> Result<Vec<Difference>, CheckError> {
+pub fn check_sums(index: &Index) -> Result<Vec<IndexDifference>, CheckError> {
     let mut found = Vec::new();
     for stream in index.catalog().streams() {
         for day in index.wrong_days(&stream)? {
             let detail = "the totals of the day are not what its hours come to".to_owned();
-            found.push(Difference { kind: "census".to_owned(), path: format!("{stream}/{day}"), detail });
+            found.push(IndexDifference { kind: "census".to_owned(), path: format!("{stream}/{day}"), detail });
         }
         if !index.is_ledger_right(&stream)? {
             let detail = "the ledger of holes is not what the hours' coverage comes to".to_owned();
-            found.push(Difference { kind: "ledger".to_owned(), path: stream.to_string(), detail });
+            found.push(IndexDifference { kind: "ledger".to_owned(), path: stream.to_string(), detail });
         }
     }
     Ok(found)
 }
 
 /// How an hour differs, and how many files it has on disk.
-pub fn check_hour(base: &Base, index: &Index, place: &HourPlace) -> Result<(Vec<Difference>, u64), CheckError> {
+pub fn check_hour(base: &Base, index: &Index, place: &HourPlace) -> Result<(Vec<IndexDifference>, u64), CheckError> {
     let on_disk = match base.dir(&place.path())? {
         Some(dir) => Some(contents_of(&dir.scan()?, dir.path())),
         None => None,
     };
     let known = index.hour(&place.stream.to_string(), place.hour)?;
     let files = on_disk.as_ref().map_or(0, |contents| contents.len() as u64);
-    let difference = |kind: &str, path: String, detail: String| Difference { kind: kind.to_owned(), path, detail };
+    let difference = |kind: &str, path: String, detail: String| IndexDifference { kind: kind.to_owned(), path, detail };
     let mut found = Vec::new();
     match (&on_disk, &known) {
         (Some(_), None) => {
@@ -119,11 +119,11 @@ pub fn check_hour(base: &Base, index: &Index, place: &HourPlace) -> Result<(Vec<
         let (name, size) = (change.file().name(), change.file().size());
         let path = format!("{place}/{name}");
         found.push(match change {
-            Change::Put(_) if names.contains(&name) => {
+            HourChange::Put(_) if names.contains(&name) => {
                 difference("size", path, format!("{size} bytes on disk, another size in the index"))
             }
-            Change::Put(_) => difference("not-in-index", path, format!("{size} bytes on disk")),
-            Change::Remove(_) => difference("not-on-disk", path, format!("{size} bytes in the index")),
+            HourChange::Put(_) => difference("not-in-index", path, format!("{size} bytes on disk")),
+            HourChange::Remove(_) => difference("not-on-disk", path, format!("{size} bytes in the index")),
         });
     }
     if let Some(view) = view

@@ -7,9 +7,9 @@ use crate::runtime::HourCounter;
 
 /// The counter `segments_deleted_total{channel,quality,hour}`. Of very many hours, those that changed last have a series.
 #[derive(Debug)]
-pub struct Deletions(HourCounter);
+pub struct DeletionCounter(HourCounter);
 
-impl Deletions {
+impl DeletionCounter {
     /// Registers the counter; once for all who delete.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let help = "Segments and chat batches whose bytes were deleted on purpose";
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn what_is_deleted_is_counted_by_hour() {
         let registry = Registry::new();
-        let deletions = Deletions::register(&registry).unwrap();
+        let deletions = DeletionCounter::register(&registry).unwrap();
         let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
         deletions.add(&place, 2);
         deletions.add(&place, 3);

@@ -28,27 +28,29 @@ use self::reports::{report_of, source_report};
 use self::sentinel::Sentinel;
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, Refuses};
 use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
-use crate::crawl::{CountAgain, Crawl, Housekeeping, Keeper, Pace, Pacing, Reconcile, Visitor, Watch, WatchOptions};
-use crate::deleted::Deletions;
-use crate::disk::Guard;
-use crate::domain::origins::Named;
+use crate::crawl::{
+    CountAgain, Crawl, CrawlPace, Housekeeping, Keeper, Pacing, Reconcile, Visitor, Watch, WatchOptions,
+};
+use crate::deleted::DeletionCounter;
+use crate::disk::BaseGuard;
+use crate::domain::origins::ConfiguredStreams;
 use crate::ffmpeg::{Pool, PoolOptions};
 use crate::http::operator_actions::BackfillActions;
-use crate::http::{App, Auth, Bounds, Hosts, HttpMetrics, Limits, Parts, listen, router, serve};
+use crate::http::{App, AppParts, Auth, ConnectionLimits, Hosts, HttpMetrics, RequestBounds, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::ledger::{Asks, Reasons};
-use crate::peer::{Limits as PeerLimits, Peer, PeerClient, PeerError};
+use crate::ledger::{Asks, ReasonFinder};
+use crate::peer::{Peer, PeerClient, PeerError, PeerLimits};
 use crate::peer_proxy::PeerProxy;
 use crate::playback::{FactsVisitor, Playback, PlaybackOptions};
 use crate::retention::{Retention, RetentionOptions, Runs};
 use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
-use crate::scrub::{Healing, Kept, Scrub, ScrubOptions, ScrubVisitor};
+use crate::scrub::{Healing, QuarantineContents, Scrub, ScrubOptions, ScrubVisitor};
 use crate::sources::{Own, SourceOptions, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls;
 
 use pulse::Vital;
-pub use pulse::{ENDING, Pulse};
+pub use pulse::{ENDING, NodePulse};
 
 /// What a node is told.
 #[derive(Debug, Clone)]
@@ -66,7 +68,7 @@ pub struct NodeOptions {
     /// The watcher.
     pub watch: WatchOptions,
     /// The crawl.
-    pub crawl: Pace,
+    pub crawl: CrawlPace,
     /// One directory in so many is read in each cycle although it seems unchanged.
     pub verify_one_in: u64,
     /// The scrub.
@@ -74,11 +76,11 @@ pub struct NodeOptions {
     /// Files of a channel that may be missing at once without a question.
     pub doubt_above: u64,
     /// Connections.
-    pub http: Limits,
+    pub http: ConnectionLimits,
     /// The certificate to show, for https instead of http.
-    pub tls: Option<Arc<tls::Server>>,
+    pub tls: Option<Arc<tls::TlsServer>>,
     /// Questions.
-    pub bounds: Bounds,
+    pub bounds: RequestBounds,
     /// By which names it may be asked over the loopback.
     pub hosts: Hosts,
     /// Who may read and write.
@@ -100,7 +102,7 @@ pub struct NodeOptions {
     /// What is deleted, and when.
     pub retention: RetentionOptions,
     /// What the configuration names: it is no stranger's.
-    pub named: Named,
+    pub named: ConfiguredStreams,
 }
 
 /// Why a node could not start.
@@ -164,7 +166,7 @@ impl Node {
         let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above).naming(options.named));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
-        let kept = Arc::new(Kept::default());
+        let kept = Arc::new(QuarantineContents::default());
         let scrub = Arc::new(Scrub::new(Arc::clone(&keeper), options.scrub, Arc::clone(&kept)));
         let playback = Arc::new(Playback::new(Arc::clone(&keeper), Arc::new(SystemClock::new()), options.playback));
         let visitors = visitors(&scrub, &playback, options.verify_one_in);
@@ -181,9 +183,9 @@ impl Node {
         let instance = options.backfill.instance;
         let own = Own { listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
-        let deleted = Arc::new(Deletions::register(&registry)?);
+        let deleted = Arc::new(DeletionCounter::register(&registry)?);
         let dates = crate::peer::Dates::of(instance);
-        let parts = crate::retention::Parts {
+        let parts = crate::retention::RetentionParts {
             keeper: Arc::clone(&keeper),
             is_ready: crawl.readiness(),
             deletions: Arc::clone(&deleted),
@@ -217,7 +219,7 @@ impl Node {
                 Box::new(move |stream, hole| lost.lost_within(stream, hole))
             },
         };
-        let reasons = Reasons::new(Arc::clone(keeper.index()), knowledge, asks, crawl.ready(), &registry)?;
+        let reasons = ReasonFinder::new(Arc::clone(keeper.index()), knowledge, asks, crawl.ready(), &registry)?;
         let retired = Arc::clone(&retention);
         let peer_proxy = PeerProxy::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let adding = Arc::clone(&retired);
@@ -244,7 +246,7 @@ impl Node {
         });
         let ffmpeg = Arc::new(Pool::new(options.ffmpeg, &registry)?);
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
-        let app = App::new(Parts {
+        let app = App::new(AppParts {
             name: options.name.clone(),
             base_dir: options.base_dir,
             keeper: Arc::clone(&keeper),
@@ -314,7 +316,7 @@ impl Node {
     fn spawn_jobs(
         &mut self,
         retention: Arc<Retention>,
-        reasons: Reasons,
+        reasons: ReasonFinder,
         healing: Healing,
         maps: Option<MapWriter>,
     ) -> Result<(), NodeError> {
@@ -336,7 +338,7 @@ impl Node {
         if let Some(maps) = maps {
             self.spawn_job(maps, Wake::new(&self.stop))?;
         }
-        let sentinel = Sentinel::new(sentinel::Parts {
+        let sentinel = Sentinel::new(sentinel::SentinelParts {
             keeper: Arc::clone(&self.keeper),
             watch: Arc::clone(&self.watch),
             crawl: Arc::clone(&self.crawl),
@@ -375,8 +377,8 @@ impl Node {
     }
 
     /// How it is, for a service manager; can be asked until the very end.
-    pub fn pulse(&self) -> Pulse {
-        Pulse::new(Arc::clone(&self.keeper), Arc::clone(&self.crawl), self.vital.clone())
+    pub fn pulse(&self) -> NodePulse {
+        NodePulse::new(Arc::clone(&self.keeper), Arc::clone(&self.crawl), self.vital.clone())
     }
 
     /// Ends it in order.
@@ -428,7 +430,7 @@ fn be_last() {
     }
 }
 
-fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeError> {
+fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<BaseGuard>), NodeError> {
     let locked = Locked::acquire(&options.base_dir, &options.state_dir)?;
     let index = locked.open_index(options.index.clone())?;
     if let Some(from) = index.report().migrated_from {
@@ -439,7 +441,7 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<Guard>), NodeE
     }
     let identity = locked.identify(&index)?;
     let base = crate::disk::Base::open(&options.base_dir).map_err(StartupError::from)?;
-    Ok((locked, Arc::new(index), Arc::new(Guard::new(base, identity))))
+    Ok((locked, Arc::new(index), Arc::new(BaseGuard::new(base, identity))))
 }
 
 /// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.

@@ -52,7 +52,7 @@ pub struct Rebuilt {
 }
 
 /// How far a rebuild is, told while it runs.
-pub trait Watcher: Sync {
+pub trait RebuildObserver: Sync {
     /// So many hours will be read.
     fn begin(&self, hours: u64);
     /// One hour more is in, with so many files.
@@ -66,7 +66,7 @@ pub fn rebuild(
     options: &IndexOptions,
     threads: usize,
     ledger: LedgerCopy,
-    watcher: &dyn Watcher,
+    watcher: &dyn RebuildObserver,
 ) -> Result<Rebuilt, RebuildError> {
     let fresh = path.with_extension("redb.new");
     remove_if_there(&fresh)?;
@@ -87,7 +87,7 @@ fn fill(
     options: &IndexOptions,
     threads: usize,
     ledger: LedgerCopy,
-    watcher: &dyn Watcher,
+    watcher: &dyn RebuildObserver,
 ) -> Result<Rebuilt, RebuildError> {
     // Stamps of the directories above are taken before they are read.
     let directories = directories(base)?;
@@ -113,7 +113,7 @@ fn load(
     stream: &Stream,
     hours: &[Hour],
     threads: usize,
-    watcher: &dyn Watcher,
+    watcher: &dyn RebuildObserver,
 ) -> Result<u64, RebuildError> {
     let stop = AtomicBool::new(false);
     let count = AtomicU64::new(0);

@@ -7,7 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::disk::{ArchiveId, Base, DirLock, DiskError, Identity, Ids, Verdict, clear_temporaries, marker, verdict};
+use crate::disk::{
+    ArchiveId, Base, BaseIdentity, BaseVerdict, DirLock, DiskError, Ids, clear_temporaries, marker, verdict,
+};
 use crate::index::{Batch, Index, IndexError, IndexOptions};
 
 /// How long a lock that is held is waited for: a process that is just ending, or a command that is just reading.
@@ -98,7 +100,7 @@ impl Locked {
     }
 
     /// Checks that index and disk belong together, and makes the marker of a new archive. What is told to the index is `known`.
-    pub fn identify(&self, index: &Index) -> Result<Identity, StartupError> {
+    pub fn identify(&self, index: &Index) -> Result<BaseIdentity, StartupError> {
         if let Some(Ids { id, .. }) = self.interrupted(index)? {
             return Err(StartupError::Refused(format!(
                 "{} was being given the id {id} when `gapless rebuild --new-id` was interrupted, and the index is of its former one: \
@@ -109,11 +111,11 @@ impl Locked {
         let known = index.archive()?.map(ArchiveId::from_bytes);
         let is_empty = index.catalog().hour_count() == 0;
         let (id, new) = match verdict(known, is_empty, &marker::read(&self.base)) {
-            Verdict::Known => return Ok(known.map_or_else(|| self.unmarked(index), Identity::Marked)),
-            Verdict::Adopt(id) => (id, false),
-            Verdict::Again(id) => (id, true),
-            Verdict::Fresh => (ArchiveId::random(), true),
-            Verdict::Refuse(reason) => return Err(StartupError::Refused(reason)),
+            BaseVerdict::Known => return Ok(known.map_or_else(|| self.unmarked(index), BaseIdentity::Marked)),
+            BaseVerdict::Adopt(id) => (id, false),
+            BaseVerdict::Again(id) => (id, true),
+            BaseVerdict::Fresh => (ArchiveId::random(), true),
+            BaseVerdict::Refuse(reason) => return Err(StartupError::Refused(reason)),
         };
         if new && !self.holds_a_known_channel(index) {
             return Err(StartupError::Refused(format!(
@@ -132,11 +134,11 @@ impl Locked {
             tracing::warn!(name: "archive_id_not_kept", %error, "the index cannot keep the archive's id now");
             Ok::<_, StartupError>(crate::index::Applied::default())
         })?;
-        Ok(Identity::Marked(id))
+        Ok(BaseIdentity::Marked(id))
     }
 
     /// The same for who makes the index anew: one of the former id, if a change of ids was interrupted, is taken over.
-    pub fn identify_renewed(&self, index: &Index) -> Result<Identity, StartupError> {
+    pub fn identify_renewed(&self, index: &Index) -> Result<BaseIdentity, StartupError> {
         if let Some(Ids { id, .. }) = self.interrupted(index)? {
             index.apply(Batch { archive: Some(id.to_bytes()), ..Batch::default() })?;
         }
@@ -152,8 +154,8 @@ impl Locked {
     }
 
     #[expect(clippy::unused_self, reason = "reads as one of the ways to know the archive")]
-    fn unmarked(&self, index: &Index) -> Identity {
-        Identity::Unmarked { channels: index.catalog().channels() }
+    fn unmarked(&self, index: &Index) -> BaseIdentity {
+        BaseIdentity::Unmarked { channels: index.catalog().channels() }
     }
 
     fn holds_a_known_channel(&self, index: &Index) -> bool {

@@ -52,14 +52,14 @@ pub enum BadTarget {
 
 /// A segment, chat batch or tombstone that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct TombstoneTarget {
     /// Its hour.
     pub place: HourPlace,
     /// Its name, as it was given.
     pub name: Box<str>,
 }
 
-impl Target {
+impl TombstoneTarget {
     /// Reads `CHANNEL/QUALITY/HOUR/NAME`.
     pub fn read(path: &str) -> Result<Self, BadTarget> {
         let FilePlace { hour, name } = FilePlace::parse(path)?;
@@ -86,13 +86,13 @@ impl Target {
 
 /// A part of the archive, from a channel down to an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ScopePart {
     channel: Channel,
     quality: Option<Quality>,
     hour: Option<Hour>,
 }
 
-impl Place {
+impl ScopePart {
     /// Reads `CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`.
     pub fn parse(text: &str) -> Result<Self, BadName> {
         let parts: Vec<&str> = text.splitn(3, '/').collect();
@@ -115,24 +115,24 @@ impl Place {
 
 /// What is asked about: the whole archive, or parts of it.
 #[derive(Debug, Clone, Default)]
-pub struct Scope(Option<Vec<Place>>);
+pub struct TombstoneScope(Option<Vec<ScopePart>>);
 
-impl Scope {
+impl TombstoneScope {
     /// The whole archive.
     pub fn everything() -> Self {
         Self(None)
     }
 
     /// These parts.
-    pub fn within(places: Vec<Place>) -> Self {
+    pub fn within(places: Vec<ScopePart>) -> Self {
         Self(Some(places))
     }
 
-    fn places(&self, stream: &Stream) -> Option<Vec<&Place>> {
+    fn places(&self, stream: &Stream) -> Option<Vec<&ScopePart>> {
         match &self.0 {
             None => Some(Vec::new()),
             Some(places) => {
-                let here: Vec<&Place> = places.iter().filter(|place| place.may_hold(stream)).collect();
+                let here: Vec<&ScopePart> = places.iter().filter(|place| place.may_hold(stream)).collect();
                 (!here.is_empty()).then_some(here)
             }
         }
@@ -160,7 +160,7 @@ impl After {
 
 /// How much one request may do.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct TombstoneBounds {
     /// Records listed, or files deleted.
     pub files: usize,
     /// Hours that are looked at.
@@ -169,7 +169,7 @@ pub struct Bounds {
 
 /// Whether the index is known to be right about every hour, so that those without tombstones need not be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Index {
+pub enum IndexTrust {
     /// It has caught up with the disk.
     CaughtUp,
     /// It may be behind.
@@ -179,10 +179,10 @@ pub enum Index {
 /// What is hidden here, a page of it. Blocks.
 pub fn list(
     keeper: &Keeper,
-    scope: &Scope,
+    scope: &TombstoneScope,
     after: Option<&After>,
-    bounds: Bounds,
-    index: Index,
+    bounds: TombstoneBounds,
+    index: IndexTrust,
 ) -> Result<TombstonePage, CrawlError> {
     let mut page = TombstonePage::default();
     page.next = walk(keeper, scope, after, bounds.hours, index, |place| {
@@ -235,10 +235,10 @@ fn hidden_files(contents: &HourContents) -> impl Iterator<Item = &SegmentFile> {
 /// begins, if there is one.
 fn walk(
     keeper: &Keeper,
-    scope: &Scope,
+    scope: &TombstoneScope,
     after: Option<&After>,
     most_hours: usize,
-    index: Index,
+    index: IndexTrust,
     mut visit: impl FnMut(&HourPlace) -> Result<Option<String>, CrawlError>,
 ) -> Result<Option<String>, CrawlError> {
     keeper.ensure_structure()?;
@@ -257,7 +257,7 @@ fn walk(
             if !places.is_empty() && !is_named && places.iter().all(|place| place.hour.is_some()) {
                 continue;
             }
-            if index == Index::CaughtUp && !is_named && row.totals.tombstones == 0 {
+            if index == IndexTrust::CaughtUp && !is_named && row.totals.tombstones == 0 {
                 continue;
             }
             let place = HourPlace { stream: stream.clone(), hour };
@@ -275,7 +275,7 @@ fn walk(
 
 /// A range of time in a quality.
 #[derive(Debug, Clone)]
-pub struct Range {
+pub struct TombstoneRange {
     /// Channel and quality.
     pub stream: Stream,
     /// What ends at or before it is not in it.

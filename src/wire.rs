@@ -25,8 +25,8 @@ pub use agree::{
     ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
 };
 pub use coverage::{
-    ClosedHole, ClosedHoleList, CoverageList, Extent, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
-    Run, Timeline, Timespan, TimespanList, microseconds, seconds,
+    ClosedHole, ClosedHoleList, CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
+    TimeExtent, Timeline, TimelineRun, Timespan, TimespanList, microseconds, seconds,
 };
 pub use crawl::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
@@ -46,8 +46,8 @@ pub use scrub::{
     ScrubSummary,
 };
 pub use tombstones::{
-    AcceptBursts, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder,
-    PurgeReport, PurgedHour, TombstonePage, TombstoneRecord,
+    AcceptBursts, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, LeftFile, PurgeOrder, PurgeReport,
+    PurgedHour, TombstonePage, TombstoneReceipt, TombstoneRecord,
 };
 
 /// A segment or chat batch.
@@ -341,7 +341,7 @@ pub struct SourceReport {
 
 /// A difference between index and tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Difference {
+pub struct IndexDifference {
     /// `not-in-index`, `not-on-disk`, `size`, `hour-not-in-index`, `hour-not-on-disk`, `totals`, `unreadable`.
     pub kind: String,
     /// The path relative to the base.
@@ -355,7 +355,7 @@ pub struct Difference {
 #[serde(rename_all = "snake_case")]
 pub enum CheckLine {
     /// A difference.
-    Difference(Difference),
+    Difference(IndexDifference),
     /// Hours and files that were compared: the check is complete.
     Done {
         /// Hours compared.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gapless::domain::coverage::HourLine;
 use gapless::domain::totals::HourTotals;
-use gapless::domain::{AnyFile, Hash, Hour, HourContents, Kind, SegmentFile, SegmentKey, Spelling, Stream};
+use gapless::domain::{AnyFile, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Spelling, Stream};
 use gapless::index::bulk::{BulkLoader, LoadedHour};
 use gapless::index::{Index, IndexError, IndexOptions};
 
@@ -28,7 +28,7 @@ pub fn segment(hour: u32, number: u32) -> SegmentFile {
     }));
     let key = SegmentKey {
         start_us: number * 2_000_000 + 1,
-        kind: Kind::Full,
+        kind: SegmentKind::Full,
         tombstone: false,
         duration_us: 2_000_000,
         spelling: Spelling::new(6, 1).expect("six digits and one"),

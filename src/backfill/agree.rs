@@ -2,8 +2,8 @@
 
 use super::budget;
 use super::error::RoundError;
-use super::job::Job;
-use super::memory::{Pair, Subject};
+use super::job::PeerJob;
+use super::memory::{ComparedSubject, Pair};
 use super::peer_state::Conflict;
 use crate::disk::ArchiveId;
 use crate::domain::totals::Digest;
@@ -24,7 +24,7 @@ const HOURS: usize = 24;
 
 /// How far a peer is followed: the epoch of its change log, and the number of the last change that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(super) struct PeerCursor {
     pub(super) epoch: u64,
     pub(super) seq: u64,
 }
@@ -51,17 +51,17 @@ pub(super) struct Promise {
 #[derive(Debug, Default)]
 pub(super) struct Differences {
     /// From where the peer can be followed.
-    pub(super) cursor: Option<Cursor>,
+    pub(super) cursor: Option<PeerCursor>,
     /// The hours, newest first, each with the digest that its list has to add up to.
     pub(super) places: Vec<(HourPlace, Promise)>,
     /// About how many segments are there and not here.
     pub(super) behind: u64,
-    qualities: Vec<(Subject, Pair, Vec<DifferentDay>, bool)>,
+    qualities: Vec<(ComparedSubject, Pair, Vec<DifferentDay>, bool)>,
 }
 
 #[derive(Debug)]
 struct DifferentDay {
-    subject: Subject,
+    subject: ComparedSubject,
     pair: Pair,
     hours: Vec<(HourPlace, Pair)>,
     /// Whether what was told of its hours adds up to what was told of the day. A line that garbles, or a change in between, may
@@ -71,12 +71,12 @@ struct DifferentDay {
 
 impl Differences {
     /// Whether there is enough to do for one round.
-    fn is_enough(&self, job: &Job) -> bool {
+    fn is_enough(&self, job: &PeerJob) -> bool {
         self.places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS
     }
 
     /// Remembers what left nothing to do.
-    pub(super) fn settle(self, job: &Job) {
+    pub(super) fn settle(self, job: &PeerJob) {
         let (memory, era, name) = (&job.shared.memory, job.era, &job.peer().name);
         for (quality, pair, days, mut settled) in self.qualities {
             for day in days {
@@ -85,7 +85,7 @@ impl Differences {
                     if job.unsettled.contains(&place) {
                         quiet = false;
                     } else {
-                        memory.settle(era, name, Subject::Hour(place), of_hour);
+                        memory.settle(era, name, ComparedSubject::Hour(place), of_hour);
                     }
                 }
                 settled &= quiet;
@@ -101,7 +101,7 @@ impl Differences {
 }
 
 /// What of all that is wanted differs.
-pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
+pub(super) async fn agree(job: &mut PeerJob) -> Result<Agreed, RoundError> {
     let mut found = Differences::default();
     let mut after: Option<String> = None;
     for page in 0..PAGES {
@@ -125,7 +125,8 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
             }
             note_identity(job, answer.archive.as_deref(), answer.name.as_deref()).await?;
             // What is read on later pages may be newer, which is no harm: a change that is known comes once more.
-            found.cursor = u64::from_str_radix(&answer.epoch, 16).ok().map(|epoch| Cursor { epoch, seq: answer.seq });
+            found.cursor =
+                u64::from_str_radix(&answer.epoch, 16).ok().map(|epoch| PeerCursor { epoch, seq: answer.seq });
         }
         for theirs in answer.qualities {
             if found.is_enough(job) {
@@ -149,7 +150,7 @@ pub(super) async fn agree(job: &mut Job) -> Result<Agreed, RoundError> {
 }
 
 /// Notes whether another node says of itself what only this one should. It is fetched from all the same.
-async fn note_identity(job: &Job, archive: Option<&str>, name: Option<&str>) -> Result<(), RoundError> {
+async fn note_identity(job: &PeerJob, archive: Option<&str>, name: Option<&str>) -> Result<(), RoundError> {
     let ours = job.shared.with_keeper(|keeper| Ok(keeper.index().archive()?)).await?;
     let ours = ours.map(|id| ArchiveId::from_bytes(id).to_string());
     let conflict = Conflict::between((ours.as_deref(), &job.shared.options.name), (archive, name));
@@ -172,7 +173,7 @@ fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
 }
 
 /// The days of a quality that differ.
-async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Differences) -> Result<(), RoundError> {
+async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut Differences) -> Result<(), RoundError> {
     let wants = &job.shared.options.wants;
     if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
         return Ok(());
@@ -182,7 +183,8 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
     }
     let name = stream.to_string();
     let ours = job.shared.with_keeper(move |keeper| Ok(keeper.index().stream_sums(&name)?)).await?;
-    let (subject, pair) = (Subject::Quality(stream.clone()), Pair::of(&ours.total().digest.to_string(), theirs));
+    let (subject, pair) =
+        (ComparedSubject::Quality(stream.clone()), Pair::of(&ours.total().digest.to_string(), theirs));
     if ours.total().digest.to_string() == theirs || job.shared.memory.is_settled(&job.peer().name, &subject, pair) {
         return Ok(());
     }
@@ -206,7 +208,7 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
             let Ok(at) = Day::parse(&there.day) else { continue };
             sum = sum.plus(Digest::parse(&there.digest).unwrap_or_default());
             let mine = ours.day(at).digest.to_string();
-            let of_day = (Subject::Day(stream.clone(), at), Pair::of(&mine, &there.digest));
+            let of_day = (ComparedSubject::Day(stream.clone(), at), Pair::of(&mine, &there.digest));
             if mine == there.digest || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1) {
                 continue;
             }
@@ -237,7 +239,7 @@ async fn quality(job: &mut Job, stream: &Stream, theirs: &str, found: &mut Diffe
 
 /// The hours of a day that differ, and what all of them add up to; `None` if that could not be found out, which is in the report.
 async fn day(
-    job: &mut Job,
+    job: &mut PeerJob,
     stream: &Stream,
     day: Day,
     found: &mut Differences,
@@ -259,7 +261,7 @@ async fn day(
         let mine_digest = row.map(|totals| totals.digest).unwrap_or_default();
         let mine = mine_digest.to_string();
         let place = HourPlace { stream: stream.clone(), hour };
-        let (subject, pair) = (Subject::Hour(place.clone()), Pair::of(&mine, &theirs.digest));
+        let (subject, pair) = (ComparedSubject::Hour(place.clone()), Pair::of(&mine, &theirs.digest));
         let options = &job.shared.options;
         if mine == theirs.digest
             || !options.wants.hour(hour)
@@ -291,7 +293,7 @@ fn hours_of_a_day(said: u64) -> u64 {
 const MOST_BEHIND: u64 = 1_000_000;
 
 /// What was asked for; nothing, and a line in the report, if only this one answer is bad.
-pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut Job) -> Result<Option<T>, RoundError> {
+pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut PeerJob) -> Result<Option<T>, RoundError> {
     match answer.map_err(RoundError::from) {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.ends_the_round() => Err(error),
@@ -304,7 +306,7 @@ pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut Job) -> Result<
 }
 
 /// What the list of an hour has to add up to, asked for anew; nothing if that cannot be found out.
-pub(super) async fn promised(job: &mut Job, place: &HourPlace) -> Result<Option<Digest>, RoundError> {
+pub(super) async fn promised(job: &mut PeerJob, place: &HourPlace) -> Result<Option<Digest>, RoundError> {
     let (stream, day) = (&place.stream, Day::of(place.hour).to_string());
     let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &day];
     let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;

@@ -18,9 +18,9 @@ const RECENT: Duration = Duration::from_secs(3_600);
 
 /// A moment in the order of arrivals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark(u64);
+pub(super) struct ArrivalMark(u64);
 
-impl Mark {
+impl ArrivalMark {
     /// After everything.
     pub(super) const NEVER: Self = Self(u64::MAX);
 }
@@ -49,8 +49,8 @@ impl Known {
 
 impl Arrivals {
     /// Now: what arrives from here on is later.
-    pub(super) fn mark(&self) -> Mark {
-        Mark(self.lock().next)
+    pub(super) fn mark(&self) -> ArrivalMark {
+        ArrivalMark(self.lock().next)
     }
 
     /// These files of an hour are about to appear.
@@ -76,7 +76,7 @@ impl Arrivals {
     }
 
     /// Which files of an hour came after `began`.
-    pub(super) fn since(&self, place: &HourPlace, began: Mark) -> impl Fn(&str) -> bool + use<> {
+    pub(super) fn since(&self, place: &HourPlace, began: ArrivalMark) -> impl Fn(&str) -> bool + use<> {
         let of_hour = self.lock().by_hour.get(place).cloned().unwrap_or_default();
         move |name| {
             let known = of_hour.get(&xxh3_64(name.as_bytes()));
@@ -101,7 +101,7 @@ mod tests {
         let began = arrivals.mark();
         arrivals.note(&place, ["after"]);
         assert_eq!(["recorded", "before", "after"].map(arrivals.since(&place, began)), [false, false, true]);
-        assert!(!arrivals.since(&place, Mark::NEVER)("after"));
+        assert!(!arrivals.since(&place, ArrivalMark::NEVER)("after"));
         let other = HourPlace::parse("a/b/2020-01-01T01").unwrap();
         assert!(!arrivals.since(&other, began)("after"));
     }

@@ -4,22 +4,22 @@
 //! What is there and who gave it is known by the keeper ([`crate::crawl::Filling`]); nothing is deleted here.
 
 use super::error::RoundError;
-use super::job::Job;
+use super::job::PeerJob;
 use super::shared::Shared;
 use crate::crawl::{Allowance, Filled};
 use crate::domain::blocks::BLOCK;
-use crate::domain::plan::Plan;
+use crate::domain::plan::HourPlan;
 use crate::domain::{HourPlace, Stream};
 
 /// Whether anything of a stream may be fetched from the peer, and how much.
-pub(super) async fn allowance(job: &Job, stream: &Stream) -> Result<Allowance, RoundError> {
+pub(super) async fn allowance(job: &PeerJob, stream: &Stream) -> Result<Allowance, RoundError> {
     let (peer, of, bounds) = (job.peer().name.clone(), stream.clone(), job.shared.options.strangers);
     job.shared.with_keeper(move |keeper| keeper.allowance(&peer, &of, &bounds)).await
 }
 
 /// Whether a stream is left out as a whole, because nothing of it may be fetched, and nothing is here that the peer's tombstones could
 /// hide. That is counted, and told once.
-pub(super) async fn leaves_out(job: &mut Job, stream: &Stream) -> Result<bool, RoundError> {
+pub(super) async fn leaves_out(job: &mut PeerJob, stream: &Stream) -> Result<bool, RoundError> {
     let Allowance::Full(why) = allowance(job, stream).await? else { return Ok(false) };
     if job.shared.keeper.index().catalog().bounds(&stream.to_string()).is_some() {
         return Ok(false);
@@ -30,7 +30,13 @@ pub(super) async fn leaves_out(job: &mut Job, stream: &Stream) -> Result<bool, R
 
 /// Nothing of an hour may be fetched: its tombstones are taken all the same where something lies that they could hide (`made_up`). Elsewhere
 /// they would only make names, without bound.
-pub(super) fn only_tombstones(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>, is_empty: bool, why: &str) {
+pub(super) fn only_tombstones(
+    job: &mut PeerJob,
+    place: &HourPlace,
+    plan: &mut HourPlan<'_>,
+    is_empty: bool,
+    why: &str,
+) {
     if !plan.fetch.is_empty() || !plan.later.is_empty() {
         is_full(job, &place.stream, why);
     }
@@ -42,7 +48,7 @@ pub(super) fn only_tombstones(job: &mut Job, place: &HourPlace, plan: &mut Plan<
 }
 
 /// How many bytes of the disk may be added to an hour, if it was recorded here. Where that is nothing nothing of the plan is fetched.
-pub(super) fn beside_own(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>) -> Option<u64> {
+pub(super) fn beside_own(job: &mut PeerJob, place: &HourPlace, plan: &mut HourPlan<'_>) -> Option<u64> {
     if job.shared.keeper.would_be_fetched(place) {
         return None;
     }
@@ -60,7 +66,7 @@ pub(super) fn beside_own(job: &mut Job, place: &HourPlace, plan: &mut Plan<'_>) 
 }
 
 /// Something of a stream was left out because there is no room for more of what the peer gives.
-pub(super) fn is_full(job: &mut Job, stream: &Stream, why: &str) {
+pub(super) fn is_full(job: &mut PeerJob, stream: &Stream, why: &str) {
     job.report.over_budget += 1;
     let is_told = job.known.is_full.swap(true, std::sync::atomic::Ordering::Relaxed);
     if !is_told {
@@ -70,7 +76,7 @@ pub(super) fn is_full(job: &mut Job, stream: &Stream, why: &str) {
 }
 
 /// A round is over: what the peer has filled, and whether anything was left out.
-pub(super) async fn look(job: &Job) {
+pub(super) async fn look(job: &PeerJob) {
     let (peer, bounds) = (job.peer().name.clone(), job.shared.options.strangers);
     let Ok(filled) = filled(&job.shared, peer, bounds).await else { return };
     let full = job.report.full.clone();
@@ -83,7 +89,7 @@ async fn filled(shared: &Shared, peer: String, bounds: crate::crawl::Strangers) 
 }
 
 /// There was no room any more for so many files of a stream.
-pub(super) fn no_room_for_files(job: &mut Job, stream: &Stream, files: u64) {
+pub(super) fn no_room_for_files(job: &mut PeerJob, stream: &Stream, files: u64) {
     job.report.over_budget = job.report.over_budget.saturating_add(files.saturating_sub(1));
     is_full(
         job,

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::budget;
-use super::claims::Claim;
+use super::claims::FetchClaim;
 use super::error::RoundError;
 use super::fetch::{is_there, tombstone_of};
 use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched};
-use super::job::Job;
+use super::job::PeerJob;
 use super::shared::Shared;
-use super::targets::Target;
+use super::targets::HourTarget;
 use crate::crawl::CrawlError;
 use crate::disk::{Download, DownloadError, Published, Verified};
 use crate::peer::Peer;
-use crate::wire::bundle::{self, Part};
+use crate::wire::bundle::{self, BundlePart};
 
 /// Fewer files are fetched one by one: that is as quick.
 pub(super) const FEW: usize = 4;
@@ -31,8 +31,8 @@ const AT_ONCE: usize = 3;
 
 /// Fetches what is small of these files; gives back the others.
 pub(super) async fn fetch(
-    job: &mut Job,
-    target: &Arc<Target>,
+    job: &mut PeerJob,
+    target: &Arc<HourTarget>,
     files: Vec<Missing>,
 ) -> Result<Vec<Missing>, RoundError> {
     let mut waiting = VecDeque::from(files);
@@ -100,13 +100,19 @@ struct Came {
     gone: Vec<Box<str>>,
 }
 
-fn take_note(job: &mut Job, target: &Target, came: Came, waiting: &mut VecDeque<Missing>, large: &mut Vec<Missing>) {
+fn take_note(
+    job: &mut PeerJob,
+    target: &HourTarget,
+    came: Came,
+    waiting: &mut VecDeque<Missing>,
+    large: &mut Vec<Missing>,
+) {
     count(job, &target.place, came.published as u64, came.bytes);
     for name in came.gone {
         gone(job, &target.place, name);
     }
     job.report.elsewhere += came.busy.len() as u64;
-    Job::note(&mut job.busy, came.busy.into_iter().map(|name| (target.place.clone(), name)));
+    PeerJob::note(&mut job.busy, came.busy.into_iter().map(|name| (target.place.clone(), name)));
     for (name, error) in came.failed {
         not_fetched(job, target, name, &error);
     }
@@ -120,11 +126,11 @@ fn take_note(job: &mut Job, target: &Target, came: Came, waiting: &mut VecDeque<
 async fn some(
     shared: &Arc<Shared>,
     peer: &Peer,
-    target: &Arc<Target>,
+    target: &Arc<HourTarget>,
     files: Vec<Missing>,
 ) -> Result<Came, RoundError> {
     let mut came = Came::default();
-    let mut claimed: Vec<(Claim, Missing)> = Vec::with_capacity(files.len());
+    let mut claimed: Vec<(FetchClaim, Missing)> = Vec::with_capacity(files.len());
     for file in files {
         match shared.claims.claim(&target.place, &file.name) {
             Some(claim) => claimed.push((claim, file)),
@@ -166,8 +172,8 @@ async fn some(
 
 /// Publishes what came, after telling `note` which files are about to appear; tells the names of what is new.
 fn publish(
-    (shared, target): (&Shared, &Target),
-    claimed: &[(Claim, Missing)],
+    (shared, target): (&Shared, &HourTarget),
+    claimed: &[(FetchClaim, Missing)],
     answer: &[u8],
     came: &mut Came,
     note: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
@@ -180,11 +186,11 @@ fn publish(
     for (number, (_, file)) in claimed.iter().enumerate() {
         match parts.get(number) {
             // Since it was planned another peer may have given its tombstone.
-            Some(Part::Content(_)) if is_there(&dir, &tombstone_of(&file.name))? => {}
-            Some(Part::Content(_)) if came.ends.is_some() => {}
-            Some(Part::Content(_)) if has_no_inode(shared, &mut came.ends)? => {}
-            Some(Part::Content(content)) if !target.take(content.len() as u64) => came.over_budget += 1,
-            Some(Part::Content(content)) => match download(target, file, content) {
+            Some(BundlePart::Content(_)) if is_there(&dir, &tombstone_of(&file.name))? => {}
+            Some(BundlePart::Content(_)) if came.ends.is_some() => {}
+            Some(BundlePart::Content(_)) if has_no_inode(shared, &mut came.ends)? => {}
+            Some(BundlePart::Content(content)) if !target.take(content.len() as u64) => came.over_budget += 1,
+            Some(BundlePart::Content(content)) => match download(target, file, content) {
                 Ok(verified) => {
                     downloads.push((&*file.name, verified));
                     of.push((file, content.len() as u64));
@@ -197,10 +203,10 @@ fn publish(
                     came.failed.push((file.name.clone(), error.into()));
                 }
             },
-            Some(Part::Gone) => came.gone.push(file.name.clone()),
-            Some(Part::Later) => came.later.push(file.clone()),
+            Some(BundlePart::Gone) => came.gone.push(file.name.clone()),
+            Some(BundlePart::Later) => came.later.push(file.clone()),
             // Or the answer was cut off: by itself it may come.
-            Some(Part::Large) | None => came.large.push(file.clone()),
+            Some(BundlePart::Large) | None => came.large.push(file.clone()),
         }
     }
     let together = |verified: Vec<Verified>| Verified::finish_together(&dir, verified);
@@ -230,7 +236,7 @@ fn has_no_inode(shared: &Shared, why: &mut Option<RoundError>) -> Result<bool, R
 }
 
 /// What came of a file, if it is what the name says.
-fn download(target: &Target, file: &Missing, content: &[u8]) -> Result<Verified, DownloadError> {
+fn download(target: &HourTarget, file: &Missing, content: &[u8]) -> Result<Verified, DownloadError> {
     let mut download = Download::begin(Arc::clone(&target.dir), &file.name)?;
     download.write(content)?;
     download.verify(&file.hash)

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crawl::{CrawlError, Keeper, uptime};
-use crate::disk::{Reading, Record};
-use crate::domain::burst::{Account, OfHour, Weights, Yardstick};
+use crate::disk::{Record, RecordReading};
+use crate::domain::burst::{BurstAccount, OfHour, Weights, Yardstick};
 use crate::domain::{Channel, HourPlace, name};
 use crate::guards::Guard;
 
@@ -123,20 +123,22 @@ impl Weighing<'_> {
         self.write(&account)
     }
 
-    fn read(&self) -> Result<Account, String> {
+    fn read(&self) -> Result<BurstAccount, String> {
         let base = self.keeper.guard().base().map_err(|away| away.reason)?;
         let reading = self.keeper.records().read(&base, &RECORD).map_err(|error| error.to_string())?;
         let mut account = match reading {
-            Reading::Absent => Account::default(),
-            Reading::Intact(content) | Reading::Mended(content, _) => {
+            RecordReading::Absent => BurstAccount::default(),
+            RecordReading::Intact(content) | RecordReading::Mended(content, _) => {
                 let text = std::str::from_utf8(&content.bytes).ok();
-                text.and_then(Account::from_text).ok_or_else(|| {
+                text.and_then(BurstAccount::from_text).ok_or_else(|| {
                     let why = "it is no account of tombstones";
                     self.keeper.records().note(RECORD.name, Some(why));
                     why
                 })?
             }
-            Reading::Unusable(why) => return Err(format!("the account of tombstones cannot be relied on: {why}")),
+            RecordReading::Unusable(why) => {
+                return Err(format!("the account of tombstones cannot be relied on: {why}"));
+            }
         };
         if let Some((boot, uptime_s)) = uptime() {
             account.live(&boot, uptime_s);
@@ -144,7 +146,7 @@ impl Weighing<'_> {
         Ok(account)
     }
 
-    fn write(&self, account: &Account) -> Result<(), String> {
+    fn write(&self, account: &BurstAccount) -> Result<(), String> {
         let base = self.keeper.guard().base().map_err(|away| away.reason)?;
         let written = self.keeper.records().write(&base, &RECORD, account.to_text().as_bytes());
         written.map_err(|error| format!("the account of tombstones cannot be written: {error}"))

@@ -31,7 +31,7 @@ struct Held {
 
 /// The right to fetch one file, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct FetchClaim {
     claims: Claims,
     key: Key,
     /// When something came last, in milliseconds.
@@ -46,7 +46,7 @@ impl Default for Claims {
 
 impl Claims {
     /// The right to fetch this file; `None` while another has it.
-    pub(super) fn claim(&self, place: &HourPlace, name: &str) -> Option<Claim> {
+    pub(super) fn claim(&self, place: &HourPlace, name: &str) -> Option<FetchClaim> {
         let key = (place.clone(), Box::from(name));
         let now = self.now();
         let mut keys = self.lock();
@@ -59,11 +59,11 @@ impl Claims {
         }
         let touched = Arc::new(AtomicU64::new(now));
         keys.insert(key.clone(), Arc::clone(&touched));
-        Some(Claim { claims: self.clone(), key, touched })
+        Some(FetchClaim { claims: self.clone(), key, touched })
     }
 
     /// The right to fetch this file, as soon as no other has it.
-    pub(super) async fn claim_when_free(&self, place: &HourPlace, name: &str) -> Claim {
+    pub(super) async fn claim_when_free(&self, place: &HourPlace, name: &str) -> FetchClaim {
         loop {
             // Made before looking, so that what is freed in between is noticed.
             let freed = self.0.freed.notified();
@@ -84,7 +84,7 @@ impl Claims {
     }
 }
 
-impl Claim {
+impl FetchClaim {
     /// It holds until something comes: we ourselves are slow.
     pub(super) fn hold(&self) {
         self.touched.store(u64::MAX, Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for FetchClaim {
     fn drop(&mut self) {
         let mut keys = self.claims.lock();
         // It may be another's by now.
@@ -151,7 +151,7 @@ mod tests {
             freed: Notify::new(),
         }));
         let second = later.claim(&place(), "x.ts").unwrap();
-        drop(Claim { claims: later.clone(), key: (place(), "x.ts".into()), touched: Arc::clone(&first.touched) });
+        drop(FetchClaim { claims: later.clone(), key: (place(), "x.ts".into()), touched: Arc::clone(&first.touched) });
         assert!(later.claim(&place(), "x.ts").is_none(), "the second keeps it when the first gives up");
         drop(second);
         first.touch();

@@ -15,10 +15,10 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
 use super::error::RoundError;
-use super::job::Job;
-use super::peer_state::{Known, PeerState};
+use super::job::PeerJob;
+use super::peer_state::{FollowedPeer, PeerState};
 use super::round::heavy;
-use crate::domain::plan::{Deletions, Plan, Rules, plan_beside};
+use crate::domain::plan::{Deletions, HourPlan, Rules, plan_beside};
 use crate::domain::{FileName, Hash, HourContents, HourPlace, name, parse_file_name};
 use crate::guards::Guard;
 use crate::peer::PeerError;
@@ -100,13 +100,13 @@ impl Heard {
 
 /// What to do about these names of a peer. Where nothing is fetched anyway nobody else is asked.
 pub(super) async fn planned<'n>(
-    job: &mut Job,
+    job: &mut PeerJob,
     place: &HourPlace,
     local: &HourContents,
     remote: &[&'n str],
     rules: &Rules,
     fetches: bool,
-) -> Result<Plan<'n>, RoundError> {
+) -> Result<HourPlan<'n>, RoundError> {
     let known = deletions(job, place, remote, rules).await?;
     let plan = heavy(remote.len(), || plan_beside(local, remote, rules, known));
     if !fetches || plan.fetch.is_empty() || !job.shared.keeper.guards().stands(Guard::HiddenStaysHidden) {
@@ -119,7 +119,7 @@ pub(super) async fn planned<'n>(
 }
 
 /// What is known here.
-async fn deletions(job: &Job, place: &HourPlace, remote: &[&str], rules: &Rules) -> Result<Deletions, RoundError> {
+async fn deletions(job: &PeerJob, place: &HourPlace, remote: &[&str], rules: &Rules) -> Result<Deletions, RoundError> {
     let understood = |name: &&str| match parse_file_name(name) {
         FileName::Understood(key) if !key.tombstone => Some(key.hash),
         _ => None,
@@ -146,8 +146,8 @@ fn wait_too(known: &mut Deletions, stems: HashSet<Box<str>>, place: &HourPlace) 
 
 /// Asks the other peers what is deleted of an hour, each once between two of its rounds. Nothing if none said something; otherwise the
 /// stems that could not be remembered, of those that concern these names.
-async fn ask_others(job: &Job, place: &HourPlace, remote: &[&str]) -> Option<HashSet<Box<str>>> {
-    let others: Vec<Arc<Known>> = {
+async fn ask_others(job: &PeerJob, place: &HourPlace, remote: &[&str]) -> Option<HashSet<Box<str>>> {
+    let others: Vec<Arc<FollowedPeer>> = {
         let all = job.shared.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let others = all.iter().filter(|known| known.peer != job.known.peer && known.peer.trusted);
         others.filter(|known| job.shared.heard.lacks(&known.peer.name, place)).cloned().collect()
@@ -170,7 +170,7 @@ fn has_no_such_hour(error: &PeerError) -> bool {
 }
 
 /// Nothing if it said nothing; otherwise what could not be remembered.
-async fn ask(job: &Job, known: &Known, place: &HourPlace, remote: &[&str]) -> Option<HashSet<Box<str>>> {
+async fn ask(job: &PeerJob, known: &FollowedPeer, place: &HourPlace, remote: &[&str]) -> Option<HashSet<Box<str>>> {
     let (shared, peer) = (&job.shared, &known.peer);
     let asking = shared.heard.asking(&peer.name);
     let _one = asking.lock().await;

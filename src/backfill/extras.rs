@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::RoundError;
-use super::job::Job;
+use super::job::PeerJob;
 use super::shared::Shared;
 use crate::crawl::CrawlError;
 use crate::disk::{Base, DiskError, NewFile, Published};
@@ -64,7 +64,7 @@ impl Left {
 }
 
 /// Fetches what is missing of each directory of extras. One file that does not work is told and does not keep the others.
-pub(super) async fn extras(job: &mut Job) -> Result<(), RoundError> {
+pub(super) async fn extras(job: &mut PeerJob) -> Result<(), RoundError> {
     let shared = Arc::clone(&job.shared);
     let mut left = Left::begin(shared.options.max_extras_bytes, Instant::now());
     for dir in &shared.options.extras {
@@ -97,7 +97,7 @@ fn is_our_own(error: &RoundError) -> bool {
 }
 
 /// Fetches what is missing of one directory; false if the round may do no more.
-async fn directory(job: &mut Job, dir: &str, left: &mut Left) -> Result<bool, RoundError> {
+async fn directory(job: &mut PeerJob, dir: &str, left: &mut Left) -> Result<bool, RoundError> {
     let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
     let listing = match shared.client.extras(&peer, dir).await {
         Ok(listing) => listing,

@@ -17,16 +17,16 @@ use super::budget;
 use super::bundle_fetch;
 use super::error::RoundError;
 use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched, unless_occupied};
-use super::job::Job;
+use super::job::PeerJob;
 use super::publish;
 use super::shared::{Shared, now};
 use super::take;
-use super::targets::Target;
+use super::targets::HourTarget;
 use crate::crawl::{Allowance, CrawlError};
 use crate::disk::{Dir, Download, Published, Verified};
-use crate::domain::plan::{Plan, Why};
+use crate::domain::plan::{HourPlan, Why};
 use crate::domain::{HourPlace, name};
-use crate::peer::{Outcome, Pause, Peer};
+use crate::peer::{DownloadOutcome, Pause, Peer};
 
 /// Files whose directory is flushed and that are indexed together.
 const GROUP: usize = 64;
@@ -37,7 +37,7 @@ const GROUP_TIME: Duration = Duration::from_millis(200);
 const FLUSHING: usize = 3;
 /// What to do about a file that another peer is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Busy {
+pub(super) enum WhenBusy {
     /// Leave it, and note it.
     Leave,
     /// Leave it, and note it; the names have waited long enough to be fetched.
@@ -68,18 +68,18 @@ impl Room {
 
 /// Carries out the plan for an hour. What does not work is in the report, and so is what was done before an error.
 pub(super) async fn take_over(
-    job: &mut Job,
+    job: &mut PeerJob,
     place: &HourPlace,
-    plan: &Plan<'_>,
-    busy: Busy,
+    plan: &HourPlan<'_>,
+    busy: WhenBusy,
     room: &Room,
 ) -> Result<(), RoundError> {
-    if busy != Busy::Wait {
+    if busy != WhenBusy::Wait {
         count_what_is_left(job, place, plan);
     }
-    let took = take::of_plan(job, place, plan, busy != Busy::Wait).await?;
+    let took = take::of_plan(job, place, plan, busy != WhenBusy::Wait).await?;
     if plan.fetch.is_empty() {
-        if took.new > 0 && busy != Busy::Due {
+        if took.new > 0 && busy != WhenBusy::Due {
             job.shared.metrics.hour(&job.peer().name, place);
         }
         return Ok(());
@@ -95,13 +95,13 @@ pub(super) async fn take_over(
         if place.hour < now().hour().previous() {
             nothing_came(job, target).await?;
         }
-    } else if busy != Busy::Due {
+    } else if busy != WhenBusy::Due {
         job.shared.metrics.hour(&job.peer().name, place);
     }
     done
 }
 
-fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
+fn count_what_is_left(job: &mut PeerJob, place: &HourPlace, plan: &HourPlan<'_>) {
     let mut near = 0;
     for (_, why) in &plan.leave {
         match why {
@@ -116,7 +116,7 @@ fn count_what_is_left(job: &mut Job, place: &HourPlace, plan: &Plan<'_>) {
 }
 
 /// The hour directory.
-async fn target(job: &Job, place: &HourPlace, room: &Room) -> Result<Arc<Target>, RoundError> {
+async fn target(job: &PeerJob, place: &HourPlace, room: &Room) -> Result<Arc<HourTarget>, RoundError> {
     let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
     let (peer, allowance, is_empty) = (job.peer().name.clone(), room.for_files(), room.is_empty);
     let opening = job.shared.blocking(move || {
@@ -128,7 +128,7 @@ async fn target(job: &Job, place: &HourPlace, room: &Room) -> Result<Arc<Target>
 }
 
 /// Nothing came: a directory that only a peer's word has made is not left behind.
-async fn nothing_came(job: &Job, target: Arc<Target>) -> Result<(), RoundError> {
+async fn nothing_came(job: &PeerJob, target: Arc<HourTarget>) -> Result<(), RoundError> {
     let keeper = Arc::clone(&job.shared.keeper);
     let removing = job.shared.blocking(move || {
         let base = keeper.guard().base().map_err(CrawlError::Away)?;
@@ -140,7 +140,12 @@ async fn nothing_came(job: &Job, target: Arc<Target>) -> Result<(), RoundError> 
     removing.await
 }
 
-async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Busy) -> Result<(), RoundError> {
+async fn missing(
+    job: &mut PeerJob,
+    target: &Arc<HourTarget>,
+    plan: &HourPlan<'_>,
+    busy: WhenBusy,
+) -> Result<(), RoundError> {
     let wanted: Vec<Missing> =
         plan.fetch.iter().map(|offer| Missing { name: offer.name.into(), hash: offer.key.hash }).collect();
     let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
@@ -152,14 +157,19 @@ async fn missing(job: &mut Job, target: &Arc<Target>, plan: &Plan<'_>, busy: Bus
     // Several nodes, or peers, do not ask for the same thing at once.
     files.shuffle(&mut rand::rng());
     let is_ours = job.known.status().is_ours == Some(true);
-    if is_ours && files.len() >= bundle_fetch::FEW && busy != Busy::Wait {
+    if is_ours && files.len() >= bundle_fetch::FEW && busy != WhenBusy::Wait {
         files = bundle_fetch::fetch(job, target, files).await?;
     }
     one_by_one(job, target, files, busy).await
 }
 
 /// Fetches files, as many at once as the peer is asked for.
-async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, busy: Busy) -> Result<(), RoundError> {
+async fn one_by_one(
+    job: &mut PeerJob,
+    target: &Arc<HourTarget>,
+    files: Vec<Missing>,
+    busy: WhenBusy,
+) -> Result<(), RoundError> {
     let mut waiting = files.into_iter();
     let mut tasks = JoinSet::new();
     let share = job.shared.share();
@@ -207,8 +217,8 @@ async fn one_by_one(job: &mut Job, target: &Arc<Target>, files: Vec<Missing>, bu
 
 /// Notes what became of a file; an error if it is of no use to go on.
 fn note(
-    job: &mut Job,
-    target: &Arc<Target>,
+    job: &mut PeerJob,
+    target: &Arc<HourTarget>,
     done: Result<(Box<str>, Result<Fetched, RoundError>), tokio::task::JoinError>,
     group: &mut Vec<Box<str>>,
 ) -> Result<(), RoundError> {
@@ -229,7 +239,7 @@ fn note(
         Ok(Fetched::OverBudget) => budget::no_room_for_files(job, &target.place.stream, 1),
         Ok(Fetched::Busy) => {
             job.report.elsewhere += 1;
-            Job::note(&mut job.busy, [(target.place.clone(), name)]);
+            PeerJob::note(&mut job.busy, [(target.place.clone(), name)]);
         }
         Err(error) => {
             let ends = error.ends_the_round() || matches!(error, RoundError::NoInodes { .. });
@@ -243,7 +253,7 @@ fn note(
 }
 
 /// Flushes the directory for what was published, and tells the index.
-async fn settle(job: &Job, target: &Arc<Target>, names: Vec<Box<str>>) -> Result<(), RoundError> {
+async fn settle(job: &PeerJob, target: &Arc<HourTarget>, names: Vec<Box<str>>) -> Result<(), RoundError> {
     let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
     job.shared
         .blocking(move || {
@@ -268,9 +278,9 @@ enum Fetched {
 async fn one(
     shared: &Arc<Shared>,
     peer: &Peer,
-    target: &Arc<Target>,
+    target: &Arc<HourTarget>,
     file: &Missing,
-    busy: Busy,
+    busy: WhenBusy,
     turns: &Semaphore,
 ) -> Result<Fetched, RoundError> {
     let turn = turns.acquire().await.map_err(|error| RoundError::Thread(error.to_string()))?;
@@ -278,8 +288,8 @@ async fn one(
         return Ok(Fetched::Nothing);
     }
     let claim = match busy {
-        Busy::Wait => shared.claims.claim_when_free(&target.place, &file.name).await,
-        Busy::Leave | Busy::Due => match shared.claims.claim(&target.place, &file.name) {
+        WhenBusy::Wait => shared.claims.claim_when_free(&target.place, &file.name).await,
+        WhenBusy::Leave | WhenBusy::Due => match shared.claims.claim(&target.place, &file.name) {
             Some(claim) => claim,
             None => return Ok(Fetched::Busy),
         },
@@ -302,9 +312,9 @@ async fn one(
     drop(turn);
     claim.hold();
     let (download, bytes) = match outcome {
-        Outcome::Fetched { download, bytes } => (download, bytes),
-        Outcome::Gone => return Ok(Fetched::Gone),
-        Outcome::TooLarge => {
+        DownloadOutcome::Fetched { download, bytes } => (download, bytes),
+        DownloadOutcome::Gone => return Ok(Fetched::Gone),
+        DownloadOutcome::TooLarge => {
             target.fill_up();
             return Ok(Fetched::OverBudget);
         }

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::error::RoundError;
-use super::job::Job;
-use super::targets::Target;
+use super::job::PeerJob;
+use super::targets::HourTarget;
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Dir, DiskError, DownloadError, Published};
 use crate::domain::{Hash, HourPlace};
@@ -54,13 +54,13 @@ pub(super) fn unless_occupied(keeper: &Keeper, dir: &Dir, files: Vec<Missing>) -
 type Sorted = (Vec<Missing>, Vec<(Box<str>, RoundError)>);
 
 /// Tells the index directly what is there now.
-pub(super) fn index(keeper: &Keeper, target: &Target, names: &[Box<str>]) -> Result<(), RoundError> {
+pub(super) fn index(keeper: &Keeper, target: &HourTarget, names: &[Box<str>]) -> Result<(), RoundError> {
     keeper.touch(&target.place, names.iter().map(|name| OsStr::new(&**name)))?;
     Ok(())
 }
 
 /// Counts files that were published.
-pub(super) fn count(job: &mut Job, place: &HourPlace, files: u64, bytes: u64) {
+pub(super) fn count(job: &mut PeerJob, place: &HourPlace, files: u64, bytes: u64) {
     job.report.fetched += files;
     job.report.bytes += bytes;
     job.known.caught_up_by(files);
@@ -69,13 +69,13 @@ pub(super) fn count(job: &mut Job, place: &HourPlace, files: u64, bytes: u64) {
 }
 
 /// Notes a file that the peer has no more, as it says. Whether that is so is looked at when the hour is done.
-pub(super) fn gone(job: &mut Job, place: &HourPlace, name: Box<str>) {
+pub(super) fn gone(job: &mut PeerJob, place: &HourPlace, name: Box<str>) {
     job.report.gone += 1;
-    Job::note(&mut job.gone, [(place.clone(), name)]);
+    PeerJob::note(&mut job.gone, [(place.clone(), name)]);
 }
 
 /// Notes a file that did not come, or was not what its name says.
-pub(super) fn not_fetched(job: &mut Job, target: &Target, name: Box<str>, error: &RoundError) {
+pub(super) fn not_fetched(job: &mut PeerJob, target: &HourTarget, name: Box<str>, error: &RoundError) {
     if let RoundError::Download(DownloadError::WrongHash { .. }) = error {
         job.report.hash_mismatches += 1;
         job.report.last_error = Some(error.to_string());
@@ -87,11 +87,11 @@ pub(super) fn not_fetched(job: &mut Job, target: &Target, name: Box<str>, error:
     } else {
         job.report.failed(error);
     }
-    Job::note(&mut job.failed, [(target.place.clone(), name)]);
+    PeerJob::note(&mut job.failed, [(target.place.clone(), name)]);
 }
 
 /// An error if there is no room any more, or the hour has been retired meanwhile.
-pub(super) async fn may_go_on(job: &Job, target: &Target) -> Result<(), RoundError> {
+pub(super) async fn may_go_on(job: &PeerJob, target: &HourTarget) -> Result<(), RoundError> {
     job.shared.room().await?;
     if job.shared.options.keeps.hour(&target.place)? {
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::agree::{MOST_REQUESTS, or_told};
 use super::budget;
 use super::error::RoundError;
-use super::job::Job;
+use super::job::PeerJob;
 use super::round::counted;
 use crate::domain::{HourPlace, Stream};
 use crate::peer::{PeerError, unless_no_channel};
@@ -14,7 +14,7 @@ use crate::peer::{PeerError, unless_no_channel};
 const MOST_HOURS: usize = 1_000_000;
 
 /// Every hour that a peer of the fixed part lists and that is wanted, newest first.
-pub(super) async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> {
+pub(super) async fn listed(job: &mut PeerJob) -> Result<Vec<HourPlace>, RoundError> {
     let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
     let (client, options) = (&shared.client, &shared.options);
     let mut places = Vec::new();
@@ -61,7 +61,7 @@ pub(super) async fn listed(job: &mut Job) -> Result<Vec<HourPlace>, RoundError> 
 
 /// Whether this is known to be a channel, or a quality of it: it is here, the peer listed hours of it before, or somebody asked for it
 /// by name.
-fn is_known(job: &Job, channel: &str, quality: Option<&str>) -> bool {
+fn is_known(job: &PeerJob, channel: &str, quality: Option<&str>) -> bool {
     let wants = &job.shared.options.wants;
     let is_it = |stream: &Stream| {
         stream.channel.as_str() == channel && quality.is_none_or(|quality| stream.quality.as_str() == quality)
@@ -77,7 +77,7 @@ fn or_passed_over<T>(
     answer: Result<T, PeerError>,
     is_known: bool,
     name: &impl std::fmt::Display,
-    job: &mut Job,
+    job: &mut PeerJob,
 ) -> Result<Option<T>, RoundError> {
     match unless_no_channel(answer, is_known) {
         Ok(None) => {

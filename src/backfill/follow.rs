@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::agree::Cursor;
+use super::agree::PeerCursor;
 use super::error::RoundError;
-use super::fetch::Busy;
-use super::job::Job;
+use super::fetch::WhenBusy;
+use super::job::PeerJob;
 use super::offers;
 use super::round::{Words, names_of};
 use super::round_log;
@@ -49,8 +49,8 @@ pub(super) enum End {
 
 /// Follows until it is time for a round. `cursor` is where the log was read up to.
 pub(super) async fn follow(
-    job: &mut Job,
-    cursor: &mut Cursor,
+    job: &mut PeerJob,
+    cursor: &mut PeerCursor,
     waiting: &mut Waiting,
     until: Instant,
 ) -> Result<End, RoundError> {
@@ -94,7 +94,7 @@ pub(super) async fn follow(
     }
 }
 
-async fn ask(client: PeerClient, peer: Peer, cursor: Cursor, pause: Duration) -> Result<ChangeList, PeerError> {
+async fn ask(client: PeerClient, peer: Peer, cursor: PeerCursor, pause: Duration) -> Result<ChangeList, PeerError> {
     tokio::time::sleep(pause).await;
     let (epoch, after, wait) = (format!("{:016x}", cursor.epoch), cursor.seq.to_string(), WAIT_S.to_string());
     let query = [("epoch", epoch.as_str()), ("after", &after), ("limit", LIMIT), ("wait", &wait)];
@@ -102,7 +102,7 @@ async fn ask(client: PeerClient, peer: Peer, cursor: Cursor, pause: Duration) ->
 }
 
 /// Puts what appeared among what waits. False if the log makes no sense, or there is no room: then digests are compared.
-fn take_note(job: &mut Job, page: &ChangeList, cursor: &mut Cursor, waiting: &mut Waiting) -> bool {
+fn take_note(job: &mut PeerJob, page: &ChangeList, cursor: &mut PeerCursor, waiting: &mut Waiting) -> bool {
     if page.next < cursor.seq || (page.next == cursor.seq && !page.changes.is_empty()) {
         return false;
     }
@@ -125,7 +125,7 @@ fn take_note(job: &mut Job, page: &ChangeList, cursor: &mut Cursor, waiting: &mu
 }
 
 /// What is to be fetched, and how long it waits; nothing if it is not wanted here.
-fn wanted(job: &mut Job, change: &ChangeRecord) -> Option<(Item, Duration)> {
+fn wanted(job: &mut PeerJob, change: &ChangeRecord) -> Option<(Item, Duration)> {
     let options = &job.shared.options;
     if change.change != ChangeKind::Put
         || !options.wants.channel(&change.channel)
@@ -159,7 +159,7 @@ pub(super) fn until_eligible(rules: &Rules, eligible: crate::domain::Timestamp) 
 }
 
 /// Fetches what is due, hour by hour.
-pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(), RoundError> {
+pub(super) async fn take_due(job: &mut PeerJob, waiting: &mut Waiting) -> Result<(), RoundError> {
     let mut worked = false;
     loop {
         let items = waiting.take_due(Instant::now(), TOGETHER);
@@ -175,7 +175,7 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
         job.known.set_behind(items.len() as u64, false);
         let names: Vec<Box<str>> = items.iter().map(|item| item.name.clone()).collect();
         let done = match job.shared.room().await {
-            Ok(()) => names_of(job, &place, &names, Busy::Due, Words::Taken, None).await,
+            Ok(()) => names_of(job, &place, &names, WhenBusy::Due, Words::Taken, None).await,
             Err(error) => Err(error),
         };
         let ends = done.as_ref().err().is_some_and(RoundError::ends_the_round);
@@ -192,7 +192,7 @@ pub(super) async fn take_due(job: &mut Job, waiting: &mut Waiting) -> Result<(),
 }
 
 /// Lets wait again what was busy or failed.
-fn wait_again(job: &mut Job, waiting: &mut Waiting, items: Vec<Item>, all: bool) {
+fn wait_again(job: &mut PeerJob, waiting: &mut Waiting, items: Vec<Item>, all: bool) {
     let now = Instant::now();
     let busy: Vec<Box<str>> = std::mem::take(&mut job.busy).into_iter().map(|(_, name)| name).collect();
     let failed: Vec<Box<str>> = std::mem::take(&mut job.failed).into_iter().map(|(_, name)| name).collect();
@@ -206,23 +206,23 @@ fn wait_again(job: &mut Job, waiting: &mut Waiting, items: Vec<Item>, all: bool)
 }
 
 /// The number in the log up to which everything is done here.
-fn done_up_to(cursor: Cursor, waiting: &Waiting) -> u64 {
+fn done_up_to(cursor: PeerCursor, waiting: &Waiting) -> u64 {
     waiting.first_seq().map_or(cursor.seq, |first| cursor.seq.min(first.saturating_sub(1)))
 }
 
 /// Remembers how far the peer is followed, and how it goes with it. That this fails costs a comparison after a restart.
-pub(super) async fn remember(job: &Job, cursor: Cursor, waiting: &Waiting) {
+pub(super) async fn remember(job: &PeerJob, cursor: PeerCursor, waiting: &Waiting) {
     let row = job.known.row(Some((cursor.epoch, done_up_to(cursor, waiting))));
     keep(job, row).await;
 }
 
 /// Remembers that the peer is not followed, and how it goes with it.
-pub(super) async fn remember_unfollowed(job: &Job) {
+pub(super) async fn remember_unfollowed(job: &PeerJob) {
     let row = job.known.row(None);
     keep(job, row).await;
 }
 
-async fn keep(job: &Job, row: crate::index::PeerRow) {
+async fn keep(job: &PeerJob, row: crate::index::PeerRow) {
     let name = job.peer().name.clone();
     let generation = job.shared.keeper.index().catalog().generation();
     let written = job.shared.with_keeper(move |keeper| Ok(keeper.index().remember_peer(&name, row, generation)?)).await;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::arrivals::Mark;
+use super::arrivals::ArrivalMark;
 use super::memory::Era;
-use super::peer_state::Known;
+use super::peer_state::FollowedPeer;
 use super::report::RoundReport;
 use super::shared::Shared;
 use super::waiting;
@@ -13,27 +13,27 @@ use crate::domain::{Hour, HourPlace, Timestamp};
 use crate::peer::Peer;
 
 /// A name of an hour.
-pub(super) type Named = (HourPlace, Box<str>);
+pub(super) type NamedFile = (HourPlace, Box<str>);
 
 /// Work with one peer.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the peer or the round")]
-pub(super) struct Job {
+pub(super) struct PeerJob {
     pub(super) shared: Arc<Shared>,
-    pub(super) known: Arc<Known>,
+    pub(super) known: Arc<FollowedPeer>,
     /// What was done since it was last taken away.
     pub(super) report: RoundReport,
     /// Names that are too recent, and when each may be fetched.
-    pub(super) later: Vec<(Named, Timestamp)>,
+    pub(super) later: Vec<(NamedFile, Timestamp)>,
     /// Names that another peer was being asked for.
-    pub(super) busy: Vec<Named>,
+    pub(super) busy: Vec<NamedFile>,
     /// Names that have gone from the peer, as it says.
-    pub(super) gone: Vec<Named>,
+    pub(super) gone: Vec<NamedFile>,
     /// Names that could not be fetched.
-    pub(super) failed: Vec<Named>,
+    pub(super) failed: Vec<NamedFile>,
     /// Hours in which something was done, or is left.
     pub(super) unsettled: HashSet<HourPlace>,
     /// When the peer was asked: what came after that was not here before.
-    pub(super) began: Mark,
+    pub(super) began: ArrivalMark,
     /// When what is compared now was begun.
     pub(super) era: Era,
     /// Something that the peer lists could not be asked for, and it is not known which hours that is about.
@@ -46,8 +46,8 @@ pub(super) struct Job {
     pub(super) small_files: bool,
 }
 
-impl Job {
-    pub(super) fn new(shared: &Arc<Shared>, known: &Arc<Known>) -> Self {
+impl PeerJob {
+    pub(super) fn new(shared: &Arc<Shared>, known: &Arc<FollowedPeer>) -> Self {
         Self {
             shared: Arc::clone(shared),
             known: Arc::clone(known),
@@ -57,7 +57,7 @@ impl Job {
             gone: Vec::new(),
             failed: Vec::new(),
             unsettled: HashSet::new(),
-            began: Mark::NEVER,
+            began: ArrivalMark::NEVER,
             era: shared.memory.era(),
             unheard: false,
             whole: false,
@@ -99,7 +99,7 @@ impl Job {
     }
 
     /// Notes names, as many as there is room for; the hour is looked at again anyway.
-    pub(super) fn note(list: &mut Vec<Named>, names: impl IntoIterator<Item = Named>) {
+    pub(super) fn note(list: &mut Vec<NamedFile>, names: impl IntoIterator<Item = NamedFile>) {
         let room = waiting::MOST.saturating_sub(list.len());
         list.extend(names.into_iter().take(room));
     }

@@ -10,7 +10,7 @@ use super::error::RoundError;
 use super::shared::Shared;
 use crate::crawl::{Allowance, Filling};
 use crate::domain::blocks::BLOCK;
-use crate::domain::origins::Given;
+use crate::domain::origins::GiftedHour;
 use crate::domain::{HourContents, HourPlace, SegmentFile, name};
 
 /// Those of a peer's tombstones of an hour.
@@ -68,9 +68,9 @@ impl MadeUp {
         Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.take_back(&given))?)
     }
 
-    fn among<'n>(&self, names: impl IntoIterator<Item = &'n Box<str>>) -> Given {
+    fn among<'n>(&self, names: impl IntoIterator<Item = &'n Box<str>>) -> GiftedHour {
         let tombstones = names.into_iter().filter(|name| self.names.contains(*name)).count() as u64;
-        Given { tombstones, ..Given::default() }
+        GiftedHour { tombstones, ..GiftedHour::default() }
     }
 }
 

@@ -14,11 +14,11 @@ use super::arrivals::Arrivals;
 use super::bursts::Bursts;
 use super::claims::Claims;
 use super::deletions::Heard;
-use super::job::Job;
-use super::memory::Memory;
-use super::metrics::Metrics;
+use super::job::PeerJob;
+use super::memory::PeerMemory;
+use super::metrics::BackfillMetrics;
 use super::options::BackfillOptions;
-use super::peer_state::{Known, PeerStatus};
+use super::peer_state::{FollowedPeer, PeerStatus};
 use super::report_file::ReportFile;
 use super::round::{round, second_look};
 use super::shared::{Shared, now};
@@ -26,7 +26,7 @@ use super::targets::Targets;
 use super::{budget, round_log, worker};
 use crate::crawl::Keeper;
 use crate::index::PeerRow;
-use crate::peer::{Limits, Peer, PeerClient, PeerError, Throttle};
+use crate::peer::{Peer, PeerClient, PeerError, PeerLimits, Throttle};
 
 /// How long the workers have to remember how far they came.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub enum BackfillError {
 pub struct Backfill {
     shared: Arc<Shared>,
     list: watch::Receiver<Vec<Peer>>,
-    known: Arc<Mutex<Vec<Arc<Known>>>>,
+    known: Arc<Mutex<Vec<Arc<FollowedPeer>>>>,
 }
 
 impl Backfill {
@@ -57,13 +57,13 @@ impl Backfill {
         options: BackfillOptions,
         registry: &Registry,
     ) -> Result<Self, BackfillError> {
-        let limits = Limits {
+        let limits = PeerLimits {
             idle_connections: options.concurrency.max(1),
             throttle: Throttle::new(options.bandwidth),
             dates: options.dates.clone(),
-            ..Limits::default()
+            ..PeerLimits::default()
         };
-        let known = Arc::<Mutex<Vec<Arc<Known>>>>::default();
+        let known = Arc::<Mutex<Vec<Arc<FollowedPeer>>>>::default();
         let shared = Shared {
             keeper,
             client: PeerClient::with_token(limits, &options.tls, options.token.as_ref())?,
@@ -73,8 +73,8 @@ impl Backfill {
             bursts: Bursts::default(),
             heard: Heard::default(),
             targets: Targets::default(),
-            memory: Memory::default(),
-            metrics: Metrics::register(registry)?,
+            memory: PeerMemory::default(),
+            metrics: BackfillMetrics::register(registry)?,
             report_file: ReportFile::new(options.report_file.clone()),
             options,
             workers: AtomicUsize::new(0),
@@ -191,12 +191,12 @@ impl Backfill {
         .collect()
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Arc<Known>>> {
+    fn known(&self) -> MutexGuard<'_, Vec<Arc<FollowedPeer>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops the workers of peers that are not in the list any more, and tells which are new.
-    fn take_over_list(&self, peers: Vec<Peer>, rows: &HashMap<String, PeerRow>) -> Vec<Arc<Known>> {
+    fn take_over_list(&self, peers: Vec<Peer>, rows: &HashMap<String, PeerRow>) -> Vec<Arc<FollowedPeer>> {
         let mut known = self.known();
         for gone in known.extract_if(.., |known| !peers.contains(&known.peer)) {
             gone.stop.cancel();
@@ -210,9 +210,9 @@ impl Backfill {
         let begin = |peer: Peer| {
             let row = rows.get(&peer.name).cloned();
             let post = self.shared.options.board.post("backfill", Some(peer.name.clone()), worker::DEADLINE);
-            Arc::new(Known::new(peer, row, CancellationToken::new(), post))
+            Arc::new(FollowedPeer::new(peer, row, CancellationToken::new(), post))
         };
-        let new: Vec<Arc<Known>> = new.into_iter().map(begin).collect();
+        let new: Vec<Arc<FollowedPeer>> = new.into_iter().map(begin).collect();
         known.extend(new.iter().cloned());
         self.shared.options.knowledge.set_peers(known.iter().map(|known| known.peer.name.clone()));
         self.shared.report_file.set_peers(&known);
@@ -221,9 +221,9 @@ impl Backfill {
 }
 
 /// One round with a peer, to the end.
-async fn once(shared: &Arc<Shared>, known: &Arc<Known>) {
+async fn once(shared: &Arc<Shared>, known: &Arc<FollowedPeer>) {
     let began = std::time::Instant::now();
-    let mut job = Job::new(shared, known);
+    let mut job = PeerJob::new(shared, known);
     job.begin_round();
     let heard_from = now();
     let done = match round(&mut job).await {

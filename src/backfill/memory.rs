@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{Day, HourPlace, Stream};
-use crate::peer::Seen;
+use crate::peer::ListRead;
 
 /// Pairs that are remembered of a peer: thirteen qualities and a year of differing hours have 120,000.
 const MOST_PAIRS: usize = 200_000;
@@ -18,7 +18,7 @@ const MOST_LISTS: usize = 200_000;
 
 /// What was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Subject {
+pub(super) enum ComparedSubject {
     /// A quality.
     Quality(Stream),
     /// A day of it.
@@ -44,7 +44,7 @@ pub(super) struct Era(u64);
 
 /// What is remembered of all peers.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct PeerMemory {
     compared: Mutex<(Era, HashMap<String, OfPeer>)>,
     /// The qualities of which each has listed hours: what it is does not depend on what is wanted.
     listed: Mutex<HashMap<String, BTreeSet<Stream>>>,
@@ -52,26 +52,26 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default)]
 struct OfPeer {
-    pairs: HashMap<Subject, Pair>,
-    lists: HashMap<HourPlace, (String, Seen)>,
+    pairs: HashMap<ComparedSubject, Pair>,
+    lists: HashMap<HourPlace, (String, ListRead)>,
 }
 
 /// Qualities that are remembered of a peer.
 const MOST_STREAMS: usize = 10_000;
 
-impl Memory {
+impl PeerMemory {
     /// The era that runs.
     pub(super) fn era(&self) -> Era {
         self.lock().0
     }
 
     /// Whether these digests were compared before, and left nothing to do.
-    pub(super) fn is_settled(&self, peer: &str, subject: &Subject, pair: Pair) -> bool {
+    pub(super) fn is_settled(&self, peer: &str, subject: &ComparedSubject, pair: Pair) -> bool {
         self.lock().1.get(peer).is_some_and(|known| known.pairs.get(subject) == Some(&pair))
     }
 
     /// These digests were compared in that era, and there is nothing to do: neither now nor later.
-    pub(super) fn settle(&self, era: Era, peer: &str, subject: Subject, pair: Pair) {
+    pub(super) fn settle(&self, era: Era, peer: &str, subject: ComparedSubject, pair: Pair) {
         self.change(era, peer, |known| {
             if known.pairs.len() >= MOST_PAIRS {
                 known.pairs.clear();
@@ -81,14 +81,14 @@ impl Memory {
     }
 
     /// The list of a peer that left nothing to do when ours had this digest.
-    pub(super) fn list(&self, peer: &str, place: &HourPlace, ours: &str) -> Option<Seen> {
+    pub(super) fn list(&self, peer: &str, place: &HourPlace, ours: &str) -> Option<ListRead> {
         let memory = self.lock();
         let (digest, seen) = memory.1.get(peer)?.lists.get(place)?;
         (digest == ours).then(|| seen.clone())
     }
 
     /// This list was compared in that era and left nothing to do where ours has this digest.
-    pub(super) fn settle_list(&self, era: Era, peer: &str, place: HourPlace, ours: String, seen: Seen) {
+    pub(super) fn settle_list(&self, era: Era, peer: &str, place: HourPlace, ours: String, seen: ListRead) {
         self.change(era, peer, |known| {
             if known.lists.len() >= MOST_LISTS {
                 known.lists.clear();
@@ -141,19 +141,19 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn quality() -> Subject {
-        Subject::Quality(Stream::parse("a/b").unwrap())
+    fn quality() -> ComparedSubject {
+        ComparedSubject::Quality(Stream::parse("a/b").unwrap())
     }
 
     #[test]
     fn a_pair_is_remembered_for_its_peer_and_subject_alone() {
-        let memory = Memory::default();
+        let memory = PeerMemory::default();
         let (era, pair) = (memory.era(), Pair::of("1", "2"));
         memory.settle(era, "x", quality(), pair);
         assert!(memory.is_settled("x", &quality(), pair));
         assert!(!memory.is_settled("y", &quality(), pair));
         assert!(!memory.is_settled("x", &quality(), Pair::of("2", "1")));
-        let day = Subject::Day(Stream::parse("a/b").unwrap(), Day::parse("2020-01-01").unwrap());
+        let day = ComparedSubject::Day(Stream::parse("a/b").unwrap(), Day::parse("2020-01-01").unwrap());
         assert!(!memory.is_settled("x", &day, pair));
         memory.forget("x");
         assert!(!memory.is_settled("x", &quality(), pair));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_was_compared_before_all_was_forgotten_settles_nothing() {
-        let memory = Memory::default();
+        let memory = PeerMemory::default();
         let (before, pair) = (memory.era(), Pair::of("1", "2"));
         memory.clear();
         memory.settle(before, "x", quality(), pair);
@@ -172,11 +172,11 @@ mod tests {
 
     #[test]
     fn there_is_a_bound_for_each_peer() {
-        let memory = Memory::default();
+        let memory = PeerMemory::default();
         memory.settle(memory.era(), "y", quality(), Pair::of("1", "2"));
         let place = |hour: u32| HourPlace::parse(&format!("a/b{hour}/2020-01-01T00")).unwrap();
         for hour in 0..u32::try_from(MOST_PAIRS).unwrap() + 10 {
-            memory.settle(memory.era(), "x", Subject::Hour(place(hour)), Pair::of("1", "2"));
+            memory.settle(memory.era(), "x", ComparedSubject::Hour(place(hour)), Pair::of("1", "2"));
         }
         assert_eq!(memory.lock().1["x"].pairs.len(), 10);
         assert!(memory.is_settled("y", &quality(), Pair::of("1", "2")), "nobody else is forgotten");

@@ -10,7 +10,7 @@ const HOUR_LABELS: &[&str] = &["remote", "channel", "quality", "hour"];
 
 /// Counters and gauges of backfill.
 #[derive(Debug)]
-pub(super) struct Metrics {
+pub(super) struct BackfillMetrics {
     segments: HourCounter,
     hash_mismatches: HourCounter,
     small_differences: HourCounter,
@@ -25,7 +25,7 @@ pub(super) struct Metrics {
     strangers_full: IntGaugeVec,
 }
 
-impl Metrics {
+impl BackfillMetrics {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let hourly = |name, help| HourCounter::register(registry, name, help, HOUR_LABELS);
         let counter = |name: &str, help: &str, labels: &[&str]| {

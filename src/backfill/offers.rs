@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::fetch::Busy;
-use super::job::Job;
+use super::fetch::WhenBusy;
+use super::job::PeerJob;
 use super::shared::now;
 use crate::domain::coverage::Stretch;
-use crate::domain::plan::Plan;
+use crate::domain::plan::HourPlan;
 use crate::domain::{FileName, HourPlace, SegmentKey, parse_file_name};
 
 /// What is about to be fetched.
@@ -16,8 +16,14 @@ pub(super) struct Offers {
 
 impl Offers {
     /// Tells what a plan finds missing here; of a whole list that is all that the peer has.
-    pub(super) fn tell(job: &Job, place: &HourPlace, names: &[Box<str>], plan: &Plan<'_>, busy: Busy) -> Self {
-        let all = busy == Busy::Leave;
+    pub(super) fn tell(
+        job: &PeerJob,
+        place: &HourPlace,
+        names: &[Box<str>],
+        plan: &HourPlan<'_>,
+        busy: WhenBusy,
+    ) -> Self {
+        let all = busy == WhenBusy::Leave;
         let of = |key: &SegmentKey| stretch(place, key);
         let later = plan.later.iter().filter_map(|(offer, _)| of(&offer.key));
         let fetched = plan.fetch.iter().filter_map(|offer| of(&offer.key));
@@ -35,7 +41,7 @@ impl Offers {
     }
 
     /// They were asked for; `failed` is from where on those lie that did not come. Where it ended before its time none counts as come.
-    pub(super) fn were_asked_for(self, job: &Job, place: &HourPlace, failed: usize, is_done: bool) {
+    pub(super) fn were_asked_for(self, job: &PeerJob, place: &HourPlace, failed: usize, is_done: bool) {
         let of_this: HashSet<Stretch> = if is_done {
             let new = job.failed.get(failed..).unwrap_or_default().iter();
             new.filter(|(at, _)| at == place).filter_map(|(_, name)| of_name(place, name)).collect()
@@ -48,7 +54,7 @@ impl Offers {
 }
 
 /// A segment of a peer's log that waits until it is old enough.
-pub(super) fn waits(job: &Job, place: &HourPlace, key: &SegmentKey) {
+pub(super) fn waits(job: &PeerJob, place: &HourPlace, key: &SegmentKey) {
     if let Some(covers) = stretch(place, key) {
         job.shared.options.knowledge.coming(&job.peer().name, place, now(), false, &[covers]);
     }

@@ -11,7 +11,7 @@ use crate::crawl::Strangers;
 use crate::domain::{Horizon, Hour, HourPlace, Span};
 use crate::ledger::Knowledge;
 use crate::peer::Dates;
-use crate::runtime::{Board, Busy};
+use crate::runtime::{Board, ForegroundLoad};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
 
@@ -57,7 +57,7 @@ pub struct BackfillOptions {
     /// Where it is told how it goes with each peer.
     pub board: Arc<Board>,
     /// What is fetched counts as work that others wait for.
-    pub busy: Arc<Busy>,
+    pub busy: Arc<ForegroundLoad>,
     /// What peers say of the time, for who judges this node's clock.
     pub dates: Dates,
     /// Where the result of complete rounds is written for monitors; nowhere for rounds that look at a part of what is configured.

@@ -109,7 +109,7 @@ pub struct PeerStatus {
 
 /// A peer, and how it goes with it.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct FollowedPeer {
     pub(super) peer: Peer,
     /// The peer is in no list any more, or the node ends.
     pub(super) stop: CancellationToken,
@@ -136,7 +136,7 @@ struct State {
     behind_since: Option<Instant>,
 }
 
-impl Known {
+impl FollowedPeer {
     pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken, post: Post) -> Self {
         let row = row.filter(|row| row.url == peer.url.to_string()).unwrap_or_default();
         let complete = Duration::from_micros(row.complete_us);

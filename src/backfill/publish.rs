@@ -8,22 +8,22 @@ use super::error::RoundError;
 use super::fetch::is_there;
 use super::fetch_outcome::looked_at;
 use super::shared::Shared;
-use super::targets::Target;
+use super::targets::HourTarget;
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{DownloadError, Published, Verified};
-use crate::domain::origins::Given;
+use crate::domain::origins::GiftedHour;
 
 /// What became of a file.
-pub(super) type Outcome = Result<Published, DownloadError>;
+pub(super) type PublishOutcome = Result<Published, DownloadError>;
 
 /// Publishes files of an hour, for each of which there is room in the target: tells `note` which of them are about to appear, books
 /// them, and has them made visible by `finish`. Tells of each what became of it, in the same order. Blocks.
 pub(super) fn publish(
-    (keeper, target): (&Keeper, &Target),
+    (keeper, target): (&Keeper, &HourTarget),
     files: Vec<(&str, Verified)>,
     note: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
-    finish: impl FnOnce(Vec<Verified>) -> Result<Vec<Outcome>, DownloadError>,
-) -> Result<Vec<Outcome>, RoundError> {
+    finish: impl FnOnce(Vec<Verified>) -> Result<Vec<PublishOutcome>, DownloadError>,
+) -> Result<Vec<PublishOutcome>, RoundError> {
     let sizes: Vec<u64> = files.iter().map(|(_, file)| file.bytes()).collect();
     let done = try_to_publish((keeper, target), files, note, finish);
     let appeared = |number: usize| match &done {
@@ -37,11 +37,11 @@ pub(super) fn publish(
 }
 
 fn try_to_publish(
-    (keeper, target): (&Keeper, &Target),
+    (keeper, target): (&Keeper, &HourTarget),
     files: Vec<(&str, Verified)>,
     note: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
-    finish: impl FnOnce(Vec<Verified>) -> Result<Vec<Outcome>, DownloadError>,
-) -> Result<Vec<Outcome>, RoundError> {
+    finish: impl FnOnce(Vec<Verified>) -> Result<Vec<PublishOutcome>, DownloadError>,
+) -> Result<Vec<PublishOutcome>, RoundError> {
     let (mut names, mut gifts, mut verified) = (Vec::new(), Vec::with_capacity(files.len()), Vec::new());
     for (name, file) in files {
         // A recorder may have written it while it was fetched: then nobody gives it.
@@ -53,18 +53,19 @@ fn try_to_publish(
     note(&names)?;
     target.book(&sum(gifts.iter().flatten()))?;
     // Where this fails as a whole some of them may be visible: they stay booked.
-    let outcomes: Vec<Outcome> = finish(verified)?.into_iter().map(|outcome| looked_at(keeper, outcome)).collect();
+    let outcomes: Vec<PublishOutcome> =
+        finish(verified)?.into_iter().map(|outcome| looked_at(keeper, outcome)).collect();
     let in_vain = gifts.iter().zip(&outcomes).filter(|(_, outcome)| !matches!(outcome, Ok(Published::New)));
     target.take_back(&sum(in_vain.filter_map(|(gift, _)| gift.as_ref())))?;
     Ok(outcomes)
 }
 
-fn sum<'b>(sizes: impl Iterator<Item = &'b u64>) -> Given {
-    sizes.fold(Given::default(), |sum, bytes| sum + Given { files: 1, bytes: *bytes, tombstones: 0 })
+fn sum<'b>(sizes: impl Iterator<Item = &'b u64>) -> GiftedHour {
+    sizes.fold(GiftedHour::default(), |sum, bytes| sum + GiftedHour { files: 1, bytes: *bytes, tombstones: 0 })
 }
 
 /// Notes that these files of a peer are about to appear. Blocks.
-pub(super) fn note(shared: &Shared, peer: &str, target: &Target, names: &[&str]) -> Result<(), CrawlError> {
+pub(super) fn note(shared: &Shared, peer: &str, target: &HourTarget, names: &[&str]) -> Result<(), CrawlError> {
     let names = || names.iter().copied();
     // The watcher may see them first.
     shared.keeper.index().expect_from(peer, &target.place, names());
@@ -81,12 +82,12 @@ mod tests {
     use super::super::targets::Targets;
     use super::*;
     use crate::crawl::Allowance;
-    use crate::disk::{ArchiveId, Base, Download, Guard, Identity, marker};
+    use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, Download, marker};
     use crate::domain::{Hash, HourPlace};
     use crate::index::{Index, IndexOptions};
 
     /// What came under the name of a file that holds `says`.
-    fn fetched(target: &Target, says: &str, holds: &str) -> (String, Result<Verified, DownloadError>) {
+    fn fetched(target: &HourTarget, says: &str, holds: &str) -> (String, Result<Verified, DownloadError>) {
         let named = Hash(Sha256::digest(says).into());
         let name = format!("00:00-2.0-full-{named}.ts");
         let mut download = Download::begin(Arc::clone(&target.dir), &name).unwrap();
@@ -94,7 +95,7 @@ mod tests {
         (name, download.verify(&named))
     }
 
-    fn each(files: Vec<Verified>) -> Vec<Outcome> {
+    fn each(files: Vec<Verified>) -> Vec<PublishOutcome> {
         files.into_iter().map(Verified::finish).collect()
     }
 
@@ -105,7 +106,7 @@ mod tests {
         marker::create(&base, ArchiveId::random()).unwrap();
         let index =
             Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
-        let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
+        let guard = BaseGuard::new(Base::open(tree.path()).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
         let keeper = Arc::new(Keeper::new(index, Arc::new(guard)));
         let place = HourPlace::parse("a/source/2019-11-13T02").unwrap();
         let filling = keeper.fill("evil", &place, true, &Allowance::Unbounded).unwrap();

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::peer_state::{Known, PeerState, PeerStatus};
+use super::peer_state::{FollowedPeer, PeerState, PeerStatus};
 use crate::disk::{Base, DiskError};
 use crate::domain::{Timestamp, shown};
 
@@ -17,7 +17,7 @@ use crate::domain::{Timestamp, shown};
 #[derive(Debug, Default)]
 pub(super) struct ReportFile {
     path: Option<PathBuf>,
-    peers: Mutex<Vec<Arc<Known>>>,
+    peers: Mutex<Vec<Arc<FollowedPeer>>>,
 }
 
 impl ReportFile {
@@ -27,7 +27,7 @@ impl ReportFile {
     }
 
     /// These are the peers now.
-    pub(super) fn set_peers(&self, peers: &[Arc<Known>]) {
+    pub(super) fn set_peers(&self, peers: &[Arc<FollowedPeer>]) {
         *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers.to_vec();
     }
 

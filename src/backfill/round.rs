@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::agree::{self, Agreed, Cursor, Promise, agree, or_told};
+use super::agree::{self, Agreed, PeerCursor, Promise, agree, or_told};
 use super::budget;
 use super::deletions;
 use super::error::RoundError;
-use super::fetch::{Busy, Room, take_over};
+use super::fetch::{Room, WhenBusy, take_over};
 use super::fetch_outcome::TOLD;
 use super::fixed_part::listed;
-use super::job::{Job, Named};
+use super::job::{NamedFile, PeerJob};
 use super::offers::Offers;
 use super::shared::now;
 use super::{take, waiting};
@@ -18,7 +18,7 @@ use crate::domain::plan::Rules;
 use crate::domain::totals::{Digest, HourTotals};
 use crate::domain::{HourContents, HourPlace, Span, Timestamp};
 use crate::guards::Guard;
-use crate::peer::{Listed, Listing, Seen};
+use crate::peer::{HourListing, ListRead, Listing};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
 const MISTRUST: u32 = 40;
@@ -29,7 +29,7 @@ const MANY: usize = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
     /// To its end, with a peer that can be followed from here.
-    Kind(Cursor),
+    Kind(PeerCursor),
     /// To its end, with a peer that can not.
     Fixed,
     /// The peer is this node.
@@ -37,7 +37,7 @@ pub(super) enum Came {
 }
 
 /// One round. What was done before an error is in the job's report, and what is to be looked at again is in the job.
-pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
+pub(super) async fn round(job: &mut PeerJob) -> Result<Came, RoundError> {
     job.shared.room().await?;
     job.known.begin(0);
     let (places, differences) = match agree(job).await? {
@@ -89,10 +89,10 @@ pub(super) async fn round(job: &mut Job) -> Result<Came, RoundError> {
 }
 
 /// Looks once more at what another peer was being asked for: it may not have had it after all.
-pub(super) async fn second_look(job: &mut Job) -> Result<(), RoundError> {
+pub(super) async fn second_look(job: &mut PeerJob) -> Result<(), RoundError> {
     let busy = std::mem::take(&mut job.busy);
     for (place, names) in by_hour(busy) {
-        match names_of(job, &place, &names, Busy::Wait, Words::Taken, None).await {
+        match names_of(job, &place, &names, WhenBusy::Wait, Words::Taken, None).await {
             Err(error) if error.ends_the_round() => return Err(error),
             Err(error) => job.report.failed(format!("{place}: {error}")),
             Ok(()) => {}
@@ -101,7 +101,7 @@ pub(super) async fn second_look(job: &mut Job) -> Result<(), RoundError> {
     Ok(())
 }
 
-fn by_hour(names: Vec<Named>) -> Vec<(HourPlace, Vec<Box<str>>)> {
+fn by_hour(names: Vec<NamedFile>) -> Vec<(HourPlace, Vec<Box<str>>)> {
     let mut hours: std::collections::BTreeMap<HourPlace, Vec<Box<str>>> = std::collections::BTreeMap::new();
     for (place, name) in names {
         hours.entry(place).or_default().push(name);
@@ -109,22 +109,22 @@ fn by_hour(names: Vec<Named>) -> Vec<(HourPlace, Vec<Box<str>>)> {
     hours.into_iter().collect()
 }
 
-pub(super) fn counted<T>(listing: Listing<T>, job: &mut Job) -> Vec<T> {
+pub(super) fn counted<T>(listing: Listing<T>, job: &mut PeerJob) -> Vec<T> {
     job.asked();
     job.report.refused += listing.refused;
     listing.names
 }
 
 /// Takes over an hour. Of a peer of our kind the list has to add up to its digest.
-async fn hour(job: &mut Job, place: &HourPlace, promise: Option<Promise>) -> Result<(), RoundError> {
+async fn hour(job: &mut PeerJob, place: &HourPlace, promise: Option<Promise>) -> Result<(), RoundError> {
     job.report.hours += 1;
     if let Some(Promise { ours, theirs }) = promise {
         let (names, adds_up) = list_of(job, place, theirs).await?;
         let words = if adds_up { Words::Taken } else { Words::Doubted };
-        return names_of(job, place, &names, Busy::Leave, words, Some(ours)).await;
+        return names_of(job, place, &names, WhenBusy::Leave, words, Some(ours)).await;
     }
     let Some((names, (ours, seen))) = unless_settled(job, place).await? else { return Ok(()) };
-    names_of(job, place, &names, Busy::Leave, Words::Taken, Some(ours)).await?;
+    names_of(job, place, &names, WhenBusy::Leave, Words::Taken, Some(ours)).await?;
     if !job.unsettled.contains(place) {
         job.shared.memory.settle_list(job.era, &job.peer().name, place.clone(), ours.to_string(), seen);
     }
@@ -133,7 +133,7 @@ async fn hour(job: &mut Job, place: &HourPlace, promise: Option<Promise>) -> Res
 
 /// The list of an hour, and whether it adds up to its digest. If it does not, because of a change in between or a line that
 /// garbles, both are asked for once more.
-async fn list_of(job: &mut Job, place: &HourPlace, promised: Digest) -> Result<(Vec<Box<str>>, bool), RoundError> {
+async fn list_of(job: &mut PeerJob, place: &HourPlace, promised: Digest) -> Result<(Vec<Box<str>>, bool), RoundError> {
     let stream = &place.stream;
     let listed = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
     let names = counted(listed, job);
@@ -177,10 +177,10 @@ pub(super) enum Words {
 }
 
 /// A list of the peer, and what to remember if it leaves nothing to do.
-type OfTheFixedPart = (Vec<Box<str>>, (Digest, Seen));
+type OfTheFixedPart = (Vec<Box<str>>, (Digest, ListRead));
 
 /// What a peer of the fixed part lists of an hour; nothing if that left nothing to do before, and ours is as it was then.
-async fn unless_settled(job: &mut Job, place: &HourPlace) -> Result<Option<OfTheFixedPart>, RoundError> {
+async fn unless_settled(job: &mut PeerJob, place: &HourPlace) -> Result<Option<OfTheFixedPart>, RoundError> {
     let at = place.clone();
     let row = job.shared.with_keeper(move |keeper| {
         keeper.ensure(&at)?;
@@ -192,20 +192,20 @@ async fn unless_settled(job: &mut Job, place: &HourPlace) -> Result<Option<OfThe
     let seen = known.filter(|_| !rand::random_ratio(1, MISTRUST));
     let listed = job.shared.client.segments_unless(job.peer(), place, seen.as_ref()).await?;
     match listed {
-        Listed::Same => {
+        HourListing::Same => {
             job.asked();
             Ok(None)
         }
-        Listed::Names(names, new) => Ok(Some((counted(names, job), (ours, new)))),
+        HourListing::Names(names, new) => Ok(Some((counted(names, job), (ours, new)))),
     }
 }
 
 /// Plans and does what is to be done about these names of a peer.
 pub(super) async fn names_of(
-    job: &mut Job,
+    job: &mut PeerJob,
     place: &HourPlace,
     names: &[Box<str>],
-    busy: Busy,
+    busy: WhenBusy,
     words: Words,
     ours: Option<Digest>,
 ) -> Result<(), RoundError> {
@@ -214,13 +214,13 @@ pub(super) async fn names_of(
         job.unsettled.insert(place.clone());
         return Ok(());
     }
-    let cutoff = if busy == Busy::Due { Span::from_us(0) } else { job.shared.options.cutoff };
+    let cutoff = if busy == WhenBusy::Due { Span::from_us(0) } else { job.shared.options.cutoff };
     let local = contents(job, place).await?;
     let remote: Vec<&str> = names.iter().map(|name| &**name).collect();
     let rules = Rules {
         hour: place.hour,
         // What is due has waited long enough, whatever the clock says.
-        now: if busy == Busy::Due { Timestamp::from_us(i64::MAX) } else { now() },
+        now: if busy == WhenBusy::Due { Timestamp::from_us(i64::MAX) } else { now() },
         cutoff,
         oldest: job.shared.options.wants.start,
         wanted: true,
@@ -260,7 +260,7 @@ pub(super) async fn names_of(
     let is_empty = local.files().iter().all(|file| file.key.tombstone);
     if let Allowance::Full(why) = &allowance {
         budget::only_tombstones(job, place, &mut plan, is_empty, why);
-        return take::of_plan(job, place, &plan, busy != Busy::Wait).await.map(drop);
+        return take::of_plan(job, place, &plan, busy != WhenBusy::Wait).await.map(drop);
     }
     let room = waiting::MOST.saturating_sub(job.later.len());
     let later = plan.later.iter().take(room);
@@ -278,7 +278,7 @@ pub(super) async fn names_of(
 }
 
 /// A peer that has a file no more lists it no more. One that goes on listing what it does not give has a file that is missing here.
-async fn look_again(job: &mut Job, place: &HourPlace) -> Result<(), RoundError> {
+async fn look_again(job: &mut PeerJob, place: &HourPlace) -> Result<(), RoundError> {
     // What an error in another hour has left here is not this one's.
     let (gone, of_others): (Vec<_>, Vec<_>) =
         std::mem::take(&mut job.gone).into_iter().partition(|(at, _)| at == place);
@@ -296,13 +296,13 @@ async fn look_again(job: &mut Job, place: &HourPlace) -> Result<(), RoundError> 
     for (_, name) in gone.into_iter().filter(|(_, name)| listed.contains(name)) {
         job.report.gone = job.report.gone.saturating_sub(1);
         job.report.failed(format!("{place}/{name}: the peer lists it, and answers that there is no such file"));
-        Job::note(&mut job.failed, [(place.clone(), name)]);
+        PeerJob::note(&mut job.failed, [(place.clone(), name)]);
         job.unsettled.insert(place.clone());
     }
     Ok(())
 }
 
-async fn contents(job: &Job, place: &HourPlace) -> Result<HourContents, RoundError> {
+async fn contents(job: &PeerJob, place: &HourPlace) -> Result<HourContents, RoundError> {
     let place = place.clone();
     job.shared.with_keeper(move |keeper| Ok(keeper.answer(&place)?.contents)).await
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::job::Job;
-use super::peer_state::{Known, PeerState};
+use super::job::PeerJob;
+use super::peer_state::{FollowedPeer, PeerState};
 use super::report::MOST_BURSTS;
 use super::round::Came;
 use crate::domain::Timestamp;
@@ -15,7 +15,7 @@ use crate::domain::Timestamp;
 const TELL: Duration = Duration::from_secs(300);
 
 /// A round has ended, complete or not. What is done from now on is not part of it.
-pub(super) fn round_done(job: &mut Job, took: Duration, complete: bool) {
+pub(super) fn round_done(job: &mut PeerJob, took: Duration, complete: bool) {
     let report = std::mem::take(&mut job.report);
     let (known, report) = (&job.known, &report);
     let name = &job.peer().name;
@@ -47,7 +47,7 @@ pub(super) fn round_done(job: &mut Job, took: Duration, complete: bool) {
 }
 
 /// A round that began then came to its end: the peer was asked about everything, or is this node.
-pub(super) fn heard(job: &Job, came: Option<Came>, began: Timestamp) {
+pub(super) fn heard(job: &PeerJob, came: Option<Came>, began: Timestamp) {
     let (knowledge, name) = (&job.shared.options.knowledge, &job.peer().name);
     match came {
         Some(Came::Itself) => knowledge.is_itself(name),
@@ -57,7 +57,7 @@ pub(super) fn heard(job: &Job, came: Option<Came>, began: Timestamp) {
 }
 
 /// Something was done between two rounds.
-pub(super) fn went_on(job: &mut Job) {
+pub(super) fn went_on(job: &mut PeerJob) {
     let report = std::mem::take(&mut job.report);
     let metrics = &job.shared.metrics;
     metrics.requests(&job.peer().name, report.requests);
@@ -72,7 +72,7 @@ pub(super) fn went_on(job: &mut Job) {
 }
 
 /// A line now and then for each peer whose round lasts.
-pub(super) async fn progress(known: Arc<Known>) {
+pub(super) async fn progress(known: Arc<FollowedPeer>) {
     let mut began = Instant::now();
     loop {
         tokio::time::sleep(TELL).await;

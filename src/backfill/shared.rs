@@ -9,10 +9,10 @@ use super::bursts::Bursts;
 use super::claims::Claims;
 use super::deletions::Heard;
 use super::error::RoundError;
-use super::memory::Memory;
-use super::metrics::Metrics;
+use super::memory::PeerMemory;
+use super::metrics::BackfillMetrics;
 use super::options::BackfillOptions;
-use super::peer_state::Known;
+use super::peer_state::FollowedPeer;
 use super::report_file::ReportFile;
 use super::targets::Targets;
 use crate::crawl::{CrawlError, Keeper};
@@ -36,13 +36,13 @@ pub(super) struct Shared {
     pub(super) options: BackfillOptions,
     pub(super) claims: Claims,
     /// Every peer there is.
-    pub(super) peers: Arc<Mutex<Vec<Arc<Known>>>>,
+    pub(super) peers: Arc<Mutex<Vec<Arc<FollowedPeer>>>>,
     pub(super) arrivals: Arrivals,
     pub(super) bursts: Bursts,
     pub(super) heard: Heard,
     pub(super) targets: Targets,
-    pub(super) memory: Memory,
-    pub(super) metrics: Metrics,
+    pub(super) memory: PeerMemory,
+    pub(super) metrics: BackfillMetrics,
     pub(super) report_file: ReportFile,
     /// Workers there are.
     pub(super) workers: AtomicUsize,

@@ -8,19 +8,19 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::arrivals::Mark;
+use super::arrivals::ArrivalMark;
 use super::budget;
 use super::bursts::Weighing;
 use super::error::RoundError;
 use super::fetch_outcome::{index, looked_at};
-use super::job::Job;
+use super::job::PeerJob;
 use super::made_up::MadeUp;
 use super::report::MOST_BURSTS;
 use super::shared::Shared;
 use crate::crawl::CrawlError;
 use crate::disk::{DiskError, Published, write_tombstone};
 use crate::domain::burst::{OfHour, Source, of_hour};
-use crate::domain::plan::{Offer, Plan};
+use crate::domain::plan::{HourPlan, PeerOffer};
 use crate::domain::{HourContents, HourPlace, SegmentFile, name};
 use crate::guards::Guard;
 use crate::wire::TombstoneNote;
@@ -31,7 +31,7 @@ pub(super) struct Word {
     /// The peer.
     pub(super) peer: String,
     /// When it was asked.
-    pub(super) began: Mark,
+    pub(super) began: ArrivalMark,
     /// The operator has accepted whatever it says.
     pub(super) accepted: bool,
 }
@@ -53,9 +53,9 @@ pub(super) struct Took {
 
 /// Takes over those of a plan.
 pub(super) async fn of_plan(
-    job: &mut Job,
+    job: &mut PeerJob,
     place: &HourPlace,
-    plan: &Plan<'_>,
+    plan: &HourPlan<'_>,
     tells: bool,
 ) -> Result<Took, RoundError> {
     if plan.tombstones.is_empty() {
@@ -63,7 +63,7 @@ pub(super) async fn of_plan(
     }
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
     let notes = super::tombstone_reasons::of(job, place, &names).await;
-    let files = plan.tombstones.iter().map(Offer::file).collect();
+    let files = plan.tombstones.iter().map(PeerOffer::file).collect();
     let word = Word {
         peer: job.peer().name.clone(),
         began: job.began,
@@ -77,7 +77,7 @@ pub(super) async fn of_plan(
     }
     for (name, error) in took.errors.drain(..) {
         job.report.failed(format!("{place}: {error}"));
-        Job::note(&mut job.failed, [(place.clone(), name)]);
+        PeerJob::note(&mut job.failed, [(place.clone(), name)]);
     }
     if let Some(why) = took.waits.as_ref().filter(|_| tells && job.report.bursts.len() < MOST_BURSTS) {
         job.report.bursts.push(format!("{place}: {why}"));
@@ -251,7 +251,7 @@ fn hits_in(
     is_hit: impl Fn(&SegmentFile) -> bool,
 ) -> Result<(OfHour, HashSet<Box<str>>), RoundError> {
     // Without the guard whatever is here counts as having been here.
-    let began = if shared.keeper.guards().stands(Guard::HiddenStaysHidden) { word.began } else { Mark::NEVER };
+    let began = if shared.keeper.guards().stands(Guard::HiddenStaysHidden) { word.began } else { ArrivalMark::NEVER };
     let is_later = shared.arrivals.since(place, began);
     let gifts = shared.keeper.recent_gifts()?.of(place)?;
     let source = |name: &str| match gifts.giver(name) {

@@ -8,7 +8,7 @@ use super::error::RoundError;
 use crate::crawl::{CrawlError, Filling};
 use crate::disk::{Base, Dir};
 use crate::domain::HourPlace;
-use crate::domain::origins::Given;
+use crate::domain::origins::GiftedHour;
 
 /// How many fill each hour, and whether its directory was made for that.
 type Filled = HashMap<HourPlace, (usize, bool)>;
@@ -18,7 +18,7 @@ type Filled = HashMap<HourPlace, (usize, bool)>;
 pub(super) struct Targets(Arc<Mutex<Filled>>);
 
 /// The directory of an hour that is being filled, until this is dropped.
-pub(super) struct Target {
+pub(super) struct HourTarget {
     pub(super) place: HourPlace,
     pub(super) dir: Arc<Dir>,
     /// Counts what comes, where it is counted.
@@ -37,7 +37,7 @@ struct Held {
 
 impl Targets {
     /// The directory of an hour, made if it is not there. Blocks.
-    pub(super) fn open(&self, base: &Base, place: &HourPlace) -> Result<Target, RoundError> {
+    pub(super) fn open(&self, base: &Base, place: &HourPlace) -> Result<HourTarget, RoundError> {
         // Counted before it is opened: from here on nobody removes it.
         self.lock().entry(place.clone()).or_insert((0, false)).0 += 1;
         let held = Held { place: place.clone(), targets: self.clone() };
@@ -46,7 +46,7 @@ impl Targets {
         if is_new && let Some(entry) = self.lock().get_mut(place) {
             entry.1 = true;
         }
-        Ok(Target { place: place.clone(), dir, filling: None, is_full: AtomicBool::new(false), held })
+        Ok(HourTarget { place: place.clone(), dir, filling: None, is_full: AtomicBool::new(false), held })
     }
 
     fn lock(&self) -> MutexGuard<'_, Filled> {
@@ -54,7 +54,7 @@ impl Targets {
     }
 }
 
-impl Target {
+impl HourTarget {
     /// With something that counts what comes.
     pub(super) fn filled_by(self, filling: Filling) -> Self {
         Self { filling: Some(filling), ..self }
@@ -92,12 +92,12 @@ impl Target {
     }
 
     /// Files of which there was room for each are right, and about to appear. Blocks.
-    pub(super) fn book(&self, given: &Given) -> Result<(), RoundError> {
+    pub(super) fn book(&self, given: &GiftedHour) -> Result<(), RoundError> {
         Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.book(given))?)
     }
 
     /// What was booked did not appear after all. Blocks.
-    pub(super) fn take_back(&self, given: &Given) -> Result<(), RoundError> {
+    pub(super) fn take_back(&self, given: &GiftedHour) -> Result<(), RoundError> {
         Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.take_back(given))?)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::job::Job;
+use super::job::PeerJob;
 use crate::domain::HourPlace;
 use crate::wire::{TombstoneNote, TombstonePage};
 
@@ -19,7 +19,7 @@ const MOST_PAGES: usize = 20;
 const MOST_TIME: Duration = Duration::from_secs(5);
 
 /// What the peer knows of these tombstones of an hour, by their names.
-pub(super) async fn of(job: &mut Job, place: &HourPlace, names: &[Box<str>]) -> HashMap<Box<str>, TombstoneNote> {
+pub(super) async fn of(job: &mut PeerJob, place: &HourPlace, names: &[Box<str>]) -> HashMap<Box<str>, TombstoneNote> {
     let mut notes = HashMap::new();
     if job.known.status().is_ours != Some(true) {
         return notes;
@@ -44,7 +44,13 @@ pub(super) async fn of(job: &mut Job, place: &HourPlace, names: &[Box<str>]) -> 
     notes
 }
 
-async fn page(job: &Job, place: &HourPlace, hour: &str, after: Option<&str>, until: Instant) -> Option<TombstonePage> {
+async fn page(
+    job: &PeerJob,
+    place: &HourPlace,
+    hour: &str,
+    after: Option<&str>,
+    until: Instant,
+) -> Option<TombstonePage> {
     let stream = &place.stream;
     let mut query = vec![("channel", stream.channel.as_str()), ("quality", stream.quality.as_str()), ("hour", hour)];
     query.extend(after.map(|after| ("after", after)));

@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::agree::Cursor;
-use super::arrivals::Mark;
+use super::agree::PeerCursor;
+use super::arrivals::ArrivalMark;
 use super::budget;
 use super::error::RoundError;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
-use super::job::Job;
-use super::peer_state::{Known, PeerState};
+use super::job::PeerJob;
+use super::peer_state::{FollowedPeer, PeerState};
 use super::round::{Came, round};
 use super::round_log;
 use super::shared::{Shared, now};
@@ -32,7 +32,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(20 * 60);
 const LOOK: Duration = Duration::from_secs(15);
 
 /// Works with one peer until that is in no list any more, or the node ends; begins again after a mistake of ours.
-pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<Known>, mut followed: Option<(u64, u64)>) {
+pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<FollowedPeer>, mut followed: Option<(u64, u64)>) {
     let _one = Counted::new(&shared);
     loop {
         let working = tokio::spawn(work(Arc::clone(&shared), Arc::clone(&known), followed.take()));
@@ -64,10 +64,15 @@ impl Drop for Counted {
     }
 }
 
-async fn work(shared: Arc<Shared>, known: Arc<Known>, followed: Option<(u64, u64)>) {
-    let cursor = followed.map(|(epoch, seq)| Cursor { epoch, seq });
-    let mut worker =
-        Worker { job: Job::new(&shared, &known), cursor, waiting: Waiting::default(), fails: 0, began: Instant::now() };
+async fn work(shared: Arc<Shared>, known: Arc<FollowedPeer>, followed: Option<(u64, u64)>) {
+    let cursor = followed.map(|(epoch, seq)| PeerCursor { epoch, seq });
+    let mut worker = Worker {
+        job: PeerJob::new(&shared, &known),
+        cursor,
+        waiting: Waiting::default(),
+        fails: 0,
+        began: Instant::now(),
+    };
     let stop = known.stop.clone();
     tokio::select! {
         () = worker.live() => {}
@@ -77,9 +82,9 @@ async fn work(shared: Arc<Shared>, known: Arc<Known>, followed: Option<(u64, u64
 }
 
 struct Worker {
-    job: Job,
+    job: PeerJob,
     /// How far the peer's log was read; nothing if it is not followed.
-    cursor: Option<Cursor>,
+    cursor: Option<PeerCursor>,
     waiting: Waiting,
     /// Rounds in a row that failed since the start.
     fails: u32,
@@ -143,7 +148,7 @@ impl Worker {
         }
         (self.job.accept_bursts, self.job.whole) = (false, complete);
         // Between rounds the peer is asked all the time: whatever is here was here before.
-        self.job.began = Mark::NEVER;
+        self.job.began = ArrivalMark::NEVER;
         self.fails = if complete { 0 } else { self.fails.saturating_add(1) };
         if itself {
             self.is_itself().await;
@@ -164,7 +169,7 @@ impl Worker {
     }
 
     /// Where following goes on: where it was, if that is further than the digests stood.
-    fn from(&self, digests: Cursor) -> Cursor {
+    fn from(&self, digests: PeerCursor) -> PeerCursor {
         match self.cursor {
             Some(cursor) if cursor.epoch == digests.epoch && cursor.seq > digests.seq => cursor,
             _ => digests,
@@ -257,7 +262,7 @@ fn left(until: Instant) -> Duration {
 }
 
 /// Waits for the next round; what becomes due meanwhile is fetched.
-async fn wait(job: &mut Job, waiting: &mut Waiting, until: Instant) -> Result<End, RoundError> {
+async fn wait(job: &mut PeerJob, waiting: &mut Waiting, until: Instant) -> Result<End, RoundError> {
     loop {
         if waiting.is_due(Instant::now()) {
             take_due(job, waiting).await?;
@@ -271,7 +276,7 @@ async fn wait(job: &mut Job, waiting: &mut Waiting, until: Instant) -> Result<En
 }
 
 /// Comes back when a round has not gone on for a long time.
-async fn stalled(known: &Known) {
+async fn stalled(known: &FollowedPeer) {
     let (mut steps, mut since) = (known.steps(), Instant::now());
     loop {
         sleep(LOOK).await;

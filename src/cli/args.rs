@@ -330,7 +330,7 @@ pub enum CrawlVerb {
 pub struct LsArgs {
     /// What to list; without it, the channels
     #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub target: Option<Target>,
+    pub target: Option<ArchiveTarget>,
     /// Also list tombstones
     #[arg(long)]
     pub tombstones: bool,
@@ -362,7 +362,7 @@ pub struct DiffArgs {
     pub peer: String,
     /// What to compare; without it, everything
     #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub target: Option<Target>,
+    pub target: Option<ArchiveTarget>,
     /// Only how many, not which
     #[arg(long)]
     pub summary: bool,
@@ -549,22 +549,22 @@ pub struct OtherNode {
 ///
 /// Names may be given as they are printed. Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is the domain's affair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target(Vec<String>);
+pub struct ArchiveTarget(Vec<String>);
 
-impl Target {
+impl ArchiveTarget {
     /// The parts, from the channel on: one to three of them.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 }
 
-impl std::fmt::Display for Target {
+impl std::fmt::Display for ArchiveTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.join("/"))
     }
 }
 
-impl FromStr for Target {
+impl FromStr for ArchiveTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -16,11 +16,11 @@ use super::trust::{token, trusted};
 use super::{Exit, UsageError};
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
 use crate::crawl::Strangers;
-use crate::domain::origins::Named;
+use crate::domain::origins::ConfiguredStreams;
 use crate::domain::shown::{shown, unshown};
 use crate::domain::{Hour, Span, Timestamp};
 use crate::peer::Peer;
-use crate::sources::{Connection, Database, Entry, Own, SourceError, SourceOptions, Sources, Trust};
+use crate::sources::{Connection, Database, Own, SourceEntry, SourceError, SourceOptions, Sources, Trust};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -80,7 +80,7 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
     let given = backfill
         .peers
         .iter()
-        .map(|text| Entry::parse(text).map_err(|error| UsageError(format!("--peer or backfill.peers: {error}"))));
+        .map(|text| SourceEntry::parse(text).map_err(|error| UsageError(format!("--peer or backfill.peers: {error}"))));
     let database = match backfill.node_database.reveal() {
         Some(text) => Some(Database::new(
             Connection::parse(text).map_err(wrong)?,
@@ -118,7 +118,7 @@ fn all_were_read(sources: &Sources) -> anyhow::Result<bool> {
 
 /// Reads `[NAME=]URL`; without a name a peer is called by its address.
 pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
-    let entry = Entry::parse(text).map_err(|error| UsageError(format!("--peer: {error}")))?;
+    let entry = SourceEntry::parse(text).map_err(|error| UsageError(format!("--peer: {error}")))?;
     Ok(Peer { name: entry.name, url: entry.url, trusted })
 }
 
@@ -148,12 +148,12 @@ fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptio
 }
 
 /// What the configuration names, beside what a command names for itself: it is no stranger's.
-pub(super) fn named(config: &Config, channels: &[String], qualities: &[String]) -> Named {
+pub(super) fn named(config: &Config, channels: &[String], qualities: &[String]) -> ConfiguredStreams {
     let set = |configured: &[String], given: &[String]| {
         if given.is_empty() { configured } else { given }.iter().cloned().collect()
     };
     let sections = config.retention_streams.iter().map(|limit| (limit.channel.clone(), limit.quality.clone()));
-    Named {
+    ConfiguredStreams {
         channels: set(&config.backfill.channels, channels),
         qualities: set(&config.backfill.qualities, qualities),
         sections: sections.collect(),

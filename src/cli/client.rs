@@ -235,17 +235,17 @@ impl Daemon {
     }
 
     /// Asks for an answer that is read line by line while it arrives.
-    pub async fn get_lines(&self, path: &str) -> Result<Lines, ClientError> {
+    pub async fn get_lines(&self, path: &str) -> Result<AnswerLines, ClientError> {
         let (url, answer) = self.ask(path).await?;
-        Ok(Lines { url, answer, held: Vec::new(), over: false })
+        Ok(AnswerLines { url, answer, held: Vec::new(), over: false })
     }
 
     /// Sends one JSON value and reads the answer line by line while it arrives.
-    pub async fn post_lines(&self, path: &str, sent: &impl Serialize) -> Result<Lines, ClientError> {
+    pub async fn post_lines(&self, path: &str, sent: &impl Serialize) -> Result<AnswerLines, ClientError> {
         let text = serde_json::to_vec(sent).map_err(ClientError::Unsendable)?;
         let request = self.client.post(self.url(path)?).header(CONTENT_TYPE, "application/json").body(text);
         let (url, answer) = self.send(request).await?;
-        Ok(Lines { url, answer, held: Vec::new(), over: false })
+        Ok(AnswerLines { url, answer, held: Vec::new(), over: false })
     }
 
     /// Asks for an answer that is taken piece by piece, such as a cut.
@@ -316,14 +316,14 @@ impl Pieces {
 
 /// The lines of an answer.
 #[derive(Debug)]
-pub struct Lines {
+pub struct AnswerLines {
     url: String,
     answer: Response,
     held: Vec<u8>,
     over: bool,
 }
 
-impl Lines {
+impl AnswerLines {
     /// The next line without its end; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
         let mut searched = 0;

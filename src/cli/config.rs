@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use file::File;
 use setting::{
-    Address, Bytes, BytesOrOff, BytesOrTenth, Count, Directories, Filter, Kind, NodeName, OptionalFile, OptionalText,
-    Rows, Secret, Share, StructureCheck, Text, Texts, Time, TimeOrOff, YesNo,
+    Address, ByteSize, BytesOrOff, BytesOrTenth, Count, Directories, Filter, Fraction, NodeName, NonEmptyText,
+    OptionalFile, OptionalText, Rows, Secret, SettingKind, StructureCheck, Texts, TimeLength, TimeOrOff, YesNo,
 };
-pub use setting::{Hidden, LogFormat, Setting};
+pub use setting::{LogFormat, Redacted, Setting};
 
 use super::args::{Args, Verb};
 use crate::domain::retention::StreamLimit;
@@ -42,7 +42,7 @@ macro_rules! settings {
             default: $default,
             bounds: settings!(@bounds $($low $high)?),
             why: $why,
-            expects: <$kind as Kind>::EXPECTS,
+            expects: <$kind as SettingKind>::EXPECTS,
         }
     };
     ($(
@@ -55,7 +55,7 @@ macro_rules! settings {
             $(#[$doc])*
             #[derive(Debug, Clone, PartialEq)]
             pub struct $name {
-                $(#[doc = $why] pub $key: <$kind as Kind>::Value,)*
+                $(#[doc = $why] pub $key: <$kind as SettingKind>::Value,)*
             }
 
             impl $name {
@@ -120,11 +120,11 @@ settings! {
 
     /// The index.
     index: IndexConfig in "index" {
-        cache: Bytes = "64MiB", "1MiB" to "1TiB" =>
+        cache: ByteSize = "64MiB", "1MiB" to "1TiB" =>
             "Memory for pages of the index. Less than 1 MiB makes every lookup a read from disk.";
         changes_kept: Rows = "100000", "1000" to "1000000000" =>
             "Rows of the change log. A reader that falls further behind compares digests instead, so it should cover the time a reader may be away.";
-        closed_holes_kept: Time = "90days", "0s" to "36500days" =>
+        closed_holes_kept: TimeLength = "90days", "0s" to "36500days" =>
             "How long it is remembered that a hole closed, and by whom.";
         closed_holes: Rows = "100000", "0" to "100000000" =>
             "Holes that closed of which this is remembered; the oldest closings give way. Each takes about 150 bytes of the index.";
@@ -138,21 +138,21 @@ settings! {
             "The private key of that certificate, in PEM form; refused if others may read it.";
         max_connections: Count = "10000", "1" to "1000000" =>
             "Connections open at once, and at most half the descriptors that the system allows; the one that has waited longest for a request gives way to a new one. Each costs a descriptor and its buffers.";
-        header_timeout: Time = "10s", "1s" to "5min" =>
+        header_timeout: TimeLength = "10s", "1s" to "5min" =>
             "How long a client may take to send a request's headers, or to shake hands, so that tricklers do not hold connections.";
-        idle_timeout: Time = "75s", "1s" to "1h" =>
+        idle_timeout: TimeLength = "75s", "1s" to "1h" =>
             "How long a connection may lie idle between requests; more than the 60 s that most proxies allow.";
-        body_timeout: Time = "60s", "1s" to "1h" =>
+        body_timeout: TimeLength = "60s", "1s" to "1h" =>
             "How long a request that came with a body may take to be answered, so that a body that trickles does not hold its connection.";
-        write_stall_timeout: Time = "60s", "1s" to "1h" =>
+        write_stall_timeout: TimeLength = "60s", "1s" to "1h" =>
             "How long a client may take no byte of an answer before the connection is closed.";
-        min_rate: Bytes = "1KiB", "0B" to "1GiB" =>
+        min_rate: ByteSize = "1KiB", "0B" to "1GiB" =>
             "Bytes a second below which a client that is waited for over such a time counts as taking nothing. A telephone line of the nineties takes five times that; what this node takes to make an answer does not count.";
-        max_header_bytes: Bytes = "16KiB", "8KiB" to "1MiB" =>
+        max_header_bytes: ByteSize = "16KiB", "8KiB" to "1MiB" =>
             "Size of a request's headers; a larger one is refused. It is held in memory per connection.";
-        drain: Time = "10s", "0s" to "10min" =>
+        drain: TimeLength = "10s", "0s" to "10min" =>
             "How long requests in hand may go on once the node was told to stop.";
-        listing_cache: Bytes = "64MiB", "0B" to "1TiB" =>
+        listing_cache: ByteSize = "64MiB", "0B" to "1TiB" =>
             "Memory for listings in their wire form; the least used give way.";
         max_page: Count = "10000", "1" to "1000000" =>
             "Records on one page of a range query; further ones come with the next page. A page is held in memory while it is built.";
@@ -160,7 +160,7 @@ settings! {
             "Hours that one question may bring up to date from the disk; a range query ends its page there, and the next page goes on.";
         max_extras: Count = "200000", "1" to "10000000" =>
             "Files in one listing of extras, which are read from the disk each time; beyond it the answer is 400.";
-        held_answers: Bytes = "256MiB", "1MiB" to "1TiB" =>
+        held_answers: ByteSize = "256MiB", "1MiB" to "1TiB" =>
             "Memory for answers that their clients have not taken yet, a quarter of it for one client; beyond it the answer is 503. Files, cuts, playlists and metrics are not made anew for each client and do not count.";
         max_listeners: Count = "64", "1" to "100000" =>
             "Who may listen to `/api/v1/events` at once, and at most a quarter of the connections; each is written to with each commit. 64 open pages are many.";
@@ -182,13 +182,13 @@ settings! {
     playback: PlaybackConfig in "playback" {
         max_hours: Count = "240", "1" to "100000" =>
             "Hours with segments in one playlist or cut; an hour has about 0.4 MB of playlist. Ten days, for streams that last a week.";
-        cache: Bytes = "128MiB", "1MiB" to "1TiB" =>
+        cache: ByteSize = "128MiB", "1MiB" to "1TiB" =>
             "Memory for playlists in their wire form and the best segments that they are made from; the least used give way.";
-        ffmpeg: Text = "ffmpeg" =>
+        ffmpeg: NonEmptyText = "ffmpeg" =>
             "The ffmpeg that makes exact cuts, frames and waveforms: a name that is looked for in PATH, or an absolute path; 5.1 or newer. Without one these answer 501.";
         ffmpeg_processes: Count = "2", "1" to "64" =>
             "Processes of ffmpeg that decode or encode at once, since each may take whole processors from recorders. Beside them four times as many exact cuts may be downloaded, which only pack.";
-        ffmpeg_time: Time = "2min", "1s" to "1h" =>
+        ffmpeg_time: TimeLength = "2min", "1s" to "1h" =>
             "How long one of them may take before it is killed; a frame never gets more than 20 s. Sound of six hours has to be read in it for a waveform.";
     }
 
@@ -198,19 +198,19 @@ settings! {
             "Newest hours of each quality that are watched. Two, because segments arrive on both sides of the full hour.";
         max_watches: Count = "4096", "1" to "1000000" =>
             "Watches held in all; the kernel allows each user a limited number. Directories beyond it are left to the crawl.";
-        window: Time = "5ms", "0ms" to "1s" =>
+        window: TimeLength = "5ms", "0ms" to "1s" =>
             "How long events are collected before they are applied together.";
     }
 
     /// The crawl.
     crawl: CrawlConfig in "crawl" {
-        minimum_cycle: Time = "5min", "1s" to "7days" =>
+        minimum_cycle: TimeLength = "5min", "1s" to "7days" =>
             "Least time from the start of one comparison of the archive with the index to the start of the next.";
         threads: Count = "2", "1" to "64" =>
             "Directories read at once while catching up after a start. More helps on disks that seek, and takes time from recorders.";
-        cpu_share: Share = "0.10", "0.001" to "1" =>
+        cpu_share: Fraction = "0.10", "0.001" to "1" =>
             "Share of one CPU that all visitors of the crawl take together; only catching up after a start runs at full speed.";
-        slice: Time = "1s", "10ms" to "1s" =>
+        slice: TimeLength = "1s", "10ms" to "1s" =>
             "How long the crawl works before it rests.";
         adaptive: YesNo = "true" =>
             "Whether the share falls, down to a quarter, while requests or backfill are busy.";
@@ -222,33 +222,33 @@ settings! {
 
     /// The scrub: reads every segment and compares it with the hash in its name.
     scrub: ScrubConfig in "scrub" {
-        minimum_cycle: Time = "30days", "1s" to "3650days" =>
+        minimum_cycle: TimeLength = "30days", "1s" to "3650days" =>
             "Least time from the start of one scrub to the start of the next: each byte is read once in it.";
-        bytes_per_second: Bytes = "32MiB", "0B" to "1TiB" =>
+        bytes_per_second: ByteSize = "32MiB", "0B" to "1TiB" =>
             "Bytes that the scrub reads a second at most, beside the share of the CPU; 0 is no bound.";
         files_per_second: Count = "200", "0" to "1000000" =>
             "Files that the scrub reads a second at most; 0 is no bound.";
         structure: StructureCheck = "quarantine" =>
             "What is done with a `full` segment whose hash is right and that is no complete MPEG-TS: `quarantine` moves it away and does not fetch that name again, `report` tells and leaves it, `off` does not look.";
-        keep_quarantined: Time = "30days", "0s" to "36500days" =>
+        keep_quarantined: TimeLength = "30days", "0s" to "36500days" =>
             "How long damaged files are kept in the quarantine before they are deleted; 0 keeps them for ever. Those whose hash is right are never deleted.";
     }
 
     /// The census: totals of each day, verified against the hours that they are made of.
     census: CensusConfig in "census" {
-        minimum_cycle: Time = "1h", "1s" to "365days" =>
+        minimum_cycle: TimeLength = "1h", "1s" to "365days" =>
             "Least time from the start of one verification to the start of the next.";
     }
 
     /// Facts: what the ends of segments say, read ahead of lists.
     facts: FactsConfig in "facts" {
-        minimum_cycle: Time = "1h", "1s" to "365days" =>
+        minimum_cycle: TimeLength = "1h", "1s" to "365days" =>
             "Least time from the start of one look for segments of which it is not known to the start of the next. It reads within the bounds of `[scrub]`: bytes and files a second.";
     }
 
     /// Housekeeping: what interrupted downloads of ours have left.
     housekeeping: HousekeepingConfig in "housekeeping" {
-        minimum_cycle: Time = "1day", "1s" to "365days" =>
+        minimum_cycle: TimeLength = "1day", "1s" to "365days" =>
             "Least time from the start of one look at all directories to the start of the next.";
     }
 
@@ -262,17 +262,17 @@ settings! {
             "The first hour that is fetched: a date, a time, or a number of hours ago, counted when the node starts. To delete what is older, see `[retention]`.";
         future: YesNo = "false" =>
             "Also hours that are more than two hours ahead of the clock, which no recorder that knows the time writes. An hour that is named (`gapless backfill --hour`), and those from a start that lies ahead, are fetched anyway.";
-        interval: Time = "2min", "1s" to "1day" =>
+        interval: TimeLength = "2min", "1s" to "1day" =>
             "From one round with a node to the next, give or take a tenth. A round with an equal node is one request.";
-        recent_cutoff: Time = "2min", "0s" to "7days" =>
+        recent_cutoff: TimeLength = "2min", "0s" to "7days" =>
             "How long ago a segment must have ended to be fetched: the recorder here may still get it.";
         concurrency: Count = "5", "1" to "64" =>
             "Downloads at once from one node, so that it can still serve others.";
-        bandwidth: Bytes = "0B", "0B" to "1TiB" =>
+        bandwidth: ByteSize = "0B", "0B" to "1TiB" =>
             "Bytes a second at which segments are fetched, from all other nodes together; 0 is no bound. Lists and digests are not held up.";
         ca_file: OptionalFile = "" =>
             "Certificates of the authorities, in PEM form, that nodes asked over https must be certified by, instead of those that the system trusts.";
-        keep_free: Bytes = "1GiB", "0B" to "1000TiB" =>
+        keep_free: ByteSize = "1GiB", "0B" to "1000TiB" =>
             "Free space below which nothing is fetched: recorders and the index keep some.";
         token_file: OptionalFile = "" =>
             "File with the one token that is sent to the other nodes, for those that want one to be read; read at the start. Only its owner may write it and nobody but owner and group read it.";
@@ -282,13 +282,13 @@ settings! {
             "A file with other nodes, `NAME URL` or `URL` per line, `#` before comments. It is read again and again.";
         node_database: Secret = "" =>
             "A PostgreSQL database with other nodes, as postgresql://USER@HOST:PORT/DATABASE?sslmode=require or host=HOST user=USER dbname=DATABASE. It is asked again and again.";
-        node_database_query: Text = "SELECT name, url FROM nodes WHERE backfill_from" =>
+        node_database_query: NonEmptyText = "SELECT name, url FROM nodes WHERE backfill_from" =>
             "What it is asked: the first two columns are name and address, at most 1000 rows.";
         node_database_password_file: OptionalFile = "" =>
             "A file with its password on one line, so that it stands in no command line; refused if others may read it.";
         node_database_ca_file: OptionalFile = "" =>
             "Certificates of the authorities, in PEM form, that the database must be certified by, instead of those that the system trusts. With it nothing is sent without encryption.";
-        reread: Time = "30s", "1s" to "1h" =>
+        reread: TimeLength = "30s", "1s" to "1h" =>
             "From one look at file and database to the next, give or take a tenth.";
         tombstones_from: Texts = "all" =>
             "Whose tombstones are taken over: `all`, `none`, or names of nodes. Nothing proves a deletion, so they are a matter of trust; those of others are only reported.";
@@ -300,7 +300,7 @@ settings! {
             "Such channels and qualities that each node may add: names cost lists, metrics and memory even where they hold next to nothing.";
         extras_budget: BytesOrTenth = "tenth" =>
             "Bytes that these directories may hold together, whoever wrote them, before nothing more is fetched into them; `tenth` is a tenth of the archive's disk. Each file counts by its blocks of 4,096 bytes. Nothing proves what an extra holds, so this bounds what other nodes can fill the disk with.";
-        max_extras_bytes: Bytes = "10GiB", "1MiB" to "1000TiB" =>
+        max_extras_bytes: ByteSize = "10GiB", "1MiB" to "1000TiB" =>
             "Bytes of extras that one round fetches from one node.";
     }
 
@@ -324,9 +324,9 @@ settings! {
             "Bytes of all channels and qualities together; above it the oldest hours are deleted.";
         min_free: BytesOrOff = "off" =>
             "Free space of the disk below which the oldest hours are deleted. More than `backfill.keep_free`, or nothing is fetched any more.";
-        reclaim_age: Time = "7days", "0s" to "10000days" =>
+        reclaim_age: TimeLength = "7days", "0s" to "10000days" =>
             "How long tombstones stay after their hour was deleted; longer than any other node is ever away.";
-        interval: Time = "10min", "1s" to "1day" =>
+        interval: TimeLength = "10min", "1s" to "1day" =>
             "From one look at everything to the next.";
         keep_last_copy: YesNo = "false" =>
             "Whether an hour stays as long as some of its segments are listed by none of the other nodes.";
@@ -377,9 +377,12 @@ pub enum ConfigError {
 /// Reads a time with its unit, as a setting is read that has these bounds; says what was expected if it is none.
 pub fn time_between(text: &str, least: &str, most: &str) -> Result<Duration, String> {
     let within = |time: &Duration| {
-        Time::read(least).is_some_and(|least| *time >= least) && Time::read(most).is_some_and(|most| *time <= most)
+        TimeLength::read(least).is_some_and(|least| *time >= least)
+            && TimeLength::read(most).is_some_and(|most| *time <= most)
     };
-    Time::read(text).filter(within).ok_or_else(|| format!("expected {}, from {least} to {most}", Time::EXPECTS))
+    TimeLength::read(text)
+        .filter(within)
+        .ok_or_else(|| format!("expected {}, from {least} to {most}", TimeLength::EXPECTS))
 }
 
 /// Reads names of directories beneath the base, as the setting of them is read; `None` if they are none.
@@ -399,7 +402,7 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    fn value<K: Kind>(&self, setting: &Setting) -> Result<K::Value, ConfigError> {
+    fn value<K: SettingKind>(&self, setting: &Setting) -> Result<K::Value, ConfigError> {
         let key = setting.full_key();
         let read = |text: &str, origin: String| {
             setting.read::<K>(text).map_err(|problem| ConfigError::Given { origin, problem })

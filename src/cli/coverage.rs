@@ -9,16 +9,16 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use self::print::Printer;
+use self::print::CoveragePrinter;
 use super::args::CoverageArgs;
 use super::config::Config;
-use super::side::{Scope, Side};
+use super::side::{ArchiveScope, Side};
 use super::{Exit, UsageError};
-use crate::coverage::{self, Gauges, Shown};
+use crate::coverage::{self, CoverageGauges, Shown};
 use crate::disk::Base;
 use crate::domain::shown::unshown;
 use crate::domain::{Channel, Quality, Stream, Timestamp};
-use crate::sources::Entry;
+use crate::sources::SourceEntry;
 use crate::wire::Status;
 
 /// Works everything out once.
@@ -62,7 +62,7 @@ async fn nodes(config: &Config, here: &Side) -> anyhow::Result<Vec<Shown>> {
         return Ok(std::iter::once(own).chain(peers).collect());
     }
     let other = |text: &String| {
-        let entry = Entry::parse(text).map_err(|error| UsageError(format!("backfill.peers: {error}")))?;
+        let entry = SourceEntry::parse(text).map_err(|error| UsageError(format!("backfill.peers: {error}")))?;
         Ok(Shown::peer(entry.name, &entry.url.to_string()))
     };
     std::iter::once(Ok(own)).chain(config.backfill.peers.iter().map(other)).collect()
@@ -70,13 +70,13 @@ async fn nodes(config: &Config, here: &Side) -> anyhow::Result<Vec<Shown>> {
 
 async fn all(config: &Config, args: &CoverageArgs, wanted: &Wanted, here: &Side) -> anyhow::Result<Exit> {
     let nodes = nodes(config, here).await?;
-    let mut streams = here.streams(&Scope::default(), &BTreeSet::new()).await?;
+    let mut streams = here.streams(&ArchiveScope::default(), &BTreeSet::new()).await?;
     streams.retain(|stream| wanted.holds(stream));
-    let mut gauges = args.gauges.as_ref().map(|_| Gauges::default());
+    let mut gauges = args.gauges.as_ref().map(|_| CoverageGauges::default());
     let mut exit = Exit::Done;
     for stream in streams {
         let found = ask::of_stream(here, &stream, args.maps).await?;
-        let mut printer = Printer::new(config.json, &stream)?;
+        let mut printer = CoveragePrinter::new(config.json, &stream)?;
         for figures in &found.hours {
             printer.hour(figures)?;
             if let Some(gauges) = &mut gauges {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::Exit;
 use super::args::DemoArgs;
 use super::config::Config;
-use crate::demo::{Plan, Recorders};
+use crate::demo::{DemoPlan, Recorders};
 use crate::domain::{Span, Timestamp};
 use home::Home;
 use lines::Tell;
@@ -80,8 +80,8 @@ fn room_for(args: &DemoArgs, home: &Home) -> anyhow::Result<()> {
 async fn play(args: &DemoArgs, home: &Home, tell: Tell, told_to_end: &CancellationToken) -> anyhow::Result<()> {
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let history = Span::from_us(i64::try_from(args.history.as_micros()).unwrap_or(i64::MAX));
-    let plan = Plan::new(seed, now(), history);
-    let places = nodes::Places::make(home.path(), args.recent_cutoff)?;
+    let plan = DemoPlan::new(seed, now(), history);
+    let places = nodes::NodePaths::make(home.path(), args.recent_cutoff)?;
     let mut recorders = Recorders::new(plan, places.bases(), now());
     tell.preparing(args.history)?;
     let past = tokio::task::block_in_place(|| recorders.record_past(|| told_to_end.is_cancelled()))?;

@@ -13,13 +13,13 @@ use std::process::ExitCode;
 
 use futures_util::StreamExt as _;
 
-use self::print::{Printer, Told};
-use super::args::{DiffArgs, RuleArgs, Target};
+use self::print::{DiffPrinter, DiffResult};
+use super::args::{ArchiveTarget, DiffArgs, RuleArgs};
 use super::config::Config;
 use super::progress::Progress;
-use super::side::{Digests, Scope, Side};
+use super::side::{ArchiveScope, Digests, Side};
 use super::{Exit, UsageError};
-use crate::domain::compare::{Difference, Fate, compare, fates};
+use crate::domain::compare::{HourDifference, NameFate, compare, fates};
 use crate::domain::plan::Rules;
 use crate::domain::{Channel, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp, plan};
 use crate::peer::PeerError;
@@ -46,10 +46,10 @@ pub async fn run(config: &Config, args: &DiffArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The part of the archive that a target names.
-fn scope(target: Option<&Target>) -> Result<Scope, UsageError> {
-    let parts: Vec<&str> = target.into_iter().flat_map(Target::parts).collect();
+fn scope(target: Option<&ArchiveTarget>) -> Result<ArchiveScope, UsageError> {
+    let parts: Vec<&str> = target.into_iter().flat_map(ArchiveTarget::parts).collect();
     let wrong = |part: &&str, error: &dyn std::fmt::Display| UsageError(format!("{part}: {error}"));
-    Ok(Scope {
+    Ok(ArchiveScope {
         channel: parts.first().map(|part| Channel::new(part).map_err(|error| wrong(part, &error))).transpose()?,
         quality: parts.get(1).map(|part| Quality::new(part).map_err(|error| wrong(part, &error))).transpose()?,
         hour: parts.get(2).map(|part| Hour::parse(part).map_err(|error| wrong(part, &error))).transpose()?,
@@ -114,9 +114,9 @@ async fn differences(
     args: &DiffArgs,
     here: &Side,
     there: &Side,
-    scope: &Scope,
+    scope: &ArchiveScope,
     rules: &Asked,
-) -> anyhow::Result<Told> {
+) -> anyhow::Result<DiffResult> {
     let found = match scope.place() {
         Some(place) => Found { pairs: vec![Pair { place, here: true, there: true }], by_digests: false },
         None => match by_digests(here, there, scope).await? {
@@ -128,7 +128,7 @@ async fn differences(
     if !found.pairs.is_empty() {
         progress.start(Some(found.pairs.len() as u64), "hours compared");
     }
-    let mut printer = Printer::new(config.json, args.summary, there.name());
+    let mut printer = DiffPrinter::new(config.json, args.summary, there.name());
     let mut compared = futures_util::stream::iter(&found.pairs)
         .map(|pair| async move { (pair, hour(here, there, pair, rules).await) })
         .buffered(AT_ONCE);
@@ -145,7 +145,7 @@ async fn differences(
 }
 
 /// The hours whose digests differ; `None` if one of the sides knows no digests.
-async fn by_digests(here: &Side, there: &Side, scope: &Scope) -> anyhow::Result<Option<Vec<Pair>>> {
+async fn by_digests(here: &Side, there: &Side, scope: &ArchiveScope) -> anyhow::Result<Option<Vec<Pair>>> {
     let Some(theirs) = there.qualities(scope).await? else { return Ok(None) };
     here.catch_up(scope)?;
     let Some(ours) = here.qualities(scope).await? else { return Ok(None) };
@@ -175,7 +175,7 @@ fn different<'a, K: Ord>(ours: &'a Digests<K>, theirs: &'a Digests<K>) -> impl I
 }
 
 /// All hours that one of the sides lists.
-async fn by_listings(here: &Side, there: &Side, scope: &Scope) -> anyhow::Result<Vec<Pair>> {
+async fn by_listings(here: &Side, there: &Side, scope: &ArchiveScope) -> anyhow::Result<Vec<Pair>> {
     let ours = here.streams(scope, &BTreeSet::new()).await?;
     let theirs = there.streams(scope, &ours).await?;
     let mut pairs = Vec::new();
@@ -199,7 +199,7 @@ async fn hour(
     there: &Side,
     pair: &Pair,
     rules: &Asked,
-) -> anyhow::Result<(Difference, HashMap<String, Fate>)> {
+) -> anyhow::Result<(HourDifference, HashMap<String, NameFate>)> {
     let offered = if pair.there { there.listing(&pair.place).await? } else { Vec::new() };
     let held = if pair.here { here.listing(&pair.place).await? } else { Vec::new() };
     // Sizes are not listed; of all there is something.
@@ -240,6 +240,6 @@ mod tests {
             read("a/b/monday").unwrap_err().0,
             "monday: an hour is written YYYY-MM-DDTHH in UTC, such as 2019-11-13T02"
         );
-        assert_eq!(scope(None).unwrap(), Scope::default());
+        assert_eq!(scope(None).unwrap(), ArchiveScope::default());
     }
 }

@@ -11,9 +11,9 @@ use super::client::Daemon;
 use super::config::Config;
 use super::out::stdout;
 use crate::disk::{DirLock, DiskError};
-use crate::doctor::archive::{self, Place};
+use crate::doctor::archive::{self, CheckedPlace};
 use crate::doctor::peers::Asker;
-use crate::doctor::{Finding, Level, machine, verdict, worst};
+use crate::doctor::{CheckLevel, CheckResult, machine, verdict, worst};
 use crate::domain::Timestamp;
 use crate::domain::shown::words;
 use crate::peer::Peer;
@@ -30,7 +30,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     found.extend(running(config, daemon.as_ref(), status.as_ref()));
     let status = status.and_then(Result::ok);
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let place = Place {
+    let place = CheckedPlace {
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
         keep_free: config.backfill.keep_free,
@@ -49,12 +49,12 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     found.push(verdict::clock(machine::clock_keeper(), &clocks));
     found.extend(peers);
     print(config, &found)?;
-    Ok(if worst(&found) == Level::Fail { Exit::DataWrong.into() } else { Exit::Done.into() })
+    Ok(if worst(&found) == CheckLevel::Fail { Exit::DataWrong.into() } else { Exit::Done.into() })
 }
 
 /// What cannot be read ends the program before it comes here.
-fn configured(config: &Config) -> Finding {
-    Finding::ok(
+fn configured(config: &Config) -> CheckResult {
+    CheckResult::ok(
         "configuration",
         match &config.file {
             Some(file) => format!("{}, flags and environment", file.display()),
@@ -68,7 +68,7 @@ fn running(
     config: &Config,
     daemon: Option<&Daemon>,
     status: Option<&Result<Status, super::client::ClientError>>,
-) -> Vec<Finding> {
+) -> Vec<CheckResult> {
     let Some(daemon) = daemon else {
         let mut found = vec![silent(config)];
         found.extend(user(machine::own_user(), None));
@@ -77,46 +77,50 @@ fn running(
     };
     let mut found = vec![match status {
         Some(Ok(status)) => state(status),
-        Some(Err(error)) => Finding::fail("daemon", error.to_string(), "look at its log"),
-        None => Finding::ok("daemon", "it answers"),
+        Some(Err(error)) => CheckResult::fail("daemon", error.to_string(), "look at its log"),
+        None => CheckResult::ok("daemon", "it answers"),
     }];
     found.extend(user(machine::own_user(), daemon.pid.and_then(machine::user_of)));
-    found.push(Finding::ok("address", format!("{}, held by the daemon", daemon.address())));
+    found.push(CheckResult::ok("address", format!("{}, held by the daemon", daemon.address())));
     found
 }
 
-fn silent(config: &Config) -> Finding {
+fn silent(config: &Config) -> CheckResult {
     match DirLock::acquire(&config.base_dir, Duration::ZERO) {
         Err(DiskError::InUse { .. }) => {
             let value = "a process has the archive open and does not answer";
-            Finding::fail("daemon", value, "look which it is (fuser, lsof), and at its log; end it if it hangs")
+            CheckResult::fail("daemon", value, "look which it is (fuser, lsof), and at its log; end it if it hangs")
         }
-        _ => Finding::ok("daemon", "none runs on this archive"),
+        _ => CheckResult::ok("daemon", "none runs on this archive"),
     }
 }
 
-fn state(status: &Status) -> Finding {
+fn state(status: &Status) -> CheckResult {
     let value = format!("{} {}, {}", status.name, status.version, if status.ready { "ready" } else { "catching up" });
     if !status.troubles.is_empty() {
         let troubles = status.troubles.join("; ");
-        return Finding::fail(
+        return CheckResult::fail(
             "daemon",
             format!("{value}: {troubles}"),
             "`gapless status` tells more, and its log when it began",
         );
     }
     if status.version != env!("CARGO_PKG_VERSION") {
-        return Finding::warn("daemon", value, format!("this is {}: start the daemon anew", env!("CARGO_PKG_VERSION")));
+        return CheckResult::warn(
+            "daemon",
+            value,
+            format!("this is {}: start the daemon anew", env!("CARGO_PKG_VERSION")),
+        );
     }
-    Finding::ok("daemon", value)
+    CheckResult::ok("daemon", value)
 }
 
 /// What one user may another may not: the right one has to look.
-fn user(own: u32, daemons: Option<u32>) -> Option<Finding> {
+fn user(own: u32, daemons: Option<u32>) -> Option<CheckResult> {
     match daemons {
         Some(other) if other != own => {
             let value = format!("the daemon runs as user {other}, and this as {own}");
-            Some(Finding::warn(
+            Some(CheckResult::warn(
                 "user",
                 value,
                 format!(
@@ -126,16 +130,16 @@ fn user(own: u32, daemons: Option<u32>) -> Option<Finding> {
         }
         None if own == 0 => {
             let advice = "if the node runs as another user, look as that one; root may read and write everything";
-            Some(Finding::warn("user", "this runs as root", advice))
+            Some(CheckResult::warn("user", "this runs as root", advice))
         }
         _ => None,
     }
 }
 
-fn free(config: &Config) -> Finding {
+fn free(config: &Config) -> CheckResult {
     let address = config.node.listen;
     match TcpListener::bind(address) {
-        Ok(_) => Finding::ok("address", format!("{address} is free")),
+        Ok(_) => CheckResult::ok("address", format!("{address} is free")),
         Err(error) => {
             let advice = match error.kind() {
                 std::io::ErrorKind::AddrInUse => "choose another with --listen, or end who has it (ss -ltnp)",
@@ -144,24 +148,24 @@ fn free(config: &Config) -> Finding {
                 }
                 _ => "choose an address of this machine with --listen, or 0.0.0.0 for all",
             };
-            Finding::fail("address", format!("{address}: {error}"), advice)
+            CheckResult::fail("address", format!("{address}: {error}"), advice)
         }
     }
 }
 
-fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u64) -> Option<Finding> {
+fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u64) -> Option<CheckResult> {
     if let Some(watch) = status.map(|status| &status.watch) {
         let value = format!("{} held, {} directories compared twice a second instead", watch.watches, watch.unwatched);
         return Some(if watch.unwatched == 0 {
-            Finding::ok("watches", value)
+            CheckResult::ok("watches", value)
         } else {
-            Finding::fail("watches", value, "raise sysctl fs.inotify.max_user_watches, or [watch] max_watches")
+            CheckResult::fail("watches", value, "raise sysctl fs.inotify.max_user_watches, or [watch] max_watches")
         });
     }
     let most = config.watch.max_watches as u64;
     if wanted > most {
         let value = format!("{wanted} directories are to be watched, and [watch] max_watches is {most}");
-        return Some(Finding::warn("watches", value, "raise it; what is not watched is left to the crawl"));
+        return Some(CheckResult::warn("watches", value, "raise it; what is not watched is left to the crawl"));
     }
     let user = pid.and_then(machine::user_of).unwrap_or_else(machine::own_user);
     machine::inotify(user, pid).map(|inotify| verdict::watches(&inotify, wanted))
@@ -172,12 +176,12 @@ async fn peers(
     config: &Config,
     status: Option<&Status>,
     own: Option<crate::disk::ArchiveId>,
-) -> (Vec<Finding>, Vec<i64>) {
+) -> (Vec<CheckResult>, Vec<i64>) {
     let mut peers: Vec<Peer> = match super::backfill::peers_now(config).await {
         Ok(peers) => peers.borrow().clone(),
         Err(error) => {
             return (
-                vec![Finding::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")],
+                vec![CheckResult::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")],
                 Vec::new(),
             );
         }
@@ -189,7 +193,7 @@ async fn peers(
         }
     }
     if peers.is_empty() {
-        return (vec![Finding::ok("peers", "none; nothing is fetched")], Vec::new());
+        return (vec![CheckResult::ok("peers", "none; nothing is fetched")], Vec::new());
     }
     let token = config.backfill.token_file.as_deref().map(super::trust::token).transpose();
     let asker = token
@@ -198,12 +202,12 @@ async fn peers(
     match asker {
         Ok(asker) => asker.examine(&peers).await,
         Err(error) => {
-            (vec![Finding::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")], Vec::new())
+            (vec![CheckResult::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")], Vec::new())
         }
     }
 }
 
-fn print(config: &Config, found: &[Finding]) -> anyhow::Result<()> {
+fn print(config: &Config, found: &[CheckResult]) -> anyhow::Result<()> {
     let mut out = stdout();
     if config.json {
         out.json_pretty(&serde_json::json!({ "worst": worst(found), "checks": found }))?;
@@ -216,12 +220,12 @@ fn print(config: &Config, found: &[Finding]) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn line(finding: &Finding, in_colour: bool) -> String {
+fn line(finding: &CheckResult, in_colour: bool) -> String {
     let (colour, plain) = match finding.level {
         _ if !in_colour => ("", ""),
-        Level::Ok => ("\x1b[32m", "\x1b[0m"),
-        Level::Warn => ("\x1b[33m", "\x1b[0m"),
-        Level::Fail => ("\x1b[31m", "\x1b[0m"),
+        CheckLevel::Ok => ("\x1b[32m", "\x1b[0m"),
+        CheckLevel::Warn => ("\x1b[33m", "\x1b[0m"),
+        CheckLevel::Fail => ("\x1b[31m", "\x1b[0m"),
     };
     let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!("  → {}", words(advice)));
     format!("{colour}{:<4}{plain}  {:<16}  {}{advice}", finding.level, words(&finding.check), words(&finding.value))
@@ -233,9 +237,12 @@ mod tests {
 
     #[test]
     fn a_line_says_what_was_found_and_what_to_do() {
-        let fail = Finding::fail("clock", "1 h\nahead", "set it");
+        let fail = CheckResult::fail("clock", "1 h\nahead", "set it");
         assert_eq!(line(&fail, false), "fail  clock             1 h\\nahead  → set it");
-        assert_eq!(line(&Finding::ok("kernel", "Linux 6.1"), true), "\x1b[32mok  \x1b[0m  kernel            Linux 6.1");
+        assert_eq!(
+            line(&CheckResult::ok("kernel", "Linux 6.1"), true),
+            "\x1b[32mok  \x1b[0m  kernel            Linux 6.1"
+        );
     }
 
     #[test]

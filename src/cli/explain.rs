@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use super::args::ExplainArgs;
 use super::config::Config;
-use super::side::{Scope, Side};
+use super::side::{ArchiveScope, Side};
 use super::{Exit, UsageError};
 use crate::domain::shown::unshown;
 use crate::domain::{Channel, Hour, HourPlace, Quality, Timestamp};
@@ -56,7 +56,7 @@ pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode
 }
 
 /// The qualities that have this hour.
-async fn places(here: &Side, scope: &Scope, hour: Hour) -> anyhow::Result<Vec<HourPlace>> {
+async fn places(here: &Side, scope: &ArchiveScope, hour: Hour) -> anyhow::Result<Vec<HourPlace>> {
     let mut places = Vec::new();
     for stream in here.streams(scope, &BTreeSet::new()).await? {
         if here.hours(&stream, true).await?.contains(&hour) {
@@ -69,11 +69,11 @@ async fn places(here: &Side, scope: &Scope, hour: Hour) -> anyhow::Result<Vec<Ho
     Ok(places)
 }
 
-fn scope(args: &ExplainArgs) -> Result<Scope, UsageError> {
+fn scope(args: &ExplainArgs) -> Result<ArchiveScope, UsageError> {
     let wrong = |text: &str, error: &dyn std::fmt::Display| UsageError(format!("{text}: {error}"));
     let channel = args.channel.as_deref().map(|text| Channel::new(&unshown(text)).map_err(|error| wrong(text, &error)));
     let quality = args.quality.as_deref().map(|text| Quality::new(&unshown(text)).map_err(|error| wrong(text, &error)));
-    Ok(Scope { channel: channel.transpose()?, quality: quality.transpose()?, hour: None })
+    Ok(ArchiveScope { channel: channel.transpose()?, quality: quality.transpose()?, hour: None })
 }
 
 fn subject(config: &Config, args: &ExplainArgs) -> Result<Subject, UsageError> {

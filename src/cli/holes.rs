@@ -11,7 +11,7 @@ use super::out::stdout;
 use super::pages::Pages;
 use super::{Exit, UsageError};
 use crate::domain::coverage::{Lane, Window};
-use crate::domain::ledger::Open;
+use crate::domain::ledger::OpenHole;
 use crate::domain::shown::unshown;
 use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Covered;
@@ -162,7 +162,7 @@ fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> 
 }
 
 /// Reads what a window needs from the index itself, all its hours compared with the disk.
-fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<(Covered, Vec<Open>)> {
+fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<(Covered, Vec<OpenHole>)> {
     tokio::task::block_in_place(|| {
         let offline = Offline::open(config)?;
         let found = offline.keeper.coverage(stream, &window, usize::MAX, usize::MAX);

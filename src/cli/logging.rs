@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::config::LogFormat;
-use lines::Lines;
+use lines::LineFormat;
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum LoggingError {
 /// Begins logging to stderr, counting what passes the filter in `registry`. Once in a process.
 pub fn init(filter: &str, format: LogFormat, registry: &Registry) -> Result<(), LoggingError> {
     let journal = std::env::var("JOURNAL_STREAM").ok();
-    let lines = Lines::for_stderr(format, journal.as_deref());
+    let lines = LineFormat::for_stderr(format, journal.as_deref());
     let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false).event_format(lines);
     let counter = LogCounter::new(registry)?;
     tracing_subscriber::registry().with(lines).with(counter).with(EnvFilter::try_new(filter)?).try_init()?;

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use super::args::{LsArgs, Target};
+use super::args::{ArchiveTarget, LsArgs};
 use super::client::{Daemon, path};
 use super::config::Config;
 use super::offline::Offline;
@@ -32,7 +32,7 @@ pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
 
 /// Asks the index itself, after bringing what is asked for into line with the disk, as the daemon does.
 fn offline(config: &Config, args: &LsArgs) -> anyhow::Result<Vec<String>> {
-    let parts: Vec<&str> = args.target.iter().flat_map(Target::parts).collect();
+    let parts: Vec<&str> = args.target.iter().flat_map(ArchiveTarget::parts).collect();
     let place = match parts.as_slice() {
         [channel, quality, hour, ..] => Some(hour_place(channel, quality, hour)?),
         _ => None,
@@ -58,7 +58,7 @@ fn hour_place(channel: &str, quality: &str, hour: &str) -> Result<HourPlace, Usa
 }
 
 fn request(args: &LsArgs) -> String {
-    let parts = args.target.iter().flat_map(Target::parts);
+    let parts = args.target.iter().flat_map(ArchiveTarget::parts);
     let query = if args.tombstones { "?tombstones=true" } else { "" };
     format!("{}{query}", path(std::iter::once("files").chain(parts)))
 }

@@ -13,8 +13,8 @@ use super::out::stdout;
 use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
 use crate::ffmpeg::PoolOptions;
-use crate::http::{Auth, Bounds, Hosts, Limits};
-use crate::node::{ENDING, Node, NodeOptions, Pulse};
+use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
+use crate::node::{ENDING, Node, NodeOptions, NodePulse};
 use crate::playback::PlaybackOptions;
 use crate::scrub::ScrubOptions;
 use crate::service::{Beat, Notify, with_patience};
@@ -57,7 +57,7 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
 }
 
 /// What the service manager is told from now on, until the process ends.
-fn beat(notify: &Arc<Notify>, pulse: Pulse) -> Beat {
+fn beat(notify: &Arc<Notify>, pulse: NodePulse) -> Beat {
     let living = pulse.clone();
     Beat {
         notify: Arc::clone(notify),
@@ -90,7 +90,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         verify_one_in: config.crawl.verify_one_in as u64,
         scrub: ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined },
         doubt_above: config.crawl.doubt_above,
-        http: Limits {
+        http: ConnectionLimits {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,
             idle_timeout: http.idle_timeout,
@@ -115,12 +115,12 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
     })
 }
 
-fn bounds(config: &Config) -> Bounds {
+fn bounds(config: &Config) -> RequestBounds {
     let http = &config.http;
     // Where few connections are allowed, those who stay leave room for those who come and go.
     let room = (http.max_connections / 4).max(1);
     let seats = |total: usize, each: usize| (total.min(room), each.min(room));
-    Bounds {
+    RequestBounds {
         max_page: http.max_page,
         max_hours: http.max_hours_at_once,
         max_extras: http.max_extras,
@@ -152,14 +152,14 @@ pub(super) fn ffmpeg_options(config: &Config) -> PoolOptions {
 }
 
 /// The certificate and key to show, if any are configured.
-fn certificate(http: &HttpConfig) -> anyhow::Result<Option<Arc<tls::Server>>> {
+fn certificate(http: &HttpConfig) -> anyhow::Result<Option<Arc<tls::TlsServer>>> {
     let (certificate, key) = match (&http.tls_certificate, &http.tls_key) {
         (None, None) => return Ok(None),
         (Some(certificate), Some(key)) => (certificate, key),
         (Some(_), None) => return Err(half("http.tls_certificate", "http.tls_key")),
         (None, Some(_)) => return Err(half("http.tls_key", "http.tls_certificate")),
     };
-    let server = tls::Server::new(certificate, key).map_err(|error| UsageError(error.to_string()))?;
+    let server = tls::TlsServer::new(certificate, key).map_err(|error| UsageError(error.to_string()))?;
     Ok(Some(Arc::new(server)))
 }
 

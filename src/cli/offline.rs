@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::config::Config;
-use crate::crawl::{Found, Keeper, bring_into_line};
-use crate::disk::{Base, Guard};
+use crate::crawl::{CrawlCounts, Keeper, bring_into_line};
+use crate::disk::{Base, BaseGuard};
 use crate::domain::{HourPlace, Span, Stream};
 use crate::index::IndexOptions;
 use crate::startup::{self, Locked};
@@ -43,7 +43,7 @@ impl Offline {
     pub fn begin_for(config: &Config, channels: &[String], qualities: &[String]) -> anyhow::Result<Self> {
         let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
         let index = Arc::new(locked.open_index(index_options(config))?);
-        let guard = Arc::new(Guard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
+        let guard = Arc::new(BaseGuard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
         let named = super::backfill::named(config, channels, qualities);
         let keeper = Arc::new(Keeper::new(index, guard).doubt_above(config.crawl.doubt_above).naming(named));
         keeper.reconcile_structure()?;
@@ -60,7 +60,7 @@ impl Offline {
         let places: Vec<HourPlace> = catalog.streams().into_iter().filter(wanted).flat_map(hours).collect();
         let found = bring_into_line(&self.keeper, &places)?;
         if let Some(error) = &found.last_error {
-            tracing::warn!(name: "hours_unreadable", hours = found.count(Found::ERRORS), error, "some hours cannot be read here");
+            tracing::warn!(name: "hours_unreadable", hours = found.count(CrawlCounts::ERRORS), error, "some hours cannot be read here");
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use super::args::Args;
 use super::config::Config;
-use crate::crawl::{Pace, Pacing, Reading};
+use crate::crawl::{CrawlPace, Pacing, ReadAllowance};
 
 /// What the configuration says.
-pub fn of(config: &Config) -> Pace {
+pub fn of(config: &Config) -> CrawlPace {
     let (crawl, scrub) = (&config.crawl, &config.scrub);
     let cycles = [
         ("reconcile", crawl.minimum_cycle),
@@ -15,13 +15,13 @@ pub fn of(config: &Config) -> Pace {
         ("housekeeping", config.housekeeping.minimum_cycle),
     ];
     let limit = |rate: u64| Some(rate).filter(|rate| *rate > 0);
-    Pace {
+    CrawlPace {
         cpu_share: crawl.cpu_share,
         slice: crawl.slice,
         adaptive: crawl.adaptive,
         threads: crawl.threads,
         cycles: cycles.into_iter().map(|(name, least)| (name.to_owned(), least)).collect(),
-        reading: Reading {
+        reading: ReadAllowance {
             bytes_per_second: limit(scrub.bytes_per_second),
             files_per_second: limit(scrub.files_per_second as u64),
         },

@@ -11,7 +11,7 @@ use super::{Exit, UsageError};
 use crate::disk::{Base, Quarantine};
 use crate::domain::FilePlace;
 use crate::domain::shown::{shown, unshown};
-use crate::scrub::{Kept, list_of};
+use crate::scrub::{QuarantineContents, list_of};
 use crate::wire::{QuarantineList, QuarantinedFile};
 
 /// Lists the quarantine, or changes it.
@@ -25,7 +25,7 @@ pub fn run(config: &Config, args: &QuarantineArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn read(base: &Base) -> anyhow::Result<QuarantineList> {
-    let kept = Kept::default();
+    let kept = QuarantineContents::default();
     kept.look(base, &|_| false)?;
     Ok(list_of(&kept, usize::MAX))
 }

@@ -15,10 +15,10 @@ use crate::check::{all_places, check_hour, check_sums};
 use crate::disk::{ArchiveId, Base, marker};
 use crate::domain::shown::shown;
 use crate::index::LedgerCopy;
-use crate::rebuild::{Watcher, rebuild};
+use crate::rebuild::{RebuildObserver, rebuild};
 use crate::retention::carry_over;
 use crate::startup::{self, Locked};
-use crate::wire::{CheckLine, Difference};
+use crate::wire::{CheckLine, IndexDifference};
 
 /// Rebuilds or checks the index.
 pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode> {
@@ -43,7 +43,7 @@ pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode>
 
 struct Told(Progress);
 
-impl Watcher for Told {
+impl RebuildObserver for Told {
     fn begin(&self, hours: u64) {
         self.0.start(Some(hours), "hours");
     }
@@ -102,7 +102,7 @@ struct Report<'c> {
 }
 
 impl Report<'_> {
-    fn difference(&mut self, difference: &Difference) -> anyhow::Result<()> {
+    fn difference(&mut self, difference: &IndexDifference) -> anyhow::Result<()> {
         self.differences += 1;
         let mut out = stdout();
         if self.config.json {

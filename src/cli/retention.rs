@@ -14,12 +14,12 @@ use super::offline::Offline;
 use super::out::{stderr_line, stdout};
 use super::{Exit, UsageError, backfill};
 use crate::crawl::Keeper;
-use crate::deleted::Deletions;
-use crate::domain::retention::Limits;
+use crate::deleted::DeletionCounter;
+use crate::domain::retention::RetentionLimits;
 use crate::domain::shown::{shown, unshown};
 use crate::domain::{HourPlace, Span};
 use crate::peer::Peer;
-use crate::retention::{Parts, Retention, RetentionOptions};
+use crate::retention::{Retention, RetentionOptions, RetentionParts};
 use crate::runtime::Stop;
 use crate::wire::{
     AbsentHour, AcceptedRecords, KeepHours, KeptHours, RetentionPlan, RetentionReport, RetentionView, RunRetention,
@@ -100,10 +100,10 @@ pub fn offline(
     peers: watch::Receiver<Vec<Peer>>,
 ) -> anyhow::Result<Arc<Retention>> {
     let registry = Registry::new();
-    let parts = Parts {
+    let parts = RetentionParts {
         keeper: Arc::clone(keeper),
         is_ready: Box::new(|| true),
-        deletions: Arc::new(Deletions::register(&registry)?),
+        deletions: Arc::new(DeletionCounter::register(&registry)?),
         client: super::trust::client(config)?,
         peers,
         instance: rand::random(),
@@ -119,7 +119,7 @@ pub fn options(config: &Config) -> RetentionOptions {
     let configured = &config.retention;
     let span = |time: std::time::Duration| Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
     RetentionOptions {
-        limits: Limits {
+        limits: RetentionLimits {
             max_age: configured.max_age.map(span),
             max_bytes: configured.max_bytes,
             min_free: configured.min_free,

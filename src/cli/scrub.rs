@@ -16,7 +16,7 @@ use super::out::stdout;
 use super::progress::Progress;
 use super::{Exit, UsageError};
 use crate::domain::shown::shown;
-use crate::scrub::{Finding, Kept, Limits, Scrub, ScrubOptions, Watcher, damaged_file};
+use crate::scrub::{QuarantineContents, Scrub, ScrubFinding, ScrubLimits, ScrubObserver, ScrubOptions, damaged_file};
 use crate::wire::{DamagedFile, ScrubLine, ScrubOrder, ScrubSummary};
 
 /// Verifies what was asked for; exits with 1 if something is damaged.
@@ -45,9 +45,9 @@ fn offline(config: &Config, order: &ScrubOrder, threads: usize, told: &Told) -> 
     let opened = Offline::begin(config)?;
     opened.catch_up(|_| true)?;
     let options = ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined };
-    let scrub = Scrub::new(Arc::clone(&opened.keeper), options, Arc::new(Kept::default()));
+    let scrub = Scrub::new(Arc::clone(&opened.keeper), options, Arc::new(QuarantineContents::default()));
     let places = scrub.places(&order.places).map_err(|place| UsageError(format!("{place}: no hour of it is here")))?;
-    let limits = if order.yes { Limits::NONE } else { Limits::CAREFUL };
+    let limits = if order.yes { ScrubLimits::NONE } else { ScrubLimits::CAREFUL };
     let summary = scrub.run(&places, limits, threads, told);
     opened.close();
     Ok(summary?)
@@ -114,7 +114,7 @@ impl Told {
     }
 }
 
-impl Watcher for Told {
+impl ScrubObserver for Told {
     fn begin(&self, files: u64, _bytes: u64) {
         self.progress.start(Some(files), "files");
     }
@@ -123,7 +123,7 @@ impl Watcher for Told {
         self.progress.advance(files);
     }
 
-    fn found(&self, finding: &Finding) {
+    fn found(&self, finding: &ScrubFinding) {
         self.damaged(&damaged_file(finding));
     }
 

@@ -26,7 +26,7 @@ const PAGES: usize = 64;
 
 /// A part of the archive: all of it, or a channel, a quality or an hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct ArchiveScope {
     /// The channel; all if there is none.
     pub channel: Option<Channel>,
     /// The quality; all if there is none.
@@ -35,7 +35,7 @@ pub struct Scope {
     pub hour: Option<Hour>,
 }
 
-impl Scope {
+impl ArchiveScope {
     /// Whether this quality is a part of it.
     pub fn holds(&self, stream: &Stream) -> bool {
         self.holds_channel(&stream.channel) && self.quality.as_ref().is_none_or(|quality| *quality == stream.quality)
@@ -112,7 +112,7 @@ impl Side {
     }
 
     /// Makes the index right about a part of the archive, where nobody else does. A daemon and a peer look for themselves.
-    pub fn catch_up(&self, scope: &Scope) -> anyhow::Result<()> {
+    pub fn catch_up(&self, scope: &ArchiveScope) -> anyhow::Result<()> {
         match &self.how {
             How::Index(offline) => tokio::task::block_in_place(|| offline.catch_up(|stream| scope.holds(stream))),
             How::Daemon(_) | How::Peer(..) => Ok(()),
@@ -120,7 +120,7 @@ impl Side {
     }
 
     /// The digests of qualities; `None` if nobody there knows what that is.
-    pub async fn qualities(&self, scope: &Scope) -> anyhow::Result<Option<Digests<Stream>>> {
+    pub async fn qualities(&self, scope: &ArchiveScope) -> anyhow::Result<Option<Digests<Stream>>> {
         if let Some(index) = self.index() {
             let sum = |stream: Stream| Ok((stream.clone(), index.stream_sums(&stream.to_string())?.total()));
             let streams = index.catalog().streams().into_iter().filter(|stream| scope.holds(stream));
@@ -194,7 +194,7 @@ impl Side {
 
     /// The qualities that are listed. A peer may list names that it then cannot look into, such as files beside its channels: those
     /// that are not among `known` are left out.
-    pub async fn streams(&self, scope: &Scope, known: &BTreeSet<Stream>) -> anyhow::Result<BTreeSet<Stream>> {
+    pub async fn streams(&self, scope: &ArchiveScope, known: &BTreeSet<Stream>) -> anyhow::Result<BTreeSet<Stream>> {
         let mut found = BTreeSet::new();
         match &self.how {
             How::Index(offline) => found.extend(offline.keeper.index().catalog().streams()),

@@ -9,14 +9,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use super::args::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, Target as Place, TombstoneArgs, TombstoneVerb};
+use super::args::{AcceptArgs, AddArgs, ArchiveTarget as Place, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
 use super::client::Daemon;
 use super::config::Config;
 use super::out::{prompt, stderr_line, stdout};
 use super::{Exit, UsageError};
 use crate::domain::shown::{shown, unshown};
-use crate::tombstones::Target;
-use crate::wire::{AcceptBursts, Accepted, AddOutcome, PurgeOrder, PurgeReport, TombstoneNote};
+use crate::tombstones::TombstoneTarget;
+use crate::wire::{AcceptBursts, AddOutcome, PurgeOrder, PurgeReport, TombstoneNote, TombstoneReceipt};
 use work::{Looks, Worker};
 
 /// Paths read from stdin: a million of 150 bytes are held in memory, so that a wrong one is found before anything is done.
@@ -142,8 +142,8 @@ fn resolve(base: &Path, texts: &[String]) -> Result<Vec<String>, UsageError> {
 }
 
 fn resolve_one(base: &Path, text: &str) -> Result<String, String> {
-    let Err(why) = Target::read(text) else { return Ok(text.to_owned()) };
-    let below = below(base, Path::new(text)).filter(|path| Target::read(path).is_ok());
+    let Err(why) = TombstoneTarget::read(text) else { return Ok(text.to_owned()) };
+    let below = below(base, Path::new(text)).filter(|path| TombstoneTarget::read(path).is_ok());
     below.ok_or_else(|| why.to_string())
 }
 
@@ -198,7 +198,7 @@ async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> 
         );
     };
     let order = AcceptBursts { peer: args.peer.clone() };
-    let accepted: Accepted = daemon.post_json("/api/v1/tombstones/accept", &order).await?;
+    let accepted: TombstoneReceipt = daemon.post_json("/api/v1/tombstones/accept", &order).await?;
     let mut out = stdout();
     if config.json {
         out.json(&accepted)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::UsageError;
 use super::config::Config;
-use crate::peer::{Limits, PeerClient};
+use crate::peer::{PeerClient, PeerLimits};
 use crate::tls::{self, ClientConfig};
 use crate::tokens::{self, Token};
 
@@ -23,5 +23,5 @@ pub fn trusted(config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
 /// The client towards other nodes, as configured.
 pub fn client(config: &Config) -> anyhow::Result<PeerClient> {
     let token = config.backfill.token_file.as_deref().map(token).transpose()?;
-    Ok(PeerClient::with_token(Limits::default(), trusted(config)?.as_ref(), token.as_ref())?)
+    Ok(PeerClient::with_token(PeerLimits::default(), trusted(config)?.as_ref(), token.as_ref())?)
 }

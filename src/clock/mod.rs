@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-pub use timeline::{TIME, Timeline};
+pub use timeline::{ClockTimeline, TIME};
 
 use crate::domain::clock::PeerTime;
 use crate::domain::{Span, Timestamp};
@@ -108,7 +108,7 @@ pub mod test_clocks {
 
     /// What the clocks say.
     #[derive(Debug, Clone)]
-    pub struct Said {
+    pub struct ClockReading {
         /// See [`Clocks::wall`].
         pub wall: Timestamp,
         /// See [`Clocks::boottime`].
@@ -123,14 +123,14 @@ pub mod test_clocks {
 
     /// See the module.
     #[derive(Debug)]
-    pub struct TestClocks(Mutex<Said>);
+    pub struct TestClocks(Mutex<ClockReading>);
 
     impl TestClocks {
         /// Right, in a first boot.
         pub fn at(wall: &str) -> Self {
             let wall = Timestamp::parse(wall).unwrap();
             let boottime = Span::from_us(1_000_000_000);
-            Self(Mutex::new(Said {
+            Self(Mutex::new(ClockReading {
                 wall,
                 boottime,
                 boot: "first".to_owned(),
@@ -140,7 +140,7 @@ pub mod test_clocks {
         }
 
         /// Changes what they say.
-        pub fn set(&self, change: impl FnOnce(&mut Said)) {
+        pub fn set(&self, change: impl FnOnce(&mut ClockReading)) {
             change(&mut self.0.lock().unwrap());
         }
 
@@ -149,7 +149,7 @@ pub mod test_clocks {
             self.set(|said| (said.wall, said.boottime) = (said.wall + time, said.boottime + time));
         }
 
-        fn said(&self) -> Said {
+        fn said(&self) -> ClockReading {
             self.0.lock().unwrap().clone()
         }
     }

@@ -5,8 +5,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Clocks;
-use crate::disk::{Base, DiskError, Reading, Record, Records};
-use crate::domain::clock::{Line, Verdict, Witnesses, judge};
+use crate::disk::{Base, DiskError, Record, RecordReading, Records};
+use crate::domain::clock::{ClockVerdict, TimeMark, Witnesses, judge};
 use crate::domain::{Span, Timestamp};
 
 /// The record of it.
@@ -15,7 +15,7 @@ pub const TIME: Record = Record { name: "time", version: 1, most: 4 << 10, is_fr
 const WRITE_EVERY: Span = Span::from_us(60 * crate::domain::time::SECOND_US);
 
 /// See the module.
-pub struct Timeline {
+pub struct ClockTimeline {
     clocks: Arc<dyn Clocks>,
     state: Mutex<State>,
 }
@@ -23,7 +23,7 @@ pub struct Timeline {
 #[derive(Debug, Default)]
 struct State {
     /// Nothing while it could not be read.
-    line: Option<Line>,
+    line: Option<TimeMark>,
     /// When it was last written.
     written: Option<Span>,
     /// As it was last judged.
@@ -43,17 +43,17 @@ enum Belief {
     Wrong,
 }
 
-impl From<&Verdict> for Belief {
-    fn from(verdict: &Verdict) -> Self {
+impl From<&ClockVerdict> for Belief {
+    fn from(verdict: &ClockVerdict) -> Self {
         match verdict {
-            Verdict::Agree | Verdict::Settle => Self::Right,
-            Verdict::Unknown(_) => Self::Unknown,
-            Verdict::Contradict(_) => Self::Wrong,
+            ClockVerdict::Agree | ClockVerdict::Settle => Self::Right,
+            ClockVerdict::Unknown(_) => Self::Unknown,
+            ClockVerdict::Contradict(_) => Self::Wrong,
         }
     }
 }
 
-impl Timeline {
+impl ClockTimeline {
     /// By these clocks; nothing is read yet.
     pub fn new(clocks: Arc<dyn Clocks>) -> Self {
         Self { clocks, state: Mutex::default() }
@@ -64,13 +64,13 @@ impl Timeline {
     pub fn load(&self, base: &Base, records: &Records, newest: Option<Timestamp>) -> Result<(), DiskError> {
         let (boot, boottime, wall) = (self.boot(), self.clocks.boottime(), self.clocks.wall());
         let line = match records.read(base, &TIME)? {
-            Reading::Unusable(_) => None,
-            Reading::Absent => {
+            RecordReading::Unusable(_) => None,
+            RecordReading::Absent => {
                 let start = newest.filter(|newest| *newest > wall);
-                Some(Line::begin(boot, boottime, start.unwrap_or(wall), start.is_none()))
+                Some(TimeMark::begin(boot, boottime, start.unwrap_or(wall), start.is_none()))
             }
-            Reading::Intact(content) | Reading::Mended(content, _) => {
-                let line = Line::parse(&String::from_utf8_lossy(&content.bytes));
+            RecordReading::Intact(content) | RecordReading::Mended(content, _) => {
+                let line = TimeMark::parse(&String::from_utf8_lossy(&content.bytes));
                 if line.is_none() {
                     records.note(TIME.name, Some("it does not say what a line of time says"));
                 }
@@ -85,10 +85,10 @@ impl Timeline {
     }
 
     /// What it says of the clock now, for who only looks. Changes nothing.
-    pub fn peek(clocks: Arc<dyn Clocks>, base: &Base) -> Result<Verdict, DiskError> {
+    pub fn peek(clocks: Arc<dyn Clocks>, base: &Base) -> Result<ClockVerdict, DiskError> {
         let timeline = Self::new(clocks);
         let content = Records::peek(base, &TIME)?.content();
-        let line = content.and_then(|content| Line::parse(&String::from_utf8_lossy(&content.bytes)));
+        let line = content.and_then(|content| TimeMark::parse(&String::from_utf8_lossy(&content.bytes)));
         let resumed = line.map(|line| line.resume(&timeline.boot(), timeline.clocks.boottime()));
         timeline.lock().line = resumed;
         Ok(timeline.verdict())
@@ -125,7 +125,7 @@ impl Timeline {
     }
 
     /// Whether the clock can be believed now.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> ClockVerdict {
         let witnesses = Witnesses {
             wall: self.clocks.wall(),
             boottime: self.clocks.boottime(),
@@ -136,15 +136,15 @@ impl Timeline {
         let mut state = self.lock();
         let Some(line) = state.line.as_mut() else {
             state.belief = Belief::Unknown;
-            return Verdict::Unknown("nothing is known of the time before now".to_owned());
+            return ClockVerdict::Unknown("nothing is known of the time before now".to_owned());
         };
         let verdict = judge(line, &witnesses);
         line.take(&verdict, &witnesses);
-        if verdict == Verdict::Settle {
+        if verdict == ClockVerdict::Settle {
             state.written = None;
         }
         state.belief = Belief::from(&verdict);
-        if verdict == Verdict::Settle { Verdict::Agree } else { verdict }
+        if verdict == ClockVerdict::Settle { ClockVerdict::Agree } else { verdict }
     }
 
     /// The time: what the clock says, or, where it was not believed when it was last judged, what it would be by elapsed time. What is
@@ -171,19 +171,19 @@ impl Timeline {
         self.write(base, records);
     }
 
-    fn log(&self, verdict: &Verdict) {
+    fn log(&self, verdict: &ClockVerdict) {
         let belief = Belief::from(verdict);
         if std::mem::replace(&mut self.lock().logged, belief) == belief {
             return;
         }
         match verdict {
-            Verdict::Contradict(why) => {
+            ClockVerdict::Contradict(why) => {
                 tracing::error!(name: "clock_contradicted", %why, "the clock of this machine cannot be believed; nothing is deleted until it can be again, or `gapless retention run --yes`");
             }
-            Verdict::Unknown(why) => {
+            ClockVerdict::Unknown(why) => {
                 tracing::warn!(name: "clock_unknown", %why, "nobody can tell whether the clock of this machine is right; no hour goes for its age until another machine's clock bears it out, or `gapless retention run --yes`");
             }
-            Verdict::Agree | Verdict::Settle => {
+            ClockVerdict::Agree | ClockVerdict::Settle => {
                 tracing::info!(name: "clock_agrees", "the clock of this machine can be believed again");
             }
         }
@@ -199,7 +199,7 @@ impl Timeline {
     }
 }
 
-impl std::fmt::Debug for Timeline {
+impl std::fmt::Debug for ClockTimeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Timeline").field("state", &self.state).finish_non_exhaustive()
     }
@@ -230,8 +230,9 @@ mod tests {
             Self { _tree: tree, base, clocks: Arc::new(TestClocks::at("2026-11-20T12:00:00")) }
         }
 
-        fn start(&self) -> (Timeline, Records) {
-            let (timeline, records) = (Timeline::new(Arc::clone(&self.clocks) as Arc<dyn Clocks>), Records::default());
+        fn start(&self) -> (ClockTimeline, Records) {
+            let (timeline, records) =
+                (ClockTimeline::new(Arc::clone(&self.clocks) as Arc<dyn Clocks>), Records::default());
             timeline.load(&self.base, &records, None).unwrap();
             timeline.tick(&self.base, &records);
             (timeline, records)
@@ -245,14 +246,14 @@ mod tests {
         let right = node.clocks.wall();
         node.clocks.set(|said| said.wall = said.wall + Span::from_us(40 * DAY.us()));
         let (timeline, records) = node.start();
-        assert!(matches!(timeline.verdict(), Verdict::Contradict(_)));
+        assert!(matches!(timeline.verdict(), ClockVerdict::Contradict(_)));
         assert_eq!(timeline.now(), right);
         node.clocks.pass(DAY);
         timeline.tick(&node.base, &records);
         let (again, _records) = node.start();
-        assert!(matches!(again.verdict(), Verdict::Contradict(_)), "the wrong clock does not move the line");
+        assert!(matches!(again.verdict(), ClockVerdict::Contradict(_)), "the wrong clock does not move the line");
         node.clocks.set(|said| said.wall = said.wall - Span::from_us(40 * DAY.us()));
-        assert_eq!(again.verdict(), Verdict::Agree);
+        assert_eq!(again.verdict(), ClockVerdict::Agree);
         assert_eq!(again.lived(), Some(DAY));
     }
 
@@ -261,10 +262,10 @@ mod tests {
         let node = Node::new();
         let (timeline, records) = node.start();
         node.clocks.set(|said| said.wall = said.wall + DAY);
-        assert!(matches!(timeline.verdict(), Verdict::Contradict(_)));
+        assert!(matches!(timeline.verdict(), ClockVerdict::Contradict(_)));
         timeline.confirm(&node.base, &records);
-        assert_eq!(timeline.verdict(), Verdict::Agree);
-        assert_eq!(node.start().0.verdict(), Verdict::Agree);
+        assert_eq!(timeline.verdict(), ClockVerdict::Agree);
+        assert_eq!(node.start().0.verdict(), ClockVerdict::Agree);
     }
 
     #[test]
@@ -276,7 +277,7 @@ mod tests {
         }
         let (timeline, records) = node.start();
         assert!(!timeline.is_known() && timeline.lived().is_none());
-        assert!(matches!(timeline.verdict(), Verdict::Unknown(_)));
+        assert!(matches!(timeline.verdict(), ClockVerdict::Unknown(_)));
         assert_eq!(records.unusable().len(), 1);
     }
 
@@ -316,7 +317,7 @@ mod tests {
         node.clocks
             .set(|said| (said.wall, said.boot) = (said.wall + Span::from_us(30 * DAY.us()), "second".to_owned()));
         let (timeline, records) = node.start();
-        assert!(matches!(timeline.verdict(), Verdict::Unknown(_)));
+        assert!(matches!(timeline.verdict(), ClockVerdict::Unknown(_)));
         assert_eq!(timeline.now(), right);
         timeline.confirm(&node.base, &records);
         assert_eq!(timeline.now(), node.clocks.wall());
@@ -325,8 +326,8 @@ mod tests {
     #[test]
     fn a_line_does_not_begin_before_our_own_files_were_written() {
         let node = Node::new();
-        let (timeline, records) = (Timeline::new(Arc::clone(&node.clocks) as Arc<dyn Clocks>), Records::default());
+        let (timeline, records) = (ClockTimeline::new(Arc::clone(&node.clocks) as Arc<dyn Clocks>), Records::default());
         timeline.load(&node.base, &records, Some(node.clocks.wall() + DAY)).unwrap();
-        assert!(matches!(timeline.verdict(), Verdict::Contradict(_)));
+        assert!(matches!(timeline.verdict(), ClockVerdict::Contradict(_)));
     }
 }

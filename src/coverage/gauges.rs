@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::domain::coverage::{HourFigures, Lane, Totals};
 use crate::domain::series::OTHERS;
 use crate::domain::shown::exposition;
-use crate::domain::{Kind, Stream};
+use crate::domain::{SegmentKind, Stream};
 
 /// Name and meaning of each, in the order in which they are written.
 const FAMILIES: [(&str, &str); 10] = [
@@ -32,11 +32,11 @@ const OLDER: &str = "older";
 
 /// Gauges of any number of hours.
 #[derive(Debug, Default)]
-pub struct Gauges {
+pub struct CoverageGauges {
     samples: [String; FAMILIES.len()],
 }
 
-impl Gauges {
+impl CoverageGauges {
     /// Adds the figures of an hour.
     pub fn add(&mut self, stream: &Stream, figures: &HourFigures) {
         self.add_totals(stream, &figures.hour.to_string(), &Totals::from(figures));
@@ -58,7 +58,7 @@ impl Gauges {
 
     fn add_labelled(&mut self, channel: &str, quality: &str, hour: &str, figures: &Totals) {
         let labels = format!("channel=\"{channel}\",quality=\"{quality}\",hour=\"{hour}\"");
-        for (index, kind) in Kind::VIDEO.iter().enumerate() {
+        for (index, kind) in SegmentKind::VIDEO.iter().enumerate() {
             let labels = format!("{labels},type=\"{}\"", kind.as_str());
             self.sample(0, &labels, &figures.video[index].count.to_string());
             self.sample(1, &labels, &seconds(figures.video[index].us));
@@ -109,19 +109,23 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::Hour;
-    use crate::domain::coverage::{LaneFigures, Tally};
+    use crate::domain::coverage::{LaneFigures, TimeTally};
 
     #[test]
     fn gauges_have_the_names_labels_and_units_of_the_field() {
         let lane = |us| LaneFigures { covered_us: us, holes: 2, hole_us: 1 };
         let figures = HourFigures {
             hour: Hour::parse("2019-11-13T02").unwrap(),
-            video: [Tally { count: 7, us: 14_000_001 }, Tally::default(), Tally { count: 1, us: 2_000_000 }],
+            video: [
+                TimeTally { count: 7, us: 14_000_001 },
+                TimeTally::default(),
+                TimeTally { count: 1, us: 2_000_000 },
+            ],
             bad: 3,
-            overlaps: [Tally { count: 1, us: 500_000 }, Tally::default(), Tally::default()],
+            overlaps: [TimeTally { count: 1, us: 500_000 }, TimeTally::default(), TimeTally::default()],
             lanes: [lane(12_500_000), lane(10_000_000)],
         };
-        let mut gauges = Gauges::default();
+        let mut gauges = CoverageGauges::default();
         gauges.add(&Stream::parse("a\"\\/source").unwrap(), &figures);
         let text = gauges.finish();
         let labels = r#"channel="a\"\\",quality="source",hour="2019-11-13T02""#;

@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Gauges;
+use super::CoverageGauges;
 use super::gauges::SERIES;
 use crate::domain::coverage::{Adder, Coverage, Totals, Window};
-use crate::domain::series::{OTHERS, Share};
+use crate::domain::series::{OTHERS, OwnSeries};
 use crate::domain::{Horizon, Hour, Stream, Timestamp};
 use crate::index::{Index, IndexError};
 
@@ -60,10 +60,10 @@ impl LiveGauges {
     /// The gauges as Prometheus text, in pieces, of the hours up to the horizon. Blocks: not for async code.
     pub fn text(&self, index: &Index, horizon: Horizon) -> Vec<String> {
         let scrape = Scrape { index, horizon, until: Instant::now() + PATIENCE };
-        let mut gauges = Gauges::default();
+        let mut gauges = CoverageGauges::default();
         let mut streams = index.catalog().streams_by_age();
         streams.retain(|stream| !stream.quality.is_chat());
-        let share = Share::of(streams.len(), self.hours, self.series, SERIES);
+        let share = OwnSeries::of(streams.len(), self.hours, self.series, SERIES);
         let others = streams.split_off(share.qualities.min(streams.len()));
         // As ever by name: who reads the text finds the same order from one scrape to the next.
         streams.sort_by_cached_key(ToString::to_string);
@@ -99,7 +99,13 @@ impl LiveGauges {
         Ok(sum)
     }
 
-    fn add(&self, scrape: &Scrape<'_>, stream: &Stream, hours: u32, gauges: &mut Gauges) -> Result<(), IndexError> {
+    fn add(
+        &self,
+        scrape: &Scrape<'_>,
+        stream: &Stream,
+        hours: u32,
+        gauges: &mut CoverageGauges,
+    ) -> Result<(), IndexError> {
         let Some((state, bound)) = scrape.state(stream, hours) else { return Ok(()) };
         let older = self.older(scrape, stream, hours, state)?;
         let Some(from) = state.shown_from else {

@@ -11,7 +11,7 @@ mod rgba;
 mod worker;
 
 pub use curve::curve;
-pub use gauges::Gauges;
+pub use gauges::CoverageGauges;
 pub use live::LiveGauges;
 pub use page::{Shown, page};
 pub use picture::{PictureError, png};

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::plan::Plan;
-use super::reconcile::{Look, look};
-use super::{CrawlError, Found, Keeper};
+use super::plan::CrawlPlan;
+use super::reconcile::{HourAction, look};
+use super::{CrawlCounts, CrawlError, Keeper};
 use crate::domain::HourPlace;
 use crate::runtime::{Backoff, Failure, Job, JobState, Meter, Next, Post, Stop};
 
@@ -51,7 +51,7 @@ pub struct CatchUpStatus {
     /// When it began.
     pub began: Option<SystemTime>,
     /// What it found the last time, and how long it took.
-    pub last: Option<(Found, Duration)>,
+    pub last: Option<(CrawlCounts, Duration)>,
     /// Why it cannot go on, where it cannot.
     pub trouble: Option<String>,
 }
@@ -117,12 +117,12 @@ impl CatchUp {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, found: Found) {
+    fn finish(&self, found: CrawlCounts) {
         let mut status = self.lock();
         let took = status.began.and_then(|began| began.elapsed().ok()).unwrap_or_default();
         tracing::info!(
-            name: "caught_up", hours = self.meter.total(), read = found.count(Found::READ), put = found.count(Found::PUT),
-            removed = found.count(Found::REMOVED), errors = found.count(Found::ERRORS), seconds = took.as_secs_f64(),
+            name: "caught_up", hours = self.meter.total(), read = found.count(CrawlCounts::READ), put = found.count(CrawlCounts::PUT),
+            removed = found.count(CrawlCounts::REMOVED), errors = found.count(CrawlCounts::ERRORS), seconds = took.as_secs_f64(),
             "the index has caught up with the disk"
         );
         status.last = Some((found, took));
@@ -147,7 +147,7 @@ impl CatchUp {
     }
 
     /// One walk past every hour; `None` if it was interrupted.
-    fn all(&self, post: &Post) -> Result<Option<Found>, CrawlError> {
+    fn all(&self, post: &Post) -> Result<Option<CrawlCounts>, CrawlError> {
         post.works("every hour, at full speed");
         {
             let mut status = self.lock();
@@ -158,9 +158,9 @@ impl CatchUp {
         let structure = self.keeper.reconcile_structure()?;
         // They are part of the plan.
         self.keeper.take_handed_over();
-        let plan = Plan::new(self.keeper.index.catalog(), None, self.keeper.horizon());
+        let plan = CrawlPlan::new(self.keeper.index.catalog(), None, self.keeper.horizon());
         self.meter.begin(plan.left() as u64);
-        let mut found = Found::of(Found::ERRORS, structure.unreadable);
+        let mut found = CrawlCounts::of(CrawlCounts::ERRORS, structure.unreadable);
         found.last_error = structure.last_error;
         let next = AtomicUsize::new(0);
         let failed = AtomicBool::new(false);
@@ -183,8 +183,14 @@ impl CatchUp {
         Ok((!self.is_interrupted()).then_some(found))
     }
 
-    fn part(&self, plan: &Plan, next: &AtomicUsize, failed: &AtomicBool, post: &Post) -> Result<Found, CrawlError> {
-        let mut found = Found::nothing();
+    fn part(
+        &self,
+        plan: &CrawlPlan,
+        next: &AtomicUsize,
+        failed: &AtomicBool,
+        post: &Post,
+    ) -> Result<CrawlCounts, CrawlError> {
+        let mut found = CrawlCounts::nothing();
         while !self.is_interrupted() && !failed.load(Ordering::Relaxed) {
             let hours = plan.chunk(next.fetch_add(CHUNK, Ordering::Relaxed), CHUNK);
             if hours.is_empty() {
@@ -271,17 +277,17 @@ impl Job for CatchingUp {
 }
 
 /// Brings hours into line, at full speed. What is wrong with one of them is counted.
-pub fn bring_into_line(keeper: &Keeper, hours: &[HourPlace]) -> Result<Found, CrawlError> {
-    let mut found = Found::nothing();
+pub fn bring_into_line(keeper: &Keeper, hours: &[HourPlace]) -> Result<CrawlCounts, CrawlError> {
+    let mut found = CrawlCounts::nothing();
     let mut differing = Vec::new();
     for (look, place) in look(keeper, hours)?.into_iter().zip(hours) {
         match look {
-            Look::Same | Look::Verify => {}
-            Look::Differs => differing.push(place.clone()),
-            Look::Unreadable(why) => found.add(&Found::error(why)),
+            HourAction::Same | HourAction::Verify => {}
+            HourAction::Differs => differing.push(place.clone()),
+            HourAction::Unreadable(why) => found.add(&CrawlCounts::error(why)),
         }
     }
-    found.add(&Found::of(Found::READ, differing.len() as u64));
+    found.add(&CrawlCounts::of(CrawlCounts::READ, differing.len() as u64));
     for chunk in differing.chunks(READ_TOGETHER) {
         match keeper.reconcile(chunk, false) {
             Ok(applied) => found.add(&changed(applied)),
@@ -293,18 +299,18 @@ pub fn bring_into_line(keeper: &Keeper, hours: &[HourPlace]) -> Result<Found, Cr
     Ok(found)
 }
 
-fn one(keeper: &Keeper, place: &HourPlace, found: &mut Found) -> Result<(), CrawlError> {
+fn one(keeper: &Keeper, place: &HourPlace, found: &mut CrawlCounts) -> Result<(), CrawlError> {
     match keeper.reconcile(std::slice::from_ref(place), false) {
         Ok(applied) => found.add(&changed(applied)),
         Err(CrawlError::Disk(error)) => {
             tracing::warn!(name: "hour_unreadable", hour = %place, %error, "an hour cannot be read; the index keeps what it knew of it");
-            found.add(&Found::error(format!("{place}: {error}")));
+            found.add(&CrawlCounts::error(format!("{place}: {error}")));
         }
         Err(error) => return Err(error),
     }
     Ok(())
 }
 
-fn changed(applied: crate::index::Applied) -> Found {
-    Found::of(Found::PUT, applied.put).and(Found::REMOVED, applied.removed)
+fn changed(applied: crate::index::Applied) -> CrawlCounts {
+    CrawlCounts::of(CrawlCounts::PUT, applied.put).and(CrawlCounts::REMOVED, applied.removed)
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{CrawlError, Found, Keeper, Round, Visitor};
+use super::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
 use crate::domain::Day;
 use crate::index::Batch;
 
@@ -33,11 +33,11 @@ impl Visitor for CountAgain {
             let day = Day::of(place.hour);
             // Hours of one day follow each other, with those of other streams in between.
             if !verified.insert((place.stream.clone(), day)) || self.keeper.index.is_census_right(&place.stream, day)? {
-                round.done(&Found::nothing());
+                round.done(&CrawlCounts::nothing());
                 continue;
             }
             tracing::warn!(name: "census_mended", stream = %place.stream, %day, "what was kept of a day's totals was wrong; it has been counted afresh");
-            round.done(&Found::of("days mended", 1));
+            round.done(&CrawlCounts::of("days mended", 1));
             let recount = vec![(place.stream.clone(), day)];
             let mut batch = Batch { generation, recount, ..Batch::default() };
             round.join(&mut batch);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::CrawlError;
-use crate::domain::doubt::{Doubt, Doubts, Verdict};
+use crate::domain::doubt::{Doubts, LossVerdict, MassLoss};
 use crate::domain::{Channel, Hour, HourPlace};
 use crate::index::Index;
 
@@ -70,12 +70,12 @@ impl Doubting {
                 state.doubts.expect(&channel, &losses, has)?
             };
             self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);
-            if verdict == Verdict::Doubt
+            if verdict == LossVerdict::Doubt
                 && let Some(doubt) = losses.first().and_then(|(place, _)| state.doubts.of(place))
             {
                 tracing::error!(name: "crawl_doubt", channel = doubt.channel, missing = doubt.missing, had = doubt.had, "{doubt}");
             }
-            if verdict != Verdict::Go {
+            if verdict != LossVerdict::Go {
                 held.insert(channel);
             }
         }
@@ -103,7 +103,7 @@ impl Doubting {
     }
 
     /// The doubt by which an hour is held, if it is.
-    pub(super) fn of(&self, place: &HourPlace) -> Option<Doubt> {
+    pub(super) fn of(&self, place: &HourPlace) -> Option<MassLoss> {
         if self.any.load(Ordering::SeqCst) { self.lock().doubts.of(place) } else { None }
     }
 
@@ -112,12 +112,12 @@ impl Doubting {
             && HourPlace::parse(&format!("{stream}/{hour}")).is_ok_and(|place| self.lock().doubts.of(&place).is_some())
     }
 
-    pub(super) fn all(&self) -> Vec<Doubt> {
+    pub(super) fn all(&self) -> Vec<MassLoss> {
         if self.any.load(Ordering::SeqCst) { self.lock().doubts.all() } else { Vec::new() }
     }
 
     /// What is missing of a channel may go; these are its hours.
-    pub(super) fn accept(&self, channel: &Channel) -> Option<(Doubt, Vec<HourPlace>)> {
+    pub(super) fn accept(&self, channel: &Channel) -> Option<(MassLoss, Vec<HourPlace>)> {
         let mut state = self.lock();
         let (doubt, hours) = state.doubts.accept(channel)?;
         self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);

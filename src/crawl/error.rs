@@ -1,7 +1,7 @@
 //! Why the index could not be brought into line with the disk.
 
 use crate::disk::{AwayReason, DiskError};
-use crate::domain::doubt::Doubt;
+use crate::domain::doubt::MassLoss;
 use crate::index::IndexError;
 
 /// What stood in the way.
@@ -12,7 +12,7 @@ pub enum CrawlError {
     Away(AwayReason),
     /// So much of a channel is missing at once that nothing is concluded from it.
     #[error(transparent)]
-    Doubt(#[from] Doubt),
+    Doubt(#[from] MassLoss),
     /// Something in the archive cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),

@@ -11,14 +11,14 @@ const MOST_NAMES: usize = 64;
 /// Counts by name, and the last error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Found {
+pub struct CrawlCounts {
     counts: BTreeMap<Cow<'static, str>, u64>,
     /// The last thing that went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
-impl Found {
+impl CrawlCounts {
     /// Directories that had to be read.
     pub const READ: &'static str = "read";
     /// Files that the index did not have, or had with another size.

@@ -27,11 +27,11 @@ struct State {
 
 /// What is known to be right.
 #[derive(Default)]
-pub(super) struct Freshness {
+pub(super) struct FreshHours {
     state: RwLock<State>,
 }
 
-impl Freshness {
+impl FreshHours {
     /// To note what was found out about this generation; `None` if a later one has begun.
     fn write(&self, generation: u64) -> Option<std::sync::RwLockWriteGuard<'_, State>> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

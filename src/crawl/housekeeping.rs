@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{CrawlError, Found, Keeper, Round, Visitor};
+use super::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
 use crate::disk::{Base, clear_temporaries};
 use crate::domain::HourPlace;
 
@@ -54,16 +54,16 @@ impl Visitor for Housekeeping {
             match cleared {
                 Ok(0) => {
                     let gone = self.remove_if_empty(&base, place)?;
-                    round.done(&Found::of("empty directories removed", u64::from(gone)));
+                    round.done(&CrawlCounts::of("empty directories removed", u64::from(gone)));
                 }
                 Ok(count) => {
                     tracing::info!(name: "temporaries_cleared", hour = %place, count, "what an interrupted download left was cleared away");
-                    round.done(&Found::of("temporaries removed", count as u64));
+                    round.done(&CrawlCounts::of("temporaries removed", count as u64));
                 }
                 // The archive may be read-only, and an hour that cannot be read is told by another visitor.
                 Err(error) => {
                     tracing::debug!(name: "temporaries_kept", hour = %place, %error, "an hour was not tidied");
-                    round.done(&Found::of("hours not tidied", 1));
+                    round.done(&CrawlCounts::of("hours not tidied", 1));
                 }
             }
         }

@@ -14,12 +14,12 @@ use std::time::Instant;
 
 use super::CrawlError;
 use super::doubt::{Doubting, Loss};
-use super::freshness::Freshness;
+use super::freshness::FreshHours;
 use super::origins::Origins;
 use super::recorded::InIndex;
-use crate::disk::{Base, Checked, Dir, DiskError, Guard, Records, Unusable};
-use crate::domain::doubt::{ABOVE, Doubt};
-use crate::domain::{AnyFile, Change, Channel, Hour, HourContents, HourPlace, Stamp, diff};
+use crate::disk::{Base, BaseGuard, Checked, Dir, DiskError, Records, Unusable};
+use crate::domain::doubt::{ABOVE, MassLoss};
+use crate::domain::{AnyFile, Channel, Hour, HourChange, HourContents, HourPlace, Stamp, diff};
 use crate::guards::{self, Guards};
 use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
 use crate::runtime::{Clock, SystemClock};
@@ -29,7 +29,7 @@ const LOCKS: usize = 64;
 
 /// What an hour holds, to answer a question.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HourAnswer {
     /// Its files; nothing if there is no such hour.
     pub contents: HourContents,
     /// Which state of the index this is; `None` if it was read from the disk, because the index takes no writes.
@@ -39,8 +39,8 @@ pub struct Answer {
 /// Keeps the index in step with the disk, an hour at a time.
 pub struct Keeper {
     pub(super) index: Arc<Index>,
-    pub(super) guard: Arc<Guard>,
-    pub(super) freshness: Freshness,
+    pub(super) guard: Arc<BaseGuard>,
+    pub(super) freshness: FreshHours,
     pub(super) doubting: Doubting,
     pub(super) structure: Mutex<()>,
     pub(super) clock: Arc<dyn Clock>,
@@ -75,10 +75,10 @@ enum Missing {
 
 impl Keeper {
     /// Between this archive and this index.
-    pub fn new(index: Arc<Index>, guard: Arc<Guard>) -> Self {
+    pub fn new(index: Arc<Index>, guard: Arc<BaseGuard>) -> Self {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
         let (structure, handed_over, origins) = (Mutex::default(), Mutex::default(), Origins::default());
-        let (freshness, doubting) = (Freshness::default(), Doubting::new(ABOVE));
+        let (freshness, doubting) = (FreshHours::default(), Doubting::new(ABOVE));
         let (guards, clock) = (Guards::default(), Arc::new(SystemClock::new()));
         let records = Records::new(Box::new(InIndex(Arc::clone(&index))));
         Self { index, guard, freshness, doubting, structure, clock, origins, guards, records, handed_over, locks }
@@ -102,7 +102,7 @@ impl Keeper {
     }
 
     /// The archive.
-    pub fn guard(&self) -> &Arc<Guard> {
+    pub fn guard(&self) -> &Arc<BaseGuard> {
         &self.guard
     }
 
@@ -145,7 +145,7 @@ impl Keeper {
 
     /// What an hour holds: from the index, made right first; or, where the index cannot be made right, from the disk.
     /// Blocks: not for async code.
-    pub fn answer(&self, place: &HourPlace) -> Result<Answer, CrawlError> {
+    pub fn answer(&self, place: &HourPlace) -> Result<HourAnswer, CrawlError> {
         let stream = place.stream.to_string();
         let generation = self.index.catalog().generation();
         match self.ensure(place).and_then(|()| Ok(self.index.hour(&stream, place.hour)?)) {
@@ -154,7 +154,7 @@ impl Keeper {
                 let absent = Version { generation, changed: 0 };
                 let (contents, version) =
                     view.map_or_else(|| (HourContents::default(), absent), |view| (view.contents, view.version));
-                Ok(Answer { contents, version: Some(version) })
+                Ok(HourAnswer { contents, version: Some(version) })
             }
             Ok(_) | Err(CrawlError::Index(_)) => {
                 let base = self.base()?;
@@ -162,7 +162,7 @@ impl Keeper {
                 if seen.is_none() {
                     self.confirm_absence()?;
                 }
-                Ok(Answer { contents: seen.map(|seen| seen.contents).unwrap_or_default(), version: None })
+                Ok(HourAnswer { contents: seen.map(|seen| seen.contents).unwrap_or_default(), version: None })
             }
             Err(error) => Err(error),
         }
@@ -183,17 +183,17 @@ impl Keeper {
     }
 
     /// The channels of which too much is missing at once.
-    pub fn doubts(&self) -> Vec<Doubt> {
+    pub fn doubts(&self) -> Vec<MassLoss> {
         self.doubting.all()
     }
 
     /// Why nothing is concluded from what is missing in an hour, if so.
-    pub fn doubt_of(&self, place: &HourPlace) -> Option<Doubt> {
+    pub fn doubt_of(&self, place: &HourPlace) -> Option<MassLoss> {
         self.doubting.of(place)
     }
 
     /// What is missing of a channel leaves the index. Says what that is; `None` if there is no doubt about it.
-    pub fn accept(&self, channel: &Channel) -> Option<Doubt> {
+    pub fn accept(&self, channel: &Channel) -> Option<MassLoss> {
         let (doubt, hours) = self.doubting.accept(channel)?;
         self.hand_over(hours);
         Some(doubt)
@@ -259,7 +259,7 @@ impl Keeper {
         let losses = if what_is_missing == Missing::IsWeighed { self.hold(&mut differences)? } else { Vec::new() };
         let mut expected = Applied::default();
         for Difference { update, missing, .. } in differences.into_iter().filter_map(|(_, difference)| difference) {
-            expected.put += count(&update, |change| matches!(change, Change::Put(_)));
+            expected.put += count(&update, |change| matches!(change, HourChange::Put(_)));
             expected.removed += missing;
             batch.hours.push(update);
         }
@@ -324,7 +324,7 @@ impl Keeper {
         if changes.is_empty() && known.is_some_and(|view| view.row.stamp == seen.stamp) {
             return Ok(None);
         }
-        let missing = changes.iter().filter(|change| matches!(change, Change::Remove(_))).count() as u64;
+        let missing = changes.iter().filter(|change| matches!(change, HourChange::Remove(_))).count() as u64;
         if missing > 0 {
             self.confirm_absence()?;
         }
@@ -419,7 +419,7 @@ impl Keeper {
             let meta = self.disk(dir.stat_file(name))?;
             let Some(file) = AnyFile::read(text, meta.map_or(0, |meta| meta.size)) else { continue };
             absent |= meta.is_none();
-            changes.insert(text, if meta.is_some() { Change::Put(file) } else { Change::Remove(file) });
+            changes.insert(text, if meta.is_some() { HourChange::Put(file) } else { HourChange::Remove(file) });
         }
         if absent {
             self.confirm_absence()?;
@@ -475,13 +475,13 @@ impl Keeper {
 /// What is there all the same. The directory is to be read again, whatever its stamp.
 fn without_loss(difference: Difference) -> Option<Difference> {
     let HourUpdate::Change { stream, hour, mut changes, .. } = difference.update else { return None };
-    changes.retain(|change| matches!(change, Change::Put(_)));
+    changes.retain(|change| matches!(change, HourChange::Put(_)));
     let is_needed = !changes.is_empty() || difference.is_trusted;
     let update = HourUpdate::Change { stream, hour, changes, stamp: StampUpdate::Set(None) };
     is_needed.then_some(Difference { update, missing: 0, is_trusted: false })
 }
 
-fn count(update: &HourUpdate, of: impl Fn(&Change) -> bool) -> u64 {
+fn count(update: &HourUpdate, of: impl Fn(&HourChange) -> bool) -> u64 {
     match update {
         HourUpdate::Change { changes, .. } => changes.iter().filter(|change| of(change)).count() as u64,
         HourUpdate::Remove { .. } => 0,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, Records, Small, append_soon, atomic, marker};
 use crate::domain::blocks::{BLOCK, on_disk};
-use crate::domain::origins::{Account, Given, Named, Origin, Used};
+use crate::domain::origins::{ConfiguredStreams, GiftAccount, GiftedHour, Origin, Used};
 use crate::domain::{Hour, HourPlace, HourTotals, Stream};
 use crate::guards::Guard;
 use crate::index::Health;
@@ -61,7 +61,7 @@ pub struct Filled {
 
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    pub(super) named: Named,
+    pub(super) named: ConfiguredStreams,
     state: Mutex<State>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Origins {
 struct State {
     /// Returns of the disk when the account was read: after another one it is read again.
     returns: u64,
-    account: Option<Account>,
+    account: Option<GiftAccount>,
     /// Why it cannot be relied on, until a person has decided.
     wrong: Option<String>,
     /// Hours into which something is being fetched, by how many.
@@ -92,7 +92,7 @@ pub struct Filling {
 impl Keeper {
     /// With what the configuration names: that is no stranger's.
     #[must_use]
-    pub fn naming(mut self, named: Named) -> Self {
+    pub fn naming(mut self, named: ConfiguredStreams) -> Self {
         self.origins.named = named;
         self
     }
@@ -125,7 +125,7 @@ impl Keeper {
         let (_, known) = self.account()?;
         let fetched = known.account.is_fetched(place, segments);
         let given = known.account.given(place).filter(|_| !fetched).unwrap_or_default();
-        let added = Given { files: given.files.min(segments), bytes: given.bytes.min(bytes), tombstones: 0 };
+        let added = GiftedHour { files: given.files.min(segments), bytes: given.bytes.min(bytes), tombstones: 0 };
         Ok(Origin { fetched, named: self.origins.named.has(&place.stream), added })
     }
 
@@ -290,7 +290,7 @@ impl Keeper {
     }
 
     /// The account, read if it was not or if the disk is another one.
-    pub(super) fn account(&self) -> Result<(Arc<Base>, Known<'_>), CrawlError> {
+    pub(super) fn account(&self) -> Result<(Arc<Base>, BorrowedAccount<'_>), CrawlError> {
         let base = self.base()?;
         let returns = self.guard.returns();
         let mut state = self.origins.lock();
@@ -312,7 +312,7 @@ impl Keeper {
             state.wrong = wrong;
             account
         };
-        Ok((base, Known { state, account, records: self.records() }))
+        Ok((base, BorrowedAccount { state, account, records: self.records() }))
     }
 }
 
@@ -334,17 +334,17 @@ impl Filling {
     }
 
     /// These are whole and right, and about to appear: it is written down that the peer gave them. Blocks.
-    pub fn book(&self, given: &Given) -> Result<(), CrawlError> {
+    pub fn book(&self, given: &GiftedHour) -> Result<(), CrawlError> {
         self.write(given, |before| before + *given)
     }
 
     /// They did not appear after all. Blocks.
-    pub fn take_back(&self, given: &Given) -> Result<(), CrawlError> {
+    pub fn take_back(&self, given: &GiftedHour) -> Result<(), CrawlError> {
         self.write(given, |before| before - *given)
     }
 
-    fn write(&self, given: &Given, now: impl FnOnce(Given) -> Given) -> Result<(), CrawlError> {
-        if *given == Given::default() {
+    fn write(&self, given: &GiftedHour, now: impl FnOnce(GiftedHour) -> GiftedHour) -> Result<(), CrawlError> {
+        if *given == GiftedHour::default() {
             return Ok(());
         }
         let (base, mut known) = self.keeper.account()?;
@@ -374,15 +374,15 @@ impl Origins {
 }
 
 /// The account while it is held; it goes back where it was.
-pub(super) struct Known<'k> {
+pub(super) struct BorrowedAccount<'k> {
     state: MutexGuard<'k, State>,
-    pub(super) account: Account,
+    pub(super) account: GiftAccount,
     records: &'k Records,
 }
 
-impl Known<'_> {
+impl BorrowedAccount<'_> {
     /// The hours of a stream in the account, whether something is being fetched into each, and what was given of it.
-    fn hours_with_state(&self, stream: &Stream) -> Vec<(Hour, bool, Option<Given>)> {
+    fn hours_with_state(&self, stream: &Stream) -> Vec<(Hour, bool, Option<GiftedHour>)> {
         let state = |hour| {
             let place = HourPlace { stream: stream.clone(), hour };
             (hour, self.state.open.contains_key(&place), self.account.given(&place))
@@ -420,7 +420,7 @@ impl Known<'_> {
 }
 
 /// Lines that are left out, or a file that has vanished, make what others gave one's own, for which what is one's own would go.
-fn what_is_wrong(account: &Account, base: &Base, records: &Records) -> Result<Option<String>, DiskError> {
+fn what_is_wrong(account: &GiftAccount, base: &Base, records: &Records) -> Result<Option<String>, DiskError> {
     if account.damaged_lines > 0 {
         return Ok(Some(format!("{} of its lines do not add up", account.damaged_lines)));
     }
@@ -428,7 +428,7 @@ fn what_is_wrong(account: &Account, base: &Base, records: &Records) -> Result<Op
 }
 
 /// Whether it is not there and has been. Lists of single files are written beside it and never without it.
-fn is_lost(account: &Account, base: &Base, records: &Records) -> Result<bool, DiskError> {
+fn is_lost(account: &GiftAccount, base: &Base, records: &Records) -> Result<bool, DiskError> {
     let is_empty = account.streams().next().is_none() && !is_there(base)?;
     Ok(is_empty && (records.was_there(base, FILE)? || super::gifts::are_there(base)?))
 }
@@ -438,7 +438,7 @@ fn is_there(base: &Base) -> Result<bool, DiskError> {
     Ok(own.stat_file(OsStr::new(FILE))?.is_some_and(|meta| meta.size > 0))
 }
 
-impl Drop for Known<'_> {
+impl Drop for BorrowedAccount<'_> {
     fn drop(&mut self) {
         self.state.account = Some(std::mem::take(&mut self.account));
     }
@@ -453,7 +453,7 @@ fn segments_of(totals: &HourTotals) -> u64 {
     totals.video.iter().chain([&totals.chat, &totals.hidden]).map(|tally| u64::from(tally.files)).sum()
 }
 
-fn load(base: &Base) -> Result<Account, DiskError> {
+fn load(base: &Base) -> Result<GiftAccount, DiskError> {
     let own = own_dir(base)?;
     let read = own.as_ref().map(|own| own.read_small(OsStr::new(FILE), MOST_BYTES)).transpose()?;
     let bytes = match read {
@@ -466,7 +466,7 @@ fn load(base: &Base) -> Result<Account, DiskError> {
             return Err(DiskError::Io { action: "read", path: base.path().join(marker::OWN_DIR).join(FILE), cause });
         }
     };
-    let account = Account::parse(&bytes);
+    let account = GiftAccount::parse(&bytes);
     if account.damaged_lines > 0 {
         let lines = account.damaged.join("; ");
         tracing::error!(name: "fetched_damaged", lines = account.damaged_lines, first = lines, "lines of the account of what other nodes gave do not add up: their hours count as this archive's own; the file is kept as fetched.damaged");

@@ -11,7 +11,7 @@ const WHILE_BUSY: f64 = 0.25;
 
 /// How fast the crawl goes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pace {
+pub struct CrawlPace {
     /// Share of one processor that all visitors take together, 0 to 1.
     pub cpu_share: f64,
     /// Work between two rests, at most.
@@ -23,19 +23,19 @@ pub struct Pace {
     /// From the start of one cycle to the start of the next, at least, by visitor.
     pub cycles: BTreeMap<String, Duration>,
     /// What visitors may read.
-    pub reading: Reading,
+    pub reading: ReadAllowance,
 }
 
 /// How much visitors that read files may read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct ReadAllowance {
     /// Bytes a second; no limit without.
     pub bytes_per_second: Option<u64>,
     /// Files a second; no limit without.
     pub files_per_second: Option<u64>,
 }
 
-impl Pace {
+impl CrawlPace {
     /// The least time of a cycle of a visitor.
     pub fn minimum_cycle(&self, visitor: &str) -> Duration {
         self.cycles.get(visitor).copied().unwrap_or(USUAL_CYCLE)
@@ -47,7 +47,7 @@ impl Pace {
     }
 }
 
-impl Reading {
+impl ReadAllowance {
     /// How long this much of reading takes at least.
     pub fn time(&self, bytes: u64, files: u64) -> Duration {
         let of = |count: u64, rate: Option<u64>| match rate {
@@ -60,21 +60,21 @@ impl Reading {
 
 /// The pace that holds now. Cheap to clone; whoever has one can change it.
 #[derive(Debug, Clone)]
-pub struct Pacing(Arc<RwLock<Arc<Pace>>>);
+pub struct Pacing(Arc<RwLock<Arc<CrawlPace>>>);
 
 impl Pacing {
     /// Begins with this.
-    pub fn new(pace: Pace) -> Self {
+    pub fn new(pace: CrawlPace) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(pace))))
     }
 
     /// What holds now.
-    pub fn get(&self) -> Arc<Pace> {
+    pub fn get(&self) -> Arc<CrawlPace> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes it; what runs follows with its next slice.
-    pub fn set(&self, pace: Pace) {
+    pub fn set(&self, pace: CrawlPace) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pace);
     }
 }

@@ -9,14 +9,14 @@ use crate::index::Catalog;
 /// Where a walk is: everything up to here, this hour included, is done. Newer hours come first, and of the same hour the streams
 /// in order of their names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Cursor {
+pub struct CrawlCursor {
     /// The hour, as a number: hours since 1970.
     hour: Reverse<i32>,
     /// `CHANNEL/QUALITY`.
     stream: String,
 }
 
-impl Cursor {
+impl CrawlCursor {
     /// At this place.
     pub fn at(place: &HourPlace) -> Self {
         Self { hour: Reverse(place.hour.number()), stream: place.stream.to_string() }
@@ -29,15 +29,15 @@ impl Cursor {
 
 /// The hours that are ahead, in order.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct CrawlPlan {
     streams: Vec<Stream>,
     hours: Vec<(Hour, u32)>,
     next: usize,
 }
 
-impl Plan {
+impl CrawlPlan {
     /// All hours that the index knows strictly after a place; all of them without one.
-    pub fn new(catalog: &Catalog, after: Option<&Cursor>, horizon: Horizon) -> Self {
+    pub fn new(catalog: &Catalog, after: Option<&CrawlCursor>, horizon: Horizon) -> Self {
         let streams = catalog.streams();
         let mut hours = Vec::with_capacity(catalog.hour_count());
         for (index, stream) in (0_u32..).zip(&streams) {
@@ -56,8 +56,8 @@ impl Plan {
     }
 
     /// The hour in which the visitor is comes first, whatever has turned up before it since: what is done of it is not done again.
-    pub fn begin_with(&mut self, inside: &Cursor) {
-        let is_it = |place: &HourPlace| Cursor::at(place) == *inside;
+    pub fn begin_with(&mut self, inside: &CrawlCursor) {
+        let is_it = |place: &HourPlace| CrawlCursor::at(place) == *inside;
         let found = (0..self.hours.len()).find(|at| self.chunk(*at, 1).first().is_some_and(is_it));
         if let Some(at) = found {
             // Newer ones have been handed to whoever looks at what turns up, and are visited in the next cycle.
@@ -114,14 +114,14 @@ mod tests {
     fn what_lies_beyond_the_horizon_comes_last_and_nothing_is_left_out() {
         let index = index(&["2026-03-04T09", "2026-03-04T10", "2099-06-01T03", "2999-01-01T00"]);
         let horizon = Horizon::at(Timestamp::parse("2026-03-04T10:30:00").unwrap());
-        let hours = |after: Option<&Cursor>| {
-            let plan = Plan::new(index.catalog(), after, horizon);
+        let hours = |after: Option<&CrawlCursor>| {
+            let plan = CrawlPlan::new(index.catalog(), after, horizon);
             plan.ahead(10).iter().map(|place| place.hour.to_string()).collect::<Vec<_>>()
         };
         let all = ["2026-03-04T10", "2026-03-04T09", "2999-01-01T00", "2099-06-01T03"];
         assert_eq!(hours(None), all);
         for (at, done) in all.iter().enumerate() {
-            let cursor = Cursor::at(&HourPlace::parse(&format!("a/source/{done}")).unwrap());
+            let cursor = CrawlCursor::at(&HourPlace::parse(&format!("a/source/{done}")).unwrap());
             assert_eq!(hours(Some(&cursor)), all[at + 1..], "{done}");
         }
     }

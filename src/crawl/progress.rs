@@ -51,7 +51,7 @@ impl VisitorStatus {
 
 /// What the thread that carries them does.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse {
+pub struct VisitorPulse {
     /// Whose slice it is, while there is one.
     pub works: Option<&'static str>,
     /// When the next slice may begin.

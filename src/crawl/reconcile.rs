@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{CrawlError, Found, Keeper, Round, Visitor};
+use super::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
 use crate::domain::{HourPlace, Stream};
 use crate::index::Applied;
 
@@ -28,7 +28,7 @@ pub struct Reconcile {
 
 /// What is to be done with an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum HourAction {
     /// It is what the index remembers.
     Same,
     /// It differs, or nothing is remembered.
@@ -65,13 +65,13 @@ impl Visitor for Reconcile {
     }
 
     /// Which hours there are: what is new is part of the way, and what is gone is not.
-    fn cycle_begins(&self, cycle: u64) -> Result<Found, CrawlError> {
+    fn cycle_begins(&self, cycle: u64) -> Result<CrawlCounts, CrawlError> {
         if self.begun.swap(cycle, Ordering::SeqCst) != cycle {
             self.keeper.begin_comparing();
         }
         let structure = self.keeper.reconcile_structure()?;
-        let found = Found::of("hours appeared", structure.hours_appeared).and("hours gone", structure.hours_gone);
-        let mut found = found.and(Found::ERRORS, structure.unreadable);
+        let found = CrawlCounts::of("hours appeared", structure.hours_appeared).and("hours gone", structure.hours_gone);
+        let mut found = found.and(CrawlCounts::ERRORS, structure.unreadable);
         found.last_error = structure.last_error;
         Ok(found)
     }
@@ -80,24 +80,24 @@ impl Visitor for Reconcile {
         let hours = round.hours();
         let mut looks = look(&self.keeper, hours)?;
         for (look, place) in looks.iter_mut().zip(hours) {
-            if *look == Look::Same && self.is_its_turn(place, round.cycle()) {
-                *look = Look::Verify;
+            if *look == HourAction::Same && self.is_its_turn(place, round.cycle()) {
+                *look = HourAction::Verify;
             }
         }
         let mut from = 0;
         while from < hours.len() && !round.is_over() {
             match &looks[from] {
-                Look::Same => {
-                    round.done(&Found::nothing());
+                HourAction::Same => {
+                    round.done(&CrawlCounts::nothing());
                     from += 1;
                 }
-                Look::Unreadable(why) => {
-                    round.done(&Found::error(why.clone()));
+                HourAction::Unreadable(why) => {
+                    round.done(&CrawlCounts::error(why.clone()));
                     from += 1;
                 }
                 kind => {
                     let run = looks[from..].iter().take(READ_TOGETHER).take_while(|look| *look == kind).count();
-                    self.read(round, run, *kind == Look::Verify)?;
+                    self.read(round, run, *kind == HourAction::Verify)?;
                     from += run;
                 }
             }
@@ -123,7 +123,7 @@ impl Reconcile {
             Err(CrawlError::Disk(error)) => {
                 if let Some(place) = hours.first() {
                     tracing::warn!(name: "hour_unreadable", hour = %place, %error, "an hour cannot be read; the index keeps what it knew of it");
-                    round.done(&Found::error(format!("{place}: {error}")));
+                    round.done(&CrawlCounts::error(format!("{place}: {error}")));
                 }
                 Ok(())
             }
@@ -132,19 +132,21 @@ impl Reconcile {
     }
 }
 
-fn found(applied: Applied, read: u64, verify: bool) -> Found {
-    let found = Found::of(Found::READ, read).and(Found::PUT, applied.put).and(Found::REMOVED, applied.removed);
+fn found(applied: Applied, read: u64, verify: bool) -> CrawlCounts {
+    let found = CrawlCounts::of(CrawlCounts::READ, read)
+        .and(CrawlCounts::PUT, applied.put)
+        .and(CrawlCounts::REMOVED, applied.removed);
     if verify { found.and("verified", read) } else { found }
 }
 
 /// Which of the hours have a directory that is not what the index remembers: one `stat` each.
-pub(super) fn look(keeper: &Keeper, hours: &[HourPlace]) -> Result<Vec<Look>, CrawlError> {
+pub(super) fn look(keeper: &Keeper, hours: &[HourPlace]) -> Result<Vec<HourAction>, CrawlError> {
     let mut by_stream: BTreeMap<&Stream, Vec<usize>> = BTreeMap::new();
     for (index, place) in hours.iter().enumerate() {
         by_stream.entry(&place.stream).or_default().push(index);
     }
     let base = keeper.base()?;
-    let mut looks = vec![Look::Differs; hours.len()];
+    let mut looks = vec![HourAction::Differs; hours.len()];
     for (stream, indexes) in by_stream {
         let at = |index: &usize| hours[*index].hour;
         let (Some(first), Some(last)) = (indexes.iter().map(at).min(), indexes.iter().map(at).max()) else {
@@ -158,7 +160,7 @@ pub(super) fn look(keeper: &Keeper, hours: &[HourPlace]) -> Result<Vec<Look>, Cr
                 tracing::warn!(name: "quality_unreadable", quality = path, %error, "a quality cannot be read; the index keeps what it knew of it");
                 for index in indexes {
                     keeper.freshness.unwatch(&hours[index]);
-                    looks[index] = Look::Unreadable(error.to_string());
+                    looks[index] = HourAction::Unreadable(error.to_string());
                 }
                 continue;
             }
@@ -169,7 +171,7 @@ pub(super) fn look(keeper: &Keeper, hours: &[HourPlace]) -> Result<Vec<Look>, Cr
             let hour = at(&index);
             let Some(trusted) = rows.get(&hour).and_then(|row| row.stamp) else { continue };
             if dir.stamp_of(OsStr::new(&hour.to_string())).ok().flatten() == Some(trusted) {
-                looks[index] = Look::Same;
+                looks[index] = HourAction::Same;
             }
         }
     }

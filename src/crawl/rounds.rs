@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::pace::{Pace, Pacing};
-use super::plan::Plan;
-use super::progress::{Pulse, VisitorStatus};
+use super::pace::{CrawlPace, Pacing};
+use super::plan::CrawlPlan;
+use super::progress::{VisitorPulse, VisitorStatus};
 use super::state::VisitorState;
 use super::visit::{Round, Slice, Visitor};
-use super::{CrawlError, Found, Keeper};
+use super::{CrawlCounts, CrawlError, Keeper};
 use crate::domain::Timestamp;
 use crate::index::Batch;
-use crate::runtime::{Backoff, Busy, Clock, Failure, Job, JobState, LONGEST, Next, Pacer, Post, Stop};
+use crate::runtime::{Backoff, Clock, Failure, ForegroundLoad, Job, JobState, LONGEST, Next, Pacer, Post, Stop};
 
 /// Hours that are handed to a visitor at a time.
 const CHUNK: usize = 512;
@@ -30,11 +30,11 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// What the rounds are given.
-pub(super) struct Parts {
+pub(super) struct RoundsParts {
     pub(super) keeper: Arc<Keeper>,
     pub(super) visitors: Vec<Box<dyn Visitor>>,
     pub(super) pacing: Pacing,
-    pub(super) busy: Arc<Busy>,
+    pub(super) busy: Arc<ForegroundLoad>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: Stop,
     /// Whether the index has caught up with the disk.
@@ -43,17 +43,17 @@ pub(super) struct Parts {
 
 /// See the module.
 pub(super) struct Rounds {
-    parts: Parts,
+    parts: RoundsParts,
     /// Visitors whose next cycle is to begin at once.
     wished: Vec<AtomicBool>,
     told: Mutex<Vec<VisitorStatus>>,
-    pulse: Mutex<Pulse>,
+    pulse: Mutex<VisitorPulse>,
 }
 
 /// A visitor's way, as the thread knows it.
 struct Way {
     state: VisitorState,
-    plan: Option<Plan>,
+    plan: Option<CrawlPlan>,
     /// How old the running or last cycle was, and when that was noted.
     age: (Duration, Duration),
     /// Not before this it may read again.
@@ -85,7 +85,7 @@ fn age(state: &VisitorState, now: SystemTime) -> Duration {
 }
 
 impl Rounds {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: RoundsParts) -> Self {
         let wished = parts.visitors.iter().map(|_| AtomicBool::new(false)).collect();
         Self { parts, wished, told: Mutex::default(), pulse: Mutex::default() }
     }
@@ -101,7 +101,7 @@ impl Rounds {
         lock(&self.told).clone()
     }
 
-    pub(super) fn pulse(&self) -> Pulse {
+    pub(super) fn pulse(&self) -> VisitorPulse {
         lock(&self.pulse).clone()
     }
 
@@ -131,7 +131,7 @@ impl Rounds {
     }
 
     /// When a visitor may work next.
-    fn due(&self, index: usize, way: &Way, pace: &Pace, settled: Duration, now: Duration) -> Duration {
+    fn due(&self, index: usize, way: &Way, pace: &CrawlPace, settled: Duration, now: Duration) -> Duration {
         if way.state.is_running {
             return way.ready_at;
         }
@@ -145,12 +145,12 @@ impl Rounds {
     }
 
     /// The next in turn of those that may work now.
-    fn choose(&self, ways: &[Way], pace: &Pace, settled: Duration, last: usize, now: Duration) -> Option<usize> {
+    fn choose(&self, ways: &[Way], pace: &CrawlPace, settled: Duration, last: usize, now: Duration) -> Option<usize> {
         let may = |index: &usize| ways.get(*index).is_some_and(|way| self.due(*index, way, pace, settled, now) <= now);
         (last + 1..ways.len()).chain(0..=last.min(ways.len().saturating_sub(1))).find(may)
     }
 
-    fn next(&self, ways: &[Way], pace: &Pace, settled: Duration, now: Duration) -> Duration {
+    fn next(&self, ways: &[Way], pace: &CrawlPace, settled: Duration, now: Duration) -> Duration {
         let due = ways.iter().enumerate().map(|(index, way)| self.due(index, way, pace, settled, now));
         due.min().unwrap_or(Duration::MAX)
     }
@@ -160,7 +160,7 @@ impl Rounds {
         &self,
         index: usize,
         way: &mut Way,
-        (pace, generation): (&Pace, u64),
+        (pace, generation): (&CrawlPace, u64),
         post: &Post,
     ) -> Result<(), CrawlError> {
         let Some(visitor) = self.parts.visitors.get(index) else { return Ok(()) };
@@ -197,7 +197,7 @@ impl Rounds {
                 && !is_interrupted()
             {
                 let mut stuck = Round::new(visitor.name(), &hours, &mut way.state, &slice, pace.reading);
-                stuck.done(&Found::error(format!("{} could not go on", visitor.name())));
+                stuck.done(&CrawlCounts::error(format!("{} could not go on", visitor.name())));
                 plan.go_on(1);
             }
             plan.go_on(count);
@@ -236,7 +236,7 @@ impl Rounds {
         if way.plan.is_none() {
             way.state.found.add(&visitor.cycle_begins(way.state.cycle)?);
             let keeper = &self.parts.keeper;
-            let mut plan = Plan::new(keeper.index.catalog(), way.state.after.as_ref(), keeper.horizon());
+            let mut plan = CrawlPlan::new(keeper.index.catalog(), way.state.after.as_ref(), keeper.horizon());
             if let Some(inside) = &way.state.inside {
                 plan.begin_with(inside);
             }

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::Found;
-use super::plan::Cursor;
+use super::CrawlCounts;
+use super::plan::CrawlCursor;
 use crate::domain::Timestamp;
 
 /// Cycles that are remembered.
@@ -31,7 +31,7 @@ pub struct Cycle {
     /// Hours that were visited.
     pub hours: u64,
     /// What was found.
-    pub found: Found,
+    pub found: CrawlCounts,
 }
 
 /// What is remembered of a visitor.
@@ -45,9 +45,9 @@ pub struct VisitorState {
     /// When the cycle began, in microseconds since 1970.
     pub began_us: i64,
     /// The last hour that is done in it.
-    pub after: Option<Cursor>,
+    pub after: Option<CrawlCursor>,
     /// The hour after that in which it is, if it is inside one.
-    pub inside: Option<Cursor>,
+    pub inside: Option<CrawlCursor>,
     /// Where in it; the visitor's own words.
     pub within: Vec<u8>,
     /// Hours that are done in it.
@@ -55,7 +55,7 @@ pub struct VisitorState {
     /// Microseconds of work in it.
     pub worked_us: u64,
     /// What was found in it.
-    pub found: Found,
+    pub found: CrawlCounts,
     /// The last cycles, newest first.
     pub history: VecDeque<Cycle>,
 }
@@ -87,7 +87,7 @@ impl VisitorState {
     }
 
     /// An hour is done.
-    pub fn done(&mut self, place: Cursor, found: &Found) {
+    pub fn done(&mut self, place: CrawlCursor, found: &CrawlCounts) {
         self.hours += 1;
         self.after = Some(place);
         (self.inside, self.within) = (None, Vec::new());
@@ -95,7 +95,7 @@ impl VisitorState {
     }
 
     /// A part of this hour, the next one, is done.
-    pub fn part(&mut self, place: Cursor, within: &[u8], found: &Found) {
+    pub fn part(&mut self, place: CrawlCursor, within: &[u8], found: &CrawlCounts) {
         self.inside = Some(place);
         self.within = within.get(..within.len().min(MOST_WITHIN)).unwrap_or_default().to_vec();
         self.found.add(found);
@@ -124,9 +124,9 @@ mod tests {
 
     use super::*;
 
-    fn cursor(stream: &str) -> Cursor {
+    fn cursor(stream: &str) -> CrawlCursor {
         let stream = crate::domain::Stream::parse(stream).unwrap();
-        Cursor::at(&crate::domain::HourPlace { stream, hour: crate::domain::Hour::MIN })
+        CrawlCursor::at(&crate::domain::HourPlace { stream, hour: crate::domain::Hour::MIN })
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         // As a version wrote it that knew fewer fields, and one that knew more.
         let older = br#"{"cycle":7,"is_running":true,"after":{"hour":437000,"stream":"a/source"},"hours":12,"found":{"counts":{"put":3}}}"#;
         let state = VisitorState::read(older);
-        assert_eq!((state.cycle, state.is_running, state.hours, state.found.count(Found::PUT)), (7, true, 12, 3));
+        assert_eq!((state.cycle, state.is_running, state.hours, state.found.count(CrawlCounts::PUT)), (7, true, 12, 3));
         assert!(state.after.is_some());
         let newer = br#"{"cycle":7,"is_running":true,"colour":"blue","found":{"counts":{"seen":1},"more":[1]}}"#;
         assert_eq!(VisitorState::read(newer).found.count("seen"), 1);
@@ -146,13 +146,13 @@ mod tests {
         let mut state = VisitorState::default();
         for number in 0..25 {
             state.begin(Timestamp::from_us(number));
-            state.part(cursor("a/source"), &[1; 1_000], &Found::of(Found::READ, 1));
+            state.part(cursor("a/source"), &[1; 1_000], &CrawlCounts::of(CrawlCounts::READ, 1));
             assert_eq!(state.within.len(), MOST_WITHIN);
             state.end(Timestamp::from_us(number + 1));
         }
         let numbers: Vec<u64> = state.history.iter().map(|cycle| cycle.number).collect();
         assert_eq!(numbers, (16..=25).rev().collect::<Vec<u64>>());
-        assert_eq!(state.history[0].found.count(Found::READ), 1);
+        assert_eq!(state.history[0].found.count(CrawlCounts::READ), 1);
     }
 
     proptest! {

@@ -17,11 +17,11 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use super::{CrawlError, Found, Keeper};
+use super::{CrawlCounts, CrawlError, Keeper};
 use crate::disk::{Base, DownloadError, Published, Small, atomic, write_tombstone};
 use crate::domain::graves::{Graves, NEARBY};
 use crate::domain::{
-    AnyFile, Change, Channel, Hash, Hour, HourPlace, Kind, SegmentFile, SegmentKey, Span, Timestamp, name,
+    AnyFile, Channel, Hash, Hour, HourChange, HourPlace, SegmentFile, SegmentKey, SegmentKind, Span, Timestamp, name,
 };
 use crate::guards::Guard;
 use crate::index::{Alike, HourUpdate};
@@ -32,7 +32,7 @@ const COPY: &str = "equal content was hidden: ";
 const MOST_COPY: u64 = 4 << 10;
 
 /// A file somewhere in the archive.
-pub type Placed = (HourPlace, SegmentFile);
+pub type TwinFile = (HourPlace, SegmentFile);
 
 impl Keeper {
     /// The content, kind and start of tombstones around an hour that may hide some of these contents in it. Blocks.
@@ -40,7 +40,7 @@ impl Keeper {
         &self,
         place: &HourPlace,
         contents: &HashSet<Hash>,
-    ) -> Result<Vec<(Hash, Kind, Timestamp)>, CrawlError> {
+    ) -> Result<Vec<(Hash, SegmentKind, Timestamp)>, CrawlError> {
         if contents.is_empty() || !self.guards().stands(Guard::ContentTwin) {
             return Ok(Vec::new());
         }
@@ -50,7 +50,11 @@ impl Keeper {
     }
 
     /// What these tombstones of an hour would hide apart from what has their name: each with the stem of its tombstone. Blocks.
-    pub fn twins_of(&self, place: &HourPlace, tombstones: &[SegmentFile]) -> Result<Vec<(Placed, String)>, CrawlError> {
+    pub fn twins_of(
+        &self,
+        place: &HourPlace,
+        tombstones: &[SegmentFile],
+    ) -> Result<Vec<(TwinFile, String)>, CrawlError> {
         let starts = tombstones.iter().map(|file| file.key.start(place.hour));
         let (Some(first), Some(last)) = (starts.clone().min(), starts.max()) else { return Ok(Vec::new()) };
         if !self.guards().stands(Guard::ContentTwin) {
@@ -85,7 +89,7 @@ impl Keeper {
             let HourUpdate::Change { stream, hour, changes, .. } = update else { continue };
             let place = HourPlace { stream: stream.clone(), hour: *hour };
             let new = changes.iter().filter_map(|change| match change {
-                Change::Put(AnyFile::Segment(file)) => Some((place.clone(), file.clone())),
+                HourChange::Put(AnyFile::Segment(file)) => Some((place.clone(), file.clone())),
                 _ => None,
             });
             by_channel.entry(&stream.channel).or_default().extend(new);
@@ -101,7 +105,7 @@ impl Keeper {
     }
 
     /// Looks for the twins of all tombstones that there are. What cannot be hidden is counted as an error.
-    pub(super) fn hide_all_twins(&self) -> Result<Found, CrawlError> {
+    pub(super) fn hide_all_twins(&self) -> Result<CrawlCounts, CrawlError> {
         let mut unhidden = Unhidden::default();
         let walked = self.walk_tombstones(&mut unhidden);
         unhidden.tell();
@@ -119,7 +123,7 @@ impl Keeper {
                 let Some(view) = self.index.hour(&path, hour)? else { continue };
                 let place = HourPlace { stream: stream.clone(), hour };
                 let tombstones = view.contents.files().iter().filter(|file| file.key.tombstone);
-                let placed: Vec<Placed> = tombstones.map(|file| (place.clone(), file.clone())).collect();
+                let placed: Vec<TwinFile> = tombstones.map(|file| (place.clone(), file.clone())).collect();
                 self.hide_in(&stream.channel, &placed, unhidden)?;
             }
         }
@@ -128,8 +132,8 @@ impl Keeper {
 
     /// The same for what is new in a channel. A run of files that is spread widely is looked at piece by piece. An error is one that
     /// others would meet as well.
-    fn hide_in(&self, channel: &Channel, new: &[Placed], unhidden: &mut Unhidden) -> Result<(), CrawlError> {
-        let mut by_hour: BTreeMap<Hour, Vec<&Placed>> = BTreeMap::new();
+    fn hide_in(&self, channel: &Channel, new: &[TwinFile], unhidden: &mut Unhidden) -> Result<(), CrawlError> {
+        let mut by_hour: BTreeMap<Hour, Vec<&TwinFile>> = BTreeMap::new();
         for file in new {
             by_hour.entry(file.0.hour).or_default().push(file);
         }
@@ -139,7 +143,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn hide_around(&self, channel: &Channel, new: &[&Placed], unhidden: &mut Unhidden) -> Result<(), CrawlError> {
+    fn hide_around(&self, channel: &Channel, new: &[&TwinFile], unhidden: &mut Unhidden) -> Result<(), CrawlError> {
         let starts = new.iter().map(|(place, file)| file.key.start(place.hour));
         let (Some(first), Some(last)) = (starts.clone().min(), starts.max()) else { return Ok(()) };
         // Of most hours nothing is looked at but that no tombstones are near.
@@ -232,7 +236,7 @@ impl Keeper {
         channel: &Channel,
         (first, last): (Timestamp, Timestamp),
         is_wanted: impl Fn(&Hash) -> bool,
-    ) -> Result<Vec<Placed>, CrawlError> {
+    ) -> Result<Vec<TwinFile>, CrawlError> {
         // One beyond another's reach tells whether that one may be a copy.
         let (from, to) = reach(first, last);
         let (from, to) = reach(from, to);
@@ -240,7 +244,7 @@ impl Keeper {
     }
 
     /// Those of them that were not made for a twin.
-    fn originals(&self, tombstones: &[Placed]) -> Result<Vec<(Hash, Kind, Timestamp)>, CrawlError> {
+    fn originals(&self, tombstones: &[TwinFile]) -> Result<Vec<(Hash, SegmentKind, Timestamp)>, CrawlError> {
         let mut originals = Vec::with_capacity(tombstones.len());
         for (place, file) in tombstones {
             if file.size == 0 || !self.is_copy(place, file)? {
@@ -286,8 +290,8 @@ impl Unhidden {
         }
     }
 
-    fn found(self) -> Found {
-        let mut found = Found::of(Found::ERRORS, self.paths.len() as u64);
+    fn found(self) -> CrawlCounts {
+        let mut found = CrawlCounts::of(CrawlCounts::ERRORS, self.paths.len() as u64);
         found.last_error = self.first;
         found
     }
@@ -318,6 +322,6 @@ fn stem_of(file: &SegmentFile) -> String {
     name::stem(&file.name()).to_owned()
 }
 
-fn placed_stem((place, file): &Placed) -> (HourPlace, String) {
+fn placed_stem((place, file): &TwinFile) -> (HourPlace, String) {
     (place.clone(), stem_of(file))
 }

@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use super::pace::Reading;
-use super::plan::Cursor;
+use super::pace::ReadAllowance;
+use super::plan::CrawlCursor;
 use super::state::VisitorState;
-use super::{CrawlError, Found};
+use super::{CrawlCounts, CrawlError};
 use crate::domain::HourPlace;
 use crate::index::Batch;
 use crate::runtime::Clock;
@@ -30,8 +30,8 @@ pub trait Visitor: Send + Sync {
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError>;
 
     /// A cycle begins, or goes on after a restart: what has to be looked at before it is known which hours there are.
-    fn cycle_begins(&self, _cycle: u64) -> Result<Found, CrawlError> {
-        Ok(Found::nothing())
+    fn cycle_begins(&self, _cycle: u64) -> Result<CrawlCounts, CrawlError> {
+        Ok(CrawlCounts::nothing())
     }
 
     /// Every hour has been visited.
@@ -60,7 +60,7 @@ pub struct Round<'r> {
     next: usize,
     state: &'r mut VisitorState,
     slice: &'r Slice<'r>,
-    reading: Reading,
+    reading: ReadAllowance,
     /// How long what was read in this slice takes at least.
     read: Duration,
     is_dirty: bool,
@@ -72,7 +72,7 @@ impl<'r> Round<'r> {
         hours: &'r [HourPlace],
         state: &'r mut VisitorState,
         slice: &'r Slice<'r>,
-        reading: Reading,
+        reading: ReadAllowance,
     ) -> Self {
         Self { name, hours, next: 0, state, slice, reading, read: Duration::ZERO, is_dirty: false }
     }
@@ -94,7 +94,7 @@ impl<'r> Round<'r> {
 
     /// Where the visitor was inside the first hour ahead: what it gave to [`Round::part`]; empty at its beginning.
     pub fn within(&self) -> &[u8] {
-        let first = self.hours().first().map(Cursor::at);
+        let first = self.hours().first().map(CrawlCursor::at);
         if first.is_some() && first == self.state.inside { &self.state.within } else { &[] }
     }
 
@@ -117,26 +117,26 @@ impl<'r> Round<'r> {
     }
 
     /// The first hour ahead is done.
-    pub fn done(&mut self, found: &Found) {
+    pub fn done(&mut self, found: &CrawlCounts) {
         if let Some(place) = self.hours.get(self.next) {
-            self.state.done(Cursor::at(place), found);
+            self.state.done(CrawlCursor::at(place), found);
             self.next += 1;
             self.is_dirty = true;
         }
     }
 
     /// The first `count` hours ahead are done, with what was found in all of them.
-    pub fn done_with(&mut self, count: usize, found: &Found) {
+    pub fn done_with(&mut self, count: usize, found: &CrawlCounts) {
         for _ in 1..count {
-            self.done(&Found::nothing());
+            self.done(&CrawlCounts::nothing());
         }
         self.done(found);
     }
 
     /// A part of the first hour ahead is done, up to here.
-    pub fn part(&mut self, within: &[u8], found: &Found) {
+    pub fn part(&mut self, within: &[u8], found: &CrawlCounts) {
         if let Some(place) = self.hours.get(self.next) {
-            self.state.part(Cursor::at(place), within, found);
+            self.state.part(CrawlCursor::at(place), within, found);
             self.is_dirty = true;
         }
     }

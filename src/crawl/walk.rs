@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::catch_up::{CatchUp, CatchUpState, CatchingUp};
-use super::pace::{Pace, Pacing};
-use super::progress::{Pulse, VisitorStatus};
+use super::pace::{CrawlPace, Pacing};
+use super::progress::{VisitorPulse, VisitorStatus};
 use super::reconcile::Reconcile;
-use super::rounds::{Carry, Parts, Rounds};
-use super::{Found, Keeper, Visitor};
-use crate::runtime::{Busy, Clock, Stop};
+use super::rounds::{Carry, Rounds, RoundsParts};
+use super::{CrawlCounts, Keeper, Visitor};
+use crate::runtime::{Clock, ForegroundLoad, Stop};
 
 /// What the crawl is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,13 +43,13 @@ pub struct CrawlStatus {
     /// When the next cycle begins, where none runs.
     pub next: Option<SystemTime>,
     /// What was found when it last caught up or compared everything, and how long that took.
-    pub last: Option<(Found, Duration)>,
+    pub last: Option<(CrawlCounts, Duration)>,
     /// Why it cannot go on, where it cannot.
     pub trouble: Option<String>,
     /// Each visitor.
     pub visitors: Vec<VisitorStatus>,
     /// What the thread that carries them does.
-    pub pulse: Pulse,
+    pub pulse: VisitorPulse,
 }
 
 /// The crawl. Others look at it while its two threads work.
@@ -64,8 +64,8 @@ impl Crawl {
     pub fn new(
         keeper: Arc<Keeper>,
         visitors: Vec<Box<dyn Visitor>>,
-        pace: Pace,
-        busy: Arc<Busy>,
+        pace: CrawlPace,
+        busy: Arc<ForegroundLoad>,
         clock: Arc<dyn Clock>,
         stop: Stop,
     ) -> Self {
@@ -73,8 +73,15 @@ impl Crawl {
         let pacing = Pacing::new(pace);
         let ready = Arc::clone(&catch_up);
         let is_ready: Box<dyn Fn() -> bool + Send + Sync> = Box::new(move || ready.is_ready());
-        let rounds =
-            Arc::new(Rounds::new(Parts { keeper, visitors, pacing: pacing.clone(), busy, clock, stop, is_ready }));
+        let rounds = Arc::new(Rounds::new(RoundsParts {
+            keeper,
+            visitors,
+            pacing: pacing.clone(),
+            busy,
+            clock,
+            stop,
+            is_ready,
+        }));
         Self { catch_up, rounds, pacing }
     }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{CrawlError, Keeper};
-use crate::disk::{DiskError, DiskEvent, Waker, WatchOutcome, Watcher};
+use crate::disk::{DirWatcher, DiskError, DiskEvent, Waker, WatchOutcome};
 use crate::domain::{HourPlace, Stream};
 use crate::runtime::Stop;
 
@@ -77,7 +77,7 @@ pub struct Watch {
 
 /// What the thread holds.
 struct Watching {
-    watcher: Option<Watcher>,
+    watcher: Option<DirWatcher>,
     hours: HashMap<HourPlace, Instant>,
     /// Hours to compare, and whether comparing does not suffice: of a file that was changed in place the directory shows nothing.
     poll_hours: BTreeMap<HourPlace, bool>,
@@ -135,8 +135,8 @@ impl Watch {
 
     fn begin(&self) -> Watching {
         self.keeper.freshness.clear();
-        let watcher = Watcher::new().map_err(|error| self.status.set_trouble(Some(error.to_string()))).ok();
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = watcher.as_ref().map(Watcher::waker);
+        let watcher = DirWatcher::new().map_err(|error| self.status.set_trouble(Some(error.to_string()))).ok();
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = watcher.as_ref().map(DirWatcher::waker);
         let mut watching =
             Watching { watcher, hours: HashMap::new(), poll_hours: BTreeMap::new(), poll_structure: false };
         self.settle_structure(&mut watching);
@@ -320,7 +320,7 @@ impl Watch {
                     break;
                 }
             }
-            let now = watching.watcher.as_ref().map_or(0, Watcher::watched);
+            let now = watching.watcher.as_ref().map_or(0, DirWatcher::watched);
             if std::mem::replace(&mut watched_before, now) == now {
                 break;
             }

@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::plan::{CHANNELS, Piece, QUALITIES};
+use super::plan::{CHANNELS, PlannedPiece, QUALITIES};
 use crate::domain::{Span, Timestamp};
 
 /// A length of what is recorded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Stretch {
+pub struct RecordedStretch {
     /// The channel.
     pub channel: &'static str,
     /// The quality; all of them if there is none.
@@ -21,7 +21,7 @@ pub struct Stretch {
     pub seconds: f64,
 }
 
-impl Stretch {
+impl RecordedStretch {
     /// Of one quality.
     pub fn of(channel: usize, quality: usize, start: Timestamp, end: Timestamp) -> Self {
         Self { quality: Some(QUALITIES[quality]), ..Self::of_all(channel, start, end) }
@@ -33,7 +33,7 @@ impl Stretch {
     }
 
     /// Of one segment.
-    pub fn of_piece(piece: &Piece) -> Self {
+    pub fn of_piece(piece: &PlannedPiece) -> Self {
         Self::of(piece.channel, piece.quality, piece.start, piece.end())
     }
 
@@ -44,7 +44,7 @@ impl Stretch {
 }
 
 /// `harbour/source 03:04:10`
-impl fmt::Display for Stretch {
+impl fmt::Display for RecordedStretch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.channel)?;
         if let Some(quality) = self.quality {
@@ -57,14 +57,14 @@ impl fmt::Display for Stretch {
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
+pub enum DemoEvent {
     /// A node's recorder has gone away, and will be back after this stretch.
     Away {
         /// Whose.
         node: &'static str,
         /// What it will miss.
         #[serde(flatten)]
-        what: Stretch,
+        what: RecordedStretch,
     },
     /// A recorder missed a segment.
     Missed {
@@ -72,7 +72,7 @@ pub enum Event {
         node: &'static str,
         /// What.
         #[serde(flatten)]
-        what: Stretch,
+        what: RecordedStretch,
     },
     /// A recorder got only a part of a segment.
     Partial {
@@ -80,7 +80,7 @@ pub enum Event {
         node: &'static str,
         /// What.
         #[serde(flatten)]
-        what: Stretch,
+        what: RecordedStretch,
     },
     /// A recorder will write a segment, but late.
     Late {
@@ -88,7 +88,7 @@ pub enum Event {
         node: &'static str,
         /// What.
         #[serde(flatten)]
-        what: Stretch,
+        what: RecordedStretch,
         /// After its end.
         late_seconds: f64,
     },
@@ -96,7 +96,7 @@ pub enum Event {
     Lost {
         /// What.
         #[serde(flatten)]
-        what: Stretch,
+        what: RecordedStretch,
     },
     /// What was missed lies there now.
     Filled {
@@ -104,7 +104,7 @@ pub enum Event {
         node: &'static str,
         /// What.
         #[serde(flatten)]
-        what: Stretch,
+        what: RecordedStretch,
         /// Since the first of it was due.
         after_seconds: f64,
         /// Whose recorders had it; its own if it was only late.
@@ -116,7 +116,7 @@ pub enum Event {
         node: &'static str,
         /// What.
         #[serde(flatten)]
-        what: Stretch,
+        what: RecordedStretch,
         /// Since the first of it was due.
         after_seconds: f64,
     },
@@ -136,7 +136,7 @@ pub enum Event {
     },
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for DemoEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Away { node, what } => {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::event::{Event, Stretch, rounded};
-use super::plan::{NODES, Piece, Plan};
+use super::event::{DemoEvent, RecordedStretch, rounded};
+use super::plan::{DemoPlan, NODES, PlannedPiece};
 use super::segment::{Generated, generate};
 use crate::domain::{Span, Timestamp};
 
@@ -29,7 +29,7 @@ struct Miss {
 /// What was missed and is not yet there.
 #[derive(Debug)]
 pub struct Misses {
-    plan: Plan,
+    plan: DemoPlan,
     bases: Vec<PathBuf>,
     live: Vec<Miss>,
     /// Of the past, by node, with how many there were.
@@ -38,13 +38,13 @@ pub struct Misses {
 
 impl Misses {
     /// Nothing yet, at nodes with these base directories.
-    pub fn new(plan: Plan, bases: Vec<PathBuf>) -> Self {
+    pub fn new(plan: DemoPlan, bases: Vec<PathBuf>) -> Self {
         let past = bases.iter().map(|_| (0, Vec::new())).collect();
         Self { plan, bases, live: Vec::new(), past }
     }
 
     /// Remembers a piece that a node lacks as a whole, if any node has it.
-    pub fn add(&mut self, piece: &Piece, node: usize) {
+    pub fn add(&mut self, piece: &PlannedPiece, node: usize) {
         let holders = self.plan.holders(piece);
         if holders.is_empty() {
             return;
@@ -97,13 +97,13 @@ impl Misses {
     }
 
     /// Looks what has come. `recorded` is the first number that no recorder has come to.
-    pub fn look(&mut self, now: Timestamp, began: Timestamp, recorded: i64) -> Vec<Event> {
+    pub fn look(&mut self, now: Timestamp, began: Timestamp, recorded: i64) -> Vec<DemoEvent> {
         let mut events = Vec::new();
         for (node, (count, files)) in self.past.iter_mut().enumerate().filter(|(_, (_, files))| !files.is_empty()) {
             drop_those_that_came(files);
             if files.is_empty() {
                 let after_seconds = rounded(now - began);
-                events.push(Event::CaughtUp { node: NODES[node], segments: *count, after_seconds });
+                events.push(DemoEvent::CaughtUp { node: NODES[node], segments: *count, after_seconds });
             }
         }
         self.live.retain_mut(|miss| {
@@ -114,7 +114,7 @@ impl Misses {
                 miss.filled(after)
             } else if after > PATIENCE {
                 let after_seconds = rounded(after);
-                Event::StillMissing { node: NODES[miss.node], what: miss.what(), after_seconds }
+                DemoEvent::StillMissing { node: NODES[miss.node], what: miss.what(), after_seconds }
             } else {
                 return true;
             };
@@ -131,11 +131,11 @@ fn drop_those_that_came(files: &mut Vec<PathBuf>) {
 }
 
 impl Miss {
-    fn what(&self) -> Stretch {
-        Stretch::of(self.channel, self.quality, self.start, self.end)
+    fn what(&self) -> RecordedStretch {
+        RecordedStretch::of(self.channel, self.quality, self.start, self.end)
     }
 
-    fn filled(&mut self, after: Span) -> Event {
+    fn filled(&mut self, after: Span) -> DemoEvent {
         let others = self.recorded_by.iter().filter(|holder| **holder != self.node).count();
         if others > 0 {
             let own = self.node;
@@ -144,6 +144,6 @@ impl Miss {
         self.recorded_by.sort_unstable();
         self.recorded_by.dedup();
         let recorded_by = self.recorded_by.iter().map(|holder| NODES[*holder]).collect();
-        Event::Filled { node: NODES[self.node], what: self.what(), after_seconds: rounded(after), recorded_by }
+        DemoEvent::Filled { node: NODES[self.node], what: self.what(), after_seconds: rounded(after), recorded_by }
     }
 }

@@ -15,7 +15,7 @@ mod event;
 mod misses;
 mod recorders;
 
-pub use event::{Event, Stretch};
+pub use event::{DemoEvent, RecordedStretch};
 pub use misses::Misses;
-pub use plan::{CHANNELS, NODES, Plan, QUALITIES};
-pub use recorders::{Past, Recorders};
+pub use plan::{CHANNELS, DemoPlan, NODES, QUALITIES};
+pub use recorders::{RecordedPast, Recorders};

@@ -29,7 +29,7 @@ const CHANCES: u64 = 10_000;
 
 /// A length of one channel and quality that is one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct PlannedPiece {
     /// Which of [`CHANNELS`].
     pub channel: usize,
     /// Which of [`QUALITIES`].
@@ -42,7 +42,7 @@ pub struct Piece {
     pub duration: Span,
 }
 
-impl Piece {
+impl PlannedPiece {
     /// When it ends, and is written by a recorder that does what it should.
     pub fn end(&self) -> Timestamp {
         self.start + self.duration
@@ -51,7 +51,7 @@ impl Piece {
 
 /// What becomes of a piece at one node's recorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum PieceFate {
     /// It is written as it should be.
     Complete,
     /// Only a part of it is, and is known to be a part.
@@ -66,7 +66,7 @@ pub enum Fate {
     Silent,
 }
 
-impl Fate {
+impl PieceFate {
     /// Whether other nodes can get the whole of it here, sooner or later.
     pub fn is_whole(self) -> bool {
         matches!(self, Self::Complete | Self::Late(_))
@@ -92,13 +92,13 @@ impl Outage {
 
 /// Everything that will happen.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct DemoPlan {
     seed: u64,
     begin: Timestamp,
     past: i64,
 }
 
-impl Plan {
+impl DemoPlan {
     /// The plan of a demonstration that begins now, with so much of a past. Both are cut to whole pieces.
     pub fn new(seed: u64, now: Timestamp, history: Span) -> Self {
         let begin = Timestamp(now.us() - now.us().rem_euclid(PAST.us()));
@@ -111,18 +111,18 @@ impl Plan {
     }
 
     /// The pieces of the past of all channels and qualities, oldest first.
-    pub fn past(&self) -> impl Iterator<Item = Piece> + use<> {
+    pub fn past(&self) -> impl Iterator<Item = PlannedPiece> + use<> {
         let plan = *self;
         (-self.past..0).flat_map(move |number| plan.pieces(number))
     }
 
     /// The pieces of all channels and qualities with this number.
-    pub fn pieces(&self, number: i64) -> impl Iterator<Item = Piece> + use<> {
+    pub fn pieces(&self, number: i64) -> impl Iterator<Item = PlannedPiece> + use<> {
         let duration = if number < 0 { PAST } else { LIVE };
         let start = self.begin + Span(number * duration.us());
         let streams =
             (0..CHANNELS.len()).flat_map(|channel| (0..QUALITIES.len()).map(move |quality| (channel, quality)));
-        streams.map(move |(channel, quality)| Piece { channel, quality, number, start, duration })
+        streams.map(move |(channel, quality)| PlannedPiece { channel, quality, number, start, duration })
     }
 
     /// The first number that has not ended by then.
@@ -136,28 +136,28 @@ impl Plan {
     }
 
     /// What becomes of a piece at this node.
-    pub fn fate(&self, piece: &Piece, node: usize) -> Fate {
+    pub fn fate(&self, piece: &PlannedPiece, node: usize) -> PieceFate {
         let outage = self.outage(piece.channel, window_of(piece.number)).filter(|outage| outage.holds(piece.number));
         match outage.map(|outage| outage.node) {
-            Some(None) => return Fate::Silent,
-            Some(Some(away)) if away == node => return Fate::Away,
+            Some(None) => return PieceFate::Silent,
+            Some(Some(away)) if away == node => return PieceFate::Away,
             _ => {}
         }
         let stream = [number(piece.channel), number(piece.quality), piece.number];
         if self.chance(b"what is sent breaks off", &stream) < 20 {
-            return Fate::Partial;
+            return PieceFate::Partial;
         }
         let about = [stream[0], stream[1], stream[2], number(node)];
         match self.chance(b"a recorder misses", &about) {
-            0..80 => Fate::Dropped,
-            80..120 => Fate::Partial,
-            120..180 => Fate::Late(Span(self.between(b"how late", &about, 5, 30) * SECOND_US)),
-            _ => Fate::Complete,
+            0..80 => PieceFate::Dropped,
+            80..120 => PieceFate::Partial,
+            120..180 => PieceFate::Late(Span(self.between(b"how late", &about, 5, 30) * SECOND_US)),
+            _ => PieceFate::Complete,
         }
     }
 
     /// The nodes where a piece can be had as a whole, sooner or later.
-    pub fn holders(&self, piece: &Piece) -> Vec<usize> {
+    pub fn holders(&self, piece: &PlannedPiece) -> Vec<usize> {
         (0..NODES.len()).filter(|node| self.fate(piece, *node).is_whole()).collect()
     }
 
@@ -167,9 +167,10 @@ impl Plan {
     }
 
     /// The piece of the past that everybody has and that is hidden by a tombstone.
-    pub fn hidden(&self) -> Option<Piece> {
+    pub fn hidden(&self) -> Option<PlannedPiece> {
         let candidates = (-self.past / 2..0).flat_map(|number| self.pieces(number));
-        let everybody = |piece: &Piece| (0..NODES.len()).all(|node| self.fate(piece, node) == Fate::Complete);
+        let everybody =
+            |piece: &PlannedPiece| (0..NODES.len()).all(|node| self.fate(piece, node) == PieceFate::Complete);
         candidates.filter(|piece| piece.channel == 1 && piece.quality == 0).find(everybody)
     }
 
@@ -236,15 +237,15 @@ mod tests {
 
     use super::*;
 
-    fn plan(seed: u64) -> Plan {
-        Plan::new(seed, Timestamp::parse("2019-11-13T02:55:11.5").unwrap(), Span(3 * 3600 * SECOND_US))
+    fn plan(seed: u64) -> DemoPlan {
+        DemoPlan::new(seed, Timestamp::parse("2019-11-13T02:55:11.5").unwrap(), Span(3 * 3600 * SECOND_US))
     }
 
     proptest! {
         #[test]
         fn pieces_follow_one_another_without_a_gap_and_none_runs_over_the_hour(seed: u64, us in 0..4_000_000_000_000_000_i64) {
-            let plan = Plan::new(seed, Timestamp(us), Span(700 * SECOND_US));
-            let pieces: Vec<Piece> = (-plan.past..100).filter_map(|number| plan.pieces(number).next()).collect();
+            let plan = DemoPlan::new(seed, Timestamp(us), Span(700 * SECOND_US));
+            let pieces: Vec<PlannedPiece> = (-plan.past..100).filter_map(|number| plan.pieces(number).next()).collect();
             for pair in pieces.windows(2) {
                 prop_assert_eq!(pair[0].end(), pair[1].start);
             }
@@ -274,7 +275,7 @@ mod tests {
                 let piece = plan.pieces(number).find(|piece| piece.channel == channel).unwrap();
                 for node in 0..NODES.len() {
                     let is_out = outage.holds(number) && outage.node.is_none_or(|away| away == node);
-                    prop_assert_eq!(matches!(plan.fate(&piece, node), Fate::Away | Fate::Silent), is_out);
+                    prop_assert_eq!(matches!(plan.fate(&piece, node), PieceFate::Away | PieceFate::Silent), is_out);
                 }
             }
         }
@@ -287,7 +288,7 @@ mod tests {
 
         #[test]
         fn a_seed_does_the_same_whenever_it_is_given(seed: u64, number in -1800..10_000_i64, other in 0..1_000_000_000_000_000_i64) {
-            let (one, another) = (plan(seed), Plan::new(seed, Timestamp(other), Span(0)));
+            let (one, another) = (plan(seed), DemoPlan::new(seed, Timestamp(other), Span(0)));
             for (a, b) in one.pieces(number).zip(another.pieces(number)) {
                 for node in 0..NODES.len() {
                     prop_assert_eq!(one.fate(&a, node), another.fate(&b, node));
@@ -308,13 +309,13 @@ mod tests {
     fn recorders_miss_little_at_a_time_and_each_something_else() {
         let plan = plan(1);
         let (mut missed, mut partial, mut late, mut lost) = (0, 0, 0, 0);
-        let pieces: Vec<Piece> = (0..10_000).flat_map(|number| plan.pieces(number)).collect();
+        let pieces: Vec<PlannedPiece> = (0..10_000).flat_map(|number| plan.pieces(number)).collect();
         for piece in &pieces {
             for node in 0..NODES.len() {
                 match plan.fate(piece, node) {
-                    Fate::Dropped => missed += 1,
-                    Fate::Partial => partial += 1,
-                    Fate::Late(by) => {
+                    PieceFate::Dropped => missed += 1,
+                    PieceFate::Partial => partial += 1,
+                    PieceFate::Late(by) => {
                         assert!((5..=30).contains(&(by.us() / SECOND_US)), "{by:?}");
                         late += 1;
                     }
@@ -328,6 +329,6 @@ mod tests {
             assert!((400..1_200).contains(&count), "{what}: {count}");
         }
         assert!((100..2_000).contains(&lost), "lost: {lost}");
-        assert!(Plan::new(1, plan.begin, Span(0)).hidden().is_none(), "without a past nothing of it is hidden");
+        assert!(DemoPlan::new(1, plan.begin, Span(0)).hidden().is_none(), "without a past nothing of it is hidden");
     }
 }

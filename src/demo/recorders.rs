@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::event::{Event, Stretch, rounded};
+use super::event::{DemoEvent, RecordedStretch, rounded};
 use super::misses::Misses;
-use super::plan::{CHANNELS, Fate, NODES, Piece, Plan};
+use super::plan::{CHANNELS, DemoPlan, NODES, PieceFate, PlannedPiece};
 use super::segment::{Generated, generate};
 use crate::domain::Timestamp;
 
@@ -16,7 +16,7 @@ const CATCH_UP: i64 = 30;
 /// The recorders of all nodes.
 #[derive(Debug)]
 pub struct Recorders {
-    plan: Plan,
+    plan: DemoPlan,
     bases: Vec<PathBuf>,
     /// The first number that has not been recorded.
     next: i64,
@@ -35,7 +35,7 @@ struct Late {
 
 /// What was recorded of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
+pub struct RecordedPast {
     /// Segments that were written, on all nodes together.
     pub written: usize,
     /// How many each node lacks that others have.
@@ -46,13 +46,13 @@ pub struct Past {
 
 impl Recorders {
     /// The recorders of nodes with these base directories, which begin now.
-    pub fn new(plan: Plan, bases: Vec<PathBuf>, now: Timestamp) -> Self {
+    pub fn new(plan: DemoPlan, bases: Vec<PathBuf>, now: Timestamp) -> Self {
         let misses = Misses::new(plan, bases.clone());
         Self { plan, bases, next: 0, late: Vec::new(), misses, began: now }
     }
 
     /// Writes the past, before the nodes are started. Ends early once it is told to.
-    pub fn record_past(&mut self, is_told_to_end: impl Fn() -> bool) -> io::Result<Past> {
+    pub fn record_past(&mut self, is_told_to_end: impl Fn() -> bool) -> io::Result<RecordedPast> {
         let (mut written, mut lost) = (0, 0);
         for piece in self.plan.past().take_while(|_| !is_told_to_end()) {
             lost += usize::from(self.plan.holders(&piece).is_empty());
@@ -60,11 +60,11 @@ impl Recorders {
             for (node, base) in self.bases.iter().enumerate() {
                 let fate = self.plan.fate(&piece, node);
                 match fate {
-                    Fate::Complete | Fate::Late(_) => write(base, &full)?,
-                    Fate::Partial => write(base, &generate(&piece, true))?,
-                    Fate::Dropped | Fate::Away | Fate::Silent => {}
+                    PieceFate::Complete | PieceFate::Late(_) => write(base, &full)?,
+                    PieceFate::Partial => write(base, &generate(&piece, true))?,
+                    PieceFate::Dropped | PieceFate::Away | PieceFate::Silent => {}
                 }
-                written += usize::from(fate.is_whole() || fate == Fate::Partial);
+                written += usize::from(fate.is_whole() || fate == PieceFate::Partial);
                 if !fate.is_whole() {
                     self.misses.add(&piece, node);
                 }
@@ -76,7 +76,7 @@ impl Recorders {
             fs::write(self.bases[0].join(file.hour).join(name), [])?;
         }
         let lacking = (0..self.bases.len()).map(|node| self.misses.of_the_past(node)).collect();
-        Ok(Past { written, lacking, lost })
+        Ok(RecordedPast { written, lacking, lost })
     }
 
     /// The nodes are about to be started.
@@ -85,12 +85,12 @@ impl Recorders {
     }
 
     /// Writes what is due, and tells what has happened since the last time.
-    pub fn advance(&mut self, now: Timestamp) -> io::Result<Vec<Event>> {
+    pub fn advance(&mut self, now: Timestamp) -> io::Result<Vec<DemoEvent>> {
         let mut events = Vec::new();
         let until = self.plan.not_ended(now);
         if until - self.next > CATCH_UP {
-            let asleep = Plan::live_length(until - self.next);
-            events.push(Event::Asleep { seconds: asleep.seconds() });
+            let asleep = DemoPlan::live_length(until - self.next);
+            events.push(DemoEvent::Asleep { seconds: asleep.seconds() });
             self.next = until;
         }
         while self.next < until {
@@ -111,7 +111,7 @@ impl Recorders {
     }
 
     /// Writes what is recorded of one number, and notes the rest.
-    fn record(&mut self, number: i64, events: &mut Vec<Event>) -> io::Result<()> {
+    fn record(&mut self, number: i64, events: &mut Vec<DemoEvent>) -> io::Result<()> {
         for channel in 0..CHANNELS.len() {
             events.extend(self.outage(channel, number));
         }
@@ -120,12 +120,12 @@ impl Recorders {
             for (node, base) in self.bases.iter().enumerate() {
                 let fate = self.plan.fate(&piece, node);
                 match fate {
-                    Fate::Complete => write(base, &full)?,
-                    Fate::Partial => write(base, &generate(&piece, true))?,
-                    Fate::Late(by) => self.late.push(Late { due: piece.end() + by, node, file: full.clone() }),
-                    Fate::Dropped | Fate::Away | Fate::Silent => {}
+                    PieceFate::Complete => write(base, &full)?,
+                    PieceFate::Partial => write(base, &generate(&piece, true))?,
+                    PieceFate::Late(by) => self.late.push(Late { due: piece.end() + by, node, file: full.clone() }),
+                    PieceFate::Dropped | PieceFate::Away | PieceFate::Silent => {}
                 }
-                if fate != Fate::Complete {
+                if fate != PieceFate::Complete {
                     self.misses.add(&piece, node);
                 }
             }
@@ -135,31 +135,31 @@ impl Recorders {
     }
 
     /// What is told of a piece; of outages only that they begin.
-    fn told_of(&self, piece: &Piece) -> Vec<Event> {
-        let what = Stretch::of_piece(piece);
-        let fates: Vec<Fate> = (0..self.bases.len()).map(|node| self.plan.fate(piece, node)).collect();
-        if fates.contains(&Fate::Silent) {
+    fn told_of(&self, piece: &PlannedPiece) -> Vec<DemoEvent> {
+        let what = RecordedStretch::of_piece(piece);
+        let fates: Vec<PieceFate> = (0..self.bases.len()).map(|node| self.plan.fate(piece, node)).collect();
+        if fates.contains(&PieceFate::Silent) {
             return Vec::new();
         }
         if !fates.iter().any(|fate| fate.is_whole()) {
-            return vec![Event::Lost { what }];
+            return vec![DemoEvent::Lost { what }];
         }
-        let told = |(node, fate): (&'static str, Fate)| match fate {
-            Fate::Partial => Some(Event::Partial { node, what: what.clone() }),
-            Fate::Late(by) => Some(Event::Late { node, what: what.clone(), late_seconds: rounded(by) }),
-            Fate::Dropped => Some(Event::Missed { node, what: what.clone() }),
-            Fate::Complete | Fate::Away | Fate::Silent => None,
+        let told = |(node, fate): (&'static str, PieceFate)| match fate {
+            PieceFate::Partial => Some(DemoEvent::Partial { node, what: what.clone() }),
+            PieceFate::Late(by) => Some(DemoEvent::Late { node, what: what.clone(), late_seconds: rounded(by) }),
+            PieceFate::Dropped => Some(DemoEvent::Missed { node, what: what.clone() }),
+            PieceFate::Complete | PieceFate::Away | PieceFate::Silent => None,
         };
         NODES.into_iter().zip(fates).filter_map(told).collect()
     }
 
-    fn outage(&self, channel: usize, number: i64) -> Option<Event> {
+    fn outage(&self, channel: usize, number: i64) -> Option<DemoEvent> {
         let outage = self.plan.outage_from(channel, number)?;
         let first = self.plan.pieces(number).next()?;
-        let what = Stretch::of_all(channel, first.start, first.start + Plan::live_length(outage.pieces));
+        let what = RecordedStretch::of_all(channel, first.start, first.start + DemoPlan::live_length(outage.pieces));
         Some(match outage.node {
-            Some(node) => Event::Away { node: NODES[node], what },
-            None => Event::Lost { what },
+            Some(node) => DemoEvent::Away { node: NODES[node], what },
+            None => DemoEvent::Lost { what },
         })
     }
 }
@@ -200,7 +200,7 @@ mod tests {
 
     struct Story {
         home: tempfile::TempDir,
-        plan: Plan,
+        plan: DemoPlan,
         recorders: Recorders,
         now: Timestamp,
     }
@@ -208,13 +208,13 @@ mod tests {
     impl Story {
         fn begin(seed: u64, history: Span) -> Self {
             let (home, now) = (tempfile::tempdir().unwrap(), Timestamp::parse(BEGIN).unwrap());
-            let plan = Plan::new(seed, now, history);
+            let plan = DemoPlan::new(seed, now, history);
             let bases = NODES.map(|name| home.path().join(name)).to_vec();
             Self { home, plan, recorders: Recorders::new(plan, bases, now), now }
         }
 
         /// Goes on in steps as the program does, and tells what happened.
-        fn go_on(&mut self, seconds: i64) -> Vec<Event> {
+        fn go_on(&mut self, seconds: i64) -> Vec<DemoEvent> {
             let mut events = Vec::new();
             for _ in 0..seconds * 4 {
                 self.now = self.now + Span::from_us(250_000);
@@ -228,7 +228,7 @@ mod tests {
         }
 
         /// Gives every node what another has, as backfill does.
-        fn backfill(&self, pieces: impl Iterator<Item = Piece>) {
+        fn backfill(&self, pieces: impl Iterator<Item = PlannedPiece>) {
             for piece in pieces.filter(|piece| !self.plan.holders(piece).is_empty()) {
                 for node in NODES {
                     write(&self.home.path().join(node), &generate(&piece, false)).unwrap();
@@ -258,13 +258,13 @@ mod tests {
                 let (full, partial) = (generate(&piece, false), generate(&piece, true));
                 let found = (story.has(node, &full), story.has(node, &partial));
                 let expected = match story.plan.fate(&piece, node) {
-                    Fate::Complete => (true, false),
-                    Fate::Partial => (false, true),
-                    Fate::Late(by) => {
+                    PieceFate::Complete => (true, false),
+                    PieceFate::Partial => (false, true),
+                    PieceFate::Late(by) => {
                         late += 1;
                         (piece.end() + by <= story.now, false)
                     }
-                    Fate::Dropped | Fate::Away | Fate::Silent => (false, false),
+                    PieceFate::Dropped | PieceFate::Away | PieceFate::Silent => (false, false),
                 };
                 assert_eq!(found, expected, "{piece:?} at {name}");
             }
@@ -278,16 +278,16 @@ mod tests {
     fn what_was_missed_and_comes_is_told_once_and_what_nobody_has_is_not_waited_for() {
         let mut story = Story::begin(5, Span(0));
         let before = story.go_on(240);
-        let is_own = |event: &Event| match event {
-            Event::Filled { node, recorded_by, .. } => recorded_by[..] == [*node],
+        let is_own = |event: &DemoEvent| match event {
+            DemoEvent::Filled { node, recorded_by, .. } => recorded_by[..] == [*node],
             _ => true,
         };
         assert!(before.iter().all(is_own), "nobody but its own recorder, late: {before:?}");
-        assert!(before.iter().any(|event| matches!(event, Event::Filled { .. })));
-        assert!(before.iter().any(|event| matches!(event, Event::Away { .. })));
+        assert!(before.iter().any(|event| matches!(event, DemoEvent::Filled { .. })));
+        assert!(before.iter().any(|event| matches!(event, DemoEvent::Away { .. })));
         story.backfill((0..120).flat_map(|number| story.plan.pieces(number)));
         let after = story.go_on(3);
-        let filled = after.iter().filter(|event| matches!(event, Event::Filled { .. }));
+        let filled = after.iter().filter(|event| matches!(event, DemoEvent::Filled { .. }));
         let told: Vec<String> = filled.map(|event| serde_json::to_string(event).unwrap()).collect();
         assert!(told.len() > 5, "{after:?}");
         assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), told.len());
@@ -300,7 +300,8 @@ mod tests {
         let past = story.recorders.record_past(|| false).unwrap();
         assert!(past.lacking.iter().all(|lacking| *lacking > 0), "{past:?}");
         assert_eq!(all_names(story.home.path()).iter().filter(|name| name.ends_with(".tombstone")).count(), 1);
-        let is_told = |events: &[Event]| events.iter().filter(|event| matches!(event, Event::CaughtUp { .. })).count();
+        let is_told =
+            |events: &[DemoEvent]| events.iter().filter(|event| matches!(event, DemoEvent::CaughtUp { .. })).count();
         assert_eq!(is_told(&story.go_on(1)), 0);
         story.backfill(story.plan.past());
         assert_eq!(is_told(&story.go_on(1)), NODES.len());
@@ -314,7 +315,7 @@ mod tests {
         story.now = story.now + Span::from_us(3_600_000_000);
         let events = story.go_on(1);
         assert!(
-            events.iter().any(|event| matches!(event, Event::Asleep { seconds } if *seconds > 3590.0)),
+            events.iter().any(|event| matches!(event, DemoEvent::Asleep { seconds } if *seconds > 3590.0)),
             "{events:?}"
         );
         let names = all_names(story.home.path());

@@ -6,8 +6,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::plan::{CHANNELS, Piece, QUALITIES};
-use crate::domain::{Hash, Kind, SegmentKey, Span, Spelling};
+use super::plan::{CHANNELS, PlannedPiece, QUALITIES};
+use crate::domain::{Hash, SegmentKind, SegmentKey, Span, Spelling};
 
 /// Bytes of a packet.
 const PACKET: usize = 188;
@@ -40,9 +40,9 @@ impl Generated {
 }
 
 /// The segment of a piece, complete or the part of it that the first half of its packets are.
-pub fn generate(piece: &Piece, is_partial: bool) -> Generated {
+pub fn generate(piece: &PlannedPiece, is_partial: bool) -> Generated {
     let mut content = packets(piece);
-    let kind = if is_partial { Kind::Partial } else { Kind::Full };
+    let kind = if is_partial { SegmentKind::Partial } else { SegmentKind::Full };
     if is_partial {
         content.truncate(content.len() / PACKET / 2 * PACKET);
     }
@@ -60,7 +60,7 @@ pub fn generate(piece: &Piece, is_partial: bool) -> Generated {
     Generated { hour: format!("{}/{}/{hour}", CHANNELS[piece.channel], QUALITIES[piece.quality]), name, content }
 }
 
-fn packets(piece: &Piece) -> Vec<u8> {
+fn packets(piece: &PlannedPiece) -> Vec<u8> {
     let mut content = PICTURES[piece.channel][piece.quality].to_vec();
     let slowness = piece.duration.us() / LASTS.us();
     let begin = piece.start.us() / 100 * 9;
@@ -148,7 +148,7 @@ mod tests {
                 let place = FilePlace::parse(&made.path()).unwrap();
                 let FileName::Understood(key) = parse_file_name(&made.name) else { panic!("{}", made.name) };
                 prop_assert_eq!((key.start(place.hour.hour), key.duration()), (piece.start, piece.duration));
-                prop_assert_eq!(key.kind == Kind::Partial, is_partial);
+                prop_assert_eq!(key.kind == SegmentKind::Partial, is_partial);
                 prop_assert_eq!(key.hash.0, <[u8; 32]>::from(Sha256::digest(&made.content)));
                 prop_assert!(made.content.len() < 4096 && made.content.len().is_multiple_of(PACKET));
                 prop_assert!(made.content.chunks(PACKET).all(|packet| packet[0] == 0x47));

@@ -63,20 +63,20 @@ pub fn sync_dir(dir: &Dir) -> Result<()> {
 
 /// A temporary: where it lies, and what it is called there.
 #[derive(Debug)]
-pub(super) struct Hidden {
+pub(super) struct HiddenTemporary {
     /// None if that is the directory that the file is for.
     aside: Option<Arc<Dir>>,
     name: OsString,
 }
 
-impl Hidden {
+impl HiddenTemporary {
     fn dir<'d>(&'d self, home: &'d Dir) -> &'d Dir {
         self.aside.as_deref().unwrap_or(home)
     }
 }
 
 /// Renames a temporary into its directory; [`Errno::EXIST`] if the name is taken, by whatever it may be.
-pub(super) fn publish_new(dir: &Dir, hidden: &Hidden, name: &OsStr) -> Result<(), Errno> {
+pub(super) fn publish_new(dir: &Dir, hidden: &HiddenTemporary, name: &OsStr) -> Result<(), Errno> {
     let done = move_new((hidden.dir(dir), &hidden.name), (dir, name));
     if hidden.aside.is_some() {
         aside::note(dir, done);
@@ -102,10 +102,10 @@ pub(super) fn move_new(from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), E
 }
 
 /// Creates the empty hidden temporary for a file of that name, which must be the name of one entry.
-pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, Hidden)> {
+pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, HiddenTemporary)> {
     if let Some(aside) = dir.aside_for_files() {
         match create(&aside, name, FOR_ALL) {
-            Ok((file, name)) => return Ok((file, Hidden { aside: Some(aside), name })),
+            Ok((file, name)) => return Ok((file, HiddenTemporary { aside: Some(aside), name })),
             // The directory that the file is for says what is wrong, if it has the same to say.
             Err(error) => {
                 tracing::debug!(name: "arriving_unusable", %error, "what arrives lies in its hour directory");
@@ -116,7 +116,7 @@ pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, Hidden)
         }
     }
     let (file, name) = create(dir, name, FOR_ALL)?;
-    Ok((file, Hidden { aside: None, name }))
+    Ok((file, HiddenTemporary { aside: None, name }))
 }
 
 fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
@@ -132,7 +132,7 @@ fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
 }
 
 /// Removes a temporary that is not wanted any more. That it is not there is fine: it was published.
-pub(super) fn remove_temporary(dir: &Dir, hidden: &Hidden) {
+pub(super) fn remove_temporary(dir: &Dir, hidden: &HiddenTemporary) {
     remove(hidden.dir(dir), &hidden.name);
 }
 

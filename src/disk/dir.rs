@@ -40,7 +40,7 @@ const READ_BYTES: usize = 64 << 10;
 const FIRST_BYTES: usize = 1 << 10;
 
 /// One entry as the directory tells it.
-pub(super) struct Entry<'a> {
+pub(super) struct DirEntry<'a> {
     pub name: &'a CStr,
     pub kind: FileType,
     pub ino: u64,
@@ -160,12 +160,12 @@ impl Dir {
     }
 
     /// Calls `visit` for each entry that is not hidden; false if the directory itself was removed meanwhile.
-    pub(super) fn each_entry(&self, visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
+    pub(super) fn each_entry(&self, visit: impl FnMut(DirEntry<'_>) -> Result<()>) -> Result<bool> {
         self.each_entry_of(|name| !is_hidden(name), visit)
     }
 
     /// The same for hidden entries, too; `.` and `..` are none.
-    pub(super) fn each_entry_at_all(&self, visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<bool> {
+    pub(super) fn each_entry_at_all(&self, visit: impl FnMut(DirEntry<'_>) -> Result<()>) -> Result<bool> {
         self.each_entry_of(|name| !matches!(name, b"." | b".."), visit)
     }
 
@@ -173,7 +173,7 @@ impl Dir {
     pub(super) fn each_entry_of(
         &self,
         wanted: impl Fn(&[u8]) -> bool,
-        mut visit: impl FnMut(Entry<'_>) -> Result<()>,
+        mut visit: impl FnMut(DirEntry<'_>) -> Result<()>,
     ) -> Result<bool> {
         let failed = |errno| DiskError::io("read the directory", &self.path, errno);
         let Some(reading) = self.reopened()? else {
@@ -184,7 +184,7 @@ impl Dir {
         while let Some(next) = entries.next() {
             match next {
                 Ok(entry) if !wanted(entry.file_name().to_bytes()) => {}
-                Ok(entry) => visit(Entry { name: entry.file_name(), kind: entry.file_type(), ino: entry.ino() })?,
+                Ok(entry) => visit(DirEntry { name: entry.file_name(), kind: entry.file_type(), ino: entry.ino() })?,
                 Err(Errno::INTR) => {}
                 Err(Errno::NOENT) => return Ok(false),
                 Err(errno) => return Err(failed(errno)),
@@ -216,7 +216,7 @@ impl Dir {
     }
 
     /// What kind of thing the entry is, asking the file system where the directory does not tell.
-    pub(super) fn kind_of(&self, entry: &Entry<'_>) -> Result<FileType> {
+    pub(super) fn kind_of(&self, entry: &DirEntry<'_>) -> Result<FileType> {
         if entry.kind != FileType::Unknown {
             return Ok(entry.kind);
         }

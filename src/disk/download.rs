@@ -22,7 +22,7 @@ use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::atomic::{Hidden, create_temporary, publish_new, remove_temporary, sync_dir};
+use super::atomic::{HiddenTemporary, create_temporary, publish_new, remove_temporary, sync_dir};
 use super::base::Base;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
@@ -93,7 +93,7 @@ pub struct Download {
     dir: Arc<Dir>,
     name: OsString,
     named_hash: Hash,
-    hidden: Hidden,
+    hidden: HiddenTemporary,
     /// None after a failure: what lies there is not what was hashed.
     file: Option<File>,
     hasher: Sha256,
@@ -221,7 +221,7 @@ pub fn write_tombstone(dir: &Dir, name: &str, content: &[u8]) -> Result<Publishe
 }
 
 /// Makes a file visible; of so many bytes, where one of that name must have as many.
-fn publish(dir: &Dir, hidden: &Hidden, name: &OsStr, bytes: Option<u64>) -> Result<Published> {
+fn publish(dir: &Dir, hidden: &HiddenTemporary, name: &OsStr, bytes: Option<u64>) -> Result<Published> {
     match publish_new(dir, hidden, name) {
         Ok(()) => Ok(Published::New),
         Err(Errno::EXIST) => dir.there_already(name, bytes),

@@ -22,7 +22,7 @@ use rustix::time::Timespec;
 
 use super::base::Base;
 use super::error::{DiskError, Result};
-use super::places::{Outcome, Places};
+use super::places::{PlaceChange, WatchedDirs};
 
 /// Exactly what we want to hear about.
 const MASK: WatchFlags = WatchFlags::MOVED_TO
@@ -101,10 +101,10 @@ pub enum WatchOutcome {
 
 /// Watches directories.
 #[derive(Debug)]
-pub struct Watcher {
+pub struct DirWatcher {
     inotify: OwnedFd,
     wake: Arc<OwnedFd>,
-    places: Places,
+    places: WatchedDirs,
     /// What placing a watch has found out about others, still to be read.
     found: Vec<DiskEvent>,
     buffer: Vec<u8>,
@@ -124,14 +124,14 @@ impl Waker {
     }
 }
 
-impl Watcher {
+impl DirWatcher {
     /// A watcher that watches nothing yet.
     pub fn new() -> Result<Self> {
         let failed = |errno: Errno| DiskError::NoEvents { cause: errno.into() };
         Ok(Self {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?,
             wake: Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?),
-            places: Places::default(),
+            places: WatchedDirs::default(),
             found: Vec::new(),
             buffer: Vec::with_capacity(READ_BYTES),
         })
@@ -249,7 +249,7 @@ impl Watcher {
 
     /// Gives up the watch of a directory and those beneath it: without it nothing would tell that they are somewhere else.
     fn give_up(&mut self, rel: &Path) {
-        let mut outcome = Outcome::default();
+        let mut outcome = PlaceChange::default();
         self.places.drop_beneath(rel, &mut outcome);
         for watch in outcome.give_up {
             remove(&self.inotify, watch);
@@ -307,16 +307,16 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
     const NOW: Duration = Duration::ZERO;
 
-    fn tree(dirs: &[&str]) -> (tempfile::TempDir, Base, Watcher) {
+    fn tree(dirs: &[&str]) -> (tempfile::TempDir, Base, DirWatcher) {
         let tree = tempfile::tempdir().unwrap();
         for dir in dirs {
             fs::create_dir_all(tree.path().join(dir)).unwrap();
         }
         let base = Base::open(tree.path()).unwrap();
-        (tree, base, Watcher::new().unwrap())
+        (tree, base, DirWatcher::new().unwrap())
     }
 
-    fn watch(watcher: &mut Watcher, base: &Base, rel: &str) -> WatchOutcome {
+    fn watch(watcher: &mut DirWatcher, base: &Base, rel: &str) -> WatchOutcome {
         watcher.watch(base, Path::new(rel)).unwrap()
     }
 

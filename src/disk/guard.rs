@@ -19,11 +19,11 @@ use std::time::SystemTime;
 
 use super::base::Base;
 use super::error::{DiskError, Result};
-use super::marker::{self, ArchiveId, Freshness};
+use super::marker::{self, ArchiveId, CachePolicy};
 
 /// What to do at the start, given what the index knows and what lies on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BaseVerdict {
     /// A new archive: create a marker with an id of its own.
     Fresh,
     /// The archive that the index belongs to.
@@ -37,18 +37,18 @@ pub enum Verdict {
 }
 
 /// Decides about the start. Nothing is looked at but what is given.
-pub fn verdict(known: Option<ArchiveId>, index_is_empty: bool, found: &Result<Option<ArchiveId>>) -> Verdict {
+pub fn verdict(known: Option<ArchiveId>, index_is_empty: bool, found: &Result<Option<ArchiveId>>) -> BaseVerdict {
     match (known, found) {
-        (_, Err(error)) => Verdict::Refuse(error.to_string()),
-        (None, Ok(None)) => Verdict::Fresh,
-        (None, Ok(Some(there))) => Verdict::Adopt(*there),
-        (Some(ours), Ok(Some(there))) if ours == *there => Verdict::Known,
-        (Some(ours), Ok(Some(there))) => Verdict::Refuse(format!(
+        (_, Err(error)) => BaseVerdict::Refuse(error.to_string()),
+        (None, Ok(None)) => BaseVerdict::Fresh,
+        (None, Ok(Some(there))) => BaseVerdict::Adopt(*there),
+        (Some(ours), Ok(Some(there))) if ours == *there => BaseVerdict::Known,
+        (Some(ours), Ok(Some(there))) => BaseVerdict::Refuse(format!(
             "the index belongs to archive {ours}, but the base directory holds archive {there}: \
              mount the right disk, or give this archive a state directory of its own"
         )),
-        (Some(ours), Ok(None)) if index_is_empty => Verdict::Again(ours),
-        (Some(ours), Ok(None)) => Verdict::Refuse(format!(
+        (Some(ours), Ok(None)) if index_is_empty => BaseVerdict::Again(ours),
+        (Some(ours), Ok(None)) => BaseVerdict::Refuse(format!(
             "the index belongs to archive {ours}, but the base directory has no marker (.gapless/marker): \
              the disk is not mounted, or the marker was removed. Mount the disk, or restore the marker; \
              if this really is a new archive, remove the index"
@@ -61,7 +61,7 @@ const MOST_ABSENCES: usize = 256;
 
 /// How the right base is told from a wrong one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum BaseIdentity {
     /// By its marker.
     Marked(ArchiveId),
     /// A base in which no marker can be written: one of the known channels must be there, if any is known.
@@ -96,9 +96,9 @@ pub enum Checked {
 
 /// Keeps an eye on the base while the daemon runs.
 #[derive(Debug)]
-pub struct Guard {
+pub struct BaseGuard {
     path: PathBuf,
-    identity: RwLock<Identity>,
+    identity: RwLock<BaseIdentity>,
     state: RwLock<State>,
     returns: AtomicU64,
     absences: Mutex<Vec<(SystemTime, SystemTime)>>,
@@ -110,9 +110,9 @@ struct State {
     away: Option<AwayReason>,
 }
 
-impl Guard {
+impl BaseGuard {
     /// Begins with a base that was found to be the right one.
-    pub fn new(base: Base, identity: Identity) -> Self {
+    pub fn new(base: Base, identity: BaseIdentity) -> Self {
         let path = base.path().to_owned();
         let state = State { base: Arc::new(base), away: None };
         Self {
@@ -136,7 +136,7 @@ impl Guard {
     /// Tells an unmarked base by which channels it is known from now on; that there are none tells nothing.
     pub fn learn(&self, known: impl FnOnce() -> Vec<String>) {
         let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
-        if let Identity::Unmarked { channels } = &mut *identity {
+        if let BaseIdentity::Unmarked { channels } = &mut *identity {
             let now = known();
             if !now.is_empty() {
                 *channels = now;
@@ -192,7 +192,7 @@ impl Guard {
             return false;
         }
         let held = Arc::clone(&self.read().base);
-        match probe(&held, &self.identity(), Freshness::FromDisk) {
+        match probe(&held, &self.identity(), CachePolicy::FromDisk) {
             Ok(()) => {
                 tracing::debug!(name: "part_unreadable", %error, "a part of the archive cannot be read");
                 false
@@ -214,7 +214,7 @@ impl Guard {
         reason
     }
 
-    fn identity(&self) -> Identity {
+    fn identity(&self) -> BaseIdentity {
         self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -228,18 +228,18 @@ impl Guard {
 }
 
 /// Whether `held` is right and still where it should be: `None`; or the base that is there instead, if that is right.
-fn find(path: &Path, held: &Base, identity: &Identity) -> Result<Option<Base>> {
+fn find(path: &Path, held: &Base, identity: &BaseIdentity) -> Result<Option<Base>> {
     // A stale handle (a network disk that came back) cannot even be compared; the path may lead to a good one.
-    if held.same_as_path().unwrap_or(false) && probe(held, identity, Freshness::Cached).is_ok() {
+    if held.same_as_path().unwrap_or(false) && probe(held, identity, CachePolicy::Cached).is_ok() {
         return Ok(None);
     }
     let there = Base::open(path)?;
-    probe(&there, identity, Freshness::Cached)?;
+    probe(&there, identity, CachePolicy::Cached)?;
     Ok(Some(there))
 }
 
 /// Whether the base can be read and is the right one.
-fn probe(base: &Base, identity: &Identity, freshness: Freshness) -> Result<()> {
+fn probe(base: &Base, identity: &BaseIdentity, freshness: CachePolicy) -> Result<()> {
     let Some(top) = base.dir(Path::new(""))? else {
         return Err(DiskError::io("open the directory", base.path(), rustix::io::Errno::NODEV));
     };
@@ -247,13 +247,13 @@ fn probe(base: &Base, identity: &Identity, freshness: Freshness) -> Result<()> {
         return Err(DiskError::io("read the directory", base.path(), rustix::io::Errno::NODEV));
     }
     match identity {
-        Identity::Marked(expected) => match marker::read_with(base, freshness)? {
+        BaseIdentity::Marked(expected) => match marker::read_with(base, freshness)? {
             Some(found) if found == *expected => Ok(()),
             Some(found) => Err(DiskError::MarkerOther { path: marker::path(base), expected: *expected, found }),
             None => Err(DiskError::MarkerMissing { path: marker::path(base), expected: *expected }),
         },
-        Identity::Unmarked { channels } if channels.is_empty() => Ok(()),
-        Identity::Unmarked { channels } => {
+        BaseIdentity::Unmarked { channels } if channels.is_empty() => Ok(()),
+        BaseIdentity::Unmarked { channels } => {
             for channel in channels {
                 if base.stamp(Path::new(channel))?.is_some() {
                     return Ok(());
@@ -272,12 +272,12 @@ mod tests {
 
     use super::*;
 
-    fn marked() -> (tempfile::TempDir, PathBuf, ArchiveId, Guard) {
+    fn marked() -> (tempfile::TempDir, PathBuf, ArchiveId, BaseGuard) {
         let tree = tempfile::tempdir().unwrap();
         let path = tree.path().join("base");
         let id = ArchiveId::random();
         make(&path, id);
-        let guard = Guard::new(Base::open(&path).unwrap(), Identity::Marked(id));
+        let guard = BaseGuard::new(Base::open(&path).unwrap(), BaseIdentity::Marked(id));
         (tree, path, id, guard)
     }
 
@@ -293,16 +293,16 @@ mod tests {
     #[test]
     fn the_start_follows_the_rules() {
         let (ours, other) = (ArchiveId::random(), ArchiveId::random());
-        assert_eq!(verdict(None, true, &Ok(None)), Verdict::Fresh);
-        assert_eq!(verdict(None, true, &Ok(Some(other))), Verdict::Adopt(other));
-        assert_eq!(verdict(Some(ours), false, &Ok(Some(ours))), Verdict::Known);
-        assert_eq!(verdict(Some(ours), true, &Ok(None)), Verdict::Again(ours));
+        assert_eq!(verdict(None, true, &Ok(None)), BaseVerdict::Fresh);
+        assert_eq!(verdict(None, true, &Ok(Some(other))), BaseVerdict::Adopt(other));
+        assert_eq!(verdict(Some(ours), false, &Ok(Some(ours))), BaseVerdict::Known);
+        assert_eq!(verdict(Some(ours), true, &Ok(None)), BaseVerdict::Again(ours));
         for empty in [true, false] {
-            assert!(matches!(verdict(Some(ours), empty, &Ok(Some(other))), Verdict::Refuse(_)));
+            assert!(matches!(verdict(Some(ours), empty, &Ok(Some(other))), BaseVerdict::Refuse(_)));
             let damaged = DiskError::MarkerDamaged { path: "m".into(), problem: "it is empty".into() };
-            assert!(matches!(verdict(Some(ours), empty, &Err(damaged)), Verdict::Refuse(_)));
+            assert!(matches!(verdict(Some(ours), empty, &Err(damaged)), BaseVerdict::Refuse(_)));
         }
-        let Verdict::Refuse(reason) = verdict(Some(ours), false, &Ok(None)) else { panic!("must be refused") };
+        let BaseVerdict::Refuse(reason) = verdict(Some(ours), false, &Ok(None)) else { panic!("must be refused") };
         assert!(reason.contains("not mounted") && reason.contains(&ours.to_string()), "{reason}");
     }
 
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_base_without_marker_is_known_by_its_channels() {
         let tree = tempfile::tempdir().unwrap();
-        let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: vec![] });
+        let guard = BaseGuard::new(Base::open(tree.path()).unwrap(), BaseIdentity::Unmarked { channels: vec![] });
         assert_eq!(guard.check(), Checked::Fine);
         guard.learn(Vec::new);
         assert_eq!(guard.check(), Checked::Fine);

@@ -76,7 +76,7 @@ impl FromStr for ArchiveId {
 
 /// Reads the marker; `None` if there is none.
 pub fn read(base: &Base) -> Result<Option<ArchiveId>> {
-    read_with(base, Freshness::Cached)
+    read_with(base, CachePolicy::Cached)
 }
 
 /// What a marker says.
@@ -98,28 +98,28 @@ impl From<ArchiveId> for Ids {
 
 /// Reads what the marker says; `None` if there is none.
 pub fn ids(base: &Base) -> Result<Option<Ids>> {
-    read_ids(base, Freshness::Cached)
+    read_ids(base, CachePolicy::Cached)
 }
 
 /// Whether the page cache may answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Freshness {
+pub(super) enum CachePolicy {
     /// It may: this costs next to nothing.
     Cached,
     /// The disk itself is asked, as far as the kernel lets us: a dead disk still has its cache.
     FromDisk,
 }
 
-pub(super) fn read_with(base: &Base, freshness: Freshness) -> Result<Option<ArchiveId>> {
+pub(super) fn read_with(base: &Base, freshness: CachePolicy) -> Result<Option<ArchiveId>> {
     Ok(read_ids(base, freshness)?.map(|ids| ids.id))
 }
 
-fn read_ids(base: &Base, freshness: Freshness) -> Result<Option<Ids>> {
+fn read_ids(base: &Base, freshness: CachePolicy) -> Result<Option<Ids>> {
     let path = path(base);
     let Some(file) = base.open_file(&Path::new(OWN_DIR).join(MARKER))? else {
         return Ok(None);
     };
-    if freshness == Freshness::FromDisk
+    if freshness == CachePolicy::FromDisk
         && let Err(cause) = fadvise(&file, 0, None, Advice::DontNeed)
     {
         tracing::debug!(name: "marker_from_cache", %cause, "the page cache answers for the marker");
@@ -250,7 +250,7 @@ mod tests {
         let id = ArchiveId::random();
         create(&base, id).unwrap();
         assert_eq!(read(&base).unwrap(), Some(id));
-        assert_eq!(read_with(&base, Freshness::FromDisk).unwrap(), Some(id));
+        assert_eq!(read_with(&base, CachePolicy::FromDisk).unwrap(), Some(id));
         assert!(matches!(create(&base, ArchiveId::random()), Err(DiskError::Exists { .. })));
         assert_eq!(read(&base).unwrap(), Some(id));
         assert_eq!(fs::read_dir(tree.path().join(OWN_DIR)).unwrap().count(), 1);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::atomic::{Hidden, create_temporary, publish_new, remove_temporary, sync_dir};
+use super::atomic::{HiddenTemporary, create_temporary, publish_new, remove_temporary, sync_dir};
 use super::base::{Base, is_hidden};
 use super::dir::Dir;
 use super::download::{Published, make_dir};
@@ -27,7 +27,7 @@ use super::resolve::is_one_name;
 pub struct NewFile {
     dir: Arc<Dir>,
     name: OsString,
-    hidden: Hidden,
+    hidden: HiddenTemporary,
     /// None once it is published.
     file: Option<File>,
     bytes: u64,

@@ -21,7 +21,7 @@ use super::events::DiskEvent;
 
 /// The watches and their directories.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct WatchedDirs {
     by_watch: HashMap<i32, PathBuf>,
     by_path: BTreeMap<PathBuf, i32>,
     retired: HashSet<i32>,
@@ -29,13 +29,13 @@ pub(super) struct Places {
 
 /// What comes of one event of the kernel.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct PlaceChange {
     pub events: Vec<DiskEvent>,
     /// Watches that the kernel still holds and that are to be given up.
     pub give_up: Vec<i32>,
 }
 
-impl Places {
+impl WatchedDirs {
     pub(super) fn len(&self) -> usize {
         self.by_path.len()
     }
@@ -64,8 +64,8 @@ impl Places {
     }
 
     /// Takes one event in.
-    pub(super) fn take(&mut self, watch: i32, flags: ReadFlags, name: &[u8]) -> Outcome {
-        let mut outcome = Outcome::default();
+    pub(super) fn take(&mut self, watch: i32, flags: ReadFlags, name: &[u8]) -> PlaceChange {
+        let mut outcome = PlaceChange::default();
         if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.retired.clear();
             outcome.events.push(DiskEvent::Overflow);
@@ -97,7 +97,7 @@ impl Places {
         outcome
     }
 
-    fn take_entry(&mut self, dir: PathBuf, flags: ReadFlags, name: &[u8], outcome: &mut Outcome) {
+    fn take_entry(&mut self, dir: PathBuf, flags: ReadFlags, name: &[u8], outcome: &mut PlaceChange) {
         let arrives = ReadFlags::MOVED_TO | ReadFlags::CREATE | ReadFlags::CLOSE_WRITE;
         let leaves = ReadFlags::MOVED_FROM | ReadFlags::DELETE;
         let is_dir = flags.contains(ReadFlags::ISDIR);
@@ -114,7 +114,7 @@ impl Places {
     }
 
     /// Gives up the watches of a directory and of all beneath it.
-    pub(super) fn drop_beneath(&mut self, top: &Path, outcome: &mut Outcome) {
+    pub(super) fn drop_beneath(&mut self, top: &Path, outcome: &mut PlaceChange) {
         let concerned: Vec<(PathBuf, i32)> = self
             .by_path
             .range::<Path, _>((Bound::Included(top), Bound::Unbounded))
@@ -133,8 +133,8 @@ impl Places {
 mod tests {
     use super::*;
 
-    fn places(all: &[(i32, &str)]) -> Places {
-        let mut places = Places::default();
+    fn places(all: &[(i32, &str)]) -> WatchedDirs {
+        let mut places = WatchedDirs::default();
         for (watch, path) in all {
             places.insert(*watch, Path::new(path));
         }

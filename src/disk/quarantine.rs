@@ -40,7 +40,7 @@ pub struct Quarantine<'b> {
 
 /// A file that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldFile {
     /// What it was called where it lay.
     pub name: String,
     /// What it is called here: the same, or with a number behind.
@@ -125,7 +125,7 @@ impl<'b> Quarantine<'b> {
     }
 
     /// What is kept of an hour, by name. A report without its file is none.
-    pub fn held(&self, place: &HourPlace) -> Result<Vec<Held>> {
+    pub fn held(&self, place: &HourPlace) -> Result<Vec<HeldFile>> {
         let Some(dir) = self.base.dir(&Self::path(place))? else { return Ok(Vec::new()) };
         let mut held = Vec::new();
         for (stored, is_file) in dir.entries(MOST_ENTRIES)? {
@@ -150,7 +150,7 @@ impl<'b> Quarantine<'b> {
                 Ok(read) => read,
             };
             let (name, stored) = (name.to_owned(), stored.to_owned());
-            held.push(Held { name, stored, size: meta.size, reported_ns, report });
+            held.push(HeldFile { name, stored, size: meta.size, reported_ns, report });
         }
         held.sort_unstable_by(|one, other| one.stored.cmp(&other.stored));
         Ok(held)

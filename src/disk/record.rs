@@ -28,7 +28,7 @@ use super::base::Base;
 use super::dir::{Dir, Small};
 use super::error::{DiskError, Result};
 use super::marker::{self, ArchiveId, Ids, OWN_DIR};
-use super::progress::{Mark, Past};
+use super::progress::{RecordHistory, RecordMark};
 
 /// The first line is never longer.
 const HEAD_BYTES: u64 = 256;
@@ -67,15 +67,15 @@ pub struct Content {
 
 impl Content {
     /// How far the record is.
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> RecordMark {
         let sum = self.head.rsplit(' ').next().unwrap_or_default();
-        Mark { count: self.generation, check: sum.chars().take(CHECK_DIGITS).collect() }
+        RecordMark { count: self.generation, check: sum.chars().take(CHECK_DIGITS).collect() }
     }
 }
 
 /// What became of reading a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reading {
+pub enum RecordReading {
     /// There is none.
     Absent,
     /// As it was written last.
@@ -89,10 +89,10 @@ pub enum Reading {
 /// What a copy must fit.
 struct Expected<'p> {
     ids: Ids,
-    past: &'p Past,
+    past: &'p RecordHistory,
 }
 
-impl Reading {
+impl RecordReading {
     /// The content, if it can be relied on.
     pub fn content(self) -> Option<Content> {
         match self {
@@ -132,17 +132,17 @@ enum Judged {
 impl Record {
     /// Reads it, and makes a copy anew that cannot be used; says whether both copies hold it now. Where nothing may be written that is
     /// left for another time.
-    pub(super) fn read(&self, base: &Base, past: &Past) -> Result<(Reading, bool)> {
-        let Some((own, judged)) = self.judge(base, past)? else { return Ok((Reading::Absent, false)) };
+    pub(super) fn read(&self, base: &Base, past: &RecordHistory) -> Result<(RecordReading, bool)> {
+        let Some((own, judged)) = self.judge(base, past)? else { return Ok((RecordReading::Absent, false)) };
         Ok(match judged {
-            Judged::Absent => (Reading::Absent, false),
-            Judged::Unusable(why) => (Reading::Unusable(why), false),
-            Judged::Equal(content) => (Reading::Intact(content), true),
+            Judged::Absent => (RecordReading::Absent, false),
+            Judged::Unusable(why) => (RecordReading::Unusable(why), false),
+            Judged::Equal(content) => (RecordReading::Intact(content), true),
             Judged::Use(content, bad, why) => {
                 let is_mended = self.mend(&own, &content, bad, why.as_deref());
                 let reading = match why {
-                    Some(why) => Reading::Mended(content, why),
-                    None => Reading::Intact(content),
+                    Some(why) => RecordReading::Mended(content, why),
+                    None => RecordReading::Intact(content),
                 };
                 (reading, is_mended)
             }
@@ -150,18 +150,18 @@ impl Record {
     }
 
     /// Reads it and changes nothing.
-    pub(super) fn peek(&self, base: &Base, past: &Past) -> Result<Reading> {
+    pub(super) fn peek(&self, base: &Base, past: &RecordHistory) -> Result<RecordReading> {
         Ok(match self.judge(base, past)? {
-            None | Some((_, Judged::Absent)) => Reading::Absent,
-            Some((_, Judged::Unusable(why))) => Reading::Unusable(why),
-            Some((_, Judged::Equal(content) | Judged::Use(content, _, None))) => Reading::Intact(content),
-            Some((_, Judged::Use(content, _, Some(why)))) => Reading::Mended(content, why),
+            None | Some((_, Judged::Absent)) => RecordReading::Absent,
+            Some((_, Judged::Unusable(why))) => RecordReading::Unusable(why),
+            Some((_, Judged::Equal(content) | Judged::Use(content, _, None))) => RecordReading::Intact(content),
+            Some((_, Judged::Use(content, _, Some(why)))) => RecordReading::Mended(content, why),
         })
     }
 
     /// Writes it anew, and says how far it is now. It is durable in both copies when this returns. What cannot be relied on is not
     /// written over.
-    pub(super) fn write(&self, base: &Base, past: &Past, bytes: &[u8]) -> Result<Mark> {
+    pub(super) fn write(&self, base: &Base, past: &RecordHistory, bytes: &[u8]) -> Result<RecordMark> {
         if bytes.len() as u64 > self.most {
             let text = format!("it would have {} bytes, and {} are allowed", bytes.len(), self.most);
             return Err(DiskError::io("write", &self.path(base), std::io::Error::other(text)));
@@ -196,7 +196,7 @@ impl Record {
     }
 
     /// What its copies are worth; nothing where there is no place for them.
-    fn judge(&self, base: &Base, past: &Past) -> Result<Option<(Dir, Judged)>> {
+    fn judge(&self, base: &Base, past: &RecordHistory) -> Result<Option<(Dir, Judged)>> {
         let Some(own) = base.dir(Path::new(OWN_DIR))? else { return Ok(None) };
         let [first, second] = self.copies().map(|name| self.look(&own, &name));
         let judged = match (first?, second?) {
@@ -327,7 +327,7 @@ fn missing() -> String {
 }
 
 /// What two copies are worth, if what they say is not less than what is remembered.
-fn judge(first: Copy, second: Copy, past: &Past) -> Judged {
+fn judge(first: Copy, second: Copy, past: &RecordHistory) -> Judged {
     let judged = weigh(first, second);
     let (Judged::Equal(content) | Judged::Use(content, ..)) = &judged else { return judged };
     let check_at = |count| (count == content.generation).then(|| content.mark().check);

@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::base::Base;
 use super::error::{DiskError, Result};
 use super::marker;
-use super::progress::{self, Mark, Marks, Past};
-use super::record::{Reading, Record, set_copies_aside};
+use super::progress::{self, RecordHistory, RecordMark, RecordMarks};
+use super::record::{Record, RecordReading, set_copies_aside};
 
 /// How far all records that there have been have come.
 const ROSTER: Record = Record { name: "records", version: 1, most: 16 << 10, is_frequent: false };
@@ -24,10 +24,10 @@ const ROSTER: Record = Record { name: "records", version: 1, most: 16 << 10, is_
 /// Remembers how far the records have come, in a place that is not lost along with them.
 pub trait Remembered: Send + Sync {
     /// All that there have been; none if that is not known.
-    fn marks(&self) -> Marks;
+    fn marks(&self) -> RecordMarks;
 
     /// This is how far they have come. What goes wrong is told by whoever remembers.
-    fn remember(&self, marks: &Marks);
+    fn remember(&self, marks: &RecordMarks);
 }
 
 /// A record that cannot be relied on.
@@ -44,7 +44,7 @@ pub struct Unusable {
 pub struct Records {
     memory: Option<Box<dyn Remembered>>,
     /// What this process has read or written.
-    known: Mutex<Marks>,
+    known: Mutex<RecordMarks>,
     unusable: Mutex<BTreeMap<String, String>>,
     one: Mutex<()>,
 }
@@ -62,20 +62,20 @@ impl Records {
     }
 
     /// Reads a record. One that is missing although there has been one, or older than is remembered, is unusable.
-    pub fn read(&self, base: &Base, record: &Record) -> Result<Reading> {
+    pub fn read(&self, base: &Base, record: &Record) -> Result<RecordReading> {
         let _one = lock(&self.one);
         let past = self.past_of(base, record.name)?;
         let (reading, is_settled) = record.read(base, &past)?;
         let content = match &reading {
-            Reading::Absent => {
+            RecordReading::Absent => {
                 self.note(record.name, None);
                 return Ok(reading);
             }
-            Reading::Unusable(why) => {
+            RecordReading::Unusable(why) => {
                 self.note(record.name, Some(why));
                 return Ok(reading);
             }
-            Reading::Intact(content) | Reading::Mended(content, _) => content,
+            RecordReading::Intact(content) | RecordReading::Mended(content, _) => content,
         };
         self.note(record.name, None);
         if content.is_bound {
@@ -104,13 +104,13 @@ impl Records {
     }
 
     /// What is remembered of a record. For those that are kept in another form than a [`Record`].
-    pub fn past(&self, base: &Base, name: &str) -> Result<Past> {
+    pub fn past(&self, base: &Base, name: &str) -> Result<RecordHistory> {
         let _one = lock(&self.one);
         self.past_of(base, name)
     }
 
     /// A record of that name has come this far, durably. For those that are kept in another form than a [`Record`].
-    pub fn mark(&self, base: &Base, name: &str, mark: Mark) {
+    pub fn mark(&self, base: &Base, name: &str, mark: RecordMark) {
         let _one = lock(&self.one);
         self.enter(base, name, Some(mark), true);
     }
@@ -139,17 +139,17 @@ impl Records {
     }
 
     /// Which of these records cannot be relied on by what the roster says, and what that is. Changes nothing.
-    pub fn examine(base: &Base, records: &[Record]) -> Result<(Vec<Unusable>, Marks)> {
+    pub fn examine(base: &Base, records: &[Record]) -> Result<(Vec<Unusable>, RecordMarks)> {
         let is_noted = marker::ids(base)?.is_some_and(|ids| ids.has_records);
-        let roster = ROSTER.peek(base, &Past::of_roster(is_noted, is_noted))?;
+        let roster = ROSTER.peek(base, &RecordHistory::of_roster(is_noted, is_noted))?;
         let mut unusable = Vec::new();
         let mut add = |name: &str, why: String| unusable.push(Unusable { name: name.to_owned(), why });
-        if let Reading::Unusable(why) = &roster {
+        if let RecordReading::Unusable(why) = &roster {
             add(ROSTER.name, why.clone());
         }
         let marks = marks_of(roster);
         for record in records {
-            if let Reading::Unusable(why) = record.peek(base, &Past::of(record.name, &[&marks]))? {
+            if let RecordReading::Unusable(why) = record.peek(base, &RecordHistory::of(record.name, &[&marks]))? {
                 add(record.name, why);
             }
         }
@@ -157,9 +157,9 @@ impl Records {
     }
 
     /// What a record says, by what the roster says of it. Changes nothing.
-    pub fn peek(base: &Base, record: &Record) -> Result<Reading> {
+    pub fn peek(base: &Base, record: &Record) -> Result<RecordReading> {
         let (_, marks) = Self::examine(base, &[])?;
-        record.peek(base, &Past::of(record.name, &[&marks]))
+        record.peek(base, &RecordHistory::of(record.name, &[&marks]))
     }
 
     /// Those that cannot be relied on, as far as they were read.
@@ -183,7 +183,7 @@ impl Records {
             if name == ROSTER.name {
                 let mut marks = self.remembered();
                 progress::take_in(&mut marks, &lock(&self.known));
-                write_roster(base, &Past::default(), &marks)?;
+                write_roster(base, &RecordHistory::default(), &marks)?;
             } else {
                 self.clear(base, &name)?;
             }
@@ -202,28 +202,29 @@ impl Records {
         lock(&self.unusable).get(name).cloned()
     }
 
-    fn remembered(&self) -> Marks {
+    fn remembered(&self) -> RecordMarks {
         self.memory.as_ref().map(|memory| memory.marks()).unwrap_or_default()
     }
 
-    fn past_of(&self, base: &Base, name: &str) -> Result<Past> {
-        Ok(Past::of(name, &[&self.roster(base)?, &self.remembered(), &lock(&self.known)]))
+    fn past_of(&self, base: &Base, name: &str) -> Result<RecordHistory> {
+        Ok(RecordHistory::of(name, &[&self.roster(base)?, &self.remembered(), &lock(&self.known)]))
     }
 
     /// What is remembered of the roster itself.
-    fn past_of_roster(&self, base: &Base) -> Result<Past> {
+    fn past_of_roster(&self, base: &Base) -> Result<RecordHistory> {
         let is_noted = marker::ids(base)?.is_some_and(|ids| ids.has_records);
-        Ok(Past::of_roster(is_noted || !self.remembered().is_empty(), is_noted))
+        Ok(RecordHistory::of_roster(is_noted || !self.remembered().is_empty(), is_noted))
     }
 
     /// What the roster says; nothing if it cannot be relied on, which is noted.
-    fn roster(&self, base: &Base) -> Result<Marks> {
+    fn roster(&self, base: &Base) -> Result<RecordMarks> {
         let past = self.past_of_roster(base)?;
         let (reading, is_settled) = ROSTER.read(base, &past)?;
-        let why = if let Reading::Unusable(why) = &reading { Some(why.as_str()) } else { None };
+        let why = if let RecordReading::Unusable(why) = &reading { Some(why.as_str()) } else { None };
         self.note(ROSTER.name, why);
-        let is_bound = matches!(&reading, Reading::Intact(content) | Reading::Mended(content, _) if content.is_bound);
-        let is_there = reading != Reading::Absent && why.is_none();
+        let is_bound =
+            matches!(&reading, RecordReading::Intact(content) | RecordReading::Mended(content, _) if content.is_bound);
+        let is_there = reading != RecordReading::Absent && why.is_none();
         let marks = marks_of(reading);
         if is_there && !is_bound {
             later(write_roster(base, &past, &marks));
@@ -235,8 +236,8 @@ impl Records {
 
     /// Puts a record on the roster; with `elsewhere`, or for the first time, whoever else remembers hears of it, too. Where that does not
     /// work now it is done when a record is read or written next.
-    fn enter(&self, base: &Base, name: &str, mark: Option<Mark>, elsewhere: bool) {
-        progress::take_in(&mut lock(&self.known), &Marks::from([(name.to_owned(), mark)]));
+    fn enter(&self, base: &Base, name: &str, mark: Option<RecordMark>, elsewhere: bool) {
+        progress::take_in(&mut lock(&self.known), &RecordMarks::from([(name.to_owned(), mark)]));
         let known = lock(&self.known).clone();
         let is_new = || !self.remembered().contains_key(name);
         later(self.change(base, elsewhere || is_new(), |marks| progress::take_in(marks, &known)));
@@ -244,7 +245,7 @@ impl Records {
 
     /// There has been no record of that name, on a person's word.
     fn clear(&self, base: &Base, name: &str) -> Result<()> {
-        let cleared = Mark::cleared(self.past_of(base, name)?.newest);
+        let cleared = RecordMark::cleared(self.past_of(base, name)?.newest);
         lock(&self.known).insert(name.to_owned(), Some(cleared.clone()));
         self.change(base, true, |marks| {
             marks.insert(name.to_owned(), Some(cleared.clone()));
@@ -252,7 +253,7 @@ impl Records {
     }
 
     /// Changes what is remembered: on the roster, and then elsewhere, if that is asked for.
-    fn change(&self, base: &Base, elsewhere: bool, change: impl Fn(&mut Marks)) -> Result<()> {
+    fn change(&self, base: &Base, elsewhere: bool, change: impl Fn(&mut RecordMarks)) -> Result<()> {
         let before = self.roster(base)?;
         let mut marks = before.clone();
         change(&mut marks);
@@ -272,13 +273,13 @@ impl Records {
     }
 }
 
-fn marks_of(roster: Reading) -> Marks {
+fn marks_of(roster: RecordReading) -> RecordMarks {
     let text = roster.content().map(|content| content.bytes).unwrap_or_default();
     progress::parse(&String::from_utf8_lossy(&text))
 }
 
 /// Writes the roster, and that there is one: where the marker says so and there is none, it was lost.
-fn write_roster(base: &Base, past: &Past, marks: &Marks) -> Result<()> {
+fn write_roster(base: &Base, past: &RecordHistory, marks: &RecordMarks) -> Result<()> {
     ROSTER.write(base, past, progress::text(marks).as_bytes())?;
     marker::note_records(base)
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfs, StatVfsMountFlags, accessat, statfs, statvfs};
 
-use super::{Finding, machine, verdict};
+use super::{CheckResult, machine, verdict};
 use crate::check::hours_on_disk;
-use crate::disk::{ArchiveId, Base, DiskError, Verdict, atomic, marker};
+use crate::disk::{ArchiveId, Base, BaseVerdict, DiskError, atomic, marker};
 use crate::domain::{FileName, Horizon, Hour, HourPlace, Stream, Timestamp, parse_file_name};
-use crate::index::{self, IndexError, Look};
+use crate::index::{self, FileLook, IndexError};
 use crate::retention;
 
 /// Newest hours of each channel and quality of which files are opened, and how many files of each: enough to meet an owner or a mode
@@ -26,7 +26,7 @@ const ENTRIES: usize = 1_000_000;
 
 /// What is to be looked at.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct CheckedPlace {
     /// The archive.
     pub base_dir: PathBuf,
     /// Where the index lies.
@@ -47,7 +47,7 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Examined {
     /// The findings.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CheckResult>,
     /// Watches that a node will place on it.
     pub watches: u64,
     /// The archive's id, from its marker.
@@ -55,7 +55,7 @@ pub struct Examined {
 }
 
 /// Looks at everything. Blocks: not for async code.
-pub fn examine(place: &Place) -> Examined {
+pub fn examine(place: &CheckedPlace) -> Examined {
     let mut found = Examined::default();
     let base = match Base::open(&place.base_dir) {
         Ok(base) => base,
@@ -100,10 +100,10 @@ pub fn examine(place: &Place) -> Examined {
 }
 
 /// The errors of the disk say themselves what to do, behind the last semicolon.
-fn failed(check: &str, error: &DiskError) -> Finding {
+fn failed(check: &str, error: &DiskError) -> CheckResult {
     let text = error.to_string();
     let (value, advice) = text.rsplit_once("; ").unwrap_or((&text, "look at the path and its rights"));
-    Finding::fail(check, value, advice)
+    CheckResult::fail(check, value, advice)
 }
 
 #[expect(clippy::cast_sign_loss, reason = "a magic number is a pattern of bits, whose sign means nothing")]
@@ -112,13 +112,13 @@ fn magic(stat: &rustix::fs::StatFs) -> u64 {
     stat.f_type as u64 & 0xFFFF_FFFF
 }
 
-fn beneath(base: &Base) -> Finding {
+fn beneath(base: &Base) -> CheckResult {
     match base.stamp(Path::new(marker::OWN_DIR)) {
-        Ok(_) => Finding::ok("openat2", "paths are kept beneath the archive by the kernel"),
+        Ok(_) => CheckResult::ok("openat2", "paths are kept beneath the archive by the kernel"),
         Err(error) if error.to_string().contains("not implemented") => {
             let advice =
                 "a filter of system calls forbids it, as old container engines do: update the engine, or allow openat2";
-            Finding::fail("openat2", error.to_string(), advice)
+            CheckResult::fail("openat2", error.to_string(), advice)
         }
         Err(error) => failed("archive", &error),
     }
@@ -129,37 +129,37 @@ fn index_file(state_dir: &Path) -> PathBuf {
 }
 
 /// What is known of the index: nothing if there is none, or if it must be mended first.
-type Known = Result<Option<Look>, IndexError>;
+type Known = Result<Option<FileLook>, IndexError>;
 
 fn look(file: &Path) -> Known {
     if file.exists() { index::look(file) } else { Ok(None) }
 }
 
-fn marked(known: &Known, there: &Result<Option<ArchiveId>, DiskError>, read_only: bool) -> Finding {
+fn marked(known: &Known, there: &Result<Option<ArchiveId>, DiskError>, read_only: bool) -> CheckResult {
     let look = known.as_ref().ok().copied().flatten();
     let ours = look.and_then(|look| look.archive).map(ArchiveId::from_bytes);
     let is_empty = look.is_none_or(|look| look.is_empty);
     match crate::disk::verdict(ours, is_empty, there) {
-        Verdict::Known => Finding::ok("marker", ours.map_or_else(String::new, |id| id.to_string())),
-        Verdict::Adopt(id) => Finding::ok("marker", format!("{id}, which the index takes over at the start")),
-        Verdict::Fresh if read_only => {
-            Finding::ok("marker", "none; the archive is read-only and is known by its channels")
+        BaseVerdict::Known => CheckResult::ok("marker", ours.map_or_else(String::new, |id| id.to_string())),
+        BaseVerdict::Adopt(id) => CheckResult::ok("marker", format!("{id}, which the index takes over at the start")),
+        BaseVerdict::Fresh if read_only => {
+            CheckResult::ok("marker", "none; the archive is read-only and is known by its channels")
         }
-        Verdict::Fresh | Verdict::Again(_) => Finding::ok("marker", "none yet; it is written at the start"),
-        Verdict::Refuse(why) => {
+        BaseVerdict::Fresh | BaseVerdict::Again(_) => CheckResult::ok("marker", "none yet; it is written at the start"),
+        BaseVerdict::Refuse(why) => {
             let (value, advice) = why.split_once(": ").unwrap_or((&why, "mount the right disk"));
-            Finding::fail("marker", value, advice)
+            CheckResult::fail("marker", value, advice)
         }
     }
 }
 
 /// Without the word of the index, which is there and has to be mended first or cannot be read.
-fn unproven(there: &Result<Option<ArchiveId>, DiskError>) -> Finding {
+fn unproven(there: &Result<Option<ArchiveId>, DiskError>) -> CheckResult {
     match there {
         Ok(Some(id)) => {
-            Finding::ok("marker", format!("{id}; the index is asked at the start whether it is the right one"))
+            CheckResult::ok("marker", format!("{id}; the index is asked at the start whether it is the right one"))
         }
-        Ok(None) => Finding::warn(
+        Ok(None) => CheckResult::warn(
             "marker",
             "none, though there is an index",
             "make sure that the disk is mounted before the node starts",
@@ -168,39 +168,39 @@ fn unproven(there: &Result<Option<ArchiveId>, DiskError>) -> Finding {
     }
 }
 
-fn index_of(known: &Known) -> Finding {
+fn index_of(known: &Known) -> CheckResult {
     match known {
         Ok(Some(look)) if look.format < look.current => {
             let value = format!("format {}, which the next start brings up to {}", look.format, look.current);
-            Finding::ok("index", format!("{value}; an older version cannot read it then"))
+            CheckResult::ok("index", format!("{value}; an older version cannot read it then"))
         }
-        Ok(Some(look)) => Finding::ok(
+        Ok(Some(look)) => CheckResult::ok(
             "index",
             format!("format {}; `gapless rebuild --check` compares it with every file", look.format),
         ),
-        Ok(None) => Finding::ok("index", "none that was closed in order; it is made or mended at the start"),
+        Ok(None) => CheckResult::ok("index", "none that was closed in order; it is made or mended at the start"),
         Err(IndexError::InUse) => {
-            Finding::warn("index", "another process has it open", "wait until that has ended, and look again")
+            CheckResult::warn("index", "another process has it open", "wait until that has ended, and look again")
         }
-        Err(error @ IndexError::Newer { .. }) => Finding::fail(
+        Err(error @ IndexError::Newer { .. }) => CheckResult::fail(
             "index",
             error.to_string(),
             "start the newer version again, or delete the index to have it made anew",
         ),
-        Err(error @ IndexError::Io(_)) => Finding::fail(
+        Err(error @ IndexError::Io(_)) => CheckResult::fail(
             "index",
             error.to_string(),
             "look as the user that the node runs as, or correct the file's rights",
         ),
         Err(error) => {
             let advice = "the next start sets it aside and makes it anew, as does `gapless rebuild`; look for a failing disk (dmesg)";
-            Finding::fail("index", error.to_string(), advice)
+            CheckResult::fail("index", error.to_string(), advice)
         }
     }
 }
 
 /// Whether what a node writes beside the archive can be written, renamed and removed there.
-fn own_directories(base: &Base, state_dir: &Path, read_only: bool) -> Vec<Finding> {
+fn own_directories(base: &Base, state_dir: &Path, read_only: bool) -> Vec<CheckResult> {
     let own = base.path().join(marker::OWN_DIR);
     let mut places = vec![("state directory", state_dir)];
     if own != state_dir && !read_only {
@@ -209,13 +209,13 @@ fn own_directories(base: &Base, state_dir: &Path, read_only: bool) -> Vec<Findin
     places.into_iter().map(|(check, path)| writable(check, path)).collect()
 }
 
-fn writable(check: &str, path: &Path) -> Finding {
+fn writable(check: &str, path: &Path) -> CheckResult {
     let shown = path.display().to_string();
     if !path.exists() {
         let above = path.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
         return match accessat(CWD, above, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-            Ok(()) => Finding::ok(check, format!("{shown} is not there yet and can be made")),
-            Err(errno) => Finding::fail(
+            Ok(()) => CheckResult::ok(check, format!("{shown} is not there yet and can be made")),
+            Err(errno) => CheckResult::fail(
                 check,
                 format!("{shown} is not there, and {} cannot be written: {errno}", above.display()),
                 "make it for the user that the node runs as, or choose another --state-dir",
@@ -229,8 +229,8 @@ fn writable(check: &str, path: &Path) -> Finding {
     // Also where it was written and not flushed.
     let removed = std::fs::remove_file(path.join(&name));
     match (tried, removed) {
-        (Ok(()), Ok(())) => Finding::ok(check, format!("{shown}, {}", verdict::size(bytes_below(path)))),
-        (Ok(()), Err(error)) => Finding::fail(
+        (Ok(()), Ok(())) => CheckResult::ok(check, format!("{shown}, {}", verdict::size(bytes_below(path)))),
+        (Ok(()), Err(error)) => CheckResult::fail(
             check,
             format!("a file in {shown} cannot be removed: {error}"),
             "look at the directory's rights",
@@ -259,7 +259,7 @@ fn bytes_below(path: &Path) -> u64 {
 }
 
 /// Indexes that were damaged and set aside.
-fn aside(state_dir: &Path) -> Vec<Finding> {
+fn aside(state_dir: &Path) -> Vec<CheckResult> {
     let (mut files, mut bytes) = (0, 0);
     for entry in std::fs::read_dir(state_dir).into_iter().flatten().flatten() {
         if entry.file_name().as_bytes().starts_with(b"index.redb.damaged-") {
@@ -271,27 +271,31 @@ fn aside(state_dir: &Path) -> Vec<Finding> {
 }
 
 /// What stops all deletion until a person has looked: records that cannot be relied on, and a clock that is contradicted.
-fn protection(base: &Base) -> Vec<Finding> {
+fn protection(base: &Base) -> Vec<CheckResult> {
     let check = "protection";
     let mut findings = match retention::examine(base) {
         Ok(unusable) => unusable
             .into_iter()
             .map(|record| {
                 let value = format!("the record .gapless/{} cannot be relied on: {}", record.name, record.why);
-                Finding::fail(check, value, "nothing is deleted: look at the record, then `gapless retention accept`")
+                CheckResult::fail(
+                    check,
+                    value,
+                    "nothing is deleted: look at the record, then `gapless retention accept`",
+                )
             })
             .collect(),
         Err(error) => vec![failed(check, &error)],
     };
     if let Ok(Some(why)) = retention::examine_clock(base) {
         let advice = "nothing is deleted: set the clock right, or `gapless retention run --yes` if it is";
-        findings.push(Finding::fail(check, why, advice));
+        findings.push(CheckResult::fail(check, why, advice));
     }
     findings
 }
 
 /// Opens some of the newest files, and looks whether their directories can be written where that is needed.
-fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon, writes: bool) -> Finding {
+fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon, writes: bool) -> CheckResult {
     let (mut opened, mut first) = (0_u64, None);
     for (stream, hours) in streams.iter().take(STREAMS) {
         let known = hours.iter().map(|hour| (*hour, ())).collect();
@@ -304,12 +308,12 @@ fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon, writ
     }
     let fine = format!("{opened} of the newest files can be read");
     first.unwrap_or_else(|| {
-        Finding::ok("archive files", if writes { fine + ", and new ones can be put beside them" } else { fine })
+        CheckResult::ok("archive files", if writes { fine + ", and new ones can be put beside them" } else { fine })
     })
 }
 
 /// Names of segments in the newest hours under which something else lies.
-fn occupied(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<Finding> {
+fn occupied(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<CheckResult> {
     let is_segment = |name: &str| matches!(parse_file_name(name), FileName::Understood(_));
     let (mut count, mut first) = (0, None);
     for (stream, hours) in streams.iter().take(STREAMS) {
@@ -331,14 +335,14 @@ fn occupied(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> O
     verdict::occupied(count, &first.unwrap_or_default())
 }
 
-fn sample(base: &Base, place: &HourPlace, writes: bool) -> Result<u64, Finding> {
+fn sample(base: &Base, place: &HourPlace, writes: bool) -> Result<u64, CheckResult> {
     let check = "archive files";
     let advice = "give the user that the node runs as the right to it: a common group, or chown";
-    let wrong = |error: DiskError| Finding::fail(check, error.to_string(), advice);
+    let wrong = |error: DiskError| CheckResult::fail(check, error.to_string(), advice);
     let Some(dir) = base.dir(&place.path()).map_err(wrong)? else { return Ok(0) };
     if writes && let Err(errno) = accessat(CWD, dir.path(), Access::WRITE_OK, AtFlags::EACCESS) {
         let value = format!("nothing can be put into {}: {errno}", dir.path().display());
-        return Err(Finding::fail(check, value, advice));
+        return Err(CheckResult::fail(check, value, advice));
     }
     let scan = dir.scan().map_err(wrong)?;
     let mut opened = 0;
@@ -359,7 +363,7 @@ fn watches(streams: &[(Stream, Vec<Hour>)], newest: u64) -> u64 {
     1 + (channels.len() + streams.len()) as u64 + hours
 }
 
-fn room(place: &Place, base: &Base) -> Vec<Finding> {
+fn room(place: &CheckedPlace, base: &Base) -> Vec<CheckResult> {
     let free = |stat: &StatVfs| stat.f_bavail.saturating_mul(stat.f_frsize);
     let mut found = Vec::new();
     if let Ok(stat) = statvfs(base.path()) {
@@ -377,11 +381,11 @@ fn room(place: &Place, base: &Base) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Level, worst};
+    use super::super::{CheckLevel, worst};
     use super::*;
 
-    fn place(base: &Path) -> Place {
-        Place {
+    fn place(base: &Path) -> CheckedPlace {
+        CheckedPlace {
             base_dir: base.to_owned(),
             state_dir: base.join(".gapless"),
             keep_free: 0,
@@ -398,7 +402,7 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("chan/source/2019-11-13T02")).unwrap();
         std::fs::write(dir.path().join("chan/source/2019-11-13T02/x.ts"), b"x").unwrap();
         let found = examine(&place(dir.path()));
-        let failed: Vec<_> = found.findings.iter().filter(|finding| finding.level == Level::Fail).collect();
+        let failed: Vec<_> = found.findings.iter().filter(|finding| finding.level == CheckLevel::Fail).collect();
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!((found.watches, found.id), (4, None));
         assert!(!dir.path().join(".gapless").exists());
@@ -409,7 +413,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let found = examine(&place(&dir.path().join("missing")));
         assert_eq!(found.findings.len(), 1);
-        assert_eq!(found.findings[0].level, Level::Fail);
+        assert_eq!(found.findings[0].level, CheckLevel::Fail);
         assert!(found.findings[0].advice.as_ref().unwrap().contains("mount the disk"), "{:?}", found.findings);
     }
 
@@ -422,8 +426,12 @@ mod tests {
         std::fs::write(state.join("index.redb.damaged-2026-01-01T00:00:00"), b"x").unwrap();
         let found = examine(&place(dir.path())).findings;
         let level = |check: &str| found.iter().find(|finding| finding.check == check).map(|finding| finding.level);
-        assert_eq!((level("index"), level("damaged indexes")), (Some(Level::Fail), Some(Level::Warn)), "{found:?}");
-        assert_eq!(worst(&found), Level::Fail);
+        assert_eq!(
+            (level("index"), level("damaged indexes")),
+            (Some(CheckLevel::Fail), Some(CheckLevel::Warn)),
+            "{found:?}"
+        );
+        assert_eq!(worst(&found), CheckLevel::Fail);
         assert_eq!(std::fs::read(state.join("index.redb")).unwrap(), vec![7; 8192]);
         let left: Vec<_> = std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "nothing of the doctor stays behind: {left:?}");

@@ -19,7 +19,7 @@ use serde::Serialize;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum CheckLevel {
     /// As it should be.
     Ok,
     /// It works, and somebody should look at it before it does not.
@@ -28,7 +28,7 @@ pub enum Level {
     Fail,
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for CheckLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ok => "ok",
@@ -40,11 +40,11 @@ impl fmt::Display for Level {
 
 /// What one check came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct CheckResult {
     /// What was looked at, in a word or two that stay the same.
     pub check: String,
     /// How bad it is.
-    pub level: Level,
+    pub level: CheckLevel,
     /// What was found.
     pub value: String,
     /// What to do about it; nothing where all is well.
@@ -52,24 +52,24 @@ pub struct Finding {
     pub advice: Option<String>,
 }
 
-impl Finding {
+impl CheckResult {
     /// All is well.
     pub fn ok(check: &str, value: impl Into<String>) -> Self {
-        Self { check: check.to_owned(), level: Level::Ok, value: value.into(), advice: None }
+        Self { check: check.to_owned(), level: CheckLevel::Ok, value: value.into(), advice: None }
     }
 
     /// Somebody should look at it.
     pub fn warn(check: &str, value: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check: check.to_owned(), level: Level::Warn, value: value.into(), advice: Some(advice.into()) }
+        Self { check: check.to_owned(), level: CheckLevel::Warn, value: value.into(), advice: Some(advice.into()) }
     }
 
     /// It does not work.
     pub fn fail(check: &str, value: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check: check.to_owned(), level: Level::Fail, value: value.into(), advice: Some(advice.into()) }
+        Self { check: check.to_owned(), level: CheckLevel::Fail, value: value.into(), advice: Some(advice.into()) }
     }
 }
 
 /// How bad the worst of them is.
-pub fn worst(findings: &[Finding]) -> Level {
-    findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
+pub fn worst(findings: &[CheckResult]) -> CheckLevel {
+    findings.iter().map(|finding| finding.level).max().unwrap_or(CheckLevel::Ok)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::DATE;
 use reqwest::{Client, Response, StatusCode, redirect};
 
-use super::Finding;
+use super::CheckResult;
 use crate::disk::ArchiveId;
 use crate::peer::Peer;
 use crate::tls::{self, ClientConfig};
@@ -28,7 +28,7 @@ pub struct Asker {
 }
 
 /// What an answer came to: what is to be told, and by how much our clock is ahead of the other.
-type Answer = (Finding, Option<i64>);
+type Answer = (CheckResult, Option<i64>);
 
 impl Asker {
     /// Trusts whom `tls` trusts and shows the token; `own` is this archive.
@@ -44,7 +44,7 @@ impl Asker {
     }
 
     /// A finding for each, in their order; and by how many seconds our clock is ahead of each that tells its time.
-    pub async fn examine(&self, peers: &[Peer]) -> (Vec<Finding>, Vec<i64>) {
+    pub async fn examine(&self, peers: &[Peer]) -> (Vec<CheckResult>, Vec<i64>) {
         let answers = futures_util::future::join_all(peers.iter().take(MOST_PEERS).map(|peer| self.ask(peer))).await;
         let (findings, clocks): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
         (findings, clocks.into_iter().flatten().collect())
@@ -52,7 +52,7 @@ impl Asker {
 
     async fn ask(&self, peer: &Peer) -> Answer {
         let check = format!("peer {}", peer.name);
-        let fail = |value: String, advice: &str| (Finding::fail(&check, value, advice), None);
+        let fail = |value: String, advice: &str| (CheckResult::fail(&check, value, advice), None);
         let mut answer = match self.get(peer, &["api", "v1", "status"]).await {
             Ok(answer) => answer,
             Err((why, advice)) => return fail(why, advice),
@@ -73,10 +73,10 @@ impl Asker {
                 } else {
                     ("it wants a token, and none is shown", "give one of its read tokens with [backfill] token_file")
                 };
-                (Finding::fail(&check, format!("{}: {value}", peer.url), advice), ahead)
+                (CheckResult::fail(&check, format!("{}: {value}", peer.url), advice), ahead)
             }
             StatusCode::NOT_FOUND => (self.of_others(&check, peer).await, ahead),
-            status => (Finding::fail(&check, format!("{} answers {status}", peer.url), "look at that node"), ahead),
+            status => (CheckResult::fail(&check, format!("{} answers {status}", peer.url), "look at that node"), ahead),
         }
     }
 
@@ -84,26 +84,27 @@ impl Asker {
         self.own.is_some_and(|own| status.archive_id.as_deref() == Some(own.to_string().as_str()))
     }
 
-    fn of_ours(&self, check: &str, peer: &Peer, status: &Status) -> Finding {
+    fn of_ours(&self, check: &str, peer: &Peer, status: &Status) -> CheckResult {
         let ready = if status.ready { "ready" } else { "catching up" };
         let value = format!("{}: gapless {}, {ready}", peer.url, status.version);
         if peer.url.is_https() || self.token.is_none() {
-            return Finding::ok(check, value);
+            return CheckResult::ok(check, value);
         }
-        Finding::warn(check, value, "the token goes there without encryption: use https")
+        CheckResult::warn(check, value, "the token goes there without encryption: use https")
     }
 
     /// One that has no status may speak the older part alone.
-    async fn of_others(&self, check: &str, peer: &Peer) -> Finding {
+    async fn of_others(&self, check: &str, peer: &Peer) -> CheckResult {
         let listed = match self.get(peer, &["files"]).await {
             Ok(mut answer) if answer.status() == StatusCode::OK => body(&mut answer).await,
             _ => None,
         };
         match listed.and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok()) {
-            Some(channels) => {
-                Finding::ok(check, format!("{}: speaks the fixed part alone, {} channels", peer.url, channels.len()))
-            }
-            None => Finding::fail(check, format!("{} answers, and lists no channels", peer.url), NOT_A_NODE),
+            Some(channels) => CheckResult::ok(
+                check,
+                format!("{}: speaks the fixed part alone, {} channels", peer.url, channels.len()),
+            ),
+            None => CheckResult::fail(check, format!("{} answers, and lists no channels", peer.url), NOT_A_NODE),
         }
     }
 
@@ -126,11 +127,11 @@ impl Asker {
     }
 }
 
-fn of_this(check: &str, peer: &Peer) -> Finding {
+fn of_this(check: &str, peer: &Peer) -> CheckResult {
     let value = format!("{} has the id of this archive", peer.url);
     let advice = "it is this node itself, and can be left out; or its archive is a copy that was made with .gapless/marker: stop the node there and run \
                   `gapless rebuild --new-id`, or one disk may be taken for the other";
-    Finding::warn(check, value, advice)
+    CheckResult::warn(check, value, advice)
 }
 
 const NOT_A_NODE: &str = "correct the address: it is what comes before /files";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Finding;
+use super::CheckResult;
 use crate::domain::{Horizon, Hour, Stream};
 
 /// Below this a node can hardly listen, watch and keep its index open at once.
@@ -23,36 +23,36 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// How many files may be open, against connections, which take half of them.
-pub fn descriptors(hard: u64, connections: u64) -> Finding {
+pub fn descriptors(hard: u64, connections: u64) -> CheckResult {
     let check = "descriptors";
     let value = format!("{hard} files may be open");
     let wanted = connections.saturating_mul(2);
     let raise = format!("raise the hard limit to {wanted}: LimitNOFILE= in the unit, or ulimit -Hn");
     if hard < FEWEST_DESCRIPTORS {
-        Finding::fail(check, value, raise)
+        CheckResult::fail(check, value, raise)
     } else if hard < wanted {
         let advice = format!("at most {} connections at once are served instead of {connections}; {raise}", hard / 2);
-        Finding::warn(check, value, advice)
+        CheckResult::warn(check, value, advice)
     } else {
-        Finding::ok(check, value)
+        CheckResult::ok(check, value)
     }
 }
 
 /// Hours that are further ahead of the clock than any that is recorded now.
-pub fn future_hours(streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<Finding> {
+pub fn future_hours(streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<CheckResult> {
     let all = || streams.iter().flat_map(|(stream, hours)| hours.iter().map(move |hour| (stream, *hour)));
     let count = all().filter(|(_, hour)| horizon.is_beyond(*hour)).count();
     let (stream, last) = all().max_by_key(|(_, hour)| *hour).filter(|_| count > 0)?;
     let value = format!("{count} hours are more than two hours ahead of the clock, up to {stream}/{last}");
     let advice = "look at the clock of this machine and of the recorder that wrote them; they are kept, and are nowhere taken for the newest";
-    Some(Finding::warn("hours of the future", value, advice))
+    Some(CheckResult::warn("hours of the future", value, advice))
 }
 
 /// Names of segments that are taken by something else, such as this one.
-pub fn occupied(count: u64, first: &str) -> Option<Finding> {
+pub fn occupied(count: u64, first: &str) -> Option<CheckResult> {
     let value = format!("{count} names of segments are taken by what is no file, such as {first}");
     let advice = "move it away or remove it: nothing is ever replaced, so that the segment is not fetched";
-    (count > 0).then(|| Finding::warn("occupied names", value, advice))
+    (count > 0).then(|| CheckResult::warn("occupied names", value, advice))
 }
 
 /// What the kernel allows a user of watches, and what is taken.
@@ -69,7 +69,7 @@ pub struct Inotify {
 }
 
 /// Watches, against those that the node will place.
-pub fn watches(inotify: &Inotify, wanted: u64) -> Finding {
+pub fn watches(inotify: &Inotify, wanted: u64) -> CheckResult {
     let check = "watches";
     let value = format!(
         "{} of {} watches and {} of {} instances are used by other processes of this user; the node takes {wanted}",
@@ -79,13 +79,13 @@ pub fn watches(inotify: &Inotify, wanted: u64) -> Finding {
         format!("sysctl fs.inotify.{what}={to}; what cannot be watched is compared twice a second instead")
     };
     if inotify.used_instances >= inotify.most_instances {
-        return Finding::fail(check, value, raise("max_user_instances", inotify.most_instances.max(64) * 2));
+        return CheckResult::fail(check, value, raise("max_user_instances", inotify.most_instances.max(64) * 2));
     }
     if inotify.most_watches.saturating_sub(inotify.used_watches) < wanted {
         let enough = (inotify.used_watches + wanted).saturating_mul(2);
-        return Finding::fail(check, value, raise("max_user_watches", enough));
+        return CheckResult::fail(check, value, raise("max_user_watches", enough));
     }
-    Finding::ok(check, value)
+    CheckResult::ok(check, value)
 }
 
 /// Who keeps the clock right.
@@ -100,7 +100,7 @@ pub enum ClockKeeper {
 }
 
 /// The clock, by who keeps it and what other nodes' clocks say: by how much ours is ahead (negative: behind), in seconds.
-pub fn clock(keeper: ClockKeeper, others: &[i64]) -> Finding {
+pub fn clock(keeper: ClockKeeper, others: &[i64]) -> CheckResult {
     let check = "clock";
     let mut sorted = others.to_vec();
     sorted.sort_unstable();
@@ -121,35 +121,39 @@ pub fn clock(keeper: ClockKeeper, others: &[i64]) -> Finding {
     };
     let value = format!("{by}; {said}");
     match (off, keeper) {
-        (Some(off), _) if off >= CLOCK_FAILS => Finding::fail(check, value, advice),
-        (Some(off), _) if off >= CLOCK_WARNS => Finding::warn(check, value, advice),
-        (Some(_), _) | (None, ClockKeeper::Synchronised) => Finding::ok(check, value),
-        (None, ClockKeeper::NotSynchronised | ClockKeeper::Unknown) => Finding::warn(check, value, advice),
+        (Some(off), _) if off >= CLOCK_FAILS => CheckResult::fail(check, value, advice),
+        (Some(off), _) if off >= CLOCK_WARNS => CheckResult::warn(check, value, advice),
+        (Some(_), _) | (None, ClockKeeper::Synchronised) => CheckResult::ok(check, value),
+        (None, ClockKeeper::NotSynchronised | ClockKeeper::Unknown) => CheckResult::warn(check, value, advice),
     }
 }
 
 /// Room on the archive's disk.
-pub fn base_space(free: u64, total: u64, keep_free: u64) -> Finding {
+pub fn base_space(free: u64, total: u64, keep_free: u64) -> CheckResult {
     let check = "archive space";
     let value = format!("{} free of {}, {} are to stay free", size(free), size(total), size(keep_free));
     if free < keep_free {
-        Finding::fail(check, value, "nothing is fetched any more: free some space, or let [retention] min_free do it")
+        CheckResult::fail(
+            check,
+            value,
+            "nothing is fetched any more: free some space, or let [retention] min_free do it",
+        )
     } else if free < keep_free.saturating_mul(2) {
-        Finding::warn(
+        CheckResult::warn(
             check,
             value,
             "soon nothing is fetched any more: free some space, or let [retention] min_free do it",
         )
     } else {
-        Finding::ok(check, value)
+        CheckResult::ok(check, value)
     }
 }
 
 /// Room for files, whatever their size; file systems that have no such bound say 0 of 0.
-pub fn inodes(free: u64, total: u64) -> Option<Finding> {
+pub fn inodes(free: u64, total: u64) -> Option<CheckResult> {
     (total > 0 && free < FEW_INODES).then(|| {
         let value = format!("room for {free} more files of {total}");
-        Finding::warn(
+        CheckResult::warn(
             "archive files",
             value,
             "the disk takes no more files long before it is full; delete some, or make it anew with more inodes",
@@ -158,38 +162,38 @@ pub fn inodes(free: u64, total: u64) -> Option<Finding> {
 }
 
 /// Room where the index lies. A rebuild makes a second one beside it.
-pub fn state_space(free: u64, index: u64) -> Finding {
+pub fn state_space(free: u64, index: u64) -> CheckResult {
     let check = "index space";
     let value = format!("{} free, the index takes {}", size(free), size(index));
     if free < LEAST_STATE_BYTES {
-        Finding::fail(check, value, "the index can hardly grow: free some space, or choose another --state-dir")
+        CheckResult::fail(check, value, "the index can hardly grow: free some space, or choose another --state-dir")
     } else if free < index.saturating_add(LEAST_STATE_BYTES) {
-        Finding::warn(
+        CheckResult::warn(
             check,
             value,
             "`gapless rebuild` has no room for a second index beside it: free some space, or choose another --state-dir",
         )
     } else {
-        Finding::ok(check, value)
+        CheckResult::ok(check, value)
     }
 }
 
 /// The kernel, by its release.
-pub fn kernel(release: &str) -> Finding {
+pub fn kernel(release: &str) -> CheckResult {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next(), numbers.next());
     let value = format!("Linux {release}");
     match found {
         (Some(major), Some(minor)) if (major, minor) < KERNEL => {
             let advice = format!("Linux {}.{} or later is needed, for openat2", KERNEL.0, KERNEL.1);
-            Finding::fail("kernel", value, advice)
+            CheckResult::fail("kernel", value, advice)
         }
-        _ => Finding::ok("kernel", value),
+        _ => CheckResult::ok("kernel", value),
     }
 }
 
 /// The file system of the archive, by its magic number.
-pub fn file_system(magic: u64, read_only: bool) -> Finding {
+pub fn file_system(magic: u64, read_only: bool) -> CheckResult {
     let check = "file system";
     let (name, why) = match magic {
         0xEF53 => ("ext4", None),
@@ -218,11 +222,11 @@ pub fn file_system(magic: u64, read_only: bool) -> Finding {
     if read_only {
         let advice =
             "nothing can be fetched; give the index another place with --state-dir, or mount the disk for writing";
-        return Finding::warn(check, format!("{name}, mounted read-only"), advice);
+        return CheckResult::warn(check, format!("{name}, mounted read-only"), advice);
     }
     match why {
-        Some(why) => Finding::warn(check, name, why),
-        None => Finding::ok(check, name),
+        Some(why) => CheckResult::warn(check, name, why),
+        None => CheckResult::ok(check, name),
     }
 }
 
@@ -230,10 +234,10 @@ const REMOTE: &str = "changes that other machines make there are not told and ar
                       run it on the machine that has the disk";
 
 /// Indexes that were set aside because they were damaged: how many, and their bytes.
-pub fn set_aside(files: u64, bytes: u64) -> Option<Finding> {
+pub fn set_aside(files: u64, bytes: u64) -> Option<CheckResult> {
     (files > 0).then(|| {
         let value = format!("{files} damaged indexes were set aside ({})", size(bytes));
-        Finding::warn(
+        CheckResult::warn(
             "damaged indexes",
             value,
             "look for a failing disk or memory (dmesg); then delete index.redb.damaged-*",
@@ -242,10 +246,10 @@ pub fn set_aside(files: u64, bytes: u64) -> Option<Finding> {
 }
 
 /// Damaged files that were taken out of the archive.
-pub fn quarantine(bytes: u64) -> Option<Finding> {
+pub fn quarantine(bytes: u64) -> Option<CheckResult> {
     (bytes > 0).then(|| {
         let value = format!("{} of damaged files are kept", size(bytes));
-        Finding::warn(
+        CheckResult::warn(
             "quarantine",
             value,
             "read the reports beside them in .gapless/quarantine, and look for a failing disk (dmesg, smartctl)",
@@ -255,22 +259,22 @@ pub fn quarantine(bytes: u64) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
+    use super::super::CheckLevel;
     use super::*;
 
     #[test]
     fn descriptors_are_judged_by_the_connections_that_they_are_for() {
-        assert_eq!(descriptors(20_000, 10_000).level, Level::Ok);
-        assert_eq!(descriptors(19_999, 10_000).level, Level::Warn);
+        assert_eq!(descriptors(20_000, 10_000).level, CheckLevel::Ok);
+        assert_eq!(descriptors(19_999, 10_000).level, CheckLevel::Warn);
         assert!(descriptors(1024, 10_000).advice.unwrap().starts_with("at most 512 connections"));
-        assert_eq!(descriptors(255, 100).level, Level::Fail);
+        assert_eq!(descriptors(255, 100).level, CheckLevel::Fail);
     }
 
     #[test]
     fn watches_of_others_count() {
         let inotify = Inotify { most_watches: 8192, most_instances: 128, used_watches: 8000, used_instances: 3 };
-        assert_eq!(watches(&inotify, 192).level, Level::Ok);
-        assert_eq!(watches(&inotify, 193).level, Level::Fail);
+        assert_eq!(watches(&inotify, 192).level, CheckLevel::Ok);
+        assert_eq!(watches(&inotify, 193).level, CheckLevel::Fail);
         assert!(watches(&inotify, 193).advice.unwrap().contains("max_user_watches=16386"));
         let none = Inotify { used_instances: 128, ..inotify };
         assert!(watches(&none, 1).advice.unwrap().contains("max_user_instances=256"));
@@ -279,41 +283,41 @@ mod tests {
     #[test]
     fn a_clock_is_judged_by_what_most_others_say_and_else_by_its_keeper() {
         use ClockKeeper::{NotSynchronised, Synchronised, Unknown};
-        assert_eq!(clock(Synchronised, &[]).level, Level::Ok);
-        assert_eq!(clock(Unknown, &[]).level, Level::Warn);
-        assert_eq!(clock(NotSynchronised, &[]).level, Level::Warn);
-        assert_eq!(clock(Unknown, &[0]).level, Level::Ok);
-        assert_eq!(clock(Synchronised, &[-7]).level, Level::Warn);
+        assert_eq!(clock(Synchronised, &[]).level, CheckLevel::Ok);
+        assert_eq!(clock(Unknown, &[]).level, CheckLevel::Warn);
+        assert_eq!(clock(NotSynchronised, &[]).level, CheckLevel::Warn);
+        assert_eq!(clock(Unknown, &[0]).level, CheckLevel::Ok);
+        assert_eq!(clock(Synchronised, &[-7]).level, CheckLevel::Warn);
         assert_eq!(clock(Synchronised, &[-7]).value, "synchronised; 7 s behind other nodes' clocks");
-        assert_eq!(clock(Synchronised, &[3600, 0, 1]).level, Level::Ok, "one of three is wrong, and it is not us");
-        assert_eq!(clock(Synchronised, &[3600, 3601]).level, Level::Fail);
-        assert_eq!(clock(Synchronised, &[i64::MIN]).level, Level::Fail);
+        assert_eq!(clock(Synchronised, &[3600, 0, 1]).level, CheckLevel::Ok, "one of three is wrong, and it is not us");
+        assert_eq!(clock(Synchronised, &[3600, 3601]).level, CheckLevel::Fail);
+        assert_eq!(clock(Synchronised, &[i64::MIN]).level, CheckLevel::Fail);
     }
 
     #[test]
     fn room_is_judged_by_what_is_to_stay_free() {
         let gib = 1 << 30;
-        assert_eq!(base_space(2 * gib, 10 * gib, gib).level, Level::Ok);
-        assert_eq!(base_space(2 * gib - 1, 10 * gib, gib).level, Level::Warn);
-        assert_eq!(base_space(gib - 1, 10 * gib, gib).level, Level::Fail);
-        assert_eq!(base_space(0, 0, u64::MAX).level, Level::Fail);
-        assert_eq!(state_space(gib, gib).level, Level::Warn);
-        assert_eq!(state_space(gib + LEAST_STATE_BYTES, gib).level, Level::Ok);
-        assert_eq!(state_space(1000, 0).level, Level::Fail);
+        assert_eq!(base_space(2 * gib, 10 * gib, gib).level, CheckLevel::Ok);
+        assert_eq!(base_space(2 * gib - 1, 10 * gib, gib).level, CheckLevel::Warn);
+        assert_eq!(base_space(gib - 1, 10 * gib, gib).level, CheckLevel::Fail);
+        assert_eq!(base_space(0, 0, u64::MAX).level, CheckLevel::Fail);
+        assert_eq!(state_space(gib, gib).level, CheckLevel::Warn);
+        assert_eq!(state_space(gib + LEAST_STATE_BYTES, gib).level, CheckLevel::Ok);
+        assert_eq!(state_space(1000, 0).level, CheckLevel::Fail);
         assert_eq!((inodes(0, 0), quarantine(0), set_aside(0, 0)), (None, None, None));
-        assert_eq!(quarantine(1).map(|finding| finding.level), Some(Level::Warn));
-        assert_eq!(inodes(9_999, 1_000_000).map(|finding| finding.level), Some(Level::Warn));
+        assert_eq!(quarantine(1).map(|finding| finding.level), Some(CheckLevel::Warn));
+        assert_eq!(inodes(9_999, 1_000_000).map(|finding| finding.level), Some(CheckLevel::Warn));
     }
 
     #[test]
     fn kernels_and_file_systems() {
-        assert_eq!(kernel("6.1.0-18-amd64").level, Level::Ok);
-        assert_eq!(kernel("5.6").level, Level::Ok);
-        assert_eq!(kernel("5.4.0").level, Level::Fail);
-        assert_eq!(kernel("a kernel of one's own").level, Level::Ok);
-        assert_eq!(file_system(0xEF53, false), Finding::ok("file system", "ext4"));
-        assert_eq!(file_system(0xEF53, true).level, Level::Warn);
-        assert_eq!(file_system(0x6969, false).level, Level::Warn);
-        assert_eq!(file_system(0x1234, false), Finding::ok("file system", "of kind 0x1234"));
+        assert_eq!(kernel("6.1.0-18-amd64").level, CheckLevel::Ok);
+        assert_eq!(kernel("5.6").level, CheckLevel::Ok);
+        assert_eq!(kernel("5.4.0").level, CheckLevel::Fail);
+        assert_eq!(kernel("a kernel of one's own").level, CheckLevel::Ok);
+        assert_eq!(file_system(0xEF53, false), CheckResult::ok("file system", "ext4"));
+        assert_eq!(file_system(0xEF53, true).level, CheckLevel::Warn);
+        assert_eq!(file_system(0x6969, false).level, CheckLevel::Warn);
+        assert_eq!(file_system(0x1234, false), CheckResult::ok("file system", "of kind 0x1234"));
     }
 }

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use super::contents::HourContents;
-use super::segment::{Hash, Kind, SegmentFile};
+use super::segment::{Hash, SegmentFile, SegmentKind};
 use super::time::{Hour, Span, Timestamp};
 use crate::media::Edges;
 
@@ -29,10 +29,10 @@ pub enum Merit {
     Hash,
 }
 
-type Rank = (Reverse<Kind>, u32, u64, Hash);
+type Rank = (Reverse<SegmentKind>, u32, u64, Hash);
 
 fn rank(file: &SegmentFile) -> Rank {
-    let duration = if file.key.kind == Kind::Full { file.key.duration_us } else { 0 };
+    let duration = if file.key.kind == SegmentKind::Full { file.key.duration_us } else { 0 };
     (Reverse(file.key.kind), duration, file.size, file.key.hash)
 }
 
@@ -85,14 +85,14 @@ fn best_of<'f>(visible: impl Iterator<Item = &'f SegmentFile>) -> Vec<&'f Segmen
 
 /// A segment of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct SequencePiece {
     /// The hour directory that it lies in.
     pub hour: Hour,
     /// The file.
     pub file: SegmentFile,
 }
 
-impl Piece {
+impl SequencePiece {
     /// When it starts.
     pub fn start(&self) -> Timestamp {
         self.file.key.start(self.hour)
@@ -110,11 +110,11 @@ impl Piece {
 }
 
 /// Segments one after the other; `None` is a discontinuity.
-pub type Sequence = Vec<Option<Piece>>;
+pub type Sequence = Vec<Option<SequencePiece>>;
 
 /// What a segment is to a sequence that is being put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum SequenceStep {
     /// It has no place in it: it ends too early, or overlaps what is kept.
     Skipped,
     /// It goes on where the last one ended.
@@ -140,7 +140,7 @@ pub struct Link {
     /// When it ends.
     pub end: Timestamp,
     /// What it is.
-    pub kind: Kind,
+    pub kind: SegmentKind,
     /// What its two ends say, where that is known.
     pub media: Option<Edges>,
 }
@@ -165,22 +165,22 @@ impl Chain {
     }
 
     /// Takes the next segment, or leaves it.
-    pub fn step(&mut self, link: Link) -> Step {
+    pub fn step(&mut self, link: Link) -> SequenceStep {
         if link.end <= self.start {
-            return Step::Skipped;
+            return SequenceStep::Skipped;
         }
         let joined = match self.last {
             None => link.start <= self.start,
-            Some(last) if link.start < last.end - TOLERANCE => return Step::Skipped,
-            Some(last) => last.kind == Kind::Full && link.start <= last.end + TOLERANCE,
+            Some(last) if link.start < last.end - TOLERANCE => return SequenceStep::Skipped,
+            Some(last) => last.kind == SegmentKind::Full && link.start <= last.end + TOLERANCE,
         };
         let before = self.last.filter(|_| joined);
         let step = match before {
-            Some(last) if last.changes(&link) => Step::Changed,
-            _ if joined => Step::Joined,
-            _ => Step::Broken,
+            Some(last) if last.changes(&link) => SequenceStep::Changed,
+            _ if joined => SequenceStep::Joined,
+            _ => SequenceStep::Broken,
         };
-        let goes_on = before.filter(|_| step == Step::Joined).and_then(|last| last.media);
+        let goes_on = before.filter(|_| step == SequenceStep::Joined).and_then(|last| last.media);
         // Of one that cannot be read nothing is known, and so nothing of what comes after it.
         let media = link.media.map(|media| goes_on.map_or(media, |known| media.after(&known)));
         self.last = Some(Link { media, ..link });
@@ -189,20 +189,20 @@ impl Chain {
 
     /// Whether nothing is missing before `end`, as far as the last segment goes.
     pub fn reaches(&self, end: Timestamp) -> bool {
-        self.last.is_some_and(|last| last.end >= end && last.kind == Kind::Full)
+        self.last.is_some_and(|last| last.end >= end && last.kind == SegmentKind::Full)
     }
 }
 
 /// The best sequence for `[start, end)`, from the best segments in order of start, beginning with those of the hour before
 /// `start`. The first and the last segment may reach outside the range.
-pub fn best_sequence(best: impl IntoIterator<Item = Piece>, start: Timestamp, end: Timestamp) -> Sequence {
+pub fn best_sequence(best: impl IntoIterator<Item = SequencePiece>, start: Timestamp, end: Timestamp) -> Sequence {
     let mut sequence: Sequence = Vec::new();
     let mut chain = Chain::new(start);
     for piece in best.into_iter().take_while(|piece| piece.start() < end) {
         match chain.step(piece.link()) {
-            Step::Skipped => continue,
-            Step::Joined | Step::Changed => {}
-            Step::Broken => sequence.push(None),
+            SequenceStep::Skipped => continue,
+            SequenceStep::Joined | SequenceStep::Changed => {}
+            SequenceStep::Broken => sequence.push(None),
         }
         sequence.push(Some(piece));
     }
@@ -289,27 +289,27 @@ mod tests {
             let contents = HourContents::from_names(names.iter().map(|(name, size)| (name.as_str(), *size)));
             let from = hour().start() + Span(start * 1_000);
             let to = from + Span(length * 1_000);
-            let best: Vec<Piece> = best_per_start(&contents).into_iter().map(|file| Piece { hour: hour(), file: file.clone() }).collect();
+            let best: Vec<SequencePiece> = best_per_start(&contents).into_iter().map(|file| SequencePiece { hour: hour(), file: file.clone() }).collect();
             let sequence = best_sequence(best.clone(), from, to);
 
-            let kept: Vec<&Piece> = sequence.iter().flatten().collect();
+            let kept: Vec<&SequencePiece> = sequence.iter().flatten().collect();
             prop_assert!(kept.iter().all(|piece| piece.end() > from && piece.start() < to));
             prop_assert!(kept.windows(2).all(|pair| pair[1].start() >= pair[0].end() - TOLERANCE));
             prop_assert!(!sequence.windows(2).any(|pair| pair[0].is_none() && pair[1].is_none()));
             for pair in sequence.windows(2) {
                 if let [Some(a), Some(b)] = pair {
-                    prop_assert!(a.file.key.kind == Kind::Full && b.start() <= a.end() + TOLERANCE);
+                    prop_assert!(a.file.key.kind == SegmentKind::Full && b.start() <= a.end() + TOLERANCE);
                 }
                 if let [None, Some(b)] = pair && b != kept[0] {
                     let a = kept[kept.iter().position(|piece| *piece == b).unwrap() - 1];
-                    prop_assert!(a.file.key.kind != Kind::Full || b.start() > a.end() + TOLERANCE);
+                    prop_assert!(a.file.key.kind != SegmentKind::Full || b.start() > a.end() + TOLERANCE);
                 }
             }
             if let Some(first) = kept.first() {
                 prop_assert_eq!(sequence[0].is_none(), first.start() > from);
             }
             prop_assert_eq!(sequence.last().unwrap().is_none(),
-                kept.last().is_none_or(|last| last.end() < to || last.file.key.kind != Kind::Full));
+                kept.last().is_none_or(|last| last.end() < to || last.file.key.kind != SegmentKind::Full));
             // Nothing is left out but what overlaps what was kept before it.
             for piece in best.iter().filter(|piece| piece.end() > from && piece.start() < to && !kept.contains(piece)) {
                 let before = kept.iter().rev().find(|earlier| earlier.start() < piece.start());

@@ -152,7 +152,7 @@ pub fn of_hour(
 
 /// What peers' tombstones have hidden of late.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct BurstAccount {
     /// By this time hits grow old.
     lived: Lived,
     /// Hits by hour, and by when they were, in steps: all of them, and those on files that no peer had given.
@@ -180,7 +180,7 @@ impl From<Hits> for Weights {
     }
 }
 
-impl Account {
+impl BurstAccount {
     /// So many seconds have passed since the machine was started this time.
     pub fn live(&mut self, boot: &str, uptime_s: u64) {
         self.lived.pass(boot, uptime_s);

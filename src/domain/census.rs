@@ -2,7 +2,7 @@
 //!
 //! Sums wrap, as those of an hour do, so that whatever is added can be taken away again.
 
-use super::totals::{HourTotals, Tally};
+use super::totals::{FileTally, HourTotals};
 
 /// What files are counted apart. The first three are video, by [`Kind::VIDEO`](super::Kind::VIDEO).
 pub const SORTS: [&str; 7] = ["full", "suspect", "partial", "chat", "bad", "other", "hidden"];
@@ -32,7 +32,7 @@ impl Census {
         let tallies = [full, suspect, partial, totals.chat, totals.bad, totals.other, totals.hidden];
         Self {
             hours: 1,
-            files: tallies.map(|tally: Tally| u64::from(tally.files)),
+            files: tallies.map(|tally: FileTally| u64::from(tally.files)),
             bytes: tallies.map(|tally| tally.bytes),
             video_us: totals.video_us,
             tombstones: u64::from(totals.tombstones),

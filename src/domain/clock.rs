@@ -21,7 +21,7 @@ const BETWEEN_NODES: Span = Span::from_us(HOUR_US / 2);
 
 /// Where the time was when it was last found right, and how long this archive's node has lived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct TimeMark {
     /// By what the kernel tells one boot from another.
     pub boot: String,
     /// When the line was laid, in time since the boot.
@@ -66,7 +66,7 @@ pub struct PeerTime {
 
 /// What comes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ClockVerdict {
     /// The clock is right as far as anybody can tell.
     Agree,
     /// The same, and the line is to be laid anew at what it says.
@@ -77,7 +77,7 @@ pub enum Verdict {
     Contradict(String),
 }
 
-impl Line {
+impl TimeMark {
     /// A line that begins now.
     pub const fn begin(boot: String, boottime: Span, wall: Timestamp, is_settled: bool) -> Self {
         let none = Span::from_us(0);
@@ -118,16 +118,16 @@ impl Line {
     }
 
     /// Takes in what was judged by it.
-    pub fn take(&mut self, verdict: &Verdict, witnesses: &Witnesses) {
+    pub fn take(&mut self, verdict: &ClockVerdict, witnesses: &Witnesses) {
         let is_vouched = witnesses.others_agree() == Some(true);
         match verdict {
-            Verdict::Settle => {
+            ClockVerdict::Settle => {
                 let believed = self.unproven(witnesses);
                 self.settle(witnesses.boottime, witnesses.wall);
                 self.believed = if is_vouched { Span::from_us(0) } else { believed };
             }
-            Verdict::Agree if is_vouched => self.believed = Span::from_us(0),
-            Verdict::Agree | Verdict::Unknown(_) | Verdict::Contradict(_) => {}
+            ClockVerdict::Agree if is_vouched => self.believed = Span::from_us(0),
+            ClockVerdict::Agree | ClockVerdict::Unknown(_) | ClockVerdict::Contradict(_) => {}
         }
     }
 
@@ -197,37 +197,37 @@ impl Witnesses {
 }
 
 /// Judges the clock. A witness that contradicts outweighs all that agree.
-pub fn judge(line: &Line, witnesses: &Witnesses) -> Verdict {
+pub fn judge(line: &TimeMark, witnesses: &Witnesses) -> ClockVerdict {
     let Witnesses { wall, boottime, kernel, is_synchronised, .. } = witnesses;
     if let Some(kernel) = kernel.filter(|kernel| witnesses.apart(*kernel) > TOLERANCE) {
-        return Verdict::Contradict(format!("the clock says {wall}, and the kernel's own clock says {kernel}"));
+        return ClockVerdict::Contradict(format!("the clock says {wall}, and the kernel's own clock says {kernel}"));
     }
     let (differ, agreeing) = witnesses.others();
     if differ.len() > agreeing {
         let others: Vec<String> =
             differ.iter().take(3).map(|peer| format!("{} says {}", peer.name, peer.wall)).collect();
-        return Verdict::Contradict(format!("the clock says {wall}, but {}", others.join(", ")));
+        return ClockVerdict::Contradict(format!("the clock says {wall}, but {}", others.join(", ")));
     }
     let (expected, others_agree) = (line.now(*boottime), witnesses.others_agree());
     let confirmed = *is_synchronised == Some(true) && others_agree == Some(true);
     if line.is_settled {
         let drift = Span::from_us((*boottime - line.since).us() / DRIFT_ONE_IN);
         if witnesses.apart(expected) <= TOLERANCE + drift {
-            return Verdict::Agree;
+            return ClockVerdict::Agree;
         }
         let why = || {
             format!("the clock says {wall}, but by the time that has elapsed since it was last right it is {expected}")
         };
-        return if confirmed { Verdict::Settle } else { Verdict::Contradict(why()) };
+        return if confirmed { ClockVerdict::Settle } else { ClockVerdict::Contradict(why()) };
     }
     if *wall + TOLERANCE < expected {
         let why = || format!("the clock says {wall}, but it was {expected} before this machine was started last");
-        return if confirmed { Verdict::Settle } else { Verdict::Contradict(why()) };
+        return if confirmed { ClockVerdict::Settle } else { ClockVerdict::Contradict(why()) };
     }
     match others_agree {
-        Some(true) => Verdict::Settle,
-        None if line.unproven(witnesses) <= OFF => Verdict::Settle,
-        Some(false) | None => Verdict::Unknown(format!(
+        Some(true) => ClockVerdict::Settle,
+        None if line.unproven(witnesses) <= OFF => ClockVerdict::Settle,
+        Some(false) | None => ClockVerdict::Unknown(format!(
             "the clock says {wall}, it was {expected} before this machine was started last, and no other machine's clock bears it out"
         )),
     }

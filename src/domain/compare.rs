@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::burst::{Account, Burst, Source, of_hour};
-use super::{HourContents, HourPlace, Offer, Plan, SegmentFile, Why, name};
+use super::burst::{Burst, BurstAccount, Source, of_hour};
+use super::{HourContents, HourPlace, HourPlan, PeerOffer, SegmentFile, Why, name};
 
 /// What one of two sides has and the other lacks, in order of start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,14 +31,14 @@ impl Lacking {
 
 /// How an hour differs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Difference {
+pub struct HourDifference {
     /// What only this side has.
     pub here: Lacking,
     /// What only the other side has.
     pub there: Lacking,
 }
 
-impl Difference {
+impl HourDifference {
     /// Whether both sides have the same.
     pub fn is_empty(&self) -> bool {
         self.here.is_empty() && self.there.is_empty()
@@ -52,8 +52,8 @@ impl Difference {
 }
 
 /// How `here` and `there` differ. Sizes do not count: they are not replicated, and only one of two sizes fits the hash.
-pub fn compare(here: &HourContents, there: &HourContents) -> Difference {
-    let mut difference = Difference::default();
+pub fn compare(here: &HourContents, there: &HourContents) -> HourDifference {
+    let mut difference = HourDifference::default();
     let (mut ours, mut theirs) = (replicated(here).peekable(), replicated(there).peekable());
     loop {
         let order = match (ours.peek(), theirs.peek()) {
@@ -84,7 +84,7 @@ fn replicated(contents: &HourContents) -> impl Iterator<Item = &SegmentFile> {
 
 /// What backfill would do about a name that a peer lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fate {
+pub enum NameFate {
     /// Fetch it.
     #[error("backfill would fetch it")]
     Fetch,
@@ -99,7 +99,7 @@ pub enum Fate {
     Leave(Why),
 }
 
-impl Fate {
+impl NameFate {
     /// In one word, for programs.
     pub fn word(self) -> &'static str {
         match self {
@@ -121,19 +121,19 @@ impl Fate {
 }
 
 /// What `plan` does about each name of the peer's list of this hour, where no peer's tombstones have hidden anything of late.
-pub fn fates<'a>(plan: &Plan<'a>, place: &HourPlace, local: &HourContents) -> HashMap<&'a str, Fate> {
-    let theirs = HourContents::new(plan.tombstones.iter().map(Offer::file).collect(), Vec::new());
+pub fn fates<'a>(plan: &HourPlan<'a>, place: &HourPlace, local: &HourContents) -> HashMap<&'a str, NameFate> {
+    let theirs = HourContents::new(plan.tombstones.iter().map(PeerOffer::file).collect(), Vec::new());
     let hidden = theirs.hidden();
     let (found, hits) = of_hour(local, |file| hidden.hides(file), |_| Source::Own);
     // How much there is of the channel is not known here.
-    let burst = Account::default().weigh(&[(place.clone(), found)].into(), |_, _, enough| enough);
+    let burst = BurstAccount::default().weigh(&[(place.clone(), found)].into(), |_, _, enough| enough);
     let fate = |name: &str| match burst {
-        Some(burst) if hits.contains(name::stem(name)) => Fate::Wait(burst),
-        _ => Fate::TakeOver,
+        Some(burst) if hits.contains(name::stem(name)) => NameFate::Wait(burst),
+        _ => NameFate::TakeOver,
     };
     let tombstones = plan.tombstones.iter().map(|offer| (offer.name, fate(offer.name)));
-    let fetched = plan.fetch.iter().map(|offer| (offer.name, Fate::Fetch));
-    let left = plan.leave.iter().map(|(name, why)| (*name, Fate::Leave(*why)));
+    let fetched = plan.fetch.iter().map(|offer| (offer.name, NameFate::Fetch));
+    let left = plan.leave.iter().map(|(name, why)| (*name, NameFate::Leave(*why)));
     tombstones.chain(fetched).chain(left).collect()
 }
 
@@ -194,11 +194,11 @@ mod tests {
         let [first, second, third] = [1, 2, 3].map(|number| name(&format!("00:0{number}"), number, "tombstone"));
         let local = contents(&[1, 2].map(|number| name(&format!("00:0{number}"), number, "ts")));
         let one = plan(&local, &[&first], &rules);
-        assert_eq!(fates(&one, &place, &local)[first.as_str()], Fate::TakeOver);
+        assert_eq!(fates(&one, &place, &local)[first.as_str()], NameFate::TakeOver);
         let three = plan(&local, &[&first, &second, &third], &rules);
         let fates = fates(&three, &place, &local);
-        assert!(matches!(fates[second.as_str()], Fate::Wait(Burst::Hour { tombstones: 2, known: 2 })));
-        assert_eq!(fates[third.as_str()], Fate::TakeOver);
+        assert!(matches!(fates[second.as_str()], NameFate::Wait(Burst::Hour { tombstones: 2, known: 2 })));
+        assert_eq!(fates[third.as_str()], NameFate::TakeOver);
     }
 
     proptest! {

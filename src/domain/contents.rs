@@ -80,14 +80,14 @@ impl AnyFile {
 
 /// A difference between two states of an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum HourChange {
     /// This file is there, with this size.
     Put(AnyFile),
     /// This file is gone.
     Remove(AnyFile),
 }
 
-impl Change {
+impl HourChange {
     /// The file concerned.
     pub fn file(&self) -> &AnyFile {
         match self {
@@ -149,8 +149,8 @@ impl HourContents {
     }
 
     /// What the tombstones of this hour hide.
-    pub fn hidden(&self) -> Hidden<'_> {
-        Hidden::new(self)
+    pub fn hidden(&self) -> HiddenStems<'_> {
+        HiddenStems::new(self)
     }
 
     /// The understood files that are not hidden by a tombstone and are none themselves, by start time.
@@ -202,12 +202,12 @@ fn flush(names: &mut [String], used: &mut usize, each: &mut impl FnMut(&str)) {
 
 /// The stems that tombstones of one hour hide.
 #[derive(Debug)]
-pub struct Hidden<'a> {
+pub struct HiddenStems<'a> {
     keys: HashSet<SegmentKey>,
     stems: HashSet<&'a str>,
 }
 
-impl<'a> Hidden<'a> {
+impl<'a> HiddenStems<'a> {
     fn new(contents: &'a HourContents) -> Self {
         let mut hidden = Self { keys: HashSet::new(), stems: HashSet::new() };
         for file in contents.files.iter().filter(|file| file.key.tombstone) {
@@ -241,7 +241,7 @@ impl<'a> Hidden<'a> {
 }
 
 /// What has to be done to `old` to make it `new`.
-pub fn diff(old: &HourContents, new: &HourContents) -> Vec<Change> {
+pub fn diff(old: &HourContents, new: &HourContents) -> Vec<HourChange> {
     let mut changes = Vec::new();
     merge(
         &old.files,
@@ -268,7 +268,7 @@ fn merge<T>(
     order: impl Fn(&T, &T) -> std::cmp::Ordering,
     same: impl Fn(&T, &T) -> bool,
     any: impl Fn(&T) -> AnyFile,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<HourChange>,
 ) {
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
     loop {
@@ -279,13 +279,13 @@ fn merge<T>(
             (Some(a), Some(b)) => order(a, b),
         };
         match ordering {
-            std::cmp::Ordering::Less => changes.extend(old.next().map(|file| Change::Remove(any(file)))),
-            std::cmp::Ordering::Greater => changes.extend(new.next().map(|file| Change::Put(any(file)))),
+            std::cmp::Ordering::Less => changes.extend(old.next().map(|file| HourChange::Remove(any(file)))),
+            std::cmp::Ordering::Greater => changes.extend(new.next().map(|file| HourChange::Put(any(file)))),
             std::cmp::Ordering::Equal => {
                 if let (Some(a), Some(b)) = (old.next(), new.next())
                     && !same(a, b)
                 {
-                    changes.push(Change::Put(any(b)));
+                    changes.push(HourChange::Put(any(b)));
                 }
             }
         }
@@ -342,8 +342,8 @@ mod tests {
             let mut state = flat(&a);
             for change in diff(&a, &b) {
                 match change {
-                    Change::Put(file) => { prop_assert_ne!(state.insert(file.name(), file.size()), Some(file.size())); }
-                    Change::Remove(file) => { prop_assert!(state.remove(&file.name()).is_some()); }
+                    HourChange::Put(file) => { prop_assert_ne!(state.insert(file.name(), file.size()), Some(file.size())); }
+                    HourChange::Remove(file) => { prop_assert!(state.remove(&file.name()).is_some()); }
                 }
             }
             prop_assert_eq!(state, flat(&b));

@@ -25,11 +25,11 @@ mod walk;
 mod window;
 
 pub use hours::{Coverage, HourFigures, LaneFigures};
-pub use line::{BestSegment, HourLine, Tally};
-pub use shares::{Share, Shares};
+pub use line::{BestSegment, HourLine, TimeTally};
+pub use shares::{Shares, WindowShare};
 pub use summary::HourSummary;
 pub use totals::{Adder, Totals};
-pub use walk::{Ends, Event, walk};
+pub use walk::{Ends, WalkEvent, walk};
 pub use window::{Backwards, Window};
 
 use super::time::{Hour, Span, Timestamp};

@@ -1,7 +1,7 @@
 //! What is cut out: stretches one after the other, what of each is not there, and what the file is called.
 
-use super::best::{Piece, Sequence};
-use super::segment::Kind;
+use super::best::{Sequence, SequencePiece};
+use super::segment::SegmentKind;
 use super::shown::steers;
 use super::time::{Span, Timestamp};
 
@@ -13,7 +13,7 @@ pub struct Lack {
     /// Until when; not before `start`.
     pub end: Timestamp,
     /// The type of the segment before it, where that is why: nothing may be missing beside it.
-    pub because: Option<Kind>,
+    pub because: Option<SegmentKind>,
 }
 
 impl Lack {
@@ -26,13 +26,13 @@ impl Lack {
 /// What keeps the best sequence of `[start, end)` from being whole: one for each of its discontinuities.
 pub fn lacks(sequence: &Sequence, start: Timestamp, end: Timestamp) -> Vec<Lack> {
     let mut lacks = Vec::new();
-    let mut before: Option<&Piece> = None;
+    let mut before: Option<&SequencePiece> = None;
     for (at, each) in sequence.iter().enumerate() {
         let Some(piece) = each else {
-            let from = before.map_or(start, Piece::end).min(end);
+            let from = before.map_or(start, SequencePiece::end).min(end);
             let next = sequence.get(at + 1).and_then(Option::as_ref);
-            let to = next.map_or(end, Piece::start).max(from);
-            let because = before.map(|piece| piece.file.key.kind).filter(|kind| *kind != Kind::Full);
+            let to = next.map_or(end, SequencePiece::start).max(from);
+            let because = before.map(|piece| piece.file.key.kind).filter(|kind| *kind != SegmentKind::Full);
             lacks.push(Lack { start: from, end: to, because });
             continue;
         };
@@ -63,8 +63,8 @@ mod tests {
     fn sequence(names: &[String], start: Timestamp, end: Timestamp) -> Sequence {
         let hour = Hour::parse("2019-11-13T02").unwrap();
         let contents = HourContents::from_names(names.iter().map(|name| (name.as_str(), 1)));
-        let best: Vec<Piece> =
-            best_per_start(&contents).into_iter().map(|file| Piece { hour, file: file.clone() }).collect();
+        let best: Vec<SequencePiece> =
+            best_per_start(&contents).into_iter().map(|file| SequencePiece { hour, file: file.clone() }).collect();
         best_sequence(best, start, end)
     }
 
@@ -76,7 +76,7 @@ mod tests {
         let names =
             [format!("00:02-2.0-full-{h}.ts"), format!("00:06-2.0-partial-{h}.ts"), format!("00:08-2.0-full-{h}.ts")];
         let found = lacks(&sequence(&names, start, at(12)), start, at(12));
-        let expected = [(0, 2, None), (4, 6, None), (8, 8, Some(Kind::Partial)), (10, 12, None)];
+        let expected = [(0, 2, None), (4, 6, None), (8, 8, Some(SegmentKind::Partial)), (10, 12, None)];
         let expected = expected.map(|(from, to, because)| Lack { start: at(from), end: at(to), because });
         assert_eq!(found, expected);
         assert_eq!(lacks(&Vec::new(), start, at(1)), []);

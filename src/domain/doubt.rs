@@ -26,7 +26,7 @@ const ACCEPTED: u8 = 2;
     "of channel {channel}, {missing} of {had} files in {hours} hours are missing at once, which looks like an accident, so nothing is \
      concluded from it: put them back, or let them go with `gapless crawl accept CHANNEL`"
 )]
-pub struct Doubt {
+pub struct MassLoss {
     /// The channel.
     pub channel: String,
     /// Segments, chat batches, tombstones and odd files that are missing, as far as they have been looked for.
@@ -39,7 +39,7 @@ pub struct Doubt {
 
 /// Whether a loss may be concluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LossVerdict {
     /// It may.
     Go,
     /// It may not.
@@ -98,9 +98,9 @@ impl Doubts {
         channel: &Channel,
         losses: &[(HourPlace, u64)],
         has: impl FnOnce() -> Result<u64, E>,
-    ) -> Result<Verdict, E> {
+    ) -> Result<LossVerdict, E> {
         let verdict = self.expect(channel, losses, has)?;
-        if verdict == Verdict::Go
+        if verdict == LossVerdict::Go
             && let Some(account) = self.channels.get_mut(channel)
         {
             account.gone += sum(losses);
@@ -114,28 +114,28 @@ impl Doubts {
         channel: &Channel,
         losses: &[(HourPlace, u64)],
         has: impl FnOnce() -> Result<u64, E>,
-    ) -> Result<Verdict, E> {
+    ) -> Result<LossVerdict, E> {
         let fresh = || Account { gone: 0, standing: Standing::Trusted };
         let account = self.channels.entry(channel.clone()).or_insert_with(fresh);
         let missing = losses.iter().filter(|(_, missing)| *missing > 0);
         let new = missing.map(|(place, missing)| ((place.stream.quality.clone(), place.hour), *missing));
         match &mut account.standing {
-            Standing::Accepted { .. } => Ok(Verdict::Go),
+            Standing::Accepted { .. } => Ok(LossVerdict::Go),
             Standing::Doubted { held, .. } => {
                 held.extend(new);
-                Ok(Verdict::Hold)
+                Ok(LossVerdict::Hold)
             }
             Standing::Trusted => {
                 let leaving = account.gone + sum(losses);
                 if leaving <= self.above {
-                    return Ok(Verdict::Go);
+                    return Ok(LossVerdict::Go);
                 }
                 let had = has()? + account.gone;
                 if leaving <= had / 2 {
-                    return Ok(Verdict::Go);
+                    return Ok(LossVerdict::Go);
                 }
                 account.standing = Standing::Doubted { had, held: new.collect() };
-                Ok(Verdict::Doubt)
+                Ok(LossVerdict::Doubt)
             }
         }
     }
@@ -160,7 +160,7 @@ impl Doubts {
     }
 
     /// The doubt by which an hour is held, if it is.
-    pub fn of(&self, place: &HourPlace) -> Option<Doubt> {
+    pub fn of(&self, place: &HourPlace) -> Option<MassLoss> {
         let account = self.channels.get(&place.stream.channel)?;
         let Standing::Doubted { had, held } = &account.standing else { return None };
         let is_held = held.contains_key(&(place.stream.quality.clone(), place.hour));
@@ -168,7 +168,7 @@ impl Doubts {
     }
 
     /// All doubts.
-    pub fn all(&self) -> Vec<Doubt> {
+    pub fn all(&self) -> Vec<MassLoss> {
         let doubted = self.channels.iter().filter_map(|(channel, account)| match &account.standing {
             Standing::Doubted { had, held } => Some(doubt(channel, *had, held)),
             _ => None,
@@ -177,7 +177,7 @@ impl Doubts {
     }
 
     /// What is missing of a channel may go; these are its hours. `None` if it is not in doubt.
-    pub fn accept(&mut self, channel: &Channel) -> Option<(Doubt, Vec<HourPlace>)> {
+    pub fn accept(&mut self, channel: &Channel) -> Option<(MassLoss, Vec<HourPlace>)> {
         let account = self.channels.get_mut(channel)?;
         let Standing::Doubted { had, held } = &account.standing else { return None };
         let told = doubt(channel, *had, held);
@@ -195,8 +195,8 @@ fn sum(losses: &[(HourPlace, u64)]) -> u64 {
     losses.iter().map(|(_, missing)| missing).sum()
 }
 
-fn doubt(channel: &Channel, had: u64, held: &Held) -> Doubt {
-    Doubt { channel: channel.to_string(), missing: held.values().sum(), had, hours: held.len() as u64 }
+fn doubt(channel: &Channel, had: u64, held: &Held) -> MassLoss {
+    MassLoss { channel: channel.to_string(), missing: held.values().sum(), had, hours: held.len() as u64 }
 }
 
 #[cfg(test)]

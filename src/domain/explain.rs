@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::best::{Merit, Piece, best_per_start, best_sequence, merit};
+use super::best::{Merit, SequencePiece, best_per_start, best_sequence, merit};
 use super::name::stem;
 use super::{AnyFile, FileName, Hour, HourContents, SegmentFile, Span, Timestamp, parse_file_name};
 
 /// What an hour makes of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum NameState {
     /// It is there and listed.
     Listed {
         /// Bytes.
@@ -36,7 +36,7 @@ pub enum State {
 }
 
 /// What `contents` makes of `name`.
-pub fn state(contents: &HourContents, name: &str) -> State {
+pub fn state(contents: &HourContents, name: &str) -> NameState {
     let hidden = contents.hidden();
     let (there, is_hidden) = match AnyFile::read(name, 0) {
         Some(AnyFile::Segment(file)) => {
@@ -49,15 +49,15 @@ pub fn state(contents: &HourContents, name: &str) -> State {
             let found = contents.odd().iter().find(|known| known.name == file.name);
             (found.map(|known| known.size), !file.is_tombstone() && hidden.hides_odd(&file))
         }
-        None if parse_file_name(name) == FileName::Temporary => return State::Temporary,
-        None => return State::Foreign,
+        None if parse_file_name(name) == FileName::Temporary => return NameState::Temporary,
+        None => return NameState::Foreign,
     };
     let by = || format!("{}.tombstone", stem(name));
     match (there, is_hidden) {
-        (Some(size), false) => State::Listed { size },
-        (Some(size), true) => State::Hidden { size, by: by() },
-        (None, true) => State::Deleted { by: by() },
-        (None, false) => State::Absent,
+        (Some(size), false) => NameState::Listed { size },
+        (Some(size), true) => NameState::Hidden { size, by: by() },
+        (None, true) => NameState::Deleted { by: by() },
+        (None, false) => NameState::Absent,
     }
 }
 
@@ -100,13 +100,13 @@ pub enum Instead {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moment {
     /// The one that is played.
-    pub chosen: Option<Piece>,
+    pub chosen: Option<SequencePiece>,
     /// The others that cover it, and why they are not chosen.
-    pub others: Vec<(Piece, Instead)>,
+    pub others: Vec<(SequencePiece, Instead)>,
     /// Where nothing is chosen: the last segment that ends before, among the hours that were looked at.
-    pub before: Option<Piece>,
+    pub before: Option<SequencePiece>,
     /// Where nothing is chosen: the first segment that starts after.
-    pub after: Option<Piece>,
+    pub after: Option<SequencePiece>,
 }
 
 impl Moment {
@@ -118,13 +118,13 @@ impl Moment {
 
 /// What covers `at`, by these hours in order.
 pub fn moment(hours: &[(Hour, HourContents)], at: Timestamp) -> Moment {
-    let best: Vec<Piece> = hours
+    let best: Vec<SequencePiece> = hours
         .iter()
         .flat_map(|(hour, contents)| {
-            best_per_start(contents).into_iter().map(|file| Piece { hour: *hour, file: file.clone() })
+            best_per_start(contents).into_iter().map(|file| SequencePiece { hour: *hour, file: file.clone() })
         })
         .collect();
-    let covers = |piece: &Piece| piece.start() <= at && at < piece.end();
+    let covers = |piece: &SequencePiece| piece.start() <= at && at < piece.end();
     let mut moment = Moment::default();
     let sequence = best_sequence(best.iter().cloned(), at, at + Span::from_us(1));
     moment.chosen = sequence.into_iter().flatten().find(covers);
@@ -132,7 +132,7 @@ pub fn moment(hours: &[(Hour, HourContents)], at: Timestamp) -> Moment {
         let hidden = contents.hidden();
         let video = contents.files().iter().filter(|file| file.key.kind.is_video() && !file.key.tombstone);
         for file in video {
-            let piece = Piece { hour: *hour, file: file.clone() };
+            let piece = SequencePiece { hour: *hour, file: file.clone() };
             if !covers(&piece) || moment.chosen.as_ref() == Some(&piece) {
                 continue;
             }
@@ -247,14 +247,14 @@ mod tests {
         let grave = |name: &str| name.replace(".ts", ".tombstone");
         let other = name("00:04", "2.0", "full", 3);
         let held = contents(&[(&file, 7), (&grave(&gone), 0), (&other, 5), (&grave(&other), 0), ("odd.ts", 3)]);
-        assert_eq!(state(&held, &file), State::Listed { size: 7 });
-        assert_eq!(state(&held, &gone), State::Deleted { by: grave(&gone) });
-        assert_eq!(state(&held, &other), State::Hidden { size: 5, by: grave(&other) });
-        assert_eq!(state(&held, &grave(&other)), State::Listed { size: 0 });
-        assert_eq!(state(&held, &name("00:06", "2.0", "full", 1)), State::Absent);
-        assert_eq!(state(&held, "odd.ts"), State::Listed { size: 3 });
-        assert_eq!(state(&held, &name("00:00", "2.0", "temp", 1)), State::Temporary);
-        assert_eq!(state(&held, ".hidden"), State::Foreign);
+        assert_eq!(state(&held, &file), NameState::Listed { size: 7 });
+        assert_eq!(state(&held, &gone), NameState::Deleted { by: grave(&gone) });
+        assert_eq!(state(&held, &other), NameState::Hidden { size: 5, by: grave(&other) });
+        assert_eq!(state(&held, &grave(&other)), NameState::Listed { size: 0 });
+        assert_eq!(state(&held, &name("00:06", "2.0", "full", 1)), NameState::Absent);
+        assert_eq!(state(&held, "odd.ts"), NameState::Listed { size: 3 });
+        assert_eq!(state(&held, &name("00:00", "2.0", "temp", 1)), NameState::Temporary);
+        assert_eq!(state(&held, ".hidden"), NameState::Foreign);
     }
 
     #[test]
@@ -356,10 +356,10 @@ mod tests {
         ) {
             let held = HourContents::from_names(names.iter().map(|(name, size)| (name.as_str(), *size)));
             let listed = held.listed(true);
-            prop_assert_eq!(matches!(state(&held, &asked), State::Listed { .. }), listed.contains(&asked));
+            prop_assert_eq!(matches!(state(&held, &asked), NameState::Listed { .. }), listed.contains(&asked));
             let best: Vec<String> = best_per_start(&held).into_iter().map(SegmentFile::name).collect();
             for name in &listed {
-                prop_assert_eq!(matches!(state(&held, name), State::Listed { .. }), true);
+                prop_assert_eq!(matches!(state(&held, name), NameState::Listed { .. }), true);
                 prop_assert_eq!(matches!(standing(&held, name), Some(Standing::Best(_))), best.contains(name));
             }
             let time = hour().start() + Span::from_us(second * 1_000_000);

@@ -9,8 +9,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::best::{Chain, Piece, Step, TOLERANCE};
-use super::segment::{Hash, Kind};
+use super::best::{Chain, SequencePiece, SequenceStep, TOLERANCE};
+use super::segment::{Hash, SegmentKind};
 use super::time::{Hour, Span, Timestamp};
 
 /// A segment may have begun before the hole that it fills: in the hour before, if the hole is not further from its beginning.
@@ -18,19 +18,20 @@ const REACH: Span = Span::from_us(60_000_000);
 
 /// The hours, oldest first and at most so many, in which something is missing of `[start, end)`. `own` are our best segments in order of
 /// start.
-pub fn missing_hours(own: &[Piece], start: Timestamp, end: Timestamp, most: usize) -> Vec<Hour> {
+pub fn missing_hours(own: &[SequencePiece], start: Timestamp, end: Timestamp, most: usize) -> Vec<Hour> {
     let mut hours = BTreeSet::new();
     let mut chain = Chain::new(start);
     for piece in own.iter().take_while(|piece| piece.start() < end) {
         let before = chain.last();
-        if chain.step(piece.link()) == Step::Broken {
+        if chain.step(piece.link()) == SequenceStep::Broken {
             // One that is not full may be replaced.
-            let from = before.map_or(start, |last| if last.kind == Kind::Full { last.end } else { last.start });
+            let from = before.map_or(start, |last| if last.kind == SegmentKind::Full { last.end } else { last.start });
             push(&mut hours, from, piece.start(), most);
         }
     }
     if !chain.reaches(end) {
-        let from = chain.last().map_or(start, |last| if last.kind == Kind::Full { last.end } else { last.start });
+        let from =
+            chain.last().map_or(start, |last| if last.kind == SegmentKind::Full { last.end } else { last.start });
         push(&mut hours, from, end, most);
     }
     hours.into_iter().take(most).collect()
@@ -47,19 +48,20 @@ fn push(hours: &mut BTreeSet<Hour>, from: Timestamp, to: Timestamp, most: usize)
 /// Our segments and those of others that have a place between them, in order of start; each of theirs with what it came with. The
 /// first of others that name the same is taken. `chain` is what was told before, `longest` the longest that may be told.
 pub fn filled<T: Clone>(
-    own: Vec<Piece>,
-    others: &[(Piece, T)],
+    own: Vec<SequencePiece>,
+    others: &[(SequencePiece, T)],
     mut chain: Chain,
     longest: Span,
-) -> Vec<(Piece, Option<T>)> {
+) -> Vec<(SequencePiece, Option<T>)> {
     // What has no place among ours alone must not get one because of others, and take it from ours.
-    let kept: Vec<Piece> = own.into_iter().filter(|piece| chain.step(piece.link()) != Step::Skipped).collect();
+    let kept: Vec<SequencePiece> =
+        own.into_iter().filter(|piece| chain.step(piece.link()) != SequenceStep::Skipped).collect();
     let fixed: Vec<(Timestamp, Timestamp)> = kept
         .iter()
-        .filter(|piece| piece.file.key.kind == Kind::Full)
+        .filter(|piece| piece.file.key.kind == SegmentKind::Full)
         .map(|piece| (piece.start(), piece.end()))
         .collect();
-    let fits = |piece: &Piece| {
+    let fits = |piece: &SequencePiece| {
         let at = fixed.partition_point(|(from, _)| *from < piece.start());
         let before = at.checked_sub(1).and_then(|before| fixed.get(before));
         let overlaps_before = before.is_some_and(|(_, to)| piece.start() < *to - TOLERANCE);
@@ -67,13 +69,13 @@ pub fn filled<T: Clone>(
             fixed.get(at).is_some_and(|(from, _)| *from < piece.end() - TOLERANCE || *from == piece.start());
         !overlaps_before && !overlaps_after
     };
-    let may_be_told = |piece: &Piece| {
+    let may_be_told = |piece: &SequencePiece| {
         let length = piece.file.key.duration();
         piece.file.key.kind.is_video() && Span::default() < length && length <= longest
     };
     let taken = others.iter().filter(|(piece, _)| may_be_told(piece) && fits(piece));
     let taken = taken.map(|(piece, from)| (piece.clone(), Some(from.clone())));
-    let mut all: Vec<(Piece, Option<T>)> = kept.into_iter().map(|piece| (piece, None)).chain(taken).collect();
+    let mut all: Vec<(SequencePiece, Option<T>)> = kept.into_iter().map(|piece| (piece, None)).chain(taken).collect();
     // The best of each start first; a stable order, so that of equals ours or the first comes first.
     all.sort_by_key(|(piece, from)| (piece.start(), rank(piece, from.is_some())));
     all.dedup_by_key(|(piece, _)| piece.start());
@@ -81,7 +83,7 @@ pub fn filled<T: Clone>(
 }
 
 /// How large a segment of another node is is not known: of the same type ours is taken.
-fn rank(piece: &Piece, is_others: bool) -> (Kind, bool, Reverse<u32>, Reverse<Hash>) {
+fn rank(piece: &SequencePiece, is_others: bool) -> (SegmentKind, bool, Reverse<u32>, Reverse<Hash>) {
     let key = &piece.file.key;
     let (length, hash) = if is_others { (key.duration_us, key.hash) } else { (0, Hash([0; 32])) };
     (key.kind, is_others, Reverse(length), Reverse(hash))
@@ -99,7 +101,7 @@ mod tests {
         Hour::parse("2019-11-13T02").unwrap()
     }
 
-    fn piece(start_ms: i64, length_ms: i64, kind: &str, hash: u8) -> Piece {
+    fn piece(start_ms: i64, length_ms: i64, kind: &str, hash: u8) -> SequencePiece {
         let (minute, second, ms) = (start_ms / 60_000, start_ms / 1_000 % 60, start_ms % 1_000);
         let name = format!(
             "{minute:02}:{second:02}.{ms:03}-{}.{:03}-{kind}-{}.ts",
@@ -108,7 +110,7 @@ mod tests {
             hash_text(hash)
         );
         match AnyFile::read(&name, 100) {
-            Some(AnyFile::Segment(file)) => Piece { hour: hour(), file },
+            Some(AnyFile::Segment(file)) => SequencePiece { hour: hour(), file },
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -164,18 +166,18 @@ mod tests {
             others in prop::collection::vec((0..20_000_i64, 0..9_000_i64, 0..3_usize), 0..30)
         ) {
             let kinds = ["full", "suspect", "partial"];
-            let mut ours: Vec<Piece> =
+            let mut ours: Vec<SequencePiece> =
                 own.iter().map(|(start, length, kind)| piece(start * 1_000, length * 1_000, kinds[*kind], 1)).collect();
-            ours.sort_by_key(Piece::start);
+            ours.sort_by_key(SequencePiece::start);
             ours.dedup_by_key(|piece| piece.start());
-            let theirs: Vec<(Piece, ())> =
+            let theirs: Vec<(SequencePiece, ())> =
                 others.iter().map(|(start, length, kind)| (piece(*start, *length, kinds[*kind], 2), ())).collect();
             let all = filled(ours.clone(), &theirs, Chain::new(at(0)), LONGEST);
             prop_assert!(all.windows(2).all(|pair| pair[0].0.start() < pair[1].0.start()));
-            let before: Vec<Piece> = best_sequence(ours, at(0), at(30_000)).into_iter().flatten().collect();
+            let before: Vec<SequencePiece> = best_sequence(ours, at(0), at(30_000)).into_iter().flatten().collect();
             let merged = all.iter().map(|(piece, _)| piece.clone());
-            let after: Vec<Piece> = best_sequence(merged, at(0), at(30_000)).into_iter().flatten().collect();
-            for kept in before.iter().filter(|piece| piece.file.key.kind == Kind::Full) {
+            let after: Vec<SequencePiece> = best_sequence(merged, at(0), at(30_000)).into_iter().flatten().collect();
+            for kept in before.iter().filter(|piece| piece.file.key.kind == SegmentKind::Full) {
                 prop_assert!(after.contains(kept), "{kept:?} was displaced");
             }
             prop_assert!(all.iter().filter(|(_, from)| from.is_some()).all(|(piece, _)| piece.file.key.duration() <= LONGEST));

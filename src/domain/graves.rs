@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::time::SECOND_US;
-use super::{Hash, Kind, SegmentKey, Span, Timestamp};
+use super::{Hash, SegmentKey, SegmentKind, Span, Timestamp};
 
 /// So far from a tombstone's start equal content is hidden.
 pub const NEARBY: Span = Span::from_us(30 * SECOND_US);
@@ -28,7 +28,7 @@ pub struct Graves(HashMap<Content, Vec<Timestamp>>);
 
 impl Graves {
     /// From the content and start of tombstones that are no copies.
-    pub fn new(tombstones: impl IntoIterator<Item = (Hash, Kind, Timestamp)>) -> Self {
+    pub fn new(tombstones: impl IntoIterator<Item = (Hash, SegmentKind, Timestamp)>) -> Self {
         let mut graves: HashMap<Content, Vec<Timestamp>> = HashMap::new();
         for (hash, kind, start) in tombstones {
             graves.entry((hash, kind.is_video())).or_default().push(start);
@@ -68,22 +68,22 @@ mod tests {
         Hour::parse("2019-11-13T02").unwrap().start() + Span::from_us(ms * 1_000)
     }
 
-    fn key(hash: u8, kind: Kind) -> SegmentKey {
+    fn key(hash: u8, kind: SegmentKind) -> SegmentKey {
         let spelling = Spelling::new(3, 1).unwrap();
         SegmentKey { start_us: 0, kind, tombstone: false, duration_us: 1, spelling, hash: Hash([hash; 32]) }
     }
 
     #[test]
     fn equal_content_within_thirty_seconds_is_hidden_and_nothing_else() {
-        let graves = Graves::new([(Hash([1; 32]), Kind::Full, at(0))]);
+        let graves = Graves::new([(Hash([1; 32]), SegmentKind::Full, at(0))]);
         for (file, ms, hidden) in [
-            (key(1, Kind::Full), 0, true),
-            (key(1, Kind::Partial), 30_000, true),
-            (key(1, Kind::Suspect), -30_000, true),
-            (key(1, Kind::Full), 30_001, false),
-            (key(1, Kind::Full), -30_001, false),
-            (key(1, Kind::Chat), 0, false),
-            (key(2, Kind::Full), 0, false),
+            (key(1, SegmentKind::Full), 0, true),
+            (key(1, SegmentKind::Partial), 30_000, true),
+            (key(1, SegmentKind::Suspect), -30_000, true),
+            (key(1, SegmentKind::Full), 30_001, false),
+            (key(1, SegmentKind::Full), -30_001, false),
+            (key(1, SegmentKind::Chat), 0, false),
+            (key(2, SegmentKind::Full), 0, false),
         ] {
             assert_eq!(graves.hide(&file, at(ms)), hidden, "{file:?} {ms}");
         }
@@ -91,8 +91,9 @@ mod tests {
 
     #[test]
     fn content_that_recurs_is_not_hidden_from_one_tombstone_to_the_next() {
-        let graves = |seconds: &[i64]| Graves::new(seconds.iter().map(|s| (Hash([1; 32]), Kind::Full, at(s * 1_000))));
-        let file = key(1, Kind::Full);
+        let graves =
+            |seconds: &[i64]| Graves::new(seconds.iter().map(|s| (Hash([1; 32]), SegmentKind::Full, at(s * 1_000))));
+        let file = key(1, SegmentKind::Full);
         // At 20 s there may be a copy of the one at 0 s; 40 s is out of that one's reach.
         assert!(!graves(&[0, 20]).hide(&file, at(40_000)));
         assert!(graves(&[0, 20]).hide(&file, at(25_000)));
@@ -103,12 +104,12 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_what_the_rule_says_the_slow_way(graves in prop::collection::vec(-90_000..90_000_i64, 0..8), file in -90_000..90_000_i64) {
-            let quick = Graves::new(graves.iter().map(|ms| (Hash([1; 32]), Kind::Full, at(*ms))));
+            let quick = Graves::new(graves.iter().map(|ms| (Hash([1; 32]), SegmentKind::Full, at(*ms))));
             let slow = graves.iter().any(|grave| {
                 (grave - file).abs() <= 30_000
                     && !graves.iter().any(|other| (other - grave).abs() <= 30_000 && (other - file).abs() > 30_000)
             });
-            prop_assert_eq!(quick.hide(&key(1, Kind::Full), at(file)), slow);
+            prop_assert_eq!(quick.hide(&key(1, SegmentKind::Full), at(file)), slow);
         }
 
         #[test]
@@ -117,8 +118,8 @@ mod tests {
             let first = files[0];
             let mut graves = vec![first];
             loop {
-                let known = Graves::new(graves.iter().map(|ms| (Hash([1; 32]), Kind::Full, at(*ms))));
-                let new = files.iter().find(|file| !graves.contains(file) && known.hide(&key(1, Kind::Full), at(**file)));
+                let known = Graves::new(graves.iter().map(|ms| (Hash([1; 32]), SegmentKind::Full, at(*ms))));
+                let new = files.iter().find(|file| !graves.contains(file) && known.hide(&key(1, SegmentKind::Full), at(**file)));
                 let Some(new) = new else { break };
                 graves.push(*new);
             }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::best::Piece;
+use super::best::SequencePiece;
 use super::digits::{push_fraction, push_two};
 use super::time::{HOUR_US, Hour, SECOND_US, Span, Timestamp};
 use super::{SegmentFile, Stream};
@@ -32,7 +32,7 @@ pub enum ListType {
 
 /// What stands above the segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct PlaylistHead {
     /// What the list is.
     pub list_type: ListType,
     /// Seconds; no segment lasts longer.
@@ -51,7 +51,7 @@ pub fn target(longest: Span) -> u32 {
 }
 
 /// The text of a head.
-pub fn head(head: &Head) -> String {
+pub fn head(head: &PlaylistHead) -> String {
     // EXT-X-GAP came with version 8 of the protocol; times with a fraction with version 3.
     let version = if head.gaps { 8 } else { 3 };
     let list_type = if head.list_type == ListType::Vod { "VOD" } else { "EVENT" };
@@ -149,7 +149,7 @@ pub fn room(segments: usize) -> usize {
 }
 
 /// The pieces of a sequence in the order of a list, each with what it needs to be written.
-pub fn longest<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Span {
+pub fn longest<'a>(pieces: impl IntoIterator<Item = &'a SequencePiece>) -> Span {
     pieces.into_iter().map(|piece| piece.file.key.duration()).max().unwrap_or_default()
 }
 

@@ -15,15 +15,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-pub use turn::Turn;
-pub use why::{Facts, Offer, PeerFacts, why};
+pub use turn::HoleReasonChange;
+pub use why::{HoleFacts, HoleOffer, PeerFacts, why};
 
 use super::coverage::Stretch;
 use super::time::Timestamp;
 
 /// Why a hole is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
+pub enum HoleReason {
     /// A peer has segments in it.
     PeerHas = 0,
     /// A peer has segments in it, and they are being fetched, or wait until they are old enough.
@@ -42,7 +42,7 @@ pub enum Reason {
     Lost = 7,
 }
 
-impl Reason {
+impl HoleReason {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::PeerHas,
@@ -75,7 +75,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for HoleReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -83,9 +83,9 @@ impl fmt::Display for Reason {
 
 /// What is known about why a hole is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct HoleKnowledge {
     /// In one word.
-    pub reason: Reason,
+    pub reason: HoleReason,
     /// All peers were asked since it was first seen, and none has a segment in it: it cannot be filled, as far as is known.
     pub unfillable: bool,
     /// Since when it is known to be so.
@@ -98,7 +98,7 @@ pub struct Known {
 
 /// A hole that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenHole {
     /// What is missing.
     pub hole: Stretch,
     /// When it was first seen.
@@ -106,7 +106,7 @@ pub struct Open {
     /// When it last grew: who was asked before then was not asked about all of it.
     pub grown: Timestamp,
     /// Why, as far as it was worked out.
-    pub known: Option<Known>,
+    pub known: Option<HoleKnowledge>,
 }
 
 /// From whom something came.
@@ -158,12 +158,12 @@ pub struct Arrival {
 
 /// How the holes that are differ from those that were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Difference {
+pub struct HoleChanges {
     gone: BTreeSet<Stretch>,
     new: BTreeSet<Stretch>,
 }
 
-impl Difference {
+impl HoleChanges {
     /// Adds what became of some of them; the same one may go and come again.
     pub fn add(&mut self, old: impl IntoIterator<Item = Stretch>, new: impl IntoIterator<Item = Stretch>) {
         for hole in old {

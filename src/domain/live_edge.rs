@@ -15,8 +15,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::best::{Chain, Link, Step};
-use super::segment::Kind;
+use super::best::{Chain, Link, SequenceStep};
+use super::segment::SegmentKind;
 use super::time::{Span, Timestamp};
 
 /// How long a late segment is waited for.
@@ -27,7 +27,7 @@ pub const AHEAD: Span = Span::from_us(60_000_000);
 
 /// The time at which a question is asked.
 #[derive(Debug, Clone, Copy)]
-pub struct Now {
+pub struct AskedAt {
     /// As the machine says.
     pub wall: Timestamp,
     /// Since some moment; never goes back.
@@ -36,7 +36,7 @@ pub struct Now {
 
 /// What was told of a stretch, as far as what comes next depends on it.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct PublishedEdge {
     chain: Chain,
     longest: Span,
     is_begun: bool,
@@ -48,12 +48,12 @@ pub struct Told {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth<T> {
     /// In order; how each goes on from the one before it.
-    pub told: Vec<(Step, T)>,
+    pub told: Vec<(SequenceStep, T)>,
     /// How long it takes at most until more may be told of what is there, if anything is held back.
     pub wait: Option<Duration>,
 }
 
-impl Told {
+impl PublishedEdge {
     /// Nothing yet, of a stretch that begins at `start`, in a list with this target duration.
     pub const fn new(start: Timestamp, longest: Span) -> Self {
         Self { chain: Chain::new(start), longest, is_begun: false, seen: BTreeMap::new() }
@@ -70,12 +70,12 @@ impl Told {
     }
 
     /// Whether what was told reaches `end`, and `end` has been over for as long as is waited for.
-    pub fn is_over(&self, end: Timestamp, now: Now) -> bool {
+    pub fn is_over(&self, end: Timestamp, now: AskedAt) -> bool {
         self.chain.reaches(end) && now.wall >= end + hold_back()
     }
 
     /// Tells what may be told of the best segments that are there, in order of start.
-    pub fn grow<T>(&mut self, best: impl IntoIterator<Item = (Link, T)>, now: Now) -> Growth<T> {
+    pub fn grow<T>(&mut self, best: impl IntoIterator<Item = (Link, T)>, now: AskedAt) -> Growth<T> {
         let last = self.chain.last();
         let may_come = |link: &Link| last.is_none_or(|last| link.start > last.start);
         let best: Vec<(Link, T)> =
@@ -94,8 +94,9 @@ impl Told {
         for (at, (link, segment)) in best.into_iter().enumerate() {
             let mut next = self.chain;
             let step = next.step(link);
-            let is_sure = matches!(step, Step::Joined | Step::Changed) && link.kind == Kind::Full;
-            if step == Step::Skipped {
+            let is_sure =
+                matches!(step, SequenceStep::Joined | SequenceStep::Changed) && link.kind == SegmentKind::Full;
+            if step == SequenceStep::Skipped {
                 continue;
             }
             if self.chain.last().is_some_and(|before| link.start > before.end.max(now.wall) + AHEAD) {
@@ -121,7 +122,7 @@ fn hold_back() -> Span {
 }
 
 /// How long a segment is held back by the clock of its name.
-fn by_its_name(link: Link, now: Now) -> Duration {
+fn by_its_name(link: Link, now: AskedAt) -> Duration {
     let left = link.end + hold_back() - now.wall;
     Duration::from_micros(u64::try_from(left.us()).unwrap_or(0))
 }
@@ -131,28 +132,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn link(start_ms: i64, length_ms: i64, kind: Kind) -> Link {
+    fn link(start_ms: i64, length_ms: i64, kind: SegmentKind) -> Link {
         let (start, end) = (Timestamp(start_ms * 1_000), Timestamp((start_ms + length_ms) * 1_000));
         Link { start, end, kind, media: None }
     }
 
-    fn at(ms: i64) -> Now {
+    fn at(ms: i64) -> AskedAt {
         // The monotonic clock has its own beginning.
-        Now { wall: Timestamp(ms * 1_000), since: Duration::from_millis(u64::try_from(ms + 7_000_000).unwrap()) }
+        AskedAt { wall: Timestamp(ms * 1_000), since: Duration::from_millis(u64::try_from(ms + 7_000_000).unwrap()) }
     }
 
     fn told(growth: &Growth<&'static str>) -> Vec<(bool, &'static str)> {
-        growth.told.iter().map(|(step, name)| (*step == Step::Broken, *name)).collect()
+        growth.told.iter().map(|(step, name)| (*step == SequenceStep::Broken, *name)).collect()
     }
 
     const LONG: Span = Span::from_us(10_000_000);
 
     #[test]
     fn what_joins_is_told_at_once_and_a_gap_waits_for_what_is_late() {
-        let mut list = Told::new(Timestamp(0), LONG);
-        let a = (link(0, 2_000, Kind::Full), "a");
-        let b = (link(2_000, 2_000, Kind::Full), "b");
-        let c = (link(4_000, 2_000, Kind::Full), "c");
+        let mut list = PublishedEdge::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, SegmentKind::Full), "a");
+        let b = (link(2_000, 2_000, SegmentKind::Full), "b");
+        let c = (link(4_000, 2_000, SegmentKind::Full), "c");
         assert_eq!(told(&list.grow([a], at(2_100))), [(false, "a")]);
         let held = list.grow([a, c], at(6_100));
         assert_eq!((told(&held), held.wait), (vec![], Some(HOLD_BACK)));
@@ -161,11 +162,11 @@ mod tests {
 
     #[test]
     fn after_fifteen_seconds_a_gap_is_a_discontinuity_that_stays() {
-        let mut list = Told::new(Timestamp(0), LONG);
-        let a = (link(0, 2_000, Kind::Full), "a");
-        let b = (link(2_000, 2_000, Kind::Full), "b");
-        let c = (link(4_000, 2_000, Kind::Full), "c");
-        let d = (link(6_000, 2_000, Kind::Full), "d");
+        let mut list = PublishedEdge::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, SegmentKind::Full), "a");
+        let b = (link(2_000, 2_000, SegmentKind::Full), "b");
+        let c = (link(4_000, 2_000, SegmentKind::Full), "c");
+        let d = (link(6_000, 2_000, SegmentKind::Full), "d");
         list.grow([a], at(2_100));
         assert_eq!(told(&list.grow([a, c, d], at(8_100))), []);
         assert_eq!(told(&list.grow([a, c, d], at(23_200))), [(true, "c"), (false, "d")]);
@@ -174,9 +175,9 @@ mod tests {
 
     #[test]
     fn a_recorder_whose_clock_is_ahead_holds_nothing_back_for_longer() {
-        let mut list = Told::new(Timestamp(0), LONG);
-        let ahead = (link(3_600_000, 2_000, Kind::Full), "ahead");
-        let further = (link(3_650_000, 2_000, Kind::Full), "further");
+        let mut list = PublishedEdge::new(Timestamp(0), LONG);
+        let ahead = (link(3_600_000, 2_000, SegmentKind::Full), "ahead");
+        let further = (link(3_650_000, 2_000, SegmentKind::Full), "further");
         assert_eq!(list.grow([ahead, further], at(0)).wait, Some(HOLD_BACK));
         let later = list.grow([ahead, further], at(15_000));
         assert_eq!(told(&later), [(true, "ahead"), (true, "further")], "both have been seen for as long");
@@ -184,10 +185,10 @@ mod tests {
 
     #[test]
     fn a_stray_name_from_the_future_ends_no_list() {
-        let mut list = Told::new(Timestamp(0), LONG);
-        let a = (link(0, 2_000, Kind::Full), "a");
-        let b = (link(2_000, 2_000, Kind::Full), "b");
-        let stray = (link(3_600_000, 2_000, Kind::Full), "stray");
+        let mut list = PublishedEdge::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, SegmentKind::Full), "a");
+        let b = (link(2_000, 2_000, SegmentKind::Full), "b");
+        let stray = (link(3_600_000, 2_000, SegmentKind::Full), "stray");
         list.grow([a, stray], at(2_100));
         assert_eq!(told(&list.grow([a, stray], at(60_000))), []);
         assert_eq!(told(&list.grow([a, b, stray], at(80_000))), [(false, "b")]);
@@ -196,10 +197,10 @@ mod tests {
 
     #[test]
     fn a_recorder_that_is_always_late_is_waited_for_all_the_same() {
-        let mut list = Told::new(Timestamp(0), LONG);
-        let a = (link(0, 2_000, Kind::Full), "a");
-        let b = (link(2_000, 2_000, Kind::Full), "b");
-        let c = (link(4_000, 2_000, Kind::Full), "c");
+        let mut list = PublishedEdge::new(Timestamp(0), LONG);
+        let a = (link(0, 2_000, SegmentKind::Full), "a");
+        let b = (link(2_000, 2_000, SegmentKind::Full), "b");
+        let c = (link(4_000, 2_000, SegmentKind::Full), "c");
         list.grow([a], at(62_000));
         assert_eq!(told(&list.grow([a, c], at(66_000))), []);
         assert_eq!(told(&list.grow([a, b, c], at(66_200))), [(false, "b"), (false, "c")]);
@@ -207,16 +208,19 @@ mod tests {
 
     #[test]
     fn a_better_one_takes_the_place_of_one_that_is_not_full_as_long_as_that_is_held_back() {
-        let mut list = Told::new(Timestamp(0), LONG);
-        assert_eq!(told(&list.grow([(link(0, 2_000, Kind::Partial), "partial")], at(2_000))), []);
-        assert_eq!(told(&list.grow([(link(0, 2_000, Kind::Full), "full")], at(3_000))), [(false, "full")]);
+        let mut list = PublishedEdge::new(Timestamp(0), LONG);
+        assert_eq!(told(&list.grow([(link(0, 2_000, SegmentKind::Partial), "partial")], at(2_000))), []);
+        assert_eq!(told(&list.grow([(link(0, 2_000, SegmentKind::Full), "full")], at(3_000))), [(false, "full")]);
     }
 
     #[test]
     fn what_is_longer_than_the_target_is_left_out() {
-        let mut list = Told::new(Timestamp(0), Span::from_us(2_000_000));
-        let long = (link(0, 2_001, Kind::Full), "long");
-        assert_eq!(told(&list.grow([long, (link(2_001, 2_000, Kind::Full), "next")], at(60_000))), [(true, "next")]);
+        let mut list = PublishedEdge::new(Timestamp(0), Span::from_us(2_000_000));
+        let long = (link(0, 2_001, SegmentKind::Full), "long");
+        assert_eq!(
+            told(&list.grow([long, (link(2_001, 2_000, SegmentKind::Full), "next")], at(60_000))),
+            [(true, "next")]
+        );
     }
 
     proptest! {
@@ -226,7 +230,7 @@ mod tests {
         fn a_list_only_grows_and_nothing_waits_for_longer_than_is_allowed(
             events in prop::collection::vec((0..20_i64, 0..3_usize, 0..4_i64, any::<bool>()), 1..60),
         ) {
-            let mut list = Told::new(Timestamp(0), LONG);
+            let mut list = PublishedEdge::new(Timestamp(0), LONG);
             let mut there: BTreeMap<i64, Link> = BTreeMap::new();
             let mut first_seen: BTreeMap<i64, i64> = BTreeMap::new();
             let mut all: Vec<Link> = Vec::new();
@@ -237,16 +241,16 @@ mod tests {
                     there.remove(&slot);
                     first_seen.remove(&slot);
                 } else {
-                    there.insert(slot, link(slot * 2_000, 2_000, Kind::VIDEO[kind]));
+                    there.insert(slot, link(slot * 2_000, 2_000, SegmentKind::VIDEO[kind]));
                     first_seen.entry(slot).or_insert(now);
                 }
                 let before = list.last();
                 let growth = list.grow(there.values().map(|link| (*link, *link)), at(now));
                 for (step, link) in growth.told {
-                    let broken = step == Step::Broken;
+                    let broken = step == SequenceStep::Broken;
                     if let Some(last) = all.last() {
                         prop_assert!(link.start > last.start);
-                        prop_assert_eq!(broken, last.kind != Kind::Full || link.start > last.end);
+                        prop_assert_eq!(broken, last.kind != SegmentKind::Full || link.start > last.end);
                     } else {
                         prop_assert_eq!(broken, link.start > Timestamp(0));
                     }

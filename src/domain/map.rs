@@ -148,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::Kind;
+    use crate::domain::SegmentKind;
     use crate::domain::coverage::{BestSegment, HourLine};
 
     fn coverage(best: &[BestSegment]) -> Coverage {
@@ -166,7 +166,7 @@ mod tests {
         let spans: Vec<(i64, i64, bool)> = segments
             .iter()
             .filter(|best| best.duration_us > 0)
-            .map(|best| (best.start(first()).us(), best.end(first()).us(), best.kind == Kind::Full))
+            .map(|best| (best.start(first()).us(), best.end(first()).us(), best.kind == SegmentKind::Full))
             .collect();
         let all = || spans.iter().flat_map(|span| [span.0, span.1]);
         // A gap that is no hole has a segment on either side, near enough.
@@ -203,7 +203,7 @@ mod tests {
             let segments: Vec<BestSegment> = segments
                 .into_iter()
                 .map(|(begin, (duration, kind))| {
-                    let kind = Kind::from_number(kind).unwrap();
+                    let kind = SegmentKind::from_number(kind).unwrap();
                     BestSegment { start_us: begin * unit, duration_us: duration * unit, kind }
                 })
                 .collect();
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_hour_has_six_columns_and_a_segment_runs_over_into_the_next() {
-        let only = [BestSegment { start_us: 3_598_000_000, duration_us: 4_000_000, kind: Kind::Suspect }];
+        let only = [BestSegment { start_us: 3_598_000_000, duration_us: 4_000_000, kind: SegmentKind::Suspect }];
         let pixels = paint_hours(&coverage(&only), first(), first().next());
         assert_eq!(pixels.len(), 2 * 6 * ROWS);
         let orange: Vec<usize> = (0..pixels.len()).filter(|index| pixels[*index] == Colour::Orange).collect();

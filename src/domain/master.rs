@@ -99,7 +99,7 @@ pub struct Variant {
 
 /// What is handed on to the media playlists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Range {
+pub struct MasterRange {
     /// From when on.
     pub start: Option<Timestamp>,
     /// Until when.
@@ -110,7 +110,7 @@ pub struct Range {
     pub peers: bool,
 }
 
-impl Range {
+impl MasterRange {
     /// As a query, with its question mark; empty if there is nothing to hand on.
     pub fn query(&self) -> String {
         let time = |name, time: Option<Timestamp>| time.map(|time| format!("{name}={time}"));
@@ -123,7 +123,7 @@ impl Range {
 }
 
 /// The text of a master playlist, the most bits first.
-pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &Range) -> String {
+pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &MasterRange) -> String {
     variants.sort_by(|a, b| b.rates.peak.cmp(&a.rates.peak).then_with(|| a.quality.cmp(&b.quality)));
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:4\n");
     if !variants.is_empty() && variants.iter().all(|variant| variant.facts.independent) {
@@ -227,7 +227,7 @@ mod tests {
         let low = variant("480p", 1_000_000, facts(Some("avc1.4d401f,mp4a.40.2"), (852, 480), true));
         let high = variant("so\"u\nrce%", 6_000_001, Facts { independent: true, ..Facts::default() });
         let start = Timestamp::parse("2019-11-13T02:00:00Z");
-        let range = Range { start, end: None, gaps: true, peers: false };
+        let range = MasterRange { start, end: None, gaps: true, peers: false };
         assert_eq!(
             render(&channel, vec![low.clone(), high], &range),
             "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
@@ -240,15 +240,15 @@ mod tests {
              /playlist/a%20b%26c/480p.m3u8?start=2019-11-13T02:00:00.000000Z&gaps=true\n"
         );
         let alone = variant("x", 1, facts(None, (2, 2), false));
-        assert!(!render(&channel, vec![low, alone], &Range::default()).contains("INDEPENDENT"));
-        assert_eq!(render(&channel, Vec::new(), &Range::default()), "#EXTM3U\n#EXT-X-VERSION:4\n");
+        assert!(!render(&channel, vec![low, alone], &MasterRange::default()).contains("INDEPENDENT"));
+        assert_eq!(render(&channel, Vec::new(), &MasterRange::default()), "#EXTM3U\n#EXT-X-VERSION:4\n");
     }
 
     #[test]
     fn a_quality_of_sound_alone_is_in_no_group_of_video() {
         let channel = Channel::new("c").unwrap();
         let of = |codecs: Option<&str>| Facts { codecs: codecs.map(str::to_owned), ..Facts::default() };
-        let told = |facts| render(&channel, vec![variant("audio_only", 8, facts)], &Range::default());
+        let told = |facts| render(&channel, vec![variant("audio_only", 8, facts)], &MasterRange::default());
         let sound = told(of(Some("mp4a.40.2")));
         assert!(!sound.contains("VIDEO") && sound.contains(",CODECS=\"mp4a.40.2\",NAME=\"audio_only\"\n"), "{sound}");
         for pictures in [of(None), of(Some("avc1.4d401f,mp4a.40.2")), facts(Some("mp4a.40.2"), (2, 2), true)] {
@@ -296,7 +296,7 @@ mod tests {
         #[test]
         fn no_name_leaves_its_quotes_or_its_line(name in "[^/\0.][^/\0]{0,20}") {
             let channel = Channel::new("c").unwrap();
-            let text = render(&channel, vec![variant(&name, 8, Facts::default())], &Range::default());
+            let text = render(&channel, vec![variant(&name, 8, Facts::default())], &MasterRange::default());
             prop_assert_eq!(text.lines().count(), 5);
             prop_assert!(text.lines().all(|line| line.matches('"').count() % 2 == 0 && !line.contains('\r')));
             prop_assert!(text.is_ascii() || !name.is_ascii());

@@ -49,14 +49,16 @@ pub mod time;
 pub mod totals;
 
 pub use bad_name::BadName;
-pub use best::{Chain, Link, Piece, Sequence, Step, best_per_start, best_playable, best_sequence, is_playable};
-pub use contents::{AnyFile, Change, HourContents, OddFile, diff};
+pub use best::{
+    Chain, Link, Sequence, SequencePiece, SequenceStep, best_per_start, best_playable, best_sequence, is_playable,
+};
+pub use contents::{AnyFile, HourChange, HourContents, OddFile, diff};
 pub use horizon::Horizon;
 pub use ids::{Channel, Quality, Stream};
 pub use layout::{FilePlace, HourPlace};
 pub use name::{FileName, parse_file_name};
-pub use plan::{Offer, Plan, Rules, Why, plan};
-pub use segment::{Hash, Kind, LARGEST_FILE, SegmentFile, SegmentKey, Spelling};
+pub use plan::{HourPlan, PeerOffer, Rules, Why, plan};
+pub use segment::{Hash, LARGEST_FILE, SegmentFile, SegmentKey, SegmentKind, Spelling};
 pub use stamp::Stamp;
 pub use sums::{Day, Sum};
 pub use time::{Hour, Span, Timestamp};

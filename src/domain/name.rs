@@ -3,7 +3,7 @@
 //! Every name is one of: a segment or chat batch, a tombstone, temporary, *odd* (listed but not understood), or none of ours.
 
 use super::BadName;
-use super::segment::{Hash, Kind, SegmentKey, Spelling};
+use super::segment::{Hash, SegmentKey, SegmentKind, Spelling};
 use super::time::digits;
 
 /// Bytes of a file name, at most.
@@ -86,9 +86,9 @@ fn video(stem: &str) -> Stem {
         return Stem::Bad(BadName::Duration);
     };
     let kind = match kind {
-        "full" => Kind::Full,
-        "suspect" => Kind::Suspect,
-        "partial" => Kind::Partial,
+        "full" => SegmentKind::Full,
+        "suspect" => SegmentKind::Suspect,
+        "partial" => SegmentKind::Partial,
         "temp" => return Stem::Temporary,
         _ => return Stem::Bad(BadName::Type),
     };
@@ -102,7 +102,7 @@ fn chat(stem: &str) -> Stem {
     let Some((start_us, time_digits)) = parse_time(time.as_bytes()) else { return Stem::Bad(BadName::Time) };
     let Some(hash) = Hash::parse(hash.as_bytes()) else { return Stem::Bad(BadName::Hash) };
     let spelling = Spelling::new(time_digits, 0).unwrap_or(Spelling::EXACT);
-    Stem::Good(SegmentKey { start_us, kind: Kind::Chat, tombstone: false, duration_us: 0, spelling, hash })
+    Stem::Good(SegmentKey { start_us, kind: SegmentKind::Chat, tombstone: false, duration_us: 0, spelling, hash })
 }
 
 /// `MM:SS` and optionally a dot and 1 to 6 digits → microseconds and the number of those digits.
@@ -180,7 +180,7 @@ mod tests {
         let key = key(&format!("45:51.608000-2.0-full-{H}.ts"));
         assert_eq!(
             (key.start_us, key.duration_us, key.kind, key.tombstone),
-            (2_751_608_000, 2_000_000, Kind::Full, false)
+            (2_751_608_000, 2_000_000, SegmentKind::Full, false)
         );
         assert_eq!(key.hash.to_string(), H);
         assert_eq!(SegmentFile { key, size: 0, exact: None }.name(), format!("45:51.608000-2.0-full-{H}.ts"));
@@ -291,7 +291,7 @@ mod tests {
             let extension = if tombstone { "tombstone" } else { "json" };
             let name = format!("{time}-{}.{extension}", Hash(hash));
             let read = key(&name);
-            prop_assert_eq!((read.kind, read.tombstone), (Kind::Chat, tombstone));
+            prop_assert_eq!((read.kind, read.tombstone), (SegmentKind::Chat, tombstone));
             prop_assert_eq!(SegmentFile { key: read, size: 0, exact: None }.name(), name);
         }
 

@@ -36,7 +36,7 @@ const TOLD: usize = 10;
 
 /// What the configuration names: it is never a stranger's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct ConfiguredStreams {
     /// Channels that are to be fetched, where some are named.
     pub channels: BTreeSet<String>,
     /// Qualities of them; all if there are none.
@@ -45,7 +45,7 @@ pub struct Named {
     pub sections: BTreeSet<(String, Option<String>)>,
 }
 
-impl Named {
+impl ConfiguredStreams {
     /// Whether it names this channel and quality. A quality without a channel names nothing: anybody can invent a channel that has it.
     pub fn has(&self, stream: &Stream) -> bool {
         let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
@@ -64,12 +64,12 @@ pub struct Origin {
     /// The configuration names its channel and quality.
     pub named: bool,
     /// What peers have added to it, where it is own, as far as it is here.
-    pub added: Given,
+    pub added: GiftedHour,
 }
 
 /// What a peer gave of an hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Given {
+pub struct GiftedHour {
     /// Segments and chat batches.
     pub files: u64,
     /// Their bytes.
@@ -90,19 +90,19 @@ pub struct Used {
 /// What peers gave of an hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct OfHour {
-    peers: BTreeMap<Arc<str>, Given>,
+    peers: BTreeMap<Arc<str>, GiftedHour>,
     /// It holds something of the archive's own as well.
     is_own: bool,
 }
 
-impl Given {
+impl GiftedHour {
     /// Bytes of the disk that it takes.
     pub const fn on_disk(&self) -> u64 {
         on_disk(self.files.saturating_add(self.tombstones), self.bytes)
     }
 }
 
-impl std::ops::Add for Given {
+impl std::ops::Add for GiftedHour {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -114,7 +114,7 @@ impl std::ops::Add for Given {
     }
 }
 
-impl std::ops::Sub for Given {
+impl std::ops::Sub for GiftedHour {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -127,8 +127,8 @@ impl std::ops::Sub for Given {
 }
 
 impl OfHour {
-    fn given(&self) -> Given {
-        self.peers.values().fold(Given::default(), |sum, given| sum + *given)
+    fn given(&self) -> GiftedHour {
+        self.peers.values().fold(GiftedHour::default(), |sum, given| sum + *given)
     }
 
     /// Lines that say all of it.
@@ -139,7 +139,7 @@ impl OfHour {
 
 /// Who gave what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct GiftAccount {
     streams: BTreeMap<Stream, BTreeMap<Hour, OfHour>>,
     lived: Lived,
     /// As it was written last.
@@ -153,7 +153,7 @@ pub struct Account {
     pub damaged_lines: usize,
 }
 
-impl Account {
+impl GiftAccount {
     /// Reads it.
     pub fn parse(bytes: &[u8]) -> Self {
         let mut account = Self::default();
@@ -198,7 +198,7 @@ impl Account {
     }
 
     /// A peer gave so much of an hour, all in all. Gives the line about it.
-    pub fn give(&mut self, place: &HourPlace, peer: &str, given: Given) -> String {
+    pub fn give(&mut self, place: &HourPlace, peer: &str, given: GiftedHour) -> String {
         self.lines += 1;
         self.put(place, peer, given);
         given_line(place, peer, given)
@@ -226,12 +226,12 @@ impl Account {
     /// No segment of an hour is here any more, but tombstones may be. Gives the lines about it, if there was anything to say.
     pub fn forget_files(&mut self, place: &HourPlace) -> Option<String> {
         let of_hour = self.streams.get(&place.stream)?.get(&place.hour)?;
-        let left = |given: &Given| Given { tombstones: given.tombstones, ..Given::default() };
+        let left = |given: &GiftedHour| GiftedHour { tombstones: given.tombstones, ..GiftedHour::default() };
         if !of_hour.is_own && of_hour.peers.values().all(|given| given.tombstones > 0 && left(given) == *given) {
             return None;
         }
         let peers = of_hour.peers.iter().filter(|(_, given)| given.tombstones > 0);
-        let buried: Vec<(Arc<str>, Given)> = peers.map(|(peer, given)| (Arc::clone(peer), left(given))).collect();
+        let buried: Vec<(Arc<str>, GiftedHour)> = peers.map(|(peer, given)| (Arc::clone(peer), left(given))).collect();
         let mut lines = self.forget(place)?;
         for (peer, given) in buried {
             lines += &self.give(place, &peer, given);
@@ -268,12 +268,12 @@ impl Account {
     }
 
     /// What peers gave of an hour; `None` if nothing.
-    pub fn given(&self, place: &HourPlace) -> Option<Given> {
+    pub fn given(&self, place: &HourPlace) -> Option<GiftedHour> {
         Some(self.streams.get(&place.stream)?.get(&place.hour)?.given())
     }
 
     /// What this peer gave of an hour.
-    pub fn given_by(&self, place: &HourPlace, peer: &str) -> Given {
+    pub fn given_by(&self, place: &HourPlace, peer: &str) -> GiftedHour {
         let of_hour = self.streams.get(&place.stream).and_then(|hours| hours.get(&place.hour));
         of_hour.and_then(|of_hour| of_hour.peers.get(peer)).copied().unwrap_or_default()
     }
@@ -321,7 +321,7 @@ impl Account {
         self.streams.entry(place.stream.clone()).or_default().entry(place.hour).or_default()
     }
 
-    fn put(&mut self, place: &HourPlace, peer: &str, given: Given) {
+    fn put(&mut self, place: &HourPlace, peer: &str, given: GiftedHour) {
         let is_new = self.hour(place).peers.insert(peer.into(), given).is_none();
         self.entries += usize::from(is_new);
     }
@@ -336,8 +336,8 @@ impl Account {
     }
 }
 
-fn given_line(place: &HourPlace, peer: &str, given: Given) -> String {
-    let Given { files, bytes, tombstones } = given;
+fn given_line(place: &HourPlace, peer: &str, given: GiftedHour) -> String {
+    let GiftedHour { files, bytes, tombstones } = given;
     let buried = if tombstones > 0 { format!(" {tombstones}") } else { String::new() };
     checked(&format!("{GIVEN} {files} {bytes}{buried} {} {}", encoded(peer), encoded(&place.to_string())))
 }
@@ -375,7 +375,7 @@ pub(super) fn unchecked(line: &str) -> Option<&str> {
 }
 
 enum Line {
-    Given(HourPlace, String, Given),
+    Given(HourPlace, String, GiftedHour),
     Own(HourPlace),
     Gone(HourPlace),
     Lived(Lived),
@@ -389,7 +389,7 @@ fn read(line: &str) -> Option<Line> {
     }
     let given = |[files, bytes, tombstones]: [&str; 3], peer: &str, at: &str| {
         let number = |word: &str| word.parse().ok();
-        let given = Given { files: number(files)?, bytes: number(bytes)?, tombstones: number(tombstones)? };
+        let given = GiftedHour { files: number(files)?, bytes: number(bytes)?, tombstones: number(tombstones)? };
         Some(Line::Given(place(at)?, decoded(peer)?, given))
     };
     match *front.split(' ').collect::<Vec<_>>() {

@@ -10,10 +10,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::contents::Hidden;
+use super::contents::HiddenStems;
 use super::graves::Graves;
 use super::{
-    FileName, Hash, Hour, HourContents, Kind, SegmentFile, SegmentKey, Span, Spelling, Timestamp, name, parse_file_name,
+    FileName, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Span, Spelling, Timestamp, name,
+    parse_file_name,
 };
 
 /// Two segments of the same duration, type and content that start at most this many microseconds apart are one segment that was
@@ -43,7 +44,7 @@ pub struct Rules {
 #[derive(Debug, Clone, Default)]
 pub struct Deletions {
     /// Tombstones that are here in the same channel, around that hour, and are no copies of others: content, kind and start.
-    pub graves: Vec<(Hash, Kind, Timestamp)>,
+    pub graves: Vec<(Hash, SegmentKind, Timestamp)>,
     /// Stems in that hour whose tombstones wait for the operator, whoever gave them.
     pub waiting: HashSet<Box<str>>,
 }
@@ -107,14 +108,14 @@ pub enum Why {
 
 /// A name of the peer's list, understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offer<'a> {
+pub struct PeerOffer<'a> {
     /// The name, to the byte.
     pub name: &'a str,
     /// What it says.
     pub key: SegmentKey,
 }
 
-impl Offer<'_> {
+impl PeerOffer<'_> {
     fn exact(&self) -> Option<&str> {
         (self.key.spelling == Spelling::EXACT).then_some(self.name)
     }
@@ -127,18 +128,18 @@ impl Offer<'_> {
 
 /// What to do about an hour of a peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan<'a> {
+pub struct HourPlan<'a> {
     /// To write, before anything is fetched.
-    pub tombstones: Vec<Offer<'a>>,
+    pub tombstones: Vec<PeerOffer<'a>>,
     /// To fetch.
-    pub fetch: Vec<Offer<'a>>,
+    pub fetch: Vec<PeerOffer<'a>>,
     /// To leave.
     pub leave: Vec<(&'a str, Why)>,
     /// Those of them that are too recent, and when each may be fetched.
-    pub later: Vec<(Offer<'a>, Timestamp)>,
+    pub later: Vec<(PeerOffer<'a>, Timestamp)>,
 }
 
-impl Plan<'_> {
+impl HourPlan<'_> {
     /// Whether nothing is to be done now.
     pub fn is_empty(&self) -> bool {
         self.tombstones.is_empty() && self.fetch.is_empty()
@@ -146,16 +147,16 @@ impl Plan<'_> {
 }
 
 /// What to take over of `remote`, the names that a peer lists of an hour, where `local` is here.
-pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> Plan<'a> {
+pub fn plan<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules) -> HourPlan<'a> {
     plan_beside(local, remote, rules, Deletions::of(local, rules.hour))
 }
 
 /// The same, where more is known of deletions than the files of the hour tell.
-pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, deletions: Deletions) -> Plan<'a> {
-    let mut plan = Plan::default();
+pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, deletions: Deletions) -> HourPlan<'a> {
+    let mut plan = HourPlan::default();
     let offers = understood(remote, rules, &mut plan);
     let tombstones = offers.iter().filter(|offer| offer.key.tombstone && rules.trusted);
-    let theirs = HourContents::new(tombstones.map(Offer::file).collect(), Vec::new());
+    let theirs = HourContents::new(tombstones.map(PeerOffer::file).collect(), Vec::new());
     let (by_local, by_list) = (local.hidden(), theirs.hidden());
     let mut here = local.files().iter().peekable();
     let mut missing = Vec::new();
@@ -201,7 +202,7 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
 }
 
 /// Those that are here, and those that the list adds.
-fn graves(rules: &Rules, here: Vec<(Hash, Kind, Timestamp)>, new: &[Offer<'_>]) -> Graves {
+fn graves(rules: &Rules, here: Vec<(Hash, SegmentKind, Timestamp)>, new: &[PeerOffer<'_>]) -> Graves {
     if !rules.hides_equal {
         return Graves::default();
     }
@@ -210,7 +211,7 @@ fn graves(rules: &Rules, here: Vec<(Hash, Kind, Timestamp)>, new: &[Offer<'_>]) 
 }
 
 /// The names that could be taken, in order and each once; the others are left.
-fn understood<'a>(remote: &[&'a str], rules: &Rules, plan: &mut Plan<'a>) -> Vec<Offer<'a>> {
+fn understood<'a>(remote: &[&'a str], rules: &Rules, plan: &mut HourPlan<'a>) -> Vec<PeerOffer<'a>> {
     let outside = rules.oldest.is_some_and(|oldest| rules.hour < oldest);
     let mut offers = Vec::with_capacity(remote.len());
     for name in remote.iter().copied() {
@@ -220,7 +221,7 @@ fn understood<'a>(remote: &[&'a str], rules: &Rules, plan: &mut Plan<'a>) -> Vec
             FileName::Understood(_) if !rules.wanted => Why::NotWanted,
             FileName::Understood(_) if outside => Why::OutsideWindow,
             FileName::Understood(key) => {
-                offers.push(Offer { name, key });
+                offers.push(PeerOffer { name, key });
                 continue;
             }
         };
@@ -234,16 +235,16 @@ fn understood<'a>(remote: &[&'a str], rules: &Rules, plan: &mut Plan<'a>) -> Vec
     offers
 }
 
-fn hides(hidden: &Hidden<'_>, offer: &Offer<'_>) -> bool {
+fn hides(hidden: &HiddenStems<'_>, offer: &PeerOffer<'_>) -> bool {
     hidden.hides(&offer.file())
 }
 
 /// Starts of the video of an hour by what near duplicates have in common, without what is deleted, here or by the list that is
 /// planned; made only where something is missing.
-struct Nearby(HashMap<(Hash, Kind, u32), Vec<u32>>);
+struct Nearby(HashMap<(Hash, SegmentKind, u32), Vec<u32>>);
 
 impl Nearby {
-    fn new(local: &HourContents, deleted: &Hidden<'_>) -> Self {
+    fn new(local: &HourContents, deleted: &HiddenStems<'_>) -> Self {
         let mut starts: HashMap<_, Vec<u32>> = HashMap::new();
         let left = local.visible().filter(|file| file.key.kind.is_video() && !deleted.hides(file));
         for key in left.map(|file| &file.key) {

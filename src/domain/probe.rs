@@ -4,7 +4,7 @@
 //! content is ever going to have by accident, so that it is known again by its name alone: it is never listed, indexed or fetched, and
 //! what a crash left behind is cleared away. Its content does not have that hash, so nobody can replicate it either.
 
-use super::segment::{Hash, Kind, SegmentKey, Spelling};
+use super::segment::{Hash, SegmentKey, SegmentKind, Spelling};
 use super::{FileName, parse_file_name};
 
 /// How the hash of a probe begins; written as `gaplessProbe`.
@@ -20,7 +20,7 @@ pub fn probe_name(random: [u8; 23]) -> String {
         *to = from;
     }
     let spelling = Spelling::new(6, 1).unwrap_or(Spelling::EXACT);
-    let (kind, tombstone, hash) = (Kind::Partial, false, Hash(hash));
+    let (kind, tombstone, hash) = (SegmentKind::Partial, false, Hash(hash));
     let mut name = String::new();
     SegmentKey { start_us: START_US, kind, tombstone, duration_us: DURATION_US, spelling, hash }.push_name(&mut name);
     name

@@ -12,9 +12,9 @@ mod shrinking;
 
 use std::fmt;
 
-pub use holders::{Answering, Buried, Holder, first_absent};
+pub use holders::{Answering, HiddenNames, Holder, first_absent};
 pub use room::{Horizons, StreamLimit};
-pub use shrinking::{Level, Levels, Shrinking, Yardsticks};
+pub use shrinking::{Levels, Shrinking, StreamSize, Yardsticks};
 
 use super::origins::Origin;
 use super::{Hour, HourPlace, Span, Timestamp};
@@ -25,7 +25,7 @@ const QUIET: Span = Span::from_us(7 * 24 * super::time::HOUR_US);
 
 /// What may be kept at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct RetentionLimits {
     /// How long ago an hour may have ended.
     pub max_age: Option<Span>,
     /// Bytes of all hours together.
@@ -36,7 +36,7 @@ pub struct Limits {
     pub streams: Vec<StreamLimit>,
 }
 
-impl Limits {
+impl RetentionLimits {
     /// Whether there is none.
     pub fn are_off(&self) -> bool {
         *self == Self::default()
@@ -83,12 +83,12 @@ pub enum Decided {
     /// It stays, on the operator's word.
     Keep,
     /// It goes: it was begun and not finished, and nobody asks whether it is still wanted.
-    Begun(Reason),
+    Begun(RetentionReason),
 }
 
 /// Why an hour goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
+pub enum RetentionReason {
     /// It is older than allowed.
     Age,
     /// All hours together are larger than allowed.
@@ -101,7 +101,7 @@ pub enum Reason {
     Stream,
 }
 
-impl Reason {
+impl RetentionReason {
     /// As written in the journal, in JSON and on the screen.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -126,7 +126,7 @@ pub struct Going {
     /// Which, and what it holds.
     pub stored: Stored,
     /// Why.
-    pub reason: Reason,
+    pub reason: RetentionReason,
     /// With what it is measured how far the archive shrinks.
     pub measured: Option<Measured>,
 }
@@ -146,16 +146,16 @@ pub struct Schedule {
     /// What came from others and has no room first, then oldest first.
     pub going: Vec<Going>,
     /// What looks like a mistake.
-    pub doubt: Option<Doubt>,
+    pub doubt: Option<SuspectPlan>,
     /// Hours that hold anything.
     pub hours: usize,
     /// Bytes of all of them.
     pub bytes: u64,
     /// How much of it is the archive's own: recorded here; where nothing is, named; where nothing is named, all. That is what must not
     /// shrink, and what others give must not make it look large.
-    pub own: Level,
+    pub own: StreamSize,
     /// How much is named, where something was recorded. That must not shrink either where it is more than what is own.
-    pub named: Level,
+    pub named: StreamSize,
 }
 
 impl Schedule {
@@ -170,16 +170,16 @@ impl Schedule {
     }
 
     /// How much of one's own is left when all has gone that goes.
-    pub fn own_after(&self) -> Level {
+    pub fn own_after(&self) -> StreamSize {
         self.after(Measured::Own, self.own)
     }
 
     /// How much of what is named is left then.
-    pub fn named_after(&self) -> Level {
+    pub fn named_after(&self) -> StreamSize {
         self.after(Measured::Named, self.named)
     }
 
-    fn after(&self, measured: Measured, before: Level) -> Level {
+    fn after(&self, measured: Measured, before: StreamSize) -> StreamSize {
         let going = self.going.iter().filter(|going| going.measured == Some(measured)).map(|going| &going.stored);
         going.fold(before, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added.bytes)))
     }
@@ -187,7 +187,7 @@ impl Schedule {
 
 /// What looks like a mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
+pub enum SuspectPlan {
     /// More than half of the hours would go at once.
     MoreThanHalf {
         /// So many.
@@ -213,7 +213,7 @@ pub enum Doubt {
     },
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for SuspectPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MoreThanHalf { going, of } => write!(
@@ -243,7 +243,7 @@ impl fmt::Display for Doubt {
 }
 
 /// What goes, given everything that could. `free` is the free space of the disk, where it is known.
-pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: Option<u64>) -> Schedule {
+pub fn schedule(mut hours: Vec<Stored>, limits: &RetentionLimits, now: Timestamp, free: Option<u64>) -> Schedule {
     hours.sort_unstable_by(|a, b| (a.place.hour, &a.place.stream).cmp(&(b.place.hour, &b.place.stream)));
     let first_safe = now.hour().previous();
     let newest = hours.iter().map(|stored| stored.place.hour).filter(|hour| hour.start() <= now).max();
@@ -257,15 +257,15 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
         Decided::Keep => None,
         Decided::Begun(reason) => Some(reason),
         Decided::Nothing if stored.place.hour >= first_safe => None,
-        Decided::Nothing => limits.too_old(&stored.place, now).then_some(Reason::Age),
+        Decided::Nothing => limits.too_old(&stored.place, now).then_some(RetentionReason::Age),
     };
-    let mut reasons: Vec<Option<Reason>> = hours.iter().map(of_itself).collect();
+    let mut reasons: Vec<Option<RetentionReason>> = hours.iter().map(of_itself).collect();
     room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
     let measured = room::measured_among(&hours);
     let level = |of: Measured| {
         let counted = hours.iter().filter(|stored| measured(stored) == Some(of));
         let without_added = |stored: &Stored| all_of(stored).saturating_sub(stored.origin.added.bytes);
-        counted.fold(Level::default(), |level, stored| level.with(1, without_added(stored)))
+        counted.fold(StreamSize::default(), |level, stored| level.with(1, without_added(stored)))
     };
     let (own, named) = (level(Measured::Own), level(Measured::Named));
     let mut schedule = Schedule { hours: hours.len(), bytes, own, named, ..Schedule::default() };
@@ -276,23 +276,28 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &Limits, now: Timestamp, free: O
     schedule.going.extend(with_reason);
     // Whatever interrupts it: nothing of one's own goes before what others gave, and nothing that is named before what is not.
     schedule.going.sort_by_key(|going| {
-        (going.reason != Reason::Fetched, going.reason == Reason::Fetched && going.stored.counts())
+        (going.reason != RetentionReason::Fetched, going.reason == RetentionReason::Fetched && going.stored.counts())
     });
     let much = limits.by_size() && future > bytes / 10;
     let from_future =
-        newest_of_all.filter(|_| much).map(|hour| Doubt::Future { bytes: future, of: bytes, newest: hour });
+        newest_of_all.filter(|_| much).map(|hour| SuspectPlan::Future { bytes: future, of: bytes, newest: hour });
     schedule.doubt = doubt(&schedule, newest, now, from_future);
     schedule
 }
 
-fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp, from_future: Option<Doubt>) -> Option<Doubt> {
+fn doubt(
+    schedule: &Schedule,
+    newest: Option<Hour>,
+    now: Timestamp,
+    from_future: Option<SuspectPlan>,
+) -> Option<SuspectPlan> {
     let new = || schedule.going.iter().filter(|going| going.stored.decided == Decided::Nothing);
-    let by_age = new().any(|going| going.reason == Reason::Age);
+    let by_age = new().any(|going| going.reason == RetentionReason::Age);
     if by_age && newest.is_none_or(|hour| hour.end() + QUIET < now) {
-        return Some(Doubt::Clock { newest, now });
+        return Some(SuspectPlan::Clock { newest, now });
     }
     // What others gave and has no room is no loss by mistake, and its number must not make a loss look small.
-    let fetched = new().filter(|going| going.reason == Reason::Fetched && !going.stored.counts()).count();
+    let fetched = new().filter(|going| going.reason == RetentionReason::Fetched && !going.stored.counts()).count();
     let all = (new().count() - fetched, schedule.hours - fetched);
     // Nor must what they gave of named channels, and a little that was recorded must not stand for all that is named.
     let number = |hours| usize::try_from(hours).unwrap_or(usize::MAX);
@@ -301,7 +306,7 @@ fn doubt(schedule: &Schedule, newest: Option<Hour>, now: Timestamp, from_future:
     let named = (going_of(Measured::Named), number(schedule.named.hours));
     let guarded = [own, all].into_iter().chain((named.1 > own.1).then_some(named));
     let more_than_half = guarded.into_iter().find(|(going, of)| going * 2 > *of);
-    from_future.or(more_than_half.map(|(going, of)| Doubt::MoreThanHalf { going, of }))
+    from_future.or(more_than_half.map(|(going, of)| SuspectPlan::MoreThanHalf { going, of }))
 }
 
 #[cfg(test)]

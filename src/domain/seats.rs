@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// How many places there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
+pub struct ClientSeats {
     /// In all.
     pub total: usize,
     /// For one client.
@@ -22,7 +22,7 @@ pub struct Places {
 
 /// A place that is taken.
 #[derive(Debug, Clone, Copy)]
-pub struct Taken<C> {
+pub struct TakenSeat<C> {
     /// By whom.
     pub client: C,
     /// Which; later ones have greater numbers.
@@ -33,7 +33,7 @@ pub struct Taken<C> {
 
 /// What becomes of a wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SeatVerdict {
     /// There is room.
     Free,
     /// In the place of this one.
@@ -43,15 +43,15 @@ pub enum Verdict {
 }
 
 /// Decides about the wish of `client` among those that are taken.
-pub fn decide<C: Copy + Eq + Hash>(taken: &[Taken<C>], client: C, places: &Places) -> Verdict {
+pub fn decide<C: Copy + Eq + Hash>(taken: &[TakenSeat<C>], client: C, places: &ClientSeats) -> SeatVerdict {
     let of_client = || taken.iter().filter(|seat| seat.client == client);
     let own = of_client().count();
     if own >= places.each.min(places.total) {
         let rested = of_client().min_by_key(|seat| seat.id).filter(|seat| seat.held >= places.tenure);
-        return rested.map_or(Verdict::Full, |seat| Verdict::InPlaceOf(seat.id));
+        return rested.map_or(SeatVerdict::Full, |seat| SeatVerdict::InPlaceOf(seat.id));
     }
     if taken.len() < places.total {
-        return Verdict::Free;
+        return SeatVerdict::Free;
     }
     let mut held: HashMap<C, (usize, Reverse<u64>)> = HashMap::new();
     for seat in taken {
@@ -60,8 +60,8 @@ pub fn decide<C: Copy + Eq + Hash>(taken: &[Taken<C>], client: C, places: &Place
     }
     // Of those who hold equally many the one who has held longest.
     match held.into_values().max() {
-        Some((most, Reverse(oldest))) if most > own + 1 => Verdict::InPlaceOf(oldest),
-        _ => Verdict::Full,
+        Some((most, Reverse(oldest))) if most > own + 1 => SeatVerdict::InPlaceOf(oldest),
+        _ => SeatVerdict::Full,
     }
 }
 
@@ -71,26 +71,26 @@ mod tests {
 
     use super::*;
 
-    const PLACES: Places = Places { total: 6, each: 4, tenure: Duration::from_secs(30) };
+    const PLACES: ClientSeats = ClientSeats { total: 6, each: 4, tenure: Duration::from_secs(30) };
 
-    fn taken(clients: &str, seconds: u64) -> Vec<Taken<char>> {
+    fn taken(clients: &str, seconds: u64) -> Vec<TakenSeat<char>> {
         let held = Duration::from_secs(seconds);
-        clients.chars().zip(0..).map(|(client, id)| Taken { client, id, held }).collect()
+        clients.chars().zip(0..).map(|(client, id)| TakenSeat { client, id, held }).collect()
     }
 
     #[test]
     fn a_client_has_its_share_and_the_one_with_most_makes_room() {
         for (held, seconds, client, right) in [
-            ("", 0, 'a', Verdict::Free),
-            ("aaa", 0, 'a', Verdict::Free),
-            ("aaaa", 0, 'a', Verdict::Full),
-            ("baaaa", 30, 'a', Verdict::InPlaceOf(1)),
-            ("aaaa", 0, 'b', Verdict::Free),
-            ("aaaabb", 0, 'c', Verdict::InPlaceOf(0)),
-            ("bbaaaa", 0, 'b', Verdict::InPlaceOf(2)),
-            ("aaabbb", 0, 'c', Verdict::InPlaceOf(0)),
-            ("abcdef", 99, 'g', Verdict::Full),
-            ("abcdef", 99, 'a', Verdict::Full),
+            ("", 0, 'a', SeatVerdict::Free),
+            ("aaa", 0, 'a', SeatVerdict::Free),
+            ("aaaa", 0, 'a', SeatVerdict::Full),
+            ("baaaa", 30, 'a', SeatVerdict::InPlaceOf(1)),
+            ("aaaa", 0, 'b', SeatVerdict::Free),
+            ("aaaabb", 0, 'c', SeatVerdict::InPlaceOf(0)),
+            ("bbaaaa", 0, 'b', SeatVerdict::InPlaceOf(2)),
+            ("aaabbb", 0, 'c', SeatVerdict::InPlaceOf(0)),
+            ("abcdef", 99, 'g', SeatVerdict::Full),
+            ("abcdef", 99, 'a', SeatVerdict::Full),
         ] {
             assert_eq!(decide(&taken(held, seconds), client, &PLACES), right, "{held} {client}");
         }
@@ -99,21 +99,21 @@ mod tests {
     proptest! {
         #[test]
         fn whoever_holds_fewer_than_the_greediest_by_two_gets_one(wishes in "[a-d]{0,60}", newcomer in "[a-z]") {
-            let mut held: Vec<Taken<char>> = Vec::new();
+            let mut held: Vec<TakenSeat<char>> = Vec::new();
             for (client, id) in wishes.chars().zip(0..) {
                 match decide(&held, client, &PLACES) {
-                    Verdict::Full => continue,
-                    Verdict::Free => {}
-                    Verdict::InPlaceOf(gone) => held.retain(|seat| seat.id != gone),
+                    SeatVerdict::Full => continue,
+                    SeatVerdict::Free => {}
+                    SeatVerdict::InPlaceOf(gone) => held.retain(|seat| seat.id != gone),
                 }
-                held.push(Taken { client, id, held: Duration::ZERO });
+                held.push(TakenSeat { client, id, held: Duration::ZERO });
                 prop_assert!(held.len() <= PLACES.total);
             }
             let count = |client| held.iter().filter(|seat| seat.client == client).count();
             let client = newcomer.chars().next().unwrap();
             let most = ('a'..='d').map(count).max().unwrap_or_default();
             if count(client) < PLACES.each && (held.len() < PLACES.total || most > count(client) + 1) {
-                prop_assert_ne!(decide(&held, client, &PLACES), Verdict::Full);
+                prop_assert_ne!(decide(&held, client, &PLACES), SeatVerdict::Full);
             }
         }
     }

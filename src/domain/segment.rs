@@ -51,7 +51,7 @@ impl std::fmt::Display for Hash {
 /// What a file holds, as its name tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Kind {
+pub enum SegmentKind {
     /// Video, complete.
     Full = 0,
     /// Video that may be wrong.
@@ -62,7 +62,7 @@ pub enum Kind {
     Chat = 3,
 }
 
-impl Kind {
+impl SegmentKind {
     /// The three kinds of video, in the order in which they are preferred.
     pub const VIDEO: [Self; 3] = [Self::Full, Self::Suspect, Self::Partial];
 
@@ -124,7 +124,7 @@ pub struct SegmentKey {
     /// Microseconds after the start of the hour.
     pub start_us: u32,
     /// What the file holds, or what the tombstone hides.
-    pub kind: Kind,
+    pub kind: SegmentKind,
     /// Whether this is the tombstone.
     pub tombstone: bool,
     /// Microseconds; 0 for chat.

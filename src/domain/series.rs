@@ -13,14 +13,14 @@ pub const OTHERS: &str = "/others";
 
 /// What is shown by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct OwnSeries {
     /// So many qualities.
     pub qualities: usize,
     /// So many of the latest hours of each.
     pub hours: u32,
 }
 
-impl Share {
+impl OwnSeries {
     /// Of so many qualities, of which each should show so many hours, with so many series in all and `each` for an hour.
     pub fn of(qualities: usize, hours: u32, series: usize, each: usize) -> Self {
         // Each has its older hours, and all others have one sum.
@@ -41,13 +41,13 @@ mod tests {
 
     #[test]
     fn a_small_archive_shows_everything_and_a_large_one_fewer_hours_of_each() {
-        let share = |qualities, hours| Share::of(qualities, hours, 50_000, 19);
-        assert_eq!(share(0, 168), Share { qualities: 0, hours: 168 });
-        assert_eq!(share(11, 168), Share { qualities: 11, hours: 168 });
-        assert_eq!(share(150, 168), Share { qualities: 150, hours: 16 });
-        assert_eq!(share(5_000, 168), Share { qualities: 1_000, hours: 1 });
-        assert_eq!(share(5_000, 0), Share { qualities: 1_000, hours: 0 });
-        assert_eq!(Share::of(50, 168, 100, 26), Share { qualities: 2, hours: 0 });
+        let share = |qualities, hours| OwnSeries::of(qualities, hours, 50_000, 19);
+        assert_eq!(share(0, 168), OwnSeries { qualities: 0, hours: 168 });
+        assert_eq!(share(11, 168), OwnSeries { qualities: 11, hours: 168 });
+        assert_eq!(share(150, 168), OwnSeries { qualities: 150, hours: 16 });
+        assert_eq!(share(5_000, 168), OwnSeries { qualities: 1_000, hours: 1 });
+        assert_eq!(share(5_000, 0), OwnSeries { qualities: 1_000, hours: 0 });
+        assert_eq!(OwnSeries::of(50, 168, 100, 26), OwnSeries { qualities: 2, hours: 0 });
     }
 
     proptest! {
@@ -55,11 +55,11 @@ mod tests {
         fn the_bound_holds_and_nothing_is_left_out_that_fits(
             qualities in 0..20_000_usize, hours in 0..2_000_u32, series in 100..10_000_000_usize, each in 1..50_usize,
         ) {
-            let share = Share::of(qualities, hours, series, each);
+            let share = OwnSeries::of(qualities, hours, series, each);
             let shown = share.qualities * (share.hours as usize + 1) + usize::from(share.qualities < qualities);
             prop_assert!(shown * each <= series.max(2 * each), "{share:?}");
             if qualities <= MOST_QUALITIES && qualities * (hours as usize + 1) * each <= series {
-                prop_assert_eq!(share, Share { qualities, hours });
+                prop_assert_eq!(share, OwnSeries { qualities, hours });
             }
         }
     }

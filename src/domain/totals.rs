@@ -5,18 +5,18 @@
 use sha2::{Digest as _, Sha256};
 
 use super::contents::{HourContents, OddFile};
-use super::segment::{Kind, SegmentFile};
+use super::segment::{SegmentFile, SegmentKind};
 
 /// Files and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct FileTally {
     /// How many.
     pub files: u32,
     /// Bytes of all of them.
     pub bytes: u64,
 }
 
-impl Tally {
+impl FileTally {
     fn add(&mut self, size: u64) {
         self.files = self.files.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(size);
@@ -83,17 +83,17 @@ impl std::fmt::Display for Digest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HourTotals {
     /// Visible video by [`Kind::VIDEO`].
-    pub video: [Tally; 3],
+    pub video: [FileTally; 3],
     /// Microseconds of visible video by [`Kind::VIDEO`], overlaps included.
     pub video_us: [u64; 3],
     /// Visible chat batches.
-    pub chat: Tally,
+    pub chat: FileTally,
     /// Visible `.ts` files whose name is not understood.
-    pub bad: Tally,
+    pub bad: FileTally,
     /// Visible `.json` files whose name is not understood.
-    pub other: Tally,
+    pub other: FileTally,
     /// Files that a tombstone hides and that still lie on disk.
-    pub hidden: Tally,
+    pub hidden: FileTally,
     /// Tombstones.
     pub tombstones: u32,
     /// Of the names that are replicated: what is visible and understood, and the tombstones that are understood.
@@ -126,7 +126,7 @@ impl HourTotals {
         self.digest = self.digest.plus(Digest::of_name(name));
         if file.key.tombstone {
             self.tombstones = self.tombstones.wrapping_add(1);
-        } else if file.key.kind == Kind::Chat {
+        } else if file.key.kind == SegmentKind::Chat {
             self.chat.add(file.size);
         } else {
             let kind = file.key.kind as usize;
@@ -146,7 +146,7 @@ impl HourTotals {
         self.digest = self.digest.minus(Digest::of_name(name));
         if file.key.tombstone {
             self.tombstones = self.tombstones.wrapping_sub(1);
-        } else if file.key.kind == Kind::Chat {
+        } else if file.key.kind == SegmentKind::Chat {
             self.chat.subtract(file.size);
         } else {
             let kind = file.key.kind as usize;
@@ -168,8 +168,8 @@ impl HourTotals {
     }
 
     /// All visible files that are no tombstones.
-    pub fn visible(&self) -> Tally {
-        let mut sum = Tally::default();
+    pub fn visible(&self) -> FileTally {
+        let mut sum = FileTally::default();
         for tally in self.video.iter().chain([&self.chat, &self.bad, &self.other]) {
             sum.files = sum.files.wrapping_add(tally.files);
             sum.bytes = sum.bytes.wrapping_add(tally.bytes);
@@ -207,7 +207,7 @@ mod tests {
                 totals.subtract(file, !file.key.tombstone && hidden.hides(file), &mut scratch);
             }
             prop_assert_eq!(totals.digest, Digest::default());
-            prop_assert_eq!(totals.video, [Tally::default(); 3]);
+            prop_assert_eq!(totals.video, [FileTally::default(); 3]);
             prop_assert_eq!(totals.video_us, [0; 3]);
         }
 

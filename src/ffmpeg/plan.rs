@@ -7,17 +7,17 @@ use super::frame::Near;
 use super::segment::{Clip, CutSegment};
 use super::transition::{Part, Transition};
 use crate::crawl::Keeper;
-use crate::domain::{Kind, Piece, Sequence, Span, Stream, Timestamp};
+use crate::domain::{SegmentKind, Sequence, SequencePiece, Span, Stream, Timestamp};
 use crate::playback::{self, CutClip, CutPlan, Playback};
 
 /// A segment of the archive.
-pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &Piece) -> CutSegment {
+pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &SequencePiece) -> CutSegment {
     let (keeper, len) = (Arc::clone(keeper), piece.file.size);
     let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
     CutSegment {
         start: piece.start(),
         duration: piece.end() - piece.start(),
-        is_full: piece.file.key.kind == Kind::Full,
+        is_full: piece.file.key.kind == SegmentKind::Full,
         open: Box::new(move || playback::open(&keeper, &path, len).map_err(io::Error::other)),
     }
 }
@@ -60,9 +60,9 @@ fn within(clip: &CutClip, start: Timestamp, end: Timestamp) -> CutClip {
 /// With the neighbours that may hold sound of it. Without them it is still a cut.
 fn with_sound(playback: &Playback, plan: &CutPlan, clip: &CutClip) -> Clip {
     let around = playback.sequence(&plan.stream, clip.start - Clip::SOUND, clip.end + Clip::SOUND);
-    let around: Vec<Piece> = around.unwrap_or_default().into_iter().flatten().collect();
-    let begins = clip.pieces.first().map_or(clip.start, Piece::start);
-    let ends = clip.pieces.last().map_or(clip.end, Piece::end);
+    let around: Vec<SequencePiece> = around.unwrap_or_default().into_iter().flatten().collect();
+    let begins = clip.pieces.first().map_or(clip.start, SequencePiece::start);
+    let ends = clip.pieces.last().map_or(clip.end, SequencePiece::end);
     let before = around.iter().filter(|piece| piece.end() <= clip.start && piece.start() < begins);
     let after = around.iter().filter(|piece| piece.start() >= clip.end && piece.end() > ends);
     let pieces = before.chain(&clip.pieces).chain(after);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::app::App;
-use super::{ETag, Problem, Verdict, conditional, pathname, query};
+use super::{ConditionVerdict, ETag, Problem, conditional, pathname, query};
 use crate::crawl::CrawlError;
 use crate::disk::ArchiveId;
 use crate::domain::sums::replicated_files;
@@ -273,9 +273,11 @@ fn bytes(answer: &impl Serialize) -> Result<Bytes, Problem> {
 fn reply(request: &Parts, body: Bytes) -> Result<Response, Problem> {
     let etag = ETag::new(&format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&body)));
     let mut response = match conditional::evaluate(&request.headers, &etag, None) {
-        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        Verdict::Failed => return Err(Problem::precondition_failed()),
-        Verdict::Proceed => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+        ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
+        ConditionVerdict::Proceed => {
+            ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+        }
     };
     response.headers_mut().insert(ETAG, etag.value().clone());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

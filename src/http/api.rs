@@ -17,16 +17,17 @@ use crate::domain::{
     time,
 };
 use crate::wire::{
-    AbsentHour, AcceptBursts, AcceptMissing, Accepted, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones,
-    BundleRequest, CensusDay, CensusList, ChangeKind, ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole,
-    ClosedHoleList, CoverageList, CoveringSegment, CrawlReport, CycleReport, DamagedFile, DayDigest, DayDigests,
-    Difference, DiskStatus, DoubtReport, ExplainedHole, ExplainedTime, FlaggedFile, FlaggedList, HoleList, HoleRecord,
-    HourCoverage, HourDigest, HourDigests, IndexStatus, JobReport, KeepHours, KeptHours, KindCoverage, LaneCoverage,
+    AbsentHour, AcceptBursts, AcceptMissing, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest,
+    CensusDay, CensusList, ChangeKind, ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole, ClosedHoleList,
+    CoverageList, CoveringSegment, CrawlReport, CycleReport, DamagedFile, DayDigest, DayDigests, DiskStatus,
+    DoubtReport, ExplainedHole, ExplainedTime, FlaggedFile, FlaggedList, HoleList, HoleRecord, HourCoverage,
+    HourDigest, HourDigests, IndexDifference, IndexStatus, JobReport, KeepHours, KeptHours, KindCoverage, LaneCoverage,
     LeftFile, OtherSegment, PaceChange, PaceReport, PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour,
     QualityDigest, QualityDigests, QuarantineList, QuarantinedFile, RetentionHour, RetentionPlan, RetentionReport,
     RetentionView, RetiredHour, RunRetention, RunVisitor, ScrubLine, ScrubOrder, ScrubSummary, SegmentPage,
     SegmentRecord, SequenceList, SequenceSegment, Status, StreamList, StreamStatus, StreamSummary, Timeline, Timespan,
-    TimespanList, TombstoneNote, TombstonePage, TombstoneRecord, VisitorCycle, VisitorReport, WatchReport,
+    TimespanList, TombstoneNote, TombstonePage, TombstoneReceipt, TombstoneRecord, VisitorCycle, VisitorReport,
+    WatchReport,
 };
 
 /// Records in a page, where nothing else is asked for.
@@ -143,10 +144,10 @@ const PAGE: usize = 1_000;
         RetiredHour,
         RetentionReport,
         CheckLine,
-        Difference,
+        IndexDifference,
         AcceptBursts,
         AcceptMissing,
-        Accepted,
+        TombstoneReceipt,
         DoubtReport,
         KeepHours,
         KeptHours,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use super::auth::Auth;
-use super::budget::Budget;
+use super::budget::AnswerBudget;
 use super::changes::Followers;
 use super::events::Listeners;
 use super::exposition::Exposition;
@@ -20,7 +20,7 @@ use super::problem::capital;
 use super::wire_cache::WireCache;
 use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
-use crate::deleted::Deletions;
+use crate::deleted::DeletionCounter;
 use crate::disk::DiskError;
 use crate::index::IndexError;
 use crate::peer_proxy::PeerProxy;
@@ -86,7 +86,7 @@ pub struct App {
     /// Where their list comes from.
     pub sources: SourceReports,
     /// Bounds on questions.
-    pub bounds: Bounds,
+    pub bounds: RequestBounds,
     /// What an operator may ask of backfill.
     pub backfill_actions: super::operator_actions::BackfillActions,
     /// By which names it may be asked over the loopback.
@@ -94,7 +94,7 @@ pub struct App {
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
-    pub deleted: Arc<Deletions>,
+    pub deleted: Arc<DeletionCounter>,
     /// Says what no other node has and must therefore not be purged.
     pub last_copies: Option<Arc<MakeStay>>,
     heavy: Arc<Semaphore>,
@@ -108,7 +108,7 @@ pub struct App {
     pub scrubbing: Arc<Semaphore>,
     /// Templates that are held at the same time for whoever brings one.
     pub(super) templates: Arc<Semaphore>,
-    pub(super) budget: Arc<Budget>,
+    pub(super) budget: Arc<AnswerBudget>,
     pub(super) exposition: Exposition,
     pub(super) followers: Followers,
     pub(super) listeners: Listeners,
@@ -116,7 +116,7 @@ pub struct App {
 
 /// Bounds on what may be asked at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct RequestBounds {
     /// Records in a page.
     pub max_page: usize,
     /// Hours that a question may bring up to date.
@@ -138,7 +138,7 @@ pub type PeerReports = Box<dyn Fn() -> Vec<crate::wire::PeerReport> + Send + Syn
 pub type SourceReports = Box<dyn Fn() -> Vec<crate::wire::SourceReport> + Send + Sync>;
 
 /// What the node builds the app from.
-pub struct Parts {
+pub struct AppParts {
     /// The node's name.
     pub name: String,
     /// The base directory.
@@ -174,7 +174,7 @@ pub struct Parts {
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
-    pub bounds: Bounds,
+    pub bounds: RequestBounds,
     /// What an operator may ask of backfill.
     pub backfill_actions: super::operator_actions::BackfillActions,
     /// By which names it may be asked over the loopback.
@@ -182,14 +182,14 @@ pub struct Parts {
     /// Who may read and write.
     pub auth: Arc<Auth>,
     /// Counts what is deleted.
-    pub deleted: Arc<Deletions>,
+    pub deleted: Arc<DeletionCounter>,
     /// Says what no other node has and must therefore not be purged.
     pub last_copies: Option<Arc<MakeStay>>,
 }
 
 impl App {
     /// From its parts.
-    pub fn new(parts: Parts) -> prometheus::Result<Self> {
+    pub fn new(parts: AppParts) -> prometheus::Result<Self> {
         Ok(Self {
             latest: super::latest::LatestSegments::register(&parts.registry)?,
             node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
@@ -226,7 +226,7 @@ impl App {
             check: Arc::new(Semaphore::new(1)),
             scrubbing: Arc::new(Semaphore::new(1)),
             templates: Arc::new(Semaphore::new(TEMPLATES)),
-            budget: Budget::new(parts.bounds.held),
+            budget: AnswerBudget::new(parts.bounds.held),
             exposition: Exposition::default(),
             followers: Followers::new(&parts.bounds),
             listeners: Listeners::new(&parts.bounds),

@@ -51,14 +51,14 @@ pub enum Right {
 /// The tokens that are known.
 pub struct Auth {
     own: Token,
-    own_digest: Digest,
+    own_digest: TokenDigest,
     /// Where the node listens.
     address: OnceLock<IpAddr>,
     write: Option<Source>,
     read: Option<Source>,
 }
 
-pub(super) type Digest = [u8; 32];
+pub(super) type TokenDigest = [u8; 32];
 
 /// Neither the token nor what it is compared with.
 impl fmt::Debug for Auth {
@@ -76,7 +76,7 @@ struct Source {
 
 /// What was read from it.
 struct Known {
-    digests: Arc<[Digest]>,
+    digests: Arc<[TokenDigest]>,
     read_at: Instant,
     trouble: Option<String>,
 }
@@ -125,7 +125,7 @@ impl Auth {
     }
 
     /// What stands for the token of a request, known or not.
-    pub(super) fn shown(headers: &HeaderMap) -> Option<Digest> {
+    pub(super) fn shown(headers: &HeaderMap) -> Option<TokenDigest> {
         bearer(headers).map(digest)
     }
 
@@ -142,7 +142,7 @@ impl Auth {
         self.right_of(&offered, here)
     }
 
-    fn right_of(&self, offered: &Digest, here: bool) -> Right {
+    fn right_of(&self, offered: &TokenDigest, here: bool) -> Right {
         let matches = |source: &Option<Source>| match source {
             Some(source) => is_among(offered, &source.known().digests.clone()),
             None => Choice::from(0),
@@ -206,16 +206,16 @@ impl Source {
     }
 }
 
-fn read(path: &Path) -> Result<Arc<[Digest]>, TokenError> {
+fn read(path: &Path) -> Result<Arc<[TokenDigest]>, TokenError> {
     Ok(tokens::read_all(path)?.iter().map(|token| digest(token.secret().as_bytes())).collect())
 }
 
-fn digest(secret: &[u8]) -> Digest {
+fn digest(secret: &[u8]) -> TokenDigest {
     Sha256::digest(secret).into()
 }
 
 /// Looks at all of them, whichever matches.
-fn is_among(offered: &Digest, known: &[Digest]) -> Choice {
+fn is_among(offered: &TokenDigest, known: &[TokenDigest]) -> Choice {
     known.iter().fold(Choice::from(0), |found, digest| found | offered.ct_eq(digest))
 }
 

@@ -36,7 +36,7 @@ const COUNTED_END: &str = "/chat.json";
 
 /// What may be held.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct AnswerBudget {
     most: usize,
     held: Mutex<Held>,
 }
@@ -50,13 +50,13 @@ struct Held {
 /// Bytes that are held for a client, until this is dropped.
 #[derive(Debug)]
 struct Share {
-    budget: Arc<Budget>,
+    budget: Arc<AnswerBudget>,
     client: u128,
     connection: Option<Arc<Activity>>,
     bytes: usize,
 }
 
-impl Budget {
+impl AnswerBudget {
     /// Up to so many bytes.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, held: Mutex::default() })
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn one_client_has_a_quarter_and_all_have_the_whole() {
-        let budget = Budget::new(100);
+        let budget = AnswerBudget::new(100);
         let large = budget.take(1, None, 1_000);
         assert!(large.is_some(), "a single answer is given however large it is");
         assert!(budget.take(2, None, 1).is_none());

@@ -17,7 +17,7 @@ use super::{Problem, pathname};
 use crate::crawl::CrawlError;
 use crate::disk::Small;
 use crate::domain::{FileName, HourPlace, name, parse_file_name};
-use crate::wire::bundle::{self, BundleRequest, MOST_BYTES, MOST_FILES, Part, SMALL_BYTES};
+use crate::wire::bundle::{self, BundlePart, BundleRequest, MOST_BYTES, MOST_FILES, SMALL_BYTES};
 
 /// Bytes of a request: as many names as may be asked for, each as long as a name may be, with quotes and commas.
 const REQUEST_BYTES: usize = MOST_FILES * 264;
@@ -75,27 +75,27 @@ fn gather(app: &App, place: &HourPlace, names: &[String]) -> Result<Vec<u8>, Pro
     let (mut answer, mut bytes) = (Vec::new(), 0);
     for name in names {
         let Some(dir) = &dir else {
-            bundle::push(&mut answer, name, Part::Gone);
+            bundle::push(&mut answer, name, BundlePart::Gone);
             continue;
         };
         if bytes >= MOST_BYTES {
-            bundle::push(&mut answer, name, Part::Later);
+            bundle::push(&mut answer, name, BundlePart::Later);
             continue;
         }
         let tombstone = format!("{}.tombstone", name::stem(name));
         if dir.stat_file(OsStr::new(&tombstone))?.is_some() {
-            bundle::push(&mut answer, name, Part::Gone);
+            bundle::push(&mut answer, name, BundlePart::Gone);
             continue;
         }
         match dir.read_small(OsStr::new(name), SMALL_BYTES.min(MOST_BYTES - bytes) as u64)? {
             Small::Content(content) => {
                 bytes += content.len();
-                bundle::push(&mut answer, name, Part::Content(&content));
+                bundle::push(&mut answer, name, BundlePart::Content(&content));
             }
             // It may only be too large for what is left; then it is asked for once more in vain.
-            Small::Larger if bytes + SMALL_BYTES > MOST_BYTES => bundle::push(&mut answer, name, Part::Later),
-            Small::Larger => bundle::push(&mut answer, name, Part::Large),
-            Small::Absent => bundle::push(&mut answer, name, Part::Gone),
+            Small::Larger if bytes + SMALL_BYTES > MOST_BYTES => bundle::push(&mut answer, name, BundlePart::Later),
+            Small::Larger => bundle::push(&mut answer, name, BundlePart::Large),
+            Small::Absent => bundle::push(&mut answer, name, BundlePart::Gone),
         }
     }
     bundle::end(&mut answer);
@@ -131,10 +131,16 @@ mod tests {
         node.write(&format!("{HOUR}/{}", names[2].replace(".ts", ".tombstone")), b"");
         let (status, body) = ask(&node, HOUR, &names).await;
         assert_eq!(status, StatusCode::OK);
-        let expected = [Part::Content(b"zero"), Part::Large, Part::Gone, Part::Gone, Part::Content(b"")];
+        let expected = [
+            BundlePart::Content(b"zero"),
+            BundlePart::Large,
+            BundlePart::Gone,
+            BundlePart::Gone,
+            BundlePart::Content(b""),
+        ];
         assert_eq!(bundle::read(&body, &names), (expected.to_vec(), true));
         let (_, nothing) = ask(&node, "c/q/2019-11-13T03", &names[..1]).await;
-        assert_eq!(bundle::read(&nothing, &names[..1]), (vec![Part::Gone], true));
+        assert_eq!(bundle::read(&nothing, &names[..1]), (vec![BundlePart::Gone], true));
     }
 
     #[tokio::test]
@@ -150,7 +156,7 @@ mod tests {
         let (_, body) = ask(&node, HOUR, &all).await;
         assert!(body.len() <= bundle::ANSWER_BYTES);
         let (parts, whole) = bundle::read(&body, &all);
-        let later = parts.iter().filter(|part| **part == Part::Later).count();
+        let later = parts.iter().filter(|part| **part == BundlePart::Later).count();
         assert_eq!((parts.len(), whole, later), (70, true, 6));
     }
 

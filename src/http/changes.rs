@@ -16,11 +16,11 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::app::{App, Bounds};
+use super::app::{App, RequestBounds};
 use super::seats::{Client, Seats};
 use super::{Problem, query};
 use crate::crawl::CrawlError;
-use crate::domain::seats::Places;
+use crate::domain::seats::ClientSeats;
 use crate::index::agree::Replicated;
 use crate::index::{ChangePage, Position};
 use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
@@ -41,9 +41,9 @@ pub(super) struct Followers {
 }
 
 impl Followers {
-    pub(super) fn new(bounds: &Bounds) -> Self {
+    pub(super) fn new(bounds: &RequestBounds) -> Self {
         let (total, each) = bounds.waiting;
-        Self { seats: Seats::new(Places { total, each, tenure: TENURE }), ending: CancellationToken::new() }
+        Self { seats: Seats::new(ClientSeats { total, each, tenure: TENURE }), ending: CancellationToken::new() }
     }
 }
 

@@ -17,12 +17,12 @@ use bytes::Bytes;
 
 use super::app::App;
 use super::playlist::check_order;
-use super::wire_cache::{Entry, Subject};
+use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing, pathname, query};
 use crate::crawl::CrawlError;
 use crate::disk::Small;
 use crate::domain::chat::Chat;
-use crate::domain::{FileName, Hour, HourPlace, Kind, Span, Stream, Timestamp, parse_file_name};
+use crate::domain::{FileName, Hour, HourPlace, SegmentKind, Span, Stream, Timestamp, parse_file_name};
 use crate::index::Version;
 
 /// The longest stretch: what editors of this field ask for at most.
@@ -50,7 +50,7 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
         let _alone = app.alone("chat.json").await?;
         app.ask(move |app| list(app, &stream, start, end)).await?
     };
-    let entry = Entry::new(Subject::Structure, Version::default(), list);
+    let entry = CachedList::new(ListSubject::Structure, Version::default(), list);
     listing::reply(app, request, path, Arc::new(entry)).await
 }
 
@@ -126,7 +126,7 @@ fn gather(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Resul
 fn is_batch_of(hour: Hour, name: &str, from: Timestamp, to: Timestamp) -> bool {
     let FileName::Understood(key) = parse_file_name(name) else { return false };
     let time = hour.start() + Span::from_us(i64::from(key.start_us));
-    key.kind == Kind::Chat && from < time && time < to
+    key.kind == SegmentKind::Chat && from < time && time < to
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::app::App;
 use super::auth::Right;
 use crate::check::{CheckError, all_places, check_hour, check_sums};
 use crate::domain::HourPlace;
-use crate::wire::{CheckLine, Difference};
+use crate::wire::{CheckLine, IndexDifference};
 
 /// A difference that is still there after this time is one; before, an event may be on its way to the index.
 const SETTLES: [Duration; 4] =
@@ -100,9 +100,9 @@ fn run(
 }
 
 fn settled(
-    look: impl Fn() -> Result<(Vec<Difference>, u64), CheckError>,
+    look: impl Fn() -> Result<(Vec<IndexDifference>, u64), CheckError>,
     place: &HourPlace,
-) -> Result<(Vec<Difference>, u64), CheckError> {
+) -> Result<(Vec<IndexDifference>, u64), CheckError> {
     let mut found = look();
     for wait in SETTLES {
         if matches!(&found, Ok((differences, _)) if differences.is_empty()) {
@@ -114,7 +114,7 @@ fn settled(
     match found {
         Err(CheckError::Disk(error)) => {
             let difference =
-                Difference { kind: "unreadable".to_owned(), path: place.to_string(), detail: error.to_string() };
+                IndexDifference { kind: "unreadable".to_owned(), path: place.to_string(), detail: error.to_string() };
             Ok((vec![difference], 0))
         }
         other => other,

@@ -50,7 +50,7 @@ impl ETag {
 
 /// What a request's conditions come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ConditionVerdict {
     /// Answer as if there were none.
     Proceed,
     /// 304.
@@ -60,26 +60,26 @@ pub enum Verdict {
 }
 
 /// Weighs the conditions of a GET or HEAD request in the order the RFC gives.
-pub fn evaluate(headers: &HeaderMap, etag: &ETag, last_modified: Option<SystemTime>) -> Verdict {
+pub fn evaluate(headers: &HeaderMap, etag: &ETag, last_modified: Option<SystemTime>) -> ConditionVerdict {
     if headers.contains_key(IF_MATCH) {
         if !names(headers, &IF_MATCH, etag, Comparison::Strong) {
-            return Verdict::Failed;
+            return ConditionVerdict::Failed;
         }
     } else if let (Some(limit), Some(modified)) = (date(headers, &IF_UNMODIFIED_SINCE), last_modified)
         && seconds(modified) > seconds(limit)
     {
-        return Verdict::Failed;
+        return ConditionVerdict::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
         if names(headers, &IF_NONE_MATCH, etag, Comparison::Weak) {
-            return Verdict::NotModified;
+            return ConditionVerdict::NotModified;
         }
     } else if let (Some(since), Some(modified)) = (date(headers, &IF_MODIFIED_SINCE), last_modified)
         && seconds(modified) <= seconds(since)
     {
-        return Verdict::NotModified;
+        return ConditionVerdict::NotModified;
     }
-    Verdict::Proceed
+    ConditionVerdict::Proceed
 }
 
 /// Whether two times are the same in HTTP, which counts seconds.
@@ -145,7 +145,7 @@ mod tests {
 
     const MODIFIED: &str = "Fri, 20 Nov 2026 18:00:00 GMT";
 
-    fn judge(pairs: &[(HeaderName, &str)]) -> Verdict {
+    fn judge(pairs: &[(HeaderName, &str)]) -> ConditionVerdict {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
         let modified = httpdate::parse_http_date(MODIFIED).unwrap() + Duration::from_millis(700);
         evaluate(&headers, &ETag::of_encoded("abc", Encoding::Gzip), Some(modified))
@@ -161,29 +161,29 @@ mod tests {
     #[test]
     fn any_form_of_the_current_body_is_not_modified() {
         for list in ["\"abc\"", "\"abc-gzip\"", "W/\"abc-zstd\"", "*", "\"x,\" , \"abc\"", ", \"x\",\"abc\""] {
-            assert_eq!(judge(&[(IF_NONE_MATCH, list)]), Verdict::NotModified, "{list}");
+            assert_eq!(judge(&[(IF_NONE_MATCH, list)]), ConditionVerdict::NotModified, "{list}");
         }
         for list in ["\"abd\"", "abc", "\"abc", "", "\"abc-br\"", "**"] {
-            assert_eq!(judge(&[(IF_NONE_MATCH, list)]), Verdict::Proceed, "{list}");
+            assert_eq!(judge(&[(IF_NONE_MATCH, list)]), ConditionVerdict::Proceed, "{list}");
         }
     }
 
     #[test]
     fn a_date_counts_only_without_a_tag() {
-        assert_eq!(judge(&[(IF_MODIFIED_SINCE, MODIFIED)]), Verdict::NotModified);
-        assert_eq!(judge(&[(IF_MODIFIED_SINCE, "Fri, 20 Nov 2026 17:59:59 GMT")]), Verdict::Proceed);
-        assert_eq!(judge(&[(IF_MODIFIED_SINCE, "yesterday")]), Verdict::Proceed);
-        assert_eq!(judge(&[(IF_MODIFIED_SINCE, MODIFIED), (IF_NONE_MATCH, "\"x\"")]), Verdict::Proceed);
+        assert_eq!(judge(&[(IF_MODIFIED_SINCE, MODIFIED)]), ConditionVerdict::NotModified);
+        assert_eq!(judge(&[(IF_MODIFIED_SINCE, "Fri, 20 Nov 2026 17:59:59 GMT")]), ConditionVerdict::Proceed);
+        assert_eq!(judge(&[(IF_MODIFIED_SINCE, "yesterday")]), ConditionVerdict::Proceed);
+        assert_eq!(judge(&[(IF_MODIFIED_SINCE, MODIFIED), (IF_NONE_MATCH, "\"x\"")]), ConditionVerdict::Proceed);
     }
 
     #[test]
     fn preconditions_come_first() {
-        assert_eq!(judge(&[(IF_MATCH, "\"x\""), (IF_NONE_MATCH, "*")]), Verdict::Failed);
-        assert_eq!(judge(&[(IF_MATCH, "W/\"abc\"")]), Verdict::Failed);
-        assert_eq!(judge(&[(IF_MATCH, "\"abc\"")]), Verdict::Proceed);
-        assert_eq!(judge(&[(IF_MATCH, "*")]), Verdict::Proceed);
-        assert_eq!(judge(&[(IF_UNMODIFIED_SINCE, "Fri, 20 Nov 2026 17:59:59 GMT")]), Verdict::Failed);
-        assert_eq!(judge(&[(IF_UNMODIFIED_SINCE, MODIFIED)]), Verdict::Proceed);
+        assert_eq!(judge(&[(IF_MATCH, "\"x\""), (IF_NONE_MATCH, "*")]), ConditionVerdict::Failed);
+        assert_eq!(judge(&[(IF_MATCH, "W/\"abc\"")]), ConditionVerdict::Failed);
+        assert_eq!(judge(&[(IF_MATCH, "\"abc\"")]), ConditionVerdict::Proceed);
+        assert_eq!(judge(&[(IF_MATCH, "*")]), ConditionVerdict::Proceed);
+        assert_eq!(judge(&[(IF_UNMODIFIED_SINCE, "Fri, 20 Nov 2026 17:59:59 GMT")]), ConditionVerdict::Failed);
+        assert_eq!(judge(&[(IF_UNMODIFIED_SINCE, MODIFIED)]), ConditionVerdict::Proceed);
     }
 
     proptest! {

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::limits::Limits;
-use super::pace::Pace;
+use super::limits::ConnectionLimits;
+use super::pace::ClientPace;
 
 /// A clock that costs one load to read; `tick` moves it. Zero never comes up: it means "not since".
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub(super) struct Activity {
     blocked_since: AtomicU64,
     progress_at: AtomicU64,
     closed_half_at: AtomicU64,
-    pace: Pace,
+    pace: ClientPace,
     /// Bytes of answers that are held in memory for it.
     held: AtomicU64,
     draining: AtomicBool,
@@ -110,7 +110,7 @@ impl Activity {
             blocked_since: AtomicU64::new(0),
             progress_at: AtomicU64::new(now),
             closed_half_at: AtomicU64::new(0),
-            pace: Pace::new(now),
+            pace: ClientPace::new(now),
             held: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             waker: OnceLock::new(),
@@ -142,7 +142,7 @@ impl Activity {
     }
 
     /// What it has taken too long for, if anything.
-    pub(super) fn overdue(&self, now: u64, limits: &Limits) -> Option<Overdue> {
+    pub(super) fn overdue(&self, now: u64, limits: &ConnectionLimits) -> Option<Overdue> {
         let longer = |since: u64, limit: std::time::Duration| {
             since != 0 && u128::from(now.saturating_sub(since)) > limit.as_millis()
         };

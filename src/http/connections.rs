@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::connection::Activity;
-use super::limits::Limits;
+use super::limits::ConnectionLimits;
 use super::seats::network;
 use super::serve::{Serving, run};
 
@@ -18,7 +18,7 @@ use super::serve::{Serving, run};
 const NOT_TAKING: Duration = Duration::from_secs(1);
 /// Every open connection.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct ConnectionTable {
     entries: Mutex<Entries>,
     /// A connection has ended.
     pub(super) freed: Notify,
@@ -30,7 +30,7 @@ struct Entries {
     open: HashMap<u64, (Arc<Activity>, AbortHandle)>,
 }
 
-impl Table {
+impl ConnectionTable {
     fn lock(&self) -> MutexGuard<'_, Entries> {
         // Nothing that panics is done under the lock, and the table is right after each statement anyway.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,7 +88,7 @@ impl Table {
         true
     }
 
-    pub(super) fn cut_overdue(&self, now: u64, limits: &Limits) {
+    pub(super) fn cut_overdue(&self, now: u64, limits: &ConnectionLimits) {
         for (activity, task) in self.lock().open.values() {
             if let Some(reason) = activity.overdue(now, limits) {
                 tracing::debug!(name: "connection_overdue", peer = %activity.peer, ?reason, "closing a connection that took too long");
@@ -112,7 +112,7 @@ impl Table {
 
 /// Takes a connection out of the table when its task ends, however it ends.
 struct Leave {
-    table: Arc<Table>,
+    table: Arc<ConnectionTable>,
     id: u64,
 }
 

@@ -14,7 +14,7 @@ use super::Problem;
 use super::app::App;
 use super::status::time;
 use super::tombstones::read;
-use crate::crawl::{CrawlState, CrawlStatus, Cycle, Found, Pace, VisitorStatus};
+use crate::crawl::{CrawlCounts, CrawlPace, CrawlState, CrawlStatus, Cycle, VisitorStatus};
 use crate::domain::census::{Census, SORTS};
 use crate::domain::{Day, Hour, Span, Stream, Timestamp};
 use crate::wire::{
@@ -132,7 +132,7 @@ fn census_day(day: Day, census: &Census) -> CensusDay {
 }
 
 /// The pace with these changes, if it may be so.
-fn changed(pace: &Pace, change: &PaceChange) -> Result<Pace, Problem> {
+fn changed(pace: &CrawlPace, change: &PaceChange) -> Result<CrawlPace, Problem> {
     let within = |name: &str, value: f64, bounds: &std::ops::RangeInclusive<f64>| {
         let expected = || format!("a number from {} to {}", bounds.start(), bounds.end());
         if bounds.contains(&value) {
@@ -171,7 +171,7 @@ fn changed(pace: &Pace, change: &PaceChange) -> Result<Pace, Problem> {
     Ok(fresh)
 }
 
-fn pace_report(pace: &Pace) -> PaceReport {
+fn pace_report(pace: &CrawlPace) -> PaceReport {
     PaceReport {
         cpu_share: pace.cpu_share,
         slice_seconds: pace.slice.as_secs_f64(),
@@ -183,7 +183,7 @@ fn pace_report(pace: &Pace) -> PaceReport {
 }
 
 /// How far the crawl is.
-pub(super) fn report(crawl: &CrawlStatus, pace: &Pace) -> CrawlReport {
+pub(super) fn report(crawl: &CrawlStatus, pace: &CrawlPace) -> CrawlReport {
     let state = match crawl.state {
         CrawlState::CatchingUp => "catching-up",
         CrawlState::Walking => "walking",
@@ -200,10 +200,10 @@ pub(super) fn report(crawl: &CrawlStatus, pace: &Pace) -> CrawlReport {
         next_cycle: crawl.next.map(time),
         last: crawl.last.as_ref().map(|(found, took)| CycleReport {
             seconds: took.as_secs_f64(),
-            hours_read: found.count(Found::READ),
-            files_put: found.count(Found::PUT),
-            files_removed: found.count(Found::REMOVED),
-            errors: found.count(Found::ERRORS),
+            hours_read: found.count(CrawlCounts::READ),
+            files_put: found.count(CrawlCounts::PUT),
+            files_removed: found.count(CrawlCounts::REMOVED),
+            errors: found.count(CrawlCounts::ERRORS),
             last_error: found.last_error.clone(),
         }),
         pace: Some(pace_report(pace)),
@@ -213,7 +213,7 @@ pub(super) fn report(crawl: &CrawlStatus, pace: &Pace) -> CrawlReport {
     }
 }
 
-fn visitor_report(visitor: &VisitorStatus, pace: &Pace) -> VisitorReport {
+fn visitor_report(visitor: &VisitorStatus, pace: &CrawlPace) -> VisitorReport {
     let state = &visitor.state;
     VisitorReport {
         name: visitor.name.to_owned(),
@@ -247,7 +247,7 @@ fn cycle_report(cycle: &Cycle) -> VisitorCycle {
     }
 }
 
-fn counts(found: &Found) -> BTreeMap<String, u64> {
+fn counts(found: &CrawlCounts) -> BTreeMap<String, u64> {
     found.counts().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 

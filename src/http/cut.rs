@@ -20,10 +20,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::app::App;
-use super::cut_body::{CutBody, Open, within};
+use super::cut_body::{CutBody, OpenFile, within};
 use super::playlist::{check_order, stream_of};
 use super::range::wanted;
-use super::{ETag, Problem, Verdict, Wanted, conditional, query};
+use super::{ConditionVerdict, ETag, Problem, Wanted, conditional, query};
 use crate::domain::cut::Lack;
 use crate::domain::{Span, Timestamp};
 use crate::ffmpeg::{Container, Transition};
@@ -209,11 +209,11 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
     let verdict = conditional::evaluate(wants, &etag, None);
     let range = if method == Method::GET { wanted(wants, len, &etag, None) } else { Wanted::Whole };
     let (status, part) = match (verdict, range) {
-        (Verdict::Failed, _) => return Err(Problem::precondition_failed()),
-        (Verdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
-        (Verdict::Proceed, Wanted::Nothing) => return Err(Problem::range_not_satisfiable(len)),
-        (Verdict::Proceed, Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
-        (Verdict::Proceed, Wanted::Whole) => (StatusCode::OK, 0..len),
+        (ConditionVerdict::Failed, _) => return Err(Problem::precondition_failed()),
+        (ConditionVerdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
+        (ConditionVerdict::Proceed, Wanted::Nothing) => return Err(Problem::range_not_satisfiable(len)),
+        (ConditionVerdict::Proceed, Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
+        (ConditionVerdict::Proceed, Wanted::Whole) => (StatusCode::OK, 0..len),
     };
     let mut headers = HeaderMap::with_capacity(10);
     headers.insert(ETAG, etag.value().clone());
@@ -233,7 +233,8 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
         Body::empty()
     } else {
         let keeper = Arc::clone(&app.keeper);
-        let open: Open = Arc::new(move |file| playback::open(&keeper, &file.path, file.len).map_err(io::Error::other));
+        let open: OpenFile =
+            Arc::new(move |file| playback::open(&keeper, &file.path, file.len).map_err(io::Error::other));
         let parts = within(plan.files(), &part);
         // What is known to be wrong before the first byte has a status of its own.
         if let Some(first) = parts.first() {

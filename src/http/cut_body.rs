@@ -21,7 +21,7 @@ use super::FileBody;
 
 /// A file of those that are sent.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct FilePart {
     /// Relative to the base.
     pub path: String,
     /// Its length.
@@ -31,12 +31,12 @@ pub(super) struct Part {
 }
 
 /// Opens a file of the archive, if it is still what was promised.
-pub(super) type Open = Arc<dyn Fn(&Part) -> io::Result<File> + Send + Sync>;
+pub(super) type OpenFile = Arc<dyn Fn(&FilePart) -> io::Result<File> + Send + Sync>;
 
 /// The bytes of many files.
 pub(super) struct CutBody {
-    open: Open,
-    parts: VecDeque<Part>,
+    open: OpenFile,
+    parts: VecDeque<FilePart>,
     opening: Option<(Range<u64>, JoinHandle<io::Result<File>>)>,
     sending: Option<FileBody>,
     left: u64,
@@ -45,7 +45,7 @@ pub(super) struct CutBody {
 
 impl CutBody {
     /// Sends these parts; `permit` is kept as long as any is open.
-    pub(super) fn new(parts: Vec<Part>, open: Open, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(parts: Vec<FilePart>, open: OpenFile, permit: OwnedSemaphorePermit) -> Self {
         let left = parts.iter().map(|part| part.range.end - part.range.start).sum();
         let mut body = Self { open, parts: parts.into(), opening: None, sending: None, left, _permit: permit };
         body.open_next();
@@ -109,13 +109,13 @@ impl Body for CutBody {
 }
 
 /// Of files one after the other those, and that of each, that lie in `wanted` of all their bytes.
-pub(super) fn within(files: impl IntoIterator<Item = (String, u64)>, wanted: &Range<u64>) -> Vec<Part> {
+pub(super) fn within(files: impl IntoIterator<Item = (String, u64)>, wanted: &Range<u64>) -> Vec<FilePart> {
     let mut at = 0;
     let mut parts = Vec::new();
     for (path, len) in files {
         let range = wanted.start.clamp(at, at + len) - at..wanted.end.clamp(at, at + len) - at;
         if range.start < range.end {
-            parts.push(Part { path, len, range });
+            parts.push(FilePart { path, len, range });
         }
         at += len;
     }

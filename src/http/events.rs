@@ -22,9 +22,9 @@ use futures_util::stream::{self, Stream as Events, StreamExt as _};
 use tokio::sync::broadcast;
 
 use super::Problem;
-use super::app::{App, Bounds};
+use super::app::{App, RequestBounds};
 use super::seats::{Client, Seat, Seats};
-use crate::domain::seats::Places;
+use crate::domain::seats::ClientSeats;
 use crate::index::{Health, Position};
 use crate::wire::ChangedHours;
 
@@ -60,9 +60,9 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(bounds: &Bounds) -> Self {
+    pub(super) fn new(bounds: &RequestBounds) -> Self {
         let (total, each) = bounds.listeners;
-        Self { seats: Seats::new(Places { total, each, tenure: TENURE }), source: Mutex::default() }
+        Self { seats: Seats::new(ClientSeats { total, each, tenure: TENURE }), source: Mutex::default() }
     }
 }
 
@@ -77,7 +77,7 @@ impl Listeners {
 pub async fn events(State(app): State<Arc<App>>, request: Request) -> Response {
     let (request, _no_body) = request.into_parts();
     let Some(seat) = app.listeners.seats.take(Client::of(&app.auth, &request).await) else {
-        let Places { total, each, .. } = app.listeners.seats.places();
+        let ClientSeats { total, each, .. } = app.listeners.seats.places();
         let why = format!("as many listen as may: {each} of one client, {total} in all");
         return Problem::unavailable(10, &why).at("/api/v1/events").into_response();
     };

@@ -33,23 +33,23 @@ pub(super) struct Exposition(Arc<Mutex<Made>>);
 
 #[derive(Debug, Default)]
 struct Made {
-    newest: Option<(Instant, Arc<Text>)>,
+    newest: Option<(Instant, Arc<MetricsText>)>,
     /// Why the last one was not made, and when it was begun.
     failed: Option<(Instant, Problem)>,
     /// The oldest first.
-    held: Vec<Weak<Text>>,
+    held: Vec<Weak<MetricsText>>,
 }
 
 /// A text in the pieces that it was made of.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(super) struct MetricsText {
     pieces: Vec<Bytes>,
     length: u64,
     /// Whoever takes it has taken too long.
     is_given_up: AtomicBool,
 }
 
-impl Text {
+impl MetricsText {
     fn new(pieces: Vec<String>) -> Self {
         let pieces: Vec<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -59,7 +59,7 @@ impl Text {
 
 impl Made {
     /// What somebody who asked then is answered, if nothing need or may be made.
-    fn usable(&mut self, asked: Instant, now: Instant) -> Option<Result<Arc<Text>, Problem>> {
+    fn usable(&mut self, asked: Instant, now: Instant) -> Option<Result<Arc<MetricsText>, Problem>> {
         if let Some((_, problem)) = self.failed.as_ref().filter(|(begun, _)| *begun >= asked) {
             return Some(Err(problem.clone()));
         }
@@ -78,7 +78,7 @@ impl Made {
 
 impl Exposition {
     /// A text that was begun from now on, if not too many are held: made by `work`, or by that of somebody else.
-    pub(super) async fn text<F>(&self, work: F) -> Result<Arc<Text>, Problem>
+    pub(super) async fn text<F>(&self, work: F) -> Result<Arc<MetricsText>, Problem>
     where
         F: Future<Output = Result<Vec<String>, Problem>> + Send + 'static,
     {
@@ -90,7 +90,7 @@ impl Exposition {
                 return answer;
             }
             let text = match work.await {
-                Ok(pieces) => Arc::new(Text::new(pieces)),
+                Ok(pieces) => Arc::new(MetricsText::new(pieces)),
                 Err(problem) => {
                     made.failed = Some((begun, problem.clone()));
                     return Err(problem);
@@ -108,14 +108,14 @@ impl Exposition {
 /// Sends a text.
 #[derive(Debug)]
 pub(super) struct TextBody {
-    text: Arc<Text>,
+    text: Arc<MetricsText>,
     piece: usize,
     at: usize,
     left: u64,
 }
 
 impl TextBody {
-    pub(super) fn new(text: Arc<Text>) -> Self {
+    pub(super) fn new(text: Arc<MetricsText>) -> Self {
         let left = text.length;
         Self { text, piece: 0, at: 0, left }
     }
@@ -207,7 +207,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_the_oldest_makes_room_when_the_newest_is_no_longer_fresh() {
-        let texts: Vec<Arc<Text>> = (0..MOST_HELD).map(|_| Arc::new(Text::new(vec!["x".into()]))).collect();
+        let texts: Vec<Arc<MetricsText>> =
+            (0..MOST_HELD).map(|_| Arc::new(MetricsText::new(vec!["x".into()]))).collect();
         let begun = Instant::now();
         let held = texts.iter().map(Arc::downgrade).collect();
         let mut made = Made { newest: texts.last().map(|text| (begun, Arc::clone(text))), failed: None, held };
@@ -253,7 +254,7 @@ mod tests {
     async fn pieces_are_sent_as_one_text() {
         let pieces = vec![String::new(), "a".repeat(PIECE + 1), "b".repeat(PIECE), "c".into()];
         let whole = pieces.concat();
-        let body = TextBody::new(Arc::new(Text::new(pieces)));
+        let body = TextBody::new(Arc::new(MetricsText::new(pieces)));
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(whole.len() as u64));
         assert_eq!(to_bytes(Body::new(body), usize::MAX).await.unwrap(), whole);
     }

@@ -15,9 +15,9 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::app::App;
 use super::playlist::{check_order, stream_of};
-use super::{ETag, Problem, Verdict, conditional, query};
+use super::{ConditionVerdict, ETag, Problem, conditional, query};
 use crate::coverage::curve;
-use crate::domain::{Piece, Sequence, Span, Stream, Timestamp};
+use crate::domain::{Sequence, SequencePiece, Span, Stream, Timestamp};
 use crate::ffmpeg::{self, FfmpegError, Near};
 
 /// The longest stretch of one waveform: all its segments have to be read for it.
@@ -56,7 +56,7 @@ async fn answer_frame(app: &Arc<App>, request: &Parts) -> Result<Response, Probl
 pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> Result<Sequence, Problem> {
     let (asked, from, to) = (stream.clone(), time - Near::BACK, time + Near::BESIDE);
     let mut sequence = app.ask(move |app| Ok(app.playback.sequence(&asked, from, to)?)).await?;
-    let nearest = sequence.iter().flatten().map(Piece::end).max();
+    let nearest = sequence.iter().flatten().map(SequencePiece::end).max();
     if nearest.is_none_or(|end| end <= time - Near::BESIDE) {
         return Err(nothing(stream));
     }
@@ -123,10 +123,10 @@ fn read_size(value: &str) -> Result<(u32, u32), Problem> {
 }
 
 /// What is there of a stretch; never empty.
-async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): Window) -> Result<Vec<Piece>, Problem> {
+async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): Window) -> Result<Vec<SequencePiece>, Problem> {
     let asked = stream.clone();
     let sequence = app.ask(move |app| Ok(app.playback.sequence(&asked, start, end)?)).await?;
-    let pieces: Vec<Piece> = sequence.into_iter().flatten().collect();
+    let pieces: Vec<SequencePiece> = sequence.into_iter().flatten().collect();
     if pieces.is_empty() { Err(nothing(stream)) } else { Ok(pieces) }
 }
 
@@ -134,12 +134,12 @@ fn nothing(stream: &Stream) -> Problem {
     Problem::not_acceptable(&format!("Nothing of {stream} is there at that time."), Vec::new())
 }
 
-fn path(stream: &Stream, piece: &Piece) -> String {
+fn path(stream: &Stream, piece: &SequencePiece) -> String {
     format!("{stream}/{}/{}", piece.hour, piece.file.name())
 }
 
 /// Of what goes in, and what is asked.
-pub(super) fn tag<'p>(stream: &Stream, pieces: impl IntoIterator<Item = &'p Piece>, asked: &str) -> ETag {
+pub(super) fn tag<'p>(stream: &Stream, pieces: impl IntoIterator<Item = &'p SequencePiece>, asked: &str) -> ETag {
     let mut hash = Xxh3Default::new();
     hash.update(asked.as_bytes());
     for piece in pieces {
@@ -154,9 +154,9 @@ pub(super) async fn reply(
     make: impl Future<Output = Result<Vec<u8>, Problem>>,
 ) -> Result<Response, Problem> {
     let mut response = match conditional::evaluate(&request.headers, etag, None) {
-        Verdict::Failed => return Err(Problem::precondition_failed()),
-        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        Verdict::Proceed => {
+        ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
+        ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        ConditionVerdict::Proceed => {
             let mut response = Response::new(Body::from(make.await?));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
             response

@@ -28,7 +28,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use super::conditional::{ETag, Verdict, evaluate};
+use super::conditional::{ConditionVerdict, ETag, evaluate};
 use super::problem::Problem;
 use super::range::{Wanted, wanted};
 
@@ -77,11 +77,11 @@ pub fn file_response(request: &HeaderMap, method: &Method, reply: FileReply) -> 
     // The RFC defines ranges for GET alone.
     let range = if method == Method::GET { wanted(request, len, &etag, last_modified) } else { Wanted::Whole };
     let (status, part) = match (verdict, range) {
-        (Verdict::Failed, _) => return Problem::precondition_failed().into_response(),
-        (Verdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
-        (Verdict::Proceed, Wanted::Nothing) => return Problem::range_not_satisfiable(len).into_response(),
-        (Verdict::Proceed, Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
-        (Verdict::Proceed, Wanted::Whole) => (StatusCode::OK, 0..len),
+        (ConditionVerdict::Failed, _) => return Problem::precondition_failed().into_response(),
+        (ConditionVerdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
+        (ConditionVerdict::Proceed, Wanted::Nothing) => return Problem::range_not_satisfiable(len).into_response(),
+        (ConditionVerdict::Proceed, Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
+        (ConditionVerdict::Proceed, Wanted::Whole) => (StatusCode::OK, 0..len),
     };
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(ETAG, etag.value().clone());

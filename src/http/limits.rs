@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Connections at once. 10,000: five thousand slow ones leave room for the others, and at 11 kB each (measured) they
     /// cost 110 MB at worst; an encrypted one costs about 10 kB more, and up to 64 KiB of rustls' buffer while its client takes
     /// nothing. At the cap the connection that has waited longest for a request gives way to the new one; only
@@ -34,7 +34,7 @@ pub struct Limits {
 }
 
 #[cfg(test)]
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
@@ -49,7 +49,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// The cap on connections that this process can keep with the descriptors it may have.
     pub(super) fn effective_connections(&self) -> usize {
         self.max_connections.min(descriptors() / 2).max(1)
@@ -79,9 +79,9 @@ mod tests {
 
     #[test]
     fn the_sweep_is_quick_enough_and_not_busy() {
-        let limits = Limits::default();
+        let limits = ConnectionLimits::default();
         assert_eq!(limits.sweep_interval(), Duration::from_secs(1));
-        let hasty = Limits { header_timeout: Duration::ZERO, ..limits };
+        let hasty = ConnectionLimits { header_timeout: Duration::ZERO, ..limits };
         assert_eq!(hasty.sweep_interval(), Duration::from_millis(5));
         assert!(hasty.effective_connections() >= 1);
     }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 use super::app::App;
 use super::json_list::JsonList;
-use super::wire_cache::{Entry, Subject};
-use super::{ETag, Encoding, Problem, Verdict, conditional, encode, negotiate, pathname};
+use super::wire_cache::{CachedList, ListSubject};
+use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, negotiate, pathname};
 use crate::crawl::CrawlError;
 use crate::domain::{Hour, HourPlace, Stream};
 
@@ -48,20 +48,20 @@ fn wants_tombstones(query: Option<&str>) -> Result<bool, Problem> {
 }
 
 /// Whether kept bytes are what the disk has now.
-fn is_right(app: &App, entry: &Entry) -> bool {
+fn is_right(app: &App, entry: &CachedList) -> bool {
     match &entry.subject {
-        Subject::Master(_) => false,
-        Subject::Structure => {
+        ListSubject::Master(_) => false,
+        ListSubject::Structure => {
             app.keeper.structure_is_sure() && app.keeper.index().catalog().structure() == entry.version
         }
-        Subject::Hour { stream, hour } => {
+        ListSubject::Hour { stream, hour } => {
             app.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
                 && app.keeper.is_fresh(stream, *hour)
         }
     }
 }
 
-async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Result<Arc<Entry>, Problem> {
+async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Result<Arc<CachedList>, Problem> {
     let parts: Vec<String> = pathname::parts(path.as_bytes(), b"/files")?.into_iter().map(Cow::into_owned).collect();
     let _alone = app.alone(&key).await?;
     app.ask(move |app| {
@@ -90,7 +90,7 @@ async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Resu
     .await
 }
 
-fn structure_entry(app: &App, parts: &[String]) -> Result<(Entry, bool), Problem> {
+fn structure_entry(app: &App, parts: &[String]) -> Result<(CachedList, bool), Problem> {
     let catalog = app.keeper.index().catalog();
     let above = parts.iter().take(2).map(String::as_str).collect::<Vec<_>>().join("/");
     for _ in 0..3 {
@@ -114,36 +114,51 @@ fn structure_entry(app: &App, parts: &[String]) -> Result<(Entry, bool), Problem
             }
         };
         if catalog.generation() == generation {
-            return Ok((Entry::new(Subject::Structure, version, list.finish()), true));
+            return Ok((CachedList::new(ListSubject::Structure, version, list.finish()), true));
         }
     }
     Err(Problem::unavailable(1, "the index has just begun anew and is being filled; ask again in a moment"))
 }
 
 /// Where the index takes no writes, and may not know of all there is.
-fn from_disk(app: &App, above: &str) -> Result<(Entry, bool), Problem> {
+fn from_disk(app: &App, above: &str) -> Result<(CachedList, bool), Problem> {
     let list: JsonList = app.keeper.list_from_disk(above)?.into_iter().collect();
-    Ok((Entry::new(Subject::Structure, crate::index::Version::default(), list.finish()), false))
+    Ok((CachedList::new(ListSubject::Structure, crate::index::Version::default(), list.finish()), false))
 }
 
-fn hour_entry(app: &App, channel: &str, quality: &str, hour: &str, tombstones: bool) -> Result<(Entry, bool), Problem> {
+fn hour_entry(
+    app: &App,
+    channel: &str,
+    quality: &str,
+    hour: &str,
+    tombstones: bool,
+) -> Result<(CachedList, bool), Problem> {
     let (Ok(stream), Ok(hour)) = (Stream::new(channel, quality), Hour::parse(hour)) else {
         app.keeper.guard().base().map_err(CrawlError::Away)?;
         return Ok((
-            Entry::new(Subject::Structure, crate::index::Version::default(), JsonList::with_capacity(0).finish()),
+            CachedList::new(
+                ListSubject::Structure,
+                crate::index::Version::default(),
+                JsonList::with_capacity(0).finish(),
+            ),
             false,
         ));
     };
-    let subject = Subject::Hour { stream: stream.to_string(), hour };
+    let subject = ListSubject::Hour { stream: stream.to_string(), hour };
     let answer = app.keeper.answer(&HourPlace { stream, hour })?;
     let mut list = JsonList::with_capacity(answer.contents.len());
     answer.contents.for_each_listed(tombstones, |name| list.push(name));
     let keep = answer.version.is_some_and(|version| version.changed > 0 || !answer.contents.is_empty());
-    Ok((Entry::new(subject, answer.version.unwrap_or_default(), list.finish()), keep))
+    Ok((CachedList::new(subject, answer.version.unwrap_or_default(), list.finish()), keep))
 }
 
 /// Sends a list, in the encoding that is wanted, unless the client has it.
-pub(super) async fn reply(app: &Arc<App>, request: &Parts, key: &str, entry: Arc<Entry>) -> Result<Response, Problem> {
+pub(super) async fn reply(
+    app: &Arc<App>,
+    request: &Parts,
+    key: &str,
+    entry: Arc<CachedList>,
+) -> Result<Response, Problem> {
     reply_as(app, request, key, entry, HeaderValue::from_static("application/json")).await
 }
 
@@ -152,15 +167,15 @@ pub(super) async fn reply_as(
     app: &Arc<App>,
     request: &Parts,
     key: &str,
-    entry: Arc<Entry>,
+    entry: Arc<CachedList>,
     content_type: HeaderValue,
 ) -> Result<Response, Problem> {
     let encoding = negotiate(&request.headers);
     let etag = ETag::of_encoded(&entry.hash, encoding);
     let mut response = match conditional::evaluate(&request.headers, &etag, None) {
-        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        Verdict::Failed => return Err(Problem::precondition_failed()),
-        Verdict::Proceed => {
+        ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
+        ConditionVerdict::Proceed => {
             let body = match entry.body(encoding) {
                 Some(body) => body,
                 None => encoded(app, key, entry, encoding).await?,
@@ -177,7 +192,7 @@ pub(super) async fn reply_as(
     Ok(response)
 }
 
-async fn encoded(app: &Arc<App>, key: &str, entry: Arc<Entry>, encoding: Encoding) -> Result<Bytes, Problem> {
+async fn encoded(app: &Arc<App>, key: &str, entry: Arc<CachedList>, encoding: Encoding) -> Result<Bytes, Problem> {
     let _alone = app.alone(key).await?;
     let key = key.to_owned();
     app.ask(move |app| {

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::conditional::{self, Verdict};
+use super::conditional::{self, ConditionVerdict};
 use super::coverage::{MOST_HOURS, in_turns, may_be_told, read_stream};
 use super::{ETag, Problem, query};
 use crate::coverage::png;
@@ -193,9 +193,9 @@ fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, P
     let text = format!("{version} {} {} {} {}", frame.start.us(), frame.pixels, wanted.pixel.us(), wanted.rows);
     let etag = ETag::new(&format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())));
     let mut response = match conditional::evaluate(headers, &etag, None) {
-        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        Verdict::Failed => return Err(Problem::precondition_failed()),
-        Verdict::Proceed => {
+        ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
+        ConditionVerdict::Proceed => {
             let picture = draw(app, wanted, frame, &window)?;
             ([(CONTENT_TYPE, HeaderValue::from_static("image/png"))], picture).into_response()
         }

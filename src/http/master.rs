@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::app::App;
-use super::wire_cache::{Entry, Subject};
+use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing, pathname, playlist, query};
 use crate::domain::Channel;
 use crate::domain::hls::MEDIA_TYPE;
-use crate::domain::master::Range;
+use crate::domain::master::MasterRange;
 
 /// Answers `GET /playlist/{channel}.m3u8`.
 pub async fn master(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -42,8 +42,8 @@ fn channel(path: &str) -> Result<Channel, Problem> {
     Channel::new(name).map_err(|_| missing())
 }
 
-fn range(text: &str) -> Result<Range, Problem> {
-    let mut range = Range::default();
+fn range(text: &str) -> Result<MasterRange, Problem> {
+    let mut range = MasterRange::default();
     for (name, value) in query::pairs(text) {
         match name.as_str() {
             "start" => range.start = Some(query::time("start", &value)?),
@@ -59,11 +59,11 @@ fn range(text: &str) -> Result<Range, Problem> {
     Ok(range)
 }
 
-fn is_right(app: &App, entry: &Entry) -> bool {
-    matches!(&entry.subject, Subject::Master(basis) if basis.is_right(&app.keeper))
+fn is_right(app: &App, entry: &CachedList) -> bool {
+    matches!(&entry.subject, ListSubject::Master(basis) if basis.is_right(&app.keeper))
 }
 
-async fn make(app: &Arc<App>, channel: Channel, range: Range, key: String) -> Result<Arc<Entry>, Problem> {
+async fn make(app: &Arc<App>, channel: Channel, range: MasterRange, key: String) -> Result<Arc<CachedList>, Problem> {
     let _alone = app.alone(&key).await?;
     app.ask(move |app| {
         // Somebody else may have made it in the meantime.
@@ -71,8 +71,8 @@ async fn make(app: &Arc<App>, channel: Channel, range: Range, key: String) -> Re
             return Ok(entry);
         }
         let made = app.playback.master(&channel, &range)?;
-        let subject = Subject::Master(Box::new(made.basis));
-        let entry = Arc::new(Entry::new(subject, crate::index::Version::default(), Bytes::from(made.text)));
+        let subject = ListSubject::Master(Box::new(made.basis));
+        let entry = Arc::new(CachedList::new(subject, crate::index::Version::default(), Bytes::from(made.text)));
         app.cache.put(&key, &entry);
         Ok(entry)
     })

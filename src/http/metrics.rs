@@ -24,7 +24,7 @@ use prometheus::{
 use tracing::Level;
 
 use super::log_limit::LogLimit;
-use crate::runtime::Busy;
+use crate::runtime::ForegroundLoad;
 
 /// Upper bounds in seconds.
 const BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
@@ -46,12 +46,12 @@ pub struct HttpMetrics {
     bytes: IntCounterVec,
     failures: Arc<LogLimit>,
     /// What others wait for is done before what nobody waits for.
-    busy: Arc<Busy>,
+    busy: Arc<ForegroundLoad>,
 }
 
 impl HttpMetrics {
     /// Registers the metrics.
-    pub fn register(registry: &Registry, busy: Arc<Busy>) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, busy: Arc<ForegroundLoad>) -> prometheus::Result<Self> {
         let latency = HistogramOpts::new("http_request_latency_all", "Seconds until a response's head was ready")
             .buckets(BUCKETS.to_vec());
         let metrics = Self {

@@ -78,9 +78,9 @@ mod visitor_metrics;
 mod watched;
 mod wire_cache;
 
-pub use app::{App, Bounds, Parts};
+pub use app::{App, AppParts, RequestBounds};
 pub use auth::Auth;
-pub use conditional::{ETag, Verdict};
+pub use conditional::{ConditionVerdict, ETag};
 pub use file_body::{FileBody, FileReply, file_response};
 pub use host::Hosts;
 pub use metrics::{Endpoint, HttpMetrics, InFlight};
@@ -88,4 +88,4 @@ pub use negotiate::{Encoding, encode, negotiate};
 pub use problem::Problem;
 pub use range::Wanted;
 pub use router::router;
-pub use serve::{Limits, listen, serve};
+pub use serve::{ConnectionLimits, listen, serve};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use prometheus::{Gauge, Registry};
 
 use super::visitor_metrics::VisitorMetrics;
-use crate::crawl::{Crawl, Found, Keeper, Watch};
+use crate::crawl::{Crawl, CrawlCounts, Keeper, Watch};
 use crate::index::Health;
 use crate::scrub::{KeptFile, Scrub};
 
@@ -106,7 +106,7 @@ impl NodeMetrics {
         self.crawl_cycle.set(crawled.cycle as f64);
         self.crawl_done.set(crawled.done as f64);
         self.crawl_total.set(crawled.total as f64);
-        self.crawl_errors.set(crawled.last.as_ref().map_or(0, |(found, _)| found.count(Found::ERRORS)) as f64);
+        self.crawl_errors.set(crawled.last.as_ref().map_or(0, |(found, _)| found.count(CrawlCounts::ERRORS)) as f64);
 
         self.visitors.update(&crawled.visitors);
 

@@ -15,11 +15,11 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::tombstones::read;
-use crate::domain::doubt::Doubt;
+use crate::domain::doubt::MassLoss;
 use crate::domain::{Channel, HourPlace};
 use crate::wire::{
-    AcceptBursts, AcceptMissing, Accepted, AcceptedRecords, DoubtReport, KeepHours, KeptHours, RetentionReport,
-    RunRetention,
+    AcceptBursts, AcceptMissing, AcceptedRecords, DoubtReport, KeepHours, KeptHours, RetentionReport, RunRetention,
+    TombstoneReceipt,
 };
 
 /// How long a run of retention is waited for: less than a request with a body may take.
@@ -40,7 +40,7 @@ pub struct BackfillActions {
 #[utoipa::path(
     post, path = "/api/v1/tombstones/accept", request_body = AcceptBursts, security(("bearer" = [])),
     responses(
-        (status = 200, body = Accepted, description = "a round with these peers begins now; it takes over their tombstones however many they are"),
+        (status = 200, body = TombstoneReceipt, description = "a round with these peers begins now; it takes over their tombstones however many they are"),
         (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
         (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such peer")
     )
@@ -50,7 +50,7 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let accepted = match read::<AcceptBursts>(request.into_body(), "{\"peer\": \"NAME\"}, or {} for all").await {
         Ok(AcceptBursts { peer }) => match ((app.backfill_actions.accept_bursts)(peer.as_deref()), peer) {
             (0, Some(peer)) => Err(Problem::not_found(&format!("peer {peer:?}"))),
-            (peers, _) => Ok(Accepted { peers: peers as u64 }),
+            (peers, _) => Ok(TombstoneReceipt { peers: peers as u64 }),
         },
         Err(problem) => Err(problem),
     };
@@ -75,14 +75,14 @@ pub async fn accept_missing(State(app): State<Arc<App>>, request: Request<Body>)
     accepted.map_or_else(|problem| problem.at(&path).into_response(), |doubt| Json(doubt_report(doubt)).into_response())
 }
 
-fn accept_in(app: &App, channel: &str) -> Result<Doubt, Problem> {
+fn accept_in(app: &App, channel: &str) -> Result<MassLoss, Problem> {
     let accepted = Channel::new(channel).ok().and_then(|known| app.keeper.accept(&known));
     accepted.ok_or_else(|| Problem::not_found(&format!("doubt about channel {channel:?}")))
 }
 
 /// A doubt in the shape of the wire.
-pub(super) fn doubt_report(doubt: Doubt) -> DoubtReport {
-    let Doubt { channel, missing, had, hours } = doubt;
+pub(super) fn doubt_report(doubt: MassLoss) -> DoubtReport {
+    let MassLoss { channel, missing, had, hours } = doubt;
     DoubtReport { channel, missing, had, hours }
 }
 

@@ -4,14 +4,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::limits::Limits;
+use super::limits::ConnectionLimits;
 
 /// An answer that is held in memory is taken within so many seconds: at `min_rate` one of 64 MiB would be held for 18 hours.
 const TAKEN_WITHIN_S: u64 = 300;
 
 /// How much a client takes while it is waited for, from one look to the next after a `write_stall_timeout`.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ClientPace {
     since: AtomicU64,
     taken: AtomicU64,
     /// In the stretch before.
@@ -19,7 +19,7 @@ pub(super) struct Pace {
     waited_ms: AtomicU64,
 }
 
-impl Pace {
+impl ClientPace {
     pub(super) fn new(now: u64) -> Self {
         Self {
             since: AtomicU64::new(now),
@@ -45,7 +45,7 @@ impl Pace {
 
     /// Whether it took less than it must: `min_rate`, or what takes all that is held in memory for it in [`TAKEN_WITHIN_S`]. To be asked
     /// again and again; decides at the end of each stretch, and begins the next.
-    pub(super) fn is_slow(&self, now: u64, blocked_since: u64, held: u64, limits: &Limits) -> bool {
+    pub(super) fn is_slow(&self, now: u64, blocked_since: u64, held: u64, limits: &ConnectionLimits) -> bool {
         let stretch = now.saturating_sub(self.since.load(Relaxed));
         if u128::from(stretch) < limits.write_stall_timeout.as_millis() {
             return false;
@@ -66,13 +66,13 @@ mod tests {
 
     #[test]
     fn who_takes_less_than_the_least_rate_is_slow_and_who_waits_for_us_is_not() {
-        let limits = Limits::default();
+        let limits = ConnectionLimits::default();
         let window = u64::try_from(limits.write_stall_timeout.as_millis()).unwrap();
         let enough = usize::try_from(limits.min_rate * window / 1000).unwrap() + 1;
         for (taken, blocked_ms, slow) in
             [(enough / 2, window, true), (enough, window, false), (enough / 2, window / 2, false), (0, window, true)]
         {
-            let pace = Pace::new(1);
+            let pace = ClientPace::new(1);
             pace.take(taken);
             assert!(!pace.is_slow(window / 2, window / 2, 0, &limits), "it is too early to say");
             let now = window + 1;
@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn who_has_much_held_for_it_must_take_more() {
-        let limits = Limits::default();
+        let limits = ConnectionLimits::default();
         let window = u64::try_from(limits.write_stall_timeout.as_millis()).unwrap();
         let enough = usize::try_from(limits.min_rate * window / 1000).unwrap() + 1;
         for (held, slow) in [(limits.min_rate * TAKEN_WITHIN_S, false), (64 << 20, true)] {
-            let pace = Pace::new(1);
+            let pace = ClientPace::new(1);
             pace.take(enough);
             assert_eq!(pace.is_slow(window + 1, 1, held, &limits), slow, "{held} bytes are held");
         }

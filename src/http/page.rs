@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use super::{ETag, Encoding, Problem, Verdict, conditional, encode, negotiate};
+use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, negotiate};
 
 /// Nothing is loaded from elsewhere, no script or style stands in the page, and nobody may put it in a frame. What is played is put together
 /// by the page itself (`blob:`).
@@ -63,9 +63,9 @@ impl File {
         let (body, encoding) = self.body(negotiate(asked));
         let etag = ETag::of_encoded(self.hash(), encoding);
         let mut response = match conditional::evaluate(asked, &etag, None) {
-            Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-            Verdict::Failed => return Problem::precondition_failed().into_response(),
-            Verdict::Proceed => ([(CONTENT_TYPE, HeaderValue::from_static(self.kind))], body).into_response(),
+            ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+            ConditionVerdict::Failed => return Problem::precondition_failed().into_response(),
+            ConditionVerdict::Proceed => ([(CONTENT_TYPE, HeaderValue::from_static(self.kind))], body).into_response(),
         };
         let headers = response.headers_mut();
         encoding.describe(headers);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::app::App;
 use super::{Problem, pathname, query};
 use crate::domain::{Stream, Timestamp};
-use crate::peer_proxy::{Kind, MOST_PIXELS, ProxyError, Question};
+use crate::peer_proxy::{MOST_PIXELS, ProxyError, Question, QuestionKind};
 use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Timeline};
 
 /// Answers `GET /api/v1/streams`.
@@ -109,7 +109,7 @@ async fn ask(app: &Arc<App>, asked: &Uri) -> Result<Bytes, Problem> {
     let [peer, what, channel, quality] = parts.as_slice() else {
         return Err(Problem::not_found("such address; expected is /api/v1/peers/NAME/timeline/CHANNEL/QUALITY"));
     };
-    let kind = if what == "holes" { Kind::Holes } else { Kind::Timeline };
+    let kind = if what == "holes" { QuestionKind::Holes } else { QuestionKind::Timeline };
     let stream = Stream::new(channel, quality)
         .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?;
     let question = read(kind, stream, asked.query().unwrap_or_default())?;
@@ -129,17 +129,17 @@ async fn ask(app: &Arc<App>, asked: &Uri) -> Result<Bytes, Problem> {
 }
 
 /// The question that a query is; what belongs to other questions is left out.
-fn read(kind: Kind, stream: Stream, text: &str) -> Result<Question, Problem> {
+fn read(kind: QuestionKind, stream: Stream, text: &str) -> Result<Question, Problem> {
     let mut question = Question { kind, stream, from: None, to: None, pixels: None, edges: false };
     for (name, value) in query::pairs(text) {
         match (name.as_str(), kind) {
             ("from", _) => question.from = Some(query::time("from", &value)?),
             ("to", _) => question.to = Some(query::time("to", &value)?),
-            ("pixels", Kind::Timeline) => {
+            ("pixels", QuestionKind::Timeline) => {
                 let most = usize::try_from(MOST_PIXELS).unwrap_or(usize::MAX);
                 question.pixels = Some(query::count("pixels", &value, most)? as u64);
             }
-            ("edges", Kind::Holes) => question.edges = query::flag("edges", &value)?,
+            ("edges", QuestionKind::Holes) => question.edges = query::flag("edges", &value)?,
             _ => {}
         }
     }

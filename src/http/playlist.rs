@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::negotiate::negotiate_among;
 use super::pieces_body::PiecesBody;
-use super::{ETag, Encoding, Problem, Verdict, conditional, pathname, query};
+use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, pathname, query};
 use crate::domain::hls::MEDIA_TYPE;
 use crate::domain::{Stream, Timestamp};
 use crate::playback::{Ask, Other, Playlist};
@@ -84,9 +84,9 @@ async fn reply(app: &Arc<App>, request: &Parts, list: Arc<Playlist>) -> Result<R
     let encoding = negotiate_among(&request.headers, &[Encoding::Identity, Encoding::Gzip]);
     let etag = ETag::of_encoded(list.hash(), encoding);
     let mut response = match conditional::evaluate(&request.headers, &etag, None) {
-        Verdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        Verdict::Failed => return Err(Problem::precondition_failed()),
-        Verdict::Proceed => {
+        ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
+        ConditionVerdict::Proceed => {
             let pieces = match (encoding, list.kept_gzip()) {
                 (Encoding::Gzip, Some(kept)) => kept,
                 (Encoding::Gzip, None) => {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Problem;
 use super::app::App;
 use super::tombstones::read;
-use crate::scrub::{Finding, Limits, Scrub, Watcher, damaged_file};
+use crate::scrub::{Scrub, ScrubFinding, ScrubLimits, ScrubObserver, damaged_file};
 use crate::wire::{FlaggedList, QuarantineList, ScrubLine, ScrubOrder};
 
 /// Bytes between two lines about progress.
@@ -68,7 +68,7 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
-        let limits = if order.yes { Limits::NONE } else { Limits::CAREFUL };
+        let limits = if order.yes { ScrubLimits::NONE } else { ScrubLimits::CAREFUL };
         let last = match app.scrub.run(&places, limits, 1, &listener) {
             Ok(_) if listener.is_stopped() => ScrubLine::Failed { why: "the node is ending".to_owned() },
             Ok(summary) => ScrubLine::Done(summary),
@@ -137,7 +137,7 @@ impl Listener {
     }
 }
 
-impl Watcher for Listener {
+impl ScrubObserver for Listener {
     fn begin(&self, files: u64, bytes: u64) {
         self.send(&ScrubLine::Begin { files, bytes });
     }
@@ -151,7 +151,7 @@ impl Watcher for Listener {
         }
     }
 
-    fn found(&self, finding: &Finding) {
+    fn found(&self, finding: &ScrubFinding) {
         self.send(&ScrubLine::Damaged(damaged_file(finding)));
     }
 

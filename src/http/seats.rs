@@ -10,14 +10,14 @@ use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::{Auth, Digest, Right};
-use crate::domain::seats::{Places, Taken, Verdict, decide};
+use super::auth::{Auth, Right, TokenDigest};
+use crate::domain::seats::{ClientSeats, SeatVerdict, TakenSeat, decide};
 
 /// Who counts as one: an address, and apart from others there whoever shows a token, because behind a proxy all have the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Client {
     network: u128,
-    token: Option<Digest>,
+    token: Option<TokenDigest>,
 }
 
 impl Client {
@@ -41,7 +41,7 @@ pub(super) fn network(address: IpAddr) -> u128 {
 /// All places of a kind.
 #[derive(Debug)]
 pub(super) struct Seats {
-    places: Places,
+    places: ClientSeats,
     taken: Mutex<(u64, BTreeMap<u64, Holder>)>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Seat {
 }
 
 impl Seats {
-    pub(super) fn new(places: Places) -> Arc<Self> {
+    pub(super) fn new(places: ClientSeats) -> Arc<Self> {
         Arc::new(Self { places, taken: Mutex::default() })
     }
 
@@ -73,7 +73,7 @@ impl Seats {
     }
 
     /// How many there are.
-    pub(super) fn places(&self) -> Places {
+    pub(super) fn places(&self) -> ClientSeats {
         self.places
     }
 
@@ -81,14 +81,14 @@ impl Seats {
     pub(super) fn take(self: &Arc<Self>, client: Client) -> Option<Seat> {
         let mut taken = self.lock();
         let (next, holders) = &mut *taken;
-        let list: Vec<Taken<Client>> = holders
+        let list: Vec<TakenSeat<Client>> = holders
             .iter()
-            .map(|(id, holder)| Taken { client: holder.client, id: *id, held: holder.since.elapsed() })
+            .map(|(id, holder)| TakenSeat { client: holder.client, id: *id, held: holder.since.elapsed() })
             .collect();
         match decide(&list, client, &self.places) {
-            Verdict::Full => return None,
-            Verdict::Free => {}
-            Verdict::InPlaceOf(id) => {
+            SeatVerdict::Full => return None,
+            SeatVerdict::Free => {}
+            SeatVerdict::InPlaceOf(id) => {
                 if let Some(holder) = holders.remove(&id) {
                     holder.leave.cancel();
                 }
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_given_up_or_taken_away_is_free() {
-        let seats = Seats::new(Places { total: 2, each: 1, tenure: Duration::ZERO });
+        let seats = Seats::new(ClientSeats { total: 2, each: 1, tenure: Duration::ZERO });
         let client = |address: &str| Client { network: network(address.parse().unwrap()), token: None };
         let first = seats.take(client("192.0.2.1")).unwrap();
         let second = seats.take(client("::ffff:192.0.2.1")).unwrap();

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::app::App;
 use super::json_list::JsonList;
-use super::wire_cache::{Entry, Subject};
+use super::wire_cache::{CachedList, ListSubject};
 use super::{ETag, FileReply, Problem, file_response, listing, pathname};
 use crate::crawl::CrawlError;
 use crate::disk::{Base, DiskError};
@@ -64,7 +64,7 @@ async fn answer_extras(app: &Arc<App>, request: &Parts) -> Result<Response, Prob
         }
     });
     // Read from the disk each time, and never kept.
-    let entry = Entry::new(Subject::Structure, Version::default(), list.await?);
+    let entry = CachedList::new(ListSubject::Structure, Version::default(), list.await?);
     listing::reply(app, request, path, Arc::new(entry)).await
 }
 

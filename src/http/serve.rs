@@ -37,8 +37,8 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use super::connection::{Activity, CoarseClock, InHand};
-use super::connections::Table;
-pub use super::limits::Limits;
+use super::connections::ConnectionTable;
+pub use super::limits::ConnectionLimits;
 use super::watched::{WatchedReads, WatchedWrites};
 use super::{Problem, host};
 use crate::tls;
@@ -68,12 +68,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve(
     listener: TcpListener,
     app: Router,
-    limits: Limits,
-    tls: Option<Arc<tls::Server>>,
+    limits: ConnectionLimits,
+    tls: Option<Arc<tls::TlsServer>>,
     shutdown: CancellationToken,
 ) {
     let serving = Serving { app, builder: builder(&limits), tls };
-    let table = Arc::new(Table::default());
+    let table = Arc::new(ConnectionTable::default());
     let clock = CoarseClock::start();
     let mut sweeping = pin!(sweep(&table, &clock, &limits));
     tokio::select! {
@@ -102,10 +102,10 @@ pub async fn serve(
 /// Accepts connections for ever, each in the place of another one where the table is full.
 async fn accept(
     listener: &TcpListener,
-    table: &Arc<Table>,
+    table: &Arc<ConnectionTable>,
     serving: &Serving,
     clock: &Arc<CoarseClock>,
-    limits: &Limits,
+    limits: &ConnectionLimits,
 ) {
     let cap = limits.effective_connections();
     let mut pause = BACKOFF.0;
@@ -140,10 +140,10 @@ async fn accept(
 pub(super) struct Serving {
     app: Router,
     builder: http1::Builder,
-    tls: Option<Arc<tls::Server>>,
+    tls: Option<Arc<tls::TlsServer>>,
 }
 
-fn builder(limits: &Limits) -> http1::Builder {
+fn builder(limits: &ConnectionLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .keep_alive(true)
@@ -157,7 +157,7 @@ fn builder(limits: &Limits) -> http1::Builder {
 }
 
 /// Cuts connections that are overdue, for ever.
-async fn sweep(table: &Table, clock: &CoarseClock, limits: &Limits) {
+async fn sweep(table: &ConnectionTable, clock: &CoarseClock, limits: &ConnectionLimits) {
     let mut ticks = tokio::time::interval(limits.sweep_interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -201,10 +201,10 @@ pub(super) async fn run(serving: Serving, stream: TcpStream, activity: Arc<Activ
 
 /// Agrees on keys; `None` where that comes to nothing. At the end of the server nobody waits for it.
 async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
-    server: &tls::Server,
+    server: &tls::TlsServer,
     stream: S,
     activity: &Activity,
-) -> Option<tls::Accepted<S>> {
+) -> Option<tls::TlsAccept<S>> {
     activity.begin_handshake();
     let mut accepting = pin!(server.accept(stream));
     let accepted = poll_fn(|cx| {

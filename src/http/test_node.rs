@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{App, Auth, Bounds, HttpMetrics, Parts, router};
-use crate::crawl::{Crawl, Keeper, Pace, Reading, Reconcile, Watch, WatchOptions};
-use crate::deleted::Deletions;
-use crate::disk::{Base, Guard, Identity};
+use super::{App, AppParts, Auth, HttpMetrics, RequestBounds, router};
+use crate::crawl::{Crawl, CrawlPace, Keeper, ReadAllowance, Reconcile, Watch, WatchOptions};
+use crate::deleted::DeletionCounter;
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
@@ -58,12 +58,12 @@ impl TestNode {
         let directory = tempfile::tempdir().unwrap();
         let index = Arc::new(Index::in_memory(options).unwrap());
         let base = Base::open(directory.path()).unwrap();
-        let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
+        let guard = Arc::new(BaseGuard::new(base, BaseIdentity::Unmarked { channels: Vec::new() }));
         let keeper = Arc::new(Keeper::new(index, guard).with_clock(clock));
         let (stop, registry) = (Stop::new(), Registry::new());
         let crawl = crawl(&keeper, &stop);
         let ending = tokio_util::sync::CancellationToken::new();
-        let deleted = Arc::new(Deletions::register(&registry).unwrap());
+        let deleted = Arc::new(DeletionCounter::register(&registry).unwrap());
         let retention = retention(&keeper, &crawl, &deleted);
         let over = Over {
             name: "test",
@@ -195,7 +195,7 @@ pub(crate) struct Over<'a> {
     pub(crate) keeper: &'a Arc<Keeper>,
     pub(crate) crawl: &'a Arc<Crawl>,
     pub(crate) retention: Arc<Retention>,
-    pub(crate) deleted: Arc<Deletions>,
+    pub(crate) deleted: Arc<DeletionCounter>,
     pub(crate) instance: u64,
     pub(crate) registry: Registry,
     pub(crate) stop: &'a Stop,
@@ -204,13 +204,13 @@ pub(crate) struct Over<'a> {
 /// A crawl that works when it is stepped or run.
 pub(crate) fn crawl(keeper: &Arc<Keeper>, stop: &Stop) -> Arc<Crawl> {
     let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(keeper), 10))];
-    let pace = Pace {
+    let pace = CrawlPace {
         cpu_share: 1.0,
         slice: Duration::from_secs(1),
         adaptive: false,
         threads: 1,
         cycles: [("reconcile".to_owned(), Duration::from_secs(60))].into(),
-        reading: Reading::default(),
+        reading: ReadAllowance::default(),
     };
     let (busy, clock) = (Arc::default(), Arc::new(SystemClock::new()));
     Arc::new(Crawl::new(Arc::clone(keeper), visitors, pace, busy, clock, stop.clone()))
@@ -222,7 +222,7 @@ pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) 
     let watching = WatchOptions { hours_per_quality: 1, max_watches: 1, window: Duration::from_millis(1) };
     let watch = Arc::new(Watch::new(Arc::clone(keeper), watching, stop.clone()));
     let metrics = HttpMetrics::register(&registry, Arc::default()).unwrap();
-    let app = App::new(Parts {
+    let app = App::new(AppParts {
         hosts: super::Hosts::new(["archive.example"]),
         auth: Arc::new(Auth::open(None, None).unwrap()),
         deleted,
@@ -253,7 +253,7 @@ pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) 
             crate::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
         )),
         listing_cache: 1 << 20,
-        bounds: Bounds {
+        bounds: RequestBounds {
             max_page: 10_000,
             max_hours: 10_000,
             max_extras: 1_000,
@@ -274,12 +274,12 @@ fn nobody() -> Arc<PeerProxy> {
 }
 
 /// Retention that has no limits and is never run.
-fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> Arc<Retention> {
-    let parts = crate::retention::Parts {
+fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<DeletionCounter>) -> Arc<Retention> {
+    let parts = crate::retention::RetentionParts {
         keeper: Arc::clone(keeper),
         is_ready: crawl.readiness(),
         deletions: Arc::clone(deleted),
-        client: PeerClient::new(crate::peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
+        client: PeerClient::new(crate::peer::PeerLimits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
         peers: tokio::sync::watch::channel(Vec::new()).1,
         instance: 1,
         handle: tokio::runtime::Handle::current(),
@@ -287,7 +287,7 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<Deletions>) -> A
         free: crate::retention::free_space(),
     };
     let options = RetentionOptions {
-        limits: crate::domain::retention::Limits::default(),
+        limits: crate::domain::retention::RetentionLimits::default(),
         reclaim_age: crate::domain::Span::from_us(0),
         interval: Duration::from_secs(600),
         keep_last_copy: false,

@@ -12,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::coverage::{in_turns, may_be_told, read_stream};
 use super::{Problem, query};
-use crate::domain::coverage::{Share, Shares, Stretch, Window};
+use crate::domain::coverage::{Shares, Stretch, Window, WindowShare};
 use crate::domain::{Span, Stream, Timestamp};
-use crate::wire::{Extent, Run, Timeline};
+use crate::wire::{TimeExtent, Timeline, TimelineRun};
 
 /// The widest picture: more than any screen has.
 const MOST_PIXELS: usize = 4096;
@@ -103,12 +103,12 @@ fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
     in_turns(app, &wanted.stream, &window, |found, part| pieces.add(&found.coverage, part))?;
     // Once more: the hours have been compared with the disk since.
     let extent = extent(app, &wanted.stream)?;
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<TimelineRun> = Vec::new();
     for share in pieces.finish() {
         let (missing, not_full) = per_mille(&share);
         match runs.last_mut() {
-            Some(Run(count, a, b)) if (*a, *b) == (missing, not_full) => *count += 1,
-            _ => runs.push(Run(1, missing, not_full)),
+            Some(TimelineRun(count, a, b)) if (*a, *b) == (missing, not_full) => *count += 1,
+            _ => runs.push(TimelineRun(1, missing, not_full)),
         }
     }
     Ok(Timeline {
@@ -117,13 +117,13 @@ fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
         from: start.to_string(),
         to: end.to_string(),
         pixels: wanted.pixels as u64,
-        extent: extent.map(|extent| Extent { start: extent.start.to_string(), end: extent.end.to_string() }),
+        extent: extent.map(|extent| TimeExtent { start: extent.start.to_string(), end: extent.end.to_string() }),
         runs,
     })
 }
 
 /// Missing and not full, of a piece's time inside the extent: rounded up, so that anything shows, but 1000 only for all of it.
-fn per_mille(share: &Share) -> (i16, i16) {
+fn per_mille(share: &WindowShare) -> (i16, i16) {
     let of = |us: u64| {
         let rounded = us.saturating_mul(1000).div_ceil(share.inside_us.max(1));
         i16::try_from(if us < share.inside_us { rounded.min(999) } else { 1000 }).unwrap_or(1000)
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn anything_shows_and_only_all_of_it_is_a_thousand() {
-        let share = |inside_us, missing_us, not_full_us| Share { inside_us, missing_us, not_full_us };
+        let share = |inside_us, missing_us, not_full_us| WindowShare { inside_us, missing_us, not_full_us };
         assert_eq!(per_mille(&share(0, 0, 0)), (-1, 0));
         assert_eq!(per_mille(&share(31_536_000_000_000, 1, 0)), (1, 0));
         assert_eq!(per_mille(&share(1_000_000, 999_999, 1)), (999, 1));

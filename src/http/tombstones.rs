@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use super::app::App;
 use super::{Problem, query};
 use crate::domain::{BadName, Stream};
-use crate::tombstones::{self, After, Bounds, Index, MOST_PATHS, Place, Purge, Range, Scope};
+use crate::tombstones::{
+    self, After, IndexTrust, MOST_PATHS, Purge, ScopePart, TombstoneBounds, TombstoneRange, TombstoneScope,
+};
 use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};
 
 /// Bytes of a body: [`MOST_PATHS`] of the longest paths of this field, of 200 bytes, ten times over.
@@ -113,7 +115,7 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Res
 
 /// What a list is asked for.
 struct Wanted {
-    scope: Scope,
+    scope: TombstoneScope,
     after: Option<After>,
     limit: usize,
 }
@@ -133,12 +135,12 @@ impl Wanted {
             }
         }
         let scope = match (&channel, &quality, &hour) {
-            (None, None, None) => Scope::everything(),
+            (None, None, None) => TombstoneScope::everything(),
             (Some(channel), quality, hour) if quality.is_some() || hour.is_none() => {
-                let place = Place::new(channel, quality.as_deref(), hour.as_deref());
+                let place = ScopePart::new(channel, quality.as_deref(), hour.as_deref());
                 let given = [Some(channel), quality.as_ref(), hour.as_ref()].into_iter().flatten();
                 let given: Vec<&str> = given.map(String::as_str).collect();
-                Scope::within(vec![place.map_err(|error| wrong_place("channel", &given.join("/"), error))?])
+                TombstoneScope::within(vec![place.map_err(|error| wrong_place("channel", &given.join("/"), error))?])
             }
             (None, ..) => {
                 return Err(Problem::bad_parameter("channel", "", "a channel where a quality or hour is given"));
@@ -157,12 +159,12 @@ fn read_after(value: &str) -> Result<After, Problem> {
     After::read(value).ok_or_else(|| Problem::bad_parameter("after", value, "`next` of the page before"))
 }
 
-fn index_state(app: &App) -> Index {
-    if *app.crawl.ready().borrow() { Index::CaughtUp } else { Index::Behind }
+fn index_state(app: &App) -> IndexTrust {
+    if *app.crawl.ready().borrow() { IndexTrust::CaughtUp } else { IndexTrust::Behind }
 }
 
 fn page(app: &App, wanted: &Wanted) -> Result<TombstonePage, Problem> {
-    let bounds = Bounds { files: wanted.limit, hours: app.bounds.max_hours };
+    let bounds = TombstoneBounds { files: wanted.limit, hours: app.bounds.max_hours };
     let after = wanted.after.as_ref();
     Ok(tombstones::list(&app.keeper, &wanted.scope, after, bounds, index_state(app))?)
 }
@@ -184,7 +186,7 @@ fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Probl
         (_, None, None, None, None) => paths,
         (true, Some(channel), Some(quality), Some(from), Some(to)) => {
             let wrong = |error| Problem::bad_parameter("channel", &format!("{channel}/{quality}"), &format!("{error}"));
-            let range = Range {
+            let range = TombstoneRange {
                 stream: Stream::new(&channel, &quality).map_err(wrong)?,
                 from: query::time("from", &from)?,
                 to: query::time("to", &to)?,
@@ -238,13 +240,13 @@ fn purge_ordered(app: &App, order: &PurgeOrder) -> Result<PurgeReport, Problem> 
     let scope = match (order.paths.is_empty(), order.places.is_empty(), order.everything) {
         (false, true, false) => return Ok(purge.paths(&order.paths)?),
         (true, false, false) => {
-            let read = |text: &String| Place::parse(text).map_err(|error| wrong_place("places", text, error));
-            Scope::within(order.places.iter().map(read).collect::<Result<_, _>>()?)
+            let read = |text: &String| ScopePart::parse(text).map_err(|error| wrong_place("places", text, error));
+            TombstoneScope::within(order.places.iter().map(read).collect::<Result<_, _>>()?)
         }
-        (true, true, true) => Scope::everything(),
+        (true, true, true) => TombstoneScope::everything(),
         _ => return Err(Problem::bad_body("it does not say what to purge", "one of paths, places and everything")),
     };
-    let bounds = Bounds { files: MOST_DELETED, hours: app.bounds.max_hours };
+    let bounds = TombstoneBounds { files: MOST_DELETED, hours: app.bounds.max_hours };
     Ok(purge.scope(&scope, after.as_ref(), bounds, index_state(app))?)
 }
 

@@ -24,7 +24,7 @@ use super::playlist::check_order;
 use super::{Problem, pathname, query};
 use crate::crawl::CrawlError;
 use crate::disk::{DiskError, NewFile, Published};
-use crate::domain::{Piece, Stream, Timestamp};
+use crate::domain::{SequencePiece, Stream, Timestamp};
 use crate::ffmpeg::{self, FfmpegError};
 use crate::playback::PlaybackError;
 
@@ -40,7 +40,7 @@ const MOST_NAME: usize = 240;
 /// A file that is to be made.
 struct Video {
     file: String,
-    pieces: Vec<Piece>,
+    pieces: Vec<SequencePiece>,
 }
 
 /// Answers `POST /generate_videos/{channel}/{quality}`.

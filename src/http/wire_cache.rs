@@ -15,7 +15,7 @@ use crate::index::Version;
 
 /// What a list is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
+pub enum ListSubject {
     /// Channels, qualities or hours: as long as no hour comes or goes.
     Structure,
     /// A master playlist: as long as what it was made from is right.
@@ -31,9 +31,9 @@ pub enum Subject {
 
 /// A list as it goes over the wire.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CachedList {
     /// What it lists.
-    pub subject: Subject,
+    pub subject: ListSubject,
     /// Which state of it.
     pub version: Version,
     /// Of the plain bytes.
@@ -44,9 +44,9 @@ pub struct Entry {
     used: AtomicU64,
 }
 
-impl Entry {
+impl CachedList {
     /// A list that was just made.
-    pub fn new(subject: Subject, version: Version, plain: Bytes) -> Self {
+    pub fn new(subject: ListSubject, version: Version, plain: Bytes) -> Self {
         let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&plain));
         Self { subject, version, hash, plain, gzip: OnceLock::new(), zstd: OnceLock::new(), used: AtomicU64::new(0) }
     }
@@ -72,7 +72,7 @@ pub struct WireCache {
     cap: usize,
     bytes: AtomicUsize,
     clock: AtomicU64,
-    entries: RwLock<HashMap<Box<str>, Arc<Entry>>>,
+    entries: RwLock<HashMap<Box<str>, Arc<CachedList>>>,
 }
 
 impl WireCache {
@@ -87,7 +87,7 @@ impl WireCache {
     }
 
     /// What is kept for this request, right or not.
-    pub fn get(&self, request: &str) -> Option<Arc<Entry>> {
+    pub fn get(&self, request: &str) -> Option<Arc<CachedList>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.get(request)?;
         entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
@@ -95,7 +95,7 @@ impl WireCache {
     }
 
     /// Keeps a list, unless it is so large that it would push out most others.
-    pub fn put(&self, request: &str, entry: &Arc<Entry>) {
+    pub fn put(&self, request: &str, entry: &Arc<CachedList>) {
         if entry.size() > self.cap / 4 || request.len() > 2048 {
             return;
         }
@@ -109,7 +109,7 @@ impl WireCache {
     }
 
     /// Adds encoded bytes to a kept list.
-    pub fn put_encoded(&self, request: &str, entry: &Arc<Entry>, encoding: Encoding, body: Bytes) {
+    pub fn put_encoded(&self, request: &str, entry: &Arc<CachedList>, encoding: Encoding, body: Bytes) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let slot = match encoding {
             Encoding::Identity => return,
@@ -125,7 +125,7 @@ impl WireCache {
     }
 
     /// Drops the least used, down to nine tenths, so that it is not done for every entry.
-    fn shrink(&self, entries: &mut HashMap<Box<str>, Arc<Entry>>) {
+    fn shrink(&self, entries: &mut HashMap<Box<str>, Arc<CachedList>>) {
         if self.bytes() <= self.cap {
             return;
         }
@@ -147,8 +147,8 @@ impl WireCache {
 mod tests {
     use super::*;
 
-    fn entry(size: usize) -> Arc<Entry> {
-        Arc::new(Entry::new(Subject::Structure, Version::default(), Bytes::from(vec![b'x'; size])))
+    fn entry(size: usize) -> Arc<CachedList> {
+        Arc::new(CachedList::new(ListSubject::Structure, Version::default(), Bytes::from(vec![b'x'; size])))
     }
 
     #[test]

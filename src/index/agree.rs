@@ -17,7 +17,7 @@ use super::query::read_change;
 use super::schema::meta_number;
 use super::store::{Index, lock};
 use super::tables::CHANGES;
-use super::{ChangeRecord, IndexError};
+use super::{ChangeRow, IndexError};
 use crate::domain::{AnyFile, Day, Hour, Sum};
 
 /// Days that are read at once: 1,536 rows, half a megabyte, however many years a quality has.
@@ -99,7 +99,7 @@ pub struct ChangePage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replicated {
     /// What changed.
-    pub record: ChangeRecord,
+    pub record: ChangeRow,
     /// `CHANNEL/QUALITY`.
     pub stream: String,
 }

@@ -10,7 +10,7 @@ use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
 use super::ledger::{Books, HoleKey, write_away};
-use super::lines::Lines;
+use super::lines::CachedLines;
 use super::query::{encode_change, gather};
 use super::tables::{
     CENSUS, CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FACTS, FILES, HOURS, HourKey, META, ODD_FILES,
@@ -19,7 +19,7 @@ use super::tables::{
 use super::visitors;
 use super::writer::{Applied, Batch, Counters, HourUpdate, Met, StampUpdate, TouchedHours};
 use crate::domain::totals::HourTotals;
-use crate::domain::{AnyFile, Change, Hour, OddFile, SegmentFile, Stream};
+use crate::domain::{AnyFile, Hour, HourChange, OddFile, SegmentFile, Stream};
 
 /// Most streams that are told apart: far beyond any archive, and a bound on the catalog.
 const MAX_STREAMS: u32 = 1 << 20;
@@ -58,7 +58,7 @@ pub(super) struct Session<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     counters: &'t mut Counters,
     pub(super) catalog: &'t Catalog,
-    pub(super) lines: &'t mut Lines,
+    pub(super) lines: &'t mut CachedLines,
     /// Hours of which this transaction has to make the coverage anew.
     pub(super) unsettled_now: BTreeSet<HourKey>,
     /// Whether a stream is chat, as far as it was asked.
@@ -75,7 +75,7 @@ impl<'t> Session<'t> {
         transaction: &'t WriteTransaction,
         counters: &'t mut Counters,
         catalog: &'t Catalog,
-        lines: &'t mut Lines,
+        lines: &'t mut CachedLines,
         books: Books<'t>,
     ) -> Result<Self, IndexError> {
         Ok(Self {
@@ -221,7 +221,7 @@ impl<'t> Session<'t> {
         &mut self,
         stream: &Stream,
         hour: Hour,
-        changes: &[Change],
+        changes: &[HourChange],
         stamp: StampUpdate,
         logged: bool,
         applied: &mut Applied,
@@ -240,23 +240,25 @@ impl<'t> Session<'t> {
         for change in changes {
             let rows = row.rows;
             let did = match change {
-                Change::Put(AnyFile::Segment(file)) if file.exact.is_none() => self.put(key, &mut row, file)?,
-                Change::Remove(AnyFile::Segment(file)) if file.exact.is_none() => self.remove(key, &mut row, file)?,
-                Change::Put(file) => self.put_odd(key, &mut row, file)?,
-                Change::Remove(file) => self.remove_odd(key, &mut row, file)?,
+                HourChange::Put(AnyFile::Segment(file)) if file.exact.is_none() => self.put(key, &mut row, file)?,
+                HourChange::Remove(AnyFile::Segment(file)) if file.exact.is_none() => {
+                    self.remove(key, &mut row, file)?
+                }
+                HourChange::Put(file) => self.put_odd(key, &mut row, file)?,
+                HourChange::Remove(file) => self.remove_odd(key, &mut row, file)?,
             };
             if !did {
                 continue;
             }
             effective += 1;
             self.counters.seq += 1;
-            let put = matches!(change, Change::Put(_));
+            let put = matches!(change, HourChange::Put(_));
             if let AnyFile::Segment(file) = change.file()
                 && (!put || file.key.tombstone || row.rows == rows)
             {
                 gone.push(file.key.hash);
             }
-            if let Change::Put(AnyFile::Segment(file)) = change
+            if let HourChange::Put(AnyFile::Segment(file)) = change
                 && !file.key.tombstone
                 && file.key.kind.is_video()
             {

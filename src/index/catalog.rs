@@ -34,7 +34,7 @@ pub struct StreamEntry {
 
 /// The state behind the lock.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct CatalogState {
     /// Counts how often the index began anew.
     pub generation: u64,
     /// Chosen at random when the index was made: sequence numbers mean something only together with it.
@@ -50,23 +50,23 @@ pub struct State {
 /// Streams, hours and versions.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    state: RwLock<State>,
+    state: RwLock<CatalogState>,
 }
 
 impl Catalog {
     /// To read.
-    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+    pub fn read(&self) -> RwLockReadGuard<'_, CatalogState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To change: for the writer and for opening.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, State> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, CatalogState> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what was read from an index. Unless that is the one that is open, a new generation begins; in the same one
     /// no version is given twice.
-    pub(super) fn replace(&self, mut state: State) -> u64 {
+    pub(super) fn replace(&self, mut state: CatalogState) -> u64 {
         let mut current = self.write();
         let anew = current.generation == 0 || current.epoch != state.epoch;
         state.generation = current.generation + u64::from(anew);

@@ -6,7 +6,7 @@ use redb::{ReadTransaction, ReadableTable as _};
 
 use super::IndexError;
 use super::apply::Session;
-use super::codec::{HourRow, Reader, check, hour_key, read_hour_key};
+use super::codec::{HourRow, RowReader, check, hour_key, read_hour_key};
 use super::store::Index;
 use super::tables::{CENSUS, HOURS, HourKey};
 use crate::domain::census::{Census, NUMBERS};
@@ -25,7 +25,7 @@ pub(super) fn decode(key: HourKey, bytes: &[u8]) -> Result<Census, IndexError> {
     if check(&key, body) != u64::from_le_bytes(*written) {
         return Err(damaged());
     }
-    let mut reader = Reader::new(body, "census");
+    let mut reader = RowReader::new(body, "census");
     let mut numbers = [0; NUMBERS];
     for number in &mut numbers {
         *number = reader.u64()?;

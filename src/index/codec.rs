@@ -5,8 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::IndexError;
 use super::tables::{FILE_KEY, FILE_VALUE, HOUR_KEY, HourKey};
-use crate::domain::totals::{Digest, HourTotals, Tally};
-use crate::domain::{Hash, Hour, Kind, SegmentFile, SegmentKey, Spelling, Stamp};
+use crate::domain::totals::{Digest, FileTally, HourTotals};
+use crate::domain::{Hash, Hour, SegmentFile, SegmentKey, SegmentKind, Spelling, Stamp};
 
 /// The largest size that is kept: 256 TiB less one byte.
 pub const MAX_SIZE: u64 = (1 << 48) - 1;
@@ -16,12 +16,12 @@ fn damaged(what: &str) -> IndexError {
 }
 
 /// Reads fixed-size pieces off a row.
-pub struct Reader<'a> {
+pub struct RowReader<'a> {
     bytes: &'a [u8],
     what: &'static str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> RowReader<'a> {
     /// Over the bytes of a row of this table.
     pub fn new(bytes: &'a [u8], what: &'static str) -> Self {
         Self { bytes, what }
@@ -98,14 +98,14 @@ pub fn segment_key(key: &SegmentKey) -> [u8; 42] {
 
 /// The inverse of [`segment_key`].
 pub fn read_segment_key(bytes: &[u8]) -> Result<SegmentKey, IndexError> {
-    let mut reader = Reader::new(bytes, "files");
+    let mut reader = RowReader::new(bytes, "files");
     let start_us = u32::from_be_bytes(reader.array()?);
     let [kind] = reader.array()?;
     let duration_us = u32::from_be_bytes(reader.array()?);
     let [spelling] = reader.array()?;
     let hash = Hash(reader.array()?);
     reader.end()?;
-    let (Some(spelling), Some(decoded)) = (Spelling::from_number(spelling), Kind::from_number(kind >> 1)) else {
+    let (Some(spelling), Some(decoded)) = (Spelling::from_number(spelling), SegmentKind::from_number(kind >> 1)) else {
         return Err(damaged("files"));
     };
     if start_us >= 3_600_000_000 || duration_us > 3_600_000_000 {
@@ -187,10 +187,10 @@ impl HourRow {
         if check(&key, body) != u64::from_le_bytes(*tail) {
             return Err(damaged("hours"));
         }
-        let mut reader = Reader::new(body, "hours");
-        let mut tallies = [Tally::default(); 7];
+        let mut reader = RowReader::new(body, "hours");
+        let mut tallies = [FileTally::default(); 7];
         for tally in &mut tallies {
-            *tally = Tally { files: reader.u32()?, bytes: reader.u64()? };
+            *tally = FileTally { files: reader.u32()?, bytes: reader.u64()? };
         }
         let video_us = [reader.u64()?, reader.u64()?, reader.u64()?];
         let tombstones = reader.u32()?;
@@ -222,7 +222,7 @@ pub fn encode_stamp(stamp: Option<Stamp>) -> [u8; 25] {
 }
 
 /// The inverse of [`encode_stamp`].
-pub fn read_stamp(reader: &mut Reader<'_>) -> Result<Option<Stamp>, IndexError> {
+pub fn read_stamp(reader: &mut RowReader<'_>) -> Result<Option<Stamp>, IndexError> {
     let [present] = reader.array()?;
     let stamp = Stamp {
         ino: reader.u64()?,
@@ -254,7 +254,7 @@ impl StreamRow {
 
     /// The inverse of [`StreamRow::encode`].
     pub fn decode(name: &str, bytes: &[u8]) -> Result<Self, IndexError> {
-        let mut reader = Reader::new(bytes, "streams");
+        let mut reader = RowReader::new(bytes, "streams");
         let row = Self { id: reader.u32()?, hours: reader.u32()?, sum: reader.u64()? };
         let written = reader.u64()?;
         reader.end()?;
@@ -283,7 +283,7 @@ mod tests {
         (0..3_600_000_000_u32, 0..4_u8, any::<bool>(), 0..=3_600_000_000_u32, 0..49_u8, any::<[u8; 32]>()).prop_map(
             |(start_us, kind, tombstone, duration_us, spelling, hash)| SegmentKey {
                 start_us,
-                kind: Kind::from_number(kind).unwrap(),
+                kind: SegmentKind::from_number(kind).unwrap(),
                 tombstone,
                 duration_us,
                 spelling: Spelling::from_number(spelling).unwrap(),

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
-use super::catalog::{State, StreamEntry};
+use super::catalog::{CatalogState, StreamEntry};
 use super::codec::{self, HourRow, StreamRow};
 use super::store::OpenReport;
 use super::tables::{HOURS, META, STREAMS};
@@ -26,7 +26,7 @@ const KEPT: usize = 3;
 /// An index that has been opened and believed.
 pub(super) struct Opened {
     pub(super) database: Database,
-    pub(super) state: State,
+    pub(super) state: CatalogState,
     pub(super) migrated_from: Option<u32>,
 }
 
@@ -117,7 +117,7 @@ pub(super) fn open(path: &Path, options: &IndexOptions, verify: Verify) -> Resul
     result
 }
 
-fn believe(database: &mut Database, verify: bool) -> Result<(State, Option<u32>), IndexError> {
+fn believe(database: &mut Database, verify: bool) -> Result<(CatalogState, Option<u32>), IndexError> {
     schema::refuse_newer(database)?;
     // An error must be found now: it may hide in a page that is read in a year.
     if verify && !database.check_integrity()? {
@@ -196,7 +196,7 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, IndexError> {
 }
 
 /// Reads streams and hours, and checks that they are all there and no more.
-fn load_catalog(database: &Database) -> Result<State, IndexError> {
+fn load_catalog(database: &Database) -> Result<CatalogState, IndexError> {
     let transaction = database.begin_read()?;
     let epoch = schema::meta_number(&transaction, "epoch")?;
     let epoch = epoch.ok_or_else(|| IndexError::Damaged("it has no epoch".into()))?;
@@ -211,7 +211,7 @@ fn load_catalog(database: &Database) -> Result<State, IndexError> {
         left.remove_hour(*key.value());
         entry.hours.insert(hour, HourRow::decode(*key.value(), value.value())?.changed);
     }
-    let mut state = State { epoch, seq, ..State::default() };
+    let mut state = CatalogState { epoch, seq, ..CatalogState::default() };
     for (entry, left) in by_id.into_values() {
         if left.hours != 0 || left.sum != 0 {
             return Err(IndexError::Damaged(format!("hours of {} are missing", entry.stream)));

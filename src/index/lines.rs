@@ -13,8 +13,8 @@ use super::codec::{HourRow, read_file};
 use super::query::gather;
 use super::tables::HourKey;
 use crate::domain::best::best_per_start;
-use crate::domain::coverage::{BestSegment, HourLine, Tally};
-use crate::domain::{Change, HourContents};
+use crate::domain::coverage::{BestSegment, HourLine, TimeTally};
+use crate::domain::{HourChange, HourContents};
 
 /// Hours that are kept: those that are being recorded and fetched, at some 20 kB each.
 const MOST: usize = 64;
@@ -23,7 +23,7 @@ const FEW: usize = 64;
 
 /// The lines of some hours.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct CachedLines {
     kept: HashMap<HourKey, Kept>,
     uses: u64,
 }
@@ -36,7 +36,7 @@ struct Kept {
     used: u64,
 }
 
-impl Lines {
+impl CachedLines {
     /// Forgets everything: what was worked out was not committed, or another index is open.
     pub(super) fn clear(&mut self) {
         self.kept.clear();
@@ -48,7 +48,7 @@ impl Lines {
     }
 
     /// Files of an hour changed.
-    pub(super) fn changed(&mut self, hour: HourKey, changes: &[Change]) {
+    pub(super) fn changed(&mut self, hour: HourKey, changes: &[HourChange]) {
         let Some(kept) = self.kept.get_mut(&hour) else { return };
         let starts = changes.iter().map(|change| change.file().ordinary_start_us());
         let is_known = starts.clone().all(|start| start.is_some());
@@ -122,9 +122,9 @@ fn replace(best: &mut Vec<BestSegment>, start_us: u32, by: Option<BestSegment>) 
 fn sum_up(line: &mut HourLine, row: &HourRow) {
     let totals = &row.totals;
     line.video =
-        std::array::from_fn(|kind| Tally { count: u64::from(totals.video[kind].files), us: totals.video_us[kind] });
+        std::array::from_fn(|kind| TimeTally { count: u64::from(totals.video[kind].files), us: totals.video_us[kind] });
     line.bad = u64::from(totals.bad.files);
-    let mut chosen = [Tally::default(); 3];
+    let mut chosen = [TimeTally::default(); 3];
     for segment in &line.best {
         if let Some(tally) = chosen.get_mut(segment.kind as usize) {
             tally.add(u64::from(segment.duration_us));

@@ -9,7 +9,7 @@ use super::{IndexError, file, schema};
 
 /// What a file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct FileLook {
     /// Its format.
     pub format: u32,
     /// The format that this version writes.
@@ -21,7 +21,7 @@ pub struct Look {
 }
 
 /// Looks at the index at `path`; `None` for one that was not closed in order, which tells nothing until it is opened to be mended.
-pub fn look(path: &Path) -> Result<Option<Look>, IndexError> {
+pub fn look(path: &Path) -> Result<Option<FileLook>, IndexError> {
     file::guarded(|| {
         let database = match ReadOnlyDatabase::open(path) {
             Ok(database) => database,
@@ -38,6 +38,6 @@ pub fn look(path: &Path) -> Result<Option<Look>, IndexError> {
             Err(redb::TableError::TableDoesNotExist(_)) => false,
             Err(error) => return Err(error.into()),
         };
-        Ok(Some(Look { format, current: schema::FORMAT, archive, is_empty }))
+        Ok(Some(FileLook { format, current: schema::FORMAT, archive, is_empty }))
     })
 }

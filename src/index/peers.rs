@@ -4,7 +4,7 @@
 
 use redb::ReadableTable as _;
 
-use super::codec::{Reader, check};
+use super::codec::{RowReader, check};
 use super::store::Index;
 use super::tables::PEERS;
 use super::{Batch, IndexError};
@@ -62,13 +62,13 @@ impl PeerRow {
     /// The inverse of [`PeerRow::encode`].
     pub fn decode(name: &str, bytes: &[u8]) -> Result<Self, IndexError> {
         let damaged = || IndexError::Damaged("a row of peers cannot be read".into());
-        let mut reader = Reader::new(bytes, "peers");
+        let mut reader = RowReader::new(bytes, "peers");
         let written = reader.u64()?;
         let body = reader.rest();
         if check(name.as_bytes(), body) != written {
             return Err(damaged());
         }
-        reader = Reader::new(body, "peers");
+        reader = RowReader::new(body, "peers");
         let [says] = reader.array()?;
         let followed = (reader.u64()?, reader.u64()?);
         let (failures, complete_us) = (reader.u32()?, reader.u64()?);

@@ -4,7 +4,7 @@ use redb::{ReadTransaction, ReadableTable as _};
 
 use super::IndexError;
 use super::catalog::Version;
-use super::codec::{self, HourRow, Reader};
+use super::codec::{self, HourRow, RowReader};
 use super::store::Index;
 use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES};
 use crate::domain::{AnyFile, Hour, HourContents, OddFile, SegmentFile, Stamp};
@@ -22,7 +22,7 @@ pub struct HourView {
 
 /// A row of the change log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeRecord {
+pub struct ChangeRow {
     /// Its number.
     pub seq: u64,
     /// `CHANNEL/QUALITY`; `None` if that has gone since.
@@ -76,7 +76,7 @@ impl Index {
         self.read(|transaction, _| {
             let table = transaction.open_table(DIRECTORIES)?;
             let Some(value) = table.get(path)? else { return Ok(None) };
-            let mut reader = Reader::new(value.value(), "directories");
+            let mut reader = RowReader::new(value.value(), "directories");
             let stamp = codec::read_stamp(&mut reader)?;
             reader.end()?;
             Ok(stamp)
@@ -109,15 +109,17 @@ impl Index {
             let mut found = Vec::new();
             for row in table.iter()? {
                 let (key, value) = row?;
-                found
-                    .push((key.value().to_owned(), codec::read_stamp(&mut Reader::new(value.value(), "directories"))?));
+                found.push((
+                    key.value().to_owned(),
+                    codec::read_stamp(&mut RowReader::new(value.value(), "directories"))?,
+                ));
             }
             Ok(found)
         })
     }
 
     /// Up to `limit` changes after `seq`, oldest first; `None` if some of them are not kept any more.
-    pub fn changes_after(&self, seq: u64, limit: usize) -> Result<Option<Vec<ChangeRecord>>, IndexError> {
+    pub fn changes_after(&self, seq: u64, limit: usize) -> Result<Option<Vec<ChangeRow>>, IndexError> {
         self.read(|transaction, _| {
             if seq < super::schema::meta_number(transaction, "floor")?.unwrap_or(0) {
                 return Ok(None);
@@ -234,8 +236,8 @@ pub(super) fn read_change(
     seq: u64,
     bytes: &[u8],
     names: &std::collections::HashMap<u32, String>,
-) -> Result<ChangeRecord, IndexError> {
-    let mut reader = Reader::new(bytes, "changes");
+) -> Result<ChangeRow, IndexError> {
+    let mut reader = RowReader::new(bytes, "changes");
     let (stream, hour) = codec::read_hour_key(reader.array()?)?;
     let value = reader.array()?;
     let [tag] = reader.array()?;
@@ -245,5 +247,5 @@ pub(super) fn read_change(
     } else {
         read_exact(reader.rest(), value)?
     };
-    Ok(ChangeRecord { seq, stream: names.get(&stream).cloned(), hour, put: tag & 1 == 1, file })
+    Ok(ChangeRow { seq, stream: names.get(&stream).cloned(), hour, put: tag & 1 == 1, file })
 }

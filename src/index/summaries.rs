@@ -1,10 +1,10 @@
 //! Summaries of hours as rows: what coverage, holes and maps of any window are made of.
 
 use super::IndexError;
-use super::codec::{Reader, check};
+use super::codec::{RowReader, check};
 use super::tables::HourKey;
 use crate::domain::Timestamp;
-use crate::domain::coverage::{Ends, HourSummary, Stretch, Tally};
+use crate::domain::coverage::{Ends, HourSummary, Stretch, TimeTally};
 
 const WHAT: &str = "coverage";
 
@@ -49,12 +49,12 @@ pub fn decode(key: HourKey, bytes: &[u8]) -> Result<HourSummary, IndexError> {
     if check(&key, body) != u64::from_le_bytes(*tail) {
         return Err(damaged());
     }
-    let mut reader = Reader::new(body, WHAT);
+    let mut reader = RowReader::new(body, WHAT);
     let (before, after) = (read_ends(&mut reader)?, read_ends(&mut reader)?);
     let (first, first_covering) = (read_first(&mut reader)?, read_first(&mut reader)?);
-    let mut tallies = [Tally::default(); 6];
+    let mut tallies = [TimeTally::default(); 6];
     for tally in &mut tallies {
-        *tally = Tally { count: reader.u64()?, us: reader.u64()? };
+        *tally = TimeTally { count: reader.u64()?, us: reader.u64()? };
     }
     let [full, suspect, partial, full_over, suspect_over, partial_over] = tallies;
     let bad = reader.u64()?;
@@ -80,20 +80,20 @@ fn time(bytes: &mut Vec<u8>, at: Timestamp) {
     bytes.extend(at.us().to_le_bytes());
 }
 
-fn read_time(reader: &mut Reader<'_>) -> Result<Timestamp, IndexError> {
+fn read_time(reader: &mut RowReader<'_>) -> Result<Timestamp, IndexError> {
     Ok(Timestamp::from_us(i64::from_le_bytes(reader.array()?)))
 }
 
-fn is_there(reader: &mut Reader<'_>) -> Result<bool, IndexError> {
+fn is_there(reader: &mut RowReader<'_>) -> Result<bool, IndexError> {
     let [flag] = reader.array()?;
     Ok(flag == 1)
 }
 
-fn read_first(reader: &mut Reader<'_>) -> Result<Option<Timestamp>, IndexError> {
+fn read_first(reader: &mut RowReader<'_>) -> Result<Option<Timestamp>, IndexError> {
     if is_there(reader)? { read_time(reader).map(Some) } else { Ok(None) }
 }
 
-fn read_ends(reader: &mut Reader<'_>) -> Result<Option<Ends>, IndexError> {
+fn read_ends(reader: &mut RowReader<'_>) -> Result<Option<Ends>, IndexError> {
     if !is_there(reader)? {
         return Ok(None);
     }
@@ -106,7 +106,7 @@ fn read_ends(reader: &mut Reader<'_>) -> Result<Option<Ends>, IndexError> {
     }))
 }
 
-fn read_stretches(reader: &mut Reader<'_>) -> Result<Vec<Stretch>, IndexError> {
+fn read_stretches(reader: &mut RowReader<'_>) -> Result<Vec<Stretch>, IndexError> {
     let count = reader.u32()?;
     // Not reserved: a number that is wrong ends with the bytes.
     (0..count).map(|_| Ok(Stretch { start: read_time(reader)?, end: read_time(reader)? })).collect()

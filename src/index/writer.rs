@@ -13,14 +13,14 @@ use super::agree::Position;
 use super::apply::{Session, Touched};
 use super::facts::Learnt;
 use super::file;
-use super::ledger::{Books, Reasons};
-use super::lines::Lines;
+use super::ledger::{Books, HoleReasonRows};
+use super::lines::CachedLines;
 use super::schema::meta_number;
 use super::store::{Health, Inner, lock};
 use super::tables::UNSETTLED;
 use super::{PeerRow, Version};
 use crate::domain::coverage::Stretch;
-use crate::domain::{Change, Day, Hour, Stamp, Stream, Timestamp};
+use crate::domain::{Day, Hour, HourChange, Stamp, Stream, Timestamp};
 
 /// Batches committed together at most, so that the first of them does not wait for ever.
 const GROUP: usize = 64;
@@ -52,7 +52,7 @@ pub enum HourUpdate {
         /// The hour.
         hour: Hour,
         /// What changed; may be nothing.
-        changes: Vec<Change>,
+        changes: Vec<HourChange>,
         /// The directory's stamp.
         stamp: StampUpdate,
     },
@@ -83,7 +83,7 @@ pub struct Batch {
     /// What is to be remembered of other nodes, by name.
     pub peers: Vec<(String, PeerRow)>,
     /// Why holes are open.
-    pub reasons: Reasons,
+    pub reasons: HoleReasonRows,
     /// Qualities of which the whole ledger is compared with the holes.
     pub mend: Vec<Stream>,
     /// When the disk was away, and is not any more.
@@ -154,7 +154,7 @@ pub(super) struct Writer {
     counters: Counters,
     /// Hours are left whose coverage is to be made when there is nothing else to do.
     is_unsettled: bool,
-    lines: Lines,
+    lines: CachedLines,
     /// Not before this is an index that failed opened again.
     retry_at: Instant,
 }
@@ -172,7 +172,7 @@ impl Writer {
         let counters = inner.write(Counters::load)?;
         // Opening was an attempt, too.
         let retry_at = Instant::now() + inner.options.retry_after;
-        Ok(Self { inner, queue, counters, is_unsettled, lines: Lines::default(), retry_at })
+        Ok(Self { inner, queue, counters, is_unsettled, lines: CachedLines::default(), retry_at })
     }
 
     pub(super) fn run(mut self) {
@@ -368,7 +368,7 @@ fn apply_all(
     database: &Database,
     group: &[(Batch, Reply)],
     counters: &mut Counters,
-    lines: &mut Lines,
+    lines: &mut CachedLines,
     inner: &Inner,
 ) -> Result<(Vec<Applied>, Touched), IndexError> {
     let mut transaction = database.begin_write()?;

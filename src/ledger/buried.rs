@@ -11,7 +11,7 @@ const MOST_HOURS: usize = 10_000;
 
 /// What is remembered of hours that holes lie in.
 #[derive(Debug, Default)]
-pub struct Buried {
+pub struct TombstonesNearHoles {
     generation: u64,
     known: HashMap<(Stream, Hour), Known>,
     pass: u64,
@@ -24,7 +24,7 @@ struct Known {
     pass: u64,
 }
 
-impl Buried {
+impl TombstonesNearHoles {
     /// A pass over all holes begins.
     pub fn begin(&mut self, index: &Index) {
         let generation = index.catalog().generation();

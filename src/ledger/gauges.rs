@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{GaugeVec, Opts, Registry};
 
-use crate::domain::ledger::{Open, Reason};
+use crate::domain::ledger::{HoleReason, OpenHole};
 use crate::domain::series::{MOST_QUALITIES, OTHERS};
 use crate::domain::{Span, Stream};
 
 /// The gauges.
 #[derive(Debug)]
-pub struct Gauges {
+pub struct HoleGauges {
     holes: GaugeVec,
     unfillable: GaugeVec,
     shown: Mutex<BTreeSet<(String, String)>>,
@@ -23,13 +23,13 @@ pub struct Sums(BTreeMap<Stream, OfStream>);
 
 #[derive(Debug, Default)]
 struct OfStream {
-    by_reason: [u32; Reason::ALL.len()],
+    by_reason: [u32; HoleReason::ALL.len()],
     unfillable_us: i64,
 }
 
 impl Sums {
     /// One more.
-    pub fn add(&mut self, stream: &Stream, entry: &Open) {
+    pub fn add(&mut self, stream: &Stream, entry: &OpenHole) {
         let of = self.0.entry(stream.clone()).or_default();
         let Some(known) = &entry.known else { return };
         if let Some(count) = of.by_reason.get_mut(known.reason as usize) {
@@ -41,7 +41,7 @@ impl Sums {
     }
 }
 
-impl Gauges {
+impl HoleGauges {
     /// Registers them.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let make = |name: &str, help: &str, labels: &[&str]| {
@@ -66,13 +66,13 @@ impl Gauges {
         let now = labelled(sums, streams);
         for (channel, quality) in shown.iter().filter(|labels| !now.contains_key(*labels)) {
             self.unfillable.remove_label_values(&[channel, quality]).unwrap_or_default();
-            for reason in Reason::ALL {
+            for reason in HoleReason::ALL {
                 self.holes.remove_label_values(&[channel, quality, reason.as_str()]).unwrap_or_default();
             }
         }
         for ((channel, quality), of) in &now {
             self.unfillable.with_label_values(&[channel, quality]).set(Span::from_us(of.unfillable_us).seconds());
-            for (reason, count) in Reason::ALL.iter().zip(of.by_reason) {
+            for (reason, count) in HoleReason::ALL.iter().zip(of.by_reason) {
                 self.holes.with_label_values(&[channel, quality, reason.as_str()]).set(f64::from(count));
             }
         }
@@ -107,15 +107,15 @@ mod tests {
         let streams = |count: usize| (0..count).map(|number| Stream::parse(&format!("c{number}/source")).unwrap());
         let mut sums = Sums::default();
         for stream in streams(MOST_QUALITIES + 5) {
-            sums.0.insert(stream, OfStream { by_reason: [1; Reason::ALL.len()], unfillable_us: 2_000_000 });
+            sums.0.insert(stream, OfStream { by_reason: [1; HoleReason::ALL.len()], unfillable_us: 2_000_000 });
         }
         let registry = Registry::new();
-        let gauges = Gauges::register(&registry).unwrap();
+        let gauges = HoleGauges::register(&registry).unwrap();
         gauges.set(&sums, streams(MOST_QUALITIES + 5));
         let series = || registry.gather().iter().map(|family| family.get_metric().len()).sum::<usize>();
-        assert_eq!(series(), (MOST_QUALITIES + 1) * (Reason::ALL.len() + 1));
+        assert_eq!(series(), (MOST_QUALITIES + 1) * (HoleReason::ALL.len() + 1));
         assert!((gauges.unfillable.with_label_values(&[OTHERS, OTHERS]).get() - 10.0).abs() < 0.1);
         gauges.set(&sums, streams(3));
-        assert_eq!(series(), 3 * (Reason::ALL.len() + 1));
+        assert_eq!(series(), 3 * (HoleReason::ALL.len() + 1));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::coverage::Stretch;
-use crate::domain::ledger::{Offer, PeerFacts};
+use crate::domain::ledger::{HoleOffer, PeerFacts};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 
 /// Stretches that are known of a peer: what it offers of one hour at a time and what failed, some megabytes.
@@ -117,8 +117,8 @@ impl Knowledge {
                 let (mut offer, mut is_heard) = (None, true);
                 for state in known.within(stream, hole) {
                     match state {
-                        State::Coming => offer = Some(Offer::Coming),
-                        State::Failed => offer = offer.or(Some(Offer::Failed)),
+                        State::Coming => offer = Some(HoleOffer::Coming),
+                        State::Failed => offer = offer.or(Some(HoleOffer::Failed)),
                         State::Unheard => is_heard = false,
                     }
                 }
@@ -208,7 +208,7 @@ mod tests {
         knowledge
     }
 
-    fn of(knowledge: &Knowledge, hole: Stretch) -> (Option<Timestamp>, Option<Offer>) {
+    fn of(knowledge: &Knowledge, hole: Stretch) -> (Option<Timestamp>, Option<HoleOffer>) {
         let facts = knowledge.facts(&place("05").stream, hole).remove(0);
         (facts.heard, facts.offer)
     }
@@ -219,13 +219,13 @@ mod tests {
         let hole = stretch(0, 10);
         assert_eq!(of(&knowledge, hole), (None, None));
         knowledge.coming("b", &place("05"), at(100), true, &[stretch(2, 4), stretch(4, 6)]);
-        assert_eq!(of(&knowledge, hole), (None, Some(Offer::Coming)));
+        assert_eq!(of(&knowledge, hole), (None, Some(HoleOffer::Coming)));
         assert_eq!(of(&knowledge, stretch(6, 10)), (None, None));
         knowledge.asked_for("b", &place("05"), at(101), &[stretch(2, 4), stretch(4, 6)], &[stretch(4, 6)]);
-        assert_eq!(of(&knowledge, hole).1, Some(Offer::Failed));
+        assert_eq!(of(&knowledge, hole).1, Some(HoleOffer::Failed));
         assert_eq!(of(&knowledge, stretch(0, 4)).1, None);
         knowledge.heard("b", at(99));
-        assert_eq!(of(&knowledge, hole), (Some(at(99)), Some(Offer::Failed)), "it was told since");
+        assert_eq!(of(&knowledge, hole), (Some(at(99)), Some(HoleOffer::Failed)), "it was told since");
         knowledge.heard("b", at(102));
         assert_eq!(of(&knowledge, hole), (Some(at(102)), None));
     }
@@ -241,11 +241,11 @@ mod tests {
         knowledge.unheard("b", &place("05"), at(50));
         assert_eq!(
             of(&knowledge, stretch(3_590, 3_610)),
-            (None, Some(Offer::Failed)),
+            (None, Some(HoleOffer::Failed)),
             "what it has is known all the same"
         );
         knowledge.coming("b", &place("05"), at(51), true, &[stretch(3_599, 3_602)]);
-        assert_eq!(of(&knowledge, stretch(3_600, 3_610)), (Some(at(40)), Some(Offer::Coming)));
+        assert_eq!(of(&knowledge, stretch(3_600, 3_610)), (Some(at(40)), Some(HoleOffer::Coming)));
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(knowledge.lock()["b"].count, MOST);
         knowledge.coming("b", &place("06"), at(3), true, &[stretch(3_700, 3_702)]);
         assert_eq!(of(&knowledge, stretch(7_000_000, 7_000_002)).0, Some(at(1)));
-        assert_eq!(of(&knowledge, stretch(3_700, 3_702)), (None, Some(Offer::Coming)));
+        assert_eq!(of(&knowledge, stretch(3_700, 3_702)), (None, Some(HoleOffer::Coming)));
         knowledge.heard("b", at(4));
         assert_eq!(knowledge.lock()["b"].count, 0);
     }

@@ -12,4 +12,4 @@ mod knowledge;
 mod reasons;
 
 pub use knowledge::Knowledge;
-pub use reasons::{Asks, Reasons};
+pub use reasons::{Asks, ReasonFinder};

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 use prometheus::Registry;
 
 use super::Knowledge;
-use super::buried::Buried;
-use super::gauges::{Gauges, Sums};
+use super::buried::TombstonesNearHoles;
+use super::gauges::{HoleGauges, Sums};
 use crate::domain::coverage::Stretch;
-use crate::domain::ledger::{Facts, Known, Open, why};
+use crate::domain::ledger::{HoleFacts, HoleKnowledge, OpenHole, why};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 use crate::index::{HoleKey, Index, IndexError};
 use crate::runtime::{Backoff, Failure, Job, JobState, Next, Post};
@@ -47,12 +47,12 @@ pub struct Asks {
 }
 
 /// Works out why holes are open.
-pub struct Reasons {
+pub struct ReasonFinder {
     index: Arc<Index>,
     knowledge: Arc<Knowledge>,
     asks: Asks,
-    gauges: Gauges,
-    buried: Mutex<Buried>,
+    gauges: HoleGauges,
+    buried: Mutex<TombstonesNearHoles>,
     /// Turns true when the index has caught up with the disk: before, hours that were not read look missing.
     ready: tokio::sync::watch::Receiver<bool>,
     /// What there was of turns of the index, of what is known of peers and of changes when all was worked out last.
@@ -61,7 +61,7 @@ pub struct Reasons {
     mended: Option<Instant>,
 }
 
-impl Job for Reasons {
+impl Job for ReasonFinder {
     fn kind(&self) -> &'static str {
         "reasons"
     }
@@ -93,7 +93,7 @@ impl Job for Reasons {
     }
 }
 
-impl Reasons {
+impl ReasonFinder {
     /// Of the holes of this index, from when it is `ready`.
     pub fn new(
         index: Arc<Index>,
@@ -102,7 +102,7 @@ impl Reasons {
         ready: tokio::sync::watch::Receiver<bool>,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
-        let (gauges, buried) = (Gauges::register(registry)?, Mutex::default());
+        let (gauges, buried) = (HoleGauges::register(registry)?, Mutex::default());
         let (seen, last, mended) = (None, Instant::now(), None);
         Ok(Self { index, knowledge, asks, gauges, buried, ready, seen, last, mended })
     }
@@ -155,7 +155,7 @@ impl Reasons {
                 if entry.known.as_ref() != Some(&known) {
                     changed.push((at, entry.grown, known.clone()));
                 }
-                sums.add(stream, &Open { known: Some(known), ..entry });
+                sums.add(stream, &OpenHole { known: Some(known), ..entry });
             }
             if !changed.is_empty() {
                 self.index.remember_why(changed, generation)?;
@@ -166,10 +166,16 @@ impl Reasons {
         Ok(())
     }
 
-    fn why(&self, buried: &mut Buried, stream: &Stream, entry: &Open, away: &[Stretch]) -> Result<Known, IndexError> {
+    fn why(
+        &self,
+        buried: &mut TombstonesNearHoles,
+        stream: &Stream,
+        entry: &OpenHole,
+        away: &[Stretch],
+    ) -> Result<HoleKnowledge, IndexError> {
         let hole = entry.hole;
         let (retired, unwanted) = self.hours(stream, hole);
-        let facts = Facts {
+        let facts = HoleFacts {
             peers: self.knowledge.facts(stream, hole),
             unwanted,
             tombstones: buried.within(&self.index, stream, hole)?,

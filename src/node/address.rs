@@ -10,7 +10,7 @@ use crate::tls::{self, Fingerprint};
 use crate::tokens::Token;
 
 /// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
-pub(super) async fn renew(server: Arc<tls::Server>, address_file: Arc<AddressFile>, stop: CancellationToken) {
+pub(super) async fn renew(server: Arc<tls::TlsServer>, address_file: Arc<AddressFile>, stop: CancellationToken) {
     let announce = move |fresh| {
         address_file.show(fresh);
         address_file.write_or_warn();

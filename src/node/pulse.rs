@@ -25,8 +25,8 @@ pub(super) struct Vital {
 
 impl Vital {
     /// Held by a job as long as it runs; it is let go also when the job panics.
-    pub(super) fn hold(&self, name: &'static str) -> Held {
-        Held { name, vital: self.clone() }
+    pub(super) fn hold(&self, name: &'static str) -> RunningJob {
+        RunningJob { name, vital: self.clone() }
     }
 
     /// From now on jobs may end.
@@ -41,12 +41,12 @@ impl Vital {
 
 /// One job that runs.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct RunningJob {
     name: &'static str,
     vital: Vital,
 }
 
-impl Drop for Held {
+impl Drop for RunningJob {
     fn drop(&mut self) {
         if !self.vital.ending.load(Ordering::SeqCst) {
             tracing::error!(name: "vital_job_ended", job = self.name, "a job without which the node is not whole has ended; the node should be started anew");
@@ -57,7 +57,7 @@ impl Drop for Held {
 
 /// How a node is.
 #[derive(Clone)]
-pub struct Pulse {
+pub struct NodePulse {
     keeper: Arc<Keeper>,
     crawl: Arc<Crawl>,
     vital: Vital,
@@ -67,7 +67,7 @@ pub struct Pulse {
 /// Holes, if they could be counted, and when.
 type Counted = (Instant, Option<usize>);
 
-impl Pulse {
+impl NodePulse {
     pub(super) fn new(keeper: Arc<Keeper>, crawl: Arc<Crawl>, vital: Vital) -> Self {
         Self { keeper, crawl, vital, counted: Arc::default() }
     }

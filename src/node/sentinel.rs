@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// With whom it has to do.
-pub(super) struct Parts {
+pub(super) struct SentinelParts {
     pub(super) keeper: Arc<Keeper>,
     pub(super) watch: Arc<Watch>,
     pub(super) crawl: Arc<Crawl>,
@@ -28,7 +28,7 @@ pub(super) struct Parts {
 
 /// Looks after the disk.
 pub(super) struct Sentinel {
-    parts: Parts,
+    parts: SentinelParts,
     /// Returns of the disk, and beginnings of the index, that were acted upon.
     returns: u64,
     generation: u64,
@@ -37,7 +37,7 @@ pub(super) struct Sentinel {
 }
 
 impl Sentinel {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: SentinelParts) -> Self {
         let generation = parts.keeper.index().catalog().generation();
         Self { parts, returns: 0, generation, absences: Vec::new() }
     }

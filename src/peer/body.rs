@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_ENCODING;
 use tokio::time::timeout;
 
 use super::error::{Begins, PeerError};
-use super::limits::Limits;
+use super::limits::PeerLimits;
 
 /// What is decompressed at once: a bomb makes a thousand times as much of it, and then others get their turn.
 const STEP_BYTES: usize = 4 << 10;
@@ -23,7 +23,7 @@ const HEAD_BYTES: usize = 512;
 
 /// What is wrong with a body.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum BodyProblem {
     /// It is something else.
     Unexpected(String),
     /// It is too much.
@@ -31,22 +31,22 @@ pub(super) enum Problem {
 }
 
 /// Takes a body piece by piece.
-pub(super) trait Sink {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Problem>;
+pub(super) trait BodySink {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), BodyProblem>;
 }
 
-impl Sink for Vec<u8> {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+impl BodySink for Vec<u8> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), BodyProblem> {
         self.extend_from_slice(bytes);
         Ok(())
     }
 }
 
 /// Reads a whole body into a sink. The caller bounds the time.
-pub(super) async fn read<S: Sink>(
+pub(super) async fn read<S: BodySink>(
     url: &str,
     response: &mut Response,
-    limits: &Limits,
+    limits: &PeerLimits,
     most: usize,
     sink: S,
 ) -> Result<(S, Begins), PeerError> {
@@ -75,7 +75,7 @@ pub(super) async fn read<S: Sink>(
 pub(super) async fn chunk(
     url: &str,
     response: &mut Response,
-    limits: &Limits,
+    limits: &PeerLimits,
     had: u64,
 ) -> Result<Option<bytes::Bytes>, PeerError> {
     match timeout(limits.silence, response.chunk()).await {
@@ -86,11 +86,11 @@ pub(super) async fn chunk(
 }
 
 /// The problem as an error about this address.
-pub(super) fn told(url: &str, problem: Problem, begins: Begins) -> PeerError {
+pub(super) fn told(url: &str, problem: BodyProblem, begins: Begins) -> PeerError {
     let url = url.to_owned();
     match problem {
-        Problem::Unexpected(problem) => PeerError::Unexpected { url, problem, begins },
-        Problem::TooLarge { what, limit } => PeerError::TooLarge { url, what, limit },
+        BodyProblem::Unexpected(problem) => PeerError::Unexpected { url, problem, begins },
+        BodyProblem::TooLarge { what, limit } => PeerError::TooLarge { url, what, limit },
     }
 }
 
@@ -105,19 +105,19 @@ pub(super) fn encoding(response: &Response) -> &[u8] {
     }
 }
 
-enum Decoder<S: Sink> {
+enum Decoder<S: BodySink> {
     Plain(Capped<S>),
     Gzip(Box<GzDecoder<Capped<S>>>),
 }
 
-impl<S: Sink> Decoder<S> {
-    fn new(encoding: &[u8], sink: Capped<S>) -> Result<Self, Problem> {
+impl<S: BodySink> Decoder<S> {
+    fn new(encoding: &[u8], sink: Capped<S>) -> Result<Self, BodyProblem> {
         match encoding {
             b"" => Ok(Self::Plain(sink)),
             gzip if gzip.eq_ignore_ascii_case(b"gzip") => Ok(Self::Gzip(Box::new(GzDecoder::new(sink)))),
             other => {
                 let problem = format!("its content encoding {:?} was not asked for", Begins::of(other));
-                Err(Problem::Unexpected(problem))
+                Err(BodyProblem::Unexpected(problem))
             }
         }
     }
@@ -133,14 +133,14 @@ impl<S: Sink> Decoder<S> {
         Begins::of(&self.sink().head)
     }
 
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), BodyProblem> {
         match self {
             Self::Plain(sink) => sink.write_all(bytes).map_err(|error| sink.problem(&error)),
             Self::Gzip(decoder) => decoder.write_all(bytes).map_err(|error| decoder.get_mut().problem(&error)),
         }
     }
 
-    fn finish(self) -> Result<S, Problem> {
+    fn finish(self) -> Result<S, BodyProblem> {
         match self {
             Self::Plain(sink) => Ok(sink.sink),
             Self::Gzip(mut decoder) => match decoder.try_finish() {
@@ -152,32 +152,32 @@ impl<S: Sink> Decoder<S> {
 }
 
 /// Passes on what is decompressed until it is too much, or of no use.
-struct Capped<S: Sink> {
+struct Capped<S: BodySink> {
     sink: S,
     most: usize,
     bytes: usize,
     head: Vec<u8>,
-    problem: Option<Problem>,
+    problem: Option<BodyProblem>,
 }
 
-impl<S: Sink> Capped<S> {
+impl<S: BodySink> Capped<S> {
     fn new(sink: S, most: usize) -> Self {
         Self { sink, most, bytes: 0, head: Vec::new(), problem: None }
     }
 
     /// What is behind an error that came through the decompression.
-    fn problem(&mut self, error: &io::Error) -> Problem {
+    fn problem(&mut self, error: &io::Error) -> BodyProblem {
         self.problem.take().unwrap_or_else(|| undecodable(error))
     }
 }
 
-impl<S: Sink> Write for Capped<S> {
+impl<S: BodySink> Write for Capped<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         self.bytes = self.bytes.saturating_add(bytes.len());
         let outcome = if self.bytes > self.most {
-            Err(Problem::TooLarge { what: "bytes (decompressed)", limit: self.most as u64 })
+            Err(BodyProblem::TooLarge { what: "bytes (decompressed)", limit: self.most as u64 })
         } else {
             self.sink.take(bytes)
         };
@@ -192,6 +192,6 @@ impl<S: Sink> Write for Capped<S> {
     }
 }
 
-fn undecodable(error: &io::Error) -> Problem {
-    Problem::Unexpected(format!("it cannot be decompressed ({error})"))
+fn undecodable(error: &io::Error) -> BodyProblem {
+    BodyProblem::Unexpected(format!("it cannot be decompressed ({error})"))
 }

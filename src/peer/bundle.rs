@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use tokio::time::timeout;
 
-use super::body::{self, Problem, told};
+use super::body::{self, BodyProblem, told};
 use super::client::{Peer, PeerClient, address, refused};
 use super::error::PeerError;
 use crate::domain::HourPlace;
@@ -27,7 +27,11 @@ impl PeerClient {
             }
             let is_bundle = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == bundle::CONTENT_TYPE);
             let (answer, begins) = body::read(&text, &mut response, self.limits(), ANSWER_BYTES, Vec::new()).await?;
-            if is_bundle { Ok(answer) } else { Err(told(&text, Problem::Unexpected("no bundle".to_owned()), begins)) }
+            if is_bundle {
+                Ok(answer)
+            } else {
+                Err(told(&text, BodyProblem::Unexpected("no bundle".to_owned()), begins))
+            }
         };
         let after = self.limits().listing_time;
         let late = |_| PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after };

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::body::{self, Problem, Sink, told};
+use super::body::{self, BodyProblem, BodySink, told};
 use super::error::{Begins, PeerError, escaped};
-use super::limits::Limits;
+use super::limits::PeerLimits;
 use super::list::ListReader;
 use super::url::PeerUrl;
 use crate::domain::name::is_too_long_to_hide;
@@ -59,17 +59,17 @@ pub struct Listing<T> {
 #[derive(Debug, Clone)]
 pub struct PeerClient {
     http: Client,
-    limits: Limits,
+    limits: PeerLimits,
 }
 
 impl PeerClient {
     /// Makes the client, which trusts whom `tls` trusts; asks nobody yet.
-    pub fn new(limits: Limits, tls: &ClientConfig) -> Result<Self, PeerError> {
+    pub fn new(limits: PeerLimits, tls: &ClientConfig) -> Result<Self, PeerError> {
         Self::with_token(limits, tls, None)
     }
 
     /// The same, with a token that is shown to every peer.
-    pub fn with_token(limits: Limits, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
+    pub fn with_token(limits: PeerLimits, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
         let http = Client::builder()
             .default_headers(token.and_then(authorization).into_iter().collect())
             .tls_backend_preconfigured(tls::for_http(tls))
@@ -89,7 +89,7 @@ impl PeerClient {
     }
 
     /// The bounds.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &PeerLimits {
         &self.limits
     }
 
@@ -148,7 +148,7 @@ impl PeerClient {
         most: usize,
     ) -> Result<T, PeerError> {
         let (body, url, begins) = self.read(peer, path, query, most, Vec::new()).await?;
-        serde_json::from_slice(&body).map_err(|error| told(&url, Problem::Unexpected(error.to_string()), begins))
+        serde_json::from_slice(&body).map_err(|error| told(&url, BodyProblem::Unexpected(error.to_string()), begins))
     }
 
     /// What the process that answers at the address of a peer says of itself. What its clock says follows from that.
@@ -173,7 +173,7 @@ impl PeerClient {
     }
 
     /// Reads the answer into a sink; also gives the address and how the answer begins, for messages.
-    async fn read<S: Sink>(
+    async fn read<S: BodySink>(
         &self,
         peer: &Peer,
         path: &[&str],

@@ -13,10 +13,10 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderVal
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::{Instant, timeout};
 
-use super::body::{Problem, chunk, encoding, told};
+use super::body::{BodyProblem, chunk, encoding, told};
 use super::client::{Peer, PeerClient, address, refused, words};
 use super::error::{Begins, PeerError};
-use super::limits::Limits;
+use super::limits::PeerLimits;
 use crate::disk::Download;
 use crate::domain::HourPlace;
 
@@ -37,7 +37,7 @@ pub enum Pause {
 /// What became of a request for a file.
 #[derive(Debug)]
 #[must_use = "a download is published by finishing it"]
-pub enum Outcome {
+pub enum DownloadOutcome {
     /// All of it has arrived; its hash is still to be compared, by [`Download::finish`], which blocks.
     Fetched {
         /// What holds it.
@@ -62,7 +62,7 @@ impl PeerClient {
         into: Download,
         most: u64,
         progress: impl Fn(Pause) + Send + Sync,
-    ) -> Result<Outcome, PeerError> {
+    ) -> Result<DownloadOutcome, PeerError> {
         let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
         let url = address(peer, &["segments", channel, quality, &place.hour.to_string(), name])?;
         let after = self.limits().file_time;
@@ -78,7 +78,7 @@ impl PeerClient {
         mut writer: Writer,
         most: u64,
         progress: &(impl Fn(Pause) + Sync),
-    ) -> Result<Outcome, PeerError> {
+    ) -> Result<DownloadOutcome, PeerError> {
         let text = url.to_string();
         let mut resume: Option<Resume> = None;
         if writer.held > 0 {
@@ -93,13 +93,13 @@ impl PeerClient {
                 (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                     // Read to its end, so that the connection can be kept.
                     words(&mut response).await;
-                    return Ok(Outcome::Gone);
+                    return Ok(DownloadOutcome::Gone);
                 }
                 _ => return Err(refused(&text, response).await),
             }
             let total = announced(&text, &response, writer.held, self.limits())?;
             if total.is_some_and(|total| total > most) {
-                return Ok(Outcome::TooLarge);
+                return Ok(DownloadOutcome::TooLarge);
             }
             let etag = strong_etag(&response);
             let (streamed, broken) = stream(&text, response, writer, self.limits(), progress).await?;
@@ -108,9 +108,14 @@ impl PeerClient {
                 (None, _) => match total {
                     Some(total) if total != writer.held => {
                         let problem = format!("{} bytes instead of the {total} it announced", writer.held);
-                        return Err(told(&text, Problem::Unexpected(problem), Begins::default()));
+                        return Err(told(&text, BodyProblem::Unexpected(problem), Begins::default()));
                     }
-                    _ => return Ok(Outcome::Fetched { download: Box::new(writer.download), bytes: writer.received }),
+                    _ => {
+                        return Ok(DownloadOutcome::Fetched {
+                            download: Box::new(writer.download),
+                            bytes: writer.received,
+                        });
+                    }
                 },
                 (Some(error), Some(etag)) if resume.is_none() && writer.held > 0 => {
                     tracing::debug!(name: "download_resumed", url = text, %error, "going on where the connection broke");
@@ -140,7 +145,7 @@ impl Resume {
             return Ok(());
         }
         let problem = format!("the rest from byte {} on was asked for", self.from);
-        Err(told(url, Problem::Unexpected(problem), Begins::of(range.as_bytes())))
+        Err(told(url, BodyProblem::Unexpected(problem), Begins::of(range.as_bytes())))
     }
 }
 
@@ -175,11 +180,16 @@ fn strong_etag(response: &Response) -> Option<HeaderValue> {
 }
 
 /// The length of the whole file, as far as the peer tells it.
-pub(super) fn announced(url: &str, response: &Response, held: u64, limits: &Limits) -> Result<Option<u64>, PeerError> {
+pub(super) fn announced(
+    url: &str,
+    response: &Response,
+    held: u64,
+    limits: &PeerLimits,
+) -> Result<Option<u64>, PeerError> {
     let encoding = encoding(response);
     if !encoding.is_empty() {
         let problem = "its content is encoded, which was not asked for".to_owned();
-        return Err(told(url, Problem::Unexpected(problem), Begins::of(encoding)));
+        return Err(told(url, BodyProblem::Unexpected(problem), Begins::of(encoding)));
     }
     let total = response.content_length().map(|length| length.saturating_add(held));
     if total.is_some_and(|total| total > limits.file_bytes) {
@@ -188,7 +198,7 @@ pub(super) fn announced(url: &str, response: &Response, held: u64, limits: &Limi
     Ok(total)
 }
 
-fn too_large(url: &str, limits: &Limits) -> PeerError {
+fn too_large(url: &str, limits: &PeerLimits) -> PeerError {
     PeerError::TooLarge { url: url.to_owned(), what: "bytes for one file", limit: limits.file_bytes }
 }
 
@@ -197,10 +207,10 @@ async fn stream(
     url: &str,
     mut response: Response,
     mut writer: Writer,
-    limits: &Limits,
+    limits: &PeerLimits,
     progress: &(impl Fn(Pause) + Sync),
 ) -> Result<(Writer, Option<PeerError>), PeerError> {
-    let mut pace = Pace { since: Instant::now(), bytes: 0 };
+    let mut pace = DownloadPace { since: Instant::now(), bytes: 0 };
     loop {
         let bytes = match chunk(url, &mut response, limits, writer.held).await {
             Ok(Some(bytes)) => bytes,
@@ -224,12 +234,12 @@ async fn stream(
 }
 
 /// How fast it comes.
-pub(super) struct Pace {
+pub(super) struct DownloadPace {
     since: Instant,
     bytes: u64,
 }
 
-impl Pace {
+impl DownloadPace {
     pub(super) fn begin() -> Self {
         Self { since: Instant::now(), bytes: 0 }
     }
@@ -239,7 +249,7 @@ impl Pace {
         self.since += ours;
     }
 
-    pub(super) fn count(&mut self, url: &str, bytes: u64, limits: &Limits) -> Result<(), PeerError> {
+    pub(super) fn count(&mut self, url: &str, bytes: u64, limits: &PeerLimits) -> Result<(), PeerError> {
         self.bytes = self.bytes.saturating_add(bytes);
         let seconds = self.since.elapsed();
         if seconds < limits.slow_window {

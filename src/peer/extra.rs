@@ -6,11 +6,11 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout};
 
-use super::body::{Problem, chunk, told};
+use super::body::{BodyProblem, chunk, told};
 use super::client::{Peer, PeerClient, address, refused, words};
-use super::download::{PIECE_BYTES, Pace, announced};
+use super::download::{DownloadPace, PIECE_BYTES, announced};
 use super::error::{Begins, PeerError};
-use super::limits::Limits;
+use super::limits::PeerLimits;
 use crate::disk::{DiskError, NewFile};
 
 impl PeerClient {
@@ -26,7 +26,7 @@ impl PeerClient {
         let parts: Vec<&str> = std::iter::once("segments").chain(path.iter().copied()).collect();
         let url = address(peer, &parts)?;
         let after = self.limits().file_time;
-        let limits = Limits { file_bytes: self.limits().file_bytes.min(most), ..self.limits().clone() };
+        let limits = PeerLimits { file_bytes: self.limits().file_bytes.min(most), ..self.limits().clone() };
         match timeout(after, self.take(&url, &limits, open)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
@@ -36,7 +36,7 @@ impl PeerClient {
     async fn take(
         &self,
         url: &reqwest::Url,
-        limits: &Limits,
+        limits: &PeerLimits,
         open: impl FnOnce() -> Result<Option<NewFile>, DiskError> + Send + 'static,
     ) -> Result<Option<NewFile>, PeerError> {
         let text = url.to_string();
@@ -53,7 +53,7 @@ impl PeerClient {
         let total = announced(&text, &response, 0, limits)?;
         let opened = tokio::task::spawn_blocking(open).await.map_err(|_| PeerError::Stopping)??;
         let Some(mut file) = opened else { return Ok(None) };
-        let mut pace = Pace::begin();
+        let mut pace = DownloadPace::begin();
         let (mut piece, mut held) = (Vec::new(), 0_u64);
         while let Some(bytes) = chunk(&text, &mut response, limits, held).await? {
             held = held.saturating_add(bytes.len() as u64);
@@ -73,7 +73,7 @@ impl PeerClient {
         match total {
             Some(total) if total != held => {
                 let problem = format!("{held} bytes instead of the {total} it announced");
-                Err(told(&text, Problem::Unexpected(problem), Begins::default()))
+                Err(told(&text, BodyProblem::Unexpected(problem), Begins::default()))
             }
             _ => Ok(Some(file)),
         }

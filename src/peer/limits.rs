@@ -7,7 +7,7 @@ use crate::domain::LARGEST_FILE;
 
 /// What is borne from a peer. The defaults are for the real world; tests make them small.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct PeerLimits {
     /// Until a connection stands, name resolution included. A peer that is there answers within one round trip.
     pub connect: Duration,
     /// Longest silence: a peer may have to bring an hour up to date before it lists it.
@@ -34,7 +34,7 @@ pub struct Limits {
     pub idle_connections: usize,
 }
 
-impl Default for Limits {
+impl Default for PeerLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),

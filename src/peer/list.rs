@@ -5,7 +5,7 @@
 //! and the last must not cost the rest of the list. A string that `accept` does not take is counted and forgotten.
 //! Which names are acceptable is not known here.
 
-use super::body::{Problem, Sink};
+use super::body::{BodyProblem, BodySink};
 
 /// Longest string that is looked at; longer ones are refused. Paths of extras are at most this long on any system.
 const KEPT_BYTES: usize = 4096;
@@ -57,15 +57,15 @@ impl<T> ListReader<T> {
     }
 
     /// What was accepted, and how many were refused; a problem if the list has not come to its end.
-    pub(super) fn finish(self) -> Result<(Vec<T>, u64), Problem> {
+    pub(super) fn finish(self) -> Result<(Vec<T>, u64), BodyProblem> {
         match self.at {
             At::End => Ok((self.names, self.refused)),
-            At::Start => Err(Problem::Unexpected("expected a JSON list of names and found nothing".to_owned())),
-            _ => Err(Problem::Unexpected("the JSON list of names is cut off".to_owned())),
+            At::Start => Err(BodyProblem::Unexpected("expected a JSON list of names and found nothing".to_owned())),
+            _ => Err(BodyProblem::Unexpected("the JSON list of names is cut off".to_owned())),
         }
     }
 
-    fn step(&mut self, byte: u8) -> Result<(), Problem> {
+    fn step(&mut self, byte: u8) -> Result<(), BodyProblem> {
         let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         self.at = match (self.at, byte) {
             (At::Start | At::First | At::Next | At::Behind | At::End, _) if blank => return Ok(()),
@@ -103,7 +103,7 @@ impl<T> ListReader<T> {
     }
 
     /// Takes what lies within a string up to its end or an escape; answers how many bytes that were.
-    fn run(&mut self, bytes: &[u8]) -> Result<usize, Problem> {
+    fn run(&mut self, bytes: &[u8]) -> Result<usize, BodyProblem> {
         let special = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
         let (plain, rest) = bytes.split_at(special.unwrap_or(bytes.len()));
         if !plain.is_empty() {
@@ -118,9 +118,9 @@ impl<T> ListReader<T> {
         Ok(plain.len() + 1)
     }
 
-    fn begin(&mut self) -> Result<At, Problem> {
+    fn begin(&mut self) -> Result<At, BodyProblem> {
         if self.seen == self.most {
-            return Err(Problem::TooLarge { what: "names", limit: self.most as u64 });
+            return Err(BodyProblem::TooLarge { what: "names", limit: self.most as u64 });
         }
         self.seen += 1;
         self.text.clear();
@@ -128,11 +128,11 @@ impl<T> ListReader<T> {
         Ok(At::Text)
     }
 
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), BodyProblem> {
         self.broken |= self.high.take().is_some();
         self.length += bytes.len();
         if self.length > STRING_BYTES {
-            return Err(Problem::TooLarge { what: "bytes as one name", limit: STRING_BYTES as u64 });
+            return Err(BodyProblem::TooLarge { what: "bytes as one name", limit: STRING_BYTES as u64 });
         }
         self.broken |= self.length > KEPT_BYTES;
         if !self.broken {
@@ -142,7 +142,7 @@ impl<T> ListReader<T> {
     }
 
     /// One `\uXXXX`, which may be half a character.
-    fn unit(&mut self, unit: u16) -> Result<(), Problem> {
+    fn unit(&mut self, unit: u16) -> Result<(), BodyProblem> {
         let units = match self.high.take() {
             Some(high) => vec![high, unit],
             None if (0xD800..0xDC00).contains(&unit) => {
@@ -172,8 +172,8 @@ impl<T> ListReader<T> {
     }
 }
 
-impl<T> Sink for ListReader<T> {
-    fn take(&mut self, mut bytes: &[u8]) -> Result<(), Problem> {
+impl<T> BodySink for ListReader<T> {
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), BodyProblem> {
         while let Some((first, rest)) = bytes.split_first() {
             if self.at == At::Text {
                 let taken = self.run(bytes)?;
@@ -187,8 +187,8 @@ impl<T> Sink for ListReader<T> {
     }
 }
 
-fn not_a_list() -> Problem {
-    Problem::Unexpected("expected a JSON list of names".to_owned())
+fn not_a_list() -> BodyProblem {
+    BodyProblem::Unexpected("expected a JSON list of names".to_owned())
 }
 
 #[cfg(test)]
@@ -197,13 +197,13 @@ mod tests {
 
     use super::*;
 
-    fn read(pieces: &[&[u8]]) -> Result<(Vec<String>, u64), Problem> {
+    fn read(pieces: &[&[u8]]) -> Result<(Vec<String>, u64), BodyProblem> {
         let mut reader = ListReader::new(10, |text| Some(text.to_owned()));
         pieces.iter().try_for_each(|piece| reader.take(piece))?;
         reader.finish()
     }
 
-    fn of(text: &str) -> Result<(Vec<String>, u64), Problem> {
+    fn of(text: &str) -> Result<(Vec<String>, u64), BodyProblem> {
         read(&[text.as_bytes()])
     }
 
@@ -255,11 +255,11 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_told() {
-        assert!(matches!(of(&format!("[\"{}", "x".repeat(STRING_BYTES + 1))), Err(Problem::TooLarge { .. })));
-        assert!(matches!(of(&format!("[\"{}", r"\n".repeat(STRING_BYTES + 1))), Err(Problem::TooLarge { .. })));
+        assert!(matches!(of(&format!("[\"{}", "x".repeat(STRING_BYTES + 1))), Err(BodyProblem::TooLarge { .. })));
+        assert!(matches!(of(&format!("[\"{}", r"\n".repeat(STRING_BYTES + 1))), Err(BodyProblem::TooLarge { .. })));
         assert!(of(&format!("[{}\"\"]", "\"\",".repeat(9))).is_ok());
         let eleven = of(&format!("[{}\"\"]", "\"\",".repeat(10)));
-        assert!(matches!(eleven, Err(Problem::TooLarge { limit: 10, .. })));
+        assert!(matches!(eleven, Err(BodyProblem::TooLarge { limit: 10, .. })));
     }
 
     fn json_like() -> impl Strategy<Value = String> {

@@ -26,12 +26,12 @@ mod url;
 
 pub use client::{Listing, Peer, PeerClient};
 pub use dates::Dates;
-pub use download::{Outcome, Pause};
+pub use download::{DownloadOutcome, Pause};
 pub use error::PeerError;
-pub use limits::Limits;
+pub use limits::PeerLimits;
 pub use no_channel::unless_no_channel;
-pub use probe::Given;
-pub use seen::{Listed, Seen};
+pub use probe::ProbeAnswer;
+pub use seen::{HourListing, ListRead};
 pub use throttle::Throttle;
 pub use url::{BadUrl, PeerUrl};
 

@@ -13,13 +13,13 @@ use super::body::chunk;
 use super::client::{Peer, PeerClient, address, refused, words};
 use super::download::announced;
 use super::error::PeerError;
-use super::limits::Limits;
+use super::limits::PeerLimits;
 use crate::domain::probe::is_probe_name;
 use crate::domain::{FileName, Hash, HourPlace, parse_file_name};
 
 /// What came when a segment was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
+pub enum ProbeAnswer {
     /// What the hash in its name says, of so many bytes.
     Right(u64),
     /// Something else, of so many bytes.
@@ -54,8 +54,8 @@ impl PeerClient {
         place: &HourPlace,
         name: &str,
         most: u64,
-    ) -> Result<Given, PeerError> {
-        let FileName::Understood(key) = parse_file_name(name) else { return Ok(Given::Wrong(0)) };
+    ) -> Result<ProbeAnswer, PeerError> {
+        let FileName::Understood(key) = parse_file_name(name) else { return Ok(ProbeAnswer::Wrong(0)) };
         let (hour, stream) = (place.hour.to_string(), &place.stream);
         let path = ["segments", stream.channel.as_str(), stream.quality.as_str(), &hour, name];
         let url = address(peer, &path)?;
@@ -70,7 +70,7 @@ impl PeerClient {
                 StatusCode::OK => given(&text, response, self.limits(), most, key.hash).await,
                 StatusCode::NOT_FOUND | StatusCode::GONE => {
                     words(&mut response).await;
-                    Ok(Given::Nothing)
+                    Ok(ProbeAnswer::Nothing)
                 }
                 _ => Err(refused(&text, response).await),
             }
@@ -112,10 +112,10 @@ impl PeerClient {
 async fn given(
     url: &str,
     mut response: Response,
-    limits: &Limits,
+    limits: &PeerLimits,
     most: u64,
     expected: Hash,
-) -> Result<Given, PeerError> {
+) -> Result<ProbeAnswer, PeerError> {
     announced(url, &response, 0, limits)?;
     let limit = limits.file_bytes.min(most);
     let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
@@ -128,5 +128,5 @@ async fn given(
         hash.update(&piece);
     }
     let is_right = Hash(hash.finalize().into()) == expected;
-    Ok(if is_right { Given::Right(bytes) } else { Given::Wrong(bytes) })
+    Ok(if is_right { ProbeAnswer::Right(bytes) } else { ProbeAnswer::Wrong(bytes) })
 }

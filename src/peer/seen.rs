@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderMap, HeaderValue, IF_NONE_MAT
 use tokio::time::timeout;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::body::{self, Problem, Sink, told};
+use super::body::{self, BodyProblem, BodySink, told};
 use super::client::{Listing, Peer, PeerClient, address, hideable, in_order, refused};
 use super::error::PeerError;
 use super::list::ListReader;
@@ -20,18 +20,18 @@ const HELD_BYTES: usize = 4 << 20;
 
 /// A list that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ListRead {
     etag: Option<HeaderValue>,
     hash: u128,
 }
 
 /// What a peer lists of an hour.
 #[derive(Debug)]
-pub enum Listed {
+pub enum HourListing {
     /// What it listed before.
     Same,
     /// This, and by what it is recognised the next time.
-    Names(Listing<Box<str>>, Seen),
+    Names(Listing<Box<str>>, ListRead),
 }
 
 impl PeerClient {
@@ -40,8 +40,8 @@ impl PeerClient {
         &self,
         peer: &Peer,
         place: &HourPlace,
-        seen: Option<&Seen>,
-    ) -> Result<Listed, PeerError> {
+        seen: Option<&ListRead>,
+    ) -> Result<HourListing, PeerError> {
         let hour = place.hour.to_string();
         let mut url = address(peer, &["files", place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
         url.query_pairs_mut().append_pair("tombstones", "true");
@@ -52,7 +52,7 @@ impl PeerClient {
         let work = async {
             let mut response = self.ask(&url, &headers).await?;
             match (response.status(), seen) {
-                (StatusCode::NOT_MODIFIED, Some(seen)) if seen.etag.is_some() => return Ok(Listed::Same),
+                (StatusCode::NOT_MODIFIED, Some(seen)) if seen.etag.is_some() => return Ok(HourListing::Same),
                 (StatusCode::OK, _) => {}
                 _ => return Err(refused(&text, response).await),
             }
@@ -61,11 +61,11 @@ impl PeerClient {
             let (hashed, begins) = body::read(&text, &mut response, limits, limits.listing_bytes, sink).await?;
             let hash = hashed.hash.digest128();
             if seen.is_some_and(|seen| seen.hash == hash) {
-                return Ok(Listed::Same);
+                return Ok(HourListing::Same);
             }
             let (names, refused) = hashed.finish().map_err(|problem| told(&text, problem, begins))?;
             let names = in_order(names).await?;
-            Ok(Listed::Names(Listing { names, refused }, Seen { etag, hash }))
+            Ok(HourListing::Names(Listing { names, refused }, ListRead { etag, hash }))
         };
         let after = limits.listing_time;
         let late = |_| PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after };
@@ -85,14 +85,14 @@ impl Hashed {
         Self { hash: Xxh3::new(), held: Vec::new(), reader: ListReader::new(most, hideable) }
     }
 
-    fn finish(mut self) -> Result<(Vec<Box<str>>, u64), Problem> {
+    fn finish(mut self) -> Result<(Vec<Box<str>>, u64), BodyProblem> {
         self.reader.take(&std::mem::take(&mut self.held))?;
         self.reader.finish()
     }
 }
 
-impl Sink for Hashed {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+impl BodySink for Hashed {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), BodyProblem> {
         self.hash.update(bytes);
         self.held.extend_from_slice(bytes);
         if self.held.len() > HELD_BYTES {

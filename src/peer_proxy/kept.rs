@@ -17,20 +17,20 @@ const MOST: usize = 512;
 const LARGEST: usize = 128 << 10;
 
 /// What a question led to. That it failed is kept as well: whoever waited meanwhile would otherwise ask again, one after the other.
-pub(super) type Said = Result<Bytes, ProxyError>;
+pub(super) type ProxyResult = Result<Bytes, ProxyError>;
 
 /// One answer.
 #[derive(Debug, Default)]
-pub(super) struct Answer(Option<(Instant, Said)>);
+pub(super) struct ProxyAnswer(Option<(Instant, ProxyResult)>);
 
-impl Answer {
+impl ProxyAnswer {
     /// The answer, if it is still good.
-    pub(super) fn fresh(&self) -> Option<Said> {
+    pub(super) fn fresh(&self) -> Option<ProxyResult> {
         self.0.as_ref().filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, said)| said.clone())
     }
 
     /// A new one, good from now on.
-    pub(super) fn put(&mut self, said: Said) {
+    pub(super) fn put(&mut self, said: ProxyResult) {
         let is_small = said.as_ref().map_or(true, |bytes| bytes.len() <= LARGEST);
         self.0 = is_small.then(|| (Instant::now(), said));
     }
@@ -38,11 +38,11 @@ impl Answer {
 
 /// Answers by what was asked.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<HashMap<String, Arc<AsyncMutex<Answer>>>>);
+pub(super) struct AnswerCache(Mutex<HashMap<String, Arc<AsyncMutex<ProxyAnswer>>>>);
 
-impl Kept {
+impl AnswerCache {
     /// The place of the answer to this question.
-    pub(super) fn slot(&self, key: &str) -> Arc<AsyncMutex<Answer>> {
+    pub(super) fn slot(&self, key: &str) -> Arc<AsyncMutex<ProxyAnswer>> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get(key) {
             return Arc::clone(slot);
@@ -67,7 +67,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_found_again_and_their_number_is_bounded() {
-        let kept = Kept::default();
+        let kept = AnswerCache::default();
         let short = || Ok(Bytes::from_static(b"x"));
         kept.slot("a").lock().await.put(short());
         assert_eq!(kept.slot("a").lock().await.fresh().unwrap().unwrap(), Bytes::from_static(b"x"));

@@ -19,11 +19,11 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
-use crate::peer::{Limits, Peer, PeerClient, PeerError};
+use crate::peer::{Peer, PeerClient, PeerError, PeerLimits};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
-use kept::{Kept, Said};
-pub use question::{Kind, MOST_PIXELS, Question};
+use kept::{AnswerCache, ProxyResult};
+pub use question::{MOST_PIXELS, Question, QuestionKind};
 
 /// Questions to other nodes at the same time: a page with ten rows and three peers asks thirty.
 const AT_ONCE: usize = 32;
@@ -64,7 +64,7 @@ pub struct PeerProxy {
     turns: Semaphore,
     /// The turns of each node, by its name.
     each: Mutex<HashMap<String, Arc<Semaphore>>>,
-    kept: Kept,
+    kept: AnswerCache,
     listings: segments::Listings,
 }
 
@@ -72,12 +72,12 @@ impl PeerProxy {
     /// Asks the nodes of a list that may change.
     pub fn new(list: watch::Receiver<Vec<Peer>>, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
         // Somebody is looking at a page: what does not come soon is of no use.
-        let limits = Limits {
+        let limits = PeerLimits {
             connect: Duration::from_secs(3),
             silence: Duration::from_secs(6),
             listing_time: Duration::from_secs(8),
             listing_bytes: ANSWER_BYTES,
-            ..Limits::default()
+            ..PeerLimits::default()
         };
         let client = PeerClient::with_token(limits, tls, token)?;
         Ok(Self {
@@ -85,7 +85,7 @@ impl PeerProxy {
             list,
             turns: Semaphore::new(AT_ONCE),
             each: Mutex::default(),
-            kept: Kept::default(),
+            kept: AnswerCache::default(),
             listings: segments::Listings::default(),
         })
     }
@@ -105,14 +105,14 @@ impl PeerProxy {
         said
     }
 
-    async fn ask_in_turn(&self, peer: &Peer, question: &Question) -> Said {
+    async fn ask_in_turn(&self, peer: &Peer, question: &Question) -> ProxyResult {
         let own = self.turns_of(&peer.name);
         // First its own, so that nobody waits for a node with a turn that another one could have.
         let turns = async { Some((own.acquire().await.ok()?, self.turns.acquire().await.ok()?)) };
         let Ok(Some(_turns)) = tokio::time::timeout(PATIENCE, turns).await else { return Err(ProxyError::Busy) };
         match question.kind {
-            Kind::Timeline => encoded(question.timeline(self.get(peer, question).await?), peer),
-            Kind::Holes => encoded(question.holes(self.get(peer, question).await?), peer),
+            QuestionKind::Timeline => encoded(question.timeline(self.get(peer, question).await?), peer),
+            QuestionKind::Holes => encoded(question.holes(self.get(peer, question).await?), peer),
         }
     }
 
@@ -143,7 +143,7 @@ impl PeerProxy {
 }
 
 /// The answer as this node writes it; none is nonsense.
-fn encoded(answer: Option<impl serde::Serialize>, peer: &Peer) -> Said {
+fn encoded(answer: Option<impl serde::Serialize>, peer: &Peer) -> ProxyResult {
     let bytes = answer.and_then(|answer| serde_json::to_vec(&answer).ok());
     bytes.map(Bytes::from).ok_or_else(|| ProxyError::Nonsense(peer.name.clone()))
 }

@@ -2,11 +2,11 @@
 //! holes that lie in the window. A browser believes what comes through here.
 
 use crate::domain::{Stream, Timestamp};
-use crate::wire::{Extent, HoleList, Run, Timeline};
+use crate::wire::{HoleList, TimeExtent, Timeline, TimelineRun};
 
 /// Which of the two is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum QuestionKind {
     /// Shares of the pixels of a window.
     Timeline,
     /// Holes in a window.
@@ -17,7 +17,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// Of what.
-    pub kind: Kind,
+    pub kind: QuestionKind,
     /// About whom.
     pub stream: Stream,
     /// From when on; from the first segment on if it is not given.
@@ -37,8 +37,8 @@ impl Question {
     /// What of the address says which question it is.
     pub(super) fn name(&self) -> &'static str {
         match self.kind {
-            Kind::Timeline => "timeline",
-            Kind::Holes => "holes",
+            QuestionKind::Timeline => "timeline",
+            QuestionKind::Holes => "holes",
         }
     }
 
@@ -53,8 +53,8 @@ impl Question {
     /// A timeline that answers this, with its times as this node writes them.
     pub(super) fn timeline(&self, told: Timeline) -> Option<Timeline> {
         let (from, to) = (time(&told.from)?, time(&told.to)?);
-        let drawn: u64 = told.runs.iter().map(|Run(pixels, ..)| u64::from(*pixels)).sum();
-        let is_share = |Run(pixels, missing, partial): &Run| {
+        let drawn: u64 = told.runs.iter().map(|TimelineRun(pixels, ..)| u64::from(*pixels)).sum();
+        let is_share = |TimelineRun(pixels, missing, partial): &TimelineRun| {
             *pixels > 0 && (-1..=1000).contains(missing) && (0..=1000).contains(partial)
         };
         let is_answer = self.is_about(&told.channel, &told.quality)
@@ -112,9 +112,9 @@ fn time(text: &str) -> Option<Timestamp> {
     Timestamp::parse(text).filter(|time| (Timestamp::MIN..Timestamp::MAX).contains(time))
 }
 
-fn stretch(told: &Extent) -> Option<Extent> {
+fn stretch(told: &TimeExtent) -> Option<TimeExtent> {
     let (start, end) = (time(&told.start)?, time(&told.end)?);
-    (start <= end).then(|| Extent { start: start.to_string(), end: end.to_string() })
+    (start <= end).then(|| TimeExtent { start: start.to_string(), end: end.to_string() })
 }
 
 #[cfg(test)]
@@ -123,13 +123,13 @@ mod tests {
 
     use super::*;
 
-    fn question(kind: Kind) -> Question {
+    fn question(kind: QuestionKind) -> Question {
         Question {
             kind,
             stream: Stream::new("a", "source").unwrap(),
             from: Timestamp::parse("2020-01-01T05:00:00Z"),
             to: Timestamp::parse("2020-01-01T06:00:00Z"),
-            pixels: (kind == Kind::Timeline).then_some(60),
+            pixels: (kind == QuestionKind::Timeline).then_some(60),
             edges: false,
         }
     }
@@ -146,7 +146,8 @@ mod tests {
             "channel": "a", "quality": "source", "from": "2020-01-01T05:00:00Z", "to": "2020-01-01T06:00Z", "pixels": 60,
             "extent": { "start": "2020-01-01T05:00:00Z", "end": "2020-01-01T05:59:00Z" }, "runs": [[3, 0, 0], [57, 1000, 0]],
         });
-        let read = |value: &Value| question(Kind::Timeline).timeline(serde_json::from_value(value.clone()).unwrap());
+        let read =
+            |value: &Value| question(QuestionKind::Timeline).timeline(serde_json::from_value(value.clone()).unwrap());
         let passed = read(&good).unwrap();
         assert_eq!(passed.to, "2020-01-01T06:00:00.000000Z", "as every browser reads it");
         assert!(read(&changed(&good, "/extent", Value::Null)).is_some());
@@ -171,7 +172,7 @@ mod tests {
         ] {
             assert!(read(&changed(&good, path, value.clone())).is_none(), "{path} {value}");
         }
-        let open = Question { from: None, to: None, pixels: None, ..question(Kind::Timeline) };
+        let open = Question { from: None, to: None, pixels: None, ..question(QuestionKind::Timeline) };
         let many = json!({ "channel": "a", "quality": "source", "from": "2020-01-01T05:00:00Z", "to": "2020-01-01T06:00:00Z",
             "pixels": MOST_PIXELS + 1, "extent": null, "runs": [[MOST_PIXELS + 1, 0, 0]] });
         assert!(open.timeline(serde_json::from_value(many).unwrap()).is_none());
@@ -188,7 +189,7 @@ mod tests {
             ],
             "next": "2020-01-01T06:00:00Z",
         });
-        let read = |value: &Value| question(Kind::Holes).holes(serde_json::from_value(value.clone()).unwrap());
+        let read = |value: &Value| question(QuestionKind::Holes).holes(serde_json::from_value(value.clone()).unwrap());
         let passed = read(&good).unwrap();
         assert!((passed.holes[0].seconds - 60.0).abs() < 1e-9, "counted here");
         assert_eq!(passed.holes[0].first_seen.as_deref(), Some("2020-01-02T00:00:00.000000Z"));
@@ -205,7 +206,7 @@ mod tests {
         ] {
             assert!(read(&changed(&good, path, value.clone())).is_none(), "{path} {value}");
         }
-        let query = question(Kind::Holes).query();
+        let query = question(QuestionKind::Holes).query();
         assert_eq!(query[0], ("from", "2020-01-01T05:00:00.000000Z".to_owned()));
         assert_eq!(query.len(), 2);
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::PeerProxy;
-use crate::domain::{Hour, HourContents, HourPlace, Piece, SegmentFile, Stream};
+use crate::domain::{Hour, HourContents, HourPlace, SegmentFile, SequencePiece, Stream};
 use crate::peer::{Peer, PeerError};
 
 /// How long all answers together are waited for.
@@ -39,7 +39,7 @@ pub(super) struct Listings {
 
 impl PeerProxy {
     /// What others have of these hours, each with the address of who has it (`http://host:port`). Takes `PATIENCE` at most, and a little.
-    pub async fn segments(&self, stream: &Stream, hours: &[Hour]) -> Vec<(Piece, Arc<str>)> {
+    pub async fn segments(&self, stream: &Stream, hours: &[Hour]) -> Vec<(SequencePiece, Arc<str>)> {
         let mut peers: Vec<Peer> = self.list.borrow().iter().take(MOST_PEERS).cloned().collect();
         peers.retain(|peer| !self.listings.is_quiet(&peer.name));
         let questions = peers.iter().map(|peer| async move {
@@ -51,8 +51,8 @@ impl PeerProxy {
                 return Vec::new();
             };
             let pieces = hours.iter().zip(all).flat_map(|(hour, files)| {
-                let pieces: Vec<(Piece, Arc<str>)> =
-                    files.iter().map(|file| (Piece { hour: *hour, file: file.clone() }, Arc::clone(&address))).collect();
+                let pieces: Vec<(SequencePiece, Arc<str>)> =
+                    files.iter().map(|file| (SequencePiece { hour: *hour, file: file.clone() }, Arc::clone(&address))).collect();
                 pieces
             });
             pieces.collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Playback, PlaybackError, check_implicit};
 use crate::domain::cut::{Lack, file_name, lacks};
-use crate::domain::{Piece, Stream, Timestamp};
+use crate::domain::{SequencePiece, Stream, Timestamp};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct CutClip {
     /// Until when.
     pub end: Timestamp,
     /// The segments; the first and the last may reach beyond.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<SequencePiece>,
 }
 
 impl Playback {
@@ -58,7 +58,7 @@ impl Playback {
             if hours > self.options.max_hours.saturating_add(1) {
                 return Err(PlaybackError::TooManyHours { got: hours as u64, limit: self.options.max_hours as u64 });
             }
-            let pieces: Vec<Piece> = sequence.into_iter().flatten().collect();
+            let pieces: Vec<SequencePiece> = sequence.into_iter().flatten().collect();
             if pieces.is_empty() {
                 return Err(nothing());
             }

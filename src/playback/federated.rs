@@ -10,7 +10,7 @@ use super::media::{Ask, check_implicit};
 use super::{BestHour, Playback, PlaybackError};
 use crate::domain::federated::{filled, missing_hours};
 use crate::domain::live_edge::HOLD_BACK;
-use crate::domain::{Chain, Hour, HourPlace, Piece, Span, Stream};
+use crate::domain::{Chain, Hour, HourPlace, SequencePiece, Span, Stream};
 
 /// Hours in which something is missing that others are asked about for one list; there are as many questions to each node.
 const MOST_HOURS: usize = 24;
@@ -19,10 +19,10 @@ const MOST_HOURS: usize = 24;
 pub(super) const HOLDS: Duration = Duration::from_secs(3);
 
 /// A segment that another node has, and that node's address (`http://host:port`).
-pub type Other = (Piece, Arc<str>);
+pub type Other = (SequencePiece, Arc<str>);
 
 /// A segment of a list, and the address of the node that has it if this one has not.
-pub(super) type Placed = (Piece, Option<Arc<str>>);
+pub(super) type RemoteSegment = (SequencePiece, Option<Arc<str>>);
 
 impl Playback {
     /// The hours of a stretch in which something is missing here, oldest first: those that others may be asked about.
@@ -40,7 +40,7 @@ impl Playback {
         if end <= start {
             return Ok(Vec::new());
         }
-        let own: Vec<Piece> =
+        let own: Vec<SequencePiece> =
             self.window(&ask.stream, start, end)?.iter().flat_map(|hour| hour.best()).cloned().collect();
         Ok(missing_hours(&own, start, end, MOST_HOURS))
     }
@@ -53,7 +53,7 @@ impl Playback {
         others: &[Other],
         chain: Chain,
         target: u32,
-    ) -> Result<Vec<Placed>, PlaybackError> {
+    ) -> Result<Vec<RemoteSegment>, PlaybackError> {
         let own = hours.iter().flat_map(|hour| hour.best()).cloned().collect();
         let longest = Span::from_us(i64::from(target) * 1_000_000);
         let others = self.not_hidden(stream, others)?;

@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Playback;
-use crate::domain::{Hash, Piece, Stream};
+use crate::domain::{Hash, SequencePiece, Stream};
 use crate::media::{Facts, facts};
 
 /// Bytes that usually say all.
@@ -29,7 +29,7 @@ struct Known {
 
 impl Playback {
     /// What a segment says of itself; `None` if it cannot be read now.
-    pub fn facts(&self, stream: &Stream, piece: &Piece) -> Option<Arc<Facts>> {
+    pub fn facts(&self, stream: &Stream, piece: &SequencePiece) -> Option<Arc<Facts>> {
         let hash = piece.file.key.hash;
         if let Some(known) = self.headers.get(&hash) {
             return Some(known);

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::learn::HourMedia;
-use super::piece::Text;
+use super::piece::PieceText;
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::hls::{DISCONTINUITY, HourLines, longest, room};
-use crate::domain::{Chain, Hour, HourPlace, Kind, Link, Piece, Span, Step, Stream, best_playable};
+use crate::domain::{
+    Chain, Hour, HourPlace, Link, SegmentKind, SequencePiece, SequenceStep, Span, Stream, best_playable,
+};
 use crate::index::Version;
 
 /// The best segments of an hour that can be played, one for each start, in order of start.
@@ -19,7 +21,7 @@ use crate::index::Version;
 pub struct BestHour {
     hour: Hour,
     version: Option<Version>,
-    best: Vec<Piece>,
+    best: Vec<SequencePiece>,
     media: Mutex<Option<Arc<HourMedia>>>,
     text: Mutex<Option<Arc<HourText>>>,
     longest: OnceLock<Span>,
@@ -37,7 +39,7 @@ pub(super) struct HourText {
     /// What comes after it depends on this.
     pub after: Chain,
     /// The lines.
-    pub text: Arc<Text>,
+    pub text: Arc<PieceText>,
 }
 
 impl HourText {
@@ -58,7 +60,7 @@ impl BestHour {
     }
 
     /// The segments.
-    pub fn best(&self) -> &[Piece] {
+    pub fn best(&self) -> &[SequencePiece] {
         &self.best
     }
 
@@ -69,7 +71,9 @@ impl BestHour {
 
     /// How long the longest that is `full` lasts.
     pub fn longest_full(&self) -> Span {
-        *self.longest_full.get_or_init(|| longest(self.best.iter().filter(|piece| piece.file.key.kind == Kind::Full)))
+        *self
+            .longest_full
+            .get_or_init(|| longest(self.best.iter().filter(|piece| piece.file.key.kind == SegmentKind::Full)))
     }
 
     /// What is known of what is in the segments.
@@ -83,7 +87,7 @@ impl BestHour {
     }
 
     /// The segments, each with what it is to a sequence.
-    pub(super) fn linked(&self) -> impl Iterator<Item = (Link, &Piece)> {
+    pub(super) fn linked(&self) -> impl Iterator<Item = (Link, &SequencePiece)> {
         linked(&self.best, self.media())
     }
 
@@ -108,13 +112,13 @@ impl BestHour {
         let mut text = String::with_capacity(room(self.best.len()));
         for (link, piece) in linked(&self.best, media.clone()) {
             match after.step(link) {
-                Step::Skipped => continue,
-                Step::Joined => {}
-                Step::Changed | Step::Broken => text.push_str(DISCONTINUITY),
+                SequenceStep::Skipped => continue,
+                SequenceStep::Joined => {}
+                SequenceStep::Changed | SequenceStep::Broken => text.push_str(DISCONTINUITY),
             }
             lines.push(&mut text, &piece.file, None);
         }
-        let text = Arc::new(HourText { before: chain.last(), media, after, text: Arc::new(Text::new(text)) });
+        let text = Arc::new(HourText { before: chain.last(), media, after, text: Arc::new(PieceText::new(text)) });
         *kept = Some(Arc::clone(&text));
         text
     }
@@ -123,11 +127,11 @@ impl BestHour {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         let text = text.as_ref().map_or(0, |text| text.text.size());
         let media = self.media().map_or(0, |media| media.size());
-        256 + self.best.len() * size_of::<Piece>() + media + text
+        256 + self.best.len() * size_of::<SequencePiece>() + media + text
     }
 }
 
-fn linked(best: &[Piece], media: Option<Arc<HourMedia>>) -> impl Iterator<Item = (Link, &Piece)> {
+fn linked(best: &[SequencePiece], media: Option<Arc<HourMedia>>) -> impl Iterator<Item = (Link, &SequencePiece)> {
     best.iter().enumerate().map(move |(at, piece)| {
         let known = media.as_ref().and_then(|media| media.edges(at));
         (Link { media: known, ..piece.link() }, piece)
@@ -165,7 +169,7 @@ impl Hours {
         let best = Arc::new(BestHour {
             hour,
             version: answer.version,
-            best: best.into_iter().map(|file| Piece { hour, file: file.clone() }).collect(),
+            best: best.into_iter().map(|file| SequencePiece { hour, file: file.clone() }).collect(),
             media: Mutex::default(),
             text: Mutex::default(),
             longest: OnceLock::new(),

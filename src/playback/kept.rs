@@ -18,7 +18,7 @@ pub(super) const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The hours of a window, and the state of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct WindowState {
     generation: u64,
     stream: String,
     /// Its first and its last hour; up to the horizon if it is open at its end.
@@ -26,7 +26,7 @@ pub(super) struct Seen {
     hours: Vec<(Hour, u64)>,
 }
 
-impl Seen {
+impl WindowState {
     /// What there is now, of the hours from `first` to `last`, or to the horizon.
     pub(super) fn now(keeper: &Keeper, stream: &Stream, first: Hour, end: Option<Hour>) -> Self {
         let (stream, last) = (stream.to_string(), end_of(keeper, stream, first, end));

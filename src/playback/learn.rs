@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::read::edges_of;
 use super::{BestHour, by_threads, open};
 use crate::crawl::Keeper;
-use crate::domain::{Edges, Hash, Piece, Stream, Timestamp};
+use crate::domain::{Edges, Hash, SequencePiece, Stream, Timestamp};
 use crate::index::{Batch, Learnt};
 use crate::runtime::Clock;
 
@@ -43,7 +43,7 @@ pub(super) enum First {
 
 /// What is known of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum FactsState {
     /// Nothing: nobody has looked.
     Unread,
     /// Nothing: it cannot be read.
@@ -55,32 +55,32 @@ pub(super) enum Known {
 /// What is known of the best segments of an hour, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HourMedia {
-    known: Vec<Known>,
+    known: Vec<FactsState>,
     /// How many of them nobody has looked at.
     unread: usize,
 }
 
 impl HourMedia {
-    fn new(known: Vec<Known>) -> Self {
-        let unread = known.iter().filter(|known| **known == Known::Unread).count();
+    fn new(known: Vec<FactsState>) -> Self {
+        let unread = known.iter().filter(|known| **known == FactsState::Unread).count();
         Self { known, unread }
     }
 
     /// What is known of the segment at this place.
     pub(super) fn edges(&self, at: usize) -> Option<Edges> {
         match self.known.get(at)? {
-            Known::Edges(edges) => Some(*edges),
-            Known::Unread | Known::Unreadable => None,
+            FactsState::Edges(edges) => Some(*edges),
+            FactsState::Unread | FactsState::Unreadable => None,
         }
     }
 
     pub(super) fn size(&self) -> usize {
-        self.known.len() * size_of::<Known>()
+        self.known.len() * size_of::<FactsState>()
     }
 
     /// Those of these places of which nothing is known yet.
     fn unread(&self, within: Range<usize>) -> Vec<usize> {
-        within.filter(|at| self.known.get(*at) == Some(&Known::Unread)).collect()
+        within.filter(|at| self.known.get(*at) == Some(&FactsState::Unread)).collect()
     }
 }
 
@@ -102,13 +102,13 @@ struct Task {
 
 impl Task {
     /// Notes what was found of some segments of an hour, and returns what of it is to be kept.
-    fn note(&self, stream: &Stream, found: &[Option<Known>]) -> Option<Learnt> {
+    fn note(&self, stream: &Stream, found: &[Option<FactsState>]) -> Option<Learnt> {
         let mut all = self.hour.media().map(|media| media.known.clone()).unwrap_or_default();
         let mut segments = Vec::new();
         for (place, known) in self.places.iter().zip(found) {
             let (Some(known), Some(slot)) = (known, all.get_mut(*place)) else { continue };
             *slot = *known;
-            if let (Known::Edges(edges), Some(piece)) = (known, self.hour.best().get(*place)) {
+            if let (FactsState::Edges(edges), Some(piece)) = (known, self.hour.best().get(*place)) {
                 segments.push((piece.file.clone(), *edges));
             }
         }
@@ -183,10 +183,10 @@ impl Learner {
         let hashes = || hour.best().iter().map(|piece| &piece.file.key.hash);
         let kept = facts.map(|facts| facts.of(hashes())).unwrap_or_default();
         let known = hashes().enumerate().map(|(at, hash)| match kept.get(at).copied().flatten() {
-            Some(edges) => Known::Edges(edges),
+            Some(edges) => FactsState::Edges(edges),
             None => match before.as_ref().and_then(|media| media.known.get(at)) {
-                Some(known) if *known != Known::Unread => *known,
-                _ => self.remembered(hash).unwrap_or(Known::Unread),
+                Some(known) if *known != FactsState::Unread => *known,
+                _ => self.remembered(hash).unwrap_or(FactsState::Unread),
             },
         });
         let media = HourMedia::new(known.collect());
@@ -196,12 +196,17 @@ impl Learner {
     }
 
     /// Looks at one segment; nothing if it is too late for that.
-    fn look(&self, stream: &Stream, hour: &BestHour, place: usize, is_late: &dyn Fn() -> bool) -> Option<Known> {
+    fn look(&self, stream: &Stream, hour: &BestHour, place: usize, is_late: &dyn Fn() -> bool) -> Option<FactsState> {
         self.read(stream, hour.best().get(place)?, is_late)
     }
 
     /// Reads one segment, unless that was done a moment ago; nothing if it is too late for that.
-    pub(super) fn read(&self, stream: &Stream, piece: &Piece, is_late: &dyn Fn() -> bool) -> Option<Known> {
+    pub(super) fn read(
+        &self,
+        stream: &Stream,
+        piece: &SequencePiece,
+        is_late: &dyn Fn() -> bool,
+    ) -> Option<FactsState> {
         if is_late() {
             return None;
         }
@@ -212,10 +217,10 @@ impl Learner {
         let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
         let file = open(&self.keeper, &path, piece.file.size).map_err(io::Error::other);
         let known = match file.and_then(|file| edges_of(&file, piece.file.size)) {
-            Ok(edges) => Known::Edges(edges),
+            Ok(edges) => FactsState::Edges(edges),
             Err(error) => {
                 tracing::debug!(name: "ends_unread", file = %path, %error, "the ends of a segment cannot be read");
-                Known::Unreadable
+                FactsState::Unreadable
             }
         };
         self.recent().put(piece.file.key.hash, known, self.clock.now());
@@ -239,7 +244,7 @@ impl Learner {
                 let places = task.places.into_iter().filter(|place| places.contains(place)).collect();
                 let rest = Task { hour: task.hour, places };
                 let found = rest.places.iter().map(|place| learner.look(&stream, &rest.hour, *place, &|| false));
-                let found: Vec<Option<Known>> = found.collect();
+                let found: Vec<Option<FactsState>> = found.collect();
                 let learnt = rest.note(&stream, &found);
                 let kept =
                     learnt.map_or(Ok(()), |learnt| learner.keeper.index().apply(learner.batch(vec![learnt])).map(drop));
@@ -260,10 +265,10 @@ impl Learner {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self, hash: &Hash) -> Option<Known> {
+    fn remembered(&self, hash: &Hash) -> Option<FactsState> {
         let recent = self.recent();
         let (known, since) = recent.known.get(hash)?;
-        let is_due = *known == Known::Unreadable && self.clock.now() >= *since + AGAIN;
+        let is_due = *known == FactsState::Unreadable && self.clock.now() >= *since + AGAIN;
         (!is_due).then_some(*known)
     }
 }
@@ -286,13 +291,13 @@ fn unread(hour: &BestHour, (start, end): (Timestamp, Timestamp)) -> Option<Vec<u
 /// What was read last, by content.
 #[derive(Debug, Default)]
 struct Recent {
-    known: HashMap<Hash, (Known, Duration)>,
+    known: HashMap<Hash, (FactsState, Duration)>,
     /// The oldest first.
     order: VecDeque<Hash>,
 }
 
 impl Recent {
-    fn put(&mut self, hash: Hash, known: Known, now: Duration) {
+    fn put(&mut self, hash: Hash, known: FactsState, now: Duration) {
         if self.known.insert(hash, (known, now)).is_none() {
             self.order.push_back(hash);
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::media::MOST_GAPS;
-use super::piece::Text;
-use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines};
-use crate::domain::live_edge::{Growth, Now, Told};
-use crate::domain::{Chain, Hour, Link, Piece, Span, Step, Stream, Timestamp};
+use super::piece::PieceText;
+use crate::domain::hls::{self, DISCONTINUITY, HourLines, PlaylistHead};
+use crate::domain::live_edge::{AskedAt, Growth, PublishedEdge};
+use crate::domain::{Chain, Hour, Link, SequencePiece, SequenceStep, Span, Stream, Timestamp};
 
 /// A piece is closed when it has so many bytes: what is open is copied and deflated anew each time the list grows.
 const CLOSED_AT: usize = 32 * 1024;
@@ -16,11 +16,11 @@ const CLOSED_AT: usize = 32 * 1024;
 pub(super) struct Live {
     stream: Stream,
     start: Timestamp,
-    told: Told,
+    told: PublishedEdge,
     target: u32,
     gaps: bool,
     gap_entries: u64,
-    closed: Vec<Arc<Text>>,
+    closed: Vec<Arc<PieceText>>,
     open: String,
     lines: Option<(Hour, HourLines)>,
     is_over: bool,
@@ -28,11 +28,11 @@ pub(super) struct Live {
 
 impl Live {
     /// Nothing told yet, of a stretch that begins at `start`.
-    pub(super) fn new(stream: &Stream, start: Timestamp, head: &Head) -> Self {
+    pub(super) fn new(stream: &Stream, start: Timestamp, head: &PlaylistHead) -> Self {
         Self {
             stream: stream.clone(),
             start,
-            told: Told::new(start, Span::from_us(i64::from(head.target) * 1_000_000)),
+            told: PublishedEdge::new(start, Span::from_us(i64::from(head.target) * 1_000_000)),
             target: head.target,
             gaps: head.gaps,
             gap_entries: 0,
@@ -56,9 +56,9 @@ impl Live {
     /// Tells what may be told of the best segments before `end`. Says how long it takes until more may be, if anything waits.
     pub(super) fn grow<'a>(
         &mut self,
-        best: impl Iterator<Item = (Link, (&'a Piece, Option<&'a str>))>,
+        best: impl Iterator<Item = (Link, (&'a SequencePiece, Option<&'a str>))>,
         end: Option<Timestamp>,
-        now: Now,
+        now: AskedAt,
     ) -> Option<std::time::Duration> {
         if self.is_over {
             return None;
@@ -67,7 +67,7 @@ impl Live {
         let Growth { told, wait } = self.told.grow(best, now);
         let mut until = before.map_or(self.start, |last| last.end);
         for (step, (piece, node)) in told {
-            if step == Step::Broken {
+            if step == SequenceStep::Broken {
                 let entries = hls::gap_entries(piece.start() - until, self.target);
                 // More are told as discontinuities alone: a list that has begun cannot be refused.
                 if self.gaps && self.gap_entries + entries <= MOST_GAPS {
@@ -75,7 +75,7 @@ impl Live {
                     hls::push_gap(&mut self.open, until, piece.start(), self.target);
                 }
             }
-            if step != Step::Joined {
+            if step != SequenceStep::Joined {
                 self.open.push_str(DISCONTINUITY);
             }
             self.push(piece, node);
@@ -111,7 +111,7 @@ impl Live {
         self.told.last().is_some_and(|last| last.end >= end)
     }
 
-    fn push(&mut self, piece: &Piece, node: Option<&str>) {
+    fn push(&mut self, piece: &SequencePiece, node: Option<&str>) {
         let is_same = self.lines.as_ref().is_some_and(|(hour, _)| *hour == piece.hour);
         if !is_same {
             self.lines = Some((piece.hour, HourLines::new(&self.stream, piece.hour)));
@@ -120,14 +120,14 @@ impl Live {
             lines.push(&mut self.open, &piece.file, node);
         }
         if self.open.len() >= CLOSED_AT {
-            self.closed.push(Arc::new(Text::new(std::mem::take(&mut self.open))));
+            self.closed.push(Arc::new(PieceText::new(std::mem::take(&mut self.open))));
         }
     }
 
     /// The list as it is now.
-    pub(super) fn pieces(&self) -> Vec<Arc<Text>> {
+    pub(super) fn pieces(&self) -> Vec<Arc<PieceText>> {
         let mut pieces = self.closed.clone();
-        pieces.push(Arc::new(Text::new(self.open.clone())));
+        pieces.push(Arc::new(PieceText::new(self.open.clone())));
         pieces
     }
 }

@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
-use super::kept::Seen;
+use super::kept::WindowState;
 use super::{Playback, PlaybackError};
 use crate::crawl::{CrawlError, Keeper};
-use crate::domain::master::{Range, Rates, Variant, render, together};
-use crate::domain::{Channel, Hour, Kind, Piece, Quality, Span, Stream, Timestamp, best_sequence};
+use crate::domain::master::{MasterRange, Rates, Variant, render, together};
+use crate::domain::{Channel, Hour, Quality, SegmentKind, SequencePiece, Span, Stream, Timestamp, best_sequence};
 use crate::media::Facts;
 
 /// Hours with video in the range that the figures come from, the newest: more of them make a figure that is no better, and take longer.
@@ -35,7 +35,7 @@ pub struct Master {
 pub struct Basis {
     channel: Channel,
     qualities: Vec<String>,
-    seen: Vec<Seen>,
+    seen: Vec<WindowState>,
 }
 
 impl Basis {
@@ -49,7 +49,7 @@ impl Basis {
 
 impl Playback {
     /// The master playlist of a channel.
-    pub fn master(&self, channel: &Channel, range: &Range) -> Result<Master, PlaybackError> {
+    pub fn master(&self, channel: &Channel, range: &MasterRange) -> Result<Master, PlaybackError> {
         match self.keeper.ensure_structure() {
             // An index that takes no writes still knows what it knew.
             Ok(()) | Err(CrawlError::Index(_)) => {}
@@ -74,18 +74,18 @@ impl Playback {
     }
 
     /// The newest segments of a range, in order, and what was looked at for them.
-    fn newest(&self, stream: &Stream, range: &Range) -> Result<(Vec<Piece>, Seen), PlaybackError> {
+    fn newest(&self, stream: &Stream, range: &MasterRange) -> Result<(Vec<SequencePiece>, WindowState), PlaybackError> {
         let start = range.start.unwrap_or(Timestamp::MIN);
         let end = range.end.unwrap_or_else(|| self.open_end(stream, start));
         let last = (end - Span::from_us(1)).hour();
         // What begins in the hour before may reach into the range.
         let mut first = if start == Timestamp::MIN { Hour::MIN } else { start.hour().previous() };
         if last < first {
-            return Ok((Vec::new(), Seen::default()));
+            return Ok((Vec::new(), WindowState::default()));
         }
         let mut found = 0;
         for hour in self.keeper.index().catalog().hours(&stream.to_string(), first..=last).into_iter().rev() {
-            let is_within = |piece: &Piece| piece.end() > start && piece.start() < end;
+            let is_within = |piece: &SequencePiece| piece.end() > start && piece.start() < end;
             found += usize::from(self.best_hour(stream, hour)?.best().iter().any(is_within));
             if found == MEASURED_HOURS {
                 first = hour;
@@ -93,7 +93,7 @@ impl Playback {
             }
         }
         // First what there is, then its contents: a change in between is seen next time.
-        let seen = Seen::now(&self.keeper, stream, first, range.end.map(|_| last));
+        let seen = WindowState::now(&self.keeper, stream, first, range.end.map(|_| last));
         let mut best = Vec::new();
         for hour in seen.hours() {
             best.extend(self.best_hour(stream, hour)?.best().iter().cloned());
@@ -101,7 +101,7 @@ impl Playback {
         Ok((best_sequence(best, start, end).into_iter().flatten().collect(), seen))
     }
 
-    fn variant(&self, stream: &Stream, pieces: &[Piece]) -> Option<Variant> {
+    fn variant(&self, stream: &Stream, pieces: &[SequencePiece]) -> Option<Variant> {
         let sizes: Vec<(u64, u64)> =
             pieces.iter().map(|piece| (piece.file.size, u64::from(piece.file.key.duration_us))).collect();
         let rates = Rates::of(&sizes)?;
@@ -113,8 +113,8 @@ impl Playback {
     }
 
     /// What samples of these segments say of all of them.
-    pub fn sampled(&self, stream: &Stream, pieces: &[&Piece]) -> Facts {
-        let not_full = pieces.iter().find(|piece| piece.file.key.kind != Kind::Full);
+    pub fn sampled(&self, stream: &Stream, pieces: &[&SequencePiece]) -> Facts {
+        let not_full = pieces.iter().find(|piece| piece.file.key.kind != SegmentKind::Full);
         let samples = [pieces.first(), pieces.get(pieces.len() / 2), pieces.last(), not_full];
         let wanted = samples.into_iter().flatten().count();
         let facts: Vec<Arc<Facts>> =

@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::federated::{HOLDS, Other, Placed};
-use super::kept::Seen;
+use super::federated::{HOLDS, Other, RemoteSegment};
+use super::kept::WindowState;
 use super::learn::First;
 use super::live::Live;
-use super::piece::{Playlist, Text};
+use super::piece::{PieceText, Playlist};
 use super::{BestHour, Playback, PlaybackError, by_threads};
-use crate::domain::hls::{self, DISCONTINUITY, Head, HourLines, ListType, TARGET_OF_NOTHING};
+use crate::domain::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
 use crate::domain::live_edge::{AHEAD, HOLD_BACK};
-use crate::domain::{Chain, Edges, Hash, Kind, Link, Piece, Span, Step, Stream, Timestamp};
+use crate::domain::{Chain, Edges, Hash, Link, SegmentKind, SequencePiece, SequenceStep, Span, Stream, Timestamp};
 
 /// A longer stretch wants both its ends given.
 pub const IMPLICIT_HOURS: i64 = 12;
@@ -93,7 +93,7 @@ impl Playback {
         {
             return Ok((whole, None));
         }
-        let head = Head {
+        let head = PlaylistHead {
             list_type: ListType::Event,
             target: self.known_target(&ask.stream, start, ask.end)?,
             independent: false,
@@ -115,7 +115,7 @@ impl Playback {
     ) -> Result<Option<Arc<Playlist>>, PlaybackError> {
         let (from, to) = (start.hour().previous(), (end - Span::from_us(1)).hour());
         // First what there is, then its contents: a change in between is seen next time.
-        let seen = Seen::now(&self.keeper, &ask.stream, from, Some(to));
+        let seen = WindowState::now(&self.keeper, &ask.stream, from, Some(to));
         let hours = self.window(&ask.stream, start, end)?;
         let target = if others.is_empty() {
             hls::target(hours.iter().map(|hour| hour.longest()).max().unwrap_or_default())
@@ -128,9 +128,9 @@ impl Playback {
             let best = hours.iter().flat_map(|hour| hour.linked()).map(|(link, _)| link);
             let mut within = best.filter(|link| link.end > start && link.start < end);
             // One that is not full may begin anywhere.
-            within.all(|link| link.kind == Kind::Full && begins_alone(&link))
+            within.all(|link| link.kind == SegmentKind::Full && begins_alone(&link))
         };
-        let head = Head { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
+        let head = PlaylistHead { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
         if !ask.gaps && others.is_empty() {
             write_ahead(&ask.stream, &hours, start, end);
         }
@@ -156,7 +156,7 @@ impl Playback {
         let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
         let from = live.first_hour();
         let to = ask.end.map(|end| (end - Span::from_us(1)).hour());
-        let seen = Seen::now(&self.keeper, &ask.stream, from, to);
+        let seen = WindowState::now(&self.keeper, &ask.stream, from, to);
         let until = ask.end.unwrap_or_else(|| self.open_end(&ask.stream, from.start()));
         let hours = self.window(&ask.stream, from.start(), until)?;
         // Who follows it begins near its end.
@@ -227,7 +227,7 @@ fn edges_by_hash(hours: &[Arc<BestHour>]) -> HashMap<Hash, Edges> {
 }
 
 /// A segment and what is known of it; of another node's nothing is.
-fn link_of((piece, node): &Placed, known: &HashMap<Hash, Edges>) -> Link {
+fn link_of((piece, node): &RemoteSegment, known: &HashMap<Hash, Edges>) -> Link {
     let media = known.get(&piece.file.key.hash).filter(|_| node.is_none()).copied();
     Link { media, ..piece.link() }
 }
@@ -266,12 +266,12 @@ struct Writer<'a> {
     gaps: Option<u32>,
     gap_entries: u64,
     chain: Chain,
-    pieces: Vec<Arc<Text>>,
+    pieces: Vec<Arc<PieceText>>,
     open: String,
 }
 
 impl<'a> Writer<'a> {
-    fn new(stream: &'a Stream, start: Timestamp, end: Timestamp, head: &Head) -> Self {
+    fn new(stream: &'a Stream, start: Timestamp, end: Timestamp, head: &PlaylistHead) -> Self {
         Self {
             stream,
             start,
@@ -300,7 +300,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn placed(&mut self, placed: &Placed, known: &HashMap<Hash, Edges>) -> Result<(), PlaybackError> {
+    fn placed(&mut self, placed: &RemoteSegment, known: &HashMap<Hash, Edges>) -> Result<(), PlaybackError> {
         let (piece, node) = placed;
         if piece.start() >= self.end {
             return Ok(());
@@ -309,13 +309,19 @@ impl<'a> Writer<'a> {
         self.piece(&lines, link_of(placed, known), piece, node.as_deref())
     }
 
-    fn piece(&mut self, lines: &HourLines, link: Link, piece: &Piece, node: Option<&str>) -> Result<(), PlaybackError> {
+    fn piece(
+        &mut self,
+        lines: &HourLines,
+        link: Link,
+        piece: &SequencePiece,
+        node: Option<&str>,
+    ) -> Result<(), PlaybackError> {
         let until = self.chain.last().map_or(self.start, |last| last.end);
         match self.chain.step(link) {
-            Step::Skipped => return Ok(()),
-            Step::Joined => {}
-            Step::Changed => self.open.push_str(DISCONTINUITY),
-            Step::Broken => {
+            SequenceStep::Skipped => return Ok(()),
+            SequenceStep::Joined => {}
+            SequenceStep::Changed => self.open.push_str(DISCONTINUITY),
+            SequenceStep::Broken => {
                 self.gap(until, piece.start())?;
                 self.open.push_str(DISCONTINUITY);
             }
@@ -336,11 +342,11 @@ impl<'a> Writer<'a> {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            self.pieces.push(Arc::new(Text::new(std::mem::take(&mut self.open))));
+            self.pieces.push(Arc::new(PieceText::new(std::mem::take(&mut self.open))));
         }
     }
 
-    fn finish(mut self) -> Vec<Arc<Text>> {
+    fn finish(mut self) -> Vec<Arc<PieceText>> {
         self.close();
         self.pieces
     }

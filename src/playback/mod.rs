@@ -45,8 +45,8 @@ pub use read::edges_of;
 pub use visitor::FactsVisitor;
 
 use crate::crawl::{CrawlError, Keeper};
-use crate::domain::live_edge::Now;
-use crate::domain::{Hour, Piece, Sequence, Span, Stream, Timestamp, best_sequence};
+use crate::domain::live_edge::AskedAt;
+use crate::domain::{Hour, Sequence, SequencePiece, Span, Stream, Timestamp, best_sequence};
 use crate::runtime::Clock;
 
 /// So many hours are read by several threads: fewer are read before threads have begun.
@@ -122,8 +122,8 @@ impl Playback {
         let Some(first) = first_some(hours.iter().take(most), find)? else { return Ok(None) };
         let Some(last) = first_some(hours.iter().rev().take(most), find)? else { return Ok(None) };
         let before = self.best_hour(stream, last.hour().previous())?;
-        let ends = last.best().iter().chain(before.best()).map(Piece::end);
-        Ok(first.best().first().map(Piece::start).zip(ends.max()))
+        let ends = last.best().iter().chain(before.best()).map(SequencePiece::end);
+        Ok(first.best().first().map(SequencePiece::start).zip(ends.max()))
     }
 
     /// The best segments of an hour; none where there is no such hour.
@@ -171,10 +171,10 @@ impl Playback {
         Err(PlaybackError::NoStream(stream.clone()))
     }
 
-    fn now(&self) -> Now {
+    fn now(&self) -> AskedAt {
         let since_epoch = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let wall = Timestamp::from_us(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX));
-        Now { wall, since: self.clock.now() }
+        AskedAt { wall, since: self.clock.now() }
     }
 
     fn lists(&self) -> std::sync::MutexGuard<'_, Lists> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{Playback, PlaybackError};
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::DiskError;
-use crate::domain::{Piece, Stream, name};
+use crate::domain::{SequencePiece, Stream, name};
 
 /// Why a segment cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum OpenError {
 
 impl Playback {
     /// Opens a segment of a sequence.
-    pub fn open(&self, stream: &Stream, piece: &Piece) -> Result<File, OpenError> {
+    pub fn open(&self, stream: &Stream, piece: &SequencePiece) -> Result<File, OpenError> {
         let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
         open(&self.keeper, &path, piece.file.size)
     }

@@ -11,7 +11,7 @@ use flate2::{Compress, Compression, FlushCompress};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 use super::by_threads;
-use super::kept::Seen;
+use super::kept::WindowState;
 
 /// The fastest level: names are mostly hashes, which no level shortens.
 const LEVEL: u32 = 1;
@@ -24,7 +24,7 @@ const LAST_BLOCK: [u8; 2] = [3, 0];
 
 /// A piece of a playlist.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(super) struct PieceText {
     plain: Bytes,
     hash: u128,
     deflated: OnceLock<Deflated>,
@@ -36,7 +36,7 @@ struct Deflated {
     crc: crc32fast::Hasher,
 }
 
-impl Text {
+impl PieceText {
     pub(super) fn new(text: String) -> Self {
         let plain = Bytes::from(text);
         Self { hash: xxh3_128(&plain), plain, deflated: OnceLock::new() }
@@ -76,17 +76,17 @@ fn deflate(plain: &[u8]) -> io::Result<Vec<u8>> {
 /// A playlist that was made.
 #[derive(Debug)]
 pub struct Playlist {
-    pieces: Vec<Arc<Text>>,
+    pieces: Vec<Arc<PieceText>>,
     hash: String,
     gzip: OnceLock<Vec<Bytes>>,
     /// What it was made from.
-    pub(super) seen: Seen,
+    pub(super) seen: WindowState,
     /// Until when it is right if nothing changes, by the clock that never goes back.
     pub(super) until: Option<std::time::Duration>,
 }
 
 impl Playlist {
-    pub(super) fn new(pieces: Vec<Arc<Text>>, seen: Seen, until: Option<std::time::Duration>) -> Self {
+    pub(super) fn new(pieces: Vec<Arc<PieceText>>, seen: WindowState, until: Option<std::time::Duration>) -> Self {
         let mut hash = Xxh3Default::new();
         for piece in &pieces {
             hash.update(&piece.hash.to_le_bytes());
@@ -151,8 +151,8 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_put_together_are_one_stream(texts in prop::collection::vec("[a-f\n]{0,3000}", 0..6)) {
-            let pieces = texts.iter().map(|text| Arc::new(Text::new(text.clone()))).collect();
-            let list = Playlist::new(pieces, Seen::default(), None);
+            let pieces = texts.iter().map(|text| Arc::new(PieceText::new(text.clone()))).collect();
+            let list = Playlist::new(pieces, WindowState::default(), None);
             let stream = list.gzip().unwrap().concat();
             let mut decoder = flate2::bufread::GzDecoder::new(&stream[..]);
             let mut text = String::new();

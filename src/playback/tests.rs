@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{Ask, Playback, PlaybackOptions};
 use crate::crawl::Keeper;
-use crate::disk::{Base, Guard, Identity};
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::test_names::hash_text;
 use crate::domain::{HourPlace, Span, Stream, Timestamp};
 use crate::index::{Index, IndexOptions};
@@ -33,7 +33,8 @@ impl Archive {
         std::fs::create_dir_all(directory.path().join(HOUR)).unwrap();
         let index =
             Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
-        let guard = Guard::new(Base::open(directory.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
+        let guard =
+            BaseGuard::new(Base::open(directory.path()).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
         let keeper = Arc::new(Keeper::new(index, Arc::new(guard)));
         let clock = Arc::new(TestClock::default());
         let options = PlaybackOptions { max_hours: 10, cache: 1 << 20 };

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::Playback;
-use super::learn::{Known, Learner};
-use crate::crawl::{CrawlError, Found, Keeper, Round, Visitor};
-use crate::domain::{HourPlace, Piece, SegmentFile, is_playable};
+use super::learn::{FactsState, Learner};
+use crate::crawl::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
+use crate::domain::{HourPlace, SegmentFile, SequencePiece, is_playable};
 use crate::index::Learnt;
 use crate::media::WINDOW;
 
@@ -53,8 +53,8 @@ impl FactsVisitor {
         let mut ahead = unread.iter().filter(|file| before.is_none_or(|start| file.key.start_us > start)).peekable();
         let (mut segments, mut read, mut last) = (Vec::new(), 0_u64, None);
         while let Some(file) = ahead.next_if(|_| !round.is_over()) {
-            let piece = Piece { hour: place.hour, file: file.clone() };
-            if let Some(Known::Edges(edges)) = self.learner.read(&place.stream, &piece, &|| false) {
+            let piece = SequencePiece { hour: place.hour, file: file.clone() };
+            if let Some(FactsState::Edges(edges)) = self.learner.read(&place.stream, &piece, &|| false) {
                 segments.push((piece.file, edges));
             }
             round.spend(file.size.min(2 * WINDOW as u64), 1);
@@ -62,7 +62,7 @@ impl FactsVisitor {
         }
         let is_done = ahead.peek().is_none();
         let unreadable = read - segments.len() as u64;
-        let found = Found::of("segments read", read).and("segments unreadable", unreadable);
+        let found = CrawlCounts::of("segments read", read).and("segments unreadable", unreadable);
         match last {
             _ if is_done => round.done(&found),
             Some(start) => round.part(&start.to_be_bytes(), &found),

@@ -11,7 +11,7 @@ const ANSWER_BYTES: usize = 8 << 20;
 
 /// Who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum PeerIdentity {
     /// A node of our kind: the id of its archive and the number of its process, where it names them, and whether its lists are of all
     /// that lies on its disk.
     Node { archive: Option<String>, process: Option<u64>, complete: bool },
@@ -20,16 +20,16 @@ pub(super) enum Identity {
 }
 
 /// Asks a peer; by its digests of some quality, which every node of our kind answers, also where it has nothing of it.
-pub(super) async fn identify(client: &PeerClient, peer: &Peer, stream: &Stream) -> Result<Identity, PeerError> {
+pub(super) async fn identify(client: &PeerClient, peer: &Peer, stream: &Stream) -> Result<PeerIdentity, PeerError> {
     let quality = stream.to_string();
     let path = ["api", "v1", "digests"];
     let asked: Result<QualityDigests, _> = client.get_json(peer, &path, &[("quality", &quality)], ANSWER_BYTES).await;
     match asked {
         Ok(answer) => {
             client.identified(peer, answer.instance);
-            Ok(Identity::Node { archive: answer.archive, process: answer.instance, complete: answer.complete })
+            Ok(PeerIdentity::Node { archive: answer.archive, process: answer.instance, complete: answer.complete })
         }
-        Err(error) if speaks_only_the_fixed_part(&error) => Ok(Identity::FixedPart),
+        Err(error) if speaks_only_the_fixed_part(&error) => Ok(PeerIdentity::FixedPart),
         Err(error) => Err(error),
     }
 }

@@ -12,22 +12,24 @@ use tokio::sync::watch;
 
 use super::apply::{Deleted, delete_segments};
 use super::attempts::Attempts;
-use super::journal::{Journal, Step};
+use super::journal::{Journal, JournalStep};
 use super::last_copy::{Asking, Copies};
 use super::ledger::Ledger;
-use super::metrics::Gauges;
+use super::metrics::RetentionGauges;
 use super::protect::FreeSpace;
-use super::reclaim::Known;
+use super::reclaim::PeerIdentities;
 use super::run_requests::{RunRequest, RunRequests};
 use super::steady::Steady;
 use super::{RetentionError, report};
-use crate::clock::{Clocks, Timeline};
+use crate::clock::{ClockTimeline, Clocks};
 use crate::crawl::{CrawlError, Keeper};
-use crate::deleted::Deletions;
+use crate::deleted::DeletionCounter;
 use crate::disk::{Base, Checked, marker};
 use crate::domain::disk_use::DiskUse;
 use crate::domain::origins::Origin;
-use crate::domain::retention::{Decided, Going, Limits, Reason, Schedule, Stored, Yardsticks, schedule};
+use crate::domain::retention::{
+    Decided, Going, RetentionLimits, RetentionReason, Schedule, Stored, Yardsticks, schedule,
+};
 use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Stream, misspelt};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
@@ -43,7 +45,7 @@ const TOLD: usize = 5;
 #[derive(Debug, Clone)]
 pub struct RetentionOptions {
     /// What may be kept at most.
-    pub limits: Limits,
+    pub limits: RetentionLimits,
     /// How long after its hour was retired a tombstone stays.
     pub reclaim_age: Span,
     /// From one run to the next.
@@ -55,13 +57,13 @@ pub struct RetentionOptions {
 }
 
 /// What retention is made from.
-pub struct Parts {
+pub struct RetentionParts {
     /// Index and disk.
     pub keeper: Arc<Keeper>,
     /// Whether the index that is open now has caught up with the disk.
     pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     /// Counts what is deleted.
-    pub deletions: Arc<Deletions>,
+    pub deletions: Arc<DeletionCounter>,
     /// To ask other nodes with.
     pub client: PeerClient,
     /// Which.
@@ -78,15 +80,15 @@ pub struct Parts {
 
 /// Deletes whole hours by the limits. Share it by `Arc`.
 pub struct Retention {
-    pub(super) parts: Parts,
+    pub(super) parts: RetentionParts,
     pub(super) options: RetentionOptions,
     pub(super) ledger: Ledger,
-    pub(super) timeline: Timeline,
+    pub(super) timeline: ClockTimeline,
     pub(super) levels: Mutex<Yardsticks>,
     /// Who the peers are, as far as they have said so.
-    pub(super) known_peers: Mutex<Known>,
+    pub(super) known_peers: Mutex<PeerIdentities>,
     pub(super) steady: Steady,
-    pub(super) gauges: Gauges,
+    pub(super) gauges: RetentionGauges,
     running: Mutex<()>,
     report: Mutex<RetentionReport>,
     /// When the journal is read again.
@@ -101,12 +103,12 @@ pub struct Retention {
 
 impl Retention {
     /// Reads the journal, if the disk is there; otherwise later.
-    pub fn new(parts: Parts, options: RetentionOptions, registry: &Registry) -> prometheus::Result<Self> {
+    pub fn new(parts: RetentionParts, options: RetentionOptions, registry: &Registry) -> prometheus::Result<Self> {
         let report = RetentionReport { enabled: !options.limits.are_off(), ..RetentionReport::default() };
         let retention = Self {
-            gauges: Gauges::register(registry)?,
+            gauges: RetentionGauges::register(registry)?,
             attempts: Mutex::new(Attempts::new(parts.keeper.guard().returns())),
-            timeline: Timeline::new(Arc::clone(&parts.clocks)),
+            timeline: ClockTimeline::new(Arc::clone(&parts.clocks)),
             parts,
             options,
             ledger: Ledger::default(),
@@ -174,8 +176,8 @@ impl Retention {
         let limits = &self.options.limits;
         let is_fetched = self.parts.keeper.would_be_fetched(place);
         self.ledger.ask(|journal, horizons| match journal.get(place).map(|entry| entry.step) {
-            Some(Step::Kept) => true,
-            Some(Step::Retiring | Step::Retired | Step::Gone) => false,
+            Some(JournalStep::Kept) => true,
+            Some(JournalStep::Retiring | JournalStep::Retired | JournalStep::Gone) => false,
             None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, self.now()),
         })
     }
@@ -216,9 +218,9 @@ impl Retention {
         let mut lines = Vec::new();
         for place in places {
             let known = self.ledger.ask(|journal, _| journal.get(place).cloned()).ok_or(RetentionError::NotRead)?;
-            let is_kept = known.is_some_and(|entry| entry.step == Step::Kept);
+            let is_kept = known.is_some_and(|entry| entry.step == JournalStep::Kept);
             if is_kept == release {
-                lines.push((place.clone(), (!release).then(|| self.entry(Step::Kept, None))));
+                lines.push((place.clone(), (!release).then(|| self.entry(JournalStep::Kept, None))));
             }
         }
         if lines.is_empty() { Ok(()) } else { self.note_all(lines) }
@@ -421,7 +423,7 @@ impl Retention {
     fn retire(
         &self,
         place: &HourPlace,
-        reason: Reason,
+        reason: RetentionReason,
         seen: Option<&HashSet<String>>,
         (confirmed, stop): (bool, &Stop),
         report: &mut RetentionReport,
@@ -430,7 +432,7 @@ impl Retention {
         let base = self.base()?;
         let before = self.ledger.ask(|journal, _| journal.get(place).cloned()).ok_or(RetentionError::NotRead)?;
         let entry = |step| Some(self.entry(step, Some(reason)));
-        self.note(place, entry(Step::Retiring))?;
+        self.note(place, entry(JournalStep::Retiring))?;
         let may_go_on = || !stop.is_stopped() && self.still_safe(confirmed).is_ok();
         let (deleted, result) = delete_segments(&base, place, seen, &may_go_on);
         self.parts.deletions.add(place, deleted.segments);
@@ -450,7 +452,7 @@ impl Retention {
         if deleted.left > 0 {
             tracing::warn!(name: "files_left", hour = %place, files = deleted.left, "an hour was retired; what is not understood stays in its directory");
         }
-        self.note(place, entry(if deleted.dir_gone { Step::Gone } else { Step::Retired }))?;
+        self.note(place, entry(if deleted.dir_gone { JournalStep::Gone } else { JournalStep::Retired }))?;
         Ok(deleted)
     }
 
@@ -496,17 +498,17 @@ impl Retention {
                 let stored = self.stored(place, &row.totals)?;
                 match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
                     None => hours.push(stored),
-                    Some((Step::Kept, _)) => hours.push(Stored { decided: Decided::Keep, ..stored }),
+                    Some((JournalStep::Kept, _)) => hours.push(Stored { decided: Decided::Keep, ..stored }),
                     // Told below, whether or not the index knows it still.
-                    Some((Step::Retiring, _)) => {}
+                    Some((JournalStep::Retiring, _)) => {}
                     // Somebody has written there again: it goes when it would, as any other hour.
-                    Some((Step::Retired | Step::Gone, _)) => {
+                    Some((JournalStep::Retired | JournalStep::Gone, _)) => {
                         hours.extend((stored.segments > 0 && self.holds_segments(&stored.place)?).then_some(stored));
                     }
                 }
             }
         }
-        for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == Step::Retiring) {
+        for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retiring) {
             let decided = self.decided_about_begun(entry);
             let row = index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
             let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::disk::{ArchiveId, Mark};
-use crate::domain::retention::{Horizons, Reason};
+use crate::disk::{ArchiveId, RecordMark};
+use crate::domain::retention::{Horizons, RetentionReason};
 use crate::domain::{HourPlace, Span, Timestamp};
 
 /// What the first line begins with.
@@ -36,7 +36,7 @@ const BREAKS_NAMES: &AsciiSet = &BREAKS.add(b',').add(b'-');
 
 /// How far an hour is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum JournalStep {
     /// Its segments are being deleted.
     Retiring,
     /// They are deleted; tombstones stay.
@@ -47,7 +47,7 @@ pub enum Step {
     Kept,
 }
 
-impl Step {
+impl JournalStep {
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,11 +65,11 @@ impl Step {
 
 /// The last word about an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// How far it is.
-    pub step: Step,
+    pub step: JournalStep,
     /// Why it went; `None` if it is kept.
-    pub reason: Option<Reason>,
+    pub reason: Option<RetentionReason>,
     /// When this was written.
     pub since: Timestamp,
     /// What this node had lived then; nothing if it was not counted yet.
@@ -85,7 +85,7 @@ const NOTHING: &str = "-";
 
 /// What the first line says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct JournalHead {
     /// How often it was written anew; zero in version 1.
     pub generation: u64,
     /// How many lines there had been by then.
@@ -99,9 +99,9 @@ pub struct Head {
 /// What the journal says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Journal {
-    entries: BTreeMap<HourPlace, Entry>,
+    entries: BTreeMap<HourPlace, JournalEntry>,
     /// Of the file in which it lies.
-    pub head: Head,
+    pub head: JournalHead,
     /// A check of all that stands up to each line of that file, before the first to after the last.
     checks: Vec<u64>,
 }
@@ -110,7 +110,7 @@ pub struct Journal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstLine {
     /// One that is understood.
-    Known(Head),
+    Known(JournalHead),
     /// Of a version that is not known here.
     Later(u32),
     /// It does not add up.
@@ -120,7 +120,7 @@ pub enum FirstLine {
 /// Reads the first line.
 pub fn read_head(line: &str) -> FirstLine {
     if line == format!("{NAME} 1") {
-        return FirstLine::Known(Head::default());
+        return FirstLine::Known(JournalHead::default());
     }
     let Some((front, sum)) = line.rsplit_once(' ') else { return FirstLine::Damaged };
     let words: Vec<&str> = front.split(' ').collect();
@@ -134,27 +134,27 @@ pub fn read_head(line: &str) -> FirstLine {
     }
 }
 
-fn read_numbers(words: &[&str]) -> Option<Head> {
-    let head = Head { generation: words.first()?.parse().ok()?, ..Head::default() };
+fn read_numbers(words: &[&str]) -> Option<JournalHead> {
+    let head = JournalHead { generation: words.first()?.parse().ok()?, ..JournalHead::default() };
     match *words {
         [_] => Some(head),
         [_, before, entries, id] => {
             let (before, entries) = (before.parse().ok()?, entries.parse().ok()?);
-            Some(Head { before, entries, id: Some(id.parse().ok()?), ..head })
+            Some(JournalHead { before, entries, id: Some(id.parse().ok()?), ..head })
         }
         _ => None,
     }
 }
 
 /// The first line of a writing for this archive, with its end.
-fn head_text(head: &Head, id: ArchiveId) -> String {
+fn head_text(head: &JournalHead, id: ArchiveId) -> String {
     let front = format!("{NAME} {VERSION} {} {} {} {id}", head.generation, head.before, head.entries);
     format!("{front} {}\n", check(&front))
 }
 
 impl Journal {
     /// From what its lines say, in their order.
-    pub fn of(head: Head, lines: impl IntoIterator<Item = Line>) -> Self {
+    pub fn of(head: JournalHead, lines: impl IntoIterator<Item = JournalLine>) -> Self {
         let mut journal = Self { entries: BTreeMap::new(), head, checks: vec![first_check(&head)] };
         for (place, entry) in lines {
             journal.note(place, entry);
@@ -167,7 +167,7 @@ impl Journal {
     pub fn rewrite(&mut self, id: ArchiveId, newest: u64) -> String {
         let entries = std::mem::take(&mut self.entries);
         let before = self.count().max(newest).saturating_add(1);
-        let head = Head { generation: self.head.generation + 1, before, entries: entries.len(), id: Some(id) };
+        let head = JournalHead { generation: self.head.generation + 1, before, entries: entries.len(), id: Some(id) };
         let mut text = head_text(&head, id);
         for (place, entry) in &entries {
             text.push_str(&line(place, Some(entry)));
@@ -187,8 +187,8 @@ impl Journal {
     }
 
     /// How far it has come.
-    pub fn mark(&self) -> Mark {
-        Mark { count: self.count(), check: self.check_at(self.count()).unwrap_or_default() }
+    pub fn mark(&self) -> RecordMark {
+        RecordMark { count: self.count(), check: self.check_at(self.count()).unwrap_or_default() }
     }
 
     /// The check of what it held when there had been so many lines; nothing of the time before it was last written anew.
@@ -204,17 +204,17 @@ impl Journal {
     }
 
     /// What it says about an hour.
-    pub fn get(&self, place: &HourPlace) -> Option<&Entry> {
+    pub fn get(&self, place: &HourPlace) -> Option<&JournalEntry> {
         self.entries.get(place)
     }
 
     /// All hours that it says something about.
-    pub fn entries(&self) -> &BTreeMap<HourPlace, Entry> {
+    pub fn entries(&self) -> &BTreeMap<HourPlace, JournalEntry> {
         &self.entries
     }
 
     /// A line was written.
-    pub fn note(&mut self, place: HourPlace, entry: Option<Entry>) {
+    pub fn note(&mut self, place: HourPlace, entry: Option<JournalEntry>) {
         let last = self.checks.last().copied().unwrap_or_default();
         self.checks.push(chained(last, &line(&place, entry.as_ref())));
         self.set(place, entry);
@@ -233,7 +233,7 @@ impl Journal {
     }
 
     /// An entry that was written after this time.
-    pub fn later_than(&self, time: Timestamp) -> Option<(&HourPlace, &Entry)> {
+    pub fn later_than(&self, time: Timestamp) -> Option<(&HourPlace, &JournalEntry)> {
         self.entries.iter().find(|(_, entry)| entry.since > time)
     }
 
@@ -242,7 +242,7 @@ impl Journal {
         Horizons::of(self.entries.iter().filter_map(|(place, entry)| Some((place, entry.reason?))))
     }
 
-    fn set(&mut self, place: HourPlace, entry: Option<Entry>) {
+    fn set(&mut self, place: HourPlace, entry: Option<JournalEntry>) {
         match entry {
             Some(entry) => self.entries.insert(place, entry),
             None => self.entries.remove(&place),
@@ -251,12 +251,12 @@ impl Journal {
 }
 
 /// What a line says: nothing about the hour any more, or this.
-pub type Line = (HourPlace, Option<Entry>);
+pub type JournalLine = (HourPlace, Option<JournalEntry>);
 
 /// A line about an hour, with its end; `None` says that there is nothing to say any more.
-pub fn line(place: &HourPlace, entry: Option<&Entry>) -> String {
+pub fn line(place: &HourPlace, entry: Option<&JournalEntry>) -> String {
     let (step, reason, since) = match entry {
-        Some(entry) => (entry.step.as_str(), entry.reason.map_or(NOTHING, Reason::as_str), entry.since),
+        Some(entry) => (entry.step.as_str(), entry.reason.map_or(NOTHING, RetentionReason::as_str), entry.since),
         None => (RELEASED, NOTHING, Timestamp::from_us(0)),
     };
     let lived = entry.and_then(|entry| entry.lived).map_or_else(|| NOTHING.to_owned(), |lived| lived.us().to_string());
@@ -272,7 +272,7 @@ pub fn line(place: &HourPlace, entry: Option<&Entry>) -> String {
 }
 
 /// Reads a line of either version.
-pub fn read(line: &str) -> Option<Line> {
+pub fn read(line: &str) -> Option<JournalLine> {
     let (front, found) = line.rsplit_once(' ')?;
     if found != check(front) {
         return None;
@@ -288,12 +288,12 @@ pub fn read(line: &str) -> Option<Line> {
     if step == RELEASED {
         return Some((place, None));
     }
-    let reason = if reason == NOTHING { None } else { Some(Reason::parse(reason)?) };
+    let reason = if reason == NOTHING { None } else { Some(RetentionReason::parse(reason)?) };
     let lived = if lived == NOTHING { None } else { Some(Span::from_us(lived.parse().ok()?)) };
     let holders: Option<Vec<String>> =
         if holders == NOTHING { Some(Vec::new()) } else { holders.split(',').map(decoded).collect() };
-    let (step, since) = (Step::parse(step)?, Timestamp::parse(since)?);
-    Some((place, Some(Entry { step, reason, since, lived, holders: holders?.into() })))
+    let (step, since) = (JournalStep::parse(step)?, Timestamp::parse(since)?);
+    Some((place, Some(JournalEntry { step, reason, since, lived, holders: holders?.into() })))
 }
 
 fn check(text: &str) -> String {
@@ -302,7 +302,7 @@ fn check(text: &str) -> String {
 }
 
 /// Not of its generation: a copy of which the first line was lost gets another.
-fn first_check(head: &Head) -> u64 {
+fn first_check(head: &JournalHead) -> u64 {
     chained(head.before, &head.entries.to_string())
 }
 
@@ -317,10 +317,10 @@ mod tests {
 
     use super::*;
 
-    fn entry(step: Step, reason: Reason) -> Entry {
+    fn entry(step: JournalStep, reason: RetentionReason) -> JournalEntry {
         let since = Timestamp::parse("2026-11-20T21:40:00.000001").unwrap();
         let holders = ["b", "-", "a,b", "%"].map(str::to_owned);
-        Entry { step, reason: Some(reason), since, lived: Some(Span::from_us(7)), holders: Arc::new(holders) }
+        JournalEntry { step, reason: Some(reason), since, lived: Some(Span::from_us(7)), holders: Arc::new(holders) }
     }
 
     fn place(text: &str) -> HourPlace {
@@ -330,7 +330,7 @@ mod tests {
     const ID: ArchiveId = ArchiveId::from_bytes([7; 16]);
 
     fn head(generation: u64) -> String {
-        head_text(&Head { generation, ..Head::default() }, ID)
+        head_text(&JournalHead { generation, ..JournalHead::default() }, ID)
     }
 
     fn parse(text: &str) -> Journal {
@@ -343,20 +343,20 @@ mod tests {
     fn the_last_line_about_an_hour_counts() {
         let hour = place("a b/%/2019-11-13T02");
         let mut text = head(3);
-        text += &line(&hour, Some(&entry(Step::Retiring, Reason::Age)));
-        text += &line(&place("a/b/2019-11-13T03"), Some(&entry(Step::Retired, Reason::Size)));
-        text += &line(&hour, Some(&entry(Step::Retired, Reason::Age)));
+        text += &line(&hour, Some(&entry(JournalStep::Retiring, RetentionReason::Age)));
+        text += &line(&place("a/b/2019-11-13T03"), Some(&entry(JournalStep::Retired, RetentionReason::Size)));
+        text += &line(&hour, Some(&entry(JournalStep::Retired, RetentionReason::Age)));
         let journal = parse(&text);
-        assert_eq!(journal.get(&hour), Some(&entry(Step::Retired, Reason::Age)));
+        assert_eq!(journal.get(&hour), Some(&entry(JournalStep::Retired, RetentionReason::Age)));
         assert_eq!((journal.entries().len(), journal.count(), journal.head.generation), (2, 3, 3));
-        assert_eq!(journal.horizons(), Horizons::of([(&place("a/b/2019-11-13T03"), Reason::Size)]));
+        assert_eq!(journal.horizons(), Horizons::of([(&place("a/b/2019-11-13T03"), RetentionReason::Size)]));
         text += &line(&hour, None);
         assert_eq!(parse(&text).get(&hour), None);
     }
 
     #[test]
     fn no_bit_of_a_line_or_of_the_first_line_can_be_flipped_unseen() {
-        let good = line(&place("a/b/2019-11-13T02"), Some(&entry(Step::Kept, Reason::Age)));
+        let good = line(&place("a/b/2019-11-13T02"), Some(&entry(JournalStep::Kept, RetentionReason::Age)));
         for (text, is_head) in [(good, false), (head(12), true)] {
             for bit in 0..(text.len() - 1) * 8 {
                 let mut bytes = text.trim_end().as_bytes().to_vec();
@@ -374,15 +374,15 @@ mod tests {
         let front = "kept - 2026-11-20T21:40:00.000000Z a/b/2019-11-13T02";
         let (hour, kept) = read(&format!("{front} {}", check(front))).unwrap();
         let kept = kept.unwrap();
-        assert_eq!((hour.clone(), kept.step, kept.lived), (place("a/b/2019-11-13T02"), Step::Kept, None));
-        assert_eq!(read_head("gapless-retired 1"), FirstLine::Known(Head::default()));
+        assert_eq!((hour.clone(), kept.step, kept.lived), (place("a/b/2019-11-13T02"), JournalStep::Kept, None));
+        assert_eq!(read_head("gapless-retired 1"), FirstLine::Known(JournalHead::default()));
         let second = "gapless-retired 2 17";
-        let head = Head { generation: 17, ..Head::default() };
+        let head = JournalHead { generation: 17, ..JournalHead::default() };
         assert_eq!(read_head(&format!("{second} {}", check(second))), FirstLine::Known(head));
         let later = "gapless-retired 4 x y";
         assert_eq!(read_head(&format!("{later} {}", check(later))), FirstLine::Later(4));
         assert_eq!(read_head("gapless-retired 4 x y 00000000"), FirstLine::Damaged);
-        let mut journal = Journal::of(Head::default(), [(hour.clone(), Some(kept))]);
+        let mut journal = Journal::of(JournalHead::default(), [(hour.clone(), Some(kept))]);
         journal.begin_counting(Span::from_us(9), &Arc::from(["b".to_owned()]));
         assert_eq!(journal.get(&hour).unwrap().lived, Some(Span::from_us(9)));
         assert_eq!(journal.get(&hour).unwrap().holders.len(), 1);
@@ -391,14 +391,14 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_written_is_read(channel in "[^/\0.][^/\0]{0,8}", steps in prop::collection::vec((0..4_usize, 0..24), 0..30)) {
-            let first = Head { generation: 1, id: Some(ID), ..Head::default() };
+            let first = JournalHead { generation: 1, id: Some(ID), ..JournalHead::default() };
             let mut journal = Journal::of(first, []);
             let mut text = head(1);
             let mut marks = vec![journal.mark()];
             for (step, hour) in steps {
                 let place = HourPlace::parse(&format!("{channel}/q/2019-11-13T{hour:02}")).unwrap();
-                let step = [Step::Retiring, Step::Retired, Step::Gone, Step::Kept][step];
-                let entry = (hour % 5 > 0).then(|| entry(step, Reason::Space));
+                let step = [JournalStep::Retiring, JournalStep::Retired, JournalStep::Gone, JournalStep::Kept][step];
+                let entry = (hour % 5 > 0).then(|| entry(step, RetentionReason::Space));
                 text += &line(&place, entry.as_ref());
                 journal.note(place, entry);
                 marks.push(journal.mark());

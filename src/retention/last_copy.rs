@@ -22,8 +22,8 @@ use reqwest::StatusCode;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::proof::{Budget, Claim};
-use super::identity::{Identity, identify};
+use self::proof::{HolderClaim, SampleBudget};
+use super::identity::{PeerIdentity, identify};
 use super::steady::Steady;
 use crate::crawl::Keeper;
 use crate::disk::marker;
@@ -77,7 +77,7 @@ pub struct Copies {
     silent: HashSet<PeerUrl>,
     /// What a person should know about those that do not count, by name.
     unproven: BTreeMap<String, String>,
-    budget: Budget,
+    budget: SampleBudget,
 }
 
 impl Copies {
@@ -90,7 +90,7 @@ impl Copies {
             standings: HashMap::new(),
             silent: HashSet::new(),
             unproven: BTreeMap::new(),
-            budget: Budget::FULL,
+            budget: SampleBudget::FULL,
         }
     }
 
@@ -165,8 +165,8 @@ impl Copies {
 
     async fn ask_standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
         let standing = match identify(&self.asking.client, peer, &place.stream).await {
-            Ok(Identity::Node { process: Some(process), .. }) if process == self.asking.instance => return None,
-            Ok(Identity::Node { archive, process, .. }) => match (archive, &self.archive) {
+            Ok(PeerIdentity::Node { process: Some(process), .. }) if process == self.asking.instance => return None,
+            Ok(PeerIdentity::Node { archive, process, .. }) => match (archive, &self.archive) {
                 (Some(theirs), Some(ours)) if theirs == *ours => {
                     let why = "it has the archive id of this node: the same directory, or a copy of this disk with its marker";
                     self.not_proven(peer, why.to_owned());
@@ -175,7 +175,7 @@ impl Copies {
                 (Some(theirs), Some(_)) => Standing::Archive(theirs),
                 _ => process.map_or(Standing::FixedPart, Standing::Process),
             },
-            Ok(Identity::FixedPart) => Standing::FixedPart,
+            Ok(PeerIdentity::FixedPart) => Standing::FixedPart,
             Err(error) => {
                 tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say whether it is another node; it counts as having nothing");
                 self.silent.insert(peer.url.clone());
@@ -236,7 +236,7 @@ impl Copies {
         place: &HourPlace,
         names: &[String],
         counts: impl Fn(&Self, &Standing) -> bool,
-    ) -> Vec<Claim> {
+    ) -> Vec<HolderClaim> {
         let peers = self.asking.peers.borrow().clone();
         let mut claims = Vec::new();
         for peer in peers {
@@ -249,7 +249,7 @@ impl Copies {
                 Ok(listing) => {
                     let listed: HashSet<&str> = listing.names.iter().map(|name| &**name).collect();
                     let held = names.iter().filter(|name| listed.contains(name.as_str())).cloned().collect();
-                    claims.push(Claim { peer, names: held });
+                    claims.push(HolderClaim { peer, names: held });
                 }
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
                 Err(error) => {

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::RetentionError;
-use super::journal::{Journal, Line, line};
-use super::merge::{Bytes, Expected, Mended, Merged, merge};
-use crate::disk::{ArchiveId, Base, Dir, DiskError, Past, Records, append, atomic, keep_aside, marker};
+use super::journal::{Journal, JournalLine, line};
+use super::merge::{CopyBytes, Expected, Mended, Merged, merge};
+use crate::disk::{ArchiveId, Base, Dir, DiskError, RecordHistory, Records, append, atomic, keep_aside, marker};
 use crate::domain::retention::Horizons;
 use crate::domain::{Span, Timestamp};
 
@@ -38,7 +38,7 @@ struct Known {
 }
 
 /// What is true while the journal is read.
-pub(super) struct Now {
+pub(super) struct JournalNow {
     /// The time.
     pub(super) time: Timestamp,
     /// What this node has lived.
@@ -54,13 +54,13 @@ impl Ledger {
         &self,
         base: &Base,
         records: &Records,
-        now: &Now,
+        now: &JournalNow,
         accept: bool,
     ) -> Result<Vec<PathBuf>, RetentionError> {
         let _one = self.lock();
         let past = records.past(base, RETIRED)?;
         let copies = [read(base, COPIES[0])?, read(base, COPIES[1])?];
-        let is_absent = !past.was_there && copies.iter().all(|copy| matches!(copy, Bytes::Missing));
+        let is_absent = !past.was_there && copies.iter().all(|copy| matches!(copy, CopyBytes::Missing));
         if is_absent {
             records.note(RETIRED, None);
             self.put(Journal::default());
@@ -103,7 +103,7 @@ impl Ledger {
     }
 
     /// Writes lines and believes them when they are durable in both copies.
-    pub(super) fn note(&self, base: &Base, records: &Records, lines: Vec<Line>) -> Result<(), RetentionError> {
+    pub(super) fn note(&self, base: &Base, records: &Records, lines: Vec<JournalLine>) -> Result<(), RetentionError> {
         self.begin(base, records)?;
         let _one = self.lock();
         let own = own_dir(base)?.ok_or(RetentionError::NoMarker)?;
@@ -178,7 +178,7 @@ impl Ledger {
 }
 
 /// Why the journal cannot be relied on, by what is remembered of it, if so. Changes nothing.
-pub(super) fn examine(base: &Base, past: &Past) -> Result<Option<String>, DiskError> {
+pub(super) fn examine(base: &Base, past: &RecordHistory) -> Result<Option<String>, DiskError> {
     Ok(match look(base, past)? {
         Merged::Unusable(why, _) => Some(why),
         Merged::Absent | Merged::Journal(..) => None,
@@ -186,7 +186,11 @@ pub(super) fn examine(base: &Base, past: &Past) -> Result<Option<String>, DiskEr
 }
 
 /// Why the journal on the disk is not what this process wrote there, if so. Changes nothing.
-pub(super) fn examine_written(base: &Base, past: &Past, written: &Journal) -> Result<Option<String>, DiskError> {
+pub(super) fn examine_written(
+    base: &Base,
+    past: &RecordHistory,
+    written: &Journal,
+) -> Result<Option<String>, DiskError> {
     if !written.is_begun() {
         return Ok(None);
     }
@@ -197,13 +201,13 @@ pub(super) fn examine_written(base: &Base, past: &Past, written: &Journal) -> Re
     })
 }
 
-fn look(base: &Base, past: &Past) -> Result<Merged, DiskError> {
+fn look(base: &Base, past: &RecordHistory) -> Result<Merged, DiskError> {
     let Some(ids) = marker::ids(base)? else { return Ok(Merged::Absent) };
     Ok(merge(read(base, COPIES[0])?, read(base, COPIES[1])?, &Expected { ids, past }))
 }
 
 /// An entry from the future was written by a wrong clock, or this one is wrong.
-fn judged(merged: Merged, now: &Now) -> Merged {
+fn judged(merged: Merged, now: &JournalNow) -> Merged {
     let Merged::Journal(journal, mended) = merged else { return merged };
     let Some((place, entry)) = journal.later_than(now.time + FUTURE) else { return Merged::Journal(journal, mended) };
     let why = format!("it says of {place} what was written at {}, which is in the future of {}", entry.since, now.time);
@@ -233,13 +237,15 @@ fn rewrite(
     Ok(aside)
 }
 
-fn read(base: &Base, name: &str) -> Result<Bytes, DiskError> {
+fn read(base: &Base, name: &str) -> Result<CopyBytes, DiskError> {
     let path = Path::new(marker::OWN_DIR).join(name);
-    let Some(file) = base.open_file(&path)? else { return Ok(Bytes::Missing) };
+    let Some(file) = base.open_file(&path)? else { return Ok(CopyBytes::Missing) };
     let mut bytes = Vec::new();
     Ok(match file.take(MOST_BYTES + 1).read_to_end(&mut bytes) {
-        Ok(_) if bytes.len() as u64 > MOST_BYTES => Bytes::Unreadable(format!("it is larger than {MOST_BYTES} bytes")),
-        Ok(_) => Bytes::Content(bytes),
-        Err(cause) => Bytes::Unreadable(cause.to_string()),
+        Ok(_) if bytes.len() as u64 > MOST_BYTES => {
+            CopyBytes::Unreadable(format!("it is larger than {MOST_BYTES} bytes"))
+        }
+        Ok(_) => CopyBytes::Content(bytes),
+        Err(cause) => CopyBytes::Unreadable(cause.to_string()),
     })
 }

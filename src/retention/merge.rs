@@ -5,8 +5,8 @@
 //! a crash came while it was written, before anybody relied on it. A copy of another archive is none. What two whole copies say must
 //! not be less than is remembered of them elsewhere: both may have been cut at the end of a line, or put back from a backup.
 
-use super::journal::{FirstLine, Head, Journal, Line, read, read_head};
-use crate::disk::{ArchiveId, Ids, Past};
+use super::journal::{FirstLine, Journal, JournalHead, JournalLine, read, read_head};
+use crate::disk::{ArchiveId, Ids, RecordHistory};
 
 /// What the journal must fit.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub struct Expected<'p> {
     /// Whose it is.
     pub ids: Ids,
     /// What is remembered of it.
-    pub past: &'p Past,
+    pub past: &'p RecordHistory,
 }
 
 impl Expected<'_> {
@@ -55,7 +55,7 @@ impl Mended {
 
 /// One copy as it lies there.
 #[derive(Debug)]
-pub enum Bytes {
+pub enum CopyBytes {
     /// It is not there.
     Missing,
     /// It cannot be read.
@@ -67,8 +67,8 @@ pub enum Bytes {
 /// One copy as far as it can be understood.
 #[derive(Debug, Default)]
 struct Copy {
-    head: Option<Head>,
-    lines: Vec<Option<Line>>,
+    head: Option<JournalHead>,
+    lines: Vec<Option<JournalLine>>,
     /// Whether the last line has no end.
     is_torn: bool,
     /// Whether it was put there from elsewhere: from another archive, or from before this version.
@@ -82,7 +82,7 @@ impl Copy {
         self.wrong.is_none()
     }
 
-    fn good(&self) -> impl Iterator<Item = &Line> {
+    fn good(&self) -> impl Iterator<Item = &JournalLine> {
         self.lines.iter().flatten()
     }
 
@@ -95,10 +95,10 @@ impl Copy {
         let first = lines.next().unwrap_or_default();
         let mut copy = Self { is_torn: !bytes.ends_with(b"\n"), ..Self::default() };
         match std::str::from_utf8(first).map_or(FirstLine::Damaged, read_head) {
-            FirstLine::Known(Head { id: Some(id), .. }) if !expected.is_ours(id) => {
+            FirstLine::Known(JournalHead { id: Some(id), .. }) if !expected.is_ours(id) => {
                 return Ok(Self { is_foreign: true, ..Self::wrong(format!("it is of another archive, {id}")) });
             }
-            FirstLine::Known(Head { id: None, .. }) if expected.past.is_marked => {
+            FirstLine::Known(JournalHead { id: None, .. }) if expected.past.is_marked => {
                 let why = "an earlier gapless has written it, or it was put back from then";
                 (copy.is_foreign, copy.wrong) = (true, Some(why.to_owned()));
             }
@@ -126,7 +126,7 @@ fn does_not_add_up(number: usize, line: &[u8]) -> String {
 }
 
 /// What two copies say.
-pub fn merge(first: Bytes, second: Bytes, expected: &Expected<'_>) -> Merged {
+pub fn merge(first: CopyBytes, second: CopyBytes, expected: &Expected<'_>) -> Merged {
     let (first, second) = match (understand(first, expected), understand(second, expected)) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(later), _) | (_, Err(later)) => {
@@ -151,12 +151,12 @@ pub fn merge(first: Bytes, second: Bytes, expected: &Expected<'_>) -> Merged {
     Merged::Journal(journal, mended.or_else(bound))
 }
 
-fn understand(bytes: Bytes, expected: &Expected<'_>) -> Result<Option<Copy>, u32> {
+fn understand(bytes: CopyBytes, expected: &Expected<'_>) -> Result<Option<Copy>, u32> {
     match bytes {
-        Bytes::Missing => Ok(None),
-        Bytes::Unreadable(why) => Ok(Some(Copy::wrong(why))),
-        Bytes::Content(bytes) if bytes.is_empty() => Ok(None),
-        Bytes::Content(bytes) => Copy::parse(&bytes, expected).map(Some),
+        CopyBytes::Missing => Ok(None),
+        CopyBytes::Unreadable(why) => Ok(Some(Copy::wrong(why))),
+        CopyBytes::Content(bytes) if bytes.is_empty() => Ok(None),
+        CopyBytes::Content(bytes) => Copy::parse(&bytes, expected).map(Some),
     }
 }
 
@@ -173,7 +173,7 @@ fn alone(only: Copy, was_there: bool) -> Merged {
 fn both(first: &Copy, second: &Copy) -> Merged {
     let unusable = |why: String| {
         let head = [first, second].into_iter().filter_map(|copy| copy.head).max_by_key(|head| head.generation);
-        let head = Head { entries: 0, ..head.unwrap_or_default() };
+        let head = JournalHead { entries: 0, ..head.unwrap_or_default() };
         Merged::Unusable(why, Journal::of(head, second.good().chain(first.good()).cloned()))
     };
     let whole_one = || whole_one(first, second).unwrap_or_else(|| unusable(both_wrong(first, second)));
@@ -188,7 +188,7 @@ fn both(first: &Copy, second: &Copy) -> Merged {
         let order = if one.generation > other.generation { [first, second] } else { [second, first] };
         let whole = order.into_iter().find(|copy| copy.is_whole()).and_then(|copy| Some((copy.head?, copy)));
         let Some((head, whole)) = whole else { return unusable(both_wrong(first, second)) };
-        let head = Head { generation: one.generation.max(other.generation), ..head };
+        let head = JournalHead { generation: one.generation.max(other.generation), ..head };
         return Merged::Journal(Journal::of(head, whole.good().cloned()), Some(Mended::other("one copy was older")));
     }
     let lines = by_lines(first, second).filter(|lines| one == other && lines.len() >= one.entries);
@@ -200,7 +200,7 @@ fn both(first: &Copy, second: &Copy) -> Merged {
 }
 
 /// Line by line, each from the copy in which it adds up; nothing if it does in neither, or if they differ.
-fn by_lines(first: &Copy, second: &Copy) -> Option<Vec<Line>> {
+fn by_lines(first: &Copy, second: &Copy) -> Option<Vec<JournalLine>> {
     let most = first.lines.len().max(second.lines.len());
     let mut lines = Vec::with_capacity(most);
     for at in 0..most {
@@ -243,17 +243,17 @@ fn both_wrong(first: &Copy, second: &Copy) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::journal::{Entry, Step, line};
+    use super::super::journal::{JournalEntry, JournalStep, line};
     use super::*;
-    use crate::disk::{Mark, progress};
+    use crate::disk::{RecordMark, progress};
     use crate::domain::{HourPlace, Timestamp};
 
     const OURS: ArchiveId = ArchiveId::from_bytes([7; 16]);
     const OTHERS: ArchiveId = ArchiveId::from_bytes([8; 16]);
 
-    fn kept(hour: u32) -> Line {
+    fn kept(hour: u32) -> JournalLine {
         let since = Timestamp::parse("2026-11-20T21:40:00").unwrap();
-        let entry = Entry { step: Step::Kept, reason: None, since, lived: None, holders: Arc::new([]) };
+        let entry = JournalEntry { step: JournalStep::Kept, reason: None, since, lived: None, holders: Arc::new([]) };
         (HourPlace::parse(&format!("a/b/2019-11-13T{hour:02}")).unwrap(), Some(entry))
     }
 
@@ -272,12 +272,12 @@ mod tests {
         of(OURS, hours).1
     }
 
-    fn bytes(text: &[u8]) -> Bytes {
-        if text.is_empty() { Bytes::Missing } else { Bytes::Content(text.to_vec()) }
+    fn bytes(text: &[u8]) -> CopyBytes {
+        if text.is_empty() { CopyBytes::Missing } else { CopyBytes::Content(text.to_vec()) }
     }
 
-    fn after(mark: Option<Mark>) -> Past {
-        Past::of("retired", &[&[("retired".to_owned(), mark)].into()])
+    fn after(mark: Option<RecordMark>) -> RecordHistory {
+        RecordHistory::of("retired", &[&[("retired".to_owned(), mark)].into()])
     }
 
     /// Where it is remembered that there has been one.
@@ -285,7 +285,7 @@ mod tests {
         merged_after(first, second, &after(None))
     }
 
-    fn merged_after(first: &[u8], second: &[u8], past: &Past) -> Merged {
+    fn merged_after(first: &[u8], second: &[u8], past: &RecordHistory) -> Merged {
         merge(bytes(first), bytes(second), &Expected { ids: OURS.into(), past })
     }
 
@@ -386,9 +386,9 @@ mod tests {
             why(merged(&[], &whole[..whole.len() - cut]));
         }
         let mut one = b"gapless-retired 1\nkept - x a/b/2019-11-13T02 00000000\n".to_vec();
-        why(merged_after(&one, &[], &Past::default()));
+        why(merged_after(&one, &[], &RecordHistory::default()));
         one.pop();
-        why(merged_after(&one, &[], &Past::default()));
+        why(merged_after(&one, &[], &RecordHistory::default()));
     }
 
     #[test]
@@ -416,7 +416,7 @@ mod tests {
             format!("{front} {check:08x}\n{}", line(&place, entry.as_ref())).into_bytes()
         };
         let one = b"gapless-retired 1\n".to_vec();
-        assert!(matches!(merged_after(&one, &[], &Past::default()), Merged::Journal(_, Some(_))));
+        assert!(matches!(merged_after(&one, &[], &RecordHistory::default()), Merged::Journal(_, Some(_))));
         let found = merged(&second(4), &second(4));
         let Merged::Journal(mut journal, Some(mended)) = found else { panic!("{found:?}") };
         assert!(!mended.is_damage && journal.entries().len() == 1);
@@ -431,11 +431,15 @@ mod tests {
 
     #[test]
     fn a_journal_that_is_gone_of_a_later_version_or_of_two_versions_is_unusable() {
-        assert_eq!(merged_after(&[], &[], &Past::default()), Merged::Absent);
+        assert_eq!(merged_after(&[], &[], &RecordHistory::default()), Merged::Absent);
         why(merged(&[], &[]));
-        why(merge(Bytes::Content(Vec::new()), Bytes::Missing, &Expected { ids: OURS.into(), past: &after(None) }));
+        why(merge(
+            CopyBytes::Content(Vec::new()),
+            CopyBytes::Missing,
+            &Expected { ids: OURS.into(), past: &after(None) },
+        ));
         why(merged(b"gapless-retired 1\n", &text(0..2)));
-        why(merged_after(b"gapless-retired 7\n", &[], &Past::default()));
+        why(merged_after(b"gapless-retired 7\n", &[], &RecordHistory::default()));
         why(merged(&text(0..2), &text(1..3)));
         assert_eq!(progress::parse("retired"), [("retired".to_owned(), None)].into());
     }

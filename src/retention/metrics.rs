@@ -4,13 +4,13 @@ use prometheus::{Gauge, Registry};
 
 /// The gauges.
 #[derive(Debug)]
-pub(super) struct Gauges {
+pub(super) struct RetentionGauges {
     overdue: Gauge,
     last_run: Gauge,
     unusable: Gauge,
 }
 
-impl Gauges {
+impl RetentionGauges {
     /// Registers them.
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let gauges = Self {

@@ -30,8 +30,8 @@ mod steady;
 
 use std::path::PathBuf;
 
-pub use job::{Parts, Retention, RetentionOptions};
-pub use journal::{Entry, Journal, Step};
+pub use job::{Retention, RetentionOptions, RetentionParts};
+pub use journal::{Journal, JournalEntry, JournalStep};
 pub use last_copy::{Asking, Copies};
 pub use protect::{FreeSpace, carry_over, examine, examine_clock, free_space};
 pub use run_requests::RunRequest;

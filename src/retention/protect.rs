@@ -4,13 +4,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::journal::{Entry, Journal, Line, Step};
-use super::ledger::{Ledger, Now, RETIRED};
+use super::journal::{Journal, JournalEntry, JournalLine, JournalStep};
+use super::ledger::{JournalNow, Ledger, RETIRED};
 use super::{Retention, RetentionError, job::lock};
-use crate::clock::{SystemClocks, TIME, Timeline};
-use crate::disk::{Base, DiskError, Past, Reading, Record, Records, marker};
-use crate::domain::clock::Verdict;
-use crate::domain::retention::{Decided, Doubt, Level, Measured, Reason, Schedule, Shrinking, Yardsticks};
+use crate::clock::{ClockTimeline, SystemClocks, TIME};
+use crate::disk::{Base, DiskError, Record, RecordHistory, RecordReading, Records, marker};
+use crate::domain::clock::ClockVerdict;
+use crate::domain::retention::{
+    Decided, Measured, RetentionReason, Schedule, Shrinking, StreamSize, SuspectPlan, Yardsticks,
+};
 use crate::domain::{HourPlace, Timestamp};
 use crate::guards::Guard;
 use crate::wire::{AcceptedRecords, UnusableRecord};
@@ -40,7 +42,7 @@ impl Retention {
             lock(&self.attempts).begun();
         }
         let accept = accept || !self.parts.keeper.guards().stands(Guard::RecordsIntact);
-        let now = Now { time: self.now(), lived: self.timeline.lived(), holders: self.holders() };
+        let now = JournalNow { time: self.now(), lived: self.timeline.lived(), holders: self.holders() };
         let aside = self.ledger.load(&base, records, &now, accept)?;
         lock(&self.attempts).succeeded();
         Ok(aside)
@@ -48,14 +50,14 @@ impl Retention {
 
     fn load_levels(&self, base: &Base, records: &Records) -> Result<(), RetentionError> {
         let levels = match records.read(base, &LEVELS)? {
-            Reading::Intact(content) | Reading::Mended(content, _) => {
+            RecordReading::Intact(content) | RecordReading::Mended(content, _) => {
                 let levels = Yardsticks::parse(&String::from_utf8_lossy(&content.bytes));
                 if levels.is_none() {
                     records.note(LEVELS.name, Some("it does not say what levels say"));
                 }
                 levels
             }
-            Reading::Absent | Reading::Unusable(_) => None,
+            RecordReading::Absent | RecordReading::Unusable(_) => None,
         };
         *lock(&self.levels) = levels.unwrap_or_default();
         Ok(())
@@ -129,18 +131,18 @@ impl Retention {
     }
 
     /// An entry of the journal that is written now.
-    pub(super) fn entry(&self, step: Step, reason: Option<Reason>) -> Entry {
+    pub(super) fn entry(&self, step: JournalStep, reason: Option<RetentionReason>) -> JournalEntry {
         let (since, lived) = (self.now(), self.timeline.lived());
-        Entry { step, reason, since, lived, holders: self.holders() }
+        JournalEntry { step, reason, since, lived, holders: self.holders() }
     }
 
     /// Writes a line of the journal.
-    pub(super) fn note(&self, place: &HourPlace, entry: Option<Entry>) -> Result<(), RetentionError> {
+    pub(super) fn note(&self, place: &HourPlace, entry: Option<JournalEntry>) -> Result<(), RetentionError> {
         self.note_all(vec![(place.clone(), entry)])
     }
 
     /// Writes lines of the journal at once.
-    pub(super) fn note_all(&self, lines: Vec<Line>) -> Result<(), RetentionError> {
+    pub(super) fn note_all(&self, lines: Vec<JournalLine>) -> Result<(), RetentionError> {
         self.ledger.note(&*self.base()?, self.parts.keeper.records(), lines)
     }
 
@@ -153,23 +155,23 @@ impl Retention {
     }
 
     /// What was begun is no permission: it is weighed as if nothing had been decided.
-    pub(super) fn decided_about_begun(&self, entry: &Entry) -> Decided {
+    pub(super) fn decided_about_begun(&self, entry: &JournalEntry) -> Decided {
         if self.parts.keeper.guards().stands(Guard::BegunChecked) {
             Decided::Nothing
         } else {
-            Decided::Begun(entry.reason.unwrap_or(Reason::Age))
+            Decided::Begun(entry.reason.unwrap_or(RetentionReason::Age))
         }
     }
 
     /// What was begun and is not to go any more is let go: what is left of it stays, and what it has lost may be fetched again.
     pub(super) fn release(&self, journal: &Journal, schedule: &Schedule) -> Result<(), RetentionError> {
-        let begun = journal.entries().iter().filter(|(_, entry)| entry.step == Step::Retiring);
+        let begun = journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retiring);
         let stays = |place: &HourPlace| !schedule.going.iter().any(|going| going.stored.place == *place);
         let mut is_first = true;
         for (place, entry) in begun.filter(|(place, _)| stays(place)) {
             // It was done, and only the last line about it is missing: what had no room has none now either.
             if !self.options.limits.are_off() && !self.holds_segments(place)? {
-                self.note(place, Some(self.entry(Step::Retired, entry.reason)))?;
+                self.note(place, Some(self.entry(JournalStep::Retired, entry.reason)))?;
                 continue;
             }
             tracing::warn!(name: "hour_released", hour = %place, "an hour that was being deleted is not to go any more; what is left of it stays");
@@ -184,7 +186,7 @@ impl Retention {
 
     /// Why nothing is to be done without a person's word, if so. Changes nothing.
     pub(super) fn doubt(&self, schedule: &Schedule) -> Option<String> {
-        let by_age = schedule.going.iter().any(|going| going.reason == Reason::Age);
+        let by_age = schedule.going.iter().any(|going| going.reason == RetentionReason::Age);
         if let Some(why) = self.clock_doubt(by_age) {
             let until = "nothing is deleted until that is cleared up, or you say that the clock is right";
             return Some(format!("{why}; {until}: `gapless retention run --yes`"));
@@ -194,8 +196,8 @@ impl Retention {
     }
 
     /// Half at once is the same guard as half within a week.
-    fn is_lifted(&self, doubt: &Doubt) -> bool {
-        matches!(doubt, Doubt::MoreThanHalf { .. }) && !self.parts.keeper.guards().stands(Guard::Shrinking)
+    fn is_lifted(&self, doubt: &SuspectPlan) -> bool {
+        matches!(doubt, SuspectPlan::MoreThanHalf { .. }) && !self.parts.keeper.guards().stands(Guard::Shrinking)
     }
 
     /// Why the clock is not believed. Where nobody can tell, that matters only to what goes by age.
@@ -204,9 +206,9 @@ impl Retention {
             return None;
         }
         match self.timeline.verdict() {
-            Verdict::Contradict(why) => Some(why),
-            Verdict::Unknown(why) => Some(why).filter(|_| by_age),
-            Verdict::Agree | Verdict::Settle => None,
+            ClockVerdict::Contradict(why) => Some(why),
+            ClockVerdict::Unknown(why) => Some(why).filter(|_| by_age),
+            ClockVerdict::Agree | ClockVerdict::Settle => None,
         }
     }
 
@@ -252,10 +254,10 @@ impl Retention {
         let found = both.into_iter().find_map(|(measured, yardstick, before, after)| {
             // Bytes do not count where nothing goes for want of room: one large old hour may go for its age.
             let by_room = schedule.going.iter().any(|going| match measured {
-                Measured::Own => !matches!(going.reason, Reason::Age | Reason::Fetched),
-                Measured::Named => going.measured == Some(measured) && going.reason != Reason::Age,
+                Measured::Own => !matches!(going.reason, RetentionReason::Age | RetentionReason::Fetched),
+                Measured::Named => going.measured == Some(measured) && going.reason != RetentionReason::Age,
             });
-            let left = if by_room { after } else { Level { bytes: u64::MAX, ..after } };
+            let left = if by_room { after } else { StreamSize { bytes: u64::MAX, ..after } };
             let shrinks = yardstick.shrinks(left).filter(|_| after != before)?;
             Some((measured, Shrinking { left: after, ..shrinks }))
         })?;
@@ -263,7 +265,7 @@ impl Retention {
     }
 
     /// This much of what is own and of what is named is right, on a person's word.
-    pub(super) fn reset_levels(&self, own: Level, named: Level) {
+    pub(super) fn reset_levels(&self, own: StreamSize, named: StreamSize) {
         let Some(lived) = self.timeline.lived() else { return };
         let mut levels = lock(&self.levels);
         levels.own.reset(lived, own);
@@ -289,7 +291,7 @@ pub fn carry_over(base: &Base, further: &[Record]) -> Result<(), RetentionError>
         records.read(base, record)?;
     }
     // What the clock says of it is for the next run to judge.
-    let now = Now { time: Timestamp::from_us(i64::MAX / 2), lived: None, holders: Arc::new([]) };
+    let now = JournalNow { time: Timestamp::from_us(i64::MAX / 2), lived: None, holders: Arc::new([]) };
     match Ledger::default().load(base, &records, &now, false) {
         Ok(_) | Err(RetentionError::Unusable { .. }) => Ok(()),
         Err(error) => Err(error),
@@ -301,7 +303,7 @@ pub fn examine(base: &Base) -> Result<Vec<UnusableRecord>, DiskError> {
     let (unusable, marks) = Records::examine(base, &[TIME, LEVELS])?;
     let mut all: Vec<_> =
         unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect();
-    if let Some(why) = super::ledger::examine(base, &Past::of(RETIRED, &[&marks]))? {
+    if let Some(why) = super::ledger::examine(base, &RecordHistory::of(RETIRED, &[&marks]))? {
         all.push(UnusableRecord { name: RETIRED.to_owned(), why });
     }
     Ok(all)
@@ -309,9 +311,9 @@ pub fn examine(base: &Base) -> Result<Vec<UnusableRecord>, DiskError> {
 
 /// Why the clock of this machine is contradicted, by the line of time of an archive, for who only looks. Changes nothing.
 pub fn examine_clock(base: &Base) -> Result<Option<String>, DiskError> {
-    Ok(match Timeline::peek(Arc::new(SystemClocks::default()), base)? {
-        Verdict::Contradict(why) => Some(why),
-        Verdict::Agree | Verdict::Settle | Verdict::Unknown(_) => None,
+    Ok(match ClockTimeline::peek(Arc::new(SystemClocks::default()), base)? {
+        ClockVerdict::Contradict(why) => Some(why),
+        ClockVerdict::Agree | ClockVerdict::Settle | ClockVerdict::Unknown(_) => None,
     })
 }
 

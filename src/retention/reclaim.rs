@@ -17,12 +17,12 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::apply::delete_tombstones;
-use super::identity::{Identity, identify};
+use super::identity::{PeerIdentity, identify};
 use super::job::{lock, stopped, told_later};
-use super::journal::{Entry, Journal, Step};
+use super::journal::{Journal, JournalEntry, JournalStep};
 use super::{Retention, RetentionError};
 use crate::disk::ArchiveId;
-use crate::domain::retention::{Answering, Buried, Holder, first_absent};
+use crate::domain::retention::{Answering, HiddenNames, Holder, first_absent};
 use crate::domain::{HourPlace, Stream};
 use crate::guards::Guard;
 use crate::peer::{Peer, PeerClient};
@@ -39,7 +39,7 @@ const MOST_ASKED: usize = 500;
 const REPORTED: usize = 5;
 
 /// Who each peer said it is, last in this process, by its address.
-pub(super) type Known = BTreeMap<String, Identity>;
+pub(super) type PeerIdentities = BTreeMap<String, PeerIdentity>;
 
 impl Retention {
     /// Asks the peers who they are before hours are retired, so that the journal can say who may hold them.
@@ -52,9 +52,9 @@ impl Retention {
         let answers = self.unless_stopped(asked, stop)?;
         let answered = peers.iter().zip(answers);
         let answered = answered.filter_map(|(peer, answer)| Some((peer, answer.ok()?.ok()?)));
-        let answered: Vec<(&Peer, Identity)> = answered.collect();
+        let answered: Vec<(&Peer, PeerIdentity)> = answered.collect();
         for (peer, identity) in &answered {
-            if let Identity::Node { archive: Some(archive), .. } = identity {
+            if let PeerIdentity::Node { archive: Some(archive), .. } = identity {
                 self.steady.hear(&peer.url, archive, std::time::Instant::now());
             }
         }
@@ -70,8 +70,8 @@ impl Retention {
             let address = peer.url.to_string();
             let holder = match known.get(&address) {
                 // The same process under another address, or this one.
-                Some(Identity::Node { process: Some(process), .. }) if !processes.insert(*process) => continue,
-                Some(Identity::Node { archive: Some(archive), .. }) => Holder::Archive(archive.clone()),
+                Some(PeerIdentity::Node { process: Some(process), .. }) if !processes.insert(*process) => continue,
+                Some(PeerIdentity::Node { archive: Some(archive), .. }) => Holder::Archive(archive.clone()),
                 Some(_) => Holder::Address(address),
                 None => self.remembered(peer).filter(|id| !holders.contains(id)).unwrap_or(Holder::Address(address)),
             };
@@ -97,7 +97,8 @@ impl Retention {
         stop: &Stop,
         report: &mut RetentionReport,
     ) -> Result<(), RetentionError> {
-        let due = journal.entries().iter().filter(|(_, entry)| entry.step == Step::Retired && self.is_old(entry));
+        let due =
+            journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retired && self.is_old(entry));
         let until = Instant::now() + ASKING;
         let mut inquiry = None;
         for (place, entry) in due.choose_multiple(&mut rand::rng(), MOST_ASKED) {
@@ -119,7 +120,7 @@ impl Retention {
             let result = delete_tombstones(&base, place);
             told_later(place, self.parts.keeper.follow(place))?;
             if result?.is_some() {
-                self.note(place, Some(self.entry(Step::Gone, entry.reason)))?;
+                self.note(place, Some(self.entry(JournalStep::Gone, entry.reason)))?;
                 report.reclaimed += 1;
             }
         }
@@ -130,7 +131,7 @@ impl Retention {
     }
 
     /// Whether the tombstones of a retired hour have stayed long enough: as long as this node has lived, not as long as a clock says.
-    fn is_old(&self, entry: &Entry) -> bool {
+    fn is_old(&self, entry: &JournalEntry) -> bool {
         if self.parts.keeper.guards().stands(Guard::LivedTime) {
             let lived = entry.lived.zip(self.timeline.lived());
             lived.is_some_and(|(retired, lived)| lived - retired >= self.options.reclaim_age)
@@ -144,11 +145,11 @@ impl Retention {
         &self,
         inquiry: &mut Option<Inquiry>,
         place: &HourPlace,
-        entry: &Entry,
+        entry: &JournalEntry,
         (until, stop): (Instant, &Stop),
     ) -> Result<Option<String>, RetentionError> {
         let contents = self.parts.keeper.answer(place)?.contents;
-        let buried = Buried::of(place.hour, contents.listed(true).iter().map(String::as_str));
+        let buried = HiddenNames::of(place.hour, contents.listed(true).iter().map(String::as_str));
         if buried.is_empty() || !self.parts.keeper.guards().stands(Guard::HoldersSeen) {
             return Ok(None);
         }
@@ -193,12 +194,12 @@ impl Inquiry {
         let mut inquiry = Self { client, answering: Vec::new(), instance: retention.parts.instance, silent: None };
         for (peer, identity) in peers.into_iter().zip(identities) {
             let (archive, process) = match identity {
-                Ok(Identity::Node { complete: false, .. }) => {
+                Ok(PeerIdentity::Node { complete: false, .. }) => {
                     inquiry.silent.get_or_insert_with(|| format!("{} is catching up with its own disk", peer.name));
                     continue;
                 }
-                Ok(Identity::Node { archive, process, .. }) => (archive, process),
-                Ok(Identity::FixedPart) => (None, None),
+                Ok(PeerIdentity::Node { archive, process, .. }) => (archive, process),
+                Ok(PeerIdentity::FixedPart) => (None, None),
                 Err(error) => {
                     inquiry.silent.get_or_insert_with(|| format!("{} does not answer: {error}", peer.name));
                     continue;
@@ -212,7 +213,7 @@ impl Inquiry {
     }
 
     /// Why what is buried in an hour might be shown again, if so.
-    async fn ask(&mut self, holders: &[Holder], place: &HourPlace, buried: &Buried) -> Option<String> {
+    async fn ask(&mut self, holders: &[Holder], place: &HourPlace, buried: &HiddenNames) -> Option<String> {
         let all: Vec<&Answering> = self.answering.iter().map(|(_, answering)| answering).collect();
         if let Some(holder) = first_absent(holders, &all) {
             return Some(holder.absence());

@@ -1,6 +1,6 @@
 //! What retention says about its plan and its journal, as it goes over the wire.
 
-use super::journal::{Journal, Step};
+use super::journal::{Journal, JournalStep};
 use crate::domain::disk_use::{DiskUse, Grown};
 use crate::domain::retention::Schedule;
 use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetiredHour};
@@ -53,7 +53,7 @@ pub(super) fn disk(used: &DiskUse, grown: &Grown) -> DiskFilled {
 
 /// The newest hours that have gone or are going, how many there are in all, and those that are kept.
 pub(super) fn retired(journal: &Journal) -> (Vec<RetiredHour>, u64, Vec<String>) {
-    let mut gone: Vec<_> = journal.entries().iter().filter(|(_, entry)| entry.step != Step::Kept).collect();
+    let mut gone: Vec<_> = journal.entries().iter().filter(|(_, entry)| entry.step != JournalStep::Kept).collect();
     gone.sort_unstable_by(|(a, _), (b, _)| (b.hour, &a.stream).cmp(&(a.hour, &b.stream)));
     let told = gone.iter().take(MOST_RETIRED).map(|(place, entry)| RetiredHour {
         hour: place.to_string(),
@@ -61,6 +61,6 @@ pub(super) fn retired(journal: &Journal) -> (Vec<RetiredHour>, u64, Vec<String>)
         reason: entry.reason.map_or("-", |reason| reason.as_str()).to_owned(),
         since: entry.since.to_string(),
     });
-    let kept = journal.entries().iter().filter(|(_, entry)| entry.step == Step::Kept);
+    let kept = journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Kept);
     (told.collect(), gone.len() as u64, kept.map(|(place, _)| place.to_string()).collect())
 }

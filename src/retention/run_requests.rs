@@ -28,7 +28,7 @@ pub struct RunRequest {
 
 /// Requests that a run answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct TakenRequests {
     /// Whether what looks like a mistake is to be done as well.
     pub(super) confirmed: bool,
     up_to: u64,
@@ -49,13 +49,13 @@ impl RunRequests {
     }
 
     /// What a run that begins now answers.
-    pub(super) fn take(&self) -> Option<Taken> {
+    pub(super) fn take(&self) -> Option<TakenRequests> {
         let mut asked = self.lock();
-        asked.waiting.take().map(|confirmed| Taken { confirmed, up_to: asked.count })
+        asked.waiting.take().map(|confirmed| TakenRequests { confirmed, up_to: asked.count })
     }
 
     /// The run is done.
-    pub(super) fn done(&self, taken: Taken) {
+    pub(super) fn done(&self, taken: TakenRequests) {
         self.answered.send_replace(taken.up_to);
     }
 

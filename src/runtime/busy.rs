@@ -14,13 +14,13 @@ const SHORTEST: Duration = Duration::from_millis(250);
 
 /// Counts what is done for others. Share it by `Arc`.
 #[derive(Debug, Default)]
-pub struct Busy {
+pub struct ForegroundLoad {
     /// In thousandths of a unit.
     done: AtomicU64,
     last: Mutex<(Duration, u64, f64)>,
 }
 
-impl Busy {
+impl ForegroundLoad {
     /// Something was done, with so many bytes.
     pub fn add(&self, bytes: u64) {
         self.done.fetch_add(1_000 + bytes.saturating_mul(1_000) / UNIT_BYTES, Ordering::Relaxed);
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn many_requests_or_much_data_is_busy_and_a_few_are_not() {
-        let busy = Busy::default();
+        let busy = ForegroundLoad::default();
         let second = |number: u64| Duration::from_secs(number);
         assert!(busy.level(second(1)) < 0.01);
         busy.add(100);

@@ -13,7 +13,7 @@ mod stop;
 
 pub use backoff::Backoff;
 pub use board::{Board, JobKind, JobState, JobStatus, Post};
-pub use busy::Busy;
+pub use busy::ForegroundLoad;
 #[cfg(test)]
 pub use clock::test_clock::TestClock;
 pub use clock::{Clock, SystemClock};

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::{Dir, DiskError, WholeFile};
-use crate::domain::{Hash, Kind, LARGEST_FILE, SegmentKey};
+use crate::domain::{Hash, LARGEST_FILE, SegmentKey, SegmentKind};
 use crate::media::{TsCheck, TsFault, TsVerdict};
 
 /// What is wrong with a file.
@@ -54,7 +54,7 @@ pub enum Fault {
 
 /// What a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FileVerdict {
     /// What its name says.
     Sound {
         /// Bytes that were read.
@@ -124,7 +124,7 @@ pub struct Check {
 impl Check {
     /// Nothing is read yet. `structure` tells whether a `full` segment is to be judged as a transport stream, too.
     pub fn new(key: &SegmentKey, structure: bool) -> Self {
-        let stream = (structure && key.kind == Kind::Full).then(TsCheck::default);
+        let stream = (structure && key.kind == SegmentKind::Full).then(TsCheck::default);
         Self { key: *key, hasher: Sha256::new(), stream, size: 0, zeros: true }
     }
 
@@ -141,16 +141,16 @@ impl Check {
         name: &str,
         room: &mut Vec<u8>,
         mut read: impl FnMut(u64) -> ControlFlow<()>,
-    ) -> Result<Verdict, DiskError> {
+    ) -> Result<FileVerdict, DiskError> {
         let done = dir.read_whole(OsStr::new(name), self.size, room, |piece| {
             self.take(piece);
             read(piece.len() as u64)
         });
         match done {
             Ok(WholeFile::Read) => Ok(self.verdict()),
-            Ok(WholeFile::Stopped) => Ok(Verdict::Stopped),
-            Ok(WholeFile::Absent) => Ok(Verdict::Gone),
-            Err(error) if error.is_unreadable() => Ok(Verdict::Bad(Fault::Unreadable { why: error.to_string() })),
+            Ok(WholeFile::Stopped) => Ok(FileVerdict::Stopped),
+            Ok(WholeFile::Absent) => Ok(FileVerdict::Gone),
+            Err(error) if error.is_unreadable() => Ok(FileVerdict::Bad(Fault::Unreadable { why: error.to_string() })),
             Err(error) => Err(error),
         }
     }
@@ -164,16 +164,16 @@ impl Check {
         }
     }
 
-    fn verdict(&mut self) -> Verdict {
+    fn verdict(&mut self) -> FileVerdict {
         let (found, size) = (Hash(self.hasher.finalize_reset().into()), self.size);
         if found != self.key.hash {
             let is_zero = self.zeros && size > 0;
-            return Verdict::Bad(if is_zero { Fault::Zeros { found, size } } else { Fault::Hash { found, size } });
+            return FileVerdict::Bad(if is_zero { Fault::Zeros { found, size } } else { Fault::Hash { found, size } });
         }
         match self.stream.take().map(|stream| stream.finish(self.key.duration_us.into())) {
-            Some(TsVerdict::Faulty(faults)) => Verdict::Bad(Fault::Structure { faults, size }),
-            Some(TsVerdict::Odd(faults)) => Verdict::Bad(Fault::Odd { faults, size }),
-            Some(TsVerdict::Sound | TsVerdict::Other) | None => Verdict::Sound { size },
+            Some(TsVerdict::Faulty(faults)) => FileVerdict::Bad(Fault::Structure { faults, size }),
+            Some(TsVerdict::Odd(faults)) => FileVerdict::Bad(Fault::Odd { faults, size }),
+            Some(TsVerdict::Sound | TsVerdict::Other) | None => FileVerdict::Sound { size },
         }
     }
 }
@@ -201,20 +201,20 @@ mod tests {
         };
         let content = vec![7; PIECE + 11];
         let good = name("full", &content);
-        assert_eq!(verdict(&good, true), Verdict::Gone);
+        assert_eq!(verdict(&good, true), FileVerdict::Gone);
         let put = |name: &str, bytes: &[u8]| fs::write(tree.path().join(name), bytes).unwrap();
         put(&good, &content);
-        assert_eq!(verdict(&good, true), Verdict::Sound { size: content.len() as u64 });
+        assert_eq!(verdict(&good, true), FileVerdict::Sound { size: content.len() as u64 });
 
         let mut flipped = content.clone();
         flipped[PIECE + 3] ^= 1;
         put(&good, &flipped);
-        assert!(matches!(verdict(&good, true), Verdict::Bad(Fault::Hash { .. })));
+        assert!(matches!(verdict(&good, true), FileVerdict::Bad(Fault::Hash { .. })));
         put(&good, &content[..100]);
-        let Verdict::Bad(fault) = verdict(&good, true) else { panic!("it is cut short") };
+        let FileVerdict::Bad(fault) = verdict(&good, true) else { panic!("it is cut short") };
         assert!(fault.sentences(content.len() as u64)[0].contains("it has 100 bytes, expected"), "{fault:?}");
         put(&good, &vec![0; content.len()]);
-        assert!(matches!(verdict(&good, true), Verdict::Bad(Fault::Zeros { .. })));
+        assert!(matches!(verdict(&good, true), FileVerdict::Bad(Fault::Zeros { .. })));
 
         // A stream of a right name that lost a packet before it got it: only `full` ones are to be complete.
         let packet = |counter: u8| [&[0x47, 1, 0, 0x10 | counter][..], &[0xff; 184]].concat();
@@ -222,8 +222,8 @@ mod tests {
         for (kind, is_bad) in [("full", true), ("suspect", false), ("partial", false)] {
             let named = name(kind, &stream);
             put(&named, &stream);
-            assert_eq!(matches!(verdict(&named, true), Verdict::Bad(Fault::Structure { .. })), is_bad, "{kind}");
-            assert!(matches!(verdict(&named, false), Verdict::Sound { .. }), "{kind}");
+            assert_eq!(matches!(verdict(&named, true), FileVerdict::Bad(Fault::Structure { .. })), is_bad, "{kind}");
+            assert!(matches!(verdict(&named, false), FileVerdict::Sound { .. }), "{kind}");
         }
     }
 
@@ -244,9 +244,9 @@ mod tests {
             });
             verdict.unwrap()
         };
-        assert_eq!(turn(1), Verdict::Stopped);
-        assert_eq!(turn(1), Verdict::Stopped);
-        assert_eq!(turn(u64::MAX), Verdict::Sound { size: content.len() as u64 });
+        assert_eq!(turn(1), FileVerdict::Stopped);
+        assert_eq!(turn(1), FileVerdict::Stopped);
+        assert_eq!(turn(u64::MAX), FileVerdict::Sound { size: content.len() as u64 });
         assert_eq!(seen, content.len() as u64, "each byte was read once");
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::disk::{Base, DiskError, Held, Quarantine};
+use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::domain::coverage::Stretch;
 use crate::domain::{FileName, HourPlace, Span, Stream, parse_file_name};
 use crate::wire::QuarantineReport;
@@ -45,14 +45,14 @@ type Files = BTreeMap<HourPlace, BTreeMap<String, KeptFile>>;
 
 /// What lies in the quarantine.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct QuarantineContents {
     /// Nothing until it was read.
     files: Mutex<Option<Files>>,
     /// Taken for writing by who reads all of it.
     moving: RwLock<()>,
 }
 
-impl Kept {
+impl QuarantineContents {
     /// Reads what lies there, if that was not done yet. `is_away` is asked of what cannot be read, whether it is the whole disk: that is an
     /// error. Blocks: not for async code.
     pub fn read(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
@@ -190,8 +190,8 @@ impl Kept {
     }
 }
 
-fn read(place: &HourPlace, held: Held) -> (String, KeptFile) {
-    let Held { name, stored, size, reported_ns, report } = held;
+fn read(place: &HourPlace, held: HeldFile) -> (String, KeptFile) {
+    let HeldFile { name, stored, size, reported_ns, report } = held;
     let Ok(report) = serde_json::from_slice(&report) else {
         let faults = vec!["its report is missing or cannot be understood".to_owned()];
         let unknown = QuarantineReport { path: format!("{place}/{name}"), faults, ..QuarantineReport::default() };

@@ -24,13 +24,14 @@ mod tests;
 mod visitor;
 mod work;
 
-pub use check::{Check, Fault, Verdict};
+pub use check::{Check, Fault, FileVerdict};
 pub use flagged::{Flagged, read as read_flagged};
 pub use heal::Healing;
-pub use kept::{Kept, KeptFile};
+pub use kept::{KeptFile, QuarantineContents};
 pub use report::{damaged_file, list_of};
-pub use run::Watcher;
+pub use run::ScrubObserver;
 pub use visitor::{BYTES, FILES, QUARANTINED, ScrubVisitor};
 pub use work::{
-    Control, CycleId, Finding, Limits, Move, Outcome, Scrub, ScrubOptions, Seen, Structure, Unfinished, kept_at,
+    Control, CycleId, DamageOutcome, Move, Scrub, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions, Structure,
+    Unfinished, kept_at,
 };

@@ -1,7 +1,7 @@
 //! What is found and what is kept, in the words of the API and the command line.
 
-use super::kept::{Kept, KeptFile};
-use super::work::{Finding, Outcome, Scrub, kept_at};
+use super::kept::{KeptFile, QuarantineContents};
+use super::work::{DamageOutcome, Scrub, ScrubFinding, kept_at};
 use crate::crawl::CrawlError;
 use crate::domain::{FilePlace, HourPlace};
 use crate::wire::{DamagedFile, FlaggedList, QuarantineList, QuarantinedFile};
@@ -10,13 +10,13 @@ use crate::wire::{DamagedFile, FlaggedList, QuarantineList, QuarantinedFile};
 const MOST_LISTED: usize = 1_000;
 
 /// A finding as it is told.
-pub fn damaged_file(finding: &Finding) -> DamagedFile {
+pub fn damaged_file(finding: &ScrubFinding) -> DamagedFile {
     let detail = match &finding.outcome {
-        Outcome::Quarantined(stored) => {
+        DamageOutcome::Quarantined(stored) => {
             FilePlace::parse(&finding.path).ok().map(|place| format!("lies in {}", kept_at(&place.hour, stored)))
         }
-        Outcome::Stays(why) => Some(why.clone()),
-        Outcome::Reported | Outcome::Waits => None,
+        DamageOutcome::Stays(why) => Some(why.clone()),
+        DamageOutcome::Reported | DamageOutcome::Waits => None,
     };
     DamagedFile {
         path: finding.path.clone(),
@@ -28,7 +28,7 @@ pub fn damaged_file(finding: &Finding) -> DamagedFile {
 }
 
 /// What is kept, with so many files at most one by one.
-pub fn list_of(kept: &Kept, most: usize) -> QuarantineList {
+pub fn list_of(kept: &QuarantineContents, most: usize) -> QuarantineList {
     let (count, bytes) = kept.count(|_| true);
     let (lost, _) = kept.count(KeptFile::is_lost);
     let file = |(place, stored, file): (HourPlace, String, KeptFile)| QuarantinedFile {

@@ -6,20 +6,20 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::work::{Control, Finding, Limits, Outcome, Scrub, Seen};
+use super::work::{Control, DamageOutcome, Scrub, ScrubEvent, ScrubFinding, ScrubLimits};
 use crate::crawl::CrawlError;
 use crate::disk::DiskError;
 use crate::domain::HourPlace;
 use crate::wire::ScrubSummary;
 
 /// Whoever is told how it goes, from several threads.
-pub trait Watcher: Sync {
+pub trait ScrubObserver: Sync {
     /// So many files and bytes are ahead.
     fn begin(&self, files: u64, bytes: u64);
     /// So much more is done. Of a large file the bytes are told before the file is.
     fn advance(&self, files: u64, bytes: u64);
     /// This is damaged.
-    fn found(&self, finding: &Finding);
+    fn found(&self, finding: &ScrubFinding);
     /// This could not be looked at.
     fn failed(&self, path: &str, error: &str);
     /// Whether to break off.
@@ -32,8 +32,8 @@ const TELL_EVERY: u64 = 16 << 20;
 /// Hours that are worked on by several threads.
 struct Work<'w> {
     scrub: &'w Scrub,
-    limits: Limits,
-    watcher: &'w dyn Watcher,
+    limits: ScrubLimits,
+    watcher: &'w dyn ScrubObserver,
     counts: [AtomicU64; 6],
 }
 
@@ -50,9 +50,9 @@ impl Scrub {
     pub fn run(
         &self,
         places: &[HourPlace],
-        limits: Limits,
+        limits: ScrubLimits,
         threads: usize,
-        watcher: &dyn Watcher,
+        watcher: &dyn ScrubObserver,
     ) -> Result<ScrubSummary, CrawlError> {
         let base = self.prepare()?;
         let (mut files, mut bytes) = (0, 0);
@@ -141,19 +141,19 @@ impl Control for Told<'_> {
         if self.work.watcher.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()> {
+    fn done(&mut self, name: &str, seen: ScrubEvent) -> ControlFlow<()> {
         let (work, bytes) = (self.work, std::mem::take(&mut self.bytes));
         work.watcher.advance(1, std::mem::take(&mut self.untold));
         match seen {
-            Seen::Gone | Seen::MovedBefore { .. } => return ControlFlow::Continue(()),
-            Seen::Failed(error) => {
+            ScrubEvent::Gone | ScrubEvent::MovedBefore { .. } => return ControlFlow::Continue(()),
+            ScrubEvent::Failed(error) => {
                 work.add(ERRORS, 1);
                 work.watcher.failed(&format!("{}/{name}", self.place), &error);
                 return ControlFlow::Continue(());
             }
-            Seen::Sound => {}
-            Seen::Damaged(finding) => {
-                let is_moved = matches!(finding.outcome, Outcome::Quarantined(_));
+            ScrubEvent::Sound => {}
+            ScrubEvent::Damaged(finding) => {
+                let is_moved = matches!(finding.outcome, DamageOutcome::Quarantined(_));
                 work.add(if is_moved { QUARANTINED } else { LEFT }, 1);
                 work.watcher.found(&finding);
             }

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 
-use super::check::{Check, Verdict};
+use super::check::{Check, FileVerdict};
 use super::kept::KeptFile;
 use super::work::{Scrub, now_ns};
 use crate::crawl::CrawlError;
@@ -49,7 +49,7 @@ impl Scrub {
         let FileName::Understood(key) = parse_file_name(&file.name) else { return Ok(false) };
         let Some(dir) = base.dir(&Quarantine::path(place))? else { return Ok(false) };
         let verdict = Check::new(&key, false).go_on(&dir, stored, &mut Vec::new(), |_| ControlFlow::Continue(()))?;
-        if !matches!(verdict, Verdict::Sound { .. }) {
+        if !matches!(verdict, FileVerdict::Sound { .. }) {
             return Ok(false);
         }
         match self.restore(place, stored) {

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Control, CycleId, Finding, Limits, Outcome, Scrub, ScrubOptions, ScrubVisitor, Seen, Structure, Watcher};
-use crate::crawl::{CountAgain, Crawl, Keeper, Pace, Reading, Visitor, bring_into_line};
-use crate::disk::{Base, Guard, Identity, PIECE};
+use super::{
+    Control, CycleId, DamageOutcome, Scrub, ScrubEvent, ScrubFinding, ScrubLimits, ScrubObserver, ScrubOptions,
+    ScrubVisitor, Structure,
+};
+use crate::crawl::{CountAgain, Crawl, CrawlPace, Keeper, ReadAllowance, Visitor, bring_into_line};
+use crate::disk::{Base, BaseGuard, BaseIdentity, PIECE};
 use crate::domain::{Hash, HourPlace, LARGEST_FILE};
 use crate::index::{Index, IndexOptions};
 use crate::runtime::{Board, Clock, Job as _, Stop, TestClock};
@@ -39,7 +42,7 @@ struct Listening {
     panics_at: Option<u32>,
 }
 
-impl Watcher for Listening {
+impl ScrubObserver for Listening {
     fn begin(&self, _files: u64, _bytes: u64) {}
 
     fn advance(&self, _files: u64, _bytes: u64) {
@@ -47,7 +50,7 @@ impl Watcher for Listening {
         assert!(self.panics_at.is_none() || !is_other, "as it is told to");
     }
 
-    fn found(&self, _finding: &Finding) {}
+    fn found(&self, _finding: &ScrubFinding) {}
 
     fn failed(&self, path: &str, error: &str) {
         self.failed.lock().unwrap().push(format!("{path}: {error}"));
@@ -60,28 +63,30 @@ impl Watcher for Listening {
 
 /// Remembers what it is told.
 #[derive(Debug, Default)]
-struct Remembering(Vec<(String, Seen)>);
+struct Remembering(Vec<(String, ScrubEvent)>);
 
 impl Control for Remembering {
     fn read(&mut self, _bytes: u64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
-    fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()> {
+    fn done(&mut self, name: &str, seen: ScrubEvent) -> ControlFlow<()> {
         self.0.push((name.to_owned(), seen));
         ControlFlow::Continue(())
     }
 }
 
 impl Remembering {
-    fn outcomes(&self) -> Vec<Outcome> {
-        let damaged =
-            self.0.iter().filter_map(|(_, seen)| if let Seen::Damaged(found) = seen { Some(found) } else { None });
+    fn outcomes(&self) -> Vec<DamageOutcome> {
+        let damaged = self
+            .0
+            .iter()
+            .filter_map(|(_, seen)| if let ScrubEvent::Damaged(found) = seen { Some(found) } else { None });
         damaged.map(|found| found.outcome.clone()).collect()
     }
 
     fn moved(&self) -> usize {
-        self.outcomes().iter().filter(|outcome| matches!(outcome, Outcome::Quarantined(_))).count()
+        self.outcomes().iter().filter(|outcome| matches!(outcome, DamageOutcome::Quarantined(_))).count()
     }
 }
 
@@ -94,7 +99,7 @@ impl Archive {
             fs::write(hour.join(name), content).unwrap();
         }
         let base = Base::open(directory.path()).unwrap();
-        let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
+        let guard = Arc::new(BaseGuard::new(base, BaseIdentity::Unmarked { channels: Vec::new() }));
         let index = Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
         let keeper = Arc::new(Keeper::new(index, guard).doubt_above(20));
         keeper.reconcile_structure().unwrap();
@@ -126,7 +131,7 @@ impl Archive {
 
     fn hour(&self, after: Option<&str>, cycle: Option<&CycleId>) -> Remembering {
         let mut told = Remembering::default();
-        assert!(self.scrub.hour(&place(HOUR), after, cycle, Limits::CAREFUL, &mut told).unwrap());
+        assert!(self.scrub.hour(&place(HOUR), after, cycle, ScrubLimits::CAREFUL, &mut told).unwrap());
         told
     }
 }
@@ -151,7 +156,7 @@ fn hours_that_wait_for_a_word_are_told_and_the_others_are_read() {
     keeper.begin_comparing();
     let told = Listening::default();
     drop(bring_into_line(keeper, &archive.places()));
-    let summary = archive.scrub.run(&archive.places(), Limits::CAREFUL, 1, &told).unwrap();
+    let summary = archive.scrub.run(&archive.places(), ScrubLimits::CAREFUL, 1, &told).unwrap();
     assert!(!keeper.doubts().is_empty());
     assert!(summary.errors > 0 && summary.files == 30, "{summary:?}");
     assert!(told.failed.lock().unwrap().iter().all(|failed| failed.starts_with("a/source/")));
@@ -164,7 +169,7 @@ fn a_thread_that_ends_badly_is_no_clean_scrub() {
     let told = Listening { panics_at: Some(0), ..Listening::default() };
     // Whoever is first takes the hours: with the own thread's turn last.
     let places: Vec<HourPlace> = std::iter::repeat_n(archive.places(), 2_000).flatten().collect();
-    let error = archive.scrub.run(&places, Limits::CAREFUL, 2, &told).unwrap_err();
+    let error = archive.scrub.run(&places, ScrubLimits::CAREFUL, 2, &told).unwrap_err();
     assert!(error.to_string().contains("ended badly"), "{error}");
 }
 
@@ -179,7 +184,7 @@ fn a_fifth_is_one_of_the_whole_hour_wherever_a_slice_begins() {
     let after = name(files - damaged - 1, (files - damaged - 1).to_string().as_bytes());
     let outcomes = archive.hour(Some(&after), Some(&cycle("x"))).outcomes();
     assert_eq!(outcomes.len(), 15);
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Quarantined(_))), "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, DamageOutcome::Quarantined(_))), "{outcomes:?}");
     // And what was moved belongs to the hour when it is gone on with.
     assert_eq!(Archive::with(60, 30).hour(None, Some(&cycle("x"))).moved(), 12);
 }
@@ -195,7 +200,7 @@ fn a_cycle_is_told_from_another_whatever_the_clock_says() {
     assert_eq!(archive.hour(None, Some(&first)).moved(), 1);
     let before = |cycle: &CycleId| {
         let seen = archive.hour(None, Some(cycle)).0;
-        seen.iter().filter(|(_, seen)| matches!(seen, Seen::MovedBefore { .. })).count()
+        seen.iter().filter(|(_, seen)| matches!(seen, ScrubEvent::MovedBefore { .. })).count()
     };
     assert_eq!(before(&first), 1, "nothing was booked of it");
     assert_eq!(before(&cycle("2001-01-01T00:00:00.000000Z")), 0, "an index that began anew counts from one again");
@@ -217,7 +222,7 @@ fn what_a_kill_has_left_in_both_places_is_checked_again_and_counted_once() {
     fs::write(&lies, b"0").unwrap();
     archive.keeper.follow(&place(HOUR)).unwrap();
     let healed = archive.hour(None, Some(&begun));
-    assert_eq!(healed.0[0], (damaged, Seen::MovedBefore { bytes: 9 }));
+    assert_eq!(healed.0[0], (damaged, ScrubEvent::MovedBefore { bytes: 9 }));
     assert!(lies.exists());
 }
 
@@ -304,13 +309,13 @@ fn a_large_file_keeps_the_pace_and_lets_other_visitors_have_their_turns() {
     let visitors: Vec<Box<dyn Visitor>> =
         vec![Box::new(ScrubVisitor::new(Arc::new(scrub(keeper)))), Box::new(CountAgain::new(Arc::clone(keeper)))];
     let second = Duration::from_secs(1);
-    let pace = Pace {
+    let pace = CrawlPace {
         cpu_share: 1.0,
         slice: second,
         adaptive: false,
         threads: 1,
         cycles: [("scrub", DAY), ("census", second)].map(|(name, time)| (name.to_owned(), time)).into(),
-        reading: Reading { bytes_per_second: Some(PIECE as u64), files_per_second: None },
+        reading: ReadAllowance { bytes_per_second: Some(PIECE as u64), files_per_second: None },
     };
     let running = Arc::clone(&clock) as Arc<dyn Clock>;
     let board = Arc::new(Board::new(Arc::clone(&running)));
@@ -348,9 +353,10 @@ fn a_file_that_is_larger_than_any_segment_may_be_is_told_and_not_read() {
     archive.compare();
     let told = archive.hour(None, None);
     let [outcome] = &told.outcomes()[..] else { panic!("{told:?}") };
-    assert_eq!(*outcome, Outcome::Reported);
+    assert_eq!(*outcome, DamageOutcome::Reported);
     assert!(path.exists(), "nobody has read it, so that nobody knows what it is");
-    let found = told.0.iter().find_map(|(_, seen)| if let Seen::Damaged(found) = seen { Some(found) } else { None });
+    let found =
+        told.0.iter().find_map(|(_, seen)| if let ScrubEvent::Damaged(found) = seen { Some(found) } else { None });
     assert_eq!(found.map(|found| found.problem), Some("too-large"));
 }
 

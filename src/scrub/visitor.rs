@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::check::Check;
-use super::work::{Control, CycleId, Limits, Move, Scrub, Seen, Unfinished};
-use crate::crawl::{CrawlError, Found, Keeper, Round, Visitor};
+use super::work::{Control, CycleId, Move, Scrub, ScrubEvent, ScrubLimits, Unfinished};
+use crate::crawl::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
 use crate::disk::FileMeta;
 use crate::domain::{HourPlace, Timestamp};
 
@@ -45,13 +45,13 @@ impl Visitor for ScrubVisitor {
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
         while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
             match self.hour(place, round) {
-                Ok(true) => round.done(&Found::nothing()),
+                Ok(true) => round.done(&CrawlCounts::nothing()),
                 Ok(false) => return Ok(()),
                 // It says nothing about the hour: the job tries again later.
                 Err(CrawlError::Disk(error)) if error.is_shortage() => return Err(error.into()),
                 // Whatever is wrong with the directory or the disk is told, and other hours are read. So is what waits for a word.
                 Err(error @ (CrawlError::Disk(_) | CrawlError::Doubt(_))) => {
-                    round.done(&Found::error(format!("{place}: {error}")));
+                    round.done(&CrawlCounts::error(format!("{place}: {error}")));
                 }
                 Err(error) => return Err(error),
             }
@@ -59,11 +59,11 @@ impl Visitor for ScrubVisitor {
         Ok(())
     }
 
-    fn cycle_begins(&self, _cycle: u64) -> Result<Found, CrawlError> {
+    fn cycle_begins(&self, _cycle: u64) -> Result<CrawlCounts, CrawlError> {
         // Somebody may have looked through it meanwhile.
         self.scrub.look_again();
         self.scrub.tidy_flags()?;
-        Ok(Found::nothing())
+        Ok(CrawlCounts::nothing())
     }
 }
 
@@ -73,7 +73,7 @@ impl ScrubVisitor {
         let cycle = CycleId { number: round.cycle(), began: Timestamp::from_us(round.began_us()).to_string() };
         let within = String::from_utf8(round.within().to_vec()).unwrap_or_default();
         let mut carried = Carried { round, left: &self.left, file_bytes: 0, is_booked: false };
-        self.scrub.hour(place, after(&within), Some(&cycle), Limits::CAREFUL, &mut carried)
+        self.scrub.hour(place, after(&within), Some(&cycle), ScrubLimits::CAREFUL, &mut carried)
     }
 }
 
@@ -81,8 +81,8 @@ fn after(within: &str) -> Option<&str> {
     Some(within).filter(|within| !within.is_empty())
 }
 
-fn read_one(bytes: u64) -> Found {
-    Found::of(FILES, 1).and(BYTES, bytes)
+fn read_one(bytes: u64) -> CrawlCounts {
+    CrawlCounts::of(FILES, 1).and(BYTES, bytes)
 }
 
 /// Books what is done in the round.
@@ -115,16 +115,16 @@ impl Control for Carried<'_, '_> {
         check
     }
 
-    fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()> {
+    fn done(&mut self, name: &str, seen: ScrubEvent) -> ControlFlow<()> {
         self.round.spend(0, 1);
         let bytes = std::mem::take(&mut self.file_bytes);
         if !std::mem::take(&mut self.is_booked) {
             let found = match seen {
-                Seen::Sound => read_one(bytes),
-                Seen::Gone => Found::nothing(),
-                Seen::MovedBefore { bytes: read } => read_one(read).and(QUARANTINED, 1),
-                Seen::Failed(error) => Found::error(error),
-                Seen::Damaged(finding) => {
+                ScrubEvent::Sound => read_one(bytes),
+                ScrubEvent::Gone => CrawlCounts::nothing(),
+                ScrubEvent::MovedBefore { bytes: read } => read_one(read).and(QUARANTINED, 1),
+                ScrubEvent::Failed(error) => CrawlCounts::error(error),
+                ScrubEvent::Damaged(finding) => {
                     let told = format!("{}: {}", finding.path, finding.faults.join("; "));
                     let mut damaged = read_one(bytes).and(finding.outcome.kind(), 1);
                     damaged.last_error = Some(told);

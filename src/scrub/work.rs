@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::check::{Check, Fault, Verdict};
+use super::check::{Check, Fault, FileVerdict};
 use super::flagged::Flagged;
-use super::kept::{Kept, KeptFile};
+use super::kept::{KeptFile, QuarantineContents};
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
 use crate::domain::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, shown};
@@ -54,14 +54,14 @@ impl Structure {
 
 /// How many damaged files are moved before somebody is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ScrubLimits {
     /// In one cycle.
     pub cycle: u64,
     /// Whether a fifth of an hour is too much, too.
     pub hour: bool,
 }
 
-impl Limits {
+impl ScrubLimits {
     /// What nobody was asked about.
     pub const CAREFUL: Self = Self { cycle: 100, hour: true };
     /// The operator's word.
@@ -79,7 +79,7 @@ pub struct ScrubOptions {
 
 /// What became of a damaged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DamageOutcome {
     /// It lies in the quarantine under this name.
     Quarantined(String),
     /// It stays: the settings say so, or it was not read.
@@ -90,7 +90,7 @@ pub enum Outcome {
     Stays(String),
 }
 
-impl Outcome {
+impl DamageOutcome {
     /// A stable word for counts.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ impl Outcome {
 
 /// A damaged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct ScrubFinding {
     /// `CHANNEL/QUALITY/HOUR/NAME`.
     pub path: String,
     /// What is wrong with it, in one word.
@@ -112,7 +112,7 @@ pub struct Finding {
     /// In sentences.
     pub faults: Vec<String>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: DamageOutcome,
 }
 
 /// A cycle of a node's own scrub.
@@ -135,13 +135,13 @@ impl CycleId {
 
 /// What happens at a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum ScrubEvent {
     /// It is what its name says.
     Sound,
     /// It is not there any more, or another one than a moment ago.
     Gone,
     /// It is damaged.
-    Damaged(Finding),
+    Damaged(ScrubFinding),
     /// It was damaged, and was moved before an end that kept this from being booked.
     MovedBefore {
         /// Bytes that were read of it.
@@ -189,7 +189,7 @@ pub trait Control {
     }
 
     /// A file is done.
-    fn done(&mut self, name: &str, seen: Seen) -> ControlFlow<()>;
+    fn done(&mut self, name: &str, seen: ScrubEvent) -> ControlFlow<()>;
 
     /// Does this to the hour's directory, and takes the name out of the index if it is not there afterwards.
     fn change(
@@ -207,7 +207,7 @@ pub trait Control {
 pub struct Scrub {
     keeper: Arc<Keeper>,
     options: RwLock<ScrubOptions>,
-    kept: Arc<Kept>,
+    kept: Arc<QuarantineContents>,
     flagged: Flagged,
     /// How many files in a row could not be read.
     unreadable: AtomicU32,
@@ -219,7 +219,7 @@ pub struct Scrub {
 
 impl Scrub {
     /// Of the archive that this keeper keeps.
-    pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<Kept>) -> Self {
+    pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<QuarantineContents>) -> Self {
         let (options, unreadable, moved) = (RwLock::new(options), AtomicU32::new(0), OnceLock::new());
         let (flagged, began) = (Flagged::default(), now().to_string());
         Self { keeper, options, kept, flagged, unreadable, moved, overdue: Mutex::default(), began }
@@ -231,7 +231,7 @@ impl Scrub {
     }
 
     /// What lies in the quarantine.
-    pub fn kept(&self) -> &Arc<Kept> {
+    pub fn kept(&self) -> &Arc<QuarantineContents> {
         &self.kept
     }
 
@@ -287,7 +287,7 @@ impl Scrub {
         place: &HourPlace,
         after: Option<&str>,
         cycle: Option<&CycleId>,
-        limits: Limits,
+        limits: ScrubLimits,
         control: &mut dyn Control,
     ) -> Result<bool, CrawlError> {
         let base = self.prepare()?;
@@ -304,7 +304,7 @@ impl Scrub {
         let mut room = Vec::new();
         for (name, file) in all {
             let mut seen = match (file, &dir) {
-                (None, _) | (Some(_), None) => Seen::Gone,
+                (None, _) | (Some(_), None) => ScrubEvent::Gone,
                 (Some(file), Some(dir)) => match self.file(dir, place, &name, &file, &mut room, control)? {
                     Looked::Stopped => return Ok(false),
                     Looked::Seen(seen) => seen,
@@ -316,10 +316,10 @@ impl Scrub {
             };
             self.flag(place, &name, &seen);
             // Nothing after the place that is remembered was booked.
-            if matches!(seen, Seen::Gone | Seen::Sound)
+            if matches!(seen, ScrubEvent::Gone | ScrubEvent::Sound)
                 && let Some(bytes) = moved.get(&name)
             {
-                seen = Seen::MovedBefore { bytes: *bytes };
+                seen = ScrubEvent::MovedBefore { bytes: *bytes };
             }
             if control.done(&name, seen).is_break() {
                 self.flagged.write(&base);
@@ -331,14 +331,16 @@ impl Scrub {
     }
 
     /// Remembers what is odd and stays, and forgets what is not odd any more.
-    fn flag(&self, place: &HourPlace, name: &str, seen: &Seen) {
+    fn flag(&self, place: &HourPlace, name: &str, seen: &ScrubEvent) {
         match seen {
-            Seen::Damaged(Finding { path, problem, faults, outcome: Outcome::Reported }) => {
+            ScrubEvent::Damaged(ScrubFinding { path, problem, faults, outcome: DamageOutcome::Reported }) => {
                 let (path, problem, faults) = (path.clone(), (*problem).to_owned(), faults.clone());
                 self.flagged.put(place, name, FlaggedFile { path, problem, faults, at: now().to_string() });
             }
-            Seen::Sound | Seen::Gone | Seen::Damaged(_) | Seen::MovedBefore { .. } => self.flagged.remove(place, name),
-            Seen::Failed(_) => {}
+            ScrubEvent::Sound | ScrubEvent::Gone | ScrubEvent::Damaged(_) | ScrubEvent::MovedBefore { .. } => {
+                self.flagged.remove(place, name)
+            }
+            ScrubEvent::Failed(_) => {}
         }
     }
 
@@ -381,12 +383,12 @@ impl Scrub {
         control: &mut dyn Control,
     ) -> Result<Looked, CrawlError> {
         let failed = |error: DiskError| match self.away(error) {
-            CrawlError::Disk(error) if !error.is_shortage() => Ok(Looked::Seen(Seen::Failed(error.to_string()))),
+            CrawlError::Disk(error) if !error.is_shortage() => Ok(Looked::Seen(ScrubEvent::Failed(error.to_string()))),
             error => Err(error),
         };
         let before = match dir.stat_file(OsStr::new(name)) {
             Ok(Some(meta)) => meta,
-            Ok(None) => return Ok(Looked::Seen(Seen::Gone)),
+            Ok(None) => return Ok(Looked::Seen(ScrubEvent::Gone)),
             Err(error) => return failed(error),
         };
         if before.size > LARGEST_FILE {
@@ -395,13 +397,13 @@ impl Scrub {
         let structure = self.options().structure != Structure::Off;
         let mut check = control.resume(place, name, before).unwrap_or_else(|| Check::new(&file.key, structure));
         let mut verdict = check.go_on(dir, name, room, |bytes| control.read(bytes));
-        if matches!(verdict, Ok(Verdict::Bad(Fault::Unreadable { .. }))) {
+        if matches!(verdict, Ok(FileVerdict::Bad(Fault::Unreadable { .. }))) {
             // A cable, or a controller that was busy.
             check = Check::new(&file.key, structure);
             verdict = check.go_on(dir, name, room, |bytes| control.read(bytes));
         }
         match verdict {
-            Ok(Verdict::Bad(Fault::Unreadable { why })) => {
+            Ok(FileVerdict::Bad(Fault::Unreadable { why })) => {
                 if self.unreadable.fetch_add(1, Ordering::Relaxed) + 1 >= ILL {
                     let cause = std::io::Error::other(format!(
                         "{ILL} files in a row cannot be read, so that the disk looks ill and not the files: {why}"
@@ -418,13 +420,13 @@ impl Scrub {
             Ok(verdict) => {
                 self.unreadable.store(0, Ordering::Relaxed);
                 Ok(match verdict {
-                    Verdict::Sound { .. } => Looked::Seen(Seen::Sound),
-                    Verdict::Gone => Looked::Seen(Seen::Gone),
-                    Verdict::Stopped => {
+                    FileVerdict::Sound { .. } => Looked::Seen(ScrubEvent::Sound),
+                    FileVerdict::Gone => Looked::Seen(ScrubEvent::Gone),
+                    FileVerdict::Stopped => {
                         control.pause(Unfinished { place: place.clone(), name: name.to_owned(), meta: before, check });
                         Looked::Stopped
                     }
-                    Verdict::Bad(fault) => Looked::Bad(fault, before),
+                    FileVerdict::Bad(fault) => Looked::Bad(fault, before),
                 })
             }
             Err(error) => failed(error),
@@ -437,9 +439,9 @@ impl Scrub {
         base: &Base,
         bad: &Bad<'_>,
         known: u64,
-        limits: Limits,
+        limits: ScrubLimits,
         control: &mut dyn Control,
-    ) -> Result<Seen, CrawlError> {
+    ) -> Result<ScrubEvent, CrawlError> {
         let report = bad.report();
         let path = report.path.clone();
         let (problem, faults) = (bad.fault.kind(), report.faults.clone());
@@ -450,39 +452,39 @@ impl Scrub {
             Fault::Hash { .. } | Fault::Zeros { .. } | Fault::Unreadable { .. } => false,
         };
         let outcome = if is_reported {
-            Outcome::Reported
+            DamageOutcome::Reported
         } else if self.are_many(bad, known, limits) {
-            Outcome::Waits
+            DamageOutcome::Waits
         } else {
             match self.set_aside(base, bad, &report, control)? {
                 Some(outcome) => outcome,
-                None => return Ok(Seen::Gone),
+                None => return Ok(ScrubEvent::Gone),
             }
         };
         match &outcome {
-            Outcome::Quarantined(_) => {
+            DamageOutcome::Quarantined(_) => {
                 tracing::error!(name: "segment_quarantined", path, problem, why = faults.join("; "), "a damaged file was moved to the quarantine; a sound one is fetched if another node has it");
                 if let Some(tell) = self.moved.get() {
                     tell();
                 }
             }
-            Outcome::Reported if problem == "too-large" => {
+            DamageOutcome::Reported if problem == "too-large" => {
                 tracing::warn!(name: "segment_too_large", path, why = faults.join("; "), "a file is larger than any segment may be; it stays, and is not read: look where it comes from, and remove it");
             }
-            Outcome::Reported => {
+            DamageOutcome::Reported => {
                 tracing::warn!(name: "segment_suspicious", path, problem, why = faults.join("; "), "a segment is what its name says, and its stream is odd, or not whole where [scrub] structure is `report`; it stays");
             }
-            Outcome::Waits => {
+            DamageOutcome::Waits => {
                 tracing::error!(name: "scrub_waits", path, problem, why = faults.join("; "), "a damaged file stays where it is, because they are suspiciously many: check disk and memory, then say `gapless scrub --yes` with the channel, quality or hour");
             }
-            Outcome::Stays(why) => {
+            DamageOutcome::Stays(why) => {
                 tracing::error!(name: "segment_not_quarantined", path, problem, error = why, "a damaged file cannot be moved to the quarantine, and is still listed");
             }
         }
-        Ok(Seen::Damaged(Finding { path, problem, faults, outcome }))
+        Ok(ScrubEvent::Damaged(ScrubFinding { path, problem, faults, outcome }))
     }
 
-    fn are_many(&self, bad: &Bad<'_>, known: u64, limits: Limits) -> bool {
+    fn are_many(&self, bad: &Bad<'_>, known: u64, limits: ScrubLimits) -> bool {
         // What is no cycle of a node's own is counted from the start of the process.
         let of_cycle = |file: &KeptFile| match bad.cycle {
             Some(cycle) => cycle.has(file),
@@ -503,7 +505,7 @@ impl Scrub {
         bad: &Bad<'_>,
         report: &QuarantineReport,
         control: &mut dyn Control,
-    ) -> Result<Option<Outcome>, CrawlError> {
+    ) -> Result<Option<DamageOutcome>, CrawlError> {
         let bytes = text_of(report);
         let quarantine = Quarantine::of(base);
         let mut work = |hour: &Dir| {
@@ -521,8 +523,8 @@ impl Scrub {
             Ok(stored)
         };
         match control.change(&self.keeper, bad.place, bad.name, &mut work) {
-            Ok(stored) => Ok(stored.map(Outcome::Quarantined)),
-            Err(CrawlError::Disk(error)) if !error.is_shortage() => Ok(Some(Outcome::Stays(error.to_string()))),
+            Ok(stored) => Ok(stored.map(DamageOutcome::Quarantined)),
+            Err(CrawlError::Disk(error)) if !error.is_shortage() => Ok(Some(DamageOutcome::Stays(error.to_string()))),
             Err(error) => Err(error),
         }
     }
@@ -626,7 +628,7 @@ impl Scrub {
 
 /// What a look at a file led to.
 enum Looked {
-    Seen(Seen),
+    Seen(ScrubEvent),
     Stopped,
     Bad(Fault, FileMeta),
 }

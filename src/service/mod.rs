@@ -12,4 +12,4 @@ mod beat;
 mod notify;
 
 pub use beat::{Beat, with_patience};
-pub use notify::{Environment, Notify};
+pub use notify::{EnvLookup, Notify};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::domain::shown;
 
 /// Looks up an environment variable; given in, so that tests need not change the process.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The service manager, if one started this process and wants to be told.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Notify {
 
 impl Notify {
     /// Whoever `NOTIFY_SOCKET` names: a path, or a name without a file after `@`. What cannot be used is told once and then left.
-    pub fn new(environment: Environment<'_>) -> Self {
+    pub fn new(environment: EnvLookup<'_>) -> Self {
         let place = environment("NOTIFY_SOCKET").filter(|place| !place.is_empty());
         let manager = place.and_then(|place| {
             open(&place)
@@ -107,7 +107,7 @@ fn open(place: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
 }
 
 /// What the manager wants of this process; of its parent, if `WATCHDOG_PID` names another one.
-fn signs(environment: Environment<'_>, own: u32) -> Option<Duration> {
+fn signs(environment: EnvLookup<'_>, own: u32) -> Option<Duration> {
     let number = |name| environment(name)?.to_str()?.parse::<u64>().ok();
     if environment("WATCHDOG_PID").is_some() && number("WATCHDOG_PID") != Some(u64::from(own)) {
         return None;

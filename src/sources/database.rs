@@ -19,7 +19,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Error, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::entry::{BadEntry, ENTRIES, Entry, Listed, NAME_BYTES, URL_BYTES};
+use super::entry::{BadEntry, ENTRIES, ListedSources, NAME_BYTES, SourceEntry, URL_BYTES};
 use super::file;
 use super::report::SourceError;
 use super::transport::{self, Bounded};
@@ -151,7 +151,7 @@ impl Database {
     }
 
     /// Asks the first server that can be connected to.
-    pub(super) async fn read(&self) -> Result<Listed, SourceError> {
+    pub(super) async fn read(&self) -> Result<ListedSources, SourceError> {
         let mut config = self.connection.config.clone();
         if self.ca_file.is_some() && config.get_ssl_mode() == SslMode::Prefer {
             config.ssl_mode(SslMode::Require);
@@ -185,7 +185,7 @@ impl Database {
         name: &str,
         host: &Host,
         port: u16,
-    ) -> Result<Listed, SourceError> {
+    ) -> Result<ListedSources, SourceError> {
         let mut config = config.clone();
         if matches!(host, Host::Unix(_)) {
             // No network is in between.
@@ -232,13 +232,13 @@ impl Database {
         }
     }
 
-    async fn query(&self, client: &Client) -> Result<Listed, SourceError> {
+    async fn query(&self, client: &Client) -> Result<ListedSources, SourceError> {
         let said = |error: Error| self.said(&error);
         // Of the transaction only, so that a pooler can give the server's connection to somebody else afterwards.
         let limits = format!("BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {}", QUERY.as_millis());
         client.batch_execute(&limits).await.map_err(said)?;
         let mut rows = pin!(client.simple_query_raw(&self.bounded()).await.map_err(said)?);
-        let (mut listed, mut count) = (Listed::default(), 0);
+        let (mut listed, mut count) = (ListedSources::default(), 0);
         while let Some(message) = rows.try_next().await.map_err(said)? {
             let SimpleQueryMessage::Row(row) = message else { continue };
             count += 1;
@@ -280,9 +280,9 @@ impl Database {
     }
 }
 
-fn entry_of(row: &SimpleQueryRow) -> Result<Entry, BadEntry> {
+fn entry_of(row: &SimpleQueryRow) -> Result<SourceEntry, BadEntry> {
     let url = row.try_get(1).ok().flatten().ok_or(BadEntry::NoUrl)?;
-    Entry::new(row.try_get(0).ok().flatten(), url)
+    SourceEntry::new(row.try_get(0).ok().flatten(), url)
 }
 
 /// What the server or the library says, on one line and not too long.

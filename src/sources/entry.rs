@@ -13,7 +13,7 @@ const TOLD: usize = 20;
 
 /// A peer as a source names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct SourceEntry {
     /// What it is called: the given name, or else its address.
     pub name: String,
     /// Where it is.
@@ -47,15 +47,15 @@ pub enum BadEntry {
 
 /// The entries of a source, and what was left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedSources {
     /// What is right.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SourceEntry>,
     /// What is not: where, and what was expected. At most a screen of it.
     pub problems: Vec<String>,
     pub(super) left_out: usize,
 }
 
-impl Entry {
+impl SourceEntry {
     /// From a name, if there is one, and an address.
     pub fn new(name: Option<&str>, url: &str) -> Result<Self, BadEntry> {
         let name = name.map(str::trim);
@@ -90,13 +90,13 @@ impl Entry {
     }
 }
 
-impl Listed {
+impl ListedSources {
     /// Reads a file: `NAME URL` or `URL` per line, `#` comments, blank lines. A bad line costs no good one.
     pub fn of_file(shown: &str, bytes: &[u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut listed = Self::default();
         for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-            match Entry::of_line(line) {
+            match SourceEntry::of_line(line) {
                 Ok(entry) => listed.entries.extend(entry),
                 Err(error) => listed.problem(format_args!("{shown}, line {number}: {error}")),
             }
@@ -129,14 +129,14 @@ mod tests {
 
     use super::*;
 
-    fn named(listed: &Listed) -> Vec<(&str, String)> {
+    fn named(listed: &ListedSources) -> Vec<(&str, String)> {
         listed.entries.iter().map(|entry| (entry.name.as_str(), entry.url.to_string())).collect()
     }
 
     #[test]
     fn a_file_has_names_and_addresses_comments_and_blank_lines() {
         let text = "\u{feff}# nodes\n\n  b http://b.example:8000/ \r\n\thttp://c.example:8000/x/\t# the third\n#d http://d\nü http://e";
-        let listed = Listed::of_file("F", text.as_bytes());
+        let listed = ListedSources::of_file("F", text.as_bytes());
         assert_eq!(listed.problems, [""; 0]);
         let expected = [
             ("b", "http://b.example:8000".to_owned()),
@@ -151,7 +151,7 @@ mod tests {
     fn a_bad_line_is_told_with_its_number_and_costs_no_good_one() {
         let mut bytes = b"a http://a\nb\nc http://c d\ne ftp://e\n\xff http://f\ng http://user:secret@g\n".to_vec();
         bytes.extend(format!("{} http://h\ni http://i", "n".repeat(129)).bytes());
-        let listed = Listed::of_file("/etc/nodes", &bytes);
+        let listed = ListedSources::of_file("/etc/nodes", &bytes);
         assert_eq!(named(&listed), [("a", "http://a".to_owned()), ("i", "http://i".to_owned())]);
         assert_eq!(listed.problems.len(), 6);
         for (problem, (line, says)) in listed.problems.iter().zip([
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn a_thousand_bad_lines_are_told_on_one_screen() {
-        let listed = Listed::of_file("F", "x\n".repeat(1000).as_bytes()).close();
+        let listed = ListedSources::of_file("F", "x\n".repeat(1000).as_bytes()).close();
         assert_eq!((listed.problems.len(), listed.problems[20].as_str()), (21, "and 980 more"));
     }
 
     #[test]
     fn flags_have_a_name_before_an_equals_sign() {
-        let entry = |text| Entry::parse(text).map(|entry| (entry.name, entry.url.to_string()));
+        let entry = |text| SourceEntry::parse(text).map(|entry| (entry.name, entry.url.to_string()));
         assert_eq!(entry("b=http://x/"), Ok(("b".to_owned(), "http://x".to_owned())));
         assert_eq!(entry("http://x/a=b"), Ok(("http://x/a=b".to_owned(), "http://x/a=b".to_owned())));
         assert!(entry("=http://x").is_err() && entry("b=").is_err() && entry("").is_err());
@@ -195,14 +195,14 @@ mod tests {
                     text.extend(["# ", noise, "\n\u{7f}", noise, " nonsense\n"]);
                 }
             }
-            let listed = Listed::of_file("F", text.as_bytes());
+            let listed = ListedSources::of_file("F", text.as_bytes());
             let names: Vec<&str> = listed.entries.iter().map(|entry| entry.name.as_str()).collect();
             prop_assert_eq!(names, good.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
         }
 
         #[test]
         fn any_bytes_are_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let listed = Listed::of_file("F", &bytes);
+            let listed = ListedSources::of_file("F", &bytes);
             for entry in listed.entries {
                 prop_assert!(!entry.name.is_empty() && !entry.name.contains('\n'));
                 prop_assert_eq!(PeerUrl::parse(&entry.url.to_string()), Ok(entry.url));

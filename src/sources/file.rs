@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::entry::{ENTRIES, Listed};
+use super::entry::{ENTRIES, ListedSources};
 use super::report::SourceError;
 
 /// A thousand lines with the longest names and addresses and room for comments: anything larger is another file.
@@ -34,14 +34,14 @@ impl ListFile {
     }
 
     /// Reads it.
-    pub(super) async fn read(&self) -> Result<Listed, SourceError> {
+    pub(super) async fn read(&self) -> Result<ListedSources, SourceError> {
         let hangs = || SourceError::Hangs { path: self.path.clone(), after: PATIENCE };
         let turn = Arc::clone(&self.turn).try_acquire_owned().map_err(|_| hangs())?;
         let path = self.path.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let read = read(&path, LIST_BYTES, "a list of nodes");
             drop(turn);
-            let listed = Listed::of_file(&path.display().to_string(), &read?.0).close();
+            let listed = ListedSources::of_file(&path.display().to_string(), &read?.0).close();
             if listed.entries.len() > ENTRIES { Err(SourceError::TooMany) } else { Ok(listed) }
         });
         match timeout(PATIENCE, reading).await {

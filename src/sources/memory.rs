@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{ENTRIES, Entry};
+use super::entry::{ENTRIES, SourceEntry};
 use crate::disk::{Base, DiskError, atomic};
 
 /// A thousand of the longest names and addresses.
@@ -16,7 +16,7 @@ const BYTES: u64 = 4 << 20;
 
 /// The file.
 #[derive(Debug, Clone)]
-pub(super) struct Memory {
+pub(super) struct SourceMemory {
     state_dir: PathBuf,
     from: String,
 }
@@ -34,7 +34,7 @@ struct KeptPeer {
     url: String,
 }
 
-impl Memory {
+impl SourceMemory {
     const NAME: &str = "peers.json";
 
     /// Of what is said by the source `from`, which holds no secret.
@@ -43,7 +43,7 @@ impl Memory {
     }
 
     /// What was said last.
-    pub(super) fn recall(&self) -> Vec<Entry> {
+    pub(super) fn recall(&self) -> Vec<SourceEntry> {
         let path = self.state_dir.join(Self::NAME);
         let mut text = String::new();
         let read = std::fs::File::open(&path).and_then(|file| file.take(BYTES).read_to_string(&mut text));
@@ -64,13 +64,15 @@ impl Memory {
         }
         // Read as carefully as it was from the database.
         let peers = kept.peers.iter().take(ENTRIES);
-        peers.filter_map(|peer| Entry::new(peer.name.as_deref(), &peer.url).ok()).collect()
+        peers.filter_map(|peer| SourceEntry::new(peer.name.as_deref(), &peer.url).ok()).collect()
     }
 
     /// Keeps this.
-    pub(super) fn keep(&self, entries: &[Entry]) -> Result<(), DiskError> {
-        let peer =
-            |entry: &Entry| KeptPeer { name: entry.is_named.then(|| entry.name.clone()), url: entry.url.to_string() };
+    pub(super) fn keep(&self, entries: &[SourceEntry]) -> Result<(), DiskError> {
+        let peer = |entry: &SourceEntry| KeptPeer {
+            name: entry.is_named.then(|| entry.name.clone()),
+            url: entry.url.to_string(),
+        };
         let kept = Kept { from: self.from.clone(), peers: entries.iter().map(peer).collect() };
         let text = serde_json::to_vec_pretty(&kept).unwrap_or_default();
         let Some(dir) = Base::open(&self.state_dir)?.dir(Path::new(""))? else { return Ok(()) };
@@ -87,14 +89,14 @@ mod tests {
     #[test]
     fn what_was_kept_is_recalled_if_it_is_from_there() {
         let dir = tempfile::tempdir().unwrap();
-        let memory = Memory::new(dir.path(), "postgresql://u@h/d".to_owned());
+        let memory = SourceMemory::new(dir.path(), "postgresql://u@h/d".to_owned());
         assert_eq!(memory.recall(), []);
-        let entries = vec![Entry::parse("a=http://a").unwrap(), Entry::parse("http://b/x").unwrap()];
+        let entries = vec![SourceEntry::parse("a=http://a").unwrap(), SourceEntry::parse("http://b/x").unwrap()];
         memory.keep(&entries).unwrap();
         assert_eq!(memory.recall(), entries);
         let path = dir.path().join("peers.json");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(Memory::new(dir.path(), "postgresql://u@h/other".to_owned()).recall(), []);
+        assert_eq!(SourceMemory::new(dir.path(), "postgresql://u@h/other".to_owned()).recall(), []);
         for damage in ["", "{", "{\"from\":\"postgresql://u@h/d\",\"peers\":[{\"url\":\"nonsense\"}]}"] {
             std::fs::write(&path, damage).unwrap();
             assert_eq!(memory.recall(), []);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use super::entry::Entry;
+use super::entry::SourceEntry;
 use crate::peer::{Peer, PeerUrl};
 
 /// This node, to be left out.
@@ -30,7 +30,7 @@ pub enum Trust {
 }
 
 impl Own {
-    fn is(&self, entry: &Entry) -> bool {
+    fn is(&self, entry: &SourceEntry) -> bool {
         self.listen.is_some_and(|listen| leads_to(&entry.url, listen))
     }
 }
@@ -73,20 +73,23 @@ impl Trust {
 }
 
 /// One list of what these sources say, the later ones last, in order of names.
-pub fn merge<'a>(sources: impl IntoIterator<Item = &'a [Entry]>, own: &Own, trust: &Trust) -> Vec<Peer> {
-    let mut by_name: BTreeMap<&str, (usize, &Entry)> = BTreeMap::new();
+pub fn merge<'a>(sources: impl IntoIterator<Item = &'a [SourceEntry]>, own: &Own, trust: &Trust) -> Vec<Peer> {
+    let mut by_name: BTreeMap<&str, (usize, &SourceEntry)> = BTreeMap::new();
     for (place, entry) in sources.into_iter().flatten().enumerate() {
         by_name.insert(&entry.name, (place, entry));
     }
-    let mut by_url: HashMap<&PeerUrl, (bool, usize, &Entry)> = HashMap::new();
+    let mut by_url: HashMap<&PeerUrl, (bool, usize, &SourceEntry)> = HashMap::new();
     for (place, entry) in by_name.into_values().filter(|(_, entry)| !own.is(entry)) {
         let best = by_url.entry(&entry.url).or_insert((entry.is_named, place, entry));
         if (entry.is_named, place) > (best.0, best.1) {
             *best = (entry.is_named, place, entry);
         }
     }
-    let peer =
-        |entry: &Entry| Peer { name: entry.name.clone(), url: entry.url.clone(), trusted: trust.has(&entry.name) };
+    let peer = |entry: &SourceEntry| Peer {
+        name: entry.name.clone(),
+        url: entry.url.clone(),
+        trusted: trust.has(&entry.name),
+    };
     let mut peers: Vec<Peer> = by_url.into_values().map(|(.., entry)| peer(entry)).collect();
     peers.sort_by(|a, b| a.name.cmp(&b.name));
     peers
@@ -98,8 +101,8 @@ mod tests {
 
     use super::*;
 
-    fn entries(texts: &[&str]) -> Vec<Entry> {
-        texts.iter().map(|text| Entry::parse(text).unwrap()).collect()
+    fn entries(texts: &[&str]) -> Vec<SourceEntry> {
+        texts.iter().map(|text| SourceEntry::parse(text).unwrap()).collect()
     }
 
     fn own(listen: &str) -> Own {
@@ -107,7 +110,7 @@ mod tests {
     }
 
     fn merged(sources: &[&[&str]]) -> Vec<String> {
-        let sources: Vec<Vec<Entry>> = sources.iter().map(|texts| entries(texts)).collect();
+        let sources: Vec<Vec<SourceEntry>> = sources.iter().map(|texts| entries(texts)).collect();
         let peers = merge(sources.iter().map(Vec::as_slice), &own("192.0.2.1:8000"), &Trust::All);
         peers.into_iter().map(|peer| format!("{}={}", peer.name, peer.url)).collect()
     }
@@ -159,11 +162,11 @@ mod tests {
             ("127.0.0.1:8000", "http://127.0.0.2:8000", false),
             ("127.0.0.1:443", "https://127.0.0.1", true),
         ] {
-            let entry = Entry::parse(url).unwrap();
+            let entry = SourceEntry::parse(url).unwrap();
             assert_eq!(own(listen).is(&entry), is_own, "{listen} and {url}");
         }
         let nobody = Own { listen: None };
-        assert!(!nobody.is(&Entry::parse("http://127.0.0.1:8000").unwrap()));
+        assert!(!nobody.is(&SourceEntry::parse("http://127.0.0.1:8000").unwrap()));
     }
 
     #[test]
@@ -180,9 +183,9 @@ mod tests {
         assert_eq!(trusted(&Trust::parse(&texts(&["all", "b"]))), [false, true]);
     }
 
-    fn some_entries() -> impl Strategy<Value = Vec<Vec<Entry>>> {
+    fn some_entries() -> impl Strategy<Value = Vec<Vec<SourceEntry>>> {
         let entry = (prop::option::of("[a-e]"), "[v-z]")
-            .prop_map(|(name, host)| Entry::new(name.as_deref(), &format!("http://{host}")).unwrap());
+            .prop_map(|(name, host)| SourceEntry::new(name.as_deref(), &format!("http://{host}")).unwrap());
         prop::collection::vec(prop::collection::vec(entry, 0..8), 0..4)
     }
 
@@ -191,7 +194,7 @@ mod tests {
         fn each_name_and_address_comes_once_and_from_the_last_who_named_it(sources in some_entries()) {
             let own = Own { listen: None };
             let peers = merge(sources.iter().map(Vec::as_slice), &own, &Trust::All);
-            let all: Vec<&Entry> = sources.iter().flatten().collect();
+            let all: Vec<&SourceEntry> = sources.iter().flatten().collect();
             let names: BTreeSet<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
             let urls: BTreeSet<String> = peers.iter().map(|peer| peer.url.to_string()).collect();
             prop_assert_eq!((names.len(), urls.len()), (peers.len(), peers.len()));
@@ -210,8 +213,8 @@ mod tests {
         fn merging_what_was_merged_changes_nothing(sources in some_entries()) {
             let own = Own { listen: None };
             let peers = merge(sources.iter().map(Vec::as_slice), &own, &Trust::All);
-            let again: Vec<Entry> = peers.iter()
-                .map(|peer| Entry { name: peer.name.clone(), url: peer.url.clone(), is_named: peer.name.len() == 1 }).collect();
+            let again: Vec<SourceEntry> = peers.iter()
+                .map(|peer| SourceEntry { name: peer.name.clone(), url: peer.url.clone(), is_named: peer.name.len() == 1 }).collect();
             prop_assert_eq!(merge([&*again], &own, &Trust::All), peers);
         }
     }

@@ -17,7 +17,7 @@ mod transport;
 mod watcher;
 
 pub use database::{Connection, Database};
-pub use entry::{BadEntry, Entry, Listed};
+pub use entry::{BadEntry, ListedSources, SourceEntry};
 pub use merge::{Own, Trust, merge};
 pub use report::{SourceError, SourceStatus};
 pub use watcher::{SourceOptions, Sources};

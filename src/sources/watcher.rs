@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::database::Database;
-use super::entry::{Entry, Listed};
+use super::entry::{ListedSources, SourceEntry};
 use super::file::ListFile;
-use super::memory::Memory;
+use super::memory::SourceMemory;
 use super::merge::{Own, Trust, merge};
 use super::report::{SourceError, SourceStatus};
 use crate::peer::Peer;
@@ -30,7 +30,7 @@ const LOGGED: usize = 50;
 #[derive(Debug, Clone)]
 pub struct SourceOptions {
     /// Given by flags or settings.
-    pub given: Vec<Entry>,
+    pub given: Vec<SourceEntry>,
     /// A file.
     pub file: Option<PathBuf>,
     /// A table.
@@ -62,12 +62,12 @@ struct Slot {
 enum Reads {
     Nothing,
     File(ListFile),
-    Database(Box<Database>, Memory),
+    Database(Box<Database>, SourceMemory),
 }
 
 #[derive(Debug)]
 struct State {
-    entries: Vec<Entry>,
+    entries: Vec<SourceEntry>,
     status: SourceStatus,
 }
 
@@ -86,9 +86,9 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read(&self) -> Result<Listed, SourceError> {
+    async fn read(&self) -> Result<ListedSources, SourceError> {
         match &self.reads {
-            Reads::Nothing => Ok(Listed { entries: self.state().entries.clone(), ..Listed::default() }),
+            Reads::Nothing => Ok(ListedSources { entries: self.state().entries.clone(), ..ListedSources::default() }),
             Reads::File(file) => file.read().await,
             Reads::Database(database, _) => database.read().await,
         }
@@ -118,7 +118,7 @@ impl Sources {
         }
         if let Some(database) = options.database {
             let place = database.connection.to_string();
-            let memory = Memory::new(state_dir, database.identity());
+            let memory = SourceMemory::new(state_dir, database.identity());
             slots.push(Slot::new(Reads::Database(Box::new(database), memory), "database", place));
         }
         let sources = Self {
@@ -221,7 +221,7 @@ impl Sources {
         }
     }
 
-    async fn said(&self, slot: &Slot, listed: Listed) {
+    async fn said(&self, slot: &Slot, listed: ListedSources) {
         let entries = listed.entries.clone();
         let is_news = Self::note(slot, listed);
         self.publish();
@@ -235,7 +235,7 @@ impl Sources {
     }
 
     /// Whether that is another answer than the one before, or the first.
-    fn note(slot: &Slot, listed: Listed) -> bool {
+    fn note(slot: &Slot, listed: ListedSources) -> bool {
         let mut state = slot.state();
         let status = &mut state.status;
         if status.failures > 0 {
@@ -275,7 +275,7 @@ impl Sources {
     /// Tells the list if it is another one.
     fn publish(&self) {
         self.list.send_if_modified(|known| {
-            let lists: Vec<Vec<Entry>> = self.slots.iter().map(|slot| slot.state().entries.clone()).collect();
+            let lists: Vec<Vec<SourceEntry>> = self.slots.iter().map(|slot| slot.state().entries.clone()).collect();
             let peers = merge(lists.iter().map(Vec::as_slice), &self.own, &self.trust);
             let differs = *known != peers;
             if differs {
@@ -307,7 +307,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("nodes");
         let options = SourceOptions {
-            given: vec![Entry::parse("a=http://a").unwrap()],
+            given: vec![SourceEntry::parse("a=http://a").unwrap()],
             file: Some(file.clone()),
             database: None,
             trust: Trust::All,

@@ -21,7 +21,7 @@ use rustls::crypto::CryptoProvider;
 pub use client::{for_http, pinned, trusting, trusting_nobody};
 pub use explain::explain;
 pub use rustls::ClientConfig;
-pub use server::{Accepted, Fingerprint, Server};
+pub use server::{Fingerprint, TlsAccept, TlsServer};
 
 /// Why there can be no encryption.
 #[derive(Debug, thiserror::Error)]

@@ -26,7 +26,7 @@ pub(super) const HTTP: &[u8] = b"http/1.1";
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A connection that was shaken hands on.
-pub type Accepted<S> = tokio_rustls::server::TlsStream<S>;
+pub type TlsAccept<S> = tokio_rustls::server::TlsStream<S>;
 
 /// The SHA-256 of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,20 +84,20 @@ impl ResolvesServerCert for Showing {
 }
 
 /// The encrypted side of a listener.
-pub struct Server {
+pub struct TlsServer {
     certificate: PathBuf,
     key: PathBuf,
     showing: Arc<Showing>,
     acceptor: TlsAcceptor,
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("certificate", &self.certificate).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
-impl Server {
+impl TlsServer {
     /// Shows the chain in `certificate`, its own certificate first, and proves it with `key`.
     pub fn new(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let showing = Arc::new(Showing(RwLock::new(read(certificate, key)?)));
@@ -110,7 +110,7 @@ impl Server {
     }
 
     /// Shakes hands. It has no limit in time of its own.
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> std::io::Result<Accepted<S>> {
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> std::io::Result<TlsAccept<S>> {
         self.acceptor.accept(stream).await
     }
 

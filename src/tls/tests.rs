@@ -139,8 +139,8 @@ impl Files {
         fs::set_permissions(self.at("key.pem"), fs::Permissions::from_mode(0o640)).unwrap();
     }
 
-    fn server(&self) -> Result<Server, TlsError> {
-        Server::new(&self.at("cert.pem"), &self.at("key.pem"))
+    fn server(&self) -> Result<TlsServer, TlsError> {
+        TlsServer::new(&self.at("cert.pem"), &self.at("key.pem"))
     }
 }
 

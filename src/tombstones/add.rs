@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
-use super::{MOST_PATHS, Range, Target};
+use super::{MOST_PATHS, TombstoneRange, TombstoneTarget};
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Dir, DiskError, DownloadError, Published, atomic, write_tombstone};
 use crate::domain::{HourPlace, Span, time};
@@ -20,7 +20,7 @@ pub fn add(keeper: &Keeper, paths: &[String], note: Option<&TombstoneNote>) -> R
     let mut by_hour: BTreeMap<HourPlace, Vec<(usize, String)>> = BTreeMap::new();
     for (at, path) in paths.iter().enumerate() {
         became.push(Ok(AddOutcome::There));
-        match Target::read(path) {
+        match TombstoneTarget::read(path) {
             Ok(target) => {
                 let tombstone = target.tombstone();
                 by_hour.entry(target.place).or_default().push((at, tombstone));
@@ -128,7 +128,11 @@ pub struct TooWide {
 }
 
 /// Paths of what is visible in a range, in order of time. Blocks.
-pub fn in_range(keeper: &Keeper, range: &Range, most_hours: usize) -> Result<Result<Vec<String>, TooWide>, CrawlError> {
+pub fn in_range(
+    keeper: &Keeper,
+    range: &TombstoneRange,
+    most_hours: usize,
+) -> Result<Result<Vec<String>, TooWide>, CrawlError> {
     keeper.ensure_structure()?;
     // A segment may run over its hour.
     let first = (range.from - Span::from_us(time::HOUR_US)).hour();

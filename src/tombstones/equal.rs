@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{BadTarget, Target};
+use super::{BadTarget, TombstoneTarget};
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::{FileName, Hash, parse_file_name};
 
@@ -13,7 +13,7 @@ pub struct Contents(HashSet<Hash>);
 /// The contents that paths name.
 pub fn contents(paths: &[String]) -> Result<Contents, (String, BadTarget)> {
     let hash = |path: &String| {
-        let target = Target::read(path).map_err(|why| (path.clone(), why))?;
+        let target = TombstoneTarget::read(path).map_err(|why| (path.clone(), why))?;
         match parse_file_name(&target.name) {
             FileName::Understood(key) => Ok(key.hash),
             _ => Err((path.clone(), BadTarget::Temporary)),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
-use super::{After, Bounds, Index, Scope, Target, hidden_files, walk};
+use super::{After, IndexTrust, TombstoneBounds, TombstoneScope, TombstoneTarget, hidden_files, walk};
 use crate::crawl::{CrawlError, Keeper};
-use crate::deleted::Deletions;
+use crate::deleted::DeletionCounter;
 use crate::disk::{DiskError, Removed, atomic, marker};
 use crate::domain::HourPlace;
 use crate::wire::{LeftFile, PurgeReport, PurgedHour};
@@ -26,7 +26,7 @@ pub struct Purge<'a> {
     /// The archive.
     pub keeper: &'a Keeper,
     /// Where deletions are counted.
-    pub deleted: &'a Deletions,
+    pub deleted: &'a DeletionCounter,
     /// What must stay; nothing, where not given.
     pub stay: Option<&'a Stay>,
     /// Only say what would go.
@@ -38,7 +38,13 @@ pub type Purged = Result<PurgeReport, CrawlError>;
 
 impl Purge<'_> {
     /// What is hidden in a part of the archive, as much of it as one request does. Blocks.
-    pub fn scope(&self, scope: &Scope, after: Option<&After>, bounds: Bounds, index: Index) -> Purged {
+    pub fn scope(
+        &self,
+        scope: &TombstoneScope,
+        after: Option<&After>,
+        bounds: TombstoneBounds,
+        index: IndexTrust,
+    ) -> Purged {
         self.may_delete()?;
         let mut report = self.begin();
         report.next = walk(self.keeper, scope, after, bounds.hours, index, |place| {
@@ -61,9 +67,9 @@ impl Purge<'_> {
     pub fn paths(&self, paths: &[String]) -> Purged {
         self.may_delete()?;
         let mut report = self.begin();
-        let mut by_hour: BTreeMap<HourPlace, Vec<(&String, Target)>> = BTreeMap::new();
+        let mut by_hour: BTreeMap<HourPlace, Vec<(&String, TombstoneTarget)>> = BTreeMap::new();
         for path in paths {
-            match Target::read(path) {
+            match TombstoneTarget::read(path) {
                 Ok(target) => by_hour.entry(target.place.clone()).or_default().push((path, target)),
                 Err(why) => report.left.push(LeftFile { path: path.clone(), why: why.to_string() }),
             }

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::deleted::Deletions;
-use crate::disk::{Base, Guard, Identity};
+use crate::deleted::DeletionCounter;
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::test_names::{any_name, hash_text};
 use crate::index::IndexOptions;
 use crate::wire::AddOutcome;
 
 const HOUR: &str = "chan/source/2019-11-13T02";
-const ALL: Bounds = Bounds { files: 10_000, hours: 1_000 };
+const ALL: TombstoneBounds = TombstoneBounds { files: 10_000, hours: 1_000 };
 
 struct Archive {
     tree: tempfile::TempDir,
     keeper: Keeper,
-    deleted: Deletions,
+    deleted: DeletionCounter,
 }
 
 /// Files by path, with their sizes.
@@ -30,11 +30,11 @@ impl Archive {
         let tree = tempfile::tempdir().unwrap();
         let options = IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() };
         let index = Arc::new(crate::index::Index::in_memory(options).unwrap());
-        let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
+        let guard = BaseGuard::new(Base::open(tree.path()).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
         let keeper = Keeper::new(index, Arc::new(guard));
         // Names that are made up often have the same content; what becomes of that is told apart.
         keeper.guards().remove(crate::guards::Guard::ContentTwin);
-        Self { tree, keeper, deleted: Deletions::register(&prometheus::Registry::new()).unwrap() }
+        Self { tree, keeper, deleted: DeletionCounter::register(&prometheus::Registry::new()).unwrap() }
     }
 
     fn put(&self, hour: &str, name: &str, bytes: usize) {
@@ -76,9 +76,11 @@ impl Archive {
         let mut total = crate::wire::PurgeReport::default();
         loop {
             let after = total.next.as_deref().map(|next| After::read(next).unwrap());
-            let bounds = Bounds { files, hours: 1 };
-            let report =
-                self.purge(dry_run).scope(&Scope::everything(), after.as_ref(), bounds, Index::Behind).unwrap();
+            let bounds = TombstoneBounds { files, hours: 1 };
+            let report = self
+                .purge(dry_run)
+                .scope(&TombstoneScope::everything(), after.as_ref(), bounds, IndexTrust::Behind)
+                .unwrap();
             total.files += report.files;
             total.bytes += report.bytes;
             total.left.extend(report.left);
@@ -101,7 +103,7 @@ fn tombstone(number: u8) -> String {
 #[test]
 fn a_target_is_a_segment_a_batch_or_a_tombstone_and_nothing_else() {
     for name in [segment(1), tombstone(1), format!("00:00-{}.json", hash_text(1))] {
-        let target = Target::read(&format!("{HOUR}/{name}")).unwrap();
+        let target = TombstoneTarget::read(&format!("{HOUR}/{name}")).unwrap();
         assert_eq!(target.tombstone(), format!("{}.tombstone", name::stem(&name)));
     }
     let long = format!("00:00-2.{}-full-{}.ts", "0".repeat(190), hash_text(1));
@@ -116,7 +118,7 @@ fn a_target_is_a_segment_a_batch_or_a_tombstone_and_nothing_else() {
         (format!("{HOUR}/{long}"), "255 bytes"),
         (format!("{HOUR}/.{}", segment(1)), "TIME-DURATION"),
     ] {
-        let said = Target::read(&path).unwrap_err().to_string();
+        let said = TombstoneTarget::read(&path).unwrap_err().to_string();
         assert!(said.contains(expected), "{path}: {said}");
     }
 }
@@ -179,7 +181,7 @@ fn a_range_is_what_overlaps_it() {
     archive.look(HOUR);
     let stream = Stream::parse("chan/source").unwrap();
     let time = |text: &str| Timestamp::parse(text).unwrap();
-    let range = |from, to| Range { stream: stream.clone(), from: time(from), to: time(to) };
+    let range = |from, to| TombstoneRange { stream: stream.clone(), from: time(from), to: time(to) };
     let found = in_range(&archive.keeper, &range("2019-11-13T02:00:04", "2019-11-13T02:00:08.5"), 9).unwrap().unwrap();
     assert_eq!(found, [4, 6, 8].map(|number| format!("{HOUR}/{}", segment(number))));
     add(&archive.keeper, &found, None).unwrap();
@@ -227,7 +229,7 @@ fn what_no_other_node_has_stays() {
     };
     for dry_run in [true, false] {
         let purge = Purge { stay: Some(&stay), ..archive.purge(dry_run) };
-        let report = purge.scope(&Scope::everything(), None, ALL, Index::CaughtUp).unwrap();
+        let report = purge.scope(&TombstoneScope::everything(), None, ALL, IndexTrust::CaughtUp).unwrap();
         assert_eq!((report.files, report.kept), (3, 1), "{report:?}");
     }
     assert!(archive.files().contains_key(&format!("{HOUR}/{}", segment(2))));
@@ -250,8 +252,8 @@ fn a_scope_reaches_no_further_than_it_says() {
         archive.look(hour);
     }
     let reached = |places: &[&str]| {
-        let scope = Scope::within(places.iter().map(|place| Place::parse(place).unwrap()).collect());
-        let report = archive.purge(true).scope(&scope, None, ALL, Index::CaughtUp).unwrap();
+        let scope = TombstoneScope::within(places.iter().map(|place| ScopePart::parse(place).unwrap()).collect());
+        let report = archive.purge(true).scope(&scope, None, ALL, IndexTrust::CaughtUp).unwrap();
         let mut reached: Vec<String> = report.hours.into_iter().map(|hour| hour.hour).collect();
         reached.sort_unstable();
         reached
@@ -261,7 +263,7 @@ fn a_scope_reaches_no_further_than_it_says() {
     assert_eq!(reached(&["a/source/2019-11-13T03", "b"]), [hours[1], hours[4]]);
     assert_eq!(reached(&["a/source/2019-11-13T04", "c"]), [""; 0]);
     for wrong in ["", "a/", "a/source/x", "a/source/2019-11-13T02/x", ".a", "../a"] {
-        assert!(Place::parse(wrong).is_err(), "{wrong}");
+        assert!(ScopePart::parse(wrong).is_err(), "{wrong}");
     }
 }
 
@@ -326,8 +328,8 @@ proptest! {
         let mut listed = Vec::new();
         let mut after: Option<After> = None;
         loop {
-            let bounds = Bounds { files: page, hours: 1 };
-            let next = list(&archive.keeper, &Scope::everything(), after.as_ref(), bounds, Index::CaughtUp).unwrap();
+            let bounds = TombstoneBounds { files: page, hours: 1 };
+            let next = list(&archive.keeper, &TombstoneScope::everything(), after.as_ref(), bounds, IndexTrust::CaughtUp).unwrap();
             prop_assert!(next.tombstones.len() <= page);
             listed.extend(next.tombstones);
             match next.next {

@@ -28,7 +28,7 @@ pub struct BundleRequest {
 
 /// What became of a file that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part<'a> {
+pub enum BundlePart<'a> {
     /// Its content.
     Content(&'a [u8]),
     /// There is none, or it is tombstoned.
@@ -40,16 +40,16 @@ pub enum Part<'a> {
 }
 
 /// Appends a file to an answer.
-pub fn push(answer: &mut Vec<u8>, name: &str, part: Part<'_>) {
+pub fn push(answer: &mut Vec<u8>, name: &str, part: BundlePart<'_>) {
     let size;
     let (word, content): (&str, &[u8]) = match part {
-        Part::Content(content) => {
+        BundlePart::Content(content) => {
             size = content.len().to_string();
             (&size, content)
         }
-        Part::Gone => ("gone", b""),
-        Part::Large => ("large", b""),
-        Part::Later => ("later", b""),
+        BundlePart::Gone => ("gone", b""),
+        BundlePart::Large => ("large", b""),
+        BundlePart::Later => ("later", b""),
     };
     for bytes in [word.as_bytes(), b" ", name.as_bytes(), b"\n", content] {
         answer.extend_from_slice(bytes);
@@ -63,7 +63,7 @@ pub fn end(answer: &mut Vec<u8>) {
 
 /// Reads an answer to a request for these names. What came before something that cannot be understood is given; whether the
 /// answer was whole is told.
-pub fn read<'a>(mut answer: &'a [u8], names: &[&str]) -> (Vec<Part<'a>>, bool) {
+pub fn read<'a>(mut answer: &'a [u8], names: &[&str]) -> (Vec<BundlePart<'a>>, bool) {
     let mut parts = Vec::with_capacity(names.len());
     for name in names {
         let Some((part, rest)) = read_one(answer, name) else { return (parts, false) };
@@ -73,18 +73,18 @@ pub fn read<'a>(mut answer: &'a [u8], names: &[&str]) -> (Vec<Part<'a>>, bool) {
     (parts, answer == b"end\n")
 }
 
-fn read_one<'a>(answer: &'a [u8], name: &str) -> Option<(Part<'a>, &'a [u8])> {
+fn read_one<'a>(answer: &'a [u8], name: &str) -> Option<(BundlePart<'a>, &'a [u8])> {
     let line = answer.iter().position(|byte| *byte == b'\n')?;
     let (head, rest) = (answer.get(..line)?, answer.get(line + 1..)?);
     let word = head.strip_suffix(name.as_bytes())?.strip_suffix(b" ")?;
     let part = match word {
-        b"gone" => Part::Gone,
-        b"large" => Part::Large,
-        b"later" => Part::Later,
+        b"gone" => BundlePart::Gone,
+        b"large" => BundlePart::Large,
+        b"later" => BundlePart::Later,
         size => {
             let size: usize = std::str::from_utf8(size).ok().filter(|text| !text.starts_with('+'))?.parse().ok()?;
             let (content, after) = rest.split_at_checked(size)?;
-            return Some((Part::Content(content), after));
+            return Some((BundlePart::Content(content), after));
         }
     };
     Some((part, rest))
@@ -99,13 +99,13 @@ mod tests {
     #[test]
     fn an_answer_reads_as_it_is_documented() {
         let mut answer = Vec::new();
-        push(&mut answer, "a b.ts", Part::Content(b"x\ny"));
-        push(&mut answer, "c.ts", Part::Large);
+        push(&mut answer, "a b.ts", BundlePart::Content(b"x\ny"));
+        push(&mut answer, "c.ts", BundlePart::Large);
         end(&mut answer);
         assert_eq!(answer, b"3 a b.ts\nx\nylarge c.ts\nend\n");
-        assert_eq!(read(&answer, &["a b.ts", "c.ts"]), (vec![Part::Content(b"x\ny"), Part::Large], true));
-        assert_eq!(read(&answer, &["a b.ts", "d.ts"]), (vec![Part::Content(b"x\ny")], false), "another name");
-        assert_eq!(read(&answer, &["a b.ts"]), (vec![Part::Content(b"x\ny")], false), "more than was asked for");
+        assert_eq!(read(&answer, &["a b.ts", "c.ts"]), (vec![BundlePart::Content(b"x\ny"), BundlePart::Large], true));
+        assert_eq!(read(&answer, &["a b.ts", "d.ts"]), (vec![BundlePart::Content(b"x\ny")], false), "another name");
+        assert_eq!(read(&answer, &["a b.ts"]), (vec![BundlePart::Content(b"x\ny")], false), "more than was asked for");
         assert_eq!(read(b"+3 a\nxyzend\n", &["a"]), (vec![], false));
         assert_eq!(read(b"99999999999999999999 a\nxyzend\n", &["a"]), (vec![], false));
     }
@@ -119,7 +119,7 @@ mod tests {
             let mut answer = Vec::new();
             let mut parts = Vec::new();
             for (name, content) in &files {
-                let part = content.as_deref().map_or(Part::Gone, Part::Content);
+                let part = content.as_deref().map_or(BundlePart::Gone, BundlePart::Content);
                 push(&mut answer, name, part);
                 parts.push(part);
             }

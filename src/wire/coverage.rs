@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch, Tally};
-use crate::domain::ledger::{Closed, Open};
+use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch, TimeTally};
+use crate::domain::ledger::{Closed, OpenHole};
 use crate::domain::{BadName, Hour, Span};
 
 /// The figures of the hours of a quality.
@@ -67,14 +67,14 @@ pub struct Timeline {
     /// Into how many pieces it is cut.
     pub pixels: u64,
     /// From the first segment to the furthest end of all there are; absent if there are none.
-    pub extent: Option<Extent>,
+    pub extent: Option<TimeExtent>,
     /// Pieces that are alike, in order.
-    pub runs: Vec<Run>,
+    pub runs: Vec<TimelineRun>,
 }
 
 /// A stretch of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Extent {
+pub struct TimeExtent {
     /// ISO 8601, in UTC.
     pub start: String,
     /// ISO 8601, in UTC.
@@ -84,7 +84,7 @@ pub struct Extent {
 /// How many pieces; per mille of each that is missing, −1 where it lies outside the extent; per mille that only segments cover which
 /// are not full. Both are rounded up, except that 1000 is all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Run(pub u32, pub i16, pub i16);
+pub struct TimelineRun(pub u32, pub i16, pub i16);
 
 /// What is covered of an hour, and what is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -153,7 +153,7 @@ fn is_false(flag: &bool) -> bool {
 impl HoleRecord {
     /// With what the ledger knows of it.
     #[must_use]
-    pub fn known(self, entry: &Open) -> Self {
+    pub fn known(self, entry: &OpenHole) -> Self {
         let first_seen = Some(entry.first_seen.to_string());
         let Some(known) = &entry.known else { return Self { first_seen, ..self } };
         Self {
@@ -168,7 +168,7 @@ impl HoleRecord {
     }
 
     /// Holes with what the ledger knows of each, both in order.
-    pub fn with_ledger(holes: Vec<Stretch>, ledger: &[Open]) -> Vec<Self> {
+    pub fn with_ledger(holes: Vec<Stretch>, ledger: &[OpenHole]) -> Vec<Self> {
         let with = |hole: Stretch| {
             let first = ledger.partition_point(|entry| entry.hole.end < hole.end);
             let entry = ledger.get(first).filter(|entry| hole.cut(entry.hole) == Some(hole));
@@ -321,9 +321,9 @@ impl TryFrom<&HourCoverage> for HourFigures {
         };
         Ok(Self {
             hour: Hour::parse(&hour.hour)?,
-            video: kinds.map(|of| Tally { count: of.count, us: us(of.seconds) }),
+            video: kinds.map(|of| TimeTally { count: of.count, us: us(of.seconds) }),
             bad: hour.bad,
-            overlaps: kinds.map(|of| Tally { count: of.overlaps, us: us(of.overlap_seconds) }),
+            overlaps: kinds.map(|of| TimeTally { count: of.overlaps, us: us(of.overlap_seconds) }),
             lanes: [lane(&hour.raw), lane(&hour.editable)],
         })
     }
@@ -342,7 +342,7 @@ mod tests {
             // A year of microseconds, over and over.
             us in prop::array::uniform10(0..1_000_000_000_000_000_u64),
         ) {
-            let tallies = |from: usize| std::array::from_fn(|kind| Tally { count: counts[from + kind], us: us[from + kind] });
+            let tallies = |from: usize| std::array::from_fn(|kind| TimeTally { count: counts[from + kind], us: us[from + kind] });
             let lane = |at: usize| LaneFigures { covered_us: us[at], holes: counts[at], hole_us: us[at + 1] };
             let figures = HourFigures {
                 hour: crate::domain::Timestamp(hour * 3_600_000_000).hour(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{ClosedHole, HoleRecord};
-use crate::domain::best::Piece;
+use crate::domain::best::SequencePiece;
 use crate::domain::explain::{Instead, Moment};
 use crate::domain::{Span, Stream, Timestamp};
 
@@ -110,8 +110,8 @@ impl ExplainedTime {
     }
 }
 
-impl From<&Piece> for CoveringSegment {
-    fn from(piece: &Piece) -> Self {
+impl From<&SequencePiece> for CoveringSegment {
+    fn from(piece: &SequencePiece) -> Self {
         Self {
             hour: piece.hour.to_string(),
             name: piece.file.name(),

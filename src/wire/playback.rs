@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::Piece;
+use crate::domain::SequencePiece;
 
 /// The best sequence of a stretch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -30,8 +30,8 @@ pub struct SequenceSegment {
     pub size: u64,
 }
 
-impl From<&Piece> for SequenceSegment {
-    fn from(piece: &Piece) -> Self {
+impl From<&SequencePiece> for SequenceSegment {
+    fn from(piece: &SequencePiece) -> Self {
         Self {
             hour: piece.hour.to_string(),
             name: piece.file.name(),

@@ -181,7 +181,7 @@ pub struct AcceptBursts {
 
 /// Who was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Accepted {
+pub struct TombstoneReceipt {
     /// Peers with which a round begins now.
     pub peers: u64,
 }

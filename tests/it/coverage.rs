@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use gapless::domain::coverage::{Coverage, HourFigures, HourLine, Lane, LaneFigures, Tally, Window};
+use gapless::domain::coverage::{Coverage, HourFigures, HourLine, Lane, LaneFigures, TimeTally, Window};
 use gapless::domain::map::{Colour, paint_hours};
-use gapless::domain::{Hour, HourContents, Kind, Timestamp};
+use gapless::domain::{Hour, HourContents, SegmentKind, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::{Outcome, TestArchive, TestNode, archive::snapshot, gapless};
@@ -38,9 +38,9 @@ fn lines(stream: &Path) -> BTreeMap<Hour, HourLine> {
 fn figures(hour: &str, written: &Value) -> HourFigures {
     let number = |value: &Value| value.as_u64().unwrap();
     let tallies = |count: &str, us: &str| {
-        Kind::VIDEO.map(|kind| {
+        SegmentKind::VIDEO.map(|kind| {
             let of = &written[kind.as_str()];
-            Tally { count: number(&of[count]), us: number(&of[us]) }
+            TimeTally { count: number(&of[count]), us: number(&of[us]) }
         })
     };
     let lanes = Lane::ALL.map(|lane| {
@@ -206,9 +206,9 @@ fn printed(hour: &Value) -> HourFigures {
     let number = |value: &Value| value.as_u64().unwrap();
     let whole = |value: &Value| us(value).unsigned_abs();
     let tallies = |count: &str, seconds: &str| {
-        Kind::VIDEO.map(|kind| {
+        SegmentKind::VIDEO.map(|kind| {
             let of = &hour[kind.as_str()];
-            Tally { count: number(&of[count]), us: whole(&of[seconds]) }
+            TimeTally { count: number(&of[count]), us: whole(&of[seconds]) }
         })
     };
     let lanes = Lane::ALL.map(|lane| {
@@ -236,7 +236,7 @@ pub fn gauges(quality: &str, expected: &Value) -> Vec<String> {
         let figures = figures(hour, written);
         let labels = format!("channel=\"desertbus\",quality=\"{quality}\",hour=\"{hour}\"");
         lines.push(format!("segment_count{{{labels},type=\"bad\"}} {}", figures.bad));
-        for (index, kind) in Kind::VIDEO.into_iter().enumerate() {
+        for (index, kind) in SegmentKind::VIDEO.into_iter().enumerate() {
             let labels = format!("{labels},type=\"{}\"", kind.as_str());
             let (all, over) = (figures.video[index], figures.overlaps[index]);
             lines.push(format!("segment_count{{{labels}}} {}", all.count));

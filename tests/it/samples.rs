@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use gapless::domain::{Hour, HourContents, Piece, Span, Timestamp, best_per_start, best_sequence};
+use gapless::domain::{Hour, HourContents, SequencePiece, Span, Timestamp, best_per_start, best_sequence};
 use serde_json::Value;
 
 use crate::support::{TestArchive, TestNode, invariants, quoted};
@@ -191,7 +191,7 @@ fn sequences_agree(quality: &str, contents: &dyn Fn(Hour) -> HourContents) {
         let mut hour = (start - Span::from_us(3_600_000_000)).hour();
         while hour.start() < end {
             let here = contents(hour);
-            best.extend(best_per_start(&here).into_iter().map(|file| Piece { hour, file: file.clone() }));
+            best.extend(best_per_start(&here).into_iter().map(|file| SequencePiece { hour, file: file.clone() }));
             hour = hour.next();
         }
         let sequence: Vec<Value> = best_sequence(best, start, end)

@@ -2,14 +2,14 @@
 
 use clap::Subcommand;
 
-use super::Target;
+use super::ArchiveTarget;
 
 /// Arguments of `scrub`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScrubArgs {
     /// What to verify; without it, everything. A file is meant with its hour
     #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub targets: Vec<Target>,
+    pub targets: Vec<ArchiveTarget>,
     /// Verify once and end, which is what is done anyway
     #[arg(long)]
     pub once: bool,

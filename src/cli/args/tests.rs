@@ -37,7 +37,7 @@ fn flags_that_are_settings_are_handed_on_as_text() {
 
 #[test]
 fn targets_have_one_to_three_visible_parts() {
-    let parts = |text: &str| text.parse::<Target>().map(|target| target.0);
+    let parts = |text: &str| text.parse::<ArchiveTarget>().map(|target| target.0);
     assert_eq!(parts("a").unwrap(), ["a"]);
     assert_eq!(parts("a/b/2019-11-13T02/").unwrap(), ["a", "b", "2019-11-13T02"]);
     // As it is printed.

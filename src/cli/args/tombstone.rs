@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{OtherNode, Target};
+use super::{ArchiveTarget, OtherNode};
 
 /// Arguments of `tombstone`.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,7 +62,7 @@ pub struct AddArgs {
 pub struct ListArgs {
     /// Where; without it, in the whole archive
     #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub target: Option<Target>,
+    pub target: Option<ArchiveTarget>,
     /// Another node.
     #[command(flatten)]
     pub node: OtherNode,
@@ -84,7 +84,7 @@ pub struct AcceptArgs {
 pub struct PurgeArgs {
     /// Where; without any, in the whole archive
     #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub targets: Vec<Target>,
+    pub targets: Vec<ArchiveTarget>,
     /// Delete without asking
     #[arg(long)]
     pub yes: bool,

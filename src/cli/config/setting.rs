@@ -51,7 +51,7 @@ impl Setting {
     }
 
     /// Reads a value of kind `K` and checks its bounds; on failure says what was expected.
-    pub fn read<K: Kind>(&self, text: &str) -> Result<K::Value, String> {
+    pub fn read<K: SettingKind>(&self, text: &str) -> Result<K::Value, String> {
         let within = |value: &K::Value| match self.bounds {
             None => true,
             Some((low, high)) => {
@@ -83,7 +83,7 @@ pub enum Shape {
 }
 
 /// A kind of value.
-pub trait Kind {
+pub trait SettingKind {
     /// What it is in the program.
     type Value: PartialOrd;
     /// What is accepted, as the end of a sentence that begins "expected".
@@ -96,9 +96,9 @@ pub trait Kind {
 
 /// A length of time, with its unit.
 #[derive(Debug)]
-pub struct Time;
+pub struct TimeLength;
 
-impl Kind for Time {
+impl SettingKind for TimeLength {
     type Value = Duration;
     const EXPECTS: &'static str = "a time with its unit such as \"10s\" or \"5min\"";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -112,13 +112,13 @@ impl Kind for Time {
 #[derive(Debug)]
 pub struct TimeOrOff;
 
-impl Kind for TimeOrOff {
+impl SettingKind for TimeOrOff {
     type Value = Option<Duration>;
     const EXPECTS: &'static str = "a time with its unit such as \"30days\", or \"off\"";
-    const SHAPES: &'static [Shape] = Time::SHAPES;
+    const SHAPES: &'static [Shape] = TimeLength::SHAPES;
 
     fn read(text: &str) -> Option<Self::Value> {
-        if text == OFF { Some(None) } else { Time::read(text).map(Some) }
+        if text == OFF { Some(None) } else { TimeLength::read(text).map(Some) }
     }
 }
 
@@ -126,13 +126,13 @@ impl Kind for TimeOrOff {
 #[derive(Debug)]
 pub struct BytesOrOff;
 
-impl Kind for BytesOrOff {
+impl SettingKind for BytesOrOff {
     type Value = Option<u64>;
     const EXPECTS: &'static str = "a size such as \"2TiB\", a whole number of bytes, or \"off\"";
-    const SHAPES: &'static [Shape] = Bytes::SHAPES;
+    const SHAPES: &'static [Shape] = ByteSize::SHAPES;
 
     fn read(text: &str) -> Option<Self::Value> {
-        if text == OFF { Some(None) } else { Bytes::read(text).map(Some) }
+        if text == OFF { Some(None) } else { ByteSize::read(text).map(Some) }
     }
 }
 
@@ -140,13 +140,13 @@ impl Kind for BytesOrOff {
 #[derive(Debug)]
 pub struct BytesOrTenth;
 
-impl Kind for BytesOrTenth {
+impl SettingKind for BytesOrTenth {
     type Value = Option<u64>;
     const EXPECTS: &'static str = "a size such as \"500GiB\", a whole number of bytes, or \"tenth\"";
-    const SHAPES: &'static [Shape] = Bytes::SHAPES;
+    const SHAPES: &'static [Shape] = ByteSize::SHAPES;
 
     fn read(text: &str) -> Option<Self::Value> {
-        if text == "tenth" { Some(None) } else { Bytes::read(text).map(Some) }
+        if text == "tenth" { Some(None) } else { ByteSize::read(text).map(Some) }
     }
 }
 
@@ -154,7 +154,7 @@ impl Kind for BytesOrTenth {
 #[derive(Debug)]
 pub struct YesNo;
 
-impl Kind for YesNo {
+impl SettingKind for YesNo {
     type Value = bool;
     const EXPECTS: &'static str = "true or false";
     const SHAPES: &'static [Shape] = &[Shape::Boolean];
@@ -168,7 +168,7 @@ impl Kind for YesNo {
 #[derive(Debug)]
 pub struct Directories;
 
-impl Kind for Directories {
+impl SettingKind for Directories {
     type Value = Vec<String>;
     const EXPECTS: &'static str = "names of directories beneath the base between commas, such as \"thumbnails,notes\", without \"coverage-maps\", or nothing";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -188,9 +188,9 @@ impl Kind for Directories {
 
 /// A number of bytes.
 #[derive(Debug)]
-pub struct Bytes;
+pub struct ByteSize;
 
-impl Kind for Bytes {
+impl SettingKind for ByteSize {
     type Value = u64;
     const EXPECTS: &'static str = "a size such as \"64MiB\" or a whole number of bytes";
     const SHAPES: &'static [Shape] = &[Shape::Text, Shape::Integer];
@@ -218,7 +218,7 @@ impl Kind for Bytes {
 #[derive(Debug)]
 pub struct Count;
 
-impl Kind for Count {
+impl SettingKind for Count {
     type Value = usize;
     const EXPECTS: &'static str = "a whole number";
     const SHAPES: &'static [Shape] = &[Shape::Integer];
@@ -232,7 +232,7 @@ impl Kind for Count {
 #[derive(Debug)]
 pub struct Rows;
 
-impl Kind for Rows {
+impl SettingKind for Rows {
     type Value = u64;
     const EXPECTS: &'static str = "a whole number";
     const SHAPES: &'static [Shape] = &[Shape::Integer];
@@ -244,9 +244,9 @@ impl Kind for Rows {
 
 /// A part of a whole, between 0 and 1.
 #[derive(Debug)]
-pub struct Share;
+pub struct Fraction;
 
-impl Kind for Share {
+impl SettingKind for Fraction {
     type Value = f64;
     const EXPECTS: &'static str = "a share such as 0.10";
     const SHAPES: &'static [Shape] = &[Shape::Float, Shape::Integer];
@@ -260,7 +260,7 @@ impl Kind for Share {
 #[derive(Debug)]
 pub struct Address;
 
-impl Kind for Address {
+impl SettingKind for Address {
     type Value = SocketAddr;
     const EXPECTS: &'static str = "an address with a port such as \"127.0.0.1:8000\" or \"[::]:8000\"";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -274,7 +274,7 @@ impl Kind for Address {
 #[derive(Debug)]
 pub struct OptionalFile;
 
-impl Kind for OptionalFile {
+impl SettingKind for OptionalFile {
     type Value = Option<PathBuf>;
     const EXPECTS: &'static str = "the path of a file";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -288,7 +288,7 @@ impl Kind for OptionalFile {
 #[derive(Debug)]
 pub struct NodeName;
 
-impl Kind for NodeName {
+impl SettingKind for NodeName {
     type Value = String;
     const EXPECTS: &'static str = "1 to 64 letters, digits, dots, dashes or underscores";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -303,7 +303,7 @@ impl Kind for NodeName {
 #[derive(Debug)]
 pub struct Texts;
 
-impl Kind for Texts {
+impl SettingKind for Texts {
     type Value = Vec<String>;
     const EXPECTS: &'static str = "a list such as [\"a\", \"b\"], or the same separated by commas";
     const SHAPES: &'static [Shape] = &[Shape::Text, Shape::List];
@@ -318,7 +318,7 @@ impl Kind for Texts {
 #[derive(Debug)]
 pub struct OptionalText;
 
-impl Kind for OptionalText {
+impl SettingKind for OptionalText {
     type Value = Option<String>;
     const EXPECTS: &'static str = "a text";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -330,9 +330,9 @@ impl Kind for OptionalText {
 
 /// A text that is not empty.
 #[derive(Debug)]
-pub struct Text;
+pub struct NonEmptyText;
 
-impl Kind for Text {
+impl SettingKind for NonEmptyText {
     type Value = String;
     const EXPECTS: &'static str = "a text that is not empty";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -348,28 +348,28 @@ pub struct Secret;
 
 /// What a `Secret` holds, if anything; not shown by accident.
 #[derive(Clone, PartialEq, Eq, PartialOrd)]
-pub struct Hidden(String);
+pub struct Redacted(String);
 
-impl Hidden {
+impl Redacted {
     /// The text, if there is one.
     pub fn reveal(&self) -> Option<&str> {
         (!self.0.is_empty()).then_some(self.0.as_str())
     }
 }
 
-impl std::fmt::Debug for Hidden {
+impl std::fmt::Debug for Redacted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.is_empty() { "nothing" } else { "hidden" })
     }
 }
 
-impl Kind for Secret {
-    type Value = Hidden;
+impl SettingKind for Secret {
+    type Value = Redacted;
     const EXPECTS: &'static str = "a text";
     const SHAPES: &'static [Shape] = &[Shape::Text];
 
-    fn read(text: &str) -> Option<Hidden> {
-        Some(Hidden(text.to_owned()))
+    fn read(text: &str) -> Option<Redacted> {
+        Some(Redacted(text.to_owned()))
     }
 }
 
@@ -377,7 +377,7 @@ impl Kind for Secret {
 #[derive(Debug)]
 pub struct Filter;
 
-impl Kind for Filter {
+impl SettingKind for Filter {
     type Value = String;
     const EXPECTS: &'static str = "a filter such as \"info\" or \"gapless::http=debug,info\"";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -396,7 +396,7 @@ pub enum LogFormat {
     Json,
 }
 
-impl Kind for LogFormat {
+impl SettingKind for LogFormat {
     type Value = Self;
     const EXPECTS: &'static str = "\"text\" or \"json\"";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -414,7 +414,7 @@ impl Kind for LogFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub struct StructureCheck;
 
-impl Kind for StructureCheck {
+impl SettingKind for StructureCheck {
     type Value = crate::scrub::Structure;
     const EXPECTS: &'static str = "\"quarantine\", \"report\" or \"off\"";
     const SHAPES: &'static [Shape] = &[Shape::Text];
@@ -434,7 +434,7 @@ mod tests {
         default: "10s",
         bounds: Some(("1s", "1min")),
         why: "",
-        expects: Time::EXPECTS,
+        expects: TimeLength::EXPECTS,
     };
 
     #[test]
@@ -442,10 +442,10 @@ mod tests {
         let good =
             [("0", 0), ("1024", 1024), ("1B", 1), ("16KiB", 16_384), ("64 MiB", 64 << 20), ("2GB", 2_000_000_000)];
         for (text, bytes) in good {
-            assert_eq!(Bytes::read(text), Some(bytes), "{text}");
+            assert_eq!(ByteSize::read(text), Some(bytes), "{text}");
         }
         for wrong in ["", "MiB", "-1", "1.5GiB", "64mib", "64 MiB ", "99999999TiB", "18446744073709551616", "1é"] {
-            assert_eq!(Bytes::read(wrong), None, "{wrong:?}");
+            assert_eq!(ByteSize::read(wrong), None, "{wrong:?}");
         }
     }
 
@@ -453,7 +453,7 @@ mod tests {
     fn lists_are_texts_without_blanks_and_secrets_are_not_shown() {
         assert_eq!(Texts::read(" a=http://x, b ,\n,c").unwrap(), ["a=http://x", "b", "c"]);
         assert_eq!(Texts::read("").unwrap(), [""; 0]);
-        assert_eq!(Text::read(" "), None);
+        assert_eq!(NonEmptyText::read(" "), None);
         let hidden = Secret::read("password").unwrap();
         assert_eq!((hidden.reveal(), format!("{hidden:?}").as_str()), (Some("password"), "hidden"));
         assert_eq!(Secret::read("").unwrap().reveal(), None);
@@ -461,9 +461,9 @@ mod tests {
 
     #[test]
     fn shares_are_finite() {
-        assert!(Share::read("0.1").is_some_and(|share| (share - 0.1).abs() < 1e-9));
+        assert!(Fraction::read("0.1").is_some_and(|share| (share - 0.1).abs() < 1e-9));
         for wrong in ["nan", "inf", "x", ""] {
-            assert!(Share::read(wrong).is_none(), "{wrong}");
+            assert!(Fraction::read(wrong).is_none(), "{wrong}");
         }
     }
 
@@ -477,15 +477,15 @@ mod tests {
 
     #[test]
     fn bounds_belong_to_what_is_allowed() {
-        assert_eq!(DRAIN.read::<Time>("1s"), Ok(Duration::from_secs(1)));
-        assert_eq!(DRAIN.read::<Time>("60s"), Ok(Duration::from_secs(60)));
-        let problem = DRAIN.read::<Time>("61s").unwrap_err();
+        assert_eq!(DRAIN.read::<TimeLength>("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(DRAIN.read::<TimeLength>("60s"), Ok(Duration::from_secs(60)));
+        let problem = DRAIN.read::<TimeLength>("61s").unwrap_err();
         assert_eq!(
             problem,
             r#"http.drain is "61s", expected a time with its unit such as "10s" or "5min", from 1s to 1min"#
         );
-        assert!(DRAIN.read::<Time>("999ms").is_err());
-        assert!(DRAIN.read::<Time>("10").is_err());
+        assert!(DRAIN.read::<TimeLength>("999ms").is_err());
+        assert!(DRAIN.read::<TimeLength>("10").is_err());
     }
 
     #[test]

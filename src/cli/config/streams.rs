@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::file::Written;
-use super::setting::{BytesOrOff, Kind, Shape, TimeOrOff};
+use super::setting::{BytesOrOff, SettingKind, Shape, TimeOrOff};
 use crate::domain::retention::StreamLimit;
 use crate::domain::{Channel, Quality, Span};
 

@@ -15,7 +15,7 @@ const MOST_HOURS: u32 = 100_000;
 
 /// What there is to tell of a quality.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct QualityCoverage {
     /// The latest hours.
     pub hours: Vec<HourFigures>,
     /// The map as a PNG, if it is wanted and there is anything.
@@ -23,10 +23,10 @@ pub(super) struct Found {
 }
 
 /// Asks about one quality; `draws` says whether a map is wanted.
-pub(super) async fn of_stream(here: &Side, stream: &Stream, draws: bool) -> anyhow::Result<Found> {
+pub(super) async fn of_stream(here: &Side, stream: &Stream, draws: bool) -> anyhow::Result<QualityCoverage> {
     let hours = here.hours(stream, true).await?;
     let hours = hours.into_iter().map(|hour| (hour, ())).collect();
-    let Some((first, last)) = Horizon::at(super::now()).view(&hours) else { return Ok(Found::default()) };
+    let Some((first, last)) = Horizon::at(super::now()).view(&hours) else { return Ok(QualityCoverage::default()) };
     let begin = hours.keys().next().map_or(first, |hour| *hour);
     let told_from = begin.max(last.earlier(MOST_HOURS - 1));
     if told_from > begin {
@@ -42,11 +42,11 @@ pub(super) async fn of_stream(here: &Side, stream: &Stream, draws: bool) -> anyh
             let coverage = keeper.coverage(stream, &window, usize::MAX, usize::MAX)?.coverage;
             let colours = draws.then(|| paint_hours(&coverage, drawn_from, last));
             let picture = colours.map(|colours| png(&colours, map::ROWS)).transpose()?;
-            Ok(Found { hours: coverage.figures(told_from, Hour::MAX).collect(), picture })
+            Ok(QualityCoverage { hours: coverage.figures(told_from, Hour::MAX).collect(), picture })
         });
     }
-    let Some(daemon) = here.daemon() else { return Ok(Found::default()) };
-    let mut found = Found::default();
+    let Some(daemon) = here.daemon() else { return Ok(QualityCoverage::default()) };
+    let mut found = QualityCoverage::default();
     let mut pages = Pages::new(daemon, "coverage", stream, window, &[]);
     while let Some(page) = pages.next(|page: &CoverageList| page.next.clone()).await? {
         for hour in &page.hours {

@@ -9,14 +9,14 @@ use crate::domain::shown::shown;
 use crate::wire::{CoverageList, HourCoverage, seconds};
 
 /// Prints the hours of one quality.
-pub(super) enum Printer {
+pub(super) enum CoveragePrinter {
     /// Line by line.
     Table,
     /// All at the end.
     Json(CoverageList),
 }
 
-impl Printer {
+impl CoveragePrinter {
     pub(super) fn new(json: bool, stream: &Stream) -> io::Result<Self> {
         if json {
             let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::home::Home;
 use crate::cli::args::DemoArgs;
 use crate::cli::out::stdout;
-use crate::demo::{CHANNELS, Event, Past, QUALITIES};
+use crate::demo::{CHANNELS, Event, RecordedPast, QUALITIES};
 
 /// What an hour of the past takes on three nodes together: a block of 4 KiB for each of 600 segments in two channels and two qualities.
 const PAST_HOUR: u64 = 3 * 4 * 600 * 4096;
@@ -29,7 +29,7 @@ pub(super) fn bytes_of_an_hour_in(lasts: Duration) -> u64 {
 
 /// A node as it is told.
 #[derive(Debug, Serialize)]
-pub(super) struct Described {
+pub(super) struct NodeLines {
     pub(super) name: &'static str,
     pub(super) url: String,
     pub(super) base_dir: PathBuf,
@@ -56,11 +56,11 @@ impl Tell {
     /// The nodes run.
     pub(super) fn begun(
         self,
-        nodes: &[Described],
+        nodes: &[NodeLines],
         home: &Home,
         args: &DemoArgs,
         seed: u64,
-        past: &Past,
+        past: &RecordedPast,
     ) -> anyhow::Result<()> {
         let address = nodes.first().map(|node| node.url.as_str()).unwrap_or_default();
         if self.json {
@@ -102,7 +102,7 @@ fn first_view(history: Duration) -> u64 {
     history.as_secs() + (history.as_secs() / 18).max(300)
 }
 
-fn text(nodes: &[Described], address: &str, home: &Home, args: &DemoArgs, seed: u64, past: &Past) -> String {
+fn text(nodes: &[NodeLines], address: &str, home: &Home, args: &DemoArgs, seed: u64, past: &RecordedPast) -> String {
     let time = |time: Duration| humantime::format_duration(time).to_string();
     let (channels, qualities) = (CHANNELS.join(" and "), QUALITIES.join(" and "));
     let each: Vec<String> = nodes

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::task::JoinSet;
 
-use super::lines::Described;
+use super::lines::NodeLines;
 use crate::cli::UsageError;
 use crate::cli::args::{Args, Common, NodeArgs, Verb};
 use crate::cli::config::Config;
@@ -22,13 +22,13 @@ const BANDWIDTH: i64 = 128 << 10;
 
 /// Where the nodes lie.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct NodePaths {
     bases: Vec<PathBuf>,
     /// The file in which each of them finds the others.
     node_file: PathBuf,
 }
 
-impl Places {
+impl NodePaths {
     /// Makes a base directory for each node, with its settings in a file as anybody would write it.
     pub(super) fn make(home: &Path, recent_cutoff: Duration) -> anyhow::Result<Self> {
         let node_file = home.join("nodes");
@@ -81,7 +81,7 @@ pub(super) struct Nodes(Vec<Node>);
 
 impl Nodes {
     /// Starts all of them, and tells each where the others are.
-    pub(super) async fn start(places: &Places) -> anyhow::Result<Self> {
+    pub(super) async fn start(places: &NodePaths) -> anyhow::Result<Self> {
         let mut nodes = Self(Vec::new());
         match nodes.start_each(places).await {
             Ok(()) => Ok(nodes),
@@ -92,7 +92,7 @@ impl Nodes {
         }
     }
 
-    async fn start_each(&mut self, places: &Places) -> anyhow::Result<()> {
+    async fn start_each(&mut self, places: &NodePaths) -> anyhow::Result<()> {
         for (name, base) in NODES.iter().zip(&places.bases) {
             let started = Node::start(options(base)?, Registry::new()).await;
             self.0.push(started.with_context(|| format!("cannot start the node {name}"))?);
@@ -108,9 +108,9 @@ impl Nodes {
     }
 
     /// As they are told.
-    pub(super) fn described(&self, places: &Places) -> Vec<Described> {
+    pub(super) fn described(&self, places: &NodePaths) -> Vec<NodeLines> {
         let all = NODES.into_iter().zip(self.urls()).zip(places.bases());
-        all.map(|((name, url), base_dir)| Described { name, url: format!("{url}/"), base_dir }).collect()
+        all.map(|((name, url), base_dir)| NodeLines { name, url: format!("{url}/"), base_dir }).collect()
     }
 
     /// Ends them in order, all at once.
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_settings_that_are_written_are_those_that_a_node_reads() {
         let home = tempfile::Builder::new().prefix("with \"quotes\" and \\").tempdir().unwrap();
-        let places = Places::make(home.path(), Duration::from_millis(1500)).unwrap();
+        let places = NodePaths::make(home.path(), Duration::from_millis(1500)).unwrap();
         for (base, name) in places.bases().iter().zip(NODES) {
             let options = options(base).unwrap();
             assert_eq!((options.name.as_str(), options.base_dir.as_path()), (name, base.as_path()));

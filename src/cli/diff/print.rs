@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::out::stdout;
 use crate::domain::HourPlace;
-use crate::domain::compare::{Difference, Fate};
+use crate::domain::compare::{HourDifference, NameFate};
 use crate::domain::shown::shown;
 
 /// How many names each side has that the other lacks.
@@ -21,7 +21,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    fn of(difference: &Difference, fates: &HashMap<String, Fate>) -> Self {
+    fn of(difference: &HourDifference, fates: &HashMap<String, NameFate>) -> Self {
         let offered = difference.there.files.iter().chain(&difference.there.tombstones);
         Self {
             only_here: difference.here.files.len(),
@@ -29,7 +29,7 @@ impl Counts {
             tombstones_only_here: difference.here.tombstones.len(),
             tombstones_only_there: difference.there.tombstones.len(),
             backfill_would_take: offered
-                .filter(|name| matches!(fates.get(*name), Some(Fate::Fetch | Fate::TakeOver)))
+                .filter(|name| matches!(fates.get(*name), Some(NameFate::Fetch | NameFate::TakeOver)))
                 .count(),
         }
     }
@@ -99,7 +99,7 @@ struct LastLine<'a> {
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Told {
+pub(super) struct DiffResult {
     /// Hours that differ.
     pub(super) different: u64,
     /// Hours that could not be compared.
@@ -109,24 +109,24 @@ pub(super) struct Told {
 }
 
 /// Prints hours as they are compared.
-pub(super) struct Printer {
+pub(super) struct DiffPrinter {
     json: bool,
     summary: bool,
     peer: String,
-    told: Told,
+    told: DiffResult,
 }
 
-impl Printer {
+impl DiffPrinter {
     pub(super) fn new(json: bool, summary: bool, peer: &str) -> Self {
-        Self { json, summary, peer: peer.to_owned(), told: Told::default() }
+        Self { json, summary, peer: peer.to_owned(), told: DiffResult::default() }
     }
 
     /// An hour; nothing if it does not differ.
     pub(super) fn hour(
         &mut self,
         place: &HourPlace,
-        difference: &Difference,
-        fates: &HashMap<String, Fate>,
+        difference: &HourDifference,
+        fates: &HashMap<String, NameFate>,
     ) -> anyhow::Result<()> {
         self.told.compared += 1;
         if difference.is_empty() {
@@ -165,7 +165,7 @@ impl Printer {
     }
 
     /// The end: what it comes to, after so many requests here and there.
-    pub(super) fn end(self, by_digests: bool, requests: (u64, u64)) -> anyhow::Result<Told> {
+    pub(super) fn end(self, by_digests: bool, requests: (u64, u64)) -> anyhow::Result<DiffResult> {
         let told = self.told;
         let equal = told.different == 0 && told.failed == 0;
         let mut out = stdout();
@@ -195,7 +195,7 @@ impl Printer {
     }
 }
 
-fn names<'a>(difference: &'a Difference, fates: &HashMap<String, Fate>) -> Names<'a> {
+fn names<'a>(difference: &'a HourDifference, fates: &HashMap<String, NameFate>) -> Names<'a> {
     let offered = |names: &'a [String]| {
         names
             .iter()

@@ -14,12 +14,12 @@ use crate::cli::config::Config;
 use crate::cli::diff::Asked;
 use crate::cli::out::stdout;
 use crate::cli::side::Side;
-use crate::disk::{Base, DiskError, Held, Quarantine};
+use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::domain::compare::fates;
-use crate::domain::explain::{Standing, State, standing, state};
+use crate::domain::explain::{NameState, Standing, standing, state};
 use crate::domain::shown::shown;
 use crate::domain::{
-    FileName, Hash, HourContents, HourPlace, Kind, LARGEST_FILE, SegmentKey, name, parse_file_name, plan,
+    FileName, Hash, HourContents, HourPlace, LARGEST_FILE, SegmentKey, SegmentKind, name, parse_file_name, plan,
 };
 use crate::scrub::kept_at;
 use crate::tombstones;
@@ -73,11 +73,12 @@ pub(super) async fn explain(
             None => None,
         };
         let is_offered = offered.as_ref().is_some_and(|(_, names)| names.iter().any(|known| known == name));
-        let held: Vec<Held> = Quarantine::of(&base).held(place)?.into_iter().filter(|held| held.name == name).collect();
+        let held: Vec<HeldFile> =
+            Quarantine::of(&base).held(place)?.into_iter().filter(|held| held.name == name).collect();
         let is_known = !held.is_empty()
             || disk.is_some()
             || is_offered
-            || !matches!(state, State::Absent | State::Temporary | State::Foreign);
+            || !matches!(state, NameState::Absent | NameState::Temporary | NameState::Foreign);
         let is_last = number + 1 == places.len();
         if !is_known && (!is_last || printed) {
             continue;
@@ -131,7 +132,7 @@ pub(super) fn other(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// Where damaged files of this name are kept, and what is wrong with them.
-fn tell_quarantine(account: &mut Account, place: &HourPlace, held: Vec<Held>) {
+fn tell_quarantine(account: &mut Account, place: &HourPlace, held: Vec<HeldFile>) {
     if held.is_empty() {
         return;
     }
@@ -176,7 +177,7 @@ fn understood(place: &HourPlace, key: &SegmentKey) -> (String, Value) {
     let (start, end) = (key.start(place.hour), key.end(place.hour));
     let what = match (key.tombstone, key.kind) {
         (true, _) => "a tombstone, which hides the file of the same name for ever; that one",
-        (false, Kind::Chat) => "a batch of chat lines; it",
+        (false, SegmentKind::Chat) => "a batch of chat lines; it",
         (false, _) => "a segment; it",
     };
     let kind = match (key.tombstone, key.kind.is_video()) {
@@ -189,8 +190,8 @@ fn understood(place: &HourPlace, key: &SegmentKey) -> (String, Value) {
         return (format!("{what} starts {start} and has the SHA-256 {}", key.hash), value);
     }
     let means = match key.kind {
-        Kind::Full => "complete",
-        Kind::Suspect => "complete by its length, and possibly wrong",
+        SegmentKind::Full => "complete",
+        SegmentKind::Suspect => "complete by its length, and possibly wrong",
         _ => "known to be incomplete",
     };
     value["end"] = end.to_string().into();
@@ -258,29 +259,31 @@ fn hash(base: &Base, path: &Path) -> anyhow::Result<Option<Hash>> {
     }
 }
 
-fn tell_state(account: &mut Account, state: &State, text: &str) {
+fn tell_state(account: &mut Account, state: &NameState, text: &str) {
     // A daemon tells sizes of segments and chat batches only.
     let has_size = matches!(parse_file_name(text), FileName::Understood(key) if !key.tombstone);
     let bytes = |size: &u64| if has_size { format!(", {size} bytes") } else { String::new() };
     let (sentence, value) = match state {
-        State::Listed { size } => (
+        NameState::Listed { size } => (
             format!("in the index and listed{}", bytes(size)),
             json!({ "state": "listed", "size": has_size.then_some(size) }),
         ),
-        State::Hidden { size, by } => (
+        NameState::Hidden { size, by } => (
             format!("in the index{}, and hidden: deleted by the tombstone {by}", bytes(size)),
             json!({ "state": "hidden", "size": has_size.then_some(size), "by": by }),
         ),
-        State::Deleted { by } => (
+        NameState::Deleted { by } => (
             format!("not in the index; if it came it would be hidden by the tombstone {by}"),
             json!({ "state": "deleted", "by": by }),
         ),
-        State::Absent => ("not in the index".to_owned(), json!({ "state": "absent" })),
-        State::Temporary => (
+        NameState::Absent => ("not in the index".to_owned(), json!({ "state": "absent" })),
+        NameState::Temporary => (
             "not in the index: such names are never taken up until they are renamed".to_owned(),
             json!({ "state": "temporary" }),
         ),
-        State::Foreign => ("not in the index: such names are never taken up".to_owned(), json!({ "state": "foreign" })),
+        NameState::Foreign => {
+            ("not in the index: such names are never taken up".to_owned(), json!({ "state": "foreign" }))
+        }
     };
     account.add("index", sentence, value);
 }

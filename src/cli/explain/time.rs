@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use crate::cli::Exit;
 use crate::cli::config::Config;
 use crate::cli::out::{Out, stdout};
-use crate::cli::side::{Scope, Side};
-use crate::domain::best::{Piece, TOLERANCE};
+use crate::cli::side::{ArchiveScope, Side};
+use crate::domain::best::{SequencePiece, TOLERANCE};
 use crate::domain::explain::{Moment, Search};
 use crate::domain::shown::shown;
 use crate::domain::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, why_not_played};
 
 /// Prints what covers `at` in each channel and quality of `scope`.
-pub(super) async fn explain(config: &Config, here: &Side, scope: &Scope, at: Timestamp) -> anyhow::Result<Exit> {
+pub(super) async fn explain(config: &Config, here: &Side, scope: &ArchiveScope, at: Timestamp) -> anyhow::Result<Exit> {
     let mut streams = here.streams(scope, &BTreeSet::new()).await?;
     streams.retain(|stream| !stream.quality.is_chat());
     if streams.is_empty() {
@@ -43,13 +43,14 @@ async fn of_stream(here: &Side, stream: &Stream, at: Timestamp) -> anyhow::Resul
 }
 
 fn as_text(out: &mut Out<'_>, stream: &Stream, at: Timestamp, found: &Moment) -> std::io::Result<()> {
-    let spans = |piece: &Piece| format!("{}/{}: {} to {}", piece.hour, piece.file.name(), piece.start(), piece.end());
+    let spans =
+        |piece: &SequencePiece| format!("{}/{}: {} to {}", piece.hour, piece.file.name(), piece.start(), piece.end());
     if let Some(piece) = &found.chosen {
         let alone = if found.others.is_empty() { ", the only one" } else { "" };
         writeln!(out, "{} at {at}: covered", shown(&stream.to_string()))?;
         writeln!(out, "  played  {}{alone}", spans(piece))?;
     } else {
-        let end = |piece: &Option<Piece>| piece.as_ref().map_or_else(|| "nothing".to_owned(), spans);
+        let end = |piece: &Option<SequencePiece>| piece.as_ref().map_or_else(|| "nothing".to_owned(), spans);
         writeln!(out, "{} at {at}: a hole{}", shown(&stream.to_string()), length(found))?;
         writeln!(out, "  before  {}", end(&found.before))?;
         writeln!(out, "  after   {}", end(&found.after))?;

@@ -22,7 +22,7 @@ const OWN: [&str; 5] = ["timestamp", "level", "event", "message", "target"];
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lines {
+pub(super) struct LineFormat {
     /// Text or JSON.
     pub(super) format: LogFormat,
     /// Whether the journal reads: it keeps the time itself and takes the level as `<N>` in front.
@@ -31,7 +31,7 @@ pub(super) struct Lines {
     pub(super) colour: bool,
 }
 
-impl Lines {
+impl LineFormat {
     /// As stderr wants them.
     pub(super) fn for_stderr(format: LogFormat, journal_stream: Option<&str>) -> Self {
         let stderr = std::io::stderr();
@@ -69,7 +69,7 @@ fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -88,7 +88,7 @@ where
     }
 }
 
-impl Lines {
+impl LineFormat {
     /// `TIME LEVEL target event: message field=value …`
     fn text(self, metadata: &Metadata<'static>, fields: &Fields) -> Result<String, fmt::Error> {
         let mut line = String::with_capacity(256);
@@ -246,10 +246,10 @@ mod tests {
         }
     }
 
-    const TEXT: Lines = Lines { format: LogFormat::Text, journal: false, colour: false };
-    const JSON: Lines = Lines { format: LogFormat::Json, ..TEXT };
+    const TEXT: LineFormat = LineFormat { format: LogFormat::Text, journal: false, colour: false };
+    const JSON: LineFormat = LineFormat { format: LogFormat::Json, ..TEXT };
 
-    fn written(lines: Lines, log: impl FnOnce()) -> String {
+    fn written(lines: LineFormat, log: impl FnOnce()) -> String {
         let kept = Kept::default();
         let layer = tracing_subscriber::fmt::layer().with_writer(kept.clone()).event_format(lines);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
@@ -282,9 +282,9 @@ mod tests {
 
     #[test]
     fn the_journal_keeps_the_time_itself_and_is_told_the_level_in_front() {
-        let text = written(Lines { journal: true, ..TEXT }, migrated);
+        let text = written(LineFormat { journal: true, ..TEXT }, migrated);
         assert_eq!(text, format!("<6>{} index_migrated: brought up from=3 file=\"a b\"\n", module_path!()));
-        let json = written(Lines { journal: true, ..JSON }, || tracing::error!(name: "x", "y"));
+        let json = written(LineFormat { journal: true, ..JSON }, || tracing::error!(name: "x", "y"));
         assert!(json.starts_with("<3>{\"timestamp\":"), "{json}");
     }
 
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn an_event_is_one_line_whatever_a_value_holds() {
         let hostile = "a\nlevel=ERROR \x1b[2J\u{9b}2J\u{202e}\u{2028}\t";
-        for lines in [TEXT, JSON, Lines { journal: true, ..TEXT }] {
+        for lines in [TEXT, JSON, LineFormat { journal: true, ..TEXT }] {
             let line = written(lines, || tracing::warn!(name: "x", path = %hostile, quoted = hostile, "{hostile}"));
             let line = line.strip_suffix('\n').unwrap();
             assert!(!line.contains(shown::steers), "{line:?}");

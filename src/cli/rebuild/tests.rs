@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::disk::{ArchiveId, DiskError, Identity, marker};
+use crate::disk::{ArchiveId, BaseIdentity, DiskError, marker};
 use crate::index::{IndexOptions, LedgerCopy};
-use crate::rebuild::{Watcher, rebuild};
+use crate::rebuild::{RebuildObserver, rebuild};
 use crate::startup::Locked;
 
 /// By kill -9.
@@ -20,7 +20,7 @@ impl From<DiskError> for Killed {
 /// Says nothing.
 struct Silent;
 
-impl Watcher for Silent {
+impl RebuildObserver for Silent {
     fn begin(&self, _hours: u64) {}
 
     fn hour_done(&self, _files: u64) {}
@@ -74,7 +74,7 @@ fn an_archive_whose_new_id_was_interrupted_anywhere_is_not_locked_out() {
         rebuilt(&locked, again, second);
         assert!(rebuilt(&locked, None, 99), "{first} {second}");
         let after = node().unwrap();
-        let known = [before, Identity::Marked(id(1)), Identity::Marked(id(2))];
+        let known = [before, BaseIdentity::Marked(id(1)), BaseIdentity::Marked(id(2))];
         assert!(known.contains(&after), "{first} {second}: {after:?}");
         assert_eq!(marker::ids(&locked.base).unwrap().unwrap().former, None);
     }

@@ -1,6 +1,6 @@
 //! The screen of a node: what is wrong first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
-use super::table::{Paint, Table, Tone};
+use super::table::{Paint, TextTable, Tone};
 use crate::domain::Timestamp;
 use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, Status, StreamStatus};
 
@@ -102,7 +102,7 @@ impl Screen {
 
     fn visitors(&self, crawl: &CrawlReport) -> Vec<String> {
         let titles = ["visitor", "state", "cycle", "done", "left", "next in", "found"];
-        let mut table = Table::new(self.paint, &titles, &[2, 3]);
+        let mut table = TextTable::new(self.paint, &titles, &[2, 3]);
         for visitor in &crawl.visitors {
             let works = crawl.works.as_ref() == Some(&visitor.name);
             let (tone, state) = match (works, visitor.running, visitor.cycle) {
@@ -138,7 +138,8 @@ impl Screen {
     }
 
     fn jobs(&self, jobs: &[JobReport]) -> Vec<String> {
-        let mut table = Table::new(self.paint, &["job", "state", "since", "next in", "failed", "what it does"], &[4]);
+        let mut table =
+            TextTable::new(self.paint, &["job", "state", "since", "next in", "failed", "what it does"], &[4]);
         for job in jobs {
             let (tone, state) = match (job.overdue_seconds, job.state.as_str()) {
                 (Some(_), _) => (Tone::Bad, "hangs"),
@@ -170,7 +171,7 @@ impl Screen {
 
     fn peers(&self, peers: &[PeerReport]) -> Vec<String> {
         let titles = ["peer", "state", "fetched", "size", "errors", "last round", "lag"];
-        let mut table = Table::new(self.paint, &titles, &[2, 3, 4]);
+        let mut table = TextTable::new(self.paint, &titles, &[2, 3, 4]);
         for peer in peers {
             let tone = match peer.state.as_str() {
                 "following" | "resting" | "itself" => Tone::Good,
@@ -199,7 +200,7 @@ impl Screen {
 
     fn streams(&self, streams: &[StreamStatus]) -> Vec<String> {
         let titles = ["channel/quality", "files", "size", "last day", "hours"];
-        let mut table = Table::new(self.paint, &titles, &[1, 2]);
+        let mut table = TextTable::new(self.paint, &titles, &[1, 2]);
         for stream in streams {
             let name = format!("{}/{}", stream.channel, stream.quality);
             let (first, last) =

@@ -43,13 +43,13 @@ impl Paint {
 
 /// Rows whose columns stand beneath each other.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct TextTable {
     /// Which columns are numbers, and stand at the right.
     numbers: &'static [usize],
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// With these titles.
     pub(super) fn new(paint: Paint, titles: &[&str], numbers: &'static [usize]) -> Self {
         let titles = titles.iter().map(|title| paint.words(Tone::Faint, title)).collect();
@@ -105,7 +105,7 @@ mod tests {
     fn columns_stand_beneath_each_other_also_in_colour() {
         for colour in [false, true] {
             let paint = Paint { colour };
-            let mut table = Table::new(paint, &["name", "size", ""], &[1]);
+            let mut table = TextTable::new(paint, &["name", "size", ""], &[1]);
             table.row([paint.words(Tone::Bad, "a"), "10".to_owned(), "all of it".to_owned()]);
             table.row([paint.words(Tone::Plain, &"x".repeat(100)), "9".to_owned(), String::new()]);
             let lines = table.lines();

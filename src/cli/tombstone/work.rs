@@ -6,21 +6,21 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use super::super::args::{OtherNode, Target};
+use super::super::args::{ArchiveTarget, OtherNode};
 use super::super::client::{Daemon, query};
 use super::super::config::Config;
 use super::super::offline::Offline;
 use super::super::{UsageError, backfill};
 use crate::crawl::Keeper;
-use crate::deleted::Deletions;
+use crate::deleted::DeletionCounter;
 use crate::peer::Peer;
 use crate::retention::Retention;
 use crate::startup;
-use crate::tombstones::{self, After, Bounds, Index, Place, Purge, Scope};
+use crate::tombstones::{self, After, IndexTrust, Purge, ScopePart, TombstoneBounds, TombstoneScope};
 use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};
 
 /// What is done at once before it is told; as much as a daemon does for one request.
-const BOUNDS: Bounds = Bounds { files: 10_000, hours: 256 };
+const BOUNDS: TombstoneBounds = TombstoneBounds { files: 10_000, hours: 256 };
 
 /// Whether a verb only looks: then it makes no index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) enum Worker {
 /// The archive, opened by this process.
 pub(super) struct Here {
     keeper: Arc<Keeper>,
-    deleted: Deletions,
+    deleted: DeletionCounter,
     /// Knows what other nodes have, where what only we have is to stay.
     retention: Arc<Retention>,
     opened: Offline,
@@ -101,18 +101,23 @@ impl Worker {
         }
     }
 
-    pub(super) async fn list(&self, target: Option<&Target>, after: Option<String>) -> anyhow::Result<TombstonePage> {
+    pub(super) async fn list(
+        &self,
+        target: Option<&ArchiveTarget>,
+        after: Option<String>,
+    ) -> anyhow::Result<TombstonePage> {
         match self {
             Self::Daemon(daemon) => {
-                let parts = ["channel", "quality", "hour"].into_iter().zip(target.into_iter().flat_map(Target::parts));
+                let parts =
+                    ["channel", "quality", "hour"].into_iter().zip(target.into_iter().flat_map(ArchiveTarget::parts));
                 let pairs = parts.chain(after.as_deref().map(|after| ("after", after)));
                 Ok(daemon.get_json(&query("/api/v1/tombstones", pairs)).await?)
             }
             Self::Here(here) => {
-                let scope = scope(target.map(Target::to_string).as_slice())?;
+                let scope = scope(target.map(ArchiveTarget::to_string).as_slice())?;
                 let after = after.as_deref().and_then(After::read);
                 here.work(move |here| {
-                    Ok(tombstones::list(&here.keeper, &scope, after.as_ref(), BOUNDS, Index::CaughtUp)?)
+                    Ok(tombstones::list(&here.keeper, &scope, after.as_ref(), BOUNDS, IndexTrust::CaughtUp)?)
                 })
                 .await
             }
@@ -124,7 +129,7 @@ impl Worker {
         match self {
             Self::Daemon(daemon) => Ok(daemon.post_json("/api/v1/tombstones/purge", &order).await?),
             Self::Here(here) => {
-                let scope = if order.everything { Scope::everything() } else { scope(&order.places)? };
+                let scope = if order.everything { TombstoneScope::everything() } else { scope(&order.places)? };
                 let after = order.after.as_deref().and_then(After::read);
                 here.work(move |here| {
                     let stay = here.retention.hidden_last_copies();
@@ -134,7 +139,7 @@ impl Worker {
                         stay: Some(&stay),
                         dry_run: order.dry_run,
                     };
-                    Ok(purge.scope(&scope, after.as_ref(), BOUNDS, Index::CaughtUp)?)
+                    Ok(purge.scope(&scope, after.as_ref(), BOUNDS, IndexTrust::CaughtUp)?)
                 })
                 .await
             }
@@ -151,12 +156,12 @@ impl Worker {
     }
 }
 
-pub(super) fn scope(places: &[String]) -> Result<Scope, UsageError> {
+pub(super) fn scope(places: &[String]) -> Result<TombstoneScope, UsageError> {
     if places.is_empty() {
-        return Ok(Scope::everything());
+        return Ok(TombstoneScope::everything());
     }
-    let read = |text: &String| Place::parse(text).map_err(|error| UsageError(format!("{text}: {error}")));
-    Ok(Scope::within(places.iter().map(read).collect::<Result<_, _>>()?))
+    let read = |text: &String| ScopePart::parse(text).map_err(|error| UsageError(format!("{text}: {error}")));
+    Ok(TombstoneScope::within(places.iter().map(read).collect::<Result<_, _>>()?))
 }
 
 impl Here {
@@ -167,7 +172,7 @@ impl Here {
         let retention = super::super::retention::offline(config, &keeper, peers)?;
         Ok(Self {
             keeper,
-            deleted: Deletions::register(&prometheus::Registry::new())?,
+            deleted: DeletionCounter::register(&prometheus::Registry::new())?,
             retention,
             opened,
             name: config.node.name.clone(),

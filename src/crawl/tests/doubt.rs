@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::crawl::{CrawlError, Keeper, bring_into_line};
-use crate::disk::{Base, Guard, Identity};
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::{Channel, HourPlace};
 use crate::index::{Index, IndexOptions};
 
@@ -21,7 +21,7 @@ impl Archive {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let base = Base::open(directory.path()).unwrap();
-        let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
+        let guard = Arc::new(BaseGuard::new(base, BaseIdentity::Unmarked { channels: Vec::new() }));
         let index = Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
         let archive = Self { keeper: Keeper::new(index, guard).doubt_above(20), directory };
         for place in all("a").into_iter().chain(all("b")) {

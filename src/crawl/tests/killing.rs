@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::{carry, cycle_of, place};
-use crate::crawl::rounds::{Parts, Rounds};
-use crate::crawl::{CountAgain, CrawlError, Cycle, Found, Keeper, Pace, Pacing, Reading, Reconcile, Round, Visitor};
-use crate::disk::{Base, Guard, Identity};
+use crate::crawl::rounds::{Rounds, RoundsParts};
+use crate::crawl::{
+    CountAgain, CrawlCounts, CrawlError, CrawlPace, Cycle, Keeper, Pacing, ReadAllowance, Reconcile, Round, Visitor,
+};
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::HourPlace;
 use crate::index::{Batch, Index, IndexOptions};
 use crate::runtime::{Clock, Stop, TestClock};
@@ -56,14 +58,14 @@ impl Visitor for Recorder {
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
         while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
             self.0.lock().unwrap().push(place.clone());
-            round.done(&Found::of("seen", 1));
+            round.done(&CrawlCounts::of("seen", 1));
         }
         Ok(())
     }
 }
 
 fn keeper(directory: &Path, index: &Arc<Index>) -> Arc<Keeper> {
-    let guard = Guard::new(Base::open(directory).unwrap(), Identity::Unmarked { channels: Vec::new() });
+    let guard = BaseGuard::new(Base::open(directory).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
     Arc::new(Keeper::new(Arc::clone(index), Arc::new(guard)))
 }
 
@@ -96,17 +98,17 @@ fn live(base: &Path, path: &Path, n: Option<i64>) -> (bool, Vec<HourPlace>) {
     let (stop, went) = (Stop::new(), Arc::default());
     let (clock, watched, ends) = (Arc::new(Ticking::default()), Arc::clone(&faults), stop.clone());
     clock.0.end_at(Duration::from_secs(1_000));
-    let pace = Pace {
+    let pace = CrawlPace {
         cpu_share: 0.5,
         slice: Duration::from_millis(60),
         adaptive: false,
         threads: 1,
         cycles: VISITORS.map(|name| (name.to_owned(), Duration::from_secs(100_000))).into(),
-        reading: Reading::default(),
+        reading: ReadAllowance::default(),
     };
     let keeper = keeper(base, &index);
     let (told, life) = (Arc::clone(&clock) as Arc<dyn Clock>, stop.clone());
-    let rounds = Arc::new(Rounds::new(Parts {
+    let rounds = Arc::new(Rounds::new(RoundsParts {
         keeper: Arc::clone(&keeper),
         visitors: vec![
             Box::new(Reconcile::new(Arc::clone(&keeper), 10)),
@@ -160,7 +162,7 @@ fn a_kill_at_any_write_repeats_nothing_and_leaves_nothing_out() {
     let whole = cycles(&path);
     assert_eq!(way.len(), HOURS);
     assert!(whole.iter().all(|cycle| cycle.hours == HOURS as u64), "{whole:?}");
-    assert_eq!(whole[0].found.count(Found::PUT), (0..HOURS as u64).map(|number| number % 3).sum::<u64>());
+    assert_eq!(whole[0].found.count(CrawlCounts::PUT), (0..HOURS as u64).map(|number| number % 3).sum::<u64>());
     let kills: usize = std::thread::scope(|scope| {
         let lane = |lane: usize| {
             let (base, before, way, whole) = (&base, &before, &way, &whole);

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::crawl::{Allowance, Keeper, Strangers};
-use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
+use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, marker};
 use crate::domain::HourPlace;
 use crate::domain::blocks::BLOCK;
-use crate::domain::origins::{Given, Named};
+use crate::domain::origins::{ConfiguredStreams, GiftedHour};
 use crate::guards;
 use crate::index::{Index, IndexOptions};
 
@@ -31,7 +31,7 @@ impl Archive {
     pub(super) fn keeper(&self) -> Arc<Keeper> {
         let index =
             Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
-        let guard = Guard::new(Base::open(self.0.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
+        let guard = BaseGuard::new(Base::open(self.0.path()).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
         Arc::new(Keeper::new(index, Arc::new(guard)))
     }
 
@@ -59,8 +59,8 @@ impl Archive {
     }
 }
 
-fn ten_bytes(files: u64) -> Given {
-    Given { files, bytes: files * 10, tombstones: 0 }
+fn ten_bytes(files: u64) -> GiftedHour {
+    GiftedHour { files, bytes: files * 10, tombstones: 0 }
 }
 
 pub(super) fn place(text: &str) -> HourPlace {
@@ -110,7 +110,9 @@ fn a_stranger_fills_its_budget_and_not_the_disk() {
     archive.write(&later, &place("own/q/2019-11-13T03"), 0..1);
     assert_eq!(archive.give(&later, "evil", &place("own/q/2019-11-13T02"), 0..20), 20);
     let channels = BTreeSet::from(["w".to_owned()]);
-    let named = Arc::into_inner(archive.keeper()).unwrap().naming(Named { channels, ..Named::default() });
+    let named = Arc::into_inner(archive.keeper())
+        .unwrap()
+        .naming(ConfiguredStreams { channels, ..ConfiguredStreams::default() });
     assert_eq!(archive.give(&Arc::new(named), "evil", &place("w/q/2019-11-13T02"), 0..20), 20);
     // With the guard taken away it would go on.
     later.guards().remove(guards::Guard::PeerBudget);
@@ -121,7 +123,7 @@ fn a_stranger_fills_its_budget_and_not_the_disk() {
 fn tombstones_for_made_up_names_fill_a_budget_as_files_do_for_as_long_as_they_lie_there() {
     let archive = Archive::new();
     let (keeper, hour) = (archive.keeper(), place("x/q/2019-11-13T02"));
-    let made_up = Given { tombstones: 10, ..Given::default() };
+    let made_up = GiftedHour { tombstones: 10, ..GiftedHour::default() };
     keeper.fill("evil", &hour, true, &Allowance::Unbounded).unwrap().book(&made_up).unwrap();
     let dir = archive.0.path().join(hour.path());
     std::fs::create_dir_all(&dir).unwrap();

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::crawl::rounds::{Carry, Parts, Rounds};
-use crate::crawl::{CrawlError, Found, Keeper, Pace, Pacing, Reading, Round, Visitor, VisitorStatus};
-use crate::disk::{Base, Guard, Identity};
+use crate::crawl::rounds::{Carry, Rounds, RoundsParts};
+use crate::crawl::{CrawlCounts, CrawlError, CrawlPace, Keeper, Pacing, ReadAllowance, Round, Visitor, VisitorStatus};
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::{Hour, HourPlace, Stream};
 use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
-use crate::runtime::{Board, Busy, Clock as _, Runner, Stop, TestClock, Wake};
+use crate::runtime::{Board, Clock as _, ForegroundLoad, Runner, Stop, TestClock, Wake};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,7 +27,7 @@ impl Small {
         let directory = tempfile::tempdir().unwrap();
         let index = Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
         let base = Base::open(directory.path()).unwrap();
-        let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
+        let guard = Arc::new(BaseGuard::new(base, BaseIdentity::Unmarked { channels: Vec::new() }));
         let hours = (0..hours).map(|number| HourUpdate::Change {
             stream: Stream::parse(["a/source", "b/480p"][number as usize % 2]).unwrap(),
             hour: Hour::parse("2024-01-01T00").unwrap().earlier(number / 2),
@@ -39,13 +39,13 @@ impl Small {
         Self { directory, keeper, clock: Arc::default() }
     }
 
-    fn rounds(&self, visitors: Vec<Box<dyn Visitor>>, pace: Pace, stop: &Stop) -> Arc<Rounds> {
+    fn rounds(&self, visitors: Vec<Box<dyn Visitor>>, pace: CrawlPace, stop: &Stop) -> Arc<Rounds> {
         assert!(self.directory.path().is_dir());
-        Arc::new(Rounds::new(Parts {
+        Arc::new(Rounds::new(RoundsParts {
             keeper: Arc::clone(&self.keeper),
             visitors,
             pacing: Pacing::new(pace),
-            busy: Arc::new(Busy::default()),
+            busy: Arc::new(ForegroundLoad::default()),
             clock: Arc::clone(&self.clock) as Arc<dyn crate::runtime::Clock>,
             stop: stop.clone(),
             is_ready: Box::new(|| true),
@@ -53,7 +53,7 @@ impl Small {
     }
 
     /// Runs for so long and says how each visitor is.
-    fn run(&self, visitors: Vec<Box<dyn Visitor>>, pace: Pace, time: Duration) -> Vec<VisitorStatus> {
+    fn run(&self, visitors: Vec<Box<dyn Visitor>>, pace: CrawlPace, time: Duration) -> Vec<VisitorStatus> {
         let stop = Stop::new();
         self.clock.end_at(self.clock.now() + time);
         let rounds = self.rounds(visitors, pace, &stop);
@@ -67,15 +67,15 @@ impl Small {
     }
 }
 
-fn pace(share: f64) -> Pace {
+fn pace(share: f64) -> CrawlPace {
     let cycles = [("quick", 300), ("slow", 30 * 86_400)];
-    Pace {
+    CrawlPace {
         cpu_share: share,
         slice: SECOND,
         adaptive: false,
         threads: 1,
         cycles: cycles.map(|(name, seconds)| (name.to_owned(), Duration::from_secs(seconds))).into(),
-        reading: Reading::default(),
+        reading: ReadAllowance::default(),
     }
 }
 
@@ -122,15 +122,15 @@ impl Visitor for Worker {
             let item = usize::try_from(*visits).unwrap() + place.hour.sortable() as usize;
             self.clock.pass(self.takes[item % self.takes.len()]);
             round.spend(self.reads, 1);
-            round.done(&Found::of("seen", 1));
+            round.done(&CrawlCounts::of("seen", 1));
         }
         self.log.lock().unwrap().slices.push((began, self.clock.now()));
         Ok(())
     }
 
-    fn cycle_begins(&self, _: u64) -> Result<Found, CrawlError> {
+    fn cycle_begins(&self, _: u64) -> Result<CrawlCounts, CrawlError> {
         self.log.lock().unwrap().cycles.push(self.clock.now());
-        Ok(Found::nothing())
+        Ok(CrawlCounts::nothing())
     }
 }
 
@@ -194,8 +194,8 @@ fn reading_keeps_to_its_bytes_a_second_and_holds_up_nobody_else() {
         reads: 5_000,
         log: Arc::clone(&log),
     };
-    let reading = Reading { bytes_per_second: Some(1_000), files_per_second: None };
-    small.run(vec![quick, Box::new(reader)], Pace { reading, ..pace(0.5) }, Duration::from_secs(1_300));
+    let reading = ReadAllowance { bytes_per_second: Some(1_000), files_per_second: None };
+    small.run(vec![quick, Box::new(reader)], CrawlPace { reading, ..pace(0.5) }, Duration::from_secs(1_300));
     // Five seconds each, from the three hundredth second on.
     let read = log.lock().unwrap().visits.len();
     assert!((195..=203).contains(&read), "{read}");
@@ -256,7 +256,7 @@ fn a_visitor_that_does_not_go_on_is_told_and_ends() {
     }
     let small = Small::of(3);
     let status = small.run(vec![Box::new(Stuck)], pace(1.0), Duration::from_secs(310));
-    assert_eq!(status[0].state.history.front().unwrap().found.count(Found::ERRORS), 3);
+    assert_eq!(status[0].state.history.front().unwrap().found.count(CrawlCounts::ERRORS), 3);
 }
 
 /// Goes through each hour in ten parts, and says which it did.
@@ -275,7 +275,7 @@ impl Visitor for Parted {
             let part = round.within().first().copied().unwrap_or(0);
             self.clock.pass(Duration::from_millis(300));
             self.did.lock().unwrap().push((place.to_string(), part));
-            let found = Found::of("parts", 1);
+            let found = CrawlCounts::of("parts", 1);
             if part == 9 {
                 round.done(&found);
             } else {

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 
 use crate::crawl::{Keeper, bring_into_line};
-use crate::disk::{Base, Guard, Identity};
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::HourPlace;
 use crate::domain::test_names::hash_text;
 use crate::guards::Guard as Taken;
@@ -24,7 +24,7 @@ impl Archive {
     fn new() -> Self {
         let tree = tempfile::tempdir().unwrap();
         let index = Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
-        let guard = Guard::new(Base::open(tree.path()).unwrap(), Identity::Unmarked { channels: Vec::new() });
+        let guard = BaseGuard::new(Base::open(tree.path()).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
         Self { keeper: Keeper::new(index, Arc::new(guard)), tree }
     }
 
@@ -146,7 +146,7 @@ fn a_twin_that_cannot_be_hidden_is_counted_and_keeps_no_other_from_being_hidden(
     fs::create_dir(archive.tree.path().join(HOUR).join(grave(&occupied))).unwrap();
     let again = started_again(archive);
     let found = again.keeper.hide_all_twins().unwrap();
-    assert_eq!(found.count(crate::crawl::Found::ERRORS), 1);
+    assert_eq!(found.count(crate::crawl::CrawlCounts::ERRORS), 1);
     assert!(found.last_error.is_some_and(|error| error.contains("59:52")), "it says which");
     assert_eq!(
         (tombstones_known(&again, HOUR), tombstones_known(&again, NEXT)),

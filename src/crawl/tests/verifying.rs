@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{carry, cycle_of, place};
-use crate::crawl::rounds::{Parts, Rounds};
-use crate::crawl::{Keeper, Pace, Pacing, Reading, Reconcile, bring_into_line};
-use crate::disk::{Base, Guard, Identity};
+use crate::crawl::rounds::{Rounds, RoundsParts};
+use crate::crawl::{CrawlPace, Keeper, Pacing, ReadAllowance, Reconcile, bring_into_line};
+use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
 use crate::runtime::{Stop, TestClock};
@@ -47,7 +47,7 @@ impl Archive {
 
     fn keeper(&self) -> Arc<Keeper> {
         let base = Base::open(self.directory.path()).unwrap();
-        let guard = Arc::new(Guard::new(base, Identity::Unmarked { channels: Vec::new() }));
+        let guard = Arc::new(BaseGuard::new(base, BaseIdentity::Unmarked { channels: Vec::new() }));
         Arc::new(Keeper::new(Arc::clone(&self.index), guard))
     }
 
@@ -76,16 +76,16 @@ impl Archive {
     fn live(&self, looks: u64) {
         let (stop, looked) = (Stop::new(), AtomicU64::new(0));
         let ends = stop.clone();
-        let pace = Pace {
+        let pace = CrawlPace {
             cpu_share: 1.0,
             slice: Duration::from_secs(1),
             adaptive: false,
             threads: 1,
             cycles: [(Reconcile::NAME.to_owned(), Duration::from_secs(300))].into(),
-            reading: Reading::default(),
+            reading: ReadAllowance::default(),
         };
         let life = stop.clone();
-        let rounds = Arc::new(Rounds::new(Parts {
+        let rounds = Arc::new(Rounds::new(RoundsParts {
             keeper: self.keeper(),
             visitors: vec![Box::new(Reconcile::new(self.keeper(), ONE_IN))],
             pacing: Pacing::new(pace),

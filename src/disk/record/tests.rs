@@ -22,17 +22,17 @@ fn archive_of(id: ArchiveId) -> (tempfile::TempDir, Base) {
     (tree, base)
 }
 
-fn read(base: &Base) -> Reading {
-    RECORD.read(base, &Past::default()).unwrap().0
+fn read(base: &Base) -> RecordReading {
+    RECORD.read(base, &RecordHistory::default()).unwrap().0
 }
 
-fn write(base: &Base, bytes: &[u8]) -> Result<Mark> {
-    RECORD.write(base, &Past::default(), bytes)
+fn write(base: &Base, bytes: &[u8]) -> Result<RecordMark> {
+    RECORD.write(base, &RecordHistory::default(), bytes)
 }
 
 /// What is remembered after it had come to this.
-fn after(mark: Mark) -> Past {
-    Past::of("levels", &[&[("levels".to_owned(), Some(mark))].into()])
+fn after(mark: RecordMark) -> RecordHistory {
+    RecordHistory::of("levels", &[&[("levels".to_owned(), Some(mark))].into()])
 }
 
 /// A copy as earlier versions wrote it.
@@ -43,14 +43,14 @@ fn unbound(generation: u64, bytes: &[u8]) -> Vec<u8> {
 }
 
 fn parsed(bytes: &[u8]) -> Result<Copy, Cow<'static, str>> {
-    RECORD.parse(bytes, &Expected { ids: OURS.into(), past: &Past::default() })
+    RECORD.parse(bytes, &Expected { ids: OURS.into(), past: &RecordHistory::default() })
 }
 
 fn file(base: &Base, name: &str) -> PathBuf {
     base.path().join(OWN_DIR).join(name)
 }
 
-fn bytes(reading: Reading) -> Option<Vec<u8>> {
+fn bytes(reading: RecordReading) -> Option<Vec<u8>> {
     reading.content().map(|content| content.bytes)
 }
 
@@ -64,10 +64,10 @@ fn flip(base: &Base, name: &str, bit: usize) {
 #[test]
 fn what_is_written_is_read_and_none_is_an_answer() {
     let (_tree, base) = archive();
-    assert_eq!(read(&base), Reading::Absent);
+    assert_eq!(read(&base), RecordReading::Absent);
     for text in ["one\ntwo", "", "three"] {
         write(&base, text.as_bytes()).unwrap();
-        let Reading::Intact(content) = read(&base) else { panic!("{text}") };
+        let RecordReading::Intact(content) = read(&base) else { panic!("{text}") };
         assert_eq!((content.version, content.bytes), (2, text.as_bytes().to_vec()));
     }
     assert_eq!(read(&base).content().unwrap().generation, 3);
@@ -91,12 +91,12 @@ fn a_bit_flipped_in_one_copy_is_mended_from_the_other() {
         let (_tree, base) = archive();
         write(&base, b"kept\n").unwrap();
         flip(&base, name, 300);
-        let peeked = RECORD.peek(&base, &Past::default()).unwrap();
-        assert!(matches!(&peeked, Reading::Mended(..)) && !file(&base, "levels.damaged").exists());
+        let peeked = RECORD.peek(&base, &RecordHistory::default()).unwrap();
+        assert!(matches!(&peeked, RecordReading::Mended(..)) && !file(&base, "levels.damaged").exists());
         assert_eq!(read(&base), peeked);
         assert_eq!(bytes(peeked), Some(b"kept\n".to_vec()));
         assert!(file(&base, "levels.damaged").exists());
-        assert!(matches!(read(&base), Reading::Intact(_)), "it is told once");
+        assert!(matches!(read(&base), RecordReading::Intact(_)), "it is told once");
     }
 }
 
@@ -106,13 +106,13 @@ fn damage_in_both_copies_is_neither_an_empty_record_nor_written_over() {
     write(&base, b"kept\n").unwrap();
     flip(&base, "levels", 700);
     flip(&base, "levels.2", 40);
-    assert!(matches!(read(&base), Reading::Unusable(_)));
+    assert!(matches!(read(&base), RecordReading::Unusable(_)));
     let error = write(&base, b"new").unwrap_err().to_string();
     assert!(error.contains("gapless retention accept"), "{error}");
-    assert!(matches!(read(&base), Reading::Unusable(_)));
+    assert!(matches!(read(&base), RecordReading::Unusable(_)));
     assert_eq!(set_copies_aside(&base, "levels").unwrap().len(), 2);
     assert!(file(&base, "levels.damaged").exists() && file(&base, "levels.damaged.2").exists());
-    assert_eq!(read(&base), Reading::Absent);
+    assert_eq!(read(&base), RecordReading::Absent);
     write(&base, b"new").unwrap();
 }
 
@@ -124,7 +124,7 @@ fn of_two_whole_copies_the_newer_counts_as_after_a_crash_between_the_two_writing
         let before = fs::read(file(&base, crashed)).unwrap();
         write(&base, crashed.as_bytes()).unwrap();
         fs::write(file(&base, crashed), before).unwrap();
-        assert!(matches!(read(&base), Reading::Intact(_)));
+        assert!(matches!(read(&base), RecordReading::Intact(_)));
         assert_eq!(bytes(read(&base)), Some(crashed.as_bytes().to_vec()));
     }
     assert_eq!(fs::read(file(&base, "levels")).unwrap(), fs::read(file(&base, "levels.2")).unwrap());
@@ -136,7 +136,7 @@ fn a_missing_copy_is_made_anew() {
         let (_tree, base) = archive();
         write(&base, b"x").unwrap();
         fs::remove_file(file(&base, gone)).unwrap();
-        assert!(matches!(read(&base), Reading::Mended(..)));
+        assert!(matches!(read(&base), RecordReading::Mended(..)));
         assert!(file(&base, gone).exists());
     }
 }
@@ -145,17 +145,17 @@ fn a_missing_copy_is_made_anew() {
 fn a_later_version_and_equal_numbers_with_other_content_are_unusable_and_an_earlier_version_is_read() {
     let (_tree, base) = archive();
     let later = Record { version: 3, ..RECORD };
-    later.write(&base, &Past::default(), b"x").unwrap();
-    let Reading::Unusable(why) = read(&base) else { panic!("a later version") };
+    later.write(&base, &RecordHistory::default(), b"x").unwrap();
+    let RecordReading::Unusable(why) = read(&base) else { panic!("a later version") };
     assert!(why.contains("version 3"), "{why}");
     let earlier = Record { version: 1, ..RECORD };
     set_copies_aside(&base, "levels").unwrap();
-    earlier.write(&base, &Past::default(), b"x").unwrap();
+    earlier.write(&base, &RecordHistory::default(), b"x").unwrap();
     fs::remove_file(file(&base, "levels.2")).unwrap();
     assert_eq!(read(&base).content().unwrap().version, 1);
     assert_eq!(read(&base).content().unwrap().version, 1, "mending keeps it");
     fs::write(file(&base, "levels.2"), text(&earlier.content(1, OURS, b"y"))).unwrap();
-    assert!(matches!(read(&base), Reading::Unusable(_)));
+    assert!(matches!(read(&base), RecordReading::Unusable(_)));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn copies_of_another_archive_do_not_count() {
     for name in ["levels", "levels.2"] {
         fs::copy(file(&other, name), file(&base, name)).unwrap();
     }
-    let Reading::Unusable(why) = read(&base) else { panic!("both") };
+    let RecordReading::Unusable(why) = read(&base) else { panic!("both") };
     assert!(why.contains("another archive"), "{why}");
 }
 
@@ -182,21 +182,21 @@ fn what_is_older_than_is_remembered_does_not_count() {
     let second = write(&base, b"new").unwrap();
     for past in [after(first), after(second.clone())] {
         let (reading, is_settled) = RECORD.read(&base, &past).unwrap();
-        assert!(matches!(reading, Reading::Intact(_)) && is_settled, "what is remembered may lag");
+        assert!(matches!(reading, RecordReading::Intact(_)) && is_settled, "what is remembered may lag");
     }
     fs::write(file(&base, "levels"), &old).unwrap();
     fs::remove_file(file(&base, "levels.2")).unwrap();
-    assert!(matches!(RECORD.peek(&base, &after(second.clone())).unwrap(), Reading::Unusable(_)), "one is gone");
+    assert!(matches!(RECORD.peek(&base, &after(second.clone())).unwrap(), RecordReading::Unusable(_)), "one is gone");
     assert!(!file(&base, "levels.2").exists());
     fs::write(file(&base, "levels.2"), &old).unwrap();
     let (reading, _) = RECORD.read(&base, &after(second.clone())).unwrap();
-    assert!(matches!(&reading, Reading::Unusable(why) if why.contains("older")), "{reading:?}");
+    assert!(matches!(&reading, RecordReading::Unusable(why) if why.contains("older")), "{reading:?}");
     assert!(RECORD.write(&base, &after(second.clone()), b"x").is_err());
     // As often written, but with something else.
     set_copies_aside(&base, "levels").unwrap();
     write(&base, b"else").unwrap();
     write(&base, b"else").unwrap();
-    assert!(matches!(RECORD.read(&base, &after(second)).unwrap().0, Reading::Unusable(_)));
+    assert!(matches!(RECORD.read(&base, &after(second)).unwrap().0, RecordReading::Unusable(_)));
 }
 
 #[test]

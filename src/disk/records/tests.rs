@@ -12,14 +12,14 @@ const LEVELS: Record = Record { name: "levels", version: 1, most: 1_000, is_freq
 const BURSTS: Record = Record { name: "bursts", version: 1, most: 1_000, is_frequent: false };
 
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Marks>>);
+struct Memory(Arc<Mutex<RecordMarks>>);
 
 impl Remembered for Memory {
-    fn marks(&self) -> Marks {
+    fn marks(&self) -> RecordMarks {
         self.0.lock().unwrap().clone()
     }
 
-    fn remember(&self, marks: &Marks) {
+    fn remember(&self, marks: &RecordMarks) {
         self.0.lock().unwrap().clone_from(marks);
     }
 }
@@ -49,7 +49,7 @@ fn put_back(base: &Base, files: &Files, which: impl Fn(&str) -> bool) {
     }
 }
 
-fn text_of(reading: Reading) -> Option<String> {
+fn text_of(reading: RecordReading) -> Option<String> {
     reading.content().map(|content| String::from_utf8(content.bytes).unwrap())
 }
 
@@ -67,16 +67,16 @@ fn names(records: &Records) -> Vec<String> {
 fn a_new_archive_has_no_record_and_one_that_vanished_is_unusable_after_a_restart() {
     let (_tree, base) = archive();
     let records = Records::default();
-    assert_eq!(records.read(&base, &LEVELS).unwrap(), Reading::Absent);
+    assert_eq!(records.read(&base, &LEVELS).unwrap(), RecordReading::Absent);
     records.write(&base, &LEVELS, b"12").unwrap();
     remove(&base, "levels");
     let again = Records::default();
-    assert!(matches!(again.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
-    assert_eq!(again.read(&base, &BURSTS).unwrap(), Reading::Absent);
+    assert!(matches!(again.read(&base, &LEVELS).unwrap(), RecordReading::Unusable(_)));
+    assert_eq!(again.read(&base, &BURSTS).unwrap(), RecordReading::Absent);
     assert_eq!(names(&again), ["levels"]);
     assert!(again.write(&base, &LEVELS, b"1").is_err(), "it is not begun anew unasked");
     assert_eq!(again.accept(&base, &[]).unwrap(), Vec::<PathBuf>::new());
-    assert_eq!(again.read(&base, &LEVELS).unwrap(), Reading::Absent);
+    assert_eq!(again.read(&base, &LEVELS).unwrap(), RecordReading::Absent);
     again.write(&base, &LEVELS, b"1").unwrap();
     assert!(again.unusable().is_empty());
 }
@@ -90,11 +90,11 @@ fn records_that_vanish_together_with_the_roster_are_remembered() {
     remove(&base, "levels");
     remove(&base, "records");
     let records = Records::new(Box::new(memory.clone()));
-    assert!(matches!(records.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
+    assert!(matches!(records.read(&base, &LEVELS).unwrap(), RecordReading::Unusable(_)));
     assert_eq!(names(&records), ["levels", "records"]);
     records.accept(&base, &[]).unwrap();
-    assert!(!Past::of("levels", &[&memory.marks()]).was_there);
-    assert_eq!(records.read(&base, &LEVELS).unwrap(), Reading::Absent);
+    assert!(!RecordHistory::of("levels", &[&memory.marks()]).was_there);
+    assert_eq!(records.read(&base, &LEVELS).unwrap(), RecordReading::Absent);
     records.write(&base, &LEVELS, b"1").unwrap();
     assert_eq!(names(&records), Vec::<String>::new());
 }
@@ -109,9 +109,9 @@ fn what_was_accepted_lies_aside_and_the_others_stay() {
     for name in ["levels", "levels.2"] {
         fs::write(base.path().join(OWN_DIR).join(name), "?").unwrap();
     }
-    assert!(matches!(records.read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
+    assert!(matches!(records.read(&base, &LEVELS).unwrap(), RecordReading::Unusable(_)));
     assert_eq!(records.accept(&base, &[]).unwrap().len(), 2);
-    assert!(matches!(records.read(&base, &BURSTS).unwrap(), Reading::Intact(_)));
+    assert!(matches!(records.read(&base, &BURSTS).unwrap(), RecordReading::Intact(_)));
     assert_eq!(fs::read(base.path().join(OWN_DIR).join("levels.damaged")).unwrap(), b"?");
 }
 
@@ -122,7 +122,7 @@ fn a_record_in_another_form_is_on_the_roster_too() {
     assert!(!records.was_there(&base, "retired").unwrap());
     records.is_there(&base, "retired");
     assert!(Records::default().was_there(&base, "retired").unwrap());
-    records.mark(&base, "retired", Mark { count: 7, check: "x".to_owned() });
+    records.mark(&base, "retired", RecordMark { count: 7, check: "x".to_owned() });
     assert_eq!(Records::default().past(&base, "retired").unwrap().newest, 7);
 }
 
@@ -137,7 +137,7 @@ fn an_older_backup_of_both_copies_is_seen_by_the_roster_or_by_who_remembers() {
         records().write(&base, &LEVELS, b"new").unwrap();
         put_back(&base, &backup, |name| name.starts_with("levels") || with_roster && name.starts_with("records"));
         let again = records();
-        let Reading::Unusable(why) = again.read(&base, &LEVELS).unwrap() else { panic!("{with_roster}") };
+        let RecordReading::Unusable(why) = again.read(&base, &LEVELS).unwrap() else { panic!("{with_roster}") };
         assert!(why.contains("older"), "{why}");
         assert!(again.write(&base, &LEVELS, b"x").is_err());
         again.accept(&base, &[]).unwrap();
@@ -179,7 +179,7 @@ fn a_record_that_is_put_back_while_the_process_runs_is_not_written_over() {
 #[test]
 fn all_records_lost_but_the_marker_are_no_new_archive() {
     let (_tree, base) = archive();
-    assert_eq!(Records::default().read(&base, &LEVELS).unwrap(), Reading::Absent, "a new archive");
+    assert_eq!(Records::default().read(&base, &LEVELS).unwrap(), RecordReading::Absent, "a new archive");
     Records::default().write(&base, &LEVELS, b"x").unwrap();
     remove(&base, "levels");
     remove(&base, "records");
@@ -191,7 +191,7 @@ fn all_records_lost_but_the_marker_are_no_new_archive() {
     records.accept(&base, &[]).unwrap();
     records.write(&base, &LEVELS, b"x").unwrap();
     let again = Records::default();
-    assert!(matches!(again.read(&base, &LEVELS).unwrap(), Reading::Intact(_)) && names(&again).is_empty());
+    assert!(matches!(again.read(&base, &LEVELS).unwrap(), RecordReading::Intact(_)) && names(&again).is_empty());
 }
 
 #[test]
@@ -215,10 +215,10 @@ fn what_earlier_versions_wrote_is_bound_without_stopping_and_not_believed_afterw
     let records = Records::new(Box::new(memory.clone()));
     assert_eq!(text_of(records.read(&base, &LEVELS).unwrap()), Some("l".to_owned()));
     assert!(names(&records).is_empty());
-    let Reading::Intact(content) = Records::default().read(&base, &LEVELS).unwrap() else { panic!() };
+    let RecordReading::Intact(content) = Records::default().read(&base, &LEVELS).unwrap() else { panic!() };
     assert!(content.is_bound && content.generation == 5 && memory.marks()["levels"] == Some(content.mark()));
     put_back(&base, &before, |name| name.starts_with("levels"));
-    assert!(matches!(Records::default().read(&base, &LEVELS).unwrap(), Reading::Unusable(_)));
+    assert!(matches!(Records::default().read(&base, &LEVELS).unwrap(), RecordReading::Unusable(_)));
     put_back(&base, &before, |name| name.starts_with("records"));
     let again = Records::default();
     again.read(&base, &LEVELS).unwrap();

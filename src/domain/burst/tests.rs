@@ -26,7 +26,7 @@ fn of(hour: u32, hits: u64, here: u64) -> BTreeMap<HourPlace, OfHour> {
 }
 
 /// Weighs and, if they do not wait, takes them.
-fn takes(account: &mut Account, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), Burst> {
+fn takes(account: &mut BurstAccount, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), Burst> {
     let burst = account.weigh(new, |_, _, enough| enough);
     if burst.is_none() {
         account.add(new);
@@ -36,7 +36,7 @@ fn takes(account: &mut Account, new: &BTreeMap<HourPlace, OfHour>) -> Result<(),
 
 #[test]
 fn more_than_a_fifth_of_an_hour_or_a_thousand_wait() {
-    let weigh = |hits, here| Account::default().weigh(&of(0, hits, here), |_, _, enough| enough);
+    let weigh = |hits, here| BurstAccount::default().weigh(&of(0, hits, here), |_, _, enough| enough);
     assert_eq!(weigh(0, 0), None);
     assert_eq!(weigh(1, 1), None);
     assert_eq!(weigh(2, 10), None);
@@ -50,7 +50,7 @@ fn more_than_a_fifth_of_an_hour_or_a_thousand_wait() {
 
 #[test]
 fn a_tombstone_that_could_not_be_written_counts_once_however_often_it_is_tried() {
-    let mut account = Account::default();
+    let mut account = BurstAccount::default();
     for _ in 0..50 {
         assert_eq!(takes(&mut account, &of(0, 1, 10)), Ok(()));
         account.take_back(&place(0), &files(1, 0, 0));
@@ -65,13 +65,13 @@ fn a_tombstone_that_could_not_be_written_counts_once_however_often_it_is_tried()
 
 #[test]
 fn bit_by_bit_is_a_burst_like_all_at_once() {
-    let mut account = Account::default();
+    let mut account = BurstAccount::default();
     for taken in 0..20 {
         assert_eq!(takes(&mut account, &of(0, 1, 100 - taken)), Ok(()), "{taken}");
     }
     assert_eq!(takes(&mut account, &of(0, 1, 80)), Err(Burst::Hour { tombstones: 21, known: 100 }));
     // Nineteen percent of what is left, again and again.
-    let mut greedy = Account::default();
+    let mut greedy = BurstAccount::default();
     let mut left = 1_000_u64;
     while takes(&mut greedy, &of(1, left * 19 / 100, left)).is_ok() {
         left -= left * 19 / 100;
@@ -81,11 +81,11 @@ fn bit_by_bit_is_a_burst_like_all_at_once() {
 
 #[test]
 fn hour_after_hour_comes_to_a_thousand_and_to_a_fifth_of_a_small_channel() {
-    let mut account = Account::default();
+    let mut account = BurstAccount::default();
     let taken = (0..5_000).take_while(|hour| takes(&mut account, &of(*hour % 700, 1, 1_800)).is_ok()).count();
     assert_eq!(taken, 999);
     // Hours of one file each, of which there are fifty.
-    let mut small = Account::default();
+    let mut small = BurstAccount::default();
     let mut left = 50;
     for hour in 0..50 {
         let new = of(hour, 1, 1);
@@ -100,7 +100,7 @@ fn hour_after_hour_comes_to_a_thousand_and_to_a_fifth_of_a_small_channel() {
 
 #[test]
 fn what_peers_gave_makes_no_room_for_hiding_what_they_did_not_give() {
-    let weigh = |hits, here| Account::default().weigh(&one(0, hits, here), |_, _, enough| enough);
+    let weigh = |hits, here| BurstAccount::default().weigh(&one(0, hits, here), |_, _, enough| enough);
     // A hundred of ones own, beside six hundred of anybody.
     for here in [files(100, 600, 0), files(100, 0, 600), files(100, 300, 300)] {
         assert_eq!(weigh(files(21, 0, 0), here), Some(Burst::Hour { tombstones: 21, known: 100 }));
@@ -128,7 +128,7 @@ fn of_large_and_small_files_bytes_count_as_well() {
         others: Weight { files, bytes },
         own: Weight { files, bytes },
     };
-    let weigh = |new| Account::default().weigh(&one(0, new, here), |_, _, enough| enough);
+    let weigh = |new| BurstAccount::default().weigh(&one(0, new, here), |_, _, enough| enough);
     assert!(matches!(weigh(hits(49, 980_000)), Some(Burst::Hour { tombstones: 49, known: 100 })));
     assert_eq!(weigh(hits(20, 400_000)), None);
     assert_eq!(weigh(hits(2, 400_001)), Some(Burst::Bytes { tombstones: 400_001, known: 2_000_000 }));
@@ -137,7 +137,7 @@ fn of_large_and_small_files_bytes_count_as_well() {
 
 #[test]
 fn small_hours_are_measured_by_what_the_channel_has_of_ones_own() {
-    let mut account = Account::default();
+    let mut account = BurstAccount::default();
     let of_channel = |_: &Channel, by: Yardstick, _| if by == Yardstick::Own { 20 } else { 10_000 };
     for hour in 0..20 {
         let new = one(hour, files(1, 0, 0), files(1, 0, 20));
@@ -151,8 +151,8 @@ fn small_hours_are_measured_by_what_the_channel_has_of_ones_own() {
 #[test]
 fn where_nobody_knows_who_gave_what_only_a_single_file_goes() {
     let mut hour = OfHour { hits: files(1, 0, 0), here: files(1_000, 0, 0), is_doubtful: true };
-    let weigh = |known: &Account, new| known.weigh(&BTreeMap::from([(place(0), new)]), |_, _, enough| enough);
-    let mut account = Account::default();
+    let weigh = |known: &BurstAccount, new| known.weigh(&BTreeMap::from([(place(0), new)]), |_, _, enough| enough);
+    let mut account = BurstAccount::default();
     assert_eq!(weigh(&account, hour), None);
     account.add(&BTreeMap::from([(place(0), hour)]));
     assert_eq!(weigh(&account, hour), Some(Burst::Unknown { tombstones: 2 }));
@@ -162,7 +162,7 @@ fn where_nobody_knows_who_gave_what_only_a_single_file_goes() {
 
 #[test]
 fn only_time_that_was_lived_lets_hits_be_forgotten() {
-    let mut account = Account::default();
+    let mut account = BurstAccount::default();
     account.live("a", 100);
     account.add(&of(0, 20, 100));
     account.live("a", 100 + 2 * 86_400);
@@ -180,26 +180,26 @@ fn only_time_that_was_lived_lets_hits_be_forgotten() {
 #[test]
 fn what_is_no_account_is_not_read_as_one() {
     for wrong in ["", "lived", "lived x", "lived 1 2", "lived 1 x y", "lived 1\n1 2 3", "lived 1\n1 2 3 4 5 c/q/x"] {
-        assert_eq!(Account::from_text(wrong), None, "{wrong:?}");
+        assert_eq!(BurstAccount::from_text(wrong), None, "{wrong:?}");
     }
 }
 
 proptest! {
     #[test]
     fn an_account_is_read_as_it_is_kept(hits in prop::collection::vec((0..600_u32, 1..5_u64, 0..1_000_000_u64), 0..20), boot: bool) {
-        let mut account = Account::default();
+        let mut account = BurstAccount::default();
         for (hour, count, passed) in hits {
             if boot {
                 account.live("0a3c-44", passed);
             }
             account.add(&of(hour, count, 100));
         }
-        prop_assert_eq!(Account::from_text(&account.to_text()), Some(account));
+        prop_assert_eq!(BurstAccount::from_text(&account.to_text()), Some(account));
     }
 
     #[test]
     fn whatever_the_order_no_more_than_a_fifth_of_an_hour_goes(tries in prop::collection::vec(1..40_u64, 1..60)) {
-        let mut account = Account::default();
+        let mut account = BurstAccount::default();
         let (mut left, was) = (200_u64, 200_u64);
         for hits in tries {
             let hits = hits.min(left);

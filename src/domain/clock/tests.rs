@@ -7,8 +7,8 @@ use super::*;
 const DAY: i64 = 24 * HOUR_US;
 const BEGIN: i64 = 1_600_000_000_000_000;
 
-fn line() -> Line {
-    Line::begin("one".to_owned(), Span::from_us(100), Timestamp::from_us(BEGIN), true)
+fn line() -> TimeMark {
+    TimeMark::begin("one".to_owned(), Span::from_us(100), Timestamp::from_us(BEGIN), true)
 }
 
 /// The clock is off by so much after so long.
@@ -29,10 +29,10 @@ fn peer(elapsed: i64, is_local: bool) -> PeerTime {
 #[test]
 fn a_clock_that_jumps_within_a_boot_contradicts_what_has_elapsed() {
     for off in [40 * DAY, -40 * DAY, HOUR_US, 2 * TOLERANCE.us()] {
-        assert!(matches!(judge(&line(), &seen(5_000_000, off)), Verdict::Contradict(_)), "{off}");
+        assert!(matches!(judge(&line(), &seen(5_000_000, off)), ClockVerdict::Contradict(_)), "{off}");
     }
     for (elapsed, off) in [(0, 0), (DAY, 59_000_000), (DAY, -59_000_000), (30 * DAY, 600_000_000)] {
-        assert_eq!(judge(&line(), &seen(elapsed, off)), Verdict::Agree);
+        assert_eq!(judge(&line(), &seen(elapsed, off)), ClockVerdict::Agree);
     }
 }
 
@@ -40,10 +40,10 @@ fn a_clock_that_jumps_within_a_boot_contradicts_what_has_elapsed() {
 fn a_restart_within_a_boot_changes_nothing_and_counts_as_lived() {
     let mut first = line();
     first.advance(Span::from_us(1_000_100));
-    let again = Line::parse(&first.text()).unwrap().resume("one", Span::from_us(5_000_100));
+    let again = TimeMark::parse(&first.text()).unwrap().resume("one", Span::from_us(5_000_100));
     assert_eq!((again.lived(Span::from_us(5_000_100)), again.is_settled), (Span::from_us(5_000_000), true));
-    assert_eq!(judge(&again, &seen(5_000_000, 0)), Verdict::Agree);
-    assert!(matches!(judge(&again, &seen(5_000_000, 3_650 * DAY)), Verdict::Contradict(_)));
+    assert_eq!(judge(&again, &seen(5_000_000, 0)), ClockVerdict::Agree);
+    assert!(matches!(judge(&again, &seen(5_000_000, 3_650 * DAY)), ClockVerdict::Contradict(_)));
 }
 
 #[test]
@@ -53,21 +53,21 @@ fn another_boot_adds_nothing_to_what_was_lived_and_may_not_go_back() {
     let again = first.resume("two", Span::from_us(5));
     assert_eq!((again.lived(Span::from_us(5)), again.is_settled), (Span::from_us(DAY), false));
     let at = |off: i64| Witnesses { boottime: Span::from_us(5), ..seen(0, DAY + off) };
-    assert_eq!(judge(&again, &at(0)), Verdict::Settle);
-    assert_eq!(judge(&again, &at(6 * DAY)), Verdict::Settle);
-    assert!(matches!(judge(&again, &at(-HOUR_US)), Verdict::Contradict(_)));
-    assert!(matches!(judge(&again, &at(3_650 * DAY)), Verdict::Unknown(_)));
+    assert_eq!(judge(&again, &at(0)), ClockVerdict::Settle);
+    assert_eq!(judge(&again, &at(6 * DAY)), ClockVerdict::Settle);
+    assert!(matches!(judge(&again, &at(-HOUR_US)), ClockVerdict::Contradict(_)));
+    assert!(matches!(judge(&again, &at(3_650 * DAY)), ClockVerdict::Unknown(_)));
     let kernel = Witnesses { is_synchronised: Some(true), ..at(30 * DAY) };
     assert!(
-        matches!(judge(&again, &kernel), Verdict::Unknown(_)),
+        matches!(judge(&again, &kernel), ClockVerdict::Unknown(_)),
         "somebody may have set it after it was synchronised"
     );
     let by_peer = Witnesses { peers: vec![peer(31 * DAY, false)], ..at(30 * DAY) };
-    assert_eq!(judge(&again, &by_peer), Verdict::Settle);
+    assert_eq!(judge(&again, &by_peer), ClockVerdict::Settle);
     let by_this_machine = Witnesses { peers: vec![peer(31 * DAY, true)], ..at(30 * DAY) };
-    assert!(matches!(judge(&again, &by_this_machine), Verdict::Unknown(_)));
+    assert!(matches!(judge(&again, &by_this_machine), ClockVerdict::Unknown(_)));
     let disputed = Witnesses { peers: vec![peer(31 * DAY, false), peer(DAY, false)], ..at(30 * DAY) };
-    assert!(matches!(judge(&again, &disputed), Verdict::Unknown(_)));
+    assert!(matches!(judge(&again, &disputed), ClockVerdict::Unknown(_)));
 }
 
 #[test]
@@ -77,12 +77,12 @@ fn a_clock_that_gains_days_in_each_boot_is_not_believed_for_ever() {
         let mut verdicts = Vec::new();
         for boot in 0..10 {
             off += 6 * DAY;
-            line = Line::parse(&line.text()).unwrap().resume(&format!("boot {boot}"), Span::from_us(5));
+            line = TimeMark::parse(&line.text()).unwrap().resume(&format!("boot {boot}"), Span::from_us(5));
             let peers = if vouched { vec![peer(off, false)] } else { Vec::new() };
             let witnesses = Witnesses { boottime: Span::from_us(5), peers, ..seen(0, off) };
             let verdict = judge(&line, &witnesses);
             line.take(&verdict, &witnesses);
-            verdicts.push(verdict == Verdict::Settle);
+            verdicts.push(verdict == ClockVerdict::Settle);
         }
         verdicts
     };
@@ -92,7 +92,7 @@ fn a_clock_that_gains_days_in_each_boot_is_not_believed_for_ever() {
 
 #[test]
 fn another_machine_or_a_person_proves_what_was_only_believed() {
-    let begun = Line { believed: Span::from_us(6 * DAY), ..line() };
+    let begun = TimeMark { believed: Span::from_us(6 * DAY), ..line() };
     let believed = |peers| {
         let (mut line, witnesses) = (begun.clone(), Witnesses { peers, ..seen(0, 0) });
         let verdict = judge(&line, &witnesses);
@@ -112,14 +112,14 @@ fn another_machine_or_a_person_proves_what_was_only_believed() {
 fn a_line_of_an_earlier_version_has_believed_nothing() {
     let text = line().text();
     let earlier = text.strip_suffix("believed 0\n").unwrap();
-    assert_eq!(Line::parse(earlier), Some(line()));
-    assert_eq!(Line::parse(&format!("{earlier}believed much\n")), None);
+    assert_eq!(TimeMark::parse(earlier), Some(line()));
+    assert_eq!(TimeMark::parse(&format!("{earlier}believed much\n")), None);
 }
 
 #[test]
 fn a_stepped_clock_needs_the_kernel_and_another_node() {
     let stepped = |is_synchronised, peers| Witnesses { is_synchronised, peers, ..seen(0, 90 * DAY) };
-    assert_eq!(judge(&line(), &stepped(Some(true), vec![peer(90 * DAY, false)])), Verdict::Settle);
+    assert_eq!(judge(&line(), &stepped(Some(true), vec![peer(90 * DAY, false)])), ClockVerdict::Settle);
     for (synchronised, peers) in [
         (Some(true), Vec::new()),
         (None, vec![peer(90 * DAY, false)]),
@@ -127,25 +127,25 @@ fn a_stepped_clock_needs_the_kernel_and_another_node() {
         (Some(true), vec![peer(0, false)]),
         (Some(true), vec![peer(90 * DAY, false), peer(0, false)]),
     ] {
-        assert!(matches!(judge(&line(), &stepped(synchronised, peers)), Verdict::Contradict(_)));
+        assert!(matches!(judge(&line(), &stepped(synchronised, peers)), ClockVerdict::Contradict(_)));
     }
 }
 
 #[test]
 fn other_nodes_and_the_kernel_contradict_a_clock_that_goes_along_with_the_line() {
     let agreed = |peers| judge(&line(), &Witnesses { peers, ..seen(0, 0) });
-    assert!(matches!(agreed(vec![peer(40 * DAY, true)]), Verdict::Contradict(_)));
-    assert_eq!(agreed(vec![peer(40 * DAY, false), peer(0, false)]), Verdict::Agree, "one of two is wrong itself");
+    assert!(matches!(agreed(vec![peer(40 * DAY, true)]), ClockVerdict::Contradict(_)));
+    assert_eq!(agreed(vec![peer(40 * DAY, false), peer(0, false)]), ClockVerdict::Agree, "one of two is wrong itself");
     let kernel = Some(Timestamp::from_us(BEGIN + DAY));
-    assert!(matches!(judge(&line(), &Witnesses { kernel, ..seen(0, 0) }), Verdict::Contradict(_)));
+    assert!(matches!(judge(&line(), &Witnesses { kernel, ..seen(0, 0) }), ClockVerdict::Contradict(_)));
 }
 
 proptest! {
     #[test]
     fn what_is_written_is_read(since in 0..1_000_000_i64, lived in 0..i64::MAX / 4, believed in 0..DAY, is_settled: bool) {
         let (lived, believed) = (Span::from_us(lived), Span::from_us(believed));
-        let line = Line { since: Span::from_us(since), lived, is_settled, believed, ..line() };
-        prop_assert_eq!(Line::parse(&line.text()), Some(line));
+        let line = TimeMark { since: Span::from_us(since), lived, is_settled, believed, ..line() };
+        prop_assert_eq!(TimeMark::parse(&line.text()), Some(line));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
-use super::line::{HourLine, Tally};
+use super::line::{HourLine, TimeTally};
 use super::summary::{HourSummary, carried_over, length};
-use super::walk::{Ends, Event, walk};
+use super::walk::{Ends, WalkEvent, walk};
 use super::{Lane, Stretch, Window};
 use crate::domain::best::TOLERANCE;
 use crate::domain::{Hour, Span, Timestamp};
@@ -27,11 +27,11 @@ pub struct HourFigures {
     /// The hour.
     pub hour: Hour,
     /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO), overlaps included.
-    pub video: [Tally; 3],
+    pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,
     /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
-    pub overlaps: [Tally; 3],
+    pub overlaps: [TimeTally; 3],
     /// By [`Lane`].
     pub lanes: [LaneFigures; 2],
 }
@@ -152,7 +152,7 @@ impl Coverage {
         let mut covered_us = carried_over(before, lane, part);
         if let Some(line) = lines.get(&hour) {
             walk(before, hour, line, |event| {
-                if let Event::Covered(of, stretch) = event
+                if let WalkEvent::Covered(of, stretch) = event
                     && of == lane
                 {
                     covered_us += stretch.cut(part).map_or(0, length);
@@ -246,9 +246,9 @@ impl Coverage {
     fn own_figures(&self, hour: Hour) -> HourFigures {
         let mut figures = HourFigures {
             hour,
-            video: [Tally::default(); 3],
+            video: [TimeTally::default(); 3],
             bad: 0,
-            overlaps: [Tally::default(); 3],
+            overlaps: [TimeTally::default(); 3],
             lanes: [LaneFigures::default(); 2],
         };
         let covered = if let Some(summary) = self.hours.get(&hour) {

@@ -2,18 +2,18 @@
 
 use crate::domain::best::best_per_start;
 use crate::domain::time::{Hour, Span, Timestamp};
-use crate::domain::{HourContents, Kind, SegmentFile};
+use crate::domain::{HourContents, SegmentFile, SegmentKind};
 
 /// Files or overlaps, and their time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct TimeTally {
     /// How many.
     pub count: u64,
     /// Microseconds of all of them.
     pub us: u64,
 }
 
-impl Tally {
+impl TimeTally {
     /// One more.
     pub fn add(&mut self, us: u64) {
         self.count = self.count.saturating_add(1);
@@ -41,7 +41,7 @@ pub struct BestSegment {
     /// Microseconds that it lasts.
     pub duration_us: u32,
     /// What it holds.
-    pub kind: Kind,
+    pub kind: SegmentKind,
 }
 
 impl BestSegment {
@@ -67,11 +67,11 @@ pub struct HourLine {
     /// In order of start.
     pub best: Vec<BestSegment>,
     /// Visible video by [`Kind::VIDEO`], overlaps included.
-    pub video: [Tally; 3],
+    pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,
     /// Of the video, what is not the best of its start time.
-    pub beside: [Tally; 3],
+    pub beside: [TimeTally; 3],
 }
 
 impl HourLine {
@@ -81,7 +81,7 @@ impl HourLine {
         for file in contents.visible().filter(|file| file.key.kind.is_video()) {
             add(&mut line.video, file);
         }
-        let mut chosen = [Tally::default(); 3];
+        let mut chosen = [TimeTally::default(); 3];
         for file in best_per_start(contents) {
             add(&mut chosen, file);
             line.best.push(BestSegment::of(file));
@@ -101,7 +101,7 @@ impl HourLine {
     }
 }
 
-fn add(tallies: &mut [Tally; 3], file: &SegmentFile) {
+fn add(tallies: &mut [TimeTally; 3], file: &SegmentFile) {
     // `Kind::VIDEO` lists the kinds by their number.
     if let Some(tally) = tallies.get_mut(file.key.kind as usize) {
         tally.add(u64::from(file.key.duration_us));
@@ -133,12 +133,12 @@ mod tests {
         ];
         let contents = HourContents::from_names(names.iter().map(|each| (each.as_str(), 1)));
         let line = HourLine::of(&contents);
-        let tally = |count, seconds: u64| Tally { count, us: seconds * 1_000_000 };
+        let tally = |count, seconds: u64| TimeTally { count, us: seconds * 1_000_000 };
         assert_eq!(line.video, [tally(2, 3), tally(1, 2), tally(1, 2)]);
         assert_eq!(line.beside, [tally(1, 1), tally(0, 0), tally(1, 2)]);
         assert_eq!(line.bad, 1);
-        let best: Vec<(u32, Kind)> = line.best.iter().map(|best| (best.start_us, best.kind)).collect();
-        assert_eq!(best, [(0, Kind::Full), (2_000_000, Kind::Suspect)]);
+        let best: Vec<(u32, SegmentKind)> = line.best.iter().map(|best| (best.start_us, best.kind)).collect();
+        assert_eq!(best, [(0, SegmentKind::Full), (2_000_000, SegmentKind::Suspect)]);
         let hour = Hour::parse("2019-11-13T02").unwrap();
         assert_eq!(line.furthest(hour), Some(hour.start() + Span::from_us(4_000_000)));
     }

@@ -5,7 +5,7 @@ use crate::domain::{Span, Timestamp};
 
 /// One of the equal pieces of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Share {
+pub struct WindowShare {
     /// Microseconds inside the extent; nothing else is missing or there.
     pub inside_us: u64,
     /// Of these, microseconds in raw holes.
@@ -18,13 +18,13 @@ pub struct Share {
 #[derive(Debug, Clone)]
 pub struct Shares {
     window: Stretch,
-    shares: Vec<Share>,
+    shares: Vec<WindowShare>,
 }
 
 impl Shares {
     /// So many pieces, of which nothing is known yet.
     pub fn new(window: Stretch, count: usize) -> Self {
-        Self { window, shares: vec![Share::default(); count] }
+        Self { window, shares: vec![WindowShare::default(); count] }
     }
 
     /// Takes in what lies in `part` of the window; `coverage` holds what that needs.
@@ -39,7 +39,7 @@ impl Shares {
     }
 
     /// The pieces, in order.
-    pub fn finish(self) -> Vec<Share> {
+    pub fn finish(self) -> Vec<WindowShare> {
         self.shares
     }
 
@@ -64,7 +64,7 @@ impl Shares {
         number
     }
 
-    fn add_stretch(&mut self, stretch: Option<Stretch>, within: Stretch, each: impl Fn(&mut Share, u64)) {
+    fn add_stretch(&mut self, stretch: Option<Stretch>, within: Stretch, each: impl Fn(&mut WindowShare, u64)) {
         let inside = stretch.and_then(|stretch| stretch.cut(within)?.cut(self.window));
         let Some(part) = inside else { return };
         let mut number = self.piece_of(part.start);

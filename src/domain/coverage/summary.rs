@@ -1,7 +1,7 @@
 //! What one hour comes to, after what came before it: small enough to be kept for every hour there is.
 
-use super::line::{HourLine, Tally};
-use super::walk::{Ends, Event, walk};
+use super::line::{HourLine, TimeTally};
+use super::walk::{Ends, WalkEvent, walk};
 use super::{Lane, Stretch};
 use crate::domain::{Hour, Timestamp};
 
@@ -17,11 +17,11 @@ pub struct HourSummary {
     /// The first start in it of what lasts some time.
     pub first_covering: Option<Timestamp>,
     /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
-    pub video: [Tally; 3],
+    pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,
     /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO): what is not the best of its start, and what starts too early.
-    pub overlaps: [Tally; 3],
+    pub overlaps: [TimeTally; 3],
     /// Microseconds of this hour that are covered, by [`Lane`].
     pub covered_us: [u64; 2],
     /// The holes that end in it, whole, by [`Lane`].
@@ -39,15 +39,15 @@ impl HourSummary {
         let mut holes = [Vec::new(), Vec::new()];
         let mut not_full: Vec<Stretch> = Vec::new();
         let after = walk(before, hour, own, |event| match event {
-            Event::Covered(lane, stretch) => {
+            WalkEvent::Covered(lane, stretch) => {
                 covered_us[lane as usize] += stretch.cut(within).map_or(0, length);
             }
-            Event::Hole(lane, hole) => holes[lane as usize].push(hole),
-            Event::NotFull(stretch) => match not_full.last_mut() {
+            WalkEvent::Hole(lane, hole) => holes[lane as usize].push(hole),
+            WalkEvent::NotFull(stretch) => match not_full.last_mut() {
                 Some(last) if last.end == stretch.start => last.end = stretch.end,
                 _ => not_full.push(stretch),
             },
-            Event::Overlap(kind, us) => overlaps[kind as usize].add(us),
+            WalkEvent::Overlap(kind, us) => overlaps[kind as usize].add(us),
         });
         let first = own.best.first().map(|best| best.start(hour));
         let first_covering = own.best.iter().find(|best| best.duration_us > 0).map(|best| best.start(hour));

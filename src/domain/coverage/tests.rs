@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use self::model::{Model, Seg, first_hour, hour, lines};
+use self::model::{CoverageModel, Seg, first_hour, hour, lines};
 use super::*;
 
 const SECOND: i64 = 1_000_000;
@@ -47,7 +47,7 @@ fn the_worked_example_comes_out_as_it_is_written() {
     let us = |seconds: u64| seconds * 1_000_000;
     assert_eq!(figures.lane(Lane::Raw), LaneFigures { covered_us: us(17), holes: 1, hole_us: us(3) });
     assert_eq!(figures.lane(Lane::Editable), LaneFigures { covered_us: us(14), holes: 1, hole_us: us(3) });
-    assert_eq!(figures.overlaps[0], Tally { count: 2, us: us(3) });
+    assert_eq!(figures.overlaps[0], TimeTally { count: 2, us: us(3) });
     let always = Window::default();
     for lane in Lane::ALL {
         assert_eq!(seconds(&coverage.holes_within(lane, &always)), [(12, 15)]);
@@ -172,7 +172,7 @@ proptest! {
 
     #[test]
     fn every_figure_is_what_brute_force_says(segs in segs(), empty in prop::collection::vec(0..8_i64, 0..2)) {
-        let (model, coverage) = (Model::new(&segs, &empty), coverage(&lines(&segs, &empty)));
+        let (model, coverage) = (CoverageModel::new(&segs, &empty), coverage(&lines(&segs, &empty)));
         prop_assert_eq!(coverage.extent().map(|extent| (extent.start.us(), extent.end.us())), model.extent());
         let figures: Vec<HourFigures> = coverage.figures(Hour::MIN, Hour::MAX).collect();
         prop_assert_eq!(figures, model.figures());
@@ -185,7 +185,7 @@ proptest! {
     fn every_window_is_what_brute_force_says_whether_all_is_there_or_only_what_it_needs(
         segs in segs(), empty in prop::collection::vec(0..8_i64, 0..2), window in windows(),
     ) {
-        let (model, lines) = (Model::new(&segs, &empty), lines(&segs, &empty));
+        let (model, lines) = (CoverageModel::new(&segs, &empty), lines(&segs, &empty));
         let (all, part) = (coverage(&lines), part(&lines, window));
         for lane in Lane::ALL {
             let expected = model.holes(lane, &window);
@@ -252,7 +252,7 @@ proptest! {
                 _ => joined.push((start, end)),
             }
         }
-        prop_assert_eq!(joined, Model::new(&segs, &[]).not_full());
+        prop_assert_eq!(joined, CoverageModel::new(&segs, &[]).not_full());
     }
 
     #[test]
@@ -262,7 +262,7 @@ proptest! {
         let (Some(from), Some(to)) = (window.from, window.to) else { return Ok(()) };
         prop_assume!(from < to);
         let (lines, stretch) = (lines(&segs, &[]), Stretch { start: from, end: to });
-        let model = Model::new(&segs, &[]);
+        let model = CoverageModel::new(&segs, &[]);
         let mut shares = Shares::new(stretch, count);
         // In two parts, as a long window is read.
         let middle = from + crate::domain::Span::from_us((to - from).us() / 3);
@@ -292,7 +292,7 @@ proptest! {
                 let cut = of.into_iter().map(|(a, b)| Stretch { start: Timestamp(a), end: Timestamp(b) }.cut(piece));
                 cut.flatten().map(|cut| cut.length().us().unsigned_abs()).sum()
             };
-            let expected = Share {
+            let expected = WindowShare {
                 inside_us: sum(model.extent().into_iter().collect()),
                 missing_us: sum(model.holes(Lane::Raw, &Window::default())),
                 not_full_us: sum(model.not_full()),

@@ -1,7 +1,7 @@
 //! What many hours come to together, added up from one summary after the other: for whoever tells years in a few numbers.
 
 use super::hours::{Coverage, HourFigures, LaneFigures};
-use super::line::Tally;
+use super::line::TimeTally;
 use super::summary::{HourSummary, length};
 use super::walk::Ends;
 use super::{Lane, Stretch};
@@ -11,11 +11,11 @@ use crate::domain::time::{Hour, Span, Timestamp};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO), overlaps included.
-    pub video: [Tally; 3],
+    pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,
     /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
-    pub overlaps: [Tally; 3],
+    pub overlaps: [TimeTally; 3],
     /// By [`Lane`]. A hole counts once in each hour that it lies in.
     pub lanes: [LaneFigures; 2],
 }

@@ -3,7 +3,7 @@
 use super::line::HourLine;
 use super::{Lane, Stretch};
 use crate::domain::best::TOLERANCE;
-use crate::domain::{Hour, Kind, Timestamp};
+use crate::domain::{Hour, SegmentKind, Timestamp};
 
 /// Where things end at some point of the walk: all that the segments after it need to know of those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +60,12 @@ impl Ends {
     }
 
     /// A segment follows: what lies before its start cannot change any more.
-    fn tell_not_full(&mut self, kind: Kind, by: Stretch) -> Option<Stretch> {
+    fn tell_not_full(&mut self, kind: SegmentKind, by: Stretch) -> Option<Stretch> {
         let told = Stretch { start: self.not_full, end: self.covered.min(by.start) };
         let is_open = self.not_full.max(by.start) < self.covered;
         self.not_full = match (kind, is_open) {
-            (Kind::Full, true) => self.not_full.max(by.end),
-            (Kind::Full, false) => self.covered.max(by.end),
+            (SegmentKind::Full, true) => self.not_full.max(by.end),
+            (SegmentKind::Full, false) => self.covered.max(by.end),
             (_, true) => self.not_full.max(by.start),
             (_, false) => self.covered.max(by.start),
         };
@@ -75,7 +75,7 @@ impl Ends {
 
 /// What the walk comes across.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum WalkEvent {
     /// This becomes covered and was not before.
     Covered(Lane, Stretch),
     /// A hole that has just ended.
@@ -83,12 +83,12 @@ pub enum Event {
     /// This is covered, and by nothing that is full.
     NotFull(Stretch),
     /// A best segment of this kind starts too early by so many microseconds of its own.
-    Overlap(Kind, u64),
+    Overlap(SegmentKind, u64),
 }
 
 /// Walks over the best segments of an hour, from what the segments before it left, and says what it leaves itself. `None` is the
 /// time before the first segment.
-pub fn walk(before: Option<Ends>, hour: Hour, line: &HourLine, mut each: impl FnMut(Event)) -> Option<Ends> {
+pub fn walk(before: Option<Ends>, hour: Hour, line: &HourLine, mut each: impl FnMut(WalkEvent)) -> Option<Ends> {
     let mut ends = before;
     for best in &line.best {
         let (start, end) = (best.start(hour), best.end(hour));
@@ -96,21 +96,21 @@ pub fn walk(before: Option<Ends>, hour: Hour, line: &HourLine, mut each: impl Fn
         let at = ends.get_or_insert(Ends::at(start));
         if start < at.furthest - TOLERANCE {
             let overlap = end.min(at.furthest) - start;
-            each(Event::Overlap(best.kind, overlap.us().unsigned_abs()));
+            each(WalkEvent::Overlap(best.kind, overlap.us().unsigned_abs()));
         }
         at.furthest = at.furthest.max(end);
         if start < end {
             if start > at.covered + TOLERANCE {
-                each(Event::Hole(Lane::Raw, Stretch { start: at.covered, end: start }));
+                each(WalkEvent::Hole(Lane::Raw, Stretch { start: at.covered, end: start }));
             }
             if let Some(told) = at.tell_not_full(best.kind, Stretch { start, end }) {
-                each(Event::NotFull(told));
+                each(WalkEvent::NotFull(told));
             }
             cover(Lane::Raw, &mut at.covered, Stretch { start, end }, &mut each);
         }
         if is_first || start >= at.kept - TOLERANCE {
             if start > at.kept + TOLERANCE {
-                each(Event::Hole(Lane::Editable, Stretch { start: at.kept, end: start }));
+                each(WalkEvent::Hole(Lane::Editable, Stretch { start: at.kept, end: start }));
             }
             at.kept = end;
             cover(Lane::Editable, &mut at.kept_furthest, Stretch { start, end }, &mut each);
@@ -119,9 +119,9 @@ pub fn walk(before: Option<Ends>, hour: Hour, line: &HourLine, mut each: impl Fn
     ends
 }
 
-fn cover(lane: Lane, reach: &mut Timestamp, by: Stretch, each: &mut impl FnMut(Event)) {
+fn cover(lane: Lane, reach: &mut Timestamp, by: Stretch, each: &mut impl FnMut(WalkEvent)) {
     if by.end > *reach {
-        each(Event::Covered(lane, Stretch { start: by.start.max(*reach), end: by.end }));
+        each(WalkEvent::Covered(lane, Stretch { start: by.start.max(*reach), end: by.end }));
         *reach = by.end;
     }
 }

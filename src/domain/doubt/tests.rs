@@ -21,9 +21,9 @@ fn has(files: u64) -> impl FnOnce() -> Result<u64, ()> {
 fn more_than_half_of_a_channel_at_once_is_held_until_it_is_back_or_accepted() {
     let mut doubts = Doubts::new(10);
     let (a, losses) = (channel("a"), [(place(0), 30), (place(4), 21)]);
-    assert_eq!(doubts.weigh(&channel("b"), &[(place(1), 10)], has(10)), Ok(Verdict::Go), "little may always go");
-    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(Verdict::Doubt));
-    assert_eq!(doubts.weigh(&a, &[(place(2), 1)], has(100)), Ok(Verdict::Hold), "now nothing goes");
+    assert_eq!(doubts.weigh(&channel("b"), &[(place(1), 10)], has(10)), Ok(LossVerdict::Go), "little may always go");
+    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(LossVerdict::Doubt));
+    assert_eq!(doubts.weigh(&a, &[(place(2), 1)], has(100)), Ok(LossVerdict::Hold), "now nothing goes");
     let told = doubts.of(&place(0)).unwrap();
     assert_eq!((told.missing, told.had, told.hours), (52, 100, 3));
     assert!(told.to_string().contains("52 of 100 files in 3 hours"), "{told}");
@@ -32,34 +32,34 @@ fn more_than_half_of_a_channel_at_once_is_held_until_it_is_back_or_accepted() {
     assert_eq!(doubts.all(), [told]);
     assert!(!doubts.found(&place(2)) && !doubts.found(&place(0)) && doubts.found(&place(4)), "all is back");
     assert!(doubts.all().is_empty() && doubts.of(&place(0)).is_none());
-    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(Verdict::Doubt));
+    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(LossVerdict::Doubt));
     let (_, mut places) = doubts.accept(&a).unwrap();
     places.sort();
     assert_eq!(places, [place(0), place(4)]);
     assert!(doubts.accept(&a).is_none() && doubts.accept(&channel("x")).is_none());
     doubts.begin();
-    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(Verdict::Go), "a whole window is given to it");
+    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(LossVerdict::Go), "a whole window is given to it");
     doubts.begin();
-    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(Verdict::Doubt), "and not a second one");
+    assert_eq!(doubts.weigh(&a, &losses, has(100)), Ok(LossVerdict::Doubt), "and not a second one");
 }
 
 #[test]
 fn what_goes_in_parts_adds_up_and_what_did_not_go_does_not_count() {
     let mut doubts = Doubts::new(10);
     let a = channel("a");
-    assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(Verdict::Go));
+    assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(LossVerdict::Go));
     doubts.give_back(&a, 40);
-    assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(Verdict::Go));
-    assert_eq!(doubts.expect(&a, &[(place(4), 10)], has(60)), Ok(Verdict::Go), "half is not more than half");
-    assert_eq!(doubts.weigh(&a, &[(place(4), 11)], has(60)), Ok(Verdict::Doubt));
+    assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(LossVerdict::Go));
+    assert_eq!(doubts.expect(&a, &[(place(4), 10)], has(60)), Ok(LossVerdict::Go), "half is not more than half");
+    assert_eq!(doubts.weigh(&a, &[(place(4), 11)], has(60)), Ok(LossVerdict::Doubt));
 }
 
 #[test]
 fn each_window_is_counted_anew() {
     let (mut doubts, a) = (Doubts::new(10), channel("a"));
-    assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(Verdict::Go));
+    assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(LossVerdict::Go));
     doubts.begin();
-    assert_eq!(doubts.weigh(&a, &[(place(4), 11)], has(60)), Ok(Verdict::Go), "another window");
+    assert_eq!(doubts.weigh(&a, &[(place(4), 11)], has(60)), Ok(LossVerdict::Go), "another window");
 }
 
 /// What happens to an archive of two channels.
@@ -127,7 +127,7 @@ impl Model {
         let losses: Vec<_> = places.iter().map(loss).filter(|(_, missing)| *missing > 0).collect();
         let has = self.has(of);
         let may_go = losses.is_empty()
-            || self.doubts.weigh(&channel(NAMES[of]), &losses, || Ok::<_, ()>(has)) == Ok(Verdict::Go);
+            || self.doubts.weigh(&channel(NAMES[of]), &losses, || Ok::<_, ()>(has)) == Ok(LossVerdict::Go);
         for at in places.iter().copied() {
             if self.index[at] <= self.disk[at] {
                 self.windows[of].0 += self.disk[at] - self.index[at];

@@ -13,12 +13,12 @@ fn at(us: i64) -> Timestamp {
     Timestamp::from_us(us)
 }
 
-fn entry(start: i64, end: i64, first_seen: i64) -> Open {
-    Open { hole: stretch(start, end), first_seen: at(first_seen), grown: at(first_seen), known: None }
+fn entry(start: i64, end: i64, first_seen: i64) -> OpenHole {
+    OpenHole { hole: stretch(start, end), first_seen: at(first_seen), grown: at(first_seen), known: None }
 }
 
-fn difference(old: &[Stretch], new: &[Stretch]) -> Difference {
-    let mut difference = Difference::default();
+fn difference(old: &[Stretch], new: &[Stretch]) -> HoleChanges {
+    let mut difference = HoleChanges::default();
     difference.add(old.iter().copied(), new.iter().copied());
     difference
 }
@@ -28,7 +28,7 @@ fn from(start: i64, end: i64, peer: &str) -> Arrival {
     Arrival { covers: stretch(start, end), by }
 }
 
-fn closed(turn: &Turn) -> Vec<(i64, i64, Option<&str>)> {
+fn closed(turn: &HoleReasonChange) -> Vec<(i64, i64, Option<&str>)> {
     turn.closed.iter().map(|each| (each.hole.start.us(), each.hole.end.us(), each.by.name())).collect()
 }
 
@@ -38,7 +38,7 @@ const MS: i64 = 1_000;
 fn a_hole_that_is_filled_in_the_middle_splits_and_both_parts_are_known_since_it_was() {
     let old = [entry(0, 900 * MS, 5)];
     let split = difference(&[stretch(0, 900 * MS)], &[stretch(0, 300 * MS), stretch(600 * MS, 900 * MS)]);
-    let turn = Turn::of(&old, &split, vec![from(300 * MS, 600 * MS, "b")], at(7));
+    let turn = HoleReasonChange::of(&old, &split, vec![from(300 * MS, 600 * MS, "b")], at(7));
     assert_eq!(turn.open, [entry(0, 300 * MS, 5), entry(600 * MS, 900 * MS, 5)]);
     assert_eq!(closed(&turn), [(300 * MS, 600 * MS, Some("b"))]);
     assert_eq!((turn.closed[0].first_seen, turn.closed[0].closed), (at(5), at(7)));
@@ -48,8 +48,8 @@ fn a_hole_that_is_filled_in_the_middle_splits_and_both_parts_are_known_since_it_
 fn holes_that_grow_into_one_are_known_since_the_first_and_asked_about_anew() {
     let old = [entry(0, 100 * MS, 5), entry(200 * MS, 300 * MS, 3)];
     let grown = difference(&[old[0].hole, old[1].hole], &[stretch(0, 300 * MS)]);
-    let turn = Turn::of(&old, &grown, Vec::new(), at(9));
-    assert_eq!(turn.open, [Open { grown: at(9), ..entry(0, 300 * MS, 3) }]);
+    let turn = HoleReasonChange::of(&old, &grown, Vec::new(), at(9));
+    assert_eq!(turn.open, [OpenHole { grown: at(9), ..entry(0, 300 * MS, 3) }]);
     assert_eq!(turn.closed, []);
 }
 
@@ -59,14 +59,14 @@ fn each_giver_has_its_part_and_gaps_that_are_no_holes_belong_to_one_of_them() {
     let all = difference(&[old[0].hole], &[]);
     let came = vec![from(205 * MS, 500 * MS, "b"), from(-50 * MS, 200 * MS, "b"), from(400 * MS, 995 * MS, "")];
     assert_eq!(
-        closed(&Turn::of(&old, &all, came, at(2))),
+        closed(&HoleReasonChange::of(&old, &all, came, at(2))),
         [(0, 500 * MS, Some("b")), (500 * MS, 1_000 * MS, Some("recorder"))]
     );
     // Without anything that came it is no hole any more because it does not lie between segments.
-    assert_eq!(closed(&Turn::of(&old, &all, Vec::new(), at(2))), [(0, 1_000 * MS, None)]);
+    assert_eq!(closed(&HoleReasonChange::of(&old, &all, Vec::new(), at(2))), [(0, 1_000 * MS, None)]);
     let some = vec![from(300 * MS, 600 * MS, "c")];
     assert_eq!(
-        closed(&Turn::of(&old, &all, some, at(2))),
+        closed(&HoleReasonChange::of(&old, &all, some, at(2))),
         [(0, 300 * MS, None), (300 * MS, 600 * MS, Some("c")), (600 * MS, 1_000 * MS, None)]
     );
 }
@@ -104,15 +104,15 @@ proptest! {
     ) {
         let mut was = vec![false; 12];
         let mut first_missing = [i64::MAX; 12];
-        let mut open: Vec<Open> = Vec::new();
+        let mut open: Vec<OpenHole> = Vec::new();
         for (step, missing) in steps.into_iter().enumerate() {
             let now = i64::try_from(step).unwrap();
             let differs = difference(&holes(&was), &holes(&missing));
-            let gone: Vec<Open> = open.iter().filter(|entry| differs.gone().any(|hole| hole == entry.hole)).cloned().collect();
+            let gone: Vec<OpenHole> = open.iter().filter(|entry| differs.gone().any(|hole| hole == entry.hole)).cloned().collect();
             let came = (0..12).filter(|slot| was[*slot] && !missing[*slot]);
             let giver = |slot: usize| if slot.is_multiple_of(3) { By::Peer("b".into()) } else { By::Recorder };
             let arrivals: Vec<Arrival> = came.map(|slot| Arrival { covers: slot_at(slot), by: giver(slot) }).collect();
-            let turn = Turn::of(&gone, &differs, arrivals.clone(), at(now));
+            let turn = HoleReasonChange::of(&gone, &differs, arrivals.clone(), at(now));
             open.retain(|entry| !gone.contains(entry));
             open.extend(turn.open.iter().cloned());
             open.sort_by_key(|entry| entry.hole);
@@ -139,15 +139,15 @@ proptest! {
     }
 }
 
-fn peer(name: &str, heard: Option<i64>, offer: Option<Offer>) -> PeerFacts {
+fn peer(name: &str, heard: Option<i64>, offer: Option<HoleOffer>) -> PeerFacts {
     PeerFacts { name: name.to_owned(), heard: heard.map(at), offer }
 }
 
-fn of(peers: Vec<PeerFacts>) -> Facts {
-    Facts { peers, ..Facts::default() }
+fn of(peers: Vec<PeerFacts>) -> HoleFacts {
+    HoleFacts { peers, ..HoleFacts::default() }
 }
 
-fn told(open: &Open, facts: &Facts) -> (Reason, bool, Vec<String>) {
+fn told(open: &OpenHole, facts: &HoleFacts) -> (HoleReason, bool, Vec<String>) {
     let known = why(open, facts, at(100));
     (known.reason, known.unfillable, known.peers)
 }
@@ -156,40 +156,40 @@ fn told(open: &Open, facts: &Facts) -> (Reason, bool, Vec<String>) {
 fn who_has_it_comes_first_and_nobody_has_it_only_when_all_were_asked_since() {
     let hole = entry(0, 10, 50);
     let (a, b) = (peer("a", Some(60), None), peer("b", Some(49), None));
-    assert_eq!(told(&hole, &of(vec![a.clone(), b.clone()])), (Reason::NotAsked, false, vec!["b".to_owned()]));
+    assert_eq!(told(&hole, &of(vec![a.clone(), b.clone()])), (HoleReason::NotAsked, false, vec!["b".to_owned()]));
     let asked = peer("b", Some(50), None);
     let all = vec!["a".to_owned(), "b".to_owned()];
-    assert_eq!(told(&hole, &of(vec![a.clone(), asked.clone()])), (Reason::NobodyHas, true, all.clone()));
-    assert_eq!(told(&hole, &of(vec![])), (Reason::NobodyHas, true, vec![]));
-    let away = Facts { away: vec![stretch(2, 4), stretch(3, 7)], ..of(vec![a.clone(), asked.clone()]) };
-    assert_eq!(told(&hole, &away), (Reason::DiskAway, true, all));
-    let short = Facts { away: vec![stretch(2, 4), stretch(3, 5)], ..away.clone() };
-    assert_eq!(told(&hole, &short).0, Reason::NobodyHas, "less than half of it");
+    assert_eq!(told(&hole, &of(vec![a.clone(), asked.clone()])), (HoleReason::NobodyHas, true, all.clone()));
+    assert_eq!(told(&hole, &of(vec![])), (HoleReason::NobodyHas, true, vec![]));
+    let away = HoleFacts { away: vec![stretch(2, 4), stretch(3, 7)], ..of(vec![a.clone(), asked.clone()]) };
+    assert_eq!(told(&hole, &away), (HoleReason::DiskAway, true, all));
+    let short = HoleFacts { away: vec![stretch(2, 4), stretch(3, 5)], ..away.clone() };
+    assert_eq!(told(&hole, &short).0, HoleReason::NobodyHas, "less than half of it");
     assert!(why(&hole, &short, at(100)).detail.contains("the disk was away for 0.000003 s"));
-    let retired = Facts { retired: vec![stretch(0, 10)], ..away.clone() };
-    assert_eq!(told(&hole, &retired).0, Reason::Retention);
-    let hidden = Facts { tombstones: vec![stretch(0, 5)], ..retired };
-    assert_eq!(told(&hole, &hidden).0, Reason::Tombstoned);
-    let failed = Facts { peers: vec![a, peer("b", Some(60), Some(Offer::Failed))], ..hidden.clone() };
-    assert_eq!(told(&hole, &failed), (Reason::PeerHas, false, vec!["b".to_owned()]));
-    let coming = Facts { peers: vec![peer("c", None, Some(Offer::Coming)), failed.peers[1].clone()], ..hidden };
-    assert_eq!(told(&hole, &coming), (Reason::Fetching, false, vec!["c".to_owned()]));
-    let unwanted = Facts { unwanted: true, ..of(vec![b]) };
-    assert_eq!(told(&hole, &unwanted), (Reason::NotAsked, false, vec![]));
+    let retired = HoleFacts { retired: vec![stretch(0, 10)], ..away.clone() };
+    assert_eq!(told(&hole, &retired).0, HoleReason::Retention);
+    let hidden = HoleFacts { tombstones: vec![stretch(0, 5)], ..retired };
+    assert_eq!(told(&hole, &hidden).0, HoleReason::Tombstoned);
+    let failed = HoleFacts { peers: vec![a, peer("b", Some(60), Some(HoleOffer::Failed))], ..hidden.clone() };
+    assert_eq!(told(&hole, &failed), (HoleReason::PeerHas, false, vec!["b".to_owned()]));
+    let coming = HoleFacts { peers: vec![peer("c", None, Some(HoleOffer::Coming)), failed.peers[1].clone()], ..hidden };
+    assert_eq!(told(&hole, &coming), (HoleReason::Fetching, false, vec!["c".to_owned()]));
+    let unwanted = HoleFacts { unwanted: true, ..of(vec![b]) };
+    assert_eq!(told(&hole, &unwanted), (HoleReason::NotAsked, false, vec![]));
 }
 
 #[test]
 fn what_was_known_before_a_restart_holds_until_those_it_came_from_are_asked_again() {
     let hole = entry(0, 10, 50);
     let asked = of(vec![peer("a", Some(60), None), peer("b", Some(60), None)]);
-    let nobody = Open { known: Some(why(&hole, &asked, at(61))), ..hole.clone() };
+    let nobody = OpenHole { known: Some(why(&hole, &asked, at(61))), ..hole.clone() };
     let silent = of(vec![peer("a", None, None), peer("b", Some(90), None)]);
     assert_eq!(Some(why(&nobody, &silent, at(99))), nobody.known, "as it was, and since when it was");
     assert_eq!(Some(why(&nobody, &asked, at(99))), nobody.known);
     let another = of(vec![peer("c", None, None)]);
-    assert_eq!(told(&nobody, &another).0, Reason::NotAsked, "that one was never asked");
-    let has = of(vec![peer("a", Some(60), Some(Offer::Failed))]);
-    let had = Open { known: Some(why(&hole, &has, at(61))), ..hole };
-    assert_eq!(told(&had, &silent).0, Reason::PeerHas);
-    assert_eq!(told(&had, &of(vec![peer("a", Some(70), None)])).0, Reason::NobodyHas, "it has gone there");
+    assert_eq!(told(&nobody, &another).0, HoleReason::NotAsked, "that one was never asked");
+    let has = of(vec![peer("a", Some(60), Some(HoleOffer::Failed))]);
+    let had = OpenHole { known: Some(why(&hole, &has, at(61))), ..hole };
+    assert_eq!(told(&had, &silent).0, HoleReason::PeerHas);
+    assert_eq!(told(&had, &of(vec![peer("a", Some(70), None)])).0, HoleReason::NobodyHas, "it has gone there");
 }

@@ -1,20 +1,20 @@
 //! From the holes that were to those that are.
 
-use super::{Arrival, By, Closed, Difference, Open, Stretch, Timestamp};
+use super::{Arrival, By, Closed, HoleChanges, OpenHole, Stretch, Timestamp};
 use crate::domain::best::TOLERANCE;
 
 /// What changes in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Turn {
+pub struct HoleReasonChange {
     /// Entries that begin.
-    pub open: Vec<Open>,
+    pub open: Vec<OpenHole>,
     /// What is not missing any more.
     pub closed: Vec<Closed>,
 }
 
-impl Turn {
+impl HoleReasonChange {
     /// Of the entries of all holes that are `gone` by this difference, in order; `arrivals` is what has become known meanwhile.
-    pub fn of(gone: &[Open], difference: &Difference, mut arrivals: Vec<Arrival>, now: Timestamp) -> Self {
+    pub fn of(gone: &[OpenHole], difference: &HoleChanges, mut arrivals: Vec<Arrival>, now: Timestamp) -> Self {
         let mut turn = Self::default();
         for hole in &difference.new {
             let first = gone.partition_point(|entry| entry.hole.end <= hole.start);
@@ -24,7 +24,7 @@ impl Turn {
             let whole = of.clone().find(|entry| hole.cut(entry.hole) == Some(*hole));
             let grown = whole.map_or(now, |entry| entry.grown);
             let known = whole.and_then(|entry| entry.known.clone());
-            turn.open.push(Open { hole: *hole, first_seen, grown, known });
+            turn.open.push(OpenHole { hole: *hole, first_seen, grown, known });
         }
         arrivals.sort_by_key(|arrival| arrival.covers);
         let mut reach = Timestamp::MIN;
@@ -53,7 +53,7 @@ impl Turn {
 }
 
 /// What of a hole is in none of those that are open now.
-fn without(hole: Stretch, open: &[Open]) -> Vec<Stretch> {
+fn without(hole: Stretch, open: &[OpenHole]) -> Vec<Stretch> {
     let mut pieces = Vec::new();
     let mut from = hole.start;
     let first = open.partition_point(|entry| entry.hole.end <= hole.start);

@@ -3,7 +3,7 @@
 //! A peer that has it comes first, because that is what can be done about it. What tombstones hide, retention does not keep, was damaged
 //! here or the disk missed is the reason where it makes up at least half of the hole; less of it is mentioned.
 
-use super::{Known, Open, Reason};
+use super::{HoleKnowledge, HoleReason, OpenHole};
 use crate::domain::coverage::Stretch;
 use crate::domain::time::{Span, Timestamp};
 
@@ -16,7 +16,7 @@ pub const DETAIL_BYTES: usize = 2_000;
 
 /// What a peer offers of a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Offer {
+pub enum HoleOffer {
     /// It is being fetched, or waits for its turn or until it is old enough.
     Coming,
     /// It was not fetched when that was tried.
@@ -31,12 +31,12 @@ pub struct PeerFacts {
     /// When the last comparison with it began that came to its end.
     pub heard: Option<Timestamp>,
     /// What it has in the hole that is not here.
-    pub offer: Option<Offer>,
+    pub offer: Option<HoleOffer>,
 }
 
 /// What is known with regard to a hole; stretches are cut to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct HoleFacts {
     /// Of each peer.
     pub peers: Vec<PeerFacts>,
     /// Backfill does not fetch its hours, because it is configured so or because they lie in the future: no peer is asked.
@@ -52,23 +52,23 @@ pub struct Facts {
 }
 
 /// Why a hole is open; what was known before holds on where those that it was learnt from were not asked since.
-pub fn why(open: &Open, facts: &Facts, now: Timestamp) -> Known {
+pub fn why(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowledge {
     let fresh = worked_out(open, facts, now);
     let fresh = match &open.known {
-        Some(before) if matches!(fresh.reason, Reason::NotAsked | Reason::DiskAway) => {
+        Some(before) if matches!(fresh.reason, HoleReason::NotAsked | HoleReason::DiskAway) => {
             held(before, &fresh).unwrap_or(fresh)
         }
         _ => fresh,
     };
     match &open.known {
-        Some(before) if (Known { since: before.since, ..fresh.clone() }) == *before => before.clone(),
+        Some(before) if (HoleKnowledge { since: before.since, ..fresh.clone() }) == *before => before.clone(),
         _ => fresh,
     }
 }
 
-fn worked_out(open: &Open, facts: &Facts, now: Timestamp) -> Known {
-    let with = |offer: Offer| names(facts.peers.iter().filter(move |peer| peer.offer.as_ref() == Some(&offer)));
-    let (coming, failed) = (with(Offer::Coming), with(Offer::Failed));
+fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowledge {
+    let with = |offer: HoleOffer| names(facts.peers.iter().filter(move |peer| peer.offer.as_ref() == Some(&offer)));
+    let (coming, failed) = (with(HoleOffer::Coming), with(HoleOffer::Failed));
     let (buried, retired, away) = (total(&facts.tombstones), total(&facts.retired), total(&facts.away));
     let damaged = total(&facts.damaged);
     let is_most = |of: Span| of.us() > 0 && of.us() >= open.hole.length().us() / 2;
@@ -76,32 +76,33 @@ fn worked_out(open: &Open, facts: &Facts, now: Timestamp) -> Known {
     let silent = names(facts.peers.iter().filter(is_silent));
     let are_all_asked = silent.is_empty();
     let all = names(facts.peers.iter());
-    let or_away = |reason| if is_most(away) { Reason::DiskAway } else { reason };
-    let or_lost = |reason| if is_most(damaged) { Reason::Lost } else { or_away(reason) };
+    let or_away = |reason| if is_most(away) { HoleReason::DiskAway } else { reason };
+    let or_lost = |reason| if is_most(damaged) { HoleReason::Lost } else { or_away(reason) };
     let (reason, peers, sentence) = if !coming.is_empty() {
         let told = format!("{} it, which are being fetched or wait for their turn", has(&coming));
-        (Reason::Fetching, coming, told)
+        (HoleReason::Fetching, coming, told)
     } else if !failed.is_empty() {
         let told = format!("{} it, which could not be fetched and are tried again: see `gapless status`", has(&failed));
-        (Reason::PeerHas, failed, told)
+        (HoleReason::PeerHas, failed, told)
     } else if is_most(buried) {
-        (Reason::Tombstoned, Vec::new(), "it was deleted".to_owned())
+        (HoleReason::Tombstoned, Vec::new(), "it was deleted".to_owned())
     } else if is_most(retired) {
-        (Reason::Retention, Vec::new(), "it is not kept: see `gapless retention list`".to_owned())
+        (HoleReason::Retention, Vec::new(), "it is not kept: see `gapless retention list`".to_owned())
     } else if facts.unwanted {
         let told = "backfill does not fetch it, because it is configured so or because it lies in the future, so that no peer is asked for it".to_owned();
-        (or_away(Reason::NotAsked), Vec::new(), told)
+        (or_away(HoleReason::NotAsked), Vec::new(), told)
     } else if !silent.is_empty() {
         let told = format!("not asked since it was first seen, or since it grew: {}", silent.join(", "));
-        (or_away(Reason::NotAsked), silent, told)
+        (or_away(HoleReason::NotAsked), silent, told)
     } else if all.is_empty() {
-        (or_lost(Reason::NobodyHas), all, "there is no peer to ask for it".to_owned())
+        (or_lost(HoleReason::NobodyHas), all, "there is no peer to ask for it".to_owned())
     } else {
         let told = format!("asked, and without a segment in it: {}", all.join(", "));
-        (or_lost(Reason::NobodyHas), all, told)
+        (or_lost(HoleReason::NobodyHas), all, told)
     };
-    let unfillable =
-        matches!(reason, Reason::NobodyHas | Reason::DiskAway | Reason::Lost) && !facts.unwanted && are_all_asked;
+    let unfillable = matches!(reason, HoleReason::NobodyHas | HoleReason::DiskAway | HoleReason::Lost)
+        && !facts.unwanted
+        && are_all_asked;
     let mut detail = sentence;
     for (what, of) in [("tombstones hide", buried), ("retention does not keep", retired)] {
         if of.us() > 0 {
@@ -116,7 +117,7 @@ fn worked_out(open: &Open, facts: &Facts, now: Timestamp) -> Known {
         let last = facts.away.iter().map(|absence| absence.end).max().unwrap_or(first.end);
         detail = format!("{detail}; between {} and {last} the disk was away for {} s", first.start, away.seconds());
     }
-    Known { reason, unfillable, since: now, peers, detail: shortened(&detail, DETAIL_BYTES).to_owned() }
+    HoleKnowledge { reason, unfillable, since: now, peers, detail: shortened(&detail, DETAIL_BYTES).to_owned() }
 }
 
 /// How much time stretches cover together.
@@ -132,10 +133,10 @@ fn total(stretches: &[Stretch]) -> Span {
 }
 
 /// What was known before, if nobody that it was learnt from has been asked since, and nobody else is left to ask.
-fn held(before: &Known, fresh: &Known) -> Option<Known> {
+fn held(before: &HoleKnowledge, fresh: &HoleKnowledge) -> Option<HoleKnowledge> {
     let holds = match before.reason {
-        Reason::PeerHas | Reason::Fetching => before.peers.iter().any(|name| fresh.peers.contains(name)),
-        Reason::NobodyHas | Reason::DiskAway | Reason::Lost => {
+        HoleReason::PeerHas | HoleReason::Fetching => before.peers.iter().any(|name| fresh.peers.contains(name)),
+        HoleReason::NobodyHas | HoleReason::DiskAway | HoleReason::Lost => {
             before.unfillable && fresh.peers.iter().all(|name| before.peers.contains(name))
         }
         _ => false,

@@ -332,7 +332,7 @@ fn a_near_duplicate_of_what_was_deleted_is_not_fetched_from_anybody() {
     assert_eq!(by_list.leave, [(twin.as_str(), Why::EqualDeleted)]);
     // It was deleted 20 seconds before this hour began, which only others can tell.
     let first = format!("00:05-2.0-full-{hash}.ts");
-    let graves = vec![(key(&first).unwrap().hash, Kind::Full, hour().start() - Span::from_us(20 * SECOND_US))];
+    let graves = vec![(key(&first).unwrap().hash, SegmentKind::Full, hour().start() - Span::from_us(20 * SECOND_US))];
     let nothing = HourContents::default();
     let beside =
         plan_beside(&nothing, &[&first], &rules(), Deletions { graves: graves.clone(), ..Deletions::default() });

@@ -84,12 +84,12 @@ pub fn first_absent<'h>(holders: &'h [Holder], answering: &[&Answering]) -> Opti
 
 /// What the tombstones of an hour hide: the files of their names, and equal content nearby.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Buried {
+pub struct HiddenNames {
     stems: BTreeSet<String>,
     graves: Graves,
 }
 
-impl Buried {
+impl HiddenNames {
     /// What these names of an hour hide, as far as they are tombstones.
     pub fn of<'n>(hour: Hour, names: impl IntoIterator<Item = &'n str>) -> Self {
         let (mut stems, mut contents) = (BTreeSet::new(), Vec::new());
@@ -171,7 +171,7 @@ mod tests {
     fn what_a_tombstone_hides_is_shown_unless_the_list_hides_it_itself() {
         let stem = format!("00:05-2.0-full-{HASH}");
         let (tombstone, file) = (format!("{stem}.tombstone"), format!("{stem}.ts"));
-        let buried = Buried::of(hour(), [&*tombstone, "odd.tombstone", "00:07-2.0-full-x.ts"]);
+        let buried = HiddenNames::of(hour(), [&*tombstone, "odd.tombstone", "00:07-2.0-full-x.ts"]);
         let (twin, far) = (file.replace("00:05", "00:06"), file.replace("00:05", "10:06"));
         for (listed, shown) in [
             (vec![&*file], Some(&*file)),
@@ -185,7 +185,7 @@ mod tests {
             let listed: Vec<Box<str>> = listed.into_iter().map(Into::into).collect();
             assert_eq!(buried.first_shown(hour(), &listed), shown, "{listed:?}");
         }
-        assert!(Buried::of(hour(), [&*file]).is_empty());
+        assert!(HiddenNames::of(hour(), [&*file]).is_empty());
     }
 
     proptest! {

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decided, Limits, Measured, Reason, Stored};
+use super::{Decided, Measured, RetentionLimits, RetentionReason, Stored};
 use crate::domain::blocks::on_disk;
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 
@@ -30,7 +30,7 @@ pub struct StreamLimit {
     pub max_bytes: Option<u64>,
 }
 
-impl Limits {
+impl RetentionLimits {
     /// The number of the section that is about this stream: the one with its quality, else the one of its channel.
     pub(super) fn section(&self, stream: &Stream) -> Option<usize> {
         let of = |quality: Option<&str>| {
@@ -55,7 +55,7 @@ const BESIDE_MAX: u64 = 10;
 /// And to one part in so many of `min_free`, which it may take.
 const BESIDE_FREE: u64 = 2;
 
-impl Limits {
+impl RetentionLimits {
     /// Bytes of the disk that others may still add to what was recorded here of this stream: they go with their hours and no sooner, so that there
     /// must be room for them beside it. `added` says how much they have added so far to the streams that it is asked about.
     pub fn room_beside_own(&self, stream: &Stream, added: impl Fn(&dyn Fn(&Stream) -> bool) -> u64) -> u64 {
@@ -91,19 +91,23 @@ impl Rank {
 /// later does not go, and what is later than `last` is from the future.
 pub(super) fn add_reasons(
     hours: &[Stored],
-    reasons: &mut [Option<Reason>],
-    limits: &Limits,
+    reasons: &mut [Option<RetentionReason>],
+    limits: &RetentionLimits,
     (first_safe, last): (Hour, Hour),
     free: Option<u64>,
 ) {
     let mut room = Room { hours, reasons, first_safe, last, measure: Measure::Content };
     for (number, section) in limits.streams.iter().enumerate() {
         if let Some(most) = section.max_bytes {
-            room.shrink_to(most, |stored| limits.section(&stored.place.stream) == Some(number), Reason::Stream);
+            room.shrink_to(
+                most,
+                |stored| limits.section(&stored.place.stream) == Some(number),
+                RetentionReason::Stream,
+            );
         }
     }
     if let Some(most) = limits.max_bytes {
-        room.shrink_to(most, |_| true, Reason::Size);
+        room.shrink_to(most, |_| true, RetentionReason::Size);
     }
     if let (Some(least), Some(free)) = (limits.min_free, free) {
         room.keep_free(least, free);
@@ -113,7 +117,7 @@ pub(super) fn add_reasons(
 /// What goes and what stays so far.
 struct Room<'h> {
     hours: &'h [Stored],
-    reasons: &'h mut [Option<Reason>],
+    reasons: &'h mut [Option<RetentionReason>],
     first_safe: Hour,
     last: Hour,
     measure: Measure,
@@ -156,12 +160,12 @@ struct Freed {
 
 impl Room<'_> {
     /// Makes these take no more than so many bytes.
-    fn shrink_to(&mut self, most: u64, of: impl Fn(&Stored) -> bool, why: Reason) {
+    fn shrink_to(&mut self, most: u64, of: impl Fn(&Stored) -> bool, why: RetentionReason) {
         let own = self.own(&of);
         for rank in [Rank::Strangers, Rank::Named].into_iter().filter(|rank| *rank < own) {
             let left = self.left(&of);
             let of_rank = |stored: &Stored| of(stored) && !is_own(stored, own) && Rank::of(stored) == rank;
-            self.shrink(of_rank, Reason::Fetched, |freed| left.saturating_sub(freed.bytes) > most);
+            self.shrink(of_rank, RetentionReason::Fetched, |freed| left.saturating_sub(freed.bytes) > most);
         }
         let of_own = |stored: &Stored| of(stored) && is_own(stored, own);
         let left = self.left(&of_own).saturating_sub(self.added(&of_own));
@@ -176,7 +180,7 @@ impl Room<'_> {
         for rank in [Rank::Strangers, Rank::Named].into_iter().filter(|rank| *rank < own) {
             let made = free.saturating_add(self.going());
             let of_rank = |stored: &Stored| !is_own(stored, own) && Rank::of(stored) == rank;
-            self.shrink(of_rank, Reason::Fetched, |freed| made.saturating_add(freed.bytes) < least);
+            self.shrink(of_rank, RetentionReason::Fetched, |freed| made.saturating_add(freed.bytes) < least);
         }
         let of_own = |stored: &Stored| is_own(stored, own);
         let others = self.stays(|stored| !of_own(stored));
@@ -185,7 +189,7 @@ impl Room<'_> {
         let (added, lent) = (self.added(&|_| true), least / BESIDE_FREE);
         let would_be =
             |freed: Freed| made.saturating_add(freed.bytes).saturating_add(added.saturating_sub(freed.added).min(lent));
-        self.shrink(of_own, Reason::Space, |freed| would_be(freed) < least);
+        self.shrink(of_own, RetentionReason::Space, |freed| would_be(freed) < least);
     }
 
     /// The highest rank of these that holds anything: that is what is own among them.
@@ -194,7 +198,7 @@ impl Room<'_> {
     }
 
     /// Lets the oldest of these go as long as what they free together is too little.
-    fn shrink(&mut self, of: impl Fn(&Stored) -> bool, why: Reason, is_too_much: impl Fn(Freed) -> bool) {
+    fn shrink(&mut self, of: impl Fn(&Stored) -> bool, why: RetentionReason, is_too_much: impl Fn(Freed) -> bool) {
         let (mut freed, measure) = (Freed::default(), self.measure);
         for (stored, reason) in self.hours.iter().zip(self.reasons.iter_mut()) {
             if !is_too_much(freed) {
@@ -272,7 +276,7 @@ pub struct Horizons {
 
 impl Horizons {
     /// Of hours that have gone, and why.
-    pub fn of<'e>(gone: impl IntoIterator<Item = (&'e HourPlace, Reason)>) -> Self {
+    pub fn of<'e>(gone: impl IntoIterator<Item = (&'e HourPlace, RetentionReason)>) -> Self {
         let mut horizons = Self::default();
         for (place, reason) in gone {
             let later = |before: Option<Hour>| before.max(Some(place.hour));
@@ -281,20 +285,20 @@ impl Horizons {
                 *known = (*known).max(place.hour);
             };
             match reason {
-                Reason::Age => {}
-                Reason::Size | Reason::Space => horizons.own = later(horizons.own),
-                Reason::Fetched => {
+                RetentionReason::Age => {}
+                RetentionReason::Size | RetentionReason::Space => horizons.own = later(horizons.own),
+                RetentionReason::Fetched => {
                     horizons.fetched = later(horizons.fetched);
                     of_stream(&mut horizons.fetched_streams);
                 }
-                Reason::Stream => of_stream(&mut horizons.streams),
+                RetentionReason::Stream => of_stream(&mut horizons.streams),
             }
         }
         horizons
     }
 
     /// Whether there is room for an hour, as far as is known from what had to go; one of other nodes has less.
-    pub fn has_room(&self, place: &HourPlace, is_fetched: bool, limits: &Limits) -> bool {
+    pub fn has_room(&self, place: &HourPlace, is_fetched: bool, limits: &RetentionLimits) -> bool {
         let is_beyond = |horizon: Option<Hour>| horizon.is_some_and(|horizon| place.hour < horizon);
         if limits.by_size() && (is_beyond(self.own) || is_fetched && is_beyond(self.fetched)) {
             return false;

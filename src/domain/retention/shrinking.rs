@@ -16,14 +16,14 @@ const DAY_US: i64 = 24 * crate::domain::time::HOUR_US;
 
 /// How much there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Level {
+pub struct StreamSize {
     /// Hours of one's own that hold anything.
     pub hours: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
-impl Level {
+impl StreamSize {
     fn highest(self, other: Self) -> Self {
         Self { hours: self.hours.max(other.hours), bytes: self.bytes.max(other.bytes) }
     }
@@ -47,14 +47,14 @@ const HELD: &str = "held";
 /// The highest levels of the last lived days.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Levels {
-    days: Vec<(i64, Level)>,
+    days: Vec<(i64, StreamSize)>,
     /// The highest when too little would have been left; it does not grow old.
-    held: Option<Level>,
+    held: Option<StreamSize>,
 }
 
 impl Levels {
     /// Takes a level in; true if it is worth writing down.
-    pub fn note(&mut self, lived: Span, level: Level) -> bool {
+    pub fn note(&mut self, lived: Span, level: StreamSize) -> bool {
         let (before, day) = (self.clone(), lived.us() / DAY_US);
         match self.days.iter_mut().find(|(known, _)| *known == day) {
             Some((_, highest)) => *highest = highest.highest(level),
@@ -73,18 +73,18 @@ impl Levels {
     }
 
     /// This is what counts from now on, on a person's word.
-    pub fn reset(&mut self, lived: Span, level: Level) {
+    pub fn reset(&mut self, lived: Span, level: StreamSize) {
         *self = Self { days: vec![(lived.us() / DAY_US, level)], held: None };
     }
 
     /// The highest of them.
-    pub fn highest(&self) -> Level {
+    pub fn highest(&self) -> StreamSize {
         let all = self.days.iter().map(|(_, level)| *level).chain(self.held);
-        all.fold(Level::default(), Level::highest)
+        all.fold(StreamSize::default(), StreamSize::highest)
     }
 
     /// Whether so little may be left; if not, why.
-    pub fn shrinks(&self, left: Level) -> Option<Shrinking> {
+    pub fn shrinks(&self, left: StreamSize) -> Option<Shrinking> {
         let highest = self.highest();
         let is_too_little = left.hours < highest.hours.div_ceil(2) || left.bytes < highest.bytes.div_ceil(2);
         is_too_little.then_some(Shrinking { left, highest })
@@ -92,7 +92,7 @@ impl Levels {
 
     /// As text.
     pub fn text(&self) -> String {
-        let line = |when: &str, level: &Level| format!("{when} {} {}\n", level.hours, level.bytes);
+        let line = |when: &str, level: &StreamSize| format!("{when} {} {}\n", level.hours, level.bytes);
         let days = self.days.iter().map(|(day, level)| line(&day.to_string(), level));
         days.chain(self.held.iter().map(|level| line(HELD, level))).collect()
     }
@@ -104,7 +104,7 @@ impl Levels {
             let mut words = line.split(' ');
             let when = words.next()?;
             let mut number = || words.next()?.parse().ok();
-            let level = Level { hours: number()?, bytes: number()? };
+            let level = StreamSize { hours: number()?, bytes: number()? };
             match when {
                 HELD => levels.held = Some(level),
                 day => levels.days.push((day.parse().ok()?, level)),
@@ -145,9 +145,9 @@ impl Yardsticks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shrinking {
     /// So much would be.
-    pub left: Level,
+    pub left: StreamSize,
     /// The most that there was.
-    pub highest: Level,
+    pub highest: StreamSize,
 }
 
 impl fmt::Display for Shrinking {
@@ -173,8 +173,8 @@ mod tests {
         Span::from_us(day * DAY_US)
     }
 
-    fn level(hours: u64) -> Level {
-        Level { hours, bytes: hours * 100 }
+    fn level(hours: u64) -> StreamSize {
+        StreamSize { hours, bytes: hours * 100 }
     }
 
     #[test]
@@ -218,11 +218,11 @@ mod tests {
     #[test]
     fn bytes_count_as_hours_do_and_a_week_is_forgotten() {
         let mut levels = Levels::default();
-        assert!(levels.note(day(0), Level { hours: 10, bytes: 1_000 }));
-        assert!(!levels.note(day(0), Level { hours: 9, bytes: 900 }));
-        assert!(levels.shrinks(Level { hours: 9, bytes: 499 }).is_some());
-        assert!(levels.shrinks(Level { hours: 4, bytes: 900 }).is_some());
-        assert!(levels.shrinks(Level { hours: 5, bytes: 500 }).is_none());
+        assert!(levels.note(day(0), StreamSize { hours: 10, bytes: 1_000 }));
+        assert!(!levels.note(day(0), StreamSize { hours: 9, bytes: 900 }));
+        assert!(levels.shrinks(StreamSize { hours: 9, bytes: 499 }).is_some());
+        assert!(levels.shrinks(StreamSize { hours: 4, bytes: 900 }).is_some());
+        assert!(levels.shrinks(StreamSize { hours: 5, bytes: 500 }).is_none());
         levels.note(day(6), level(1));
         assert_eq!(levels.highest().hours, 10);
         levels.note(day(7), level(1));

@@ -27,18 +27,18 @@ fn stored(stream: &str, ago: i64, bytes: u64) -> Stored {
     }
 }
 
-fn hours(count: i64) -> Limits {
-    Limits { max_age: Some(Span::from_us(count * crate::domain::time::HOUR_US)), ..Limits::default() }
+fn hours(count: i64) -> RetentionLimits {
+    RetentionLimits { max_age: Some(Span::from_us(count * crate::domain::time::HOUR_US)), ..RetentionLimits::default() }
 }
 
-fn going(schedule: &Schedule) -> Vec<(String, Reason)> {
+fn going(schedule: &Schedule) -> Vec<(String, RetentionReason)> {
     schedule.going.iter().map(|going| (going.stored.place.to_string(), going.reason)).collect()
 }
 
 #[test]
 fn nothing_goes_without_a_limit() {
     let all: Vec<Stored> = (0..50).map(|ago| stored("a/b", ago, 100)).collect();
-    let schedule = schedule(all, &Limits::default(), now(), Some(0));
+    let schedule = schedule(all, &RetentionLimits::default(), now(), Some(0));
     assert_eq!((schedule.going.len(), schedule.doubt, schedule.hours, schedule.bytes), (0, None, 50, 5_000));
 }
 
@@ -48,31 +48,38 @@ fn an_hour_is_too_old_when_its_end_is() {
     // The hour of six hours ago ended five and a half hours ago.
     let schedule = schedule(all, &hours(6), now(), None);
     let expected = ["a/b/2020-01-10T03", "a/b/2020-01-10T04", "a/b/2020-01-10T05"];
-    assert_eq!(going(&schedule), expected.map(|place| (place.to_owned(), Reason::Age)));
+    assert_eq!(going(&schedule), expected.map(|place| (place.to_owned(), RetentionReason::Age)));
     assert_eq!((schedule.doubt, schedule.going_bytes()), (None, 300));
 }
 
 #[test]
 fn the_two_newest_hours_stay_whatever_the_limits_are() {
     let all = vec![stored("a/b", -5, 100), stored("a/b", 0, 100), stored("a/b", 1, 100), stored("a/b", 2, 100)];
-    let limits =
-        Limits { max_age: Some(Span::from_us(0)), max_bytes: Some(0), min_free: Some(u64::MAX), ..Limits::default() };
+    let limits = RetentionLimits {
+        max_age: Some(Span::from_us(0)),
+        max_bytes: Some(0),
+        min_free: Some(u64::MAX),
+        ..RetentionLimits::default()
+    };
     let schedule = schedule(all, &limits, now(), Some(0));
-    assert_eq!(going(&schedule), [("a/b/2020-01-10T10".to_owned(), Reason::Age)]);
+    assert_eq!(going(&schedule), [("a/b/2020-01-10T10".to_owned(), RetentionReason::Age)]);
 }
 
 #[test]
 fn size_and_space_take_the_oldest_of_all_streams_until_it_is_enough() {
     let all: Vec<Stored> = (0..6).flat_map(|ago| [stored("b/q", ago, 10), stored("a/q", ago, 10)]).collect();
-    let size = Limits { max_bytes: Some(95), ..Limits::default() };
+    let size = RetentionLimits { max_bytes: Some(95), ..RetentionLimits::default() };
     let expected = ["a/q/2020-01-10T07", "b/q/2020-01-10T07", "a/q/2020-01-10T08"];
-    assert_eq!(going(&schedule(all.clone(), &size, now(), None)), expected.map(|it| (it.to_owned(), Reason::Size)));
+    assert_eq!(
+        going(&schedule(all.clone(), &size, now(), None)),
+        expected.map(|it| (it.to_owned(), RetentionReason::Size))
+    );
     // Each takes a block.
-    let space = Limits { min_free: Some(1_000 * BLOCK), ..Limits::default() };
+    let space = RetentionLimits { min_free: Some(1_000 * BLOCK), ..RetentionLimits::default() };
     let for_space = ["a/q/2020-01-10T07", "b/q/2020-01-10T07"];
     assert_eq!(
         going(&schedule(all.clone(), &space, now(), Some(998 * BLOCK + 1))),
-        for_space.map(|it| (it.to_owned(), Reason::Space))
+        for_space.map(|it| (it.to_owned(), RetentionReason::Space))
     );
     assert!(schedule(all, &space, now(), None).going.is_empty(), "nobody knows how much is free");
 }
@@ -81,11 +88,11 @@ fn size_and_space_take_the_oldest_of_all_streams_until_it_is_enough() {
 fn more_than_half_at_once_is_doubted() {
     let all: Vec<Stored> = (2..10).map(|ago| stored("a/b", ago, 100)).collect();
     let doubt = |max_bytes| {
-        let limits = Limits { max_bytes: Some(max_bytes), ..Limits::default() };
+        let limits = RetentionLimits { max_bytes: Some(max_bytes), ..RetentionLimits::default() };
         schedule(all.clone(), &limits, now(), None).doubt
     };
     assert_eq!(doubt(400), None);
-    assert_eq!(doubt(399), Some(Doubt::MoreThanHalf { going: 5, of: 8 }));
+    assert_eq!(doubt(399), Some(SuspectPlan::MoreThanHalf { going: 5, of: 8 }));
 }
 
 #[test]
@@ -93,37 +100,37 @@ fn a_clock_far_ahead_is_doubted_and_one_far_behind_deletes_nothing() {
     let all: Vec<Stored> = (0..100).map(|ago| stored("a/b", ago, 100)).collect();
     let at = |text: &str| schedule(all.clone(), &hours(90), Timestamp::parse(text).unwrap(), None);
     assert_eq!(at(NOW).doubt, None);
-    assert!(matches!(at("2030-01-10T12:30").doubt, Some(Doubt::Clock { newest: Some(_), .. })));
+    assert!(matches!(at("2030-01-10T12:30").doubt, Some(SuspectPlan::Clock { newest: Some(_), .. })));
     assert!(at("1999-01-01T00:00").going.is_empty());
     // A segment from the far future does not make an old archive look new.
     let mut planted = all.clone();
     planted.push(stored("a/b", -80_000, 100));
     let then = Timestamp::parse("2021-01-10T12:30").unwrap();
-    assert!(matches!(schedule(planted, &hours(90), then, None).doubt, Some(Doubt::Clock { .. })));
+    assert!(matches!(schedule(planted, &hours(90), then, None).doubt, Some(SuspectPlan::Clock { .. })));
 }
 
 #[test]
 fn hours_from_the_future_push_nothing_out_by_size() {
     let mut all: Vec<Stored> = (-1..9).map(|ago| stored("a/b", ago, 100)).collect();
-    let limits = Limits { max_bytes: Some(1_000), ..Limits::default() };
+    let limits = RetentionLimits { max_bytes: Some(1_000), ..RetentionLimits::default() };
     all.push(stored("a/b", -80_000, 100));
     let little = schedule(all.clone(), &limits, now(), None);
     assert_eq!((going(&little), little.doubt), (Vec::new(), None));
     all.push(stored("a/b", -80_001, 1_000_000));
     let much = schedule(all.clone(), &limits, now(), None);
     assert!(going(&much).is_empty());
-    assert!(matches!(much.doubt, Some(Doubt::Future { bytes: 1_000_100, of: 1_001_100, .. })));
+    assert!(matches!(much.doubt, Some(SuspectPlan::Future { bytes: 1_000_100, of: 1_001_100, .. })));
     // What is full of them has less free space all the same; nothing goes for that without a word.
-    let space = Limits { min_free: Some(1_000), ..Limits::default() };
+    let space = RetentionLimits { min_free: Some(1_000), ..RetentionLimits::default() };
     let full = schedule(all.clone(), &space, now(), Some(950));
-    assert!(full.going.len() == 1 && matches!(full.doubt, Some(Doubt::Future { .. })));
+    assert!(full.going.len() == 1 && matches!(full.doubt, Some(SuspectPlan::Future { .. })));
     assert_eq!(schedule(all, &hours(6), now(), None).doubt, None, "age does not look at bytes");
 }
 
 #[test]
 fn what_was_begun_is_finished_and_what_is_kept_stays() {
     let mut all: Vec<Stored> = (2..10).map(|ago| stored("a/b", ago, 100)).collect();
-    all[0].decided = Decided::Begun(Reason::Size);
+    all[0].decided = Decided::Begun(RetentionReason::Size);
     all[7].decided = Decided::Keep;
     let schedule = schedule(all, &hours(6), now(), None);
     let names: Vec<String> = going(&schedule).into_iter().map(|(place, _)| place).collect();
@@ -133,8 +140,10 @@ fn what_was_begun_is_finished_and_what_is_kept_stays() {
 
 #[test]
 fn a_doubt_says_what_to_do() {
-    let future = Doubt::Future { bytes: 2, of: 3, newest: now().hour() };
-    for doubt in [Doubt::MoreThanHalf { going: 5, of: 8 }, Doubt::Clock { newest: None, now: now() }, future] {
+    let future = SuspectPlan::Future { bytes: 2, of: 3, newest: now().hour() };
+    for doubt in
+        [SuspectPlan::MoreThanHalf { going: 5, of: 8 }, SuspectPlan::Clock { newest: None, now: now() }, future]
+    {
         assert!(doubt.to_string().contains("gapless retention run --yes"), "{doubt}");
     }
 }
@@ -145,7 +154,7 @@ fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
             let mut stored = stored(["a/b", "a/c", "d/b"][stream], ago, bytes);
             stored.decided = match decided {
                 0 => Decided::Keep,
-                1 => Decided::Begun(Reason::Age),
+                1 => Decided::Begun(RetentionReason::Age),
                 _ => Decided::Nothing,
             };
             stored
@@ -158,10 +167,11 @@ fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
     })
 }
 
-fn any_limits() -> impl Strategy<Value = Limits> {
+fn any_limits() -> impl Strategy<Value = RetentionLimits> {
     let age = prop::option::of((0..400_i64).prop_map(|hours| Span::from_us(hours * crate::domain::time::HOUR_US)));
-    (age, prop::option::of(0..30_000_u64), prop::option::of((0..3_000_u64).prop_map(|blocks| blocks * BLOCK)))
-        .prop_map(|(max_age, max_bytes, min_free)| Limits { max_age, max_bytes, min_free, ..Limits::default() })
+    (age, prop::option::of(0..30_000_u64), prop::option::of((0..3_000_u64).prop_map(|blocks| blocks * BLOCK))).prop_map(
+        |(max_age, max_bytes, min_free)| RetentionLimits { max_age, max_bytes, min_free, ..RetentionLimits::default() },
+    )
 }
 
 proptest! {
@@ -193,7 +203,7 @@ proptest! {
     fn what_goes_for_its_size_is_older_than_all_that_stays(all in any_hours(), limits in any_limits(), free in 0..30_000_u64) {
         let plan = schedule(all.clone(), &limits, now(), Some(free));
         let last = plan.going.iter().rfind(|going| {
-            going.stored.decided == Decided::Nothing && going.reason != Reason::Age
+            going.stored.decided == Decided::Nothing && going.reason != RetentionReason::Age
         });
         if let Some(last) = last {
             let older = |stored: &&Stored| {

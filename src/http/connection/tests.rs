@@ -8,7 +8,7 @@ fn activity() -> Arc<Activity> {
 
 #[test]
 fn each_state_has_its_limit() {
-    let limits = Limits::default();
+    let limits = ConnectionLimits::default();
     let ms = |limit: std::time::Duration| u64::try_from(limit.as_millis()).unwrap() + 2;
     let activity = activity();
     activity.begin_handshake();
@@ -34,7 +34,7 @@ fn each_state_has_its_limit() {
     activity.note_write(&Poll::Pending);
     assert!(activity.waiting_since().is_none());
     assert_eq!(activity.overdue(ms(limits.write_stall_timeout), &limits), Some(Overdue::Stalled));
-    let impatient = Limits { idle_timeout: std::time::Duration::ZERO, ..limits.clone() };
+    let impatient = ConnectionLimits { idle_timeout: std::time::Duration::ZERO, ..limits.clone() };
     assert_eq!(activity.overdue(5, &impatient), None, "what is still being sent is not idle");
     activity.note_write(&Poll::Ready(Ok(5)));
     assert_eq!(activity.overdue(1, &limits), None);
@@ -42,7 +42,7 @@ fn each_state_has_its_limit() {
 
 #[test]
 fn who_closed_their_half_is_served_for_a_moment() {
-    let limits = Limits::default();
+    let limits = ConnectionLimits::default();
     let gone = u64::try_from(GONE.as_millis()).unwrap() + 2;
     let activity = activity();
     assert!(!activity.has_closed_half(), "nothing was asked");
@@ -61,7 +61,7 @@ fn who_closed_their_half_is_served_for_a_moment() {
 #[test]
 fn a_response_that_is_still_made_is_not_the_peers_fault() {
     use http_body::Body as _;
-    let limits = Limits::default();
+    let limits = ConnectionLimits::default();
     let stalled = u64::try_from(limits.write_stall_timeout.as_millis()).unwrap() + 2;
     let activity = activity();
     let (sender, pieces) = tokio::sync::mpsc::channel(2);

@@ -103,7 +103,7 @@ async fn too_much_at_once_and_an_index_that_begins_anew_are_told_as_resync() {
 async fn one_client_cannot_take_all_places_and_the_end_of_the_node_lets_all_go() {
     let node = TestNode::new();
     let refused = async |address: &str| node.ask_from(address, "/api/v1/events", &[]).await.0.as_u16() == 503;
-    let Places { total, each, .. } = node.app.listeners.seats.places();
+    let ClientSeats { total, each, .. } = node.app.listeners.seats.places();
     let mut all = Vec::new();
     for number in 0..total {
         let address = format!("192.0.2.{}:5", number / each);

@@ -19,18 +19,18 @@ struct Server {
     task: JoinHandle<()>,
 }
 
-fn quick() -> Limits {
-    Limits {
+fn quick() -> ConnectionLimits {
+    ConnectionLimits {
         header_timeout: Duration::from_millis(200),
         idle_timeout: Duration::from_millis(600),
         body_timeout: Duration::from_millis(200),
         write_stall_timeout: Duration::from_millis(300),
         drain: Duration::from_millis(500),
-        ..Limits::default()
+        ..ConnectionLimits::default()
     }
 }
 
-async fn start(limits: Limits) -> Server {
+async fn start(limits: ConnectionLimits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let app = Router::new()
@@ -110,7 +110,7 @@ async fn a_slow_handler_is_not_cut() {
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_cut_and_one_that_reads_slowly_is_not() {
     // The kernel calls a socket writable again when a third of its buffer is free: that takes a slow reader a moment.
-    let server = start(Limits { write_stall_timeout: Duration::from_millis(600), ..quick() }).await;
+    let server = start(ConnectionLimits { write_stall_timeout: Duration::from_millis(600), ..quick() }).await;
     let (mut deaf, mut slow) = (server.connect().await, server.connect().await);
     for stream in [&mut deaf, &mut slow] {
         stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
@@ -128,7 +128,7 @@ async fn a_peer_that_does_not_read_is_cut_and_one_that_reads_slowly_is_not() {
 
 #[tokio::test]
 async fn at_the_cap_the_one_that_waited_longest_gives_way() {
-    let server = start(Limits { max_connections: 2, idle_timeout: Duration::from_secs(60), ..quick() }).await;
+    let server = start(ConnectionLimits { max_connections: 2, idle_timeout: Duration::from_secs(60), ..quick() }).await;
     let mut busy = server.connect().await;
     busy.write_all(b"GET /slow/900 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -142,7 +142,8 @@ async fn at_the_cap_the_one_that_waited_longest_gives_way() {
 
 #[tokio::test]
 async fn at_the_cap_whoever_takes_nothing_gives_way() {
-    let server = start(Limits { max_connections: 3, write_stall_timeout: Duration::from_secs(60), ..quick() }).await;
+    let server =
+        start(ConnectionLimits { max_connections: 3, write_stall_timeout: Duration::from_secs(60), ..quick() }).await;
     let mut deaf = Vec::new();
     for _ in 0..3 {
         let mut stream = server.connect().await;

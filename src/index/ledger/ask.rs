@@ -9,11 +9,11 @@ use super::super::{Batch, IndexError};
 use super::keep::{is_right, open_of, read_away};
 use super::rows::{HoleKey, decode_closed, decode_open, key};
 use crate::domain::coverage::{Stretch, Window};
-use crate::domain::ledger::{Closed, Known, Open};
+use crate::domain::ledger::{Closed, HoleKnowledge, OpenHole};
 use crate::domain::{Hour, Span, Stream, Timestamp};
 
 /// Why holes are open, for the index to remember: each with when it had last grown when that was worked out.
-pub type Reasons = Vec<(HoleKey, Timestamp, Known)>;
+pub type HoleReasonRows = Vec<(HoleKey, Timestamp, HoleKnowledge)>;
 
 /// A page of closed entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct ClosedPage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerCopy {
     /// Open and closed entries by `CHANNEL/QUALITY`.
-    pub streams: HashMap<String, (Vec<Open>, Vec<Closed>)>,
+    pub streams: HashMap<String, (Vec<OpenHole>, Vec<Closed>)>,
     /// When the disk was away.
     pub away: Vec<Stretch>,
     /// How far the protective records of the archive had come, as one text.
@@ -47,7 +47,7 @@ impl Index {
     }
 
     /// The open entries of a quality that lie in a window, if only in part: at most so many. Blocks: not for async code.
-    pub fn open_holes(&self, stream: &Stream, window: &Window, most: usize) -> Result<Vec<Open>, IndexError> {
+    pub fn open_holes(&self, stream: &Stream, window: &Window, most: usize) -> Result<Vec<OpenHole>, IndexError> {
         let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
         let Stretch { start: from, end: to } = window.stretch();
         self.read(|transaction, _| {
@@ -77,7 +77,7 @@ impl Index {
         stream: &Stream,
         at: Timestamp,
         most: usize,
-    ) -> Result<(Option<Open>, Vec<Closed>), IndexError> {
+    ) -> Result<(Option<OpenHole>, Vec<Closed>), IndexError> {
         let window = Window { from: Some(at), to: Some(at + Span::from_us(1)), ..Window::default() };
         let open = self.open_holes(stream, &window, 1)?.into_iter().next();
         Ok((open, self.closed_holes(stream, &window, None, most)?.closed))
@@ -119,7 +119,7 @@ impl Index {
     }
 
     /// Some open entries of all qualities, behind this one, each with its key and the number of its quality.
-    pub fn open_after(&self, after: Option<HoleKey>, most: usize) -> Result<Vec<(HoleKey, u32, Open)>, IndexError> {
+    pub fn open_after(&self, after: Option<HoleKey>, most: usize) -> Result<Vec<(HoleKey, u32, OpenHole)>, IndexError> {
         self.read(|transaction, _| {
             let table = transaction.open_table(OPEN_HOLES)?;
             let from = after.as_ref().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
@@ -135,13 +135,13 @@ impl Index {
     }
 
     /// All open entries of a quality.
-    pub fn ledger(&self, stream: &Stream) -> Result<Vec<Open>, IndexError> {
+    pub fn ledger(&self, stream: &Stream) -> Result<Vec<OpenHole>, IndexError> {
         let Some(id) = self.stream_id(&stream.to_string()) else { return Ok(Vec::new()) };
         self.read(|transaction, _| open_of(&transaction.open_table(OPEN_HOLES)?, id))
     }
 
     /// Remembers why holes are open. Blocks: not for async code.
-    pub fn remember_why(&self, reasons: Reasons, generation: u64) -> Result<(), IndexError> {
+    pub fn remember_why(&self, reasons: HoleReasonRows, generation: u64) -> Result<(), IndexError> {
         self.apply(Batch { generation: Some(generation), reasons, ..Batch::default() }).map(drop)
     }
 

@@ -6,14 +6,14 @@ use redb::{ReadableTable, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::super::IndexError;
 use super::super::apply::Session;
-use super::super::codec::{Reader, hour_key};
+use super::super::codec::{RowReader, hour_key};
 use super::super::settle::{Beside, nearest};
 use super::super::summaries;
 use super::super::tables::{CLOSED_HOLES, CLOSED_ORDER, HourKey};
 use super::givers::{Givers, number};
 use super::rows::{HoleKey, by_time, decode_closed, decode_open, encode_closed, encode_open, key, read_by_time};
 use crate::domain::coverage::{HourSummary, Lane, Stretch};
-use crate::domain::ledger::{Arrival, By, Closed, Difference, Known, Open, Turn};
+use crate::domain::ledger::{Arrival, By, Closed, HoleChanges, HoleKnowledge, HoleReasonChange, OpenHole};
 use crate::domain::{Hour, SegmentKey, Span, Timestamp};
 
 /// What the recorder writes no later than this after the moment itself fills no hole: it is recording.
@@ -43,7 +43,7 @@ pub struct Books<'t> {
 
 /// How a quality's holes change.
 struct Turning {
-    difference: Difference,
+    difference: HoleChanges,
     /// The hole behind all that covers, as it was.
     trailing: Option<Stretch>,
     /// Some of its hours were left by earlier transactions: all of it is compared.
@@ -88,7 +88,7 @@ impl Session<'_> {
             return Ok(());
         }
         let trailing = trailing(&self.coverage, stream)?;
-        let turning = Turning { difference: Difference::default(), trailing, is_resumed };
+        let turning = Turning { difference: HoleChanges::default(), trailing, is_resumed };
         self.books.turning.insert(stream, turning);
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Session<'_> {
             }
             let Turning { mut difference, trailing: was, is_resumed } = turning;
             if is_resumed {
-                difference = Difference::default();
+                difference = HoleChanges::default();
                 difference.add(
                     open_of(&self.open_holes, stream)?.into_iter().map(|entry| entry.hole),
                     all_holes(&self.coverage, stream)?,
@@ -130,7 +130,7 @@ impl Session<'_> {
         self.forget_closed()
     }
 
-    fn turn(&mut self, stream: u32, difference: &Difference) -> Result<(), IndexError> {
+    fn turn(&mut self, stream: u32, difference: &HoleChanges) -> Result<(), IndexError> {
         let mut gone = Vec::new();
         for hole in difference.gone() {
             let at = key(stream, hole.start, hole.end);
@@ -139,7 +139,7 @@ impl Session<'_> {
             }
         }
         let arrivals = self.books.arrivals.remove(&stream).unwrap_or_default();
-        let turn = Turn::of(&gone, difference, arrivals, self.books.now);
+        let turn = HoleReasonChange::of(&gone, difference, arrivals, self.books.now);
         for entry in &turn.open {
             let at = key(stream, entry.hole.start, entry.hole.end);
             self.open_holes.insert(&at, encode_open(&at, entry).as_slice())?;
@@ -205,13 +205,13 @@ impl Session<'_> {
         &mut self,
         at: &HoleKey,
         grown: Timestamp,
-        known: &Known,
+        known: &HoleKnowledge,
     ) -> Result<(), IndexError> {
         let Some(row) = self.open_holes.get(at)?.map(|row| decode_open(at, row.value())).transpose()? else {
             return Ok(());
         };
         if row.1.grown == grown {
-            let entry = Open { known: Some(known.clone()), ..row.1 };
+            let entry = OpenHole { known: Some(known.clone()), ..row.1 };
             self.open_holes.insert(at, encode_open(at, &entry).as_slice())?;
         }
         Ok(())
@@ -246,7 +246,7 @@ fn all_holes(
 pub(super) fn open_of(
     table: &impl ReadableTable<&'static HoleKey, &'static [u8]>,
     stream: u32,
-) -> Result<Vec<Open>, IndexError> {
+) -> Result<Vec<OpenHole>, IndexError> {
     let ends = |us| key(stream, Timestamp::from_us(us), Timestamp::from_us(us));
     let mut found = Vec::new();
     for row in table.range::<&HoleKey>(&ends(i64::MIN)..=&ends(i64::MAX))? {
@@ -271,14 +271,15 @@ pub fn begin(
     table: &mut Table<'_, &'static HoleKey, &'static [u8]>,
     stream: u32,
     holes: Vec<Stretch>,
-    before: &[Open],
+    before: &[OpenHole],
     now: Timestamp,
 ) -> Result<(), IndexError> {
-    let mut difference = Difference::default();
+    let mut difference = HoleChanges::default();
     difference.add(before.iter().map(|entry| entry.hole), holes);
     let ends: BTreeSet<Stretch> = difference.gone().collect();
-    let (gone, kept): (Vec<Open>, Vec<Open>) = before.iter().cloned().partition(|entry| ends.contains(&entry.hole));
-    for entry in Turn::of(&gone, &difference, Vec::new(), now).open.into_iter().chain(kept) {
+    let (gone, kept): (Vec<OpenHole>, Vec<OpenHole>) =
+        before.iter().cloned().partition(|entry| ends.contains(&entry.hole));
+    for entry in HoleReasonChange::of(&gone, &difference, Vec::new(), now).open.into_iter().chain(kept) {
         let at = key(stream, entry.hole.start, entry.hole.end);
         table.insert(&at, encode_open(&at, &entry).as_slice())?;
     }
@@ -300,7 +301,7 @@ pub fn put_closed(transaction: &WriteTransaction, stream: u32, closed: &[Closed]
 pub fn read_away(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Vec<Stretch>, IndexError> {
     let Some(row) = meta.get("away")? else { return Ok(Vec::new()) };
     let bytes = row.value();
-    let mut reader = Reader::new(bytes, "meta");
+    let mut reader = RowReader::new(bytes, "meta");
     let mut time = || Ok::<_, IndexError>(Timestamp::from_us(i64::from_le_bytes(reader.array()?)));
     (0..bytes.len() / 16).map(|_| Ok(Stretch { start: time()?, end: time()? })).collect()
 }

@@ -10,7 +10,7 @@ mod givers;
 mod keep;
 mod rows;
 
-pub use ask::{ClosedPage, LedgerCopy, Reasons};
+pub use ask::{ClosedPage, HoleReasonRows, LedgerCopy};
 pub(super) use givers::Givers;
 pub(super) use keep::{Books, begin, put_closed, write_away};
 pub use rows::HoleKey;

@@ -1,12 +1,12 @@
 //! Entries of the ledger as rows.
 
 use super::super::IndexError;
-use super::super::codec::{Reader, check};
+use super::super::codec::{RowReader, check};
 use super::super::tables::HOLE_KEY;
 use crate::domain::Timestamp;
 use crate::domain::coverage::Stretch;
 use crate::domain::ledger::why::{DETAIL_BYTES, MOST_PEERS, NAME_BYTES, shortened};
-use crate::domain::ledger::{By, Closed, Known, Open, Reason};
+use crate::domain::ledger::{By, Closed, HoleKnowledge, HoleReason, OpenHole};
 
 const WHAT: &str = "holes";
 
@@ -24,7 +24,7 @@ pub fn key(stream: u32, first: Timestamp, second: Timestamp) -> HoleKey {
 
 /// The inverse of [`key`].
 pub fn read_key(key: &HoleKey) -> Result<(u32, Timestamp, Timestamp), IndexError> {
-    let mut reader = Reader::new(key, WHAT);
+    let mut reader = RowReader::new(key, WHAT);
     let stream = u32::from_be_bytes(reader.array()?);
     Ok((stream, unsortable(reader.array()?), unsortable(reader.array()?)))
 }
@@ -40,7 +40,7 @@ pub fn by_time(at: Timestamp, stream: u32, start: Timestamp) -> HoleKey {
 
 /// The inverse of [`by_time`].
 pub fn read_by_time(key: &HoleKey) -> Result<(Timestamp, u32, Timestamp), IndexError> {
-    let mut reader = Reader::new(key, WHAT);
+    let mut reader = RowReader::new(key, WHAT);
     let (at, stream) = (unsortable(reader.array()?), u32::from_be_bytes(reader.array()?));
     Ok((at, stream, unsortable(reader.array()?)))
 }
@@ -54,7 +54,7 @@ fn unsortable(bytes: [u8; 8]) -> Timestamp {
 }
 
 /// An open entry as bytes; the check covers the key.
-pub fn encode_open(key: &HoleKey, entry: &Open) -> Vec<u8> {
+pub fn encode_open(key: &HoleKey, entry: &OpenHole) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     bytes.extend(entry.first_seen.us().to_le_bytes());
     bytes.extend(entry.grown.us().to_le_bytes());
@@ -74,23 +74,23 @@ pub fn encode_open(key: &HoleKey, entry: &Open) -> Vec<u8> {
 }
 
 /// The inverse of [`encode_open`].
-pub fn decode_open(key: &HoleKey, bytes: &[u8]) -> Result<(u32, Open), IndexError> {
+pub fn decode_open(key: &HoleKey, bytes: &[u8]) -> Result<(u32, OpenHole), IndexError> {
     let (stream, start, end) = read_key(key)?;
     let mut reader = unsealed(key, bytes)?;
     let (first_seen, grown) = (time(&mut reader)?, time(&mut reader)?);
     let [is_known] = reader.array()?;
     let known = if is_known == 1 {
         let ([reason], [unfillable]) = (reader.array()?, reader.array()?);
-        let reason = Reason::from_number(reason).ok_or_else(damaged)?;
+        let reason = HoleReason::from_number(reason).ok_or_else(damaged)?;
         let since = time(&mut reader)?;
         let [count] = reader.array()?;
         let peers = (0..count).map(|_| read_text(&mut reader)).collect::<Result<_, _>>()?;
-        Some(Known { reason, unfillable: unfillable == 1, since, peers, detail: read_text(&mut reader)? })
+        Some(HoleKnowledge { reason, unfillable: unfillable == 1, since, peers, detail: read_text(&mut reader)? })
     } else {
         None
     };
     reader.end()?;
-    Ok((stream, Open { hole: Stretch { start, end }, first_seen, grown, known }))
+    Ok((stream, OpenHole { hole: Stretch { start, end }, first_seen, grown, known }))
 }
 
 /// A closed entry as bytes; the check covers the key.
@@ -133,12 +133,12 @@ fn sealed(key: &HoleKey, mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn unsealed<'b>(key: &HoleKey, bytes: &'b [u8]) -> Result<Reader<'b>, IndexError> {
+fn unsealed<'b>(key: &HoleKey, bytes: &'b [u8]) -> Result<RowReader<'b>, IndexError> {
     let (body, tail) = bytes.split_last_chunk::<8>().ok_or_else(damaged)?;
-    if check(key, body) == u64::from_le_bytes(*tail) { Ok(Reader::new(body, WHAT)) } else { Err(damaged()) }
+    if check(key, body) == u64::from_le_bytes(*tail) { Ok(RowReader::new(body, WHAT)) } else { Err(damaged()) }
 }
 
-fn time(reader: &mut Reader<'_>) -> Result<Timestamp, IndexError> {
+fn time(reader: &mut RowReader<'_>) -> Result<Timestamp, IndexError> {
     Ok(Timestamp::from_us(i64::from_le_bytes(reader.array()?)))
 }
 
@@ -148,7 +148,7 @@ fn text(bytes: &mut Vec<u8>, text: &str, most: usize) {
     bytes.extend(text.as_bytes());
 }
 
-fn read_text(reader: &mut Reader<'_>) -> Result<String, IndexError> {
+fn read_text(reader: &mut RowReader<'_>) -> Result<String, IndexError> {
     let length = usize::from(u16::from_le_bytes(reader.array()?));
     let bytes = reader.take(length)?;
     String::from_utf8(bytes.to_vec()).map_err(|_| damaged())
@@ -160,17 +160,17 @@ mod tests {
 
     use super::*;
 
-    fn any_open() -> impl Strategy<Value = Open> {
+    fn any_open() -> impl Strategy<Value = OpenHole> {
         let known = (0..7_u8, any::<bool>(), any::<i64>(), prop::collection::vec(".{0,20}", 0..4), ".{0,60}").prop_map(
-            |(reason, unfillable, since, peers, detail)| Known {
-                reason: Reason::from_number(reason).unwrap(),
+            |(reason, unfillable, since, peers, detail)| HoleKnowledge {
+                reason: HoleReason::from_number(reason).unwrap(),
                 unfillable,
                 since: Timestamp::from_us(since),
                 peers,
                 detail,
             },
         );
-        (any::<[i64; 4]>(), prop::option::of(known)).prop_map(|([start, end, first_seen, grown], known)| Open {
+        (any::<[i64; 4]>(), prop::option::of(known)).prop_map(|([start, end, first_seen, grown], known)| OpenHole {
             hole: Stretch { start: Timestamp::from_us(start), end: Timestamp::from_us(end) },
             first_seen: Timestamp::from_us(first_seen),
             grown: Timestamp::from_us(grown),
@@ -213,15 +213,15 @@ mod tests {
     #[test]
     fn what_is_too_long_is_cut() {
         let at = key(1, Timestamp::MIN, Timestamp::MAX);
-        let known = Known {
-            reason: Reason::NotAsked,
+        let known = HoleKnowledge {
+            reason: HoleReason::NotAsked,
             unfillable: false,
             since: Timestamp::MIN,
             peers: vec!["é".repeat(NAME_BYTES); 2 * MOST_PEERS],
             detail: "é".repeat(2 * DETAIL_BYTES),
         };
         let hole = Stretch::ALWAYS;
-        let entry = Open { hole, first_seen: Timestamp::MIN, grown: Timestamp::MIN, known: Some(known) };
+        let entry = OpenHole { hole, first_seen: Timestamp::MIN, grown: Timestamp::MIN, known: Some(known) };
         let read = decode_open(&at, &encode_open(&at, &entry)).unwrap().1.known.unwrap();
         assert_eq!((read.peers.len(), read.peers[0].len(), read.detail.len()), (MOST_PEERS, NAME_BYTES, DETAIL_BYTES));
     }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::model::{Act, Model, any_act, contents, hour, options, ordinary_names, stream};
+use super::model::{Act, IndexModel, any_act, contents, hour, options, ordinary_names, stream};
 use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, Change, Day, Hour, HourTotals, Sum, Timestamp, time};
+use crate::domain::{AnyFile, Day, Hour, HourChange, HourTotals, Sum, Timestamp, time};
 use crate::index::{Batch, HourUpdate, Index, IndexError, IndexOptions, StampUpdate};
 
 const STREAMS: [&str; 3] = ["a/source", "a/chat", "ünï \"/480p"];
 
 /// The sums of the days of a stream that hold something.
-fn counted(model: &Model, name: &str) -> BTreeMap<Day, Sum> {
+fn counted(model: &IndexModel, name: &str) -> BTreeMap<Day, Sum> {
     let mut days: BTreeMap<Day, Sum> = BTreeMap::new();
     for ((_, at), names) in model.hours.iter().filter(|((of, _), _)| of == name) {
         let sum = days.entry(Day::of(*at)).or_default();
@@ -25,7 +25,7 @@ fn counted(model: &Model, name: &str) -> BTreeMap<Day, Sum> {
 }
 
 #[track_caller]
-fn assert_sums(index: &Index, model: &Model) {
+fn assert_sums(index: &Index, model: &IndexModel) {
     for name in STREAMS {
         let sums = index.stream_sums(name).unwrap();
         let expected = counted(model, name);
@@ -35,12 +35,12 @@ fn assert_sums(index: &Index, model: &Model) {
 }
 
 fn put(name: &str, at: Hour, file: &str) -> HourUpdate {
-    let changes = vec![Change::Put(AnyFile::read(file, 1).unwrap())];
+    let changes = vec![HourChange::Put(AnyFile::read(file, 1).unwrap())];
     HourUpdate::Change { stream: stream(name), hour: at, changes, stamp: StampUpdate::Keep }
 }
 
 /// The hours of the model lie in one day; this spreads them over three.
-fn spread(update: HourUpdate, model: &mut Model, act: &Act) -> HourUpdate {
+fn spread(update: HourUpdate, model: &mut IndexModel, act: &Act) -> HourUpdate {
     let (Act::Change { stream: name, hour: number, .. } | Act::RemoveHour { stream: name, hour: number }) = act;
     let there = Timestamp::from_us(hour(*number).start().us() + i64::from(*number) * 20 * time::HOUR_US).hour();
     if let Some(names) = model.hours.remove(&((*name).to_owned(), hour(*number))) {
@@ -55,7 +55,7 @@ fn spread(update: HourUpdate, model: &mut Model, act: &Act) -> HourUpdate {
 }
 
 /// The inverse, so that the model finds what it has put.
-fn gather(model: &mut Model, act: &Act) {
+fn gather(model: &mut IndexModel, act: &Act) {
     let (Act::Change { stream: name, hour: number, .. } | Act::RemoveHour { stream: name, hour: number }) = act;
     let there = Timestamp::from_us(hour(*number).start().us() + i64::from(*number) * 20 * time::HOUR_US).hour();
     if let Some(names) = model.hours.remove(&((*name).to_owned(), there)) {
@@ -73,7 +73,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("index.redb");
         let mut index = Index::open(&path, options()).unwrap();
-        let mut model = Model::default();
+        let mut model = IndexModel::default();
         for (acts, ask, reopen) in groups {
             let mut hours = Vec::new();
             for act in &acts {

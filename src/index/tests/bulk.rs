@@ -2,20 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::model::{Model, Place, any_act, contents, options, stamp, stream};
+use super::model::{IndexModel, ModelHour, any_act, contents, options, stamp, stream};
 use crate::domain::{HourTotals, Stamp};
 use crate::index::bulk::{BulkLoader, LoadedHour};
 use crate::index::{Batch, Index, IndexError};
 
 /// Loads a model into a new index.
-pub fn load(path: &std::path::Path, model: &Model) {
+pub fn load(path: &std::path::Path, model: &IndexModel) {
     let mut loader = BulkLoader::create(path, &options()).unwrap();
     let mut names: Vec<&String> = model.hours.keys().map(|(name, _)| name).collect();
     names.dedup();
     for name in names {
         let hours =
             model.hours.range((name.clone(), crate::domain::Hour::MIN)..=(name.clone(), crate::domain::Hour::MAX));
-        let as_loaded = hours.map(|((_, hour), files): (&Place, _)| {
+        let as_loaded = hours.map(|((_, hour), files): (&ModelHour, _)| {
             let contents = contents(files);
             let (totals, line) = (HourTotals::of(&contents), crate::domain::coverage::HourLine::of(&contents));
             Ok::<_, IndexError>(LoadedHour { hour: *hour, contents, totals, line, stamp: Some(stamp(3)) })
@@ -31,7 +31,7 @@ proptest! {
 
     #[test]
     fn an_index_loaded_in_bulk_equals_one_that_was_written(acts in prop::collection::vec(any_act(), 0..30), more in prop::collection::vec(any_act(), 1..6)) {
-        let mut model = Model { archive: Some([7; 16]), ..Model::default() };
+        let mut model = IndexModel { archive: Some([7; 16]), ..IndexModel::default() };
         for act in &acts {
             model.act(act);
         }

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::model::{Act, Model, Step, hour, options, stream};
+use super::model::{Act, HourStep, IndexModel, hour, options, stream};
 use crate::domain::coverage::Window;
 use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, Change};
+use crate::domain::{AnyFile, HourChange};
 use crate::index::settle::AT_ONCE;
 use crate::index::{Batch, HourUpdate, Index, StampUpdate};
 
@@ -37,8 +37,7 @@ fn any_segment() -> impl Strategy<Value = String> {
 }
 
 fn any_change() -> impl Strategy<Value = Act> {
-    let step =
-        prop_oneof![3 => any_segment().prop_map(|name| Step::Put(name, 1)), 1 => any_segment().prop_map(Step::Remove)];
+    let step = prop_oneof![3 => any_segment().prop_map(|name| HourStep::Put(name, 1)), 1 => any_segment().prop_map(HourStep::Remove)];
     prop_oneof![
         6 => (0..5_u8, prop::collection::vec(step, 0..5)).prop_map(|(hour, steps)| Act::Change { stream: "a/source", hour, steps }),
         1 => (0..5_u8).prop_map(|hour| Act::RemoveHour { stream: "a/source", hour }),
@@ -51,7 +50,7 @@ proptest! {
     #[test]
     fn after_any_changes_it_is_what_comes_out_from_scratch(batches in prop::collection::vec(prop::collection::vec(any_change(), 1..4), 1..8)) {
         let index = Index::in_memory(options()).unwrap();
-        let mut model = Model::default();
+        let mut model = IndexModel::default();
         for acts in batches {
             let hours = acts.iter().map(|act| model.act(act).0).collect();
             index.apply(Batch { hours, ..Batch::default() }).unwrap();
@@ -67,7 +66,7 @@ proptest! {
 #[test]
 fn a_change_that_reaches_over_all_hours_is_settled_in_pieces_and_comes_out_the_same() {
     let index = Index::in_memory(options()).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     let streams = ["a/source", "b/source"];
     let hours = i64::try_from(AT_ONCE).unwrap() * 2 + 3;
     for of in streams {
@@ -75,7 +74,7 @@ fn a_change_that_reaches_over_all_hours_is_settled_in_pieces_and_comes_out_the_s
         for number in 0..hours {
             let at = (hour(0).start() + crate::domain::Span::from_us(number * 3_600_000_000)).hour();
             let names: Vec<String> = (0..8_u32).map(|n| name(n * 450_000_000, 900_000_000, "full", "ts")).collect();
-            let put = |each: &String| Change::Put(AnyFile::read(each, 1).unwrap());
+            let put = |each: &String| HourChange::Put(AnyFile::read(each, 1).unwrap());
             let changes = names.iter().map(put).collect();
             model.hours.insert((of.to_owned(), at), names.into_iter().map(|each| (each, 1)).collect());
             updates.push(HourUpdate::Change { stream: stream(of), hour: at, changes, stamp: StampUpdate::Keep });
@@ -86,7 +85,7 @@ fn a_change_that_reaches_over_all_hours_is_settled_in_pieces_and_comes_out_the_s
     let whole = |of: &Index| of.coverage(&stream("a/source"), &Window::default(), usize::MAX).unwrap().coverage;
     let before = whole(&index);
     let first =
-        Act::Change { stream: "a/source", hour: 0, steps: vec![Step::Remove(name(0, 900_000_000, "full", "ts"))] };
+        Act::Change { stream: "a/source", hour: 0, steps: vec![HourStep::Remove(name(0, 900_000_000, "full", "ts"))] };
     index.apply(Batch { hours: vec![model.act(&first).0], ..Batch::default() }).unwrap();
     model.assert_is(&index);
     let differs = before.summaries().zip(whole(&index).summaries()).filter(|(a, b)| a.1 != b.1).count();
@@ -97,12 +96,12 @@ fn a_change_that_reaches_over_all_hours_is_settled_in_pieces_and_comes_out_the_s
 #[test]
 fn a_page_ends_where_it_was_asked_to_and_the_next_one_goes_on() {
     let index = Index::in_memory(options()).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     for number in 0..6 {
         let act = Act::Change {
             stream: "a/source",
             hour: number,
-            steps: vec![Step::Put(name(1_800_000_000, 2_000_000, "full", "ts"), 1)],
+            steps: vec![HourStep::Put(name(1_800_000_000, 2_000_000, "full", "ts"), 1)],
         };
         index.apply(Batch { hours: vec![model.act(&act).0], ..Batch::default() }).unwrap();
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::model::{Model, options};
+use super::model::{IndexModel, options};
 use crate::index::{Batch, Index, IndexError, IndexOptions};
 
 /// Longer than anything here takes.
@@ -75,7 +75,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut StdRng) -> String {
 }
 
 /// Damages a copy, opens it and asks everything.
-fn attack(path: &Path, original: &[u8], model: &Model, seed: u64) {
+fn attack(path: &Path, original: &[u8], model: &IndexModel, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut bytes = original.to_vec();
     let mut what = damage(&mut bytes, &mut random);
@@ -137,7 +137,7 @@ fn a_damaged_file_never_gives_a_wrong_answer() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index.redb");
     let names = u32::try_from(setting("GAPLESS_NAMES", 60)).unwrap();
-    let model = Model::filled(&["a/source", "b/480p"], 3, names);
+    let model = IndexModel::filled(&["a/source", "b/480p"], 3, names);
     let index = Index::open(&path, options()).unwrap();
     for batch in model.batches() {
         index.apply(batch).unwrap();

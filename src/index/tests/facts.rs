@@ -5,7 +5,7 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _};
 
 use super::model::{hour, options, stream};
 use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, Change, Edges, Extent, SegmentFile, TimeStamp, Tracks};
+use crate::domain::{AnyFile, Edges, Extent, HourChange, SegmentFile, TimeStamp, Tracks};
 use crate::index::facts::{Id, decode, encode, row_key};
 use crate::index::{Batch, HourUpdate, Index, Learnt, StampUpdate, codec, tables};
 
@@ -31,13 +31,13 @@ fn edges(number: u8) -> Edges {
     }
 }
 
-fn change(changes: Vec<Change>) -> Batch {
+fn change(changes: Vec<HourChange>) -> Batch {
     let change = HourUpdate::Change { stream: stream(STREAM), hour: hour(2), changes, stamp: StampUpdate::Keep };
     Batch { hours: vec![change], ..Batch::default() }
 }
 
-fn put(number: u8) -> Change {
-    Change::Put(AnyFile::Segment(segment(number)))
+fn put(number: u8) -> HourChange {
+    HourChange::Put(AnyFile::Segment(segment(number)))
 }
 
 fn learnt(numbers: impl IntoIterator<Item = u8>) -> Batch {
@@ -88,11 +88,11 @@ fn what_is_known_goes_with_its_file() {
         vec![Learnt { stream: stream(STREAM), hour: hour(2), segments: vec![(larger.clone(), edges(9))] }];
     index.apply(Batch { learnt: learnt_of_another, ..Batch::default() }).unwrap();
     assert_eq!(known(&index, 0..20), (0..10).collect::<Vec<u8>>());
-    index.apply(change(vec![Change::Remove(AnyFile::Segment(segment(2)))])).unwrap();
-    index.apply(change(vec![Change::Put(AnyFile::Segment(larger))])).unwrap();
+    index.apply(change(vec![HourChange::Remove(AnyFile::Segment(segment(2)))])).unwrap();
+    index.apply(change(vec![HourChange::Put(AnyFile::Segment(larger))])).unwrap();
     let mut tombstone = segment(4);
     tombstone.key.tombstone = true;
-    index.apply(change(vec![Change::Put(AnyFile::Segment(tombstone))])).unwrap();
+    index.apply(change(vec![HourChange::Put(AnyFile::Segment(tombstone))])).unwrap();
     assert_eq!(known(&index, 0..20), [0, 1, 5, 6, 7, 8, 9]);
     // What is put again unchanged is the same file.
     index.apply(change(vec![put(5), put(11)])).unwrap();

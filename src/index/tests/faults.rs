@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::faulty::Faults;
-use super::model::{Model, hour, options, ordinary_names, replay, without_empty};
+use super::model::{IndexModel, hour, options, ordinary_names, replay, without_empty};
 use super::recovery::{put, wait_until_good};
 use crate::index::{Batch, Health, Index, IndexError, IndexOptions};
 
@@ -16,12 +16,12 @@ fn fail_at(directory: &Path, n: i64, count: i64, error: i32) -> bool {
     let faults = Arc::new(Faults::default());
     let path = directory.join(format!("{n}-{count}-{error}.redb"));
     let index = Index::open(&path, IndexOptions { faults: Some(Arc::clone(&faults)), ..options() }).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     put(&index, &mut model, 0, ordinary_names(0, 300).collect()).unwrap();
     let (epoch, seq) = index.log_position().unwrap();
     faults.arm(n, count, error);
     let mut wanted = model.clone();
-    let outcome = put(&index, &mut Model::default(), 1, ordinary_names(1, 200).collect());
+    let outcome = put(&index, &mut IndexModel::default(), 1, ordinary_names(1, 200).collect());
     wanted.hours.insert(("a/b".into(), hour(1)), ordinary_names(1, 200).collect());
     let met = faults.pending() < count;
     if outcome.is_ok() {
@@ -32,9 +32,9 @@ fn fail_at(directory: &Path, n: i64, count: i64, error: i32) -> bool {
     assert!(met);
     assert!(matches!(outcome, Err(IndexError::Full(_) | IndexError::Io(_) | IndexError::Stalled)), "{outcome:?}");
     // While it goes on, what is answered is one of: as before, as wanted, or (in memory) nothing at all.
-    let right = |state: &Model| matches!(state.compare(&index), (None, None));
+    let right = |state: &IndexModel| matches!(state.compare(&index), (None, None));
     for _ in 0..5 {
-        let answered = right(&model) || right(&wanted) || right(&Model::default());
+        let answered = right(&model) || right(&wanted) || right(&IndexModel::default());
         assert!(answered, "{n} {:?}: {:?}", index.health(), model.compare(&index));
         let again = index.apply(Batch::default());
         assert!(!matches!(again, Err(IndexError::Damaged(_))), "{again:?}");
@@ -96,7 +96,7 @@ fn a_full_disk_at_the_beginning_leaves_nothing_behind() {
         let index = Index::open(&path, options).unwrap();
         assert!(matches!(index.health(), Health::InMemory { .. }), "{n}");
         assert!(super::recovery::files_in(directory.path()).is_empty(), "{n}");
-        let mut model = Model::default();
+        let mut model = IndexModel::default();
         put(&index, &mut model, 0, ordinary_names(0, 10).collect()).unwrap();
         model.assert_is(&index);
     }
@@ -135,7 +135,7 @@ fn a_disk_that_is_really_full_stops_writing_and_nothing_else() {
     };
     let path = disk.0.path().join("index.redb");
     let index = Index::open(&path, options()).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     let mut refused = None;
     for round in 0..200_u32 {
         let number = u8::try_from(round % 20).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 
-use super::model::{Model, Names, hour, options, ordinary_names, stamp};
+use super::model::{IndexModel, Names, hour, options, ordinary_names, stamp};
 use crate::domain::test_names::hash_text;
 use crate::domain::{AnyFile, HourTotals, SegmentFile};
 use crate::index::codec::{self, HourRow, StreamRow};
@@ -21,8 +21,8 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// What the fixture of format 1 holds.
-fn archive() -> Model {
-    let mut model = Model { archive: Some([9; 16]), ..Model::default() };
+fn archive() -> IndexModel {
+    let mut model = IndexModel { archive: Some([9; 16]), ..IndexModel::default() };
     let names =
         |text: &[&str]| -> Names { text.iter().zip(5..).map(|(name, size)| ((*name).to_owned(), size)).collect() };
     let (a, b) = (hash_text(1), hash_text(2));
@@ -52,7 +52,7 @@ fn archive() -> Model {
 }
 
 /// Writes an archive as the first version did.
-fn write_format_1(path: &Path, model: &Model) {
+fn write_format_1(path: &Path, model: &IndexModel) {
     let database = Database::create(path).unwrap();
     schema::migrate_to(&database, 1).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -231,5 +231,5 @@ fn a_summary_of_another_length_is_damage_and_not_a_wrong_hour() {
     }
     let index = Index::open(&path, options()).unwrap();
     assert!(index.report().set_aside.is_some());
-    Model::default().assert_is(&index);
+    IndexModel::default().assert_is(&index);
 }

@@ -1,10 +1,10 @@
 //! The ledger of holes in the index: since when, until when and by whom; bounded, and after a restart as before.
 
-use super::model::{Model, hour, options, stream};
+use super::model::{IndexModel, hour, options, stream};
 use crate::domain::coverage::{Stretch, Window};
-use crate::domain::ledger::{Known, Reason};
+use crate::domain::ledger::{HoleKnowledge, HoleReason};
 use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, Change, HourPlace, Span, Timestamp};
+use crate::domain::{AnyFile, HourChange, HourPlace, Span, Timestamp};
 use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
 
 const STREAM: &str = "a/source";
@@ -14,17 +14,18 @@ fn segment(second: u32) -> String {
     format!("{:02}:{:02}.000000-2.0-full-{}.ts", second / 60, second % 60, hash_text(1))
 }
 
-fn update(at: u8, changes: Vec<Change>) -> HourUpdate {
+fn update(at: u8, changes: Vec<HourChange>) -> HourUpdate {
     HourUpdate::Change { stream: stream(STREAM), hour: hour(at), changes, stamp: StampUpdate::Keep }
 }
 
 fn put(index: &Index, at: u8, seconds: impl IntoIterator<Item = u32>) {
-    let changes = seconds.into_iter().map(|second| Change::Put(AnyFile::read(&segment(second), 1).unwrap())).collect();
+    let changes =
+        seconds.into_iter().map(|second| HourChange::Put(AnyFile::read(&segment(second), 1).unwrap())).collect();
     index.apply(Batch { hours: vec![update(at, changes)], ..Batch::default() }).unwrap();
 }
 
 fn remove(index: &Index, at: u8, second: u32) {
-    let changes = vec![Change::Remove(AnyFile::read(&segment(second), 1).unwrap())];
+    let changes = vec![HourChange::Remove(AnyFile::read(&segment(second), 1).unwrap())];
     index.apply(Batch { hours: vec![update(at, changes)], ..Batch::default() }).unwrap();
 }
 
@@ -127,7 +128,7 @@ fn what_the_recorder_writes_a_moment_late_fills_no_hole() {
     };
     let second = |count: i64| now - Span::from_us(count * 1_000_000);
     for at in [second(10), second(6), second(8)] {
-        let changes = vec![Change::Put(AnyFile::read(&name(at), 1).unwrap())];
+        let changes = vec![HourChange::Put(AnyFile::read(&name(at), 1).unwrap())];
         let hours =
             vec![HourUpdate::Change { stream: stream(STREAM), hour: at.hour(), changes, stamp: StampUpdate::Keep }];
         index.apply(Batch { hours, ..Batch::default() }).unwrap();
@@ -191,8 +192,8 @@ fn reasons_and_absences_are_there_after_a_restart_and_a_reason_of_another_hole_i
     put(&index, 0, [0, 10, 20]);
     let all = index.open_after(None, 10).unwrap();
     assert_eq!(index.open_after(Some(all[0].0), 10).unwrap(), all[1..]);
-    let known = Known {
-        reason: Reason::NobodyHas,
+    let known = HoleKnowledge {
+        reason: HoleReason::NobodyHas,
         unfillable: true,
         since: Timestamp::from_us(5),
         peers: vec!["b".to_owned()],
@@ -200,7 +201,7 @@ fn reasons_and_absences_are_there_after_a_restart_and_a_reason_of_another_hole_i
     };
     let generation = index.catalog().generation();
     let told =
-        |entry: &(crate::index::HoleKey, u32, crate::domain::ledger::Open), grown| (entry.0, grown, known.clone());
+        |entry: &(crate::index::HoleKey, u32, crate::domain::ledger::OpenHole), grown| (entry.0, grown, known.clone());
     let reasons = vec![told(&all[0], all[0].2.grown), told(&all[1], Timestamp::from_us(1))];
     index.remember_why(reasons, generation).unwrap();
     let away = |number: i64| Stretch { start: Timestamp::from_us(number), end: Timestamp::from_us(number + 1) };
@@ -235,7 +236,7 @@ fn a_hole_over_more_hours_than_are_settled_at_once_keeps_its_past() {
     };
     put(&index, 0, [0, 10]);
     index.apply(Batch { hours: (1..600).map(empty).collect(), ..Batch::default() }).unwrap();
-    let last = vec![Change::Put(AnyFile::read(&segment(0), 1).unwrap())];
+    let last = vec![HourChange::Put(AnyFile::read(&segment(0), 1).unwrap())];
     let hours =
         vec![HourUpdate::Change { stream: stream(STREAM), hour: far(600), changes: last, stamp: StampUpdate::Keep }];
     index.apply(Batch { hours, ..Batch::default() }).unwrap();
@@ -258,7 +259,7 @@ fn what_is_loaded_at_once_has_a_ledger_that_goes_on_from_the_one_before() {
     use crate::domain::totals::HourTotals;
     use crate::index::bulk::{BulkLoader, LoadedHour};
     let directory = tempfile::tempdir().unwrap();
-    let mut model = Model::filled(&[STREAM], 3, 40);
+    let mut model = IndexModel::filled(&[STREAM], 3, 40);
     let index = index();
     for batch in model.batches() {
         index.apply(batch).unwrap();

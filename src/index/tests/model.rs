@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use crate::domain::coverage::{Coverage, HourLine, Lane, Stretch, Window};
 use crate::domain::test_names::any_name;
-use crate::domain::{AnyFile, Change, Hour, HourContents, HourTotals, Stamp, Stream};
-use crate::index::{Batch, ChangeRecord, HourUpdate, HourView, Index, IndexError, IndexOptions, StampUpdate};
+use crate::domain::{AnyFile, Hour, HourChange, HourContents, HourTotals, Stamp, Stream};
+use crate::index::{Batch, ChangeRow, HourUpdate, HourView, Index, IndexError, IndexOptions, StampUpdate};
 
 pub type Names = BTreeMap<String, u64>;
-pub type Place = (String, Hour);
+pub type ModelHour = (String, Hour);
 
 pub fn hour(number: u8) -> Hour {
     Hour::parse(&format!("2019-11-13T{number:02}")).unwrap()
@@ -35,14 +35,14 @@ pub fn options() -> IndexOptions {
 
 /// What is done to an hour.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub enum HourStep {
     Put(String, u64),
     Remove(String),
 }
 
 #[derive(Debug, Clone)]
 pub enum Act {
-    Change { stream: &'static str, hour: u8, steps: Vec<Step> },
+    Change { stream: &'static str, hour: u8, steps: Vec<HourStep> },
     RemoveHour { stream: &'static str, hour: u8 },
 }
 
@@ -50,8 +50,8 @@ pub fn any_act() -> impl Strategy<Value = Act> {
     let place = (prop::sample::select(vec!["a/source", "a/chat", "ünï \"/480p"]), 0..3_u8);
     let size = prop_oneof![4 => 0..3_u64, 1 => Just(u64::MAX)];
     let step = prop_oneof![
-        3 => (any_name(), size).prop_map(|(name, size)| Step::Put(name, size)),
-        1 => any_name().prop_map(Step::Remove),
+        3 => (any_name(), size).prop_map(|(name, size)| HourStep::Put(name, size)),
+        1 => any_name().prop_map(HourStep::Remove),
     ];
     prop_oneof![
         8 => (place.clone(), prop::collection::vec(step, 0..12))
@@ -62,12 +62,12 @@ pub fn any_act() -> impl Strategy<Value = Act> {
 
 /// Everything that should be in an index.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Model {
-    pub hours: BTreeMap<Place, Names>,
+pub struct IndexModel {
+    pub hours: BTreeMap<ModelHour, Names>,
     pub archive: Option<[u8; 16]>,
 }
 
-impl Model {
+impl IndexModel {
     /// Does it here, and tells how to ask for it and how many files came and went.
     pub fn act(&mut self, act: &Act) -> (HourUpdate, u64, u64) {
         let (mut put, mut removed) = (0, 0);
@@ -77,17 +77,17 @@ impl Model {
                 let mut changes = Vec::new();
                 for step in steps {
                     let (file_name, size) = match step {
-                        Step::Put(came, size) => (came, *size),
-                        Step::Remove(gone) => (gone, 0),
+                        HourStep::Put(came, size) => (came, *size),
+                        HourStep::Remove(gone) => (gone, 0),
                     };
                     let Some(file) = AnyFile::read(file_name, size) else { continue };
-                    if matches!(step, Step::Put(..)) {
+                    if matches!(step, HourStep::Put(..)) {
                         let kept = size.min((1 << 48) - 1);
                         put += u64::from(names.insert(file_name.clone(), kept) != Some(kept));
-                        changes.push(Change::Put(file));
+                        changes.push(HourChange::Put(file));
                     } else {
                         removed += u64::from(names.remove(file_name).is_some());
-                        changes.push(Change::Remove(file));
+                        changes.push(HourChange::Remove(file));
                     }
                 }
                 HourUpdate::Change { stream: stream(name), hour: hour(*number), changes, stamp: StampUpdate::Keep }
@@ -118,10 +118,10 @@ impl Model {
 
     /// As batches, one per hour.
     pub fn batches(&self) -> Vec<Batch> {
-        let update = |((name, at), names): (&Place, &Names)| HourUpdate::Change {
+        let update = |((name, at), names): (&ModelHour, &Names)| HourUpdate::Change {
             stream: stream(name),
             hour: *at,
-            changes: names.iter().map(|(file, size)| Change::Put(AnyFile::read(file, *size).unwrap())).collect(),
+            changes: names.iter().map(|(file, size)| HourChange::Put(AnyFile::read(file, *size).unwrap())).collect(),
             stamp: StampUpdate::Set(Some(stamp(7))),
         };
         self.hours.iter().map(|hour| Batch { hours: vec![update(hour)], ..Batch::default() }).collect()
@@ -232,7 +232,7 @@ pub fn ordinary_names(seed: u32, count: u32) -> impl Iterator<Item = (String, u6
 }
 
 /// Does to plain maps what the change log says.
-pub fn replay(hours: &mut BTreeMap<Place, Names>, changes: &[ChangeRecord]) {
+pub fn replay(hours: &mut BTreeMap<ModelHour, Names>, changes: &[ChangeRow]) {
     for change in changes {
         let place = (change.stream.clone().unwrap(), change.hour);
         if change.put {
@@ -244,6 +244,6 @@ pub fn replay(hours: &mut BTreeMap<Place, Names>, changes: &[ChangeRecord]) {
 }
 
 /// Without hours that hold nothing, which the change log does not tell.
-pub fn without_empty(hours: &BTreeMap<Place, Names>) -> BTreeMap<Place, Names> {
+pub fn without_empty(hours: &BTreeMap<ModelHour, Names>) -> BTreeMap<ModelHour, Names> {
     hours.iter().filter(|(_, names)| !names.is_empty()).map(|(place, names)| (place.clone(), names.clone())).collect()
 }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::model::{Model, hour, options, ordinary_names, stream};
-use crate::domain::{AnyFile, Change};
+use super::model::{IndexModel, hour, options, ordinary_names, stream};
+use crate::domain::{AnyFile, HourChange};
 use crate::index::{Batch, Health, HourUpdate, Index, IndexError, IndexOptions, StampUpdate};
 
 /// Puts these files into an hour, here and there.
-pub fn put(index: &Index, model: &mut Model, number: u8, files: Vec<(String, u64)>) -> Result<(), IndexError> {
-    let changes = files.iter().map(|(name, size)| Change::Put(AnyFile::read(name, *size).unwrap())).collect();
+pub fn put(index: &Index, model: &mut IndexModel, number: u8, files: Vec<(String, u64)>) -> Result<(), IndexError> {
+    let changes = files.iter().map(|(name, size)| HourChange::Put(AnyFile::read(name, *size).unwrap())).collect();
     let update = HourUpdate::Change { stream: stream("a/b"), hour: hour(number), changes, stamp: StampUpdate::Keep };
     index.apply(Batch { hours: vec![update], ..Batch::default() })?;
     model.hours.entry(("a/b".into(), hour(number))).or_default().extend(files);
@@ -32,7 +32,7 @@ fn a_copy_taken_at_any_moment_opens_and_holds_all_that_was_answered() {
     let directory = tempfile::tempdir().unwrap();
     let (path, copy) = (directory.path().join("index.redb"), directory.path().join("copy.redb"));
     let index = Index::open(&path, options()).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     for round in 0..60_u32 {
         let number = u8::try_from(round % 5).unwrap();
         put(&index, &mut model, number, ordinary_names(round, 1 + round * 7 % 40).collect()).unwrap();
@@ -60,7 +60,7 @@ fn a_copy_taken_while_the_first_tables_are_made_is_empty_or_made_anew() {
     let index = Index::open(&path, options()).unwrap();
     assert!(index.report().created);
     assert_eq!(index.health(), Health::Good);
-    Model::default().assert_is(&index);
+    IndexModel::default().assert_is(&index);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn an_index_in_use_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("index.redb");
     let index = Index::open(&path, options()).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     put(&index, &mut model, 0, ordinary_names(0, 20).collect()).unwrap();
     assert!(matches!(Index::open(&path, options()), Err(IndexError::InUse)));
     model.assert_is(&index);
@@ -81,7 +81,7 @@ fn without_a_directory_the_index_lives_in_memory_until_there_is_one() {
     let state = directory.path().join("state");
     let index = Index::open(&state.join("index.redb"), options()).unwrap();
     assert!(matches!(index.health(), Health::InMemory { .. }));
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     put(&index, &mut model, 0, ordinary_names(0, 20).collect()).unwrap();
     model.assert_is(&index);
     let generation = index.generation();
@@ -93,7 +93,7 @@ fn without_a_directory_the_index_lives_in_memory_until_there_is_one() {
             break;
         }
         assert!(round < 800, "the disk is never tried again while batches arrive");
-        put(&index, &mut Model::default(), 1, ordinary_names(round, 1).collect()).unwrap();
+        put(&index, &mut IndexModel::default(), 1, ordinary_names(round, 1).collect()).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert_eq!(*generation.borrow(), before + 1);
@@ -107,7 +107,7 @@ fn an_index_whose_directory_has_gone_goes_on_in_memory_when_it_has_to_begin_anew
     std::fs::create_dir(&state).unwrap();
     let path = state.join("index.redb");
     let index = Index::open(&path, options()).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     put(&index, &mut model, 0, ordinary_names(0, 20).collect()).unwrap();
     std::fs::rename(&state, directory.path().join("elsewhere")).unwrap();
     index.report_damage("as a test");
@@ -117,11 +117,11 @@ fn an_index_whose_directory_has_gone_goes_on_in_memory_when_it_has_to_begin_anew
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    Model::default().assert_is(&index);
+    IndexModel::default().assert_is(&index);
     std::fs::create_dir(&state).unwrap();
     wait_until_good(&index);
     assert_eq!(files_in(&state), ["index.redb"]);
-    Model::default().assert_is(&index);
+    IndexModel::default().assert_is(&index);
     assert_eq!(index.catalog().generation(), 3, "each change of index is a generation");
 }
 
@@ -129,12 +129,12 @@ fn an_index_whose_directory_has_gone_goes_on_in_memory_when_it_has_to_begin_anew
 fn many_questions_about_damage_set_the_index_aside_once() {
     let directory = tempfile::tempdir().unwrap();
     let index = Index::open(&directory.path().join("index.redb"), options()).unwrap();
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     put(&index, &mut model, 0, ordinary_names(0, 20).collect()).unwrap();
     for _ in 0..20 {
         index.report_damage("as a test");
     }
-    let mut anew = Model::default();
+    let mut anew = IndexModel::default();
     // The writer does one thing after the other: this comes after all the reports.
     put(&index, &mut anew, 1, ordinary_names(1, 20).collect()).unwrap();
     anew.assert_is(&index);

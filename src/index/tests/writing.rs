@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::model::{
-    Act, Model, Names, Place, any_act, hour, options, ordinary_names, replay, stamp, stream, without_empty,
+    Act, IndexModel, ModelHour, Names, any_act, hour, options, ordinary_names, replay, stamp, stream, without_empty,
 };
-use crate::domain::{AnyFile, Change};
+use crate::domain::{AnyFile, HourChange};
 use crate::index::{Batch, HourUpdate, Index, IndexError, IndexOptions, StampUpdate, Version};
 
-fn put(names: impl IntoIterator<Item = (String, u64)>) -> Vec<Change> {
-    names.into_iter().map(|(name, size)| Change::Put(AnyFile::read(&name, size).unwrap())).collect()
+fn put(names: impl IntoIterator<Item = (String, u64)>) -> Vec<HourChange> {
+    names.into_iter().map(|(name, size)| HourChange::Put(AnyFile::read(&name, size).unwrap())).collect()
 }
 
-fn change(name: &str, number: u8, changes: Vec<Change>, stamp: StampUpdate) -> Batch {
+fn change(name: &str, number: u8, changes: Vec<HourChange>, stamp: StampUpdate) -> Batch {
     let update = HourUpdate::Change { stream: stream(name), hour: hour(number), changes, stamp };
     Batch { hours: vec![update], ..Batch::default() }
 }
 
 /// The state after each sequence number at which a batch ended.
-type History = BTreeMap<u64, BTreeMap<Place, Names>>;
+type History = BTreeMap<u64, BTreeMap<ModelHour, Names>>;
 
 fn check_log(index: &Index, history: &History, kept: u64) {
     let (_, last) = index.log_position().unwrap();
@@ -52,12 +52,12 @@ proptest! {
         let options = IndexOptions { changes_kept, ..options() };
         let open = || if on_disk { Index::open(&path, options.clone()) } else { Index::in_memory(options.clone()) };
         let mut index = open().unwrap();
-        let mut model = Model::default();
+        let mut model = IndexModel::default();
         let mut history: History = BTreeMap::from([(0, BTreeMap::new())]);
         let mut structure = index.catalog().structure();
         for (acts, reopen) in groups {
             let before = model.clone();
-            let versions: BTreeMap<Place, Version> = before.hours.keys()
+            let versions: BTreeMap<ModelHour, Version> = before.hours.keys()
                 .map(|(name, at)| ((name.clone(), *at), index.catalog().hour_version(name, *at).unwrap())).collect();
             let (mut hours, mut put, mut removed) = (Vec::new(), 0, 0);
             let mut touched = std::collections::BTreeSet::new();
@@ -117,7 +117,7 @@ fn batches_of_many_threads_are_committed_together_and_answered_each() {
             });
         }
     });
-    let mut model = Model::default();
+    let mut model = IndexModel::default();
     for number in 0..8 {
         model.hours.insert(("a/b".into(), hour(number)), ordinary_names(u32::from(number), 40).collect());
     }

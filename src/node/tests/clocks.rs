@@ -18,9 +18,9 @@ pub(super) const BEGIN: i64 = 1_718_022_600_000_000;
 
 /// True time, the same for all.
 #[derive(Debug, Default)]
-pub(super) struct Time(AtomicI64);
+pub(super) struct TrueTime(AtomicI64);
 
-impl Time {
+impl TrueTime {
     pub(super) fn begin() -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(BEGIN)))
     }
@@ -37,7 +37,7 @@ impl Time {
 /// What one machine knows of time, and how much room there is on its disk.
 #[derive(Debug)]
 pub(super) struct Wrist {
-    time: Arc<Time>,
+    time: Arc<TrueTime>,
     number: u64,
     state: Mutex<State>,
     free: AtomicU64,
@@ -55,7 +55,7 @@ struct State {
 }
 
 impl Wrist {
-    pub(super) fn new(time: &Arc<Time>, number: u64) -> Arc<Self> {
+    pub(super) fn new(time: &Arc<TrueTime>, number: u64) -> Arc<Self> {
         let state = State { booted: time.now() - DAY, ..State::default() };
         let (state, free) = (Mutex::new(state), AtomicU64::new(1 << 40));
         Arc::new(Self { time: Arc::clone(time), number, state, free, others: Mutex::default() })

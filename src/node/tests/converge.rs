@@ -51,7 +51,7 @@ impl World<'_> {
 
     /// Ends all faults, has the nodes agree, and looks at everything once more.
     pub(super) fn converge(&mut self) {
-        let off = crate::domain::retention::Limits::default();
+        let off = crate::domain::retention::RetentionLimits::default();
         for machine in 0..MACHINES {
             let at = &mut self.machines[machine];
             if at.settings.limits != off || !at.is_mounted() || !at.has_its_marker() {
@@ -91,7 +91,7 @@ impl World<'_> {
             }
         }
         for machine in 0..MACHINES {
-            self.machines[machine].node.iter().for_each(super::machine::Node::accept_what_is_missing);
+            self.machines[machine].node.iter().for_each(super::machine::ModelNode::accept_what_is_missing);
         }
         for machine in 0..MACHINES {
             let node = self.machines[machine].node.as_ref();

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use super::clocks::HOUR;
 use super::segments::{BYTES, Tree, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem};
-use super::step::{Attack, Limit, Step};
-use super::truth::{MACHINES, Run, Taker};
+use super::step::{Attack, ModelStep, OperatorLimit};
+use super::truth::{MACHINES, RetentionRun, Taker};
 use super::world::{FREE, World};
 use crate::domain::blocks::BLOCK;
-use crate::domain::retention::Limits;
+use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span};
 use crate::runtime::Stop;
-use crate::tombstones::{self, Bounds, Index, Purge, Scope};
+use crate::tombstones::{self, IndexTrust, Purge, TombstoneBounds, TombstoneScope};
 
 impl World<'_> {
     /// Something happens, and everything is looked at afterwards.
-    pub(super) fn step(&mut self, step: &Step) {
+    pub(super) fn step(&mut self, step: &ModelStep) {
         self.told.clear();
         let taker = self.happen(step);
         for machine in &mut self.machines {
@@ -26,61 +26,61 @@ impl World<'_> {
         // What changes no disk is looked at together with the next step.
         let is_quiet = matches!(
             step,
-            Step::Line { .. }
-                | Step::Fail { .. }
-                | Step::Readdress { .. }
-                | Step::Live { .. }
-                | Step::Free { .. }
-                | Step::Snapshot { .. }
-                | Step::Keep { .. }
+            ModelStep::Line { .. }
+                | ModelStep::Fail { .. }
+                | ModelStep::Readdress { .. }
+                | ModelStep::Live { .. }
+                | ModelStep::Free { .. }
+                | ModelStep::Snapshot { .. }
+                | ModelStep::Keep { .. }
         );
         if !is_quiet {
             self.look(&taker);
         }
     }
 
-    fn happen(&mut self, step: &Step) -> Taker {
+    fn happen(&mut self, step: &ModelStep) -> Taker {
         match step.clone() {
-            Step::Record { machine, back, count } => {
+            ModelStep::Record { machine, back, count } => {
                 let hour = hour_of(self.machines[machine].wrist.wall() - back * HOUR);
                 for _ in 0..count {
                     let (path, content) = self.new_segment(machine, hour);
                     self.record(machine, &path, &content);
                 }
             }
-            Step::Twin { machine, apart_us } => self.twin(machine, apart_us),
-            Step::Tombstone { machine, count } => self.tombstone(machine, count),
-            Step::Purge { machine } => {
+            ModelStep::Twin { machine, apart_us } => self.twin(machine, apart_us),
+            ModelStep::Tombstone { machine, count } => self.tombstone(machine, count),
+            ModelStep::Purge { machine } => {
                 self.purge(machine);
                 return Taker::Purge(machine);
             }
-            Step::Keep { machine, release } => self.keep(machine, release),
-            Step::Limit { machine, limit } => {
+            ModelStep::Keep { machine, release } => self.keep(machine, release),
+            ModelStep::Limit { machine, limit } => {
                 let held = self.truth.tree(machine).hours().values().map(Vec::len).sum();
                 self.machines[machine].settings.limits = limits(limit, FREE, held);
                 self.restart(machine);
             }
-            Step::LastCopy { machine, keep, at_other } => {
+            ModelStep::LastCopy { machine, keep, at_other } => {
                 let settings = &mut self.machines[machine].settings;
                 settings.keep_last_copy = keep;
                 settings.copies_at = if at_other { vec!["other0".to_owned()] } else { Vec::new() };
                 self.restart(machine);
             }
-            Step::Retain { machine, confirmed } => return self.retain(machine, confirmed, &Stop::new()),
-            Step::RetainCut { machine } => {
+            ModelStep::Retain { machine, confirmed } => return self.retain(machine, confirmed, &Stop::new()),
+            ModelStep::RetainCut { machine } => {
                 let cut = Stop::after(2 + self.chance.number() % 8);
                 let taker = self.retain(machine, true, &cut);
                 self.machines[machine].kill();
                 self.start(machine);
                 return taker;
             }
-            Step::Live { us } => {
+            ModelStep::Live { us } => {
                 self.time.pass(us);
                 for machine in 0..MACHINES {
                     self.truth.lives(machine, us);
                 }
             }
-            Step::Clock { machine, ahead, reboot } => {
+            ModelStep::Clock { machine, ahead, reboot } => {
                 self.machines[machine].wrist.set(ahead);
                 if reboot {
                     self.machines[machine].kill();
@@ -88,8 +88,8 @@ impl World<'_> {
                     self.start(machine);
                 }
             }
-            Step::Free { machine, segments } => self.set_free(machine, segments),
-            Step::Restart { machine, kill, lose_index } => {
+            ModelStep::Free { machine, segments } => self.set_free(machine, segments),
+            ModelStep::Restart { machine, kill, lose_index } => {
                 if kill {
                     self.machines[machine].kill();
                 } else {
@@ -100,27 +100,27 @@ impl World<'_> {
                 }
                 self.start(machine);
             }
-            Step::Down { machine } => self.machines[machine].stop(),
-            Step::Snapshot { machine } => self.snapshot(machine),
-            Step::Restore { machine, records_only } => {
+            ModelStep::Down { machine } => self.machines[machine].stop(),
+            ModelStep::Snapshot { machine } => self.snapshot(machine),
+            ModelStep::Restore { machine, records_only } => {
                 self.restore(machine, records_only);
                 return Taker::Hand(machine);
             }
-            Step::Damage { machine, what, harm } => self.damage(machine, what, harm),
-            Step::Mount { machine, mounted } => self.machines[machine].mount(mounted),
-            Step::Swap { machine } => self.swap(machine),
-            Step::Occupy { machine } => self.occupy(machine),
-            Step::Round { machine } => {
+            ModelStep::Damage { machine, what, harm } => self.damage(machine, what, harm),
+            ModelStep::Mount { machine, mounted } => self.machines[machine].mount(mounted),
+            ModelStep::Swap { machine } => self.swap(machine),
+            ModelStep::Occupy { machine } => self.occupy(machine),
+            ModelStep::Round { machine } => {
                 self.round(machine);
             }
-            Step::Line { from, to, cut } => self.cut(from, to, cut),
-            Step::Fail { machine, path } => self.street.doors[machine].fails(path),
-            Step::Readdress { machine, other } => {
+            ModelStep::Line { from, to, cut } => self.cut(from, to, cut),
+            ModelStep::Fail { machine, path } => self.street.doors[machine].fails(path),
+            ModelStep::Readdress { machine, other } => {
                 let third = MACHINES - machine - other;
                 self.readdress(machine, other, third);
             }
-            Step::Accept { machine } => self.accept(machine),
-            Step::Other { door, attack, against } => self.attack(door, attack, against),
+            ModelStep::Accept { machine } => self.accept(machine),
+            ModelStep::Other { door, attack, against } => self.attack(door, attack, against),
         }
         Taker::Nobody
     }
@@ -169,9 +169,9 @@ impl World<'_> {
         let stay = node.retention.hidden_last_copies();
         let stay = settings.keep_last_copy.then_some(&stay as &tombstones::Stay);
         let purge = Purge { keeper: &node.keeper, deleted: &node.deleted, stay, dry_run: false };
-        let bounds = Bounds { files: 10_000, hours: 1_000 };
+        let bounds = TombstoneBounds { files: 10_000, hours: 1_000 };
         // It may fail where the disk is away.
-        let _report = purge.scope(&Scope::everything(), None, bounds, Index::Behind);
+        let _report = purge.scope(&TombstoneScope::everything(), None, bounds, IndexTrust::Behind);
     }
 
     fn keep(&mut self, machine: usize, release: bool) {
@@ -192,7 +192,7 @@ impl World<'_> {
         let Some(node) = &at.node else { return Taker::Nobody };
         let report = node.retain(confirmed, stop);
         self.told = format!("{report:?}");
-        Taker::Retention(Run {
+        Taker::Retention(RetentionRun {
             machine,
             confirmed,
             limits: at.settings.limits.clone(),
@@ -290,13 +290,15 @@ impl World<'_> {
     }
 }
 
-fn limits(limit: Limit, free: u64, held: usize) -> Limits {
-    let off = Limits::default();
+fn limits(limit: OperatorLimit, free: u64, held: usize) -> RetentionLimits {
+    let off = RetentionLimits::default();
     match limit {
-        Limit::Off => off,
-        Limit::AgeHours(hours) => Limits { max_age: Some(Span::from_us(hours * HOUR)), ..off },
-        Limit::Segments(count) => Limits { max_bytes: Some(count * BYTES as u64), ..off },
-        Limit::Fewer(count) => Limits { max_bytes: Some((held.saturating_sub(count) * BYTES) as u64), ..off },
-        Limit::Free(count) => Limits { min_free: Some(free + count * BLOCK), ..off },
+        OperatorLimit::Off => off,
+        OperatorLimit::AgeHours(hours) => RetentionLimits { max_age: Some(Span::from_us(hours * HOUR)), ..off },
+        OperatorLimit::Segments(count) => RetentionLimits { max_bytes: Some(count * BYTES as u64), ..off },
+        OperatorLimit::Fewer(count) => {
+            RetentionLimits { max_bytes: Some((held.saturating_sub(count) * BYTES) as u64), ..off }
+        }
+        OperatorLimit::Free(count) => RetentionLimits { min_free: Some(free + count * BLOCK), ..off },
     }
 }

@@ -15,15 +15,15 @@ use super::truth::MOST_JUNK;
 use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
 use crate::clock::Clocks;
 use crate::crawl::{Crawl, Keeper, Strangers};
-use crate::deleted::Deletions;
-use crate::disk::{Base, Guard as DiskGuard};
+use crate::deleted::DeletionCounter;
+use crate::disk::{Base, BaseGuard as DiskGuard};
 use crate::domain::blocks::BLOCK;
-use crate::domain::retention::Limits;
+use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span};
 use crate::guards::Guard;
 use crate::http::test_node::{Over, app, crawl};
 use crate::index::IndexOptions;
-use crate::peer::{Limits as PeerLimits, Peer, PeerClient};
+use crate::peer::{Peer, PeerClient, PeerLimits};
 use crate::retention::{Retention, RetentionOptions};
 use crate::runtime::{Board, Clock, Job as _, Post, Stop};
 use crate::startup::Locked;
@@ -32,7 +32,7 @@ use crate::wire::RetentionReport;
 /// What its operator has chosen.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    pub(super) limits: Limits,
+    pub(super) limits: RetentionLimits,
     pub(super) reclaim_age: Span,
     pub(super) keep_last_copy: bool,
     pub(super) copies_at: Vec<String>,
@@ -50,7 +50,7 @@ pub(super) struct Machine {
     pub(super) wrist: Arc<Wrist>,
     pub(super) settings: Settings,
     pub(super) guards_out: Vec<Guard>,
-    pub(super) node: Option<Node>,
+    pub(super) node: Option<ModelNode>,
     /// Whom it asks.
     pub(super) list: watch::Sender<Vec<Peer>>,
     starts: u64,
@@ -60,10 +60,10 @@ pub(super) struct Machine {
 }
 
 /// A node that runs.
-pub(super) struct Node {
+pub(super) struct ModelNode {
     pub(super) keeper: Arc<Keeper>,
     pub(super) retention: Arc<Retention>,
-    pub(super) deleted: Arc<Deletions>,
+    pub(super) deleted: Arc<DeletionCounter>,
     fetching: BackfillOptions,
     peers: watch::Receiver<Vec<Peer>>,
     crawl: Arc<Crawl>,
@@ -140,14 +140,14 @@ impl Machine {
         self.guards_out.iter().for_each(|guard| keeper.guards().remove(*guard));
         let (stop, registry) = (Stop::new(), Registry::new());
         let crawl = crawl(&keeper, &stop);
-        let deleted = Arc::new(Deletions::register(&registry).unwrap());
+        let deleted = Arc::new(DeletionCounter::register(&registry).unwrap());
         let tls = crate::tls::trusting_nobody().unwrap();
         let peers = self.list.subscribe();
         self.starts += 1;
         // It is another process each time, and names itself by another number.
         let instance = self.wrist.number() << 32 | self.starts;
         let disk = Arc::clone(&self.wrist);
-        let parts = crate::retention::Parts {
+        let parts = crate::retention::RetentionParts {
             keeper: Arc::clone(&keeper),
             is_ready: crawl.readiness(),
             deletions: Arc::clone(&deleted),
@@ -184,7 +184,8 @@ impl Machine {
         let (_, router) = app(over, &CancellationToken::new());
         let post = Arc::new(Board::default()).post("catch-up", None, Duration::from_secs(600));
         let catching_up = crawl.jobs().0;
-        let mut node = Node { keeper, retention, deleted, fetching, peers, crawl, catching_up, post, _locked: locked };
+        let mut node =
+            ModelNode { keeper, retention, deleted, fetching, peers, crawl, catching_up, post, _locked: locked };
         node.catch_up();
         self.door.shows(Some(router));
         if self.marker.is_none() {
@@ -253,7 +254,7 @@ impl Machine {
     }
 }
 
-impl Node {
+impl ModelNode {
     /// The index is brought into line with the disk.
     pub(super) fn catch_up(&mut self) {
         self.crawl.kick();

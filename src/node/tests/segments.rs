@@ -42,15 +42,15 @@ pub(super) fn put(base: &Path, path: &str, content: &[u8]) {
 
 /// A path `CHANNEL/QUALITY/HOUR/NAME` in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parts<'a> {
+pub(super) struct PathParts<'a> {
     pub(super) place: HourPlace,
     pub(super) channel: &'a str,
     pub(super) name: &'a str,
 }
 
-pub(super) fn parts(path: &str) -> Parts<'_> {
+pub(super) fn parts(path: &str) -> PathParts<'_> {
     let (hour, file) = path.rsplit_once('/').unwrap();
-    Parts { place: HourPlace::parse(hour).unwrap(), channel: path.split('/').next().unwrap(), name: file }
+    PathParts { place: HourPlace::parse(hour).unwrap(), channel: path.split('/').next().unwrap(), name: file }
 }
 
 /// The hour of a path, unread.

@@ -30,7 +30,7 @@ pub(super) enum Harm {
 
 /// What an operator sets.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Limit {
+pub(super) enum OperatorLimit {
     Off,
     AgeHours(i64),
     Segments(u64),
@@ -57,7 +57,7 @@ pub(super) enum Attack {
 
 /// One thing that happens. A machine is meant by its number.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
+pub(super) enum ModelStep {
     Record {
         machine: usize,
         back: i64,
@@ -80,7 +80,7 @@ pub(super) enum Step {
     },
     Limit {
         machine: usize,
-        limit: Limit,
+        limit: OperatorLimit,
     },
     /// Last copies stay, or not; whether the operator names another peer as a place of copies.
     LastCopy {
@@ -238,11 +238,11 @@ impl Theme {
     }
 
     /// The steps of its story, for a machine and another one.
-    fn story(self, chance: &mut Chance, m: usize, o: usize) -> Vec<Step> {
-        let other = |attack| Step::Other { door: 0, attack, against: m };
-        let retain = Step::Retain { machine: m, confirmed: false };
-        let age = |hours| Step::Limit { machine: m, limit: Limit::AgeHours(hours) };
-        let (third, on_word) = (3 - m - o, Step::Retain { machine: m, confirmed: true });
+    fn story(self, chance: &mut Chance, m: usize, o: usize) -> Vec<ModelStep> {
+        let other = |attack| ModelStep::Other { door: 0, attack, against: m };
+        let retain = ModelStep::Retain { machine: m, confirmed: false };
+        let age = |hours| ModelStep::Limit { machine: m, limit: OperatorLimit::AgeHours(hours) };
+        let (third, on_word) = (3 - m - o, ModelStep::Retain { machine: m, confirmed: true });
         match self {
             Self::Anything => Vec::new(),
             Self::Burst => {
@@ -252,35 +252,35 @@ impl Theme {
                 if chance.one_in(2) {
                     // What it gives first is no yardstick for what it hides afterwards.
                     steps.push(other(Attack::Gifts { each: 6 + chance.below(20) }));
-                    steps.push(Step::Round { machine: m });
-                    steps.push(Step::Restart { machine: m, kill: chance.one_in(2), lose_index: false });
+                    steps.push(ModelStep::Round { machine: m });
+                    steps.push(ModelStep::Restart { machine: m, kill: chance.one_in(2), lose_index: false });
                 }
-                steps.extend([burst.clone(), Step::Round { machine: m }, burst, Step::Round { machine: m }]);
+                steps.extend([burst.clone(), ModelStep::Round { machine: m }, burst, ModelStep::Round { machine: m }]);
                 steps
             }
             Self::Hidden => {
                 // The fullest hours, which one node shows and another hides, and which this one has nothing of.
                 let hours = 9..9 + chance.between(3, 5);
-                let mut steps: Vec<Step> =
-                    hours.clone().map(|back| Step::Record { machine: third, back, count: 8 }).collect();
-                steps.push(Step::Round { machine: o });
-                steps.extend(hours.map(|_| Step::Tombstone { machine: o, count: 3 + chance.below(3) }));
-                steps.extend([Step::Round { machine: m }, Step::Round { machine: m }]);
+                let mut steps: Vec<ModelStep> =
+                    hours.clone().map(|back| ModelStep::Record { machine: third, back, count: 8 }).collect();
+                steps.push(ModelStep::Round { machine: o });
+                steps.extend(hours.map(|_| ModelStep::Tombstone { machine: o, count: 3 + chance.below(3) }));
+                steps.extend([ModelStep::Round { machine: m }, ModelStep::Round { machine: m }]);
                 steps
             }
             Self::Twins => vec![
-                Step::Tombstone { machine: m, count: 1 },
-                Step::Twin { machine: m, apart_us: *chance.pick(&[500, 400_000, 20_000_000]) },
-                Step::Round { machine: o },
+                ModelStep::Tombstone { machine: m, count: 1 },
+                ModelStep::Twin { machine: m, apart_us: *chance.pick(&[500, 400_000, 20_000_000]) },
+                ModelStep::Round { machine: o },
             ],
             Self::Future => vec![
                 other(Attack::Future),
-                Step::Round { machine: m },
-                Step::Clock { machine: m, ahead: chance.between(2, 900) * DAY, reboot: false },
-                Step::Record { machine: m, back: 0, count: 1 },
-                Step::Clock { machine: m, ahead: 0, reboot: false },
-                Step::Record { machine: m, back: 0, count: 1 },
-                Step::Round { machine: o },
+                ModelStep::Round { machine: m },
+                ModelStep::Clock { machine: m, ahead: chance.between(2, 900) * DAY, reboot: false },
+                ModelStep::Record { machine: m, back: 0, count: 1 },
+                ModelStep::Clock { machine: m, ahead: 0, reboot: false },
+                ModelStep::Record { machine: m, back: 0, count: 1 },
+                ModelStep::Round { machine: o },
             ],
             Self::Clock => {
                 // Ahead by so much that some hours look old enough, and not most.
@@ -289,40 +289,40 @@ impl Theme {
                 vec![
                     age(30 * 24),
                     retain.clone(),
-                    Step::Clock { machine: m, ahead, reboot },
-                    Step::Record { machine: m, back: 0, count: 2 },
+                    ModelStep::Clock { machine: m, ahead, reboot },
+                    ModelStep::Record { machine: m, back: 0, count: 2 },
                     retain.clone(),
-                    Step::Live { us: 10_000_000 },
+                    ModelStep::Live { us: 10_000_000 },
                     retain,
                 ]
             }
             Self::Reclaim => vec![
-                Step::Tombstone { machine: m, count: 1 },
+                ModelStep::Tombstone { machine: m, count: 1 },
                 // Both hide it too, so that nobody is waited for.
-                Step::Round { machine: o },
-                Step::Round { machine: third },
+                ModelStep::Round { machine: o },
+                ModelStep::Round { machine: third },
                 age(2),
                 on_word.clone(),
-                Step::Clock { machine: m, ahead: chance.between(1, 10) * 365 * DAY, reboot: chance.one_in(3) },
-                Step::Live { us: 4_000_000 },
+                ModelStep::Clock { machine: m, ahead: chance.between(1, 10) * 365 * DAY, reboot: chance.one_in(3) },
+                ModelStep::Live { us: 4_000_000 },
                 // Somebody believes that clock.
                 on_word,
                 retain,
             ],
             Self::Holders => {
                 let faults = [
-                    Step::Down { machine: o },
-                    Step::Line { from: m, to: o, cut: true },
-                    Step::Fail { machine: o, path: Some("") },
-                    Step::Fail { machine: o, path: Some("api/v1/digests") },
-                    Step::Fail { machine: o, path: Some("files/") },
-                    Step::Readdress { machine: m, other: o },
+                    ModelStep::Down { machine: o },
+                    ModelStep::Line { from: m, to: o, cut: true },
+                    ModelStep::Fail { machine: o, path: Some("") },
+                    ModelStep::Fail { machine: o, path: Some("api/v1/digests") },
+                    ModelStep::Fail { machine: o, path: Some("files/") },
+                    ModelStep::Readdress { machine: m, other: o },
                     // It has not pulled from here since.
-                    Step::Round { machine: m },
+                    ModelStep::Round { machine: m },
                 ];
                 let fault = chance.pick(&faults).clone();
-                let hide = [Step::Tombstone { machine: m, count: 2 + chance.below(2) }, age(2), on_word.clone()];
-                let later = [Step::Live { us: 12 * DAY }, on_word];
+                let hide = [ModelStep::Tombstone { machine: m, count: 2 + chance.below(2) }, age(2), on_word.clone()];
+                let later = [ModelStep::Live { us: 12 * DAY }, on_word];
                 let mut steps = Vec::new();
                 if chance.one_in(2) {
                     steps.push(fault);
@@ -332,46 +332,46 @@ impl Theme {
                     steps.push(fault);
                 }
                 steps.extend(later);
-                steps.extend([Step::Record { machine: m, back: 0, count: 2 }, retain]);
+                steps.extend([ModelStep::Record { machine: m, back: 0, count: 2 }, retain]);
                 steps
             }
             Self::LastCopy => vec![
-                Step::Record { machine: m, back: 6, count: 2 },
+                ModelStep::Record { machine: m, back: 6, count: 2 },
                 other(Attack::Mirror(m)),
-                Step::LastCopy { machine: m, keep: true, at_other: chance.one_in(2) },
+                ModelStep::LastCopy { machine: m, keep: true, at_other: chance.one_in(2) },
                 age(3),
                 retain.clone(),
-                Step::Retain { machine: m, confirmed: true },
+                ModelStep::Retain { machine: m, confirmed: true },
             ],
             Self::Records => vec![
-                Step::Keep { machine: m, release: false },
-                Step::Keep { machine: (m + 1) % MACHINES, release: false },
-                Step::Snapshot { machine: m },
-                Step::Keep { machine: m, release: false },
-                Step::Keep { machine: m, release: false },
-                Step::Keep { machine: m, release: false },
-                Step::Damage {
+                ModelStep::Keep { machine: m, release: false },
+                ModelStep::Keep { machine: (m + 1) % MACHINES, release: false },
+                ModelStep::Snapshot { machine: m },
+                ModelStep::Keep { machine: m, release: false },
+                ModelStep::Keep { machine: m, release: false },
+                ModelStep::Keep { machine: m, release: false },
+                ModelStep::Damage {
                     machine: m,
                     what: Ours::Records { all: !chance.one_in(4) },
                     harm: *chance.pick(&[Harm::Flip, Harm::Remove, Harm::Cut, Harm::Foreign, Harm::Older]),
                 },
                 age(5),
                 retain.clone(),
-                Step::Retain { machine: m, confirmed: true },
+                ModelStep::Retain { machine: m, confirmed: true },
             ],
             Self::Begun => vec![
                 age(5),
-                Step::RetainCut { machine: m },
-                Step::Limit { machine: m, limit: Limit::Off },
+                ModelStep::RetainCut { machine: m },
+                ModelStep::Limit { machine: m, limit: OperatorLimit::Off },
                 retain.clone(),
-                Step::Live { us: HOUR },
+                ModelStep::Live { us: HOUR },
                 retain,
             ],
             Self::Shrinking => {
-                let mut steps = vec![Step::Limit { machine: m, limit: Limit::Free(0) }];
+                let mut steps = vec![ModelStep::Limit { machine: m, limit: OperatorLimit::Free(0) }];
                 for _ in 0..6 {
-                    steps.push(Step::Free { machine: m, segments: 9 });
-                    steps.push(Step::Live { us: chance.between(1, 9) * HOUR });
+                    steps.push(ModelStep::Free { machine: m, segments: 9 });
+                    steps.push(ModelStep::Live { us: chance.between(1, 9) * HOUR });
                     steps.push(retain.clone());
                 }
                 steps
@@ -382,25 +382,27 @@ impl Theme {
                     *chance.pick(&[(Attack::Junk { hours: 3, each: 6 }, 8), (Attack::Gifts { each: 6 }, 40)]);
                 vec![
                     other(attack),
-                    Step::Round { machine: m },
-                    Step::Limit { machine: m, limit: Limit::Fewer(fewer) },
+                    ModelStep::Round { machine: m },
+                    ModelStep::Limit { machine: m, limit: OperatorLimit::Fewer(fewer) },
                     retain.clone(),
                     retain,
                 ]
             }
             Self::Budget => vec![
                 other(Attack::Junk { hours: 4, each: 12 }),
-                Step::Round { machine: m },
+                ModelStep::Round { machine: m },
                 other(Attack::Junk { hours: 8, each: 12 }),
-                Step::Round { machine: m },
+                ModelStep::Round { machine: m },
             ],
-            Self::Occupied => vec![Step::Occupy { machine: m }, Step::Round { machine: m }, Step::Round { machine: m }],
+            Self::Occupied => {
+                vec![ModelStep::Occupy { machine: m }, ModelStep::Round { machine: m }, ModelStep::Round { machine: m }]
+            }
         }
     }
 }
 
 /// The steps of a seed: those of its theme, with whatever else happens between them.
-pub(super) fn history(seed: u64) -> Vec<Step> {
+pub(super) fn history(seed: u64) -> Vec<ModelStep> {
     let mut chance = Chance::new(seed);
     let machine = chance.below(3);
     let other = (machine + 1 + chance.below(2)) % 3;
@@ -418,31 +420,36 @@ pub(super) fn history(seed: u64) -> Vec<Step> {
     steps
 }
 
-fn anything(chance: &mut Chance) -> Step {
+fn anything(chance: &mut Chance) -> ModelStep {
     let machine = chance.below(3);
     let other = (machine + 1 + chance.below(2)) % 3;
     match chance.below(28) {
-        0..3 => Step::Record { machine, back: chance.between(0, 12), count: 1 + chance.below(3) },
-        3 => Step::Twin { machine, apart_us: chance.between(200, 29_000_000) },
-        4 => Step::Tombstone { machine, count: 1 + chance.below(2) },
-        5 => Step::Purge { machine },
-        6 => Step::Keep { machine, release: chance.one_in(4) },
+        0..3 => ModelStep::Record { machine, back: chance.between(0, 12), count: 1 + chance.below(3) },
+        3 => ModelStep::Twin { machine, apart_us: chance.between(200, 29_000_000) },
+        4 => ModelStep::Tombstone { machine, count: 1 + chance.below(2) },
+        5 => ModelStep::Purge { machine },
+        6 => ModelStep::Keep { machine, release: chance.one_in(4) },
         7 => {
-            let limit = *chance.pick(&[Limit::Off, Limit::AgeHours(9), Limit::AgeHours(200), Limit::Segments(60)]);
-            Step::Limit { machine, limit }
+            let limit = *chance.pick(&[
+                OperatorLimit::Off,
+                OperatorLimit::AgeHours(9),
+                OperatorLimit::AgeHours(200),
+                OperatorLimit::Segments(60),
+            ]);
+            ModelStep::Limit { machine, limit }
         }
-        8 | 9 => Step::Retain { machine, confirmed: chance.one_in(8) },
-        10 | 11 => Step::Live { us: *chance.pick(&[1_000_000, HOUR, 7 * HOUR, 3 * DAY]) },
-        12 => Step::Clock {
+        8 | 9 => ModelStep::Retain { machine, confirmed: chance.one_in(8) },
+        10 | 11 => ModelStep::Live { us: *chance.pick(&[1_000_000, HOUR, 7 * HOUR, 3 * DAY]) },
+        12 => ModelStep::Clock {
             machine,
             ahead: *chance.pick(&[0, 0, 30_000_000, -5_000_000, 5 * HOUR, -2 * DAY, 300 * DAY]),
             reboot: chance.one_in(2),
         },
-        13 => Step::Restart { machine, kill: chance.one_in(2), lose_index: chance.one_in(5) },
-        14 => Step::Down { machine },
-        15 => Step::Snapshot { machine },
-        16 => Step::Restore { machine, records_only: chance.one_in(2) },
-        17 => Step::Damage {
+        13 => ModelStep::Restart { machine, kill: chance.one_in(2), lose_index: chance.one_in(5) },
+        14 => ModelStep::Down { machine },
+        15 => ModelStep::Snapshot { machine },
+        16 => ModelStep::Restore { machine, records_only: chance.one_in(2) },
+        17 => ModelStep::Damage {
             machine,
             what: *chance.pick(&[
                 Ours::Records { all: false },
@@ -453,16 +460,16 @@ fn anything(chance: &mut Chance) -> Step {
             ]),
             harm: *chance.pick(&[Harm::Flip, Harm::Flip, Harm::Remove, Harm::Cut, Harm::Foreign, Harm::Older]),
         },
-        18 => Step::Mount { machine, mounted: chance.one_in(2) },
-        19 => Step::Line { from: machine, to: other, cut: !chance.one_in(3) },
-        20 => Step::Accept { machine },
-        21 => Step::Swap { machine },
+        18 => ModelStep::Mount { machine, mounted: chance.one_in(2) },
+        19 => ModelStep::Line { from: machine, to: other, cut: !chance.one_in(3) },
+        20 => ModelStep::Accept { machine },
+        21 => ModelStep::Swap { machine },
         22 => {
             let paths = [None, Some(""), Some("api/"), Some("api/v1/digests"), Some("files/"), Some("segments/")];
-            Step::Fail { machine, path: *chance.pick(&paths) }
+            ModelStep::Fail { machine, path: *chance.pick(&paths) }
         }
-        23 => Step::Readdress { machine, other },
-        _ => Step::Round { machine },
+        23 => ModelStep::Readdress { machine, other },
+        _ => ModelStep::Round { machine },
     }
 }
 

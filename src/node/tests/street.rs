@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::domain::name;
-use crate::http::{Limits, listen, serve};
+use crate::http::{ConnectionLimits, listen, serve};
 use crate::peer::PeerUrl;
 
 /// Doors of nodes and of other peers.
@@ -66,7 +66,7 @@ impl Door {
         let room = Arc::<Mutex<Room>>::default();
         let behind = Arc::clone(&room);
         let app = Router::new().fallback(move |request: Request| pass(Arc::clone(&behind), request));
-        runtime.spawn(serve(listener, app, Limits::default(), None, shutdown));
+        runtime.spawn(serve(listener, app, ConnectionLimits::default(), None, shutdown));
         Self { address, room }
     }
 

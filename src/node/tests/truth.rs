@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clocks::{DAY, HOUR};
 use super::segments::{Tree, hour_part, hour_place, is_tombstone, parts, start_and_hash, stem};
 use crate::domain::HourPlace;
-use crate::domain::retention::Limits;
+use crate::domain::retention::RetentionLimits;
 
 /// Machines of ours.
 pub(super) const MACHINES: usize = 3;
@@ -39,16 +39,16 @@ pub(super) enum Taker {
     /// The operator, by a purge there.
     Purge(usize),
     /// Retention there.
-    Retention(Run),
+    Retention(RetentionRun),
 }
 
 /// A run of retention.
 #[derive(Debug, Clone)]
-pub(super) struct Run {
+pub(super) struct RetentionRun {
     pub(super) machine: usize,
     /// On the operator's word.
     pub(super) confirmed: bool,
-    pub(super) limits: Limits,
+    pub(super) limits: RetentionLimits,
     pub(super) reclaim_us: i64,
     pub(super) keep_last_copy: bool,
     pub(super) free: u64,
@@ -253,7 +253,14 @@ impl Truth {
     }
 
     /// What retention took, against what it may take by true time and by what was configured.
-    fn retention(&mut self, run: &Run, before: &Tree, after: &Tree, lost: &[&String], trees: &[Tree; MACHINES]) {
+    fn retention(
+        &mut self,
+        run: &RetentionRun,
+        before: &Tree,
+        after: &Tree,
+        lost: &[&String],
+        trees: &[Tree; MACHINES],
+    ) {
         self.has_retired = true;
         let machine = run.machine;
         let bytes = before.files.iter().filter(|path| !is_tombstone(path)).count() * super::segments::BYTES;
@@ -287,7 +294,7 @@ impl Truth {
     }
 
     /// What others brought goes before what was recorded here.
-    fn own_first(&mut self, run: &Run, place: &HourPlace, lost: &[&String], (before, after): (&Tree, &Tree)) {
+    fn own_first(&mut self, run: &RetentionRun, place: &HourPlace, lost: &[&String], (before, after): (&Tree, &Tree)) {
         let is_own = |path: &str| self.facts.get(path).is_some_and(|fact| fact.of == Some(run.machine));
         let lost_own = lost.iter().any(|path| !is_tombstone(path) && parts(path).place == *place && is_own(path));
         let could_go = |hour: &str| {
@@ -316,7 +323,7 @@ impl Truth {
     }
 
     /// Unasked, an archive does not shrink below half of what it held within a week. One hour more or less is a matter of counting.
-    fn half(&mut self, run: &Run, after: &Tree) {
+    fn half(&mut self, run: &RetentionRun, after: &Tree) {
         let memory = &self.machines[run.machine];
         // The node counts by days.
         let since = memory.lived - 6 * DAY;
@@ -327,7 +334,7 @@ impl Truth {
         }
     }
 
-    fn reclaimed(&mut self, run: &Run, tombstone: &str, trees: &[Tree; MACHINES]) {
+    fn reclaimed(&mut self, run: &RetentionRun, tombstone: &str, trees: &[Tree; MACHINES]) {
         let memory = &self.machines[run.machine];
         let place = parts(tombstone).place;
         match memory.retired.get(&place) {

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chance::Chance;
-use super::clocks::{BEGIN, HOUR, Time, Wrist};
+use super::clocks::{BEGIN, HOUR, TrueTime, Wrist};
 use super::machine::{Machine, Settings};
 use super::segments::{content, hour_of, hour_place, name_of, parts, put};
 use super::street::{Street, fixed_part};
 use super::truth::{MACHINES, Taker, Truth};
 use crate::domain::blocks::BLOCK;
-use crate::domain::retention::Limits;
+use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span, Stream};
 use crate::guards::Guard;
 use crate::peer::Peer;
@@ -26,7 +26,7 @@ pub(super) const FREE: u64 = 1 << 40;
 pub(super) struct World<'s> {
     pub(super) street: &'s Street,
     pub(super) dir: tempfile::TempDir,
-    pub(super) time: Arc<Time>,
+    pub(super) time: Arc<TrueTime>,
     pub(super) machines: Vec<Machine>,
     pub(super) truth: Truth,
     pub(super) chance: Chance,
@@ -41,11 +41,11 @@ impl<'s> World<'s> {
     /// Three nodes that run, with some hours on their disks, most of them on more than one.
     pub(super) fn new(street: &'s Street, seed: u64, guards_out: &[Guard]) -> Self {
         let dir = tempfile::Builder::new().prefix("gapless-model-").tempdir_in(memory()).unwrap();
-        let time = Time::begin();
+        let time = TrueTime::begin();
         street.doors.iter().for_each(super::street::Door::clear);
         let machines = (0..MACHINES).map(|number| {
             let settings = Settings {
-                limits: Limits::default(),
+                limits: RetentionLimits::default(),
                 reclaim_age: Span::from_us(10 * 24 * HOUR),
                 keep_last_copy: false,
                 copies_at: Vec::new(),

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::server::{Do, Server, client, endless, hour, ok, place, quality, with};
+use super::server::{Do, PeerServer, client, endless, hour, ok, place, quality, with};
 use crate::disk::{Base, Download, DownloadError, Published};
 use crate::domain::{FileName, Hash, HourPlace, Stream, parse_file_name};
-use crate::peer::{Outcome, PeerError};
+use crate::peer::{DownloadOutcome, PeerError};
 
 fn hash_of(bytes: &[u8]) -> Hash {
     Hash(Sha256::digest(bytes).into())
@@ -37,7 +37,7 @@ impl Archive {
         Download::begin(self.base.make_hour_dir(&place())?, name)
     }
 
-    async fn fetch(&self, server: &Server, name: &str) -> Result<Outcome, PeerError> {
+    async fn fetch(&self, server: &PeerServer, name: &str) -> Result<DownloadOutcome, PeerError> {
         client().download(&server.peer, &place(), name, self.begin(name).unwrap(), u64::MAX, |_| ()).await
     }
 
@@ -61,12 +61,12 @@ impl Archive {
 }
 
 /// The content, if it was fetched and published.
-async fn published(archive: &Archive, server: &Server, content: &[u8]) -> Result<u64, String> {
+async fn published(archive: &Archive, server: &PeerServer, content: &[u8]) -> Result<u64, String> {
     let name = name_of(content);
     match archive.fetch(server, &name).await.map_err(|error| error.to_string())? {
-        Outcome::Gone => Err("gone".to_owned()),
-        Outcome::TooLarge => Err("too large".to_owned()),
-        Outcome::Fetched { download, bytes } => {
+        DownloadOutcome::Gone => Err("gone".to_owned()),
+        DownloadOutcome::TooLarge => Err("too large".to_owned()),
+        DownloadOutcome::Fetched { download, bytes } => {
             let done = download.finish(&hash_of(content)).map_err(|error| error.to_string())?;
             assert_eq!(done, Published::New);
             let path = PathBuf::from(format!("base/c/q/2019-11-13T02/{name}"));
@@ -80,7 +80,7 @@ async fn published(archive: &Archive, server: &Server, content: &[u8]) -> Result
 #[tokio::test]
 async fn a_segment_is_fetched_and_published() {
     let content = vec![7; 700_000];
-    let server = Server::saying(&content).await;
+    let server = PeerServer::saying(&content).await;
     assert_eq!(published(&Archive::new(), &server, &content).await, Ok(700_000));
     let head = server.request(0);
     assert!(head.starts_with(&format!("GET /segments/c/q/2019-11-13T02/{} HTTP/1.1", name_of(&content))), "{head}");
@@ -91,8 +91,8 @@ async fn a_segment_is_fetched_and_published() {
 async fn what_is_gone_is_an_outcome() {
     for status in ["404 Not Found", "410 Gone"] {
         let archive = Archive::new();
-        let server = Server::doing(vec![with(status, "", "no")]).await;
-        assert!(matches!(archive.fetch(&server, &name_of(b"x")).await, Ok(Outcome::Gone)));
+        let server = PeerServer::doing(vec![with(status, "", "no")]).await;
+        assert!(matches!(archive.fetch(&server, &name_of(b"x")).await, Ok(DownloadOutcome::Gone)));
         assert!(archive.files().is_empty());
     }
 }
@@ -119,7 +119,7 @@ async fn other_answers_are_errors_and_leave_nothing() {
         vec![Do::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n".to_vec()), Do::Close],
     ] {
         let archive = Archive::new();
-        let server = Server::doing(steps.clone()).await;
+        let server = PeerServer::doing(steps.clone()).await;
         let error = archive.fetch(&server, &name_of(b"x")).await.unwrap_err();
         assert!(error.is_peers_fault() && !error.is_away(), "{error}");
         assert!(archive.files().is_empty());
@@ -130,12 +130,12 @@ async fn other_answers_are_errors_and_leave_nothing() {
 async fn a_wrong_hash_is_never_published() {
     for body in ["", "wrong", "rightright"] {
         let archive = Archive::new();
-        let server = Server::saying(body).await;
+        let server = PeerServer::saying(body).await;
         let told = published(&archive, &server, b"right").await.unwrap_err();
         assert!(told.contains(&hash_of(body.as_bytes()).to_string()), "{told}");
         assert!(archive.files().is_empty());
     }
-    let cut_unseen = Server::doing(vec![endless(""), Do::Say(b"ri".to_vec()), Do::Close]).await;
+    let cut_unseen = PeerServer::doing(vec![endless(""), Do::Say(b"ri".to_vec()), Do::Close]).await;
     assert!(published(&Archive::new(), &cut_unseen, b"right").await.unwrap_err().contains("hash"));
 }
 
@@ -143,18 +143,18 @@ async fn a_wrong_hash_is_never_published() {
 async fn whoever_is_silent_or_slow_is_given_up() {
     let archive = Archive::new();
     let hanging =
-        Server::doing(vec![Do::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx".to_vec()), Do::Hang]).await;
+        PeerServer::doing(vec![Do::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx".to_vec()), Do::Hang]).await;
     let silent = archive.fetch(&hanging, &name_of(b"x")).await.unwrap_err();
     assert!(silent.is_away(), "{silent}");
 
     let began = Instant::now();
     let trickle = Do::Trickle(b"x".to_vec(), Duration::from_millis(20));
-    let slow = archive.fetch(&Server::doing(vec![endless(""), trickle]).await, &name_of(b"x")).await.unwrap_err();
+    let slow = archive.fetch(&PeerServer::doing(vec![endless(""), trickle]).await, &name_of(b"x")).await.unwrap_err();
     assert!(matches!(slow, PeerError::TooSlow { .. }) && slow.is_peers_fault(), "{slow}");
     assert!(began.elapsed() < Duration::from_secs(2));
 
     let steady = Do::Trickle(vec![0; 100], Duration::from_millis(10));
-    let long = archive.fetch(&Server::doing(vec![endless(""), steady]).await, &name_of(b"x")).await.unwrap_err();
+    let long = archive.fetch(&PeerServer::doing(vec![endless(""), steady]).await, &name_of(b"x")).await.unwrap_err();
     assert!(matches!(long, PeerError::TimedOut { .. }), "{long}");
     assert!(archive.files().is_empty());
 }
@@ -162,7 +162,7 @@ async fn whoever_is_silent_or_slow_is_given_up() {
 #[tokio::test]
 async fn giving_up_a_download_leaves_nothing() {
     let archive = Archive::new();
-    let server = Server::doing(vec![endless(""), Do::Trickle(vec![0; 999], Duration::from_millis(1))]).await;
+    let server = PeerServer::doing(vec![endless(""), Do::Trickle(vec![0; 999], Duration::from_millis(1))]).await;
     for ms in [0, 1, 50, 200] {
         let fetching = archive.fetch(&server, "00:00-2.0-full-7IS92rssMzoSBQDIevHStbTNy-URRV3Vw-jzZ6pwOZM.ts");
         assert!(tokio::time::timeout(Duration::from_millis(ms), fetching).await.is_err());
@@ -178,10 +178,10 @@ async fn cutting(
     cut: usize,
     headers: &str,
     rest: impl Fn(&str) -> Do + Send + Sync + 'static,
-) -> Server {
+) -> PeerServer {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n", content.len());
     let first = [head.as_bytes(), &content[..cut]].concat();
-    Server::start(move |number, request| match number {
+    PeerServer::start(move |number, request| match number {
         0 => vec![Do::Say(first.clone()), Do::Close],
         _ => vec![rest(request)],
     })
@@ -251,7 +251,7 @@ async fn a_download_is_resumed_only_once() {
     let content = content();
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 250\r\nETag: \"tag\"\r\nConnection: close\r\n\r\n";
     let said = [head.as_bytes(), &content[..50]].concat();
-    let server = Server::doing(vec![Do::Say(said), Do::Close]).await;
+    let server = PeerServer::doing(vec![Do::Say(said), Do::Close]).await;
     let archive = Archive::new();
     assert!(published(&archive, &server, &content).await.is_err());
     assert_eq!(server.count(), 2);
@@ -261,13 +261,13 @@ async fn a_download_is_resumed_only_once() {
 #[tokio::test]
 async fn what_announces_more_than_there_is_room_for_is_not_read() {
     let content = vec![7; 500_000];
-    let server = Server::saying(&content).await;
+    let server = PeerServer::saying(&content).await;
     let (archive, name) = (Archive::new(), name_of(&content));
     for (most, fits) in [(499_999, false), (500_000, true)] {
         let into = archive.begin(&name).unwrap();
         let outcome = client().download(&server.peer, &place(), &name, into, most, |_| ()).await.unwrap();
-        assert_eq!(matches!(outcome, Outcome::Fetched { .. }), fits);
-        assert_eq!(matches!(outcome, Outcome::TooLarge), !fits);
+        assert_eq!(matches!(outcome, DownloadOutcome::Fetched { .. }), fits);
+        assert_eq!(matches!(outcome, DownloadOutcome::TooLarge), !fits);
     }
 }
 
@@ -281,7 +281,7 @@ async fn a_full_disk_is_our_own_trouble() {
         return;
     }
     let content = vec![7; 500_000];
-    let server = Server::saying(&content).await;
+    let server = PeerServer::saying(&content).await;
     let base = Base::open(small.path()).unwrap();
     let name = name_of(&content);
     let into = Download::begin(base.dir(Path::new("")).unwrap().unwrap(), &name).unwrap();
@@ -331,7 +331,7 @@ proptest! {
             fs::create_dir(archive.temp.path().join("outside")).unwrap();
             std::os::unix::fs::symlink("../outside", archive.temp.path().join("base/link")).unwrap();
             let list = junk.unwrap_or_else(|| serde_json::to_vec(&names).unwrap());
-            let server = Server::start(move |_, head| {
+            let server = PeerServer::start(move |_, head| {
                 vec![if head.starts_with("GET /files") { ok(&list) } else { ok(&body) }]
             }).await;
             let client = client();
@@ -345,7 +345,7 @@ proptest! {
                     let Ok(into) = Download::begin(std::sync::Arc::clone(&dir), name) else { continue };
                     let FileName::Understood(key) = parse_file_name(name) else { panic!("{name}") };
                     let fetched = client.download(&server.peer, &place, name, into, u64::MAX, |_| ()).await;
-                    if let Outcome::Fetched { download, .. } = fetched.unwrap() && download.finish(&key.hash).is_ok() {
+                    if let DownloadOutcome::Fetched { download, .. } = fetched.unwrap() && download.finish(&key.hash).is_ok() {
                         let path = Path::new("base").join(place.path()).join(&**name);
                         assert_eq!(hash_of(&fs::read(archive.temp.path().join(&path)).unwrap()), key.hash);
                         expected.push(path);

@@ -9,19 +9,19 @@ use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::server::{Do, Server, channel, client, endless, hour, limits, ok, quality, with};
-use crate::peer::{Limits, Listing, Peer, PeerClient, PeerError, PeerUrl};
+use super::server::{Do, PeerServer, channel, client, endless, hour, limits, ok, quality, with};
+use crate::peer::{Listing, Peer, PeerClient, PeerError, PeerLimits, PeerUrl};
 
-async fn segments(server: &Server) -> Result<Listing<Box<str>>, PeerError> {
+async fn segments(server: &PeerServer) -> Result<Listing<Box<str>>, PeerError> {
     client().segments(&server.peer, &channel(), &quality(), hour()).await
 }
 
-async fn names(server: &Server) -> (Vec<String>, u64) {
+async fn names(server: &PeerServer) -> (Vec<String>, u64) {
     let listing = segments(server).await.unwrap();
     (listing.names.into_iter().map(String::from).collect(), listing.refused)
 }
 
-async fn failure(server: &Server) -> PeerError {
+async fn failure(server: &PeerServer) -> PeerError {
     segments(server).await.unwrap_err()
 }
 
@@ -35,7 +35,7 @@ const GZIP: &str = "Content-Encoding: gzip\r\n";
 
 #[tokio::test]
 async fn every_list_asks_for_its_own_address() {
-    let server = Server::saying(r#"["2019-11-13T02", "é", "..", "x/y", "x/.y", "2019-11-13T24"]"#).await;
+    let server = PeerServer::saying(r#"["2019-11-13T02", "é", "..", "x/y", "x/.y", "2019-11-13T24"]"#).await;
     let (client, peer) = (client(), &server.peer);
     let named = crate::domain::Channel::new("a ?#%").unwrap();
     let channels = client.channels(peer).await.unwrap();
@@ -68,7 +68,7 @@ async fn every_list_asks_for_its_own_address() {
 
 #[tokio::test]
 async fn names_are_sorted_and_each_is_there_once() {
-    let server = Server::saying(r#"["c.ts", "a.ts", "b.ts", "a.ts", "c.ts"]"#).await;
+    let server = PeerServer::saying(r#"["c.ts", "a.ts", "b.ts", "a.ts", "c.ts"]"#).await;
     assert_eq!(names(&server).await, (vec!["a.ts".to_owned(), "b.ts".to_owned(), "c.ts".to_owned()], 0));
 }
 
@@ -80,14 +80,14 @@ async fn names_that_lead_elsewhere_are_dropped_and_counted() {
     let mut all: Vec<&str> = bad.to_vec();
     all.push("good.ts");
     let body = serde_json::to_string(&all).unwrap().replace("\"..\"", "\"..\", \"\\udcff.ts\"");
-    let server = Server::saying(body).await;
+    let server = PeerServer::saying(body).await;
     assert_eq!(names(&server).await, (vec!["good.ts".to_owned()], bad.len() as u64 + 1));
 }
 
 #[tokio::test]
 async fn what_is_no_list_is_shown_escaped() {
     for body in ["<html>\x1b[31m\n<title>Welcome", "{\"names\": []}", "", "[\"a\", 1]", "[\"a\"", "[\"a\"] x", "null"] {
-        let error = failure(&Server::saying(body).await).await;
+        let error = failure(&PeerServer::saying(body).await).await;
         let told = error.to_string();
         assert!(error.is_peers_fault() && !error.is_away() && matches!(error, PeerError::Unexpected { .. }), "{told}");
         assert!(!told.contains(['\x1b', '\n']), "{told}");
@@ -99,10 +99,10 @@ async fn what_is_no_list_is_shown_escaped() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let other = Server::saying("[]").await;
+    let other = PeerServer::saying("[]").await;
     for status in ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"] {
         let to = format!("Location: {}/x\r\n", other.peer.url);
-        let server = Server::doing(vec![with(status, &to, "")]).await;
+        let server = PeerServer::doing(vec![with(status, &to, "")]).await;
         let error = failure(&server).await;
         assert!(matches!(error, PeerError::Redirected { .. }) && error.is_peers_fault(), "{error}");
         assert!(error.to_string().contains("not followed") && error.status().is_some(), "{error}");
@@ -114,13 +114,13 @@ async fn redirects_are_not_followed() {
 async fn other_statuses_are_errors_with_the_peers_words() {
     for status in ["204 No", "206 Part", "304 Same", "400 Bad", "404 None", "410 Gone", "500 Oops", "503 Later"] {
         let body = if status.starts_with(['4', '5']) { r#"{"detail": "because\u001b"}"# } else { "" };
-        let server = Server::doing(vec![with(status, "", body)]).await;
+        let server = PeerServer::doing(vec![with(status, "", body)]).await;
         let error = failure(&server).await;
         assert_eq!(error.status().unwrap().as_str(), &status[..3], "{error}");
         assert_eq!(error.to_string().ends_with(r": because\u{1b}"), !body.is_empty(), "{error}");
     }
     let endless =
-        Server::doing(vec![Do::Say(b"HTTP/1.1 500 x\r\n\r\n".to_vec()), Do::SayForEver(vec![b'x'; 999])]).await;
+        PeerServer::doing(vec![Do::Say(b"HTTP/1.1 500 x\r\n\r\n".to_vec()), Do::SayForEver(vec![b'x'; 999])]).await;
     assert!(failure(&endless).await.to_string().len() < 400);
 }
 
@@ -136,7 +136,7 @@ async fn broken_answers_are_the_peers_fault() {
         vec![Do::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec())],
         vec![Do::Say(b"HTTP/1.1 200 OK\r\n".to_vec()), Do::SayForEver(b"X-Header: more\r\n".to_vec())],
     ] {
-        let server = Server::doing(steps.clone()).await;
+        let server = PeerServer::doing(steps.clone()).await;
         let error = failure(&server).await;
         assert!(error.is_peers_fault() && matches!(error, PeerError::Broken { .. }), "{steps:?}: {error:?}");
     }
@@ -144,7 +144,7 @@ async fn broken_answers_are_the_peers_fault() {
 
 #[tokio::test]
 async fn a_connection_that_was_closed_while_idle_is_no_error() {
-    let server = Server::start(|number, _| match number {
+    let server = PeerServer::start(|number, _| match number {
         1 => vec![Do::Close],
         _ => vec![ok("[]")],
     })
@@ -167,9 +167,9 @@ async fn whoever_is_not_there_is_away() {
         assert!(error.is_away() && !error.is_peers_fault(), "{error}");
         assert!(error.to_string().contains(&url), "{error}");
     }
-    let silent = Server::doing(vec![Do::Hang]).await;
+    let silent = PeerServer::doing(vec![Do::Hang]).await;
     assert!(matches!(failure(&silent).await, PeerError::TimedOut { .. }));
-    let stuck = Server::doing(vec![endless(""), Do::Say(b"[\"a\"".to_vec()), Do::Hang]).await;
+    let stuck = PeerServer::doing(vec![endless(""), Do::Say(b"[\"a\"".to_vec()), Do::Hang]).await;
     assert!(failure(&stuck).await.is_away());
 }
 
@@ -194,7 +194,7 @@ async fn an_encrypted_address_is_never_asked_in_clear_text() {
 
 #[tokio::test]
 async fn a_trickle_ends_with_the_time_for_a_listing() {
-    let server = Server::doing(vec![endless(""), Do::Trickle(b" ".to_vec(), Duration::from_millis(50))]).await;
+    let server = PeerServer::doing(vec![endless(""), Do::Trickle(b" ".to_vec(), Duration::from_millis(50))]).await;
     let began = Instant::now();
     assert!(matches!(failure(&server).await, PeerError::TimedOut { .. }));
     assert!(began.elapsed() < limits().listing_time + Duration::from_secs(2));
@@ -210,7 +210,7 @@ async fn too_much_is_not_read() {
         ("a name of 10 MB", vec![ok(name(10 << 20))]),
         ("an announced length", vec![with("200 OK", "", vec![b' '; 2 << 20])]),
     ] {
-        let error = failure(&Server::doing(steps).await).await;
+        let error = failure(&PeerServer::doing(steps).await).await;
         assert!(matches!(error, PeerError::TooLarge { .. }) && error.is_peers_fault(), "{what}: {error}");
     }
 }
@@ -218,14 +218,14 @@ async fn too_much_is_not_read() {
 #[tokio::test]
 async fn ten_million_names_end_at_the_bound_with_little_memory() {
     let body = [b"[".to_vec(), b"\"\",".repeat(10_000_000), b"\"\"]".to_vec()].concat();
-    let bounds = Limits { listing_bytes: 64 << 20, listing_entries: 1_000_000, ..limits() };
+    let bounds = PeerLimits { listing_bytes: 64 << 20, listing_entries: 1_000_000, ..limits() };
     let client = PeerClient::new(
-        Limits { listing_time: Duration::from_secs(60), ..bounds },
+        PeerLimits { listing_time: Duration::from_secs(60), ..bounds },
         &crate::tls::trusting_nobody().unwrap(),
     )
     .unwrap();
     for answer in [ok(&body), with("200 OK", GZIP, gzipped(&body))] {
-        let server = Server::doing(vec![answer]).await;
+        let server = PeerServer::doing(vec![answer]).await;
         let error = client.channels(&server.peer).await.unwrap_err();
         assert!(matches!(error, PeerError::TooLarge { limit: 1_000_000, .. }), "{error}");
     }
@@ -233,7 +233,7 @@ async fn ten_million_names_end_at_the_bound_with_little_memory() {
 
 #[tokio::test]
 async fn a_listing_may_be_compressed() {
-    let server = Server::doing(vec![with("200 OK", GZIP, gzipped(b"[\"b\", \"a\"]"))]).await;
+    let server = PeerServer::doing(vec![with("200 OK", GZIP, gzipped(b"[\"b\", \"a\"]"))]).await;
     assert_eq!(names(&server).await, (vec!["a".to_owned(), "b".to_owned()], 0));
 }
 
@@ -241,7 +241,7 @@ async fn a_listing_may_be_compressed() {
 async fn a_decompression_bomb_ends_at_the_bound() {
     let bomb = gzipped(&[b"[".to_vec(), vec![b' '; 64 << 20]].concat());
     assert!(bomb.len() < limits().listing_bytes);
-    let server = Server::doing(vec![with("200 OK", GZIP, bomb)]).await;
+    let server = PeerServer::doing(vec![with("200 OK", GZIP, bomb)]).await;
     let error = failure(&server).await;
     assert!(matches!(error, PeerError::TooLarge { what: "bytes (decompressed)", .. }), "{error}");
 }
@@ -250,7 +250,7 @@ async fn a_decompression_bomb_ends_at_the_bound() {
 async fn compressed_answers_that_are_broken_are_told() {
     let whole = gzipped(b"[\"a\", \"b\"]");
     for cut in 0..whole.len() {
-        let server = Server::doing(vec![with("200 OK", GZIP, &whole[..cut])]).await;
+        let server = PeerServer::doing(vec![with("200 OK", GZIP, &whole[..cut])]).await;
         assert!(matches!(failure(&server).await, PeerError::Unexpected { .. }), "cut at {cut}");
     }
     let mut wrong = whole.clone();
@@ -258,16 +258,16 @@ async fn compressed_answers_that_are_broken_are_told() {
     wrong[last] ^= 1;
     let behind = [whole, b"more".to_vec()].concat();
     for (headers, body) in [(GZIP, wrong), (GZIP, behind), ("Content-Encoding: br\r\n", b"[]".to_vec())] {
-        let server = Server::doing(vec![with("200 OK", headers, body)]).await;
+        let server = PeerServer::doing(vec![with("200 OK", headers, body)]).await;
         assert!(matches!(failure(&server).await, PeerError::Unexpected { .. }));
     }
     let twice = "Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n";
-    assert!(failure(&Server::doing(vec![with("200 OK", twice, "[]")]).await).await.is_peers_fault());
+    assert!(failure(&PeerServer::doing(vec![with("200 OK", twice, "[]")]).await).await.is_peers_fault());
 }
 
 #[tokio::test]
 async fn a_json_value_is_bounded_and_explained() {
-    let server = Server::saying(format!("[\"{}\"]", "x".repeat(1000))).await;
+    let server = PeerServer::saying(format!("[\"{}\"]", "x".repeat(1000))).await;
     let (client, peer) = (client(), &server.peer);
     assert_eq!(client.get_json::<Vec<String>>(peer, &["x"], &[], 1004).await.unwrap()[0].len(), 1000);
     let large = client.get_json::<Vec<String>>(peer, &["x"], &[], 1003).await.unwrap_err();

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::domain::{Channel, Hour, HourPlace, Quality, Stream};
-use crate::peer::{Limits, Peer, PeerClient, PeerUrl, Throttle};
+use crate::peer::{Peer, PeerClient, PeerLimits, PeerUrl, Throttle};
 
 /// What the server does next on a connection.
 #[derive(Debug, Clone)]
@@ -28,14 +28,14 @@ pub enum Do {
 }
 
 /// Listens until it is dropped.
-pub struct Server {
+pub struct PeerServer {
     pub peer: Peer,
     pub requests: Arc<Mutex<Vec<String>>>,
     pub connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Server {
+impl PeerServer {
     /// `answer` is given the number of the request and its head.
     pub async fn start(answer: impl Fn(usize, &str) -> Vec<Do> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -75,7 +75,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for PeerServer {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -137,8 +137,8 @@ pub fn endless(headers: &str) -> Do {
 }
 
 /// Short waits, small sizes.
-pub fn limits() -> Limits {
-    Limits {
+pub fn limits() -> PeerLimits {
+    PeerLimits {
         dates: crate::peer::Dates::default(),
         throttle: Throttle::default(),
         connect: Duration::from_millis(500),

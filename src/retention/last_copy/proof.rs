@@ -9,19 +9,19 @@ use super::super::probe::{Probed, probe};
 use super::Copies;
 use crate::domain::HourPlace;
 use crate::guards::Guard;
-use crate::peer::{Given, Peer};
+use crate::peer::{Peer, ProbeAnswer};
 
 /// Files of an hour that a peer is asked for, before its list counts.
 const SAMPLED: usize = 4;
 
 /// What may still be fetched for samples.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(super) struct SampleBudget {
     pub(super) files: usize,
     bytes: u64,
 }
 
-impl Budget {
+impl SampleBudget {
     /// Of a pass: enough for 250 hours of one other copy.
     pub(super) const FULL: Self = Self { files: 1_000, bytes: 4 << 30 };
 
@@ -32,7 +32,7 @@ impl Budget {
 }
 
 /// What a peer lists of what is looked for.
-pub(super) struct Claim {
+pub(super) struct HolderClaim {
     pub(super) peer: Peer,
     pub(super) names: HashSet<String>,
 }
@@ -44,10 +44,10 @@ impl Copies {
         &mut self,
         place: &HourPlace,
         names: Vec<String>,
-        claims: Vec<Claim>,
+        claims: Vec<HolderClaim>,
     ) -> Vec<String> {
         let mut missing = names;
-        for Claim { peer, names: listed } in claims {
+        for HolderClaim { peer, names: listed } in claims {
             let wanted: Vec<&String> = missing.iter().filter(|name| listed.contains(*name)).collect();
             if !wanted.is_empty() && self.holds(&peer, place, &wanted).await {
                 missing.retain(|name| !listed.contains(name));
@@ -102,12 +102,12 @@ impl Copies {
             self.budget.files -= 1;
             let given = self.asking.client.gives_segment(peer, place, name, self.budget.bytes).await;
             let why = match given {
-                Ok(Given::Right(bytes)) => {
+                Ok(ProbeAnswer::Right(bytes)) => {
                     self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
                     continue;
                 }
-                Ok(Given::Nothing) => "answers that there is no such file".to_owned(),
-                Ok(Given::Wrong(bytes)) => {
+                Ok(ProbeAnswer::Nothing) => "answers that there is no such file".to_owned(),
+                Ok(ProbeAnswer::Wrong(bytes)) => {
                     self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
                     self.silent.insert(peer.url.clone());
                     tracing::error!(name: "copy_is_false", peer = peer.name, hour = %place, file = %name, "a peer gives other bytes than the hash in the name says: what it lists is no copy");

@@ -12,13 +12,13 @@ use tokio::sync::watch;
 
 use super::last_copy::peer;
 use crate::crawl::Keeper;
-use crate::deleted::Deletions;
-use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
-use crate::domain::retention::Limits;
+use crate::deleted::DeletionCounter;
+use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, marker};
+use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span};
 use crate::index::{Index, IndexOptions};
 use crate::peer::{self, Peer, PeerClient};
-use crate::retention::{Parts, Retention, RetentionOptions, Runs};
+use crate::retention::{Retention, RetentionOptions, RetentionParts, Runs};
 use crate::runtime::{Board, Runner, Stop, Wake};
 
 /// Longer than anything here takes, unless it never happens.
@@ -35,12 +35,12 @@ fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
 /// The same, where what this peer does not have stays.
 fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>) -> Retention {
     let index = Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
-    let guard = Guard::new(Base::open(tree).unwrap(), Identity::Unmarked { channels: Vec::new() });
-    let parts = Parts {
+    let guard = BaseGuard::new(Base::open(tree).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
+    let parts = RetentionParts {
         keeper: Arc::new(Keeper::new(index, Arc::new(guard))),
         is_ready: Box::new(|| false),
-        deletions: Arc::new(Deletions::register(&Registry::new()).unwrap()),
-        client: PeerClient::new(peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
+        deletions: Arc::new(DeletionCounter::register(&Registry::new()).unwrap()),
+        client: PeerClient::new(peer::PeerLimits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
         peers: watch::channel(peer.into_iter().cloned().collect()).1,
         instance: 1,
         handle: Handle::current(),
@@ -48,7 +48,7 @@ fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>) -> Retention {
         free: crate::retention::free_space(),
     };
     let options = RetentionOptions {
-        limits: Limits::default(),
+        limits: RetentionLimits::default(),
         reclaim_age: Span::from_us(0),
         interval: Duration::from_secs(600),
         keep_last_copy: peer.is_some(),

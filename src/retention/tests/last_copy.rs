@@ -9,10 +9,10 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{Notify, watch};
 
 use crate::crawl::Keeper;
-use crate::disk::{ArchiveId, Base, Guard, Identity, marker};
+use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, marker};
 use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
-use crate::peer::{Limits, Peer, PeerClient, PeerUrl};
+use crate::peer::{Peer, PeerClient, PeerLimits, PeerUrl};
 use crate::retention::last_copy::rank;
 use crate::retention::{Asking, Copies, Steady};
 
@@ -60,7 +60,7 @@ impl Archive {
         std::fs::write(tree.path().join(place().path()).join(OURS), "").unwrap();
         let index =
             Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
-        let guard = Guard::new(base, Identity::Unmarked { channels: Vec::new() });
+        let guard = BaseGuard::new(base, BaseIdentity::Unmarked { channels: Vec::new() });
         Self {
             keeper: Arc::new(Keeper::new(index, Arc::new(guard))),
             steady: Steady::default(),
@@ -71,7 +71,7 @@ impl Archive {
 
     /// Asks these peers; those named are other disks, by the operator's word.
     fn copies(&self, peers: watch::Receiver<Vec<Peer>>, named: &[&str]) -> Copies {
-        let client = PeerClient::new(Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap();
+        let client = PeerClient::new(PeerLimits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap();
         let (copies_at, steady, keeper) = (names(named), self.steady.clone(), Arc::clone(&self.keeper));
         Copies::new(Asking { client, peers, instance: OWN, copies_at, steady, keeper })
     }

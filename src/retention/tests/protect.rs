@@ -12,15 +12,15 @@ use tokio::task::block_in_place;
 
 use crate::clock::test_clocks::TestClocks;
 use crate::crawl::Keeper;
-use crate::deleted::Deletions;
-use crate::disk::{ArchiveId, Base, Guard as DiskGuard, Identity, marker};
-use crate::domain::retention::Limits;
+use crate::deleted::DeletionCounter;
+use crate::disk::{ArchiveId, Base, BaseGuard as DiskGuard, BaseIdentity, marker};
+use crate::domain::retention::RetentionLimits;
 use crate::domain::time::HOUR_US;
 use crate::domain::{HourPlace, Span};
 use crate::guards::Guard;
 use crate::index::{Index, IndexOptions};
 use crate::peer::{self, Peer, PeerClient};
-use crate::retention::{Parts, Retention, RetentionOptions};
+use crate::retention::{Retention, RetentionOptions, RetentionParts};
 use crate::runtime::Stop;
 use crate::wire::RetentionReport;
 
@@ -87,11 +87,11 @@ impl Archive {
         std::fs::read_dir(self.tree.path().join("a/b")).unwrap().count()
     }
 
-    pub(super) fn start(&self, limits: Limits) -> Retention {
+    pub(super) fn start(&self, limits: RetentionLimits) -> Retention {
         self.start_without(limits, None)
     }
 
-    pub(super) fn start_without(&self, limits: Limits, removed: Option<Guard>) -> Retention {
+    pub(super) fn start_without(&self, limits: RetentionLimits, removed: Option<Guard>) -> Retention {
         let keeper = self.keeper();
         if let Some(removed) = removed {
             keeper.guards().remove(removed);
@@ -106,7 +106,7 @@ impl Archive {
     pub(super) fn keeper(&self) -> Arc<Keeper> {
         let path = self.state.path().join("index.redb");
         let index = Index::open(&path, IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap();
-        let guard = DiskGuard::new(Base::open(self.tree.path()).unwrap(), Identity::Marked(self.id));
+        let guard = DiskGuard::new(Base::open(self.tree.path()).unwrap(), BaseIdentity::Marked(self.id));
         Arc::new(Keeper::new(Arc::new(index), Arc::new(guard)))
     }
 
@@ -114,15 +114,15 @@ impl Archive {
     pub(super) fn retention(
         &self,
         keeper: Arc<Keeper>,
-        limits: Limits,
+        limits: RetentionLimits,
         is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Retention {
         let free = Arc::clone(&self.free);
-        let parts = Parts {
+        let parts = RetentionParts {
             keeper,
             is_ready,
-            deletions: Arc::new(Deletions::register(&Registry::new()).unwrap()),
-            client: PeerClient::new(peer::Limits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
+            deletions: Arc::new(DeletionCounter::register(&Registry::new()).unwrap()),
+            client: PeerClient::new(peer::PeerLimits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
             peers: watch::channel(self.peers.clone()).1,
             instance: 1,
             handle: Handle::current(),
@@ -152,8 +152,8 @@ fn confirmed_run(retention: &Retention) -> RetentionReport {
     block_in_place(|| retention.once(true, &Stop::new(), None))
 }
 
-pub(super) fn age(hours: i64) -> Limits {
-    Limits { max_age: Some(Span::from_us(hours * HOUR_US)), ..Limits::default() }
+pub(super) fn age(hours: i64) -> RetentionLimits {
+    RetentionLimits { max_age: Some(Span::from_us(hours * HOUR_US)), ..RetentionLimits::default() }
 }
 
 fn flip(path: &Path, at: usize) {
@@ -194,7 +194,7 @@ async fn what_was_begun_goes_on_only_by_the_limits_of_now() {
         let sum = <sha2::Sha256 as sha2::Digest>::digest(front.as_bytes());
         let check = format!("{:02x}{:02x}{:02x}{:02x}", sum[0], sum[1], sum[2], sum[3]);
         std::fs::write(archive.own("retired"), format!("gapless-retired 1\n{front} {check}\n")).unwrap();
-        let retention = archive.start_without(Limits::default(), guard);
+        let retention = archive.start_without(RetentionLimits::default(), guard);
         assert_eq!(retention.keeps(&place), Some(false));
         let report = run(&retention);
         assert_eq!((report.error, archive.hours()), (None, if guard.is_some() { 9 } else { 10 }));
@@ -205,7 +205,7 @@ async fn what_was_begun_goes_on_only_by_the_limits_of_now() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_in_the_journal_deletes_nothing_and_is_mended() {
     let archive = Archive::new(10);
-    let retention = archive.start(Limits::default());
+    let retention = archive.start(RetentionLimits::default());
     let kept = archive.place(9);
     retention.keep(std::slice::from_ref(&kept), false).unwrap();
     drop(retention);
@@ -236,7 +236,7 @@ async fn a_flipped_bit_in_the_journal_deletes_nothing_and_is_mended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_that_guard_the_flipped_bit_deletes_the_hour() {
     let archive = Archive::new(10);
-    archive.start(Limits::default()).keep(&[archive.place(9)], false).unwrap();
+    archive.start(RetentionLimits::default()).keep(&[archive.place(9)], false).unwrap();
     for copy in ["retired", "retired.2"] {
         let at = std::fs::read_to_string(archive.own(copy)).unwrap().find("kept").unwrap();
         flip(&archive.own(copy), at + 2);
@@ -265,7 +265,7 @@ async fn a_record_that_has_vanished_stops_all_deletion() {
 async fn a_disk_that_others_fill_slowly_stops_at_half() {
     for guard in [None, Some(Guard::Shrinking)] {
         let archive = Archive::new(20);
-        let limits = Limits { min_free: Some(1_000_000), ..Limits::default() };
+        let limits = RetentionLimits { min_free: Some(1_000_000), ..RetentionLimits::default() };
         let retention = archive.start_without(limits, guard);
         for _ in 0..40 {
             archive.free.store(1_000_000 - 150, Ordering::SeqCst);
@@ -279,7 +279,7 @@ async fn a_disk_that_others_fill_slowly_stops_at_half() {
                 assert!(run(&retention).doubt.is_some() && archive.hours() == 10, "waiting is no answer");
             }
             drop(retention);
-            let again = archive.start(Limits { min_free: Some(1_000_000), ..Limits::default() });
+            let again = archive.start(RetentionLimits { min_free: Some(1_000_000), ..RetentionLimits::default() });
             assert!(run(&again).doubt.is_some(), "it is remembered over a restart");
             assert_eq!(confirmed_run(&again).hours, 1);
             assert_eq!(run(&again).doubt, None);
@@ -299,7 +299,7 @@ async fn tombstones_of_retired_hours_stay_for_the_time_that_was_lived() {
         archive.clocks.set(|said| {
             (said.wall, said.boot) = (said.wall + Span::from_us(30 * DAY.us()), "second".to_owned());
         });
-        let later = archive.start_without(Limits::default(), guard);
+        let later = archive.start_without(RetentionLimits::default(), guard);
         assert_eq!(confirmed_run(&later).reclaimed, u64::from(guard.is_some()));
         assert_eq!(tombstone.exists(), guard.is_none());
         if guard.is_none() {
@@ -322,7 +322,7 @@ impl Archive {
     /// With the five oldest of ten hours kept.
     pub(super) fn with_kept_hours() -> Self {
         let archive = Self::new(10);
-        let retention = archive.start(Limits::default());
+        let retention = archive.start(RetentionLimits::default());
         assert_eq!(run(&retention).error, None);
         let kept: Vec<_> = (5..10).map(|ago| archive.place(ago)).collect();
         for place in &kept {
@@ -396,10 +396,10 @@ async fn a_journal_that_is_not_all_that_there_has_been_deletes_no_kept_hour() {
 async fn records_from_an_older_backup_or_another_archive_stop_all_deletion() {
     for name in ["retired", "levels", "time", "records"] {
         let archive = Archive::new(10);
-        archive.start(Limits::default()).keep(&[archive.place(9)], false).unwrap();
+        archive.start(RetentionLimits::default()).keep(&[archive.place(9)], false).unwrap();
         assert_eq!(run(&archive.start(age(20))).error, None);
         let other = Archive::new(30);
-        other.start(Limits::default()).keep(&[other.place(9)], false).unwrap();
+        other.start(RetentionLimits::default()).keep(&[other.place(9)], false).unwrap();
         assert_eq!(run(&other.start(age(40))).error, None);
         for copy in [name.to_owned(), format!("{name}.2")] {
             std::fs::copy(other.own(&copy), archive.own(&copy)).unwrap();
@@ -410,7 +410,7 @@ async fn records_from_an_older_backup_or_another_archive_stop_all_deletion() {
     }
     let archive = Archive::with_kept_hours();
     let before = archive.records();
-    archive.start(Limits::default()).keep(&[archive.place(4)], false).unwrap();
+    archive.start(RetentionLimits::default()).keep(&[archive.place(4)], false).unwrap();
     for (path, bytes) in &before {
         std::fs::write(path, bytes).unwrap();
     }
@@ -437,7 +437,7 @@ async fn no_crash_while_a_line_is_written_makes_the_journal_unusable() {
     const ORDER: [&str; 4] = ["retired", "retired.2", "records", "records.2"];
     let archive = Archive::with_kept_hours();
     let before = archive.records();
-    archive.start(Limits::default()).keep(&[archive.place(4)], false).unwrap();
+    archive.start(RetentionLimits::default()).keep(&[archive.place(4)], false).unwrap();
     let after = archive.records();
     let of = |all: &[(PathBuf, Vec<u8>)], name: &str| {
         let found = all.iter().find(|(path, _)| path.ends_with(name));
@@ -456,7 +456,7 @@ async fn no_crash_while_a_line_is_written_makes_the_journal_unusable() {
             }
             std::fs::write(archive.own(name), bytes).unwrap();
         }
-        let retention = archive.start(Limits::default());
+        let retention = archive.start(RetentionLimits::default());
         assert_eq!(retention.unusable_records(), Vec::new(), "{done}, {torn}");
         assert_eq!(retention.keeps(&archive.place(9)), Some(true));
     }

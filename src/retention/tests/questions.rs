@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::protect::{Archive, age, run};
 use crate::crawl::Allowance;
-use crate::domain::origins::Given;
-use crate::domain::retention::Limits;
+use crate::domain::origins::GiftedHour;
+use crate::domain::retention::RetentionLimits;
 use crate::domain::time::HOUR_US;
 use crate::domain::{HourPlace, Span};
 
@@ -13,7 +13,7 @@ use crate::domain::{HourPlace, Span};
 fn give(archive: &Archive, place: &HourPlace) {
     let keeper = archive.keeper();
     let filling = keeper.fill("evil", place, true, &Allowance::Unbounded).unwrap();
-    filling.book(&Given { files: 1, bytes: 10, tombstones: 0 }).unwrap();
+    filling.book(&GiftedHour { files: 1, bytes: 10, tombstones: 0 }).unwrap();
     let dir = archive.tree.path().join(place.path());
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts"), [0; 10]).unwrap();
@@ -62,7 +62,7 @@ async fn a_journal_that_was_put_back_is_read_when_a_person_asks() {
     for copy in ["retired", "retired.2"] {
         std::fs::write(archive.own(copy), "gapless-retired 3 nonsense\n").unwrap();
     }
-    let retention = archive.start(Limits::default());
+    let retention = archive.start(RetentionLimits::default());
     assert_eq!(retention.keeps(&archive.place(9)), None);
     for (path, bytes) in good.iter().filter(|(path, _)| path.ends_with("retired") || path.ends_with("retired.2")) {
         std::fs::write(path, bytes).unwrap();
@@ -75,7 +75,7 @@ async fn a_journal_that_was_put_back_is_read_when_a_person_asks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_misspelt_hour_that_is_to_be_kept_is_told_with_what_may_be_meant() {
     let archive = Archive::new(3);
-    let retention = archive.start(Limits::default());
+    let retention = archive.start(RetentionLimits::default());
     let here = archive.place(1);
     let (channel, quality) = (here.stream.channel.as_str(), here.stream.quality.as_str());
     let slip = HourPlace::parse(&format!("{channel}/{quality}x/{}", here.hour)).unwrap();

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::last_copy::{json, peer};
 use super::protect::{Archive, DAY, age, run};
 use crate::domain::Span;
-use crate::domain::retention::Limits;
+use crate::domain::retention::RetentionLimits;
 use crate::guards::Guard;
 use crate::wire::RetentionReport;
 
@@ -71,7 +71,7 @@ impl Retired {
     }
 
     fn run_later(&self, guard: Option<Guard>) -> RetentionReport {
-        let report = run(&self.archive.start_without(Limits::default(), guard));
+        let report = run(&self.archive.start_without(RetentionLimits::default(), guard));
         assert_eq!(self.tombstone.exists(), report.reclaimed == 0);
         assert_eq!((report.reclaimed + report.tombstones_stay, report.error.clone()), (1, None));
         report

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::coverage::{HourFigures, HourLine, Lane, LaneFigures, Stretch, Tally, Window};
+use crate::domain::coverage::{HourFigures, HourLine, Lane, LaneFigures, Stretch, TimeTally, Window};
 use crate::domain::test_names::hash_text;
-use crate::domain::{Hour, HourContents, Kind, Timestamp};
+use crate::domain::{Hour, HourContents, SegmentKind, Timestamp};
 
 const TOLERANCE_US: i64 = 10_000;
 
@@ -39,7 +39,7 @@ impl Seg {
         let (second, us) = (self.start_us / 1_000_000, self.start_us % 1_000_000);
         let (minute, second) = (second / 60, second % 60);
         let (whole, part) = (self.duration_us / 1_000_000, self.duration_us % 1_000_000);
-        let kind = Kind::VIDEO[self.kind].as_str();
+        let kind = SegmentKind::VIDEO[self.kind].as_str();
         format!("{minute:02}:{second:02}.{us:06}-{whole}.{part:06}-{kind}-{}.ts", hash_text(1))
     }
 }
@@ -58,14 +58,14 @@ pub fn lines(segs: &[Seg], empty: &[i64]) -> BTreeMap<Hour, HourLine> {
         .collect()
 }
 
-pub struct Model {
+pub struct CoverageModel {
     segs: Vec<Seg>,
     best: Vec<Seg>,
     kept: Vec<Seg>,
     hours: BTreeSet<Hour>,
 }
 
-impl Model {
+impl CoverageModel {
     pub fn new(segs: &[Seg], empty: &[i64]) -> Self {
         let mut best: Vec<Seg> = Vec::new();
         let mut order = segs.to_vec();
@@ -189,7 +189,7 @@ impl Model {
     }
 
     fn figures_of(&self, of: Hour) -> HourFigures {
-        let (mut video, mut overlaps) = ([Tally::default(); 3], [Tally::default(); 3]);
+        let (mut video, mut overlaps) = ([TimeTally::default(); 3], [TimeTally::default(); 3]);
         for seg in self.segs.iter().filter(|seg| hour(seg.hour) == of) {
             video[seg.kind].add(seg.duration_us.unsigned_abs());
             if !self.best.contains(seg) {

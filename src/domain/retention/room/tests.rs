@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::super::{Doubt, Levels, Schedule, schedule};
+use super::super::{Levels, Schedule, SuspectPlan, schedule};
 use super::*;
 use crate::domain::blocks::BLOCK;
-use crate::domain::origins::{Given, Origin};
+use crate::domain::origins::{GiftedHour, Origin};
 use crate::domain::time::HOUR_US;
 
 fn now() -> Timestamp {
@@ -30,20 +30,20 @@ fn in_blocks(hours: &[Stored]) -> Vec<Stored> {
     let scaled = |stored: &Stored| {
         let added = stored.origin.added.bytes;
         let origin =
-            Origin { added: Given { files: added.min(1), bytes: added * BLOCK, tombstones: 0 }, ..stored.origin };
+            Origin { added: GiftedHour { files: added.min(1), bytes: added * BLOCK, tombstones: 0 }, ..stored.origin };
         Stored { bytes: stored.bytes * BLOCK, segments: stored.bytes.min(1), origin, ..stored.clone() }
     };
     hours.iter().map(scaled).collect()
 }
 
-fn limits_in_blocks(limits: &Limits) -> Limits {
+fn limits_in_blocks(limits: &RetentionLimits) -> RetentionLimits {
     let scaled = |most: Option<u64>| most.map(|most| most * BLOCK);
     let section = |section: &StreamLimit| StreamLimit { max_bytes: scaled(section.max_bytes), ..section.clone() };
     let streams = limits.streams.iter().map(section).collect();
-    Limits { max_age: None, max_bytes: scaled(limits.max_bytes), min_free: scaled(limits.min_free), streams }
+    RetentionLimits { max_age: None, max_bytes: scaled(limits.max_bytes), min_free: scaled(limits.min_free), streams }
 }
 
-fn going(schedule: &Schedule, reason: Reason) -> Vec<String> {
+fn going(schedule: &Schedule, reason: RetentionReason) -> Vec<String> {
     let of_reason = schedule.going.iter().filter(|going| going.reason == reason);
     of_reason.map(|going| going.stored.place.to_string()).collect()
 }
@@ -51,13 +51,13 @@ fn going(schedule: &Schedule, reason: Reason) -> Vec<String> {
 #[test]
 fn junk_of_others_displaces_nothing_wherever_it_lies_in_time() {
     let max_bytes = Some(4_200);
-    let limits = Limits { max_bytes, ..Limits::default() };
+    let limits = RetentionLimits { max_bytes, ..RetentionLimits::default() };
     for (stream, first) in [("junk/source", 2), ("own/source", 60), ("own/source", -40)] {
         let mut all: Vec<Stored> = (0..41).map(|ago| stored("own/source", ago, false)).collect();
         all.extend((first..first + 37).map(|ago| stored(stream, ago, true)));
         all.dedup_by(|a, b| a.place == b.place);
         let plan = schedule(all.clone(), &limits, now(), None);
-        assert!(plan.going.iter().all(|going| going.reason == Reason::Fetched), "{stream} {first}: {plan:?}");
+        assert!(plan.going.iter().all(|going| going.reason == RetentionReason::Fetched), "{stream} {first}: {plan:?}");
         assert!(first < 0 || plan.going.len() == 36 && plan.doubt.is_none(), "{stream} {first}: {plan:?}");
         // Taken for own, it pushes half of what was recorded out.
         for hour in &mut all {
@@ -65,7 +65,8 @@ fn junk_of_others_displaces_nothing_wherever_it_lies_in_time() {
         }
         let without = schedule(all, &limits, now(), None);
         assert!(
-            first != 2 || going(&without, Reason::Size).iter().filter(|place| place.starts_with("own")).count() > 15
+            first != 2
+                || going(&without, RetentionReason::Size).iter().filter(|place| place.starts_with("own")).count() > 15
         );
     }
 }
@@ -74,24 +75,24 @@ fn junk_of_others_displaces_nothing_wherever_it_lies_in_time() {
 fn for_free_space_what_came_from_others_goes_first_and_what_cannot_go_yet_costs_nobody() {
     let mut all: Vec<Stored> = (2..10).map(|ago| stored("own/source", ago, false)).collect();
     all.extend((2..4).map(|ago| stored("junk/source", ago, true)));
-    let limits = Limits { min_free: Some(500), ..Limits::default() };
+    let limits = RetentionLimits { min_free: Some(500), ..RetentionLimits::default() };
     let plan =
         |hours: &[Stored], free: u64| schedule(in_blocks(hours), &limits_in_blocks(&limits), now(), Some(free * BLOCK));
-    assert_eq!(going(&plan(&all, 350), Reason::Fetched).len(), 2);
-    assert_eq!(going(&plan(&all, 250), Reason::Space), ["own/source/2020-01-10T03"]);
+    assert_eq!(going(&plan(&all, 350), RetentionReason::Fetched).len(), 2);
+    assert_eq!(going(&plan(&all, 250), RetentionReason::Space), ["own/source/2020-01-10T03"]);
     // The newest hours of others cannot go yet: they are not made room for.
     all.extend((0..2).map(|ago| stored("junk/source", ago, true)));
-    assert!(going(&plan(&all, 150), Reason::Space).is_empty());
+    assert!(going(&plan(&all, 150), RetentionReason::Space).is_empty());
 }
 
 #[test]
 fn a_section_bounds_its_own_streams_and_the_more_specific_one_wins() {
     let sections = vec![limit("a", None, Some(300)), limit("a", Some("source"), Some(500))];
-    let limits = Limits { streams: sections, ..Limits::default() };
+    let limits = RetentionLimits { streams: sections, ..RetentionLimits::default() };
     let streams = ["a/source", "a/480p", "a/160p", "b/source"];
     let all: Vec<Stored> = streams.iter().flat_map(|stream| (2..8).map(|ago| stored(stream, ago, false))).collect();
     let plan = schedule(all, &limits, now(), None);
-    let gone = going(&plan, Reason::Stream);
+    let gone = going(&plan, RetentionReason::Stream);
     assert_eq!(gone.iter().filter(|place| place.starts_with("a/source")).count(), 1);
     assert_eq!(gone.iter().filter(|place| place.starts_with("a/480p") || place.starts_with("a/160p")).count(), 9);
     assert_eq!(gone.len(), 10);
@@ -103,32 +104,36 @@ fn an_age_of_a_stream_stands_in_place_of_that_of_all() {
     let hours = |count: i64| Some(Span::from_us(count * HOUR_US));
     let of = |channel: &str, max_age| StreamLimit { max_age: Some(max_age), ..limit(channel, None, None) };
     let streams = vec![of("kept", None), of("short", hours(2)), limit("sized", None, Some(5))];
-    let limits = Limits { max_age: hours(5), streams, ..Limits::default() };
+    let limits = RetentionLimits { max_age: hours(5), streams, ..RetentionLimits::default() };
     assert!(limits.too_old(&place("x/y"), now()) && limits.too_old(&place("sized/y"), now()));
     assert!(!limits.too_old(&place("kept/y"), now()));
-    let long = Limits { max_age: hours(50), ..limits };
+    let long = RetentionLimits { max_age: hours(50), ..limits };
     assert!(long.too_old(&place("short/y"), now()) && !long.too_old(&place("x/y"), now()));
 }
 
 #[test]
 fn what_had_to_go_is_not_fetched_again_and_keeps_nobody_else_away() {
     let place = |stream: &str, ago| stored(stream, ago, false).place;
-    let limits = Limits { max_bytes: Some(1), streams: vec![limit("a", None, Some(1))], ..Limits::default() };
-    let gone =
-        [(place("own/s", 30), Reason::Size), (place("junk/s", 10), Reason::Fetched), (place("a/s", 5), Reason::Stream)];
+    let limits =
+        RetentionLimits { max_bytes: Some(1), streams: vec![limit("a", None, Some(1))], ..RetentionLimits::default() };
+    let gone = [
+        (place("own/s", 30), RetentionReason::Size),
+        (place("junk/s", 10), RetentionReason::Fetched),
+        (place("a/s", 5), RetentionReason::Stream),
+    ];
     let horizons = Horizons::of(gone.iter().map(|(at, reason)| (at, *reason)));
     let has_room = |stream: &str, ago, is_fetched| horizons.has_room(&place(stream, ago), is_fetched, &limits);
     assert!(!has_room("junk/s", 11, true) && has_room("junk/s", 9, true), "others' hours have a horizon of their own");
     assert!(has_room("own/s", 11, false) && !has_room("own/s", 31, false));
     assert!(!has_room("a/other", 6, false) && has_room("a/other", 4, false) && has_room("b/s", 6, false));
-    let without = Limits::default();
+    let without = RetentionLimits::default();
     assert!(horizons.has_room(&place("own/s", 31), true, &without), "a limit that is gone keeps nothing away");
 }
 
 /// An hour of one's own to which others have added so much.
 fn added(stream: &str, ago: i64, added: u64) -> Stored {
     let own = stored(stream, ago, false);
-    let given = Given { files: added.min(1), bytes: added, tombstones: 0 };
+    let given = GiftedHour { files: added.min(1), bytes: added, tombstones: 0 };
     Stored { bytes: own.bytes + added, origin: Origin { added: given, ..Origin::default() }, ..own }
 }
 
@@ -138,28 +143,28 @@ fn named(stream: &str, ago: i64) -> Stored {
 
 #[test]
 fn what_others_add_to_hours_of_ones_own_makes_none_of_them_go() {
-    let plan = |hours: &[Stored], limits: &Limits, free: Option<u64>| {
+    let plan = |hours: &[Stored], limits: &RetentionLimits, free: Option<u64>| {
         schedule(in_blocks(hours), &limits_in_blocks(limits), now(), free.map(|free| free * BLOCK))
     };
     let all: Vec<Stored> = (2..43).map(|ago| added("own/source", ago, if ago % 2 == 0 { 400 } else { 0 })).collect();
     for limits in [
-        Limits { max_bytes: Some(4_200), ..Limits::default() },
-        Limits { streams: vec![limit("own", None, Some(4_200))], ..Limits::default() },
-        Limits { min_free: Some(20_000), ..Limits::default() },
+        RetentionLimits { max_bytes: Some(4_200), ..RetentionLimits::default() },
+        RetentionLimits { streams: vec![limit("own", None, Some(4_200))], ..RetentionLimits::default() },
+        RetentionLimits { min_free: Some(20_000), ..RetentionLimits::default() },
     ] {
         assert!(plan(&all, &limits, Some(11_600)).going.is_empty(), "{limits:?}");
         let mut strangers = all.clone();
         for hour in &mut strangers {
-            hour.origin.added = Given::default();
+            hour.origin.added = GiftedHour::default();
         }
         assert!(plan(&strangers, &limits, Some(11_600)).going.len() > 10, "{limits:?}");
     }
     // Of the free space it takes no more than half.
-    let full = Limits { min_free: Some(16_000), ..Limits::default() };
+    let full = RetentionLimits { min_free: Some(16_000), ..RetentionLimits::default() };
     assert!(!plan(&all, &full, Some(7_900)).going.is_empty());
     // Where one's own is too much by itself, only as much goes as that asks for.
-    let less = Limits { max_bytes: Some(3_950), ..Limits::default() };
-    assert_eq!(going(&plan(&all, &less, None), Reason::Size).len(), 2);
+    let less = RetentionLimits { max_bytes: Some(3_950), ..RetentionLimits::default() };
+    assert_eq!(going(&plan(&all, &less, None), RetentionReason::Size).len(), 2);
 }
 
 #[test]
@@ -167,13 +172,13 @@ fn files_of_a_byte_that_others_give_take_blocks_and_no_hours_of_ones_own_place()
     let (files, of_hour) = (160, 10 * BLOCK);
     let hour = |ago| {
         let own = stored("own/source", ago, false);
-        let added = Given { files, bytes: files, tombstones: 0 };
+        let added = GiftedHour { files, bytes: files, tombstones: 0 };
         let origin = Origin { added, ..Origin::default() };
         Stored { bytes: of_hour + files, segments: 10 + files, origin, ..own }
     };
     let all: Vec<Stored> = (2..42).map(hour).collect();
     let junk = 40 * files * BLOCK;
-    let limits = Limits { min_free: Some(3 * junk), ..Limits::default() };
+    let limits = RetentionLimits { min_free: Some(3 * junk), ..RetentionLimits::default() };
     let room = 3 * junk - junk;
     assert!(schedule(all.clone(), &limits, now(), Some(room)).going.is_empty());
     // By the bytes in them they would take nothing, and what was recorded would go for them.
@@ -187,12 +192,12 @@ fn files_of_a_byte_that_others_give_take_blocks_and_no_hours_of_ones_own_place()
 #[test]
 fn many_hours_of_named_channels_do_not_make_the_loss_of_all_that_was_recorded_look_small() {
     let mut all: Vec<Stored> = (2..1_002).map(|ago| Stored { bytes: 1, ..named("named/source", ago) }).collect();
-    assert_eq!(schedule(all.clone(), &Limits::default(), now(), None).own.hours, 1_000, "nothing is own");
+    assert_eq!(schedule(all.clone(), &RetentionLimits::default(), now(), None).own.hours, 1_000, "nothing is own");
     all.extend((2..102).map(|ago| stored("own/source", ago, false)));
-    let limits = Limits { streams: vec![limit("own", None, Some(0))], ..Limits::default() };
+    let limits = RetentionLimits { streams: vec![limit("own", None, Some(0))], ..RetentionLimits::default() };
     let plan = schedule(all, &limits, now(), None);
     assert_eq!((plan.own.hours, plan.own_after().hours), (100, 0));
-    assert_eq!(plan.doubt, Some(Doubt::MoreThanHalf { going: 100, of: 100 }));
+    assert_eq!(plan.doubt, Some(SuspectPlan::MoreThanHalf { going: 100, of: 100 }));
 }
 
 #[test]
@@ -200,12 +205,12 @@ fn one_stray_hour_of_ones_own_does_not_make_the_loss_of_a_whole_mirror_look_smal
     let mut all: Vec<Stored> = (2..42).map(|ago| named("mirror/source", ago)).collect();
     all.push(stored("test/source", 5, false));
     let plan = |hours: &[Stored], most| {
-        let limits = Limits { max_bytes: Some(most), ..Limits::default() };
+        let limits = RetentionLimits { max_bytes: Some(most), ..RetentionLimits::default() };
         schedule(hours.to_vec(), &limits, now(), None)
     };
     let half = plan(&all, 2_000);
     assert_eq!((half.named.hours, half.named_after().hours, half.own_after().hours), (40, 19, 1));
-    assert_eq!(half.doubt, Some(Doubt::MoreThanHalf { going: 21, of: 41 }));
+    assert_eq!(half.doubt, Some(SuspectPlan::MoreThanHalf { going: 21, of: 41 }));
     // In small steps, as a run after another sees it.
     let (mut levels, mut left) = (Levels::default(), all.clone());
     for most in (1..41).rev().map(|count| count * 100) {
@@ -228,12 +233,12 @@ fn one_stray_hour_of_ones_own_does_not_make_the_loss_of_a_whole_mirror_look_smal
 fn so_much_may_be_added_beside_ones_own() {
     let stream = |text: &str| Stream::parse(text).unwrap();
     let streams = vec![limit("a", None, Some(500))];
-    let limits = Limits { max_bytes: Some(1_000), min_free: Some(400), streams, ..Limits::default() };
+    let limits = RetentionLimits { max_bytes: Some(1_000), min_free: Some(400), streams, ..RetentionLimits::default() };
     let given = [(stream("a/x"), 30), (stream("b/x"), 40)];
     let so_far = |of: &dyn Fn(&Stream) -> bool| given.iter().filter(|(at, _)| of(at)).map(|(_, bytes)| *bytes).sum();
     assert_eq!(limits.room_beside_own(&stream("a/y"), so_far), 20);
     assert_eq!(limits.room_beside_own(&stream("b/y"), so_far), 30);
-    assert_eq!(Limits::default().room_beside_own(&stream("a/y"), so_far), u64::MAX);
+    assert_eq!(RetentionLimits::default().room_beside_own(&stream("a/y"), so_far), u64::MAX);
 }
 
 #[test]
@@ -242,7 +247,7 @@ fn strangers_go_before_what_is_named_and_that_before_what_was_recorded() {
     all.extend((2..8).map(|ago| named("own/zzz", ago)));
     all.extend((2..8).map(|ago| stored("junk/source", ago, true)));
     let plan = |most| {
-        let limits = Limits { max_bytes: Some(most), ..Limits::default() };
+        let limits = RetentionLimits { max_bytes: Some(most), ..RetentionLimits::default() };
         let plan = schedule(all.clone(), &limits, now(), None);
         plan.going.into_iter().map(|going| going.stored.place.stream.to_string()).collect::<Vec<_>>()
     };
@@ -250,14 +255,14 @@ fn strangers_go_before_what_is_named_and_that_before_what_was_recorded() {
     assert_eq!(plan(1_400), [vec!["junk/source"; 6], vec!["own/zzz"; 2]].concat());
     assert_eq!(plan(900), [vec!["junk/source"; 6], vec!["own/zzz"; 6], vec!["own/source"]].concat());
     // Within a section as well.
-    let by_section = Limits { streams: vec![limit("own", None, Some(1_200))], ..Limits::default() };
+    let by_section = RetentionLimits { streams: vec![limit("own", None, Some(1_200))], ..RetentionLimits::default() };
     let of_section = schedule(all.clone(), &by_section, now(), None);
     assert_eq!(of_section.going.iter().filter(|going| going.stored.place.stream.to_string() == "own/zzz").count(), 4);
     assert_eq!((of_section.going.len(), of_section.doubt), (4, None));
     // Where nothing was recorded what is named is one's own.
     let mirror: Vec<Stored> = (2..12).map(|ago| named("own/zzz", ago)).collect();
-    let smaller = Limits { max_bytes: Some(800), ..Limits::default() };
-    assert_eq!(going(&schedule(mirror, &smaller, now(), None), Reason::Size).len(), 2);
+    let smaller = RetentionLimits { max_bytes: Some(800), ..RetentionLimits::default() };
+    assert_eq!(going(&schedule(mirror, &smaller, now(), None), RetentionReason::Size).len(), 2);
 }
 
 fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
@@ -273,11 +278,11 @@ fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
     })
 }
 
-fn any_limits() -> impl Strategy<Value = Limits> {
+fn any_limits() -> impl Strategy<Value = RetentionLimits> {
     let bytes = || prop::option::of(0..6_000_u64);
     (bytes(), bytes(), bytes(), bytes()).prop_map(|(max_bytes, min_free, channel, quality)| {
         let streams = vec![limit("a", None, channel), limit("a", Some("x"), quality)];
-        Limits { max_age: None, max_bytes, min_free, streams }
+        RetentionLimits { max_age: None, max_bytes, min_free, streams }
     })
 }
 
@@ -292,7 +297,7 @@ proptest! {
         let share = if free.is_some() { 0 } else { share };
         for hour in all.iter_mut().filter(|hour| !hour.origin.fetched) {
             let bytes = hour.bytes * share / 100;
-            hour.origin.added = Given { files: bytes.min(1), bytes, tombstones: 0 };
+            hour.origin.added = GiftedHour { files: bytes.min(1), bytes, tombstones: 0 };
         }
         let without = |stored: &Stored| Stored { bytes: stored.bytes - stored.origin.added.bytes, origin: Origin::default(), ..stored.clone() };
         let own: Vec<Stored> = all.iter().filter(|stored| !stored.origin.fetched).map(without).collect();
@@ -316,7 +321,7 @@ proptest! {
         }
         let plan = schedule(all.clone(), &limits, now(), None);
         let goes = |stored: &Stored| plan.going.iter().any(|going| going.stored.place == stored.place);
-        for going in plan.going.iter().filter(|going| going.reason == Reason::Stream) {
+        for going in plan.going.iter().filter(|going| going.reason == RetentionReason::Stream) {
             prop_assert_eq!(going.stored.place.stream.channel.as_str(), "a");
         }
         let (safe, last) = (now().hour().previous(), now().hour().next());
@@ -328,7 +333,7 @@ proptest! {
             let could = |stored: &&&Stored| stored.decided == Decided::Nothing && stored.place.hour < safe && stored.bytes > 0;
             prop_assert!(bytes <= most || left.iter().filter(could).count() == 0);
             // By its own limit alone no more goes than it asks for.
-            let by_section: Vec<Stored> = plan.going.iter().filter(|going| going.reason == Reason::Stream).map(|going| going.stored.clone()).collect();
+            let by_section: Vec<Stored> = plan.going.iter().filter(|going| going.reason == RetentionReason::Stream).map(|going| going.stored.clone()).collect();
             let newest = by_section.iter().filter(|stored| of_section(stored)).max_by_key(|stored| (stored.place.hour, stored.place.stream.clone()));
             if let Some(newest) = newest {
                 let all_but_global: u64 = all.iter().filter(of_section).filter(|stored| stored.place.hour <= last).filter(|stored| !by_section.contains(stored)).map(|stored| stored.bytes).sum();
