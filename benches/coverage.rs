@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gapless::coverage::{LiveGauges, png};
-use gapless::domain::coverage::{Coverage, Lane, Shares, Stretch, Window};
+use gapless::domain::coverage::{Coverage, CoverageKind, Shares, Stretch, Window};
 use gapless::domain::map::{ROWS, paint, paint_hours};
 use gapless::domain::{Horizon, Hour, Span, Stream};
 use gapless::index::Index;
@@ -49,7 +49,8 @@ impl Year {
     fn holes(&self) -> usize {
         let found = self.coverage(self.first);
         let window = Window::of_hours(self.first, self.last);
-        let holes: Vec<HoleRecord> = found.holes_within(Lane::Raw, &window).into_iter().map(HoleRecord::from).collect();
+        let holes: Vec<HoleRecord> =
+            found.holes_within(CoverageKind::Raw, &window).into_iter().map(HoleRecord::from).collect();
         serde_json::to_vec(&holes).expect("encodable").len()
     }
 

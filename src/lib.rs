@@ -44,7 +44,7 @@ pub mod peer_proxy;
 
 pub mod playback;
 
-pub mod ledger;
+pub mod hole_reasons;
 
 pub mod backfill;
 

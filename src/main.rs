@@ -9,7 +9,7 @@ use gapless::cli::args::{Args, Verb};
 use gapless::cli::config::{Config, ConfigError};
 use gapless::cli::out::{failure, stderr_line};
 use gapless::cli::{self, Exit, UsageError};
-use gapless::domain::shown::shown;
+use gapless::domain::escape::shown;
 use prometheus::Registry;
 
 /// How long work whose outcome nobody waits for may take to notice that the run is over.

@@ -26,30 +26,30 @@ use tokio_util::sync::CancellationToken;
 use self::address::{AddressFile, renew};
 use self::reports::{report_of, source_report};
 use self::sentinel::Sentinel;
-use crate::backfill::{Backfill, BackfillError, BackfillOptions, Keeps, Refuses};
-use crate::coverage::{LiveGauges, MapParts, MapWriter, Shown};
+use crate::backfill::{Backfill, BackfillError, BackfillOptions, KeepRules, RefusedContent};
+use crate::coverage::{LiveGauges, MapParts, MapWriter, ShownNode};
 use crate::crawl::{
-    CountAgain, Crawl, CrawlPace, Housekeeping, Keeper, Pacing, Reconcile, Visitor, Watch, WatchOptions,
+    CensusVerifier, Crawl, CrawlPace, Housekeeping, Keeper, Pacing, Reconcile, Visitor, Watch, WatchOptions,
 };
 use crate::deleted::DeletionCounter;
 use crate::disk::BaseGuard;
 use crate::domain::origins::ConfiguredStreams;
 use crate::ffmpeg::{Pool, PoolOptions};
+use crate::hole_reasons::{PeerQuery, ReasonFinder};
 use crate::http::operator_actions::BackfillActions;
 use crate::http::{App, AppParts, Auth, ConnectionLimits, Hosts, HttpMetrics, RequestBounds, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::ledger::{Asks, ReasonFinder};
 use crate::peer::{Peer, PeerClient, PeerError, PeerLimits};
 use crate::peer_proxy::PeerProxy;
 use crate::playback::{FactsVisitor, Playback, PlaybackOptions};
 use crate::retention::{Retention, RetentionOptions, Runs};
-use crate::runtime::{Board, Job, Runner, Stop, SystemClock, Wake};
+use crate::runtime::{Job, JobRegistry, Runner, Stop, SystemClock, Wake};
 use crate::scrub::{Healing, QuarantineContents, Scrub, ScrubOptions, ScrubVisitor};
-use crate::sources::{Own, SourceOptions, Sources};
+use crate::sources::{OwnNode, SourceOptions, Sources};
 use crate::startup::{Locked, StartupError};
 use crate::tls;
 
-use pulse::Vital;
+use pulse::VitalJobs;
 pub use pulse::{ENDING, NodePulse};
 
 /// What a node is told.
@@ -142,13 +142,13 @@ pub struct Node {
     keeper: Arc<Keeper>,
     watch: Arc<Watch>,
     crawl: Arc<Crawl>,
-    board: Arc<Board>,
+    board: Arc<JobRegistry>,
     stop: Stop,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     fetching: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
-    vital: Vital,
+    vital: VitalJobs,
     ffmpeg: Arc<Pool>,
     address_file: Arc<AddressFile>,
     locked: Locked,
@@ -162,7 +162,7 @@ impl Node {
             move || open(&options)
         });
         let (locked, index, guard) = opened.await.map_err(|error| NodeError::Thread(io::Error::other(error)))??;
-        let (stop, board) = (Stop::new(), Arc::new(Board::default()));
+        let (stop, board) = (Stop::new(), Arc::new(JobRegistry::default()));
         let keeper = Arc::new(Keeper::new(index, guard).doubt_above(options.doubt_above).naming(options.named));
         let watch = Arc::new(Watch::new(Arc::clone(&keeper), options.watch, stop.clone()));
         let (busy, clock) = (Arc::clone(&options.backfill.busy), Arc::new(SystemClock::new()));
@@ -181,7 +181,7 @@ impl Node {
         let metrics = HttpMetrics::register(&registry, counted)?;
         let shutdown = CancellationToken::new();
         let instance = options.backfill.instance;
-        let own = Own { listen: Some(address) };
+        let own = OwnNode { listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
         let deleted = Arc::new(DeletionCounter::register(&registry)?);
         let dates = crate::peer::Dates::of(instance);
@@ -203,7 +203,7 @@ impl Node {
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let (knowledge, wants) = (Arc::clone(&options.backfill.knowledge), options.backfill.wants.clone());
         let (keeping, listing, meant) = (Arc::clone(&retention), Arc::clone(&sources), Arc::clone(&keeper));
-        let asks = Asks {
+        let asks = PeerQuery {
             wants: Box::new(move |place| {
                 let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
                 let is_left = wants.leaves(place.hour, meant.horizon());
@@ -223,8 +223,9 @@ impl Node {
         let retired = Arc::clone(&retention);
         let peer_proxy = PeerProxy::new(sources.peers(), &options.backfill.tls, options.backfill.token.as_ref())?;
         let adding = Arc::clone(&retired);
-        let keeps = Keeps::new(move |place| retired.keeps(place)).with_room(move |place| adding.room_beside_own(place));
-        let refuses = Refuses::new(move |place, name| kept.is_bad_name(place, name));
+        let keeps =
+            KeepRules::new(move |place| retired.keeps(place)).with_room(move |place| adding.room_beside_own(place));
+        let refuses = RefusedContent::new(move |place, name| kept.is_bad_name(place, name));
         let wanted = BackfillOptions { keeps, refuses, board: Arc::clone(&board), dates, ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
@@ -278,7 +279,7 @@ impl Node {
             (crawl.ready(), Arc::clone(&scrub)),
             shutdown.clone(),
         ));
-        let vital = Vital::default();
+        let vital = VitalJobs::default();
         let serving = serve(listener, router(app, &metrics), options.http, options.tls.clone(), shutdown.clone());
         let held = vital.hold("server");
         let server = tokio::spawn(async move {
@@ -416,7 +417,7 @@ fn visitors(scrub: &Arc<Scrub>, playback: &Playback, verify_one_in: u64) -> Vec<
     let (keeper, expiring) = (scrub.keeper(), Arc::clone(scrub));
     vec![
         Box::new(Reconcile::new(Arc::clone(keeper), verify_one_in)),
-        Box::new(CountAgain::new(Arc::clone(keeper))),
+        Box::new(CensusVerifier::new(Arc::clone(keeper))),
         Box::new(Housekeeping::new(Arc::clone(keeper)).with(Box::new(move || expiring.expire().map(drop)))),
         Box::new(ScrubVisitor::new(Arc::clone(scrub))),
         Box::new(FactsVisitor::new(playback)),
@@ -447,7 +448,7 @@ fn open(options: &NodeOptions) -> Result<(Locked, Arc<Index>, Arc<BaseGuard>), N
 /// Fetches from other nodes as soon as the index has caught up: before, what is here would look missing.
 async fn fetch(
     backfill: Arc<Backfill>,
-    (sources, board): (Arc<Sources>, Arc<Board>),
+    (sources, board): (Arc<Sources>, Arc<JobRegistry>),
     (mut ready, scrub): (tokio::sync::watch::Receiver<bool>, Arc<Scrub>),
     stop: CancellationToken,
 ) {
@@ -466,9 +467,9 @@ async fn fetch(
 }
 
 /// Whose maps a page shows: this node's, and those of all that it knows.
-fn nodes(name: &str, peers: &[Peer]) -> Vec<Shown> {
-    let own = Shown { name: name.to_owned(), url: None };
-    let others = peers.iter().map(|peer| Shown::peer(peer.name.clone(), &peer.url.to_string()));
+fn nodes(name: &str, peers: &[Peer]) -> Vec<ShownNode> {
+    let own = ShownNode { name: name.to_owned(), url: None };
+    let others = peers.iter().map(|peer| ShownNode::peer(peer.name.clone(), &peer.url.to_string()));
     std::iter::once(own).chain(others).collect()
 }
 

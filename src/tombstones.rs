@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use crate::crawl::{CrawlError, Keeper};
-use crate::disk::{Base, Dir, DiskError, Small};
+use crate::disk::{Base, Dir, DiskError, SmallFile};
 use crate::domain::{
     BadName, Channel, FileName, FilePlace, Hour, HourContents, HourPlace, Quality, SegmentFile, Stream, Timestamp,
     name, parse_file_name,
@@ -22,13 +22,13 @@ use crate::domain::{
 use crate::wire::{MOST_NOTE, TombstoneNote, TombstonePage, TombstoneRecord};
 
 mod add;
-mod equal;
+mod equal_content;
 mod purge;
 #[cfg(test)]
 mod tests;
 
 pub use add::{TooWide, add, in_range};
-pub use equal::{Contents, contents, equal};
+pub use equal_content::{Contents, contents, equal};
 pub use purge::{MakeStay, Purge, Purged, Stay};
 
 /// Paths in one request: a page of them is a megabyte of text, and is written within a few seconds.
@@ -141,12 +141,12 @@ impl TombstoneScope {
 
 /// Where a page ended: the next one begins behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct After {
+pub struct PageEnd {
     place: HourPlace,
     name: Box<str>,
 }
 
-impl After {
+impl PageEnd {
     /// Reads what was given as `next`.
     pub fn read(text: &str) -> Option<Self> {
         let (place, name) = text.rsplit_once('/')?;
@@ -180,7 +180,7 @@ pub enum IndexTrust {
 pub fn list(
     keeper: &Keeper,
     scope: &TombstoneScope,
-    after: Option<&After>,
+    after: Option<&PageEnd>,
     bounds: TombstoneBounds,
     index: IndexTrust,
 ) -> Result<TombstonePage, CrawlError> {
@@ -214,8 +214,8 @@ pub fn list(
 /// What a tombstone says for itself, if it says something.
 fn note_in(dir: &Dir, tombstone: &str) -> Result<Option<TombstoneNote>, DiskError> {
     Ok(match dir.read_small(OsStr::new(tombstone), MOST_NOTE)? {
-        Small::Content(content) => TombstoneNote::from_bytes(&content),
-        Small::Absent | Small::Larger => None,
+        SmallFile::Content(content) => TombstoneNote::from_bytes(&content),
+        SmallFile::Absent | SmallFile::Larger => None,
     })
 }
 
@@ -236,7 +236,7 @@ fn hidden_files(contents: &HourContents) -> impl Iterator<Item = &SegmentFile> {
 fn walk(
     keeper: &Keeper,
     scope: &TombstoneScope,
-    after: Option<&After>,
+    after: Option<&PageEnd>,
     most_hours: usize,
     index: IndexTrust,
     mut visit: impl FnMut(&HourPlace) -> Result<Option<String>, CrawlError>,

@@ -2,13 +2,13 @@
 //!
 //! Times are ISO 8601 in UTC with microseconds. Durations are seconds. Sizes are bytes.
 
-mod agree;
 pub mod bundle;
 mod coverage;
 mod crawl;
-mod doubt;
+mod digests;
 mod explain;
 mod jobs;
+mod mass_loss;
 mod note;
 mod page;
 mod playback;
@@ -21,9 +21,6 @@ use utoipa::ToSchema;
 
 pub use bundle::BundleRequest;
 
-pub use agree::{
-    ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
-};
 pub use coverage::{
     ClosedHole, ClosedHoleList, CoverageList, HoleList, HoleRecord, HourCoverage, KindCoverage, LaneCoverage,
     TimeExtent, Timeline, TimelineRun, Timespan, TimespanList, microseconds, seconds,
@@ -31,9 +28,12 @@ pub use coverage::{
 pub use crawl::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
 };
-pub use doubt::{AcceptMissing, DoubtReport};
+pub use digests::{
+    ChangeKind, ChangeList, ChangeRecord, DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests,
+};
 pub use explain::{CoveringSegment, ExplainedHole, ExplainedTime, MOST_CLOSED, OtherSegment, why_not_played};
 pub use jobs::JobReport;
+pub use mass_loss::{AcceptMissing, DoubtReport};
 pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};

@@ -1,12 +1,12 @@
 //! Bounds what a peer may fill with channels that nobody here records or names, and what it may add to hours that were recorded here,
 //! and says when that is full.
 //!
-//! What is there and who gave it is known by the keeper ([`crate::crawl::Filling`]); nothing is deleted here.
+//! What is there and who gave it is known by the keeper ([`crate::crawl::FetchInProgress`]); nothing is deleted here.
 
 use super::error::RoundError;
 use super::job::PeerJob;
 use super::shared::Shared;
-use crate::crawl::{Allowance, Filled};
+use crate::crawl::{Allowance, FilledByPeer};
 use crate::domain::blocks::BLOCK;
 use crate::domain::plan::HourPlan;
 use crate::domain::{HourPlace, Stream};
@@ -84,7 +84,11 @@ pub(super) async fn look(job: &PeerJob) {
     job.known.update(|status| (status.filled, status.full) = (filled, full));
 }
 
-async fn filled(shared: &Shared, peer: String, bounds: crate::crawl::Strangers) -> Result<Filled, RoundError> {
+async fn filled(
+    shared: &Shared,
+    peer: String,
+    bounds: crate::crawl::StrangersBudget,
+) -> Result<FilledByPeer, RoundError> {
     shared.with_keeper(move |keeper| keeper.filled(&peer, &bounds)).await
 }
 

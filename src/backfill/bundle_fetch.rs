@@ -8,10 +8,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::budget;
-use super::claims::FetchClaim;
 use super::error::RoundError;
 use super::fetch::{is_there, tombstone_of};
 use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched};
+use super::in_flight::FetchClaim;
 use super::job::PeerJob;
 use super::shared::Shared;
 use super::targets::HourTarget;

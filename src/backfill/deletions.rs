@@ -34,7 +34,7 @@ const MOST_HOURS: usize = 100_000;
 
 /// Which peers were asked about which hours.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<HashMap<String, OfPeer>>);
+pub(super) struct DeletionsAsked(Mutex<HashMap<String, OfPeer>>);
 
 #[derive(Debug, Default)]
 struct OfPeer {
@@ -46,7 +46,7 @@ struct OfPeer {
     asking: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl Heard {
+impl DeletionsAsked {
     /// Whether a peer is to be asked about an hour.
     fn lacks(&self, peer: &str, place: &HourPlace) -> bool {
         let heard = self.lock();

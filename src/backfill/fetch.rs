@@ -20,11 +20,11 @@ use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched, 
 use super::job::PeerJob;
 use super::publish;
 use super::shared::{Shared, now};
-use super::take;
 use super::targets::HourTarget;
+use super::tombstone_intake;
 use crate::crawl::{Allowance, CrawlError};
 use crate::disk::{Dir, Download, Published, Verified};
-use crate::domain::plan::{HourPlan, Why};
+use crate::domain::plan::{HourPlan, SkipReason};
 use crate::domain::{HourPlace, name};
 use crate::peer::{DownloadOutcome, Pause, Peer};
 
@@ -77,7 +77,7 @@ pub(super) async fn take_over(
     if busy != WhenBusy::Wait {
         count_what_is_left(job, place, plan);
     }
-    let took = take::of_plan(job, place, plan, busy != WhenBusy::Wait).await?;
+    let took = tombstone_intake::of_plan(job, place, plan, busy != WhenBusy::Wait).await?;
     if plan.fetch.is_empty() {
         if took.new > 0 && busy != WhenBusy::Due {
             job.shared.metrics.hour(&job.peer().name, place);
@@ -105,9 +105,9 @@ fn count_what_is_left(job: &mut PeerJob, place: &HourPlace, plan: &HourPlan<'_>)
     let mut near = 0;
     for (_, why) in &plan.leave {
         match why {
-            Why::NearDuplicate => near += 1,
-            Why::TooRecent => job.report.too_recent += 1,
-            Why::Untrusted => job.report.untrusted += 1,
+            SkipReason::NearDuplicate => near += 1,
+            SkipReason::TooRecent => job.report.too_recent += 1,
+            SkipReason::Untrusted => job.report.untrusted += 1,
             _ => {}
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::agree::{MOST_REQUESTS, or_told};
 use super::budget;
+use super::digest_sync::{MOST_REQUESTS, or_told};
 use super::error::RoundError;
 use super::job::PeerJob;
 use super::round::counted;

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::agree::PeerCursor;
+use super::digest_sync::PeerCursor;
 use super::error::RoundError;
 use super::fetch::WhenBusy;
+use super::hole_offers;
 use super::job::PeerJob;
-use super::offers;
-use super::round::{Words, names_of};
+use super::round::{DeletionList, names_of};
 use super::round_log;
 use super::shared::now;
 use super::waiting::{Item, Waiting};
@@ -112,7 +112,7 @@ fn take_note(job: &mut PeerJob, page: &ChangeList, cursor: &mut PeerCursor, wait
             && !wait.is_zero()
             && let FileName::Understood(key) = parse_file_name(&item.name)
         {
-            offers::waits(job, &item.place, &key);
+            hole_offers::waits(job, &item.place, &key);
         }
         if let Some((item, wait)) = found
             && !waiting.push(item, Instant::now() + wait)
@@ -175,7 +175,7 @@ pub(super) async fn take_due(job: &mut PeerJob, waiting: &mut Waiting) -> Result
         job.known.set_behind(items.len() as u64, false);
         let names: Vec<Box<str>> = items.iter().map(|item| item.name.clone()).collect();
         let done = match job.shared.room().await {
-            Ok(()) => names_of(job, &place, &names, WhenBusy::Due, Words::Taken, None).await,
+            Ok(()) => names_of(job, &place, &names, WhenBusy::Due, DeletionList::Taken, None).await,
             Err(error) => Err(error),
         };
         let ends = done.as_ref().err().is_some_and(RoundError::ends_the_round);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::arrivals::ArrivalMark;
-use super::memory::Era;
+use super::memory::MemoryEpoch;
 use super::peer_state::FollowedPeer;
 use super::report::RoundReport;
 use super::shared::Shared;
@@ -35,7 +35,7 @@ pub(super) struct PeerJob {
     /// When the peer was asked: what came after that was not here before.
     pub(super) began: ArrivalMark,
     /// When what is compared now was begun.
-    pub(super) era: Era,
+    pub(super) era: MemoryEpoch,
     /// Something that the peer lists could not be asked for, and it is not known which hours that is about.
     pub(super) unheard: bool,
     /// The last round was complete.

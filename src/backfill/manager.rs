@@ -11,9 +11,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Arrivals;
-use super::bursts::Bursts;
-use super::claims::Claims;
-use super::deletions::Heard;
+use super::deletions::DeletionsAsked;
+use super::in_flight::Claims;
 use super::job::PeerJob;
 use super::memory::PeerMemory;
 use super::metrics::BackfillMetrics;
@@ -23,6 +22,7 @@ use super::report_file::ReportFile;
 use super::round::{round, second_look};
 use super::shared::{Shared, now};
 use super::targets::Targets;
+use super::tombstone_bursts::Bursts;
 use super::{budget, round_log, worker};
 use crate::crawl::Keeper;
 use crate::index::PeerRow;
@@ -71,7 +71,7 @@ impl Backfill {
             peers: Arc::clone(&known),
             arrivals: Arrivals::default(),
             bursts: Bursts::default(),
-            heard: Heard::default(),
+            heard: DeletionsAsked::default(),
             targets: Targets::default(),
             memory: PeerMemory::default(),
             metrics: BackfillMetrics::register(registry)?,

@@ -40,12 +40,12 @@ impl Pair {
 
 /// Counts how often everything was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Era(u64);
+pub(super) struct MemoryEpoch(u64);
 
 /// What is remembered of all peers.
 #[derive(Debug, Default)]
 pub(super) struct PeerMemory {
-    compared: Mutex<(Era, HashMap<String, OfPeer>)>,
+    compared: Mutex<(MemoryEpoch, HashMap<String, OfPeer>)>,
     /// The qualities of which each has listed hours: what it is does not depend on what is wanted.
     listed: Mutex<HashMap<String, BTreeSet<Stream>>>,
 }
@@ -61,7 +61,7 @@ const MOST_STREAMS: usize = 10_000;
 
 impl PeerMemory {
     /// The era that runs.
-    pub(super) fn era(&self) -> Era {
+    pub(super) fn era(&self) -> MemoryEpoch {
         self.lock().0
     }
 
@@ -71,7 +71,7 @@ impl PeerMemory {
     }
 
     /// These digests were compared in that era, and there is nothing to do: neither now nor later.
-    pub(super) fn settle(&self, era: Era, peer: &str, subject: ComparedSubject, pair: Pair) {
+    pub(super) fn settle(&self, era: MemoryEpoch, peer: &str, subject: ComparedSubject, pair: Pair) {
         self.change(era, peer, |known| {
             if known.pairs.len() >= MOST_PAIRS {
                 known.pairs.clear();
@@ -88,7 +88,7 @@ impl PeerMemory {
     }
 
     /// This list was compared in that era and left nothing to do where ours has this digest.
-    pub(super) fn settle_list(&self, era: Era, peer: &str, place: HourPlace, ours: String, seen: ListRead) {
+    pub(super) fn settle_list(&self, era: MemoryEpoch, peer: &str, place: HourPlace, ours: String, seen: ListRead) {
         self.change(era, peer, |known| {
             if known.lists.len() >= MOST_LISTS {
                 known.lists.clear();
@@ -125,14 +125,14 @@ impl PeerMemory {
         memory.1.clear();
     }
 
-    fn change(&self, era: Era, peer: &str, change: impl FnOnce(&mut OfPeer)) {
+    fn change(&self, era: MemoryEpoch, peer: &str, change: impl FnOnce(&mut OfPeer)) {
         let mut memory = self.lock();
         if memory.0 == era {
             change(memory.1.entry(peer.to_owned()).or_default());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Era, HashMap<String, OfPeer>)> {
+    fn lock(&self) -> MutexGuard<'_, (MemoryEpoch, HashMap<String, OfPeer>)> {
         self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

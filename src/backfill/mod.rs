@@ -12,25 +12,23 @@
 //!    a peer offers is known by `offers`, and what it may fill by `budget`.
 //! 6. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
-mod agree;
 mod arrivals;
 mod budget;
 mod bundle_fetch;
-mod bursts;
-mod claims;
 mod deletions;
+mod digest_sync;
 mod error;
 mod extras;
 mod fetch;
 mod fetch_outcome;
 mod fixed_part;
 mod follow;
+mod hole_offers;
+mod in_flight;
 mod job;
-mod made_up;
 mod manager;
 mod memory;
 mod metrics;
-mod offers;
 mod options;
 mod peer_state;
 mod publish;
@@ -39,15 +37,17 @@ mod report_file;
 mod round;
 mod round_log;
 mod shared;
-mod take;
 mod targets;
+mod tombstone_bursts;
+mod tombstone_intake;
 mod tombstone_reasons;
+mod tombstones_of_unseen_names;
 mod waiting;
 mod worker;
 
-pub(crate) use bursts::RECORD as BURSTS;
 pub use error::RoundError;
 pub use manager::{Backfill, BackfillError};
-pub use options::{BackfillOptions, Keeps, Refuses, Wants};
+pub use options::{BackfillOptions, KeepRules, RefusedContent, Wants};
 pub use peer_state::{PeerState, PeerStatus};
 pub use report::RoundReport;
+pub(crate) use tombstone_bursts::RECORD as BURSTS;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::RoundError;
-use crate::crawl::Strangers;
+use crate::crawl::StrangersBudget;
 use crate::domain::{Horizon, Hour, HourPlace, Span};
-use crate::ledger::Knowledge;
+use crate::hole_reasons::Knowledge;
 use crate::peer::Dates;
-use crate::runtime::{Board, ForegroundLoad};
+use crate::runtime::{ForegroundLoad, JobRegistry};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
 
@@ -21,9 +21,9 @@ pub struct BackfillOptions {
     /// What is wanted.
     pub wants: Wants,
     /// Which hours are kept here: others are neither compared nor fetched.
-    pub keeps: Keeps,
+    pub keeps: KeepRules,
     /// Which names are not fetched whoever has them.
-    pub refuses: Refuses,
+    pub refuses: RefusedContent,
     /// How long ago a segment must have ended to be fetched: the local recorder may still get it.
     pub cutoff: Span,
     /// Downloads at once from one peer.
@@ -35,7 +35,7 @@ pub struct BackfillOptions {
     /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
     /// What a peer may fill with channels that nobody here records or names.
-    pub strangers: Strangers,
+    pub strangers: StrangersBudget,
     /// Directories beneath the base that are fetched by name.
     pub extras: Vec<String>,
     /// Bytes that these directories may hold before nothing more is fetched into them; a tenth of the disk where nothing is said.
@@ -55,7 +55,7 @@ pub struct BackfillOptions {
     /// Where it is told who has what is missing here.
     pub knowledge: Arc<Knowledge>,
     /// Where it is told how it goes with each peer.
-    pub board: Arc<Board>,
+    pub board: Arc<JobRegistry>,
     /// What is fetched counts as work that others wait for.
     pub busy: Arc<ForegroundLoad>,
     /// What peers say of the time, for who judges this node's clock.
@@ -111,11 +111,11 @@ impl Wants {
 
 /// Names whose content is known to be bad although it is what the name says: fetched again it would be the same.
 #[derive(Clone)]
-pub struct Refuses(Arc<AskRefused>);
+pub struct RefusedContent(Arc<AskRefused>);
 
 type AskRefused = dyn Fn(&HourPlace, &str) -> Option<bool> + Send + Sync;
 
-impl Refuses {
+impl RefusedContent {
     /// As this function says; nothing while it cannot say. It is asked for each name that is offered, and answers without waiting for a
     /// disk.
     pub fn new(refuses: impl Fn(&HourPlace, &str) -> Option<bool> + Send + Sync + 'static) -> Self {
@@ -133,7 +133,7 @@ impl Refuses {
     }
 }
 
-impl fmt::Debug for Refuses {
+impl fmt::Debug for RefusedContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Refuses(..)")
     }
@@ -142,7 +142,7 @@ impl fmt::Debug for Refuses {
 /// Whether an hour is kept here, as retention says, and how much may be added to one that was recorded here; nothing while it cannot
 /// say.
 #[derive(Clone)]
-pub struct Keeps {
+pub struct KeepRules {
     kept: Arc<AskKept>,
     room: Arc<AskRoom>,
 }
@@ -150,7 +150,7 @@ pub struct Keeps {
 type AskKept = dyn Fn(&HourPlace) -> Option<bool> + Send + Sync;
 type AskRoom = dyn Fn(&HourPlace) -> u64 + Send + Sync;
 
-impl Keeps {
+impl KeepRules {
     /// As this function says. It is asked often, and answers without waiting for a disk.
     pub fn new(keeps: impl Fn(&HourPlace) -> Option<bool> + Send + Sync + 'static) -> Self {
         Self { kept: Arc::new(keeps), room: Arc::new(|_| u64::MAX) }
@@ -178,7 +178,7 @@ impl Keeps {
     }
 }
 
-impl fmt::Debug for Keeps {
+impl fmt::Debug for KeepRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keeps(..)")
     }

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::report::RoundReport;
-use crate::crawl::Filled;
+use crate::crawl::FilledByPeer;
 use crate::disk::ArchiveId;
 use crate::index::PeerRow;
 use crate::peer::Peer;
-use crate::runtime::{JobState, Post};
+use crate::runtime::{JobHandle, JobState};
 
 /// What a peer's worker is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub struct PeerStatus {
     /// Hours done and to do in the round that runs.
     pub hours: (u64, u64),
     /// What it has filled with channels that nobody here records or names.
-    pub filled: Filled,
+    pub filled: FilledByPeer,
     /// Why it may not fill more, if the last round left something out for that.
     pub full: Option<String>,
 }
@@ -120,7 +120,7 @@ pub(super) struct FollowedPeer {
     /// It was told that its budget for strangers' channels is full.
     pub(super) is_full: AtomicBool,
     /// Its worker's place on the board of jobs.
-    pub(super) post: Post,
+    pub(super) post: JobHandle,
     /// Counts whatever shows that a round goes on.
     steps: AtomicU64,
     done: AtomicU64,
@@ -137,7 +137,7 @@ struct State {
 }
 
 impl FollowedPeer {
-    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken, post: Post) -> Self {
+    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken, post: JobHandle) -> Self {
         let row = row.filter(|row| row.url == peer.url.to_string()).unwrap_or_default();
         let complete = Duration::from_micros(row.complete_us);
         let status = PeerStatus {
@@ -156,7 +156,7 @@ impl FollowedPeer {
             lag: Duration::ZERO,
             behind: 0,
             hours: (0, 0),
-            filled: Filled::default(),
+            filled: FilledByPeer::default(),
             full: None,
         };
         Self {

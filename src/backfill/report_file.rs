@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::peer_state::{FollowedPeer, PeerState, PeerStatus};
 use crate::disk::{Base, DiskError};
-use crate::domain::{Timestamp, shown};
+use crate::domain::{Timestamp, escape};
 
 /// Where the file lies, and whose results stand in it.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ fn text(peers: &[PeerStatus]) -> String {
     let oldest = complete.and_then(|times| times.into_iter().min()).map(time);
     let file = json!({ "written": time(SystemTime::now()), "oldest_complete_round": oldest, "peers": peers });
     // Somebody looks at it with `cat`, and names and errors come from others.
-    format!("{}\n", shown::json(&format!("{file:#}")))
+    format!("{}\n", escape::json(&format!("{file:#}")))
 }
 
 fn peer(status: &PeerStatus) -> serde_json::Value {

@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::agree::{self, Agreed, PeerCursor, Promise, agree, or_told};
 use super::budget;
 use super::deletions;
+use super::digest_sync::{self, PeerCursor, Promise, SyncResult, agree, or_told};
 use super::error::RoundError;
 use super::fetch::{Room, WhenBusy, take_over};
 use super::fetch_outcome::TOLD;
 use super::fixed_part::listed;
+use super::hole_offers::Offers;
 use super::job::{NamedFile, PeerJob};
-use super::offers::Offers;
 use super::shared::now;
-use super::{take, waiting};
+use super::{tombstone_intake, waiting};
 use crate::crawl::{Allowance, CrawlError};
 use crate::domain::plan::Rules;
 use crate::domain::totals::{Digest, HourTotals};
@@ -27,7 +27,7 @@ const MANY: usize = 10_000;
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum RoundResult {
     /// To its end, with a peer that can be followed from here.
     Kind(PeerCursor),
     /// To its end, with a peer that can not.
@@ -37,13 +37,13 @@ pub(super) enum Came {
 }
 
 /// One round. What was done before an error is in the job's report, and what is to be looked at again is in the job.
-pub(super) async fn round(job: &mut PeerJob) -> Result<Came, RoundError> {
+pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> {
     job.shared.room().await?;
     job.known.begin(0);
     let (places, differences) = match agree(job).await? {
-        Agreed::Itself => return Ok(Came::Itself),
-        Agreed::FixedPart => (listed(job).await?.into_iter().map(|place| (place, None)).collect(), None),
-        Agreed::Differs(mut found) => {
+        SyncResult::Itself => return Ok(RoundResult::Itself),
+        SyncResult::FixedPart => (listed(job).await?.into_iter().map(|place| (place, None)).collect(), None),
+        SyncResult::Differs(mut found) => {
             let places = std::mem::take(&mut found.places).into_iter();
             (places.map(|(place, promised)| (place, Some(promised))).collect::<Vec<_>>(), Some(found))
         }
@@ -85,14 +85,14 @@ pub(super) async fn round(job: &mut PeerJob) -> Result<Came, RoundError> {
         Err(RoundError::Peer(error)) if error.disk().is_none() => job.report.failed(error),
         done => done?,
     }
-    Ok(cursor.map_or(Came::Fixed, Came::Kind))
+    Ok(cursor.map_or(RoundResult::Fixed, RoundResult::Kind))
 }
 
 /// Looks once more at what another peer was being asked for: it may not have had it after all.
 pub(super) async fn second_look(job: &mut PeerJob) -> Result<(), RoundError> {
     let busy = std::mem::take(&mut job.busy);
     for (place, names) in by_hour(busy) {
-        match names_of(job, &place, &names, WhenBusy::Wait, Words::Taken, None).await {
+        match names_of(job, &place, &names, WhenBusy::Wait, DeletionList::Taken, None).await {
             Err(error) if error.ends_the_round() => return Err(error),
             Err(error) => job.report.failed(format!("{place}: {error}")),
             Ok(()) => {}
@@ -120,11 +120,11 @@ async fn hour(job: &mut PeerJob, place: &HourPlace, promise: Option<Promise>) ->
     job.report.hours += 1;
     if let Some(Promise { ours, theirs }) = promise {
         let (names, adds_up) = list_of(job, place, theirs).await?;
-        let words = if adds_up { Words::Taken } else { Words::Doubted };
+        let words = if adds_up { DeletionList::Taken } else { DeletionList::Doubted };
         return names_of(job, place, &names, WhenBusy::Leave, words, Some(ours)).await;
     }
     let Some((names, (ours, seen))) = unless_settled(job, place).await? else { return Ok(()) };
-    names_of(job, place, &names, WhenBusy::Leave, Words::Taken, Some(ours)).await?;
+    names_of(job, place, &names, WhenBusy::Leave, DeletionList::Taken, Some(ours)).await?;
     if !job.unsettled.contains(place) {
         job.shared.memory.settle_list(job.era, &job.peer().name, place.clone(), ours.to_string(), seen);
     }
@@ -140,7 +140,7 @@ async fn list_of(job: &mut PeerJob, place: &HourPlace, promised: Digest) -> Resu
     if digest_of(&names) == promised {
         return Ok((names, true));
     }
-    let Some(promised_now) = agree::promised(job, place).await? else { return Ok((names, false)) };
+    let Some(promised_now) = digest_sync::promised(job, place).await? else { return Ok((names, false)) };
     let listed_now = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
     let names_now = counted(listed_now, job);
     let adds_up = digest_of(&names_now) == promised_now;
@@ -169,7 +169,7 @@ pub(super) fn heavy<T>(names: usize, work: impl FnOnce() -> T) -> T {
 
 /// What a list says of deletions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Words {
+pub(super) enum DeletionList {
     /// Is taken as it is.
     Taken,
     /// Waits for a list that adds up: a tombstone that was garbled would be one for ever, and everywhere.
@@ -206,7 +206,7 @@ pub(super) async fn names_of(
     place: &HourPlace,
     names: &[Box<str>],
     busy: WhenBusy,
-    words: Words,
+    words: DeletionList,
     ours: Option<Digest>,
 ) -> Result<(), RoundError> {
     if !job.shared.options.keeps.hour(place)? {
@@ -241,7 +241,7 @@ pub(super) async fn names_of(
     plan.fetch.retain(|offer| is_fine(offer.name));
     plan.later.retain(|(offer, _)| is_fine(offer.name));
     is_known?;
-    if words == Words::Doubted {
+    if words == DeletionList::Doubted {
         if !plan.tombstones.is_empty() {
             plan.tombstones.clear();
             job.report.failed(format!(
@@ -260,7 +260,7 @@ pub(super) async fn names_of(
     let is_empty = local.files().iter().all(|file| file.key.tombstone);
     if let Allowance::Full(why) = &allowance {
         budget::only_tombstones(job, place, &mut plan, is_empty, why);
-        return take::of_plan(job, place, &plan, busy != WhenBusy::Wait).await.map(drop);
+        return tombstone_intake::of_plan(job, place, &plan, busy != WhenBusy::Wait).await.map(drop);
     }
     let room = waiting::MOST.saturating_sub(job.later.len());
     let later = plan.later.iter().take(room);

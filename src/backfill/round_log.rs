@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::job::PeerJob;
 use super::peer_state::{FollowedPeer, PeerState};
 use super::report::MOST_BURSTS;
-use super::round::Came;
+use super::round::RoundResult;
 use crate::domain::Timestamp;
 
 /// How often a round that lasts tells how far it is.
@@ -47,11 +47,11 @@ pub(super) fn round_done(job: &mut PeerJob, took: Duration, complete: bool) {
 }
 
 /// A round that began then came to its end: the peer was asked about everything, or is this node.
-pub(super) fn heard(job: &PeerJob, came: Option<Came>, began: Timestamp) {
+pub(super) fn heard(job: &PeerJob, came: Option<RoundResult>, began: Timestamp) {
     let (knowledge, name) = (&job.shared.options.knowledge, &job.peer().name);
     match came {
-        Some(Came::Itself) => knowledge.is_itself(name),
-        Some(Came::Kind(_) | Came::Fixed) if !job.unheard => knowledge.heard(name, began),
+        Some(RoundResult::Itself) => knowledge.is_itself(name),
+        Some(RoundResult::Kind(_) | RoundResult::Fixed) if !job.unheard => knowledge.heard(name, began),
         _ => {}
     }
 }

@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::arrivals::Arrivals;
-use super::bursts::Bursts;
-use super::claims::Claims;
-use super::deletions::Heard;
+use super::deletions::DeletionsAsked;
 use super::error::RoundError;
+use super::in_flight::Claims;
 use super::memory::PeerMemory;
 use super::metrics::BackfillMetrics;
 use super::options::BackfillOptions;
 use super::peer_state::FollowedPeer;
 use super::report_file::ReportFile;
 use super::targets::Targets;
+use super::tombstone_bursts::Bursts;
 use crate::crawl::{CrawlError, Keeper};
 use crate::domain::Timestamp;
 use crate::domain::blocks::Inodes;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) peers: Arc<Mutex<Vec<Arc<FollowedPeer>>>>,
     pub(super) arrivals: Arrivals,
     pub(super) bursts: Bursts,
-    pub(super) heard: Heard,
+    pub(super) heard: DeletionsAsked,
     pub(super) targets: Targets,
     pub(super) memory: PeerMemory,
     pub(super) metrics: BackfillMetrics,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::RoundError;
-use crate::crawl::{CrawlError, Filling};
+use crate::crawl::{CrawlError, FetchInProgress};
 use crate::disk::{Base, Dir};
 use crate::domain::HourPlace;
 use crate::domain::origins::GiftedHour;
@@ -22,7 +22,7 @@ pub(super) struct HourTarget {
     pub(super) place: HourPlace,
     pub(super) dir: Arc<Dir>,
     /// Counts what comes, where it is counted.
-    filling: Option<Filling>,
+    filling: Option<FetchInProgress>,
     /// A file had no room in it.
     is_full: AtomicBool,
     held: Held,
@@ -56,7 +56,7 @@ impl Targets {
 
 impl HourTarget {
     /// With something that counts what comes.
-    pub(super) fn filled_by(self, filling: Filling) -> Self {
+    pub(super) fn filled_by(self, filling: FetchInProgress) -> Self {
         Self { filling: Some(filling), ..self }
     }
 
@@ -71,7 +71,7 @@ impl HourTarget {
 
     /// Bytes that may still come.
     pub(super) fn room(&self) -> u64 {
-        self.filling.as_ref().map_or(u64::MAX, Filling::room)
+        self.filling.as_ref().map_or(u64::MAX, FetchInProgress::room)
     }
 
     /// A file had no room: nothing more is asked for.

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::agree::PeerCursor;
 use super::arrivals::ArrivalMark;
 use super::budget;
+use super::digest_sync::PeerCursor;
 use super::error::RoundError;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
 use super::job::PeerJob;
 use super::peer_state::{FollowedPeer, PeerState};
-use super::round::{Came, round};
+use super::round::{RoundResult, round};
 use super::round_log;
 use super::shared::{Shared, now};
 use super::waiting::{Item, Waiting};
@@ -132,8 +132,8 @@ impl Worker {
         match came {
             Ok(came) => {
                 complete = self.job.report.is_complete();
-                itself = came == Came::Itself;
-                self.cursor = if let Came::Kind(cursor) = came { Some(self.from(cursor)) } else { None };
+                itself = came == RoundResult::Itself;
+                self.cursor = if let RoundResult::Kind(cursor) = came { Some(self.from(cursor)) } else { None };
                 self.let_wait();
             }
             Err(error) => {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::config::time_between;
-use crate::domain::shown::unshown;
+use crate::domain::escape::unshown;
 pub use doctor::DoctorArgs;
 
 pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};

@@ -12,15 +12,15 @@ use super::client::Daemon;
 use super::config::{self, Config};
 use super::offline::Offline;
 use super::out::stdout;
-use super::trust::{token, trusted};
+use super::peer_access::{token, trusted};
 use super::{Exit, UsageError};
-use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
-use crate::crawl::Strangers;
+use crate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
+use crate::crawl::StrangersBudget;
+use crate::domain::escape::{shown, unshown};
 use crate::domain::origins::ConfiguredStreams;
-use crate::domain::shown::{shown, unshown};
 use crate::domain::{Hour, Span, Timestamp};
 use crate::peer::Peer;
-use crate::sources::{Connection, Database, Own, SourceEntry, SourceError, SourceOptions, Sources, Trust};
+use crate::sources::{Connection, Database, OwnNode, SourceEntry, SourceError, SourceOptions, Sources, Trust};
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -46,11 +46,12 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let offline = opened.await.context("the work ended badly")??;
     let keeper = Arc::clone(&offline.keeper);
     let registry = Registry::new();
-    let own = Own { listen: None };
+    let own = OwnNode { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
     let retention = super::retention::offline(config, &keeper, sources.peers())?;
     let adding = Arc::clone(&retention);
-    let keeps = Keeps::new(move |place| retention.keeps(place)).with_room(move |place| adding.room_beside_own(place));
+    let keeps =
+        KeepRules::new(move |place| retention.keeps(place)).with_room(move |place| adding.room_beside_own(place));
     let options = BackfillOptions { keeps, ..options };
     let board = Arc::clone(&options.board);
     let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
@@ -101,7 +102,7 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
 
 /// The other nodes as they are named now, by whatever names them.
 pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::watch::Receiver<Vec<Peer>>> {
-    let own = Own { listen: None };
+    let own = OwnNode { listen: None };
     let sources = Sources::new(sources(config)?, own, &config.state_dir, &Registry::new())?;
     sources.once().await;
     Ok(sources.peers())
@@ -202,15 +203,18 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         busy: Arc::default(),
         report_file: Some(config.state_dir.join("replication.json")),
         tls: trusted(config)?,
-        keeps: Keeps::everything(),
-        refuses: Refuses::nothing(),
+        keeps: KeepRules::everything(),
+        refuses: RefusedContent::nothing(),
         knowledge: std::sync::Arc::default(),
         dates: crate::peer::Dates::default(),
         board: std::sync::Arc::default(),
         extras: extras(config, peers)?,
         extras_budget: config.backfill.extras_budget,
         max_extras_bytes: config.backfill.max_extras_bytes,
-        strangers: Strangers { budget: config.backfill.strangers_budget, streams: config.backfill.strangers_channels },
+        strangers: StrangersBudget {
+            budget: config.backfill.strangers_budget,
+            streams: config.backfill.strangers_channels,
+        },
         accept_bursts: peers.accept_tombstone_bursts,
         token: config.backfill.token_file.as_deref().map(token).transpose()?,
     })

@@ -288,9 +288,9 @@ impl OtherNode {
     /// The daemon that was named, if one was.
     pub fn daemon(&self, config: &Config) -> anyhow::Result<Option<Daemon>> {
         let Some(address) = &self.node else { return Ok(None) };
-        let trusted = super::trust::trusted(config)?;
+        let trusted = super::peer_access::trusted(config)?;
         let daemon = Daemon::at(address, &trusted).map_err(|error| UsageError(error.to_string()))?;
-        let token = self.token_file.as_deref().map(super::trust::token).transpose()?;
+        let token = self.token_file.as_deref().map(super::peer_access::token).transpose()?;
         Ok(Some(daemon.with_token(token)))
     }
 }

@@ -10,13 +10,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use self::print::CoveragePrinter;
+use super::archive_client::{ArchiveClient, ArchiveScope};
 use super::args::CoverageArgs;
 use super::config::Config;
-use super::side::{ArchiveScope, Side};
 use super::{Exit, UsageError};
-use crate::coverage::{self, CoverageGauges, Shown};
+use crate::coverage::{self, CoverageGauges, ShownNode};
 use crate::disk::Base;
-use crate::domain::shown::unshown;
+use crate::domain::escape::unshown;
 use crate::domain::{Channel, Quality, Stream, Timestamp};
 use crate::sources::SourceEntry;
 use crate::wire::Status;
@@ -24,7 +24,7 @@ use crate::wire::Status;
 /// Works everything out once.
 pub async fn run(config: &Config, args: &CoverageArgs) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::new(args)?;
-    let here = Side::here(config).await?;
+    let here = ArchiveClient::here(config).await?;
     let done = all(config, args, &wanted, &here).await;
     here.close();
     done.map(ExitCode::from)
@@ -54,21 +54,21 @@ impl Wanted {
 }
 
 /// The nodes whose maps a page shows: this one, and those that its daemon knows, or else those that the configuration names.
-async fn nodes(config: &Config, here: &Side) -> anyhow::Result<Vec<Shown>> {
-    let own = Shown { name: config.node.name.clone(), url: None };
+async fn nodes(config: &Config, here: &ArchiveClient) -> anyhow::Result<Vec<ShownNode>> {
+    let own = ShownNode { name: config.node.name.clone(), url: None };
     if let Some(daemon) = here.daemon() {
         let status: Status = daemon.get_json("/api/v1/status").await?;
-        let peers = status.peers.into_iter().map(|peer| Shown::peer(peer.name, &peer.url));
+        let peers = status.peers.into_iter().map(|peer| ShownNode::peer(peer.name, &peer.url));
         return Ok(std::iter::once(own).chain(peers).collect());
     }
     let other = |text: &String| {
         let entry = SourceEntry::parse(text).map_err(|error| UsageError(format!("backfill.peers: {error}")))?;
-        Ok(Shown::peer(entry.name, &entry.url.to_string()))
+        Ok(ShownNode::peer(entry.name, &entry.url.to_string()))
     };
     std::iter::once(Ok(own)).chain(config.backfill.peers.iter().map(other)).collect()
 }
 
-async fn all(config: &Config, args: &CoverageArgs, wanted: &Wanted, here: &Side) -> anyhow::Result<Exit> {
+async fn all(config: &Config, args: &CoverageArgs, wanted: &Wanted, here: &ArchiveClient) -> anyhow::Result<Exit> {
     let nodes = nodes(config, here).await?;
     let mut streams = here.streams(&ArchiveScope::default(), &BTreeSet::new()).await?;
     streams.retain(|stream| wanted.holds(stream));
@@ -100,7 +100,7 @@ async fn all(config: &Config, args: &CoverageArgs, wanted: &Wanted, here: &Side)
     Ok(exit)
 }
 
-fn draw(config: &Config, stream: &Stream, nodes: &[Shown], picture: &[u8]) -> anyhow::Result<()> {
+fn draw(config: &Config, stream: &Stream, nodes: &[ShownNode], picture: &[u8]) -> anyhow::Result<()> {
     tokio::task::block_in_place(|| {
         let base = Base::open(&config.base_dir)?;
         Ok(coverage::publish(&base, stream, picture, &coverage::page(stream, nodes))?)

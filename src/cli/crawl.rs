@@ -7,7 +7,7 @@ use super::args::{CrawlArgs, CrawlVerb};
 use super::client::Daemon;
 use super::config::Config;
 use super::out::stdout;
-use crate::domain::shown::{shown, unshown};
+use crate::domain::escape::{shown, unshown};
 use crate::wire::{AcceptMissing, DoubtReport};
 
 /// Runs it.

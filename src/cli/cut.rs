@@ -24,7 +24,7 @@ use super::offline::Offline;
 use super::out::{raw_stdout, stderr_line};
 use super::progress::Progress;
 use super::{Exit, UsageError};
-use crate::domain::shown::{shown, unshown};
+use crate::domain::escape::{shown, unshown};
 use crate::domain::{Stream, Timestamp};
 use crate::ffmpeg::{self, Container, Pool};
 use crate::playback::{self, CutAsk, CutPlan, Playback, PlaybackError};

@@ -23,7 +23,7 @@ use super::config::Config;
 use crate::demo::{DemoPlan, Recorders};
 use crate::domain::{Span, Timestamp};
 use home::Home;
-use lines::Tell;
+use lines::DemoPrinter;
 use nodes::Nodes;
 
 /// Often enough that nobody sees a recorder or a line being late.
@@ -34,7 +34,7 @@ pub async fn run(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let told_to_end = end_by_signal()?;
     super::node::raise_descriptor_limit();
     let home = Home::make(args.dir.as_deref())?;
-    let tell = Tell::new(config.json);
+    let tell = DemoPrinter::new(config.json);
     let played = match room_for(args, &home) {
         Ok(()) => play(args, &home, tell, &told_to_end).await,
         refused => refused,
@@ -77,7 +77,7 @@ fn room_for(args: &DemoArgs, home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn play(args: &DemoArgs, home: &Home, tell: Tell, told_to_end: &CancellationToken) -> anyhow::Result<()> {
+async fn play(args: &DemoArgs, home: &Home, tell: DemoPrinter, told_to_end: &CancellationToken) -> anyhow::Result<()> {
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let history = Span::from_us(i64::try_from(args.history.as_micros()).unwrap_or(i64::MAX));
     let plan = DemoPlan::new(seed, now(), history);
@@ -104,7 +104,7 @@ async fn play(args: &DemoArgs, home: &Home, tell: Tell, told_to_end: &Cancellati
 async fn record(
     recorders: &mut Recorders,
     lasts: Duration,
-    tell: Tell,
+    tell: DemoPrinter,
     told_to_end: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);

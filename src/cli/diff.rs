@@ -14,10 +14,10 @@ use std::process::ExitCode;
 use futures_util::StreamExt as _;
 
 use self::print::{DiffPrinter, DiffResult};
+use super::archive_client::{ArchiveClient, ArchiveScope, Digests};
 use super::args::{ArchiveTarget, DiffArgs, RuleArgs};
 use super::config::Config;
 use super::progress::Progress;
-use super::side::{ArchiveScope, Digests, Side};
 use super::{Exit, UsageError};
 use crate::domain::compare::{HourDifference, NameFate, compare, fates};
 use crate::domain::plan::Rules;
@@ -30,9 +30,9 @@ const AT_ONCE: usize = 4;
 /// Prints what differs; exits with 0 if nothing does, with 1 if something does.
 pub async fn run(config: &Config, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let scope = scope(args.target.as_ref())?;
-    let rules = Asked::new(config, &args.rules)?;
-    let there = Side::peer(&args.peer, config)?;
-    let here = Side::here(config).await?;
+    let rules = DiffRules::new(config, &args.rules)?;
+    let there = ArchiveClient::peer(&args.peer, config)?;
+    let here = ArchiveClient::here(config).await?;
     let told = differences(config, args, &here, &there, &scope, &rules).await;
     here.close();
     let told = told?;
@@ -58,13 +58,13 @@ fn scope(target: Option<&ArchiveTarget>) -> Result<ArchiveScope, UsageError> {
 
 /// The rules of backfill, as this configuration and these arguments have them.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
+pub struct DiffRules {
     now: Timestamp,
     cutoff: Span,
     trusted: bool,
 }
 
-impl Asked {
+impl DiffRules {
     /// Reads the clock: only whether a segment is too recent depends on it.
     pub fn new(config: &Config, args: &RuleArgs) -> anyhow::Result<Self> {
         let cutoff = match &args.recent_cutoff {
@@ -112,10 +112,10 @@ struct Found {
 async fn differences(
     config: &Config,
     args: &DiffArgs,
-    here: &Side,
-    there: &Side,
+    here: &ArchiveClient,
+    there: &ArchiveClient,
     scope: &ArchiveScope,
-    rules: &Asked,
+    rules: &DiffRules,
 ) -> anyhow::Result<DiffResult> {
     let found = match scope.place() {
         Some(place) => Found { pairs: vec![Pair { place, here: true, there: true }], by_digests: false },
@@ -145,7 +145,11 @@ async fn differences(
 }
 
 /// The hours whose digests differ; `None` if one of the sides knows no digests.
-async fn by_digests(here: &Side, there: &Side, scope: &ArchiveScope) -> anyhow::Result<Option<Vec<Pair>>> {
+async fn by_digests(
+    here: &ArchiveClient,
+    there: &ArchiveClient,
+    scope: &ArchiveScope,
+) -> anyhow::Result<Option<Vec<Pair>>> {
     let Some(theirs) = there.qualities(scope).await? else { return Ok(None) };
     here.catch_up(scope)?;
     let Some(ours) = here.qualities(scope).await? else { return Ok(None) };
@@ -175,7 +179,7 @@ fn different<'a, K: Ord>(ours: &'a Digests<K>, theirs: &'a Digests<K>) -> impl I
 }
 
 /// All hours that one of the sides lists.
-async fn by_listings(here: &Side, there: &Side, scope: &ArchiveScope) -> anyhow::Result<Vec<Pair>> {
+async fn by_listings(here: &ArchiveClient, there: &ArchiveClient, scope: &ArchiveScope) -> anyhow::Result<Vec<Pair>> {
     let ours = here.streams(scope, &BTreeSet::new()).await?;
     let theirs = there.streams(scope, &ours).await?;
     let mut pairs = Vec::new();
@@ -195,10 +199,10 @@ async fn by_listings(here: &Side, there: &Side, scope: &ArchiveScope) -> anyhow:
 
 /// How an hour differs, and what backfill would do about what is lacking here.
 async fn hour(
-    here: &Side,
-    there: &Side,
+    here: &ArchiveClient,
+    there: &ArchiveClient,
     pair: &Pair,
-    rules: &Asked,
+    rules: &DiffRules,
 ) -> anyhow::Result<(HourDifference, HashMap<String, NameFate>)> {
     let offered = if pair.there { there.listing(&pair.place).await? } else { Vec::new() };
     let held = if pair.here { here.listing(&pair.place).await? } else { Vec::new() };

@@ -12,10 +12,10 @@ use super::config::Config;
 use super::out::stdout;
 use crate::disk::{DirLock, DiskError};
 use crate::doctor::archive::{self, CheckedPlace};
-use crate::doctor::peers::Asker;
+use crate::doctor::peers::PeerAccess;
 use crate::doctor::{CheckLevel, CheckResult, machine, verdict, worst};
 use crate::domain::Timestamp;
-use crate::domain::shown::words;
+use crate::domain::escape::words;
 use crate::peer::Peer;
 use crate::wire::Status;
 
@@ -195,10 +195,10 @@ async fn peers(
     if peers.is_empty() {
         return (vec![CheckResult::ok("peers", "none; nothing is fetched")], Vec::new());
     }
-    let token = config.backfill.token_file.as_deref().map(super::trust::token).transpose();
+    let token = config.backfill.token_file.as_deref().map(super::peer_access::token).transpose();
     let asker = token
         .map_err(anyhow::Error::from)
-        .and_then(|token| Ok(Asker::new(super::trust::trusted(config)?.as_ref(), token, own)?));
+        .and_then(|token| Ok(PeerAccess::new(super::peer_access::trusted(config)?.as_ref(), token, own)?));
     match asker {
         Ok(asker) => asker.examine(&peers).await,
         Err(error) => {

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::archive_client::{ArchiveClient, ArchiveScope};
 use super::args::ExplainArgs;
 use super::config::Config;
-use super::side::{ArchiveScope, Side};
 use super::{Exit, UsageError};
-use crate::domain::shown::unshown;
+use crate::domain::escape::unshown;
 use crate::domain::{Channel, Hour, HourPlace, Quality, Timestamp};
 
 /// What was asked for.
@@ -33,15 +33,15 @@ enum Subject {
 pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let subject = subject(config, args)?;
     let scope = scope(args)?;
-    let rules = super::diff::Asked::new(config, &args.rules)?;
+    let rules = super::diff::DiffRules::new(config, &args.rules)?;
     if matches!(subject, Subject::Time(_) | Subject::Other(_)) && args.peer.is_some() {
         return Err(UsageError("--peer is for a file: CHANNEL/QUALITY/HOUR/NAME or HOUR/NAME".to_owned()).into());
     }
-    let there = args.peer.as_deref().map(|text| Side::peer(text, config)).transpose()?;
+    let there = args.peer.as_deref().map(|text| ArchiveClient::peer(text, config)).transpose()?;
     if let Subject::Other(path) = &subject {
         return file::other(config, path);
     }
-    let here = Side::here(config).await?;
+    let here = ArchiveClient::here(config).await?;
     let found = match subject {
         Subject::Time(at) => time::explain(config, &here, &scope, at).await,
         Subject::File(place, name) => file::explain(config, &here, there.as_ref(), &rules, &[place], &name).await,
@@ -56,7 +56,7 @@ pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode
 }
 
 /// The qualities that have this hour.
-async fn places(here: &Side, scope: &ArchiveScope, hour: Hour) -> anyhow::Result<Vec<HourPlace>> {
+async fn places(here: &ArchiveClient, scope: &ArchiveScope, hour: Hour) -> anyhow::Result<Vec<HourPlace>> {
     let mut places = Vec::new();
     for stream in here.streams(scope, &BTreeSet::new()).await? {
         if here.hours(&stream, true).await?.contains(&hour) {

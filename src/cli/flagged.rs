@@ -7,7 +7,7 @@ use super::Exit;
 use super::config::Config;
 use super::out::stdout;
 use crate::disk::Base;
-use crate::domain::shown::shown;
+use crate::domain::escape::shown;
 use crate::scrub::read_flagged;
 
 /// Lists what is flagged.

@@ -10,9 +10,9 @@ use super::offline::Offline;
 use super::out::stdout;
 use super::pages::Pages;
 use super::{Exit, UsageError};
-use crate::domain::coverage::{Lane, Window};
-use crate::domain::ledger::OpenHole;
-use crate::domain::shown::unshown;
+use crate::domain::coverage::{CoverageKind, Window};
+use crate::domain::escape::unshown;
+use crate::domain::hole_reasons::OpenHole;
 use crate::domain::{Span, Stream, Timestamp};
 use crate::index::Covered;
 use crate::wire::{ClosedHole, ClosedHoleList, HoleList, HoleRecord, Timespan, TimespanList, microseconds, seconds};
@@ -26,7 +26,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
     if args.closed {
         return closed(config, &stream, window).await;
     }
-    let lane = if args.editable { Lane::Editable } else { Lane::Raw };
+    let lane = if args.editable { CoverageKind::Editable } else { CoverageKind::Raw };
     let mut list = HoleList {
         channel: stream.channel.to_string(),
         quality: stream.quality.to_string(),
@@ -54,7 +54,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
         list.covered_seconds = Span::from_us(covered_us).seconds();
     } else {
         let (found, ledger) = offline(config, &stream, window)?;
-        let ledger = if lane == Lane::Raw { ledger } else { Vec::new() };
+        let ledger = if lane == CoverageKind::Raw { ledger } else { Vec::new() };
         list.holes = HoleRecord::with_ledger(found.coverage.holes_within(lane, &window), &ledger);
         list.holes.retain(|hole| hole.unfillable || !args.unfillable);
         list.covered_seconds = seconds(found.coverage.covered_us(lane, &window, &found.lines));

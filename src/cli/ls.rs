@@ -9,7 +9,7 @@ use super::config::Config;
 use super::offline::Offline;
 use super::out::stdout;
 use super::{Exit, UsageError};
-use crate::domain::shown::shown;
+use crate::domain::escape::shown;
 use crate::domain::{Hour, HourPlace, Stream};
 
 /// Prints what lies in a place of the archive.

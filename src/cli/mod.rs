@@ -6,6 +6,7 @@
 pub mod args;
 pub mod config;
 
+pub mod archive_client;
 pub mod backfill;
 pub mod client;
 pub mod logging;
@@ -13,10 +14,9 @@ pub mod offline;
 pub mod out;
 pub mod pace;
 mod pages;
+pub mod peer_access;
 pub mod progress;
 mod records;
-pub mod side;
-pub mod trust;
 
 pub mod coverage;
 pub mod crawl;

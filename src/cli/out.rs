@@ -1,11 +1,11 @@
 //! Standard output and standard error of the verbs: the only way to print, and so the one place where what steers a terminal is escaped.
 //!
 //! 1. Each call prints one line, whatever the names in it hold; nothing that a terminal obeys comes through but colours that this program
-//!    has set itself ([`Out::painted`]).
+//!    has set itself ([`LineOutput::painted`]).
 //! 2. Whoever reads may have enough (`| head`): then the rest is printed to nobody, and the work and the exit code are as if it were read.
 //!    Where printing fails otherwise (a full disk) the work is done likewise, and [`failure`] says at the end that it was not printed.
 //!
-//! Names that can be given back to a verb are to be [`shown`](crate::domain::shown::shown) before; what was forgotten is escaped here.
+//! Names that can be given back to a verb are to be [`escape`] before; what was forgotten is escaped here.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, StdoutLock, Write};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use crate::domain::shown;
+use crate::domain::escape;
 
 /// Whether nothing more can be printed.
 static GONE: AtomicBool = AtomicBool::new(false);
@@ -28,14 +28,14 @@ pub fn failure() -> Option<&'static str> {
 
 /// A stream that lines are printed to.
 #[derive(Debug)]
-pub struct Out<'g, W: Write = StdoutLock<'static>> {
+pub struct LineOutput<'g, W: Write = StdoutLock<'static>> {
     to: W,
     gone: &'g AtomicBool,
 }
 
 /// Standard output, for this thread until it is dropped.
-pub fn stdout() -> Out<'static> {
-    Out { to: io::stdout().lock(), gone: &GONE }
+pub fn stdout() -> LineOutput<'static> {
+    LineOutput { to: io::stdout().lock(), gone: &GONE }
 }
 
 /// Standard output as bytes, for what is no text.
@@ -45,29 +45,29 @@ pub fn raw_stdout() -> io::Stdout {
 
 /// A line to standard error. That nobody reads it is no reason to end.
 pub fn stderr_line(line: fmt::Arguments<'_>) {
-    let text = format!("{}\n", shown::line(&line.to_string()));
+    let text = format!("{}\n", escape::line(&line.to_string()));
     io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }
 
 /// A question on standard error, whose answer is to stand in the same line.
 pub fn prompt(question: fmt::Arguments<'_>) -> io::Result<()> {
     let mut err = io::stderr();
-    err.write_all(shown::line(&question.to_string()).as_bytes())?;
+    err.write_all(escape::line(&question.to_string()).as_bytes())?;
     err.flush()
 }
 
-impl Out<'static> {
+impl LineOutput<'static> {
     /// Whether colours are wanted.
     pub fn is_in_colour(&self) -> bool {
         self.to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
     }
 }
 
-impl<W: Write> Out<'_, W> {
+impl<W: Write> LineOutput<'_, W> {
     /// What `writeln!` calls: one line, however it ends.
     pub fn write_fmt(&mut self, line: fmt::Arguments<'_>) -> io::Result<()> {
         let text = line.to_string();
-        self.put(&shown::line(text.strip_suffix('\n').unwrap_or(&text)));
+        self.put(&escape::line(text.strip_suffix('\n').unwrap_or(&text)));
         Ok(())
     }
 
@@ -79,13 +79,13 @@ impl<W: Write> Out<'_, W> {
 
     /// A value as one line of JSON.
     pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        self.put(&shown::json(&serde_json::to_string(value)?));
+        self.put(&escape::json(&serde_json::to_string(value)?));
         Ok(())
     }
 
     /// A value as JSON in lines that people can read.
     pub fn json_pretty(&mut self, value: &impl Serialize) -> io::Result<()> {
-        self.put(&shown::json(&serde_json::to_string_pretty(value)?));
+        self.put(&escape::json(&serde_json::to_string_pretty(value)?));
         Ok(())
     }
 
@@ -123,12 +123,12 @@ impl<W: Write> Out<'_, W> {
 pub fn painted(line: &str) -> String {
     let mut whole = String::with_capacity(line.len());
     let mut parts = line.split("\u{1b}[");
-    whole.push_str(&shown::words(parts.next().unwrap_or_default()));
+    whole.push_str(&escape::words(parts.next().unwrap_or_default()));
     for part in parts {
         let digits = part.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(part.len());
         let is_colour = part.get(digits..).is_some_and(|rest| rest.starts_with('m'));
         whole.push_str(if is_colour { "\u{1b}[" } else { "\\x1b[" });
-        whole.push_str(&shown::words(part));
+        whole.push_str(&escape::words(part));
     }
     whole
 }
@@ -140,11 +140,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::shown::steers;
+    use crate::domain::escape::steers;
 
-    fn printed(print: impl FnOnce(&mut Out<'_, &mut Vec<u8>>)) -> String {
+    fn printed(print: impl FnOnce(&mut LineOutput<'_, &mut Vec<u8>>)) -> String {
         let (mut bytes, gone) = (Vec::new(), AtomicBool::new(false));
-        print(&mut Out { to: &mut bytes, gone: &gone });
+        print(&mut LineOutput { to: &mut bytes, gone: &gone });
         String::from_utf8(bytes).unwrap()
     }
 
@@ -161,7 +161,7 @@ mod tests {
                 let text = text.strip_suffix('\n').unwrap();
                 prop_assert!(!text.contains(|c| steers(c) && c != '\t'), "{text:?}");
             }
-            let coloured = printed(|out| out.painted(&format!("\u{1b}[31m{}\u{1b}[0m", shown::words(&name))).unwrap());
+            let coloured = printed(|out| out.painted(&format!("\u{1b}[31m{}\u{1b}[0m", escape::words(&name))).unwrap());
             let inner = coloured.strip_prefix("\u{1b}[31m").unwrap().strip_suffix("\u{1b}[0m\n").unwrap();
             prop_assert!(!inner.contains(steers), "{inner:?}");
         }
@@ -187,7 +187,7 @@ mod tests {
             }
         }
         let gone = AtomicBool::new(false);
-        let mut out = Out { to: Closed, gone: &gone };
+        let mut out = LineOutput { to: Closed, gone: &gone };
         writeln!(out, "a").unwrap();
         out.json(&1).unwrap();
         assert!(out.is_gone());

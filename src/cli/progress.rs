@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::domain::shown;
+use crate::domain::escape;
 
 /// Time between two lines where there is no terminal: often enough to see life, seldom enough for a log.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -107,7 +107,7 @@ impl Progress {
         });
         if let (Some(text), Some(Ok(mut out))) = (text, self.out.as_ref().map(Mutex::lock)) {
             // Nobody reads stderr any more: the work itself must go on.
-            writeln!(out, "{}", shown::line(&text)).unwrap_or_default();
+            writeln!(out, "{}", escape::line(&text)).unwrap_or_default();
         }
     }
 }
@@ -130,7 +130,7 @@ fn bar(total: Option<u64>, what: &str) -> ProgressBar {
         None => (ProgressBar::new_spinner(), SPINNER),
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.with_style(style).with_message(shown::line(what).into_owned())
+    bar.with_style(style).with_message(escape::line(what).into_owned())
 }
 
 fn millis(time: Duration) -> u64 {

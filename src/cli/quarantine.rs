@@ -10,7 +10,7 @@ use super::out::stdout;
 use super::{Exit, UsageError};
 use crate::disk::{Base, Quarantine};
 use crate::domain::FilePlace;
-use crate::domain::shown::{shown, unshown};
+use crate::domain::escape::{shown, unshown};
 use crate::scrub::{QuarantineContents, list_of};
 use crate::wire::{QuarantineList, QuarantinedFile};
 

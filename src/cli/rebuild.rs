@@ -13,7 +13,7 @@ use super::progress::Progress;
 use crate::backfill::BURSTS;
 use crate::check::{all_places, check_hour, check_sums};
 use crate::disk::{ArchiveId, Base, marker};
-use crate::domain::shown::shown;
+use crate::domain::escape::shown;
 use crate::index::LedgerCopy;
 use crate::rebuild::{RebuildObserver, rebuild};
 use crate::retention::carry_over;

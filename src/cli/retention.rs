@@ -15,8 +15,8 @@ use super::out::{stderr_line, stdout};
 use super::{Exit, UsageError, backfill};
 use crate::crawl::Keeper;
 use crate::deleted::DeletionCounter;
+use crate::domain::escape::{shown, unshown};
 use crate::domain::retention::RetentionLimits;
-use crate::domain::shown::{shown, unshown};
 use crate::domain::{HourPlace, Span};
 use crate::peer::Peer;
 use crate::retention::{Retention, RetentionOptions, RetentionParts};
@@ -104,7 +104,7 @@ pub fn offline(
         keeper: Arc::clone(keeper),
         is_ready: Box::new(|| true),
         deletions: Arc::new(DeletionCounter::register(&registry)?),
-        client: super::trust::client(config)?,
+        client: super::peer_access::client(config)?,
         peers,
         instance: rand::random(),
         handle: tokio::runtime::Handle::current(),

@@ -15,7 +15,7 @@ use super::offline::Offline;
 use super::out::stdout;
 use super::progress::Progress;
 use super::{Exit, UsageError};
-use crate::domain::shown::shown;
+use crate::domain::escape::shown;
 use crate::scrub::{QuarantineContents, Scrub, ScrubFinding, ScrubLimits, ScrubObserver, ScrubOptions, damaged_file};
 use crate::wire::{DamagedFile, ScrubLine, ScrubOrder, ScrubSummary};
 

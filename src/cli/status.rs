@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use console::{Term, truncate_str};
 
-use self::table::{Paint, Tone};
+use self::table::{ColourWriter, Tone};
 use super::Exit;
 use super::args::StatusArgs;
 use super::client::Daemon;
@@ -20,7 +20,7 @@ use crate::wire::Status;
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.
 pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let term = Term::stdout();
-    let paint = Paint { colour: !config.json && term.features().colors_supported() };
+    let paint = ColourWriter { colour: !config.json && term.features().colors_supported() };
     if let Some(every) = args.watch {
         return watch(config, args, every, &term, paint).await;
     }
@@ -58,7 +58,7 @@ async fn watch(
     args: &StatusArgs,
     every: Duration,
     term: &Term,
-    paint: Paint,
+    paint: ColourWriter,
 ) -> anyhow::Result<ExitCode> {
     let mut view = View { json: config.json, paint, every, last: Vec::new(), is_first: true, place: Place::of(term) };
     let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -103,7 +103,7 @@ impl Place {
 
 struct View {
     json: bool,
-    paint: Paint,
+    paint: ColourWriter,
     every: Duration,
     /// What the node said last.
     last: Vec<String>,

@@ -14,10 +14,10 @@ use super::client::Daemon;
 use super::config::Config;
 use super::out::{prompt, stderr_line, stdout};
 use super::{Exit, UsageError};
-use crate::domain::shown::{shown, unshown};
+use crate::domain::escape::{shown, unshown};
 use crate::tombstones::TombstoneTarget;
 use crate::wire::{AcceptBursts, AddOutcome, PurgeOrder, PurgeReport, TombstoneNote, TombstoneReceipt};
-use work::{Looks, Worker};
+use work::{OpenMode, Worker};
 
 /// Paths read from stdin: a million of 150 bytes are held in memory, so that a wrong one is found before anything is done.
 const MOST_LINES: usize = 1_000_000;
@@ -47,7 +47,7 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
         return Err(UsageError(why.to_owned()).into());
     }
     let mut paths = resolve(&config.base_dir, &given(&args.paths)?)?;
-    let worker = Worker::find(config, &args.node, Looks::No).await?;
+    let worker = Worker::find(config, &args.node, OpenMode::No).await?;
     if args.content {
         let equal = with_equal(&worker, &paths).await?;
         // What was named is hidden although it may not be here.
@@ -159,7 +159,7 @@ fn below(base: &Path, file: &Path) -> Option<String> {
 
 async fn list(config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
     places(args.target.as_slice())?;
-    let worker = Worker::find(config, &args.node, Looks::Only).await?;
+    let worker = Worker::find(config, &args.node, OpenMode::Only).await?;
     let mut after = None;
     loop {
         let page = worker.list(args.target.as_ref(), after).await?;
@@ -216,7 +216,7 @@ async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
         return Err(UsageError(why.to_owned()).into());
     }
     places(&args.targets)?;
-    let worker = Worker::find(config, &args.node, Looks::No).await?;
+    let worker = Worker::find(config, &args.node, OpenMode::No).await?;
     let mut exit = Exit::Done;
     let mut goes_on = true;
     if !args.yes {

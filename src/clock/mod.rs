@@ -2,7 +2,7 @@
 //! neither the time since the boot nor the clocks of other machines; [`Clocks::kernel`] moves along, and only catches a library that
 //! is preloaded to lie about the time.
 //!
-//! What follows from what they say is judged by [`crate::domain::clock`]. The line of time is kept on the disk ([`Timeline`]), so
+//! What follows from what they say is judged by [`crate::domain::clock`]. The line of time is kept on the disk ([`ClockTimeline`]), so
 //! that a restart does not begin with whatever the clock says then. Nothing is deleted here, and no clock is set.
 
 mod timeline;

@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::coverage::{HourFigures, Lane, Totals};
-use crate::domain::series::OTHERS;
-use crate::domain::shown::exposition;
+use crate::domain::coverage::{CoverageKind, HourFigures, Totals};
+use crate::domain::escape::exposition;
+use crate::domain::metric_series::OTHERS;
 use crate::domain::{SegmentKind, Stream};
 
 /// Name and meaning of each, in the order in which they are written.
@@ -66,7 +66,7 @@ impl CoverageGauges {
             self.sample(7, &labels, &seconds(figures.overlaps[index].us));
         }
         self.sample(0, &format!("{labels},type=\"bad\""), &figures.bad.to_string());
-        for (index, lane) in Lane::ALL.into_iter().enumerate() {
+        for (index, lane) in CoverageKind::ALL.into_iter().enumerate() {
             let of = figures.lanes[lane as usize];
             self.sample(2 + index, &labels, &seconds(of.covered_us));
             self.sample(4 + index, &labels, &of.holes.to_string());

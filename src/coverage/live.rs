@@ -3,7 +3,7 @@
 //! 1. What is shown hour by hour is read anew for every scrape: a summary for each hour.
 //! 2. The sum of the older hours is kept until one of them changes, so that an archive of a hundred thousand hours costs a scrape no
 //!    more than a small one. It is made from one summary after the other, and holds none of them.
-//! 3. There are no more series than the bound says: see [`crate::domain::series`].
+//! 3. There are no more series than the bound says: see [`crate::domain::metric_series`].
 //! 4. What lies beyond the horizon is told in none of them: one stray hour would take the place of the latest.
 //! 5. Where summaries are still being made a scrape waits a moment, and then leaves that quality out.
 
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::CoverageGauges;
 use super::gauges::SERIES;
-use crate::domain::coverage::{Adder, Coverage, Totals, Window};
-use crate::domain::series::{OTHERS, OwnSeries};
+use crate::domain::coverage::{Coverage, CoverageTotals, Totals, Window};
+use crate::domain::metric_series::{OTHERS, OwnSeries};
 use crate::domain::{Horizon, Hour, Stream, Timestamp};
 use crate::index::{Index, IndexError};
 
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct LiveGauges {
     hours: u32,
     series: usize,
-    older: Mutex<BTreeMap<Stream, (State, Adder)>>,
+    older: Mutex<BTreeMap<Stream, (State, CoverageTotals)>>,
 }
 
 /// Which state of the older hours a sum is of.
@@ -125,9 +125,16 @@ impl LiveGauges {
         Ok(())
     }
 
-    fn older(&self, scrape: &Scrape<'_>, stream: &Stream, hours: u32, state: State) -> Result<Adder, IndexError> {
-        let known =
-            |of: &BTreeMap<Stream, (State, Adder)>| of.get(stream).filter(|(known, _)| *known == state).cloned();
+    fn older(
+        &self,
+        scrape: &Scrape<'_>,
+        stream: &Stream,
+        hours: u32,
+        state: State,
+    ) -> Result<CoverageTotals, IndexError> {
+        let known = |of: &BTreeMap<Stream, (State, CoverageTotals)>| {
+            of.get(stream).filter(|(known, _)| *known == state).cloned()
+        };
         let kept = known(&self.older.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some((_, sum)) = kept {
             return Ok(sum);

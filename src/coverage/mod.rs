@@ -13,7 +13,7 @@ mod worker;
 pub use curve::curve;
 pub use gauges::CoverageGauges;
 pub use live::LiveGauges;
-pub use page::{Shown, page};
+pub use page::{ShownNode, page};
 pub use picture::{PictureError, png};
 pub use publish::{DIRECTORY, PublishError, maps_of, publish, write_file};
 pub use rgba::{NoPicture, decode, encode};

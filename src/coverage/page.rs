@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::publish::map_name;
 use crate::domain::Stream;
-use crate::domain::shown::shown;
+use crate::domain::escape::shown;
 
 /// What may stand in an address as it is.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -13,14 +13,14 @@ const REFRESH_SECONDS: u32 = 60;
 
 /// A node whose map is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownNode {
     /// What it is called.
     pub name: String,
     /// Where it is, without a `/` at the end; `None` for the one that the page lies on.
     pub url: Option<String>,
 }
 
-impl Shown {
+impl ShownNode {
     /// Another node.
     pub fn peer(name: String, url: &str) -> Self {
         Self { name, url: Some(url.trim_end_matches('/').to_owned()) }
@@ -28,7 +28,7 @@ impl Shown {
 }
 
 /// The page of a quality.
-pub fn page(stream: &Stream, nodes: &[Shown]) -> String {
+pub fn page(stream: &Stream, nodes: &[ShownNode]) -> String {
     let title = escaped(&shown(&stream.to_string()));
     let picture = utf8_percent_encode(&map_name(stream, "png"), KEPT).to_string();
     let mut text = format!(
@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn names_are_shown_and_never_taken_for_anything_else() {
         let stream = Stream::parse("a<b>\"&'/so urce").unwrap();
-        let here = Shown { name: "<here>".to_owned(), url: None };
+        let here = ShownNode { name: "<here>".to_owned(), url: None };
         let steering = page(&Stream::parse("a\u{202e}\n/b").unwrap(), &[]);
         assert!(steering.contains("<h1>a\\u{202e}\\n/b</h1>"), "{steering}");
-        let there = Shown { name: "b".to_owned(), url: Some("http://b.example:8000".to_owned()) };
+        let there = ShownNode { name: "b".to_owned(), url: Some("http://b.example:8000".to_owned()) };
         let text = page(&stream, &[here, there]);
         assert!(text.contains("<h1>a&lt;b&gt;&quot;&amp;&#39;/so urce</h1>"), "{text}");
         assert!(text.contains("<h2>&lt;here&gt;</h2>") && !text.contains("<here>") && !text.contains("<script"));

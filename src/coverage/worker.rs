@@ -14,14 +14,14 @@ use tokio::sync::watch;
 
 use super::picture::png;
 use super::publish::{PublishError, is_published, publish, tidy};
-use super::{Shown, page};
+use super::{ShownNode, page};
 use crate::crawl::Keeper;
 use crate::disk::Base;
 use crate::domain::coverage::{Stretch, Window};
 use crate::domain::map::{MOST_HOURS, Painter, ROWS};
 use crate::domain::{Hour, Stream, Timestamp};
 use crate::index::IndexError;
-use crate::runtime::{Backoff, Failure, Job, JobState, Next, Post, Stop, rest_after};
+use crate::runtime::{Backoff, Failure, Job, JobHandle, JobState, Next, Stop, rest_after};
 
 /// Share of a processor that drawing may take: an archive of very many qualities is drawn less often.
 const CPU_SHARE: f64 = 0.1;
@@ -42,7 +42,7 @@ pub struct MapParts {
     /// Turns true when the index has caught up with the disk.
     pub ready: watch::Receiver<bool>,
     /// All known nodes, this one first.
-    pub nodes: Box<dyn Fn() -> Vec<Shown> + Send + Sync>,
+    pub nodes: Box<dyn Fn() -> Vec<ShownNode> + Send + Sync>,
 }
 
 /// Writes maps and pages.
@@ -89,7 +89,7 @@ impl Job for MapWriter {
     }
 
     /// The first maps come when the index has caught up and the first interval is over.
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         if !std::mem::replace(&mut self.has_begun, true) {
             post.is(JobState::Waiting, "waits for its first look", Some(self.every));
             return Ok(Next::WhenWanted(self.every));
@@ -119,7 +119,7 @@ impl MapWriter {
     }
 
     /// Tells how many maps it drew; an error if there is one that could not be written, which keeps it from no other.
-    fn once(&mut self, base: &Base, post: &Post) -> Result<u64, Failure> {
+    fn once(&mut self, base: &Base, post: &JobHandle) -> Result<u64, Failure> {
         if !std::mem::replace(&mut self.is_tidy, true)
             && let Err(error) = tidy(base)
         {
@@ -148,7 +148,7 @@ impl MapWriter {
     }
 
     /// Draws the map of a quality, if it is not the one that is there; tells whether it did.
-    fn follow(&mut self, base: &Base, stream: &Stream, page: String, post: &Post) -> Result<bool, MapError> {
+    fn follow(&mut self, base: &Base, stream: &Stream, page: String, post: &JobHandle) -> Result<bool, MapError> {
         let index = self.parts.keeper.index();
         let Some(seen) = self.look(stream, page) else { return Ok(false) };
         if self.written.get(stream) == Some(&seen) && is_published(base, stream)? {

@@ -12,7 +12,7 @@ use super::plan::CrawlPlan;
 use super::reconcile::{HourAction, look};
 use super::{CrawlCounts, CrawlError, Keeper};
 use crate::domain::HourPlace;
-use crate::runtime::{Backoff, Failure, Job, JobState, Meter, Next, Post, Stop};
+use crate::runtime::{Backoff, Failure, Job, JobHandle, JobState, Meter, Next, Stop};
 
 /// Hours that are taken at a time.
 const CHUNK: usize = 512;
@@ -130,7 +130,7 @@ impl CatchUp {
     }
 
     /// Looks at what was handed over.
-    fn follow(&self, post: &Post) -> Result<(), CrawlError> {
+    fn follow(&self, post: &JobHandle) -> Result<(), CrawlError> {
         let hours = self.keeper.take_handed_over();
         for (number, part) in hours.chunks(CHUNK).enumerate() {
             post.works("hours that turned up");
@@ -147,7 +147,7 @@ impl CatchUp {
     }
 
     /// One walk past every hour; `None` if it was interrupted.
-    fn all(&self, post: &Post) -> Result<Option<CrawlCounts>, CrawlError> {
+    fn all(&self, post: &JobHandle) -> Result<Option<CrawlCounts>, CrawlError> {
         post.works("every hour, at full speed");
         {
             let mut status = self.lock();
@@ -188,7 +188,7 @@ impl CatchUp {
         plan: &CrawlPlan,
         next: &AtomicUsize,
         failed: &AtomicBool,
-        post: &Post,
+        post: &JobHandle,
     ) -> Result<CrawlCounts, CrawlError> {
         let mut found = CrawlCounts::nothing();
         while !self.is_interrupted() && !failed.load(Ordering::Relaxed) {
@@ -220,7 +220,7 @@ impl CatchingUp {
         Self { catch_up, caught_up: None }
     }
 
-    fn look(&mut self, post: &Post) -> Result<Next, CrawlError> {
+    fn look(&mut self, post: &JobHandle) -> Result<Next, CrawlError> {
         let shared = &*self.catch_up;
         let generation = shared.keeper.index.catalog().generation();
         if shared.kick.swap(false, Ordering::SeqCst) || self.caught_up != Some(generation) {
@@ -259,7 +259,7 @@ impl Job for CatchingUp {
         Backoff::new(AFTER_ERROR, AFTER_ERROR)
     }
 
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         self.look(post).map_err(|error| {
             let is_stalled = matches!(error, CrawlError::Index(_));
             if !is_stalled {

@@ -10,18 +10,18 @@ use crate::domain::Day;
 use crate::index::Batch;
 
 /// See the module.
-pub struct CountAgain {
+pub struct CensusVerifier {
     keeper: Arc<Keeper>,
 }
 
-impl CountAgain {
+impl CensusVerifier {
     /// With this keeper.
     pub fn new(keeper: Arc<Keeper>) -> Self {
         Self { keeper }
     }
 }
 
-impl Visitor for CountAgain {
+impl Visitor for CensusVerifier {
     fn name(&self) -> &'static str {
         "census"
     }

@@ -1,7 +1,7 @@
 //! Why the index could not be brought into line with the disk.
 
 use crate::disk::{AwayReason, DiskError};
-use crate::domain::doubt::MassLoss;
+use crate::domain::mass_loss::MassLoss;
 use crate::index::IndexError;
 
 /// What stood in the way.

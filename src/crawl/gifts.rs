@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::origins::own_dir;
 use super::{CrawlError, Keeper};
-use crate::disk::{Base, Dir, DiskError, Small, append_soon, marker};
+use crate::disk::{Base, Dir, DiskError, SmallFile, append_soon, marker};
 use crate::domain::HourPlace;
 use crate::domain::burst::WINDOW;
 use crate::domain::gifts::{Gifts, line};
@@ -42,9 +42,9 @@ impl RecentGifts {
         let mut gifts = Gifts::default();
         for day in &self.days {
             match day.read_small(OsStr::new(&list_of(place)), MOST_BYTES)? {
-                Small::Content(bytes) => gifts.read(&bytes),
-                Small::Absent => {}
-                Small::Larger => gifts.damage(),
+                SmallFile::Content(bytes) => gifts.read(&bytes),
+                SmallFile::Absent => {}
+                SmallFile::Larger => gifts.damage(),
             }
         }
         Ok(gifts)

@@ -18,11 +18,11 @@ const QUIET: Duration = Duration::from_secs(86_400);
 /// See the module.
 pub struct Housekeeping {
     keeper: Arc<Keeper>,
-    also: Vec<Chore>,
+    also: Vec<HousekeepingTask>,
 }
 
 /// What others want to have tidied at the end of each cycle.
-pub type Chore = Box<dyn Fn() -> Result<(), CrawlError> + Send + Sync>;
+pub type HousekeepingTask = Box<dyn Fn() -> Result<(), CrawlError> + Send + Sync>;
 
 impl Housekeeping {
     /// With this keeper, whose base directory this process has locked.
@@ -32,7 +32,7 @@ impl Housekeeping {
 
     /// Does this at the end of each cycle, too.
     #[must_use]
-    pub fn with(mut self, chore: Chore) -> Self {
+    pub fn with(mut self, chore: HousekeepingTask) -> Self {
         self.also.push(chore);
         self
     }

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::CrawlError;
-use super::doubt::{Doubting, Loss};
 use super::freshness::FreshHours;
+use super::mass_loss::{HourLoss, MassLossGuard};
 use super::origins::Origins;
-use super::recorded::InIndex;
-use crate::disk::{Base, BaseGuard, Checked, Dir, DiskError, Records, Unusable};
-use crate::domain::doubt::{ABOVE, MassLoss};
+use super::record_positions::InIndex;
+use crate::disk::{Base, BaseGuard, Checked, Dir, DiskError, Records, UnusableReason};
+use crate::domain::mass_loss::{ABOVE, MassLoss};
 use crate::domain::{AnyFile, Channel, Hour, HourChange, HourContents, HourPlace, Stamp, diff};
 use crate::guards::{self, Guards};
 use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
@@ -41,7 +41,7 @@ pub struct Keeper {
     pub(super) index: Arc<Index>,
     pub(super) guard: Arc<BaseGuard>,
     pub(super) freshness: FreshHours,
-    pub(super) doubting: Doubting,
+    pub(super) doubting: MassLossGuard,
     pub(super) structure: Mutex<()>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) origins: Origins,
@@ -78,7 +78,7 @@ impl Keeper {
     pub fn new(index: Arc<Index>, guard: Arc<BaseGuard>) -> Self {
         let locks = std::iter::repeat_with(Mutex::default).take(LOCKS).collect();
         let (structure, handed_over, origins) = (Mutex::default(), Mutex::default(), Origins::default());
-        let (freshness, doubting) = (FreshHours::default(), Doubting::new(ABOVE));
+        let (freshness, doubting) = (FreshHours::default(), MassLossGuard::new(ABOVE));
         let (guards, clock) = (Guards::default(), Arc::new(SystemClock::new()));
         let records = Records::new(Box::new(InIndex(Arc::clone(&index))));
         Self { index, guard, freshness, doubting, structure, clock, origins, guards, records, handed_over, locks }
@@ -87,7 +87,7 @@ impl Keeper {
     /// With another number of files of a channel that may always be missing.
     #[must_use]
     pub fn doubt_above(self, files: u64) -> Self {
-        Self { doubting: Doubting::new(files), ..self }
+        Self { doubting: MassLossGuard::new(files), ..self }
     }
 
     /// By another clock.
@@ -117,7 +117,7 @@ impl Keeper {
     }
 
     /// Those that cannot be relied on: nothing may be deleted while there are any.
-    pub fn unusable_records(&self) -> Vec<Unusable> {
+    pub fn unusable_records(&self) -> Vec<UnusableReason> {
         if self.guards.stands(guards::Guard::RecordsIntact) { self.records.unusable() } else { Vec::new() }
     }
 
@@ -280,8 +280,8 @@ impl Keeper {
     }
 
     /// Takes those losses out of what is to be written that are not to be concluded; gives back the others.
-    fn hold(&self, differences: &mut [(&HourPlace, Option<Difference>)]) -> Result<Vec<Loss>, CrawlError> {
-        let mut losses: Vec<Loss> = Vec::new();
+    fn hold(&self, differences: &mut [(&HourPlace, Option<Difference>)]) -> Result<Vec<HourLoss>, CrawlError> {
+        let mut losses: Vec<HourLoss> = Vec::new();
         for (place, difference) in &*differences {
             match difference.as_ref().map_or(0, |difference| difference.missing) {
                 0 => self.doubting.found(place),

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{CrawlError, Keeper};
-use crate::disk::{Base, Dir, DiskError, Records, Small, append_soon, atomic, marker};
+use crate::disk::{Base, Dir, DiskError, Records, SmallFile, append_soon, atomic, marker};
 use crate::domain::blocks::{BLOCK, on_disk};
-use crate::domain::origins::{ConfiguredStreams, GiftAccount, GiftedHour, Origin, Used};
+use crate::domain::origins::{ConfiguredStreams, GiftAccount, GiftedHour, Origin, StrangersUse};
 use crate::domain::{Hour, HourPlace, HourTotals, Stream};
 use crate::guards::Guard;
 use crate::index::Health;
@@ -32,7 +32,7 @@ const BELIEVED: Duration = Duration::from_secs(10);
 
 /// What a peer may fill with channels that nobody here records or names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Strangers {
+pub struct StrangersBudget {
     /// Bytes of the disk; a tenth of it where nothing is said.
     pub budget: Option<u64>,
     /// Channels and qualities.
@@ -52,9 +52,9 @@ pub enum Allowance {
 
 /// What a peer has filled with strangers' channels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Filled {
+pub struct FilledByPeer {
     /// So much.
-    pub used: Used,
+    pub used: StrangersUse,
     /// Of so many bytes.
     pub budget: u64,
 }
@@ -79,7 +79,7 @@ struct State {
 }
 
 /// An hour into which a peer's files are being fetched.
-pub struct Filling {
+pub struct FetchInProgress {
     keeper: Arc<Keeper>,
     place: HourPlace,
     peer: Arc<str>,
@@ -188,11 +188,11 @@ impl Keeper {
     }
 
     /// Whether anything more of a stream may be taken from a peer.
-    pub fn allowance(&self, peer: &str, stream: &Stream, bounds: &Strangers) -> Result<Allowance, CrawlError> {
+    pub fn allowance(&self, peer: &str, stream: &Stream, bounds: &StrangersBudget) -> Result<Allowance, CrawlError> {
         if !self.guards().stands(Guard::PeerBudget) || !self.is_strangers(stream)? {
             return Ok(Allowance::Unbounded);
         }
-        let Filled { used, budget } = self.filled(peer, bounds)?;
+        let FilledByPeer { used, budget } = self.filled(peer, bounds)?;
         let left = budget.saturating_sub(used.bytes);
         let is_new = self.account()?.1.account.used(peer, |known| known == stream).streams == 0;
         let full = if left < BLOCK {
@@ -209,7 +209,7 @@ impl Keeper {
     }
 
     /// How much a peer has filled with strangers' channels.
-    pub fn filled(&self, peer: &str, bounds: &Strangers) -> Result<Filled, CrawlError> {
+    pub fn filled(&self, peer: &str, bounds: &StrangersBudget) -> Result<FilledByPeer, CrawlError> {
         let streams: Vec<Stream> = self.account()?.1.account.streams().cloned().collect();
         let mut strangers = std::collections::HashSet::new();
         for stream in streams {
@@ -223,7 +223,7 @@ impl Keeper {
             Some(budget) => budget,
             None => self.disk(base.free_space())?.1 / 10,
         };
-        Ok(Filled { used, budget })
+        Ok(FilledByPeer { used, budget })
     }
 
     /// Whether nobody here records or names this stream.
@@ -264,7 +264,7 @@ impl Keeper {
         place: &HourPlace,
         is_empty: bool,
         allowance: &Allowance,
-    ) -> Result<Filling, CrawlError> {
+    ) -> Result<FetchInProgress, CrawlError> {
         let (base, mut known) = self.account()?;
         let is_open = known.state.open.contains_key(place);
         let mut lines = String::new();
@@ -280,7 +280,7 @@ impl Keeper {
         known.write(&base, &lines)?;
         *known.state.open.entry(place.clone()).or_default() += 1;
         drop(known);
-        Ok(Filling {
+        Ok(FetchInProgress {
             keeper: Arc::clone(self),
             place: place.clone(),
             peer: peer.into(),
@@ -316,7 +316,7 @@ impl Keeper {
     }
 }
 
-impl Filling {
+impl FetchInProgress {
     /// Takes room for one file of so many bytes; false if there is none.
     pub fn take(&self, bytes: u64) -> bool {
         let more = |taken: u64| taken.checked_add(on_disk(1, bytes)).filter(|taken| *taken <= self.allowance);
@@ -355,7 +355,7 @@ impl Filling {
     }
 }
 
-impl Drop for Filling {
+impl Drop for FetchInProgress {
     fn drop(&mut self) {
         let mut state = self.keeper.origins.lock();
         if let Some(open) = state.open.get_mut(&self.place) {
@@ -457,9 +457,9 @@ fn load(base: &Base) -> Result<GiftAccount, DiskError> {
     let own = own_dir(base)?;
     let read = own.as_ref().map(|own| own.read_small(OsStr::new(FILE), MOST_BYTES)).transpose()?;
     let bytes = match read {
-        Some(Small::Content(bytes)) => bytes,
-        None | Some(Small::Absent) => Vec::new(),
-        Some(Small::Larger) => {
+        Some(SmallFile::Content(bytes)) => bytes,
+        None | Some(SmallFile::Absent) => Vec::new(),
+        Some(SmallFile::Larger) => {
             let cause = std::io::Error::other(format!(
                 "the account of what other nodes gave has more than {MOST_BYTES} bytes; move it away, and their hours count as this archive's own"
             ));

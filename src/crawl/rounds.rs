@@ -18,7 +18,7 @@ use super::visit::{Round, Slice, Visitor};
 use super::{CrawlCounts, CrawlError, Keeper};
 use crate::domain::Timestamp;
 use crate::index::Batch;
-use crate::runtime::{Backoff, Clock, Failure, ForegroundLoad, Job, JobState, LONGEST, Next, Pacer, Post, Stop};
+use crate::runtime::{Backoff, Clock, Failure, ForegroundLoad, Job, JobHandle, JobState, LONGEST, Next, Pacer, Stop};
 
 /// Hours that are handed to a visitor at a time.
 const CHUNK: usize = 512;
@@ -161,7 +161,7 @@ impl Rounds {
         index: usize,
         way: &mut Way,
         (pace, generation): (&CrawlPace, u64),
-        post: &Post,
+        post: &JobHandle,
     ) -> Result<(), CrawlError> {
         let Some(visitor) = self.parts.visitors.get(index) else { return Ok(()) };
         let clock = &*self.parts.clock;
@@ -298,7 +298,7 @@ impl Rounds {
 }
 
 /// The rounds as a job: what one thread knows.
-pub struct Carry {
+pub struct RoundsJob {
     rounds: Arc<Rounds>,
     walking: Option<Walking>,
 }
@@ -326,7 +326,7 @@ impl Walking {
     }
 }
 
-impl Carry {
+impl RoundsJob {
     pub(super) fn new(rounds: Arc<Rounds>) -> Self {
         Self { rounds, walking: None }
     }
@@ -356,7 +356,7 @@ impl Carry {
     }
 
     /// A slice of whoever's turn it is.
-    fn walk(&self, walking: &mut Walking, post: &Post) -> Result<Next, CrawlError> {
+    fn walk(&self, walking: &mut Walking, post: &JobHandle) -> Result<Next, CrawlError> {
         let (rounds, clock) = (&*self.rounds, &*self.rounds.parts.clock);
         let (pace, now, settled) = (rounds.parts.pacing.get(), clock.now(), walking.settled);
         if walking.share.to_bits() != pace.cpu_share.to_bits() {
@@ -397,7 +397,7 @@ impl Carry {
     }
 }
 
-impl Job for Carry {
+impl Job for RoundsJob {
     fn kind(&self) -> &'static str {
         "crawl"
     }
@@ -410,7 +410,7 @@ impl Job for Carry {
         Backoff::new(AFTER_ERROR, AFTER_ERROR * 10)
     }
 
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         if !self.rounds.is_ready() {
             self.walking.iter_mut().for_each(|walking| walking.is_stale = true);
             self.rounds.tell_pulse(None, None, None);

@@ -1,6 +1,6 @@
 //! Hides equal content nearby: what a tombstone hides does not come back under a near duplicate's name.
 //!
-//! Which content that is, is worked out in [`crate::domain::graves`]; here it is looked for in the index, and each twin that is found gets a
+//! Which content that is, is worked out in [`crate::domain::hidden_content`]; here it is looked for in the index, and each twin that is found gets a
 //! tombstone of its own beside it. So there is one way for a file to be hidden, the name beside it, and every list, answer, count, digest,
 //! playlist and node agrees without knowing of twins; what is written once need not be looked for again. An hour without tombstones
 //! nearby costs a row for each quality of its channel.
@@ -18,13 +18,13 @@ use std::fmt::Display;
 use serde::Deserialize;
 
 use super::{CrawlCounts, CrawlError, Keeper};
-use crate::disk::{Base, DownloadError, Published, Small, atomic, write_tombstone};
-use crate::domain::graves::{Graves, NEARBY};
+use crate::disk::{Base, DownloadError, Published, SmallFile, atomic, write_tombstone};
+use crate::domain::hidden_content::{HiddenContent, NEARBY};
 use crate::domain::{
     AnyFile, Channel, Hash, Hour, HourChange, HourPlace, SegmentFile, SegmentKey, SegmentKind, Span, Timestamp, name,
 };
 use crate::guards::Guard;
-use crate::index::{Alike, HourUpdate};
+use crate::index::{EqualBy, HourUpdate};
 
 /// By these words a tombstone says that it was made for a twin.
 const COPY: &str = "equal content was hidden: ";
@@ -62,13 +62,14 @@ impl Keeper {
         }
         let contents: HashSet<Hash> = tombstones.iter().map(|file| file.key.hash).collect();
         let channel = &place.stream.channel;
-        let files = self.index.alike(channel, reach(first, last), Alike::Files, |key| contents.contains(&key.hash))?;
+        let files =
+            self.index.alike(channel, reach(first, last), EqualBy::Files, |key| contents.contains(&key.hash))?;
         let known = self.tombstones_of(channel, (first, last), |hash| contents.contains(hash))?;
         let hidden: HashSet<(HourPlace, String)> = known.iter().map(placed_stem).collect();
         let mut found = Vec::new();
         for tombstone in tombstones {
             let (key, start) = (&tombstone.key, tombstone.key.start(place.hour));
-            let (graves, stem) = (Graves::new([(key.hash, key.kind, start)]), stem_of(tombstone));
+            let (graves, stem) = (HiddenContent::new([(key.hash, key.kind, start)]), stem_of(tombstone));
             for file in files.iter().filter(|(at, file)| graves.hide(&file.key, file.key.start(at.hour))) {
                 let at = placed_stem(file);
                 if !hidden.contains(&at) && (at.0 != *place || at.1 != stem) {
@@ -152,14 +153,14 @@ impl Keeper {
         if tombstones.is_empty() {
             return Ok(());
         }
-        let graves = Graves::new(self.originals(&tombstones)?);
+        let graves = HiddenContent::new(self.originals(&tombstones)?);
         let hidden: HashSet<(HourPlace, String)> = tombstones.iter().map(placed_stem).collect();
         let buried: HashSet<Hash> =
             new.iter().filter(|(_, file)| file.key.tombstone).map(|(_, file)| file.key.hash).collect();
         let nearby = if buried.is_empty() {
             Vec::new()
         } else {
-            self.index.alike(channel, reach(first, last), Alike::Files, |key| buried.contains(&key.hash))?
+            self.index.alike(channel, reach(first, last), EqualBy::Files, |key| buried.contains(&key.hash))?
         };
         let files = new.iter().filter(|(_, file)| !file.key.tombstone).map(|file| (*file).clone()).chain(nearby);
         let mut twins: BTreeMap<HourPlace, BTreeMap<String, SegmentKey>> = BTreeMap::new();
@@ -240,7 +241,7 @@ impl Keeper {
         // One beyond another's reach tells whether that one may be a copy.
         let (from, to) = reach(first, last);
         let (from, to) = reach(from, to);
-        Ok(self.index.alike(channel, (from, to), Alike::Tombstones, |key| is_wanted(&key.hash))?)
+        Ok(self.index.alike(channel, (from, to), EqualBy::Tombstones, |key| is_wanted(&key.hash))?)
     }
 
     /// Those of them that were not made for a twin.
@@ -267,7 +268,7 @@ impl Keeper {
         let base = self.base()?;
         let Some(dir) = self.disk(base.dir(&place.path()))? else { return Ok(None) };
         let content = self.disk(dir.read_small(OsStr::new(&tombstone.name()), MOST_COPY))?;
-        Ok(if let Small::Content(content) = content { Some(content) } else { None })
+        Ok(if let SmallFile::Content(content) = content { Some(content) } else { None })
     }
 }
 

@@ -7,7 +7,7 @@ use super::catch_up::{CatchUp, CatchUpState, CatchingUp};
 use super::pace::{CrawlPace, Pacing};
 use super::progress::{VisitorPulse, VisitorStatus};
 use super::reconcile::Reconcile;
-use super::rounds::{Carry, Rounds, RoundsParts};
+use super::rounds::{Rounds, RoundsJob, RoundsParts};
 use super::{CrawlCounts, Keeper, Visitor};
 use crate::runtime::{Clock, ForegroundLoad, Stop};
 
@@ -86,8 +86,8 @@ impl Crawl {
     }
 
     /// Its two jobs: one catches up and goes on doing so, the other carries the visitors.
-    pub fn jobs(&self) -> (CatchingUp, Carry) {
-        (CatchingUp::new(Arc::clone(&self.catch_up)), Carry::new(Arc::clone(&self.rounds)))
+    pub fn jobs(&self) -> (CatchingUp, RoundsJob) {
+        (CatchingUp::new(Arc::clone(&self.catch_up)), RoundsJob::new(Arc::clone(&self.rounds)))
     }
 
     /// The pace, to look at and to change.

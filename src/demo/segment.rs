@@ -7,7 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::plan::{CHANNELS, PlannedPiece, QUALITIES};
-use crate::domain::{Hash, SegmentKind, SegmentKey, Span, Spelling};
+use crate::domain::{Hash, SegmentKey, SegmentKind, Span, Spelling};
 
 /// Bytes of a packet.
 const PACKET: usize = 188;
@@ -136,13 +136,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::demo::plan::Plan;
+    use crate::demo::plan::DemoPlan;
     use crate::domain::{FileName, FilePlace, Span, Timestamp, parse_file_name};
 
     proptest! {
         #[test]
         fn names_are_understood_and_true_of_what_is_packets(seed: u64, number in -1800..100_000_i64, is_partial: bool) {
-            let plan = Plan::new(seed, Timestamp::parse("2019-11-13T02:55:11").unwrap(), Span(0));
+            let plan = DemoPlan::new(seed, Timestamp::parse("2019-11-13T02:55:11").unwrap(), Span(0));
             for piece in plan.pieces(number) {
                 let made = generate(&piece, is_partial);
                 let place = FilePlace::parse(&made.path()).unwrap();
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_stream_goes_on_from_segment_to_segment() {
-        let plan = Plan::new(1, Timestamp::parse("2019-11-13T02:55:11").unwrap(), Span::from_us(60_000_000));
+        let plan = DemoPlan::new(1, Timestamp::parse("2019-11-13T02:55:11").unwrap(), Span::from_us(60_000_000));
         let of = |number| generate(&plan.pieces(number).next().unwrap(), false).content;
         let played = [of(0), of(1), of(2)].concat();
         let mut counters: std::collections::BTreeMap<u16, Vec<u8>> = std::collections::BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Small files that are either there completely or not at all, also after a power cut.
 //!
 //! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created in the same directory, written and flushed. What arrives piece by piece
-//!    lies aside (`disk/aside.rs`) meanwhile, where that can be.
+//!    lies aside (`disk/arriving.rs`) meanwhile, where that can be.
 //! 2. It is renamed: [`write_new`] never replaces a file, [`replace`] always does.
 //! 3. The directory is flushed. When that fails the file is visible and complete, but may be lost in a power cut:
 //!    the call fails, and doing it again is right.
@@ -18,7 +18,7 @@ use std::sync::{Arc, LazyLock};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
-use super::aside;
+use super::arriving;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
@@ -79,7 +79,7 @@ impl HiddenTemporary {
 pub(super) fn publish_new(dir: &Dir, hidden: &HiddenTemporary, name: &OsStr) -> Result<(), Errno> {
     let done = move_new((hidden.dir(dir), &hidden.name), (dir, name));
     if hidden.aside.is_some() {
-        aside::note(dir, done);
+        arriving::note(dir, done);
     }
     done
 }

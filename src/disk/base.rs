@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatxFlags, fstat, fstatvfs, openat, stat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-use super::aside::Aside;
+use super::arriving::ArrivingDir;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::{leads_downwards, means_absent, open_beneath};
@@ -28,7 +28,7 @@ pub struct Base {
     fd: OwnedFd,
     path: PathBuf,
     /// Where files arrive.
-    aside: Arc<Aside>,
+    aside: Arc<ArrivingDir>,
 }
 
 impl Base {
@@ -37,7 +37,7 @@ impl Base {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat(CWD, path, flags, Mode::empty()) {
             Ok(fd) => {
-                let aside = Aside::of(fcntl_dupfd_cloexec(&fd, 0), path);
+                let aside = ArrivingDir::of(fcntl_dupfd_cloexec(&fd, 0), path);
                 Ok(Self { fd, path: path.to_owned(), aside })
             }
             Err(errno) => Err(DiskError::NoBase { path: path.to_owned(), cause: errno.into() }),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, fstat, openat, statx};
 use rustix::io::Errno;
 
-use super::aside::Aside;
+use super::arriving::ArrivingDir;
 use super::base::{STAMP_FIELDS, is_hidden, joined, statx_of};
 use super::error::{DiskError, Result};
 use super::resolve::{is_one_name, means_absent, open_beneath};
@@ -52,12 +52,12 @@ pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
     /// Where files of it may lie until they are whole.
-    aside: Option<Arc<Aside>>,
+    aside: Option<Arc<ArrivingDir>>,
 }
 
 /// What became of the wish to read a small file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Small {
+pub enum SmallFile {
     /// Its content.
     Content(Vec<u8>),
     /// It is larger.
@@ -72,11 +72,11 @@ impl Dir {
     }
 
     /// The same, of whose files this is where they arrive.
-    pub(super) fn with_aside(self, aside: &Arc<Aside>) -> Self {
+    pub(super) fn with_aside(self, aside: &Arc<ArrivingDir>) -> Self {
         Self { aside: Some(Arc::clone(aside)), ..self }
     }
 
-    pub(super) fn aside(&self) -> Option<&Arc<Aside>> {
+    pub(super) fn aside(&self) -> Option<&Arc<ArrivingDir>> {
         self.aside.as_ref()
     }
 
@@ -105,28 +105,28 @@ impl Dir {
     }
 
     /// The content of a regular file in it, if that is not larger than `most`.
-    pub fn read_small(&self, name: &OsStr, most: u64) -> Result<Small> {
+    pub fn read_small(&self, name: &OsStr, most: u64) -> Result<SmallFile> {
         self.check_name(name)?;
         let failed = |errno: Errno| DiskError::io("read", &self.path.join(name), errno);
         // NONBLOCK: a pipe of that name must not make us wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
-            Err(errno) if means_absent(errno) || errno == Errno::NXIO => return Ok(Small::Absent),
+            Err(errno) if means_absent(errno) || errno == Errno::NXIO => return Ok(SmallFile::Absent),
             Err(errno) => return Err(failed(errno)),
         };
         let meta = fstat(&file).map_err(failed)?;
         let size = u64::try_from(meta.st_size).unwrap_or(u64::MAX);
         if !FileType::from_raw_mode(meta.st_mode).is_file() {
-            return Ok(Small::Absent);
+            return Ok(SmallFile::Absent);
         }
         if size > most {
-            return Ok(Small::Larger);
+            return Ok(SmallFile::Larger);
         }
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         let read = file.take(most + 1).read_to_end(&mut content);
         read.map_err(|cause| DiskError::io("read", &self.path.join(name), cause))?;
-        Ok(if content.len() as u64 > most { Small::Larger } else { Small::Content(content) })
+        Ok(if content.len() as u64 > most { SmallFile::Larger } else { SmallFile::Content(content) })
     }
 
     /// The same directory, opened once more: it is told of failed flushes since now by itself.

@@ -1,6 +1,6 @@
 //! Publishing what came from elsewhere: a segment becomes visible complete, with the right content, or not at all.
 //!
-//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created [aside](super::aside), or in the hour directory where that cannot be; its SHA-256
+//! 1. A hidden temporary (`.NAME.RANDOM.tmp`) is created [aside](super::arriving), or in the hour directory where that cannot be; its SHA-256
 //!    grows with it.
 //! 2. [`Download::verify`] compares the hash with the one in the name. Whoever has to note something about a file before it appears does
 //!    so after that: what came under a name and is something else is nobody's file.

@@ -153,7 +153,7 @@ impl DiskError {
 
     /// Whether this says "the disk is not there", so that nothing may be concluded from absence.
     ///
-    /// One directory without permission looks the same from here; [`super::Guard::report`] tells them apart.
+    /// One directory without permission looks the same from here; [`super::BaseGuard::report`] tells them apart.
     pub fn is_away(&self) -> bool {
         match self {
             Self::NoBase { .. }

@@ -22,7 +22,7 @@ use rustix::time::Timespec;
 
 use super::base::Base;
 use super::error::{DiskError, Result};
-use super::places::{PlaceChange, WatchedDirs};
+use super::watched_dirs::{PlaceChange, WatchedDirs};
 
 /// Exactly what we want to hear about.
 const MASK: WatchFlags = WatchFlags::MOVED_TO
@@ -54,7 +54,7 @@ const SILENT: [u32; 9] = [
     0x0bd0_0bd0,
 ];
 
-/// Something has changed. Directories are relative to the base, as they were given to [`Watcher::watch`].
+/// Something has changed. Directories are relative to the base, as they were given to [`DirWatcher::watch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskEvent {
     /// A name is there, new or with new content, complete or not.
@@ -110,7 +110,7 @@ pub struct DirWatcher {
     buffer: Vec<u8>,
 }
 
-/// Ends a blocked [`Watcher::read`] from another thread.
+/// Ends a blocked [`DirWatcher::read`] from another thread.
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<OwnedFd>);
 

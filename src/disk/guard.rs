@@ -1,11 +1,11 @@
 //! Is the disk there, and is it the right one? Asked once at the start, and again and again while we run.
 //!
-//! [`verdict`] is the decision at the start, without any I/O. [`Guard`] is the watch kept afterwards:
+//! [`verdict`] is the decision at the start, without any I/O. [`BaseGuard`] is the watch kept afterwards:
 //!
-//! 1. Everything takes the base from [`Guard::base`] for one piece of work, and gets a reason instead while it is away.
-//! 2. An error that looks like an absent disk is given to [`Guard::report`], which looks at the base itself: one
+//! 1. Everything takes the base from [`BaseGuard::base`] for one piece of work, and gets a reason instead while it is away.
+//! 2. An error that looks like an absent disk is given to [`BaseGuard::report`], which looks at the base itself: one
 //!    directory without permission, or one bad sector, does not take the whole archive away.
-//! 3. [`Guard::check`], called about once a second, notices a disk that was taken away silently, and is the only
+//! 3. [`BaseGuard::check`], called about once a second, notices a disk that was taken away silently, and is the only
 //!    thing that brings it back. When the path has come to lead to another directory with the right marker, the
 //!    handle is exchanged; watches placed beneath the old one are worth nothing then.
 //!

@@ -3,7 +3,7 @@
 //! Everything goes through a [`Base`], which is a descriptor of the base directory: paths are resolved beneath it
 //! without following links, so that no name leads outside. Reading is in [`Dir`] and [`Scan`], writing small files in
 //! [`atomic`], publishing what was fetched in [`Download`], noticing changes in
-//! [`Watcher`]. Whether the disk is there at all, and the right one, is the business of the [`marker`] and the [`Guard`]. [`DirLock`] keeps a second process away.
+//! [`DirWatcher`]. Whether the disk is there at all, and the right one, is the business of the [`marker`] and the [`BaseGuard`]. [`DirLock`] keeps a second process away.
 //!
 //! 1. That something does not exist is an answer (`None`), never an error; that it cannot be told is an error, never
 //!    an answer. Absence is only concluded from the former.
@@ -18,12 +18,13 @@
 
 pub mod atomic;
 pub mod marker;
-pub mod progress;
+pub mod record_progress;
 
 mod append;
-mod aside;
+mod arriving;
 mod base;
 mod dir;
+mod dir_identity;
 mod download;
 mod error;
 mod events;
@@ -31,7 +32,6 @@ mod guard;
 mod lock;
 mod new_file;
 mod occupied;
-mod places;
 mod purge;
 mod quarantine;
 mod read;
@@ -40,12 +40,13 @@ mod records;
 mod remove;
 mod resolve;
 mod scan;
-mod which;
+mod watched_dirs;
 
 pub use append::{append, append_soon};
 pub use atomic::{clear_temporaries, is_our_temporary};
 pub use base::Base;
-pub use dir::{Dir, FileMeta, Small};
+pub use dir::{Dir, FileMeta, SmallFile};
+pub use dir_identity::directory_id;
 pub use download::{Download, DownloadError, Published, Verified, write_tombstone};
 pub use error::{DiskError, Result};
 pub use events::{DirWatcher, DiskEvent, Waker, WatchOutcome};
@@ -53,11 +54,10 @@ pub use guard::{AwayReason, BaseGuard, BaseIdentity, BaseVerdict, Checked, verdi
 pub use lock::DirLock;
 pub use marker::{ArchiveId, Ids, NotAnArchiveId};
 pub use new_file::NewFile;
-pub use progress::{RecordHistory, RecordMark, RecordMarks};
 pub use purge::Removed;
 pub use quarantine::{HeldFile, Quarantine, REPORT_BYTES};
 pub use read::{PIECE, WholeFile};
 pub use record::{Content, Record, RecordReading, keep_aside};
-pub use records::{Records, Remembered, Unusable};
+pub use record_progress::{RecordHistory, RecordMark, RecordMarks};
+pub use records::{RecordPositions, Records, UnusableReason};
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};
-pub use which::directory_id;

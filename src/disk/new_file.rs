@@ -1,7 +1,7 @@
 //! A file whose name says nothing of its content, such as an extra: it arrives in pieces, and is there completely or not at all.
 //!
 //! 1. Nothing is begun where anything of that name lies; where that is a link or a directory, it is told.
-//! 2. What arrives goes to a hidden temporary, [aside](super::aside) or in the same directory, which is flushed, renamed without ever replacing, and the
+//! 2. What arrives goes to a hidden temporary, [aside](super::arriving) or in the same directory, which is flushed, renamed without ever replacing, and the
 //!    directory is flushed. Dropping it before removes the temporary.
 //! 3. The directories above are made one by one beneath the base, and no link is followed.
 //!

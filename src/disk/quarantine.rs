@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::atomic::{move_new, replace, sync_dir};
 use super::base::Base;
-use super::dir::{Dir, Small};
+use super::dir::{Dir, SmallFile};
 use super::download::make_dir;
 use super::error::{DiskError, Result};
 use super::marker::OWN_DIR;
@@ -137,7 +137,7 @@ impl<'b> Quarantine<'b> {
                 let small = dir.read_small(OsStr::new(&beside), REPORT_BYTES)?;
                 Ok((
                     since.map(|since| since.mtime_ns),
-                    if let Small::Content(bytes) = small { bytes } else { Vec::new() },
+                    if let SmallFile::Content(bytes) = small { bytes } else { Vec::new() },
                 ))
             });
             let (reported_ns, report) = match read {

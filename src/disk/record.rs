@@ -1,7 +1,7 @@
 //! Small records that protect the archive, each kept in two copies: `BASE/.gapless/NAME` and `NAME.2`.
 //!
 //! What is lost with such a record is not the record: it is what the record held back from being deleted. So a copy that does not
-//! add up is never used, and where no copy can be used that is an answer of its own ([`Reading::Unusable`]), not an empty record.
+//! add up is never used, and where no copy can be used that is an answer of its own ([`RecordReading::Unusable`]), not an empty record.
 //!
 //! ```text
 //! gapless-levels 1 17 42 00c0ffee00c0ffee00c0ffee00c0ffee 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
@@ -11,7 +11,7 @@
 //! The first line has the name, the version of the format, a number that grows with each writing, the length of what follows, the id
 //! of the archive, and the SHA-256 of the line up to there and of what follows. One copy is written, flushed and renamed into place,
 //! then the other: a crash leaves one of them whole, and the greater number is the newer. Copies that carry another archive's id, or a
-//! smaller number than is remembered elsewhere ([`Past`]), do not count. Earlier versions wrote no id: such a copy counts only as long
+//! smaller number than is remembered elsewhere ([`RecordHistory`]), do not count. Earlier versions wrote no id: such a copy counts only as long
 //! as nobody remembers a number. What the content means is not known here.
 
 use std::borrow::Cow;
@@ -25,10 +25,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::atomic::{move_new, replace, sync_dir};
 use super::base::Base;
-use super::dir::{Dir, Small};
+use super::dir::{Dir, SmallFile};
 use super::error::{DiskError, Result};
 use super::marker::{self, ArchiveId, Ids, OWN_DIR};
-use super::progress::{RecordHistory, RecordMark};
+use super::record_progress::{RecordHistory, RecordMark};
 
 /// The first line is never longer.
 const HEAD_BYTES: u64 = 256;
@@ -213,9 +213,9 @@ impl Record {
 
     fn look(&self, own: &Dir, name: &OsStr) -> Result<Found> {
         match own.read_small(name, self.most + HEAD_BYTES) {
-            Ok(Small::Absent) => Ok(Found::Missing),
-            Ok(Small::Larger) => Ok(Found::Damaged(format!("it is larger than {} bytes", self.most + HEAD_BYTES))),
-            Ok(Small::Content(bytes)) => Ok(Found::Bytes(bytes)),
+            Ok(SmallFile::Absent) => Ok(Found::Missing),
+            Ok(SmallFile::Larger) => Ok(Found::Damaged(format!("it is larger than {} bytes", self.most + HEAD_BYTES))),
+            Ok(SmallFile::Content(bytes)) => Ok(Found::Bytes(bytes)),
             // A bad sector is damage like any other; everything else says nothing about the record.
             Err(error) if error.is_unreadable() => Ok(Found::Damaged(error.to_string())),
             Err(error) => Err(error),

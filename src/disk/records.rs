@@ -1,7 +1,7 @@
 //! The protective records of one archive: which there have been, and which of them cannot be relied on.
 //!
 //! A record that has vanished looks like one that was never begun, and one that was cut short or put back from a backup like itself. So
-//! how far each has come is remembered twice more: in a record of its own, the roster, and by whoever is asked as [`Remembered`], which
+//! how far each has come is remembered twice more: in a record of its own, the roster, and by whoever is asked as [`RecordPositions`], which
 //! does not lie beside the records; and the marker says that there has been a roster. What is remembered is written when the record is
 //! durable, so that a crash leaves it behind and never ahead. While any record cannot be relied on nothing may be deleted
 //! ([`Records::unusable`]) until a person has decided ([`Records::accept`]).
@@ -15,14 +15,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::base::Base;
 use super::error::{DiskError, Result};
 use super::marker;
-use super::progress::{self, RecordHistory, RecordMark, RecordMarks};
 use super::record::{Record, RecordReading, set_copies_aside};
+use super::record_progress::{self, RecordHistory, RecordMark, RecordMarks};
 
 /// How far all records that there have been have come.
 const ROSTER: Record = Record { name: "records", version: 1, most: 16 << 10, is_frequent: false };
 
 /// Remembers how far the records have come, in a place that is not lost along with them.
-pub trait Remembered: Send + Sync {
+pub trait RecordPositions: Send + Sync {
     /// All that there have been; none if that is not known.
     fn marks(&self) -> RecordMarks;
 
@@ -32,7 +32,7 @@ pub trait Remembered: Send + Sync {
 
 /// A record that cannot be relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
+pub struct UnusableReason {
     /// Its name.
     pub name: String,
     /// Why not.
@@ -42,7 +42,7 @@ pub struct Unusable {
 /// See the module. Share it by `Arc`.
 #[derive(Default)]
 pub struct Records {
-    memory: Option<Box<dyn Remembered>>,
+    memory: Option<Box<dyn RecordPositions>>,
     /// What this process has read or written.
     known: Mutex<RecordMarks>,
     unusable: Mutex<BTreeMap<String, String>>,
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Records {
 
 impl Records {
     /// With somebody who remembers.
-    pub fn new(memory: Box<dyn Remembered>) -> Self {
+    pub fn new(memory: Box<dyn RecordPositions>) -> Self {
         Self { memory: Some(memory), ..Self::default() }
     }
 
@@ -139,11 +139,11 @@ impl Records {
     }
 
     /// Which of these records cannot be relied on by what the roster says, and what that is. Changes nothing.
-    pub fn examine(base: &Base, records: &[Record]) -> Result<(Vec<Unusable>, RecordMarks)> {
+    pub fn examine(base: &Base, records: &[Record]) -> Result<(Vec<UnusableReason>, RecordMarks)> {
         let is_noted = marker::ids(base)?.is_some_and(|ids| ids.has_records);
         let roster = ROSTER.peek(base, &RecordHistory::of_roster(is_noted, is_noted))?;
         let mut unusable = Vec::new();
-        let mut add = |name: &str, why: String| unusable.push(Unusable { name: name.to_owned(), why });
+        let mut add = |name: &str, why: String| unusable.push(UnusableReason { name: name.to_owned(), why });
         if let RecordReading::Unusable(why) = &roster {
             add(ROSTER.name, why.clone());
         }
@@ -163,9 +163,9 @@ impl Records {
     }
 
     /// Those that cannot be relied on, as far as they were read.
-    pub fn unusable(&self) -> Vec<Unusable> {
+    pub fn unusable(&self) -> Vec<UnusableReason> {
         let all = lock(&self.unusable);
-        all.iter().map(|(name, why)| Unusable { name: name.clone(), why: why.clone() }).collect()
+        all.iter().map(|(name, why)| UnusableReason { name: name.clone(), why: why.clone() }).collect()
     }
 
     /// A person has decided: those that cannot be relied on are moved aside, and there has been none of them from now on. Those of
@@ -182,7 +182,7 @@ impl Records {
             aside.extend(set_copies_aside(base, &name)?);
             if name == ROSTER.name {
                 let mut marks = self.remembered();
-                progress::take_in(&mut marks, &lock(&self.known));
+                record_progress::take_in(&mut marks, &lock(&self.known));
                 write_roster(base, &RecordHistory::default(), &marks)?;
             } else {
                 self.clear(base, &name)?;
@@ -237,10 +237,10 @@ impl Records {
     /// Puts a record on the roster; with `elsewhere`, or for the first time, whoever else remembers hears of it, too. Where that does not
     /// work now it is done when a record is read or written next.
     fn enter(&self, base: &Base, name: &str, mark: Option<RecordMark>, elsewhere: bool) {
-        progress::take_in(&mut lock(&self.known), &RecordMarks::from([(name.to_owned(), mark)]));
+        record_progress::take_in(&mut lock(&self.known), &RecordMarks::from([(name.to_owned(), mark)]));
         let known = lock(&self.known).clone();
         let is_new = || !self.remembered().contains_key(name);
-        later(self.change(base, elsewhere || is_new(), |marks| progress::take_in(marks, &known)));
+        later(self.change(base, elsewhere || is_new(), |marks| record_progress::take_in(marks, &known)));
     }
 
     /// There has been no record of that name, on a person's word.
@@ -263,7 +263,7 @@ impl Records {
         if let Some(memory) = self.memory.as_ref().filter(|_| elsewhere) {
             let known = memory.marks();
             let mut all = known.clone();
-            progress::take_in(&mut all, &marks);
+            record_progress::take_in(&mut all, &marks);
             change(&mut all);
             if all != known {
                 memory.remember(&all);
@@ -275,12 +275,12 @@ impl Records {
 
 fn marks_of(roster: RecordReading) -> RecordMarks {
     let text = roster.content().map(|content| content.bytes).unwrap_or_default();
-    progress::parse(&String::from_utf8_lossy(&text))
+    record_progress::parse(&String::from_utf8_lossy(&text))
 }
 
 /// Writes the roster, and that there is one: where the marker says so and there is none, it was lost.
 fn write_roster(base: &Base, past: &RecordHistory, marks: &RecordMarks) -> Result<()> {
-    ROSTER.write(base, past, progress::text(marks).as_bytes())?;
+    ROSTER.write(base, past, record_progress::text(marks).as_bytes())?;
     marker::note_records(base)
 }
 

@@ -45,7 +45,7 @@ pub struct CheckedPlace {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Examined {
+pub struct ArchiveFindings {
     /// The findings.
     pub findings: Vec<CheckResult>,
     /// Watches that a node will place on it.
@@ -55,8 +55,8 @@ pub struct Examined {
 }
 
 /// Looks at everything. Blocks: not for async code.
-pub fn examine(place: &CheckedPlace) -> Examined {
-    let mut found = Examined::default();
+pub fn examine(place: &CheckedPlace) -> ArchiveFindings {
+    let mut found = ArchiveFindings::default();
     let base = match Base::open(&place.base_dir) {
         Ok(base) => base,
         Err(error) => {

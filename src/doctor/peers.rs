@@ -21,7 +21,7 @@ const MOST_PEERS: usize = 100;
 
 /// With what they are asked.
 #[derive(Debug)]
-pub struct Asker {
+pub struct PeerAccess {
     http: Client,
     token: Option<Token>,
     own: Option<ArchiveId>,
@@ -30,7 +30,7 @@ pub struct Asker {
 /// What an answer came to: what is to be told, and by how much our clock is ahead of the other.
 type Answer = (CheckResult, Option<i64>);
 
-impl Asker {
+impl PeerAccess {
     /// Trusts whom `tls` trusts and shows the token; `own` is this archive.
     pub fn new(tls: &ClientConfig, token: Option<Token>, own: Option<ArchiveId>) -> Result<Self, reqwest::Error> {
         let http = Client::builder()

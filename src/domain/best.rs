@@ -14,7 +14,7 @@ pub const TOLERANCE: Span = Span::from_us(10_000);
 
 /// Why one segment is preferred to another with the same start; the first that differs decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Merit {
+pub enum Preference {
     /// Full before suspect before partial.
     #[error("its type is better")]
     Kind,
@@ -37,16 +37,16 @@ fn rank(file: &SegmentFile) -> Rank {
 }
 
 /// Why `better`, which is the best for its start, is preferred to `other`.
-pub fn merit(better: &SegmentFile, other: &SegmentFile) -> Merit {
+pub fn merit(better: &SegmentFile, other: &SegmentFile) -> Preference {
     let (a, b) = (rank(better), rank(other));
     if a.0 != b.0 {
-        Merit::Kind
+        Preference::Kind
     } else if a.1 != b.1 {
-        Merit::Duration
+        Preference::Duration
     } else if a.2 != b.2 {
-        Merit::Size
+        Preference::Size
     } else {
-        Merit::Hash
+        Preference::Hash
     }
 }
 

@@ -1,7 +1,7 @@
 //! What files take of a disk: whole blocks, however little is in them.
 //!
 //! Limits of a disk are measured by this, because a peer chooses how large its files are: by bytes alone a hundred million files of one byte
-//! would be as good as nothing. What is in files, and [`super::retention::Limits::max_bytes`], is measured in bytes.
+//! would be as good as nothing. What is in files, and [`super::retention::RetentionLimits::max_bytes`], is measured in bytes.
 
 /// Bytes of a block. Most file systems have blocks of this size; a file that holds nothing takes a name and an inode instead.
 pub const BLOCK: u64 = 4_096;

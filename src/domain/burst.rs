@@ -9,13 +9,13 @@
 //! 4. Hits add up over [`WINDOW`], over all rounds, restarts and peers: who asks bit by bit, or under several names, gets no more.
 //!    The window is one of time that this node has lived; clocks have no part in it.
 //!
-//! Nothing is read or written here: [`Account`] is a value, and is kept by others as [`Account::to_text`].
+//! Nothing is read or written here: [`BurstAccount`] is a value, and is kept by others as [`BurstAccount::to_text`].
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::lived::Lived;
+use super::lived::LivedTime;
 use super::{Channel, HourContents, HourPlace, SegmentFile, name};
 
 mod reason;
@@ -93,7 +93,7 @@ impl std::ops::Add for Weights {
 
 /// By which files something is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Yardstick {
+pub enum BurstMeasure {
     /// All.
     All,
     /// Those that the peer with the tombstones did not give.
@@ -154,7 +154,7 @@ pub fn of_hour(
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BurstAccount {
     /// By this time hits grow old.
-    lived: Lived,
+    lived: LivedTime,
     /// Hits by hour, and by when they were, in steps: all of them, and those on files that no peer had given.
     hits: BTreeMap<(HourPlace, u64), Hits>,
 }
@@ -193,7 +193,7 @@ impl BurstAccount {
     pub fn weigh(
         &self,
         new: &BTreeMap<HourPlace, OfHour>,
-        of_channel: impl Fn(&Channel, Yardstick, u64) -> u64,
+        of_channel: impl Fn(&Channel, BurstMeasure, u64) -> u64,
     ) -> Option<Burst> {
         let mut channels: BTreeMap<&Channel, Weights> = BTreeMap::new();
         for (place, of_hour) in new.iter().filter(|(_, of_hour)| of_hour.hits.all.files > 0) {
@@ -270,7 +270,7 @@ impl BurstAccount {
     /// The inverse; `None` if it is anything else.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let lived = Lived::parse(lines.next()?.strip_prefix("lived ")?)?;
+        let lived = LivedTime::parse(lines.next()?.strip_prefix("lived ")?)?;
         let mut account = Self { lived, hits: BTreeMap::new() };
         for line in lines {
             let mut parts = line.splitn(6, ' ');
@@ -287,11 +287,11 @@ impl BurstAccount {
 }
 
 /// Two of them by each yardstick, the narrowest first.
-fn by_yardstick(first: Weights, second: Weights) -> [(Yardstick, Weight, Weight); 3] {
+fn by_yardstick(first: Weights, second: Weights) -> [(BurstMeasure, Weight, Weight); 3] {
     [
-        (Yardstick::Own, first.own, second.own),
-        (Yardstick::Others, first.others, second.others),
-        (Yardstick::All, first.all, second.all),
+        (BurstMeasure::Own, first.own, second.own),
+        (BurstMeasure::Others, first.others, second.others),
+        (BurstMeasure::All, first.all, second.all),
     ]
 }
 

@@ -4,7 +4,7 @@
 
 use super::totals::{FileTally, HourTotals};
 
-/// What files are counted apart. The first three are video, by [`Kind::VIDEO`](super::Kind::VIDEO).
+/// What files are counted apart. The first three are video, by [`SegmentKind::VIDEO`](super::SegmentKind::VIDEO).
 pub const SORTS: [&str; 7] = ["full", "suspect", "partial", "chat", "bad", "other", "hidden"];
 
 /// Numbers of a row: hours, files and bytes by [`SORTS`], durations, tombstones.

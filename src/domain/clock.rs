@@ -1,7 +1,7 @@
 //! Whether the clock of the machine can be believed: a pure judgement of what independent witnesses say about it.
 //!
 //! The clock is a suspect: whoever sets it wrong moves everything that is written by it, such as names of new segments. So it is held
-//! against what does not move along: the time that has elapsed since it was last found right ([`Line`], by the monotonic clock of the
+//! against what does not move along: the time that has elapsed since it was last found right ([`TimeMark`], by the monotonic clock of the
 //! kernel), and the clocks of other machines. The kernel's own clock does move along, and catches only a program that is lied to about
 //! it. That the clock has been synchronised proves nothing alone: somebody may have set it since. No clock is read here.
 

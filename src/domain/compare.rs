@@ -6,18 +6,18 @@
 use std::collections::HashMap;
 
 use super::burst::{Burst, BurstAccount, Source, of_hour};
-use super::{HourContents, HourPlace, HourPlan, PeerOffer, SegmentFile, Why, name};
+use super::{HourContents, HourPlace, HourPlan, PeerOffer, SegmentFile, SkipReason, name};
 
 /// What one of two sides has and the other lacks, in order of start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lacking {
+pub struct MissingNames {
     /// Segments and chat batches.
     pub files: Vec<String>,
     /// Tombstones.
     pub tombstones: Vec<String>,
 }
 
-impl Lacking {
+impl MissingNames {
     fn push(&mut self, file: &SegmentFile) {
         let names = if file.key.tombstone { &mut self.tombstones } else { &mut self.files };
         names.push(file.name());
@@ -33,9 +33,9 @@ impl Lacking {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HourDifference {
     /// What only this side has.
-    pub here: Lacking,
+    pub here: MissingNames,
     /// What only the other side has.
-    pub there: Lacking,
+    pub there: MissingNames,
 }
 
 impl HourDifference {
@@ -96,7 +96,7 @@ pub enum NameFate {
     Wait(Burst),
     /// Leave it.
     #[error("backfill would leave it: {0}")]
-    Leave(Why),
+    Leave(SkipReason),
 }
 
 impl NameFate {
@@ -160,7 +160,7 @@ mod tests {
     fn each_side_lacks_what_only_the_other_has() {
         let (both, ours, theirs) = (name("00:00", 1, "ts"), name("00:02", 2, "ts"), name("00:04", 3, "tombstone"));
         let difference = compare(&contents(&[&both, &ours]), &contents(&[&theirs, &both]));
-        let lacking = |files: &[&String], tombstones: &[&String]| Lacking {
+        let lacking = |files: &[&String], tombstones: &[&String]| MissingNames {
             files: files.iter().map(|&name| name.clone()).collect(),
             tombstones: tombstones.iter().map(|&name| name.clone()).collect(),
         };
@@ -217,7 +217,7 @@ mod tests {
                 let odd: BTreeSet<&str> = contents.odd().iter().map(|file| &*file.name).collect();
                 contents.listed(true).into_iter().filter(|name| !odd.contains(name.as_str())).collect()
             };
-            let flat = |lacking: &Lacking| -> BTreeSet<String> {
+            let flat = |lacking: &MissingNames| -> BTreeSet<String> {
                 lacking.files.iter().chain(&lacking.tombstones).cloned().collect()
             };
             let (a, b) = (listed(&here), listed(&there));

@@ -28,22 +28,22 @@ pub use hours::{Coverage, HourFigures, LaneFigures};
 pub use line::{BestSegment, HourLine, TimeTally};
 pub use shares::{Shares, WindowShare};
 pub use summary::HourSummary;
-pub use totals::{Adder, Totals};
+pub use totals::{CoverageTotals, Totals};
 pub use walk::{Ends, WalkEvent, walk};
-pub use window::{Backwards, Window};
+pub use window::{Window, WindowBackwards};
 
 use super::time::{Hour, Span, Timestamp};
 
 /// The two ways in which a time can be covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
+pub enum CoverageKind {
     /// By any best segment.
     Raw = 0,
     /// By the segments of the best sequence over everything, from which one can cut.
     Editable = 1,
 }
 
-impl Lane {
+impl CoverageKind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Raw, Self::Editable];
 

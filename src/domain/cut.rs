@@ -1,13 +1,13 @@
 //! What is cut out: stretches one after the other, what of each is not there, and what the file is called.
 
 use super::best::{Sequence, SequencePiece};
+use super::escape::steers;
 use super::segment::SegmentKind;
-use super::shown::steers;
 use super::time::{Span, Timestamp};
 
 /// What keeps a stretch from being whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lack {
+pub struct CutHoleReason {
     /// From when on.
     pub start: Timestamp,
     /// Until when; not before `start`.
@@ -16,7 +16,7 @@ pub struct Lack {
     pub because: Option<SegmentKind>,
 }
 
-impl Lack {
+impl CutHoleReason {
     /// How long.
     pub fn length(&self) -> Span {
         self.end - self.start
@@ -24,7 +24,7 @@ impl Lack {
 }
 
 /// What keeps the best sequence of `[start, end)` from being whole: one for each of its discontinuities.
-pub fn lacks(sequence: &Sequence, start: Timestamp, end: Timestamp) -> Vec<Lack> {
+pub fn lacks(sequence: &Sequence, start: Timestamp, end: Timestamp) -> Vec<CutHoleReason> {
     let mut lacks = Vec::new();
     let mut before: Option<&SequencePiece> = None;
     for (at, each) in sequence.iter().enumerate() {
@@ -33,7 +33,7 @@ pub fn lacks(sequence: &Sequence, start: Timestamp, end: Timestamp) -> Vec<Lack>
             let next = sequence.get(at + 1).and_then(Option::as_ref);
             let to = next.map_or(end, SequencePiece::start).max(from);
             let because = before.map(|piece| piece.file.key.kind).filter(|kind| *kind != SegmentKind::Full);
-            lacks.push(Lack { start: from, end: to, because });
+            lacks.push(CutHoleReason { start: from, end: to, because });
             continue;
         };
         before = Some(piece);
@@ -77,10 +77,10 @@ mod tests {
             [format!("00:02-2.0-full-{h}.ts"), format!("00:06-2.0-partial-{h}.ts"), format!("00:08-2.0-full-{h}.ts")];
         let found = lacks(&sequence(&names, start, at(12)), start, at(12));
         let expected = [(0, 2, None), (4, 6, None), (8, 8, Some(SegmentKind::Partial)), (10, 12, None)];
-        let expected = expected.map(|(from, to, because)| Lack { start: at(from), end: at(to), because });
+        let expected = expected.map(|(from, to, because)| CutHoleReason { start: at(from), end: at(to), because });
         assert_eq!(found, expected);
         assert_eq!(lacks(&Vec::new(), start, at(1)), []);
-        assert_eq!(lacks(&vec![None], start, at(1)), [Lack { start, end: at(1), because: None }]);
+        assert_eq!(lacks(&vec![None], start, at(1)), [CutHoleReason { start, end: at(1), because: None }]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct DiskUse {
 
 /// By how much it has changed since an earlier look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Grown {
+pub struct UsageGrowth {
     /// The archive's own.
     pub own: i64,
     /// From other nodes.
@@ -39,12 +39,12 @@ impl DiskUse {
     }
 
     /// By how much it has grown since then.
-    pub fn grown_since(&self, before: &Self) -> Grown {
+    pub fn grown_since(&self, before: &Self) -> UsageGrowth {
         let difference = |now: u64, then: u64| {
             let by = i64::try_from(now.abs_diff(then)).unwrap_or(i64::MAX);
             if now < then { -by } else { by }
         };
-        Grown {
+        UsageGrowth {
             own: difference(self.own, before.own),
             fetched: difference(self.fetched, before.fetched),
             other: difference(self.other(), before.other()),
@@ -78,7 +78,7 @@ mod tests {
             "of what is used on this disk 62% is the archive's own, 12% came from other nodes, 25% is everything else";
         assert_eq!(disk.to_string(), said);
         let later = DiskUse::new(1_000, 100, 550, 50);
-        assert_eq!(later.grown_since(&disk), Grown { own: 0, fetched: -50, other: 150 });
+        assert_eq!(later.grown_since(&disk), UsageGrowth { own: 0, fetched: -50, other: 150 });
         // Sparse or shared files may add up to more than is used.
         assert_eq!(DiskUse::new(100, 90, 50, 60).other(), 0);
         assert_eq!(DiskUse::default().to_string().matches("0%").count(), 3);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::best::{Merit, SequencePiece, best_per_start, best_sequence, merit};
+use super::best::{Preference, SequencePiece, best_per_start, best_sequence, merit};
 use super::name::stem;
 use super::{AnyFile, FileName, Hour, HourContents, SegmentFile, Span, Timestamp, parse_file_name};
 
@@ -63,15 +63,15 @@ pub fn state(contents: &HourContents, name: &str) -> NameState {
 
 /// How a visible segment stands among those with the same start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum SegmentRank {
     /// It is the best: preferred to these.
-    Best(Vec<(String, Merit)>),
+    Best(Vec<(String, Preference)>),
     /// This one is preferred.
-    Beaten(String, Merit),
+    Beaten(String, Preference),
 }
 
 /// How the segment called `name` stands; `None` if it is no visible segment.
-pub fn standing(contents: &HourContents, name: &str) -> Option<Standing> {
+pub fn standing(contents: &HourContents, name: &str) -> Option<SegmentRank> {
     let FileName::Understood(key) = parse_file_name(name) else { return None };
     let rivals = |file: &&SegmentFile| file.key.kind.is_video() && file.key.start_us == key.start_us;
     let rivals: Vec<&SegmentFile> = contents.visible().filter(rivals).collect();
@@ -79,19 +79,19 @@ pub fn standing(contents: &HourContents, name: &str) -> Option<Standing> {
     let best = best_per_start(contents).into_iter().find(|file| file.key.start_us == key.start_us)?;
     Some(if best == asked {
         let others = rivals.into_iter().filter(|file| *file != asked);
-        Standing::Best(others.map(|other| (other.name(), merit(asked, other))).collect())
+        SegmentRank::Best(others.map(|other| (other.name(), merit(asked, other))).collect())
     } else {
-        Standing::Beaten(best.name(), merit(best, asked))
+        SegmentRank::Beaten(best.name(), merit(best, asked))
     })
 }
 
 /// Why a segment that covers a time is not the one that is chosen for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Instead {
+pub enum CoveredBy {
     /// A tombstone hides it.
     Hidden,
     /// It is not the best for its start: this one is.
-    Beaten(String, Merit),
+    Beaten(String, Preference),
     /// It starts later than the one that is chosen, and so does not begin the sequence.
     Later,
 }
@@ -102,7 +102,7 @@ pub struct Moment {
     /// The one that is played.
     pub chosen: Option<SequencePiece>,
     /// The others that cover it, and why they are not chosen.
-    pub others: Vec<(SequencePiece, Instead)>,
+    pub others: Vec<(SequencePiece, CoveredBy)>,
     /// Where nothing is chosen: the last segment that ends before, among the hours that were looked at.
     pub before: Option<SequencePiece>,
     /// Where nothing is chosen: the first segment that starts after.
@@ -137,11 +137,11 @@ pub fn moment(hours: &[(Hour, HourContents)], at: Timestamp) -> Moment {
                 continue;
             }
             let instead = if hidden.hides(file) {
-                Instead::Hidden
+                CoveredBy::Hidden
             } else {
                 match standing(contents, &file.name()) {
-                    Some(Standing::Beaten(by, merit)) => Instead::Beaten(by, merit),
-                    _ => Instead::Later,
+                    Some(SegmentRank::Beaten(by, merit)) => CoveredBy::Beaten(by, merit),
+                    _ => CoveredBy::Later,
                 }
             };
             moment.others.push((piece, instead));
@@ -263,12 +263,16 @@ mod tests {
         let (large, high) = (name("00:00", "3.0", "full", 3), name("00:00", "3.0", "full", 4));
         let partial = name("00:00", "9.0", "partial", 5);
         let held = contents(&[(&full, 1), (&long, 1), (&large, 2), (&high, 2), (&partial, 9)]);
-        let Some(Standing::Best(over)) = standing(&held, &high) else { unreachable!("it is the best") };
-        let expected =
-            [(long, Merit::Size), (large, Merit::Hash), (full, Merit::Duration), (partial.clone(), Merit::Kind)];
+        let Some(SegmentRank::Best(over)) = standing(&held, &high) else { unreachable!("it is the best") };
+        let expected = [
+            (long, Preference::Size),
+            (large, Preference::Hash),
+            (full, Preference::Duration),
+            (partial.clone(), Preference::Kind),
+        ];
         assert_eq!(over.len(), 4);
         assert!(expected.iter().all(|pair| over.contains(pair)), "{over:?}");
-        assert_eq!(standing(&held, &partial), Some(Standing::Beaten(high, Merit::Kind)));
+        assert_eq!(standing(&held, &partial), Some(SegmentRank::Beaten(high, Preference::Kind)));
         assert_eq!(standing(&held, "odd.ts"), None);
     }
 
@@ -280,11 +284,11 @@ mod tests {
             contents(&[(&first, 1), (&twin, 1), (&later, 1), (&grave, 1), (&grave.replace(".ts", ".tombstone"), 0)]);
         let found = moment(&[(hour(), held)], at("2019-11-13T02:00:01"));
         assert_eq!(found.chosen.unwrap().file.name(), first);
-        let others: Vec<(String, Instead)> =
+        let others: Vec<(String, CoveredBy)> =
             found.others.into_iter().map(|(piece, instead)| (piece.file.name(), instead)).collect();
         assert_eq!(
             others,
-            [(grave, Instead::Hidden), (twin, Instead::Beaten(first, Merit::Kind)), (later, Instead::Later)]
+            [(grave, CoveredBy::Hidden), (twin, CoveredBy::Beaten(first, Preference::Kind)), (later, CoveredBy::Later)]
         );
     }
 
@@ -360,7 +364,7 @@ mod tests {
             let best: Vec<String> = best_per_start(&held).into_iter().map(SegmentFile::name).collect();
             for name in &listed {
                 prop_assert_eq!(matches!(state(&held, name), NameState::Listed { .. }), true);
-                prop_assert_eq!(matches!(standing(&held, name), Some(Standing::Best(_))), best.contains(name));
+                prop_assert_eq!(matches!(standing(&held, name), Some(SegmentRank::Best(_))), best.contains(name));
             }
             let time = hour().start() + Span::from_us(second * 1_000_000);
             let found = moment(&[(hour(), held)], time);
@@ -370,7 +374,7 @@ mod tests {
             } else {
                 prop_assert!(found.before.is_none_or(|piece| piece.end() <= time));
                 prop_assert!(found.after.is_none_or(|piece| piece.start() > time));
-                prop_assert!(found.others.iter().all(|(_, instead)| *instead != Instead::Later));
+                prop_assert!(found.others.iter().all(|(_, instead)| *instead != CoveredBy::Later));
             }
         }
     }

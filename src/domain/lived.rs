@@ -5,13 +5,13 @@ use std::fmt;
 
 /// Seconds that were lived, and by which clock that was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lived {
+pub struct LivedTime {
     seconds: u64,
     /// A boot of the machine, and the seconds since it.
     clock: Option<(String, u64)>,
 }
 
-impl Lived {
+impl LivedTime {
     /// So many seconds have passed since the machine was started this time. Of an earlier time nothing is known to have passed.
     pub fn pass(&mut self, boot: &str, uptime_s: u64) {
         if let Some((known, before)) = &self.clock
@@ -51,7 +51,7 @@ impl Lived {
     }
 }
 
-impl fmt::Display for Lived {
+impl fmt::Display for LivedTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.seconds)?;
         match &self.clock {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::escape::steers;
 use super::ids::{Channel, Quality};
-use super::shown::steers;
 use super::time::{SECOND_US, Timestamp};
 use crate::media::Facts;
 
@@ -18,14 +18,14 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 
 /// Bits a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates {
+pub struct BitRates {
     /// The highest of any run of segments that lasts from a half to one and a half target durations.
     pub peak: u64,
     /// Of all of them.
     pub average: u64,
 }
 
-impl Rates {
+impl BitRates {
     /// Of segments in the order of a list: bytes, and how long each lasts in microseconds. None of none.
     pub fn of(segments: &[(u64, u64)]) -> Option<Self> {
         let longest = segments.iter().map(|(_, us)| *us).max()?;
@@ -92,7 +92,7 @@ pub struct Variant {
     /// Its name.
     pub quality: Quality,
     /// How much it takes.
-    pub rates: Rates,
+    pub rates: BitRates,
     /// What its segments say of themselves.
     pub facts: Facts,
 }
@@ -137,7 +137,7 @@ pub fn render(channel: &Channel, mut variants: Vec<Variant>, range: &MasterRange
             writeln!(text, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"{id}\",NAME=\"{name}\",AUTOSELECT=YES,DEFAULT=YES")
                 .unwrap_or_default();
         }
-        let Rates { peak, average } = variant.rates;
+        let BitRates { peak, average } = variant.rates;
         write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}").unwrap_or_default();
         let facts = &variant.facts;
         if let Some(codecs) = &facts.codecs {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn variant(quality: &str, peak: u64, facts: Facts) -> Variant {
-        Variant { quality: Quality::new(quality).unwrap(), rates: Rates { peak, average: peak / 2 }, facts }
+        Variant { quality: Quality::new(quality).unwrap(), rates: BitRates { peak, average: peak / 2 }, facts }
     }
 
     #[test]
@@ -213,12 +213,12 @@ mod tests {
         // The target is 6 s: a second's peak counts only with what is around it, up to 9 s.
         let segments = [(600, 6 * SECOND), (1_000, SECOND), (100, SECOND), (500, 2 * SECOND), (600, 6 * SECOND)];
         // 1,000 + 100 + 500 bytes in 4 s.
-        assert_eq!(Rates::of(&segments), Some(Rates { peak: 3_200, average: 1_400 }));
-        assert_eq!(Rates::of(&[]), None);
-        assert_eq!(Rates::of(&[(5, 0)]), Some(Rates { peak: 40, average: 40 }));
-        assert_eq!(Rates::of(&[(0, SECOND)]), Some(Rates { peak: 1, average: 1 }));
+        assert_eq!(BitRates::of(&segments), Some(BitRates { peak: 3_200, average: 1_400 }));
+        assert_eq!(BitRates::of(&[]), None);
+        assert_eq!(BitRates::of(&[(5, 0)]), Some(BitRates { peak: 40, average: 40 }));
+        assert_eq!(BitRates::of(&[(0, SECOND)]), Some(BitRates { peak: 1, average: 1 }));
         // Shorter than half a target duration, and yet all there is.
-        assert_eq!(Rates::of(&[(10, SECOND / 10)]), Some(Rates { peak: 800, average: 800 }));
+        assert_eq!(BitRates::of(&[(10, SECOND / 10)]), Some(BitRates { peak: 800, average: 800 }));
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
                     }
                 }
             }
-            let rates = Rates::of(&segments).unwrap();
+            let rates = BitRates::of(&segments).unwrap();
             prop_assert_eq!(rates.peak, highest.unwrap_or(rates.average).max(1));
         }
 

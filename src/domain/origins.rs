@@ -18,7 +18,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use sha2::{Digest as _, Sha256};
 
 use super::blocks::on_disk;
-use super::lived::Lived;
+use super::lived::LivedTime;
 use super::{Hour, HourPlace, Stream};
 
 /// The first line.
@@ -80,7 +80,7 @@ pub struct GiftedHour {
 
 /// What one peer gave of strangers' channels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Used {
+pub struct StrangersUse {
     /// Bytes of the disk.
     pub bytes: u64,
     /// Channels and qualities.
@@ -141,9 +141,9 @@ impl OfHour {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GiftAccount {
     streams: BTreeMap<Stream, BTreeMap<Hour, OfHour>>,
-    lived: Lived,
+    lived: LivedTime,
     /// As it was written last.
-    lived_written: Option<Lived>,
+    lived_written: Option<LivedTime>,
     /// Lines that were read or written: many more than entries call for a shorter file.
     lines: usize,
     entries: usize,
@@ -251,7 +251,7 @@ impl GiftAccount {
     }
 
     /// How long this node has lived, as far as this account knows.
-    pub fn lived(&mut self) -> &mut Lived {
+    pub fn lived(&mut self) -> &mut LivedTime {
         &mut self.lived
     }
 
@@ -305,8 +305,8 @@ impl GiftAccount {
     }
 
     /// What this peer gave of those streams that are strangers'.
-    pub fn used(&self, peer: &str, is_strangers: impl Fn(&Stream) -> bool) -> Used {
-        let mut used = Used::default();
+    pub fn used(&self, peer: &str, is_strangers: impl Fn(&Stream) -> bool) -> StrangersUse {
+        let mut used = StrangersUse::default();
         for (_, hours) in self.streams.iter().filter(|(stream, _)| is_strangers(stream)) {
             let of_peer = hours.values().filter_map(|of_hour| of_hour.peers.get(peer));
             let (count, bytes) = of_peer
@@ -346,7 +346,7 @@ fn place_line(word: &str, place: &HourPlace) -> String {
     checked(&format!("{word} {}", encoded(&place.to_string())))
 }
 
-fn lived_line(lived: &Lived) -> String {
+fn lived_line(lived: &LivedTime) -> String {
     checked(&format!("{LIVED} {lived}"))
 }
 
@@ -378,14 +378,14 @@ enum Line {
     Given(HourPlace, String, GiftedHour),
     Own(HourPlace),
     Gone(HourPlace),
-    Lived(Lived),
+    Lived(LivedTime),
 }
 
 fn read(line: &str) -> Option<Line> {
     let front = unchecked(line)?;
     let place = |word: &str| HourPlace::parse(&decoded(word)?).ok();
     if let Some(lived) = front.strip_prefix(LIVED) {
-        return Lived::parse(lived.trim_start()).map(Line::Lived);
+        return LivedTime::parse(lived.trim_start()).map(Line::Lived);
     }
     let given = |[files, bytes, tombstones]: [&str; 3], peer: &str, at: &str| {
         let number = |word: &str| word.parse().ok();

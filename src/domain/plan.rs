@@ -2,7 +2,7 @@
 //!
 //! 1. Names that are not understood, temporary names and whatever lies outside of what is wanted are left.
 //! 2. Tombstones come first: they need no download, and what one of them hides is not fetched, be it from this list or the next, and be it
-//!    under a near duplicate's name ([`Graves`]). Nor is what a tombstone would hide that waits for the operator.
+//!    under a near duplicate's name ([`HiddenContent`]). Nor is what a tombstone would hide that waits for the operator.
 //! 3. What is here is left, and so is what is here under nearly the same name ([`NEAR_US`]).
 //! 4. Segments wait until they are older than the cutoff: the local recorder may still get them itself. Chat batches do not.
 //!
@@ -11,7 +11,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::contents::HiddenStems;
-use super::graves::Graves;
+use super::hidden_content::HiddenContent;
 use super::{
     FileName, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Span, Spelling, Timestamp, name,
     parse_file_name,
@@ -67,7 +67,7 @@ impl Rules {
 
 /// Why a name is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
-pub enum Why {
+pub enum SkipReason {
     /// The grammar does not understand it.
     #[error("the name is not understood")]
     Unparsable,
@@ -134,7 +134,7 @@ pub struct HourPlan<'a> {
     /// To fetch.
     pub fetch: Vec<PeerOffer<'a>>,
     /// To leave.
-    pub leave: Vec<(&'a str, Why)>,
+    pub leave: Vec<(&'a str, SkipReason)>,
     /// Those of them that are too recent, and when each may be fetched.
     pub later: Vec<(PeerOffer<'a>, Timestamp)>,
 }
@@ -166,15 +166,15 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
         let is_here = here.peek().is_some_and(|file| (&file.key, file.exact.as_deref()) == at);
         let is_tombstone = offer.key.tombstone;
         if !is_tombstone && hides(&by_local, offer) {
-            plan.leave.push((offer.name, Why::TombstonedHere));
+            plan.leave.push((offer.name, SkipReason::TombstonedHere));
         } else if is_here {
-            plan.leave.push((offer.name, Why::AlreadyHere));
+            plan.leave.push((offer.name, SkipReason::AlreadyHere));
         } else if is_tombstone && rules.trusted {
             plan.tombstones.push(*offer);
         } else if is_tombstone {
-            plan.leave.push((offer.name, Why::Untrusted));
+            plan.leave.push((offer.name, SkipReason::Untrusted));
         } else if hides(&by_list, offer) {
-            plan.leave.push((offer.name, Why::TombstonedThere));
+            plan.leave.push((offer.name, SkipReason::TombstonedThere));
         } else {
             missing.push(*offer);
         }
@@ -184,14 +184,14 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
     for offer in missing {
         let eligible = rules.eligible(&offer.key);
         let why = if !graves.is_empty() && graves.hide(&offer.key, offer.key.start(rules.hour)) {
-            Why::EqualDeleted
+            SkipReason::EqualDeleted
         } else if !deletions.waiting.is_empty() && deletions.waiting.contains(name::stem(offer.name)) {
-            Why::TombstoneWaits
+            SkipReason::TombstoneWaits
         } else if nearby.get_or_insert_with(|| Nearby::new(local, &by_list)).has(&offer.key) {
-            Why::NearDuplicate
+            SkipReason::NearDuplicate
         } else if eligible > rules.now {
             plan.later.push((offer, eligible));
-            Why::TooRecent
+            SkipReason::TooRecent
         } else {
             plan.fetch.push(offer);
             continue;
@@ -202,12 +202,12 @@ pub fn plan_beside<'a>(local: &HourContents, remote: &[&'a str], rules: &Rules, 
 }
 
 /// Those that are here, and those that the list adds.
-fn graves(rules: &Rules, here: Vec<(Hash, SegmentKind, Timestamp)>, new: &[PeerOffer<'_>]) -> Graves {
+fn graves(rules: &Rules, here: Vec<(Hash, SegmentKind, Timestamp)>, new: &[PeerOffer<'_>]) -> HiddenContent {
     if !rules.hides_equal {
-        return Graves::default();
+        return HiddenContent::default();
     }
     let new = new.iter().map(|offer| (offer.key.hash, offer.key.kind, offer.key.start(rules.hour)));
-    Graves::new(here.into_iter().chain(new))
+    HiddenContent::new(here.into_iter().chain(new))
 }
 
 /// The names that could be taken, in order and each once; the others are left.
@@ -216,10 +216,10 @@ fn understood<'a>(remote: &[&'a str], rules: &Rules, plan: &mut HourPlan<'a>) ->
     let mut offers = Vec::with_capacity(remote.len());
     for name in remote.iter().copied() {
         let why = match parse_file_name(name) {
-            FileName::Odd(_) | FileName::Foreign => Why::Unparsable,
-            FileName::Temporary => Why::Temporary,
-            FileName::Understood(_) if !rules.wanted => Why::NotWanted,
-            FileName::Understood(_) if outside => Why::OutsideWindow,
+            FileName::Odd(_) | FileName::Foreign => SkipReason::Unparsable,
+            FileName::Temporary => SkipReason::Temporary,
+            FileName::Understood(_) if !rules.wanted => SkipReason::NotWanted,
+            FileName::Understood(_) if outside => SkipReason::OutsideWindow,
             FileName::Understood(key) => {
                 offers.push(PeerOffer { name, key });
                 continue;

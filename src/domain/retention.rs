@@ -4,7 +4,7 @@
 //! 2. Age is the only rule that looks at the clock. Size and free space go by the order of hours alone.
 //! 3. Hours from the future never go, so they must not cost others their place: by size they do not count.
 //! 4. What looks like a mistake (more than half of the archive at once, a clock far away from the newest segment, much from the
-//!    future) is told as a [`Doubt`]; whoever carries the plan out stops there until a person says that it is right.
+//!    future) is told as a [`SuspectPlan`]; whoever carries the plan out stops there until a person says that it is right.
 
 mod holders;
 mod room;
@@ -12,7 +12,7 @@ mod shrinking;
 
 use std::fmt;
 
-pub use holders::{Answering, HiddenNames, Holder, first_absent};
+pub use holders::{AnsweringPeer, HiddenNames, Holder, first_absent};
 pub use room::{Horizons, StreamLimit};
 pub use shrinking::{Levels, Shrinking, StreamSize, Yardsticks};
 
@@ -62,7 +62,7 @@ pub struct Stored {
     /// How many tombstones would stay until the reclaim age.
     pub tombstones: u64,
     /// What was decided about it before.
-    pub decided: Decided,
+    pub decided: EarlierDecision,
     /// Whose it is.
     pub origin: Origin,
 }
@@ -76,7 +76,7 @@ impl Stored {
 
 /// What was decided about an hour before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Decided {
+pub enum EarlierDecision {
     /// Nothing.
     #[default]
     Nothing,
@@ -122,7 +122,7 @@ impl RetentionReason {
 
 /// An hour that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Going {
+pub struct RetiringHour {
     /// Which, and what it holds.
     pub stored: Stored,
     /// Why.
@@ -144,7 +144,7 @@ pub enum Measured {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schedule {
     /// What came from others and has no room first, then oldest first.
-    pub going: Vec<Going>,
+    pub going: Vec<RetiringHour>,
     /// What looks like a mistake.
     pub doubt: Option<SuspectPlan>,
     /// Hours that hold anything.
@@ -165,8 +165,8 @@ impl Schedule {
     }
 
     /// What goes whatever else holds, because it was begun before.
-    pub fn begun(&self) -> impl Iterator<Item = &Going> {
-        self.going.iter().filter(|going| matches!(going.stored.decided, Decided::Begun(_)))
+    pub fn begun(&self) -> impl Iterator<Item = &RetiringHour> {
+        self.going.iter().filter(|going| matches!(going.stored.decided, EarlierDecision::Begun(_)))
     }
 
     /// How much of one's own is left when all has gone that goes.
@@ -254,10 +254,10 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &RetentionLimits, now: Timestamp
     let future = hours.iter().filter(|stored| stored.place.hour > last).map(all_of).fold(0, u64::saturating_add);
     let newest_of_all = hours.last().map(|stored| stored.place.hour);
     let of_itself = |stored: &Stored| match stored.decided {
-        Decided::Keep => None,
-        Decided::Begun(reason) => Some(reason),
-        Decided::Nothing if stored.place.hour >= first_safe => None,
-        Decided::Nothing => limits.too_old(&stored.place, now).then_some(RetentionReason::Age),
+        EarlierDecision::Keep => None,
+        EarlierDecision::Begun(reason) => Some(reason),
+        EarlierDecision::Nothing if stored.place.hour >= first_safe => None,
+        EarlierDecision::Nothing => limits.too_old(&stored.place, now).then_some(RetentionReason::Age),
     };
     let mut reasons: Vec<Option<RetentionReason>> = hours.iter().map(of_itself).collect();
     room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
@@ -272,7 +272,7 @@ pub fn schedule(mut hours: Vec<Stored>, limits: &RetentionLimits, now: Timestamp
     let with_reason = hours
         .into_iter()
         .zip(reasons)
-        .filter_map(|(stored, reason)| Some(Going { measured: measured(&stored), stored, reason: reason? }));
+        .filter_map(|(stored, reason)| Some(RetiringHour { measured: measured(&stored), stored, reason: reason? }));
     schedule.going.extend(with_reason);
     // Whatever interrupts it: nothing of one's own goes before what others gave, and nothing that is named before what is not.
     schedule.going.sort_by_key(|going| {
@@ -291,7 +291,7 @@ fn doubt(
     now: Timestamp,
     from_future: Option<SuspectPlan>,
 ) -> Option<SuspectPlan> {
-    let new = || schedule.going.iter().filter(|going| going.stored.decided == Decided::Nothing);
+    let new = || schedule.going.iter().filter(|going| going.stored.decided == EarlierDecision::Nothing);
     let by_age = new().any(|going| going.reason == RetentionReason::Age);
     if by_age && newest.is_none_or(|hour| hour.end() + QUIET < now) {
         return Some(SuspectPlan::Clock { newest, now });

@@ -82,9 +82,9 @@ impl std::fmt::Display for Digest {
 /// What an hour holds, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HourTotals {
-    /// Visible video by [`Kind::VIDEO`].
+    /// Visible video by [`SegmentKind::VIDEO`].
     pub video: [FileTally; 3],
-    /// Microseconds of visible video by [`Kind::VIDEO`], overlaps included.
+    /// Microseconds of visible video by [`SegmentKind::VIDEO`], overlaps included.
     pub video_us: [u64; 3],
     /// Visible chat batches.
     pub chat: FileTally,

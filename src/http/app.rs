@@ -26,7 +26,7 @@ use crate::index::IndexError;
 use crate::peer_proxy::PeerProxy;
 use crate::playback::{Playback, PlaybackError};
 use crate::retention::{Retention, RetentionError};
-use crate::runtime::Board;
+use crate::runtime::JobRegistry;
 use crate::tombstones::MakeStay;
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
@@ -56,7 +56,7 @@ pub struct App {
     /// The watcher, for its status.
     pub watch: Arc<Watch>,
     /// All jobs.
-    pub board: Arc<Board>,
+    pub board: Arc<JobRegistry>,
     /// All metrics.
     pub registry: Registry,
     /// Gauges about the node itself.
@@ -150,7 +150,7 @@ pub struct AppParts {
     /// The watcher.
     pub watch: Arc<Watch>,
     /// All jobs.
-    pub board: Arc<Board>,
+    pub board: Arc<JobRegistry>,
     /// All metrics.
     pub registry: Registry,
     /// By this number this process is recognised, by itself.

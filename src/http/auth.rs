@@ -39,7 +39,7 @@ const OPEN_BELOW: &str = "/page/";
 
 /// What the bearer of a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Right {
+pub enum Permission {
     /// No token, or none that is known.
     None,
     /// Ask.
@@ -130,9 +130,9 @@ impl Auth {
     }
 
     /// What the sender of a request may do.
-    pub async fn right(self: &Arc<Self>, headers: &HeaderMap, peer: Option<&ConnectInfo<SocketAddr>>) -> Right {
+    pub async fn right(self: &Arc<Self>, headers: &HeaderMap, peer: Option<&ConnectInfo<SocketAddr>>) -> Permission {
         let here = self.is_of_this_machine(peer);
-        let Some(offered) = bearer(headers).map(digest) else { return Right::None };
+        let Some(offered) = bearer(headers).map(digest) else { return Permission::None };
         if self.sources().any(Source::is_due) {
             let auth = Arc::clone(self);
             if tokio::task::spawn_blocking(move || auth.refresh()).await.is_err() {
@@ -142,7 +142,7 @@ impl Auth {
         self.right_of(&offered, here)
     }
 
-    fn right_of(&self, offered: &TokenDigest, here: bool) -> Right {
+    fn right_of(&self, offered: &TokenDigest, here: bool) -> Permission {
         let matches = |source: &Option<Source>| match source {
             Some(source) => is_among(offered, &source.known().digests.clone()),
             None => Choice::from(0),
@@ -150,11 +150,11 @@ impl Auth {
         let may_write = matches(&self.write) | (offered.ct_eq(&self.own_digest) & Choice::from(u8::from(here)));
         let may_read = matches(&self.read);
         if may_write.into() {
-            Right::Write
+            Permission::Write
         } else if may_read.into() {
-            Right::Read
+            Permission::Read
         } else {
-            Right::None
+            Permission::None
         }
     }
 
@@ -233,9 +233,9 @@ pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, reques
     if app.auth.guards_reading()
         && !OPEN.contains(&path)
         && !path.starts_with(OPEN_BELOW)
-        && app.auth.right(request.headers(), request.extensions().get()).await < Right::Read
+        && app.auth.right(request.headers(), request.extensions().get()).await < Permission::Read
     {
-        return measured.begin(&request).finish(refused(&request, Right::None));
+        return measured.begin(&request).finish(refused(&request, Permission::None));
     }
     next.run(request).await
 }
@@ -243,15 +243,15 @@ pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, reques
 /// Middleware for what changes something: lets through who may write. The body of others is not read.
 pub async fn writing(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match app.auth.right(request.headers(), request.extensions().get()).await {
-        Right::Write => next.run(request).await,
+        Permission::Write => next.run(request).await,
         right => refused(&request, right),
     }
 }
 
-fn refused(request: &Request, right: Right) -> Response {
+fn refused(request: &Request, right: Permission) -> Response {
     let problem = match right {
-        Right::None => Problem::unauthorized(request.headers().contains_key(AUTHORIZATION)),
-        Right::Read | Right::Write => Problem::may_only_read(),
+        Permission::None => Problem::unauthorized(request.headers().contains_key(AUTHORIZATION)),
+        Permission::Read | Permission::Write => Problem::may_only_read(),
     };
     problem.at(request.uri().path()).into_response()
 }
@@ -284,7 +284,7 @@ mod tests {
         values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect()
     }
 
-    async fn right(auth: &Arc<Auth>, value: &str) -> Right {
+    async fn right(auth: &Arc<Auth>, value: &str) -> Permission {
         auth.right(&headers(&[value]), None).await
     }
 
@@ -294,11 +294,11 @@ mod tests {
         auth.listens_at("192.0.2.7".parse().unwrap());
         let own = headers(&[&format!("Bearer {}", auth.own().secret())]);
         for (peer, right) in [
-            ("127.0.0.1:5", Right::Write),
-            ("[::1]:5", Right::Write),
-            ("[::ffff:127.0.0.1]:5", Right::Write),
-            ("192.0.2.7:5", Right::Write),
-            ("192.0.2.8:5", Right::None),
+            ("127.0.0.1:5", Permission::Write),
+            ("[::1]:5", Permission::Write),
+            ("[::ffff:127.0.0.1]:5", Permission::Write),
+            ("192.0.2.7:5", Permission::Write),
+            ("192.0.2.8:5", Permission::None),
         ] {
             let peer = ConnectInfo(peer.parse().unwrap());
             assert_eq!(auth.right(&own, Some(&peer)).await, right, "{peer:?}");
@@ -308,24 +308,24 @@ mod tests {
     #[tokio::test]
     async fn a_token_gives_the_right_of_its_file() {
         let (_dir, auth) = with_files();
-        assert_eq!(right(&auth, &format!("Bearer {READER}")).await, Right::Read);
-        assert_eq!(right(&auth, &format!("bearer   {WRITER} ")).await, Right::Write);
-        assert_eq!(right(&auth, &format!("Bearer {}", auth.own().secret())).await, Right::Write);
+        assert_eq!(right(&auth, &format!("Bearer {READER}")).await, Permission::Read);
+        assert_eq!(right(&auth, &format!("bearer   {WRITER} ")).await, Permission::Write);
+        assert_eq!(right(&auth, &format!("Bearer {}", auth.own().secret())).await, Permission::Write);
         for wrong in ["", "Bearer", "Bearer ", "Basic d3JpdGVyOndyaXRlcg==", WRITER, "Bearer writer-writer-write"] {
-            assert_eq!(right(&auth, wrong).await, Right::None, "{wrong:?}");
+            assert_eq!(right(&auth, wrong).await, Permission::None, "{wrong:?}");
         }
-        assert_eq!(right(&auth, &format!("Bearer {WRITER}x")).await, Right::None);
-        assert_eq!(auth.right(&HeaderMap::new(), None).await, Right::None);
+        assert_eq!(right(&auth, &format!("Bearer {WRITER}x")).await, Permission::None);
+        assert_eq!(auth.right(&HeaderMap::new(), None).await, Permission::None);
         let twice = format!("Bearer {WRITER}");
-        assert_eq!(auth.right(&headers(&[&twice, &twice]), None).await, Right::None, "which one is meant?");
+        assert_eq!(auth.right(&headers(&[&twice, &twice]), None).await, Permission::None, "which one is meant?");
     }
 
     #[tokio::test]
     async fn without_files_only_the_own_token_counts_and_reading_is_free() {
         let auth = Arc::new(Auth::open(None, None).unwrap());
         assert!(!auth.guards_reading());
-        assert_eq!(right(&auth, &format!("Bearer {WRITER}")).await, Right::None);
-        assert_eq!(right(&auth, &format!("Bearer {}", auth.own().secret())).await, Right::Write);
+        assert_eq!(right(&auth, &format!("Bearer {WRITER}")).await, Permission::None);
+        assert_eq!(right(&auth, &format!("Bearer {}", auth.own().secret())).await, Permission::Write);
     }
 
     #[tokio::test]
@@ -339,22 +339,22 @@ mod tests {
         let (old, new) = (format!("Bearer {WRITER}"), "Bearer another-another-another");
         write(&dir.path().join("w"), "another-another-another");
         due(&auth);
-        assert_eq!((right(&auth, &old).await, right(&auth, new).await), (Right::None, Right::Write));
+        assert_eq!((right(&auth, &old).await, right(&auth, new).await), (Permission::None, Permission::Write));
         assert_eq!(auth.troubles(), [""; 0]);
 
         fs::set_permissions(dir.path().join("w"), fs::Permissions::from_mode(0o644)).unwrap();
         due(&auth);
-        assert_eq!(right(&auth, new).await, Right::Write);
+        assert_eq!(right(&auth, new).await, Permission::Write);
         let troubles = auth.troubles();
         assert!(troubles.len() == 1 && troubles[0].contains("chmod 600"), "{troubles:?}");
         fs::remove_file(dir.path().join("w")).unwrap();
         due(&auth);
         assert!(auth.troubles()[0].contains("cannot be read"), "{:?}", auth.troubles());
-        assert_eq!(right(&auth, new).await, Right::Write);
+        assert_eq!(right(&auth, new).await, Permission::Write);
 
         write(&dir.path().join("w"), WRITER);
         due(&auth);
-        assert_eq!((right(&auth, &old).await, right(&auth, new).await), (Right::Write, Right::None));
+        assert_eq!((right(&auth, &old).await, right(&auth, new).await), (Permission::Write, Permission::None));
         assert_eq!(auth.troubles(), [""; 0]);
     }
 

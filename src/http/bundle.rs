@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::{Problem, pathname};
 use crate::crawl::CrawlError;
-use crate::disk::Small;
+use crate::disk::SmallFile;
 use crate::domain::{FileName, HourPlace, name, parse_file_name};
 use crate::wire::bundle::{self, BundlePart, BundleRequest, MOST_BYTES, MOST_FILES, SMALL_BYTES};
 
@@ -88,14 +88,14 @@ fn gather(app: &App, place: &HourPlace, names: &[String]) -> Result<Vec<u8>, Pro
             continue;
         }
         match dir.read_small(OsStr::new(name), SMALL_BYTES.min(MOST_BYTES - bytes) as u64)? {
-            Small::Content(content) => {
+            SmallFile::Content(content) => {
                 bytes += content.len();
                 bundle::push(&mut answer, name, BundlePart::Content(&content));
             }
             // It may only be too large for what is left; then it is asked for once more in vain.
-            Small::Larger if bytes + SMALL_BYTES > MOST_BYTES => bundle::push(&mut answer, name, BundlePart::Later),
-            Small::Larger => bundle::push(&mut answer, name, BundlePart::Large),
-            Small::Absent => bundle::push(&mut answer, name, BundlePart::Gone),
+            SmallFile::Larger if bytes + SMALL_BYTES > MOST_BYTES => bundle::push(&mut answer, name, BundlePart::Later),
+            SmallFile::Larger => bundle::push(&mut answer, name, BundlePart::Large),
+            SmallFile::Absent => bundle::push(&mut answer, name, BundlePart::Gone),
         }
     }
     bundle::end(&mut answer);

@@ -17,11 +17,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::app::{App, RequestBounds};
-use super::seats::{Client, Seats};
+use super::seats::{Client, ListenerSeats};
 use super::{Problem, query};
 use crate::crawl::CrawlError;
 use crate::domain::seats::ClientSeats;
-use crate::index::agree::Replicated;
+use crate::index::agree::ReplicatedChange;
 use crate::index::{ChangePage, Position};
 use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
 
@@ -35,7 +35,7 @@ const TENURE: Duration = Duration::from_secs(5);
 /// Those who wait for changes.
 #[derive(Debug)]
 pub(super) struct Followers {
-    pub(super) seats: Arc<Seats>,
+    pub(super) seats: Arc<ListenerSeats>,
     /// Nobody waits any more: the node ends.
     pub(super) ending: CancellationToken,
 }
@@ -43,7 +43,10 @@ pub(super) struct Followers {
 impl Followers {
     pub(super) fn new(bounds: &RequestBounds) -> Self {
         let (total, each) = bounds.waiting;
-        Self { seats: Seats::new(ClientSeats { total, each, tenure: TENURE }), ending: CancellationToken::new() }
+        Self {
+            seats: ListenerSeats::new(ClientSeats { total, each, tenure: TENURE }),
+            ending: CancellationToken::new(),
+        }
     }
 }
 
@@ -177,7 +180,7 @@ fn list(page: ChangePage) -> ChangeList {
     ChangeList { gap, changes, next: page.next, ..empty(page.position) }
 }
 
-fn record(Replicated { record, stream }: Replicated) -> Option<ChangeRecord> {
+fn record(ReplicatedChange { record, stream }: ReplicatedChange) -> Option<ChangeRecord> {
     let (channel, quality) = stream.split_once('/')?;
     Some(ChangeRecord {
         seq: record.seq,

@@ -20,7 +20,7 @@ use super::playlist::check_order;
 use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing, pathname, query};
 use crate::crawl::CrawlError;
-use crate::disk::Small;
+use crate::disk::SmallFile;
 use crate::domain::chat::Chat;
 use crate::domain::{FileName, Hour, HourPlace, SegmentKind, Span, Stream, Timestamp, parse_file_name};
 use crate::index::Version;
@@ -103,15 +103,15 @@ fn gather(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Resul
                 break;
             };
             match dir.read_small(OsStr::new(&name), left)? {
-                Small::Content(content) => {
+                SmallFile::Content(content) => {
                     bytes += content.len() as u64;
                     chat.add(&content);
                 }
-                Small::Larger => {
+                SmallFile::Larger => {
                     let more = dir.stat_file(OsStr::new(&name))?.map_or(left, |meta| meta.size);
                     return Err(Problem::too_much("number of bytes of chat", bytes + more, MOST_BYTES));
                 }
-                Small::Absent => has_vanished = true,
+                SmallFile::Absent => has_vanished = true,
             }
         }
         let next = hour.next();

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::Problem;
 use super::app::App;
-use super::auth::Right;
+use super::auth::Permission;
 use crate::check::{CheckError, all_places, check_hour, check_sums};
 use crate::domain::HourPlace;
 use crate::wire::{CheckLine, IndexDifference};
@@ -36,9 +36,9 @@ const SETTLES: [Duration; 4] =
 )]
 pub async fn check(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let refused = match app.auth.right(request.headers(), request.extensions().get()).await {
-        Right::Write => None,
-        Right::Read => Some(Problem::may_only_read()),
-        Right::None => Some(Problem::unauthorized(request.headers().contains_key(AUTHORIZATION))),
+        Permission::Write => None,
+        Permission::Read => Some(Problem::may_only_read()),
+        Permission::None => Some(Problem::unauthorized(request.headers().contains_key(AUTHORIZATION))),
     };
     if let Some(problem) = refused {
         return problem.at(request.uri().path()).into_response();

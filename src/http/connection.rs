@@ -238,13 +238,13 @@ impl Activity {
 
 /// A request that is not answered to its last byte yet. Dropping it ends it, however that comes about.
 #[derive(Debug)]
-pub(super) struct InHand {
+pub(super) struct OpenRequest {
     activity: Arc<Activity>,
     responding: bool,
     making: bool,
 }
 
-impl InHand {
+impl OpenRequest {
     pub(super) fn begin(activity: &Arc<Activity>, has_body: bool) -> Self {
         let now = activity.clock.now();
         activity.in_flight.fetch_add(1, Relaxed);
@@ -279,7 +279,7 @@ impl InHand {
     }
 }
 
-impl Drop for InHand {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.note_making(false);
         if self.responding {
@@ -301,7 +301,7 @@ impl Drop for InHand {
 #[derive(Debug)]
 pub(super) struct Observed<B> {
     inner: B,
-    in_hand: InHand,
+    in_hand: OpenRequest,
 }
 
 impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Observed<B> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::coverage::{Lane, Stretch, Window};
+use crate::domain::coverage::{CoverageKind, Stretch, Window};
 use crate::domain::{Hour, Span, Stream, Timestamp};
 use crate::index::Covered;
 use crate::wire::{CoverageList, HoleList, HoleRecord, HourCoverage, Timespan, TimespanList};
@@ -109,7 +109,7 @@ pub(super) fn read_stream(path: &str, prefix: &str) -> Result<Stream, Problem> {
 struct Wanted {
     stream: Stream,
     window: Window,
-    lane: Lane,
+    lane: CoverageKind,
     unfillable: bool,
 }
 
@@ -135,7 +135,7 @@ impl Wanted {
             let expected = "false together with editable or edges: only of raw holes is known who has what is missing";
             return Err(Problem::bad_parameter("unfillable", "true", expected));
         }
-        Ok(Self { stream, window, unfillable, lane: if editable { Lane::Editable } else { Lane::Raw } })
+        Ok(Self { stream, window, unfillable, lane: if editable { CoverageKind::Editable } else { CoverageKind::Raw } })
     }
 }
 
@@ -250,7 +250,7 @@ fn hour_before(end: Timestamp) -> Hour {
 fn holes_page(app: &App, wanted: &Wanted) -> Result<HoleList, Problem> {
     let (page, found) = bounded(app, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
     let next = page.next(&wanted.window);
-    let ledger = if wanted.lane == Lane::Raw {
+    let ledger = if wanted.lane == CoverageKind::Raw {
         app.keeper.index().open_holes(&wanted.stream, &page.window, found.len().saturating_add(1))?
     } else {
         Vec::new()

@@ -2,7 +2,7 @@
 //!
 //! 1. Holes are 406 and listed, unless they are allowed; nothing at all is 406 in any case.
 //! 2. `type=rough` sends the best sequence's bytes as they lie on disk. It may reach beyond both ends by a part of a segment.
-//! 3. All other types are exact to the picture ([`super::exact`]). Where no type is given the cut is exact, too, unless that cannot be had:
+//! 3. All other types are exact to the picture ([`super::exact_cut`]). Where no type is given the cut is exact, too, unless that cannot be had:
 //!    then it is a rough one. [`KIND`] says which it is.
 
 use std::io;
@@ -23,8 +23,8 @@ use super::app::App;
 use super::cut_body::{CutBody, OpenFile, within};
 use super::playlist::{check_order, stream_of};
 use super::range::wanted;
-use super::{ConditionVerdict, ETag, Problem, Wanted, conditional, query};
-use crate::domain::cut::Lack;
+use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional, query};
+use crate::domain::cut::CutHoleReason;
 use crate::domain::{Span, Timestamp};
 use crate::ffmpeg::{Container, Transition};
 use crate::playback::{self, CutAsk, CutPlan, PlaybackError};
@@ -68,8 +68,8 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
     let has_transitions = transitions.iter().any(Option::is_some);
     let exact = match kind {
         Kind::Rough => None,
-        Kind::Exact(format) => Some(super::exact::cut(app, request, plan.clone(), transitions, format).await?),
-        Kind::Either => match super::exact::cut(app, request, plan.clone(), transitions, Container::Ts).await {
+        Kind::Exact(format) => Some(super::exact_cut::cut(app, request, plan.clone(), transitions, format).await?),
+        Kind::Either => match super::exact_cut::cut(app, request, plan.clone(), transitions, Container::Ts).await {
             Err(problem) if !has_transitions && is_not_to_be_had(&problem) => None,
             made => Some(made?),
         },
@@ -185,11 +185,11 @@ fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem>
 }
 
 /// What is not there, for an answer.
-pub(super) fn holes(lacking: &[Lack]) -> Vec<CutHole> {
+pub(super) fn holes(lacking: &[CutHoleReason]) -> Vec<CutHole> {
     lacking.iter().take(MOST_HOLES).map(hole).collect()
 }
 
-fn hole(lack: &Lack) -> CutHole {
+fn hole(lack: &CutHoleReason) -> CutHole {
     CutHole {
         start: lack.start.to_string(),
         end: lack.end.to_string(),
@@ -207,13 +207,13 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
     }
     let etag = ETag::new(&format!("{:032x}", hash.digest128()));
     let verdict = conditional::evaluate(wants, &etag, None);
-    let range = if method == Method::GET { wanted(wants, len, &etag, None) } else { Wanted::Whole };
+    let range = if method == Method::GET { wanted(wants, len, &etag, None) } else { RequestedRange::Whole };
     let (status, part) = match (verdict, range) {
         (ConditionVerdict::Failed, _) => return Err(Problem::precondition_failed()),
         (ConditionVerdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
-        (ConditionVerdict::Proceed, Wanted::Nothing) => return Err(Problem::range_not_satisfiable(len)),
-        (ConditionVerdict::Proceed, Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
-        (ConditionVerdict::Proceed, Wanted::Whole) => (StatusCode::OK, 0..len),
+        (ConditionVerdict::Proceed, RequestedRange::Nothing) => return Err(Problem::range_not_satisfiable(len)),
+        (ConditionVerdict::Proceed, RequestedRange::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
+        (ConditionVerdict::Proceed, RequestedRange::Whole) => (StatusCode::OK, 0..len),
     };
     let mut headers = HeaderMap::with_capacity(10);
     headers.insert(ETAG, etag.value().clone());

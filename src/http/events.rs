@@ -23,7 +23,7 @@ use tokio::sync::broadcast;
 
 use super::Problem;
 use super::app::{App, RequestBounds};
-use super::seats::{Client, Seat, Seats};
+use super::seats::{Client, ListenerSeats, Seat};
 use crate::domain::seats::ClientSeats;
 use crate::index::{Health, Position};
 use crate::wire::ChangedHours;
@@ -54,7 +54,7 @@ enum News {
 /// Those who listen.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    pub(super) seats: Arc<Seats>,
+    pub(super) seats: Arc<ListenerSeats>,
     /// Where news come from, while somebody listens.
     source: Mutex<Option<broadcast::Sender<News>>>,
 }
@@ -62,7 +62,7 @@ pub(super) struct Listeners {
 impl Listeners {
     pub(super) fn new(bounds: &RequestBounds) -> Self {
         let (total, each) = bounds.listeners;
-        Self { seats: Seats::new(ClientSeats { total, each, tenure: TENURE }), source: Mutex::default() }
+        Self { seats: ListenerSeats::new(ClientSeats { total, each, tenure: TENURE }), source: Mutex::default() }
     }
 }
 

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use super::conditional::{ConditionVerdict, ETag, evaluate};
 use super::problem::Problem;
-use super::range::{Wanted, wanted};
+use super::range::{RequestedRange, wanted};
 
 /// Bytes a read asks for. Measured from 64 kB to 1 MB on 1 and 8 connections: 128 and 256 kB are the fastest, both ends
 /// cost 5 to 10 percent.
@@ -75,13 +75,15 @@ pub fn file_response(request: &HeaderMap, method: &Method, reply: FileReply) -> 
     let FileReply { file, len, etag, content_type, immutable, last_modified, permit } = reply;
     let verdict = evaluate(request, &etag, last_modified);
     // The RFC defines ranges for GET alone.
-    let range = if method == Method::GET { wanted(request, len, &etag, last_modified) } else { Wanted::Whole };
+    let range = if method == Method::GET { wanted(request, len, &etag, last_modified) } else { RequestedRange::Whole };
     let (status, part) = match (verdict, range) {
         (ConditionVerdict::Failed, _) => return Problem::precondition_failed().into_response(),
         (ConditionVerdict::NotModified, _) => (StatusCode::NOT_MODIFIED, 0..0),
-        (ConditionVerdict::Proceed, Wanted::Nothing) => return Problem::range_not_satisfiable(len).into_response(),
-        (ConditionVerdict::Proceed, Wanted::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
-        (ConditionVerdict::Proceed, Wanted::Whole) => (StatusCode::OK, 0..len),
+        (ConditionVerdict::Proceed, RequestedRange::Nothing) => {
+            return Problem::range_not_satisfiable(len).into_response();
+        }
+        (ConditionVerdict::Proceed, RequestedRange::Part(part)) => (StatusCode::PARTIAL_CONTENT, part),
+        (ConditionVerdict::Proceed, RequestedRange::Whole) => (StatusCode::OK, 0..len),
     };
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(ETAG, etag.value().clone());

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::status::time;
-use crate::runtime::{Board, JobState, JobStatus};
+use crate::runtime::{JobRegistry, JobState, JobStatus};
 use crate::wire::JobReport;
 
 /// How it goes with each job.
-pub(super) fn reports(board: &Board) -> Vec<JobReport> {
+pub(super) fn reports(board: &JobRegistry) -> Vec<JobReport> {
     board.jobs().into_iter().map(report).collect()
 }
 
@@ -98,7 +98,7 @@ impl JobMetrics {
     }
 
     /// Sets them all.
-    pub fn update(&self, board: &Board) {
+    pub fn update(&self, board: &JobRegistry) {
         let _one = self.one.lock().unwrap_or_else(PoisonError::into_inner);
         for (kind, sums) in board.kinds() {
             for (state, count) in JobState::ALL.into_iter().zip(sums.states) {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn metrics_have_a_label_for_the_kind_and_none_for_the_peer() {
-        let (registry, board) = (Registry::new(), Arc::new(Board::default()));
+        let (registry, board) = (Registry::new(), Arc::new(JobRegistry::default()));
         let metrics = JobMetrics::register(&registry).unwrap();
         let posts: Vec<_> = ["a", "b", "c"].map(|peer| board.post("backfill", Some(peer.to_owned()), MINUTE)).into();
         posts[0].failed("no");
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_failing_job_is_a_trouble_unless_somebody_told_of_it_already() {
-        let board = Arc::new(Board::default());
+        let board = Arc::new(JobRegistry::default());
         let (told, untold) =
             (board.post("backfill", Some("a".into()), MINUTE), board.post("maps", None, Duration::ZERO));
         told.failed("no answer");

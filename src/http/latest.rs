@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::domain::horizon::Horizon;
-use crate::domain::series::MOST_QUALITIES;
+use crate::domain::metric_series::MOST_QUALITIES;
 use crate::domain::{Hour, Stream};
 use crate::index::{Index, Version};
 

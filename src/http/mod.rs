@@ -10,7 +10,6 @@
 //! `seats` bounds who stays, `budget` what is held for those who take their time.
 //! `entrance` is what every request passes first: `host` says whom it may name. `auth` says who may.
 
-pub mod agree;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -23,22 +22,24 @@ pub mod conditional;
 mod connection;
 mod connections;
 pub mod cors;
+mod counted_stream;
 pub mod coverage;
 mod crawl;
 mod cut;
 mod cut_body;
+pub mod digests;
 mod entrance;
 pub mod events;
-mod exact;
+mod exact_cut;
 pub mod explain;
 mod exposition;
 mod ffmpeg;
 pub mod file_body;
+pub mod hole_reasons;
 mod host;
 mod jobs;
 mod json_list;
 pub mod latest;
-pub mod ledger;
 mod limits;
 pub mod listing;
 mod log_limit;
@@ -75,7 +76,6 @@ pub mod timeline;
 mod tombstones;
 mod videos;
 mod visitor_metrics;
-mod watched;
 mod wire_cache;
 
 pub use app::{App, AppParts, RequestBounds};
@@ -86,6 +86,6 @@ pub use host::Hosts;
 pub use metrics::{Endpoint, HttpMetrics, InFlight};
 pub use negotiate::{Encoding, encode, negotiate};
 pub use problem::Problem;
-pub use range::Wanted;
+pub use range::RequestedRange;
 pub use router::router;
 pub use serve::{ConnectionLimits, listen, serve};

@@ -13,7 +13,7 @@ use prometheus::TextEncoder;
 use super::Problem;
 use super::app::App;
 use super::exposition::TextBody;
-use crate::domain::shown;
+use crate::domain::escape;
 
 /// Answers `GET /metrics` and `GET /metrics/{anything}`.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
@@ -39,7 +39,7 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
         .encode_to_string(&app.registry.gather())
         .map_err(|_| Problem::internal("metrics-not-encodable"))?;
     // A scraper's line, or somebody's terminal, is not for a name to end. The gauges of coverage see to that themselves.
-    let escaped = match shown::exposition(&text) {
+    let escaped = match escape::exposition(&text) {
         Cow::Owned(escaped) => Some(escaped),
         Cow::Borrowed(_) => None,
     };

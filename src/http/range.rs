@@ -13,7 +13,7 @@ use super::conditional::{ETag, same_second};
 
 /// Which bytes a request means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum RequestedRange {
     /// All of them: 200.
     Whole,
     /// These, at least one: 206.
@@ -26,15 +26,15 @@ pub enum Wanted {
 ///
 /// A header that is malformed, has an unknown unit or is there twice is ignored, as is one whose `If-Range` does not
 /// hold: a strong `ETag` that is the same, or a date that is the same second.
-pub fn wanted(headers: &HeaderMap, len: u64, etag: &ETag, last_modified: Option<SystemTime>) -> Wanted {
+pub fn wanted(headers: &HeaderMap, len: u64, etag: &ETag, last_modified: Option<SystemTime>) -> RequestedRange {
     let mut lines = headers.get_all(RANGE).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Wanted::Whole;
+        return RequestedRange::Whole;
     };
     if !if_range_holds(headers, etag, last_modified) {
-        return Wanted::Whole;
+        return RequestedRange::Whole;
     }
-    line.to_str().ok().and_then(|text| parse(text, len)).unwrap_or(Wanted::Whole)
+    line.to_str().ok().and_then(|text| parse(text, len)).unwrap_or(RequestedRange::Whole)
 }
 
 fn if_range_holds(headers: &HeaderMap, etag: &ETag, last_modified: Option<SystemTime>) -> bool {
@@ -50,7 +50,7 @@ fn if_range_holds(headers: &HeaderMap, etag: &ETag, last_modified: Option<System
 }
 
 /// `None`: malformed, or more than one range.
-fn parse(text: &str, len: u64) -> Option<Wanted> {
+fn parse(text: &str, len: u64) -> Option<RequestedRange> {
     let (unit, set) = text.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
@@ -59,10 +59,10 @@ fn parse(text: &str, len: u64) -> Option<Wanted> {
     if first.is_empty() {
         let count = number(last)?;
         return Some(match (count, len) {
-            (0, _) => Wanted::Nothing,
+            (0, _) => RequestedRange::Nothing,
             // The whole of an empty file: satisfiable by the RFC, but `Content-Range` cannot say so.
-            (_, 0) => Wanted::Whole,
-            _ => Wanted::Part(len.saturating_sub(count)..len),
+            (_, 0) => RequestedRange::Whole,
+            _ => RequestedRange::Part(len.saturating_sub(count)..len),
         });
     }
     let start = number(first)?;
@@ -70,7 +70,7 @@ fn parse(text: &str, len: u64) -> Option<Wanted> {
     if !last.is_empty() && number(last)? < start {
         return None;
     }
-    Some(if start < len { Wanted::Part(start..end) } else { Wanted::Nothing })
+    Some(if start < len { RequestedRange::Part(start..end) } else { RequestedRange::Nothing })
 }
 
 /// Digits only; what is too large for 64 bits is larger than any file.
@@ -86,11 +86,11 @@ mod tests {
 
     use super::*;
 
-    fn of(range: &str, len: u64) -> Wanted {
+    fn of(range: &str, len: u64) -> RequestedRange {
         with(range, None, len)
     }
 
-    fn with(range: &str, if_range: Option<&str>, len: u64) -> Wanted {
+    fn with(range: &str, if_range: Option<&str>, len: u64) -> RequestedRange {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, HeaderValue::from_str(range).unwrap());
         if let Some(condition) = if_range {
@@ -102,21 +102,21 @@ mod tests {
 
     #[test]
     fn the_three_forms() {
-        assert_eq!(of("bytes=0-0", 10), Wanted::Part(0..1));
-        assert_eq!(of("bytes=2-5", 10), Wanted::Part(2..6));
-        assert_eq!(of("bytes=2-500", 10), Wanted::Part(2..10));
-        assert_eq!(of("Bytes = 4- ", 10), Wanted::Part(4..10));
-        assert_eq!(of("bytes=-3", 10), Wanted::Part(7..10));
-        assert_eq!(of("bytes=-30", 10), Wanted::Part(0..10));
+        assert_eq!(of("bytes=0-0", 10), RequestedRange::Part(0..1));
+        assert_eq!(of("bytes=2-5", 10), RequestedRange::Part(2..6));
+        assert_eq!(of("bytes=2-500", 10), RequestedRange::Part(2..10));
+        assert_eq!(of("Bytes = 4- ", 10), RequestedRange::Part(4..10));
+        assert_eq!(of("bytes=-3", 10), RequestedRange::Part(7..10));
+        assert_eq!(of("bytes=-30", 10), RequestedRange::Part(0..10));
     }
 
     #[test]
     fn outside_the_file() {
-        assert_eq!(of("bytes=10-", 10), Wanted::Nothing);
-        assert_eq!(of("bytes=99999999999999999999999-", 10), Wanted::Nothing);
-        assert_eq!(of("bytes=-0", 10), Wanted::Nothing);
-        assert_eq!(of("bytes=0-", 0), Wanted::Nothing);
-        assert_eq!(of("bytes=-5", 0), Wanted::Whole);
+        assert_eq!(of("bytes=10-", 10), RequestedRange::Nothing);
+        assert_eq!(of("bytes=99999999999999999999999-", 10), RequestedRange::Nothing);
+        assert_eq!(of("bytes=-0", 10), RequestedRange::Nothing);
+        assert_eq!(of("bytes=0-", 0), RequestedRange::Nothing);
+        assert_eq!(of("bytes=-5", 0), RequestedRange::Whole);
     }
 
     #[test]
@@ -132,24 +132,24 @@ mod tests {
             "bytes=0-1,3-4",
             "bytes=0-1-2",
         ] {
-            assert_eq!(of(text, 10), Wanted::Whole, "{text}");
+            assert_eq!(of(text, 10), RequestedRange::Whole, "{text}");
         }
     }
 
     #[test]
     fn if_range_decides() {
-        assert_eq!(with("bytes=1-", Some("\"abc\""), 3), Wanted::Part(1..3));
-        assert_eq!(with("bytes=1-", Some("\"abd\""), 3), Wanted::Whole);
-        assert_eq!(with("bytes=1-", Some("W/\"abc\""), 3), Wanted::Whole);
-        assert_eq!(with("bytes=1-", Some("Fri, 20 Nov 2026 18:00:00 GMT"), 3), Wanted::Part(1..3));
-        assert_eq!(with("bytes=1-", Some("Fri, 20 Nov 2026 18:00:01 GMT"), 3), Wanted::Whole);
-        assert_eq!(with("bytes=9-", Some("nonsense"), 3), Wanted::Whole);
+        assert_eq!(with("bytes=1-", Some("\"abc\""), 3), RequestedRange::Part(1..3));
+        assert_eq!(with("bytes=1-", Some("\"abd\""), 3), RequestedRange::Whole);
+        assert_eq!(with("bytes=1-", Some("W/\"abc\""), 3), RequestedRange::Whole);
+        assert_eq!(with("bytes=1-", Some("Fri, 20 Nov 2026 18:00:00 GMT"), 3), RequestedRange::Part(1..3));
+        assert_eq!(with("bytes=1-", Some("Fri, 20 Nov 2026 18:00:01 GMT"), 3), RequestedRange::Whole);
+        assert_eq!(with("bytes=9-", Some("nonsense"), 3), RequestedRange::Whole);
     }
 
     proptest! {
         #[test]
         fn a_part_lies_within_the_file(text in "(bytes=)?[0-9, -]{0,30}", len in any::<u64>()) {
-            if let Wanted::Part(part) = of(&text, len) {
+            if let RequestedRange::Part(part) = of(&text, len) {
                 prop_assert!(part.start < part.end && part.end <= len);
             }
         }

@@ -13,9 +13,9 @@ use tower::Layer as _;
 use super::app::App;
 use super::metrics::track;
 use super::{
-    HttpMetrics, Problem, agree, api, auth, budget, bundle, changes, chat, check, cors, coverage, crawl, cut, entrance,
-    events, explain, ffmpeg, ledger, listing, map, master, operator_actions, page, pages, peers, playlist, retention,
-    scrub, segments, sequence, status, thumbnail, timeline, tombstones, videos,
+    HttpMetrics, Problem, api, auth, budget, bundle, changes, chat, check, cors, coverage, crawl, cut, digests,
+    entrance, events, explain, ffmpeg, hole_reasons, listing, map, master, operator_actions, page, pages, peers,
+    playlist, retention, scrub, segments, sequence, status, thumbnail, timeline, tombstones, videos,
 };
 
 /// All routes. The names are those that dashboards of this field already use, where there is one.
@@ -52,7 +52,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/sequence/{*stream}", measured("sequence", get(sequence::sequence)))
         .route("/api/v1/coverage/{*stream}", measured("coverage", get(coverage::coverage)))
         .route("/api/v1/holes/{*stream}", measured("holes", get(coverage::holes)))
-        .route("/api/v1/ledger/{*stream}", measured("ledger", get(ledger::ledger)))
+        .route("/api/v1/ledger/{*stream}", measured("ledger", get(hole_reasons::ledger)))
         .route("/api/v1/timespans/{*stream}", measured("timespans", get(coverage::timespans)))
         .route("/api/v1/timeline/{*stream}", measured("timeline", get(timeline::timeline)))
         .route("/api/v1/explain/{*stream}", measured("explain", get(explain::explain)))
@@ -62,9 +62,9 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
         .route("/api/v1/peers/{name}/holes/{*stream}", measured("peer_holes", get(peers::holes)))
         .route("/api/v1/events", measured("events", get(events::events)))
         .route("/api/v1/map/{*stream}", measured("map", get(map::map)))
-        .route("/api/v1/digests", measured("digests", get(agree::qualities)))
-        .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(agree::days)))
-        .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(agree::hours)))
+        .route("/api/v1/digests", measured("digests", get(digests::qualities)))
+        .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(digests::days)))
+        .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(digests::hours)))
         .route("/api/v1/bundle/{*hour}", measured("bundle", post(bundle::bundle)))
         .route("/api/v1/changes", measured("changes", get(changes::changes)))
         .route("/api/v1/retention", measured("retention", get(retention::view)))

@@ -10,7 +10,7 @@ use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::{Auth, Right, TokenDigest};
+use super::auth::{Auth, Permission, TokenDigest};
 use crate::domain::seats::{ClientSeats, SeatVerdict, TakenSeat, decide};
 
 /// Who counts as one: an address, and apart from others there whoever shows a token, because behind a proxy all have the same address.
@@ -24,7 +24,7 @@ impl Client {
     /// Whoever sent a request.
     pub(super) async fn of(auth: &Arc<Auth>, request: &Parts) -> Self {
         let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
-        let known = auth.right(&request.headers, peer).await > Right::None;
+        let known = auth.right(&request.headers, peer).await > Permission::None;
         let token = if known { Auth::shown(&request.headers) } else { None };
         Self { network: peer.map_or(0, |peer| network(peer.0.ip())), token }
     }
@@ -40,7 +40,7 @@ pub(super) fn network(address: IpAddr) -> u128 {
 
 /// All places of a kind.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub(super) struct ListenerSeats {
     places: ClientSeats,
     taken: Mutex<(u64, BTreeMap<u64, Holder>)>,
 }
@@ -55,13 +55,13 @@ struct Holder {
 /// A place; given up when it is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
-    seats: Arc<Seats>,
+    seats: Arc<ListenerSeats>,
     id: u64,
     /// It is wanted for somebody else.
     pub(super) leave: CancellationToken,
 }
 
-impl Seats {
+impl ListenerSeats {
     pub(super) fn new(places: ClientSeats) -> Arc<Self> {
         Arc::new(Self { places, taken: Mutex::default() })
     }
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_given_up_or_taken_away_is_free() {
-        let seats = Seats::new(ClientSeats { total: 2, each: 1, tenure: Duration::ZERO });
+        let seats = ListenerSeats::new(ClientSeats { total: 2, each: 1, tenure: Duration::ZERO });
         let client = |address: &str| Client { network: network(address.parse().unwrap()), token: None };
         let first = seats.take(client("192.0.2.1")).unwrap();
         let second = seats.take(client("::ffff:192.0.2.1")).unwrap();

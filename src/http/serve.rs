@@ -36,10 +36,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use super::connection::{Activity, CoarseClock, InHand};
+use super::connection::{Activity, CoarseClock, OpenRequest};
 use super::connections::ConnectionTable;
+use super::counted_stream::{WatchedReads, WatchedWrites};
 pub use super::limits::ConnectionLimits;
-use super::watched::{WatchedReads, WatchedWrites};
 use super::{Problem, host};
 use crate::tls;
 
@@ -243,7 +243,7 @@ fn answer(
     mut app: Router,
     activity: &Arc<Activity>,
 ) -> impl Future<Output = Result<hyper::Response<super::connection::Observed<Body>>, Infallible>> + Send + use<> {
-    let in_hand = InHand::begin(activity, !request.is_end_stream());
+    let in_hand = OpenRequest::begin(activity, !request.is_end_stream());
     request.extensions_mut().insert(ConnectInfo::<SocketAddr>(activity.peer));
     request.extensions_mut().insert(Arc::clone(activity));
     // A router is always ready.

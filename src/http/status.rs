@@ -15,8 +15,8 @@ use super::jobs;
 use crate::crawl::CrawlStatus;
 use crate::disk::ArchiveId;
 use crate::domain::census::Census;
-use crate::domain::coverage::{Lane, Window};
-use crate::domain::series::MOST_QUALITIES;
+use crate::domain::coverage::{CoverageKind, Window};
+use crate::domain::metric_series::MOST_QUALITIES;
 use crate::domain::{Hour, Span, Stream, Timestamp};
 use crate::index::Health;
 use crate::scrub::KeptFile;
@@ -260,8 +260,8 @@ fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> 
     let now = timestamp(SystemTime::now());
     let window = Window { from: Some(now - DAY), to: Some(now), ..Window::default() };
     let found = app.keeper.index().coverage(stream, &window, MOST_HOURS)?;
-    let covered_us = found.coverage.covered_us(Lane::Raw, &window, &found.lines);
-    let holes = found.coverage.holes_within(Lane::Raw, &window);
+    let covered_us = found.coverage.covered_us(CoverageKind::Raw, &window, &found.lines);
+    let holes = found.coverage.holes_within(CoverageKind::Raw, &window);
     if covered_us == 0 && holes.is_empty() {
         return Ok(None);
     }

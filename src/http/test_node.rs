@@ -25,7 +25,7 @@ use crate::index::{Index, IndexOptions};
 use crate::peer::PeerClient;
 use crate::peer_proxy::PeerProxy;
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Board, Clock, Runner, Stop, SystemClock, Wake};
+use crate::runtime::{Clock, JobRegistry, Runner, Stop, SystemClock, Wake};
 
 pub struct TestNode {
     pub directory: tempfile::TempDir,
@@ -65,7 +65,7 @@ impl TestNode {
         let ending = tokio_util::sync::CancellationToken::new();
         let deleted = Arc::new(DeletionCounter::register(&registry).unwrap());
         let retention = retention(&keeper, &crawl, &deleted);
-        let over = Over {
+        let over = TestApp {
             name: "test",
             base_dir: directory.path(),
             keeper: &keeper,
@@ -160,7 +160,7 @@ impl TestNode {
     /// Has the crawl catch up.
     pub async fn catch_up(&self) {
         let crawl = Arc::clone(&self.crawl);
-        let runner = Runner::new(crawl.jobs().0, &Arc::new(Board::default()), Wake::new(&self.stop));
+        let runner = Runner::new(crawl.jobs().0, &Arc::new(JobRegistry::default()), Wake::new(&self.stop));
         let thread = std::thread::spawn(move || runner.run());
         self.crawl.ready().wait_for(|ready| *ready).await.unwrap();
         self.stop.stop();
@@ -189,7 +189,7 @@ impl Clock for Frozen {
 }
 
 /// What the routes of a test answer from.
-pub(crate) struct Over<'a> {
+pub(crate) struct TestApp<'a> {
     pub(crate) name: &'a str,
     pub(crate) base_dir: &'a std::path::Path,
     pub(crate) keeper: &'a Arc<Keeper>,
@@ -217,8 +217,8 @@ pub(crate) fn crawl(keeper: &Arc<Keeper>, stop: &Stop) -> Arc<Crawl> {
 }
 
 /// The real routes over these parts.
-pub(crate) fn app(over: Over<'_>, ending: &tokio_util::sync::CancellationToken) -> (Arc<App>, Router) {
-    let Over { name, base_dir, keeper, crawl, retention, deleted, instance, registry, stop } = over;
+pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToken) -> (Arc<App>, Router) {
+    let TestApp { name, base_dir, keeper, crawl, retention, deleted, instance, registry, stop } = over;
     let watching = WatchOptions { hours_per_quality: 1, max_watches: 1, window: Duration::from_millis(1) };
     let watch = Arc::new(Watch::new(Arc::clone(keeper), watching, stop.clone()));
     let metrics = HttpMetrics::register(&registry, Arc::default()).unwrap();

@@ -22,7 +22,7 @@ use super::playlist::stream_of;
 use super::{Problem, query};
 use crate::coverage::{decode, encode};
 use crate::crawl::CrawlError;
-use crate::disk::Small;
+use crate::disk::SmallFile;
 use crate::domain::thumbnail::{Area, Picture, compose};
 use crate::domain::{Sequence, Stream, Timestamp};
 use crate::ffmpeg;
@@ -128,12 +128,12 @@ fn template(app: &App, name: &str) -> Result<Template, Problem> {
         Problem::not_found(&format!("template {name}; those of this node lie in its base, as {place}/NAME.png"))
     };
     let dir = base.dir(&TEMPLATES.iter().collect::<PathBuf>())?.ok_or_else(none)?;
-    let Small::Content(bytes) = dir.read_small(OsStr::new(&format!("{name}.png")), MOST_BYTES as u64)? else {
+    let SmallFile::Content(bytes) = dir.read_small(OsStr::new(&format!("{name}.png")), MOST_BYTES as u64)? else {
         return Err(none());
     };
     let beside = match dir.read_small(OsStr::new(&format!("{name}.json")), MOST_BESIDE)? {
-        Small::Content(text) => serde_json::from_slice(&text).unwrap_or_default(),
-        Small::Larger | Small::Absent => Beside::default(),
+        SmallFile::Content(text) => serde_json::from_slice(&text).unwrap_or_default(),
+        SmallFile::Larger | SmallFile::Absent => Beside::default(),
     };
     Ok(Template { bytes, crop: beside.crop.and_then(Area::new), location: beside.location.and_then(Area::new) })
 }

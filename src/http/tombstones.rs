@@ -15,7 +15,7 @@ use super::app::App;
 use super::{Problem, query};
 use crate::domain::{BadName, Stream};
 use crate::tombstones::{
-    self, After, IndexTrust, MOST_PATHS, Purge, ScopePart, TombstoneBounds, TombstoneRange, TombstoneScope,
+    self, IndexTrust, MOST_PATHS, PageEnd, Purge, ScopePart, TombstoneBounds, TombstoneRange, TombstoneScope,
 };
 use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};
 
@@ -116,7 +116,7 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Res
 /// What a list is asked for.
 struct Wanted {
     scope: TombstoneScope,
-    after: Option<After>,
+    after: Option<PageEnd>,
     limit: usize,
 }
 
@@ -155,8 +155,8 @@ fn wrong_place(parameter: &str, given: &str, error: BadName) -> Problem {
     Problem::bad_parameter(parameter, given, &format!("CHANNEL, CHANNEL/QUALITY or CHANNEL/QUALITY/HOUR ({error})"))
 }
 
-fn read_after(value: &str) -> Result<After, Problem> {
-    After::read(value).ok_or_else(|| Problem::bad_parameter("after", value, "`next` of the page before"))
+fn read_after(value: &str) -> Result<PageEnd, Problem> {
+    PageEnd::read(value).ok_or_else(|| Problem::bad_parameter("after", value, "`next` of the page before"))
 }
 
 fn index_state(app: &App) -> IndexTrust {

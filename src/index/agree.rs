@@ -27,12 +27,12 @@ const SCANNED: usize = 10_000;
 
 /// What is kept in memory to agree cheaply.
 #[derive(Debug, Default)]
-pub(super) struct Agreement {
+pub(super) struct DigestCache {
     committed: watch::Sender<Position>,
     sums: Mutex<HashMap<String, Arc<StreamSums>>>,
 }
 
-impl Agreement {
+impl DigestCache {
     /// Changes up to this one are committed, and readers see them. A commit without any wakes nobody.
     pub(super) fn committed(&self, position: Position) {
         self.committed.send_if_modified(|last| std::mem::replace(last, position) != position);
@@ -90,14 +90,14 @@ pub struct ChangePage {
     /// The epoch and last change of the log.
     pub position: Position,
     /// `None` if the place lies outside of the log: in another epoch, before what is kept, or after its end.
-    pub changes: Option<Vec<Replicated>>,
+    pub changes: Option<Vec<ReplicatedChange>>,
     /// Where the next page begins.
     pub next: u64,
 }
 
 /// A change of a name that is replicated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replicated {
+pub struct ReplicatedChange {
     /// What changed.
     pub record: ChangeRow,
     /// `CHANNEL/QUALITY`.
@@ -204,7 +204,7 @@ fn read_page(
     after: u64,
     last: u64,
     limit: usize,
-) -> Result<(u64, Option<Vec<Replicated>>), IndexError> {
+) -> Result<(u64, Option<Vec<ReplicatedChange>>), IndexError> {
     let table = transaction.open_table(CHANGES)?;
     let (mut next, mut changes) = (after, Vec::new());
     for row in table.range(after.saturating_add(1)..=last)?.take(SCANNED) {
@@ -219,7 +219,7 @@ fn read_page(
         let record = read_change(next, value.value(), names)?;
         let Some(stream) = record.stream.clone() else { continue };
         if matches!(record.file, AnyFile::Segment(_)) {
-            changes.push(Replicated { record, stream });
+            changes.push(ReplicatedChange { record, stream });
         }
     }
     Ok((next, Some(changes)))

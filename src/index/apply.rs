@@ -9,15 +9,15 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 use super::IndexError;
 use super::catalog::{Catalog, StreamEntry, Version};
 use super::codec::{self, HourRow, StreamRow};
-use super::ledger::{Books, HoleKey, write_away};
-use super::lines::CachedLines;
+use super::hole_reasons::{HoleKey, HoleReasonUpdate, write_away};
 use super::query::{encode_change, gather};
+use super::recent_best::CachedLines;
 use super::tables::{
     CENSUS, CHANGES, CLOSED_HOLES, CLOSED_ORDER, COVERAGE, DIRECTORIES, FACTS, FILES, HOURS, HourKey, META, ODD_FILES,
     OPEN_HOLES, PEERS, STREAMS, UNSETTLED, VISITORS,
 };
 use super::visitors;
-use super::writer::{Applied, Batch, Counters, HourUpdate, Met, StampUpdate, TouchedHours};
+use super::writer::{Applied, Batch, Counters, HourUpdate, StampUpdate, StreamsSeen, TouchedHours};
 use crate::domain::totals::HourTotals;
 use crate::domain::{AnyFile, Hour, HourChange, OddFile, SegmentFile, Stream};
 
@@ -28,7 +28,7 @@ const MAX_LOGGED: u64 = 10_000;
 
 /// What a transaction changed, for the catalog.
 #[derive(Default)]
-pub(super) struct Touched {
+pub(super) struct TouchedStreams {
     pub(super) streams: BTreeMap<String, (StreamEntry, TouchedHours)>,
     /// There are hours left whose coverage is to be made.
     pub(super) is_unsettled: bool,
@@ -64,9 +64,9 @@ pub(super) struct Session<'t> {
     /// Whether a stream is chat, as far as it was asked.
     pub(super) chat: HashMap<u32, bool>,
     /// What this transaction finds out for the ledger.
-    pub(super) books: Books<'t>,
-    met: Met,
-    touched: Touched,
+    pub(super) books: HoleReasonUpdate<'t>,
+    met: StreamsSeen,
+    touched: TouchedStreams,
     scratch: String,
 }
 
@@ -76,7 +76,7 @@ impl<'t> Session<'t> {
         counters: &'t mut Counters,
         catalog: &'t Catalog,
         lines: &'t mut CachedLines,
-        books: Books<'t>,
+        books: HoleReasonUpdate<'t>,
     ) -> Result<Self, IndexError> {
         Ok(Self {
             files: transaction.open_table(FILES)?,
@@ -101,8 +101,8 @@ impl<'t> Session<'t> {
             unsettled_now: BTreeSet::new(),
             chat: HashMap::new(),
             books,
-            met: Met::new(),
-            touched: Touched::default(),
+            met: StreamsSeen::new(),
+            touched: TouchedStreams::default(),
             scratch: String::new(),
         })
     }
@@ -169,7 +169,7 @@ impl<'t> Session<'t> {
     }
 
     /// Writes what belongs to the whole transaction.
-    pub(super) fn finish(mut self, changes_kept: u64) -> Result<Touched, IndexError> {
+    pub(super) fn finish(mut self, changes_kept: u64) -> Result<TouchedStreams, IndexError> {
         self.touched.is_unsettled = self.settle()?;
         self.touched.is_ledger_turned = self.books.is_turned;
         self.touched.arrived = std::mem::take(&mut self.books.arrived);

@@ -7,9 +7,9 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMet
 
 use super::codec::{self, HourRow, StreamRow};
 use super::tables::{CENSUS, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES, STREAMS};
-use super::{IndexError, IndexOptions, LedgerCopy, census, ledger, schema, summaries};
+use super::{IndexError, IndexOptions, LedgerCopy, census, hole_reasons, schema, summaries};
 use crate::domain::census::Census;
-use crate::domain::coverage::{Ends, HourLine, HourSummary, Lane, Stretch};
+use crate::domain::coverage::{CoverageKind, Ends, HourLine, HourSummary, Stretch};
 use crate::domain::totals::HourTotals;
 use crate::domain::{Hour, HourContents, Stamp, Stream, Timestamp};
 
@@ -94,8 +94,8 @@ impl BulkLoader {
         let (before, closed) = self.ledger.streams.remove(&stream.to_string()).unwrap_or_default();
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(redb::Durability::None)?;
-        ledger::begin(&mut transaction.open_table(OPEN_HOLES)?, id, holes, &before, self.now)?;
-        ledger::put_closed(&transaction, id, &closed)?;
+        hole_reasons::begin(&mut transaction.open_table(OPEN_HOLES)?, id, holes, &before, self.now)?;
+        hole_reasons::put_closed(&transaction, id, &closed)?;
         Ok(transaction.commit()?)
     }
 
@@ -151,7 +151,7 @@ impl BulkLoader {
                 if !stream.quality.is_chat() {
                     let summary = HourSummary::of(ends, loaded.hour, &loaded.line);
                     summary_cursor.insert_before(&key, summaries::encode(key, &summary).as_slice())?;
-                    holes.extend_from_slice(&summary.holes[Lane::Raw as usize]);
+                    holes.extend_from_slice(&summary.holes[CoverageKind::Raw as usize]);
                     ends = summary.after;
                 }
                 let day = census::day_key(key)?;
@@ -180,7 +180,7 @@ impl BulkLoader {
             if let Some(archive) = &archive {
                 meta.insert("archive", archive.as_slice())?;
             }
-            ledger::write_away(&mut meta, &self.ledger.away)?;
+            hole_reasons::write_away(&mut meta, &self.ledger.away)?;
             if !self.ledger.records.is_empty() {
                 meta.insert("records", self.ledger.records.as_bytes())?;
             }

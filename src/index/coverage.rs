@@ -7,11 +7,11 @@ use redb::ReadTransaction;
 
 use super::codec::{hour_key, read_hour_key};
 use super::query::{read_contents, read_row};
-use super::settle::{Beside, nearest};
 use super::store::Index;
+use super::summary_update::{HourEdge, nearest};
 use super::tables::{COVERAGE, HOURS, UNSETTLED};
 use super::{IndexError, summaries};
-use crate::domain::coverage::{Adder, Coverage, HourLine, HourSummary, Stretch, Window};
+use crate::domain::coverage::{Coverage, CoverageTotals, HourLine, HourSummary, Stretch, Window};
 use crate::domain::{Hour, Stream, Timestamp};
 
 /// How long a question waits for summaries that are still being made.
@@ -54,9 +54,9 @@ impl Index {
     }
 
     /// Adds up the hours of a stream before `before`, or all of them, however many there are; waits no longer than until then.
-    pub fn add_up(&self, until: Instant, stream: &Stream, before: Option<Hour>) -> Result<Adder, IndexError> {
+    pub fn add_up(&self, until: Instant, stream: &Stream, before: Option<Hour>) -> Result<CoverageTotals, IndexError> {
         self.when_settled(until, stream, |transaction, id| {
-            let mut sum = Adder::default();
+            let mut sum = CoverageTotals::default();
             for row in Rows::of(transaction, id, Hour::MIN, Hour::MAX)? {
                 let (hour, summary) = row?;
                 if before.is_some_and(|before| hour >= before) {
@@ -122,7 +122,7 @@ impl Index {
         self.read(|transaction, _| {
             let Some(id) = self.video_id(stream) else { return Ok(true) };
             let (key, table) = (hour_key(id, hour), transaction.open_table(COVERAGE)?);
-            let before = nearest(&table, id, hour, Beside::Before)?;
+            let before = nearest(&table, id, hour, HourEdge::Before)?;
             let unsettled = transaction.open_table(UNSETTLED)?;
             let earlier = before.as_ref().map(|(earlier, _)| hour_key(id, *earlier));
             for either in [Some(key), earlier].into_iter().flatten() {

@@ -12,25 +12,25 @@
 //!    *generation*.
 
 pub mod agree;
-mod alike;
 mod apply;
 pub mod bulk;
 pub mod catalog;
 mod census;
 pub mod codec;
 pub mod coverage;
+mod equal_files;
 pub mod error;
 mod facts;
 mod file;
-mod ledger;
-mod lines;
-mod look;
+mod hole_reasons;
+mod inspect;
 pub mod peers;
 pub mod query;
+mod recent_best;
 pub mod schema;
-mod settle;
 pub mod store;
 mod summaries;
+mod summary_update;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -38,14 +38,14 @@ mod visitors;
 pub mod writer;
 
 pub use agree::{ChangePage, Position, StreamSums};
-pub use alike::Alike;
 pub use catalog::{Catalog, StreamEntry, Version};
 pub use codec::HourRow;
 pub use coverage::Covered;
+pub use equal_files::EqualBy;
 pub use error::IndexError;
 pub use facts::{HourFacts, Learnt};
-pub use ledger::{ClosedPage, HoleKey, HoleReasonRows, LedgerCopy};
-pub use look::{FileLook, look};
+pub use hole_reasons::{ClosedPage, HoleKey, HoleReasonRows, LedgerCopy};
+pub use inspect::{FileLook, look};
 pub use peers::PeerRow;
 pub use query::{ChangeRow, HourView};
 pub use store::{Health, Index, IndexOptions, OpenReport};

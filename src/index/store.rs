@@ -18,10 +18,10 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use tokio::sync::watch;
 
 use super::IndexError;
-use super::agree::Agreement;
+use super::agree::DigestCache;
 use super::catalog::Catalog;
 use super::file::{self, Opened, Verify, guarded};
-use super::ledger::Givers;
+use super::hole_reasons::Givers;
 use super::writer::{Applied, Batch, Command, Writer};
 use crate::domain::{Span, Timestamp};
 
@@ -102,7 +102,7 @@ pub(super) struct Inner {
     pub(super) catalog: Catalog,
     health: Mutex<Health>,
     generation: watch::Sender<u64>,
-    pub(super) agreement: Agreement,
+    pub(super) agreement: DigestCache,
     pub(super) givers: Givers,
     /// Since when the index is catching up with the disk.
     pub(super) catching_up: Mutex<Option<Timestamp>>,
@@ -168,7 +168,7 @@ impl Index {
             catalog: Catalog::default(),
             health: Mutex::new(Health::Good),
             generation: watch::Sender::new(0),
-            agreement: Agreement::default(),
+            agreement: DigestCache::default(),
             givers: Givers::default(),
             catching_up: Mutex::new(Some(super::writer::now())),
             turns: AtomicU64::new(0),
@@ -223,7 +223,7 @@ impl Index {
         self.inner.turns.load(Ordering::SeqCst)
     }
 
-    pub(super) fn agreement(&self) -> &Agreement {
+    pub(super) fn agreement(&self) -> &DigestCache {
         &self.inner.agreement
     }
 

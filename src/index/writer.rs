@@ -10,11 +10,11 @@ use redb::{Database, ReadableDatabase as _};
 
 use super::IndexError;
 use super::agree::Position;
-use super::apply::{Session, Touched};
+use super::apply::{Session, TouchedStreams};
 use super::facts::Learnt;
 use super::file;
-use super::ledger::{Books, HoleReasonRows};
-use super::lines::CachedLines;
+use super::hole_reasons::{HoleReasonRows, HoleReasonUpdate};
+use super::recent_best::CachedLines;
 use super::schema::meta_number;
 use super::store::{Health, Inner, lock};
 use super::tables::UNSETTLED;
@@ -271,7 +271,7 @@ impl Writer {
     }
 
     /// Tells readers what was committed.
-    fn publish(&self, touched: Touched) {
+    fn publish(&self, touched: TouchedStreams) {
         let mut state = self.inner.catalog.write();
         let next = state.structure + 1;
         let mut structure = false;
@@ -370,11 +370,11 @@ fn apply_all(
     counters: &mut Counters,
     lines: &mut CachedLines,
     inner: &Inner,
-) -> Result<(Vec<Applied>, Touched), IndexError> {
+) -> Result<(Vec<Applied>, TouchedStreams), IndexError> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     let kept = (inner.options.closed_kept, inner.options.closed_most);
-    let books = Books::new(now(), *lock(&inner.catching_up), kept, &inner.givers);
+    let books = HoleReasonUpdate::new(now(), *lock(&inner.catching_up), kept, &inner.givers);
     let mut session = Session::open(&transaction, counters, &inner.catalog, lines, books)?;
     let applied = group.iter().map(|(batch, _)| session.apply(batch)).collect::<Result<Vec<_>, _>>()?;
     let touched = session.finish(inner.options.changes_kept)?;
@@ -415,4 +415,4 @@ fn again(error: &IndexError) -> IndexError {
 /// Hours by stream name; `None` is an hour that is gone.
 pub(super) type TouchedHours = BTreeMap<Hour, Option<u64>>;
 /// Streams met in this process, by name.
-pub(super) type Met = HashMap<String, super::codec::StreamRow>;
+pub(super) type StreamsSeen = HashMap<String, super::codec::StreamRow>;

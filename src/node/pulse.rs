@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::crawl::{Crawl, Keeper};
-use crate::domain::coverage::{Lane, Window};
+use crate::domain::coverage::{CoverageKind, Window};
 use crate::domain::{Span, Timestamp};
 
 const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
@@ -18,12 +18,12 @@ pub const ENDING: &str = "ending: what is in hand is finished";
 
 /// The jobs that the node cannot do without: none of them may end before the node does.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Vital {
+pub(super) struct VitalJobs {
     ended: Arc<Mutex<Vec<&'static str>>>,
     ending: Arc<AtomicBool>,
 }
 
-impl Vital {
+impl VitalJobs {
     /// Held by a job as long as it runs; it is let go also when the job panics.
     pub(super) fn hold(&self, name: &'static str) -> RunningJob {
         RunningJob { name, vital: self.clone() }
@@ -43,7 +43,7 @@ impl Vital {
 #[derive(Debug)]
 pub(super) struct RunningJob {
     name: &'static str,
-    vital: Vital,
+    vital: VitalJobs,
 }
 
 impl Drop for RunningJob {
@@ -60,7 +60,7 @@ impl Drop for RunningJob {
 pub struct NodePulse {
     keeper: Arc<Keeper>,
     crawl: Arc<Crawl>,
-    vital: Vital,
+    vital: VitalJobs,
     counted: Arc<Mutex<Option<Counted>>>,
 }
 
@@ -68,7 +68,7 @@ pub struct NodePulse {
 type Counted = (Instant, Option<usize>);
 
 impl NodePulse {
-    pub(super) fn new(keeper: Arc<Keeper>, crawl: Arc<Crawl>, vital: Vital) -> Self {
+    pub(super) fn new(keeper: Arc<Keeper>, crawl: Arc<Crawl>, vital: VitalJobs) -> Self {
         Self { keeper, crawl, vital, counted: Arc::default() }
     }
 
@@ -117,7 +117,7 @@ impl NodePulse {
         let index = self.keeper.index();
         let of_stream = |stream| {
             let found = index.coverage(stream, &window, MOST_HOURS).ok()?;
-            Some(found.coverage.holes_within(Lane::Raw, &window).len())
+            Some(found.coverage.holes_within(CoverageKind::Raw, &window).len())
         };
         index.catalog().streams().iter().map(of_stream).sum()
     }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_vital_job_that_ends_by_itself_or_by_a_panic_is_named() {
-        let vital = Vital::default();
+        let vital = VitalJobs::default();
         let held = vital.hold("watch");
         let ended = std::thread::spawn(move || {
             let _held = held;
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn jobs_may_end_when_the_node_ends() {
-        let vital = Vital::default();
+        let vital = VitalJobs::default();
         let held = vital.hold("watch");
         vital.ending();
         drop(held);

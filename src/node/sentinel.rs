@@ -8,7 +8,7 @@ use crate::crawl::{Crawl, Keeper, Watch};
 use crate::disk::Checked;
 use crate::domain::Timestamp;
 use crate::domain::coverage::Stretch;
-use crate::runtime::{Board, Failure, Job, JobState, Next, Post, Wake};
+use crate::runtime::{Failure, Job, JobHandle, JobRegistry, JobState, Next, Wake};
 
 /// How often it is looked whether the disk is there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -21,7 +21,7 @@ pub(super) struct SentinelParts {
     pub(super) watch: Arc<Watch>,
     pub(super) crawl: Arc<Crawl>,
     pub(super) address_file: Arc<AddressFile>,
-    pub(super) board: Arc<Board>,
+    pub(super) board: Arc<JobRegistry>,
     /// Woken when the disk is back.
     pub(super) woken: Vec<Wake>,
 }
@@ -52,7 +52,7 @@ impl Job for Sentinel {
         DEADLINE
     }
 
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         self.parts.board.tell_overdue();
         let (guard, index) = (self.parts.keeper.guard(), self.parts.keeper.index());
         let catalog = index.catalog();

@@ -9,7 +9,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_ENCODING;
 use tokio::time::timeout;
 
-use super::error::{Begins, PeerError};
+use super::error::{BodyStart, PeerError};
 use super::limits::PeerLimits;
 
 /// What is decompressed at once: a bomb makes a thousand times as much of it, and then others get their turn.
@@ -49,9 +49,9 @@ pub(super) async fn read<S: BodySink>(
     limits: &PeerLimits,
     most: usize,
     sink: S,
-) -> Result<(S, Begins), PeerError> {
+) -> Result<(S, BodyStart), PeerError> {
     let mut decoder = Decoder::new(encoding(response), Capped::new(sink, most))
-        .map_err(|problem| told(url, problem, Begins::default()))?;
+        .map_err(|problem| told(url, problem, BodyStart::default()))?;
     let (mut wire, mut turn) = (0_usize, 0_usize);
     while let Some(bytes) = chunk(url, response, limits, wire as u64).await? {
         wire = wire.saturating_add(bytes.len());
@@ -86,7 +86,7 @@ pub(super) async fn chunk(
 }
 
 /// The problem as an error about this address.
-pub(super) fn told(url: &str, problem: BodyProblem, begins: Begins) -> PeerError {
+pub(super) fn told(url: &str, problem: BodyProblem, begins: BodyStart) -> PeerError {
     let url = url.to_owned();
     match problem {
         BodyProblem::Unexpected(problem) => PeerError::Unexpected { url, problem, begins },
@@ -116,7 +116,7 @@ impl<S: BodySink> Decoder<S> {
             b"" => Ok(Self::Plain(sink)),
             gzip if gzip.eq_ignore_ascii_case(b"gzip") => Ok(Self::Gzip(Box::new(GzDecoder::new(sink)))),
             other => {
-                let problem = format!("its content encoding {:?} was not asked for", Begins::of(other));
+                let problem = format!("its content encoding {:?} was not asked for", BodyStart::of(other));
                 Err(BodyProblem::Unexpected(problem))
             }
         }
@@ -129,8 +129,8 @@ impl<S: BodySink> Decoder<S> {
         }
     }
 
-    fn begins(&self) -> Begins {
-        Begins::of(&self.sink().head)
+    fn begins(&self) -> BodyStart {
+        BodyStart::of(&self.sink().head)
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), BodyProblem> {

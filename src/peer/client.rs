@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::body::{self, BodyProblem, BodySink, told};
-use super::error::{Begins, PeerError, escaped};
+use super::error::{BodyStart, PeerError, escaped};
 use super::limits::PeerLimits;
 use super::list::ListReader;
 use super::url::PeerUrl;
@@ -180,7 +180,7 @@ impl PeerClient {
         query: &[(&str, &str)],
         most: usize,
         sink: S,
-    ) -> Result<(S, String, Begins), PeerError> {
+    ) -> Result<(S, String, BodyStart), PeerError> {
         let mut url = address(peer, path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::body::{BodyProblem, chunk, encoding, told};
 use super::client::{Peer, PeerClient, address, refused, words};
-use super::error::{Begins, PeerError};
+use super::error::{BodyStart, PeerError};
 use super::limits::PeerLimits;
 use crate::disk::Download;
 use crate::domain::HourPlace;
@@ -108,7 +108,7 @@ impl PeerClient {
                 (None, _) => match total {
                     Some(total) if total != writer.held => {
                         let problem = format!("{} bytes instead of the {total} it announced", writer.held);
-                        return Err(told(&text, BodyProblem::Unexpected(problem), Begins::default()));
+                        return Err(told(&text, BodyProblem::Unexpected(problem), BodyStart::default()));
                     }
                     _ => {
                         return Ok(DownloadOutcome::Fetched {
@@ -145,7 +145,7 @@ impl Resume {
             return Ok(());
         }
         let problem = format!("the rest from byte {} on was asked for", self.from);
-        Err(told(url, BodyProblem::Unexpected(problem), Begins::of(range.as_bytes())))
+        Err(told(url, BodyProblem::Unexpected(problem), BodyStart::of(range.as_bytes())))
     }
 }
 
@@ -189,7 +189,7 @@ pub(super) fn announced(
     let encoding = encoding(response);
     if !encoding.is_empty() {
         let problem = "its content is encoded, which was not asked for".to_owned();
-        return Err(told(url, BodyProblem::Unexpected(problem), Begins::of(encoding)));
+        return Err(told(url, BodyProblem::Unexpected(problem), BodyStart::of(encoding)));
     }
     let total = response.content_length().map(|length| length.saturating_add(held));
     if total.is_some_and(|total| total > limits.file_bytes) {

@@ -86,7 +86,7 @@ pub enum PeerError {
         /// What is wrong.
         problem: String,
         /// How the answer begins.
-        begins: Begins,
+        begins: BodyStart,
     },
     /// More than is borne.
     #[error("{url} sent more than {limit} {what}; the rest was not read")]
@@ -162,16 +162,16 @@ impl PeerError {
 
 /// How an answer begins; empty where there is nothing to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Begins(String);
+pub struct BodyStart(String);
 
-impl Begins {
+impl BodyStart {
     /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(escaped(bytes))
     }
 }
 
-impl std::fmt::Display for Begins {
+impl std::fmt::Display for BodyStart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, ", it begins with \"{}\"", self.0) }
     }

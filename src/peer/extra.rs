@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::body::{BodyProblem, chunk, told};
 use super::client::{Peer, PeerClient, address, refused, words};
 use super::download::{DownloadPace, PIECE_BYTES, announced};
-use super::error::{Begins, PeerError};
+use super::error::{BodyStart, PeerError};
 use super::limits::PeerLimits;
 use crate::disk::{DiskError, NewFile};
 
@@ -73,7 +73,7 @@ impl PeerClient {
         match total {
             Some(total) if total != held => {
                 let problem = format!("{held} bytes instead of the {total} it announced");
-                Err(told(&text, BodyProblem::Unexpected(problem), Begins::default()))
+                Err(told(&text, BodyProblem::Unexpected(problem), BodyStart::default()))
             }
             _ => Ok(Some(file)),
         }

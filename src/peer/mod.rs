@@ -18,9 +18,9 @@ mod error;
 mod extra;
 mod limits;
 mod list;
+mod list_cache;
 mod no_channel;
 mod probe;
-mod seen;
 mod throttle;
 mod url;
 
@@ -29,9 +29,9 @@ pub use dates::Dates;
 pub use download::{DownloadOutcome, Pause};
 pub use error::PeerError;
 pub use limits::PeerLimits;
+pub use list_cache::{HourListing, ListRead};
 pub use no_channel::unless_no_channel;
 pub use probe::ProbeAnswer;
-pub use seen::{HourListing, ListRead};
 pub use throttle::Throttle;
 pub use url::{BadUrl, PeerUrl};
 

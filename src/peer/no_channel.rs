@@ -37,7 +37,7 @@ pub fn unless_no_channel<T>(answer: Result<T, PeerError>, is_known: bool) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::Begins;
+    use super::super::error::BodyStart;
     use super::*;
 
     fn answers() -> Vec<PeerError> {
@@ -48,7 +48,7 @@ mod tests {
             status(StatusCode::NOT_FOUND),
             status(StatusCode::BAD_REQUEST),
             PeerError::Redirected { url: url(), status: StatusCode::FOUND, to: "/blogs/".to_owned() },
-            PeerError::Unexpected { url: url(), problem: "a page".to_owned(), begins: Begins::default() },
+            PeerError::Unexpected { url: url(), problem: "a page".to_owned(), begins: BodyStart::default() },
         ]
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Nothing is fetched into the archive here, and nothing that is answered changes what backfill does.
 
-mod kept;
+mod answer_cache;
 mod question;
 mod segments;
 
@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::peer::{Peer, PeerClient, PeerError, PeerLimits};
 use crate::tls::ClientConfig;
 use crate::tokens::Token;
-use kept::{AnswerCache, ProxyResult};
+use answer_cache::{AnswerCache, ProxyResult};
 pub use question::{MOST_PIXELS, Question, QuestionKind};
 
 /// Questions to other nodes at the same time: a page with ten rows and three peers asks thirty.

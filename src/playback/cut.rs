@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Playback, PlaybackError, check_implicit};
-use crate::domain::cut::{Lack, file_name, lacks};
+use crate::domain::cut::{CutHoleReason, file_name, lacks};
 use crate::domain::{SequencePiece, Stream, Timestamp};
 
 /// What is asked.
@@ -42,7 +42,7 @@ impl Playback {
     pub fn cut(&self, ask: &CutAsk) -> Result<CutPlan, PlaybackError> {
         let nothing = || PlaybackError::Nothing(ask.stream.clone());
         let mut extent = None;
-        let mut lacking: Vec<Lack> = Vec::new();
+        let mut lacking: Vec<CutHoleReason> = Vec::new();
         let mut clips = Vec::new();
         let mut hours = 0;
         for (start, end) in &ask.ranges {

@@ -1,7 +1,7 @@
 //! Why a stretch cannot be told.
 
 use crate::crawl::CrawlError;
-use crate::domain::cut::Lack;
+use crate::domain::cut::CutHoleReason;
 use crate::domain::{Channel, Stream};
 
 /// What can go wrong.
@@ -50,7 +50,7 @@ pub enum PlaybackError {
         /// Of what.
         stream: Stream,
         /// What is not there.
-        lacking: Vec<Lack>,
+        lacking: Vec<CutHoleReason>,
     },
     /// A segment is not what it was.
     #[error("{0} has changed since the stretch was put together; ask again")]

@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use super::kept::WindowState;
+use super::list_cache::WindowState;
 use super::{Playback, PlaybackError};
 use crate::crawl::{CrawlError, Keeper};
-use crate::domain::master::{MasterRange, Rates, Variant, render, together};
+use crate::domain::master::{BitRates, MasterRange, Variant, render, together};
 use crate::domain::{Channel, Hour, Quality, SegmentKind, SequencePiece, Span, Stream, Timestamp, best_sequence};
 use crate::media::Facts;
 
@@ -104,7 +104,7 @@ impl Playback {
     fn variant(&self, stream: &Stream, pieces: &[SequencePiece]) -> Option<Variant> {
         let sizes: Vec<(u64, u64)> =
             pieces.iter().map(|piece| (piece.file.size, u64::from(piece.file.key.duration_us))).collect();
-        let rates = Rates::of(&sizes)?;
+        let rates = BitRates::of(&sizes)?;
         Some(Variant {
             quality: stream.quality.clone(),
             rates,

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::federated::{HOLDS, Other, RemoteSegment};
-use super::kept::WindowState;
 use super::learn::First;
+use super::list_cache::WindowState;
 use super::live::Live;
 use super::piece::{PieceText, Playlist};
 use super::{BestHour, Playback, PlaybackError, by_threads};

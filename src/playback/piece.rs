@@ -11,7 +11,7 @@ use flate2::{Compress, Compression, FlushCompress};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 use super::by_threads;
-use super::kept::WindowState;
+use super::list_cache::WindowState;
 
 /// The fastest level: names are mostly hashes, which no level shortens.
 const LEVEL: u32 = 1;

@@ -160,7 +160,7 @@ proptest! {
             prop_assert_eq!(last, "2020-09-13T12:27:28.000Z", "{}", &told[&number]);
         }
         // Who comes back after a long pause begins anew, and whoever follows goes on.
-        archive.clock.pass(super::kept::REMEMBERED);
+        archive.clock.pass(super::list_cache::REMEMBERED);
         for number in 0..4 {
             told.remove(&number);
             check(number, &mut told)?;

@@ -13,13 +13,13 @@ use tokio::sync::watch;
 use super::apply::{Deleted, delete_segments};
 use super::attempts::Attempts;
 use super::journal::{Journal, JournalStep};
-use super::last_copy::{Asking, Copies};
-use super::ledger::Ledger;
+use super::last_copy::{Copies, HolderQuery};
 use super::metrics::RetentionGauges;
 use super::protect::FreeSpace;
 use super::reclaim::PeerIdentities;
+use super::retired_hours::Ledger;
 use super::run_requests::{RunRequest, RunRequests};
-use super::steady::Steady;
+use super::stable_identity::Steady;
 use super::{RetentionError, report};
 use crate::clock::{ClockTimeline, Clocks};
 use crate::crawl::{CrawlError, Keeper};
@@ -28,12 +28,12 @@ use crate::disk::{Base, Checked, marker};
 use crate::domain::disk_use::DiskUse;
 use crate::domain::origins::Origin;
 use crate::domain::retention::{
-    Decided, Going, RetentionLimits, RetentionReason, Schedule, Stored, Yardsticks, schedule,
+    EarlierDecision, RetentionLimits, RetentionReason, RetiringHour, Schedule, Stored, Yardsticks, schedule,
 };
 use crate::domain::{Hour, HourPlace, HourTotals, SegmentFile, Span, Stream, misspelt};
 use crate::index::{Applied, Health};
 use crate::peer::{Peer, PeerClient};
-use crate::runtime::{Post, Stop, Wake};
+use crate::runtime::{JobHandle, Stop, Wake};
 use crate::wire::{AbsentHour, DiskFilled, RetentionPlan, RetentionReport, RetentionView};
 
 /// How often it is looked whether it is time to end while other nodes are asked.
@@ -161,7 +161,7 @@ impl Retention {
     }
 
     fn copies(&self) -> Copies {
-        Copies::new(Asking {
+        Copies::new(HolderQuery {
             client: self.parts.client.clone(),
             peers: self.parts.peers.clone(),
             instance: self.parts.instance,
@@ -290,7 +290,7 @@ impl Retention {
 
     /// One run. What looks like a mistake is done only if a person has `confirmed` it. What did not work is in the report. How far it
     /// is it tells by `post`, if there is one.
-    pub fn once(&self, confirmed: bool, stop: &Stop, post: Option<&Post>) -> RetentionReport {
+    pub fn once(&self, confirmed: bool, stop: &Stop, post: Option<&JobHandle>) -> RetentionReport {
         let _one = self.running();
         let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
         if let Err(error) = self.attempt(confirmed, stop, post, &mut report) {
@@ -316,7 +316,7 @@ impl Retention {
         &self,
         confirmed: bool,
         stop: &Stop,
-        post: Option<&Post>,
+        post: Option<&JobHandle>,
         report: &mut RetentionReport,
     ) -> Result<(), RetentionError> {
         self.tick();
@@ -376,7 +376,7 @@ impl Retention {
     /// Retires an hour. What is wrong with it alone is told and does not keep the others from going.
     fn retire_or_tell(
         &self,
-        going: &Going,
+        going: &RetiringHour,
         copies: &mut Copies,
         (confirmed, stop): (bool, &Stop),
         report: &mut RetentionReport,
@@ -498,7 +498,7 @@ impl Retention {
                 let stored = self.stored(place, &row.totals)?;
                 match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
                     None => hours.push(stored),
-                    Some((JournalStep::Kept, _)) => hours.push(Stored { decided: Decided::Keep, ..stored }),
+                    Some((JournalStep::Kept, _)) => hours.push(Stored { decided: EarlierDecision::Keep, ..stored }),
                     // Told below, whether or not the index knows it still.
                     Some((JournalStep::Retiring, _)) => {}
                     // Somebody has written there again: it goes when it would, as any other hour.
@@ -620,6 +620,6 @@ fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {
     let (segments, bytes) =
         goes.fold((0, 0), |(files, bytes), tally| (files + u64::from(tally.files), bytes + tally.bytes));
     let other_bytes = totals.bad.bytes + totals.other.bytes;
-    let (tombstones, decided, origin) = (totals.tombstones.into(), Decided::Nothing, Origin::default());
+    let (tombstones, decided, origin) = (totals.tombstones.into(), EarlierDecision::Nothing, Origin::default());
     Stored { place, bytes, other_bytes, segments, tombstones, decided, origin }
 }

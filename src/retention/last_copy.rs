@@ -1,11 +1,11 @@
 //! Which files of an hour no other node has: asked before the last copy of anything is deleted.
 //!
 //! 1. An answer proves no copy: a second server over the same directory answers, too. A peer counts if it names another archive id
-//!    than ours, or if the operator names it (`copies_at`) and what is written here for a moment is not seen through it ([`probe`]).
+//!    than ours, or if the operator names it (`copies_at`) and what is written here for a moment is not seen through it ([`probe`](super::probe)).
 //!    One whose id changes counts as nothing ([`Steady`]).
 //! 2. A peer that counts has what its plain listing names, if a probe in that very hour shows that this is another disk, and if it
 //!    gives whole files of a sample whose bytes have the hashes in their names. One that does not answer has nothing. What it says
-//!    that its tombstones hide is believed: no node shows that. What is fetched for this is bounded for each pass ([`Budget`]).
+//!    that its tombstones hide is believed: no node shows that. What is fetched for this is bounded for each pass ([`SampleBudget`]).
 //! 3. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
 //!    the one of the highest [`rank`] keeps it.
 //!
@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::proof::{HolderClaim, SampleBudget};
 use super::identity::{PeerIdentity, identify};
-use super::steady::Steady;
+use super::stable_identity::Steady;
 use crate::crawl::Keeper;
 use crate::disk::marker;
 use crate::domain::{HourPlace, Stream};
@@ -39,7 +39,7 @@ const PAGES: usize = 64;
 
 /// Whom to ask, and by what this node tells itself from others.
 #[derive(Clone)]
-pub struct Asking {
+pub struct HolderQuery {
     /// To ask with.
     pub client: PeerClient,
     /// Which peers; the list may change.
@@ -67,7 +67,7 @@ enum Standing {
 
 /// Asks the peers of a list that may change what they have.
 pub struct Copies {
-    asking: Asking,
+    asking: HolderQuery,
     /// The id of the archive here, once it was read.
     archive: Option<String>,
     /// Why each that was asked counts as another place for a quality, if it does. By address: the list may change, and its names
@@ -82,7 +82,7 @@ pub struct Copies {
 
 impl Copies {
     /// For one pass: make another for the next.
-    pub fn new(asking: Asking) -> Self {
+    pub fn new(asking: HolderQuery) -> Self {
         let read = asking.keeper.guard().base().ok().and_then(|base| marker::read(&base).ok().flatten());
         Self {
             archive: read.map(|id| id.to_string()),

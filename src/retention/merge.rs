@@ -25,25 +25,25 @@ impl Expected<'_> {
 
 /// What became of it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Merged {
+pub enum MergeResult {
     /// There is none.
     Absent,
     /// This; and why both are to be written anew, if they are.
-    Journal(Journal, Option<Mended>),
+    Journal(Journal, Option<RewriteReason>),
     /// It cannot be relied on, for this reason. What can be read nevertheless is for a person who says that it will do.
     Unusable(String, Journal),
 }
 
 /// Why copies are written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mended {
+pub struct RewriteReason {
     /// In words.
     pub why: String,
     /// Whether it is damage, and nothing that a crash or an earlier version leaves.
     pub is_damage: bool,
 }
 
-impl Mended {
+impl RewriteReason {
     fn damage(why: &str) -> Self {
         Self { why: why.to_owned(), is_damage: true }
     }
@@ -126,29 +126,29 @@ fn does_not_add_up(number: usize, line: &[u8]) -> String {
 }
 
 /// What two copies say.
-pub fn merge(first: CopyBytes, second: CopyBytes, expected: &Expected<'_>) -> Merged {
+pub fn merge(first: CopyBytes, second: CopyBytes, expected: &Expected<'_>) -> MergeResult {
     let (first, second) = match (understand(first, expected), understand(second, expected)) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(later), _) | (_, Err(later)) => {
             let why = format!("it has version {later}, which a later gapless wrote");
-            return Merged::Unusable(why, Journal::default());
+            return MergeResult::Unusable(why, Journal::default());
         }
     };
     let merged = match (first, second) {
         (None, None) if expected.past.was_there => {
-            Merged::Unusable("there was one, and it is gone".to_owned(), Journal::default())
+            MergeResult::Unusable("there was one, and it is gone".to_owned(), Journal::default())
         }
-        (None, None) => Merged::Absent,
+        (None, None) => MergeResult::Absent,
         (Some(only), None) | (None, Some(only)) => alone(only, expected.past.was_there),
         (Some(first), Some(second)) => both(&first, &second),
     };
-    let Merged::Journal(journal, mended) = merged else { return merged };
+    let MergeResult::Journal(journal, mended) = merged else { return merged };
     if let Some(why) = expected.past.contradicts(journal.count(), |count| journal.check_at(count)) {
-        return Merged::Unusable(why, journal);
+        return MergeResult::Unusable(why, journal);
     }
     let is_bound = journal.head.id == Some(expected.ids.id);
-    let bound = || (!is_bound).then(|| Mended::other("it did not carry the archive's id of now"));
-    Merged::Journal(journal, mended.or_else(bound))
+    let bound = || (!is_bound).then(|| RewriteReason::other("it did not carry the archive's id of now"));
+    MergeResult::Journal(journal, mended.or_else(bound))
 }
 
 fn understand(bytes: CopyBytes, expected: &Expected<'_>) -> Result<Option<Copy>, u32> {
@@ -161,20 +161,20 @@ fn understand(bytes: CopyBytes, expected: &Expected<'_>) -> Result<Option<Copy>,
 }
 
 /// Nobody knows what the other copy held, not even whether the line that has no end was written there.
-fn alone(only: Copy, was_there: bool) -> Merged {
+fn alone(only: Copy, was_there: bool) -> MergeResult {
     let journal = Journal::of(only.head.unwrap_or_default(), only.good().cloned());
     match only.wrong {
-        Some(why) => Merged::Unusable(format!("{why}, and there is no other copy"), journal),
-        None if !was_there => Merged::Journal(journal, Some(Mended::other("there was no second copy yet"))),
-        None => Merged::Journal(journal, Some(Mended::damage("one copy was not there"))),
+        Some(why) => MergeResult::Unusable(format!("{why}, and there is no other copy"), journal),
+        None if !was_there => MergeResult::Journal(journal, Some(RewriteReason::other("there was no second copy yet"))),
+        None => MergeResult::Journal(journal, Some(RewriteReason::damage("one copy was not there"))),
     }
 }
 
-fn both(first: &Copy, second: &Copy) -> Merged {
+fn both(first: &Copy, second: &Copy) -> MergeResult {
     let unusable = |why: String| {
         let head = [first, second].into_iter().filter_map(|copy| copy.head).max_by_key(|head| head.generation);
         let head = JournalHead { entries: 0, ..head.unwrap_or_default() };
-        Merged::Unusable(why, Journal::of(head, second.good().chain(first.good()).cloned()))
+        MergeResult::Unusable(why, Journal::of(head, second.good().chain(first.good()).cloned()))
     };
     let whole_one = || whole_one(first, second).unwrap_or_else(|| unusable(both_wrong(first, second)));
     let (Some(one), Some(other)) = (first.head, second.head) else { return whole_one() };
@@ -189,14 +189,17 @@ fn both(first: &Copy, second: &Copy) -> Merged {
         let whole = order.into_iter().find(|copy| copy.is_whole()).and_then(|copy| Some((copy.head?, copy)));
         let Some((head, whole)) = whole else { return unusable(both_wrong(first, second)) };
         let head = JournalHead { generation: one.generation.max(other.generation), ..head };
-        return Merged::Journal(Journal::of(head, whole.good().cloned()), Some(Mended::other("one copy was older")));
+        return MergeResult::Journal(
+            Journal::of(head, whole.good().cloned()),
+            Some(RewriteReason::other("one copy was older")),
+        );
     }
     let lines = by_lines(first, second).filter(|lines| one == other && lines.len() >= one.entries);
     let Some(lines) = lines else { return whole_one() };
-    let wrong = first.wrong.as_ref().or(second.wrong.as_ref()).map(|why| Mended::damage(why));
+    let wrong = first.wrong.as_ref().or(second.wrong.as_ref()).map(|why| RewriteReason::damage(why));
     let is_uneven = first.lines.len() != second.lines.len() || first.is_torn || second.is_torn;
-    let mended = wrong.or_else(|| is_uneven.then(|| Mended::other("one copy was shorter")));
-    Merged::Journal(Journal::of(one, lines), mended)
+    let mended = wrong.or_else(|| is_uneven.then(|| RewriteReason::other("one copy was shorter")));
+    MergeResult::Journal(Journal::of(one, lines), mended)
 }
 
 /// Line by line, each from the copy in which it adds up; nothing if it does in neither, or if they differ.
@@ -217,7 +220,7 @@ fn by_lines(first: &Copy, second: &Copy) -> Option<Vec<JournalLine>> {
 }
 
 /// The one copy that adds up, if all that can be read of the other stands in it, too; unless that is none of ours.
-fn whole_one(first: &Copy, second: &Copy) -> Option<Merged> {
+fn whole_one(first: &Copy, second: &Copy) -> Option<MergeResult> {
     let (whole, other) = match (first.is_whole(), second.is_whole()) {
         (true, false) => (first, second),
         (false, true) => (second, first),
@@ -227,7 +230,7 @@ fn whole_one(first: &Copy, second: &Copy) -> Option<Merged> {
     let mut good = other.good();
     (other.is_foreign || good.all(|line| known.contains(&format!("{line:?}")))).then(|| {
         let journal = Journal::of(whole.head.unwrap_or_default(), whole.good().cloned());
-        Merged::Journal(journal, other.wrong.as_deref().map(Mended::damage))
+        MergeResult::Journal(journal, other.wrong.as_deref().map(RewriteReason::damage))
     })
 }
 
@@ -245,7 +248,7 @@ mod tests {
 
     use super::super::journal::{JournalEntry, JournalStep, line};
     use super::*;
-    use crate::disk::{RecordMark, progress};
+    use crate::disk::{RecordMark, record_progress};
     use crate::domain::{HourPlace, Timestamp};
 
     const OURS: ArchiveId = ArchiveId::from_bytes([7; 16]);
@@ -281,24 +284,24 @@ mod tests {
     }
 
     /// Where it is remembered that there has been one.
-    fn merged(first: &[u8], second: &[u8]) -> Merged {
+    fn merged(first: &[u8], second: &[u8]) -> MergeResult {
         merged_after(first, second, &after(None))
     }
 
-    fn merged_after(first: &[u8], second: &[u8], past: &RecordHistory) -> Merged {
+    fn merged_after(first: &[u8], second: &[u8], past: &RecordHistory) -> MergeResult {
         merge(bytes(first), bytes(second), &Expected { ids: OURS.into(), past })
     }
 
-    fn hours(merged: Merged) -> usize {
+    fn hours(merged: MergeResult) -> usize {
         match merged {
-            Merged::Journal(journal, _) => journal.entries().len(),
+            MergeResult::Journal(journal, _) => journal.entries().len(),
             other => panic!("{other:?}"),
         }
     }
 
-    fn why(merged: Merged) -> String {
+    fn why(merged: MergeResult) -> String {
         match merged {
-            Merged::Unusable(why, _) => why,
+            MergeResult::Unusable(why, _) => why,
             other => panic!("{other:?}"),
         }
     }
@@ -317,7 +320,7 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             for (first, second) in [(&flipped, &whole), (&whole, &flipped)] {
                 let merged = merged_after(first, second, &after(Some(journal.mark())));
-                let Merged::Journal(found, mended) = merged else { panic!("bit {bit}: {merged:?}") };
+                let MergeResult::Journal(found, mended) = merged else { panic!("bit {bit}: {merged:?}") };
                 assert_eq!(found.entries().len(), 5, "bit {bit}");
                 assert!(mended.is_some(), "bit {bit}");
             }
@@ -334,7 +337,7 @@ mod tests {
             copy
         };
         assert_eq!(hours(merged(&damaged(1), &damaged(3))), 5);
-        let Merged::Unusable(_, salvaged) = merged(&damaged(1), &damaged(1)) else { panic!() };
+        let MergeResult::Unusable(_, salvaged) = merged(&damaged(1), &damaged(1)) else { panic!() };
         assert_eq!(salvaged.entries().len(), 4);
     }
 
@@ -397,12 +400,12 @@ mod tests {
         let past = after(Some(journal.mark()));
         assert_eq!(hours(merged_after(&ours, &theirs, &past)), 3);
         assert_eq!(hours(merged_after(&theirs, &ours, &past)), 3);
-        let Merged::Unusable(why, salvaged) = merged_after(&theirs, &theirs, &past) else { panic!() };
+        let MergeResult::Unusable(why, salvaged) = merged_after(&theirs, &theirs, &past) else { panic!() };
         assert!(why.contains("another archive") && salvaged.entries().is_empty(), "{why}");
         // Unless the archive had that id before, and its records are being carried over.
         let ids = Ids { former: Some(OTHERS), ..OURS.into() };
         let carried = merge(bytes(&theirs), bytes(&theirs), &Expected { ids, past: &after(None) });
-        assert!(matches!(carried, Merged::Journal(_, Some(mended)) if !mended.is_damage));
+        assert!(matches!(carried, MergeResult::Journal(_, Some(mended)) if !mended.is_damage));
     }
 
     #[test]
@@ -416,22 +419,22 @@ mod tests {
             format!("{front} {check:08x}\n{}", line(&place, entry.as_ref())).into_bytes()
         };
         let one = b"gapless-retired 1\n".to_vec();
-        assert!(matches!(merged_after(&one, &[], &RecordHistory::default()), Merged::Journal(_, Some(_))));
+        assert!(matches!(merged_after(&one, &[], &RecordHistory::default()), MergeResult::Journal(_, Some(_))));
         let found = merged(&second(4), &second(4));
-        let Merged::Journal(mut journal, Some(mended)) = found else { panic!("{found:?}") };
+        let MergeResult::Journal(mut journal, Some(mended)) = found else { panic!("{found:?}") };
         assert!(!mended.is_damage && journal.entries().len() == 1);
         // A crash while it is written anew.
         let anew = journal.rewrite(OURS, 0).into_bytes();
         assert_eq!(hours(merged(&anew, &second(4))), 1);
         let past = after(Some(journal.mark()));
         assert_eq!(hours(merged_after(&anew, &second(4), &past)), 1);
-        let Merged::Unusable(_, salvaged) = merged_after(&second(4), &second(4), &past) else { panic!() };
+        let MergeResult::Unusable(_, salvaged) = merged_after(&second(4), &second(4), &past) else { panic!() };
         assert_eq!(salvaged.entries().len(), 1);
     }
 
     #[test]
     fn a_journal_that_is_gone_of_a_later_version_or_of_two_versions_is_unusable() {
-        assert_eq!(merged_after(&[], &[], &RecordHistory::default()), Merged::Absent);
+        assert_eq!(merged_after(&[], &[], &RecordHistory::default()), MergeResult::Absent);
         why(merged(&[], &[]));
         why(merge(
             CopyBytes::Content(Vec::new()),
@@ -441,6 +444,6 @@ mod tests {
         why(merged(b"gapless-retired 1\n", &text(0..2)));
         why(merged_after(b"gapless-retired 7\n", &[], &RecordHistory::default()));
         why(merged(&text(0..2), &text(1..3)));
-        assert_eq!(progress::parse("retired"), [("retired".to_owned(), None)].into());
+        assert_eq!(record_progress::parse("retired"), [("retired".to_owned(), None)].into());
     }
 }

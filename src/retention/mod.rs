@@ -12,31 +12,31 @@
 
 mod apply;
 mod attempts;
-mod beside;
+mod gift_room;
 mod identity;
 mod job;
 mod journal;
 mod last_copy;
-mod ledger;
 mod merge;
 mod metrics;
 mod probe;
 mod protect;
 mod reclaim;
 mod report;
+mod retired_hours;
 mod run_requests;
 mod runs;
-mod steady;
+mod stable_identity;
 
 use std::path::PathBuf;
 
 pub use job::{Retention, RetentionOptions, RetentionParts};
 pub use journal::{Journal, JournalEntry, JournalStep};
-pub use last_copy::{Asking, Copies};
+pub use last_copy::{Copies, HolderQuery};
 pub use protect::{FreeSpace, carry_over, examine, examine_clock, free_space};
 pub use run_requests::RunRequest;
 pub use runs::Runs;
-pub use steady::Steady;
+pub use stable_identity::Steady;
 
 use crate::crawl::CrawlError;
 use crate::disk::DiskError;

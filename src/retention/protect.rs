@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::journal::{Journal, JournalEntry, JournalLine, JournalStep};
-use super::ledger::{JournalNow, Ledger, RETIRED};
+use super::retired_hours::{JournalNow, Ledger, RETIRED};
 use super::{Retention, RetentionError, job::lock};
 use crate::clock::{ClockTimeline, SystemClocks, TIME};
 use crate::disk::{Base, DiskError, Record, RecordHistory, RecordReading, Records, marker};
 use crate::domain::clock::ClockVerdict;
 use crate::domain::retention::{
-    Decided, Measured, RetentionReason, Schedule, Shrinking, StreamSize, SuspectPlan, Yardsticks,
+    EarlierDecision, Measured, RetentionReason, Schedule, Shrinking, StreamSize, SuspectPlan, Yardsticks,
 };
 use crate::domain::{HourPlace, Timestamp};
 use crate::guards::Guard;
@@ -106,7 +106,7 @@ impl Retention {
     pub(super) fn look_at_journal(&self, journal: &Journal) -> Result<(), RetentionError> {
         let (base, records) = (self.base()?, self.parts.keeper.records());
         let past = records.past(&base, RETIRED)?;
-        if let Some(why) = super::ledger::examine_written(&base, &past, journal)? {
+        if let Some(why) = super::retired_hours::examine_written(&base, &past, journal)? {
             records.note(RETIRED, Some(&why));
         }
         self.records_are_intact()
@@ -155,11 +155,11 @@ impl Retention {
     }
 
     /// What was begun is no permission: it is weighed as if nothing had been decided.
-    pub(super) fn decided_about_begun(&self, entry: &JournalEntry) -> Decided {
+    pub(super) fn decided_about_begun(&self, entry: &JournalEntry) -> EarlierDecision {
         if self.parts.keeper.guards().stands(Guard::BegunChecked) {
-            Decided::Nothing
+            EarlierDecision::Nothing
         } else {
-            Decided::Begun(entry.reason.unwrap_or(RetentionReason::Age))
+            EarlierDecision::Begun(entry.reason.unwrap_or(RetentionReason::Age))
         }
     }
 
@@ -303,7 +303,7 @@ pub fn examine(base: &Base) -> Result<Vec<UnusableRecord>, DiskError> {
     let (unusable, marks) = Records::examine(base, &[TIME, LEVELS])?;
     let mut all: Vec<_> =
         unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect();
-    if let Some(why) = super::ledger::examine(base, &RecordHistory::of(RETIRED, &[&marks]))? {
+    if let Some(why) = super::retired_hours::examine(base, &RecordHistory::of(RETIRED, &[&marks]))? {
         all.push(UnusableRecord { name: RETIRED.to_owned(), why });
     }
     Ok(all)

@@ -22,7 +22,7 @@ use super::job::{lock, stopped, told_later};
 use super::journal::{Journal, JournalEntry, JournalStep};
 use super::{Retention, RetentionError};
 use crate::disk::ArchiveId;
-use crate::domain::retention::{Answering, HiddenNames, Holder, first_absent};
+use crate::domain::retention::{AnsweringPeer, HiddenNames, Holder, first_absent};
 use crate::domain::{HourPlace, Stream};
 use crate::guards::Guard;
 use crate::peer::{Peer, PeerClient};
@@ -180,7 +180,7 @@ impl Retention {
 struct Inquiry {
     client: PeerClient,
     /// Those that answer.
-    answering: Vec<(Peer, Answering)>,
+    answering: Vec<(Peer, AnsweringPeer)>,
     /// The number of this node's process: what it lists itself is no matter.
     instance: u64,
     /// The first that does not say what it has, and why: none is asked about any hour then.
@@ -207,14 +207,14 @@ impl Inquiry {
             };
             // This node is no other one with the id of its archive, which a copy of its disk may have.
             let archive = archive.filter(|_| process != Some(inquiry.instance));
-            inquiry.answering.push((peer.clone(), Answering { address: peer.url.to_string(), archive, process }));
+            inquiry.answering.push((peer.clone(), AnsweringPeer { address: peer.url.to_string(), archive, process }));
         }
         inquiry
     }
 
     /// Why what is buried in an hour might be shown again, if so.
     async fn ask(&mut self, holders: &[Holder], place: &HourPlace, buried: &HiddenNames) -> Option<String> {
-        let all: Vec<&Answering> = self.answering.iter().map(|(_, answering)| answering).collect();
+        let all: Vec<&AnsweringPeer> = self.answering.iter().map(|(_, answering)| answering).collect();
         if let Some(holder) = first_absent(holders, &all) {
             return Some(holder.absence());
         }
@@ -243,7 +243,7 @@ impl Inquiry {
 async fn listed(
     client: &PeerClient,
     peer: &Peer,
-    answering: &Answering,
+    answering: &AnsweringPeer,
     place: &HourPlace,
 ) -> Result<Vec<Box<str>>, String> {
     let stream = &place.stream;

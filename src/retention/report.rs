@@ -1,7 +1,7 @@
 //! What retention says about its plan and its journal, as it goes over the wire.
 
 use super::journal::{Journal, JournalStep};
-use crate::domain::disk_use::{DiskUse, Grown};
+use crate::domain::disk_use::{DiskUse, UsageGrowth};
 use crate::domain::retention::Schedule;
 use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetiredHour};
 
@@ -39,7 +39,7 @@ pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> Ret
 }
 
 /// Who fills the disk.
-pub(super) fn disk(used: &DiskUse, grown: &Grown) -> DiskFilled {
+pub(super) fn disk(used: &DiskUse, grown: &UsageGrowth) -> DiskFilled {
     DiskFilled {
         own: used.own,
         fetched: used.fetched,

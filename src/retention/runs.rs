@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Retention;
-use crate::runtime::{Backoff, Failure, Job, JobState, Next, Post, Stop, Wake};
+use crate::runtime::{Backoff, Failure, Job, JobHandle, JobState, Next, Stop, Wake};
 
 /// How often it is looked whether there is anything to do.
 const LOOK: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ impl Job for Runs {
         Backoff::new(LOOK, self.retention.interval().min(RETRY_WITHIN))
     }
 
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         self.retention.know_journal();
         let asked = self.retention.run_requests().take();
         if asked.is_none() {

@@ -3,7 +3,7 @@
 //! 1. A job does one step: bounded work. It says what comes next: more of it, a rest, or nothing until it is wanted.
 //! 2. The runner rests as it is told. A wait can be cut short by a [`Wake`], a rest that is owed cannot; the end cuts short both.
 //! 3. A step that fails is tried again, later each time in a row. One that panics has failed as well: a job never ends in silence.
-//! 4. Whatever happens stands on the [`Board`].
+//! 4. Whatever happens stands on the [`JobRegistry`].
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Backoff, Board, JobState, Post, Stop};
+use super::{Backoff, JobHandle, JobRegistry, JobState, Stop};
 
 /// The first wait after a failure, where a job says nothing else.
 const RETRY: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub trait Job: Send {
     /// What sort of job it is: its label in the metrics and its line in the status.
     fn kind(&self) -> &'static str;
 
-    /// How long a step may take without a sign of going on ([`Post::sign`]).
+    /// How long a step may take without a sign of going on ([`JobHandle::sign`]).
     fn deadline(&self) -> Duration;
 
     /// How long it waits after failures.
@@ -46,7 +46,7 @@ pub trait Job: Send {
     }
 
     /// Bounded work. By `post` it may tell what it does and how far it is.
-    fn step(&mut self, post: &Post) -> Result<Next, Failure>;
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure>;
 }
 
 /// Cuts short a job's wait.
@@ -72,14 +72,14 @@ impl Wake {
 /// Runs a job until it is stopped.
 pub struct Runner<J> {
     job: J,
-    board: Arc<Board>,
-    post: Post,
+    board: Arc<JobRegistry>,
+    post: JobHandle,
     wake: Wake,
 }
 
 impl<J: Job> Runner<J> {
     /// Puts it on the board.
-    pub fn new(job: J, board: &Arc<Board>, wake: Wake) -> Self {
+    pub fn new(job: J, board: &Arc<JobRegistry>, wake: Wake) -> Self {
         let post = board.post(job.kind(), None, job.deadline());
         Self { job, board: Arc::clone(board), post, wake }
     }

@@ -2,23 +2,23 @@
 //! share of the processor, to tell how far it is and what it did.
 
 mod backoff;
-mod board;
 mod busy;
 mod clock;
 mod hour_counter;
 mod job;
+mod job_registry;
 mod pacer;
 mod progress;
 mod stop;
 
 pub use backoff::Backoff;
-pub use board::{Board, JobKind, JobState, JobStatus, Post};
 pub use busy::ForegroundLoad;
 #[cfg(test)]
 pub use clock::test_clock::TestClock;
 pub use clock::{Clock, SystemClock};
 pub use hour_counter::HourCounter;
 pub use job::{Failure, Job, Next, Runner, Wake};
+pub use job_registry::{JobHandle, JobKind, JobRegistry, JobState, JobStatus};
 pub use pacer::{LONGEST, Pacer, rest_after};
 pub use progress::Meter;
 pub use stop::Stop;

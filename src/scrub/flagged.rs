@@ -11,8 +11,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Base, DiskError, Small, atomic, marker};
-use crate::domain::{FilePlace, HourPlace, shown};
+use crate::disk::{Base, DiskError, SmallFile, atomic, marker};
+use crate::domain::{FilePlace, HourPlace, escape};
 use crate::wire::{FlaggedFile, FlaggedList};
 
 /// Its file, beside the marker.
@@ -113,7 +113,7 @@ impl Flagged {
         let write = || -> Result<(), DiskError> {
             let Some(top) = base.dir(Path::new(""))? else { return Ok(()) };
             let dir = top.make_dir(OsStr::new(marker::OWN_DIR))?;
-            atomic::replace(&dir, OsStr::new(FILE), shown::json(&text).as_bytes())
+            atomic::replace(&dir, OsStr::new(FILE), escape::json(&text).as_bytes())
         };
         if let Err(error) = write() {
             self.lock().is_changed = true;
@@ -144,9 +144,9 @@ pub fn read(base: &Base) -> Result<FlaggedList, DiskError> {
         DiskError::Io { action: "read", path: dir.path().join(FILE), cause }
     };
     match dir.read_small(OsStr::new(FILE), MOST_BYTES)? {
-        Small::Absent => Ok(FlaggedList::default()),
-        Small::Larger => Err(damaged(format!("it has more than {MOST_BYTES} bytes"))),
-        Small::Content(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string())),
+        SmallFile::Absent => Ok(FlaggedList::default()),
+        SmallFile::Larger => Err(damaged(format!("it has more than {MOST_BYTES} bytes"))),
+        SmallFile::Content(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string())),
     }
 }
 

@@ -4,19 +4,19 @@
 //!    it is a transport stream that was cut short or put together. One that is larger than any segment may be is only reported.
 //! 2. A damaged one goes to the quarantine with a report ([`disk::Quarantine`](crate::disk::Quarantine)), and its name out of the
 //!    index, both with the hour locked. Thereby it is missing, and backfill fetches it again from whoever has it.
-//! 3. The reports are the memory ([`Kept`]): of what was lost here, for the reasons of holes; of what came again; and of names
+//! 3. The reports are the memory ([`QuarantineContents`]): of what was lost here, for the reasons of holes; of what came again; and of names
 //!    whose content is bad although it is what the name says, so that it is not fetched again.
 //! 4. What is only odd stays where it is and is flagged ([`Flagged`]).
 //! 5. Many damaged files at once look like a damaged disk, controller or program: then nothing is moved any more, and the operator
-//!    is asked ([`Limits`]).
+//!    is asked ([`ScrubLimits`]).
 //!
 //! Nothing here replaces a file, fetches one, or concludes anything from what is not there.
 
 pub mod check;
 mod flagged;
-mod heal;
-mod kept;
+mod quarantine_contents;
 mod report;
+mod restore;
 mod run;
 mod second_look;
 #[cfg(test)]
@@ -26,12 +26,12 @@ mod work;
 
 pub use check::{Check, Fault, FileVerdict};
 pub use flagged::{Flagged, read as read_flagged};
-pub use heal::Healing;
-pub use kept::{KeptFile, QuarantineContents};
+pub use quarantine_contents::{KeptFile, QuarantineContents};
 pub use report::{damaged_file, list_of};
+pub use restore::Healing;
 pub use run::ScrubObserver;
 pub use visitor::{BYTES, FILES, QUARANTINED, ScrubVisitor};
 pub use work::{
-    Control, CycleId, DamageOutcome, Move, Scrub, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions, Structure,
-    Unfinished, kept_at,
+    Control, CycleId, DamageOutcome, MoveToQuarantine, Scrub, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions,
+    Structure, Unfinished, kept_at,
 };

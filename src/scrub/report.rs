@@ -1,6 +1,6 @@
 //! What is found and what is kept, in the words of the API and the command line.
 
-use super::kept::{KeptFile, QuarantineContents};
+use super::quarantine_contents::{KeptFile, QuarantineContents};
 use super::work::{DamageOutcome, Scrub, ScrubFinding, kept_at};
 use crate::crawl::CrawlError;
 use crate::domain::{FilePlace, HourPlace};

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 
 use super::check::{Check, FileVerdict};
-use super::kept::KeptFile;
+use super::quarantine_contents::KeptFile;
 use super::work::{Scrub, now_ns};
 use crate::crawl::CrawlError;
 use crate::disk::{Base, DiskError, Quarantine};

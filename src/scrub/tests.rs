@@ -12,11 +12,11 @@ use super::{
     Control, CycleId, DamageOutcome, Scrub, ScrubEvent, ScrubFinding, ScrubLimits, ScrubObserver, ScrubOptions,
     ScrubVisitor, Structure,
 };
-use crate::crawl::{CountAgain, Crawl, CrawlPace, Keeper, ReadAllowance, Visitor, bring_into_line};
+use crate::crawl::{CensusVerifier, Crawl, CrawlPace, Keeper, ReadAllowance, Visitor, bring_into_line};
 use crate::disk::{Base, BaseGuard, BaseIdentity, PIECE};
 use crate::domain::{Hash, HourPlace, LARGEST_FILE};
 use crate::index::{Index, IndexOptions};
-use crate::runtime::{Board, Clock, Job as _, Stop, TestClock};
+use crate::runtime::{Clock, Job as _, JobRegistry, Stop, TestClock};
 
 const HOUR: &str = "a/source/2020-01-01T05";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -307,7 +307,7 @@ fn a_large_file_keeps_the_pace_and_lets_other_visitors_have_their_turns() {
     let archive = Archive::new([(HOUR, name(0, &content), content)]);
     let (clock, stop, keeper) = (Arc::new(TestClock::default()), Stop::new(), &archive.keeper);
     let visitors: Vec<Box<dyn Visitor>> =
-        vec![Box::new(ScrubVisitor::new(Arc::new(scrub(keeper)))), Box::new(CountAgain::new(Arc::clone(keeper)))];
+        vec![Box::new(ScrubVisitor::new(Arc::new(scrub(keeper)))), Box::new(CensusVerifier::new(Arc::clone(keeper)))];
     let second = Duration::from_secs(1);
     let pace = CrawlPace {
         cpu_share: 1.0,
@@ -318,7 +318,7 @@ fn a_large_file_keeps_the_pace_and_lets_other_visitors_have_their_turns() {
         reading: ReadAllowance { bytes_per_second: Some(PIECE as u64), files_per_second: None },
     };
     let running = Arc::clone(&clock) as Arc<dyn Clock>;
-    let board = Arc::new(Board::new(Arc::clone(&running)));
+    let board = Arc::new(JobRegistry::new(Arc::clone(&running)));
     let crawl = Arc::new(Crawl::new(Arc::clone(keeper), visitors, pace, Arc::default(), running, stop.clone()));
     let (mut catching_up, mut carry) = crawl.jobs();
     let post = board.post("catch-up", None, DAY);

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::check::Check;
-use super::work::{Control, CycleId, Move, Scrub, ScrubEvent, ScrubLimits, Unfinished};
+use super::work::{Control, CycleId, MoveToQuarantine, Scrub, ScrubEvent, ScrubLimits, Unfinished};
 use crate::crawl::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
 use crate::disk::FileMeta;
 use crate::domain::{HourPlace, Timestamp};
@@ -141,7 +141,7 @@ impl Control for Carried<'_, '_> {
         keeper: &Keeper,
         place: &HourPlace,
         name: &str,
-        work: Move<'_>,
+        work: MoveToQuarantine<'_>,
     ) -> Result<Option<String>, CrawlError> {
         let (round, bytes, is_booked) = (&mut *self.round, self.file_bytes, &mut self.is_booked);
         let names = [std::ffi::OsStr::new(name)];

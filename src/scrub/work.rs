@@ -10,10 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::check::{Check, Fault, FileVerdict};
 use super::flagged::Flagged;
-use super::kept::{KeptFile, QuarantineContents};
+use super::quarantine_contents::{KeptFile, QuarantineContents};
 use crate::crawl::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
-use crate::domain::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, shown};
+use crate::domain::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, escape};
 use crate::wire::{FlaggedFile, QuarantineReport};
 
 /// Files that cannot be read one after the other: then it is the disk, and no longer the files.
@@ -173,7 +173,7 @@ impl Unfinished {
 }
 
 /// A move to the quarantine, to be done with the hour's directory at hand.
-pub type Move<'m> = &'m mut dyn FnMut(&Dir) -> Result<Option<String>, DiskError>;
+pub type MoveToQuarantine<'m> = &'m mut dyn FnMut(&Dir) -> Result<Option<String>, DiskError>;
 
 /// Whoever carries the scrub along: is told what it does, and says whether to go on.
 pub trait Control {
@@ -197,7 +197,7 @@ pub trait Control {
         keeper: &Keeper,
         place: &HourPlace,
         name: &str,
-        work: Move<'_>,
+        work: MoveToQuarantine<'_>,
     ) -> Result<Option<String>, CrawlError> {
         Ok(keeper.change(place, [OsStr::new(name)], work)?.flatten())
     }
@@ -338,7 +338,7 @@ impl Scrub {
                 self.flagged.put(place, name, FlaggedFile { path, problem, faults, at: now().to_string() });
             }
             ScrubEvent::Sound | ScrubEvent::Gone | ScrubEvent::Damaged(_) | ScrubEvent::MovedBefore { .. } => {
-                self.flagged.remove(place, name)
+                self.flagged.remove(place, name);
             }
             ScrubEvent::Failed(_) => {}
         }
@@ -670,7 +670,7 @@ impl Bad<'_> {
 /// A report as it is kept: for people, too, who look at it with `cat`.
 fn text_of(report: &QuarantineReport) -> Vec<u8> {
     let text = serde_json::to_string_pretty(report).unwrap_or_default();
-    shown::json(&text).into_owned().into_bytes()
+    escape::json(&text).into_owned().into_bytes()
 }
 
 fn now() -> Timestamp {

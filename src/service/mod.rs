@@ -8,8 +8,8 @@
 //!
 //! What is vital, what the line says and when to reload is the node's affair. Nothing here reads the environment by itself.
 
-mod beat;
+mod heartbeat;
 mod notify;
 
-pub use beat::{Beat, with_patience};
+pub use heartbeat::{Beat, with_patience};
 pub use notify::{EnvLookup, Notify};

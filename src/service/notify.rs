@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::domain::shown;
+use crate::domain::escape;
 
 /// Looks up an environment variable; given in, so that tests need not change the process.
 pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -92,7 +92,7 @@ impl Notify {
 
 /// A line break would begin another message, and `systemctl status` shows the line on a terminal.
 fn one_line(text: &str) -> String {
-    shown::words(text).into_owned()
+    escape::words(text).into_owned()
 }
 
 fn open(place: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {

@@ -13,7 +13,7 @@ use crate::peer::{Peer, PeerUrl};
 
 /// This node, to be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Own {
+pub struct OwnNode {
     /// Where it listens; none if it does not.
     pub listen: Option<SocketAddr>,
 }
@@ -29,7 +29,7 @@ pub enum Trust {
     Names(BTreeSet<String>),
 }
 
-impl Own {
+impl OwnNode {
     fn is(&self, entry: &SourceEntry) -> bool {
         self.listen.is_some_and(|listen| leads_to(&entry.url, listen))
     }
@@ -73,7 +73,7 @@ impl Trust {
 }
 
 /// One list of what these sources say, the later ones last, in order of names.
-pub fn merge<'a>(sources: impl IntoIterator<Item = &'a [SourceEntry]>, own: &Own, trust: &Trust) -> Vec<Peer> {
+pub fn merge<'a>(sources: impl IntoIterator<Item = &'a [SourceEntry]>, own: &OwnNode, trust: &Trust) -> Vec<Peer> {
     let mut by_name: BTreeMap<&str, (usize, &SourceEntry)> = BTreeMap::new();
     for (place, entry) in sources.into_iter().flatten().enumerate() {
         by_name.insert(&entry.name, (place, entry));
@@ -105,8 +105,8 @@ mod tests {
         texts.iter().map(|text| SourceEntry::parse(text).unwrap()).collect()
     }
 
-    fn own(listen: &str) -> Own {
-        Own { listen: Some(listen.parse().unwrap()) }
+    fn own(listen: &str) -> OwnNode {
+        OwnNode { listen: Some(listen.parse().unwrap()) }
     }
 
     fn merged(sources: &[&[&str]]) -> Vec<String> {
@@ -165,7 +165,7 @@ mod tests {
             let entry = SourceEntry::parse(url).unwrap();
             assert_eq!(own(listen).is(&entry), is_own, "{listen} and {url}");
         }
-        let nobody = Own { listen: None };
+        let nobody = OwnNode { listen: None };
         assert!(!nobody.is(&SourceEntry::parse("http://127.0.0.1:8000").unwrap()));
     }
 
@@ -192,7 +192,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_name_and_address_comes_once_and_from_the_last_who_named_it(sources in some_entries()) {
-            let own = Own { listen: None };
+            let own = OwnNode { listen: None };
             let peers = merge(sources.iter().map(Vec::as_slice), &own, &Trust::All);
             let all: Vec<&SourceEntry> = sources.iter().flatten().collect();
             let names: BTreeSet<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
@@ -211,7 +211,7 @@ mod tests {
 
         #[test]
         fn merging_what_was_merged_changes_nothing(sources in some_entries()) {
-            let own = Own { listen: None };
+            let own = OwnNode { listen: None };
             let peers = merge(sources.iter().map(Vec::as_slice), &own, &Trust::All);
             let again: Vec<SourceEntry> = peers.iter()
                 .map(|peer| SourceEntry { name: peer.name.clone(), url: peer.url.clone(), is_named: peer.name.len() == 1 }).collect();

@@ -18,6 +18,6 @@ mod watcher;
 
 pub use database::{Connection, Database};
 pub use entry::{BadEntry, ListedSources, SourceEntry};
-pub use merge::{Own, Trust, merge};
+pub use merge::{OwnNode, Trust, merge};
 pub use report::{SourceError, SourceStatus};
 pub use watcher::{SourceOptions, Sources};

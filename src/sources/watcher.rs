@@ -12,10 +12,10 @@ use super::database::Database;
 use super::entry::{ListedSources, SourceEntry};
 use super::file::ListFile;
 use super::memory::SourceMemory;
-use super::merge::{Own, Trust, merge};
+use super::merge::{OwnNode, Trust, merge};
 use super::report::{SourceError, SourceStatus};
 use crate::peer::Peer;
-use crate::runtime::{Backoff, Board, JobState, Post};
+use crate::runtime::{Backoff, JobHandle, JobRegistry, JobState};
 
 /// The first wait after a source failed, if it is not read more often anyway.
 const RETRY: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub struct SourceOptions {
 #[derive(Debug)]
 pub struct Sources {
     slots: Vec<Slot>,
-    own: Own,
+    own: OwnNode,
     trust: Trust,
     reread: Duration,
     list: watch::Sender<Vec<Peer>>,
@@ -99,7 +99,7 @@ impl Sources {
     /// Of a node; what the database said last is kept in its state directory. Nothing is read yet but what was given.
     pub fn new(
         options: SourceOptions,
-        own: Own,
+        own: OwnNode,
         state_dir: &Path,
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
@@ -162,7 +162,7 @@ impl Sources {
     }
 
     /// Reads every source again and again until it is stopped; how that goes stands on the board.
-    pub async fn run(&self, stop: CancellationToken, board: &Arc<Board>) {
+    pub async fn run(&self, stop: CancellationToken, board: &Arc<JobRegistry>) {
         let follow = async |slot: &Slot| {
             if matches!(slot.reads, Reads::Nothing) {
                 return;
@@ -183,7 +183,7 @@ impl Sources {
     }
 
     /// Tells how a reading went; and how long it is until the next one.
-    fn book(&self, slot: &Slot, post: &Post) -> Duration {
+    fn book(&self, slot: &Slot, post: &JobHandle) -> Duration {
         let (failures, error) = {
             let status = &slot.state().status;
             (status.failures, status.error.clone())
@@ -314,7 +314,7 @@ mod tests {
             reread: Duration::from_secs(30),
         };
         let registry = Registry::new();
-        let own = Own { listen: None };
+        let own = OwnNode { listen: None };
         let sources = Sources::new(options, own, dir.path(), &registry).unwrap();
         let mut peers = sources.peers();
         let names = |list: &watch::Receiver<Vec<Peer>>| -> Vec<String> {

@@ -9,9 +9,9 @@
 //! here opens a connection.
 
 mod client;
-mod explain;
 mod pem;
 mod server;
+mod tls_errors;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use client::{for_http, pinned, trusting, trusting_nobody};
-pub use explain::explain;
 pub use rustls::ClientConfig;
 pub use server::{Fingerprint, TlsAccept, TlsServer};
+pub use tls_errors::explain;
 
 /// Why there can be no encryption.
 #[derive(Debug, thiserror::Error)]

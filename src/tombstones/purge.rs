@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
-use super::{After, IndexTrust, TombstoneBounds, TombstoneScope, TombstoneTarget, hidden_files, walk};
+use super::{IndexTrust, PageEnd, TombstoneBounds, TombstoneScope, TombstoneTarget, hidden_files, walk};
 use crate::crawl::{CrawlError, Keeper};
 use crate::deleted::DeletionCounter;
 use crate::disk::{DiskError, Removed, atomic, marker};
@@ -41,7 +41,7 @@ impl Purge<'_> {
     pub fn scope(
         &self,
         scope: &TombstoneScope,
-        after: Option<&After>,
+        after: Option<&PageEnd>,
         bounds: TombstoneBounds,
         index: IndexTrust,
     ) -> Purged {

@@ -75,7 +75,7 @@ impl Archive {
     fn purge_all(&self, dry_run: bool, files: usize) -> crate::wire::PurgeReport {
         let mut total = crate::wire::PurgeReport::default();
         loop {
-            let after = total.next.as_deref().map(|next| After::read(next).unwrap());
+            let after = total.next.as_deref().map(|next| PageEnd::read(next).unwrap());
             let bounds = TombstoneBounds { files, hours: 1 };
             let report = self
                 .purge(dry_run)
@@ -326,14 +326,14 @@ proptest! {
             .filter(|path| matches!(parse_file_name(path.rsplit('/').next().unwrap()), FileName::Understood(key) if key.tombstone))
             .collect();
         let mut listed = Vec::new();
-        let mut after: Option<After> = None;
+        let mut after: Option<PageEnd> = None;
         loop {
             let bounds = TombstoneBounds { files: page, hours: 1 };
             let next = list(&archive.keeper, &TombstoneScope::everything(), after.as_ref(), bounds, IndexTrust::CaughtUp).unwrap();
             prop_assert!(next.tombstones.len() <= page);
             listed.extend(next.tombstones);
             match next.next {
-                Some(text) => after = Some(After::read(&text).unwrap()),
+                Some(text) => after = Some(PageEnd::read(&text).unwrap()),
                 None => break,
             }
         }

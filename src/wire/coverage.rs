@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::coverage::{HourFigures, Lane, LaneFigures, Stretch, TimeTally};
-use crate::domain::ledger::{Closed, OpenHole};
+use crate::domain::coverage::{CoverageKind, HourFigures, LaneFigures, Stretch, TimeTally};
+use crate::domain::hole_reasons::{ClosedHoleReason, OpenHole};
 use crate::domain::{BadName, Hour, Span};
 
 /// The figures of the hours of a quality.
@@ -211,8 +211,8 @@ pub struct ClosedHole {
     pub closed_by: Option<String>,
 }
 
-impl From<&Closed> for ClosedHole {
-    fn from(entry: &Closed) -> Self {
+impl From<&ClosedHoleReason> for ClosedHole {
+    fn from(entry: &ClosedHoleReason) -> Self {
         Self {
             start: entry.hole.start.to_string(),
             end: entry.hole.end.to_string(),
@@ -302,8 +302,8 @@ impl From<&HourFigures> for HourCoverage {
             suspect: kind(1),
             partial: kind(2),
             bad: figures.bad,
-            raw: lane(figures.lane(Lane::Raw)),
-            editable: lane(figures.lane(Lane::Editable)),
+            raw: lane(figures.lane(CoverageKind::Raw)),
+            editable: lane(figures.lane(CoverageKind::Editable)),
         }
     }
 }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{ClosedHole, HoleRecord};
 use crate::domain::best::SequencePiece;
-use crate::domain::explain::{Instead, Moment};
+use crate::domain::explain::{CoveredBy, Moment};
 use crate::domain::{Span, Stream, Timestamp};
 
 /// What covers a point in time in a quality, or the hole that it lies in.
@@ -124,10 +124,10 @@ impl From<&SequencePiece> for CoveringSegment {
 }
 
 /// Why a segment is not played, in words.
-pub fn why_not_played(instead: &Instead) -> String {
+pub fn why_not_played(instead: &CoveredBy) -> String {
     match instead {
-        Instead::Hidden => "hidden by its tombstone".to_owned(),
-        Instead::Beaten(by, merit) => format!("not the best for its start: {by} is, because {merit}"),
-        Instead::Later => "it starts later than the one that is played".to_owned(),
+        CoveredBy::Hidden => "hidden by its tombstone".to_owned(),
+        CoveredBy::Beaten(by, merit) => format!("not the best for its start: {by} is, because {merit}"),
+        CoveredBy::Later => "it starts later than the one that is played".to_owned(),
     }
 }

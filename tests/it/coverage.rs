@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use gapless::domain::coverage::{Coverage, HourFigures, HourLine, Lane, LaneFigures, TimeTally, Window};
+use gapless::domain::coverage::{Coverage, CoverageKind, HourFigures, HourLine, LaneFigures, TimeTally, Window};
 use gapless::domain::map::{Colour, paint_hours};
 use gapless::domain::{Hour, HourContents, SegmentKind, Timestamp};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ fn figures(hour: &str, written: &Value) -> HourFigures {
             TimeTally { count: number(&of[count]), us: number(&of[us]) }
         })
     };
-    let lanes = Lane::ALL.map(|lane| {
+    let lanes = CoverageKind::ALL.map(|lane| {
         let of = |name: &str| number(&written[format!("{}_{name}", lane.as_str())]);
         LaneFigures { covered_us: of("coverage"), holes: of("holes"), hole_us: of("hole_us") }
     });
@@ -56,7 +56,7 @@ fn figures(hour: &str, written: &Value) -> HourFigures {
     }
 }
 
-fn written_holes(expected: &Value, lane: Lane) -> Vec<(String, String)> {
+fn written_holes(expected: &Value, lane: CoverageKind) -> Vec<(String, String)> {
     let holes = expected[format!("{}_holes", lane.as_str())].as_array().unwrap();
     holes.iter().map(|hole| (text(&hole[0]), text(&hole[1]))).collect()
 }
@@ -84,7 +84,7 @@ fn every_figure_hole_and_pixel_of_the_directory_is_the_one_that_was_written_down
         let all: Vec<HourFigures> = coverage.figures(Hour::MIN, Hour::MAX).collect();
         let written = expected["per_hour"].as_object().unwrap();
         assert_eq!(all, written.iter().map(|(hour, of)| figures(hour, of)).collect::<Vec<_>>(), "{quality}");
-        for lane in Lane::ALL {
+        for lane in CoverageKind::ALL {
             let holes = coverage.holes_within(lane, &Window::default()).into_iter();
             let holes: Vec<(String, String)> =
                 holes.map(|hole| (hole.start.to_string(), hole.end.to_string())).collect();
@@ -124,7 +124,7 @@ fn holes_and_timespans_are_told_as_they_were_written_down_with_and_without_a_dae
     both_ways(&TestArchive::sample(), |archive| {
         for quality in QUALITIES {
             let expected = expected(quality);
-            for (lane, flag) in [(Lane::Raw, ""), (Lane::Editable, " --editable")] {
+            for (lane, flag) in [(CoverageKind::Raw, ""), (CoverageKind::Editable, " --editable")] {
                 let all = ask(archive, &format!("--json holes desertbus/{quality}{flag}")).json(0);
                 assert_eq!(pairs(&all["holes"]), written_holes(&expected, lane), "{quality} {lane:?}");
                 assert_eq!((&all["kind"], &all["quality"]), (&json!(lane.as_str()), &json!(quality)));
@@ -155,7 +155,7 @@ fn holes_and_timespans_are_told_as_they_were_written_down_with_and_without_a_dae
                 .windows(2)
                 .map(|pair| (Timestamp(pair[0].1).to_string(), Timestamp(pair[1].0).to_string()))
                 .collect();
-            assert_eq!(between, written_holes(&expected, Lane::Raw));
+            assert_eq!(between, written_holes(&expected, CoverageKind::Raw));
             let extent = [ends[0].0, ends[ends.len() - 1].1].map(|at| Timestamp(at).to_string());
             assert_eq!(json!(extent), expected["extent"]);
             assert_eq!(ask(archive, &format!("timespans desertbus/{quality}")).lines(0).len(), runs.len());
@@ -211,7 +211,7 @@ fn printed(hour: &Value) -> HourFigures {
             TimeTally { count: number(&of[count]), us: whole(&of[seconds]) }
         })
     };
-    let lanes = Lane::ALL.map(|lane| {
+    let lanes = CoverageKind::ALL.map(|lane| {
         let of = &hour[lane.as_str()];
         LaneFigures {
             covered_us: whole(&of["seconds"]),
@@ -244,7 +244,7 @@ pub fn gauges(quality: &str, expected: &Value) -> Vec<String> {
             lines.push(format!("overlap_count{{{labels}}} {}", over.count));
             lines.push(format!("overlap_duration{{{labels}}} {}", seconds(over.us)));
         }
-        for lane in Lane::ALL {
+        for lane in CoverageKind::ALL {
             let (name, of) = (lane.as_str(), figures.lane(lane));
             lines.push(format!("{name}_coverage{{{labels}}} {}", seconds(of.covered_us)));
             lines.push(format!("{name}_holes{{{labels}}} {}", of.holes));
@@ -374,8 +374,8 @@ fn the_api_answers_what_was_written_down_in_one_page_and_in_many() {
                 found.iter().flat_map(|page| page["hours"].as_array().unwrap()).map(printed).collect();
             let written = expected["per_hour"].as_object().unwrap();
             assert_eq!(hours, written.iter().map(|(hour, of)| figures(hour, of)).collect::<Vec<_>>());
-            for lane in Lane::ALL {
-                let found = pages(&node, &of("holes"), &format!("editable={}", lane == Lane::Editable));
+            for lane in CoverageKind::ALL {
+                let found = pages(&node, &of("holes"), &format!("editable={}", lane == CoverageKind::Editable));
                 assert_eq!(found.len() > 5, is_paged, "{}", found.len());
                 assert_eq!(joined(&found, "holes"), written_holes(&expected, lane), "{quality} {lane:?}");
                 let covered: i64 = found.iter().map(|page| us(&page["covered_seconds"])).sum();
@@ -390,14 +390,14 @@ fn the_api_answers_what_was_written_down_in_one_page_and_in_many() {
                 .sum();
             let extent =
                 [&expected["extent"][0], &expected["extent"][1]].map(|at| Timestamp::parse(&text(at)).unwrap());
-            let holes: u64 = hours.iter().map(|figures| figures.lane(Lane::Raw).hole_us).sum();
+            let holes: u64 = hours.iter().map(|figures| figures.lane(CoverageKind::Raw).hole_us).sum();
             assert_eq!(covered, (extent[1] - extent[0]).us() - i64::try_from(holes).unwrap());
         }
         // The command line puts the pages together again.
         let whole = ask(&archive, "--json holes desertbus/480p --editable").json(0);
-        assert_eq!(pairs(&whole["holes"]), written_holes(&expected("480p"), Lane::Editable));
+        assert_eq!(pairs(&whole["holes"]), written_holes(&expected("480p"), CoverageKind::Editable));
         let runs = ask(&archive, "timespans desertbus/480p").lines(0).len();
-        assert_eq!(runs, written_holes(&expected("480p"), Lane::Raw).len() + 1);
+        assert_eq!(runs, written_holes(&expected("480p"), CoverageKind::Raw).len() + 1);
         node.terminate();
     }
 }

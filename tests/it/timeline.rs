@@ -1,6 +1,6 @@
 //! What a timeline shows, and that it follows the archive by itself.
 
-use gapless::domain::coverage::Lane;
+use gapless::domain::coverage::CoverageKind;
 use serde_json::{Value, json};
 
 use crate::support::{Kind, SOON, TestArchive, TestNode, eventually};
@@ -35,7 +35,7 @@ fn each_hour_of_the_sample_misses_what_its_figures_say() {
         let found = timeline(&node, &stream, &query);
         let missing: Vec<i64> = pieces(&found).into_iter().map(|piece| piece.0).collect();
         for (hour, missing) in hours.iter().zip(&missing) {
-            let hole_seconds = hour[Lane::Raw.as_str()]["hole_seconds"].as_f64().unwrap();
+            let hole_seconds = hour[CoverageKind::Raw.as_str()]["hole_seconds"].as_f64().unwrap();
             assert_eq!(*missing > 0, hole_seconds > 0.0, "{quality} {hour}");
             if hour["hour"] != hours[0]["hour"] && hour["hour"] != hours[hours.len() - 1]["hour"] {
                 // Those inside the extent are an hour long, and edges lie within a microsecond of the hour's.

@@ -1,8 +1,8 @@
 //! Asks for the figures of a quality's hours and for its map: the daemon page by page, or the index itself. Neither reads a segment.
 
+use crate::cli::archive_client::ArchiveClient;
 use crate::cli::client::path;
 use crate::cli::pages::Pages;
-use crate::cli::side::Side;
 use crate::coverage::png;
 use crate::domain::coverage::{HourFigures, Window};
 use crate::domain::map::{self, paint_hours};
@@ -23,7 +23,7 @@ pub(super) struct QualityCoverage {
 }
 
 /// Asks about one quality; `draws` says whether a map is wanted.
-pub(super) async fn of_stream(here: &Side, stream: &Stream, draws: bool) -> anyhow::Result<QualityCoverage> {
+pub(super) async fn of_stream(here: &ArchiveClient, stream: &Stream, draws: bool) -> anyhow::Result<QualityCoverage> {
     let hours = here.hours(stream, true).await?;
     let hours = hours.into_iter().map(|hour| (hour, ())).collect();
     let Some((first, last)) = Horizon::at(super::now()).view(&hours) else { return Ok(QualityCoverage::default()) };

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use crate::cli::out::{Out, stdout};
+use crate::cli::out::{LineOutput, stdout};
 use crate::domain::Stream;
-use crate::domain::coverage::{HourFigures, Lane};
-use crate::domain::shown::shown;
+use crate::domain::coverage::{CoverageKind, HourFigures};
+use crate::domain::escape::shown;
 use crate::wire::{CoverageList, HourCoverage, seconds};
 
 /// Prints the hours of one quality.
@@ -64,11 +64,11 @@ impl CoveragePrinter {
     }
 }
 
-fn row(out: &mut Out<'_>, figures: &HourFigures) -> io::Result<()> {
+fn row(out: &mut LineOutput<'_>, figures: &HourFigures) -> io::Result<()> {
     let [full, suspect, partial] = figures.video.map(|tally| tally.count);
     let overlaps: u64 = figures.overlaps.iter().map(|tally| tally.count).sum();
     let overlap_us: u64 = figures.overlaps.iter().map(|tally| tally.us).sum();
-    let (raw, editable) = (figures.lane(Lane::Raw), figures.lane(Lane::Editable));
+    let (raw, editable) = (figures.lane(CoverageKind::Raw), figures.lane(CoverageKind::Editable));
     writeln!(
         out,
         "{} {full:>6} {suspect:>7} {partial:>7} {:>5} {:>12.6} {:>6} {:>12.6} {:>12.6} {:>6} {:>12.6} {overlaps:>8} {:>12.6}",

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::home::Home;
 use crate::cli::args::DemoArgs;
 use crate::cli::out::stdout;
-use crate::demo::{CHANNELS, Event, RecordedPast, QUALITIES};
+use crate::demo::{CHANNELS, DemoEvent, QUALITIES, RecordedPast};
 
 /// What an hour of the past takes on three nodes together: a block of 4 KiB for each of 600 segments in two channels and two qualities.
 const PAST_HOUR: u64 = 3 * 4 * 600 * 4096;
@@ -37,11 +37,11 @@ pub(super) struct NodeLines {
 
 /// Prints.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tell {
+pub(super) struct DemoPrinter {
     json: bool,
 }
 
-impl Tell {
+impl DemoPrinter {
     pub(super) fn new(json: bool) -> Self {
         Self { json }
     }
@@ -73,7 +73,7 @@ impl Tell {
         text(nodes, address, home, args, seed, past).split('\n').try_for_each(|part| line(&part))
     }
 
-    pub(super) fn event(self, event: &Event) -> anyhow::Result<()> {
+    pub(super) fn event(self, event: &DemoEvent) -> anyhow::Result<()> {
         if self.json { json_line(event) } else { line(event) }
     }
 

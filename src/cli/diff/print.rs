@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::out::stdout;
 use crate::domain::HourPlace;
 use crate::domain::compare::{HourDifference, NameFate};
-use crate::domain::shown::shown;
+use crate::domain::escape::shown;
 
 /// How many names each side has that the other lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

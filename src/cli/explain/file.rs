@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::Exit;
+use crate::cli::archive_client::ArchiveClient;
 use crate::cli::config::Config;
-use crate::cli::diff::Asked;
+use crate::cli::diff::DiffRules;
 use crate::cli::out::stdout;
-use crate::cli::side::Side;
 use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::domain::compare::fates;
-use crate::domain::explain::{NameState, Standing, standing, state};
-use crate::domain::shown::shown;
+use crate::domain::escape::shown;
+use crate::domain::explain::{NameState, SegmentRank, standing, state};
 use crate::domain::{
     FileName, Hash, HourContents, HourPlace, LARGEST_FILE, SegmentKey, SegmentKind, name, parse_file_name, plan,
 };
@@ -55,9 +55,9 @@ impl Account {
 /// Prints what is known of `name` in these hours; where there are several, only in those that know of it.
 pub(super) async fn explain(
     config: &Config,
-    here: &Side,
-    there: Option<&Side>,
-    rules: &Asked,
+    here: &ArchiveClient,
+    there: Option<&ArchiveClient>,
+    rules: &DiffRules,
     places: &[HourPlace],
     name: &str,
 ) -> anyhow::Result<Exit> {
@@ -288,12 +288,12 @@ fn tell_state(account: &mut Account, state: &NameState, text: &str) {
     account.add("index", sentence, value);
 }
 
-fn tell_standing(account: &mut Account, standing: &Standing) {
+fn tell_standing(account: &mut Account, standing: &SegmentRank) {
     let (sentence, value) = match standing {
-        Standing::Best(over) if over.is_empty() => {
+        SegmentRank::Best(over) if over.is_empty() => {
             ("the only segment with its start, and so the best".to_owned(), json!({ "is": true, "over": [] }))
         }
-        Standing::Best(over) => {
+        SegmentRank::Best(over) => {
             let each: Vec<String> = over.iter().map(|(name, merit)| format!("{name} because {merit}")).collect();
             let values: Vec<Value> =
                 over.iter().map(|(name, merit)| json!({ "name": name, "because": merit.to_string() })).collect();
@@ -302,7 +302,7 @@ fn tell_standing(account: &mut Account, standing: &Standing) {
                 json!({ "is": true, "over": values }),
             )
         }
-        Standing::Beaten(by, merit) => (
+        SegmentRank::Beaten(by, merit) => (
             format!("not the best for its start: {by} is, because {merit}"),
             json!({ "is": false, "by": by, "because": merit.to_string() }),
         ),
@@ -312,8 +312,8 @@ fn tell_standing(account: &mut Account, standing: &Standing) {
 
 fn tell_peer(
     account: &mut Account,
-    peer: &Side,
-    rules: &Asked,
+    peer: &ArchiveClient,
+    rules: &DiffRules,
     place: &HourPlace,
     local: &HourContents,
     names: &[String],

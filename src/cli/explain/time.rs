@@ -3,17 +3,22 @@
 use std::collections::BTreeSet;
 
 use crate::cli::Exit;
+use crate::cli::archive_client::{ArchiveClient, ArchiveScope};
 use crate::cli::config::Config;
-use crate::cli::out::{Out, stdout};
-use crate::cli::side::{ArchiveScope, Side};
+use crate::cli::out::{LineOutput, stdout};
 use crate::domain::best::{SequencePiece, TOLERANCE};
+use crate::domain::escape::shown;
 use crate::domain::explain::{Moment, Search};
-use crate::domain::shown::shown;
 use crate::domain::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, why_not_played};
 
 /// Prints what covers `at` in each channel and quality of `scope`.
-pub(super) async fn explain(config: &Config, here: &Side, scope: &ArchiveScope, at: Timestamp) -> anyhow::Result<Exit> {
+pub(super) async fn explain(
+    config: &Config,
+    here: &ArchiveClient,
+    scope: &ArchiveScope,
+    at: Timestamp,
+) -> anyhow::Result<Exit> {
     let mut streams = here.streams(scope, &BTreeSet::new()).await?;
     streams.retain(|stream| !stream.quality.is_chat());
     if streams.is_empty() {
@@ -34,7 +39,7 @@ pub(super) async fn explain(config: &Config, here: &Side, scope: &ArchiveScope, 
     Ok(Exit::Done)
 }
 
-async fn of_stream(here: &Side, stream: &Stream, at: Timestamp) -> anyhow::Result<Moment> {
+async fn of_stream(here: &ArchiveClient, stream: &Stream, at: Timestamp) -> anyhow::Result<Moment> {
     let mut search = Search::new(at, &here.hours(stream, true).await?);
     while let Some(hour) = search.wanted() {
         search.give(here.contents(&HourPlace { stream: stream.clone(), hour }).await?);
@@ -42,7 +47,7 @@ async fn of_stream(here: &Side, stream: &Stream, at: Timestamp) -> anyhow::Resul
     Ok(search.found())
 }
 
-fn as_text(out: &mut Out<'_>, stream: &Stream, at: Timestamp, found: &Moment) -> std::io::Result<()> {
+fn as_text(out: &mut LineOutput<'_>, stream: &Stream, at: Timestamp, found: &Moment) -> std::io::Result<()> {
     let spans =
         |piece: &SequencePiece| format!("{}/{}: {} to {}", piece.hour, piece.file.name(), piece.start(), piece.end());
     if let Some(piece) = &found.chosen {
@@ -76,7 +81,7 @@ fn length(found: &Moment) -> String {
 /// What the ledger knows of the moment.
 type Ledger = (Option<HoleRecord>, Vec<ClosedHole>);
 
-fn ledger_as_text(out: &mut Out<'_>, (open, closed): &Ledger) -> std::io::Result<()> {
+fn ledger_as_text(out: &mut LineOutput<'_>, (open, closed): &Ledger) -> std::io::Result<()> {
     if let Some(hole) = open {
         if let Some(first_seen) = &hole.first_seen {
             writeln!(out, "  missing since {first_seen} at the latest, when that was first seen")?;

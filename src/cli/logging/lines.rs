@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
-use crate::domain::shown;
+use crate::domain::escape;
 
 /// Fields that every line has in JSON; a field of an event that is called the same gets a `_` behind its name.
 const OWN: [&str; 5] = ["timestamp", "level", "event", "message", "target"];
@@ -104,13 +104,13 @@ impl LineFormat {
             };
             write!(line, "{dim}{}{plain} {strong}{:>5}{plain} ", now(), metadata.level().as_str())?;
         }
-        write!(line, "{dim}{}", shown::words(fields.target(metadata)))?;
+        write!(line, "{dim}{}", escape::words(fields.target(metadata)))?;
         if let Some(name) = name_of(metadata) {
             write!(line, " {name}")?;
         }
         write!(line, ":{plain}")?;
         if let Some(message) = &fields.message {
-            write!(line, " {}", shown::words(message))?;
+            write!(line, " {}", escape::words(message))?;
         }
         for (name, value) in &fields.others {
             let value = match value {
@@ -119,7 +119,7 @@ impl LineFormat {
                 Written { value: Value::String(text), .. } => text.clone(),
                 Written { value, .. } => value.to_string(),
             };
-            write!(line, " {dim}{name}={plain}{}", shown::words(&value))?;
+            write!(line, " {dim}{name}={plain}{}", escape::words(&value))?;
         }
         Ok(line)
     }
@@ -148,7 +148,7 @@ fn json(metadata: &Metadata<'static>, fields: &Fields) -> serde_json::Result<Str
     }
     map.end()?;
     // serde_json writes UTF-8.
-    Ok(shown::json(&String::from_utf8_lossy(&bytes)).into_owned())
+    Ok(escape::json(&String::from_utf8_lossy(&bytes)).into_owned())
 }
 
 /// A value, and whether it was text to begin with.
@@ -304,7 +304,7 @@ mod tests {
         for lines in [TEXT, JSON, LineFormat { journal: true, ..TEXT }] {
             let line = written(lines, || tracing::warn!(name: "x", path = %hostile, quoted = hostile, "{hostile}"));
             let line = line.strip_suffix('\n').unwrap();
-            assert!(!line.contains(shown::steers), "{line:?}");
+            assert!(!line.contains(escape::steers), "{line:?}");
         }
     }
 

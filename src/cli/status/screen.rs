@@ -1,11 +1,11 @@
 //! The screen of a node: what is wrong first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
-use super::table::{Paint, TextTable, Tone};
+use super::table::{ColourWriter, TextTable, Tone};
 use crate::domain::Timestamp;
 use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, Status, StreamStatus};
 
 /// The lines of a screen, drawn at this time.
-pub(super) fn lines(status: &Status, now: Timestamp, paint: Paint) -> Vec<String> {
+pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> Vec<String> {
     let screen = Screen { now, paint };
     let blocks = [
         screen.head(status),
@@ -29,7 +29,7 @@ pub(super) fn lines(status: &Status, now: Timestamp, paint: Paint) -> Vec<String
 
 struct Screen {
     now: Timestamp,
-    paint: Paint,
+    paint: ColourWriter,
 }
 
 impl Screen {

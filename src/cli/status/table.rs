@@ -3,7 +3,7 @@
 
 use console::{Alignment, Style, measure_text_width, pad_str};
 
-use crate::domain::shown::words;
+use crate::domain::escape::words;
 
 /// The widest column but the last: one long name must not push everything else from the screen.
 const WIDEST: usize = 32;
@@ -21,11 +21,11 @@ pub(super) enum Tone {
 
 /// Makes words of a tone, in colour or not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint {
+pub(super) struct ColourWriter {
     pub(super) colour: bool,
 }
 
-impl Paint {
+impl ColourWriter {
     /// These words, which may come from anywhere.
     pub(super) fn words(self, tone: Tone, text: &str) -> String {
         let style = match tone {
@@ -51,12 +51,12 @@ pub(super) struct TextTable {
 
 impl TextTable {
     /// With these titles.
-    pub(super) fn new(paint: Paint, titles: &[&str], numbers: &'static [usize]) -> Self {
+    pub(super) fn new(paint: ColourWriter, titles: &[&str], numbers: &'static [usize]) -> Self {
         let titles = titles.iter().map(|title| paint.words(Tone::Faint, title)).collect();
         Self { numbers, rows: vec![titles] }
     }
 
-    /// One more row, whose words come from [`Paint`].
+    /// One more row, whose words come from [`ColourWriter`].
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
@@ -96,15 +96,15 @@ mod tests {
 
     #[test]
     fn nothing_that_steers_a_terminal_comes_through() {
-        let loud = Paint { colour: true }.words(Tone::Bad, "a\u{7}b");
+        let loud = ColourWriter { colour: true }.words(Tone::Bad, "a\u{7}b");
         assert!(loud.contains("a\\x07b") && loud.starts_with('\u{1b}') && loud.ends_with("\u{1b}[0m"), "{loud:?}");
-        assert_eq!(Paint { colour: false }.words(Tone::Bad, "a\u{7}b"), "a\\x07b");
+        assert_eq!(ColourWriter { colour: false }.words(Tone::Bad, "a\u{7}b"), "a\\x07b");
     }
 
     #[test]
     fn columns_stand_beneath_each_other_also_in_colour() {
         for colour in [false, true] {
-            let paint = Paint { colour };
+            let paint = ColourWriter { colour };
             let mut table = TextTable::new(paint, &["name", "size", ""], &[1]);
             table.row([paint.words(Tone::Bad, "a"), "10".to_owned(), "all of it".to_owned()]);
             table.row([paint.words(Tone::Plain, &"x".repeat(100)), "9".to_owned(), String::new()]);

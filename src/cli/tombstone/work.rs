@@ -16,7 +16,7 @@ use crate::deleted::DeletionCounter;
 use crate::peer::Peer;
 use crate::retention::Retention;
 use crate::startup;
-use crate::tombstones::{self, After, IndexTrust, Purge, ScopePart, TombstoneBounds, TombstoneScope};
+use crate::tombstones::{self, IndexTrust, PageEnd, Purge, ScopePart, TombstoneBounds, TombstoneScope};
 use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};
 
 /// What is done at once before it is told; as much as a daemon does for one request.
@@ -24,7 +24,7 @@ const BOUNDS: TombstoneBounds = TombstoneBounds { files: 10_000, hours: 256 };
 
 /// Whether a verb only looks: then it makes no index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Looks {
+pub(super) enum OpenMode {
     Only,
     No,
 }
@@ -32,11 +32,11 @@ pub(super) enum Looks {
 /// Who does the work.
 pub(super) enum Worker {
     Daemon(Box<Daemon>),
-    Here(Arc<Here>),
+    Here(Arc<OpenArchive>),
 }
 
 /// The archive, opened by this process.
-pub(super) struct Here {
+pub(super) struct OpenArchive {
     keeper: Arc<Keeper>,
     deleted: DeletionCounter,
     /// Knows what other nodes have, where what only we have is to stay.
@@ -48,19 +48,19 @@ pub(super) struct Here {
 
 impl Worker {
     /// The daemon that was named, else the one on this archive, else this process.
-    pub(super) async fn find(config: &Config, other: &OtherNode, looks: Looks) -> anyhow::Result<Self> {
+    pub(super) async fn find(config: &Config, other: &OtherNode, looks: OpenMode) -> anyhow::Result<Self> {
         if let Some(daemon) = other.daemon(config)? {
             return Ok(Self::Daemon(Box::new(daemon)));
         }
         if let Some(daemon) = Daemon::find(&config.state_dir).await {
             return Ok(Self::Daemon(Box::new(daemon)));
         }
-        if looks == Looks::Only {
+        if looks == OpenMode::Only {
             startup::require_index(&config.state_dir)?;
         }
         let peers = backfill::peers_now(config).await?;
         let config = config.clone();
-        let opened = tokio::task::spawn_blocking(move || Here::open(&config, peers));
+        let opened = tokio::task::spawn_blocking(move || OpenArchive::open(&config, peers));
         Ok(Self::Here(Arc::new(opened.await.context("the work ended badly")??)))
     }
 
@@ -115,7 +115,7 @@ impl Worker {
             }
             Self::Here(here) => {
                 let scope = scope(target.map(ArchiveTarget::to_string).as_slice())?;
-                let after = after.as_deref().and_then(After::read);
+                let after = after.as_deref().and_then(PageEnd::read);
                 here.work(move |here| {
                     Ok(tombstones::list(&here.keeper, &scope, after.as_ref(), BOUNDS, IndexTrust::CaughtUp)?)
                 })
@@ -130,7 +130,7 @@ impl Worker {
             Self::Daemon(daemon) => Ok(daemon.post_json("/api/v1/tombstones/purge", &order).await?),
             Self::Here(here) => {
                 let scope = if order.everything { TombstoneScope::everything() } else { scope(&order.places)? };
-                let after = order.after.as_deref().and_then(After::read);
+                let after = order.after.as_deref().and_then(PageEnd::read);
                 here.work(move |here| {
                     let stay = here.retention.hidden_last_copies();
                     let purge = Purge {
@@ -164,7 +164,7 @@ pub(super) fn scope(places: &[String]) -> Result<TombstoneScope, UsageError> {
     Ok(TombstoneScope::within(places.iter().map(read).collect::<Result<_, _>>()?))
 }
 
-impl Here {
+impl OpenArchive {
     fn open(config: &Config, peers: watch::Receiver<Vec<Peer>>) -> anyhow::Result<Self> {
         let opened = Offline::begin(config)?;
         opened.catch_up(|_| true)?;

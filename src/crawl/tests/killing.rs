@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::{carry, cycle_of, place};
 use crate::crawl::rounds::{Rounds, RoundsParts};
 use crate::crawl::{
-    CountAgain, CrawlCounts, CrawlError, CrawlPace, Cycle, Keeper, Pacing, ReadAllowance, Reconcile, Round, Visitor,
+    CensusVerifier, CrawlCounts, CrawlError, CrawlPace, Cycle, Keeper, Pacing, ReadAllowance, Reconcile, Round, Visitor,
 };
 use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::HourPlace;
@@ -112,7 +112,7 @@ fn live(base: &Path, path: &Path, n: Option<i64>) -> (bool, Vec<HourPlace>) {
         keeper: Arc::clone(&keeper),
         visitors: vec![
             Box::new(Reconcile::new(Arc::clone(&keeper), 10)),
-            Box::new(CountAgain::new(keeper)),
+            Box::new(CensusVerifier::new(keeper)),
             Box::new(Recorder(Arc::clone(&went))),
         ],
         pacing: Pacing::new(pace),

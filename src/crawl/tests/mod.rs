@@ -11,10 +11,10 @@ mod verifying;
 use std::sync::Arc;
 
 use super::VisitorState;
-use super::rounds::{Carry, Rounds};
+use super::rounds::{Rounds, RoundsJob};
 use crate::domain::HourPlace;
 use crate::index::Index;
-use crate::runtime::{Board, Clock, Runner, Stop, Wake};
+use crate::runtime::{Clock, JobRegistry, Runner, Stop, Wake};
 
 /// The hour of this number, in one of two streams.
 fn place(number: usize) -> HourPlace {
@@ -30,6 +30,6 @@ fn cycle_of(index: &Index, visitor: &str) -> VisitorState {
 
 /// Carries the visitors until the clock, or somebody else, ends it.
 fn carry(rounds: &Arc<Rounds>, clock: Arc<dyn Clock>, stop: &Stop) {
-    let board = Arc::new(Board::new(clock));
-    Runner::new(Carry::new(Arc::clone(rounds)), &board, Wake::new(stop)).run();
+    let board = Arc::new(JobRegistry::new(clock));
+    Runner::new(RoundsJob::new(Arc::clone(rounds)), &board, Wake::new(stop)).run();
 }

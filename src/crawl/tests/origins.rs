@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::crawl::{Allowance, Keeper, Strangers};
+use crate::crawl::{Allowance, Keeper, StrangersBudget};
 use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, marker};
 use crate::domain::HourPlace;
 use crate::domain::blocks::BLOCK;
@@ -12,7 +12,7 @@ use crate::guards;
 use crate::index::{Index, IndexOptions};
 
 const STEM: &str = "2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts";
-const BOUNDS: Strangers = Strangers { budget: Some(10 * BLOCK), streams: 3 };
+const BOUNDS: StrangersBudget = StrangersBudget { budget: Some(10 * BLOCK), streams: 3 };
 
 pub(super) struct Archive(tempfile::TempDir);
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::crawl::rounds::{Carry, Rounds, RoundsParts};
+use crate::crawl::rounds::{Rounds, RoundsJob, RoundsParts};
 use crate::crawl::{CrawlCounts, CrawlError, CrawlPace, Keeper, Pacing, ReadAllowance, Round, Visitor, VisitorStatus};
 use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::domain::{Hour, HourPlace, Stream};
 use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
-use crate::runtime::{Board, Clock as _, ForegroundLoad, Runner, Stop, TestClock, Wake};
+use crate::runtime::{Clock as _, ForegroundLoad, JobRegistry, Runner, Stop, TestClock, Wake};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -62,8 +62,8 @@ impl Small {
     }
 
     fn carry(&self, rounds: &Arc<Rounds>, stop: &Stop) {
-        let board = Arc::new(Board::new(Arc::clone(&self.clock) as Arc<dyn crate::runtime::Clock>));
-        Runner::new(Carry::new(Arc::clone(rounds)), &board, Wake::new(stop)).run();
+        let board = Arc::new(JobRegistry::new(Arc::clone(&self.clock) as Arc<dyn crate::runtime::Clock>));
+        Runner::new(RoundsJob::new(Arc::clone(rounds)), &board, Wake::new(stop)).run();
     }
 }
 

@@ -14,7 +14,7 @@ const BURSTS: Record = Record { name: "bursts", version: 1, most: 1_000, is_freq
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<RecordMarks>>);
 
-impl Remembered for Memory {
+impl RecordPositions for Memory {
     fn marks(&self) -> RecordMarks {
         self.0.lock().unwrap().clone()
     }
@@ -211,7 +211,7 @@ fn what_earlier_versions_wrote_is_bound_without_stopping_and_not_believed_afterw
         .collect();
     put_back(&base, &before, |_| true);
     let memory = Memory::default();
-    memory.remember(&progress::parse("levels\n"));
+    memory.remember(&record_progress::parse("levels\n"));
     let records = Records::new(Box::new(memory.clone()));
     assert_eq!(text_of(records.read(&base, &LEVELS).unwrap()), Some("l".to_owned()));
     assert!(names(&records).is_empty());

@@ -138,7 +138,7 @@ fn of_large_and_small_files_bytes_count_as_well() {
 #[test]
 fn small_hours_are_measured_by_what_the_channel_has_of_ones_own() {
     let mut account = BurstAccount::default();
-    let of_channel = |_: &Channel, by: Yardstick, _| if by == Yardstick::Own { 20 } else { 10_000 };
+    let of_channel = |_: &Channel, by: BurstMeasure, _| if by == BurstMeasure::Own { 20 } else { 10_000 };
     for hour in 0..20 {
         let new = one(hour, files(1, 0, 0), files(1, 0, 20));
         if account.weigh(&new, of_channel).is_none() {

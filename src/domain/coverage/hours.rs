@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use super::line::{HourLine, TimeTally};
 use super::summary::{HourSummary, carried_over, length};
 use super::walk::{Ends, WalkEvent, walk};
-use super::{Lane, Stretch, Window};
+use super::{CoverageKind, Stretch, Window};
 use crate::domain::best::TOLERANCE;
 use crate::domain::{Hour, Span, Timestamp};
 
@@ -26,19 +26,19 @@ pub struct LaneFigures {
 pub struct HourFigures {
     /// The hour.
     pub hour: Hour,
-    /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO), overlaps included.
+    /// Visible video by [`SegmentKind::VIDEO`](crate::domain::SegmentKind::VIDEO), overlaps included.
     pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,
-    /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
+    /// Overlaps by [`SegmentKind::VIDEO`](crate::domain::SegmentKind::VIDEO).
     pub overlaps: [TimeTally; 3],
-    /// By [`Lane`].
+    /// By [`CoverageKind`].
     pub lanes: [LaneFigures; 2],
 }
 
 impl HourFigures {
     /// Of one lane.
-    pub fn lane(&self, lane: Lane) -> LaneFigures {
+    pub fn lane(&self, lane: CoverageKind) -> LaneFigures {
         self.lanes[lane as usize]
     }
 }
@@ -81,7 +81,7 @@ impl Coverage {
     pub fn is_enough(&self, window: &Window, next: Hour) -> bool {
         let Some(to) = window.to.filter(|to| next.start() >= *to) else { return false };
         match self.ends() {
-            Some(ends) => Lane::ALL.iter().all(|lane| ends.hole_from(*lane) >= to),
+            Some(ends) => CoverageKind::ALL.iter().all(|lane| ends.hole_from(*lane) >= to),
             // Nothing began before the end of the window. With its edges it is a hole, if what comes after is far enough.
             None => !window.edge_from && !window.edge_to,
         }
@@ -100,23 +100,23 @@ impl Coverage {
     }
 
     /// All holes of a lane, in order, none of them cut.
-    pub fn holes(&self, lane: Lane) -> impl Iterator<Item = Stretch> {
+    pub fn holes(&self, lane: CoverageKind) -> impl Iterator<Item = Stretch> {
         let last = self.trailing(lane);
         self.hours.values().flat_map(move |summary| summary.holes[lane as usize].iter().copied()).chain(last)
     }
 
-    fn trailing(&self, lane: Lane) -> Option<Stretch> {
-        self.ends().filter(|_| lane == Lane::Raw)?.trailing_hole()
+    fn trailing(&self, lane: CoverageKind) -> Option<Stretch> {
+        self.ends().filter(|_| lane == CoverageKind::Raw)?.trailing_hole()
     }
 
     /// The holes of a window, cut to it; with its edges where it asks for them: as if something that lasts no time lay at each.
-    pub fn holes_within(&self, lane: Lane, window: &Window) -> Vec<Stretch> {
+    pub fn holes_within(&self, lane: CoverageKind, window: &Window) -> Vec<Stretch> {
         let (from, to) = (window.from.filter(|_| window.edge_from), window.to.filter(|_| window.edge_to));
         let extent = self.extent();
         let furthest = self.ends().map(|ends| ends.furthest);
         let (begin, end) = match lane {
-            Lane::Raw => (from.into_iter().chain(extent.map(|extent| extent.start)).min(), to.max(furthest)),
-            Lane::Editable => (from, to),
+            CoverageKind::Raw => (from.into_iter().chain(extent.map(|extent| extent.start)).min(), to.max(furthest)),
+            CoverageKind::Editable => (from, to),
         };
         let mut holes = Vec::new();
         if let Some(first) = self.first(lane) {
@@ -132,14 +132,14 @@ impl Coverage {
     }
 
     /// Microseconds of a window that a lane covers. `lines` holds the hours that the window cuts, as far as they have a directory.
-    pub fn covered_us(&self, lane: Lane, window: &Window, lines: &BTreeMap<Hour, HourLine>) -> u64 {
+    pub fn covered_us(&self, lane: CoverageKind, window: &Window, lines: &BTreeMap<Hour, HourLine>) -> u64 {
         let within = window.stretch();
         let mut hours: BTreeSet<Hour> = self.hours.keys().flat_map(|hour| [*hour, hour.next()]).collect();
         hours.extend(window.from.map(Timestamp::hour));
         hours.into_iter().map(|hour| self.covered_of(hour, lane, within, lines)).sum()
     }
 
-    fn covered_of(&self, hour: Hour, lane: Lane, within: Stretch, lines: &BTreeMap<Hour, HourLine>) -> u64 {
+    fn covered_of(&self, hour: Hour, lane: CoverageKind, within: Stretch, lines: &BTreeMap<Hour, HourLine>) -> u64 {
         let Some(part) = Stretch::of(hour).cut(within) else { return 0 };
         let summary = self.hours.get(&hour);
         if let Some(summary) = summary.filter(|_| part == Stretch::of(hour)) {
@@ -177,7 +177,7 @@ impl Coverage {
     /// Raw holes between what lasts some time.
     pub(in crate::domain) fn inner_holes(&self) -> impl Iterator<Item = Stretch> {
         let first = self.first_covered();
-        let holes = self.hours.values().flat_map(|summary| &summary.holes[Lane::Raw as usize]);
+        let holes = self.hours.values().flat_map(|summary| &summary.holes[CoverageKind::Raw as usize]);
         holes.copied().filter(move |hole| first.is_some_and(|first| hole.start >= first))
     }
 
@@ -195,13 +195,13 @@ impl Coverage {
     }
 
     /// The first start in a lane: of what lasts some time in the raw one. Before all time as above.
-    fn first(&self, lane: Lane) -> Option<Timestamp> {
+    fn first(&self, lane: CoverageKind) -> Option<Timestamp> {
         if self.before.is_some() {
             return Some(Timestamp::MIN);
         }
         self.hours.values().find_map(|summary| match lane {
-            Lane::Raw => summary.first_covering,
-            Lane::Editable => summary.first,
+            CoverageKind::Raw => summary.first_covering,
+            CoverageKind::Editable => summary.first,
         })
     }
 
@@ -209,7 +209,7 @@ impl Coverage {
     pub fn timespans(&self, window: &Window) -> Vec<Stretch> {
         let (Some(mut start), Some(ends)) = (self.began(), self.ends()) else { return Vec::new() };
         let mut runs = Vec::new();
-        for hole in self.holes(Lane::Raw) {
+        for hole in self.holes(CoverageKind::Raw) {
             runs.push(Stretch { start, end: hole.start });
             start = hole.end;
         }
@@ -220,7 +220,7 @@ impl Coverage {
     /// The figures of every hour from `first` to `last` that has a directory or lies inside the extent, in order; made as they are
     /// asked for, because a single stray directory can make the extent thousands of years long.
     pub fn figures(&self, first: Hour, last: Hour) -> impl Iterator<Item = HourFigures> {
-        let mut to_come = Lane::ALL.map(|lane| self.holes(lane).peekable());
+        let mut to_come = CoverageKind::ALL.map(|lane| self.holes(lane).peekable());
         let hours = std::iter::successors(self.next_hour(first), |hour| {
             Some(hour.next()).filter(|next| next > hour).and_then(|next| self.next_hour(next))
         });
@@ -256,7 +256,7 @@ impl Coverage {
             summary.covered_us
         } else {
             let before = self.hours.range(..hour).next_back().map_or(self.before, |(_, earlier)| earlier.after);
-            Lane::ALL.map(|lane| carried_over(before, lane, Stretch::of(hour)))
+            CoverageKind::ALL.map(|lane| carried_over(before, lane, Stretch::of(hour)))
         };
         for (lane, covered_us) in figures.lanes.iter_mut().zip(covered) {
             lane.covered_us = covered_us;

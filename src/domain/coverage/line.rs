@@ -66,7 +66,7 @@ impl BestSegment {
 pub struct HourLine {
     /// In order of start.
     pub best: Vec<BestSegment>,
-    /// Visible video by [`Kind::VIDEO`], overlaps included.
+    /// Visible video by [`SegmentKind::VIDEO`], overlaps included.
     pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,

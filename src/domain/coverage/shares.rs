@@ -1,6 +1,6 @@
 //! How much of each piece of a window is missing, and how much is there in part only: what a timeline shows at any scale.
 
-use super::{Coverage, Lane, Stretch};
+use super::{Coverage, CoverageKind, Stretch};
 use crate::domain::{Span, Timestamp};
 
 /// One of the equal pieces of a window.
@@ -30,7 +30,7 @@ impl Shares {
     /// Takes in what lies in `part` of the window; `coverage` holds what that needs.
     pub fn add(&mut self, coverage: &Coverage, part: Stretch) {
         self.add_stretch(coverage.extent_known(), part, |share, us| share.inside_us += us);
-        for hole in coverage.holes(Lane::Raw) {
+        for hole in coverage.holes(CoverageKind::Raw) {
             self.add_stretch(Some(hole), part, |share, us| share.missing_us += us);
         }
         for stretch in coverage.not_full() {

@@ -2,7 +2,7 @@
 
 use super::line::{HourLine, TimeTally};
 use super::walk::{Ends, WalkEvent, walk};
-use super::{Lane, Stretch};
+use super::{CoverageKind, Stretch};
 use crate::domain::{Hour, Timestamp};
 
 /// One hour in its place. The same line after the same ends gives the same summary: neither has to be asked again until it changes.
@@ -16,15 +16,15 @@ pub struct HourSummary {
     pub first: Option<Timestamp>,
     /// The first start in it of what lasts some time.
     pub first_covering: Option<Timestamp>,
-    /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
+    /// Visible video by [`SegmentKind::VIDEO`](crate::domain::SegmentKind::VIDEO).
     pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,
-    /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO): what is not the best of its start, and what starts too early.
+    /// Overlaps by [`SegmentKind::VIDEO`](crate::domain::SegmentKind::VIDEO): what is not the best of its start, and what starts too early.
     pub overlaps: [TimeTally; 3],
-    /// Microseconds of this hour that are covered, by [`Lane`].
+    /// Microseconds of this hour that are covered, by [`CoverageKind`].
     pub covered_us: [u64; 2],
-    /// The holes that end in it, whole, by [`Lane`].
+    /// The holes that end in it, whole, by [`CoverageKind`].
     pub holes: [Vec<Stretch>; 2],
     /// What is covered by nothing that is full, as far as that became certain in it: whole, in order.
     pub not_full: Vec<Stretch>,
@@ -35,7 +35,7 @@ impl HourSummary {
     pub fn of(before: Option<Ends>, hour: Hour, own: &HourLine) -> Self {
         let within = Stretch::of(hour);
         let mut overlaps = own.beside;
-        let mut covered_us = Lane::ALL.map(|lane| carried_over(before, lane, within));
+        let mut covered_us = CoverageKind::ALL.map(|lane| carried_over(before, lane, within));
         let mut holes = [Vec::new(), Vec::new()];
         let mut not_full: Vec<Stretch> = Vec::new();
         let after = walk(before, hour, own, |event| match event {
@@ -67,7 +67,7 @@ impl HourSummary {
 }
 
 /// Microseconds of an hour, or of a part of it, that segments of earlier hours cover.
-pub(super) fn carried_over(before: Option<Ends>, lane: Lane, part: Stretch) -> u64 {
+pub(super) fn carried_over(before: Option<Ends>, lane: CoverageKind, part: Stretch) -> u64 {
     let reach = before.map_or(Timestamp::MIN, |ends| ends.reach(lane));
     Stretch { start: Timestamp::MIN, end: reach }.cut(part).map_or(0, length)
 }

@@ -45,11 +45,11 @@ fn the_worked_example_comes_out_as_it_is_written() {
     let coverage = coverage(&lines(&segs, &[]));
     let figures = coverage.figures(first_hour(), first_hour()).next().unwrap();
     let us = |seconds: u64| seconds * 1_000_000;
-    assert_eq!(figures.lane(Lane::Raw), LaneFigures { covered_us: us(17), holes: 1, hole_us: us(3) });
-    assert_eq!(figures.lane(Lane::Editable), LaneFigures { covered_us: us(14), holes: 1, hole_us: us(3) });
+    assert_eq!(figures.lane(CoverageKind::Raw), LaneFigures { covered_us: us(17), holes: 1, hole_us: us(3) });
+    assert_eq!(figures.lane(CoverageKind::Editable), LaneFigures { covered_us: us(14), holes: 1, hole_us: us(3) });
     assert_eq!(figures.overlaps[0], TimeTally { count: 2, us: us(3) });
     let always = Window::default();
-    for lane in Lane::ALL {
+    for lane in CoverageKind::ALL {
         assert_eq!(seconds(&coverage.holes_within(lane, &always)), [(12, 15)]);
     }
     assert_eq!(seconds(&coverage.timespans(&always)), [(0, 12), (15, 20)]);
@@ -60,17 +60,21 @@ fn ten_milliseconds_are_no_hole_and_no_overlap_and_one_more_microsecond_is() {
     for (gap_us, is_hole) in [(9_999, false), (10_000, false), (10_001, true)] {
         let pair = lines(&[full(0, 2 * SECOND), full(2 * SECOND + gap_us, 2 * SECOND)], &[]);
         let found = coverage(&pair);
-        for lane in Lane::ALL {
+        for lane in CoverageKind::ALL {
             assert_eq!(found.holes_within(lane, &Window::default()).len(), usize::from(is_hole), "{gap_us}");
         }
         let figures = found.figures(first_hour(), first_hour()).next().unwrap();
-        assert_eq!(figures.lane(Lane::Raw).covered_us, 4_000_000, "a gap that is no hole is not covered either");
+        assert_eq!(
+            figures.lane(CoverageKind::Raw).covered_us,
+            4_000_000,
+            "a gap that is no hole is not covered either"
+        );
         assert_eq!(found.timespans(&Window::default()).len(), 1 + usize::from(is_hole));
 
         let overlapping = coverage(&lines(&[full(0, 2 * SECOND), full(2 * SECOND - gap_us, 2 * SECOND)], &[]));
         let over = overlapping.figures(first_hour(), first_hour()).next().unwrap();
         assert_eq!(over.overlaps[0].count, u64::from(is_hole));
-        assert_eq!(over.lane(Lane::Editable).covered_us == 2_000_000, is_hole, "it is skipped");
+        assert_eq!(over.lane(CoverageKind::Editable).covered_us == 2_000_000, is_hole, "it is skipped");
     }
 }
 
@@ -81,7 +85,7 @@ fn a_hole_over_the_hour_counts_in_each_however_small_its_part_and_a_missing_hour
     let coverage = coverage(&lines(&segs, &[]));
     let holes: Vec<(u64, u64)> = coverage
         .figures(hour(0), hour(9))
-        .map(|figures| (figures.lane(Lane::Raw).holes, figures.lane(Lane::Raw).hole_us))
+        .map(|figures| (figures.lane(CoverageKind::Raw).holes, figures.lane(CoverageKind::Raw).hole_us))
         .collect();
     assert_eq!(holes, [(1, 1_000), (2, 9_500 + 3_598_990_500), (1, 3_600_000_000), (0, 0)]);
 }
@@ -95,7 +99,7 @@ fn a_window_needs_its_hours_and_no_more() {
     let part = part(&lines, window);
     assert_eq!(part.summaries().map(|(hour, _)| hour).collect::<Vec<_>>(), [hour(10)]);
     assert_eq!(window.cut_hours().collect::<Vec<_>>(), [hour(10), hour(10)]);
-    for lane in Lane::ALL {
+    for lane in CoverageKind::ALL {
         assert_eq!(part.covered_us(lane, &window, &lines), 1_000_000);
     }
 }
@@ -107,7 +111,7 @@ fn a_single_stray_hour_thousands_of_years_away_costs_nothing_until_it_is_asked_f
     coverage.push(Hour::MIN, &line);
     coverage.push(first_hour(), &line);
     coverage.push(Hour::MAX, &line);
-    assert_eq!(coverage.holes_within(Lane::Raw, &Window::default()).len(), 2);
+    assert_eq!(coverage.holes_within(CoverageKind::Raw, &Window::default()).len(), 2);
     assert_eq!(coverage.figures(Hour::MIN, Hour::MAX).take(3).count(), 3);
     assert_eq!(coverage.figures(Hour::MAX, Hour::MAX).count(), 1);
 }
@@ -176,7 +180,7 @@ proptest! {
         prop_assert_eq!(coverage.extent().map(|extent| (extent.start.us(), extent.end.us())), model.extent());
         let figures: Vec<HourFigures> = coverage.figures(Hour::MIN, Hour::MAX).collect();
         prop_assert_eq!(figures, model.figures());
-        for lane in Lane::ALL {
+        for lane in CoverageKind::ALL {
             prop_assert_eq!(plain(coverage.holes(lane)), model.holes(lane, &Window::default()));
         }
     }
@@ -187,7 +191,7 @@ proptest! {
     ) {
         let (model, lines) = (CoverageModel::new(&segs, &empty), lines(&segs, &empty));
         let (all, part) = (coverage(&lines), part(&lines, window));
-        for lane in Lane::ALL {
+        for lane in CoverageKind::ALL {
             let expected = model.holes(lane, &window);
             prop_assert_eq!(plain(all.holes_within(lane, &window)), expected.clone(), "{:?} of all", lane);
             prop_assert_eq!(plain(part.holes_within(lane, &window)), expected, "{:?} of a part", lane);
@@ -214,7 +218,7 @@ proptest! {
     ) {
         let lines = lines(&segs, &empty);
         let (all, until) = (coverage(&lines), hour(until));
-        let mut adder = Adder::default();
+        let mut adder = CoverageTotals::default();
         all.summaries().filter(|(hour, _)| *hour < until).for_each(|(hour, summary)| adder.add(hour, summary));
         let sum = |figures: &[HourFigures]| {
             let mut sum = Totals::default();
@@ -236,7 +240,7 @@ proptest! {
         let after = part(&lines, Window { from: Some(until.start()), ..Window::default() });
         let expected = lines.keys().any(|hour| *hour < until).then(|| sum(&older));
         prop_assert_eq!(adder.before(until.start(), &after), expected);
-        let mut whole = Adder::default();
+        let mut whole = CoverageTotals::default();
         all.summaries().for_each(|(hour, summary)| whole.add(hour, summary));
         let (nothing, figures) = (Coverage::after(all.ends()), all.figures(Hour::MIN, Hour::MAX).collect::<Vec<_>>());
         prop_assert_eq!(whole.before(Timestamp::MAX, &nothing).unwrap_or_default(), sum(&figures));
@@ -294,7 +298,7 @@ proptest! {
             };
             let expected = WindowShare {
                 inside_us: sum(model.extent().into_iter().collect()),
-                missing_us: sum(model.holes(Lane::Raw, &Window::default())),
+                missing_us: sum(model.holes(CoverageKind::Raw, &Window::default())),
                 not_full_us: sum(model.not_full()),
             };
             prop_assert_eq!(*share, expected, "{:?}", piece);

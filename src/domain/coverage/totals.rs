@@ -4,19 +4,19 @@ use super::hours::{Coverage, HourFigures, LaneFigures};
 use super::line::TimeTally;
 use super::summary::{HourSummary, length};
 use super::walk::Ends;
-use super::{Lane, Stretch};
+use super::{CoverageKind, Stretch};
 use crate::domain::time::{Hour, Span, Timestamp};
 
 /// The figures of an hour, or the sum of those of several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Visible video by [`Kind::VIDEO`](crate::domain::Kind::VIDEO), overlaps included.
+    /// Visible video by [`SegmentKind::VIDEO`](crate::domain::SegmentKind::VIDEO), overlaps included.
     pub video: [TimeTally; 3],
     /// Visible `.ts` files whose name is not understood.
     pub bad: u64,
-    /// Overlaps by [`Kind::VIDEO`](crate::domain::Kind::VIDEO).
+    /// Overlaps by [`SegmentKind::VIDEO`](crate::domain::SegmentKind::VIDEO).
     pub overlaps: [TimeTally; 3],
-    /// By [`Lane`]. A hole counts once in each hour that it lies in.
+    /// By [`CoverageKind`]. A hole counts once in each hour that it lies in.
     pub lanes: [LaneFigures; 2],
 }
 
@@ -43,13 +43,13 @@ impl From<&HourFigures> for Totals {
 
 /// Adds up the hours before a point: what their summaries say, whatever comes after them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Adder {
+pub struct CoverageTotals {
     totals: Totals,
     last: Option<Hour>,
     ends: Option<Ends>,
 }
 
-impl Adder {
+impl CoverageTotals {
     /// Adds an hour later than all before.
     pub fn add(&mut self, hour: Hour, summary: &HourSummary) {
         self.carry_over(hour.start());
@@ -77,7 +77,7 @@ impl Adder {
     pub fn before(mut self, until: Timestamp, after: &Coverage) -> Option<Totals> {
         self.last?;
         self.carry_over(until);
-        for lane in Lane::ALL {
+        for lane in CoverageKind::ALL {
             // Of what ends later, only the first can begin earlier.
             let over =
                 after.holes(lane).next().and_then(|hole| hole.cut(Stretch { start: Timestamp::MIN, end: until }));
@@ -91,7 +91,7 @@ impl Adder {
     /// Hours without a directory that follow the last one may still be covered by its segments.
     fn carry_over(&mut self, until: Timestamp) {
         let Some((last, ends)) = self.last.zip(self.ends) else { return };
-        for lane in Lane::ALL {
+        for lane in CoverageKind::ALL {
             let over = Stretch { start: last.end(), end: ends.reach(lane) };
             let part = over.cut(Stretch { start: last.end(), end: until });
             self.totals.lanes[lane as usize].covered_us += part.map_or(0, length);

@@ -1,7 +1,7 @@
 //! The rules of coverage, one best segment after the other. Says what it comes across and keeps four points in time.
 
 use super::line::HourLine;
-use super::{Lane, Stretch};
+use super::{CoverageKind, Stretch};
 use crate::domain::best::TOLERANCE;
 use crate::domain::{Hour, SegmentKind, Timestamp};
 
@@ -23,18 +23,18 @@ pub struct Ends {
 
 impl Ends {
     /// Until where a lane covers without a break.
-    pub fn reach(&self, lane: Lane) -> Timestamp {
+    pub fn reach(&self, lane: CoverageKind) -> Timestamp {
         match lane {
-            Lane::Raw => self.covered,
-            Lane::Editable => self.kept_furthest,
+            CoverageKind::Raw => self.covered,
+            CoverageKind::Editable => self.kept_furthest,
         }
     }
 
     /// Where a hole of a lane would begin.
-    pub fn hole_from(&self, lane: Lane) -> Timestamp {
+    pub fn hole_from(&self, lane: CoverageKind) -> Timestamp {
         match lane {
-            Lane::Raw => self.covered,
-            Lane::Editable => self.kept,
+            CoverageKind::Raw => self.covered,
+            CoverageKind::Editable => self.kept,
         }
     }
 
@@ -77,9 +77,9 @@ impl Ends {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WalkEvent {
     /// This becomes covered and was not before.
-    Covered(Lane, Stretch),
+    Covered(CoverageKind, Stretch),
     /// A hole that has just ended.
-    Hole(Lane, Stretch),
+    Hole(CoverageKind, Stretch),
     /// This is covered, and by nothing that is full.
     NotFull(Stretch),
     /// A best segment of this kind starts too early by so many microseconds of its own.
@@ -101,25 +101,25 @@ pub fn walk(before: Option<Ends>, hour: Hour, line: &HourLine, mut each: impl Fn
         at.furthest = at.furthest.max(end);
         if start < end {
             if start > at.covered + TOLERANCE {
-                each(WalkEvent::Hole(Lane::Raw, Stretch { start: at.covered, end: start }));
+                each(WalkEvent::Hole(CoverageKind::Raw, Stretch { start: at.covered, end: start }));
             }
             if let Some(told) = at.tell_not_full(best.kind, Stretch { start, end }) {
                 each(WalkEvent::NotFull(told));
             }
-            cover(Lane::Raw, &mut at.covered, Stretch { start, end }, &mut each);
+            cover(CoverageKind::Raw, &mut at.covered, Stretch { start, end }, &mut each);
         }
         if is_first || start >= at.kept - TOLERANCE {
             if start > at.kept + TOLERANCE {
-                each(WalkEvent::Hole(Lane::Editable, Stretch { start: at.kept, end: start }));
+                each(WalkEvent::Hole(CoverageKind::Editable, Stretch { start: at.kept, end: start }));
             }
             at.kept = end;
-            cover(Lane::Editable, &mut at.kept_furthest, Stretch { start, end }, &mut each);
+            cover(CoverageKind::Editable, &mut at.kept_furthest, Stretch { start, end }, &mut each);
         }
     }
     ends
 }
 
-fn cover(lane: Lane, reach: &mut Timestamp, by: Stretch, each: &mut impl FnMut(WalkEvent)) {
+fn cover(lane: CoverageKind, reach: &mut Timestamp, by: Stretch, each: &mut impl FnMut(WalkEvent)) {
     if by.end > *reach {
         each(WalkEvent::Covered(lane, Stretch { start: by.start.max(*reach), end: by.end }));
         *reach = by.end;

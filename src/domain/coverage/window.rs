@@ -21,16 +21,16 @@ pub struct Window {
 /// A window that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the window ends at {to}, which is before it begins, {from}")]
-pub struct Backwards {
+pub struct WindowBackwards {
     from: Timestamp,
     to: Timestamp,
 }
 
 impl Window {
     /// Checks that it does not end before it begins. With `edges` both count where they are given.
-    pub fn new(from: Option<Timestamp>, to: Option<Timestamp>, edges: bool) -> Result<Self, Backwards> {
+    pub fn new(from: Option<Timestamp>, to: Option<Timestamp>, edges: bool) -> Result<Self, WindowBackwards> {
         match (from, to) {
-            (Some(from), Some(to)) if to < from => Err(Backwards { from, to }),
+            (Some(from), Some(to)) if to < from => Err(WindowBackwards { from, to }),
             _ => Ok(Self { from, to, edge_from: edges, edge_to: edges, last: None }),
         }
     }

@@ -83,11 +83,14 @@ fn bytes_and_streams_are_counted_for_each_peer_where_the_stream_is_a_strangers()
     account.give(&place("a/b/2019-11-13T03"), "one", given(2));
     account.give(&place("c/d/2019-11-13T02"), "one", given(4));
     account.give(&place("c/d/2019-11-13T02"), "two", given(8));
-    assert_eq!(account.used("one", |_| true), Used { bytes: blocks(7), streams: 2 });
-    assert_eq!(account.used("one", |stream| stream.channel.as_str() == "c"), Used { bytes: blocks(4), streams: 1 });
-    assert_eq!(account.used("two", |_| true), Used { bytes: blocks(8), streams: 1 });
+    assert_eq!(account.used("one", |_| true), StrangersUse { bytes: blocks(7), streams: 2 });
+    assert_eq!(
+        account.used("one", |stream| stream.channel.as_str() == "c"),
+        StrangersUse { bytes: blocks(4), streams: 1 }
+    );
+    assert_eq!(account.used("two", |_| true), StrangersUse { bytes: blocks(8), streams: 1 });
     account.forget(&place("a/b/2019-11-13T02"));
-    assert_eq!(account.used("one", |_| true), Used { bytes: blocks(6), streams: 2 });
+    assert_eq!(account.used("one", |_| true), StrangersUse { bytes: blocks(6), streams: 2 });
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn tombstones_for_names_that_are_not_here_take_a_block_each_and_make_nothing_fet
     let hour = place("a/b/2019-11-13T02");
     account.give(&hour, "one", GiftedHour { tombstones: 1_500, ..GiftedHour::default() });
     account.give(&hour, "two", given(2));
-    assert_eq!(account.used("one", |_| true), Used { bytes: blocks(1_500), streams: 1 });
+    assert_eq!(account.used("one", |_| true), StrangersUse { bytes: blocks(1_500), streams: 1 });
     assert!(account.is_fetched(&hour, 2) && !account.is_fetched(&hour, 3));
     // They stay when the segments have gone.
     let mut text = account.text() + &account.forget_files(&hour).unwrap();
@@ -104,7 +107,7 @@ fn tombstones_for_names_that_are_not_here_take_a_block_each_and_make_nothing_fet
     assert_eq!(GiftAccount::parse(text.as_bytes()).streams, account.streams);
     assert_eq!([account.used("one", |_| true).bytes, account.used("two", |_| true).bytes], [blocks(1_500), 0]);
     text += &account.forget(&hour).unwrap();
-    assert_eq!(GiftAccount::parse(text.as_bytes()).used("one", |_| true), Used::default());
+    assert_eq!(GiftAccount::parse(text.as_bytes()).used("one", |_| true), StrangersUse::default());
 }
 
 #[test]

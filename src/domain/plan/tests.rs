@@ -46,28 +46,32 @@ fn has_tombstone(names: &Names, name: &str) -> bool {
 }
 
 /// What is to be done with one name, the slow way; `None` is to fetch it.
-fn model(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Option<Why> {
+fn model(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Option<SkipReason> {
     let Some(wanted) = key(name) else {
         let temporary = parse_file_name(name) == FileName::Temporary;
-        return Some(if temporary { Why::Temporary } else { Why::Unparsable });
+        return Some(if temporary { SkipReason::Temporary } else { SkipReason::Unparsable });
     };
     if !rules.wanted {
-        return Some(Why::NotWanted);
+        return Some(SkipReason::NotWanted);
     }
     if rules.oldest.is_some_and(|oldest| rules.hour < oldest) {
-        return Some(Why::OutsideWindow);
+        return Some(SkipReason::OutsideWindow);
     }
     if wanted.tombstone {
-        return if local.contains(name) { Some(Why::AlreadyHere) } else { (!rules.trusted).then_some(Why::Untrusted) };
+        return if local.contains(name) {
+            Some(SkipReason::AlreadyHere)
+        } else {
+            (!rules.trusted).then_some(SkipReason::Untrusted)
+        };
     }
     if has_tombstone(local, name) {
-        return Some(Why::TombstonedHere);
+        return Some(SkipReason::TombstonedHere);
     }
     if local.contains(name) {
-        return Some(Why::AlreadyHere);
+        return Some(SkipReason::AlreadyHere);
     }
     if rules.trusted && has_tombstone(remote, name) {
-        return Some(Why::TombstonedThere);
+        return Some(SkipReason::TombstonedThere);
     }
     if rules.hides_equal {
         let new = remote.iter().filter(|other| rules.trusted && !local.contains(*other));
@@ -84,7 +88,7 @@ fn model(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Option<Why
                 && !starts.iter().any(|other| !far(*other, *start) && far(*other, wanted.start_us))
         };
         if starts.iter().any(is_source) {
-            return Some(Why::EqualDeleted);
+            return Some(SkipReason::EqualDeleted);
         }
     }
     let near = |other: &String| {
@@ -94,10 +98,10 @@ fn model(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Option<Why
         same(&there) == same(&wanted) && there.kind.is_video() && there.start_us.abs_diff(wanted.start_us) <= 1_000
     };
     if local.iter().any(near) {
-        return Some(Why::NearDuplicate);
+        return Some(SkipReason::NearDuplicate);
     }
     let age = rules.now - wanted.end(rules.hour);
-    (wanted.kind.is_video() && age < rules.cutoff).then_some(Why::TooRecent)
+    (wanted.kind.is_video() && age < rules.cutoff).then_some(SkipReason::TooRecent)
 }
 
 /// Names, many of which start within milliseconds of each other.
@@ -182,7 +186,7 @@ proptest! {
         for (name, why) in &plan.leave {
             prop_assert_eq!(seen.insert(name, Some(*why)), None);
         }
-        let expected: BTreeMap<&str, Option<Why>> =
+        let expected: BTreeMap<&str, Option<SkipReason>> =
             list.iter().map(|name| (*name, model(&local, &remote, name, &rules))).collect();
         prop_assert_eq!(seen, expected);
         prop_assert!(plan.tombstones.iter().all(|offer| offer.key.tombstone));
@@ -229,7 +233,7 @@ proptest! {
         let here = contents(&local);
         let list = names(&remote);
         let now = plan(&here, &list, &rules);
-        let recent = now.leave.iter().filter(|(_, why)| *why == Why::TooRecent).count();
+        let recent = now.leave.iter().filter(|(_, why)| *why == SkipReason::TooRecent).count();
         prop_assert_eq!(now.later.len(), recent);
         if let Some(again) = now.later.iter().map(|(_, at)| *at).min() {
             prop_assert!(again > rules.now);
@@ -304,7 +308,7 @@ fn lists_of_an_hour_are_planned_quickly_even_if_all_is_one_segment() {
     let began = std::time::Instant::now();
     let plan = plan(&local, &there, &rules());
     assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
-    assert!(plan.leave.iter().any(|(_, why)| *why == Why::NearDuplicate));
+    assert!(plan.leave.iter().any(|(_, why)| *why == SkipReason::NearDuplicate));
 }
 
 #[test]
@@ -312,7 +316,7 @@ fn a_segment_of_the_far_future_waits() {
     let name = format!("59:59-2.0-full-{}.ts", hash_text(1));
     let rules = Rules { hour: Hour::MAX, ..rules() };
     let plan = plan(&HourContents::default(), &[&name], &rules);
-    assert_eq!(plan.leave, [(name.as_str(), Why::TooRecent)]);
+    assert_eq!(plan.leave, [(name.as_str(), SkipReason::TooRecent)]);
 }
 
 #[test]
@@ -324,19 +328,19 @@ fn a_near_duplicate_of_what_was_deleted_is_not_fetched_from_anybody() {
     let here = contents(&names(&[&format!("{hidden}.tombstone")]));
     let list = [twin.as_str(), other.as_str()];
     let by_local = plan(&here, &list, &rules());
-    assert_eq!(by_local.leave, [(twin.as_str(), Why::EqualDeleted)]);
+    assert_eq!(by_local.leave, [(twin.as_str(), SkipReason::EqualDeleted)]);
     assert_eq!(by_local.fetch.iter().map(|offer| offer.name).collect::<Vec<_>>(), [other.as_str()]);
     // The peer lists both: it does not know that what it deleted goes by another name.
     let tombstone = format!("{hidden}.tombstone");
     let by_list = plan(&HourContents::default(), &[twin.as_str(), &tombstone], &rules());
-    assert_eq!(by_list.leave, [(twin.as_str(), Why::EqualDeleted)]);
+    assert_eq!(by_list.leave, [(twin.as_str(), SkipReason::EqualDeleted)]);
     // It was deleted 20 seconds before this hour began, which only others can tell.
     let first = format!("00:05-2.0-full-{hash}.ts");
     let graves = vec![(key(&first).unwrap().hash, SegmentKind::Full, hour().start() - Span::from_us(20 * SECOND_US))];
     let nothing = HourContents::default();
     let beside =
         plan_beside(&nothing, &[&first], &rules(), Deletions { graves: graves.clone(), ..Deletions::default() });
-    assert_eq!(beside.leave, [(first.as_str(), Why::EqualDeleted)]);
+    assert_eq!(beside.leave, [(first.as_str(), SkipReason::EqualDeleted)]);
     let without = plan_beside(&nothing, &[&first], &by_name(), Deletions { graves, ..Deletions::default() });
     assert_eq!(without.fetch.len(), 1, "it is this rule that left it");
 }
@@ -346,5 +350,5 @@ fn what_a_waiting_tombstone_would_hide_is_not_fetched() {
     let name = format!("10:00-2.0-full-{}.ts", hash_text(1));
     let waiting = [Box::from(stem(&name))].into();
     let plan = plan_beside(&HourContents::default(), &[&name], &rules(), Deletions { waiting, ..Deletions::default() });
-    assert_eq!(plan.leave, [(name.as_str(), Why::TombstoneWaits)]);
+    assert_eq!(plan.leave, [(name.as_str(), SkipReason::TombstoneWaits)]);
 }

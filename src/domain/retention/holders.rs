@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::super::graves::Graves;
+use super::super::hidden_content::HiddenContent;
 use super::super::{FileName, Hour, name, parse_file_name};
 
 /// Digits of an archive's id.
@@ -60,7 +60,7 @@ impl fmt::Display for Holder {
 
 /// A peer that answers, as it says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answering {
+pub struct AnsweringPeer {
     /// Its address in the list of peers.
     pub address: String,
     /// The id of its archive, where it names one.
@@ -70,7 +70,7 @@ pub struct Answering {
 }
 
 /// The first of the holders that none of those who answer is. An id that is named twice, by a copy of a disk with its marker, takes two.
-pub fn first_absent<'h>(holders: &'h [Holder], answering: &[&Answering]) -> Option<&'h Holder> {
+pub fn first_absent<'h>(holders: &'h [Holder], answering: &[&AnsweringPeer]) -> Option<&'h Holder> {
     holders.iter().find(|holder| match holder {
         Holder::Archive(id) => {
             let named = holders.iter().filter(|other| other == holder).count();
@@ -86,7 +86,7 @@ pub fn first_absent<'h>(holders: &'h [Holder], answering: &[&Answering]) -> Opti
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HiddenNames {
     stems: BTreeSet<String>,
-    graves: Graves,
+    graves: HiddenContent,
 }
 
 impl HiddenNames {
@@ -99,7 +99,7 @@ impl HiddenNames {
                 contents.push((key.hash, key.kind, key.start(hour)));
             }
         }
-        Self { stems, graves: Graves::new(contents) }
+        Self { stems, graves: HiddenContent::new(contents) }
     }
 
     /// Whether they hide nothing.
@@ -133,8 +133,8 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef";
     const HASH: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 
-    fn peer(host: &str, archive: Option<&str>, process: u64) -> Answering {
-        Answering { address: format!("http://{host}"), archive: archive.map(str::to_owned), process: Some(process) }
+    fn peer(host: &str, archive: Option<&str>, process: u64) -> AnsweringPeer {
+        AnsweringPeer { address: format!("http://{host}"), archive: archive.map(str::to_owned), process: Some(process) }
     }
 
     fn hour() -> Hour {

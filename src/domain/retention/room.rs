@@ -4,7 +4,7 @@
 //!    before what was recorded here. Within each the oldest go first.
 //! 2. What was recorded here goes only if that alone is too much: neither hours of others that cannot go, because they are too new or
 //!    from the future, count against it, nor what others have added to its own hours. So that this has an end no more is taken into
-//!    them than [`Limits::room_beside_own`] says.
+//!    them than [`RetentionLimits::room_beside_own`] says.
 //! 3. That holds over all, and within each section of the configuration, which bounds its own streams and no others.
 //! 4. What the operator keeps is the archive's own, wherever it came from.
 //! 5. `max_bytes` is about what is in files, `min_free` about the disk: there each file counts by its blocks ([`on_disk`]), and so does what
@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decided, Measured, RetentionLimits, RetentionReason, Stored};
+use super::{EarlierDecision, Measured, RetentionLimits, RetentionReason, Stored};
 use crate::domain::blocks::on_disk;
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 
@@ -206,7 +206,7 @@ impl Room<'_> {
             }
             // What takes no room makes none.
             let takes = measure.of(stored) > 0;
-            let could = stored.decided == Decided::Nothing && stored.place.hour < self.first_safe && takes;
+            let could = stored.decided == EarlierDecision::Nothing && stored.place.hour < self.first_safe && takes;
             if could && reason.is_none() && of(stored) {
                 *reason = Some(why);
                 freed.bytes = freed.bytes.saturating_add(measure.of(stored));
@@ -261,7 +261,7 @@ pub(super) fn measured_among(hours: &[Stored]) -> impl Fn(&Stored) -> Option<Mea
 }
 
 fn is_own(stored: &Stored, own: Rank) -> bool {
-    Rank::of(stored) >= own || stored.decided == Decided::Keep
+    Rank::of(stored) >= own || stored.decided == EarlierDecision::Keep
 }
 
 /// The newest hours that had to go for want of room: what is older has no room either, and is not fetched again.

@@ -22,7 +22,7 @@ fn stored(stream: &str, ago: i64, bytes: u64) -> Stored {
         other_bytes: 0,
         segments: bytes.div_ceil(10),
         tombstones: 0,
-        decided: Decided::Nothing,
+        decided: EarlierDecision::Nothing,
         origin: Origin::default(),
     }
 }
@@ -130,8 +130,8 @@ fn hours_from_the_future_push_nothing_out_by_size() {
 #[test]
 fn what_was_begun_is_finished_and_what_is_kept_stays() {
     let mut all: Vec<Stored> = (2..10).map(|ago| stored("a/b", ago, 100)).collect();
-    all[0].decided = Decided::Begun(RetentionReason::Size);
-    all[7].decided = Decided::Keep;
+    all[0].decided = EarlierDecision::Begun(RetentionReason::Size);
+    all[7].decided = EarlierDecision::Keep;
     let schedule = schedule(all, &hours(6), now(), None);
     let names: Vec<String> = going(&schedule).into_iter().map(|(place, _)| place).collect();
     assert_eq!(names, ["a/b/2020-01-10T04", "a/b/2020-01-10T05", "a/b/2020-01-10T10"]);
@@ -153,9 +153,9 @@ fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
         |(stream, ago, bytes, decided)| {
             let mut stored = stored(["a/b", "a/c", "d/b"][stream], ago, bytes);
             stored.decided = match decided {
-                0 => Decided::Keep,
-                1 => Decided::Begun(RetentionReason::Age),
-                _ => Decided::Nothing,
+                0 => EarlierDecision::Keep,
+                1 => EarlierDecision::Begun(RetentionReason::Age),
+                _ => EarlierDecision::Nothing,
             };
             stored
         },
@@ -181,8 +181,8 @@ proptest! {
         let goes = |stored: &Stored| plan.going.iter().any(|going| going.stored.place == stored.place);
         let left: Vec<Stored> = all.iter().filter(|stored| !goes(stored)).cloned().collect();
         let safe = now().hour().previous();
-        let could = |stored: &&Stored| stored.decided == Decided::Nothing && stored.place.hour < safe;
-        for going in plan.going.iter().filter(|going| !matches!(going.stored.decided, Decided::Begun(_))) {
+        let could = |stored: &&Stored| stored.decided == EarlierDecision::Nothing && stored.place.hour < safe;
+        for going in plan.going.iter().filter(|going| !matches!(going.stored.decided, EarlierDecision::Begun(_))) {
             prop_assert!(could(&&going.stored));
         }
         // Nothing that is too old is left; and where a limit is exceeded, nothing is left that could go.
@@ -203,13 +203,13 @@ proptest! {
     fn what_goes_for_its_size_is_older_than_all_that_stays(all in any_hours(), limits in any_limits(), free in 0..30_000_u64) {
         let plan = schedule(all.clone(), &limits, now(), Some(free));
         let last = plan.going.iter().rfind(|going| {
-            going.stored.decided == Decided::Nothing && going.reason != RetentionReason::Age
+            going.stored.decided == EarlierDecision::Nothing && going.reason != RetentionReason::Age
         });
         if let Some(last) = last {
             let older = |stored: &&Stored| {
                 (stored.place.hour, &stored.place.stream) < (last.stored.place.hour, &last.stored.place.stream)
             };
-            for stored in all.iter().filter(older).filter(|stored| stored.decided == Decided::Nothing && stored.bytes > 0) {
+            for stored in all.iter().filter(older).filter(|stored| stored.decided == EarlierDecision::Nothing && stored.bytes > 0) {
                 prop_assert!(plan.going.iter().any(|going| going.stored.place == stored.place));
             }
         }

@@ -21,11 +21,11 @@ fn each_state_has_its_limit() {
     assert_eq!(activity.overdue(ms(limits.idle_timeout), &limits), Some(Overdue::Idle));
     activity.note_read(1);
     assert_eq!(activity.overdue(ms(limits.header_timeout), &limits), Some(Overdue::Header));
-    let with_body = InHand::begin(&activity, true);
+    let with_body = OpenRequest::begin(&activity, true);
     assert!(activity.waiting_since().is_none());
     assert_eq!(activity.overdue(ms(limits.body_timeout), &limits), Some(Overdue::Body));
     drop(with_body);
-    let polling = InHand::begin(&activity, false);
+    let polling = OpenRequest::begin(&activity, false);
     assert_eq!(activity.overdue(u64::MAX, &limits), None);
     let responding = polling.respond(axum::body::Body::empty());
     assert_eq!(activity.overdue(ms(limits.write_stall_timeout), &limits), Some(Overdue::Stalled));
@@ -46,14 +46,14 @@ fn who_closed_their_half_is_served_for_a_moment() {
     let gone = u64::try_from(GONE.as_millis()).unwrap() + 2;
     let activity = activity();
     assert!(!activity.has_closed_half(), "nothing was asked");
-    let asked = InHand::begin(&activity, false);
+    let asked = OpenRequest::begin(&activity, false);
     assert!(activity.has_closed_half());
     assert_eq!(activity.overdue(gone - 1, &limits), None);
     assert_eq!(activity.overdue(gone, &limits), Some(Overdue::Gone));
     let responding = asked.respond(axum::body::Body::from("x"));
     assert_eq!(activity.overdue(gone, &limits), None, "it is there to be taken");
     drop(responding);
-    let with_body = InHand::begin(&activity, true);
+    let with_body = OpenRequest::begin(&activity, true);
     assert!(!activity.has_closed_half(), "the rest of a body does not come any more");
     drop(with_body);
 }
@@ -66,7 +66,7 @@ fn a_response_that_is_still_made_is_not_the_peers_fault() {
     let activity = activity();
     let (sender, pieces) = tokio::sync::mpsc::channel(2);
     let pieces = futures_util::stream::unfold(pieces, |mut pieces| async { Some((pieces.recv().await?, pieces)) });
-    let mut body = InHand::begin(&activity, false).respond(axum::body::Body::from_stream(Box::pin(pieces)));
+    let mut body = OpenRequest::begin(&activity, false).respond(axum::body::Body::from_stream(Box::pin(pieces)));
     let has_something =
         |of: &mut Observed<_>| Pin::new(of).poll_frame(&mut Context::from_waker(Waker::noop())).is_ready();
     assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "nobody takes its head");
@@ -81,7 +81,7 @@ fn a_response_that_is_still_made_is_not_the_peers_fault() {
     assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "a piece is not taken");
     assert!(!has_something(&mut body));
     drop(body);
-    let next = InHand::begin(&activity, false).respond(axum::body::Body::empty());
+    let next = OpenRequest::begin(&activity, false).respond(axum::body::Body::empty());
     assert_eq!(activity.overdue(stalled, &limits), Some(Overdue::Stalled), "the next one is judged as ever");
     drop(next);
 }

@@ -6,7 +6,7 @@ use super::model::{Act, HourStep, IndexModel, hour, options, stream};
 use crate::domain::coverage::Window;
 use crate::domain::test_names::hash_text;
 use crate::domain::{AnyFile, HourChange};
-use crate::index::settle::AT_ONCE;
+use crate::index::summary_update::AT_ONCE;
 use crate::index::{Batch, HourUpdate, Index, StampUpdate};
 
 fn name(start_us: u32, duration_us: u32, kind: &str, extension: &str) -> String {
@@ -112,7 +112,7 @@ fn a_page_ends_where_it_was_asked_to_and_the_next_one_goes_on() {
     assert_eq!(rest.next, None);
     let all = model.coverage("a/source");
     let cut = Window { to: next.from, ..Window::default() };
-    let raw = crate::domain::coverage::Lane::Raw;
+    let raw = crate::domain::coverage::CoverageKind::Raw;
     assert_eq!(found.coverage.holes_within(raw, &cut), all.holes_within(raw, &cut));
     assert_eq!(rest.coverage.holes_within(raw, &next), all.holes_within(raw, &next));
 }

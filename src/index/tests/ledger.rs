@@ -2,7 +2,7 @@
 
 use super::model::{IndexModel, hour, options, stream};
 use crate::domain::coverage::{Stretch, Window};
-use crate::domain::ledger::{HoleKnowledge, HoleReason};
+use crate::domain::hole_reasons::{HoleKnowledge, HoleReason};
 use crate::domain::test_names::hash_text;
 use crate::domain::{AnyFile, HourChange, HourPlace, Span, Timestamp};
 use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
@@ -200,8 +200,9 @@ fn reasons_and_absences_are_there_after_a_restart_and_a_reason_of_another_hole_i
         detail: "asked".to_owned(),
     };
     let generation = index.catalog().generation();
-    let told =
-        |entry: &(crate::index::HoleKey, u32, crate::domain::ledger::OpenHole), grown| (entry.0, grown, known.clone());
+    let told = |entry: &(crate::index::HoleKey, u32, crate::domain::hole_reasons::OpenHole), grown| {
+        (entry.0, grown, known.clone())
+    };
     let reasons = vec![told(&all[0], all[0].2.grown), told(&all[1], Timestamp::from_us(1))];
     index.remember_why(reasons, generation).unwrap();
     let away = |number: i64| Stretch { start: Timestamp::from_us(number), end: Timestamp::from_us(number + 1) };

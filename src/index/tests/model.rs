@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::domain::coverage::{Coverage, HourLine, Lane, Stretch, Window};
+use crate::domain::coverage::{Coverage, CoverageKind, HourLine, Stretch, Window};
 use crate::domain::test_names::any_name;
 use crate::domain::{AnyFile, Hour, HourChange, HourContents, HourTotals, Stamp, Stream};
 use crate::index::{Batch, ChangeRow, HourUpdate, HourView, Index, IndexError, IndexOptions, StampUpdate};
@@ -216,7 +216,7 @@ impl IndexModel {
         for name in self.hours.keys().map(|(name, _)| name).collect::<BTreeSet<_>>() {
             let ledger: Vec<Stretch> =
                 index.ledger(&stream(name)).unwrap().into_iter().map(|entry| entry.hole).collect();
-            assert_eq!(ledger, self.coverage(name).holes_within(Lane::Raw, &Window::default()), "{name}");
+            assert_eq!(ledger, self.coverage(name).holes_within(CoverageKind::Raw, &Window::default()), "{name}");
             assert_eq!(index.wrong_days(&stream(name)).unwrap(), [], "{name}");
         }
     }

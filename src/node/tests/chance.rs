@@ -2,9 +2,9 @@
 
 /// A row of numbers that follows from its seed (`SplitMix64`).
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(super) struct SeededNumbers(u64);
 
-impl Chance {
+impl SeededNumbers {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -38,7 +38,7 @@ impl Chance {
 #[test]
 fn a_seed_gives_the_same_numbers_again() {
     let draw = |seed| {
-        let mut chance = Chance::new(seed);
+        let mut chance = SeededNumbers::new(seed);
         (0..100).map(|_| chance.between(-5, 5)).collect::<Vec<_>>()
     };
     assert_eq!(draw(7), draw(7));

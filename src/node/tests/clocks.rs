@@ -36,13 +36,13 @@ impl TrueTime {
 
 /// What one machine knows of time, and how much room there is on its disk.
 #[derive(Debug)]
-pub(super) struct Wrist {
+pub(super) struct ModelClock {
     time: Arc<TrueTime>,
     number: u64,
     state: Mutex<State>,
     free: AtomicU64,
     /// The clocks of other machines, as far as this one hears of them.
-    others: Mutex<Vec<(String, Weak<Wrist>)>>,
+    others: Mutex<Vec<(String, Weak<ModelClock>)>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,7 +54,7 @@ struct State {
     boots: u64,
 }
 
-impl Wrist {
+impl ModelClock {
     pub(super) fn new(time: &Arc<TrueTime>, number: u64) -> Arc<Self> {
         let state = State { booted: time.now() - DAY, ..State::default() };
         let (state, free) = (Mutex::new(state), AtomicU64::new(1 << 40));
@@ -111,7 +111,7 @@ impl Wrist {
     }
 }
 
-impl Clock for Wrist {
+impl Clock for ModelClock {
     fn now(&self) -> Duration {
         Duration::from_micros(self.since_boot().unsigned_abs())
     }
@@ -126,7 +126,7 @@ impl Clock for Wrist {
     }
 }
 
-impl Clocks for Wrist {
+impl Clocks for ModelClock {
     fn wall(&self) -> Timestamp {
         Timestamp::from_us(Self::wall(self))
     }

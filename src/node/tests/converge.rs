@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clocks::HOUR;
 use super::segments::{Tree, hour_of, hour_part, hour_place, start_and_hash};
-use super::truth::{MACHINES, Taker};
-use super::world::World;
+use super::truth::{LossCause, MACHINES};
+use super::world::ModelWorld;
 use crate::domain::HourContents;
 
 /// Rounds after which nodes that can reach each other agree, and some more.
 const ROUNDS: usize = 6;
 
-impl World<'_> {
+impl ModelWorld<'_> {
     pub(super) fn round(&mut self, machine: usize) -> u64 {
         // As it was when everything was looked at last.
         let before = self.truth.tree(machine).clone();
@@ -80,7 +80,7 @@ impl World<'_> {
                 std::fs::remove_file(at).unwrap_or_default();
             }
         }
-        self.look(&Taker::Hand(0));
+        self.look(&LossCause::Hand(0));
         for machine in 0..MACHINES {
             if self.machines[machine].node.is_none() {
                 self.start(machine);
@@ -99,18 +99,18 @@ impl World<'_> {
                 self.accept(machine);
             }
         }
-        self.look(&Taker::Nobody);
+        self.look(&LossCause::Nobody);
         for _ in 0..ROUNDS {
             let changed: u64 = (0..MACHINES).map(|machine| self.round(machine)).sum();
             let waiting: Vec<usize> = (0..MACHINES).filter(|machine| self.machines[*machine].waits).collect();
-            self.look(&Taker::Nobody);
+            self.look(&LossCause::Nobody);
             let have_the_same = (1..MACHINES).all(|other| self.truth.tree(0).files == self.truth.tree(other).files);
             if waiting.is_empty() && (changed == 0 || have_the_same) {
                 break;
             }
             for machine in waiting {
                 self.accept(machine);
-                self.look(&Taker::Nobody);
+                self.look(&LossCause::Nobody);
             }
         }
         self.everybody_has_everything();

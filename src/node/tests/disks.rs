@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::clocks::HOUR;
 use super::segments::{content, hour_of, name_of, put};
-use super::step::{Harm, Ours};
+use super::step::{FileDamage, OwnFile};
 use super::truth::MACHINES;
-use super::world::World;
+use super::world::ModelWorld;
 
-impl World<'_> {
+impl ModelWorld<'_> {
     pub(super) fn snapshot(&mut self, machine: usize) {
         let (disk, copy) = (self.machines[machine].disk(), self.snapshot_dir(machine));
         if copy.exists() {
@@ -36,29 +36,29 @@ impl World<'_> {
         self.start(machine);
     }
 
-    pub(super) fn damage(&mut self, machine: usize, what: Ours, harm: Harm) {
+    pub(super) fn damage(&mut self, machine: usize, what: OwnFile, harm: FileDamage) {
         self.machines[machine].stop();
-        if let (Ours::Records { all }, Harm::Cut | Harm::Foreign | Harm::Older) = (what, harm) {
+        if let (OwnFile::Records { all }, FileDamage::Cut | FileDamage::Foreign | FileDamage::Older) = (what, harm) {
             self.exchange_records(machine, all, harm);
             self.start(machine);
             return;
         }
         let own = self.machines[machine].disk().join(".gapless");
         let mut files: Vec<PathBuf> = match what {
-            Ours::Records { .. } => std::fs::read_dir(&own)
+            OwnFile::Records { .. } => std::fs::read_dir(&own)
                 .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
                 .unwrap_or_default(),
-            Ours::Index => vec![self.machines[machine].state.join("index.redb")],
-            Ours::Marker => vec![own.join("marker")],
+            OwnFile::Index => vec![self.machines[machine].state.join("index.redb")],
+            OwnFile::Marker => vec![own.join("marker")],
         };
-        files.retain(|file| file.is_file() && (what == Ours::Marker || !file.ends_with("marker")));
+        files.retain(|file| file.is_file() && (what == OwnFile::Marker || !file.ends_with("marker")));
         files.sort();
-        if what == (Ours::Records { all: false }) && !files.is_empty() {
+        if what == (OwnFile::Records { all: false }) && !files.is_empty() {
             files = vec![self.chance.pick(&files).clone()];
         }
         for file in files {
             let mut bytes = std::fs::read(&file).unwrap();
-            if harm == Harm::Remove {
+            if harm == FileDamage::Remove {
                 std::fs::remove_file(&file).unwrap();
             } else if !bytes.is_empty() {
                 let at = self.chance.below(bytes.len());
@@ -71,14 +71,14 @@ impl World<'_> {
 
     /// Copies of a record that are whole in themselves: cut at the end of a line, another machine's, or older ones. With `both` both of
     /// them are such, otherwise the other has gone.
-    fn exchange_records(&mut self, machine: usize, both: bool, harm: Harm) {
+    fn exchange_records(&mut self, machine: usize, both: bool, harm: FileDamage) {
         let own = self.machines[machine].disk().join(".gapless");
         let from = match harm {
-            Harm::Foreign => self.machines[(machine + 1) % MACHINES].disk().join(".gapless"),
-            Harm::Older => self.snapshot_dir(machine).join(".gapless"),
+            FileDamage::Foreign => self.machines[(machine + 1) % MACHINES].disk().join(".gapless"),
+            FileDamage::Older => self.snapshot_dir(machine).join(".gapless"),
             _ => own.clone(),
         };
-        let name = if harm == Harm::Cut {
+        let name = if harm == FileDamage::Cut {
             "retired"
         } else {
             *self.chance.pick(&["retired", "retired", "retired", "levels", "time"])
@@ -87,7 +87,7 @@ impl World<'_> {
         for copy in [name.to_owned(), format!("{name}.2")] {
             let Ok(bytes) = std::fs::read(from.join(&copy)) else { return };
             let all: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-            let left = if harm == Harm::Cut { all.len().saturating_sub(lines).max(1) } else { all.len() };
+            let left = if harm == FileDamage::Cut { all.len().saturating_sub(lines).max(1) } else { all.len() };
             std::fs::write(own.join(copy), all[..left.min(all.len())].concat()).unwrap();
         }
         if !both {

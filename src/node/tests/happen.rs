@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use super::clocks::HOUR;
 use super::segments::{BYTES, Tree, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem};
 use super::step::{Attack, ModelStep, OperatorLimit};
-use super::truth::{MACHINES, RetentionRun, Taker};
-use super::world::{FREE, World};
+use super::truth::{LossCause, MACHINES, RetentionRun};
+use super::world::{FREE, ModelWorld};
 use crate::domain::blocks::BLOCK;
 use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span};
 use crate::runtime::Stop;
 use crate::tombstones::{self, IndexTrust, Purge, TombstoneBounds, TombstoneScope};
 
-impl World<'_> {
+impl ModelWorld<'_> {
     /// Something happens, and everything is looked at afterwards.
     pub(super) fn step(&mut self, step: &ModelStep) {
         self.told.clear();
@@ -39,7 +39,7 @@ impl World<'_> {
         }
     }
 
-    fn happen(&mut self, step: &ModelStep) -> Taker {
+    fn happen(&mut self, step: &ModelStep) -> LossCause {
         match step.clone() {
             ModelStep::Record { machine, back, count } => {
                 let hour = hour_of(self.machines[machine].wrist.wall() - back * HOUR);
@@ -52,7 +52,7 @@ impl World<'_> {
             ModelStep::Tombstone { machine, count } => self.tombstone(machine, count),
             ModelStep::Purge { machine } => {
                 self.purge(machine);
-                return Taker::Purge(machine);
+                return LossCause::Purge(machine);
             }
             ModelStep::Keep { machine, release } => self.keep(machine, release),
             ModelStep::Limit { machine, limit } => {
@@ -104,7 +104,7 @@ impl World<'_> {
             ModelStep::Snapshot { machine } => self.snapshot(machine),
             ModelStep::Restore { machine, records_only } => {
                 self.restore(machine, records_only);
-                return Taker::Hand(machine);
+                return LossCause::Hand(machine);
             }
             ModelStep::Damage { machine, what, harm } => self.damage(machine, what, harm),
             ModelStep::Mount { machine, mounted } => self.machines[machine].mount(mounted),
@@ -122,7 +122,7 @@ impl World<'_> {
             ModelStep::Accept { machine } => self.accept(machine),
             ModelStep::Other { door, attack, against } => self.attack(door, attack, against),
         }
-        Taker::Nobody
+        LossCause::Nobody
     }
 
     pub(super) fn restart(&mut self, machine: usize) {
@@ -187,12 +187,12 @@ impl World<'_> {
         }
     }
 
-    fn retain(&mut self, machine: usize, confirmed: bool, stop: &Stop) -> Taker {
+    fn retain(&mut self, machine: usize, confirmed: bool, stop: &Stop) -> LossCause {
         let at = &self.machines[machine];
-        let Some(node) = &at.node else { return Taker::Nobody };
+        let Some(node) = &at.node else { return LossCause::Nobody };
         let report = node.retain(confirmed, stop);
         self.told = format!("{report:?}");
-        Taker::Retention(RetentionRun {
+        LossCause::Retention(RetentionRun {
             machine,
             confirmed,
             limits: at.settings.limits.clone(),

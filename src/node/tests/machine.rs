@@ -8,24 +8,24 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::clocks::{BEGIN, Wrist};
+use super::clocks::{BEGIN, ModelClock};
 use super::segments::Tree;
-use super::street::{Door, Street};
+use super::street::{ModelAddress, ModelNetwork};
 use super::truth::MOST_JUNK;
-use crate::backfill::{Backfill, BackfillOptions, Keeps, PeerStatus, Refuses, Wants};
+use crate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
 use crate::clock::Clocks;
-use crate::crawl::{Crawl, Keeper, Strangers};
+use crate::crawl::{Crawl, Keeper, StrangersBudget};
 use crate::deleted::DeletionCounter;
 use crate::disk::{Base, BaseGuard as DiskGuard};
 use crate::domain::blocks::BLOCK;
 use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span};
 use crate::guards::Guard;
-use crate::http::test_node::{Over, app, crawl};
+use crate::http::test_node::{TestApp, app, crawl};
 use crate::index::IndexOptions;
 use crate::peer::{Peer, PeerClient, PeerLimits};
 use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Board, Clock, Job as _, Post, Stop};
+use crate::runtime::{Clock, Job as _, JobHandle, JobRegistry, Stop};
 use crate::startup::Locked;
 use crate::wire::RetentionReport;
 
@@ -46,8 +46,8 @@ pub(super) struct Machine {
     pub(super) base: PathBuf,
     /// Where its index lies.
     pub(super) state: PathBuf,
-    pub(super) door: Door,
-    pub(super) wrist: Arc<Wrist>,
+    pub(super) door: ModelAddress,
+    pub(super) wrist: Arc<ModelClock>,
     pub(super) settings: Settings,
     pub(super) guards_out: Vec<Guard>,
     pub(super) node: Option<ModelNode>,
@@ -68,12 +68,12 @@ pub(super) struct ModelNode {
     peers: watch::Receiver<Vec<Peer>>,
     crawl: Arc<Crawl>,
     catching_up: crate::crawl::CatchingUp,
-    post: Post,
+    post: JobHandle,
     _locked: Locked,
 }
 
 impl Machine {
-    pub(super) fn new(dir: &Path, name: &str, door: Door, wrist: Arc<Wrist>, settings: Settings) -> Self {
+    pub(super) fn new(dir: &Path, name: &str, door: ModelAddress, wrist: Arc<ModelClock>, settings: Settings) -> Self {
         let (base, state) = (dir.join(name), dir.join(format!("{name}.state")));
         mark(&base.join(".gapless"), wrist.number());
         let (name, guards_out) = (name.to_owned(), Vec::new());
@@ -128,7 +128,7 @@ impl Machine {
     }
 
     /// Starts the node, as [`crate::node::Node::start`] does, without threads of its own. It may refuse.
-    pub(super) fn start(&mut self, street: &Street) -> Result<(), String> {
+    pub(super) fn start(&mut self, street: &ModelNetwork) -> Result<(), String> {
         let _context = street.runtime.enter();
         let locked = Locked::acquire(&self.base, &self.state).map_err(|error| error.to_string())?;
         let options = IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() };
@@ -168,9 +168,10 @@ impl Machine {
         let retention = Arc::new(Retention::new(parts, keeping_options, &registry).unwrap());
         let keeping = Arc::clone(&retention);
         let adding = Arc::clone(&retention);
-        let keeps = Keeps::new(move |place| keeping.keeps(place)).with_room(move |place| adding.room_beside_own(place));
+        let keeps =
+            KeepRules::new(move |place| keeping.keeps(place)).with_room(move |place| adding.room_beside_own(place));
         let fetching = BackfillOptions { keeps, ..fetched(tls, instance) };
-        let over = Over {
+        let over = TestApp {
             name: &self.name,
             base_dir: &self.base,
             keeper: &keeper,
@@ -182,7 +183,7 @@ impl Machine {
             stop: &stop,
         };
         let (_, router) = app(over, &CancellationToken::new());
-        let post = Arc::new(Board::default()).post("catch-up", None, Duration::from_secs(600));
+        let post = Arc::new(JobRegistry::default()).post("catch-up", None, Duration::from_secs(600));
         let catching_up = crawl.jobs().0;
         let mut node =
             ModelNode { keeper, retention, deleted, fetching, peers, crawl, catching_up, post, _locked: locked };
@@ -221,7 +222,7 @@ impl Machine {
     }
 
     /// The operator takes over tombstones however many they are: a round with that word.
-    pub(super) fn accept_bursts(&mut self, street: &Street) {
+    pub(super) fn accept_bursts(&mut self, street: &ModelNetwork) {
         if let Some(node) = &mut self.node {
             node.fetching.accept_bursts = true;
         }
@@ -244,7 +245,7 @@ impl Machine {
     }
 
     /// One round with every peer, as `gapless backfill --once` does it.
-    pub(super) fn round(&self, street: &Street) -> Vec<PeerStatus> {
+    pub(super) fn round(&self, street: &ModelNetwork) -> Vec<PeerStatus> {
         let Some(node) = &self.node else { return Vec::new() };
         let (keeper, peers) = (Arc::clone(&node.keeper), node.peers.clone());
         let backfill = Backfill::new(keeper, peers, node.fetching.clone(), &Registry::new()).unwrap();
@@ -308,8 +309,8 @@ fn fetched(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions
     BackfillOptions {
         dates: crate::peer::Dates::default(),
         wants: Wants::default(),
-        keeps: Keeps::everything(),
-        refuses: Refuses::nothing(),
+        keeps: KeepRules::everything(),
+        refuses: RefusedContent::nothing(),
         cutoff: Span::from_us(0),
         concurrency: 4,
         interval: Duration::from_secs(300),
@@ -327,6 +328,6 @@ fn fetched(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions
         board: Arc::default(),
         busy: Arc::default(),
         report_file: None,
-        strangers: Strangers { budget: Some(MOST_JUNK as u64 * BLOCK), streams: 4 },
+        strangers: StrangersBudget { budget: Some(MOST_JUNK as u64 * BLOCK), streams: 4 },
     }
 }

@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use self::step::{Theme, history};
-use self::street::Street;
-use self::world::World;
+use self::street::ModelNetwork;
+use self::world::ModelWorld;
 use crate::guards::Guard;
 
 /// Histories in the suite.
@@ -41,8 +41,8 @@ struct Played {
     wrong: Option<(String, Vec<String>)>,
 }
 
-fn play(street: &Street, seed: u64, guards_out: &[Guard], is_shown: bool) -> Played {
-    let mut world = World::new(street, seed, guards_out);
+fn play(street: &ModelNetwork, seed: u64, guards_out: &[Guard], is_shown: bool) -> Played {
+    let mut world = ModelWorld::new(street, seed, guards_out);
     let steps = history(seed);
     for (number, step) in steps.iter().enumerate() {
         world.step(step);
@@ -66,7 +66,7 @@ fn play_all(seeds: &[u64], guards_out: &[Guard], until_caught: bool) -> BTreeMap
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                let street = Street::new();
+                let street = ModelNetwork::new();
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
                     let played = play(&street, *seed, guards_out, false);
                     let is_caught = played.wrong.is_some();
@@ -96,7 +96,7 @@ fn no_history_loses_or_shows_what_it_must_not() {
         let without = std::env::var("GAPLESS_WITHOUT").unwrap_or_default();
         let guards_out: Vec<Guard> = Guard::ALL.into_iter().filter(|guard| format!("{guard:?}") == without).collect();
         println!("seed {seed}, theme {:?}, without {guards_out:?}", Theme::of(seed));
-        let played = play(&Street::new(), seed, &guards_out, true);
+        let played = play(&ModelNetwork::new(), seed, &guards_out, true);
         assert_eq!(played.wrong, None);
         return;
     }

@@ -1,13 +1,13 @@
 //! The language of histories: what may happen, one thing at a time.
 
-use super::chance::Chance;
+use super::chance::SeededNumbers;
 use super::clocks::{DAY, HOUR};
 use super::truth::MACHINES;
 use crate::guards::Guard;
 
 /// A file of ours that may be damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ours {
+pub(super) enum OwnFile {
     /// Everything under `.gapless` that protects: one copy of each, or all copies of one.
     Records {
         all: bool,
@@ -17,7 +17,7 @@ pub(super) enum Ours {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Harm {
+pub(super) enum FileDamage {
     Flip,
     Remove,
     /// Of a record: lines are cut off its end.
@@ -125,8 +125,8 @@ pub(super) enum ModelStep {
     },
     Damage {
         machine: usize,
-        what: Ours,
-        harm: Harm,
+        what: OwnFile,
+        harm: FileDamage,
     },
     Mount {
         machine: usize,
@@ -207,7 +207,7 @@ impl Theme {
 
     /// The one of this seed.
     pub(super) fn of(seed: u64) -> Self {
-        *Chance::new(seed ^ 0x0074_6865_6d65).pick(&Self::ALL)
+        *SeededNumbers::new(seed ^ 0x0074_6865_6d65).pick(&Self::ALL)
     }
 
     /// The guard that its story is about.
@@ -238,7 +238,7 @@ impl Theme {
     }
 
     /// The steps of its story, for a machine and another one.
-    fn story(self, chance: &mut Chance, m: usize, o: usize) -> Vec<ModelStep> {
+    fn story(self, chance: &mut SeededNumbers, m: usize, o: usize) -> Vec<ModelStep> {
         let other = |attack| ModelStep::Other { door: 0, attack, against: m };
         let retain = ModelStep::Retain { machine: m, confirmed: false };
         let age = |hours| ModelStep::Limit { machine: m, limit: OperatorLimit::AgeHours(hours) };
@@ -352,8 +352,14 @@ impl Theme {
                 ModelStep::Keep { machine: m, release: false },
                 ModelStep::Damage {
                     machine: m,
-                    what: Ours::Records { all: !chance.one_in(4) },
-                    harm: *chance.pick(&[Harm::Flip, Harm::Remove, Harm::Cut, Harm::Foreign, Harm::Older]),
+                    what: OwnFile::Records { all: !chance.one_in(4) },
+                    harm: *chance.pick(&[
+                        FileDamage::Flip,
+                        FileDamage::Remove,
+                        FileDamage::Cut,
+                        FileDamage::Foreign,
+                        FileDamage::Older,
+                    ]),
                 },
                 age(5),
                 retain.clone(),
@@ -403,7 +409,7 @@ impl Theme {
 
 /// The steps of a seed: those of its theme, with whatever else happens between them.
 pub(super) fn history(seed: u64) -> Vec<ModelStep> {
-    let mut chance = Chance::new(seed);
+    let mut chance = SeededNumbers::new(seed);
     let machine = chance.below(3);
     let other = (machine + 1 + chance.below(2)) % 3;
     let theme = Theme::of(seed);
@@ -420,7 +426,7 @@ pub(super) fn history(seed: u64) -> Vec<ModelStep> {
     steps
 }
 
-fn anything(chance: &mut Chance) -> ModelStep {
+fn anything(chance: &mut SeededNumbers) -> ModelStep {
     let machine = chance.below(3);
     let other = (machine + 1 + chance.below(2)) % 3;
     match chance.below(28) {
@@ -452,13 +458,20 @@ fn anything(chance: &mut Chance) -> ModelStep {
         17 => ModelStep::Damage {
             machine,
             what: *chance.pick(&[
-                Ours::Records { all: false },
-                Ours::Records { all: false },
-                Ours::Records { all: true },
-                Ours::Index,
-                Ours::Marker,
+                OwnFile::Records { all: false },
+                OwnFile::Records { all: false },
+                OwnFile::Records { all: true },
+                OwnFile::Index,
+                OwnFile::Marker,
             ]),
-            harm: *chance.pick(&[Harm::Flip, Harm::Flip, Harm::Remove, Harm::Cut, Harm::Foreign, Harm::Older]),
+            harm: *chance.pick(&[
+                FileDamage::Flip,
+                FileDamage::Flip,
+                FileDamage::Remove,
+                FileDamage::Cut,
+                FileDamage::Foreign,
+                FileDamage::Older,
+            ]),
         },
         18 => ModelStep::Mount { machine, mounted: chance.one_in(2) },
         19 => ModelStep::Line { from: machine, to: other, cut: !chance.one_in(3) },

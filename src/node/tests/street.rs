@@ -23,15 +23,15 @@ use crate::peer::PeerUrl;
 pub(super) const DOORS: usize = 5;
 
 /// What a worker keeps for all of its histories.
-pub(super) struct Street {
+pub(super) struct ModelNetwork {
     pub(super) runtime: Runtime,
-    pub(super) doors: Vec<Door>,
+    pub(super) doors: Vec<ModelAddress>,
     shutdown: CancellationToken,
 }
 
 /// An address, and what stands behind it.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct ModelAddress {
     address: SocketAddr,
     room: Arc<Mutex<Room>>,
 }
@@ -43,22 +43,22 @@ struct Room {
     fails: Option<&'static str>,
 }
 
-impl Street {
+impl ModelNetwork {
     pub(super) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let shutdown = CancellationToken::new();
-        let doors = (0..DOORS).map(|_| Door::open(&runtime, shutdown.clone())).collect();
+        let doors = (0..DOORS).map(|_| ModelAddress::open(&runtime, shutdown.clone())).collect();
         Self { runtime, doors, shutdown }
     }
 }
 
-impl Drop for Street {
+impl Drop for ModelNetwork {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
 }
 
-impl Door {
+impl ModelAddress {
     fn open(runtime: &Runtime, shutdown: CancellationToken) -> Self {
         let _context = runtime.enter();
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();

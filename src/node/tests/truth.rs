@@ -30,7 +30,7 @@ struct Fact {
 
 /// Who took what is missing after a step.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Taker {
+pub(super) enum LossCause {
     /// Nobody may have.
     #[default]
     Nobody,
@@ -80,7 +80,7 @@ struct Memory {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Truth {
+pub(super) struct ModelTruth {
     facts: BTreeMap<String, Fact>,
     /// Stems that an operator has hidden.
     buried: BTreeSet<String>,
@@ -92,7 +92,7 @@ pub(super) struct Truth {
     pub(super) violations: Vec<String>,
 }
 
-impl Truth {
+impl ModelTruth {
     pub(super) fn recorded(&mut self, path: &str, machine: usize) {
         self.facts.insert(path.to_owned(), Fact { of: Some(machine), excuse: None });
     }
@@ -170,7 +170,7 @@ impl Truth {
     }
 
     /// Compares the disks with what they were before the step.
-    pub(super) fn look(&mut self, trees: [Tree; MACHINES], taker: &Taker) {
+    pub(super) fn look(&mut self, trees: [Tree; MACHINES], taker: &LossCause) {
         for path in trees.iter().flat_map(|tree| &tree.files).filter(|path| !is_tombstone(path)) {
             self.facts.entry(path.clone()).or_insert(Fact { of: None, excuse: None });
         }
@@ -213,13 +213,13 @@ impl Truth {
         before: &Tree,
         after: &Tree,
         lost: &[&String],
-        taker: &Taker,
+        taker: &LossCause,
         trees: &[Tree; MACHINES],
     ) {
         let elsewhere = |path: &str| trees.iter().enumerate().any(|(other, tree)| other != machine && tree.holds(path));
         match taker {
-            Taker::Hand(hand) if *hand == machine => self.excuse(lost, "this test took it"),
-            Taker::Purge(at) if *at == machine => {
+            LossCause::Hand(hand) if *hand == machine => self.excuse(lost, "this test took it"),
+            LossCause::Purge(at) if *at == machine => {
                 for path in lost {
                     if !before.files.contains(&format!("{}.tombstone", stem(path))) {
                         self.wrong(format!("a purge took {path}, which no tombstone hid"));
@@ -227,7 +227,7 @@ impl Truth {
                 }
                 self.excuse(lost, "purged");
             }
-            Taker::Retention(run) if run.machine == machine => {
+            LossCause::Retention(run) if run.machine == machine => {
                 self.retention(run, before, after, lost, trees);
                 for path in lost.iter().filter(|path| !is_tombstone(path) && run.keep_last_copy) {
                     if !elsewhere(path) && !self.is_buried(path) {
@@ -358,8 +358,8 @@ impl Truth {
     }
 
     /// Tombstones that came from strangers hide a fifth of an hour at most, and one in any case, in three days.
-    fn struck(&mut self, machine: usize, before: &Tree, strikes: &[&String], taker: &Taker) {
-        if matches!(taker, Taker::Hand(hand) if *hand == machine) {
+    fn struck(&mut self, machine: usize, before: &Tree, strikes: &[&String], taker: &LossCause) {
+        if matches!(taker, LossCause::Hand(hand) if *hand == machine) {
             return;
         }
         let hours = before.hours();

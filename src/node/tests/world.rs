@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::chance::Chance;
-use super::clocks::{BEGIN, HOUR, TrueTime, Wrist};
+use super::chance::SeededNumbers;
+use super::clocks::{BEGIN, HOUR, ModelClock, TrueTime};
 use super::machine::{Machine, Settings};
 use super::segments::{content, hour_of, hour_place, name_of, parts, put};
-use super::street::{Street, fixed_part};
-use super::truth::{MACHINES, Taker, Truth};
+use super::street::{ModelNetwork, fixed_part};
+use super::truth::{LossCause, MACHINES, ModelTruth};
 use crate::domain::blocks::BLOCK;
 use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span, Stream};
@@ -23,13 +23,13 @@ const HOURS: i64 = 5;
 pub(super) const FREE: u64 = 1 << 40;
 
 /// See the module.
-pub(super) struct World<'s> {
-    pub(super) street: &'s Street,
+pub(super) struct ModelWorld<'s> {
+    pub(super) street: &'s ModelNetwork,
     pub(super) dir: tempfile::TempDir,
     pub(super) time: Arc<TrueTime>,
     pub(super) machines: Vec<Machine>,
-    pub(super) truth: Truth,
-    pub(super) chance: Chance,
+    pub(super) truth: ModelTruth,
+    pub(super) chance: SeededNumbers,
     contents: u64,
     /// What the node said of the last step, for whoever plays a history again.
     pub(super) told: String,
@@ -37,12 +37,12 @@ pub(super) struct World<'s> {
     pub(super) occupied: Vec<(usize, String)>,
 }
 
-impl<'s> World<'s> {
+impl<'s> ModelWorld<'s> {
     /// Three nodes that run, with some hours on their disks, most of them on more than one.
-    pub(super) fn new(street: &'s Street, seed: u64, guards_out: &[Guard]) -> Self {
+    pub(super) fn new(street: &'s ModelNetwork, seed: u64, guards_out: &[Guard]) -> Self {
         let dir = tempfile::Builder::new().prefix("gapless-model-").tempdir_in(memory()).unwrap();
         let time = TrueTime::begin();
-        street.doors.iter().for_each(super::street::Door::clear);
+        street.doors.iter().for_each(super::street::ModelAddress::clear);
         let machines = (0..MACHINES).map(|number| {
             let settings = Settings {
                 limits: RetentionLimits::default(),
@@ -51,7 +51,7 @@ impl<'s> World<'s> {
                 copies_at: Vec::new(),
                 peers: peers_of(street, number),
             };
-            let wrist = Wrist::new(&time, number as u64 + 1);
+            let wrist = ModelClock::new(&time, number as u64 + 1);
             let mut machine = Machine::new(dir.path(), NAMES[number], street.doors[number].clone(), wrist, settings);
             machine.guards_out = guards_out.to_vec();
             machine
@@ -61,14 +61,14 @@ impl<'s> World<'s> {
             let others = machines.iter().filter(|other| other.name != machine.name);
             machine.wrist.hears(others.map(|other| (other.name.clone(), Arc::downgrade(&other.wrist))).collect());
         }
-        let chance = Chance::new(seed ^ 0x0077_6f72_6c64);
-        let (truth, occupied) = (Truth::default(), Vec::new());
+        let chance = SeededNumbers::new(seed ^ 0x0077_6f72_6c64);
+        let (truth, occupied) = (ModelTruth::default(), Vec::new());
         let mut world = Self { street, dir, time, machines, truth, chance, contents: 0, occupied, told: String::new() };
         world.fill();
         for machine in 0..MACHINES {
             world.start(machine);
         }
-        world.look(&Taker::Hand(0));
+        world.look(&LossCause::Hand(0));
         world
     }
 
@@ -171,7 +171,7 @@ impl<'s> World<'s> {
     }
 
     /// Looks at the disks, and asks the nodes what they list.
-    pub(super) fn look(&mut self, taker: &Taker) {
+    pub(super) fn look(&mut self, taker: &LossCause) {
         let trees = [0, 1, 2].map(|machine| self.machines[machine].tree());
         self.truth.look(trees, taker);
         for (number, machine) in self.machines.iter().enumerate() {
@@ -197,14 +197,14 @@ impl<'s> World<'s> {
     }
 }
 
-impl Drop for World<'_> {
+impl Drop for ModelWorld<'_> {
     fn drop(&mut self) {
         self.machines.iter_mut().for_each(Machine::stop);
     }
 }
 
 /// The list of a machine in the beginning: the others under their names.
-fn peers_of(street: &Street, machine: usize) -> Vec<Peer> {
+fn peers_of(street: &ModelNetwork, machine: usize) -> Vec<Peer> {
     let others = (0..MACHINES).filter(|other| *other != machine);
     let peer = |other: usize| Peer {
         name: NAMES[other].to_owned(),

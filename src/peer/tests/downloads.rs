@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::server::{Do, PeerServer, client, endless, hour, ok, place, quality, with};
+use super::server::{PeerServer, ServerAction, client, endless, hour, ok, place, quality, with};
 use crate::disk::{Base, Download, DownloadError, Published};
 use crate::domain::{FileName, Hash, HourPlace, Stream, parse_file_name};
 use crate::peer::{DownloadOutcome, PeerError};
@@ -107,16 +107,19 @@ async fn other_answers_are_errors_and_leave_nothing() {
         vec![with("416 Range", "", "")],
         vec![with("500 Oops", "", "oops")],
         vec![with("200 OK", encoded, "x")],
-        vec![Do::Close],
-        vec![Do::Reset],
-        vec![Do::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx".to_vec()), Do::Close],
+        vec![ServerAction::Close],
+        vec![ServerAction::Reset],
+        vec![ServerAction::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx".to_vec()), ServerAction::Close],
         vec![with("200 OK", "", vec![0; (1 << 20) + 1])],
         vec![
-            Do::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n".to_vec()),
-            Do::SayForEver(vec![0; 999]),
+            ServerAction::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n".to_vec()),
+            ServerAction::SayForEver(vec![0; 999]),
         ],
-        vec![endless(""), Do::SayForEver(vec![0; 9999])],
-        vec![Do::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n".to_vec()), Do::Close],
+        vec![endless(""), ServerAction::SayForEver(vec![0; 9999])],
+        vec![
+            ServerAction::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n".to_vec()),
+            ServerAction::Close,
+        ],
     ] {
         let archive = Archive::new();
         let server = PeerServer::doing(steps.clone()).await;
@@ -135,25 +138,28 @@ async fn a_wrong_hash_is_never_published() {
         assert!(told.contains(&hash_of(body.as_bytes()).to_string()), "{told}");
         assert!(archive.files().is_empty());
     }
-    let cut_unseen = PeerServer::doing(vec![endless(""), Do::Say(b"ri".to_vec()), Do::Close]).await;
+    let cut_unseen = PeerServer::doing(vec![endless(""), ServerAction::Say(b"ri".to_vec()), ServerAction::Close]).await;
     assert!(published(&Archive::new(), &cut_unseen, b"right").await.unwrap_err().contains("hash"));
 }
 
 #[tokio::test]
 async fn whoever_is_silent_or_slow_is_given_up() {
     let archive = Archive::new();
-    let hanging =
-        PeerServer::doing(vec![Do::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx".to_vec()), Do::Hang]).await;
+    let hanging = PeerServer::doing(vec![
+        ServerAction::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx".to_vec()),
+        ServerAction::Hang,
+    ])
+    .await;
     let silent = archive.fetch(&hanging, &name_of(b"x")).await.unwrap_err();
     assert!(silent.is_away(), "{silent}");
 
     let began = Instant::now();
-    let trickle = Do::Trickle(b"x".to_vec(), Duration::from_millis(20));
+    let trickle = ServerAction::Trickle(b"x".to_vec(), Duration::from_millis(20));
     let slow = archive.fetch(&PeerServer::doing(vec![endless(""), trickle]).await, &name_of(b"x")).await.unwrap_err();
     assert!(matches!(slow, PeerError::TooSlow { .. }) && slow.is_peers_fault(), "{slow}");
     assert!(began.elapsed() < Duration::from_secs(2));
 
-    let steady = Do::Trickle(vec![0; 100], Duration::from_millis(10));
+    let steady = ServerAction::Trickle(vec![0; 100], Duration::from_millis(10));
     let long = archive.fetch(&PeerServer::doing(vec![endless(""), steady]).await, &name_of(b"x")).await.unwrap_err();
     assert!(matches!(long, PeerError::TimedOut { .. }), "{long}");
     assert!(archive.files().is_empty());
@@ -162,7 +168,8 @@ async fn whoever_is_silent_or_slow_is_given_up() {
 #[tokio::test]
 async fn giving_up_a_download_leaves_nothing() {
     let archive = Archive::new();
-    let server = PeerServer::doing(vec![endless(""), Do::Trickle(vec![0; 999], Duration::from_millis(1))]).await;
+    let server =
+        PeerServer::doing(vec![endless(""), ServerAction::Trickle(vec![0; 999], Duration::from_millis(1))]).await;
     for ms in [0, 1, 50, 200] {
         let fetching = archive.fetch(&server, "00:00-2.0-full-7IS92rssMzoSBQDIevHStbTNy-URRV3Vw-jzZ6pwOZM.ts");
         assert!(tokio::time::timeout(Duration::from_millis(ms), fetching).await.is_err());
@@ -177,12 +184,12 @@ async fn cutting(
     content: &[u8],
     cut: usize,
     headers: &str,
-    rest: impl Fn(&str) -> Do + Send + Sync + 'static,
+    rest: impl Fn(&str) -> ServerAction + Send + Sync + 'static,
 ) -> PeerServer {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n", content.len());
     let first = [head.as_bytes(), &content[..cut]].concat();
     PeerServer::start(move |number, request| match number {
-        0 => vec![Do::Say(first.clone()), Do::Close],
+        0 => vec![ServerAction::Say(first.clone()), ServerAction::Close],
         _ => vec![rest(request)],
     })
     .await
@@ -251,7 +258,7 @@ async fn a_download_is_resumed_only_once() {
     let content = content();
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 250\r\nETag: \"tag\"\r\nConnection: close\r\n\r\n";
     let said = [head.as_bytes(), &content[..50]].concat();
-    let server = PeerServer::doing(vec![Do::Say(said), Do::Close]).await;
+    let server = PeerServer::doing(vec![ServerAction::Say(said), ServerAction::Close]).await;
     let archive = Archive::new();
     assert!(published(&archive, &server, &content).await.is_err());
     assert_eq!(server.count(), 2);

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::server::{Do, PeerServer, channel, client, endless, hour, limits, ok, quality, with};
+use super::server::{PeerServer, ServerAction, channel, client, endless, hour, limits, ok, quality, with};
 use crate::peer::{Listing, Peer, PeerClient, PeerError, PeerLimits, PeerUrl};
 
 async fn segments(server: &PeerServer) -> Result<Listing<Box<str>>, PeerError> {
@@ -119,22 +119,31 @@ async fn other_statuses_are_errors_with_the_peers_words() {
         assert_eq!(error.status().unwrap().as_str(), &status[..3], "{error}");
         assert_eq!(error.to_string().ends_with(r": because\u{1b}"), !body.is_empty(), "{error}");
     }
-    let endless =
-        PeerServer::doing(vec![Do::Say(b"HTTP/1.1 500 x\r\n\r\n".to_vec()), Do::SayForEver(vec![b'x'; 999])]).await;
+    let endless = PeerServer::doing(vec![
+        ServerAction::Say(b"HTTP/1.1 500 x\r\n\r\n".to_vec()),
+        ServerAction::SayForEver(vec![b'x'; 999]),
+    ])
+    .await;
     assert!(failure(&endless).await.to_string().len() < 400);
 }
 
 #[tokio::test]
 async fn broken_answers_are_the_peers_fault() {
     for steps in [
-        vec![Do::Close],
-        vec![Do::Reset],
-        vec![Do::Say(b"what?\r\n\r\n".to_vec())],
-        vec![Do::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n[]".to_vec())],
-        vec![Do::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[\"a\"".to_vec()), Do::Close],
-        vec![Do::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n[\"a\"\r\n".to_vec()), Do::Close],
-        vec![Do::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec())],
-        vec![Do::Say(b"HTTP/1.1 200 OK\r\n".to_vec()), Do::SayForEver(b"X-Header: more\r\n".to_vec())],
+        vec![ServerAction::Close],
+        vec![ServerAction::Reset],
+        vec![ServerAction::Say(b"what?\r\n\r\n".to_vec())],
+        vec![ServerAction::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n[]".to_vec())],
+        vec![ServerAction::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[\"a\"".to_vec()), ServerAction::Close],
+        vec![
+            ServerAction::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n[\"a\"\r\n".to_vec()),
+            ServerAction::Close,
+        ],
+        vec![ServerAction::Say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec())],
+        vec![
+            ServerAction::Say(b"HTTP/1.1 200 OK\r\n".to_vec()),
+            ServerAction::SayForEver(b"X-Header: more\r\n".to_vec()),
+        ],
     ] {
         let server = PeerServer::doing(steps.clone()).await;
         let error = failure(&server).await;
@@ -145,7 +154,7 @@ async fn broken_answers_are_the_peers_fault() {
 #[tokio::test]
 async fn a_connection_that_was_closed_while_idle_is_no_error() {
     let server = PeerServer::start(|number, _| match number {
-        1 => vec![Do::Close],
+        1 => vec![ServerAction::Close],
         _ => vec![ok("[]")],
     })
     .await;
@@ -167,9 +176,9 @@ async fn whoever_is_not_there_is_away() {
         assert!(error.is_away() && !error.is_peers_fault(), "{error}");
         assert!(error.to_string().contains(&url), "{error}");
     }
-    let silent = PeerServer::doing(vec![Do::Hang]).await;
+    let silent = PeerServer::doing(vec![ServerAction::Hang]).await;
     assert!(matches!(failure(&silent).await, PeerError::TimedOut { .. }));
-    let stuck = PeerServer::doing(vec![endless(""), Do::Say(b"[\"a\"".to_vec()), Do::Hang]).await;
+    let stuck = PeerServer::doing(vec![endless(""), ServerAction::Say(b"[\"a\"".to_vec()), ServerAction::Hang]).await;
     assert!(failure(&stuck).await.is_away());
 }
 
@@ -194,7 +203,8 @@ async fn an_encrypted_address_is_never_asked_in_clear_text() {
 
 #[tokio::test]
 async fn a_trickle_ends_with_the_time_for_a_listing() {
-    let server = PeerServer::doing(vec![endless(""), Do::Trickle(b" ".to_vec(), Duration::from_millis(50))]).await;
+    let server =
+        PeerServer::doing(vec![endless(""), ServerAction::Trickle(b" ".to_vec(), Duration::from_millis(50))]).await;
     let began = Instant::now();
     assert!(matches!(failure(&server).await, PeerError::TimedOut { .. }));
     assert!(began.elapsed() < limits().listing_time + Duration::from_secs(2));
@@ -204,9 +214,15 @@ async fn a_trickle_ends_with_the_time_for_a_listing() {
 async fn too_much_is_not_read() {
     let name = |length: usize| [b"[\"".to_vec(), vec![b'x'; length], b"\"]".to_vec()].concat();
     for (what, steps) in [
-        ("an endless name", vec![endless(""), Do::Say(b"[\"".to_vec()), Do::SayForEver(vec![b'x'; 9999])]),
-        ("endless names", vec![endless(""), Do::Say(b"[".to_vec()), Do::SayForEver(b"\"\",".repeat(999))]),
-        ("endless blanks", vec![endless(""), Do::SayForEver(vec![b' '; 9999])]),
+        (
+            "an endless name",
+            vec![endless(""), ServerAction::Say(b"[\"".to_vec()), ServerAction::SayForEver(vec![b'x'; 9999])],
+        ),
+        (
+            "endless names",
+            vec![endless(""), ServerAction::Say(b"[".to_vec()), ServerAction::SayForEver(b"\"\",".repeat(999))],
+        ),
+        ("endless blanks", vec![endless(""), ServerAction::SayForEver(vec![b' '; 9999])]),
         ("a name of 10 MB", vec![ok(name(10 << 20))]),
         ("an announced length", vec![with("200 OK", "", vec![b' '; 2 << 20])]),
     ] {

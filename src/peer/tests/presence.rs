@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 
-use super::server::{Do, PeerServer, client, place};
+use super::server::{PeerServer, ServerAction, client, place};
 use crate::peer::{PeerError, ProbeAnswer};
 
 /// A segment of these five bytes.
@@ -12,7 +12,7 @@ const WHOLE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5";
 
 async fn asked_for(head: &str, body: &[u8], most: u64) -> Result<ProbeAnswer, PeerError> {
     let answer = [head.as_bytes(), b"\r\nConnection: close\r\n\r\n", body].concat();
-    let server = PeerServer::doing(vec![Do::Say(answer), Do::Close]).await;
+    let server = PeerServer::doing(vec![ServerAction::Say(answer), ServerAction::Close]).await;
     client().gives_segment(&server.peer, &place(), NAME, most).await
 }
 

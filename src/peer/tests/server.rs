@@ -12,7 +12,7 @@ use crate::peer::{Peer, PeerClient, PeerLimits, PeerUrl, Throttle};
 
 /// What the server does next on a connection.
 #[derive(Debug, Clone)]
-pub enum Do {
+pub enum ServerAction {
     /// Sends this.
     Say(Vec<u8>),
     /// Sends this over and over until the client hangs up.
@@ -37,7 +37,7 @@ pub struct PeerServer {
 
 impl PeerServer {
     /// `answer` is given the number of the request and its head.
-    pub async fn start(answer: impl Fn(usize, &str) -> Vec<Do> + Send + Sync + 'static) -> Self {
+    pub async fn start(answer: impl Fn(usize, &str) -> Vec<ServerAction> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let peer = Peer { name: "other".to_owned(), url: PeerUrl::parse(&url).unwrap(), trusted: true };
@@ -57,7 +57,7 @@ impl PeerServer {
     }
 
     /// Always does the same.
-    pub async fn doing(steps: Vec<Do>) -> Self {
+    pub async fn doing(steps: Vec<ServerAction>) -> Self {
         Self::start(move |_, _| steps.clone()).await
     }
 
@@ -83,7 +83,7 @@ impl Drop for PeerServer {
 
 async fn converse(
     mut socket: TcpStream,
-    answer: &(impl Fn(usize, &str) -> Vec<Do> + Send + Sync),
+    answer: &(impl Fn(usize, &str) -> Vec<ServerAction> + Send + Sync),
     seen: &Mutex<Vec<String>>,
 ) -> Option<()> {
     loop {
@@ -99,19 +99,19 @@ async fn converse(
         };
         for step in answer(number, &text) {
             match step {
-                Do::Say(bytes) => socket.write_all(&bytes).await.ok()?,
-                Do::SayForEver(bytes) => loop {
+                ServerAction::Say(bytes) => socket.write_all(&bytes).await.ok()?,
+                ServerAction::SayForEver(bytes) => loop {
                     socket.write_all(&bytes).await.ok()?;
                 },
-                Do::Trickle(bytes, pause) => loop {
+                ServerAction::Trickle(bytes, pause) => loop {
                     socket.write_all(&bytes).await.ok()?;
                     tokio::time::sleep(pause).await;
                 },
-                Do::Hang => {
+                ServerAction::Hang => {
                     socket.read_u8().await.ok()?;
                 }
-                Do::Close => return None,
-                Do::Reset => {
+                ServerAction::Close => return None,
+                ServerAction::Reset => {
                     socket.set_zero_linger().ok()?;
                     return None;
                 }
@@ -121,19 +121,19 @@ async fn converse(
 }
 
 /// An answer with this status line and these headers, and a body of the right length.
-pub fn with(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Do {
+pub fn with(status: &str, headers: &str, body: impl AsRef<[u8]>) -> ServerAction {
     let body = body.as_ref();
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
-    Do::Say([head.as_bytes(), body].concat())
+    ServerAction::Say([head.as_bytes(), body].concat())
 }
 
-pub fn ok(body: impl AsRef<[u8]>) -> Do {
+pub fn ok(body: impl AsRef<[u8]>) -> ServerAction {
     with("200 OK", "", body)
 }
 
 /// The head of an answer whose body is as long as the connection lasts.
-pub fn endless(headers: &str) -> Do {
-    Do::Say(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{headers}\r\n").into_bytes())
+pub fn endless(headers: &str) -> ServerAction {
+    ServerAction::Say(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{headers}\r\n").into_bytes())
 }
 
 /// Short waits, small sizes.

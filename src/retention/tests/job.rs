@@ -19,7 +19,7 @@ use crate::domain::{HourPlace, Span};
 use crate::index::{Index, IndexOptions};
 use crate::peer::{self, Peer, PeerClient};
 use crate::retention::{Retention, RetentionOptions, RetentionParts, Runs};
-use crate::runtime::{Board, Runner, Stop, Wake};
+use crate::runtime::{JobRegistry, Runner, Stop, Wake};
 
 /// Longer than anything here takes, unless it never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,7 +71,7 @@ async fn nobody_knows_what_is_kept_until_the_journal_can_be_read() {
     let (retention, stop) = (Arc::new(retention), Stop::new());
     let wake = Wake::new(&stop);
     let runs = Runs::new(Arc::clone(&retention), stop.clone(), wake.clone());
-    let runner = Runner::new(runs, &Arc::new(Board::default()), wake);
+    let runner = Runner::new(runs, &Arc::new(JobRegistry::default()), wake);
     std::thread::scope(|scope| {
         scope.spawn(|| runner.run());
         let outcome = told.recv_timeout(PATIENCE);

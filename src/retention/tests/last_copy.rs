@@ -14,7 +14,7 @@ use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
 use crate::peer::{Peer, PeerClient, PeerLimits, PeerUrl};
 use crate::retention::last_copy::rank;
-use crate::retention::{Asking, Copies, Steady};
+use crate::retention::{Copies, HolderQuery, Steady};
 
 /// Longer than anything here takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -73,7 +73,7 @@ impl Archive {
     fn copies(&self, peers: watch::Receiver<Vec<Peer>>, named: &[&str]) -> Copies {
         let client = PeerClient::new(PeerLimits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap();
         let (copies_at, steady, keeper) = (names(named), self.steady.clone(), Arc::clone(&self.keeper));
-        Copies::new(Asking { client, peers, instance: OWN, copies_at, steady, keeper })
+        Copies::new(HolderQuery { client, peers, instance: OWN, copies_at, steady, keeper })
     }
 
     async fn may_go(&self, peers: Vec<Peer>, named: &[&str]) -> bool {

@@ -34,7 +34,7 @@ impl Job for Scripted {
         Backoff::new(SECOND, SECOND * 4)
     }
 
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         self.began.lock().unwrap().push(self.clock.now().as_secs());
         match self.script.next() {
             None => {
@@ -54,9 +54,9 @@ impl Job for Scripted {
 }
 
 /// Runs a script; tells the board, and at which second each step began.
-fn run(script: Vec<Step>) -> (Arc<Board>, Vec<u64>) {
+fn run(script: Vec<Step>) -> (Arc<JobRegistry>, Vec<u64>) {
     let (clock, stop) = (Arc::new(TestClock::default()), Stop::new());
-    let board = Arc::new(Board::new(Arc::<TestClock>::clone(&clock)));
+    let board = Arc::new(JobRegistry::new(Arc::<TestClock>::clone(&clock)));
     let began = Arc::default();
     let job = Scripted { script: script.into_iter(), clock, stop: stop.clone(), began: Arc::clone(&began) };
     Runner::new(job, &board, Wake::new(&stop)).run();
@@ -114,7 +114,7 @@ impl Job for Waits {
         SECOND
     }
 
-    fn step(&mut self, _: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, _: &JobHandle) -> Result<Next, Failure> {
         self.0.send(())?;
         Ok(Next::WhenWanted(SECOND * 3_600))
     }
@@ -122,7 +122,7 @@ impl Job for Waits {
 
 #[test]
 fn who_waits_is_woken_and_ended_at_once() {
-    let (board, stop) = (Arc::new(Board::default()), Stop::new());
+    let (board, stop) = (Arc::new(JobRegistry::default()), Stop::new());
     let (tell, told) = std::sync::mpsc::channel();
     let wake = Wake::new(&stop);
     let runner = Runner::new(Waits(tell), &board, wake.clone());

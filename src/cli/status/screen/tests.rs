@@ -64,7 +64,7 @@ fn at(minute: i64) -> Timestamp {
 
 #[test]
 fn a_usual_node_is_one_screen() {
-    let lines = lines(&status(), at(2), Paint { colour: false });
+    let lines = lines(&status(), at(2), ColourWriter { colour: false });
     let text = lines.join("\n");
     assert!(lines.len() <= 28, "{}\n{text}", lines.len());
     for line in &lines {
@@ -97,11 +97,11 @@ fn colour_changes_no_word_and_strange_names_steer_nothing() {
     status.jobs[0].of = Some("\u{202e}evil".to_owned());
     (status.jobs[0].failures, status.jobs[0].error) = (2, Some("\u{7}it\nrains".to_owned()));
     status.jobs[1].overdue_seconds = Some(100.0);
-    let plain = lines(&status, at(2), Paint { colour: false }).join("\n");
+    let plain = lines(&status, at(2), ColourWriter { colour: false }).join("\n");
     assert!(!plain.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{plain:?}");
     assert!(plain.contains("wrong: \\x1b[2Jno") && plain.contains("\\x07it\\nrains"), "{plain}");
     assert!(plain.contains("hangs"), "{plain}");
-    let colourful = lines(&status, at(2), Paint { colour: true }).join("\n");
+    let colourful = lines(&status, at(2), ColourWriter { colour: true }).join("\n");
     assert_ne!(colourful, plain);
     assert_eq!(strip_ansi_codes(&colourful), plain);
 }

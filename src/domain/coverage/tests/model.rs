@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::coverage::{HourFigures, HourLine, Lane, LaneFigures, Stretch, TimeTally, Window};
+use crate::domain::coverage::{CoverageKind, HourFigures, HourLine, LaneFigures, Stretch, TimeTally, Window};
 use crate::domain::test_names::hash_text;
 use crate::domain::{Hour, HourContents, SegmentKind, Timestamp};
 
@@ -90,12 +90,12 @@ impl CoverageModel {
         Some((self.best.first()?.start(), self.best.iter().map(Seg::end).max()?))
     }
 
-    fn lane(&self, lane: Lane) -> &[Seg] {
-        if lane == Lane::Raw { &self.best } else { &self.kept }
+    fn lane(&self, lane: CoverageKind) -> &[Seg] {
+        if lane == CoverageKind::Raw { &self.best } else { &self.kept }
     }
 
     /// The stretches of `[from, to)` between points where anything begins or ends, and whether each is covered.
-    fn pieces(&self, lane: Lane, from: i64, to: i64) -> Vec<(i64, i64, bool)> {
+    fn pieces(&self, lane: CoverageKind, from: i64, to: i64) -> Vec<(i64, i64, bool)> {
         let segs = self.lane(lane);
         let mut points: BTreeSet<i64> = segs.iter().flat_map(|seg| [seg.start(), seg.end()]).collect();
         points.retain(|point| (from..=to).contains(point));
@@ -105,7 +105,7 @@ impl CoverageModel {
         points.windows(2).map(|pair| (pair[0], pair[1], is_covered(pair[0], pair[1]))).collect()
     }
 
-    pub fn covered_us(&self, lane: Lane, window: &Window) -> u64 {
+    pub fn covered_us(&self, lane: CoverageKind, window: &Window) -> u64 {
         let Some((start, end)) = self.extent() else { return 0 };
         let from = window.from.map_or(start, Timestamp::us);
         let to = window.to.map_or(end, Timestamp::us);
@@ -114,11 +114,11 @@ impl CoverageModel {
     }
 
     /// Holes, whole: raw ones are gaps in the union, editable ones lie between consecutive segments.
-    fn whole_holes(&self, lane: Lane, window: &Window) -> Vec<(i64, i64)> {
+    fn whole_holes(&self, lane: CoverageKind, window: &Window) -> Vec<(i64, i64)> {
         let from = window.from.filter(|_| window.edge_from).map(Timestamp::us);
         let to = window.to.filter(|_| window.edge_to).map(Timestamp::us);
         let mut gaps: Vec<(i64, i64)> = Vec::new();
-        if lane == Lane::Raw {
+        if lane == CoverageKind::Raw {
             let extent = self.extent();
             let start = extent.map(|extent| extent.0).into_iter().chain(from).min();
             let end = extent.map(|extent| extent.1).into_iter().chain(to).max();
@@ -145,7 +145,7 @@ impl CoverageModel {
         gaps
     }
 
-    pub fn holes(&self, lane: Lane, window: &Window) -> Vec<(i64, i64)> {
+    pub fn holes(&self, lane: CoverageKind, window: &Window) -> Vec<(i64, i64)> {
         cut(self.whole_holes(lane, window), window.stretch())
     }
 
@@ -169,7 +169,7 @@ impl CoverageModel {
 
     pub fn timespans(&self, window: &Window) -> Vec<(i64, i64)> {
         let Some((start, end)) = self.extent() else { return Vec::new() };
-        let holes = self.whole_holes(Lane::Raw, &Window::default());
+        let holes = self.whole_holes(CoverageKind::Raw, &Window::default());
         let mut points: BTreeSet<i64> = holes.iter().flat_map(|hole| [hole.0, hole.1]).collect();
         points.extend([start, end]);
         let points: Vec<i64> = points.into_iter().collect();
@@ -203,7 +203,7 @@ impl CoverageModel {
             }
         }
         let window = Window::of_hours(of, of);
-        let lanes = Lane::ALL.map(|lane| {
+        let lanes = CoverageKind::ALL.map(|lane| {
             let holes = self.holes(lane, &window);
             LaneFigures {
                 covered_us: self.covered_us(lane, &window),

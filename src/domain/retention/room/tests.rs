@@ -16,7 +16,7 @@ fn now() -> Timestamp {
 fn stored(stream: &str, ago: i64, fetched: bool) -> Stored {
     let hour = (now() - Span::from_us(ago * HOUR_US)).hour();
     let place = HourPlace { stream: Stream::parse(stream).unwrap(), hour };
-    let decided = Decided::Nothing;
+    let decided = EarlierDecision::Nothing;
     let origin = Origin { fetched, ..Origin::default() };
     Stored { place, bytes: 100, other_bytes: 0, segments: 10, tombstones: 0, decided, origin }
 }
@@ -268,7 +268,7 @@ fn strangers_go_before_what_is_named_and_that_before_what_was_recorded() {
 fn any_hours() -> impl Strategy<Value = Vec<Stored>> {
     let one = (prop::sample::select(vec!["a/x", "a/y", "b/x", "c/x"]), -3..60_i64, 0..200_u64, any::<bool>(), 0..8_u8);
     let one = one.prop_map(|(stream, ago, bytes, fetched, kept)| {
-        let decided = if kept == 0 { Decided::Keep } else { Decided::Nothing };
+        let decided = if kept == 0 { EarlierDecision::Keep } else { EarlierDecision::Nothing };
         Stored { bytes, decided, ..stored(stream, ago, fetched && kept > 0) }
     });
     prop::collection::vec(one, 0..80).prop_map(|mut all| {
@@ -330,7 +330,7 @@ proptest! {
             let of_section = |stored: &&Stored| limits.section(&stored.place.stream) == Some(number);
             let left: Vec<&Stored> = all.iter().filter(of_section).filter(|stored| !goes(stored)).collect();
             let bytes: u64 = left.iter().filter(|stored| stored.place.hour <= last).map(|stored| stored.bytes).sum();
-            let could = |stored: &&&Stored| stored.decided == Decided::Nothing && stored.place.hour < safe && stored.bytes > 0;
+            let could = |stored: &&&Stored| stored.decided == EarlierDecision::Nothing && stored.place.hour < safe && stored.bytes > 0;
             prop_assert!(bytes <= most || left.iter().filter(could).count() == 0);
             // By its own limit alone no more goes than it asks for.
             let by_section: Vec<Stored> = plan.going.iter().filter(|going| going.reason == RetentionReason::Stream).map(|going| going.stored.clone()).collect();

@@ -8,23 +8,23 @@ use std::sync::Arc;
 
 use super::error::RoundError;
 use super::shared::Shared;
-use crate::crawl::{Allowance, Filling};
+use crate::crawl::{Allowance, FetchInProgress};
 use crate::domain::blocks::BLOCK;
 use crate::domain::origins::GiftedHour;
 use crate::domain::{HourContents, HourPlace, SegmentFile, name};
 
 /// Those of a peer's tombstones of an hour.
 #[derive(Default)]
-pub(super) struct MadeUp {
+pub(super) struct UnseenNames {
     names: HashSet<Box<str>>,
     /// Those that wait for room.
     pub(super) waiting: Vec<Box<str>>,
     /// What is wrong, where it is not the peer's budget.
     pub(super) error: Option<RoundError>,
-    filling: Option<Filling>,
+    filling: Option<FetchInProgress>,
 }
 
-impl MadeUp {
+impl UnseenNames {
     /// Finds them, and takes those from the tombstones for which there is no room. Blocks.
     pub(super) fn of(
         shared: &Shared,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::coverage::Stretch;
-use crate::domain::ledger::{HoleOffer, PeerFacts};
+use crate::domain::hole_reasons::{HoleOffer, PeerFacts};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 
 /// Stretches that are known of a peer: what it offers of one hour at a time and what failed, some megabytes.

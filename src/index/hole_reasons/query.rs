@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use super::super::store::Index;
 use super::super::tables::{CLOSED_HOLES, COVERAGE, META, OPEN_HOLES, UNSETTLED};
 use super::super::{Batch, IndexError};
-use super::keep::{is_right, open_of, read_away};
 use super::rows::{HoleKey, decode_closed, decode_open, key};
+use super::update::{is_right, open_of, read_away};
 use crate::domain::coverage::{Stretch, Window};
-use crate::domain::ledger::{Closed, HoleKnowledge, OpenHole};
+use crate::domain::hole_reasons::{ClosedHoleReason, HoleKnowledge, OpenHole};
 use crate::domain::{Hour, Span, Stream, Timestamp};
 
 /// Why holes are open, for the index to remember: each with when it had last grown when that was worked out.
@@ -19,7 +19,7 @@ pub type HoleReasonRows = Vec<(HoleKey, Timestamp, HoleKnowledge)>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClosedPage {
     /// In order of start and of when they closed.
-    pub closed: Vec<Closed>,
+    pub closed: Vec<ClosedHoleReason>,
     /// The start and the closing of the last, if there are more.
     pub next: Option<(Timestamp, Timestamp)>,
 }
@@ -28,7 +28,7 @@ pub struct ClosedPage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerCopy {
     /// Open and closed entries by `CHANNEL/QUALITY`.
-    pub streams: HashMap<String, (Vec<OpenHole>, Vec<Closed>)>,
+    pub streams: HashMap<String, (Vec<OpenHole>, Vec<ClosedHoleReason>)>,
     /// When the disk was away.
     pub away: Vec<Stretch>,
     /// How far the protective records of the archive had come, as one text.
@@ -77,7 +77,7 @@ impl Index {
         stream: &Stream,
         at: Timestamp,
         most: usize,
-    ) -> Result<(Option<OpenHole>, Vec<Closed>), IndexError> {
+    ) -> Result<(Option<OpenHole>, Vec<ClosedHoleReason>), IndexError> {
         let window = Window { from: Some(at), to: Some(at + Span::from_us(1)), ..Window::default() };
         let open = self.open_holes(stream, &window, 1)?.into_iter().next();
         Ok((open, self.closed_holes(stream, &window, None, most)?.closed))

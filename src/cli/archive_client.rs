@@ -67,12 +67,12 @@ enum How {
 }
 
 /// An archive, and who answers for it.
-pub struct Side {
+pub struct ArchiveClient {
     how: How,
     requests: AtomicU64,
 }
 
-impl Side {
+impl ArchiveClient {
     /// This archive: its daemon if one runs, its index if none does.
     pub async fn here(config: &Config) -> anyhow::Result<Self> {
         let how = match Daemon::find(&config.state_dir).await {
@@ -86,7 +86,7 @@ impl Side {
     pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
         // Whether its tombstones would be taken over is a question of the rules, not of what it has.
         let peer = super::backfill::peer(text, false)?;
-        let how = How::Peer(Box::new(super::trust::client(config)?), peer);
+        let how = How::Peer(Box::new(super::peer_access::client(config)?), peer);
         Ok(Self { how, requests: AtomicU64::new(0) })
     }
 

@@ -1,4 +1,4 @@
-//! Holds what is missing where it looks like an accident. What that is is worked out in [`crate::domain::doubt`]; here it is asked
+//! Holds what is missing where it looks like an accident. What that is is worked out in [`crate::domain::mass_loss`]; here it is asked
 //! for what the index has, kept for as long as the index is the same, and told.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::CrawlError;
-use crate::domain::doubt::{Doubts, LossVerdict, MassLoss};
+use crate::domain::mass_loss::{Doubts, LossVerdict, MassLoss};
 use crate::domain::{Channel, Hour, HourPlace};
 use crate::index::Index;
 
 /// How many files an hour has lost.
-pub(super) type Loss = (HourPlace, u64);
+pub(super) type HourLoss = (HourPlace, u64);
 
 /// See the module.
-pub(super) struct Doubting {
+pub(super) struct MassLossGuard {
     above: u64,
     state: Mutex<State>,
     /// Whether there is any doubt, so that nobody has to look further in a node that has none.
@@ -27,7 +27,7 @@ struct State {
     doubts: Doubts,
 }
 
-impl Doubting {
+impl MassLossGuard {
     /// So many files of a channel may always go.
     pub(super) fn new(above: u64) -> Self {
         let state = Mutex::new(State { generation: 0, doubts: Doubts::new(above) });
@@ -55,8 +55,13 @@ impl Doubting {
 
     /// The channels of which these losses may not be concluded. Those of the others count as gone, with `counts`; without, they
     /// will be weighed once more in parts.
-    pub(super) fn weigh(&self, index: &Index, all: Vec<Loss>, counts: bool) -> Result<BTreeSet<Channel>, CrawlError> {
-        let mut by_channel: BTreeMap<Channel, Vec<Loss>> = BTreeMap::new();
+    pub(super) fn weigh(
+        &self,
+        index: &Index,
+        all: Vec<HourLoss>,
+        counts: bool,
+    ) -> Result<BTreeSet<Channel>, CrawlError> {
+        let mut by_channel: BTreeMap<Channel, Vec<HourLoss>> = BTreeMap::new();
         for loss in all.into_iter().filter(|(_, files)| *files > 0) {
             by_channel.entry(loss.0.stream.channel.clone()).or_default().push(loss);
         }
@@ -83,7 +88,7 @@ impl Doubting {
     }
 
     /// Losses that were weighed and were not written.
-    pub(super) fn give_back(&self, losses: &[Loss]) {
+    pub(super) fn give_back(&self, losses: &[HourLoss]) {
         let mut state = self.lock();
         for (place, files) in losses {
             state.doubts.give_back(&place.stream.channel, *files);

@@ -19,7 +19,7 @@ use super::app::App;
 use super::{ConditionVerdict, ETag, Problem, conditional, pathname, query};
 use crate::crawl::CrawlError;
 use crate::disk::ArchiveId;
-use crate::domain::sums::replicated_files;
+use crate::domain::digest_sums::replicated_files;
 use crate::domain::totals::Digest;
 use crate::domain::{Day, HourPlace, Stream};
 use crate::index::{Health, IndexError, Position, StreamSums};

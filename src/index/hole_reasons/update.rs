@@ -7,13 +7,15 @@ use redb::{ReadableTable, ReadableTableMetadata as _, Table, WriteTransaction};
 use super::super::IndexError;
 use super::super::apply::Session;
 use super::super::codec::{RowReader, hour_key};
-use super::super::settle::{Beside, nearest};
 use super::super::summaries;
+use super::super::summary_update::{HourEdge, nearest};
 use super::super::tables::{CLOSED_HOLES, CLOSED_ORDER, HourKey};
 use super::givers::{Givers, number};
 use super::rows::{HoleKey, by_time, decode_closed, decode_open, encode_closed, encode_open, key, read_by_time};
-use crate::domain::coverage::{HourSummary, Lane, Stretch};
-use crate::domain::ledger::{Arrival, By, Closed, HoleChanges, HoleKnowledge, HoleReasonChange, OpenHole};
+use crate::domain::coverage::{CoverageKind, HourSummary, Stretch};
+use crate::domain::hole_reasons::{
+    Arrival, ClosedHoleReason, HoleChanges, HoleFiller, HoleKnowledge, HoleReasonChange, OpenHole,
+};
 use crate::domain::{Hour, SegmentKey, Span, Timestamp};
 
 /// What the recorder writes no later than this after the moment itself fills no hole: it is recording.
@@ -26,7 +28,7 @@ const FORGOTTEN: usize = 1_000;
 const MOST_AWAY: usize = 256;
 
 /// What a transaction finds out for the ledger.
-pub struct Books<'t> {
+pub struct HoleReasonUpdate<'t> {
     pub(super) now: Timestamp,
     /// Since when the index is catching up with the disk: holes that come and go meanwhile are none.
     pub(super) catching_up: Option<Timestamp>,
@@ -50,7 +52,7 @@ struct Turning {
     is_resumed: bool,
 }
 
-impl<'t> Books<'t> {
+impl<'t> HoleReasonUpdate<'t> {
     /// Of a transaction that begins now.
     pub fn new(now: Timestamp, catching_up: Option<Timestamp>, kept: (Span, u64), givers: &'t Givers) -> Self {
         let (turning, arrivals) = (HashMap::new(), HashMap::new());
@@ -60,20 +62,20 @@ impl<'t> Books<'t> {
     /// A segment has become known.
     pub fn arrives(&mut self, stream: u32, name: &str, hour: Hour, segment: &SegmentKey) {
         let covers = Stretch { start: segment.start(hour), end: segment.end(hour) };
-        let mut by = By::Recorder;
+        let mut by = HoleFiller::Recorder;
         if !self.givers.is_empty() {
             let file = number(name, hour, segment);
             if let Some(peer) = self.givers.of(file) {
                 self.arrived.push(file);
-                by = By::Peer(peer);
+                by = HoleFiller::Peer(peer);
             }
         }
         self.arrivals.entry(stream).or_default().push(Arrival { covers, by });
     }
 
     /// Whether it is worth remembering that this closed.
-    fn is_told(&self, closed: &Closed) -> bool {
-        let is_from_a_peer = matches!(closed.by, By::Peer(_));
+    fn is_told(&self, closed: &ClosedHoleReason) -> bool {
+        let is_from_a_peer = matches!(closed.by, HoleFiller::Peer(_));
         let is_recording = !is_from_a_peer && closed.hole.end + RECORDING > closed.closed;
         let was_never_one = self.catching_up.is_some_and(|since| closed.first_seen >= since) && !is_from_a_peer;
         !is_recording && !was_never_one
@@ -96,7 +98,7 @@ impl Session<'_> {
     /// The summary of an hour changed.
     pub(in crate::index) fn note_holes(&mut self, stream: u32, old: Option<&HourSummary>, new: Option<&HourSummary>) {
         let holes = |summary: Option<&HourSummary>| {
-            summary.map_or(&[][..], |summary| &summary.holes[Lane::Raw as usize]).to_vec()
+            summary.map_or(&[][..], |summary| &summary.holes[CoverageKind::Raw as usize]).to_vec()
         };
         let (old, new) = (holes(old), holes(new));
         if old != new
@@ -154,7 +156,7 @@ impl Session<'_> {
     }
 
     /// Remembers what closed, together with what closed right beside it just before.
-    fn close(&mut self, stream: u32, mut closed: Closed) -> Result<(), IndexError> {
+    fn close(&mut self, stream: u32, mut closed: ClosedHoleReason) -> Result<(), IndexError> {
         let (first, last) = (
             key(stream, Timestamp::from_us(i64::MIN), Timestamp::from_us(i64::MIN)),
             key(stream, Timestamp::from_us(i64::MAX), Timestamp::from_us(i64::MAX)),
@@ -223,7 +225,7 @@ fn trailing(
     coverage: &impl ReadableTable<&'static HourKey, &'static [u8]>,
     stream: u32,
 ) -> Result<Option<Stretch>, IndexError> {
-    let last = nearest(coverage, stream, Hour::MAX, Beside::Before)?;
+    let last = nearest(coverage, stream, Hour::MAX, HourEdge::Before)?;
     Ok(last.and_then(|(_, summary)| summary.after).and_then(|ends| ends.trailing_hole()))
 }
 
@@ -236,7 +238,7 @@ fn all_holes(
     let mut holes = Vec::new();
     for row in coverage.range::<&HourKey>(&first..=&last)? {
         let (at, value) = row?;
-        holes.extend_from_slice(&summaries::decode(*at.value(), value.value())?.holes[Lane::Raw as usize]);
+        holes.extend_from_slice(&summaries::decode(*at.value(), value.value())?.holes[CoverageKind::Raw as usize]);
     }
     holes.extend(trailing(coverage, stream)?);
     Ok(holes)
@@ -287,7 +289,7 @@ pub fn begin(
 }
 
 /// Takes over closed entries of a quality that is loaded as a whole.
-pub fn put_closed(transaction: &WriteTransaction, stream: u32, closed: &[Closed]) -> Result<(), IndexError> {
+pub fn put_closed(transaction: &WriteTransaction, stream: u32, closed: &[ClosedHoleReason]) -> Result<(), IndexError> {
     let (mut rows, mut order) = (transaction.open_table(CLOSED_HOLES)?, transaction.open_table(CLOSED_ORDER)?);
     for entry in closed {
         let at = key(stream, entry.hole.start, entry.closed);

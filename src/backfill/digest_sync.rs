@@ -31,7 +31,7 @@ pub(super) struct PeerCursor {
 
 /// What was found out.
 #[derive(Debug)]
-pub(super) enum Agreed {
+pub(super) enum SyncResult {
     /// The peer speaks only the fixed part.
     FixedPart,
     /// The peer is this node.
@@ -101,7 +101,7 @@ impl Differences {
 }
 
 /// What of all that is wanted differs.
-pub(super) async fn agree(job: &mut PeerJob) -> Result<Agreed, RoundError> {
+pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
     let mut found = Differences::default();
     let mut after: Option<String> = None;
     for page in 0..PAGES {
@@ -114,14 +114,14 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<Agreed, RoundError> {
                 // It does not say what it is called: its name in the list is all there is.
                 let name = job.peer().name.clone();
                 note_identity(job, None, Some(&name)).await?;
-                return Ok(Agreed::FixedPart);
+                return Ok(SyncResult::FixedPart);
             }
             Err(error) => return Err(error.into()),
         };
         if page == 0 {
             job.shared.client.identified(job.peer(), answer.instance);
             if answer.instance == Some(job.shared.options.instance) {
-                return Ok(Agreed::Itself);
+                return Ok(SyncResult::Itself);
             }
             note_identity(job, answer.archive.as_deref(), answer.name.as_deref()).await?;
             // What is read on later pages may be newer, which is no harm: a change that is known comes once more.
@@ -146,7 +146,7 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<Agreed, RoundError> {
         horizon.rank(a.hour).cmp(&horizon.rank(b.hour)).then_with(|| a.stream.cmp(&b.stream))
     });
     found.places.dedup_by(|(a, _), (b, _)| a == b);
-    Ok(Agreed::Differs(found))
+    Ok(SyncResult::Differs(found))
 }
 
 /// Notes whether another node says of itself what only this one should. It is fetched from all the same.
@@ -275,7 +275,7 @@ async fn day(
             is_left = true;
             continue;
         }
-        let here = row.map_or(0, crate::domain::sums::replicated_files);
+        let here = row.map_or(0, crate::domain::digest_sums::replicated_files);
         found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
         found.places.push((place.clone(), Promise { ours: mine_digest, theirs: promised }));
         hours.push((place, pair));

@@ -1,6 +1,6 @@
 //! From the holes that were to those that are.
 
-use super::{Arrival, By, Closed, HoleChanges, OpenHole, Stretch, Timestamp};
+use super::{Arrival, ClosedHoleReason, HoleChanges, HoleFiller, OpenHole, Stretch, Timestamp};
 use crate::domain::best::TOLERANCE;
 
 /// What changes in the ledger.
@@ -9,7 +9,7 @@ pub struct HoleReasonChange {
     /// Entries that begin.
     pub open: Vec<OpenHole>,
     /// What is not missing any more.
-    pub closed: Vec<Closed>,
+    pub closed: Vec<ClosedHoleReason>,
 }
 
 impl HoleReasonChange {
@@ -40,7 +40,7 @@ impl HoleReasonChange {
                 // Those before this one end before the piece begins, whatever they are.
                 let first = reaches.partition_point(|end| *end <= piece.start);
                 let came = arrivals.iter().skip(first).take_while(|arrival| arrival.covers.start < piece.end);
-                turn.closed.extend(by_giver(piece, came).map(|(hole, by)| Closed {
+                turn.closed.extend(by_giver(piece, came).map(|(hole, by)| ClosedHoleReason {
                     hole,
                     first_seen: entry.first_seen,
                     closed: now,
@@ -67,10 +67,13 @@ fn without(hole: Stretch, open: &[OpenHole]) -> Vec<Stretch> {
 }
 
 /// A piece that was closed, cut where the giver changes. What is so short that it is no hole belongs to what is beside it.
-fn by_giver<'a>(piece: Stretch, came: impl Iterator<Item = &'a Arrival>) -> impl Iterator<Item = (Stretch, By)> {
-    let mut parts: Vec<(Stretch, By)> = Vec::new();
+fn by_giver<'a>(
+    piece: Stretch,
+    came: impl Iterator<Item = &'a Arrival>,
+) -> impl Iterator<Item = (Stretch, HoleFiller)> {
+    let mut parts: Vec<(Stretch, HoleFiller)> = Vec::new();
     let mut from = piece.start;
-    let mut add = |start: Timestamp, end: Timestamp, by: &By| match parts.last_mut() {
+    let mut add = |start: Timestamp, end: Timestamp, by: &HoleFiller| match parts.last_mut() {
         _ if start >= end => {}
         Some((last, of)) if of == by => last.end = end,
         _ => parts.push((Stretch { start, end }, by.clone())),
@@ -81,7 +84,7 @@ fn by_giver<'a>(piece: Stretch, came: impl Iterator<Item = &'a Arrival>) -> impl
             continue;
         }
         if arrival.covers.start > from + TOLERANCE {
-            add(from, arrival.covers.start, &By::Nothing);
+            add(from, arrival.covers.start, &HoleFiller::Nothing);
             from = arrival.covers.start;
         }
         add(from, end, &arrival.by);
@@ -92,7 +95,7 @@ fn by_giver<'a>(piece: Stretch, came: impl Iterator<Item = &'a Arrival>) -> impl
     {
         last.end = piece.end;
     } else if from < piece.end {
-        parts.push((Stretch { start: from, end: piece.end }, By::Nothing));
+        parts.push((Stretch { start: from, end: piece.end }, HoleFiller::Nothing));
     }
     parts.into_iter()
 }

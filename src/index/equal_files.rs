@@ -16,7 +16,7 @@ use crate::domain::{
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alike {
+pub enum EqualBy {
     /// Segments and chat batches, hidden ones included.
     Files,
     /// Tombstones; hours that have none cost a row.
@@ -29,7 +29,7 @@ impl Index {
         &self,
         channel: &Channel,
         (from, to): (Timestamp, Timestamp),
-        what: Alike,
+        what: EqualBy,
         wanted: impl Fn(&SegmentKey) -> bool,
     ) -> Result<Vec<(HourPlace, SegmentFile)>, IndexError> {
         let streams: Vec<(Stream, u32)> = {
@@ -47,7 +47,7 @@ impl Index {
                         let place = HourPlace { stream: stream.clone(), hour };
                         let is_wanted = |file: &SegmentKey| {
                             let start = file.start(hour);
-                            file.tombstone == (what == Alike::Tombstones)
+                            file.tombstone == (what == EqualBy::Tombstones)
                                 && (from..=to).contains(&start)
                                 && wanted(file)
                         };
@@ -84,8 +84,8 @@ impl Index {
     }
 }
 
-fn may_have(row: &HourRow, what: Alike) -> bool {
-    row.rows > 0 && (what == Alike::Files || row.totals.tombstones > 0)
+fn may_have(row: &HourRow, what: EqualBy) -> bool {
+    row.rows > 0 && (what == EqualBy::Files || row.totals.tombstones > 0)
 }
 
 /// What of an hour is wanted and starts in between.

@@ -5,8 +5,8 @@ use super::super::codec::{RowReader, check};
 use super::super::tables::HOLE_KEY;
 use crate::domain::Timestamp;
 use crate::domain::coverage::Stretch;
-use crate::domain::ledger::why::{DETAIL_BYTES, MOST_PEERS, NAME_BYTES, shortened};
-use crate::domain::ledger::{By, Closed, HoleKnowledge, HoleReason, OpenHole};
+use crate::domain::hole_reasons::why::{DETAIL_BYTES, MOST_PEERS, NAME_BYTES, shortened};
+use crate::domain::hole_reasons::{ClosedHoleReason, HoleFiller, HoleKnowledge, HoleReason, OpenHole};
 
 const WHAT: &str = "holes";
 
@@ -94,34 +94,34 @@ pub fn decode_open(key: &HoleKey, bytes: &[u8]) -> Result<(u32, OpenHole), Index
 }
 
 /// A closed entry as bytes; the check covers the key.
-pub fn encode_closed(key: &HoleKey, entry: &Closed) -> Vec<u8> {
+pub fn encode_closed(key: &HoleKey, entry: &ClosedHoleReason) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(48);
     bytes.extend(entry.hole.end.us().to_le_bytes());
     bytes.extend(entry.first_seen.us().to_le_bytes());
     bytes.push(match entry.by {
-        By::Peer(_) => 0,
-        By::Recorder => 1,
-        By::Nothing => 2,
+        HoleFiller::Peer(_) => 0,
+        HoleFiller::Recorder => 1,
+        HoleFiller::Nothing => 2,
     });
-    if let By::Peer(name) = &entry.by {
+    if let HoleFiller::Peer(name) = &entry.by {
         text(&mut bytes, name, NAME_BYTES);
     }
     sealed(key, bytes)
 }
 
 /// The inverse of [`encode_closed`].
-pub fn decode_closed(key: &HoleKey, bytes: &[u8]) -> Result<Closed, IndexError> {
+pub fn decode_closed(key: &HoleKey, bytes: &[u8]) -> Result<ClosedHoleReason, IndexError> {
     let (_, start, closed) = read_key(key)?;
     let mut reader = unsealed(key, bytes)?;
     let (end, first_seen) = (time(&mut reader)?, time(&mut reader)?);
     let by = match reader.array()? {
-        [0] => By::Peer(read_text(&mut reader)?.into()),
-        [1] => By::Recorder,
-        [2] => By::Nothing,
+        [0] => HoleFiller::Peer(read_text(&mut reader)?.into()),
+        [1] => HoleFiller::Recorder,
+        [2] => HoleFiller::Nothing,
         _ => return Err(damaged()),
     };
     reader.end()?;
-    Ok(Closed { hole: Stretch { start, end }, first_seen, closed, by })
+    Ok(ClosedHoleReason { hole: Stretch { start, end }, first_seen, closed, by })
 }
 
 fn damaged() -> IndexError {
@@ -189,8 +189,8 @@ mod tests {
             let bit = bit.index(bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(decode_open(&at, &bytes).is_err());
-            let by = by.map_or(By::Recorder, |name| By::Peer(name.into()));
-            let closed = Closed { hole: entry.hole, first_seen: entry.first_seen, closed: Timestamp::from_us(closed), by };
+            let by = by.map_or(HoleFiller::Recorder, |name| HoleFiller::Peer(name.into()));
+            let closed = ClosedHoleReason { hole: entry.hole, first_seen: entry.first_seen, closed: Timestamp::from_us(closed), by };
             let behind = key(stream, closed.hole.start, closed.closed);
             prop_assert_eq!(decode_closed(&behind, &encode_closed(&behind, &closed)).unwrap(), closed.clone());
             let order = by_time(closed.closed, stream, closed.hole.start);

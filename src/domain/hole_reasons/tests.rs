@@ -24,7 +24,7 @@ fn difference(old: &[Stretch], new: &[Stretch]) -> HoleChanges {
 }
 
 fn from(start: i64, end: i64, peer: &str) -> Arrival {
-    let by = if peer.is_empty() { By::Recorder } else { By::Peer(peer.into()) };
+    let by = if peer.is_empty() { HoleFiller::Recorder } else { HoleFiller::Peer(peer.into()) };
     Arrival { covers: stretch(start, end), by }
 }
 
@@ -110,7 +110,7 @@ proptest! {
             let differs = difference(&holes(&was), &holes(&missing));
             let gone: Vec<OpenHole> = open.iter().filter(|entry| differs.gone().any(|hole| hole == entry.hole)).cloned().collect();
             let came = (0..12).filter(|slot| was[*slot] && !missing[*slot]);
-            let giver = |slot: usize| if slot.is_multiple_of(3) { By::Peer("b".into()) } else { By::Recorder };
+            let giver = |slot: usize| if slot.is_multiple_of(3) { HoleFiller::Peer("b".into()) } else { HoleFiller::Recorder };
             let arrivals: Vec<Arrival> = came.map(|slot| Arrival { covers: slot_at(slot), by: giver(slot) }).collect();
             let turn = HoleReasonChange::of(&gone, &differs, arrivals.clone(), at(now));
             open.retain(|entry| !gone.contains(entry));

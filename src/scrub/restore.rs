@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Scrub;
-use super::kept::KeptFile;
-use crate::runtime::{Failure, Job, JobState, Next, Post};
+use super::quarantine_contents::KeptFile;
+use crate::runtime::{Failure, Job, JobHandle, JobState, Next};
 
 /// How often it looks whether the index has changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ impl Job for Healing {
         DEADLINE
     }
 
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         let (guard, catalog) = (self.scrub.keeper().guard(), self.scrub.keeper().index().catalog());
         let now = (catalog.generation(), catalog.read().seq, guard.returns());
         if self.seen.is_some_and(|seen| seen.2 != now.2) {

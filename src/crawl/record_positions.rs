@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::disk::{RecordMarks, Remembered, progress};
+use crate::disk::{RecordMarks, RecordPositions, record_progress};
 use crate::index::{Batch, Index};
 
 /// See the module.
 pub(super) struct InIndex(pub(super) Arc<Index>);
 
-impl Remembered for InIndex {
+impl RecordPositions for InIndex {
     fn marks(&self) -> RecordMarks {
         let text = self.0.records().inspect_err(|error| {
             tracing::debug!(name: "records_not_known", %error, "the index cannot say which protective records there have been");
         });
-        progress::parse(&text.unwrap_or_default())
+        record_progress::parse(&text.unwrap_or_default())
     }
 
     fn remember(&self, marks: &RecordMarks) {
-        if let Err(error) = self.0.apply(Batch { records: Some(progress::text(marks)), ..Batch::default() }) {
+        if let Err(error) = self.0.apply(Batch { records: Some(record_progress::text(marks)), ..Batch::default() }) {
             tracing::debug!(name: "records_not_remembered", %error, "the index cannot remember now how far the protective records have come");
         }
     }

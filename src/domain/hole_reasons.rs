@@ -1,6 +1,6 @@
 //! The ledger of raw holes: since when each is known, why it is open, when it closed and by whom.
 //!
-//! 1. A [`Turn`] leads from the holes that were to those that are. Nothing else opens or closes an entry, so that the open entries
+//! 1. A [`HoleReasonChange`] leads from the holes that were to those that are. Nothing else opens or closes an entry, so that the open entries
 //!    are the raw holes exactly, and every instant that was missing and is not any more lies in a closed entry.
 //! 2. A hole that shrinks, splits or grows is known since the earliest of those that it was made of.
 //! 3. Who closed it is told by what arrived meanwhile ([`Arrival`]).
@@ -111,7 +111,7 @@ pub struct OpenHole {
 
 /// From whom something came.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum By {
+pub enum HoleFiller {
     /// A peer, by way of backfill.
     Peer(Arc<str>),
     /// Nobody whom we asked: the recorder, or a person who put a file there.
@@ -120,7 +120,7 @@ pub enum By {
     Nothing,
 }
 
-impl By {
+impl HoleFiller {
     /// How what nobody gave us is told.
     pub const RECORDER: &'static str = "recorder";
 
@@ -136,7 +136,7 @@ impl By {
 
 /// What was missing and is not any more, of one hole and from one giver.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed {
+pub struct ClosedHoleReason {
     /// What was missing.
     pub hole: Stretch,
     /// When it was first seen.
@@ -144,7 +144,7 @@ pub struct Closed {
     /// When it closed.
     pub closed: Timestamp,
     /// From whom.
-    pub by: By,
+    pub by: HoleFiller,
 }
 
 /// A segment that has become known.
@@ -153,7 +153,7 @@ pub struct Arrival {
     /// What it covers.
     pub covers: Stretch,
     /// Who gave it.
-    pub by: By,
+    pub by: HoleFiller,
 }
 
 /// How the holes that are differ from those that were.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crawl::{CrawlError, Keeper, uptime};
 use crate::disk::{Record, RecordReading};
-use crate::domain::burst::{BurstAccount, OfHour, Weights, Yardstick};
+use crate::domain::burst::{BurstAccount, BurstMeasure, OfHour, Weights};
 use crate::domain::{Channel, HourPlace, name};
 use crate::guards::Guard;
 
@@ -39,15 +39,15 @@ pub(super) struct Bursts {
 }
 
 /// Nobody else weighs or takes tombstones until this is dropped.
-pub(super) struct Weighing<'b> {
+pub(super) struct BurstLock<'b> {
     keeper: &'b Keeper,
     _one: MutexGuard<'b, ()>,
 }
 
 impl Bursts {
     /// Begins to weigh.
-    pub(super) fn weigh<'b>(&'b self, keeper: &'b Keeper) -> Weighing<'b> {
-        Weighing { keeper, _one: self.one.lock().unwrap_or_else(PoisonError::into_inner) }
+    pub(super) fn weigh<'b>(&'b self, keeper: &'b Keeper) -> BurstLock<'b> {
+        BurstLock { keeper, _one: self.one.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// These tombstones of a peer wait, too, until it is forgotten. False where there is no room to remember them.
@@ -82,7 +82,7 @@ impl Bursts {
     }
 }
 
-impl Weighing<'_> {
+impl BurstLock<'_> {
     /// Books what would be hidden on a peer's word, or says why that has to wait. Blocks.
     pub(super) fn book(&self, peer: &str, new: &BTreeMap<HourPlace, OfHour>) -> Result<(), String> {
         let hits_nothing = new.values().all(|of_hour| of_hour.hits.all.files == 0);
@@ -91,7 +91,7 @@ impl Weighing<'_> {
         }
         let mut account = self.read()?;
         let not_counted = OnceCell::new();
-        let of_channel = |channel: &Channel, by: Yardstick, enough: u64| {
+        let of_channel = |channel: &Channel, by: BurstMeasure, enough: u64| {
             self.files_of(channel, peer, by, enough).unwrap_or_else(|error| {
                 not_counted
                     .get_or_init(|| format!("how many files there are of {channel} could not be counted: {error}"));
@@ -153,7 +153,7 @@ impl Weighing<'_> {
     }
 
     /// How many files of a channel are visible, by a yardstick; where there are enough the rest is not counted.
-    fn files_of(&self, channel: &Channel, peer: &str, by: Yardstick, enough: u64) -> Result<u64, CrawlError> {
+    fn files_of(&self, channel: &Channel, peer: &str, by: BurstMeasure, enough: u64) -> Result<u64, CrawlError> {
         let (index, mut files) = (self.keeper.index(), 0_u64);
         let gifts = self.keeper.recent_gifts()?;
         let streams = index.catalog().streams();
@@ -168,9 +168,9 @@ impl Weighing<'_> {
                 let place = HourPlace { stream: stream.clone(), hour };
                 // Some of what was given may be hidden or gone: then there is less than counted here, never more.
                 let given = match by {
-                    Yardstick::All => 0,
-                    Yardstick::Others => gifts.of(&place)?.count(Some(peer)),
-                    Yardstick::Own => gifts.of(&place)?.count(None),
+                    BurstMeasure::All => 0,
+                    BurstMeasure::Others => gifts.of(&place)?.count(Some(peer)),
+                    BurstMeasure::Own => gifts.of(&place)?.count(None),
                 };
                 files += visible.saturating_sub(given);
             }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use super::arrivals::ArrivalMark;
 use super::budget;
-use super::bursts::Weighing;
 use super::error::RoundError;
 use super::fetch_outcome::{index, looked_at};
 use super::job::PeerJob;
-use super::made_up::MadeUp;
 use super::report::MOST_BURSTS;
 use super::shared::Shared;
+use super::tombstone_bursts::BurstLock;
+use super::tombstones_of_unseen_names::UnseenNames;
 use crate::crawl::CrawlError;
 use crate::disk::{DiskError, Published, write_tombstone};
 use crate::domain::burst::{OfHour, Source, of_hour};
@@ -27,7 +27,7 @@ use crate::wire::TombstoneNote;
 
 /// Whose word it is.
 #[derive(Debug, Clone)]
-pub(super) struct Word {
+pub(super) struct TombstoneAuthor {
     /// The peer.
     pub(super) peer: String,
     /// When it was asked.
@@ -38,7 +38,7 @@ pub(super) struct Word {
 
 /// What became of tombstones.
 #[derive(Debug, Default)]
-pub(super) struct Took {
+pub(super) struct IntakeResult {
     /// Those that are new here.
     pub(super) new: u64,
     /// Why the others wait.
@@ -57,14 +57,14 @@ pub(super) async fn of_plan(
     place: &HourPlace,
     plan: &HourPlan<'_>,
     tells: bool,
-) -> Result<Took, RoundError> {
+) -> Result<IntakeResult, RoundError> {
     if plan.tombstones.is_empty() {
-        return Ok(Took::default());
+        return Ok(IntakeResult::default());
     }
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
     let notes = super::tombstone_reasons::of(job, place, &names).await;
     let files = plan.tombstones.iter().map(PeerOffer::file).collect();
-    let word = Word {
+    let word = TombstoneAuthor {
         peer: job.peer().name.clone(),
         began: job.began,
         // Both the configuration and the operator may have given their word.
@@ -89,11 +89,11 @@ pub(super) async fn of_plan(
 /// Takes over tombstones of an hour.
 pub(super) async fn of_hour_of(
     shared: &Arc<Shared>,
-    word: Word,
+    word: TombstoneAuthor,
     place: &HourPlace,
     tombstones: Vec<SegmentFile>,
     notes: HashMap<Box<str>, TombstoneNote>,
-) -> Result<Took, RoundError> {
+) -> Result<IntakeResult, RoundError> {
     let (at, of_all) = (place.clone(), Arc::clone(shared));
     let took = shared.blocking(move || of_hour_blocking(&of_all, &word, &at, tombstones, &notes)).await?;
     if let Some(why) = &took.waits {
@@ -104,14 +104,14 @@ pub(super) async fn of_hour_of(
 
 fn of_hour_blocking(
     shared: &Shared,
-    word: &Word,
+    word: &TombstoneAuthor,
     place: &HourPlace,
     mut tombstones: Vec<SegmentFile>,
     notes: &HashMap<Box<str>, TombstoneNote>,
-) -> Result<Took, RoundError> {
+) -> Result<IntakeResult, RoundError> {
     let keeper = &*shared.keeper;
     let weighing = shared.bursts.weigh(keeper);
-    let mut made_up = MadeUp::of(shared, &word.peer, place, &mut tombstones)?;
+    let mut made_up = UnseenNames::of(shared, &word.peer, place, &mut tombstones)?;
     let of_peer = HourContents::new(tombstones, Vec::new());
     let (mut taken, mut hits) = (Vec::new(), Vec::new());
     let (mut weights, mut stems) = (BTreeMap::new(), HashSet::new());
@@ -128,7 +128,7 @@ fn of_hour_blocking(
             list.push(name);
         }
     }
-    let mut took = Took::default();
+    let mut took = IntakeResult::default();
     match weighing.book(&word.peer, &weights) {
         Ok(()) => taken.append(&mut hits),
         Err(why) => took.waits = Some(why),
@@ -165,7 +165,7 @@ fn write(
     place: &HourPlace,
     names: Vec<Box<str>>,
     notes: &HashMap<Box<str>, TombstoneNote>,
-    took: &mut Took,
+    took: &mut IntakeResult,
 ) -> Result<(), RoundError> {
     let keeper = &*shared.keeper;
     took.unwritten = names.iter().cloned().collect();
@@ -197,10 +197,10 @@ fn write(
 /// hidden by others of the same content.
 fn take_back(
     shared: &Shared,
-    word: &Word,
+    word: &TombstoneAuthor,
     place: &HourPlace,
     unwritten: Vec<SegmentFile>,
-    weighing: &Weighing<'_>,
+    weighing: &BurstLock<'_>,
 ) -> Result<(), RoundError> {
     let unwritten = HourContents::new(unwritten, Vec::new());
     let hidden = unwritten.hidden();
@@ -217,7 +217,7 @@ fn take_back(
 /// What tombstones of an hour would hide: stems of that hour, and how much in each hour.
 fn weigh(
     shared: &Shared,
-    word: &Word,
+    word: &TombstoneAuthor,
     place: &HourPlace,
     of_peer: &HourContents,
     weights: &mut BTreeMap<HourPlace, OfHour>,
@@ -245,7 +245,7 @@ fn weigh(
 /// What would be hidden of an hour, by who gave it.
 fn hits_in(
     shared: &Shared,
-    word: &Word,
+    word: &TombstoneAuthor,
     place: &HourPlace,
     local: &HourContents,
     is_hit: impl Fn(&SegmentFile) -> bool,

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! 1. Backfill tells [`Knowledge`] which peers there are, when a comparison with one came to its end, and what it offers.
-//! 2. [`Reasons`] goes through the open holes whenever something may have changed, asks what else is known (tombstones, retention,
+//! 2. [`ReasonFinder`] goes through the open holes whenever something may have changed, asks what else is known (tombstones, retention,
 //!    absences of the disk), and hands on what differs from what is remembered.
 //! 3. Whoever is asked about a hole reads the index, with or without this. Nothing here fetches or deletes anything.
 
@@ -12,4 +12,4 @@ mod knowledge;
 mod reasons;
 
 pub use knowledge::Knowledge;
-pub use reasons::{Asks, ReasonFinder};
+pub use reasons::{PeerQuery, ReasonFinder};

@@ -30,7 +30,7 @@ const ARRIVING: &str = "arriving";
 
 /// The directory of ours, when it was opened.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(super) struct ArrivingDir {
     base: Result<OwnedFd, Errno>,
     path: PathBuf,
     opened: Mutex<Option<Arc<Dir>>>,
@@ -38,7 +38,7 @@ pub(super) struct Aside {
     refused: AtomicBool,
 }
 
-impl Aside {
+impl ArrivingDir {
     /// Beneath that base.
     pub(super) fn of(base: Result<OwnedFd, Errno>, path: &Path) -> Arc<Self> {
         let (opened, refused) = (Mutex::default(), AtomicBool::new(false));

@@ -5,12 +5,12 @@
 //! 3. It is the one thing here that does not follow from the tree. Losing it costs the past of the holes, and nothing else.
 //! 4. Who gave a file is known for as long as it takes to be indexed (`givers`).
 
-mod ask;
 mod givers;
-mod keep;
+mod query;
 mod rows;
+mod update;
 
-pub use ask::{ClosedPage, HoleReasonRows, LedgerCopy};
 pub(super) use givers::Givers;
-pub(super) use keep::{Books, begin, put_closed, write_away};
+pub use query::{ClosedPage, HoleReasonRows, LedgerCopy};
 pub use rows::HoleKey;
+pub(super) use update::{HoleReasonUpdate, begin, put_closed, write_away};

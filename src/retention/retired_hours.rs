@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::RetentionError;
 use super::journal::{Journal, JournalLine, line};
-use super::merge::{CopyBytes, Expected, Mended, Merged, merge};
+use super::merge::{CopyBytes, Expected, MergeResult, RewriteReason, merge};
 use crate::disk::{ArchiveId, Base, Dir, DiskError, RecordHistory, Records, append, atomic, keep_aside, marker};
 use crate::domain::retention::Horizons;
 use crate::domain::{Span, Timestamp};
@@ -69,10 +69,10 @@ impl Ledger {
         let (own, ids) = own_dir(base)?.zip(marker::ids(base)?).ok_or(RetentionError::NoMarker)?;
         let [first, second] = copies;
         let (mut journal, mended) = match judged(merge(first, second, &Expected { ids, past: &past }), now) {
-            Merged::Absent => (Journal::default(), None),
-            Merged::Journal(journal, mended) => (journal, mended),
-            Merged::Unusable(why, salvaged) if accept => (salvaged, Some(Mended { why, is_damage: true })),
-            Merged::Unusable(why, _) => {
+            MergeResult::Absent => (Journal::default(), None),
+            MergeResult::Journal(journal, mended) => (journal, mended),
+            MergeResult::Unusable(why, salvaged) if accept => (salvaged, Some(RewriteReason { why, is_damage: true })),
+            MergeResult::Unusable(why, _) => {
                 records.note(RETIRED, Some(&why));
                 return Err(RetentionError::Unusable { path: base.path().join(marker::OWN_DIR).join(RETIRED), why });
             }
@@ -180,8 +180,8 @@ impl Ledger {
 /// Why the journal cannot be relied on, by what is remembered of it, if so. Changes nothing.
 pub(super) fn examine(base: &Base, past: &RecordHistory) -> Result<Option<String>, DiskError> {
     Ok(match look(base, past)? {
-        Merged::Unusable(why, _) => Some(why),
-        Merged::Absent | Merged::Journal(..) => None,
+        MergeResult::Unusable(why, _) => Some(why),
+        MergeResult::Absent | MergeResult::Journal(..) => None,
     })
 }
 
@@ -195,23 +195,25 @@ pub(super) fn examine_written(
         return Ok(None);
     }
     Ok(match look(base, past)? {
-        Merged::Unusable(why, _) => Some(why),
-        Merged::Journal(found, _) if found.entries() == written.entries() => None,
-        Merged::Absent | Merged::Journal(..) => Some("it is not what this node has written there".to_owned()),
+        MergeResult::Unusable(why, _) => Some(why),
+        MergeResult::Journal(found, _) if found.entries() == written.entries() => None,
+        MergeResult::Absent | MergeResult::Journal(..) => Some("it is not what this node has written there".to_owned()),
     })
 }
 
-fn look(base: &Base, past: &RecordHistory) -> Result<Merged, DiskError> {
-    let Some(ids) = marker::ids(base)? else { return Ok(Merged::Absent) };
+fn look(base: &Base, past: &RecordHistory) -> Result<MergeResult, DiskError> {
+    let Some(ids) = marker::ids(base)? else { return Ok(MergeResult::Absent) };
     Ok(merge(read(base, COPIES[0])?, read(base, COPIES[1])?, &Expected { ids, past }))
 }
 
 /// An entry from the future was written by a wrong clock, or this one is wrong.
-fn judged(merged: Merged, now: &JournalNow) -> Merged {
-    let Merged::Journal(journal, mended) = merged else { return merged };
-    let Some((place, entry)) = journal.later_than(now.time + FUTURE) else { return Merged::Journal(journal, mended) };
+fn judged(merged: MergeResult, now: &JournalNow) -> MergeResult {
+    let MergeResult::Journal(journal, mended) = merged else { return merged };
+    let Some((place, entry)) = journal.later_than(now.time + FUTURE) else {
+        return MergeResult::Journal(journal, mended);
+    };
     let why = format!("it says of {place} what was written at {}, which is in the future of {}", entry.since, now.time);
-    Merged::Unusable(why, journal)
+    MergeResult::Unusable(why, journal)
 }
 
 fn own_dir(base: &Base) -> Result<Option<Dir>, DiskError> {

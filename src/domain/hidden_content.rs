@@ -24,9 +24,9 @@ type Content = (Hash, bool);
 
 /// The tombstones of a channel around some hour, by content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Graves(HashMap<Content, Vec<Timestamp>>);
+pub struct HiddenContent(HashMap<Content, Vec<Timestamp>>);
 
-impl Graves {
+impl HiddenContent {
     /// From the content and start of tombstones that are no copies.
     pub fn new(tombstones: impl IntoIterator<Item = (Hash, SegmentKind, Timestamp)>) -> Self {
         let mut graves: HashMap<Content, Vec<Timestamp>> = HashMap::new();
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn equal_content_within_thirty_seconds_is_hidden_and_nothing_else() {
-        let graves = Graves::new([(Hash([1; 32]), SegmentKind::Full, at(0))]);
+        let graves = HiddenContent::new([(Hash([1; 32]), SegmentKind::Full, at(0))]);
         for (file, ms, hidden) in [
             (key(1, SegmentKind::Full), 0, true),
             (key(1, SegmentKind::Partial), 30_000, true),
@@ -91,8 +91,9 @@ mod tests {
 
     #[test]
     fn content_that_recurs_is_not_hidden_from_one_tombstone_to_the_next() {
-        let graves =
-            |seconds: &[i64]| Graves::new(seconds.iter().map(|s| (Hash([1; 32]), SegmentKind::Full, at(s * 1_000))));
+        let graves = |seconds: &[i64]| {
+            HiddenContent::new(seconds.iter().map(|s| (Hash([1; 32]), SegmentKind::Full, at(s * 1_000))))
+        };
         let file = key(1, SegmentKind::Full);
         // At 20 s there may be a copy of the one at 0 s; 40 s is out of that one's reach.
         assert!(!graves(&[0, 20]).hide(&file, at(40_000)));
@@ -104,7 +105,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_what_the_rule_says_the_slow_way(graves in prop::collection::vec(-90_000..90_000_i64, 0..8), file in -90_000..90_000_i64) {
-            let quick = Graves::new(graves.iter().map(|ms| (Hash([1; 32]), SegmentKind::Full, at(*ms))));
+            let quick = HiddenContent::new(graves.iter().map(|ms| (Hash([1; 32]), SegmentKind::Full, at(*ms))));
             let slow = graves.iter().any(|grave| {
                 (grave - file).abs() <= 30_000
                     && !graves.iter().any(|other| (other - grave).abs() <= 30_000 && (other - file).abs() > 30_000)
@@ -118,7 +119,7 @@ mod tests {
             let first = files[0];
             let mut graves = vec![first];
             loop {
-                let known = Graves::new(graves.iter().map(|ms| (Hash([1; 32]), SegmentKind::Full, at(*ms))));
+                let known = HiddenContent::new(graves.iter().map(|ms| (Hash([1; 32]), SegmentKind::Full, at(*ms))));
                 let new = files.iter().find(|file| !graves.contains(file) && known.hide(&key(1, SegmentKind::Full), at(**file)));
                 let Some(new) = new else { break };
                 graves.push(*new);

@@ -10,10 +10,10 @@ use super::Knowledge;
 use super::buried::TombstonesNearHoles;
 use super::gauges::{HoleGauges, Sums};
 use crate::domain::coverage::Stretch;
-use crate::domain::ledger::{HoleFacts, HoleKnowledge, OpenHole, why};
+use crate::domain::hole_reasons::{HoleFacts, HoleKnowledge, OpenHole, why};
 use crate::domain::{Hour, HourPlace, Span, Stream, Timestamp};
 use crate::index::{HoleKey, Index, IndexError};
-use crate::runtime::{Backoff, Failure, Job, JobState, Next, Post};
+use crate::runtime::{Backoff, Failure, Job, JobHandle, JobState, Next};
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ type AskStretch = dyn Fn(&Stream, Stretch) -> Vec<Stretch> + Send + Sync;
 type AskPeers = dyn Fn() -> Option<BTreeSet<String>> + Send + Sync;
 
 /// Whom to ask what is not known here.
-pub struct Asks {
+pub struct PeerQuery {
     /// Whether backfill fetches an hour.
     pub wants: Box<AskHour>,
     /// Whether retention keeps an hour, or does not know.
@@ -50,7 +50,7 @@ pub struct Asks {
 pub struct ReasonFinder {
     index: Arc<Index>,
     knowledge: Arc<Knowledge>,
-    asks: Asks,
+    asks: PeerQuery,
     gauges: HoleGauges,
     buried: Mutex<TombstonesNearHoles>,
     /// Turns true when the index has caught up with the disk: before, hours that were not read look missing.
@@ -74,7 +74,7 @@ impl Job for ReasonFinder {
         Backoff::from(LOOK)
     }
 
-    fn step(&mut self, post: &Post) -> Result<Next, Failure> {
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         if let Some(why) = self.cannot() {
             post.is(JobState::Waiting, why, None);
             return Ok(Next::WhenWanted(LOOK));
@@ -98,7 +98,7 @@ impl ReasonFinder {
     pub fn new(
         index: Arc<Index>,
         knowledge: Arc<Knowledge>,
-        asks: Asks,
+        asks: PeerQuery,
         ready: tokio::sync::watch::Receiver<bool>,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
@@ -118,7 +118,7 @@ impl ReasonFinder {
     }
 
     /// Compares the ledger with the holes: it follows from nothing else, so that nothing else would notice.
-    fn mend_now_and_then(&mut self, post: &Post) -> Result<(), IndexError> {
+    fn mend_now_and_then(&mut self, post: &JobHandle) -> Result<(), IndexError> {
         if self.mended.is_some_and(|at| at.elapsed() < MEND) {
             return Ok(());
         }
@@ -133,7 +133,7 @@ impl ReasonFinder {
     }
 
     /// Goes through all of them once.
-    fn pass(&self, post: &Post) -> Result<(), IndexError> {
+    fn pass(&self, post: &JobHandle) -> Result<(), IndexError> {
         let mut buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
         buried.begin(&self.index);
         let generation = self.index.catalog().generation();

@@ -1,6 +1,6 @@
 //! Keeps the summaries of hours in step with their files, in the same transaction.
 //!
-//! 1. An hour whose files changed is *unsettled*: its summary is made anew from its rows ([`lines`](super::lines) keeps those of the hours that changed last), after what the hour before it leaves.
+//! 1. An hour whose files changed is *unsettled*: its summary is made anew from its rows ([`recent_best`](super::recent_best) keeps those of the hours that changed last), after what the hour before it leaves.
 //! 2. Where it leaves something else than before, the hour after it is unsettled in its turn. That ends after one hour as a rule, because a
 //!    segment that follows a hole, or simply the one before it, does not depend on anything earlier.
 //! 3. Where it does not end, no more than [`AT_ONCE`] hours are made in one transaction; the rest is remembered in the index and made
@@ -58,7 +58,7 @@ impl Session<'_> {
         }
         self.begin_turning(stream, was_left)?;
         let decode = |value: redb::AccessGuard<'_, &'static [u8]>| summaries::decode(key, value.value());
-        let before = self.summary_beside(stream, hour, Beside::Before)?;
+        let before = self.summary_beside(stream, hour, HourEdge::Before)?;
         let before_ends = before.and_then(|(_, summary)| summary.after);
         let row = self.hour_row(key)?;
         let after = if let Some(row) = row {
@@ -73,7 +73,7 @@ impl Session<'_> {
             self.note_holes(stream, old.as_ref(), None);
             before_ends
         };
-        if let Some((later, summary)) = self.summary_beside(stream, hour, Beside::After)?
+        if let Some((later, summary)) = self.summary_beside(stream, hour, HourEdge::After)?
             && summary.before != after
         {
             self.unsettled_now.insert(hour_key(stream, later));
@@ -88,7 +88,12 @@ impl Session<'_> {
     }
 
     /// The nearest summary of the stream on one side of an hour.
-    fn summary_beside(&self, stream: u32, hour: Hour, side: Beside) -> Result<Option<(Hour, HourSummary)>, IndexError> {
+    fn summary_beside(
+        &self,
+        stream: u32,
+        hour: Hour,
+        side: HourEdge,
+    ) -> Result<Option<(Hour, HourSummary)>, IndexError> {
         nearest(&self.coverage, stream, hour, side)
     }
 
@@ -107,7 +112,7 @@ impl Session<'_> {
 
 /// On which side of an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(super) enum HourEdge {
     Before,
     After,
 }
@@ -117,13 +122,13 @@ pub(super) fn nearest(
     table: &impl redb::ReadableTable<&'static [u8; 8], &'static [u8]>,
     stream: u32,
     hour: Hour,
-    side: Beside,
+    side: HourEdge,
 ) -> Result<Option<(Hour, HourSummary)>, IndexError> {
     let key = hour_key(stream, hour);
     let (first, last) = (hour_key(stream, Hour::MIN), hour_key(stream, Hour::MAX));
     let row = match side {
-        Beside::Before => table.range::<&[u8; 8]>(&first..&key)?.next_back(),
-        Beside::After => {
+        HourEdge::Before => table.range::<&[u8; 8]>(&first..&key)?.next_back(),
+        HourEdge::After => {
             let beyond = (std::ops::Bound::Excluded(&key), std::ops::Bound::Included(&last));
             table.range::<&[u8; 8]>(beyond)?.next()
         }

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{GaugeVec, Opts, Registry};
 
-use crate::domain::ledger::{HoleReason, OpenHole};
-use crate::domain::series::{MOST_QUALITIES, OTHERS};
+use crate::domain::hole_reasons::{HoleReason, OpenHole};
+use crate::domain::metric_series::{MOST_QUALITIES, OTHERS};
 use crate::domain::{Span, Stream};
 
 /// The gauges.

@@ -1,6 +1,6 @@
 //! The one place where everything that works in the background tells how it is, and where status, metrics and page read it.
 //!
-//! 1. Who works gets a [`Post`] of its own and tells by it what it does: a thread through the [`Runner`](super::Runner), an async worker by
+//! 1. Who works gets a [`JobHandle`] of its own and tells by it what it does: a thread through the [`Runner`](super::Runner), an async worker by
 //!    itself.
 //! 2. Work that lasts longer than its deadline without a sign of going on is *overdue*. Each post is judged by itself, so that one that
 //!    works hides none that hangs.
@@ -114,7 +114,7 @@ pub struct JobKind {
 }
 
 /// All jobs of a node. Share it by `Arc`.
-pub struct Board {
+pub struct JobRegistry {
     clock: Arc<dyn Clock>,
     posts: Mutex<Posts>,
 }
@@ -126,19 +126,19 @@ struct Posts {
     down: BTreeMap<&'static str, (u64, Duration)>,
 }
 
-impl Default for Board {
+impl Default for JobRegistry {
     fn default() -> Self {
         Self::new(Arc::new(SystemClock::new()))
     }
 }
 
-impl fmt::Debug for Board {
+impl fmt::Debug for JobRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Board").field("jobs", &self.lock().up.len()).finish_non_exhaustive()
     }
 }
 
-impl Board {
+impl JobRegistry {
     /// Nobody works yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, posts: Mutex::default() }
@@ -150,7 +150,7 @@ impl Board {
     }
 
     /// Puts up a job. `deadline` is how long it may work without a sign of going on.
-    pub fn post(self: &Arc<Self>, kind: &'static str, of: Option<String>, deadline: Duration) -> Post {
+    pub fn post(self: &Arc<Self>, kind: &'static str, of: Option<String>, deadline: Duration) -> JobHandle {
         let shown = Shown {
             state: JobState::Waiting,
             doing: Cow::Borrowed("has not begun"),
@@ -168,7 +168,7 @@ impl Board {
         };
         let slot = Arc::new(Slot { kind, of, deadline, shown: Mutex::new(shown) });
         self.lock().up.push(Arc::clone(&slot));
-        Post { board: Arc::clone(self), slot }
+        JobHandle { board: Arc::clone(self), slot }
     }
 
     /// How it goes with each job, by kind and name.
@@ -291,18 +291,18 @@ impl Slot {
 }
 
 /// By this a job tells how it is. When it is dropped the job has ended.
-pub struct Post {
-    board: Arc<Board>,
+pub struct JobHandle {
+    board: Arc<JobRegistry>,
     slot: Arc<Slot>,
 }
 
-impl fmt::Debug for Post {
+impl fmt::Debug for JobHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Post").field("kind", &self.slot.kind).field("of", &self.slot.of).finish_non_exhaustive()
     }
 }
 
-impl Post {
+impl JobHandle {
     /// What it does now, in a few words. A sign that it goes on.
     pub fn doing(&self, what: impl Into<Cow<'static, str>>) {
         let now = self.board.clock.now();
@@ -408,7 +408,7 @@ impl Post {
     }
 }
 
-impl Drop for Post {
+impl Drop for JobHandle {
     fn drop(&mut self) {
         self.is(JobState::Ended, "has ended", None);
     }
@@ -435,13 +435,13 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn board() -> (Arc<TestClock>, Arc<Board>) {
+    fn board() -> (Arc<TestClock>, Arc<JobRegistry>) {
         let clock = Arc::new(TestClock::default());
-        let board = Arc::new(Board::new(Arc::<TestClock>::clone(&clock)));
+        let board = Arc::new(JobRegistry::new(Arc::<TestClock>::clone(&clock)));
         (clock, board)
     }
 
-    fn only(board: &Board) -> JobStatus {
+    fn only(board: &JobRegistry) -> JobStatus {
         let mut jobs = board.jobs();
         assert_eq!(jobs.len(), 1, "{jobs:?}");
         jobs.remove(0)
