@@ -10,13 +10,14 @@ mod address;
 mod pulse;
 mod reports;
 mod sentinel;
+mod survey;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::address::{AddressFile, renew};
 use self::reports::{report_of, source_report};
 use self::sentinel::Sentinel;
+use self::survey::SurveyJob;
 use crate::backfill::{Backfill, BackfillError, BackfillOptions, KeepRules, RefusedContent};
 use crate::coverage::{LiveGauges, MapParts, MapWriter, ShownNode};
 use crate::crawl::{
@@ -34,6 +36,7 @@ use crate::crawl::{
 use crate::deleted::DeletionCounter;
 use crate::disk::BaseGuard;
 use crate::domain::origins::ConfiguredStreams;
+use crate::domain::problems::video::ProblemThresholds;
 use crate::ffmpeg::{Pool, PoolOptions};
 use crate::hole_reasons::{PeerQuery, ReasonFinder};
 use crate::http::operator_actions::BackfillActions;
@@ -75,6 +78,8 @@ pub struct NodeOptions {
     pub scrub: ScrubOptions,
     /// Files of a channel that may be missing at once without a question.
     pub doubt_above: u64,
+    /// From where on something is a problem.
+    pub thresholds: ProblemThresholds,
     /// Connections.
     pub http: ConnectionLimits,
     /// The certificate to show, for https instead of http.
@@ -226,6 +231,7 @@ impl Node {
         let keeps =
             KeepRules::new(move |place| retired.keeps(place)).with_room(move |place| adding.room_beside_own(place));
         let refuses = RefusedContent::new(move |place, name| kept.is_bad_name(place, name));
+        let heard = dates.clone();
         let wanted = BackfillOptions { keeps, refuses, board: Arc::clone(&board), dates, ..options.backfill };
         let backfill = Arc::new(Backfill::new(Arc::clone(&keeper), sources.peers(), wanted, &registry)?);
         let comparing = Arc::downgrade(&backfill);
@@ -247,6 +253,8 @@ impl Node {
         });
         let ffmpeg = Arc::new(Pool::new(options.ffmpeg, &registry)?);
         let (reported, listed) = (Arc::clone(&backfill), Arc::clone(&sources));
+        let survey = SurveyJob::new(Arc::clone(&keeper));
+        let surveyed = survey.found();
         let app = App::new(AppParts {
             name: options.name.clone(),
             base_dir: options.base_dir,
@@ -257,7 +265,7 @@ impl Node {
             board: Arc::clone(&board),
             backfill_actions: backfill_actions(&backfill),
             instance,
-            peers: Box::new(move || reported.status().into_iter().map(report_of).collect()),
+            peers: Box::new(move || reported.status().into_iter().map(|status| report_of(status, &heard)).collect()),
             peer_proxy: Arc::new(peer_proxy),
             hosts: options.hosts,
             auth: Arc::clone(&options.auth),
@@ -270,6 +278,8 @@ impl Node {
             playback,
             ffmpeg: Arc::clone(&ffmpeg),
             listing_cache: options.listing_cache,
+            thresholds: options.thresholds,
+            misplaced: Box::new(move || surveyed.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));
@@ -311,6 +321,7 @@ impl Node {
         };
         let healing = Healing::new(scrub, node.ready());
         node.spawn_jobs(retention, reasons, healing, maps)?;
+        node.spawn_job(survey, Wake::new(&node.stop))?;
         Ok(node)
     }
 

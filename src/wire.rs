@@ -12,6 +12,7 @@ mod mass_loss;
 mod note;
 mod page;
 mod playback;
+mod problem;
 mod retention;
 mod scrub;
 mod tombstones;
@@ -37,6 +38,7 @@ pub use mass_loss::{AcceptMissing, DoubtReport};
 pub use note::{BadReason, MOST_NOTE, MOST_REASON, TombstoneNote};
 pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
+pub use problem::ProblemReport;
 pub use retention::{
     AbsentHour, AcceptedRecords, DiskFilled, KeepHours, KeptHours, RetentionHour, RetentionPlan, RetentionReport,
     RetentionView, RetiredHour, RunRetention, UnusableRecord,
@@ -127,6 +129,9 @@ pub struct Status {
     #[serde(default)]
     pub doubts: Vec<DoubtReport>,
     /// What is wrong now, most important first; empty when all is well.
+    #[serde(default)]
+    pub problems: Vec<ProblemReport>,
+    /// The problems that are more than a notice, one line each.
     pub troubles: Vec<String>,
 }
 
@@ -159,7 +164,7 @@ pub struct WatchReport {
 }
 
 /// The state of the disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiskStatus {
     /// `there` or `away`.
     pub state: String,
@@ -178,6 +183,9 @@ pub struct DiskStatus {
     /// All else that is used: other programs, the index, and what the file system keeps for itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub other_bytes: Option<u64>,
+    /// Free bytes below which nothing is fetched.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keep_free_bytes: Option<u64>,
 }
 
 /// What a channel and quality holds.
@@ -310,6 +318,9 @@ pub struct PeerReport {
     /// Why the last round failed or left something undone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
+    /// Seconds by which this node's clock is ahead of the peer's, by its last answer; negative if it is behind.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clock_ahead_seconds: Option<f64>,
 }
 
 /// How it goes with a source of the list of other nodes.

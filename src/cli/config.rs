@@ -22,6 +22,7 @@ use setting::{
 pub use setting::{LogFormat, Redacted, Setting};
 
 use super::args::{Args, Verb};
+use super::daemon_search::wrong_with;
 use crate::domain::retention::StreamLimit;
 
 /// What `demo` tells is not to drown in what three nodes log; nor does it matter that one ends an instant before the others.
@@ -316,6 +317,14 @@ settings! {
             "From one look at what changed to the next, after which the map and page of each quality that did are written to `coverage-maps/` beneath the base, unless `off`.";
     }
 
+    /// From where on something is a problem.
+    problems: ProblemsConfig in "problems" {
+        silent_after: TimeOrOff = "5min", "off" to "1day" =>
+            "How long no segment may come from a stream that had one within the last day before that is a problem, unless `off`. A node that fetches waits longer: at least 3 min beyond `[backfill] recent_cutoff`.";
+        missing_share: Fraction = "0.005", "0.0001" to "1" =>
+            "Share of the last 24 hours of a quality that may be missing before that is a problem; less than a minute never is.";
+    }
+
     /// Retention.
     retention: RetentionConfig in "retention" {
         max_age: TimeOrOff = "off" =>
@@ -361,6 +370,9 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The base directory is none, so that there is no file beneath it.
+    #[error("{0}; correct --base-dir or GAPLESS_BASE_DIR, or the rights of that directory")]
+    Base(String),
     /// The file that was asked for is not there.
     #[error("there is no configuration file {}; correct --config or GAPLESS_CONFIG", .0.display())]
     NoFile(PathBuf),
@@ -444,10 +456,14 @@ impl Config {
     pub fn load_with(args: &Args, environment: Environment<'_>) -> Result<Self, ConfigError> {
         // A demonstration has nothing to do with the archive that happens to be here.
         let is_demo = matches!(args.verb, Verb::Demo(_));
+        let base = &args.common.base_dir;
         let file = match &args.common.config {
             Some(path) => Some(File::open(path, SETTINGS)?.ok_or_else(|| ConfigError::NoFile(path.clone()))?),
             None if is_demo => None,
-            None => File::open(&default_file(&args.common.base_dir), SETTINGS)?,
+            None => File::open(&default_file(base), SETTINGS).map_err(|error| match wrong_with(base) {
+                Some(what) if matches!(error, ConfigError::Unreadable { .. }) => ConfigError::Base(what),
+                _ => error,
+            })?,
         };
         let defaults = if is_demo { DEMO_DEFAULTS } else { &[] };
         Self::read(args, &Sources { flags: args.settings(), environment, file, defaults })

@@ -9,31 +9,39 @@ use anyhow::Context as _;
 use super::Exit;
 use super::client::Daemon;
 use super::config::Config;
+use super::daemon_search::{DaemonSearch, daemon_of};
 use super::out::stdout;
 use crate::disk::{DirLock, DiskError};
 use crate::doctor::archive::{self, CheckedPlace};
 use crate::doctor::peers::PeerAccess;
-use crate::doctor::{CheckLevel, CheckResult, machine, verdict, worst};
+use crate::doctor::{CheckLevel, CheckResult, machine, reported, verdict, worst};
 use crate::domain::Timestamp;
 use crate::domain::escape::words;
+use crate::domain::quantity::count;
 use crate::peer::Peer;
 use crate::wire::Status;
 
 /// Looks at everything and prints a line for each check. Ends with 1 if one of them failed.
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let mut found = vec![configured(config)];
-    let daemon = Daemon::find(&config.state_dir).await;
+    let (daemon, silence) = match daemon_of(config).await {
+        DaemonSearch::Found(daemon) => (Some(daemon), None),
+        DaemonSearch::Nothing { why, is_certain } => (None, (!is_certain).then_some(why)),
+    };
+    let mut found = vec![configured(config, daemon.is_some())];
     let status = match &daemon {
         Some(daemon) => Some(daemon.get_json::<Status>("/api/v1/status").await),
         None => None,
     };
-    found.extend(running(config, daemon.as_ref(), status.as_ref()));
+    found.extend(running(config, daemon.as_ref(), status.as_ref(), silence));
     let status = status.and_then(Result::ok);
+    found.extend(status.iter().flat_map(reported::problems));
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let keep_free = status.as_ref().and_then(|status| status.disk.keep_free_bytes);
     let place = CheckedPlace {
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
-        keep_free: config.backfill.keep_free,
+        keep_free: keep_free.unwrap_or(config.backfill.keep_free),
+        thresholds: super::node::thresholds(config),
         watched_hours: config.watch.hours_per_quality as u64,
         now: Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
         writes: true,
@@ -53,14 +61,13 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 /// What cannot be read ends the program before it comes here.
-fn configured(config: &Config) -> CheckResult {
-    CheckResult::ok(
-        "configuration",
-        match &config.file {
-            Some(file) => format!("{}, flags and environment", file.display()),
-            None => "flags and environment; there is no file".to_owned(),
-        },
-    )
+fn configured(config: &Config, runs: bool) -> CheckResult {
+    let value = match &config.file {
+        Some(file) => format!("{}, flags and environment", file.display()),
+        None if runs => "flags and environment; what the daemon was given is asked of the daemon".to_owned(),
+        None => "flags and environment; there is no file".to_owned(),
+    };
+    CheckResult::ok("configuration", value)
 }
 
 /// The daemon, its address, and the user it runs as.
@@ -68,9 +75,11 @@ fn running(
     config: &Config,
     daemon: Option<&Daemon>,
     status: Option<&Result<Status, super::client::ClientError>>,
+    silence: Option<String>,
 ) -> Vec<CheckResult> {
     let Some(daemon) = daemon else {
-        let mut found = vec![silent(config)];
+        let unsure = silence.map(|why| CheckResult::warn("daemon", why, "ask that one, to know what it knows"));
+        let mut found = vec![unsure.unwrap_or_else(|| silent(config))];
         found.extend(user(machine::own_user(), None));
         found.push(free(config));
         return found;
@@ -98,12 +107,9 @@ fn silent(config: &Config) -> CheckResult {
 fn state(status: &Status) -> CheckResult {
     let value = format!("{} {}, {}", status.name, status.version, if status.ready { "ready" } else { "catching up" });
     if !status.troubles.is_empty() {
-        let troubles = status.troubles.join("; ");
-        return CheckResult::fail(
-            "daemon",
-            format!("{value}: {troubles}"),
-            "`gapless status` tells more, and its log when it began",
-        );
+        let value = format!("{value}; it reports {}", count(status.troubles.len() as u64, "problem"));
+        let advice = "see the checks below and `gapless status`; its log says when it began";
+        return CheckResult::fail("daemon", value, advice);
     }
     if status.version != env!("CARGO_PKG_VERSION") {
         return CheckResult::warn(
@@ -171,40 +177,49 @@ fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u
     machine::inotify(user, pid).map(|inotify| verdict::watches(&inotify, wanted))
 }
 
-/// Those that are configured, and where a daemon runs those that it knows.
+/// Those that the daemon follows, as it reports them; where none runs those that are configured, which are asked. Those that are given
+/// beside a daemon that does not follow them are asked as well.
 async fn peers(
     config: &Config,
     status: Option<&Status>,
     own: Option<crate::disk::ArchiveId>,
 ) -> (Vec<CheckResult>, Vec<i64>) {
-    let mut peers: Vec<Peer> = match super::backfill::peers_now(config).await {
-        Ok(peers) => peers.borrow().clone(),
-        Err(error) => {
-            return (
-                vec![CheckResult::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")],
-                Vec::new(),
-            );
-        }
+    let wrong = |error: anyhow::Error| {
+        (vec![CheckResult::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")], Vec::new())
     };
-    for known in status.iter().flat_map(|status| &status.peers) {
-        let is_new = peers.iter().all(|peer| peer.url.to_string() != known.url);
-        if is_new && let Ok(peer) = super::backfill::peer(&format!("{}={}", known.name, known.url), known.trusted) {
-            peers.push(peer);
+    let followed = status.map_or(&[][..], |status| &status.peers);
+    let (mut checks, mut clocks) = reported::peers(followed);
+    let mut unfollowed: Vec<Peer> = match status {
+        Some(_) => {
+            let given = config.backfill.peers.iter().map(|text| super::backfill::peer(text, false));
+            match given.collect::<Result<_, _>>() {
+                Ok(peers) => peers,
+                Err(error) => return wrong(error.into()),
+            }
         }
+        None => match super::backfill::peers_now(config).await {
+            Ok(peers) => peers.borrow().clone(),
+            Err(error) => return wrong(error),
+        },
+    };
+    unfollowed.retain(|peer| followed.iter().all(|known| known.url != peer.url.to_string()));
+    if !unfollowed.is_empty() {
+        let (more, said) = match asker(config, own) {
+            Ok(asker) => asker.examine(&unfollowed).await,
+            Err(error) => wrong(error),
+        };
+        checks.extend(more);
+        clocks.extend(said);
     }
-    if peers.is_empty() {
-        return (vec![CheckResult::ok("peers", "none; nothing is fetched")], Vec::new());
+    if checks.is_empty() {
+        checks.push(CheckResult::ok("peers", "none; nothing is fetched"));
     }
-    let token = config.backfill.token_file.as_deref().map(super::peer_access::token).transpose();
-    let asker = token
-        .map_err(anyhow::Error::from)
-        .and_then(|token| Ok(PeerAccess::new(super::peer_access::trusted(config)?.as_ref(), token, own)?));
-    match asker {
-        Ok(asker) => asker.examine(&peers).await,
-        Err(error) => {
-            (vec![CheckResult::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")], Vec::new())
-        }
-    }
+    (checks, clocks)
+}
+
+fn asker(config: &Config, own: Option<crate::disk::ArchiveId>) -> anyhow::Result<PeerAccess> {
+    let token = config.backfill.token_file.as_deref().map(super::peer_access::token).transpose()?;
+    Ok(PeerAccess::new(super::peer_access::trusted(config)?.as_ref(), token, own)?)
 }
 
 fn print(config: &Config, found: &[CheckResult]) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use super::config::Config;
 use super::out::stdout;
 use crate::disk::Base;
 use crate::domain::escape::shown;
+use crate::domain::quantity::count;
 use crate::scrub::read_flagged;
 
 /// Lists what is flagged.
@@ -22,10 +23,8 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", shown(&file.path))?;
         writeln!(out, "  {} since {}: {}", file.problem, file.at, file.faults.join("; "))?;
     }
-    if list.left_out > 0 {
-        writeln!(out, "{} segments are flagged; {} more were found in this cycle", list.count, list.left_out)?;
-    } else {
-        writeln!(out, "{} segments are flagged", list.count)?;
-    }
+    let (flagged, left_out) = (count(list.count, "segment"), list.left_out);
+    let more = if left_out > 0 { format!("; {left_out} more were found in this cycle") } else { String::new() };
+    writeln!(out, "{flagged} flagged{more}")?;
     Ok(Exit::Done.into())
 }

@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use console::Term;
+
 use super::args::{HolesArgs, TimespansArgs, WindowArgs};
 use super::client::Daemon;
 use super::config::Config;
@@ -62,11 +64,14 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
     if config.json {
         return print_json(&list);
     }
-    print_lines(list.holes.iter().map(|hole| {
-        let peers = if hole.peers.is_empty() { String::new() } else { format!(" ({})", hole.peers.join(", ")) };
-        let reason = hole.reason.as_ref().map(|reason| format!("{reason}{peers}")).unwrap_or_default();
-        (hole.start.clone(), hole.end.clone(), hole.seconds, reason)
-    }))
+    print_lines(
+        "REASON",
+        list.holes.iter().map(|hole| {
+            let peers = if hole.peers.is_empty() { String::new() } else { format!(" ({})", hole.peers.join(", ")) };
+            let reason = hole.reason.as_ref().map(|reason| format!("{reason}{peers}")).unwrap_or_default();
+            (hole.start.clone(), hole.end.clone(), hole.seconds, reason)
+        }),
+    )
 }
 
 /// Prints what was missing and is not any more.
@@ -90,11 +95,14 @@ async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Res
     if config.json {
         return print_json(&list);
     }
-    print_lines(list.closed.iter().map(|hole| {
-        let by = hole.closed_by.as_deref().unwrap_or("nobody");
-        let told = format!("first seen {}, closed {} by {by}", hole.first_seen, hole.closed);
-        (hole.start.clone(), hole.end.clone(), hole.seconds, told)
-    }))
+    print_lines(
+        "CLOSED",
+        list.closed.iter().map(|hole| {
+            let by = hole.closed_by.as_deref().unwrap_or("nobody");
+            let told = format!("first seen {}, closed {} by {by}", hole.first_seen, hole.closed);
+            (hole.start.clone(), hole.end.clone(), hole.seconds, told)
+        }),
+    )
 }
 
 /// Prints the timespans of a window.
@@ -121,7 +129,7 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
     if config.json {
         return print_json(&list);
     }
-    print_lines(list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration, String::new())))
+    print_lines("", list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration, String::new())))
 }
 
 /// When a timespan ends.
@@ -178,12 +186,18 @@ fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// Start, end and seconds, and what else there is to say.
-fn print_lines(stretches: impl Iterator<Item = (String, String, f64, String)>) -> anyhow::Result<ExitCode> {
+/// Start, end and seconds, and what else there is to say; on a terminal with a heading, which a script would take for a line.
+fn print_lines(
+    more_title: &str,
+    stretches: impl Iterator<Item = (String, String, f64, String)>,
+) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
+    if Term::stdout().is_term() {
+        writeln!(out, "{:<27}  {:<27}  {:>12}  {more_title}", "START", "END", "SECONDS")?;
+    }
     for (start, end, seconds, more) in stretches {
-        let more = if more.is_empty() { more } else { format!("  {more}") };
-        writeln!(out, "{start}  {end}  {seconds:.6} s{more}")?;
+        let line = format!("{start:<27}  {end:<27}  {:>12}  {more}", format!("{seconds:.3} s"));
+        writeln!(out, "{}", line.trim_end())?;
     }
     out.flush()?;
     Ok(Exit::Done.into())

@@ -9,6 +9,7 @@ pub mod config;
 pub mod archive_client;
 pub mod backfill;
 pub mod client;
+mod daemon_search;
 pub mod logging;
 pub mod offline;
 pub mod out;

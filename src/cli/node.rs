@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
@@ -12,6 +13,8 @@ use super::config::{Config, HttpConfig};
 use super::out::stdout;
 use super::{Exit, UsageError};
 use crate::crawl::WatchOptions;
+use crate::domain::Span;
+use crate::domain::problems::video::ProblemThresholds;
 use crate::ffmpeg::PoolOptions;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
 use crate::node::{ENDING, Node, NodeOptions, NodePulse};
@@ -19,6 +22,9 @@ use crate::playback::PlaybackOptions;
 use crate::scrub::ScrubOptions;
 use crate::service::{Beat, Notify, with_patience};
 use crate::tls;
+
+/// How long fetching may take once a segment is old enough.
+const AFTER_CUTOFF: Duration = Duration::from_secs(180);
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
 pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
@@ -90,6 +96,7 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         verify_one_in: config.crawl.verify_one_in as u64,
         scrub: ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined },
         doubt_above: config.crawl.doubt_above,
+        thresholds: thresholds(config),
         http: ConnectionLimits {
             max_connections: http.max_connections,
             header_timeout: http.header_timeout,
@@ -113,6 +120,20 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         playback: playback_options(config),
         ffmpeg: ffmpeg_options(config),
     })
+}
+
+/// From where on something is a problem. What is fetched is as old as the cutoff at least, and must not look like a silent recorder.
+pub(super) fn thresholds(config: &Config) -> ProblemThresholds {
+    let longer = config.backfill.recent_cutoff + AFTER_CUTOFF;
+    let silent_after = config
+        .problems
+        .silent_after
+        .map(|after| Span::from_us(i64::try_from(after.max(longer).as_micros()).unwrap_or(i64::MAX)));
+    ProblemThresholds {
+        silent_after,
+        missing_share: config.problems.missing_share,
+        keep_free: config.backfill.keep_free,
+    }
 }
 
 fn bounds(config: &Config) -> RequestBounds {

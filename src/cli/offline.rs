@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::daemon_search::wrong_with;
 use crate::crawl::{CrawlCounts, Keeper, bring_into_line};
 use crate::disk::{Base, BaseGuard};
 use crate::domain::{HourPlace, Span, Stream};
@@ -30,6 +31,9 @@ pub struct Offline {
 impl Offline {
     /// The same as [`Offline::begin`] for who only asks: makes no index where there is none.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
+        if let Some(wrong) = wrong_with(&config.base_dir) {
+            anyhow::bail!("{wrong}; mount the disk, or correct --base-dir");
+        }
         startup::require_index(&config.state_dir)?;
         Self::begin(config)
     }

@@ -11,8 +11,8 @@ use console::{Term, truncate_str};
 use self::table::{ColourWriter, Tone};
 use super::Exit;
 use super::args::StatusArgs;
-use super::client::Daemon;
 use super::config::Config;
+use super::daemon_search::{DaemonSearch, daemon_of};
 use super::out::{painted, stderr_line, stdout};
 use crate::domain::Timestamp;
 use crate::wire::Status;
@@ -29,25 +29,24 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
     if config.json {
         out.json_pretty(&status)?;
     } else {
-        // What is wrong is said in full; of what follows each line is one.
-        let whole = status.troubles.len() + 1;
         let width = if term.is_term() { usize::from(term.size().1) } else { usize::MAX };
-        for (number, line) in screen::lines(&status, now(), paint).iter().enumerate() {
-            out.painted(&if number < whole { line.into() } else { truncate_str(line, width, "…") })?;
-        }
+        let (problems, others) = screen::lines(&status, now(), paint);
+        problems.iter().try_for_each(|line| out.painted(line))?;
+        others.iter().try_for_each(|line| out.painted(&truncate_str(line, width, "…")))?;
     }
     out.flush()?;
+    // A notice is no reason to call anybody.
     Ok(if status.troubles.is_empty() { Exit::Done.into() } else { Exit::DataWrong.into() })
 }
 
 /// Looked for each time: a daemon that was started again may be at another address.
 async fn ask(config: &Config, args: &StatusArgs) -> anyhow::Result<Status> {
     let daemon = match args.node.daemon(config)? {
-        Some(daemon) => Some(daemon),
-        None => Daemon::find(&config.state_dir).await,
-    };
-    let Some(daemon) = daemon else {
-        anyhow::bail!("no daemon runs on {}; start one with `gapless node`", config.base_dir.display());
+        Some(daemon) => daemon,
+        None => match daemon_of(config).await {
+            DaemonSearch::Found(daemon) => daemon,
+            DaemonSearch::Nothing { why, .. } => anyhow::bail!(why),
+        },
     };
     Ok(daemon.get_json("/api/v1/status").await?)
 }
@@ -120,7 +119,8 @@ impl View {
             out.json(&status)?;
             return Ok(out.flush()?);
         }
-        self.last = screen::lines(&status, now(), self.paint);
+        let (problems, others) = screen::lines(&status, now(), self.paint);
+        self.last = problems.into_iter().chain(others).collect();
         let again = format!("{}  every {}, ctrl-C ends", clock(), humantime::format_duration(self.every));
         self.draw(&self.paint.words(Tone::Faint, &again))
     }

@@ -40,6 +40,7 @@ mod records;
 mod remove;
 mod resolve;
 mod scan;
+mod survey;
 mod watched_dirs;
 
 pub use append::{append, append_soon};
@@ -61,3 +62,4 @@ pub use record::{Content, Record, RecordReading, keep_aside};
 pub use record_progress::{RecordHistory, RecordMark, RecordMarks};
 pub use records::{RecordPositions, Records, UnusableReason};
 pub use scan::{MOST_FILES, SETTLE, Scan, is_hour_file};
+pub use survey::TreeSurvey;

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfs, StatVfsMountFlags, accessat, statfs, statvfs};
 
-use super::{CheckResult, machine, verdict};
+use super::{CheckResult, machine, recordings, verdict};
 use crate::check::hours_on_disk;
 use crate::disk::{ArchiveId, Base, BaseVerdict, DiskError, atomic, marker};
+use crate::domain::problems::video::ProblemThresholds;
+use crate::domain::quantity::size;
 use crate::domain::{FileName, Horizon, Hour, HourPlace, Stream, Timestamp, parse_file_name};
 use crate::index::{self, FileLook, IndexError};
 use crate::retention;
@@ -33,6 +35,8 @@ pub struct CheckedPlace {
     pub state_dir: PathBuf,
     /// What is to stay free.
     pub keep_free: u64,
+    /// From where on something is a problem.
+    pub thresholds: ProblemThresholds,
     /// Newest hours of each quality that are watched.
     pub watched_hours: u64,
     /// What the machine says it is.
@@ -91,6 +95,9 @@ pub fn examine(place: &CheckedPlace) -> ArchiveFindings {
             found.findings.push(readable(&base, hours, horizon, place.writes && !read_only));
             found.findings.extend(verdict::future_hours(hours, horizon));
             found.findings.extend(occupied(&base, hours, horizon));
+            if !place.runs {
+                found.findings.extend(recordings::examine(&base, hours, place.now, &place.thresholds));
+            }
         }
         Err(error) => found.findings.push(failed("archive files", error)),
     }
@@ -229,7 +236,7 @@ fn writable(check: &str, path: &Path) -> CheckResult {
     // Also where it was written and not flushed.
     let removed = std::fs::remove_file(path.join(&name));
     match (tried, removed) {
-        (Ok(()), Ok(())) => CheckResult::ok(check, format!("{shown}, {}", verdict::size(bytes_below(path)))),
+        (Ok(()), Ok(())) => CheckResult::ok(check, format!("{shown}, {}", size(bytes_below(path)))),
         (Ok(()), Err(error)) => CheckResult::fail(
             check,
             format!("a file in {shown} cannot be removed: {error}"),
@@ -389,6 +396,7 @@ mod tests {
             base_dir: base.to_owned(),
             state_dir: base.join(".gapless"),
             keep_free: 0,
+            thresholds: ProblemThresholds::default(),
             watched_hours: 2,
             now: Timestamp::parse("2026-03-04T10:30:00").unwrap(),
             writes: true,

@@ -10,6 +10,9 @@
 pub mod archive;
 pub mod machine;
 pub mod peers;
+pub mod processes;
+pub mod recordings;
+pub mod reported;
 pub mod verdict;
 
 use std::fmt;
@@ -61,6 +64,12 @@ impl CheckResult {
     /// Somebody should look at it.
     pub fn warn(check: &str, value: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { check: check.to_owned(), level: CheckLevel::Warn, value: value.into(), advice: Some(advice.into()) }
+    }
+
+    /// A problem of this kind and level, as the status has them.
+    pub fn problem(kind: &str, level: &str, what: &str, advice: Option<&str>) -> Self {
+        let found = Self { level: CheckLevel::Warn, advice: advice.map(str::to_owned), ..Self::ok(kind, what) };
+        if level == "error" { Self { level: CheckLevel::Fail, ..found } } else { found }
     }
 
     /// It does not work.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::CheckResult;
+use crate::domain::quantity::{count, size};
 use crate::domain::{Horizon, Hour, Stream};
 
 /// Below this a node can hardly listen, watch and keep its index open at once.
@@ -16,11 +17,6 @@ const LEAST_STATE_BYTES: u64 = 64 << 20;
 const FEW_INODES: u64 = 10_000;
 /// The first kernel whose `openat2` keeps a path beneath a directory.
 const KERNEL: (u32, u32) = (5, 6);
-
-/// A size for people.
-pub fn size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
-}
 
 /// How many files may be open, against connections, which take half of them.
 pub fn descriptors(hard: u64, connections: u64) -> CheckResult {
@@ -41,18 +37,19 @@ pub fn descriptors(hard: u64, connections: u64) -> CheckResult {
 /// Hours that are further ahead of the clock than any that is recorded now.
 pub fn future_hours(streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> Option<CheckResult> {
     let all = || streams.iter().flat_map(|(stream, hours)| hours.iter().map(move |hour| (stream, *hour)));
-    let count = all().filter(|(_, hour)| horizon.is_beyond(*hour)).count();
-    let (stream, last) = all().max_by_key(|(_, hour)| *hour).filter(|_| count > 0)?;
-    let value = format!("{count} hours are more than two hours ahead of the clock, up to {stream}/{last}");
+    let hours = all().filter(|(_, hour)| horizon.is_beyond(*hour)).count() as u64;
+    let (stream, last) = all().max_by_key(|(_, hour)| *hour).filter(|_| hours > 0)?;
+    let value = format!("{} more than two hours ahead of the clock, up to {stream}/{last}", count(hours, "hour"));
     let advice = "look at the clock of this machine and of the recorder that wrote them; they are kept, and are nowhere taken for the newest";
     Some(CheckResult::warn("hours of the future", value, advice))
 }
 
 /// Names of segments that are taken by something else, such as this one.
-pub fn occupied(count: u64, first: &str) -> Option<CheckResult> {
-    let value = format!("{count} names of segments are taken by what is no file, such as {first}");
+pub fn occupied(names: u64, first: &str) -> Option<CheckResult> {
+    let are = if names == 1 { "is" } else { "are" };
+    let value = format!("{} {are} taken by what is no file, such as {first}", count(names, "segment name"));
     let advice = "move it away or remove it: nothing is ever replaced, so that the segment is not fetched";
-    (count > 0).then(|| CheckResult::warn("occupied names", value, advice))
+    (names > 0).then(|| CheckResult::warn("occupied names", value, advice))
 }
 
 /// What the kernel allows a user of watches, and what is taken.
@@ -236,7 +233,7 @@ const REMOTE: &str = "changes that other machines make there are not told and ar
 /// Indexes that were set aside because they were damaged: how many, and their bytes.
 pub fn set_aside(files: u64, bytes: u64) -> Option<CheckResult> {
     (files > 0).then(|| {
-        let value = format!("{files} damaged indexes were set aside ({})", size(bytes));
+        let value = format!("{} set aside ({})", count(files, "damaged index file"), size(bytes));
         CheckResult::warn(
             "damaged indexes",
             value,

@@ -39,6 +39,8 @@ pub mod name;
 pub mod origins;
 pub mod plan;
 pub mod probe;
+pub mod problems;
+pub mod quantity;
 pub mod retention;
 pub mod seats;
 pub mod segment;

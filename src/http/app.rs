@@ -22,6 +22,8 @@ use crate::coverage::LiveGauges;
 use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
 use crate::deleted::DeletionCounter;
 use crate::disk::DiskError;
+use crate::domain::problems::layout::VideoDir;
+use crate::domain::problems::video::ProblemThresholds;
 use crate::index::IndexError;
 use crate::peer_proxy::PeerProxy;
 use crate::playback::{Playback, PlaybackError};
@@ -63,6 +65,12 @@ pub struct App {
     pub node_metrics: super::node_metrics::NodeMetrics,
     /// What is told of the jobs.
     pub job_metrics: super::jobs::JobMetrics,
+    /// How many problems there are.
+    pub(super) problem_metrics: super::node_problems::ProblemMetrics,
+    /// From where on something is a problem.
+    pub thresholds: ProblemThresholds,
+    /// Video that lies where no segment is looked for.
+    pub misplaced: MisplacedVideo,
     /// Coverage, if it is told.
     pub coverage: Option<LiveGauges>,
     /// The newest segments.
@@ -134,6 +142,9 @@ pub struct RequestBounds {
 /// Tells how it goes with other nodes.
 pub type PeerReports = Box<dyn Fn() -> Vec<crate::wire::PeerReport> + Send + Sync>;
 
+/// Reports directories with video where no segment is looked for.
+pub type MisplacedVideo = Box<dyn Fn() -> Vec<VideoDir> + Send + Sync>;
+
 /// Tells where their list comes from.
 pub type SourceReports = Box<dyn Fn() -> Vec<crate::wire::SourceReport> + Send + Sync>;
 
@@ -171,6 +182,10 @@ pub struct AppParts {
     pub playback: Arc<Playback>,
     /// Makes exact cuts, frames and waveforms.
     pub ffmpeg: Arc<crate::ffmpeg::Pool>,
+    /// From where on something is a problem.
+    pub thresholds: ProblemThresholds,
+    /// Video that lies where no segment is looked for.
+    pub misplaced: MisplacedVideo,
     /// Bytes of listings that are kept.
     pub listing_cache: usize,
     /// Bounds on questions.
@@ -194,6 +209,9 @@ impl App {
             latest: super::latest::LatestSegments::register(&parts.registry)?,
             node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
             job_metrics: super::jobs::JobMetrics::register(&parts.registry)?,
+            problem_metrics: super::node_problems::ProblemMetrics::register(&parts.registry)?,
+            thresholds: parts.thresholds,
+            misplaced: parts.misplaced,
             board: parts.board,
             coverage: parts.coverage,
             name: parts.name,

@@ -1,4 +1,4 @@
-//! What is told of the jobs of a node: in the status, as troubles, and as metrics whose labels are few however many peers there are.
+//! What is reported of the jobs of a node: in the status, and as metrics whose labels are few however many peers there are.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -32,25 +32,6 @@ fn report(job: JobStatus) -> JobReport {
         worked_seconds: job.worked.as_secs_f64(),
         deadline_seconds: job.deadline.as_secs_f64(),
         overdue_seconds: job.overdue.map(|silent| silent.as_secs_f64()),
-    }
-}
-
-/// Jobs that hang, and those that fail for a reason that nobody has told yet.
-pub(super) fn troubles(jobs: &[JobReport], told: &mut Vec<String>) {
-    for job in jobs {
-        if let Some(silent) = job.overdue_seconds {
-            told.push(format!(
-                "{}: {}, without a sign of going on for {silent:.0} s; after {:.0} s it should show one",
-                job.name(),
-                job.doing,
-                job.deadline_seconds
-            ));
-        }
-        if let Some(error) = job.error.as_ref().filter(|_| job.failures > 0)
-            && !told.iter().any(|trouble| trouble.contains(error.as_str()))
-        {
-            told.push(format!("{}: {error}", job.name()));
-        }
     }
 }
 
@@ -149,21 +130,5 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
-    }
-
-    #[test]
-    fn a_failing_job_is_a_trouble_unless_somebody_told_of_it_already() {
-        let board = Arc::new(JobRegistry::default());
-        let (told, untold) =
-            (board.post("backfill", Some("a".into()), MINUTE), board.post("maps", None, Duration::ZERO));
-        told.failed("no answer");
-        untold.failed("no room");
-        untold.works("draws");
-        std::thread::sleep(Duration::from_millis(1));
-        let mut troubles = vec!["a: no answer".to_owned()];
-        super::troubles(&reports(&board), &mut troubles);
-        assert_eq!(troubles.len(), 3, "{troubles:?}");
-        assert!(troubles[1].starts_with("maps: draws, without a sign"), "{troubles:?}");
-        assert_eq!(troubles[2], "maps: no room");
     }
 }

@@ -1,13 +1,13 @@
 //! The gauge `latest_segment`: when the newest segment of each quality starts.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::domain::horizon::Horizon;
 use crate::domain::metric_series::MOST_QUALITIES;
-use crate::domain::{Hour, Stream};
+use crate::domain::{Hour, Stream, Timestamp};
 use crate::index::{Index, Version};
 
 /// Newest hours that are searched for a segment: a stream that has been silent for a day keeps its last value.
@@ -27,8 +27,11 @@ struct State {
     shown: HashSet<Stream>,
 }
 
-/// The start of the newest segment of an hour, in microseconds, as of this version.
-type Seen = (Version, Option<i64>);
+/// Start and end of the newest segment of an hour, as of this version.
+type Seen = (Version, Option<Newest>);
+
+/// Start and end of the newest segment.
+type Newest = (Timestamp, Timestamp);
 
 impl LatestSegments {
     /// Registers the gauge.
@@ -39,34 +42,17 @@ impl LatestSegments {
         Ok(Self { gauge, state: Mutex::default() })
     }
 
-    /// Brings the gauge up to date; what lies beyond the horizon is not the newest. Hours that did not change are not read again, and qualities that are gone have no value any more.
+    /// Brings the gauge up to date. Qualities that are gone have no value any more.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; microseconds fit until the year 2255")]
     pub fn update(&self, index: &Index, horizon: Horizon) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { seen, shown } = &mut *state;
-        let (mut kept, mut there) = (HashMap::new(), HashSet::new());
-        for stream in index.catalog().streams_by_age().into_iter().take(MOST_QUALITIES) {
-            let name = stream.to_string();
-            for hour in newest(index, &name, horizon) {
-                let Some(version) = index.catalog().hour_version(&name, hour) else { continue };
-                there.insert(stream.clone());
-                let key = (stream.clone(), hour);
-                let latest = match seen.remove(&key) {
-                    Some((known, latest)) if known == version => latest,
-                    _ => index.hour(&name, hour).ok().flatten().and_then(|view| {
-                        let video = view.contents.visible().filter(|file| file.key.kind.is_video());
-                        video.map(|file| file.key.start(hour).us()).max()
-                    }),
-                };
-                kept.insert(key, (version, latest));
-                if let Some(latest) = latest {
-                    let labels = [stream.channel.as_str(), stream.quality.as_str()];
-                    self.gauge.with_label_values(&labels).set(latest as f64 / 1e6);
-                    shown.insert(stream.clone());
-                    break;
-                }
-            }
+        let mut state = self.lock();
+        for (stream, (start, _)) in state.newest(index, horizon) {
+            let labels = [stream.channel.as_str(), stream.quality.as_str()];
+            self.gauge.with_label_values(&labels).set(start.us() as f64 / 1e6);
+            state.shown.insert(stream);
         }
+        let State { seen, shown } = &mut *state;
+        let there: HashSet<&Stream> = seen.keys().map(|(stream, _)| stream).collect();
         shown.retain(|stream| {
             let stays = there.contains(stream);
             if !stays {
@@ -77,8 +63,48 @@ impl LatestSegments {
             }
             stays
         });
-        *seen = kept;
     }
+
+    /// When the newest segment of each quality ends.
+    pub(super) fn ends(&self, index: &Index, horizon: Horizon) -> Vec<(Stream, Timestamp)> {
+        self.lock().newest(index, horizon).into_iter().map(|(stream, (_, end))| (stream, end)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The newest segment of each quality; what lies beyond the horizon is not the newest. Hours that did not change are not read again.
+    fn newest(&mut self, index: &Index, horizon: Horizon) -> Vec<(Stream, Newest)> {
+        let (mut kept, mut found) = (HashMap::new(), Vec::new());
+        for stream in index.catalog().streams_by_age().into_iter().take(MOST_QUALITIES) {
+            let name = stream.to_string();
+            for hour in newest(index, &name, horizon) {
+                let Some(version) = index.catalog().hour_version(&name, hour) else { continue };
+                let key = (stream.clone(), hour);
+                let latest = match self.seen.remove(&key) {
+                    Some((known, latest)) if known == version => latest,
+                    _ => newest_in(index, &name, hour),
+                };
+                kept.insert(key, (version, latest));
+                if let Some(latest) = latest {
+                    found.push((stream, latest));
+                    break;
+                }
+            }
+        }
+        self.seen = kept;
+        found
+    }
+}
+
+/// The newest visible segment of an hour.
+fn newest_in(index: &Index, stream: &str, hour: Hour) -> Option<Newest> {
+    let view = index.hour(stream, hour).ok().flatten()?;
+    let video = view.contents.visible().filter(|file| file.key.kind.is_video());
+    video.map(|file| (file.key.start(hour), file.key.end(hour))).max()
 }
 
 /// The hours in which the newest segment may lie, the newest first.

@@ -48,6 +48,7 @@ mod master;
 pub mod metrics;
 pub mod negotiate;
 pub mod node_metrics;
+mod node_problems;
 pub mod operator_actions;
 mod pace;
 pub mod page;

@@ -35,6 +35,10 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
     app.job_metrics.update(&app.board);
     app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
     app.node_metrics.update_scrub(&app.scrub);
+    if app.problem_metrics.is_stale() {
+        // It sets the gauges. An index that cannot be read must not cost a scraper all the others.
+        drop(super::status::gather(app));
+    }
     let text = TextEncoder::new()
         .encode_to_string(&app.registry.gather())
         .map_err(|_| Problem::internal("metrics-not-encodable"))?;

@@ -12,22 +12,16 @@ use super::Problem;
 use super::app::App;
 use super::coverage::MOST_HOURS;
 use super::jobs;
-use crate::crawl::CrawlStatus;
+use super::node_problems::{self, Reports};
 use crate::disk::ArchiveId;
 use crate::domain::census::Census;
 use crate::domain::coverage::{CoverageKind, Window};
 use crate::domain::metric_series::MOST_QUALITIES;
+use crate::domain::problems::video::DAY;
+use crate::domain::problems::{NodeProblem, Severity};
 use crate::domain::{Hour, Span, Stream, Timestamp};
 use crate::index::Health;
-use crate::scrub::KeptFile;
-use crate::wire::{DayCoverage, DiskStatus, IndexStatus, SourceReport, Status, StreamStatus, WatchReport};
-
-/// Troubles that are reported one by one.
-const MOST_TROUBLES: usize = 200;
-/// Characters of one.
-const LONGEST_TROUBLE: usize = 1_000;
-
-const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
+use crate::wire::{DayCoverage, DiskStatus, IndexStatus, ProblemReport, Status, StreamStatus, WatchReport};
 
 /// Answers `GET /api/v1/status`.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
@@ -38,68 +32,35 @@ pub async fn status(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-fn gather(app: &App) -> Result<Status, Problem> {
-    let index = app.keeper.index();
-    let mut troubles = Vec::new();
-    let disk = disk(app, &mut troubles);
-    let crawl = app.crawl.status();
-    let doubts = app.keeper.doubts();
-    troubles.extend(doubts.iter().map(ToString::to_string));
-    let state = match index.health() {
-        Health::Good => "good",
-        Health::Stalled { why } => {
-            troubles.push(why);
-            "stalled"
-        }
-        Health::InMemory { why } => {
-            troubles.push(format!("the index is kept in memory and lost at the end: {why}"));
-            "in-memory"
-        }
-    };
-    troubles.extend(app.watch.status().trouble());
-    troubles.extend(crawl.trouble.clone());
-    troubles.extend(crawl.last.as_ref().and_then(|(found, _)| found.last_error.clone()));
-    let peers = (app.peers)();
-    troubles.extend(peers.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.error.as_ref()?))));
-    troubles.extend(peers.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.conflict.as_ref()?))));
-    troubles.extend(
-        peers.iter().flat_map(|peer| &peer.bursts).map(|burst| format!("tombstones wait for your word: {burst}")),
-    );
-    troubles.extend(peers.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.strangers_full.as_ref()?))));
-    troubles.extend(app.auth.troubles());
-    let sources = (app.sources)();
-    troubles.extend(sources.iter().filter_map(trouble_of));
-    troubles.extend(sources.iter().flat_map(|source| &source.left_out).map(|why| format!("a node is left out: {why}")));
-    let retention = app.retention.report();
-    troubles.extend(retention.doubt.iter().chain(&retention.error).map(|why| format!("retention: {why}")));
-    troubles.extend(retention.unusable_records.iter().map(|record| {
-        format!(
-            "nothing is deleted: the record '{}' cannot be relied on ({}); look at it, then `gapless retention accept`",
-            record.name, record.why
-        )
-    }));
-    if let (Some(why), None) = (&retention.clock, &retention.doubt) {
-        troubles.push(format!("nothing is deleted: {why}"));
-    }
-    if retention.last_copies > 0 {
-        troubles.push(format!(
-            "retention: {} segments stay here as the last copies, such as {}",
-            retention.last_copies,
-            retention.first_last_copies.join(", ")
-        ));
-    }
-    troubles.extend(retention.unproven_copies.iter().map(|why| format!("retention: {why}")));
+/// Everything that a node says about itself; sets the gauges of its problems by the way.
+pub(super) fn gather(app: &App) -> Result<Status, Problem> {
+    let (index, now) = (app.keeper.index(), now());
+    let (disk, crawl, doubts) = (disk(app), app.crawl.status(), app.keeper.doubts());
+    let (peers, sources, retention) = ((app.peers)(), (app.sources)(), app.retention.report());
     let jobs = jobs::reports(&app.board);
-    jobs::troubles(&jobs, &mut troubles);
-    troubles.extend(scrub_troubles(app, &crawl));
-    // The same may be told by whoever meets it.
-    let mut told = std::collections::HashSet::new();
-    troubles.retain(|trouble| told.insert(trouble.clone()));
-    let troubles = bounded(troubles);
-    let (streams, more_streams) = streams(app)?;
+    let (streams, more_streams) = streams(app, now)?;
+    let reports = Reports {
+        crawl: &crawl,
+        doubts: &doubts,
+        disk: &disk,
+        streams: &streams,
+        peers: &peers,
+        sources: &sources,
+        retention: &retention,
+        jobs: &jobs,
+    };
+    let problems = node_problems::gather(app, &reports, now);
+    app.problem_metrics.set(&problems);
+    let is_trouble = |problem: &&NodeProblem| problem.severity > Severity::Notice;
+    let troubles = problems.iter().filter(is_trouble).map(NodeProblem::line).collect();
     let set_aside: Vec<String> =
         index.set_aside().iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     let (epoch, seq) = index.log_position().unwrap_or_default();
+    let state = match index.health() {
+        Health::Good => "good",
+        Health::Stalled { .. } => "stalled",
+        Health::InMemory { .. } => "in-memory",
+    };
     let watch = app.watch.status();
     Ok(Status {
         name: app.name.clone(),
@@ -130,28 +91,13 @@ fn gather(app: &App) -> Result<Status, Problem> {
         sources,
         retention,
         doubts: doubts.into_iter().map(super::operator_actions::doubt_report).collect(),
+        problems: problems.into_iter().map(ProblemReport::from).collect(),
         troubles,
     })
 }
 
-/// As many troubles as a person reads, each as long as one reads on: what is in them is partly up to other nodes.
-fn bounded(mut troubles: Vec<String>) -> Vec<String> {
-    let more = troubles.len().saturating_sub(MOST_TROUBLES);
-    troubles.truncate(MOST_TROUBLES);
-    for trouble in &mut troubles {
-        if let Some((end, _)) = trouble.char_indices().nth(LONGEST_TROUBLE) {
-            trouble.truncate(end);
-            trouble.push('…');
-        }
-    }
-    if more > 0 {
-        troubles.push(format!("and {more} more troubles"));
-    }
-    troubles
-}
-
 /// The qualities that have been here longest, by name, and how many more there are.
-fn streams(app: &App) -> Result<(Vec<StreamStatus>, u64), Problem> {
+fn streams(app: &App, now: Timestamp) -> Result<(Vec<StreamStatus>, u64), Problem> {
     let index = app.keeper.index();
     let mut all = index.catalog().streams_by_age();
     let more = all.len().saturating_sub(MOST_QUALITIES) as u64;
@@ -159,37 +105,14 @@ fn streams(app: &App) -> Result<(Vec<StreamStatus>, u64), Problem> {
     all.sort_by_cached_key(ToString::to_string);
     let counted = index.census_of_all()?;
     let census = |stream: &Stream| counted.get(&stream.to_string()).copied().unwrap_or_default();
-    let reports = all.iter().map(|stream| stream_status(app, stream, &census(stream))).collect::<Result<_, _>>()?;
+    let reports =
+        all.iter().map(|stream| stream_status(app, stream, &census(stream), now)).collect::<Result<_, _>>()?;
     Ok((reports, more))
 }
 
-/// What only a person can decide or mend: damaged files that wait, and such that nobody has.
-fn scrub_troubles(app: &App, crawl: &CrawlStatus) -> Vec<String> {
-    let mut troubles = Vec::new();
-    let scrub = crawl.visitors.iter().find(|visitor| visitor.name == "scrub");
-    let waiting = scrub.map_or(0, |visitor| visitor.state.found.count("waiting"));
-    if waiting > 0 {
-        troubles.push(format!(
-            "scrub: {waiting} damaged files stay where they are, because so many look like a bad disk: look at it first, then `gapless scrub --yes`"
-        ));
-    }
-    let (lost, bytes) = app.scrub.kept().count(|file: &KeptFile| file.is_lost() && !file.is_bad_by_name());
-    if lost > 0 {
-        troubles.push(format!(
-            "scrub: {lost} damaged files ({bytes} bytes) lie in the quarantine and no other copy of them has come: `gapless quarantine` lists them"
-        ));
-    }
-    troubles
-}
-
-fn trouble_of(source: &SourceReport) -> Option<String> {
-    let (error, since) = (source.error.as_ref()?, source.failing_since.as_deref().unwrap_or("now"));
-    let known = match (source.peers, source.remembered) {
-        (0, _) => "no nodes are known from there".to_owned(),
-        (count, false) => format!("the nodes known from there ({count}) go on"),
-        (count, true) => format!("the nodes known from before the last start ({count}) go on"),
-    };
-    Some(format!("the list of nodes in the {}, since {since}: {error}; {known}", source.kind))
+/// What time it is.
+pub(super) fn now() -> Timestamp {
+    timestamp(SystemTime::now())
 }
 
 fn timestamp(time: SystemTime) -> Timestamp {
@@ -201,7 +124,7 @@ pub(super) fn time(time: SystemTime) -> String {
     timestamp(time).to_string()
 }
 
-fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
+fn disk(app: &App) -> DiskStatus {
     match app.keeper.guard().base() {
         Ok(base) => {
             let space = base.free_space().ok();
@@ -214,18 +137,14 @@ fn disk(app: &App, troubles: &mut Vec<String>) -> DiskStatus {
                 own_bytes: used.map(|used| used.own),
                 fetched_bytes: used.map(|used| used.fetched),
                 other_bytes: used.map(|used| used.other()),
+                keep_free_bytes: Some(app.thresholds.keep_free),
             }
         }
-        Err(away) => {
-            troubles.push(format!("the archive is not there: {}", away.reason));
-            let (free_bytes, total_bytes) = (None, None);
-            let (own_bytes, fetched_bytes, other_bytes) = (None, None, None);
-            DiskStatus { state: "away".to_owned(), free_bytes, total_bytes, own_bytes, fetched_bytes, other_bytes }
-        }
+        Err(_) => DiskStatus { state: "away".to_owned(), ..DiskStatus::default() },
     }
 }
 
-fn stream_status(app: &App, stream: &Stream, census: &Census) -> Result<StreamStatus, Problem> {
+fn stream_status(app: &App, stream: &Stream, census: &Census, now: Timestamp) -> Result<StreamStatus, Problem> {
     let (hours, future_hours) = bounds(app, stream);
     Ok(StreamStatus {
         channel: stream.channel.to_string(),
@@ -239,7 +158,7 @@ fn stream_status(app: &App, stream: &Stream, census: &Census) -> Result<StreamSt
         seconds: crate::wire::seconds(census.video_us.iter().sum()),
         bad: census.files[4] + census.files[5],
         tombstones: census.tombstones,
-        last_day: last_day(app, stream)?,
+        last_day: last_day(app, stream, now)?,
     })
 }
 
@@ -252,12 +171,11 @@ fn bounds(app: &App, stream: &Stream) -> (Option<(Hour, Hour)>, u64) {
     (first.zip(horizon.newest(&entry.hours).next()), horizon.count_beyond(&entry.hours) as u64)
 }
 
-fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> {
+fn last_day(app: &App, stream: &Stream, now: Timestamp) -> Result<Option<DayCoverage>, Problem> {
     // What was not read yet would look like a hole.
     if !app.crawl.is_ready() {
         return Ok(None);
     }
-    let now = timestamp(SystemTime::now());
     let window = Window { from: Some(now - DAY), to: Some(now), ..Window::default() };
     let found = app.keeper.index().coverage(stream, &window, MOST_HOURS)?;
     let covered_us = found.coverage.covered_us(CoverageKind::Raw, &window, &found.lines);
@@ -271,18 +189,4 @@ fn last_day(app: &App, stream: &Stream) -> Result<Option<DayCoverage>, Problem> 
         holes: holes.len() as u64,
         hole_seconds: Span::from_us(hole_us).seconds(),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn troubles_are_as_many_and_as_long_as_one_reads() {
-        assert_eq!(bounded(vec!["short".into()]), ["short"]);
-        let told = bounded(vec!["é".repeat(LONGEST_TROUBLE + 1); MOST_TROUBLES + 5]);
-        assert_eq!(told.len(), MOST_TROUBLES + 1);
-        assert_eq!(told[0].chars().count(), LONGEST_TROUBLE + 1);
-        assert_eq!(told.last().unwrap(), "and 5 more troubles");
-    }
 }

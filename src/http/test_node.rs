@@ -253,6 +253,8 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
             crate::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
         )),
         listing_cache: 1 << 20,
+        thresholds: crate::domain::problems::video::ProblemThresholds::default(),
+        misplaced: Box::new(Vec::new),
         bounds: RequestBounds {
             max_page: 10_000,
             max_hours: 10_000,

@@ -24,6 +24,7 @@ mod facts;
 mod file;
 mod hole_reasons;
 mod inspect;
+mod odd_names;
 pub mod peers;
 pub mod query;
 mod recent_best;

@@ -3,12 +3,13 @@
 use std::time::SystemTime;
 
 use crate::backfill::{PeerState, PeerStatus};
-use crate::domain::Timestamp;
+use crate::domain::{Span, Timestamp};
+use crate::peer::Dates;
 use crate::sources::SourceStatus;
 use crate::wire::{PeerReport, SourceReport};
 
-/// Of a peer.
-pub(super) fn report_of(status: PeerStatus) -> PeerReport {
+/// Of a peer, with what its clock says.
+pub(super) fn report_of(status: PeerStatus, dates: &Dates) -> PeerReport {
     let (last, took) = status.last.unwrap_or_default();
     let state = match status.state {
         PeerState::New => "new",
@@ -18,7 +19,9 @@ pub(super) fn report_of(status: PeerStatus) -> PeerReport {
         PeerState::BackingOff => "backing-off",
         PeerState::Itself => "itself",
     };
+    let clock_ahead_seconds = dates.ahead_of(&status.peer.url).map(Span::seconds);
     PeerReport {
+        clock_ahead_seconds,
         name: status.peer.name,
         url: status.peer.url.to_string(),
         state: state.to_owned(),

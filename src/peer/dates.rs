@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap};
@@ -80,6 +80,14 @@ impl Dates {
             self.now().into_iter().filter(|other| other.name != own).map(|other| other.wall).collect();
         others.sort_unstable();
         others.get(others.len().checked_sub(1)? / 2).copied()
+    }
+
+    /// By how much this node's clock is ahead of that one, by its last answer.
+    pub fn ahead_of(&self, peer: &PeerUrl) -> Option<Span> {
+        let (_, name) = named(peer.base())?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let theirs = self.now().into_iter().find(|other| other.name == name)?;
+        Some(Timestamp::from_us(i64::try_from(now.as_micros()).ok()?) - theirs.wall)
     }
 
     /// What their clocks say now, if they have gone on since.

@@ -111,8 +111,14 @@ fn status_shows_a_node_to_people_and_to_programs() {
     node.wait_ready();
     let screen = gapless(archive.path(), &["status"]);
     assert_eq!(screen.code, 0, "{}", screen.err);
-    for words in ["hut", "ready", "all is well", "desertbus/source", "desertbus/480p", "2019-11-13T02 to 2019-11-13T07"]
-    {
+    for words in [
+        "hut",
+        "ready",
+        "notice: 2 files in desertbus/source are ignored",
+        "desertbus/source",
+        "desertbus/480p",
+        "2019-11-13T02 to 2019-11-13T07",
+    ] {
         assert!(screen.out.contains(words), "{words}: {}", screen.out);
     }
     assert_eq!(gapless(archive.path(), &["status", "--json"]).json(0)["name"], "hut");
@@ -132,7 +138,20 @@ fn status_shows_a_node_to_people_and_to_programs() {
     eventually(SOON, || node.get("/readyz").status == 503);
     let troubled = gapless(elsewhere.path(), &["status", "--node", &format!("http://{}", node.address)]);
     assert_eq!(troubled.code, 1, "{}", troubled.out);
-    assert!(troubled.out.contains("wrong: "), "{}", troubled.out);
+    assert!(troubled.out.contains("error: the archive is not there"), "{}", troubled.out);
+    // What names its address has gone with the archive; it is found all the same.
+    let unmounted = gapless(archive.path(), &["status"]);
+    assert_eq!(unmounted.code, 1, "{}", unmounted.err);
+    assert!(unmounted.out.contains("error: the archive is not there"), "{}", unmounted.out);
+    drop(node);
+    let gone = gapless(archive.path(), &["status"]);
+    assert!(gone.code == 3 && gone.err.contains("there is no directory"), "{gone:?}");
+    let file = archive.outside().join("file");
+    fs::write(&file, "").unwrap();
+    for verb in [&["status"][..], &["ls"], &["doctor"]] {
+        let refused = gapless(&file, verb);
+        assert!(refused.code == 2 && refused.err.contains("is not a directory"), "{refused:?}");
+    }
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn suspiciously_many_tombstones_wait_for_the_operators_word() {
     // The first of them may have come alone, before there were suspiciously many.
     assert!((8..=10).contains(&node.files(HOUR).len()), "{:?}", node.files(HOUR));
     let said = node.run(&["status"]);
-    assert!(said.lines(1).iter().any(|line| line.contains("wait for your word")), "{}", said.out);
+    assert!(said.lines(1).iter().any(|line| line.contains("wait for confirmation")), "{}", said.out);
     assert_eq!(node.run(&["tombstone", "accept", "nobody"]).code, 3);
     node.run(&["tombstone", "accept"]).lines(0);
     eventually(SOON, || node.files(HOUR).len() == 5);

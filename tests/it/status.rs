@@ -38,9 +38,14 @@ fn every_job_is_listed_and_a_peer_that_fails_is_told_of_beside_one_that_works() 
     let good = job(&node, "backfill", Some("good"));
     assert_eq!((&good["failures"], &good["error"]), (&0.into(), &Value::Null), "{good}");
     assert!(good["steps"].as_u64() > Some(0) && good["worked_seconds"].as_f64() > Some(0.0), "{good}");
-    for (kind, of) in
-        [("retention", None), ("reasons", None), ("maps", None), ("sentinel", None), ("node-list", Some("file"))]
-    {
+    for (kind, of) in [
+        ("retention", None),
+        ("reasons", None),
+        ("maps", None),
+        ("sentinel", None),
+        ("survey", None),
+        ("node-list", Some("file")),
+    ] {
         let job = job(&node, kind, of);
         assert!(job["doing"].is_string() && job["failures"] == 0 && job["overdue_seconds"].is_null(), "{kind}: {job}");
     }
@@ -58,12 +63,28 @@ fn every_job_is_listed_and_a_peer_that_fails_is_told_of_beside_one_that_works() 
     let screen = node.run(&["status"]);
     let lines = screen.lines(1);
     assert!(lines.iter().any(|line| line.starts_with("backfill dead") && line.contains("backing-off")), "{screen:?}");
-    assert!(lines[1].starts_with("wrong: dead: "), "what is wrong comes first: {screen:?}");
+    assert!(lines[1].starts_with("warning: dead: "), "what is wrong comes first: {screen:?}");
     assert!(!screen.out.contains('\u{1b}'), "no colour where there is no terminal: {screen:?}");
 
     // Who is in no list any more has no job.
     std::fs::write(&list, format!("good http://{}\n", peer.address)).unwrap();
     eventually(SOON, || job(&node, "backfill", Some("dead")).is_null());
+}
+
+#[test]
+fn a_tree_of_another_layout_is_a_problem_and_not_an_empty_archive() {
+    let archive = TestArchive::empty();
+    archive.raw("cam/2026-03-04/10/seg00001.ts", b"x");
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let problem = || node.get("/api/v1/status").json()["problems"][0].clone();
+    eventually(SOON, || problem()["kind"] == "layout");
+    assert_eq!(problem()["examples"][0], "cam/2026-03-04/10/seg00001.ts", "{}", problem());
+    let screen = node.run(&["status"]);
+    assert!(screen.lines(1)[1].contains("another layout"), "{screen:?}");
+    let doctor = node.run(&["doctor"]);
+    let line = doctor.lines(1).into_iter().find(|line| line.contains("layout")).unwrap().to_owned();
+    assert!(line.starts_with("warn") && line.contains("gapless import"), "{line}");
 }
 
 /// A run that is read while it goes on.
@@ -90,7 +111,8 @@ impl Watched {
 
 #[test]
 fn a_watched_screen_follows_the_node_over_its_restart_until_ctrl_c() {
-    let archive = TestArchive::sample();
+    let archive = TestArchive::empty();
+    archive.segment("desertbus/source/2019-11-13T09", "00:00", 2.0, Kind::Full);
     let node = TestNode::plan(&archive).flag("--name").flag("first").start();
     node.wait_ready();
     let mut command = Command::new(GAPLESS);
@@ -152,7 +174,8 @@ fn on_a_terminal(archive: &TestArchive, words: &str, no_color: bool) -> (String,
 
 #[test]
 fn on_a_terminal_the_screen_is_drawn_in_place_and_in_colour_unless_that_is_not_wanted() {
-    let archive = TestArchive::sample();
+    let archive = TestArchive::empty();
+    archive.segment("desertbus/source/2019-11-13T09", "00:00", 2.0, Kind::Full);
     archive.segment("evil\u{1b}[5m/source/2019-11-13T09", "00:00", 2.0, Kind::Full);
     let node = TestNode::start(&archive);
     node.wait_ready();

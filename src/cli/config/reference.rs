@@ -90,6 +90,7 @@ fn titles(table: &str) -> &'static str {
         "housekeeping" => "`[housekeeping]`: removing leftovers",
         "backfill" => "`[backfill]`: fetching from other nodes",
         "coverage" => "`[coverage]`: gauges and maps",
+        "problems" => "`[problems]`: when something counts as a problem",
         "retention" => "`[retention]`: deleting whole hours",
         other => unreachable!("[{other}] needs a title"),
     }

@@ -1,15 +1,15 @@
-//! The screen of a node: what is wrong first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
+//! The screen of a node: problems first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
 use super::table::{ColourWriter, TextTable, Tone};
 use crate::domain::Timestamp;
-use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, Status, StreamStatus};
+use crate::domain::quantity::{count, exact_length, length, size};
+use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, Status, StreamStatus};
 
-/// The lines of a screen, drawn at this time.
-pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> Vec<String> {
+/// The lines of a screen, drawn at this time: name and problems, which are long and shown whole, and all others.
+pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> (Vec<String>, Vec<String>) {
     let screen = Screen { now, paint };
+    let problems = screen.head(status).into_iter().chain(screen.problems(status)).collect();
     let blocks = [
-        screen.head(status),
-        screen.troubles(&status.troubles),
         screen.state(status),
         screen.visitors(&status.crawl),
         screen.jobs(&status.jobs),
@@ -18,13 +18,11 @@ pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> Vec
         screen.sources(status),
     ];
     let mut lines = Vec::new();
-    for (number, block) in blocks.into_iter().enumerate().filter(|(_, block)| !block.is_empty()) {
-        if number > 1 {
-            lines.push(String::new());
-        }
+    for block in blocks.into_iter().filter(|block| !block.is_empty()) {
+        lines.push(String::new());
         lines.extend(block);
     }
-    lines
+    (problems, lines)
 }
 
 struct Screen {
@@ -53,12 +51,28 @@ impl Screen {
         vec![format!("{name}  gapless {}  {ready}{runs}", self.plain(&status.version))]
     }
 
-    fn troubles(&self, troubles: &[String]) -> Vec<String> {
-        if troubles.is_empty() {
-            return vec![self.paint.words(Tone::Good, "all is well")];
+    fn problems(&self, status: &Status) -> Vec<String> {
+        let line = |tone, level: &str, what: &str| {
+            format!("{} {}", self.paint.words(tone, &format!("{level}:")), self.plain(what))
+        };
+        if status.problems.is_empty() && !status.troubles.is_empty() {
+            // A node of a version that has no list of problems.
+            return status.troubles.iter().map(|trouble| line(Tone::Bad, "wrong", trouble)).collect();
         }
-        let wrong = |trouble: &String| format!("{} {}", self.paint.words(Tone::Bad, "wrong:"), self.plain(trouble));
-        troubles.iter().map(wrong).collect()
+        if status.problems.is_empty() {
+            let (tone, words) = if status.ready {
+                (Tone::Good, "all is well")
+            } else {
+                (Tone::Busy, "no problem is known yet: the index is catching up with the disk")
+            };
+            return vec![self.paint.words(tone, words)];
+        }
+        let of_problem = |problem: &ProblemReport| {
+            let tone = if problem.level == "notice" { Tone::Busy } else { Tone::Bad };
+            let advice = problem.advice.iter().map(|advice| format!("  → {}", self.plain(advice)));
+            std::iter::once(line(tone, &problem.level, &problem.what)).chain(advice).collect::<Vec<_>>()
+        };
+        status.problems.iter().flat_map(of_problem).collect()
     }
 
     fn state(&self, status: &Status) -> Vec<String> {
@@ -72,8 +86,8 @@ impl Screen {
         }
         let mut known = vec![size(index.file_bytes), format!("change {}", index.seq)];
         known.extend(index.set_aside.iter().map(|aside| format!("set aside: {aside}")));
-        let mut seen = vec![format!("{} events", watch.events)];
-        seen.extend((watch.overflows > 0).then(|| format!("{} overflows", watch.overflows)));
+        let mut seen = vec![count(watch.events, "event")];
+        seen.extend((watch.overflows > 0).then(|| count(watch.overflows, "overflow")));
         seen.extend((watch.unwatched > 0).then(|| format!("{} compared instead", watch.unwatched)));
         vec![
             self.line("disk", good_if(disk.state == "there"), &disk.state, &space),
@@ -95,7 +109,7 @@ impl Screen {
         more.extend(self.until(crawl.next_cycle.as_deref()).map(|next| format!("next in {next}")));
         if let Some(last) = &crawl.last {
             more.push(format!("last {:.2} s, {} new, {} gone", last.seconds, last.files_put, last.files_removed));
-            more.extend((last.errors > 0).then(|| format!("{} errors", last.errors)));
+            more.extend((last.errors > 0).then(|| count(last.errors, "error")));
         }
         self.line("crawl", tone, &crawl.state, &more)
     }
@@ -206,9 +220,9 @@ impl Screen {
             let (first, last) =
                 (stream.first_hour.as_deref().unwrap_or("-"), stream.last_hour.as_deref().unwrap_or("-"));
             let mut hours = format!("{first} to {last}");
-            for (count, what) in [(stream.bad, "bad names"), (stream.tombstones, "tombstones")] {
-                if count > 0 {
-                    hours = format!("{hours}, {count} {what}");
+            for (number, what) in [(stream.bad, "bad name"), (stream.tombstones, "tombstone")] {
+                if number > 0 {
+                    hours = format!("{hours}, {}", count(number, what));
                 }
             }
             let (tone, day) = stream.last_day.as_ref().map_or((Tone::Plain, "-".to_owned()), day);
@@ -253,25 +267,7 @@ fn day(day: &DayCoverage) -> (Tone, String) {
     if day.holes == 0 {
         return (Tone::Good, "complete".to_owned());
     }
-    let missing = if day.hole_seconds < 60.0 { format!("{:.1} s", day.hole_seconds) } else { length(day.hole_seconds) };
-    let holes = if day.holes == 1 { "hole" } else { "holes" };
-    (Tone::Bad, format!("{} {holes}, {missing}", day.holes))
-}
-
-/// A size for people.
-fn size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
-}
-
-/// A length of time for people: its two largest units.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole seconds for display; what is negative becomes 0"
-)]
-fn length(seconds: f64) -> String {
-    let text = humantime::format_duration(std::time::Duration::from_secs(seconds as u64)).to_string();
-    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    (Tone::Bad, format!("{}, {}", count(day.holes, "hole"), exact_length(day.hole_seconds)))
 }
 
 /// How far behind another node this one is.
@@ -279,7 +275,7 @@ fn behind(peer: &PeerReport) -> String {
     match (peer.behind_segments, peer.behind_seconds) {
         (0, seconds) if seconds < 1.0 => "nothing is missing".to_owned(),
         (0, seconds) => format!("not in agreement for {}", length(seconds)),
-        (segments, seconds) => format!("{segments} segments behind, for {}", length(seconds)),
+        (segments, seconds) => format!("{} behind, for {}", count(segments, "segment"), length(seconds)),
     }
 }
 

@@ -58,6 +58,12 @@ fn status() -> Status {
     serde_json::from_value(told).unwrap()
 }
 
+/// All lines of a screen.
+fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> Vec<String> {
+    let (problems, others) = super::lines(status, now, paint);
+    problems.into_iter().chain(others).collect()
+}
+
 fn at(minute: i64) -> Timestamp {
     Timestamp::parse("2019-11-13T02:00:00").unwrap() + crate::domain::Span::from_us(minute * 60_000_000)
 }
@@ -91,7 +97,10 @@ fn a_usual_node_is_one_screen() {
 #[test]
 fn colour_changes_no_word_and_strange_names_steer_nothing() {
     let mut status = status();
-    status.troubles.push("\u{1b}[2Jno".to_owned());
+    let problem =
+        |level: &str, what: &str| json!({ "kind": "peer", "level": level, "what": what, "advice": "\u{9b}5m" });
+    let problems = json!([problem("error", "\u{1b}[2Jno"), problem("notice", "look")]);
+    status.problems = serde_json::from_value(problems).unwrap();
     status.name = "\u{9b}5m\r".to_owned();
     status.peers[0].name = "\u{202e}evil".to_owned();
     status.jobs[0].of = Some("\u{202e}evil".to_owned());
@@ -99,9 +108,27 @@ fn colour_changes_no_word_and_strange_names_steer_nothing() {
     status.jobs[1].overdue_seconds = Some(100.0);
     let plain = lines(&status, at(2), ColourWriter { colour: false }).join("\n");
     assert!(!plain.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{plain:?}");
-    assert!(plain.contains("wrong: \\x1b[2Jno") && plain.contains("\\x07it\\nrains"), "{plain}");
+    assert!(
+        plain.contains("error: \\x1b[2Jno\n  → \\x9b5m\nnotice: look") && plain.contains("\\x07it\\nrains"),
+        "{plain}"
+    );
     assert!(plain.contains("hangs"), "{plain}");
     let colourful = lines(&status, at(2), ColourWriter { colour: true }).join("\n");
     assert_ne!(colourful, plain);
     assert_eq!(strip_ansi_codes(&colourful), plain);
+}
+
+#[test]
+fn all_is_well_only_where_nothing_is_known_to_be_wrong() {
+    let shown = |status: &Status| lines(status, at(2), ColourWriter { colour: false }).join("\n");
+    let mut status = status();
+    status.ready = false;
+    assert!(!shown(&status).contains("all is well"));
+    status.ready = true;
+    status.problems =
+        serde_json::from_value(json!([{ "kind": "empty", "level": "notice", "what": "nothing" }])).unwrap();
+    assert!(shown(&status).contains("notice: nothing") && !shown(&status).contains("all is well"));
+    status.problems.clear();
+    status.troubles.push("of an older node".to_owned());
+    assert!(shown(&status).contains("wrong: of an older node"), "a node that has no list of problems");
 }
