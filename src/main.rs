@@ -39,6 +39,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Node(node) => cli::node::run(&config, args, node, registry).await,
             Verb::Rebuild(rebuild) => cli::rebuild::run(&config, *rebuild).await,
             Verb::Backfill(backfill) => cli::backfill::run(&config, backfill).await,
+            Verb::Import(import) => cli::import::run(&config, import),
             Verb::Ls(ls) => cli::ls::run(&config, ls).await,
             Verb::Diff(diff) => cli::diff::run(&config, diff).await,
             Verb::Explain(explain) => cli::explain::run(&config, explain).await,

@@ -4,7 +4,9 @@
 //! environment and file with one parser. No default of a setting stands in this file.
 
 mod doctor;
+mod import;
 mod scrub;
+pub mod time;
 mod tombstone;
 
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use clap::{Parser, Subcommand};
 use super::config::time_between;
 use crate::domain::escape::unshown;
 pub use doctor::DoctorArgs;
+pub use import::ImportArgs;
 
 pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
 pub use tombstone::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
@@ -85,6 +88,8 @@ pub enum Verb {
     Retention(RetentionArgs),
     /// Give your word to the crawl of the daemon that runs
     Crawl(CrawlArgs),
+    /// Take recordings of ffmpeg, OBS or another program into the archive, as segments with their names
+    Import(ImportArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
     /// Show what this archive or another node has and the other lacks; fetches nothing, changes nothing
@@ -629,6 +634,7 @@ impl Args {
             | Verb::Rebuild(_)
             | Verb::Retention(_)
             | Verb::Crawl(_)
+            | Verb::Import(_)
             | Verb::Ls(_)
             | Verb::Cut(_)
             | Verb::Holes(_)

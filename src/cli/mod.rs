@@ -28,6 +28,7 @@ pub mod doctor;
 pub mod explain;
 pub mod flagged;
 pub mod holes;
+pub mod import;
 pub mod ls;
 pub mod node;
 pub mod quarantine;

@@ -13,9 +13,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fsync, linkat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use super::arriving;
@@ -117,6 +118,13 @@ pub(super) fn create_temporary(dir: &Dir, name: &OsStr) -> Result<(File, HiddenT
     }
     let (file, name) = create(dir, name, FOR_ALL)?;
     Ok((file, HiddenTemporary { aside: None, name }))
+}
+
+/// Gives the file at that path, which is followed where it is a link, a hidden name from which it can be published in the directory.
+pub(super) fn link_temporary(dir: &Dir, name: &OsStr, from: &Path) -> Result<HiddenTemporary, Errno> {
+    let (aside, name) = (dir.aside_for_files(), temporary_name(name));
+    linkat(CWD, from, aside.as_deref().unwrap_or(dir), &name, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(HiddenTemporary { aside, name })
 }
 
 fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
@@ -246,7 +254,6 @@ fn temporary_name(name: &OsStr) -> OsString {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::super::base::Base;
     use super::*;

@@ -229,7 +229,7 @@ fn publish(dir: &Dir, hidden: &HiddenTemporary, name: &OsStr, bytes: Option<u64>
     }
 }
 
-fn understood(name: &str, tombstone: bool) -> Result<SegmentKey, DownloadError> {
+pub(super) fn understood(name: &str, tombstone: bool) -> Result<SegmentKey, DownloadError> {
     let why = match parse_file_name(name) {
         FileName::Understood(key) if key.tombstone == tombstone => return Ok(key),
         FileName::Understood(_) | FileName::Foreign => BadName::Extension,

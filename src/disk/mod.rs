@@ -29,6 +29,7 @@ mod download;
 mod error;
 mod events;
 mod guard;
+mod link_segment;
 mod lock;
 mod new_file;
 mod occupied;
@@ -52,6 +53,7 @@ pub use download::{Download, DownloadError, Published, Verified, write_tombstone
 pub use error::{DiskError, Result};
 pub use events::{DirWatcher, DiskEvent, Waker, WatchOutcome};
 pub use guard::{AwayReason, BaseGuard, BaseIdentity, BaseVerdict, Checked, verdict};
+pub use link_segment::{Linked, link_segment};
 pub use lock::DirLock;
 pub use marker::{ArchiveId, Ids, NotAnArchiveId};
 pub use new_file::NewFile;

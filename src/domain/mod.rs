@@ -27,6 +27,7 @@ pub mod hls;
 pub mod hole_reasons;
 pub mod horizon;
 pub mod ids;
+pub mod import;
 pub mod layout;
 pub mod live_edge;
 pub mod lived;
@@ -48,6 +49,7 @@ pub mod segment;
 pub mod test_names;
 pub mod thumbnail;
 pub mod time;
+pub mod time_input;
 pub mod totals;
 
 pub use bad_name::BadName;

@@ -1,9 +1,11 @@
 //! Reads query strings: names and values decoded, times and numbers checked, with a sentence about what was expected.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use percent_encoding::percent_decode_str;
 
 use super::Problem;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, time_input};
 
 /// The pairs of a query string, decoded; `+` is a space. Bytes that are not UTF-8 are replaced, and so match nothing.
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
@@ -27,14 +29,11 @@ pub fn window(query: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Pro
     Ok((start, end))
 }
 
-/// A time. In a query a `+` of an offset often arrives as a space.
+/// A time, as people give them.
 pub fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
-    let with_plus = value
-        .rsplit_once(' ')
-        .filter(|(date, _)| date.contains(['T', 't']))
-        .map(|(date, offset)| format!("{date}+{offset}"));
-    Timestamp::parse(with_plus.as_deref().unwrap_or(value))
-        .ok_or_else(|| Problem::bad_parameter(name, value, "an ISO 8601 time in UTC, such as 2019-11-13T02:55:08"))
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+    time_input::read_query(value, now).map_err(|_| Problem::bad_parameter(name, value, time_input::EXPECTED))
 }
 
 /// A whole number from 1 to `most`.
@@ -61,6 +60,11 @@ mod tests {
     fn a_plus_of_an_offset_survives_the_query() {
         let (_, value) = pairs("start=2019-11-13T04:30:00+02:30").next().unwrap();
         assert_eq!(time("start", &value).unwrap(), Timestamp::parse("2019-11-13T02:00:00Z").unwrap());
+        for query in ["start=2019-11-13T02:00:00Z", "start=2019-11-13+04:30:00+02:30", "start=2019-11-13T03:00:00+01"] {
+            let (_, given) = pairs(query).next().unwrap();
+            assert_eq!(time("start", &given).unwrap(), Timestamp::parse("2019-11-13T02:00").unwrap(), "{query}");
+        }
+        assert!(time("start", &pairs("start=1h+ago").next().unwrap().1).unwrap() < time("end", "now").unwrap());
         assert!(time("start", "tomorrow").is_err());
         assert_eq!(count("limit", "10", 10).unwrap(), 10);
         for bad in ["0", "11", "-1", "1e3", "", "99999999999999999999999"] {

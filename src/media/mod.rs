@@ -27,6 +27,7 @@ mod pes;
 mod psi;
 mod reader;
 mod segment;
+mod stamp_span;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -44,4 +45,5 @@ pub use pes::{Header, Times};
 pub use psi::{Elementary, Program, checksum};
 pub use reader::{Reader, Sink, program_of};
 pub use segment::{Marks, Segment, Stretch, Unit, shortest};
+pub use stamp_span::{StampMeter, StampSpan};
 pub use time::{TICKS, WRAP, distance, near, ticks};

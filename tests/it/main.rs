@@ -41,6 +41,7 @@ mod following;
 mod fuzzed;
 mod harness;
 mod hostile;
+mod import;
 mod index_trouble;
 mod killing;
 mod ledger;

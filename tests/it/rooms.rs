@@ -99,6 +99,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ffmpeg",
             "http",
             "index",
+            // What `import` is given has no name yet that says how long it lasts.
+            "media",
             "node",
             "peer",
             "playback",

@@ -6,4 +6,5 @@ mod facts;
 mod probe;
 mod reader;
 mod segment;
+mod stamp_span;
 mod support;

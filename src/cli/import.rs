@@ -1,0 +1,269 @@
+//! The verb `import`: recordings that ffmpeg, OBS or another program has made become segments of an archive.
+//!
+//! 1. A file is read once: hash, duration, whether it is whole. One that some process may still write to is left for later.
+//! 2. Its start is found ([`domain::import`](crate::domain::import)), from the archive where it goes on from what is there.
+//! 3. It is published when the next one is known, up to whose start it lasts. It is linked or copied, and never replaces anything.
+//! 4. An original is only removed with `--move`, after its content is durable in the archive.
+//!
+//! Neither index nor lock is needed: a daemon that runs sees the files as it sees those of a recorder, and otherwise the next one does.
+
+mod hours;
+mod original;
+mod publish;
+mod report;
+mod writers;
+mod zone;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::args::ImportArgs;
+use super::args::time::now;
+use super::config::Config;
+use super::out::stderr_line;
+use super::{Exit, UsageError};
+use crate::disk::{Base, DiskError, marker};
+use crate::domain::escape::unshown;
+use crate::domain::import::{Before, NamePattern, Placement, Recording, StartFrom, length, natural_order, place};
+use crate::domain::{FileName, Span, Stream, Timestamp, parse_file_name};
+use crate::startup;
+use hours::{Hours, Segment};
+use original::{Content, Original};
+use publish::Way;
+use report::{Line, Outcome, Report};
+use writers::Writers;
+use zone::Zone;
+
+/// A name and the last change of a file that agree to this are not remarked on.
+const AGREE: Span = Span::from_us(60_000_000);
+
+/// Imports the files.
+pub fn run(config: &Config, args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let stream = stream(args)?;
+    let names = args.name_pattern.as_deref().map(NamePattern::new).transpose();
+    let names = names.map_err(|why| UsageError(format!("--name-pattern {why}")))?;
+    let zone = Zone::parse(&args.name_zone).map_err(UsageError)?;
+    let base = Base::open(&config.base_dir)?;
+    check_disk(config, &base)?;
+    let run = Run {
+        args,
+        base: &base,
+        names,
+        zone,
+        writers: Writers::now(),
+        hours: Hours::new(&base, &stream),
+        report: Report::new(config.json),
+        before: None,
+        waiting: None,
+    };
+    tokio::task::block_in_place(|| run.all())
+}
+
+fn stream(args: &ImportArgs) -> Result<Stream, UsageError> {
+    let (channel, quality) = (unshown(&args.channel), unshown(&args.quality));
+    let stream = Stream::new(&channel, &quality).map_err(|error| {
+        UsageError(format!("--channel {channel:?} --quality {quality:?}: {error}; expected are names of directories, such as desertbus and source"))
+    })?;
+    if stream.quality.is_chat() {
+        return Err(UsageError(
+            "--quality chat holds chat; recordings need another quality, such as source".to_owned(),
+        ));
+    }
+    Ok(stream)
+}
+
+/// An index without its archive is a disk that is not mounted; a directory without either may be one.
+fn check_disk(config: &Config, base: &Base) -> anyhow::Result<()> {
+    if marker::read(base)?.is_some() {
+        return Ok(());
+    }
+    if startup::require_index(&config.state_dir).is_ok() {
+        anyhow::bail!(
+            "there is an index in {}, but {} has no marker (.gapless/marker): is the disk mounted?",
+            config.state_dir.display(),
+            base.path().display()
+        );
+    }
+    stderr_line(format_args!("{} is not an archive yet; this begins one", base.path().display()));
+    Ok(())
+}
+
+/// When a file begins, and who says so, if anybody does.
+type Begins = Option<(Timestamp, StartFrom)>;
+
+/// A file that was read and has its place, until the next one is known.
+struct Waiting {
+    original: Original,
+    content: Content,
+    placement: Placement,
+    note: Option<String>,
+}
+
+struct Run<'a> {
+    args: &'a ImportArgs,
+    base: &'a Base,
+    names: Option<NamePattern>,
+    zone: Zone,
+    writers: Writers,
+    hours: Hours<'a>,
+    report: Report,
+    before: Option<Before>,
+    waiting: Option<Waiting>,
+}
+
+impl Run<'_> {
+    fn all(mut self) -> anyhow::Result<ExitCode> {
+        for path in self.in_order() {
+            match Original::open(&path) {
+                Ok(original) => self.one(original)?,
+                Err(why) => self.leave(&path, Outcome::Refused, Some(why))?,
+            }
+        }
+        self.publish_waiting(None)?;
+        stderr_line(format_args!("{}", self.report.summary(self.args.dry_run)));
+        Ok(if self.report.refused > 0 { Exit::DataWrong } else { Exit::Done }.into())
+    }
+
+    /// In the order of time, as far as that is known without reading them; names count where copying has set the times of change.
+    fn in_order(&self) -> Vec<PathBuf> {
+        let by_change = self.args.start.is_none() && self.names.is_none();
+        let mut files: Vec<(Option<std::time::SystemTime>, String, PathBuf)> = self
+            .args
+            .files
+            .iter()
+            .map(|path| {
+                let changed = std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+                (changed.filter(|_| by_change), path.to_string_lossy().into_owned(), path.clone())
+            })
+            .collect();
+        files.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| natural_order(&one.1, &other.1)));
+        files.dedup_by(|one, other| one.2 == other.2);
+        files.into_iter().map(|(.., path)| path).collect()
+    }
+
+    fn one(&mut self, mut original: Original) -> anyhow::Result<()> {
+        let path = original.path.clone();
+        if self.writers.may_grow(&original, now()) {
+            return self.leave(&path, Outcome::BeingWritten, None);
+        }
+        let content = match original.read() {
+            Ok(content) => content,
+            Err(why) => return self.leave(&path, Outcome::Refused, Some(why)),
+        };
+        if !original.is_unchanged().unwrap_or_default() {
+            return self.leave(&path, Outcome::BeingWritten, None);
+        }
+        let (begins, note) = match self.begins(&original, &content) {
+            Ok(found) => found,
+            Err(why) => return self.leave(&path, Outcome::Refused, Some(why)),
+        };
+        let recording = Recording { clock: content.clock, begins };
+        let before = self.before(&recording)?;
+        let placement = match place(&recording, before.as_ref(), now()) {
+            Ok(placement) => placement,
+            Err(why) => return self.leave(&path, Outcome::Refused, Some(why.to_string())),
+        };
+        if let Some(there) = self.hours.with_content(&content.hash, placement.start)? {
+            self.publish_waiting(Some(&placement))?;
+            return self.already_there(&original, &content, &there);
+        }
+        self.publish_waiting(Some(&placement))?;
+        self.before = Some(Before { start: placement.start, length: placement.length, clock: content.clock });
+        let note = note.filter(|_| placement.from != StartFrom::Continues);
+        self.waiting = Some(Waiting { original, content, placement, note });
+        Ok(())
+    }
+
+    /// When a file begins by what is known of it beside its time stamps, and what is to be said about that.
+    fn begins(&self, original: &Original, content: &Content) -> Result<(Begins, Option<String>), String> {
+        if let Some(start) = self.args.start {
+            let is_first = self.before.is_none();
+            return Ok((is_first.then_some((start, StartFrom::Given)), None));
+        }
+        let by_change = original.changed() - length(&content.clock);
+        let Some(names) = &self.names else { return Ok((Some((by_change, StartFrom::LastChange)), None)) };
+        let name = original.path.to_string_lossy();
+        let pattern = self.args.name_pattern.as_deref().unwrap_or_default();
+        let written = names.read(&name).ok_or_else(|| format!("its name is not one of --name-pattern {pattern}"))?;
+        let start = self
+            .zone
+            .time(written, by_change)
+            .ok_or("its name is a time that does not exist in its time zone (--name-zone)")?;
+        let is_far = (start - by_change).us().abs() > AGREE.us();
+        let remark = || {
+            format!("by its last change it would start at {by_change}: is --name-zone {} right?", self.args.name_zone)
+        };
+        Ok((Some((start, StartFrom::Name)), is_far.then(remark)))
+    }
+
+    /// What a recording may go on from: the file before it, or what is in the archive.
+    fn before(&mut self, recording: &Recording) -> Result<Option<Before>, DiskError> {
+        let goes_on = self.before.is_some_and(|before| before.continued(recording).is_some());
+        match recording.begins {
+            Some((at, from)) if !goes_on && from != StartFrom::Given => {
+                let there = self.hours.before(recording, at)?;
+                Ok(there.filter(|there| there.continued(recording).is_some()).or(self.before).or(there))
+            }
+            _ => Ok(self.before),
+        }
+    }
+
+    fn already_there(&mut self, original: &Original, content: &Content, there: &Segment) -> anyhow::Result<()> {
+        let outcome = if there.key.tombstone { Outcome::Hidden } else { Outcome::AlreadyThere };
+        let (start, length) = (there.key.start(there.hour), there.key.duration());
+        self.before = Some(Before { start, length, clock: content.clock });
+        let mut note = None;
+        if self.args.moving && !self.args.dry_run && outcome == Outcome::AlreadyThere {
+            let removed = if self.hours.is_sound(there)? {
+                original.remove()
+            } else {
+                Err("the one in the archive is damaged".to_owned())
+            };
+            note =
+                Some(removed.map_or_else(
+                    |why| format!("the original stays: {why}"),
+                    |()| "the original was removed".to_owned(),
+                ));
+        }
+        let line =
+            Line::new(&original.path, outcome, note).lies(format!("{}/{}", self.hours.place(there.hour), there.name));
+        Ok(self.report.add(&line, None)?)
+    }
+
+    fn leave(&mut self, path: &Path, outcome: Outcome, note: Option<String>) -> anyhow::Result<()> {
+        // What came before it is reported before it.
+        self.publish_waiting(None)?;
+        Ok(self.report.add(&Line::new(path, outcome, note), None)?)
+    }
+
+    /// Publishes the file before, which lasts up to the next if that goes on from it.
+    fn publish_waiting(&mut self, next: Option<&Placement>) -> anyhow::Result<()> {
+        let Some(Waiting { mut original, content, placement, note }) = self.waiting.take() else { return Ok(()) };
+        let placement = next.map_or(placement, |next| placement.up_to(next));
+        let (hour, name) = placement.name(content.kind, content.hash);
+        let place = self.hours.place(hour);
+        let (outcome, remark) = if self.args.dry_run {
+            (Outcome::Planned, None)
+        } else {
+            let way = Way::of(self.args, &original, self.base);
+            match publish::publish(self.base, &place, &name, &mut original, &content, way)? {
+                Ok(done) => done,
+                Err(why) => {
+                    return Ok(self.report.add(&Line::new(&original.path, Outcome::Refused, Some(why)), None)?);
+                }
+            }
+        };
+        if let FileName::Understood(key) = parse_file_name(&name) {
+            self.hours.note(Segment { hour, key, name: name.as_str().into() }, content.clock);
+        }
+        let notes: Vec<String> = [content.fault, note, remark].into_iter().flatten().collect();
+        let joined = (!notes.is_empty()).then(|| notes.join("; "));
+        let line = Line::new(&original.path, outcome, joined).placed(
+            format!("{place}/{name}"),
+            &placement,
+            content.kind.as_str(),
+            content.bytes,
+        );
+        Ok(self.report.add(&line, Some(&placement))?)
+    }
+}

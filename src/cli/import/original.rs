@@ -1,0 +1,161 @@
+//! A file that somebody else has recorded: opened once, read once, and never written to.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::import::{length, other_container};
+use crate::domain::{Hash, LARGEST_FILE, SegmentKind, Timestamp};
+use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};
+
+/// Bytes that are read at a time.
+const PIECE: usize = 256 << 10;
+
+/// What every file is once, whatever its path: device and inode.
+pub(super) type FileId = (u64, u64);
+
+/// An opened file.
+#[derive(Debug)]
+pub(super) struct Original {
+    pub path: PathBuf,
+    pub file: File,
+    meta: Metadata,
+}
+
+/// What a file holds that can become a segment.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    pub hash: Hash,
+    pub bytes: u64,
+    pub clock: StampSpan,
+    pub kind: SegmentKind,
+    /// Why it is not `full`.
+    pub fault: Option<String>,
+}
+
+impl Original {
+    /// Opens it; says why it cannot be imported.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        // NONBLOCK: a pipe must not make us wait for its other end.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(CWD, path, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| io::Error::from(errno).to_string())?;
+        let meta = file.metadata().map_err(|cause| cause.to_string())?;
+        if meta.is_dir() {
+            return Err("it is a directory; name the files in it, as in DIR/*.ts".to_owned());
+        }
+        if !meta.is_file() {
+            return Err("it is not a regular file".to_owned());
+        }
+        if meta.len() > LARGEST_FILE {
+            let split =
+                "split it without encoding with ffmpeg -i FILE -c copy -f segment -segment_time 10 part-%05d.ts";
+            return Err(format!(
+                "it has more than {} GiB, and no other node would fetch it: {split}",
+                LARGEST_FILE >> 30
+            ));
+        }
+        Ok(Self { path: path.to_owned(), file, meta })
+    }
+
+    pub fn id(&self) -> FileId {
+        (self.meta.dev(), self.meta.ino())
+    }
+
+    pub fn owner(&self) -> u32 {
+        self.meta.uid()
+    }
+
+    /// Whether everybody may read it.
+    pub fn is_for_all(&self) -> bool {
+        self.meta.mode() & 0o004 != 0
+    }
+
+    /// When its content was last changed.
+    pub fn changed(&self) -> Timestamp {
+        let us = self.meta.mtime().saturating_mul(1_000_000).saturating_add(self.meta.mtime_nsec() / 1_000);
+        Timestamp(us)
+    }
+
+    /// Whether it is as it was when it was opened.
+    pub fn is_unchanged(&self) -> io::Result<bool> {
+        let now = self.file.metadata()?;
+        let stamp = |meta: &Metadata| (meta.len(), meta.mtime(), meta.mtime_nsec());
+        Ok(stamp(&now) == stamp(&self.meta))
+    }
+
+    /// Gives each piece of it to `each`, from its beginning on.
+    pub fn pieces<E: From<io::Error>>(&mut self, mut each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.file.rewind()?;
+        let mut room = vec![0; PIECE];
+        loop {
+            match self.file.read(&mut room) {
+                Ok(0) => return Ok(()),
+                Ok(length) => each(room.get(..length).unwrap_or_default())?,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause.into()),
+            }
+        }
+    }
+
+    /// Reads it once: what it holds, or why that is no segment.
+    pub fn read(&mut self) -> Result<Content, String> {
+        let (mut hasher, mut measure, mut check) = (Sha256::new(), StampMeter::default(), TsCheck::default());
+        let (mut head, mut bytes) = (Vec::new(), 0_u64);
+        self.pieces(|piece| {
+            if head.is_empty() {
+                head = piece.get(..piece.len().min(64)).unwrap_or_default().to_vec();
+            }
+            hasher.update(piece);
+            measure.feed(piece);
+            check.feed(piece);
+            bytes += piece.len() as u64;
+            io::Result::Ok(())
+        })
+        .map_err(|cause| format!("it cannot be read: {cause}"))?;
+        if let Some(container) = other_container(&head) {
+            return Err(format!("it is {container}, and segments are MPEG-TS: {}", convert(&self.path)));
+        }
+        let clock = measure.finish();
+        let length_us = clock.as_ref().map_or(1, |clock| length(clock).us()).unsigned_abs();
+        let faults = match check.finish(length_us) {
+            TsVerdict::Other => return Err(format!("it is not an MPEG transport stream: {}", convert(&self.path))),
+            TsVerdict::Sound | TsVerdict::Odd(_) => Vec::new(),
+            TsVerdict::Faulty(faults) => faults,
+        };
+        let Some(clock) = clock else {
+            let why = faults.first().map_or_else(|| "it has too few time stamps".to_owned(), ToString::to_string);
+            return Err(format!("nothing says how long it lasts: {why}"));
+        };
+        let is_cut_short = faults.iter().any(|fault| matches!(fault, TsFault::Torn { .. }));
+        let (kind, fault) = match faults.first() {
+            Some(_) if is_cut_short => (SegmentKind::Partial, Some("its last packet is incomplete".to_owned())),
+            Some(fault) => (SegmentKind::Suspect, Some(fault.to_string())),
+            None => (SegmentKind::Full, None),
+        };
+        Ok(Content { hash: Hash(hasher.finalize().into()), bytes, clock, kind, fault })
+    }
+
+    /// Removes its name, if that is still one of this very file. Its content is in the archive.
+    pub fn remove(&self) -> Result<(), String> {
+        let there = std::fs::symlink_metadata(&self.path).map_err(|cause| cause.to_string())?;
+        if (there.dev(), there.ino()) != self.id() {
+            return Err("its path leads to something else by now, or is a symbolic link".to_owned());
+        }
+        std::fs::remove_file(&self.path).map_err(|cause| cause.to_string())
+    }
+}
+
+/// How to make segments of a file in another container.
+fn convert(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    format!(
+        "convert it without encoding with ffmpeg -i '{}' -c copy -f segment -segment_time 10 -segment_format mpegts '{stem}-%05d.ts', and import those",
+        path.display()
+    )
+}
