@@ -23,14 +23,28 @@ pub use import::ImportArgs;
 pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
 pub use tombstone::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
 
+/// The heading of what every verb takes, in the help of each.
+const EVERY_VERB: &str = "Options of every command";
+
+/// What somebody does first.
+const EXAMPLES: &str = "Examples:
+  gapless demo                                         see what it does, in a temporary directory
+  gapless node --base-dir /srv/archive                 run a node; open http://127.0.0.1:8000/
+  gapless import --channel mine --quality source *.ts  take recordings of ffmpeg or OBS into the archive
+  gapless holes mine/source --from yesterday           list what is missing, and why
+  gapless doctor                                       check the archive and this machine
+
+Times: 2019-11-13T02:55:08 (UTC), 2019-11-13 03:55+01:00, 1h ago, yesterday, now.
+Exit codes: 0 done; 1 done, but something is wrong with the data; 2 wrong usage or configuration; 3 could not be done.
+Documentation: docs/commands.md, docs/configuration.md";
+
 /// Keeps live-stream archives complete: an index over the segments on disk, a listing API, and the daemon behind it.
 #[derive(Debug, Parser)]
 #[command(
     name = "gapless",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done; 1 done, and something is wrong with the data; 2 wrong usage or configuration; \
-                  3 could not be done.\nEvery setting, its environment variable and its bounds: docs/configuration.md"
+    after_help = EXAMPLES
 )]
 pub struct Args {
     /// What every verb takes.
@@ -45,24 +59,25 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
     /// The archive: the directory that holds CHANNEL/QUALITY/HOUR
-    #[arg(long, global = true, env = "GAPLESS_BASE_DIR", default_value = ".", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERY_VERB, env = "GAPLESS_BASE_DIR", default_value = ".", value_name = "DIR")]
     pub base_dir: PathBuf,
     /// Where the index lies; elsewhere for a read-only or slow archive [default: BASE/.gapless]
-    #[arg(long, global = true, env = "GAPLESS_STATE_DIR", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERY_VERB, env = "GAPLESS_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Configuration file (TOML) [default: BASE/.gapless/config.toml if it is there]
-    #[arg(long, global = true, env = "GAPLESS_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERY_VERB, env = "GAPLESS_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to log.
     #[arg(
         long,
         global = true,
+        help_heading = EVERY_VERB,
         value_name = "FILTER",
         help = "What to log, as a tracing filter such as info or gapless::http=debug,info [env: GAPLESS_LOG] [default: info]"
     )]
     pub log: Option<String>,
     /// Print data as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY_VERB)]
     pub json: bool,
 }
 
@@ -405,11 +420,11 @@ pub struct WindowArgs {
     /// The channel and quality
     #[arg(value_name = "CHANNEL/QUALITY")]
     pub stream: String,
-    /// Only from this time on, such as 2019-11-13T04:05:06 (ISO 8601, UTC)
-    #[arg(long, value_name = "TIME")]
+    /// Only from this time on, such as 2019-11-13T04:05:06 (UTC), yesterday or 1h ago
+    #[arg(long, value_name = "TIME", value_parser = time::utc, allow_hyphen_values = true)]
     pub from: Option<String>,
     /// Only until this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time::utc, allow_hyphen_values = true)]
     pub to: Option<String>,
 }
 
@@ -440,11 +455,11 @@ pub struct CutArgs {
     /// The channel and quality
     #[arg(value_name = "CHANNEL/QUALITY")]
     pub stream: String,
-    /// From when on, such as 2019-11-13T04:05:06 (ISO 8601, UTC)
-    #[arg(value_name = "START")]
+    /// From when on, such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
+    #[arg(value_name = "START", value_parser = time::utc, allow_hyphen_values = true)]
     pub start: String,
     /// Until when
-    #[arg(value_name = "END")]
+    #[arg(value_name = "END", value_parser = time::utc, allow_hyphen_values = true)]
     pub end: String,
     /// Where to write it; `-` is standard output
     #[arg(short, long, value_name = "FILE")]

@@ -14,3 +14,8 @@ pub fn now() -> Timestamp {
 pub fn time(text: &str) -> Result<Timestamp, String> {
     time_input::read(text, now()).map_err(|error| error.advice())
 }
+
+/// The same as ISO 8601 in UTC.
+pub fn utc(text: &str) -> Result<String, String> {
+    time(text).map(|time| time.to_string())
+}
