@@ -59,7 +59,7 @@ impl fmt::Debug for Token {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// It cannot be opened or read.
-    #[error("the token file {} cannot be read: {cause}; make it with: (umask 077; openssl rand -hex 32 > FILE)", path.display())]
+    #[error("the token file {} cannot be read: {cause}; {}", path.display(), advice(path, cause))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -102,6 +102,14 @@ pub enum TokenError {
         /// How many.
         count: usize,
     },
+}
+
+fn advice(path: &Path, cause: &io::Error) -> String {
+    let path = path.display();
+    if cause.kind() == io::ErrorKind::PermissionDenied {
+        return format!("give it to the group of whoever reads it: chgrp GROUP {path}; chmod 640 {path}");
+    }
+    format!("make it with: (umask 077; openssl rand -hex 32 > {path})")
 }
 
 /// Reads the tokens in a file that nobody but its owner (and, reading, its group) has access to.

@@ -4,10 +4,16 @@ use std::error::Error;
 
 use rustls::{CertificateError as C, Error as Tls};
 
-/// What a failed handshake comes down to, if that is what this error is about.
+/// What an HTTP client says of the first bytes of a TLS alert.
+const NO_HTTP: &str = "invalid HTTP version parsed";
+
+/// What a failed handshake, or one that was left out, comes down to, if that is what this error is about.
 pub fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(current) = next {
+        if current.to_string() == NO_HTTP {
+            return Some("what answers there does not speak plain HTTP; is its address an https:// one?".to_owned());
+        }
         if let Some(found) = current.downcast_ref::<Tls>() {
             return Some(words(found));
         }
