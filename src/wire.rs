@@ -40,8 +40,8 @@ pub use page::{ChangedHours, PeerList, PeerSummary, StreamList, StreamSummary};
 pub use playback::{CutHole, SequenceList, SequenceSegment};
 pub use problem::ProblemReport;
 pub use retention::{
-    AbsentHour, AcceptedRecords, DiskFilled, KeepHours, KeptHours, RetentionHour, RetentionPlan, RetentionReport,
-    RetentionView, RetiredHour, RunRetention, UnusableRecord,
+    AbsentHour, AcceptedRecords, DiskFilled, KeepHours, KeptHours, PlanLimits, PlanStreamLimits, RetentionHour,
+    RetentionPlan, RetentionReport, RetentionView, RetiredHour, RunRetention, UnusableRecord,
 };
 pub use scrub::{
     DamagedFile, FlaggedFile, FlaggedList, QuarantineList, QuarantineReport, QuarantinedFile, ScrubLine, ScrubOrder,

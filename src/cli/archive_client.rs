@@ -1,23 +1,18 @@
-//! One of two archives that are compared, whoever answers for it: the index here, the daemon that has it open, or a peer.
-//!
-//! A daemon and a peer are asked the same things over HTTP; the index is asked for the same, so that whoever compares need not
-//! know. Nothing is fetched and nothing is decided here.
+//! One of two archives that are compared: this one, or a peer's. Both are asked the same, and of a peer not all of it is expected.
+//! Nothing is fetched and nothing is decided here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 
-use super::client::{Daemon, path};
+use super::absent;
+use super::api::{Api, OpenNeeds};
 use super::config::Config;
-use super::offline::Offline;
-use crate::crawl::Keeper;
-use crate::domain::totals::Digest;
 use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
-use crate::index::Index;
 use crate::peer::{Peer, PeerClient, PeerError, unless_no_channel};
-use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, MOST_CLOSED, QualityDigests};
+use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, QualityDigests};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
 const ANSWER_BYTES: usize = 8 << 20;
@@ -61,8 +56,7 @@ impl ArchiveScope {
 pub type Digests<K> = BTreeMap<K, String>;
 
 enum How {
-    Index(Offline),
-    Daemon(Daemon),
+    Here(Api),
     Peer(Box<PeerClient>, Peer),
 }
 
@@ -73,12 +67,9 @@ pub struct ArchiveClient {
 }
 
 impl ArchiveClient {
-    /// This archive: its daemon if one runs, its index if none does.
+    /// This archive.
     pub async fn here(config: &Config) -> anyhow::Result<Self> {
-        let how = match Daemon::find(&config.state_dir).await {
-            Some(daemon) => How::Daemon(daemon),
-            None => How::Index(tokio::task::block_in_place(|| Offline::open(config))?),
-        };
+        let how = How::Here(Api::open(config, OpenNeeds::default()).await?);
         Ok(Self { how, requests: AtomicU64::new(0) })
     }
 
@@ -91,43 +82,35 @@ impl ArchiveClient {
     }
 
     /// What to call it in a message.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match &self.how {
-            How::Index(_) => "here",
-            How::Daemon(daemon) => daemon.address(),
-            How::Peer(_, peer) => &peer.name,
+            How::Here(api) => api.address(),
+            How::Peer(_, peer) => peer.name.clone(),
         }
     }
 
-    /// Requests so far.
+    /// Requests to another process so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// Gives the archive free.
-    pub fn close(self) {
-        if let How::Index(offline) = self.how {
-            tokio::task::block_in_place(|| offline.close());
+    pub async fn close(self) -> anyhow::Result<()> {
+        match self.how {
+            How::Here(api) => api.close().await,
+            How::Peer(..) => Ok(()),
         }
     }
 
     /// Makes the index right about a part of the archive, where nobody else does. A daemon and a peer look for themselves.
-    pub fn catch_up(&self, scope: &ArchiveScope) -> anyhow::Result<()> {
-        match &self.how {
-            How::Index(offline) => tokio::task::block_in_place(|| offline.catch_up(|stream| scope.holds(stream))),
-            How::Daemon(_) | How::Peer(..) => Ok(()),
-        }
+    pub async fn catch_up(&self, scope: &ArchiveScope) -> anyhow::Result<()> {
+        let Some(local) = self.api().and_then(Api::local) else { return Ok(()) };
+        let scope = scope.clone();
+        local.catch_up(move |stream| scope.holds(stream)).await
     }
 
     /// The digests of qualities; `None` if nobody there knows what that is.
     pub async fn qualities(&self, scope: &ArchiveScope) -> anyhow::Result<Option<Digests<Stream>>> {
-        if let Some(index) = self.index() {
-            let sum = |stream: Stream| Ok((stream.clone(), index.stream_sums(&stream.to_string())?.total()));
-            let streams = index.catalog().streams().into_iter().filter(|stream| scope.holds(stream));
-            let sums = tokio::task::block_in_place(|| streams.map(sum).collect::<anyhow::Result<Vec<_>>>())?;
-            let held = sums.into_iter().filter(|(_, total)| total.hours > 0);
-            return Ok(Some(held.map(|(stream, total)| (stream, total.digest.to_string())).collect()));
-        }
         let named = scope.stream().map(|stream| stream.to_string());
         let mut found = Digests::new();
         let mut after: Option<String> = None;
@@ -140,7 +123,7 @@ impl ArchiveClient {
                 Err(error) => return Err(error),
             };
             if page == 0 && !answer.complete {
-                tracing::warn!(name: "index_incomplete", side = self.name(), "its index has not caught up with its disk: what seems to be missing there may be there");
+                tracing::warn!(name: "index_incomplete", side = %self.name(), "its index has not caught up with its disk: what seems to be missing there may be there");
             }
             for quality in answer.qualities {
                 let Ok(stream) = Stream::new(&quality.channel, &quality.quality) else { continue };
@@ -158,10 +141,6 @@ impl ArchiveClient {
 
     /// The digests of the days of a quality.
     pub async fn days(&self, stream: &Stream) -> anyhow::Result<Digests<Day>> {
-        if let Some(index) = self.index() {
-            let sums = tokio::task::block_in_place(|| index.stream_sums(&stream.to_string()))?;
-            return Ok(sums.days(None).map(|(day, sum)| (day, sum.digest.to_string())).collect());
-        }
         let mut found = Digests::new();
         let mut after: Option<String> = None;
         let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str()];
@@ -180,11 +159,6 @@ impl ArchiveClient {
 
     /// The digests of the hours of a day.
     pub async fn hours_of_day(&self, stream: &Stream, day: Day) -> anyhow::Result<Digests<Hour>> {
-        if let Some(index) = self.index() {
-            let rows = tokio::task::block_in_place(|| index.hour_rows(&stream.to_string(), day.first(), day.last()))?;
-            let held = rows.into_iter().filter(|(_, row)| row.totals.digest != Digest::default());
-            return Ok(held.map(|(hour, row)| (hour, row.totals.digest.to_string())).collect());
-        }
         let text = day.to_string();
         let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &text];
         let answer: HourDigests = self.get_json(&path, &[]).await?;
@@ -197,12 +171,11 @@ impl ArchiveClient {
     pub async fn streams(&self, scope: &ArchiveScope, known: &BTreeSet<Stream>) -> anyhow::Result<BTreeSet<Stream>> {
         let mut found = BTreeSet::new();
         match &self.how {
-            How::Index(offline) => found.extend(offline.keeper.index().catalog().streams()),
-            How::Daemon(daemon) => {
-                for channel in self.names(daemon, &["files"]).await? {
+            How::Here(_) => {
+                for channel in self.names(&["files"]).await? {
                     let Ok(channel) = Channel::new(&channel) else { continue };
                     if scope.holds_channel(&channel) {
-                        let qualities = self.names(daemon, &["files", channel.as_str()]).await?;
+                        let qualities = self.names(&["files", channel.as_str()]).await?;
                         found.extend(qualities.iter().filter_map(|quality| {
                             Some(Stream { channel: channel.clone(), quality: Quality::new(quality).ok()? })
                         }));
@@ -211,7 +184,7 @@ impl ArchiveClient {
             }
             How::Peer(client, peer) => {
                 self.count();
-                for channel in client.channels(peer).await?.names {
+                for channel in client.channels(peer).await.map_err(in_flags)?.names {
                     if scope.holds_channel(&channel) {
                         self.count();
                         let is_known = known.iter().any(|stream| stream.channel == channel);
@@ -234,9 +207,8 @@ impl ArchiveClient {
     pub async fn hours(&self, stream: &Stream, is_known: bool) -> anyhow::Result<BTreeSet<Hour>> {
         let (channel, quality) = (&stream.channel, &stream.quality);
         let hours = match &self.how {
-            How::Index(offline) => offline.keeper.index().catalog().hours(&stream.to_string(), ..),
-            How::Daemon(daemon) => {
-                let names = self.names(daemon, &["files", channel.as_str(), quality.as_str()]).await?;
+            How::Here(_) => {
+                let names = self.names(&["files", channel.as_str(), quality.as_str()]).await?;
                 names.iter().filter_map(|name| Hour::parse(name).ok()).collect()
             }
             How::Peer(client, peer) => {
@@ -252,20 +224,15 @@ impl ArchiveClient {
     pub async fn listing(&self, place: &HourPlace) -> anyhow::Result<Vec<String>> {
         let stream = &place.stream;
         match &self.how {
-            How::Index(offline) => {
-                let keeper = Arc::clone(&offline.keeper);
-                Ok(tokio::task::block_in_place(|| keeper.answer(place))?.contents.listed(true))
-            }
-            How::Daemon(daemon) => {
-                self.count();
+            How::Here(_) => {
                 let hour = place.hour.to_string();
-                let parts = path(["files", stream.channel.as_str(), stream.quality.as_str(), &hour]);
-                Ok(daemon.get_json(&format!("{parts}?tombstones=true")).await?)
+                let path = ["files", stream.channel.as_str(), stream.quality.as_str(), &hour];
+                self.get_json(&path, &[("tombstones", "true")]).await
             }
             How::Peer(client, peer) => {
                 self.count();
-                let listing = client.segments(peer, &stream.channel, &stream.quality, place.hour).await?;
-                Ok(listing.names.into_iter().map(Into::into).collect())
+                let listing = client.segments(peer, &stream.channel, &stream.quality, place.hour).await;
+                Ok(listing.map_err(in_flags)?.names.into_iter().map(Into::into).collect())
             }
         }
     }
@@ -273,9 +240,8 @@ impl ArchiveClient {
     /// What an hour of this archive holds, with sizes and what tombstones hide. Not for peers, who do not tell as much.
     pub async fn contents(&self, place: &HourPlace) -> anyhow::Result<HourContents> {
         match &self.how {
-            How::Index(offline) => Ok(tokio::task::block_in_place(|| offline.keeper.answer(place))?.contents),
-            How::Daemon(daemon) => {
-                let known = super::records::of_hour(daemon, place).await?;
+            How::Here(api) => {
+                let known = super::records::of_hour(api, place).await?;
                 let listed = self.listing(place).await?;
                 let listed = listed.iter().filter(|name| !known.contains_key(*name)).map(|name| (name.as_str(), 0));
                 let known = known.iter().map(|(name, size)| (name.as_str(), *size));
@@ -288,14 +254,15 @@ impl ArchiveClient {
         }
     }
 
-    /// The daemon of this archive, if it is the one that is asked.
-    pub fn daemon(&self) -> Option<&Daemon> {
-        if let How::Daemon(daemon) = &self.how { Some(daemon) } else { None }
+    /// An error if the channel or quality of this part is not here; of a peer that is not known.
+    pub async fn require(&self, scope: &ArchiveScope) -> anyhow::Result<()> {
+        let (Some(api), Some(channel)) = (self.api(), &scope.channel) else { return Ok(()) };
+        absent::require(api, channel.as_str(), scope.quality.as_ref().map(Quality::as_str)).await
     }
 
-    /// Who keeps the index right, if it is asked itself.
-    pub fn keeper(&self) -> Option<&Keeper> {
-        if let How::Index(offline) = &self.how { Some(&offline.keeper) } else { None }
+    /// Whoever answers on this archive, if it is this one.
+    pub fn api(&self) -> Option<&Api> {
+        if let How::Here(api) = &self.how { Some(api) } else { None }
     }
 
     /// What the ledger knows of a moment: the hole that it lies in, and those that it lay in and that closed.
@@ -304,39 +271,30 @@ impl ArchiveClient {
         stream: &Stream,
         at: Timestamp,
     ) -> anyhow::Result<(Option<HoleRecord>, Vec<ClosedHole>)> {
-        if let Some(index) = self.index() {
-            let (open, closed) = tokio::task::block_in_place(|| index.holes_at(stream, at, MOST_CLOSED))?;
-            let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
-            return Ok((open, closed.iter().map(ClosedHole::from).collect()));
-        }
         let (channel, quality, at) = (stream.channel.as_str(), stream.quality.as_str(), at.to_string());
         let path = ["api", "v1", "explain", channel, quality];
         let told: ExplainedTime = self.get_json(&path, &[("at", at.as_str())]).await?;
         Ok((told.hole.and_then(|hole| hole.ledger), told.was_missing))
     }
 
-    fn index(&self) -> Option<&Index> {
-        if let How::Index(offline) = &self.how { Some(offline.keeper.index()) } else { None }
-    }
-
     fn count(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        if self.api().is_none_or(|api| api.local().is_none()) {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    async fn names(&self, daemon: &Daemon, parts: &[&str]) -> anyhow::Result<Vec<String>> {
-        self.count();
-        Ok(daemon.get_json(&path(parts.iter().copied())).await?)
+    async fn names(&self, path: &[&str]) -> anyhow::Result<Vec<String>> {
+        self.get_json(path, &[]).await
     }
 
-    async fn get_json<T: DeserializeOwned>(&self, parts: &[&str], query: &[(&str, &str)]) -> anyhow::Result<T> {
+    async fn get_json<T: DeserializeOwned>(&self, path: &[&str], query: &[(&'static str, &str)]) -> anyhow::Result<T> {
         self.count();
         match &self.how {
-            How::Peer(client, peer) => Ok(client.get_json(peer, parts, query, ANSWER_BYTES).await?),
-            How::Daemon(daemon) => {
-                let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
-                Ok(daemon.get_json(&format!("{}?{}", path(parts.iter().copied()), query.join("&"))).await?)
+            How::Peer(client, peer) => Ok(client.get_json(peer, path, query, ANSWER_BYTES).await.map_err(in_flags)?),
+            How::Here(api) => {
+                let question = api.get_parts(path);
+                Ok(query.iter().fold(question, |question, (name, value)| question.with(name, value)).json().await?)
             }
-            How::Index(_) => anyhow::bail!("an index is not asked over HTTP"),
         }
     }
 }
@@ -355,9 +313,15 @@ fn or_left_out<T>(
     Ok(listing)
 }
 
-/// A value as it may stand in a query.
-fn encoded(value: &str) -> String {
-    path([value]).split_off(1)
+/// The peer speaks of headers, and who typed a command of flags.
+fn in_flags(error: PeerError) -> anyhow::Error {
+    let is_about_tokens = error.status().is_some_and(|status| status == StatusCode::UNAUTHORIZED);
+    let error = anyhow::Error::from(error);
+    if is_about_tokens {
+        error.context("the peer takes a token: give the file that holds it with --token-file")
+    } else {
+        error
+    }
 }
 
 /// A peer that answers, but not this: an older node, another program, a plain file server.

@@ -365,6 +365,13 @@ pub struct RuleArgs {
     /// Tombstones of the other node would only be reported
     #[arg(long)]
     pub distrust_tombstones: bool,
+    /// File with the one token that is shown to the other node.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the one token that is shown to the other node [env: GAPLESS_BACKFILL_TOKEN_FILE]"
+    )]
+    pub token_file: Option<String>,
     /// Whom to trust.
     #[arg(
         long,
@@ -464,9 +471,9 @@ pub struct CutArgs {
     /// Where to write it; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
-    /// How to cut
-    #[arg(long = "type", value_enum, default_value = "rough")]
-    pub kind: CutType,
+    /// How to cut; without it, the name says it: .ts is rough, .mp4 is mp4
+    #[arg(long = "type", value_enum)]
+    pub kind: Option<CutType>,
     /// Cut around what is missing; without it nothing is written where something is
     #[arg(long)]
     pub allow_holes: bool,
@@ -614,6 +621,9 @@ impl Args {
         }
         if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
             given.push(("backfill.token_file", peers.token_file.clone()));
+        }
+        if let Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) = &self.verb {
+            given.push(("backfill.token_file", rules.token_file.clone()));
         }
         if let Verb::Backfill(backfill) = &self.verb {
             given.push(("name", backfill.name.clone()));

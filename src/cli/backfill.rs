@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus::Registry;
 
+use super::api::Api;
 use super::args::{BackfillArgs, PeerArgs};
-use super::client::Daemon;
 use super::config::{self, Config};
 use super::offline::Offline;
 use super::out::stdout;
@@ -30,7 +30,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         return Err(UsageError(format!("no other node was given: {ways}")).into());
     }
     let options = options(config, args)?;
-    if let Some(daemon) = Daemon::find(&config.state_dir).await {
+    if let Some(daemon) = Api::running(config).await {
         anyhow::bail!(
             "the daemon at {} has the archive open; start it with --peer to have it fetch by itself",
             daemon.address()

@@ -1,5 +1,5 @@
-//! The verb `coverage`: a table of the hours of each quality, and, if they are wanted, gauges, maps and pages. Asks the daemon if one
-//! runs, and the index itself if none does. Writes nothing that was not asked for.
+//! The verb `coverage`: a table of the hours of each quality, and, if they are wanted, gauges, maps and pages. Writes nothing that was not
+//! asked for.
 
 mod ask;
 mod print;
@@ -13,10 +13,10 @@ use self::print::CoveragePrinter;
 use super::archive_client::{ArchiveClient, ArchiveScope};
 use super::args::CoverageArgs;
 use super::config::Config;
-use super::{Exit, UsageError};
+use super::{Exit, UsageError, absent};
 use crate::coverage::{self, CoverageGauges, ShownNode};
 use crate::disk::Base;
-use crate::domain::escape::unshown;
+use crate::domain::escape::{shown, unshown};
 use crate::domain::{Channel, Quality, Stream, Timestamp};
 use crate::sources::SourceEntry;
 use crate::wire::Status;
@@ -26,7 +26,7 @@ pub async fn run(config: &Config, args: &CoverageArgs) -> anyhow::Result<ExitCod
     let wanted = Wanted::new(args)?;
     let here = ArchiveClient::here(config).await?;
     let done = all(config, args, &wanted, &here).await;
-    here.close();
+    here.close().await?;
     done.map(ExitCode::from)
 }
 
@@ -46,6 +46,19 @@ impl Wanted {
         Ok(Self { channels: channels.collect::<Result<_, _>>()?, qualities: qualities.collect::<Result<_, _>>()? })
     }
 
+    /// An error where one that was named is not here.
+    fn are_all_among(&self, streams: &BTreeSet<Stream>) -> anyhow::Result<()> {
+        let names = |of: fn(&Stream) -> String| -> Vec<String> {
+            streams.iter().map(of).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let (channels, qualities) =
+            (names(|stream| stream.channel.to_string()), names(|stream| stream.quality.to_string()));
+        let is_here =
+            |what, name: &str, known: &[String]| absent::among(&format!("{what} {}", shown(name)), name, known);
+        self.channels.iter().try_for_each(|channel| is_here("channel", channel.as_str(), &channels))?;
+        self.qualities.iter().try_for_each(|quality| is_here("quality", quality.as_str(), &qualities))
+    }
+
     fn holds(&self, stream: &Stream) -> bool {
         (self.channels.is_empty() || self.channels.contains(&stream.channel))
             && (self.qualities.is_empty() || self.qualities.contains(&stream.quality))
@@ -56,8 +69,8 @@ impl Wanted {
 /// The nodes whose maps a page shows: this one, and those that its daemon knows, or else those that the configuration names.
 async fn nodes(config: &Config, here: &ArchiveClient) -> anyhow::Result<Vec<ShownNode>> {
     let own = ShownNode { name: config.node.name.clone(), url: None };
-    if let Some(daemon) = here.daemon() {
-        let status: Status = daemon.get_json("/api/v1/status").await?;
+    if let Some(daemon) = here.api().filter(|api| api.local().is_none()) {
+        let status: Status = daemon.get("api/v1/status").json().await?;
         let peers = status.peers.into_iter().map(|peer| ShownNode::peer(peer.name, &peer.url));
         return Ok(std::iter::once(own).chain(peers).collect());
     }
@@ -71,6 +84,7 @@ async fn nodes(config: &Config, here: &ArchiveClient) -> anyhow::Result<Vec<Show
 async fn all(config: &Config, args: &CoverageArgs, wanted: &Wanted, here: &ArchiveClient) -> anyhow::Result<Exit> {
     let nodes = nodes(config, here).await?;
     let mut streams = here.streams(&ArchiveScope::default(), &BTreeSet::new()).await?;
+    wanted.are_all_among(&streams)?;
     streams.retain(|stream| wanted.holds(stream));
     let mut gauges = args.gauges.as_ref().map(|_| CoverageGauges::default());
     let mut exit = Exit::Done;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::Exit;
+use super::api::Api;
 use super::args::{CrawlArgs, CrawlVerb};
-use super::client::Daemon;
 use super::config::Config;
 use super::out::stdout;
 use crate::domain::escape::{shown, unshown};
@@ -13,13 +13,13 @@ use crate::wire::{AcceptMissing, DoubtReport};
 /// Runs it.
 pub async fn run(config: &Config, args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     let CrawlVerb::Accept { channel } = &args.verb;
-    let Some(daemon) = Daemon::find(&config.state_dir).await else {
+    let Some(daemon) = Api::running(config).await else {
         anyhow::bail!(
             "no daemon runs here, so nothing waits for a word; `gapless rebuild` makes an index of what is there"
         );
     };
     let order = AcceptMissing { channel: unshown(channel).into_owned() };
-    let accepted: DoubtReport = daemon.post_json("/api/v1/crawl/accept", &order).await?;
+    let accepted: DoubtReport = daemon.post("api/v1/crawl/accept", &order)?.json().await?;
     let mut out = stdout();
     if config.json {
         out.json(&accepted)?;

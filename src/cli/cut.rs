@@ -1,63 +1,50 @@
-//! The verb `cut`: a stretch as a file. Asks the daemon if one runs, and reads the archive itself if none does.
+//! The verb `cut`: a stretch as a file.
 //!
 //! 1. What is written is a hidden temporary beside the file until it is complete and flushed; then it is renamed.
 //! 2. A file that is there is not replaced, unless that is said.
 //! 3. Signals end it in order: the temporary is removed, ffmpeg is killed, the index is closed.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
-use futures_util::StreamExt as _;
-use prometheus::Registry;
+use reqwest::StatusCode;
 use tempfile::{Builder, NamedTempFile};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::api::{Api, ApiError, OpenNeeds};
 use super::args::{CutArgs, CutType};
-use super::client::{ClientError, Daemon, path, query};
 use super::config::Config;
-use super::offline::Offline;
 use super::out::{raw_stdout, stderr_line};
 use super::progress::Progress;
-use super::{Exit, UsageError};
+use super::{Exit, UsageError, absent};
 use crate::domain::escape::{shown, unshown};
 use crate::domain::{Stream, Timestamp};
-use crate::ffmpeg::{self, Container, Pool};
-use crate::playback::{self, CutAsk, CutPlan, Playback, PlaybackError};
-use crate::runtime::SystemClock;
-
-/// Bytes that are read at once.
-const CHUNK: usize = 256 * 1024;
 
 /// Writes a stretch to a file.
 pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
     let (stream, start, end) = read(args)?;
+    let kind = kind(args)?;
     let stop = end_by_signal()?;
     let target = Target::begin(&args.output, args.force)?;
     let progress = Progress::stderr();
-    let work = async {
-        match Daemon::find(&config.state_dir).await {
-            Some(daemon) => by_daemon(&daemon, &stream, (start, end), args, target, &progress).await,
-            None => tokio::task::block_in_place(|| {
-                by_itself(config, &stream, (start, end), args, (target, &stop), &progress)
-            }),
+    let done = Api::with(config, OpenNeeds::default(), async |api| {
+        // What is dropped removes its temporary, and hangs up.
+        tokio::select! {
+            done = write(api, &stream, (start, end), (kind, args.allow_holes), target, &progress) => done,
+            () = stop.cancelled() => anyhow::bail!("stopped by a signal before the cut was complete"),
         }
-    };
-    // What is dropped removes its temporary, and hangs up on the daemon.
-    let done = tokio::select! {
-        done = work => done,
-        () = stop.cancelled() => go_on(&stop),
-    };
+    })
+    .await;
     progress.finish();
     match done {
         Ok(()) => Ok(Exit::Done.into()),
         Err(error) if error.is::<Enough>() => Ok(Exit::Done.into()),
-        Err(error) if is_about_holes(&error) => {
-            stderr_line(format_args!("{error:#}"));
+        Err(error) if status(&error) == Some(StatusCode::NOT_ACCEPTABLE) => {
+            stderr_line(format_args!("gapless: {error:#}"));
             stderr_line(format_args!(
                 "What is missing: gapless holes {} --editable --edges --from {start} --to {end}; with --allow-holes it is cut around.",
                 shown(&stream.to_string())
@@ -66,6 +53,27 @@ pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
         }
         Err(error) => Err(error),
     }
+}
+
+fn status(error: &anyhow::Error) -> Option<StatusCode> {
+    error.downcast_ref().and_then(ApiError::status)
+}
+
+/// How to cut, where it is not said: by how the name of the file ends.
+fn kind(args: &CutArgs) -> Result<CutType, UsageError> {
+    let by_name = match args.output.extension().and_then(|extension| extension.to_str()) {
+        _ if args.kind.is_some() => args.kind,
+        Some("ts") => Some(CutType::Rough),
+        Some("mp4") => Some(CutType::Mp4),
+        _ if args.output == Path::new("-") => Some(CutType::Rough),
+        _ => None,
+    };
+    by_name.ok_or_else(|| {
+        UsageError(format!(
+            "{} does not say what to write: expected a name that ends in .ts (the segments as they are) or .mp4, or --type rough, smart or mp4",
+            args.output.display()
+        ))
+    })
 }
 
 /// Is cancelled by the first signal. A second one ends this process at once: what is written may go to who does not read.
@@ -87,17 +95,6 @@ pub(super) fn end_by_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// An error if a signal came.
-fn go_on(stop: &CancellationToken) -> anyhow::Result<()> {
-    anyhow::ensure!(!stop.is_cancelled(), "stopped by a signal before the cut was complete");
-    Ok(())
-}
-
-fn is_about_holes(error: &anyhow::Error) -> bool {
-    let by_daemon = matches!(error.downcast_ref(), Some(ClientError::Refused { status, .. }) if status.as_u16() == 406);
-    by_daemon || matches!(error.downcast_ref(), Some(PlaybackError::Holes { .. } | PlaybackError::Nothing(_)))
-}
-
 fn read(args: &CutArgs) -> Result<(Stream, Timestamp, Timestamp), UsageError> {
     let stream = Stream::parse(&unshown(&args.stream))
         .map_err(|error| UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY", args.stream)))?;
@@ -112,103 +109,29 @@ fn read(args: &CutArgs) -> Result<(Stream, Timestamp, Timestamp), UsageError> {
     Ok((stream, start, end))
 }
 
-async fn by_daemon(
-    daemon: &Daemon,
+async fn write(
+    api: &Api,
     stream: &Stream,
     (start, end): (Timestamp, Timestamp),
-    args: &CutArgs,
+    (kind, allow_holes): (CutType, bool),
     mut target: Target,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let file = format!("{}.ts", stream.quality);
-    let address = path(["cut", stream.channel.as_str(), &file]);
-    let (start, end) = (start.to_string(), end.to_string());
-    let allow_holes = args.allow_holes.to_string();
-    let pairs =
-        [("start", &*start), ("end", &*end), ("type", args.kind.as_str()), ("allow_holes", allow_holes.as_str())];
-    let mut pieces = daemon.get_pieces(&query(&address, pairs)).await?;
-    progress.start(pieces.total(), "bytes");
-    while let Some(piece) = pieces.next().await? {
+    let question = api.get("cut").part(&stream.channel).part(format!("{}.ts", stream.quality));
+    let question = question.with("start", start).with("end", end).with("type", kind.as_str());
+    let mut answer = match question.with("allow_holes", allow_holes).ask().await {
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
+            absent::require(api, stream.channel.as_str(), Some(stream.quality.as_str())).await?;
+            return Err(error.into());
+        }
+        answer => answer?,
+    };
+    progress.start(answer.total(), "bytes");
+    while let Some(piece) = answer.piece().await? {
         tokio::task::block_in_place(|| target.write(&piece))?;
         progress.advance(piece.len() as u64);
     }
     tokio::task::block_in_place(|| target.finish())
-}
-
-fn by_itself(
-    config: &Config,
-    stream: &Stream,
-    (start, end): (Timestamp, Timestamp),
-    args: &CutArgs,
-    (mut target, stop): (Target, &CancellationToken),
-    progress: &Progress,
-) -> anyhow::Result<()> {
-    let offline = Offline::open(config)?;
-    let playback =
-        Playback::new(Arc::clone(&offline.keeper), Arc::new(SystemClock::new()), super::node::playback_options(config));
-    let ask = CutAsk { stream: stream.clone(), ranges: vec![(Some(start), Some(end))], allow_holes: args.allow_holes };
-    let done = playback.cut(&ask).map_err(Into::into).and_then(|plan| match args.kind {
-        CutType::Rough => rough(&playback, &plan, (&mut target, stop), progress),
-        CutType::Smart => exact(config, &playback, &plan, Container::Ts, (&mut target, stop), progress),
-        CutType::Mp4 => exact(config, &playback, &plan, Container::Mp4, (&mut target, stop), progress),
-    });
-    offline.close();
-    done?;
-    target.finish()
-}
-
-/// The files as they are, back to back.
-fn rough(
-    playback: &Playback,
-    plan: &CutPlan,
-    (target, stop): (&mut Target, &CancellationToken),
-    progress: &Progress,
-) -> anyhow::Result<()> {
-    let files: Vec<(String, u64)> = plan.files().collect();
-    progress.start(Some(files.iter().map(|(_, len)| len).sum()), "bytes");
-    let mut chunk = vec![0; CHUNK];
-    for (place, len) in files {
-        let mut file = playback::open(playback.keeper(), &place, len)?;
-        loop {
-            go_on(stop)?;
-            let read = file.read(&mut chunk).with_context(|| format!("cannot read {place}"))?;
-            let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-            target.write(bytes)?;
-            progress.advance(bytes.len() as u64);
-        }
-    }
-    Ok(())
-}
-
-/// Through ffmpeg, exact to the picture.
-fn exact(
-    config: &Config,
-    playback: &Playback,
-    plan: &CutPlan,
-    format: Container,
-    (target, stop): (&mut Target, &CancellationToken),
-    progress: &Progress,
-) -> anyhow::Result<()> {
-    // Nobody asks this process for its metrics.
-    let pool = Arc::new(Pool::new(super::node::ffmpeg_options(config), &Registry::new())?);
-    let parts = ffmpeg::clips(playback, plan, &[]);
-    progress.start(None, "bytes");
-    let cutting = async {
-        let mut pieces = ffmpeg::smart(&pool, parts, format).await?;
-        while let Some(piece) = pieces.next().await {
-            go_on(stop)?;
-            let piece = piece?;
-            target.write(&piece)?;
-            progress.advance(piece.len() as u64);
-        }
-        Ok(())
-    };
-    tokio::runtime::Handle::current().block_on(async {
-        tokio::select! {
-            done = cutting => done,
-            () = stop.cancelled() => go_on(stop),
-        }
-    })
 }
 
 /// Where the cut is written to.
@@ -271,4 +194,34 @@ struct Enough;
 fn share(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_file_says_how_to_cut_unless_that_is_given() {
+        let chosen = |output: &str, given: Option<CutType>| {
+            let args = CutArgs {
+                stream: String::new(),
+                start: String::new(),
+                end: String::new(),
+                output: output.into(),
+                kind: given,
+                allow_holes: false,
+                force: false,
+            };
+            kind(&args)
+        };
+        assert_eq!(chosen("a.ts", None).unwrap(), CutType::Rough);
+        assert_eq!(chosen("-", None).unwrap(), CutType::Rough);
+        assert_eq!(chosen("dir.ts/a.mp4", None).unwrap(), CutType::Mp4);
+        assert_eq!(chosen("a.mp4", Some(CutType::Rough)).unwrap(), CutType::Rough);
+        assert_eq!(chosen("a", Some(CutType::Smart)).unwrap(), CutType::Smart);
+        for none in ["a", "a.mkv", "a.", ".ts"] {
+            let said = chosen(none, None).unwrap_err().0;
+            assert!(said.contains("ends in .ts") && said.contains("--type rough, smart or mp4"), "{said}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, absolute};
 use std::time::Duration;
 
-use super::client::{ClientError, Daemon};
+use super::api::{Api, ApiError};
 use super::config::Config;
 use crate::doctor::processes;
 use crate::tls;
@@ -20,7 +20,7 @@ const MOST_ADDRESSES: usize = 16;
 /// What is known of the daemon of an archive.
 pub enum DaemonSearch {
     /// It answers.
-    Found(Daemon),
+    Found(Api),
     /// None answers.
     Nothing {
         /// Why, and what to do.
@@ -32,7 +32,7 @@ pub enum DaemonSearch {
 
 /// Looks for it by the file that it writes, and among the processes of this machine if the directory of that file is not there.
 pub async fn daemon_of(config: &Config) -> DaemonSearch {
-    if let Some(daemon) = Daemon::find(&config.state_dir).await {
+    if let Some(daemon) = Api::running(config).await {
         return DaemonSearch::Found(daemon);
     }
     let base = config.base_dir.display();
@@ -97,29 +97,27 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 enum Answer {
-    Ours(Daemon),
+    Ours(Api),
     /// It may be.
     Unsure(String),
     Other,
 }
 
 async fn ask(address: SocketAddr, config: &Config) -> Answer {
-    let Some(daemon) = tls::trusting_nobody().ok().and_then(|tls| Daemon::at(&format!("http://{address}"), &tls).ok())
+    let Some(daemon) = tls::trusting_nobody().ok().and_then(|tls| Api::at(&format!("http://{address}"), &tls).ok())
     else {
         return Answer::Other;
     };
-    match tokio::time::timeout(PATIENCE, daemon.get_json::<Status>("/api/v1/status")).await {
+    match tokio::time::timeout(PATIENCE, daemon.get("api/v1/status").json::<Status>()).await {
         Ok(Ok(status)) if is_same(Path::new(&status.base_dir), &config.base_dir) => Answer::Ours(daemon),
-        Ok(Err(ClientError::Refused { status, .. })) if matches!(status.as_u16(), 401 | 403) => {
-            Answer::Unsure(format!(
-                "a daemon at {address} may have it open and requires a token: --node http://{address} --token-file FILE asks it"
-            ))
-        }
+        Ok(Err(ApiError::Refused { status, .. })) if matches!(status.as_u16(), 401 | 403) => Answer::Unsure(format!(
+            "a daemon at {address} may have it open and requires a token: --node http://{address} --token-file FILE asks it"
+        )),
         Err(_) => {
             Answer::Unsure(format!("a process at {address} may have it open and does not answer within {PATIENCE:?}"))
         }
         // What answers TLS to plain HTTP closes the connection or sends what cannot be read.
-        Ok(Err(ClientError::Unreachable { .. } | ClientError::Unexpected { .. })) if is_listening(address) => {
+        Ok(Err(ApiError::Unreachable { .. } | ApiError::Unexpected { .. })) if is_listening(address) => {
             Answer::Unsure(format!(
                 "a process at {address} may have it open and speaks no plain HTTP: --node https://NAME:{} asks it",
                 address.port()

@@ -34,7 +34,7 @@ pub async fn run(config: &Config, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let there = ArchiveClient::peer(&args.peer, config)?;
     let here = ArchiveClient::here(config).await?;
     let told = differences(config, args, &here, &there, &scope, &rules).await;
-    here.close();
+    here.close().await?;
     let told = told?;
     Ok(if told.failed > 0 {
         Exit::Failed.into()
@@ -118,17 +118,27 @@ async fn differences(
     rules: &DiffRules,
 ) -> anyhow::Result<DiffResult> {
     let found = match scope.place() {
-        Some(place) => Found { pairs: vec![Pair { place, here: true, there: true }], by_digests: false },
+        Some(place) => {
+            if let Err(absent) = here.require(scope).await
+                && there.listing(&place).await?.is_empty()
+            {
+                return Err(absent);
+            }
+            Found { pairs: vec![Pair { place, here: true, there: true }], by_digests: false }
+        }
         None => match by_digests(here, there, scope).await? {
             Some(pairs) => Found { pairs, by_digests: true },
             None => Found { pairs: by_listings(here, there, scope).await?, by_digests: false },
         },
     };
     let progress = Progress::stderr();
-    if !found.pairs.is_empty() {
+    if found.pairs.is_empty() {
+        // What neither side has is not equal, but misspelt.
+        here.require(scope).await?;
+    } else {
         progress.start(Some(found.pairs.len() as u64), "hours compared");
     }
-    let mut printer = DiffPrinter::new(config.json, args.summary, there.name());
+    let mut printer = DiffPrinter::new(config.json, args.summary, &there.name());
     let mut compared = futures_util::stream::iter(&found.pairs)
         .map(|pair| async move { (pair, hour(here, there, pair, rules).await) })
         .buffered(AT_ONCE);
@@ -151,7 +161,7 @@ async fn by_digests(
     scope: &ArchiveScope,
 ) -> anyhow::Result<Option<Vec<Pair>>> {
     let Some(theirs) = there.qualities(scope).await? else { return Ok(None) };
-    here.catch_up(scope)?;
+    here.catch_up(scope).await?;
     let Some(ours) = here.qualities(scope).await? else { return Ok(None) };
     let mut pairs = Vec::new();
     for stream in different(&ours, &theirs) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Exit;
-use super::client::Daemon;
+use super::api::{Api, ApiError};
 use super::config::Config;
 use super::daemon_search::{DaemonSearch, daemon_of};
 use super::out::stdout;
@@ -29,7 +29,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     };
     let mut found = vec![configured(config, daemon.is_some())];
     let status = match &daemon {
-        Some(daemon) => Some(daemon.get_json::<Status>("/api/v1/status").await),
+        Some(daemon) => Some(daemon.get("api/v1/status").json::<Status>().await),
         None => None,
     };
     found.extend(running(config, daemon.as_ref(), status.as_ref(), silence));
@@ -73,8 +73,8 @@ fn configured(config: &Config, runs: bool) -> CheckResult {
 /// The daemon, its address, and the user it runs as.
 fn running(
     config: &Config,
-    daemon: Option<&Daemon>,
-    status: Option<&Result<Status, super::client::ClientError>>,
+    daemon: Option<&Api>,
+    status: Option<&Result<Status, ApiError>>,
     silence: Option<String>,
 ) -> Vec<CheckResult> {
     let Some(daemon) = daemon else {
@@ -225,7 +225,7 @@ fn asker(config: &Config, own: Option<crate::disk::ArchiveId>) -> anyhow::Result
 fn print(config: &Config, found: &[CheckResult]) -> anyhow::Result<()> {
     let mut out = stdout();
     if config.json {
-        out.json_pretty(&serde_json::json!({ "worst": worst(found), "checks": found }))?;
+        out.json(&serde_json::json!({ "worst": worst(found), "checks": found }))?;
     } else {
         let in_colour = out.is_in_colour();
         for finding in found {

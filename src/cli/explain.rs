@@ -51,7 +51,7 @@ pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode
         },
         Subject::Other(_) => Ok(Exit::Done),
     };
-    here.close();
+    here.close().await?;
     Ok(found?.into())
 }
 
@@ -64,6 +64,7 @@ async fn places(here: &ArchiveClient, scope: &ArchiveScope, hour: Hour) -> anyho
         }
     }
     if places.is_empty() {
+        here.require(scope).await?;
         anyhow::bail!("no channel and quality that was asked for has the hour {hour}; give CHANNEL/QUALITY/HOUR/NAME");
     }
     Ok(places)

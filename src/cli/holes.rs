@@ -1,23 +1,18 @@
-//! The verbs `holes` and `timespans`: what is missing of a channel and quality, or was, and what is there, in one piece each. Asks the daemon
-//! if one runs, and the index itself if none does; reads no more hours than the window needs.
+//! The verbs `holes` and `timespans`: what is missing of a channel and quality, or was, and what is there, in one piece each.
 
 use std::process::ExitCode;
 
 use console::Term;
 
+use super::api::{Api, ApiRequest, OpenNeeds};
 use super::args::{HolesArgs, TimespansArgs, WindowArgs};
-use super::client::Daemon;
 use super::config::Config;
-use super::offline::Offline;
 use super::out::stdout;
-use super::pages::Pages;
-use super::{Exit, UsageError};
+use super::{Exit, UsageError, absent};
 use crate::domain::coverage::{CoverageKind, Window};
 use crate::domain::escape::unshown;
-use crate::domain::hole_reasons::OpenHole;
 use crate::domain::{Span, Stream, Timestamp};
-use crate::index::Covered;
-use crate::wire::{ClosedHole, ClosedHoleList, HoleList, HoleRecord, Timespan, TimespanList, microseconds, seconds};
+use crate::wire::{ClosedHoleList, HoleList, Timespan, TimespanList, microseconds};
 
 /// Prints the holes of a window.
 pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode> {
@@ -37,11 +32,13 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
         holes: Vec::new(),
         next: None,
     };
-    if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        let more = [("editable", args.editable), ("edges", args.edges), ("unfillable", args.unfillable)];
-        let mut pages = Pages::new(&daemon, "holes", &stream, window, &more);
-        let mut covered_us = 0;
-        while let Some(page) = pages.next(|page: &HoleList| page.next.clone()).await? {
+    let mut covered_us = 0;
+    Api::with(config, OpenNeeds::default(), async |api| {
+        let question = about(api, "api/v1/holes", &stream, window)
+            .with("editable", args.editable)
+            .with("edges", args.edges)
+            .with("unfillable", args.unfillable);
+        let each = |page: HoleList| {
             covered_us += microseconds(page.covered_seconds);
             join(&mut list.holes, page.holes, |last, next| {
                 let is_one = last.end == next.start;
@@ -52,15 +49,13 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
                 }
                 is_one
             });
-        }
-        list.covered_seconds = Span::from_us(covered_us).seconds();
-    } else {
-        let (found, ledger) = offline(config, &stream, window)?;
-        let ledger = if lane == CoverageKind::Raw { ledger } else { Vec::new() };
-        list.holes = HoleRecord::with_ledger(found.coverage.holes_within(lane, &window), &ledger);
-        list.holes.retain(|hole| hole.unfillable || !args.unfillable);
-        list.covered_seconds = seconds(found.coverage.covered_us(lane, &window, &found.lines));
-    }
+            Ok(())
+        };
+        question.pages("from", |page: &HoleList| page.next.clone(), each).await?;
+        here(api, &stream, covered_us == 0).await
+    })
+    .await?;
+    list.covered_seconds = Span::from_us(covered_us).seconds();
     if config.json {
         return print_json(&list);
     }
@@ -78,20 +73,17 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
 async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<ExitCode> {
     let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
     let mut list = ClosedHoleList { channel, quality, closed: Vec::new(), next: None };
-    if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        let mut pages = Pages::after(&daemon, "ledger", stream, window);
-        while let Some(page) = pages.next(|page: &ClosedHoleList| page.next.clone()).await? {
+    Api::with(config, OpenNeeds::default(), async |api| {
+        let each = |page: ClosedHoleList| {
             list.closed.extend(page.closed);
-        }
-    } else {
-        let page = tokio::task::block_in_place(|| {
-            let offline = Offline::open(config)?;
-            let found = offline.keeper.index().closed_holes(stream, &window, None, usize::MAX);
-            offline.close();
-            anyhow::Ok(found?)
-        })?;
-        list.closed = page.closed.iter().map(ClosedHole::from).collect();
-    }
+            Ok(())
+        };
+        about(api, "api/v1/ledger", stream, window)
+            .pages("after", |page: &ClosedHoleList| page.next.clone(), each)
+            .await?;
+        here(api, stream, list.closed.is_empty()).await
+    })
+    .await?;
     if config.json {
         return print_json(&list);
     }
@@ -99,8 +91,8 @@ async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Res
         "CLOSED",
         list.closed.iter().map(|hole| {
             let by = hole.closed_by.as_deref().unwrap_or("nobody");
-            let told = format!("first seen {}, closed {} by {by}", hole.first_seen, hole.closed);
-            (hole.start.clone(), hole.end.clone(), hole.seconds, told)
+            let history = format!("first seen {}, closed {} by {by}", hole.first_seen, hole.closed);
+            (hole.start.clone(), hole.end.clone(), hole.seconds, history)
         }),
     )
 }
@@ -110,9 +102,8 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
     let (stream, window) = read(&args.window, false)?;
     let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
     let mut list = TimespanList { channel, quality, timespans: Vec::new(), next: None };
-    if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        let mut pages = Pages::new(&daemon, "timespans", &stream, window, &[]);
-        while let Some(page) = pages.next(|page: &TimespanList| page.next.clone()).await? {
+    Api::with(config, OpenNeeds::default(), async |api| {
+        let each = |page: TimespanList| {
             join(&mut list.timespans, page.timespans, |last, next| {
                 let is_one = end(last) == next.start;
                 if is_one {
@@ -121,15 +112,31 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
                 }
                 is_one
             });
-        }
-    } else {
-        let (found, _) = offline(config, &stream, window)?;
-        list.timespans = found.coverage.timespans(&window).into_iter().map(Timespan::from).collect();
-    }
+            Ok(())
+        };
+        about(api, "api/v1/timespans", &stream, window)
+            .pages("from", |page: &TimespanList| page.next.clone(), each)
+            .await?;
+        here(api, &stream, list.timespans.is_empty()).await
+    })
+    .await?;
     if config.json {
         return print_json(&list);
     }
     print_lines("", list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration, String::new())))
+}
+
+/// A question about a window.
+fn about<'a>(api: &'a Api, path: &str, stream: &Stream, window: Window) -> ApiRequest<'a> {
+    api.get(path).of(stream).with_some("from", window.from).with_some("to", window.to)
+}
+
+/// An answer that holds nothing is one only about what is here.
+async fn here(api: &Api, stream: &Stream, is_empty: bool) -> anyhow::Result<()> {
+    if is_empty {
+        absent::require(api, stream.channel.as_str(), Some(stream.quality.as_str())).await?;
+    }
+    Ok(())
 }
 
 /// When a timespan ends.
@@ -167,17 +174,6 @@ fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> 
     let (from, to) = (time("--from", &args.from)?, time("--to", &args.to)?);
     let window = Window::new(from, to, edges).map_err(|error| UsageError(error.to_string()))?;
     Ok((stream, window))
-}
-
-/// Reads what a window needs from the index itself, all its hours compared with the disk.
-fn offline(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<(Covered, Vec<OpenHole>)> {
-    tokio::task::block_in_place(|| {
-        let offline = Offline::open(config)?;
-        let found = offline.keeper.coverage(stream, &window, usize::MAX, usize::MAX);
-        let ledger = offline.keeper.index().open_holes(stream, &window, usize::MAX);
-        offline.close();
-        Ok((found?, ledger?))
-    })
 }
 
 fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<ExitCode> {

@@ -6,15 +6,15 @@
 pub mod args;
 pub mod config;
 
+mod absent;
+pub mod api;
 pub mod archive_client;
 pub mod backfill;
-pub mod client;
 mod daemon_search;
 pub mod logging;
 pub mod offline;
 pub mod out;
 pub mod pace;
-mod pages;
 pub mod peer_access;
 pub mod progress;
 mod records;

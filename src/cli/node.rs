@@ -74,7 +74,7 @@ fn beat(notify: &Arc<Notify>, pulse: NodePulse) -> Beat {
 
 /// The node as configured.
 pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
-    let (http, watch) = (&config.http, &config.watch);
+    let http = &config.http;
     let auth = Auth::open(http.write_tokens.as_deref(), http.read_tokens.as_deref());
     let auth = auth.map_err(|error| UsageError(error.to_string()))?;
     Ok(NodeOptions {
@@ -87,14 +87,10 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         state_dir: config.state_dir.clone(),
         listen: config.node.listen,
         index: super::offline::index_options(config),
-        watch: WatchOptions {
-            hours_per_quality: watch.hours_per_quality,
-            max_watches: watch.max_watches,
-            window: watch.window,
-        },
+        watch: watch_options(config),
         crawl: super::pace::of(config),
         verify_one_in: config.crawl.verify_one_in as u64,
-        scrub: ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined },
+        scrub: scrub_options(config),
         doubt_above: config.crawl.doubt_above,
         thresholds: thresholds(config),
         http: ConnectionLimits {
@@ -136,7 +132,19 @@ pub(super) fn thresholds(config: &Config) -> ProblemThresholds {
     }
 }
 
-fn bounds(config: &Config) -> RequestBounds {
+/// What is watched.
+pub(super) fn watch_options(config: &Config) -> WatchOptions {
+    let watch = &config.watch;
+    WatchOptions { hours_per_quality: watch.hours_per_quality, max_watches: watch.max_watches, window: watch.window }
+}
+
+/// What becomes of damaged files.
+pub(super) fn scrub_options(config: &Config) -> ScrubOptions {
+    ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined }
+}
+
+/// What may be asked at once.
+pub(super) fn bounds(config: &Config) -> RequestBounds {
     let http = &config.http;
     // Where few connections are allowed, those who stay leave room for those who come and go.
     let room = (http.max_connections / 4).max(1);

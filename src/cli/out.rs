@@ -83,12 +83,6 @@ impl<W: Write> LineOutput<'_, W> {
         Ok(())
     }
 
-    /// A value as JSON in lines that people can read.
-    pub fn json_pretty(&mut self, value: &impl Serialize) -> io::Result<()> {
-        self.put(&escape::json(&serde_json::to_string_pretty(value)?));
-        Ok(())
-    }
-
     /// Hands on what is kept back.
     pub fn flush(&mut self) -> io::Result<()> {
         let done = self.to.flush();

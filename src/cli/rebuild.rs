@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::Exit;
+use super::api::Api;
 use super::args::RebuildArgs;
-use super::client::Daemon;
 use super::config::Config;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
@@ -22,7 +22,7 @@ use crate::wire::{CheckLine, IndexDifference};
 
 /// Rebuilds or checks the index.
 pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode> {
-    match (Daemon::find(&config.state_dir).await, args.check) {
+    match (Api::running(config).await, args.check) {
         (Some(daemon), true) => ask(config, &daemon).await,
         (Some(daemon), false) => {
             anyhow::bail!(
@@ -145,10 +145,10 @@ fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(report.end(hours, files))
 }
 
-async fn ask(config: &Config, daemon: &Daemon) -> anyhow::Result<ExitCode> {
-    let mut lines = daemon.get_lines("/api/v1/check").await?;
+async fn ask(config: &Config, daemon: &Api) -> anyhow::Result<ExitCode> {
+    let mut lines = daemon.get("api/v1/check").ask().await?;
     let mut report = Report { config, differences: 0 };
-    while let Some(line) = lines.next().await? {
+    while let Some(line) = lines.line().await? {
         match serde_json::from_str(&line).context("the daemon answered something else than expected")? {
             CheckLine::Difference(difference) => report.difference(&difference)?,
             CheckLine::Done { hours, files } => return Ok(report.end(hours, files)),

@@ -1,63 +1,79 @@
-//! The verb `retention`: what is to be deleted and why, delete it, list what was, and keep hours. Asks the daemon if one runs.
+//! The verb `retention`: what is to be deleted and why, delete it, list what was, and keep hours.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use reqwest::StatusCode;
 use tokio::sync::watch;
 
+use super::api::{Api, OpenNeeds};
 use super::args::{RetentionArgs, RetentionVerb};
-use super::client::Daemon;
 use super::config::Config;
-use super::offline::Offline;
 use super::out::{stderr_line, stdout};
-use super::{Exit, UsageError, backfill};
+use super::{Exit, UsageError, absent};
 use crate::crawl::Keeper;
 use crate::deleted::DeletionCounter;
 use crate::domain::escape::{shown, unshown};
 use crate::domain::retention::RetentionLimits;
 use crate::domain::{HourPlace, Span};
-use crate::peer::Peer;
+use crate::peer::{Peer, PeerClient, PeerLimits};
 use crate::retention::{Retention, RetentionOptions, RetentionParts};
 use crate::runtime::Stop;
+use crate::tls;
 use crate::wire::{
-    AbsentHour, AcceptedRecords, KeepHours, KeptHours, RetentionPlan, RetentionReport, RetentionView, RunRetention,
+    AbsentHour, AcceptedRecords, KeepHours, KeptHours, PlanLimits, RetentionPlan, RetentionReport, RetentionView,
+    RunRetention,
 };
 
 /// Runs it.
 pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCode> {
-    let keep = match &args.verb {
-        RetentionVerb::Keep { places, release } => Some((read_places(places)?, *release)),
-        _ => None,
+    let places = match &args.verb {
+        RetentionVerb::Keep { places, .. } => read_places(places)?,
+        _ => Vec::new(),
     };
-    if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        return match &args.verb {
-            RetentionVerb::Plan => print_plan(config, &view(&daemon).await?.plan),
-            RetentionVerb::List => print_list(config, &view(&daemon).await?),
-            RetentionVerb::Accept => {
-                print_accepted(config, &daemon.post_json("/api/v1/retention/accept", &serde_json::json!({})).await?)
-            }
-            RetentionVerb::Run { yes, .. } => {
-                let order = RunRetention { yes: *yes };
-                print_run(config, &daemon.post_json("/api/v1/retention/run", &order).await?)
-            }
-            RetentionVerb::Keep { .. } => {
-                let (places, release) = keep.unwrap_or_default();
-                let order = KeepHours { places: places.iter().map(HourPlace::to_string).collect(), release };
-                let kept: KeptHours = daemon.post_json("/api/v1/retention/keep", &order).await?;
-                Ok(kept_hours(&kept.not_here, release))
-            }
-        };
-    }
-    let peers = backfill::peers_now(config).await?;
-    let (config, verb) = (config.clone(), args.verb.clone());
-    let done = tokio::task::spawn_blocking(move || alone(&config, &verb, keep.as_ref(), peers));
-    done.await.context("the work ended badly")?
+    let needs = OpenNeeds { every_hour: true, retention: true, new_index: false };
+    Api::with(config, needs, async |api| match &args.verb {
+        RetentionVerb::Plan => print_plan(config, &plan(config, api).await?),
+        RetentionVerb::List => print_list(config, &api.get("api/v1/retention").json().await?),
+        RetentionVerb::Accept => {
+            let question = api.post("api/v1/retention/accept", &serde_json::json!({}))?;
+            print_accepted(config, &question.json().await?)
+        }
+        RetentionVerb::Run { yes, .. } => print_run(config, &run_once(api, *yes).await?),
+        RetentionVerb::Keep { release, .. } => {
+            let order = KeepHours { places: places.iter().map(HourPlace::to_string).collect(), release: *release };
+            let kept: KeptHours = api.post("api/v1/retention/keep", &order)?.json().await?;
+            kept_hours(api, &kept.not_here, *release).await
+        }
+    })
+    .await
 }
 
-async fn view(daemon: &Daemon) -> anyhow::Result<RetentionView> {
-    Ok(daemon.get_json("/api/v1/retention").await?)
+/// By the limits that are configured for this command: whoever thinks about others looks at what they would do before the daemon has them.
+async fn plan(config: &Config, api: &Api) -> anyhow::Result<RetentionPlan> {
+    let limits = options(config).limits;
+    let is_asked = config.file.is_some() || !limits.are_off();
+    let limits = is_asked.then(|| serde_json::to_string(&PlanLimits::from(&limits))).transpose()?;
+    let view: RetentionView = api.get("api/v1/retention").with_some("limits", limits).json().await?;
+    Ok(view.plan)
+}
+
+/// A daemon is asked for a run and makes it in a thread of its own; without one it is made here, however long it takes.
+async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
+    let Some(local) = api.local() else {
+        let answer = api.post("api/v1/retention/run", &RunRetention { yes })?.ask().await?;
+        if answer.status() == StatusCode::ACCEPTED {
+            stderr_line(format_args!(
+                "the run goes on, and `gapless status` shows what it did; what follows is the one before"
+            ));
+        }
+        return Ok(answer.json().await?);
+    };
+    let retention = Arc::clone(local.retention());
+    let running = tokio::task::spawn_blocking(move || retention.once(yes, &Stop::new(), None));
+    running.await.context("the run ended badly")
 }
 
 fn read_places(texts: &[String]) -> anyhow::Result<Vec<HourPlace>> {
@@ -68,29 +84,31 @@ fn read_places(texts: &[String]) -> anyhow::Result<Vec<HourPlace>> {
     texts.iter().map(read).collect()
 }
 
-/// Works on the archive itself.
-fn alone(
-    config: &Config,
-    verb: &RetentionVerb,
-    keep: Option<&(Vec<HourPlace>, bool)>,
+/// Retention that decides nothing, for questions about other things.
+pub(super) fn unread(keeper: &Arc<Keeper>) -> anyhow::Result<Arc<Retention>> {
+    let registry = Registry::new();
+    let client = PeerClient::new(PeerLimits::default(), &*tls::trusting_nobody()?)?;
+    let parts = parts(keeper, client, watch::channel(Vec::new()).1, &registry)?;
+    Ok(Arc::new(Retention::unread(parts, RetentionOptions::default(), &registry)?))
+}
+
+fn parts(
+    keeper: &Arc<Keeper>,
+    client: PeerClient,
     peers: watch::Receiver<Vec<Peer>>,
-) -> anyhow::Result<ExitCode> {
-    let opened = Offline::open(config)?;
-    opened.catch_up(|_| true)?;
-    let retention = offline(config, &opened.keeper, peers)?;
-    let exit = match (verb, keep) {
-        (RetentionVerb::Plan, _) => print_plan(config, &retention.plan()?),
-        (RetentionVerb::List, _) => print_list(config, &retention.view()?),
-        (RetentionVerb::Accept, _) => print_accepted(config, &retention.accept()?),
-        (RetentionVerb::Run { yes, .. }, _) => print_run(config, &retention.once(*yes, &Stop::new(), None)),
-        (RetentionVerb::Keep { .. }, Some((places, release))) => {
-            retention.keep(places, *release)?;
-            Ok(kept_hours(&retention.not_here(places)?, *release))
-        }
-        (RetentionVerb::Keep { .. }, None) => Err(UsageError("no hour was given".to_owned()).into()),
-    };
-    opened.close();
-    exit
+    registry: &Registry,
+) -> anyhow::Result<RetentionParts> {
+    Ok(RetentionParts {
+        keeper: Arc::clone(keeper),
+        is_ready: Box::new(|| true),
+        deletions: Arc::new(DeletionCounter::register(registry)?),
+        client,
+        peers,
+        instance: rand::random(),
+        handle: tokio::runtime::Handle::current(),
+        clocks: Arc::new(crate::clock::SystemClocks::default()),
+        free: crate::retention::free_space(),
+    })
 }
 
 /// Retention as configured, for a process that has the archive to itself and an index that has caught up.
@@ -100,17 +118,7 @@ pub fn offline(
     peers: watch::Receiver<Vec<Peer>>,
 ) -> anyhow::Result<Arc<Retention>> {
     let registry = Registry::new();
-    let parts = RetentionParts {
-        keeper: Arc::clone(keeper),
-        is_ready: Box::new(|| true),
-        deletions: Arc::new(DeletionCounter::register(&registry)?),
-        client: super::peer_access::client(config)?,
-        peers,
-        instance: rand::random(),
-        handle: tokio::runtime::Handle::current(),
-        clocks: Arc::new(crate::clock::SystemClocks::default()),
-        free: crate::retention::free_space(),
-    };
+    let parts = parts(keeper, super::peer_access::client(config)?, peers, &registry)?;
     Ok(Arc::new(Retention::new(parts, options(config), &registry)?))
 }
 
@@ -132,13 +140,20 @@ pub fn options(config: &Config) -> RetentionOptions {
     }
 }
 
-/// Tells which of them are not here. They may come, so that this is no failure.
-fn kept_hours(not_here: &[AbsentHour], release: bool) -> ExitCode {
+/// Says which of them are not here. They are kept if they appear; but of a channel and quality of which nothing is here the name is wrong,
+/// most likely.
+async fn kept_hours(api: &Api, not_here: &[AbsentHour], release: bool) -> anyhow::Result<ExitCode> {
+    let mut exit = Exit::Done;
     for AbsentHour { hour, meant } in not_here.iter().filter(|_| !release) {
         let meant = meant.as_ref().map(|meant| format!("; is {} meant?", shown(meant))).unwrap_or_default();
-        stderr_line(format_args!("{}: nothing is here under that name; it is kept if it comes{meant}", shown(hour)));
+        stderr_line(format_args!("{}: nothing is here under that name; it is kept if it appears{meant}", shown(hour)));
+        let stream = HourPlace::parse(hour)?.stream;
+        if let Err(error) = absent::require(api, stream.channel.as_str(), Some(stream.quality.as_str())).await {
+            stderr_line(format_args!("gapless: {error:#}"));
+            exit = Exit::DataWrong;
+        }
     }
-    Exit::Done.into()
+    Ok(exit.into())
 }
 
 fn size(bytes: u64) -> String {
@@ -148,7 +163,7 @@ fn size(bytes: u64) -> String {
 fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     if config.json {
-        out.json_pretty(plan)?;
+        out.json(plan)?;
     } else {
         for hour in &plan.hours {
             writeln!(
@@ -177,6 +192,12 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
         if !plan.enabled {
             writeln!(out, "there is no limit: see [retention] in docs/configuration.md")?;
         }
+        if plan.other_limits {
+            writeln!(
+                out,
+                "by the limits that are configured for this command; the daemon has others until it is started with these"
+            )?;
+        }
         for why in plan.doubt.iter().chain(&plan.blocked) {
             writeln!(out, "but: {why}")?;
         }
@@ -188,7 +209,7 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
 fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     if config.json {
-        out.json_pretty(view)?;
+        out.json(view)?;
     } else {
         for hour in &view.retired {
             writeln!(out, "{:<48} {:<8} {:<7} {}", shown(&hour.hour), hour.state, hour.reason, hour.since)?;
@@ -208,7 +229,7 @@ fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode>
 fn print_accepted(config: &Config, accepted: &AcceptedRecords) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     if config.json {
-        out.json_pretty(accepted)?;
+        out.json(accepted)?;
     } else {
         for record in &accepted.records {
             writeln!(out, "{} begins anew: {}", record.name, shown(&record.why))?;
@@ -228,7 +249,7 @@ fn print_accepted(config: &Config, accepted: &AcceptedRecords) -> anyhow::Result
 fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     if config.json {
-        out.json_pretty(report)?;
+        out.json(report)?;
     } else {
         writeln!(
             out,

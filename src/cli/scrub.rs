@@ -1,92 +1,76 @@
-//! The verb `scrub`: reads files and compares them with their names, now. Asks the daemon if one runs; opens the index itself if none does.
+//! The verb `scrub`: reads files and compares them with their names, now.
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::Mutex;
 
 use anyhow::Context as _;
-use tokio_util::sync::CancellationToken;
 
-use super::args::ScrubArgs;
-use super::client::Daemon;
+use super::api::{Api, OpenNeeds};
+use super::args::{ArchiveTarget, ScrubArgs};
 use super::config::Config;
 use super::cut::end_by_signal;
-use super::offline::Offline;
 use super::out::stdout;
 use super::progress::Progress;
-use super::{Exit, UsageError};
+use super::{Exit, absent};
 use crate::domain::escape::shown;
-use crate::scrub::{QuarantineContents, Scrub, ScrubFinding, ScrubLimits, ScrubObserver, ScrubOptions, damaged_file};
 use crate::wire::{DamagedFile, ScrubLine, ScrubOrder, ScrubSummary};
 
 /// Verifies what was asked for; exits with 1 if something is damaged.
 pub async fn run(config: &Config, args: &ScrubArgs) -> anyhow::Result<ExitCode> {
     let stop = end_by_signal()?;
-    let told = Arc::new(Told::new(config.json, stop.clone()));
-    let places = args.targets.iter().map(ToString::to_string).collect();
-    let order = ScrubOrder { places, yes: args.yes };
-    let summary = if let Some(daemon) = Daemon::find(&config.state_dir).await {
-        // A daemon whose answer nobody reads ends the work.
-        tokio::select! {
-            done = ask(&daemon, &order, &told) => done?,
-            () = stop.cancelled() => ScrubSummary::default(),
+    let mut report = Report::new(config.json);
+    let needs = OpenNeeds { every_hour: true, new_index: true, ..OpenNeeds::default() };
+    let summary = Api::with(config, needs, async |api| {
+        for target in &args.targets {
+            absent::require_target(api, target).await?;
         }
-    } else {
-        let (config, threads, working) = (config.clone(), usize::from(args.threads), Arc::clone(&told));
-        let work = tokio::task::spawn_blocking(move || offline(&config, &order, threads, &working));
-        work.await.context("the work ended badly")??
-    };
-    anyhow::ensure!(!stop.is_cancelled(), "stopped by a signal before the scrub was complete");
-    told.end(&summary)?;
+        let places = args.targets.iter().map(ArchiveTarget::to_string).collect();
+        let order = ScrubOrder { places, yes: args.yes, threads: args.threads.or(api.local().map(|_| 2)) };
+        // Whoever works ends when nobody reads the answer.
+        tokio::select! {
+            done = ask(api, &order, &mut report) => done,
+            () = stop.cancelled() => anyhow::bail!("stopped by a signal before the scrub was complete"),
+        }
+    })
+    .await;
+    report.progress.finish();
+    let summary = summary?;
+    report.end(&summary)?;
     Ok(if summary.is_fine() { Exit::Done.into() } else { Exit::DataWrong.into() })
 }
 
-fn offline(config: &Config, order: &ScrubOrder, threads: usize, told: &Told) -> anyhow::Result<ScrubSummary> {
-    let opened = Offline::begin(config)?;
-    opened.catch_up(|_| true)?;
-    let options = ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined };
-    let scrub = Scrub::new(Arc::clone(&opened.keeper), options, Arc::new(QuarantineContents::default()));
-    let places = scrub.places(&order.places).map_err(|place| UsageError(format!("{place}: no hour of it is here")))?;
-    let limits = if order.yes { ScrubLimits::NONE } else { ScrubLimits::CAREFUL };
-    let summary = scrub.run(&places, limits, threads, told);
-    opened.close();
-    Ok(summary?)
-}
-
-async fn ask(daemon: &Daemon, order: &ScrubOrder, told: &Told) -> anyhow::Result<ScrubSummary> {
-    let mut lines = daemon.post_lines("/api/v1/scrub", order).await?;
-    while let Some(line) = lines.next().await? {
-        match serde_json::from_str(&line).context("the daemon answered something else than expected")? {
-            ScrubLine::Begin { files, bytes } => told.begin(files, bytes),
-            ScrubLine::Progress { files, bytes } => told.advance(files, bytes),
-            ScrubLine::Damaged(file) => told.damaged(&file),
-            ScrubLine::Unseen { path, why } => told.failed(&path, &why),
+async fn ask(api: &Api, order: &ScrubOrder, report: &mut Report) -> anyhow::Result<ScrubSummary> {
+    let mut lines = api.post("api/v1/scrub", order)?.ask().await?;
+    while let Some(line) = lines.line().await? {
+        match serde_json::from_str(&line).context("the node answered something else than expected")? {
+            ScrubLine::Begin { files, .. } => report.progress.start(Some(files), "files"),
+            ScrubLine::Progress { files, .. } => report.progress.advance(files),
+            ScrubLine::Damaged(file) => report.damaged(file),
+            ScrubLine::Unseen { path, why } => {
+                tracing::error!(name: "scrub_unseen", path, error = why, "something could not be looked at");
+            }
             ScrubLine::Done(summary) => return Ok(summary),
             ScrubLine::Failed { why } => anyhow::bail!("the scrub could not be completed: {why}"),
         }
     }
-    anyhow::bail!("the daemon ended before the scrub was complete")
+    anyhow::bail!("the node ended before the scrub was complete")
 }
 
 /// Prints what is damaged on stdout as it is found, and how far it is on stderr.
-struct Told {
+struct Report {
     json: bool,
     progress: Progress,
-    stop: CancellationToken,
-    damaged: Mutex<Vec<DamagedFile>>,
+    damaged: Vec<DamagedFile>,
     began: std::time::Instant,
 }
 
-impl Told {
-    fn new(json: bool, stop: CancellationToken) -> Self {
-        Self { json, progress: Progress::stderr(), stop, damaged: Mutex::default(), began: std::time::Instant::now() }
+impl Report {
+    fn new(json: bool) -> Self {
+        Self { json, progress: Progress::stderr(), damaged: Vec::new(), began: std::time::Instant::now() }
     }
 
-    fn damaged(&self, file: &DamagedFile) {
+    fn damaged(&mut self, file: DamagedFile) {
         if self.json {
-            if let Ok(mut all) = self.damaged.lock() {
-                all.push(file.clone());
-            }
+            self.damaged.push(file);
             return;
         }
         let detail = file.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
@@ -97,11 +81,10 @@ impl Told {
 
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     fn end(&self, summary: &ScrubSummary) -> anyhow::Result<()> {
-        self.progress.finish();
         let seconds = self.began.elapsed().as_secs_f64();
         let mut out = stdout();
         if self.json {
-            let damaged = self.damaged.lock().map(|all| all.clone()).unwrap_or_default();
+            let damaged = &self.damaged;
             return Ok(out.json(&serde_json::json!({ "summary": summary, "damaged": damaged, "seconds": seconds }))?);
         }
         let ScrubSummary { hours, files, bytes, quarantined, left, errors } = summary;
@@ -111,27 +94,5 @@ impl Told {
             "{files} files of {hours} hours read, {bytes} bytes, {rate:.0} MB/s: {quarantined} quarantined, {left} damaged and left, {errors} could not be read"
         )?;
         Ok(())
-    }
-}
-
-impl ScrubObserver for Told {
-    fn begin(&self, files: u64, _bytes: u64) {
-        self.progress.start(Some(files), "files");
-    }
-
-    fn advance(&self, files: u64, _bytes: u64) {
-        self.progress.advance(files);
-    }
-
-    fn found(&self, finding: &ScrubFinding) {
-        self.damaged(&damaged_file(finding));
-    }
-
-    fn failed(&self, path: &str, error: &str) {
-        tracing::error!(name: "scrub_unseen", path, error, "something could not be looked at");
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.is_cancelled()
     }
 }

@@ -10,6 +10,7 @@ use console::{Term, truncate_str};
 
 use self::table::{ColourWriter, Tone};
 use super::Exit;
+use super::api::Api;
 use super::args::StatusArgs;
 use super::config::Config;
 use super::daemon_search::{DaemonSearch, daemon_of};
@@ -27,7 +28,7 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
     let status = ask(config, args).await?;
     let mut out = stdout();
     if config.json {
-        out.json_pretty(&status)?;
+        out.json(&status)?;
     } else {
         let width = if term.is_term() { usize::from(term.size().1) } else { usize::MAX };
         let (problems, others) = screen::lines(&status, now(), paint);
@@ -41,14 +42,14 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
 
 /// Looked for each time: a daemon that was started again may be at another address.
 async fn ask(config: &Config, args: &StatusArgs) -> anyhow::Result<Status> {
-    let daemon = match args.node.daemon(config)? {
+    let daemon = match Api::named(config, &args.node)? {
         Some(daemon) => daemon,
         None => match daemon_of(config).await {
             DaemonSearch::Found(daemon) => daemon,
             DaemonSearch::Nothing { why, .. } => anyhow::bail!(why),
         },
     };
-    Ok(daemon.get_json("/api/v1/status").await?)
+    Ok(daemon.get("api/v1/status").json().await?)
 }
 
 /// Shows the screen again and again until ctrl-C. A daemon that is away after it has answered once is waited for.

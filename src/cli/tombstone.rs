@@ -1,7 +1,5 @@
-//! The verb `tombstone`: hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here. Has a daemon do it
-//! if one runs or is named, and does it itself if not; either way it is [`crate::tombstones`] that does it.
-
-mod work;
+//! The verb `tombstone`: hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here. Works on a node that is
+//! named, or else on this archive; [`crate::tombstones`] does it.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -9,15 +7,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use super::args::{AcceptArgs, AddArgs, ArchiveTarget as Place, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
-use super::client::Daemon;
+use super::api::{Api, OpenNeeds};
+use super::args::{
+    AcceptArgs, AddArgs, ArchiveTarget as Place, ListArgs, OtherNode, PurgeArgs, TombstoneArgs, TombstoneVerb,
+};
 use super::config::Config;
 use super::out::{prompt, stderr_line, stdout};
-use super::{Exit, UsageError};
+use super::{Exit, UsageError, absent};
 use crate::domain::escape::{shown, unshown};
-use crate::tombstones::TombstoneTarget;
-use crate::wire::{AcceptBursts, AddOutcome, PurgeOrder, PurgeReport, TombstoneNote, TombstoneReceipt};
-use work::{OpenMode, Worker};
+use crate::tombstones::{ScopePart, TombstoneTarget};
+use crate::wire::{
+    AcceptBursts, AddOutcome, AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage,
+    TombstoneReceipt,
+};
 
 /// Paths read from stdin: a million of 150 bytes are held in memory, so that a wrong one is found before anything is done.
 const MOST_LINES: usize = 1_000_000;
@@ -46,21 +48,38 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
         let why = "nobody can be asked here whether to hide all of that: give --yes to hide it";
         return Err(UsageError(why.to_owned()).into());
     }
-    let mut paths = resolve(&config.base_dir, &given(&args.paths)?)?;
-    let worker = Worker::find(config, &args.node, OpenMode::No).await?;
+    let paths = resolve(&config.base_dir, &given(&args.paths)?)?;
+    let needs = OpenNeeds { every_hour: true, new_index: true, retention: false };
+    with(config, &args.node, needs, async |api| hide(config, args, api, paths).await).await
+}
+
+/// Does something with the node that was named, or else with whoever answers on this archive.
+async fn with(
+    config: &Config,
+    other: &OtherNode,
+    needs: OpenNeeds,
+    work: impl AsyncFnOnce(&Api) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    match Api::named(config, other)? {
+        Some(node) => work(&node).await,
+        None => Api::with(config, needs, work).await,
+    }
+}
+
+async fn hide(config: &Config, args: &AddArgs, api: &Api, mut paths: Vec<String>) -> anyhow::Result<ExitCode> {
     if args.content {
-        let equal = with_equal(&worker, &paths).await?;
+        let equal = with_equal(api, &paths).await?;
         // What was named is hidden although it may not be here.
         let named: HashSet<_> = paths.iter().cloned().collect();
         paths.extend(equal.into_iter().filter(|path| !named.contains(path)));
         if !args.yes && !is_hiding_wanted(&paths)? {
-            worker.end().await?;
             return Ok(Exit::Done.into());
         }
     }
     let mut refused = 0;
     for chunk in paths.chunks(TOGETHER) {
-        let added = worker.add(chunk.to_vec(), args.reason.clone()).await?;
+        let order = AddTombstones { paths: chunk.to_vec(), reason: args.reason.clone(), ..AddTombstones::default() };
+        let added: AddedTombstones = api.post("api/v1/tombstones", &order)?.json().await?;
         refused += added.refused;
         let mut out = stdout();
         for path in &added.paths {
@@ -78,15 +97,16 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
         }
         out.flush()?;
     }
-    worker.end().await?;
     Ok(if refused == 0 { Exit::Done.into() } else { Exit::Failed.into() })
 }
 
 /// What has the content of these paths, wherever it lies.
-async fn with_equal(worker: &Worker, paths: &[String]) -> anyhow::Result<Vec<String>> {
+async fn with_equal(api: &Api, paths: &[String]) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for chunk in paths.chunks(TOGETHER) {
-        found.extend(worker.equal(chunk.to_vec()).await?);
+        let order = AddTombstones { content: chunk.to_vec(), dry_run: true, ..AddTombstones::default() };
+        let equal: AddedTombstones = api.post("api/v1/tombstones", &order)?.json().await?;
+        found.extend(equal.paths.into_iter().map(|equal| equal.path));
     }
     Ok(found)
 }
@@ -158,39 +178,47 @@ fn below(base: &Path, file: &Path) -> Option<String> {
 }
 
 async fn list(config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
-    places(args.target.as_slice())?;
-    let worker = Worker::find(config, &args.node, OpenMode::Only).await?;
-    let mut after = None;
-    loop {
-        let page = worker.list(args.target.as_ref(), after).await?;
-        let mut out = stdout();
-        for record in &page.tombstones {
-            if config.json {
-                out.json(&record)?;
-            } else {
-                let bytes = record.hides.as_ref().map(|_| format!("\t{} here", indicatif::HumanBytes(record.bytes)));
-                let note = record
-                    .note
-                    .as_ref()
-                    .map(|note| format!("\t{} ({}, {})", shown(&note.reason), note.at, shown(&note.node)));
-                writeln!(out, "{}{}{}", shown(&record.path), bytes.unwrap_or_default(), note.unwrap_or_default())?;
-            }
+    check(args.target.as_slice())?;
+    let needs = OpenNeeds { every_hour: true, ..OpenNeeds::default() };
+    with(config, &args.node, needs, async |api| {
+        let mut question = api.get("api/v1/tombstones");
+        for (name, part) in ["channel", "quality", "hour"].into_iter().zip(args.target.iter().flat_map(Place::parts)) {
+            question = question.with(name, part);
         }
-        out.flush()?;
-        after = page.next;
-        if after.is_none() {
-            break;
+        let mut is_empty = true;
+        let each = |page: TombstonePage| {
+            is_empty &= page.tombstones.is_empty();
+            print(config, &page)
+        };
+        question.pages("after", |page: &TombstonePage| page.next.clone(), each).await?;
+        if let (true, Some(target)) = (is_empty, &args.target) {
+            absent::require_target(api, target).await?;
         }
+        Ok(Exit::Done.into())
+    })
+    .await
+}
+
+fn print(config: &Config, page: &TombstonePage) -> anyhow::Result<()> {
+    let mut out = stdout();
+    for record in &page.tombstones {
+        if config.json {
+            out.json(&record)?;
+            continue;
+        }
+        let bytes = record.hides.as_ref().map(|_| format!("\t{} here", indicatif::HumanBytes(record.bytes)));
+        let note = record.note.as_ref();
+        let note = note.map(|note| format!("\t{} ({}, {})", shown(&note.reason), note.at, shown(&note.node)));
+        writeln!(out, "{}{}{}", shown(&record.path), bytes.unwrap_or_default(), note.unwrap_or_default())?;
     }
-    worker.end().await?;
-    Ok(Exit::Done.into())
+    Ok(out.flush()?)
 }
 
 /// Only a daemon has rounds that wait for this word; one round without it takes `--accept-tombstone-bursts`.
 async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> {
-    let daemon = match args.node.daemon(config)? {
-        Some(daemon) => Some(daemon),
-        None => Daemon::find(&config.state_dir).await,
+    let daemon = match Api::named(config, &args.node)? {
+        Some(node) => Some(node),
+        None => Api::running(config).await,
     };
     let Some(daemon) = daemon else {
         anyhow::bail!(
@@ -198,7 +226,7 @@ async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> 
         );
     };
     let order = AcceptBursts { peer: args.peer.clone() };
-    let accepted: TombstoneReceipt = daemon.post_json("/api/v1/tombstones/accept", &order).await?;
+    let accepted: TombstoneReceipt = daemon.post("api/v1/tombstones/accept", &order)?.json().await?;
     let mut out = stdout();
     if config.json {
         out.json(&accepted)?;
@@ -215,39 +243,44 @@ async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
         let why = "nobody can be asked here whether to delete: give --yes to delete, or --dry-run to see what would go";
         return Err(UsageError(why.to_owned()).into());
     }
-    places(&args.targets)?;
-    let worker = Worker::find(config, &args.node, OpenMode::No).await?;
-    let mut exit = Exit::Done;
-    let mut goes_on = true;
-    if !args.yes {
-        let would = rounds(config, &worker, args, true).await?;
-        goes_on = !args.dry_run && would.files > 0 && is_wanted(&would)?;
-    }
-    if goes_on {
-        let done = rounds(config, &worker, args, false).await?;
-        if !done.left.is_empty() {
-            exit = Exit::Failed;
+    check(&args.targets)?;
+    let needs = OpenNeeds { every_hour: true, retention: true, new_index: true };
+    with(config, &args.node, needs, async |api| {
+        let mut exit = Exit::Done;
+        let mut goes_on = true;
+        if !args.yes {
+            let would = rounds(config, api, args, true).await?;
+            goes_on = !args.dry_run && would.files > 0 && is_wanted(&would)?;
         }
-    }
-    worker.end().await?;
-    Ok(exit.into())
+        if goes_on {
+            let done = rounds(config, api, args, false).await?;
+            if !done.left.is_empty() {
+                exit = Exit::Failed;
+            }
+        }
+        Ok(exit.into())
+    })
+    .await
 }
 
 /// Whether hours are hours: said before anybody is asked.
-fn places(targets: &[Place]) -> Result<(), UsageError> {
-    let texts: Vec<String> = targets.iter().map(Place::to_string).collect();
-    work::scope(&texts).map(drop)
+fn check(targets: &[Place]) -> Result<(), UsageError> {
+    let wrong = |text: &str, error| UsageError(format!("{text}: {error}"));
+    targets
+        .iter()
+        .map(Place::to_string)
+        .try_for_each(|text| ScopePart::parse(&text).map(drop).map_err(|error| wrong(&text, error)))
 }
 
 /// All of it, one request after the other; what it amounts to is printed and given back.
-async fn rounds(config: &Config, worker: &Worker, args: &PurgeArgs, dry_run: bool) -> anyhow::Result<PurgeReport> {
+async fn rounds(config: &Config, api: &Api, args: &PurgeArgs, dry_run: bool) -> anyhow::Result<PurgeReport> {
     let mut total = PurgeReport { dry_run, ..PurgeReport::default() };
     let places: Vec<String> = args.targets.iter().map(Place::to_string).collect();
     loop {
         let everything = places.is_empty();
         let order =
             PurgeOrder { places: places.clone(), everything, dry_run, after: total.next, ..PurgeOrder::default() };
-        let report = worker.purge(order).await?;
+        let report: PurgeReport = api.post("api/v1/tombstones/purge", &order)?.json().await?;
         tell(config, &report)?;
         total.files += report.files;
         total.bytes += report.bytes;
@@ -256,6 +289,11 @@ async fn rounds(config: &Config, worker: &Worker, args: &PurgeArgs, dry_run: boo
         total.next = report.next;
         if total.next.is_none() {
             break;
+        }
+    }
+    if total.files == 0 {
+        for target in &args.targets {
+            absent::require_target(api, target).await?;
         }
     }
     if !config.json {

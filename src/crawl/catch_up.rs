@@ -107,6 +107,12 @@ impl CatchUp {
         self.ready.send_replace(ready);
     }
 
+    /// Others have compared everything, or do so when it is asked about.
+    pub(super) fn is_done(&self) {
+        self.generation.store(self.keeper.index.catalog().generation(), Ordering::SeqCst);
+        self.set_ready(true);
+    }
+
     /// Begins again as soon as possible: the disk has come back, or was found away.
     pub(super) fn kick(&self) {
         self.set_ready(false);

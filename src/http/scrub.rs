@@ -25,12 +25,14 @@ use crate::wire::{FlaggedList, QuarantineList, ScrubLine, ScrubOrder};
 const TELL_EVERY: u64 = 16 << 20;
 /// Files between two lines about progress, where they are small.
 const TELL_FILES: u64 = 500;
+/// Threads that read for one order.
+const MOST_THREADS: u16 = 64;
 /// How long a reader may take no line before the work is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers `POST /api/v1/scrub`: a line of JSON for what is ahead, what is done, and each damaged file, and a last one that says how it ended.
 ///
-/// One at a time, in one thread. It goes on no longer than somebody listens, and not beyond the end of the node, also inside a file.
+/// One at a time. It goes on no longer than somebody listens, and not beyond the end of the node, also inside a file.
 #[utoipa::path(
     post, path = "/api/v1/scrub", request_body = ScrubOrder, security(("bearer" = [])),
     responses(
@@ -68,8 +70,9 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
+        let threads = usize::from(order.threads.unwrap_or(1).clamp(1, MOST_THREADS));
         let limits = if order.yes { ScrubLimits::NONE } else { ScrubLimits::CAREFUL };
-        let last = match app.scrub.run(&places, limits, 1, &listener) {
+        let last = match app.scrub.run(&places, limits, threads, &listener) {
             Ok(_) if listener.is_stopped() => ScrubLine::Failed { why: "the node is ending".to_owned() },
             Ok(summary) => ScrubLine::Done(summary),
             Err(error) => ScrubLine::Failed { why: error.to_string() },

@@ -130,6 +130,11 @@ impl TestNode {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
+    /// Its routes.
+    pub fn routes(&self) -> Router {
+        self.router.clone()
+    }
+
     /// Writes a file, and tells nobody.
     pub fn write(&self, path: &str, content: &[u8]) {
         let file = self.directory.path().join(path);

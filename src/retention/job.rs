@@ -42,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const TOLD: usize = 5;
 
 /// What can be chosen about retention.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RetentionOptions {
     /// What may be kept at most.
     pub limits: RetentionLimits,
@@ -104,8 +104,15 @@ pub struct Retention {
 impl Retention {
     /// Reads the journal, if the disk is there; otherwise later.
     pub fn new(parts: RetentionParts, options: RetentionOptions, registry: &Registry) -> prometheus::Result<Self> {
+        let retention = Self::unread(parts, options, registry)?;
+        retention.load_or_tell();
+        Ok(retention)
+    }
+
+    /// Reads nothing: for a process that neither deletes nor says what would be.
+    pub fn unread(parts: RetentionParts, options: RetentionOptions, registry: &Registry) -> prometheus::Result<Self> {
         let report = RetentionReport { enabled: !options.limits.are_off(), ..RetentionReport::default() };
-        let retention = Self {
+        Ok(Self {
             gauges: RetentionGauges::register(registry)?,
             attempts: Mutex::new(Attempts::new(parts.keeper.guard().returns())),
             timeline: ClockTimeline::new(Arc::clone(&parts.clocks)),
@@ -121,9 +128,7 @@ impl Retention {
             used: Mutex::default(),
             wake: OnceLock::new(),
             on_change: OnceLock::new(),
-        };
-        retention.load_or_tell();
-        Ok(retention)
+        })
     }
 
     /// Calls this whenever the answers of [`Retention::keeps`] have changed: the journal could be read again, or the operator has
@@ -188,21 +193,24 @@ impl Retention {
         RetentionReport { clock: self.clock_doubt(false), unusable_records: self.unusable_records(), ..report }
     }
 
-    /// What would go now, and what has gone. Changes nothing.
-    pub fn view(&self) -> Result<RetentionView, RetentionError> {
+    /// What would go now, by these limits or its own, and what has gone. Changes nothing.
+    pub fn view(&self, limits: Option<&RetentionLimits>) -> Result<RetentionView, RetentionError> {
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         let (retired, retired_hours, kept) = report::retired(&journal);
-        Ok(RetentionView { plan: self.plan()?, retired, retired_hours, kept })
+        Ok(RetentionView { plan: self.plan(limits)?, retired, retired_hours, kept })
     }
 
-    /// What would go now. Changes nothing.
-    pub fn plan(&self) -> Result<RetentionPlan, RetentionError> {
+    /// What would go now, by these limits or its own. Changes nothing.
+    pub fn plan(&self, limits: Option<&RetentionLimits>) -> Result<RetentionPlan, RetentionError> {
+        let own = &self.options.limits;
+        let limits = limits.unwrap_or(own);
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         let free = self.free();
-        let schedule = self.schedule(&journal, free)?;
+        let schedule = self.schedule(&journal, limits, free)?;
         let blocked = self.may_delete().err().map(|error| error.to_string());
         let doubt = self.doubt(&schedule);
-        Ok(RetentionPlan { doubt, blocked, ..report::plan(&schedule, !self.options.limits.are_off(), free) })
+        let other_limits = limits != own;
+        Ok(RetentionPlan { doubt, blocked, other_limits, ..report::plan(&schedule, !limits.are_off(), free) })
     }
 
     /// Keeps these hours whatever the limits say, and lets them be fetched again; or, with `release`, no more than any other hour.
@@ -229,11 +237,12 @@ impl Retention {
     /// Those of the places under which nothing is here, and what may be meant by them: they may come, or be misspelt. Changes nothing.
     pub fn not_here(&self, places: &[HourPlace]) -> Result<Vec<AbsentHour>, RetentionError> {
         let index = self.parts.keeper.index();
-        let known = index.catalog().streams();
+        let known: Vec<String> = index.catalog().streams().iter().map(Stream::to_string).collect();
         let mut absent = Vec::new();
         for place in places {
             if index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?.is_none() {
-                let meant = misspelt::meant(&place.stream, &known).map(Stream::to_string);
+                let asked = place.stream.to_string();
+                let meant = misspelt::meant(&asked, known.iter().map(String::as_str)).map(str::to_owned);
                 absent.push(AbsentHour { hour: place.to_string(), meant });
             }
         }
@@ -330,7 +339,7 @@ impl Retention {
         let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
         self.look_at_journal(&journal)?;
         self.parts.keeper.settle_origins(&|| self.is_ready())?;
-        let schedule = self.schedule(&journal, self.free())?;
+        let schedule = self.schedule(&journal, &self.options.limits, self.free())?;
         // The index may have begun anew while it was asked.
         self.may_delete()?;
         self.note_level(&schedule);
@@ -487,8 +496,13 @@ impl Retention {
         Ok(missing.is_empty().then(seen))
     }
 
-    /// What goes, by what the index knows. Changes nothing.
-    fn schedule(&self, journal: &Journal, free: Option<u64>) -> Result<Schedule, RetentionError> {
+    /// What goes by these limits and by what the index knows. Changes nothing.
+    fn schedule(
+        &self,
+        journal: &Journal,
+        limits: &RetentionLimits,
+        free: Option<u64>,
+    ) -> Result<Schedule, RetentionError> {
         let mut hours = Vec::new();
         let index = self.parts.keeper.index();
         for stream in index.catalog().streams() {
@@ -514,7 +528,7 @@ impl Retention {
             let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;
             hours.push(Stored { decided, ..stored });
         }
-        Ok(schedule(hours, &self.options.limits, self.now(), free))
+        Ok(schedule(hours, limits, self.now(), free))
     }
 
     fn stored(&self, place: HourPlace, totals: &HourTotals) -> Result<Stored, RetentionError> {

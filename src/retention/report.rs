@@ -34,7 +34,7 @@ pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> Ret
         archive_bytes: schedule.bytes,
         free_bytes: free,
         doubt: schedule.doubt.map(|doubt| doubt.to_string()),
-        blocked: None,
+        ..RetentionPlan::default()
     }
 }
 

@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{microseconds, seconds};
+use crate::domain::Span;
+use crate::domain::retention::{RetentionLimits, StreamLimit};
+
 /// What retention would delete now, and what it has deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetentionView {
@@ -43,6 +47,84 @@ pub struct RetentionPlan {
     /// Why nothing can be deleted now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blocked: Option<String>,
+    /// Whether it is by limits that were asked about, and not by the node's own.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub other_limits: bool,
+}
+
+/// Limits that a plan is asked about; what is left out is without limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanLimits {
+    /// How long ago an hour may have ended, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<f64>,
+    /// Bytes of all hours together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// Bytes that stay free on the disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_free: Option<u64>,
+    /// Limits of channels and qualities.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<PlanStreamLimits>,
+}
+
+/// Limits of a channel, or of a quality of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanStreamLimits {
+    /// The channel.
+    pub channel: String,
+    /// The quality; all that have no limits of their own where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<String>,
+    /// In place of that of all, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<f64>,
+    /// No age limits them, whatever holds for all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_age: bool,
+    /// Bytes of these hours together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+}
+
+impl From<&RetentionLimits> for PlanLimits {
+    fn from(limits: &RetentionLimits) -> Self {
+        let age = |span: Span| seconds(u64::try_from(span.us()).unwrap_or_default());
+        let streams = limits.streams.iter().map(|limit| PlanStreamLimits {
+            channel: limit.channel.clone(),
+            quality: limit.quality.clone(),
+            max_age: limit.max_age.flatten().map(age),
+            any_age: limit.max_age == Some(None),
+            max_bytes: limit.max_bytes,
+        });
+        Self {
+            max_age: limits.max_age.map(age),
+            max_bytes: limits.max_bytes,
+            min_free: limits.min_free,
+            streams: streams.collect(),
+        }
+    }
+}
+
+impl From<PlanLimits> for RetentionLimits {
+    fn from(limits: PlanLimits) -> Self {
+        let age = |given: f64| Span::from_us(microseconds(given));
+        let streams = limits.streams.into_iter().map(|limit| StreamLimit {
+            channel: limit.channel,
+            quality: limit.quality,
+            max_age: if limit.any_age { Some(None) } else { limit.max_age.map(|given| Some(age(given))) },
+            max_bytes: limit.max_bytes,
+        });
+        Self {
+            max_age: limits.max_age.map(age),
+            max_bytes: limits.max_bytes,
+            min_free: limits.min_free,
+            streams: streams.collect(),
+        }
+    }
 }
 
 /// An hour that would go.
@@ -195,4 +277,29 @@ pub struct AbsentHour {
     /// `CHANNEL/QUALITY` that is here and differs by one letter.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub meant: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_the_same_after_they_were_sent() {
+        let stream = |quality: Option<&str>, max_age| StreamLimit {
+            channel: "a".to_owned(),
+            quality: quality.map(str::to_owned),
+            max_age,
+            max_bytes: Some(5),
+        };
+        let age = Span::from_us(86_400_000_001);
+        let limits = RetentionLimits {
+            max_age: Some(age),
+            max_bytes: None,
+            min_free: Some(1),
+            streams: vec![stream(None, None), stream(Some("b"), Some(None)), stream(Some("c"), Some(Some(age)))],
+        };
+        let sent = serde_json::to_string(&PlanLimits::from(&limits)).unwrap();
+        assert_eq!(RetentionLimits::from(serde_json::from_str::<PlanLimits>(&sent).unwrap()), limits);
+        assert_eq!(serde_json::to_string(&PlanLimits::from(&RetentionLimits::default())).unwrap(), "{}");
+    }
 }

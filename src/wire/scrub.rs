@@ -98,6 +98,9 @@ pub struct ScrubOrder {
     pub places: Vec<String>,
     /// Damaged files are moved however many they are.
     pub yes: bool,
+    /// Threads that read, up to 64; one where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u16>,
 }
 
 /// One line of the answer to it.

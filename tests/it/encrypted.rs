@@ -159,6 +159,8 @@ fn the_command_line_trusts_exactly_the_daemon_on_its_archive() {
     let refused = node.run(&["status", "--node", &url]);
     assert_eq!(refused.code, 3, "{}", refused.out);
     assert!(refused.err.contains("--ca-file"), "{}", refused.err);
+    let mixed_up = node.run(&["status", "--node", &format!("http://{}", node.address)]);
+    assert!(mixed_up.code == 3 && mixed_up.err.contains("is its address an https:// one?"), "{mixed_up:?}");
 }
 
 #[test]

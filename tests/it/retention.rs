@@ -221,6 +221,23 @@ fn alone_after_index(archive: &TestArchive, limits: &str) -> Outcome {
 }
 
 #[test]
+fn a_plan_is_made_by_the_limits_that_it_is_given_also_beside_a_daemon_that_has_others() {
+    let archive = archive_of(0..10, 1);
+    let node = node(&archive, "max_age = \"10days\"");
+    let own = node.run(&["retention", "plan"]);
+    assert!(own.lines(0)[0].starts_with("0 of 10 hours would go"), "{}", own.out);
+    let planned = alone(&archive, "max_age = \"6h\"", &["plan", "--json"]).json(0);
+    assert_eq!(planned["other_limits"], true, "{planned}");
+    assert!(planned["planned_hours"].as_u64().unwrap() >= 3, "{planned}");
+    let said = alone(&archive, "max_age = \"6h\"", &["plan"]);
+    assert!(said.out.contains("the daemon has others"), "{}", said.out);
+    let same = alone(&archive, "max_age = \"10days\"", &["plan", "--json"]).json(0);
+    assert_eq!((&same["other_limits"], &same["planned_hours"]), (&serde_json::Value::Null, &0.into()), "{same}");
+    node.get("/api/v1/retention?limits=soon").problem(400);
+    assert!((0..10).all(|ago| archive.at(&place(ago)).exists()), "a plan deletes nothing");
+}
+
+#[test]
 fn what_is_not_understood_stays() {
     let archive = archive_of(2..12, 1);
     for name in ["notes.txt", "odd.ts", "00:10-2.0-temp-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.ts", ".hidden"] {

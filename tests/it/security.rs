@@ -129,10 +129,16 @@ fn with_tokens_for_reading_nothing_is_told_without_one() {
     let there = format!("http://{}", node.address);
     let from_elsewhere = TestArchive::empty();
     let denied = gapless(from_elsewhere.path(), &["status", "--node", &there]);
-    assert!(denied.code == 3 && denied.err.contains("401"), "{denied:?}");
+    assert!(denied.code == 3 && denied.err.contains("401") && denied.err.contains("--token-file"), "{denied:?}");
     let file = tokens.write("reader", READER);
     let args = ["status", "--node", &there, "--token-file", text(&file)];
     gapless(from_elsewhere.path(), &args).lines(0);
+    // Who compares shows one, too.
+    gapless(from_elsewhere.path(), &["rebuild"]).lines(0);
+    let compare = ["diff", "--peer", &there, "--summary"];
+    let denied = gapless(from_elsewhere.path(), &compare);
+    assert!(denied.code == 3 && denied.err.contains("--token-file"), "{denied:?}");
+    assert_eq!(gapless(from_elsewhere.path(), &[&compare[..], &["--token-file", text(&file)]].concat()).code, 1);
 }
 
 #[test]

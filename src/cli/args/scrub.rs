@@ -16,9 +16,9 @@ pub struct ScrubArgs {
     /// Move damaged files to the quarantine however many they are
     #[arg(long)]
     pub yes: bool,
-    /// Threads that read, where no daemon runs
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub threads: u16,
+    /// Threads that read; one where a daemon does it, and two where none runs, unless it is said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: Option<u16>,
 }
 
 /// Arguments of `quarantine`.

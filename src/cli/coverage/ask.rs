@@ -1,12 +1,8 @@
-//! Asks for the figures of a quality's hours and for its map: the daemon page by page, or the index itself. Neither reads a segment.
+//! Asks for the figures of a quality's hours and for its map. No segment is read for them.
 
 use crate::cli::archive_client::ArchiveClient;
-use crate::cli::client::path;
-use crate::cli::pages::Pages;
-use crate::coverage::png;
-use crate::domain::coverage::{HourFigures, Window};
-use crate::domain::map::{self, paint_hours};
-use crate::domain::{Horizon, Hour, Stream};
+use crate::domain::coverage::HourFigures;
+use crate::domain::{Horizon, Stream, map};
 use crate::wire::CoverageList;
 
 /// Hours of a quality that are told, the latest ones: eleven years of them. A single directory with a stray date would otherwise
@@ -36,26 +32,18 @@ pub(super) async fn of_stream(here: &ArchiveClient, stream: &Stream, draws: bool
     if draws && drawn_from > first {
         tracing::warn!(name: "map_cut", %stream, from = %drawn_from, "the map shows the latest {} hours only", map::MOST_HOURS);
     }
-    let window = Window { from: Some(told_from.start()), ..Window::default() };
-    if let Some(keeper) = here.keeper() {
-        return tokio::task::block_in_place(|| {
-            let coverage = keeper.coverage(stream, &window, usize::MAX, usize::MAX)?.coverage;
-            let colours = draws.then(|| paint_hours(&coverage, drawn_from, last));
-            let picture = colours.map(|colours| png(&colours, map::ROWS)).transpose()?;
-            Ok(QualityCoverage { hours: coverage.figures(told_from, Hour::MAX).collect(), picture })
-        });
-    }
-    let Some(daemon) = here.daemon() else { return Ok(QualityCoverage::default()) };
+    let Some(api) = here.api() else { return Ok(QualityCoverage::default()) };
     let mut found = QualityCoverage::default();
-    let mut pages = Pages::new(daemon, "coverage", stream, window, &[]);
-    while let Some(page) = pages.next(|page: &CoverageList| page.next.clone()).await? {
+    let each = |page: CoverageList| {
         for hour in &page.hours {
             found.hours.push(HourFigures::try_from(hour)?);
         }
-    }
+        Ok(())
+    };
+    let question = api.get("api/v1/coverage").of(stream).with("from", told_from.start());
+    question.pages("from", |page: &CoverageList| page.next.clone(), each).await?;
     if draws {
-        let address = path(["api", "v1", "map", stream.channel.as_str(), stream.quality.as_str()]);
-        found.picture = Some(daemon.get_bytes(&address).await?);
+        found.picture = Some(api.get("api/v1/map").of(stream).ask().await?.bytes().await?);
     }
     Ok(found)
 }

@@ -22,6 +22,7 @@ pub(super) async fn explain(
     let mut streams = here.streams(scope, &BTreeSet::new()).await?;
     streams.retain(|stream| !stream.quality.is_chat());
     if streams.is_empty() {
+        here.require(scope).await?;
         anyhow::bail!("no channel and quality with video was found here; `gapless ls` lists what there is");
     }
     for stream in streams {

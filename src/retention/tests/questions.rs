@@ -30,7 +30,7 @@ async fn a_question_while_the_index_catches_up_leaves_what_peers_gave_theirs() {
     let retention = archive.retention(Arc::clone(&keeper), age(30), Box::new(|| false));
     let before = archive.records();
     assert!(before.iter().any(|(path, _)| path.ends_with("fetched")));
-    retention.view().unwrap();
+    retention.view(None).unwrap();
     assert!(run(&retention).error.is_some_and(|error| error.contains("catching up")));
     let fetched =
         |all: &[(std::path::PathBuf, Vec<u8>)]| all.iter().find(|(path, _)| path.ends_with("fetched")).cloned();
@@ -43,7 +43,7 @@ async fn a_question_writes_no_levels_and_says_what_a_run_would() {
     let archive = Archive::new(10);
     let retention = archive.start(age(3));
     let before = archive.records();
-    let doubt = retention.view().unwrap().plan.doubt.unwrap();
+    let doubt = retention.view(None).unwrap().plan.doubt.unwrap();
     assert_eq!(archive.records(), before);
     assert_eq!(run(&retention).doubt, Some(doubt));
     // Nor does one of later: the week goes on only where something runs.
@@ -51,7 +51,7 @@ async fn a_question_writes_no_levels_and_says_what_a_run_would() {
     retention.know_journal();
     let then = archive.records();
     assert!(then.iter().any(|(path, _)| path.ends_with("levels")));
-    retention.plan().unwrap();
+    retention.plan(None).unwrap();
     assert_eq!(archive.records(), then);
 }
 

@@ -1,0 +1,149 @@
+//! An archive that this process opens because no daemon has it open, and the routes over it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use reqwest::{Body, Request, Response};
+use tokio::sync::watch;
+
+use super::ApiError;
+use crate::cli::config::Config;
+use crate::cli::daemon_search::wrong_with;
+use crate::cli::offline::Offline;
+use crate::cli::{backfill, node, pace, retention};
+use crate::crawl::{Crawl, Watch};
+use crate::deleted::DeletionCounter;
+use crate::domain::Stream;
+use crate::ffmpeg::Pool;
+use crate::http::operator_actions::BackfillActions;
+use crate::http::{AppParts, Auth, Hosts, InProcess};
+use crate::peer::Peer;
+use crate::peer_proxy::PeerProxy;
+use crate::playback::Playback;
+use crate::retention::Retention;
+use crate::runtime::{Stop, SystemClock};
+use crate::scrub::{QuarantineContents, Scrub};
+use crate::tls;
+
+/// What a verb needs of an archive that is opened for it. Without any of it, hours are brought into line with the disk when they are asked
+/// about, and no index is made where there is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenNeeds {
+    /// Every hour is in line with the disk before anything is asked.
+    pub every_hour: bool,
+    /// It matters what is to be kept, and what other nodes have.
+    pub retention: bool,
+    /// An index is made where there is none.
+    pub new_index: bool,
+}
+
+/// An archive that is ours until this is closed.
+pub struct LocalArchive {
+    routes: InProcess,
+    opened: Arc<Offline>,
+    retention: Arc<Retention>,
+}
+
+impl fmt::Debug for LocalArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalArchive").finish_non_exhaustive()
+    }
+}
+
+impl LocalArchive {
+    /// Locks the archive, opens its index, and does what is needed before questions.
+    pub async fn open(config: &Config, needs: OpenNeeds) -> anyhow::Result<Self> {
+        if let Some(wrong) = wrong_with(&config.base_dir) {
+            anyhow::bail!("{wrong}; --base-dir says where the archive is");
+        }
+        let peers = if needs.retention { backfill::peers_now(config).await? } else { watch::channel(Vec::new()).1 };
+        let config = config.clone();
+        let opening = tokio::task::spawn_blocking(move || {
+            let opened = if needs.new_index { Offline::begin(&config) } else { Offline::open(&config) }?;
+            if needs.every_hour {
+                opened.catch_up(|_| true)?;
+            }
+            Self::over(&config, Arc::new(opened), needs, peers)
+        });
+        opening.await.context("the archive was not opened")?
+    }
+
+    fn over(
+        config: &Config,
+        opened: Arc<Offline>,
+        needs: OpenNeeds,
+        peers: watch::Receiver<Vec<Peer>>,
+    ) -> anyhow::Result<Self> {
+        let (keeper, registry, stop) = (Arc::clone(&opened.keeper), Registry::new(), Stop::new());
+        let clock = Arc::new(SystemClock::new());
+        let crawl =
+            Crawl::new(Arc::clone(&keeper), Vec::new(), pace::of(config), Arc::default(), clock.clone(), stop.clone());
+        // Nothing is watched, so that every hour is compared with the disk when it is asked about.
+        crawl.caught_up();
+        let retention = if needs.retention {
+            retention::offline(config, &keeper, peers.clone())?
+        } else {
+            retention::unread(&keeper)?
+        };
+        let making = Arc::clone(&retention);
+        let parts = AppParts {
+            name: config.node.name.clone(),
+            base_dir: config.base_dir.clone(),
+            thresholds: node::thresholds(config),
+            misplaced: Box::new(Vec::new),
+            crawl: Arc::new(crawl),
+            watch: Arc::new(Watch::new(Arc::clone(&keeper), node::watch_options(config), stop)),
+            board: Arc::default(),
+            instance: rand::random(),
+            peers: Box::new(Vec::new),
+            peer_proxy: Arc::new(PeerProxy::new(peers, &*tls::trusting_nobody()?, None)?),
+            retention: Arc::clone(&retention),
+            scrub: Arc::new(Scrub::new(
+                Arc::clone(&keeper),
+                node::scrub_options(config),
+                Arc::new(QuarantineContents::default()),
+            )),
+            sources: Box::new(Vec::new),
+            coverage: None,
+            playback: Arc::new(Playback::new(Arc::clone(&keeper), clock, node::playback_options(config))),
+            ffmpeg: Arc::new(Pool::new(node::ffmpeg_options(config), &registry)?),
+            listing_cache: 0,
+            bounds: node::bounds(config),
+            backfill_actions: BackfillActions { accept_bursts: Box::new(|_| 0) },
+            hosts: Hosts::default(),
+            auth: Arc::new(Auth::open(None, None)?),
+            deleted: Arc::new(DeletionCounter::register(&registry)?),
+            last_copies: Some(Arc::new(move || Box::new(making.hidden_last_copies()))),
+            keeper,
+            registry,
+        };
+        Ok(Self { routes: InProcess::new(parts)?, opened, retention })
+    }
+
+    /// The routes' answer to a request.
+    pub(super) async fn answer(&self, request: Request) -> Result<Response, ApiError> {
+        let request = request.try_into().map_err(ApiError::Setup)?;
+        Ok(self.routes.answer::<Body>(request).await.map(Body::wrap_stream).into())
+    }
+
+    /// Makes the index right about every hour of these qualities.
+    pub async fn catch_up(&self, wanted: impl Fn(&Stream) -> bool + Send + 'static) -> anyhow::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        let catching_up = tokio::task::spawn_blocking(move || opened.catch_up(wanted));
+        catching_up.await.context("the hours were not compared with the disk")?
+    }
+
+    /// What decides which hours go: a daemon does that in its own time, and a command now.
+    pub fn retention(&self) -> &Arc<Retention> {
+        &self.retention
+    }
+
+    /// Closes the index in order and gives the archive free.
+    pub(super) async fn close(self) -> anyhow::Result<()> {
+        self.routes.end().await;
+        let closing = tokio::task::spawn_blocking(move || self.opened.keeper.index().close());
+        closing.await.context("the index was not closed in order")
+    }
+}
