@@ -33,11 +33,11 @@ const ON_DISK: [&str; 24] = [
 ];
 /// What hides, retires, evicts or forgets.
 const FORGETS: [&str; 13] = [
-    "Step::Retiring",
-    "Step::Retired",
-    "Step::Gone",
+    "JournalStep::Retiring",
+    "JournalStep::Retired",
+    "JournalStep::Gone",
     "HourUpdate::Remove",
-    "Change::Remove",
+    "HourChange::Remove",
     "begin_anew(",
     "extract_if(",
     "pop_first()?",
