@@ -135,7 +135,7 @@ fn what_nobody_has_is_unfillable_until_somebody_gets_it_and_a_restart_keeps_what
     assert!(hole["detail"].as_str().unwrap().contains("other"), "{hole}");
     assert_eq!(unfillable(&node), 1);
     let lines = node.run(&["holes", STREAM, "--unfillable"]);
-    assert!(lines.lines(0)[0].ends_with("8.000000 s  nobody_has (other)"), "{}", lines.out);
+    assert!(lines.lines(0)[0].ends_with("8.000 s  nobody_has (other)"), "{}", lines.out);
     let metrics = node.get("/metrics").text().to_owned();
     assert!(metrics.contains("gapless_unfillable_hole_seconds{channel=\"chan\",quality=\"source\"} 8"), "{metrics}");
     node.terminate();
