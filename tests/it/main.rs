@@ -50,6 +50,7 @@ mod master;
 mod mid_crawl;
 mod monitoring;
 mod names;
+mod naming;
 mod page;
 mod peers;
 mod playback;
