@@ -1,16 +1,13 @@
 //! Puts one stretch after the other into a new stream.
 //!
-//! 1. Pictures come in groups that need nothing from outside: from a key frame that resets the decoder (and brings its
-//!    parameters) to the next one.
-//! 2. A group that lies in the stretch as a whole is passed on to the byte. So is one from which only the last pictures in the
-//!    order of decoding are left out.
-//! 3. Any other is decoded, and of it what lies in the stretch is encoded anew, without reordering.
-//! 4. Sound is cut between its frames, at the nearest.
-//! 5. All get new times, without gaps from stretch to stretch, and go into one new stream as they come. Nothing is kept on a
-//!    disk, and in memory no more than a group and a segment.
-//!    Neighbours are there for their sound alone: the cut goes on without one that cannot be read. A segment without pictures
-//!    is a hole.
+//! 1. Each segment is read, and what it says goes to a [`CutPlanner`], which decides about pictures and sound.
+//! 2. What is passed on is passed on to the byte; what is encoded anew is decoded first, and encoded without reordering.
+//! 3. All get new times, without gaps from stretch to stretch, and go into one new stream as they come. Nothing is kept on a
+//!    disk, and in memory no more than two groups of pictures and a segment.
+//! 4. Neighbours are there for their sound, and for pictures a little beside their names: the cut goes on without one that cannot be read. Where what is wanted first needs pictures from
+//!    further back, segments before are read until decoding can begin.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,22 +16,16 @@ use tokio::sync::mpsc;
 use super::container::Container;
 use super::ends::{Held, encode};
 use super::segment::{Clip, CutSegment, Loaded};
-use super::suitable::{Blind, has_pictures};
+use super::suitable::{Blind, refused};
 use super::transition::Part;
 use super::{FfmpegError, Pool};
 use crate::domain::Timestamp;
-use crate::media::{Coding, Mux, SoundFrame, Unit, distance, shortest, ticks};
+use crate::media::{Coding, CutPlanner, CutRefusal, CutStep, MOST_GROUP, Mux, SegmentSteps, SoundFrame, Unit};
 
 /// A piece is sent from this size on.
 pub(super) const PIECE: usize = 64 << 10;
-/// A group of pictures with more is none that can be cut exactly.
-const MOST_GROUP: usize = 256 << 20;
 /// Times begin here: what is decoded before it is shown still has a time above zero.
 pub(super) const BEGIN: i64 = 126_000;
-/// Times may leap this much from segment to segment; where they leap further the next one follows at once.
-const LEAP: i64 = 45_000;
-/// If nothing else is known: 25 a second.
-const PICTURE: i64 = 3_600;
 /// Frames of sound that go into one packet.
 const TOGETHER: usize = 4;
 
@@ -48,14 +39,6 @@ pub(super) struct Making {
     /// What the sound is, where it was found beforehand.
     pub sound: Option<Coding>,
     pub held: Held,
-}
-
-/// Where a picture lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Before,
-    Within,
-    After,
 }
 
 /// Writes one stretch after the other.
@@ -73,25 +56,16 @@ pub(super) struct Cutter<'s> {
 }
 
 /// One stretch while its segments come. Its times are those of its first segment.
-#[derive(Default)]
-pub(super) struct Stretch {
-    /// What the time of a segment has to be moved by.
-    shift: i64,
-    /// Where the next segment is expected to begin.
-    expected: Option<i64>,
-    group: Vec<Unit>,
-    places: Vec<Place>,
-    bytes: usize,
+struct Stretch {
+    planner: CutPlanner,
+    /// Pictures of which the planner has not said yet that they are not needed any more.
+    units: Vec<Unit>,
+    /// The number of the first of them.
+    number: usize,
     sound: Vec<SoundFrame>,
-    /// The time of the first picture that is in.
-    origin: Option<i64>,
-    last: i64,
-    picture: i64,
     blind: Blind,
-}
-
-pub(super) fn nothing((start, end): (Timestamp, Timestamp)) -> FfmpegError {
-    FfmpegError::Nothing(format!("there is no picture from {start} to {end}"))
+    /// What was asked for.
+    asked: (Timestamp, Timestamp),
 }
 
 impl<'s> Cutter<'s> {
@@ -110,81 +84,55 @@ impl<'s> Cutter<'s> {
     }
 
     pub(super) async fn clip(&mut self, clip: Clip) -> Result<(), FfmpegError> {
-        let window = (clip.start, clip.end);
-        let mut stretch = Stretch { picture: PICTURE, ..Stretch::default() };
-        'all: for segment in clip.segments {
-            let is_beside = segment.lies_beside(window);
-            let Some(mut loaded) = self.load(segment, is_beside, &mut stretch.blind).await? else { continue };
-            let (start, end) = (loaded.at(clip.start), loaded.at(clip.end));
-            stretch.join(&loaded);
-            // A neighbour has but a little of the sound, whatever its times say.
-            let most = if is_beside { ticks(Clip::SOUND.us()) } else { end - start };
-            if loaded.start < clip.end {
-                stretch.add_sound(&loaded, start, end.min(start + most));
-            } else {
-                stretch.add_sound(&loaded, start.max(end - most), end);
-            }
-            if loaded.start >= clip.end {
-                continue;
-            }
-            for mut unit in std::mem::take(&mut loaded.media.video) {
-                // A neighbour gives no pictures, even where its name is a little too short or too long.
-                let place = if unit.pts < start || loaded.end <= clip.start {
-                    Place::Before
-                } else if unit.pts < end {
-                    Place::Within
-                } else {
-                    Place::After
-                };
-                (unit.pts, unit.dts) = (unit.pts + stretch.shift, unit.dts + stretch.shift);
-                if unit.marks.clean {
-                    self.group(&mut stretch).await?;
-                    if place == Place::After {
-                        break 'all;
-                    }
+        let window = clip.window();
+        let mut stretch = Stretch {
+            planner: CutPlanner::new(window),
+            units: Vec::new(),
+            number: 0,
+            sound: Vec::new(),
+            blind: Blind::default(),
+            asked: (clip.start, clip.end),
+        };
+        let mut lead = Some(clip.lead);
+        for segment in clip.segments {
+            let Some(loaded) = load(segment, stretch.asked).await? else { continue };
+            if let Some(lead) = lead.take()
+                && loaded.source.needs_more(window)
+            {
+                for earlier in further_back(lead, window).await {
+                    self.segment(&mut stretch, earlier).await?;
                 }
-                stretch.bytes += unit.data.len();
-                if stretch.bytes > MOST_GROUP {
-                    if is_beside {
-                        stretch.forget();
-                        break;
-                    }
-                    let why = "there is no key frame for too long to cut exactly; take a rough cut";
-                    return Err(FfmpegError::Unsuitable(why.into()));
-                }
-                stretch.group.push(unit);
-                stretch.places.push(place);
             }
+            self.segment(&mut stretch, loaded).await?;
         }
-        self.group(&mut stretch).await?;
-        let found = stretch.blind.found.take();
-        let origin = stretch.origin.ok_or_else(|| found.unwrap_or_else(|| nothing(window)))?;
-        self.write_sound(&mut stretch, i64::MAX, origin);
-        self.begin += stretch.last + stretch.picture - origin;
+        let steps = stretch.planner.finish();
+        let steps = steps.map_err(|refusal| stretch.refused(refusal))?;
+        self.make(&mut stretch, steps).await?;
+        if let Some((origin, end)) = stretch.planner.extent() {
+            self.write_sound(&mut stretch.sound, i64::MAX, origin);
+            self.begin += end - origin;
+        }
         Ok(())
     }
 
-    /// Reads a segment; nothing where the cut goes on without it.
-    async fn load(
-        &mut self,
-        segment: CutSegment,
-        is_beside: bool,
-        blind: &mut Blind,
-    ) -> Result<Option<Loaded>, FfmpegError> {
-        let checked = segment.load().await.and_then(|loaded| Ok((has_pictures(&loaded)?, loaded)));
-        if is_beside {
-            let checked = checked.inspect_err(|error| {
-                tracing::debug!(name: "cut_without_neighbour", %error, "a cut goes on without the sound of a neighbour");
-            });
-            return Ok(checked.ok().and_then(|(has_pictures, loaded)| has_pictures.then_some(loaded)));
-        }
-        let (has_pictures, loaded) = checked?;
-        if !has_pictures {
+    async fn segment(&mut self, stretch: &mut Stretch, loaded: Loaded) -> Result<(), FfmpegError> {
+        let turn = stretch.planner.segment(&loaded.source).map_err(|refusal| refused(refusal, stretch.asked))?;
+        let is_beside = loaded.source.lies_beside(stretch.planner.window());
+        if let Some(refusal) = turn.passed_over {
+            without(&refused(refusal, stretch.asked));
+        } else if loaded.source.pictures.is_empty() {
             // Only until there are some: what comes later is a hole like any other.
-            return if self.mux.is_none() { blind.count(&loaded).map(|()| None) } else { Ok(None) };
+            if !is_beside && self.mux.is_none() {
+                stretch.blind.count(&loaded)?;
+            }
+        } else {
+            if !is_beside {
+                self.announce(loaded.media.codings().1, loaded.start)?;
+            }
+            let steps = stretch.take(loaded, turn);
+            self.make(stretch, steps).await?;
         }
-        self.announce(loaded.media.codings().1, loaded.start)?;
-        Ok(Some(loaded))
+        Ok(())
     }
 
     /// Says what there is, before anything of it is written.
@@ -204,36 +152,38 @@ impl<'s> Cutter<'s> {
         Ok(())
     }
 
-    /// A group of pictures is whole.
-    async fn group(&mut self, stretch: &mut Stretch) -> Result<(), FfmpegError> {
-        let (group, places) = (std::mem::take(&mut stretch.group), std::mem::take(&mut stretch.places));
-        stretch.bytes = 0;
-        let within = |at: &usize| places.get(*at) == Some(&Place::Within);
-        let mut wanted: Vec<i64> =
-            group.iter().enumerate().filter(|(at, _)| within(at)).map(|(_, unit)| unit.pts).collect();
-        wanted.sort_unstable();
-        let (Some(first), Some(last)) = (wanted.first().copied(), wanted.last().copied()) else { return Ok(()) };
-        let origin = *stretch.origin.get_or_insert(first);
-        stretch.last = last;
-        stretch.picture = shortest(&wanted).unwrap_or(stretch.picture);
-        let is_front = (0..wanted.len()).all(|at| within(&at));
-        let is_clean = group.first().is_some_and(|unit| unit.marks.clean);
-        // How long before it is shown a picture is decoded, around here.
-        let ahead = group.first().map_or(0, |unit| unit.pts - unit.dts);
-        self.ahead = ahead;
-        if is_front && is_clean {
-            for unit in group.iter().take(wanted.len()) {
-                self.write_sound(stretch, unit.dts, origin);
-                self.picture((unit.pts, unit.dts), unit.marks.random_access, &unit.data, origin);
+    /// Does what was planned.
+    async fn make(&mut self, stretch: &mut Stretch, steps: Vec<CutStep>) -> Result<(), FfmpegError> {
+        if !steps.is_empty() {
+            // A neighbour may be all there is.
+            let known = self.making.sound;
+            self.mux.get_or_insert_with(|| Mux::new(Some(Coding::H264), known));
+        }
+        let Stretch { planner, units, number, sound, .. } = stretch;
+        let origin = planner.extent().map_or(0, |(origin, _)| origin);
+        for step in steps {
+            let (CutStep::Copy(numbers) | CutStep::Encode(numbers, ..)) = &step;
+            let (from, to) = (numbers.start.saturating_sub(*number), numbers.end.saturating_sub(*number));
+            let among = units.get(from..to).unwrap_or_default();
+            // How long before it is shown a picture is decoded, around here.
+            let ahead = among.first().map_or(0, |unit| unit.pts - unit.dts);
+            self.ahead = ahead;
+            let CutStep::Encode(_, times, place) = step else {
+                for unit in among {
+                    self.write_sound(sound, unit.dts, origin);
+                    self.picture((unit.pts, unit.dts), unit.marks.random_access, &unit.data, origin);
+                    self.send(PIECE).await?;
+                }
+                continue;
+            };
+            for made in encode(&self.pool, self.making.held, among, (&times, Timestamp::from_us(place))).await? {
+                self.write_sound(sound, made.pts - ahead, origin);
+                self.picture((made.pts, made.pts - ahead), made.is_key, &made.data, origin);
                 self.send(PIECE).await?;
             }
-            return Ok(());
         }
-        for made in encode(&self.pool, self.making.held, &group, &wanted).await? {
-            self.write_sound(stretch, made.pts - ahead, origin);
-            self.picture((made.pts, made.pts - ahead), made.is_key, &made.data, origin);
-            self.send(PIECE).await?;
-        }
+        units.drain(..planner.needed().saturating_sub(*number).min(units.len()));
+        *number = planner.needed();
         Ok(())
     }
 
@@ -249,14 +199,14 @@ impl<'s> Cutter<'s> {
     }
 
     /// The sound up to that time.
-    pub(super) fn write_sound(&mut self, stretch: &mut Stretch, until: i64, origin: i64) {
-        let count = stretch.sound.iter().take_while(|frame| frame.pts <= until).count();
+    pub(super) fn write_sound(&mut self, sound: &mut Vec<SoundFrame>, until: i64, origin: i64) {
+        let count = sound.iter().take_while(|frame| frame.pts <= until).count();
         // Packets of several, unless these are the last.
         let count = if until == i64::MAX { count } else { count - count % TOGETHER };
         let move_by = self.begin - origin;
         let Some(mux) = &mut self.mux else { return };
         let mut packet: (i64, Vec<u8>, usize) = (0, Vec::new(), 0);
-        for frame in stretch.sound.drain(..count) {
+        for frame in sound.drain(..count) {
             let pts = frame.pts + move_by;
             if pts + frame.ticks / 2 < self.sound_end {
                 continue;
@@ -290,35 +240,56 @@ impl<'s> Cutter<'s> {
 }
 
 impl Stretch {
-    /// One that has nothing but sound.
-    pub(super) fn of_sound(sound: Vec<SoundFrame>) -> Self {
-        Self { sound, ..Self::default() }
+    /// Takes in what a segment holds, and says what can be done then.
+    fn take(&mut self, loaded: Loaded, turn: SegmentSteps) -> Vec<CutStep> {
+        let frames = turn.sound.iter().filter_map(|at| loaded.frames.get(*at));
+        self.sound.extend(frames.map(|frame| SoundFrame { pts: frame.pts + turn.shift, ..frame.clone() }));
+        let moved = |unit: Unit| Unit { pts: unit.pts + turn.shift, dts: unit.dts + turn.shift, ..unit };
+        self.units.extend(loaded.media.video.into_iter().map(moved));
+        turn.steps
     }
 
-    /// Finds where the next segment goes on.
-    fn join(&mut self, loaded: &Loaded) {
-        let expected = self.expected.unwrap_or(loaded.first + self.shift);
-        let leap = distance(expected, loaded.first + self.shift);
-        let begin = expected + if leap.abs() <= LEAP { leap } else { 0 };
-        self.shift = begin - loaded.first;
-        let mut times: Vec<i64> = loaded.media.video.iter().map(|unit| unit.pts).collect();
-        times.sort_unstable();
-        let picture = shortest(&times).unwrap_or(self.picture);
-        self.expected = times.last().map(|last| last + self.shift + picture);
+    /// Why there is no cut: what segments without pictures say where there is nothing else.
+    fn refused(&mut self, refusal: CutRefusal) -> FfmpegError {
+        let blind = self.blind.found.take().filter(|_| refusal == CutRefusal::Nothing);
+        blind.unwrap_or_else(|| refused(refusal, self.asked))
     }
+}
 
-    /// Leaves out what was gathered of a group.
-    fn forget(&mut self) {
-        self.group.clear();
-        self.places.clear();
-        self.bytes = 0;
+/// Reads a segment; nothing where the cut goes on without it.
+async fn load(segment: CutSegment, asked: (Timestamp, Timestamp)) -> Result<Option<Loaded>, FfmpegError> {
+    let is_beside = segment.lies_beside(asked);
+    match segment.load().await {
+        Err(error) if is_beside => {
+            without(&error);
+            Ok(None)
+        }
+        loaded => loaded.map(Some),
     }
+}
 
-    /// Of the sound what lies in the stretch, to the nearest frame.
-    fn add_sound(&mut self, loaded: &Loaded, start: i64, end: i64) {
-        let shift = self.shift;
-        let frames = loaded.media.sound_frames().into_iter();
-        let within = frames.filter(|frame| (start..end).contains(&(frame.pts + frame.ticks / 2)));
-        self.sound.extend(within.map(|frame| SoundFrame { pts: frame.pts + shift, ..frame }));
+fn without(error: &FfmpegError) {
+    tracing::debug!(name: "cut_without_neighbour", %error, "a cut goes on without the sound of a neighbour");
+}
+
+/// Of these segments the last in which decoding may begin, and all behind it; fewer where they are too large or cannot be read.
+async fn further_back(mut lead: Vec<CutSegment>, window: (i64, i64)) -> VecDeque<Loaded> {
+    let (mut found, mut held) = (VecDeque::new(), 0);
+    while let Some(segment) = lead.pop() {
+        match segment.load().await {
+            Ok(loaded) => {
+                held += loaded.source.pictures.iter().map(|picture| picture.bytes).sum::<usize>();
+                let is_enough = held > MOST_GROUP || !loaded.source.needs_more(window);
+                found.push_front(loaded);
+                if is_enough {
+                    break;
+                }
+            }
+            Err(error) => {
+                without(&error);
+                break;
+            }
+        }
     }
+    found
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::pool::{Limit, Order, Turn};
 use super::{FfmpegError, Pool};
-use crate::media::{Mux, Segment, Unit, profile};
+use crate::domain::Timestamp;
+use crate::media::{Likeness, Mux, Segment, Unit, likeness};
 
 /// More than a few seconds of any stream have.
 const MOST_BYTES: u64 = 256 << 20;
@@ -23,20 +24,18 @@ pub(super) struct Encoded {
     pub data: Vec<u8>,
 }
 
-/// Encodes the pictures with these times (in order of time) of a group of pictures.
+/// Encodes the pictures with these times (in order of time), first of the segment that begins then, of those that are to be decoded.
 pub(super) async fn encode(
     pool: &Arc<Pool>,
     turn: Held,
-    group: &[Unit],
-    wanted: &[i64],
+    needed: &[Unit],
+    (wanted, place): (&[i64], Timestamp),
 ) -> Result<Vec<Encoded>, FfmpegError> {
     let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
     let turn = turn.among(pool).await?;
-    let until = group.iter().rposition(|unit| wanted.binary_search(&unit.pts).is_ok()).map_or(0, |at| at + 1);
-    let needed = group.get(..until).unwrap_or_default();
-    let Some(like) = needed.iter().find_map(|unit| profile(&unit.data)) else {
-        let why = "the pictures at one end of the cut cannot be decoded on their own; take a rough cut";
-        return Err(FfmpegError::Unsuitable(why.into()));
+    let Some(like) = needed.iter().find_map(|unit| likeness(&unit.data)) else {
+        let why = format!("the pictures of the segment at {place} cannot be decoded on their own; take a rough cut");
+        return Err(FfmpegError::Unsuitable(why));
     };
     let shift = ORIGIN - needed.iter().map(|unit| unit.pts.min(unit.dts)).min().unwrap_or_default();
     let mut mux = Mux::h264();
@@ -53,10 +52,19 @@ pub(super) async fn encode(
     let made = Segment::read(&pool.collect(turn, order, vec![Bytes::from(mux.take())]).await?);
     let mut made: Vec<Encoded> = made.video.into_iter().map(|unit| encoded(unit, shift)).collect();
     made.sort_by_key(|picture| picture.pts);
-    give_times(&mut made, wanted);
-    if made.is_empty() {
-        return Err(FfmpegError::Useless("the pictures at one end of the cut cannot be decoded".into()));
+    let mut times: Vec<i64> = needed.iter().map(|unit| unit.pts).filter(|pts| (first..=last).contains(&pts)).collect();
+    times.sort_unstable();
+    // Fields that come one by one are shown two by two.
+    if made.len() * if like.has_fields { 2 } else { 1 } < times.len() {
+        let (count, missing) = (times.len(), times.len() - made.len());
+        let why = format!(
+            "{missing} of {count} pictures of the segment at {place} and behind cannot be decoded; take a rough cut"
+        );
+        return Err(FfmpegError::Unsuitable(why));
     }
+    give_times(&mut made, &times);
+    // Between them may be one that is in the cut before.
+    made.retain(|picture| wanted.binary_search(&picture.pts).is_ok());
     Ok(made)
 }
 
@@ -95,19 +103,19 @@ pub(super) fn give_times(made: &mut [Encoded], wanted: &[i64]) {
     }
 }
 
-/// `profile` and level are those of the pictures around.
-fn arguments((profile, level): (u8, u8), first: i64, last: i64) -> Vec<String> {
+/// Those of pictures that are coded like this.
+fn arguments(like: Likeness, first: i64, last: i64) -> Vec<String> {
     let filter = format!("settb=1/90000,trim=start_pts={first}:end_pts={}", last + 1);
     let mut args: Vec<String> =
         ["-copyts", "-f", "mpegts", "-i", "pipe:0", "-map", "0:v:0", "-vf"].map(str::to_owned).into();
     args.push(filter);
-    args.extend(encoder((profile, level)));
+    args.extend(encoder(like));
     args.extend(["-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", "pipe:1"].map(str::to_owned));
     args
 }
 
 /// Encodes pictures like those around them.
-pub(super) fn encoder((profile, level): (u8, u8)) -> Vec<String> {
+pub(super) fn encoder(Likeness { profile, level, interlaced, .. }: Likeness) -> Vec<String> {
     // Pictures in the order in which they are shown: their times then fit those of their neighbours whatever these do.
     let encoder = ["-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "veryfast", "-crf", QUALITY, "-bf", "0"];
     let mut args: Vec<String> = encoder.map(str::to_owned).into();
@@ -122,5 +130,9 @@ pub(super) fn encoder((profile, level): (u8, u8)) -> Vec<String> {
     };
     args.extend(name.into_iter().flat_map(|name| ["-profile:v".to_owned(), name.to_owned()]));
     args.extend(["-level:v".to_owned(), format!("{}.{}", level / 10, level % 10)]);
+    if interlaced {
+        // Which field comes first, pictures say of themselves.
+        args.extend(["-flags:v", "+ilme+ildct"].map(str::to_owned));
+    }
     args
 }

@@ -15,7 +15,7 @@ use super::pool::{Limit, Order};
 use super::segment::{CutSegment, Loaded};
 use super::{FfmpegError, Pool};
 use crate::domain::{Span, Timestamp};
-use crate::media::{Coding, Mux, Unit, profile, shortest, ticks};
+use crate::media::{Coding, Mux, Unit, likeness, right_from, shortest, ticks};
 
 /// A picture takes well below a second; whoever looks at it has gone by then.
 const TIME: Duration = Duration::from_secs(20);
@@ -158,16 +158,20 @@ impl Line {
     fn begin(&self, shown: i64) -> Option<usize> {
         let at = self.units.iter().position(|unit| unit.pts == shown)?;
         let before = self.units.get(..=at)?;
+        let is_right = |begin: &usize| {
+            let pictures = before.iter().skip(*begin).map(|unit| (unit.pts, unit.marks));
+            right_from(pictures).is_some_and(|from| from <= shown)
+        };
+        let entry = (0..before.len()).rfind(is_right);
         let key = before.iter().rposition(|unit| unit.marks.random_access && unit.pts <= shown);
         match self.coding {
-            // Without its parameters it is none.
+            // Parameters may come behind it; without any it is none.
             Some(Coding::H264) => {
-                key.filter(|key| before.iter().skip(*key).any(|unit| profile(&unit.data).is_some())).or_else(|| {
-                    let known = |unit: &Unit| unit.marks.clean && unit.pts <= shown;
-                    before.iter().rposition(known)
-                })
+                let has_parameters =
+                    |begin: &usize| before.iter().skip(*begin).any(|unit| likeness(&unit.data).is_some());
+                entry.max(key.filter(has_parameters))
             }
-            Some(Coding::Hevc) => key,
+            Some(Coding::Hevc) => entry.max(key),
             // Nothing is read of it that says where decoding may begin.
             _ => Some(key.unwrap_or(0)),
         }

@@ -57,15 +57,20 @@ fn within(clip: &CutClip, start: Timestamp, end: Timestamp) -> CutClip {
     CutClip { start, end, pieces }
 }
 
-/// With the neighbours that may hold sound of it. Without them it is still a cut.
+/// With the neighbours that may hold sound of it, and what joins before. Without them it is still a cut.
 fn with_sound(playback: &Playback, plan: &CutPlan, clip: &CutClip) -> Clip {
-    let around = playback.sequence(&plan.stream, clip.start - Clip::SOUND, clip.end + Clip::SOUND);
-    let around: Vec<SequencePiece> = around.unwrap_or_default().into_iter().flatten().collect();
+    let sequence = |from, to| playback.sequence(&plan.stream, from, to).unwrap_or_default();
+    let segment = |piece: &SequencePiece| segment(playback.keeper(), &plan.stream, piece);
     let begins = clip.pieces.first().map_or(clip.start, SequencePiece::start);
     let ends = clip.pieces.last().map_or(clip.end, SequencePiece::end);
-    let before = around.iter().filter(|piece| piece.end() <= clip.start && piece.start() < begins);
+    let is_before = |piece: &&SequencePiece| piece.end() <= clip.start && piece.start() < begins;
+    let around: Vec<SequencePiece> =
+        sequence(clip.start - Clip::SOUND, clip.end + Clip::SOUND).into_iter().flatten().collect();
     let after = around.iter().filter(|piece| piece.start() >= clip.end && piece.end() > ends);
-    let pieces = before.chain(&clip.pieces).chain(after);
-    let segments = pieces.map(|piece| segment(playback.keeper(), &plan.stream, piece)).collect();
-    Clip { start: clip.start, end: clip.end, segments }
+    let segments = around.iter().filter(is_before).chain(&clip.pieces).chain(after).map(segment).collect();
+    // What joins the first segment, without a hole.
+    let earlier = sequence(clip.start - Near::BACK, begins);
+    let joining = earlier.rsplit(Option::is_none).next().unwrap_or_default().iter().flatten();
+    let lead = joining.filter(is_before).filter(|piece| piece.end() <= clip.start - Clip::SOUND);
+    Clip { start: clip.start, end: clip.end, segments, lead: lead.map(segment).collect() }
 }

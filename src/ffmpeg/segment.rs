@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 
 use crate::domain::{Span, Timestamp};
-use crate::media::{Coding, Segment, TICKS, TOLERANCE_US, program_of, shortest, ticks};
+use crate::media::{Coding, SOUND_US, Segment, SegmentContent, SoundFrame, SoundSpan, program_of};
 
 use super::FfmpegError;
 
@@ -13,17 +13,6 @@ const MOST_BYTES: u64 = 256 << 20;
 
 /// Bytes in which the tables of a segment stand: they come before its first picture (RFC 8216, 3.2).
 const HEAD: u64 = 256 << 10;
-
-/// Names and times of a segment may differ so much, besides one picture, as for the scrub.
-const TOLERANCE: i64 = ticks_of_tolerance();
-
-const fn ticks_of_tolerance() -> i64 {
-    // A tick is 100/9 µs.
-    TOLERANCE_US.cast_signed() * 9 / 100
-}
-
-/// A picture is not believed to last longer than this.
-const LONGEST_PICTURE: i64 = TICKS;
 
 /// Opens the file of a segment when its turn has come: a cut of hours has more of them than may be open at once.
 pub type Open = Box<dyn Fn() -> std::io::Result<File> + Send>;
@@ -55,20 +44,29 @@ pub struct Clip {
     pub end: Timestamp,
     /// What covers it, and [`Clip::SOUND`] on both sides, if it is there.
     pub segments: Vec<CutSegment>,
+    /// What joins the first of these, in order: read only where that cannot be decoded by itself.
+    pub lead: Vec<CutSegment>,
 }
 
 impl Clip {
     /// Sound lies in segments a little before or after the pictures that it belongs to: so much of the neighbours is wanted.
-    pub const SOUND: Span = Span::from_us(1_000_000);
+    pub const SOUND: Span = Span::from_us(SOUND_US);
+
+    /// From when to when, in microseconds.
+    pub(super) fn window(&self) -> (i64, i64) {
+        (self.start.us(), self.end.us())
+    }
 }
 
 /// A segment that was read.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub start: Timestamp,
-    pub end: Timestamp,
-    is_full: bool,
     pub media: Segment,
+    /// Its frames of sound.
+    pub frames: Vec<SoundFrame>,
+    /// What a cut plans with.
+    pub source: SegmentContent,
     /// The time stamp that stands for `start`.
     pub first: i64,
 }
@@ -104,33 +102,21 @@ impl CutSegment {
             )));
         }
         let media = Segment::read(&bytes);
+        let frames = media.sound_frames();
+        let source = SegmentContent {
+            start_us: self.start.us(),
+            end_us: (self.start + self.duration).us(),
+            is_full: self.is_full,
+            stretches: media.stretches.clone(),
+            pictures: media.pictures(),
+            sound: frames.iter().map(|frame| SoundSpan { pts: frame.pts, ticks: frame.ticks }).collect(),
+        };
         let first = media.first_pts().unwrap_or_default();
-        Ok(Loaded { start: self.start, end: self.start + self.duration, is_full: self.is_full, media, first })
+        Ok(Loaded { start: self.start, media, frames, source, first })
     }
 }
 
 impl Loaded {
-    /// What speaks against taking it for what its name promises: pictures, and sound, that last longer or shorter than it says. One that
-    /// lasts as long is enough: a camera may freeze, and sound may end before its picture.
-    pub(super) fn differs(&self) -> Option<String> {
-        let named = ticks((self.end - self.start).us());
-        let sound = self.media.sound_frames();
-        let pictures = lasting(self.media.video.iter().map(|unit| unit.pts).collect());
-        let heard = sound.first().zip(sound.last()).map(|(first, last)| (last.pts + last.ticks - first.pts, 0));
-        let found: Vec<(i64, i64)> = [pictures, heard].into_iter().flatten().collect();
-        let is_wrong = self.is_full
-            && found.iter().all(|(lasts, step)| (lasts - named).abs() > TOLERANCE + step.min(&LONGEST_PICTURE));
-        let (longest, _) = found.into_iter().max().filter(|_| is_wrong)?;
-        // Milliseconds are enough for people.
-        let seconds = |ticks: i64| format!("{}.{:03}", ticks / TICKS, ticks % TICKS * 1_000 / TICKS);
-        Some(format!(
-            "the segment at {} holds {} s and its name says {} s",
-            self.start,
-            seconds(longest),
-            seconds(named)
-        ))
-    }
-
     /// Why there is nothing of the `video` or the `sound` in it.
     pub(super) fn lacks(&self, what: &str) -> String {
         let stretches = || self.media.stretches.iter();
@@ -143,18 +129,4 @@ impl Loaded {
         };
         format!("there is no {what} in the segment at {}{why}", self.start)
     }
-
-    /// The time stamp that stands for that time.
-    pub(super) fn at(&self, time: Timestamp) -> i64 {
-        self.first.saturating_add(ticks((time - self.start).us()))
-    }
-}
-
-/// How long pictures with these times last, the last one included, and how long one of them does.
-fn lasting(mut times: Vec<i64>) -> Option<(i64, i64)> {
-    times.sort_unstable();
-    let span = times.last()? - times.first()?;
-    shortest(&times)?;
-    let step = span / i64::try_from(times.len()).ok()?.saturating_sub(1).max(1);
-    Some((span + step, step))
 }

@@ -12,13 +12,14 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
 use super::container::Container;
-use super::cutter::{Cutter, Making, Sender, nothing};
+use super::cutter::{Cutter, Making, Sender};
 use super::ends::Held;
 use super::pool::{Input, Turn};
-use super::suitable::{Blind, first_sound, has_pictures};
+use super::suitable::{Blind, first_sound, refused};
 use super::transition::{self, Part};
 use super::{FfmpegError, Pool};
 use crate::domain::Span;
+use crate::media::CutRefusal;
 
 /// Pieces that wait for the client.
 const WAITING: usize = 8;
@@ -97,12 +98,13 @@ pub async fn check<P: Into<Part>>(pool: &Arc<Pool>, parts: Vec<P>) -> Result<(),
     let mut blind = Blind::default();
     for segment in clip.segments.into_iter().filter(|segment| !segment.lies_beside(window)) {
         let loaded = segment.load().await?;
-        if has_pictures(&loaded)? {
+        loaded.source.check().map_err(|refusal| refused(refusal, window))?;
+        if !loaded.source.pictures.is_empty() {
             return Ok(());
         }
         blind.count(&loaded)?;
     }
-    Err(blind.found.unwrap_or_else(|| nothing(window)))
+    Err(blind.found.unwrap_or_else(|| refused(CutRefusal::Nothing, window)))
 }
 
 /// What was received already, and what comes.

@@ -4,7 +4,7 @@ use super::FfmpegError;
 use super::segment::Loaded;
 use super::transition::Part;
 use crate::domain::{Span, Timestamp};
-use crate::media::Coding;
+use crate::media::{Coding, CutRefusal, Role, TICKS};
 
 /// So many segments without sound are looked at for it before the cut begins.
 const MOST_SILENT: usize = 1_000;
@@ -29,32 +29,37 @@ impl Blind {
     }
 }
 
-/// Whether there are pictures, and all can be put together.
-pub(super) fn has_pictures(loaded: &Loaded) -> Result<bool, FfmpegError> {
-    let wrong = |why: String| FfmpegError::Unsuitable(format!("{why}; take a rough cut"));
-    for stretch in &loaded.media.stretches {
-        for (what, found, wanted) in [("video", stretch.video, Coding::H264), ("sound", stretch.sound, Coding::Aac)] {
-            if let Some(found) = found.filter(|found| *found != wanted) {
-                let (found, wanted) = (found.name(), wanted.name());
-                let start = loaded.start;
-                return Err(wrong(format!(
-                    "the {what} of the segment at {start} is {found} and an exact cut wants {wanted}"
-                )));
-            }
+/// Why there is no exact cut of what was asked for, as a sentence.
+pub(super) fn refused(refusal: CutRefusal, (from, to): (Timestamp, Timestamp)) -> FfmpegError {
+    let at = Timestamp::from_us;
+    let why = match refusal {
+        CutRefusal::Coding(start_us, found, right) => {
+            let what = if found.role() == Role::Sound { "sound" } else { "video" };
+            let (found, right) = (found.name(), right.name());
+            format!("the {what} of the segment at {} is {found} and an exact cut wants {right}", at(start_us))
         }
-        if stretch.scrambled {
-            return Err(wrong(format!("the segment at {} is scrambled", loaded.start)));
+        CutRefusal::Scrambled(start_us) => format!("the segment at {} is scrambled", at(start_us)),
+        CutRefusal::Unknown(start_us) => {
+            format!("a stream of the segment at {} is of an unknown kind and would be lost", at(start_us))
         }
-        if stretch.unknown.is_some() {
-            let start = loaded.start;
-            return Err(wrong(format!("a stream of the segment at {start} is of an unknown kind and would be lost")));
+        CutRefusal::Length(start_us, holds, named) => {
+            // Milliseconds are enough for people.
+            let seconds = |ticks: i64| format!("{}.{:03}", ticks / TICKS, ticks % TICKS * 1_000 / TICKS);
+            let (holds, named) = (seconds(holds), seconds(named));
+            format!("the segment at {} holds {holds} s and its name says {named} s", at(start_us))
         }
-    }
-    let has_pictures = !loaded.media.video.is_empty();
-    match loaded.differs().filter(|_| has_pictures) {
-        Some(why) => Err(wrong(why)),
-        None => Ok(has_pictures),
-    }
+        CutRefusal::NoEntry(start_us) => {
+            let start = at(start_us);
+            format!(
+                "pictures of the segment at {start} cannot be decoded: no key frame comes before them in what joins it"
+            )
+        }
+        CutRefusal::TooFar(start_us) => {
+            format!("at {} there is no key frame for too long to cut exactly", at(start_us))
+        }
+        CutRefusal::Nothing => return FfmpegError::Nothing(format!("there is no picture from {from} to {to}")),
+    };
+    FfmpegError::Unsuitable(format!("{why}; take a rough cut"))
 }
 
 /// The first sound there is, in which segment, and how long after the beginning of the cut. Mostly that is the first segment.

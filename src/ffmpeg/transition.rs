@@ -11,13 +11,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::cutter::{BEGIN, Cutter, Making, PIECE, Stretch};
+use super::cutter::{BEGIN, Cutter, Making, PIECE};
 use super::ends::{Encoded, encoder, give_times};
 use super::pool::{Limit, Order};
 use super::segment::Clip;
 use super::{Container, FfmpegError, Pool};
 use crate::domain::Span;
-use crate::media::{Segment, TICKS, profile, shortest};
+use crate::media::{Likeness, Segment, SoundFrame, TICKS, likeness, shortest};
 
 /// As metrics and log name it.
 const WORK: &str = "transition";
@@ -244,7 +244,7 @@ impl Cutter<'_> {
         let mut wanted: Vec<i64> =
             both.media.video.iter().map(|unit| unit.pts).filter(|pts| *pts < both.begin).collect();
         wanted.sort_unstable();
-        let like = both.media.video.iter().find_map(|unit| profile(&unit.data));
+        let like = both.media.video.iter().find_map(|unit| likeness(&unit.data));
         let useless = || FfmpegError::Useless(format!("the transition at {place}"));
         let has_sound = both.has_sound(place)?;
         let order = Order {
@@ -258,7 +258,7 @@ impl Cutter<'_> {
         self.announce(made.codings().1.filter(|_| has_sound), place)?;
         let middle = BEGIN..BEGIN + both.tail;
         let sound = made.sound_frames().into_iter().filter(|frame| middle.contains(&(frame.pts + frame.ticks / 2)));
-        let mut stretch = Stretch::of_sound(sound.collect());
+        let mut sound: Vec<SoundFrame> = sound.collect();
         let mut pictures: Vec<Encoded> = made.video.into_iter().map(Encoded::from).collect();
         pictures.sort_by_key(|picture| picture.pts);
         pictures.truncate(wanted.len());
@@ -266,11 +266,11 @@ impl Cutter<'_> {
         let last = pictures.last().ok_or_else(useless)?.pts;
         let ahead = self.ahead;
         for picture in pictures {
-            self.write_sound(&mut stretch, picture.pts - ahead, BEGIN);
+            self.write_sound(&mut sound, picture.pts - ahead, BEGIN);
             self.picture((picture.pts, picture.pts - ahead), picture.is_key, &picture.data, BEGIN);
             self.send(PIECE).await?;
         }
-        self.write_sound(&mut stretch, i64::MAX, BEGIN);
+        self.write_sound(&mut sound, i64::MAX, BEGIN);
         self.begin += last + shortest(&wanted).unwrap_or(both.tail) - BEGIN;
         Ok(())
     }
@@ -324,11 +324,11 @@ impl Both {
         Err(FfmpegError::Unsuitable(why))
     }
 
-    fn arguments(&self, transition: &Transition, like: (u8, u8), has_sound: bool) -> Vec<String> {
+    fn arguments(&self, transition: &Transition, like: Likeness, has_sound: bool) -> Vec<String> {
         let split = self.begin - GAP / 2;
         let lasts = self.tail.min(self.head);
         let pictures = transition.filter((seconds(lasts), seconds(self.tail - lasts)));
-        let formats = pixels(like.0);
+        let formats = pixels(like.profile);
         let mut filter = format!(
             "[0:v]settb=1/90000,split[v0][v1];[v0]trim=end_pts={split}[a];[v1]trim=start_pts={split}[b];[a][b]{pictures},format={formats}[v]"
         );

@@ -119,7 +119,7 @@ impl Feed {
             return Err(FfmpegError::Unsuitable(format!("the sound is {} and not AAC", other.name())));
         }
         let mut bytes = Vec::new();
-        for frame in loaded.media.sound_frames() {
+        for frame in &loaded.frames {
             let at = self.begin + frame.pts - loaded.first;
             if at + frame.ticks <= 0 || at >= self.length {
                 continue;

@@ -8,18 +8,13 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    /// The bits of what a unit holds behind its header (ITU-T H.264, 7.4.1.1).
+    /// The bits of what a unit holds behind its header.
     pub fn new(payload: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(payload.len());
-        let mut zeros = 0;
-        for byte in payload {
-            if zeros >= 2 && *byte == 3 {
-                zeros = 0;
-                continue;
-            }
-            zeros = if *byte == 0 { zeros + 1 } else { 0 };
-            bytes.push(*byte);
-        }
+        Self::plain(unescaped(payload))
+    }
+
+    /// The bits of bytes that are read already.
+    pub fn plain(bytes: Vec<u8>) -> Self {
         Self { bytes, at: 0 }
     }
 
@@ -63,6 +58,21 @@ impl Bits {
         let code = i64::from(self.unsigned()?);
         Some(if code % 2 == 0 { -(code / 2) } else { code / 2 + 1 })
     }
+}
+
+/// Without the bytes that only keep start codes away (ITU-T H.264, 7.4.1.1).
+pub(super) fn unescaped(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len());
+    let mut zeros = 0;
+    for byte in payload {
+        if zeros >= 2 && *byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        bytes.push(*byte);
+    }
+    bytes
 }
 
 /// What is left of a picture when its margins (left, right, top, bottom, in these units) are cut off; H.264 and HEVC write them alike.

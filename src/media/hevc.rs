@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use super::bits::{Bits, cropped};
+use super::entry::DecodeEntry;
 use super::facts::Described;
 use super::nal::{self, Kind};
 use super::segment::Marks;
@@ -54,7 +55,8 @@ pub(super) fn marks(unit: &[u8]) -> Marks {
             None => {}
         }
     }
-    Marks { random_access: begins, clean: resets && parameters }
+    let entry = if resets { DecodeEntry::Closed } else { DecodeEntry::Open };
+    Marks { random_access: begins, entry: Some(entry).filter(|_| begins && parameters), reference: false }
 }
 
 /// The codec, and how many sub-layers there are below the highest.

@@ -5,7 +5,8 @@
 //! 2. [`facts`] says what a master playlist wants to know, from the head of a file; [`Segment`] has the pictures and the sound of a whole
 //!    one; [`TsCheck`] finds what is wrong with one.
 //! 3. [`Edges`] are what the two ends of a file say, in a few bytes, and whether another one goes on where it ends.
-//! 4. [`Mux`] writes units as a transport stream that any player takes.
+//! 4. [`CutPlanner`] says what an exact cut of segments is made of.
+//! 5. [`Mux`] writes units as a transport stream that any player takes.
 //!
 //! Pure: bytes in, values out. No bytes make any of it panic; what is not understood is unknown and never absent. It decodes nothing.
 
@@ -14,12 +15,16 @@ mod audio;
 mod bits;
 mod check;
 mod coding;
+mod content;
 mod edges;
+mod entry;
+mod exact;
 mod facts;
 mod fault;
 mod framing;
 mod h264;
 mod hevc;
+mod likeness;
 mod mux;
 mod nal;
 mod packet;
@@ -35,10 +40,13 @@ mod time;
 pub use adts::{SoundFrame, sound_frames};
 pub use check::{TOLERANCE_US, TsCheck, TsVerdict};
 pub use coding::{Coding, Role};
+pub use content::{PlannedPicture, SOUND_US, SegmentContent, SoundSpan};
 pub use edges::{Change, Edges, Extent, Front, TimeStamp, Tracks, WINDOW};
+pub use entry::{DecodeEntry, right_from};
+pub use exact::{CutPlanner, CutRefusal, CutStep, MOST_GROUP, SegmentSteps};
 pub use facts::{Facts, Reading, facts};
 pub use fault::TsFault;
-pub use h264::profile;
+pub use likeness::{Likeness, likeness};
 pub use mux::{Mux, SOUND_PID, VIDEO_PID};
 pub use packet::Packet;
 pub use pes::{Header, Times};

@@ -10,6 +10,8 @@
 
 use super::adts::{SoundFrame, sound_frames};
 use super::coding::{Coding, Role};
+use super::content::PlannedPicture;
+use super::entry::DecodeEntry;
 use super::packet::Packet;
 use super::pes::{Header, Times};
 use super::psi::{Elementary, Program};
@@ -24,7 +26,7 @@ const FORWARDS: i64 = 60 * TICKS;
 /// What is off by so much goes on, announced or not.
 pub(super) const JOINT: i64 = TICKS / 2;
 /// How long a picture lasts if nothing else is known: 25 a second.
-const PICTURE: i64 = 3_600;
+pub(super) const PICTURE: i64 = 3_600;
 /// Tables that change more often are noise.
 const MOST_STRETCHES: usize = 1_000;
 
@@ -46,10 +48,12 @@ pub struct Unit {
 /// What a picture says about itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Decoding may begin here, although pictures that are shown before may be lost.
+    /// Decoding may begin here, although pictures that are shown before may be lost, and parameters may be missing.
     pub random_access: bool,
-    /// Nothing from here on needs anything from before, and the parameters to decode it are in it.
-    pub clean: bool,
+    /// Decoding may begin here with what is in it.
+    pub entry: Option<DecodeEntry>,
+    /// Others may refer to it.
+    pub reference: bool,
 }
 
 /// What the tables say as long as nothing of it changes.
@@ -64,7 +68,7 @@ pub struct Stretch {
     /// Picture or sound are encrypted, at least in part.
     pub scrambled: bool,
     /// It has a time base of its own.
-    rebased: bool,
+    pub(super) rebased: bool,
 }
 
 /// What a segment holds, in the order of decoding.
@@ -88,16 +92,23 @@ impl Segment {
         builder.finish()
     }
 
-    /// The earliest time at which a picture is shown: where the segment begins.
+    /// The time at which the segment begins: that of a key frame that comes first, which is what segments are named by, even where pictures
+    /// that are shown before it follow; otherwise the earliest.
     pub fn first_pts(&self) -> Option<i64> {
         let units = if self.video.is_empty() { &self.sound } else { &self.video };
-        units.iter().map(|unit| unit.pts).min()
+        begins(units.iter().map(|unit| (unit.pts, unit.marks)))
     }
 
     /// What the video is, and the sound, in whichever stretch there is any.
     pub fn codings(&self) -> (Option<Coding>, Option<Coding>) {
         let stretches = || self.stretches.iter();
         (stretches().find_map(|stretch| stretch.video), stretches().find_map(|stretch| stretch.sound))
+    }
+
+    /// Its pictures, as an exact cut plans with them.
+    pub fn pictures(&self) -> Vec<PlannedPicture> {
+        let picture = |unit: &Unit| PlannedPicture { pts: unit.pts, bytes: unit.data.len(), marks: unit.marks };
+        self.video.iter().map(picture).collect()
     }
 
     /// The frames of AAC sound.
@@ -198,7 +209,9 @@ impl Builder {
                 Some(Coding::Hevc) => hevc::marks(&unit.data),
                 _ => Marks::default(),
             };
-            unit.marks = Marks { random_access: unit.marks.random_access || found.random_access, ..found };
+            // Some mark a picture with which it is only begun to mend the others.
+            let is_marked = unit.marks.random_access && !matches!(found.entry, Some(DecodeEntry::Refresh(_)));
+            unit.marks = Marks { random_access: is_marked || found.random_access, ..found };
         }
         segment
     }
@@ -249,7 +262,7 @@ impl Sink for Builder {
         let Some(line) = self.line(stream.pid) else { return };
         line.is_open = true;
         if let Some(times) = header.times {
-            let marks = Marks { random_access: line.random_access, clean: false };
+            let marks = Marks { random_access: line.random_access, ..Marks::default() };
             let (pts, dts, stretch) = (times.shown, times.decoded, line.stretch);
             line.units.push(Unit { pts, dts, data: Vec::new(), marks, stretch });
         }
@@ -269,6 +282,13 @@ impl Sink for Builder {
             line.is_open = false;
         }
     }
+}
+
+/// Where pictures with these times and marks begin ([`Segment::first_pts`]).
+pub(super) fn begins(units: impl Iterator<Item = (i64, Marks)>) -> Option<i64> {
+    let mut units = units.peekable();
+    let (first, marks) = *units.peek()?;
+    if marks.random_access { Some(first) } else { units.map(|(pts, _)| pts).min() }
 }
 
 /// Puts the times of all stretches on one line.

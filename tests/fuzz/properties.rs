@@ -8,6 +8,11 @@ use gapless::media::{
     Coding, Elementary, Header, Mux, Packet, Program, Reader, Segment, Sink, TsCheck, Unit, facts, program_of,
 };
 
+#[path = "plans.rs"]
+mod plans;
+
+pub use plans::plan;
+
 /// Bytes of a packet, of which the sync byte is set in half of what is tried: few random bytes are packets.
 const PACKET: usize = 188;
 

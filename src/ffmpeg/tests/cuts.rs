@@ -20,7 +20,7 @@ pub(super) fn clip(recording: &Recording, start: Timestamp, end: Timestamp) -> C
     // With the neighbours, for their sound.
     let (from, to) = (start - Clip::SOUND, end + Clip::SOUND);
     let covers = |segment: &crate::ffmpeg::CutSegment| segment.start < to && segment.start + segment.duration > from;
-    Clip { start, end, segments: recording.segments().into_iter().filter(covers).collect() }
+    Clip { start, end, segments: recording.segments().into_iter().filter(covers).collect(), lead: Vec::new() }
 }
 
 async fn made(recording: &Recording, windows: &[(Timestamp, Timestamp)], format: Container) -> Made {
@@ -164,9 +164,11 @@ async fn where_frames_are_decoded_as_they_are_shown_only_the_front_is_encoded() 
 #[tokio::test]
 async fn frames_that_need_the_group_before_theirs_are_no_obstacle() {
     let open = record(&["-c:v", "libx264", "-bf", "2", "-x264-params", "open-gop=1:scenecut=0", "-c:a", "aac"]);
-    // Pictures that are shown before the key frame lie behind it: the second segment begins with the 49th and not the 50th.
-    let cut = made(&open, &[(time(61), time(148))], Container::Ts).await;
-    assert_eq!(cut.numbers(&open), (60..148).collect::<Vec<_>>());
+    // The picture that is shown before the second segment's key frame lies behind it: its time is one before that segment.
+    for (first, last) in [(61, 148), (40, 150), (50, 149), (49, 50)] {
+        let cut = made(&open, &[(time(first), time(last))], Container::Ts).await;
+        assert_eq!(cut.numbers(&open), (first..last).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]
@@ -200,7 +202,7 @@ async fn a_hole_is_closed_up_and_a_segment_without_pictures_is_one() {
         made_of(vec![clip], Container::Ts).await.shows(recording(), (10..100).chain(150..240));
     }
     let blind = (0..2).map(|at| opened(at, sound)).collect();
-    let clip = Clip { start: time(0), end: time(100), segments: blind };
+    let clip = Clip { start: time(0), end: time(100), segments: blind, lead: Vec::new() };
     let error = smart(&pool(), vec![clip], Container::Ts).await.unwrap_err();
     assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("no video")), "{error}");
 }
@@ -217,7 +219,7 @@ async fn a_cut_goes_on_without_neighbours_that_cannot_be_read() {
     let other = other.directory.path().join("000.ts");
     for instead in ["/nowhere", "/dev/null", other.to_str().unwrap()] {
         let segments = vec![opened(0, instead), recording().segment(1), opened(2, instead)];
-        let clip = Clip { start: time(50), end: time(100), segments };
+        let clip = Clip { start: time(50), end: time(100), segments, lead: Vec::new() };
         let cut = made_of(vec![clip], Container::Ts).await;
         assert_eq!(cut.numbers(recording()), (50..100).collect::<Vec<_>>(), "{instead}");
         assert!(cut.times("a:0").len() > 80, "its own sound is there");

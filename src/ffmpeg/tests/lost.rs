@@ -31,7 +31,7 @@ fn silent_until(sound: usize) -> Vec<CutSegment> {
 
 #[tokio::test]
 async fn sound_that_comes_later_is_kept_and_announced_from_the_beginning() {
-    let clip = |sound| Clip { start: time(10), end: time(290), segments: silent_until(sound) };
+    let clip = |sound| Clip { start: time(10), end: time(290), segments: silent_until(sound), lead: Vec::new() };
     let mut stream = smart(&pool(), vec![clip(1)], Container::Ts).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
@@ -56,7 +56,7 @@ async fn a_segment_that_holds_less_than_its_name_promises_is_refused_with_its_pl
     let twice = SEGMENT + SEGMENT;
     for (is_full, refused) in [(true, true), (false, false)] {
         let segments = vec![CutSegment { duration: twice, is_full, ..recording().segment(1) }];
-        let clip = Clip { start: time(60), end: time(150), segments };
+        let clip = Clip { start: time(60), end: time(150), segments, lead: Vec::new() };
         let cut = smart(&pool(), vec![clip], Container::Ts).await;
         if refused {
             let error = cut.unwrap_err();
@@ -99,9 +99,8 @@ async fn a_frame_without_a_key_frame_before_it_is_refused() {
     assert!(matches!(&refused, FfmpegError::Unsuitable(why) if why.contains("no key frame")), "{refused}");
 }
 
-#[tokio::test]
-async fn a_key_frame_is_looked_for_in_the_segments_before() {
-    // Cut by time, and not at key frames, of which there is one every 25 pictures.
+/// Cut by time, and not at key frames, of which there is one every 25 pictures.
+fn cut_by_time() -> [CutSegment; 3] {
     let mut units: Vec<Unit> = Vec::new();
     for segment in recording().segments().into_iter().take(3) {
         let mut bytes = Vec::new();
@@ -109,7 +108,7 @@ async fn a_key_frame_is_looked_for_in_the_segments_before() {
         units.extend(Segment::read(&bytes).video);
     }
     let first = units.iter().map(|unit| unit.pts).min().unwrap();
-    let segments = [&units[..60], &units[60..110], &units[110..]].map(|part| {
+    [&units[..60], &units[60..110], &units[110..]].map(|part| {
         let mut mux = Mux::h264();
         mux.tables();
         for unit in part {
@@ -124,12 +123,44 @@ async fn a_key_frame_is_looked_for_in_the_segments_before() {
         };
         let begins = part.iter().map(|unit| unit.pts).min().unwrap() - first;
         let start = BEGIN + Span::from_us(begins * 100 / 9);
-        CutSegment { start, duration: SEGMENT, is_full: true, open: Box::new(open) }
-    });
-    let png = frame(&pool(), near(segments.into()), time(66)).await.unwrap();
+        let lasts = i64::try_from(part.len()).unwrap() * 1_000_000 / RATE;
+        CutSegment { start, duration: Span::from_us(lasts), is_full: true, open: Box::new(open) }
+    })
+}
+
+#[tokio::test]
+async fn a_key_frame_is_looked_for_in_the_segments_before() {
+    let png = frame(&pool(), near(cut_by_time().into()), time(66)).await.unwrap();
     let file = tempfile::NamedTempFile::with_suffix(".png").unwrap();
     std::fs::write(file.path(), png).unwrap();
     let name = file.path().to_str().unwrap();
     let grey = run("ffmpeg", &["-loglevel", "error", "-i", name, "-f", "rawvideo", "-pix_fmt", "gray", "-"]);
     assert_eq!(recording().number(&grey, 0), 66);
+}
+
+#[tokio::test]
+async fn a_cut_begins_to_decode_in_the_segments_before_or_is_refused() {
+    for joins in [true, false] {
+        let [first, second, third] = cut_by_time();
+        let (start, end) = (second.start, third.start);
+        let lead = if joins { vec![first] } else { Vec::new() };
+        let cut = smart(&pool(), vec![Clip { start, end, segments: vec![second, third], lead }], Container::Ts).await;
+        if joins {
+            let mut bytes = Vec::new();
+            let mut stream = cut.unwrap();
+            while let Some(piece) = stream.next().await {
+                bytes.extend_from_slice(&piece.unwrap());
+            }
+            let mut times: Vec<i64> = Segment::read(&bytes).video.iter().map(|unit| unit.pts).collect();
+            times.sort_unstable();
+            assert_eq!(i64::try_from(times.len()).unwrap(), (end - start).us() * RATE / 1_000_000);
+            assert!(times.windows(2).all(|two| two[1] - two[0] == 3_600), "{times:?}");
+        } else {
+            let error = cut.unwrap_err();
+            assert!(
+                matches!(&error, FfmpegError::Unsuitable(why) if why.contains("no key frame comes before")),
+                "{error}"
+            );
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod edges;
+mod exact;
 mod facts;
 mod probe;
 mod reader;

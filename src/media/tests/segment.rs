@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::media::h264::marks;
-use crate::media::{Coding, Marks, Mux, Segment, Unit, profile, sound_frames};
+use crate::media::{Coding, DecodeEntry, Marks, Mux, Segment, Unit, likeness, right_from, sound_frames};
 
 fn unit(pts: i64, data: Vec<u8>) -> Unit {
     Unit { pts, dts: pts, data, marks: Marks::default(), stretch: 0 }
@@ -19,11 +19,30 @@ fn adts(content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn what_a_picture_says_is_understood() {
-    assert!(marks(&[0, 0, 0, 1, 0x67, 66, 0, 30, 0, 0, 1, 0x68, 1, 0, 0, 1, 0x65, 9]).clean);
+    let whole = marks(&[0, 0, 0, 1, 0x67, 66, 0, 30, 0, 0, 1, 0x68, 1, 0, 0, 1, 0x65, 9]);
+    assert_eq!((whole.random_access, whole.entry, whole.reference), (true, Some(DecodeEntry::Closed), true));
     let bare = marks(&[0, 0, 1, 0x65, 9]);
-    assert!(bare.random_access && !bare.clean);
-    assert!(!marks(&[0, 0, 1, 0x41, 9]).random_access);
-    assert_eq!(profile(&[0, 0, 0, 1, 0x67, 100, 0, 31, 5]), Some((100, 31)));
+    assert!(bare.random_access && bare.entry.is_none());
+    assert!(!marks(&[0, 0, 1, 0x01, 9]).random_access && !marks(&[0, 0, 1, 0x01, 9]).reference);
+    let found = likeness(&[0, 0, 0, 1, 0x67, 100, 0, 31, 5]).unwrap();
+    assert_eq!((found.profile, found.level, found.interlaced), (100, 31, false));
+}
+
+#[test]
+fn a_recovery_point_says_when_all_is_right() {
+    // A message of recovery, behind one of another kind: ue(0) is 1, ue(5) is 00110.
+    let with =
+        |count: u8| marks(&[0, 0, 1, 0x67, 66, 0, 30, 0, 0, 1, 6, 5, 2, 7, 7, 6, 1, count, 0x80, 0, 0, 1, 0x41, 9]);
+    assert_eq!((with(0xc0).entry, with(0xc0).random_access), (Some(DecodeEntry::Open), true));
+    assert_eq!((with(0x34).entry, with(0x34).random_access), (Some(DecodeEntry::Refresh(5)), false));
+    assert_eq!(marks(&[0, 0, 1, 6, 6, 1, 0xc0, 0x80, 0, 0, 1, 0x41, 9]).entry, None, "without parameters");
+    let picture = |entry, reference| Marks { entry, reference, ..Marks::default() };
+    let line = [(Some(DecodeEntry::Refresh(2)), true), (None, true), (None, false), (None, true), (None, true)];
+    let line: Vec<(i64, Marks)> =
+        (0..).zip(line).map(|(pts, (entry, reference))| (pts, picture(entry, reference))).collect();
+    assert_eq!(right_from(line.iter().copied()), Some(3));
+    assert_eq!(right_from(line[..2].iter().copied()), Some(i64::MAX));
+    assert_eq!(right_from(line[1..].iter().copied()), None);
 }
 
 #[test]
