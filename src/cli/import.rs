@@ -27,8 +27,8 @@ use crate::domain::escape::unshown;
 use crate::domain::import::{Before, NamePattern, Placement, Recording, StartFrom, length, natural_order, place};
 use crate::domain::{FileName, Span, Stream, Timestamp, parse_file_name};
 use crate::startup;
-use hours::{Hours, Segment};
-use original::{Content, Original};
+use hours::{ArchiveHours, SegmentOfHour};
+use original::{Original, OriginalContent};
 use publish::Way;
 use report::{Line, Outcome, Report};
 use writers::Writers;
@@ -51,7 +51,7 @@ pub fn run(config: &Config, args: &ImportArgs) -> anyhow::Result<ExitCode> {
         names,
         zone,
         writers: Writers::now(),
-        hours: Hours::new(&base, &stream),
+        hours: ArchiveHours::new(&base, &stream),
         report: Report::new(config.json),
         before: None,
         waiting: None,
@@ -94,7 +94,7 @@ type Begins = Option<(Timestamp, StartFrom)>;
 /// A file that was read and has its place, until the next one is known.
 struct Waiting {
     original: Original,
-    content: Content,
+    content: OriginalContent,
     placement: Placement,
     note: Option<String>,
 }
@@ -105,7 +105,7 @@ struct Run<'a> {
     names: Option<NamePattern>,
     zone: Zone,
     writers: Writers,
-    hours: Hours<'a>,
+    hours: ArchiveHours<'a>,
     report: Report,
     before: Option<Before>,
     waiting: Option<Waiting>,
@@ -175,7 +175,7 @@ impl Run<'_> {
     }
 
     /// When a file begins by what is known of it beside its time stamps, and what is to be said about that.
-    fn begins(&self, original: &Original, content: &Content) -> Result<(Begins, Option<String>), String> {
+    fn begins(&self, original: &Original, content: &OriginalContent) -> Result<(Begins, Option<String>), String> {
         if let Some(start) = self.args.start {
             let is_first = self.before.is_none();
             return Ok((is_first.then_some((start, StartFrom::Given)), None));
@@ -208,7 +208,12 @@ impl Run<'_> {
         }
     }
 
-    fn already_there(&mut self, original: &Original, content: &Content, there: &Segment) -> anyhow::Result<()> {
+    fn already_there(
+        &mut self,
+        original: &Original,
+        content: &OriginalContent,
+        there: &SegmentOfHour,
+    ) -> anyhow::Result<()> {
         let outcome = if there.key.tombstone { Outcome::Hidden } else { Outcome::AlreadyThere };
         let (start, length) = (there.key.start(there.hour), there.key.duration());
         self.before = Some(Before { start, length, clock: content.clock });
@@ -254,7 +259,7 @@ impl Run<'_> {
             }
         };
         if let FileName::Understood(key) = parse_file_name(&name) {
-            self.hours.note(Segment { hour, key, name: name.as_str().into() }, content.clock);
+            self.hours.note(SegmentOfHour { hour, key, name: name.as_str().into() }, content.clock);
         }
         let notes: Vec<String> = [content.fault, note, remark].into_iter().flatten().collect();
         let joined = (!notes.is_empty()).then(|| notes.join("; "));

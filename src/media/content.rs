@@ -6,7 +6,7 @@ use super::check::TOLERANCE_US;
 use super::coding::Coding;
 use super::entry::right_from;
 use super::exact::CutRefusal;
-use super::segment::{Marks, Stretch, begins, shortest};
+use super::segment::{Marks, TableSpan, begins, shortest};
 use super::time::{TICKS, ticks};
 
 /// Sound lies in segments a little before or after the pictures that it belongs to, and pictures a little beside their segment's name: segments
@@ -45,7 +45,7 @@ pub struct SegmentContent {
     /// It is complete by its name, so that it has to last as long as that says.
     pub is_full: bool,
     /// What its tables say.
-    pub stretches: Vec<Stretch>,
+    pub stretches: Vec<TableSpan>,
     /// Its pictures in the order of decoding.
     pub pictures: Vec<PlannedPicture>,
     /// Its frames of sound.

@@ -98,7 +98,7 @@ fn parameters(payload: &[u8], found: &mut Described) {
 }
 
 /// What a sequence parameter set says before the marks of usability, as far as anybody here asks.
-pub(super) struct Sequence {
+pub(super) struct SequenceParameters {
     /// Width and height as they are shown.
     pub size: (u32, u32),
     /// Each colour is a picture of its own.
@@ -112,7 +112,7 @@ pub(super) struct Sequence {
 }
 
 /// Reads up to the marks of usability.
-pub(super) fn sequence(bits: &mut Bits) -> Option<Sequence> {
+pub(super) fn sequence(bits: &mut Bits) -> Option<SequenceParameters> {
     let profile = bits.number(8)?;
     bits.skip(16)?;
     bits.unsigned()?;
@@ -147,7 +147,7 @@ pub(super) fn sequence(bits: &mut Bits) -> Option<Sequence> {
         _ => (1, fields),
     };
     let size = if bits.flag()? { cropped(bits, whole, unit)? } else { whole };
-    Some(Sequence { size, own_planes, number_bits, frames_only, adaptive })
+    Some(SequenceParameters { size, own_planes, number_bits, frames_only, adaptive })
 }
 
 fn scaling_list(bits: &mut Bits, number: u32) -> Option<()> {

@@ -4,7 +4,7 @@
 //! the picture is coded (7.4.3, `field_pic_flag`, and `mb_adaptive_frame_field_flag`).
 
 use super::bits::Bits;
-use super::h264::{SEQUENCE_PARAMETERS, SUPPLEMENT, Sequence, sequence, supplements, to_timing};
+use super::h264::{SEQUENCE_PARAMETERS, SUPPLEMENT, SequenceParameters, sequence, supplements, to_timing};
 use super::nal;
 
 /// A message of supplemental information (D.1).
@@ -27,7 +27,7 @@ pub struct Likeness {
 
 /// What parameters and picture timing say of the fields of pictures.
 struct Fields {
-    sequence: Sequence,
+    sequence: SequenceParameters,
     /// Bits before what is shown, in a message of picture timing; nothing if it does not say what is shown.
     delays: Option<u32>,
 }

@@ -52,6 +52,6 @@ pub use packet::Packet;
 pub use pes::{Header, Times};
 pub use psi::{Elementary, Program, checksum};
 pub use reader::{Reader, Sink, program_of};
-pub use segment::{Marks, Segment, Stretch, Unit, shortest};
+pub use segment::{Marks, Segment, TableSpan, Unit, shortest};
 pub use stamp_span::{StampMeter, StampSpan};
 pub use time::{TICKS, WRAP, distance, near, ticks};

@@ -58,7 +58,7 @@ pub struct Marks {
 
 /// What the tables say as long as nothing of it changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stretch {
+pub struct TableSpan {
     /// The video, if there is any.
     pub video: Option<Coding>,
     /// The sound, if there is any.
@@ -75,7 +75,7 @@ pub struct Stretch {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Segment {
     /// None without tables.
-    pub stretches: Vec<Stretch>,
+    pub stretches: Vec<TableSpan>,
     /// Pictures.
     pub video: Vec<Unit>,
     /// Sound.
@@ -123,7 +123,7 @@ impl Segment {
 /// A segment while it is read.
 struct Builder {
     program: Program,
-    stretches: Vec<Stretch>,
+    stretches: Vec<TableSpan>,
     video: Line,
     sound: Line,
 }
@@ -158,7 +158,7 @@ impl Builder {
     fn begin_stretch(&mut self, rebased: bool) {
         let unknown = self.program.streams.iter().find(|stream| stream.coding.role() == Role::Unknown);
         let coding = |line: &Line| line.stream.map(|stream| stream.coding);
-        let stretch = Stretch {
+        let stretch = TableSpan {
             video: coding(&self.video),
             sound: coding(&self.sound),
             unknown: unknown.map(|stream| stream.coding),
@@ -292,7 +292,7 @@ pub(super) fn begins(units: impl Iterator<Item = (i64, Marks)>) -> Option<i64> {
 }
 
 /// Puts the times of all stretches on one line.
-fn join(stretches: &[Stretch], video: &mut [Unit], sound: &mut [Unit]) {
+fn join(stretches: &[TableSpan], video: &mut [Unit], sound: &mut [Unit]) {
     let mut end: Option<i64> = None;
     for (number, stretch) in stretches.iter().enumerate() {
         let (pictures, frames) = (within(video, number), within(sound, number));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use gapless::media::{
     Coding, CutPlanner, CutRefusal, CutStep, DecodeEntry, Marks, PlannedPicture, SOUND_US, SegmentContent, SoundSpan,
-    Stretch, WRAP, right_from, ticks,
+    TableSpan, WRAP, right_from, ticks,
 };
 
 /// Half a second: what is off by less goes on.
@@ -60,7 +60,7 @@ fn count_of(source: &SegmentContent) -> i64 {
 fn source(dice: &mut Dice<'_>, kind: u8, (start_us, stamp): (i64, i64)) -> SegmentContent {
     let pictures: Vec<PlannedPicture> = (0..dice.below(40)).map(|at| picture(dice, stamp + at * 3_600)).collect();
     let named = if kind & 8 == 8 { dice.below(200) * 10_000 } else { i64::try_from(pictures.len()).unwrap() * 40_000 };
-    let mut stretch = Stretch::default();
+    let mut stretch = TableSpan::default();
     (stretch.video, stretch.sound) = (Some(Coding::H264), Some(Coding::Aac));
     if kind & 0xf0 == 0xf0 {
         match dice.byte() % 5 {

@@ -22,7 +22,7 @@ const MOST_READ: usize = 8;
 
 /// A segment that is there.
 #[derive(Debug, Clone)]
-pub(super) struct Segment {
+pub(super) struct SegmentOfHour {
     pub hour: Hour,
     pub key: SegmentKey,
     pub name: Box<str>,
@@ -30,15 +30,15 @@ pub(super) struct Segment {
 
 /// The hours of one channel and quality.
 #[derive(Debug)]
-pub(super) struct Hours<'b> {
+pub(super) struct ArchiveHours<'b> {
     base: &'b Base,
     stream: Stream,
-    known: HashMap<Hour, Vec<Segment>>,
+    known: HashMap<Hour, Vec<SegmentOfHour>>,
     /// Time stamps of segments that were read for them.
     clocks: HashMap<Hash, Option<StampSpan>>,
 }
 
-impl<'b> Hours<'b> {
+impl<'b> ArchiveHours<'b> {
     pub fn new(base: &'b Base, stream: &Stream) -> Self {
         Self { base, stream: stream.clone(), known: HashMap::new(), clocks: HashMap::new() }
     }
@@ -48,13 +48,13 @@ impl<'b> Hours<'b> {
     }
 
     /// What is known to be there from now on.
-    pub fn note(&mut self, segment: Segment, clock: StampSpan) {
+    pub fn note(&mut self, segment: SegmentOfHour, clock: StampSpan) {
         self.clocks.insert(segment.key.hash, Some(clock));
         self.known.entry(segment.hour).or_default().push(segment);
     }
 
     /// What has this content in the hour of that time or beside it; a tombstone goes first.
-    pub fn with_content(&mut self, hash: &Hash, at: Timestamp) -> Result<Option<Segment>, DiskError> {
+    pub fn with_content(&mut self, hash: &Hash, at: Timestamp) -> Result<Option<SegmentOfHour>, DiskError> {
         let mut found = self.around(at)?;
         found.retain(|segment| segment.key.hash == *hash);
         found.sort_by_key(|segment| !segment.key.tombstone);
@@ -64,7 +64,7 @@ impl<'b> Hours<'b> {
     /// What a recording that begins about then goes on from, or what comes just before it.
     pub fn before(&mut self, recording: &Recording, at: Timestamp) -> Result<Option<Before>, DiskError> {
         let mut near = self.around(at)?;
-        let distance = |segment: &Segment| Span((segment.key.end(segment.hour) - at).us().abs());
+        let distance = |segment: &SegmentOfHour| Span((segment.key.end(segment.hour) - at).us().abs());
         near.retain(|segment| segment.key.kind.is_video() && !segment.key.tombstone && distance(segment) <= NEAR);
         near.sort_by_key(distance);
         let mut nearest = None;
@@ -81,13 +81,13 @@ impl<'b> Hours<'b> {
     }
 
     /// Whether the bytes of a segment are those of its name.
-    pub fn is_sound(&self, segment: &Segment) -> Result<bool, DiskError> {
+    pub fn is_sound(&self, segment: &SegmentOfHour) -> Result<bool, DiskError> {
         let mut hasher = Sha256::new();
         self.read(segment, |piece| hasher.update(piece))?;
         Ok(Hash(hasher.finalize().into()) == segment.key.hash)
     }
 
-    fn clock(&mut self, segment: &Segment) -> Result<Option<StampSpan>, DiskError> {
+    fn clock(&mut self, segment: &SegmentOfHour) -> Result<Option<StampSpan>, DiskError> {
         if let Some(clock) = self.clocks.get(&segment.key.hash) {
             return Ok(*clock);
         }
@@ -99,7 +99,7 @@ impl<'b> Hours<'b> {
     }
 
     /// Gives each piece of a segment to `each`; none if it has gone.
-    fn read(&self, segment: &Segment, mut each: impl FnMut(&[u8])) -> Result<(), DiskError> {
+    fn read(&self, segment: &SegmentOfHour, mut each: impl FnMut(&[u8])) -> Result<(), DiskError> {
         let Some(dir) = self.base.dir(&self.place(segment.hour).path())? else { return Ok(()) };
         let mut room = Vec::with_capacity(PIECE);
         dir.read_whole(OsStr::new(&*segment.name), 0, &mut room, |piece| {
@@ -109,7 +109,7 @@ impl<'b> Hours<'b> {
         Ok(())
     }
 
-    fn around(&mut self, at: Timestamp) -> Result<Vec<Segment>, DiskError> {
+    fn around(&mut self, at: Timestamp) -> Result<Vec<SegmentOfHour>, DiskError> {
         let hours = [at.hour().previous(), at.hour(), at.hour().next()];
         if self.known.len() > REMEMBERED {
             self.known.retain(|hour, _| hours.contains(hour));
@@ -126,12 +126,12 @@ impl<'b> Hours<'b> {
         Ok(found)
     }
 
-    fn list(&self, hour: Hour) -> Result<Vec<Segment>, DiskError> {
+    fn list(&self, hour: Hour) -> Result<Vec<SegmentOfHour>, DiskError> {
         let Some(dir) = self.base.dir(&self.place(hour).path())? else { return Ok(Vec::new()) };
         let scan = dir.scan()?;
         let names = scan.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok());
         let understood = |name: &str| match parse_file_name(name) {
-            FileName::Understood(key) => Some(Segment { hour, key, name: name.into() }),
+            FileName::Understood(key) => Some(SegmentOfHour { hour, key, name: name.into() }),
             FileName::Odd(_) | FileName::Temporary | FileName::Foreign => None,
         };
         Ok(names.filter_map(understood).collect())

@@ -28,7 +28,7 @@ pub(super) struct Original {
 
 /// What a file holds that can become a segment.
 #[derive(Debug, Clone)]
-pub(super) struct Content {
+pub(super) struct OriginalContent {
     pub hash: Hash,
     pub bytes: u64,
     pub clock: StampSpan,
@@ -104,7 +104,7 @@ impl Original {
     }
 
     /// Reads it once: what it holds, or why that is no segment.
-    pub fn read(&mut self) -> Result<Content, String> {
+    pub fn read(&mut self) -> Result<OriginalContent, String> {
         let (mut hasher, mut measure, mut check) = (Sha256::new(), StampMeter::default(), TsCheck::default());
         let (mut head, mut bytes) = (Vec::new(), 0_u64);
         self.pieces(|piece| {
@@ -138,7 +138,7 @@ impl Original {
             Some(fault) => (SegmentKind::Suspect, Some(fault.to_string())),
             None => (SegmentKind::Full, None),
         };
-        Ok(Content { hash: Hash(hasher.finalize().into()), bytes, clock, kind, fault })
+        Ok(OriginalContent { hash: Hash(hasher.finalize().into()), bytes, clock, kind, fault })
     }
 
     /// Removes its name, if that is still one of this very file. Its content is in the archive.

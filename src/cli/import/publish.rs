@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use super::super::args::ImportArgs;
-use super::original::{Content, Original};
+use super::original::{Original, OriginalContent};
 use super::report::Outcome;
 use crate::disk::{Base, Dir, Download, DownloadError, Linked, Published, atomic, link_segment};
 use crate::domain::HourPlace;
@@ -44,7 +44,7 @@ pub(super) fn publish(
     place: &HourPlace,
     name: &str,
     original: &mut Original,
-    content: &Content,
+    content: &OriginalContent,
     way: Way,
 ) -> anyhow::Result<Result<Done, String>> {
     let dir = Arc::new(base.make_hour_dir(place)?);
@@ -86,7 +86,12 @@ fn done(published: Published, outcome: Outcome) -> Outcome {
 }
 
 /// Copies it as a download is written: what differs from the hash that was read before is not published.
-fn copy(dir: &Arc<Dir>, name: &str, original: &mut Original, content: &Content) -> Result<Published, CopyError> {
+fn copy(
+    dir: &Arc<Dir>,
+    name: &str,
+    original: &mut Original,
+    content: &OriginalContent,
+) -> Result<Published, CopyError> {
     let mut download = Download::begin(Arc::clone(dir), name)?;
     original.pieces(|piece| download.write(piece).map_err(|error| CopyError::Archive(error.into())))?;
     Ok(download.finish(&content.hash)?)

@@ -1,7 +1,7 @@
 //! What is passed on, encoded anew and refused, by small segments; the property over any segments is in the fuzz target `plan`.
 
 use crate::media::{
-    Coding, CutPlanner, CutRefusal, CutStep, DecodeEntry, Marks, PlannedPicture, SegmentContent, SoundSpan, Stretch,
+    Coding, CutPlanner, CutRefusal, CutStep, DecodeEntry, Marks, PlannedPicture, SegmentContent, SoundSpan, TableSpan,
     ticks,
 };
 
@@ -24,7 +24,7 @@ fn source(start_us: i64, stamp: i64, letters: &str) -> SegmentContent {
     };
     let pictures: Vec<PlannedPicture> = (0..).zip(letters.chars()).map(picture).collect();
     let lasts = i64::try_from(letters.len()).unwrap() * 40_000;
-    let stretch = Stretch { video: Some(Coding::H264), ..Stretch::default() };
+    let stretch = TableSpan { video: Some(Coding::H264), ..TableSpan::default() };
     SegmentContent {
         start_us,
         end_us: start_us + lasts,
@@ -128,12 +128,12 @@ fn what_cannot_be_decoded_is_refused_with_its_segment() {
 
 #[test]
 fn what_a_cut_cannot_hold_is_refused_and_a_neighbour_passed_over() {
-    let stretch = Stretch { video: Some(Coding::H264), ..Stretch::default() };
+    let stretch = TableSpan { video: Some(Coding::H264), ..TableSpan::default() };
     for (wrong, refusal) in [
-        (Stretch { video: Some(Coding::Hevc), ..stretch }, CutRefusal::Coding(0, Coding::Hevc, Coding::H264)),
-        (Stretch { sound: Some(Coding::Opus), ..stretch }, CutRefusal::Coding(0, Coding::Opus, Coding::Aac)),
-        (Stretch { scrambled: true, ..stretch }, CutRefusal::Scrambled(0)),
-        (Stretch { unknown: Some(Coding::Unknown(6)), ..stretch }, CutRefusal::Unknown(0)),
+        (TableSpan { video: Some(Coding::Hevc), ..stretch }, CutRefusal::Coding(0, Coding::Hevc, Coding::H264)),
+        (TableSpan { sound: Some(Coding::Opus), ..stretch }, CutRefusal::Coding(0, Coding::Opus, Coding::Aac)),
+        (TableSpan { scrambled: true, ..stretch }, CutRefusal::Scrambled(0)),
+        (TableSpan { unknown: Some(Coding::Unknown(6)), ..stretch }, CutRefusal::Unknown(0)),
     ] {
         let mut sources = joined(&["I...", "I..."]);
         sources[0].stretches.push(wrong);
