@@ -13,6 +13,8 @@ use crate::runtime::{Failure, Job, JobHandle, JobState, Next};
 
 /// From one look to the next. A quiet tree costs one `stat` for each channel and quality.
 const EVERY: Duration = Duration::from_secs(60);
+/// From the start to the first look: a start reads no directory of an archive that has not changed.
+const SETTLES: Duration = Duration::from_secs(5);
 /// How long a look may take.
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
@@ -21,11 +23,12 @@ pub(super) struct SurveyJob {
     keeper: Arc<Keeper>,
     survey: TreeSurvey,
     found: Arc<Mutex<Vec<VideoDir>>>,
+    has_settled: bool,
 }
 
 impl SurveyJob {
     pub(super) fn new(keeper: Arc<Keeper>) -> Self {
-        Self { keeper, survey: TreeSurvey::default(), found: Arc::default() }
+        Self { keeper, survey: TreeSurvey::default(), found: Arc::default(), has_settled: false }
     }
 
     /// What it finds, now and later.
@@ -60,6 +63,10 @@ impl Job for SurveyJob {
     }
 
     fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+        if !std::mem::replace(&mut self.has_settled, true) {
+            post.is(JobState::Waiting, "for the node to settle", Some(SETTLES));
+            return Ok(Next::WhenWanted(SETTLES));
+        }
         post.works("looks for video outside the hours");
         // Of a disk that is away nothing is learnt, and the sentinel reports it.
         if let Ok(base) = self.keeper.guard().base() {

@@ -238,7 +238,7 @@ impl PeerClient {
             if source.is_timeout() {
                 return timed_out("could not be connected to", self.limits.connect);
             }
-            if let Some(why) = tls::explain(&source) {
+            if let Some(why) = tls::explain_handshake(&source) {
                 return Err(PeerError::Insecure { url: url.to_string(), why });
             }
             if source.is_connect() {

@@ -21,7 +21,7 @@ use rustls::crypto::CryptoProvider;
 pub use client::{for_http, pinned, trusting, trusting_nobody};
 pub use rustls::ClientConfig;
 pub use server::{Fingerprint, TlsAccept, TlsServer};
-pub use tls_errors::explain;
+pub use tls_errors::{explain, explain_handshake};
 
 /// Why there can be no encryption.
 #[derive(Debug, thiserror::Error)]

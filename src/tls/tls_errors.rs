@@ -7,21 +7,26 @@ use rustls::{CertificateError as C, Error as Tls};
 /// What an HTTP client says of the first bytes of a TLS alert.
 const NO_HTTP: &str = "invalid HTTP version parsed";
 
-/// What a failed handshake, or one that was left out, comes down to, if that is what this error is about.
+/// What a failed handshake, or one that was left out, comes down to, if that is what this error is about. An answer that is no HTTP is
+/// taken for TLS: for a person's eyes, as it may be anything.
 pub fn explain(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if current.to_string() == NO_HTTP {
-            return Some("what answers there does not speak plain HTTP; is its address an https:// one?".to_owned());
-        }
-        if let Some(found) = current.downcast_ref::<Tls>() {
-            return Some(words(found));
-        }
+    let is_no_http = || causes(error).any(|cause| cause.to_string() == NO_HTTP);
+    let no_http = || "what answers there does not speak plain HTTP; is its address an https:// one?".to_owned();
+    explain_handshake(error).or_else(|| is_no_http().then(no_http))
+}
+
+/// What a failed handshake comes down to, if there was one.
+pub fn explain_handshake(error: &(dyn Error + 'static)) -> Option<String> {
+    causes(error).find_map(|cause| cause.downcast_ref::<Tls>()).map(words)
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |current| {
+        let current: &'e (dyn Error + 'static) = *current;
         // An I/O error that wraps another one is its own last source.
         let wrapped = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| current.source());
-    }
-    None
+        wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| current.source())
+    })
 }
 
 fn words(error: &Tls) -> String {

@@ -217,7 +217,7 @@ fn a_map_that_is_too_large_or_of_nothing_is_refused_with_a_sentence() {
     let refused = |query: &str| node.get(&format!("/api/v1/map/desertbus/source?{query}")).problem(400).1;
     for (query, words) in [
         ("from=2019-11-14&to=2019-11-13", "a time after from"),
-        ("from=noon", "ISO 8601"),
+        ("from=noon", "a time such as"),
         ("pixel=0", "from 0.001 s to 1 day"),
         ("pixel=fast", "a number of seconds such as 0.5"),
         ("rows=0", "a whole number from 1 to 65535"),

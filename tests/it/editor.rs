@@ -67,7 +67,8 @@ const LOADED: &str = "
       document.body.append(video);
       const player = (window.player = new Hls());
       window.trouble = [];
-      player.on(Hls.Events.ERROR, (_, data) => trouble.push(data.details));
+      // A seek gives up what was being loaded for the place before it.
+      player.on(Hls.Events.ERROR, (_, data) => data.details === 'aborted' || trouble.push(data.details));
       player.attachMedia(video);
       player.on(Hls.Events.MEDIA_ATTACHED, () => player.loadSource(`/playlist/chan.m3u8?WINDOW`));
     });";

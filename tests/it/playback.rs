@@ -403,12 +403,12 @@ fn what_cannot_be_told_is_refused_with_a_sentence() {
         ("start=2019-11-13T03:00:08&end=2019-11-13T02:55:08", "end"),
         ("start=2019-11-13T03:00:08&end=2019-11-13T03:00:08Z", "end"),
         ("start=2019-11-13T03:00:08%2B02:00&end=2019-11-13T01:00:08Z", "end"),
-        ("start=yesterday&end=2019-11-13T03", "start"),
+        ("start=whenever&end=2019-11-13T03", "start"),
         ("start=2019-11-13T02&end=", "end"),
         ("start=1573613708&end=2019-11-13T03", "start"),
         ("start=2019-13-13T02:00&end=2020-01-01", "start"),
         ("start=2019-02-29&end=2020-01-01", "start"),
-        ("start=2019-11-13T24:00&end=2020-01-01", "start"),
+        ("start=2019-11-13T25:00&end=2020-01-01", "start"),
         ("start=-9e99&end=2020-01-01", "start"),
         ("start=2019-11-13T02:55:08%00&end=2020-01-01", "start"),
     ] {
@@ -466,7 +466,7 @@ fn the_beginning_and_the_end_of_time_are_times() {
     for (start, end) in [
         ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
         ("0000-01-01", "9999-12-31T23:59"),
-        ("0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59"),
+        ("0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59%2B23:59"),
         ("1969-12-31T23:59:59.999999", "2019-11-14"),
     ] {
         let list = node.get(&format!("/playlist/{stream}.m3u8?start={start}&end={end}"));
