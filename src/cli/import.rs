@@ -143,6 +143,10 @@ impl Run<'_> {
 
     fn one(&mut self, mut original: Original) -> anyhow::Result<()> {
         let path = original.path.clone();
+        if original.is_segment_of(self.base.path()) {
+            let why = "it is a segment of this archive already; import takes recordings from elsewhere";
+            return self.leave(&path, Outcome::Refused, Some(why.to_owned()));
+        }
         if self.writers.may_grow(&original, now()) {
             return self.leave(&path, Outcome::BeingWritten, None);
         }
@@ -220,7 +224,7 @@ impl Run<'_> {
         let mut note = None;
         if self.args.moving && !self.args.dry_run && outcome == Outcome::AlreadyThere {
             let removed = if self.hours.is_sound(there)? {
-                original.remove()
+                original.remove(&self.base.path().join(self.hours.place(there.hour).path()))
             } else {
                 Err("the one in the archive is damaged".to_owned())
             };

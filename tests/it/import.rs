@@ -218,3 +218,28 @@ fn wrong_usage_of_import_is_told_before_anything_is_read() {
     }
     assert!(snapshot(archive.path()).is_empty());
 }
+
+#[test]
+fn what_lies_in_the_archive_as_a_segment_is_never_moved_out_of_it() {
+    let archive = TestArchive::empty();
+    let files = recordings(&archive, 1, 600);
+    let done = import(&archive, &files, &["--start", START, "--move"], 0);
+    let segment = archive.at(done[0]["path"].as_str().unwrap());
+    let link = archive.outside().join("hour");
+    std::os::unix::fs::symlink(segment.parent().unwrap(), &link).unwrap();
+    let there = archive.snapshot();
+    for path in [segment.clone(), link.join(segment.file_name().unwrap())] {
+        for flags in [&["--start", START, "--move"][..], &["--start", "2026-03-01T18:00:00Z", "--move"], &["--move"]] {
+            let lines = import(&archive, std::slice::from_ref(&path), flags, 1);
+            assert_eq!(words(&lines, "outcome"), ["refused"]);
+            assert!(lines[0]["note"].as_str().unwrap().contains("segment of this archive"), "{lines:?}");
+        }
+    }
+    assert_eq!(archive.snapshot(), there);
+    // A second name outside is an original like any other.
+    let second = archive.outside().join("second.ts");
+    fs::hard_link(&segment, &second).unwrap();
+    let lines = import(&archive, std::slice::from_ref(&second), &["--start", START, "--move"], 0);
+    assert_eq!(words(&lines, "outcome"), ["already_there"]);
+    assert!(!second.exists() && archive.snapshot() == there);
+}

@@ -1,5 +1,6 @@
 //! A file that somebody else has recorded: opened once, read once, and never written to.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -8,8 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use sha2::{Digest as _, Sha256};
 
+use crate::disk::directory_id;
 use crate::domain::import::{length, other_container};
-use crate::domain::{Hash, LARGEST_FILE, SegmentKind, Timestamp};
+use crate::domain::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Timestamp, parse_file_name};
 use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};
 
 /// Bytes that are read at a time.
@@ -141,13 +143,32 @@ impl Original {
         Ok(OriginalContent { hash: Hash(hasher.finalize().into()), bytes, clock, kind, fault })
     }
 
-    /// Removes its name, if that is still one of this very file. Its content is in the archive.
-    pub fn remove(&self) -> Result<(), String> {
+    /// Whether it lies in an hour of this archive under the name of a segment, whatever path leads there.
+    pub fn is_segment_of(&self, base: &Path) -> bool {
+        let is_named = self.path.file_name().and_then(OsStr::to_str).map(parse_file_name);
+        let place = std::fs::canonicalize(self.directory()).ok().zip(std::fs::canonicalize(base).ok());
+        let place = place.and_then(|(hour, base)| hour.strip_prefix(base).ok().map(Path::to_path_buf));
+        let is_hour = place.is_some_and(|place| place.to_str().is_some_and(|place| HourPlace::parse(place).is_ok()));
+        is_hour && matches!(is_named, Some(FileName::Understood(_)))
+    }
+
+    /// Removes its name, if that is still one of this very file. Its content is in this hour of the archive: a name in that very directory
+    /// may be the one that the archive has it by, through whatever mount it was reached.
+    pub fn remove(&self, hour: &Path) -> Result<(), String> {
         let there = std::fs::symlink_metadata(&self.path).map_err(|cause| cause.to_string())?;
         if (there.dev(), there.ino()) != self.id() {
             return Err("its path leads to something else by now, or is a symbolic link".to_owned());
         }
+        let own = directory_id(self.directory());
+        if own.is_none() || own == directory_id(hour) {
+            return Err("it lies in that hour of the archive itself".to_owned());
+        }
         std::fs::remove_file(&self.path).map_err(|cause| cause.to_string())
+    }
+
+    fn directory(&self) -> &Path {
+        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
+        above.unwrap_or_else(|| Path::new("."))
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn publish(
         remark =
             Some("somebody has written to it meanwhile: the scrub will find that it differs from its name".to_owned());
     } else if way.removes_original && outcome != Outcome::AlreadyThere {
-        match original.remove() {
+        match original.remove(dir.path()) {
             Ok(()) => return Ok(Ok((Outcome::Moved, remark))),
             Err(why) => remark = Some(format!("the original stays: {why}")),
         }
