@@ -147,7 +147,7 @@ impl Original {
     pub fn is_segment_of(&self, base: &Path) -> bool {
         let is_named = self.path.file_name().and_then(OsStr::to_str).map(parse_file_name);
         let place = std::fs::canonicalize(self.directory()).ok().zip(std::fs::canonicalize(base).ok());
-        let place = place.and_then(|(hour, base)| hour.strip_prefix(base).ok().map(Path::to_path_buf));
+        let place = place.and_then(|(hour, archive)| hour.strip_prefix(archive).ok().map(Path::to_path_buf));
         let is_hour = place.is_some_and(|place| place.to_str().is_some_and(|place| HourPlace::parse(place).is_ok()));
         is_hour && matches!(is_named, Some(FileName::Understood(_)))
     }
