@@ -23,6 +23,7 @@ mod convergence;
 mod coverage;
 mod crawl;
 mod crowd;
+mod crowded_page;
 mod dashboards;
 mod deletions;
 mod demo;

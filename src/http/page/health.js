@@ -3,7 +3,7 @@
 import { get, path } from "./api.js";
 import { hideAway, showAway, whyAway } from "./away.js";
 import { byId, fill, make, say } from "./dom.js";
-import { emptiness, inShort, isProblem, problemItem, problemsOf } from "./problems.js";
+import { emptiness, inShort, isProblem, problemItem } from "./problems.js";
 import { setting } from "./settings.js";
 import { counted } from "./time.js";
 
@@ -27,11 +27,11 @@ export class Health {
     return this.known().some((stream) => stream.video) && (!this.status || this.status.streams.some((stream) => stream.segments > 0));
   }
 
-  /** What the node says of itself, and what the rows say. */
+  /** What the node says of itself. */
   say() {
     const { status } = this;
     if (!status || this.isAway) return;
-    const found = problemsOf(status, this.rows.own.filter((row) => row.isLate));
+    const found = status.problems;
     const problems = found.filter(isProblem);
     const isGood = problems.length === 0 && status.ready && this.isThere;
     const words = problems.length ? counted(problems.length, "problem") : !status.ready ? "catching up" : this.isThere ? "all well" : "no video yet";

@@ -136,7 +136,6 @@ rows.subscribe((row) => {
   refreshHoles();
   if (row && row === cursor.row) cursor.say();
   filter.applySoon();
-  sayHealthSoon();
   firstView.settle();
   const own = rows.own.filter((each) => each.seen);
   const root = document.documentElement;
@@ -265,7 +264,6 @@ async function look() {
 
 const health = new Health(rows, () => known);
 const askHealth = atMost(2 * SECOND, () => health.ask().catch(() => {}));
-const sayHealthSoon = afterwards(200, () => health.say());
 const again = atMost(SECOND, () => look().then(() => rows.load()).catch(() => {}));
 
 /** A line begins with an event that says nothing new. */

@@ -4,7 +4,7 @@ import { get, listen, path } from "./api.js";
 import { hideAway, showAway, whyAway } from "./away.js";
 import { atMost, byId, fill, make, say } from "./dom.js";
 import { inOrder } from "./order.js";
-import { isProblem, problemItem, problemsOf } from "./problems.js";
+import { isProblem, problemItem } from "./problems.js";
 import { SECOND, bytes, counted, duration, grouped as count, parse } from "./time.js";
 import { both, moment, offerSwitch } from "./zone.js";
 
@@ -26,7 +26,7 @@ const seconds = (value) => duration(Math.round(value) * SECOND);
 function draw(status) {
   document.title = `Status of ${status.name} · gapless`;
   say(byId("node"), status.name);
-  const found = problemsOf(status);
+  const found = status.problems;
   const problems = found.filter(isProblem);
   const good = problems.length === 0;
   say(byId("health"), good ? (status.ready ? "all well" : "catching up") : counted(problems.length, "problem"));
