@@ -193,7 +193,7 @@ impl FollowedPeer {
         match state {
             PeerState::New => self.post.is(JobState::Waiting, "has not begun", None),
             PeerState::Round => self.post.works("compares and fetches"),
-            PeerState::Following => self.post.is(JobState::Waiting, "follows its changes", next),
+            PeerState::Following => self.post.is(JobState::Waiting, "following", next),
             PeerState::Resting => self.post.is(JobState::Resting, "waits for the next round", next),
             PeerState::BackingOff => self.post.is(JobState::BackingOff, "waits for the next attempt", next),
             PeerState::Itself => self.post.is(JobState::Waiting, "is this node itself", next),

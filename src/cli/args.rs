@@ -38,7 +38,7 @@ Times: 2019-11-13T02:55:08 (UTC), 2019-11-13 03:55+01:00, 1h ago, yesterday, now
 Exit codes: 0 done; 1 done, but something is wrong with the data; 2 wrong usage or configuration; 3 could not be done.
 Documentation: docs/commands.md, docs/configuration.md";
 
-/// Keeps live-stream archives complete: an index over the segments on disk, a listing API, and the daemon behind it.
+/// Keeps archives of live streams complete: indexes, serves and replicates recorded segments, and shows what is missing.
 #[derive(Debug, Parser)]
 #[command(
     name = "gapless",
@@ -61,7 +61,7 @@ pub struct Common {
     /// The archive: the directory that holds CHANNEL/QUALITY/HOUR
     #[arg(long, global = true, help_heading = EVERY_VERB, env = "GAPLESS_BASE_DIR", default_value = ".", value_name = "DIR")]
     pub base_dir: PathBuf,
-    /// Where the index lies; elsewhere for a read-only or slow archive [default: BASE/.gapless]
+    /// Directory of the index, if not in the archive (read-only or slow disk) [default: BASE/.gapless]
     #[arg(long, global = true, help_heading = EVERY_VERB, env = "GAPLESS_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Configuration file (TOML) [default: BASE/.gapless/config.toml if it is there]
@@ -84,52 +84,52 @@ pub struct Common {
 /// The verbs.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
-    /// Show what gapless does: three nodes on this machine whose recorders miss things, in a temporary directory
+    /// Try gapless: three nodes on this machine whose recorders miss segments, in a temporary directory
     #[command(
         long_about = "Show what gapless does: three nodes on this machine, north, south and west, each with a recorder of its own that \
                       misses things. What is recorded is generated: there is no video in it. Open the address that is printed and watch \
                       holes appear and be filled. Everything lies in a temporary directory, which is removed at the end; ctrl-C ends it. \
                       Nothing else is touched: --base-dir, --state-dir and the settings of nodes play no part. Of what the nodes log, warnings are shown; --log shows more.",
-        after_help = "It takes about 90 MB of disk for three hours of a past and 90 MB more for each hour that it runs."
+        after_help = "It needs about 90 MB of disk for three hours of history, and 90 MB more for each hour that it runs."
     )]
     Demo(DemoArgs),
-    /// Run the daemon: watch and crawl the archive, answer over HTTP
+    /// Run the daemon: index the archive, serve it over HTTP, fetch what is missing
     Node(NodeArgs),
-    /// Make the index anew from the tree on disk, verify it, and swap it in; needs the daemon stopped
+    /// Rebuild the index from the files; the daemon must be stopped
     Rebuild(RebuildArgs),
     /// Fetch from other nodes what is missing here
     Backfill(BackfillArgs),
-    /// Tell which hours are to be deleted, delete them, and list those that were
+    /// Show which hours are due for deletion, delete them, or list deleted ones
     Retention(RetentionArgs),
-    /// Give your word to the crawl of the daemon that runs
+    /// Answer questions raised by the running daemon's crawl
     Crawl(CrawlArgs),
     /// Take recordings of ffmpeg, OBS or another program into the archive, as segments with their names
     Import(ImportArgs),
     /// List channels, qualities, hours or segments
     Ls(LsArgs),
-    /// Show what this archive or another node has and the other lacks; fetches nothing, changes nothing
+    /// Compare this archive with another node; changes nothing
     Diff(DiffArgs),
-    /// Tell all that is known of a file, or which segments cover a time, and why
+    /// Explain a file, or which segments cover a time, and why
     Explain(ExplainArgs),
-    /// List what is missing of a channel and quality: start, end and seconds of each hole
+    /// List the holes of a channel and quality: start, end, seconds, reason
     Holes(HolesArgs),
     /// List the longest stretches without a hole: start, end and seconds of each
     Timespans(TimespansArgs),
-    /// Write a stretch to a file: the best segments there are, back to back
+    /// Write a stretch of time to one video file
     Cut(CutArgs),
-    /// Tell for each hour what is there, what is covered and what is missing; write gauges and maps
+    /// Show what each hour has and lacks; write Prometheus gauges and maps
     Coverage(CoverageArgs),
-    /// Hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here
+    /// Hide segments on every node, list hidden ones, or delete their bytes here
     Tombstone(TombstoneArgs),
-    /// Read segments and compare them with their names, now; damaged ones are moved to the quarantine
+    /// Check segments against their hashes now; damaged ones go to the quarantine
     Scrub(ScrubArgs),
-    /// List damaged files that are kept in the quarantine, put them back, or delete them
+    /// List, restore or delete damaged files
     Quarantine(QuarantineArgs),
-    /// List segments that the scrub found odd, and that stay where they are
+    /// List segments that the scrub found odd but left in place
     Flagged,
-    /// Show the state of the index, the disk, the jobs, the other nodes and what there is on one screen
+    /// Show the state of the node on one screen
     Status(StatusArgs),
-    /// Check limits, disk, index, clock and other nodes, and say what to do about what is wrong
+    /// Check limits, disk, index, clock and peers, and say how to fix what is wrong
     Doctor(DoctorArgs),
 }
 
@@ -156,21 +156,21 @@ pub struct DemoArgs {
 /// Other nodes, and how far they are trusted.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PeerArgs {
-    /// Another node; may be given several times
+    /// Another node; repeatable
     #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
     pub peer: Vec<String>,
     /// A file.
     #[arg(
         long,
         value_name = "FILE",
-        help = "A file with other nodes, NAME URL or URL per line; read again and again [env: GAPLESS_BACKFILL_NODE_FILE]"
+        help = "File with other nodes, `NAME URL` or `URL` per line; reread every 30 s [env: GAPLESS_BACKFILL_NODE_FILE]"
     )]
     pub node_file: Option<String>,
     /// A database.
     #[arg(
         long,
         value_name = "URL",
-        help = "A PostgreSQL database with a table of other nodes; asked again and again [env: GAPLESS_BACKFILL_NODE_DATABASE]"
+        help = "PostgreSQL database with a table of other nodes; queried every 30 s [env: GAPLESS_BACKFILL_NODE_DATABASE]"
     )]
     pub node_database: Option<String>,
     /// How long ago a segment must have ended to be fetched: the recorder here may still get it
@@ -180,23 +180,23 @@ pub struct PeerArgs {
     #[arg(
         long,
         value_name = "FILE",
-        help = "File with the one token that is sent to other nodes, for those that want one [env: GAPLESS_BACKFILL_TOKEN_FILE]"
+        help = "File with the token to send to other nodes [env: GAPLESS_BACKFILL_TOKEN_FILE]"
     )]
     pub token_file: Option<String>,
     /// Whom to trust.
     #[arg(
         long,
         value_name = "FILE",
-        help = "Trust these authorities (PEM) and no others where other nodes are asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+        help = "Trust only these authorities (PEM) for https to other nodes [env: GAPLESS_BACKFILL_CA_FILE]"
     )]
     pub ca_file: Option<String>,
-    /// Only report tombstones of other nodes instead of taking them over; short for the setting `tombstones_from = "none"`
+    /// Report tombstones of other nodes, but do not apply them; short for the setting `tombstones_from = "none"`
     #[arg(long)]
     pub distrust_tombstones: bool,
-    /// A directory beneath the base whose files are fetched by name, besides those of the configuration; may be given several times
+    /// Also fetch the files of this directory below the base by name; repeatable
     #[arg(long, value_name = "DIR")]
     pub extras: Vec<String>,
-    /// Take over tombstones even where there are suspiciously many: more than a fifth of an hour, or a thousand in a round
+    /// Apply tombstones even if they are suspiciously many (over a fifth of an hour, or a thousand within three days)
     #[arg(long)]
     pub accept_tombstone_bursts: bool,
 }
@@ -207,7 +207,7 @@ pub struct BackfillArgs {
     /// Other nodes.
     #[command(flatten)]
     pub peers: PeerArgs,
-    /// One round, then exit: with 0 if it is complete, with 1 if something could not be fetched
+    /// Make one round, then exit: 0 if complete, 1 if something could not be fetched. Without it, rounds go on until ctrl-C
     #[arg(long)]
     pub once: bool,
     /// Only this channel; may be given several times
@@ -219,14 +219,14 @@ pub struct BackfillArgs {
     /// Only this hour, such as 2019-11-13T02; may be given several times
     #[arg(long, value_name = "HOUR")]
     pub hour: Vec<String>,
-    /// Only from this hour on: a date, a time, or a number of hours ago
+    /// Only from here on: a date, a time, or a number of hours ago
     #[arg(long, value_name = "WHEN")]
     pub start: Option<String>,
     /// This node's name.
     #[arg(
         long,
         value_name = "NAME",
-        help = "What this node calls itself, so that it leaves itself out of lists of nodes [env: GAPLESS_NAME] [default: the host's name]"
+        help = "This node's name, to leave itself out of lists of nodes [env: GAPLESS_NAME] [default: the host's name]"
     )]
     pub name: Option<String>,
     /// Downloads at once from one node
@@ -248,14 +248,14 @@ pub struct NodeArgs {
     #[arg(
         long,
         value_name = "FILE",
-        help = "File with the tokens by which something may be changed from other machines, one a line [env: GAPLESS_HTTP_WRITE_TOKENS]"
+        help = "File with tokens that may write, one per line [env: GAPLESS_HTTP_WRITE_TOKENS]"
     )]
     pub write_tokens: Option<String>,
     /// Who may read.
     #[arg(
         long,
         value_name = "FILE",
-        help = "File with the tokens for reading, one a line; without it everybody may read [env: GAPLESS_HTTP_READ_TOKENS]"
+        help = "File with tokens that may read, one per line; by default everybody may read [env: GAPLESS_HTTP_READ_TOKENS]"
     )]
     pub read_tokens: Option<String>,
     /// The certificate.
@@ -282,7 +282,7 @@ pub struct RebuildArgs {
     /// Change nothing; report every difference between index and tree, and exit with 1 if there is one
     #[arg(long)]
     pub check: bool,
-    /// Give this archive an id of its own: for a copy that was made together with .gapless
+    /// Give this archive a new id, after it was copied together with .gapless
     #[arg(long, conflicts_with = "check")]
     pub new_id: bool,
 }
@@ -302,10 +302,10 @@ pub enum RetentionVerb {
     Plan,
     /// Delete what is to be deleted
     Run {
-        /// Your word that it is right, also where more than half of the archive would go or the clock looks wrong
+        /// Confirm, even if more than half of the archive would go or the clock looks wrong
         #[arg(long)]
         yes: bool,
-        /// Other nodes, where last copies are to be kept.
+        /// Other nodes that may hold copies
         #[command(flatten)]
         peers: PeerArgs,
     },
@@ -316,12 +316,12 @@ pub enum RetentionVerb {
         long_about = "Begin damaged or missing records that protect the archive anew, from what can still be read of them.\n\nNothing is deleted while one of them cannot be relied on. Look at `gapless doctor` and at the files beneath BASE/.gapless first: a line of the journal that is lost may have said that an hour is kept. Damaged copies stay there as NAME.damaged."
     )]
     Accept,
-    /// Keep hours whatever the limits say, and let them be fetched again
+    /// Exempt hours from all limits, and fetch them again
     Keep {
         /// The hours
         #[arg(value_name = "CHANNEL/QUALITY/HOUR", required = true)]
         places: Vec<String>,
-        /// Treat them as any other hour again
+        /// End the exemption
         #[arg(long)]
         release: bool,
     },
@@ -338,7 +338,7 @@ pub struct CrawlArgs {
 /// What the crawl is told.
 #[derive(Debug, Clone, Subcommand)]
 pub enum CrawlVerb {
-    /// What is missing of a channel is gone on purpose: it leaves the index
+    /// Confirm that a channel's missing files are gone for good
     Accept {
         /// The channel, as `gapless status` names it
         channel: String,
@@ -410,10 +410,10 @@ pub struct ExplainArgs {
     /// Only in this quality
     #[arg(long, value_name = "QUALITY")]
     pub quality: Option<String>,
-    /// The hour of a file of which only the name is given, such as 2019-11-13T02
+    /// The hour of a file given by name only, such as 2019-11-13T02
     #[arg(long, value_name = "HOUR")]
     pub hour: Option<String>,
-    /// Also whether this node has the file, and what backfill would do about it
+    /// Also ask this node whether it has the file, and what backfill would do
     #[arg(long, value_name = "[NAME=]URL")]
     pub peer: Option<String>,
     /// What backfill would do.
@@ -442,16 +442,16 @@ pub struct HolesArgs {
     /// Where and when.
     #[command(flatten)]
     pub window: WindowArgs,
-    /// Also what is missing at the given edges of the window, before the first segment and after the last
+    /// Also count what is missing at the edges of the window
     #[arg(long)]
     pub edges: bool,
-    /// Holes between the segments of the sequence that can be played and cut, instead of those that nothing covers
+    /// Holes in the playable sequence instead of holes that nothing covers
     #[arg(long)]
     pub editable: bool,
-    /// Only what nobody can fill: all peers were asked, and none has a segment in it
+    /// Only holes that nobody can fill: every peer was asked, and none has anything
     #[arg(long, conflicts_with_all = ["edges", "editable"])]
     pub unfillable: bool,
-    /// What was missing and is not any more, and who gave it
+    /// Holes that were filled, and by whom
     #[arg(long, conflicts_with_all = ["edges", "editable", "unfillable"])]
     pub closed: bool,
 }
@@ -465,7 +465,7 @@ pub struct CutArgs {
     /// From when on, such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
     #[arg(value_name = "START", value_parser = time::utc, allow_hyphen_values = true)]
     pub start: String,
-    /// Until when
+    /// End
     #[arg(value_name = "END", value_parser = time::utc, allow_hyphen_values = true)]
     pub end: String,
     /// Where to write it; `-` is standard output
@@ -474,7 +474,7 @@ pub struct CutArgs {
     /// How to cut; without it, the name says it: .ts is rough, .mp4 is mp4
     #[arg(long = "type", value_enum)]
     pub kind: Option<CutType>,
-    /// Cut around what is missing; without it nothing is written where something is
+    /// Write the rest if something is missing; by default nothing is written then
     #[arg(long)]
     pub allow_holes: bool,
     /// Replace the file if it is there
@@ -485,11 +485,11 @@ pub struct CutArgs {
 /// How to cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum CutType {
-    /// The segments as they are; it may reach beyond both ends by a part of a segment
+    /// Whole segments as they are; may start earlier and end later
     Rough,
-    /// A transport stream, exact to the picture at both ends; what lies between is not encoded anew. Wants ffmpeg
+    /// Transport stream, exact to the picture; only the ends are encoded. Needs ffmpeg
     Smart,
-    /// The same as MP4
+    /// The same, as MP4
     Mp4,
 }
 
@@ -515,7 +515,7 @@ pub struct TimespansArgs {
 /// Arguments of `coverage`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CoverageArgs {
-    /// Work it out once, then exit
+    /// Print it once, then exit
     #[arg(long, required = true)]
     pub once: bool,
     /// Only this channel; may be given several times
@@ -535,7 +535,7 @@ pub struct CoverageArgs {
 /// Arguments of `status`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatusArgs {
-    /// Show it again and again, in place, until ctrl-C; where stdout is no terminal, one screen after the other
+    /// Redraw until ctrl-C; one screen after the other if stdout is not a terminal
     #[arg(
         long,
         value_name = "INTERVAL",
@@ -557,10 +557,10 @@ pub struct OtherNode {
         long,
         env = "GAPLESS_NODE",
         value_name = "URL",
-        help = "Ask this daemon, such as http://archive.example:8000, instead of the one on this archive"
+        help = "Ask this daemon instead of the local one, such as http://archive.example:8000"
     )]
     pub node: Option<String>,
-    /// File with the one token that is shown to that daemon
+    /// File with the token to send to that daemon
     #[arg(long, value_name = "FILE", requires = "node")]
     pub token_file: Option<PathBuf>,
     /// Whom to trust.

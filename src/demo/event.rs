@@ -148,7 +148,7 @@ impl fmt::Display for DemoEvent {
                 write!(f, "{what}  {node} is {late_seconds} s late with {} s", what.seconds)
             }
             Self::Lost { what } => {
-                write!(f, "{what}  nobody gets the whole of these {} s: that stays so", what.seconds)
+                write!(f, "{what}  no node recorded these {} s completely; the hole stays", what.seconds)
             }
             Self::Filled { node, what, after_seconds, recorded_by } if recorded_by[..] == [*node] => {
                 write!(f, "{what}  {node} wrote its {} s after {after_seconds:.1} s", what.seconds)

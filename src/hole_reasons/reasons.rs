@@ -88,7 +88,7 @@ impl Job for ReasonFinder {
         self.mend_now_and_then(post)?;
         self.pass(post)?;
         (self.seen, self.last) = (Some(signs), Instant::now());
-        post.doing("knows why each hole is open");
+        post.doing("up to date");
         Ok(Next::After(LOOK.max(began.elapsed() * REST)))
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Scrub;
 use super::quarantine_contents::KeptFile;
+use crate::domain::quantity::count;
 use crate::runtime::{Failure, Job, JobHandle, JobState, Next};
 
 /// How often it looks whether the index has changed.
@@ -67,7 +68,11 @@ impl Job for Healing {
         self.seen = Some(now);
         let (files, _) = self.scrub.kept().count(|_| true);
         let (lost, _) = self.scrub.kept().count(KeptFile::is_lost);
-        post.doing(format!("{files} damaged files are kept; {lost} of them are not here again"));
+        post.doing(match (files, lost) {
+            (0, _) => "no damaged files".to_owned(),
+            (_, 0) => format!("{} quarantined; all restored", count(files, "damaged file")),
+            _ => format!("{} quarantined; {lost} not restored yet", count(files, "damaged file")),
+        });
         Ok(Next::After(LOOK))
     }
 }

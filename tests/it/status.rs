@@ -34,7 +34,7 @@ fn every_job_is_listed_and_a_peer_that_fails_is_told_of_beside_one_that_works() 
     let dead = job(&node, "backfill", Some("dead"));
     assert!(dead["failures"].as_u64() > Some(0) && dead["next"].is_string(), "{dead}");
     assert!(dead["error"].as_str().unwrap().contains("127.0.0.1:1") && dead["error_time"].is_string(), "{dead}");
-    eventually(SOON, || job(&node, "backfill", Some("good"))["doing"] == "follows its changes");
+    eventually(SOON, || job(&node, "backfill", Some("good"))["doing"] == "following");
     let good = job(&node, "backfill", Some("good"));
     assert_eq!((&good["failures"], &good["error"]), (&0.into(), &Value::Null), "{good}");
     assert!(good["steps"].as_u64() > Some(0) && good["worked_seconds"].as_f64() > Some(0.0), "{good}");

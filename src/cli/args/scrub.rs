@@ -7,10 +7,10 @@ use super::ArchiveTarget;
 /// Arguments of `scrub`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScrubArgs {
-    /// What to verify; without it, everything. A file is meant with its hour
+    /// What to check; everything by default. A file means its whole hour
     #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
     pub targets: Vec<ArchiveTarget>,
-    /// Verify once and end, which is what is done anyway
+    /// Check once, then exit: the default, accepted for scripts
     #[arg(long)]
     pub once: bool,
     /// Move damaged files to the quarantine however many they are
@@ -34,7 +34,7 @@ pub struct QuarantineArgs {
 pub enum QuarantineVerb {
     /// List what lies there, and why
     List,
-    /// Move files back to where they lay, if nothing lies there; what is damaged is found again by the next scrub
+    /// Move files back, if their place is free; the next scrub finds damaged ones again
     Restore {
         /// As `list` tells it
         #[arg(value_name = "PATH", required = true)]

@@ -15,13 +15,13 @@ pub struct TombstoneArgs {
 /// What can be done with tombstones.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TombstoneVerb {
-    /// Hide segments or chat batches, here and in time on every node; they need not be here
+    /// Hide segments or chat batches here and, in time, on every node; they need not exist
     Add(AddArgs),
-    /// List what is hidden, and of what the bytes are still here
+    /// List hidden files, and which still have their bytes here
     List(ListArgs),
-    /// Delete the bytes of what is hidden here, for ever; tells what would go and asks first
+    /// Delete the bytes of hidden files here for good; lists them and asks first
     Purge(PurgeArgs),
-    /// Take over tombstones of other nodes that wait because they are suspiciously many; `gapless status` tells which
+    /// Apply tombstones of other nodes that were held back as suspiciously many; see `gapless status`
     Accept(AcceptArgs),
 }
 
@@ -43,13 +43,13 @@ pub struct AddArgs {
     /// What to hide: CHANNEL/QUALITY/HOUR/NAME, or a file below the archive; `-` reads more of them from stdin, one a line
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<String>,
-    /// Hide everything with the same content as well, in whatever channel, quality and hour it lies; tells what and asks first
+    /// Also hide equal content in any channel, quality and hour; lists it and asks first
     #[arg(long)]
     pub content: bool,
     /// With --content: do not ask
     #[arg(long, requires = "content")]
     pub yes: bool,
-    /// Why, in a line of at most 500 characters: kept in the tombstones that are new, and told to other nodes
+    /// Reason, one line of at most 500 characters; stored in new tombstones and visible to other nodes
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Another node.
@@ -88,7 +88,7 @@ pub struct PurgeArgs {
     /// Delete without asking
     #[arg(long)]
     pub yes: bool,
-    /// Only tell what would go
+    /// Only list what would be deleted
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
     /// Another node.
