@@ -29,6 +29,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // What needs no settings does not fail because of them.
+    match &args.verb {
+        Verb::Completions(completions) => return cli::reference::completions(*completions),
+        Verb::Man(man) => return cli::reference::man(man),
+        _ => {}
+    }
     let config = Config::load(args)?;
     let registry = Registry::new();
     cli::logging::init(&config.node.log, config.node.log_format, &registry)?;
@@ -55,6 +61,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Doctor(_) => cli::doctor::run(&config).await,
             Verb::Crawl(crawl) => cli::crawl::run(&config, crawl).await,
             Verb::Status(status) => cli::status::run(&config, status).await,
+            Verb::Completions(completions) => cli::reference::completions(*completions),
+            Verb::Man(man) => cli::reference::man(man),
         }
     });
     // What still reads for somebody who is gone does not hold up the end.

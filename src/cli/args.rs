@@ -5,6 +5,7 @@
 
 mod doctor;
 mod import;
+mod reference;
 mod scrub;
 pub mod time;
 mod tombstone;
@@ -19,7 +20,8 @@ use super::config::time_between;
 use crate::domain::escape::unshown;
 pub use doctor::DoctorArgs;
 pub use import::ImportArgs;
-
+use reference::COMPLETION_EXAMPLES;
+pub use reference::{CompletionArgs, ManArgs};
 pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
 pub use tombstone::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
 
@@ -131,6 +133,11 @@ pub enum Verb {
     Status(StatusArgs),
     /// Check limits, disk, index, clock and peers, and say how to fix what is wrong
     Doctor(DoctorArgs),
+    /// Print completions of this command line for a shell
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completions(CompletionArgs),
+    /// Write manual pages, one for each command, into a directory
+    Man(ManArgs),
 }
 
 /// Arguments of `demo`.
@@ -664,7 +671,9 @@ impl Args {
             | Verb::Cut(_)
             | Verb::Holes(_)
             | Verb::Timespans(_)
-            | Verb::Coverage(_) => None,
+            | Verb::Coverage(_)
+            | Verb::Completions(_)
+            | Verb::Man(_) => None,
         }
     }
 }

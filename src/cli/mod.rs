@@ -33,6 +33,7 @@ pub mod ls;
 pub mod node;
 pub mod quarantine;
 pub mod rebuild;
+pub mod reference;
 pub mod retention;
 pub mod scrub;
 pub mod status;

@@ -380,3 +380,16 @@ fn what_cannot_be_printed_is_said_at_the_end_and_the_work_is_done() {
     assert!(done.err.starts_with("gapless: standard output is not complete: No space left"), "{}", done.err);
     assert!(fs::read_to_string(&gauges).unwrap().contains("segment_count{"));
 }
+
+#[test]
+fn completions_are_printed_whatever_the_settings_are() {
+    let archive = TestArchive::empty();
+    archive.raw(".gapless/config.toml", b"no settings");
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = gapless(archive.path(), &["completions", shell]);
+        assert_eq!(outcome.code, 0, "{}", outcome.err);
+        for word in ["timespans", "recent-cutoff", "quarantine"] {
+            assert!(outcome.out.contains(word), "{shell}: {word}");
+        }
+    }
+}

@@ -171,7 +171,7 @@ fn the_unit_is_understood_and_exposes_little() {
 fn the_package_holds_what_the_documentation_says() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("program");
-    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::write(&program, format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_gapless"))).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let build = |kind: &str| {
         let mut command = Command::new(package().join("build"));
@@ -189,6 +189,11 @@ fn the_package_holds_what_the_documentation_says() {
         ("-rw-r--r--", "./usr/share/doc/gapless/service.md"),
         ("-rw-r--r--", "./usr/share/doc/gapless/copyright"),
         ("-rw-r--r--", "./usr/share/doc/gapless/changelog.gz"),
+        ("-rw-r--r--", "./usr/share/man/man1/gapless.1.gz"),
+        ("-rw-r--r--", "./usr/share/man/man1/gapless-retention-plan.1.gz"),
+        ("-rw-r--r--", "./usr/share/bash-completion/completions/gapless"),
+        ("-rw-r--r--", "./usr/share/zsh/vendor-completions/_gapless"),
+        ("-rw-r--r--", "./usr/share/fish/vendor_completions.d/gapless.fish"),
     ] {
         let line = contents.lines().find(|line| line.ends_with(&format!(" {path}")));
         assert!(line.is_some_and(|line| line.starts_with(rights) && line.contains("root/root")), "{path}:\n{contents}");
@@ -204,7 +209,14 @@ fn the_package_holds_what_the_documentation_says() {
     }
     let archive = made(build("static"));
     let contents = run(Command::new("tar").arg("-tzf").arg(&archive));
-    for name in ["gapless\n", "gapless@.service\n", "gapless.toml\n", "doc/service.md\n"] {
+    for name in [
+        "gapless\n",
+        "gapless@.service\n",
+        "gapless.toml\n",
+        "doc/service.md\n",
+        "man/man1/gapless.1.gz\n",
+        "completions/_gapless\n",
+    ] {
         assert!(contents.contains(&format!("-linux-musl/{name}")), "{name}: {contents}");
     }
 }

@@ -1,0 +1,55 @@
+//! The verbs `completions` and `man`: the command line as shells and `man` read it, from the same arguments that `args` parses.
+//!
+//! They need neither an archive nor settings, so that a package can be made where there are none.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+
+use super::Exit;
+use super::args::{Args, CompletionArgs, ManArgs};
+use super::out::raw_stdout;
+
+/// Prints completions.
+pub fn completions(args: CompletionArgs) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Args::command(), "gapless", &mut script);
+    match raw_stdout().write_all(&script) {
+        // Whoever read has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.context("cannot print the completions")?,
+    }
+    Ok(Exit::Done.into())
+}
+
+/// Writes manual pages: `gapless.1`, and `gapless-VERB.1` for each verb and what is below it.
+pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    let directory = &args.directory;
+    fs::create_dir_all(directory).with_context(|| format!("cannot make the directory {}", directory.display()))?;
+    clap_mangen::generate_to(Args::command(), directory)
+        .with_context(|| format!("cannot write manual pages into {}", directory.display()))?;
+    Ok(Exit::Done.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_a_manual_page_with_its_flags_and_those_of_every_verb() {
+        let directory = tempfile::tempdir().unwrap();
+        let below = directory.path().join("man1");
+        man(&ManArgs { directory: below.clone() }).unwrap();
+        let page = |name: &str| fs::read_to_string(below.join(name)).unwrap();
+        for verb in Args::command().get_subcommands() {
+            let text = page(&format!("gapless-{}.1", verb.get_name()));
+            assert!(text.contains(r"\-\-base\-dir"), "{}", verb.get_name());
+        }
+        assert!(page("gapless-cut.1").contains(r"\-\-type"));
+        assert!(page("gapless-retention-plan.1").contains("What would be deleted now"));
+        assert!(page("gapless.1").contains("gapless demo"));
+    }
+}
