@@ -71,11 +71,11 @@ pub fn check_sums(index: &Index) -> Result<Vec<IndexDifference>, CheckError> {
     let mut found = Vec::new();
     for stream in index.catalog().streams() {
         for day in index.wrong_days(&stream)? {
-            let detail = "the totals of the day are not what its hours come to".to_owned();
+            let detail = "the day's totals differ from the sum of its hours".to_owned();
             found.push(IndexDifference { kind: "census".to_owned(), path: format!("{stream}/{day}"), detail });
         }
         if !index.is_ledger_right(&stream)? {
-            let detail = "the ledger of holes is not what the hours' coverage comes to".to_owned();
+            let detail = "the ledger of holes differs from the coverage of the hours".to_owned();
             found.push(IndexDifference { kind: "ledger".to_owned(), path: stream.to_string(), detail });
         }
     }
@@ -129,14 +129,10 @@ pub fn check_hour(base: &Base, index: &Index, place: &HourPlace) -> Result<(Vec<
     if let Some(view) = view
         && view.row.totals != HourTotals::of(&view.contents)
     {
-        found.push(difference(
-            "totals",
-            place.to_string(),
-            "the hour's summary is not what its files add up to".to_owned(),
-        ));
+        found.push(difference("totals", place.to_string(), "the hour's summary differs from its files".to_owned()));
     }
     if !index.is_coverage_right(&place.stream, place.hour)? {
-        let detail = "what is kept of the hour's coverage is not what its files come to".to_owned();
+        let detail = "the stored coverage of the hour differs from its files".to_owned();
         found.push(difference("coverage", place.to_string(), detail));
     }
     Ok((found, files))

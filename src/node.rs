@@ -76,7 +76,7 @@ pub struct NodeOptions {
     pub verify_one_in: u64,
     /// The scrub.
     pub scrub: ScrubOptions,
-    /// Files of a channel that may be missing at once without a question.
+    /// Files of a channel that may be missing at once without confirmation.
     pub doubt_above: u64,
     /// From where on something is a problem.
     pub thresholds: ProblemThresholds,
@@ -398,10 +398,10 @@ impl Node {
         self.vital.ending();
         self.shutdown.cancel();
         if self.fetching.await.is_err() {
-            tracing::error!(name: "backfill_ended_badly", "backfill ended badly");
+            tracing::error!(name: "backfill_ended_badly", "backfill crashed");
         }
         if self.server.await.is_err() {
-            tracing::error!(name: "server_failed", "the server ended badly");
+            tracing::error!(name: "server_failed", "the server crashed");
         }
         self.ffmpeg.end();
         self.stop.stop();
@@ -410,7 +410,7 @@ impl Node {
         let ended = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 if thread.join().is_err() {
-                    tracing::error!(name: "job_failed", "a job ended badly");
+                    tracing::error!(name: "job_failed", "a job crashed");
                 }
             }
             keeper.index().close();

@@ -46,7 +46,7 @@ pub fn require_index(state_dir: &Path) -> Result<(), StartupError> {
     }
     let place = state_dir.display();
     Err(StartupError::Refused(format!(
-        "there is no index in {place}: `gapless node` or `gapless rebuild` makes one; --base-dir tells where the archive is"
+        "there is no index in {place}: create it with `gapless node` or `gapless rebuild`, or give the archive with --base-dir"
     )))
 }
 

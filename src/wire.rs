@@ -125,7 +125,7 @@ pub struct Status {
     /// Where the list of other nodes comes from.
     #[serde(default)]
     pub sources: Vec<SourceReport>,
-    /// Channels of which so much is missing at once that it waits for the operator's word.
+    /// Channels of which so much is missing at once that it needs confirmation.
     #[serde(default)]
     pub doubts: Vec<DoubtReport>,
     /// What is wrong now, most important first; empty when all is well.
@@ -312,7 +312,7 @@ pub struct PeerReport {
     /// What it says of itself and only this node should: this archive's id, or this node's name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub conflict: Option<String>,
-    /// Hours whose tombstones wait for the operator's word.
+    /// Hours whose tombstones are held back until the operator accepts them.
     #[serde(default)]
     pub bursts: Vec<String>,
     /// Why the last round failed or left something undone.

@@ -98,6 +98,6 @@ pub(super) fn no_room_for_files(job: &mut PeerJob, stream: &Stream, files: u64) 
     is_full(
         job,
         stream,
-        "its next file has no room: in its budget for channels that nobody here records or names, or beside what was recorded here",
+        "no room for its next file: its budget for channels that nobody here records or names is full, or the one beside recorded hours",
     );
 }

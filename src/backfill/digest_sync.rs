@@ -149,14 +149,14 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
     Ok(SyncResult::Differs(found))
 }
 
-/// Notes whether another node says of itself what only this one should. It is fetched from all the same.
+/// Notes whether another node claims this node's name or archive id. It is fetched from all the same.
 async fn note_identity(job: &PeerJob, archive: Option<&str>, name: Option<&str>) -> Result<(), RoundError> {
     let ours = job.shared.with_keeper(|keeper| Ok(keeper.index().archive()?)).await?;
     let ours = ours.map(|id| ArchiveId::from_bytes(id).to_string());
     let conflict = Conflict::between((ours.as_deref(), &job.shared.options.name), (archive, name));
     let known = job.known.status().conflict;
     if let Some(why) = conflict.filter(|_| conflict != known) {
-        tracing::warn!(name: "peer_conflict", peer = job.peer().name, %why, "another node says of itself what only this one should");
+        tracing::warn!(name: "peer_conflict", peer = job.peer().name, %why, "another node claims this node's name or archive id");
     }
     let id = archive.and_then(|archive| archive.parse().ok());
     job.known.update(|status| (status.archive, status.conflict) = (id, conflict));

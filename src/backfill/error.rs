@@ -2,6 +2,7 @@
 
 use crate::crawl::CrawlError;
 use crate::disk::DownloadError;
+use crate::domain::quantity::size;
 use crate::peer::PeerError;
 
 /// Why a round ended before it was complete.
@@ -18,7 +19,8 @@ pub enum RoundError {
     Download(#[from] DownloadError),
     /// There is less room than is to be kept free.
     #[error(
-        "only {free} bytes are free on the archive's disk, and {floor} are to stay free: nothing is fetched until there is room{who}"
+        "only {} free on the archive's disk, less than keep_free ({}): nothing is fetched until there is room{who}",
+        size(*free), size(*floor)
     )]
     NoRoom {
         /// Free.
@@ -39,7 +41,7 @@ pub enum RoundError {
         total: u64,
     },
     /// Nothing happened for a long time.
-    #[error("nothing came of it for {} minutes; it was given up and is tried again", .0.as_secs() / 60)]
+    #[error("no progress for {} minutes; abandoned, will be retried", .0.as_secs() / 60)]
     Stalled(std::time::Duration),
     /// The hour is not kept any more.
     #[error("{0} is not kept here any more: it was retired while it was fetched")]
@@ -55,7 +57,7 @@ pub enum RoundError {
     )]
     DamagedUnknown,
     /// A thread.
-    #[error("the work ended badly: {0}")]
+    #[error("the work crashed: {0}")]
     Thread(String),
 }
 

@@ -82,7 +82,7 @@ pub(super) fn not_fetched(job: &mut PeerJob, target: &HourTarget, name: Box<str>
         job.shared.metrics.hash_mismatches(&job.peer().name, &target.place, 1);
         if job.report.hash_mismatches <= TOLD {
             let file = Path::new(&target.place.to_string()).join(&*name);
-            tracing::warn!(name: "hash_mismatch", peer = job.peer().name, file = %file.display(), "a peer sent something else than the name says; it was dropped");
+            tracing::warn!(name: "hash_mismatch", peer = job.peer().name, file = %file.display(), "a peer sent content that does not match the name; it was dropped");
         }
     } else {
         job.report.failed(error);

@@ -152,7 +152,7 @@ impl Backfill {
         self.known().iter().for_each(|known| known.stop.cancel());
         let ended = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(LEAVE, ended).await.is_err() {
-            tracing::warn!(name: "backfill_cut", "what was being fetched is given up; it is fetched again after the start");
+            tracing::warn!(name: "backfill_cut", "downloads were aborted; they are fetched after the next start");
         }
         workers.shutdown().await;
     }
@@ -173,7 +173,7 @@ impl Backfill {
                     Err(_) => is_final = true,
                 },
                 Some(ended) = workers.join_next(), if !workers.is_empty() => if let Err(error) = ended {
-                    tracing::error!(name: "backfill_worker_failed", %error, "a peer's worker ended badly");
+                    tracing::error!(name: "backfill_worker_failed", %error, "the worker of a peer crashed");
                 },
                 () = stop.cancelled() => return false,
             }

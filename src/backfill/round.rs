@@ -70,7 +70,7 @@ pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> 
             }
             // All of them at once, where it is this node's disk that fails.
             if job.report.errors < TOLD {
-                tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be taken over");
+                tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be fetched");
             }
             job.report.failed(format!("{place}: {error}"));
         }

@@ -97,7 +97,7 @@ pub(super) async fn of_hour_of(
     let (at, of_all) = (place.clone(), Arc::clone(shared));
     let took = shared.blocking(move || of_hour_blocking(&of_all, &word, &at, tombstones, &notes)).await?;
     if let Some(why) = &took.waits {
-        tracing::warn!(name: "tombstone_burst", hour = %place, why, "tombstones wait for the operator's word");
+        tracing::warn!(name: "tombstone_burst", hour = %place, why, "tombstones are held back; accept them with `gapless tombstone accept`");
     }
     Ok(took)
 }

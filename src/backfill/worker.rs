@@ -38,8 +38,8 @@ pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<FollowedPeer>,
         let working = tokio::spawn(work(Arc::clone(&shared), Arc::clone(&known), followed.take()));
         match AbortOnDropHandle::new(working).await {
             Err(error) if error.is_panic() => {
-                tracing::error!(name: "backfill_worker_failed", peer = known.peer.name, "a peer's worker ended badly; it begins again");
-                known.post.failed("it ended badly, which is a mistake in gapless");
+                tracing::error!(name: "backfill_worker_failed", peer = known.peer.name, "the worker of a peer crashed; it begins again");
+                known.post.failed("it crashed, which is a bug in gapless");
                 known.update(|status| status.state = PeerState::BackingOff);
                 sleep(RETRY).await;
             }
@@ -239,7 +239,7 @@ impl Worker {
             (status.state, status.error, status.failures) = (PeerState::Itself, None, 0);
         });
         self.job.known.set_behind(0, true);
-        tracing::info!(name: "peer_is_itself", peer = self.job.peer().name, "this node is in its own list of peers, and is left out");
+        tracing::info!(name: "peer_is_itself", peer = self.job.peer().name, "this node is in its own list of peers, and is skipped");
         // Another may answer there one day.
         sleep(self.job.shared.options.interval).await;
     }

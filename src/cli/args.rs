@@ -236,8 +236,8 @@ pub struct BackfillArgs {
         help = "This node's name, to leave itself out of lists of nodes [env: GAPLESS_NAME] [default: the host's name]"
     )]
     pub name: Option<String>,
-    /// Downloads at once from one node
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help = "Downloads at once from one node [default: 5]")]
+    /// Parallel downloads from one node
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help = "Parallel downloads from one node [default: 5]")]
     pub concurrency: Option<u8>,
 }
 
@@ -318,9 +318,9 @@ pub enum RetentionVerb {
     },
     /// List the hours that were deleted or are being deleted: hour, state, reason, time
     List,
-    /// Begin damaged or missing records that protect the archive anew, from what can still be read of them
+    /// Recreate damaged or missing protective records from what can still be read
     #[command(
-        long_about = "Begin damaged or missing records that protect the archive anew, from what can still be read of them.\n\nNothing is deleted while one of them cannot be relied on. Look at `gapless doctor` and at the files beneath BASE/.gapless first: a line of the journal that is lost may have said that an hour is kept. Damaged copies stay there as NAME.damaged."
+        long_about = "Recreate damaged or missing protective records from what can still be read.\n\nNothing is deleted while one of them cannot be relied on. Look at `gapless doctor` and at the files beneath BASE/.gapless first: a line of the journal that is lost may have said that an hour is kept. Damaged copies stay there as NAME.damaged."
     )]
     Accept,
     /// Exempt hours from all limits, and fetch them again

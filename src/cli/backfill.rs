@@ -43,7 +43,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         offline.catch_up(|_| true)?;
         anyhow::Ok(offline)
     });
-    let offline = opened.await.context("the work ended badly")??;
+    let offline = opened.await.context("the work crashed")??;
     let keeper = Arc::clone(&offline.keeper);
     let registry = Registry::new();
     let own = OwnNode { listen: None };

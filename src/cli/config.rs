@@ -126,15 +126,15 @@ settings! {
         changes_kept: Rows = "100000", "1000" to "1000000000" =>
             "Rows of the change log. A reader that falls further behind compares digests instead, so it should cover the time a reader may be away.";
         closed_holes_kept: TimeLength = "90days", "0s" to "36500days" =>
-            "How long it is remembered that a hole closed, and by whom.";
+            "How long closed holes are remembered.";
         closed_holes: Rows = "100000", "0" to "100000000" =>
-            "Holes that closed of which this is remembered; the oldest closings give way. Each takes about 150 bytes of the index.";
+            "How many closed holes are remembered; the oldest go first. Each takes about 150 bytes of the index.";
     }
 
     /// The HTTP server.
     http: HttpConfig in "http" {
         tls_certificate: OptionalFile = "" =>
-            "The certificate chain to show, in PEM form with the node's own certificate first. With it nothing but https is spoken; it is read again when it changes.";
+            "The certificate chain to show, in PEM form with the node's own certificate first. With it the node speaks only https; it is reloaded when it changes.";
         tls_key: OptionalFile = "" =>
             "The private key of that certificate, in PEM form; refused if others may read it.";
         max_connections: Count = "10000", "1" to "1000000" =>
@@ -148,11 +148,11 @@ settings! {
         write_stall_timeout: TimeLength = "60s", "1s" to "1h" =>
             "How long a client may take no byte of an answer before the connection is closed.";
         min_rate: ByteSize = "1KiB", "0B" to "1GiB" =>
-            "Bytes a second below which a client that is waited for over such a time counts as taking nothing. A telephone line of the nineties takes five times that; what this node takes to make an answer does not count.";
+            "Bytes a second below which a client that is waited for over such a time counts as taking nothing. A telephone line of the nineties had five times that; the time that this node needs to make an answer does not count.";
         max_header_bytes: ByteSize = "16KiB", "8KiB" to "1MiB" =>
             "Size of a request's headers; a larger one is refused. It is held in memory per connection.";
         drain: TimeLength = "10s", "0s" to "10min" =>
-            "How long requests in hand may go on once the node was told to stop.";
+            "How long requests in hand may continue after the node was asked to stop.";
         listing_cache: ByteSize = "64MiB", "0B" to "1TiB" =>
             "Memory for listings in their wire form; the least used give way.";
         max_page: Count = "10000", "1" to "1000000" =>
@@ -164,19 +164,19 @@ settings! {
         held_answers: ByteSize = "256MiB", "1MiB" to "1TiB" =>
             "Memory for answers that their clients have not taken yet, a quarter of it for one client; beyond it the answer is 503. Files, cuts, playlists and metrics are not made anew for each client and do not count.";
         max_listeners: Count = "64", "1" to "100000" =>
-            "Who may listen to `/api/v1/events` at once, and at most a quarter of the connections; each is written to with each commit. 64 open pages are many.";
+            "Listeners to `/api/v1/events` at once, and at most a quarter of the connections; each is written to with each commit. 64 open pages are many.";
         max_listeners_per_client: Count = "16", "1" to "100000" =>
             "How many of those one client may have: one address (of IPv6 one network of 64 bits), or one token from there. One more takes the place of its oldest.";
         max_waiting: Count = "256", "1" to "100000" =>
-            "Who may wait for `/api/v1/changes` at once, and at most a quarter of the connections; each is woken by each commit. Others are answered at once.";
+            "Clients that may wait for `/api/v1/changes` at once, and at most a quarter of the connections; each is woken by each commit. Others are answered at once.";
         max_waiting_per_client: Count = "32", "1" to "100000" =>
             "How many of those one client may have, counted in the same way.";
         hosts: Texts = "" =>
             "Names besides the machine's own by which the node is asked over the loopback, such as that of a proxy on this machine that passes `Host` on. Others with a dot in them are answered 421, because a foreign page may have such a name point here.";
         write_tokens: OptionalFile = "" =>
-            "File with the tokens by which something may be changed from other machines, one a line; read again when it changes. Only its owner may write it and nobody but owner and group read it.";
+            "File with tokens that may write, one per line; read again when it changes. Only its owner may write it and nobody but owner and group read it.";
         read_tokens: OptionalFile = "" =>
-            "The same for reading. Once it is given, everything but `/healthz`, `/readyz` and the files of the page wants a token from one of the two files.";
+            "The same for reading. Once it is given, everything but `/healthz`, `/readyz` and the files of the page requires a token from one of the two files.";
     }
 
     /// What people watch: playlists and cuts.
@@ -206,7 +206,7 @@ settings! {
     /// The crawl.
     crawl: CrawlConfig in "crawl" {
         minimum_cycle: TimeLength = "5min", "1s" to "7days" =>
-            "Least time from the start of one comparison of the archive with the index to the start of the next.";
+            "Shortest time between the starts of two comparisons of the archive with the index.";
         threads: Count = "2", "1" to "64" =>
             "Directories read at once while catching up after a start. More helps on disks that seek, and takes time from recorders.";
         cpu_share: Fraction = "0.10", "0.001" to "1" =>
@@ -218,7 +218,7 @@ settings! {
         verify_one_in: Count = "10", "0" to "1000" =>
             "In each comparison one directory in so many is read although nothing seems to have changed, another part each time; 0 trusts the times of directories for ever.";
         doubt_above: Rows = "1000", "0" to "1000000000" =>
-            "Files of a channel that may be missing at once without a question. Where more are, and more than half of the channel, nothing of it leaves the index before they are back or the operator said `gapless crawl accept`. A thousand is about half an hour of two-second segments.";
+            "Files of a channel that may be missing at once without confirmation. Where more are, and more than half of the channel, nothing of it leaves the index before they are back or the operator said `gapless crawl accept`. A thousand is about half an hour of two-second segments.";
     }
 
     /// The scrub: reads every segment and compares it with the hash in its name.
@@ -230,7 +230,7 @@ settings! {
         files_per_second: Count = "200", "0" to "1000000" =>
             "Files that the scrub reads a second at most; 0 is no bound.";
         structure: StructureCheck = "quarantine" =>
-            "What is done with a `full` segment whose hash is right and that is no complete MPEG-TS: `quarantine` moves it away and does not fetch that name again, `report` tells and leaves it, `off` does not look.";
+            "What is done with a `full` segment whose hash is right and that is no complete MPEG-TS: `quarantine` moves it away and does not fetch that name again, `report` reports it and leaves it, `off` does not check.";
         keep_quarantined: TimeLength = "30days", "0s" to "36500days" =>
             "How long damaged files are kept in the quarantine before they are deleted; 0 keeps them for ever. Those whose hash is right are never deleted.";
     }
@@ -256,9 +256,9 @@ settings! {
     /// Fetching from other nodes.
     backfill: BackfillConfig in "backfill" {
         channels: Texts = "" =>
-            "Channels that are fetched; all where none is named.";
+            "Channels to fetch; all by default.";
         qualities: Texts = "" =>
-            "Qualities that are fetched; all where none is named.";
+            "Qualities to fetch; all by default.";
         start: OptionalText = "" =>
             "The first hour that is fetched: a date, a time, or a number of hours ago, counted when the node starts. To delete what is older, see `[retention]`.";
         future: YesNo = "false" =>
@@ -268,7 +268,7 @@ settings! {
         recent_cutoff: TimeLength = "2min", "0s" to "7days" =>
             "How long ago a segment must have ended to be fetched: the recorder here may still get it.";
         concurrency: Count = "5", "1" to "64" =>
-            "Downloads at once from one node, so that it can still serve others.";
+            "Parallel downloads from one node, so that it can still serve others.";
         bandwidth: ByteSize = "0B", "0B" to "1TiB" =>
             "Bytes a second at which segments are fetched, from all other nodes together; 0 is no bound. Lists and digests are not held up.";
         ca_file: OptionalFile = "" =>
@@ -280,9 +280,9 @@ settings! {
         peers: Texts = "" =>
             "Other nodes as [NAME=]URL, a list or separated by commas; `--peer` takes its place.";
         node_file: OptionalFile = "" =>
-            "A file with other nodes, `NAME URL` or `URL` per line, `#` before comments. It is read again and again.";
+            "A file with other nodes, `NAME URL` or `URL` per line, `#` before comments. It is reread every `reread`.";
         node_database: Secret = "" =>
-            "A PostgreSQL database with other nodes, as postgresql://USER@HOST:PORT/DATABASE?sslmode=require or host=HOST user=USER dbname=DATABASE. It is asked again and again.";
+            "A PostgreSQL database with other nodes, as postgresql://USER@HOST:PORT/DATABASE?sslmode=require or host=HOST user=USER dbname=DATABASE. It is queried every `reread`.";
         node_database_query: NonEmptyText = "SELECT name, url FROM nodes WHERE backfill_from" =>
             "What it is asked: the first two columns are name and address, at most 1000 rows.";
         node_database_password_file: OptionalFile = "" =>
@@ -308,7 +308,7 @@ settings! {
     /// What dashboards and plain file servers get of coverage.
     coverage: CoverageConfig in "coverage" {
         gauges: YesNo = "true" =>
-            "Whether `/metrics` tells coverage, holes and overlaps of each hour.";
+            "Whether `/metrics` has coverage, holes and overlaps of each hour.";
         gauge_hours: Count = "168", "0" to "100000" =>
             "Latest hours of each quality that have gauges of their own, about 2 kB of text each; all older ones are one sum, as the hour `older`.";
         gauge_series: Count = "50000", "1000" to "100000000" =>
@@ -336,9 +336,9 @@ settings! {
         reclaim_age: TimeLength = "7days", "0s" to "10000days" =>
             "How long tombstones stay after their hour was deleted; longer than any other node is ever away.";
         interval: TimeLength = "10min", "1s" to "1day" =>
-            "From one look at everything to the next.";
+            "Time between two checks of everything.";
         keep_last_copy: YesNo = "false" =>
-            "Whether an hour stays as long as some of its segments are listed by none of the other nodes.";
+            "Whether an hour stays as long as no other node lists all of its segments.";
         copies_at: Texts = "" =>
             "Nodes that count as other copies although they name no archive of their own, such as a plain file server on another disk, by their names. A file is written for a moment to see that each is not this disk.";
     }

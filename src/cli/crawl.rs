@@ -14,9 +14,7 @@ use crate::wire::{AcceptMissing, DoubtReport};
 pub async fn run(config: &Config, args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     let CrawlVerb::Accept { channel } = &args.verb;
     let Some(daemon) = Api::running(config).await else {
-        anyhow::bail!(
-            "no daemon runs here, so nothing waits for a word; `gapless rebuild` makes an index of what is there"
-        );
+        anyhow::bail!("no daemon runs here, so there is nothing to confirm; `gapless rebuild` indexes what is there");
     };
     let order = AcceptMissing { channel: unshown(channel).into_owned() };
     let accepted: DoubtReport = daemon.post("api/v1/crawl/accept", &order)?.json().await?;

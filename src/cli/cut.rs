@@ -187,7 +187,7 @@ fn to_stdout(done: io::Result<()>) -> anyhow::Result<()> {
 
 /// Nobody reads what is cut any more.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads standard output any more")]
+#[error("standard output was closed")]
 struct Enough;
 
 /// A temporary is for its owner alone; what it becomes is an ordinary file.

@@ -47,8 +47,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         writes: true,
         runs: daemon.is_some(),
     };
-    let examined =
-        tokio::task::spawn_blocking(move || archive::examine(&place)).await.context("the work ended badly")?;
+    let examined = tokio::task::spawn_blocking(move || archive::examine(&place)).await.context("the work crashed")?;
     found.extend(examined.findings);
     let pid = daemon.as_ref().and_then(|daemon| daemon.pid);
     found.push(verdict::descriptors(machine::descriptor_limit(pid), config.http.max_connections as u64));
@@ -148,7 +147,9 @@ fn free(config: &Config) -> CheckResult {
         Ok(_) => CheckResult::ok("address", format!("{address} is free")),
         Err(error) => {
             let advice = match error.kind() {
-                std::io::ErrorKind::AddrInUse => "choose another with --listen, or end who has it (ss -ltnp)",
+                std::io::ErrorKind::AddrInUse => {
+                    "choose another with --listen, or stop the process that has it (ss -ltnp)"
+                }
                 std::io::ErrorKind::PermissionDenied => {
                     "ports below 1024 need CAP_NET_BIND_SERVICE; choose another with --listen"
                 }
@@ -171,7 +172,11 @@ fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u
     let most = config.watch.max_watches as u64;
     if wanted > most {
         let value = format!("{wanted} directories are to be watched, and [watch] max_watches is {most}");
-        return Some(CheckResult::warn("watches", value, "raise it; what is not watched is left to the crawl"));
+        return Some(CheckResult::warn(
+            "watches",
+            value,
+            "raise it; the crawl finds changes in the others, more slowly",
+        ));
     }
     let user = pid.and_then(machine::user_of).unwrap_or_else(machine::own_user);
     machine::inotify(user, pid).map(|inotify| verdict::watches(&inotify, wanted))

@@ -55,7 +55,7 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
             }
         }
     }
-    tracing::info!(name: "ending", "ending: no new connections; what is in hand is finished");
+    tracing::info!(name: "ending", "stopping: no new connections; finishing requests in hand");
     notify.stopping(ENDING);
     node.stop().await;
     beating.abort();

@@ -35,10 +35,10 @@ pub fn reload(args: &Args, pacing: &Pacing) {
     match read {
         Ok(config) => {
             pacing.set(of(&config));
-            tracing::info!(name: "configuration_read", "the configuration was read again: the pace of the crawl is as it says; everything else counts from the next start on");
+            tracing::info!(name: "configuration_read", "configuration reloaded: the pace of the crawl applies now, everything else from the next start");
         }
         Err(error) => {
-            tracing::error!(name: "configuration_refused", %error, "the configuration was read again and makes no sense; nothing has changed");
+            tracing::error!(name: "configuration_refused", %error, "the new configuration is invalid and was not applied");
         }
     }
 }

@@ -142,7 +142,7 @@ fn line(what: &str, done: u64, total: Option<u64>, elapsed: Duration, over: bool
     let rate = u128::from(done) * 1000 / elapsed.as_millis().max(1);
     if over {
         let seconds = Duration::from_millis(millis(elapsed));
-        return format!("{what}: {done} done in {}, {rate}/s", humantime::format_duration(seconds));
+        return format!("{what}: {done} in {} ({rate}/s)", humantime::format_duration(seconds));
     }
     let Some(total) = total.filter(|total| *total > 0) else {
         return format!("{what}: {done}, {rate}/s");
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(line("files", 0, Some(4000), seconds(2), false), "files: 0 of 4000 (0 %), 0/s");
         assert_eq!(line("files", 10, None, seconds(2), false), "files: 10, 5/s");
         assert_eq!(line("files", 10, Some(0), seconds(0), false), "files: 10, 10000/s");
-        assert_eq!(line("files", 10, Some(10), seconds(70), true), "files: 10 done in 1m 10s, 0/s");
+        assert_eq!(line("files", 10, Some(10), seconds(70), true), "files: 10 in 1m 10s (0/s)");
     }
 
     #[test]
@@ -219,6 +219,6 @@ mod tests {
         drop(progress);
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
         let starts: Vec<&str> = text.lines().filter_map(|line| line.split(" in ").next()).collect();
-        assert_eq!(starts, ["files: 400 done", "rows: 7 done"]);
+        assert_eq!(starts, ["files: 400", "rows: 7"]);
     }
 }

@@ -11,6 +11,7 @@ use super::{Exit, UsageError};
 use crate::disk::{Base, Quarantine};
 use crate::domain::FilePlace;
 use crate::domain::escape::{shown, unshown};
+use crate::domain::quantity::{count, size};
 use crate::scrub::{QuarantineContents, list_of};
 use crate::wire::{QuarantineList, QuarantinedFile};
 
@@ -37,18 +38,22 @@ fn list(config: &Config, base: &Base) -> anyhow::Result<ExitCode> {
         out.json(&list)?;
         return Ok(Exit::Done.into());
     }
-    for QuarantinedFile { kept, size, report } in &list.files {
+    for QuarantinedFile { kept, size: bytes, report } in &list.files {
         let fate = match &report.healed {
             Some(when) => format!("here again since {when}"),
             None if report.problem == "structure" => "not fetched again under this name".to_owned(),
             None => "not here again".to_owned(),
         };
         writeln!(out, "{}", shown(path_of(kept)))?;
-        writeln!(out, "  lies in {}, {size} bytes, since {}", shown(kept), report.at)?;
+        writeln!(out, "  lies in {}, {}, since {}", shown(kept), size(*bytes), report.at)?;
         writeln!(out, "  {}", report.faults.join("; "))?;
         writeln!(out, "  {fate}")?;
     }
-    writeln!(out, "{} files, {} bytes; {} of them are not here again", list.count, list.bytes, list.lost)?;
+    if list.count == 0 {
+        writeln!(out, "the quarantine is empty")?;
+    } else {
+        writeln!(out, "{}, {}; {} not restored", count(list.count, "damaged file"), size(list.bytes), list.lost)?;
+    }
     Ok(Exit::Done.into())
 }
 
@@ -64,7 +69,7 @@ fn restore(base: &Base, paths: &[String]) -> anyhow::Result<ExitCode> {
         let hour = place.hour.to_string();
         let dir = base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
         if !Quarantine::of(base).put_back(&place, &dir, &name)? {
-            anyhow::bail!("{path} is not in the quarantine; `gapless quarantine list` tells what is");
+            anyhow::bail!("{path} is not in the quarantine; see `gapless quarantine list`");
         }
         writeln!(out, "restored {}", shown(&path))?;
     }
@@ -81,9 +86,9 @@ fn purge(base: &Base, paths: &[String], healed: bool) -> anyhow::Result<ExitCode
     for path in &all {
         let FilePlace { hour: place, name } = place(path)?;
         let Some(bytes) = Quarantine::of(base).delete(&place, &name)? else {
-            anyhow::bail!("{path} is not in the quarantine; `gapless quarantine list` tells what is");
+            anyhow::bail!("{path} is not in the quarantine; see `gapless quarantine list`");
         };
-        writeln!(out, "deleted {}, {bytes} bytes", shown(path))?;
+        writeln!(out, "deleted {}, {}", shown(path), size(bytes))?;
     }
     Ok(Exit::Done.into())
 }

@@ -36,7 +36,7 @@ pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode>
                 if check { check_offline(&config) } else { rebuild_offline(&config, args.new_id) }
             })
             .await
-            .context("the work ended badly")?
+            .context("the work crashed")?
         }
     }
 }

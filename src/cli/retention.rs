@@ -73,7 +73,7 @@ async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
     };
     let retention = Arc::clone(local.retention());
     let running = tokio::task::spawn_blocking(move || retention.once(yes, &Stop::new(), None));
-    running.await.context("the run ended badly")
+    running.await.context("the run crashed")
 }
 
 fn read_places(texts: &[String]) -> anyhow::Result<Vec<HourPlace>> {
@@ -190,7 +190,7 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
             size(plan.archive_bytes)
         )?;
         if !plan.enabled {
-            writeln!(out, "there is no limit: see [retention] in docs/configuration.md")?;
+            writeln!(out, "no limit is set: see [retention] in docs/configuration.md")?;
         }
         if plan.other_limits {
             writeln!(
@@ -232,7 +232,7 @@ fn print_accepted(config: &Config, accepted: &AcceptedRecords) -> anyhow::Result
         out.json(accepted)?;
     } else {
         for record in &accepted.records {
-            writeln!(out, "{} begins anew: {}", record.name, shown(&record.why))?;
+            writeln!(out, "{} was recreated: {}", record.name, shown(&record.why))?;
         }
         for path in &accepted.kept_aside {
             writeln!(out, "kept aside: {}", shown(path))?;
@@ -266,7 +266,7 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
         report.unproven_copies.iter().try_for_each(|why| writeln!(out, "note: {why}"))?;
         if report.tombstones_stay > 0 {
             let hours = report.tombstones_stay;
-            writeln!(out, "tombstones of {hours} retired hours stay, as what they hide might be shown again:")?;
+            writeln!(out, "tombstones of {hours} retired hours stay, because what they hide could reappear:")?;
             report.first_tombstones_stay.iter().try_for_each(|why| writeln!(out, "  {}", shown(why)))?;
         }
         for why in report.doubt.iter().chain(&report.error) {

@@ -46,7 +46,7 @@ async fn ask(api: &Api, order: &ScrubOrder, report: &mut Report) -> anyhow::Resu
             ScrubLine::Progress { files, .. } => report.progress.advance(files),
             ScrubLine::Damaged(file) => report.damaged(file),
             ScrubLine::Unseen { path, why } => {
-                tracing::error!(name: "scrub_unseen", path, error = why, "something could not be looked at");
+                tracing::error!(name: "scrub_unseen", path, error = why, "something could not be scrubbed");
             }
             ScrubLine::Done(summary) => return Ok(summary),
             ScrubLine::Failed { why } => anyhow::bail!("the scrub could not be completed: {why}"),

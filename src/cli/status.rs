@@ -132,7 +132,7 @@ impl View {
             stderr_line(format_args!("gapless: {why}; it is asked again"));
             return Ok(());
         }
-        let text = format!("{}  no answer: {why}; what follows is what it said last, and it is asked again", clock());
+        let text = format!("{}  no answer: {why}; showing its last answer, retrying", clock());
         self.draw(&self.paint.words(Tone::Bad, &text))
     }
 

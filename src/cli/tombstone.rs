@@ -45,7 +45,7 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     }
     let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if args.content && !args.yes && !may_ask {
-        let why = "nobody can be asked here whether to hide all of that: give --yes to hide it";
+        let why = "not a terminal, so nobody can be asked: give --yes to hide all of that";
         return Err(UsageError(why.to_owned()).into());
     }
     let paths = resolve(&config.base_dir, &given(&args.paths)?)?;
@@ -231,7 +231,7 @@ async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> 
     if config.json {
         out.json(&accepted)?;
     } else {
-        writeln!(out, "a round with {} peers begins now, and takes over their tombstones", accepted.peers)?;
+        writeln!(out, "a round with {} peers begins now, and applies their tombstones", accepted.peers)?;
     }
     out.flush()?;
     Ok(Exit::Done.into())
@@ -240,7 +240,7 @@ async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> 
 async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
     let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !args.yes && !args.dry_run && !may_ask {
-        let why = "nobody can be asked here whether to delete: give --yes to delete, or --dry-run to see what would go";
+        let why = "not a terminal, so nobody can be asked: give --yes to delete, or --dry-run to see what would go";
         return Err(UsageError(why.to_owned()).into());
     }
     check(&args.targets)?;

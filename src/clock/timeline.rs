@@ -178,10 +178,10 @@ impl ClockTimeline {
         }
         match verdict {
             ClockVerdict::Contradict(why) => {
-                tracing::error!(name: "clock_contradicted", %why, "the clock of this machine cannot be believed; nothing is deleted until it can be again, or `gapless retention run --yes`");
+                tracing::error!(name: "clock_contradicted", %why, "the clock of this machine is contradicted; nothing is deleted until it agrees again, or `gapless retention run --yes`");
             }
             ClockVerdict::Unknown(why) => {
-                tracing::warn!(name: "clock_unknown", %why, "nobody can tell whether the clock of this machine is right; no hour goes for its age until another machine's clock bears it out, or `gapless retention run --yes`");
+                tracing::warn!(name: "clock_unknown", %why, "the clock of this machine cannot be verified; no hour is deleted for its age until another machine agrees, or `gapless retention run --yes`");
             }
             ClockVerdict::Agree | ClockVerdict::Settle => {
                 tracing::info!(name: "clock_agrees", "the clock of this machine can be believed again");

@@ -69,14 +69,14 @@ impl LiveGauges {
         streams.sort_by_cached_key(ToString::to_string);
         for stream in &streams {
             if let Err(error) = self.add(&scrape, stream, share.hours, &mut gauges) {
-                tracing::debug!(name: "gauges_left_out", %stream, %error, "the coverage of this quality is not told now");
+                tracing::debug!(name: "gauges_left_out", %stream, %error, "the coverage of this quality is left out of this scrape");
             }
         }
         match self.together(&scrape, &others) {
             Ok(Some(totals)) => gauges.add_others(&totals),
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(name: "gauges_left_out", stream = OTHERS, %error, "the coverage of this quality is not told now");
+                tracing::debug!(name: "gauges_left_out", stream = OTHERS, %error, "the coverage of this quality is left out of this scrape");
             }
         }
         let there: BTreeSet<&Stream> = streams.iter().chain(&others).collect();

@@ -91,7 +91,7 @@ impl Job for MapWriter {
     /// The first maps come when the index has caught up and the first interval is over.
     fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            post.is(JobState::Waiting, "waits for its first look", Some(self.every));
+            post.is(JobState::Waiting, "waits for the first run", Some(self.every));
             return Ok(Next::WhenWanted(self.every));
         }
         let began = Instant::now();
@@ -189,7 +189,7 @@ impl MapWriter {
             return;
         }
         if let Some((stream, error)) = failing.first_key_value() {
-            tracing::warn!(name: "maps_not_written", place, count = failing.len(), %stream, %error, "maps cannot be written; it is tried again and again, and [coverage] maps = \"off\" ends that");
+            tracing::warn!(name: "maps_not_written", place, count = failing.len(), %stream, %error, "maps cannot be written, and will be retried; [coverage] maps = \"off\" turns them off");
         } else {
             tracing::info!(name: "maps_written_again", place, "all maps can be written again");
         }

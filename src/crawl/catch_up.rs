@@ -174,7 +174,7 @@ impl CatchUp {
         let parts: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
             let own = work();
-            // A thread that ended badly has not looked at its part.
+            // A thread that crashed has not looked at its part.
             let joined = threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -236,7 +236,7 @@ impl CatchingUp {
         shared.generation.store(generation, Ordering::SeqCst);
         if self.caught_up.is_some() {
             shared.follow(post)?;
-            post.is(JobState::Waiting, "for hours that turn up", None);
+            post.is(JobState::Waiting, "for new hours", None);
             return Ok(Next::WhenWanted(GLANCE));
         }
         if let Some(found) = shared.all(post)?

@@ -36,7 +36,7 @@ impl Visitor for CensusVerifier {
                 round.done(&CrawlCounts::nothing());
                 continue;
             }
-            tracing::warn!(name: "census_mended", stream = %place.stream, %day, "what was kept of a day's totals was wrong; it has been counted afresh");
+            tracing::warn!(name: "census_mended", stream = %place.stream, %day, "a day's totals were wrong and have been recounted");
             round.done(&CrawlCounts::of("days mended", 1));
             let recount = vec![(place.stream.clone(), day)];
             let mut batch = Batch { generation, recount, ..Batch::default() };

@@ -469,7 +469,7 @@ fn load(base: &Base) -> Result<GiftAccount, DiskError> {
     let account = GiftAccount::parse(&bytes);
     if account.damaged_lines > 0 {
         let lines = account.damaged.join("; ");
-        tracing::error!(name: "fetched_damaged", lines = account.damaged_lines, first = lines, "lines of the account of what other nodes gave do not add up: their hours count as this archive's own; the file is kept as fetched.damaged");
+        tracing::error!(name: "fetched_damaged", lines = account.damaged_lines, first = lines, "lines of the account of what other nodes gave are damaged: their hours count as this archive's own; the file is kept as fetched.damaged");
         if let Some(own) = own {
             atomic::replace(&own, OsStr::new(DAMAGED), &bytes)?;
         }

@@ -64,7 +64,7 @@ impl VisitorState {
     /// From its row; a fresh one where that cannot be read.
     pub fn read(bytes: &[u8]) -> Self {
         serde_json::from_slice::<Self>(bytes).unwrap_or_else(|error| {
-            tracing::warn!(name: "visitor_unreadable", %error, "where a visitor of the crawl was cannot be read; it begins afresh");
+            tracing::warn!(name: "visitor_unreadable", %error, "the position of a background task cannot be read; it starts over");
             Self::default()
         })
     }

@@ -143,7 +143,7 @@ impl fmt::Display for DemoEvent {
                 write!(f, "{what}  the recorder at {node} is away for {} s", what.seconds)
             }
             Self::Missed { node, what } => write!(f, "{what}  {node} missed {} s", what.seconds),
-            Self::Partial { node, what } => write!(f, "{what}  {node} got only a part of {} s", what.seconds),
+            Self::Partial { node, what } => write!(f, "{what}  {node} recorded only part of {} s", what.seconds),
             Self::Late { node, what, late_seconds } => {
                 write!(f, "{what}  {node} is {late_seconds} s late with {} s", what.seconds)
             }
@@ -164,7 +164,7 @@ impl fmt::Display for DemoEvent {
                 write!(f, "{node} has all that others have of the past: {segments} segments in {after_seconds:.1} s")
             }
             Self::Asleep { seconds } => {
-                write!(f, "this machine did nothing for {seconds:.0} s, so nobody recorded them")
+                write!(f, "this machine was suspended for {seconds:.0} s; nothing was recorded")
             }
         }
     }

@@ -66,7 +66,7 @@ impl ArrivingDir {
             let directory = self.path.join(OWN_DIR).join(ARRIVING);
             tracing::warn!(
                 name: "arriving_refused", directory = %directory.display(),
-                "the file system renames nothing out of this directory; what arrives lies in hour directories from now on"
+                "cannot rename out of this directory; downloads go to hour directories from now on"
             );
         }
     }

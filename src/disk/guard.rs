@@ -209,7 +209,7 @@ impl BaseGuard {
         let since = state.away.as_ref().map_or_else(SystemTime::now, |before| before.since);
         let reason = AwayReason { reason: error.to_string(), since };
         if state.away.replace(reason.clone()).is_none() {
-            tracing::error!(name: "disk_away", base = %self.path.display(), %error, "the base directory is away; nothing is concluded from it");
+            tracing::error!(name: "disk_away", base = %self.path.display(), %error, "the base directory is not there; assuming that the disk is away");
         }
         reason
     }

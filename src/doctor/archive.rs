@@ -152,7 +152,7 @@ fn marked(known: &Known, there: &Result<Option<ArchiveId>, DiskError>, read_only
         BaseVerdict::Fresh if read_only => {
             CheckResult::ok("marker", "none; the archive is read-only and is known by its channels")
         }
-        BaseVerdict::Fresh | BaseVerdict::Again(_) => CheckResult::ok("marker", "none yet; it is written at the start"),
+        BaseVerdict::Fresh | BaseVerdict::Again(_) => CheckResult::ok("marker", "none yet; the first start writes it"),
         BaseVerdict::Refuse(why) => {
             let (value, advice) = why.split_once(": ").unwrap_or((&why, "mount the right disk"));
             CheckResult::fail("marker", value, advice)
@@ -189,18 +189,16 @@ fn index_of(known: &Known) -> CheckResult {
         Err(IndexError::InUse) => {
             CheckResult::warn("index", "another process has it open", "wait until that has ended, and look again")
         }
-        Err(error @ IndexError::Newer { .. }) => CheckResult::fail(
-            "index",
-            error.to_string(),
-            "start the newer version again, or delete the index to have it made anew",
-        ),
+        Err(error @ IndexError::Newer { .. }) => {
+            CheckResult::fail("index", error.to_string(), "start the newer version, or delete the index to rebuild it")
+        }
         Err(error @ IndexError::Io(_)) => CheckResult::fail(
             "index",
             error.to_string(),
             "look as the user that the node runs as, or correct the file's rights",
         ),
         Err(error) => {
-            let advice = "the next start sets it aside and makes it anew, as does `gapless rebuild`; look for a failing disk (dmesg)";
+            let advice = "the next start, or `gapless rebuild`, sets it aside and builds a new one; look for a failing disk (dmesg)";
             CheckResult::fail("index", error.to_string(), advice)
         }
     }
@@ -315,7 +313,7 @@ fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon, writ
     }
     let fine = format!("{opened} of the newest files can be read");
     first.unwrap_or_else(|| {
-        CheckResult::ok("archive files", if writes { fine + ", and new ones can be put beside them" } else { fine })
+        CheckResult::ok("archive files", if writes { fine + ", and new ones can be written beside them" } else { fine })
     })
 }
 

@@ -71,7 +71,10 @@ impl PeerAccess {
                         "put one of its read tokens into [backfill] token_file",
                     )
                 } else {
-                    ("it wants a token, and none is shown", "give one of its read tokens with [backfill] token_file")
+                    (
+                        "it requires a token, and none is configured",
+                        "give one of its read tokens with [backfill] token_file",
+                    )
                 };
                 (CheckResult::fail(&check, format!("{}: {value}", peer.url), advice), ahead)
             }
@@ -100,10 +103,9 @@ impl PeerAccess {
             _ => None,
         };
         match listed.and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok()) {
-            Some(channels) => CheckResult::ok(
-                check,
-                format!("{}: speaks the fixed part alone, {} channels", peer.url, channels.len()),
-            ),
+            Some(channels) => {
+                CheckResult::ok(check, format!("{}: is a listing-only peer, {} channels", peer.url, channels.len()))
+            }
             None => CheckResult::fail(check, format!("{} answers, and lists no channels", peer.url), NOT_A_NODE),
         }
     }

@@ -103,7 +103,7 @@ pub fn clock(keeper: ClockKeeper, others: &[i64]) -> CheckResult {
     sorted.sort_unstable();
     // Most of them are right, if there are several.
     let off = sorted.get(sorted.len() / 2).copied();
-    let advice = "let an NTP service keep it, such as systemd-timesyncd or chrony: ages of segments are told by it";
+    let advice = "run an NTP service such as systemd-timesyncd or chrony: ages of segments depend on the clock";
     let said = match off {
         Some(0) => "as other nodes' clocks".to_owned(),
         Some(seconds) if seconds > 0 => format!("{seconds} s ahead of other nodes' clocks"),
@@ -114,7 +114,7 @@ pub fn clock(keeper: ClockKeeper, others: &[i64]) -> CheckResult {
     let by = match keeper {
         ClockKeeper::Synchronised => "synchronised",
         ClockKeeper::NotSynchronised => "not synchronised",
-        ClockKeeper::Unknown => "no service is known that keeps it",
+        ClockKeeper::Unknown => "no time service is known to keep it",
     };
     let value = format!("{by}; {said}");
     match (off, keeper) {
@@ -128,7 +128,7 @@ pub fn clock(keeper: ClockKeeper, others: &[i64]) -> CheckResult {
 /// Room on the archive's disk.
 pub fn base_space(free: u64, total: u64, keep_free: u64) -> CheckResult {
     let check = "archive space";
-    let value = format!("{} free of {}, {} are to stay free", size(free), size(total), size(keep_free));
+    let value = format!("{} free of {}; keep_free is {}", size(free), size(total), size(keep_free));
     if free < keep_free {
         CheckResult::fail(
             check,

@@ -1,6 +1,6 @@
 //! Why a name was not understood: what was found, what the grammar expects.
 //!
-//! The grammar is the table in "Segments, tombstones and the tree on disk" (README, *The tree on disk*).
+//! The grammar is the table in "Segments, tombstones and the tree on disk" (docs/names.md).
 
 /// The part of a name that broke the grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The best segment for each start time, and the best sequence for a time range.
 //!
-//! The rules are those of the specification (README, *Best segments*): they agree with what the tools of this field choose.
+//! The rules (docs/coverage.md, *Terms*): they agree with what the tools of this field choose.
 
 use std::cmp::Reverse;
 

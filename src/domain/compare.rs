@@ -92,7 +92,7 @@ pub enum NameFate {
     #[error("backfill would take it over")]
     TakeOver,
     /// A tombstone that is one of suspiciously many.
-    #[error("backfill would wait for your word: {0}")]
+    #[error("backfill would hold it back: {0}")]
     Wait(Burst),
     /// Leave it.
     #[error("backfill would leave it: {0}")]

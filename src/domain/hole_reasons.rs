@@ -116,7 +116,7 @@ pub enum HoleFiller {
     Peer(Arc<str>),
     /// Nobody whom we asked: the recorder, or a person who put a file there.
     Recorder,
-    /// Nothing came: it does not lie between segments any more, or a tombstone was taken back.
+    /// Nothing came: the segments after it have gone, or a tombstone was taken back.
     Nothing,
 }
 

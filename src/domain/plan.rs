@@ -69,7 +69,7 @@ impl Rules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum SkipReason {
     /// The grammar does not understand it.
-    #[error("the name is not understood")]
+    #[error("the name does not fit the format (docs/names.md)")]
     Unparsable,
     /// It is still being written.
     #[error("it is still being written there")]
@@ -96,7 +96,7 @@ pub enum SkipReason {
     #[error("the same content has been deleted within 30 seconds of it")]
     EqualDeleted,
     /// A tombstone that hides it waits for the operator.
-    #[error("its tombstone waits for the operator's word")]
+    #[error("its tombstone is held back")]
     TombstoneWaits,
     /// The local recorder may still get it.
     #[error("it is so recent that the recorder here may still get it")]

@@ -236,7 +236,7 @@ impl Pool {
                 tracing::warn!(name: "ffmpeg_failed", work, status, said, "ffmpeg failed");
             }
             Err(error) => {
-                tracing::warn!(name: "ffmpeg_gave_nothing", work, %error, "ffmpeg gave nothing");
+                tracing::warn!(name: "ffmpeg_gave_nothing", work, %error, "ffmpeg produced no output");
             }
         }
     }

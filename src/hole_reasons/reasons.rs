@@ -125,7 +125,7 @@ impl ReasonFinder {
         for stream in self.index.catalog().streams() {
             post.sign();
             if self.index.mend_ledger(&stream)? {
-                tracing::warn!(name: "ledger_mended", %stream, "the ledger of holes was not right, and has been mended; of some holes the past is lost");
+                tracing::warn!(name: "ledger_mended", %stream, "the ledger of holes was wrong and has been repaired; the history of some holes is lost");
             }
         }
         self.mended = Some(Instant::now());

@@ -136,7 +136,7 @@ impl Auth {
         if self.sources().any(Source::is_due) {
             let auth = Arc::clone(self);
             if tokio::task::spawn_blocking(move || auth.refresh()).await.is_err() {
-                tracing::error!(name: "tokens_not_read", "reading the token files ended badly; the last good tokens stay");
+                tracing::error!(name: "tokens_not_read", "reading the token files crashed; the last good tokens stay");
             }
         }
         self.right_of(&offered, here)

@@ -29,7 +29,7 @@ const SETTLES: [Duration; 4] =
 #[utoipa::path(
     get, path = "/api/v1/check", security(("bearer" = [])),
     responses(
-        (status = 200, body = CheckLine, content_type = "application/x-ndjson"), (status = 401, description = "no token that is known"),
+        (status = 200, body = CheckLine, content_type = "application/x-ndjson"), (status = 401, description = "unknown token"),
         (status = 403, description = "the token is one for reading"),
         (status = 503, description = "another check is running")
     )

@@ -35,8 +35,8 @@ pub async fn view(State(app): State<Arc<App>>) -> Response {
     put, path = "/api/v1/crawl/pace", request_body = PaceChange, security(("bearer" = [])),
     responses(
         (status = 200, body = PaceReport, description = "what holds from the next slice on, until the configuration is read again"),
-        (status = 400, description = "the body is not understood, or a value is out of bounds; nothing has changed"),
-        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading")
+        (status = 400, description = "invalid body, or a value is out of bounds; nothing has changed"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading")
     )
 )]
 pub async fn pace(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -60,7 +60,7 @@ pub async fn pace(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
     post, path = "/api/v1/crawl/run", request_body = RunVisitor, security(("bearer" = [])),
     responses(
         (status = 200, body = CrawlReport, description = "a cycle of this visitor begins as soon as possible; one that runs goes on"),
-        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
         (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such visitor")
     )
 )]

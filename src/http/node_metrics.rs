@@ -59,7 +59,7 @@ impl NodeMetrics {
             crawl_errors: make("gapless_crawl_errors", "Hours that the last crawl cycle could not look at")?,
             crawl_doubts: make(
                 "gapless_crawl_doubts",
-                "Channels of which so much is missing at once that it waits for the operator's word",
+                "Channels of which so much is missing at once that it needs confirmation",
             )?,
             quarantine_files: make("gapless_quarantine_files", "Damaged files in the quarantine")?,
             quarantine_bytes: make("gapless_quarantine_bytes", "Their size in bytes")?,

@@ -41,7 +41,7 @@ pub struct BackfillActions {
     post, path = "/api/v1/tombstones/accept", request_body = AcceptBursts, security(("bearer" = [])),
     responses(
         (status = 200, body = TombstoneReceipt, description = "a round with these peers begins now; it takes over their tombstones however many they are"),
-        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
         (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such peer")
     )
 )]
@@ -62,8 +62,8 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     post, path = "/api/v1/crawl/accept", request_body = AcceptMissing, security(("bearer" = [])),
     responses(
         (status = 200, body = DoubtReport, description = "what was missing leaves the index, and what is found missing until all was compared once more"),
-        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
-        (status = 403, description = "the token is one for reading"), (status = 404, description = "nothing of that channel waits for a word")
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
+        (status = 403, description = "the token is one for reading"), (status = 404, description = "nothing of that channel needs confirmation")
     )
 )]
 pub async fn accept_missing(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -77,7 +77,7 @@ pub async fn accept_missing(State(app): State<Arc<App>>, request: Request<Body>)
 
 fn accept_in(app: &App, channel: &str) -> Result<MassLoss, Problem> {
     let accepted = Channel::new(channel).ok().and_then(|known| app.keeper.accept(&known));
-    accepted.ok_or_else(|| Problem::not_found(&format!("doubt about channel {channel:?}")))
+    accepted.ok_or_else(|| Problem::nothing_to_confirm(channel))
 }
 
 /// A doubt in the shape of the wire.
@@ -92,7 +92,7 @@ pub(super) fn doubt_report(doubt: MassLoss) -> DoubtReport {
     responses(
         (status = 200, body = RetentionReport, description = "what the run did"),
         (status = 202, body = RetentionReport, description = "it goes on; this is the run before"),
-        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
         (status = 403, description = "the token is one for reading")
     )
 )]
@@ -113,8 +113,8 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
     post, path = "/api/v1/retention/keep", request_body = KeepHours, security(("bearer" = [])),
     responses(
         (status = 200, body = KeptHours, description = "it stands in the journal; what other nodes have of these hours is fetched again"),
-        (status = 400, description = "the body is not understood, or an hour is none"),
-        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 400, description = "invalid body, or an hour is none"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
         (status = 503, description = "the disk is not there, or the journal cannot be read"), (status = 507, description = "the disk is full")
     )
 )]
@@ -132,7 +132,7 @@ pub async fn keep(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
     post, path = "/api/v1/retention/accept", security(("bearer" = [])),
     responses(
         (status = 200, body = AcceptedRecords, description = "which records begin anew, and where their damaged copies are"),
-        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 400, description = "invalid body"), (status = 401, description = "unknown token"),
         (status = 403, description = "the token is one for reading"),
         (status = 503, description = "the disk is not there"), (status = 507, description = "the disk is full")
     )

@@ -55,6 +55,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("There is no {}.", echo(what)))
     }
 
+    /// 404: no question about the channel is open.
+    pub fn nothing_to_confirm(channel: &str) -> Self {
+        let detail = format!("Nothing to confirm for channel {:?}.", echo(channel));
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
     /// 403: a part of the path begins with a dot.
     pub fn hidden_path() -> Self {
         let detail = "Names that begin with a dot are never served.".to_owned();
@@ -66,9 +72,9 @@ impl Problem {
         let (detail, header) = if given {
             ("The token is not one of those that are known here.", r#"Bearer realm="gapless", error="invalid_token""#)
         } else {
-            ("This wants a token: send the header Authorization: Bearer TOKEN.", r#"Bearer realm="gapless""#)
+            ("A token is required: send the header Authorization: Bearer TOKEN.", r#"Bearer realm="gapless""#)
         };
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Token wanted", detail.to_owned())
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Token required", detail.to_owned())
             .with(WWW_AUTHENTICATE, HeaderValue::from_static(header))
     }
 
@@ -171,7 +177,7 @@ impl Problem {
 
     /// 406: `what` of a stretch is not there, and was not allowed to be missing.
     pub fn not_acceptable(detail: &str, holes: Vec<crate::wire::CutHole>) -> Self {
-        let problem = Self::new(StatusCode::NOT_ACCEPTABLE, "holes", "Not all of it is there", detail.to_owned());
+        let problem = Self::new(StatusCode::NOT_ACCEPTABLE, "holes", "Not complete", detail.to_owned());
         Self { holes: holes.into(), ..problem }
     }
 

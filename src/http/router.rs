@@ -96,9 +96,7 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
 }
 
 async fn unknown(request: Request) -> Response {
-    Problem::not_found("such address; /api/v1/openapi.json describes what there is")
-        .at(request.uri().path())
-        .into_response()
+    Problem::not_found("such address; see /api/v1/openapi.json").at(request.uri().path()).into_response()
 }
 
 async fn wrong_method(request: Request) -> Response {

@@ -36,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[utoipa::path(
     post, path = "/api/v1/scrub", request_body = ScrubOrder, security(("bearer" = [])),
     responses(
-        (status = 200, body = ScrubLine, content_type = "application/x-ndjson"), (status = 400, description = "the body is not understood, or nothing lies at a place"),
-        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 200, body = ScrubLine, content_type = "application/x-ndjson"), (status = 400, description = "invalid body, or nothing lies at a place"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
         (status = 503, description = "another scrub was asked for and is running")
     )
 )]

@@ -54,8 +54,8 @@ pub async fn list(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
     post, path = "/api/v1/tombstones", request_body = AddTombstones, security(("bearer" = [])),
     responses(
         (status = 200, body = AddedTombstones, description = "said only after it is on disk and in the index; what was refused is said with its path"),
-        (status = 400, description = "the body is not understood, or asks for too much"),
-        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 400, description = "invalid body, or asks for too much"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
         (status = 413, description = "the body is too large"), (status = 507, description = "the disk is full; repeat it all when there is room"),
         (status = 503, description = "the disk is not there; repeat it all when it is")
     )
@@ -74,8 +74,8 @@ pub async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
     post, path = "/api/v1/tombstones/purge", request_body = PurgeOrder, security(("bearer" = [])),
     responses(
         (status = 200, body = PurgeReport, description = "said only after it is on disk and in the index"),
-        (status = 400, description = "the body is not understood, or asks for too much"),
-        (status = 401, description = "no token that is known"), (status = 403, description = "the token is one for reading"),
+        (status = 400, description = "invalid body, or asks for too much"),
+        (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading"),
         (status = 413, description = "the body is too large"), (status = 503, description = "the disk is not there")
     )
 )]

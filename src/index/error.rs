@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// The file contradicts itself: set it aside, rebuild, alarm.
-    #[error("the index is damaged: {0}; it is set aside and made anew from the files")]
+    #[error("the index is damaged: {0}; it is set aside and rebuilt from the files")]
     Damaged(String),
     /// Written by a later version of this program.
     #[error(
@@ -28,7 +28,7 @@ pub enum IndexError {
     #[error("the index cannot be read or written: {0}")]
     Io(io::Error),
     /// An earlier error stopped all writing; the file is opened anew.
-    #[error("the index takes no writes since an earlier error; it is being opened anew")]
+    #[error("the index has been read-only since an earlier error; it is being reopened")]
     Stalled,
     /// The batch was worked out against an index that has been set aside since.
     #[error("the index began anew meanwhile: what was to be written has to be worked out again")]

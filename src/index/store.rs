@@ -255,7 +255,7 @@ impl Index {
         if let Some(thread) = lock(&self.thread).take()
             && thread.join().is_err()
         {
-            tracing::error!(name: "index_writer_panicked", "the index writer ended badly; the index is checked at the next start");
+            tracing::error!(name: "index_writer_panicked", "the index writer crashed; the index is checked at the next start");
         }
         file::discard(self.inner.slot().take());
     }

@@ -30,7 +30,7 @@ impl Index {
                 match decode(key.value(), value.value()) {
                     Some(state) => found.push((key.value().to_owned(), state)),
                     None => {
-                        tracing::warn!(name: "visitor_forgotten", visitor = key.value(), "where a visitor of the crawl was cannot be read; it begins afresh");
+                        tracing::warn!(name: "visitor_forgotten", visitor = key.value(), "the position of a background task cannot be read; it starts over");
                     }
                 }
             }

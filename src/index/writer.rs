@@ -314,7 +314,7 @@ impl Writer {
 
     /// After an error of the file: opens it anew for those who read, and takes no batches for a while.
     fn stall(&mut self, why: &str) {
-        tracing::error!(name: "index_stalled", why, "the index takes no writes; questions are answered from what it has and from the disk");
+        tracing::error!(name: "index_stalled", why, "the index is read-only; requests are answered from it and from the disk");
         if self.inner.health() == Health::Good {
             self.inner.set_health(Health::Stalled { why: why.to_owned() });
         }
@@ -396,7 +396,7 @@ fn is_unsettled(database: &Database) -> Result<bool, IndexError> {
 
 fn answer(reply: &Reply, result: Result<Applied, IndexError>) {
     if reply.send(result).is_err() {
-        tracing::trace!(name: "index_reply_unwanted", "nobody waits for this commit any more");
+        tracing::trace!(name: "index_reply_unwanted", "the requester of this commit has gone");
     }
 }
 

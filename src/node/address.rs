@@ -97,7 +97,7 @@ impl AddressFile {
     /// Writes it, and says so where that fails.
     pub(super) fn write_or_warn(&self) {
         if let Err(error) = self.write() {
-            tracing::warn!(name: "address_not_written", %error, "other commands will not find this node by themselves until this can be written");
+            tracing::warn!(name: "address_not_written", %error, "other commands cannot find this node until this can be written");
         }
     }
 

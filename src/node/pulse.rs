@@ -14,7 +14,7 @@ const MOST_HOURS: usize = 26;
 /// How often holes are counted: it is a question to the index for each quality.
 const COUNT_AGAIN: Duration = Duration::from_secs(10);
 /// The line of a node that was told to stop.
-pub const ENDING: &str = "ending: what is in hand is finished";
+pub const ENDING: &str = "stopping: finishing requests in hand";
 
 /// The jobs that the node cannot do without: none of them may end before the node does.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +49,7 @@ pub(super) struct RunningJob {
 impl Drop for RunningJob {
     fn drop(&mut self) {
         if !self.vital.ending.load(Ordering::SeqCst) {
-            tracing::error!(name: "vital_job_ended", job = self.name, "a job without which the node is not whole has ended; the node should be started anew");
+            tracing::error!(name: "vital_job_ended", job = self.name, "a vital job has ended; restart the node");
             self.vital.ended.lock().unwrap_or_else(PoisonError::into_inner).push(self.name);
         }
     }

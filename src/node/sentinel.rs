@@ -61,7 +61,7 @@ impl Job for Sentinel {
         if let Checked::Away(away) = &checked {
             post.is(JobState::Stalled, away.reason.clone(), None);
         } else {
-            post.is(JobState::Waiting, "the disk is there", None);
+            post.is(JobState::Waiting, "the disk is available", None);
         }
         if fine {
             guard.learn(|| catalog.channels());

@@ -41,16 +41,16 @@ pub enum ProxyError {
     #[error("no peer of that name")]
     Unknown,
     /// It does not have such an address.
-    #[error("the peer {0} cannot say: it answers only the fixed part of the protocol, or is an older version")]
+    #[error("the peer {0} cannot say: it only lists files, or is an older version")]
     FixedPart(String),
     /// It wants a token.
-    #[error("the peer {0} wants a token, and does not take the one that this node shows")]
+    #[error("the peer {0} rejects this node's token")]
     Token(String),
     /// It is away, or answered something else.
     #[error("the peer {0} did not say: {1}")]
     Peer(String, Arc<PeerError>),
     /// Its answer is not about what it was asked.
-    #[error("the peer {0} answered something else than what it was asked")]
+    #[error("the peer {0} sent an answer that does not match the request")]
     Nonsense(String),
     /// Too many questions wait.
     #[error("too many questions to other nodes are waiting")]

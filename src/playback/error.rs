@@ -40,10 +40,10 @@ pub enum PlaybackError {
         limit: u64,
     },
     /// Nothing of a stretch is there.
-    #[error("nothing of {0} is there in the stretch that was asked for")]
+    #[error("{0} has nothing in that stretch")]
     Nothing(Stream),
     /// Not all of a stretch is there, and that was not allowed.
-    #[error("{} of the stretch of {stream} {} not there or not sound; fill them by backfill, cut around them, or allow holes",
+    #[error("{} of the stretch of {stream} {} missing or incomplete; fetch what is missing with backfill, or allow holes",
         if lacking.len() == 1 { "a part".to_owned() } else { format!("{} parts", lacking.len()) },
         if lacking.len() == 1 { "is" } else { "are" })]
     Holes {

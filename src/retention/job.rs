@@ -140,7 +140,7 @@ impl Retention {
             hook
         });
         if !is_first {
-            tracing::error!(name: "second_hook", "whoever wanted to hear of what retention keeps came second and is not told");
+            tracing::error!(name: "second_hook", "a second listener for kept hours was refused");
         }
     }
 
@@ -307,7 +307,7 @@ impl Retention {
             if self.lock_report().error.as_ref() == Some(&text) {
                 tracing::debug!(name: "retention_failed", %error, "retention still could not do all that it was to do");
             } else {
-                tracing::warn!(name: "retention_failed", %error, "retention could not do all that it was to do; it tries again");
+                tracing::warn!(name: "retention_failed", %error, "retention could not finish; it will be retried");
             }
             report.error = Some(text);
             if report.last_run.is_none() {
@@ -351,7 +351,7 @@ impl Retention {
         let doubt = self.doubt(&schedule).filter(|_| !confirmed);
         let mut copies = self.copies();
         if let Some(doubt) = &doubt {
-            tracing::error!(name: "retention_doubted", %doubt, "retention waits for the operator's word");
+            tracing::error!(name: "retention_doubted", %doubt, "retention needs confirmation");
             report.doubt = Some(self.with_who_fills(doubt));
             for going in schedule.begun() {
                 self.retire_or_tell(going, &mut copies, (confirmed, stop), report)?;
@@ -459,7 +459,7 @@ impl Retention {
             return self.still_safe(confirmed).and(Err(RetentionError::Stopped));
         }
         if deleted.left > 0 {
-            tracing::warn!(name: "files_left", hour = %place, files = deleted.left, "an hour was retired; what is not understood stays in its directory");
+            tracing::warn!(name: "files_left", hour = %place, files = deleted.left, "an hour was retired; files with other names stay in its directory");
         }
         self.note(place, entry(if deleted.dir_gone { JournalStep::Gone } else { JournalStep::Retired }))?;
         Ok(deleted)
@@ -622,7 +622,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn told_later(place: &HourPlace, known: Result<Applied, CrawlError>) -> Result<(), RetentionError> {
     match known {
         Err(CrawlError::Index(error)) => {
-            tracing::warn!(name: "index_not_told", hour = %place, %error, "files were deleted, and the index learns of it when it takes writes again");
+            tracing::warn!(name: "index_not_told", hour = %place, %error, "files were deleted; the index will be updated when it is writable again");
             Ok(())
         }
         other => Ok(other.map(drop)?),

@@ -253,7 +253,7 @@ impl Copies {
                 }
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
                 Err(error) => {
-                    tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say what it has; it counts as having nothing");
+                    tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not list an hour; it does not count as a copy");
                     self.silent.insert(peer.url.clone());
                 }
             }

@@ -1,6 +1,6 @@
 //! Deletes whole hours that are older than wanted, or for which there is no room, and sees to it that they do not come back.
 //!
-//! 1. What goes is worked out by [`crate::domain::retention`]; what looks like a mistake waits for the operator's word.
+//! 1. What goes is worked out by [`crate::domain::retention`]; what looks like a mistake needs confirmation.
 //! 2. Nothing is deleted unless the right disk is there with its marker, the index has caught up with it and is on disk itself.
 //! 3. For each hour: the intent is written to the journal and flushed; the bytes of segments and chat batches are deleted, and what
 //!    the grammar does not understand stays; the directory is flushed; the index is told; the journal says *retired*.
@@ -78,7 +78,7 @@ pub enum RetentionError {
     #[error("nothing is deleted while the index {0}")]
     Index(String),
     /// The node ends.
-    #[error("it was told to stop; what was begun is finished by the next run")]
+    #[error("stopped; the next run finishes what was begun")]
     Stopped,
 }
 

@@ -90,7 +90,7 @@ impl Retention {
         self.parts.keeper.accept_origins()?;
         self.ledger.forget();
         aside.extend(self.load(true)?);
-        tracing::warn!(name: "records_accepted", records = accepted.len(), "records that could not be relied on begin anew, on the operator's word");
+        tracing::warn!(name: "records_accepted", records = accepted.len(), "unreliable records were recreated, as confirmed");
         self.changed();
         let kept_aside = aside.iter().map(|path| path.display().to_string()).collect();
         Ok(AcceptedRecords { records: accepted, kept_aside })

@@ -73,7 +73,11 @@ impl Job for Runs {
         }
         let interval = self.retention.interval();
         self.due = Instant::now() + interval;
-        let waits = if report.doubt.is_some() { "waits for the operator's word" } else { "waits for the next run" };
+        let waits = if report.doubt.is_some() {
+            "needs confirmation (`gapless retention run --yes`)"
+        } else {
+            "waits for the next run"
+        };
         post.is(JobState::Waiting, waits, Some(interval));
         Ok(Next::Again)
     }

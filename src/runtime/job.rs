@@ -99,8 +99,8 @@ impl<J: Job> Runner<J> {
                 }
                 Err(panic) => {
                     let words = words(panic.as_ref());
-                    tracing::error!(name: "job_panicked", job = self.job.kind(), words, "a job ended badly; it is tried again");
-                    self.failed(&format!("it ended badly, which is a mistake in gapless: {words}"));
+                    tracing::error!(name: "job_panicked", job = self.job.kind(), words, "a job panicked; it will be retried");
+                    self.failed(&format!("it crashed, which is a bug in gapless: {words}"));
                 }
             }
         }

@@ -210,7 +210,7 @@ impl JobRegistry {
             let was_told = std::mem::replace(&mut slot.lock().is_told, job.overdue.is_some());
             match (job.overdue, was_told) {
                 (Some(silent), false) => {
-                    tracing::warn!(name: "job_overdue", %job, doing = job.doing, seconds = silent.as_secs(), "a job shows no sign of going on");
+                    tracing::warn!(name: "job_overdue", %job, doing = job.doing, seconds = silent.as_secs(), "a job makes no progress");
                 }
                 (None, true) => tracing::info!(name: "job_goes_on", %job, "a job that was overdue goes on"),
                 _ => {}

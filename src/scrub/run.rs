@@ -79,7 +79,7 @@ impl Scrub {
         let outcomes: Vec<Result<(), CrawlError>> = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(carry)).collect();
             let own = carry();
-            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(ended_badly(base.path()))));
+            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(crashed(base.path()))));
             std::iter::once(own).chain(joined.collect::<Vec<_>>()).collect()
         });
         outcomes.into_iter().collect::<Result<(), _>>()?;
@@ -88,10 +88,9 @@ impl Scrub {
 }
 
 /// What it had taken was not checked.
-fn ended_badly(base: &Path) -> CrawlError {
-    let cause = io::Error::other(
-        "a thread of it ended badly, so that some hours were not checked; say it again, and report it",
-    );
+fn crashed(base: &Path) -> CrawlError {
+    let cause =
+        io::Error::other("a thread of it crashed, so that some hours were not checked; run it again, and report it");
     CrawlError::Disk(DiskError::Io { action: "scrub", path: base.to_owned(), cause })
 }
 

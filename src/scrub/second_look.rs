@@ -54,7 +54,7 @@ impl Scrub {
         }
         match self.restore(place, stored) {
             Ok(true) => {
-                tracing::info!(name: "quarantine_rescued", path = file.report.path, "a file that was written on in the quarantine is what its name says by now, and was put back");
+                tracing::info!(name: "quarantine_rescued", path = file.report.path, "a quarantined file is complete now and was put back");
                 Ok(true)
             }
             // Its name is taken.

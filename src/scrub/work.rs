@@ -408,7 +408,7 @@ impl Scrub {
                     let cause = std::io::Error::other(format!(
                         "{ILL} files in a row cannot be read, so that the disk looks ill and not the files: {why}"
                     ));
-                    tracing::error!(name: "disk_looks_ill", path = %format_args!("{place}/{name}"), why, "files in a row cannot be read; nothing more is quarantined until one can: check the disk");
+                    tracing::error!(name: "disk_looks_ill", path = %format_args!("{place}/{name}"), why, "several files in a row cannot be read; no more are quarantined until one can be: check the disk");
                     return Err(CrawlError::Disk(DiskError::Io {
                         action: "scrub",
                         path: dir.path().join(name),
@@ -600,7 +600,7 @@ impl Scrub {
             }
             let _moving = self.kept.moving();
             if let Some(size) = Quarantine::of(&base).delete(&place, &stored)? {
-                tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file was kept long enough, and is deleted");
+                tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file has expired and is deleted");
                 (count, bytes) = (count + 1, bytes + size);
             }
             self.kept.remove(&place, &stored);

@@ -26,7 +26,7 @@ impl Notify {
         let manager = place.and_then(|place| {
             open(&place)
                 .inspect_err(|error| {
-                    tracing::warn!(name: "service_manager_unknown", place = %place.display(), %error, "NOTIFY_SOCKET cannot be used; the service manager is not told how the node is");
+                    tracing::warn!(name: "service_manager_unknown", place = %place.display(), %error, "NOTIFY_SOCKET cannot be used; no reports to the service manager");
                 })
                 .ok()
         });

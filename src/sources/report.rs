@@ -73,8 +73,8 @@ pub enum SourceError {
     /// Too much of an answer.
     #[error("there are more than {ENTRIES} nodes in it; is it the right one?")]
     TooMany,
-    /// Threads ended badly.
-    #[error("the work ended badly: {0}")]
+    /// Threads crashed.
+    #[error("the work crashed: {0}")]
     Thread(String),
 }
 

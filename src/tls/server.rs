@@ -131,7 +131,7 @@ impl TlsServer {
             let Ok(result) = looked else { return };
             told = result.err().map(|error| error.to_string()).inspect(|problem| {
                 if told.as_ref() != Some(problem) {
-                    tracing::error!(name: "certificate_not_renewed", problem, "the certificate was changed and cannot be used; the one before is shown on");
+                    tracing::error!(name: "certificate_not_renewed", problem, "the new certificate cannot be used; the old one stays in use");
                 }
             });
         }

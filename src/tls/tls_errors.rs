@@ -32,7 +32,7 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
 fn words(error: &Tls) -> String {
     match error {
         Tls::InvalidCertificate(certificate) => words_of_certificate(certificate),
-        Tls::InvalidMessage(_) => "what answers there does not speak TLS; is its address an http:// one?".to_owned(),
+        Tls::InvalidMessage(_) => "the server there does not speak TLS; use http://?".to_owned(),
         other => other.to_string(),
     }
 }

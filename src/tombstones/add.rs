@@ -72,7 +72,7 @@ fn add_in_hour(
     }
     let new = names.iter().filter(|(at, _)| matches!(became.get(*at), Some(Ok(AddOutcome::New)))).count();
     if new > 0 {
-        tracing::info!(name: "tombstones_added", hour = %place, tombstones = new, "segments were hidden for ever");
+        tracing::info!(name: "tombstones_added", hour = %place, tombstones = new, "segments were hidden");
     }
     // Whatever was written is made to last and told to the index, also where the next did not fit.
     atomic::sync_dir(&dir).map_err(|error| weigh(keeper, error))?;

@@ -205,8 +205,7 @@ pub struct ClosedHole {
     pub first_seen: String,
     /// When it closed, or the last part of it did.
     pub closed: String,
-    /// The peer that it came from, or `recorder` for whoever writes into the archive here; absent where nothing came, because it does
-    /// not lie between segments any more.
+    /// The peer that it came from, or `recorder` for whoever writes into the archive here; absent where nothing came, because the segments after it have gone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub closed_by: Option<String>,
 }

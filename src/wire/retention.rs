@@ -190,7 +190,7 @@ pub struct RetentionReport {
     /// Peers that answered and do not count as other copies, and why.
     #[serde(default)]
     pub unproven_copies: Vec<String>,
-    /// What looks like a mistake and waits for the operator's word.
+    /// What looks like a mistake and needs confirmation (`gapless retention run --yes`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doubt: Option<String>,
     /// Why the clock of this machine is not believed now; nothing is deleted meanwhile.

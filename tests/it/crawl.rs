@@ -108,7 +108,7 @@ fn the_pace_is_changed_over_the_api_and_by_reading_the_configuration_again() {
     // A configuration that makes no sense changes nothing; one that does counts at once.
     std::fs::write(&config, "[crawl]\ncpu_share = 2\n").unwrap();
     node.signal(Signal::HUP);
-    eventually(SOON, || node.log().contains("makes no sense"));
+    eventually(SOON, || node.log().contains("the new configuration is invalid"));
     assert_eq!(pace()["cpu_share"], 0.5);
     std::fs::write(&config, "[crawl]\ncpu_share = 0.3\nminimum_cycle = \"2h\"\n").unwrap();
     node.signal(Signal::HUP);

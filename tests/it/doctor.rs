@@ -135,7 +135,7 @@ fn other_nodes_that_cannot_be_asked_are_told_with_the_reason() {
     let url = format!("other=http://{}", neighbour.address);
     let ask = |more: &[&str]| gapless(archive.path(), &[CALM, &["--peer", &url], more].concat());
 
-    assert!(only_failure(&ask(&[]).json(1), "peer other").0.contains("wants a token"));
+    assert!(only_failure(&ask(&[]).json(1), "peer other").0.contains("requires a token"));
     let wrong = secret(&archive, "wrong", "another-0123456789abcdef");
     let told = ask(&["--token-file", text(&wrong)]);
     assert!(only_failure(&told.json(1), "peer other").0.contains("does not take the token"));

@@ -232,7 +232,7 @@ fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
     node.run(&["status"]).lines(0);
 
     replace(&shown.certificate, b"-----BEGIN CERTIFICATE-----\nnonsense\n");
-    eventually(SOON, || node.log().contains("the certificate was changed and cannot be used"));
+    eventually(SOON, || node.log().contains("the new certificate cannot be used"));
     assert!(shows(&new));
     node.run(&["status"]).lines(0);
 

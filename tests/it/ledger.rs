@@ -190,7 +190,7 @@ fn a_peer_that_has_it_is_named_whether_it_is_being_fetched_or_does_not_come() {
     let hole = holes(&node).remove(0);
     assert_eq!((&hole["peers"], &hole["unfillable"]), (&vec!["lists"].into(), &Value::Null));
     let explained = node.run(&["explain", "2020-01-01T05:00:03", "--channel", "chan"]);
-    assert!(explained.out.contains("because peer_has: lists has segments in it"), "{}", explained.out);
+    assert!(explained.out.contains("reason  peer_has: lists has segments in it"), "{}", explained.out);
     node.terminate();
 
     // What is too recent waits, and is known to come.

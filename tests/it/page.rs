@@ -125,7 +125,7 @@ fn the_page_draws_what_is_there_and_what_is_missing_zooms_moves_and_explains() {
     browser.point(place(&browser, &source, 350));
     browser.click();
     browser.wait_until("document.getElementById('panel')?.innerText.includes('Hole of 1 min')");
-    browser.wait_until("document.getElementById('panel').innerText.includes('other misses all of it too')");
+    browser.wait_until("document.getElementById('panel').innerText.includes('other lacks all of it, too')");
     let panel = browser.text("document.getElementById('panel').innerText");
     let (before, after) = (paths[17].rsplit_once('/').unwrap().1, paths[24].rsplit_once('/').unwrap().1);
     assert!(panel.contains(before) && panel.contains(after) && panel.contains("2020-01-01 05:03:00"), "{panel}");
@@ -406,10 +406,10 @@ fn other_nodes_are_asked_in_the_name_of_whoever_looks_and_one_that_cannot_say_is
     assert_eq!(holes["holes"].as_array().unwrap().len(), 1);
 
     let (_, detail) = node.get(&format!("/api/v1/peers/fixed/timeline/{stream}?{window}")).problem(502);
-    assert!(detail.contains("fixed part"), "{detail}");
+    assert!(detail.contains("only lists files"), "{detail}");
     for name in ["odd", "endless"] {
         let (_, detail) = node.get(&format!("/api/v1/peers/{name}/timeline/{stream}?{window}")).problem(502);
-        assert!(detail.contains("something else"), "{detail}");
+        assert!(detail.contains("does not match the request"), "{detail}");
     }
     let (_, detail) = node.get(&format!("/api/v1/peers/gone/timeline/{stream}?{window}")).problem(502);
     assert!(detail.contains("gone") && detail.contains("reach"), "{detail}");
@@ -538,9 +538,9 @@ fn what_is_told_is_never_more_than_the_page_can_show() {
     );
     browser.run("document.querySelector('#holes tbody button').click()");
     browser.wait_until("document.getElementById('panel').innerText.includes('nobody has it')");
-    browser.wait_until("document.getElementById('panel').innerText.includes('misses all of it too')");
+    browser.wait_until("document.getElementById('panel').innerText.includes('lacks all of it, too')");
     let panel = browser.text("document.getElementById('panel').innerText");
-    for part in ["Hole of 10 s", "First seen", "other misses all of it too", "asked, and without a segment in it"] {
+    for part in ["Hole of 10 s", "First seen", "other lacks all of it, too", "asked, and have nothing in it"] {
         assert!(panel.contains(part), "{part}: {panel}");
     }
 

@@ -120,9 +120,7 @@ fn a_click_plays_from_there_over_holes_and_what_is_marked_is_cut_and_told_to_oth
     let saved = tempfile::tempdir().unwrap();
     browser.devtools("Browser.setDownloadBehavior", &json!({ "behavior": "allow", "downloadPath": saved.path() }));
     press(&browser, "cut-download");
-    browser.wait_until(
-        "document.getElementById('cut-note').textContent.includes('Something is missing in it: 2020-01-01 05:01:30')",
-    );
+    browser.wait_until("document.getElementById('cut-note').textContent.includes('It has holes: 2020-01-01 05:01:30')");
     browser.run("document.getElementById('cut-holes').checked = true");
     press(&browser, "cut-download");
     let (from, to) = marked.split_once(' ').unwrap();

@@ -119,7 +119,7 @@ fn what_is_given_up_leaves_the_index_and_what_goes_file_by_file_is_never_doubted
     node.wait_ready();
     let refused = node.run(&["crawl", "accept", "big"]);
     assert_eq!(refused.code, 3, "{}", refused.err);
-    assert!(refused.err.contains("no doubt about channel"), "{}", refused.err);
+    assert!(refused.err.contains("Nothing to confirm for channel"), "{}", refused.err);
     let order = serde_json::json!({"channel": "big"});
     assert_eq!(node.post("/api/v1/crawl/accept", None, &order).status, 401);
     node.kill();

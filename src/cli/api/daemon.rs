@@ -71,7 +71,7 @@ pub(super) async fn find(state_dir: &Path) -> Option<Api> {
     // Where one of both is not known nothing says that it was copied.
     let ids = written.directory.as_ref().zip(directory_id(state_dir));
     if ids.is_some_and(|(there, here)| *there != here) {
-        tracing::warn!(name: "daemon_file_copied", file = %file.display(), "it was copied here from another archive together with its directory, and names the daemon of that one, which is not asked");
+        tracing::warn!(name: "daemon_file_copied", file = %file.display(), "daemon.json was copied from another archive and is ignored");
         return None;
     }
     let found = written.daemon().ok()?;

@@ -17,7 +17,7 @@ pub struct DoctorArgs {
     #[arg(
         long,
         value_name = "FILE",
-        help = "Trust these authorities (PEM) and no others where other nodes are asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
+        help = "Trust only these authorities (PEM) for https to other nodes [env: GAPLESS_BACKFILL_CA_FILE]"
     )]
     pub ca_file: Option<String>,
     /// Where the node is to listen.

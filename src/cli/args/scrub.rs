@@ -36,13 +36,13 @@ pub enum QuarantineVerb {
     List,
     /// Move files back, if their place is free; the next scrub finds damaged ones again
     Restore {
-        /// As `list` tells it
+        /// Path, as `list` prints it
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<String>,
     },
     /// Delete files for ever
     Purge {
-        /// As `list` tells it
+        /// Path, as `list` prints it
         #[arg(value_name = "PATH", required_unless_present = "healed")]
         paths: Vec<String>,
         /// All those that are here again with the right content

@@ -26,7 +26,7 @@ pub(super) async fn of_stream(here: &ArchiveClient, stream: &Stream, draws: bool
     let begin = hours.keys().next().map_or(first, |hour| *hour);
     let told_from = begin.max(last.earlier(MOST_HOURS - 1));
     if told_from > begin {
-        tracing::warn!(name: "hours_cut", %stream, "only the latest {MOST_HOURS} hours are told");
+        tracing::warn!(name: "hours_cut", %stream, "only the latest {MOST_HOURS} hours are shown");
     }
     let drawn_from = first.max(last.earlier(map::MOST_HOURS - 1));
     if draws && drawn_from > first {

@@ -118,7 +118,7 @@ impl Nodes {
         let mut ending: JoinSet<()> = self.0.into_iter().map(Node::stop).collect();
         while let Some(ended) = ending.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(name: "demo_node_failed", %error, "a node of the demonstration ended badly");
+                tracing::error!(name: "demo_node_failed", %error, "a node of the demonstration crashed");
             }
         }
     }

@@ -116,7 +116,7 @@ pub(super) fn other(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
     let (sentence, kind) = if hidden {
         ("hidden: never listed, served or replicated", "hidden")
     } else if base.dir(path)?.is_some() {
-        ("a directory; `gapless ls` lists what lies in a channel, a quality or an hour", "directory")
+        ("a directory; see `gapless ls`", "directory")
     } else {
         (
             "in no hour directory: an extra, served under /segments and listed under /extras, and not in the index",
@@ -291,7 +291,7 @@ fn tell_state(account: &mut Account, state: &NameState, text: &str) {
 fn tell_standing(account: &mut Account, standing: &SegmentRank) {
     let (sentence, value) = match standing {
         SegmentRank::Best(over) if over.is_empty() => {
-            ("the only segment with its start, and so the best".to_owned(), json!({ "is": true, "over": [] }))
+            ("the only segment with this start, so the best".to_owned(), json!({ "is": true, "over": [] }))
         }
         SegmentRank::Best(over) => {
             let each: Vec<String> = over.iter().map(|(name, merit)| format!("{name} because {merit}")).collect();

@@ -23,7 +23,7 @@ pub(super) async fn explain(
     streams.retain(|stream| !stream.quality.is_chat());
     if streams.is_empty() {
         here.require(scope).await?;
-        anyhow::bail!("no channel and quality with video was found here; `gapless ls` lists what there is");
+        anyhow::bail!("no channel with video here; see `gapless ls`");
     }
     for stream in streams {
         let found = of_stream(here, &stream, at).await?;
@@ -85,14 +85,14 @@ type Ledger = (Option<HoleRecord>, Vec<ClosedHole>);
 fn ledger_as_text(out: &mut LineOutput<'_>, (open, closed): &Ledger) -> std::io::Result<()> {
     if let Some(hole) = open {
         if let Some(first_seen) = &hole.first_seen {
-            writeln!(out, "  missing since {first_seen} at the latest, when that was first seen")?;
+            writeln!(out, "  missing since {first_seen} or earlier")?;
         }
         if let (Some(reason), Some(since), Some(detail)) = (&hole.reason, &hole.reason_since, &hole.detail) {
-            writeln!(out, "  because {reason}: {detail} (known since {since})")?;
+            writeln!(out, "  reason  {reason}: {detail} (since {since})")?;
         }
     }
     for hole in closed {
-        let by = hole.closed_by.as_ref().map_or_else(|| "nothing that came".to_owned(), Clone::clone);
+        let by = hole.closed_by.as_ref().map_or_else(|| "nothing".to_owned(), Clone::clone);
         writeln!(
             out,
             "  was missing from {} to {}: first seen {}, closed {} by {by}",

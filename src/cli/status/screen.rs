@@ -82,7 +82,12 @@ impl Screen {
             space.push(format!("{} free of {}", size(free), size(total)));
         }
         if let (Some(own), Some(fetched), Some(other)) = (disk.own_bytes, disk.fetched_bytes, disk.other_bytes) {
-            space.push(format!("{} own, {} from other nodes, {} of all else", size(own), size(fetched), size(other)));
+            space.push(format!(
+                "{} own, {} from other nodes, {} used by everything else",
+                size(own),
+                size(fetched),
+                size(other)
+            ));
         }
         let mut known = vec![size(index.file_bytes), format!("change {}", index.seq)];
         known.extend(index.set_aside.iter().map(|aside| format!("set aside: {aside}")));
@@ -274,7 +279,7 @@ fn day(day: &DayCoverage) -> (Tone, String) {
 fn behind(peer: &PeerReport) -> String {
     match (peer.behind_segments, peer.behind_seconds) {
         (0, seconds) if seconds < 1.0 => "nothing is missing".to_owned(),
-        (0, seconds) => format!("not in agreement for {}", length(seconds)),
+        (0, seconds) => format!("behind for {}", length(seconds)),
         (segments, seconds) => format!("{} behind, for {}", count(segments, "segment"), length(seconds)),
     }
 }

@@ -89,15 +89,15 @@ fn worked_out(open: &OpenHole, facts: &HoleFacts, now: Timestamp) -> HoleKnowled
     } else if is_most(retired) {
         (HoleReason::Retention, Vec::new(), "it is not kept: see `gapless retention list`".to_owned())
     } else if facts.unwanted {
-        let told = "backfill does not fetch it, because it is configured so or because it lies in the future, so that no peer is asked for it".to_owned();
+        let told = "no peer is asked: the settings of backfill exclude it, or it lies in the future".to_owned();
         (or_away(HoleReason::NotAsked), Vec::new(), told)
     } else if !silent.is_empty() {
-        let told = format!("not asked since it was first seen, or since it grew: {}", silent.join(", "));
+        let told = format!("not asked about it yet: {}", silent.join(", "));
         (or_away(HoleReason::NotAsked), silent, told)
     } else if all.is_empty() {
         (or_lost(HoleReason::NobodyHas), all, "there is no peer to ask for it".to_owned())
     } else {
-        let told = format!("asked, and without a segment in it: {}", all.join(", "));
+        let told = format!("asked, and have nothing in it: {}", all.join(", "));
         (or_lost(HoleReason::NobodyHas), all, told)
     };
     let unfillable = matches!(reason, HoleReason::NobodyHas | HoleReason::DiskAway | HoleReason::Lost)

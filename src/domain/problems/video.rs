@@ -183,8 +183,7 @@ pub fn disk_full(free: u64, thresholds: &ProblemThresholds, fetches: bool) -> Op
     }
     (fetches && free < thresholds.keep_free).then(|| {
         let (free, floor) = (size(free), size(thresholds.keep_free));
-        let what =
-            format!("only {free} are free on the archive's disk, and {floor} are to stay free: nothing is fetched");
+        let what = format!("only {free} free on the archive's disk, less than keep_free ({floor}): nothing is fetched");
         problem(Severity::Warning, what).advise(advice)
     })
 }

@@ -81,7 +81,7 @@ export class Cut {
 
   /** How long the stretch is and what is missing in it. */
   summary() {
-    if (this.isTurned) return "Out is not after in.";
+    if (this.isTurned) return "Out must be after in.";
     if (!this.isWhole) return this.from === null && this.to === null ? "Mark in and out to cut." : `Now mark ${this.from === null ? "in" : "out"}.`;
     const missing = (this.holes ?? []).reduce((sum, hole) => sum + hole.to - hole.from, 0);
     const holes = this.holes?.length ? `, with ${this.holes.length === 1 ? "a hole" : `${this.holes.length} holes`} of ${duration(missing)}` : "";
@@ -142,7 +142,7 @@ export class Cut {
     const name = this.name(row.stream, byId("cut-type").value);
     const button = byId("cut-download");
     button.disabled = true;
-    this.note("Asking for it…");
+    this.note("Requesting…");
     try {
       if (hasToken()) {
         const response = await send(address);
@@ -171,7 +171,7 @@ export class Cut {
     }
     const named = holes.slice(0, MOST_NAMED).map(({ start, end }) => stretch(parse(start), parse(end)));
     const more = holes.length > MOST_NAMED ? ` and ${holes.length - MOST_NAMED} more` : "";
-    this.note(`Something is missing in it: ${named.join(", ")}${more}. Allow holes to have the rest.`, true);
+    this.note(`It has holes: ${named.join(", ")}${more}. Allow holes to get the rest.`, true);
     byId("cut-allow").hidden = false;
   }
 }

@@ -73,7 +73,7 @@ export class Hide {
     byId("hide-token").value = recall("sessionStorage", KEPT) ?? "";
     byId("hide-go").disabled = true;
     fill(byId("hide-where"), `${row.stream.channel}, ${stretch(from, to, 1)}`, make("span", { class: "local" }, stretchBeside(from, to, 1) ?? ""));
-    this.note("Asking which segments these are…");
+    this.note("Loading segments…");
     for (const id of ["hide-list", "hide-parts"]) fill(byId(id));
     for (const id of ["hide-others", "hide-all"]) byId(id).hidden = true;
     if (!this.dialog.open) this.dialog.showModal();
@@ -116,7 +116,7 @@ export class Hide {
     const count = this.lines.size;
     const isTooMuch = count > MOST || chosen.some((part) => part.more);
     if (isTooMuch) this.note(`More than ${counted(MOST, "segment")}: choose a shorter stretch or fewer qualities.`, true);
-    else this.note(count ? `${chosen.map((part) => `${part.stream.quality}: ${files(part)}`).join("; ")}.` : this.parts[0].segments.length || left.length ? "Nothing is chosen." : "No segment lies in this stretch.");
+    else this.note(count ? `${chosen.map((part) => `${part.stream.quality}: ${files(part)}`).join("; ")}.` : this.parts[0].segments.length || left.length ? "Nothing is chosen." : "No segments in this stretch.");
     say(byId("hide-go"), count === 1 ? "Hide it everywhere" : `Hide ${count} everywhere`);
     byId("hide-go").disabled = isTooMuch || count === 0;
   }

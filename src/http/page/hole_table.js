@@ -110,7 +110,7 @@ export class HoleTable {
       if (!asking.abort.signal.aborted) this.showKnown(this.shown);
     } catch (error) {
       // Nobody waits for what was given up; what failed is asked for again with the next change, or a while later.
-      if (error.name !== "AbortError") this.say(`The holes are not known: ${error.progress ?? error.message}`, !error.progress);
+      if (error.name !== "AbortError") this.say(`Holes cannot be shown: ${error.progress ?? error.message}`, !error.progress);
       asking.abort.abort();
     } finally {
       if (this.asking === asking) {

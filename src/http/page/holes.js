@@ -14,7 +14,7 @@ const FINE = 4096;
 
 const REASONS = {
   peer_has: "a peer has it", nobody_has: "nobody has it", fetching: "being fetched", tombstoned: "deleted on purpose",
-  retention: "not kept", disk_away: "the disk was away", not_asked: "not asked yet", lost: "damaged here, and nobody else has it",
+  retention: "not kept", disk_away: "the disk was away", not_asked: "not asked yet", lost: "damaged here; nobody else has it",
 };
 
 /** The reason of a hole in words; nothing where none is known. */

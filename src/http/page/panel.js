@@ -89,7 +89,7 @@ export class Panel {
         told?.detail ? make("span", { class: "detail" }, told.detail) : null,
         make("ul", { class: "others", id: "deleted-because" }),
         told?.reason_since ? make("span", { class: "detail" }, `since ${both(parse(told.reason_since))}`) : null) : []),
-      ...(HAD.includes(told?.reason) && told.peers?.length ? entry("Had by", told.peers.join(", ")) : []),
+      ...(HAD.includes(told?.reason) && told.peers?.length ? entry("Available on", told.peers.join(", ")) : []),
       ...entry("From", ...(hole.start ? moment(hole.start) : ["nothing before it"])),
       ...entry("To", ...(hole.end ? moment(hole.end) : ["nothing after it yet"])),
       ...(told?.first_seen ? entry("First seen", ...moment(told.first_seen)) : []),
@@ -134,7 +134,7 @@ export class Panel {
         const extent = this.rows.all.find((each) => each.peer?.name === peer.name && each.stream === row.stream)?.timeline?.extent;
         const outside = extent ? Math.max(0, extent.start - from) + Math.max(0, to - extent.end) : 0;
         const missing = Math.min(inside + outside, to - from);
-        const words = missing < 1 ? " has all of it" : missing > to - from - 1 ? " misses all of it too" : ` misses ${duration(missing)} of it`;
+        const words = missing < 1 ? " has all of it" : missing > to - from - 1 ? " lacks all of it, too" : ` misses ${duration(missing)} of it`;
         return make("li", { class: missing < 1 ? "has" : "" }, name, words);
       } catch (error) {
         return make("li", { class: "muted" }, name, ` cannot say: ${error.message ?? error}`);

@@ -141,13 +141,13 @@ export class Player {
   async toHole() {
     const hole = await this.hole(false).catch(() => null);
     if (hole) this.jump(hole.from - BEFORE, `Plays from ${BEFORE / SECOND} s before the hole at ${written(hole.from)}.`);
-    else this.note("No hole comes after this.");
+    else this.note("No further holes.");
   }
 
   async pastHole() {
     const hole = await this.hole(true).catch(() => null);
     if (hole) this.jump(hole.to + 1, `Plays from the end of the hole at ${written(hole.from)}.`);
-    else this.note("No hole comes after this.");
+    else this.note("No further holes.");
   }
 
   jump(at, words) {
@@ -189,7 +189,7 @@ export class Player {
     if (what === "loading") this.note("Loading…");
     if (what === "ready") this.note("");
     if (what === "waiting") this.note("Nothing is recorded here yet; it is played as soon as it arrives.");
-    if (what === "refused") this.note("The browser wants a click before it plays.");
+    if (what === "refused") this.note("Click to play: the browser requires it.");
     if (what === "end") this.note("This is the end of the recording.");
     if (what === "trouble") this.note(words, true);
     if (what === "slow") this.note(words);
@@ -287,7 +287,7 @@ export class Player {
     address.hash = this.view.hash() + this.hash(true);
     try {
       await navigator.clipboard.writeText(address.href);
-      this.cut.note("The link is copied.");
+      this.cut.note("Link copied.");
     } catch {
       // Without a safe line a browser gives no clipboard: the link can be taken by hand.
       history.replaceState(null, "", address.hash);

@@ -44,7 +44,7 @@ export class Row {
 
   /** Why another node is not asked at all; nothing where it is. */
   get mute() {
-    if (this.peer?.speaks === "fixed-part") return "lists files only, and cannot say";
+    if (this.peer?.speaks === "fixed-part") return "lists files only; no timeline";
     return this.peer?.reachable === false ? (this.peer.error ?? "away") : null;
   }
 
@@ -166,7 +166,7 @@ export class Row {
     const { extent, step } = this.timeline;
     const long = duration(step);
     if (run.missing < 0) {
-      const words = !extent ? "there is no video" : time < extent.start ? "before the first segment" : "after the last segment";
+      const words = !extent ? "no video" : time < extent.start ? "before the first segment" : "after the last segment";
       return { run, state: "outside", words };
     }
     if (run.missing === 1000) return { run, state: "hole", words: "missing" };

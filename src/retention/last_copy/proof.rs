@@ -75,7 +75,7 @@ impl Copies {
         match probe(&self.asking.keeper, &self.asking.client, peer, place).await {
             Probed::AnotherDisk => return true,
             Probed::ThisDisk => {
-                tracing::error!(name: "copy_is_this_disk", peer = peer.name, hour = %place, "a peer serves this very directory: what it has is no copy");
+                tracing::error!(name: "copy_is_this_disk", peer = peer.name, hour = %place, "a peer serves this same directory; it does not count as a copy");
                 let stream = &place.stream;
                 self.not_proven(
                     peer,
@@ -110,8 +110,8 @@ impl Copies {
                 Ok(ProbeAnswer::Wrong(bytes)) => {
                     self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
                     self.silent.insert(peer.url.clone());
-                    tracing::error!(name: "copy_is_false", peer = peer.name, hour = %place, file = %name, "a peer gives other bytes than the hash in the name says: what it lists is no copy");
-                    "gives other bytes than the hash in the name says; nothing that it has counts in this run"
+                    tracing::error!(name: "copy_is_false", peer = peer.name, hour = %place, file = %name, "a peer sends content that does not match the hash in the name; it does not count as a copy");
+                    "sends content that does not match the hash in the name; nothing that it has counts in this run"
                         .to_owned()
                 }
                 Err(error) => {

@@ -99,7 +99,7 @@ fn a_panic_is_a_failure_with_its_words() {
     assert_eq!(began, [0, 1]);
     let job = &board.jobs()[0];
     assert_eq!(job.failures, 1);
-    assert_eq!(job.error.as_ref().unwrap().0, "it ended badly, which is a mistake in gapless: it pours");
+    assert_eq!(job.error.as_ref().unwrap().0, "it crashed, which is a bug in gapless: it pours");
 }
 
 /// Waits until it is wanted, and says that it looked.

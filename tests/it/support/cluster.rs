@@ -427,5 +427,5 @@ impl Cluster {
 #[track_caller]
 fn is_sound(node: &TestNode) {
     let log = node.log();
-    assert!(!log.contains("panicked") && !log.contains("ended badly"), "{log}");
+    assert!(!log.contains("panicked") && !log.contains("crashed"), "{log}");
 }

@@ -119,7 +119,7 @@ pub fn wait_for_a_good_index(node: &TestNode) {
 #[track_caller]
 pub fn is_alive(node: &TestNode) {
     assert_eq!(node.get("/healthz").status, 200);
-    assert!(!node.log().contains("ended badly"), "{}", node.log());
+    assert!(!node.log().contains("crashed"), "{}", node.log());
 }
 
 /// Numbers that look like chance and come again with the same seed.

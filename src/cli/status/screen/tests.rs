@@ -49,7 +49,7 @@ fn status() -> Status {
             job("maps", None, "waiting", "the maps are as the archive is"),
             job("reasons", None, "resting", "up to date"),
             job("retention", None, "waiting", "waits for the next run"),
-            job("sentinel", None, "waiting", "the disk is there"),
+            job("sentinel", None, "waiting", "the disk is available"),
         ],
         "peers": [peer("north", "following"), peer("south", "round")],
         "streams": [stream("source"), stream("480p")],
