@@ -61,7 +61,7 @@ impl Guard {
 #[derive(Debug, Default)]
 pub struct Guards {
     #[cfg(test)]
-    removed: std::sync::Mutex<std::collections::BTreeSet<Guard>>,
+    removed: parking_lot::Mutex<std::collections::BTreeSet<Guard>>,
 }
 
 impl Guards {
@@ -74,17 +74,12 @@ impl Guards {
     /// Whether this guard stands.
     #[cfg(test)]
     pub fn stands(&self, guard: Guard) -> bool {
-        !self.removed().contains(&guard)
+        !self.removed.lock().contains(&guard)
     }
 
     /// Takes a guard away.
     #[cfg(test)]
     pub fn remove(&self, guard: Guard) {
-        self.removed().insert(guard);
-    }
-
-    #[cfg(test)]
-    fn removed(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<Guard>> {
-        self.removed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.removed.lock().insert(guard);
     }
 }

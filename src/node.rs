@@ -17,7 +17,7 @@ mod tests;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -279,7 +279,7 @@ impl Node {
             ffmpeg: Arc::clone(&ffmpeg),
             listing_cache: options.listing_cache,
             thresholds: options.thresholds,
-            misplaced: Box::new(move || surveyed.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            misplaced: Box::new(move || surveyed.lock().clone()),
             bounds: options.bounds,
         })?;
         let app = Arc::new(app.until(shutdown.clone()));

@@ -8,9 +8,10 @@
 //! than is remembered of it, it counts for the names at hand, and the peer is asked again the next time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
@@ -94,7 +95,7 @@ impl DeletionsAsked {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, OfPeer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -148,7 +149,7 @@ fn wait_too(known: &mut Deletions, stems: HashSet<Box<str>>, place: &HourPlace) 
 /// stems that could not be remembered, of those that concern these names.
 async fn ask_others(job: &PeerJob, place: &HourPlace, remote: &[&str]) -> Option<HashSet<Box<str>>> {
     let others: Vec<Arc<FollowedPeer>> = {
-        let all = job.shared.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = job.shared.peers.lock();
         let others = all.iter().filter(|known| known.peer != job.known.peer && known.peer.trusted);
         others.filter(|known| job.shared.heard.lacks(&known.peer.name, place)).cloned().collect()
     };

@@ -4,10 +4,11 @@
 //! be asked. Should both send it in the end, the second finds it there.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -80,7 +81,7 @@ impl Claims {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<AtomicU64>>> {
-        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.keys.lock()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The peers of a list that may change, a worker for each, and what others may ask of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -85,7 +86,7 @@ impl Backfill {
 
     /// How it goes with each peer.
     pub fn status(&self) -> Vec<PeerStatus> {
-        let all: Vec<PeerStatus> = self.known().iter().map(|known| known.status()).collect();
+        let all: Vec<PeerStatus> = self.known.lock().iter().map(|known| known.status()).collect();
         self.shared.metrics.lag(&all);
         all
     }
@@ -93,7 +94,7 @@ impl Backfill {
     /// The operator's word: the next round, which begins now, takes over tombstones however many they are. Of all peers, or of
     /// this one; tells how many that are.
     pub fn accept_bursts(&self, peer: Option<&str>) -> usize {
-        let all = self.known();
+        let all = self.known.lock();
         let meant = all.iter().filter(|known| peer.is_none_or(|name| known.peer.name == name));
         meant
             .map(|known| {
@@ -106,13 +107,13 @@ impl Backfill {
     /// What is kept here has changed: what was compared before is compared again, now.
     pub fn compare_again(&self) {
         self.shared.memory.clear();
-        self.known().iter().for_each(|known| known.wanted.notify_one());
+        self.known.lock().iter().for_each(|known| known.wanted.notify_one());
     }
 
     /// Something that was here is missing: a round with every peer begins now. What was compared before stays so, as far as it did
     /// not change.
     pub fn round_now(&self) {
-        self.known().iter().for_each(|known| known.wanted.notify_one());
+        self.known.lock().iter().for_each(|known| known.wanted.notify_one());
     }
 
     /// One round with each peer, at the same time. Tells what became of each.
@@ -149,7 +150,7 @@ impl Backfill {
                 break;
             }
         }
-        self.known().iter().for_each(|known| known.stop.cancel());
+        self.known.lock().iter().for_each(|known| known.stop.cancel());
         let ended = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(LEAVE, ended).await.is_err() {
             tracing::warn!(name: "backfill_cut", "downloads were aborted; they are fetched after the next start");
@@ -191,13 +192,9 @@ impl Backfill {
         .collect()
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Arc<FollowedPeer>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Stops the workers of peers that are not in the list any more, and tells which are new.
     fn take_over_list(&self, peers: Vec<Peer>, rows: &HashMap<String, PeerRow>) -> Vec<Arc<FollowedPeer>> {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         for gone in known.extract_if(.., |known| !peers.contains(&known.peer)) {
             gone.stop.cancel();
             gone.post.take_down();

@@ -4,8 +4,8 @@
 //! comparison. What is wanted or kept may change while something is compared: what was begun in an earlier era settles nothing.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{Day, HourPlace, Stream};
@@ -99,7 +99,7 @@ impl PeerMemory {
 
     /// A peer has listed hours of this quality.
     pub(super) fn lists(&self, peer: &str, stream: &Stream) {
-        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listed = self.listed.lock();
         let of_peer = listed.entry(peer.to_owned()).or_default();
         if of_peer.len() < MOST_STREAMS && !of_peer.contains(stream) {
             of_peer.insert(stream.clone());
@@ -108,14 +108,14 @@ impl PeerMemory {
 
     /// Whether a peer has listed hours of such a quality.
     pub(super) fn has_listed(&self, peer: &str, is_it: impl Fn(&Stream) -> bool) -> bool {
-        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = self.listed.lock();
         listed.get(peer).is_some_and(|of_peer| of_peer.iter().any(is_it))
     }
 
     /// Forgets a peer that is in no list any more.
     pub(super) fn forget(&self, peer: &str) {
         self.lock().1.remove(peer);
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
+        self.listed.lock().remove(peer);
     }
 
     /// Forgets all: what is wanted or kept has changed.
@@ -133,7 +133,7 @@ impl PeerMemory {
     }
 
     fn lock(&self) -> MutexGuard<'_, (MemoryEpoch, HashMap<String, OfPeer>)> {
-        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.compared.lock()
     }
 }
 

@@ -4,9 +4,10 @@
 //! looks at `oldest_complete_round` sees at once when a peer has not been reached for long.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::peer_state::{FollowedPeer, PeerState, PeerStatus};
@@ -28,7 +29,7 @@ impl ReportFile {
 
     /// These are the peers now.
     pub(super) fn set_peers(&self, peers: &[Arc<FollowedPeer>]) {
-        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers.to_vec();
+        *self.peers.lock() = peers.to_vec();
     }
 
     /// Writes the file, if there is to be one.
@@ -44,7 +45,7 @@ impl ReportFile {
     }
 
     fn statuses(&self) -> Vec<PeerStatus> {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let peers = self.peers.lock().clone();
         let others = peers.iter().map(|known| known.status()).filter(|status| status.state != PeerState::Itself);
         others.collect()
     }

@@ -1,8 +1,10 @@
 //! What the workers of all peers share: the archive, the client, the claims, the memory and the counters.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::arrivals::Arrivals;
 use super::deletions::DeletionsAsked;
@@ -93,7 +95,7 @@ impl Shared {
 
     /// After the clock was set what is kept may be other hours than before: all is compared again.
     pub(super) fn look_at_the_clock(&self) {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clock = self.clock.lock();
         let expected = clock.0 + clock.1.elapsed();
         let now = SystemTime::now();
         let off = now.duration_since(expected).unwrap_or_else(|early| early.duration());

@@ -1,8 +1,10 @@
 //! Hour directories that are being filled, so that one that was made in vain is removed only when nobody else fills it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::error::RoundError;
 use crate::crawl::{CrawlError, FetchInProgress};
@@ -50,7 +52,7 @@ impl Targets {
     }
 
     fn lock(&self) -> MutexGuard<'_, Filled> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::crawl::{CrawlError, Keeper, uptime};
 use crate::disk::{Record, RecordReading};
@@ -47,7 +48,7 @@ pub(super) struct BurstLock<'b> {
 impl Bursts {
     /// Begins to weigh.
     pub(super) fn weigh<'b>(&'b self, keeper: &'b Keeper) -> BurstLock<'b> {
-        BurstLock { keeper, _one: self.one.lock().unwrap_or_else(PoisonError::into_inner) }
+        BurstLock { keeper, _one: self.one.lock() }
     }
 
     /// These tombstones of a peer wait, too, until it is forgotten. False where there is no room to remember them.
@@ -55,7 +56,7 @@ impl Bursts {
         if tombstones.is_empty() {
             return true;
         }
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         let of_peer = waiting.entry(peer.to_owned()).or_default();
         if of_peer.stems.saturating_add(tombstones.len()) > MOST_WAITING {
             return false;
@@ -69,16 +70,12 @@ impl Bursts {
 
     /// Nothing of this peer waits any more.
     pub(super) fn forget(&self, peer: &str) {
-        self.waiting().remove(peer);
+        self.waiting.lock().remove(peer);
     }
 
     /// The stems that waiting tombstones of an hour would hide, whoever gave them.
     pub(super) fn waiting_in(&self, place: &HourPlace) -> HashSet<Box<str>> {
-        self.waiting().values().filter_map(|of_peer| of_peer.hours.get(place)).flatten().cloned().collect()
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().values().filter_map(|of_peer| of_peer.hours.get(place)).flatten().cloned().collect()
     }
 }
 

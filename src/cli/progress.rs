@@ -3,11 +3,11 @@
 //! Counts and tells; decides nothing. May be advanced from any number of threads at once. Nothing goes to stdout.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 use crate::domain::escape;
 
@@ -85,7 +85,7 @@ impl Progress {
     }
 
     fn put(&self, phase: Option<Phase>) -> Option<Phase> {
-        self.phase.lock().ok().and_then(|mut held| std::mem::replace(&mut *held, phase))
+        std::mem::replace(&mut *self.phase.lock(), phase)
     }
 
     fn interval(&self) -> u64 {
@@ -97,15 +97,14 @@ impl Progress {
     }
 
     fn tell(&self, done: u64, over: bool) {
-        let text = self.phase.lock().ok().and_then(|held| {
-            let phase = held.as_ref()?;
+        let text = self.phase.lock().as_ref().and_then(|phase| {
             if let Some(bar) = &phase.bar {
                 bar.set_position(done);
                 return None;
             }
             Some(line(&phase.what, done, phase.total, phase.since.elapsed(), over))
         });
-        if let (Some(text), Some(Ok(mut out))) = (text, self.out.as_ref().map(Mutex::lock)) {
+        if let (Some(text), Some(mut out)) = (text, self.out.as_ref().map(Mutex::lock)) {
             // Nobody reads stderr any more: the work itself must go on.
             writeln!(out, "{}", escape::line(&text)).unwrap_or_default();
         }
@@ -166,7 +165,7 @@ mod tests {
 
     impl Write for Shared {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> std::io::Result<()> {
@@ -217,7 +216,7 @@ mod tests {
         progress.advance(7);
         progress.finish();
         drop(progress);
-        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(out.0.lock().clone()).unwrap();
         let starts: Vec<&str> = text.lines().filter_map(|line| line.split(" in ").next()).collect();
         assert_eq!(starts, ["files: 400", "rows: 7"]);
     }

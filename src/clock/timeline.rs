@@ -2,7 +2,9 @@
 //!
 //! While the clock is not believed the line goes on by elapsed time; only agreeing witnesses or a person lay it anew.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Clocks;
 use crate::disk::{Base, DiskError, Record, RecordReading, Records};
@@ -195,7 +197,7 @@ impl ClockTimeline {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -287,7 +289,7 @@ mod tests {
 
     impl<S: tracing::Subscriber> Layer<S> for Names {
         fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-            self.0.lock().unwrap().push(event.metadata().name());
+            self.0.lock().push(event.metadata().name());
         }
     }
 
@@ -305,7 +307,7 @@ mod tests {
             node.clocks.set(|said| said.wall = said.wall + years);
             timeline.tick(&node.base, &records);
         });
-        let logged = names.0.lock().unwrap().clone();
+        let logged = names.0.lock().clone();
         assert_eq!(logged, ["clock_unknown", "clock_contradicted", "clock_agrees"]);
     }
 

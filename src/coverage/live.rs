@@ -8,8 +8,9 @@
 //! 5. Where summaries are still being made a scrape waits a moment, and then leaves that quality out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::CoverageGauges;
 use super::gauges::SERIES;
@@ -80,7 +81,7 @@ impl LiveGauges {
             }
         }
         let there: BTreeSet<&Stream> = streams.iter().chain(&others).collect();
-        let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut older = self.older.lock();
         older.retain(|stream, _| there.contains(stream));
         gauges.into_pieces()
     }
@@ -135,14 +136,14 @@ impl LiveGauges {
         let known = |of: &BTreeMap<Stream, (State, CoverageTotals)>| {
             of.get(stream).filter(|(known, _)| *known == state).cloned()
         };
-        let kept = known(&self.older.lock().unwrap_or_else(PoisonError::into_inner));
+        let kept = known(&self.older.lock());
         if let Some((_, sum)) = kept {
             return Ok(sum);
         }
         let sum = scrape.index.add_up(scrape.until, stream, state.sum_until)?;
         // What changed since the state was read may or may not be in the sum: then it is not kept.
         if scrape.state(stream, hours).is_some_and(|(now, _)| now == state) {
-            let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut older = self.older.lock();
             older.insert(stream.clone(), (state, sum.clone()));
         }
         Ok(sum)

@@ -4,9 +4,11 @@
 //! 2. Afterwards hours that turn up, or that the index did not take, are looked at as soon as they are handed over.
 //! 3. While the disk is away nothing is done; when it is back it begins again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::plan::CrawlPlan;
 use super::reconcile::{HourAction, look};
@@ -119,8 +121,8 @@ impl CatchUp {
         self.kick.store(true, Ordering::SeqCst);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, CatchUpStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, CatchUpStatus> {
+        self.status.lock()
     }
 
     fn finish(&self, found: CrawlCounts) {

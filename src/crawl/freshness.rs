@@ -4,8 +4,9 @@
 //! process but the need to compare again.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
 
 use crate::domain::{Hour, HourPlace};
 
@@ -33,8 +34,8 @@ pub(super) struct FreshHours {
 
 impl FreshHours {
     /// To note what was found out about this generation; `None` if a later one has begun.
-    fn write(&self, generation: u64) -> Option<std::sync::RwLockWriteGuard<'_, State>> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+    fn write(&self, generation: u64) -> Option<parking_lot::RwLockWriteGuard<'_, State>> {
+        let mut state = self.state.write();
         if generation > state.generation {
             *state = State { generation, ..State::default() };
         }
@@ -42,7 +43,7 @@ impl FreshHours {
     }
 
     pub(super) fn is_fresh(&self, generation: u64, stream: &str, hour: Hour) -> bool {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read();
         if state.generation != generation {
             return false;
         }
@@ -72,7 +73,7 @@ impl FreshHours {
     }
 
     pub(super) fn unwatch(&self, place: &HourPlace) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         let stream = place.stream.to_string();
         if let Some(hours) = state.watched.get_mut(&stream) {
             hours.remove(&place.hour);
@@ -84,14 +85,14 @@ impl FreshHours {
     }
 
     pub(super) fn structure_is_fresh(&self, generation: u64) -> bool {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read();
         state.generation == generation
             && state.structure.is_some_and(|when| state.structure_watched || when.elapsed() < COUNTS)
     }
 
     /// Whether some directory above the hours could not be read, when they were last compared.
     pub(super) fn structure_has_unreadable(&self) -> bool {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).structure_unreadable
+        self.state.read().structure_unreadable
     }
 
     /// Notes whether some directory above the hours could not be read.
@@ -116,7 +117,7 @@ impl FreshHours {
 
     /// Nothing is known any more.
     pub(super) fn clear(&self) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         *state = State { generation: state.generation, ..State::default() };
     }
 }

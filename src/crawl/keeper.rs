@@ -9,8 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::CrawlError;
 use super::freshness::FreshHours;
@@ -123,12 +125,12 @@ impl Keeper {
 
     /// Hours that have turned up and were not read, or that the index did not take: the crawl is to look at them at once.
     pub(super) fn hand_over(&self, hours: Vec<HourPlace>) {
-        self.handed_over.lock().unwrap_or_else(PoisonError::into_inner).extend(hours);
+        self.handed_over.lock().extend(hours);
     }
 
     /// What was handed over since this was last asked.
     pub(super) fn take_handed_over(&self) -> Vec<HourPlace> {
-        std::mem::take(&mut *self.handed_over.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        std::mem::take(&mut *self.handed_over.lock()).into_iter().collect()
     }
 
     /// The base, if it is there.
@@ -464,11 +466,7 @@ impl Keeper {
         let mut slots: Vec<usize> = places.iter().map(slot).collect();
         slots.sort_unstable();
         slots.dedup();
-        slots
-            .into_iter()
-            .filter_map(|slot| self.locks.get(slot))
-            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
-            .collect()
+        slots.into_iter().filter_map(|slot| self.locks.get(slot)).map(|lock| lock.lock()).collect()
     }
 }
 

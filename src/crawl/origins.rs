@@ -8,9 +8,11 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{CrawlError, Keeper};
 use crate::disk::{Base, Dir, DiskError, Records, SmallFile, append_soon, atomic, marker};
@@ -369,7 +371,7 @@ impl Drop for FetchInProgress {
 
 impl Origins {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

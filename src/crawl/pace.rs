@@ -1,8 +1,10 @@
 //! How fast the crawl goes. It can be changed while it runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 /// The least time of a cycle for a visitor that nobody has chosen one for.
 const USUAL_CYCLE: Duration = Duration::from_secs(3600);
@@ -70,11 +72,11 @@ impl Pacing {
 
     /// What holds now.
     pub fn get(&self) -> Arc<CrawlPace> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 
     /// Changes it; what runs follows with its next slice.
     pub fn set(&self, pace: CrawlPace) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pace);
+        *self.0.write() = Arc::new(pace);
     }
 }

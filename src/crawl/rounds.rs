@@ -6,9 +6,11 @@
 //! 4. While the index has not caught up with the disk nothing is done: what is not read yet would look like a difference.
 //! 5. After an error everything is read again from the index: what was booked and not committed has not happened.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::pace::{CrawlPace, Pacing};
 use super::plan::CrawlPlan;
@@ -98,11 +100,11 @@ impl Rounds {
     }
 
     pub(super) fn status(&self) -> Vec<VisitorStatus> {
-        lock(&self.told).clone()
+        self.told.lock().clone()
     }
 
     pub(super) fn pulse(&self) -> VisitorPulse {
-        lock(&self.pulse).clone()
+        self.pulse.lock().clone()
     }
 
     fn is_ready(&self) -> bool {
@@ -168,7 +170,7 @@ impl Rounds {
         let began = clock.now();
         let is_interrupted = || self.parts.stop.is_stopped() || !self.is_ready();
         let in_hand = Mutex::new(None);
-        let doing = |what: String| *lock(&in_hand) = Some(what);
+        let doing = |what: String| *in_hand.lock() = Some(what);
         let slice = Slice { clock, began, until: began + pace.slice, is_interrupted: &is_interrupted, doing: &doing };
         let was_running = way.state.is_running;
         self.begin_or_go_on(&**visitor, way, began)?;
@@ -205,7 +207,7 @@ impl Rounds {
                 break;
             }
         }
-        way.in_hand = lock(&in_hand).take();
+        way.in_hand = in_hand.lock().take();
         let worked = clock.now().saturating_sub(began);
         // However little may be read: something is read every five minutes, and a pace that was changed counts then at the latest.
         way.ready_at = began.saturating_add(read.min(LONGEST));
@@ -279,12 +281,12 @@ impl Rounds {
                 hours_since: way.state.hours.saturating_sub(way.since.1),
             }
         };
-        *lock(&self.told) = ways.iter().enumerate().map(status).collect();
+        *self.told.lock() = ways.iter().enumerate().map(status).collect();
     }
 
     fn tell_pulse(&self, works: Option<usize>, rest: Option<Duration>, error: Option<String>) {
         let wall = self.parts.clock.wall();
-        let mut pulse = lock(&self.pulse);
+        let mut pulse = self.pulse.lock();
         pulse.works = works.and_then(|index| self.parts.visitors.get(index)).map(|visitor| visitor.name());
         pulse.next = rest.and_then(|rest| wall.checked_add(rest));
         if works.is_some() {
@@ -435,8 +437,4 @@ const AHEAD: Duration = Duration::from_secs(1);
 fn timestamp(time: SystemTime) -> Timestamp {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::PoisonError;
 use std::time::{Instant, SystemTime};
 
 use super::{CrawlError, Keeper};
@@ -74,7 +73,7 @@ impl Keeper {
 
     /// Compares the directories above the hours with the index and brings it into line.
     pub fn reconcile_structure(&self) -> Result<StructureReport, CrawlError> {
-        let _one_at_a_time = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.structure.lock();
         let started = Instant::now();
         let generation = self.index.catalog().generation();
         let base = self.base()?;

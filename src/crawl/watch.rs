@@ -9,9 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Component, Path};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::{CrawlError, Keeper};
 use crate::disk::{DirWatcher, DiskError, DiskEvent, Waker, WatchOutcome};
@@ -57,11 +59,11 @@ pub struct WatchStatus {
 impl WatchStatus {
     /// Why not everything can be watched, if so.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock() = trouble;
     }
 }
 
@@ -103,7 +105,7 @@ impl Watch {
 
     /// Ends a blocked reading, so that a stop is noticed.
     pub fn wake(&self) {
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(waker) = &*self.waker.lock() {
             waker.wake();
         }
     }
@@ -136,7 +138,7 @@ impl Watch {
     fn begin(&self) -> Watching {
         self.keeper.freshness.clear();
         let watcher = DirWatcher::new().map_err(|error| self.status.set_trouble(Some(error.to_string()))).ok();
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = watcher.as_ref().map(DirWatcher::waker);
+        *self.waker.lock() = watcher.as_ref().map(DirWatcher::waker);
         let mut watching =
             Watching { watcher, hours: HashMap::new(), poll_hours: BTreeMap::new(), poll_structure: false };
         self.settle_structure(&mut watching);

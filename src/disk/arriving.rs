@@ -13,9 +13,10 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::io::Errno;
 
@@ -57,7 +58,7 @@ impl ArrivingDir {
 
     /// It is not there any more, or takes no files.
     pub(super) fn look_again(&self) {
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.opened.lock() = None;
     }
 
     /// A rename out of it was refused: that will be so the next time, too.
@@ -72,7 +73,7 @@ impl ArrivingDir {
     }
 
     fn open(&self) -> Option<Arc<Dir>> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.opened.lock();
         if opened.is_none() {
             let base = self.base.as_ref().ok()?.try_clone().ok()?;
             let top = Dir::new(base, self.path.clone());

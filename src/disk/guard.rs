@@ -13,9 +13,11 @@
 //! A disk that hangs makes `check` and `report` hang, never `base`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
+
+use parking_lot::{Mutex, RwLock};
 
 use super::base::Base;
 use super::error::{DiskError, Result};
@@ -126,7 +128,7 @@ impl BaseGuard {
 
     /// The base, for one piece of work, or why there is none.
     pub fn base(&self) -> Result<Arc<Base>, AwayReason> {
-        let state = self.read();
+        let state = self.state.read();
         match &state.away {
             None => Ok(Arc::clone(&state.base)),
             Some(reason) => Err(reason.clone()),
@@ -135,7 +137,7 @@ impl BaseGuard {
 
     /// Tells an unmarked base by which channels it is known from now on; that there are none tells nothing.
     pub fn learn(&self, known: impl FnOnce() -> Vec<String>) {
-        let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+        let mut identity = self.identity.write();
         if let BaseIdentity::Unmarked { channels } = &mut *identity {
             let now = known();
             if !now.is_empty() {
@@ -151,17 +153,17 @@ impl BaseGuard {
 
     /// When the base was away, since this was last asked: from when it was noticed until it was noticed to be back.
     pub fn take_absences(&self) -> Vec<(SystemTime, SystemTime)> {
-        std::mem::take(&mut *self.absences.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.absences.lock())
     }
 
     /// Looks whether the right base is there, opening the path anew if it leads elsewhere by now.
     pub fn check(&self) -> Checked {
-        let held = Arc::clone(&self.read().base);
+        let held = Arc::clone(&self.state.read().base);
         let identity = self.identity();
         match find(&self.path, &held, &identity) {
             Err(error) => Checked::Away(self.set_away(&error)),
             Ok(newer) => {
-                let mut state = self.write();
+                let mut state = self.state.write();
                 let was_away = state.away.take();
                 let exchanged = newer.is_some();
                 if let Some(base) = newer {
@@ -171,7 +173,7 @@ impl BaseGuard {
                     return Checked::Fine;
                 }
                 if let Some(reason) = was_away {
-                    let mut absences = self.absences.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut absences = self.absences.lock();
                     // Nobody may ask for a while.
                     if absences.len() < MOST_ABSENCES {
                         absences.push((reason.since, SystemTime::now()));
@@ -191,7 +193,7 @@ impl BaseGuard {
         if !error.is_away() {
             return false;
         }
-        let held = Arc::clone(&self.read().base);
+        let held = Arc::clone(&self.state.read().base);
         match probe(&held, &self.identity(), CachePolicy::FromDisk) {
             Ok(()) => {
                 tracing::debug!(name: "part_unreadable", %error, "a part of the archive cannot be read");
@@ -205,7 +207,7 @@ impl BaseGuard {
     }
 
     fn set_away(&self, error: &DiskError) -> AwayReason {
-        let mut state = self.write();
+        let mut state = self.state.write();
         let since = state.away.as_ref().map_or_else(SystemTime::now, |before| before.since);
         let reason = AwayReason { reason: error.to_string(), since };
         if state.away.replace(reason.clone()).is_none() {
@@ -215,15 +217,7 @@ impl BaseGuard {
     }
 
     fn identity(&self) -> BaseIdentity {
-        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        self.identity.read().clone()
     }
 }
 

@@ -10,7 +10,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::base::Base;
 use super::error::{DiskError, Result};
@@ -63,7 +64,7 @@ impl Records {
 
     /// Reads a record. One that is missing although there has been one, or older than is remembered, is unusable.
     pub fn read(&self, base: &Base, record: &Record) -> Result<RecordReading> {
-        let _one = lock(&self.one);
+        let _one = self.one.lock();
         let past = self.past_of(base, record.name)?;
         let (reading, is_settled) = record.read(base, &past)?;
         let content = match &reading {
@@ -90,7 +91,7 @@ impl Records {
 
     /// Writes a record. It is durable when this returns.
     pub fn write(&self, base: &Base, record: &Record, bytes: &[u8]) -> Result<()> {
-        let _one = lock(&self.one);
+        let _one = self.one.lock();
         if let Some(why) = self.why_unusable(record.name) {
             return Err(DiskError::Record { path: record.path(base), why });
         }
@@ -105,13 +106,13 @@ impl Records {
 
     /// What is remembered of a record. For those that are kept in another form than a [`Record`].
     pub fn past(&self, base: &Base, name: &str) -> Result<RecordHistory> {
-        let _one = lock(&self.one);
+        let _one = self.one.lock();
         self.past_of(base, name)
     }
 
     /// A record of that name has come this far, durably. For those that are kept in another form than a [`Record`].
     pub fn mark(&self, base: &Base, name: &str, mark: RecordMark) {
-        let _one = lock(&self.one);
+        let _one = self.one.lock();
         self.enter(base, name, Some(mark), true);
     }
 
@@ -122,13 +123,13 @@ impl Records {
 
     /// There is a record of that name. For those of which nobody counts how far they have come.
     pub fn is_there(&self, base: &Base, name: &str) {
-        let _one = lock(&self.one);
+        let _one = self.one.lock();
         self.enter(base, name, None, true);
     }
 
     /// Why a record cannot be relied on, or that it can.
     pub fn note(&self, name: &str, why: Option<&str>) {
-        let mut unusable = lock(&self.unusable);
+        let mut unusable = self.unusable.lock();
         let Some(why) = why else {
             unusable.remove(name);
             return;
@@ -164,25 +165,25 @@ impl Records {
 
     /// Those that cannot be relied on, as far as they were read.
     pub fn unusable(&self) -> Vec<UnusableReason> {
-        let all = lock(&self.unusable);
+        let all = self.unusable.lock();
         all.iter().map(|(name, why)| UnusableReason { name: name.clone(), why: why.clone() }).collect()
     }
 
     /// A person has decided: those that cannot be relied on are moved aside, and there has been none of them from now on. Those of
     /// the names in `besides`, which are kept in another form than a [`Record`], are left to who keeps them. Says where they are.
     pub fn accept(&self, base: &Base, besides: &[&str]) -> Result<Vec<PathBuf>> {
-        let _one = lock(&self.one);
+        let _one = self.one.lock();
         let mut aside = Vec::new();
         // Before anything that it names.
         self.roster(base)?;
-        let mut names: Vec<String> = lock(&self.unusable).keys().cloned().collect();
+        let mut names: Vec<String> = self.unusable.lock().keys().cloned().collect();
         names.retain(|name| !besides.contains(&name.as_str()));
         names.sort_by_key(|name| name != ROSTER.name);
         for name in names {
             aside.extend(set_copies_aside(base, &name)?);
             if name == ROSTER.name {
                 let mut marks = self.remembered();
-                record_progress::take_in(&mut marks, &lock(&self.known));
+                record_progress::take_in(&mut marks, &self.known.lock());
                 write_roster(base, &RecordHistory::default(), &marks)?;
             } else {
                 self.clear(base, &name)?;
@@ -194,12 +195,12 @@ impl Records {
 
     /// The disk may be another by now: what was found out does not hold any more.
     pub fn begin(&self) {
-        lock(&self.unusable).clear();
-        lock(&self.known).clear();
+        self.unusable.lock().clear();
+        self.known.lock().clear();
     }
 
     fn why_unusable(&self, name: &str) -> Option<String> {
-        lock(&self.unusable).get(name).cloned()
+        self.unusable.lock().get(name).cloned()
     }
 
     fn remembered(&self) -> RecordMarks {
@@ -207,7 +208,7 @@ impl Records {
     }
 
     fn past_of(&self, base: &Base, name: &str) -> Result<RecordHistory> {
-        Ok(RecordHistory::of(name, &[&self.roster(base)?, &self.remembered(), &lock(&self.known)]))
+        Ok(RecordHistory::of(name, &[&self.roster(base)?, &self.remembered(), &self.known.lock()]))
     }
 
     /// What is remembered of the roster itself.
@@ -237,8 +238,8 @@ impl Records {
     /// Puts a record on the roster; with `elsewhere`, or for the first time, whoever else remembers hears of it, too. Where that does not
     /// work now it is done when a record is read or written next.
     fn enter(&self, base: &Base, name: &str, mark: Option<RecordMark>, elsewhere: bool) {
-        record_progress::take_in(&mut lock(&self.known), &RecordMarks::from([(name.to_owned(), mark)]));
-        let known = lock(&self.known).clone();
+        record_progress::take_in(&mut self.known.lock(), &RecordMarks::from([(name.to_owned(), mark)]));
+        let known = self.known.lock().clone();
         let is_new = || !self.remembered().contains_key(name);
         later(self.change(base, elsewhere || is_new(), |marks| record_progress::take_in(marks, &known)));
     }
@@ -246,7 +247,7 @@ impl Records {
     /// There has been no record of that name, on a person's word.
     fn clear(&self, base: &Base, name: &str) -> Result<()> {
         let cleared = RecordMark::cleared(self.past_of(base, name)?.newest);
-        lock(&self.known).insert(name.to_owned(), Some(cleared.clone()));
+        self.known.lock().insert(name.to_owned(), Some(cleared.clone()));
         self.change(base, true, |marks| {
             marks.insert(name.to_owned(), Some(cleared.clone()));
         })
@@ -288,10 +289,6 @@ fn later(entered: Result<()>) {
     if let Err(error) = entered {
         tracing::debug!(name: "record_not_entered", %error, "how far a protective record has come is not on the roster yet");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 //!    Only when it has been collected its turn is given back and the outcome told.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
@@ -139,13 +140,13 @@ impl Pool {
 
     /// Whether the program starts at all: what may want it only at its end is not begun without it.
     pub(super) async fn check(&self, work: &str) -> Result<(), FfmpegError> {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *self.seen.lock();
         if seen.is_some_and(|at| at.elapsed() < SEEN) {
             return Ok(());
         }
         let started = Process::start(&self.options.program, &["-version".to_owned()]);
         started.inspect_err(|error| self.told(work, Err(error)))?.end().await;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.seen.lock() = Some(Instant::now());
         Ok(())
     }
 
@@ -277,14 +278,14 @@ impl Moved {
     async fn away<T>(&self, other: impl Future<Output = T>) -> T {
         self.others.fetch_add(1, Ordering::Relaxed);
         let came = other.await;
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last.lock() = Instant::now();
         self.others.fetch_sub(1, Ordering::Relaxed);
         came
     }
 
     fn since(&self) -> Instant {
         let away = self.others.load(Ordering::Relaxed) > 0;
-        if away { Instant::now() } else { *self.last.lock().unwrap_or_else(PoisonError::into_inner) }
+        if away { Instant::now() } else { *self.last.lock() }
     }
 
     /// Returns when the limit is over.

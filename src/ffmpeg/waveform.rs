@@ -6,9 +6,10 @@
 //!    rate that it has, so that nothing is lost to mixing or to a lower rate.
 //! 3. How much was fed by when tells which place a sample belongs to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -63,7 +64,7 @@ pub async fn waveform(
             FfmpegError::TooSlow(_) => FfmpegError::TooSlow(pool.time()),
             other => other,
         })?;
-        let known = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = places.lock();
         let Some(drawing) = &mut drawing else {
             head.extend_from_slice(&piece);
             if let Some((wave, samples)) = wave(&head) {
@@ -126,7 +127,7 @@ impl Feed {
             }
             // Times are rounded; a frame is no discontinuity that is off by less than itself.
             if self.expected.is_none_or(|expected| (expected - at).abs() > frame.ticks) {
-                self.places.lock().unwrap_or_else(PoisonError::into_inner).push((self.fed, at));
+                self.places.lock().push((self.fed, at));
             }
             self.expected = Some(at + frame.ticks);
             self.fed += frame.ticks;

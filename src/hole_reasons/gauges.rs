@@ -1,8 +1,8 @@
 //! Open holes by reason, and what cannot be filled, as gauges: what an alert wants to know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::domain::hole_reasons::{HoleReason, OpenHole};
@@ -62,7 +62,7 @@ impl HoleGauges {
 
     /// Sets what there is now. The streams come in the order in which they came to the archive.
     pub fn set(&self, sums: &Sums, streams: impl IntoIterator<Item = Stream>) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock();
         let now = labelled(sums, streams);
         for (channel, quality) in shown.iter().filter(|labels| !now.contains_key(*labels)) {
             self.unfillable.remove_label_values(&[channel, quality]).unwrap_or_default();

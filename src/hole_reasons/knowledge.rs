@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::domain::coverage::Stretch;
 use crate::domain::hole_reasons::{HoleOffer, PeerFacts};
@@ -136,7 +137,7 @@ impl Knowledge {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OfPeer>> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Goes through the open holes when something may have changed, and has the index remember why each is open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use prometheus::Registry;
 
 use super::Knowledge;
@@ -134,7 +135,7 @@ impl ReasonFinder {
 
     /// Goes through all of them once.
     fn pass(&self, post: &JobHandle) -> Result<(), IndexError> {
-        let mut buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buried = self.buried.lock();
         buried.begin(&self.index);
         let generation = self.index.catalog().generation();
         let streams: BTreeMap<u32, Stream> = {

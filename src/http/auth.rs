@@ -14,7 +14,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -22,6 +22,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -108,7 +109,7 @@ impl Auth {
     /// What does not work about the files, for the status. Reads them again if it is time.
     pub fn troubles(&self) -> Vec<String> {
         self.refresh();
-        self.sources().filter_map(|source| source.known().trouble.clone()).collect()
+        self.sources().filter_map(|source| source.known.lock().trouble.clone()).collect()
     }
 
     /// The node listens there: its own commands come from there, if not by the loopback.
@@ -144,7 +145,7 @@ impl Auth {
 
     fn right_of(&self, offered: &TokenDigest, here: bool) -> Permission {
         let matches = |source: &Option<Source>| match source {
-            Some(source) => is_among(offered, &source.known().digests.clone()),
+            Some(source) => is_among(offered, &source.known.lock().digests.clone()),
             None => Choice::from(0),
         };
         let may_write = matches(&self.write) | (offered.ct_eq(&self.own_digest) & Choice::from(u8::from(here)));
@@ -173,12 +174,8 @@ impl Source {
         Ok(Self { path: path.to_owned(), known: Mutex::new(known) })
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_due(&self) -> bool {
-        self.known().read_at.elapsed() >= HOLDS
+        self.known.lock().read_at.elapsed() >= HOLDS
     }
 
     fn refresh(&self) {
@@ -186,9 +183,9 @@ impl Source {
             return;
         }
         // Others go on with what is known meanwhile.
-        self.known().read_at = Instant::now();
+        self.known.lock().read_at = Instant::now();
         let found = read(&self.path);
-        let mut known = self.known();
+        let mut known = self.known.lock();
         match found {
             Ok(digests) => {
                 if known.digests != digests {
@@ -333,7 +330,7 @@ mod tests {
         let (dir, auth) = with_files();
         let due = |known: &Auth| {
             for source in known.sources() {
-                source.known().read_at = Instant::now().checked_sub(HOLDS).unwrap();
+                source.known.lock().read_at = Instant::now().checked_sub(HOLDS).unwrap();
             }
         };
         let (old, new) = (format!("Bearer {WRITER}"), "Bearer another-another-another");

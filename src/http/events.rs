@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -19,6 +19,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream as Events, StreamExt as _};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::Problem;
@@ -93,7 +94,7 @@ pub async fn events(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// Takes a place among those who listen, and begins to read the change log if nobody did.
 fn listen(app: &Arc<App>) -> broadcast::Receiver<News> {
-    let mut source = app.listeners.source.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut source = app.listeners.source.lock();
     if let Some(sender) = source.as_ref() {
         return sender.subscribe();
     }
@@ -160,11 +161,11 @@ async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut told: Position
         }
         tokio::time::sleep(BEAT).await;
     }
-    app.listeners.source.lock().unwrap_or_else(PoisonError::into_inner).take();
+    app.listeners.source.lock().take();
 }
 
 fn leave(app: &App, sender: &broadcast::Sender<News>) -> bool {
-    let mut source = app.listeners.source.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut source = app.listeners.source.lock();
     let alone = sender.receiver_count() == 0;
     if alone {
         source.take();

@@ -1,6 +1,6 @@
 //! What is reported of the jobs of a node: in the status, and as metrics whose labels are few however many peers there are.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
@@ -80,7 +80,7 @@ impl JobMetrics {
 
     /// Sets them all.
     pub fn update(&self, board: &JobRegistry) {
-        let _one = self.one.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.one.lock();
         for (kind, sums) in board.kinds() {
             for (state, count) in JobState::ALL.into_iter().zip(sums.states) {
                 self.states.with_label_values(&[kind, state.as_str()]).set(count.cast_signed());

@@ -1,8 +1,8 @@
 //! The gauge `latest_segment`: when the newest segment of each quality starts.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::domain::horizon::Horizon;
@@ -71,7 +71,7 @@ impl LatestSegments {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

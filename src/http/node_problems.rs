@@ -1,9 +1,9 @@
 //! Gathers what is wrong with this node: what each part of it reports about itself, and what the rules of [`problems`] make of the archive.
 //! The status, its page and the metrics all report this one list.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::app::App;
@@ -232,13 +232,13 @@ impl ProblemMetrics {
 
     /// Whether it was set long ago.
     pub(super) fn is_stale(&self) -> bool {
-        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = self.set.lock();
         set.is_none_or(|set| set.elapsed() > FRESH)
     }
 
     /// Sets it.
     pub(super) fn set(&self, problems: &[NodeProblem]) {
-        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.set.lock();
         for kind in Kind::ALL {
             for severity in Severity::ALL {
                 let of_both = problems.iter().filter(|problem| (problem.kind, problem.severity) == (*kind, severity));

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{Auth, Permission, TokenDigest};
@@ -101,7 +102,7 @@ impl ListenerSeats {
     }
 
     fn lock(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Holder>)> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock()
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
 use super::Encoding;
 use crate::domain::Hour;
@@ -88,7 +89,7 @@ impl WireCache {
 
     /// What is kept for this request, right or not.
     pub fn get(&self, request: &str) -> Option<Arc<CachedList>> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read();
         let entry = entries.get(request)?;
         entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         Some(Arc::clone(entry))
@@ -99,7 +100,7 @@ impl WireCache {
         if entry.size() > self.cap / 4 || request.len() > 2048 {
             return;
         }
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let before =
             entries.insert(request.into(), Arc::clone(entry)).map_or(0, |before| before.size() + request.len());
@@ -110,7 +111,7 @@ impl WireCache {
 
     /// Adds encoded bytes to a kept list.
     pub fn put_encoded(&self, request: &str, entry: &Arc<CachedList>, encoding: Encoding, body: Bytes) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         let slot = match encoding {
             Encoding::Identity => return,
             Encoding::Gzip => &entry.gzip,

@@ -7,15 +7,16 @@
 //! 3. No reader is told of a change before the catalog knows it, so that its stream has a name.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use redb::ReadTransaction;
 use tokio::sync::watch;
 
 use super::catalog::{StreamEntry, Version};
 use super::query::read_change;
 use super::schema::meta_number;
-use super::store::{Index, lock};
+use super::store::Index;
 use super::tables::CHANGES;
 use super::{ChangeRow, IndexError};
 use crate::domain::{AnyFile, Day, Hour, Sum};
@@ -119,7 +120,7 @@ impl Index {
     /// What the hours of a quality add up to; nothing if there is no such quality. Blocks: not for async code.
     pub fn stream_sums(&self, stream: &str) -> Result<Arc<StreamSums>, IndexError> {
         // Whoever asks meanwhile would have to read the same.
-        let mut kept = lock(&self.agreement().sums);
+        let mut kept = self.agreement().sums.lock();
         let (version, wanted) = {
             let state = self.catalog().read();
             let Some(entry) = state.streams.get(stream) else {

@@ -3,7 +3,8 @@
 //! Filled when the index is opened and changed by the writer after each commit, and by nobody else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::codec::StreamRow;
 use crate::domain::{Hour, Stream};
@@ -56,12 +57,12 @@ pub struct Catalog {
 impl Catalog {
     /// To read.
     pub fn read(&self) -> RwLockReadGuard<'_, CatalogState> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read()
     }
 
     /// To change: for the writer and for opening.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, CatalogState> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        self.state.write()
     }
 
     /// Takes over what was read from an index. Unless that is the one that is open, a new generation begins; in the same one

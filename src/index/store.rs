@@ -8,12 +8,13 @@
 //! Nothing here reads the archive; whoever fills the index watches the generation and begins again when it changes.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use tokio::sync::watch;
 
@@ -174,7 +175,7 @@ impl Index {
             turns: AtomicU64::new(0),
             set_aside: Mutex::new(report.set_aside.iter().cloned().collect()),
         });
-        inner.adopt(&mut inner.slot(), opened, health);
+        inner.adopt(&mut inner.database.write(), opened, health);
         let (commands, queue) = sync_channel(QUEUE);
         let writer = Writer::new(Arc::clone(&inner), queue)?;
         let thread = std::thread::Builder::new().name("index-writer".into()).spawn(move || writer.run())?;
@@ -188,12 +189,12 @@ impl Index {
 
     /// How it is now.
     pub fn health(&self) -> Health {
-        lock(&self.inner.health).clone()
+        self.inner.health.lock().clone()
     }
 
     /// The files set aside since the start, and why.
     pub fn set_aside(&self) -> Vec<(PathBuf, String)> {
-        lock(&self.inner.set_aside).clone()
+        self.inner.set_aside.lock().clone()
     }
 
     /// Streams, hours and versions.
@@ -214,7 +215,7 @@ impl Index {
     /// Whether the index has caught up with the disk. Holes that come and go before that are not remembered: they are hours that were
     /// not read yet.
     pub fn caught_up(&self, has: bool) {
-        let mut since = lock(&self.inner.catching_up);
+        let mut since = self.inner.catching_up.lock();
         *since = if has { None } else { Some(since.unwrap_or_else(super::writer::now)) };
     }
 
@@ -235,7 +236,7 @@ impl Index {
     /// Applies a batch and returns when it is committed. Blocks: not for async code.
     pub fn apply(&self, batch: Batch) -> Result<Applied, IndexError> {
         let (reply, answer) = sync_channel(1);
-        let sender = lock(&self.commands).clone().ok_or(IndexError::Closed)?;
+        let sender = self.commands.lock().clone().ok_or(IndexError::Closed)?;
         sender.send(Command::Apply(Box::new(batch), reply)).map_err(|_| IndexError::Closed)?;
         answer.recv().map_err(|_| IndexError::Closed)?
     }
@@ -243,7 +244,7 @@ impl Index {
     /// Hands over a batch that may be lost, without waiting until it is committed. One for which there is no room now is left out.
     pub fn offer(&self, batch: Batch) {
         let (reply, _nobody_waits) = sync_channel(1);
-        let Some(sender) = lock(&self.commands).clone() else { return };
+        let Some(sender) = self.commands.lock().clone() else { return };
         if sender.try_send(Command::Apply(Box::new(batch), reply)).is_err() {
             tracing::debug!(name: "index_offer_left", "the index has too much to write; what was offered is left out");
         }
@@ -251,19 +252,19 @@ impl Index {
 
     /// Writes what is queued and closes the file.
     pub fn close(&self) {
-        drop(lock(&self.commands).take());
-        if let Some(thread) = lock(&self.thread).take()
+        drop(self.commands.lock().take());
+        if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
             tracing::error!(name: "index_writer_panicked", "the index writer crashed; the index is checked at the next start");
         }
-        file::discard(self.inner.slot().take());
+        file::discard(self.inner.database.write().take());
     }
 
     /// Ends as a kill does: nothing more is written to the file.
     #[cfg(test)]
     pub(super) fn leave_open(self) {
-        file::abandon(self.inner.slot().take());
+        file::abandon(self.inner.database.write().take());
     }
 
     /// Runs a question on a snapshot, with the generation it belongs to. Damage that it finds is dealt with; where the file
@@ -286,7 +287,7 @@ impl Index {
     }
 
     fn tell_writer(&self, command: Command) {
-        let Some(sender) = lock(&self.commands).clone() else { return };
+        let Some(sender) = self.commands.lock().clone() else { return };
         // A full queue loses this report; the next question finds the same and reports it again.
         if let Err(TrySendError::Full(_)) = sender.try_send(command) {
             tracing::warn!(name: "index_report_lost", "a failure of the index is waiting to be dealt with");
@@ -308,32 +309,32 @@ impl Drop for Index {
 impl Inner {
     /// Runs a write on the open database.
     pub(super) fn write<T>(&self, work: impl FnOnce(&Database) -> Result<T, IndexError>) -> Result<T, IndexError> {
-        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.database.read();
         let Some(database) = guard.as_ref() else { return Err(IndexError::Closed) };
         guarded(|| work(database))
     }
 
     pub(super) fn set_health(&self, health: Health) {
-        *lock(&self.health) = health;
+        *self.health.lock() = health;
     }
 
     pub(super) fn health(&self) -> Health {
-        lock(&self.health).clone()
+        self.health.lock().clone()
     }
 
     /// Begins anew: the file is set aside, and an empty one, or memory, takes its place.
     pub(super) fn begin_anew(&self, why: &str) -> Result<(), IndexError> {
-        let mut slot = self.slot();
+        let mut slot = self.database.write();
         file::abandon(slot.take());
         // Until all hours are read again, those that are not look missing.
-        *lock(&self.catching_up) = Some(super::writer::now());
-        let in_memory = matches!(*lock(&self.health), Health::InMemory { .. });
+        *self.catching_up.lock() = Some(super::writer::now());
+        let in_memory = matches!(*self.health.lock(), Health::InMemory { .. });
         let (opened, health) = match &self.path {
             Some(path) if !in_memory => match self.replace_file(path, why) {
                 Ok(opened) => (opened, Health::Good),
                 Err(error) => (file::in_memory(&self.options)?, Health::InMemory { why: error.to_string() }),
             },
-            _ => (file::in_memory(&self.options)?, lock(&self.health).clone()),
+            _ => (file::in_memory(&self.options)?, self.health.lock().clone()),
         };
         self.adopt(&mut slot, opened, health);
         Ok(())
@@ -347,19 +348,19 @@ impl Inner {
 
     fn note_set_aside(&self, aside: PathBuf, why: &str) {
         tracing::error!(name: "index_set_aside", file = %aside.display(), why, "the index was damaged; it is being made anew from the files");
-        lock(&self.set_aside).push((aside, why.to_owned()));
+        self.set_aside.lock().push((aside, why.to_owned()));
     }
 
     /// Closes the file and opens it again: after an error redb neither writes nor reads what it has not got in its cache.
     /// Writing has still to be proved.
     pub(super) fn reopen(&self) -> Result<(), IndexError> {
         let Some(path) = &self.path else { return Ok(()) };
-        let mut slot = self.slot();
+        let mut slot = self.database.write();
         file::discard(slot.take());
         // Questions wait for this, so that its pages are verified as they are read.
         match file::open(path, &self.options, Verify::No) {
             Ok(opened) => {
-                let health = lock(&self.health).clone();
+                let health = self.health.lock().clone();
                 self.adopt(&mut slot, opened, health);
                 Ok(())
             }
@@ -384,7 +385,7 @@ impl Inner {
         if let Some((aside, why)) = report.set_aside {
             self.note_set_aside(aside, &why);
         }
-        self.adopt(&mut self.slot(), opened?, Health::Good);
+        self.adopt(&mut self.database.write(), opened?, Health::Good);
         Ok(())
     }
 
@@ -392,7 +393,7 @@ impl Inner {
         &self,
         question: &impl Fn(&ReadTransaction, u64) -> Result<T, IndexError>,
     ) -> (Result<T, IndexError>, u64, u64) {
-        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.database.read();
         let (generation, opening) = (self.catalog.generation(), self.opening());
         let result = match guard.as_ref() {
             Some(database) => guarded(|| question(&database.begin_read()?, generation)),
@@ -415,10 +416,6 @@ impl Inner {
         self.opening() != opening
     }
 
-    fn slot(&self) -> RwLockWriteGuard<'_, Option<Database>> {
-        self.database.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Puts an index in place. Unless it is the one that was there before, a new generation begins.
     fn adopt(&self, slot: &mut Option<Database>, opened: Opened, health: Health) {
         let generation = self.catalog.replace(opened.state);
@@ -427,8 +424,4 @@ impl Inner {
         self.set_health(health);
         self.generation.send_if_modified(|current| std::mem::replace(current, generation) != generation);
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,7 +16,7 @@ use super::file;
 use super::hole_reasons::{HoleReasonRows, HoleReasonUpdate};
 use super::recent_best::CachedLines;
 use super::schema::meta_number;
-use super::store::{Health, Inner, lock};
+use super::store::{Health, Inner};
 use super::tables::UNSETTLED;
 use super::{PeerRow, Version};
 use crate::domain::coverage::Stretch;
@@ -374,7 +374,7 @@ fn apply_all(
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     let kept = (inner.options.closed_kept, inner.options.closed_most);
-    let books = HoleReasonUpdate::new(now(), *lock(&inner.catching_up), kept, &inner.givers);
+    let books = HoleReasonUpdate::new(now(), *inner.catching_up.lock(), kept, &inner.givers);
     let mut session = Session::open(&transaction, counters, &inner.catalog, lines, books)?;
     let applied = group.iter().map(|(batch, _)| session.apply(batch)).collect::<Result<Vec<_>, _>>()?;
     let touched = session.finish(inner.options.changes_kept)?;

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::tls::{self, Fingerprint};
@@ -52,13 +53,9 @@ impl AddressFile {
         Self { dir: dir.to_owned(), address, name, token, state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, AddressState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Another certificate is about to be shown.
     pub(super) fn show(&self, fresh: Fingerprint) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.certificates.insert(0, fresh);
         state.certificates.truncate(2);
         state.written = false;
@@ -66,7 +63,7 @@ impl AddressFile {
 
     /// Whether all stands in the file.
     pub(super) fn is_written(&self) -> bool {
-        self.state().written
+        self.state.lock().written
     }
 
     fn text(&self, state: &AddressState) -> String {
@@ -82,7 +79,7 @@ impl AddressFile {
     /// Writes it.
     pub(super) fn write(&self) -> Result<(), crate::disk::DiskError> {
         // Held while writing, so that what is newer is never overtaken by what is older.
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Err(error) = std::fs::create_dir_all(&self.dir) {
             tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
         }

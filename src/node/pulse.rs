@@ -1,8 +1,10 @@
 //! Whether a node lives, and how it is on one line. Says it to nobody.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 use crate::crawl::{Crawl, Keeper};
 use crate::domain::coverage::{CoverageKind, Window};
@@ -35,7 +37,7 @@ impl VitalJobs {
     }
 
     fn ended(&self) -> Vec<&'static str> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ended.lock().clone()
     }
 }
 
@@ -50,7 +52,7 @@ impl Drop for RunningJob {
     fn drop(&mut self) {
         if !self.vital.ending.load(Ordering::SeqCst) {
             tracing::error!(name: "vital_job_ended", job = self.name, "a vital job has ended; restart the node");
-            self.vital.ended.lock().unwrap_or_else(PoisonError::into_inner).push(self.name);
+            self.vital.ended.lock().push(self.name);
         }
     }
 }
@@ -98,7 +100,7 @@ impl NodePulse {
 
     /// As counted not long ago.
     fn holes_of_late(&self) -> Option<usize> {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.counted.lock();
         if let Some((at, holes)) = *counted
             && at.elapsed() < COUNT_AGAIN
         {

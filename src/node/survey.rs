@@ -1,8 +1,10 @@
 //! The job that looks for video where no segment is looked for, so that a tree of another layout is not taken for an empty archive. What it
 //! finds is judged where problems are gathered; nothing is moved or renamed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::crawl::Keeper;
 use crate::disk::TreeSurvey;
@@ -71,7 +73,7 @@ impl Job for SurveyJob {
         // Of a disk that is away nothing is learnt, and the sentinel reports it.
         if let Ok(base) = self.keeper.guard().base() {
             let found = self.survey.look(&base, &self.hours_without_segments());
-            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            *self.found.lock() = found;
         }
         post.is(JobState::Waiting, "for the next look around the tree", Some(EVERY));
         Ok(Next::WhenWanted(EVERY))

@@ -12,10 +12,11 @@ mod question;
 mod segments;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
@@ -118,7 +119,7 @@ impl PeerProxy {
 
     /// The turns of the node of this name; those of nodes that have left the list are forgotten.
     fn turns_of(&self, name: &str) -> Arc<Semaphore> {
-        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut each = self.each.lock();
         if !each.contains_key(name) {
             let list = self.list.borrow();
             each.retain(|known, _| list.iter().any(|peer| &peer.name == known));

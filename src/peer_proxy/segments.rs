@@ -6,10 +6,11 @@
 //! 3. What they list is read by our own grammar, without what their tombstones hide. Whether it has a place is decided elsewhere.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 
 use super::PeerProxy;
 use crate::domain::{Hour, HourContents, HourPlace, SegmentFile, SequencePiece, Stream};
@@ -99,23 +100,23 @@ impl PeerProxy {
 
 impl Listings {
     fn is_quiet(&self, peer: &str) -> bool {
-        let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = self.quiet.lock();
         quiet.get(peer).is_some_and(|since| since.elapsed() < QUIET)
     }
 
     fn leave_alone(&self, peer: &str) {
-        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut quiet = self.quiet.lock();
         quiet.retain(|_, since| since.elapsed() < QUIET);
         quiet.insert(peer.to_owned(), Instant::now());
     }
 
     fn fresh(&self, key: &(String, HourPlace)) -> Option<Files> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         kept.get(key).filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, files)| Arc::clone(files))
     }
 
     fn keep(&self, key: (String, HourPlace), files: &Files) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         kept.retain(|_, (since, _)| since.elapsed() < HOLDS);
         if kept.len() < KEPT {
             kept.insert(key, (Instant::now(), Arc::clone(files)));

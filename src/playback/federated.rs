@@ -3,7 +3,7 @@
 //! Who has what is found out by whoever asks for the list, between [`Playback::missing`] and [`Playback::playlist_with`]: nothing here
 //! opens a connection. What others say is right for a moment only, and so is a list that was made with it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::media::{Ask, check_implicit};
@@ -29,8 +29,8 @@ impl Playback {
     pub fn missing(&self, ask: &Ask) -> Result<Vec<Hour>, PlaybackError> {
         let Some((first, last)) = self.extent(&ask.stream)? else { return Ok(Vec::new()) };
         check_implicit(ask.start, ask.end, Some((first, last)))?;
-        let told = self.lists().live(ask);
-        let told = told.and_then(|live| live.lock().unwrap_or_else(PoisonError::into_inner).last());
+        let told = self.lists.lock().live(ask);
+        let told = told.and_then(|live| live.lock().last());
         let start = told.map_or(ask.start.unwrap_or(first), |told| told.end);
         // What is about to be recorded is not missing. Without an end it may go on elsewhere, but not for years.
         let newest = told.map_or(last, |told| told.end.max(last));

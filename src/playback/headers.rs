@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::Playback;
 use crate::domain::{Hash, SequencePiece, Stream};
@@ -47,12 +49,12 @@ impl Playback {
 
 impl Headers {
     fn get(&self, hash: &Hash) -> Option<Arc<Facts>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).facts.get(hash).cloned()
+        self.0.lock().facts.get(hash).cloned()
     }
 
     fn put(&self, hash: Hash, facts: Facts) -> Arc<Facts> {
         let facts = Arc::new(facts);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.facts.insert(hash, Arc::clone(&facts)).is_none() {
             known.order.push_back(hash);
         }

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use super::learn::HourMedia;
 use super::piece::PieceText;
@@ -78,12 +80,12 @@ impl BestHour {
 
     /// What is known of what is in the segments.
     pub(super) fn media(&self) -> Option<Arc<HourMedia>> {
-        self.media.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.media.lock().clone()
     }
 
     /// More is known.
     pub(super) fn set_media(&self, media: &Arc<HourMedia>) {
-        *self.media.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(media));
+        *self.media.lock() = Some(Arc::clone(media));
     }
 
     /// The segments, each with what it is to a sequence.
@@ -94,17 +96,13 @@ impl BestHour {
     /// The lines of all of it, if they are kept as they would be after `chain`.
     pub(super) fn kept_text(&self, chain: Chain) -> Option<Arc<HourText>> {
         let media = self.media();
-        self.text
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .filter(|text| text.is_after(chain, media.as_ref()))
+        self.text.lock().clone().filter(|text| text.is_after(chain, media.as_ref()))
     }
 
     /// The lines of all of it, coming after `chain`, whose window must begin before the hour and end after it.
     pub(super) fn text(&self, stream: &Stream, chain: Chain) -> Arc<HourText> {
         let media = self.media();
-        let mut kept = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.text.lock();
         if let Some(text) = kept.as_ref().filter(|text| text.is_after(chain, media.as_ref())) {
             return Arc::clone(text);
         }
@@ -124,7 +122,7 @@ impl BestHour {
     }
 
     fn size(&self) -> usize {
-        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.text.lock();
         let text = text.as_ref().map_or(0, |text| text.text.size());
         let media = self.media().map_or(0, |media| media.size());
         256 + self.best.len() * size_of::<SequencePiece>() + media + text
@@ -183,7 +181,7 @@ impl Hours {
     }
 
     fn kept(&self, stream: &str, hour: Hour) -> Option<Arc<BestHour>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         let found = kept.get(stream)?.get(&hour)?;
         found.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         Some(Arc::clone(found))
@@ -191,7 +189,7 @@ impl Hours {
 
     fn keep(&self, stream: String, hour: &Arc<BestHour>) {
         hour.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         kept.entry(stream).or_default().insert(hour.hour, Arc::clone(hour));
         if self.put.fetch_add(1, Ordering::Relaxed).is_multiple_of(COUNT_EVERY) {
             shrink(&mut kept, self.cap);

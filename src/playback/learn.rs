@@ -10,9 +10,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::read::edges_of;
 use super::{BestHour, by_threads, open};
@@ -223,7 +225,7 @@ impl Learner {
                 FactsState::Unreadable
             }
         };
-        self.recent().put(piece.file.key.hash, known, self.clock.now());
+        self.recent.lock().put(piece.file.key.hash, known, self.clock.now());
         Some(known)
     }
 
@@ -261,12 +263,8 @@ impl Learner {
         }
     }
 
-    fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn remembered(&self, hash: &Hash) -> Option<FactsState> {
-        let recent = self.recent();
+        let recent = self.recent.lock();
         let (known, since) = recent.known.get(hash)?;
         let is_due = *known == FactsState::Unreadable && self.clock.now() >= *since + AGAIN;
         (!is_due).then_some(*known)
@@ -321,12 +319,12 @@ struct Turn<'t>(&'t Turns);
 impl Turns {
     /// Waits for a turn; nothing if it is too late.
     fn take(&self, is_late: &dyn Fn() -> bool) -> Option<Turn<'_>> {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.left.lock();
         while *left == 0 {
             if is_late() {
                 return None;
             }
-            left = self.freed.wait_timeout(left, TURN).unwrap_or_else(PoisonError::into_inner).0;
+            self.freed.wait_for(&mut left, TURN);
         }
         *left -= 1;
         Some(Turn(self))
@@ -335,7 +333,7 @@ impl Turns {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.0.left.lock() += 1;
         self.0.freed.notify_one();
     }
 }

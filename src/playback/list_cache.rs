@@ -4,8 +4,10 @@
 //! somebody asks for it, and for [`REMEMBERED`] after if there is room: whoever follows it asks every few seconds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::live::Live;
 use super::media::Ask;

@@ -5,8 +5,10 @@
 //! 3. Anything else is a list that grows: begun once, remembered, and appended to.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::federated::{HOLDS, Other, RemoteSegment};
 use super::learn::First;
@@ -48,7 +50,7 @@ type Growing = Arc<Mutex<Live>>;
 impl Playback {
     /// The media playlist that was made for this, if it is known to be right. Does not block.
     pub fn kept(&self, ask: &Ask) -> Option<Arc<Playlist>> {
-        self.lists().right(&self.keeper, ask, self.clock.now())
+        self.lists.lock().right(&self.keeper, ask, self.clock.now())
     }
 
     /// The media playlist of a stretch.
@@ -68,12 +70,12 @@ impl Playback {
             ask.end,
             extent.map(|(first, last)| (first, last.min(self.now().wall + AHEAD).max(first))),
         )?;
-        let live = self.lists().live(ask);
+        let live = self.lists.lock().live(ask);
         let (made, live) = match live {
             Some(live) => (self.grown(ask, &live, others)?, Some(live)),
             None => self.begun(ask, extent.map(|(first, _)| first), others)?,
         };
-        self.lists().keep(ask, &made, live.as_ref(), self.clock.now());
+        self.lists.lock().keep(ask, &made, live.as_ref(), self.clock.now());
         Ok(made)
     }
 
@@ -101,7 +103,7 @@ impl Playback {
             begin_at: over.map(|_| Span::default()),
         };
         // Somebody else may have begun it in the meantime: then it is one and the same.
-        let live = self.lists().begin(ask, Live::new(&ask.stream, start, &head), self.clock.now());
+        let live = self.lists.lock().begin(ask, Live::new(&ask.stream, start, &head), self.clock.now());
         Ok((self.grown(ask, &live, others)?, Some(live)))
     }
 
@@ -153,7 +155,7 @@ impl Playback {
 
     /// A list with whatever may be told by now.
     fn grown(&self, ask: &Ask, live: &Growing, others: &[Other]) -> Result<Arc<Playlist>, PlaybackError> {
-        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = live.lock();
         let from = live.first_hour();
         let to = ask.end.map(|end| (end - Span::from_us(1)).hour());
         let seen = WindowState::now(&self.keeper, &ask.stream, from, to);

@@ -27,7 +27,9 @@ mod read;
 mod tests;
 mod visitor;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 pub use cut::{CutAsk, CutClip, CutPlan};
 pub use error::PlaybackError;
@@ -175,10 +177,6 @@ impl Playback {
         let since_epoch = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let wall = Timestamp::from_us(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX));
         AskedAt { wall, since: self.clock.now() }
-    }
-
-    fn lists(&self) -> std::sync::MutexGuard<'_, Lists> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

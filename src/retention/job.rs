@@ -3,9 +3,10 @@
 //! One run at a time, whether the job ([`super::runs`]), the command line or the API began it. Blocks.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -159,7 +160,7 @@ impl Retention {
         let copies = self.options.keep_last_copy.then(|| Mutex::new(self.copies()));
         move |place, names| {
             let Some(copies) = &copies else { return BTreeSet::new() };
-            let mut asking = lock(copies);
+            let mut asking = copies.lock();
             let missing = asking.hidden_and_held_by_nobody(place, names.to_vec());
             retention.parts.handle.block_on(missing).into_iter().collect()
         }
@@ -189,7 +190,7 @@ impl Retention {
 
     /// How it goes.
     pub fn report(&self) -> RetentionReport {
-        let report = self.lock_report().clone();
+        let report = self.report.lock().clone();
         RetentionReport { clock: self.clock_doubt(false), unusable_records: self.unusable_records(), ..report }
     }
 
@@ -253,7 +254,7 @@ impl Retention {
     /// `confirmed` it.
     pub fn request_run(&self, confirmed: bool) -> RunRequest {
         let request = self.run_requests.ask(confirmed);
-        lock(&self.attempts).hurry();
+        self.attempts.lock().hurry();
         if let Some(wake) = self.wake.get() {
             wake.wake();
         }
@@ -268,11 +269,11 @@ impl Retention {
     /// Reads the journal if that is to be done: it was not read yet, or the disk is another than it was then. Looks at the clock.
     pub(super) fn know_journal(&self) {
         let returns = self.parts.keeper.guard().returns();
-        if lock(&self.attempts).returned(returns) {
+        if self.attempts.lock().returned(returns) {
             self.parts.keeper.records().begin();
             self.ledger.forget();
         }
-        if self.ledger.ask(|_, _| ()).is_none() && lock(&self.attempts).is_due(Instant::now()) {
+        if self.ledger.ask(|_, _| ()).is_none() && self.attempts.lock().is_due(Instant::now()) {
             self.load_or_tell();
         }
         self.tick();
@@ -304,7 +305,7 @@ impl Retention {
         let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
         if let Err(error) = self.attempt(confirmed, stop, post, &mut report) {
             let text = error.to_string();
-            if self.lock_report().error.as_ref() == Some(&text) {
+            if self.report.lock().error.as_ref() == Some(&text) {
                 tracing::debug!(name: "retention_failed", %error, "retention still could not do all that it was to do");
             } else {
                 tracing::warn!(name: "retention_failed", %error, "retention could not finish; it will be retried");
@@ -312,12 +313,12 @@ impl Retention {
             report.error = Some(text);
             if report.last_run.is_none() {
                 // Nothing is known about what is overdue now: what was known before stands.
-                let before = self.lock_report();
+                let before = self.report.lock();
                 (report.last_run, report.overdue_bytes) = (before.last_run.clone(), before.overdue_bytes);
             }
         }
         self.gauges.overdue(report.overdue_bytes);
-        *self.lock_report() = report.clone();
+        *self.report.lock() = report.clone();
         report
     }
 
@@ -575,10 +576,10 @@ impl Retention {
             return;
         };
         if matches!(error, RetentionError::Unusable { .. }) {
-            lock(&self.attempts).failed(Instant::now());
+            self.attempts.lock().failed(Instant::now());
         }
         let text = error.to_string();
-        let mut report = self.lock_report();
+        let mut report = self.report.lock();
         if report.error.as_ref() != Some(&text) {
             tracing::error!(name: "retired_unreadable", %error, "the journal of retired hours cannot be relied on");
             report.error = Some(text);
@@ -588,22 +589,18 @@ impl Retention {
     /// Who fills the disk now, and what has grown since this was asked before.
     fn disk_filled(&self) -> Option<DiskFilled> {
         let used = self.parts.keeper.disk_use().ok()?;
-        let before = lock(&self.used).replace(used).unwrap_or(used);
+        let before = self.used.lock().replace(used).unwrap_or(used);
         Some(report::disk(&used, &used.grown_since(&before)))
     }
 
     /// A doubt with the word who fills the disk, where that is what it is about.
     fn with_who_fills(&self, doubt: &str) -> String {
-        let used = lock(&self.used).filter(|_| self.options.limits.by_size());
+        let used = self.used.lock().filter(|_| self.options.limits.by_size());
         used.map_or_else(|| doubt.to_owned(), |used| format!("{doubt} ({used})"))
     }
 
     pub(super) fn running(&self) -> MutexGuard<'_, ()> {
-        lock(&self.running)
-    }
-
-    fn lock_report(&self) -> MutexGuard<'_, RetentionReport> {
-        lock(&self.report)
+        self.running.lock()
     }
 }
 
@@ -612,10 +609,6 @@ pub(super) async fn stopped(stop: &Stop) {
     while !stop.is_stopped() {
         tokio::time::sleep(LOOK).await;
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An index that takes no writes now is brought into line by the crawl when it does again.

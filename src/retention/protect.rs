@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::journal::{Journal, JournalEntry, JournalLine, JournalStep};
 use super::retired_hours::{JournalNow, Ledger, RETIRED};
-use super::{Retention, RetentionError, job::lock};
+use super::{Retention, RetentionError};
 use crate::clock::{ClockTimeline, SystemClocks, TIME};
 use crate::disk::{Base, DiskError, Record, RecordHistory, RecordReading, Records, marker};
 use crate::domain::clock::ClockVerdict;
@@ -36,15 +36,15 @@ impl Retention {
         let (base, records) = (self.base()?, self.parts.keeper.records());
         self.parts.keeper.load_origins()?;
         let is_unusable = |record: &Record| records.unusable().iter().any(|unusable| unusable.name == record.name);
-        if accept || lock(&self.attempts).is_first() || is_unusable(&TIME) || is_unusable(&LEVELS) {
+        if accept || self.attempts.lock().is_first() || is_unusable(&TIME) || is_unusable(&LEVELS) {
             self.timeline.load(&base, records, newest_of_ours(&base))?;
             self.load_levels(&base, records)?;
-            lock(&self.attempts).begun();
+            self.attempts.lock().begun();
         }
         let accept = accept || !self.parts.keeper.guards().stands(Guard::RecordsIntact);
         let now = JournalNow { time: self.now(), lived: self.timeline.lived(), holders: self.holders() };
         let aside = self.ledger.load(&base, records, &now, accept)?;
-        lock(&self.attempts).succeeded();
+        self.attempts.lock().succeeded();
         Ok(aside)
     }
 
@@ -59,7 +59,7 @@ impl Retention {
             }
             RecordReading::Absent | RecordReading::Unusable(_) => None,
         };
-        *lock(&self.levels) = levels.unwrap_or_default();
+        *self.levels.lock() = levels.unwrap_or_default();
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Retention {
     /// Takes the level in, for a run: and where too little of it would be left, what there was is the measure until a person has decided.
     pub(super) fn note_level(&self, schedule: &Schedule) {
         let Some(lived) = self.timeline.lived() else { return };
-        let mut levels = lock(&self.levels);
+        let mut levels = self.levels.lock();
         let is_new = [levels.own.note(lived, schedule.own), levels.named.note(lived, schedule.named)].contains(&true);
         let is_held = match self.shrinks(&levels, schedule) {
             Some((Measured::Own, _)) => levels.own.hold(),
@@ -239,7 +239,7 @@ impl Retention {
     /// Whether too little would be left, as a run would find it. Changes nothing.
     fn shrinking(&self, schedule: &Schedule) -> Option<String> {
         let lived = self.timeline.lived()?;
-        let mut levels = lock(&self.levels).clone();
+        let mut levels = self.levels.lock().clone();
         levels.own.note(lived, schedule.own);
         levels.named.note(lived, schedule.named);
         self.shrinks(&levels, schedule).map(|(_, shrinking)| shrinking.to_string())
@@ -267,7 +267,7 @@ impl Retention {
     /// This much of what is own and of what is named is right, on a person's word.
     pub(super) fn reset_levels(&self, own: StreamSize, named: StreamSize) {
         let Some(lived) = self.timeline.lived() else { return };
-        let mut levels = lock(&self.levels);
+        let mut levels = self.levels.lock();
         levels.own.reset(lived, own);
         levels.named.reset(lived, named);
         self.write_levels(&levels);

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::apply::delete_tombstones;
 use super::identity::{PeerIdentity, identify};
-use super::job::{lock, stopped, told_later};
+use super::job::{stopped, told_later};
 use super::journal::{Journal, JournalEntry, JournalStep};
 use super::{Retention, RetentionError};
 use crate::disk::ArchiveId;
@@ -58,13 +58,13 @@ impl Retention {
                 self.steady.hear(&peer.url, archive, std::time::Instant::now());
             }
         }
-        lock(&self.known_peers).extend(answered.into_iter().map(|(peer, identity)| (peer.url.to_string(), identity)));
+        self.known_peers.lock().extend(answered.into_iter().map(|(peer, identity)| (peer.url.to_string(), identity)));
         Ok(())
     }
 
     /// Who may hold an hour that is retired now, as the journal says it.
     pub(super) fn holders(&self) -> Arc<[String]> {
-        let known = lock(&self.known_peers);
+        let known = self.known_peers.lock();
         let (mut holders, mut processes) = (Vec::new(), BTreeSet::from([self.parts.instance]));
         for peer in &*self.parts.peers.borrow() {
             let address = peer.url.to_string();

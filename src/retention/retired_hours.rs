@@ -7,7 +7,9 @@
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::RetentionError;
 use super::journal::{Journal, JournalLine, line};
@@ -99,7 +101,7 @@ impl Ledger {
 
     /// Forgets what it knows: the disk may be another by now.
     pub(super) fn forget(&self) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.known.write() = None;
     }
 
     /// Writes lines and believes them when they are durable in both copies.
@@ -115,7 +117,7 @@ impl Ledger {
                 return Err(error.into());
             }
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         let Some(Known { journal, horizons }) = known.as_mut() else { return Err(RetentionError::NotRead) };
         for (place, entry) in lines {
             journal.note(place, entry);
@@ -155,25 +157,21 @@ impl Ledger {
 
     /// What it says; `None` while it could not be read.
     pub(super) fn journal(&self) -> Option<Journal> {
-        self.read().as_ref().map(|known| known.journal.clone())
+        self.known.read().as_ref().map(|known| known.journal.clone())
     }
 
     /// Asks something of it; `None` while it could not be read.
     pub(super) fn ask<T>(&self, question: impl FnOnce(&Journal, &Horizons) -> T) -> Option<T> {
-        self.read().as_ref().map(|known| question(&known.journal, &known.horizons))
+        self.known.read().as_ref().map(|known| question(&known.journal, &known.horizons))
     }
 
     fn put(&self, journal: Journal) {
         let horizons = journal.horizons();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Known { journal, horizons });
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Option<Known>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
+        *self.known.write() = Some(Known { journal, horizons });
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writing.lock()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests for a run of retention: each has a number, and a run answers all that were made before it began. Nothing is run here.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
@@ -60,7 +60,7 @@ impl RunRequests {
     }
 
     fn lock(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock()
     }
 }
 

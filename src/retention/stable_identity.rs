@@ -4,10 +4,11 @@
 //! Remembered as long as the process lives. Asks nobody.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::job::lock;
+use parking_lot::Mutex;
+
 use crate::peer::PeerUrl;
 
 /// So long an address has to name the same archive after it has named another.
@@ -27,7 +28,7 @@ struct Named {
 impl Steady {
     /// Takes in which archive an address names now; whether it is believed.
     pub fn hear(&self, url: &PeerUrl, archive: &str, now: Instant) -> bool {
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         let named = known.entry(url.clone()).or_insert_with(|| Named { archive: archive.to_owned(), changed: None });
         if named.archive != archive {
             *named = Named { archive: archive.to_owned(), changed: Some(now) };

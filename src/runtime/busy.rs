@@ -1,8 +1,9 @@
 //! How busy a node is with what somebody waits for: requests and backfill. The crawl gives way to that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// Units in a second from which on a node is fully busy. A unit is a request, or a mebibyte that is sent or fetched: monitors and
 /// other nodes that ask now and then are no load.
@@ -28,7 +29,7 @@ impl ForegroundLoad {
 
     /// How busy it was since the last look, 0 to 1.
     pub fn level(&self, now: Duration) -> f64 {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let (at, before, level) = *last;
         let since = now.saturating_sub(at);
         if since < SHORTEST {

@@ -64,9 +64,8 @@ impl Clock for SystemClock {
 
 /// A clock that moves when it is told to, and when somebody waits.
 #[cfg(test)]
-#[expect(clippy::missing_panics_doc, reason = "a test may panic")]
 pub mod test_clock {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -83,23 +82,23 @@ pub mod test_clock {
     impl TestClock {
         /// Some work takes so long.
         pub fn pass(&self, time: Duration) {
-            *self.now.lock().unwrap() += time;
+            *self.now.lock() += time;
         }
 
         /// How long was waited in all.
         pub fn waited(&self) -> Duration {
-            *self.waited.lock().unwrap()
+            *self.waited.lock()
         }
 
         /// Whoever waits at that time is told to end.
         pub fn end_at(&self, time: Duration) {
-            *self.end.lock().unwrap() = Some(time);
+            *self.end.lock() = Some(time);
         }
     }
 
     impl Clock for TestClock {
         fn now(&self) -> Duration {
-            *self.now.lock().unwrap()
+            *self.now.lock()
         }
 
         fn wall(&self) -> SystemTime {
@@ -108,8 +107,8 @@ pub mod test_clock {
 
         fn wait(&self, stop: &Stop, time: Duration) -> bool {
             self.pass(time);
-            *self.waited.lock().unwrap() += time;
-            if self.end.lock().unwrap().is_some_and(|end| self.now() >= end) {
+            *self.waited.lock() += time;
+            if self.end.lock().is_some_and(|end| self.now() >= end) {
                 stop.stop();
             }
             stop.is_stopped()

@@ -4,8 +4,8 @@
 //! those of a process that ended do.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use prometheus::{IntCounterVec, Opts, Registry};
 
 /// Series that are kept: a week of hours of several qualities from several peers.
@@ -29,7 +29,7 @@ impl HourCounter {
     /// Counts so many for these labels.
     pub fn add(&self, labels: &[&str], count: u64) {
         let key: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used.lock();
         let (clock, series) = &mut *used;
         *clock += 1;
         series.insert(key, *clock);

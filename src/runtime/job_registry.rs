@@ -9,8 +9,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Clock, SystemClock};
 
@@ -219,7 +221,7 @@ impl JobRegistry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Posts> {
-        self.posts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.posts.lock()
     }
 }
 
@@ -258,7 +260,7 @@ struct Running {
 
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shown.lock()
     }
 
     fn status(&self, now: Duration) -> JobStatus {

@@ -1,7 +1,9 @@
 //! Ends jobs: a flag that is also a clock that can be interrupted.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 /// Shared by all who must end together. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +17,7 @@ impl Stop {
 
     /// Ends everything that holds a clone.
     pub fn stop(&self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.0.0.lock() = true;
         self.0.1.notify_all();
     }
 
@@ -35,13 +37,13 @@ impl Stop {
         {
             self.stop();
         }
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.0.lock()
     }
 
     /// Has everybody who waits look whether what they wait for is there.
     pub fn nudge(&self) {
         // Who has looked and does not wait yet holds the lock.
-        drop(self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.0.0.lock());
         self.0.1.notify_all();
     }
 
@@ -53,13 +55,13 @@ impl Stop {
     /// Waits until something else is `wanted`, at most so long; true if it is time to end. Who wants says so by [`Stop::nudge`].
     pub fn wait_unless(&self, time: Duration, wanted: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + time;
-        let mut stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stopped = self.0.0.lock();
         while !*stopped && !wanted() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            stopped = self.0.1.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.0.1.wait_for(&mut stopped, left);
         }
         *stopped
     }

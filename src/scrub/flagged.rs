@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::disk::{Base, DiskError, SmallFile, atomic, marker};
 use crate::domain::{FilePlace, HourPlace, escape};
@@ -132,7 +133,7 @@ impl Flagged {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -5,7 +5,8 @@
 //! must not keep the rest from being checked. While it is read nobody moves anything, so that nothing is forgotten that comes meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::domain::coverage::Stretch;
@@ -59,7 +60,7 @@ impl QuarantineContents {
         if self.lock().is_some() {
             return Ok(());
         }
-        let _alone = self.moving.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.moving.write();
         // Somebody else may have been first.
         if self.lock().is_some() { Ok(()) } else { self.tidy_and_look(base, is_away) }
     }
@@ -90,13 +91,13 @@ impl QuarantineContents {
 
     /// Reads what lies there, whatever was known: somebody else may have changed it.
     pub fn read_again(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
-        let _alone = self.moving.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.moving.write();
         self.tidy_and_look(base, is_away)
     }
 
     /// Held by whoever moves, marks or deletes something there, until this knows of it. Not twice by one thread.
     pub fn moving(&self) -> RwLockReadGuard<'_, ()> {
-        self.moving.read().unwrap_or_else(PoisonError::into_inner)
+        self.moving.read()
     }
 
     fn tidy_and_look(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
@@ -186,7 +187,7 @@ impl QuarantineContents {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Files>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 }
 

@@ -5,7 +5,9 @@
 //! commit, the report tells the cycle, and what lies after the place is booked when the hour is looked at again: a file counts once.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::check::Check;
 use super::work::{Control, CycleId, MoveToQuarantine, Scrub, ScrubEvent, ScrubLimits, Unfinished};
@@ -104,11 +106,11 @@ impl Control for Carried<'_, '_> {
 
     fn pause(&mut self, file: Unfinished) {
         self.round.doing(file.progress());
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        *self.left.lock() = Some(file);
     }
 
     fn resume(&mut self, place: &HourPlace, name: &str, meta: FileMeta) -> Option<Check> {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = self.left.lock().take();
         let check = left.and_then(|left| left.of(place, name, meta));
         // What was read in earlier turns is counted with the file.
         self.file_bytes = check.as_ref().map_or(0, Check::size);

@@ -5,8 +5,10 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Mutex, RwLock};
 
 use super::check::{Check, Fault, FileVerdict};
 use super::flagged::Flagged;
@@ -242,12 +244,12 @@ impl Scrub {
 
     /// How it works.
     pub fn options(&self) -> ScrubOptions {
-        *self.options.read().unwrap_or_else(PoisonError::into_inner)
+        *self.options.read()
     }
 
     /// From now on it works like that.
     pub fn set_options(&self, options: ScrubOptions) {
-        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
+        *self.options.write() = options;
     }
 
     /// Whom to tell that something is missing by now.
@@ -584,7 +586,7 @@ impl Scrub {
         let base = self.prepare()?;
         let until = wall_ns.saturating_sub(keep_ns);
         let is_over = |file: &KeptFile| !file.is_bad_by_name() && file.reported_ns.is_some_and(|at| at <= until);
-        let mut overdue = self.overdue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut overdue = self.overdue.lock();
         let before = std::mem::take(&mut *overdue);
         let (mut count, mut bytes) = (0, 0);
         for (place, stored, file) in self.kept.all(is_over) {

@@ -1,9 +1,10 @@
 //! Reads each source again and again, and keeps the one list of peers that they amount to.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use prometheus::{IntCounter, Registry};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -82,13 +83,11 @@ impl Slot {
         Self { reads, state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn read(&self) -> Result<ListedSources, SourceError> {
         match &self.reads {
-            Reads::Nothing => Ok(ListedSources { entries: self.state().entries.clone(), ..ListedSources::default() }),
+            Reads::Nothing => {
+                Ok(ListedSources { entries: self.state.lock().entries.clone(), ..ListedSources::default() })
+            }
             Reads::File(file) => file.read().await,
             Reads::Database(database, _) => database.read().await,
         }
@@ -108,8 +107,8 @@ impl Sources {
         let mut slots = Vec::new();
         if !options.given.is_empty() {
             let slot = Slot::new(Reads::Nothing, "flags", "flags and settings".to_owned());
-            slot.state().status.peers = options.given.len();
-            slot.state().entries = options.given;
+            slot.state.lock().status.peers = options.given.len();
+            slot.state.lock().entries = options.given;
             slots.push(slot);
         }
         if let Some(path) = options.file {
@@ -140,13 +139,13 @@ impl Sources {
 
     /// How it goes with each source.
     pub fn status(&self) -> Vec<SourceStatus> {
-        self.slots.iter().map(|slot| slot.state().status.clone()).collect()
+        self.slots.iter().map(|slot| slot.state.lock().status.clone()).collect()
     }
 
     /// Whether every source was read, or that was tried, since the start: before, there may be more peers than are known.
     pub fn are_tried(&self) -> bool {
         let is_tried = |slot: &Slot| {
-            let status = &slot.state().status;
+            let status = &slot.state.lock().status;
             matches!(slot.reads, Reads::Nothing) || status.read.is_some() || status.is_remembered || status.failures > 0
         };
         self.slots.iter().all(is_tried)
@@ -167,7 +166,7 @@ impl Sources {
             if matches!(slot.reads, Reads::Nothing) {
                 return;
             }
-            let post = board.post("node-list", Some(slot.state().status.kind.to_owned()), DEADLINE);
+            let post = board.post("node-list", Some(slot.state.lock().status.kind.to_owned()), DEADLINE);
             self.recall(slot).await;
             loop {
                 post.works("reads the list of nodes");
@@ -185,7 +184,7 @@ impl Sources {
     /// Tells how a reading went; and how long it is until the next one.
     fn book(&self, slot: &Slot, post: &JobHandle) -> Duration {
         let (failures, error) = {
-            let status = &slot.state().status;
+            let status = &slot.state.lock().status;
             (status.failures, status.error.clone())
         };
         let wait = pause(self.reread, failures).mul_f64(rand::random_range(0.9..1.1));
@@ -206,7 +205,7 @@ impl Sources {
         // Threads end badly at shutdown only.
         let entries = tokio::task::spawn_blocking(move || memory.recall()).await.unwrap_or_default();
         if !entries.is_empty() {
-            let mut state = slot.state();
+            let mut state = slot.state.lock();
             (state.status.peers, state.status.is_remembered) = (entries.len(), true);
             state.entries = entries;
             drop(state);
@@ -236,7 +235,7 @@ impl Sources {
 
     /// Whether that is another answer than the one before, or the first.
     fn note(slot: &Slot, listed: ListedSources) -> bool {
-        let mut state = slot.state();
+        let mut state = slot.state.lock();
         let status = &mut state.status;
         if status.failures > 0 {
             tracing::info!(name: "node_list_back", from = status.place, "the list of nodes can be read again");
@@ -260,7 +259,7 @@ impl Sources {
     fn failed(&self, slot: &Slot, error: &SourceError) {
         self.errors.inc();
         let text = error.to_string();
-        let mut state = slot.state();
+        let mut state = slot.state.lock();
         let status = &mut state.status;
         let since = *status.failing_since.get_or_insert_with(SystemTime::now);
         status.failures = status.failures.saturating_add(1);
@@ -275,7 +274,8 @@ impl Sources {
     /// Tells the list if it is another one.
     fn publish(&self) {
         self.list.send_if_modified(|known| {
-            let lists: Vec<Vec<SourceEntry>> = self.slots.iter().map(|slot| slot.state().entries.clone()).collect();
+            let lists: Vec<Vec<SourceEntry>> =
+                self.slots.iter().map(|slot| slot.state.lock().entries.clone()).collect();
             let peers = merge(lists.iter().map(Vec::as_slice), &self.own, &self.trust);
             let differs = *known != peers;
             if differs {

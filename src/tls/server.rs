@@ -8,9 +8,10 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, ServerConfig};
@@ -79,7 +80,7 @@ struct Showing(RwLock<Shown>);
 
 impl ResolvesServerCert for Showing {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).pair))
+        Some(Arc::clone(&self.0.read().pair))
     }
 }
 
@@ -116,7 +117,7 @@ impl TlsServer {
 
     /// Of the certificate that is shown now.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.showing.0.read().unwrap_or_else(PoisonError::into_inner).fingerprint
+        self.showing.0.read().fingerprint
     }
 
     /// Follows the files for ever. Each new certificate is announced before it is shown.
@@ -140,7 +141,7 @@ impl TlsServer {
     /// Reads the files again if they have changed.
     pub(super) fn look(&self, announce: impl Fn(Fingerprint)) -> Result<(), TlsError> {
         let found = stamps(&self.certificate, &self.key);
-        if found.is_some() && found == self.showing.0.read().unwrap_or_else(PoisonError::into_inner).stamps {
+        if found.is_some() && found == self.showing.0.read().stamps {
             return Ok(());
         }
         let fresh = read(&self.certificate, &self.key)?;
@@ -148,7 +149,7 @@ impl TlsServer {
             announce(fresh.fingerprint);
             tracing::info!(name: "certificate_renewed", fingerprint = %fresh.fingerprint, "a new certificate is shown from now on");
         }
-        *self.showing.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.showing.0.write() = fresh;
         Ok(())
     }
 }

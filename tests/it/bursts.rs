@@ -2,7 +2,9 @@
 //! for; and what waits anywhere is fetched from nobody.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::replication::{backfill, files, told};
 use crate::support::archive::{hash_text, packets};
@@ -20,7 +22,7 @@ fn peer(tree: &Tree) -> FalsePeer {
     FalsePeer::start(move |path| {
         let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
         let path = path.trim_end_matches("?tombstones=true");
-        let tree = tree.lock().unwrap();
+        let tree = tree.lock();
         let hours = || tree.keys().map(|hour| hour.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>();
         match path.split_once('/').map_or("", |(_, rest)| rest) {
             "files" => Sent::list(&["chan".to_owned()]),
@@ -114,13 +116,13 @@ fn small_hours_are_not_hidden_one_by_one_beside_files_that_a_peer_gave() {
     let offered = Tree::default();
     for hour in hours.iter().step_by(2).cloned().chain((0..10).map(|hour| format!("chan/source/2020-01-02T{hour:02}")))
     {
-        offered.lock().unwrap().insert(hour, (0..20).map(junk).collect());
+        offered.lock().insert(hour, (0..20).map(junk).collect());
     }
     let suspect = peer(&offered);
     told(&backfill(archive.path(), &[suspect.address], &[]), 0);
     assert_eq!(archive.listing(&hours[0], false).len(), 21);
     for (hour, name) in hours.iter().zip(&own) {
-        offered.lock().unwrap().entry(hour.clone()).or_default().insert(grave(name), Vec::new());
+        offered.lock().entry(hour.clone()).or_default().insert(grave(name), Vec::new());
     }
     told(&backfill(archive.path(), &[suspect.address], &[]), 1);
     let left = hours.iter().zip(&own).filter(|(hour, name)| archive.listing(hour, false).contains(name)).count();
@@ -137,7 +139,7 @@ fn a_new_node_takes_ordinary_tombstones_for_what_it_has_just_fetched() {
     told(&backfill(archive.path(), &[other.address], &[]), 0);
     assert_eq!(archive.listing(HOUR, false), names);
     for name in names.iter().take(5) {
-        offered.lock().unwrap().get_mut(HOUR).unwrap().insert(grave(name), Vec::new());
+        offered.lock().get_mut(HOUR).unwrap().insert(grave(name), Vec::new());
     }
     told(&backfill(archive.path(), &[other.address], &[]), 0);
     assert_eq!(archive.listing(HOUR, false), names[5..]);
@@ -149,7 +151,7 @@ fn bit_by_bit_and_under_two_names_is_no_more_than_all_at_once() {
     let offered = tree([]);
     let suspects = [peer(&offered), peer(&offered)];
     for (number, name) in names.iter().enumerate() {
-        offered.lock().unwrap().get_mut(HOUR).unwrap().insert(grave(name), Vec::new());
+        offered.lock().get_mut(HOUR).unwrap().insert(grave(name), Vec::new());
         backfill(archive.path(), &[suspects[number % 2].address], &[]);
         if number > 12 {
             break;
@@ -191,7 +193,7 @@ fn a_peer_that_has_filled_its_budget_still_hides_what_it_gave() {
     told(&backfill(archive.path(), &[stranger.address], &[]), 0);
     {
         let (more, content) = junk(31);
-        let mut there = offered.lock().unwrap();
+        let mut there = offered.lock();
         let names = there.get_mut(HOUR).unwrap();
         names.extend([(grave(&gifts[0].0), Vec::new()), (more, content)]);
         // What is not here is worth no name.

@@ -2,9 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::page::{HOUR, WINDOW, drawn_missing, has_no_complaints, place, row, ten_minutes};
@@ -214,7 +215,7 @@ fn a_node_that_hangs_takes_no_turns_from_the_others() {
     let plan = TestNode::plan(&ours).flag("--peer").flag(format!("hanging=http://{}", hanging.address));
     let node = plan.flag("--peer").flag(format!("other=http://{}", other.address)).start();
     node.wait_ready();
-    let closed = gate.lock().unwrap();
+    let closed = gate.lock();
     let ask = &|peer: &str, pixels: usize| {
         let window = "from=2020-01-01T05:00:00Z&to=2020-01-01T05:10:00Z";
         node.get(&format!("/api/v1/peers/{peer}/timeline/chan/source?{window}&pixels={pixels}"))

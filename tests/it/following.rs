@@ -1,7 +1,9 @@
 //! Between rounds a node follows what changes on the others: at once, from where it was, and told to whoever watches.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::replication::files;
 use crate::support::peer::{FalsePeer, Sent};
@@ -20,7 +22,7 @@ impl Sign {
         let to = Arc::new(Mutex::new(address));
         let there = Arc::clone(&to);
         let peer = FalsePeer::start(move |path| {
-            let address = *there.lock().unwrap();
+            let address = *there.lock();
             let got = Connection::open(address).request("GET", path, &[]);
             Sent::answer(&format!("{} Passed-On", got.status), "", &got.body)
         });
@@ -28,7 +30,7 @@ impl Sign {
     }
 
     fn lead_to(&self, address: SocketAddr) {
-        *self.to.lock().unwrap() = address;
+        *self.to.lock() = address;
     }
 }
 

@@ -1,10 +1,11 @@
 //! `kill -9` at random moments, while the archive changes: after each start the index is what the tree is.
 
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::support::trouble::Chance;
 use crate::support::{Kind, TestArchive, TestNode, invariants};
@@ -76,7 +77,7 @@ fn after_every_kill_under_load_a_start_makes_the_index_what_the_tree_is() {
         scope.spawn(|| {
             let mut number = 0;
             while !ended.load(Ordering::SeqCst) {
-                let turn = may_write.lock().unwrap();
+                let turn = may_write.lock();
                 change(&archive, &mut writers_chance, number);
                 drop(turn);
                 number += 1;
@@ -93,7 +94,7 @@ fn after_every_kill_under_load_a_start_makes_the_index_what_the_tree_is() {
                     stillborn(&archive, Duration::from_millis(chance.below(40) as u64));
                 }
                 sleep(Duration::from_millis(chance.below(30) as u64));
-                let quiet = may_write.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let quiet = may_write.lock();
                 node = TestNode::start(&archive);
                 node.wait_ready();
                 // Before any question that would bring an hour up to date.

@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::{carry, cycle_of, place};
 use crate::crawl::rounds::{Rounds, RoundsParts};
@@ -57,7 +59,7 @@ impl Visitor for Recorder {
 
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
         while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
-            self.0.lock().unwrap().push(place.clone());
+            self.0.lock().push(place.clone());
             round.done(&CrawlCounts::of("seen", 1));
         }
         Ok(())
@@ -137,7 +139,7 @@ fn live(base: &Path, path: &Path, n: Option<i64>) -> (bool, Vec<HourPlace>) {
     let was_killed = n.is_some() && faults.pending() != ALL;
     // Nothing that is written while it ends reaches the file of one that was killed.
     drop((rounds, index));
-    let visited = std::mem::take(&mut *went.lock().unwrap());
+    let visited = std::mem::take(&mut *went.lock());
     (was_killed, visited)
 }
 

@@ -1,9 +1,10 @@
 //! Months of rounds in milliseconds: time is injected, and visitors take as long as they are told to.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use crate::crawl::rounds::{Rounds, RoundsJob, RoundsParts};
@@ -116,7 +117,7 @@ impl Visitor for Worker {
     fn visit(&self, round: &mut Round<'_>) -> Result<(), CrawlError> {
         let began = self.clock.now();
         while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
-            let mut log = self.log.lock().unwrap();
+            let mut log = self.log.lock();
             let visits = log.visits.entry(place.clone()).or_default();
             *visits += 1;
             let item = usize::try_from(*visits).unwrap() + place.hour.sortable() as usize;
@@ -124,12 +125,12 @@ impl Visitor for Worker {
             round.spend(self.reads, 1);
             round.done(&CrawlCounts::of("seen", 1));
         }
-        self.log.lock().unwrap().slices.push((began, self.clock.now()));
+        self.log.lock().slices.push((began, self.clock.now()));
         Ok(())
     }
 
     fn cycle_begins(&self, _: u64) -> Result<CrawlCounts, CrawlError> {
-        self.log.lock().unwrap().cycles.push(self.clock.now());
+        self.log.lock().cycles.push(self.clock.now());
         Ok(CrawlCounts::nothing())
     }
 }
@@ -149,7 +150,7 @@ proptest! {
         let (slow, second) = Worker::begin("slow", &small, ms(slow));
         let time = Duration::from_secs(3 * 3_600);
         small.run(vec![quick, slow], pace(share), time);
-        let (first, second) = (first.lock().unwrap(), second.lock().unwrap());
+        let (first, second) = (first.lock(), second.lock());
         let worked: Duration = first.slices.iter().chain(&second.slices).map(|(began, ended)| took(*began, *ended)).sum();
         let kept = worked.as_secs_f64() / small.clock.now().as_secs_f64();
         // The quick one is not always at work: it may be less, and is never more.
@@ -173,7 +174,7 @@ fn while_there_is_work_the_share_is_what_is_allowed_and_not_less() {
     let small = Small::of(2_000);
     let (slow, log) = Worker::begin("slow", &small, vec![Duration::from_millis(700), Duration::from_millis(90)]);
     small.run(vec![slow], pace(0.1), Duration::from_secs(2 * 3_600));
-    let log = log.lock().unwrap();
+    let log = log.lock();
     assert!(log.visits.len() < 2_000, "it is at work all the time");
     let worked: Duration = log.slices.iter().map(|(began, ended)| took(*began, *ended)).sum();
     // It may begin when the first five minutes are over.
@@ -197,9 +198,9 @@ fn reading_keeps_to_its_bytes_a_second_and_holds_up_nobody_else() {
     let reading = ReadAllowance { bytes_per_second: Some(1_000), files_per_second: None };
     small.run(vec![quick, Box::new(reader)], CrawlPace { reading, ..pace(0.5) }, Duration::from_secs(1_300));
     // Five seconds each, from the three hundredth second on.
-    let read = log.lock().unwrap().visits.len();
+    let read = log.lock().visits.len();
     assert!((195..=203).contains(&read), "{read}");
-    assert!(quicks.lock().unwrap().cycles.len() >= 3, "{:?}", quicks.lock().unwrap().cycles);
+    assert!(quicks.lock().cycles.len() >= 3, "{:?}", quicks.lock().cycles);
 }
 
 #[test]
@@ -217,7 +218,7 @@ fn a_cycle_goes_on_after_a_restart_where_it_was_and_a_wish_begins_one_at_once() 
     let cycle = after[0].state.history.front().unwrap();
     assert_eq!((cycle.hours, cycle.found.count("seen")), (50, 50));
     assert_eq!(cycle.worked_us, 50 * 400_000);
-    let (log, second) = (log.lock().unwrap(), second.lock().unwrap());
+    let (log, second) = (log.lock(), second.lock());
     assert_eq!(log.visits.len() as u64, before);
     assert!(log.visits.keys().all(|place| !second.visits.contains_key(place)), "nothing is visited twice");
     // The next one would begin in thirty days.
@@ -227,7 +228,7 @@ fn a_cycle_goes_on_after_a_restart_where_it_was_and_a_wish_begins_one_at_once() 
     assert!(!rounds.wish("nobody") && rounds.wish("slow"));
     small.clock.end_at(small.clock.now() + Duration::from_secs(30));
     small.carry(&rounds, &stop);
-    assert_eq!((rounds.status()[0].state.cycle, seen.lock().unwrap().visits.len()), (2, 50));
+    assert_eq!((rounds.status()[0].state.cycle, seen.lock().visits.len()), (2, 50));
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn a_clock_that_jumps_delays_a_cycle_by_no_more_than_its_length() {
     small.keeper.index().apply(Batch { visitors, ..Batch::default() }).unwrap();
     let (quick, log) = Worker::begin("quick", &small, vec![SECOND]);
     small.run(vec![quick], pace(1.0), Duration::from_secs(400));
-    assert_eq!(log.lock().unwrap().cycles.len(), 1, "it began far in the future, and yet is due five minutes later");
+    assert_eq!(log.lock().cycles.len(), 1, "it began far in the future, and yet is due five minutes later");
 }
 
 #[test]
@@ -274,7 +275,7 @@ impl Visitor for Parted {
         while let Some(place) = round.hours().first().filter(|_| !round.is_over()) {
             let part = round.within().first().copied().unwrap_or(0);
             self.clock.pass(Duration::from_millis(300));
-            self.did.lock().unwrap().push((place.to_string(), part));
+            self.did.lock().push((place.to_string(), part));
             let found = CrawlCounts::of("parts", 1);
             if part == 9 {
                 round.done(&found);
@@ -294,7 +295,7 @@ fn an_hour_that_was_begun_is_gone_on_with_although_a_newer_one_has_turned_up() {
         vec![Box::new(Parted { clock: Arc::clone(&small.clock), did: Arc::clone(&did) })]
     };
     small.run(parted(), pace(0.5), Duration::from_secs(301));
-    let before = did.lock().unwrap().len();
+    let before = did.lock().len();
     assert!((1..10).contains(&before), "{before}");
     let newer = HourUpdate::Change {
         stream: Stream::parse("a/source").unwrap(),
@@ -306,19 +307,19 @@ fn an_hour_that_was_begun_is_gone_on_with_although_a_newer_one_has_turned_up() {
     let status = small.run(parted(), pace(0.5), Duration::from_secs(60));
     let cycle = status[0].state.history.front().unwrap();
     assert_eq!((cycle.hours, cycle.found.count("parts")), (3, 30));
-    let seen: std::collections::BTreeSet<(String, u8)> = did.lock().unwrap().iter().cloned().collect();
-    assert_eq!((seen.len(), did.lock().unwrap().len()), (30, 30), "no part twice, and none left out");
+    let seen: std::collections::BTreeSet<(String, u8)> = did.lock().iter().cloned().collect();
+    assert_eq!((seen.len(), did.lock().len()), (30, 30), "no part twice, and none left out");
     // One that has gone meanwhile leaves its place to nobody.
     small.clock.pass(Duration::from_secs(30 * 86_400));
-    did.lock().unwrap().clear();
+    did.lock().clear();
     small.run(parted(), pace(0.5), Duration::from_secs(302));
-    let begun = did.lock().unwrap().last().unwrap().0.clone();
+    let begun = did.lock().last().unwrap().0.clone();
     let place = HourPlace::parse(&begun).unwrap();
     let gone = HourUpdate::Remove { stream: place.stream, hour: place.hour };
     small.keeper.index().apply(Batch { hours: vec![gone], ..Batch::default() }).unwrap();
-    did.lock().unwrap().clear();
+    did.lock().clear();
     small.run(parted(), pace(0.5), Duration::from_secs(60));
-    assert_eq!(did.lock().unwrap().first().unwrap().1, 0, "the next hour begins at its beginning");
+    assert_eq!(did.lock().first().unwrap().1, 0, "the next hour begins at its beginning");
 }
 
 #[test]
@@ -339,6 +340,6 @@ fn a_visitor_that_fails_again_and_again_holds_up_nobody_else() {
     let mut pace = pace(0.1);
     pace.cycles.insert("other".to_owned(), Duration::from_secs(300));
     let status = small.run(vec![quick, Box::new(failing)], pace, Duration::from_secs(2_000));
-    assert!(log.lock().unwrap().cycles.len() >= 5, "{:?}", log.lock().unwrap().cycles);
+    assert!(log.lock().cycles.len() >= 5, "{:?}", log.lock().cycles);
     assert_eq!(status[0].state.history.front().unwrap().hours, 20);
 }

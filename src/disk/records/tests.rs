@@ -16,11 +16,11 @@ struct Memory(Arc<Mutex<RecordMarks>>);
 
 impl RecordPositions for Memory {
     fn marks(&self) -> RecordMarks {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     fn remember(&self, marks: &RecordMarks) {
-        self.0.lock().unwrap().clone_from(marks);
+        self.0.lock().clone_from(marks);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Pictures and curves.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::support::{BEGIN, HEIGHT, SEGMENT, WIDTH, pool, pool_of, record, recording, run, time};
 use crate::domain::Span;
@@ -102,7 +104,7 @@ async fn what_has_no_sound_is_not_read_for_ever_nor_for_nobody() {
             let (waiting, opened) = (Arc::clone(&waiting), Arc::clone(&opened));
             let open = move || {
                 opened.fetch_add(1, Ordering::SeqCst);
-                waiting.lock().unwrap().recv().ok();
+                waiting.lock().recv().ok();
                 std::fs::File::open("/dev/null")
             };
             CutSegment { start: BEGIN, duration: SEGMENT, is_full: true, open: Box::new(open) }

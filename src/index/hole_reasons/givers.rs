@@ -1,11 +1,12 @@
 //! From whom files come that are about to appear: backfill says so before it publishes one, whoever then sees it first.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::super::store::{Index, lock};
+use super::super::store::Index;
 use crate::domain::{AnyFile, HourPlace, SegmentFile, SegmentKey};
 
 /// Files that are expected at once: twice what all peers together have in hand, some megabytes. More push out the oldest, which
@@ -32,7 +33,7 @@ pub fn number(stream: &str, hour: crate::domain::Hour, key: &SegmentKey) -> u128
 
 impl Givers {
     fn expect(&self, file: u128, from: &Arc<str>) {
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         if known.by_file.insert(file, Arc::clone(from)).is_none() {
             known.in_order.push_back(file);
         }
@@ -46,17 +47,17 @@ impl Givers {
 
     /// Who gave a file; nobody if it was not expected.
     pub fn of(&self, file: u128) -> Option<Arc<str>> {
-        lock(&self.0).by_file.get(&file).cloned()
+        self.0.lock().by_file.get(&file).cloned()
     }
 
     /// Whether nothing is expected, so that nothing need be asked.
     pub fn is_empty(&self) -> bool {
-        lock(&self.0).by_file.is_empty()
+        self.0.lock().by_file.is_empty()
     }
 
     /// These have arrived.
     pub fn arrived(&self, files: &[u128]) {
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         for file in files {
             known.by_file.remove(file);
         }
@@ -93,6 +94,6 @@ mod tests {
         assert_eq!(givers.of(10), None);
         assert!(!givers.is_empty());
         givers.arrived(&(11..(MOST as u128 + 10)).collect::<Vec<_>>());
-        assert!(givers.is_empty() && lock(&givers.0).in_order.is_empty());
+        assert!(givers.is_empty() && givers.0.lock().in_order.is_empty());
     }
 }

@@ -1,8 +1,10 @@
 //! Time as it is, and as each machine takes it to be.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use crate::clock::Clocks;
 use crate::domain::clock::PeerTime;
@@ -63,7 +65,7 @@ impl ModelClock {
 
     /// It hears of these clocks.
     pub(super) fn hears(&self, others: Vec<(String, Weak<Self>)>) {
-        *self.others.lock().unwrap() = others;
+        *self.others.lock() = others;
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -106,8 +108,8 @@ impl ModelClock {
         *self.lock()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 
@@ -140,7 +142,7 @@ impl Clocks for ModelClock {
     }
 
     fn peers(&self) -> Vec<PeerTime> {
-        let others = self.others.lock().unwrap();
+        let others = self.others.lock();
         let heard = others.iter().filter_map(|(name, other)| Some((name.clone(), other.upgrade()?)));
         let said = |(name, other): (String, Arc<Self>)| PeerTime {
             name,

@@ -18,9 +18,10 @@ mod truth;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use self::step::{Theme, history};
 use self::street::ModelNetwork;
@@ -70,7 +71,7 @@ fn play_all(seeds: &[u64], guards_out: &[Guard], until_caught: bool) -> BTreeMap
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
                     let played = play(&street, *seed, guards_out, false);
                     let is_caught = played.wrong.is_some();
-                    done.lock().unwrap().insert(*seed, played);
+                    done.lock().insert(*seed, played);
                     if is_caught && until_caught {
                         next.store(u64::MAX / 2, Ordering::Relaxed);
                     }
@@ -78,7 +79,7 @@ fn play_all(seeds: &[u64], guards_out: &[Guard], until_caught: bool) -> BTreeMap
             });
         }
     });
-    done.into_inner().unwrap()
+    done.into_inner()
 }
 
 /// The first seeds whose story is about this guard.

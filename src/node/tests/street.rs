@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -77,12 +78,12 @@ impl ModelAddress {
 
     /// This stands behind it from now on.
     pub(super) fn shows(&self, router: Option<Router>) {
-        self.room.lock().unwrap().router = router;
+        self.room.lock().router = router;
     }
 
     /// Cuts or mends the line from `who`.
     pub(super) fn cut(&self, who: &str, is_cut: bool) {
-        let refuses = &mut self.room.lock().unwrap().refuses;
+        let refuses = &mut self.room.lock().refuses;
         if is_cut {
             refuses.insert(who.to_owned());
         } else {
@@ -92,12 +93,12 @@ impl ModelAddress {
 
     /// Answers 500 to whatever path begins so.
     pub(super) fn fails(&self, path: Option<&'static str>) {
-        self.room.lock().unwrap().fails = path;
+        self.room.lock().fails = path;
     }
 
     /// As in the beginning.
     pub(super) fn clear(&self) {
-        *self.room.lock().unwrap() = Room::default();
+        *self.room.lock() = Room::default();
     }
 }
 
@@ -105,7 +106,7 @@ async fn pass(room: Arc<Mutex<Room>>, mut request: Request) -> Response {
     let asked = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
     let (who, rest) = asked.trim_start_matches('/').split_once('/').unwrap_or_default();
     let behind = {
-        let room = room.lock().unwrap();
+        let room = room.lock();
         if room.fails.is_some_and(|path| rest.starts_with(path)) {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }

@@ -49,7 +49,7 @@ async fn every_list_asks_for_its_own_address() {
     let value: Vec<String> = client.get_json(peer, &["api", "v1"], &[("after", "1&2")], 1000).await.unwrap();
     assert_eq!(value.len(), 6);
     let asked: Vec<String> =
-        server.requests.lock().unwrap().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
+        server.requests.lock().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
     assert_eq!(
         asked,
         [

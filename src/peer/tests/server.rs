@@ -1,9 +1,10 @@
 //! A server on a plain socket, which says raw bytes, waits, and hangs up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -67,11 +68,11 @@ impl PeerServer {
     }
 
     pub fn request(&self, number: usize) -> String {
-        self.requests.lock().unwrap()[number].clone()
+        self.requests.lock()[number].clone()
     }
 
     pub fn count(&self) -> usize {
-        self.requests.lock().unwrap().len()
+        self.requests.lock().len()
     }
 }
 
@@ -93,7 +94,7 @@ async fn converse(
         }
         let text = String::from_utf8(head).unwrap();
         let number = {
-            let mut all = seen.lock().unwrap();
+            let mut all = seen.lock();
             all.push(text.clone());
             all.len() - 1
         };

@@ -1,10 +1,11 @@
 //! Whether tombstones of a retired hour go while somebody may still show what they hide: small servers in place of the others.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use parking_lot::Mutex;
 
 use super::last_copy::{json, peer};
 use super::protect::{Archive, DAY, age, run};
@@ -59,7 +60,7 @@ impl Retired {
         let mut archive = Archive::new(10);
         let behind = Arc::clone(&other);
         let answers = move |path: String| {
-            let answered = answer(&behind.lock().unwrap(), &path);
+            let answered = answer(&behind.lock(), &path);
             async move { answered }
         };
         archive.peers = vec![peer("b", answers).await];
@@ -91,11 +92,11 @@ async fn tombstones_stay_until_the_node_that_may_hold_their_hour_hides_it_too() 
         (Other::Node(THEIRS, 4, &["ts"]), "does not hide it"),
     ] {
         let shown = format!("{other:?}");
-        *retired.other.lock().unwrap() = other;
+        *retired.other.lock() = other;
         let stays = retired.run_later(None).first_tombstones_stay;
         assert!(stays[0].contains(why), "{shown}: {stays:?}");
     }
-    *retired.other.lock().unwrap() = Other::Node(THEIRS, 4, &["ts", "tombstone"]);
+    *retired.other.lock() = Other::Node(THEIRS, 4, &["ts", "tombstone"]);
     assert_eq!(retired.run_later(None).reclaimed, 1);
 }
 
@@ -112,7 +113,7 @@ async fn tombstones_stay_where_a_node_was_taken_off_the_list() {
 async fn a_server_without_an_id_has_to_show_that_its_disk_is_there() {
     let retired = Retired::while_there_was(Other::Fails).await;
     for (other, reclaimed) in [(Other::Fails, 0), (Other::FixedPart(&[]), 0), (Other::FixedPart(&["x"]), 1)] {
-        *retired.other.lock().unwrap() = other;
+        *retired.other.lock() = other;
         assert_eq!(retired.run_later(None).reclaimed, reclaimed);
     }
 }
@@ -121,7 +122,7 @@ async fn a_server_without_an_id_has_to_show_that_its_disk_is_there() {
 async fn a_node_in_its_own_list_does_not_wait_for_itself() {
     for before in [Other::Fails, Other::Node(THEIRS, 1, &["ts"])] {
         let retired = Retired::while_there_was(before).await;
-        *retired.other.lock().unwrap() = Other::Node(THEIRS, 1, &["ts"]);
+        *retired.other.lock() = Other::Node(THEIRS, 1, &["ts"]);
         assert_eq!(retired.run_later(None).reclaimed, 1);
     }
 }

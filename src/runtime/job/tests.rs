@@ -11,7 +11,7 @@ struct Scripted {
     clock: Arc<TestClock>,
     stop: Stop,
     /// When each step began.
-    began: Arc<std::sync::Mutex<Vec<u64>>>,
+    began: Arc<parking_lot::Mutex<Vec<u64>>>,
 }
 
 enum Step {
@@ -35,7 +35,7 @@ impl Job for Scripted {
     }
 
     fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
-        self.began.lock().unwrap().push(self.clock.now().as_secs());
+        self.began.lock().push(self.clock.now().as_secs());
         match self.script.next() {
             None => {
                 self.stop.stop();
@@ -60,7 +60,7 @@ fn run(script: Vec<Step>) -> (Arc<JobRegistry>, Vec<u64>) {
     let began = Arc::default();
     let job = Scripted { script: script.into_iter(), clock, stop: stop.clone(), began: Arc::clone(&began) };
     Runner::new(job, &board, Wake::new(&stop)).run();
-    let began = began.lock().unwrap().clone();
+    let began = began.lock().clone();
     (board, began)
 }
 

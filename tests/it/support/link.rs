@@ -3,9 +3,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 /// What the line does to what it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +83,7 @@ impl Link {
         let serving = Arc::clone(&line);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if serving.state().ended {
+                if serving.state.lock().ended {
                     return;
                 }
                 let line = Arc::clone(&serving);
@@ -94,13 +96,13 @@ impl Link {
 
     /// New connections lead there from now on.
     pub fn lead_to(&self, target: SocketAddr) {
-        self.line.state().target = Some(target);
+        self.line.state.lock().target = Some(target);
         self.line.changed.notify_all();
     }
 
     /// From now on, also for what is under way.
     pub fn set(&self, manner: Manner) {
-        let mut state = self.line.state();
+        let mut state = self.line.state.lock();
         state.manner = manner;
         if manner == Manner::Cut {
             state.close_all();
@@ -110,18 +112,18 @@ impl Link {
 
     /// How often anything was held up, cut off or spoilt.
     pub fn troubles(&self) -> usize {
-        self.line.state().troubles
+        self.line.state.lock().troubles
     }
 
     /// How many bytes came back over it.
     pub fn carried(&self) -> usize {
-        self.line.state().carried
+        self.line.state.lock().carried
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let mut state = self.line.state();
+        let mut state = self.line.state.lock();
         state.ended = true;
         state.close_all();
         drop(state);
@@ -142,13 +144,9 @@ impl State {
 }
 
 impl Line {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn carry(self: &Arc<Self>, client: &TcpStream) -> std::io::Result<()> {
         let target = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if state.manner == Manner::Cut {
                 state.troubles += 1;
                 return Ok(());
@@ -159,12 +157,12 @@ impl Line {
                 match state.target {
                     _ if state.ended => return Ok(()),
                     Some(target) => break target,
-                    None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    None => self.changed.wait(&mut state),
                 }
             }
         };
         let carried = TcpStream::connect_timeout(&target, Duration::from_secs(5)).and_then(|server| {
-            self.state().open.push(server.try_clone()?);
+            self.state.lock().open.push(server.try_clone()?);
             client.set_nodelay(true)?;
             server.set_nodelay(true)?;
             let (asking, asked) = (client.try_clone()?, server.try_clone()?);
@@ -301,16 +299,16 @@ impl Line {
     }
 
     fn manner(&self) -> Manner {
-        self.state().manner
+        self.state.lock().manner
     }
 
     fn noted(&self) {
-        self.state().troubles += 1;
+        self.state.lock().troubles += 1;
     }
 
     /// Waits until so many bytes may pass; an error when none will any more.
     fn gate(&self, way: Way, bytes: usize) -> std::io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let mut counted = false;
         let wait = loop {
             let wait = match state.manner {
@@ -325,7 +323,7 @@ impl Line {
             state.troubles += usize::from(!std::mem::replace(&mut counted, true));
             match wait {
                 Some(wait) => break wait,
-                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(&mut state),
             }
         };
         if way == Way::Back {
