@@ -5,9 +5,6 @@
 
 mod support;
 
-use std::hint::black_box;
-
-use criterion::{Criterion, criterion_group, criterion_main};
 use gapless::coverage::{LiveGauges, png};
 use gapless::domain::coverage::{Coverage, CoverageKind, Shares, Stretch, Window};
 use gapless::domain::map::{ROWS, paint, paint_hours};
@@ -65,7 +62,7 @@ impl Year {
 /// Answers with how much there was to tell.
 type Question = fn(&Year) -> usize;
 
-fn coverage(criterion: &mut Criterion) {
+fn main() {
     let directory = tempfile::tempdir().expect("a directory");
     let (index, stream) = support::index(&directory.path().join("year.redb"), HOURS, 64 << 20);
     let year = Year { index, stream, first: support::hour(0), last: support::hour(HOURS - 1) };
@@ -76,25 +73,18 @@ fn coverage(criterion: &mut Criterion) {
         ("timeline of a year", Year::timeline),
     ];
     for (name, ask) in questions {
-        criterion.bench_function(name, |bencher| bencher.iter(|| black_box(ask(&year))));
+        support::measure(name, || ask(&year));
     }
-    scrape(criterion, "gauges of a year", &year.index);
+    scrape("gauges of a year", &year.index);
     // Summaries are as large with few segments as with many.
     let (long, _) = support::index_of(&directory.path().join("long.redb"), 100_000, 4, 64 << 20);
-    scrape(criterion, "gauges of 100,000 hours", &long);
+    scrape("gauges of 100,000 hours", &long);
 }
 
-fn scrape(criterion: &mut Criterion, name: &str, index: &Index) {
-    let mut group = criterion.benchmark_group(name);
-    group.sample_size(20);
-    group.bench_function("first scrape", |bencher| {
-        bencher.iter(|| black_box(LiveGauges::new(WEEK, usize::MAX).text(index, Horizon::OPEN).len()));
-    });
+fn scrape(name: &str, index: &Index) {
+    let first = || LiveGauges::new(WEEK, usize::MAX).text(index, Horizon::OPEN).len();
+    support::measure(&format!("{name}, first scrape"), first);
     let known = LiveGauges::new(WEEK, usize::MAX);
     known.text(index, Horizon::OPEN);
-    group.bench_function("next scrapes", |bencher| bencher.iter(|| black_box(known.text(index, Horizon::OPEN).len())));
-    group.finish();
+    support::measure(&format!("{name}, next scrapes"), || known.text(index, Horizon::OPEN).len());
 }
-
-criterion_group!(benches, coverage);
-criterion_main!(benches);

@@ -6,7 +6,6 @@ mod support;
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gapless::domain::totals::HourTotals;
 use gapless::domain::{HourContents, best_per_start, parse_file_name};
 
@@ -25,36 +24,22 @@ fn naive(name: &str) -> Option<(f64, f64, String, Vec<u8>)> {
     ))
 }
 
-fn names(criterion: &mut Criterion) {
+fn main() {
     let names: Vec<String> = (0..support::PER_HOUR).map(|number| support::name(7, number)).collect();
     let contents = support::contents(7);
-    let mut group = criterion.benchmark_group("an hour of names");
-    group.throughput(Throughput::Elements(u64::from(support::PER_HOUR)));
-    group.bench_function("read", |bencher| {
-        bencher.iter(|| {
-            names
-                .iter()
-                .filter(|name| matches!(parse_file_name(black_box(name)), gapless::domain::FileName::Understood(_)))
-                .count()
-        });
+    println!("an hour of {} names:", names.len());
+    let understood =
+        |name: &&String| matches!(parse_file_name(black_box(name)), gapless::domain::FileName::Understood(_));
+    support::measure("read", || names.iter().filter(understood).count());
+    support::measure("read, the naive way", || names.iter().filter(|name| naive(black_box(name)).is_some()).count());
+    support::measure("read, sorted into an hour", || {
+        HourContents::from_names(names.iter().map(|name| (name.as_str(), 1))).len()
     });
-    group.bench_function("read, the naive way", |bencher| {
-        bencher.iter(|| names.iter().filter(|name| naive(black_box(name)).is_some()).count());
+    support::measure("written as a listing", || {
+        let mut bytes = 0;
+        contents.for_each_listed(false, |name| bytes += name.len());
+        bytes
     });
-    group.bench_function("read, sorted into an hour", |bencher| {
-        bencher.iter(|| HourContents::from_names(names.iter().map(|name| (name.as_str(), 1))).len());
-    });
-    group.bench_function("written as a listing", |bencher| {
-        bencher.iter(|| {
-            let mut bytes = 0;
-            contents.for_each_listed(false, |name| bytes += name.len());
-            bytes
-        });
-    });
-    group.bench_function("totals and digest", |bencher| bencher.iter(|| HourTotals::of(black_box(&contents))));
-    group.bench_function("best per start", |bencher| bencher.iter(|| best_per_start(black_box(&contents)).len()));
-    group.finish();
+    support::measure("totals and digest", || HourTotals::of(black_box(&contents)));
+    support::measure("best per start", || best_per_start(black_box(&contents)).len());
 }
-
-criterion_group!(benches, names);
-criterion_main!(benches);

@@ -5,11 +5,9 @@
 
 mod support;
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gapless::crawl::{Keeper, Watch, WatchOptions};
 use gapless::disk::{Base, BaseGuard, BaseIdentity};
 use gapless::domain::{HourPlace, Span, Stream, Timestamp};
@@ -75,7 +73,7 @@ impl Day {
     }
 }
 
-fn playback(criterion: &mut Criterion) {
+fn main() {
     let directory = tempfile::tempdir().expect("a directory");
     let day = Day::new(&directory);
     let stop = Stop::new();
@@ -88,36 +86,23 @@ fn playback(criterion: &mut Criterion) {
         while !(0..HOURS).all(|number| day.keeper.is_fresh("bench/source", support::hour(number))) {
             std::thread::sleep(Duration::from_millis(50));
         }
-        questions(criterion, &day);
+        questions(&day);
         stop.stop();
         watch.wake();
     });
 }
 
-fn questions(criterion: &mut Criterion, day: &Day) {
+fn questions(day: &Day) {
     let warm = day.playback();
     assert_eq!(day.six_hours(&warm), 6 * PER_HOUR as usize);
-    criterion.bench_function("best sequence of 6 h, warm", |bencher| bencher.iter(|| black_box(day.six_hours(&warm))));
+    support::measure("best sequence of 6 h, warm", || day.six_hours(&warm));
     day.all(&warm, 0);
-    criterion.bench_function("playlist of 24 h, again", |bencher| bencher.iter(|| black_box(day.all(&warm, 0))));
+    support::measure("playlist of 24 h, again", || day.all(&warm, 0));
     let mut earlier = 0;
-    criterion.bench_function("playlist of 24 h, another window of known hours", |bencher| {
-        bencher.iter(|| {
-            earlier = earlier % 1_000_000 + 1;
-            black_box(day.all(&warm, earlier))
-        });
+    support::measure("playlist of 24 h, another window of known hours", || {
+        earlier = earlier % 1_000_000 + 1;
+        day.all(&warm, earlier)
     });
-    let mut group = criterion.benchmark_group("nothing kept");
-    group.sample_size(20);
-    let ask = |what: fn(&Day, &Playback) -> usize| {
-        move |bencher: &mut criterion::Bencher<'_>| {
-            bencher.iter_batched(|| day.playback(), |cold| black_box(what(day, &cold)), BatchSize::LargeInput);
-        }
-    };
-    group.bench_function("best sequence of 6 h", ask(Day::six_hours));
-    group.bench_function("playlist of 24 h", ask(|from, cold| from.all(cold, 0)));
-    group.finish();
+    support::measure_with("best sequence of 6 h, nothing kept", || day.playback(), |cold| day.six_hours(cold));
+    support::measure_with("playlist of 24 h, nothing kept", || day.playback(), |cold| day.all(cold, 0));
 }
-
-criterion_group!(benches, playback);
-criterion_main!(benches);

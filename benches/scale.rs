@@ -5,9 +5,6 @@
 
 mod support;
 
-use std::hint::black_box;
-
-use criterion::{Criterion, criterion_group, criterion_main};
 use gapless::domain::{Span, Timestamp};
 use gapless::index::Index;
 
@@ -33,28 +30,21 @@ fn ten_minutes(index: &Index, stream: &str, number: u32) -> usize {
         .sum()
 }
 
-fn scale(criterion: &mut Criterion) {
+fn main() {
     let directory = tempfile::tempdir().expect("a directory");
     let sizes = [("600 thousand", 336_u32), ("10 million", 5_572)];
     let indexes = sizes.map(|(name, hours)| {
         (name, hours, support::index(&directory.path().join(format!("{hours}.redb")), hours, 64 << 20))
     });
     for (question, ask) in [("list an hour", list as fn(&Index, &str, u32) -> usize), ("ten minutes", ten_minutes)] {
-        let mut group = criterion.benchmark_group(question);
         for (name, hours, (index, stream)) in &indexes {
             let stream = stream.to_string();
             let mut number = 0;
-            group.bench_function(*name, |bencher| {
-                bencher.iter(|| {
-                    // Another hour each time, within a day, as people do who look at a stretch of time.
-                    number = hours / 2 + (number + 1) % 24;
-                    black_box(ask(index, &stream, number))
-                });
+            support::measure(&format!("{question}, {name}"), || {
+                // Another hour each time, within a day, as people do who look at a stretch of time.
+                number = hours / 2 + (number + 1) % 24;
+                ask(index, &stream, number)
             });
         }
-        group.finish();
     }
 }
-
-criterion_group!(benches, scale);
-criterion_main!(benches);

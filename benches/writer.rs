@@ -7,7 +7,6 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gapless::domain::{AnyFile, HourChange};
 use gapless::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
 
@@ -23,30 +22,19 @@ fn batch(next: &AtomicU32, count: u32) -> Batch {
     Batch { hours: vec![HourUpdate::Change { stream, hour, changes, stamp: StampUpdate::Keep }], ..Batch::default() }
 }
 
-fn writer(criterion: &mut Criterion) {
+fn main() {
     let directory = tempfile::tempdir().expect("a directory");
     let index = Arc::new(Index::open(&directory.path().join("index.redb"), IndexOptions::default()).expect("opens"));
     let next = AtomicU32::new(0);
-    let mut group = criterion.benchmark_group("commit");
-    group.sample_size(20);
     for count in [1, 100] {
-        group.throughput(Throughput::Elements(u64::from(count)));
-        group.bench_function(format!("{count} segments"), |bencher| {
-            bencher.iter(|| index.apply(batch(&next, count)).expect("commits"));
-        });
+        let commit = || index.apply(batch(&next, count)).expect("commits");
+        support::measure(&format!("commit of {count} segments"), commit);
     }
-    group.throughput(Throughput::Elements(8 * 16));
-    group.bench_function("1 segment, from 8 threads, 16 times", |bencher| {
-        bencher.iter(|| {
-            std::thread::scope(|scope| {
-                for _ in 0..8 {
-                    scope.spawn(|| (0..16).map(|_| index.apply(batch(&next, 1)).expect("commits").put).sum::<u64>());
-                }
-            });
+    support::measure("commits of 1 segment, from 8 threads, 16 times each", || {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..16).map(|_| index.apply(batch(&next, 1)).expect("commits").put).sum::<u64>());
+            }
         });
     });
-    group.finish();
 }
-
-criterion_group!(benches, writer);
-criterion_main!(benches);

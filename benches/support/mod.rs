@@ -2,7 +2,9 @@
 
 #![allow(clippy::allow_attributes, dead_code, reason = "each bench uses its own part")]
 
+use std::hint::black_box;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use gapless::domain::coverage::HourLine;
 use gapless::domain::totals::HourTotals;
@@ -12,6 +14,39 @@ use gapless::index::{Index, IndexError, IndexOptions};
 
 /// Segments of 2 s in a full hour, less the few that every recorder misses.
 pub const PER_HOUR: u32 = 1_795;
+
+/// How often a call is measured, and for how long each time.
+const SAMPLES: usize = 21;
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// Prints how long a call takes once it is warm: the median of the samples and the fastest.
+pub fn measure<T>(name: &str, mut call: impl FnMut() -> T) {
+    let mut sample = |calls: u32| {
+        let begun = Instant::now();
+        (0..calls).for_each(|_| drop(black_box(call())));
+        begun.elapsed() / calls
+    };
+    sample(1);
+    let once = sample(1).as_nanos().max(1);
+    let calls = u32::try_from(SAMPLE.as_nanos() / once).unwrap_or(u32::MAX).max(1);
+    print(name, (0..SAMPLES).map(|_| sample(calls)).collect());
+}
+
+/// The same of calls each of which needs something of its own, which is not measured.
+pub fn measure_with<I, T>(name: &str, prepare: impl Fn() -> I, call: impl Fn(&I) -> T) {
+    let sample = |_| {
+        let prepared = prepare();
+        let begun = Instant::now();
+        black_box(call(&prepared));
+        begun.elapsed()
+    };
+    print(name, (0..SAMPLES).map(sample).collect());
+}
+
+fn print(name: &str, mut samples: Vec<Duration>) {
+    samples.sort_unstable();
+    println!("{name}: {:.2?}, at least {:.2?}", samples[SAMPLES / 2], samples[0]);
+}
 
 /// The hour with this number of a made-up archive.
 pub fn hour(number: u32) -> Hour {

@@ -101,7 +101,7 @@ impl Retention {
             journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retired && self.is_old(entry));
         let until = Instant::now() + ASKING;
         let mut inquiry = None;
-        for (place, entry) in due.choose_multiple(&mut rand::rng(), MOST_ASKED) {
+        for (place, entry) in due.sample(&mut rand::rng(), MOST_ASKED) {
             // An hour that was retired again in this run has another entry by now.
             let is_it = self.ledger.ask(|known, _| known.get(place) == Some(entry)) == Some(true);
             if !is_it || self.parts.keeper.doubt_of(place).is_some() {

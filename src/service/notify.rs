@@ -1,4 +1,6 @@
 //! The messages themselves, and the socket that they go to: one datagram each, `NAME=value` a line.
+//!
+//! Not by the crate `sd-notify`, which waits for a manager that does not read, and knows no sockets without a file.
 
 use std::ffi::OsString;
 use std::io;

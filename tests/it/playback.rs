@@ -9,7 +9,7 @@ use chrono::DateTime;
 use percent_encoding::percent_decode_str;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 use crate::support::model::{self, Best};

@@ -92,7 +92,7 @@ impl Copies {
     /// Whether a peer has the bytes of what it lists, as far as some of the files tell: a list may come from a cache, from a server
     /// whose disk is away, or from one that lies.
     async fn gives_what_it_lists(&mut self, peer: &Peer, place: &HourPlace, wanted: &[&String]) -> bool {
-        let sample = wanted.iter().choose_multiple(&mut rand::rng(), SAMPLED);
+        let sample = wanted.iter().sample(&mut rand::rng(), SAMPLED);
         for name in sample {
             if self.budget.is_used_up() {
                 let why = "one run looks into no more files; the next one goes on";

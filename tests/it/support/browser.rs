@@ -1,22 +1,15 @@
 //! A real browser without a window: Chromium, told what to do by its driver. Nothing of either is left with the value.
 
-use std::future::Future;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use axum::http::Method;
-use fantoccini::wd::WebDriverCompatibleCommand;
-use fantoccini::{Client, ClientBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use parking_lot::{Mutex, MutexGuard};
-use reqwest::Url;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 use super::{SOON, TestNode, eventually};
 
@@ -27,30 +20,36 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A browser with one page.
 pub struct Browser {
-    client: Client,
-    runtime: Runtime,
     driver: Child,
-    port: u16,
+    address: SocketAddr,
     session: String,
     _profile: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
-/// A command that the driver has beside those of the standard.
-#[derive(Debug)]
-struct Custom {
-    path: &'static str,
-    body: Value,
-}
-
-impl WebDriverCompatibleCommand for Custom {
-    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, <Url as std::str::FromStr>::Err> {
-        base.join(&format!("session/{}/{}", session.unwrap(), self.path))
+/// A request to the driver, and the value of its answer. Drivers have a connection for each, and say how long an answer is.
+fn ask(address: SocketAddr, method: &str, path: &str, body: &Value) -> io::Result<Result<Value, String>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(STARTS_WITHIN))?;
+    let body = body.to_string();
+    let length = body.len();
+    stream.write_all(
+        format!("{method} /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes(),
+    )?;
+    let mut answer = BufReader::new(stream);
+    let (mut line, mut status, mut length) = (String::new(), String::new(), 0);
+    while answer.read_line(&mut line)? > 2 {
+        if status.is_empty() {
+            status = line.trim_end().to_owned();
+        } else if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+        line.clear();
     }
-
-    fn method_and_body(&self, _url: &Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.body.to_string()))
-    }
+    let mut text = vec![0; length];
+    answer.read_exact(&mut text)?;
+    let value = serde_json::from_slice::<Value>(&text)?["value"].take();
+    Ok(if status.contains(" 200 ") { Ok(value) } else { Err(format!("{method} {path}: {status}: {value}")) })
 }
 
 impl Browser {
@@ -71,7 +70,6 @@ impl Browser {
         });
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         eventually(STARTS_WITHIN, || TcpStream::connect(address).is_ok());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let data = profile.path().join("profile");
         let mut arguments = vec![
             "--headless=new".to_owned(),
@@ -84,49 +82,42 @@ impl Browser {
         if rustix::process::geteuid().is_root() {
             arguments.push("--no-sandbox".to_owned());
         }
-        let wanted = json!({
+        let options = json!({
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let Value::Object(wanted) = wanted else { unreachable!() };
-        let builder = ClientBuilder::new(HttpConnector::new()).capabilities(wanted).to_owned();
-        let connecting = async {
-            let client = builder.connect(&format!("http://{address}")).await.unwrap();
-            let session = client.session_id().await.unwrap().unwrap();
-            (client, session)
-        };
-        let (client, session) = runtime.block_on(connecting);
-        let browser = Self { client, runtime, driver, port, session, _profile: profile, _turn: turn };
+        let wanted = json!({ "capabilities": { "alwaysMatch": options } });
+        let session = ask(address, "POST", "session", &wanted).unwrap().unwrap();
+        let session = session["sessionId"].as_str().unwrap().to_owned();
+        let browser = Self { driver, address, session, _profile: profile, _turn: turn };
         // A window has a least width; a page may have any.
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         browser.devtools("Emulation.setDeviceMetricsOverride", &size);
         browser
     }
 
-    fn wait<T>(&self, work: impl Future<Output = Result<T, fantoccini::error::CmdError>>) -> T {
-        self.runtime.block_on(work).unwrap()
-    }
-
-    fn custom(&self, path: &'static str, body: Value) -> Value {
-        self.wait(self.client.issue_cmd(Custom { path, body }))
+    #[track_caller]
+    fn command(&self, path: &str, body: &Value) -> Value {
+        let path = format!("session/{}/{path}", self.session);
+        ask(self.address, "POST", &path, body).unwrap().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A command of the browser's own tools.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
-        self.custom("goog/cdp/execute", json!({ "cmd": command, "params": parameters }))
+        self.command("goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     /// Opens a page of a node.
     pub fn open(&self, node: &TestNode, path: &str) {
         // Another fragment of the same page would not load it.
-        self.wait(self.client.goto("about:blank"));
-        self.wait(self.client.goto(&format!("http://{}{path}", node.address)));
+        self.command("url", &json!({ "url": "about:blank" }));
+        self.command("url", &json!({ "url": format!("http://{}{path}", node.address) }));
     }
 
     /// What a function body returns in the page.
     #[track_caller]
     pub fn run(&self, script: &str) -> Value {
-        self.wait(self.client.execute(script, Vec::new()))
+        self.command("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     /// What an expression is, as text; empty for what there is not.
@@ -157,7 +148,7 @@ impl Browser {
     /// Presses a key; those without a letter by their code in the standard.
     pub fn press(&self, key: &str) {
         let keys = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
-        self.custom("actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }] }));
+        self.command("actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }] }));
     }
 
     /// Moves the pointer to a place in the page.
@@ -181,13 +172,13 @@ impl Browser {
     fn pointer(&self, steps: &Value) {
         let mouse =
             json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": steps });
-        self.custom("actions", json!({ "actions": [mouse] }));
+        self.command("actions", &json!({ "actions": [mouse] }));
     }
 
     /// Turns the wheel there.
     pub fn wheel(&self, (x, y): (i64, i64), by: i64) {
         let turn = json!([{ "type": "scroll", "x": x, "y": y, "deltaX": 0, "deltaY": by, "duration": 0 }]);
-        self.custom("actions", json!({ "actions": [{ "type": "wheel", "id": "wheel", "actions": turn }] }));
+        self.command("actions", &json!({ "actions": [{ "type": "wheel", "id": "wheel", "actions": turn }] }));
     }
 
     /// The same while Ctrl is held.
@@ -198,12 +189,12 @@ impl Browser {
         let turn =
             json!([pause(), { "type": "scroll", "x": x, "y": y, "deltaX": 0, "deltaY": by, "duration": 0 }, pause()]);
         let both = json!([{ "type": "key", "id": "keys", "actions": keys }, { "type": "wheel", "id": "wheel", "actions": turn }]);
-        self.custom("actions", json!({ "actions": both }));
+        self.command("actions", &json!({ "actions": both }));
     }
 
     /// What the page and the browser have complained of since this was last asked.
     pub fn log(&self) -> Vec<String> {
-        let entries = self.custom("se/log", json!({ "type": "browser" }));
+        let entries = self.command("se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().cloned().unwrap_or_default();
         entries.iter().filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].to_string()).collect()
     }
@@ -211,17 +202,10 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Told by hand, because nothing may fail here: the browser ends with its session.
-        let ended = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).and_then(|mut stream| {
-            stream.set_read_timeout(Some(SOON))?;
-            let path = format!("/session/{}", self.session);
-            stream.write_all(
-                format!("DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").as_bytes(),
-            )?;
-            BufReader::new(stream).read_line(&mut String::new())
-        });
-        if let Err(error) = ended {
-            eprintln!("the browser did not end when it was told: {error}");
+        // The browser ends with its session. Nothing may fail here.
+        let ended = ask(self.address, "DELETE", &format!("session/{}", self.session), &json!({}));
+        if !matches!(ended, Ok(Ok(_))) {
+            eprintln!("the browser did not end when it was told: {ended:?}");
         }
         let group = Pid::from_raw(self.driver.id().cast_signed());
         if let Some(Err(error)) = group.map(|group| kill_process_group(group, Signal::KILL)) {
