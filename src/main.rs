@@ -1,10 +1,12 @@
 //! Arguments, configuration, logging, dispatch, exit code. No verb does its work here.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use gapless::cli::args::{Args, Verb};
 use gapless::cli::config::{Config, ConfigError};
 use gapless::cli::out::{failure, stderr_line};
@@ -74,7 +76,15 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn refuse(error: &clap::Error) -> ! {
     let typed = std::env::args_os().map(|arg| shown(&arg.to_string_lossy()).into_owned());
     match Args::try_parse_from(typed) {
-        Err(same) if same.kind() == error.kind() => same.exit(),
+        Err(same) if same.kind() == error.kind() => {
+            same.print().unwrap_or_default();
+            if let Some(ContextValue::String(word)) = same.get(ContextKind::InvalidArg)
+                && Path::new(word).is_dir()
+            {
+                stderr_line(format_args!("The archive is given with --base-dir {word}, or in GAPLESS_BASE_DIR."));
+            }
+            std::process::exit(same.exit_code())
+        }
         _ => {
             error.render().to_string().lines().for_each(|line| stderr_line(format_args!("{line}")));
             std::process::exit(error.exit_code())
@@ -82,8 +92,21 @@ fn refuse(error: &clap::Error) -> ! {
     }
 }
 
+/// An error with its causes, down to the one that says what the last of them says.
+fn words(error: &anyhow::Error) -> String {
+    let root = error.root_cause().to_string();
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        if text.contains(&root) {
+            break;
+        }
+        text = format!("{text}: {cause}");
+    }
+    text
+}
+
 /// Says on one line what went wrong, with its causes, and how the run ends.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    stderr_line(format_args!("gapless: {}", format!("{error:#}").replace('\n', " ")));
+    stderr_line(format_args!("gapless: {}", words(error).replace('\n', " ")));
     if error.is::<ConfigError>() || error.is::<UsageError>() { Exit::Usage.into() } else { Exit::Failed.into() }
 }

@@ -3,7 +3,7 @@
 //! 1. Locks, marker, index ([`crate::startup`]).
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
 //! 3. The jobs run, each in a thread of its own and all under one contract ([`crate::runtime::Job`]); how they are stands on one board.
-//! 4. Retention deletes what is not to be kept, once the index has caught up; why holes are open is worked out from then on.
+//! 4. Once the index has caught up, retention deletes old hours, and the reasons of holes are worked out.
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
 mod address;
@@ -55,7 +55,7 @@ use crate::tls;
 use pulse::VitalJobs;
 pub use pulse::{ENDING, NodePulse};
 
-/// What a node is told.
+/// Configuration of a node.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
     /// Its name.
@@ -94,7 +94,7 @@ pub struct NodeOptions {
     pub gauges: Option<(u32, usize)>,
     /// How often maps and pages are written beneath the base; none where they are not.
     pub maps: Option<Duration>,
-    /// Bytes of listings that are kept.
+    /// Bytes of listings that are cached.
     pub listing_cache: usize,
     /// How much may be watched at once.
     pub playback: PlaybackOptions,
@@ -435,7 +435,7 @@ fn visitors(scrub: &Arc<Scrub>, playback: &Playback, verify_one_in: u64) -> Vec<
     ]
 }
 
-/// What this thread does is done when nobody else wants the processor.
+/// This thread runs only when the processor is idle.
 fn be_last() {
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         tracing::debug!(name: "priority_kept", %error, "the crawl runs with the same priority as everything else");
@@ -490,7 +490,7 @@ fn backfill_actions(backfill: &Arc<Backfill>) -> BackfillActions {
     BackfillActions { accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)) }
 }
 
-/// What no other node has is not purged, where retention is told so.
+/// Files that no other node has are not purged, if retention is configured so.
 fn last_copies(retention: &Arc<Retention>) -> Arc<crate::tombstones::MakeStay> {
     let retention = Arc::clone(retention);
     Arc::new(move || Box::new(retention.hidden_last_copies()))

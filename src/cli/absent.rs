@@ -5,7 +5,7 @@ use super::args::ArchiveTarget;
 use crate::domain::escape::shown;
 use crate::domain::misspelt;
 
-/// Names that are told; the rest is counted.
+/// Names that are listed; the rest is counted.
 const MOST_NAMED: usize = 10;
 
 /// An error unless the channel is here, and the quality of it, if one is given.

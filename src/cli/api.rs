@@ -36,7 +36,7 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// Pages of an answer: with more, a node would keep us asking.
 const MOST_PAGES: usize = 100_000;
 
-/// Whoever answers the verbs.
+/// Answers the verbs.
 #[derive(Debug)]
 pub struct Api {
     reach: Reach,
@@ -91,7 +91,7 @@ impl Api {
         Ok(Self { reach, token: None, pid: None, name: None })
     }
 
-    /// Does something with whoever answers on this archive, and gives it free.
+    /// Runs a task with the API of this archive, and closes it.
     pub async fn with<T>(
         config: &Config,
         needs: OpenNeeds,

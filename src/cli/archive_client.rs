@@ -22,11 +22,11 @@ const PAGES: usize = 64;
 /// A part of the archive: all of it, or a channel, a quality or an hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ArchiveScope {
-    /// The channel; all if there is none.
+    /// The channel; `None` means all.
     pub channel: Option<Channel>,
-    /// The quality; all if there is none.
+    /// The quality; `None` means all.
     pub quality: Option<Quality>,
-    /// The hour; all if there is none.
+    /// The hour; `None` means all.
     pub hour: Option<Hour>,
 }
 
@@ -102,14 +102,14 @@ impl ArchiveClient {
         }
     }
 
-    /// Makes the index right about a part of the archive, where nobody else does. A daemon and a peer look for themselves.
+    /// Brings the index up to date for a part of the archive, unless a daemon or peer answers, which do so themselves.
     pub async fn catch_up(&self, scope: &ArchiveScope) -> anyhow::Result<()> {
         let Some(local) = self.api().and_then(Api::local) else { return Ok(()) };
         let scope = scope.clone();
         local.catch_up(move |stream| scope.holds(stream)).await
     }
 
-    /// The digests of qualities; `None` if nobody there knows what that is.
+    /// The digests of qualities; `None` if the other side does not have them.
     pub async fn qualities(&self, scope: &ArchiveScope) -> anyhow::Result<Option<Digests<Stream>>> {
         let named = scope.stream().map(|stream| stream.to_string());
         let mut found = Digests::new();
@@ -237,7 +237,7 @@ impl ArchiveClient {
         }
     }
 
-    /// What an hour of this archive holds, with sizes and what tombstones hide. Not for peers, who do not tell as much.
+    /// What an hour of this archive holds, with sizes and what tombstones hide. Not for peers, which list less.
     pub async fn contents(&self, place: &HourPlace) -> anyhow::Result<HourContents> {
         match &self.how {
             How::Here(api) => {
@@ -260,7 +260,7 @@ impl ArchiveClient {
         absent::require(api, channel.as_str(), scope.quality.as_ref().map(Quality::as_str)).await
     }
 
-    /// Whoever answers on this archive, if it is this one.
+    /// The API of this archive, unless this is a peer.
     pub fn api(&self) -> Option<&Api> {
         if let How::Here(api) = &self.how { Some(api) } else { None }
     }
@@ -273,8 +273,8 @@ impl ArchiveClient {
     ) -> anyhow::Result<(Option<HoleRecord>, Vec<ClosedHole>)> {
         let (channel, quality, at) = (stream.channel.as_str(), stream.quality.as_str(), at.to_string());
         let path = ["api", "v1", "explain", channel, quality];
-        let told: ExplainedTime = self.get_json(&path, &[("at", at.as_str())]).await?;
-        Ok((told.hole.and_then(|hole| hole.ledger), told.was_missing))
+        let explained: ExplainedTime = self.get_json(&path, &[("at", at.as_str())]).await?;
+        Ok((explained.hole.and_then(|hole| hole.ledger), explained.was_missing))
     }
 
     fn count(&self) {
@@ -299,7 +299,7 @@ impl ArchiveClient {
     }
 }
 
-/// What a peer lists; nothing where it answers with an error about something that nobody here knows.
+/// What a peer lists; nothing if it answers with an error about something unknown here.
 fn or_left_out<T>(
     answer: Result<T, PeerError>,
     is_known: bool,

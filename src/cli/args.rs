@@ -4,25 +4,28 @@
 //! environment and file with one parser. No default of a setting stands in this file.
 
 mod doctor;
+mod examples;
 mod import;
 mod reference;
 mod scrub;
+mod settings;
+mod target;
 pub mod time;
 mod tombstone;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use super::config::time_between;
-use crate::domain::escape::unshown;
+use crate::domain::{Hour, Timestamp};
 pub use doctor::DoctorArgs;
 pub use import::ImportArgs;
 use reference::COMPLETION_EXAMPLES;
 pub use reference::{CompletionArgs, ManArgs};
 pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
+pub use target::ArchiveTarget;
 pub use tombstone::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
 
 /// The heading of what every verb takes, in the help of each.
@@ -30,14 +33,15 @@ const EVERY_VERB: &str = "Options of every command";
 
 /// What somebody does first.
 const EXAMPLES: &str = "Examples:
-  gapless demo                                         see what it does, in a temporary directory
-  gapless node --base-dir /srv/archive                 run a node; open http://127.0.0.1:8000/
-  gapless import --channel mine --quality source *.ts  take recordings of ffmpeg or OBS into the archive
-  gapless holes mine/source --from yesterday           list what is missing, and why
-  gapless doctor                                       check the archive and this machine
+  gapless demo                           see what it does, in a temporary directory
+  gapless node --base-dir /srv/archive   run a node; open http://127.0.0.1:8000/
+  gapless import --channel mine --quality source *.ts    take in recordings
+  gapless holes mine/source --from yesterday             list what is missing, why
+  gapless doctor                         check the archive and this machine
 
 Times: 2019-11-13T02:55:08 (UTC), 2019-11-13 03:55+01:00, 1h ago, yesterday, now.
-Exit codes: 0 done; 1 done, but something is wrong with the data; 2 wrong usage or configuration; 3 could not be done.
+Exit codes: 0 done; 1 done, but something is wrong with the data;
+2 wrong usage or configuration; 3 could not be done.
 Documentation: docs/commands.md, docs/configuration.md";
 
 /// Keeps archives of live streams complete: indexes, serves and replicates recorded segments, and shows what is missing.
@@ -92,51 +96,71 @@ pub enum Verb {
                       misses things. What is recorded is generated: there is no video in it. Open the address that is printed and watch \
                       holes appear and be filled. Everything lies in a temporary directory, which is removed at the end; ctrl-C ends it. \
                       Nothing else is touched: --base-dir, --state-dir and the settings of nodes play no part. Of what the nodes log, warnings are shown; --log shows more.",
-        after_help = "It needs about 90 MB of disk for three hours of history, and 90 MB more for each hour that it runs."
+        after_help = examples::DEMO
     )]
     Demo(DemoArgs),
     /// Run the daemon: index the archive, serve it over HTTP, fetch what is missing
+    #[command(after_help = examples::NODE)]
     Node(NodeArgs),
     /// Rebuild the index from the files; the daemon must be stopped
+    #[command(after_help = examples::REBUILD)]
     Rebuild(RebuildArgs),
     /// Fetch from other nodes what is missing here
+    #[command(after_help = examples::BACKFILL)]
     Backfill(BackfillArgs),
     /// Show which hours are due for deletion, delete them, or list deleted ones
+    #[command(after_help = examples::RETENTION)]
     Retention(RetentionArgs),
     /// Answer questions raised by the running daemon's crawl
+    #[command(after_help = examples::CRAWL)]
     Crawl(CrawlArgs),
     /// Take recordings of ffmpeg, OBS or another program into the archive, as segments with their names
+    #[command(after_help = examples::IMPORT)]
     Import(ImportArgs),
     /// List channels, qualities, hours or segments
+    #[command(after_help = examples::LS)]
     Ls(LsArgs),
     /// Compare this archive with another node; changes nothing
+    #[command(after_help = examples::DIFF)]
     Diff(DiffArgs),
     /// Explain a file, or which segments cover a time, and why
+    #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
     /// List the holes of a channel and quality: start, end, seconds, reason
+    #[command(after_help = examples::HOLES)]
     Holes(HolesArgs),
     /// List the longest stretches without a hole: start, end and seconds of each
+    #[command(after_help = examples::TIMESPANS)]
     Timespans(TimespansArgs),
     /// Write a stretch of time to one video file
+    #[command(after_help = examples::CUT)]
     Cut(CutArgs),
     /// Show what each hour has and lacks; write Prometheus gauges and maps
+    #[command(after_help = examples::COVERAGE)]
     Coverage(CoverageArgs),
     /// Hide segments on every node, list hidden ones, or delete their bytes here
+    #[command(after_help = examples::TOMBSTONE)]
     Tombstone(TombstoneArgs),
     /// Check segments against their hashes now; damaged ones go to the quarantine
+    #[command(after_help = examples::SCRUB)]
     Scrub(ScrubArgs),
     /// List, restore or delete damaged files
+    #[command(after_help = examples::QUARANTINE)]
     Quarantine(QuarantineArgs),
     /// List segments that the scrub found odd but left in place
+    #[command(after_help = examples::FLAGGED)]
     Flagged,
     /// Show the state of the node on one screen
+    #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
     /// Check limits, disk, index, clock and peers, and say how to fix what is wrong
+    #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// Print completions of this command line for a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completions(CompletionArgs),
     /// Write manual pages, one for each command, into a directory
+    #[command(after_help = examples::MAN)]
     Man(ManArgs),
 }
 
@@ -144,13 +168,13 @@ pub enum Verb {
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
     /// How much history to start with, at most 6h
-    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = |text: &str| time_between(text, "0s", "6h"))]
+    #[arg(long, value_name = "DURATION", default_value = "3h", value_parser = |text: &str| time_between(text, "0s", "6h"))]
     pub history: Duration,
     /// End after this time, at most 24h
-    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = |text: &str| time_between(text, "1s", "24h"))]
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = |text: &str| time_between(text, "1s", "24h"))]
     pub lasts: Duration,
     /// How long ago a segment must have ended before a node that lacks it fetches it, at most 10min; until then its hole is visible
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = |text: &str| time_between(text, "0s", "10min"))]
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = |text: &str| time_between(text, "0s", "10min"))]
     pub recent_cutoff: Duration,
     /// Seed for reproducible failures of the recorders; random by default
     #[arg(long, value_name = "N")]
@@ -181,7 +205,11 @@ pub struct PeerArgs {
     )]
     pub node_database: Option<String>,
     /// How long ago a segment must have ended to be fetched: the recorder here may still get it
-    #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help = "How long ago a segment must have ended to be fetched [default: 120s]"
+    )]
     pub recent_cutoff: Option<String>,
     /// The token.
     #[arg(
@@ -217,18 +245,18 @@ pub struct BackfillArgs {
     /// Make one round, then exit: 0 if complete, 1 if something could not be fetched. Without it, rounds go on until ctrl-C
     #[arg(long)]
     pub once: bool,
-    /// Only this channel; may be given several times
+    /// Only this channel; repeatable
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Vec<String>,
-    /// Only this quality; may be given several times
+    /// Only this quality; repeatable
     #[arg(long, value_name = "QUALITY")]
     pub quality: Vec<String>,
-    /// Only this hour, such as 2019-11-13T02; may be given several times
-    #[arg(long, value_name = "HOUR")]
-    pub hour: Vec<String>,
-    /// Only from here on: a date, a time, or a number of hours ago
-    #[arg(long, value_name = "WHEN")]
-    pub start: Option<String>,
+    /// Only this hour, such as 2019-11-13T02 or 1h ago; repeatable
+    #[arg(long, value_name = "HOUR", value_parser = time::hour, allow_hyphen_values = true)]
+    pub hour: Vec<Hour>,
+    /// Only from the hour of this time on, such as 2019-11-13, yesterday or 5h ago; a number alone counts hours back
+    #[arg(long, value_name = "TIME", value_parser = time::since, allow_hyphen_values = true)]
+    pub start: Option<Hour>,
     /// This node's name.
     #[arg(
         long,
@@ -337,12 +365,12 @@ pub enum RetentionVerb {
 /// Arguments of `crawl`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CrawlArgs {
-    /// What it is told.
+    /// The answer.
     #[command(subcommand)]
     pub verb: CrawlVerb,
 }
 
-/// What the crawl is told.
+/// Answers to the crawl.
 #[derive(Debug, Clone, Subcommand)]
 pub enum CrawlVerb {
     /// Confirm that a channel's missing files are gone for good
@@ -367,7 +395,11 @@ pub struct LsArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct RuleArgs {
     /// How long ago a segment must have ended to be fetched.
-    #[arg(long, value_name = "TIME", help = "How long ago a segment must have ended to be fetched [default: 120s]")]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help = "How long ago a segment must have ended to be fetched [default: 120s]"
+    )]
     pub recent_cutoff: Option<String>,
     /// Tombstones of the other node would only be reported
     #[arg(long)]
@@ -408,7 +440,7 @@ pub struct DiffArgs {
 /// Arguments of `explain`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ExplainArgs {
-    /// CHANNEL/QUALITY/HOUR/NAME, a path below the base, HOUR/NAME, or a time such as 2019-11-13T04:05:06 (ISO 8601, UTC)
+    /// CHANNEL/QUALITY/HOUR/NAME, a path below the base, HOUR/NAME, or a time such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
     #[arg(value_name = "PATH-or-TIME")]
     pub what: String,
     /// Only in this channel
@@ -418,8 +450,8 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "QUALITY")]
     pub quality: Option<String>,
     /// The hour of a file given by name only, such as 2019-11-13T02
-    #[arg(long, value_name = "HOUR")]
-    pub hour: Option<String>,
+    #[arg(long, value_name = "HOUR", value_parser = time::hour, allow_hyphen_values = true)]
+    pub hour: Option<Hour>,
     /// Also ask this node whether it has the file, and what backfill would do
     #[arg(long, value_name = "[NAME=]URL")]
     pub peer: Option<String>,
@@ -435,11 +467,11 @@ pub struct WindowArgs {
     #[arg(value_name = "CHANNEL/QUALITY")]
     pub stream: String,
     /// Only from this time on, such as 2019-11-13T04:05:06 (UTC), yesterday or 1h ago
-    #[arg(long, value_name = "TIME", value_parser = time::utc, allow_hyphen_values = true)]
-    pub from: Option<String>,
+    #[arg(long, alias = "start", value_name = "TIME", value_parser = time::time, allow_hyphen_values = true)]
+    pub from: Option<Timestamp>,
     /// Only until this time
-    #[arg(long, value_name = "TIME", value_parser = time::utc, allow_hyphen_values = true)]
-    pub to: Option<String>,
+    #[arg(long, alias = "end", value_name = "TIME", value_parser = time::time, allow_hyphen_values = true)]
+    pub to: Option<Timestamp>,
 }
 
 /// Arguments of `holes`.
@@ -469,12 +501,12 @@ pub struct CutArgs {
     /// The channel and quality
     #[arg(value_name = "CHANNEL/QUALITY")]
     pub stream: String,
-    /// From when on, such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
-    #[arg(value_name = "START", value_parser = time::utc, allow_hyphen_values = true)]
-    pub start: String,
+    /// Start, such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
+    #[arg(value_name = "START", value_parser = time::time, allow_hyphen_values = true)]
+    pub start: Timestamp,
     /// End
-    #[arg(value_name = "END", value_parser = time::utc, allow_hyphen_values = true)]
-    pub end: String,
+    #[arg(value_name = "END", value_parser = time::time, allow_hyphen_values = true)]
+    pub end: Timestamp,
     /// Where to write it; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
@@ -522,13 +554,13 @@ pub struct TimespansArgs {
 /// Arguments of `coverage`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CoverageArgs {
-    /// Print it once, then exit
-    #[arg(long, required = true)]
+    /// Print it once, then exit: the default, accepted for scripts
+    #[arg(long)]
     pub once: bool,
-    /// Only this channel; may be given several times
+    /// Only this channel; repeatable
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Vec<String>,
-    /// Only this quality; may be given several times
+    /// Only this quality; repeatable
     #[arg(long, value_name = "QUALITY")]
     pub quality: Vec<String>,
     /// Write gauges into this file as Prometheus text, in one piece
@@ -577,105 +609,6 @@ pub struct OtherNode {
         help = "Trust these authorities (PEM) and no others where the daemon is asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
     )]
     pub ca_file: Option<String>,
-}
-
-/// A place in the archive, from a channel down to an hour.
-///
-/// Names may be given as they are printed. Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is the domain's affair.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArchiveTarget(Vec<String>);
-
-impl ArchiveTarget {
-    /// The parts, from the channel on: one to three of them.
-    pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-}
-
-impl std::fmt::Display for ArchiveTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.join("/"))
-    }
-}
-
-impl FromStr for ArchiveTarget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<String> =
-            text.strip_suffix('/').unwrap_or(text).split('/').map(|part| unshown(part).into_owned()).collect();
-        if parts.len() > 3 {
-            return Err("expected at most three parts, CHANNEL/QUALITY/HOUR".into());
-        }
-        if parts.iter().any(|part| part.is_empty() || part.starts_with('.') || part.contains(['\0', '/'])) {
-            return Err("expected parts that are neither empty nor hidden, as in desertbus/source/2019-11-13T02".into());
-        }
-        Ok(Self(parts))
-    }
-}
-
-impl Args {
-    /// The settings that were given as flags: key and text.
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
-        let mut given = vec![("log", self.common.log.clone())];
-        if let Verb::Node(node) = &self.verb {
-            given.push(("listen", node.listen.clone()));
-            given.push(("name", node.name.clone()));
-            given.push(("http.write_tokens", node.write_tokens.clone()));
-            given.push(("http.read_tokens", node.read_tokens.clone()));
-            given.push(("http.tls_certificate", node.tls_certificate.clone()));
-            given.push(("http.tls_key", node.tls_key.clone()));
-        }
-        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
-            given.push(("backfill.token_file", peers.token_file.clone()));
-        }
-        if let Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) = &self.verb {
-            given.push(("backfill.token_file", rules.token_file.clone()));
-        }
-        if let Verb::Backfill(backfill) = &self.verb {
-            given.push(("name", backfill.name.clone()));
-        }
-        if let Verb::Doctor(doctor) = &self.verb {
-            given.extend(doctor.settings());
-        }
-        given.push(("backfill.ca_file", self.ca_file()));
-        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
-            given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
-            given.push(("backfill.node_file", peers.node_file.clone()));
-            given.push(("backfill.node_database", peers.node_database.clone()));
-            given.push(("backfill.tombstones_from", peers.distrust_tombstones.then(|| "none".to_owned())));
-        }
-        given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
-    }
-}
-
-impl Args {
-    fn ca_file(&self) -> Option<String> {
-        match &self.verb {
-            Verb::Node(NodeArgs { peers, .. })
-            | Verb::Backfill(BackfillArgs { peers, .. })
-            | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. } }) => peers.ca_file.clone(),
-            Verb::Status(status) => status.node.ca_file.clone(),
-            Verb::Doctor(doctor) => doctor.ca_file.clone(),
-            Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
-            Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
-            Verb::Demo(_)
-            | Verb::Scrub(_)
-            | Verb::Quarantine(_)
-            | Verb::Flagged
-            | Verb::Rebuild(_)
-            | Verb::Retention(_)
-            | Verb::Crawl(_)
-            | Verb::Import(_)
-            | Verb::Ls(_)
-            | Verb::Cut(_)
-            | Verb::Holes(_)
-            | Verb::Timespans(_)
-            | Verb::Coverage(_)
-            | Verb::Completions(_)
-            | Verb::Man(_) => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,23 +2,23 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
 
 use super::api::Api;
+use super::args::time::since;
 use super::args::{BackfillArgs, PeerArgs};
 use super::config::{self, Config};
 use super::offline::Offline;
-use super::out::stdout;
+use super::out::{stderr_line, stdout};
 use super::peer_access::{token, trusted};
 use super::{Exit, UsageError};
 use crate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
 use crate::crawl::StrangersBudget;
 use crate::domain::escape::{shown, unshown};
 use crate::domain::origins::ConfiguredStreams;
-use crate::domain::{Hour, Span, Timestamp};
+use crate::domain::{BadName, Channel, Hour, Quality, Span};
 use crate::peer::Peer;
 use crate::sources::{Connection, Database, OwnNode, SourceEntry, SourceError, SourceOptions, Sources, Trust};
 
@@ -31,10 +31,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     }
     let options = options(config, args)?;
     if let Some(daemon) = Api::running(config).await {
-        anyhow::bail!(
-            "the daemon at {} has the archive open; start it with --peer to have it fetch by itself",
-            daemon.address()
-        );
+        anyhow::bail!("the daemon at {} has the archive open; start it with --peer to have it fetch", daemon.address());
     }
     let (configured, channels, qualities) = (config.clone(), args.channel.clone(), args.quality.clone());
     let opened = tokio::task::spawn_blocking(move || {
@@ -58,7 +55,17 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let exit = if args.once {
         sources.once().await;
         let is_whole = all_were_read(&sources)?;
-        let done = report(config, &backfill.once().await)?;
+        let peers = backfill.once().await;
+        let done = report(config, &peers)?;
+        let names_a_part = !args.channel.is_empty() || !args.quality.is_empty();
+        let nothing = |status: &PeerStatus| {
+            status.last.as_ref().is_some_and(|(report, _)| report.hours == 0 && report.errors == 0)
+        };
+        if names_a_part && peers.iter().all(nothing) {
+            stderr_line(format_args!(
+                "nothing was compared: either nothing differs, or no other node has what --channel and --quality name; `gapless diff --peer URL` shows what one has"
+            ));
+        }
         if is_whole { done } else { Exit::DataWrong.into() }
     } else {
         let stop = tokio_util::sync::CancellationToken::new();
@@ -100,7 +107,7 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
     })
 }
 
-/// The other nodes as they are named now, by whatever names them.
+/// The other nodes that are configured now, from all sources.
 pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::watch::Receiver<Vec<Peer>>> {
     let own = OwnNode { listen: None };
     let sources = Sources::new(sources(config)?, own, &config.state_dir, &Registry::new())?;
@@ -123,13 +130,26 @@ pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
     Ok(Peer { name: entry.name, url: entry.url, trusted })
 }
 
+/// Names as they are printed, checked: one that cannot be a directory would quietly fetch nothing.
+fn names<T, C: FromIterator<String>>(
+    flag: &str,
+    given: &[String],
+    check: impl Fn(&str) -> Result<T, BadName>,
+) -> Result<C, UsageError> {
+    let name = |text: &String| {
+        let name = unshown(text).into_owned();
+        check(&name).map_err(|error| UsageError(format!("{flag} {text:?}: {error}")))?;
+        Ok(name)
+    };
+    given.iter().map(name).collect()
+}
+
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
-    let hours = args.hour.iter().map(|hour| Hour::parse(hour).map_err(|error| UsageError(format!("{hour}: {error}"))));
     let given = Wants {
-        channels: args.channel.iter().map(|name| unshown(name).into_owned()).collect(),
-        qualities: args.quality.iter().map(|name| unshown(name).into_owned()).collect(),
-        hours: hours.collect::<Result<_, _>>()?,
-        start: args.start.as_deref().map(start).transpose()?,
+        channels: names("--channel", &args.channel, Channel::new)?,
+        qualities: names("--quality", &args.quality, Quality::new)?,
+        hours: args.hour.iter().copied().collect(),
+        start: args.start,
         future: false,
     };
     let configured = defaults(config, &args.peers)?;
@@ -220,21 +240,8 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
     })
 }
 
-/// A date, an hour, a time, or a number of hours ago.
-fn start(text: &str) -> anyhow::Result<Hour> {
-    if let Ok(hours) = text.parse::<u32>() {
-        let ago = Duration::from_secs(u64::from(hours) * 3600);
-        let since = std::time::SystemTime::now()
-            .checked_sub(ago)
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let us = i64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(i64::MAX);
-        return Ok(Timestamp::from_us(us).hour());
-    }
-    let time = Timestamp::parse(text);
-    let time = time.ok_or_else(|| {
-        UsageError(format!("--start or backfill.start {text:?}: expected is a date, a time, or a number of hours ago"))
-    })?;
-    Ok(time.hour())
+fn start(text: &str) -> Result<Hour, UsageError> {
+    since(text).map_err(|advice| UsageError(format!("backfill.start is {text:?}: {advice}")))
 }
 
 fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
@@ -288,7 +295,7 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
         if let Some(why) = &report.full {
             writeln!(
                 out,
-                "  something was left out: {why}; name what is wanted by --channel, or raise strangers_budget"
+                "  something was left out: {why}; name the channels with --channel, or raise strangers_budget"
             )?;
         }
         for burst in &report.bursts {

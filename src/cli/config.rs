@@ -25,7 +25,7 @@ use super::args::{Args, Verb};
 use super::daemon_search::wrong_with;
 use crate::domain::retention::StreamLimit;
 
-/// What `demo` tells is not to drown in what three nodes log; nor does it matter that one ends an instant before the others.
+/// The output of `demo` must not drown in what three nodes log; nor does it matter that one ends an instant before the others.
 const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::backfill=error")];
 
 /// Where Linux keeps the host's name: the name of a node that was not given one.
@@ -276,7 +276,7 @@ settings! {
         keep_free: ByteSize = "1GiB", "0B" to "1000TiB" =>
             "Free space below which nothing is fetched: recorders and the index keep some.";
         token_file: OptionalFile = "" =>
-            "File with the one token that is sent to the other nodes, for those that want one to be read; read at the start. Only its owner may write it and nobody but owner and group read it.";
+            "File with the one token that is sent to the other nodes, for those that require one for reading; read at the start. Only its owner may write it and nobody but owner and group read it.";
         peers: Texts = "" =>
             "Other nodes as [NAME=]URL, a list or separated by commas; `--peer` takes its place.";
         node_file: OptionalFile = "" =>
@@ -312,7 +312,7 @@ settings! {
         gauge_hours: Count = "168", "0" to "100000" =>
             "Latest hours of each quality that have gauges of their own, about 2 kB of text each; all older ones are one sum, as the hour `older`.";
         gauge_series: Count = "50000", "1000" to "100000000" =>
-            "Series of coverage on `/metrics` in all, about 5 MB of text: names, and so their number, are up to other nodes. With more qualities each shows fewer hours; of more than that, those that came last are one sum.";
+            "Series of coverage on `/metrics` in all, about 5 MB of text: names, and so their number, are up to other nodes. With more qualities each shows fewer hours; beyond that, the latest ones are one sum.";
         maps: TimeOrOff = "60s", "off" to "7days" =>
             "From one look at what changed to the next, after which the map and page of each quality that did are written to `coverage-maps/` beneath the base, unless `off`.";
     }
@@ -370,7 +370,7 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The base directory is none, so that there is no file beneath it.
+    /// The base directory is not one, so that no file lies beneath it.
     #[error("{0}; correct --base-dir or GAPLESS_BASE_DIR, or the rights of that directory")]
     Base(String),
     /// The file that was asked for is not there.
@@ -386,7 +386,7 @@ pub enum ConfigError {
     },
 }
 
-/// Reads a time with its unit, as a setting is read that has these bounds; says what was expected if it is none.
+/// Reads a time with its unit, as a setting is read that has these bounds; the error says what was expected.
 pub fn time_between(text: &str, least: &str, most: &str) -> Result<Duration, String> {
     let within = |time: &Duration| {
         TimeLength::read(least).is_some_and(|least| *time >= least)

@@ -1,4 +1,4 @@
-//! The verb `coverage`: a table of the hours of each quality, and, if they are wanted, gauges, maps and pages. Writes nothing that was not
+//! The verb `coverage`: a table of the hours of each quality, and, on request, gauges, maps and pages. Writes nothing that was not
 //! asked for.
 
 mod ask;
@@ -23,20 +23,20 @@ use crate::wire::Status;
 
 /// Works everything out once.
 pub async fn run(config: &Config, args: &CoverageArgs) -> anyhow::Result<ExitCode> {
-    let wanted = Wanted::new(args)?;
+    let selection = Selection::new(args)?;
     let here = ArchiveClient::here(config).await?;
-    let done = all(config, args, &wanted, &here).await;
+    let done = all(config, args, &selection, &here).await;
     here.close().await?;
     done.map(ExitCode::from)
 }
 
 /// Which channels and qualities; all where none is named.
-struct Wanted {
+struct Selection {
     channels: BTreeSet<Channel>,
     qualities: BTreeSet<Quality>,
 }
 
-impl Wanted {
+impl Selection {
     fn new(args: &CoverageArgs) -> Result<Self, UsageError> {
         let wrong = |text: &String, error: &dyn std::fmt::Display| UsageError(format!("{text}: {error}"));
         let channels =
@@ -81,11 +81,16 @@ async fn nodes(config: &Config, here: &ArchiveClient) -> anyhow::Result<Vec<Show
     std::iter::once(Ok(own)).chain(config.backfill.peers.iter().map(other)).collect()
 }
 
-async fn all(config: &Config, args: &CoverageArgs, wanted: &Wanted, here: &ArchiveClient) -> anyhow::Result<Exit> {
+async fn all(
+    config: &Config,
+    args: &CoverageArgs,
+    selection: &Selection,
+    here: &ArchiveClient,
+) -> anyhow::Result<Exit> {
     let nodes = nodes(config, here).await?;
     let mut streams = here.streams(&ArchiveScope::default(), &BTreeSet::new()).await?;
-    wanted.are_all_among(&streams)?;
-    streams.retain(|stream| wanted.holds(stream));
+    selection.are_all_among(&streams)?;
+    streams.retain(|stream| selection.holds(stream));
     let mut gauges = args.gauges.as_ref().map(|_| CoverageGauges::default());
     let mut exit = Exit::Done;
     for stream in streams {

@@ -98,11 +98,7 @@ pub(super) fn end_by_signal() -> anyhow::Result<CancellationToken> {
 fn read(args: &CutArgs) -> Result<(Stream, Timestamp, Timestamp), UsageError> {
     let stream = Stream::parse(&unshown(&args.stream))
         .map_err(|error| UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY", args.stream)))?;
-    let time = |text: &str| {
-        let expected = "expected is an ISO 8601 time in UTC, such as 2019-11-13T02:55:08";
-        Timestamp::parse(text).ok_or_else(|| UsageError(format!("{text:?} is no time; {expected}")))
-    };
-    let (start, end) = (time(&args.start)?, time(&args.end)?);
+    let (start, end) = (args.start, args.end);
     if end <= start {
         return Err(UsageError(format!("the end, {end}, is not after the start, {start}")));
     }
@@ -150,6 +146,10 @@ impl Target {
             return Err(UsageError(words).into());
         }
         let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !directory.is_dir() {
+            let words = format!("{} is not a directory; make it, or give another -o", directory.display());
+            return Err(UsageError(words).into());
+        }
         let temporary = Builder::new().prefix(".gapless-cut-").suffix(".tmp").tempfile_in(directory);
         let temporary = temporary.with_context(|| format!("cannot write into {}", directory.display()))?;
         Ok(Self::File { temporary, path: output.to_owned(), force })
@@ -171,13 +171,13 @@ impl Target {
         };
         let failed = || format!("cannot write {}", path.display());
         share(temporary.as_file()).and_then(|()| temporary.as_file().sync_all()).with_context(failed)?;
-        let kept = if force { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
-        kept.map_err(|error| error.error).with_context(failed)?;
+        let persisted = if force { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
+        persisted.map_err(|error| error.error).with_context(failed)?;
         Ok(())
     }
 }
 
-/// Whoever reads may have enough, and then there is nothing left to do.
+/// The reader may close the pipe early; then there is nothing left to do.
 fn to_stdout(done: io::Result<()>) -> anyhow::Result<()> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Enough.into()),
@@ -185,7 +185,7 @@ fn to_stdout(done: io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
-/// Nobody reads what is cut any more.
+/// The reader of the cut has gone.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
 struct Enough;
@@ -205,8 +205,8 @@ mod tests {
         let chosen = |output: &str, given: Option<CutType>| {
             let args = CutArgs {
                 stream: String::new(),
-                start: String::new(),
-                end: String::new(),
+                start: Timestamp::from_us(0),
+                end: Timestamp::from_us(1),
                 output: output.into(),
                 kind: given,
                 allow_holes: false,

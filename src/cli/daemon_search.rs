@@ -1,5 +1,5 @@
 //! Finds the daemon of an archive, also where the archive is gone: what names its address lies beneath the base, and is unmounted with it.
-//! Where there is none, it says what is wrong with the directory that was given.
+//! If none runs, it says what is wrong with the directory that was given.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

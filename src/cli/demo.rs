@@ -1,7 +1,7 @@
-//! The verb `demo`: three nodes and their recorders on this machine, for whoever wants to see what gapless does.
+//! The verb `demo`: three nodes and their recorders on this machine, to show what gapless does.
 //!
 //! 1. A directory is made, and the past is written into the base directories of three nodes.
-//! 2. The nodes are started, all in this process: whatever ends it, by whatever signal, ends all of them, and no process is left.
+//! 2. The nodes are started, all in this process: any signal that ends it ends all of them, and no process is left.
 //!    They know nothing of each other but their addresses and speak over sockets, as nodes on three machines do.
 //! 3. The recorders write and miss, until ctrl-C, SIGTERM, SIGHUP, the time that it was given, or an error.
 //! 4. The nodes end in order, and the directory is removed. After `kill -9` it stays; nothing can be done about that.
@@ -26,40 +26,40 @@ use home::Home;
 use lines::DemoPrinter;
 use nodes::Nodes;
 
-/// Often enough that nobody sees a recorder or a line being late.
+/// Often enough that no recorder or line appears late.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Runs the demonstration until it is told to end.
+/// Runs the demonstration until it is asked to stop.
 pub async fn run(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let told_to_end = end_by_signal()?;
+    let stop = end_by_signal()?;
     super::node::raise_descriptor_limit();
     let home = Home::make(args.dir.as_deref())?;
-    let tell = DemoPrinter::new(config.json);
+    let printer = DemoPrinter::new(config.json);
     let played = match room_for(args, &home) {
-        Ok(()) => play(args, &home, tell, &told_to_end).await,
+        Ok(()) => play(args, &home, printer, &stop).await,
         refused => refused,
     };
-    // Whatever happened, also where nobody listens any more.
+    // In any case, even if standard output is closed.
     let left = tokio::task::block_in_place(|| home.leave());
     played?;
     if let Some(kept) = left? {
-        tell.kept(&kept)?;
+        printer.kept(&kept)?;
     }
     Ok(Exit::Done.into())
 }
 
 /// Turns true on the first signal. Further ones change nothing: what is in hand takes no more than a few seconds.
 fn end_by_signal() -> anyhow::Result<CancellationToken> {
-    let told_to_end = CancellationToken::new();
+    let stop = CancellationToken::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let mut signals = signal(kind).context("cannot listen for signals")?;
-        let telling = told_to_end.clone();
+        let telling = stop.clone();
         tokio::spawn(async move {
             signals.recv().await;
             telling.cancel();
         });
     }
-    Ok(told_to_end)
+    Ok(stop)
 }
 
 /// Refuses to begin what there is no room for.
@@ -77,35 +77,35 @@ fn room_for(args: &DemoArgs, home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn play(args: &DemoArgs, home: &Home, tell: DemoPrinter, told_to_end: &CancellationToken) -> anyhow::Result<()> {
+async fn play(args: &DemoArgs, home: &Home, printer: DemoPrinter, stop: &CancellationToken) -> anyhow::Result<()> {
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let history = Span::from_us(i64::try_from(args.history.as_micros()).unwrap_or(i64::MAX));
     let plan = DemoPlan::new(seed, now(), history);
     let places = nodes::NodePaths::make(home.path(), args.recent_cutoff)?;
     let mut recorders = Recorders::new(plan, places.bases(), now());
-    tell.preparing(args.history)?;
-    let past = tokio::task::block_in_place(|| recorders.record_past(|| told_to_end.is_cancelled()))?;
-    if told_to_end.is_cancelled() {
+    printer.preparing(args.history)?;
+    let past = tokio::task::block_in_place(|| recorders.record_past(|| stop.is_cancelled()))?;
+    if stop.is_cancelled() {
         return Ok(());
     }
     recorders.begin(now());
     let nodes = Nodes::start(&places).await?;
     let shown = async {
-        tell.begun(&nodes.described(&places), home, args, seed, &past)?;
-        record(&mut recorders, args.lasts, tell, told_to_end).await
+        printer.begun(&nodes.described(&places), home, args, seed, &past)?;
+        record(&mut recorders, args.lasts, printer, stop).await
     };
     let shown = shown.await;
-    let told = shown.and_then(|()| tell.ending(home));
+    let shown_end = shown.and_then(|()| printer.ending(home));
     nodes.stop().await;
-    told
+    shown_end
 }
 
 /// Lets the recorders do their work.
 async fn record(
     recorders: &mut Recorders,
     lasts: Duration,
-    tell: DemoPrinter,
-    told_to_end: &CancellationToken,
+    printer: DemoPrinter,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -113,12 +113,12 @@ async fn record(
     tokio::pin!(end);
     loop {
         tokio::select! {
-            () = told_to_end.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(()),
             () = &mut end => return Ok(()),
             _ = ticks.tick() => {}
         }
         for event in tokio::task::block_in_place(|| recorders.advance(now()))? {
-            tell.event(&event)?;
+            printer.event(&event)?;
         }
     }
 }

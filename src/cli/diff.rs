@@ -4,7 +4,7 @@
 //!    listed hour by hour.
 //! 2. Only hours that differ are listed on both sides and compared name by name ([`compare`]); what backfill would do about a name is
 //!    what its plan says.
-//! 3. An hour that cannot be compared is told and costs no other; a peer that is away ends the run.
+//! 3. An hour that cannot be compared is reported, and the others go on; a peer that is away ends the run.
 
 mod print;
 
@@ -33,12 +33,12 @@ pub async fn run(config: &Config, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let rules = DiffRules::new(config, &args.rules)?;
     let there = ArchiveClient::peer(&args.peer, config)?;
     let here = ArchiveClient::here(config).await?;
-    let told = differences(config, args, &here, &there, &scope, &rules).await;
+    let result = differences(config, args, &here, &there, &scope, &rules).await;
     here.close().await?;
-    let told = told?;
-    Ok(if told.failed > 0 {
+    let result = result?;
+    Ok(if result.failed > 0 {
         Exit::Failed.into()
-    } else if told.different > 0 {
+    } else if result.different > 0 {
         Exit::DataWrong.into()
     } else {
         Exit::Done.into()

@@ -1,6 +1,6 @@
 //! The verb `explain`: all that is known of a file, or what covers a time, and why.
 //!
-//! What was asked is told apart here: a time, a file of an hour, or something else below the base. Changes nothing.
+//! Decides what was asked about: a time, a file of an hour, or something else below the base. Changes nothing.
 
 mod file;
 mod time;
@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::archive_client::{ArchiveClient, ArchiveScope};
-use super::args::ExplainArgs;
+use super::args::{self, ExplainArgs};
 use super::config::Config;
 use super::{Exit, UsageError};
 use crate::domain::escape::unshown;
+use crate::domain::time_input::EXPECTED;
 use crate::domain::{Channel, Hour, HourPlace, Quality, Timestamp};
 
 /// What was asked for.
@@ -80,14 +81,13 @@ fn scope(args: &ExplainArgs) -> Result<ArchiveScope, UsageError> {
 fn subject(config: &Config, args: &ExplainArgs) -> Result<Subject, UsageError> {
     let given = unshown(&args.what);
     let what = &*given;
-    let hour = |text: &str| Hour::parse(text).map_err(|error| UsageError(format!("{text}: {error}")));
-    if let Some(text) = &args.hour {
+    if let Some(hour) = args.hour {
         if what.contains('/') {
             return Err(UsageError(format!("--hour is for a name alone, and {what:?} is a path")));
         }
-        return Ok(Subject::Name(hour(text)?, what.to_owned()));
+        return Ok(Subject::Name(hour, what.to_owned()));
     }
-    if let Some(at) = Timestamp::parse(what) {
+    if let Ok(at) = args::time::time(what) {
         return Ok(Subject::Time(at));
     }
     if let Some(found) = below(what) {
@@ -100,7 +100,7 @@ fn subject(config: &Config, args: &ExplainArgs) -> Result<Subject, UsageError> {
     match relative {
         Some(path) if path.components().next().is_some() && what.contains('/') => Ok(Subject::Other(path)),
         _ => Err(UsageError(format!(
-            "{what:?} is neither a time such as 2019-11-13T04:05:06 nor CHANNEL/QUALITY/HOUR/NAME, HOUR/NAME or a path below {}; the hour of a name alone is given with --hour",
+            "{what:?} is neither CHANNEL/QUALITY/HOUR/NAME, nor HOUR/NAME, nor a path below {} (for a name alone, give its hour with --hour), nor {EXPECTED}",
             config.base_dir.display()
         ))),
     }

@@ -163,16 +163,7 @@ fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> 
     if stream.quality.is_chat() {
         return Err(UsageError(format!("{stream} holds lines of chat, and only video has coverage")));
     }
-    let time = |flag: &str, given: &Option<String>| {
-        let parse = |text: &String| {
-            Timestamp::parse(text).filter(|at| (Timestamp::MIN..=Timestamp::MAX).contains(at)).ok_or_else(|| {
-                UsageError(format!("{flag} {text:?} is no time such as 2019-11-13T04:05:06 (ISO 8601, UTC)"))
-            })
-        };
-        given.as_ref().map(parse).transpose()
-    };
-    let (from, to) = (time("--from", &args.from)?, time("--to", &args.to)?);
-    let window = Window::new(from, to, edges).map_err(|error| UsageError(error.to_string()))?;
+    let window = Window::new(args.from, args.to, edges).map_err(|error| UsageError(error.to_string()))?;
     Ok((stream, window))
 }
 

@@ -240,7 +240,7 @@ impl Run<'_> {
     }
 
     fn leave(&mut self, path: &Path, outcome: Outcome, note: Option<String>) -> anyhow::Result<()> {
-        // What came before it is reported before it.
+        // Earlier files are reported first.
         self.publish_waiting(None)?;
         Ok(self.report.add(&Line::new(path, outcome, note), None)?)
     }

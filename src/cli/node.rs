@@ -1,4 +1,4 @@
-//! The verb `node`: run the daemon until it is told to stop. Builds nothing itself.
+//! The verb `node`: run the daemon until it is asked to stop. Builds nothing itself.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
     Ok(Exit::Done.into())
 }
 
-/// What the service manager is told from now on, until the process ends.
+/// Reports to the service manager until the process ends.
 fn beat(notify: &Arc<Notify>, pulse: NodePulse) -> Beat {
     let living = pulse.clone();
     Beat {

@@ -29,7 +29,7 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// The same as [`Offline::begin`] for who only asks: makes no index where there is none.
+    /// Like [`Offline::begin`] for verbs that only ask: makes no index.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         if let Some(wrong) = wrong_with(&config.base_dir) {
             anyhow::bail!("{wrong}; mount the disk, or correct --base-dir");
@@ -55,13 +55,13 @@ impl Offline {
     }
 
     /// Makes the index right about every hour of these qualities: their digests are asked for. Blocks: not for async code.
-    pub fn catch_up(&self, wanted: impl Fn(&Stream) -> bool) -> anyhow::Result<()> {
+    pub fn catch_up(&self, selects: impl Fn(&Stream) -> bool) -> anyhow::Result<()> {
         let catalog = self.keeper.index().catalog();
         let hours = |stream: Stream| {
             let hours = catalog.hours(&stream.to_string(), ..);
             hours.into_iter().rev().map(move |hour| HourPlace { stream: stream.clone(), hour })
         };
-        let places: Vec<HourPlace> = catalog.streams().into_iter().filter(wanted).flat_map(hours).collect();
+        let places: Vec<HourPlace> = catalog.streams().into_iter().filter(selects).flat_map(hours).collect();
         let found = bring_into_line(&self.keeper, &places)?;
         if let Some(error) = &found.last_error {
             tracing::warn!(name: "hours_unreadable", hours = found.count(CrawlCounts::ERRORS), error, "some hours cannot be read here");

@@ -2,7 +2,7 @@
 //!
 //! 1. Each call prints one line, whatever the names in it hold; nothing that a terminal obeys comes through but colours that this program
 //!    has set itself ([`LineOutput::painted`]).
-//! 2. Whoever reads may have enough (`| head`): then the rest is printed to nobody, and the work and the exit code are as if it were read.
+//! 2. The reader may close the pipe early (`| head`): the rest is dropped, and work and exit code stay the same.
 //!    Where printing fails otherwise (a full disk) the work is done likewise, and [`failure`] says at the end that it was not printed.
 //!
 //! Names that can be given back to a verb are to be [`escape`] before; what was forgotten is escaped here.
@@ -18,7 +18,7 @@ use crate::domain::escape;
 
 /// Whether nothing more can be printed.
 static GONE: AtomicBool = AtomicBool::new(false);
-/// Why not, where it is not that whoever read has enough.
+/// Why output failed, unless the reader closed the pipe.
 static FAILURE: OnceLock<String> = OnceLock::new();
 
 /// Why standard output is not complete, if something went wrong with it.
@@ -43,7 +43,7 @@ pub fn raw_stdout() -> io::Stdout {
     io::stdout()
 }
 
-/// A line to standard error. That nobody reads it is no reason to end.
+/// A line to standard error. A closed stderr is not a reason to end.
 pub fn stderr_line(line: fmt::Arguments<'_>) {
     let text = format!("{}\n", escape::line(&line.to_string()));
     io::stderr().write_all(text.as_bytes()).unwrap_or_default();
@@ -57,7 +57,7 @@ pub fn prompt(question: fmt::Arguments<'_>) -> io::Result<()> {
 }
 
 impl LineOutput<'static> {
-    /// Whether colours are wanted.
+    /// Whether to print colours.
     pub fn is_in_colour(&self) -> bool {
         self.to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
     }
@@ -83,7 +83,7 @@ impl<W: Write> LineOutput<'_, W> {
         Ok(())
     }
 
-    /// Hands on what is kept back.
+    /// Writes what is buffered.
     pub fn flush(&mut self) -> io::Result<()> {
         let done = self.to.flush();
         self.note(done);

@@ -1,4 +1,4 @@
-//! The pace of the crawl as it is configured: at the start, and again whenever the node is told to read its configuration (SIGHUP).
+//! The pace of the crawl as it is configured: at the start, and again whenever the node rereads its configuration (SIGHUP).
 
 use super::args::Args;
 use super::config::Config;

@@ -1,6 +1,6 @@
-//! Progress of work that lasts: a bar on a terminal, a line on stderr now and then where there is none.
+//! Progress of work that lasts: a bar on a terminal, else a line on stderr now and then.
 //!
-//! Counts and tells; decides nothing. May be advanced from any number of threads at once. Nothing goes to stdout.
+//! Counts and prints; decides nothing. May be advanced from any number of threads at once. Nothing goes to stdout.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,14 +71,14 @@ impl Progress {
         let (now, due) = (self.now(), self.due.load(Ordering::Relaxed));
         let next = now.saturating_add(self.interval());
         if now >= due && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.tell(done, false);
+            self.print(done, false);
         }
     }
 
-    /// The phase is over. Does nothing if there is none.
+    /// Ends the phase, if one has begun.
     pub fn finish(&self) {
         self.due.store(u64::MAX, Ordering::Relaxed);
-        self.tell(self.done.load(Ordering::Relaxed), true);
+        self.print(self.done.load(Ordering::Relaxed), true);
         if let Some(bar) = self.put(None).and_then(|phase| phase.bar) {
             bar.finish();
         }
@@ -96,7 +96,7 @@ impl Progress {
         millis(self.origin.elapsed())
     }
 
-    fn tell(&self, done: u64, over: bool) {
+    fn print(&self, done: u64, over: bool) {
         let text = self.phase.lock().as_ref().and_then(|phase| {
             if let Some(bar) = &phase.bar {
                 bar.set_position(done);
@@ -105,7 +105,7 @@ impl Progress {
             Some(line(&phase.what, done, phase.total, phase.since.elapsed(), over))
         });
         if let (Some(text), Some(mut out)) = (text, self.out.as_ref().map(Mutex::lock)) {
-            // Nobody reads stderr any more: the work itself must go on.
+            // Stderr may be closed; the work itself must go on.
             writeln!(out, "{}", escape::line(&text)).unwrap_or_default();
         }
     }

@@ -1,5 +1,5 @@
-//! The verb `quarantine`: what damaged files are kept, and what is to become of them. It needs no index: all of it lies beneath the base,
-//! and a daemon that runs notices what comes back by itself.
+//! The verb `quarantine`: list, restore or delete damaged files. It needs no index: all of it lies beneath the base,
+//! and a running daemon notices files that come back.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -97,7 +97,7 @@ fn place(path: &str) -> Result<FilePlace, UsageError> {
     let within = path_of(path);
     FilePlace::parse(within).map_err(|error| {
         UsageError(format!(
-            "{}: {error}; expected CHANNEL/QUALITY/HOUR/NAME as `gapless quarantine list` tells it",
+            "{}: {error}; expected CHANNEL/QUALITY/HOUR/NAME as `gapless quarantine list` prints it",
             Path::new(path).display()
         ))
     })

@@ -26,7 +26,7 @@ pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode>
         (Some(daemon), true) => ask(config, &daemon).await,
         (Some(daemon), false) => {
             anyhow::bail!(
-                "the daemon at {} has the index open; stop it first (it repairs its index by itself)",
+                "the daemon at {} has the index open; stop it first (it repairs its index itself)",
                 daemon.address()
             )
         }
@@ -41,9 +41,9 @@ pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode>
     }
 }
 
-struct Told(Progress);
+struct ProgressObserver(Progress);
 
-impl RebuildObserver for Told {
+impl RebuildObserver for ProgressObserver {
     fn begin(&self, hours: u64) {
         self.0.start(Some(hours), "hours");
     }
@@ -58,7 +58,7 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let path = locked.index_path();
     let options = super::offline::index_options(config);
-    // An index that can be read tells whether this is the disk that it belongs to.
+    // A readable index says whether this is the disk that it belongs to.
     let mut ledger = LedgerCopy::default();
     if path.exists() {
         let index = locked.open_index(options.clone())?;
@@ -72,10 +72,10 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
         marker::renew(&locked.base, id, carry)?;
         tracing::info!(name: "archive_id_changed", %id, "this archive has an id of its own now");
     }
-    let told = Told(Progress::stderr());
-    let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, ledger, &told)?;
-    told.0.finish();
-    // From here on nothing is of a former id: not before, or a kill would leave an index that belongs to nobody.
+    let observer = ProgressObserver(Progress::stderr());
+    let rebuilt = rebuild(&locked.base, &path, &options, config.crawl.threads, ledger, &observer)?;
+    observer.0.finish();
+    // From here on nothing is of a former id: not before, or a kill would leave an index without an archive.
     marker::finish(&locked.base, carry)?;
     let seconds = began.elapsed().as_secs_f64();
     let mut out = stdout();

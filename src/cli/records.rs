@@ -1,4 +1,4 @@
-//! The records of an hour, from whoever answers on this archive.
+//! The records of an hour, from the daemon of this archive or its index.
 
 use std::collections::BTreeMap;
 

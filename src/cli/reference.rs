@@ -18,7 +18,7 @@ pub fn completions(args: CompletionArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "gapless", &mut script);
     match raw_stdout().write_all(&script) {
-        // Whoever read has enough.
+        // The reader closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("cannot print the completions")?,
     }

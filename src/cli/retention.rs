@@ -51,7 +51,7 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
     .await
 }
 
-/// By the limits that are configured for this command: whoever thinks about others looks at what they would do before the daemon has them.
+/// By the limits that are configured for this command: a change can be tried here before the daemon has it.
 async fn plan(config: &Config, api: &Api) -> anyhow::Result<RetentionPlan> {
     let limits = options(config).limits;
     let is_asked = config.file.is_some() || !limits.are_off();

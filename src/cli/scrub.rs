@@ -25,7 +25,7 @@ pub async fn run(config: &Config, args: &ScrubArgs) -> anyhow::Result<ExitCode> 
         }
         let places = args.targets.iter().map(ArchiveTarget::to_string).collect();
         let order = ScrubOrder { places, yes: args.yes, threads: args.threads.or(api.local().map(|_| 2)) };
-        // Whoever works ends when nobody reads the answer.
+        // The work ends when the answer is not read.
         tokio::select! {
             done = ask(api, &order, &mut report) => done,
             () = stop.cancelled() => anyhow::bail!("stopped by a signal before the scrub was complete"),

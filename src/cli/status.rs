@@ -63,15 +63,15 @@ async fn watch(
     let mut view = View { json: config.json, paint, every, last: Vec::new(), is_first: true, place: Place::of(term) };
     let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let watching = async {
-        let mut told = ask(config, args).await.map(Some)?;
+        let mut answer = ask(config, args).await.map(Some)?;
         loop {
-            view.show(told.take())?;
+            view.show(answer.take())?;
             if stdout().is_gone() {
                 return Ok(Exit::Done.into());
             }
             tokio::time::sleep(every).await;
             match ask(config, args).await {
-                Ok(status) => told = Some(status),
+                Ok(status) => answer = Some(status),
                 Err(error) => view.away(&format!("{error:#}"))?,
             }
         }
@@ -113,8 +113,8 @@ struct View {
 
 impl View {
     /// Draws what the node says; nothing if it has said nothing new.
-    fn show(&mut self, told: Option<Status>) -> anyhow::Result<()> {
-        let Some(status) = told else { return Ok(()) };
+    fn show(&mut self, answer: Option<Status>) -> anyhow::Result<()> {
+        let Some(status) = answer else { return Ok(()) };
         if self.json {
             let mut out = stdout();
             out.json(&status)?;

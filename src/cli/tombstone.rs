@@ -1,4 +1,4 @@
-//! The verb `tombstone`: hide segments everywhere, tell what is hidden, delete the bytes of what is hidden here. Works on a node that is
+//! The verb `tombstone`: hide segments everywhere, list what is hidden, delete the bytes of what is hidden here. Works on a node that is
 //! named, or else on this archive; [`crate::tombstones`] does it.
 
 use std::collections::HashSet;
@@ -53,7 +53,7 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     with(config, &args.node, needs, async |api| hide(config, args, api, paths).await).await
 }
 
-/// Does something with the node that was named, or else with whoever answers on this archive.
+/// Does something with the node that was named, or else with the daemon of this archive, or this process.
 async fn with(
     config: &Config,
     other: &OtherNode,
@@ -281,7 +281,7 @@ async fn rounds(config: &Config, api: &Api, args: &PurgeArgs, dry_run: bool) -> 
         let order =
             PurgeOrder { places: places.clone(), everything, dry_run, after: total.next, ..PurgeOrder::default() };
         let report: PurgeReport = api.post("api/v1/tombstones/purge", &order)?.json().await?;
-        tell(config, &report)?;
+        print_report(config, &report)?;
         total.files += report.files;
         total.bytes += report.bytes;
         total.kept += report.kept;
@@ -308,7 +308,7 @@ async fn rounds(config: &Config, api: &Api, args: &PurgeArgs, dry_run: bool) -> 
     Ok(total)
 }
 
-fn tell(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
+fn print_report(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
     let mut out = stdout();
     if config.json {
         out.json(&report)?;

@@ -20,7 +20,7 @@ use crate::runtime::{Backoff, Failure, Job, JobHandle, JobState, Meter, Next, St
 const CHUNK: usize = 512;
 /// Of these, hours that are read and committed together.
 const READ_TOGETHER: usize = 16;
-/// How often it is looked whether something is wanted.
+/// How often it checks for work.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long 512 hours may take; a disk behind a network that is away takes longer.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -89,7 +89,7 @@ impl CatchUp {
         self.ready.subscribe()
     }
 
-    /// Whether the index that is open now has caught up with the disk: one that has just begun anew has not, whatever was said before.
+    /// Whether the index that is open now has caught up with the disk: one that was just recreated has not.
     pub(super) fn is_ready(&self) -> bool {
         *self.ready.borrow() && self.is_of_this_index()
     }
@@ -143,7 +143,7 @@ impl CatchUp {
         for (number, part) in hours.chunks(CHUNK).enumerate() {
             post.works("hours that turned up");
             bring_into_line(&self.keeper, part).inspect_err(|_| {
-                // Nobody else would look at the rest of them soon.
+                // Nothing else would examine the rest of them soon.
                 self.keeper.hand_over(hours.get(number * CHUNK..).unwrap_or_default().to_vec());
             })?;
         }

@@ -1,7 +1,7 @@
-//! The visitor that verifies the census: what is kept of a day is what its hours come to.
+//! The visitor that verifies the census: the stored totals of a day are the sums of its hours.
 //!
-//! Totals are kept in the transaction that changes an hour, so that nothing should ever differ. Where something does, the day is counted
-//! afresh and that is told.
+//! Totals are updated in the transaction that changes an hour, so that nothing should ever differ. Where something does, the day is counted
+//! afresh, and that is reported.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Coverage of a window, from an index that is right about it as far as can be told in time.
+//! Coverage of a window, from an index that is as up to date as time allows.
 
 use super::{CrawlError, Keeper};
 use crate::domain::coverage::Window;
@@ -7,7 +7,7 @@ use crate::index::Covered;
 
 impl Keeper {
     /// What a window needs, of at most `most` hours; one that is open at its end reaches to the horizon. Where it has no more than `compared` hours they are compared with the disk
-    /// first, as for any other question; of wider ones what the watcher and the crawl have found is told. Blocks: not for async code.
+    /// first, as for any other question; wider ones are answered from what the watcher and the crawl have found. Blocks: not for async code.
     pub fn coverage(
         &self,
         stream: &Stream,

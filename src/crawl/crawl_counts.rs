@@ -1,4 +1,4 @@
-//! What a visitor found, in counts by name: each visitor has its own names, and whoever tells them needs to know none.
+//! What a visitor found, in counts by name: each visitor has its own names, and reports need not know them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

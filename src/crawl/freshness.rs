@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::domain::{Hour, HourPlace};
 
-/// For how long a comparison counts: what changes in an hour that nobody watches is seen after this time.
+/// For how long a comparison counts: changes in an unwatched hour are found after this time.
 const COUNTS: Duration = Duration::from_secs(1);
 /// How many comparisons are remembered before the old ones are dropped.
 const REMEMBERED: usize = 4096;

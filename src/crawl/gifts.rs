@@ -3,7 +3,7 @@
 //!
 //! 1. A line for each answer of a peer is written before its files appear. It is not flushed: a power cut may take the lines of the
 //!    last seconds away, by which those files count as the archive's own; a process that is killed takes nothing away.
-//! 2. The lists of a day go as a whole when the next but three has begun. Nothing of them is kept in memory, and they are as large as
+//! 2. The lists of a day go as a whole when the next but three has begun. None of them is held in memory, and they are as large as
 //!    what came: a dozen bytes for each file.
 //! 3. Days are those of the account of what peers gave (`origins`). If that is lost, the lists themselves say how far they had come.
 
@@ -100,7 +100,7 @@ impl Keeper {
     }
 }
 
-/// What tells this boot of the machine from others, and the seconds since it. Where the machine does not say, no time passes.
+/// An id of this boot of the machine, and the seconds since it. If the machine does not say, no time passes.
 pub fn uptime() -> Option<(Arc<str>, u64)> {
     static BOOT: OnceLock<Option<Arc<str>>> = OnceLock::new();
     let read =

@@ -24,7 +24,7 @@ impl Keeper {
         state.streams.get(&stream.to_string()).map_or(Hour::MAX, |entry| horizon.bound(&entry.hours))
     }
 
-    /// The first and the last hour of a quality that are shown where nobody says which.
+    /// The first and last hour of a quality that are shown by default.
     pub fn view(&self, stream: &Stream) -> Option<(Hour, Hour)> {
         let horizon = self.horizon();
         horizon.view(&self.index.catalog().read().streams.get(&stream.to_string())?.hours)

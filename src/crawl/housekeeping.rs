@@ -60,7 +60,7 @@ impl Visitor for Housekeeping {
                     tracing::info!(name: "temporaries_cleared", hour = %place, count, "what an interrupted download left was cleared away");
                     round.done(&CrawlCounts::of("temporaries removed", count as u64));
                 }
-                // The archive may be read-only, and an hour that cannot be read is told by another visitor.
+                // The archive may be read-only, and an hour that cannot be read is reported by another visitor.
                 Err(error) => {
                     tracing::debug!(name: "temporaries_kept", hour = %place, %error, "an hour was not tidied");
                     round.done(&CrawlCounts::of("hours not tidied", 1));

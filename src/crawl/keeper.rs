@@ -4,7 +4,7 @@
 //!    is what is written last.
 //! 2. The stamp is taken before the directory is read, so that a change in between makes it differ next time.
 //! 3. A directory that is not there takes its hour out of the index only if the base was right before and after the look.
-//! 4. Where too much of a channel is missing at once nothing of it leaves: its hours are held, and whoever asks is told why.
+//! 4. Where too much of a channel is missing at once nothing of it leaves: its hours are held, and requests say why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -211,7 +211,7 @@ impl Keeper {
         self.reconcile_as(places, read, |_, _| ())
     }
 
-    /// The same; `join` is told what will change, and may add to what is committed. Where it is empty nothing is committed.
+    /// The same; `join` receives what will change, and may add to what is committed. If it is empty nothing is committed.
     pub fn reconcile_as(
         &self,
         places: &[HourPlace],
@@ -369,7 +369,7 @@ impl Keeper {
         self.change_as(place, names, work, |_, _| ())
     }
 
-    /// The same; `join` is told what the work came to, and may add to what is committed.
+    /// The same; `join` receives the result of the work, and may add to what is committed.
     pub fn change_as<'n, T>(
         &self,
         place: &HourPlace,
@@ -449,7 +449,7 @@ impl Keeper {
         }
     }
 
-    /// Tells the guard of errors that may mean that the disk is away.
+    /// Passes errors to the guard that may mean that the disk is away.
     pub(super) fn disk<T>(&self, result: Result<T, DiskError>) -> Result<T, CrawlError> {
         result.map_err(|error| {
             if self.guard.report(&error)
@@ -470,7 +470,7 @@ impl Keeper {
     }
 }
 
-/// What is there all the same. The directory is to be read again, whatever its stamp.
+/// What is there all the same. The directory is to be read again, even if its stamp is unchanged.
 fn without_loss(difference: Difference) -> Option<Difference> {
     let HourUpdate::Change { stream, hour, mut changes, .. } = difference.update else { return None };
     changes.retain(|change| matches!(change, HourChange::Put(_)));

@@ -18,7 +18,7 @@ pub(super) type HourLoss = (HourPlace, u64);
 pub(super) struct MassLossGuard {
     above: u64,
     state: Mutex<State>,
-    /// Whether there is any doubt, so that nobody has to look further in a node that has none.
+    /// Whether there is any doubt: the quick check for nodes without one.
     any: AtomicBool,
 }
 

@@ -23,7 +23,7 @@ use crate::guards::Guard;
 use crate::index::Health;
 
 const FILE: &str = "fetched";
-/// Where lines that do not add up are kept as they were.
+/// Where damaged lines are preserved.
 const DAMAGED: &str = "fetched.damaged";
 /// The largest account that is read: a hundred bytes an hour make this 300 years of one quality.
 const MOST_BYTES: u64 = 256 << 20;
@@ -119,7 +119,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Whose an hour is that holds so many segments, of so many bytes. While the account cannot be read nobody knows, which is an error.
+    /// The owner of an hour with so many segments and bytes. An error while the account cannot be read.
     pub fn origin(&self, place: &HourPlace, (segments, bytes): (u64, u64)) -> Result<Origin, CrawlError> {
         if !self.guards().stands(Guard::OwnFirst) {
             return Ok(Origin::default());
@@ -136,7 +136,7 @@ impl Keeper {
         self.origins.lock().account.as_ref().map_or(0, |account| account.added(of))
     }
 
-    /// Whether what is fetched into this hour makes it one that came from others: nothing of it is own. Answers from memory.
+    /// Whether fetching into this hour makes it a foreign one, because nothing of it is own. Answers from memory.
     pub fn would_be_fetched(&self, place: &HourPlace) -> bool {
         let is_here = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
         let state = self.origins.lock();
@@ -271,7 +271,7 @@ impl Keeper {
         let is_open = known.state.open.contains_key(place);
         let mut lines = String::new();
         if is_empty && !is_open {
-            // Whatever was given before is not here any more, tombstones apart.
+            // Earlier gifts are not here any more, except tombstones.
             lines.extend(known.account.forget_files(place));
         } else if !is_empty && !is_open && known.account.given(place).is_none() {
             // What lies there was there before any peer gave something.
@@ -319,7 +319,7 @@ impl Keeper {
 }
 
 impl FetchInProgress {
-    /// Takes room for one file of so many bytes; false if there is none.
+    /// Reserves room for one file of so many bytes; false if there is not enough.
     pub fn take(&self, bytes: u64) -> bool {
         let more = |taken: u64| taken.checked_add(on_disk(1, bytes)).filter(|taken| *taken <= self.allowance);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -415,7 +415,7 @@ impl BorrowedAccount<'_> {
         Ok(())
     }
 
-    /// Whether something is wrong with it, and nobody has looked.
+    /// Whether something is wrong with it and the operator has not confirmed.
     fn is_doubtful(&self) -> bool {
         self.state.wrong.is_some()
     }

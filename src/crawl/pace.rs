@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-/// The least time of a cycle for a visitor that nobody has chosen one for.
+/// The default for the shortest time of a cycle.
 const USUAL_CYCLE: Duration = Duration::from_secs(3600);
 /// What is left of the share while requests or backfill are busy.
 const WHILE_BUSY: f64 = 0.25;
@@ -60,7 +60,7 @@ impl ReadAllowance {
     }
 }
 
-/// The pace that holds now. Cheap to clone; whoever has one can change it.
+/// The pace that holds now. Cheap to clone; each clone can change it.
 #[derive(Debug, Clone)]
 pub struct Pacing(Arc<RwLock<Arc<CrawlPace>>>);
 

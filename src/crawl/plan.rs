@@ -60,7 +60,7 @@ impl CrawlPlan {
         let is_it = |place: &HourPlace| CrawlCursor::at(place) == *inside;
         let found = (0..self.hours.len()).find(|at| self.chunk(*at, 1).first().is_some_and(is_it));
         if let Some(at) = found {
-            // Newer ones have been handed to whoever looks at what turns up, and are visited in the next cycle.
+            // Newer ones have been passed to the catch-up job, and are visited in the next cycle.
             self.next = at;
         }
     }

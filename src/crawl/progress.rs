@@ -1,4 +1,4 @@
-//! How far each visitor is, for whoever asks.
+//! How far each visitor is.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,6 +1,6 @@
 //! Carries the visitors past every hour, over and over, at the pace that is allowed.
 //!
-//! 1. Whoever's cycle runs, or is due, is a candidate; they take turns, a slice each, and all share one budget.
+//! 1. Each visitor whose cycle runs, or is due, is a candidate; they take turns, a slice each, and all share one budget.
 //! 2. At the end of a slice what is booked and not committed yet is committed; then comes the rest that the work has earned.
 //! 3. A cycle that was interrupted goes on strictly after the last hour that was committed. A new one does not begin right after a start.
 //! 4. While the index has not caught up with the disk nothing is done: what is not read yet would look like a difference.
@@ -357,7 +357,7 @@ impl RoundsJob {
         Ok(())
     }
 
-    /// A slice of whoever's turn it is.
+    /// A slice of the visitor whose turn it is.
     fn walk(&self, walking: &mut Walking, post: &JobHandle) -> Result<Next, CrawlError> {
         let (rounds, clock) = (&*self.rounds, &*self.rounds.parts.clock);
         let (pace, now, settled) = (rounds.parts.pacing.get(), clock.now(), walking.settled);
@@ -424,7 +424,7 @@ impl Job for RoundsJob {
         let mut walking = known.map_or_else(|| self.begin(generation), Ok)?;
         let next = if walking.is_stale { self.begin_again(&mut walking) } else { Ok(()) };
         let next = next.and_then(|()| self.walk(&mut walking, post));
-        // Who goes on after an error is the next in turn, and nobody is stuck behind one that fails again and again.
+        // After an error the next visitor continues, so that none is stuck behind one that keeps failing.
         walking.is_stale = next.is_err();
         self.walking = Some(walking);
         Ok(next.inspect_err(|error| self.rounds.tell_pulse(None, None, Some(error.to_string())))?)

@@ -1,6 +1,6 @@
 //! What is remembered of a visitor between two slices and two starts: where it is, what it found, how its last cycles went.
 //!
-//! It is kept as JSON in the index, so that a version with more fields reads what one with fewer wrote, in the middle of a cycle. What
+//! It is stored as JSON in the index, so that a version with more fields reads what one with fewer wrote, in the middle of a cycle. What
 //! cannot be read begins a fresh cycle.
 
 use std::collections::VecDeque;

@@ -7,7 +7,7 @@
 //!
 //! It is looked for when something appears, in both directions, after that is in the index: of two that appear at the same time the later
 //! one finds the other. What could not be written then is found by the walk over all tombstones after the next start.
-//! What cannot be hidden is counted and told once, and keeps nothing else from being hidden, nor the node from being ready: retention,
+//! What cannot be hidden is counted and reported once, and keeps nothing else from being hidden, nor the node from being ready: retention,
 //! which makes room on a full disk, waits for that.
 
 use std::cell::LazyCell;
@@ -80,7 +80,7 @@ impl Keeper {
         Ok(found)
     }
 
-    /// Hides the twins of what has just appeared, or what has just appeared as a twin. That something could not be written is told.
+    /// Hides the twins of what has just appeared, or what has just appeared as a twin. Failures to write are reported.
     pub(super) fn hide_twins(&self, updates: &[HourUpdate]) {
         if !self.guards().stands(Guard::ContentTwin) {
             return;
@@ -188,7 +188,7 @@ impl Keeper {
         outcome
     }
 
-    /// Whatever was written is made to last and told to the index, also where the next could not be written.
+    /// What was written is flushed and added to the index, even if the next could not be written.
     fn hide_here(
         &self,
         base: &Base,

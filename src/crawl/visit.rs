@@ -49,7 +49,7 @@ pub(super) struct Slice<'c> {
     pub(super) until: Duration,
     /// Whether it is over before that.
     pub(super) is_interrupted: &'c (dyn Fn() -> bool + Sync),
-    /// Is told what a visitor does.
+    /// Receives what a visitor does.
     pub(super) doing: &'c (dyn Fn(String) + Sync),
 }
 
@@ -82,7 +82,7 @@ impl<'r> Round<'r> {
         self.state.cycle
     }
 
-    /// When the cycle began, in microseconds since 1970: with its number it is told from those of an index that began anew.
+    /// When the cycle began, in microseconds since 1970: with its number it distinguishes cycles of a recreated index.
     pub fn began_us(&self) -> i64 {
         self.state.began_us
     }
@@ -148,7 +148,7 @@ impl<'r> Round<'r> {
         self.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
         batch.visitors.push((self.name.to_owned(), self.state.write()));
         self.state.worked_us = before;
-        // Whoever commits in vain returns an error, and what was booked is read again from the index.
+        // A failed commit returns an error, and what was booked is read again from the index.
         self.is_dirty = false;
     }
 

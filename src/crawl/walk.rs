@@ -110,7 +110,7 @@ impl Crawl {
         self.catch_up.ready()
     }
 
-    /// Whether the index that is open now has caught up with the disk: one that has just begun anew has not, whatever was said before.
+    /// Whether the index that is open now has caught up with the disk: one that was just recreated has not.
     pub fn is_ready(&self) -> bool {
         self.catch_up.is_ready()
     }

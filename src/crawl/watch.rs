@@ -2,7 +2,7 @@
 //!
 //! 1. Watches lie on the base, on channels and qualities, on the newest hours of each quality and on hours that have just changed.
 //!    Old hours hold none. What is the newest is [`Horizon::watched`](crate::domain::Horizon::watched): a stray hour of the future is not.
-//! 2. A watch is placed first and the directory is compared afterwards: what happens in between is seen by one or the other.
+//! 2. A watch is placed first and the directory is compared afterwards: changes in between are found by one or the other.
 //! 3. Where no watch can be placed (limit reached, no events from this file system) the newest hours are compared twice a second instead.
 //! 4. After an overflow everything that is watched is read again, and the loss is counted.
 
@@ -399,7 +399,7 @@ impl Watch {
             .collect();
         for place in &idle {
             self.forget(watching, place);
-            // Once more: an event of it may be behind an overflow that has not been read yet, and from now on nobody would look for it.
+            // Once more: an event of it may be behind an overflow that has not been read yet, and from now on nothing would look for it.
             if let Err(error) = self.keeper.reconcile(std::slice::from_ref(place), false) {
                 self.failed(watching, place, &error);
             }

@@ -84,6 +84,8 @@ fn hint(text: &str) -> &'static str {
         "a number needs a unit, as in 90min ago; "
     } else if only(|char| char.is_ascii_digit() || *char == ':') {
         "a time of day needs a day, as in today 14:30 or 2019-11-13T14:30; "
+    } else if text.contains('/') && text.contains(char::is_alphabetic) {
+        "it looks like a channel and quality, which stand before the times; "
     } else if text.contains('/') {
         "dates are written year first, with dashes; "
     } else {

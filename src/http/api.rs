@@ -38,7 +38,7 @@ const PAGE: usize = 1_000;
 #[openapi(
     info(
         title = "gapless",
-        description = "What an archive of stream segments holds. Times are ISO 8601 in UTC, durations seconds, sizes bytes. Errors are application/problem+json (RFC 9457)."
+        description = "What an archive of stream segments holds. Times are ISO 8601 in UTC, and a request may also give an offset, `yesterday` or `1h ago`; durations are seconds, sizes bytes. Errors are application/problem+json (RFC 9457)."
     ),
     paths(
         segments,
@@ -188,8 +188,8 @@ pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     get, path = "/api/v1/segments/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("start" = Option<String>, Query, description = "ISO 8601; segments that end at or before it are left out"),
-        ("end" = Option<String>, Query, description = "ISO 8601; segments that start at or after it are left out"),
+        ("start" = Option<String>, Query, description = "a time; segments that end at or before it are left out"),
+        ("end" = Option<String>, Query, description = "a time; segments that start at or after it are left out"),
         ("limit" = Option<usize>, Query, description = "records in a page, 1000 where not given"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
         ("tombstones" = Option<bool>, Query, description = "true: also what tombstones hide")

@@ -56,7 +56,7 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
 
 fn read(text: &str) -> Result<(Timestamp, Timestamp), Problem> {
     let (start, end) = query::window(text)?;
-    let missing = |name| Problem::bad_parameter(name, "", "an ISO 8601 time in UTC, such as 2019-11-13T02:55:08");
+    let missing = |name| Problem::bad_parameter(name, "", crate::domain::time_input::EXPECTED);
     let (start, end) = (start.ok_or_else(|| missing("start"))?, end.ok_or_else(|| missing("end"))?);
     check_order("end", start, end)?;
     if end - start > LONGEST {

@@ -30,8 +30,8 @@ pub(super) const MOST_HOURS: usize = 20_000;
     get, path = "/api/v1/coverage/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; from the hour on in which it lies"),
-        ("to" = Option<String>, Query, description = "ISO 8601; hours that begin at or after it are left out; if it is not given, hours that are more than two hours ahead of the clock")
+        ("from" = Option<String>, Query, description = "a time; from the hour on in which it lies"),
+        ("to" = Option<String>, Query, description = "a time; hours that begin at or after it are left out; if it is not given, hours that are more than two hours ahead of the clock")
     ),
     responses(
         (status = 200, body = CoverageList), (status = 400, description = "a parameter is wrong"),
@@ -47,8 +47,8 @@ pub async fn coverage(State(app): State<Arc<App>>, request: Request<Body>) -> Re
     get, path = "/api/v1/holes/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; holes are cut to the window"),
-        ("to" = Option<String>, Query, description = "ISO 8601; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock"),
+        ("from" = Option<String>, Query, description = "a time; holes are cut to the window"),
+        ("to" = Option<String>, Query, description = "a time; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock"),
         ("editable" = Option<bool>, Query, description = "true: holes of the sequence that can be cut, instead of those that nothing covers"),
         ("edges" = Option<bool>, Query, description = "true: also what is missing at the edges that are given, before the first segment and after the last"),
         ("unfillable" = Option<bool>, Query, description = "true: only raw holes that nobody can fill, because all peers were asked and none has a segment in them")
@@ -67,8 +67,8 @@ pub async fn holes(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
     get, path = "/api/v1/timespans/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; timespans are cut to the window"),
-        ("to" = Option<String>, Query, description = "ISO 8601; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock")
+        ("from" = Option<String>, Query, description = "a time; timespans are cut to the window"),
+        ("to" = Option<String>, Query, description = "a time; if it is not given, the furthest end of hours that are not more than two hours ahead of the clock")
     ),
     responses(
         (status = 200, body = TimespanList), (status = 400, description = "a parameter is wrong"),

@@ -179,7 +179,7 @@ fn check_transitions(ask: &CutAsk, transitions: &[Option<Transition>]) -> Result
 }
 
 fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
-    let expected = "two ISO 8601 times with a comma between them, START,END";
+    let expected = "two times with a comma between them, such as 2019-11-13T02:55:08,2019-11-13T02:56";
     let (start, end) = value.split_once(',').ok_or_else(|| Problem::bad_parameter("range", value, expected))?;
     Ok((Some(query::time("range", start)?), Some(query::time("range", end)?)))
 }

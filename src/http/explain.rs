@@ -19,7 +19,7 @@ use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
     get, path = "/api/v1/explain/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("at" = String, Query, description = "ISO 8601")
+        ("at" = String, Query, description = "a time")
     ),
     responses(
         (status = 200, body = ExplainedTime), (status = 400, description = "a parameter is wrong or missing"),

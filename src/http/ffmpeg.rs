@@ -17,6 +17,7 @@ use super::app::App;
 use super::playlist::{check_order, stream_of};
 use super::{ConditionVerdict, ETag, Problem, conditional, query};
 use crate::coverage::curve;
+use crate::domain::time_input::EXPECTED;
 use crate::domain::{Sequence, SequencePiece, Span, Stream, Timestamp};
 use crate::ffmpeg::{self, FfmpegError, Near};
 
@@ -26,8 +27,6 @@ const LONGEST: Span = Span::from_us(6 * 3_600_000_000);
 const MOST_PIXELS: u32 = 4_096;
 /// What editors of this field show.
 const SIZE: (u32, u32) = (1_024, 64);
-
-const A_TIME: &str = "an ISO 8601 time in UTC, such as 2019-11-13T02:55:08";
 
 /// Answers `GET /frame/{channel}/{quality}.png`.
 pub async fn frame(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -43,7 +42,7 @@ async fn answer_frame(app: &Arc<App>, request: &Parts) -> Result<Response, Probl
             time = Some(query::time("timestamp", &value)?);
         }
     }
-    let time = time.ok_or_else(|| Problem::bad_parameter("timestamp", "", A_TIME))?;
+    let time = time.ok_or_else(|| Problem::bad_parameter("timestamp", "", EXPECTED))?;
     let around = around(app, &stream, time).await?;
     let etag = tag(&stream, around.iter().flatten(), &format!("frame {}", time.us()));
     reply(request, &etag, async {
@@ -105,8 +104,8 @@ fn read_waveform(text: &str) -> Result<(Window, (u32, u32)), Problem> {
             _ => {}
         }
     }
-    let start = start.ok_or_else(|| Problem::bad_parameter("start", "", A_TIME))?;
-    let end = end.ok_or_else(|| Problem::bad_parameter("end", "", A_TIME))?;
+    let start = start.ok_or_else(|| Problem::bad_parameter("start", "", EXPECTED))?;
+    let end = end.ok_or_else(|| Problem::bad_parameter("end", "", EXPECTED))?;
     check_order("end", start, end)?;
     if end - start > LONGEST {
         let hours = LONGEST.us() / 3_600_000_000;

@@ -21,8 +21,8 @@ use crate::wire::{ClosedHole, ClosedHoleList};
     get, path = "/api/v1/ledger/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; holes that ended before it are left out"),
-        ("to" = Option<String>, Query, description = "ISO 8601; holes that began at or after it are left out"),
+        ("from" = Option<String>, Query, description = "a time; holes that ended before it are left out"),
+        ("to" = Option<String>, Query, description = "a time; holes that began at or after it are left out"),
         ("after" = Option<String>, Query, description = "`next` of the page before")
     ),
     responses(

@@ -31,8 +31,8 @@ const MOST_ROWS: usize = MOST_COLUMNS;
     get, path = "/api/v1/map/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; where the first pixel begins; the first hour after the last silence of five years if it is not given, or as many hours before the end as a map can show"),
-        ("to" = Option<String>, Query, description = "ISO 8601, after from; the end of the last hour that is not more than two hours ahead of the clock if it is not given"),
+        ("from" = Option<String>, Query, description = "a time; where the first pixel begins; the first hour after the last silence of five years if it is not given, or as many hours before the end as a map can show"),
+        ("to" = Option<String>, Query, description = "a time, after from; the end of the last hour that is not more than two hours ahead of the clock if it is not given"),
         ("pixel" = Option<String>, Query, description = "what one pixel stands for: seconds such as 0.5, or a time with its unit such as 60s or 1h; 0.001 s to 1 day, or 2 s"),
         ("rows" = Option<u64>, Query, description = "pixels of a column, 1 to 65535, or 300")
     ),

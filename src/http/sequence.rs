@@ -20,8 +20,8 @@ use crate::wire::{SequenceList, SequenceSegment};
     get, path = "/api/v1/sequence/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("start" = Option<String>, Query, description = "ISO 8601; the first segment if it is not given"),
-        ("end" = Option<String>, Query, description = "ISO 8601, after start; the furthest end if it is not given")
+        ("start" = Option<String>, Query, description = "a time; the first segment if it is not given"),
+        ("end" = Option<String>, Query, description = "a time, after start; the furthest end if it is not given")
     ),
     responses(
         (status = 200, body = SequenceList), (status = 400, description = "a parameter is wrong"),

@@ -24,6 +24,7 @@ use crate::coverage::{decode, encode};
 use crate::crawl::CrawlError;
 use crate::disk::SmallFile;
 use crate::domain::thumbnail::{Area, Picture, compose};
+use crate::domain::time_input::EXPECTED;
 use crate::domain::{Sequence, Stream, Timestamp};
 use crate::ffmpeg;
 
@@ -98,8 +99,7 @@ fn read(request: &Parts) -> Result<Asked, Problem> {
             _ => {}
         }
     }
-    let a_time = "an ISO 8601 time in UTC, such as 2019-11-13T02:55:08";
-    let time = time.ok_or_else(|| Problem::bad_parameter("timestamp", "", a_time))?;
+    let time = time.ok_or_else(|| Problem::bad_parameter("timestamp", "", EXPECTED))?;
     Ok(Asked { stream, time, template, crop, location })
 }
 

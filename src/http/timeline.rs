@@ -26,8 +26,8 @@ const USUAL_PIXELS: usize = 1000;
     get, path = "/api/v1/timeline/{channel}/{quality}",
     params(
         ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "ISO 8601; the first segment after the last silence of five years if it is not given"),
-        ("to" = Option<String>, Query, description = "ISO 8601, after from; the furthest end if it is not given, of hours that are not more than two hours ahead of the clock"),
+        ("from" = Option<String>, Query, description = "a time; the first segment after the last silence of five years if it is not given"),
+        ("to" = Option<String>, Query, description = "a time, after from; the furthest end if it is not given, of hours that are not more than two hours ahead of the clock"),
         ("pixels" = Option<u64>, Query, description = "into how many pieces the window is cut: 1 to 4096, or 1000")
     ),
     responses(

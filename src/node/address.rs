@@ -22,7 +22,7 @@ pub(super) async fn renew(server: Arc<tls::TlsServer>, address_file: Arc<Address
     }
 }
 
-/// Tells the command line where the daemon is, and by which certificate it is known.
+/// Tells the command line where the daemon listens, and which certificate it shows.
 ///
 /// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
 /// read what belongs to its user may change something through it.
@@ -84,7 +84,7 @@ impl AddressFile {
             tracing::debug!(name: "state_dir_missing", directory = %self.dir.display(), %error, "the state directory still cannot be made");
         }
         let Some(dir) = crate::disk::Base::open(&self.dir)?.dir(Path::new(""))? else { return Ok(()) };
-        // First, so that whoever finds the address finds the token that goes with it.
+        // First, so that the token is there once the address can be found.
         crate::disk::atomic::replace_secret(&dir, Self::TOKEN.as_ref(), self.token.secret().as_bytes())?;
         crate::disk::atomic::replace(&dir, Self::NAME.as_ref(), self.text(&state).as_bytes())?;
         state.written = true;

@@ -1,4 +1,4 @@
-//! Whether a node lives, and how it is on one line. Says it to nobody.
+//! Whether a node lives, and its state on one line. Reports to no one itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
 const MOST_HOURS: usize = 26;
 /// How often holes are counted: it is a question to the index for each quality.
 const COUNT_AGAIN: Duration = Duration::from_secs(10);
-/// The line of a node that was told to stop.
+/// The line of a node that is stopping.
 pub const ENDING: &str = "stopping: finishing requests in hand";
 
 /// The jobs that the node cannot do without: none of them may end before the node does.
@@ -26,7 +26,7 @@ pub(super) struct VitalJobs {
 }
 
 impl VitalJobs {
-    /// Held by a job as long as it runs; it is let go also when the job panics.
+    /// Held by a job while it runs; released also when the job panics.
     pub(super) fn hold(&self, name: &'static str) -> RunningJob {
         RunningJob { name, vital: self.clone() }
     }
@@ -111,7 +111,7 @@ impl NodePulse {
         holes
     }
 
-    /// Holes of the last day in all qualities; `None` if that cannot be told now.
+    /// Holes of the last day in all qualities; `None` if that is unknown now.
     fn holes(&self) -> Option<usize> {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));

@@ -1,4 +1,4 @@
-//! How it goes with other nodes, as the API tells it.
+//! Replication status per peer, as the API reports it.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! The job that looks after the disk: whether it is there, and what is to be done when it is back. It also tells of jobs that hang.
+//! The job that looks after the disk: whether it is there, and what to do when it is back. It also reports jobs that hang.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

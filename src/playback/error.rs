@@ -40,7 +40,7 @@ pub enum PlaybackError {
         limit: u64,
     },
     /// Nothing of a stretch is there.
-    #[error("{0} has nothing in that stretch")]
+    #[error("nothing of {0} is there in that stretch")]
     Nothing(Stream),
     /// Not all of a stretch is there, and that was not allowed.
     #[error("{} of the stretch of {stream} {} missing or incomplete; fetch what is missing with backfill, or allow holes",

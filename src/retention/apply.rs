@@ -1,7 +1,7 @@
-//! Deletes what one hour holds, and later its tombstones. What is to go is not decided here, and no journal is kept.
+//! Deletes what one hour holds, and later its tombstones. Neither decides what is deleted, nor writes the journal.
 //!
 //! What goes is what the grammar understands, and temporaries of our own. All else stays and keeps its directory: files of other
-//! programs, names that are not understood, and whatever is no regular file.
+//! programs, names of another format, and anything that is not a regular file.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -25,7 +25,7 @@ pub(super) struct Deleted {
     pub(super) tombstones: u64,
     /// Entries that stay because they are not understood.
     pub(super) left: u64,
-    /// Segments and chat batches that came after the hour was looked at: because of them nothing was deleted.
+    /// Segments and chat batches that appeared after the hour was examined: because of them nothing was deleted.
     pub(super) unseen: u64,
     /// Whether it had to stop before the end.
     pub(super) stopped: bool,

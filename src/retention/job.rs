@@ -1,4 +1,4 @@
-//! Runs of retention: each looks at everything, deletes what has to go, and tells how it went.
+//! Runs of retention: each looks at everything, deletes what is due, and reports.
 //!
 //! One run at a time, whether the job ([`super::runs`]), the command line or the API began it. Blocks.
 
@@ -39,13 +39,13 @@ use crate::wire::{AbsentHour, DiskFilled, RetentionPlan, RetentionReport, Retent
 
 /// How often it is looked whether it is time to end while other nodes are asked.
 const LOOK: Duration = Duration::from_millis(500);
-/// Names that are told of what stays because no other node has it.
+/// Names listed of files that stay because no other node has them.
 const TOLD: usize = 5;
 
 /// What can be chosen about retention.
 #[derive(Debug, Clone, Default)]
 pub struct RetentionOptions {
-    /// What may be kept at most.
+    /// The limits.
     pub limits: RetentionLimits,
     /// How long after its hour was retired a tombstone stays.
     pub reclaim_age: Span,
@@ -53,7 +53,7 @@ pub struct RetentionOptions {
     pub interval: Duration,
     /// Whether an hour stays as long as no other node has all that it holds.
     pub keep_last_copy: bool,
-    /// Peers that count as other copies on the operator's word, by their names, unless they turn out to be this disk.
+    /// Names of peers that count as other copies by configuration, unless they turn out to be this disk.
     pub copies_at: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ pub struct Retention {
     /// Who filled the disk when everything was last looked at.
     used: Mutex<Option<DiskUse>>,
     wake: OnceLock<Wake>,
-    /// Called when what is kept has changed.
+    /// Called when the exempt hours have changed.
     on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -177,7 +177,7 @@ impl Retention {
         })
     }
 
-    /// Whether backfill may fetch this hour; `None` while nobody knows, because the journal could not be read. Answers from memory.
+    /// Whether backfill may fetch this hour; `None` while that is unknown, because the journal could not be read. Answers from memory.
     pub fn keeps(&self, place: &HourPlace) -> Option<bool> {
         let limits = &self.options.limits;
         let is_fetched = self.parts.keeper.would_be_fetched(place);
@@ -214,7 +214,7 @@ impl Retention {
         Ok(RetentionPlan { doubt, blocked, other_limits, ..report::plan(&schedule, !limits.are_off(), free) })
     }
 
-    /// Keeps these hours whatever the limits say, and lets them be fetched again; or, with `release`, no more than any other hour.
+    /// Exempts these hours from all limits, and lets them be fetched again; with `release`, ends that.
     pub fn keep(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
         let _one = self.running();
         let noted = self.note_kept(places, release);
@@ -299,7 +299,7 @@ impl Retention {
     }
 
     /// One run. What looks like a mistake is done only if a person has `confirmed` it. What did not work is in the report. How far it
-    /// is it tells by `post`, if there is one.
+    /// is it reports by `post`, if given.
     pub fn once(&self, confirmed: bool, stop: &Stop, post: Option<&JobHandle>) -> RetentionReport {
         let _one = self.running();
         let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
@@ -383,7 +383,7 @@ impl Retention {
         Ok(())
     }
 
-    /// Retires an hour. What is wrong with it alone is told and does not keep the others from going.
+    /// Retires an hour. An error of this hour is reported and does not stop the others.
     fn retire_or_tell(
         &self,
         going: &RetiringHour,
@@ -448,7 +448,7 @@ impl Retention {
         self.parts.deletions.add(place, deleted.segments);
         report.segments += deleted.segments;
         report.bytes += deleted.bytes;
-        // Whatever came of it, the index learns what is left.
+        // In any case the index learns what is left.
         let known = self.parts.keeper.follow(place);
         result?;
         told_later(place, known)?;
@@ -466,7 +466,7 @@ impl Retention {
         Ok(deleted)
     }
 
-    /// The segments and chat batches of an hour, unless some of them must stay here because no other node keeps them: those are told.
+    /// The segments and chat batches of an hour, unless some of them must stay because no other node has them: those are reported.
     fn unless_last_copies(
         &self,
         place: &HourPlace,
@@ -514,7 +514,7 @@ impl Retention {
                 match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
                     None => hours.push(stored),
                     Some((JournalStep::Kept, _)) => hours.push(Stored { decided: EarlierDecision::Keep, ..stored }),
-                    // Told below, whether or not the index knows it still.
+                    // Reported below, whether or not it is still in the index.
                     Some((JournalStep::Retiring, _)) => {}
                     // Somebody has written there again: it goes when it would, as any other hour.
                     Some((JournalStep::Retired | JournalStep::Gone, _)) => {
@@ -551,7 +551,7 @@ impl Retention {
             return Err(RetentionError::Index("is catching up with the disk".to_owned()));
         }
         match self.parts.keeper.index().health() {
-            // What it says is right as of its last write. A full disk stalls it, and that is when room is wanted most.
+            // What it says is right as of its last write. A full disk stalls it, and then room is needed most.
             Health::Good | Health::Stalled { .. } => {}
             Health::InMemory { why } => return Err(RetentionError::Index(format!("is kept in memory ({why})"))),
         }

@@ -63,12 +63,12 @@ impl JournalStep {
     }
 }
 
-/// The last word about an hour.
+/// The last entry about an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEntry {
     /// How far it is.
     pub step: JournalStep,
-    /// Why it went; `None` if it is kept.
+    /// Why it was retired; `None` if it is exempt.
     pub reason: Option<RetentionReason>,
     /// When this was written.
     pub since: Timestamp,

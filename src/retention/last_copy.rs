@@ -37,14 +37,14 @@ const ANSWER_BYTES: usize = 8 << 20;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
-/// Whom to ask, and by what this node tells itself from others.
+/// Whom to ask, and how this node recognises itself.
 #[derive(Clone)]
 pub struct HolderQuery {
     /// To ask with.
     pub client: PeerClient,
     /// Which peers; the list may change.
     pub peers: watch::Receiver<Vec<Peer>>,
-    /// By this number this node recognises itself among them: what only it has, nobody else has.
+    /// By this number this node recognises itself among them: its own copy is not another one.
     pub instance: u64,
     /// Peers that the operator says are other disks, by their names.
     pub copies_at: Vec<String>,
@@ -59,9 +59,9 @@ pub struct HolderQuery {
 enum Standing {
     /// It names another archive, by this id.
     Archive(String),
-    /// The operator's word and a probe; it is of our kind and has this number as long as it runs.
+    /// Configured and probed; it is a gapless node and has this number as long as it runs.
     Process(u64),
-    /// The operator's word and a probe; it knows no such guard as this one.
+    /// Configured and probed; it does not have this guard.
     FixedPart,
 }
 
@@ -114,7 +114,7 @@ impl Copies {
     /// tombstones hide, which only one of our kind can tell.
     pub async fn hidden_and_held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
         let mut missing = self.held_by_nobody(place, names).await;
-        // Not in the head of the loop: the list would be locked until its end, and whoever has a new one would wait with the node.
+        // Not in the head of the loop: the list would be locked until its end, and updates of it would wait.
         let peers = self.asking.peers.borrow().clone();
         for peer in peers {
             if missing.is_empty() || self.standing(&peer, place).await.is_none() {
@@ -224,7 +224,7 @@ impl Copies {
         let is_listed = |name: &String| claims.iter().any(|claim| claim.names.contains(name));
         let unlisted: Vec<String> = names.iter().filter(|name| !is_listed(name)).cloned().collect();
         if !unlisted.is_empty() {
-            // The hour stays, whatever the others could show.
+            // The hour stays in any case.
             return unlisted;
         }
         self.unproven_of(place, names, claims).await
@@ -263,7 +263,7 @@ impl Copies {
 }
 
 /// Who keeps an hour: the highest of those that hold it. Every node works it out alike, from what stays the same over its restarts
-/// where it names an archive, and another one comes out for each hour, so that what is kept is spread over all.
+/// where it names an archive, and another one comes out for each hour, so that the copies are spread over all.
 pub(super) fn rank(place: &HourPlace, who: &impl Display) -> u64 {
     xxh3_64(format!("{place} {who}").as_bytes())
 }

@@ -2,7 +2,7 @@
 //!
 //! A line that does not add up is never left out: it may be the one that says that an hour is kept. It is taken from the other copy,
 //! or else the journal cannot be relied on. The one line that may go is a last one without an end, which the other copy has not got:
-//! a crash came while it was written, before anybody relied on it. A copy of another archive is none. What two whole copies say must
+//! a crash came while it was written, before anything relied on it. A copy of another archive does not count. What two whole copies say must
 //! not be less than is remembered of them elsewhere: both may have been cut at the end of a line, or put back from a backup.
 
 use super::journal::{FirstLine, Journal, JournalHead, JournalLine, read, read_head};
@@ -26,7 +26,7 @@ impl Expected<'_> {
 /// What became of it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MergeResult {
-    /// There is none.
+    /// It does not exist.
     Absent,
     /// This; and why both are to be written anew, if they are.
     Journal(Journal, Option<RewriteReason>),
@@ -160,7 +160,7 @@ fn understand(bytes: CopyBytes, expected: &Expected<'_>) -> Result<Option<Copy>,
     }
 }
 
-/// Nobody knows what the other copy held, not even whether the line that has no end was written there.
+/// The content of the other copy is unknown, even whether the unfinished line was written there.
 fn alone(only: Copy, was_there: bool) -> MergeResult {
     let journal = Journal::of(only.head.unwrap_or_default(), only.good().cloned());
     match only.wrong {
@@ -183,7 +183,7 @@ fn both(first: &Copy, second: &Copy) -> MergeResult {
             "one of its copies is of version 1: an earlier gapless has written it, or it was restored".to_owned(),
         );
     }
-    // A crash came between the two when they were written anew. Both say the same, in another form.
+    // A crash came between the two writes. Both say the same, in another form.
     if one.generation != other.generation {
         let order = if one.generation > other.generation { [first, second] } else { [second, first] };
         let whole = order.into_iter().find(|copy| copy.is_whole()).and_then(|copy| Some((copy.head?, copy)));

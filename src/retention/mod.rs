@@ -1,10 +1,10 @@
-//! Deletes whole hours that are older than wanted, or for which there is no room, and sees to it that they do not come back.
+//! Deletes whole hours that are too old or for which there is no room, and sees to it that they do not come back.
 //!
 //! 1. What goes is worked out by [`crate::domain::retention`]; what looks like a mistake needs confirmation.
 //! 2. Nothing is deleted unless the right disk is there with its marker, the index has caught up with it and is on disk itself.
 //! 3. For each hour: the intent is written to the journal and flushed; the bytes of segments and chat batches are deleted, and what
-//!    the grammar does not understand stays; the directory is flushed; the index is told; the journal says *retired*.
-//! 4. After the reclaim age, and when nobody who may hold the hour shows what they hide, its tombstones go, and its directory if it is
+//!    the grammar does not understand stays; the directory is flushed; the index is updated; the journal says *retired*.
+//! 4. After the reclaim age, and when no node that may hold the hour lists what they hide, its tombstones go, and its directory if it is
 //!    empty; the journal says *gone*.
 //! 5. What was begun is weighed like any other hour before it goes on; what is not to go any more is released. What the journal
 //!    names is never fetched again, unless the operator says so ([`Retention::keep`]).
@@ -63,7 +63,7 @@ pub enum RetentionError {
         "nothing is deleted while records that protect the archive cannot be relied on: {0}; look at them, then say `gapless retention accept`"
     )]
     Records(String),
-    /// The clock came to be contradicted while it worked.
+    /// The clock was contradicted during the run.
     #[error("nothing more is deleted: {0}")]
     Clock(String),
     /// The journal was not read yet.

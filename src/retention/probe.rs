@@ -13,14 +13,14 @@ use crate::domain::HourPlace;
 use crate::domain::probe::probe_name;
 use crate::peer::{Peer, PeerClient};
 
-/// What a probe came to.
+/// Result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Probed {
     /// The peer does not show what was written here.
     AnotherDisk,
     /// It does: what it has is what is here.
     ThisDisk,
-    /// Nobody knows, for this reason.
+    /// Unknown, for this reason.
     Unknown(String),
 }
 

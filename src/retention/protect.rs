@@ -78,8 +78,8 @@ impl Retention {
         }
     }
 
-    /// Records that cannot be relied on begin anew from what can still be read of them, on a person's word. Their damaged copies are
-    /// kept aside.
+    /// Recreates unreliable records from what can still be read of them, as an operator confirmed. Their damaged copies are
+    /// put aside.
     pub fn accept(&self) -> Result<AcceptedRecords, RetentionError> {
         let _one = self.running();
         let (base, records) = (self.base()?, self.parts.keeper.records());
@@ -163,7 +163,7 @@ impl Retention {
         }
     }
 
-    /// What was begun and is not to go any more is let go: what is left of it stays, and what it has lost may be fetched again.
+    /// Hours whose deletion had begun and that are no longer due are released: the rest of them stays, and what was deleted may be fetched again.
     pub(super) fn release(&self, journal: &Journal, schedule: &Schedule) -> Result<(), RetentionError> {
         let begun = journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retiring);
         let stays = |place: &HourPlace| !schedule.going.iter().any(|going| going.stored.place == *place);
@@ -184,7 +184,7 @@ impl Retention {
         Ok(())
     }
 
-    /// Why nothing is to be done without a person's word, if so. Changes nothing.
+    /// Why nothing is done without confirmation, if so. Changes nothing.
     pub(super) fn doubt(&self, schedule: &Schedule) -> Option<String> {
         let by_age = schedule.going.iter().any(|going| going.reason == RetentionReason::Age);
         if let Some(why) = self.clock_doubt(by_age) {
@@ -200,7 +200,7 @@ impl Retention {
         matches!(doubt, SuspectPlan::MoreThanHalf { .. }) && !self.parts.keeper.guards().stands(Guard::Shrinking)
     }
 
-    /// Why the clock is not believed. Where nobody can tell, that matters only to what goes by age.
+    /// Why the clock is not trusted. If it cannot be verified, that matters only to deletion by age.
     pub(super) fn clock_doubt(&self, by_age: bool) -> Option<String> {
         if !self.parts.keeper.guards().stands(Guard::ClockWitnesses) {
             return None;
@@ -264,7 +264,7 @@ impl Retention {
         self.parts.keeper.guards().stands(Guard::Shrinking).then_some(found)
     }
 
-    /// This much of what is own and of what is named is right, on a person's word.
+    /// An operator confirmed this size of the own and the named part.
     pub(super) fn reset_levels(&self, own: StreamSize, named: StreamSize) {
         let Some(lived) = self.timeline.lived() else { return };
         let mut levels = self.levels.lock();

@@ -1,4 +1,4 @@
-//! When the tombstones of retired hours go: after the reclaim age, and when nobody who may hold an hour shows what they hide.
+//! When tombstones of retired hours are deleted: after the reclaim age, and when no node that may hold the hour lists what they hide.
 //!
 //! 1. Who may hold an hour is written down when it is retired ([`Holder`]): by the id of its archive where that is known.
 //! 2. Before tombstones go, each of those and each peer of the list is asked for that hour, there and then. One that does not answer, or

@@ -5,10 +5,10 @@ use crate::domain::disk_use::{DiskUse, UsageGrowth};
 use crate::domain::retention::Schedule;
 use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetiredHour};
 
-/// Retired hours that are told at most: a page of them is a megabyte.
+/// Most retired hours in a report: a page of them is a megabyte.
 pub(super) const MOST_RETIRED: usize = 10_000;
 
-/// Hours of the plan that are listed at most, for the same reason: how many there are is up to whoever filled the disk.
+/// Hours of the plan that are listed at most, for the same reason: their number depends on what fills the disk.
 pub(super) const MOST_PLANNED: usize = 10_000;
 
 pub(super) fn plan(schedule: &Schedule, enabled: bool, free: Option<u64>) -> RetentionPlan {
@@ -51,7 +51,7 @@ pub(super) fn disk(used: &DiskUse, grown: &UsageGrowth) -> DiskFilled {
     }
 }
 
-/// The newest hours that have gone or are going, how many there are in all, and those that are kept.
+/// The newest hours that are retired or being retired, their total number, and the exempt ones.
 pub(super) fn retired(journal: &Journal) -> (Vec<RetiredHour>, u64, Vec<String>) {
     let mut gone: Vec<_> = journal.entries().iter().filter(|(_, entry)| entry.step != JournalStep::Kept).collect();
     gone.sort_unstable_by(|(a, _), (b, _)| (b.hour, &a.stream).cmp(&(a.hour, &b.stream)));

@@ -51,7 +51,7 @@ pub(super) struct JournalNow {
 
 impl Ledger {
     /// Reads it from the disk, and makes a copy anew that cannot be used. With `accept` what can still be read will do, on a
-    /// person's word. Says where copies were kept aside.
+    /// person's word. Returns where copies were put aside.
     pub(super) fn load(
         &self,
         base: &Base,
@@ -218,7 +218,7 @@ fn own_dir(base: &Base) -> Result<Option<Dir>, DiskError> {
     base.dir(Path::new(marker::OWN_DIR))
 }
 
-/// Writes both copies anew, one after the other, so that one of them is always there. With `keep` what lay there is kept aside, too.
+/// Writes both copies anew, one after the other, so that one of them is always there. With `keep` the old content is put aside, too.
 fn rewrite(
     (own, id): (&Dir, ArchiveId),
     journal: &mut Journal,

@@ -1,7 +1,7 @@
 //! Which archive each address has named: one that names another every time it is asked says nothing by it, and by the rank that follows from
 //! an id each node that holds an hour could be made to let it go.
 //!
-//! Remembered as long as the process lives. Asks nobody.
+//! Remembered as long as the process lives. Makes no requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -69,7 +69,7 @@ pub enum FileVerdict {
 }
 
 impl Fault {
-    /// A stable word for counts and reports.
+    /// A stable name for counts and reports.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Hash { .. } => "hash",
@@ -122,7 +122,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Nothing is read yet. `structure` tells whether a `full` segment is to be judged as a transport stream, too.
+    /// Nothing is read yet. `structure` says whether to judge a `full` segment as a transport stream, too.
     pub fn new(key: &SegmentKey, structure: bool) -> Self {
         let stream = (structure && key.kind == SegmentKind::Full).then(TsCheck::default);
         Self { key: *key, hasher: Sha256::new(), stream, size: 0, zeros: true }
@@ -133,7 +133,7 @@ impl Check {
         self.size
     }
 
-    /// Reads on. `read` is told of all bytes as they come, and says whether to go on; where it does not, what follows is left for the
+    /// Reads on. `read` receives all bytes as they come, and says whether to go on; where it does not, what follows is left for the
     /// next time.
     pub fn go_on(
         &mut self,

@@ -4,7 +4,7 @@
 //!    until the next cycle, a month later.
 //! 2. It is a memory and no more: nothing is concluded from it, and where it is lost or cannot be read the next cycle finds the same again.
 //! 3. A flag goes when its file is found sound, is no longer there, or is moved to the quarantine.
-//! 4. No more than [`MOST`] are kept: a camera that is odd all year would fill the disk with what one line says.
+//! 4. At most [`MOST`] are stored: a camera that is odd all year would fill the disk with the same line.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ use crate::wire::{FlaggedFile, FlaggedList};
 
 /// Its file, beside the marker.
 const FILE: &str = "flagged.json";
-/// Flags that are kept.
+/// Most flags that are stored.
 pub const MOST: usize = 10_000;
 /// The largest file that is read: ten thousand flags of some sentences.
 const MOST_BYTES: u64 = 64 << 20;
@@ -38,7 +38,7 @@ struct State {
     flags: Option<Flags>,
     /// They differ from what is on the disk.
     is_changed: bool,
-    /// Found while [`MOST`] were kept.
+    /// Found while [`MOST`] were stored.
     left_out: u64,
 }
 
@@ -66,7 +66,7 @@ impl Flagged {
         let mut state = self.lock();
         let State { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
         let known = flags.get(place).and_then(|hour| hour.get(name));
-        // Since when it is odd is what an operator wants to know, and not when that was seen last.
+        // Operators want to know since when it is odd, not when that was found last.
         if known.is_some_and(|known| (&known.problem, &known.faults) == (&file.problem, &file.faults)) {
             return;
         }
@@ -137,7 +137,7 @@ impl Flagged {
     }
 }
 
-/// What stands in the file of this archive; nothing where there is none.
+/// Content of the file of this archive; empty if it does not exist.
 pub fn read(base: &Base) -> Result<FlaggedList, DiskError> {
     let Some(dir) = base.dir(Path::new(marker::OWN_DIR))? else { return Ok(FlaggedList::default()) };
     let damaged = |why: String| {

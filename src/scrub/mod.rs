@@ -1,9 +1,9 @@
-//! Reads every byte that is kept, and puts aside what is not what its name says.
+//! Reads every byte of the archive, and moves files that do not match their names to the quarantine.
 //!
 //! 1. A file is read once, from its beginning to its end ([`check`]): its hash against its name and, for `full` segments, whether
 //!    it is a transport stream that was cut short or put together. One that is larger than any segment may be is only reported.
 //! 2. A damaged one goes to the quarantine with a report ([`disk::Quarantine`](crate::disk::Quarantine)), and its name out of the
-//!    index, both with the hour locked. Thereby it is missing, and backfill fetches it again from whoever has it.
+//!    index, both with the hour locked. Then it is missing, and backfill fetches it again from a node that has it.
 //! 3. The reports are the memory ([`QuarantineContents`]): of what was lost here, for the reasons of holes; of what came again; and of names
 //!    whose content is bad although it is what the name says, so that it is not fetched again.
 //! 4. What is only odd stays where it is and is flagged ([`Flagged`]).

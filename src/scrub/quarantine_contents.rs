@@ -1,8 +1,8 @@
-//! What lies in the quarantine, in memory: read once, and kept in step by whoever moves something.
+//! The quarantine's contents in memory: read once, and updated with each move.
 //!
 //! The reports on the disk are what counts; this only spares reading them for each question. A report that cannot be read counts as
 //! one of a damaged file, of which nothing is known but its name, and a directory that cannot be listed as an empty one: one bad sector
-//! must not keep the rest from being checked. While it is read nobody moves anything, so that nothing is forgotten that comes meanwhile.
+//! must not keep the rest from being checked. While it is read nothing is moved, so that no change is missed.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct KeptFile {
     pub name: String,
     /// Its bytes.
     pub size: u64,
-    /// When its report was last written, in nanoseconds since 1970; nothing if there is none that can be understood.
+    /// When its report was last written, in nanoseconds since 1970; `None` if there is no readable one.
     pub reported_ns: Option<i64>,
     /// Its report.
     pub report: QuarantineReport,
@@ -38,7 +38,7 @@ impl KeptFile {
     }
 }
 
-/// How a report calls what only the structure of a stream tells.
+/// Name in reports for faults of a stream's structure.
 pub(super) const STRUCTURE: &str = "structure";
 
 /// Files by hour and by what they are called in the quarantine.
@@ -89,20 +89,20 @@ impl QuarantineContents {
         Ok(())
     }
 
-    /// Reads what lies there, whatever was known: somebody else may have changed it.
+    /// Reads it afresh: another process may have changed it.
     pub fn read_again(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
         let _alone = self.moving.write();
         self.tidy_and_look(base, is_away)
     }
 
-    /// Held by whoever moves, marks or deletes something there, until this knows of it. Not twice by one thread.
+    /// Held while something there is moved, marked or deleted, until this is updated. Not twice by one thread.
     pub fn moving(&self) -> RwLockReadGuard<'_, ()> {
         self.moving.read()
     }
 
     fn tidy_and_look(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
         let quarantine = Quarantine::of(base);
-        // What cannot be listed is told by who looks.
+        // What cannot be listed is reported by the caller.
         for place in quarantine.hours(&|_| Ok(()))? {
             quarantine.tidy(&place).unwrap_or_else(|error| {
                 tracing::debug!(name: "quarantine_not_tidied", hour = %place, %error, "what an interrupted scrub left stays behind");
@@ -142,7 +142,7 @@ impl QuarantineContents {
         hour.into_iter().flatten().map(|(stored, file)| (stored.clone(), file.clone())).collect()
     }
 
-    /// All of them that are wanted.
+    /// All that match.
     pub fn all(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> Vec<(HourPlace, String, KeptFile)> {
         let files = self.lock();
         let mut found = Vec::new();
@@ -153,14 +153,14 @@ impl QuarantineContents {
         found
     }
 
-    /// How many there are that are wanted, and their bytes.
+    /// How many match, and their bytes.
     pub fn count(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> (u64, u64) {
         let files = self.lock();
         let all = files.iter().flat_map(BTreeMap::values).flat_map(BTreeMap::values).filter(|file| wanted(file));
         all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size))
     }
 
-    /// Whether a name is known to be bad whoever has it, so that it is not to be fetched; nothing until the quarantine was read.
+    /// Whether a name is known to be bad on every node, so that it is not fetched; `None` until the quarantine was read.
     pub fn is_bad_name(&self, place: &HourPlace, name: &str) -> Option<bool> {
         let files = self.lock();
         let hour = files.as_ref()?.get(place);

@@ -1,4 +1,4 @@
-//! What is found and what is kept, in the words of the API and the command line.
+//! Findings and quarantined files, as the API and the command line show them.
 
 use super::quarantine_contents::{KeptFile, QuarantineContents};
 use super::work::{DamageOutcome, Scrub, ScrubFinding, kept_at};
@@ -9,7 +9,7 @@ use crate::wire::{DamagedFile, FlaggedList, QuarantineList, QuarantinedFile};
 /// Files in one answer.
 const MOST_LISTED: usize = 1_000;
 
-/// A finding as it is told.
+/// A finding as it is reported.
 pub fn damaged_file(finding: &ScrubFinding) -> DamagedFile {
     let detail = match &finding.outcome {
         DamageOutcome::Quarantined(stored) => {
@@ -27,7 +27,7 @@ pub fn damaged_file(finding: &ScrubFinding) -> DamagedFile {
     }
 }
 
-/// What is kept, with so many files at most one by one.
+/// The quarantine, listing at most so many files.
 pub fn list_of(kept: &QuarantineContents, most: usize) -> QuarantineList {
     let (count, bytes) = kept.count(|_| true);
     let (lost, _) = kept.count(KeptFile::is_lost);

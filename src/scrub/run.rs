@@ -12,11 +12,11 @@ use crate::disk::DiskError;
 use crate::domain::HourPlace;
 use crate::wire::ScrubSummary;
 
-/// Whoever is told how it goes, from several threads.
+/// Receives progress, from several threads.
 pub trait ScrubObserver: Sync {
     /// So many files and bytes are ahead.
     fn begin(&self, files: u64, bytes: u64);
-    /// So much more is done. Of a large file the bytes are told before the file is.
+    /// So much more is done. The bytes of a large file are reported before it is done.
     fn advance(&self, files: u64, bytes: u64);
     /// This is damaged.
     fn found(&self, finding: &ScrubFinding);
@@ -26,7 +26,7 @@ pub trait ScrubObserver: Sync {
     fn is_stopped(&self) -> bool;
 }
 
-/// Bytes of a large file after which somebody is told.
+/// Bytes of a large file between two reports.
 const TELL_EVERY: u64 = 16 << 20;
 
 /// Hours that are worked on by several threads.
@@ -126,7 +126,7 @@ impl Work<'_> {
 struct Told<'t> {
     work: &'t Work<'t>,
     place: &'t HourPlace,
-    /// What was read of the file at hand, and of that what nobody was told yet.
+    /// Bytes read of the current file, and those not reported yet.
     bytes: u64,
     untold: u64,
 }

@@ -1,6 +1,6 @@
 //! A second look at what lies in the quarantine: a file that was still being written when it was put aside may be what its name says by now.
 //!
-//! Whoever writes a file in place under its last name goes on writing into it wherever it was moved to. Such a file goes back to where it lay,
+//! A program that writes a file in place under its final name goes on writing into it wherever it was moved to. Such a file goes back to where it lay,
 //! soon after the writer has finished, and at the latest before anything is deleted for its age.
 
 use std::ffi::OsStr;

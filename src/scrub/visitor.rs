@@ -51,7 +51,7 @@ impl Visitor for ScrubVisitor {
                 Ok(false) => return Ok(()),
                 // It says nothing about the hour: the job tries again later.
                 Err(CrawlError::Disk(error)) if error.is_shortage() => return Err(error.into()),
-                // Whatever is wrong with the directory or the disk is told, and other hours are read. So is what waits for a word.
+                // Errors of the directory or the disk are reported, and other hours are read. So is what needs confirmation.
                 Err(error @ (CrawlError::Disk(_) | CrawlError::Doubt(_))) => {
                     round.done(&CrawlCounts::error(format!("{place}: {error}")));
                 }

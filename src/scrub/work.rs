@@ -25,7 +25,7 @@ const FEW: u64 = 10;
 /// More than one in so many files of an hour is many.
 const SHARE: u64 = 5;
 
-/// How long a file must have been seen as kept long enough before it is deleted: somebody sees by then that the clock is wrong.
+/// How long a file must have counted as expired before it is deleted, so that a wrong clock is noticed in time.
 const STEADY: Duration = Duration::from_secs(86_400);
 
 /// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
@@ -66,7 +66,7 @@ pub struct ScrubLimits {
 impl ScrubLimits {
     /// What nobody was asked about.
     pub const CAREFUL: Self = Self { cycle: 100, hour: true };
-    /// The operator's word.
+    /// Confirmed by the operator.
     pub const NONE: Self = Self { cycle: u64::MAX, hour: false };
 }
 
@@ -75,7 +75,7 @@ impl ScrubLimits {
 pub struct ScrubOptions {
     /// What is done with streams that are not whole.
     pub structure: Structure,
-    /// How long quarantined files are kept; zero for as long as nobody deletes them.
+    /// How long quarantined files are kept; zero keeps them for ever.
     pub keep: Duration,
 }
 
@@ -93,7 +93,7 @@ pub enum DamageOutcome {
 }
 
 impl DamageOutcome {
-    /// A stable word for counts.
+    /// A stable name for counts.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Quarantined(_) => "quarantined",
@@ -177,7 +177,7 @@ impl Unfinished {
 /// A move to the quarantine, to be done with the hour's directory at hand.
 pub type MoveToQuarantine<'m> = &'m mut dyn FnMut(&Dir) -> Result<Option<String>, DiskError>;
 
-/// Whoever carries the scrub along: is told what it does, and says whether to go on.
+/// Controls the scrub: receives what it does, and says whether to go on.
 pub trait Control {
     /// So many bytes were read; says whether to read on in this turn.
     fn read(&mut self, bytes: u64) -> ControlFlow<()>;
@@ -214,7 +214,7 @@ pub struct Scrub {
     /// How many files in a row could not be read.
     unreadable: AtomicU32,
     moved: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// Since when files are seen to have been kept long enough.
+    /// Since when files count as expired.
     overdue: Mutex<BTreeMap<(HourPlace, String), Instant>>,
     began: String,
 }
@@ -252,7 +252,7 @@ impl Scrub {
         *self.options.write() = options;
     }
 
-    /// Whom to tell that something is missing by now.
+    /// Receives what is missing by now.
     pub fn on_move(&self, tell: Box<dyn Fn() + Send + Sync>) {
         // A second one is not taken.
         self.moved.set(tell).unwrap_or_default();
@@ -266,7 +266,7 @@ impl Scrub {
         Ok(base)
     }
 
-    /// Reads what lies in the quarantine, whatever was known. What cannot be read now stays as it was.
+    /// Reads the quarantine afresh. What cannot be read now stays as it was.
     pub fn look_again(&self) {
         let read = self.keeper.guard().base().map_err(CrawlError::from);
         let read = read.and_then(|base| Ok(self.kept.read_again(&base, &self.is_away())?));
@@ -278,7 +278,7 @@ impl Scrub {
     /// The names of an hour that are checked, in order, with what the index knows of them.
     pub fn names(&self, place: &HourPlace) -> Result<BTreeMap<String, SegmentFile>, CrawlError> {
         let contents = self.keeper.answer(place)?.contents;
-        // What a tombstone hides is served to nobody.
+        // What a tombstone hides is not served.
         let visible = contents.visible().filter(|file| !file.key.tombstone);
         Ok(visible.map(|file| (file.name(), file.clone())).collect())
     }
@@ -449,7 +449,7 @@ impl Scrub {
         let (problem, faults) = (bad.fault.kind(), report.faults.clone());
         let is_reported = match &bad.fault {
             Fault::Structure { .. } => self.options().structure == Structure::Report,
-            // What is strange proves nothing, and nobody has read what is too large.
+            // Odd names prove nothing, and files that are too large were not read.
             Fault::Odd { .. } | Fault::TooLarge { .. } => true,
             Fault::Hash { .. } | Fault::Zeros { .. } | Fault::Unreadable { .. } => false,
         };
@@ -511,7 +511,7 @@ impl Scrub {
         let bytes = text_of(report);
         let quarantine = Quarantine::of(base);
         let mut work = |hour: &Dir| {
-            // Whoever has put another file there meanwhile has mended it.
+            // Another file there means that it was mended meanwhile.
             if hour.stat_file(OsStr::new(bad.name))? != Some(bad.meta) {
                 return Ok(None);
             }
@@ -536,7 +536,7 @@ impl Scrub {
         move |error| guard.report(error)
     }
 
-    /// Tells the guard of an error that may mean that the disk is away.
+    /// Passes an error to the guard that may mean that the disk is away.
     fn away(&self, error: DiskError) -> CrawlError {
         let guard = self.keeper.guard();
         if guard.report(&error)
@@ -571,7 +571,7 @@ impl Scrub {
         Ok(healed)
     }
 
-    /// Deletes what was kept long enough; says how many files and bytes. What is bad by its name stays: its report is what keeps it
+    /// Deletes what has expired; returns how many files and bytes. What is bad by its name stays: its report is what keeps it
     /// from being fetched again, and its bytes are what its name says. What has no report may be the same.
     pub fn expire(&self) -> Result<(u64, u64), CrawlError> {
         self.expire_at(now_ns(), Instant::now())
@@ -596,7 +596,7 @@ impl Scrub {
                 overdue.insert(key, since);
                 continue;
             }
-            // Nothing is deleted for its age on the word of one look, long ago.
+            // Nothing is deleted for its age after only one look, long ago.
             if file.is_lost() && self.put_back_if_sound(&base, &place, &stored, &file)? {
                 continue;
             }
@@ -669,7 +669,7 @@ impl Bad<'_> {
     }
 }
 
-/// A report as it is kept: for people, too, who look at it with `cat`.
+/// A report as it is stored: readable with `cat`, too.
 fn text_of(report: &QuarantineReport) -> Vec<u8> {
     let text = serde_json::to_string_pretty(report).unwrap_or_default();
     escape::json(&text).into_owned().into_bytes()

@@ -192,7 +192,6 @@ fn a_window_that_is_none_is_refused_with_a_sentence() {
         ("timespans desertbus/source/2019-11-13T02", "CHANNEL/QUALITY"),
         ("holes desertbus/chat", "chat"),
         ("coverage --once --channel a/b", "a/b"),
-        ("coverage", "--once"),
     ] {
         let refused = ask(&archive, line);
         assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{line}: {}", refused.err);

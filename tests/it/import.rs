@@ -160,7 +160,7 @@ fn what_is_no_segment_is_refused_with_what_to_do_and_what_was_cut_short_is_parti
         "not an MPEG transport stream",
         "empty",
         "DIR/*.ts",
-        "No such file",
+        "there is no such file",
     ]) {
         assert!(note.contains(expected), "{expected}: {note}");
     }

@@ -49,6 +49,7 @@ mod ledger;
 mod manners;
 mod master;
 mod mid_crawl;
+mod mistakes;
 mod monitoring;
 mod names;
 mod naming;

@@ -1,4 +1,4 @@
-//! An answer, read as a value, as bytes, line by line or piece by piece. Bounded, whoever sends it.
+//! An answer, read as a value, as bytes, line by line or piece by piece. Bounded in any case.
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_LENGTH;
@@ -15,7 +15,7 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 /// An answer whose body is still to be read.
 #[derive(Debug)]
 pub struct ApiAnswer {
-    /// Who gives it; nobody else than this process if there is none.
+    /// Who sends it; `None` is this process.
     address: Option<String>,
     response: Response,
     held: Vec<u8>,

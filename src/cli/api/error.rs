@@ -25,7 +25,7 @@ pub enum ApiError {
         /// Why not.
         why: String,
     },
-    /// Whoever answers there is not trusted, or does not speak TLS.
+    /// The server there is not trusted, or does not speak TLS.
     #[error("cannot speak securely with the node: {why} ({address})")]
     Insecure {
         /// Who was asked.
@@ -81,7 +81,7 @@ fn from(address: Option<&str>, status: StatusCode) -> String {
     address.map_or_else(String::new, |address| format!(" ({address} answered {status})"))
 }
 
-/// What a connection came to that failed.
+/// Why a connection failed.
 pub(super) fn of_connection(address: &str, error: &reqwest::Error) -> ApiError {
     let address = address.to_owned();
     match crate::tls::explain(error) {

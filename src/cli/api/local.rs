@@ -33,9 +33,9 @@ use crate::tls;
 pub struct OpenNeeds {
     /// Every hour is in line with the disk before anything is asked.
     pub every_hour: bool,
-    /// It matters what is to be kept, and what other nodes have.
+    /// Retention matters, and what other nodes have.
     pub retention: bool,
-    /// An index is made where there is none.
+    /// An index is made if it is missing.
     pub new_index: bool,
 }
 
@@ -129,9 +129,9 @@ impl LocalArchive {
     }
 
     /// Makes the index right about every hour of these qualities.
-    pub async fn catch_up(&self, wanted: impl Fn(&Stream) -> bool + Send + 'static) -> anyhow::Result<()> {
+    pub async fn catch_up(&self, selects: impl Fn(&Stream) -> bool + Send + 'static) -> anyhow::Result<()> {
         let opened = Arc::clone(&self.opened);
-        let catching_up = tokio::task::spawn_blocking(move || opened.catch_up(wanted));
+        let catching_up = tokio::task::spawn_blocking(move || opened.catch_up(selects));
         catching_up.await.context("the hours were not compared with the disk")?
     }
 

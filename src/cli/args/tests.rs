@@ -35,15 +35,86 @@ fn flags_that_are_settings_are_handed_on_as_text() {
     assert_eq!(parse("gapless ls").settings(), []);
 }
 
+/// Every flag and operand that takes a time, in a line that parses; `{}` is where the time goes.
+const TIMES: [&str; 13] = [
+    "backfill --hour {}",
+    "backfill --start {}",
+    "cut a/source {} now -o x.ts",
+    "cut a/source 2019-11-13 {} -o x.ts",
+    "explain --hour {} name",
+    "holes a/source --from {}",
+    "holes a/source --to {}",
+    "import --channel a --quality source --start {} x.ts",
+    "timespans a/source --from {}",
+    "timespans a/source --to {}",
+    "backfill --hour={}",
+    "holes a/source --from={}",
+    "explain --hour={} name",
+];
+
+fn with_time(line: &str, time: &str) -> Result<Args, clap::Error> {
+    let words = line.split(' ').map(|word| word.replace("{}", time));
+    Args::try_parse_from(std::iter::once("gapless".to_owned()).chain(words))
+}
+
 #[test]
-fn targets_have_one_to_three_visible_parts() {
-    let parts = |text: &str| text.parse::<ArchiveTarget>().map(|target| target.0);
-    assert_eq!(parts("a").unwrap(), ["a"]);
-    assert_eq!(parts("a/b/2019-11-13T02/").unwrap(), ["a", "b", "2019-11-13T02"]);
-    // As it is printed.
-    assert_eq!(parts(r"a\x1b/b\n").unwrap(), ["a\x1b", "b\n"]);
-    for wrong in ["", "/", "/a", "a//b", "a/b/c/d", ".gapless", "a/..", "a\0"] {
-        assert!(parts(wrong).is_err(), "{wrong:?}");
+fn every_time_is_understood_as_people_give_it() {
+    for line in TIMES {
+        for time in
+            ["2019-11-13T02:55:08", "2019-11-13T03:55+0100", "2019-11-13T02", "yesterday", "1h ago", "-90min", "now"]
+        {
+            assert!(with_time(line, time).is_ok(), "{line} with {time}: {}", with_time(line, time).unwrap_err());
+        }
+        for nonsense in ["tomorrow-ish", "13/11/2019", "2019-11-13T25:00", "14:30"] {
+            let error = with_time(line, nonsense).unwrap_err().to_string();
+            let says = ["2019-11-13T02:55:08 (UTC)", "1h ago", nonsense];
+            assert!(says.iter().all(|part| error.contains(part)), "{line} with {nonsense}: {error}");
+        }
+    }
+    let hours_ago = |text: &str| match parse(&format!("gapless backfill --start {text}")).verb {
+        Verb::Backfill(backfill) => backfill.start.unwrap(),
+        _ => unreachable!(),
+    };
+    assert_eq!(hours_ago("2019-11-13T02:55"), Hour::parse("2019-11-13T02").unwrap());
+    assert!(hours_ago("2") < hours_ago("0"), "a number counts hours back");
+}
+
+#[test]
+fn no_time_is_left_out_of_that() {
+    let mut program = Args::command();
+    program.build();
+    let mut commands: Vec<_> = program.get_subcommands().map(|verb| (verb.get_name().to_owned(), verb)).collect();
+    while let Some((path, command)) = commands.pop() {
+        commands.extend(command.get_subcommands().map(|verb| (format!("{path} {}", verb.get_name()), verb)));
+        for arg in command.get_arguments() {
+            let takes_time = arg
+                .get_value_names()
+                .unwrap_or_default()
+                .iter()
+                .any(|name| ["TIME", "HOUR", "START", "END"].contains(&name.as_str()));
+            let flag = arg.get_long().map_or_else(String::new, |long| format!("--{long} "));
+            let has_line = TIMES.iter().any(|line| line.starts_with(&format!("{path} ")) && line.contains(&flag));
+            assert!(!takes_time || has_line, "{path} {arg}");
+        }
+    }
+}
+
+#[test]
+fn every_verb_has_examples_that_parse_and_help_that_fits_80_columns() {
+    let mut program = Args::command().term_width(80);
+    program.build();
+    for verb in program.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+        let name = verb.get_name().to_owned();
+        let help = verb.render_long_help().to_string();
+        let usage_or_heading = |line: &&str| line.len() > 80 && !line.starts_with("Usage: ");
+        assert_eq!(help.lines().find(usage_or_heading), None, "{name}");
+        let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} has no examples"));
+        let lines = examples.lines().map(str::trim).filter(|line| line.starts_with("gapless ") && !line.contains('>'));
+        for line in lines {
+            let typed = line.split("  ").next().unwrap_or_default();
+            let parsed = Args::try_parse_from(typed.split(' '));
+            assert!(parsed.is_ok() && typed.starts_with(&format!("gapless {name}")), "{typed}: {parsed:?}");
+        }
     }
 }
 
@@ -61,8 +132,8 @@ fn wrong_usage_is_refused() {
         "gapless rebuild --listen x",
         "gapless holes",
         "gapless holes a/b --from",
+        "gapless diff http://b.example",
         "gapless timespans a/b --edges",
-        "gapless coverage",
         "gapless tombstone",
         "gapless tombstone add",
         "gapless tombstone purge --yes --dry-run",

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::domain::{Timestamp, time_input};
+use crate::domain::{Hour, Timestamp, time_input};
 
 /// What the clock of the machine says.
 pub fn now() -> Timestamp {
@@ -10,12 +10,19 @@ pub fn now() -> Timestamp {
     Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// Reads a time; says what was expected if it is none.
+/// Reads a time; the error says what was expected.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     time_input::read(text, now()).map_err(|error| error.advice())
 }
 
-/// The same as ISO 8601 in UTC.
-pub fn utc(text: &str) -> Result<String, String> {
-    time(text).map(|time| time.to_string())
+/// The hour in which a time lies.
+pub fn hour(text: &str) -> Result<Hour, String> {
+    time(text).map(Timestamp::hour)
+}
+
+/// The hour in which a time lies, or the one that was so many hours ago.
+pub fn since(text: &str) -> Result<Hour, String> {
+    let is_number = text.parse::<u32>().is_ok();
+    let words = if is_number { format!("{text}h ago") } else { text.to_owned() };
+    hour(&words).map_err(|advice| format!("{advice}, or a number of hours ago"))
 }

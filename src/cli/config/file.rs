@@ -1,4 +1,4 @@
-//! The configuration file: TOML kept with the line of every value, so that an error can say where.
+//! The configuration file: TOML, with the line of every value, so that an error can say where.
 //!
 //! Knows no particular setting; it is given the list of those there are. Reads only, and never goes on without a file
 //! that could not be read.
@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::setting::{Setting, Shape};
 use super::{ConfigError, streams};
+use crate::domain::misspelt;
 use crate::domain::retention::StreamLimit;
 
 /// More than any sensible file: a wrong path (a disk, a segment) must not be read into memory.
@@ -38,7 +39,7 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Reads the file; `None` if there is none at that path.
+    /// Reads the file; `None` if it does not exist.
     pub(super) fn open(path: &Path, known: &[Setting]) -> Result<Option<Self>, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { file: path.to_owned(), source };
         let mut bytes = Vec::new();
@@ -166,7 +167,7 @@ fn unknown(table: &str, key: &str, known: &[Setting]) -> String {
     let keys: Vec<&str> = known.iter().filter(|setting| setting.table == table).map(|setting| setting.key).collect();
     let keys = keys.join(", ");
     if !table.is_empty() {
-        return format!("unknown key {key:?} in [{table}], expected one of {keys}");
+        return format!("unknown key {key:?} in [{table}], expected one of {keys}{}", meant(table, key, known));
     }
     let mut tables: Vec<String> = known
         .iter()
@@ -174,7 +175,20 @@ fn unknown(table: &str, key: &str, known: &[Setting]) -> String {
         .map(|setting| format!("[{}]", setting.table))
         .collect();
     tables.dedup();
-    format!("unknown key {key:?}, expected one of {keys} or a table {}", tables.join(", "))
+    let tables = tables.join(", ");
+    format!("unknown key {key:?}, expected one of {keys} or a table {tables}{}", meant(table, key, known))
+}
+
+/// What was meant by an unknown key: the right one in the wrong table, or one with a slip.
+fn meant(table: &str, key: &str, known: &[Setting]) -> String {
+    match known.iter().find(|setting| setting.key == key) {
+        Some(Setting { table: "", .. }) => return format!("; {key} belongs before the first table"),
+        Some(Setting { table: other, .. }) => return format!("; {key} belongs in [{other}]"),
+        None => {}
+    }
+    let here = known.iter().filter(|setting| setting.table == table).map(|setting| setting.key);
+    let tables = known.iter().map(|setting| setting.table).filter(|name| table.is_empty() && !name.is_empty());
+    misspelt::meant(key, here.chain(tables)).map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
 #[cfg(test)]
@@ -217,6 +231,10 @@ mod tests {
         let top = problem("\nport = 1\n");
         assert!(top.starts_with(r#"c.toml, line 2: unknown key "port", expected one of name, listen"#), "{top}");
         assert!(top.contains("[index], [http]"), "{top}");
+        assert!(problem("[backfil]\npeers = []\n").ends_with("; did you mean backfill?"));
+        assert!(problem("listn = \"[::]:80\"\n").ends_with("; did you mean listen?"));
+        assert!(problem("[http]\nlisten = \"[::]:80\"\n").ends_with("; listen belongs before the first table"));
+        assert!(problem("drain = \"1s\"\n").ends_with("; drain belongs in [http]"));
         assert!(problem("[htpp]\ndrain = 1\n").starts_with(r#"c.toml, line 1: unknown key "htpp""#));
     }
 

@@ -16,7 +16,7 @@ pub struct Setting {
     pub table: &'static str,
     /// Its key in that table.
     pub key: &'static str,
-    /// What holds when nobody says otherwise, as it would be written.
+    /// The default, as it would be written.
     pub default: &'static str,
     /// Least and greatest allowed value, as they would be written.
     pub bounds: Option<(&'static str, &'static str)>,

@@ -5,27 +5,27 @@ use crate::domain::coverage::HourFigures;
 use crate::domain::{Horizon, Stream, map};
 use crate::wire::CoverageList;
 
-/// Hours of a quality that are told, the latest ones: eleven years of them. A single directory with a stray date would otherwise
+/// Hours of a quality that are shown, the latest ones: eleven years of them. A single directory with a stray date would otherwise
 /// ask for thousands of years.
 const MOST_HOURS: u32 = 100_000;
 
-/// What there is to tell of a quality.
+/// Coverage of a quality.
 #[derive(Debug, Default)]
 pub(super) struct QualityCoverage {
     /// The latest hours.
     pub hours: Vec<HourFigures>,
-    /// The map as a PNG, if it is wanted and there is anything.
+    /// The map as a PNG, if it was asked for and there is anything.
     pub picture: Option<Vec<u8>>,
 }
 
-/// Asks about one quality; `draws` says whether a map is wanted.
+/// Asks about one quality; `draws` says whether to draw a map.
 pub(super) async fn of_stream(here: &ArchiveClient, stream: &Stream, draws: bool) -> anyhow::Result<QualityCoverage> {
     let hours = here.hours(stream, true).await?;
     let hours = hours.into_iter().map(|hour| (hour, ())).collect();
     let Some((first, last)) = Horizon::at(super::now()).view(&hours) else { return Ok(QualityCoverage::default()) };
     let begin = hours.keys().next().map_or(first, |hour| *hour);
-    let told_from = begin.max(last.earlier(MOST_HOURS - 1));
-    if told_from > begin {
+    let shown_from = begin.max(last.earlier(MOST_HOURS - 1));
+    if shown_from > begin {
         tracing::warn!(name: "hours_cut", %stream, "only the latest {MOST_HOURS} hours are shown");
     }
     let drawn_from = first.max(last.earlier(map::MOST_HOURS - 1));
@@ -40,7 +40,7 @@ pub(super) async fn of_stream(here: &ArchiveClient, stream: &Stream, draws: bool
         }
         Ok(())
     };
-    let question = api.get("api/v1/coverage").of(stream).with("from", told_from.start());
+    let question = api.get("api/v1/coverage").of(stream).with("from", shown_from.start());
     question.pages("from", |page: &CoverageList| page.next.clone(), each).await?;
     if draws {
         found.picture = Some(api.get("api/v1/map").of(stream).ask().await?.bytes().await?);

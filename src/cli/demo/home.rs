@@ -31,7 +31,7 @@ impl Home {
             Some(made.with_context(refused)?)
         };
         let path = temporary.as_ref().map(TempDir::path).or(given).unwrap_or(Path::new("."));
-        // The nodes are told of files in it.
+        // The nodes are given files in it.
         let path = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
         Ok(Self { path, temporary })
     }

@@ -27,7 +27,7 @@ pub(super) fn bytes_of_an_hour_in(lasts: Duration) -> u64 {
     LIVE_HOUR * lasts.as_secs() / 3600
 }
 
-/// A node as it is told.
+/// A node as it is printed.
 #[derive(Debug, Serialize)]
 pub(super) struct NodeLines {
     pub(super) name: &'static str,
@@ -118,9 +118,9 @@ fn text(nodes: &[NodeLines], address: &str, home: &Home, args: &DemoArgs, seed: 
          {}\n\n\
          Each of the three nodes records {channels} in {qualities}: 2 s at a time, with a small test picture. Its recorder\n\
          misses some, gets a part of some, is late with some and is away now and then. What others have is fetched once it is {} old;\n\
-         what nobody has whole stays missing, such as {} segments of the history. One segment is hidden by a tombstone.\n\n\
+         what no node has whole stays missing, such as {} segments of the history. One segment is hidden by a tombstone.\n\n\
          On the command line: gapless holes {}/{} --base-dir {}\n\
-         Ctrl-C ends it and {} {} (about {} MiB now, {} MiB more each hour). It ends by itself after {}. Seed {seed}.\n",
+         Ctrl-C ends it and {} {} (about {} MiB now, {} MiB more each hour). It ends after {}. Seed {seed}.\n",
         first_view(args.history),
         each.join("\n"),
         time(args.recent_cutoff),

@@ -34,7 +34,7 @@ impl NodePaths {
         let node_file = home.join("nodes");
         let bases: Vec<PathBuf> = NODES.iter().map(|name| home.join(name)).collect();
         let make = || {
-            // Read before all addresses are known: then it names nobody.
+            // Read before all addresses are known: then the list is empty.
             fs::write(&node_file, "")?;
             bases.iter().try_for_each(|base| fs::create_dir_all(base.join(".gapless")))
         };
@@ -80,7 +80,7 @@ fn settings(name: &str, node_file: &Path, recent_cutoff: Duration) -> anyhow::Re
 pub(super) struct Nodes(Vec<Node>);
 
 impl Nodes {
-    /// Starts all of them, and tells each where the others are.
+    /// Starts all of them, and gives each the addresses of the others.
     pub(super) async fn start(places: &NodePaths) -> anyhow::Result<Self> {
         let mut nodes = Self(Vec::new());
         match nodes.start_each(places).await {
@@ -107,7 +107,7 @@ impl Nodes {
         self.0.iter().map(|node| format!("{}://{}", node.scheme, node.address))
     }
 
-    /// As they are told.
+    /// As they are printed.
     pub(super) fn described(&self, places: &NodePaths) -> Vec<NodeLines> {
         let all = NODES.into_iter().zip(self.urls()).zip(places.bases());
         all.map(|((name, url), base_dir)| NodeLines { name, url: format!("{url}/"), base_dir }).collect()

@@ -97,7 +97,7 @@ struct LastLine<'a> {
     requests_there: u64,
 }
 
-/// What came of it.
+/// Result of the comparison.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DiffResult {
     /// Hours that differ.
@@ -113,12 +113,12 @@ pub(super) struct DiffPrinter {
     json: bool,
     summary: bool,
     peer: String,
-    told: DiffResult,
+    result: DiffResult,
 }
 
 impl DiffPrinter {
     pub(super) fn new(json: bool, summary: bool, peer: &str) -> Self {
-        Self { json, summary, peer: peer.to_owned(), told: DiffResult::default() }
+        Self { json, summary, peer: peer.to_owned(), result: DiffResult::default() }
     }
 
     /// An hour; nothing if it does not differ.
@@ -128,13 +128,13 @@ impl DiffPrinter {
         difference: &HourDifference,
         fates: &HashMap<String, NameFate>,
     ) -> anyhow::Result<()> {
-        self.told.compared += 1;
+        self.result.compared += 1;
         if difference.is_empty() {
             return Ok(());
         }
         let counts = Counts::of(difference, fates);
-        self.told.different += 1;
-        self.told.counts.add(counts);
+        self.result.different += 1;
+        self.result.counts.add(counts);
         let mut out = stdout();
         if self.json {
             let names = (!self.summary).then(|| names(difference, fates));
@@ -160,23 +160,23 @@ impl DiffPrinter {
 
     /// An hour that could not be compared.
     pub(super) fn failed(&mut self, place: &HourPlace, error: &anyhow::Error) {
-        self.told.failed += 1;
+        self.result.failed += 1;
         tracing::error!(name: "hour_not_compared", hour = %place, error = format!("{error:#}"), "an hour could not be compared");
     }
 
     /// The end: what it comes to, after so many requests here and there.
     pub(super) fn end(self, by_digests: bool, requests: (u64, u64)) -> anyhow::Result<DiffResult> {
-        let told = self.told;
-        let equal = told.different == 0 && told.failed == 0;
+        let result = self.result;
+        let equal = result.different == 0 && result.failed == 0;
         let mut out = stdout();
         if self.json {
             let line = LastLine {
-                total: told.counts,
+                total: result.counts,
                 peer: &self.peer,
                 equal,
-                hours_compared: told.compared,
-                hours_different: told.different,
-                hours_failed: told.failed,
+                hours_compared: result.compared,
+                hours_different: result.different,
+                hours_failed: result.failed,
                 by_digests,
                 requests_here: requests.0,
                 requests_there: requests.1,
@@ -186,12 +186,21 @@ impl DiffPrinter {
             let by = if by_digests { "digests" } else { "listings" };
             writeln!(out, "equal: {} by {by}, {} asked for", self.peer, count(requests.1, "request"))?;
         } else {
-            let failed =
-                if told.failed > 0 { format!(", {} not compared", count(told.failed, "hour")) } else { String::new() };
-            writeln!(out, "different: {} of {}{failed}: {}", count(told.different, "hour"), self.peer, told.counts)?;
+            let failed = if result.failed > 0 {
+                format!(", {} not compared", count(result.failed, "hour"))
+            } else {
+                String::new()
+            };
+            writeln!(
+                out,
+                "different: {} of {}{failed}: {}",
+                count(result.different, "hour"),
+                self.peer,
+                result.counts
+            )?;
         }
         out.flush()?;
-        Ok(told)
+        Ok(result)
     }
 }
 

@@ -125,13 +125,13 @@ pub(super) fn other(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
     };
     account.add("name", sentence.to_owned(), json!({ "kind": kind }));
     let size = base.open_file(path)?.map(|file| file.metadata().map(|meta| meta.len())).transpose()?;
-    let told = size.map_or_else(|| "no file of this name".to_owned(), |size| format!("{size} bytes"));
-    account.add("disk", told, json!({ "there": size.is_some(), "size": size }));
+    let words = size.map_or_else(|| "no file of this name".to_owned(), |size| format!("{size} bytes"));
+    account.add("disk", words, json!({ "there": size.is_some(), "size": size }));
     account.print(config, &parts.join("/"))?;
     Ok(Exit::Done.into())
 }
 
-/// Where damaged files of this name are kept, and what is wrong with them.
+/// Damaged files of this name in the quarantine, and what is wrong with them.
 fn tell_quarantine(account: &mut Account, place: &HourPlace, held: Vec<HeldFile>) {
     if held.is_empty() {
         return;
@@ -212,7 +212,7 @@ fn on_disk(base: &Base, directory: &Path, name: &str) -> Result<Option<u64>, Dis
     Ok(dir.stat_file(OsStr::new(name))?.map(|meta| meta.size))
 }
 
-/// Says whether the content has the hash that the name says, where that can be told.
+/// Says whether the content has the hash in the name, if it can be read.
 fn tell_disk(
     account: &mut Account,
     base: &Base,
@@ -260,7 +260,7 @@ fn hash(base: &Base, path: &Path) -> anyhow::Result<Option<Hash>> {
 }
 
 fn tell_state(account: &mut Account, state: &NameState, text: &str) {
-    // A daemon tells sizes of segments and chat batches only.
+    // A daemon lists sizes of segments and chat batches only.
     let has_size = matches!(parse_file_name(text), FileName::Understood(key) if !key.tombstone);
     let bytes = |size: &u64| if has_size { format!(", {size} bytes") } else { String::new() };
     let (sentence, value) = match state {
@@ -273,7 +273,7 @@ fn tell_state(account: &mut Account, state: &NameState, text: &str) {
             json!({ "state": "hidden", "size": has_size.then_some(size), "by": by }),
         ),
         NameState::Deleted { by } => (
-            format!("not in the index; if it came it would be hidden by the tombstone {by}"),
+            format!("not in the index; if it appeared it would be hidden by the tombstone {by}"),
             json!({ "state": "deleted", "by": by }),
         ),
         NameState::Absent => ("not in the index".to_owned(), json!({ "state": "absent" })),

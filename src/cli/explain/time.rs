@@ -30,8 +30,8 @@ pub(super) async fn explain(
         let ledger = here.ledger(&stream, at).await?;
         let mut out = stdout();
         if config.json {
-            let told = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
-            out.json(&told)?;
+            let explained = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
+            out.json(&explained)?;
         } else {
             as_text(&mut out, &stream, at, &found)?;
             ledger_as_text(&mut out, &ledger)?;

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::directory_id;
@@ -17,7 +18,7 @@ use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};
 /// Bytes that are read at a time.
 const PIECE: usize = 256 << 10;
 
-/// What every file is once, whatever its path: device and inode.
+/// Identity of a file, independent of its path: device and inode.
 pub(super) type FileId = (u64, u64);
 
 /// An opened file.
@@ -44,9 +45,10 @@ impl Original {
     pub fn open(path: &Path) -> Result<Self, String> {
         // NONBLOCK: a pipe must not make us wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(CWD, path, flags, Mode::empty())
-            .map(File::from)
-            .map_err(|errno| io::Error::from(errno).to_string())?;
+        let file = openat(CWD, path, flags, Mode::empty()).map(File::from).map_err(|errno| match errno {
+            Errno::NOENT => "there is no such file; check its name, and the directory that you are in".to_owned(),
+            _ => io::Error::from(errno).to_string(),
+        })?;
         let meta = file.metadata().map_err(|cause| cause.to_string())?;
         if meta.is_dir() {
             return Err("it is a directory; name the files in it, as in DIR/*.ts".to_owned());

@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 use super::original::{FileId, Original};
 use crate::domain::{Span, Timestamp};
 
-/// A recorder that cannot be seen writes at least as often.
+/// An undetected recorder writes at least as often.
 const SILENT: Span = Span::from_us(10_000_000);
 
 /// Files that were open for writing at one moment.
@@ -19,7 +19,7 @@ const SILENT: Span = Span::from_us(10_000_000);
 pub(super) struct Writers(HashSet<FileId>);
 
 impl Writers {
-    /// Looks at all processes that can be seen.
+    /// Looks at all visible processes.
     pub fn now() -> Self {
         let mut found = HashSet::new();
         for process in directory(Path::new("/proc")).filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {

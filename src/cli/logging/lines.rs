@@ -1,7 +1,7 @@
 //! How one log event becomes one line: text for people, JSON for programs, and either for the journal.
 //!
-//! An event's name is the same from version to version, whatever becomes of its words: `docs/logs.md` lists all of them.
-//! What comes from libraries has none. Whatever a value holds, an event is one line, and no terminal takes a command from it.
+//! An event's name is the same from version to version, even if its words change: `docs/logs.md` lists all of them.
+//! Events of libraries have none. An event is always one line without terminal commands, whatever its values hold.
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
@@ -114,7 +114,7 @@ impl LineFormat {
         }
         for (name, value) in &fields.others {
             let value = match value {
-                // Quoted, so that it can be seen where it ends.
+                // Quoted, to show where it ends.
                 Written { value: Value::String(text), quoted: true } => format!("{text:?}"),
                 Written { value: Value::String(text), .. } => text.clone(),
                 Written { value, .. } => value.to_string(),
@@ -226,9 +226,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Kept {
+    impl std::io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    impl<'a> MakeWriter<'a> for Kept {
+    impl<'a> MakeWriter<'a> for Buffer {
         type Writer = Self;
 
         fn make_writer(&'a self) -> Self {
@@ -251,10 +251,10 @@ mod tests {
     const JSON: LineFormat = LineFormat { format: LogFormat::Json, ..TEXT };
 
     fn written(lines: LineFormat, log: impl FnOnce()) -> String {
-        let kept = Kept::default();
-        let layer = tracing_subscriber::fmt::layer().with_writer(kept.clone()).event_format(lines);
+        let buffer = Buffer::default();
+        let layer = tracing_subscriber::fmt::layer().with_writer(buffer.clone()).event_format(lines);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
-        String::from_utf8(kept.0.lock().clone()).unwrap()
+        String::from_utf8(buffer.0.lock().clone()).unwrap()
     }
 
     fn migrated() {

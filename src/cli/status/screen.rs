@@ -120,7 +120,7 @@ impl Screen {
     }
 
     fn visitors(&self, crawl: &CrawlReport) -> Vec<String> {
-        let titles = ["visitor", "state", "cycle", "done", "left", "next in", "found"];
+        let titles = ["task", "state", "cycle", "done", "left", "next in", "found"];
         let mut table = TextTable::new(self.paint, &titles, &[2, 3]);
         for visitor in &crawl.visitors {
             let works = crawl.works.as_ref() == Some(&visitor.name);

@@ -1,4 +1,4 @@
-//! Lines for a terminal: words in colour where that is wanted, tables whose columns are as wide as they must be, and nothing in them
+//! Lines for a terminal: words in colour if it is supported, tables whose columns are as wide as they must be, and nothing in them
 //! that a terminal would obey.
 
 use console::{Alignment, Style, measure_text_width, pad_str};

@@ -1,5 +1,5 @@
-//! What the list of a peer is worth that counts as another copy: a probe tells its disk from this one, and whole files are fetched and
-//! hashed, as many as the budget of a pass allows. Nothing that comes is kept.
+//! Whether a peer's list proves another copy: a probe distinguishes its disk from this one, and whole files are fetched and
+//! hashed, as many as the budget of a pass allows. None of them is stored.
 
 use std::collections::HashSet;
 
