@@ -1,7 +1,7 @@
 //! Examples at the end of each verb's help: what people type most, in lines that fit a terminal of 80 columns.
 
 pub const DEMO: &str = "Examples:
-  gapless demo                 three nodes with three hours of history, for an hour
+  gapless demo                 three nodes with three hours of history
   gapless demo --for 10min     end sooner
 
 It needs about 90 MB of disk for three hours of history, and 90 MB more for each
@@ -28,7 +28,7 @@ pub const RETENTION: &str = "Examples:
   gapless retention keep mine/source/2019-11-13T02";
 
 pub const CRAWL: &str = "Examples:
-  gapless crawl accept mine    the missing files of channel mine are gone for good";
+  gapless crawl accept mine    missing files of mine are gone for good";
 
 pub const IMPORT: &str = "Examples:
   gapless import --channel mine --quality source rec1.ts rec2.ts
