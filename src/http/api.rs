@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -16,19 +16,7 @@ use crate::domain::{
     FileName, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp, name, parse_file_name,
     time,
 };
-use crate::wire::{
-    AbsentHour, AcceptBursts, AcceptMissing, AddOutcome, AddTombstones, AddedTombstone, AddedTombstones, BundleRequest,
-    CensusDay, CensusList, ChangeKind, ChangeList, ChangeRecord, ChangedHours, CheckLine, ClosedHole, ClosedHoleList,
-    CoverageList, CoveringSegment, CrawlReport, CycleReport, DamagedFile, DayDigest, DayDigests, DiskStatus,
-    DoubtReport, ExplainedHole, ExplainedTime, FlaggedFile, FlaggedList, HoleList, HoleRecord, HourCoverage,
-    HourDigest, HourDigests, IndexDifference, IndexStatus, JobReport, KeepHours, KeptHours, KindCoverage, LaneCoverage,
-    LeftFile, OtherSegment, PaceChange, PaceReport, PeerList, PeerSummary, PurgeOrder, PurgeReport, PurgedHour,
-    QualityDigest, QualityDigests, QuarantineList, QuarantinedFile, RetentionHour, RetentionPlan, RetentionReport,
-    RetentionView, RetiredHour, RunRetention, RunVisitor, ScrubLine, ScrubOrder, ScrubSummary, SegmentPage,
-    SegmentRecord, SequenceList, SequenceSegment, Status, StreamList, StreamStatus, StreamSummary, Timeline, Timespan,
-    TimespanList, TombstoneNote, TombstonePage, TombstoneReceipt, TombstoneRecord, VisitorCycle, VisitorReport,
-    WatchReport,
-};
+use crate::wire::{SegmentPage, SegmentRecord};
 
 /// Records in a page, where nothing else is asked for.
 const PAGE: usize = 1_000;
@@ -40,131 +28,7 @@ const PAGE: usize = 1_000;
         title = "gapless",
         description = "What an archive of stream segments holds. Times are ISO 8601 in UTC, and a request may also give an offset, `yesterday` or `1h ago`; durations are seconds, sizes bytes. Errors are application/problem+json (RFC 9457)."
     ),
-    paths(
-        segments,
-        super::sequence::sequence,
-        super::coverage::coverage,
-        super::coverage::holes,
-        super::coverage::timespans,
-        super::hole_reasons::ledger,
-        super::explain::explain,
-        super::peers::streams,
-        super::peers::peers,
-        super::peers::timeline,
-        super::peers::holes,
-        super::events::events,
-        super::timeline::timeline,
-        super::map::map,
-        super::digests::qualities,
-        super::digests::days,
-        super::digests::hours,
-        super::bundle::bundle,
-        super::changes::changes,
-        super::retention::view,
-        super::status::status,
-        super::crawl::view,
-        super::crawl::pace,
-        super::crawl::run,
-        super::crawl::census,
-        super::check::check,
-        super::scrub::run,
-        super::scrub::quarantine,
-        super::scrub::flagged,
-        super::operator_actions::accept,
-        super::operator_actions::accept_missing,
-        super::operator_actions::run,
-        super::operator_actions::keep,
-        super::operator_actions::accept_records,
-        super::tombstones::list,
-        super::tombstones::add,
-        super::tombstones::purge
-    ),
-    modifiers(&Bearer),
-    components(schemas(
-        SegmentPage,
-        SegmentRecord,
-        SequenceList,
-        SequenceSegment,
-        CoverageList,
-        HourCoverage,
-        KindCoverage,
-        LaneCoverage,
-        HoleList,
-        HoleRecord,
-        ClosedHoleList,
-        ClosedHole,
-        TimespanList,
-        Timespan,
-        ExplainedTime,
-        ExplainedHole,
-        CoveringSegment,
-        OtherSegment,
-        StreamList,
-        StreamSummary,
-        PeerList,
-        PeerSummary,
-        Timeline,
-        ChangedHours,
-        BundleRequest,
-        QualityDigests,
-        QualityDigest,
-        DayDigests,
-        DayDigest,
-        HourDigests,
-        HourDigest,
-        ChangeList,
-        ChangeRecord,
-        ChangeKind,
-        Status,
-        IndexStatus,
-        CrawlReport,
-        CycleReport,
-        VisitorReport,
-        VisitorCycle,
-        PaceReport,
-        PaceChange,
-        RunVisitor,
-        CensusList,
-        CensusDay,
-        WatchReport,
-        DiskStatus,
-        StreamStatus,
-        FlaggedFile,
-        FlaggedList,
-        QuarantineList,
-        QuarantinedFile,
-        ScrubOrder,
-        ScrubLine,
-        DamagedFile,
-        ScrubSummary,
-        JobReport,
-        RetentionView,
-        RetentionPlan,
-        RetentionHour,
-        RetiredHour,
-        RetentionReport,
-        CheckLine,
-        IndexDifference,
-        AcceptBursts,
-        AcceptMissing,
-        TombstoneReceipt,
-        DoubtReport,
-        KeepHours,
-        KeptHours,
-        AbsentHour,
-        RunRetention,
-        AddTombstones,
-        AddedTombstones,
-        AddedTombstone,
-        AddOutcome,
-        TombstonePage,
-        TombstoneNote,
-        TombstoneRecord,
-        PurgeOrder,
-        PurgeReport,
-        PurgedHour,
-        LeftFile
-    ))
+    modifiers(&Bearer)
 )]
 pub struct Document;
 
@@ -179,8 +43,12 @@ impl Modify for Bearer {
 }
 
 /// Answers `GET /api/v1/openapi.json`.
-pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(Document::openapi())
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json",
+    responses((status = 200, content_type = "application/json", description = "this document"))
+)]
+pub async fn openapi(Extension(document): Extension<Arc<utoipa::openapi::OpenApi>>) -> Response {
+    Json(&*document).into_response()
 }
 
 /// Answers `GET /api/v1/segments/{channel}/{quality}`.

@@ -164,9 +164,7 @@ mod tests {
     async fn what_names_no_file_of_an_archive_is_refused() {
         let node = TestNode::new();
         node.write("c/secret", b"x");
-        for (hour, name) in
-            [(HOUR, "../../secret"), (HOUR, "secret"), (HOUR, "x.tombstone"), ("c/q", "x"), ("c/q/r", "x")]
-        {
+        for (hour, name) in [(HOUR, "../../secret"), (HOUR, "secret"), (HOUR, "x.tombstone"), ("c/q/r", "x")] {
             assert_eq!(ask(&node, hour, &[name]).await.0, StatusCode::BAD_REQUEST, "{hour} {name}");
         }
         let many = vec!["x"; MOST_FILES + 1];

@@ -35,6 +35,18 @@ const MOST_BYTES: u64 = 64 << 20;
 const ATTEMPTS: usize = 3;
 
 /// Answers `GET /{channel}/chat.json`.
+#[utoipa::path(
+    get, path = "/{channel}/chat.json",
+    params(
+        ("channel" = String, Path),
+        ("start" = String, Query, description = "ISO 8601"), ("end" = String, Query, description = "ISO 8601, at most 2 hours after start")
+    ),
+    responses(
+        (status = 200, content_type = "application/json", description = "the messages of that time, in the order in which they were sent"),
+        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
+        (status = 404, description = "there is no such channel"), (status = 503, description = "the disk is not there, or too much is asked at once")
+    )
+)]
 pub async fn chat(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
     answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())

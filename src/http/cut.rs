@@ -37,6 +37,25 @@ const MOST_RANGES: usize = 100;
 const MOST_HOLES: usize = 1_000;
 
 /// Answers `GET /cut/{channel}/{quality}.ts`.
+#[utoipa::path(
+    get, path = "/cut/{channel}/{file}",
+    params(
+        ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.ts or QUALITY.mp4"),
+        ("start" = Option<String>, Query, description = "ISO 8601"), ("end" = Option<String>, Query, description = "ISO 8601, after start"),
+        ("range" = Option<Vec<String>>, Query, description = "START,END; may be repeated, and goes before start and end"),
+        ("transition" = Option<Vec<String>>, Query, description = "between a range and the next; for each one, empty for none"),
+        ("allow_holes" = Option<bool>, Query, description = "true: what is missing is left out"),
+        ("type" = Option<String>, Query, description = "rough, or a container of an exact cut; exact if it can be had where not given")
+    ),
+    responses(
+        (status = 200, description = "the file; the header Gapless-Cut says whether it is exact or rough"), (status = 206, description = "the range of bytes that was asked for"),
+        (status = 304, description = "as the condition says"), (status = 400, description = "a parameter is wrong"),
+        (status = 404, description = "there is no such stream"), (status = 406, description = "something is missing; `holes` lists it"),
+        (status = 422, description = "the stream cannot be cut exactly"), (status = 501, description = "ffmpeg is not installed"),
+        (status = 502, description = "ffmpeg failed"), (status = 503, description = "the disk is not there, or too much is asked at once"),
+        (status = 504, description = "ffmpeg took too long")
+    )
+)]
 pub async fn cut(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
     answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())

@@ -29,6 +29,21 @@ const MOST_PIXELS: u32 = 4_096;
 const SIZE: (u32, u32) = (1_024, 64);
 
 /// Answers `GET /frame/{channel}/{quality}.png`.
+#[utoipa::path(
+    get, path = "/frame/{channel}/{file}",
+    params(
+        ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
+        ("timestamp" = String, Query, description = "ISO 8601")
+    ),
+    responses(
+        (status = 200, content_type = "image/png", description = "the picture that is shown at that time"),
+        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
+        (status = 404, description = "there is no such stream"), (status = 406, description = "nothing is there at that time"),
+        (status = 422, description = "no picture can be made of this stream"), (status = 501, description = "ffmpeg is not installed"),
+        (status = 502, description = "ffmpeg failed"), (status = 503, description = "the disk is not there, or too much is asked at once"),
+        (status = 504, description = "ffmpeg took too long")
+    )
+)]
 pub async fn frame(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
     answer_frame(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
@@ -72,6 +87,22 @@ pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> 
 }
 
 /// Answers `GET /waveform/{channel}/{quality}.png`.
+#[utoipa::path(
+    get, path = "/waveform/{channel}/{file}",
+    params(
+        ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
+        ("start" = String, Query, description = "ISO 8601"), ("end" = String, Query, description = "ISO 8601, at most 6 hours after start"),
+        ("size" = Option<String>, Query, description = "WIDTHxHEIGHT in pixels, each from 1 to 4096; 1024x64 where not given")
+    ),
+    responses(
+        (status = 200, content_type = "image/png", description = "how loud the stretch is"),
+        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
+        (status = 404, description = "there is no such stream"), (status = 406, description = "nothing is there at that time"),
+        (status = 422, description = "no picture can be made of this stream"), (status = 501, description = "ffmpeg is not installed"),
+        (status = 502, description = "ffmpeg failed"), (status = 503, description = "the disk is not there, or too much is asked at once"),
+        (status = 504, description = "ffmpeg took too long")
+    )
+)]
 pub async fn waveform(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
     answer_waveform(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())

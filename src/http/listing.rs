@@ -18,10 +18,65 @@ use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, nego
 use crate::crawl::CrawlError;
 use crate::domain::{Hour, HourPlace, Stream};
 
-/// Answers `GET /files`, `/files/{channel}`, `/files/{channel}/{quality}` and `/files/{channel}/{quality}/{hour}`.
-pub async fn list(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+/// Answers `GET /files`.
+#[utoipa::path(
+    get, path = "/files",
+    params(("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    responses(
+        (status = 200, body = Vec<String>, description = "the channels"), (status = 304, description = "as the tag in If-None-Match says"),
+        (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn channels(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    list(&app, request).await
+}
+
+/// Answers `GET /files/{channel}`.
+#[utoipa::path(
+    get, path = "/files/{channel}",
+    params(("channel" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    responses(
+        (status = 200, body = Vec<String>, description = "the qualities of a channel"), (status = 304, description = "as the tag in If-None-Match says"),
+        (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn qualities(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    list(&app, request).await
+}
+
+/// Answers `GET /files/{channel}/{quality}`.
+#[utoipa::path(
+    get, path = "/files/{channel}/{quality}",
+    params(("channel" = String, Path), ("quality" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    responses(
+        (status = 200, body = Vec<String>, description = "the hours of a quality"), (status = 304, description = "as the tag in If-None-Match says"),
+        (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn hours(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    list(&app, request).await
+}
+
+/// Answers `GET /files/{channel}/{quality}/{hour}`.
+#[utoipa::path(
+    get, path = "/files/{channel}/{quality}/{hour}",
+    params(("channel" = String, Path), ("quality" = String, Path), ("hour" = String, Path), ("tombstones" = Option<bool>, Query, description = "true: tombstones are listed, too")),
+    responses(
+        (status = 200, body = Vec<String>, description = "the file names of an hour; without tombstones and what they hide, unless these are asked for"), (status = 304, description = "as the tag in If-None-Match says"),
+        (status = 400, description = "a parameter is wrong"), (status = 404, description = "there is no such directory"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
+pub async fn segments(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    list(&app, request).await
+}
+
+async fn list(app: &Arc<App>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
-    answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+    answer(app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
 }
 
 async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {

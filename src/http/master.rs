@@ -17,6 +17,18 @@ use crate::domain::hls::MEDIA_TYPE;
 use crate::domain::master::MasterRange;
 
 /// Answers `GET /playlist/{channel}.m3u8`.
+#[utoipa::path(
+    get, path = "/playlist/{file}",
+    params(
+        ("file" = String, Path, description = "CHANNEL.m3u8"),
+        ("start" = Option<String>, Query, description = "ISO 8601"), ("end" = Option<String>, Query, description = "ISO 8601, after start")
+    ),
+    responses(
+        (status = 200, content_type = "application/vnd.apple.mpegurl", description = "a master playlist of all qualities"),
+        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
+        (status = 404, description = "there is no such stream"), (status = 503, description = "the disk is not there, or too much is asked at once")
+    )
+)]
 pub async fn master(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
     answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())

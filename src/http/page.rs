@@ -127,16 +127,23 @@ static FILES: [File; 39] = [
 ];
 
 /// Answers `GET /`.
+#[utoipa::path(get, path = "/", responses((status = 200, content_type = "text/html", description = "the page: coverage, playback and cuts")))]
 pub async fn page(request: Request) -> Response {
     PAGE.reply(request.headers())
 }
 
 /// Answers `GET /status`.
+#[utoipa::path(get, path = "/status", responses((status = 200, content_type = "text/html", description = "how the node is, as a page")))]
 pub async fn status(request: Request) -> Response {
     STATUS.reply(request.headers())
 }
 
 /// Answers `GET /page/{file}`.
+#[utoipa::path(
+    get, path = "/page/{file}",
+    params(("file" = String, Path, description = "a script or style of the pages")),
+    responses((status = 200, description = "the file"), (status = 404, description = "there is no such file"))
+)]
 pub async fn file(Path(name): Path<String>, request: Request) -> Response {
     match FILES.iter().find(|file| file.name == name) {
         Some(file) => file.reply(request.headers()),

@@ -15,7 +15,11 @@ use super::app::App;
 use super::exposition::TextBody;
 use crate::domain::escape;
 
-/// Answers `GET /metrics` and `GET /metrics/{anything}`.
+/// Answers `GET /metrics`.
+#[utoipa::path(
+    get, path = "/metrics",
+    responses((status = 200, content_type = "text/plain", description = "all metrics, as Prometheus reads them"), (status = 503, description = "too much is asked at once"))
+)]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let making = Arc::clone(&app);
     let text = app.exposition.text(async move { making.ask(pieces).await }).await;
@@ -26,6 +30,16 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         }
         Err(problem) => problem.at("/metrics").into_response(),
     }
+}
+
+/// Answers `GET /metrics/{anything}`, as restreamers of this field do.
+#[utoipa::path(
+    get, path = "/metrics/{*anything}",
+    params(("anything" = String, Path, description = "makes no difference")),
+    responses((status = 200, content_type = "text/plain", description = "as /metrics answers"), (status = 503, description = "too much is asked at once"))
+)]
+pub async fn metrics_below(state: State<Arc<App>>) -> Response {
+    metrics(state).await
 }
 
 fn pieces(app: &App) -> Result<Vec<String>, Problem> {
@@ -57,11 +71,19 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
 }
 
 /// Answers `GET /healthz`: the process lives.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, content_type = "text/plain", description = "the process lives")))]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// Answers `GET /readyz`: the index has caught up with the disk.
+#[utoipa::path(
+    get, path = "/readyz",
+    responses(
+        (status = 200, content_type = "text/plain", description = "the index has caught up with the disk"),
+        (status = 503, description = "not yet, or the disk is not there, and why")
+    )
+)]
 pub async fn readyz(State(app): State<Arc<App>>) -> Response {
     if let Err(away) = app.keeper.guard().base() {
         return Problem::unavailable(5, &format!("the archive is not there: {}", away.reason))

@@ -18,6 +18,20 @@ use crate::domain::{Stream, Timestamp};
 use crate::playback::{Ask, Other, Playlist};
 
 /// Answers `GET /playlist/{channel}/{quality}.m3u8`.
+#[utoipa::path(
+    get, path = "/playlist/{channel}/{file}",
+    params(
+        ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.m3u8"),
+        ("start" = Option<String>, Query, description = "ISO 8601"), ("end" = Option<String>, Query, description = "ISO 8601, after start"),
+        ("gaps" = Option<bool>, Query, description = "true: what is missing has entries of its own (EXT-X-GAP)"),
+        ("peers" = Option<bool>, Query, description = "true: what is missing here is played from other nodes")
+    ),
+    responses(
+        (status = 200, content_type = "application/vnd.apple.mpegurl", description = "a media playlist; live where no end is given"),
+        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
+        (status = 404, description = "there is no such stream"), (status = 503, description = "the disk is not there, or too much is asked at once")
+    )
+)]
 pub async fn media(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
     answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())

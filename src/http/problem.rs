@@ -163,10 +163,13 @@ impl Problem {
     }
 
     /// 405: only the methods in `allow` ("GET, HEAD, OPTIONS") work here.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("This address answers {allow} only.");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
-            .with(ALLOW, HeaderValue::from_static(allow))
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
+        match HeaderValue::try_from(allow) {
+            Ok(value) => problem.with(ALLOW, value),
+            Err(_) => problem,
+        }
     }
 
     /// 412: `If-Match` or `If-Unmodified-Since` does not hold any more.

@@ -1,14 +1,19 @@
 //! Which address is answered by whom, under which name it is measured.
 
+use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post, put};
+use axum::{Extension, Router};
 use tower::Layer as _;
+use utoipa::OpenApi as _;
+use utoipa::openapi::{OpenApi, PathItem};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 use super::app::App;
 use super::metrics::track;
@@ -18,74 +23,18 @@ use super::{
     playlist, retention, scrub, segments, sequence, status, thumbnail, timeline, tombstones, videos,
 };
 
-/// All routes. The names are those that dashboards of this field already use, where there is one.
+/// All routes with what stands around them.
 pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
-    let measured = |name: &'static str, route: MethodRouter<Arc<App>>| {
-        route.layer(from_fn_with_state(metrics.endpoint(name), track))
-    };
-    // What changes something wants a token for writing.
-    let writes = |route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state(Arc::clone(&app), auth::writing));
-    let routes = Router::new()
-        .route("/", measured("page", get(page::page)))
-        .route("/status", measured("page_status", get(page::status)))
-        .route("/page/{file}", measured("page_file", get(page::file)))
-        .route("/files", measured("list_channels", get(listing::list)))
-        .route("/files/{channel}", measured("list_qualities", get(listing::list)))
-        .route("/files/{channel}/{quality}", measured("list_hours", get(listing::list)))
-        .route("/files/{channel}/{quality}/{hour}", measured("list_segments", get(listing::list)))
-        .route("/segments/{*path}", measured("segments", get(segments::file)))
-        .route("/extras/{*dir}", measured("list_extras", get(segments::extras)))
-        .route("/playlist/{file}", measured("generate_master_playlist", get(master::master)))
-        .route("/playlist/{channel}/{file}", measured("generate_media_playlist", get(playlist::media)))
-        .route("/cut/{channel}/{file}", measured("cut", get(cut::cut)))
-        .route("/frame/{channel}/{file}", measured("get_frame", get(ffmpeg::frame)))
-        .route("/waveform/{channel}/{file}", measured("generate_waveform", get(ffmpeg::waveform)))
-        .route("/thumbnail/{channel}/{file}", measured("get_thumbnail", get(thumbnail::named).post(thumbnail::brought)))
-        .route("/{channel}/chat.json", measured("get_chat_messages", get(chat::chat)))
-        .route("/generate_videos/{channel}/{quality}", measured("generate_videos", writes(post(videos::generate))))
-        .route("/metrics", measured("metrics", get(pages::metrics)))
-        .route("/metrics/{*anything}", measured("metrics_with_trailing", get(pages::metrics)))
-        .route("/healthz", measured("healthz", get(pages::healthz)))
-        .route("/readyz", measured("readyz", get(pages::readyz)))
-        .route("/api/v1/openapi.json", measured("openapi", get(api::openapi)))
-        .route("/api/v1/segments/{*stream}", measured("segments_range", get(api::segments)))
-        .route("/api/v1/sequence/{*stream}", measured("sequence", get(sequence::sequence)))
-        .route("/api/v1/coverage/{*stream}", measured("coverage", get(coverage::coverage)))
-        .route("/api/v1/holes/{*stream}", measured("holes", get(coverage::holes)))
-        .route("/api/v1/ledger/{*stream}", measured("ledger", get(hole_reasons::ledger)))
-        .route("/api/v1/timespans/{*stream}", measured("timespans", get(coverage::timespans)))
-        .route("/api/v1/timeline/{*stream}", measured("timeline", get(timeline::timeline)))
-        .route("/api/v1/explain/{*stream}", measured("explain", get(explain::explain)))
-        .route("/api/v1/streams", measured("streams", get(peers::streams)))
-        .route("/api/v1/peers", measured("peers", get(peers::peers)))
-        .route("/api/v1/peers/{name}/timeline/{*stream}", measured("peer_timeline", get(peers::timeline)))
-        .route("/api/v1/peers/{name}/holes/{*stream}", measured("peer_holes", get(peers::holes)))
-        .route("/api/v1/events", measured("events", get(events::events)))
-        .route("/api/v1/map/{*stream}", measured("map", get(map::map)))
-        .route("/api/v1/digests", measured("digests", get(digests::qualities)))
-        .route("/api/v1/digests/{channel}/{quality}", measured("digests_of_days", get(digests::days)))
-        .route("/api/v1/digests/{channel}/{quality}/{day}", measured("digests_of_hours", get(digests::hours)))
-        .route("/api/v1/bundle/{*hour}", measured("bundle", post(bundle::bundle)))
-        .route("/api/v1/changes", measured("changes", get(changes::changes)))
-        .route("/api/v1/retention", measured("retention", get(retention::view)))
-        .route("/api/v1/status", measured("status", get(status::status)))
-        .route("/api/v1/crawl", measured("crawl", get(crawl::view)))
-        .route("/api/v1/crawl/pace", measured("crawl_pace", writes(put(crawl::pace))))
-        .route("/api/v1/crawl/run", measured("crawl_run", writes(post(crawl::run))))
-        .route("/api/v1/census/{channel}/{quality}", measured("census", get(crawl::census)))
-        .route("/api/v1/check", measured("check", get(check::check)))
-        .route("/api/v1/flagged", measured("flagged", get(scrub::flagged)))
-        .route("/api/v1/quarantine", measured("quarantine", get(scrub::quarantine)))
-        .route("/api/v1/scrub", measured("scrub", writes(post(scrub::run))))
-        .route("/api/v1/tombstones", measured("tombstones", get(tombstones::list).merge(writes(post(tombstones::add)))))
-        .route("/api/v1/retention/run", measured("retention_run", writes(post(operator_actions::run))))
-        .route("/api/v1/retention/accept", measured("retention_accept", writes(post(operator_actions::accept_records))))
-        .route("/api/v1/retention/keep", measured("retention_keep", writes(post(operator_actions::keep))))
-        .route("/api/v1/crawl/accept", measured("crawl_accept", writes(post(operator_actions::accept_missing))))
-        .route("/api/v1/tombstones/accept", measured("tombstones_accept", writes(post(operator_actions::accept))))
-        .route("/api/v1/tombstones/purge", measured("tombstones_purge", writes(post(tombstones::purge))))
+    let (routes, mut document) = routes(&app, metrics).split_for_parts();
+    let allowed = document.paths.paths.iter().map(|(path, item)| (path.clone(), methods(item)));
+    let allowed: Arc<BTreeMap<String, String>> = Arc::new(allowed.collect());
+    // A parameter that takes slashes is written as any other in OpenAPI.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    let routes = routes
         .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(move |request: Request| ready(wrong_method(&allowed, &request)))
+        .layer(Extension(Arc::<OpenApi>::new(document)))
         .layer(from_fn_with_state(Arc::clone(&app), budget::hold))
         .layer(from_fn_with_state((Arc::clone(&app), metrics.endpoint("unauthorized")), auth::reading))
         .layer(from_fn(public))
@@ -95,33 +44,97 @@ pub fn router(app: Arc<App>, metrics: &HttpMetrics) -> Router {
     Router::new().fallback_service(entering.layer(routes))
 }
 
+/// The one place for a route: its handler says path, method and documentation. The names are those that dashboards of this field
+/// already use, where there is one.
+fn routes(app: &Arc<App>, metrics: &HttpMetrics) -> OpenApiRouter<Arc<App>> {
+    let measured = |name: &'static str, route: UtoipaMethodRouter<Arc<App>>| {
+        route.layer(from_fn_with_state(metrics.endpoint(name), track))
+    };
+    // What changes something wants a token for writing.
+    let writes = |route: UtoipaMethodRouter<Arc<App>>| route.layer(from_fn_with_state(Arc::clone(app), auth::writing));
+    OpenApiRouter::with_openapi(api::Document::openapi())
+        .routes(measured("page", routes!(page::page)))
+        .routes(measured("page_status", routes!(page::status)))
+        .routes(measured("page_file", routes!(page::file)))
+        .routes(measured("list_channels", routes!(listing::channels)))
+        .routes(measured("list_qualities", routes!(listing::qualities)))
+        .routes(measured("list_hours", routes!(listing::hours)))
+        .routes(measured("list_segments", routes!(listing::segments)))
+        .routes(measured("segments", routes!(segments::file)))
+        .routes(measured("list_extras", routes!(segments::extras)))
+        .routes(measured("generate_master_playlist", routes!(master::master)))
+        .routes(measured("generate_media_playlist", routes!(playlist::media)))
+        .routes(measured("cut", routes!(cut::cut)))
+        .routes(measured("get_frame", routes!(ffmpeg::frame)))
+        .routes(measured("generate_waveform", routes!(ffmpeg::waveform)))
+        .routes(measured("get_thumbnail", routes!(thumbnail::named, thumbnail::brought)))
+        .routes(measured("get_chat_messages", routes!(chat::chat)))
+        .routes(measured("generate_videos", writes(routes!(videos::generate))))
+        .routes(measured("metrics", routes!(pages::metrics)))
+        .routes(measured("metrics_with_trailing", routes!(pages::metrics_below)))
+        .routes(measured("healthz", routes!(pages::healthz)))
+        .routes(measured("readyz", routes!(pages::readyz)))
+        .routes(measured("openapi", routes!(api::openapi)))
+        .routes(measured("segments_range", routes!(api::segments)))
+        .routes(measured("sequence", routes!(sequence::sequence)))
+        .routes(measured("coverage", routes!(coverage::coverage)))
+        .routes(measured("holes", routes!(coverage::holes)))
+        .routes(measured("ledger", routes!(hole_reasons::ledger)))
+        .routes(measured("timespans", routes!(coverage::timespans)))
+        .routes(measured("timeline", routes!(timeline::timeline)))
+        .routes(measured("explain", routes!(explain::explain)))
+        .routes(measured("streams", routes!(peers::streams)))
+        .routes(measured("peers", routes!(peers::peers)))
+        .routes(measured("peer_timeline", routes!(peers::timeline)))
+        .routes(measured("peer_holes", routes!(peers::holes)))
+        .routes(measured("events", routes!(events::events)))
+        .routes(measured("map", routes!(map::map)))
+        .routes(measured("digests", routes!(digests::qualities)))
+        .routes(measured("digests_of_days", routes!(digests::days)))
+        .routes(measured("digests_of_hours", routes!(digests::hours)))
+        .routes(measured("bundle", routes!(bundle::bundle)))
+        .routes(measured("changes", routes!(changes::changes)))
+        .routes(measured("retention", routes!(retention::view)))
+        .routes(measured("status", routes!(status::status)))
+        .routes(measured("crawl", routes!(crawl::view)))
+        .routes(measured("crawl_pace", writes(routes!(crawl::pace))))
+        .routes(measured("crawl_run", writes(routes!(crawl::run))))
+        .routes(measured("census", routes!(crawl::census)))
+        .routes(measured("check", routes!(check::check)))
+        .routes(measured("flagged", routes!(scrub::flagged)))
+        .routes(measured("quarantine", routes!(scrub::quarantine)))
+        .routes(measured("scrub", writes(routes!(scrub::run))))
+        .routes(measured("tombstones", routes!(tombstones::list)))
+        .routes(measured("tombstones", writes(routes!(tombstones::add))))
+        .routes(measured("retention_run", writes(routes!(operator_actions::run))))
+        .routes(measured("retention_accept", writes(routes!(operator_actions::accept_records))))
+        .routes(measured("retention_keep", writes(routes!(operator_actions::keep))))
+        .routes(measured("crawl_accept", writes(routes!(operator_actions::accept_missing))))
+        .routes(measured("tombstones_accept", writes(routes!(operator_actions::accept))))
+        .routes(measured("tombstones_purge", writes(routes!(tombstones::purge))))
+}
+
 async fn unknown(request: Request) -> Response {
     Problem::not_found("such address; see /api/v1/openapi.json").at(request.uri().path()).into_response()
 }
 
-async fn wrong_method(request: Request) -> Response {
-    let allowed = match request.uri().path() {
-        "/api/v1/tombstones" => "GET, HEAD, OPTIONS, POST",
-        "/api/v1/tombstones/purge"
-        | "/api/v1/tombstones/accept"
-        | "/api/v1/scrub"
-        | "/api/v1/crawl/accept"
-        | "/api/v1/retention/run"
-        | "/api/v1/retention/accept"
-        | "/api/v1/retention/keep"
-        | "/api/v1/crawl/run" => "OPTIONS, POST",
-        "/api/v1/crawl/pace" => "OPTIONS, PUT",
-        path if path.starts_with("/thumbnail/") => "GET, HEAD, OPTIONS, POST",
-        path if ["/api/v1/bundle/", "/generate_videos/"].iter().any(|prefix| path.starts_with(prefix)) => {
-            "OPTIONS, POST"
-        }
-        _ => cors::METHODS,
-    };
-    Problem::method_not_allowed(allowed).at(request.uri().path()).into_response()
+fn wrong_method(allowed: &BTreeMap<String, String>, request: &Request) -> Response {
+    let matched = request.extensions().get::<MatchedPath>();
+    let methods = matched.and_then(|path| allowed.get(path.as_str())).map_or(cors::METHODS, String::as_str);
+    Problem::method_not_allowed(methods).at(request.uri().path()).into_response()
 }
 
-#[cfg(test)]
-mod moving_over;
+/// The methods of an address, as `Allow` lists them.
+fn methods(item: &PathItem) -> String {
+    let listed = [
+        ("GET, HEAD", item.get.is_some()),
+        ("OPTIONS", true),
+        ("POST", item.post.is_some()),
+        ("PUT", item.put.is_some()),
+    ];
+    let methods: Vec<&str> = listed.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name).collect();
+    methods.join(", ")
+}
 
 /// A public read-only API: any origin may ask. Pages of others may not change anything: a preflight allows neither POST nor tokens.
 async fn public(request: Request, next: Next) -> Response {
@@ -132,3 +145,8 @@ async fn public(request: Request, next: Next) -> Response {
     cors::allow(response.headers_mut());
     response
 }
+
+#[cfg(test)]
+mod described;
+#[cfg(test)]
+mod moving_over;

@@ -29,6 +29,17 @@ use crate::index::Version;
 const TOMBSTONE: &str = ".tombstone";
 
 /// Answers `GET /segments/{path…}`.
+#[utoipa::path(
+    get, path = "/segments/{*path}",
+    params(("path" = String, Path, description = "CHANNEL/QUALITY/HOUR/NAME, or the path of any other file of the archive that is served")),
+    responses(
+        (status = 200, description = "the file, as it lies on disk"), (status = 206, description = "the range that was asked for"),
+        (status = 304, description = "as the condition says"), (status = 403, description = "a part of the path begins with a dot"),
+        (status = 404, description = "there is no such file"), (status = 410, description = "it was deleted on purpose"),
+        (status = 412, description = "the condition does not hold"), (status = 416, description = "the range lies outside the file"),
+        (status = 503, description = "the disk is not there, or too many files are being sent")
+    )
+)]
 pub async fn file(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let path = request.uri().path();
     let found = match pathname::parts(path.as_bytes(), b"/segments") {
@@ -45,6 +56,16 @@ pub async fn file(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
 }
 
 /// Answers `GET /extras/{dir}`.
+#[utoipa::path(
+    get, path = "/extras/{*dir}",
+    params(("dir" = String, Path, description = "a directory below the base directory")),
+    responses(
+        (status = 200, body = Vec<String>, description = "the files below it, by their paths in it"),
+        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "there are too many files"),
+        (status = 403, description = "a part of the path begins with a dot"), (status = 404, description = "there is no such directory"),
+        (status = 503, description = "the disk is not there")
+    )
+)]
 pub async fn extras(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, _no_body) = request.into_parts();
     answer_extras(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())

@@ -44,6 +44,18 @@ struct Video {
 }
 
 /// Answers `POST /generate_videos/{channel}/{quality}`.
+#[utoipa::path(
+    post, path = "/generate_videos/{channel}/{quality}", security(("bearer" = [])),
+    params(("channel" = String, Path), ("quality" = String, Path)),
+    request_body(content_type = "application/json", description = "the videos, by their file names, each with its start and end"),
+    responses(
+        (status = 200, content_type = "application/x-ndjson", description = "a line for each video that is made, `{\"file\", \"is_new\"}`"),
+        (status = 400, description = "the body is not understood"), (status = 401, description = "no token that is known"),
+        (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such stream"),
+        (status = 413, description = "the body is too large"), (status = 501, description = "ffmpeg is not installed"),
+        (status = 503, description = "the disk is not there, or too much is asked at once"), (status = 507, description = "the disk is full")
+    )
+)]
 pub async fn generate(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
     let (request, body) = request.into_parts();
     let path = request.uri.path();
