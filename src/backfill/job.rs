@@ -94,8 +94,8 @@ impl PeerJob {
         self.era = self.shared.memory.era();
         self.began = self.shared.arrivals.mark();
         // What it says now counts.
-        self.shared.heard.forget(&self.known.peer.name);
-        self.shared.bursts.forget(&self.known.peer.name);
+        let peer = &self.known.peer.name;
+        self.shared.heard.forget(peer, || self.shared.bursts.forget(peer));
     }
 
     /// Notes names, as many as there is room for; the hour is looked at again anyway.

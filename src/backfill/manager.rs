@@ -199,8 +199,7 @@ impl Backfill {
             gone.stop.cancel();
             gone.post.take_down();
             self.shared.memory.forget(&gone.peer.name);
-            self.shared.bursts.forget(&gone.peer.name);
-            self.shared.heard.forget(&gone.peer.name);
+            self.shared.heard.forget(&gone.peer.name, || self.shared.bursts.forget(&gone.peer.name));
             self.shared.options.knowledge.forget(&gone.peer.name);
         }
         let new: Vec<Peer> = peers.into_iter().filter(|peer| !known.iter().any(|known| known.peer == *peer)).collect();

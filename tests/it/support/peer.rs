@@ -59,7 +59,7 @@ impl FalsePeer {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (noted, answer) = (Arc::clone(&asked), Arc::new(answer));
         thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
+            for stream in listener.incoming().filter_map(Result::ok) {
                 let (noted, answer) = (Arc::clone(&noted), Arc::clone(&answer));
                 // One that hangs up early is no failure here.
                 thread::spawn(move || serve(&stream, &noted, &*answer).unwrap_or_default());
