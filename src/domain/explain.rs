@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::best::{Preference, SequencePiece, best_per_start, best_sequence, merit};
+use super::best::{Preference, SequencePiece, best_playable, best_sequence, is_playable, merit};
 use super::name::stem;
 use super::{AnyFile, FileName, Hour, HourContents, SegmentFile, Span, Timestamp, parse_file_name};
 
@@ -68,6 +68,19 @@ pub enum SegmentRank {
     Best(Vec<(String, Preference)>),
     /// This one is preferred.
     Beaten(String, Preference),
+    /// It is never played.
+    Unplayable(Unplayable),
+}
+
+/// Why a segment is never played, whatever else starts with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unplayable {
+    /// There are no bytes in it.
+    #[error("its file is empty")]
+    Empty,
+    /// Its name says so.
+    #[error("by its name it lasts no time")]
+    NoLength,
 }
 
 /// How the segment called `name` stands; `None` if it is no visible segment.
@@ -76,9 +89,13 @@ pub fn standing(contents: &HourContents, name: &str) -> Option<SegmentRank> {
     let rivals = |file: &&SegmentFile| file.key.kind.is_video() && file.key.start_us == key.start_us;
     let rivals: Vec<&SegmentFile> = contents.visible().filter(rivals).collect();
     let asked = *rivals.iter().find(|file| file.key == key && file.name() == name)?;
-    let best = best_per_start(contents).into_iter().find(|file| file.key.start_us == key.start_us)?;
+    if !is_playable(asked) {
+        let why = if asked.size == 0 { Unplayable::Empty } else { Unplayable::NoLength };
+        return Some(SegmentRank::Unplayable(why));
+    }
+    let best = best_playable(contents).into_iter().find(|file| file.key.start_us == key.start_us)?;
     Some(if best == asked {
-        let others = rivals.into_iter().filter(|file| *file != asked);
+        let others = rivals.into_iter().filter(|file| *file != asked && is_playable(file));
         SegmentRank::Best(others.map(|other| (other.name(), merit(asked, other))).collect())
     } else {
         SegmentRank::Beaten(best.name(), merit(best, asked))
@@ -92,6 +109,8 @@ pub enum CoveredBy {
     Hidden,
     /// It is not the best for its start: this one is.
     Beaten(String, Preference),
+    /// It is never played.
+    Unplayable(Unplayable),
     /// It starts later than the one that is chosen, and so does not begin the sequence.
     Later,
 }
@@ -121,7 +140,7 @@ pub fn moment(hours: &[(Hour, HourContents)], at: Timestamp) -> Moment {
     let best: Vec<SequencePiece> = hours
         .iter()
         .flat_map(|(hour, contents)| {
-            best_per_start(contents).into_iter().map(|file| SequencePiece { hour: *hour, file: file.clone() })
+            best_playable(contents).into_iter().map(|file| SequencePiece { hour: *hour, file: file.clone() })
         })
         .collect();
     let covers = |piece: &SequencePiece| piece.start() <= at && at < piece.end();
@@ -141,6 +160,7 @@ pub fn moment(hours: &[(Hour, HourContents)], at: Timestamp) -> Moment {
             } else {
                 match standing(contents, &file.name()) {
                     Some(SegmentRank::Beaten(by, merit)) => CoveredBy::Beaten(by, merit),
+                    Some(SegmentRank::Unplayable(why)) => CoveredBy::Unplayable(why),
                     _ => CoveredBy::Later,
                 }
             };
@@ -277,6 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_empty_or_lasts_no_time_is_never_the_best() {
+        let (empty, instant) = (name("00:00", "9.0", "full", 1), name("00:02", "0.0", "full", 2));
+        let short = name("00:00", "1.0", "partial", 3);
+        let held = contents(&[(&empty, 0), (&instant, 7), (&short, 1)]);
+        assert_eq!(standing(&held, &empty), Some(SegmentRank::Unplayable(Unplayable::Empty)));
+        assert_eq!(standing(&held, &instant), Some(SegmentRank::Unplayable(Unplayable::NoLength)));
+        assert_eq!(standing(&held, &short), Some(SegmentRank::Best(Vec::new())));
+        let found = moment(&[(hour(), held)], at("2019-11-13T02:00:00.5"));
+        assert_eq!(found.chosen.map(|piece| piece.file.name()), Some(short));
+        assert!(matches!(found.others[..], [(_, CoveredBy::Unplayable(Unplayable::Empty))]), "{:?}", found.others);
+    }
+
+    #[test]
     fn a_time_is_covered_by_the_one_that_starts_first_and_is_best_for_its_start() {
         let (first, twin) = (name("00:00", "2.0", "full", 2), name("00:00", "2.0", "suspect", 3));
         let (later, grave) = (name("00:01", "2.0", "full", 4), name("00:00", "2.0", "full", 5));
@@ -361,7 +394,7 @@ mod tests {
             let held = HourContents::from_names(names.iter().map(|(name, size)| (name.as_str(), *size)));
             let listed = held.listed(true);
             prop_assert_eq!(matches!(state(&held, &asked), NameState::Listed { .. }), listed.contains(&asked));
-            let best: Vec<String> = best_per_start(&held).into_iter().map(SegmentFile::name).collect();
+            let best: Vec<String> = best_playable(&held).into_iter().map(SegmentFile::name).collect();
             for name in &listed {
                 prop_assert_eq!(matches!(state(&held, name), NameState::Listed { .. }), true);
                 prop_assert_eq!(matches!(standing(&held, name), Some(SegmentRank::Best(_))), best.contains(name));

@@ -45,13 +45,17 @@ pub(super) struct HourText {
 }
 
 impl HourText {
-    /// Whether it is what comes after this, with as much known of the segments.
-    fn is_after(&self, chain: Chain, media: Option<&Arc<HourMedia>>) -> bool {
-        let is_same = match (self.media.as_ref(), media) {
+    /// Whether as much was known of the segments.
+    fn is_of(&self, media: Option<&Arc<HourMedia>>) -> bool {
+        match (self.media.as_ref(), media) {
             (Some(then), Some(now)) => Arc::ptr_eq(then, now),
             (then, now) => then.is_none() && now.is_none(),
-        };
-        is_same && self.before == chain.last()
+        }
+    }
+
+    /// Whether it is what comes after this, with as much known of the segments.
+    fn is_after(&self, chain: Chain, media: Option<&Arc<HourMedia>>) -> bool {
+        self.is_of(media) && self.before == chain.last()
     }
 }
 
@@ -91,6 +95,12 @@ impl BestHour {
     /// The segments, each with what it is to a sequence.
     pub(super) fn linked(&self) -> impl Iterator<Item = (Link, &SequencePiece)> {
         linked(&self.best, self.media())
+    }
+
+    /// Whether lines of all of it are kept, whatever they come after, and nothing more is known of its segments.
+    pub(super) fn is_written(&self) -> bool {
+        let media = self.media();
+        self.text.lock().as_ref().is_some_and(|text| text.is_of(media.as_ref()))
     }
 
     /// The lines of all of it, if they are kept as they would be after `chain`.

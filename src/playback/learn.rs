@@ -183,8 +183,8 @@ impl Learner {
         });
         let before = hour.media();
         let hashes = || hour.best().iter().map(|piece| &piece.file.key.hash);
-        let kept = facts.map(|facts| facts.of(hashes())).unwrap_or_default();
-        let known = hashes().enumerate().map(|(at, hash)| match kept.get(at).copied().flatten() {
+        let facts = facts.unwrap_or_default();
+        let known = hashes().zip(facts.of(hashes())).enumerate().map(|(at, (hash, kept))| match kept {
             Some(edges) => FactsState::Edges(edges),
             None => match before.as_ref().and_then(|media| media.known.get(at)) {
                 Some(known) if *known != FactsState::Unread => *known,

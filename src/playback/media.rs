@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::ahead::{is_within, write_ahead};
 use super::federated::{HOLDS, Other, RemoteSegment};
 use super::learn::First;
 use super::list_cache::WindowState;
 use super::live::Live;
 use super::piece::{PieceText, Playlist};
-use super::{BestHour, Playback, PlaybackError, by_threads};
+use super::{BestHour, Playback, PlaybackError};
 use crate::domain::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
 use crate::domain::live_edge::{AHEAD, HOLD_BACK};
 use crate::domain::{Chain, Edges, Hash, Link, SegmentKind, SequencePiece, SequenceStep, Span, Stream, Timestamp};
@@ -232,32 +233,6 @@ fn edges_by_hash(hours: &[Arc<BestHour>]) -> HashMap<Hash, Edges> {
 fn link_of((piece, node): &RemoteSegment, known: &HashMap<Hash, Edges>) -> Link {
     let media = known.get(&piece.file.key.hash).filter(|_| node.is_none()).copied();
     Link { media, ..piece.link() }
-}
-
-/// Whether all of an hour lies in the middle of a window.
-fn is_within(hour: &BestHour, start: Timestamp, end: Timestamp) -> bool {
-    start < hour.hour().start() && hour.hour().end() <= end
-}
-
-/// Has the hours in the middle of a window written at the same time, each after the one before it, so that they only need be put together.
-fn write_ahead(stream: &Stream, hours: &[Arc<BestHour>], start: Timestamp, end: Timestamp) {
-    let mut chain = Chain::new(start);
-    let mut within = Vec::with_capacity(hours.len());
-    for hour in hours {
-        let is_within = is_within(hour, start, end);
-        if let Some(kept) = hour.kept_text(chain).filter(|_| is_within) {
-            chain = kept.after;
-            continue;
-        }
-        if is_within {
-            within.push((hour, chain));
-        }
-        for (link, _) in hour.linked() {
-            chain.step(link);
-        }
-    }
-    // A thread that died leaves its hours to whoever puts them together.
-    by_threads(&within, |(hour, before)| drop(hour.text(stream, *before)));
 }
 
 /// Writes a list whose end is known.

@@ -10,6 +10,7 @@
 //!
 //! It reads the index through the keeper, which makes hours right first, and writes into it what it learnt of segments, and nothing else. It blocks: not for async code.
 
+mod ahead;
 mod cut;
 mod error;
 mod federated;

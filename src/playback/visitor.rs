@@ -90,7 +90,7 @@ impl FactsVisitor {
         let Some(view) = index.hour(&stream, place.hour)? else { return Ok(Vec::new()) };
         let playable: Vec<&SegmentFile> = view.contents.visible().filter(|file| is_playable(file)).collect();
         let known = facts.of(playable.iter().map(|file| &file.key.hash));
-        let unread = playable.into_iter().zip(known).filter(|(_, known)| known.is_none());
-        Ok(unread.map(|(file, _)| file.clone()).collect())
+        let unread = playable.iter().zip(known).filter(|(_, known)| known.is_none());
+        Ok(unread.map(|(file, _)| (*file).clone()).collect())
     }
 }

@@ -128,6 +128,7 @@ pub fn why_not_played(instead: &CoveredBy) -> String {
     match instead {
         CoveredBy::Hidden => "hidden by its tombstone".to_owned(),
         CoveredBy::Beaten(by, merit) => format!("not the best for its start: {by} is, because {merit}"),
+        CoveredBy::Unplayable(why) => format!("never played: {why}"),
         CoveredBy::Later => "it starts later than the one that is played".to_owned(),
     }
 }

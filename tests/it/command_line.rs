@@ -312,6 +312,8 @@ fn an_archive_of_one_s_own_state_leaves_the_base_as_it_was_but_for_the_marker() 
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
+    // A pass of retention may have written down how much there is, if this took long.
+    ours.retain(|name| !name.starts_with("levels"));
     ours.sort_unstable();
     assert_eq!(ours, ["marker", "records", "records.2", "time", "time.2"], "what tells and protects this archive");
     assert!(state.join("index.redb").exists() && !state.join("daemon.json").exists());

@@ -306,6 +306,9 @@ fn tell_standing(account: &mut Account, standing: &SegmentRank) {
             format!("not the best for its start: {by} is, because {merit}"),
             json!({ "is": false, "by": by, "because": merit.to_string() }),
         ),
+        SegmentRank::Unplayable(why) => {
+            (format!("never played: {why}"), json!({ "is": false, "because": why.to_string() }))
+        }
     };
     account.add("best", sentence, value);
 }
