@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Instant;
 
-use gapless::domain::{Edges, Extent, SegmentFile, TimeStamp, Tracks};
+use gapless::archive::{Edges, Extent, SegmentFile, TimeStamp, Tracks};
 use gapless::index::{Batch, Index, IndexOptions, Learnt};
 
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
@@ -33,7 +33,7 @@ fn edges(hour: u32, segment: u32) -> Edges {
 }
 
 /// As the visitor learns it: hour by hour, the newest first.
-fn learn(index: &Index, stream: &gapless::domain::Stream, hours: u32) {
+fn learn(index: &Index, stream: &gapless::archive::Stream, hours: u32) {
     for number in (0..hours).rev() {
         let segments: Vec<(SegmentFile, Edges)> =
             (0..support::PER_HOUR).map(|at| (support::segment(number, at), edges(number, at))).collect();

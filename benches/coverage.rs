@@ -5,11 +5,11 @@
 
 mod support;
 
-use gapless::coverage::{LiveGauges, png};
-use gapless::domain::coverage::{Coverage, CoverageKind, Shares, Stretch, Window};
-use gapless::domain::map::{ROWS, paint, paint_hours};
-use gapless::domain::{Horizon, Hour, Span, Stream};
+use gapless::archive::coverage::{Coverage, CoverageKind, Shares, Stretch, Window};
+use gapless::archive::map::{ROWS, paint, paint_hours};
+use gapless::archive::{Horizon, Hour, Span, Stream};
 use gapless::index::Index;
+use gapless::report::coverage::{LiveGauges, png};
 use gapless::wire::HoleRecord;
 
 /// A year.

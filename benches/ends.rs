@@ -7,7 +7,7 @@
 
 use std::fs::File;
 
-use gapless::playback::edges_of;
+use gapless::play::playback::edges_of;
 
 fn main() {
     let directories = std::env::args().skip(1).filter(|argument| argument != "--bench");

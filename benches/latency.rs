@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gapless::domain::{AnyFile, Hash, Timestamp};
+use gapless::archive::{AnyFile, Hash, Timestamp};
 use gapless::wire::ChangeList;
 use sha2::{Digest as _, Sha256};
 

@@ -10,7 +10,7 @@ mod support;
 
 use std::path::PathBuf;
 
-use gapless::domain::{AnyFile, Hash};
+use gapless::archive::{AnyFile, Hash};
 use sha2::{Digest as _, Sha256};
 
 fn main() {

@@ -6,8 +6,8 @@ mod support;
 
 use std::hint::black_box;
 
-use gapless::domain::totals::HourTotals;
-use gapless::domain::{HourContents, best_per_start, parse_file_name};
+use gapless::archive::totals::HourTotals;
+use gapless::archive::{HourContents, best_per_start, parse_file_name};
 
 fn naive(name: &str) -> Option<(f64, f64, String, Vec<u8>)> {
     use base64::Engine as _;
@@ -29,7 +29,7 @@ fn main() {
     let contents = support::contents(7);
     println!("an hour of {} names:", names.len());
     let understood =
-        |name: &&String| matches!(parse_file_name(black_box(name)), gapless::domain::FileName::Understood(_));
+        |name: &&String| matches!(parse_file_name(black_box(name)), gapless::archive::FileName::Understood(_));
     support::measure("read", || names.iter().filter(understood).count());
     support::measure("read, the naive way", || names.iter().filter(|name| naive(black_box(name)).is_some()).count());
     support::measure("read, sorted into an hour", || {

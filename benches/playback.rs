@@ -8,12 +8,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gapless::crawl::{Keeper, Watch, WatchOptions};
+use gapless::archive::{HourPlace, Span, Stream, Timestamp};
 use gapless::disk::{Base, BaseGuard, BaseIdentity};
-use gapless::domain::{HourPlace, Span, Stream, Timestamp};
 use gapless::index::{Index, IndexOptions};
-use gapless::playback::{Ask, Playback, PlaybackOptions};
-use gapless::runtime::{Stop, SystemClock};
+use gapless::jobs::{Stop, SystemClock};
+use gapless::play::playback::{Ask, Playback, PlaybackOptions};
+use gapless::sync::crawl::{Keeper, Watch, WatchOptions};
 
 /// A day.
 const HOURS: u32 = 24;

@@ -5,7 +5,7 @@
 
 mod support;
 
-use gapless::domain::{Span, Timestamp};
+use gapless::archive::{Span, Timestamp};
 use gapless::index::Index;
 
 fn list(index: &Index, stream: &str, number: u32) -> usize {
@@ -24,7 +24,7 @@ fn ten_minutes(index: &Index, stream: &str, number: u32) -> usize {
         .filter_map(|hour| Some((hour, index.hour(stream, hour).expect("readable")?)))
         .map(|(hour, view)| {
             let in_range =
-                |file: &&gapless::domain::SegmentFile| file.key.end(hour) > start && file.key.start(hour) < end;
+                |file: &&gapless::archive::SegmentFile| file.key.end(hour) > start && file.key.start(hour) < end;
             view.contents.visible().filter(in_range).map(|file| file.name().len()).sum::<usize>()
         })
         .sum()

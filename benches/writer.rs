@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use gapless::domain::{AnyFile, HourChange};
+use gapless::archive::{AnyFile, HourChange};
 use gapless::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
 
 fn batch(next: &AtomicU32, count: u32) -> Batch {
@@ -17,7 +17,7 @@ fn batch(next: &AtomicU32, count: u32) -> Batch {
             HourChange::Put(AnyFile::Segment(support::segment(number / support::PER_HOUR, number % support::PER_HOUR)))
         })
         .collect();
-    let stream = gapless::domain::Stream::parse("bench/source").expect("a stream");
+    let stream = gapless::archive::Stream::parse("bench/source").expect("a stream");
     let hour = support::hour(number / support::PER_HOUR % 1_000);
     Batch { hours: vec![HourUpdate::Change { stream, hour, changes, stamp: StampUpdate::Keep }], ..Batch::default() }
 }

@@ -5,61 +5,32 @@
 
 pub mod media;
 
-pub mod domain;
+pub mod archive;
 
 pub mod disk;
+
 pub mod index;
 
-pub mod guards;
-
-pub mod runtime;
-
-pub mod deleted;
-
-pub mod coverage;
-
-pub mod crawl;
-
-pub mod check;
-pub mod rebuild;
-pub mod startup;
+pub mod jobs;
 
 pub mod wire;
 
-pub mod tls;
+pub mod net;
 
-pub mod tokens;
+pub mod sync;
 
-pub mod tombstones;
+pub mod replicate;
 
-pub mod scrub;
+pub mod lifecycle;
 
-pub mod peer;
+pub mod play;
 
-pub mod clock;
-
-pub mod sources;
-
-pub mod peer_proxy;
-
-pub mod playback;
-
-pub mod hole_reasons;
-
-pub mod backfill;
-
-pub mod retention;
-
-pub mod ffmpeg;
+pub mod report;
 
 pub mod http;
 
-pub mod service;
-
-pub mod doctor;
-
 pub mod node;
 
-pub mod demo;
-
 pub mod cli;
+
+pub mod demo;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
+use gapless::archive::escape::shown;
 use gapless::cli::args::{Args, Verb};
 use gapless::cli::config::{Config, ConfigError};
 use gapless::cli::out::{failure, stderr_line};
 use gapless::cli::{self, Exit, UsageError};
-use gapless::domain::escape::shown;
 use prometheus::Registry;
 
 /// How long work whose outcome nobody waits for may take to notice that the run is over.

@@ -1,8 +1,8 @@
 //! The daemon: builds everything, joins it, and ends it in order.
 //!
-//! 1. Locks, marker, index ([`crate::startup`]).
+//! 1. Locks, marker, index ([`crate::sync::startup`]).
 //! 2. The watcher places its watches; the crawl catches up; questions are answered from the first moment.
-//! 3. The jobs run, each in a thread of its own and all under one contract ([`crate::runtime::Job`]); how they are stands on one board.
+//! 3. The jobs run, each in a thread of its own and all under one contract ([`crate::jobs::Job`]); how they are stands on one board.
 //! 4. Once the index has caught up, retention deletes old hours, and the reasons of holes are worked out.
 //! 5. At the end: no new connections, what is in hand is finished, the jobs stop, the index is closed.
 
@@ -10,6 +10,7 @@ mod address;
 mod pulse;
 mod reports;
 mod sentinel;
+pub mod service;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -28,29 +29,29 @@ use self::address::{AddressFile, renew};
 use self::reports::{report_of, source_report};
 use self::sentinel::Sentinel;
 use self::survey::SurveyJob;
-use crate::backfill::{Backfill, BackfillError, BackfillOptions, KeepRules, RefusedContent};
-use crate::coverage::{LiveGauges, MapParts, MapWriter, ShownNode};
-use crate::crawl::{
-    CensusVerifier, Crawl, CrawlPace, Housekeeping, Keeper, Pacing, Reconcile, Visitor, Watch, WatchOptions,
-};
-use crate::deleted::DeletionCounter;
+use crate::archive::origins::ConfiguredStreams;
+use crate::archive::problems::video::ProblemThresholds;
 use crate::disk::BaseGuard;
-use crate::domain::origins::ConfiguredStreams;
-use crate::domain::problems::video::ProblemThresholds;
-use crate::ffmpeg::{Pool, PoolOptions};
-use crate::hole_reasons::{PeerQuery, ReasonFinder};
 use crate::http::operator_actions::BackfillActions;
 use crate::http::{App, AppParts, Auth, ConnectionLimits, Hosts, HttpMetrics, RequestBounds, listen, router, serve};
 use crate::index::{Index, IndexOptions};
-use crate::peer::{Peer, PeerClient, PeerError, PeerLimits};
-use crate::peer_proxy::PeerProxy;
-use crate::playback::{FactsVisitor, Playback, PlaybackOptions};
-use crate::retention::{Retention, RetentionOptions, Runs};
-use crate::runtime::{Job, JobRegistry, Runner, Stop, SystemClock, Wake};
-use crate::scrub::{Healing, QuarantineContents, Scrub, ScrubOptions, ScrubVisitor};
-use crate::sources::{OwnNode, SourceOptions, Sources};
-use crate::startup::{Locked, StartupError};
-use crate::tls;
+use crate::jobs::{Job, JobRegistry, Runner, Stop, SystemClock, Wake};
+use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::retention::{Retention, RetentionOptions, Runs};
+use crate::net::tls;
+use crate::play::ffmpeg::{Pool, PoolOptions};
+use crate::play::playback::{FactsVisitor, Playback, PlaybackOptions};
+use crate::replicate::backfill::{Backfill, BackfillError, BackfillOptions, KeepRules, RefusedContent};
+use crate::replicate::hole_reasons::{PeerQuery, ReasonFinder};
+use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerLimits};
+use crate::replicate::peer_proxy::PeerProxy;
+use crate::replicate::sources::{OwnNode, SourceOptions, Sources};
+use crate::report::coverage::{LiveGauges, MapParts, MapWriter, ShownNode};
+use crate::sync::crawl::{
+    CensusVerifier, Crawl, CrawlPace, Housekeeping, Keeper, Pacing, Reconcile, Visitor, Watch, WatchOptions,
+};
+use crate::sync::scrub::{Healing, QuarantineContents, Scrub, ScrubOptions, ScrubVisitor};
+use crate::sync::startup::{Locked, StartupError};
 
 use pulse::VitalJobs;
 pub use pulse::{ENDING, NodePulse};
@@ -189,8 +190,8 @@ impl Node {
         let own = OwnNode { listen: Some(address) };
         let sources = Arc::new(Sources::new(options.sources, own, &locked.state_dir, &registry)?);
         let deleted = Arc::new(DeletionCounter::register(&registry)?);
-        let dates = crate::peer::Dates::of(instance);
-        let parts = crate::retention::RetentionParts {
+        let dates = crate::replicate::peer::Dates::of(instance);
+        let parts = crate::lifecycle::retention::RetentionParts {
             keeper: Arc::clone(&keeper),
             is_ready: crawl.readiness(),
             deletions: Arc::clone(&deleted),
@@ -202,8 +203,8 @@ impl Node {
             peers: sources.peers(),
             instance,
             handle: tokio::runtime::Handle::current(),
-            clocks: Arc::new(crate::clock::SystemClocks::new(dates.clone())),
-            free: crate::retention::free_space(),
+            clocks: Arc::new(crate::lifecycle::clock::SystemClocks::new(dates.clone())),
+            free: crate::lifecycle::retention::free_space(),
         };
         let retention = Arc::new(Retention::new(parts, options.retention, &registry)?);
         let (knowledge, wants) = (Arc::clone(&options.backfill.knowledge), options.backfill.wants.clone());
@@ -491,7 +492,7 @@ fn backfill_actions(backfill: &Arc<Backfill>) -> BackfillActions {
 }
 
 /// Files that no other node has are not purged, if retention is configured so.
-fn last_copies(retention: &Arc<Retention>) -> Arc<crate::tombstones::MakeStay> {
+fn last_copies(retention: &Arc<Retention>) -> Arc<crate::lifecycle::tombstones::MakeStay> {
     let retention = Arc::clone(retention);
     Arc::new(move || Box::new(retention.hidden_last_copies()))
 }

@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gapless::domain::coverage::HourLine;
-use gapless::domain::totals::HourTotals;
-use gapless::domain::{AnyFile, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Spelling, Stream};
+use gapless::archive::coverage::HourLine;
+use gapless::archive::totals::HourTotals;
+use gapless::archive::{AnyFile, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Spelling, Stream};
 use gapless::index::bulk::{BulkLoader, LoadedHour};
 use gapless::index::{Index, IndexError, IndexOptions};
 

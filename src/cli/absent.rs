@@ -2,8 +2,8 @@
 
 use super::api::Api;
 use super::args::ArchiveTarget;
-use crate::domain::escape::shown;
-use crate::domain::misspelt;
+use crate::archive::escape::shown;
+use crate::archive::misspelt;
 
 /// Names that are listed; the rest is counted.
 const MOST_NAMED: usize = 10;

@@ -20,10 +20,10 @@ use serde::de::DeserializeOwned;
 use super::UsageError;
 use super::args::OtherNode;
 use super::config::Config;
-use crate::domain::Stream;
-use crate::peer::PeerUrl;
-use crate::tls::{self, ClientConfig};
-use crate::tokens::Token;
+use crate::archive::Stream;
+use crate::net::tls::{self, ClientConfig};
+use crate::net::tokens::Token;
+use crate::replicate::peer::PeerUrl;
 
 pub use answer::ApiAnswer;
 pub use error::ApiError;

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use super::absent;
 use super::api::{Api, OpenNeeds};
 use super::config::Config;
-use crate::domain::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
-use crate::peer::{Peer, PeerClient, PeerError, unless_no_channel};
+use crate::archive::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
+use crate::replicate::peer::{Peer, PeerClient, PeerError, unless_no_channel};
 use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, QualityDigests};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.

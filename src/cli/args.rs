@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::config::time_between;
-use crate::domain::{Hour, Timestamp};
+use crate::archive::{Hour, Timestamp};
 pub use doctor::DoctorArgs;
 pub use import::ImportArgs;
 use reference::COMPLETION_EXAMPLES;

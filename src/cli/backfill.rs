@@ -14,13 +14,15 @@ use super::offline::Offline;
 use super::out::{stderr_line, stdout};
 use super::peer_access::{token, trusted};
 use super::{Exit, UsageError};
-use crate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
-use crate::crawl::StrangersBudget;
-use crate::domain::escape::{shown, unshown};
-use crate::domain::origins::ConfiguredStreams;
-use crate::domain::{BadName, Channel, Hour, Quality, Span};
-use crate::peer::Peer;
-use crate::sources::{Connection, Database, OwnNode, SourceEntry, SourceError, SourceOptions, Sources, Trust};
+use crate::archive::escape::{shown, unshown};
+use crate::archive::origins::ConfiguredStreams;
+use crate::archive::{BadName, Channel, Hour, Quality, Span};
+use crate::replicate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
+use crate::replicate::peer::Peer;
+use crate::replicate::sources::{
+    Connection, Database, OwnNode, SourceEntry, SourceError, SourceOptions, Sources, Trust,
+};
+use crate::sync::crawl::StrangersBudget;
 
 /// Runs one round, or rounds until it is stopped.
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
@@ -226,7 +228,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         keeps: KeepRules::everything(),
         refuses: RefusedContent::nothing(),
         knowledge: std::sync::Arc::default(),
-        dates: crate::peer::Dates::default(),
+        dates: crate::replicate::peer::Dates::default(),
         board: std::sync::Arc::default(),
         extras: extras(config, peers)?,
         extras_budget: config.backfill.extras_budget,

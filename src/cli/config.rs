@@ -23,10 +23,10 @@ pub use setting::{LogFormat, Redacted, Setting};
 
 use super::args::{Args, Verb};
 use super::daemon_search::wrong_with;
-use crate::domain::retention::StreamLimit;
+use crate::archive::retention::StreamLimit;
 
 /// The output of `demo` must not drown in what three nodes log; nor does it matter that one ends an instant before the others.
-const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::backfill=error")];
+const DEMO_DEFAULTS: &[(&str, &str)] = &[("log", "warn,gapless::replicate::backfill=error")];
 
 /// Where Linux keeps the host's name: the name of a node that was not given one.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";

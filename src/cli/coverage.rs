@@ -14,11 +14,11 @@ use super::archive_client::{ArchiveClient, ArchiveScope};
 use super::args::CoverageArgs;
 use super::config::Config;
 use super::{Exit, UsageError, absent};
-use crate::coverage::{self, CoverageGauges, ShownNode};
+use crate::archive::escape::{shown, unshown};
+use crate::archive::{Channel, Quality, Stream, Timestamp};
 use crate::disk::Base;
-use crate::domain::escape::{shown, unshown};
-use crate::domain::{Channel, Quality, Stream, Timestamp};
-use crate::sources::SourceEntry;
+use crate::replicate::sources::SourceEntry;
+use crate::report::coverage::{self, CoverageGauges, ShownNode};
 use crate::wire::Status;
 
 /// Works everything out once.

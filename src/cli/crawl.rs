@@ -7,7 +7,7 @@ use super::api::Api;
 use super::args::{CrawlArgs, CrawlVerb};
 use super::config::Config;
 use super::out::stdout;
-use crate::domain::escape::{shown, unshown};
+use crate::archive::escape::{shown, unshown};
 use crate::wire::{AcceptMissing, DoubtReport};
 
 /// Runs it.

@@ -21,8 +21,8 @@ use super::config::Config;
 use super::out::{raw_stdout, stderr_line};
 use super::progress::Progress;
 use super::{Exit, UsageError, absent};
-use crate::domain::escape::{shown, unshown};
-use crate::domain::{Stream, Timestamp};
+use crate::archive::escape::{shown, unshown};
+use crate::archive::{Stream, Timestamp};
 
 /// Writes a stretch to a file.
 pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {

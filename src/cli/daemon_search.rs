@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::api::{Api, ApiError};
 use super::config::Config;
-use crate::doctor::processes;
-use crate::tls;
+use crate::net::tls;
+use crate::report::doctor::processes;
 use crate::wire::Status;
 
 /// How long each process is asked: they are on this machine.

@@ -19,10 +19,10 @@ use super::args::{ArchiveTarget, DiffArgs, RuleArgs};
 use super::config::Config;
 use super::progress::Progress;
 use super::{Exit, UsageError};
-use crate::domain::compare::{HourDifference, NameFate, compare, fates};
-use crate::domain::plan::Rules;
-use crate::domain::{Channel, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp, plan};
-use crate::peer::PeerError;
+use crate::archive::compare::{HourDifference, NameFate, compare, fates};
+use crate::archive::plan::Rules;
+use crate::archive::{Channel, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp, plan};
+use crate::replicate::peer::PeerError;
 
 /// Hours that are asked for at once: enough to hide the way to the peer, few enough not to be felt there.
 const AT_ONCE: usize = 4;

@@ -11,14 +11,14 @@ use super::api::{Api, ApiError};
 use super::config::Config;
 use super::daemon_search::{DaemonSearch, daemon_of};
 use super::out::stdout;
+use crate::archive::Timestamp;
+use crate::archive::escape::words;
+use crate::archive::quantity::count;
 use crate::disk::{DirLock, DiskError};
-use crate::doctor::archive::{self, CheckedPlace};
-use crate::doctor::peers::PeerAccess;
-use crate::doctor::{CheckLevel, CheckResult, machine, reported, verdict, worst};
-use crate::domain::Timestamp;
-use crate::domain::escape::words;
-use crate::domain::quantity::count;
-use crate::peer::Peer;
+use crate::replicate::peer::Peer;
+use crate::report::doctor::archive::{self, CheckedPlace};
+use crate::report::doctor::peers::PeerAccess;
+use crate::report::doctor::{CheckLevel, CheckResult, machine, reported, verdict, worst};
 use crate::wire::Status;
 
 /// Looks at everything and prints a line for each check. Ends with 1 if one of them failed.

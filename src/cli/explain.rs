@@ -13,9 +13,9 @@ use super::archive_client::{ArchiveClient, ArchiveScope};
 use super::args::{self, ExplainArgs};
 use super::config::Config;
 use super::{Exit, UsageError};
-use crate::domain::escape::unshown;
-use crate::domain::time_input::EXPECTED;
-use crate::domain::{Channel, Hour, HourPlace, Quality, Timestamp};
+use crate::archive::escape::unshown;
+use crate::archive::time_input::EXPECTED;
+use crate::archive::{Channel, Hour, HourPlace, Quality, Timestamp};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

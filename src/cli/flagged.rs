@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use super::Exit;
 use super::config::Config;
 use super::out::stdout;
+use crate::archive::escape::shown;
+use crate::archive::quantity::count;
 use crate::disk::Base;
-use crate::domain::escape::shown;
-use crate::domain::quantity::count;
-use crate::scrub::read_flagged;
+use crate::sync::scrub::read_flagged;
 
 /// Lists what is flagged.
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {

@@ -9,9 +9,9 @@ use super::args::{HolesArgs, TimespansArgs, WindowArgs};
 use super::config::Config;
 use super::out::stdout;
 use super::{Exit, UsageError, absent};
-use crate::domain::coverage::{CoverageKind, Window};
-use crate::domain::escape::unshown;
-use crate::domain::{Span, Stream, Timestamp};
+use crate::archive::coverage::{CoverageKind, Window};
+use crate::archive::escape::unshown;
+use crate::archive::{Span, Stream, Timestamp};
 use crate::wire::{ClosedHoleList, HoleList, Timespan, TimespanList, microseconds};
 
 /// Prints the holes of a window.

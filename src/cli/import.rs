@@ -1,7 +1,7 @@
 //! The verb `import`: recordings that ffmpeg, OBS or another program has made become segments of an archive.
 //!
 //! 1. A file is read once: hash, duration, whether it is whole. One that some process may still write to is left for later.
-//! 2. Its start is found ([`domain::import`](crate::domain::import)), from the archive where it goes on from what is there.
+//! 2. Its start is found ([`archive::import`](crate::archive::import)), from the archive where it goes on from what is there.
 //! 3. It is published when the next one is known, up to whose start it lasts. It is linked or copied, and never replaces anything.
 //! 4. An original is only removed with `--move`, after its content is durable in the archive.
 //!
@@ -22,11 +22,11 @@ use super::args::time::now;
 use super::config::Config;
 use super::out::stderr_line;
 use super::{Exit, UsageError};
+use crate::archive::escape::unshown;
+use crate::archive::import::{Before, NamePattern, Placement, Recording, StartFrom, length, natural_order, place};
+use crate::archive::{FileName, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::{Base, DiskError, marker};
-use crate::domain::escape::unshown;
-use crate::domain::import::{Before, NamePattern, Placement, Recording, StartFrom, length, natural_order, place};
-use crate::domain::{FileName, Span, Stream, Timestamp, parse_file_name};
-use crate::startup;
+use crate::sync::startup;
 use hours::{ArchiveHours, SegmentOfHour};
 use original::{Original, OriginalContent};
 use publish::Way;

@@ -7,8 +7,8 @@ use super::args::{ArchiveTarget, LsArgs};
 use super::config::Config;
 use super::out::stdout;
 use super::{Exit, UsageError, absent};
-use crate::domain::Hour;
-use crate::domain::escape::shown;
+use crate::archive::Hour;
+use crate::archive::escape::shown;
 
 /// Prints what lies in a place of the archive.
 pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {

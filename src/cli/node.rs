@@ -12,16 +12,16 @@ use super::args::{Args, NodeArgs};
 use super::config::{Config, HttpConfig};
 use super::out::stdout;
 use super::{Exit, UsageError};
-use crate::crawl::WatchOptions;
-use crate::domain::Span;
-use crate::domain::problems::video::ProblemThresholds;
-use crate::ffmpeg::PoolOptions;
+use crate::archive::Span;
+use crate::archive::problems::video::ProblemThresholds;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
+use crate::net::tls;
+use crate::node::service::{Beat, Notify, with_patience};
 use crate::node::{ENDING, Node, NodeOptions, NodePulse};
-use crate::playback::PlaybackOptions;
-use crate::scrub::ScrubOptions;
-use crate::service::{Beat, Notify, with_patience};
-use crate::tls;
+use crate::play::ffmpeg::PoolOptions;
+use crate::play::playback::PlaybackOptions;
+use crate::sync::crawl::WatchOptions;
+use crate::sync::scrub::ScrubOptions;
 
 /// How long fetching may take once a segment is old enough.
 const AFTER_CUTOFF: Duration = Duration::from_secs(180);

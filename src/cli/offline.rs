@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::daemon_search::wrong_with;
-use crate::crawl::{CrawlCounts, Keeper, bring_into_line};
+use crate::archive::{HourPlace, Span, Stream};
 use crate::disk::{Base, BaseGuard};
-use crate::domain::{HourPlace, Span, Stream};
 use crate::index::IndexOptions;
-use crate::startup::{self, Locked};
+use crate::sync::crawl::{CrawlCounts, Keeper, bring_into_line};
+use crate::sync::startup::{self, Locked};
 
 /// The index as configured.
 pub fn index_options(config: &Config) -> IndexOptions {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use crate::domain::escape;
+use crate::archive::escape;
 
 /// Whether nothing more can be printed.
 static GONE: AtomicBool = AtomicBool::new(false);
@@ -134,7 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::escape::steers;
+    use crate::archive::escape::steers;
 
     fn printed(print: impl FnOnce(&mut LineOutput<'_, &mut Vec<u8>>)) -> String {
         let (mut bytes, gone) = (Vec::new(), AtomicBool::new(false));

@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::config::Config;
-use crate::crawl::{CrawlPace, Pacing, ReadAllowance};
+use crate::sync::crawl::{CrawlPace, Pacing, ReadAllowance};
 
 /// What the configuration says.
 pub fn of(config: &Config) -> CrawlPace {

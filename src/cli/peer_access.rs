@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::UsageError;
 use super::config::Config;
-use crate::peer::{PeerClient, PeerLimits};
-use crate::tls::{self, ClientConfig};
-use crate::tokens::{self, Token};
+use crate::net::tls::{self, ClientConfig};
+use crate::net::tokens::{self, Token};
+use crate::replicate::peer::{PeerClient, PeerLimits};
 
 /// The one token in a file.
 pub fn token(file: &Path) -> Result<Token, UsageError> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-use crate::domain::escape;
+use crate::archive::escape;
 
 /// Time between two lines where there is no terminal: often enough to see life, seldom enough for a log.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);

@@ -8,11 +8,11 @@ use super::args::{QuarantineArgs, QuarantineVerb};
 use super::config::Config;
 use super::out::stdout;
 use super::{Exit, UsageError};
+use crate::archive::FilePlace;
+use crate::archive::escape::{shown, unshown};
+use crate::archive::quantity::{count, size};
 use crate::disk::{Base, Quarantine};
-use crate::domain::FilePlace;
-use crate::domain::escape::{shown, unshown};
-use crate::domain::quantity::{count, size};
-use crate::scrub::{QuarantineContents, list_of};
+use crate::sync::scrub::{QuarantineContents, list_of};
 use crate::wire::{QuarantineList, QuarantinedFile};
 
 /// Lists the quarantine, or changes it.

@@ -10,14 +10,14 @@ use super::args::RebuildArgs;
 use super::config::Config;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
-use crate::backfill::BURSTS;
-use crate::check::{all_places, check_hour, check_sums};
+use crate::archive::escape::shown;
 use crate::disk::{ArchiveId, Base, marker};
-use crate::domain::escape::shown;
 use crate::index::LedgerCopy;
-use crate::rebuild::{RebuildObserver, rebuild};
-use crate::retention::carry_over;
-use crate::startup::{self, Locked};
+use crate::lifecycle::retention::carry_over;
+use crate::replicate::backfill::BURSTS;
+use crate::sync::check::{all_places, check_hour, check_sums};
+use crate::sync::rebuild::{RebuildObserver, rebuild};
+use crate::sync::startup::{self, Locked};
 use crate::wire::{CheckLine, IndexDifference};
 
 /// Rebuilds or checks the index.

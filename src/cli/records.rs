@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::api::Api;
-use crate::domain::{HourPlace, Timestamp};
+use crate::archive::{HourPlace, Timestamp};
 use crate::wire::SegmentPage;
 
 /// Names and sizes of an hour, of what tombstones hide as well. What the grammar does not understand is not among them.

@@ -13,15 +13,15 @@ use super::args::{RetentionArgs, RetentionVerb};
 use super::config::Config;
 use super::out::{stderr_line, stdout};
 use super::{Exit, UsageError, absent};
-use crate::crawl::Keeper;
-use crate::deleted::DeletionCounter;
-use crate::domain::escape::{shown, unshown};
-use crate::domain::retention::RetentionLimits;
-use crate::domain::{HourPlace, Span};
-use crate::peer::{Peer, PeerClient, PeerLimits};
-use crate::retention::{Retention, RetentionOptions, RetentionParts};
-use crate::runtime::Stop;
-use crate::tls;
+use crate::archive::escape::{shown, unshown};
+use crate::archive::retention::RetentionLimits;
+use crate::archive::{HourPlace, Span};
+use crate::jobs::Stop;
+use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts};
+use crate::net::tls;
+use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
+use crate::sync::crawl::Keeper;
 use crate::wire::{
     AbsentHour, AcceptedRecords, KeepHours, KeptHours, PlanLimits, RetentionPlan, RetentionReport, RetentionView,
     RunRetention,
@@ -106,8 +106,8 @@ fn parts(
         peers,
         instance: rand::random(),
         handle: tokio::runtime::Handle::current(),
-        clocks: Arc::new(crate::clock::SystemClocks::default()),
-        free: crate::retention::free_space(),
+        clocks: Arc::new(crate::lifecycle::clock::SystemClocks::default()),
+        free: crate::lifecycle::retention::free_space(),
     })
 }
 

@@ -11,7 +11,7 @@ use super::cut::end_by_signal;
 use super::out::stdout;
 use super::progress::Progress;
 use super::{Exit, absent};
-use crate::domain::escape::shown;
+use crate::archive::escape::shown;
 use crate::wire::{DamagedFile, ScrubLine, ScrubOrder, ScrubSummary};
 
 /// Verifies what was asked for; exits with 1 if something is damaged.

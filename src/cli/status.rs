@@ -15,7 +15,7 @@ use super::args::StatusArgs;
 use super::config::Config;
 use super::daemon_search::{DaemonSearch, daemon_of};
 use super::out::{painted, stderr_line, stdout};
-use crate::domain::Timestamp;
+use crate::archive::Timestamp;
 use crate::wire::Status;
 
 /// Prints the state of the daemon on this archive, or of the one that was named. Ends with 1 if something is wrong.

@@ -1,5 +1,5 @@
 //! The verb `tombstone`: hide segments everywhere, list what is hidden, delete the bytes of what is hidden here. Works on a node that is
-//! named, or else on this archive; [`crate::tombstones`] does it.
+//! named, or else on this archive; [`crate::lifecycle::tombstones`] does it.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -14,8 +14,8 @@ use super::args::{
 use super::config::Config;
 use super::out::{prompt, stderr_line, stdout};
 use super::{Exit, UsageError, absent};
-use crate::domain::escape::{shown, unshown};
-use crate::tombstones::{ScopePart, TombstoneTarget};
+use crate::archive::escape::{shown, unshown};
+use crate::lifecycle::tombstones::{ScopePart, TombstoneTarget};
 use crate::wire::{
     AcceptBursts, AddOutcome, AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage,
     TombstoneReceipt,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::plan::{CHANNELS, PlannedPiece, QUALITIES};
-use crate::domain::{Span, Timestamp};
+use crate::archive::{Span, Timestamp};
 
 /// A length of what is recorded.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::event::{DemoEvent, RecordedStretch, rounded};
 use super::plan::{DemoPlan, NODES, PlannedPiece};
 use super::segment::{Generated, generate};
-use crate::domain::{Span, Timestamp};
+use crate::archive::{Span, Timestamp};
 
 /// Longer than any segment is left to be missing where nodes can reach each other; so that the list stays short.
 const PATIENCE: Span = Span::from_us(10 * 60 * 1_000_000);

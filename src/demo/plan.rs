@@ -6,8 +6,8 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::domain::time::SECOND_US;
-use crate::domain::{Span, Timestamp};
+use crate::archive::time::SECOND_US;
+use crate::archive::{Span, Timestamp};
 
 /// The nodes, each with a recorder of its own.
 pub const NODES: [&str; 3] = ["north", "south", "west"];

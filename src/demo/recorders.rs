@@ -8,7 +8,7 @@ use super::event::{DemoEvent, RecordedStretch, rounded};
 use super::misses::Misses;
 use super::plan::{CHANNELS, DemoPlan, NODES, PieceFate, PlannedPiece};
 use super::segment::{Generated, generate};
-use crate::domain::Timestamp;
+use crate::archive::Timestamp;
 
 /// Live segments that are written later than they should be: a minute's worth. What is older was slept through.
 const CATCH_UP: i64 = 30;
@@ -194,7 +194,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::domain::Span;
+    use crate::archive::Span;
 
     const BEGIN: &str = "2019-11-13T02:59:00";
 

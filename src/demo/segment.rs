@@ -7,7 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::plan::{CHANNELS, PlannedPiece, QUALITIES};
-use crate::domain::{Hash, SegmentKey, SegmentKind, Span, Spelling};
+use crate::archive::{Hash, SegmentKey, SegmentKind, Span, Spelling};
 
 /// Bytes of a packet.
 const PACKET: usize = 188;
@@ -136,8 +136,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::archive::{FileName, FilePlace, Span, Timestamp, parse_file_name};
     use crate::demo::plan::DemoPlan;
-    use crate::domain::{FileName, FilePlace, Span, Timestamp, parse_file_name};
 
     proptest! {
         #[test]

@@ -123,7 +123,7 @@ mod tests {
 
     use super::super::{Download, NewFile, Published, write_tombstone};
     use super::*;
-    use crate::domain::{Hash, HourPlace};
+    use crate::archive::{Hash, HourPlace};
 
     const HOUR: &str = "c/chat/2019-11-13T02";
 

@@ -23,7 +23,7 @@ use super::arriving;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
-use crate::domain::probe::is_probe_name;
+use crate::archive::probe::is_probe_name;
 
 /// Files that others may read, as far as the process's mask lets them.
 const FOR_ALL: Mode = Mode::from_raw_mode(0o644);

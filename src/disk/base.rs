@@ -19,8 +19,8 @@ use super::arriving::ArrivingDir;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::{leads_downwards, means_absent, open_beneath};
-use crate::domain::Stamp;
-use crate::domain::blocks::Inodes;
+use crate::archive::Stamp;
+use crate::archive::blocks::Inodes;
 
 /// The opened base directory of an archive.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use super::arriving::ArrivingDir;
 use super::base::{STAMP_FIELDS, is_hidden, joined, statx_of};
 use super::error::{DiskError, Result};
 use super::resolve::{is_one_name, means_absent, open_beneath};
-use crate::domain::Stamp;
+use crate::archive::Stamp;
 
 /// What we know of a regular file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

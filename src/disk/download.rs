@@ -27,7 +27,7 @@ use super::base::Base;
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
-use crate::domain::{BadName, FileName, Hash, HourPlace, SegmentKey, parse_file_name};
+use crate::archive::{BadName, FileName, Hash, HourPlace, SegmentKey, parse_file_name};
 
 mod publish_group;
 

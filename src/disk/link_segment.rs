@@ -62,7 +62,7 @@ mod tests {
 
     use super::super::Base;
     use super::*;
-    use crate::domain::{Hash, HourPlace};
+    use crate::archive::{Hash, HourPlace};
 
     fn names(dir: &Path) -> Vec<String> {
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, unlinkat};
 use super::dir::Dir;
 use super::error::{DiskError, Result};
 use super::resolve::means_absent;
-use crate::domain::{FileName, name, parse_file_name};
+use crate::archive::{FileName, name, parse_file_name};
 
 /// What became of a file that was to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use super::download::make_dir;
 use super::error::{DiskError, Result};
 use super::marker::OWN_DIR;
 use super::resolve::means_absent;
-use crate::domain::{Hour, HourPlace, Stream};
+use crate::archive::{Hour, HourPlace, Stream};
 
 /// Its directory beside the marker.
 const DIR: &str = "quarantine";

@@ -4,7 +4,7 @@
 //! 2. All names are read into one block of memory; nothing is allocated for a single file.
 //! 3. The files are looked at in the order of their inodes, which spares a cold disk most of its seeks.
 //!
-//! This knows the three endings and nothing else about names; parsing them is the domain's.
+//! This knows the three endings and nothing else about names; parsing them is `archive`'s.
 
 use std::ffi::CStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use rustix::fs::{FileType, Statx};
 use super::base::{joined, statx_of};
 use super::dir::{Dir, FILE_FIELDS, FileMeta, file_meta, kind};
 use super::error::{DiskError, Result};
-use crate::domain::Stamp;
+use crate::archive::Stamp;
 
 /// A change younger than this may be followed by another one that leaves the same time behind.
 pub const SETTLE: Duration = Duration::from_secs(2);

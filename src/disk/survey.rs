@@ -1,4 +1,4 @@
-//! Looks for files of video where no segment is looked for. What that means is judged in the domain.
+//! Looks for files of video where no segment is looked for. What that means is judged in `archive`.
 //!
 //! 1. Reads the base and what lies beneath it, five levels deep. Hours are not opened, but for those that the caller names.
 //! 2. A directory that has not changed since it was read is not read again, so that a quiet archive costs one `stat` for each channel and
@@ -15,8 +15,8 @@ use rustix::fs::FileType;
 use super::base::Base;
 use super::error::{DiskError, Result};
 use super::scan::SETTLE;
-use crate::domain::problems::layout::{VideoDir, VideoFormat, is_hour};
-use crate::domain::{HourPlace, Stamp};
+use crate::archive::problems::layout::{VideoDir, VideoFormat, is_hour};
+use crate::archive::{HourPlace, Stamp};
 
 /// Directories beneath the base in which is looked: `recordings/DATE/HOUR/CAMERA` is four.
 const DEEPEST: usize = 5;

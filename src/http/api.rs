@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::{
+use crate::archive::{
     FileName, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp, name, parse_file_name,
     time,
 };

@@ -18,18 +18,18 @@ use super::exposition::Exposition;
 use super::host::Hosts;
 use super::problem::capital;
 use super::wire_cache::WireCache;
-use crate::coverage::LiveGauges;
-use crate::crawl::{Crawl, CrawlError, Keeper, Watch};
-use crate::deleted::DeletionCounter;
+use crate::archive::problems::layout::VideoDir;
+use crate::archive::problems::video::ProblemThresholds;
 use crate::disk::DiskError;
-use crate::domain::problems::layout::VideoDir;
-use crate::domain::problems::video::ProblemThresholds;
 use crate::index::IndexError;
-use crate::peer_proxy::PeerProxy;
-use crate::playback::{Playback, PlaybackError};
-use crate::retention::{Retention, RetentionError};
-use crate::runtime::JobRegistry;
-use crate::tombstones::MakeStay;
+use crate::jobs::JobRegistry;
+use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::retention::{Retention, RetentionError};
+use crate::lifecycle::tombstones::MakeStay;
+use crate::play::playback::{Playback, PlaybackError};
+use crate::replicate::peer_proxy::PeerProxy;
+use crate::report::coverage::LiveGauges;
+use crate::sync::crawl::{Crawl, CrawlError, Keeper, Watch};
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
 /// to make. More would only wait for the same processors.
@@ -78,7 +78,7 @@ pub struct App {
     /// What people watch.
     pub playback: Arc<Playback>,
     /// Makes exact cuts, frames and waveforms.
-    pub ffmpeg: Arc<crate::ffmpeg::Pool>,
+    pub ffmpeg: Arc<crate::play::ffmpeg::Pool>,
     /// Wire bytes of listings.
     pub cache: WireCache,
     /// By this number this process is recognised, by itself.
@@ -90,7 +90,7 @@ pub struct App {
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Verifies bytes.
-    pub scrub: Arc<crate::scrub::Scrub>,
+    pub scrub: Arc<crate::sync::scrub::Scrub>,
     /// Where their list comes from.
     pub sources: SourceReports,
     /// Bounds on questions.
@@ -173,7 +173,7 @@ pub struct AppParts {
     /// Deletes what is not to be kept.
     pub retention: Arc<Retention>,
     /// Verifies bytes.
-    pub scrub: Arc<crate::scrub::Scrub>,
+    pub scrub: Arc<crate::sync::scrub::Scrub>,
     /// Where their list comes from.
     pub sources: SourceReports,
     /// Gauges of coverage, if they are told.
@@ -181,7 +181,7 @@ pub struct AppParts {
     /// What people watch.
     pub playback: Arc<Playback>,
     /// Makes exact cuts, frames and waveforms.
-    pub ffmpeg: Arc<crate::ffmpeg::Pool>,
+    pub ffmpeg: Arc<crate::play::ffmpeg::Pool>,
     /// From where on something is a problem.
     pub thresholds: ProblemThresholds,
     /// Video that lies where no segment is looked for.

@@ -28,7 +28,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::app::App;
 use super::{Endpoint, Problem};
-use crate::tokens::{self, Token, TokenError};
+use crate::net::tokens::{self, Token, TokenError};
 
 /// How long what was read holds before the file is read again: a request costs no reading, and who changes a token need not wait.
 const HOLDS: Duration = Duration::from_secs(1);

@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::{Problem, pathname};
-use crate::crawl::CrawlError;
+use crate::archive::{FileName, HourPlace, name, parse_file_name};
 use crate::disk::SmallFile;
-use crate::domain::{FileName, HourPlace, name, parse_file_name};
+use crate::sync::crawl::CrawlError;
 use crate::wire::bundle::{self, BundlePart, BundleRequest, MOST_BYTES, MOST_FILES, SMALL_BYTES};
 
 /// Bytes of a request: as many names as may be asked for, each as long as a name may be, with quotes and commas.
@@ -108,7 +108,7 @@ mod tests {
 
     use super::super::test_node::TestNode;
     use super::*;
-    use crate::domain::test_names::hash_text;
+    use crate::archive::test_names::hash_text;
 
     const HOUR: &str = "c/q/2019-11-13T02";
 

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::app::{App, RequestBounds};
 use super::seats::{Client, ListenerSeats};
 use super::{Problem, query};
-use crate::crawl::CrawlError;
-use crate::domain::seats::ClientSeats;
+use crate::archive::seats::ClientSeats;
 use crate::index::agree::ReplicatedChange;
 use crate::index::{ChangePage, Position};
+use crate::sync::crawl::CrawlError;
 use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
 
 /// Records in an answer, where nothing else is asked for.

@@ -19,11 +19,11 @@ use super::app::App;
 use super::playlist::check_order;
 use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing, pathname, query};
-use crate::crawl::CrawlError;
+use crate::archive::chat::Chat;
+use crate::archive::{FileName, Hour, HourPlace, SegmentKind, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::SmallFile;
-use crate::domain::chat::Chat;
-use crate::domain::{FileName, Hour, HourPlace, SegmentKind, Span, Stream, Timestamp, parse_file_name};
 use crate::index::Version;
+use crate::sync::crawl::CrawlError;
 
 /// The longest stretch: what editors of this field ask for at most.
 const LONGEST: Span = Span::from_us(2 * 3_600_000_000);
@@ -68,7 +68,7 @@ async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
 
 fn read(text: &str) -> Result<(Timestamp, Timestamp), Problem> {
     let (start, end) = query::window(text)?;
-    let missing = |name| Problem::bad_parameter(name, "", crate::domain::time_input::EXPECTED);
+    let missing = |name| Problem::bad_parameter(name, "", crate::archive::time_input::EXPECTED);
     let (start, end) = (start.ok_or_else(|| missing("start"))?, end.ok_or_else(|| missing("end"))?);
     check_order("end", start, end)?;
     if end - start > LONGEST {
@@ -148,7 +148,7 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     use super::super::test_node::TestNode;
-    use crate::domain::Hash;
+    use crate::archive::Hash;
 
     const HOUR: &str = "chan/chat/2019-11-13T02";
 

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use super::Problem;
 use super::app::App;
 use super::auth::Permission;
-use crate::check::{CheckError, all_places, check_hour, check_sums};
-use crate::domain::HourPlace;
+use crate::archive::HourPlace;
+use crate::sync::check::{CheckError, all_places, check_hour, check_sums};
 use crate::wire::{CheckLine, IndexDifference};
 
 /// A difference that is still there after this time is one; before, an event may be on its way to the index.

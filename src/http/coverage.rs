@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::coverage::{CoverageKind, Stretch, Window};
-use crate::domain::{Hour, Span, Stream, Timestamp};
+use crate::archive::coverage::{CoverageKind, Stretch, Window};
+use crate::archive::{Hour, Span, Stream, Timestamp};
 use crate::index::Covered;
 use crate::wire::{CoverageList, HoleList, HoleRecord, HourCoverage, Timespan, TimespanList};
 

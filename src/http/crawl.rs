@@ -14,9 +14,9 @@ use super::Problem;
 use super::app::App;
 use super::status::time;
 use super::tombstones::read;
-use crate::crawl::{CrawlCounts, CrawlPace, CrawlState, CrawlStatus, Cycle, VisitorStatus};
-use crate::domain::census::{Census, SORTS};
-use crate::domain::{Day, Hour, Span, Stream, Timestamp};
+use crate::archive::census::{Census, SORTS};
+use crate::archive::{Day, Hour, Span, Stream, Timestamp};
+use crate::sync::crawl::{CrawlCounts, CrawlPace, CrawlState, CrawlStatus, Cycle, VisitorStatus};
 use crate::wire::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
 };

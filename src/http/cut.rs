@@ -24,10 +24,10 @@ use super::cut_body::{CutBody, OpenFile, within};
 use super::playlist::{check_order, stream_of};
 use super::range::wanted;
 use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional, query};
-use crate::domain::cut::CutHoleReason;
-use crate::domain::{Span, Timestamp};
-use crate::ffmpeg::{Container, Transition};
-use crate::playback::{self, CutAsk, CutPlan, PlaybackError};
+use crate::archive::cut::CutHoleReason;
+use crate::archive::{Span, Timestamp};
+use crate::play::ffmpeg::{Container, Transition};
+use crate::play::playback::{self, CutAsk, CutPlan, PlaybackError};
 use crate::wire::CutHole;
 
 /// Stretches in one cut.

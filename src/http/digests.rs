@@ -17,12 +17,12 @@ use serde::Serialize;
 
 use super::app::App;
 use super::{ConditionVerdict, ETag, Problem, conditional, pathname, query};
-use crate::crawl::CrawlError;
+use crate::archive::digest_sums::replicated_files;
+use crate::archive::totals::Digest;
+use crate::archive::{Day, HourPlace, Stream};
 use crate::disk::ArchiveId;
-use crate::domain::digest_sums::replicated_files;
-use crate::domain::totals::Digest;
-use crate::domain::{Day, HourPlace, Stream};
 use crate::index::{Health, IndexError, Position, StreamSums};
+use crate::sync::crawl::CrawlError;
 use crate::wire::{DayDigest, DayDigests, HourDigest, HourDigests, QualityDigest, QualityDigests};
 
 /// Qualities or days in an answer: 27 years of days in 1.5 MB; whoever has more asks twice.

@@ -25,7 +25,7 @@ use tokio::sync::broadcast;
 use super::Problem;
 use super::app::{App, RequestBounds};
 use super::seats::{Client, ListenerSeats, Seat};
-use crate::domain::seats::ClientSeats;
+use crate::archive::seats::ClientSeats;
 use crate::index::{Health, Position};
 use crate::wire::ChangedHours;
 

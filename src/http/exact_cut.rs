@@ -15,8 +15,8 @@ use axum::response::Response;
 use super::Problem;
 use super::app::App;
 use super::cut::disposition;
-use crate::ffmpeg::{self, Container, Transition};
-use crate::playback::CutPlan;
+use crate::play::ffmpeg::{self, Container, Transition};
+use crate::play::playback::CutPlan;
 
 /// Answers with this cut.
 pub(super) async fn cut(

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::explain::Search;
-use crate::domain::{HourPlace, Stream, Timestamp};
+use crate::archive::explain::Search;
+use crate::archive::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
 
 /// Answers `GET /api/v1/explain/{channel}/{quality}`.

@@ -16,10 +16,10 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::app::App;
 use super::playlist::{check_order, stream_of};
 use super::{ConditionVerdict, ETag, Problem, conditional, query};
-use crate::coverage::curve;
-use crate::domain::time_input::EXPECTED;
-use crate::domain::{Sequence, SequencePiece, Span, Stream, Timestamp};
-use crate::ffmpeg::{self, FfmpegError, Near};
+use crate::archive::time_input::EXPECTED;
+use crate::archive::{Sequence, SequencePiece, Span, Stream, Timestamp};
+use crate::play::ffmpeg::{self, FfmpegError, Near};
+use crate::report::coverage::curve;
 
 /// The longest stretch of one waveform: all its segments have to be read for it.
 const LONGEST: Span = Span::from_us(6 * 3_600_000_000);

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::coverage::read_stream;
 use super::{Problem, query};
-use crate::domain::coverage::Window;
-use crate::domain::{Stream, Timestamp};
+use crate::archive::coverage::Window;
+use crate::archive::{Stream, Timestamp};
 use crate::wire::{ClosedHole, ClosedHoleList};
 
 /// Answers `GET /api/v1/ledger/{channel}/{quality}`.

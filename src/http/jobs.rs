@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::status::time;
-use crate::runtime::{JobRegistry, JobState, JobStatus};
+use crate::jobs::{JobRegistry, JobState, JobStatus};
 use crate::wire::JobReport;
 
 /// How it goes with each job.

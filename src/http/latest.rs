@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use parking_lot::{Mutex, MutexGuard};
 use prometheus::{GaugeVec, Opts, Registry};
 
-use crate::domain::horizon::Horizon;
-use crate::domain::metric_series::MOST_QUALITIES;
-use crate::domain::{Hour, Stream, Timestamp};
+use crate::archive::horizon::Horizon;
+use crate::archive::metric_series::MOST_QUALITIES;
+use crate::archive::{Hour, Stream, Timestamp};
 use crate::index::{Index, Version};
 
 /// Newest hours that are searched for a segment: a stream that has been silent for a day keeps its last value.

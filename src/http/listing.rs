@@ -15,8 +15,8 @@ use super::app::App;
 use super::json_list::JsonList;
 use super::wire_cache::{CachedList, ListSubject};
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, negotiate, pathname};
-use crate::crawl::CrawlError;
-use crate::domain::{Hour, HourPlace, Stream};
+use crate::archive::{Hour, HourPlace, Stream};
+use crate::sync::crawl::CrawlError;
 
 /// Answers `GET /files`.
 #[utoipa::path(

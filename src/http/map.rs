@@ -14,10 +14,10 @@ use super::app::App;
 use super::conditional::{self, ConditionVerdict};
 use super::coverage::{MOST_HOURS, in_turns, may_be_told, read_stream};
 use super::{ETag, Problem, query};
-use crate::coverage::png;
-use crate::domain::coverage::Window;
-use crate::domain::map::{MOST_COLUMNS, MOST_PIXELS, PIXEL, Painter, ROWS};
-use crate::domain::{Hour, Span, Stream, Timestamp};
+use crate::archive::coverage::Window;
+use crate::archive::map::{MOST_COLUMNS, MOST_PIXELS, PIXEL, Painter, ROWS};
+use crate::archive::{Hour, Span, Stream, Timestamp};
+use crate::report::coverage::png;
 
 /// The shortest pixel: nothing is to be seen that is shorter than a frame.
 const LEAST_PIXEL: Span = Span::from_us(1_000);

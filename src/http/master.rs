@@ -12,9 +12,9 @@ use bytes::Bytes;
 use super::app::App;
 use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing, pathname, playlist, query};
-use crate::domain::Channel;
-use crate::domain::hls::MEDIA_TYPE;
-use crate::domain::master::MasterRange;
+use crate::archive::Channel;
+use crate::archive::hls::MEDIA_TYPE;
+use crate::archive::master::MasterRange;
 
 /// Answers `GET /playlist/{channel}.m3u8`.
 #[utoipa::path(

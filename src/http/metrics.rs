@@ -24,7 +24,7 @@ use prometheus::{
 use tracing::Level;
 
 use super::log_limit::LogLimit;
-use crate::runtime::ForegroundLoad;
+use crate::jobs::ForegroundLoad;
 
 /// Upper bounds in seconds.
 const BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];

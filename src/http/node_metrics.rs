@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use prometheus::{Gauge, Registry};
 
 use super::visitor_metrics::VisitorMetrics;
-use crate::crawl::{Crawl, CrawlCounts, Keeper, Watch};
 use crate::index::Health;
-use crate::scrub::{KeptFile, Scrub};
+use crate::sync::crawl::{Crawl, CrawlCounts, Keeper, Watch};
+use crate::sync::scrub::{KeptFile, Scrub};
 
 /// The gauges.
 #[derive(Debug)]

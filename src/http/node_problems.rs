@@ -7,14 +7,14 @@ use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::app::App;
-use crate::crawl::CrawlStatus;
-use crate::domain::mass_loss::MassLoss;
-use crate::domain::problems::video::{DayGaps, bad_names, disk_full, empty, holes, silent};
-use crate::domain::problems::{NodeProblem, ProblemKind, Severity, in_order, layout};
-use crate::domain::quantity::{count, size};
-use crate::domain::{Stream, Timestamp};
+use crate::archive::mass_loss::MassLoss;
+use crate::archive::problems::video::{DayGaps, bad_names, disk_full, empty, holes, silent};
+use crate::archive::problems::{NodeProblem, ProblemKind, Severity, in_order, layout};
+use crate::archive::quantity::{count, size};
+use crate::archive::{Stream, Timestamp};
 use crate::index::Health;
-use crate::scrub::KeptFile;
+use crate::sync::crawl::CrawlStatus;
+use crate::sync::scrub::KeptFile;
 use crate::wire::{DiskStatus, JobReport, PeerReport, RetentionReport, SourceReport, StreamStatus};
 
 use ProblemKind as Kind;
@@ -256,7 +256,7 @@ mod tests {
 
     use super::super::test_node::TestNode;
     use super::*;
-    use crate::domain::Span;
+    use crate::archive::Span;
 
     /// The hour of a moment so many minutes ago, and the name of a segment that starts then.
     fn minutes_ago(minutes: i64) -> (String, String) {

@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use super::app::App;
 use super::tombstones::read;
-use crate::domain::mass_loss::MassLoss;
-use crate::domain::{Channel, HourPlace};
+use crate::archive::mass_loss::MassLoss;
+use crate::archive::{Channel, HourPlace};
 use crate::wire::{
     AcceptBursts, AcceptMissing, AcceptedRecords, DoubtReport, KeepHours, KeptHours, RetentionReport, RunRetention,
     TombstoneReceipt,

@@ -13,7 +13,7 @@ use prometheus::TextEncoder;
 use super::Problem;
 use super::app::App;
 use super::exposition::TextBody;
-use crate::domain::escape;
+use crate::archive::escape;
 
 /// Answers `GET /metrics`.
 #[utoipa::path(

@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use super::app::App;
 use super::{Problem, pathname, query};
-use crate::domain::{Stream, Timestamp};
-use crate::peer_proxy::{MOST_PIXELS, ProxyError, Question, QuestionKind};
+use crate::archive::{Stream, Timestamp};
+use crate::replicate::peer_proxy::{MOST_PIXELS, ProxyError, Question, QuestionKind};
 use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Timeline};
 
 /// Answers `GET /api/v1/streams`.

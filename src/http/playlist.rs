@@ -13,9 +13,9 @@ use super::app::App;
 use super::negotiate::negotiate_among;
 use super::pieces_body::PiecesBody;
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, pathname, query};
-use crate::domain::hls::MEDIA_TYPE;
-use crate::domain::{Stream, Timestamp};
-use crate::playback::{Ask, Other, Playlist};
+use crate::archive::hls::MEDIA_TYPE;
+use crate::archive::{Stream, Timestamp};
+use crate::play::playback::{Ask, Other, Playlist};
 
 /// Answers `GET /playlist/{channel}/{quality}.m3u8`.
 #[utoipa::path(

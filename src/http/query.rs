@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use percent_encoding::percent_decode_str;
 
 use super::Problem;
-use crate::domain::{Timestamp, time_input};
+use crate::archive::{Timestamp, time_input};
 
 /// The pairs of a query string, decoded; `+` is a space. Bytes that are not UTF-8 are replaced, and so match nothing.
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {

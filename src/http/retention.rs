@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::{Problem, query};
-use crate::domain::retention::RetentionLimits;
+use crate::archive::retention::RetentionLimits;
 use crate::wire::{PlanLimits, RetentionView};
 
 const PATH: &str = "/api/v1/retention";

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Problem;
 use super::app::App;
 use super::tombstones::read;
-use crate::scrub::{Scrub, ScrubFinding, ScrubLimits, ScrubObserver, damaged_file};
+use crate::sync::scrub::{Scrub, ScrubFinding, ScrubLimits, ScrubObserver, damaged_file};
 use crate::wire::{FlaggedList, QuarantineList, ScrubLine, ScrubOrder};
 
 /// Bytes between two lines about progress.

@@ -1,5 +1,5 @@
 //! Places for those who stay: listeners and long polls. Each costs a connection and is woken by each commit, so there are few, and no
-//! client has all of them. Who gets one is decided in [`crate::domain::seats`]; this keeps the list.
+//! client has all of them. Who gets one is decided in [`crate::archive::seats`]; this keeps the list.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{Auth, Permission, TokenDigest};
-use crate::domain::seats::{ClientSeats, SeatVerdict, TakenSeat, decide};
+use crate::archive::seats::{ClientSeats, SeatVerdict, TakenSeat, decide};
 
 /// Who counts as one: an address, and apart from others there whoever shows a token, because behind a proxy all have the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

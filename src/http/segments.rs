@@ -21,10 +21,10 @@ use super::app::App;
 use super::json_list::JsonList;
 use super::wire_cache::{CachedList, ListSubject};
 use super::{ETag, FileReply, Problem, file_response, listing, pathname};
-use crate::crawl::CrawlError;
+use crate::archive::{FileName, Hour, HourPlace, SegmentKey, name, parse_file_name};
 use crate::disk::{Base, DiskError};
-use crate::domain::{FileName, Hour, HourPlace, SegmentKey, name, parse_file_name};
 use crate::index::Version;
+use crate::sync::crawl::CrawlError;
 
 const TOMBSTONE: &str = ".tombstone";
 

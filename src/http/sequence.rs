@@ -12,7 +12,7 @@ use super::app::App;
 use super::coverage::read_stream;
 use super::playlist::check_order;
 use super::{Problem, query};
-use crate::domain::{Sequence, Stream, Timestamp};
+use crate::archive::{Sequence, Stream, Timestamp};
 use crate::wire::{SequenceList, SequenceSegment};
 
 /// Answers `GET /api/v1/sequence/{channel}/{quality}`.

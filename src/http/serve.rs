@@ -41,7 +41,7 @@ use super::connections::ConnectionTable;
 use super::counted_stream::{WatchedReads, WatchedWrites};
 pub use super::limits::ConnectionLimits;
 use super::{Problem, host};
-use crate::tls;
+use crate::net::tls;
 
 /// The first and the longest pause after an accept that failed for want of something.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));

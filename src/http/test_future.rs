@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use super::test_node::TestNode;
-use crate::domain::{Span, Timestamp};
-use crate::guards::Guard;
+use crate::archive::guards::Guard;
+use crate::archive::{Span, Timestamp};
 
-const HOUR: Span = Span::from_us(crate::domain::time::HOUR_US);
+const HOUR: Span = Span::from_us(crate::archive::time::HOUR_US);
 
 /// Late in an hour of a day like any other, for all nodes that are compared.
 fn now() -> Timestamp {

@@ -17,15 +17,15 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::{App, AppParts, Auth, HttpMetrics, RequestBounds, router};
-use crate::crawl::{Crawl, CrawlPace, Keeper, ReadAllowance, Reconcile, Watch, WatchOptions};
-use crate::deleted::DeletionCounter;
+use crate::archive::HourPlace;
 use crate::disk::{Base, BaseGuard, BaseIdentity};
-use crate::domain::HourPlace;
 use crate::index::{Index, IndexOptions};
-use crate::peer::PeerClient;
-use crate::peer_proxy::PeerProxy;
-use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Clock, JobRegistry, Runner, Stop, SystemClock, Wake};
+use crate::jobs::{Clock, JobRegistry, Runner, Stop, SystemClock, Wake};
+use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::retention::{Retention, RetentionOptions};
+use crate::replicate::peer::PeerClient;
+use crate::replicate::peer_proxy::PeerProxy;
+use crate::sync::crawl::{Crawl, CrawlPace, Keeper, ReadAllowance, Reconcile, Watch, WatchOptions};
 
 pub struct TestNode {
     pub directory: tempfile::TempDir,
@@ -82,7 +82,7 @@ impl TestNode {
 
     /// A tombstone hides nothing but its own name: names that are made up often have the same content.
     pub fn by_name_alone(self) -> Self {
-        self.keeper.guards().remove(crate::guards::Guard::ContentTwin);
+        self.keeper.guards().remove(crate::archive::guards::Guard::ContentTwin);
         self
     }
 
@@ -208,7 +208,7 @@ pub(crate) struct TestApp<'a> {
 
 /// A crawl that works when it is stepped or run.
 pub(crate) fn crawl(keeper: &Arc<Keeper>, stop: &Stop) -> Arc<Crawl> {
-    let visitors: Vec<Box<dyn crate::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(keeper), 10))];
+    let visitors: Vec<Box<dyn crate::sync::crawl::Visitor>> = vec![Box::new(Reconcile::new(Arc::clone(keeper), 10))];
     let pace = CrawlPace {
         cpu_share: 1.0,
         slice: Duration::from_secs(1),
@@ -232,9 +232,12 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
         auth: Arc::new(Auth::open(None, None).unwrap()),
         deleted,
         last_copies: None,
-        scrub: Arc::new(crate::scrub::Scrub::new(
+        scrub: Arc::new(crate::sync::scrub::Scrub::new(
             Arc::clone(keeper),
-            crate::scrub::ScrubOptions { structure: crate::scrub::Structure::Quarantine, keep: Duration::ZERO },
+            crate::sync::scrub::ScrubOptions {
+                structure: crate::sync::scrub::Structure::Quarantine,
+                keep: Duration::ZERO,
+            },
             Arc::default(),
         )),
         retention,
@@ -248,17 +251,19 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
         keeper: Arc::clone(keeper),
         crawl: Arc::clone(crawl),
         watch,
-        ffmpeg: Arc::new(crate::ffmpeg::Pool::new(crate::ffmpeg::PoolOptions::default(), &registry).unwrap()),
+        ffmpeg: Arc::new(
+            crate::play::ffmpeg::Pool::new(crate::play::ffmpeg::PoolOptions::default(), &registry).unwrap(),
+        ),
         registry,
         board: Arc::default(),
-        coverage: Some(crate::coverage::LiveGauges::new(2, 50_000)),
-        playback: Arc::new(crate::playback::Playback::new(
+        coverage: Some(crate::report::coverage::LiveGauges::new(2, 50_000)),
+        playback: Arc::new(crate::play::playback::Playback::new(
             Arc::clone(keeper),
-            Arc::new(crate::runtime::SystemClock::new()),
-            crate::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
+            Arc::new(crate::jobs::SystemClock::new()),
+            crate::play::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
         )),
         listing_cache: 1 << 20,
-        thresholds: crate::domain::problems::video::ProblemThresholds::default(),
+        thresholds: crate::archive::problems::video::ProblemThresholds::default(),
         misplaced: Box::new(Vec::new),
         bounds: RequestBounds {
             max_page: 10_000,
@@ -276,26 +281,30 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
 
 /// No other nodes to be asked.
 fn nobody() -> Arc<PeerProxy> {
-    let (list, tls) = (tokio::sync::watch::channel(Vec::new()).1, crate::tls::trusting_nobody().unwrap());
+    let (list, tls) = (tokio::sync::watch::channel(Vec::new()).1, crate::net::tls::trusting_nobody().unwrap());
     Arc::new(PeerProxy::new(list, &tls, None).unwrap())
 }
 
 /// Retention that has no limits and is never run.
 fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<DeletionCounter>) -> Arc<Retention> {
-    let parts = crate::retention::RetentionParts {
+    let parts = crate::lifecycle::retention::RetentionParts {
         keeper: Arc::clone(keeper),
         is_ready: crawl.readiness(),
         deletions: Arc::clone(deleted),
-        client: PeerClient::new(crate::peer::PeerLimits::default(), &crate::tls::trusting_nobody().unwrap()).unwrap(),
+        client: PeerClient::new(
+            crate::replicate::peer::PeerLimits::default(),
+            &crate::net::tls::trusting_nobody().unwrap(),
+        )
+        .unwrap(),
         peers: tokio::sync::watch::channel(Vec::new()).1,
         instance: 1,
         handle: tokio::runtime::Handle::current(),
-        clocks: Arc::new(crate::clock::SystemClocks::default()),
-        free: crate::retention::free_space(),
+        clocks: Arc::new(crate::lifecycle::clock::SystemClocks::default()),
+        free: crate::lifecycle::retention::free_space(),
     };
     let options = RetentionOptions {
-        limits: crate::domain::retention::RetentionLimits::default(),
-        reclaim_age: crate::domain::Span::from_us(0),
+        limits: crate::archive::retention::RetentionLimits::default(),
+        reclaim_age: crate::archive::Span::from_us(0),
         interval: Duration::from_secs(600),
         keep_last_copy: false,
         copies_at: Vec::new(),

@@ -1,7 +1,7 @@
 //! `/thumbnail/{channel}/{quality}.png`: a frame seen through a template, as editors of this field show it before a video is published.
 //!
 //! 1. `POST` brings the template as its body; nothing is kept of it. `GET` names one of those that lie in [`TEMPLATES`] beneath the base.
-//! 2. The frame is the same as that of `/frame` at that time; how it is put together is `domain::thumbnail`.
+//! 2. The frame is the same as that of `/frame` at that time; how it is put together is `archive::thumbnail`.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ use super::app::App;
 use super::ffmpeg::{around, reply, tag};
 use super::playlist::stream_of;
 use super::{Problem, query};
-use crate::coverage::{decode, encode};
-use crate::crawl::CrawlError;
+use crate::archive::thumbnail::{Area, Picture, compose};
+use crate::archive::time_input::EXPECTED;
+use crate::archive::{Sequence, Stream, Timestamp};
 use crate::disk::SmallFile;
-use crate::domain::thumbnail::{Area, Picture, compose};
-use crate::domain::time_input::EXPECTED;
-use crate::domain::{Sequence, Stream, Timestamp};
-use crate::ffmpeg;
+use crate::play::ffmpeg;
+use crate::report::coverage::{decode, encode};
+use crate::sync::crawl::CrawlError;
 
 /// Where templates lie: `NAME.png`, and beside it `NAME.json` with its usual `crop` and `location`.
 const TEMPLATES: [&str; 2] = [".gapless", "templates"];

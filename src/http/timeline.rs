@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::coverage::{in_turns, may_be_told, read_stream};
 use super::{Problem, query};
-use crate::domain::coverage::{Shares, Stretch, Window, WindowShare};
-use crate::domain::{Span, Stream, Timestamp};
+use crate::archive::coverage::{Shares, Stretch, Window, WindowShare};
+use crate::archive::{Span, Stream, Timestamp};
 use crate::wire::{TimeExtent, Timeline, TimelineRun};
 
 /// The widest picture: more than any screen has.

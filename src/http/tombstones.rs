@@ -1,4 +1,4 @@
-//! `/api/v1/tombstones`: deletion from anywhere. What is done is in [`crate::tombstones`]; this reads requests and bounds them.
+//! `/api/v1/tombstones`: deletion from anywhere. What is done is in [`crate::lifecycle::tombstones`]; this reads requests and bounds them.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::app::App;
 use super::{Problem, query};
-use crate::domain::{BadName, Stream};
-use crate::tombstones::{
+use crate::archive::{BadName, Stream};
+use crate::lifecycle::tombstones::{
     self, IndexTrust, MOST_PATHS, PageEnd, Purge, ScopePart, TombstoneBounds, TombstoneRange, TombstoneScope,
 };
 use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};

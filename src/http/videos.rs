@@ -22,11 +22,11 @@ use serde_json::json;
 use super::app::App;
 use super::playlist::check_order;
 use super::{Problem, pathname, query};
-use crate::crawl::CrawlError;
+use crate::archive::{SequencePiece, Stream, Timestamp};
 use crate::disk::{DiskError, NewFile, Published};
-use crate::domain::{SequencePiece, Stream, Timestamp};
-use crate::ffmpeg::{self, FfmpegError};
-use crate::playback::PlaybackError;
+use crate::play::ffmpeg::{self, FfmpegError};
+use crate::play::playback::PlaybackError;
+use crate::sync::crawl::CrawlError;
 
 /// Of a request.
 const MOST_BYTES: usize = 64 << 10;
@@ -204,13 +204,13 @@ mod tests {
     #[tokio::test]
     async fn stretches_are_split_where_something_is_missing() {
         let node = TestNode::new();
-        let hash = crate::domain::test_names::hash_text(1);
+        let hash = crate::archive::test_names::hash_text(1);
         let names = ["00:00", "00:02", "00:06"].map(|time| format!("{time}-2.0-full-{hash}.ts"));
         node.put("c/q/2019-11-13T02", names.iter().map(String::as_str));
         let stream = Stream::new("c", "q").unwrap();
         let wanted = |hour: &str| {
             let hour = Timestamp::parse(hour).unwrap();
-            vec![("c_q_a".to_owned(), hour, hour + crate::domain::Span(60_000_000))]
+            vec![("c_q_a".to_owned(), hour, hour + crate::archive::Span(60_000_000))]
         };
         let videos = planned(&node.app, &stream, wanted("2019-11-13T02")).unwrap();
         let planned_files: Vec<(&str, usize)> =

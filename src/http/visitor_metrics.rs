@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, Opts, Registry};
 
-use crate::crawl::VisitorStatus;
+use crate::sync::crawl::VisitorStatus;
 
 /// The gauges, by `visitor`.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::Encoding;
-use crate::domain::Hour;
+use crate::archive::Hour;
 use crate::index::Version;
 
 /// What a list is of.
@@ -20,7 +20,7 @@ pub enum ListSubject {
     /// Channels, qualities or hours: as long as no hour comes or goes.
     Structure,
     /// A master playlist: as long as what it was made from is right.
-    Master(Box<crate::playback::Basis>),
+    Master(Box<crate::play::playback::Basis>),
     /// The files of an hour.
     Hour {
         /// `CHANNEL/QUALITY`.

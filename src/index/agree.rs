@@ -19,7 +19,7 @@ use super::schema::meta_number;
 use super::store::Index;
 use super::tables::CHANGES;
 use super::{ChangeRow, IndexError};
-use crate::domain::{AnyFile, Day, Hour, Sum};
+use crate::archive::{AnyFile, Day, Hour, Sum};
 
 /// Days that are read at once: 1,536 rows, half a megabyte, however many years a quality has.
 const RUN: usize = 64;

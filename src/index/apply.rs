@@ -18,8 +18,8 @@ use super::tables::{
 };
 use super::visitors;
 use super::writer::{Applied, Batch, Counters, HourUpdate, StampUpdate, StreamsSeen, TouchedHours};
-use crate::domain::totals::HourTotals;
-use crate::domain::{AnyFile, Hour, HourChange, OddFile, SegmentFile, Stream};
+use crate::archive::totals::HourTotals;
+use crate::archive::{AnyFile, Hour, HourChange, OddFile, SegmentFile, Stream};
 
 /// Most streams that are told apart: far beyond any archive, and a bound on the catalog.
 const MAX_STREAMS: u32 = 1 << 20;

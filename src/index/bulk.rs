@@ -8,10 +8,10 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMet
 use super::codec::{self, HourRow, StreamRow};
 use super::tables::{CENSUS, COVERAGE, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES, OPEN_HOLES, STREAMS};
 use super::{IndexError, IndexOptions, LedgerCopy, census, hole_reasons, schema, summaries};
-use crate::domain::census::Census;
-use crate::domain::coverage::{CoverageKind, Ends, HourLine, HourSummary, Stretch};
-use crate::domain::totals::HourTotals;
-use crate::domain::{Hour, HourContents, Stamp, Stream, Timestamp};
+use crate::archive::census::Census;
+use crate::archive::coverage::{CoverageKind, Ends, HourLine, HourSummary, Stretch};
+use crate::archive::totals::HourTotals;
+use crate::archive::{Hour, HourContents, Stamp, Stream, Timestamp};
 
 /// Rows after which what was loaded is committed, so that memory stays bounded.
 const COMMIT_EVERY: usize = 60_000;

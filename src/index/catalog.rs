@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::codec::StreamRow;
-use crate::domain::{Hour, Stream};
+use crate::archive::{Hour, Stream};
 
 /// Which state of something a reader has seen. Equal versions mean equal contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

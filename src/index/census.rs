@@ -9,8 +9,8 @@ use super::apply::Session;
 use super::codec::{HourRow, RowReader, check, hour_key, read_hour_key};
 use super::store::Index;
 use super::tables::{CENSUS, HOURS, HourKey};
-use crate::domain::census::{Census, NUMBERS};
-use crate::domain::{Day, Hour, Stream};
+use crate::archive::census::{Census, NUMBERS};
+use crate::archive::{Day, Hour, Stream};
 
 /// A row as bytes; the check covers the key, so that it cannot pass for another day's.
 pub(super) fn encode(key: HourKey, census: &Census) -> Vec<u8> {

@@ -5,8 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::IndexError;
 use super::tables::{FILE_KEY, FILE_VALUE, HOUR_KEY, HourKey};
-use crate::domain::totals::{Digest, FileTally, HourTotals};
-use crate::domain::{Hash, Hour, SegmentFile, SegmentKey, SegmentKind, Spelling, Stamp};
+use crate::archive::totals::{Digest, FileTally, HourTotals};
+use crate::archive::{Hash, Hour, SegmentFile, SegmentKey, SegmentKind, Spelling, Stamp};
 
 /// The largest size that is kept: 256 TiB less one byte.
 pub const MAX_SIZE: u64 = (1 << 48) - 1;

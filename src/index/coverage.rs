@@ -11,8 +11,8 @@ use super::store::Index;
 use super::summary_update::{HourEdge, nearest};
 use super::tables::{COVERAGE, HOURS, UNSETTLED};
 use super::{IndexError, summaries};
-use crate::domain::coverage::{Coverage, CoverageTotals, HourLine, HourSummary, Stretch, Window};
-use crate::domain::{Hour, Stream, Timestamp};
+use crate::archive::coverage::{Coverage, CoverageTotals, HourLine, HourSummary, Stretch, Window};
+use crate::archive::{Hour, Stream, Timestamp};
 
 /// How long a question waits for summaries that are still being made.
 const PATIENCE: Duration = Duration::from_secs(5);

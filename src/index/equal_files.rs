@@ -9,8 +9,8 @@ use super::codec::{self, HourRow};
 use super::query::{read_exact, read_row};
 use super::store::Index;
 use super::tables::{FILES, HourKey, ODD_FILES};
-use crate::domain::time::HOUR_US;
-use crate::domain::{
+use crate::archive::time::HOUR_US;
+use crate::archive::{
     AnyFile, Channel, Hash, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp,
 };
 

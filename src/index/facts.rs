@@ -17,7 +17,7 @@ use super::apply::Session;
 use super::codec;
 use super::store::Index;
 use super::tables::{FACTS, FACTS_KEY, HourKey};
-use crate::domain::{Edges, Hash, Hour, SegmentFile, Stream};
+use crate::archive::{Edges, Hash, Hour, SegmentFile, Stream};
 
 /// Rows of an hour: more are not written, which bounds what is read.
 const MOST_ROWS: usize = 255;

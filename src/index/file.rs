@@ -18,7 +18,7 @@ use super::codec::{self, HourRow, StreamRow};
 use super::store::OpenReport;
 use super::tables::{HOURS, META, STREAMS};
 use super::{IndexError, IndexOptions, schema};
-use crate::domain::Stream;
+use crate::archive::Stream;
 
 /// How many indexes that were set aside are kept.
 const KEPT: usize = 3;

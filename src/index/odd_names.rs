@@ -3,10 +3,10 @@
 
 use super::IndexError;
 use super::store::Index;
-use crate::domain::census::Census;
-use crate::domain::problems::EXAMPLES;
-use crate::domain::problems::video::OddNames;
-use crate::domain::{Day, Hour, Stream};
+use crate::archive::census::Census;
+use crate::archive::problems::EXAMPLES;
+use crate::archive::problems::video::OddNames;
+use crate::archive::{Day, Hour, Stream};
 
 /// Visible files of these totals whose names are not understood.
 fn odd(census: &Census) -> u64 {

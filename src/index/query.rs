@@ -7,7 +7,7 @@ use super::catalog::Version;
 use super::codec::{self, HourRow, RowReader};
 use super::store::Index;
 use super::tables::{CHANGES, DIRECTORIES, FILES, HOURS, HourKey, META, ODD_FILES};
-use crate::domain::{AnyFile, Hour, HourContents, OddFile, SegmentFile, Stamp};
+use crate::archive::{AnyFile, Hour, HourContents, OddFile, SegmentFile, Stamp};
 
 /// One hour as the index knows it.
 #[derive(Debug, Clone)]

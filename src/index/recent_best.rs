@@ -12,9 +12,9 @@ use super::IndexError;
 use super::codec::{HourRow, read_file};
 use super::query::gather;
 use super::tables::HourKey;
-use crate::domain::best::best_per_start;
-use crate::domain::coverage::{BestSegment, HourLine, TimeTally};
-use crate::domain::{HourChange, HourContents};
+use crate::archive::best::best_per_start;
+use crate::archive::coverage::{BestSegment, HourLine, TimeTally};
+use crate::archive::{HourChange, HourContents};
 
 /// Hours that are kept: those that are being recorded and fetched, at some 20 kB each.
 const MOST: usize = 64;

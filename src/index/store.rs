@@ -24,7 +24,7 @@ use super::catalog::Catalog;
 use super::file::{self, Opened, Verify, guarded};
 use super::hole_reasons::Givers;
 use super::writer::{Applied, Batch, Command, Writer};
-use crate::domain::{Span, Timestamp};
+use crate::archive::{Span, Timestamp};
 
 /// How many batches may wait for the writer: enough to keep it busy, few enough to bound what is lost at a kill.
 const QUEUE: usize = 256;

@@ -3,8 +3,8 @@
 use super::IndexError;
 use super::codec::{RowReader, check};
 use super::tables::HourKey;
-use crate::domain::Timestamp;
-use crate::domain::coverage::{Ends, HourSummary, Stretch, TimeTally};
+use crate::archive::Timestamp;
+use crate::archive::coverage::{Ends, HourSummary, Stretch, TimeTally};
 
 const WHAT: &str = "coverage";
 

@@ -13,8 +13,8 @@ use super::apply::Session;
 use super::codec::{HourRow, hour_key, read_hour_key};
 use super::summaries;
 use super::tables::HourKey;
-use crate::domain::Hour;
-use crate::domain::coverage::HourSummary;
+use crate::archive::Hour;
+use crate::archive::coverage::HourSummary;
 
 /// Hours whose summaries are made in one transaction: a tenth of a second of work.
 pub(super) const AT_ONCE: usize = 256;

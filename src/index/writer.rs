@@ -19,8 +19,8 @@ use super::schema::meta_number;
 use super::store::{Health, Inner};
 use super::tables::UNSETTLED;
 use super::{PeerRow, Version};
-use crate::domain::coverage::Stretch;
-use crate::domain::{Day, Hour, HourChange, Stamp, Stream, Timestamp};
+use crate::archive::coverage::Stretch;
+use crate::archive::{Day, Hour, HourChange, Stamp, Stream, Timestamp};
 
 /// Batches committed together at most, so that the first of them does not wait for ever.
 const GROUP: usize = 64;

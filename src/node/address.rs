@@ -7,8 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::tls::{self, Fingerprint};
-use crate::tokens::Token;
+use crate::net::tls::{self, Fingerprint};
+use crate::net::tokens::Token;
 
 /// Follows the certificate's files until the node ends. Who reads the address file knows a certificate before it is shown.
 pub(super) async fn renew(server: Arc<tls::TlsServer>, address_file: Arc<AddressFile>, stop: CancellationToken) {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-use crate::crawl::{Crawl, Keeper};
-use crate::domain::coverage::{CoverageKind, Window};
-use crate::domain::{Span, Timestamp};
+use crate::archive::coverage::{CoverageKind, Window};
+use crate::archive::{Span, Timestamp};
+use crate::sync::crawl::{Crawl, Keeper};
 
-const DAY: Span = Span::from_us(24 * crate::domain::time::HOUR_US);
+const DAY: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 /// Hours of a question about the last day.
 const MOST_HOURS: usize = 26;
 /// How often holes are counted: it is a question to the index for each quality.

@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use crate::backfill::{PeerState, PeerStatus};
-use crate::domain::{Span, Timestamp};
-use crate::peer::Dates;
-use crate::sources::SourceStatus;
+use crate::archive::{Span, Timestamp};
+use crate::replicate::backfill::{PeerState, PeerStatus};
+use crate::replicate::peer::Dates;
+use crate::replicate::sources::SourceStatus;
 use crate::wire::{PeerReport, SourceReport};
 
 /// Of a peer, with what its clock says.

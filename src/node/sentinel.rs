@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::address::AddressFile;
-use crate::crawl::{Crawl, Keeper, Watch};
+use crate::archive::Timestamp;
+use crate::archive::coverage::Stretch;
 use crate::disk::Checked;
-use crate::domain::Timestamp;
-use crate::domain::coverage::Stretch;
-use crate::runtime::{Failure, Job, JobHandle, JobRegistry, JobState, Next, Wake};
+use crate::jobs::{Failure, Job, JobHandle, JobRegistry, JobState, Next, Wake};
+use crate::sync::crawl::{Crawl, Keeper, Watch};
 
 /// How often it is looked whether the disk is there.
 const LOOK: Duration = Duration::from_millis(500);

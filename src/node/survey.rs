@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::crawl::Keeper;
+use crate::archive::HourPlace;
+use crate::archive::metric_series::MOST_QUALITIES;
+use crate::archive::problems::layout::VideoDir;
 use crate::disk::TreeSurvey;
-use crate::domain::HourPlace;
-use crate::domain::metric_series::MOST_QUALITIES;
-use crate::domain::problems::layout::VideoDir;
-use crate::runtime::{Failure, Job, JobHandle, JobState, Next};
+use crate::jobs::{Failure, Job, JobHandle, JobState, Next};
+use crate::sync::crawl::Keeper;
 
 /// From one look to the next. A quiet tree costs one `stat` for each channel and quality.
 const EVERY: Duration = Duration::from_secs(60);

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::coverage::{CoverageKind, HourFigures, LaneFigures, Stretch, TimeTally};
-use crate::domain::hole_reasons::{ClosedHoleReason, OpenHole};
-use crate::domain::{BadName, Hour, Span};
+use crate::archive::coverage::{CoverageKind, HourFigures, LaneFigures, Stretch, TimeTally};
+use crate::archive::hole_reasons::{ClosedHoleReason, OpenHole};
+use crate::archive::{BadName, Hour, Span};
 
 /// The figures of the hours of a quality.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -344,7 +344,7 @@ mod tests {
             let tallies = |from: usize| std::array::from_fn(|kind| TimeTally { count: counts[from + kind], us: us[from + kind] });
             let lane = |at: usize| LaneFigures { covered_us: us[at], holes: counts[at], hole_us: us[at + 1] };
             let figures = HourFigures {
-                hour: crate::domain::Timestamp(hour * 3_600_000_000).hour(),
+                hour: crate::archive::Timestamp(hour * 3_600_000_000).hour(),
                 video: tallies(0),
                 bad: counts[6],
                 overlaps: tallies(3),

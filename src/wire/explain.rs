@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{ClosedHole, HoleRecord};
-use crate::domain::best::SequencePiece;
-use crate::domain::explain::{CoveredBy, Moment};
-use crate::domain::{Span, Stream, Timestamp};
+use crate::archive::best::SequencePiece;
+use crate::archive::explain::{CoveredBy, Moment};
+use crate::archive::{Span, Stream, Timestamp};
 
 /// What covers a point in time in a quality, or the hole that it lies in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::Timestamp;
+use crate::archive::Timestamp;
 
 /// Characters of a reason: some sentences. More belongs somewhere else, to which the reason can point.
 pub const MOST_REASON: usize = 500;

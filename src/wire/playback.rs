@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::SequencePiece;
+use crate::archive::SequencePiece;
 
 /// The best sequence of a stretch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

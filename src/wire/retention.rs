@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{microseconds, seconds};
-use crate::domain::Span;
-use crate::domain::retention::{RetentionLimits, StreamLimit};
+use crate::archive::Span;
+use crate::archive::retention::{RetentionLimits, StreamLimit};
 
 /// What retention would delete now, and what it has deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use gapless::domain::coverage::{Coverage, CoverageKind, HourFigures, HourLine, LaneFigures, TimeTally, Window};
-use gapless::domain::map::{Colour, paint_hours};
-use gapless::domain::{Hour, HourContents, SegmentKind, Timestamp};
+use gapless::archive::coverage::{Coverage, CoverageKind, HourFigures, HourLine, LaneFigures, TimeTally, Window};
+use gapless::archive::map::{Colour, paint_hours};
+use gapless::archive::{Hour, HourContents, SegmentKind, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::{Outcome, TestArchive, TestNode, archive::snapshot, gapless};

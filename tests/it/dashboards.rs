@@ -205,7 +205,7 @@ fn every_pixel_that_was_written_down_is_in_the_map_of_the_api() {
 /// Hours from the first directory of a quality to another hour.
 fn hours_before(node: &TestNode, quality: &str, hour: &str) -> usize {
     let hours = node.files(&format!("desertbus/{quality}"));
-    let number = |text: &str| gapless::domain::Hour::parse(text).unwrap().number();
+    let number = |text: &str| gapless::archive::Hour::parse(text).unwrap().number();
     usize::try_from(number(hour) - number(&hours[0])).unwrap()
 }
 
@@ -323,7 +323,7 @@ fn maps_that_cannot_be_written_are_told_once_and_cost_nothing_else() {
 fn the_command_asks_a_daemon_a_few_questions_however_many_hours_there_are() {
     let archive = TestArchive::sample();
     for number in 0..60 {
-        let hour = gapless::domain::Hour::parse("2019-11-10T00").unwrap().earlier(number);
+        let hour = gapless::archive::Hour::parse("2019-11-10T00").unwrap().earlier(number);
         archive.segment(&format!("desertbus/source/{hour}"), "00:00", 2.0, Kind::Full);
     }
     let list = archive.outside().join("nodes");

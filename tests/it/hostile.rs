@@ -304,7 +304,7 @@ fn among_villains_a_node_gets_what_the_honest_have_and_answers_all_the_while() {
     let mut plan = TestNode::plan(&empty)
         .env("GAPLESS_BACKFILL_INTERVAL", "2s")
         .env("GAPLESS_BACKFILL_RECENT_CUTOFF", "0s")
-        .env("GAPLESS_LOG", "info,gapless::crawl=warn");
+        .env("GAPLESS_LOG", "info,gapless::sync::crawl=warn");
     let all = villains.iter().map(|(name, peer)| (*name, peer.address));
     for (name, address) in all.chain([("silent", silent.local_addr().unwrap()), ("honest", honest.address)]) {
         plan = plan.flag("--peer").flag(format!("{name}=http://{address}"));

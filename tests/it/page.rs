@@ -1,7 +1,7 @@
 //! The pages at `/` and `/status` in a real browser, and what they are made of: what is drawn, what keys and pointers do, what comes
 //! without reloading, and that names are only ever shown. Pages with very much or nothing to show are in `crowded_page`.
 
-use gapless::domain::Timestamp;
+use gapless::archive::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;

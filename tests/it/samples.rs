@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use gapless::domain::{Hour, HourContents, SequencePiece, Span, Timestamp, best_per_start, best_sequence};
+use gapless::archive::{Hour, HourContents, SequencePiece, Span, Timestamp, best_per_start, best_sequence};
 use serde_json::Value;
 
 use crate::support::{TestArchive, TestNode, invariants, quoted};

@@ -110,8 +110,9 @@ fn every_line_of_the_log_is_json_with_the_events_name() {
     let answer = node.get("/metrics");
     let metrics = answer.text();
     assert!(
-        metrics
-            .contains("log_count_total{function=\"caught_up\",level=\"INFO\",module=\"gapless::crawl::catch_up\"} 1"),
+        metrics.contains(
+            "log_count_total{function=\"caught_up\",level=\"INFO\",module=\"gapless::sync::crawl::catch_up\"} 1"
+        ),
         "{metrics}"
     );
 }

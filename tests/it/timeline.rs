@@ -1,6 +1,6 @@
 //! What a timeline shows, and that it follows the archive by itself.
 
-use gapless::domain::coverage::CoverageKind;
+use gapless::archive::coverage::CoverageKind;
 use serde_json::{Value, json};
 
 use crate::support::{Kind, SOON, TestArchive, TestNode, eventually};

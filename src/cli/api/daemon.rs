@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::error::ApiError;
 use super::{ALIVE_WITHIN, Api, Reach};
 use crate::disk::{DirLock, directory_id};
-use crate::tls::{self, Fingerprint};
-use crate::tokens;
+use crate::net::tls::{self, Fingerprint};
+use crate::net::tokens;
 
 /// `daemon.json` holds a few short values.
 const MAX_ADDRESS_FILE_BYTES: u64 = 64 << 10;

@@ -5,8 +5,8 @@ use std::error::Error;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::peer::BadUrl;
-use crate::tls::TlsError;
+use crate::net::tls::TlsError;
+use crate::replicate::peer::BadUrl;
 
 /// Characters of an answer that is no problem document.
 const SHOWN_CHARS: usize = 200;
@@ -84,7 +84,7 @@ fn from(address: Option<&str>, status: StatusCode) -> String {
 /// Why a connection failed.
 pub(super) fn of_connection(address: &str, error: &reqwest::Error) -> ApiError {
     let address = address.to_owned();
-    match crate::tls::explain(error) {
+    match crate::net::tls::explain(error) {
         Some(why) => ApiError::Insecure { address, why },
         None => ApiError::Unreachable { address, why: innermost(error) },
     }

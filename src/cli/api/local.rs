@@ -9,23 +9,23 @@ use reqwest::{Body, Request, Response};
 use tokio::sync::watch;
 
 use super::ApiError;
+use crate::archive::Stream;
 use crate::cli::config::Config;
 use crate::cli::daemon_search::wrong_with;
 use crate::cli::offline::Offline;
 use crate::cli::{backfill, node, pace, retention};
-use crate::crawl::{Crawl, Watch};
-use crate::deleted::DeletionCounter;
-use crate::domain::Stream;
-use crate::ffmpeg::Pool;
 use crate::http::operator_actions::BackfillActions;
 use crate::http::{AppParts, Auth, Hosts, InProcess};
-use crate::peer::Peer;
-use crate::peer_proxy::PeerProxy;
-use crate::playback::Playback;
-use crate::retention::Retention;
-use crate::runtime::{Stop, SystemClock};
-use crate::scrub::{QuarantineContents, Scrub};
-use crate::tls;
+use crate::jobs::{Stop, SystemClock};
+use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::retention::Retention;
+use crate::net::tls;
+use crate::play::ffmpeg::Pool;
+use crate::play::playback::Playback;
+use crate::replicate::peer::Peer;
+use crate::replicate::peer_proxy::PeerProxy;
+use crate::sync::crawl::{Crawl, Watch};
+use crate::sync::scrub::{QuarantineContents, Scrub};
 
 /// What a verb needs of an archive that is opened for it. Without any of it, hours are brought into line with the disk when they are asked
 /// about, and no index is made where there is none.

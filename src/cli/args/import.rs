@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::time::time;
-use crate::domain::Timestamp;
+use crate::archive::Timestamp;
 
 /// Arguments of `import`.
 #[derive(Debug, Clone, clap::Args)]

@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use crate::domain::escape::unshown;
+use crate::archive::escape::unshown;
 
 /// A place in the archive, from a channel down to an hour.
 ///
-/// Names may be given as they are printed. Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is the domain's affair.
+/// Names may be given as they are printed. Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is `archive`'s affair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveTarget(Vec<String>);
 

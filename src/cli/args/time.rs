@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::domain::{Hour, Timestamp, time_input};
+use crate::archive::{Hour, Timestamp, time_input};
 
 /// What the clock of the machine says.
 pub fn now() -> Timestamp {

@@ -13,8 +13,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::setting::{Setting, Shape};
 use super::{ConfigError, streams};
-use crate::domain::misspelt;
-use crate::domain::retention::StreamLimit;
+use crate::archive::misspelt;
+use crate::archive::retention::StreamLimit;
 
 /// More than any sensible file: a wrong path (a disk, a segment) must not be read into memory.
 const MAX_FILE_BYTES: u64 = 1 << 20;

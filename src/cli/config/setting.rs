@@ -175,7 +175,7 @@ impl SettingKind for Directories {
 
     fn read(text: &str) -> Option<Vec<String>> {
         // Each node draws its own maps: those of others would stand in the way.
-        let is_own = |name: &str| name == crate::coverage::DIRECTORY;
+        let is_own = |name: &str| name == crate::report::coverage::DIRECTORY;
         let is_plain =
             |name: &&str| !is_own(name) && !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
@@ -415,7 +415,7 @@ impl SettingKind for LogFormat {
 pub struct StructureCheck;
 
 impl SettingKind for StructureCheck {
-    type Value = crate::scrub::Structure;
+    type Value = crate::sync::scrub::Structure;
     const EXPECTS: &'static str = "\"quarantine\", \"report\" or \"off\"";
     const SHAPES: &'static [Shape] = &[Shape::Text];
 

@@ -6,8 +6,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::file::Written;
 use super::setting::{BytesOrOff, SettingKind, Shape, TimeOrOff};
-use crate::domain::retention::StreamLimit;
-use crate::domain::{Channel, Quality, Span};
+use crate::archive::retention::StreamLimit;
+use crate::archive::{Channel, Quality, Span};
 
 /// The key of the list in the table of retention.
 pub(super) const KEY: &str = "stream";

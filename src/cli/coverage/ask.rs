@@ -1,8 +1,8 @@
 //! Asks for the figures of a quality's hours and for its map. No segment is read for them.
 
+use crate::archive::coverage::HourFigures;
+use crate::archive::{Horizon, Stream, map};
 use crate::cli::archive_client::ArchiveClient;
-use crate::domain::coverage::HourFigures;
-use crate::domain::{Horizon, Stream, map};
 use crate::wire::CoverageList;
 
 /// Hours of a quality that are shown, the latest ones: eleven years of them. A single directory with a stray date would otherwise

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use crate::archive::Stream;
+use crate::archive::coverage::{CoverageKind, HourFigures};
+use crate::archive::escape::shown;
 use crate::cli::out::{LineOutput, stdout};
-use crate::domain::Stream;
-use crate::domain::coverage::{CoverageKind, HourFigures};
-use crate::domain::escape::shown;
 use crate::wire::{CoverageList, HourCoverage, seconds};
 
 /// Columns of a whole row.

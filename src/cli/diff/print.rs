@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use crate::archive::HourPlace;
+use crate::archive::compare::{HourDifference, NameFate};
+use crate::archive::escape::shown;
 use crate::cli::out::stdout;
-use crate::domain::HourPlace;
-use crate::domain::compare::{HourDifference, NameFate};
-use crate::domain::escape::shown;
 
 /// How many names each side has that the other lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::archive::best::{SequencePiece, TOLERANCE};
+use crate::archive::escape::shown;
+use crate::archive::explain::{Moment, Search};
+use crate::archive::{HourPlace, Stream, Timestamp};
 use crate::cli::Exit;
 use crate::cli::archive_client::{ArchiveClient, ArchiveScope};
 use crate::cli::config::Config;
 use crate::cli::out::{LineOutput, stdout};
-use crate::domain::best::{SequencePiece, TOLERANCE};
-use crate::domain::escape::shown;
-use crate::domain::explain::{Moment, Search};
-use crate::domain::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, why_not_played};
 
 /// Prints what covers `at` in each channel and quality of `scope`.

@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::archive::import::{Before, Recording};
+use crate::archive::{FileName, Hash, Hour, HourPlace, SegmentKey, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::{Base, DiskError, PIECE};
-use crate::domain::import::{Before, Recording};
-use crate::domain::{FileName, Hash, Hour, HourPlace, SegmentKey, Span, Stream, Timestamp, parse_file_name};
 use crate::media::{StampMeter, StampSpan};
 
 /// Hours that are remembered; a run goes through time in order.

@@ -10,9 +10,9 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use crate::archive::import::{length, other_container};
+use crate::archive::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Timestamp, parse_file_name};
 use crate::disk::directory_id;
-use crate::domain::import::{length, other_container};
-use crate::domain::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Timestamp, parse_file_name};
 use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};
 
 /// Bytes that are read at a time.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::super::args::ImportArgs;
 use super::original::{Original, OriginalContent};
 use super::report::Outcome;
+use crate::archive::HourPlace;
 use crate::disk::{Base, Dir, Download, DownloadError, Linked, Published, atomic, link_segment};
-use crate::domain::HourPlace;
 
 /// How a file gets into the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

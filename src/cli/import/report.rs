@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::super::out::stdout;
-use crate::domain::escape::shown;
-use crate::domain::import::Placement;
+use crate::archive::escape::shown;
+use crate::archive::import::Placement;
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

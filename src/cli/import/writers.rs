@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::process::geteuid;
 
 use super::original::{FileId, Original};
-use crate::domain::{Span, Timestamp};
+use crate::archive::{Span, Timestamp};
 
 /// An undetected recorder writes at least as often.
 const SILENT: Span = Span::from_us(10_000_000);

@@ -2,8 +2,8 @@
 
 use chrono::{Local, LocalResult, NaiveDateTime, TimeZone as _};
 
-use crate::domain::import::NameTime;
-use crate::domain::{Span, Timestamp, time_input};
+use crate::archive::import::NameTime;
+use crate::archive::{Span, Timestamp, time_input};
 
 /// Which zone names are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

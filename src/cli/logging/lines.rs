@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
-use crate::domain::escape;
+use crate::archive::escape;
 
 /// Fields that every line has in JSON; a field of an event that is called the same gets a `_` behind its name.
 const OWN: [&str; 5] = ["timestamp", "level", "event", "message", "target"];

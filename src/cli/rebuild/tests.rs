@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use crate::disk::{ArchiveId, BaseIdentity, DiskError, marker};
 use crate::index::{IndexOptions, LedgerCopy};
-use crate::rebuild::{RebuildObserver, rebuild};
-use crate::startup::Locked;
+use crate::sync::rebuild::{RebuildObserver, rebuild};
+use crate::sync::startup::Locked;
 
 /// By kill -9.
 #[derive(Debug)]

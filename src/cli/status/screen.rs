@@ -1,8 +1,8 @@
 //! The screen of a node: problems first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
 use super::table::{ColourWriter, TextTable, Tone};
-use crate::domain::Timestamp;
-use crate::domain::quantity::{count, exact_length, length, size};
+use crate::archive::Timestamp;
+use crate::archive::quantity::{count, exact_length, length, size};
 use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, Status, StreamStatus};
 
 /// The lines of a screen, drawn at this time: name and problems, which are long and shown whole, and all others.

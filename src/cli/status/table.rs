@@ -3,7 +3,7 @@
 
 use console::{Alignment, Style, measure_text_width, pad_str};
 
-use crate::domain::escape::words;
+use crate::archive::escape::words;
 
 /// The widest column but the last: one long name must not push everything else from the screen.
 const WIDEST: usize = 32;

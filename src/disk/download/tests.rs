@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::is_our_temporary;
 use super::*;
-use crate::domain::Stream;
+use crate::archive::Stream;
 
 const HOUR: &str = "c/q/2019-11-13T02";
 

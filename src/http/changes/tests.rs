@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant as Clock;
 
 use super::*;
-use crate::domain::test_names::hash_text;
+use crate::archive::test_names::hash_text;
 use crate::http::test_node::TestNode;
 use crate::index::IndexOptions;
 use crate::wire::QualityDigests;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::test_names::{any_name, hash_text};
-use crate::domain::{FileName, HourContents, parse_file_name};
+use crate::archive::test_names::{any_name, hash_text};
+use crate::archive::{FileName, HourContents, parse_file_name};
 use crate::http::test_node::TestNode;
 
 /// Names by channel, quality and hour.

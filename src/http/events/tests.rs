@@ -7,7 +7,7 @@ use axum::extract::ConnectInfo;
 use futures_util::StreamExt as _;
 
 use super::*;
-use crate::domain::test_names::hash_text;
+use crate::archive::test_names::hash_text;
 use crate::http::test_node::TestNode;
 
 const PLACE: &str = "a/source/2019-11-13T02";
@@ -90,8 +90,8 @@ async fn too_much_at_once_and_an_index_that_begins_anew_are_told_as_resync() {
     let (_, anew) = changes(&node.app, Position { epoch: position.epoch ^ 1, ..position }).await;
     assert!(matches!(anew, Some(News::Resync)));
     for hour in 0..=MOST_HOURS {
-        let time = crate::domain::Timestamp::parse("2019-11-13T00:00:00Z").unwrap();
-        let hour = (time + crate::domain::Span::from_us(i64::try_from(hour).unwrap() * 3_600_000_000)).hour();
+        let time = crate::archive::Timestamp::parse("2019-11-13T00:00:00Z").unwrap();
+        let hour = (time + crate::archive::Span::from_us(i64::try_from(hour).unwrap() * 3_600_000_000)).hour();
         node.put(&format!("a/source/{hour}"), [name(1).as_str()]);
     }
     let (_, news) = changes(&node.app, position).await;

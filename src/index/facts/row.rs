@@ -3,7 +3,7 @@
 use super::super::codec::check;
 use super::super::tables::HourKey;
 use super::{Id, MOST_ROWS, row_key};
-use crate::domain::{Edges, Extent, TimeStamp, Tracks};
+use crate::archive::{Edges, Extent, TimeStamp, Tracks};
 
 /// Bytes of a row: with its key and what the page needs it fills a page.
 const ROW: usize = 4_060;

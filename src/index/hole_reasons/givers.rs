@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::super::store::Index;
-use crate::domain::{AnyFile, HourPlace, SegmentFile, SegmentKey};
+use crate::archive::{AnyFile, HourPlace, SegmentFile, SegmentKey};
 
 /// Files that are expected at once: twice what all peers together have in hand, some megabytes. More push out the oldest, which
 /// then count as the recorder's.
@@ -24,7 +24,7 @@ struct Known {
 }
 
 /// A file in one number.
-pub fn number(stream: &str, hour: crate::domain::Hour, key: &SegmentKey) -> u128 {
+pub fn number(stream: &str, hour: crate::archive::Hour, key: &SegmentKey) -> u128 {
     let mut bytes = super::super::codec::segment_key(key).to_vec();
     bytes.extend(hour.number().to_le_bytes());
     bytes.extend(stream.as_bytes());

@@ -8,9 +8,9 @@ use super::super::tables::{CLOSED_HOLES, COVERAGE, META, OPEN_HOLES, UNSETTLED};
 use super::super::{Batch, IndexError};
 use super::rows::{HoleKey, decode_closed, decode_open, key};
 use super::update::{is_right, open_of, read_away};
-use crate::domain::coverage::{Stretch, Window};
-use crate::domain::hole_reasons::{ClosedHoleReason, HoleKnowledge, OpenHole};
-use crate::domain::{Hour, Span, Stream, Timestamp};
+use crate::archive::coverage::{Stretch, Window};
+use crate::archive::hole_reasons::{ClosedHoleReason, HoleKnowledge, OpenHole};
+use crate::archive::{Hour, Span, Stream, Timestamp};
 
 /// Why holes are open, for the index to remember: each with when it had last grown when that was worked out.
 pub type HoleReasonRows = Vec<(HoleKey, Timestamp, HoleKnowledge)>;

@@ -3,10 +3,10 @@
 use super::super::IndexError;
 use super::super::codec::{RowReader, check};
 use super::super::tables::HOLE_KEY;
-use crate::domain::Timestamp;
-use crate::domain::coverage::Stretch;
-use crate::domain::hole_reasons::why::{DETAIL_BYTES, MOST_PEERS, NAME_BYTES, shortened};
-use crate::domain::hole_reasons::{ClosedHoleReason, HoleFiller, HoleKnowledge, HoleReason, OpenHole};
+use crate::archive::Timestamp;
+use crate::archive::coverage::Stretch;
+use crate::archive::hole_reasons::why::{DETAIL_BYTES, MOST_PEERS, NAME_BYTES, shortened};
+use crate::archive::hole_reasons::{ClosedHoleReason, HoleFiller, HoleKnowledge, HoleReason, OpenHole};
 
 const WHAT: &str = "holes";
 

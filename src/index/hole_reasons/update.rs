@@ -12,11 +12,11 @@ use super::super::summary_update::{HourEdge, nearest};
 use super::super::tables::{CLOSED_HOLES, CLOSED_ORDER, HourKey};
 use super::givers::{Givers, number};
 use super::rows::{HoleKey, by_time, decode_closed, decode_open, encode_closed, encode_open, key, read_by_time};
-use crate::domain::coverage::{CoverageKind, HourSummary, Stretch};
-use crate::domain::hole_reasons::{
+use crate::archive::coverage::{CoverageKind, HourSummary, Stretch};
+use crate::archive::hole_reasons::{
     Arrival, ClosedHoleReason, HoleChanges, HoleFiller, HoleKnowledge, HoleReasonChange, OpenHole,
 };
-use crate::domain::{Hour, SegmentKey, Span, Timestamp};
+use crate::archive::{Hour, SegmentKey, Span, Timestamp};
 
 /// What the recorder writes no later than this after the moment itself fills no hole: it is recording.
 const RECORDING: Span = Span::from_us(60_000_000);

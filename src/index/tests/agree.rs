@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::model::{Act, IndexModel, any_act, contents, hour, options, ordinary_names, stream};
-use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, Day, Hour, HourChange, HourTotals, Sum, Timestamp, time};
+use crate::archive::test_names::hash_text;
+use crate::archive::{AnyFile, Day, Hour, HourChange, HourTotals, Sum, Timestamp, time};
 use crate::index::{Batch, HourUpdate, Index, IndexError, IndexOptions, StampUpdate};
 
 const STREAMS: [&str; 3] = ["a/source", "a/chat", "ünï \"/480p"];

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::model::{IndexModel, ModelHour, any_act, contents, options, stamp, stream};
-use crate::domain::{HourTotals, Stamp};
+use crate::archive::{HourTotals, Stamp};
 use crate::index::bulk::{BulkLoader, LoadedHour};
 use crate::index::{Batch, Index, IndexError};
 
@@ -14,10 +14,10 @@ pub fn load(path: &std::path::Path, model: &IndexModel) {
     names.dedup();
     for name in names {
         let hours =
-            model.hours.range((name.clone(), crate::domain::Hour::MIN)..=(name.clone(), crate::domain::Hour::MAX));
+            model.hours.range((name.clone(), crate::archive::Hour::MIN)..=(name.clone(), crate::archive::Hour::MAX));
         let as_loaded = hours.map(|((_, hour), files): (&ModelHour, _)| {
             let contents = contents(files);
-            let (totals, line) = (HourTotals::of(&contents), crate::domain::coverage::HourLine::of(&contents));
+            let (totals, line) = (HourTotals::of(&contents), crate::archive::coverage::HourLine::of(&contents));
             Ok::<_, IndexError>(LoadedHour { hour: *hour, contents, totals, line, stamp: Some(stamp(3)) })
         });
         loader.load_stream(&stream(name), as_loaded).unwrap();

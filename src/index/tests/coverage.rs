@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::model::{Act, HourStep, IndexModel, hour, options, stream};
-use crate::domain::coverage::Window;
-use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, HourChange};
+use crate::archive::coverage::Window;
+use crate::archive::test_names::hash_text;
+use crate::archive::{AnyFile, HourChange};
 use crate::index::summary_update::AT_ONCE;
 use crate::index::{Batch, HourUpdate, Index, StampUpdate};
 
@@ -72,7 +72,7 @@ fn a_change_that_reaches_over_all_hours_is_settled_in_pieces_and_comes_out_the_s
     for of in streams {
         let mut updates = Vec::new();
         for number in 0..hours {
-            let at = (hour(0).start() + crate::domain::Span::from_us(number * 3_600_000_000)).hour();
+            let at = (hour(0).start() + crate::archive::Span::from_us(number * 3_600_000_000)).hour();
             let names: Vec<String> = (0..8_u32).map(|n| name(n * 450_000_000, 900_000_000, "full", "ts")).collect();
             let put = |each: &String| HourChange::Put(AnyFile::read(each, 1).unwrap());
             let changes = names.iter().map(put).collect();
@@ -112,7 +112,7 @@ fn a_page_ends_where_it_was_asked_to_and_the_next_one_goes_on() {
     assert_eq!(rest.next, None);
     let all = model.coverage("a/source");
     let cut = Window { to: next.from, ..Window::default() };
-    let raw = crate::domain::coverage::CoverageKind::Raw;
+    let raw = crate::archive::coverage::CoverageKind::Raw;
     assert_eq!(found.coverage.holes_within(raw, &cut), all.holes_within(raw, &cut));
     assert_eq!(rest.coverage.holes_within(raw, &next), all.holes_within(raw, &next));
 }

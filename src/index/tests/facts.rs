@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use redb::{ReadableTable as _, ReadableTableMetadata as _};
 
 use super::model::{hour, options, stream};
-use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, Edges, Extent, HourChange, SegmentFile, TimeStamp, Tracks};
+use crate::archive::test_names::hash_text;
+use crate::archive::{AnyFile, Edges, Extent, HourChange, SegmentFile, TimeStamp, Tracks};
 use crate::index::facts::{Entries, Id, encode, row_key};
 use crate::index::{Batch, HourUpdate, Index, Learnt, StampUpdate, codec, tables};
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 
 use super::model::{IndexModel, Names, hour, options, ordinary_names, stamp};
-use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, HourTotals, SegmentFile};
+use crate::archive::test_names::hash_text;
+use crate::archive::{AnyFile, HourTotals, SegmentFile};
 use crate::index::codec::{self, HourRow, StreamRow};
 use crate::index::{Index, IndexError, schema, tables};
 

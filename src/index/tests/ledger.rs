@@ -1,10 +1,10 @@
 //! The ledger of holes in the index: since when, until when and by whom; bounded, and after a restart as before.
 
 use super::model::{IndexModel, hour, options, stream};
-use crate::domain::coverage::{Stretch, Window};
-use crate::domain::hole_reasons::{HoleKnowledge, HoleReason};
-use crate::domain::test_names::hash_text;
-use crate::domain::{AnyFile, HourChange, HourPlace, Span, Timestamp};
+use crate::archive::coverage::{Stretch, Window};
+use crate::archive::hole_reasons::{HoleKnowledge, HoleReason};
+use crate::archive::test_names::hash_text;
+use crate::archive::{AnyFile, HourChange, HourPlace, Span, Timestamp};
 use crate::index::{Batch, HourUpdate, Index, IndexOptions, StampUpdate};
 
 const STREAM: &str = "a/source";
@@ -200,7 +200,7 @@ fn reasons_and_absences_are_there_after_a_restart_and_a_reason_of_another_hole_i
         detail: "asked".to_owned(),
     };
     let generation = index.catalog().generation();
-    let told = |entry: &(crate::index::HoleKey, u32, crate::domain::hole_reasons::OpenHole), grown| {
+    let told = |entry: &(crate::index::HoleKey, u32, crate::archive::hole_reasons::OpenHole), grown| {
         (entry.0, grown, known.clone())
     };
     let reasons = vec![told(&all[0], all[0].2.grown), told(&all[1], Timestamp::from_us(1))];
@@ -256,8 +256,8 @@ fn a_hole_over_more_hours_than_are_settled_at_once_keeps_its_past() {
 
 #[test]
 fn what_is_loaded_at_once_has_a_ledger_that_goes_on_from_the_one_before() {
-    use crate::domain::coverage::HourLine;
-    use crate::domain::totals::HourTotals;
+    use crate::archive::coverage::HourLine;
+    use crate::archive::totals::HourTotals;
     use crate::index::bulk::{BulkLoader, LoadedHour};
     let directory = tempfile::tempdir().unwrap();
     let mut model = IndexModel::filled(&[STREAM], 3, 40);

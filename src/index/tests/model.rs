@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::domain::coverage::{Coverage, CoverageKind, HourLine, Stretch, Window};
-use crate::domain::test_names::any_name;
-use crate::domain::{AnyFile, Hour, HourChange, HourContents, HourTotals, Stamp, Stream};
+use crate::archive::coverage::{Coverage, CoverageKind, HourLine, Stretch, Window};
+use crate::archive::test_names::any_name;
+use crate::archive::{AnyFile, Hour, HourChange, HourContents, HourTotals, Stamp, Stream};
 use crate::index::{Batch, ChangeRow, HourUpdate, HourView, Index, IndexError, IndexOptions, StampUpdate};
 
 pub type Names = BTreeMap<String, u64>;
@@ -109,8 +109,8 @@ impl IndexModel {
                 let names = model.hours.entry(((*name).to_owned(), hour(number))).or_default();
                 names.extend(ordinary_names(u32::from(number), count));
                 names.insert("garbage.ts".into(), 3);
-                names.insert(format!("00:00-02.0-full-{}.tombstone", crate::domain::test_names::hash_text(number)), 0);
-                names.insert(format!("00:00-02.0-full-{}.ts", crate::domain::test_names::hash_text(number)), 9);
+                names.insert(format!("00:00-02.0-full-{}.tombstone", crate::archive::test_names::hash_text(number)), 0);
+                names.insert(format!("00:00-02.0-full-{}.ts", crate::archive::test_names::hash_text(number)), 9);
             }
         }
         model
@@ -226,7 +226,7 @@ impl IndexModel {
 pub fn ordinary_names(seed: u32, count: u32) -> impl Iterator<Item = (String, u64)> {
     use sha2::{Digest as _, Sha256};
     (0..count).map(move |n| {
-        let hash = crate::domain::Hash(Sha256::digest([seed.to_le_bytes(), n.to_le_bytes()].concat()).into());
+        let hash = crate::archive::Hash(Sha256::digest([seed.to_le_bytes(), n.to_le_bytes()].concat()).into());
         (format!("{:02}:{:02}.{:06}-2.0-full-{hash}.ts", n / 30 % 60, n * 2 % 60, n / 1800), 1_000_000 + u64::from(n))
     })
 }

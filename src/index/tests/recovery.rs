@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::model::{IndexModel, hour, options, ordinary_names, stream};
-use crate::domain::{AnyFile, HourChange};
+use crate::archive::{AnyFile, HourChange};
 use crate::index::{Batch, Health, HourUpdate, Index, IndexError, IndexOptions, StampUpdate};
 
 /// Puts these files into an hour, here and there.

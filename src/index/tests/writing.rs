@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::model::{
     Act, IndexModel, ModelHour, Names, any_act, hour, options, ordinary_names, replay, stamp, stream, without_empty,
 };
-use crate::domain::{AnyFile, HourChange};
+use crate::archive::{AnyFile, HourChange};
 use crate::index::{Batch, HourUpdate, Index, IndexError, IndexOptions, StampUpdate, Version};
 
 fn put(names: impl IntoIterator<Item = (String, u64)>) -> Vec<HourChange> {

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use crate::clock::Clocks;
-use crate::domain::clock::PeerTime;
-use crate::domain::{Span, Timestamp};
-use crate::runtime::{Clock, Stop};
+use crate::archive::clock::PeerTime;
+use crate::archive::{Span, Timestamp};
+use crate::jobs::{Clock, Stop};
+use crate::lifecycle::clock::Clocks;
 
 /// Microseconds of an hour.
 pub(super) const HOUR: i64 = 3_600_000_000;

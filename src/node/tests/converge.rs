@@ -6,7 +6,7 @@ use super::clocks::HOUR;
 use super::segments::{Tree, hour_of, hour_part, hour_place, start_and_hash};
 use super::truth::{LossCause, MACHINES};
 use super::world::ModelWorld;
-use crate::domain::HourContents;
+use crate::archive::HourContents;
 
 /// Rounds after which nodes that can reach each other agree, and some more.
 const ROUNDS: usize = 6;
@@ -51,7 +51,7 @@ impl ModelWorld<'_> {
 
     /// Ends all faults, has the nodes agree, and looks at everything once more.
     pub(super) fn converge(&mut self) {
-        let off = crate::domain::retention::RetentionLimits::default();
+        let off = crate::archive::retention::RetentionLimits::default();
         for machine in 0..MACHINES {
             let at = &mut self.machines[machine];
             if at.settings.limits != off || !at.is_mounted() || !at.has_its_marker() {

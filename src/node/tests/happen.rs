@@ -7,11 +7,11 @@ use super::segments::{BYTES, Tree, hour_of, hour_place, is_tombstone, name_of, p
 use super::step::{Attack, ModelStep, OperatorLimit};
 use super::truth::{LossCause, MACHINES, RetentionRun};
 use super::world::{FREE, ModelWorld};
-use crate::domain::blocks::BLOCK;
-use crate::domain::retention::RetentionLimits;
-use crate::domain::{HourPlace, Span};
-use crate::runtime::Stop;
-use crate::tombstones::{self, IndexTrust, Purge, TombstoneBounds, TombstoneScope};
+use crate::archive::blocks::BLOCK;
+use crate::archive::retention::RetentionLimits;
+use crate::archive::{HourPlace, Span};
+use crate::jobs::Stop;
+use crate::lifecycle::tombstones::{self, IndexTrust, Purge, TombstoneBounds, TombstoneScope};
 
 impl ModelWorld<'_> {
     /// Something happens, and everything is looked at afterwards.

@@ -12,21 +12,21 @@ use super::clocks::{BEGIN, ModelClock};
 use super::segments::Tree;
 use super::street::{ModelAddress, ModelNetwork};
 use super::truth::MOST_JUNK;
-use crate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
-use crate::clock::Clocks;
-use crate::crawl::{Crawl, Keeper, StrangersBudget};
-use crate::deleted::DeletionCounter;
+use crate::archive::blocks::BLOCK;
+use crate::archive::guards::Guard;
+use crate::archive::retention::RetentionLimits;
+use crate::archive::{HourPlace, Span};
 use crate::disk::{Base, BaseGuard as DiskGuard};
-use crate::domain::blocks::BLOCK;
-use crate::domain::retention::RetentionLimits;
-use crate::domain::{HourPlace, Span};
-use crate::guards::Guard;
 use crate::http::test_node::{TestApp, app, crawl};
 use crate::index::IndexOptions;
-use crate::peer::{Peer, PeerClient, PeerLimits};
-use crate::retention::{Retention, RetentionOptions};
-use crate::runtime::{Clock, Job as _, JobHandle, JobRegistry, Stop};
-use crate::startup::Locked;
+use crate::jobs::{Clock, Job as _, JobHandle, JobRegistry, Stop};
+use crate::lifecycle::clock::Clocks;
+use crate::lifecycle::deleted::DeletionCounter;
+use crate::lifecycle::retention::{Retention, RetentionOptions};
+use crate::replicate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
+use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
+use crate::sync::crawl::{Crawl, Keeper, StrangersBudget};
+use crate::sync::startup::Locked;
 use crate::wire::RetentionReport;
 
 /// What its operator has chosen.
@@ -67,7 +67,7 @@ pub(super) struct ModelNode {
     fetching: BackfillOptions,
     peers: watch::Receiver<Vec<Peer>>,
     crawl: Arc<Crawl>,
-    catching_up: crate::crawl::CatchingUp,
+    catching_up: crate::sync::crawl::CatchingUp,
     post: JobHandle,
     _locked: Locked,
 }
@@ -141,13 +141,13 @@ impl Machine {
         let (stop, registry) = (Stop::new(), Registry::new());
         let crawl = crawl(&keeper, &stop);
         let deleted = Arc::new(DeletionCounter::register(&registry).unwrap());
-        let tls = crate::tls::trusting_nobody().unwrap();
+        let tls = crate::net::tls::trusting_nobody().unwrap();
         let peers = self.list.subscribe();
         self.starts += 1;
         // It is another process each time, and names itself by another number.
         let instance = self.wrist.number() << 32 | self.starts;
         let disk = Arc::clone(&self.wrist);
-        let parts = crate::retention::RetentionParts {
+        let parts = crate::lifecycle::retention::RetentionParts {
             keeper: Arc::clone(&keeper),
             is_ready: crawl.readiness(),
             deletions: Arc::clone(&deleted),
@@ -283,7 +283,7 @@ impl ModelNode {
     /// The operator's word that what is missing is missing.
     pub(super) fn accept_what_is_missing(&self) {
         for doubt in self.keeper.doubts() {
-            self.keeper.accept(&crate::domain::Channel::new(&doubt.channel).unwrap());
+            self.keeper.accept(&crate::archive::Channel::new(&doubt.channel).unwrap());
         }
     }
 
@@ -291,7 +291,7 @@ impl ModelNode {
     pub(super) fn listed(&self, place: &HourPlace) -> Vec<String> {
         let answer = self.keeper.answer(place);
         answer
-            .map(|answer| answer.contents.visible().map(crate::domain::SegmentFile::name).collect())
+            .map(|answer| answer.contents.visible().map(crate::archive::SegmentFile::name).collect())
             .unwrap_or_default()
     }
 }
@@ -305,9 +305,9 @@ fn mark(own: &Path, number: u64) {
     std::fs::File::options().write(true).open(&marker).unwrap().set_modified(begin).unwrap();
 }
 
-fn fetched(tls: Arc<crate::tls::ClientConfig>, instance: u64) -> BackfillOptions {
+fn fetched(tls: Arc<crate::net::tls::ClientConfig>, instance: u64) -> BackfillOptions {
     BackfillOptions {
-        dates: crate::peer::Dates::default(),
+        dates: crate::replicate::peer::Dates::default(),
         wants: Wants::default(),
         keeps: KeepRules::everything(),
         refuses: RefusedContent::nothing(),

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use self::step::{Theme, history};
 use self::street::ModelNetwork;
 use self::world::ModelWorld;
-use crate::guards::Guard;
+use crate::archive::guards::Guard;
 
 /// Histories in the suite.
 const HISTORIES: u64 = 500;

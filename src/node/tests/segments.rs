@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{Hour, HourPlace, name};
+use crate::archive::{Hour, HourPlace, name};
 
 /// Bytes of a segment.
 pub(super) const BYTES: usize = 200;
@@ -27,7 +27,7 @@ pub(super) fn name_of(start_us: i64, content: &[u8]) -> String {
 }
 
 pub(super) fn hour_of(us: i64) -> Hour {
-    crate::domain::Timestamp::from_us(us).hour()
+    crate::archive::Timestamp::from_us(us).hour()
 }
 
 /// Writes a file as a recorder does: beside its place, then renamed.

@@ -3,7 +3,7 @@
 use super::chance::SeededNumbers;
 use super::clocks::{DAY, HOUR};
 use super::truth::MACHINES;
-use crate::guards::Guard;
+use crate::archive::guards::Guard;
 
 /// A file of ours that may be damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,9 +16,9 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::domain::name;
+use crate::archive::name;
 use crate::http::{ConnectionLimits, listen, serve};
-use crate::peer::PeerUrl;
+use crate::replicate::peer::PeerUrl;
 
 /// Doors of nodes and of other peers.
 pub(super) const DOORS: usize = 5;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clocks::{DAY, HOUR};
 use super::segments::{Tree, hour_part, hour_place, is_tombstone, parts, start_and_hash, stem};
-use crate::domain::HourPlace;
-use crate::domain::retention::RetentionLimits;
+use crate::archive::HourPlace;
+use crate::archive::retention::RetentionLimits;
 
 /// Machines of ours.
 pub(super) const MACHINES: usize = 3;

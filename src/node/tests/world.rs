@@ -9,11 +9,11 @@ use super::machine::{Machine, Settings};
 use super::segments::{content, hour_of, hour_place, name_of, parts, put};
 use super::street::{ModelNetwork, fixed_part};
 use super::truth::{LossCause, MACHINES, ModelTruth};
-use crate::domain::blocks::BLOCK;
-use crate::domain::retention::RetentionLimits;
-use crate::domain::{HourPlace, Span, Stream};
-use crate::guards::Guard;
-use crate::peer::Peer;
+use crate::archive::blocks::BLOCK;
+use crate::archive::guards::Guard;
+use crate::archive::retention::RetentionLimits;
+use crate::archive::{HourPlace, Span, Stream};
+use crate::replicate::peer::Peer;
 
 /// Names of the machines.
 const NAMES: [&str; MACHINES] = ["ash", "birch", "cedar"];
@@ -90,7 +90,7 @@ impl<'s> ModelWorld<'s> {
     }
 
     /// A segment in the channel of this machine, nowhere yet.
-    pub(super) fn new_segment(&mut self, owner: usize, hour: crate::domain::Hour) -> (String, Vec<u8>) {
+    pub(super) fn new_segment(&mut self, owner: usize, hour: crate::archive::Hour) -> (String, Vec<u8>) {
         self.contents += 1;
         let content = content(self.contents);
         let start = self.chance.between(0, 1790) * 2_000_000 + self.chance.between(0, 999_999);

@@ -150,7 +150,7 @@ impl Cluster {
     pub fn start(&mut self, at: usize) {
         let mut plan = TestNode::plan(&self.members[at].archive)
             .env("GAPLESS_NAME", &format!("n{at}"))
-            .env("GAPLESS_LOG", "info,gapless::crawl=warn")
+            .env("GAPLESS_LOG", "info,gapless::sync::crawl=warn")
             .env("GAPLESS_BACKFILL_INTERVAL", "1s")
             .env("GAPLESS_BACKFILL_RECENT_CUTOFF", "0s")
             .env("GAPLESS_BACKFILL_KEEP_FREE", "0B")

@@ -65,7 +65,7 @@ fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> Vec<String> {
 }
 
 fn at(minute: i64) -> Timestamp {
-    Timestamp::parse("2019-11-13T02:00:00").unwrap() + crate::domain::Span::from_us(minute * 60_000_000)
+    Timestamp::parse("2019-11-13T02:00:00").unwrap() + crate::archive::Span::from_us(minute * 60_000_000)
 }
 
 #[test]

@@ -1,0 +1,354 @@
+//! The plan against a model over plain strings, and what follows when nodes act on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::archive::name::stem;
+use crate::archive::test_names::{any_name, hash_text};
+use crate::archive::time::SECOND_US;
+
+type Names = BTreeSet<String>;
+
+fn hour() -> Hour {
+    Hour::parse("2019-11-13T02").unwrap()
+}
+
+/// Everything is taken; it is a year later.
+fn rules() -> Rules {
+    Rules {
+        hour: hour(),
+        now: Hour::parse("2020-11-13T02").unwrap().start(),
+        cutoff: Span::from_us(120 * SECOND_US),
+        oldest: None,
+        wanted: true,
+        trusted: true,
+        hides_equal: true,
+    }
+}
+
+/// The same where a tombstone hides its own name alone: what follows for nodes that only exchange names.
+fn by_name() -> Rules {
+    Rules { hides_equal: false, ..rules() }
+}
+
+fn contents(names: &Names) -> HourContents {
+    HourContents::from_names(names.iter().map(|name| (name.as_str(), 1)))
+}
+
+fn key(name: &str) -> Option<SegmentKey> {
+    if let FileName::Understood(key) = parse_file_name(name) { Some(key) } else { None }
+}
+
+fn has_tombstone(names: &Names, name: &str) -> bool {
+    names.iter().any(|other| other.ends_with(".tombstone") && key(other).is_some() && stem(other) == stem(name))
+}
+
+/// What is to be done with one name, the slow way; `None` is to fetch it.
+fn model(local: &Names, remote: &Names, name: &str, rules: &Rules) -> Option<SkipReason> {
+    let Some(wanted) = key(name) else {
+        let temporary = parse_file_name(name) == FileName::Temporary;
+        return Some(if temporary { SkipReason::Temporary } else { SkipReason::Unparsable });
+    };
+    if !rules.wanted {
+        return Some(SkipReason::NotWanted);
+    }
+    if rules.oldest.is_some_and(|oldest| rules.hour < oldest) {
+        return Some(SkipReason::OutsideWindow);
+    }
+    if wanted.tombstone {
+        return if local.contains(name) {
+            Some(SkipReason::AlreadyHere)
+        } else {
+            (!rules.trusted).then_some(SkipReason::Untrusted)
+        };
+    }
+    if has_tombstone(local, name) {
+        return Some(SkipReason::TombstonedHere);
+    }
+    if local.contains(name) {
+        return Some(SkipReason::AlreadyHere);
+    }
+    if rules.trusted && has_tombstone(remote, name) {
+        return Some(SkipReason::TombstonedThere);
+    }
+    if rules.hides_equal {
+        let new = remote.iter().filter(|other| rules.trusted && !local.contains(*other));
+        let starts: BTreeSet<u32> = local
+            .iter()
+            .chain(new)
+            .filter_map(|other| key(other))
+            .filter(|key| key.tombstone && key.hash == wanted.hash && key.kind.is_video() == wanted.kind.is_video())
+            .map(|key| key.start_us)
+            .collect();
+        let far = |a: u32, b: u32| a.abs_diff(b) > 30_000_000;
+        let is_source = |start: &u32| {
+            !far(*start, wanted.start_us)
+                && !starts.iter().any(|other| !far(*other, *start) && far(*other, wanted.start_us))
+        };
+        if starts.iter().any(is_source) {
+            return Some(SkipReason::EqualDeleted);
+        }
+    }
+    let near = |other: &String| {
+        let deleted = has_tombstone(local, other) || rules.trusted && has_tombstone(remote, other);
+        let Some(there) = key(other).filter(|_| !deleted) else { return false };
+        let same = |key: &SegmentKey| (key.tombstone, key.kind, key.duration_us, key.hash);
+        same(&there) == same(&wanted) && there.kind.is_video() && there.start_us.abs_diff(wanted.start_us) <= 1_000
+    };
+    if local.iter().any(near) {
+        return Some(SkipReason::NearDuplicate);
+    }
+    let age = rules.now - wanted.end(rules.hour);
+    (wanted.kind.is_video() && age < rules.cutoff).then_some(SkipReason::TooRecent)
+}
+
+/// Names, many of which start within milliseconds of each other.
+fn any_close_name() -> impl Strategy<Value = String> {
+    let close = (
+        prop::sample::select(vec!["59.999", "59.998", "59.998999", "59.9979", "59.9969"]),
+        prop::sample::select(vec!["2.0", "2.0", "2.0", "2.00", "02.0", "3.0"]),
+        prop::sample::select(vec!["full", "full", "partial"]),
+        prop::sample::select(vec![".ts", ".ts", ".tombstone"]),
+    );
+    let close = close.prop_map(|(time, duration, kind, extension)| {
+        format!("10:{time}-{duration}-{kind}-{}{extension}", hash_text(1))
+    });
+    prop_oneof![1 => any_name(), 2 => close]
+}
+
+fn any_names() -> impl Strategy<Value = Names> {
+    prop::collection::btree_set(any_close_name(), 0..25)
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    // Around the end of a few of the names, to the microsecond, and far away.
+    let now =
+        prop_oneof![Just(0_i64), Just(2 * SECOND_US), Just(4_500_000), Just(3_602 * SECOND_US), 0..8_000 * SECOND_US];
+    let cutoff = prop::sample::select(vec![0, SECOND_US, 120 * SECOND_US]);
+    (
+        now,
+        cutoff,
+        -1..2_i64,
+        prop::option::of(0..3_i64),
+        prop::bool::weighted(0.9),
+        prop::bool::weighted(0.8),
+        any::<bool>(),
+    )
+        .prop_map(|(now, cutoff, off, oldest, wanted, trusted, hides_equal)| Rules {
+            hour: hour(),
+            now: hour().start() + Span::from_us(now + cutoff + off),
+            cutoff: Span::from_us(cutoff),
+            oldest: oldest
+                .map(|hours| hour().previous().start() + Span::from_us(hours * super::super::time::HOUR_US))
+                .map(Timestamp::hour),
+            wanted,
+            trusted,
+            hides_equal,
+        })
+}
+
+fn names(remote: &Names) -> Vec<&str> {
+    remote.iter().map(String::as_str).collect()
+}
+
+/// What a node lists to another.
+fn listed(node: &Names) -> Vec<String> {
+    contents(node).listed(true)
+}
+
+/// `to` does what it plans with the list of `from`; tells whether that was anything.
+fn round(nodes: &mut [Names], to: usize, from: usize) -> bool {
+    let list = listed(&nodes[from]);
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    let local = contents(&nodes[to]);
+    let plan = plan(&local, &list, &by_name());
+    let new: Vec<String> = plan.tombstones.iter().chain(&plan.fetch).map(|offer| offer.name.to_owned()).collect();
+    let any = !new.is_empty();
+    nodes[to].extend(new);
+    any
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_plan_is_what_the_rules_say(local in any_names(), remote in any_names(), rules in any_rules()) {
+        let here = contents(&local);
+        let list = names(&remote);
+        let plan = plan(&here, &list, &rules);
+        let mut seen = BTreeMap::new();
+        for offer in plan.tombstones.iter().chain(&plan.fetch) {
+            prop_assert_eq!(key(offer.name), Some(offer.key));
+            prop_assert_eq!(seen.insert(offer.name, None), None);
+        }
+        for (name, why) in &plan.leave {
+            prop_assert_eq!(seen.insert(name, Some(*why)), None);
+        }
+        let expected: BTreeMap<&str, Option<SkipReason>> =
+            list.iter().map(|name| (*name, model(&local, &remote, name, &rules))).collect();
+        prop_assert_eq!(seen, expected);
+        prop_assert!(plan.tombstones.iter().all(|offer| offer.key.tombstone));
+        prop_assert!(plan.fetch.iter().all(|offer| !offer.key.tombstone));
+        prop_assert!(plan.fetch.is_sorted_by_key(|offer| offer.key.start_us));
+    }
+
+    #[test]
+    fn neither_order_nor_repetition_changes_the_plan(
+        local in any_names(), remote in any_names().prop_flat_map(|names| {
+            let twice: Vec<String> = names.iter().chain(&names).cloned().collect();
+            (Just(names), Just(twice).prop_shuffle())
+        }),
+        rules in any_rules(),
+    ) {
+        let (once, shuffled) = &remote;
+        let shuffled: Vec<&str> = shuffled.iter().map(String::as_str).collect();
+        let here = contents(&local);
+        prop_assert_eq!(plan(&here, &names(once), &rules), plan(&here, &shuffled, &rules));
+    }
+
+    #[test]
+    fn what_was_done_is_not_planned_again_even_if_it_was_interrupted(
+        local in any_names(), remote in any_names(), rules in any_rules(), part in any::<prop::sample::Index>(),
+    ) {
+        let (mut done, mut interrupted) = (local.clone(), local.clone());
+        let here = contents(&local);
+        let list = names(&remote);
+        let first = plan(&here, &list, &rules);
+        let new: Vec<String> = first.tombstones.iter().chain(&first.fetch).map(|offer| offer.name.to_owned()).collect();
+        done.extend(new.iter().cloned());
+        let again = contents(&done);
+        prop_assert!(plan(&again, &list, &rules).is_empty());
+        // Tombstones come first; of the rest any part may have arrived.
+        interrupted.extend(new.iter().take(if new.is_empty() { 0 } else { part.index(new.len()) }).cloned());
+        let before = contents(&interrupted);
+        for offer in plan(&before, &list, &rules).fetch {
+            prop_assert!(new.iter().any(|name| name == offer.name));
+        }
+    }
+
+    #[test]
+    fn what_is_too_recent_is_planned_when_its_time_has_come(local in any_names(), remote in any_names(), rules in any_rules()) {
+        let here = contents(&local);
+        let list = names(&remote);
+        let now = plan(&here, &list, &rules);
+        let recent = now.leave.iter().filter(|(_, why)| *why == SkipReason::TooRecent).count();
+        prop_assert_eq!(now.later.len(), recent);
+        if let Some(again) = now.later.iter().map(|(_, at)| *at).min() {
+            prop_assert!(again > rules.now);
+            let just_before = plan(&here, &list, &Rules { now: again - Span::from_us(1), ..rules });
+            prop_assert_eq!(just_before.fetch.len(), now.fetch.len());
+            let then = plan(&here, &list, &Rules { now: again, ..rules });
+            prop_assert!(then.fetch.len() > now.fetch.len());
+        }
+    }
+
+    #[test]
+    fn three_nodes_end_with_the_union_less_what_is_tombstoned(
+        start in prop::collection::vec(prop::collection::btree_set(any_name(), 0..20), 3),
+        order in prop::collection::vec((0..3_usize, 1..3_usize), 0..12),
+    ) {
+        // Each content under one name only: of near duplicates every node may keep another.
+        let mut one_name = BTreeMap::new();
+        let mut nodes: Vec<Names> = start.iter().map(|node| node.iter().map(|name| {
+            let Some(key) = key(name).filter(|key| key.kind.is_video()) else { return name.clone() };
+            let stem = one_name.entry((key.start_us, key.kind, key.duration_us, key.hash)).or_insert_with(|| stem(name).to_owned());
+            format!("{stem}.{}", if key.tombstone { "tombstone" } else { "ts" })
+        }).collect()).collect();
+        let all: Names = nodes.iter().flatten().filter(|name| key(name).is_some()).cloned().collect();
+        let expected: Names = contents(&all).listed(true).into_iter().collect();
+        for (to, step) in order {
+            round(&mut nodes, to, (to + step) % 3);
+        }
+        // From here on every node asks every other, twice at most: a full round, and one that finds nothing.
+        let full = |three: &mut Vec<Names>| {
+            let pairs = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)];
+            pairs.into_iter().filter(|(to, from)| round(three, *to, *from)).count()
+        };
+        full(&mut nodes);
+        prop_assert_eq!(full(&mut nodes), 0);
+        for node in &nodes {
+            let understood: Names = listed(node).into_iter().filter(|name| key(name).is_some()).collect();
+            prop_assert_eq!(&understood, &expected);
+        }
+    }
+
+    #[test]
+    fn of_near_duplicates_every_node_has_one(start in prop::collection::vec(any_names(), 3)) {
+        let mut nodes = start.clone();
+        for _ in 0..3 {
+            for (to, from) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+                round(&mut nodes, to, from);
+            }
+        }
+        let all: Names = start.into_iter().flatten().filter(|name| key(name).is_some()).collect();
+        for name in contents(&all).listed(false) {
+            let wanted = key(&name).unwrap();
+            for node in &nodes {
+                let near = |file: &SegmentFile| {
+                    (file.key.kind, file.key.duration_us, file.key.hash) == (wanted.kind, wanted.duration_us, wanted.hash)
+                        && file.key.start_us.abs_diff(wanted.start_us) <= NEAR_US
+                };
+                prop_assert!(contents(node).visible().any(near), "{} is missing", name);
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_of_an_hour_are_planned_quickly_even_if_all_is_one_segment() {
+    let many = |times: u32| -> Vec<String> {
+        (0..times).map(|n| format!("00:00.{:06}-2.0-full-{}.ts", n * 9 % 1_000_000, hash_text(1))).collect()
+    };
+    let here = many(50_000);
+    let local = HourContents::from_names(here.iter().map(|name| (name.as_str(), 1)));
+    let there: Vec<String> = many(100_000);
+    let there: Vec<&str> = there.iter().map(String::as_str).collect();
+    let began = std::time::Instant::now();
+    let plan = plan(&local, &there, &rules());
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    assert!(plan.leave.iter().any(|(_, why)| *why == SkipReason::NearDuplicate));
+}
+
+#[test]
+fn a_segment_of_the_far_future_waits() {
+    let name = format!("59:59-2.0-full-{}.ts", hash_text(1));
+    let rules = Rules { hour: Hour::MAX, ..rules() };
+    let plan = plan(&HourContents::default(), &[&name], &rules);
+    assert_eq!(plan.leave, [(name.as_str(), SkipReason::TooRecent)]);
+}
+
+#[test]
+fn a_near_duplicate_of_what_was_deleted_is_not_fetched_from_anybody() {
+    let hash = hash_text(1);
+    let (hidden, twin) = (format!("10:00.0000-2.0-full-{hash}"), format!("10:00.0005-2.1-partial-{hash}.ts"));
+    let other = format!("10:00.0005-2.1-partial-{}.ts", hash_text(2));
+    let names = |names: &[&str]| -> Names { names.iter().map(|name| (*name).to_owned()).collect() };
+    let here = contents(&names(&[&format!("{hidden}.tombstone")]));
+    let list = [twin.as_str(), other.as_str()];
+    let by_local = plan(&here, &list, &rules());
+    assert_eq!(by_local.leave, [(twin.as_str(), SkipReason::EqualDeleted)]);
+    assert_eq!(by_local.fetch.iter().map(|offer| offer.name).collect::<Vec<_>>(), [other.as_str()]);
+    // The peer lists both: it does not know that what it deleted goes by another name.
+    let tombstone = format!("{hidden}.tombstone");
+    let by_list = plan(&HourContents::default(), &[twin.as_str(), &tombstone], &rules());
+    assert_eq!(by_list.leave, [(twin.as_str(), SkipReason::EqualDeleted)]);
+    // It was deleted 20 seconds before this hour began, which only others can tell.
+    let first = format!("00:05-2.0-full-{hash}.ts");
+    let graves = vec![(key(&first).unwrap().hash, SegmentKind::Full, hour().start() - Span::from_us(20 * SECOND_US))];
+    let nothing = HourContents::default();
+    let beside =
+        plan_beside(&nothing, &[&first], &rules(), Deletions { graves: graves.clone(), ..Deletions::default() });
+    assert_eq!(beside.leave, [(first.as_str(), SkipReason::EqualDeleted)]);
+    let without = plan_beside(&nothing, &[&first], &by_name(), Deletions { graves, ..Deletions::default() });
+    assert_eq!(without.fetch.len(), 1, "it is this rule that left it");
+}
+
+#[test]
+fn what_a_waiting_tombstone_would_hide_is_not_fetched() {
+    let name = format!("10:00-2.0-full-{}.ts", hash_text(1));
+    let waiting = [Box::from(stem(&name))].into();
+    let plan = plan_beside(&HourContents::default(), &[&name], &rules(), Deletions { waiting, ..Deletions::default() });
+    assert_eq!(plan.leave, [(name.as_str(), SkipReason::TombstoneWaits)]);
+}

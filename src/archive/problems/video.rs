@@ -1,0 +1,322 @@
+//! Problems of what is recorded: a stream that has fallen silent, a day with many holes, names that are not understood, no room, nothing there.
+//!
+//! A stream is *live* as long as its newest segment ended within the last day, whoever recorded it and however it got here. A live stream from
+//! which nothing has come for minutes is silent; after a day it counts as ended, and is no problem any more.
+
+use std::collections::BTreeMap;
+
+use super::{EXAMPLES, NAMES_PAGE, NodeProblem, ProblemKind, Severity};
+use crate::archive::quantity::{count, exact_length, length, size};
+use crate::archive::time::HOUR_US;
+use crate::archive::{Channel, FileName, Hour, Span, Stream, Timestamp, parse_file_name};
+
+/// How long after its last segment a stream counts as live, and what is called the last day.
+pub const DAY: Span = Span::from_us(24 * HOUR_US);
+/// A minute of a day is no problem, whatever share of a young archive it is.
+const LEAST_MISSING_SECONDS: f64 = 60.0;
+/// Below this whatever writes to the disk fails, or soon will.
+const ALMOST_NOTHING: u64 = 16 << 20;
+/// Qualities that are named.
+const MOST_NAMED: usize = 4;
+
+/// From where on something is a problem.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProblemThresholds {
+    /// How long nothing may come from a live stream; never a problem where it is not given.
+    pub silent_after: Option<Span>,
+    /// What share of the last day may be missing.
+    pub missing_share: f64,
+    /// Free bytes below which nothing is fetched.
+    pub keep_free: u64,
+}
+
+impl Default for ProblemThresholds {
+    fn default() -> Self {
+        Self { silent_after: Some(Span::from_us(300_000_000)), missing_share: 0.005, keep_free: 0 }
+    }
+}
+
+/// Live streams from which nothing has come for too long, by the end of the newest segment of each: one problem for each channel.
+pub fn silent(newest: &[(Stream, Timestamp)], now: Timestamp, thresholds: &ProblemThresholds) -> Vec<NodeProblem> {
+    let Some(patience) = thresholds.silent_after else { return Vec::new() };
+    let is_silent = |end: Timestamp| (now - end) > patience && (now - end) < DAY;
+    let silent = newest.iter().filter(|(_, end)| is_silent(*end)).map(|(stream, end)| (stream, *end));
+    let problem = |(channel, qualities): (&Channel, Vec<(&Stream, Timestamp)>)| {
+        let last = qualities.iter().map(|(_, end)| *end).max()?;
+        let (place, in_which) = place(channel, &qualities);
+        let what = format!("{place}: no new segment for {}{in_which}", length((now - last).seconds()));
+        Some(NodeProblem {
+            since: Some(last),
+            count: Some(qualities.len() as u64),
+            ..NodeProblem::new(ProblemKind::Silent, Severity::Warning, what)
+                .at(place)
+                .advise("see whether the recorder runs and can write, or the peers that have it; a stream that has ended is not mentioned any more after a day")
+        })
+    };
+    by_channel(silent).into_iter().filter_map(problem).collect()
+}
+
+/// What there is of a stream in the last day, within its extent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DayGaps {
+    /// Seconds that a segment covers.
+    pub covered_seconds: f64,
+    /// Seconds that none does.
+    pub missing_seconds: f64,
+}
+
+impl DayGaps {
+    fn share_missing(self) -> f64 {
+        let all = self.covered_seconds + self.missing_seconds;
+        if all > 0.0 { self.missing_seconds / all } else { 0.0 }
+    }
+}
+
+/// Streams of whose last day too much is missing: one problem for each channel, which tells of the worst.
+pub fn holes(days: &[(Stream, DayGaps)], thresholds: &ProblemThresholds) -> Vec<NodeProblem> {
+    let is_much =
+        |day: DayGaps| day.missing_seconds >= LEAST_MISSING_SECONDS && day.share_missing() > thresholds.missing_share;
+    let torn = days.iter().filter(|(_, day)| is_much(*day)).map(|(stream, day)| (stream, *day));
+    let problem = |(channel, qualities): (&Channel, Vec<(&Stream, DayGaps)>)| {
+        let (worst, day) = *qualities.iter().max_by(|a, b| a.1.missing_seconds.total_cmp(&b.1.missing_seconds))?;
+        let (place, in_which) = place(channel, &qualities);
+        let what = format!(
+            "{place}: {} of the last 24 hours missing ({:.1} %){in_which}",
+            exact_length(day.missing_seconds),
+            day.share_missing() * 100.0
+        );
+        let advice = format!("`gapless holes {worst}` lists the holes, and why each is open");
+        let problem = NodeProblem::new(ProblemKind::Holes, Severity::Warning, what).at(place).advise(advice);
+        Some(NodeProblem { count: Some(qualities.len() as u64), ..problem })
+    };
+    by_channel(torn).into_iter().filter_map(problem).collect()
+}
+
+fn by_channel<'s, T>(streams: impl Iterator<Item = (&'s Stream, T)>) -> BTreeMap<&'s Channel, Vec<(&'s Stream, T)>> {
+    let mut grouped: BTreeMap<&Channel, Vec<(&Stream, T)>> = BTreeMap::new();
+    for (stream, fact) in streams {
+        grouped.entry(&stream.channel).or_default().push((stream, fact));
+    }
+    grouped
+}
+
+/// The stream if it is one alone, else the channel and which of its qualities.
+fn place<T>(channel: &Channel, qualities: &[(&Stream, T)]) -> (String, String) {
+    if let [(stream, _)] = qualities {
+        return (stream.to_string(), String::new());
+    }
+    let mut names: Vec<&str> = qualities.iter().take(MOST_NAMED).map(|(stream, _)| stream.quality.as_str()).collect();
+    if qualities.len() > MOST_NAMED {
+        names.push("…");
+    }
+    (channel.to_string(), format!(" in {} qualities ({})", qualities.len(), names.join(", ")))
+}
+
+/// Files of a stream whose names are not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OddNames {
+    /// The stream.
+    pub stream: Stream,
+    /// How many there are.
+    pub files: u64,
+    /// How many files of it are understood.
+    pub understood: u64,
+    /// The newest hour that holds such a name, how many it holds, and a few of them.
+    pub newest: Option<(Hour, Vec<String>)>,
+    /// How many that hour holds.
+    pub in_newest: u64,
+}
+
+/// Names that are not understood. Those of today, or most names of a stream, are a recorder that does not do what it should; a few old ones
+/// are worth a look.
+pub fn bad_names(odd: &OddNames, now: Timestamp) -> NodeProblem {
+    let is_recent = odd.newest.as_ref().is_some_and(|(hour, _)| now - hour.start() < DAY + Span::from_us(HOUR_US));
+    let severity = if is_recent || odd.files >= odd.understood { Severity::Warning } else { Severity::Notice };
+    let names = odd.newest.iter().flat_map(|(_, names)| names);
+    let expected = names.clone().find_map(|name| match parse_file_name(name) {
+        FileName::Odd(why) => Some(why.to_string()),
+        _ => None,
+    });
+    let newest = odd.newest.as_ref().map(|(hour, _)| hour);
+    let in_newest = newest.map_or_else(String::new, |hour| format!(" ({} in {hour})", odd.in_newest));
+    let such_as = names.clone().next().map_or_else(String::new, |name| format!(", such as {name}"));
+    let (are, names_are) = if odd.files == 1 { ("is", "its name is") } else { ("are", "their names are") };
+    let what = format!(
+        "{} in {} {are} ignored{in_newest}, because {names_are} not understood{such_as}: {}",
+        count(odd.files, "file"),
+        odd.stream,
+        expected.as_deref().unwrap_or("a segment is named TIME-DURATION-TYPE-HASH.ts"),
+    );
+    let advice = if names.clone().any(|name| is_numbered(name)) {
+        format!(
+            "they are numbered as ffmpeg and OBS number them: `gapless import` names such files (import --help); {NAMES_PAGE} says how names are made"
+        )
+    } else {
+        format!("`gapless import` names files, and {NAMES_PAGE} says how names are made; remove what is no segment")
+    };
+    let place = newest.map_or_else(|| odd.stream.to_string(), |hour| format!("{}/{hour}", odd.stream));
+    let path = |name: &String| format!("{place}/{name}");
+    NodeProblem {
+        count: Some(odd.files),
+        examples: names.take(EXAMPLES).map(path).collect(),
+        page: Some(NAMES_PAGE),
+        ..NodeProblem::new(ProblemKind::BadNames, severity, what).at(odd.stream.to_string()).advise(advice)
+    }
+}
+
+/// Whether a name is a word and a number, as `seg00001.ts`, `stream-3.ts` or `out003.ts` are.
+pub fn is_numbered(name: &str) -> bool {
+    let Some((stem, _)) = name.rsplit_once('.') else { return false };
+    let word = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    word.len() < stem.len()
+        && word.matches('-').count() < 3
+        && word.chars().all(|c| c.is_alphabetic() || "-_ .".contains(c))
+}
+
+/// A disk that has no room.
+pub fn disk_full(free: u64, thresholds: &ProblemThresholds, fetches: bool) -> Option<NodeProblem> {
+    let problem = |severity, what: String| NodeProblem::new(ProblemKind::DiskFull, severity, what);
+    let advice = "free some space, or let [retention] min_free or max_bytes delete the oldest hours";
+    if free < ALMOST_NOTHING {
+        let what = format!("the archive's disk is full ({} free): nothing can be recorded or fetched", size(free));
+        return Some(problem(Severity::Error, what).advise(advice));
+    }
+    (fetches && free < thresholds.keep_free).then(|| {
+        let (free, floor) = (size(free), size(thresholds.keep_free));
+        let what = format!("only {free} free on the archive's disk, less than keep_free ({floor}): nothing is fetched");
+        problem(Severity::Warning, what).advise(advice)
+    })
+}
+
+/// An archive that holds nothing; where files lie in the wrong places that is the problem, and this is none beside it.
+pub fn empty(base_dir: &str) -> NodeProblem {
+    let what = format!("nothing is recorded in {base_dir} yet: segments are expected in CHANNEL/QUALITY/HOUR below it");
+    let advice = format!(
+        "let a recorder write there, `gapless import` files, or fetch from another node with --peer; {NAMES_PAGE} says how names are made"
+    );
+    NodeProblem {
+        page: Some(NAMES_PAGE),
+        ..NodeProblem::new(ProblemKind::Empty, Severity::Notice, what).at(base_dir).advise(advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: i64 = 60_000_000;
+
+    fn stream(name: &str) -> Stream {
+        Stream::parse(name).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2026-03-04T10:30:00").unwrap()
+    }
+
+    fn ago(minutes: i64) -> Timestamp {
+        now() - Span::from_us(minutes * MINUTE)
+    }
+
+    fn lines(problems: &[NodeProblem]) -> Vec<&str> {
+        problems.iter().map(|problem| problem.what.as_str()).collect()
+    }
+
+    #[test]
+    fn a_recorder_that_died_is_reported_once_for_its_channel_and_one_that_runs_is_not() {
+        let newest = [
+            (stream("cam/480p"), ago(24)),
+            (stream("cam/source"), ago(25)),
+            (stream("door/source"), ago(4)),
+            (stream("desk/source"), ago(6)),
+        ];
+        let found = silent(&newest, now(), &ProblemThresholds::default());
+        assert_eq!(
+            lines(&found),
+            ["cam: no new segment for 24m in 2 qualities (480p, source)", "desk/source: no new segment for 6m"]
+        );
+        assert_eq!((found[0].since, found[0].count), (Some(ago(24)), Some(2)));
+        let never = ProblemThresholds { silent_after: None, ..ProblemThresholds::default() };
+        assert_eq!(silent(&newest, now(), &never), []);
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_is_silent_only_between_the_threshold_and_a_day(minutes in -600..6_000_i64) {
+            let found = silent(&[(stream("a/b"), ago(minutes))], now(), &ProblemThresholds::default());
+            prop_assert_eq!(found.len(), usize::from(minutes > 5 && minutes < 24 * 60));
+        }
+    }
+
+    #[test]
+    fn much_that_is_missing_is_a_problem_and_a_moment_of_a_young_archive_is_none() {
+        let day = |covered, missing| DayGaps { covered_seconds: covered, missing_seconds: missing };
+        let days = [
+            (stream("cam/480p"), day(85_000.0, 900.0)),
+            (stream("cam/source"), day(85_000.0, 1_200.0)),
+            (stream("young/source"), day(100.0, 40.0)),
+            (stream("good/source"), day(86_000.0, 400.0)),
+            (stream("none/source"), day(0.0, 0.0)),
+        ];
+        let found = holes(&days, &ProblemThresholds::default());
+        assert_eq!(lines(&found), ["cam: 20m of the last 24 hours missing (1.4 %) in 2 qualities (480p, source)"]);
+        assert!(found[0].advice.as_ref().unwrap().contains("gapless holes cam/source"), "the worst of them");
+    }
+
+    fn odd(files: u64, understood: u64, hour: &str, names: &[&str]) -> OddNames {
+        let newest = Some((Hour::parse(hour).unwrap(), names.iter().map(|&name| name.to_owned()).collect()));
+        OddNames { stream: stream("cam/source"), files, understood, newest, in_newest: files }
+    }
+
+    #[test]
+    fn what_ffmpeg_wrote_is_recognised_and_the_reason_is_given() {
+        let problem =
+            bad_names(&odd(10, 0, "2026-03-04T10", &["seg00001.ts", "seg00002.ts", "seg00003.ts", "x"]), now());
+        assert_eq!(
+            problem.what,
+            "10 files in cam/source are ignored (10 in 2026-03-04T10), because their names are not understood, such as seg00001.ts: \
+             a segment is named TIME-DURATION-TYPE-HASH and a chat batch TIME-HASH"
+        );
+        assert!(problem.advice.as_ref().unwrap().contains("ffmpeg"), "{problem:?}");
+        assert_eq!(problem.examples.len(), 3);
+        assert_eq!(problem.examples[0], "cam/source/2026-03-04T10/seg00001.ts");
+        let hash = "A".repeat(43);
+        let wrong_time = format!("90:00-2.0-full-{hash}.ts");
+        let one = bad_names(&odd(1, 0, "2026-03-04T10", &[&wrong_time]), now());
+        assert!(
+            one.what.contains("1 file in cam/source is ignored") && one.what.contains("a time is written MM:SS"),
+            "{one:?}"
+        );
+        assert!(!one.advice.as_ref().unwrap().contains("ffmpeg"), "{one:?}");
+    }
+
+    #[test]
+    fn a_few_old_names_are_worth_a_look_and_those_of_today_are_a_warning() {
+        let severity =
+            |files, understood, hour| bad_names(&odd(files, understood, hour, &["garbage.ts"]), now()).severity;
+        assert_eq!(severity(1, 300, "2019-11-13T03"), Severity::Notice);
+        assert_eq!(severity(1, 300, "2026-03-04T09"), Severity::Warning);
+        assert_eq!(severity(300, 300, "2019-11-13T03"), Severity::Warning);
+    }
+
+    #[test]
+    fn numbered_names_are_told_from_others() {
+        for name in ["seg00001.ts", "stream-3.ts", "out_003.ts", "0001.ts", "file Sequence12.ts"] {
+            assert!(is_numbered(name), "{name}");
+        }
+        for name in ["garbage.ts", "x", "00:00.0-2.0-full-1.ts", "2026-03-04 10-30-00.ts", "a-b-c-1.ts"] {
+            assert!(!is_numbered(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_disk_is_full_for_all_and_short_of_room_for_those_who_fetch() {
+        let thresholds = ProblemThresholds { keep_free: 1 << 30, ..ProblemThresholds::default() };
+        let severity = |free, fetches| disk_full(free, &thresholds, fetches).map(|problem| problem.severity);
+        assert_eq!(severity(1 << 20, false), Some(Severity::Error));
+        assert_eq!(severity(1 << 29, true), Some(Severity::Warning));
+        assert_eq!((severity(1 << 29, false), severity(1 << 30, true)), (None, None));
+    }
+}

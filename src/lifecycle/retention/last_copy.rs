@@ -1,0 +1,269 @@
+//! Which files of an hour no other node has: asked before the last copy of anything is deleted.
+//!
+//! 1. An answer proves no copy: a second server over the same directory answers, too. A peer counts if it names another archive id
+//!    than ours, or if the operator names it (`copies_at`) and what is written here for a moment is not seen through it ([`probe`](super::probe)).
+//!    One whose id changes counts as nothing ([`Steady`]).
+//! 2. A peer that counts has what its plain listing names, if a probe in that very hour shows that this is another disk, and if it
+//!    gives whole files of a sample whose bytes have the hashes in their names. One that does not answer has nothing. What it says
+//!    that its tombstones hide is believed: no node shows that. What is fetched for this is bounded for each pass ([`SampleBudget`]).
+//! 3. Nodes that ask each other at the same moment must not all rely on another that relies on them: of those that hold something
+//!    the one of the highest [`rank`] keeps it.
+//!
+//! Nothing of the archive is deleted or fetched here.
+
+mod proof;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Instant;
+
+use reqwest::StatusCode;
+use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_64;
+
+use self::proof::{HolderClaim, SampleBudget};
+use super::identity::{PeerIdentity, identify};
+use super::stable_identity::Steady;
+use crate::archive::guards::Guard;
+use crate::archive::{HourPlace, Stream};
+use crate::disk::marker;
+use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerUrl};
+use crate::sync::crawl::Keeper;
+use crate::wire::TombstonePage;
+
+/// Bytes of an answer.
+const ANSWER_BYTES: usize = 8 << 20;
+/// Pages of an answer: with more, a peer would keep us asking.
+const PAGES: usize = 64;
+
+/// Whom to ask, and how this node recognises itself.
+#[derive(Clone)]
+pub struct HolderQuery {
+    /// To ask with.
+    pub client: PeerClient,
+    /// Which peers; the list may change.
+    pub peers: watch::Receiver<Vec<Peer>>,
+    /// By this number this node recognises itself among them: its own copy is not another one.
+    pub instance: u64,
+    /// Peers that the operator says are other disks, by their names.
+    pub copies_at: Vec<String>,
+    /// Which archive each of them has named so far.
+    pub steady: Steady,
+    /// The archive here.
+    pub keeper: Arc<Keeper>,
+}
+
+/// Why a peer counts as another place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    /// It names another archive, by this id.
+    Archive(String),
+    /// Configured and probed; it is a gapless node and has this number as long as it runs.
+    Process(u64),
+    /// Configured and probed; it does not have this guard.
+    FixedPart,
+}
+
+/// Asks the peers of a list that may change what they have.
+pub struct Copies {
+    asking: HolderQuery,
+    /// The id of the archive here, once it was read.
+    archive: Option<String>,
+    /// Why each that was asked counts as another place for a quality, if it does. By address: the list may change, and its names
+    /// with it, while a pass lasts.
+    standings: HashMap<(PeerUrl, Stream), Option<Standing>>,
+    /// Those that did not answer: not asked again in the same pass, so that a dead one costs its patience once.
+    silent: HashSet<PeerUrl>,
+    /// What a person should know about those that do not count, by name.
+    unproven: BTreeMap<String, String>,
+    budget: SampleBudget,
+}
+
+impl Copies {
+    /// For one pass: make another for the next.
+    pub fn new(asking: HolderQuery) -> Self {
+        let read = asking.keeper.guard().base().ok().and_then(|base| marker::read(&base).ok().flatten());
+        Self {
+            archive: read.map(|id| id.to_string()),
+            asking,
+            standings: HashMap::new(),
+            silent: HashSet::new(),
+            unproven: BTreeMap::new(),
+            budget: SampleBudget::FULL,
+        }
+    }
+
+    /// Whether no more can be looked into in this pass: all that is still asked about stays.
+    pub const fn are_used_up(&self) -> bool {
+        self.budget.is_used_up()
+    }
+
+    /// So many files may be looked into.
+    #[cfg(test)]
+    pub(super) const fn look_into(&mut self, files: usize) {
+        self.budget.files = files;
+    }
+
+    /// Peers that answered and do not count, and why.
+    pub fn unproven(&self) -> impl Iterator<Item = String> {
+        self.unproven.iter().map(|(name, why)| format!("{name} is no copy: {why}"))
+    }
+
+    /// Those of the hidden files that no peer has the bytes of. A peer does not list what is hidden: it is asked what its
+    /// tombstones hide, which only one of our kind can tell.
+    pub async fn hidden_and_held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let mut missing = self.held_by_nobody(place, names).await;
+        // Not in the head of the loop: the list would be locked until its end, and updates of it would wait.
+        let peers = self.asking.peers.borrow().clone();
+        for peer in peers {
+            if missing.is_empty() || self.standing(&peer, place).await.is_none() {
+                continue;
+            }
+            match self.hidden_at(&peer, place).await {
+                Ok(held) => missing.retain(|name| !held.contains(name)),
+                Err(error) => {
+                    tracing::debug!(name: "hidden_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say what it hides");
+                }
+            }
+        }
+        missing
+    }
+
+    /// The hidden files of an hour whose bytes a peer still has.
+    async fn hidden_at(&self, peer: &Peer, place: &HourPlace) -> Result<HashSet<String>, PeerError> {
+        let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+        let hour = place.hour.to_string();
+        let (mut held, mut after) = (HashSet::new(), None::<String>);
+        for _ in 0..PAGES {
+            let mut query = vec![("channel", channel), ("quality", quality), ("hour", &hour)];
+            query.extend(after.as_deref().map(|after| ("after", after)));
+            let page: TombstonePage =
+                self.asking.client.get_json(peer, &["api", "v1", "tombstones"], &query, ANSWER_BYTES).await?;
+            held.extend(page.tombstones.into_iter().filter_map(|tombstone| tombstone.hides));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(held)
+    }
+
+    /// Why a peer counts as another place; `None` if it does not. Each is asked once for each quality in a pass.
+    async fn standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
+        if self.silent.contains(&peer.url) {
+            return None;
+        }
+        let key = (peer.url.clone(), place.stream.clone());
+        if let Some(standing) = self.standings.get(&key) {
+            return standing.clone();
+        }
+        let standing = self.ask_standing(peer, place).await;
+        self.standings.insert(key, standing.clone());
+        standing
+    }
+
+    async fn ask_standing(&mut self, peer: &Peer, place: &HourPlace) -> Option<Standing> {
+        let standing = match identify(&self.asking.client, peer, &place.stream).await {
+            Ok(PeerIdentity::Node { process: Some(process), .. }) if process == self.asking.instance => return None,
+            Ok(PeerIdentity::Node { archive, process, .. }) => match (archive, &self.archive) {
+                (Some(theirs), Some(ours)) if theirs == *ours => {
+                    let why = "it has the archive id of this node: the same directory, or a copy of this disk with its marker";
+                    self.not_proven(peer, why.to_owned());
+                    return None;
+                }
+                (Some(theirs), Some(_)) => Standing::Archive(theirs),
+                _ => process.map_or(Standing::FixedPart, Standing::Process),
+            },
+            Ok(PeerIdentity::FixedPart) => Standing::FixedPart,
+            Err(error) => {
+                tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not say whether it is another node; it counts as having nothing");
+                self.silent.insert(peer.url.clone());
+                return None;
+            }
+        };
+        if !self.asking.keeper.guards().stands(Guard::LastCopy) {
+            return Some(standing);
+        }
+        let is_named = self.asking.copies_at.contains(&peer.name);
+        let why = match &standing {
+            Standing::Archive(theirs) if !self.asking.steady.hear(&peer.url, theirs, Instant::now()) && !is_named => {
+                "it has named another archive id within a day; it counts again when it has named the same one for a day"
+            }
+            Standing::Process(_) | Standing::FixedPart if !is_named => {
+                "it does not name an archive of its own; if it is another disk, add its name to copies_at in [retention]"
+            }
+            _ => return Some(standing),
+        };
+        self.not_proven(peer, why.to_owned());
+        None
+    }
+
+    fn not_proven(&mut self, peer: &Peer, why: String) {
+        tracing::debug!(name: "copy_not_proven", peer = peer.name, why, "a peer does not count as another copy");
+        self.unproven.insert(peer.name.clone(), why);
+    }
+
+    /// Those of the names that no peer has, in the order in which they were given.
+    pub async fn held_by_nobody(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let claims = self.claims(place, &names, |_, _| true).await;
+        self.unproven_of(place, names, claims).await
+    }
+
+    /// Those of the names that must stay here: no peer has them of which it is certain that it does not let them go because this
+    /// node has them. Such a peer has a higher rank, or is of the fixed part, which knows no such guard.
+    pub async fn left_to_us(&mut self, place: &HourPlace, names: Vec<String>) -> Vec<String> {
+        let outranks = |this: &Self, standing: &Standing| match standing {
+            Standing::Archive(theirs) => {
+                this.archive.as_ref().is_none_or(|ours| rank(place, theirs) > rank(place, ours))
+            }
+            Standing::Process(theirs) => rank(place, theirs) > rank(place, &this.asking.instance),
+            Standing::FixedPart => true,
+        };
+        let claims = self.claims(place, &names, outranks).await;
+        let is_listed = |name: &String| claims.iter().any(|claim| claim.names.contains(name));
+        let unlisted: Vec<String> = names.iter().filter(|name| !is_listed(name)).cloned().collect();
+        if !unlisted.is_empty() {
+            // The hour stays in any case.
+            return unlisted;
+        }
+        self.unproven_of(place, names, claims).await
+    }
+
+    /// What those peers that count list of the names.
+    async fn claims(
+        &mut self,
+        place: &HourPlace,
+        names: &[String],
+        counts: impl Fn(&Self, &Standing) -> bool,
+    ) -> Vec<HolderClaim> {
+        let peers = self.asking.peers.borrow().clone();
+        let mut claims = Vec::new();
+        for peer in peers {
+            let standing = self.standing(&peer, place).await;
+            if !standing.is_some_and(|standing| counts(self, &standing)) {
+                continue;
+            }
+            let stream = &place.stream;
+            match self.asking.client.segments(&peer, &stream.channel, &stream.quality, place.hour).await {
+                Ok(listing) => {
+                    let listed: HashSet<&str> = listing.names.iter().map(|name| &**name).collect();
+                    let held = names.iter().filter(|name| listed.contains(name.as_str())).cloned().collect();
+                    claims.push(HolderClaim { peer, names: held });
+                }
+                Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {}
+                Err(error) => {
+                    tracing::warn!(name: "copies_not_asked", peer = peer.name, hour = %place, %error, "a peer did not list an hour; it does not count as a copy");
+                    self.silent.insert(peer.url.clone());
+                }
+            }
+        }
+        claims
+    }
+}
+
+/// Who keeps an hour: the highest of those that hold it. Every node works it out alike, from what stays the same over its restarts
+/// where it names an archive, and another one comes out for each hour, so that the copies are spread over all.
+pub(super) fn rank(place: &HourPlace, who: &impl Display) -> u64 {
+    xxh3_64(format!("{place} {who}").as_bytes())
+}

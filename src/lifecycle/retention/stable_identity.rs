@@ -1,0 +1,57 @@
+//! Which archive each address has named: one that names another every time it is asked says nothing by it, and by the rank that follows from
+//! an id each node that holds an hour could be made to let it go.
+//!
+//! Remembered as long as the process lives. Makes no requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::replicate::peer::PeerUrl;
+
+/// So long an address has to name the same archive after it has named another.
+const SETTLED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// See the module. Clones share what they know.
+#[derive(Debug, Clone, Default)]
+pub struct Steady(Arc<Mutex<HashMap<PeerUrl, Named>>>);
+
+#[derive(Debug)]
+struct Named {
+    archive: String,
+    /// When it last named another than before.
+    changed: Option<Instant>,
+}
+
+impl Steady {
+    /// Takes in which archive an address names now; whether it is believed.
+    pub fn hear(&self, url: &PeerUrl, archive: &str, now: Instant) -> bool {
+        let mut known = self.0.lock();
+        let named = known.entry(url.clone()).or_insert_with(|| Named { archive: archive.to_owned(), changed: None });
+        if named.archive != archive {
+            *named = Named { archive: archive.to_owned(), changed: Some(now) };
+        }
+        named.changed.is_none_or(|at| now.saturating_duration_since(at) >= SETTLED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_id_that_changes_is_not_believed_until_it_has_stayed_for_a_day() {
+        let (steady, url) = (Steady::default(), PeerUrl::parse("http://tape:8000").unwrap());
+        let begin = Instant::now();
+        let hear = |archive, hours: u64| steady.hear(&url, archive, begin + Duration::from_secs(hours * 3_600));
+        assert!(hear("a", 0) && hear("a", 1));
+        assert!(!hear("b", 2) && !hear("b", 25) && hear("b", 26));
+        for hour in 28..80 {
+            assert!(!hear(if hour % 2 == 0 { "a" } else { "b" }, hour), "{hour}");
+        }
+        let other = PeerUrl::parse("http://other:8000").unwrap();
+        assert!(steady.hear(&other, "c", begin), "others have nothing to do with it");
+    }
+}

@@ -1,0 +1,206 @@
+//! The messages themselves, and the socket that they go to: one datagram each, `NAME=value` a line.
+//!
+//! Not by the crate `sd-notify`, which waits for a manager that does not read, and knows no sockets without a file.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use crate::archive::escape;
+
+/// Looks up an environment variable; given in, so that tests need not change the process.
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The service manager, if one started this process and wants to be told.
+#[derive(Debug)]
+pub struct Notify {
+    manager: Option<(UnixDatagram, SocketAddr)>,
+    signs: Option<Duration>,
+}
+
+impl Notify {
+    /// Whoever `NOTIFY_SOCKET` names: a path, or a name without a file after `@`. What cannot be used is told once and then left.
+    pub fn new(environment: EnvLookup<'_>) -> Self {
+        let place = environment("NOTIFY_SOCKET").filter(|place| !place.is_empty());
+        let manager = place.and_then(|place| {
+            open(&place)
+                .inspect_err(|error| {
+                    tracing::warn!(name: "service_manager_unknown", place = %place.display(), %error, "NOTIFY_SOCKET cannot be used; no reports to the service manager");
+                })
+                .ok()
+        });
+        let signs = if manager.is_some() { signs(environment, std::process::id()) } else { None };
+        Self { manager, signs }
+    }
+
+    /// Whether anybody is told.
+    pub fn is_heard(&self) -> bool {
+        self.manager.is_some()
+    }
+
+    /// How long the manager waits for a sign of life before it ends the process; `None` if it wants none.
+    pub fn signs(&self) -> Option<Duration> {
+        self.signs
+    }
+
+    /// The start is over.
+    pub fn ready(&self, line: &str) {
+        self.send(&format!("READY=1\nSTATUS={}", one_line(line)));
+    }
+
+    /// How it is, on one line for people.
+    pub fn status(&self, line: &str) {
+        self.send(&format!("STATUS={}", one_line(line)));
+    }
+
+    /// The configuration is being read again; [`Notify::reloaded`] follows when that is done.
+    pub fn reloading(&self) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={us}"));
+    }
+
+    /// It was read, whatever came of it.
+    pub fn reloaded(&self) {
+        self.send("READY=1");
+    }
+
+    /// The end has begun.
+    pub fn stopping(&self, line: &str) {
+        self.send(&format!("STOPPING=1\nSTATUS={}", one_line(line)));
+    }
+
+    /// A sign of life.
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
+    }
+
+    /// The start, or the end, needs this much longer from now.
+    pub fn extend(&self, by: Duration, line: &str) {
+        self.send(&format!("EXTEND_TIMEOUT_USEC={}\nSTATUS={}", by.as_micros(), one_line(line)));
+    }
+
+    /// Never waits: a manager that does not read must not hold the node up.
+    fn send(&self, message: &str) {
+        let Some((socket, manager)) = &self.manager else { return };
+        if let Err(error) = socket.send_to_addr(message.as_bytes(), manager) {
+            tracing::debug!(name: "service_manager_not_told", %error, message, "the service manager was not told");
+        }
+    }
+}
+
+/// A line break would begin another message, and `systemctl status` shows the line on a terminal.
+fn one_line(text: &str) -> String {
+    escape::words(text).into_owned()
+}
+
+fn open(place: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
+    let manager = match place.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        [b'/', ..] => SocketAddr::from_pathname(place)?,
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected an absolute path, or @ and a name")),
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, manager))
+}
+
+/// What the manager wants of this process; of its parent, if `WATCHDOG_PID` names another one.
+fn signs(environment: EnvLookup<'_>, own: u32) -> Option<Duration> {
+    let number = |name| environment(name)?.to_str()?.parse::<u64>().ok();
+    if environment("WATCHDOG_PID").is_some() && number("WATCHDOG_PID") != Some(u64::from(own)) {
+        return None;
+    }
+    number("WATCHDOG_USEC").filter(|us| *us > 0).map(Duration::from_micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(manager: &UnixDatagram) -> String {
+        let mut room = [0; 4096];
+        let length = manager.recv(&mut room).unwrap();
+        String::from_utf8_lossy(&room[..length]).into_owned()
+    }
+
+    fn notify(place: &str) -> Notify {
+        let place = place.to_owned();
+        Notify::new(&move |name| match name {
+            "NOTIFY_SOCKET" => Some(place.clone().into()),
+            "WATCHDOG_USEC" => Some("30000000".into()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn messages_reach_a_socket_with_a_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let node = notify(path.to_str().unwrap());
+        node.extend(Duration::from_secs(60), "opening");
+        node.ready("two\nlines");
+        node.alive();
+        node.reloading();
+        node.reloaded();
+        node.stopping("ending");
+        assert_eq!(told(&manager), "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=opening");
+        assert_eq!(told(&manager), "READY=1\nSTATUS=two\\nlines");
+        assert_eq!(told(&manager), "WATCHDOG=1");
+        let reloading = told(&manager);
+        let us = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+        assert!(us.parse::<u64>().unwrap() > 0, "{reloading}");
+        assert_eq!(told(&manager), "READY=1");
+        assert_eq!(told(&manager), "STOPPING=1\nSTATUS=ending");
+        assert_eq!(node.signs(), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn messages_reach_a_socket_without_a_file() {
+        let name = format!("gapless-notify-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        notify(&format!("@{name}")).status("well");
+        assert_eq!(told(&manager), "STATUS=well");
+    }
+
+    #[test]
+    fn without_a_manager_nothing_is_said_and_nothing_fails() {
+        for place in ["", "relative/path", "vsock:2:1234", "/nowhere/at/all"] {
+            let node = notify(place);
+            assert_eq!(node.is_heard(), place == "/nowhere/at/all", "{place}");
+            node.ready("x");
+        }
+        assert_eq!(Notify::new(&|_| None).signs(), None);
+    }
+
+    #[test]
+    fn signs_of_life_are_sent_by_the_process_that_is_meant() {
+        let wanted = |us: &'static str, pid: Option<&'static str>| {
+            signs(
+                &move |name| match name {
+                    "WATCHDOG_USEC" => Some(us.into()),
+                    _ => pid.map(OsString::from),
+                },
+                42,
+            )
+        };
+        assert_eq!(wanted("1500000", Some("42")), Some(Duration::from_millis(1500)));
+        assert_eq!(wanted("1500000", None), Some(Duration::from_millis(1500)));
+        assert_eq!(wanted("1500000", Some("41")), None);
+        assert_eq!(wanted("0", Some("42")), None);
+        assert_eq!(wanted("soon", None), None);
+    }
+
+    #[test]
+    fn a_manager_that_does_not_read_holds_nothing_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let _manager = UnixDatagram::bind(&path).unwrap();
+        let node = notify(path.to_str().unwrap());
+        (0..10_000).for_each(|_| node.alive());
+    }
+}

@@ -1,0 +1,76 @@
+//! From what is to be cut to what is cut: each segment with the way to its bytes, and neighbours that may hold sound of it.
+
+use std::io;
+use std::sync::Arc;
+
+use super::frame::Near;
+use super::segment::{Clip, CutSegment};
+use super::transition::{Part, Transition};
+use crate::archive::{SegmentKind, Sequence, SequencePiece, Span, Stream, Timestamp};
+use crate::play::playback::{self, CutClip, CutPlan, Playback};
+use crate::sync::crawl::Keeper;
+
+/// A segment of the archive.
+pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &SequencePiece) -> CutSegment {
+    let (keeper, len) = (Arc::clone(keeper), piece.file.size);
+    let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
+    CutSegment {
+        start: piece.start(),
+        duration: piece.end() - piece.start(),
+        is_full: piece.file.key.kind == SegmentKind::Full,
+        open: Box::new(move || playback::open(&keeper, &path, len).map_err(io::Error::other)),
+    }
+}
+
+/// Segments around a moment, and which of them join.
+pub fn near(keeper: &Arc<Keeper>, stream: &Stream, sequence: &Sequence) -> Vec<Near> {
+    let before = [None].iter().chain(sequence);
+    let each = before.zip(sequence).filter_map(|(before, each)| Some((before.is_some(), each.as_ref()?)));
+    each.map(|(joins, piece)| Near { segment: segment(keeper, stream, piece), joins }).collect()
+}
+
+/// What a cut is put together from, with so many transitions between its stretches. Blocks: not for async code.
+pub fn clips(playback: &Playback, plan: &CutPlan, transitions: &[Option<Transition>]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut before: Option<(&CutClip, &Transition)> = None;
+    for (at, clip) in plan.clips.iter().enumerate() {
+        let after = transitions.get(at).and_then(Option::as_ref);
+        let start = clip.start + before.map_or(Span(0), |(_, transition)| transition.lasts);
+        if let Some((left, transition)) = before {
+            let tail = with_sound(playback, plan, &within(left, left.end - transition.lasts, left.end));
+            let head = with_sound(playback, plan, &within(clip, clip.start, start));
+            parts.push(Part::Transition { tail, head, transition: transition.clone() });
+        }
+        let end = clip.end - after.map_or(Span(0), |transition| transition.lasts);
+        let between = within(clip, start, end);
+        if start < end && !between.pieces.is_empty() {
+            parts.push(Part::Clip(with_sound(playback, plan, &between)));
+        }
+        before = after.map(|transition| (clip, transition));
+    }
+    parts
+}
+
+/// A part of a stretch.
+fn within(clip: &CutClip, start: Timestamp, end: Timestamp) -> CutClip {
+    let pieces = clip.pieces.iter().filter(|piece| piece.end() > start && piece.start() < end).cloned().collect();
+    CutClip { start, end, pieces }
+}
+
+/// With the neighbours that may hold sound of it, and what joins before. Without them it is still a cut.
+fn with_sound(playback: &Playback, plan: &CutPlan, clip: &CutClip) -> Clip {
+    let sequence = |from, to| playback.sequence(&plan.stream, from, to).unwrap_or_default();
+    let segment = |piece: &SequencePiece| segment(playback.keeper(), &plan.stream, piece);
+    let begins = clip.pieces.first().map_or(clip.start, SequencePiece::start);
+    let ends = clip.pieces.last().map_or(clip.end, SequencePiece::end);
+    let is_before = |piece: &&SequencePiece| piece.end() <= clip.start && piece.start() < begins;
+    let around: Vec<SequencePiece> =
+        sequence(clip.start - Clip::SOUND, clip.end + Clip::SOUND).into_iter().flatten().collect();
+    let after = around.iter().filter(|piece| piece.start() >= clip.end && piece.end() > ends);
+    let segments = around.iter().filter(is_before).chain(&clip.pieces).chain(after).map(segment).collect();
+    // What joins the first segment, without a hole.
+    let earlier = sequence(clip.start - Near::BACK, begins);
+    let joining = earlier.rsplit(Option::is_none).next().unwrap_or_default().iter().flatten();
+    let lead = joining.filter(is_before).filter(|piece| piece.end() <= clip.start - Clip::SOUND);
+    Clip { start: clip.start, end: clip.end, segments, lead: lead.map(segment).collect() }
+}

@@ -1,0 +1,89 @@
+//! What a cut is made of: of each stretch the segments of its best sequence, and what is not there.
+
+use std::collections::BTreeSet;
+
+use super::{Playback, PlaybackError, check_implicit};
+use crate::archive::cut::{CutHoleReason, file_name, lacks};
+use crate::archive::{SequencePiece, Stream, Timestamp};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutAsk {
+    /// Of what.
+    pub stream: Stream,
+    /// The stretches, one after the other. Where an end is not given the first or the last segment there is is meant.
+    pub ranges: Vec<(Option<Timestamp>, Option<Timestamp>)>,
+    /// Whether it may be cut around what is not there.
+    pub allow_holes: bool,
+}
+
+/// What a cut is made of.
+#[derive(Debug, Clone)]
+pub struct CutPlan {
+    /// Of what.
+    pub stream: Stream,
+    /// One after the other; at least one, and none without a segment.
+    pub clips: Vec<CutClip>,
+}
+
+/// One stretch of it.
+#[derive(Debug, Clone)]
+pub struct CutClip {
+    /// From when on.
+    pub start: Timestamp,
+    /// Until when.
+    pub end: Timestamp,
+    /// The segments; the first and the last may reach beyond.
+    pub pieces: Vec<SequencePiece>,
+}
+
+impl Playback {
+    /// What a cut is made of.
+    pub fn cut(&self, ask: &CutAsk) -> Result<CutPlan, PlaybackError> {
+        let nothing = || PlaybackError::Nothing(ask.stream.clone());
+        let mut extent = None;
+        let mut lacking: Vec<CutHoleReason> = Vec::new();
+        let mut clips = Vec::new();
+        let mut hours = 0;
+        for (start, end) in &ask.ranges {
+            if (start.is_none() || end.is_none()) && extent.is_none() {
+                extent = self.extent(&ask.stream)?;
+            }
+            check_implicit(*start, *end, extent)?;
+            let (first, last) = (extent.map(|all| all.0), extent.map(|all| all.1));
+            let (start, end) = start.or(first).zip(end.or(last)).ok_or_else(nothing)?;
+            let sequence = self.sequence(&ask.stream, start, end)?;
+            lacking.extend(lacks(&sequence, start, end));
+            hours += sequence.iter().flatten().map(|piece| piece.hour).collect::<BTreeSet<_>>().len();
+            if hours > self.options.max_hours.saturating_add(1) {
+                return Err(PlaybackError::TooManyHours { got: hours as u64, limit: self.options.max_hours as u64 });
+            }
+            let pieces: Vec<SequencePiece> = sequence.into_iter().flatten().collect();
+            if pieces.is_empty() {
+                return Err(nothing());
+            }
+            clips.push(CutClip { start, end, pieces });
+        }
+        if ask.allow_holes || lacking.is_empty() {
+            Ok(CutPlan { stream: ask.stream.clone(), clips })
+        } else {
+            Err(PlaybackError::Holes { stream: ask.stream.clone(), lacking })
+        }
+    }
+}
+
+impl CutPlan {
+    /// The files, relative to the base, and their lengths.
+    pub fn files(&self) -> impl Iterator<Item = (String, u64)> {
+        let pieces = self.clips.iter().flat_map(|clip| &clip.pieces);
+        pieces.map(|piece| (format!("{}/{}/{}", self.stream, piece.hour, piece.file.name()), piece.file.size))
+    }
+
+    /// What the cut is called: from the beginning of the first to the end of the last stretch.
+    pub fn name(&self, extension: &str) -> String {
+        let (channel, quality) = (self.stream.channel.as_str(), self.stream.quality.as_str());
+        let start = self.clips.first().map_or(Timestamp::MIN, |clip| clip.start);
+        let end = self.clips.last().map_or(Timestamp::MIN, |clip| clip.end);
+        file_name(channel, quality, start, end, extension)
+    }
+}

@@ -1,0 +1,339 @@
+//! What is in segments, as far as a playlist has to know: from the index, and read from the files where the index does not know.
+//!
+//! 1. Reading takes a list [`READING`] at most, between files; what was not read by then is not known, which is no discontinuity, and a
+//!    thread of its own goes on with it: who asks again after a moment is told more.
+//! 2. At most [`MOST_OPEN`] files are open at a time, whoever asks, and nothing is held while they are read: no transaction, no lock.
+//! 3. What was read goes into the index without waiting for that, and is remembered in memory until then and where the index takes
+//!    nothing.
+//! 4. A segment that cannot be read is unknown for a while ([`AGAIN`]), and not tried each time somebody asks.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::read::edges_of;
+use super::{BestHour, by_threads, open};
+use crate::archive::{Edges, Hash, SequencePiece, Stream, Timestamp};
+use crate::index::{Batch, Learnt};
+use crate::jobs::Clock;
+use crate::sync::crawl::Keeper;
+
+/// How long one list waits for files to be read.
+pub(super) const READING: Duration = Duration::from_secs(1);
+/// Files that are open at a time.
+const MOST_OPEN: usize = 4;
+/// How long a file that could not be read is left alone.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Segments that are remembered in memory, of some 150 bytes each.
+const REMEMBERED: usize = 16_384;
+/// How often it is looked whether there is still time to wait for a turn.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Which segments are read first, where there may not be time for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// A list that is complete is played from its beginning.
+    Oldest,
+    /// One that grows is played from its end.
+    Newest,
+}
+
+/// What is known of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FactsState {
+    /// Nothing: nobody has looked.
+    Unread,
+    /// Nothing: it cannot be read.
+    Unreadable,
+    /// This.
+    Edges(Edges),
+}
+
+/// What is known of the best segments of an hour, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HourMedia {
+    known: Vec<FactsState>,
+    /// How many of them nobody has looked at.
+    unread: usize,
+}
+
+impl HourMedia {
+    fn new(known: Vec<FactsState>) -> Self {
+        let unread = known.iter().filter(|known| **known == FactsState::Unread).count();
+        Self { known, unread }
+    }
+
+    /// What is known of the segment at this place.
+    pub(super) fn edges(&self, at: usize) -> Option<Edges> {
+        match self.known.get(at)? {
+            FactsState::Edges(edges) => Some(*edges),
+            FactsState::Unread | FactsState::Unreadable => None,
+        }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.known.len() * size_of::<FactsState>()
+    }
+
+    /// Those of these places of which nothing is known yet.
+    fn unread(&self, within: Range<usize>) -> Vec<usize> {
+        within.filter(|at| self.known.get(*at) == Some(&FactsState::Unread)).collect()
+    }
+}
+
+/// See the module.
+pub(super) struct Learner {
+    keeper: Arc<Keeper>,
+    clock: Arc<dyn Clock>,
+    recent: Mutex<Recent>,
+    turns: Turns,
+    /// A thread goes on with what there was no time for.
+    goes_on: AtomicBool,
+}
+
+/// Segments of an hour that are to be read.
+struct Task {
+    hour: Arc<BestHour>,
+    places: Vec<usize>,
+}
+
+impl Task {
+    /// Notes what was found of some segments of an hour, and returns what of it is to be kept.
+    fn note(&self, stream: &Stream, found: &[Option<FactsState>]) -> Option<Learnt> {
+        let mut all = self.hour.media().map(|media| media.known.clone()).unwrap_or_default();
+        let mut segments = Vec::new();
+        for (place, known) in self.places.iter().zip(found) {
+            let (Some(known), Some(slot)) = (known, all.get_mut(*place)) else { continue };
+            *slot = *known;
+            if let (FactsState::Edges(edges), Some(piece)) = (known, self.hour.best().get(*place)) {
+                segments.push((piece.file.clone(), *edges));
+            }
+        }
+        self.hour.set_media(&Arc::new(HourMedia::new(all)));
+        let learnt = Learnt { stream: stream.clone(), hour: self.hour.hour(), segments };
+        Some(learnt).filter(|learnt| !learnt.segments.is_empty())
+    }
+}
+
+impl Learner {
+    pub(super) fn new(keeper: Arc<Keeper>, clock: Arc<dyn Clock>) -> Self {
+        let turns = Turns { left: Mutex::new(MOST_OPEN), freed: Condvar::new() };
+        Self { keeper, clock, recent: Mutex::default(), turns, goes_on: AtomicBool::new(false) }
+    }
+
+    /// Has the segments of a window looked at, as far as that was not done before; false if there was no time for all of them.
+    pub(super) fn learn(
+        self: &Arc<Self>,
+        stream: &Stream,
+        hours: &[Arc<BestHour>],
+        window: (Timestamp, Timestamp),
+        first: First,
+    ) -> bool {
+        self.learn_until(self.clock.now() + READING, stream, hours, window, first)
+    }
+
+    pub(super) fn learn_until(
+        self: &Arc<Self>,
+        until: Duration,
+        stream: &Stream,
+        hours: &[Arc<BestHour>],
+        window: (Timestamp, Timestamp),
+        first: First,
+    ) -> bool {
+        let is_known = |hour: &&Arc<BestHour>| unread(hour, window).is_some_and(|places| places.is_empty());
+        let asked: Vec<&Arc<BestHour>> = hours.iter().filter(|hour| !is_known(hour)).collect();
+        // A thread that died leaves its hours unknown.
+        by_threads(&asked, |hour| self.recall(stream, hour));
+        let tasks =
+            asked.iter().map(|hour| Task { hour: Arc::clone(hour), places: unread(hour, window).unwrap_or_default() });
+        let mut tasks: VecDeque<Task> = tasks.filter(|task| !task.places.is_empty()).collect();
+        if first == First::Newest {
+            tasks = tasks.into_iter().rev().collect();
+        }
+        let mut learnt = Vec::new();
+        while let Some(task) = tasks.front() {
+            let is_late = || self.clock.now() >= until;
+            let found = by_threads(&task.places, |place| self.look(stream, &task.hour, *place, &is_late));
+            learnt.extend(task.note(stream, &found.unwrap_or_default()));
+            if is_late() {
+                break;
+            }
+            tasks.pop_front();
+        }
+        if !learnt.is_empty() {
+            self.keeper.index().offer(self.batch(learnt));
+        }
+        let is_all = asked.iter().all(is_known);
+        if !is_all {
+            self.go_on(stream, tasks);
+        }
+        is_all
+    }
+
+    /// What the index, or memory, knows of an hour.
+    fn recall(&self, stream: &Stream, hour: &BestHour) {
+        let facts = self.keeper.index().facts(&stream.to_string(), hour.hour());
+        let facts = facts.inspect_err(|error| {
+            tracing::debug!(name: "facts_unread", %stream, hour = %hour.hour(), %error, "the index does not say what is in segments; they are read");
+        });
+        let before = hour.media();
+        let hashes = || hour.best().iter().map(|piece| &piece.file.key.hash);
+        let facts = facts.unwrap_or_default();
+        let known = hashes().zip(facts.of(hashes())).enumerate().map(|(at, (hash, kept))| match kept {
+            Some(edges) => FactsState::Edges(edges),
+            None => match before.as_ref().and_then(|media| media.known.get(at)) {
+                Some(known) if *known != FactsState::Unread => *known,
+                _ => self.remembered(hash).unwrap_or(FactsState::Unread),
+            },
+        });
+        let media = HourMedia::new(known.collect());
+        if before.as_deref() != Some(&media) {
+            hour.set_media(&Arc::new(media));
+        }
+    }
+
+    /// Looks at one segment; nothing if it is too late for that.
+    fn look(&self, stream: &Stream, hour: &BestHour, place: usize, is_late: &dyn Fn() -> bool) -> Option<FactsState> {
+        self.read(stream, hour.best().get(place)?, is_late)
+    }
+
+    /// Reads one segment, unless that was done a moment ago; nothing if it is too late for that.
+    pub(super) fn read(
+        &self,
+        stream: &Stream,
+        piece: &SequencePiece,
+        is_late: &dyn Fn() -> bool,
+    ) -> Option<FactsState> {
+        if is_late() {
+            return None;
+        }
+        let _turn = self.turns.take(is_late)?;
+        if let Some(known) = self.remembered(&piece.file.key.hash) {
+            return Some(known);
+        }
+        let path = format!("{stream}/{}/{}", piece.hour, piece.file.name());
+        let file = open(&self.keeper, &path, piece.file.size).map_err(io::Error::other);
+        let known = match file.and_then(|file| edges_of(&file, piece.file.size)) {
+            Ok(edges) => FactsState::Edges(edges),
+            Err(error) => {
+                tracing::debug!(name: "ends_unread", file = %path, %error, "the ends of a segment cannot be read");
+                FactsState::Unreadable
+            }
+        };
+        self.recent.lock().put(piece.file.key.hash, known, self.clock.now());
+        Some(known)
+    }
+
+    /// To be committed with what else there is, if anything is.
+    pub(super) fn batch(&self, learnt: Vec<Learnt>) -> Batch {
+        Batch { generation: Some(self.keeper.index().catalog().generation()), learnt, ..Batch::default() }
+    }
+
+    /// Reads the rest when nobody waits for it. One such thread is enough: what it does not get is read when it is asked for again.
+    fn go_on(self: &Arc<Self>, stream: &Stream, tasks: VecDeque<Task>) {
+        if self.goes_on.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (learner, stream) = (Arc::clone(self), stream.clone());
+        let started = std::thread::Builder::new().name("segment-ends".into()).spawn(move || {
+            for task in tasks {
+                let places = task.hour.media().map(|media| media.unread(0..media.known.len())).unwrap_or_default();
+                let places = task.places.into_iter().filter(|place| places.contains(place)).collect();
+                let rest = Task { hour: task.hour, places };
+                let found = rest.places.iter().map(|place| learner.look(&stream, &rest.hour, *place, &|| false));
+                let found: Vec<Option<FactsState>> = found.collect();
+                let learnt = rest.note(&stream, &found);
+                let kept =
+                    learnt.map_or(Ok(()), |learnt| learner.keeper.index().apply(learner.batch(vec![learnt])).map(drop));
+                // An index that takes nothing is closed, or has other worries.
+                if kept.is_err() {
+                    break;
+                }
+            }
+            learner.goes_on.store(false, Ordering::SeqCst);
+        });
+        if let Err(error) = started {
+            tracing::debug!(name: "ends_left", %error, "no thread could be started to read the ends of segments");
+            self.goes_on.store(false, Ordering::SeqCst);
+        }
+    }
+
+    fn remembered(&self, hash: &Hash) -> Option<FactsState> {
+        let recent = self.recent.lock();
+        let (known, since) = recent.known.get(hash)?;
+        let is_due = *known == FactsState::Unreadable && self.clock.now() >= *since + AGAIN;
+        (!is_due).then_some(*known)
+    }
+}
+
+/// The places of an hour in a window of which nothing is known; `None` if nobody has looked at all.
+fn unread(hour: &BestHour, (start, end): (Timestamp, Timestamp)) -> Option<Vec<usize>> {
+    let media = hour.media();
+    if media.as_ref().is_some_and(|media| media.unread == 0) {
+        return Some(Vec::new());
+    }
+    let best = hour.best();
+    let from = best.iter().position(|piece| piece.end() > start).unwrap_or(best.len());
+    let to = best.partition_point(|piece| piece.start() < end);
+    if from >= to {
+        return Some(Vec::new());
+    }
+    media.map(|media| media.unread(from..to))
+}
+
+/// What was read last, by content.
+#[derive(Debug, Default)]
+struct Recent {
+    known: HashMap<Hash, (FactsState, Duration)>,
+    /// The oldest first.
+    order: VecDeque<Hash>,
+}
+
+impl Recent {
+    fn put(&mut self, hash: Hash, known: FactsState, now: Duration) {
+        if self.known.insert(hash, (known, now)).is_none() {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+/// Files that may still be opened.
+struct Turns {
+    left: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// One file that is open.
+struct Turn<'t>(&'t Turns);
+
+impl Turns {
+    /// Waits for a turn; nothing if it is too late.
+    fn take(&self, is_late: &dyn Fn() -> bool) -> Option<Turn<'_>> {
+        let mut left = self.left.lock();
+        while *left == 0 {
+            if is_late() {
+                return None;
+            }
+            self.freed.wait_for(&mut left, TURN);
+        }
+        *left -= 1;
+        Some(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.left.lock() += 1;
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,330 @@
+//! Makes media playlists.
+//!
+//! 1. What was made for the same question is given again as long as it is right.
+//! 2. A stretch that is over and reaches its end is told as it is now, with its end.
+//! 3. Anything else is a list that grows: begun once, remembered, and appended to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::ahead::{is_within, write_ahead};
+use super::federated::{HOLDS, Other, RemoteSegment};
+use super::learn::First;
+use super::list_cache::WindowState;
+use super::live::Live;
+use super::piece::{PieceText, Playlist};
+use super::{BestHour, Playback, PlaybackError};
+use crate::archive::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
+use crate::archive::live_edge::{AHEAD, HOLD_BACK};
+use crate::archive::{Chain, Edges, Hash, Link, SegmentKind, SequencePiece, SequenceStep, Span, Stream, Timestamp};
+
+/// A longer stretch wants both its ends given.
+pub const IMPLICIT_HOURS: i64 = 12;
+
+/// Entries of holes in one list: a day of holes told every two seconds has 43,200.
+pub(super) const MOST_GAPS: u64 = 100_000;
+
+/// Hours at the end of a stream that say how long its segments are.
+const KNOWN_HOURS: usize = 6;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ask {
+    /// Of what.
+    pub stream: Stream,
+    /// From when on; from the first segment on if it is not given.
+    pub start: Option<Timestamp>,
+    /// Until when; whatever comes if it is not given.
+    pub end: Option<Timestamp>,
+    /// Whether holes are told as entries.
+    pub gaps: bool,
+    /// Whether segments that only other nodes have are told by their addresses.
+    pub peers: bool,
+}
+
+/// A list that grows, which is grown by one at a time.
+type Growing = Arc<Mutex<Live>>;
+
+impl Playback {
+    /// The media playlist that was made for this, if it is known to be right. Does not block.
+    pub fn kept(&self, ask: &Ask) -> Option<Arc<Playlist>> {
+        self.lists.lock().right(&self.keeper, ask, self.clock.now())
+    }
+
+    /// The media playlist of a stretch.
+    pub fn playlist(&self, ask: &Ask) -> Result<Arc<Playlist>, PlaybackError> {
+        self.playlist_with(ask, &[])
+    }
+
+    /// The same with what others have of it.
+    pub fn playlist_with(&self, ask: &Ask, others: &[Other]) -> Result<Arc<Playlist>, PlaybackError> {
+        if let Some(kept) = self.kept(ask) {
+            return Ok(kept);
+        }
+        self.exists(&ask.stream)?;
+        let extent = if ask.start.is_some() && ask.end.is_some() { None } else { self.extent(&ask.stream)? };
+        check_implicit(
+            ask.start,
+            ask.end,
+            extent.map(|(first, last)| (first, last.min(self.now().wall + AHEAD).max(first))),
+        )?;
+        let live = self.lists.lock().live(ask);
+        let (made, live) = match live {
+            Some(live) => (self.grown(ask, &live, others)?, Some(live)),
+            None => self.begun(ask, extent.map(|(first, _)| first), others)?,
+        };
+        self.lists.lock().keep(ask, &made, live.as_ref(), self.clock.now());
+        Ok(made)
+    }
+
+    /// A list that was not made before: with its end, or to be grown from now on.
+    fn begun(
+        &self,
+        ask: &Ask,
+        first: Option<Timestamp>,
+        others: &[Other],
+    ) -> Result<(Arc<Playlist>, Option<Growing>), PlaybackError> {
+        let now = self.now().wall;
+        let over = ask.end.filter(|end| now >= *end + span(HOLD_BACK));
+        // Without a single segment there is nothing to begin with.
+        let start = ask.start.or(first).unwrap_or(now);
+        if let Some(end) = over
+            && let Some(whole) = self.whole(ask, start, end, others)?
+        {
+            return Ok((whole, None));
+        }
+        let head = PlaylistHead {
+            list_type: ListType::Event,
+            target: self.known_target(&ask.stream, start, ask.end)?,
+            independent: false,
+            gaps: ask.gaps,
+            begin_at: over.map(|_| Span::default()),
+        };
+        // Somebody else may have begun it in the meantime: then it is one and the same.
+        let live = self.lists.lock().begin(ask, Live::new(&ask.stream, start, &head), self.clock.now());
+        Ok((self.grown(ask, &live, others)?, Some(live)))
+    }
+
+    /// A stretch that is over; `None` if it does not reach its end.
+    fn whole(
+        &self,
+        ask: &Ask,
+        start: Timestamp,
+        end: Timestamp,
+        others: &[Other],
+    ) -> Result<Option<Arc<Playlist>>, PlaybackError> {
+        let (from, to) = (start.hour().previous(), (end - Span::from_us(1)).hour());
+        // First what there is, then its contents: a change in between is seen next time.
+        let seen = WindowState::now(&self.keeper, &ask.stream, from, Some(to));
+        let hours = self.window(&ask.stream, start, end)?;
+        let target = if others.is_empty() {
+            hls::target(hours.iter().map(|hour| hour.longest()).max().unwrap_or_default())
+        } else {
+            self.known_target(&ask.stream, start, ask.end)?
+        };
+        let is_known = self.learner.learn(&ask.stream, &hours, (start, end), First::Oldest);
+        // Nothing is known of what others have, nor of what a list that grows will hold.
+        let independent = others.is_empty() && {
+            let best = hours.iter().flat_map(|hour| hour.linked()).map(|(link, _)| link);
+            let mut within = best.filter(|link| link.end > start && link.start < end);
+            // One that is not full may begin anywhere.
+            within.all(|link| link.kind == SegmentKind::Full && begins_alone(&link))
+        };
+        let head = PlaylistHead { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
+        if !ask.gaps && others.is_empty() {
+            write_ahead(&ask.stream, &hours, start, end);
+        }
+        let mut writer = Writer::new(&ask.stream, start, end, &head);
+        if others.is_empty() {
+            hours.iter().try_for_each(|hour| writer.hour(hour))?;
+        } else {
+            let known = edges_by_hash(&hours);
+            let placed = self.placed(&ask.stream, &hours, others, Chain::new(start), target)?;
+            placed.iter().try_for_each(|placed| writer.placed(placed, &known))?;
+        }
+        if !writer.chain.reaches(end) {
+            return Ok(None);
+        }
+        writer.open.push_str(hls::END);
+        // What others have is not seen to change, nor that they are there again; nor what is still being read.
+        let until = (ask.peers || !is_known).then(|| self.clock.now() + HOLDS);
+        Ok(Some(Arc::new(Playlist::new(writer.finish(), seen, until))))
+    }
+
+    /// A list with whatever may be told by now.
+    fn grown(&self, ask: &Ask, live: &Growing, others: &[Other]) -> Result<Arc<Playlist>, PlaybackError> {
+        let mut live = live.lock();
+        let from = live.first_hour();
+        let to = ask.end.map(|end| (end - Span::from_us(1)).hour());
+        let seen = WindowState::now(&self.keeper, &ask.stream, from, to);
+        let until = ask.end.unwrap_or_else(|| self.open_end(&ask.stream, from.start()));
+        let hours = self.window(&ask.stream, from.start(), until)?;
+        // Who follows it begins near its end.
+        self.learner.learn(&ask.stream, &hours, (live.told_until(), until), First::Newest);
+        let now = self.now();
+        let held_back = if others.is_empty() {
+            let best = hours.iter().flat_map(|hour| hour.linked()).take_while(|(link, _)| link.start < until);
+            live.grow(best.map(|(link, piece)| (link, (piece, None))), ask.end, now)
+        } else {
+            let known = edges_by_hash(&hours);
+            let placed = self.placed(&ask.stream, &hours, others, live.chain(), live.target())?;
+            let best = placed.iter().take_while(|(piece, _)| piece.start() < until);
+            live.grow(best.map(|each| (link_of(each, &known), (&each.0, each.1.as_deref()))), ask.end, now)
+        };
+        let ends = ask.end.filter(|end| live.reaches(*end)).map(|end| micros(end + span(HOLD_BACK) - now.wall));
+        // What others have is not seen to change.
+        let asks_again = ask.peers.then_some(HOLDS);
+        let wait = held_back.into_iter().chain(ends.filter(|left| !left.is_zero())).chain(asks_again).min();
+        Ok(Arc::new(Playlist::new(live.pieces(), seen, wait.map(|wait| now.since + wait))))
+    }
+
+    /// The longest that a segment of this stream is known to be, in whole seconds.
+    fn known_target(&self, stream: &Stream, start: Timestamp, end: Option<Timestamp>) -> Result<u32, PlaybackError> {
+        let window = self.window(stream, start, end.unwrap_or_else(|| self.open_end(stream, start)))?;
+        let newest = self.keeper.index().catalog().hours(&stream.to_string(), ..=self.keeper.bound(stream));
+        let newest = newest.into_iter().rev().take(KNOWN_HOURS).map(|hour| self.best_hour(stream, hour));
+        let mut longest = window.iter().map(|hour| hour.longest_full()).max().unwrap_or_default();
+        for hour in newest {
+            longest = longest.max(hour?.longest_full());
+        }
+        Ok(if longest == Span::default() { TARGET_OF_NOTHING } else { hls::target(longest) })
+    }
+}
+
+/// Everything is meant where an end is not given, but not more than clients of today expect.
+pub fn check_implicit(
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+    extent: Option<(Timestamp, Timestamp)>,
+) -> Result<(), PlaybackError> {
+    let Some((first, last)) = extent.filter(|_| start.is_none() || end.is_none()) else { return Ok(()) };
+    let hour = crate::archive::time::HOUR_US;
+    let length = end.unwrap_or(last) - start.unwrap_or(first);
+    if length.us() <= IMPLICIT_HOURS * hour {
+        return Ok(());
+    }
+    let hours = length.us().unsigned_abs().div_ceil(hour.unsigned_abs());
+    Err(PlaybackError::ImplicitTooLong { hours, limit: IMPLICIT_HOURS.unsigned_abs() })
+}
+
+fn span(time: Duration) -> Span {
+    Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn micros(span: Span) -> Duration {
+    Duration::from_micros(u64::try_from(span.us()).unwrap_or(0))
+}
+
+/// Whether it is known that a player can begin with it.
+fn begins_alone(link: &Link) -> bool {
+    link.media.and_then(|media| media.independent) == Some(true)
+}
+
+/// What is known of our segments, to be found again among those of others.
+fn edges_by_hash(hours: &[Arc<BestHour>]) -> HashMap<Hash, Edges> {
+    let linked = hours.iter().flat_map(|hour| hour.linked());
+    linked.filter_map(|(link, piece)| Some((piece.file.key.hash, link.media?))).collect()
+}
+
+/// A segment and what is known of it; of another node's nothing is.
+fn link_of((piece, node): &RemoteSegment, known: &HashMap<Hash, Edges>) -> Link {
+    let media = known.get(&piece.file.key.hash).filter(|_| node.is_none()).copied();
+    Link { media, ..piece.link() }
+}
+
+/// Writes a list whose end is known.
+struct Writer<'a> {
+    stream: &'a Stream,
+    start: Timestamp,
+    end: Timestamp,
+    gaps: Option<u32>,
+    gap_entries: u64,
+    chain: Chain,
+    pieces: Vec<Arc<PieceText>>,
+    open: String,
+}
+
+impl<'a> Writer<'a> {
+    fn new(stream: &'a Stream, start: Timestamp, end: Timestamp, head: &PlaylistHead) -> Self {
+        Self {
+            stream,
+            start,
+            end,
+            gaps: head.gaps.then_some(head.target),
+            gap_entries: 0,
+            chain: Chain::new(start),
+            pieces: Vec::new(),
+            open: hls::head(head),
+        }
+    }
+
+    fn hour(&mut self, hour: &BestHour) -> Result<(), PlaybackError> {
+        if self.gaps.is_none() && is_within(hour, self.start, self.end) {
+            let text = hour.text(self.stream, self.chain);
+            self.chain = text.after;
+            self.close();
+            self.pieces.push(Arc::clone(&text.text));
+            return Ok(());
+        }
+        let lines = HourLines::new(self.stream, hour.hour());
+        let end = self.end;
+        for (link, piece) in hour.linked().take_while(|(link, _)| link.start < end) {
+            self.piece(&lines, link, piece, None)?;
+        }
+        Ok(())
+    }
+
+    fn placed(&mut self, placed: &RemoteSegment, known: &HashMap<Hash, Edges>) -> Result<(), PlaybackError> {
+        let (piece, node) = placed;
+        if piece.start() >= self.end {
+            return Ok(());
+        }
+        let lines = HourLines::new(self.stream, piece.hour);
+        self.piece(&lines, link_of(placed, known), piece, node.as_deref())
+    }
+
+    fn piece(
+        &mut self,
+        lines: &HourLines,
+        link: Link,
+        piece: &SequencePiece,
+        node: Option<&str>,
+    ) -> Result<(), PlaybackError> {
+        let until = self.chain.last().map_or(self.start, |last| last.end);
+        match self.chain.step(link) {
+            SequenceStep::Skipped => return Ok(()),
+            SequenceStep::Joined => {}
+            SequenceStep::Changed => self.open.push_str(DISCONTINUITY),
+            SequenceStep::Broken => {
+                self.gap(until, piece.start())?;
+                self.open.push_str(DISCONTINUITY);
+            }
+        }
+        lines.push(&mut self.open, &piece.file, node);
+        Ok(())
+    }
+
+    fn gap(&mut self, from: Timestamp, to: Timestamp) -> Result<(), PlaybackError> {
+        let Some(target) = self.gaps else { return Ok(()) };
+        self.gap_entries += hls::gap_entries(to - from, target);
+        if self.gap_entries > MOST_GAPS {
+            return Err(PlaybackError::TooManyGaps { got: self.gap_entries, limit: MOST_GAPS });
+        }
+        hls::push_gap(&mut self.open, from, to, target);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.pieces.push(Arc::new(PieceText::new(std::mem::take(&mut self.open))));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Arc<PieceText>> {
+        self.close();
+        self.pieces
+    }
+}

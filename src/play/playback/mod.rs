@@ -1,0 +1,214 @@
+//! What people watch: the best sequence of any window, and playlists of it, straight from the index.
+//!
+//! 1. The best segments of an hour are kept until the hour changes (`hours`); a sequence is a walk over them.
+//! 2. A playlist is put together from pieces of text (`piece`): hours in its middle are written once, and deflated once.
+//! 3. A list that is not complete is remembered, and only ever appended to (`live`).
+//! 4. What was made is kept until an hour of its window changes (`kept`).
+//! 5. Segments that only others have are told by their addresses (`federated`).
+//! 6. What the ends of segments say is looked at (`learn`) before they are told: names that join do not make their content go on.
+//! 7. A master playlist (`master`) says what the segments say of themselves (`headers`).
+//!
+//! It reads the index through the keeper, which makes hours right first, and writes into it what it learnt of segments, and nothing else. It blocks: not for async code.
+
+mod ahead;
+mod cut;
+mod error;
+mod federated;
+mod headers;
+mod hours;
+mod learn;
+mod list_cache;
+mod live;
+mod master;
+mod media;
+mod open;
+mod piece;
+mod read;
+#[cfg(test)]
+mod tests;
+mod visitor;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub use cut::{CutAsk, CutClip, CutPlan};
+pub use error::PlaybackError;
+pub use federated::Other;
+use headers::Headers;
+pub use hours::BestHour;
+use hours::Hours;
+use learn::Learner;
+use list_cache::Lists;
+pub use master::{Basis, MEASURED_HOURS, Master};
+pub use media::{Ask, IMPLICIT_HOURS, check_implicit};
+pub use open::{OpenError, open};
+pub use piece::Playlist;
+pub use read::edges_of;
+pub use visitor::FactsVisitor;
+
+use crate::archive::live_edge::AskedAt;
+use crate::archive::{Hour, Sequence, SequencePiece, Span, Stream, Timestamp, best_sequence};
+use crate::jobs::Clock;
+use crate::sync::crawl::{CrawlError, Keeper};
+
+/// So many hours are read by several threads: fewer are read before threads have begun.
+const MANY_HOURS: usize = 6;
+
+/// More threads would only take processors from other questions.
+const MOST_THREADS: usize = 4;
+
+/// How much may be asked, and kept.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaybackOptions {
+    /// Hours with segments in one answer.
+    pub max_hours: usize,
+    /// Bytes of playlists and best segments that are kept.
+    pub cache: usize,
+}
+
+/// Answers what people watch.
+pub struct Playback {
+    keeper: Arc<Keeper>,
+    clock: Arc<dyn Clock>,
+    options: PlaybackOptions,
+    hours: Hours,
+    headers: Headers,
+    learner: Arc<Learner>,
+    lists: Mutex<Lists>,
+}
+
+impl Playback {
+    /// Of this archive.
+    pub fn new(keeper: Arc<Keeper>, clock: Arc<dyn Clock>, options: PlaybackOptions) -> Self {
+        let half = options.cache / 2;
+        let learner = Arc::new(Learner::new(Arc::clone(&keeper), Arc::clone(&clock)));
+        Self {
+            keeper,
+            clock,
+            learner,
+            options,
+            hours: Hours::new(half),
+            headers: Headers::default(),
+            lists: Mutex::new(Lists::new(half)),
+        }
+    }
+
+    /// Index and disk.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// The best sequence for `[start, end)`.
+    pub fn sequence(&self, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<Sequence, PlaybackError> {
+        let hours = self.window(stream, start, end)?;
+        let best = hours.iter().flat_map(|hour| hour.best()).cloned();
+        Ok(best_sequence(best, start, end))
+    }
+
+    /// Until when a window reaches whose end nobody has given: to the horizon, unless it begins beyond.
+    pub(super) fn open_end(&self, stream: &Stream, start: Timestamp) -> Timestamp {
+        let bound = self.keeper.bound(stream);
+        if start.hour() > bound { Timestamp::MAX } else { bound.end() }
+    }
+
+    /// From the first segment of a stream to the furthest end, of what is meant where nobody says which hours; `None` if it has none.
+    pub fn extent(&self, stream: &Stream) -> Result<Option<(Timestamp, Timestamp)>, PlaybackError> {
+        self.exists(stream)?;
+        let Some(view) = self.keeper.view(stream) else { return Ok(None) };
+        let hours = self.keeper.index().catalog().hours(&stream.to_string(), view.0..=view.1);
+        let find = |hour: &Hour| -> Result<Option<Arc<BestHour>>, PlaybackError> {
+            Ok(Some(self.best_hour(stream, *hour)?).filter(|hour| !hour.best().is_empty()))
+        };
+        // Hours may hold nothing but what is hidden; so many of them at an end are taken for nothing.
+        let most = self.options.max_hours;
+        let Some(first) = first_some(hours.iter().take(most), find)? else { return Ok(None) };
+        let Some(last) = first_some(hours.iter().rev().take(most), find)? else { return Ok(None) };
+        let before = self.best_hour(stream, last.hour().previous())?;
+        let ends = last.best().iter().chain(before.best()).map(SequencePiece::end);
+        Ok(first.best().first().map(SequencePiece::start).zip(ends.max()))
+    }
+
+    /// The best segments of an hour; none where there is no such hour.
+    pub fn best_hour(&self, stream: &Stream, hour: Hour) -> Result<Arc<BestHour>, PlaybackError> {
+        Ok(self.hours.get(&self.keeper, stream, hour)?)
+    }
+
+    /// The hours that a window needs, in order: also the one before it, whose segments may reach into it.
+    pub fn window(
+        &self,
+        stream: &Stream,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
+        self.exists(stream)?;
+        let (first, last) = (start.hour().previous(), (end - Span::from_us(1)).hour());
+        if last < first {
+            return Ok(Vec::new());
+        }
+        let hours = self.keeper.index().catalog().hours(&stream.to_string(), first..=last);
+        // One more: the hour before the window is not counted.
+        if hours.len() > self.options.max_hours.saturating_add(1) {
+            return Err(PlaybackError::TooManyHours { got: hours.len() as u64, limit: self.options.max_hours as u64 });
+        }
+        self.read(stream, &hours)
+    }
+
+    fn read(&self, stream: &Stream, hours: &[Hour]) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
+        let parts = by_threads(hours, |hour| self.best_hour(stream, *hour));
+        parts.ok_or(PlaybackError::ReadingFailed)?.into_iter().collect()
+    }
+
+    /// An error if there is no such stream, or if it holds no video.
+    fn exists(&self, stream: &Stream) -> Result<(), PlaybackError> {
+        match self.keeper.ensure_structure() {
+            // An index that takes no writes still knows what it knew.
+            Ok(()) | Err(CrawlError::Index(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let known = self.keeper.index().catalog().bounds(&stream.to_string()).is_some();
+        if known && !stream.quality.is_chat() {
+            return Ok(());
+        }
+        self.keeper.confirm_readable(stream.channel.as_str())?;
+        Err(PlaybackError::NoStream(stream.clone()))
+    }
+
+    fn now(&self) -> AskedAt {
+        let since_epoch = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let wall = Timestamp::from_us(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX));
+        AskedAt { wall, since: self.clock.now() }
+    }
+}
+
+/// Does the same with each, in order; by several threads where there are many. `None` if a thread has died.
+fn by_threads<I: Sync, T: Send>(all: &[I], work: impl Fn(&I) -> T + Sync) -> Option<Vec<T>> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS);
+    if all.len() < MANY_HOURS || threads == 1 {
+        return Some(all.iter().map(work).collect());
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts = all.chunks(all.len().div_ceil(threads));
+        let running: Vec<_> =
+            parts.map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<T>>())).collect();
+        let mut done = Vec::with_capacity(all.len());
+        for part in running {
+            done.extend(part.join().ok()?);
+        }
+        Some(done)
+    })
+}
+
+/// The first that is found.
+fn first_some<I, T>(
+    all: impl Iterator<Item = I>,
+    find: impl Fn(I) -> Result<Option<T>, PlaybackError>,
+) -> Result<Option<T>, PlaybackError> {
+    for each in all {
+        if let Some(found) = find(each)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}

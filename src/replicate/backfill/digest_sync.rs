@@ -1,0 +1,327 @@
+//! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
+
+use super::budget;
+use super::error::RoundError;
+use super::job::PeerJob;
+use super::memory::{ComparedSubject, Pair};
+use super::peer_state::Conflict;
+use crate::archive::totals::Digest;
+use crate::archive::{Day, Hour, HourPlace, Stream};
+use crate::disk::ArchiveId;
+use crate::replicate::peer::PeerError;
+use crate::wire::{DayDigests, HourDigests, QualityDigests};
+
+/// Bytes of an answer: a page of ten thousand days has 1.5 MB.
+const ANSWER_BYTES: usize = 8 << 20;
+/// Pages of an answer: with more, a peer would keep us asking.
+const PAGES: usize = 64;
+/// Hours and requests after which a round begins with what it has found; the next one goes on. A peer that makes up days and
+/// qualities costs so much and no more.
+const MOST_HOURS: usize = 200_000;
+pub(super) const MOST_REQUESTS: u64 = 20_000;
+/// Hours of one day, in an answer: there are no more.
+const HOURS: usize = 24;
+
+/// How far a peer is followed: the epoch of its change log, and the number of the last change that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PeerCursor {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+}
+
+/// What was found out.
+#[derive(Debug)]
+pub(super) enum SyncResult {
+    /// The peer speaks only the fixed part.
+    FixedPart,
+    /// The peer is this node.
+    Itself,
+    /// What differs.
+    Differs(Differences),
+}
+
+/// What two lists of an hour have to add up to, for the pair of their digests to be settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Promise {
+    pub(super) ours: Digest,
+    pub(super) theirs: Digest,
+}
+
+/// What differs.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    /// From where the peer can be followed.
+    pub(super) cursor: Option<PeerCursor>,
+    /// The hours, newest first, each with the digest that its list has to add up to.
+    pub(super) places: Vec<(HourPlace, Promise)>,
+    /// About how many segments are there and not here.
+    pub(super) behind: u64,
+    qualities: Vec<(ComparedSubject, Pair, Vec<DifferentDay>, bool)>,
+}
+
+#[derive(Debug)]
+struct DifferentDay {
+    subject: ComparedSubject,
+    pair: Pair,
+    hours: Vec<(HourPlace, Pair)>,
+    /// Whether what was told of its hours adds up to what was told of the day. A line that garbles, or a change in between, may
+    /// have hidden one.
+    adds_up: bool,
+}
+
+impl Differences {
+    /// Whether there is enough to do for one round.
+    fn is_enough(&self, job: &PeerJob) -> bool {
+        self.places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS
+    }
+
+    /// Remembers what left nothing to do.
+    pub(super) fn settle(self, job: &PeerJob) {
+        let (memory, era, name) = (&job.shared.memory, job.era, &job.peer().name);
+        for (quality, pair, days, mut settled) in self.qualities {
+            for day in days {
+                let mut quiet = day.adds_up;
+                for (place, of_hour) in day.hours {
+                    if job.unsettled.contains(&place) {
+                        quiet = false;
+                    } else {
+                        memory.settle(era, name, ComparedSubject::Hour(place), of_hour);
+                    }
+                }
+                settled &= quiet;
+                if quiet {
+                    memory.settle(era, name, day.subject, day.pair);
+                }
+            }
+            if settled {
+                memory.settle(era, name, quality, pair);
+            }
+        }
+    }
+}
+
+/// What of all that is wanted differs.
+pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
+    let mut found = Differences::default();
+    let mut after: Option<String> = None;
+    for page in 0..PAGES {
+        let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+        let answer = job.shared.client.get_json(job.peer(), &["api", "v1", "digests"], &query, ANSWER_BYTES).await;
+        job.asked();
+        let answer: QualityDigests = match answer {
+            Ok(answer) => answer,
+            Err(error) if page == 0 && speaks_only_the_fixed_part(&error) => {
+                // It does not say what it is called: its name in the list is all there is.
+                let name = job.peer().name.clone();
+                note_identity(job, None, Some(&name)).await?;
+                return Ok(SyncResult::FixedPart);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if page == 0 {
+            job.shared.client.identified(job.peer(), answer.instance);
+            if answer.instance == Some(job.shared.options.instance) {
+                return Ok(SyncResult::Itself);
+            }
+            note_identity(job, answer.archive.as_deref(), answer.name.as_deref()).await?;
+            // What is read on later pages may be newer, which is no harm: a change that is known comes once more.
+            found.cursor =
+                u64::from_str_radix(&answer.epoch, 16).ok().map(|epoch| PeerCursor { epoch, seq: answer.seq });
+        }
+        for theirs in answer.qualities {
+            if found.is_enough(job) {
+                job.unheard = true;
+                break;
+            }
+            let Ok(stream) = Stream::new(&theirs.channel, &theirs.quality) else { continue };
+            quality(job, &stream, &theirs.digest, &mut found).await?;
+        }
+        after = answer.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let horizon = job.shared.keeper.horizon();
+    found.places.sort_unstable_by(|(a, _), (b, _)| {
+        horizon.rank(a.hour).cmp(&horizon.rank(b.hour)).then_with(|| a.stream.cmp(&b.stream))
+    });
+    found.places.dedup_by(|(a, _), (b, _)| a == b);
+    Ok(SyncResult::Differs(found))
+}
+
+/// Notes whether another node claims this node's name or archive id. It is fetched from all the same.
+async fn note_identity(job: &PeerJob, archive: Option<&str>, name: Option<&str>) -> Result<(), RoundError> {
+    let ours = job.shared.with_keeper(|keeper| Ok(keeper.index().archive()?)).await?;
+    let ours = ours.map(|id| ArchiveId::from_bytes(id).to_string());
+    let conflict = Conflict::between((ours.as_deref(), &job.shared.options.name), (archive, name));
+    let known = job.known.status().conflict;
+    if let Some(why) = conflict.filter(|_| conflict != known) {
+        tracing::warn!(name: "peer_conflict", peer = job.peer().name, %why, "another node claims this node's name or archive id");
+    }
+    let id = archive.and_then(|archive| archive.parse().ok());
+    job.known.update(|status| (status.archive, status.conflict) = (id, conflict));
+    Ok(())
+}
+
+/// A peer that answers, but not this: an older node, another program, a plain file server. One that fails for the moment is
+/// neither.
+fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
+    match error.status() {
+        Some(status) => !status.is_server_error() || status == reqwest::StatusCode::NOT_IMPLEMENTED,
+        None => matches!(error, PeerError::Unexpected { .. }),
+    }
+}
+
+/// The days of a quality that differ.
+async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut Differences) -> Result<(), RoundError> {
+    let wants = &job.shared.options.wants;
+    if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
+        return Ok(());
+    }
+    if budget::leaves_out(job, stream).await? {
+        return Ok(());
+    }
+    let name = stream.to_string();
+    let ours = job.shared.with_keeper(move |keeper| Ok(keeper.index().stream_sums(&name)?)).await?;
+    let (subject, pair) =
+        (ComparedSubject::Quality(stream.clone()), Pair::of(&ours.total().digest.to_string(), theirs));
+    if ours.total().digest.to_string() == theirs || job.shared.memory.is_settled(&job.peer().name, &subject, pair) {
+        return Ok(());
+    }
+    let (channel, quality) = (stream.channel.as_str(), stream.quality.as_str());
+    let path = ["api", "v1", "digests", channel, quality];
+    let (mut after, mut days, mut all): (Option<String>, _, _) = (None, Vec::new(), true);
+    let mut sum = Digest::default();
+    for _ in 0..PAGES {
+        let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+        let answer: Result<DayDigests, _> = job.shared.client.get_json(job.peer(), &path, &query, ANSWER_BYTES).await;
+        job.asked();
+        let Some(answer) = or_told(answer, job)? else {
+            all = false;
+            break;
+        };
+        for there in answer.days {
+            if found.is_enough(job) {
+                (all, job.unheard) = (false, true);
+                break;
+            }
+            let Ok(at) = Day::parse(&there.day) else { continue };
+            sum = sum.plus(Digest::parse(&there.digest).unwrap_or_default());
+            let mine = ours.day(at).digest.to_string();
+            let of_day = (ComparedSubject::Day(stream.clone(), at), Pair::of(&mine, &there.digest));
+            if mine == there.digest || job.shared.memory.is_settled(&job.peer().name, &of_day.0, of_day.1) {
+                continue;
+            }
+            if job.leaves_future(at.first()) {
+                job.report.future = job.report.future.saturating_add(hours_of_a_day(there.hours));
+                // Their time may come: what was not compared is not settled.
+                all = false;
+                continue;
+            }
+            match day(job, stream, at, found).await? {
+                Some((hours, of_hours)) => {
+                    let adds_up = Digest::parse(&there.digest) == Some(of_hours);
+                    days.push(DifferentDay { subject: of_day.0, pair: of_day.1, hours, adds_up });
+                }
+                None => all = false,
+            }
+        }
+        after = answer.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // The days add up to the quality, or else one may be hidden by a line that garbles, or have changed in between.
+    all &= Digest::parse(theirs) == Some(sum);
+    found.qualities.push((subject, pair, days, all));
+    Ok(())
+}
+
+/// The hours of a day that differ, and what all of them add up to; `None` if that could not be found out, which is in the report.
+async fn day(
+    job: &mut PeerJob,
+    stream: &Stream,
+    day: Day,
+    found: &mut Differences,
+) -> Result<Option<(Vec<(HourPlace, Pair)>, Digest)>, RoundError> {
+    let written = day.to_string();
+    let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &written];
+    let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
+    job.asked();
+    let Some(answer) = or_told(answer, job)? else { return Ok(None) };
+    let name = stream.to_string();
+    let rows =
+        job.shared.with_keeper(move |keeper| Ok(keeper.index().hour_rows(&name, day.first(), day.last())?)).await?;
+    let (mut hours, mut sum, mut is_left) = (Vec::new(), Digest::default(), false);
+    for theirs in answer.hours.into_iter().take(HOURS) {
+        let Some(hour) = Hour::parse(&theirs.hour).ok().filter(|hour| Day::of(*hour) == day) else { continue };
+        let Some(promised) = Digest::parse(&theirs.digest) else { continue };
+        sum = sum.plus(Digest::of_name(&format!("{hour} {promised}")));
+        let row = rows.iter().find(|(at, _)| *at == hour).map(|(_, row)| &row.totals);
+        let mine_digest = row.map(|totals| totals.digest).unwrap_or_default();
+        let mine = mine_digest.to_string();
+        let place = HourPlace { stream: stream.clone(), hour };
+        let (subject, pair) = (ComparedSubject::Hour(place.clone()), Pair::of(&mine, &theirs.digest));
+        let options = &job.shared.options;
+        if mine == theirs.digest
+            || !options.wants.hour(hour)
+            || !options.keeps.hour(&place)?
+            || job.shared.memory.is_settled(&job.peer().name, &subject, pair)
+        {
+            continue;
+        }
+        if job.leaves_future(hour) {
+            job.report.future = job.report.future.saturating_add(1);
+            is_left = true;
+            continue;
+        }
+        let here = row.map_or(0, crate::archive::digest_sums::replicated_files);
+        found.behind = found.behind.saturating_add(theirs.files.saturating_sub(here).min(MOST_BEHIND));
+        found.places.push((place.clone(), Promise { ours: mine_digest, theirs: promised }));
+        hours.push((place, pair));
+    }
+    // Nothing adds up to it: what was left is not settled, because its time may come.
+    Ok(Some((hours, if is_left { Digest::default() } else { sum })))
+}
+
+/// How many hours of a day differ, as a peer says: no day has more than [`HOURS`].
+fn hours_of_a_day(said: u64) -> u64 {
+    said.min(HOURS as u64)
+}
+
+/// No hour holds more than this: what a peer says of its counts is only believed so far.
+const MOST_BEHIND: u64 = 1_000_000;
+
+/// What was asked for; nothing, and a line in the report, if only this one answer is bad.
+pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut PeerJob) -> Result<Option<T>, RoundError> {
+    match answer.map_err(RoundError::from) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.ends_the_round() => Err(error),
+        Err(error) => {
+            job.unheard = true;
+            job.report.failed(error);
+            Ok(None)
+        }
+    }
+}
+
+/// What the list of an hour has to add up to, asked for anew; nothing if that cannot be found out.
+pub(super) async fn promised(job: &mut PeerJob, place: &HourPlace) -> Result<Option<Digest>, RoundError> {
+    let (stream, day) = (&place.stream, Day::of(place.hour).to_string());
+    let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &day];
+    let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
+    job.asked();
+    let Some(answer) = or_told(answer, job)? else { return Ok(None) };
+    let hour = place.hour.to_string();
+    Ok(answer.hours.iter().find(|theirs| theirs.hour == hour).and_then(|theirs| Digest::parse(&theirs.digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_has_no_more_hours_than_there_are_whatever_a_peer_says() {
+        assert_eq!([0, 3, 24, 25, u64::MAX].map(hours_of_a_day), [0, 3, 24, 24, 24]);
+    }
+}

@@ -1,0 +1,287 @@
+//! The replication status of one peer: its worker writes it, everybody else reads it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::report::RoundReport;
+use crate::disk::ArchiveId;
+use crate::index::PeerRow;
+use crate::jobs::{JobHandle, JobState};
+use crate::replicate::peer::Peer;
+use crate::sync::crawl::FilledByPeer;
+
+/// What a peer's worker is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PeerState {
+    /// It has not begun.
+    #[default]
+    New,
+    /// It compares, lists and fetches.
+    Round,
+    /// It follows the peer's changes.
+    Following,
+    /// It waits for the next round.
+    Resting,
+    /// The last round failed; it waits before it tries again.
+    BackingOff,
+    /// The peer is this node: nothing is asked of it.
+    Itself,
+}
+
+/// Another node says of itself what only this one should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// It has this archive's id: one of the two is a copy that was made with its marker.
+    Archive,
+    /// It calls itself as this node does.
+    Name,
+}
+
+impl Conflict {
+    /// Whether what another process says of itself is in conflict with what this one is: its archive's id, and its name.
+    pub fn between(ours: (Option<&str>, &str), theirs: (Option<&str>, Option<&str>)) -> Option<Self> {
+        if ours.0.is_some() && ours.0 == theirs.0 {
+            Some(Self::Archive)
+        } else {
+            (theirs.1 == Some(ours.1)).then_some(Self::Name)
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Archive => {
+                "it has the id of this archive and is another node: one of the two is a copy that was made with .gapless, and neither counts as a copy \
+                 of the other; stop the node on the copy, and run `gapless rebuild --new-id` there"
+            }
+            Self::Name => {
+                "it has this node's name and is another node: give each a name of its own ([node] name, --name), or figures of the two are mixed up"
+            }
+        })
+    }
+}
+
+/// What is known of a peer.
+#[derive(Debug, Clone)]
+pub struct PeerStatus {
+    /// The peer.
+    pub peer: Peer,
+    /// What its worker is doing.
+    pub state: PeerState,
+    /// Whether it speaks more than the fixed part; unknown until it was asked.
+    pub is_ours: Option<bool>,
+    /// Rounds that were completed since the start.
+    pub rounds: u64,
+    /// What the last one did, and how long it took.
+    pub last: Option<(RoundReport, Duration)>,
+    /// What was done since the start, following included.
+    pub all: RoundReport,
+    /// When the last complete round ended.
+    pub complete: Option<SystemTime>,
+    /// Rounds in a row that failed.
+    pub failures: u32,
+    /// Why the last one did.
+    pub error: Option<String>,
+    /// The id of its archive, as it named it last.
+    pub archive: Option<ArchiveId>,
+    /// What of its identity cannot be right beside this node's.
+    pub conflict: Option<Conflict>,
+    /// When it is tried again, if it waits.
+    pub next: Option<SystemTime>,
+    /// How long ago all that it has, and that is old enough, was here: nothing while that is so.
+    pub lag: Duration,
+    /// Segments that are known to be there and old enough, and are not here.
+    pub behind: u64,
+    /// Hours done and to do in the round that runs.
+    pub hours: (u64, u64),
+    /// What it has filled with channels that nobody here records or names.
+    pub filled: FilledByPeer,
+    /// Why it may not fill more, if the last round left something out for that.
+    pub full: Option<String>,
+}
+
+/// A peer, and how it goes with it.
+#[derive(Debug)]
+pub(super) struct FollowedPeer {
+    pub(super) peer: Peer,
+    /// The peer is in no list any more, or the node ends.
+    pub(super) stop: CancellationToken,
+    /// A round is to begin now.
+    pub(super) wanted: Notify,
+    /// The operator's word, for the next round: suspiciously many tombstones are fine.
+    pub(super) accept_bursts: AtomicBool,
+    /// It was told that its budget for strangers' channels is full.
+    pub(super) is_full: AtomicBool,
+    /// Its worker's place on the board of jobs.
+    pub(super) post: JobHandle,
+    /// Counts whatever shows that a round goes on.
+    steps: AtomicU64,
+    done: AtomicU64,
+    total: AtomicU64,
+    behind: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    status: PeerStatus,
+    /// Since when something is missing here that is there.
+    behind_since: Option<Instant>,
+}
+
+impl FollowedPeer {
+    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken, post: JobHandle) -> Self {
+        let row = row.filter(|row| row.url == peer.url.to_string()).unwrap_or_default();
+        let complete = Duration::from_micros(row.complete_us);
+        let status = PeerStatus {
+            peer: peer.clone(),
+            state: PeerState::New,
+            is_ours: None,
+            rounds: 0,
+            last: None,
+            all: RoundReport::default(),
+            complete: SystemTime::UNIX_EPOCH.checked_add(complete).filter(|_| !complete.is_zero()),
+            failures: row.failures,
+            error: Some(row.error).filter(|error| !error.is_empty()),
+            archive: row.archive.map(ArchiveId::from_bytes),
+            conflict: None,
+            next: None,
+            lag: Duration::ZERO,
+            behind: 0,
+            hours: (0, 0),
+            filled: FilledByPeer::default(),
+            full: None,
+        };
+        Self {
+            peer,
+            stop,
+            wanted: Notify::new(),
+            accept_bursts: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            post,
+            steps: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
+            state: Mutex::new(State { status, behind_since: Some(Instant::now()) }),
+        }
+    }
+
+    /// How it goes.
+    pub(super) fn status(&self) -> PeerStatus {
+        let state = self.lock();
+        let lag = state.behind_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let hours = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        PeerStatus { lag, hours, behind: self.behind.load(Ordering::Relaxed), ..state.status.clone() }
+    }
+
+    /// Changes what is known.
+    pub(super) fn update(&self, change: impl FnOnce(&mut PeerStatus)) {
+        let (state, next) = {
+            let mut locked = self.lock();
+            change(&mut locked.status);
+            (locked.status.state, locked.status.next)
+        };
+        let next = next.and_then(|next| next.duration_since(SystemTime::now()).ok());
+        match state {
+            PeerState::New => self.post.is(JobState::Waiting, "has not begun", None),
+            PeerState::Round => self.post.works("compares and fetches"),
+            PeerState::Following => self.post.is(JobState::Waiting, "following", next),
+            PeerState::Resting => self.post.is(JobState::Resting, "waits for the next round", next),
+            PeerState::BackingOff => self.post.is(JobState::BackingOff, "waits for the next attempt", next),
+            PeerState::Itself => self.post.is(JobState::Waiting, "is this node itself", next),
+        }
+    }
+
+    /// Something is fetched between two rounds.
+    pub(super) fn fetches(&self) {
+        self.post.works("fetches what is new");
+    }
+
+    /// And that is over.
+    pub(super) fn has_fetched(&self) {
+        self.update(|_| {});
+    }
+
+    /// So many segments are missing here that are there, or none any more.
+    pub(super) fn set_behind(&self, count: u64, agrees: bool) {
+        self.behind.store(count, Ordering::Relaxed);
+        let since = &mut self.lock().behind_since;
+        *since = if agrees { None } else { Some(since.unwrap_or_else(Instant::now)) };
+    }
+
+    /// Something that was missing is here.
+    pub(super) fn caught_up_by(&self, count: u64) {
+        let less = |behind: u64| Some(behind.saturating_sub(count));
+        // It never fails, because it always gives a number.
+        self.behind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
+    }
+
+    /// A round has so many hours to do.
+    pub(super) fn begin(&self, hours: usize) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(hours as u64, Ordering::Relaxed);
+        self.post.progress(0, hours as u64);
+        self.step();
+    }
+
+    /// One of them is done.
+    pub(super) fn hour_done(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.post.progress(done, self.total.load(Ordering::Relaxed));
+        self.step();
+    }
+
+    /// It goes on.
+    pub(super) fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.post.sign();
+    }
+
+    /// Counts how often it went on.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// What is to be remembered of it.
+    pub(super) fn row(&self, followed: Option<(u64, u64)>) -> PeerRow {
+        let state = self.lock();
+        let status = &state.status;
+        let complete = status.complete.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        PeerRow {
+            url: self.peer.url.to_string(),
+            followed,
+            failures: status.failures,
+            complete_us: complete.and_then(|time| u64::try_from(time.as_micros()).ok()).unwrap_or(0),
+            archive: status.archive.map(ArchiveId::to_bytes),
+            error: status.error.clone().unwrap_or_default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_node_with_this_ones_name_or_archive_is_told_and_nobody_else() {
+        let of = |archive, name| Conflict::between((Some("a1"), "box"), (archive, name));
+        assert_eq!(of(Some("a2"), Some("other")), None);
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(Some("a2"), Some("box")), Some(Conflict::Name));
+        assert_eq!(of(Some("a1"), Some("other")), Some(Conflict::Archive));
+        assert_eq!(of(Some("a1"), Some("box")), Some(Conflict::Archive));
+        assert_eq!(Conflict::between((None, "box"), (None, Some("other"))), None, "no id is no equal id");
+    }
+}

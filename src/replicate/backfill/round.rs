@@ -1,0 +1,308 @@
+//! One round with one peer: agree, list what differs, take it over. Newest hour first.
+
+use std::collections::HashSet;
+
+use super::budget;
+use super::deletions;
+use super::digest_sync::{self, PeerCursor, Promise, SyncResult, agree, or_told};
+use super::error::RoundError;
+use super::fetch::{Room, WhenBusy, take_over};
+use super::fetch_outcome::TOLD;
+use super::fixed_part::listed;
+use super::hole_offers::Offers;
+use super::job::{NamedFile, PeerJob};
+use super::shared::now;
+use super::{tombstone_intake, waiting};
+use crate::archive::guards::Guard;
+use crate::archive::plan::Rules;
+use crate::archive::totals::{Digest, HourTotals};
+use crate::archive::{HourContents, HourPlace, Span, Timestamp};
+use crate::replicate::peer::{HourListing, ListRead, Listing};
+use crate::sync::crawl::{Allowance, CrawlError};
+
+/// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
+const MISTRUST: u32 = 40;
+/// Names that are worked through in some milliseconds.
+const MANY: usize = 10_000;
+
+/// What a round came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RoundResult {
+    /// To its end, with a peer that can be followed from here.
+    Kind(PeerCursor),
+    /// To its end, with a peer that can not.
+    Fixed,
+    /// The peer is this node.
+    Itself,
+}
+
+/// One round. What was done before an error is in the job's report, and what is to be looked at again is in the job.
+pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> {
+    job.shared.room().await?;
+    job.known.begin(0);
+    let (places, differences) = match agree(job).await? {
+        SyncResult::Itself => return Ok(RoundResult::Itself),
+        SyncResult::FixedPart => (listed(job).await?.into_iter().map(|place| (place, None)).collect(), None),
+        SyncResult::Differs(mut found) => {
+            let places = std::mem::take(&mut found.places).into_iter();
+            (places.map(|(place, promised)| (place, Some(promised))).collect::<Vec<_>>(), Some(found))
+        }
+    };
+    let is_ours = differences.is_some();
+    job.known.update(|status| status.is_ours = Some(is_ours));
+    job.known.set_behind(differences.as_ref().map_or(0, |found| found.behind), places.is_empty());
+    job.known.begin(places.len());
+    for (place, promised) in places {
+        let done = hour(job, &place, promised).await;
+        if let Err(error) = done
+            && !matches!(error, RoundError::Retired(_))
+        {
+            job.unsettled.insert(place.clone());
+            if error.ends_the_round() {
+                return Err(error);
+            }
+            job.shared.options.knowledge.unheard(&job.peer().name, &place, now());
+            // Of a channel in doubt these can be very many, and the doubt was told.
+            if matches!(error, RoundError::Crawl(CrawlError::Doubt(_))) {
+                job.report.failed(format!("{place}: {error}"));
+                job.known.hour_done();
+                continue;
+            }
+            // All of them at once, where it is this node's disk that fails.
+            if job.report.errors < TOLD {
+                tracing::warn!(name: "hour_not_backfilled", peer = job.peer().name, hour = %place, %error, "an hour of a peer could not be fetched");
+            }
+            job.report.failed(format!("{place}: {error}"));
+        }
+        job.known.hour_done();
+    }
+    let cursor = differences.as_ref().and_then(|differences| differences.cursor);
+    if let Some(differences) = differences {
+        differences.settle(job);
+    }
+    match super::extras::extras(job).await {
+        // A peer whose extras do not come is followed all the same.
+        Err(RoundError::Peer(error)) if error.disk().is_none() => job.report.failed(error),
+        done => done?,
+    }
+    Ok(cursor.map_or(RoundResult::Fixed, RoundResult::Kind))
+}
+
+/// Looks once more at what another peer was being asked for: it may not have had it after all.
+pub(super) async fn second_look(job: &mut PeerJob) -> Result<(), RoundError> {
+    let busy = std::mem::take(&mut job.busy);
+    for (place, names) in by_hour(busy) {
+        match names_of(job, &place, &names, WhenBusy::Wait, DeletionList::Taken, None).await {
+            Err(error) if error.ends_the_round() => return Err(error),
+            Err(error) => job.report.failed(format!("{place}: {error}")),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+fn by_hour(names: Vec<NamedFile>) -> Vec<(HourPlace, Vec<Box<str>>)> {
+    let mut hours: std::collections::BTreeMap<HourPlace, Vec<Box<str>>> = std::collections::BTreeMap::new();
+    for (place, name) in names {
+        hours.entry(place).or_default().push(name);
+    }
+    hours.into_iter().collect()
+}
+
+pub(super) fn counted<T>(listing: Listing<T>, job: &mut PeerJob) -> Vec<T> {
+    job.asked();
+    job.report.refused += listing.refused;
+    listing.names
+}
+
+/// Takes over an hour. Of a peer of our kind the list has to add up to its digest.
+async fn hour(job: &mut PeerJob, place: &HourPlace, promise: Option<Promise>) -> Result<(), RoundError> {
+    job.report.hours += 1;
+    if let Some(Promise { ours, theirs }) = promise {
+        let (names, adds_up) = list_of(job, place, theirs).await?;
+        let words = if adds_up { DeletionList::Taken } else { DeletionList::Doubted };
+        return names_of(job, place, &names, WhenBusy::Leave, words, Some(ours)).await;
+    }
+    let Some((names, (ours, seen))) = unless_settled(job, place).await? else { return Ok(()) };
+    names_of(job, place, &names, WhenBusy::Leave, DeletionList::Taken, Some(ours)).await?;
+    if !job.unsettled.contains(place) {
+        job.shared.memory.settle_list(job.era, &job.peer().name, place.clone(), ours.to_string(), seen);
+    }
+    Ok(())
+}
+
+/// The list of an hour, and whether it adds up to its digest. If it does not, because of a change in between or a line that
+/// garbles, both are asked for once more.
+async fn list_of(job: &mut PeerJob, place: &HourPlace, promised: Digest) -> Result<(Vec<Box<str>>, bool), RoundError> {
+    let stream = &place.stream;
+    let listed = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
+    let names = counted(listed, job);
+    if digest_of(&names) == promised {
+        return Ok((names, true));
+    }
+    let Some(promised_now) = digest_sync::promised(job, place).await? else { return Ok((names, false)) };
+    let listed_now = job.shared.client.segments(job.peer(), &stream.channel, &stream.quality, place.hour).await?;
+    let names_now = counted(listed_now, job);
+    let adds_up = digest_of(&names_now) == promised_now;
+    if !adds_up {
+        tracing::debug!(name: "list_does_not_add_up", peer = job.peer().name, hour = %place, "a list is not the one of its digest; it is compared again in the next round");
+    }
+    // What it was before is settled by nothing.
+    job.unsettled.insert(place.clone());
+    Ok((names_now, adds_up))
+}
+
+/// What the names that are replicated add up to.
+fn digest_of(names: &[Box<str>]) -> Digest {
+    heavy(names.len(), || HourTotals::of(&HourContents::from_names(names.iter().map(|name| (&**name, 0)))).digest)
+}
+
+/// Does work about so many names, and lets others have the thread's place where they are very many.
+pub(super) fn heavy<T>(names: usize, work: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::current().runtime_flavor();
+    if names > MANY && flavor == tokio::runtime::RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+/// What a list says of deletions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeletionList {
+    /// Is taken as it is.
+    Taken,
+    /// Waits for a list that adds up: a tombstone that was garbled would be one for ever, and everywhere.
+    Doubted,
+}
+
+/// A list of the peer, and what to remember if it leaves nothing to do.
+type OfTheFixedPart = (Vec<Box<str>>, (Digest, ListRead));
+
+/// What a peer of the fixed part lists of an hour; nothing if that left nothing to do before, and ours is as it was then.
+async fn unless_settled(job: &mut PeerJob, place: &HourPlace) -> Result<Option<OfTheFixedPart>, RoundError> {
+    let at = place.clone();
+    let row = job.shared.with_keeper(move |keeper| {
+        keeper.ensure(&at)?;
+        Ok(keeper.index().hour_row(&at.stream.to_string(), at.hour)?)
+    });
+    let ours = row.await?.map(|row| row.totals.digest).unwrap_or_default();
+    let known = job.shared.memory.list(&job.peer().name, place, &ours.to_string());
+    // Now and then it is read although it is as it was: what is remembered may have been garbled on its way.
+    let seen = known.filter(|_| !rand::random_ratio(1, MISTRUST));
+    let listed = job.shared.client.segments_unless(job.peer(), place, seen.as_ref()).await?;
+    match listed {
+        HourListing::Same => {
+            job.asked();
+            Ok(None)
+        }
+        HourListing::Names(names, new) => Ok(Some((counted(names, job), (ours, new)))),
+    }
+}
+
+/// Plans and does what is to be done about these names of a peer.
+pub(super) async fn names_of(
+    job: &mut PeerJob,
+    place: &HourPlace,
+    names: &[Box<str>],
+    busy: WhenBusy,
+    words: DeletionList,
+    ours: Option<Digest>,
+) -> Result<(), RoundError> {
+    if !job.shared.options.keeps.hour(place)? {
+        // It was retired since the round began.
+        job.unsettled.insert(place.clone());
+        return Ok(());
+    }
+    let cutoff = if busy == WhenBusy::Due { Span::from_us(0) } else { job.shared.options.cutoff };
+    let local = contents(job, place).await?;
+    let remote: Vec<&str> = names.iter().map(|name| &**name).collect();
+    let rules = Rules {
+        hour: place.hour,
+        // What is due has waited long enough, whatever the clock says.
+        now: if busy == WhenBusy::Due { Timestamp::from_us(i64::MAX) } else { now() },
+        cutoff,
+        oldest: job.shared.options.wants.start,
+        wanted: true,
+        trusted: job.peer().trusted,
+        hides_equal: job.shared.keeper.guards().stands(Guard::ContentTwin),
+    };
+    let allowance = budget::allowance(job, &place.stream).await?;
+    let fetches = !matches!(allowance, Allowance::Full(_));
+    let mut plan = deletions::planned(job, place, &local, &remote, &rules, fetches).await?;
+    let refuses = &job.shared.options.refuses;
+    let mut is_known = Ok(());
+    let mut is_fine = |name: &str| {
+        !refuses.name(place, name).unwrap_or_else(|error| {
+            is_known = Err(error);
+            true
+        })
+    };
+    plan.fetch.retain(|offer| is_fine(offer.name));
+    plan.later.retain(|(offer, _)| is_fine(offer.name));
+    is_known?;
+    if words == DeletionList::Doubted {
+        if !plan.tombstones.is_empty() {
+            plan.tombstones.clear();
+            job.report.failed(format!(
+                "{place}: the list does not add up to its digest; its tombstones wait for one that does"
+            ));
+        }
+        job.unsettled.insert(place.clone());
+    }
+    // What was compared is settled for the digest that it was compared at.
+    if plan.is_empty() && ours.is_some_and(|ours| ours != HourTotals::of(&local).digest) {
+        job.unsettled.insert(place.clone());
+    }
+    if !plan.is_empty() || !plan.later.is_empty() {
+        job.unsettled.insert(place.clone());
+    }
+    let is_empty = local.files().iter().all(|file| file.key.tombstone);
+    if let Allowance::Full(why) = &allowance {
+        budget::only_tombstones(job, place, &mut plan, is_empty, why);
+        return tombstone_intake::of_plan(job, place, &plan, busy != WhenBusy::Wait).await.map(drop);
+    }
+    let room = waiting::MOST.saturating_sub(job.later.len());
+    let later = plan.later.iter().take(room);
+    job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
+    let offers = Offers::tell(job, place, names, &plan, busy);
+    let beside_own = if is_empty { None } else { budget::beside_own(job, place, &mut plan) };
+    let here = Room { is_empty, allowance, beside_own };
+    let failed = job.failed.len();
+    let mut done = take_over(job, place, &plan, busy, &here).await;
+    if done.is_ok() && !job.gone.is_empty() {
+        done = look_again(job, place).await;
+    }
+    offers.were_asked_for(job, place, failed, done.is_ok());
+    done
+}
+
+/// A peer that has a file no more lists it no more. One that goes on listing what it does not give has a file that is missing here.
+async fn look_again(job: &mut PeerJob, place: &HourPlace) -> Result<(), RoundError> {
+    // What an error in another hour has left here is not this one's.
+    let (gone, of_others): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut job.gone).into_iter().partition(|(at, _)| at == place);
+    job.gone = of_others;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let listing =
+        job.shared.client.segments(job.peer(), &place.stream.channel, &place.stream.quality, place.hour).await;
+    let names = match or_told(listing, job)? {
+        Some(listing) => counted(listing, job),
+        None => return Ok(()),
+    };
+    let listed = heavy(names.len(), || names.into_iter().collect::<HashSet<_>>());
+    for (_, name) in gone.into_iter().filter(|(_, name)| listed.contains(name)) {
+        job.report.gone = job.report.gone.saturating_sub(1);
+        job.report.failed(format!("{place}/{name}: the peer lists it, and answers that there is no such file"));
+        PeerJob::note(&mut job.failed, [(place.clone(), name)]);
+        job.unsettled.insert(place.clone());
+    }
+    Ok(())
+}
+
+async fn contents(job: &PeerJob, place: &HourPlace) -> Result<HourContents, RoundError> {
+    let place = place.clone();
+    job.shared.with_keeper(move |keeper| Ok(keeper.answer(&place)?.contents)).await
+}

@@ -1,0 +1,125 @@
+//! What the workers of all peers share: the archive, the client, the claims, the memory and the counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+
+use super::arrivals::Arrivals;
+use super::deletions::DeletionsAsked;
+use super::error::RoundError;
+use super::in_flight::Claims;
+use super::memory::PeerMemory;
+use super::metrics::BackfillMetrics;
+use super::options::BackfillOptions;
+use super::peer_state::FollowedPeer;
+use super::report_file::ReportFile;
+use super::targets::Targets;
+use super::tombstone_bursts::Bursts;
+use crate::archive::Timestamp;
+use crate::archive::blocks::Inodes;
+use crate::replicate::peer::PeerClient;
+use crate::sync::crawl::{CrawlError, Keeper};
+
+/// Downloads at once, from all peers together: each holds a piece of a file in memory. Every peer has a share of its own, so
+/// that those that hang keep nobody else from being asked.
+const DOWNLOADS: usize = 32;
+
+/// Bytes a second that each download should have of what we bound them to: with less a large file would not come in time.
+const SLOWEST: u64 = 50_000;
+/// A clock that is off by more was set; less is how clocks are.
+const CLOCK_SET: Duration = Duration::from_secs(60);
+
+/// What the workers share.
+pub(super) struct Shared {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) client: PeerClient,
+    pub(super) options: BackfillOptions,
+    pub(super) claims: Claims,
+    /// Every peer there is.
+    pub(super) peers: Arc<Mutex<Vec<Arc<FollowedPeer>>>>,
+    pub(super) arrivals: Arrivals,
+    pub(super) bursts: Bursts,
+    pub(super) heard: DeletionsAsked,
+    pub(super) targets: Targets,
+    pub(super) memory: PeerMemory,
+    pub(super) metrics: BackfillMetrics,
+    pub(super) report_file: ReportFile,
+    /// Workers there are.
+    pub(super) workers: AtomicUsize,
+    /// What the clock said, and when that really was.
+    pub(super) clock: Mutex<(SystemTime, Instant)>,
+}
+
+impl Shared {
+    /// Runs what waits for the disk.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, RoundError> + Send + 'static,
+    ) -> Result<T, RoundError> {
+        tokio::task::spawn_blocking(work).await.map_err(|error| RoundError::Thread(error.to_string()))?
+    }
+
+    /// The same with the keeper.
+    pub(super) async fn with_keeper<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Keeper) -> Result<T, CrawlError> + Send + 'static,
+    ) -> Result<T, RoundError> {
+        let keeper = Arc::clone(&self.keeper);
+        self.blocking(move || Ok(work(&keeper)?)).await
+    }
+
+    /// An error if the disk is not there, or has less room than is to stay free.
+    pub(super) async fn room(&self) -> Result<(), RoundError> {
+        let (keeper, floor) = (Arc::clone(&self.keeper), self.options.free_floor);
+        self.blocking(move || {
+            let base = keeper.guard().base().map_err(CrawlError::Away)?;
+            let (free, _) = base.free_space().map_err(CrawlError::Disk)?;
+            if free >= floor {
+                return Ok(());
+            }
+            let who = keeper.disk_use().map_or_else(|_| String::new(), |used| format!("; {used}"));
+            Err(RoundError::NoRoom { free, floor, who })
+        })
+        .await
+    }
+
+    /// An error if there are no inodes for so many files. Blocks.
+    pub(super) fn inodes_for(&self, files: u64) -> Result<(), RoundError> {
+        let base = self.keeper.guard().base().map_err(CrawlError::Away)?;
+        let inodes = base.inodes().map_err(CrawlError::Disk)?;
+        let Inodes { free, total } = inodes;
+        if inodes.spare() >= files { Ok(()) } else { Err(RoundError::NoInodes { free, total }) }
+    }
+
+    /// After the clock was set what is kept may be other hours than before: all is compared again.
+    pub(super) fn look_at_the_clock(&self) {
+        let mut clock = self.clock.lock();
+        let expected = clock.0 + clock.1.elapsed();
+        let now = SystemTime::now();
+        let off = now.duration_since(expected).unwrap_or_else(|early| early.duration());
+        *clock = (now, Instant::now());
+        drop(clock);
+        if off > CLOCK_SET {
+            tracing::warn!(name: "clock_was_set", seconds = off.as_secs(), "the clock was set; everything is compared with the peers again");
+            self.memory.clear();
+        }
+    }
+
+    /// Downloads at once from one peer.
+    pub(super) fn share(&self) -> usize {
+        let workers = self.workers.load(Ordering::Relaxed).max(1);
+        let by_bandwidth = match self.options.bandwidth {
+            0 => usize::MAX,
+            bound => usize::try_from(bound / SLOWEST).unwrap_or(usize::MAX) / workers,
+        };
+        self.options.concurrency.min(DOWNLOADS / workers).min(by_bandwidth).max(1)
+    }
+}
+
+/// The time now. It decides only whether a segment is too recent to be fetched.
+pub(super) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::MIN.max(Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+}

@@ -1,0 +1,211 @@
+//! Goes through the open holes when something may have changed, and has the index remember why each is open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use prometheus::Registry;
+
+use super::Knowledge;
+use super::buried::TombstonesNearHoles;
+use super::gauges::{HoleGauges, Sums};
+use crate::archive::coverage::Stretch;
+use crate::archive::hole_reasons::{HoleFacts, HoleKnowledge, OpenHole, why};
+use crate::archive::{Hour, HourPlace, Span, Stream, Timestamp};
+use crate::index::{HoleKey, Index, IndexError};
+use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next};
+
+/// How often it is looked whether something changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Without any sign all is worked out again after this time: what retention keeps changes with the clock.
+const ANYWAY: Duration = Duration::from_secs(60);
+/// How often the whole ledger is compared with the holes: some tenths of a second for each ten years of a quality.
+const MEND: Duration = Duration::from_secs(86_400);
+/// It rests so many times as long as it worked: a twentieth of one processor, however many holes there are.
+const REST: u32 = 19;
+/// How long it may work without a sign of going on: a thousand holes, or the ledger of a quality.
+const DEADLINE: Duration = Duration::from_secs(10 * 60);
+/// Holes that are read, and remembered, together.
+const TOGETHER: usize = 1_000;
+/// Hours of one hole about which retention is asked: more than a year.
+const MOST_HOURS: usize = 10_000;
+
+type AskHour = dyn Fn(&HourPlace) -> bool + Send + Sync;
+type AskStretch = dyn Fn(&Stream, Stretch) -> Vec<Stretch> + Send + Sync;
+type AskPeers = dyn Fn() -> Option<BTreeSet<String>> + Send + Sync;
+
+/// Whom to ask what is not known here.
+pub struct PeerQuery {
+    /// Whether backfill fetches an hour.
+    pub wants: Box<AskHour>,
+    /// Whether retention keeps an hour, or does not know.
+    pub keeps: Box<AskHour>,
+    /// The names of the peers; nothing while some of them may not be known yet.
+    pub peers: Box<AskPeers>,
+    /// What of a stretch was here, was damaged and is not here again; cut to it.
+    pub damaged: Box<AskStretch>,
+}
+
+/// Works out why holes are open.
+pub struct ReasonFinder {
+    index: Arc<Index>,
+    knowledge: Arc<Knowledge>,
+    asks: PeerQuery,
+    gauges: HoleGauges,
+    buried: Mutex<TombstonesNearHoles>,
+    /// Turns true when the index has caught up with the disk: before, hours that were not read look missing.
+    ready: tokio::sync::watch::Receiver<bool>,
+    /// What there was of turns of the index, of what is known of peers and of changes when all was worked out last.
+    seen: Option<(u64, u64, u64)>,
+    last: Instant,
+    mended: Option<Instant>,
+}
+
+impl Job for ReasonFinder {
+    fn kind(&self) -> &'static str {
+        "reasons"
+    }
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::from(LOOK)
+    }
+
+    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+        if let Some(why) = self.cannot() {
+            post.is(JobState::Waiting, why, None);
+            return Ok(Next::WhenWanted(LOOK));
+        }
+        let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
+        if self.seen == Some(signs) && self.last.elapsed() < ANYWAY {
+            return Ok(Next::WhenWanted(LOOK));
+        }
+        let began = Instant::now();
+        post.doing("works out why holes are open");
+        self.mend_now_and_then(post)?;
+        self.pass(post)?;
+        (self.seen, self.last) = (Some(signs), Instant::now());
+        post.doing("up to date");
+        Ok(Next::After(LOOK.max(began.elapsed() * REST)))
+    }
+}
+
+impl ReasonFinder {
+    /// Of the holes of this index, from when it is `ready`.
+    pub fn new(
+        index: Arc<Index>,
+        knowledge: Arc<Knowledge>,
+        asks: PeerQuery,
+        ready: tokio::sync::watch::Receiver<bool>,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        let (gauges, buried) = (HoleGauges::register(registry)?, Mutex::default());
+        let (seen, last, mended) = (None, Instant::now(), None);
+        Ok(Self { index, knowledge, asks, gauges, buried, ready, seen, last, mended })
+    }
+
+    /// Why nothing can be worked out now, if that is so.
+    fn cannot(&self) -> Option<&'static str> {
+        if !*self.ready.borrow() {
+            return Some("waits until the index has caught up");
+        }
+        // Backfill begins a moment after that, and peers may come and go; one that is not known yet was not asked.
+        let are_peers_known = (self.asks.peers)().is_some_and(|names| self.knowledge.is_about(&names));
+        (!are_peers_known).then_some("waits until the peers are known")
+    }
+
+    /// Compares the ledger with the holes: it follows from nothing else, so that nothing else would notice.
+    fn mend_now_and_then(&mut self, post: &JobHandle) -> Result<(), IndexError> {
+        if self.mended.is_some_and(|at| at.elapsed() < MEND) {
+            return Ok(());
+        }
+        for stream in self.index.catalog().streams() {
+            post.sign();
+            if self.index.mend_ledger(&stream)? {
+                tracing::warn!(name: "ledger_mended", %stream, "the ledger of holes was wrong and has been repaired; the history of some holes is lost");
+            }
+        }
+        self.mended = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Goes through all of them once.
+    fn pass(&self, post: &JobHandle) -> Result<(), IndexError> {
+        let mut buried = self.buried.lock();
+        buried.begin(&self.index);
+        let generation = self.index.catalog().generation();
+        let streams: BTreeMap<u32, Stream> = {
+            let state = self.index.catalog().read();
+            state.streams.values().map(|entry| (entry.row.id, entry.stream.clone())).collect()
+        };
+        let away = self.index.away()?;
+        let (mut after, mut sums): (Option<HoleKey>, _) = (None, Sums::default());
+        loop {
+            post.sign();
+            let holes = self.index.open_after(after, TOGETHER)?;
+            let Some(last) = holes.last() else { break };
+            after = Some(last.0);
+            let mut changed = Vec::new();
+            for (at, id, entry) in holes {
+                let Some(stream) = streams.get(&id) else { continue };
+                let known = self.why(&mut buried, stream, &entry, &away)?;
+                if entry.known.as_ref() != Some(&known) {
+                    changed.push((at, entry.grown, known.clone()));
+                }
+                sums.add(stream, &OpenHole { known: Some(known), ..entry });
+            }
+            if !changed.is_empty() {
+                self.index.remember_why(changed, generation)?;
+            }
+        }
+        buried.end();
+        self.gauges.set(&sums, streams.into_values());
+        Ok(())
+    }
+
+    fn why(
+        &self,
+        buried: &mut TombstonesNearHoles,
+        stream: &Stream,
+        entry: &OpenHole,
+        away: &[Stretch],
+    ) -> Result<HoleKnowledge, IndexError> {
+        let hole = entry.hole;
+        let (retired, unwanted) = self.hours(stream, hole);
+        let facts = HoleFacts {
+            peers: self.knowledge.facts(stream, hole),
+            unwanted,
+            tombstones: buried.within(&self.index, stream, hole)?,
+            retired,
+            away: away.iter().filter_map(|absence| absence.cut(hole)).collect(),
+            damaged: (self.asks.damaged)(stream, hole),
+        };
+        Ok(why(entry, &facts, now()))
+    }
+
+    /// Those hours of a hole that retention does not keep, cut to it; and whether backfill does not want it, or not its end.
+    fn hours(&self, stream: &Stream, hole: Stretch) -> (Vec<Stretch>, bool) {
+        let last = (hole.end - Span::from_us(1)).hour();
+        let next = |hour: &Hour| Some(hour.next()).filter(|next| next > hour && *next <= last);
+        let (mut retired, mut unwanted) = (Vec::new(), true);
+        for hour in std::iter::successors(Some(hole.start.hour()), next).take(MOST_HOURS) {
+            let place = HourPlace { stream: stream.clone(), hour };
+            unwanted &= !(self.asks.wants)(&place);
+            if !(self.asks.keeps)(&place) {
+                retired.extend(Stretch::of(hour).cut(hole));
+            }
+        }
+        // One that reaches into what is not fetched, such as the far future, was not asked about in whole.
+        let end = HourPlace { stream: stream.clone(), hour: last };
+        (retired, unwanted || !(self.asks.wants)(&end))
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
+}

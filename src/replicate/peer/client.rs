@@ -1,0 +1,327 @@
+//! Asks peers what they have: channels, qualities, hours, names.
+//!
+//! One client serves all peers, so that connections are kept and bounds are the same for all.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::body::{self, BodyProblem, BodySink, told};
+use super::error::{BodyStart, PeerError, escaped};
+use super::limits::PeerLimits;
+use super::list::ListReader;
+use super::url::PeerUrl;
+use crate::archive::name::is_too_long_to_hide;
+use crate::archive::probe::is_probe_name;
+use crate::archive::{Channel, Hour, HourPlace, Quality};
+use crate::net::tls::{self, ClientConfig};
+use crate::net::tokens::Token;
+
+/// Bytes of an error's body that are read for the sake of its words.
+const DETAIL_BYTES: usize = 4 << 10;
+/// How long they are waited for.
+const DETAIL_TIME: Duration = Duration::from_secs(2);
+/// Idle connections are closed after this; servers of this field keep them for a minute or more.
+const IDLE: Duration = Duration::from_secs(45);
+/// A listing longer than this is sorted off the async threads.
+const MANY: usize = 50_000;
+/// The longest name of one thing in a directory.
+const NAME_BYTES: usize = 255;
+/// The deepest path of an extra: as deep as we serve them ourselves.
+const EXTRA_PARTS: usize = 64;
+
+/// Another archive node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// What it is called here, in messages and metrics.
+    pub name: String,
+    /// Where it is.
+    pub url: PeerUrl,
+    /// Whether tombstones are taken from it; otherwise they are only reported.
+    pub trusted: bool,
+}
+
+/// What a peer has, as far as it can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<T> {
+    /// In order, each once.
+    pub names: Vec<T>,
+    /// How many entries were dropped because they name nothing that can be asked for.
+    pub refused: u64,
+}
+
+/// Asks peers. Cloning it is cheap and shares the connections.
+#[derive(Debug, Clone)]
+pub struct PeerClient {
+    http: Client,
+    limits: PeerLimits,
+}
+
+impl PeerClient {
+    /// Makes the client, which trusts whom `tls` trusts; asks nobody yet.
+    pub fn new(limits: PeerLimits, tls: &ClientConfig) -> Result<Self, PeerError> {
+        Self::with_token(limits, tls, None)
+    }
+
+    /// The same, with a token that is shown to every peer.
+    pub fn with_token(limits: PeerLimits, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
+        let http = Client::builder()
+            .default_headers(token.and_then(authorization).into_iter().collect())
+            .tls_backend_preconfigured(tls::for_http(tls))
+            // A proxy is another host, and would see and answer everything: only the operator's addresses are asked.
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .http1_only()
+            .referer(false)
+            .tcp_nodelay(true)
+            .connect_timeout(limits.connect)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(limits.idle_connections)
+            .user_agent(concat!("gapless/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(PeerError::Setup)?;
+        Ok(Self { http, limits })
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &PeerLimits {
+        &self.limits
+    }
+
+    /// The channels of a peer.
+    pub async fn channels(&self, peer: &Peer) -> Result<Listing<Channel>, PeerError> {
+        self.list(peer, &["files"], &[], |name| Channel::new(name).ok()).await
+    }
+
+    /// The qualities of a channel.
+    pub async fn qualities(&self, peer: &Peer, channel: &Channel) -> Result<Listing<Quality>, PeerError> {
+        self.list(peer, &["files", channel.as_str()], &[], |name| Quality::new(name).ok()).await
+    }
+
+    /// The hours of a quality.
+    pub async fn hours(&self, peer: &Peer, channel: &Channel, quality: &Quality) -> Result<Listing<Hour>, PeerError> {
+        self.list(peer, &["files", channel.as_str(), quality.as_str()], &[], |name| Hour::parse(name).ok()).await
+    }
+
+    /// The visible files of an hour, tombstones included; also those whose name the grammar does not understand. Names for which there
+    /// can be no tombstone are refused: nobody could hide what was fetched under them.
+    pub async fn segments(
+        &self,
+        peer: &Peer,
+        channel: &Channel,
+        quality: &Quality,
+        hour: Hour,
+    ) -> Result<Listing<Box<str>>, PeerError> {
+        let hour = hour.to_string();
+        let parts = ["files", channel.as_str(), quality.as_str(), &hour];
+        self.list(peer, &parts, &[("tombstones", "true")], hideable).await
+    }
+
+    /// The same for peers that do not know of tombstones in lists.
+    pub async fn segments_alone(&self, peer: &Peer, place: &HourPlace) -> Result<Listing<Box<str>>, PeerError> {
+        let (hour, stream) = (place.hour.to_string(), &place.stream);
+        let parts = ["files", stream.channel.as_str(), stream.quality.as_str(), &hour];
+        self.list(peer, &parts, &[], hideable).await
+    }
+
+    /// The extras below a directory, as paths relative to it.
+    pub async fn extras(&self, peer: &Peer, dir: &str) -> Result<Listing<Box<str>>, PeerError> {
+        let parts: Vec<&str> = std::iter::once("extras").chain(dir.split('/')).collect();
+        let accept = |path: &str| {
+            let plain = path.split('/').count() <= EXTRA_PARTS && path.split('/').all(is_visible);
+            plain.then(|| path.into())
+        };
+        self.list(peer, &parts, &[], accept).await
+    }
+
+    /// Asks for one JSON value of at most `most` bytes.
+    pub async fn get_json<T: DeserializeOwned>(
+        &self,
+        peer: &Peer,
+        path: &[&str],
+        query: &[(&str, &str)],
+        most: usize,
+    ) -> Result<T, PeerError> {
+        let (body, url, begins) = self.read(peer, path, query, most, Vec::new()).await?;
+        serde_json::from_slice(&body).map_err(|error| told(&url, BodyProblem::Unexpected(error.to_string()), begins))
+    }
+
+    /// What the process that answers at the address of a peer says of itself. What its clock says follows from that.
+    pub fn identified(&self, peer: &Peer, process: Option<u64>) {
+        self.limits.dates.identify(&peer.url, process);
+    }
+
+    pub(super) async fn list<T: Ord + Send + 'static>(
+        &self,
+        peer: &Peer,
+        path: &[&str],
+        query: &[(&str, &str)],
+        accept: fn(&str) -> Option<T>,
+    ) -> Result<Listing<T>, PeerError> {
+        let reader = ListReader::new(self.limits.listing_entries, accept);
+        let (read, url, begins) = self.read(peer, path, query, self.limits.listing_bytes, reader).await?;
+        let (names, refused) = read.finish().map_err(|problem| told(&url, problem, begins))?;
+        if refused > 0 {
+            tracing::debug!(name: "names_left_out", peer = peer.name, url, refused, "names that cannot be asked for were left out");
+        }
+        Ok(Listing { names: in_order(names).await?, refused })
+    }
+
+    /// Reads the answer into a sink; also gives the address and how the answer begins, for messages.
+    async fn read<S: BodySink>(
+        &self,
+        peer: &Peer,
+        path: &[&str],
+        query: &[(&str, &str)],
+        most: usize,
+        sink: S,
+    ) -> Result<(S, String, BodyStart), PeerError> {
+        let mut url = address(peer, path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let text = url.to_string();
+        let work = async {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+            let mut response = self.ask(&url, &headers).await?;
+            if response.status() != StatusCode::OK {
+                return Err(refused(&text, response).await);
+            }
+            body::read(&text, &mut response, &self.limits, most, sink).await
+        };
+        match timeout(self.limits.listing_time, work).await {
+            Ok(done) => done.map(|(filled, begins)| (filled, text, begins)),
+            Err(_) => Err(PeerError::TimedOut {
+                url: text,
+                what: "did not finish its answer",
+                after: self.limits.listing_time,
+            }),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// A connection that broke before that is tried once more: the peer may have closed it because it was idle, which
+    /// is nobody's fault and not seen before the request is sent.
+    pub(super) async fn ask(&self, url: &Url, headers: &HeaderMap) -> Result<Response, PeerError> {
+        self.send(&Method::GET, url, headers, Bytes::new()).await
+    }
+
+    /// The same with a body; what is asked for is the same if it is asked for twice.
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, PeerError> {
+        let timed_out = |what, after| Err(PeerError::TimedOut { url: url.to_string(), what, after });
+        let mut again = true;
+        loop {
+            let mut request = self.http.request(method.clone(), url.clone()).headers(headers.clone());
+            if !body.is_empty() {
+                request = request.body(body.clone());
+            }
+            let source = match timeout(self.limits.silence, request.send()).await {
+                Ok(Ok(response)) => {
+                    self.limits.dates.hear(url, response.remote_addr(), response.headers());
+                    return Ok(response);
+                }
+                Ok(Err(source)) => source,
+                Err(_) => return timed_out("did not answer", self.limits.silence),
+            };
+            if source.is_timeout() {
+                return timed_out("could not be connected to", self.limits.connect);
+            }
+            if let Some(why) = tls::explain_handshake(&source) {
+                return Err(PeerError::Insecure { url: url.to_string(), why });
+            }
+            if source.is_connect() {
+                return Err(PeerError::Unreachable { url: url.to_string(), source });
+            }
+            if !std::mem::take(&mut again) {
+                return Err(PeerError::Broken { url: url.to_string(), bytes: 0, source });
+            }
+        }
+    }
+}
+
+/// The header that shows a token, and that is never printed.
+fn authorization(token: &Token) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.secret())).ok()?;
+    value.set_sensitive(true);
+    Some((AUTHORIZATION, value))
+}
+
+/// The address of what these names lead to, if it can be asked at all.
+pub(super) fn address(peer: &Peer, path: &[&str]) -> Result<Url, PeerError> {
+    Ok(peer.url.join(path.iter().copied())?)
+}
+
+/// The error that an answer with an unwanted status is, with the peer's own words.
+pub(super) async fn refused(url: &str, mut response: Response) -> PeerError {
+    let (url, status) = (url.to_owned(), response.status());
+    if let (true, Some(to)) = (status.is_redirection(), response.headers().get(LOCATION)) {
+        return PeerError::Redirected { url, status, to: escaped(to.as_bytes()) };
+    }
+    PeerError::Status { url, status, detail: words(&mut response).await }
+}
+
+/// The sentence in a problem document, or else the beginning of the text; empty if there is none.
+pub(super) async fn words(response: &mut Response) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: Option<String>,
+        title: Option<String>,
+    }
+    let mut body = Vec::new();
+    let reading = async {
+        while let Ok(Some(bytes)) = response.chunk().await {
+            let room = DETAIL_BYTES.saturating_sub(body.len());
+            body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+            if bytes.len() > room {
+                break;
+            }
+        }
+    };
+    // What has come until then is good enough.
+    timeout(DETAIL_TIME, reading).await.unwrap_or_default();
+    let problem = serde_json::from_slice(&body).ok().and_then(|problem: Problem| problem.detail.or(problem.title));
+    let words = problem.map_or_else(|| escaped(&body), |text| escaped(text.as_bytes()));
+    if words.is_empty() { words } else { format!(": {words}") }
+}
+
+/// What is visible, of a file beside which a tombstone can lie.
+pub(super) fn hideable(name: &str) -> Option<Box<str>> {
+    visible(name).filter(|name| !is_too_long_to_hide(name))
+}
+
+pub(super) fn visible(name: &str) -> Option<Box<str>> {
+    is_visible(name).then(|| name.into())
+}
+
+/// Whether it is a name of one visible thing in a directory.
+fn is_visible(name: &str) -> bool {
+    let is_one_name = !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(['/', '\0']);
+    // Those who look for a probe ask for it by itself.
+    is_one_name && !name.starts_with('.') && !is_probe_name(name)
+}
+
+/// In order, each once; very many off the async threads.
+pub(super) async fn in_order<T: Ord + Send + 'static>(names: Vec<T>) -> Result<Vec<T>, PeerError> {
+    if names.len() < MANY {
+        return Ok(sorted(names));
+    }
+    tokio::task::spawn_blocking(move || sorted(names)).await.map_err(|_| PeerError::Stopping)
+}
+
+fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}

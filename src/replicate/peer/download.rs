@@ -1,0 +1,334 @@
+//! Fetches one file from a peer into a [`Download`].
+//!
+//! 1. The size is bounded by what the peer announces, before anything is read, and again while it arrives; so are the time and the slowness.
+//! 2. A connection that breaks is resumed once, where it broke, if the peer gave the file a strong tag: `If-Range` makes
+//!    sure that the rest is the rest of the same file, or else the whole comes again.
+//! 3. Nothing is published here: the caller calls [`Download::finish`], which compares the hash.
+//!
+//! Writing goes to the blocking threads in pieces; the time that our disk and our own limit take does not count against the peer.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use reqwest::{Response, StatusCode, Url};
+use tokio::time::{Instant, timeout};
+
+use super::body::{BodyProblem, chunk, encoding, told};
+use super::client::{Peer, PeerClient, address, refused, words};
+use super::error::{BodyStart, PeerError};
+use super::limits::PeerLimits;
+use crate::archive::HourPlace;
+use crate::disk::Download;
+
+/// What is collected before it is written: few hops to the blocking threads, little memory for each download.
+pub(super) const PIECE_BYTES: usize = 256 << 10;
+/// A tag longer than this is not repeated to the peer.
+const ETAG_BYTES: usize = 256;
+
+/// Whom the next bytes wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Us: we bound how fast files come.
+    Ours,
+    /// The peer.
+    Theirs,
+}
+
+/// What became of a request for a file.
+#[derive(Debug)]
+#[must_use = "a download is published by finishing it"]
+pub enum DownloadOutcome {
+    /// All of it has arrived; its hash is still to be compared, by [`Download::finish`], which blocks.
+    Fetched {
+        /// What holds it.
+        download: Box<Download>,
+        /// Bytes that came over the wire for it.
+        bytes: u64,
+    },
+    /// The peer has no such file (404), or has it tombstoned (410).
+    Gone,
+    /// It announces more than was asked for at most; nothing of it was read.
+    TooLarge,
+}
+
+impl PeerClient {
+    /// Fetches a segment or chat batch, unless it announces more than `most` bytes. `progress` is called whenever something has come, with whom
+    /// the next bytes wait for.
+    pub async fn download(
+        &self,
+        peer: &Peer,
+        place: &HourPlace,
+        name: &str,
+        into: Download,
+        most: u64,
+        progress: impl Fn(Pause) + Send + Sync,
+    ) -> Result<DownloadOutcome, PeerError> {
+        let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+        let url = address(peer, &["segments", channel, quality, &place.hour.to_string(), name])?;
+        let after = self.limits().file_time;
+        match timeout(after, self.fetch(&url, Writer::new(into), most, &progress)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
+        }
+    }
+
+    async fn fetch(
+        &self,
+        url: &Url,
+        mut writer: Writer,
+        most: u64,
+        progress: &(impl Fn(Pause) + Sync),
+    ) -> Result<DownloadOutcome, PeerError> {
+        let text = url.to_string();
+        let mut resume: Option<Resume> = None;
+        if writer.held > 0 {
+            writer = writer.restarted().await?;
+        }
+        loop {
+            let mut response = self.ask(url, &headers(resume.as_ref())).await?;
+            match (response.status(), &resume) {
+                (StatusCode::OK, None) => {}
+                (StatusCode::OK, Some(_)) => writer = writer.restarted().await?,
+                (StatusCode::PARTIAL_CONTENT, Some(wanted)) => wanted.check(&text, &response)?,
+                (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
+                    // Read to its end, so that the connection can be kept.
+                    words(&mut response).await;
+                    return Ok(DownloadOutcome::Gone);
+                }
+                _ => return Err(refused(&text, response).await),
+            }
+            let total = announced(&text, &response, writer.held, self.limits())?;
+            if total.is_some_and(|total| total > most) {
+                return Ok(DownloadOutcome::TooLarge);
+            }
+            let etag = strong_etag(&response);
+            let (streamed, broken) = stream(&text, response, writer, self.limits(), progress).await?;
+            writer = streamed.flushed().await?;
+            match (broken, etag) {
+                (None, _) => match total {
+                    Some(total) if total != writer.held => {
+                        let problem = format!("{} bytes instead of the {total} it announced", writer.held);
+                        return Err(told(&text, BodyProblem::Unexpected(problem), BodyStart::default()));
+                    }
+                    _ => {
+                        return Ok(DownloadOutcome::Fetched {
+                            download: Box::new(writer.download),
+                            bytes: writer.received,
+                        });
+                    }
+                },
+                (Some(error), Some(etag)) if resume.is_none() && writer.held > 0 => {
+                    tracing::debug!(name: "download_resumed", url = text, %error, "going on where the connection broke");
+                    resume = Some(Resume { from: writer.held, etag, total });
+                }
+                (Some(error), _) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Where to go on, and in what.
+struct Resume {
+    from: u64,
+    etag: HeaderValue,
+    total: Option<u64>,
+}
+
+impl Resume {
+    /// Whether a 206 is the rest that was asked for.
+    fn check(&self, url: &str, response: &Response) -> Result<(), PeerError> {
+        let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let fits = content_range(range).is_some_and(|(first, total)| {
+            first == self.from && (total.is_none() || self.total.is_none() || total == self.total)
+        });
+        if fits {
+            return Ok(());
+        }
+        let problem = format!("the rest from byte {} on was asked for", self.from);
+        Err(told(url, BodyProblem::Unexpected(problem), BodyStart::of(range.as_bytes())))
+    }
+}
+
+/// `bytes 5-9/10` → 5 and 10; `*` in place of the length is none.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse::<u64>().ok()?);
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    (first <= last && total.is_none_or(|total| last < total)).then_some((first, total))
+}
+
+fn headers(resume: Option<&Resume>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    // Video does not compress, and a range of compressed bytes is of no use.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(resume) = resume
+        && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", resume.from))
+    {
+        headers.insert(RANGE, range);
+        headers.insert(IF_RANGE, resume.etag.clone());
+    }
+    headers
+}
+
+/// The strong tag of the file, if the peer gave one.
+fn strong_etag(response: &Response) -> Option<HeaderValue> {
+    let etag = response.headers().get(ETAG)?;
+    let bytes = etag.as_bytes();
+    let strong = bytes.len() > 2 && bytes.len() <= ETAG_BYTES && bytes.starts_with(b"\"") && bytes.ends_with(b"\"");
+    strong.then(|| etag.clone())
+}
+
+/// The length of the whole file, as far as the peer tells it.
+pub(super) fn announced(
+    url: &str,
+    response: &Response,
+    held: u64,
+    limits: &PeerLimits,
+) -> Result<Option<u64>, PeerError> {
+    let encoding = encoding(response);
+    if !encoding.is_empty() {
+        let problem = "its content is encoded, which was not asked for".to_owned();
+        return Err(told(url, BodyProblem::Unexpected(problem), BodyStart::of(encoding)));
+    }
+    let total = response.content_length().map(|length| length.saturating_add(held));
+    if total.is_some_and(|total| total > limits.file_bytes) {
+        return Err(too_large(url, limits));
+    }
+    Ok(total)
+}
+
+fn too_large(url: &str, limits: &PeerLimits) -> PeerError {
+    PeerError::TooLarge { url: url.to_owned(), what: "bytes for one file", limit: limits.file_bytes }
+}
+
+/// Takes a body. A connection that breaks is told beside what has arrived until then; other errors end it all.
+async fn stream(
+    url: &str,
+    mut response: Response,
+    mut writer: Writer,
+    limits: &PeerLimits,
+    progress: &(impl Fn(Pause) + Sync),
+) -> Result<(Writer, Option<PeerError>), PeerError> {
+    let mut pace = DownloadPace { since: Instant::now(), bytes: 0 };
+    loop {
+        let bytes = match chunk(url, &mut response, limits, writer.held).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok((writer, None)),
+            Err(broken @ PeerError::Broken { .. }) => return Ok((writer, Some(broken))),
+            Err(other) => return Err(other),
+        };
+        if writer.held.saturating_add(bytes.len() as u64) > limits.file_bytes {
+            return Err(too_large(url, limits));
+        }
+        pace.count(url, bytes.len() as u64, limits)?;
+        progress(Pause::Ours);
+        let slowed = Instant::now();
+        limits.throttle.wait(bytes.len()).await;
+        progress(Pause::Theirs);
+        pace.since += slowed.elapsed();
+        let ours;
+        (writer, ours) = writer.taken(&bytes).await?;
+        pace.since += ours;
+    }
+}
+
+/// How fast it comes.
+pub(super) struct DownloadPace {
+    since: Instant,
+    bytes: u64,
+}
+
+impl DownloadPace {
+    pub(super) fn begin() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+
+    /// Our own disk took this long.
+    pub(super) fn rest(&mut self, ours: Duration) {
+        self.since += ours;
+    }
+
+    pub(super) fn count(&mut self, url: &str, bytes: u64, limits: &PeerLimits) -> Result<(), PeerError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let seconds = self.since.elapsed();
+        if seconds < limits.slow_window {
+            return Ok(());
+        }
+        if self.bytes < limits.slow_bytes {
+            let expected = limits.slow_bytes;
+            return Err(PeerError::TooSlow { url: url.to_owned(), bytes: self.bytes, seconds, expected });
+        }
+        *self = Self { since: Instant::now(), bytes: 0 };
+        Ok(())
+    }
+}
+
+/// Collects what arrives and has it written in pieces.
+struct Writer {
+    download: Download,
+    piece: Vec<u8>,
+    /// Bytes of the file that we have, written or in the piece.
+    held: u64,
+    /// Bytes that came over the wire, what was begun again included.
+    received: u64,
+}
+
+impl Writer {
+    fn new(download: Download) -> Self {
+        let held = download.bytes();
+        Self { download, piece: Vec::new(), held, received: 0 }
+    }
+
+    /// Takes what has arrived, and tells how long our disk took.
+    async fn taken(mut self, mut bytes: &[u8]) -> Result<(Self, Duration), PeerError> {
+        let mut ours = Duration::ZERO;
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - self.piece.len()));
+            self.piece.extend_from_slice(now);
+            self.held += now.len() as u64;
+            self.received += now.len() as u64;
+            bytes = later;
+            if self.piece.len() == PIECE_BYTES {
+                let began = Instant::now();
+                self = self.flushed().await?;
+                ours += began.elapsed();
+            }
+        }
+        Ok((self, ours))
+    }
+
+    /// Writes what was collected.
+    async fn flushed(self) -> Result<Self, PeerError> {
+        if self.piece.is_empty() {
+            return Ok(self);
+        }
+        self.blocking(|writer| {
+            let written = writer.download.write(&writer.piece);
+            writer.piece.clear();
+            written
+        })
+        .await
+    }
+
+    /// Forgets it all.
+    async fn restarted(mut self) -> Result<Self, PeerError> {
+        self.piece.clear();
+        self.held = 0;
+        self.blocking(|writer| writer.download.restart()).await
+    }
+
+    async fn blocking(
+        mut self,
+        work: impl FnOnce(&mut Self) -> crate::disk::Result<()> + Send + 'static,
+    ) -> Result<Self, PeerError> {
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&mut self);
+            (self, done)
+        });
+        // It fails only when the runtime is shutting down, or after a panic, which is reported where it happens.
+        let (writer, outcome) = done.await.map_err(|_| PeerError::Stopping)?;
+        outcome?;
+        Ok(writer)
+    }
+}

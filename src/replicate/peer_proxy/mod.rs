@@ -1,0 +1,150 @@
+//! What other nodes say about their coverage, for whoever looks at this node: this node asks them, so that a browser need not reach them.
+//!
+//! 1. Only nodes of the list are asked, by the name that they have there, and only for timelines, holes and listings of hours.
+//! 2. What they answer is read into our own shape and bounded before it is passed on: a peer is trusted with nothing.
+//! 3. The same question is asked once in three seconds however many look, and only so many at a time: of each node fewer than of
+//!    all, so that one that hangs takes no turns from the others.
+//!
+//! Nothing is fetched into the archive here, and nothing that is answered changes what backfill does.
+
+mod answer_cache;
+mod question;
+mod segments;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, watch};
+
+use crate::net::tls::ClientConfig;
+use crate::net::tokens::Token;
+use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerLimits};
+use answer_cache::{AnswerCache, ProxyResult};
+pub use question::{MOST_PIXELS, Question, QuestionKind};
+
+/// Questions to other nodes at the same time: a page with ten rows and three peers asks thirty.
+const AT_ONCE: usize = 32;
+/// Of them to the same node: one that hangs keeps no more.
+const AT_ONCE_EACH: usize = 4;
+/// How long a question waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of an answer: 4,096 runs of a timeline have 80 kB, a page of 10,000 holes 1.2 MB.
+const ANSWER_BYTES: usize = 2 << 20;
+
+/// Why a node could not be asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProxyError {
+    /// There is none of that name.
+    #[error("no peer of that name")]
+    Unknown,
+    /// It does not have such an address.
+    #[error("the peer {0} cannot say: it only lists files, or is an older version")]
+    FixedPart(String),
+    /// It wants a token.
+    #[error("the peer {0} rejects this node's token")]
+    Token(String),
+    /// It is away, or answered something else.
+    #[error("the peer {0} did not say: {1}")]
+    Peer(String, Arc<PeerError>),
+    /// Its answer is not about what it was asked.
+    #[error("the peer {0} sent an answer that does not match the request")]
+    Nonsense(String),
+    /// Too many questions wait.
+    #[error("too many questions to other nodes are waiting")]
+    Busy,
+}
+
+/// Asks other nodes.
+pub struct PeerProxy {
+    client: PeerClient,
+    list: watch::Receiver<Vec<Peer>>,
+    turns: Semaphore,
+    /// The turns of each node, by its name.
+    each: Mutex<HashMap<String, Arc<Semaphore>>>,
+    kept: AnswerCache,
+    listings: segments::Listings,
+}
+
+impl PeerProxy {
+    /// Asks the nodes of a list that may change.
+    pub fn new(list: watch::Receiver<Vec<Peer>>, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
+        // Somebody is looking at a page: what does not come soon is of no use.
+        let limits = PeerLimits {
+            connect: Duration::from_secs(3),
+            silence: Duration::from_secs(6),
+            listing_time: Duration::from_secs(8),
+            listing_bytes: ANSWER_BYTES,
+            ..PeerLimits::default()
+        };
+        let client = PeerClient::with_token(limits, tls, token)?;
+        Ok(Self {
+            client,
+            list,
+            turns: Semaphore::new(AT_ONCE),
+            each: Mutex::default(),
+            kept: AnswerCache::default(),
+            listings: segments::Listings::default(),
+        })
+    }
+
+    /// What the node of this name says, as JSON.
+    pub async fn ask(&self, name: &str, question: &Question) -> Result<Bytes, ProxyError> {
+        let peer = self.list.borrow().iter().find(|peer| peer.name == name).cloned().ok_or(ProxyError::Unknown)?;
+        let key = format!("{name}\n{}\n{}\n{:?}", question.name(), question.stream, question.query());
+        let slot = self.kept.slot(&key);
+        // Whoever asks the same meanwhile waits for the same answer.
+        let mut answer = slot.lock().await;
+        if let Some(known) = answer.fresh() {
+            return known;
+        }
+        let said = self.ask_in_turn(&peer, question).await;
+        answer.put(said.clone());
+        said
+    }
+
+    async fn ask_in_turn(&self, peer: &Peer, question: &Question) -> ProxyResult {
+        let own = self.turns_of(&peer.name);
+        // First its own, so that nobody waits for a node with a turn that another one could have.
+        let turns = async { Some((own.acquire().await.ok()?, self.turns.acquire().await.ok()?)) };
+        let Ok(Some(_turns)) = tokio::time::timeout(PATIENCE, turns).await else { return Err(ProxyError::Busy) };
+        match question.kind {
+            QuestionKind::Timeline => encoded(question.timeline(self.get(peer, question).await?), peer),
+            QuestionKind::Holes => encoded(question.holes(self.get(peer, question).await?), peer),
+        }
+    }
+
+    /// The turns of the node of this name; those of nodes that have left the list are forgotten.
+    fn turns_of(&self, name: &str) -> Arc<Semaphore> {
+        let mut each = self.each.lock();
+        if !each.contains_key(name) {
+            let list = self.list.borrow();
+            each.retain(|known, _| list.iter().any(|peer| &peer.name == known));
+        }
+        Arc::clone(each.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_EACH))))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, peer: &Peer, question: &Question) -> Result<T, ProxyError> {
+        let stream = &question.stream;
+        let path = ["api", "v1", question.name(), stream.channel.as_str(), stream.quality.as_str()];
+        let query = question.query();
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let name = || peer.name.clone();
+        self.client.get_json(peer, &path, &query, ANSWER_BYTES).await.map_err(|error| {
+            match error.status().map(|status| status.as_u16()) {
+                Some(404 | 405 | 501) => ProxyError::FixedPart(name()),
+                Some(401 | 403) => ProxyError::Token(name()),
+                _ => ProxyError::Peer(name(), Arc::new(error)),
+            }
+        })
+    }
+}
+
+/// The answer as this node writes it; none is nonsense.
+fn encoded(answer: Option<impl serde::Serialize>, peer: &Peer) -> ProxyResult {
+    let bytes = answer.and_then(|answer| serde_json::to_vec(&answer).ok());
+    bytes.map(Bytes::from).ok_or_else(|| ProxyError::Nonsense(peer.name.clone()))
+}

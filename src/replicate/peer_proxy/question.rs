@@ -1,0 +1,213 @@
+//! What is asked of another node, and whether what it answers is about that: times that can be written, runs that fill the pixels,
+//! holes that lie in the window. A browser believes what comes through here.
+
+use crate::archive::{Stream, Timestamp};
+use crate::wire::{HoleList, TimeExtent, Timeline, TimelineRun};
+
+/// Which of the two is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QuestionKind {
+    /// Shares of the pixels of a window.
+    Timeline,
+    /// Holes in a window.
+    Holes,
+}
+
+/// What is asked of another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Of what.
+    pub kind: QuestionKind,
+    /// About whom.
+    pub stream: Stream,
+    /// From when on; from the first segment on if it is not given.
+    pub from: Option<Timestamp>,
+    /// Until when; until the furthest end if it is not given.
+    pub to: Option<Timestamp>,
+    /// Into how many pieces, of a timeline.
+    pub pixels: Option<u64>,
+    /// Of holes, also what is missing at the edges.
+    pub edges: bool,
+}
+
+/// Pieces of a timeline where their number is not asked for; the other node may have another number in mind, but never more.
+pub const MOST_PIXELS: u64 = 4_096;
+
+impl Question {
+    /// What of the address says which question it is.
+    pub(super) fn name(&self) -> &'static str {
+        match self.kind {
+            QuestionKind::Timeline => "timeline",
+            QuestionKind::Holes => "holes",
+        }
+    }
+
+    /// As a query.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let time = |name, time: Option<Timestamp>| time.map(|time| (name, time.to_string()));
+        let pixels = self.pixels.map(|pixels| ("pixels", pixels.to_string()));
+        let edges = self.edges.then(|| ("edges", "true".to_owned()));
+        [time("from", self.from), time("to", self.to), pixels, edges].into_iter().flatten().collect()
+    }
+
+    /// A timeline that answers this, with its times as this node writes them.
+    pub(super) fn timeline(&self, told: Timeline) -> Option<Timeline> {
+        let (from, to) = (time(&told.from)?, time(&told.to)?);
+        let drawn: u64 = told.runs.iter().map(|TimelineRun(pixels, ..)| u64::from(*pixels)).sum();
+        let is_share = |TimelineRun(pixels, missing, partial): &TimelineRun| {
+            *pixels > 0 && (-1..=1000).contains(missing) && (0..=1000).contains(partial)
+        };
+        let is_answer = self.is_about(&told.channel, &told.quality)
+            && from < to
+            && self.from.is_none_or(|asked| asked == from)
+            && self.to.is_none_or(|asked| asked == to)
+            && told.pixels == self.pixels.unwrap_or(told.pixels)
+            && told.pixels <= MOST_PIXELS
+            && drawn == told.pixels
+            && told.runs.iter().all(is_share);
+        let extent = match &told.extent {
+            Some(extent) => Some(stretch(extent)?),
+            None => None,
+        };
+        is_answer.then(|| Timeline { from: from.to_string(), to: to.to_string(), extent, ..told })
+    }
+
+    /// Holes that answer this, with their times as this node writes them.
+    pub(super) fn holes(&self, mut told: HoleList) -> Option<HoleList> {
+        let first = self.from.unwrap_or(Timestamp::MIN);
+        let last = self.to.unwrap_or(Timestamp::MAX);
+        let mut before = first;
+        for hole in &mut told.holes {
+            let (start, end) = (time(&hole.start)?, time(&hole.end)?);
+            // In order, and none twice: what one adds up is never more than the window.
+            if start < before || end <= start || end > last {
+                return None;
+            }
+            before = end;
+            (hole.start, hole.end, hole.seconds) = (start.to_string(), end.to_string(), (end - start).seconds());
+            for noted in [&mut hole.first_seen, &mut hole.reason_since] {
+                *noted = match noted {
+                    Some(text) => Some(time(text)?.to_string()),
+                    None => None,
+                };
+            }
+        }
+        if let Some(next) = &mut told.next {
+            let at = time(next)?;
+            if at <= first || at > last {
+                return None;
+            }
+            *next = at.to_string();
+        }
+        self.is_about(&told.channel, &told.quality).then_some(told)
+    }
+
+    fn is_about(&self, channel: &str, quality: &str) -> bool {
+        (channel, quality) == (self.stream.channel.as_str(), self.stream.quality.as_str())
+    }
+}
+
+/// A time that can be written with four digits of a year: others mean different things to different programs.
+fn time(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(text).filter(|time| (Timestamp::MIN..Timestamp::MAX).contains(time))
+}
+
+fn stretch(told: &TimeExtent) -> Option<TimeExtent> {
+    let (start, end) = (time(&told.start)?, time(&told.end)?);
+    (start <= end).then(|| TimeExtent { start: start.to_string(), end: end.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn question(kind: QuestionKind) -> Question {
+        Question {
+            kind,
+            stream: Stream::new("a", "source").unwrap(),
+            from: Timestamp::parse("2020-01-01T05:00:00Z"),
+            to: Timestamp::parse("2020-01-01T06:00:00Z"),
+            pixels: (kind == QuestionKind::Timeline).then_some(60),
+            edges: false,
+        }
+    }
+
+    fn changed(good: &Value, path: &str, value: Value) -> Value {
+        let mut changed = good.clone();
+        *changed.pointer_mut(path).unwrap() = value;
+        changed
+    }
+
+    #[test]
+    fn a_timeline_is_passed_on_only_if_it_is_the_one_that_was_asked_for() {
+        let good = json!({
+            "channel": "a", "quality": "source", "from": "2020-01-01T05:00:00Z", "to": "2020-01-01T06:00Z", "pixels": 60,
+            "extent": { "start": "2020-01-01T05:00:00Z", "end": "2020-01-01T05:59:00Z" }, "runs": [[3, 0, 0], [57, 1000, 0]],
+        });
+        let read =
+            |value: &Value| question(QuestionKind::Timeline).timeline(serde_json::from_value(value.clone()).unwrap());
+        let passed = read(&good).unwrap();
+        assert_eq!(passed.to, "2020-01-01T06:00:00.000000Z", "as every browser reads it");
+        assert!(read(&changed(&good, "/extent", Value::Null)).is_some());
+        for (path, value) in [
+            ("/channel", json!("b")),
+            ("/quality", json!("")),
+            ("/from", json!("x")),
+            ("/from", json!("2020-01-01T04:00:00Z")),
+            ("/to", json!("")),
+            ("/to", json!("2020-01-01T05:00:00Z")),
+            ("/pixels", json!(61)),
+            ("/extent/start", json!("x")),
+            ("/extent/end", json!("+12020-01-01T05:59:00")),
+            ("/extent/end", json!("2020-01-01T04:59:59Z")),
+            ("/runs", json!([])),
+            ("/runs", json!([[60, 1001, 0]])),
+            ("/runs", json!([[60, 0, -1]])),
+            ("/runs", json!([[60, -2, 0]])),
+            ("/runs", json!([[60, 0, 0], [0, 0, 0]])),
+            ("/runs/0/0", json!(4)),
+            ("/runs/0/0", json!(4_294_967_295_u32)),
+        ] {
+            assert!(read(&changed(&good, path, value.clone())).is_none(), "{path} {value}");
+        }
+        let open = Question { from: None, to: None, pixels: None, ..question(QuestionKind::Timeline) };
+        let many = json!({ "channel": "a", "quality": "source", "from": "2020-01-01T05:00:00Z", "to": "2020-01-01T06:00:00Z",
+            "pixels": MOST_PIXELS + 1, "extent": null, "runs": [[MOST_PIXELS + 1, 0, 0]] });
+        assert!(open.timeline(serde_json::from_value(many).unwrap()).is_none());
+        assert!(open.timeline(serde_json::from_value(good).unwrap()).is_some());
+    }
+
+    #[test]
+    fn holes_are_passed_on_only_if_they_lie_in_the_window_in_order() {
+        let good = json!({
+            "channel": "a", "quality": "source", "kind": "raw", "covered_seconds": 0.0,
+            "holes": [
+                { "start": "2020-01-01T05:00:00Z", "end": "2020-01-01T05:01:00Z", "seconds": 1e300, "first_seen": "2020-01-02T00:00" },
+                { "start": "2020-01-01T05:30:00Z", "end": "2020-01-01T06:00:00Z", "seconds": 0.0 },
+            ],
+            "next": "2020-01-01T06:00:00Z",
+        });
+        let read = |value: &Value| question(QuestionKind::Holes).holes(serde_json::from_value(value.clone()).unwrap());
+        let passed = read(&good).unwrap();
+        assert!((passed.holes[0].seconds - 60.0).abs() < 1e-9, "counted here");
+        assert_eq!(passed.holes[0].first_seen.as_deref(), Some("2020-01-02T00:00:00.000000Z"));
+        for (path, value) in [
+            ("/channel", json!("b")),
+            ("/holes/0/start", json!("x")),
+            ("/holes/0/start", json!("2020-01-01T04:59:59Z")),
+            ("/holes/0/end", json!("2020-01-01T05:00:00Z")),
+            ("/holes/0/end", json!("2020-01-01T05:30:01Z")),
+            ("/holes/1/end", json!("2020-01-01T06:00:01Z")),
+            ("/holes/0/first_seen", json!("soon")),
+            ("/next", json!("2020-01-01T05:00:00Z")),
+            ("/next", json!("later")),
+        ] {
+            assert!(read(&changed(&good, path, value.clone())).is_none(), "{path} {value}");
+        }
+        let query = question(QuestionKind::Holes).query();
+        assert_eq!(query[0], ("from", "2020-01-01T05:00:00.000000Z".to_owned()));
+        assert_eq!(query.len(), 2);
+    }
+}

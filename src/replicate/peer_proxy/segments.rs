@@ -1,0 +1,125 @@
+//! What other nodes have of hours in which something is missing here, for whoever watches: by the listing that every node of this field
+//! answers.
+//!
+//! 1. All are asked at the same time, and what has not come after [`PATIENCE`] is left out: somebody waits for a playlist.
+//! 2. Who was too slow, or away, is not asked again for [`QUIET`], so that it costs one viewer once and not each one each time.
+//! 3. What they list is read by our own grammar, without what their tombstones hide. Whether it has a place is decided elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+
+use super::PeerProxy;
+use crate::archive::{Hour, HourContents, HourPlace, SegmentFile, SequencePiece, Stream};
+use crate::replicate::peer::{Peer, PeerError};
+
+/// How long all answers together are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one is left alone that did not answer.
+const QUIET: Duration = Duration::from_secs(10);
+/// How long an answer is good for: players ask every few seconds.
+const HOLDS: Duration = Duration::from_secs(3);
+/// Answers that are kept.
+const KEPT: usize = 64;
+/// Segments of one that are believed to be some: an hour of segments of a second from two recorders has 7,200.
+const MOST_SEGMENTS: usize = 10_000;
+/// Nodes that are asked.
+const MOST_PEERS: usize = 16;
+
+type Files = Arc<Vec<SegmentFile>>;
+
+/// What others listed a moment ago, and who did not answer.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    kept: Mutex<HashMap<(String, HourPlace), (Instant, Files)>>,
+    quiet: Mutex<HashMap<String, Instant>>,
+}
+
+impl PeerProxy {
+    /// What others have of these hours, each with the address of who has it (`http://host:port`). Takes `PATIENCE` at most, and a little.
+    pub async fn segments(&self, stream: &Stream, hours: &[Hour]) -> Vec<(SequencePiece, Arc<str>)> {
+        let mut peers: Vec<Peer> = self.list.borrow().iter().take(MOST_PEERS).cloned().collect();
+        peers.retain(|peer| !self.listings.is_quiet(&peer.name));
+        let questions = peers.iter().map(|peer| async move {
+            let address: Arc<str> = peer.url.to_string().into();
+            let all = join_all(hours.iter().map(|hour| self.hour(peer, stream, *hour)));
+            let Ok(all) = tokio::time::timeout(PATIENCE, all).await else {
+                self.listings.leave_alone(&peer.name);
+                tracing::debug!(name: "federated_peer_slow", peer = peer.name, %stream, "a peer is left out of playlists for a moment: it did not list in time");
+                return Vec::new();
+            };
+            let pieces = hours.iter().zip(all).flat_map(|(hour, files)| {
+                let pieces: Vec<(SequencePiece, Arc<str>)> =
+                    files.iter().map(|file| (SequencePiece { hour: *hour, file: file.clone() }, Arc::clone(&address))).collect();
+                pieces
+            });
+            pieces.collect()
+        });
+        join_all(questions).await.concat()
+    }
+
+    async fn hour(&self, peer: &Peer, stream: &Stream, hour: Hour) -> Files {
+        let place = HourPlace { stream: stream.clone(), hour };
+        let key = (peer.name.clone(), place.clone());
+        if let Some(kept) = self.listings.fresh(&key) {
+            return kept;
+        }
+        let own = self.turns_of(&peer.name);
+        let (Ok(_own), Ok(_turn)) = (own.acquire().await, self.turns.acquire().await) else { return Files::default() };
+        let files = match self.listed(peer, &place).await {
+            Ok(files) => files,
+            Err(error) => {
+                if error.is_away() {
+                    self.listings.leave_alone(&peer.name);
+                }
+                tracing::debug!(name: "federated_peer_failed", peer = peer.name, %stream, %hour, %error, "a peer does not say what it has of an hour");
+                Files::default()
+            }
+        };
+        self.listings.keep(key, &files);
+        files
+    }
+
+    async fn listed(&self, peer: &Peer, place: &HourPlace) -> Result<Files, PeerError> {
+        let (channel, quality) = (&place.stream.channel, &place.stream.quality);
+        let names = match self.client.segments(peer, channel, quality, place.hour).await {
+            // It may not know the parameter.
+            Err(error) if error.status().is_some_and(|status| status.as_u16() == 400) => {
+                self.client.segments_alone(peer, place).await?.names
+            }
+            listing => listing?.names,
+        };
+        let contents = HourContents::from_names(names.iter().map(|name| (name.as_ref(), 0)));
+        let videos = contents.visible().filter(|file| file.key.kind.is_video()).take(MOST_SEGMENTS);
+        Ok(Arc::new(videos.cloned().collect()))
+    }
+}
+
+impl Listings {
+    fn is_quiet(&self, peer: &str) -> bool {
+        let quiet = self.quiet.lock();
+        quiet.get(peer).is_some_and(|since| since.elapsed() < QUIET)
+    }
+
+    fn leave_alone(&self, peer: &str) {
+        let mut quiet = self.quiet.lock();
+        quiet.retain(|_, since| since.elapsed() < QUIET);
+        quiet.insert(peer.to_owned(), Instant::now());
+    }
+
+    fn fresh(&self, key: &(String, HourPlace)) -> Option<Files> {
+        let kept = self.kept.lock();
+        kept.get(key).filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, files)| Arc::clone(files))
+    }
+
+    fn keep(&self, key: (String, HourPlace), files: &Files) {
+        let mut kept = self.kept.lock();
+        kept.retain(|_, (since, _)| since.elapsed() < HOLDS);
+        if kept.len() < KEPT {
+            kept.insert(key, (Instant::now(), Arc::clone(files)));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which hours are known to be right, without a look at the disk.
+//!
+//! An hour is fresh while it is watched, or for a second after its directory was compared. Nothing here is lost with the
+//! process but the need to compare again.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+
+use crate::archive::{Hour, HourPlace};
+
+/// For how long a comparison counts: changes in an unwatched hour are found after this time.
+const COUNTS: Duration = Duration::from_secs(1);
+/// How many comparisons are remembered before the old ones are dropped.
+const REMEMBERED: usize = 4096;
+
+#[derive(Default)]
+struct State {
+    /// What is known is known of this generation of the index.
+    generation: u64,
+    watched: HashMap<String, HashSet<Hour>>,
+    compared: HashMap<(String, Hour), Instant>,
+    structure: Option<Instant>,
+    structure_watched: bool,
+    structure_unreadable: bool,
+}
+
+/// What is known to be right.
+#[derive(Default)]
+pub(super) struct FreshHours {
+    state: RwLock<State>,
+}
+
+impl FreshHours {
+    /// To note what was found out about this generation; `None` if a later one has begun.
+    fn write(&self, generation: u64) -> Option<parking_lot::RwLockWriteGuard<'_, State>> {
+        let mut state = self.state.write();
+        if generation > state.generation {
+            *state = State { generation, ..State::default() };
+        }
+        (state.generation == generation).then_some(state)
+    }
+
+    pub(super) fn is_fresh(&self, generation: u64, stream: &str, hour: Hour) -> bool {
+        let state = self.state.read();
+        if state.generation != generation {
+            return false;
+        }
+        if state.watched.get(stream).is_some_and(|hours| hours.contains(&hour)) {
+            return true;
+        }
+        // The map is empty in a quiet node, so that the key is rarely built.
+        !state.compared.is_empty()
+            && state.compared.get(&(stream.to_owned(), hour)).is_some_and(|when| when.elapsed() < COUNTS)
+    }
+
+    pub(super) fn compared(&self, generation: u64, place: &HourPlace, when: Instant) {
+        let Some(mut state) = self.write(generation) else { return };
+        if state.compared.len() >= REMEMBERED {
+            state.compared.retain(|_, earlier| earlier.elapsed() < COUNTS);
+            if state.compared.len() >= REMEMBERED {
+                state.compared.clear();
+            }
+        }
+        state.compared.insert((place.stream.to_string(), place.hour), when);
+    }
+
+    /// The hour holds a watch and was read after it had been placed.
+    pub(super) fn watch(&self, generation: u64, place: &HourPlace) {
+        let Some(mut state) = self.write(generation) else { return };
+        state.watched.entry(place.stream.to_string()).or_default().insert(place.hour);
+    }
+
+    pub(super) fn unwatch(&self, place: &HourPlace) {
+        let mut state = self.state.write();
+        let stream = place.stream.to_string();
+        if let Some(hours) = state.watched.get_mut(&stream) {
+            hours.remove(&place.hour);
+            if hours.is_empty() {
+                state.watched.remove(&stream);
+            }
+        }
+        state.compared.remove(&(stream, place.hour));
+    }
+
+    pub(super) fn structure_is_fresh(&self, generation: u64) -> bool {
+        let state = self.state.read();
+        state.generation == generation
+            && state.structure.is_some_and(|when| state.structure_watched || when.elapsed() < COUNTS)
+    }
+
+    /// Whether some directory above the hours could not be read, when they were last compared.
+    pub(super) fn structure_has_unreadable(&self) -> bool {
+        self.state.read().structure_unreadable
+    }
+
+    /// Notes whether some directory above the hours could not be read.
+    pub(super) fn structure_unreadable(&self, generation: u64, some: bool) {
+        if let Some(mut state) = self.write(generation) {
+            state.structure_unreadable = some;
+        }
+    }
+
+    pub(super) fn structure_compared(&self, generation: u64, when: Instant) {
+        if let Some(mut state) = self.write(generation) {
+            state.structure = Some(when);
+        }
+    }
+
+    /// Whether every directory above the hours holds a watch.
+    pub(super) fn structure_watched(&self, generation: u64, all: bool) {
+        if let Some(mut state) = self.write(generation) {
+            state.structure_watched = all;
+        }
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn clear(&self) {
+        let mut state = self.state.write();
+        *state = State { generation: state.generation, ..State::default() };
+    }
+}

@@ -1,0 +1,143 @@
+//! Holds what is missing where it looks like an accident. What that is is worked out in [`crate::archive::mass_loss`]; here it is asked
+//! for what the index has, kept for as long as the index is the same, and told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::CrawlError;
+use crate::archive::mass_loss::{Doubts, LossVerdict, MassLoss};
+use crate::archive::{Channel, Hour, HourPlace};
+use crate::index::Index;
+
+/// How many files an hour has lost.
+pub(super) type HourLoss = (HourPlace, u64);
+
+/// See the module.
+pub(super) struct MassLossGuard {
+    above: u64,
+    state: Mutex<State>,
+    /// Whether there is any doubt: the quick check for nodes without one.
+    any: AtomicBool,
+}
+
+struct State {
+    /// What is known is known of this generation of the index.
+    generation: u64,
+    doubts: Doubts,
+}
+
+impl MassLossGuard {
+    /// So many files of a channel may always go.
+    pub(super) fn new(above: u64) -> Self {
+        let state = Mutex::new(State { generation: 0, doubts: Doubts::new(above) });
+        Self { above, state, any: AtomicBool::new(false) }
+    }
+
+    fn state(&self, generation: u64) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        if generation > state.generation {
+            // An index that began anew has nothing to lose.
+            *state = State { generation, doubts: Doubts::new(self.above) };
+            self.any.store(false, Ordering::SeqCst);
+        }
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Everything is compared from now on: losses are counted anew.
+    pub(super) fn begin(&self) {
+        self.lock().doubts.begin();
+    }
+
+    /// The channels of which these losses may not be concluded. Those of the others count as gone, with `counts`; without, they
+    /// will be weighed once more in parts.
+    pub(super) fn weigh(
+        &self,
+        index: &Index,
+        all: Vec<HourLoss>,
+        counts: bool,
+    ) -> Result<BTreeSet<Channel>, CrawlError> {
+        let mut by_channel: BTreeMap<Channel, Vec<HourLoss>> = BTreeMap::new();
+        for loss in all.into_iter().filter(|(_, files)| *files > 0) {
+            by_channel.entry(loss.0.stream.channel.clone()).or_default().push(loss);
+        }
+        let mut held = BTreeSet::new();
+        for (channel, losses) in by_channel {
+            let mut state = self.state(index.catalog().generation());
+            let has = || files_of(index, &channel);
+            let verdict = if counts {
+                state.doubts.weigh(&channel, &losses, has)?
+            } else {
+                state.doubts.expect(&channel, &losses, has)?
+            };
+            self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);
+            if verdict == LossVerdict::Doubt
+                && let Some(doubt) = losses.first().and_then(|(place, _)| state.doubts.of(place))
+            {
+                tracing::error!(name: "crawl_doubt", channel = doubt.channel, missing = doubt.missing, had = doubt.had, "{doubt}");
+            }
+            if verdict != LossVerdict::Go {
+                held.insert(channel);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Losses that were weighed and were not written.
+    pub(super) fn give_back(&self, losses: &[HourLoss]) {
+        let mut state = self.lock();
+        for (place, files) in losses {
+            state.doubts.give_back(&place.stream.channel, *files);
+        }
+    }
+
+    /// Nothing is missing in this hour.
+    pub(super) fn found(&self, place: &HourPlace) {
+        if !self.any.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut state = self.lock();
+        if state.doubts.found(place) {
+            tracing::info!(name: "crawl_doubt_over", channel = %place.stream.channel, "nothing of the channel is missing any more");
+        }
+        self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);
+    }
+
+    /// The doubt by which an hour is held, if it is.
+    pub(super) fn of(&self, place: &HourPlace) -> Option<MassLoss> {
+        if self.any.load(Ordering::SeqCst) { self.lock().doubts.of(place) } else { None }
+    }
+
+    pub(super) fn holds(&self, stream: &str, hour: Hour) -> bool {
+        self.any.load(Ordering::SeqCst)
+            && HourPlace::parse(&format!("{stream}/{hour}")).is_ok_and(|place| self.lock().doubts.of(&place).is_some())
+    }
+
+    pub(super) fn all(&self) -> Vec<MassLoss> {
+        if self.any.load(Ordering::SeqCst) { self.lock().doubts.all() } else { Vec::new() }
+    }
+
+    /// What is missing of a channel may go; these are its hours.
+    pub(super) fn accept(&self, channel: &Channel) -> Option<(MassLoss, Vec<HourPlace>)> {
+        let mut state = self.lock();
+        let (doubt, hours) = state.doubts.accept(channel)?;
+        self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);
+        tracing::warn!(name: "crawl_doubt_accepted", channel = doubt.channel, missing = doubt.missing, "what is missing of the channel leaves the index");
+        Some((doubt, hours))
+    }
+}
+
+/// How many files the index has of a channel.
+fn files_of(index: &Index, channel: &Channel) -> Result<u64, CrawlError> {
+    let mut files = 0;
+    for stream in index.catalog().streams().iter().filter(|stream| stream.channel == *channel) {
+        let rows = index.hour_rows(&stream.to_string(), Hour::MIN, Hour::MAX)?;
+        files += rows.iter().map(|(_, row)| u64::from(row.rows)).sum::<u64>();
+    }
+    Ok(files)
+}

@@ -1,0 +1,164 @@
+//! What is remembered of a visitor between two slices and two starts: where it is, what it found, how its last cycles went.
+//!
+//! It is stored as JSON in the index, so that a version with more fields reads what one with fewer wrote, in the middle of a cycle. What
+//! cannot be read begins a fresh cycle.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::CrawlCounts;
+use super::plan::CrawlCursor;
+use crate::archive::Timestamp;
+
+/// Cycles that are remembered.
+pub const KEPT: usize = 10;
+/// Bytes of a place inside an hour: a file's name.
+const MOST_WITHIN: usize = 512;
+
+/// A cycle that is over.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cycle {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it began, in microseconds since 1970.
+    pub began_us: i64,
+    /// When it ended.
+    pub ended_us: i64,
+    /// Microseconds of work in it.
+    pub worked_us: u64,
+    /// Hours that were visited.
+    pub hours: u64,
+    /// What was found.
+    pub found: CrawlCounts,
+}
+
+/// What is remembered of a visitor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VisitorState {
+    /// Number of the cycle that runs, or of the last one; 0 before the first.
+    pub cycle: u64,
+    /// Whether a cycle runs.
+    pub is_running: bool,
+    /// When the cycle began, in microseconds since 1970.
+    pub began_us: i64,
+    /// The last hour that is done in it.
+    pub after: Option<CrawlCursor>,
+    /// The hour after that in which it is, if it is inside one.
+    pub inside: Option<CrawlCursor>,
+    /// Where in it; the visitor's own words.
+    pub within: Vec<u8>,
+    /// Hours that are done in it.
+    pub hours: u64,
+    /// Microseconds of work in it.
+    pub worked_us: u64,
+    /// What was found in it.
+    pub found: CrawlCounts,
+    /// The last cycles, newest first.
+    pub history: VecDeque<Cycle>,
+}
+
+impl VisitorState {
+    /// From its row; a fresh one where that cannot be read.
+    pub fn read(bytes: &[u8]) -> Self {
+        serde_json::from_slice::<Self>(bytes).unwrap_or_else(|error| {
+            tracing::warn!(name: "visitor_unreadable", %error, "the position of a background task cannot be read; it starts over");
+            Self::default()
+        })
+    }
+
+    /// As a row.
+    pub fn write(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// A cycle begins.
+    pub fn begin(&mut self, now: Timestamp) {
+        let history = std::mem::take(&mut self.history);
+        *self = Self {
+            cycle: self.cycle.saturating_add(1),
+            is_running: true,
+            began_us: now.us(),
+            history,
+            ..Self::default()
+        };
+    }
+
+    /// An hour is done.
+    pub fn done(&mut self, place: CrawlCursor, found: &CrawlCounts) {
+        self.hours += 1;
+        self.after = Some(place);
+        (self.inside, self.within) = (None, Vec::new());
+        self.found.add(found);
+    }
+
+    /// A part of this hour, the next one, is done.
+    pub fn part(&mut self, place: CrawlCursor, within: &[u8], found: &CrawlCounts) {
+        self.inside = Some(place);
+        self.within = within.get(..within.len().min(MOST_WITHIN)).unwrap_or_default().to_vec();
+        self.found.add(found);
+    }
+
+    /// Every hour is done.
+    pub fn end(&mut self, now: Timestamp) {
+        self.is_running = false;
+        self.after = None;
+        (self.inside, self.within) = (None, Vec::new());
+        self.history.push_front(Cycle {
+            number: self.cycle,
+            began_us: self.began_us,
+            ended_us: now.us(),
+            worked_us: self.worked_us,
+            hours: self.hours,
+            found: self.found.clone(),
+        });
+        self.history.truncate(KEPT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cursor(stream: &str) -> CrawlCursor {
+        let stream = crate::archive::Stream::parse(stream).unwrap();
+        CrawlCursor::at(&crate::archive::HourPlace { stream, hour: crate::archive::Hour::MIN })
+    }
+
+    #[test]
+    fn an_upgrade_in_the_middle_of_a_cycle_goes_on_where_it_was() {
+        // As a version wrote it that knew fewer fields, and one that knew more.
+        let older = br#"{"cycle":7,"is_running":true,"after":{"hour":437000,"stream":"a/source"},"hours":12,"found":{"counts":{"put":3}}}"#;
+        let state = VisitorState::read(older);
+        assert_eq!((state.cycle, state.is_running, state.hours, state.found.count(CrawlCounts::PUT)), (7, true, 12, 3));
+        assert!(state.after.is_some());
+        let newer = br#"{"cycle":7,"is_running":true,"colour":"blue","found":{"counts":{"seen":1},"more":[1]}}"#;
+        assert_eq!(VisitorState::read(newer).found.count("seen"), 1);
+        assert_eq!(VisitorState::read(&state.write()), state);
+    }
+
+    #[test]
+    fn the_last_ten_cycles_are_kept() {
+        let mut state = VisitorState::default();
+        for number in 0..25 {
+            state.begin(Timestamp::from_us(number));
+            state.part(cursor("a/source"), &[1; 1_000], &CrawlCounts::of(CrawlCounts::READ, 1));
+            assert_eq!(state.within.len(), MOST_WITHIN);
+            state.end(Timestamp::from_us(number + 1));
+        }
+        let numbers: Vec<u64> = state.history.iter().map(|cycle| cycle.number).collect();
+        assert_eq!(numbers, (16..=25).rev().collect::<Vec<u64>>());
+        assert_eq!(state.history[0].found.count(CrawlCounts::READ), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_begin_a_fresh_cycle_or_are_read(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            VisitorState::read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,690 @@
+//! One hour after another: checks its files by name, and puts aside what is damaged.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::check::{Check, Fault, FileVerdict};
+use super::flagged::Flagged;
+use super::quarantine_contents::{KeptFile, QuarantineContents};
+use crate::archive::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, escape};
+use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
+use crate::sync::crawl::{CrawlError, Keeper};
+use crate::wire::{FlaggedFile, QuarantineReport};
+
+/// Files that cannot be read one after the other: then it is the disk, and no longer the files.
+const ILL: u32 = 3;
+/// So many of an hour are never many, however small it is.
+const FEW: u64 = 10;
+/// More than one in so many files of an hour is many.
+const SHARE: u64 = 5;
+
+/// How long a file must have counted as expired before it is deleted, so that a wrong clock is noticed in time.
+const STEADY: Duration = Duration::from_secs(86_400);
+
+/// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
+pub enum Structure {
+    /// It is quarantined like others.
+    #[default]
+    Quarantine,
+    /// It is reported and stays.
+    Report,
+    /// It is not looked at.
+    Off,
+}
+
+impl Structure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Quarantine, Self::Report, Self::Off];
+
+    /// As it is written in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::Report => "report",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// How many damaged files are moved before somebody is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubLimits {
+    /// In one cycle.
+    pub cycle: u64,
+    /// Whether a fifth of an hour is too much, too.
+    pub hour: bool,
+}
+
+impl ScrubLimits {
+    /// What nobody was asked about.
+    pub const CAREFUL: Self = Self { cycle: 100, hour: true };
+    /// Confirmed by the operator.
+    pub const NONE: Self = Self { cycle: u64::MAX, hour: false };
+}
+
+/// How the scrub is to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// What is done with streams that are not whole.
+    pub structure: Structure,
+    /// How long quarantined files are kept; zero keeps them for ever.
+    pub keep: Duration,
+}
+
+/// What became of a damaged file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DamageOutcome {
+    /// It lies in the quarantine under this name.
+    Quarantined(String),
+    /// It stays: the settings say so, or it was not read.
+    Reported,
+    /// It stays until the operator says that so many may go.
+    Waits,
+    /// It stays because it cannot be moved: a full or read-only disk.
+    Stays(String),
+}
+
+impl DamageOutcome {
+    /// A stable name for counts.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Quarantined(_) => "quarantined",
+            Self::Reported => "suspicious",
+            Self::Waits => "waiting",
+            Self::Stays(_) => "unmoved",
+        }
+    }
+}
+
+/// A damaged file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrubFinding {
+    /// `CHANNEL/QUALITY/HOUR/NAME`.
+    pub path: String,
+    /// What is wrong with it, in one word.
+    pub problem: &'static str,
+    /// In sentences.
+    pub faults: Vec<String>,
+    /// What became of it.
+    pub outcome: DamageOutcome,
+}
+
+/// A cycle of a node's own scrub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleId {
+    /// Its number.
+    pub number: u64,
+    /// When it began, as it would stand in a report.
+    pub began: String,
+}
+
+impl CycleId {
+    /// Whether a file was quarantined in it.
+    fn has(&self, file: &KeptFile) -> bool {
+        // Earlier versions did not write when their cycle began.
+        let is_ours = file.report.began.as_ref().map_or(file.report.at >= self.began, |began| *began == self.began);
+        file.report.cycle == Some(self.number) && is_ours
+    }
+}
+
+/// What happens at a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScrubEvent {
+    /// It is what its name says.
+    Sound,
+    /// It is not there any more, or another one than a moment ago.
+    Gone,
+    /// It is damaged.
+    Damaged(ScrubFinding),
+    /// It was damaged, and was moved before an end that kept this from being booked.
+    MovedBefore {
+        /// Bytes that were read of it.
+        bytes: u64,
+    },
+    /// It could not be looked at.
+    Failed(String),
+}
+
+/// A file that was left in the middle.
+#[derive(Debug)]
+pub struct Unfinished {
+    place: HourPlace,
+    name: String,
+    meta: FileMeta,
+    check: Check,
+}
+
+impl Unfinished {
+    /// Which, and how much of it was read.
+    pub fn progress(&self) -> String {
+        format!("{}/{}: {} of {} bytes", self.place, self.name, self.check.size(), self.meta.size)
+    }
+
+    /// What was read of it, if it is this one, unchanged.
+    pub fn of(self, place: &HourPlace, name: &str, meta: FileMeta) -> Option<Check> {
+        (self.place == *place && self.name == name && self.meta == meta).then_some(self.check)
+    }
+}
+
+/// A move to the quarantine, to be done with the hour's directory at hand.
+pub type MoveToQuarantine<'m> = &'m mut dyn FnMut(&Dir) -> Result<Option<String>, DiskError>;
+
+/// Controls the scrub: receives what it does, and says whether to go on.
+pub trait Control {
+    /// So many bytes were read; says whether to read on in this turn.
+    fn read(&mut self, bytes: u64) -> ControlFlow<()>;
+
+    /// A file was left in the middle. Who comes again keeps it.
+    fn pause(&mut self, _file: Unfinished) {}
+
+    /// What was read of this file when it was left in the middle, if that was kept.
+    fn resume(&mut self, _place: &HourPlace, _name: &str, _meta: FileMeta) -> Option<Check> {
+        None
+    }
+
+    /// A file is done.
+    fn done(&mut self, name: &str, seen: ScrubEvent) -> ControlFlow<()>;
+
+    /// Does this to the hour's directory, and takes the name out of the index if it is not there afterwards.
+    fn change(
+        &mut self,
+        keeper: &Keeper,
+        place: &HourPlace,
+        name: &str,
+        work: MoveToQuarantine<'_>,
+    ) -> Result<Option<String>, CrawlError> {
+        Ok(keeper.change(place, [OsStr::new(name)], work)?.flatten())
+    }
+}
+
+/// The scrub of an archive.
+pub struct Scrub {
+    keeper: Arc<Keeper>,
+    options: RwLock<ScrubOptions>,
+    kept: Arc<QuarantineContents>,
+    flagged: Flagged,
+    /// How many files in a row could not be read.
+    unreadable: AtomicU32,
+    moved: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Since when files count as expired.
+    overdue: Mutex<BTreeMap<(HourPlace, String), Instant>>,
+    began: String,
+}
+
+impl Scrub {
+    /// Of the archive that this keeper keeps.
+    pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<QuarantineContents>) -> Self {
+        let (options, unreadable, moved) = (RwLock::new(options), AtomicU32::new(0), OnceLock::new());
+        let (flagged, began) = (Flagged::default(), now().to_string());
+        Self { keeper, options, kept, flagged, unreadable, moved, overdue: Mutex::default(), began }
+    }
+
+    /// The archive.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// What lies in the quarantine.
+    pub fn kept(&self) -> &Arc<QuarantineContents> {
+        &self.kept
+    }
+
+    /// What was found odd and stays.
+    pub fn flagged(&self) -> &Flagged {
+        &self.flagged
+    }
+
+    /// How it works.
+    pub fn options(&self) -> ScrubOptions {
+        *self.options.read()
+    }
+
+    /// From now on it works like that.
+    pub fn set_options(&self, options: ScrubOptions) {
+        *self.options.write() = options;
+    }
+
+    /// Receives what is missing by now.
+    pub fn on_move(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        // A second one is not taken.
+        self.moved.set(tell).unwrap_or_default();
+    }
+
+    /// Reads what lies in the quarantine, if that was not done yet.
+    pub fn prepare(&self) -> Result<Arc<Base>, CrawlError> {
+        let base = self.keeper.guard().base()?;
+        self.kept.read(&base, &self.is_away()).map_err(|error| self.away(error))?;
+        self.flagged.read(&base);
+        Ok(base)
+    }
+
+    /// Reads the quarantine afresh. What cannot be read now stays as it was.
+    pub fn look_again(&self) {
+        let read = self.keeper.guard().base().map_err(CrawlError::from);
+        let read = read.and_then(|base| Ok(self.kept.read_again(&base, &self.is_away())?));
+        if let Err(error) = read {
+            tracing::warn!(name: "quarantine_unreadable", %error, "what lies in the quarantine cannot be read");
+        }
+    }
+
+    /// The names of an hour that are checked, in order, with what the index knows of them.
+    pub fn names(&self, place: &HourPlace) -> Result<BTreeMap<String, SegmentFile>, CrawlError> {
+        let contents = self.keeper.answer(place)?.contents;
+        // What a tombstone hides is not served.
+        let visible = contents.visible().filter(|file| !file.key.tombstone);
+        Ok(visible.map(|file| (file.name(), file.clone())).collect())
+    }
+
+    /// Checks the files of an hour after the one named `after`. True if it came to the end of the hour.
+    pub fn hour(
+        &self,
+        place: &HourPlace,
+        after: Option<&str>,
+        cycle: Option<&CycleId>,
+        limits: ScrubLimits,
+        control: &mut dyn Control,
+    ) -> Result<bool, CrawlError> {
+        let base = self.prepare()?;
+        let names = self.names(place)?;
+        let is_after = |name: &str| after.is_none_or(|after| name > after);
+        let moved = self.moved_in(place, cycle);
+        // A share is one of the whole hour, as it was when the cycle came to it.
+        let known = (names.len() + moved.keys().filter(|name| !names.contains_key(*name)).count()) as u64;
+        let mut all: BTreeMap<String, Option<SegmentFile>> = moved.keys().map(|name| (name.clone(), None)).collect();
+        // What is listed is looked at, even if it was moved: it came again, or a kill has left it where it lay.
+        all.extend(names.into_iter().map(|(name, file)| (name, Some(file))));
+        all.retain(|name, _| is_after(name));
+        let dir = base.dir(&place.path()).map_err(|error| self.away(error))?;
+        let mut room = Vec::new();
+        for (name, file) in all {
+            let mut seen = match (file, &dir) {
+                (None, _) | (Some(_), None) => ScrubEvent::Gone,
+                (Some(file), Some(dir)) => match self.file(dir, place, &name, &file, &mut room, control)? {
+                    Looked::Stopped => return Ok(false),
+                    Looked::Seen(seen) => seen,
+                    Looked::Bad(fault, meta) => {
+                        let bad = Bad { place, name: &name, file: &file, fault, meta, cycle, began: &self.began };
+                        self.damaged(&base, &bad, known, limits, control)?
+                    }
+                },
+            };
+            self.flag(place, &name, &seen);
+            // Nothing after the place that is remembered was booked.
+            if matches!(seen, ScrubEvent::Gone | ScrubEvent::Sound)
+                && let Some(bytes) = moved.get(&name)
+            {
+                seen = ScrubEvent::MovedBefore { bytes: *bytes };
+            }
+            if control.done(&name, seen).is_break() {
+                self.flagged.write(&base);
+                return Ok(false);
+            }
+        }
+        self.flagged.write(&base);
+        Ok(true)
+    }
+
+    /// Remembers what is odd and stays, and forgets what is not odd any more.
+    fn flag(&self, place: &HourPlace, name: &str, seen: &ScrubEvent) {
+        match seen {
+            ScrubEvent::Damaged(ScrubFinding { path, problem, faults, outcome: DamageOutcome::Reported }) => {
+                let (path, problem, faults) = (path.clone(), (*problem).to_owned(), faults.clone());
+                self.flagged.put(place, name, FlaggedFile { path, problem, faults, at: now().to_string() });
+            }
+            ScrubEvent::Sound | ScrubEvent::Gone | ScrubEvent::Damaged(_) | ScrubEvent::MovedBefore { .. } => {
+                self.flagged.remove(place, name);
+            }
+            ScrubEvent::Failed(_) => {}
+        }
+    }
+
+    /// Forgets what was flagged and is not listed any more: retired, hidden, or gone with its hour.
+    pub fn tidy_flags(&self) -> Result<(), CrawlError> {
+        let base = self.prepare()?;
+        let mut hour: Option<(HourPlace, BTreeMap<String, SegmentFile>)> = None;
+        let mut failed = None;
+        self.flagged.retain(|place, name| {
+            if hour.as_ref().is_none_or(|(read, _)| read != place) {
+                match self.names(place) {
+                    Ok(names) => hour = Some((place.clone(), names)),
+                    // Of what cannot be read nothing is concluded.
+                    Err(error) => {
+                        failed = Some(error);
+                        return true;
+                    }
+                }
+            }
+            hour.as_ref().is_some_and(|(_, names)| names.contains_key(name))
+        });
+        self.flagged.write(&base);
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// What of an hour was moved in this cycle, with the bytes that were read of each.
+    fn moved_in(&self, place: &HourPlace, cycle: Option<&CycleId>) -> BTreeMap<String, u64> {
+        let Some(cycle) = cycle else { return BTreeMap::new() };
+        let moved = self.kept.of_hour(place).into_iter().map(|(_, file)| file).filter(|file| cycle.has(file));
+        moved.map(|file| (file.name, file.report.found_size.unwrap_or(0))).collect()
+    }
+
+    fn file(
+        &self,
+        dir: &Dir,
+        place: &HourPlace,
+        name: &str,
+        file: &SegmentFile,
+        room: &mut Vec<u8>,
+        control: &mut dyn Control,
+    ) -> Result<Looked, CrawlError> {
+        let failed = |error: DiskError| match self.away(error) {
+            CrawlError::Disk(error) if !error.is_shortage() => Ok(Looked::Seen(ScrubEvent::Failed(error.to_string()))),
+            error => Err(error),
+        };
+        let before = match dir.stat_file(OsStr::new(name)) {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return Ok(Looked::Seen(ScrubEvent::Gone)),
+            Err(error) => return failed(error),
+        };
+        if before.size > LARGEST_FILE {
+            return Ok(Looked::Bad(Fault::TooLarge { size: before.size }, before));
+        }
+        let structure = self.options().structure != Structure::Off;
+        let mut check = control.resume(place, name, before).unwrap_or_else(|| Check::new(&file.key, structure));
+        let mut verdict = check.go_on(dir, name, room, |bytes| control.read(bytes));
+        if matches!(verdict, Ok(FileVerdict::Bad(Fault::Unreadable { .. }))) {
+            // A cable, or a controller that was busy.
+            check = Check::new(&file.key, structure);
+            verdict = check.go_on(dir, name, room, |bytes| control.read(bytes));
+        }
+        match verdict {
+            Ok(FileVerdict::Bad(Fault::Unreadable { why })) => {
+                if self.unreadable.fetch_add(1, Ordering::Relaxed) + 1 >= ILL {
+                    let cause = std::io::Error::other(format!(
+                        "{ILL} files in a row cannot be read, so that the disk looks ill and not the files: {why}"
+                    ));
+                    tracing::error!(name: "disk_looks_ill", path = %format_args!("{place}/{name}"), why, "several files in a row cannot be read; no more are quarantined until one can be: check the disk");
+                    return Err(CrawlError::Disk(DiskError::Io {
+                        action: "scrub",
+                        path: dir.path().join(name),
+                        cause,
+                    }));
+                }
+                Ok(Looked::Bad(Fault::Unreadable { why }, before))
+            }
+            Ok(verdict) => {
+                self.unreadable.store(0, Ordering::Relaxed);
+                Ok(match verdict {
+                    FileVerdict::Sound { .. } => Looked::Seen(ScrubEvent::Sound),
+                    FileVerdict::Gone => Looked::Seen(ScrubEvent::Gone),
+                    FileVerdict::Stopped => {
+                        control.pause(Unfinished { place: place.clone(), name: name.to_owned(), meta: before, check });
+                        Looked::Stopped
+                    }
+                    FileVerdict::Bad(fault) => Looked::Bad(fault, before),
+                })
+            }
+            Err(error) => failed(error),
+        }
+    }
+
+    /// Puts a damaged file aside, or says why it stays.
+    fn damaged(
+        &self,
+        base: &Base,
+        bad: &Bad<'_>,
+        known: u64,
+        limits: ScrubLimits,
+        control: &mut dyn Control,
+    ) -> Result<ScrubEvent, CrawlError> {
+        let report = bad.report();
+        let path = report.path.clone();
+        let (problem, faults) = (bad.fault.kind(), report.faults.clone());
+        let is_reported = match &bad.fault {
+            Fault::Structure { .. } => self.options().structure == Structure::Report,
+            // Odd names prove nothing, and files that are too large were not read.
+            Fault::Odd { .. } | Fault::TooLarge { .. } => true,
+            Fault::Hash { .. } | Fault::Zeros { .. } | Fault::Unreadable { .. } => false,
+        };
+        let outcome = if is_reported {
+            DamageOutcome::Reported
+        } else if self.are_many(bad, known, limits) {
+            DamageOutcome::Waits
+        } else {
+            match self.set_aside(base, bad, &report, control)? {
+                Some(outcome) => outcome,
+                None => return Ok(ScrubEvent::Gone),
+            }
+        };
+        match &outcome {
+            DamageOutcome::Quarantined(_) => {
+                tracing::error!(name: "segment_quarantined", path, problem, why = faults.join("; "), "a damaged file was moved to the quarantine; a sound one is fetched if another node has it");
+                if let Some(tell) = self.moved.get() {
+                    tell();
+                }
+            }
+            DamageOutcome::Reported if problem == "too-large" => {
+                tracing::warn!(name: "segment_too_large", path, why = faults.join("; "), "a file is larger than any segment may be; it stays, and is not read: look where it comes from, and remove it");
+            }
+            DamageOutcome::Reported => {
+                tracing::warn!(name: "segment_suspicious", path, problem, why = faults.join("; "), "a segment is what its name says, and its stream is odd, or not whole where [scrub] structure is `report`; it stays");
+            }
+            DamageOutcome::Waits => {
+                tracing::error!(name: "scrub_waits", path, problem, why = faults.join("; "), "a damaged file stays where it is, because they are suspiciously many: check disk and memory, then say `gapless scrub --yes` with the channel, quality or hour");
+            }
+            DamageOutcome::Stays(why) => {
+                tracing::error!(name: "segment_not_quarantined", path, problem, error = why, "a damaged file cannot be moved to the quarantine, and is still listed");
+            }
+        }
+        Ok(ScrubEvent::Damaged(ScrubFinding { path, problem, faults, outcome }))
+    }
+
+    fn are_many(&self, bad: &Bad<'_>, known: u64, limits: ScrubLimits) -> bool {
+        // What is no cycle of a node's own is counted from the start of the process.
+        let of_cycle = |file: &KeptFile| match bad.cycle {
+            Some(cycle) => cycle.has(file),
+            None => file.report.cycle.is_none() && file.report.began.as_ref() == Some(&self.began),
+        };
+        let in_hour = self.kept.of_hour(bad.place);
+        // In a cycle what went before and has not come again counts as well: or else each would take a fifth of what is left.
+        let counts = |file: &KeptFile| of_cycle(file) || (bad.cycle.is_some() && file.is_lost());
+        let in_hour = in_hour.iter().filter(|(_, file)| counts(file)).count() as u64;
+        let in_cycle = self.kept.count(of_cycle).0;
+        in_cycle >= limits.cycle || (limits.hour && in_hour >= FEW && in_hour.saturating_mul(SHARE) >= known)
+    }
+
+    /// Moves a damaged file and takes its name out of the index. `None` if it is not the one that was looked at any more.
+    fn set_aside(
+        &self,
+        base: &Base,
+        bad: &Bad<'_>,
+        report: &QuarantineReport,
+        control: &mut dyn Control,
+    ) -> Result<Option<DamageOutcome>, CrawlError> {
+        let bytes = text_of(report);
+        let quarantine = Quarantine::of(base);
+        let mut work = |hour: &Dir| {
+            // Another file there means that it was mended meanwhile.
+            if hour.stat_file(OsStr::new(bad.name))? != Some(bad.meta) {
+                return Ok(None);
+            }
+            let _moving = self.kept.moving();
+            let stored = quarantine.set_aside(bad.place, hour, bad.name, &bytes)?;
+            if let Some(stored) = &stored {
+                let (name, report) = (bad.name.to_owned(), report.clone());
+                let file = KeptFile { name, size: bad.meta.size, reported_ns: Some(now_ns()), report };
+                self.kept.put(bad.place, stored, file);
+            }
+            Ok(stored)
+        };
+        match control.change(&self.keeper, bad.place, bad.name, &mut work) {
+            Ok(stored) => Ok(stored.map(DamageOutcome::Quarantined)),
+            Err(CrawlError::Disk(error)) if !error.is_shortage() => Ok(Some(DamageOutcome::Stays(error.to_string()))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_away(&self) -> impl Fn(&DiskError) -> bool {
+        let guard = Arc::clone(self.keeper.guard());
+        move |error| guard.report(error)
+    }
+
+    /// Passes an error to the guard that may mean that the disk is away.
+    fn away(&self, error: DiskError) -> CrawlError {
+        let guard = self.keeper.guard();
+        if guard.report(&error)
+            && let Err(away) = guard.base()
+        {
+            return CrawlError::Away(away);
+        }
+        CrawlError::Disk(error)
+    }
+
+    /// Marks in its report each file whose name is listed again; says how many there were.
+    pub fn heal(&self) -> Result<u64, CrawlError> {
+        let base = self.prepare()?;
+        let mut healed = 0;
+        for (place, stored, mut file) in self.kept.all(|file| file.is_lost() && !file.is_bad_by_name()) {
+            let view = self.keeper.index().hour(&place.stream.to_string(), place.hour)?;
+            let is_listed = view.is_some_and(|view| view.contents.visible().any(|visible| visible.name() == file.name));
+            if !is_listed {
+                continue;
+            }
+            let _moving = self.kept.moving();
+            (file.report.healed, file.reported_ns) = (Some(now().to_string()), Some(now_ns()));
+            let bytes = text_of(&file.report);
+            if Quarantine::of(&base).note(&place, &stored, &bytes)? {
+                tracing::info!(name: "segment_healed", path = file.report.path, "a damaged file is here again with the right content");
+                self.kept.put(&place, &stored, file);
+                healed += 1;
+            } else {
+                self.kept.remove(&place, &stored);
+            }
+        }
+        Ok(healed)
+    }
+
+    /// Deletes what has expired; returns how many files and bytes. What is bad by its name stays: its report is what keeps it
+    /// from being fetched again, and its bytes are what its name says. What has no report may be the same.
+    pub fn expire(&self) -> Result<(u64, u64), CrawlError> {
+        self.expire_at(now_ns(), Instant::now())
+    }
+
+    /// Wall clocks are days ahead at times: only what is overdue at two looks far enough apart goes.
+    pub(super) fn expire_at(&self, wall_ns: i64, now: Instant) -> Result<(u64, u64), CrawlError> {
+        let keep_ns = i64::try_from(self.options().keep.as_nanos()).unwrap_or(i64::MAX);
+        if keep_ns == 0 {
+            return Ok((0, 0));
+        }
+        let base = self.prepare()?;
+        let until = wall_ns.saturating_sub(keep_ns);
+        let is_over = |file: &KeptFile| !file.is_bad_by_name() && file.reported_ns.is_some_and(|at| at <= until);
+        let mut overdue = self.overdue.lock();
+        let before = std::mem::take(&mut *overdue);
+        let (mut count, mut bytes) = (0, 0);
+        for (place, stored, file) in self.kept.all(is_over) {
+            let key = (place.clone(), stored.clone());
+            let since = before.get(&key).copied().unwrap_or(now);
+            if now.saturating_duration_since(since) < STEADY {
+                overdue.insert(key, since);
+                continue;
+            }
+            // Nothing is deleted for its age after only one look, long ago.
+            if file.is_lost() && self.put_back_if_sound(&base, &place, &stored, &file)? {
+                continue;
+            }
+            let _moving = self.kept.moving();
+            if let Some(size) = Quarantine::of(&base).delete(&place, &stored)? {
+                tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file has expired and is deleted");
+                (count, bytes) = (count + 1, bytes + size);
+            }
+            self.kept.remove(&place, &stored);
+        }
+        Ok((count, bytes))
+    }
+
+    /// Moves a quarantined file back to where it lay, if nothing lies there. False if it is not in the quarantine.
+    pub fn restore(&self, place: &HourPlace, stored: &str) -> Result<bool, CrawlError> {
+        let base = self.prepare()?;
+        let Some((_, file)) = self.kept.of_hour(place).into_iter().find(|(name, _)| name == stored) else {
+            return Ok(false);
+        };
+        let hour = place.hour.to_string();
+        base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
+        let back = |dir: &Dir| {
+            let _moving = self.kept.moving();
+            let done = Quarantine::of(&base).put_back(place, dir, stored)?;
+            self.kept.remove(place, stored);
+            Ok(done)
+        };
+        Ok(self.keeper.change(place, [OsStr::new(&file.name)], back)?.unwrap_or(false))
+    }
+}
+
+/// What a look at a file led to.
+enum Looked {
+    Seen(ScrubEvent),
+    Stopped,
+    Bad(Fault, FileMeta),
+}
+
+/// A damaged file at hand.
+struct Bad<'b> {
+    place: &'b HourPlace,
+    name: &'b str,
+    file: &'b SegmentFile,
+    fault: Fault,
+    /// What it was before it was read.
+    meta: FileMeta,
+    cycle: Option<&'b CycleId>,
+    /// When the process did, which counts where there is no cycle.
+    began: &'b str,
+}
+
+impl Bad<'_> {
+    fn report(&self) -> QuarantineReport {
+        let (found, found_size) = self.fault.found();
+        let expected = self.file.key.hash;
+        let is_right = matches!(self.fault, Fault::Structure { .. } | Fault::Odd { .. });
+        QuarantineReport {
+            path: format!("{}/{}", self.place, self.name),
+            problem: self.fault.kind().to_owned(),
+            faults: self.fault.sentences(self.file.size),
+            expected_hash: expected.to_string(),
+            found_hash: found.or(is_right.then_some(expected)).map(|hash| hash.to_string()),
+            expected_size: Some(self.file.size),
+            found_size,
+            at: now().to_string(),
+            cycle: self.cycle.map(|cycle| cycle.number),
+            began: Some(self.cycle.map_or(self.began, |cycle| &cycle.began).to_owned()),
+            healed: None,
+        }
+    }
+}
+
+/// A report as it is stored: readable with `cat`, too.
+fn text_of(report: &QuarantineReport) -> Vec<u8> {
+    let text = serde_json::to_string_pretty(report).unwrap_or_default();
+    escape::json(&text).into_owned().into_bytes()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_us(now_ns() / 1_000)
+}
+
+pub(super) fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Where a quarantined file lies, relative to the base.
+pub fn kept_at(place: &HourPlace, stored: &str) -> String {
+    Path::new(&Quarantine::path(place)).join(stored).to_string_lossy().into_owned()
+}
