@@ -147,6 +147,6 @@ async fn public(request: Request, next: Next) -> Response {
 }
 
 #[cfg(test)]
-mod described;
-#[cfg(test)]
 mod moving_over;
+#[cfg(test)]
+mod openapi;

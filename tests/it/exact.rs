@@ -184,11 +184,7 @@ fn what_cannot_be_asked_is_said_in_a_sentence() {
         ("waveform/chan/source.png?start=2019-11-13T03:00:00&end=2019-11-13T03:00:01".to_owned(), 406, "chan/source"),
         (format!("cut/chan/source.ts?type=exact&{window}"), 400, "smart"),
         (format!("cut/chan/source.mp4?type=rough&{window}"), 400, "mp4"),
-        (
-            "cut/chan/source.ts?type=smart&start=2019-11-13T02:00:00&end=2019-11-13T02:00:07".to_owned(),
-            406,
-            "not there",
-        ),
+        ("cut/chan/source.ts?type=smart&start=2019-11-13T02:00:00&end=2019-11-13T02:00:07".to_owned(), 406, "missing"),
     ] {
         let (_, detail) = node.get(&format!("/{path}")).problem(status);
         assert!(detail.contains(says), "{path}: {detail}");

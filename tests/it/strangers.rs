@@ -69,7 +69,8 @@ fn junk_in_ones_own_channel_and_in_others_evicts_none_of_the_hours_that_were_rec
         hours.iter().filter(|hour| (3..23).any(|ago| **hour == hours_ago(ago))).count()
     };
     let node = start();
-    eventually(SOON, || of_peer(&node, "fetched_in_all").as_u64() >= Some(2 * 19));
+    // More than there is room for. Not all of it: hours that were retired meanwhile are not fetched again.
+    eventually(SOON, || of_peer(&node, "fetched_in_all").as_u64() > Some(2 * 2));
     settled(&node);
     assert_eq!(own(&node), 20);
     let left = node.files("own/source").len() + node.get("/files/junk/source").json().as_array().map_or(0, Vec::len);
