@@ -99,7 +99,7 @@ impl Doubts {
         losses: &[(HourPlace, u64)],
         has: impl FnOnce() -> Result<u64, E>,
     ) -> Result<LossVerdict, E> {
-        let verdict = self.expect(channel, losses, has)?;
+        let verdict = self.weigh_whole(channel, losses, has)?;
         if verdict == LossVerdict::Go
             && let Some(account) = self.channels.get_mut(channel)
         {
@@ -109,7 +109,7 @@ impl Doubts {
     }
 
     /// The same for what will be weighed in parts: if all of it may be concluded, nothing is counted yet.
-    pub fn expect<E>(
+    pub fn weigh_whole<E>(
         &mut self,
         channel: &Channel,
         losses: &[(HourPlace, u64)],

@@ -22,7 +22,6 @@ use super::config::time_between;
 use crate::archive::{Hour, Timestamp};
 pub use doctor::DoctorArgs;
 pub use import::ImportArgs;
-use reference::COMPLETION_EXAMPLES;
 pub use reference::{CompletionArgs, ManArgs};
 pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
 pub use target::ArchiveTarget;
@@ -157,7 +156,7 @@ pub enum Verb {
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// Print completions of this command line for a shell
-    #[command(after_help = COMPLETION_EXAMPLES)]
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionArgs),
     /// Write manual pages, one for each command, into a directory
     #[command(after_help = examples::MAN)]

@@ -11,7 +11,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::app::App;
-use super::{Problem, pathname, query};
+use super::coverage::read_stream;
+use super::{Problem, query};
 use crate::archive::{
     FileName, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp, name, parse_file_name,
     time,
@@ -117,18 +118,8 @@ impl After {
 
 impl Wanted {
     fn read(app: &App, path: &str, text: &str) -> Result<Self, Problem> {
-        let parts = pathname::parts(path.as_bytes(), b"/api/v1/segments")?;
-        let stream = match parts.as_slice() {
-            [channel, quality] => Stream::new(channel, quality)
-                .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?,
-            _ => {
-                return Err(Problem::not_found(
-                    "such address: segments are asked for by /api/v1/segments/{channel}/{quality}",
-                ));
-            }
-        };
         let mut wanted = Self {
-            stream,
+            stream: read_stream(path, "/api/v1/segments")?,
             start: Timestamp::MIN,
             end: Timestamp::MAX,
             limit: PAGE.min(app.bounds.max_page),

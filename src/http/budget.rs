@@ -20,7 +20,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::Problem;
 use super::app::App;
@@ -63,12 +63,8 @@ impl AnswerBudget {
         Arc::new(Self { most, held: Mutex::default() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock()
-    }
-
     fn take(self: &Arc<Self>, client: u128, connection: Option<Arc<Activity>>, bytes: usize) -> Option<Share> {
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         let own = held.by_client.get(&client).copied().unwrap_or_default();
         let fits = |taken: usize, most: usize| taken == 0 || taken.saturating_add(bytes) <= most;
         if !fits(held.total, self.most) || !fits(own, self.most / 4) {
@@ -89,7 +85,7 @@ impl Drop for Share {
         if let Some(connection) = &self.connection {
             connection.gave(self.bytes);
         }
-        let mut held = self.budget.lock();
+        let mut held = self.budget.held.lock();
         held.total = held.total.saturating_sub(self.bytes);
         if let Entry::Occupied(mut own) = held.by_client.entry(self.client) {
             let left = own.get().saturating_sub(self.bytes);
@@ -182,7 +178,7 @@ mod tests {
         let others: Vec<Share> = (2..5).map(|client| budget.take(client, None, 25).unwrap()).collect();
         assert!(budget.take(9, None, 1).is_none());
         drop((quarter, others));
-        let held = budget.lock();
+        let held = budget.held.lock();
         assert_eq!((held.total, held.by_client.len()), (0, 0));
     }
 

@@ -39,7 +39,7 @@ const ATTEMPTS: usize = 3;
     get, path = "/{channel}/chat.json",
     params(
         ("channel" = String, Path),
-        ("start" = String, Query, description = "ISO 8601"), ("end" = String, Query, description = "ISO 8601, at most 2 hours after start")
+        ("start" = String, Query, description = "a time"), ("end" = String, Query, description = "a time, at most 2 hours after start")
     ),
     responses(
         (status = 200, content_type = "application/json", description = "the messages of that time, in the order in which they were sent"),

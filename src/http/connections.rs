@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -32,17 +32,12 @@ struct Entries {
 }
 
 impl ConnectionTable {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        // Nothing that panics is done under the lock, and the table is right after each statement anyway.
-        self.entries.lock()
-    }
-
     pub(super) fn len(&self) -> usize {
-        self.lock().open.len()
+        self.entries.lock().open.len()
     }
 
     pub(super) fn spawn(self: &Arc<Self>, serving: Serving, stream: TcpStream, activity: Arc<Activity>) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         entries.next += 1;
         let id = entries.next;
         let leave = Leave { table: Arc::clone(self), id };
@@ -55,7 +50,7 @@ impl ConnectionTable {
     }
 
     pub(super) fn evict_longest_waiting(&self) -> bool {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let waiting = entries.open.iter().filter_map(|(id, (activity, _))| Some((activity.waiting_since()?, *id)));
         let Some((_, id)) = waiting.min() else {
             return false;
@@ -70,7 +65,7 @@ impl ConnectionTable {
     /// Closes a connection that takes nothing of an answer that is there, of the client that has the most connections: one client that
     /// holds all of them makes room for others, and for itself.
     pub(super) fn evict_slowest(&self, now: u64) -> bool {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let grace = u64::try_from(NOT_TAKING.as_millis()).unwrap_or(u64::MAX);
         let mut connections: HashMap<u128, usize> = HashMap::new();
         for (activity, _) in entries.open.values() {
@@ -90,7 +85,7 @@ impl ConnectionTable {
     }
 
     pub(super) fn cut_overdue(&self, now: u64, limits: &ConnectionLimits) {
-        for (activity, task) in self.lock().open.values() {
+        for (activity, task) in self.entries.lock().open.values() {
             if let Some(reason) = activity.overdue(now, limits) {
                 tracing::debug!(name: "connection_overdue", peer = %activity.peer, ?reason, "closing a connection that took too long");
                 task.abort();
@@ -99,13 +94,13 @@ impl ConnectionTable {
     }
 
     pub(super) fn drain(&self) {
-        for (activity, _) in self.lock().open.values() {
+        for (activity, _) in self.entries.lock().open.values() {
             activity.drain();
         }
     }
 
     pub(super) fn cut_all(&self) {
-        for (_, task) in self.lock().open.values() {
+        for (_, task) in self.entries.lock().open.values() {
             task.abort();
         }
     }
@@ -119,7 +114,7 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.table.lock().open.remove(&self.id);
+        self.table.entries.lock().open.remove(&self.id);
         self.table.freed.notify_one();
     }
 }

@@ -41,7 +41,7 @@ const MOST_HOLES: usize = 1_000;
     get, path = "/cut/{channel}/{file}",
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.ts or QUALITY.mp4"),
-        ("start" = Option<String>, Query, description = "ISO 8601"), ("end" = Option<String>, Query, description = "ISO 8601, after start"),
+        ("start" = Option<String>, Query, description = "a time"), ("end" = Option<String>, Query, description = "a time, after start"),
         ("range" = Option<Vec<String>>, Query, description = "START,END; may be repeated, and goes before start and end"),
         ("transition" = Option<Vec<String>>, Query, description = "between a range and the next; for each one, empty for none"),
         ("allow_holes" = Option<bool>, Query, description = "true: what is missing is left out"),

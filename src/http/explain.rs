@@ -9,7 +9,8 @@ use axum::http::{Request, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::{Problem, pathname, query};
+use super::coverage::read_stream;
+use super::{Problem, query};
 use crate::archive::explain::Search;
 use crate::archive::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
@@ -38,12 +39,7 @@ pub async fn explain(State(app): State<Arc<App>>, request: Request<Body>) -> Res
 }
 
 fn read(asked: &Uri) -> Result<(Stream, Timestamp), Problem> {
-    let parts = pathname::parts(asked.path().as_bytes(), b"/api/v1/explain")?;
-    let [channel, quality] = parts.as_slice() else {
-        return Err(Problem::not_found("such address; expected is /api/v1/explain/CHANNEL/QUALITY"));
-    };
-    let stream = Stream::new(channel, quality)
-        .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?;
+    let stream = read_stream(asked.path(), "/api/v1/explain")?;
     let given = query::pairs(asked.query().unwrap_or_default()).filter(|(name, _)| name == "at").last();
     let (_, at) = given.unwrap_or_default();
     Ok((stream, query::time("at", &at)?))

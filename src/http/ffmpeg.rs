@@ -28,20 +28,40 @@ const MOST_PIXELS: u32 = 4_096;
 /// What editors of this field show.
 const SIZE: (u32, u32) = (1_024, 64);
 
+/// What is answered instead of a picture, for the `OpenAPI` document.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it is only described")]
+pub(super) enum PictureRefusals {
+    #[response(status = 304, description = "as the tag in If-None-Match says")]
+    AsBefore,
+    #[response(status = 400, description = "a parameter is wrong")]
+    WrongParameter,
+    #[response(status = 404, description = "there is no such stream")]
+    NoStream,
+    #[response(status = 406, description = "nothing is there at that time")]
+    Nothing,
+    #[response(status = 422, description = "no picture can be made of this stream")]
+    NoPicture,
+    #[response(status = 501, description = "ffmpeg is not installed")]
+    NoFfmpeg,
+    #[response(status = 502, description = "ffmpeg failed")]
+    FfmpegFailed,
+    #[response(status = 503, description = "the disk is not there, or too much is asked at once")]
+    Busy,
+    #[response(status = 504, description = "ffmpeg took too long")]
+    TooSlow,
+}
+
 /// Answers `GET /frame/{channel}/{quality}.png`.
 #[utoipa::path(
     get, path = "/frame/{channel}/{file}",
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
-        ("timestamp" = String, Query, description = "ISO 8601")
+        ("timestamp" = String, Query, description = "a time")
     ),
     responses(
         (status = 200, content_type = "image/png", description = "the picture that is shown at that time"),
-        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
-        (status = 404, description = "there is no such stream"), (status = 406, description = "nothing is there at that time"),
-        (status = 422, description = "no picture can be made of this stream"), (status = 501, description = "ffmpeg is not installed"),
-        (status = 502, description = "ffmpeg failed"), (status = 503, description = "the disk is not there, or too much is asked at once"),
-        (status = 504, description = "ffmpeg took too long")
+        PictureRefusals
     )
 )]
 pub async fn frame(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -91,16 +111,12 @@ pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> 
     get, path = "/waveform/{channel}/{file}",
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
-        ("start" = String, Query, description = "ISO 8601"), ("end" = String, Query, description = "ISO 8601, at most 6 hours after start"),
+        ("start" = String, Query, description = "a time"), ("end" = String, Query, description = "a time, at most 6 hours after start"),
         ("size" = Option<String>, Query, description = "WIDTHxHEIGHT in pixels, each from 1 to 4096; 1024x64 where not given")
     ),
     responses(
         (status = 200, content_type = "image/png", description = "how loud the stretch is"),
-        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
-        (status = 404, description = "there is no such stream"), (status = 406, description = "nothing is there at that time"),
-        (status = 422, description = "no picture can be made of this stream"), (status = 501, description = "ffmpeg is not installed"),
-        (status = 502, description = "ffmpeg failed"), (status = 503, description = "the disk is not there, or too much is asked at once"),
-        (status = 504, description = "ffmpeg took too long")
+        PictureRefusals
     )
 )]
 pub async fn waveform(State(app): State<Arc<App>>, request: Request<Body>) -> Response {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use prometheus::{GaugeVec, Opts, Registry};
 
 use crate::archive::horizon::Horizon;
@@ -45,7 +45,7 @@ impl LatestSegments {
     /// Brings the gauge up to date. Qualities that are gone have no value any more.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; microseconds fit until the year 2255")]
     pub fn update(&self, index: &Index, horizon: Horizon) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for (stream, (start, _)) in state.newest(index, horizon) {
             let labels = [stream.channel.as_str(), stream.quality.as_str()];
             self.gauge.with_label_values(&labels).set(start.us() as f64 / 1e6);
@@ -67,11 +67,7 @@ impl LatestSegments {
 
     /// When the newest segment of each quality ends.
     pub(super) fn ends(&self, index: &Index, horizon: Horizon) -> Vec<(Stream, Timestamp)> {
-        self.lock().newest(index, horizon).into_iter().map(|(stream, (_, end))| (stream, end)).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.state.lock().newest(index, horizon).into_iter().map(|(stream, (_, end))| (stream, end)).collect()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::archive::master::MasterRange;
     get, path = "/playlist/{file}",
     params(
         ("file" = String, Path, description = "CHANNEL.m3u8"),
-        ("start" = Option<String>, Query, description = "ISO 8601"), ("end" = Option<String>, Query, description = "ISO 8601, after start")
+        ("start" = Option<String>, Query, description = "a time"), ("end" = Option<String>, Query, description = "a time, after start")
     ),
     responses(
         (status = 200, content_type = "application/vnd.apple.mpegurl", description = "a master playlist of all qualities"),

@@ -64,7 +64,7 @@ pub async fn peers(State(app): State<Arc<App>>) -> Response {
     get, path = "/api/v1/peers/{name}/timeline/{channel}/{quality}",
     params(
         ("name" = String, Path, description = "as in /api/v1/peers"), ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = String, Query, description = "a time"), ("to" = String, Query, description = "ISO 8601"),
+        ("from" = String, Query, description = "a time"), ("to" = String, Query, description = "a time"),
         ("pixels" = u32, Query, description = "from 1 to 4096")
     ),
     responses(
@@ -81,7 +81,7 @@ pub async fn timeline(State(app): State<Arc<App>>, request: Request<Body>) -> Re
     get, path = "/api/v1/peers/{name}/holes/{channel}/{quality}",
     params(
         ("name" = String, Path, description = "as in /api/v1/peers"), ("channel" = String, Path), ("quality" = String, Path),
-        ("from" = Option<String>, Query, description = "a time"), ("to" = Option<String>, Query, description = "ISO 8601"),
+        ("from" = Option<String>, Query, description = "a time"), ("to" = Option<String>, Query, description = "a time"),
         ("edges" = Option<bool>, Query, description = "true: also what is missing at the edges")
     ),
     responses(

@@ -22,7 +22,7 @@ use crate::play::playback::{Ask, Other, Playlist};
     get, path = "/playlist/{channel}/{file}",
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.m3u8"),
-        ("start" = Option<String>, Query, description = "ISO 8601"), ("end" = Option<String>, Query, description = "ISO 8601, after start"),
+        ("start" = Option<String>, Query, description = "a time"), ("end" = Option<String>, Query, description = "a time, after start"),
         ("gaps" = Option<bool>, Query, description = "true: what is missing has entries of its own (EXT-X-GAP)"),
         ("peers" = Option<bool>, Query, description = "true: what is missing here is played from other nodes")
     ),

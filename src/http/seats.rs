@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{Auth, Permission, TokenDigest};
@@ -70,7 +70,7 @@ impl ListenerSeats {
     /// How many are taken.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.lock().1.len()
+        self.taken.lock().1.len()
     }
 
     /// How many there are.
@@ -80,7 +80,7 @@ impl ListenerSeats {
 
     /// A place for this client, if it may have one now; somebody else may have to leave theirs.
     pub(super) fn take(self: &Arc<Self>, client: Client) -> Option<Seat> {
-        let mut taken = self.lock();
+        let mut taken = self.taken.lock();
         let (next, holders) = &mut *taken;
         let list: Vec<TakenSeat<Client>> = holders
             .iter()
@@ -100,15 +100,11 @@ impl ListenerSeats {
         holders.insert(id, Holder { client, since: Instant::now(), leave: leave.clone() });
         Some(Seat { seats: Arc::clone(self), id, leave })
     }
-
-    fn lock(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Holder>)> {
-        self.taken.lock()
-    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.seats.lock().1.remove(&self.id);
+        self.seats.taken.lock().1.remove(&self.id);
     }
 }
 

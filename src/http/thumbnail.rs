@@ -17,7 +17,7 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::app::App;
-use super::ffmpeg::{around, reply, tag};
+use super::ffmpeg::{PictureRefusals, around, reply, tag};
 use super::playlist::stream_of;
 use super::{Problem, query};
 use crate::archive::thumbnail::{Area, Picture, compose};
@@ -40,18 +40,14 @@ const MOST_BESIDE: u64 = 64 << 10;
     get, path = "/thumbnail/{channel}/{file}",
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
-        ("timestamp" = String, Query, description = "ISO 8601"),
+        ("timestamp" = String, Query, description = "a time"),
         ("template" = Option<String>, Query, description = "the name of a template of the archive"),
         ("crop" = Option<String>, Query, description = "LEFT,TOP,RIGHT,BOTTOM: what is cut out of the frame"),
         ("location" = Option<String>, Query, description = "LEFT,TOP,RIGHT,BOTTOM: where it is put into the template")
     ),
     responses(
         (status = 200, content_type = "image/png", description = "a frame in a template"),
-        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
-        (status = 404, description = "there is no such stream"), (status = 406, description = "nothing is there at that time"),
-        (status = 422, description = "no picture can be made of this stream"), (status = 501, description = "ffmpeg is not installed"),
-        (status = 502, description = "ffmpeg failed"), (status = 503, description = "the disk is not there, or too much is asked at once"),
-        (status = 504, description = "ffmpeg took too long")
+        PictureRefusals
     )
 )]
 pub async fn named(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
@@ -64,18 +60,14 @@ pub async fn named(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
     post, path = "/thumbnail/{channel}/{file}",
     params(
         ("channel" = String, Path), ("file" = String, Path, description = "QUALITY.png"),
-        ("timestamp" = String, Query, description = "ISO 8601"),
+        ("timestamp" = String, Query, description = "a time"),
         ("crop" = Option<String>, Query, description = "LEFT,TOP,RIGHT,BOTTOM: what is cut out of the frame"),
         ("location" = Option<String>, Query, description = "LEFT,TOP,RIGHT,BOTTOM: where it is put into the template")
     ),
     request_body(content_type = "image/png", description = "the template"),
     responses(
         (status = 200, content_type = "image/png", description = "a frame in the template"), (status = 413, description = "the template is too large"),
-        (status = 304, description = "as the tag in If-None-Match says"), (status = 400, description = "a parameter is wrong"),
-        (status = 404, description = "there is no such stream"), (status = 406, description = "nothing is there at that time"),
-        (status = 422, description = "no picture can be made of this stream"), (status = 501, description = "ffmpeg is not installed"),
-        (status = 502, description = "ffmpeg failed"), (status = 503, description = "the disk is not there, or too much is asked at once"),
-        (status = 504, description = "ffmpeg took too long")
+        PictureRefusals
     )
 )]
 pub async fn brought(State(app): State<Arc<App>>, request: Request<Body>) -> Response {

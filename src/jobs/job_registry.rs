@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::{Clock, SystemClock};
 
@@ -136,7 +136,7 @@ impl Default for JobRegistry {
 
 impl fmt::Debug for JobRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Board").field("jobs", &self.lock().up.len()).finish_non_exhaustive()
+        f.debug_struct("Board").field("jobs", &self.posts.lock().up.len()).finish_non_exhaustive()
     }
 }
 
@@ -169,21 +169,21 @@ impl JobRegistry {
             is_told: false,
         };
         let slot = Arc::new(Slot { kind, of, deadline, shown: Mutex::new(shown) });
-        self.lock().up.push(Arc::clone(&slot));
+        self.posts.lock().up.push(Arc::clone(&slot));
         JobHandle { board: Arc::clone(self), slot }
     }
 
     /// How it goes with each job, by kind and name.
     pub fn jobs(&self) -> Vec<JobStatus> {
         let now = self.clock.now();
-        let mut jobs: Vec<JobStatus> = self.lock().up.iter().map(|slot| slot.status(now)).collect();
+        let mut jobs: Vec<JobStatus> = self.posts.lock().up.iter().map(|slot| slot.status(now)).collect();
         jobs.sort_by(|a, b| (a.kind, &a.of).cmp(&(b.kind, &b.of)));
         jobs
     }
 
     /// What the jobs of each kind amount to.
     pub fn kinds(&self) -> BTreeMap<&'static str, JobKind> {
-        let down = self.lock().down.clone();
+        let down = self.posts.lock().down.clone();
         let jobs = self.jobs();
         let mut kinds: BTreeMap<&'static str, JobKind> = BTreeMap::new();
         for (kind, (failures, worked)) in down {
@@ -206,10 +206,10 @@ impl JobRegistry {
     /// Logs each job that has become overdue, once, and once that it goes on. Somebody has to call it now and then.
     pub fn tell_overdue(&self) {
         let now = self.clock.now();
-        let up = self.lock().up.clone();
+        let up = self.posts.lock().up.clone();
         for slot in up {
             let job = slot.status(now);
-            let was_told = std::mem::replace(&mut slot.lock().is_told, job.overdue.is_some());
+            let was_told = std::mem::replace(&mut slot.shown.lock().is_told, job.overdue.is_some());
             match (job.overdue, was_told) {
                 (Some(silent), false) => {
                     tracing::warn!(name: "job_overdue", %job, doing = job.doing, seconds = silent.as_secs(), "a job makes no progress");
@@ -218,10 +218,6 @@ impl JobRegistry {
                 _ => {}
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Posts> {
-        self.posts.lock()
     }
 }
 
@@ -259,12 +255,8 @@ struct Running {
 }
 
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock()
-    }
-
     fn status(&self, now: Duration) -> JobStatus {
-        let shown = self.lock();
+        let shown = self.shown.lock();
         let worked_now = shown.running.map(|running| now.saturating_sub(running.since));
         // Who works on for long is at work, whatever it said last.
         let at_work = shown.running.filter(|_| worked_now.is_some_and(|worked| worked >= GLANCE));
@@ -308,7 +300,7 @@ impl JobHandle {
     /// What it does now, in a few words. A sign that it goes on.
     pub fn doing(&self, what: impl Into<Cow<'static, str>>) {
         let now = self.board.clock.now();
-        let mut shown = self.slot.lock();
+        let mut shown = self.slot.shown.lock();
         shown.doing = short(what.into());
         sign(&mut shown, now);
     }
@@ -316,14 +308,14 @@ impl JobHandle {
     /// How far it is with what it does. A sign that it goes on.
     pub fn progress(&self, done: u64, total: u64) {
         let now = self.board.clock.now();
-        let mut shown = self.slot.lock();
+        let mut shown = self.slot.shown.lock();
         (shown.done, shown.total) = (done, total);
         sign(&mut shown, now);
     }
 
     /// It goes on.
     pub fn sign(&self) {
-        sign(&mut self.slot.lock(), self.board.clock.now());
+        sign(&mut self.slot.shown.lock(), self.board.clock.now());
     }
 
     /// It is at work from now on.
@@ -340,14 +332,14 @@ impl JobHandle {
 
     /// Something was done, and it went well.
     pub fn succeeded(&self) {
-        let mut shown = self.slot.lock();
+        let mut shown = self.slot.shown.lock();
         (shown.failures, shown.steps) = (0, shown.steps + 1);
     }
 
     /// It did not go well. Tells how many times in a row that was.
     pub fn failed(&self, error: &str) -> u32 {
         let at = self.board.clock.wall();
-        let mut shown = self.slot.lock();
+        let mut shown = self.slot.shown.lock();
         shown.failures = shown.failures.saturating_add(1);
         shown.failures_in_all += 1;
         shown.error = Some((short(error.to_owned().into()).into_owned(), at));
@@ -357,10 +349,10 @@ impl JobHandle {
     /// Takes it down: nobody wants this job any more.
     pub fn take_down(&self) {
         self.end();
-        let mut posts = self.board.lock();
+        let mut posts = self.board.posts.lock();
         let Some(at) = posts.up.iter().position(|slot| Arc::ptr_eq(slot, &self.slot)) else { return };
         posts.up.swap_remove(at);
-        let shown = self.slot.lock();
+        let shown = self.slot.shown.lock();
         let sums = posts.down.entry(self.slot.kind).or_default();
         *sums = (sums.0 + shown.failures_in_all, sums.1 + shown.worked);
     }
@@ -368,7 +360,7 @@ impl JobHandle {
     /// Work begins; unless something is said of it, and it lasts, nobody sees it.
     pub(super) fn begin(&self) {
         let (now, wall) = (self.board.clock.now(), self.board.clock.wall());
-        let mut shown = self.slot.lock();
+        let mut shown = self.slot.shown.lock();
         let running = shown.running.get_or_insert(Running { since: now, wall, sign: now });
         running.sign = now;
     }
@@ -376,7 +368,7 @@ impl JobHandle {
     /// Work is over. Tells how long it lasted.
     pub(super) fn end(&self) -> Duration {
         let now = self.board.clock.now();
-        let mut shown = self.slot.lock();
+        let mut shown = self.slot.shown.lock();
         let worked = shown.running.take().map_or(Duration::ZERO, |running| now.saturating_sub(running.since));
         shown.worked += worked;
         worked
@@ -384,7 +376,7 @@ impl JobHandle {
 
     /// There was nothing to do: it waits, unless it has said itself why it does nothing.
     pub(super) fn idles(&self) {
-        let state = self.slot.lock().state;
+        let state = self.slot.shown.lock().state;
         if !matches!(state, JobState::Waiting | JobState::Stalled) {
             self.becomes(JobState::Waiting, None);
         }
@@ -393,7 +385,7 @@ impl JobHandle {
     /// Changes the state, and nothing of what was said.
     pub(super) fn becomes(&self, state: JobState, next: Option<Duration>) {
         let (wall, next) = (self.board.clock.wall(), self.later(next));
-        let mut shown = self.slot.lock();
+        let mut shown = self.slot.shown.lock();
         if shown.state != state {
             (shown.state, shown.since) = (state, wall);
         }
@@ -402,7 +394,7 @@ impl JobHandle {
 
     fn set(&self, state: JobState, what: impl Into<Cow<'static, str>>, next: Option<Duration>) {
         self.becomes(state, next);
-        self.slot.lock().doing = short(what.into());
+        self.slot.shown.lock().doing = short(what.into());
     }
 
     fn later(&self, after: Option<Duration>) -> Option<SystemTime> {

@@ -50,7 +50,7 @@ fn what_goes_in_parts_adds_up_and_what_did_not_go_does_not_count() {
     assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(LossVerdict::Go));
     doubts.give_back(&a, 40);
     assert_eq!(doubts.weigh(&a, &[(place(0), 40)], has(100)), Ok(LossVerdict::Go));
-    assert_eq!(doubts.expect(&a, &[(place(4), 10)], has(60)), Ok(LossVerdict::Go), "half is not more than half");
+    assert_eq!(doubts.weigh_whole(&a, &[(place(4), 10)], has(60)), Ok(LossVerdict::Go), "half is not more than half");
     assert_eq!(doubts.weigh(&a, &[(place(4), 11)], has(60)), Ok(LossVerdict::Doubt));
 }
 

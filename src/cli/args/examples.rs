@@ -89,5 +89,12 @@ pub const DOCTOR: &str = "Examples:
   gapless doctor --base-dir /srv/archive
   gapless doctor --listen 0.0.0.0:8000     before the first start";
 
+pub const COMPLETIONS: &str = "Examples:
+  source <(gapless completions bash)
+  gapless completions zsh > ~/.zfunc/_gapless
+  gapless completions fish > ~/.config/fish/completions/gapless.fish
+
+zsh wants fpath+=~/.zfunc before compinit. The Debian package brings them all.";
+
 pub const MAN: &str = "Examples:
   gapless man target/man";

@@ -4,13 +4,6 @@ use std::path::PathBuf;
 
 use clap_complete::Shell;
 
-/// Where completions go on most systems; the Debian package brings them.
-pub const COMPLETION_EXAMPLES: &str = "Examples:
-  source <(gapless completions bash)                              for this shell only
-  gapless completions bash > ~/.local/share/bash-completion/completions/gapless
-  gapless completions zsh > ~/.zfunc/_gapless                     with fpath+=~/.zfunc before compinit
-  gapless completions fish > ~/.config/fish/completions/gapless.fish";
-
 /// Arguments of `completions`.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct CompletionArgs {

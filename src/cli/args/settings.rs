@@ -14,9 +14,6 @@ impl Args {
             given.push(("http.tls_certificate", node.tls_certificate.clone()));
             given.push(("http.tls_key", node.tls_key.clone()));
         }
-        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
-            given.push(("backfill.token_file", peers.token_file.clone()));
-        }
         if let Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) = &self.verb {
             given.push(("backfill.token_file", rules.token_file.clone()));
         }
@@ -28,6 +25,7 @@ impl Args {
         }
         given.push(("backfill.ca_file", self.ca_file()));
         if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
+            given.push(("backfill.token_file", peers.token_file.clone()));
             given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
             given.push(("backfill.node_file", peers.node_file.clone()));
             given.push(("backfill.node_database", peers.node_database.clone()));
@@ -35,9 +33,7 @@ impl Args {
         }
         given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
     }
-}
 
-impl Args {
     fn ca_file(&self) -> Option<String> {
         match &self.verb {
             Verb::Node(NodeArgs { peers, .. })

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::Clocks;
 use crate::archive::clock::{ClockVerdict, TimeMark, Witnesses, judge};
@@ -79,7 +79,7 @@ impl ClockTimeline {
                 line.map(|line| line.resume(&boot, boottime))
             }
         };
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         (state.line, state.written) = (line, None);
         drop(state);
         self.verdict();
@@ -92,13 +92,13 @@ impl ClockTimeline {
         let content = Records::peek(base, &TIME)?.content();
         let line = content.and_then(|content| TimeMark::parse(&String::from_utf8_lossy(&content.bytes)));
         let resumed = line.map(|line| line.resume(&timeline.boot(), timeline.clocks.boottime()));
-        timeline.lock().line = resumed;
+        timeline.state.lock().line = resumed;
         Ok(timeline.verdict())
     }
 
     /// Whether it is known.
     pub fn is_known(&self) -> bool {
-        self.lock().line.is_some()
+        self.state.lock().line.is_some()
     }
 
     /// Judges the clock, and writes the line if that is due. What goes wrong with that is told and tried again.
@@ -107,7 +107,7 @@ impl ClockTimeline {
         self.log(&verdict);
         let boottime = self.clocks.boottime();
         let is_due = |written: Option<Span>| written.is_none_or(|written| boottime - written >= WRITE_EVERY);
-        if is_due(self.lock().written) {
+        if is_due(self.state.lock().written) {
             self.write(base, records);
         }
     }
@@ -115,7 +115,7 @@ impl ClockTimeline {
     /// Writes the line as it is now.
     pub fn write(&self, base: &Base, records: &Records) {
         let boottime = self.clocks.boottime();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(line) = state.line.as_mut() else { return };
         line.advance(boottime);
         let text = line.text();
@@ -135,7 +135,7 @@ impl ClockTimeline {
             is_synchronised: self.clocks.is_synchronised(),
             peers: self.clocks.peers(),
         };
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(line) = state.line.as_mut() else {
             state.belief = Belief::Unknown;
             return ClockVerdict::Unknown("nothing is known of the time before now".to_owned());
@@ -153,20 +153,20 @@ impl ClockTimeline {
     /// dated by a clock that is years ahead would lie in the future once that is set right.
     pub fn now(&self) -> Timestamp {
         let (wall, boottime) = (self.clocks.wall(), self.clocks.boottime());
-        let state = self.lock();
+        let state = self.state.lock();
         state.line.as_ref().filter(|_| state.belief != Belief::Right).map_or(wall, |line| line.now(boottime))
     }
 
     /// How long this archive's node has lived; nothing while that is not known.
     pub fn lived(&self) -> Option<Span> {
         let boottime = self.clocks.boottime();
-        self.lock().line.as_ref().map(|line| line.lived(boottime))
+        self.state.lock().line.as_ref().map(|line| line.lived(boottime))
     }
 
     /// The clock is right, on a person's word.
     pub fn confirm(&self, base: &Base, records: &Records) {
         let (wall, boottime) = (self.clocks.wall(), self.clocks.boottime());
-        if let Some(line) = self.lock().line.as_mut() {
+        if let Some(line) = self.state.lock().line.as_mut() {
             line.settle(boottime, wall);
         }
         self.verdict();
@@ -175,7 +175,7 @@ impl ClockTimeline {
 
     fn log(&self, verdict: &ClockVerdict) {
         let belief = Belief::from(verdict);
-        if std::mem::replace(&mut self.lock().logged, belief) == belief {
+        if std::mem::replace(&mut self.state.lock().logged, belief) == belief {
             return;
         }
         match verdict {
@@ -194,10 +194,6 @@ impl ClockTimeline {
     fn boot(&self) -> String {
         // Without it each start counts as another boot.
         self.clocks.boot_id().unwrap_or_else(|| format!("unknown-{:08x}", rand::random::<u32>()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use super::RetentionError;
 use super::journal::{Journal, JournalLine, line};
@@ -59,7 +59,7 @@ impl Ledger {
         now: &JournalNow,
         accept: bool,
     ) -> Result<Vec<PathBuf>, RetentionError> {
-        let _one = self.lock();
+        let _one = self.writing.lock();
         let past = records.past(base, RETIRED)?;
         let copies = [read(base, COPIES[0])?, read(base, COPIES[1])?];
         let is_absent = !past.was_there && copies.iter().all(|copy| matches!(copy, CopyBytes::Missing));
@@ -107,7 +107,7 @@ impl Ledger {
     /// Writes lines and believes them when they are durable in both copies.
     pub(super) fn note(&self, base: &Base, records: &Records, lines: Vec<JournalLine>) -> Result<(), RetentionError> {
         self.begin(base, records)?;
-        let _one = self.lock();
+        let _one = self.writing.lock();
         let own = own_dir(base)?.ok_or(RetentionError::NoMarker)?;
         let text: String = lines.iter().map(|(place, entry)| line(place, entry.as_ref())).collect();
         for name in COPIES {
@@ -133,7 +133,7 @@ impl Ledger {
     /// Begins the file if there is none, with room for lines to come: on a full disk they could not be written, and nothing could
     /// be deleted to make room.
     pub(super) fn begin(&self, base: &Base, records: &Records) -> Result<(), RetentionError> {
-        let _one = self.lock();
+        let _one = self.writing.lock();
         let journal = self.journal().ok_or(RetentionError::NotRead)?;
         if journal.is_begun() {
             return Ok(());
@@ -168,10 +168,6 @@ impl Ledger {
     fn put(&self, journal: Journal) {
         let horizons = journal.horizons();
         *self.known.write() = Some(Known { journal, horizons });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests for a run of retention: each has a number, and a run answers all that were made before it began. Nothing is run here.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use tokio::sync::watch;
 
@@ -42,7 +42,7 @@ impl RunRequests {
 
     /// Asks for a run that begins after now.
     pub(super) fn ask(&self, confirmed: bool) -> RunRequest {
-        let mut asked = self.lock();
+        let mut asked = self.asked.lock();
         asked.count += 1;
         asked.waiting = Some(confirmed || asked.waiting.unwrap_or(false));
         RunRequest { number: asked.count, answered: self.answered.subscribe() }
@@ -50,17 +50,13 @@ impl RunRequests {
 
     /// What a run that begins now answers.
     pub(super) fn take(&self) -> Option<TakenRequests> {
-        let mut asked = self.lock();
+        let mut asked = self.asked.lock();
         asked.waiting.take().map(|confirmed| TakenRequests { confirmed, up_to: asked.count })
     }
 
     /// The run is done.
     pub(super) fn done(&self, taken: TakenRequests) {
         self.answered.send_replace(taken.up_to);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock()
     }
 }
 

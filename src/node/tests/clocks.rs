@@ -83,11 +83,11 @@ impl ModelClock {
 
     /// Sets the clock.
     pub(super) fn set(&self, ahead: i64) {
-        self.lock().ahead = ahead;
+        self.state.lock().ahead = ahead;
     }
 
     pub(super) fn reboot(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         (state.booted, state.boots) = (self.time.now(), state.boots + 1);
     }
 
@@ -105,11 +105,7 @@ impl ModelClock {
     }
 
     fn state(&self) -> State {
-        *self.lock()
-    }
-
-    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
-        self.state.lock()
+        *self.state.lock()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::archive::HourPlace;
@@ -51,12 +51,12 @@ impl Known {
 impl Arrivals {
     /// Now: what arrives from here on is later.
     pub(super) fn mark(&self) -> ArrivalMark {
-        ArrivalMark(self.lock().next)
+        ArrivalMark(self.0.lock().next)
     }
 
     /// These files of an hour are about to appear.
     pub(super) fn note<'n>(&self, place: &HourPlace, names: impl IntoIterator<Item = &'n str>) {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         let known = &mut *known;
         let place =
             known.by_hour.get_key_value(place).map_or_else(|| Arc::new(place.clone()), |(at, _)| Arc::clone(at));
@@ -78,15 +78,11 @@ impl Arrivals {
 
     /// Which files of an hour came after `began`.
     pub(super) fn since(&self, place: &HourPlace, began: ArrivalMark) -> impl Fn(&str) -> bool + use<> {
-        let of_hour = self.lock().by_hour.get(place).cloned().unwrap_or_default();
+        let of_hour = self.0.lock().by_hour.get(place).cloned().unwrap_or_default();
         move |name| {
             let known = of_hour.get(&xxh3_64(name.as_bytes()));
             known.is_some_and(|(order, at)| *order >= began.0 && at.elapsed() < RECENT)
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock()
     }
 }
 
@@ -118,7 +114,7 @@ mod tests {
         }
         assert!(!arrivals.since(&place(0), began)("7"));
         assert!(arrivals.since(&place(1), began)("7"));
-        let known = arrivals.lock();
+        let known = arrivals.0.lock();
         assert_eq!((known.in_order.len(), known.by_hour.len()), (MOST, MOST / 1_000));
     }
 }

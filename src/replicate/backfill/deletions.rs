@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
@@ -64,12 +64,12 @@ impl OfPeer {
 impl DeletionsAsked {
     /// Whether a peer is to be asked about an hour.
     fn lacks(&self, peer: &str, place: &HourPlace) -> bool {
-        self.lock().get(peer).is_none_or(|of_peer| of_peer.lacks(place, Instant::now()))
+        self.0.lock().get(peer).is_none_or(|of_peer| of_peer.lacks(place, Instant::now()))
     }
 
     /// A peer has said what is deleted of an hour; `remember` says whether there was room for it, and is called while nobody forgets it.
     fn note(&self, peer: &str, place: &HourPlace, remember: impl FnOnce() -> bool) -> bool {
-        let mut heard = self.lock();
+        let mut heard = self.0.lock();
         let of_peer = heard.entry(peer.to_owned()).or_default();
         of_peer.silences = 0;
         let is_remembered = remember();
@@ -81,7 +81,7 @@ impl DeletionsAsked {
 
     /// What `remembered` returns, if all these peers have said what is deleted of an hour, or say nothing for the moment.
     fn unless_lacking<T>(&self, peers: &[&str], place: &HourPlace, remembered: impl FnOnce() -> T) -> Option<T> {
-        let heard = self.lock();
+        let heard = self.0.lock();
         let now = Instant::now();
         let is_heard = |peer: &&str| heard.get(*peer).is_some_and(|of_peer| !of_peer.lacks(place, now));
         peers.iter().all(is_heard).then(remembered)
@@ -89,12 +89,12 @@ impl DeletionsAsked {
 
     /// Asked by one worker at a time, a peer that does not answer keeps them waiting once.
     fn asking(&self, peer: &str) -> Arc<tokio::sync::Mutex<()>> {
-        Arc::clone(&self.lock().entry(peer.to_owned()).or_default().asking)
+        Arc::clone(&self.0.lock().entry(peer.to_owned()).or_default().asking)
     }
 
     /// A peer does not say anything for the moment.
     fn is_silent(&self, peer: &str) {
-        let mut heard = self.lock();
+        let mut heard = self.0.lock();
         let of_peer = heard.entry(peer.to_owned()).or_default();
         let wait = SILENT.saturating_mul(1 << of_peer.silences.min(8)).min(MOST_SILENT);
         of_peer.silences = of_peer.silences.saturating_add(1);
@@ -103,22 +103,18 @@ impl DeletionsAsked {
 
     /// A peer is to be asked anew about an hour: what it said could not be remembered.
     pub(super) fn forget_hour(&self, peer: &str, place: &HourPlace) {
-        if let Some(of_peer) = self.lock().get_mut(peer) {
+        if let Some(of_peer) = self.0.lock().get_mut(peer) {
             of_peer.hours.remove(place);
         }
     }
 
     /// A peer is to be asked anew about every hour; what it said is forgotten by `forget`.
     pub(super) fn forget(&self, peer: &str, forget: impl FnOnce()) {
-        let mut heard = self.lock();
+        let mut heard = self.0.lock();
         if let Some(of_peer) = heard.get_mut(peer) {
             of_peer.hours.clear();
         }
         forget();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, OfPeer>> {
-        self.0.lock()
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -50,7 +50,7 @@ impl Claims {
     pub(super) fn claim(&self, place: &HourPlace, name: &str) -> Option<FetchClaim> {
         let key = (place.clone(), Box::from(name));
         let now = self.now();
-        let mut keys = self.lock();
+        let mut keys = self.0.keys.lock();
         let holds = |touched: &Arc<AtomicU64>| {
             let until = touched.load(Ordering::Relaxed).saturating_add(HOLDS.as_millis().try_into().unwrap_or(0));
             now < until
@@ -79,10 +79,6 @@ impl Claims {
     fn now(&self) -> u64 {
         u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<AtomicU64>>> {
-        self.0.keys.lock()
-    }
 }
 
 impl FetchClaim {
@@ -99,7 +95,7 @@ impl FetchClaim {
 
 impl Drop for FetchClaim {
     fn drop(&mut self) {
-        let mut keys = self.claims.lock();
+        let mut keys = self.claims.0.keys.lock();
         // It may be another's by now.
         if keys.get(&self.key).is_some_and(|held| Arc::ptr_eq(held, &self.touched)) {
             keys.remove(&self.key);
@@ -148,7 +144,7 @@ mod tests {
         first.touched.store(0, Ordering::Relaxed);
         let later = Claims(Arc::new(Held {
             began: claims.0.began.checked_sub(HOLDS).unwrap(),
-            keys: Mutex::new(claims.lock().clone()),
+            keys: Mutex::new(claims.0.keys.lock().clone()),
             freed: Notify::new(),
         }));
         let second = later.claim(&place(), "x.ts").unwrap();

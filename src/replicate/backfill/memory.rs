@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::archive::{Day, HourPlace, Stream};
@@ -62,12 +62,12 @@ const MOST_STREAMS: usize = 10_000;
 impl PeerMemory {
     /// The era that runs.
     pub(super) fn era(&self) -> MemoryEpoch {
-        self.lock().0
+        self.compared.lock().0
     }
 
     /// Whether these digests were compared before, and left nothing to do.
     pub(super) fn is_settled(&self, peer: &str, subject: &ComparedSubject, pair: Pair) -> bool {
-        self.lock().1.get(peer).is_some_and(|known| known.pairs.get(subject) == Some(&pair))
+        self.compared.lock().1.get(peer).is_some_and(|known| known.pairs.get(subject) == Some(&pair))
     }
 
     /// These digests were compared in that era, and there is nothing to do: neither now nor later.
@@ -82,7 +82,7 @@ impl PeerMemory {
 
     /// The list of a peer that left nothing to do when ours had this digest.
     pub(super) fn list(&self, peer: &str, place: &HourPlace, ours: &str) -> Option<ListRead> {
-        let memory = self.lock();
+        let memory = self.compared.lock();
         let (digest, seen) = memory.1.get(peer)?.lists.get(place)?;
         (digest == ours).then(|| seen.clone())
     }
@@ -114,26 +114,22 @@ impl PeerMemory {
 
     /// Forgets a peer that is in no list any more.
     pub(super) fn forget(&self, peer: &str) {
-        self.lock().1.remove(peer);
+        self.compared.lock().1.remove(peer);
         self.listed.lock().remove(peer);
     }
 
     /// Forgets all: what is wanted or kept has changed.
     pub(super) fn clear(&self) {
-        let mut memory = self.lock();
+        let mut memory = self.compared.lock();
         memory.0.0 += 1;
         memory.1.clear();
     }
 
     fn change(&self, era: MemoryEpoch, peer: &str, change: impl FnOnce(&mut OfPeer)) {
-        let mut memory = self.lock();
+        let mut memory = self.compared.lock();
         if memory.0 == era {
             change(memory.1.entry(peer.to_owned()).or_default());
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (MemoryEpoch, HashMap<String, OfPeer>)> {
-        self.compared.lock()
     }
 }
 
@@ -178,7 +174,7 @@ mod tests {
         for hour in 0..u32::try_from(MOST_PAIRS).unwrap() + 10 {
             memory.settle(memory.era(), "x", ComparedSubject::Hour(place(hour)), Pair::of("1", "2"));
         }
-        assert_eq!(memory.lock().1["x"].pairs.len(), 10);
+        assert_eq!(memory.compared.lock().1["x"].pairs.len(), 10);
         assert!(memory.is_settled("y", &quality(), Pair::of("1", "2")), "nobody else is forgotten");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -176,7 +176,7 @@ impl FollowedPeer {
 
     /// How it goes.
     pub(super) fn status(&self) -> PeerStatus {
-        let state = self.lock();
+        let state = self.state.lock();
         let lag = state.behind_since.map_or(Duration::ZERO, |since| since.elapsed());
         let hours = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
         PeerStatus { lag, hours, behind: self.behind.load(Ordering::Relaxed), ..state.status.clone() }
@@ -185,7 +185,7 @@ impl FollowedPeer {
     /// Changes what is known.
     pub(super) fn update(&self, change: impl FnOnce(&mut PeerStatus)) {
         let (state, next) = {
-            let mut locked = self.lock();
+            let mut locked = self.state.lock();
             change(&mut locked.status);
             (locked.status.state, locked.status.next)
         };
@@ -213,7 +213,7 @@ impl FollowedPeer {
     /// So many segments are missing here that are there, or none any more.
     pub(super) fn set_behind(&self, count: u64, agrees: bool) {
         self.behind.store(count, Ordering::Relaxed);
-        let since = &mut self.lock().behind_since;
+        let since = &mut self.state.lock().behind_since;
         *since = if agrees { None } else { Some(since.unwrap_or_else(Instant::now)) };
     }
 
@@ -252,7 +252,7 @@ impl FollowedPeer {
 
     /// What is to be remembered of it.
     pub(super) fn row(&self, followed: Option<(u64, u64)>) -> PeerRow {
-        let state = self.lock();
+        let state = self.state.lock();
         let status = &state.status;
         let complete = status.complete.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         PeerRow {
@@ -263,10 +263,6 @@ impl FollowedPeer {
             archive: status.archive.map(ArchiveId::to_bytes),
             error: status.error.clone().unwrap_or_default(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 

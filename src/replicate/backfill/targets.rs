@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::error::RoundError;
 use crate::archive::HourPlace;
@@ -41,18 +41,14 @@ impl Targets {
     /// The directory of an hour, made if it is not there. Blocks.
     pub(super) fn open(&self, base: &Base, place: &HourPlace) -> Result<HourTarget, RoundError> {
         // Counted before it is opened: from here on nobody removes it.
-        self.lock().entry(place.clone()).or_insert((0, false)).0 += 1;
+        self.0.lock().entry(place.clone()).or_insert((0, false)).0 += 1;
         let held = Held { place: place.clone(), targets: self.clone() };
         let is_new = base.dir(&place.path()).map_err(CrawlError::Disk)?.is_none();
         let dir = Arc::new(base.make_hour_dir(place).map_err(CrawlError::Disk)?);
-        if is_new && let Some(entry) = self.lock().get_mut(place) {
+        if is_new && let Some(entry) = self.0.lock().get_mut(place) {
             entry.1 = true;
         }
         Ok(HourTarget { place: place.clone(), dir, filling: None, is_full: AtomicBool::new(false), held })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Filled> {
-        self.0.lock()
     }
 }
 
@@ -106,7 +102,7 @@ impl HourTarget {
     /// Removes the directory if it was made for this, holds nothing, and nobody else is filling it; tells whether it was removed.
     /// Blocks.
     pub(super) fn remove_if_in_vain(&self, base: &Base) -> Result<bool, RoundError> {
-        let filled = self.held.targets.lock();
+        let filled = self.held.targets.0.lock();
         match filled.get(&self.place) {
             Some((1, true)) => Ok(base.remove_empty_hour(&self.place).map_err(CrawlError::Disk)?),
             _ => Ok(false),
@@ -116,7 +112,7 @@ impl HourTarget {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut filled = self.targets.lock();
+        let mut filled = self.targets.0.lock();
         if let Some(entry) = filled.get_mut(&self.place) {
             entry.0 -= 1;
             if entry.0 == 0 {
@@ -145,6 +141,6 @@ mod tests {
         let path = directory.path().join("a/b/2020-01-01T00");
         std::fs::create_dir(&path).unwrap();
         assert!(!targets.open(&base, &place).unwrap().remove_if_in_vain(&base).unwrap(), "it was there before");
-        assert!(path.exists() && targets.lock().is_empty());
+        assert!(path.exists() && targets.0.lock().is_empty());
     }
 }

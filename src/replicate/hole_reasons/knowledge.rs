@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::archive::coverage::Stretch;
 use crate::archive::hole_reasons::{HoleOffer, PeerFacts};
@@ -55,19 +55,19 @@ impl Knowledge {
 
     /// These are the peers.
     pub fn set_peers(&self, names: impl IntoIterator<Item = String>) {
-        let mut peers = self.lock();
+        let mut peers = self.peers.lock();
         let mut known = std::mem::take(&mut *peers);
         *peers = names.into_iter().map(|name| (name.clone(), known.remove(&name).unwrap_or_default())).collect();
     }
 
     /// Whether these are the peers that it was told of.
     pub fn is_about(&self, names: &BTreeSet<String>) -> bool {
-        self.lock().keys().eq(names)
+        self.peers.lock().keys().eq(names)
     }
 
     /// This peer is another one by now, with the same name.
     pub fn forget(&self, peer: &str) {
-        self.lock().remove(peer);
+        self.peers.lock().remove(peer);
     }
 
     /// A peer turned out to be this node: nothing is asked of it.
@@ -111,7 +111,7 @@ impl Knowledge {
 
     /// What is known of each peer with regard to a hole.
     pub fn facts(&self, stream: &Stream, hole: Stretch) -> Vec<PeerFacts> {
-        let peers = self.lock();
+        let peers = self.peers.lock();
         let asked = peers.iter().filter(|(_, known)| !known.is_itself);
         asked
             .map(|(name, known)| {
@@ -130,14 +130,10 @@ impl Knowledge {
 
     fn change(&self, peer: &str, change: impl FnOnce(&mut OfPeer)) {
         // One that is in no list any more is not taken in again.
-        if let Some(known) = self.lock().get_mut(peer) {
+        if let Some(known) = self.peers.lock().get_mut(peer) {
             change(known);
             self.version.fetch_add(1, Ordering::SeqCst);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OfPeer>> {
-        self.peers.lock()
     }
 }
 
@@ -270,11 +266,11 @@ mod tests {
             (0..i64::try_from(MOST).unwrap() + 5).map(|second| stretch(second, second + 1)).collect();
         knowledge.heard("b", at(1));
         knowledge.coming("b", &place("05"), at(2), true, &many);
-        assert_eq!(knowledge.lock()["b"].count, MOST);
+        assert_eq!(knowledge.peers.lock()["b"].count, MOST);
         knowledge.coming("b", &place("06"), at(3), true, &[stretch(3_700, 3_702)]);
         assert_eq!(of(&knowledge, stretch(7_000_000, 7_000_002)).0, Some(at(1)));
         assert_eq!(of(&knowledge, stretch(3_700, 3_702)), (None, Some(HoleOffer::Coming)));
         knowledge.heard("b", at(4));
-        assert_eq!(knowledge.lock()["b"].count, 0);
+        assert_eq!(knowledge.peers.lock()["b"].count, 0);
     }
 }

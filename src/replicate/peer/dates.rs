@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap};
 
@@ -52,7 +52,7 @@ impl Dates {
     /// The process that answers at this address has this number. This one's own clock is no witness of itself, under whatever name.
     pub fn identify(&self, peer: &PeerUrl, process: Option<u64>) {
         let (Some(own), Some((_, name))) = (self.instance, named(peer.base())) else { return };
-        let mut heard = self.lock();
+        let mut heard = self.heard.lock();
         if process == Some(own) {
             heard.said.remove(&name);
             heard.ourselves.insert(name);
@@ -66,7 +66,7 @@ impl Dates {
         let date = headers.get(DATE).and_then(|date| httpdate(date.to_str().ok()?));
         let (Some(date), Some((_, name))) = (date, named(url)) else { return };
         let said = Said { date, heard: Instant::now(), is_local: from.is_none_or(is_ours) };
-        let mut heard = self.lock();
+        let mut heard = self.heard.lock();
         let has_room = heard.said.len() < MOST || heard.said.contains_key(&name);
         if has_room && !heard.ourselves.contains(&name) {
             heard.said.insert(name, said);
@@ -93,17 +93,13 @@ impl Dates {
 
     /// What their clocks say now, if they have gone on since.
     pub fn now(&self) -> Vec<PeerTime> {
-        let all = &mut self.lock().said;
+        let all = &mut self.heard.lock().said;
         all.retain(|_, said| said.heard.elapsed() <= FRESH);
         let since = |heard: Instant| Span::from_us(i64::try_from(heard.elapsed().as_micros()).unwrap_or(i64::MAX));
         let now = |said: &Said| said.date + since(said.heard);
         all.iter()
             .map(|(name, said)| PeerTime { name: name.clone(), wall: now(said), is_local: said.is_local })
             .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock()
     }
 }
 

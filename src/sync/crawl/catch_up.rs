@@ -99,7 +99,7 @@ impl CatchUp {
     }
 
     pub(super) fn status(&self) -> CatchUpStatus {
-        let mut status = self.lock().clone();
+        let mut status = self.status.lock().clone();
         (status.done, status.total) = (self.meter.done(), self.meter.total());
         status
     }
@@ -121,12 +121,8 @@ impl CatchUp {
         self.kick.store(true, Ordering::SeqCst);
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, CatchUpStatus> {
-        self.status.lock()
-    }
-
     fn finish(&self, found: CrawlCounts) {
-        let mut status = self.lock();
+        let mut status = self.status.lock();
         let took = status.began.and_then(|began| began.elapsed().ok()).unwrap_or_default();
         tracing::info!(
             name: "caught_up", hours = self.meter.total(), read = found.count(CrawlCounts::READ), put = found.count(CrawlCounts::PUT),
@@ -147,7 +143,7 @@ impl CatchUp {
                 self.keeper.hand_over(hours.get(number * CHUNK..).unwrap_or_default().to_vec());
             })?;
         }
-        let mut status = self.lock();
+        let mut status = self.status.lock();
         if status.state != CatchUpState::Ready {
             (status.state, status.trouble) = (CatchUpState::Ready, None);
         }
@@ -158,7 +154,7 @@ impl CatchUp {
     fn all(&self, post: &JobHandle) -> Result<Option<CrawlCounts>, CrawlError> {
         post.works("every hour, at full speed");
         {
-            let mut status = self.lock();
+            let mut status = self.status.lock();
             (status.state, status.began) = (CatchUpState::CatchingUp, Some(SystemTime::now()));
         }
         self.meter.begin(0);
@@ -276,7 +272,7 @@ impl Job for CatchingUp {
             }
             // Answers are right without an index that takes writes: who was ready stays so.
             let state = if is_stalled { CatchUpState::Stalled } else { CatchUpState::Away };
-            let mut status = self.catch_up.lock();
+            let mut status = self.catch_up.status.lock();
             (status.state, status.trouble) = (state, Some(error.to_string()));
             drop(status);
             error.into()

@@ -36,7 +36,7 @@ impl MassLossGuard {
     }
 
     fn state(&self, generation: u64) -> MutexGuard<'_, State> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if generation > state.generation {
             // An index that began anew has nothing to lose.
             *state = State { generation, doubts: Doubts::new(self.above) };
@@ -45,13 +45,9 @@ impl MassLossGuard {
         state
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
     /// Everything is compared from now on: losses are counted anew.
     pub(super) fn begin(&self) {
-        self.lock().doubts.begin();
+        self.state.lock().doubts.begin();
     }
 
     /// The channels of which these losses may not be concluded. Those of the others count as gone, with `counts`; without, they
@@ -73,7 +69,7 @@ impl MassLossGuard {
             let verdict = if counts {
                 state.doubts.weigh(&channel, &losses, has)?
             } else {
-                state.doubts.expect(&channel, &losses, has)?
+                state.doubts.weigh_whole(&channel, &losses, has)?
             };
             self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);
             if verdict == LossVerdict::Doubt
@@ -90,7 +86,7 @@ impl MassLossGuard {
 
     /// Losses that were weighed and were not written.
     pub(super) fn give_back(&self, losses: &[HourLoss]) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for (place, files) in losses {
             state.doubts.give_back(&place.stream.channel, *files);
         }
@@ -101,7 +97,7 @@ impl MassLossGuard {
         if !self.any.load(Ordering::SeqCst) {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.doubts.found(place) {
             tracing::info!(name: "crawl_doubt_over", channel = %place.stream.channel, "nothing of the channel is missing any more");
         }
@@ -110,21 +106,22 @@ impl MassLossGuard {
 
     /// The doubt by which an hour is held, if it is.
     pub(super) fn of(&self, place: &HourPlace) -> Option<MassLoss> {
-        if self.any.load(Ordering::SeqCst) { self.lock().doubts.of(place) } else { None }
+        if self.any.load(Ordering::SeqCst) { self.state.lock().doubts.of(place) } else { None }
     }
 
     pub(super) fn holds(&self, stream: &str, hour: Hour) -> bool {
         self.any.load(Ordering::SeqCst)
-            && HourPlace::parse(&format!("{stream}/{hour}")).is_ok_and(|place| self.lock().doubts.of(&place).is_some())
+            && HourPlace::parse(&format!("{stream}/{hour}"))
+                .is_ok_and(|place| self.state.lock().doubts.of(&place).is_some())
     }
 
     pub(super) fn all(&self) -> Vec<MassLoss> {
-        if self.any.load(Ordering::SeqCst) { self.lock().doubts.all() } else { Vec::new() }
+        if self.any.load(Ordering::SeqCst) { self.state.lock().doubts.all() } else { Vec::new() }
     }
 
     /// What is missing of a channel may go; these are its hours.
     pub(super) fn accept(&self, channel: &Channel) -> Option<(MassLoss, Vec<HourPlace>)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (doubt, hours) = state.doubts.accept(channel)?;
         self.any.store(!state.doubts.all().is_empty(), Ordering::SeqCst);
         tracing::warn!(name: "crawl_doubt_accepted", channel = doubt.channel, missing = doubt.missing, "what is missing of the channel leaves the index");

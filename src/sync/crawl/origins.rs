@@ -133,13 +133,13 @@ impl Keeper {
 
     /// What peers have added to hours that are own, of those streams, in bytes of the disk. Answers from memory.
     pub fn added_bytes(&self, of: impl Fn(&Stream) -> bool) -> u64 {
-        self.origins.lock().account.as_ref().map_or(0, |account| account.added(of))
+        self.origins.state.lock().account.as_ref().map_or(0, |account| account.added(of))
     }
 
     /// Whether fetching into this hour makes it a foreign one, because nothing of it is own. Answers from memory.
     pub fn would_be_fetched(&self, place: &HourPlace) -> bool {
         let is_here = self.index.catalog().hour_version(&place.stream.to_string(), place.hour).is_some();
-        let state = self.origins.lock();
+        let state = self.origins.state.lock();
         let is_given = state.account.as_ref().is_some_and(|account| !account.is_own(place));
         is_given || !is_here
     }
@@ -233,7 +233,7 @@ impl Keeper {
         if self.origins.named.has(stream) {
             return Ok(false);
         }
-        if let Some((at, strangers)) = self.origins.lock().strangers.get(stream)
+        if let Some((at, strangers)) = self.origins.state.lock().strangers.get(stream)
             && (!strangers || at.elapsed() < BELIEVED)
         {
             return Ok(*strangers);
@@ -295,7 +295,7 @@ impl Keeper {
     pub(super) fn account(&self) -> Result<(Arc<Base>, BorrowedAccount<'_>), CrawlError> {
         let base = self.base()?;
         let returns = self.guard.returns();
-        let mut state = self.origins.lock();
+        let mut state = self.origins.state.lock();
         if state.returns != returns {
             (state.account, state.returns) = (None, returns);
             state.strangers.clear();
@@ -359,7 +359,7 @@ impl FetchInProgress {
 
 impl Drop for FetchInProgress {
     fn drop(&mut self) {
-        let mut state = self.keeper.origins.lock();
+        let mut state = self.keeper.origins.state.lock();
         if let Some(open) = state.open.get_mut(&self.place) {
             *open -= 1;
             if *open == 0 {
@@ -369,11 +369,7 @@ impl Drop for FetchInProgress {
     }
 }
 
-impl Origins {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-}
+impl Origins {}
 
 /// The account while it is held; it goes back where it was.
 pub(super) struct BorrowedAccount<'k> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::archive::{FilePlace, HourPlace, escape};
 use crate::disk::{Base, DiskError, SmallFile, atomic, marker};
@@ -45,7 +45,7 @@ struct State {
 impl Flagged {
     /// Reads them, if that was not done yet. What cannot be read is reported and counts as nothing.
     pub fn read(&self, base: &Base) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.flags.is_none() {
             let read = read(base).unwrap_or_else(|error| {
                 tracing::warn!(name: "flags_unreadable", %error, "which segments were flagged as odd cannot be read; the next cycle of the scrub finds them again");
@@ -58,12 +58,12 @@ impl Flagged {
 
     /// Another disk has other flags.
     pub fn forget(&self) {
-        *self.lock() = State::default();
+        *self.state.lock() = State::default();
     }
 
     /// This file is odd.
     pub(super) fn put(&self, place: &HourPlace, name: &str, file: FlaggedFile) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
         let known = flags.get(place).and_then(|hour| hour.get(name));
         // Operators want to know since when it is odd, not when that was found last.
@@ -80,7 +80,7 @@ impl Flagged {
 
     /// This file is not odd, or not there.
     pub(super) fn remove(&self, place: &HourPlace, name: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { flags: Some(flags), is_changed, .. } = &mut *state else { return };
         let Some(hour) = flags.get_mut(place) else { return };
         *is_changed |= hour.remove(name).is_some();
@@ -91,7 +91,7 @@ impl Flagged {
 
     /// Keeps of each hour what `is_listed` says is there still.
     pub(super) fn retain(&self, mut is_listed: impl FnMut(&HourPlace, &str) -> bool) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
         flags.retain(|place, hour| {
             let before = hour.len();
@@ -105,7 +105,7 @@ impl Flagged {
     /// Writes what has changed. Where that fails it is tried again with the next change.
     pub(super) fn write(&self, base: &Base) {
         let text = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if !std::mem::take(&mut state.is_changed) {
                 return;
             }
@@ -117,23 +117,19 @@ impl Flagged {
             atomic::replace(&dir, OsStr::new(FILE), escape::json(&text).as_bytes())
         };
         if let Err(error) = write() {
-            self.lock().is_changed = true;
+            self.state.lock().is_changed = true;
             tracing::warn!(name: "flags_not_written", %error, "which segments were flagged as odd cannot be written; after a restart they are not known until the next cycle of the scrub");
         }
     }
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        list(&self.lock(), 0).count
+        list(&self.state.lock(), 0).count
     }
 
     /// Up to `most` of them, by path.
     pub fn list(&self, most: usize) -> FlaggedList {
-        list(&self.lock(), most)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        list(&self.state.lock(), most)
     }
 }
 

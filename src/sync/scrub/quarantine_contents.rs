@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::archive::coverage::Stretch;
 use crate::archive::{FileName, HourPlace, Span, Stream, parse_file_name};
@@ -57,12 +57,12 @@ impl QuarantineContents {
     /// Reads what lies there, if that was not done yet. `is_away` is asked of what cannot be read, whether it is the whole disk: that is an
     /// error. Blocks: not for async code.
     pub fn read(&self, base: &Base, is_away: &dyn Fn(&DiskError) -> bool) -> Result<(), DiskError> {
-        if self.lock().is_some() {
+        if self.files.lock().is_some() {
             return Ok(());
         }
         let _alone = self.moving.write();
         // Somebody else may have been first.
-        if self.lock().is_some() { Ok(()) } else { self.tidy_and_look(base, is_away) }
+        if self.files.lock().is_some() { Ok(()) } else { self.tidy_and_look(base, is_away) }
     }
 
     /// Reads what lies there and changes nothing: for who only looks, and does not know whether something is moved meanwhile.
@@ -85,7 +85,7 @@ impl QuarantineContents {
                 Err(error) => skip(error)?,
             }
         }
-        *self.lock() = Some(found);
+        *self.files.lock() = Some(found);
         Ok(())
     }
 
@@ -113,19 +113,19 @@ impl QuarantineContents {
 
     /// Forgets all, to be read again: it is another disk.
     pub fn forget(&self) {
-        *self.lock() = None;
+        *self.files.lock() = None;
     }
 
     /// This is there now.
     pub fn put(&self, place: &HourPlace, stored: &str, file: KeptFile) {
-        if let Some(files) = &mut *self.lock() {
+        if let Some(files) = &mut *self.files.lock() {
             files.entry(place.clone()).or_default().insert(stored.to_owned(), file);
         }
     }
 
     /// This is there no more.
     pub fn remove(&self, place: &HourPlace, stored: &str) {
-        if let Some(files) = &mut *self.lock()
+        if let Some(files) = &mut *self.files.lock()
             && let Some(hour) = files.get_mut(place)
         {
             hour.remove(stored);
@@ -137,14 +137,14 @@ impl QuarantineContents {
 
     /// Those of an hour.
     pub fn of_hour(&self, place: &HourPlace) -> Vec<(String, KeptFile)> {
-        let files = self.lock();
+        let files = self.files.lock();
         let hour = files.as_ref().and_then(|files| files.get(place));
         hour.into_iter().flatten().map(|(stored, file)| (stored.clone(), file.clone())).collect()
     }
 
     /// All that match.
     pub fn all(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> Vec<(HourPlace, String, KeptFile)> {
-        let files = self.lock();
+        let files = self.files.lock();
         let mut found = Vec::new();
         for (place, hour) in files.iter().flatten() {
             let chosen = hour.iter().filter(|(_, file)| wanted(file));
@@ -155,21 +155,21 @@ impl QuarantineContents {
 
     /// How many match, and their bytes.
     pub fn count(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> (u64, u64) {
-        let files = self.lock();
+        let files = self.files.lock();
         let all = files.iter().flat_map(BTreeMap::values).flat_map(BTreeMap::values).filter(|file| wanted(file));
         all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size))
     }
 
     /// Whether a name is known to be bad on every node, so that it is not fetched; `None` until the quarantine was read.
     pub fn is_bad_name(&self, place: &HourPlace, name: &str) -> Option<bool> {
-        let files = self.lock();
+        let files = self.files.lock();
         let hour = files.as_ref()?.get(place);
         Some(hour.is_some_and(|hour| hour.values().any(|file| file.name == name && file.is_bad_by_name())))
     }
 
     /// What was lost here of a stretch of time, and is not listed again: segments, cut to it.
     pub fn lost_within(&self, stream: &Stream, within: Stretch) -> Vec<Stretch> {
-        let files = self.lock();
+        let files = self.files.lock();
         let last = (within.end - Span::from_us(1)).hour();
         // A segment of the hour before may reach into it.
         let first = within.start.hour().previous().min(last);
@@ -184,10 +184,6 @@ impl QuarantineContents {
             Stretch { start: key.start(place.hour), end: key.end(place.hour) }.cut(within)
         });
         stretches.collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Files>> {
-        self.files.lock()
     }
 }
 
