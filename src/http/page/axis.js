@@ -22,10 +22,13 @@ export function drawAxis(canvas, view) {
   context.clearRect(0, 0, width, height);
   context.textBaseline = "alphabetic";
   const [upper, middle, lower] = [13, 29, 43].map((each) => each * scale);
-  const write = (text, at, y, colour, weight = 400) => {
+  const widthOf = (text, weight) => {
     context.font = `${weight} ${11 * scale}px ${family}`;
+    return context.measureText(text).width;
+  };
+  const write = (text, at, y, colour, weight = 400) => {
+    const wide = widthOf(text, weight);
     context.fillStyle = colour;
-    const wide = context.measureText(text).width;
     const left = Math.min(Math.max(at + 4 * scale, 0), width - wide);
     context.fillText(text, left, y);
     return left + wide;
@@ -35,7 +38,13 @@ export function drawAxis(canvas, view) {
     const left = Math.round(x(tick.at));
     context.fillRect(left, tick.large ? 0 : 18 * scale, Math.max(1, Math.round(scale)), height);
   }
-  let end = write(where(view.from, step, clock), -4 * scale, upper, ink, 600);
+  // Where a day begins so near the edge that only one label has room, it is that of the day that fills the view.
+  const atEdge = where(view.from, step, clock);
+  const large = list.find((tick) => tick.large);
+  const isCramped = large && x(large.at) < widthOf(atEdge, 600) + 8 * scale;
+  let end = isCramped
+    ? write(where(large.at, step, clock), x(large.at), upper, ink, 600)
+    : write(atEdge, -4 * scale, upper, ink, 600);
   let behind = 0;
   for (const tick of list) {
     const left = x(tick.at);
