@@ -27,11 +27,12 @@ use crate::archive::plan::{Deletions, HourPlan, Rules, plan_beside};
 use crate::archive::{FileName, Hash, HourContents, HourPlace, name, parse_file_name};
 use crate::replicate::peer::PeerError;
 
-/// How long another peer is waited for that has not answered yet. One that does not answer counts as out of reach, and its round takes
-/// what it says.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for one that has answered before: it is there, and only slow.
-const PATIENCE_ONCE_REACHED: Duration = Duration::from_secs(30);
+/// How long another peer is waited for that has never answered this question. One that does not answer counts as out of reach, and its
+/// round takes what it says.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for one that has answered it before: it is there, and only slow. That it answers anything else says nothing: a peer that
+/// sends lists without end would hold up everybody who is honest.
+const PATIENCE_ONCE_ANSWERED: Duration = Duration::from_secs(30);
 /// How often the others are asked while their rounds begin at just that time. What they said counts in any case.
 const ATTEMPTS: usize = 4;
 /// So long it is not asked again after the first time; twice as long after each further one, and no longer than [`MOST_SILENT`].
@@ -49,6 +50,8 @@ pub(super) struct DeletionsAsked(Mutex<HashMap<String, OfPeer>>);
 struct OfPeer {
     hours: HashSet<HourPlace>,
     silent_until: Option<Instant>,
+    /// Whether it has ever said what is deleted of an hour.
+    has_answered: bool,
     /// How often in a row it did not answer.
     silences: u32,
     /// Whoever asks it holds this.
@@ -71,7 +74,7 @@ impl DeletionsAsked {
     fn note(&self, peer: &str, place: &HourPlace, remember: impl FnOnce() -> bool) -> bool {
         let mut heard = self.0.lock();
         let of_peer = heard.entry(peer.to_owned()).or_default();
-        of_peer.silences = 0;
+        (of_peer.silences, of_peer.has_answered) = (0, true);
         let is_remembered = remember();
         if is_remembered && of_peer.hours.len() < MOST_HOURS {
             of_peer.hours.insert(place.clone());
@@ -90,6 +93,12 @@ impl DeletionsAsked {
     /// Asked by one worker at a time, a peer that does not answer keeps them waiting once.
     fn asking(&self, peer: &str) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(&self.0.lock().entry(peer.to_owned()).or_default().asking)
+    }
+
+    /// How long to wait for a peer's answer.
+    fn patience(&self, peer: &str) -> Duration {
+        let has_answered = self.0.lock().get(peer).is_some_and(|of_peer| of_peer.has_answered);
+        if has_answered { PATIENCE_ONCE_ANSWERED } else { PATIENCE }
     }
 
     /// A peer does not say anything for the moment.
@@ -225,8 +234,7 @@ async fn ask(job: &PeerJob, known: &FollowedPeer, place: &HourPlace, remote: &[&
         return DeletionsOfPeer::default();
     }
     let listing = shared.client.segments(peer, &place.stream.channel, &place.stream.quality, place.hour);
-    let patience = if known.status().is_ours.is_some() { PATIENCE_ONCE_REACHED } else { PATIENCE };
-    let names = match timeout(patience, listing).await {
+    let names = match timeout(shared.heard.patience(&peer.name), listing).await {
         Ok(Ok(listing)) => listing.names,
         // It answers, and has no such hour.
         Ok(Err(error)) if has_no_such_hour(&error) => Vec::new(),
@@ -290,9 +298,12 @@ mod tests {
     fn what_a_peer_said_is_not_relied_on_once_its_round_has_begun_anew() {
         let place = HourPlace::parse("a/b/2020-01-01T00").unwrap();
         let heard = DeletionsAsked::default();
+        heard.asking("x");
+        assert_eq!(heard.patience("x"), PATIENCE);
         let all_heard = |peers: &[&str]| heard.unless_lacking(peers, &place, || ()).is_some();
         assert!(all_heard(&[]) && !all_heard(&["x"]));
         assert!(heard.note("x", &place, || true) && all_heard(&["x"]) && !all_heard(&["x", "y"]));
+        assert_eq!((heard.patience("x"), heard.patience("y")), (PATIENCE_ONCE_ANSWERED, PATIENCE));
         heard.is_silent("y");
         assert!(all_heard(&["x", "y"]), "what cannot be asked now keeps nothing back");
         let mut is_forgotten = false;
