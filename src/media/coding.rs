@@ -22,10 +22,14 @@ pub enum Coding {
     Aac,
     /// AAC in LATM.
     AacLatm,
-    /// MPEG-1 or MPEG-2 sound of any layer.
+    /// MPEG-1 or MPEG-2 sound of any layer, until its frames have been read: of layer I or II.
     MpegAudio,
-    /// AC-3 or E-AC-3; which of them, its frames say.
+    /// Layer III of it. No table says so.
+    Mp3,
+    /// AC-3 or E-AC-3, until its frames have been read: AC-3.
     Dolby,
+    /// E-AC-3. Tables that say so are not believed.
+    EnhancedDolby,
     /// DTS.
     Dts,
     /// Opus.
@@ -73,10 +77,22 @@ impl Coding {
     pub fn role(self) -> Role {
         match self {
             Self::MpegVideo | Self::Mpeg4Video | Self::H264 | Self::Hevc | Self::Vvc => Role::Video,
-            Self::Aac | Self::AacLatm | Self::MpegAudio | Self::Dolby | Self::Dts | Self::Opus => Role::Sound,
+            Self::Aac
+            | Self::AacLatm
+            | Self::MpegAudio
+            | Self::Mp3
+            | Self::Dolby
+            | Self::EnhancedDolby
+            | Self::Dts
+            | Self::Opus => Role::Sound,
             Self::Data => Role::Data,
             Self::Unknown(_) => Role::Unknown,
         }
+    }
+
+    /// Whether each frame of this sound is decoded from its own bytes, so that it can be cut between any two.
+    pub fn is_cut_in_frames(self) -> bool {
+        matches!(self, Self::Aac | Self::MpegAudio | Self::Dolby | Self::EnhancedDolby)
     }
 
     /// What people call it.
@@ -90,7 +106,9 @@ impl Coding {
             Self::Aac => "AAC",
             Self::AacLatm => "AAC in LATM",
             Self::MpegAudio => "MPEG audio",
+            Self::Mp3 => "MP3",
             Self::Dolby => "AC-3",
+            Self::EnhancedDolby => "E-AC-3",
             Self::Dts => "DTS",
             Self::Opus => "Opus",
             Self::Data => "data",
@@ -102,7 +120,7 @@ impl Coding {
     pub(super) fn stream_type(self) -> u8 {
         match self {
             Self::MpegVideo => 0x02,
-            Self::MpegAudio => 0x03,
+            Self::MpegAudio | Self::Mp3 => 0x03,
             Self::Aac => 0x0f,
             Self::Mpeg4Video => 0x10,
             Self::AacLatm => 0x11,
@@ -110,8 +128,18 @@ impl Coding {
             Self::Hevc => 0x24,
             Self::Vvc => 0x33,
             Self::Dolby => 0x81,
+            Self::EnhancedDolby => 0x87,
             Self::Dts | Self::Opus | Self::Data => 0x06,
             Self::Unknown(kind) => kind,
+        }
+    }
+
+    /// The descriptor that says so to players for which numbers from 0x80 on are private.
+    pub(super) fn registration(self) -> &'static [u8] {
+        match self {
+            Self::Dolby => b"\x05\x04AC-3",
+            Self::EnhancedDolby => b"\x05\x04EAC3",
+            _ => &[],
         }
     }
 }

@@ -64,10 +64,9 @@ impl SegmentContent {
     /// What speaks against it in a cut.
     pub fn check(&self) -> Result<(), CutRefusal> {
         for stretch in &self.stretches {
-            for (found, right) in [(stretch.video, Coding::H264), (stretch.sound, Coding::Aac)] {
-                if let Some(found) = found.filter(|found| *found != right) {
-                    return Err(CutRefusal::Coding(self.start_us, found, right));
-                }
+            let video = stretch.video.filter(|coding| *coding != Coding::H264);
+            if let Some(wrong) = video.or(stretch.sound.filter(|coding| !coding.is_cut_in_frames())) {
+                return Err(CutRefusal::Coding(self.start_us, wrong));
             }
             if stretch.scrambled {
                 return Err(CutRefusal::Scrambled(self.start_us));

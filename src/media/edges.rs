@@ -17,7 +17,7 @@ use super::psi::{Program, checksum};
 use super::reader::program_of;
 use super::segment::JOINT;
 use super::time::{TICKS, WRAP, distance, ticks};
-use super::{adts, nal};
+use super::{nal, sound};
 
 /// Bytes that are read at either end, at most.
 pub const WINDOW: usize = 64 << 10;
@@ -304,7 +304,7 @@ fn picture(coding: Coding, stream: &[u8]) -> Option<(u32, u32)> {
 /// Kind, rate and channels, as the first frame says them.
 fn sound(coding: Coding, stream: &[u8]) -> Option<u32> {
     let said: Vec<u8> = match coding {
-        Coding::Aac => adts::configuration(stream)?.to_vec(),
+        Coding::Aac => sound::configuration(stream)?.to_vec(),
         // ISO/IEC 11172-3, 2.4.1.3: version and layer, rate, and whether there is one channel.
         Coding::MpegAudio => match *stream {
             [0xff, second, third, fourth, ..] if second & 0xe0 == 0xe0 => {

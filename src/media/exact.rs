@@ -26,8 +26,8 @@ pub const MOST_GROUP: usize = 256 << 20;
 /// Why there is no exact cut. All but the last say which segment is meant, by when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutRefusal {
-    /// The video, or the sound, is something else.
-    Coding(i64, Coding, Coding),
+    /// The video, or the sound, is something that cannot be cut.
+    Coding(i64, Coding),
     /// It is scrambled.
     Scrambled(i64),
     /// One of its streams is of an unknown kind.

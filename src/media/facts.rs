@@ -14,7 +14,7 @@ use super::psi::{Elementary, Program};
 use super::reader::{Reader, Sink, program_of};
 use super::segment::shortest;
 use super::time::{distance, near};
-use super::{audio, h264, hevc};
+use super::{h264, hevc, sound};
 
 /// Bytes of a sound stream that are looked at.
 const SOUND: usize = 16 << 10;
@@ -204,7 +204,7 @@ impl Head {
         let mut found = match self.stream.coding {
             Coding::H264 => h264::describe(&self.bytes),
             Coding::Hevc => hevc::describe(&self.bytes),
-            Coding::Aac | Coding::MpegAudio | Coding::Dolby => audio::describe(self.stream.coding, &self.bytes),
+            Coding::Aac | Coding::MpegAudio | Coding::Dolby => sound::describe(self.stream.coding, &self.bytes),
             _ => Described::default(),
         };
         found.independent = found.independent && self.begins_whole;

@@ -10,8 +10,6 @@
 //!
 //! Pure: bytes in, values out. No bytes make any of it panic; what is not understood is unknown and never absent. It decodes nothing.
 
-mod adts;
-mod audio;
 mod bits;
 mod check;
 mod coding;
@@ -32,12 +30,12 @@ mod pes;
 mod psi;
 mod reader;
 mod segment;
+mod sound;
 mod stamp_span;
 #[cfg(test)]
 mod tests;
 mod time;
 
-pub use adts::{SoundFrame, sound_frames};
 pub use check::{TOLERANCE_US, TsCheck, TsVerdict};
 pub use coding::{Coding, Role};
 pub use content::{PlannedPicture, SOUND_US, SegmentContent, SoundSpan};
@@ -53,5 +51,6 @@ pub use pes::{Header, Times};
 pub use psi::{Elementary, Program, checksum};
 pub use reader::{Reader, Sink, program_of};
 pub use segment::{Marks, Segment, TableSpan, Unit, shortest};
+pub use sound::{LONGEST as LONGEST_FRAME, SoundFrame, sound_frames};
 pub use stamp_span::{StampMeter, StampSpan};
 pub use time::{TICKS, WRAP, distance, near, ticks};

@@ -49,9 +49,9 @@ impl Mux {
         }
     }
 
-    /// Whether there is sound.
-    pub fn has_sound(&self) -> bool {
-        self.sound.is_some()
+    /// What the sound is, if there is any.
+    pub fn codes_sound(&self) -> Option<Coding> {
+        self.sound
     }
 
     /// The tables: at the beginning, and before each key frame, so that one may begin there.
@@ -63,7 +63,10 @@ impl Mux {
         for (kind, pid) in [(self.video, VIDEO_PID), (self.sound, SOUND_PID)] {
             if let Some(kind) = kind {
                 let pid = pid.to_be_bytes();
-                body.extend([kind.stream_type(), 0xe0 | pid[0], pid[1], 0xf0, 0]);
+                let registered = kind.registration();
+                let length = u8::try_from(registered.len()).unwrap_or_default();
+                body.extend([kind.stream_type(), 0xe0 | pid[0], pid[1], 0xf0, length]);
+                body.extend(registered);
             }
         }
         self.section(PMT_PID, 2, &body);
@@ -79,7 +82,9 @@ impl Mux {
     /// Frames of sound, one right after the other.
     pub fn sound(&mut self, pts: i64, data: &[u8]) {
         let length = u16::try_from(data.len() + 8).unwrap_or(0);
-        let header = packet_header(0xc0, length, pts, None);
+        // AC-3 comes as private_stream_1 (ATSC A/52, annex A).
+        let is_private = matches!(self.sound, Some(Coding::Dolby | Coding::EnhancedDolby));
+        let header = packet_header(if is_private { 0xbd } else { 0xc0 }, length, pts, None);
         let clock = self.video.is_none().then_some(pts);
         self.packets(SOUND_PID, clock, true, &[&header, data].concat());
     }

@@ -8,7 +8,6 @@
 //! 4. Sound of the old base may come after pictures of the new one: each stream is in the new stretch from its own first unit in it.
 //! 5. A unit without times goes on with the one before it.
 
-use super::adts::{SoundFrame, sound_frames};
 use super::coding::{Coding, Role};
 use super::content::PlannedPicture;
 use super::entry::DecodeEntry;
@@ -16,6 +15,7 @@ use super::packet::Packet;
 use super::pes::{Header, Times};
 use super::psi::{Elementary, Program};
 use super::reader::{Reader, Sink, program_of};
+use super::sound::{SoundFrame, refined, sound_frames};
 use super::time::{TICKS, distance, near};
 use super::{h264, hevc};
 
@@ -111,12 +111,14 @@ impl Segment {
         self.video.iter().map(picture).collect()
     }
 
-    /// The frames of AAC sound.
+    /// The frames of sound that can be cut between them.
     pub fn sound_frames(&self) -> Vec<SoundFrame> {
-        let is_aac =
-            |unit: &Unit| self.stretches.get(unit.stretch).is_some_and(|stretch| stretch.sound == Some(Coding::Aac));
+        let of = |units: &[Unit]| self.stretches.get(units.first()?.stretch)?.sound;
         let stretches = self.sound.chunk_by(|one, next| one.stretch == next.stretch);
-        stretches.filter(|units| units.first().is_some_and(is_aac)).flat_map(sound_frames).collect()
+        let cut = stretches.filter_map(|units| Some((of(units)?, units)));
+        cut.filter(|(coding, _)| coding.is_cut_in_frames())
+            .flat_map(|(coding, units)| sound_frames(coding, units))
+            .collect()
     }
 }
 
@@ -212,6 +214,9 @@ impl Builder {
             // Some mark a picture with which it is only begun to mend the others.
             let is_marked = unit.marks.random_access && !matches!(found.entry, Some(DecodeEntry::Refresh(_)));
             unit.marks = Marks { random_access: is_marked || found.random_access, ..found };
+        }
+        for (number, stretch) in segment.stretches.iter_mut().enumerate() {
+            stretch.sound = stretch.sound.map(|coding| refined(coding, within(&mut segment.sound, number)));
         }
         segment
     }

@@ -130,8 +130,8 @@ fn what_cannot_be_decoded_is_refused_with_its_segment() {
 fn what_a_cut_cannot_hold_is_refused_and_a_neighbour_passed_over() {
     let stretch = TableSpan { video: Some(Coding::H264), ..TableSpan::default() };
     for (wrong, refusal) in [
-        (TableSpan { video: Some(Coding::Hevc), ..stretch }, CutRefusal::Coding(0, Coding::Hevc, Coding::H264)),
-        (TableSpan { sound: Some(Coding::Opus), ..stretch }, CutRefusal::Coding(0, Coding::Opus, Coding::Aac)),
+        (TableSpan { video: Some(Coding::Hevc), ..stretch }, CutRefusal::Coding(0, Coding::Hevc)),
+        (TableSpan { sound: Some(Coding::Opus), ..stretch }, CutRefusal::Coding(0, Coding::Opus)),
         (TableSpan { scrambled: true, ..stretch }, CutRefusal::Scrambled(0)),
         (TableSpan { unknown: Some(Coding::Unknown(6)), ..stretch }, CutRefusal::Unknown(0)),
     ] {

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use crate::media::packet::LEN;
-use crate::media::{Coding, Facts, Reading, audio, facts as read, h264, hevc, nal};
+use crate::media::{Coding, Facts, Reading, facts as read, h264, hevc, nal, sound};
 
 fn run(program: &str, arguments: &str) -> Option<String> {
     let output = Command::new(program).args(arguments.split_whitespace()).output().ok()?;
@@ -181,7 +181,7 @@ proptest! {
         let _either = (read(&bytes), read(&packets));
         let _described = (h264::describe(&bytes), hevc::describe(&bytes), nal::units(&bytes).count());
         for coding in [Coding::Aac, Coding::MpegAudio, Coding::Dolby] {
-            let _sound = audio::describe(coding, &bytes);
+            let _sound = sound::describe(coding, &bytes);
         }
     }
 

@@ -63,7 +63,7 @@ fn sound_is_found_wherever_it_was_torn() {
     let all = frames.concat();
     let (a, rest) = all.split_at(300);
     let (b, c) = rest.split_at(500);
-    let found = sound_frames(&[unit(0, a.to_vec()), unit(7_680, b.to_vec()), unit(11_520, c.to_vec())]);
+    let found = sound_frames(Coding::Aac, &[unit(0, a.to_vec()), unit(7_680, b.to_vec()), unit(11_520, c.to_vec())]);
     assert_eq!(found.iter().map(|frame| frame.data.clone()).collect::<Vec<_>>(), frames);
     assert!(found.windows(2).all(|two| two[0].pts < two[1].pts), "{found:?}");
     assert_eq!(found[0].ticks, 1_920);
@@ -89,7 +89,7 @@ proptest! {
         let av = Segment::read(&bytes);
         prop_assert_eq!(av.codings(), (Some(Coding::H264), Some(Coding::Aac)));
         prop_assert_eq!(av.video.into_iter().map(|unit| (unit.pts, unit.dts, unit.data)).collect::<Vec<_>>(), pictures);
-        prop_assert_eq!(sound_frames(&av.sound).into_iter().map(|frame| (frame.pts, frame.data)).collect::<Vec<_>>(), heard);
+        prop_assert_eq!(sound_frames(Coding::Aac, &av.sound).into_iter().map(|frame| (frame.pts, frame.data)).collect::<Vec<_>>(), heard);
     }
 
     #[test]
@@ -106,7 +106,7 @@ proptest! {
             bytes[at % length] = value;
         }
         let av = Segment::read(&bytes[start..]);
-        let _frames = sound_frames(&av.sound);
+        let _frames = sound_frames(Coding::Aac, &av.sound);
         let _first = av.first_pts();
     }
 }

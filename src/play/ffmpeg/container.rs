@@ -2,9 +2,12 @@
 
 use super::Pool;
 use super::pool::{Limit, Order};
+use crate::media::Coding;
 
 /// A file of more is not made.
 const MOST_BYTES: u64 = 1 << 40;
+/// An MP4 that can be written as it comes.
+pub(super) const FRAGMENTS: &str = "frag_keyframe+delay_moov+default_base_moof";
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,23 +49,24 @@ impl Container {
     }
 
     /// What makes it of a transport stream; nothing if it is one.
-    pub(super) fn order(self, pool: &Pool) -> Option<Order> {
+    pub(super) fn order(self, pool: &Pool, sound: Option<Coding>) -> Option<Order> {
         let input = ["-f", "mpegts", "-i", "pipe:0", "-map", "0:v:0", "-map", "0:a?"];
         let (work, output): (_, &[&str]) = match self {
             Self::Ts => return None,
             // Packed anew and not encoded, in fragments: these can be sent while they are made, and played while they come.
-            Self::Mp4 => {
-                let movflags = "frag_keyframe+delay_moov+default_base_moof";
-                ("mp4", &["-c", "copy", "-bsf:a", "aac_adtstoasc", "-movflags", movflags, "-f", "mp4", "pipe:1"])
-            }
+            Self::Mp4 => ("mp4", &["-c", "copy", "-movflags", FRAGMENTS, "-f", "mp4", "pipe:1"]),
             // Encoders that are made for calls keep up with what is watched; pictures of another size become as large as the first ones, and
             // sound of another rate gets filters of its own.
             Self::Webm => ("webm", &WEBM),
         };
         let before: &[&str] = if self == Self::Webm { &["-reinit_filter:v", "0"] } else { &[] };
+        let between: &[&str] = match (self, sound) {
+            (Self::Mp4, Some(Coding::Aac)) => &["-bsf:a", "aac_adtstoasc"],
+            _ => &[],
+        };
         Some(Order {
             work,
-            args: before.iter().chain(&input).chain(output).map(|&arg| arg.to_owned()).collect(),
+            args: before.iter().chain(&input).chain(between).chain(output).map(|&arg| arg.to_owned()).collect(),
             limit: Limit::Still(pool.time()),
             most: MOST_BYTES,
         })

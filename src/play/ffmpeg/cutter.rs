@@ -116,7 +116,7 @@ impl<'s> Cutter<'s> {
     }
 
     async fn segment(&mut self, stretch: &mut Stretch, loaded: Loaded) -> Result<(), FfmpegError> {
-        let turn = stretch.planner.segment(&loaded.source).map_err(|refusal| refused(refusal, stretch.asked))?;
+        let mut turn = stretch.planner.segment(&loaded.source).map_err(|refusal| refused(refusal, stretch.asked))?;
         let is_beside = loaded.source.lies_beside(stretch.planner.window());
         if let Some(refusal) = turn.passed_over {
             without(&refused(refusal, stretch.asked));
@@ -127,7 +127,11 @@ impl<'s> Cutter<'s> {
             }
         } else {
             if !is_beside {
-                self.announce(loaded.media.codings().1, loaded.start)?;
+                for table in &loaded.media.stretches {
+                    self.announce(table.sound, loaded.start)?;
+                }
+            } else if !self.has_sound_of(&loaded) {
+                turn.sound.clear();
             }
             let steps = stretch.take(loaded, turn);
             self.make(stretch, steps).await?;
@@ -139,7 +143,16 @@ impl<'s> Cutter<'s> {
     pub(super) fn announce(&mut self, sound: Option<Coding>, start: Timestamp) -> Result<(), FfmpegError> {
         let known = self.making.sound;
         let mux = self.mux.get_or_insert_with(|| Mux::new(Some(Coding::H264), sound.or(known)));
-        if let Some(sound) = sound.filter(|_| !mux.has_sound()) {
+        let Some(sound) = sound else { return Ok(()) };
+        let before = mux.codes_sound();
+        if let Some(other) = before.filter(|before| *before != sound) {
+            let (now, then) = (sound.name(), other.name());
+            let why = format!(
+                "the sound of the segment at {start} is {now} and what comes before has {then}; take a rough cut, or cut both apart"
+            );
+            return Err(FfmpegError::Unsuitable(why));
+        }
+        if before.is_none() {
             if self.making.format != Container::Ts {
                 let name = self.making.format.name();
                 let why = format!(
@@ -150,6 +163,12 @@ impl<'s> Cutter<'s> {
             mux.begin_sound(sound);
         }
         Ok(())
+    }
+
+    /// Whether all sound of a neighbour can go where that of the cut goes.
+    fn has_sound_of(&self, loaded: &Loaded) -> bool {
+        let known = self.mux.as_ref().map_or(self.making.sound, Mux::codes_sound);
+        loaded.media.stretches.iter().all(|table| table.sound.is_none() || table.sound == known)
     }
 
     /// Does what was planned.

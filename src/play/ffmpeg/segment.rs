@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 
 use crate::archive::{Span, Timestamp};
-use crate::media::{Coding, SOUND_US, Segment, SegmentContent, SoundFrame, SoundSpan, program_of};
+use crate::media::{Coding, LONGEST_FRAME, SOUND_US, Segment, SegmentContent, SoundFrame, SoundSpan};
 
 use super::FfmpegError;
 
@@ -77,11 +77,11 @@ impl CutSegment {
         self.start + self.duration <= start || self.start >= end
     }
 
-    /// What its sound is, by its first tables; nothing where these cannot be read.
+    /// What its sound is, by its first bytes; nothing where these cannot be read.
     pub(super) fn sound(&self) -> Option<Coding> {
         let mut head = Vec::new();
         (self.open)().and_then(|file| file.take(HEAD).read_to_end(&mut head)).ok()?;
-        program_of(&head)?.sound()
+        Segment::read(&head).codings().1
     }
 
     /// Reads it; off the threads that serve connections.
@@ -103,11 +103,18 @@ impl CutSegment {
         }
         let media = Segment::read(&bytes);
         let frames = media.sound_frames();
+        let mut stretches = media.stretches.clone();
+        if frames.is_empty() && media.sound.iter().map(|unit| unit.data.len()).sum::<usize>() > LONGEST_FRAME {
+            // It is not what the tables call it.
+            for stretch in &mut stretches {
+                stretch.unknown = stretch.unknown.or(stretch.sound);
+            }
+        }
         let source = SegmentContent {
             start_us: self.start.us(),
             end_us: (self.start + self.duration).us(),
             is_full: self.is_full,
-            stretches: media.stretches.clone(),
+            stretches,
             pictures: media.pictures(),
             sound: frames.iter().map(|frame| SoundSpan { pts: frame.pts, ticks: frame.ticks }).collect(),
         };

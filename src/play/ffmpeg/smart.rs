@@ -71,12 +71,13 @@ pub async fn smart<P: Into<Part>>(
     // Who encodes all of it has a turn of its own until the end; what its ends want then runs within that.
     let encoding = if format == Container::Webm { Some(pool.turn("webm").await?) } else { None };
     let held = if encoding.is_some() { Held::Already } else { Held::None };
-    let making = Making { format, sound: sound.map(|(coding, ..)| coding), held };
+    let sound = sound.map(|(coding, ..)| coding);
+    let making = Making { format, sound, held };
     let (sender, mut made) = mpsc::channel(WAITING);
     tokio::spawn(cut(Arc::clone(pool), parts, making, sender));
     let begin = made.recv().await.unwrap_or(Err(FfmpegError::Gone))?;
     let stream = received(Some(begin), made);
-    let pieces = match format.order(pool) {
+    let pieces = match format.order(pool, sound) {
         None => stream,
         Some(order) => {
             let mut output = pool.start(encoding, order, stream)?;

@@ -33,10 +33,10 @@ impl Blind {
 pub(super) fn refused(refusal: CutRefusal, (from, to): (Timestamp, Timestamp)) -> FfmpegError {
     let at = Timestamp::from_us;
     let why = match refusal {
-        CutRefusal::Coding(start_us, found, right) => {
-            let what = if found.role() == Role::Sound { "sound" } else { "video" };
-            let (found, right) = (found.name(), right.name());
-            format!("the {what} of the segment at {} is {found} and an exact cut wants {right}", at(start_us))
+        CutRefusal::Coding(start_us, found) => {
+            let is_sound = found.role() == Role::Sound;
+            let (what, right) = if is_sound { ("sound", "AAC, MP2 or AC-3") } else { ("video", "H.264") };
+            format!("the {what} of the segment at {} is {} and an exact cut wants {right}", at(start_us), found.name())
         }
         CutRefusal::Scrambled(start_us) => format!("the segment at {} is scrambled", at(start_us)),
         CutRefusal::Unknown(start_us) => {

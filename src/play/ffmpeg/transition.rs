@@ -17,7 +17,7 @@ use super::pool::{Limit, Order};
 use super::segment::Clip;
 use super::{Container, FfmpegError, Pool};
 use crate::archive::Span;
-use crate::media::{Likeness, Segment, SoundFrame, TICKS, likeness, shortest};
+use crate::media::{Coding, Likeness, Segment, SoundFrame, TICKS, likeness, shortest};
 
 /// As metrics and log name it.
 const WORK: &str = "transition";
@@ -246,16 +246,16 @@ impl Cutter<'_> {
         wanted.sort_unstable();
         let like = both.media.video.iter().find_map(|unit| likeness(&unit.data));
         let useless = || FfmpegError::Useless(format!("the transition at {place}"));
-        let has_sound = both.has_sound(place)?;
+        let coding = both.sound(place)?;
         let order = Order {
             work: WORK,
-            args: both.arguments(transition, like.ok_or_else(useless)?, has_sound),
+            args: both.arguments(transition, like.ok_or_else(useless)?, coding),
             limit: Limit::Whole(self.pool.time()),
             most: MOST_BYTES as u64,
         };
         let turn = self.making.held.among(&self.pool).await?;
         let made = Segment::read(&self.pool.collect(turn, order, vec![Bytes::from(bytes)]).await?);
-        self.announce(made.codings().1.filter(|_| has_sound), place)?;
+        self.announce(made.codings().1.filter(|_| coding.is_some()), place)?;
         let middle = BEGIN..BEGIN + both.tail;
         let sound = made.sound_frames().into_iter().filter(|frame| middle.contains(&(frame.pts + frame.ticks / 2)));
         let mut sound: Vec<SoundFrame> = sound.collect();
@@ -311,12 +311,12 @@ impl From<crate::media::Unit> for Encoded {
 }
 
 impl Both {
-    /// Whether there is sound: on both sides, or on neither.
-    fn has_sound(&self, place: crate::archive::Timestamp) -> Result<bool, FfmpegError> {
+    /// What the sound is, if there is any: on both sides, or on neither.
+    fn sound(&self, place: crate::archive::Timestamp) -> Result<Option<Coding>, FfmpegError> {
         let before = self.media.sound.iter().any(|unit| unit.pts < self.begin - GAP / 2);
         let after = self.media.sound.iter().any(|unit| unit.pts >= self.begin - GAP / 2);
         if before == after {
-            return Ok(before);
+            return Ok(self.media.codings().1.filter(|_| before));
         }
         let why = format!(
             "on one side of the transition at {place} there is no sound; take a hard cut, which is transition="
@@ -324,7 +324,7 @@ impl Both {
         Err(FfmpegError::Unsuitable(why))
     }
 
-    fn arguments(&self, transition: &Transition, like: Likeness, has_sound: bool) -> Vec<String> {
+    fn arguments(&self, transition: &Transition, like: Likeness, sound: Option<Coding>) -> Vec<String> {
         let split = self.begin - GAP / 2;
         let lasts = self.tail.min(self.head);
         let pictures = transition.filter((seconds(lasts), seconds(self.tail - lasts)));
@@ -333,7 +333,7 @@ impl Both {
             "[0:v]settb=1/90000,split[v0][v1];[v0]trim=end_pts={split}[a];[v1]trim=start_pts={split}[b];[a][b]{pictures},format={formats}[v]"
         );
         let mut maps = vec!["-map", "[v]"];
-        if has_sound {
+        if sound.is_some() {
             let side = |name: &str, (from, to): (i64, i64), begin: i64, length: i64| {
                 let (from, to, begin, length) = (seconds(from), seconds(to), seconds(begin), seconds(length));
                 format!(
@@ -355,9 +355,13 @@ impl Both {
         args.push(filter);
         args.extend(maps.into_iter().map(str::to_owned));
         args.extend(encoder(like));
-        if has_sound {
-            args.extend(["-c:a", "aac", "-b:a", "192k"].map(str::to_owned));
-        }
+        let encoder: &[&str] = match sound {
+            Some(Coding::MpegAudio) => &["-c:a", "mp2"],
+            Some(Coding::Dolby) => &["-c:a", "ac3"],
+            Some(Coding::EnhancedDolby) => &["-c:a", "eac3"],
+            _ => &["-c:a", "aac", "-b:a", "192k"],
+        };
+        args.extend(encoder.iter().map(|&arg| arg.to_owned()));
         args.extend(["-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", "pipe:1"].map(str::to_owned));
         args
     }

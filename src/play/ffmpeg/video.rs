@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::container::FRAGMENTS;
 use super::pool::{Limit, Order, Output};
 use super::segment::CutSegment;
 use super::smart::received;
@@ -45,7 +46,7 @@ pub async fn matroska(pool: &Arc<Pool>, all: Vec<CutSegment>) -> Result<Output, 
     }
     // What describes AAC comes with its first frame in a transport stream, and has to stand in front in Matroska; the fragments of
     // an MP4 begin late enough to have it in front, and cost next to nothing.
-    let fragments = ["-bsf:a", "aac_adtstoasc", "-movflags", "frag_keyframe+delay_moov+default_base_moof", "-f", "mp4"];
+    let fragments = ["-bsf:a", "aac_adtstoasc", "-movflags", FRAGMENTS, "-f", "mp4"];
     let between = pool.start(None, order(pool, "mpegts", &fragments), input)?;
     pool.start(Some(turn), order(pool, "mp4", &["-f", "matroska"]), received(None, between))
 }

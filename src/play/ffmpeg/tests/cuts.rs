@@ -181,6 +181,31 @@ async fn a_stream_without_sound_is_cut_as_well() {
 }
 
 #[tokio::test]
+async fn sound_is_cut_between_frames_whatever_it_is_and_otherwise_refused() {
+    for (encoder, name, frame) in [("mp2", "mp2", 0.024), ("ac3", "ac3", 0.032), ("eac3", "eac3", 0.032)] {
+        let recording = record(&["-c:v", "libx264", "-bf", "2", "-c:a", encoder, "-ac", "2"]);
+        let whole = recorded(&recording, "a:0");
+        for format in BOTH {
+            let cut = made(&recording, &[(time(7), time(163)), (time(200), time(230))], format).await;
+            // An MP4 does not say which layer.
+            let says = if (encoder, format) == ("mp2", Container::Mp4) { "mp3" } else { name };
+            assert_eq!(cut.probe("a:0", "stream=codec_name")[0], says);
+            assert!(cut.hashes("a:0").iter().all(|hash| whole.contains(hash)), "{name}");
+            let (video, sound) = (cut.times("v:0"), cut.times("a:0"));
+            assert_eq!(video.len(), 186, "{name}");
+            assert!(sound.windows(2).all(|two| (frame / 2.0..frame * 2.0).contains(&(two[1] - two[0]))), "{sound:?}");
+            let off = [sound[0] - video[0], sound[sound.len() - 1] + frame - video[185] - 0.04];
+            assert!(off.iter().all(|off| off.abs() < frame / 2.0 + 0.001), "{name} in {format:?}: {off:?}");
+        }
+    }
+    for (encoder, name) in [("libmp3lame", "is MP3"), ("libopus", "is Opus")] {
+        let recording = record(&["-c:v", "libx264", "-c:a", encoder]);
+        let error = smart(&pool(), vec![clip(&recording, time(10), time(40))], Container::Ts).await.unwrap_err();
+        assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains(name)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn several_stretches_come_one_after_the_other() {
     for format in BOTH {
         let windows = [(time(7), time(60)), (time(130), time(150)), (time(20), time(30))];

@@ -3,16 +3,16 @@
 use futures_util::StreamExt as _;
 
 use super::cuts::clip;
-use super::support::{RATE, pool, recording, run, time};
+use super::support::{RATE, Recording, pool, record, recording, run, time};
 use crate::archive::Span;
-use crate::media::Segment;
+use crate::media::{Coding, Segment};
 use crate::play::ffmpeg::{Clip, Container, FfmpegError, Part, Pool, Transition, smart};
 
 const SECOND: i64 = RATE;
 
 /// From 1 s to 4 s, and from 7 s to 9 s, with such a transition of a second.
-fn parts(transition: &str) -> Vec<Part> {
-    let clip = |from: i64, to: i64| -> Clip { clip(recording(), time(from * SECOND), time(to * SECOND)) };
+fn parts(recording: &Recording, transition: &str) -> Vec<Part> {
+    let clip = |from: i64, to: i64| -> Clip { clip(recording, time(from * SECOND), time(to * SECOND)) };
     let transition = Transition::parse(transition).unwrap();
     assert_eq!(transition.lasts, Span::from_us(1_000_000));
     vec![
@@ -23,7 +23,11 @@ fn parts(transition: &str) -> Vec<Part> {
 }
 
 async fn made(pool: &std::sync::Arc<Pool>, transition: &str, format: Container) -> Vec<u8> {
-    let mut stream = smart(pool, parts(transition), format).await.unwrap();
+    made_of(recording(), pool, transition, format).await
+}
+
+async fn made_of(recording: &Recording, pool: &std::sync::Arc<Pool>, transition: &str, format: Container) -> Vec<u8> {
+    let mut stream = smart(pool, parts(recording, transition), format).await.unwrap();
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
         bytes.extend_from_slice(&piece.unwrap());
@@ -46,6 +50,16 @@ async fn a_transition_makes_the_cut_shorter_by_its_length_and_nothing_leaps() {
         let lasts = sound.last().unwrap().pts - sound[0].pts;
         assert!((4 * 90_000 - 6_000..4 * 90_000).contains(&lasts), "{kind}: {lasts}");
     }
+}
+
+#[tokio::test]
+async fn the_sound_of_a_transition_is_of_the_codec_around_it() {
+    let recording = record(&["-c:v", "libx264", "-c:a", "ac3"]);
+    let cut = Segment::read(&made_of(&recording, &pool(), "fade,1", Container::Ts).await);
+    let tables: Vec<_> = cut.stretches.iter().map(|table| table.sound).collect();
+    assert_eq!((tables, cut.video.len()), (vec![Some(Coding::Dolby)], 4 * 25));
+    let lasts = cut.sound_frames().iter().map(|frame| frame.ticks).sum::<i64>();
+    assert!((4 * 90_000 - 9_000..=4 * 90_000 + 3_000).contains(&lasts), "{lasts}");
 }
 
 #[tokio::test]
@@ -81,6 +95,6 @@ async fn a_transition_that_the_program_does_not_know_is_said_before_the_first_by
     // The program knows nothing but its version.
     let fake = super::faults::Fake::new("[ \"$1\" = -version ] && exit 0; exit 1");
     let pool = super::support::pool_of(&fake.program(), std::time::Duration::from_secs(60));
-    let error = smart(&pool, parts("fade,1"), Container::Ts).await.unwrap_err();
+    let error = smart(&pool, parts(recording(), "fade,1"), Container::Ts).await.unwrap_err();
     assert!(matches!(&error, FfmpegError::Unsuitable(why) if why.contains("fade")), "{error}");
 }
