@@ -19,9 +19,9 @@ pub mod net;
 
 pub mod sync;
 
-pub mod replicate;
+mod replicate;
 
-pub mod lifecycle;
+mod lifecycle;
 
 pub mod play;
 
@@ -29,7 +29,7 @@ pub mod report;
 
 pub mod http;
 
-pub mod node;
+mod node;
 
 pub mod cli;
 

@@ -10,6 +10,11 @@
 //!
 //! Nothing here knows other nodes: what must stay because none of them has it is told from outside ([`Stay`]).
 
+mod add;
+mod purge;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
@@ -21,15 +26,10 @@ use crate::disk::{Base, Dir, DiskError, SmallFile};
 use crate::sync::crawl::{CrawlError, Keeper};
 use crate::wire::{MOST_NOTE, TombstoneNote, TombstonePage, TombstoneRecord};
 
-mod add;
-mod equal_content;
-mod purge;
+pub use add::{add, contents, equal, in_range};
 #[cfg(test)]
-mod tests;
-
-pub use add::{TooWide, add, in_range};
-pub use equal_content::{Contents, contents, equal};
-pub use purge::{MakeStay, Purge, Purged, Stay};
+pub(crate) use purge::Stay;
+pub use purge::{MakeStay, Purge};
 
 /// Paths in one request: a page of them is a megabyte of text, and is written within a few seconds.
 pub const MOST_PATHS: usize = 1_000;

@@ -2,8 +2,8 @@
 //!
 //! Crawl and watcher, the scrub, the check of an index against its tree, an offline rebuild, and what is asked at the start.
 
-pub mod check;
+pub(crate) mod check;
 pub mod crawl;
-pub mod rebuild;
-pub mod scrub;
-pub mod startup;
+pub(crate) mod rebuild;
+pub(crate) mod scrub;
+pub(crate) mod startup;

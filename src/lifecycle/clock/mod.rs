@@ -100,7 +100,6 @@ fn micros(time: Timespec) -> i64 {
 
 /// Clocks that are set by hand.
 #[cfg(test)]
-#[expect(clippy::missing_panics_doc, reason = "a test may panic")]
 pub mod test_clocks {
     use parking_lot::Mutex;
 

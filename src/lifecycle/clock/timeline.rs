@@ -97,6 +97,7 @@ impl ClockTimeline {
     }
 
     /// Whether it is known.
+    #[cfg(test)]
     pub fn is_known(&self) -> bool {
         self.state.lock().line.is_some()
     }

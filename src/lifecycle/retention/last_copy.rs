@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::proof::{HolderClaim, SampleBudget};
+use super::identity::Steady;
 use super::identity::{PeerIdentity, identify};
-use super::stable_identity::Steady;
 use crate::archive::guards::Guard;
 use crate::archive::{HourPlace, Stream};
 use crate::disk::marker;

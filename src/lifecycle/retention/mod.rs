@@ -11,35 +11,30 @@
 //! 6. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
 
 mod apply;
-mod attempts;
-mod gift_room;
 mod identity;
 mod job;
 mod journal;
 mod last_copy;
 mod merge;
-mod metrics;
 mod probe;
 mod protect;
 mod reclaim;
 mod report;
 mod retired_hours;
-mod run_requests;
 mod runs;
-mod stable_identity;
 
 use std::path::PathBuf;
 
-pub use job::{Retention, RetentionOptions, RetentionParts};
-pub use journal::{Journal, JournalEntry, JournalStep};
-pub use last_copy::{Copies, HolderQuery};
-pub use protect::{FreeSpace, carry_over, examine, examine_clock, free_space};
-pub use run_requests::RunRequest;
-pub use runs::Runs;
-pub use stable_identity::Steady;
-
 use crate::disk::DiskError;
 use crate::sync::crawl::CrawlError;
+
+#[cfg(test)]
+pub(crate) use identity::Steady;
+pub use job::{Retention, RetentionOptions, RetentionParts};
+#[cfg(test)]
+pub(crate) use last_copy::{Copies, HolderQuery};
+pub use protect::{carry_over, examine, examine_clock, free_space};
+pub use runs::Runs;
 
 /// Why retention could not do what it was to do.
 #[derive(Debug, thiserror::Error)]

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::RetentionError;
 use super::journal::{Journal, JournalLine, line};
 use super::merge::{CopyBytes, Expected, MergeResult, RewriteReason, merge};
+use super::{Retention, RetentionError};
+use crate::archive::guards::Guard;
 use crate::archive::retention::Horizons;
-use crate::archive::{Span, Timestamp};
+use crate::archive::{HourPlace, Span, Timestamp};
 use crate::disk::{ArchiveId, Base, Dir, DiskError, RecordHistory, Records, append, atomic, keep_aside, marker};
 
 /// Its name, and that of its first copy.
@@ -244,4 +245,15 @@ fn read(base: &Base, name: &str) -> Result<CopyBytes, DiskError> {
         Ok(_) => CopyBytes::Content(bytes),
         Err(cause) => CopyBytes::Unreadable(cause.to_string()),
     })
+}
+
+impl Retention {
+    /// Bytes that may still be fetched into an hour that holds something of the archive's own. Answers from memory.
+    pub fn room_beside_own(&self, place: &HourPlace) -> u64 {
+        let keeper = &self.parts.keeper;
+        if !keeper.guards().stands(Guard::OwnFirst) {
+            return u64::MAX;
+        }
+        self.options.limits.room_beside_own(&place.stream, |of| keeper.added_bytes(of))
+    }
 }

@@ -1,7 +1,13 @@
 //! Retention as a job: a run when it is time, when one is asked for, and again after one that failed.
+//!
+//! Requests are numbered, and a run answers all that were made before it began. Records that could not be relied on are read again less and less
+//! often, because a journal may be large and reading it writes what is remembered of it; at once where the disk may be another, or a person asks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::Retention;
 use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next, Stop, Wake};
@@ -80,5 +86,184 @@ impl Job for Runs {
         };
         post.is(JobState::Waiting, waits, Some(interval));
         Ok(Next::Again)
+    }
+}
+
+/// Requests that wait, and how many were answered.
+#[derive(Debug)]
+pub(super) struct RunRequests {
+    asked: Mutex<Asked>,
+    answered: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// Requests there have been.
+    count: u64,
+    /// Whether what looks like a mistake is to be done as well, if any of them waits.
+    waiting: Option<bool>,
+}
+
+/// A request for a run.
+#[derive(Debug)]
+pub struct RunRequest {
+    number: u64,
+    answered: watch::Receiver<u64>,
+}
+
+/// Requests that a run answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TakenRequests {
+    /// Whether what looks like a mistake is to be done as well.
+    pub(super) confirmed: bool,
+    up_to: u64,
+}
+
+impl RunRequests {
+    /// No request yet.
+    pub(super) fn new() -> Self {
+        Self { asked: Mutex::default(), answered: watch::Sender::new(0) }
+    }
+
+    /// Asks for a run that begins after now.
+    pub(super) fn ask(&self, confirmed: bool) -> RunRequest {
+        let mut asked = self.asked.lock();
+        asked.count += 1;
+        asked.waiting = Some(confirmed || asked.waiting.unwrap_or(false));
+        RunRequest { number: asked.count, answered: self.answered.subscribe() }
+    }
+
+    /// What a run that begins now answers.
+    pub(super) fn take(&self) -> Option<TakenRequests> {
+        let mut asked = self.asked.lock();
+        asked.waiting.take().map(|confirmed| TakenRequests { confirmed, up_to: asked.count })
+    }
+
+    /// The run is done.
+    pub(super) fn done(&self, taken: TakenRequests) {
+        self.answered.send_replace(taken.up_to);
+    }
+}
+
+impl RunRequest {
+    /// Waits until a run that began after the request was made is done; false if there will be none, because the node ends.
+    pub async fn answered(&mut self) -> bool {
+        let number = self.number;
+        self.answered.wait_for(|done| *done >= number).await.is_ok()
+    }
+}
+
+/// The first wait, and the longest: somebody may put a better copy back without saying so.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    /// Returns of the disk by now.
+    returns: u64,
+    /// Whether the line of time and the levels were read since: what is known of them in memory is never behind the disk.
+    is_begun: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Attempts {
+    /// After so many returns of the disk.
+    pub(super) fn new(returns: u64) -> Self {
+        Self { returns, ..Self::default() }
+    }
+
+    /// The disk has returned so often; true if it may be another one since this was last said.
+    pub(super) fn returned(&mut self, returns: u64) -> bool {
+        let is_new = self.returns != returns;
+        if is_new {
+            *self = Self::new(returns);
+        }
+        is_new
+    }
+
+    /// Whether it is time to read.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|time| now >= time)
+    }
+
+    /// What was read cannot be relied on.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.checked_add(Backoff::new(WAITS.0, WAITS.1).wait(self.failures));
+    }
+
+    /// It can.
+    pub(super) fn succeeded(&mut self) {
+        (self.failures, self.not_before) = (0, None);
+    }
+
+    /// A person asks: there is no waiting now.
+    pub(super) fn hurry(&mut self) {
+        self.not_before = None;
+    }
+
+    /// Whether the line of time and the levels are to be read, too.
+    pub(super) const fn is_first(&self) -> bool {
+        !self.is_begun
+    }
+
+    /// They were.
+    pub(super) const fn begun(&mut self) {
+        self.is_begun = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_run_answers_only_the_requests_made_before_it_began() {
+        let requests = RunRequests::new();
+        assert_eq!(requests.take(), None);
+        let (mut first, mut with_it) = (requests.ask(true), requests.ask(false));
+        let run = requests.take().unwrap();
+        assert!(run.confirmed, "a word that was given counts");
+        let mut late = requests.ask(false);
+        assert_eq!(first.answered().now_or_never(), None);
+        requests.done(run);
+        assert_eq!((first.answered().now_or_never(), with_it.answered().now_or_never()), (Some(true), Some(true)));
+        assert_eq!(late.answered().now_or_never(), None);
+        let next = requests.take().unwrap();
+        assert!(!next.confirmed, "and counts once");
+        requests.done(next);
+        assert_eq!(late.answered().now_or_never(), Some(true));
+        assert_eq!(requests.take(), None);
+    }
+}
+
+#[cfg(test)]
+mod attempts_tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_stays_unusable_is_read_less_and_less_often() {
+        let (begin, step) = (Instant::now(), Duration::from_millis(500));
+        let mut attempts = Attempts::new(0);
+        attempts.begun();
+        let mut reads = 0;
+        for look in 0..2_400 {
+            let now = begin + step * look;
+            if attempts.is_due(now) {
+                reads += 1;
+                attempts.failed(now);
+            }
+        }
+        assert!((40..60).contains(&reads), "{reads} in 20 minutes, looked for twice a second");
+        let last = begin + step * 2_399;
+        assert!(!attempts.is_due(last) && attempts.is_due(last + WAITS.1));
+        attempts.hurry();
+        assert!(attempts.is_due(last) && !attempts.is_first());
+        attempts.failed(last);
+        assert!(!attempts.returned(0) && !attempts.is_due(last));
+        assert!(attempts.returned(1) && attempts.is_due(last) && attempts.is_first());
     }
 }

@@ -12,4 +12,4 @@ mod heartbeat;
 mod notify;
 
 pub use heartbeat::{Beat, with_patience};
-pub use notify::{EnvLookup, Notify};
+pub use notify::Notify;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clocks::HOUR;
-use super::segments::{Tree, hour_of, hour_part, hour_place, start_and_hash};
+use super::disks::{Tree, hour_of, hour_part, hour_place, start_and_hash};
 use super::truth::{LossCause, MACHINES};
 use super::world::ModelWorld;
 use crate::archive::HourContents;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::clocks::HOUR;
-use super::segments::{BYTES, Tree, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem};
+use super::disks::{BYTES, Tree, hour_of, hour_place, is_tombstone, name_of, parts, put, start_and_hash, stem};
 use super::step::{Attack, ModelStep, OperatorLimit};
 use super::truth::{LossCause, MACHINES, RetentionRun};
 use super::world::{FREE, ModelWorld};

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::clocks::{BEGIN, ModelClock};
-use super::segments::Tree;
+use super::disks::Tree;
 use super::street::{ModelAddress, ModelNetwork};
 use super::truth::MOST_JUNK;
 use crate::archive::blocks::BLOCK;

@@ -5,13 +5,11 @@
 //! `truth` says what must be so; `converge` is the end of each history. `GAPLESS_SEED=N` plays one history and prints its steps,
 //! `GAPLESS_WITHOUT=GUARD` takes a guard out of it; `GAPLESS_HISTORIES=N` plays more than usual.
 
-mod chance;
 mod clocks;
 mod converge;
 mod disks;
 mod happen;
 mod machine;
-mod segments;
 mod step;
 mod street;
 mod truth;

@@ -1,8 +1,8 @@
 //! The language of histories: what may happen, one thing at a time.
 
-use super::chance::SeededNumbers;
 use super::clocks::{DAY, HOUR};
 use super::truth::MACHINES;
+use super::world::SeededNumbers;
 use crate::archive::guards::Guard;
 
 /// A file of ours that may be damaged.

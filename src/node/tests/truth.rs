@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clocks::{DAY, HOUR};
-use super::segments::{Tree, hour_part, hour_place, is_tombstone, parts, start_and_hash, stem};
+use super::disks::{Tree, hour_part, hour_place, is_tombstone, parts, start_and_hash, stem};
 use crate::archive::HourPlace;
 use crate::archive::retention::RetentionLimits;
 
@@ -263,7 +263,7 @@ impl ModelTruth {
     ) {
         self.has_retired = true;
         let machine = run.machine;
-        let bytes = before.files.iter().filter(|path| !is_tombstone(path)).count() * super::segments::BYTES;
+        let bytes = before.files.iter().filter(|path| !is_tombstone(path)).count() * super::disks::BYTES;
         let is_full = run.limits.max_bytes.is_some_and(|most| bytes as u64 > most)
             || run.limits.min_free.is_some_and(|least| run.free < least);
         let hours: BTreeSet<HourPlace> =
@@ -306,7 +306,7 @@ impl ModelTruth {
         let could_others_go = after.hours().keys().any(|hour| could_go(hour));
         // What lies beside it in the same hours makes nothing go either.
         let real = |path: &&String| self.facts.get(*path).is_some_and(|fact| fact.of.is_some());
-        let held = before.files.iter().filter(|path| !is_tombstone(path)).filter(real).count() * super::segments::BYTES;
+        let held = before.files.iter().filter(|path| !is_tombstone(path)).filter(real).count() * super::disks::BYTES;
         let fits = run.limits.min_free.is_none() && run.limits.max_bytes.is_some_and(|most| held as u64 <= most);
         if lost_own && fits {
             self.wrong(format!(

@@ -3,8 +3,8 @@
 //!
 //! What is there and who gave it is known by the keeper ([`crate::sync::crawl::FetchInProgress`]); nothing is deleted here.
 
-use super::error::RoundError;
-use super::job::PeerJob;
+use super::report::RoundError;
+use super::shared::PeerJob;
 use super::shared::Shared;
 use crate::archive::blocks::BLOCK;
 use crate::archive::plan::HourPlan;

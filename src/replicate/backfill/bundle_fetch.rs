@@ -8,12 +8,12 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::budget;
-use super::error::RoundError;
 use super::fetch::{is_there, tombstone_of};
-use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched};
-use super::in_flight::FetchClaim;
-use super::job::PeerJob;
+use super::publish::{Missing, count, gone, index, may_go_on, not_fetched};
+use super::report::RoundError;
+use super::shared::PeerJob;
 use super::shared::Shared;
+use super::targets::FetchClaim;
 use super::targets::HourTarget;
 use crate::disk::{Download, DownloadError, Published, Verified};
 use crate::replicate::peer::Peer;

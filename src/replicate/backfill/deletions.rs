@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
-use super::error::RoundError;
-use super::job::PeerJob;
 use super::peer_state::{FollowedPeer, PeerState};
+use super::report::RoundError;
 use super::round::heavy;
+use super::shared::PeerJob;
 use crate::archive::guards::Guard;
 use crate::archive::plan::{Deletions, HourPlan, Rules, plan_beside};
 use crate::archive::{FileName, Hash, HourContents, HourPlace, name, parse_file_name};

@@ -1,10 +1,10 @@
 //! Agrees with a peer of our kind: one request when nothing differs, then the days, then the hours that do.
 
 use super::budget;
-use super::error::RoundError;
-use super::job::PeerJob;
 use super::memory::{ComparedSubject, Pair};
 use super::peer_state::Conflict;
+use super::report::RoundError;
+use super::shared::PeerJob;
 use crate::archive::totals::Digest;
 use crate::archive::{Day, Hour, HourPlace, Stream};
 use crate::disk::ArchiveId;

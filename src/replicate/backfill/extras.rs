@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::error::RoundError;
-use super::job::PeerJob;
+use super::report::RoundError;
+use super::shared::PeerJob;
 use super::shared::Shared;
 use crate::archive::Hour;
 use crate::archive::blocks::{BLOCK, on_disk};

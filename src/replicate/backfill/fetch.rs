@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::budget;
 use super::bundle_fetch;
-use super::error::RoundError;
-use super::fetch_outcome::{Missing, count, gone, index, may_go_on, not_fetched, unless_occupied};
-use super::job::PeerJob;
 use super::publish;
+use super::publish::{Missing, count, gone, index, may_go_on, not_fetched, unless_occupied};
+use super::report::RoundError;
+use super::shared::PeerJob;
 use super::shared::{Shared, now};
 use super::targets::HourTarget;
 use super::tombstone_intake;

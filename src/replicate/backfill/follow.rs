@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::digest_sync::PeerCursor;
-use super::error::RoundError;
 use super::fetch::WhenBusy;
 use super::hole_offers;
-use super::job::PeerJob;
+use super::report::RoundError;
 use super::round::{DeletionList, names_of};
 use super::round_log;
+use super::shared::PeerJob;
 use super::shared::now;
 use super::waiting::{Item, Waiting};
 use crate::archive::plan::Rules;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::fetch::WhenBusy;
-use super::job::PeerJob;
+use super::shared::PeerJob;
 use super::shared::now;
 use crate::archive::coverage::Stretch;
 use crate::archive::plan::HourPlan;

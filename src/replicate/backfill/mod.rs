@@ -1,53 +1,42 @@
 //! Pulls from other nodes what is missing here: a union of sets, in which a tombstone is one more element that hides another.
 //!
-//! 1. [`Backfill`] (`manager`) knows the peers and what is wanted; each peer has a `worker` of its own, and one peer's trouble is
-//!    not another's.
-//! 2. A `round` agrees cheaply where the peer is of our kind (`agree`), lists what differs, and remembers what left nothing to do
-//!    (`memory`). Between rounds a peer of our kind is followed (`follow`); what is not due yet is `waiting`.
-//! 3. What to fetch is planned by [`crate::archive::plan()`], and fetched, verified and published (`fetch`, `bundle_fetch`, `publish`, `fetch_outcome`)
-//!    by `peer` and `disk`. No segment is fetched from two peers at once (`claims`), and an hour directory that was made in vain is removed (`targets`).
-//! 4. Tombstones are weighed and taken over, or wait, by `take`, `bursts` and `arrivals`; what waits anywhere is fetched from nobody
-//!    (`deletions`), and those for names that are not here are bounded by `made_up`.
-//! 5. The status of each peer is kept in `peer_state`; rounds are logged by `round_log`, counted by `metrics` and written by `report_file`; what
-//!    a peer offers is known by `offers`, and what it may fill by `budget`.
+//! 1. [`Backfill`] (`manager`) keeps a `worker` for each peer of the list, and one peer's trouble is not another's. What they share, and what
+//!    one of them carries through a round, is in `shared`; what is configured in `options`.
+//! 2. A `round` compares digests where the peer has them (`digest_sync`), lists what differs, and remembers what left nothing to do (`memory`).
+//!    Between rounds such a peer is followed (`follow`); what is not due yet is `waiting`.
+//! 3. What to fetch is planned by [`crate::archive::plan()`], and fetched and verified by `fetch`, `bundle_fetch` and `extras` and published by
+//!    `publish`, all through `peer` and `disk`. `targets` keeps a segment from being fetched from two peers at once, and removes an hour directory that
+//!    was made in vain. `budget` bounds what a peer may fill.
+//! 4. Tombstones are taken over by `tombstone_intake`, or wait: `tombstone_bursts` weighs them, and what waits anywhere is fetched from nobody
+//!    (`deletions`).
+//! 5. The state of each peer is in `peer_state`; rounds are summed up by `report`, and logged and counted by `round_log`; `hole_offers` reports
+//!    what a peer has of holes.
 //! 6. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 
-mod arrivals;
 mod budget;
 mod bundle_fetch;
 mod deletions;
 mod digest_sync;
-mod error;
 mod extras;
 mod fetch;
-mod fetch_outcome;
-mod fixed_part;
 mod follow;
 mod hole_offers;
-mod in_flight;
-mod job;
 mod manager;
 mod memory;
-mod metrics;
 mod options;
 mod peer_state;
 mod publish;
 mod report;
-mod report_file;
 mod round;
 mod round_log;
 mod shared;
 mod targets;
 mod tombstone_bursts;
 mod tombstone_intake;
-mod tombstone_reasons;
-mod tombstones_of_unseen_names;
 mod waiting;
 mod worker;
 
-pub use error::RoundError;
 pub use manager::{Backfill, BackfillError};
 pub use options::{BackfillOptions, KeepRules, RefusedContent, Wants};
 pub use peer_state::{PeerState, PeerStatus};
-pub use report::RoundReport;
 pub(crate) use tombstone_bursts::RECORD as BURSTS;

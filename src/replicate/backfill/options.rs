@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::RoundError;
+use super::report::RoundError;
 use crate::archive::{Horizon, Hour, HourPlace, Span};
 use crate::jobs::{ForegroundLoad, JobRegistry};
 use crate::net::tls::ClientConfig;

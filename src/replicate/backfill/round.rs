@@ -1,23 +1,21 @@
-//! One round with one peer: agree, list what differs, take it over. Newest hour first.
+//! One round with one peer: compare, list what differs, take it over. Newest hour first. A peer without digests is asked list by list; what
+//! it lists and is no channel is passed over.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::budget;
-use super::deletions;
-use super::digest_sync::{self, PeerCursor, Promise, SyncResult, agree, or_told};
-use super::error::RoundError;
+use super::digest_sync::{self, MOST_REQUESTS, PeerCursor, Promise, SyncResult, agree, or_told};
 use super::fetch::{Room, WhenBusy, take_over};
-use super::fetch_outcome::TOLD;
-use super::fixed_part::listed;
 use super::hole_offers::Offers;
-use super::job::{NamedFile, PeerJob};
-use super::shared::now;
-use super::{tombstone_intake, waiting};
+use super::publish::TOLD;
+use super::report::RoundError;
+use super::shared::{NamedFile, PeerJob, now};
+use super::{budget, deletions, tombstone_intake, waiting};
 use crate::archive::guards::Guard;
 use crate::archive::plan::Rules;
 use crate::archive::totals::{Digest, HourTotals};
-use crate::archive::{HourContents, HourPlace, Span, Timestamp};
-use crate::replicate::peer::{HourListing, ListRead, Listing};
+use crate::archive::{HourContents, HourPlace, Span, Stream, Timestamp};
+use crate::replicate::peer::{HourListing, ListRead, Listing, PeerError, unless_no_channel};
 use crate::sync::crawl::{Allowance, CrawlError};
 
 /// Of so many lists of a peer of the fixed part that are as they were, one is read all the same.
@@ -305,4 +303,84 @@ async fn look_again(job: &mut PeerJob, place: &HourPlace) -> Result<(), RoundErr
 async fn contents(job: &PeerJob, place: &HourPlace) -> Result<HourContents, RoundError> {
     let place = place.clone();
     job.shared.with_keeper(move |keeper| Ok(keeper.answer(&place)?.contents)).await
+}
+
+/// Hours after which the listing of a peer ends: a hundred years of a stream.
+const MOST_HOURS: usize = 1_000_000;
+
+/// Every hour that a peer of the fixed part lists and that is wanted, newest first.
+pub(super) async fn listed(job: &mut PeerJob) -> Result<Vec<HourPlace>, RoundError> {
+    let (shared, peer) = (Arc::clone(&job.shared), job.peer().clone());
+    let (client, options) = (&shared.client, &shared.options);
+    let mut places = Vec::new();
+    let channels = counted(client.channels(&peer).await?, job);
+    for channel in channels.into_iter().filter(|name| options.wants.channel(name.as_str())) {
+        let answer = client.qualities(&peer, &channel).await;
+        let is_channel = is_known(job, channel.as_str(), None);
+        let Some(qualities) = or_passed_over(answer, is_channel, &channel, job)? else { continue };
+        let qualities = counted(qualities, job);
+        for quality in qualities.into_iter().filter(|name| options.wants.quality(name.as_str())) {
+            let stream = Stream { channel: channel.clone(), quality };
+            if budget::leaves_out(job, &stream).await? {
+                continue;
+            }
+            let listed = client.hours(&peer, &channel, &stream.quality).await;
+            let is_known_quality = is_known(job, channel.as_str(), Some(stream.quality.as_str()));
+            let Some(hours) = or_passed_over(listed, is_known_quality, &stream, job)? else { continue };
+            let hours = counted(hours, job);
+            if !hours.is_empty() {
+                shared.memory.lists(&peer.name, &stream);
+            }
+            let wanted = hours.into_iter().filter(|hour| options.wants.hour(*hour));
+            for hour in wanted {
+                let place = HourPlace { stream: stream.clone(), hour };
+                if job.leaves_future(hour) {
+                    job.report.future = job.report.future.saturating_add(1);
+                    continue;
+                }
+                if options.keeps.hour(&place)? {
+                    places.push(place);
+                }
+            }
+            if places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS {
+                job.unheard = true;
+                job.report.failed("it lists more hours than one round looks at; the rest is left out");
+                shared.keeper.newest_first(&mut places);
+                return Ok(places);
+            }
+        }
+    }
+    shared.keeper.newest_first(&mut places);
+    Ok(places)
+}
+
+/// Whether this is known to be a channel, or a quality of it: it is here, the peer listed hours of it before, or somebody asked for it
+/// by name.
+fn is_known(job: &PeerJob, channel: &str, quality: Option<&str>) -> bool {
+    let wants = &job.shared.options.wants;
+    let is_it = |stream: &Stream| {
+        stream.channel.as_str() == channel && quality.is_none_or(|quality| stream.quality.as_str() == quality)
+    };
+    let is_named = wants.channels.contains(channel) && quality.is_none_or(|quality| wants.qualities.contains(quality));
+    is_named
+        || job.shared.keeper.index().catalog().streams().iter().any(is_it)
+        || job.shared.memory.has_listed(&job.peer().name, is_it)
+}
+
+/// What a peer lists; nothing where that is no channel of its, which is counted, or where the answer is bad, which is in the report.
+fn or_passed_over<T>(
+    answer: Result<T, PeerError>,
+    is_known: bool,
+    name: &impl std::fmt::Display,
+    job: &mut PeerJob,
+) -> Result<Option<T>, RoundError> {
+    match unless_no_channel(answer, is_known) {
+        Ok(None) => {
+            job.asked();
+            job.report.pass_over(name);
+            Ok(None)
+        }
+        Ok(Some(listing)) => Ok(Some(listing)),
+        Err(error) => or_told(Err(error), job),
+    }
 }

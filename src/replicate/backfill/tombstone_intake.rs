@@ -1,29 +1,35 @@
 //! Takes over a peer's tombstones, or lets them wait for the operator.
 //!
 //! 1. What hides nothing that was here is taken at once, whatever else waits.
-//! 2. The others are weighed together with all that peers have hidden of late (`bursts`), by what lies here.
-//! 3. What hides nothing under its name has to find room (`made_up`).
+//! 2. The others are weighed together with all that peers have hidden of late (`tombstone_bursts`), by what lies here.
+//! 3. What hides nothing under its name has to find room: each is a file, a peer can make up as many names as it likes, and they count in what
+//!    the peer may fill (`budget`).
 //! 4. What waits is remembered: what it would hide is fetched from nobody.
+//! 5. Why a peer's tombstones were made is asked before they are taken over, because a tombstone is never written again. Where the peer cannot
+//!    say, or not in time, it is taken without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::arrivals::ArrivalMark;
+use tokio::time::{Instant, timeout};
+
 use super::budget;
-use super::error::RoundError;
-use super::fetch_outcome::{index, looked_at};
-use super::job::PeerJob;
+use super::publish::{index, looked_at};
 use super::report::MOST_BURSTS;
+use super::report::RoundError;
+use super::shared::PeerJob;
 use super::shared::Shared;
-use super::tombstone_bursts::BurstLock;
-use super::tombstones_of_unseen_names::UnseenNames;
+use super::tombstone_bursts::{ArrivalMark, BurstLock};
+use crate::archive::blocks::BLOCK;
 use crate::archive::burst::{OfHour, Source, of_hour};
 use crate::archive::guards::Guard;
+use crate::archive::origins::GiftedHour;
 use crate::archive::plan::{HourPlan, PeerOffer};
 use crate::archive::{HourContents, HourPlace, SegmentFile, name};
 use crate::disk::{DiskError, Published, write_tombstone};
-use crate::sync::crawl::CrawlError;
-use crate::wire::TombstoneNote;
+use crate::sync::crawl::{Allowance, CrawlError, FetchInProgress};
+use crate::wire::{TombstoneNote, TombstonePage};
 
 /// Whose word it is.
 #[derive(Debug, Clone)]
@@ -62,7 +68,7 @@ pub(super) async fn of_plan(
         return Ok(IntakeResult::default());
     }
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
-    let notes = super::tombstone_reasons::of(job, place, &names).await;
+    let notes = of(job, place, &names).await;
     let files = plan.tombstones.iter().map(PeerOffer::file).collect();
     let word = TombstoneAuthor {
         peer: job.peer().name.clone(),
@@ -262,4 +268,155 @@ fn hits_in(
     };
     let (found, stems) = of_hour(local, is_hit, source);
     Ok((OfHour { is_doubtful: gifts.is_damaged(), ..found }, stems))
+}
+
+/// A page of a thousand notes of the longest reasons.
+const MOST_BYTES: usize = 4 << 20;
+/// Of an hour no more are looked through: a page holds a thousand.
+const MOST_PAGES: usize = 20;
+/// What is to be hidden is hidden after so long, whatever the peer does.
+const MOST_TIME: Duration = Duration::from_secs(5);
+
+/// What the peer knows of these tombstones of an hour, by their names.
+pub(super) async fn of(job: &mut PeerJob, place: &HourPlace, names: &[Box<str>]) -> HashMap<Box<str>, TombstoneNote> {
+    let mut notes = HashMap::new();
+    if job.known.status().is_ours != Some(true) {
+        return notes;
+    }
+    let wanted: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
+    let until = Instant::now() + MOST_TIME;
+    let (hour, mut after) = (place.hour.to_string(), None::<String>);
+    for _ in 0..MOST_PAGES {
+        job.report.requests += 1;
+        let Some(page) = page(job, place, &hour, after.as_deref(), until).await else { break };
+        for record in page.tombstones {
+            let Some((_, name)) = record.path.rsplit_once('/') else { continue };
+            if let (true, Some(note)) = (wanted.contains(name), record.note.and_then(TombstoneNote::checked)) {
+                notes.insert(name.into(), note);
+            }
+        }
+        after = page.next;
+        if after.is_none() || notes.len() == wanted.len() {
+            break;
+        }
+    }
+    notes
+}
+
+async fn page(
+    job: &PeerJob,
+    place: &HourPlace,
+    hour: &str,
+    after: Option<&str>,
+    until: Instant,
+) -> Option<TombstonePage> {
+    let stream = &place.stream;
+    let mut query = vec![("channel", stream.channel.as_str()), ("quality", stream.quality.as_str()), ("hour", hour)];
+    query.extend(after.map(|after| ("after", after)));
+    let asking = job.shared.client.get_json(job.peer(), &["api", "v1", "tombstones"], &query, MOST_BYTES);
+    let why = match timeout(until.saturating_duration_since(Instant::now()), asking).await {
+        Ok(Ok(page)) => return Some(page),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    tracing::debug!(name: "reasons_not_told", hour = %place, peer = %job.peer().name, why, "tombstones are taken without their reasons");
+    None
+}
+
+/// Those of a peer's tombstones of an hour.
+#[derive(Default)]
+pub(super) struct UnseenNames {
+    names: HashSet<Box<str>>,
+    /// Those that wait for room.
+    pub(super) waiting: Vec<Box<str>>,
+    /// What is wrong, where it is not the peer's budget.
+    pub(super) error: Option<RoundError>,
+    filling: Option<FetchInProgress>,
+}
+
+impl UnseenNames {
+    /// Finds them, and takes those from the tombstones for which there is no room. Blocks.
+    pub(super) fn of(
+        shared: &Shared,
+        peer: &str,
+        place: &HourPlace,
+        tombstones: &mut Vec<SegmentFile>,
+    ) -> Result<Self, RoundError> {
+        let local = shared.keeper.answer(place)?.contents;
+        let mut names = not_here(&local, tombstones);
+        if names.is_empty() {
+            return Ok(Self::default());
+        }
+        let is_empty = local.files().iter().all(|file| file.key.tombstone);
+        let room = usize::try_from(room(shared, peer, place, is_empty)? / BLOCK).unwrap_or(usize::MAX);
+        let mut waiting = names.split_off(room.min(names.len()));
+        let mut error = None;
+        if let Err(no_inodes) = shared.inodes_for(names.len() as u64) {
+            // Rarely: then none of them is taken at all.
+            waiting.append(&mut names);
+            error = Some(no_inodes);
+        }
+        let waits: HashSet<&str> = waiting.iter().map(|name| &**name).collect();
+        tombstones.retain(|file| !waits.contains(file.name().as_str()));
+        let filling = if names.is_empty() {
+            None
+        } else {
+            Some(shared.keeper.fill(peer, place, is_empty, &Allowance::Unbounded)?)
+        };
+        Ok(Self { names: names.into_iter().collect(), waiting, error, filling })
+    }
+
+    /// These tombstones are about to be written. Blocks.
+    pub(super) fn book<'n>(&self, written: impl IntoIterator<Item = &'n Box<str>>) -> Result<(), RoundError> {
+        let given = self.among(written);
+        Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.book(&given))?)
+    }
+
+    /// These were not written after all. Blocks.
+    pub(super) fn take_back<'n>(&self, unwritten: impl IntoIterator<Item = &'n Box<str>>) -> Result<(), RoundError> {
+        let given = self.among(unwritten);
+        Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.take_back(&given))?)
+    }
+
+    fn among<'n>(&self, names: impl IntoIterator<Item = &'n Box<str>>) -> GiftedHour {
+        let tombstones = names.into_iter().filter(|name| self.names.contains(*name)).count() as u64;
+        GiftedHour { tombstones, ..GiftedHour::default() }
+    }
+}
+
+/// The names of those tombstones that hide nothing under their own name, and are new.
+fn not_here(local: &HourContents, tombstones: &[SegmentFile]) -> Vec<Box<str>> {
+    let here: HashSet<String> = local.files().iter().map(|file| name::stem(&file.name()).to_owned()).collect();
+    let names = tombstones.iter().map(|file| file.name().into_boxed_str());
+    names.filter(|name| !here.contains(name::stem(name))).collect()
+}
+
+/// Bytes of the disk that the peer may still fill in this hour.
+fn room(shared: &Shared, peer: &str, place: &HourPlace, is_empty: bool) -> Result<u64, RoundError> {
+    let keeper: &Arc<_> = &shared.keeper;
+    let in_budget = match keeper.allowance(peer, &place.stream, &shared.options.strangers)? {
+        Allowance::Unbounded => u64::MAX,
+        Allowance::Bytes(left) => left,
+        Allowance::Full(_) => 0,
+    };
+    let is_own = !is_empty && !keeper.would_be_fetched(place);
+    let beside_own = if is_own { shared.options.keeps.room_beside_own(place) } else { u64::MAX };
+    Ok(in_budget.min(beside_own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_names_of_which_nothing_is_here_are_made_up() {
+        let name = |second: u8, extension: &str| {
+            format!("00:{second:02}.0-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.{extension}")
+        };
+        let of = |names: &[String]| HourContents::from_names(names.iter().map(|file| (&**file, 0)));
+        let local = of(&[name(1, "ts"), name(2, "tombstone"), name(3, "ts"), name(3, "tombstone")]);
+        let listed: Vec<String> = (1..6).map(|second| name(second, "tombstone")).collect();
+        let found = not_here(&local, of(&listed).files());
+        assert_eq!(found, [name(4, "tombstone").into_boxed_str(), name(5, "tombstone").into_boxed_str()]);
+    }
 }

@@ -6,7 +6,6 @@
 //!    absences of the disk), and hands on what differs from what is remembered.
 //! 3. Whoever is asked about a hole reads the index, with or without this. Nothing here fetches or deletes anything.
 
-mod buried;
 mod gauges;
 mod knowledge;
 mod reasons;

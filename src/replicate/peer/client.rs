@@ -1,11 +1,11 @@
-//! Asks peers what they have: channels, qualities, hours, names.
+//! Asks peers what they have: channels, qualities, hours, names, and many small files at once.
 //!
 //! One client serves all peers, so that connections are kept and bounds are the same for all.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,7 @@ use crate::archive::probe::is_probe_name;
 use crate::archive::{Channel, Hour, HourPlace, Quality};
 use crate::net::tls::{self, ClientConfig};
 use crate::net::tokens::Token;
+use crate::wire::bundle::{self, ANSWER_BYTES, BundleRequest};
 
 /// Bytes of an error's body that are read for the sake of its words.
 const DETAIL_BYTES: usize = 4 << 10;
@@ -324,4 +325,31 @@ fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+impl PeerClient {
+    /// The answer to a request for these files of an hour, to be read by [`bundle::read`].
+    pub async fn bundle(&self, peer: &Peer, place: &HourPlace, names: Vec<String>) -> Result<Vec<u8>, PeerError> {
+        let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+        let url = address(peer, &["api", "v1", "bundle", channel, quality, &place.hour.to_string()])?;
+        let text = url.to_string();
+        let asked = serde_json::to_vec(&BundleRequest { names }).unwrap_or_default();
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let work = async {
+            let mut response = self.send(&Method::POST, &url, &headers, asked.into()).await?;
+            if response.status() != StatusCode::OK {
+                return Err(refused(&text, response).await);
+            }
+            let is_bundle = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == bundle::CONTENT_TYPE);
+            let (answer, begins) = body::read(&text, &mut response, self.limits(), ANSWER_BYTES, Vec::new()).await?;
+            if is_bundle {
+                Ok(answer)
+            } else {
+                Err(told(&text, BodyProblem::Unexpected("no bundle".to_owned()), begins))
+            }
+        };
+        let after = self.limits().listing_time;
+        let late = |_| PeerError::TimedOut { url: text.clone(), what: "did not finish its answer", after };
+        timeout(after, work).await.map_err(late)?
+    }
 }

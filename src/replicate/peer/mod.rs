@@ -10,7 +10,6 @@
 //! What to fetch is not known here, nothing is deleted, and the index is never touched.
 
 mod body;
-mod bundle;
 mod client;
 mod dates;
 mod download;
@@ -18,22 +17,16 @@ mod error;
 mod extra;
 mod limits;
 mod list;
-mod list_cache;
-mod no_channel;
 mod probe;
-mod throttle;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use client::{Listing, Peer, PeerClient};
 pub use dates::Dates;
 pub use download::{DownloadOutcome, Pause};
-pub use error::PeerError;
-pub use limits::PeerLimits;
-pub use list_cache::{HourListing, ListRead};
-pub use no_channel::unless_no_channel;
+pub use error::{PeerError, unless_no_channel};
+pub use limits::{PeerLimits, Throttle};
+pub use list::{HourListing, ListRead};
 pub use probe::ProbeAnswer;
-pub use throttle::Throttle;
 pub use url::{BadUrl, PeerUrl};
-
-#[cfg(test)]
-mod tests;

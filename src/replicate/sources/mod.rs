@@ -10,14 +10,12 @@
 mod database;
 pub mod entry;
 mod file;
-mod memory;
 mod merge;
 mod report;
-mod transport;
 mod watcher;
 
 pub use database::{Connection, Database};
-pub use entry::{BadEntry, ListedSources, SourceEntry};
-pub use merge::{OwnNode, Trust, merge};
+pub use entry::SourceEntry;
+pub use merge::{OwnNode, Trust};
 pub use report::{SourceError, SourceStatus};
 pub use watcher::{SourceOptions, Sources};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::database::Database;
 use super::entry::{ListedSources, SourceEntry};
 use super::file::ListFile;
-use super::memory::SourceMemory;
+use super::file::SourceMemory;
 use super::merge::{OwnNode, Trust, merge};
 use super::report::{SourceError, SourceStatus};
 use crate::jobs::{Backoff, JobHandle, JobRegistry, JobState};

@@ -14,7 +14,7 @@ use super::plan::CrawlPlan;
 use super::reconcile::{HourAction, look};
 use super::{CrawlCounts, CrawlError, Keeper};
 use crate::archive::HourPlace;
-use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Meter, Next, Stop};
+use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next, Stop};
 
 /// Hours that are taken at a time.
 const CHUNK: usize = 512;
@@ -317,4 +317,30 @@ fn one(keeper: &Keeper, place: &HourPlace, found: &mut CrawlCounts) -> Result<()
 
 fn changed(applied: crate::index::Applied) -> CrawlCounts {
     CrawlCounts::of(CrawlCounts::PUT, applied.put).and(CrawlCounts::REMOVED, applied.removed)
+}
+
+/// Hours done, of all there are to do.
+#[derive(Debug, Default)]
+struct Meter {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Meter {
+    fn begin(&self, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    fn add(&self, count: u64) {
+        self.done.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
 }

@@ -1,4 +1,4 @@
-//! The visitor that verifies the census: the stored totals of a day are the sums of its hours.
+//! The visitor that verifies the census: the stored totals of a day are the sums of its hours. And who fills the disk, by that census.
 //!
 //! Totals are updated in the transaction that changes an hour, so that nothing should ever differ. Where something does, the day is counted
 //! afresh, and that is reported.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
 use crate::archive::Day;
+use crate::archive::disk_use::DiskUse;
 use crate::index::Batch;
 
 /// See the module.
@@ -58,5 +59,15 @@ impl Visitor for CensusVerifier {
             }
         }
         Ok(())
+    }
+}
+
+impl Keeper {
+    /// Who fills the disk, by what the index knows of the archive.
+    pub fn disk_use(&self) -> Result<DiskUse, CrawlError> {
+        let (free, total) = self.disk(self.base()?.free_space())?;
+        let counted = self.index.census_of_all()?;
+        let archive = counted.values().flat_map(|census| census.bytes).fold(0, u64::saturating_add);
+        Ok(DiskUse::new(total, free, archive, self.fetched_bytes()?))
     }
 }

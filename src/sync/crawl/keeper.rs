@@ -18,11 +18,12 @@ use super::CrawlError;
 use super::freshness::FreshHours;
 use super::mass_loss::{HourLoss, MassLossGuard};
 use super::origins::Origins;
-use super::record_positions::InIndex;
 use crate::archive::guards::{self, Guards};
 use crate::archive::mass_loss::{ABOVE, MassLoss};
 use crate::archive::{AnyFile, Channel, Hour, HourChange, HourContents, HourPlace, Stamp, diff};
-use crate::disk::{Base, BaseGuard, Checked, Dir, DiskError, Records, UnusableReason};
+use crate::disk::{
+    Base, BaseGuard, Checked, Dir, DiskError, RecordMarks, RecordPositions, Records, UnusableReason, record_progress,
+};
 use crate::index::{Applied, Batch, HourUpdate, Index, StampUpdate, Version};
 use crate::jobs::{Clock, SystemClock};
 
@@ -519,4 +520,22 @@ pub(crate) fn contents_of(scan: &crate::disk::Scan, path: &Path) -> HourContents
         tracing::warn!(name: "names_not_utf8", directory = %path.display(), files = unlistable, "file names that are not UTF-8 cannot be listed; rename them");
     }
     contents
+}
+
+/// See the module.
+pub(super) struct InIndex(pub(super) Arc<Index>);
+
+impl RecordPositions for InIndex {
+    fn marks(&self) -> RecordMarks {
+        let text = self.0.records().inspect_err(|error| {
+            tracing::debug!(name: "records_not_known", %error, "the index cannot say which protective records there have been");
+        });
+        record_progress::parse(&text.unwrap_or_default())
+    }
+
+    fn remember(&self, marks: &RecordMarks) {
+        if let Err(error) = self.0.apply(Batch { records: Some(record_progress::text(marks)), ..Batch::default() }) {
+            tracing::debug!(name: "records_not_remembered", %error, "the index cannot remember now how far the protective records have come");
+        }
+    }
 }

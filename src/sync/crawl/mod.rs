@@ -11,10 +11,6 @@
 
 mod catch_up;
 mod census;
-mod coverage;
-mod crawl_counts;
-mod disk_use;
-mod error;
 mod freshness;
 mod gifts;
 mod horizon;
@@ -24,9 +20,7 @@ mod mass_loss;
 mod origins;
 mod pace;
 mod plan;
-mod progress;
 mod reconcile;
-mod record_positions;
 mod rounds;
 mod state;
 mod structure;
@@ -37,23 +31,48 @@ mod visit;
 mod walk;
 mod watch;
 
-pub use catch_up::{CatchingUp, bring_into_line};
-pub use census::CensusVerifier;
-pub use crawl_counts::CrawlCounts;
-pub use error::CrawlError;
-pub use gifts::{RecentGifts, uptime};
-pub use housekeeping::{Housekeeping, HousekeepingTask};
+use crate::archive::mass_loss::MassLoss;
+use crate::disk::{AwayReason, DiskError};
+use crate::index::IndexError;
+
+#[cfg(test)]
+pub(crate) use catch_up::CatchingUp;
+pub(crate) use catch_up::bring_into_line;
+pub(crate) use census::CensusVerifier;
+pub(crate) use gifts::uptime;
+pub(crate) use housekeeping::Housekeeping;
 pub(crate) use keeper::contents_of;
 pub use keeper::{HourAnswer, Keeper};
-pub use origins::{Allowance, FetchInProgress, FilledByPeer, StrangersBudget};
-pub use pace::{CrawlPace, Pacing, ReadAllowance};
-pub use progress::{VisitorPulse, VisitorStatus};
-pub use reconcile::Reconcile;
-pub use rounds::RoundsJob;
-pub use state::{Cycle, VisitorState};
-pub use structure::StructureReport;
+pub(crate) use origins::{Allowance, FetchInProgress, FilledByPeer, StrangersBudget};
+pub(crate) use pace::{CrawlPace, Pacing, ReadAllowance};
+pub(crate) use reconcile::Reconcile;
+#[cfg(test)]
+pub(crate) use state::VisitorState;
+pub(crate) use state::{Cycle, VisitorStatus};
 pub(crate) use structure::is_settled;
-pub use twins::TwinFile;
-pub use visit::{Round, Visitor};
-pub use walk::{Crawl, CrawlState, CrawlStatus};
+pub(crate) use visit::{CrawlCounts, Round, Visitor};
+pub(crate) use walk::{Crawl, CrawlState, CrawlStatus};
 pub use watch::{Watch, WatchOptions, WatchStatus};
+
+/// What stood in the way.
+#[derive(Debug, thiserror::Error)]
+pub enum CrawlError {
+    /// The archive's disk is not there.
+    #[error("the archive is not there: {}", .0.reason)]
+    Away(AwayReason),
+    /// So much of a channel is missing at once that nothing is concluded from it.
+    #[error(transparent)]
+    Doubt(#[from] MassLoss),
+    /// Something in the archive cannot be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The index does not take it.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+impl From<AwayReason> for CrawlError {
+    fn from(away: AwayReason) -> Self {
+        Self::Away(away)
+    }
+}

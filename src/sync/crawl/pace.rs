@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use crate::jobs::WorkShare;
+
 /// The default for the shortest time of a cycle.
 const USUAL_CYCLE: Duration = Duration::from_secs(3600);
+/// Of the time that passes, where the processor's share allows more: a disk that lets the crawl wait has as much time for others.
+const TIME_SHARE: f64 = 0.5;
 /// What is left of the share while requests or backfill are busy.
 const WHILE_BUSY: f64 = 0.25;
 
@@ -43,9 +47,10 @@ impl CrawlPace {
         self.cycles.get(visitor).copied().unwrap_or(USUAL_CYCLE)
     }
 
-    /// The share while the node is as busy as this, 0 to 1.
-    pub fn share(&self, busy: f64) -> f64 {
-        if self.adaptive { self.cpu_share * (1.0 - (1.0 - WHILE_BUSY) * busy.clamp(0.0, 1.0)) } else { self.cpu_share }
+    /// The shares while the node is as busy as this, 0 to 1.
+    pub fn share(&self, busy: f64) -> WorkShare {
+        let factor = if self.adaptive { 1.0 - (1.0 - WHILE_BUSY) * busy.clamp(0.0, 1.0) } else { 1.0 };
+        WorkShare { cpu: self.cpu_share * factor, elapsed: self.cpu_share.max(TIME_SHARE) * factor }
     }
 }
 

@@ -14,13 +14,15 @@ use parking_lot::Mutex;
 
 use super::pace::{CrawlPace, Pacing};
 use super::plan::CrawlPlan;
-use super::progress::{VisitorPulse, VisitorStatus};
 use super::state::VisitorState;
+use super::state::{VisitorPulse, VisitorStatus};
 use super::visit::{Round, Slice, Visitor};
 use super::{CrawlCounts, CrawlError, Keeper};
 use crate::archive::Timestamp;
 use crate::index::Batch;
-use crate::jobs::{Backoff, Clock, Failure, ForegroundLoad, Job, JobHandle, JobState, LONGEST, Next, Pacer, Stop};
+use crate::jobs::{
+    Backoff, Clock, Failure, ForegroundLoad, Job, JobHandle, JobState, LONGEST, Next, Pacer, Stop, WorkCost,
+};
 
 /// Hours that are handed to a visitor at a time.
 const CHUNK: usize = 512;
@@ -375,6 +377,7 @@ impl RoundsJob {
             return Ok(Next::WhenWanted(pause.min(clock.glance()).max(Duration::from_millis(1))));
         };
         walking.last = index;
+        let cpu_before = clock.thread_cpu();
         rounds.tell_pulse(Some(index), None, None);
         post.works(rounds.name(index));
         let outcome = match walking.ways.get_mut(index) {
@@ -391,7 +394,10 @@ impl RoundsJob {
         }
         walking.ended = clock.now();
         let share = pace.share(rounds.parts.busy.level(walking.ended));
-        let rest = walking.pacer.rest_after(walking.ended.saturating_sub(now), share);
+        // The commit is part of the slice: while it waits for the disk it costs time, and no processor.
+        let cost =
+            WorkCost { elapsed: walking.ended.saturating_sub(now), cpu: clock.thread_cpu().saturating_sub(cpu_before) };
+        let rest = walking.pacer.rest_after(cost, share);
         outcome?;
         rounds.tell(&walking.ways, settled);
         rounds.tell_pulse(None, Some(rest), None);

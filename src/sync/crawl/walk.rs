@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use super::catch_up::{CatchUp, CatchUpState, CatchingUp};
 use super::pace::{CrawlPace, Pacing};
-use super::progress::{VisitorPulse, VisitorStatus};
 use super::reconcile::Reconcile;
 use super::rounds::{Rounds, RoundsJob, RoundsParts};
+use super::state::{VisitorPulse, VisitorStatus};
 use super::{CrawlCounts, Keeper, Visitor};
 use crate::jobs::{Clock, ForegroundLoad, Stop};
 

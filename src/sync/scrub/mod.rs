@@ -18,20 +18,17 @@ mod quarantine_contents;
 mod report;
 mod restore;
 mod run;
-mod second_look;
 #[cfg(test)]
 mod tests;
 mod visitor;
 mod work;
 
-pub use check::{Check, Fault, FileVerdict};
-pub use flagged::{Flagged, read as read_flagged};
+pub use flagged::read as read_flagged;
 pub use quarantine_contents::{KeptFile, QuarantineContents};
 pub use report::{damaged_file, list_of};
 pub use restore::Healing;
 pub use run::ScrubObserver;
-pub use visitor::{BYTES, FILES, QUARANTINED, ScrubVisitor};
-pub use work::{
-    Control, CycleId, DamageOutcome, MoveToQuarantine, Scrub, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions,
-    Structure, Unfinished, kept_at,
-};
+pub use visitor::ScrubVisitor;
+#[cfg(test)]
+pub(crate) use work::{Control, CycleId, DamageOutcome, ScrubEvent};
+pub use work::{Scrub, ScrubFinding, ScrubLimits, ScrubOptions, Structure, kept_at};

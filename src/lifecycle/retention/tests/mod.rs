@@ -1,8 +1,6 @@
 //! Retention among other nodes and with a journal that cannot be read; what is pure is tested where it stands.
 
-mod clock;
 mod job;
 mod last_copy;
 mod protect;
-mod questions;
 mod reclaim;

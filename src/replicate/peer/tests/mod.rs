@@ -2,5 +2,4 @@
 
 mod downloads;
 mod listings;
-mod presence;
 mod server;

@@ -1,7 +1,6 @@
 //! The crawl against models, with injected time and faults.
 
 mod doubt;
-mod gifts;
 mod killing;
 mod origins;
 mod rounds;

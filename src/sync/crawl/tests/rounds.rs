@@ -99,6 +99,8 @@ struct Worker {
     name: &'static str,
     clock: Arc<TestClock>,
     takes: Vec<Duration>,
+    /// How long each hour waits for the disk besides.
+    waits: Duration,
     reads: u64,
     log: Arc<Mutex<Log>>,
 }
@@ -106,7 +108,8 @@ struct Worker {
 impl Worker {
     fn begin(name: &'static str, small: &Small, takes: Vec<Duration>) -> (Box<dyn Visitor>, Arc<Mutex<Log>>) {
         let log: Arc<Mutex<Log>> = Arc::default();
-        let worker = Self { name, clock: Arc::clone(&small.clock), takes, reads: 0, log: Arc::clone(&log) };
+        let (clock, waits) = (Arc::clone(&small.clock), Duration::ZERO);
+        let worker = Self { name, clock, takes, waits, reads: 0, log: Arc::clone(&log) };
         (Box::new(worker), log)
     }
 }
@@ -124,6 +127,7 @@ impl Visitor for Worker {
             *visits += 1;
             let item = usize::try_from(*visits).unwrap() + place.hour.sortable() as usize;
             self.clock.pass(self.takes[item % self.takes.len()]);
+            self.clock.pass_waiting(self.waits);
             round.spend(self.reads, 1);
             round.done(&CrawlCounts::of("seen", 1));
         }
@@ -186,6 +190,23 @@ fn while_there_is_work_the_share_is_what_is_allowed_and_not_less() {
 }
 
 #[test]
+fn a_slow_disk_costs_half_of_the_time_and_not_a_share_of_the_processor() {
+    let small = Small::of(5_000);
+    let log: Arc<Mutex<Log>> = Arc::default();
+    let waiting = Worker {
+        name: "slow",
+        clock: Arc::clone(&small.clock),
+        takes: vec![Duration::from_millis(10)],
+        waits: Duration::from_millis(990),
+        reads: 0,
+        log: Arc::clone(&log),
+    };
+    small.run(vec![Box::new(waiting)], pace(0.025), Duration::from_secs(300 + 1_000));
+    let visited = log.lock().visits.len();
+    assert!((490..=510).contains(&visited), "one second of waiting, one of rest: {visited}");
+}
+
+#[test]
 fn reading_keeps_to_its_bytes_a_second_and_holds_up_nobody_else() {
     let small = Small::of(600);
     let (quick, quicks) = Worker::begin("quick", &small, vec![Duration::from_millis(1)]);
@@ -194,6 +215,7 @@ fn reading_keeps_to_its_bytes_a_second_and_holds_up_nobody_else() {
         name: "slow",
         clock: Arc::clone(&small.clock),
         takes: vec![Duration::from_millis(1)],
+        waits: Duration::ZERO,
         reads: 5_000,
         log: Arc::clone(&log),
     };
