@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::app::App;
-use super::coverage::read_stream;
-use super::{Problem, query};
+use super::Problem;
+use super::app::{Answer, App};
+use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::{
     FileName, Hour, HourContents, HourPlace, SegmentFile, SegmentKey, Span, Stream, Timestamp, name, parse_file_name,
     time,
@@ -48,7 +46,7 @@ impl Modify for Bearer {
     get, path = "/api/v1/openapi.json",
     responses((status = 200, content_type = "application/json", description = "this document"))
 )]
-pub async fn openapi(Extension(document): Extension<Arc<utoipa::openapi::OpenApi>>) -> Response {
+pub(super) async fn openapi(Extension(document): Extension<Arc<utoipa::openapi::OpenApi>>) -> Response {
     Json(&*document).into_response()
 }
 
@@ -68,21 +66,15 @@ pub async fn openapi(Extension(document): Extension<Arc<utoipa::openapi::OpenApi
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn segments(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let wanted = Wanted::read(&app, &path, request.uri().query().unwrap_or_default());
-    let page = match wanted {
-        Ok(wanted) => app.ask(move |app| page(app, &wanted)).await,
-        Err(problem) => Err(problem),
-    };
-    match page {
-        Ok(page) => Json(page).into_response(),
-        Err(problem) => problem.at(&path).into_response(),
-    }
+pub(super) async fn segments(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(wanted): Query<SegmentsQuery>,
+) -> Answer<SegmentPage> {
+    app.ask(move |app| page(app, stream, &wanted)).await.map(Json)
 }
 
-struct Wanted {
-    stream: Stream,
+pub(super) struct SegmentsQuery {
     start: Timestamp,
     end: Timestamp,
     limit: usize,
@@ -116,41 +108,27 @@ impl After {
     }
 }
 
-impl Wanted {
-    fn read(app: &App, path: &str, text: &str) -> Result<Self, Problem> {
-        let mut wanted = Self {
-            stream: read_stream(path, "/api/v1/segments")?,
-            start: Timestamp::MIN,
-            end: Timestamp::MAX,
-            limit: PAGE.min(app.bounds.max_page),
-            after: None,
-            tombstones: false,
+impl FromQuery for SegmentsQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let after = |value: &str| {
+            After::read(value).ok_or_else(|| Problem::bad_parameter("after", value, "`next` of the page before"))
         };
-        for (name, value) in query::pairs(text) {
-            match name.as_str() {
-                "start" => wanted.start = query::time("start", &value)?,
-                "end" => wanted.end = query::time("end", &value)?,
-                "limit" => wanted.limit = query::count("limit", &value, app.bounds.max_page)?,
-                "tombstones" => wanted.tombstones = query::flag("tombstones", &value)?,
-                "after" => {
-                    let after = After::read(&value);
-                    wanted.after = Some(
-                        after.ok_or_else(|| Problem::bad_parameter("after", &value, "`next` of the page before"))?,
-                    );
-                }
-                _ => {}
-            }
-        }
+        let wanted = Self {
+            start: given.time("start")?.unwrap_or(Timestamp::MIN),
+            end: given.time("end")?.unwrap_or(Timestamp::MAX),
+            limit: given.limit(PAGE)?,
+            tombstones: given.flag("tombstones")?,
+            after: given.each("after", after)?,
+        };
         if wanted.end < wanted.start {
-            return Err(Problem::bad_parameter(
-                "end",
-                &wanted.end.to_string(),
-                &format!("a time not before start, {}", wanted.start),
-            ));
+            let expected = format!("a time not before start, {}", wanted.start);
+            return Err(Problem::bad_parameter("end", &wanted.end.to_string(), &expected));
         }
         Ok(wanted)
     }
+}
 
+impl SegmentsQuery {
     /// The hours that can hold segments of the range: a segment may run over its hour.
     fn hours(&self) -> (Hour, Hour) {
         let reach = Span::from_us(time::HOUR_US);
@@ -160,21 +138,22 @@ impl Wanted {
     }
 }
 
-fn page(app: &App, wanted: &Wanted) -> Result<SegmentPage, Problem> {
+fn page(app: &App, stream: Stream, wanted: &SegmentsQuery) -> Result<SegmentPage, Problem> {
     let (first, last) = wanted.hours();
-    let stream = wanted.stream.to_string();
+    let name = stream.to_string();
     let mut page = SegmentPage { segments: Vec::new(), next: None };
     if first > last {
         return Ok(page);
     }
     app.keeper.ensure_structure()?;
-    for (count, hour) in app.keeper.index().catalog().hours(&stream, first..=last).into_iter().enumerate() {
+    let mut place = HourPlace { stream, hour: first };
+    for (count, hour) in app.keeper.index().catalog().hours(&name, first..=last).into_iter().enumerate() {
         if count >= app.bounds.max_hours {
             // Empty hours must not make one request walk for ever.
             page.next = Some(format!("{hour}/"));
             return Ok(page);
         }
-        let place = HourPlace { stream: wanted.stream.clone(), hour };
+        place.hour = hour;
         let contents = app.keeper.answer(&place)?.contents;
         let mut records = records(&contents, hour, wanted);
         if let Some(after) = wanted.after.as_ref().filter(|after| after.hour == hour) {
@@ -191,7 +170,7 @@ fn page(app: &App, wanted: &Wanted) -> Result<SegmentPage, Problem> {
     Ok(page)
 }
 
-fn records(contents: &HourContents, hour: Hour, wanted: &Wanted) -> Vec<SegmentRecord> {
+fn records(contents: &HourContents, hour: Hour, wanted: &SegmentsQuery) -> Vec<SegmentRecord> {
     let hidden = contents.hidden();
     let in_range = |file: &&SegmentFile| {
         let (start, end) = (file.key.start(hour), file.key.end(hour));

@@ -43,6 +43,9 @@ const BUILDERS: usize = 64;
 /// How long a question waits for its turn before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a handler answers whose answer is JSON.
+pub(super) type Answer<T> = Result<axum::Json<T>, Problem>;
+
 /// What the handlers share.
 pub struct App {
     /// The node's name.

@@ -6,14 +6,15 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 
+use super::Problem;
 use super::app::App;
-use super::{Problem, pathname};
+use super::request::PathParts;
 use crate::archive::{FileName, HourPlace, name, parse_file_name};
 use crate::disk::SmallFile;
 use crate::sync::crawl::CrawlError;
@@ -33,31 +34,29 @@ const REQUEST_BYTES: usize = MOST_FILES * 264;
         (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn bundle(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let answer = match wanted(&path, request.into_body()).await {
-        Ok((place, names)) => app.ask(move |app| gather(app, &place, &names)).await,
-        Err(problem) => Err(problem),
-    };
-    match answer {
-        Ok(body) => {
-            let headers = [
-                (CONTENT_TYPE, HeaderValue::from_static(bundle::CONTENT_TYPE)),
-                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            ];
-            (headers, body).into_response()
-        }
-        Err(problem) => problem.at(&path).into_response(),
-    }
+pub(super) async fn bundle(
+    State(app): State<Arc<App>>,
+    PathParts { parts, .. }: PathParts,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (place, names) = wanted(&parts, request).await?;
+    let body = app.ask(move |app| gather(app, &place, &names)).await?;
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(bundle::CONTENT_TYPE)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, body).into_response())
 }
 
-async fn wanted(path: &str, body: Body) -> Result<(HourPlace, Vec<String>), Problem> {
-    let parts = pathname::parts(path.as_bytes(), b"/api/v1/bundle")?;
+async fn wanted(parts: &[String], request: Request) -> Result<(HourPlace, Vec<String>), Problem> {
+    let path = request.uri().path();
     let place = HourPlace::parse(&parts.join("/"))
         .map_err(|_| Problem::bad_parameter("path", path, "CHANNEL/QUALITY/HOUR, such as a/source/2019-11-13T02"))?;
     let expected =
         |got: &str| Problem::bad_parameter("body", got, "{\"names\": [...]} with at most 1024 names of files");
-    let bytes = to_bytes(body, REQUEST_BYTES).await.map_err(|_| expected("a body that is too large or broke off"))?;
+    let bytes = to_bytes(request.into_body(), REQUEST_BYTES)
+        .await
+        .map_err(|_| expected("a body that is too large or broke off"))?;
     let asked: BundleRequest = serde_json::from_slice(&bytes).map_err(|error| expected(&error.to_string()))?;
     if asked.names.len() > MOST_FILES {
         return Err(Problem::too_much("number of names", asked.names.len() as u64, MOST_FILES as u64));

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Problem;
 use super::app::{App, RequestBounds};
+use super::request::{FromQuery, Parameters, Query, RequestHead};
 use super::seats::{Client, ListenerSeats};
-use super::{Problem, query};
 use crate::archive::seats::ClientSeats;
 use crate::index::agree::ReplicatedChange;
 use crate::index::{ChangePage, Position};
@@ -64,64 +64,49 @@ impl Followers {
         (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn changes(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    let path = request.uri.path();
-    let answer = match Wanted::read(&app, request.uri.query().unwrap_or_default()) {
-        Ok(wanted) => follow(&app, &request, wanted).await,
-        Err(problem) => Err(problem),
-    };
-    match answer {
-        Ok(list) => ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(list)).into_response(),
-        Err(problem) => problem.at(path).into_response(),
-    }
+pub(super) async fn changes(
+    State(app): State<Arc<App>>,
+    Query(wanted): Query<ChangesQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<impl IntoResponse, Problem> {
+    let list = follow(&app, &request, wanted).await?;
+    Ok(([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(list)))
 }
 
-struct Wanted {
+pub(super) struct ChangesQuery {
     from: Option<(u64, u64)>,
     limit: usize,
     wait: Duration,
 }
 
-impl Wanted {
-    fn read(app: &App, text: &str) -> Result<Self, Problem> {
-        let (mut after, mut epoch) = (None, None);
-        let mut wanted = Self { from: None, limit: PAGE.min(app.bounds.max_page), wait: Duration::ZERO };
-        for (name, value) in query::pairs(text) {
-            let bad = |expected: &str| Problem::bad_parameter(&name, &value, expected);
-            match name.as_str() {
-                "after" => {
-                    after = Some(value.parse().map_err(|_| bad("`next` of the page before, or `seq` of digests"))?);
-                }
-                "epoch" => {
-                    let digits = value.len() == 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-                    let number = u64::from_str_radix(&value, 16).ok().filter(|_| digits);
-                    epoch = Some(number.ok_or_else(|| bad("`epoch` of the answer before, 16 hexadecimal digits"))?);
-                }
-                "limit" => wanted.limit = query::count("limit", &value, app.bounds.max_page)?,
-                "wait" => {
-                    let seconds = value.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
-                    let seconds = seconds.ok_or_else(|| bad(&format!("whole seconds from 0 to {LONGEST_WAIT}")))?;
-                    wanted.wait = Duration::from_secs(seconds);
-                }
-                _ => {}
-            }
+impl FromQuery for ChangesQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let after = given.each("after", |value| {
+            let expected = "`next` of the page before, or `seq` of digests";
+            value.parse().map_err(|_| Problem::bad_parameter("after", value, expected))
+        })?;
+        let epoch = given.each("epoch", |value| {
+            let digits = value.len() == 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let number = u64::from_str_radix(value, 16).ok().filter(|_| digits);
+            let expected = "`epoch` of the answer before, 16 hexadecimal digits";
+            number.ok_or_else(|| Problem::bad_parameter("epoch", value, expected))
+        })?;
+        let wait = given.each("wait", |value| {
+            let seconds = value.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT);
+            let expected = format!("whole seconds from 0 to {LONGEST_WAIT}");
+            seconds.map(Duration::from_secs).ok_or_else(|| Problem::bad_parameter("wait", value, &expected))
+        })?;
+        let missing = |name, expected| Err(Problem::bad_parameter(name, "", expected));
+        let limit = given.limit(PAGE)?;
+        match (epoch, after) {
+            (None, Some(_)) => missing("epoch", "`epoch` of the answer that `after` is from"),
+            (Some(_), None) => missing("after", "`next` of the answer that `epoch` is from"),
+            _ => Ok(Self { from: epoch.zip(after), limit, wait: wait.unwrap_or_default() }),
         }
-        wanted.from = match (epoch, after) {
-            (Some(epoch), Some(after)) => Some((epoch, after)),
-            (None, None) => None,
-            (None, Some(_)) => {
-                return Err(Problem::bad_parameter("epoch", "", "`epoch` of the answer that `after` is from"));
-            }
-            (Some(_), None) => {
-                return Err(Problem::bad_parameter("after", "", "`next` of the answer that `epoch` is from"));
-            }
-        };
-        Ok(wanted)
     }
 }
 
-async fn follow(app: &Arc<App>, request: &Parts, wanted: Wanted) -> Result<ChangeList, Problem> {
+async fn follow(app: &Arc<App>, request: &Parts, wanted: ChangesQuery) -> Result<ChangeList, Problem> {
     let until = Instant::now() + wanted.wait;
     let seat =
         if wanted.wait.is_zero() { None } else { app.followers.seats.take(Client::of(&app.auth, request).await) };

@@ -8,17 +8,14 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
-use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 
 use super::app::App;
-use super::playlist::check_order;
+use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
-use super::{Problem, listing, pathname, query};
+use super::{Problem, listing};
 use crate::archive::chat::Chat;
 use crate::archive::{FileName, Hour, HourPlace, SegmentKind, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::SmallFile;
@@ -47,34 +44,35 @@ const ATTEMPTS: usize = 3;
         (status = 404, description = "there is no such channel"), (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn chat(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
-}
-
-async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let path = request.uri.path();
-    let parts = pathname::parts(path.as_bytes(), b"")?;
-    let channel = parts.first().map(ToString::to_string).unwrap_or_default();
-    let stream = Stream::new(&channel, "chat").map_err(|_| Problem::not_found("channel of that name"))?;
-    let (start, end) = read(request.uri.query().unwrap_or_default())?;
+pub(super) async fn chat(
+    State(app): State<Arc<App>>,
+    PathParts { parts, .. }: PathParts,
+    Query(ChatQuery { start, end }): Query<ChatQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    let channel = parts.first().map_or("", String::as_str);
+    let stream = Stream::new(channel, "chat").map_err(|_| Problem::not_found("channel of that name"))?;
     let list = {
         let _alone = app.alone("chat.json").await?;
         app.ask(move |app| list(app, &stream, start, end)).await?
     };
     let entry = CachedList::new(ListSubject::Structure, Version::default(), list);
-    listing::reply(app, request, path, Arc::new(entry)).await
+    listing::reply(&app, &request, request.uri.path(), Arc::new(entry)).await
 }
 
-fn read(text: &str) -> Result<(Timestamp, Timestamp), Problem> {
-    let (start, end) = query::window(text)?;
-    let missing = |name| Problem::bad_parameter(name, "", crate::archive::time_input::EXPECTED);
-    let (start, end) = (start.ok_or_else(|| missing("start"))?, end.ok_or_else(|| missing("end"))?);
-    check_order("end", start, end)?;
-    if end - start > LONGEST {
-        return Err(Problem::bad_parameter("end", &end.to_string(), "at most 2 hours after the start"));
+pub(super) struct ChatQuery {
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl FromQuery for ChatQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let (start, end) = given.needed_stretch()?;
+        if end - start > LONGEST {
+            return Err(Problem::bad_parameter("end", &end.to_string(), "at most 2 hours after the start"));
+        }
+        Ok(Self { start, end })
     }
-    Ok((start, end))
 }
 
 fn list(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<Bytes, Problem> {

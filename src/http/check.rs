@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::Problem;
 use super::app::App;
 use super::auth::Permission;
+use super::request::RequestHead;
 use crate::archive::HourPlace;
 use crate::sync::check::{CheckError, all_places, check_hour, check_sums};
 use crate::wire::{CheckLine, IndexDifference};
@@ -34,18 +35,14 @@ const SETTLES: [Duration; 4] =
         (status = 503, description = "another check is running")
     )
 )]
-pub async fn check(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let refused = match app.auth.right(request.headers(), request.extensions().get()).await {
-        Permission::Write => None,
-        Permission::Read => Some(Problem::may_only_read()),
-        Permission::None => Some(Problem::unauthorized(request.headers().contains_key(AUTHORIZATION))),
-    };
-    if let Some(problem) = refused {
-        return problem.at(request.uri().path()).into_response();
+pub(super) async fn check(State(app): State<Arc<App>>, RequestHead(request): RequestHead) -> Result<Response, Problem> {
+    match app.auth.right(&request.headers, request.extensions.get()).await {
+        Permission::Write => {}
+        Permission::Read => return Err(Problem::may_only_read()),
+        Permission::None => return Err(Problem::unauthorized(request.headers.contains_key(AUTHORIZATION))),
     }
-    let Ok(turn) = Arc::clone(&app.check).try_acquire_owned() else {
-        return Problem::unavailable(10, "another check is running").at(request.uri().path()).into_response();
-    };
+    let turn = Arc::clone(&app.check).try_acquire_owned();
+    let turn = turn.map_err(|_| Problem::unavailable(10, "another check is running"))?;
     let (lines, body) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(64);
     tokio::task::spawn_blocking(move || {
         let send = |line: &CheckLine| {
@@ -63,7 +60,7 @@ pub async fn check(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
     });
     let stream =
         futures_util::stream::unfold(body, |mut body| async move { body.recv().await.map(|line| (line, body)) });
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))], Body::from_stream(stream)).into_response()
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))], Body::from_stream(stream)).into_response())
 }
 
 /// `None` if nobody listens any more, or the node ends.

@@ -7,14 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Uri};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
-use super::app::App;
-use super::{Problem, pathname, query};
+use super::Problem;
+use super::app::{Answer, App};
+use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::coverage::{CoverageKind, Stretch, Window};
 use crate::archive::{Hour, Span, Stream, Timestamp};
 use crate::index::Covered;
@@ -38,8 +35,12 @@ pub(super) const MOST_HOURS: usize = 20_000;
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn coverage(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    answer(&app, request.uri(), "/api/v1/coverage", coverage_page).await
+pub(super) async fn coverage(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(wanted): Query<CoverageQuery>,
+) -> Answer<CoverageList> {
+    app.ask(move |app| coverage_page(app, &stream, &wanted)).await.map(Json)
 }
 
 /// Answers `GET /api/v1/holes/{channel}/{quality}`.
@@ -58,8 +59,12 @@ pub async fn coverage(State(app): State<Arc<App>>, request: Request<Body>) -> Re
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn holes(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    answer(&app, request.uri(), "/api/v1/holes", holes_page).await
+pub(super) async fn holes(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(wanted): Query<CoverageQuery>,
+) -> Answer<HoleList> {
+    app.ask(move |app| holes_page(app, &stream, &wanted)).await.map(Json)
 }
 
 /// Answers `GET /api/v1/timespans/{channel}/{quality}`.
@@ -75,58 +80,24 @@ pub async fn holes(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn timespans(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    answer(&app, request.uri(), "/api/v1/timespans", timespans_page).await
+pub(super) async fn timespans(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(wanted): Query<CoverageQuery>,
+) -> Answer<TimespanList> {
+    app.ask(move |app| timespans_page(app, &stream, &wanted)).await.map(Json)
 }
 
-async fn answer<T: Serialize + Send + 'static>(
-    app: &Arc<App>,
-    asked: &Uri,
-    prefix: &str,
-    work: fn(&App, &Wanted) -> Result<T, Problem>,
-) -> Response {
-    let path = asked.path();
-    let found = match Wanted::read(path, prefix, asked.query().unwrap_or_default()) {
-        Ok(wanted) => app.ask(move |app| work(app, &wanted)).await,
-        Err(problem) => Err(problem),
-    };
-    match found {
-        Ok(page) => Json(page).into_response(),
-        Err(problem) => problem.at(path).into_response(),
-    }
-}
-
-/// The channel and quality at the end of a path.
-pub(super) fn read_stream(path: &str, prefix: &str) -> Result<Stream, Problem> {
-    let parts = pathname::parts(path.as_bytes(), prefix.as_bytes())?;
-    let [channel, quality] = parts.as_slice() else {
-        return Err(Problem::not_found(&format!("such address; expected is {prefix}/CHANNEL/QUALITY")));
-    };
-    Stream::new(channel, quality).map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))
-}
-
-/// What was asked for.
-struct Wanted {
-    stream: Stream,
+pub(super) struct CoverageQuery {
     window: Window,
     lane: CoverageKind,
     unfillable: bool,
 }
 
-impl Wanted {
-    fn read(path: &str, prefix: &str, text: &str) -> Result<Self, Problem> {
-        let stream = read_stream(path, prefix)?;
-        let (mut from, mut to, mut edges, mut editable, mut unfillable) = (None, None, false, false, false);
-        for (name, value) in query::pairs(text) {
-            match name.as_str() {
-                "from" => from = Some(query::time("from", &value)?),
-                "to" => to = Some(query::time("to", &value)?),
-                "edges" => edges = query::flag("edges", &value)?,
-                "unfillable" => unfillable = query::flag("unfillable", &value)?,
-                "editable" => editable = query::flag("editable", &value)?,
-                _ => {}
-            }
-        }
+impl FromQuery for CoverageQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let (from, to, edges) = (given.time("from")?, given.time("to")?, given.flag("edges")?);
+        let (unfillable, editable) = (given.flag("unfillable")?, given.flag("editable")?);
         let window = Window::new(from, to, edges).map_err(|error| {
             let (from, to) = (from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
             Problem::bad_parameter("to", &to.to_string(), &format!("a time not before from, {from}: {error}"))
@@ -135,7 +106,7 @@ impl Wanted {
             let expected = "false together with editable or edges: only of raw holes is known who has what is missing";
             return Err(Problem::bad_parameter("unfillable", "true", expected));
         }
-        Ok(Self { stream, window, unfillable, lane: if editable { CoverageKind::Editable } else { CoverageKind::Raw } })
+        Ok(Self { window, unfillable, lane: if editable { CoverageKind::Editable } else { CoverageKind::Raw } })
     }
 }
 
@@ -205,23 +176,24 @@ fn page(app: &App, stream: &Stream, asked: Window) -> Result<Page, Problem> {
 /// A page with as many stretches as one may have: where there are more, it ends where the first one too many begins.
 fn bounded(
     app: &App,
-    wanted: &Wanted,
+    stream: &Stream,
+    wanted: &CoverageQuery,
     stretches: impl Fn(&Page) -> Vec<Stretch>,
 ) -> Result<(Page, Vec<Stretch>), Problem> {
-    let whole = page(app, &wanted.stream, wanted.window)?;
+    let whole = page(app, stream, wanted.window)?;
     let found = stretches(&whole);
     let Some(too_many) = found.get(app.bounds.max_page) else { return Ok((whole, found)) };
     let window = Window { to: Some(too_many.start), edge_to: false, ..wanted.window };
-    let first = page(app, &wanted.stream, window)?;
+    let first = page(app, stream, window)?;
     let fewer = stretches(&first);
     Ok((first, fewer))
 }
 
-fn coverage_page(app: &App, wanted: &Wanted) -> Result<CoverageList, Problem> {
+fn coverage_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<CoverageList, Problem> {
     let Window { from, to, .. } = wanted.window;
     let mut list = CoverageList {
-        channel: wanted.stream.channel.to_string(),
-        quality: wanted.stream.quality.to_string(),
+        channel: stream.channel.to_string(),
+        quality: stream.quality.to_string(),
         hours: Vec::new(),
         next: None,
     };
@@ -233,7 +205,7 @@ fn coverage_page(app: &App, wanted: &Wanted) -> Result<CoverageList, Problem> {
         to: to.map(|to| hour_before(to).end()),
         ..Window::default()
     };
-    let page = page(app, &wanted.stream, whole)?;
+    let page = page(app, stream, whole)?;
     let first = whole.from.map_or(Hour::MIN, Timestamp::hour);
     let mut figures = page.found.coverage.figures(first, page.window.to.map_or(Hour::MAX, hour_before));
     list.hours.extend(figures.by_ref().take(app.bounds.max_page).map(|figures| HourCoverage::from(&figures)));
@@ -247,19 +219,20 @@ fn hour_before(end: Timestamp) -> Hour {
     (end - Span::from_us(1)).hour()
 }
 
-fn holes_page(app: &App, wanted: &Wanted) -> Result<HoleList, Problem> {
-    let (page, found) = bounded(app, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
+fn holes_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<HoleList, Problem> {
+    let (page, found) =
+        bounded(app, stream, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
     let next = page.next(&wanted.window);
     let ledger = if wanted.lane == CoverageKind::Raw {
-        app.keeper.index().open_holes(&wanted.stream, &page.window, found.len().saturating_add(1))?
+        app.keeper.index().open_holes(stream, &page.window, found.len().saturating_add(1))?
     } else {
         Vec::new()
     };
     let mut holes = HoleRecord::with_ledger(found, &ledger);
     holes.retain(|hole| hole.unfillable || !wanted.unfillable);
     Ok(HoleList {
-        channel: wanted.stream.channel.to_string(),
-        quality: wanted.stream.quality.to_string(),
+        channel: stream.channel.to_string(),
+        quality: stream.quality.to_string(),
         kind: wanted.lane.as_str().to_owned(),
         covered_seconds: crate::wire::seconds(page.found.coverage.covered_us(
             wanted.lane,
@@ -271,11 +244,11 @@ fn holes_page(app: &App, wanted: &Wanted) -> Result<HoleList, Problem> {
     })
 }
 
-fn timespans_page(app: &App, wanted: &Wanted) -> Result<TimespanList, Problem> {
-    let (page, found) = bounded(app, wanted, |page| page.found.coverage.timespans(&page.window))?;
+fn timespans_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<TimespanList, Problem> {
+    let (page, found) = bounded(app, stream, wanted, |page| page.found.coverage.timespans(&page.window))?;
     Ok(TimespanList {
-        channel: wanted.stream.channel.to_string(),
-        quality: wanted.stream.quality.to_string(),
+        channel: stream.channel.to_string(),
+        quality: stream.quality.to_string(),
         timespans: found.into_iter().map(Timespan::from).collect(),
         next: page.next(&wanted.window).map(|next| next.to_string()),
     })

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::Request;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 
 use super::Problem;
-use super::app::App;
+use super::app::{Answer, App};
+use super::request::{FromBody, FromQuery, JsonBody, Parameters, PathParts, Query};
 use super::status::time;
-use super::tombstones::read;
 use crate::archive::census::{Census, SORTS};
-use crate::archive::{Day, Hour, Span, Stream, Timestamp};
+use crate::archive::{Day, Hour, Span, Timestamp};
 use crate::sync::crawl::{CrawlCounts, CrawlPace, CrawlState, CrawlStatus, Cycle, VisitorStatus};
 use crate::wire::{
     CensusDay, CensusList, CrawlReport, CycleReport, PaceChange, PaceReport, RunVisitor, VisitorCycle, VisitorReport,
@@ -26,8 +23,8 @@ const CYCLES: std::ops::RangeInclusive<f64> = 1.0..=3_650.0 * 86_400.0;
 
 /// Answers `GET /api/v1/crawl`.
 #[utoipa::path(get, path = "/api/v1/crawl", responses((status = 200, body = CrawlReport)))]
-pub async fn view(State(app): State<Arc<App>>) -> Response {
-    Json(report(&app.crawl.status(), &app.crawl.pacing().get())).into_response()
+pub(super) async fn view(State(app): State<Arc<App>>) -> Json<CrawlReport> {
+    Json(report(&app.crawl.status(), &app.crawl.pacing().get()))
 }
 
 /// Answers `PUT /api/v1/crawl/pace`.
@@ -39,20 +36,15 @@ pub async fn view(State(app): State<Arc<App>>) -> Response {
         (status = 401, description = "unknown token"), (status = 403, description = "the token is one for reading")
     )
 )]
-pub async fn pace(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let changed = match read::<PaceChange>(request.into_body(), "{\"cpu_share\": 0.1}").await {
-        Ok(change) => changed(&app.crawl.pacing().get(), &change),
-        Err(problem) => Err(problem),
-    };
-    match changed {
-        Ok(pace) => {
-            tracing::info!(name: "pace_changed", ?pace, "the pace of the crawl was changed; it holds until the configuration is read again");
-            app.crawl.pacing().set(pace.clone());
-            Json(pace_report(&pace)).into_response()
-        }
-        Err(problem) => problem.at(&path).into_response(),
-    }
+pub(super) async fn pace(State(app): State<Arc<App>>, JsonBody(change): JsonBody<PaceChange>) -> Answer<PaceReport> {
+    let pace = changed(&app.crawl.pacing().get(), &change)?;
+    tracing::info!(name: "pace_changed", ?pace, "the pace of the crawl was changed; it holds until the configuration is read again");
+    app.crawl.pacing().set(pace.clone());
+    Ok(Json(pace_report(&pace)))
+}
+
+impl FromBody for PaceChange {
+    const EXAMPLE: &'static str = "{\"cpu_share\": 0.1}";
 }
 
 /// Answers `POST /api/v1/crawl/run`.
@@ -64,17 +56,18 @@ pub async fn pace(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
         (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such visitor")
     )
 )]
-pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let found = match read::<RunVisitor>(request.into_body(), "{\"visitor\": \"scrub\"}").await {
-        Ok(RunVisitor { visitor }) if app.crawl.wish(&visitor) => Ok(()),
-        Ok(RunVisitor { visitor }) => Err(Problem::not_found(&format!("visitor {visitor:?}"))),
-        Err(problem) => Err(problem),
-    };
-    match found {
-        Ok(()) => Json(report(&app.crawl.status(), &app.crawl.pacing().get())).into_response(),
-        Err(problem) => problem.at(&path).into_response(),
+pub(super) async fn run(
+    State(app): State<Arc<App>>,
+    JsonBody(RunVisitor { visitor }): JsonBody<RunVisitor>,
+) -> Answer<CrawlReport> {
+    if !app.crawl.wish(&visitor) {
+        return Err(Problem::not_found(&format!("visitor {visitor:?}")));
     }
+    Ok(view(State(app)).await)
+}
+
+impl FromBody for RunVisitor {
+    const EXAMPLE: &'static str = "{\"visitor\": \"scrub\"}";
 }
 
 /// Answers `GET /api/v1/census/{channel}/{quality}`.
@@ -89,28 +82,31 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
         (status = 404, description = "there is no such quality, or nothing of it after that day")
     )
 )]
-pub async fn census(
+pub(super) async fn census(
     State(app): State<Arc<App>>,
-    Path((channel, quality)): Path<(String, String)>,
-    request: Request<Body>,
-) -> Response {
-    let query = request.uri().query().unwrap_or_default().to_owned();
+    path: PathParts,
+    Query(CensusQuery(after)): Query<CensusQuery>,
+) -> Answer<CensusList> {
+    let stream = path.stream();
+    let missing = move || Problem::not_found(&format!("quality {}", path.parts.join("/")));
     let counted = app.ask(move |app| {
-        let missing = || Problem::not_found(&format!("quality {channel}/{quality}"));
-        let stream = Stream::new(&channel, &quality).map_err(|_| missing())?;
-        let after = super::query::pairs(&query).filter(|(name, _)| name == "after").last();
-        let first = after.map_or(Ok(Hour::MIN), |(_, day)| read_day(&day).map(|day| day.last().next()))?;
+        let stream = stream.map_err(|_| missing())?;
+        let first = after.map_or(Hour::MIN, |day| day.last().next());
         let days = app.keeper.index().census(&stream, Day::of(first), Day::of(Hour::MAX))?;
         if days.is_empty() { Err(missing()) } else { Ok(census_page(&days, app.bounds.max_page)) }
     });
-    match counted.await {
-        Ok(page) => Json(page).into_response(),
-        Err(problem) => problem.at(request.uri().path()).into_response(),
-    }
+    counted.await.map(Json)
 }
 
-fn read_day(text: &str) -> Result<Day, Problem> {
-    Day::parse(text).map_err(|_| Problem::bad_parameter("after", text, "`next` of the page before, such as 2019-11-13"))
+/// The last day of the page before.
+pub(super) struct CensusQuery(Option<Day>);
+
+impl FromQuery for CensusQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let expected = "`next` of the page before, such as 2019-11-13";
+        let read = |text: &str| Day::parse(text).map_err(|_| Problem::bad_parameter("after", text, expected));
+        given.last("after").map(read).transpose().map(Self)
+    }
 }
 
 fn census_page(days: &[(Day, Census)], most: usize) -> CensusList {

@@ -9,23 +9,23 @@ use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::app::App;
 use super::cut_body::{CutBody, OpenFile, within};
-use super::playlist::{check_order, stream_of};
 use super::range::wanted;
-use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional, query};
+use super::request::{Parameters, PathParts, RequestHead, check_order, time};
+use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional};
 use crate::archive::cut::CutHoleReason;
-use crate::archive::{Span, Timestamp};
+use crate::archive::{Span, Stream, Timestamp};
 use crate::play::ffmpeg::{Container, Transition};
 use crate::play::playback::{self, CutAsk, CutPlan, PlaybackError};
 use crate::wire::CutHole;
@@ -56,9 +56,12 @@ const MOST_HOLES: usize = 1_000;
         (status = 504, description = "ffmpeg took too long")
     )
 )]
-pub async fn cut(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+pub(super) async fn cut(
+    State(app): State<Arc<App>>,
+    wish: Wish,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    answer(&app, &request, wish).await
 }
 
 /// Says whether a cut is `exact` or `rough`.
@@ -74,15 +77,15 @@ enum Kind {
 }
 
 /// What was asked for.
-struct Wish {
+pub(super) struct Wish {
     ask: CutAsk,
     kind: Kind,
     /// Between a stretch and the next, as far as any are named.
     transitions: Vec<Option<Transition>>,
 }
 
-async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let Wish { ask, kind, transitions } = read(request)?;
+async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response, Problem> {
+    let Wish { ask, kind, transitions } = wish;
     let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
     let has_transitions = transitions.iter().any(Option::is_some);
     let exact = match kind {
@@ -110,40 +113,42 @@ fn is_not_to_be_had(problem: &Problem) -> bool {
     [StatusCode::NOT_IMPLEMENTED, StatusCode::UNPROCESSABLE_ENTITY].contains(&problem.status())
 }
 
-fn read(request: &Parts) -> Result<Wish, Problem> {
-    let path = request.uri.path();
-    let is_mp4 = path.strip_suffix(".mp4").is_some();
-    let stream = stream_of(path, "/cut", if is_mp4 { ".mp4" } else { ".ts" })?;
-    let mut kind = if is_mp4 { Kind::Exact(Container::Mp4) } else { Kind::Either };
-    let (mut start, mut end, mut transitions) = (None, None, Vec::new());
-    let mut ask = CutAsk { stream, ranges: Vec::new(), allow_holes: false };
-    for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
-        match name.as_str() {
-            "start" => start = Some(query::time("start", &value)?),
-            "end" => end = Some(query::time("end", &value)?),
-            "range" => ask.ranges.push(range(&value)?),
-            "allow_holes" => ask.allow_holes = query::flag("allow_holes", &value)?,
-            "type" => kind = read_kind(&value, is_mp4)?,
-            "transition" => transitions.push(transition(&value)?),
-            _ => {}
+impl FromRequestParts<Arc<App>> for Wish {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let path = PathParts::from_request_parts(request, app).await?;
+        let is_mp4 = request.uri.path().strip_suffix(".mp4").is_some();
+        let stream = path.stream_file(if is_mp4 { ".mp4" } else { ".ts" })?;
+        Self::read(stream, is_mp4, &Parameters::new(request.uri.query().unwrap_or_default(), app.bounds.max_page))
+    }
+}
+
+impl Wish {
+    fn read(stream: Stream, is_mp4: bool, given: &Parameters) -> Result<Self, Problem> {
+        let usual = if is_mp4 { Kind::Exact(Container::Mp4) } else { Kind::Either };
+        let kind = given.each("type", |value| read_kind(value, is_mp4))?.unwrap_or(usual);
+        let (start, end, allow_holes) = (given.time("start")?, given.time("end")?, given.flag("allow_holes")?);
+        let mut ranges = given.all("range").map(range).collect::<Result<Vec<_>, _>>()?;
+        let transitions = given.all("transition").map(transition).collect::<Result<Vec<_>, _>>()?;
+        if ranges.len() > MOST_RANGES {
+            return Err(Problem::too_much("number of ranges", ranges.len() as u64, MOST_RANGES as u64));
         }
-    }
-    if ask.ranges.len() > MOST_RANGES {
-        return Err(Problem::too_much("number of ranges", ask.ranges.len() as u64, MOST_RANGES as u64));
-    }
-    // Ranges go before start and end, as clients of today expect.
-    if ask.ranges.is_empty() {
-        ask.ranges.push((start, end));
-    }
-    for range in &ask.ranges {
-        if let (Some(from), Some(to)) = range {
-            check_order("end", *from, *to)?;
+        // Ranges go before start and end, as clients of today expect.
+        if ranges.is_empty() {
+            ranges.push((start, end));
         }
+        for range in &ranges {
+            if let (Some(from), Some(to)) = range {
+                check_order("end", *from, *to)?;
+            }
+        }
+        let ask = CutAsk { stream, ranges, allow_holes };
+        if kind != Kind::Rough {
+            check_transitions(&ask, &transitions)?;
+        }
+        Ok(Self { ask, kind, transitions })
     }
-    if kind != Kind::Rough {
-        check_transitions(&ask, &transitions)?;
-    }
-    Ok(Wish { ask, kind, transitions })
 }
 
 fn read_kind(value: &str, is_mp4: bool) -> Result<Kind, Problem> {
@@ -200,7 +205,7 @@ fn check_transitions(ask: &CutAsk, transitions: &[Option<Transition>]) -> Result
 fn range(value: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
     let expected = "two times with a comma between them, such as 2019-11-13T02:55:08,2019-11-13T02:56";
     let (start, end) = value.split_once(',').ok_or_else(|| Problem::bad_parameter("range", value, expected))?;
-    Ok((Some(query::time("range", start)?), Some(query::time("range", end)?)))
+    Ok((Some(time("range", start)?), Some(time("range", end)?)))
 }
 
 /// What is not there, for an answer.

@@ -3,20 +3,19 @@
 //! Qualities and days are answered from sums that are kept in memory ([`crate::index::agree`]); the hours of a day are compared
 //! with the disk first, one `stat` each.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::app::App;
-use super::{ConditionVerdict, ETag, Problem, conditional, pathname, query};
+use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead, StreamPath};
+use super::{ConditionVerdict, ETag, Problem, conditional};
 use crate::archive::digest_sums::replicated_files;
 use crate::archive::totals::Digest;
 use crate::archive::{Day, HourPlace, Stream};
@@ -42,10 +41,12 @@ const NAMED: usize = 1_000;
         (status = 400, description = "a parameter is wrong"), (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn qualities(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    let text = request.uri.query().unwrap_or_default();
-    answer(&app, &request, Named::read(text), |app, named| quality_digests(app, &named)).await
+pub(super) async fn qualities(
+    State(app): State<Arc<App>>,
+    Query(named): Query<QualitiesQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    answer(&app, &request, move |app| quality_digests(app, &named)).await
 }
 
 /// Answers `GET /api/v1/digests/{channel}/{quality}`.
@@ -60,13 +61,13 @@ pub async fn qualities(State(app): State<Arc<App>>, request: Request<Body>) -> R
         (status = 400, description = "a parameter is wrong"), (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn days(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    let wanted = place(&request).and_then(|(stream, _)| {
-        let after = parameter(&request, "after").map(|value| day("after", &value)).transpose()?;
-        Ok((stream, after))
-    });
-    answer(&app, &request, wanted, |app, (stream, after)| day_digests(app, &stream, after)).await
+pub(super) async fn days(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(DaysQuery(after)): Query<DaysQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    answer(&app, &request, move |app| day_digests(app, &stream, after)).await
 }
 
 /// Answers `GET /api/v1/digests/{channel}/{quality}/{day}`.
@@ -80,58 +81,53 @@ pub async fn days(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
         (status = 400, description = "the day is no day"), (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn hours(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    let wanted = place(&request).and_then(|(stream, last)| Ok((stream, day("day", &last)?)));
-    answer(&app, &request, wanted, |app, (stream, day)| hour_digests(app, &stream, day)).await
+pub(super) async fn hours(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    path: PathParts,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    let day = day("day", path.parts.last().map_or("", String::as_str))?;
+    answer(&app, &request, move |app| hour_digests(app, &stream, day)).await
 }
 
 /// The qualities that are asked for.
-struct Named {
+pub(super) struct QualitiesQuery {
     streams: Vec<String>,
     after: Option<String>,
 }
 
-impl Named {
-    fn read(text: &str) -> Result<Self, Problem> {
-        let mut named = Self { streams: Vec::new(), after: None };
-        for (name, value) in query::pairs(text) {
-            let wrong = |_| Problem::bad_parameter(&name, &value, "a channel and a quality, such as desertbus/source");
-            match name.as_str() {
-                "quality" => named.streams.push(Stream::parse(&value).map_err(wrong)?.to_string()),
-                "after" => named.after = Some(Stream::parse(&value).map_err(wrong)?.to_string()),
-                _ => {}
-            }
-            if named.streams.len() > NAMED {
-                return Err(Problem::too_much("number of qualities", named.streams.len() as u64, NAMED as u64));
-            }
+impl FromQuery for QualitiesQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let read = |name: &str, value: &str| {
+            let stream = Stream::parse(value).map(|stream| stream.to_string());
+            stream.map_err(|_| Problem::bad_parameter(name, value, "a channel and a quality, such as desertbus/source"))
+        };
+        let count = given.all("quality").count();
+        if count > NAMED {
+            return Err(Problem::too_much("number of qualities", count as u64, NAMED as u64));
         }
-        named.streams.sort_unstable();
-        named.streams.dedup();
-        Ok(named)
+        let mut streams = given.all("quality").map(|value| read("quality", value)).collect::<Result<Vec<_>, _>>()?;
+        streams.sort_unstable();
+        streams.dedup();
+        Ok(Self { streams, after: given.each("after", |value| read("after", value))? })
     }
+}
 
+impl QualitiesQuery {
     fn wants(&self, stream: &str) -> bool {
         (self.streams.is_empty() || self.streams.binary_search_by(|named| named.as_str().cmp(stream)).is_ok())
             && self.after.as_deref().is_none_or(|after| stream > after)
     }
 }
 
-/// The quality that the path names, and what stands behind it.
-fn place(request: &Parts) -> Result<(Stream, String), Problem> {
-    let parts = pathname::parts(request.uri.path().as_bytes(), b"/api/v1/digests")?;
-    let (channel, quality, rest) = match parts.as_slice() {
-        [channel, quality] => (channel, quality, Cow::default()),
-        [channel, quality, day] => (channel, quality, day.clone()),
-        _ => return Err(Problem::not_found("such address: digests are asked for by channel, quality and day")),
-    };
-    let stream = Stream::new(channel, quality)
-        .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?;
-    Ok((stream, rest.into_owned()))
-}
+/// The last day of the page before.
+pub(super) struct DaysQuery(Option<Day>);
 
-fn parameter(request: &Parts, name: &str) -> Option<String> {
-    query::pairs(request.uri.query()?).filter(|(given, _)| given == name).map(|(_, value)| value).last()
+impl FromQuery for DaysQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        given.last("after").map(|value| day("after", value)).transpose().map(Self)
+    }
 }
 
 fn day(name: &str, value: &str) -> Result<Day, Problem> {
@@ -171,7 +167,7 @@ fn epoch(position: Position) -> String {
     format!("{:016x}", position.epoch)
 }
 
-fn quality_digests(app: &App, named: &Named) -> Result<QualityDigests, Problem> {
+fn quality_digests(app: &App, named: &QualitiesQuery) -> Result<QualityDigests, Problem> {
     let (position, in_line) = begin(app)?;
     let complete = in_line && *app.crawl.ready().borrow();
     let index = app.keeper.index();
@@ -253,17 +249,12 @@ fn hour_digests(app: &App, stream: &Stream, day: Day) -> Result<HourDigests, Pro
 }
 
 /// Works the answer out off the threads that serve connections, and sends it unless the client has it.
-async fn answer<W: Send + 'static, A: Serialize>(
+async fn answer<A: Serialize>(
     app: &Arc<App>,
     request: &Parts,
-    wanted: Result<W, Problem>,
-    work: impl FnOnce(&App, W) -> Result<A, Problem> + Send + 'static,
-) -> Response {
-    let body = match wanted {
-        Ok(wanted) => app.ask(move |app| bytes(&work(app, wanted)?)).await,
-        Err(problem) => Err(problem),
-    };
-    body.and_then(|body| reply(request, body)).unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+    work: impl FnOnce(&App) -> Result<A, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    reply(request, app.ask(move |app| bytes(&work(app)?)).await?)
 }
 
 fn bytes(answer: &impl Serialize) -> Result<Bytes, Problem> {

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -24,6 +24,7 @@ use tokio::sync::broadcast;
 
 use super::Problem;
 use super::app::{App, RequestBounds};
+use super::request::RequestHead;
 use super::seats::{Client, ListenerSeats, Seat};
 use crate::archive::seats::ClientSeats;
 use crate::index::{Health, Position};
@@ -75,12 +76,14 @@ impl Listeners {
         (status = 503, description = "too many listen already")
     )
 )]
-pub async fn events(State(app): State<Arc<App>>, request: Request) -> Response {
-    let (request, _no_body) = request.into_parts();
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
     let Some(seat) = app.listeners.seats.take(Client::of(&app.auth, &request).await) else {
         let ClientSeats { total, each, .. } = app.listeners.seats.places();
         let why = format!("as many listen as may: {each} of one client, {total} in all");
-        return Problem::unavailable(10, &why).at("/api/v1/events").into_response();
+        return Err(Problem::unavailable(10, &why));
     };
     let news = listen(&app);
     let ending = app.followers.ending.clone();
@@ -89,7 +92,7 @@ pub async fn events(State(app): State<Arc<App>>, request: Request) -> Response {
     let comments = KeepAlive::new().interval(COMMENT).text("still here");
     let mut response = Sse::new(stream).keep_alive(comments).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Ok(response)
 }
 
 /// Takes a place among those who listen, and begins to read the change log if nobody did.

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, Uri};
-use axum::response::{IntoResponse, Response};
 
-use super::app::App;
-use super::coverage::read_stream;
-use super::{Problem, query};
+use super::Problem;
+use super::app::{Answer, App};
+use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::explain::Search;
 use crate::archive::{HourPlace, Stream, Timestamp};
 use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
@@ -27,22 +24,20 @@ use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, MOST_CLOSED};
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn explain(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let found = match read(request.uri()) {
-        Ok((stream, at)) => app.ask(move |app| look(app, &stream, at)).await,
-        Err(problem) => Err(problem),
-    };
-    match found {
-        Ok(found) => Json(found).into_response(),
-        Err(problem) => problem.at(request.uri().path()).into_response(),
-    }
+pub(super) async fn explain(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(ExplainQuery(at)): Query<ExplainQuery>,
+) -> Answer<ExplainedTime> {
+    app.ask(move |app| look(app, &stream, at)).await.map(Json)
 }
 
-fn read(asked: &Uri) -> Result<(Stream, Timestamp), Problem> {
-    let stream = read_stream(asked.path(), "/api/v1/explain")?;
-    let given = query::pairs(asked.query().unwrap_or_default()).filter(|(name, _)| name == "at").last();
-    let (_, at) = given.unwrap_or_default();
-    Ok((stream, query::time("at", &at)?))
+pub(super) struct ExplainQuery(Timestamp);
+
+impl FromQuery for ExplainQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        given.needed_time("at").map(Self)
+    }
 }
 
 fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Problem> {

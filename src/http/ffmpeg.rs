@@ -6,17 +6,16 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::app::App;
-use super::playlist::{check_order, stream_of};
-use super::{ConditionVerdict, ETag, Problem, conditional, query};
-use crate::archive::time_input::EXPECTED;
+use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
+use super::{ConditionVerdict, ETag, Problem, conditional};
 use crate::archive::{Sequence, SequencePiece, Span, Stream, Timestamp};
 use crate::play::ffmpeg::{self, FfmpegError, Near};
 use crate::report::coverage::curve;
@@ -64,26 +63,37 @@ pub(super) enum PictureRefusals {
         PictureRefusals
     )
 )]
-pub async fn frame(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer_frame(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
-}
-
-async fn answer_frame(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let stream = stream_of(request.uri.path(), "/frame", ".png")?;
-    let mut time = None;
-    for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
-        if name == "timestamp" {
-            time = Some(query::time("timestamp", &value)?);
-        }
-    }
-    let time = time.ok_or_else(|| Problem::bad_parameter("timestamp", "", EXPECTED))?;
-    let around = around(app, &stream, time).await?;
+pub(super) async fn frame(
+    State(app): State<Arc<App>>,
+    PicturePath(stream): PicturePath,
+    Query(FrameQuery(time)): Query<FrameQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    let around = around(&app, &stream, time).await?;
     let etag = tag(&stream, around.iter().flatten(), &format!("frame {}", time.us()));
-    reply(request, &etag, async {
+    reply(&request, &etag, async {
         Ok(ffmpeg::frame(&app.ffmpeg, ffmpeg::near(&app.keeper, &stream, &around), time).await?)
     })
     .await
+}
+
+/// The channel and quality of `CHANNEL/QUALITY.png`.
+pub(super) struct PicturePath(pub(super) Stream);
+
+impl FromRequestParts<Arc<App>> for PicturePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        PathParts::from_request_parts(request, app).await?.stream_file(".png").map(Self)
+    }
+}
+
+pub(super) struct FrameQuery(Timestamp);
+
+impl FromQuery for FrameQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        given.needed_time("timestamp").map(Self)
+    }
 }
 
 /// What a picture of that time is made from; never empty.
@@ -119,18 +129,16 @@ pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> 
         PictureRefusals
     )
 )]
-pub async fn waveform(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer_waveform(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
-}
-
-async fn answer_waveform(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let stream = stream_of(request.uri.path(), "/waveform", ".png")?;
-    let (window, (width, height)) = read_waveform(request.uri.query().unwrap_or_default())?;
-    let pieces = pieces(app, &stream, window).await?;
+pub(super) async fn waveform(
+    State(app): State<Arc<App>>,
+    PicturePath(stream): PicturePath,
+    Query(WaveformQuery { window, size: (width, height) }): Query<WaveformQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    let pieces = pieces(&app, &stream, window).await?;
     let asked = format!("waveform {} {} {width} {height}", window.0.us(), window.1.us());
     let etag = tag(&stream, &pieces, &asked);
-    reply(request, &etag, async {
+    reply(&request, &etag, async {
         let segments = pieces.iter().map(|piece| ffmpeg::segment(&app.keeper, &stream, piece)).collect();
         let columns = usize::try_from(width).unwrap_or_default();
         let means = ffmpeg::waveform(&app.ffmpeg, segments, columns).await?;
@@ -141,24 +149,21 @@ async fn answer_waveform(app: &Arc<App>, request: &Parts) -> Result<Response, Pr
 
 type Window = (Timestamp, Timestamp);
 
-fn read_waveform(text: &str) -> Result<(Window, (u32, u32)), Problem> {
-    let (mut start, mut end, mut size) = (None, None, SIZE);
-    for (name, value) in query::pairs(text) {
-        match name.as_str() {
-            "start" => start = Some(query::time("start", &value)?),
-            "end" => end = Some(query::time("end", &value)?),
-            "size" => size = read_size(&value)?,
-            _ => {}
+pub(super) struct WaveformQuery {
+    window: Window,
+    size: (u32, u32),
+}
+
+impl FromQuery for WaveformQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let size = given.each("size", read_size)?.unwrap_or(SIZE);
+        let (start, end) = given.needed_stretch()?;
+        if end - start > LONGEST {
+            let expected = format!("at most {} hours after the start", LONGEST.us() / 3_600_000_000);
+            return Err(Problem::bad_parameter("end", &end.to_string(), &expected));
         }
+        Ok(Self { window: (start, end), size })
     }
-    let start = start.ok_or_else(|| Problem::bad_parameter("start", "", EXPECTED))?;
-    let end = end.ok_or_else(|| Problem::bad_parameter("end", "", EXPECTED))?;
-    check_order("end", start, end)?;
-    if end - start > LONGEST {
-        let hours = LONGEST.us() / 3_600_000_000;
-        return Err(Problem::bad_parameter("end", &end.to_string(), &format!("at most {hours} hours after the start")));
-    }
-    Ok(((start, end), size))
 }
 
 fn read_size(value: &str) -> Result<(u32, u32), Problem> {

@@ -4,14 +4,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
-use axum::response::{IntoResponse, Response};
 
-use super::app::App;
-use super::coverage::read_stream;
-use super::{Problem, query};
+use super::Problem;
+use super::app::{Answer, App};
+use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::coverage::Window;
 use crate::archive::{Stream, Timestamp};
 use crate::wire::{ClosedHole, ClosedHoleList};
@@ -30,40 +27,26 @@ use crate::wire::{ClosedHole, ClosedHoleList};
         (status = 503, description = "too much is asked at once")
     )
 )]
-pub async fn ledger(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path();
-    let found = match Wanted::read(path, request.uri().query().unwrap_or_default()) {
-        Ok(wanted) => app.ask(move |app| page(app, &wanted)).await,
-        Err(problem) => Err(problem),
-    };
-    match found {
-        Ok(page) => Json(page).into_response(),
-        Err(problem) => problem.at(path).into_response(),
-    }
+pub(super) async fn ledger(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(wanted): Query<LedgerQuery>,
+) -> Answer<ClosedHoleList> {
+    app.ask(move |app| page(app, &stream, &wanted)).await.map(Json)
 }
 
-struct Wanted {
-    stream: Stream,
+pub(super) struct LedgerQuery {
     window: Window,
     after: Option<(Timestamp, Timestamp)>,
 }
 
-impl Wanted {
-    fn read(path: &str, text: &str) -> Result<Self, Problem> {
-        let stream = read_stream(path, "/api/v1/ledger")?;
-        let (mut from, mut to, mut after) = (None, None, None);
-        for (name, value) in query::pairs(text) {
-            match name.as_str() {
-                "from" => from = Some(query::time("from", &value)?),
-                "to" => to = Some(query::time("to", &value)?),
-                "after" => after = Some(read_place(&value)?),
-                _ => {}
-            }
-        }
+impl FromQuery for LedgerQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let (from, to, after) = (given.time("from")?, given.time("to")?, given.each("after", read_place)?);
         let window = Window::new(from, to, false).map_err(|error| {
             Problem::bad_parameter("to", &to.unwrap_or(Timestamp::MAX).to_string(), &error.to_string())
         })?;
-        Ok(Self { stream, window, after })
+        Ok(Self { window, after })
     }
 }
 
@@ -73,11 +56,11 @@ fn read_place(value: &str) -> Result<(Timestamp, Timestamp), Problem> {
     times.ok_or_else(|| Problem::bad_parameter("after", value, "what the page before has as next"))
 }
 
-fn page(app: &App, wanted: &Wanted) -> Result<ClosedHoleList, Problem> {
-    let page = app.keeper.index().closed_holes(&wanted.stream, &wanted.window, wanted.after, app.bounds.max_page)?;
+fn page(app: &App, stream: &Stream, wanted: &LedgerQuery) -> Result<ClosedHoleList, Problem> {
+    let page = app.keeper.index().closed_holes(stream, &wanted.window, wanted.after, app.bounds.max_page)?;
     Ok(ClosedHoleList {
-        channel: wanted.stream.channel.to_string(),
-        quality: wanted.stream.quality.to_string(),
+        channel: stream.channel.to_string(),
+        quality: stream.quality.to_string(),
         closed: page.closed.iter().map(ClosedHole::from).collect(),
         next: page.next.map(|(start, closed)| format!("{start}/{closed}")),
     })

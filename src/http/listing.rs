@@ -7,12 +7,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::app::App;
 use super::json_list::JsonList;
+use super::request::{FromQuery, Parameters, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, negotiate, pathname};
 use crate::archive::{Hour, HourPlace, Stream};
@@ -28,8 +29,12 @@ use crate::sync::crawl::CrawlError;
         (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn channels(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    list(&app, request).await
+pub(super) async fn channels(
+    app: State<Arc<App>>,
+    query: Query<ListingQuery>,
+    head: RequestHead,
+) -> Result<Response, Problem> {
+    list(app, query, head).await
 }
 
 /// Answers `GET /files/{channel}`.
@@ -42,8 +47,12 @@ pub async fn channels(State(app): State<Arc<App>>, request: Request<Body>) -> Re
         (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn qualities(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    list(&app, request).await
+pub(super) async fn qualities(
+    app: State<Arc<App>>,
+    query: Query<ListingQuery>,
+    head: RequestHead,
+) -> Result<Response, Problem> {
+    list(app, query, head).await
 }
 
 /// Answers `GET /files/{channel}/{quality}`.
@@ -56,8 +65,12 @@ pub async fn qualities(State(app): State<Arc<App>>, request: Request<Body>) -> R
         (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn hours(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    list(&app, request).await
+pub(super) async fn hours(
+    app: State<Arc<App>>,
+    query: Query<ListingQuery>,
+    head: RequestHead,
+) -> Result<Response, Problem> {
+    list(app, query, head).await
 }
 
 /// Answers `GET /files/{channel}/{quality}/{hour}`.
@@ -70,36 +83,37 @@ pub async fn hours(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
         (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn segments(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    list(&app, request).await
+pub(super) async fn segments(
+    app: State<Arc<App>>,
+    query: Query<ListingQuery>,
+    head: RequestHead,
+) -> Result<Response, Problem> {
+    list(app, query, head).await
 }
 
-async fn list(app: &Arc<App>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer(app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+pub(super) struct ListingQuery {
+    tombstones: bool,
 }
 
-async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let tombstones = wants_tombstones(request.uri.query())?;
+impl FromQuery for ListingQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        Ok(Self { tombstones: given.flag("tombstones")? })
+    }
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Query(ListingQuery { tombstones }): Query<ListingQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
     let path = request.uri.path();
     // A query that means the same must find the same bytes.
     let key = if tombstones { format!("{path}?t") } else { path.to_owned() };
-    let entry = match app.cache.get(&key).filter(|entry| is_right(app, entry)) {
+    let entry = match app.cache.get(&key).filter(|entry| is_right(&app, entry)) {
         Some(entry) => entry,
-        None => make(app, path, key.clone(), tombstones).await?,
+        None => make(&app, path, key.clone(), tombstones).await?,
     };
-    reply(app, request, &key, entry).await
-}
-
-fn wants_tombstones(query: Option<&str>) -> Result<bool, Problem> {
-    let Some(query) = query else { return Ok(false) };
-    let mut wanted = false;
-    for (name, value) in super::query::pairs(query) {
-        if name == "tombstones" {
-            wanted = super::query::flag(&name, &value)?;
-        }
-    }
-    Ok(wanted)
+    reply(&app, &request, &key, entry).await
 }
 
 /// Whether kept bytes are what the disk has now.

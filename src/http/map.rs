@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::conditional::{self, ConditionVerdict};
-use super::coverage::{MOST_HOURS, in_turns, may_be_told, read_stream};
-use super::{ETag, Problem, query};
+use super::coverage::{MOST_HOURS, in_turns, may_be_told};
+use super::request::{FromQuery, Parameters, Query, RequestHead, StreamPath};
+use super::{ETag, Problem};
 use crate::archive::coverage::Window;
 use crate::archive::map::{MOST_COLUMNS, MOST_PIXELS, PIXEL, Painter, ROWS};
 use crate::archive::{Hour, Span, Stream, Timestamp};
@@ -43,21 +43,31 @@ const MOST_ROWS: usize = MOST_COLUMNS;
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn map(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _) = request.into_parts();
-    let made = match Wanted::read(request.uri.path(), request.uri.query().unwrap_or_default()) {
-        Ok(wanted) => app.ask(move |app| answer(app, &wanted, &request.headers).map_err(|p| p.at(request.uri.path()))),
-        Err(problem) => return problem.at(request.uri.path()).into_response(),
-    };
-    made.await.unwrap_or_else(IntoResponse::into_response)
+pub(super) async fn map(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(wanted): Query<MapQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    if stream.quality.is_chat() {
+        return Err(Problem::not_found(&format!("map of {stream}: only video has coverage")));
+    }
+    app.ask(move |app| answer(app, &stream, &wanted, &request.headers)).await
 }
 
-struct Wanted {
-    stream: Stream,
+pub(super) struct MapQuery {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     pixel: Span,
     rows: usize,
+}
+
+impl FromQuery for MapQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let (pixel, rows) = (given.each("pixel", read_pixel)?, given.count("rows", MOST_ROWS)?);
+        let (from, to) = given.window()?;
+        Ok(Self { from, to, pixel: pixel.unwrap_or(PIXEL), rows: rows.unwrap_or(ROWS) })
+    }
 }
 
 /// What is painted.
@@ -76,38 +86,15 @@ struct Hours {
     enough: Hour,
 }
 
-impl Wanted {
-    fn read(path: &str, text: &str) -> Result<Self, Problem> {
-        let stream = read_stream(path, "/api/v1/map")?;
-        let mut wanted = Self { stream, from: None, to: None, pixel: PIXEL, rows: ROWS };
-        for (name, value) in query::pairs(text) {
-            match name.as_str() {
-                "from" => wanted.from = Some(query::time("from", &value)?),
-                "to" => wanted.to = Some(query::time("to", &value)?),
-                "pixel" => wanted.pixel = read_pixel(&value)?,
-                "rows" => wanted.rows = query::count("rows", &value, MOST_ROWS)?,
-                _ => {}
-            }
-        }
-        if let (Some(from), Some(to)) = (wanted.from, wanted.to)
-            && to <= from
-        {
-            return Err(Problem::bad_parameter("to", &to.to_string(), &format!("a time after from, {from}")));
-        }
-        if wanted.stream.quality.is_chat() {
-            return Err(Problem::not_found(&format!("map of {}: only video has coverage", wanted.stream)));
-        }
-        Ok(wanted)
-    }
-
+impl MapQuery {
     /// Pixels of the largest map with so many rows.
     fn most(&self) -> usize {
         MOST_PIXELS.min(self.rows * MOST_COLUMNS)
     }
 
     /// Where to begin and how far to go; of a window that is open at its front the latest part.
-    fn frame(&self, hours: Option<Hours>) -> Result<Frame, Problem> {
-        let nothing = || Problem::not_found(&format!("segment of {}, and so no map without from and to", self.stream));
+    fn frame(&self, stream: &Stream, hours: Option<Hours>) -> Result<Frame, Problem> {
+        let nothing = || Problem::not_found(&format!("segment of {stream}, and so no map without from and to"));
         let end = match (self.to, self.from, hours) {
             (Some(to), ..) => to,
             (None, _, None) => return Err(nothing()),
@@ -175,20 +162,19 @@ fn known(app: &App, stream: &Stream) -> (Option<Hours>, String) {
     (hours, format!("{} {} {structure} {changed}", app.instance, catalog.generation))
 }
 
-fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Problem> {
-    let stream = &wanted.stream;
+fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) -> Result<Response, Problem> {
     let window_of = |frame: Frame| {
         let pixels = i64::try_from(frame.pixels).unwrap_or(i64::MAX);
         let end = frame.start + Span::from_us(wanted.pixel.us().saturating_mul(pixels));
         Window { from: Some(frame.start), to: Some(end), ..Window::default() }
     };
     app.keeper.ensure_structure()?;
-    let about = window_of(wanted.frame(known(app, stream).0)?);
+    let about = window_of(wanted.frame(stream, known(app, stream).0)?);
     may_be_told(app)?;
     app.keeper.compare_window(stream, &about, app.bounds.max_hours)?;
     // Read before the summaries are, so that a tag is never newer than what it stands for; and the frame once more with it.
     let (hours, version) = known(app, stream);
-    let frame = wanted.frame(hours)?;
+    let frame = wanted.frame(stream, hours)?;
     let window = window_of(frame);
     let text = format!("{version} {} {} {} {}", frame.start.us(), frame.pixels, wanted.pixel.us(), wanted.rows);
     let etag = ETag::new(&format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())));
@@ -196,7 +182,7 @@ fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, P
         ConditionVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
         ConditionVerdict::Failed => return Err(Problem::precondition_failed()),
         ConditionVerdict::Proceed => {
-            let picture = draw(app, wanted, frame, &window)?;
+            let picture = draw(app, stream, wanted, frame, &window)?;
             ([(CONTENT_TYPE, HeaderValue::from_static("image/png"))], picture).into_response()
         }
     };
@@ -205,11 +191,11 @@ fn answer(app: &App, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, P
     Ok(response)
 }
 
-fn draw(app: &App, wanted: &Wanted, frame: Frame, window: &Window) -> Result<Vec<u8>, Problem> {
+fn draw(app: &App, stream: &Stream, wanted: &MapQuery, frame: Frame, window: &Window) -> Result<Vec<u8>, Problem> {
     let mut painter = Painter::new(frame.start, wanted.pixel, frame.pixels);
-    in_turns(app, &wanted.stream, window, |found, part| painter.add(&found.coverage, part))?;
+    in_turns(app, stream, window, |found, part| painter.add(&found.coverage, part))?;
     png(&painter.finish(), wanted.rows).map_err(|error| {
-        tracing::error!(name: "map_failed", stream = %wanted.stream, %error, "a map could not be drawn");
+        tracing::error!(name: "map_failed", %stream, %error, "a map could not be drawn");
         Problem::internal("map-not-drawable")
     })
 }
@@ -219,8 +205,8 @@ mod tests {
     use super::super::test_node::TestNode;
     use super::*;
 
-    fn wanted(query: &str) -> Wanted {
-        Wanted::read("/api/v1/map/a/source", query).unwrap()
+    fn wanted(query: &str) -> MapQuery {
+        MapQuery::read(&Parameters::new(query, 1)).unwrap()
     }
 
     fn at(text: &str) -> Timestamp {
@@ -246,24 +232,25 @@ mod tests {
 
     #[test]
     fn what_is_left_open_is_whole_hours_and_the_latest_of_them_where_there_are_too_many() {
+        let stream = Stream::new("a", "source").unwrap();
         let two = Some(hours("2019-11-13T02", "2019-11-13T03"));
-        let frame = wanted("").frame(two).unwrap();
+        let frame = wanted("").frame(&stream, two).unwrap();
         assert_eq!(frame, Frame { start: at("2019-11-13T02"), pixels: 3_600 });
         let years = Some(hours("2010-01-01T00", "2019-12-31T23"));
-        let latest = wanted("").frame(years).unwrap();
+        let latest = wanted("").frame(&stream, years).unwrap();
         assert_eq!(
             latest,
             Frame { start: Hour::parse("2019-12-31T23").unwrap().earlier(8_999).start(), pixels: MOST_PIXELS }
         );
-        let shortest = wanted("pixel=0.001&rows=1").frame(two).unwrap();
+        let shortest = wanted("pixel=0.001&rows=1").frame(&stream, two).unwrap();
         assert_eq!(shortest.pixels, MOST_COLUMNS, "no room for an hour");
-        assert_eq!(wanted("to=2019-11-13T02:30:01").frame(two).unwrap().pixels, 901, "the last one is begun");
-        assert_eq!(wanted("to=2018-01-01").frame(two).unwrap().pixels, 1);
-        assert_eq!(wanted("from=2020-01-01").frame(two).unwrap().pixels, 1);
-        let detail = format!("{:?}", wanted("from=2010-01-01&to=2020-01-01&rows=600").frame(two).unwrap_err());
+        assert_eq!(wanted("to=2019-11-13T02:30:01").frame(&stream, two).unwrap().pixels, 901, "the last one is begun");
+        assert_eq!(wanted("to=2018-01-01").frame(&stream, two).unwrap().pixels, 1);
+        assert_eq!(wanted("from=2020-01-01").frame(&stream, two).unwrap().pixels, 1);
+        let detail = format!("{:?}", wanted("from=2010-01-01&to=2020-01-01&rows=600").frame(&stream, two).unwrap_err());
         assert!(detail.contains("at least 19.478 seconds") && detail.contains("in 600 rows"), "{detail}");
-        assert!(wanted("from=2010-01-01&to=2020-01-01&rows=600&pixel=19.478").frame(two).is_ok());
-        assert!(wanted("from=2010-01-01").frame(None).is_err() && wanted("").frame(None).is_err());
+        assert!(wanted("from=2010-01-01&to=2020-01-01&rows=600&pixel=19.478").frame(&stream, two).is_ok());
+        assert!(wanted("from=2010-01-01").frame(&stream, None).is_err() && wanted("").frame(&stream, None).is_err());
     }
 
     #[tokio::test]

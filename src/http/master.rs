@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 
 use super::app::App;
+use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
-use super::{Problem, listing, pathname, playlist, query};
+use super::{Problem, listing};
 use crate::archive::Channel;
 use crate::archive::hls::MEDIA_TYPE;
 use crate::archive::master::MasterRange;
@@ -29,46 +29,42 @@ use crate::archive::master::MasterRange;
         (status = 404, description = "there is no such stream"), (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn master(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
-}
-
-async fn answer(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let channel = channel(request.uri.path())?;
-    let range = range(request.uri.query().unwrap_or_default())?;
+pub(super) async fn master(
+    State(app): State<Arc<App>>,
+    ChannelPath(channel): ChannelPath,
+    Query(range): Query<MasterRange>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
     // A query that means the same must find the same bytes.
     let key = format!("{}{}", request.uri.path(), range.query());
-    let entry = match app.cache.get(&key).filter(|entry| is_right(app, entry)) {
+    let entry = match app.cache.get(&key).filter(|entry| is_right(&app, entry)) {
         Some(entry) => entry,
-        None => make(app, channel, range, key.clone()).await?,
+        None => make(&app, channel, range, key.clone()).await?,
     };
-    listing::reply_as(app, request, &key, entry, HeaderValue::from_static(MEDIA_TYPE)).await
+    listing::reply_as(&app, &request, &key, entry, HeaderValue::from_static(MEDIA_TYPE)).await
 }
 
-fn channel(path: &str) -> Result<Channel, Problem> {
-    let missing = || Problem::not_found("such address; expected is /playlist/CHANNEL.m3u8");
-    let parts = pathname::parts(path.as_bytes(), b"/playlist")?;
-    let [file] = parts.as_slice() else { return Err(missing()) };
-    let name = file.strip_suffix(".m3u8").ok_or_else(missing)?;
-    Channel::new(name).map_err(|_| missing())
+/// The channel of `CHANNEL.m3u8`.
+pub(super) struct ChannelPath(Channel);
+
+impl FromRequestParts<Arc<App>> for ChannelPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let path = PathParts::from_request_parts(request, app).await?;
+        let name = path.parts.first().and_then(|file| file.strip_suffix(".m3u8"));
+        let channel = name.and_then(|name| Channel::new(name).ok());
+        let expected = "such address; expected is /playlist/CHANNEL.m3u8";
+        channel.map(Self).ok_or_else(|| Problem::not_found(expected))
+    }
 }
 
-fn range(text: &str) -> Result<MasterRange, Problem> {
-    let mut range = MasterRange::default();
-    for (name, value) in query::pairs(text) {
-        match name.as_str() {
-            "start" => range.start = Some(query::time("start", &value)?),
-            "end" => range.end = Some(query::time("end", &value)?),
-            "gaps" => range.gaps = query::flag("gaps", &value)?,
-            "peers" => range.peers = query::flag("peers", &value)?,
-            _ => {}
-        }
+impl FromQuery for MasterRange {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let (gaps, peers) = (given.flag("gaps")?, given.flag("peers")?);
+        let (start, end) = given.stretch()?;
+        Ok(Self { start, end, gaps, peers })
     }
-    if let (Some(start), Some(end)) = (range.start, range.end) {
-        playlist::check_order("end", start, end)?;
-    }
-    Ok(range)
 }
 
 fn is_right(app: &App, entry: &CachedList) -> bool {

@@ -1,7 +1,7 @@
 //! Serving HTTP well: connections and their limits, errors, ranges, conditions, encodings, files, metrics.
 //!
 //! Reading order: `serve` (with `limits`, `connections`, `connection`, `watched` and `pace`) takes connections; `pathname` turns paths into names;
-//! `problem` says what is wrong; `conditional`, `range` and `negotiate` read what clients ask for; `file_body` sends
+//! `problem` says what is wrong; `request` reads what handlers are asked; `conditional`, `range` and `negotiate` read what clients ask for; `file_body` sends
 //! files; `metrics` and `cors` belong to every answer. None of these knows the index.
 //!
 //! `router` says who answers what; `app` is what those share: `listing` (with `wire_cache` and `json_list`), `segments`, `api`,
@@ -59,8 +59,8 @@ pub mod peers;
 mod pieces_body;
 mod playlist;
 pub mod problem;
-pub mod query;
 pub mod range;
+mod request;
 pub mod retention;
 mod router;
 mod scrub;

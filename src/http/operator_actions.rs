@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 
 use super::Problem;
-use super::app::App;
-use super::tombstones::read;
+use super::app::{Answer, App};
+use super::request::{FromBody, JsonBody};
 use crate::archive::mass_loss::MassLoss;
 use crate::archive::{Channel, HourPlace};
 use crate::wire::{
@@ -45,16 +43,18 @@ pub struct BackfillActions {
         (status = 403, description = "the token is one for reading"), (status = 404, description = "there is no such peer")
     )
 )]
-pub async fn accept(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let accepted = match read::<AcceptBursts>(request.into_body(), "{\"peer\": \"NAME\"}, or {} for all").await {
-        Ok(AcceptBursts { peer }) => match ((app.backfill_actions.accept_bursts)(peer.as_deref()), peer) {
-            (0, Some(peer)) => Err(Problem::not_found(&format!("peer {peer:?}"))),
-            (peers, _) => Ok(TombstoneReceipt { peers: peers as u64 }),
-        },
-        Err(problem) => Err(problem),
-    };
-    accepted.map_or_else(|problem| problem.at(&path).into_response(), |accepted| Json(accepted).into_response())
+pub(super) async fn accept(
+    State(app): State<Arc<App>>,
+    JsonBody(AcceptBursts { peer }): JsonBody<AcceptBursts>,
+) -> Answer<TombstoneReceipt> {
+    match ((app.backfill_actions.accept_bursts)(peer.as_deref()), peer) {
+        (0, Some(peer)) => Err(Problem::not_found(&format!("peer {peer:?}"))),
+        (peers, _) => Ok(Json(TombstoneReceipt { peers: peers as u64 })),
+    }
+}
+
+impl FromBody for AcceptBursts {
+    const EXAMPLE: &'static str = "{\"peer\": \"NAME\"}, or {} for all";
 }
 
 /// Answers `POST /api/v1/crawl/accept`.
@@ -66,13 +66,15 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         (status = 403, description = "the token is one for reading"), (status = 404, description = "nothing of that channel needs confirmation")
     )
 )]
-pub async fn accept_missing(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let accepted = match read::<AcceptMissing>(request.into_body(), "{\"channel\": \"NAME\"}").await {
-        Ok(AcceptMissing { channel }) => app.ask(move |app| accept_in(app, &channel)).await,
-        Err(problem) => Err(problem),
-    };
-    accepted.map_or_else(|problem| problem.at(&path).into_response(), |doubt| Json(doubt_report(doubt)).into_response())
+pub(super) async fn accept_missing(
+    State(app): State<Arc<App>>,
+    JsonBody(AcceptMissing { channel }): JsonBody<AcceptMissing>,
+) -> Answer<DoubtReport> {
+    app.ask(move |app| accept_in(app, &channel)).await.map(|doubt| Json(doubt_report(doubt)))
+}
+
+impl FromBody for AcceptMissing {
+    const EXAMPLE: &'static str = "{\"channel\": \"NAME\"}";
 }
 
 fn accept_in(app: &App, channel: &str) -> Result<MassLoss, Problem> {
@@ -96,16 +98,18 @@ pub(super) fn doubt_report(doubt: MassLoss) -> DoubtReport {
         (status = 403, description = "the token is one for reading")
     )
 )]
-pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let request = match read::<RunRetention>(request.into_body(), "{\"yes\": false}").await {
-        Ok(request) => request,
-        Err(problem) => return problem.at(&path).into_response(),
-    };
-    let mut run = app.retention.request_run(request.yes);
+pub(super) async fn run(
+    State(app): State<Arc<App>>,
+    JsonBody(RunRetention { yes }): JsonBody<RunRetention>,
+) -> (StatusCode, Json<RetentionReport>) {
+    let mut run = app.retention.request_run(yes);
     let done = tokio::time::timeout(PATIENCE, run.answered()).await;
     let status = if done == Ok(true) { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (status, Json::<RetentionReport>(app.retention.report())).into_response()
+    (status, Json(app.retention.report()))
+}
+
+impl FromBody for RunRetention {
+    const EXAMPLE: &'static str = "{\"yes\": false}";
 }
 
 /// Answers `POST /api/v1/retention/keep`.
@@ -118,13 +122,12 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
         (status = 503, description = "the disk is not there, or the journal cannot be read"), (status = 507, description = "the disk is full")
     )
 )]
-pub async fn keep(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let kept = match read::<KeepHours>(request.into_body(), "{\"places\": [\"CHANNEL/QUALITY/HOUR\"]}").await {
-        Ok(order) => app.ask(move |app| keep_hours(app, &order)).await,
-        Err(problem) => Err(problem),
-    };
-    kept.map_or_else(|problem| problem.at(&path).into_response(), |kept| Json::<KeptHours>(kept).into_response())
+pub(super) async fn keep(State(app): State<Arc<App>>, JsonBody(order): JsonBody<KeepHours>) -> Answer<KeptHours> {
+    app.ask(move |app| keep_hours(app, &order)).await.map(Json)
+}
+
+impl FromBody for KeepHours {
+    const EXAMPLE: &'static str = "{\"places\": [\"CHANNEL/QUALITY/HOUR\"]}";
 }
 
 /// Answers `POST /api/v1/retention/accept`.
@@ -137,16 +140,15 @@ pub async fn keep(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
         (status = 503, description = "the disk is not there"), (status = 507, description = "the disk is full")
     )
 )]
-pub async fn accept_records(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let accepted = match read::<serde_json::Map<String, serde_json::Value>>(request.into_body(), "{}").await {
-        Ok(_) => app.ask(|app| Ok(app.retention.accept()?)).await,
-        Err(problem) => Err(problem),
-    };
-    accepted.map_or_else(
-        |problem| problem.at(&path).into_response(),
-        |accepted| Json::<AcceptedRecords>(accepted).into_response(),
-    )
+pub(super) async fn accept_records(
+    State(app): State<Arc<App>>,
+    JsonBody(_): JsonBody<serde_json::Map<String, serde_json::Value>>,
+) -> Answer<AcceptedRecords> {
+    app.ask(|app| Ok(app.retention.accept()?)).await.map(Json)
+}
+
+impl FromBody for serde_json::Map<String, serde_json::Value> {
+    const EXAMPLE: &'static str = "{}";
 }
 
 fn keep_hours(app: &App, order: &KeepHours) -> Result<KeptHours, Problem> {

@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
+use super::request::PathParts;
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional, encode, negotiate};
 
 /// Nothing is loaded from elsewhere, no script or style stands in the page, and nobody may put it in a frame. What is played is put together
@@ -128,13 +129,13 @@ static FILES: [File; 39] = [
 
 /// Answers `GET /`.
 #[utoipa::path(get, path = "/", responses((status = 200, content_type = "text/html", description = "the page: coverage, playback and cuts")))]
-pub async fn page(request: Request) -> Response {
+pub(super) async fn page(request: Request) -> Response {
     PAGE.reply(request.headers())
 }
 
 /// Answers `GET /status`.
 #[utoipa::path(get, path = "/status", responses((status = 200, content_type = "text/html", description = "how the node is, as a page")))]
-pub async fn status(request: Request) -> Response {
+pub(super) async fn status(request: Request) -> Response {
     STATUS.reply(request.headers())
 }
 
@@ -144,11 +145,10 @@ pub async fn status(request: Request) -> Response {
     params(("file" = String, Path, description = "a script or style of the pages")),
     responses((status = 200, description = "the file"), (status = 404, description = "there is no such file"))
 )]
-pub async fn file(Path(name): Path<String>, request: Request) -> Response {
-    match FILES.iter().find(|file| file.name == name) {
-        Some(file) => file.reply(request.headers()),
-        None => Problem::not_found("file of that name in the page").at(request.uri().path()).into_response(),
-    }
+pub(super) async fn file(path: PathParts, request: Request) -> Result<Response, Problem> {
+    let file = FILES.iter().find(|file| path.parts == [file.name]);
+    let file = file.ok_or_else(|| Problem::not_found("file of that name in the page"))?;
+    Ok(file.reply(request.headers()))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use prometheus::TextEncoder;
 
@@ -14,22 +14,18 @@ use super::Problem;
 use super::app::App;
 use super::exposition::TextBody;
 use crate::archive::escape;
+use crate::sync::crawl::CrawlError;
 
 /// Answers `GET /metrics`.
 #[utoipa::path(
     get, path = "/metrics",
     responses((status = 200, content_type = "text/plain", description = "all metrics, as Prometheus reads them"), (status = 503, description = "too much is asked at once"))
 )]
-pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let making = Arc::clone(&app);
-    let text = app.exposition.text(async move { making.ask(pieces).await }).await;
-    match text {
-        Ok(text) => {
-            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            ([(CONTENT_TYPE, kind)], Body::new(TextBody::new(text))).into_response()
-        }
-        Err(problem) => problem.at("/metrics").into_response(),
-    }
+    let text = app.exposition.text(async move { making.ask(pieces).await }).await?;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(([(CONTENT_TYPE, kind)], Body::new(TextBody::new(text))).into_response())
 }
 
 /// Answers `GET /metrics/{anything}`, as restreamers of this field do.
@@ -38,7 +34,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     params(("anything" = String, Path, description = "makes no difference")),
     responses((status = 200, content_type = "text/plain", description = "as /metrics answers"), (status = 503, description = "too much is asked at once"))
 )]
-pub async fn metrics_below(state: State<Arc<App>>) -> Response {
+pub(super) async fn metrics_below(state: State<Arc<App>>) -> Result<Response, Problem> {
     metrics(state).await
 }
 
@@ -72,7 +68,7 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
 
 /// Answers `GET /healthz`: the process lives.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, content_type = "text/plain", description = "the process lives")))]
-pub async fn healthz() -> &'static str {
+pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
@@ -84,21 +80,17 @@ pub async fn healthz() -> &'static str {
         (status = 503, description = "not yet, or the disk is not there, and why")
     )
 )]
-pub async fn readyz(State(app): State<Arc<App>>) -> Response {
-    if let Err(away) = app.keeper.guard().base() {
-        return Problem::unavailable(5, &format!("the archive is not there: {}", away.reason))
-            .at("/readyz")
-            .into_response();
-    }
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
+    app.keeper.guard().base().map_err(CrawlError::Away)?;
     if app.crawl.is_ready() {
-        return (StatusCode::OK, "ready\n").into_response();
+        return Ok("ready\n");
     }
     let status = app.crawl.status();
     let why = match status.trouble {
         Some(trouble) => trouble,
         None => format!("the index is catching up with the disk: {} of {} hours looked at", status.done, status.total),
     };
-    Problem::unavailable(1, &why).at("/readyz").into_response()
+    Err(Problem::unavailable(1, &why))
 }
 
 #[cfg(test)]

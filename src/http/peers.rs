@@ -3,30 +3,31 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, Request, Uri};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 
+use super::Problem;
 use super::app::App;
-use super::{Problem, pathname, query};
+use super::request::{Parameters, PathParts, no_stream};
 use crate::archive::{Stream, Timestamp};
 use crate::replicate::peer_proxy::{MOST_PIXELS, ProxyError, Question, QuestionKind};
 use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Timeline};
 
 /// Answers `GET /api/v1/streams`.
 #[utoipa::path(get, path = "/api/v1/streams", responses((status = 200, body = StreamList)))]
-pub async fn streams(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn streams(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let list = app.ask_light(|app| {
         app.keeper.ensure_structure()?;
         Ok(list(app))
     });
-    match list.await {
-        Ok(list) => ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(list)).into_response(),
-        Err(problem) => problem.at("/api/v1/streams").into_response(),
-    }
+    Ok(not_stored(Json(list.await?)))
+}
+
+fn not_stored(answer: impl IntoResponse) -> Response {
+    ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], answer).into_response()
 }
 
 fn list(app: &App) -> StreamList {
@@ -54,9 +55,8 @@ fn list(app: &App) -> StreamList {
 
 /// Answers `GET /api/v1/peers`.
 #[utoipa::path(get, path = "/api/v1/peers", responses((status = 200, body = PeerList)))]
-pub async fn peers(State(app): State<Arc<App>>) -> Response {
-    let peers = (app.peers)().into_iter().map(PeerSummary::from).collect();
-    ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(PeerList { peers })).into_response()
+pub(super) async fn peers(State(app): State<Arc<App>>) -> Response {
+    not_stored(Json(PeerList { peers: (app.peers)().into_iter().map(PeerSummary::from).collect() }))
 }
 
 /// Answers `GET /api/v1/peers/{name}/timeline/{channel}/{quality}`.
@@ -72,8 +72,8 @@ pub async fn peers(State(app): State<Arc<App>>) -> Response {
         (status = 404, description = "there is no peer of that name, or this node does not have that quality"), (status = 502, description = "the peer did not say, and why")
     )
 )]
-pub async fn timeline(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    answer(&app, request.uri()).await
+pub(super) async fn timeline(State(app): State<Arc<App>>, asked: PeerQuestion) -> Result<Response, Problem> {
+    ask(&app, asked).await
 }
 
 /// Answers `GET /api/v1/peers/{name}/holes/{channel}/{quality}`.
@@ -89,66 +89,52 @@ pub async fn timeline(State(app): State<Arc<App>>, request: Request<Body>) -> Re
         (status = 404, description = "there is no peer of that name, or this node does not have that quality"), (status = 502, description = "the peer did not say, and why")
     )
 )]
-pub async fn holes(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    answer(&app, request.uri()).await
+pub(super) async fn holes(State(app): State<Arc<App>>, asked: PeerQuestion) -> Result<Response, Problem> {
+    ask(&app, asked).await
 }
 
-async fn answer(app: &Arc<App>, asked: &Uri) -> Response {
-    let json = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    match ask(app, asked).await {
-        Ok(bytes) => (json, bytes).into_response(),
-        Err(problem) => problem.at(asked.path()).into_response(),
+/// Who is asked what; what belongs to other questions is not read.
+pub(super) struct PeerQuestion {
+    peer: String,
+    question: Question,
+}
+
+impl FromRequestParts<Arc<App>> for PeerQuestion {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let parts = PathParts::from_request_parts(request, app).await?.parts;
+        let [peer, what, channel, quality] = parts.as_slice() else {
+            return Err(Problem::not_found("such address; expected is /api/v1/peers/NAME/timeline/CHANNEL/QUALITY"));
+        };
+        let stream = Stream::new(channel, quality).map_err(no_stream)?;
+        let given = Parameters::new(request.uri.query().unwrap_or_default(), app.bounds.max_page);
+        let most = usize::try_from(MOST_PIXELS).unwrap_or(usize::MAX);
+        let (kind, pixels, edges) = if what == "holes" {
+            (QuestionKind::Holes, None, given.flag("edges")?)
+        } else {
+            (QuestionKind::Timeline, given.count("pixels", most)?.map(|pixels| pixels as u64), false)
+        };
+        let (from, to) = given.window()?;
+        Ok(Self { peer: peer.clone(), question: Question { kind, stream, from, to, pixels, edges } })
     }
 }
 
-async fn ask(app: &Arc<App>, asked: &Uri) -> Result<Bytes, Problem> {
-    let parts = pathname::parts(asked.path().as_bytes(), b"/api/v1/peers")?;
-    let [peer, what, channel, quality] = parts.as_slice() else {
-        return Err(Problem::not_found("such address; expected is /api/v1/peers/NAME/timeline/CHANNEL/QUALITY"));
-    };
-    let kind = if what == "holes" { QuestionKind::Holes } else { QuestionKind::Timeline };
-    let stream = Stream::new(channel, quality)
-        .map_err(|error| Problem::not_found(&format!("such channel and quality: {error}")))?;
-    let question = read(kind, stream, asked.query().unwrap_or_default())?;
-    let wanted = question.stream.clone();
+async fn ask(app: &Arc<App>, PeerQuestion { peer, question }: PeerQuestion) -> Result<Response, Problem> {
+    let name = question.stream.to_string();
     // Other nodes believe this one, not whoever asks it: they are asked only about what this node shows anyway.
     let is_here = app.ask_light(move |app| {
         app.keeper.ensure_structure()?;
         let state = app.keeper.index().catalog().read();
-        Ok(state.streams.get(&wanted.to_string()).is_some_and(|entry| !entry.hours.is_empty()))
+        Ok(state.streams.get(&name).is_some_and(|entry| !entry.hours.is_empty()))
     });
     if !is_here.await? {
         return Err(Problem::not_found(
             "such channel and quality at this node; other nodes are asked about its own only",
         ));
     }
-    app.peer_proxy.ask(peer, &question).await.map_err(problem)
-}
-
-/// The question that a query is; what belongs to other questions is left out.
-fn read(kind: QuestionKind, stream: Stream, text: &str) -> Result<Question, Problem> {
-    let mut question = Question { kind, stream, from: None, to: None, pixels: None, edges: false };
-    for (name, value) in query::pairs(text) {
-        match (name.as_str(), kind) {
-            ("from", _) => question.from = Some(query::time("from", &value)?),
-            ("to", _) => question.to = Some(query::time("to", &value)?),
-            ("pixels", QuestionKind::Timeline) => {
-                let most = usize::try_from(MOST_PIXELS).unwrap_or(usize::MAX);
-                question.pixels = Some(query::count("pixels", &value, most)? as u64);
-            }
-            ("edges", QuestionKind::Holes) => question.edges = query::flag("edges", &value)?,
-            _ => {}
-        }
-    }
-    if let (Some(from), Some(to)) = (question.from, question.to)
-        && to <= from
-    {
-        return Err(Problem::bad_parameter("to", &to.to_string(), &format!("a time after from, {from}")));
-    }
-    Ok(question)
+    let answer = app.peer_proxy.ask(&peer, &question).await.map_err(problem)?;
+    Ok(not_stored(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer)))
 }
 
 fn problem(error: ProxyError) -> Problem {

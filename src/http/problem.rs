@@ -4,8 +4,11 @@
 //! (`/problems/KIND`) that never changes once released, so that programs can match on it. Nothing that came from an
 //! operating system or a library goes into a body: those texts belong in the log.
 
+use axum::body::Body;
+use axum::extract::Request;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -201,7 +204,7 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
     }
 
-    /// The same, naming the `path` that was asked for.
+    /// The same, naming the `path` that was asked for. Handlers need not: [`name_path`] does it for them.
     #[must_use]
     pub fn at(mut self, path: &str) -> Self {
         self.instance = Some(path.chars().take(MAX_ECHO_CHARS).collect());
@@ -211,6 +214,10 @@ impl Problem {
     /// The status it will be answered with.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn body(&self) -> Body {
+        serde_json::to_vec(self).unwrap_or_default().into()
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -230,19 +237,27 @@ impl From<PathError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (status, body).into_response();
+        let mut response = (self.status(), self.body()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         // 404 and 410 may be kept by caches unless told otherwise; a segment may well arrive a second later.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(header) = self.header {
-            let (name, value) = *header;
-            headers.insert(name, value);
+        if let Some((name, value)) = self.header.as_deref() {
+            headers.insert(name, value.clone());
         }
+        response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Middleware around every handler: a problem names the path that was asked for.
+pub(super) async fn name_path(request: Request, next: Next) -> Response {
+    let asked = request.uri().clone();
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        *response.body_mut() = problem.at(asked.path()).body();
+    }
+    response
 }
 
 /// The beginning of what came in.

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 
-use super::app::App;
-use super::{Problem, query};
+use super::Problem;
+use super::app::{Answer, App};
+use super::request::{FromQuery, Parameters, Query};
 use crate::archive::retention::RetentionLimits;
 use crate::wire::{PlanLimits, RetentionView};
-
-const PATH: &str = "/api/v1/retention";
 
 /// Answers `GET /api/v1/retention`.
 #[utoipa::path(
@@ -22,24 +20,24 @@ const PATH: &str = "/api/v1/retention";
         (status = 503, description = "the disk is not there, or the journal of retired hours cannot be read")
     )
 )]
-pub async fn view(State(app): State<Arc<App>>, RawQuery(text): RawQuery) -> Response {
-    let view = match limits(&text.unwrap_or_default()) {
-        Ok(limits) => app.ask(move |app| Ok(app.retention.view(limits.as_ref())?)).await,
-        Err(problem) => Err(problem),
-    };
-    match view {
-        Ok(view) => Json::<RetentionView>(view).into_response(),
-        Err(problem) => problem.at(PATH).into_response(),
-    }
+pub(super) async fn view(
+    State(app): State<Arc<App>>,
+    Query(PlanQuery(limits)): Query<PlanQuery>,
+) -> Answer<RetentionView> {
+    app.ask(move |app| Ok(app.retention.view(limits.as_ref())?)).await.map(Json)
 }
 
-fn limits(text: &str) -> Result<Option<RetentionLimits>, Problem> {
-    let given = query::pairs(text).filter(|(name, _)| name == "limits").last();
-    let read = |(name, value): (String, String)| match serde_json::from_str::<PlanLimits>(&value) {
-        Ok(limits) => Ok(limits.into()),
-        Err(error) => {
-            Err(Problem::bad_parameter(&name, &value, &format!("JSON such as {{\"max_bytes\": 1000}} ({error})")))
-        }
-    };
-    given.map(read).transpose()
+pub(super) struct PlanQuery(Option<RetentionLimits>);
+
+impl FromQuery for PlanQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let read = |value: &str| match serde_json::from_str::<PlanLimits>(value) {
+            Ok(limits) => Ok(limits.into()),
+            Err(error) => {
+                let expected = format!("JSON such as {{\"max_bytes\": 1000}} ({error})");
+                Err(Problem::bad_parameter("limits", value, &expected))
+            }
+        };
+        given.last("limits").map(read).transpose().map(Self)
+    }
 }

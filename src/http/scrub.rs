@@ -8,16 +8,16 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
-use super::app::App;
-use super::tombstones::read;
+use super::app::{Answer, App};
+use super::request::{FromBody, JsonBody};
 use crate::sync::scrub::{Scrub, ScrubFinding, ScrubLimits, ScrubObserver, damaged_file};
 use crate::wire::{FlaggedList, QuarantineList, ScrubLine, ScrubOrder};
 
@@ -41,25 +41,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
         (status = 503, description = "another scrub was asked for and is running")
     )
 )]
-pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    let order = match read::<ScrubOrder>(request.into_body(), "{\"places\": [\"CHANNEL/QUALITY/HOUR\"]}, or {} for all")
-        .await
-    {
-        Ok(order) => order,
-        Err(problem) => return problem.at(&path).into_response(),
-    };
-    let places = match app.scrub.places(&order.places) {
-        Ok(places) => places,
-        Err(nothing) => {
-            return Problem::bad_parameter("places", &nothing, "a CHANNEL[/QUALITY[/HOUR]] that is in the index")
-                .at(&path)
-                .into_response();
-        }
-    };
-    let Ok(turn) = Arc::clone(&app.scrubbing).try_acquire_owned() else {
-        return Problem::unavailable(10, "another scrub was asked for and is running").at(&path).into_response();
-    };
+pub(super) async fn run(
+    State(app): State<Arc<App>>,
+    JsonBody(order): JsonBody<ScrubOrder>,
+) -> Result<Response, Problem> {
+    let places = app.scrub.places(&order.places).map_err(|nothing| {
+        Problem::bad_parameter("places", &nothing, "a CHANNEL[/QUALITY[/HOUR]] that is in the index")
+    })?;
+    let turn = Arc::clone(&app.scrubbing).try_acquire_owned();
+    let turn = turn.map_err(|_| Problem::unavailable(10, "another scrub was asked for and is running"))?;
     let (lines, body) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(64);
     let ending = app.ending().clone();
     tokio::task::spawn_blocking(move || {
@@ -82,7 +72,11 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
     });
     let stream =
         futures_util::stream::unfold(body, |mut body| async move { body.recv().await.map(|line| (line, body)) });
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))], Body::from_stream(stream)).into_response()
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))], Body::from_stream(stream)).into_response())
+}
+
+impl FromBody for ScrubOrder {
+    const EXAMPLE: &'static str = "{\"places\": [\"CHANNEL/QUALITY/HOUR\"]}, or {} for all";
 }
 
 /// Answers `GET /api/v1/quarantine`: damaged files that are kept, and what is wrong with each.
@@ -90,11 +84,8 @@ pub async fn run(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
     get, path = "/api/v1/quarantine",
     responses((status = 200, body = QuarantineList), (status = 503, description = "the disk is not there"))
 )]
-pub async fn quarantine(State(app): State<Arc<App>>) -> Response {
-    match app.ask(|app| Ok(Scrub::list(&app.scrub)?)).await {
-        Ok(list) => Json(list).into_response(),
-        Err(problem) => problem.at("/api/v1/quarantine").into_response(),
-    }
+pub(super) async fn quarantine(State(app): State<Arc<App>>) -> Answer<QuarantineList> {
+    app.ask(|app| Ok(Scrub::list(&app.scrub)?)).await.map(Json)
 }
 
 /// Answers `GET /api/v1/flagged`: segments that the scrub found odd, and that stay where they are.
@@ -102,11 +93,8 @@ pub async fn quarantine(State(app): State<Arc<App>>) -> Response {
     get, path = "/api/v1/flagged",
     responses((status = 200, body = FlaggedList), (status = 503, description = "the disk is not there"))
 )]
-pub async fn flagged(State(app): State<Arc<App>>) -> Response {
-    match app.ask(|app| Ok(Scrub::list_flagged(&app.scrub)?)).await {
-        Ok(list) => Json(list).into_response(),
-        Err(problem) => problem.at("/api/v1/flagged").into_response(),
-    }
+pub(super) async fn flagged(State(app): State<Arc<App>>) -> Answer<FlaggedList> {
+    app.ask(|app| Ok(Scrub::list_flagged(&app.scrub)?)).await.map(Json)
 }
 
 /// Whoever asked, as long as it listens.

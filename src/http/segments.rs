@@ -3,24 +3,22 @@
 //! Files are answered from the disk alone: what is there is served, what a tombstone lies beside is 410, whatever the index
 //! knows.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderValue;
+use axum::response::Response;
 use bytes::Bytes;
 
 use super::app::App;
 use super::json_list::JsonList;
+use super::request::{PathParts, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
-use super::{ETag, FileReply, Problem, file_response, listing, pathname};
+use super::{ETag, FileReply, Problem, file_response, listing};
 use crate::archive::{FileName, Hour, HourPlace, SegmentKey, name, parse_file_name};
 use crate::disk::{Base, DiskError};
 use crate::index::Version;
@@ -40,19 +38,13 @@ const TOMBSTONE: &str = ".tombstone";
         (status = 503, description = "the disk is not there, or too many files are being sent")
     )
 )]
-pub async fn file(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path();
-    let found = match pathname::parts(path.as_bytes(), b"/segments") {
-        Ok(parts) => {
-            let parts: Vec<String> = parts.into_iter().map(Cow::into_owned).collect();
-            app.ask_light(move |app| open(app, &parts)).await
-        }
-        Err(error) => Err(error.into()),
-    };
-    match found {
-        Ok(reply) => file_response(request.headers(), request.method(), reply),
-        Err(problem) => problem.at(path).into_response(),
-    }
+pub(super) async fn file(
+    State(app): State<Arc<App>>,
+    path: PathParts,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    let found = app.ask_light(move |app| open(app, &path.parts)).await?;
+    Ok(file_response(&request.headers, &request.method, found))
 }
 
 /// Answers `GET /extras/{dir}`.
@@ -66,14 +58,11 @@ pub async fn file(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
         (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn extras(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer_extras(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
-}
-
-async fn answer_extras(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let path = request.uri.path();
-    let parts: Vec<String> = pathname::parts(path.as_bytes(), b"/extras")?.into_iter().map(Cow::into_owned).collect();
+pub(super) async fn extras(
+    State(app): State<Arc<App>>,
+    PathParts { parts, .. }: PathParts,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
     let list = app.ask(move |app| {
         let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
         match base.walk_files(&parts.iter().collect::<PathBuf>(), app.bounds.max_extras) {
@@ -86,7 +75,7 @@ async fn answer_extras(app: &Arc<App>, request: &Parts) -> Result<Response, Prob
     });
     // Read from the disk each time, and never kept.
     let entry = CachedList::new(ListSubject::Structure, Version::default(), list.await?);
-    listing::reply(app, request, path, Arc::new(entry)).await
+    listing::reply(&app, &request, request.uri.path(), Arc::new(entry)).await
 }
 
 /// Of the files below a directory, those that are served: finished ones that no tombstone in their hour hides.

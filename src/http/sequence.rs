@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 
+use super::Problem;
 use super::app::App;
-use super::coverage::read_stream;
-use super::playlist::check_order;
-use super::{Problem, query};
+use super::request::{FromQuery, Parameters, Query, StreamPath, check_order};
 use crate::archive::{Sequence, Stream, Timestamp};
 use crate::wire::{SequenceList, SequenceSegment};
 
@@ -29,16 +26,20 @@ use crate::wire::{SequenceList, SequenceSegment};
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn sequence(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path();
-    let found = match read(path, request.uri().query().unwrap_or_default()) {
-        // Days of it are megabytes of text: not on a thread that serves connections.
-        Ok((stream, start, end)) => app.ask(move |app| Ok(written(&work(app, &stream, start, end)?))).await,
-        Err(problem) => Err(problem),
-    };
-    match found {
-        Ok(response) => response,
-        Err(problem) => problem.at(path).into_response(),
+pub(super) async fn sequence(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(SequenceQuery(start, end)): Query<SequenceQuery>,
+) -> Result<Response, Problem> {
+    // Days of it are megabytes of text: not on a thread that serves connections.
+    app.ask(move |app| Ok(written(&work(app, &stream, start, end)?))).await
+}
+
+pub(super) struct SequenceQuery(Option<Timestamp>, Option<Timestamp>);
+
+impl FromQuery for SequenceQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        Ok(Self(given.time("start")?, given.time("end")?))
     }
 }
 
@@ -53,10 +54,4 @@ fn work(app: &App, stream: &Stream, start: Option<Timestamp>, end: Option<Timest
     let (Some(start), Some(end)) = (start, end) else { return Ok(Vec::new()) };
     check_order("end", start, end)?;
     Ok(app.playback.sequence(stream, start, end)?)
-}
-
-fn read(path: &str, text: &str) -> Result<(Stream, Option<Timestamp>, Option<Timestamp>), Problem> {
-    let stream = read_stream(path, "/api/v1/sequence")?;
-    let (start, end) = query::window(text)?;
-    Ok((stream, start, end))
 }

@@ -6,10 +6,9 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 
 use super::Problem;
-use super::app::App;
+use super::app::{Answer, App};
 use super::coverage::MOST_HOURS;
 use super::jobs;
 use super::node_problems::{self, Reports};
@@ -25,11 +24,8 @@ use crate::wire::{DayCoverage, DiskStatus, IndexStatus, ProblemReport, Status, S
 
 /// Answers `GET /api/v1/status`.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
-pub async fn status(State(app): State<Arc<App>>) -> Response {
-    match app.ask(gather).await {
-        Ok(status) => Json(status).into_response(),
-        Err(problem) => problem.at("/api/v1/status").into_response(),
-    }
+pub(super) async fn status(State(app): State<Arc<App>>) -> Answer<Status> {
+    app.ask(gather).await.map(Json)
 }
 
 /// Everything that a node says about itself; sets the gauges of its problems by the way.

@@ -9,19 +9,17 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::Problem;
 use super::app::App;
-use super::ffmpeg::{PictureRefusals, around, reply, tag};
-use super::playlist::stream_of;
-use super::{Problem, query};
+use super::ffmpeg::{PicturePath, PictureRefusals, around, reply, tag};
+use super::request::{FromQuery, Parameters, Query, RequestHead};
 use crate::archive::thumbnail::{Area, Picture, compose};
-use crate::archive::time_input::EXPECTED;
 use crate::archive::{Sequence, Stream, Timestamp};
 use crate::disk::SmallFile;
 use crate::play::ffmpeg;
@@ -50,9 +48,21 @@ const MOST_BESIDE: u64 = 64 << 10;
         PictureRefusals
     )
 )]
-pub async fn named(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, _no_body) = request.into_parts();
-    answer_named(&app, &request).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+pub(super) async fn named(
+    State(app): State<Arc<App>>,
+    PicturePath(stream): PicturePath,
+    Query(asked): Query<ThumbnailQuery>,
+    RequestHead(request): RequestHead,
+) -> Result<Response, Problem> {
+    let name = asked.template.clone().unwrap_or_default();
+    let template = app.ask_light(move |app| template(app, &name)).await?;
+    let (crop, location) = (asked.crop.or(template.crop), asked.location.or(template.location));
+    let (crop, location) = (crop.ok_or_else(|| missing("crop"))?, location.ok_or_else(|| missing("location"))?);
+    let around = around(&app, &stream, asked.time).await?;
+    let what = format!("thumbnail {} {crop:?} {location:?} {:x}", asked.time.us(), xxh3_128(&template.bytes));
+    let etag = tag(&stream, around.iter().flatten(), &what);
+    let frame = Frame { stream, time: asked.time, around };
+    reply(&request, &etag, async { made(&app, &frame, template.bytes, (crop, location)).await }).await
 }
 
 /// Answers `POST /thumbnail/{channel}/{quality}.png`.
@@ -70,42 +80,47 @@ pub async fn named(State(app): State<Arc<App>>, request: Request<Body>) -> Respo
         PictureRefusals
     )
 )]
-pub async fn brought(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, body) = request.into_parts();
-    answer_brought(&app, &request, body).await.unwrap_or_else(|problem| problem.at(request.uri.path()).into_response())
+pub(super) async fn brought(
+    State(app): State<Arc<App>>,
+    PicturePath(stream): PicturePath,
+    Query(asked): Query<ThumbnailQuery>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let boxes = (asked.crop.ok_or_else(|| missing("crop"))?, asked.location.ok_or_else(|| missing("location"))?);
+    let _permit = app.template_permit().await?;
+    let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
+    let around = around(&app, &stream, asked.time).await?;
+    let png = made(&app, &Frame { stream, time: asked.time, around }, bytes.into(), boxes).await?;
+    let headers =
+        [(CONTENT_TYPE, HeaderValue::from_static("image/png")), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((headers, png).into_response())
 }
 
-/// What is asked.
-struct Asked {
-    stream: Stream,
+pub(super) struct ThumbnailQuery {
     time: Timestamp,
     template: Option<String>,
     crop: Option<Area>,
     location: Option<Area>,
 }
 
-async fn answer_named(app: &Arc<App>, request: &Parts) -> Result<Response, Problem> {
-    let asked = read(request)?;
-    let name = asked.template.clone().unwrap_or_default();
-    let template = app.ask_light(move |app| template(app, &name)).await?;
-    let (crop, location) = (asked.crop.or(template.crop), asked.location.or(template.location));
-    let (crop, location) = (crop.ok_or_else(|| missing("crop"))?, location.ok_or_else(|| missing("location"))?);
-    let around = around(app, &asked.stream, asked.time).await?;
-    let what = format!("thumbnail {} {crop:?} {location:?} {:x}", asked.time.us(), xxh3_128(&template.bytes));
-    let etag = tag(&asked.stream, around.iter().flatten(), &what);
-    reply(request, &etag, async { made(app, &asked, &around, template.bytes, (crop, location)).await }).await
+impl FromQuery for ThumbnailQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let area = |name: &str| {
+            let mut values = given.all(name).filter(|value| !value.is_empty());
+            let read = |value| Area::parse(value).ok_or_else(|| Problem::bad_parameter(name, value, A_BOX));
+            values.try_fold(None, |_, value| read(value).map(Some))
+        };
+        let template = given.last("template").map(str::to_owned);
+        let (crop, location) = (area("crop")?, area("location")?);
+        Ok(Self { time: given.needed_time("timestamp")?, template, crop, location })
+    }
 }
 
-async fn answer_brought(app: &Arc<App>, request: &Parts, body: Body) -> Result<Response, Problem> {
-    let asked = read(request)?;
-    let boxes = (asked.crop.ok_or_else(|| missing("crop"))?, asked.location.ok_or_else(|| missing("location"))?);
-    let _permit = app.template_permit().await?;
-    let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
-    let around = around(app, &asked.stream, asked.time).await?;
-    let png = made(app, &asked, &around, bytes.into(), boxes).await?;
-    let headers =
-        [(CONTENT_TYPE, HeaderValue::from_static("image/png")), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((headers, png).into_response())
+/// What is seen through a template.
+struct Frame {
+    stream: Stream,
+    time: Timestamp,
+    around: Sequence,
 }
 
 fn missing(name: &str) -> Problem {
@@ -113,23 +128,6 @@ fn missing(name: &str) -> Problem {
 }
 
 const A_BOX: &str = "LEFT,TOP,RIGHT,BOTTOM in pixels, such as 0,0,1920,1080, with 1 to 4096 pixels either way";
-
-fn read(request: &Parts) -> Result<Asked, Problem> {
-    let stream = stream_of(request.uri.path(), "/thumbnail", ".png")?;
-    let (mut time, mut template, mut crop, mut location) = (None, None, None, None);
-    let area = |name: &str, value: &str| Area::parse(value).ok_or_else(|| Problem::bad_parameter(name, value, A_BOX));
-    for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
-        match name.as_str() {
-            "timestamp" => time = Some(query::time("timestamp", &value)?),
-            "template" => template = Some(value),
-            "crop" if !value.is_empty() => crop = Some(area("crop", &value)?),
-            "location" if !value.is_empty() => location = Some(area("location", &value)?),
-            _ => {}
-        }
-    }
-    let time = time.ok_or_else(|| Problem::bad_parameter("timestamp", "", EXPECTED))?;
-    Ok(Asked { stream, time, template, crop, location })
-}
 
 /// A template that lies here, and what stands beside it.
 struct Template {
@@ -168,15 +166,14 @@ fn template(app: &App, name: &str) -> Result<Template, Problem> {
 
 async fn made(
     app: &Arc<App>,
-    asked: &Asked,
-    around: &Sequence,
+    frame: &Frame,
     template: Vec<u8>,
     (crop, location): (Area, Area),
 ) -> Result<Vec<u8>, Problem> {
     // What is no template is said before anything is decoded. Its pixels are not held while others have their turn.
     let template = app.ask(move |_| picture(&template).map(|_| template)).await?;
-    let near = ffmpeg::near(&app.keeper, &asked.stream, around);
-    let frame = ffmpeg::frame(&app.ffmpeg, near, asked.time).await?;
+    let near = ffmpeg::near(&app.keeper, &frame.stream, &frame.around);
+    let frame = ffmpeg::frame(&app.ffmpeg, near, frame.time).await?;
     // Both have up to 64 MiB of pixels.
     let _alone = app.alone("thumbnail").await?;
     app.ask(move |_| {

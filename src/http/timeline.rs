@@ -4,14 +4,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
-use axum::response::{IntoResponse, Response};
 
-use super::app::App;
-use super::coverage::{in_turns, may_be_told, read_stream};
-use super::{Problem, query};
+use super::Problem;
+use super::app::{Answer, App};
+use super::coverage::{in_turns, may_be_told};
+use super::request::{FromQuery, Parameters, Query, StreamPath};
 use crate::archive::coverage::{Shares, Stretch, Window, WindowShare};
 use crate::archive::{Span, Stream, Timestamp};
 use crate::wire::{TimeExtent, Timeline, TimelineRun};
@@ -35,49 +33,32 @@ const USUAL_PIXELS: usize = 1000;
         (status = 503, description = "the disk is not there, or too much is asked at once")
     )
 )]
-pub async fn timeline(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let path = request.uri().path();
-    let found = match Wanted::read(path, request.uri().query().unwrap_or_default()) {
-        Ok(wanted) => app.ask(move |app| work(app, &wanted)).await,
-        Err(problem) => Err(problem),
-    };
-    match found {
-        Ok(timeline) => Json(timeline).into_response(),
-        Err(problem) => problem.at(path).into_response(),
-    }
+pub(super) async fn timeline(
+    State(app): State<Arc<App>>,
+    StreamPath(stream): StreamPath,
+    Query(wanted): Query<TimelineQuery>,
+) -> Answer<Timeline> {
+    app.ask(move |app| work(app, &stream, &wanted)).await.map(Json)
 }
 
-struct Wanted {
-    stream: Stream,
+pub(super) struct TimelineQuery {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     pixels: usize,
 }
 
-impl Wanted {
-    fn read(path: &str, text: &str) -> Result<Self, Problem> {
-        let mut wanted =
-            Self { stream: read_stream(path, "/api/v1/timeline")?, from: None, to: None, pixels: USUAL_PIXELS };
-        for (name, value) in query::pairs(text) {
-            match name.as_str() {
-                "from" => wanted.from = Some(query::time("from", &value)?),
-                "to" => wanted.to = Some(query::time("to", &value)?),
-                "pixels" => {
-                    let number = value.parse().ok().filter(|number| (1..=MOST_PIXELS).contains(number));
-                    let expected = format!("a number from 1 to {MOST_PIXELS}");
-                    wanted.pixels = number.ok_or_else(|| Problem::bad_parameter("pixels", &value, &expected))?;
-                }
-                _ => {}
-            }
-        }
-        if let (Some(from), Some(to)) = (wanted.from, wanted.to)
-            && to <= from
-        {
-            return Err(Problem::bad_parameter("to", &to.to_string(), &format!("a time after from, {from}")));
-        }
-        Ok(wanted)
+impl FromQuery for TimelineQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let pixels = given.each("pixels", |value| {
+            let number = value.parse().ok().filter(|number| (1..=MOST_PIXELS).contains(number));
+            number.ok_or_else(|| Problem::bad_parameter("pixels", value, &format!("a number from 1 to {MOST_PIXELS}")))
+        })?;
+        let (from, to) = given.window()?;
+        Ok(Self { from, to, pixels: pixels.unwrap_or(USUAL_PIXELS) })
     }
+}
 
+impl TimelineQuery {
     /// What is left open reaches to the end of what there is, but is at instant as long as the window may be.
     fn stretch(&self, extent: Option<Stretch>) -> Stretch {
         let instant = Span::from_us(1);
@@ -94,15 +75,15 @@ fn extent(app: &App, stream: &Stream) -> Result<Option<Stretch>, Problem> {
     Ok(view.map(|hours| app.keeper.index().extent(stream, hours)).transpose()?.flatten())
 }
 
-fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
+fn work(app: &App, stream: &Stream, wanted: &TimelineQuery) -> Result<Timeline, Problem> {
     may_be_told(app)?;
-    let stretch = wanted.stretch(extent(app, &wanted.stream)?);
+    let stretch = wanted.stretch(extent(app, stream)?);
     let Stretch { start, end } = stretch;
     let window = Window { from: Some(start), to: Some(end), ..Window::default() };
     let mut pieces = Shares::new(stretch, wanted.pixels);
-    in_turns(app, &wanted.stream, &window, |found, part| pieces.add(&found.coverage, part))?;
+    in_turns(app, stream, &window, |found, part| pieces.add(&found.coverage, part))?;
     // Once more: the hours have been compared with the disk since.
-    let extent = extent(app, &wanted.stream)?;
+    let extent = extent(app, stream)?;
     let mut runs: Vec<TimelineRun> = Vec::new();
     for share in pieces.finish() {
         let (missing, not_full) = per_mille(&share);
@@ -112,8 +93,8 @@ fn work(app: &App, wanted: &Wanted) -> Result<Timeline, Problem> {
         }
     }
     Ok(Timeline {
-        channel: wanted.stream.channel.to_string(),
-        quality: wanted.stream.quality.to_string(),
+        channel: stream.channel.to_string(),
+        quality: stream.quality.to_string(),
         from: start.to_string(),
         to: end.to_string(),
         pixels: wanted.pixels as u64,

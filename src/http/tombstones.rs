@@ -4,23 +4,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
-use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt as _;
-use serde::de::DeserializeOwned;
 
-use super::app::App;
-use super::{Problem, query};
+use super::Problem;
+use super::app::{Answer, App};
+use super::request::{FromBody, FromQuery, JsonBody, Parameters, Query, time};
 use crate::archive::{BadName, Stream};
 use crate::lifecycle::tombstones::{
     self, IndexTrust, MOST_PATHS, PageEnd, Purge, ScopePart, TombstoneBounds, TombstoneRange, TombstoneScope,
 };
 use crate::wire::{AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage};
 
-/// Bytes of a body: [`MOST_PATHS`] of the longest paths of this field, of 200 bytes, ten times over.
-const MOST_BODY: usize = 2 << 20;
 /// Records in a page, where nothing else is asked for.
 const PAGE: usize = 1_000;
 /// Files that are deleted for one request: a second or two, and well within what a request with a body may take.
@@ -40,13 +34,8 @@ const MOST_DELETED: usize = 10_000;
         (status = 401, description = "reading wants a token here"), (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn list(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let text = request.uri().query().unwrap_or_default();
-    let page: Result<TombstonePage, Problem> = match Wanted::read(&app, text) {
-        Ok(wanted) => app.ask(move |app| page(app, &wanted)).await,
-        Err(problem) => Err(problem),
-    };
-    answer(&request.into_parts().0, page)
+pub(super) async fn list(State(app): State<Arc<App>>, Query(wanted): Query<TombstonesQuery>) -> Answer<TombstonePage> {
+    app.ask(move |app| page(app, &wanted)).await.map(Json)
 }
 
 /// Answers `POST /api/v1/tombstones`.
@@ -60,13 +49,15 @@ pub async fn list(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
         (status = 503, description = "the disk is not there; repeat it all when it is")
     )
 )]
-pub async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (head, body) = request.into_parts();
-    let added = match read::<AddTombstones>(body, "{\"paths\": [\"CHANNEL/QUALITY/HOUR/NAME\"]}").await {
-        Ok(wanted) => app.ask(move |app| add_wanted(app, wanted)).await,
-        Err(problem) => Err(problem),
-    };
-    answer(&head, added)
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    JsonBody(wanted): JsonBody<AddTombstones>,
+) -> Answer<AddedTombstones> {
+    app.ask(move |app| add_wanted(app, wanted)).await.map(Json)
+}
+
+impl FromBody for AddTombstones {
+    const EXAMPLE: &'static str = "{\"paths\": [\"CHANNEL/QUALITY/HOUR/NAME\"]}";
 }
 
 /// Answers `POST /api/v1/tombstones/purge`.
@@ -79,68 +70,31 @@ pub async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Respons
         (status = 413, description = "the body is too large"), (status = 503, description = "the disk is not there")
     )
 )]
-pub async fn purge(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (head, body) = request.into_parts();
-    let purged = match read::<PurgeOrder>(body, "{\"everything\": true, \"dry_run\": true}, or paths or places").await {
-        Ok(order) => app.ask(move |app| purge_ordered(app, &order)).await,
-        Err(problem) => Err(problem),
-    };
-    answer(&head, purged)
+pub(super) async fn purge(State(app): State<Arc<App>>, JsonBody(order): JsonBody<PurgeOrder>) -> Answer<PurgeReport> {
+    app.ask(move |app| purge_ordered(app, &order)).await.map(Json)
 }
 
-fn answer<T: serde::Serialize>(head: &axum::http::request::Parts, answer: Result<T, Problem>) -> Response {
-    match answer {
-        Ok(answer) => Json(answer).into_response(),
-        Err(problem) => problem.at(head.uri.path()).into_response(),
-    }
-}
-
-/// Reads a body that must not be larger than [`MOST_BODY`].
-pub(super) async fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Result<T, Problem> {
-    let mut chunks = body.into_data_stream();
-    let mut whole = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Problem::bad_body("it broke off", expected))?;
-        if whole.len() + chunk.len() > MOST_BODY {
-            return Err(Problem::body_too_large(MOST_BODY));
-        }
-        whole.extend_from_slice(&chunk);
-    }
-    // A list would be taken for the fields of a shape in their order.
-    if !whole.trim_ascii_start().starts_with(b"{") {
-        return Err(Problem::bad_body("it is no JSON object", expected));
-    }
-    serde_json::from_slice(&whole).map_err(|error| Problem::bad_body(&error.to_string(), expected))
+impl FromBody for PurgeOrder {
+    const EXAMPLE: &'static str = "{\"everything\": true, \"dry_run\": true}, or paths or places";
 }
 
 /// What a list is asked for.
-struct Wanted {
+pub(super) struct TombstonesQuery {
     scope: TombstoneScope,
     after: Option<PageEnd>,
     limit: usize,
 }
 
-impl Wanted {
-    fn read(app: &App, text: &str) -> Result<Self, Problem> {
-        let (mut channel, mut quality, mut hour, mut after) = (None, None, None, None);
-        let mut limit = PAGE.min(app.bounds.max_page);
-        for (name, value) in query::pairs(text) {
-            match name.as_str() {
-                "channel" => channel = Some(value),
-                "quality" => quality = Some(value),
-                "hour" => hour = Some(value),
-                "limit" => limit = query::count("limit", &value, app.bounds.max_page)?,
-                "after" => after = Some(read_after(&value)?),
-                _ => {}
-            }
-        }
-        let scope = match (&channel, &quality, &hour) {
+impl FromQuery for TombstonesQuery {
+    fn read(given: &Parameters) -> Result<Self, Problem> {
+        let [channel, quality, hour] = ["channel", "quality", "hour"].map(|name| given.last(name));
+        let (limit, after) = (given.limit(PAGE)?, given.each("after", read_after)?);
+        let scope = match (channel, quality, hour) {
             (None, None, None) => TombstoneScope::everything(),
             (Some(channel), quality, hour) if quality.is_some() || hour.is_none() => {
-                let place = ScopePart::new(channel, quality.as_deref(), hour.as_deref());
-                let given = [Some(channel), quality.as_ref(), hour.as_ref()].into_iter().flatten();
-                let given: Vec<&str> = given.map(String::as_str).collect();
-                TombstoneScope::within(vec![place.map_err(|error| wrong_place("channel", &given.join("/"), error))?])
+                let named: Vec<&str> = [Some(channel), quality, hour].into_iter().flatten().collect();
+                let place = ScopePart::new(channel, quality, hour);
+                TombstoneScope::within(vec![place.map_err(|error| wrong_place("channel", &named.join("/"), error))?])
             }
             (None, ..) => {
                 return Err(Problem::bad_parameter("channel", "", "a channel where a quality or hour is given"));
@@ -163,7 +117,7 @@ fn index_state(app: &App) -> IndexTrust {
     if *app.crawl.ready().borrow() { IndexTrust::CaughtUp } else { IndexTrust::Behind }
 }
 
-fn page(app: &App, wanted: &Wanted) -> Result<TombstonePage, Problem> {
+fn page(app: &App, wanted: &TombstonesQuery) -> Result<TombstonePage, Problem> {
     let bounds = TombstoneBounds { files: wanted.limit, hours: app.bounds.max_hours };
     let after = wanted.after.as_ref();
     Ok(tombstones::list(&app.keeper, &wanted.scope, after, bounds, index_state(app))?)
@@ -188,8 +142,8 @@ fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Probl
             let wrong = |error| Problem::bad_parameter("channel", &format!("{channel}/{quality}"), &format!("{error}"));
             let range = TombstoneRange {
                 stream: Stream::new(&channel, &quality).map_err(wrong)?,
-                from: query::time("from", &from)?,
-                to: query::time("to", &to)?,
+                from: time("from", &from)?,
+                to: time("to", &to)?,
             };
             if range.to <= range.from {
                 return Err(Problem::bad_parameter("to", &to, &format!("a time after from, {from}")));

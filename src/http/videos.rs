@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
+use super::Problem;
 use super::app::App;
-use super::playlist::check_order;
-use super::{Problem, pathname, query};
+use super::request::{PathParts, check_order, time};
 use crate::archive::{SequencePiece, Stream, Timestamp};
 use crate::disk::{DiskError, NewFile, Published};
 use crate::play::ffmpeg::{self, FfmpegError};
@@ -56,22 +56,14 @@ struct Video {
         (status = 503, description = "the disk is not there, or too much is asked at once"), (status = 507, description = "the disk is full")
     )
 )]
-pub async fn generate(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    let (request, body) = request.into_parts();
-    let path = request.uri.path();
-    answer(&app, path, body).await.unwrap_or_else(|problem| problem.at(path).into_response())
-}
-
-async fn answer(app: &Arc<App>, path: &str, body: Body) -> Result<Response, Problem> {
-    let parts = pathname::parts(path.as_bytes(), b"/generate_videos")?;
-    let [channel, quality] = parts.as_slice() else { return Err(Problem::not_found("such address")) };
-    let stream = Stream::new(channel, quality).map_err(|_| Problem::not_found("stream of that name"))?;
+pub(super) async fn generate(State(app): State<Arc<App>>, path: PathParts, body: Body) -> Result<Response, Problem> {
+    let stream = path.stream().map_err(|_| Problem::not_found("stream of that name"))?;
     let bytes = to_bytes(body, MOST_BYTES).await.map_err(|_| Problem::body_too_large(MOST_BYTES))?;
     let wanted = read(&stream, &bytes)?;
     let asked = stream.clone();
     let videos = app.ask(move |app| planned(app, &asked, wanted)).await?;
     app.ffmpeg.installed("video").await?;
-    let (app, stream) = (Arc::clone(app), Arc::new(stream));
+    let stream = Arc::new(stream);
     let lines = stream::iter(videos).then(move |video| {
         let (app, stream) = (Arc::clone(&app), Arc::clone(&stream));
         async move {
@@ -106,7 +98,7 @@ fn read(stream: &Stream, bytes: &[u8]) -> Result<Wanted, Problem> {
     }
     let mut wanted = Vec::new();
     for (name, (start, end)) in asked {
-        let (start, end) = (query::time("start", &start)?, query::time("end", &end)?);
+        let (start, end) = (time("start", &start)?, time("end", &end)?);
         check_order("end", start, end)?;
         let front = format!("{}_{}_{name}", stream.channel, stream.quality);
         if front.contains(['/', '\0']) || front.starts_with('.') || front.len() > MOST_NAME {
