@@ -33,4 +33,4 @@ mod node;
 
 pub mod cli;
 
-pub mod demo;
+mod demo;

@@ -25,15 +25,15 @@ pub(super) async fn require_target(api: &Api, target: &ArchiveTarget) -> anyhow:
 }
 
 /// An error that says what there is, unless this is among it.
-pub(super) fn among(what: &str, asked: &str, known: &[String]) -> anyhow::Result<()> {
-    if known.iter().any(|name| name == asked) {
+pub(super) fn among(what: &str, asked: &str, present: &[String]) -> anyhow::Result<()> {
+    if present.iter().any(|name| name == asked) {
         return Ok(());
     }
-    let meant = misspelt::meant(asked, known.iter().map(String::as_str));
+    let meant = misspelt::meant(asked, present.iter().map(String::as_str));
     let meant = meant.map_or_else(String::new, |name| format!("; did you mean {}?", shown(name)));
-    let first: Vec<_> = known.iter().take(MOST_NAMED).map(|name| shown(name)).collect();
-    let there_are = match known.len().saturating_sub(MOST_NAMED) {
-        _ if known.is_empty() => "there are none".to_owned(),
+    let first: Vec<_> = present.iter().take(MOST_NAMED).map(|name| shown(name)).collect();
+    let there_are = match present.len().saturating_sub(MOST_NAMED) {
+        _ if present.is_empty() => "there are none".to_owned(),
         0 => format!("there are: {}", first.join(", ")),
         more => format!("there are: {} and {more} more", first.join(", ")),
     };
@@ -46,12 +46,12 @@ mod tests {
 
     #[test]
     fn what_is_not_here_is_told_with_what_is_and_what_may_be_meant() {
-        let known: Vec<String> = (0..12).map(|number| format!("stream{number}")).collect();
+        let present: Vec<String> = (0..12).map(|number| format!("stream{number}")).collect();
         let said = |asked: &str, here: &[String]| among("channel", asked, here).unwrap_err().to_string();
-        assert!(among("channel", "stream3", &known).is_ok());
-        let slip = said("steam3", &known);
+        assert!(among("channel", "stream3", &present).is_ok());
+        let slip = said("steam3", &present);
         assert!(slip.ends_with("stream9 and 2 more; did you mean stream3?"), "{slip}");
-        assert_eq!(said("x", &known[..2]), "no channel here; there are: stream0, stream1");
+        assert_eq!(said("x", &present[..2]), "no channel here; there are: stream0, stream1");
         assert_eq!(said("x", &[]), "no channel here; there are none");
     }
 }

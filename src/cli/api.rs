@@ -5,29 +5,28 @@
 //! proxy stands in between. Fetching from other nodes is the business of `peer`.
 
 mod answer;
-mod daemon;
-mod error;
 mod local;
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, Request, RequestBuilder, redirect};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::UsageError;
 use super::args::OtherNode;
 use super::config::Config;
 use crate::archive::Stream;
-use crate::net::tls::{self, ClientConfig};
-use crate::net::tokens::Token;
+use crate::disk::{DirLock, directory_id};
+use crate::net::tls::{self, ClientConfig, Fingerprint};
+use crate::net::tokens::{self, Token};
 use crate::replicate::peer::PeerUrl;
 
-pub use answer::ApiAnswer;
-pub use error::ApiError;
-pub use local::{LocalArchive, OpenNeeds};
+pub use answer::{ApiAnswer, ApiError};
+pub use local::{LocalArchive, Offline, OpenNeeds, index_options};
 
 /// A daemon on this machine that lives answers at once; one that does not must not hold up the verb.
 const ALIVE_WITHIN: Duration = Duration::from_secs(2);
@@ -36,15 +35,12 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// Pages of an answer: with more, a node would keep us asking.
 const MOST_PAGES: usize = 100_000;
 
-/// Answers the verbs.
 #[derive(Debug)]
 pub struct Api {
     reach: Reach,
     token: Option<Token>,
     /// Its process, if it is the daemon on this archive.
     pub pid: Option<u32>,
-    /// Its name, if it is the daemon on this archive.
-    pub name: Option<String>,
 }
 
 #[derive(Debug)]
@@ -65,12 +61,11 @@ impl Api {
             .read_timeout(SILENCE)
             .build()
             .map_err(ApiError::Setup)?;
-        Ok(Self { reach: Reach::Node { base, client }, token: None, pid: None, name: None })
+        Ok(Self { reach: Reach::Node { base, client }, token: None, pid: None })
     }
 
-    /// The daemon that has this archive open, if one runs.
     pub async fn running(config: &Config) -> Option<Self> {
-        daemon::find(&config.state_dir).await
+        find(&config.state_dir).await
     }
 
     /// The node that was named, if one was.
@@ -88,7 +83,7 @@ impl Api {
             return Ok(daemon);
         }
         let reach = Reach::Here(Box::new(LocalArchive::open(config, needs).await?));
-        Ok(Self { reach, token: None, pid: None, name: None })
+        Ok(Self { reach, token: None, pid: None })
     }
 
     /// Runs a task with the API of this archive, and closes it.
@@ -103,7 +98,6 @@ impl Api {
         done
     }
 
-    /// Gives the archive free, if it was opened.
     pub async fn close(self) -> anyhow::Result<()> {
         match self.reach {
             Reach::Here(local) => local.close().await,
@@ -119,29 +113,24 @@ impl Api {
         }
     }
 
-    /// The archive, where this process has opened it.
     pub fn local(&self) -> Option<&LocalArchive> {
         if let Reach::Here(local) = &self.reach { Some(local) } else { None }
     }
 
-    /// Asks about what a path leads to, such as `api/v1/status`.
     pub fn get(&self, path: &str) -> ApiRequest<'_> {
         ApiRequest::new(self, Method::GET, path)
     }
 
-    /// The same with the parts of a path.
     pub fn get_parts(&self, path: &[&str]) -> ApiRequest<'_> {
         ApiRequest { path: path.iter().map(ToString::to_string).collect(), ..self.get("") }
     }
 
-    /// Sends a value.
     pub fn post(&self, path: &str, sent: &impl Serialize) -> Result<ApiRequest<'_>, ApiError> {
         let body = serde_json::to_vec(sent).map_err(ApiError::Unsendable)?;
         Ok(ApiRequest { body: Some(body), ..ApiRequest::new(self, Method::POST, path) })
     }
 }
 
-/// A question that was not asked yet.
 #[derive(Debug, Clone)]
 pub struct ApiRequest<'a> {
     api: &'a Api,
@@ -157,14 +146,12 @@ impl<'a> ApiRequest<'a> {
         Self { api, method, path, query: Vec::new(), body: None }
     }
 
-    /// About something below the path.
     #[must_use]
     pub fn part(mut self, name: impl Display) -> Self {
         self.path.push(name.to_string());
         self
     }
 
-    /// About a channel and quality.
     #[must_use]
     pub fn of(self, stream: &Stream) -> Self {
         self.part(&stream.channel).part(&stream.quality)
@@ -173,12 +160,11 @@ impl<'a> ApiRequest<'a> {
     /// With a parameter, in place of one of that name that it may have.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Display) -> Self {
-        self.query.retain(|(known, _)| *known != name);
+        self.query.retain(|(given, _)| *given != name);
         self.query.push((name, value.to_string()));
         self
     }
 
-    /// With a parameter that may not be given.
     #[must_use]
     pub fn with_some(self, name: &'static str, value: Option<impl Display>) -> Self {
         match value {
@@ -187,7 +173,6 @@ impl<'a> ApiRequest<'a> {
         }
     }
 
-    /// Asks for one value.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
         self.ask().await?.json().await
     }
@@ -211,7 +196,6 @@ impl<'a> ApiRequest<'a> {
         anyhow::bail!("{address} has more pages than anybody can read")
     }
 
-    /// Asks, and has the answer be read by and by.
     pub async fn ask(self) -> Result<ApiAnswer, ApiError> {
         let api = self.api;
         let base = match &api.reach {
@@ -228,20 +212,96 @@ impl<'a> ApiRequest<'a> {
             *request.body_mut() = Some(body.into());
         }
         match &api.reach {
-            Reach::Here(local) => ApiAnswer::new(None, local.answer(request).await?, error::ShownToken::Right).await,
+            Reach::Here(local) => ApiAnswer::new(None, local.answer(request).await?, answer::ShownToken::Right).await,
             Reach::Node { client, .. } => {
                 let request = RequestBuilder::from_parts(client.clone(), request);
                 let (request, shown) = match &api.token {
-                    Some(token) => (request.bearer_auth(token.secret()), error::ShownToken::Token),
-                    None if api.pid.is_some() => (request, error::ShownToken::Unreadable),
-                    None => (request, error::ShownToken::Nothing),
+                    Some(token) => (request.bearer_auth(token.secret()), answer::ShownToken::Token),
+                    None if api.pid.is_some() => (request, answer::ShownToken::Unreadable),
+                    None => (request, answer::ShownToken::Nothing),
                 };
                 let address = base.to_string();
-                let response = request.send().await.map_err(|error| error::of_connection(&address, &error))?;
+                let response = request.send().await.map_err(|error| answer::of_connection(&address, &error))?;
                 ApiAnswer::new(Some(address), response, shown).await
             }
         }
     }
+}
+
+const MAX_ADDRESS_FILE_BYTES: u64 = 64 << 10;
+
+/// What a daemon writes about itself into `STATE/daemon.json`.
+#[derive(Debug, Clone, Deserialize)]
+struct Written {
+    address: String,
+    pid: u32,
+    /// Files of versions before there was encryption do not have it.
+    #[serde(default)]
+    scheme: Scheme,
+    #[serde(default)]
+    certificates: Vec<String>,
+    /// Which directory it was written into: a copy of it names the daemon of another archive.
+    #[serde(default)]
+    directory: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Scheme {
+    #[default]
+    Http,
+    Https,
+}
+
+impl Written {
+    /// The daemon as it says it is: encrypted only with exactly its own certificate, because no public one is for a bare address.
+    fn daemon(&self) -> Result<Api, ApiError> {
+        let address = &self.address;
+        match self.scheme {
+            Scheme::Http => Api::at(&format!("http://{address}"), &*tls::trusting_nobody()?),
+            Scheme::Https => {
+                let certificates = self.certificates.iter().filter_map(|text| Fingerprint::parse(text)).collect();
+                Api::at(&format!("https://{address}"), &*tls::pinned(certificates)?)
+            }
+        }
+    }
+}
+
+pub(super) async fn find(state_dir: &Path) -> Option<Api> {
+    let file = state_dir.join("daemon.json");
+    // The daemon holds the lock of its state directory; what one that was killed left behind may name another's address by now.
+    if DirLock::acquire(state_dir, Duration::ZERO).is_ok_and(|lock| lock.holds()) {
+        return None;
+    }
+    let length = std::fs::metadata(&file).ok()?.len();
+    if length > MAX_ADDRESS_FILE_BYTES {
+        tracing::warn!(name: "daemon_file_unreadable", file = %file.display(), length, "not an address of a daemon");
+        return None;
+    }
+    let bytes = std::fs::read(&file).ok()?;
+    let written: Written = serde_json::from_slice(&bytes)
+        .inspect_err(|error| tracing::warn!(name: "daemon_file_unreadable", file = %file.display(), %error, "not an address of a daemon"))
+        .ok()?;
+    // Where one of both is not known nothing says that it was copied.
+    let ids = written.directory.as_ref().zip(directory_id(state_dir));
+    if ids.is_some_and(|(there, here)| *there != here) {
+        tracing::warn!(name: "daemon_file_copied", file = %file.display(), "daemon.json was copied from another archive and is ignored");
+        return None;
+    }
+    let found = written.daemon().ok()?;
+    let Reach::Node { client, base } = &found.reach else { return None };
+    let asked = client.get(base.join(["healthz"]).ok()?).timeout(ALIVE_WITHIN).send().await;
+    let answer = asked
+        .inspect_err(|error| {
+            if let Some(why) = tls::explain(error) {
+                tracing::warn!(name: "daemon_not_trusted", daemon = found.address(), why, "not the daemon that its file describes");
+            }
+        })
+        .ok()?;
+    // Who may not read it may still ask what everybody may.
+    let token = tokens::read_one(&state_dir.join("daemon.token")).ok();
+
+    answer.status().is_success().then_some(Api { token, pid: Some(written.pid), ..found })
 }
 
 #[cfg(test)]

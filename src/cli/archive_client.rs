@@ -12,47 +12,38 @@ use super::api::{Api, OpenNeeds};
 use super::config::Config;
 use crate::archive::{Channel, Day, Hour, HourContents, HourPlace, Quality, Stream, Timestamp};
 use crate::replicate::peer::{Peer, PeerClient, PeerError, unless_no_channel};
-use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, QualityDigests};
+use crate::wire::{ClosedHole, DayDigests, ExplainedTime, HoleRecord, HourDigests, QualityDigests, SegmentPage};
 
 /// Bytes of an answer with digests: a page of ten thousand days has 1.5 MB.
 const ANSWER_BYTES: usize = 8 << 20;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
-/// A part of the archive: all of it, or a channel, a quality or an hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ArchiveScope {
-    /// The channel; `None` means all.
     pub channel: Option<Channel>,
-    /// The quality; `None` means all.
     pub quality: Option<Quality>,
-    /// The hour; `None` means all.
     pub hour: Option<Hour>,
 }
 
 impl ArchiveScope {
-    /// Whether this quality is a part of it.
     pub fn holds(&self, stream: &Stream) -> bool {
         self.holds_channel(&stream.channel) && self.quality.as_ref().is_none_or(|quality| *quality == stream.quality)
     }
 
-    /// Whether this channel, or something of it, is a part of it.
     pub fn holds_channel(&self, name: &Channel) -> bool {
         self.channel.as_ref().is_none_or(|channel| channel == name)
     }
 
-    /// The one quality that it is in, if it is in one.
     pub fn stream(&self) -> Option<Stream> {
         Some(Stream { channel: self.channel.clone()?, quality: self.quality.clone()? })
     }
 
-    /// The one hour that it is, if it is one.
     pub fn place(&self) -> Option<HourPlace> {
         Some(HourPlace { stream: self.stream()?, hour: self.hour? })
     }
 }
 
-/// Digests by what they are of.
 pub type Digests<K> = BTreeMap<K, String>;
 
 enum How {
@@ -67,13 +58,11 @@ pub struct ArchiveClient {
 }
 
 impl ArchiveClient {
-    /// This archive.
     pub async fn here(config: &Config) -> anyhow::Result<Self> {
         let how = How::Here(Api::open(config, OpenNeeds::default()).await?);
         Ok(Self { how, requests: AtomicU64::new(0) })
     }
 
-    /// Another node, as `[NAME=]URL`.
     pub fn peer(text: &str, config: &Config) -> anyhow::Result<Self> {
         // Whether its tombstones would be taken over is a question of the rules, not of what it has.
         let peer = super::backfill::peer(text, false)?;
@@ -81,7 +70,6 @@ impl ArchiveClient {
         Ok(Self { how, requests: AtomicU64::new(0) })
     }
 
-    /// What to call it in a message.
     pub fn name(&self) -> String {
         match &self.how {
             How::Here(api) => api.address(),
@@ -89,12 +77,10 @@ impl ArchiveClient {
         }
     }
 
-    /// Requests to another process so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Gives the archive free.
     pub async fn close(self) -> anyhow::Result<()> {
         match self.how {
             How::Here(api) => api.close().await,
@@ -139,7 +125,6 @@ impl ArchiveClient {
         anyhow::bail!("{} has more pages of digests than anybody can have", self.name())
     }
 
-    /// The digests of the days of a quality.
     pub async fn days(&self, stream: &Stream) -> anyhow::Result<Digests<Day>> {
         let mut found = Digests::new();
         let mut after: Option<String> = None;
@@ -157,7 +142,6 @@ impl ArchiveClient {
         anyhow::bail!("{} has more pages of days than there are days", self.name())
     }
 
-    /// The digests of the hours of a day.
     pub async fn hours_of_day(&self, stream: &Stream, day: Day) -> anyhow::Result<Digests<Hour>> {
         let text = day.to_string();
         let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &text];
@@ -167,8 +151,8 @@ impl ArchiveClient {
     }
 
     /// The qualities that are listed. A peer may list names that it then cannot look into, such as files beside its channels: those
-    /// that are not among `known` are left out.
-    pub async fn streams(&self, scope: &ArchiveScope, known: &BTreeSet<Stream>) -> anyhow::Result<BTreeSet<Stream>> {
+    /// that are not among `ours` are left out.
+    pub async fn streams(&self, scope: &ArchiveScope, ours: &BTreeSet<Stream>) -> anyhow::Result<BTreeSet<Stream>> {
         let mut found = BTreeSet::new();
         match &self.how {
             How::Here(_) => {
@@ -187,7 +171,7 @@ impl ArchiveClient {
                 for channel in client.channels(peer).await.map_err(in_flags)?.names {
                     if scope.holds_channel(&channel) {
                         self.count();
-                        let is_known = known.iter().any(|stream| stream.channel == channel);
+                        let is_known = ours.iter().any(|stream| stream.channel == channel);
                         let Some(qualities) = or_left_out(client.qualities(peer, &channel).await, is_known, &channel)?
                         else {
                             continue;
@@ -241,11 +225,11 @@ impl ArchiveClient {
     pub async fn contents(&self, place: &HourPlace) -> anyhow::Result<HourContents> {
         match &self.how {
             How::Here(api) => {
-                let known = super::records::of_hour(api, place).await?;
+                let sizes = of_hour(api, place).await?;
                 let listed = self.listing(place).await?;
-                let listed = listed.iter().filter(|name| !known.contains_key(*name)).map(|name| (name.as_str(), 0));
-                let known = known.iter().map(|(name, size)| (name.as_str(), *size));
-                Ok(HourContents::from_names(known.chain(listed)))
+                let listed = listed.iter().filter(|name| !sizes.contains_key(*name)).map(|name| (name.as_str(), 0));
+                let sizes = sizes.iter().map(|(name, size)| (name.as_str(), *size));
+                Ok(HourContents::from_names(sizes.chain(listed)))
             }
             How::Peer(..) => {
                 let names = self.listing(place).await?;
@@ -254,13 +238,11 @@ impl ArchiveClient {
         }
     }
 
-    /// An error if the channel or quality of this part is not here; of a peer that is not known.
     pub async fn require(&self, scope: &ArchiveScope) -> anyhow::Result<()> {
         let (Some(api), Some(channel)) = (self.api(), &scope.channel) else { return Ok(()) };
         absent::require(api, channel.as_str(), scope.quality.as_ref().map(Quality::as_str)).await
     }
 
-    /// The API of this archive, unless this is a peer.
     pub fn api(&self) -> Option<&Api> {
         if let How::Here(api) = &self.how { Some(api) } else { None }
     }
@@ -327,4 +309,18 @@ fn in_flags(error: PeerError) -> anyhow::Error {
 /// A peer that answers, but not this: an older node, another program, a plain file server.
 fn speaks_only_the_fixed_part(error: &anyhow::Error) -> bool {
     error.downcast_ref::<PeerError>().is_some_and(|error| !error.is_away() && error.is_peers_fault())
+}
+
+/// Names and sizes of an hour, of what tombstones hide as well. What the grammar does not understand is not among them.
+pub async fn of_hour(api: &Api, place: &HourPlace) -> anyhow::Result<BTreeMap<String, u64>> {
+    let (start, end) = (place.hour.start(), place.hour.end().min(Timestamp::MAX));
+    let (hour, mut found) = (place.hour.to_string(), BTreeMap::new());
+    let question = api.get("api/v1/segments").of(&place.stream).with("start", start).with("end", end);
+    let each = |page: SegmentPage| {
+        let here = page.segments.into_iter().filter(|record| record.hour == hour);
+        found.extend(here.map(|record| (record.name, record.size)));
+        Ok(())
+    };
+    question.with("tombstones", true).pages("after", |page: &SegmentPage| page.next.clone(), each).await?;
+    Ok(found)
 }

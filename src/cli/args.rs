@@ -3,34 +3,42 @@
 //! Values that are also settings (`--listen`, `--name`, `--log`) stay text here, because `config` reads flag,
 //! environment and file with one parser. No default of a setting stands in this file.
 
-mod doctor;
 mod examples;
-mod import;
-mod reference;
-mod scrub;
-mod settings;
-mod target;
-pub mod time;
-mod tombstone;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 
-use super::config::time_between;
-use crate::archive::{Hour, Timestamp};
-pub use doctor::DoctorArgs;
-pub use import::ImportArgs;
-pub use reference::{CompletionArgs, ManArgs};
-pub use scrub::{QuarantineArgs, QuarantineVerb, ScrubArgs};
-pub use target::ArchiveTarget;
-pub use tombstone::{AcceptArgs, AddArgs, ListArgs, PurgeArgs, TombstoneArgs, TombstoneVerb};
+use super::UsageError;
+use super::backfill::BackfillArgs;
+use super::coverage::CoverageArgs;
+use super::crawl::CrawlArgs;
+use super::cut::CutArgs;
+use super::demo::DemoArgs;
+use super::diff::DiffArgs;
+use super::doctor::DoctorArgs;
+use super::explain::ExplainArgs;
+use super::holes::HolesArgs;
+use super::holes::TimespansArgs;
+use super::import::ImportArgs;
+use super::ls::LsArgs;
+use super::node::NodeArgs;
+use super::rebuild::RebuildArgs;
+use super::reference::CompletionArgs;
+use super::reference::ManArgs;
+use super::retention::RetentionArgs;
+use super::retention::RetentionVerb;
+use super::scrub::QuarantineArgs;
+use super::scrub::ScrubArgs;
+use super::status::StatusArgs;
+use super::tombstone::TombstoneArgs;
+use crate::archive::escape::unshown;
+use crate::archive::{Hour, HourPlace, Stream, Timestamp, time_input};
 
-/// The heading of what every verb takes, in the help of each.
 const EVERY_VERB: &str = "Options of every command";
 
-/// What somebody does first.
 const EXAMPLES: &str = "Examples:
   gapless demo                           see what it does, in a temporary directory
   gapless node --base-dir /srv/archive   run a node; open http://127.0.0.1:8000/
@@ -52,15 +60,12 @@ Documentation: docs/commands.md, docs/configuration.md";
     after_help = EXAMPLES
 )]
 pub struct Args {
-    /// What every verb takes.
     #[command(flatten)]
     pub common: Common,
-    /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// What every verb takes.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
     /// The archive: the directory that holds CHANNEL/QUALITY/HOUR
@@ -72,7 +77,6 @@ pub struct Common {
     /// Configuration file (TOML) [default: BASE/.gapless/config.toml if it is there]
     #[arg(long, global = true, help_heading = EVERY_VERB, env = "GAPLESS_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What to log.
     #[arg(
         long,
         global = true,
@@ -86,7 +90,6 @@ pub struct Common {
     pub json: bool,
 }
 
-/// The verbs.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
     /// Try gapless: three nodes on this machine whose recorders miss segments, in a temporary directory
@@ -163,61 +166,35 @@ pub enum Verb {
     Man(ManArgs),
 }
 
-/// Arguments of `demo`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct DemoArgs {
-    /// How much history to start with, at most 6h
-    #[arg(long, value_name = "DURATION", default_value = "3h", value_parser = |text: &str| time_between(text, "0s", "6h"))]
-    pub history: Duration,
-    /// End after this time, at most 24h
-    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = |text: &str| time_between(text, "1s", "24h"))]
-    pub lasts: Duration,
-    /// How long ago a segment must have ended before a node that lacks it fetches it, at most 10min; until then its hole is visible
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = |text: &str| time_between(text, "0s", "10min"))]
-    pub recent_cutoff: Duration,
-    /// Seed for reproducible failures of the recorders; random by default
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Use this directory, which must be empty or missing, and leave everything in it at the end
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-}
-
-/// Other nodes, and how far they are trusted.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PeerArgs {
     /// Another node; repeatable
     #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
     pub peer: Vec<String>,
-    /// A file.
     #[arg(
         long,
         value_name = "FILE",
         help = "File with other nodes, `NAME URL` or `URL` per line; reread every 30 s [env: GAPLESS_BACKFILL_NODE_FILE]"
     )]
     pub node_file: Option<String>,
-    /// A database.
     #[arg(
         long,
         value_name = "URL",
         help = "PostgreSQL database with a table of other nodes; queried every 30 s [env: GAPLESS_BACKFILL_NODE_DATABASE]"
     )]
     pub node_database: Option<String>,
-    /// How long ago a segment must have ended to be fetched: the recorder here may still get it
     #[arg(
         long,
         value_name = "DURATION",
         help = "How long ago a segment must have ended to be fetched [default: 120s]"
     )]
     pub recent_cutoff: Option<String>,
-    /// The token.
     #[arg(
         long,
         value_name = "FILE",
         help = "File with the token to send to other nodes [env: GAPLESS_BACKFILL_TOKEN_FILE]"
     )]
     pub token_file: Option<String>,
-    /// Whom to trust.
     #[arg(
         long,
         value_name = "FILE",
@@ -235,165 +212,8 @@ pub struct PeerArgs {
     pub accept_tombstone_bursts: bool,
 }
 
-/// Arguments of `backfill`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct BackfillArgs {
-    /// Other nodes.
-    #[command(flatten)]
-    pub peers: PeerArgs,
-    /// Make one round, then exit: 0 if complete, 1 if something could not be fetched. Without it, rounds go on until ctrl-C
-    #[arg(long)]
-    pub once: bool,
-    /// Only this channel; repeatable
-    #[arg(long, value_name = "CHANNEL")]
-    pub channel: Vec<String>,
-    /// Only this quality; repeatable
-    #[arg(long, value_name = "QUALITY")]
-    pub quality: Vec<String>,
-    /// Only this hour, such as 2019-11-13T02 or 1h ago; repeatable
-    #[arg(long, value_name = "HOUR", value_parser = time::hour, allow_hyphen_values = true)]
-    pub hour: Vec<Hour>,
-    /// Only from the hour of this time on, such as 2019-11-13, yesterday or 5h ago; a number alone counts hours back
-    #[arg(long, value_name = "TIME", value_parser = time::since, allow_hyphen_values = true)]
-    pub start: Option<Hour>,
-    /// This node's name.
-    #[arg(
-        long,
-        value_name = "NAME",
-        help = "This node's name, to leave itself out of lists of nodes [env: GAPLESS_NAME] [default: the host's name]"
-    )]
-    pub name: Option<String>,
-    /// Parallel downloads from one node
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help = "Parallel downloads from one node [default: 5]")]
-    pub concurrency: Option<u8>,
-}
-
-/// Arguments of `node`.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct NodeArgs {
-    /// Where to listen.
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        help = "Where to listen; port 0 picks a free one [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
-    )]
-    pub listen: Option<String>,
-    /// Who may write.
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "File with tokens that may write, one per line [env: GAPLESS_HTTP_WRITE_TOKENS]"
-    )]
-    pub write_tokens: Option<String>,
-    /// Who may read.
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "File with tokens that may read, one per line; by default everybody may read [env: GAPLESS_HTTP_READ_TOKENS]"
-    )]
-    pub read_tokens: Option<String>,
-    /// The certificate.
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "Speak https with this certificate chain (PEM) [env: GAPLESS_HTTP_TLS_CERTIFICATE]"
-    )]
-    pub tls_certificate: Option<String>,
-    /// Its key.
-    #[arg(long, value_name = "FILE", help = "The private key of that certificate (PEM) [env: GAPLESS_HTTP_TLS_KEY]")]
-    pub tls_key: Option<String>,
-    /// This node's name.
-    #[arg(long, value_name = "NAME", help = "This node's name [env: GAPLESS_NAME] [default: the host's name]")]
-    pub name: Option<String>,
-    /// Other nodes.
-    #[command(flatten)]
-    pub peers: PeerArgs,
-}
-
-/// Arguments of `rebuild`.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct RebuildArgs {
-    /// Change nothing; report every difference between index and tree, and exit with 1 if there is one
-    #[arg(long)]
-    pub check: bool,
-    /// Give this archive a new id, after it was copied together with .gapless
-    #[arg(long, conflicts_with = "check")]
-    pub new_id: bool,
-}
-
-/// Arguments of `retention`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct RetentionArgs {
-    /// What about it.
-    #[command(subcommand)]
-    pub verb: RetentionVerb,
-}
-
-/// What to do about retention.
-#[derive(Debug, Clone, Subcommand)]
-pub enum RetentionVerb {
-    /// What would be deleted now, and why; deletes nothing
-    Plan,
-    /// Delete what is to be deleted
-    Run {
-        /// Confirm, even if more than half of the archive would go or the clock looks wrong
-        #[arg(long)]
-        yes: bool,
-        /// Other nodes that may hold copies
-        #[command(flatten)]
-        peers: PeerArgs,
-    },
-    /// List the hours that were deleted or are being deleted: hour, state, reason, time
-    List,
-    /// Recreate damaged or missing protective records from what can still be read
-    #[command(
-        long_about = "Recreate damaged or missing protective records from what can still be read.\n\nNothing is deleted while one of them cannot be relied on. Look at `gapless doctor` and at the files beneath BASE/.gapless first: a line of the journal that is lost may have said that an hour is kept. Damaged copies stay there as NAME.damaged."
-    )]
-    Accept,
-    /// Exempt hours from all limits, and fetch them again
-    Keep {
-        /// The hours
-        #[arg(value_name = "CHANNEL/QUALITY/HOUR", required = true)]
-        places: Vec<String>,
-        /// End the exemption
-        #[arg(long)]
-        release: bool,
-    },
-}
-
-/// Arguments of `crawl`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct CrawlArgs {
-    /// The answer.
-    #[command(subcommand)]
-    pub verb: CrawlVerb,
-}
-
-/// Answers to the crawl.
-#[derive(Debug, Clone, Subcommand)]
-pub enum CrawlVerb {
-    /// Confirm that a channel's missing files are gone for good
-    Accept {
-        /// The channel, as `gapless status` names it
-        channel: String,
-    },
-}
-
-/// Arguments of `ls`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct LsArgs {
-    /// What to list; without it, the channels
-    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub target: Option<ArchiveTarget>,
-    /// Also list tombstones
-    #[arg(long)]
-    pub tombstones: bool,
-}
-
-/// The rules by which a name of another node would be fetched or left.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RuleArgs {
-    /// How long ago a segment must have ended to be fetched.
     #[arg(
         long,
         value_name = "DURATION",
@@ -403,14 +223,12 @@ pub struct RuleArgs {
     /// Tombstones of the other node would only be reported
     #[arg(long)]
     pub distrust_tombstones: bool,
-    /// File with the one token that is shown to the other node.
     #[arg(
         long,
         value_name = "FILE",
         help = "File with the one token that is shown to the other node [env: GAPLESS_BACKFILL_TOKEN_FILE]"
     )]
     pub token_file: Option<String>,
-    /// Whom to trust.
     #[arg(
         long,
         value_name = "FILE",
@@ -419,178 +237,21 @@ pub struct RuleArgs {
     pub ca_file: Option<String>,
 }
 
-/// Arguments of `diff`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct DiffArgs {
-    /// The other node
-    #[arg(long, value_name = "[NAME=]URL")]
-    pub peer: String,
-    /// What to compare; without it, everything
-    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
-    pub target: Option<ArchiveTarget>,
-    /// Only how many, not which
-    #[arg(long)]
-    pub summary: bool,
-    /// What backfill would do.
-    #[command(flatten)]
-    pub rules: RuleArgs,
-}
-
-/// Arguments of `explain`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ExplainArgs {
-    /// CHANNEL/QUALITY/HOUR/NAME, a path below the base, HOUR/NAME, or a time such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
-    #[arg(value_name = "PATH-or-TIME")]
-    pub what: String,
-    /// Only in this channel
-    #[arg(long, value_name = "CHANNEL")]
-    pub channel: Option<String>,
-    /// Only in this quality
-    #[arg(long, value_name = "QUALITY")]
-    pub quality: Option<String>,
-    /// The hour of a file given by name only, such as 2019-11-13T02
-    #[arg(long, value_name = "HOUR", value_parser = time::hour, allow_hyphen_values = true)]
-    pub hour: Option<Hour>,
-    /// Also ask this node whether it has the file, and what backfill would do
-    #[arg(long, value_name = "[NAME=]URL")]
-    pub peer: Option<String>,
-    /// What backfill would do.
-    #[command(flatten)]
-    pub rules: RuleArgs,
-}
-
-/// A channel and quality, and a part of its time.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WindowArgs {
     /// The channel and quality
     #[arg(value_name = "CHANNEL/QUALITY")]
     pub stream: String,
     /// Only from this time on, such as 2019-11-13T04:05:06 (UTC), yesterday or 1h ago
-    #[arg(long, alias = "start", value_name = "TIME", value_parser = time::time, allow_hyphen_values = true)]
+    #[arg(long, alias = "start", value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     pub from: Option<Timestamp>,
     /// Only until this time
-    #[arg(long, alias = "end", value_name = "TIME", value_parser = time::time, allow_hyphen_values = true)]
+    #[arg(long, alias = "end", value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     pub to: Option<Timestamp>,
 }
 
-/// Arguments of `holes`.
-#[derive(Debug, Clone, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct HolesArgs {
-    /// Where and when.
-    #[command(flatten)]
-    pub window: WindowArgs,
-    /// Also count what is missing at the edges of the window
-    #[arg(long)]
-    pub edges: bool,
-    /// Holes in the playable sequence instead of holes that nothing covers
-    #[arg(long)]
-    pub editable: bool,
-    /// Only holes that nobody can fill: every peer was asked, and none has anything
-    #[arg(long, conflicts_with_all = ["edges", "editable"])]
-    pub unfillable: bool,
-    /// Holes that were filled, and by whom
-    #[arg(long, conflicts_with_all = ["edges", "editable", "unfillable"])]
-    pub closed: bool,
-}
-
-/// Arguments of `cut`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct CutArgs {
-    /// The channel and quality
-    #[arg(value_name = "CHANNEL/QUALITY")]
-    pub stream: String,
-    /// Start, such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
-    #[arg(value_name = "START", value_parser = time::time, allow_hyphen_values = true)]
-    pub start: Timestamp,
-    /// End
-    #[arg(value_name = "END", value_parser = time::time, allow_hyphen_values = true)]
-    pub end: Timestamp,
-    /// Where to write it; `-` is standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-    /// How to cut; without it, the name says it: .ts is rough, .mp4 is mp4
-    #[arg(long = "type", value_enum)]
-    pub kind: Option<CutType>,
-    /// Write the rest if something is missing; by default nothing is written then
-    #[arg(long)]
-    pub allow_holes: bool,
-    /// Replace the file if it is there
-    #[arg(long)]
-    pub force: bool,
-}
-
-/// How to cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum CutType {
-    /// Whole segments as they are; may start earlier and end later
-    Rough,
-    /// Transport stream, exact to the picture; only the ends are encoded. Needs ffmpeg
-    Smart,
-    /// The same, as MP4
-    Mp4,
-}
-
-impl CutType {
-    /// As in an address.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rough => "rough",
-            Self::Smart => "smart",
-            Self::Mp4 => "mp4",
-        }
-    }
-}
-
-/// Arguments of `timespans`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct TimespansArgs {
-    /// Where and when.
-    #[command(flatten)]
-    pub window: WindowArgs,
-}
-
-/// Arguments of `coverage`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct CoverageArgs {
-    /// Print it once, then exit: the default, accepted for scripts
-    #[arg(long)]
-    pub once: bool,
-    /// Only this channel; repeatable
-    #[arg(long, value_name = "CHANNEL")]
-    pub channel: Vec<String>,
-    /// Only this quality; repeatable
-    #[arg(long, value_name = "QUALITY")]
-    pub quality: Vec<String>,
-    /// Write gauges into this file as Prometheus text, in one piece
-    #[arg(long, value_name = "FILE")]
-    pub gauges: Option<PathBuf>,
-    /// Draw a map of each quality, and a page that shows it beside those of other nodes, into BASE/coverage-maps
-    #[arg(long)]
-    pub maps: bool,
-}
-
-/// Arguments of `status`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct StatusArgs {
-    /// Redraw until ctrl-C; one screen after the other if stdout is not a terminal
-    #[arg(
-        long,
-        value_name = "INTERVAL",
-        num_args = 0..=1,
-        default_missing_value = "2s",
-        value_parser = |text: &str| time_between(text, "100ms", "1d")
-    )]
-    pub watch: Option<Duration>,
-    /// Another node.
-    #[command(flatten)]
-    pub node: OtherNode,
-}
-
-/// A node that is not the one on this archive.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OtherNode {
-    /// The daemon to ask.
     #[arg(
         long,
         env = "GAPLESS_NODE",
@@ -601,13 +262,157 @@ pub struct OtherNode {
     /// File with the token to send to that daemon
     #[arg(long, value_name = "FILE", requires = "node")]
     pub token_file: Option<PathBuf>,
-    /// Whom to trust.
     #[arg(
         long,
         value_name = "FILE",
         help = "Trust these authorities (PEM) and no others where the daemon is asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
     )]
     pub ca_file: Option<String>,
+}
+
+impl Args {
+    /// The settings that were given as flags: key and text.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut given = vec![("log", self.common.log.clone())];
+        if let Verb::Node(node) = &self.verb {
+            given.push(("listen", node.listen.clone()));
+            given.push(("name", node.name.clone()));
+            given.push(("http.write_tokens", node.write_tokens.clone()));
+            given.push(("http.read_tokens", node.read_tokens.clone()));
+            given.push(("http.tls_certificate", node.tls_certificate.clone()));
+            given.push(("http.tls_key", node.tls_key.clone()));
+        }
+        if let Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) = &self.verb {
+            given.push(("backfill.token_file", rules.token_file.clone()));
+        }
+        if let Verb::Backfill(backfill) = &self.verb {
+            given.push(("name", backfill.name.clone()));
+        }
+        if let Verb::Doctor(doctor) = &self.verb {
+            given.extend(doctor.settings());
+        }
+        given.push(("backfill.ca_file", self.ca_file()));
+        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
+            given.push(("backfill.token_file", peers.token_file.clone()));
+            given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
+            given.push(("backfill.node_file", peers.node_file.clone()));
+            given.push(("backfill.node_database", peers.node_database.clone()));
+            given.push(("backfill.tombstones_from", peers.distrust_tombstones.then(|| "none".to_owned())));
+        }
+        given.into_iter().filter_map(|(key, value)| value.map(|text| (key, text))).collect()
+    }
+
+    fn ca_file(&self) -> Option<String> {
+        match &self.verb {
+            Verb::Node(NodeArgs { peers, .. })
+            | Verb::Backfill(BackfillArgs { peers, .. })
+            | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. } }) => peers.ca_file.clone(),
+            Verb::Status(status) => status.node.ca_file.clone(),
+            Verb::Doctor(doctor) => doctor.ca_file.clone(),
+            Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
+            Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
+            Verb::Demo(_)
+            | Verb::Scrub(_)
+            | Verb::Quarantine(_)
+            | Verb::Flagged
+            | Verb::Rebuild(_)
+            | Verb::Retention(_)
+            | Verb::Crawl(_)
+            | Verb::Import(_)
+            | Verb::Ls(_)
+            | Verb::Cut(_)
+            | Verb::Holes(_)
+            | Verb::Timespans(_)
+            | Verb::Coverage(_)
+            | Verb::Completions(_)
+            | Verb::Man(_) => None,
+        }
+    }
+}
+
+/// A place in the archive, from a channel down to an hour.
+///
+/// Names may be given as they are printed. Only the shape is checked: one to three parts, none empty, none hidden. Whether the hour is one is `archive`'s affair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveTarget(Vec<String>);
+
+impl ArchiveTarget {
+    /// The parts, from the channel on: one to three of them.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl std::fmt::Display for ArchiveTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("/"))
+    }
+}
+
+impl FromStr for ArchiveTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains("://") {
+            return Err("this is an address: give it with --peer or --node; expected CHANNEL/QUALITY/HOUR".into());
+        }
+        let parts: Vec<String> =
+            text.strip_suffix('/').unwrap_or(text).split('/').map(|part| unshown(part).into_owned()).collect();
+        if parts.len() > 3 {
+            return Err("expected at most three parts, CHANNEL/QUALITY/HOUR".into());
+        }
+        if parts.iter().any(|part| part.is_empty() || part.starts_with('.') || part.contains(['\0', '/'])) {
+            return Err("expected parts that are neither empty nor hidden, as in desertbus/source/2019-11-13T02".into());
+        }
+        Ok(Self(parts))
+    }
+}
+
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Reads CHANNEL/QUALITY as it is typed or printed.
+pub fn parse_stream(text: &str) -> Result<Stream, UsageError> {
+    let plain = unshown(text);
+    let plain = plain.trim_end_matches('/');
+    Stream::parse(plain).map_err(|error| {
+        UsageError(match plain.split('/').count() {
+            1 if !plain.is_empty() => {
+                format!(
+                    "{text:?} is a channel alone, expected CHANNEL/QUALITY; `gapless ls {plain}` lists its qualities"
+                )
+            }
+            2 if !plain.starts_with('/') => format!("{text:?}: {error}"),
+            _ => format!("{text:?}: expected CHANNEL/QUALITY, such as desertbus/source"),
+        })
+    })
+}
+
+/// Reads CHANNEL/QUALITY/HOUR as it is typed or printed.
+pub fn parse_hour_place(text: &str) -> Result<HourPlace, UsageError> {
+    let plain = unshown(text);
+    let plain = plain.trim_end_matches('/');
+    HourPlace::parse(plain).map_err(|error| {
+        let why = if plain.split('/').count() == 3 { format!("{error}; ") } else { String::new() };
+        UsageError(format!("{text:?}: {why}expected CHANNEL/QUALITY/HOUR, such as desertbus/source/2019-11-13T02"))
+    })
+}
+
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    time_input::read(text, now()).map_err(|error| error.advice())
+}
+
+pub fn parse_hour(text: &str) -> Result<Hour, String> {
+    parse_time(text).map(Timestamp::hour)
+}
+
+/// The hour in which a time lies, or the one that was so many hours ago.
+pub fn parse_since(text: &str) -> Result<Hour, String> {
+    let is_number = text.parse::<u32>().is_ok();
+    let words = if is_number { format!("{text}h ago") } else { text.to_owned() };
+    parse_hour(&words).map_err(|advice| format!("{advice}, or a number of hours ago"))
 }
 
 #[cfg(test)]

@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
 
 use super::api::Api;
-use super::args::time::since;
-use super::args::{BackfillArgs, PeerArgs};
+use super::api::Offline;
+use super::args::PeerArgs;
+use super::args::{parse_hour, parse_since};
 use super::config::{self, Config};
-use super::offline::Offline;
 use super::out::{stderr_line, stdout};
 use super::peer_access::{token, trusted};
 use super::{Exit, UsageError};
@@ -24,7 +25,35 @@ use crate::replicate::sources::{
 };
 use crate::sync::crawl::StrangersBudget;
 
-/// Runs one round, or rounds until it is stopped.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackfillArgs {
+    #[command(flatten)]
+    pub peers: PeerArgs,
+    /// Make one round, then exit: 0 if complete, 1 if something could not be fetched. Without it, rounds go on until ctrl-C
+    #[arg(long)]
+    pub once: bool,
+    /// Only this channel; repeatable
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Vec<String>,
+    /// Only this quality; repeatable
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Vec<String>,
+    /// Only this hour, such as 2019-11-13T02 or 1h ago; repeatable
+    #[arg(long, value_name = "HOUR", value_parser = parse_hour, allow_hyphen_values = true)]
+    pub hour: Vec<Hour>,
+    /// Only from the hour of this time on, such as 2019-11-13, yesterday or 5h ago; a number alone counts hours back
+    #[arg(long, value_name = "TIME", value_parser = parse_since, allow_hyphen_values = true)]
+    pub start: Option<Hour>,
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "This node's name, to leave itself out of lists of nodes [env: GAPLESS_NAME] [default: the host's name]"
+    )]
+    pub name: Option<String>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help = "Parallel downloads from one node [default: 5]")]
+    pub concurrency: Option<u8>,
+}
+
 pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCode> {
     let sources = sources(config)?;
     if sources.given.is_empty() && sources.file.is_none() && sources.database.is_none() {
@@ -48,9 +77,8 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let own = OwnNode { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
     let retention = super::retention::offline(config, &keeper, sources.peers())?;
-    let adding = Arc::clone(&retention);
-    let keeps =
-        KeepRules::new(move |place| retention.keeps(place)).with_room(move |place| adding.room_beside_own(place));
+    let room = Arc::clone(&retention);
+    let keeps = KeepRules::new(move |place| retention.keeps(place)).with_room(move |place| room.room_beside_own(place));
     let options = BackfillOptions { keeps, ..options };
     let board = Arc::clone(&options.board);
     let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
@@ -83,7 +111,6 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     Ok(exit)
 }
 
-/// Where other nodes are found, as configured.
 pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
     let backfill = &config.backfill;
     let wrong = |error: SourceError| UsageError(format!("backfill.node_database: {error}"));
@@ -109,7 +136,6 @@ pub fn sources(config: &Config) -> anyhow::Result<SourceOptions> {
     })
 }
 
-/// The other nodes that are configured now, from all sources.
 pub(super) async fn peers_now(config: &Config) -> anyhow::Result<tokio::sync::watch::Receiver<Vec<Peer>>> {
     let own = OwnNode { listen: None };
     let sources = Sources::new(sources(config)?, own, &config.state_dir, &Registry::new())?;
@@ -183,7 +209,6 @@ pub(super) fn named(config: &Config, channels: &[String], qualities: &[String]) 
     }
 }
 
-/// Directories of extras: those of the configuration and those of flags.
 fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
     let mut names = config.backfill.extras.clone();
     for text in &peers.extras {
@@ -199,14 +224,15 @@ fn extras(config: &Config, peers: &PeerArgs) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// What is used where only peers are given.
+/// As given by the flag, or else as configured.
+pub(super) fn recent_cutoff(config: &Config, given: Option<&str>) -> Result<Duration, UsageError> {
+    let Some(text) = given else { return Ok(config.backfill.recent_cutoff) };
+    humantime::parse_duration(text)
+        .map_err(|error| UsageError(format!("--recent-cutoff {text:?}: {error}; expected a time such as 120s")))
+}
+
 pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOptions> {
-    let cutoff = match &peers.recent_cutoff {
-        Some(text) => humantime::parse_duration(text).map_err(|error| {
-            UsageError(format!("--recent-cutoff {text:?}: {error}; expected is a time such as 120s"))
-        })?,
-        None => config.backfill.recent_cutoff,
-    };
+    let cutoff = recent_cutoff(config, peers.recent_cutoff.as_deref())?;
     Ok(BackfillOptions {
         wants: Wants {
             channels: config.backfill.channels.iter().cloned().collect(),
@@ -243,7 +269,7 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
 }
 
 fn start(text: &str) -> Result<Hour, UsageError> {
-    since(text).map_err(|advice| UsageError(format!("backfill.start is {text:?}: {advice}")))
+    parse_since(text).map_err(|advice| UsageError(format!("backfill.start is {text:?}: {advice}")))
 }
 
 fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
@@ -301,7 +327,7 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
             )?;
         }
         for burst in &report.bursts {
-            writeln!(out, "  waits for your word (--accept-tombstone-bursts): {burst}")?;
+            writeln!(out, "  held back; --accept-tombstone-bursts applies it: {burst}")?;
         }
         if let Some(error) = &status.error {
             writeln!(out, "  {} errors, {} wrong hashes; the last: {error}", report.errors, report.hash_mismatches)?;

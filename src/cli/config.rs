@@ -8,7 +8,6 @@ mod file;
 #[cfg(test)]
 mod reference;
 mod setting;
-mod streams;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use setting::{
     Address, ByteSize, BytesOrOff, BytesOrTenth, Count, Directories, Filter, Fraction, NodeName, NonEmptyText,
     OptionalFile, OptionalText, Rows, Secret, SettingKind, StructureCheck, Texts, TimeLength, TimeOrOff, YesNo,
 };
-pub use setting::{LogFormat, Redacted, Setting};
+pub use setting::{LogFormat, Setting};
 
 use super::args::{Args, Verb};
 use super::daemon_search::wrong_with;
@@ -42,6 +41,7 @@ macro_rules! settings {
             key: stringify!($key),
             default: $default,
             bounds: settings!(@bounds $($low $high)?),
+            #[cfg(test)]
             why: $why,
             expects: <$kind as SettingKind>::EXPECTS,
         }
@@ -70,23 +70,16 @@ macro_rules! settings {
             }
         )*
 
-        /// Every setting there is, in the order of the reference.
         pub const SETTINGS: &[Setting] = &[
             $($(settings!(@one $table $key $kind $default, $why, $($low $high)?),)*)*
         ];
 
-        /// The validated configuration.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Config {
-            /// The archive.
             pub base_dir: PathBuf,
-            /// Where the index lies.
             pub state_dir: PathBuf,
-            /// The configuration file that was read, if there was one.
             pub file: Option<PathBuf>,
-            /// Whether data is to be printed as JSON.
             pub json: bool,
-            /// Limits of single channels and qualities.
             pub retention_streams: Vec<StreamLimit>,
             $($(#[$doc])* pub $field: $name,)*
         }
@@ -320,7 +313,7 @@ settings! {
     /// From where on something is a problem.
     problems: ProblemsConfig in "problems" {
         silent_after: TimeOrOff = "5min", "off" to "1day" =>
-            "How long no segment may come from a stream that had one within the last day before that is a problem, unless `off`. A node that fetches waits longer: at least 3 min beyond `[backfill] recent_cutoff`.";
+            "How long no segment may come from a stream that had one within the last day before that is a problem, unless `off`. Regular pauses, every night or on weekdays, are recognised after two of them. A node that fetches waits longer: at least 3 min beyond `[backfill] recent_cutoff`.";
         missing_share: Fraction = "0.005", "0.0001" to "1" =>
             "Share of the last 24 hours of a quality that may be missing before that is a problem; less than a minute never is.";
     }
@@ -344,46 +337,23 @@ settings! {
     }
 }
 
-/// The machine's name, as the kernel has it.
 pub(super) fn host_name() -> String {
     std::fs::read_to_string(HOST_NAME_FILE).unwrap_or_default().trim_end().to_owned()
 }
 
-/// Why there is no valid configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Something in the file is wrong.
     #[error("{}, line {line}: {problem}", file.display())]
-    InFile {
-        /// The file.
-        file: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong and what was expected.
-        problem: String,
-    },
-    /// The file is there and cannot be read.
+    InFile { file: PathBuf, line: usize, problem: String },
     #[error("cannot read the configuration file {}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Unreadable { file: PathBuf, source: std::io::Error },
     /// The base directory is not one, so that no file lies beneath it.
     #[error("{0}; correct --base-dir or GAPLESS_BASE_DIR, or the rights of that directory")]
     Base(String),
-    /// The file that was asked for is not there.
     #[error("there is no configuration file {}; correct --config or GAPLESS_CONFIG", .0.display())]
     NoFile(PathBuf),
-    /// A flag or an environment variable is wrong.
     #[error("{origin}: {problem}")]
-    Given {
-        /// The flag or variable.
-        origin: String,
-        /// What is wrong and what was expected.
-        problem: String,
-    },
+    Given { origin: String, problem: String },
 }
 
 /// Reads a time with its unit, as a setting is read that has these bounds; the error says what was expected.
@@ -447,12 +417,10 @@ impl Sources<'_> {
 }
 
 impl Config {
-    /// Reads the configuration that the arguments, this process's environment and the file amount to.
     pub fn load(args: &Args) -> Result<Self, ConfigError> {
         Self::load_with(args, &|name| std::env::var_os(name))
     }
 
-    /// The same with another environment.
     pub fn load_with(args: &Args, environment: Environment<'_>) -> Result<Self, ConfigError> {
         // A demonstration has nothing to do with the archive that happens to be here.
         let is_demo = matches!(args.verb, Verb::Demo(_));

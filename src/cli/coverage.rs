@@ -1,27 +1,45 @@
 //! The verb `coverage`: a table of the hours of each quality, and, on request, gauges, maps and pages. Writes nothing that was not
 //! asked for.
 
-mod ask;
-mod print;
-
 use std::collections::BTreeSet;
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use self::print::CoveragePrinter;
 use super::archive_client::{ArchiveClient, ArchiveScope};
-use super::args::CoverageArgs;
+use super::args::now;
 use super::config::Config;
+use super::out::{LineOutput, stdout};
 use super::{Exit, UsageError, absent};
+use crate::archive::coverage::{CoverageKind, HourFigures};
 use crate::archive::escape::{shown, unshown};
-use crate::archive::{Channel, Quality, Stream, Timestamp};
+use crate::archive::{Channel, Horizon, Quality, Stream, map};
 use crate::disk::Base;
 use crate::replicate::sources::SourceEntry;
 use crate::report::coverage::{self, CoverageGauges, ShownNode};
-use crate::wire::Status;
+use crate::wire::{CoverageList, HourCoverage, Status, seconds};
+use std::path::PathBuf;
 
-/// Works everything out once.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CoverageArgs {
+    /// Print it once, then exit: the default, accepted for scripts
+    #[arg(long)]
+    pub once: bool,
+    /// Only this channel; repeatable
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Vec<String>,
+    /// Only this quality; repeatable
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Vec<String>,
+    /// Write gauges into this file as Prometheus text, in one piece
+    #[arg(long, value_name = "FILE")]
+    pub gauges: Option<PathBuf>,
+    /// Draw a map of each quality, and a page that shows it beside those of other nodes, into BASE/coverage-maps
+    #[arg(long)]
+    pub maps: bool,
+}
+
 pub async fn run(config: &Config, args: &CoverageArgs) -> anyhow::Result<ExitCode> {
     let selection = Selection::new(args)?;
     let here = ArchiveClient::here(config).await?;
@@ -30,7 +48,6 @@ pub async fn run(config: &Config, args: &CoverageArgs) -> anyhow::Result<ExitCod
     done.map(ExitCode::from)
 }
 
-/// Which channels and qualities; all where none is named.
 struct Selection {
     channels: BTreeSet<Channel>,
     qualities: BTreeSet<Quality>,
@@ -54,7 +71,7 @@ impl Selection {
         let (channels, qualities) =
             (names(|stream| stream.channel.to_string()), names(|stream| stream.quality.to_string()));
         let is_here =
-            |what, name: &str, known: &[String]| absent::among(&format!("{what} {}", shown(name)), name, known);
+            |what, name: &str, present: &[String]| absent::among(&format!("{what} {}", shown(name)), name, present);
         self.channels.iter().try_for_each(|channel| is_here("channel", channel.as_str(), &channels))?;
         self.qualities.iter().try_for_each(|quality| is_here("quality", quality.as_str(), &qualities))
     }
@@ -94,7 +111,7 @@ async fn all(
     let mut gauges = args.gauges.as_ref().map(|_| CoverageGauges::default());
     let mut exit = Exit::Done;
     for stream in streams {
-        let found = ask::of_stream(here, &stream, args.maps).await?;
+        let found = of_stream(here, &stream, args.maps).await?;
         let mut printer = CoveragePrinter::new(config.json, &stream)?;
         for figures in &found.hours {
             printer.hour(figures)?;
@@ -126,8 +143,142 @@ fn draw(config: &Config, stream: &Stream, nodes: &[ShownNode], picture: &[u8]) -
     })
 }
 
-/// What the machine says it is.
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+/// Hours of a quality that are shown, the latest ones: eleven years of them. A single directory with a stray date would otherwise
+/// ask for thousands of years.
+const MOST_HOURS: u32 = 100_000;
+
+#[derive(Debug, Default)]
+pub(super) struct QualityCoverage {
+    pub hours: Vec<HourFigures>,
+    /// The map as a PNG, if it was asked for and there is anything.
+    pub picture: Option<Vec<u8>>,
+}
+
+pub(super) async fn of_stream(here: &ArchiveClient, stream: &Stream, draws: bool) -> anyhow::Result<QualityCoverage> {
+    let hours = here.hours(stream, true).await?;
+    let hours = hours.into_iter().map(|hour| (hour, ())).collect();
+    let Some((first, last)) = Horizon::at(now()).view(&hours) else { return Ok(QualityCoverage::default()) };
+    let begin = hours.keys().next().map_or(first, |hour| *hour);
+    let shown_from = begin.max(last.earlier(MOST_HOURS - 1));
+    if shown_from > begin {
+        tracing::warn!(name: "hours_cut", %stream, "only the latest {MOST_HOURS} hours are shown");
+    }
+    let drawn_from = first.max(last.earlier(map::MOST_HOURS - 1));
+    if draws && drawn_from > first {
+        tracing::warn!(name: "map_cut", %stream, from = %drawn_from, "the map shows the latest {} hours only", map::MOST_HOURS);
+    }
+    let Some(api) = here.api() else { return Ok(QualityCoverage::default()) };
+    let mut found = QualityCoverage::default();
+    let each = |page: CoverageList| {
+        for hour in &page.hours {
+            found.hours.push(HourFigures::try_from(hour)?);
+        }
+        Ok(())
+    };
+    let question = api.get("api/v1/coverage").of(stream).with("from", shown_from.start());
+    question.pages("from", |page: &CoverageList| page.next.clone(), each).await?;
+    if draws {
+        found.picture = Some(api.get("api/v1/map").of(stream).ask().await?.bytes().await?);
+    }
+    Ok(found)
+}
+
+/// Columns of a whole row.
+const WIDTH: u16 = 130;
+
+pub(super) enum CoveragePrinter {
+    Table {
+        /// Whether only what a terminal of 80 columns can hold is printed.
+        is_narrow: bool,
+    },
+    Json(CoverageList),
+}
+
+impl CoveragePrinter {
+    pub(super) fn new(json: bool, stream: &Stream) -> io::Result<Self> {
+        if json {
+            let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
+            return Ok(Self::Json(CoverageList { channel, quality, hours: Vec::new(), next: None }));
+        }
+        let mut out = stdout();
+        writeln!(out, "{}", shown(&stream.to_string()))?;
+        let terminal = console::Term::stdout();
+        let is_narrow = terminal.is_term() && terminal.size().1 < WIDTH;
+        if is_narrow {
+            writeln!(
+                out,
+                "{:<13} {:>6} {:>7} {:>7} {:>5} {:>10} {:>6} {:>9} {:>8}",
+                "hour", "full", "suspect", "partial", "bad", "covered s", "holes", "hole s", "overlaps"
+            )?;
+            return Ok(Self::Table { is_narrow });
+        }
+        writeln!(
+            out,
+            "{:<13} {:>6} {:>7} {:>7} {:>5} {:>12} {:>6} {:>12} {:>12} {:>6} {:>12} {:>8} {:>12}",
+            "hour",
+            "full",
+            "suspect",
+            "partial",
+            "bad",
+            "covered s",
+            "holes",
+            "hole s",
+            "editable s",
+            "holes",
+            "hole s",
+            "overlaps",
+            "overlap s"
+        )?;
+        Ok(Self::Table { is_narrow })
+    }
+
+    pub(super) fn hour(&mut self, figures: &HourFigures) -> anyhow::Result<()> {
+        match self {
+            Self::Table { is_narrow } => Ok(row(&mut stdout(), figures, *is_narrow)?),
+            Self::Json(list) => {
+                list.hours.push(HourCoverage::from(figures));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        let mut out = stdout();
+        if let Self::Json(list) = self {
+            out.json(&list)?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+fn row(out: &mut LineOutput<'_>, figures: &HourFigures, is_narrow: bool) -> io::Result<()> {
+    let [full, suspect, partial] = figures.video.map(|tally| tally.count);
+    let overlaps: u64 = figures.overlaps.iter().map(|tally| tally.count).sum();
+    let overlap_us: u64 = figures.overlaps.iter().map(|tally| tally.us).sum();
+    let (raw, editable) = (figures.lane(CoverageKind::Raw), figures.lane(CoverageKind::Editable));
+    if is_narrow {
+        return writeln!(
+            out,
+            "{} {full:>6} {suspect:>7} {partial:>7} {:>5} {:>10.1} {:>6} {:>9.1} {overlaps:>8}",
+            figures.hour,
+            figures.bad,
+            seconds(raw.covered_us),
+            raw.holes,
+            seconds(raw.hole_us),
+        );
+    }
+    writeln!(
+        out,
+        "{} {full:>6} {suspect:>7} {partial:>7} {:>5} {:>12.6} {:>6} {:>12.6} {:>12.6} {:>6} {:>12.6} {overlaps:>8} {:>12.6}",
+        figures.hour,
+        figures.bad,
+        seconds(raw.covered_us),
+        raw.holes,
+        seconds(raw.hole_us),
+        seconds(editable.covered_us),
+        editable.holes,
+        seconds(editable.hole_us),
+        seconds(overlap_us),
+    )
 }

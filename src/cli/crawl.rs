@@ -4,13 +4,27 @@ use std::process::ExitCode;
 
 use super::Exit;
 use super::api::Api;
-use super::args::{CrawlArgs, CrawlVerb};
 use super::config::Config;
 use super::out::stdout;
 use crate::archive::escape::{shown, unshown};
 use crate::wire::{AcceptMissing, DoubtReport};
+use clap::Subcommand;
 
-/// Runs it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CrawlArgs {
+    #[command(subcommand)]
+    pub verb: CrawlVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum CrawlVerb {
+    /// Confirm that a channel's missing files are gone for good
+    Accept {
+        /// The channel, as `gapless status` names it
+        channel: String,
+    },
+}
+
 pub async fn run(config: &Config, args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     let CrawlVerb::Accept { channel } = &args.verb;
     let Some(daemon) = Api::running(config).await else {

@@ -16,15 +16,59 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, ApiError, OpenNeeds};
-use super::args::{CutArgs, CutType};
+use super::args::{parse_stream, parse_time};
 use super::config::Config;
 use super::out::{raw_stdout, stderr_line};
 use super::progress::Progress;
 use super::{Exit, UsageError, absent};
-use crate::archive::escape::{shown, unshown};
+use crate::archive::escape::shown;
 use crate::archive::{Stream, Timestamp};
 
-/// Writes a stretch to a file.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CutArgs {
+    /// The channel and quality
+    #[arg(value_name = "CHANNEL/QUALITY")]
+    pub stream: String,
+    /// Start, such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
+    #[arg(value_name = "START", value_parser = parse_time, allow_hyphen_values = true)]
+    pub start: Timestamp,
+    /// End
+    #[arg(value_name = "END", value_parser = parse_time, allow_hyphen_values = true)]
+    pub end: Timestamp,
+    /// Where to write it; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// How to cut; without it, the name says it: .ts is rough, .mp4 is mp4
+    #[arg(long = "type", value_enum)]
+    pub kind: Option<CutType>,
+    /// Write the rest if something is missing; by default nothing is written then
+    #[arg(long)]
+    pub allow_holes: bool,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CutType {
+    /// Whole segments as they are; may start earlier and end later
+    Rough,
+    /// Transport stream, exact to the picture; only the ends are encoded. Needs ffmpeg
+    Smart,
+    /// The same, as MP4
+    Mp4,
+}
+
+impl CutType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rough => "rough",
+            Self::Smart => "smart",
+            Self::Mp4 => "mp4",
+        }
+    }
+}
+
 pub async fn run(config: &Config, args: &CutArgs) -> anyhow::Result<ExitCode> {
     let (stream, start, end) = read(args)?;
     let kind = kind(args)?;
@@ -96,8 +140,7 @@ pub(super) fn end_by_signal() -> anyhow::Result<CancellationToken> {
 }
 
 fn read(args: &CutArgs) -> Result<(Stream, Timestamp, Timestamp), UsageError> {
-    let stream = Stream::parse(&unshown(&args.stream))
-        .map_err(|error| UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY", args.stream)))?;
+    let stream = parse_stream(&args.stream)?;
     let (start, end) = (args.start, args.end);
     if end <= start {
         return Err(UsageError(format!("the end, {end}, is not after the start, {start}")));
@@ -130,7 +173,6 @@ async fn write(
     tokio::task::block_in_place(|| target.finish())
 }
 
-/// Where the cut is written to.
 enum Target {
     Stdout(io::Stdout),
     File { temporary: NamedTempFile, path: PathBuf, force: bool },

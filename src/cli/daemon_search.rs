@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::api::{Api, ApiError};
 use super::config::Config;
 use crate::net::tls;
-use crate::report::doctor::processes;
+use crate::report::doctor::machine;
 use crate::wire::Status;
 
 /// How long each process is asked: they are on this machine.
@@ -17,13 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Addresses that are asked.
 const MOST_ADDRESSES: usize = 16;
 
-/// What is known of the daemon of an archive.
 pub enum DaemonSearch {
-    /// It answers.
     Found(Api),
-    /// None answers.
     Nothing {
-        /// Why, and what to do.
         why: String,
         /// Whether it is certain that none runs.
         is_certain: bool,
@@ -76,7 +72,7 @@ pub fn wrong_with(base: &Path) -> Option<String> {
 
 /// Where it is to listen, and where processes of this program do.
 fn addresses(config: &Config) -> Vec<SocketAddr> {
-    let running = processes::running().into_iter().flat_map(|process| process.listens);
+    let running = machine::running().into_iter().flat_map(|process| process.listens);
     let mut found: Vec<SocketAddr> = Vec::new();
     for address in std::iter::once(config.node.listen).chain(running).map(reachable) {
         if address.port() != 0 && !found.contains(&address) && found.len() < MOST_ADDRESSES {
@@ -98,7 +94,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 enum Answer {
     Ours(Api),
-    /// It may be.
     Unsure(String),
     Other,
 }

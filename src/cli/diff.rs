@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 
 use self::print::{DiffPrinter, DiffResult};
 use super::archive_client::{ArchiveClient, ArchiveScope, Digests};
-use super::args::{ArchiveTarget, DiffArgs, RuleArgs};
+use super::args::{ArchiveTarget, RuleArgs};
 use super::config::Config;
 use super::progress::Progress;
 use super::{Exit, UsageError};
@@ -24,10 +24,24 @@ use crate::archive::plan::Rules;
 use crate::archive::{Channel, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp, plan};
 use crate::replicate::peer::PeerError;
 
+#[derive(Debug, Clone, clap::Args)]
+pub struct DiffArgs {
+    /// The other node
+    #[arg(long, value_name = "[NAME=]URL")]
+    pub peer: String,
+    /// What to compare; without it, everything
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub target: Option<ArchiveTarget>,
+    /// Only how many, not which
+    #[arg(long)]
+    pub summary: bool,
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
 /// Hours that are asked for at once: enough to hide the way to the peer, few enough not to be felt there.
 const AT_ONCE: usize = 4;
 
-/// Prints what differs; exits with 0 if nothing does, with 1 if something does.
 pub async fn run(config: &Config, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let scope = scope(args.target.as_ref())?;
     let rules = DiffRules::new(config, &args.rules)?;
@@ -67,12 +81,7 @@ pub struct DiffRules {
 impl DiffRules {
     /// Reads the clock: only whether a segment is too recent depends on it.
     pub fn new(config: &Config, args: &RuleArgs) -> anyhow::Result<Self> {
-        let cutoff = match &args.recent_cutoff {
-            Some(text) => humantime::parse_duration(text).map_err(|error| {
-                UsageError(format!("--recent-cutoff {text:?}: {error}; expected is a time such as 120s"))
-            })?,
-            None => config.backfill.recent_cutoff,
-        };
+        let cutoff = super::backfill::recent_cutoff(config, args.recent_cutoff.as_deref())?;
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let us = |duration: std::time::Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Ok(Self {
@@ -82,7 +91,6 @@ impl DiffRules {
         })
     }
 
-    /// For an hour.
     pub fn of(&self, hour: Hour) -> Rules {
         Rules {
             hour,
@@ -96,7 +104,6 @@ impl DiffRules {
     }
 }
 
-/// An hour to compare, and which of the sides have it.
 struct Pair {
     place: HourPlace,
     here: bool,
@@ -188,7 +195,6 @@ fn different<'a, K: Ord>(ours: &'a Digests<K>, theirs: &'a Digests<K>) -> impl I
     keys.into_iter().filter(|key| ours.get(key) != theirs.get(key))
 }
 
-/// All hours that one of the sides lists.
 async fn by_listings(here: &ArchiveClient, there: &ArchiveClient, scope: &ArchiveScope) -> anyhow::Result<Vec<Pair>> {
     let ours = here.streams(scope, &BTreeSet::new()).await?;
     let theirs = there.streams(scope, &ours).await?;

@@ -18,10 +18,9 @@ use crate::disk::{DirLock, DiskError};
 use crate::replicate::peer::Peer;
 use crate::report::doctor::archive::{self, CheckedPlace};
 use crate::report::doctor::peers::PeerAccess;
-use crate::report::doctor::{CheckLevel, CheckResult, machine, reported, verdict, worst};
+use crate::report::doctor::{self as doctor, CheckLevel, CheckResult, machine, verdict, worst};
 use crate::wire::Status;
 
-/// Looks at everything and prints a line for each check. Ends with 1 if one of them failed.
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let (daemon, silence) = match daemon_of(config).await {
         DaemonSearch::Found(daemon) => (Some(daemon), None),
@@ -34,7 +33,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     };
     found.extend(running(config, daemon.as_ref(), status.as_ref(), silence));
     let status = status.and_then(Result::ok);
-    found.extend(status.iter().flat_map(reported::problems));
+    found.extend(status.iter().flat_map(doctor::problems));
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let keep_free = status.as_ref().and_then(|status| status.disk.keep_free_bytes);
     let place = CheckedPlace {
@@ -160,7 +159,7 @@ fn free(config: &Config) -> CheckResult {
     }
 }
 
-fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u64) -> Option<CheckResult> {
+fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, needed: u64) -> Option<CheckResult> {
     if let Some(watch) = status.map(|status| &status.watch) {
         let value = format!("{} held, {} directories compared twice a second instead", watch.watches, watch.unwatched);
         return Some(if watch.unwatched == 0 {
@@ -170,8 +169,8 @@ fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u
         });
     }
     let most = config.watch.max_watches as u64;
-    if wanted > most {
-        let value = format!("{wanted} directories are to be watched, and [watch] max_watches is {most}");
+    if needed > most {
+        let value = format!("{needed} directories are to be watched, and [watch] max_watches is {most}");
         return Some(CheckResult::warn(
             "watches",
             value,
@@ -179,7 +178,7 @@ fn watches(config: &Config, status: Option<&Status>, pid: Option<u32>, wanted: u
         ));
     }
     let user = pid.and_then(machine::user_of).unwrap_or_else(machine::own_user);
-    machine::inotify(user, pid).map(|inotify| verdict::watches(&inotify, wanted))
+    machine::inotify(user, pid).map(|inotify| verdict::watches(&inotify, needed))
 }
 
 /// Those that the daemon follows, as it reports them; where none runs those that are configured, which are asked. Those that are given
@@ -193,7 +192,7 @@ async fn peers(
         (vec![CheckResult::fail("peers", format!("{error:#}"), "correct the settings of [backfill]")], Vec::new())
     };
     let followed = status.map_or(&[][..], |status| &status.peers);
-    let (mut checks, mut clocks) = reported::peers(followed);
+    let (mut checks, mut clocks) = doctor::peers_of(followed);
     let mut unfollowed: Vec<Peer> = match status {
         Some(_) => {
             let given = config.backfill.peers.iter().map(|text| super::backfill::peer(text, false));
@@ -207,7 +206,7 @@ async fn peers(
             Err(error) => return wrong(error),
         },
     };
-    unfollowed.retain(|peer| followed.iter().all(|known| known.url != peer.url.to_string()));
+    unfollowed.retain(|peer| followed.iter().all(|other| other.url != peer.url.to_string()));
     if !unfollowed.is_empty() {
         let (more, said) = match asker(config, own) {
             Ok(asker) => asker.examine(&unfollowed).await,
@@ -249,6 +248,41 @@ fn line(finding: &CheckResult, in_colour: bool) -> String {
     };
     let advice = finding.advice.as_ref().map_or_else(String::new, |advice| format!("  → {}", words(advice)));
     format!("{colour}{:<4}{plain}  {:<16}  {}{advice}", finding.level, words(&finding.check), words(&finding.value))
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct DoctorArgs {
+    /// Another node to ask, besides those that the running daemon knows; may be given several times
+    #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
+    pub peer: Vec<String>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the one token that is shown to other nodes [env: GAPLESS_BACKFILL_TOKEN_FILE]"
+    )]
+    pub token_file: Option<String>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Trust only these authorities (PEM) for https to other nodes [env: GAPLESS_BACKFILL_CA_FILE]"
+    )]
+    pub ca_file: Option<String>,
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        help = "Where the node is to listen [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
+    )]
+    pub listen: Option<String>,
+}
+
+impl DoctorArgs {
+    pub(super) fn settings(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
+            ("listen", self.listen.clone()),
+            ("backfill.token_file", self.token_file.clone()),
+            ("backfill.peers", Some(self.peer.join(",")).filter(|peers| !peers.is_empty())),
+        ]
+    }
 }
 
 #[cfg(test)]

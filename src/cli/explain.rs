@@ -3,34 +3,53 @@
 //! Decides what was asked about: a time, a file of an hour, or something else below the base. Changes nothing.
 
 mod file;
-mod time;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::archive_client::{ArchiveClient, ArchiveScope};
-use super::args::{self, ExplainArgs};
+use super::args::{self};
+use super::args::{RuleArgs, parse_hour};
 use super::config::Config;
+use super::out::{LineOutput, stdout};
 use super::{Exit, UsageError};
-use crate::archive::escape::unshown;
+use crate::archive::best::{SequencePiece, TOLERANCE};
+use crate::archive::escape::{shown, unshown};
+use crate::archive::explain::{Moment, Search};
 use crate::archive::time_input::EXPECTED;
-use crate::archive::{Channel, Hour, HourPlace, Quality, Timestamp};
+use crate::archive::{Channel, Hour, HourPlace, Quality, Stream, Timestamp};
+use crate::wire::{ClosedHole, ExplainedTime, HoleRecord, why_not_played};
 
-/// What was asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExplainArgs {
+    /// CHANNEL/QUALITY/HOUR/NAME, a path below the base, HOUR/NAME, or a time such as 2019-11-13T04:05:06 (UTC), yesterday 14:30 or 1h ago
+    #[arg(value_name = "PATH-or-TIME")]
+    pub what: String,
+    /// Only in this channel
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Only in this quality
+    #[arg(long, value_name = "QUALITY")]
+    pub quality: Option<String>,
+    /// The hour of a file given by name only, such as 2019-11-13T02
+    #[arg(long, value_name = "HOUR", value_parser = parse_hour, allow_hyphen_values = true)]
+    pub hour: Option<Hour>,
+    /// Also ask this node whether it has the file, and what backfill would do
+    #[arg(long, value_name = "[NAME=]URL")]
+    pub peer: Option<String>,
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Subject {
-    /// A point in time.
     Time(Timestamp),
-    /// A name in an hour of a quality.
     File(HourPlace, String),
-    /// A name in this hour of any quality.
     Name(Hour, String),
-    /// Something else below the base.
     Other(PathBuf),
 }
 
-/// Prints what is known.
 pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let subject = subject(config, args)?;
     let scope = scope(args)?;
@@ -44,7 +63,7 @@ pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode
     }
     let here = ArchiveClient::here(config).await?;
     let found = match subject {
-        Subject::Time(at) => time::explain(config, &here, &scope, at).await,
+        Subject::Time(at) => explain_time(config, &here, &scope, at).await,
         Subject::File(place, name) => file::explain(config, &here, there.as_ref(), &rules, &[place], &name).await,
         Subject::Name(hour, name) => match places(&here, &scope, hour).await {
             Ok(places) => file::explain(config, &here, there.as_ref(), &rules, &places, &name).await,
@@ -87,7 +106,7 @@ fn subject(config: &Config, args: &ExplainArgs) -> Result<Subject, UsageError> {
         }
         return Ok(Subject::Name(hour, what.to_owned()));
     }
-    if let Ok(at) = args::time::time(what) {
+    if let Ok(at) = args::parse_time(what) {
         return Ok(Subject::Time(at));
     }
     if let Some(found) = below(what) {
@@ -128,6 +147,95 @@ fn relative_to_base(base: &Path, path: &Path) -> Option<PathBuf> {
     let bases = [std::path::absolute(base).ok(), base.canonicalize().ok()];
     let below = bases.iter().flatten().find_map(|root| whole.strip_prefix(root).ok().map(Path::to_owned));
     below.or_else(|| (path.is_relative()).then(|| path.to_owned()))
+}
+
+/// Prints what covers `at` in each channel and quality of `scope`.
+async fn explain_time(
+    config: &Config,
+    here: &ArchiveClient,
+    scope: &ArchiveScope,
+    at: Timestamp,
+) -> anyhow::Result<Exit> {
+    let mut streams = here.streams(scope, &BTreeSet::new()).await?;
+    streams.retain(|stream| !stream.quality.is_chat());
+    if streams.is_empty() {
+        here.require(scope).await?;
+        anyhow::bail!("no channel with video here; see `gapless ls`");
+    }
+    for stream in streams {
+        let found = of_stream(here, &stream, at).await?;
+        let ledger = here.ledger(&stream, at).await?;
+        let mut out = stdout();
+        if config.json {
+            let explained = ExplainedTime::new(&stream, at, &found).with_ledger(ledger.0, ledger.1);
+            out.json(&explained)?;
+        } else {
+            as_text(&mut out, &stream, at, &found)?;
+            ledger_as_text(&mut out, &ledger)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn of_stream(here: &ArchiveClient, stream: &Stream, at: Timestamp) -> anyhow::Result<Moment> {
+    let mut search = Search::new(at, &here.hours(stream, true).await?);
+    while let Some(hour) = search.wanted() {
+        search.give(here.contents(&HourPlace { stream: stream.clone(), hour }).await?);
+    }
+    Ok(search.found())
+}
+
+fn as_text(out: &mut LineOutput<'_>, stream: &Stream, at: Timestamp, found: &Moment) -> std::io::Result<()> {
+    let spans =
+        |piece: &SequencePiece| format!("{}/{}: {} to {}", piece.hour, piece.file.name(), piece.start(), piece.end());
+    if let Some(piece) = &found.chosen {
+        let alone = if found.others.is_empty() { ", the only one" } else { "" };
+        writeln!(out, "{} at {at}: covered", shown(&stream.to_string()))?;
+        writeln!(out, "  played  {}{alone}", spans(piece))?;
+    } else {
+        let end = |piece: &Option<SequencePiece>| piece.as_ref().map_or_else(|| "nothing".to_owned(), spans);
+        writeln!(out, "{} at {at}: a hole{}", shown(&stream.to_string()), length(found))?;
+        writeln!(out, "  before  {}", end(&found.before))?;
+        writeln!(out, "  after   {}", end(&found.after))?;
+    }
+    for (piece, instead) in &found.others {
+        writeln!(out, "  also    {}; {}", spans(piece), why_not_played(instead))?;
+    }
+    Ok(())
+}
+
+fn length(found: &Moment) -> String {
+    match found.hole() {
+        Some(span) if span <= TOLERANCE => {
+            format!(" of {} s, so short that what is around it counts as joined", span.seconds())
+        }
+        Some(span) => format!(" of {} s", span.seconds()),
+        None if found.before.is_some() => ", after the last segment".to_owned(),
+        None if found.after.is_some() => ", before the first segment".to_owned(),
+        None => ", and no segment anywhere near".to_owned(),
+    }
+}
+
+type Ledger = (Option<HoleRecord>, Vec<ClosedHole>);
+
+fn ledger_as_text(out: &mut LineOutput<'_>, (open, closed): &Ledger) -> std::io::Result<()> {
+    if let Some(hole) = open {
+        if let Some(first_seen) = &hole.first_seen {
+            writeln!(out, "  missing since {first_seen} or earlier")?;
+        }
+        if let (Some(reason), Some(since), Some(detail)) = (&hole.reason, &hole.reason_since, &hole.detail) {
+            writeln!(out, "  reason  {reason}: {detail} (since {since})")?;
+        }
+    }
+    for hole in closed {
+        let by = hole.closed_by.as_ref().map_or_else(|| "nothing".to_owned(), Clone::clone);
+        writeln!(
+            out,
+            "  was missing from {} to {}: first seen {}, closed {} by {by}",
+            hole.start, hole.end, hole.first_seen, hole.closed
+        )?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,16 +5,39 @@ use std::process::ExitCode;
 use console::Term;
 
 use super::api::{Api, ApiRequest, OpenNeeds};
-use super::args::{HolesArgs, TimespansArgs, WindowArgs};
+use super::args::{WindowArgs, parse_stream};
 use super::config::Config;
 use super::out::stdout;
 use super::{Exit, UsageError, absent};
 use crate::archive::coverage::{CoverageKind, Window};
-use crate::archive::escape::unshown;
 use crate::archive::{Span, Stream, Timestamp};
 use crate::wire::{ClosedHoleList, HoleList, Timespan, TimespanList, microseconds};
 
-/// Prints the holes of a window.
+#[derive(Debug, Clone, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct HolesArgs {
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// Also count what is missing at the edges of the window
+    #[arg(long)]
+    pub edges: bool,
+    /// Holes in the playable sequence instead of holes that nothing covers
+    #[arg(long)]
+    pub editable: bool,
+    /// Only holes that nobody can fill: every peer was asked, and none has anything
+    #[arg(long, conflicts_with_all = ["edges", "editable"])]
+    pub unfillable: bool,
+    /// Holes that were filled, and by whom
+    #[arg(long, conflicts_with_all = ["edges", "editable", "unfillable"])]
+    pub closed: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct TimespansArgs {
+    #[command(flatten)]
+    pub window: WindowArgs,
+}
+
 pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode> {
     let (stream, window) = read(&args.window, args.edges)?;
     if args.edges && window.from.is_none() && window.to.is_none() {
@@ -34,7 +57,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
     };
     let mut covered_us = 0;
     Api::with(config, OpenNeeds::default(), async |api| {
-        let question = about(api, "api/v1/holes", &stream, window)
+        let holes = question(api, "api/v1/holes", &stream, window)
             .with("editable", args.editable)
             .with("edges", args.edges)
             .with("unfillable", args.unfillable);
@@ -51,7 +74,7 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
             });
             Ok(())
         };
-        question.pages("from", |page: &HoleList| page.next.clone(), each).await?;
+        holes.pages("from", |page: &HoleList| page.next.clone(), each).await?;
         here(api, &stream, covered_us == 0).await
     })
     .await?;
@@ -78,7 +101,7 @@ async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Res
             list.closed.extend(page.closed);
             Ok(())
         };
-        about(api, "api/v1/ledger", stream, window)
+        question(api, "api/v1/ledger", stream, window)
             .pages("after", |page: &ClosedHoleList| page.next.clone(), each)
             .await?;
         here(api, stream, list.closed.is_empty()).await
@@ -97,7 +120,6 @@ async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Res
     )
 }
 
-/// Prints the timespans of a window.
 pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<ExitCode> {
     let (stream, window) = read(&args.window, false)?;
     let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
@@ -114,7 +136,7 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
             });
             Ok(())
         };
-        about(api, "api/v1/timespans", &stream, window)
+        question(api, "api/v1/timespans", &stream, window)
             .pages("from", |page: &TimespanList| page.next.clone(), each)
             .await?;
         here(api, &stream, list.timespans.is_empty()).await
@@ -126,8 +148,7 @@ pub async fn timespans(config: &Config, args: &TimespansArgs) -> anyhow::Result<
     print_lines("", list.timespans.iter().map(|run| (run.start.clone(), end(run), run.duration, String::new())))
 }
 
-/// A question about a window.
-fn about<'a>(api: &'a Api, path: &str, stream: &Stream, window: Window) -> ApiRequest<'a> {
+fn question<'a>(api: &'a Api, path: &str, stream: &Stream, window: Window) -> ApiRequest<'a> {
     api.get(path).of(stream).with_some("from", window.from).with_some("to", window.to)
 }
 
@@ -139,27 +160,24 @@ async fn here(api: &Api, stream: &Stream, is_empty: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// When a timespan ends.
 fn end(run: &Timespan) -> String {
     let start = Timestamp::parse(&run.start).unwrap_or(Timestamp::MIN);
     (start + Span::from_us(microseconds(run.duration))).to_string()
 }
 
 /// Adds the records of a page. What the page before has cut goes on in the first of them: `joins` then makes them one.
-fn join<T>(known: &mut Vec<T>, page: Vec<T>, joins: impl FnOnce(&mut T, &T) -> bool) {
+fn join<T>(found: &mut Vec<T>, page: Vec<T>, joins: impl FnOnce(&mut T, &T) -> bool) {
     let mut page = page.into_iter().peekable();
-    if let (Some(last), Some(first)) = (known.last_mut(), page.peek())
+    if let (Some(last), Some(first)) = (found.last_mut(), page.peek())
         && joins(last, first)
     {
         page.next();
     }
-    known.extend(page);
+    found.extend(page);
 }
 
 fn read(args: &WindowArgs, edges: bool) -> Result<(Stream, Window), UsageError> {
-    let stream = Stream::parse(&unshown(&args.stream)).map_err(|error| {
-        UsageError(format!("{:?}: {error}; expected is CHANNEL/QUALITY, such as desertbus/source", args.stream))
-    })?;
+    let stream = parse_stream(&args.stream)?;
     if stream.quality.is_chat() {
         return Err(UsageError(format!("{stream} holds lines of chat, and only video has coverage")));
     }

@@ -3,14 +3,23 @@
 use std::process::ExitCode;
 
 use super::api::{Api, ApiRequest, OpenNeeds};
-use super::args::{ArchiveTarget, LsArgs};
+use super::args::ArchiveTarget;
 use super::config::Config;
 use super::out::stdout;
 use super::{Exit, UsageError, absent};
 use crate::archive::Hour;
 use crate::archive::escape::shown;
 
-/// Prints what lies in a place of the archive.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LsArgs {
+    /// What to list; without it, the channels
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub target: Option<ArchiveTarget>,
+    /// Also list tombstones
+    #[arg(long)]
+    pub tombstones: bool,
+}
+
 pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
     let parts: Vec<&str> = args.target.iter().flat_map(ArchiveTarget::parts).collect();
     if let Some(hour) = parts.get(2) {

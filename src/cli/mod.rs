@@ -1,56 +1,177 @@
 //! The command line: what a person types, the configuration it amounts to, and one file per verb.
 //!
-//! In reading order: `args` (as typed) → `config` (validated) → the verbs. Nothing else in the crate reads arguments,
-//! the environment or the configuration file. No rule about archives stands here.
-
-pub mod args;
-pub mod config;
+//! In reading order: `args` (as typed) → `config` (validated) → the verbs, each with its own arguments. Nothing else in the crate reads
+//! arguments, the environment or the configuration file. No rule about archives stands here.
 
 mod absent;
-pub mod api;
-pub mod archive_client;
-pub mod backfill;
+mod api;
+mod archive_client;
+mod args;
+mod backfill;
+mod config;
+mod coverage;
+mod crawl;
+mod cut;
 mod daemon_search;
-pub mod logging;
-pub mod offline;
-pub mod out;
-pub mod pace;
-pub mod peer_access;
-pub mod progress;
-mod records;
+mod demo;
+mod diff;
+mod doctor;
+mod explain;
+mod holes;
+mod import;
+mod logging;
+mod ls;
+mod node;
+mod out;
+mod peer_access;
+mod progress;
+mod rebuild;
+mod reference;
+mod retention;
+mod scrub;
+mod status;
+mod tombstone;
 
-pub mod coverage;
-pub mod crawl;
-pub mod cut;
-pub mod demo;
-pub mod diff;
-pub mod doctor;
-pub mod explain;
-pub mod flagged;
-pub mod holes;
-pub mod import;
-pub mod ls;
-pub mod node;
-pub mod quarantine;
-pub mod rebuild;
-pub mod reference;
-pub mod retention;
-pub mod scrub;
-pub mod status;
-pub mod tombstone;
-
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
+use prometheus::Registry;
+
+use crate::archive::escape::shown;
+use args::{Args, Verb};
+use config::{Config, ConfigError};
+use out::{failure, stderr_line};
+
+/// How long work whose outcome nobody waits for may take to notice that the run is over.
+const LINGERS: Duration = Duration::from_secs(1);
+
+/// The whole program: arguments, configuration, logging, dispatch, exit code.
+pub fn main() -> ExitCode {
+    // Help and version are printed and end with 0, wrong usage ends with 2; both by clap.
+    let args = Args::try_parse().unwrap_or_else(|error| refuse(&error));
+    let exit = run(&args).unwrap_or_else(|error| fail(&error));
+    match failure() {
+        None => exit,
+        Some(why) => {
+            stderr_line(format_args!("gapless: standard output is not complete: {why}"));
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // What needs no settings does not fail because of them.
+    match &args.verb {
+        Verb::Completions(completions) => return reference::completions(*completions),
+        Verb::Man(man) => return reference::man(man),
+        _ => {}
+    }
+    let config = Config::load(args)?;
+    let registry = Registry::new();
+    logging::init(&config.node.log, config.node.log_format, &registry)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let done = runtime.block_on(async {
+        match &args.verb {
+            Verb::Demo(demo) => demo::run(&config, demo).await,
+            Verb::Node(node) => node::run(&config, args, node, registry).await,
+            Verb::Rebuild(rebuild) => rebuild::run(&config, *rebuild).await,
+            Verb::Backfill(backfill) => backfill::run(&config, backfill).await,
+            Verb::Import(import) => import::run(&config, import),
+            Verb::Ls(ls) => ls::run(&config, ls).await,
+            Verb::Diff(diff) => diff::run(&config, diff).await,
+            Verb::Explain(explain) => explain::run(&config, explain).await,
+            Verb::Cut(cut) => cut::run(&config, cut).await,
+            Verb::Holes(holes) => holes::holes(&config, holes).await,
+            Verb::Timespans(timespans) => holes::timespans(&config, timespans).await,
+            Verb::Coverage(coverage) => coverage::run(&config, coverage).await,
+            Verb::Tombstone(tombstone) => tombstone::run(&config, tombstone).await,
+            Verb::Retention(retention) => retention::run(&config, retention).await,
+            Verb::Scrub(scrub) => scrub::run(&config, scrub).await,
+            Verb::Flagged => scrub::flagged(&config),
+            Verb::Quarantine(quarantine) => scrub::quarantine(&config, quarantine),
+            Verb::Doctor(_) => doctor::run(&config).await,
+            Verb::Crawl(crawl) => crawl::run(&config, crawl).await,
+            Verb::Status(status) => status::run(&config, status).await,
+            Verb::Completions(completions) => reference::completions(*completions),
+            Verb::Man(man) => reference::man(man),
+        }
+    });
+    // What still reads for somebody who is gone does not hold up the end.
+    runtime.shutdown_timeout(LINGERS);
+    done
+}
+
+/// Clap echoes what was typed, and names are typed that come from other nodes: it is given them again as they are shown.
+fn refuse(error: &clap::Error) -> ! {
+    let typed = std::env::args_os().map(|arg| shown(&arg.to_string_lossy()).into_owned());
+    match Args::try_parse_from(typed) {
+        Err(same) if same.kind() == error.kind() => {
+            same.print().unwrap_or_default();
+            if let Some(ContextValue::String(word)) = same.get(ContextKind::InvalidArg)
+                && let Some(advice) = on_unexpected(word)
+            {
+                stderr_line(format_args!("{advice}"));
+            }
+            std::process::exit(same.exit_code())
+        }
+        _ => {
+            error.render().to_string().lines().for_each(|line| stderr_line(format_args!("{line}")));
+            std::process::exit(error.exit_code())
+        }
+    }
+}
+
+/// What was probably meant by a word that has no place where it stands.
+fn on_unexpected(word: &str) -> Option<String> {
+    let typed: Vec<String> = std::env::args().map(|arg| shown(&arg).into_owned()).collect();
+    let verb = typed.get(1).map(String::as_str)?;
+    let before = typed.iter().skip(2).take_while(|arg| *arg != word).last().filter(|arg| !arg.starts_with('-'));
+    match before {
+        _ if word.starts_with('-') => None,
+        _ if Path::new(word).is_dir() => {
+            Some(format!("The archive is given with --base-dir {word}, or in GAPLESS_BASE_DIR."))
+        }
+        Some(channel) if ["ls", "holes", "timespans", "cut", "diff"].contains(&verb) && !channel.contains('/') => {
+            Some(format!("A channel and its quality are one word: {channel}/{word}"))
+        }
+        _ if ["coverage", "backfill", "explain"].contains(&verb) => {
+            Some(format!("A channel is given with --channel {word}"))
+        }
+        _ => None,
+    }
+}
+
+/// An error with its causes, down to the one that says what the last of them says.
+fn words(error: &anyhow::Error) -> String {
+    let root = error.root_cause().to_string();
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        if text.contains(&root) {
+            break;
+        }
+        text = format!("{text}: {cause}");
+    }
+    text
+}
+
+/// Says on one line what went wrong, with its causes, and how the run ends.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    stderr_line(format_args!("gapless: {}", words(error).replace('\n', " ")));
+    if error.is::<ConfigError>() || error.is::<UsageError>() { Exit::Usage.into() } else { Exit::Failed.into() }
+}
 
 /// How a run ended, as the shell sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Done.
+pub(crate) enum Exit {
     Done = 0,
     /// Done, and something is wrong with the data.
     DataWrong = 1,
     /// Wrong usage or configuration; nothing was done.
     Usage = 2,
-    /// It could not be done.
     Failed = 3,
 }
 
@@ -63,4 +184,4 @@ impl From<Exit> for ExitCode {
 /// What was asked makes no sense although it parsed: ends the run with [`Exit::Usage`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(pub String);
+pub(crate) struct UsageError(pub String);

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{Args, NodeArgs};
+use super::args::Args;
+use super::args::PeerArgs;
 use super::config::{Config, HttpConfig};
 use super::out::stdout;
 use super::{Exit, UsageError};
@@ -20,8 +21,42 @@ use crate::node::service::{Beat, Notify, with_patience};
 use crate::node::{ENDING, Node, NodeOptions, NodePulse};
 use crate::play::ffmpeg::PoolOptions;
 use crate::play::playback::PlaybackOptions;
-use crate::sync::crawl::WatchOptions;
+use crate::sync::crawl::{CrawlPace, Pacing, ReadAllowance, WatchOptions};
 use crate::sync::scrub::ScrubOptions;
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct NodeArgs {
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        help = "Where to listen; port 0 picks a free one [env: GAPLESS_LISTEN] [default: 127.0.0.1:8000]"
+    )]
+    pub listen: Option<String>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with tokens that may write, one per line [env: GAPLESS_HTTP_WRITE_TOKENS]"
+    )]
+    pub write_tokens: Option<String>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with tokens that may read, one per line; by default everybody may read [env: GAPLESS_HTTP_READ_TOKENS]"
+    )]
+    pub read_tokens: Option<String>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Speak https with this certificate chain (PEM) [env: GAPLESS_HTTP_TLS_CERTIFICATE]"
+    )]
+    pub tls_certificate: Option<String>,
+    #[arg(long, value_name = "FILE", help = "The private key of that certificate (PEM) [env: GAPLESS_HTTP_TLS_KEY]")]
+    pub tls_key: Option<String>,
+    #[arg(long, value_name = "NAME", help = "This node's name [env: GAPLESS_NAME] [default: the host's name]")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub peers: PeerArgs,
+}
 
 /// How long fetching may take once a segment is old enough.
 const AFTER_CUTOFF: Duration = Duration::from_secs(180);
@@ -50,7 +85,7 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 notify.reloading();
-                super::pace::reload(all, node.pacing());
+                reload(all, node.pacing());
                 notify.reloaded();
             }
         }
@@ -64,15 +99,14 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
 
 /// Reports to the service manager until the process ends.
 fn beat(notify: &Arc<Notify>, pulse: NodePulse) -> Beat {
-    let living = pulse.clone();
+    let liveness = pulse.clone();
     Beat {
         notify: Arc::clone(notify),
-        alive: Box::new(move || living.is_alive()),
+        alive: Box::new(move || liveness.is_alive()),
         line: Arc::new(move || pulse.line()),
     }
 }
 
-/// The node as configured.
 pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> {
     let http = &config.http;
     let auth = Auth::open(http.write_tokens.as_deref(), http.read_tokens.as_deref());
@@ -86,9 +120,9 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
         base_dir: config.base_dir.clone(),
         state_dir: config.state_dir.clone(),
         listen: config.node.listen,
-        index: super::offline::index_options(config),
+        index: super::api::index_options(config),
         watch: watch_options(config),
-        crawl: super::pace::of(config),
+        crawl: pace(config),
         verify_one_in: config.crawl.verify_one_in as u64,
         scrub: scrub_options(config),
         doubt_above: config.crawl.doubt_above,
@@ -132,18 +166,15 @@ pub(super) fn thresholds(config: &Config) -> ProblemThresholds {
     }
 }
 
-/// What is watched.
 pub(super) fn watch_options(config: &Config) -> WatchOptions {
     let watch = &config.watch;
     WatchOptions { hours_per_quality: watch.hours_per_quality, max_watches: watch.max_watches, window: watch.window }
 }
 
-/// What becomes of damaged files.
 pub(super) fn scrub_options(config: &Config) -> ScrubOptions {
     ScrubOptions { structure: config.scrub.structure, keep: config.scrub.keep_quarantined }
 }
 
-/// What may be asked at once.
 pub(super) fn bounds(config: &Config) -> RequestBounds {
     let http = &config.http;
     // Where few connections are allowed, those who stay leave room for those who come and go.
@@ -165,13 +196,11 @@ fn hosts(config: &Config) -> Hosts {
     Hosts::new(own.iter().chain(&config.http.hosts))
 }
 
-/// How much may be watched at once.
 pub(super) fn playback_options(config: &Config) -> PlaybackOptions {
     let cache = usize::try_from(config.playback.cache).unwrap_or(usize::MAX);
     PlaybackOptions { max_hours: config.playback.max_hours, cache }
 }
 
-/// What ffmpeg may do.
 pub(super) fn ffmpeg_options(config: &Config) -> PoolOptions {
     PoolOptions {
         program: config.playback.ffmpeg.clone(),
@@ -202,5 +231,43 @@ pub(super) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::debug!(name: "descriptor_limit", %error, "the limit of open files could not be raised");
+    }
+}
+
+pub fn pace(config: &Config) -> CrawlPace {
+    let (crawl, scrub) = (&config.crawl, &config.scrub);
+    let cycles = [
+        ("reconcile", crawl.minimum_cycle),
+        ("census", config.census.minimum_cycle),
+        ("scrub", scrub.minimum_cycle),
+        ("facts", config.facts.minimum_cycle),
+        ("housekeeping", config.housekeeping.minimum_cycle),
+    ];
+    let limit = |rate: u64| Some(rate).filter(|rate| *rate > 0);
+    CrawlPace {
+        cpu_share: crawl.cpu_share,
+        slice: crawl.slice,
+        adaptive: crawl.adaptive,
+        threads: crawl.threads,
+        cycles: cycles.into_iter().map(|(name, least)| (name.to_owned(), least)).collect(),
+        reading: ReadAllowance {
+            bytes_per_second: limit(scrub.bytes_per_second),
+            files_per_second: limit(scrub.files_per_second as u64),
+        },
+    }
+}
+
+/// Reads the configuration again. What cannot be read changes nothing; what belongs to the pace counts from the next slice on, and
+/// what was changed over the API is as the file says again.
+pub fn reload(args: &Args, pacing: &Pacing) {
+    let read = Config::load(args);
+    match read {
+        Ok(config) => {
+            pacing.set(pace(&config));
+            tracing::info!(name: "configuration_read", "configuration reloaded: the pace of the crawl applies now, everything else from the next start");
+        }
+        Err(error) => {
+            tracing::error!(name: "configuration_refused", %error, "the new configuration is invalid and was not applied");
+        }
     }
 }

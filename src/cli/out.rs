@@ -26,7 +26,6 @@ pub fn failure() -> Option<&'static str> {
     FAILURE.get().map(String::as_str)
 }
 
-/// A stream that lines are printed to.
 #[derive(Debug)]
 pub struct LineOutput<'g, W: Write = StdoutLock<'static>> {
     to: W,
@@ -63,6 +62,7 @@ impl LineOutput<'static> {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "`writeln!` and its callers treat it as any other stream")]
 impl<W: Write> LineOutput<'_, W> {
     /// What `writeln!` calls: one line, however it ends.
     pub fn write_fmt(&mut self, line: fmt::Arguments<'_>) -> io::Result<()> {
@@ -83,7 +83,6 @@ impl<W: Write> LineOutput<'_, W> {
         Ok(())
     }
 
-    /// Writes what is buffered.
     pub fn flush(&mut self) -> io::Result<()> {
         let done = self.to.flush();
         self.note(done);

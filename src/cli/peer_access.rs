@@ -9,7 +9,6 @@ use crate::net::tls::{self, ClientConfig};
 use crate::net::tokens::{self, Token};
 use crate::replicate::peer::{PeerClient, PeerLimits};
 
-/// The one token in a file.
 pub fn token(file: &Path) -> Result<Token, UsageError> {
     tokens::read_one(file).map_err(|error| UsageError(error.to_string()))
 }
@@ -20,7 +19,6 @@ pub fn trusted(config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
     Ok(trusted.map_err(|error| UsageError(format!("backfill.ca_file: {error}")))?)
 }
 
-/// The client towards other nodes, as configured.
 pub fn client(config: &Config) -> anyhow::Result<PeerClient> {
     let token = config.backfill.token_file.as_deref().map(token).transpose()?;
     Ok(PeerClient::with_token(PeerLimits::default(), trusted(config)?.as_ref(), token.as_ref())?)

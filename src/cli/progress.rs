@@ -21,7 +21,6 @@ const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
 const BAR: &str = "{msg} {wide_bar} {human_pos} of {human_len} ({percent} %), {per_sec}, {eta} left";
 const SPINNER: &str = "{spinner} {human_pos} {msg}, {per_sec}, {elapsed}";
 
-/// The progress of one run, phase after phase.
 pub struct Progress {
     out: Option<Mutex<Box<dyn Write + Send>>>,
     phase: Mutex<Option<Phase>>,
@@ -39,14 +38,13 @@ struct Phase {
 }
 
 impl Progress {
-    /// Reports to stderr.
     pub fn stderr() -> Self {
         let lines: Option<Box<dyn Write + Send>> =
             if std::io::stderr().is_terminal() { None } else { Some(Box::new(std::io::stderr())) };
         Self::with(lines)
     }
 
-    /// Writes lines to `out`.
+    #[cfg(test)]
     pub fn lines(out: impl Write + Send + 'static) -> Self {
         Self::with(Some(Box::new(out)))
     }
@@ -65,7 +63,6 @@ impl Progress {
         self.due.store(self.now().saturating_add(self.interval()), Ordering::Relaxed);
     }
 
-    /// `count` more are done.
     pub fn advance(&self, count: u64) {
         let done = self.done.fetch_add(count, Ordering::Relaxed).saturating_add(count);
         let (now, due) = (self.now(), self.due.load(Ordering::Relaxed));
@@ -75,7 +72,6 @@ impl Progress {
         }
     }
 
-    /// Ends the phase, if one has begun.
     pub fn finish(&self) {
         self.due.store(u64::MAX, Ordering::Relaxed);
         self.print(self.done.load(Ordering::Relaxed), true);

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 
 use super::Exit;
 use super::api::Api;
-use super::args::RebuildArgs;
 use super::config::Config;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
@@ -20,7 +19,16 @@ use crate::sync::rebuild::{RebuildObserver, rebuild};
 use crate::sync::startup::{self, Locked};
 use crate::wire::{CheckLine, IndexDifference};
 
-/// Rebuilds or checks the index.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct RebuildArgs {
+    /// Change nothing; report every difference between index and tree, and exit with 1 if there is one
+    #[arg(long)]
+    pub check: bool,
+    /// Give this archive a new id, after it was copied together with .gapless
+    #[arg(long, conflicts_with = "check")]
+    pub new_id: bool,
+}
+
 pub async fn run(config: &Config, args: RebuildArgs) -> anyhow::Result<ExitCode> {
     match (Api::running(config).await, args.check) {
         (Some(daemon), true) => ask(config, &daemon).await,
@@ -57,7 +65,7 @@ fn rebuild_offline(config: &Config, new_id: bool) -> anyhow::Result<ExitCode> {
     let began = std::time::Instant::now();
     let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
     let path = locked.index_path();
-    let options = super::offline::index_options(config);
+    let options = super::api::index_options(config);
     // A readable index says whether this is the disk that it belongs to.
     let mut ledger = LedgerCopy::default();
     if path.exists() {
@@ -126,7 +134,7 @@ fn check_offline(config: &Config) -> anyhow::Result<ExitCode> {
     // A check changes nothing, and opening an index writes to it: a copy is opened, and a damaged one is reported, not set aside.
     let copy = path.with_extension("redb.check");
     std::fs::copy(&path, &copy).with_context(|| format!("the index cannot be copied to {}", copy.display()))?;
-    let opened = crate::index::Index::open_unchanged(&copy, super::offline::index_options(config));
+    let opened = crate::index::Index::open_unchanged(&copy, super::api::index_options(config));
     std::fs::remove_file(&copy).with_context(|| format!("{} cannot be removed", copy.display()))?;
     let index = opened?;
     let mut report = Report { config, differences: 0 };

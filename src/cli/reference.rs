@@ -4,16 +4,17 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
+use clap_complete::Shell;
 
 use super::Exit;
-use super::args::{Args, CompletionArgs, ManArgs};
+use super::args::Args;
 use super::out::raw_stdout;
 
-/// Prints completions.
 pub fn completions(args: CompletionArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "gapless", &mut script);
@@ -32,6 +33,19 @@ pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     clap_mangen::generate_to(Args::command(), directory)
         .with_context(|| format!("cannot write manual pages into {}", directory.display()))?;
     Ok(Exit::Done.into())
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct CompletionArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ManArgs {
+    /// The directory, made if it is missing; files of the same names in it are replaced
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 #[cfg(test)]

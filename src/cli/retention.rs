@@ -4,16 +4,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use clap::Subcommand;
 use prometheus::Registry;
 use reqwest::StatusCode;
 use tokio::sync::watch;
 
 use super::api::{Api, OpenNeeds};
-use super::args::{RetentionArgs, RetentionVerb};
+use super::args::{PeerArgs, parse_hour_place};
 use super::config::Config;
 use super::out::{stderr_line, stdout};
-use super::{Exit, UsageError, absent};
-use crate::archive::escape::{shown, unshown};
+use super::{Exit, absent};
+use crate::archive::escape::shown;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{HourPlace, Span};
 use crate::jobs::Stop;
@@ -27,10 +28,47 @@ use crate::wire::{
     RunRetention,
 };
 
-/// Runs it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RetentionArgs {
+    #[command(subcommand)]
+    pub verb: RetentionVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum RetentionVerb {
+    /// What would be deleted now, and why; deletes nothing
+    Plan,
+    /// Delete what is to be deleted
+    Run {
+        /// Confirm, even if more than half of the archive would go or the clock looks wrong
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        peers: PeerArgs,
+    },
+    /// List the hours that were deleted or are being deleted: hour, state, reason, time
+    List,
+    /// Recreate damaged or missing protective records from what can still be read
+    #[command(
+        long_about = "Recreate damaged or missing protective records from what can still be read.\n\nNothing is deleted while one of them cannot be relied on. Look at `gapless doctor` and at the files beneath BASE/.gapless first: a line of the journal that is lost may have said that an hour is kept. Damaged copies stay there as NAME.damaged."
+    )]
+    Accept,
+    /// Exempt hours from all limits, and fetch them again
+    Keep {
+        /// The hours
+        #[arg(value_name = "CHANNEL/QUALITY/HOUR", required = true)]
+        places: Vec<String>,
+        /// End the exemption
+        #[arg(long)]
+        release: bool,
+    },
+}
+
 pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCode> {
     let places = match &args.verb {
-        RetentionVerb::Keep { places, .. } => read_places(places)?,
+        RetentionVerb::Keep { places, .. } => {
+            places.iter().map(|text| parse_hour_place(text)).collect::<Result<Vec<_>, _>>()?
+        }
         _ => Vec::new(),
     };
     let needs = OpenNeeds { every_hour: true, retention: true, new_index: false };
@@ -44,8 +82,8 @@ pub async fn run(config: &Config, args: &RetentionArgs) -> anyhow::Result<ExitCo
         RetentionVerb::Run { yes, .. } => print_run(config, &run_once(api, *yes).await?),
         RetentionVerb::Keep { release, .. } => {
             let order = KeepHours { places: places.iter().map(HourPlace::to_string).collect(), release: *release };
-            let kept: KeptHours = api.post("api/v1/retention/keep", &order)?.json().await?;
-            kept_hours(api, &kept.not_here, *release).await
+            let exempt: KeptHours = api.post("api/v1/retention/keep", &order)?.json().await?;
+            report_absent(api, &exempt.not_here, *release).await
         }
     })
     .await
@@ -74,14 +112,6 @@ async fn run_once(api: &Api, yes: bool) -> anyhow::Result<RetentionReport> {
     let retention = Arc::clone(local.retention());
     let running = tokio::task::spawn_blocking(move || retention.once(yes, &Stop::new(), None));
     running.await.context("the run crashed")
-}
-
-fn read_places(texts: &[String]) -> anyhow::Result<Vec<HourPlace>> {
-    let read = |text: &String| {
-        let wrong = |error| UsageError(format!("{text}: {error}; expected is CHANNEL/QUALITY/HOUR"));
-        Ok(HourPlace::parse(unshown(text).trim_end_matches('/')).map_err(wrong)?)
-    };
-    texts.iter().map(read).collect()
 }
 
 /// Retention that decides nothing, for questions about other things.
@@ -122,7 +152,6 @@ pub fn offline(
     Ok(Arc::new(Retention::new(parts, options(config), &registry)?))
 }
 
-/// Retention as configured.
 pub fn options(config: &Config) -> RetentionOptions {
     let configured = &config.retention;
     let span = |time: std::time::Duration| Span::from_us(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
@@ -142,7 +171,7 @@ pub fn options(config: &Config) -> RetentionOptions {
 
 /// Says which of them are not here. They are kept if they appear; but of a channel and quality of which nothing is here the name is wrong,
 /// most likely.
-async fn kept_hours(api: &Api, not_here: &[AbsentHour], release: bool) -> anyhow::Result<ExitCode> {
+async fn report_absent(api: &Api, not_here: &[AbsentHour], release: bool) -> anyhow::Result<ExitCode> {
     let mut exit = Exit::Done;
     for AbsentHour { hour, meant } in not_here.iter().filter(|_| !release) {
         let meant = meant.as_ref().map(|meant| format!("; is {} meant?", shown(meant))).unwrap_or_default();

@@ -1,20 +1,26 @@
-//! The verb `scrub`: reads files and compares them with their names, now.
+//! The verbs `scrub`, `quarantine` and `flagged`: reads files and compares them with their names, now; what it found damaged, and what
+//! it found odd. The last two need no index: all of it lies beneath the base, and a running daemon notices files that come back.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::Subcommand;
 
 use super::api::{Api, OpenNeeds};
-use super::args::{ArchiveTarget, ScrubArgs};
+use super::args::ArchiveTarget;
 use super::config::Config;
 use super::cut::end_by_signal;
 use super::out::stdout;
 use super::progress::Progress;
-use super::{Exit, absent};
-use crate::archive::escape::shown;
-use crate::wire::{DamagedFile, ScrubLine, ScrubOrder, ScrubSummary};
+use super::{Exit, UsageError, absent};
+use crate::archive::FilePlace;
+use crate::archive::escape::{shown, unshown};
+use crate::archive::quantity::{count, size};
+use crate::disk::{Base, Quarantine};
+use crate::sync::scrub::{QuarantineContents, list_of, read_flagged};
+use crate::wire::{DamagedFile, QuarantineList, QuarantinedFile, ScrubLine, ScrubOrder, ScrubSummary};
 
-/// Verifies what was asked for; exits with 1 if something is damaged.
 pub async fn run(config: &Config, args: &ScrubArgs) -> anyhow::Result<ExitCode> {
     let stop = end_by_signal()?;
     let mut report = Report::new(config.json);
@@ -95,4 +101,151 @@ impl Report {
         )?;
         Ok(())
     }
+}
+
+pub fn quarantine(config: &Config, args: &QuarantineArgs) -> anyhow::Result<ExitCode> {
+    let base = Base::open(&config.base_dir)?;
+    match args.what.as_ref().unwrap_or(&QuarantineVerb::List) {
+        QuarantineVerb::List => list(config, &base),
+        QuarantineVerb::Restore { paths } => restore(&base, paths),
+        QuarantineVerb::Purge { paths, healed } => purge(&base, paths, *healed),
+    }
+}
+
+fn read(base: &Base) -> anyhow::Result<QuarantineList> {
+    let contents = QuarantineContents::default();
+    contents.look(base, &|_| false)?;
+    Ok(list_of(&contents, usize::MAX))
+}
+
+fn list(config: &Config, base: &Base) -> anyhow::Result<ExitCode> {
+    let list = read(base)?;
+    let mut out = stdout();
+    if config.json {
+        out.json(&list)?;
+        return Ok(Exit::Done.into());
+    }
+    for QuarantinedFile { kept, size: bytes, report } in &list.files {
+        let fate = match &report.healed {
+            Some(when) => format!("here again since {when}"),
+            None if report.problem == "structure" => "not fetched again under this name".to_owned(),
+            None => "not here again".to_owned(),
+        };
+        writeln!(out, "{}", shown(path_of(kept)))?;
+        writeln!(out, "  lies in {}, {}, since {}", shown(kept), size(*bytes), report.at)?;
+        writeln!(out, "  {}", report.faults.join("; "))?;
+        writeln!(out, "  {fate}")?;
+    }
+    if list.count == 0 {
+        writeln!(out, "the quarantine is empty")?;
+    } else {
+        writeln!(out, "{}, {}; {} not restored", count(list.count, "damaged file"), size(list.bytes), list.lost)?;
+    }
+    Ok(Exit::Done.into())
+}
+
+/// `CHANNEL/QUALITY/HOUR/NAME` of where something lies in the quarantine.
+fn path_of(kept: &str) -> &str {
+    kept.strip_prefix(".gapless/quarantine/").unwrap_or(kept)
+}
+
+fn restore(base: &Base, paths: &[String]) -> anyhow::Result<ExitCode> {
+    let mut out = stdout();
+    for path in paths.iter().map(|path| unshown(path)) {
+        let FilePlace { hour: place, name } = place(&path)?;
+        let hour = place.hour.to_string();
+        let dir = base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
+        if !Quarantine::of(base).put_back(&place, &dir, &name)? {
+            anyhow::bail!("{path} is not in the quarantine; see `gapless quarantine list`");
+        }
+        writeln!(out, "restored {}", shown(&path))?;
+    }
+    Ok(Exit::Done.into())
+}
+
+fn purge(base: &Base, paths: &[String], healed: bool) -> anyhow::Result<ExitCode> {
+    let mut all: Vec<String> = paths.iter().map(|path| unshown(path).into_owned()).collect();
+    if healed {
+        let files = read(base)?.files.into_iter().filter(|file| file.report.healed.is_some());
+        all.extend(files.map(|file| path_of(&file.kept).to_owned()));
+    }
+    let mut out = stdout();
+    for path in &all {
+        let FilePlace { hour: place, name } = place(path)?;
+        let Some(bytes) = Quarantine::of(base).delete(&place, &name)? else {
+            anyhow::bail!("{path} is not in the quarantine; see `gapless quarantine list`");
+        };
+        writeln!(out, "deleted {}, {}", shown(path), size(bytes))?;
+    }
+    Ok(Exit::Done.into())
+}
+
+fn place(path: &str) -> Result<FilePlace, UsageError> {
+    let within = path_of(path);
+    FilePlace::parse(within).map_err(|error| {
+        UsageError(format!(
+            "{}: {error}; expected CHANNEL/QUALITY/HOUR/NAME as `gapless quarantine list` prints it",
+            Path::new(path).display()
+        ))
+    })
+}
+
+pub fn flagged(config: &Config) -> anyhow::Result<ExitCode> {
+    let list = read_flagged(&Base::open(&config.base_dir)?)?;
+    let mut out = stdout();
+    if config.json {
+        out.json(&list)?;
+        return Ok(Exit::Done.into());
+    }
+    for file in &list.files {
+        writeln!(out, "{}", shown(&file.path))?;
+        writeln!(out, "  {} since {}: {}", file.problem, file.at, file.faults.join("; "))?;
+    }
+    let (flagged, left_out) = (count(list.count, "segment"), list.left_out);
+    let more = if left_out > 0 { format!("; {left_out} more were found in this cycle") } else { String::new() };
+    writeln!(out, "{flagged} flagged{more}")?;
+    Ok(Exit::Done.into())
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ScrubArgs {
+    /// What to check; everything by default. A file means its whole hour
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub targets: Vec<ArchiveTarget>,
+    /// Check once, then exit: the default, accepted for scripts
+    #[arg(long)]
+    pub once: bool,
+    /// Move damaged files to the quarantine however many they are
+    #[arg(long)]
+    pub yes: bool,
+    /// Threads that read; one where a daemon does it, and two where none runs, unless it is said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: Option<u16>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct QuarantineArgs {
+    #[command(subcommand)]
+    pub what: Option<QuarantineVerb>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum QuarantineVerb {
+    /// List what lies there, and why
+    List,
+    /// Move files back, if their place is free; the next scrub finds damaged ones again
+    Restore {
+        /// Path, as `list` prints it
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<String>,
+    },
+    /// Delete files for ever
+    Purge {
+        /// Path, as `list` prints it
+        #[arg(value_name = "PATH", required_unless_present = "healed")]
+        paths: Vec<String>,
+        /// All those that are here again with the right content
+        #[arg(long)]
+        healed: bool,
+    },
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use clap::Subcommand;
+
 use super::api::{Api, OpenNeeds};
-use super::args::{
-    AcceptArgs, AddArgs, ArchiveTarget as Place, ListArgs, OtherNode, PurgeArgs, TombstoneArgs, TombstoneVerb,
-};
+use super::args::{ArchiveTarget, ArchiveTarget as Place, OtherNode};
 use super::config::Config;
 use super::out::{prompt, stderr_line, stdout};
 use super::{Exit, UsageError, absent};
@@ -28,7 +28,6 @@ const TOGETHER: usize = 250;
 /// Wrong paths that are named; the rest is counted.
 const MOST_NAMED: usize = 5;
 
-/// Does what was asked.
 pub async fn run(config: &Config, args: &TombstoneArgs) -> anyhow::Result<ExitCode> {
     match &args.what {
         TombstoneVerb::Add(args) => add(config, args).await,
@@ -41,7 +40,7 @@ pub async fn run(config: &Config, args: &TombstoneArgs) -> anyhow::Result<ExitCo
 async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     if let Some(reason) = &args.reason {
         let note = TombstoneNote::new(reason, SystemTime::now(), &config.node.name);
-        note.map_err(|error| UsageError(format!("--reason: expected is {error}")))?;
+        note.map_err(|error| UsageError(format!("--reason: expected {error}")))?;
     }
     let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if args.content && !args.yes && !may_ask {
@@ -53,7 +52,6 @@ async fn add(config: &Config, args: &AddArgs) -> anyhow::Result<ExitCode> {
     with(config, &args.node, needs, async |api| hide(config, args, api, paths).await).await
 }
 
-/// Does something with the node that was named, or else with the daemon of this archive, or this process.
 async fn with(
     config: &Config,
     other: &OtherNode,
@@ -250,7 +248,7 @@ async fn purge(config: &Config, args: &PurgeArgs) -> anyhow::Result<ExitCode> {
         let mut goes_on = true;
         if !args.yes {
             let would = rounds(config, api, args, true).await?;
-            goes_on = !args.dry_run && would.files > 0 && is_wanted(&would)?;
+            goes_on = !args.dry_run && would.files > 0 && is_confirmed(&would)?;
         }
         if goes_on {
             let done = rounds(config, api, args, false).await?;
@@ -323,7 +321,7 @@ fn print_report(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn is_wanted(would: &PurgeReport) -> anyhow::Result<bool> {
+fn is_confirmed(would: &PurgeReport) -> anyhow::Result<bool> {
     let bytes = indicatif::HumanBytes(would.bytes);
     prompt(format_args!("Delete these {} files ({bytes}) from this node for ever? [y/N] ", would.files))?;
     let mut answer = String::new();
@@ -333,6 +331,86 @@ fn is_wanted(would: &PurgeReport) -> anyhow::Result<bool> {
 
 fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct TombstoneArgs {
+    #[command(subcommand)]
+    pub what: TombstoneVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum TombstoneVerb {
+    /// Hide segments or chat batches here and, in time, on every node; they need not exist
+    Add(AddArgs),
+    /// List hidden files, and which still have their bytes here
+    List(ListArgs),
+    /// Delete the bytes of hidden files here for good; lists them and asks first
+    Purge(PurgeArgs),
+    /// Apply tombstones of other nodes that were held back as suspiciously many; see `gapless status`
+    Accept(AcceptArgs),
+}
+
+impl TombstoneVerb {
+    pub fn node(&self) -> &OtherNode {
+        match self {
+            Self::Add(AddArgs { node, .. })
+            | Self::List(ListArgs { node, .. })
+            | Self::Purge(PurgeArgs { node, .. })
+            | Self::Accept(AcceptArgs { node, .. }) => node,
+        }
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct AddArgs {
+    /// What to hide: CHANNEL/QUALITY/HOUR/NAME, or a file below the archive; `-` reads more of them from stdin, one a line
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<String>,
+    /// Also hide equal content in any channel, quality and hour; lists it and asks first
+    #[arg(long)]
+    pub content: bool,
+    /// With --content: do not ask
+    #[arg(long, requires = "content")]
+    pub yes: bool,
+    /// Reason, one line of at most 500 characters; stored in new tombstones and visible to other nodes
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ListArgs {
+    /// Where; without it, in the whole archive
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub target: Option<ArchiveTarget>,
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct AcceptArgs {
+    /// Of this peer; without it, of all
+    #[arg(value_name = "PEER")]
+    pub peer: Option<String>,
+    #[command(flatten)]
+    pub node: OtherNode,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct PurgeArgs {
+    /// Where; without any, in the whole archive
+    #[arg(value_name = "CHANNEL[/QUALITY[/HOUR]]")]
+    pub targets: Vec<ArchiveTarget>,
+    /// Delete without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Only list what would be deleted
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub node: OtherNode,
 }
 
 #[cfg(test)]

@@ -9,11 +9,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::archive::time::SECOND_US;
 use crate::archive::{Span, Timestamp};
 
-/// The nodes, each with a recorder of its own.
 pub const NODES: [&str; 3] = ["north", "south", "west"];
-/// What is recorded.
 pub const CHANNELS: [&str; 2] = ["harbour", "square"];
-/// Each channel in these.
 pub const QUALITIES: [&str; 2] = ["source", "480p"];
 
 /// A live segment lasts as long as most of the field's do.
@@ -27,18 +24,13 @@ const PAST_WINDOW: i64 = 200;
 /// Of how many a chance is one.
 const CHANCES: u64 = 10_000;
 
-/// A length of one channel and quality that is one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedPiece {
-    /// Which of [`CHANNELS`].
     pub channel: usize,
-    /// Which of [`QUALITIES`].
     pub quality: usize,
     /// Counted from the beginning; negative in the past.
     pub number: i64,
-    /// When it starts.
     pub start: Timestamp,
-    /// How long it lasts.
     pub duration: Span,
 }
 
@@ -49,18 +41,12 @@ impl PlannedPiece {
     }
 }
 
-/// What becomes of a piece at one node's recorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceFate {
-    /// It is written as it should be.
     Complete,
-    /// Only a part of it is, and is known to be a part.
     Partial,
-    /// It is written so long after its end.
     Late(Span),
-    /// Only this piece is missed.
     Dropped,
-    /// The recorder is away.
     Away,
     /// Every recorder is away.
     Silent,
@@ -73,14 +59,12 @@ impl PieceFate {
     }
 }
 
-/// A time in which a channel is not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outage {
     /// Where; nowhere is it recorded if it is not one node's.
     pub node: Option<usize>,
     /// The first piece that is missed.
     pub first: i64,
-    /// How many are.
     pub pieces: i64,
 }
 
@@ -90,7 +74,6 @@ impl Outage {
     }
 }
 
-/// Everything that will happen.
 #[derive(Debug, Clone, Copy)]
 pub struct DemoPlan {
     seed: u64,
@@ -105,18 +88,16 @@ impl DemoPlan {
         Self { seed, begin, past: history.us() / PAST.us() }
     }
 
-    /// How much of a past there is.
+    #[cfg(test)]
     pub fn history(&self) -> Span {
         Span(self.past * PAST.us())
     }
 
-    /// The pieces of the past of all channels and qualities, oldest first.
     pub fn past(&self) -> impl Iterator<Item = PlannedPiece> + use<> {
         let plan = *self;
         (-self.past..0).flat_map(move |number| plan.pieces(number))
     }
 
-    /// The pieces of all channels and qualities with this number.
     pub fn pieces(&self, number: i64) -> impl Iterator<Item = PlannedPiece> + use<> {
         let duration = if number < 0 { PAST } else { LIVE };
         let start = self.begin + Span(number * duration.us());
@@ -135,7 +116,6 @@ impl DemoPlan {
         Span(pieces * LIVE.us())
     }
 
-    /// What becomes of a piece at this node.
     pub fn fate(&self, piece: &PlannedPiece, node: usize) -> PieceFate {
         let outage = self.outage(piece.channel, window_of(piece.number)).filter(|outage| outage.holds(piece.number));
         match outage.map(|outage| outage.node) {
@@ -209,7 +189,6 @@ impl DemoPlan {
         self.hash(what, about) % CHANCES
     }
 
-    /// A number from least to most.
     fn between(&self, what: &[u8], about: &[i64], least: i64, most: i64) -> i64 {
         let choices = u64::try_from(most - least + 1).unwrap_or(1);
         least + i64::try_from(self.hash(what, about) % choices).unwrap_or_default()

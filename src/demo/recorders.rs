@@ -1,19 +1,16 @@
 //! The recorders: write what the plan says at the time that it says, under a temporary name first, and tell what they miss.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use super::event::{DemoEvent, RecordedStretch, rounded};
-use super::misses::Misses;
 use super::plan::{CHANNELS, DemoPlan, NODES, PieceFate, PlannedPiece};
 use super::segment::{Generated, generate};
-use crate::archive::Timestamp;
+use super::{DemoEvent, RecordedStretch, rounded};
+use crate::archive::{Span, Timestamp};
 
 /// Live segments that are written later than they should be: a minute's worth. What is older was slept through.
 const CATCH_UP: i64 = 30;
 
-/// The recorders of all nodes.
 #[derive(Debug)]
 pub struct Recorders {
     plan: DemoPlan,
@@ -36,7 +33,6 @@ struct Late {
 /// What was recorded of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedPast {
-    /// Segments that were written, on all nodes together.
     pub written: usize,
     /// How many each node lacks that others have.
     pub lacking: Vec<usize>,
@@ -45,7 +41,6 @@ pub struct RecordedPast {
 }
 
 impl Recorders {
-    /// The recorders of nodes with these base directories, which begin now.
     pub fn new(plan: DemoPlan, bases: Vec<PathBuf>, now: Timestamp) -> Self {
         let misses = Misses::new(plan, bases.clone());
         Self { plan, bases, next: 0, late: Vec::new(), misses, began: now }
@@ -129,13 +124,12 @@ impl Recorders {
                     self.misses.add(&piece, node);
                 }
             }
-            events.extend(self.told_of(&piece));
+            events.extend(self.events_of(&piece));
         }
         Ok(())
     }
 
-    /// What is told of a piece; of outages only that they begin.
-    fn told_of(&self, piece: &PlannedPiece) -> Vec<DemoEvent> {
+    fn events_of(&self, piece: &PlannedPiece) -> Vec<DemoEvent> {
         let what = RecordedStretch::of_piece(piece);
         let fates: Vec<PieceFate> = (0..self.bases.len()).map(|node| self.plan.fate(piece, node)).collect();
         if fates.contains(&PieceFate::Silent) {
@@ -144,13 +138,13 @@ impl Recorders {
         if !fates.iter().any(|fate| fate.is_whole()) {
             return vec![DemoEvent::Lost { what }];
         }
-        let told = |(node, fate): (&'static str, PieceFate)| match fate {
+        let event = |(node, fate): (&'static str, PieceFate)| match fate {
             PieceFate::Partial => Some(DemoEvent::Partial { node, what: what.clone() }),
             PieceFate::Late(by) => Some(DemoEvent::Late { node, what: what.clone(), late_seconds: rounded(by) }),
             PieceFate::Dropped => Some(DemoEvent::Missed { node, what: what.clone() }),
             PieceFate::Complete | PieceFate::Away | PieceFate::Silent => None,
         };
-        NODES.into_iter().zip(fates).filter_map(told).collect()
+        NODES.into_iter().zip(fates).filter_map(event).collect()
     }
 
     fn outage(&self, channel: usize, number: i64) -> Option<DemoEvent> {
@@ -189,12 +183,150 @@ fn temporary(name: &str) -> String {
     parts.join("-")
 }
 
+/// Longer than any segment is left to be missing where nodes can reach each other; so that the list stays short.
+const PATIENCE: Span = Span::from_us(10 * 60 * 1_000_000);
+
+/// Segments in a row that one node's recorder missed in one quality.
+#[derive(Debug)]
+struct Miss {
+    node: usize,
+    channel: usize,
+    quality: usize,
+    start: Timestamp,
+    end: Timestamp,
+    /// When the first of them should have been there.
+    due: Timestamp,
+    /// The number that would follow.
+    next: i64,
+    files: Vec<PathBuf>,
+    recorded_by: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub struct Misses {
+    plan: DemoPlan,
+    bases: Vec<PathBuf>,
+    live: Vec<Miss>,
+    /// Of the past, by node, with how many there were.
+    past: Vec<(usize, Vec<PathBuf>)>,
+}
+
+impl Misses {
+    pub fn new(plan: DemoPlan, bases: Vec<PathBuf>) -> Self {
+        let past = bases.iter().map(|_| (0, Vec::new())).collect();
+        Self { plan, bases, live: Vec::new(), past }
+    }
+
+    /// Remembers a piece that a node lacks as a whole, if any node has it.
+    pub fn add(&mut self, piece: &PlannedPiece, node: usize) {
+        let holders = self.plan.holders(piece);
+        if holders.is_empty() {
+            return;
+        }
+        let file = self.bases[node].join(generate(piece, false).path());
+        if piece.number < 0 {
+            let (count, files) = &mut self.past[node];
+            *count += 1;
+            files.push(file);
+            return;
+        }
+        let stream = (node, piece.channel, piece.quality);
+        let goes_on = |miss: &&mut Miss| (miss.node, miss.channel, miss.quality) == stream && miss.next == piece.number;
+        if let Some(miss) = self.live.iter_mut().find(goes_on) {
+            (miss.end, miss.next) = (piece.end(), piece.number + 1);
+            miss.files.push(file);
+            miss.recorded_by.extend(holders);
+        } else {
+            self.live.push(Miss {
+                node,
+                channel: piece.channel,
+                quality: piece.quality,
+                start: piece.start,
+                end: piece.end(),
+                due: piece.end(),
+                next: piece.number + 1,
+                files: vec![file],
+                recorded_by: holders,
+            });
+        }
+    }
+
+    /// How many segments of the past a node lacks that others have.
+    pub fn of_the_past(&self, node: usize) -> usize {
+        self.past[node].1.len()
+    }
+
+    /// Whether anything is waited for that ended with an earlier number.
+    #[cfg(test)]
+    pub(super) fn is_waiting_before(&self, number: i64) -> bool {
+        self.live.iter().any(|miss| miss.next <= number)
+    }
+
+    /// A node's recorder is about to write this late, before it came from elsewhere.
+    pub fn wrote_late(&mut self, node: usize, file: &Generated) {
+        let path = self.bases[node].join(file.path());
+        if let Some(miss) = self.live.iter_mut().find(|miss| miss.node == node && miss.files == [path.as_path()]) {
+            miss.recorded_by = vec![node];
+        }
+    }
+
+    /// Looks what has come. `recorded` is the first number that no recorder has come to.
+    pub fn look(&mut self, now: Timestamp, began: Timestamp, recorded: i64) -> Vec<DemoEvent> {
+        let mut events = Vec::new();
+        for (node, (count, files)) in self.past.iter_mut().enumerate().filter(|(_, (_, files))| !files.is_empty()) {
+            drop_those_that_came(files);
+            if files.is_empty() {
+                let after_seconds = rounded(now - began);
+                events.push(DemoEvent::CaughtUp { node: NODES[node], segments: *count, after_seconds });
+            }
+        }
+        self.live.retain_mut(|miss| {
+            drop_those_that_came(&mut miss.files);
+            let goes_on = miss.next >= recorded;
+            let after = now - miss.due;
+            let event = if miss.files.is_empty() && !goes_on {
+                miss.filled(after)
+            } else if after > PATIENCE {
+                let after_seconds = rounded(after);
+                DemoEvent::StillMissing { node: NODES[miss.node], what: miss.what(), after_seconds }
+            } else {
+                return true;
+            };
+            events.push(event);
+            false
+        });
+        events
+    }
+}
+
+/// From the end on, up to the first that has not come: all of them are waited for anyway, and looking costs something.
+fn drop_those_that_came(files: &mut Vec<PathBuf>) {
+    while files.pop_if(|file| file.exists()).is_some() {}
+}
+
+impl Miss {
+    fn what(&self) -> RecordedStretch {
+        RecordedStretch::of(self.channel, self.quality, self.start, self.end)
+    }
+
+    fn filled(&mut self, after: Span) -> DemoEvent {
+        let others = self.recorded_by.iter().filter(|holder| **holder != self.node).count();
+        if others > 0 {
+            let own = self.node;
+            self.recorded_by.retain(|holder| *holder != own);
+        }
+        self.recorded_by.sort_unstable();
+        self.recorded_by.dedup();
+        let recorded_by = self.recorded_by.iter().map(|holder| NODES[*holder]).collect();
+        DemoEvent::Filled { node: NODES[self.node], what: self.what(), after_seconds: rounded(after), recorded_by }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::archive::Span;
+    use std::collections::BTreeSet;
 
     const BEGIN: &str = "2019-11-13T02:59:00";
 
@@ -288,9 +420,9 @@ mod tests {
         story.backfill((0..120).flat_map(|number| story.plan.pieces(number)));
         let after = story.go_on(3);
         let filled = after.iter().filter(|event| matches!(event, DemoEvent::Filled { .. }));
-        let told: Vec<String> = filled.map(|event| serde_json::to_string(event).unwrap()).collect();
-        assert!(told.len() > 5, "{after:?}");
-        assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), told.len());
+        let lines: Vec<String> = filled.map(|event| serde_json::to_string(event).unwrap()).collect();
+        assert!(lines.len() > 5, "{after:?}");
+        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), lines.len());
         assert!(!story.recorders.misses.is_waiting_before(120), "{:?}", story.recorders.misses);
     }
 

@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 use super::plan::{CHANNELS, PlannedPiece, QUALITIES};
 use crate::archive::{Hash, SegmentKey, SegmentKind, Span, Spelling};
 
-/// Bytes of a packet.
 const PACKET: usize = 188;
 /// The pictures of each channel and quality. With the two tables none is over 4 KiB, which is what a file takes on most disks.
 const PICTURES: [[&[u8]; QUALITIES.len()]; CHANNELS.len()] = [
@@ -21,19 +20,15 @@ const LASTS: Span = Span::from_us(2_000_000);
 /// Time stamps are 90,000ths of a second in 33 bits.
 const WRAP: i64 = 1 << 33;
 
-/// A file as a recorder writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
     /// `CHANNEL/QUALITY/HOUR`
     pub hour: String,
-    /// Its name in the hour.
     pub name: String,
-    /// What it holds.
     pub content: Vec<u8>,
 }
 
 impl Generated {
-    /// Where it lies beneath the base.
     pub fn path(&self) -> String {
         format!("{}/{}", self.hour, self.name)
     }

@@ -8,11 +8,11 @@ use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::app::App;
 use crate::archive::mass_loss::MassLoss;
-use crate::archive::problems::video::{DayGaps, bad_names, disk_full, empty, holes, silent};
+use crate::archive::problems::video::{DayGaps, HourSpans, bad_names, disk_full, empty, holes, silent};
 use crate::archive::problems::{NodeProblem, ProblemKind, Severity, in_order, layout};
 use crate::archive::quantity::{count, size};
-use crate::archive::{Stream, Timestamp};
-use crate::index::Health;
+use crate::archive::{Hour, Stream, Timestamp};
+use crate::index::{Health, Index};
 use crate::sync::crawl::CrawlStatus;
 use crate::sync::scrub::KeptFile;
 use crate::wire::{DiskStatus, JobReport, PeerReport, RetentionReport, SourceReport, StreamStatus};
@@ -195,7 +195,9 @@ fn of_archive(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<NodeProbl
         return found;
     }
     let index = app.keeper.index();
-    found.extend(silent(&app.latest.ends(index, app.keeper.horizon()), now, thresholds));
+    found.extend(silent(&app.latest.ends(index, app.keeper.horizon()), now, thresholds, |stream, hour| {
+        past_hour(index, stream, hour)
+    }));
     let named = |status: &StreamStatus| Stream::new(&status.channel, &status.quality).ok();
     let days = reports.streams.iter().filter_map(|status| {
         let day = status.last_day.as_ref()?;
@@ -212,6 +214,17 @@ fn of_archive(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<NodeProbl
     }
     found.extend(misplaced);
     found
+}
+
+/// What was recorded in an hour; nothing if there is nothing of the stream in the week before it.
+fn past_hour(index: &Index, stream: &Stream, hour: Hour) -> Option<HourSpans> {
+    let name = stream.to_string();
+    if index.catalog().hours(&name, hour.earlier(7 * 24)..=hour).is_empty() {
+        return None;
+    }
+    let view = index.hour(&name, hour).ok()?;
+    let video = view.iter().flat_map(|view| view.contents.visible()).filter(|file| file.key.kind.is_video());
+    Some(video.map(|file| (file.key.start(hour), file.key.end(hour))).collect())
 }
 
 /// The gauge `gapless_problems`: how many problems of each kind and level there are.

@@ -3,4 +3,4 @@
 //! Changes nothing but its own pictures and gauges.
 
 pub mod coverage;
-pub mod doctor;
+pub(crate) mod doctor;

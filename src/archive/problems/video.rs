@@ -1,7 +1,8 @@
 //! Problems of what is recorded: a stream that has fallen silent, a day with many holes, names that are not understood, no room, nothing there.
 //!
 //! A stream is *live* as long as its newest segment ended within the last day, whoever recorded it and however it got here. A live stream from
-//! which nothing has come for minutes is silent; after a day it counts as ended, and is no problem any more.
+//! which nothing has come for minutes is silent; after a day it counts as ended, and is no problem any more. Nor is it one for a stream that
+//! pauses at this time as a rule: one that is recorded from morning to night, or on Sundays.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ use crate::archive::{Channel, FileName, Hour, Span, Stream, Timestamp, parse_fil
 pub const DAY: Span = Span::from_us(24 * HOUR_US);
 /// A minute of a day is no problem, whatever share of a young archive it is.
 const LEAST_MISSING_SECONDS: f64 = 60.0;
+/// How far from a time a segment may lie and still count as recorded then: recorders start and end a little early or late.
+const NEAR: Span = Span::from_us(60_000_000);
 /// Below this whatever writes to the disk fails, or soon will.
 const ALMOST_NOTHING: u64 = 16 << 20;
 /// Qualities that are named.
@@ -36,11 +39,24 @@ impl Default for ProblemThresholds {
     }
 }
 
+/// Start and end of the segments of an hour.
+pub type HourSpans = Vec<(Timestamp, Timestamp)>;
+
 /// Live streams from which nothing has come for too long, by the end of the newest segment of each: one problem for each channel.
-pub fn silent(newest: &[(Stream, Timestamp)], now: Timestamp, thresholds: &ProblemThresholds) -> Vec<NodeProblem> {
+///
+/// `hour_of` gives what was recorded in an hour of the last two weeks; nothing if the stream was not recorded at all in the week before it.
+pub fn silent(
+    newest: &[(Stream, Timestamp)],
+    now: Timestamp,
+    thresholds: &ProblemThresholds,
+    hour_of: impl Fn(&Stream, Hour) -> Option<HourSpans>,
+) -> Vec<NodeProblem> {
     let Some(patience) = thresholds.silent_after else { return Vec::new() };
     let is_silent = |end: Timestamp| (now - end) > patience && (now - end) < DAY;
-    let silent = newest.iter().filter(|(_, end)| is_silent(*end)).map(|(stream, end)| (stream, *end));
+    let silent = newest
+        .iter()
+        .filter(|(stream, end)| is_silent(*end) && !pauses_regularly(now, patience, |hour| hour_of(stream, hour)));
+    let silent = silent.map(|(stream, end)| (stream, *end));
     let problem = |(channel, qualities): (&Channel, Vec<(&Stream, Timestamp)>)| {
         let last = qualities.iter().map(|(_, end)| *end).max()?;
         let (place, in_which) = place(channel, &qualities);
@@ -50,10 +66,29 @@ pub fn silent(newest: &[(Stream, Timestamp)], now: Timestamp, thresholds: &Probl
             count: Some(qualities.len() as u64),
             ..NodeProblem::new(ProblemKind::Silent, Severity::Warning, what)
                 .at(place)
-                .advise("see whether the recorder runs and can write, or the peers that have it; a stream that has ended is not mentioned any more after a day")
+                .advise("see whether the recorder runs and can write, or the peers that have it; a stream that has ended is not mentioned any more after a day, nor one that has paused at this time twice before, a day or a week apart; `[problems] silent_after` sets how long a pause may be, or `off`")
         })
     };
     by_channel(silent).into_iter().filter_map(problem).collect()
+}
+
+/// Whether a stream was not recorded at this time of the week twice before; while it is younger, at this time of the day.
+fn pauses_regularly(now: Timestamp, patience: Span, hour_of: impl Fn(Hour) -> Option<HourSpans>) -> bool {
+    let was_recorded = |at: Timestamp| {
+        let (from, to) = (at - NEAR, at + NEAR);
+        let is_near = |hour: Hour| Some(hour_of(hour)?.iter().any(|(start, end)| *start < to && *end > from));
+        Some(is_near(from.hour())? || is_near(to.hour())?)
+    };
+    // At both ends of the patience, so that a start or an end that is a little late today is no alarm.
+    let was_live = |days: i64| {
+        let at = now - Span::from_us(days * DAY.us());
+        Some(was_recorded(at - patience)? && was_recorded(at)?)
+    };
+    match (was_live(7), was_live(14)) {
+        (Some(week), Some(fortnight)) => !week && !fortnight,
+        (Some(week), None) => !week && was_live(1) == Some(false),
+        (None, _) => was_live(1) == Some(false) && was_live(2) == Some(false),
+    }
 }
 
 /// What there is of a stream in the last day, within its extent.
@@ -232,22 +267,59 @@ mod tests {
             (stream("door/source"), ago(4)),
             (stream("desk/source"), ago(6)),
         ];
-        let found = silent(&newest, now(), &ProblemThresholds::default());
+        let found = silent(&newest, now(), &ProblemThresholds::default(), |_, _| None);
         assert_eq!(
             lines(&found),
             ["cam: no new segment for 24m in 2 qualities (480p, source)", "desk/source: no new segment for 6m"]
         );
         assert_eq!((found[0].since, found[0].count), (Some(ago(24)), Some(2)));
         let never = ProblemThresholds { silent_after: None, ..ProblemThresholds::default() };
-        assert_eq!(silent(&newest, now(), &never), []);
+        assert_eq!(silent(&newest, now(), &never, |_, _| None), []);
     }
 
     proptest! {
         #[test]
         fn a_stream_is_silent_only_between_the_threshold_and_a_day(minutes in -600..6_000_i64) {
-            let found = silent(&[(stream("a/b"), ago(minutes))], now(), &ProblemThresholds::default());
+            let found = silent(&[(stream("a/b"), ago(minutes))], now(), &ProblemThresholds::default(), |_, _| None);
             prop_assert_eq!(found.len(), usize::from(minutes > 5 && minutes < 24 * 60));
         }
+    }
+
+    /// Whether a stream that is recorded by `is_on`, from so many days ago on, is called silent at a time at which its last segment ended so
+    /// many minutes ago.
+    fn is_called_silent(at: Timestamp, minutes: i64, days: i64, is_on: impl Fn(Timestamp) -> bool) -> bool {
+        let begin = at - Span::from_us(days * DAY.us());
+        let hour_of = |_: &Stream, hour: Hour| {
+            let spans = (0..3_600 / 10).map(|part| hour.start() + Span::from_us(part * 10_000_000));
+            let spans = spans.filter(|start| *start >= begin && *start < at && is_on(*start));
+            (hour.start() >= begin).then(|| spans.map(|start| (start, start + Span::from_us(10_000_000))).collect())
+        };
+        let last = at - Span::from_us(minutes * MINUTE);
+        !silent(&[(stream("a/b"), last)], at, &ProblemThresholds::default(), hour_of).is_empty()
+    }
+
+    #[test]
+    fn a_stream_that_pauses_every_night_or_week_is_not_called_silent_then_and_at_other_times_it_is() {
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        // From 10:00 to 22:00. 2026-03-04 is a Wednesday.
+        let daily = |time: Timestamp| (10..22).contains(&time.to_string()[11..13].parse::<u32>().unwrap());
+        let (night, noon) = (at("2026-03-04T23:30:00"), at("2026-03-04T12:30:00"));
+        for days in [3, 9, 30] {
+            assert!(!is_called_silent(night, 90, days, daily), "{days} days old, at night");
+            assert!(is_called_silent(noon, 10, days, daily), "{days} days old, at noon");
+            assert!(!is_called_silent(at("2026-03-04T10:01:00"), 12 * 60 + 1, days, daily), "it starts a little late");
+            assert!(is_called_silent(at("2026-03-04T10:10:00"), 12 * 60 + 10, days, daily), "it has not started");
+        }
+        assert!(is_called_silent(night, 90, 1, daily), "its first night");
+        // On Sundays from 10:00 to 12:00.
+        let sundays = |time: Timestamp| {
+            let hours = (time - at("2026-03-01T10:00:00")).us().rem_euclid(7 * DAY.us()) / HOUR_US;
+            hours < 2
+        };
+        assert!(!is_called_silent(at("2026-03-01T12:30:00"), 30, 30, sundays), "it is over");
+        assert!(is_called_silent(at("2026-03-01T11:00:00"), 10, 30, sundays), "it broke off");
+        // Around the clock.
+        assert!(is_called_silent(night, 90, 30, |_| true));
     }
 
     #[test]

@@ -9,13 +9,14 @@ use reqwest::{Body, Request, Response};
 use tokio::sync::watch;
 
 use super::ApiError;
-use crate::archive::Stream;
+use crate::archive::{HourPlace, Span, Stream};
 use crate::cli::config::Config;
 use crate::cli::daemon_search::wrong_with;
-use crate::cli::offline::Offline;
-use crate::cli::{backfill, node, pace, retention};
+use crate::cli::{backfill, node, retention};
+use crate::disk::{Base, BaseGuard};
 use crate::http::operator_actions::BackfillActions;
 use crate::http::{AppParts, Auth, Hosts, InProcess};
+use crate::index::IndexOptions;
 use crate::jobs::{Stop, SystemClock};
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::Retention;
@@ -24,8 +25,9 @@ use crate::play::ffmpeg::Pool;
 use crate::play::playback::Playback;
 use crate::replicate::peer::Peer;
 use crate::replicate::peer_proxy::PeerProxy;
-use crate::sync::crawl::{Crawl, Watch};
+use crate::sync::crawl::{Crawl, CrawlCounts, Keeper, Watch, bring_into_line};
 use crate::sync::scrub::{QuarantineContents, Scrub};
+use crate::sync::startup::{self, Locked};
 
 /// What a verb needs of an archive that is opened for it. Without any of it, hours are brought into line with the disk when they are asked
 /// about, and no index is made where there is none.
@@ -39,7 +41,6 @@ pub struct OpenNeeds {
     pub new_index: bool,
 }
 
-/// An archive that is ours until this is closed.
 pub struct LocalArchive {
     routes: InProcess,
     opened: Arc<Offline>,
@@ -53,7 +54,6 @@ impl fmt::Debug for LocalArchive {
 }
 
 impl LocalArchive {
-    /// Locks the archive, opens its index, and does what is needed before questions.
     pub async fn open(config: &Config, needs: OpenNeeds) -> anyhow::Result<Self> {
         if let Some(wrong) = wrong_with(&config.base_dir) {
             anyhow::bail!("{wrong}; --base-dir says where the archive is");
@@ -78,8 +78,14 @@ impl LocalArchive {
     ) -> anyhow::Result<Self> {
         let (keeper, registry, stop) = (Arc::clone(&opened.keeper), Registry::new(), Stop::new());
         let clock = Arc::new(SystemClock::new());
-        let crawl =
-            Crawl::new(Arc::clone(&keeper), Vec::new(), pace::of(config), Arc::default(), clock.clone(), stop.clone());
+        let crawl = Crawl::new(
+            Arc::clone(&keeper),
+            Vec::new(),
+            node::pace(config),
+            Arc::default(),
+            clock.clone(),
+            stop.clone(),
+        );
         // Nothing is watched, so that every hour is compared with the disk when it is asked about.
         crawl.caught_up();
         let retention = if needs.retention {
@@ -122,13 +128,11 @@ impl LocalArchive {
         Ok(Self { routes: InProcess::new(parts)?, opened, retention })
     }
 
-    /// The routes' answer to a request.
     pub(super) async fn answer(&self, request: Request) -> Result<Response, ApiError> {
         let request = request.try_into().map_err(ApiError::Setup)?;
         Ok(self.routes.answer::<Body>(request).await.map(Body::wrap_stream).into())
     }
 
-    /// Makes the index right about every hour of these qualities.
     pub async fn catch_up(&self, selects: impl Fn(&Stream) -> bool + Send + 'static) -> anyhow::Result<()> {
         let opened = Arc::clone(&self.opened);
         let catching_up = tokio::task::spawn_blocking(move || opened.catch_up(selects));
@@ -140,10 +144,70 @@ impl LocalArchive {
         &self.retention
     }
 
-    /// Closes the index in order and gives the archive free.
     pub(super) async fn close(self) -> anyhow::Result<()> {
         self.routes.end().await;
         let closing = tokio::task::spawn_blocking(move || self.opened.keeper.index().close());
         closing.await.context("the index was not closed in order")
+    }
+}
+
+pub fn index_options(config: &Config) -> IndexOptions {
+    IndexOptions {
+        cache_bytes: usize::try_from(config.index.cache).unwrap_or(usize::MAX),
+        changes_kept: config.index.changes_kept,
+        closed_kept: Span::from_us(i64::try_from(config.index.closed_holes_kept.as_micros()).unwrap_or(i64::MAX)),
+        closed_most: config.index.closed_holes,
+        ..IndexOptions::default()
+    }
+}
+
+pub struct Offline {
+    pub keeper: Arc<Keeper>,
+    _locked: Locked,
+}
+
+impl Offline {
+    /// Like [`Offline::begin`] for verbs that only ask: makes no index.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        if let Some(wrong) = wrong_with(&config.base_dir) {
+            anyhow::bail!("{wrong}; mount the disk, or correct --base-dir");
+        }
+        startup::require_index(&config.state_dir)?;
+        Self::begin(config)
+    }
+
+    /// Locks the archive, opens its index, and makes it right about which hours there are. Blocks: not for async code.
+    pub fn begin(config: &Config) -> anyhow::Result<Self> {
+        Self::begin_for(config, &[], &[])
+    }
+
+    /// The same where a command names channels and qualities for itself, in place of those of the configuration.
+    pub fn begin_for(config: &Config, channels: &[String], qualities: &[String]) -> anyhow::Result<Self> {
+        let locked = Locked::acquire(&config.base_dir, &config.state_dir)?;
+        let index = Arc::new(locked.open_index(index_options(config))?);
+        let guard = Arc::new(BaseGuard::new(Base::open(&config.base_dir)?, locked.identify(&index)?));
+        let named = crate::cli::backfill::named(config, channels, qualities);
+        let keeper = Arc::new(Keeper::new(index, guard).doubt_above(config.crawl.doubt_above).naming(named));
+        keeper.reconcile_structure()?;
+        Ok(Self { keeper, _locked: locked })
+    }
+
+    /// Makes the index right about every hour of these qualities: their digests are asked for. Blocks: not for async code.
+    pub fn catch_up(&self, selects: impl Fn(&Stream) -> bool) -> anyhow::Result<()> {
+        let catalog = self.keeper.index().catalog();
+        let hours = |stream: Stream| {
+            let hours = catalog.hours(&stream.to_string(), ..);
+            hours.into_iter().rev().map(move |hour| HourPlace { stream: stream.clone(), hour })
+        };
+        let places: Vec<HourPlace> = catalog.streams().into_iter().filter(selects).flat_map(hours).collect();
+        let found = bring_into_line(&self.keeper, &places)?;
+        if let Some(error) = &found.last_error {
+            tracing::warn!(name: "hours_unreadable", hours = found.count(CrawlCounts::ERRORS), error, "some hours cannot be read here");
+        }
+        Ok(())
+    }
+
+    pub fn close(self) {
+        self.keeper.index().close();
     }
 }

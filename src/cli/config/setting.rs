@@ -9,18 +9,17 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-/// One setting: everything there is to know about it besides its value.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// The table of the file it stands in; empty for the top.
     pub table: &'static str,
-    /// Its key in that table.
     pub key: &'static str,
     /// The default, as it would be written.
     pub default: &'static str,
     /// Least and greatest allowed value, as they would be written.
     pub bounds: Option<(&'static str, &'static str)>,
     /// What it does and why it is bounded as it is.
+    #[cfg(test)]
     pub why: &'static str,
     /// What its kind accepts, as the end of a sentence that begins "expected".
     pub expects: &'static str,
@@ -64,27 +63,18 @@ impl Setting {
     }
 }
 
-/// What stands in place of a value that there may be or not.
 const OFF: &str = "off";
 
-/// How a value is written in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// In quotes.
     Text,
-    /// A whole number.
     Integer,
-    /// A number with a point.
     Float,
-    /// A list of texts in quotes.
     List,
-    /// `true` or `false`.
     Boolean,
 }
 
-/// A kind of value.
 pub trait SettingKind {
-    /// What it is in the program.
     type Value: PartialOrd;
     /// What is accepted, as the end of a sentence that begins "expected".
     const EXPECTS: &'static str;
@@ -94,86 +84,46 @@ pub trait SettingKind {
     fn read(text: &str) -> Option<Self::Value>;
 }
 
-/// A length of time, with its unit.
-#[derive(Debug)]
-pub struct TimeLength;
+/// Kinds of values: what each is in the program, what it accepts, how it may be written in the file, and how it is read.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident: $value:ty = $expects:literal, [$($shape:ident),*], |$text:ident| $read:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub struct $kind;
 
-impl SettingKind for TimeLength {
-    type Value = Duration;
-    const EXPECTS: &'static str = "a time with its unit such as \"10s\" or \"5min\"";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
+            impl SettingKind for $kind {
+                type Value = $value;
+                const EXPECTS: &'static str = $expects;
+                const SHAPES: &'static [Shape] = &[$(Shape::$shape),*];
 
-    fn read(text: &str) -> Option<Duration> {
-        humantime::parse_duration(text).ok()
-    }
+                fn read($text: &str) -> Option<$value> {
+                    $read
+                }
+            }
+        )*
+    };
 }
 
-/// A length of time, or none.
-#[derive(Debug)]
-pub struct TimeOrOff;
+kinds! {
+    TimeLength: Duration = "a time with its unit such as \"10s\" or \"5min\"", [Text],
+        |text| humantime::parse_duration(text).ok();
 
-impl SettingKind for TimeOrOff {
-    type Value = Option<Duration>;
-    const EXPECTS: &'static str = "a time with its unit such as \"30days\", or \"off\"";
-    const SHAPES: &'static [Shape] = TimeLength::SHAPES;
+    TimeOrOff: Option<Duration> = "a time with its unit such as \"30days\", or \"off\"", [Text],
+        |text| if text == OFF { Some(None) } else { TimeLength::read(text).map(Some) };
 
-    fn read(text: &str) -> Option<Self::Value> {
-        if text == OFF { Some(None) } else { TimeLength::read(text).map(Some) }
-    }
-}
+    BytesOrOff: Option<u64> = "a size such as \"2TiB\", a whole number of bytes, or \"off\"", [Text, Integer],
+        |text| if text == OFF { Some(None) } else { ByteSize::read(text).map(Some) };
 
-/// A number of bytes, or none.
-#[derive(Debug)]
-pub struct BytesOrOff;
+    /// A number of bytes, or a tenth of the disk, which is none here.
+    BytesOrTenth: Option<u64> = "a size such as \"500GiB\", a whole number of bytes, or \"tenth\"", [Text, Integer],
+        |text| if text == "tenth" { Some(None) } else { ByteSize::read(text).map(Some) };
 
-impl SettingKind for BytesOrOff {
-    type Value = Option<u64>;
-    const EXPECTS: &'static str = "a size such as \"2TiB\", a whole number of bytes, or \"off\"";
-    const SHAPES: &'static [Shape] = ByteSize::SHAPES;
+    YesNo: bool = "true or false", [Boolean], |text| text.parse().ok();
 
-    fn read(text: &str) -> Option<Self::Value> {
-        if text == OFF { Some(None) } else { ByteSize::read(text).map(Some) }
-    }
-}
-
-/// A number of bytes, or a tenth of the disk, which is none here.
-#[derive(Debug)]
-pub struct BytesOrTenth;
-
-impl SettingKind for BytesOrTenth {
-    type Value = Option<u64>;
-    const EXPECTS: &'static str = "a size such as \"500GiB\", a whole number of bytes, or \"tenth\"";
-    const SHAPES: &'static [Shape] = ByteSize::SHAPES;
-
-    fn read(text: &str) -> Option<Self::Value> {
-        if text == "tenth" { Some(None) } else { ByteSize::read(text).map(Some) }
-    }
-}
-
-/// Yes or no.
-#[derive(Debug)]
-pub struct YesNo;
-
-impl SettingKind for YesNo {
-    type Value = bool;
-    const EXPECTS: &'static str = "true or false";
-    const SHAPES: &'static [Shape] = &[Shape::Boolean];
-
-    fn read(text: &str) -> Option<bool> {
-        text.parse().ok()
-    }
-}
-
-/// Directories beneath the base, between commas.
-#[derive(Debug)]
-pub struct Directories;
-
-impl SettingKind for Directories {
-    type Value = Vec<String>;
-    const EXPECTS: &'static str = "names of directories beneath the base between commas, such as \"thumbnails,notes\", without \"coverage-maps\", or nothing";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<Vec<String>> {
+    /// Directories beneath the base, between commas.
+    Directories: Vec<String> = "names of directories beneath the base between commas, such as \"thumbnails,notes\", without \"coverage-maps\", or nothing", [Text],
+        |text| {
         // Each node draws its own maps: those of others would stand in the way.
         let is_own = |name: &str| name == crate::report::coverage::DIRECTORY;
         let is_plain =
@@ -183,19 +133,9 @@ impl SettingKind for Directories {
             return Some(Vec::new());
         }
         names.iter().all(is_plain).then(|| names.into_iter().map(str::to_owned).collect())
-    }
-}
+    };
 
-/// A number of bytes.
-#[derive(Debug)]
-pub struct ByteSize;
-
-impl SettingKind for ByteSize {
-    type Value = u64;
-    const EXPECTS: &'static str = "a size such as \"64MiB\" or a whole number of bytes";
-    const SHAPES: &'static [Shape] = &[Shape::Text, Shape::Integer];
-
-    fn read(text: &str) -> Option<u64> {
+    ByteSize: u64 = "a size such as \"64MiB\" or a whole number of bytes", [Text, Integer], |text| {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at_checked(digits)?;
         let factor: u64 = match unit.trim_start() {
@@ -211,147 +151,54 @@ impl SettingKind for ByteSize {
             _ => return None,
         };
         number.parse::<u64>().ok()?.checked_mul(factor)
-    }
-}
+    };
 
-/// A number of things held in memory or done at once.
-#[derive(Debug)]
-pub struct Count;
+    Count: usize = "a whole number", [Integer], |text| text.parse().ok();
 
-impl SettingKind for Count {
-    type Value = usize;
-    const EXPECTS: &'static str = "a whole number";
-    const SHAPES: &'static [Shape] = &[Shape::Integer];
+    Rows: u64 = "a whole number", [Integer], |text| text.parse().ok();
 
-    fn read(text: &str) -> Option<usize> {
-        text.parse().ok()
-    }
-}
+    Fraction: f64 = "a share such as 0.10", [Float, Integer],
+        |text| text.parse().ok().filter(|share: &f64| share.is_finite());
 
-/// A number of rows on disk.
-#[derive(Debug)]
-pub struct Rows;
+    Address: SocketAddr = "an address with a port such as \"127.0.0.1:8000\" or \"[::]:8000\"", [Text],
+        |text| text.parse().ok();
 
-impl SettingKind for Rows {
-    type Value = u64;
-    const EXPECTS: &'static str = "a whole number";
-    const SHAPES: &'static [Shape] = &[Shape::Integer];
+    OptionalFile: Option<PathBuf> = "the path of a file", [Text],
+        |text| (!text.contains('\0')).then(|| (!text.is_empty()).then(|| text.into()));
 
-    fn read(text: &str) -> Option<u64> {
-        text.parse().ok()
-    }
-}
-
-/// A part of a whole, between 0 and 1.
-#[derive(Debug)]
-pub struct Fraction;
-
-impl SettingKind for Fraction {
-    type Value = f64;
-    const EXPECTS: &'static str = "a share such as 0.10";
-    const SHAPES: &'static [Shape] = &[Shape::Float, Shape::Integer];
-
-    fn read(text: &str) -> Option<f64> {
-        text.parse().ok().filter(|share: &f64| share.is_finite())
-    }
-}
-
-/// An address with a port.
-#[derive(Debug)]
-pub struct Address;
-
-impl SettingKind for Address {
-    type Value = SocketAddr;
-    const EXPECTS: &'static str = "an address with a port such as \"127.0.0.1:8000\" or \"[::]:8000\"";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<SocketAddr> {
-        text.parse().ok()
-    }
-}
-
-/// The path of a file that there need not be.
-#[derive(Debug)]
-pub struct OptionalFile;
-
-impl SettingKind for OptionalFile {
-    type Value = Option<PathBuf>;
-    const EXPECTS: &'static str = "the path of a file";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<Option<PathBuf>> {
-        (!text.contains('\0')).then(|| (!text.is_empty()).then(|| text.into()))
-    }
-}
-
-/// A node's name.
-#[derive(Debug)]
-pub struct NodeName;
-
-impl SettingKind for NodeName {
-    type Value = String;
-    const EXPECTS: &'static str = "1 to 64 letters, digits, dots, dashes or underscores";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<String> {
+    NodeName: String = "1 to 64 letters, digits, dots, dashes or underscores", [Text], |text| {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         ((1..=64).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
-    }
-}
+    };
 
-/// Texts, each of which may be anything; as a list in the file, or separated by commas.
-#[derive(Debug)]
-pub struct Texts;
-
-impl SettingKind for Texts {
-    type Value = Vec<String>;
-    const EXPECTS: &'static str = "a list such as [\"a\", \"b\"], or the same separated by commas";
-    const SHAPES: &'static [Shape] = &[Shape::Text, Shape::List];
-
-    fn read(text: &str) -> Option<Vec<String>> {
+    /// Texts, each of which may be anything; as a list in the file, or separated by commas.
+    Texts: Vec<String> = "a list such as [\"a\", \"b\"], or the same separated by commas", [Text, List], |text| {
         let texts = text.split([',', '\n']).map(str::trim).filter(|text| !text.is_empty());
         Some(texts.map(str::to_owned).collect())
-    }
+    };
+
+    OptionalText: Option<String> = "a text", [Text],
+        |text| Some(Some(text.trim().to_owned()).filter(|text| !text.is_empty()));
+
+    NonEmptyText: String = "a text that is not empty", [Text],
+        |text| (!text.trim().is_empty()).then(|| text.to_owned());
+
+    /// A text that may hold a password: any is taken here, so that no error repeats it.
+    Secret: Redacted = "a text", [Text], |text| Some(Redacted(text.to_owned()));
+
+    Filter: String = "a filter such as \"info\" or \"gapless::http=debug,info\"", [Text],
+        |text| (!text.is_empty() && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned());
+
+    /// What the scrub does with streams that are not whole.
+    StructureCheck: crate::sync::scrub::Structure = "\"quarantine\", \"report\" or \"off\"", [Text],
+        |text| crate::sync::scrub::Structure::ALL.into_iter().find(|one| one.as_str() == text);
 }
-
-/// A text, if there is one.
-#[derive(Debug)]
-pub struct OptionalText;
-
-impl SettingKind for OptionalText {
-    type Value = Option<String>;
-    const EXPECTS: &'static str = "a text";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<Option<String>> {
-        Some(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
-    }
-}
-
-/// A text that is not empty.
-#[derive(Debug)]
-pub struct NonEmptyText;
-
-impl SettingKind for NonEmptyText {
-    type Value = String;
-    const EXPECTS: &'static str = "a text that is not empty";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<String> {
-        (!text.trim().is_empty()).then(|| text.to_owned())
-    }
-}
-
-/// A text that may hold a password: any is taken here, so that no error repeats it.
-#[derive(Debug)]
-pub struct Secret;
 
 /// What a `Secret` holds, if anything; not shown by accident.
 #[derive(Clone, PartialEq, Eq, PartialOrd)]
 pub struct Redacted(String);
 
 impl Redacted {
-    /// The text, if there is one.
     pub fn reveal(&self) -> Option<&str> {
         (!self.0.is_empty()).then_some(self.0.as_str())
     }
@@ -363,36 +210,9 @@ impl std::fmt::Debug for Redacted {
     }
 }
 
-impl SettingKind for Secret {
-    type Value = Redacted;
-    const EXPECTS: &'static str = "a text";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<Redacted> {
-        Some(Redacted(text.to_owned()))
-    }
-}
-
-/// A tracing filter.
-#[derive(Debug)]
-pub struct Filter;
-
-impl SettingKind for Filter {
-    type Value = String;
-    const EXPECTS: &'static str = "a filter such as \"info\" or \"gapless::http=debug,info\"";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<String> {
-        (!text.is_empty() && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned())
-    }
-}
-
-/// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub enum LogFormat {
-    /// For people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 
@@ -407,20 +227,6 @@ impl SettingKind for LogFormat {
             "json" => Some(Self::Json),
             _ => None,
         }
-    }
-}
-
-/// What the scrub does with streams that are not whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-pub struct StructureCheck;
-
-impl SettingKind for StructureCheck {
-    type Value = crate::sync::scrub::Structure;
-    const EXPECTS: &'static str = "\"quarantine\", \"report\" or \"off\"";
-    const SHAPES: &'static [Shape] = &[Shape::Text];
-
-    fn read(text: &str) -> Option<Self::Value> {
-        Self::Value::ALL.into_iter().find(|one| one.as_str() == text)
     }
 }
 

@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::task::JoinSet;
 
-use super::lines::NodeLines;
+use super::NodeLines;
 use crate::cli::UsageError;
-use crate::cli::args::{Args, Common, NodeArgs, Verb};
+use crate::cli::args::{Args, Common, Verb};
 use crate::cli::config::Config;
+use crate::cli::node::NodeArgs;
 use crate::demo::NODES;
 use crate::node::Node;
 
@@ -20,7 +21,6 @@ pub(super) const KEEP_FREE: u64 = 64 << 20;
 /// Bytes a second at which a node fetches. What was missed in the past is small; one is to see it come.
 const BANDWIDTH: i64 = 128 << 10;
 
-/// Where the nodes lie.
 #[derive(Debug)]
 pub(super) struct NodePaths {
     bases: Vec<PathBuf>,
@@ -52,7 +52,6 @@ impl NodePaths {
     }
 }
 
-/// A node's configuration file.
 fn settings(name: &str, node_file: &Path, recent_cutoff: Duration) -> anyhow::Result<String> {
     let not_text = || UsageError(format!("{} is not UTF-8 text; choose another place with --dir", node_file.display()));
     let node_file = node_file.to_str().ok_or_else(not_text)?;
@@ -76,7 +75,6 @@ fn settings(name: &str, node_file: &Path, recent_cutoff: Duration) -> anyhow::Re
     Ok(format!("# Written by `gapless demo`.\n{settings}"))
 }
 
-/// The nodes, running.
 pub(super) struct Nodes(Vec<Node>);
 
 impl Nodes {
@@ -107,13 +105,11 @@ impl Nodes {
         self.0.iter().map(|node| format!("{}://{}", node.scheme, node.address))
     }
 
-    /// As they are printed.
     pub(super) fn described(&self, places: &NodePaths) -> Vec<NodeLines> {
         let all = NODES.into_iter().zip(self.urls()).zip(places.bases());
         all.map(|((name, url), base_dir)| NodeLines { name, url: format!("{url}/"), base_dir }).collect()
     }
 
-    /// Ends them in order, all at once.
     pub(super) async fn stop(self) {
         let mut ending: JoinSet<()> = self.0.into_iter().map(Node::stop).collect();
         while let Some(ended) = ending.join_next().await {

@@ -9,7 +9,6 @@ use crate::archive::compare::{HourDifference, NameFate};
 use crate::archive::escape::shown;
 use crate::cli::out::stdout;
 
-/// How many names each side has that the other lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
     only_here: usize,
@@ -57,7 +56,6 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// A name that only the peer has.
 #[derive(Serialize)]
 struct Offered<'a> {
     name: &'a str,
@@ -97,18 +95,14 @@ struct LastLine<'a> {
     requests_there: u64,
 }
 
-/// Result of the comparison.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DiffResult {
-    /// Hours that differ.
     pub(super) different: u64,
-    /// Hours that could not be compared.
     pub(super) failed: u64,
     compared: u64,
     counts: Counts,
 }
 
-/// Prints hours as they are compared.
 pub(super) struct DiffPrinter {
     json: bool,
     summary: bool,
@@ -121,7 +115,6 @@ impl DiffPrinter {
         Self { json, summary, peer: peer.to_owned(), result: DiffResult::default() }
     }
 
-    /// An hour; nothing if it does not differ.
     pub(super) fn hour(
         &mut self,
         place: &HourPlace,
@@ -158,13 +151,11 @@ impl DiffPrinter {
         Ok(())
     }
 
-    /// An hour that could not be compared.
     pub(super) fn failed(&mut self, place: &HourPlace, error: &anyhow::Error) {
         self.result.failed += 1;
         tracing::error!(name: "hour_not_compared", hour = %place, error = format!("{error:#}"), "an hour could not be compared");
     }
 
-    /// The end: what it comes to, after so many requests here and there.
     pub(super) fn end(self, by_digests: bool, requests: (u64, u64)) -> anyhow::Result<DiffResult> {
         let result = self.result;
         let equal = result.different == 0 && result.failed == 0;

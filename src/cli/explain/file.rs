@@ -52,7 +52,6 @@ impl Account {
     }
 }
 
-/// Prints what is known of `name` in these hours; where there are several, only in those that know of it.
 pub(super) async fn explain(
     config: &Config,
     here: &ArchiveClient,
@@ -72,7 +71,7 @@ pub(super) async fn explain(
             Some(there) => Some((there, there.listing(place).await?)),
             None => None,
         };
-        let is_offered = offered.as_ref().is_some_and(|(_, names)| names.iter().any(|known| known == name));
+        let is_offered = offered.as_ref().is_some_and(|(_, names)| names.iter().any(|listed| listed == name));
         let held: Vec<HeldFile> =
             Quarantine::of(&base).held(place)?.into_iter().filter(|held| held.name == name).collect();
         let is_known = !held.is_empty()
@@ -84,19 +83,19 @@ pub(super) async fn explain(
             continue;
         }
         let mut account = Account::default();
-        tell_name(&mut account, place, name);
-        let matches = tell_disk(&mut account, &base, place, name, disk)?;
-        tell_state(&mut account, &state, name);
+        add_name(&mut account, place, name);
+        let matches = add_disk(&mut account, &base, place, name, disk)?;
+        add_state(&mut account, &state, name);
         if let Some(note) = tombstones::note_of(&base, place, name)? {
             let sentence = format!("deleted because: {} ({}, on {})", note.reason, note.at, note.node);
             account.add("reason", sentence, json!(note));
         }
-        tell_quarantine(&mut account, place, held);
+        add_quarantine(&mut account, place, held);
         if let Some(standing) = standing(&contents, name) {
-            tell_standing(&mut account, &standing);
+            add_rank(&mut account, &standing);
         }
         if let Some((peer, names)) = &offered {
-            tell_peer(&mut account, peer, rules, place, &contents, names, name);
+            add_peer(&mut account, peer, rules, place, &contents, names, name);
         }
         if matches == Some(false) {
             exit = Exit::DataWrong;
@@ -132,26 +131,26 @@ pub(super) fn other(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// Damaged files of this name in the quarantine, and what is wrong with them.
-fn tell_quarantine(account: &mut Account, place: &HourPlace, held: Vec<HeldFile>) {
+fn add_quarantine(account: &mut Account, place: &HourPlace, held: Vec<HeldFile>) {
     if held.is_empty() {
         return;
     }
     let (mut sentences, mut values) = (Vec::new(), Vec::new());
     for file in held {
-        let kept = kept_at(place, &file.stored);
+        let stored = kept_at(place, &file.stored);
         let report: QuarantineReport = serde_json::from_slice(&file.report).unwrap_or_default();
         let fate = report.healed.as_ref().map_or_else(
             || "the name is not listed again".to_owned(),
             |when| format!("the name is listed again since {when}"),
         );
         let why = report.faults.join("; ");
-        sentences.push(format!("a damaged file of this name lies in {kept} since {}: {why}; {fate}", report.at));
-        values.push(json!({ "kept": kept, "size": file.size, "report": report }));
+        sentences.push(format!("a damaged file of this name lies in {stored} since {}: {why}; {fate}", report.at));
+        values.push(json!({ "kept": stored, "size": file.size, "report": report }));
     }
     account.add("kept", sentences.join("; "), Value::Array(values));
 }
 
-fn tell_name(account: &mut Account, place: &HourPlace, text: &str) {
+fn add_name(account: &mut Account, place: &HourPlace, text: &str) {
     let (sentence, value) = match parse_file_name(text) {
         FileName::Understood(key) => understood(place, &key),
         FileName::Temporary => (
@@ -213,7 +212,7 @@ fn on_disk(base: &Base, directory: &Path, name: &str) -> Result<Option<u64>, Dis
 }
 
 /// Says whether the content has the hash in the name, if it can be read.
-fn tell_disk(
+fn add_disk(
     account: &mut Account,
     base: &Base,
     place: &HourPlace,
@@ -259,7 +258,7 @@ fn hash(base: &Base, path: &Path) -> anyhow::Result<Option<Hash>> {
     }
 }
 
-fn tell_state(account: &mut Account, state: &NameState, text: &str) {
+fn add_state(account: &mut Account, state: &NameState, text: &str) {
     // A daemon lists sizes of segments and chat batches only.
     let has_size = matches!(parse_file_name(text), FileName::Understood(key) if !key.tombstone);
     let bytes = |size: &u64| if has_size { format!(", {size} bytes") } else { String::new() };
@@ -288,7 +287,7 @@ fn tell_state(account: &mut Account, state: &NameState, text: &str) {
     account.add("index", sentence, value);
 }
 
-fn tell_standing(account: &mut Account, standing: &SegmentRank) {
+fn add_rank(account: &mut Account, standing: &SegmentRank) {
     let (sentence, value) = match standing {
         SegmentRank::Best(over) if over.is_empty() => {
             ("the only segment with this start, so the best".to_owned(), json!({ "is": true, "over": [] }))
@@ -313,7 +312,7 @@ fn tell_standing(account: &mut Account, standing: &SegmentRank) {
     account.add("best", sentence, value);
 }
 
-fn tell_peer(
+fn add_peer(
     account: &mut Account,
     peer: &ArchiveClient,
     rules: &DiffRules,

@@ -1,5 +1,6 @@
 //! A file that somebody else has recorded: opened once, read once, and never written to.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _};
@@ -8,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
 use crate::archive::import::{length, other_container};
-use crate::archive::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Timestamp, parse_file_name};
+use crate::archive::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Span, Timestamp, parse_file_name};
 use crate::disk::directory_id;
 use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};
 
@@ -21,7 +23,6 @@ const PIECE: usize = 256 << 10;
 /// Identity of a file, independent of its path: device and inode.
 pub(super) type FileId = (u64, u64);
 
-/// An opened file.
 #[derive(Debug)]
 pub(super) struct Original {
     pub path: PathBuf,
@@ -41,7 +42,6 @@ pub(super) struct OriginalContent {
 }
 
 impl Original {
-    /// Opens it; says why it cannot be imported.
     pub fn open(path: &Path) -> Result<Self, String> {
         // NONBLOCK: a pipe must not make us wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -80,7 +80,6 @@ impl Original {
         self.meta.mode() & 0o004 != 0
     }
 
-    /// When its content was last changed.
     pub fn changed(&self) -> Timestamp {
         let us = self.meta.mtime().saturating_mul(1_000_000).saturating_add(self.meta.mtime_nsec() / 1_000);
         Timestamp(us)
@@ -181,4 +180,72 @@ fn convert(path: &Path) -> String {
         "convert it without encoding with ffmpeg -i '{}' -c copy -f segment -segment_time 10 -segment_format mpegts '{stem}-%05d.ts', and import those",
         path.display()
     )
+}
+
+/// An undetected recorder writes at least as often.
+const SILENT: Span = Span::from_us(10_000_000);
+
+/// Files that were open for writing at one moment: a recording that still grows is not a segment yet.
+///
+/// The kernel shows the files of one's own processes, and to root those of all. What belongs to others is judged by its age.
+#[derive(Debug, Default)]
+pub(super) struct Writers(HashSet<FileId>);
+
+impl Writers {
+    /// Looks at all visible processes.
+    pub fn now() -> Self {
+        let mut found = HashSet::new();
+        for process in directory(Path::new("/proc")).filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+            let process = Path::new("/proc").join(process);
+            for open in directory(&process.join("fd")) {
+                if !writes(&process.join("fdinfo").join(&open)) {
+                    continue;
+                }
+                // Follows to the open file itself, also where its name has gone.
+                if let Ok(meta) = std::fs::metadata(process.join("fd").join(&open))
+                    && meta.is_file()
+                {
+                    found.insert((meta.dev(), meta.ino()));
+                }
+            }
+        }
+        Self(found)
+    }
+
+    pub fn may_grow(&self, original: &Original, now: Timestamp) -> bool {
+        let us = geteuid();
+        let is_seen = us.is_root() || us.as_raw() == original.owner();
+        let is_fresh = now - original.changed() < SILENT;
+        self.0.contains(&original.id()) || !is_seen && is_fresh
+    }
+}
+
+/// Names in a directory; none where one may not look, or a process has ended.
+fn directory(path: &Path) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// By the `flags:` of an open file, which are octal: the last two bits are 0 for reading.
+fn writes(info: &Path) -> bool {
+    let text = std::fs::read_to_string(info).unwrap_or_default();
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_some_and(|flags| flags & 3 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_open_for_writing_may_grow_and_one_that_is_read_does_not() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = tree.path().join("a.ts");
+        let writer = std::fs::File::create(&path).unwrap();
+        let original = Original::open(&path).unwrap();
+        let now = original.changed() + Span::from_us(60_000_000);
+        assert!(Writers::now().may_grow(&original, now));
+        drop(writer);
+        assert!(!Writers::now().may_grow(&original, now));
+    }
 }

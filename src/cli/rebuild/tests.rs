@@ -17,7 +17,6 @@ impl From<DiskError> for Killed {
     }
 }
 
-/// Says nothing.
 struct Silent;
 
 impl RebuildObserver for Silent {

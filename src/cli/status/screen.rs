@@ -1,11 +1,10 @@
 //! The screen of a node: problems first, then disk, index and crawl with its visitors, the jobs, the other nodes, and what there is.
 
-use super::table::{ColourWriter, TextTable, Tone};
+use super::{ColourWriter, TextTable, Tone};
 use crate::archive::Timestamp;
 use crate::archive::quantity::{count, exact_length, length, size};
 use crate::wire::{CrawlReport, DayCoverage, JobReport, PeerReport, ProblemReport, Status, StreamStatus};
 
-/// The lines of a screen, drawn at this time: name and problems, which are long and shown whole, and all others.
 pub(super) fn lines(status: &Status, now: Timestamp, paint: ColourWriter) -> (Vec<String>, Vec<String>) {
     let screen = Screen { now, paint };
     let problems = screen.head(status).into_iter().chain(screen.problems(status)).collect();
@@ -89,16 +88,16 @@ impl Screen {
                 size(other)
             ));
         }
-        let mut known = vec![size(index.file_bytes), format!("change {}", index.seq)];
-        known.extend(index.set_aside.iter().map(|aside| format!("set aside: {aside}")));
-        let mut seen = vec![count(watch.events, "event")];
-        seen.extend((watch.overflows > 0).then(|| count(watch.overflows, "overflow")));
-        seen.extend((watch.unwatched > 0).then(|| format!("{} compared instead", watch.unwatched)));
+        let mut index_details = vec![size(index.file_bytes), format!("change {}", index.seq)];
+        index_details.extend(index.set_aside.iter().map(|aside| format!("set aside: {aside}")));
+        let mut watch_details = vec![count(watch.events, "event")];
+        watch_details.extend((watch.overflows > 0).then(|| count(watch.overflows, "overflow")));
+        watch_details.extend((watch.unwatched > 0).then(|| format!("{} compared instead", watch.unwatched)));
         vec![
             self.line("disk", good_if(disk.state == "there"), &disk.state, &space),
-            self.line("index", good_if(index.state == "good"), &index.state, &known),
+            self.line("index", good_if(index.state == "good"), &index.state, &index_details),
             self.crawl(&status.crawl),
-            self.line("watch", Tone::Plain, &format!("{} directories", watch.watches), &seen),
+            self.line("watch", Tone::Plain, &format!("{} directories", watch.watches), &watch_details),
         ]
     }
 

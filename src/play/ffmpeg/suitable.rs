@@ -76,9 +76,12 @@ pub(super) async fn first_sound(
 fn look_for_sound(parts: &[Part]) -> Option<(Coding, Timestamp, Span)> {
     let (mut before, mut looked) = (Span(0), 0);
     for (clip, lasts) in parts.iter().flat_map(Part::clips) {
+        let mut begins = None;
         for segment in clip.segments.iter().filter(|segment| !segment.lies_beside((clip.start, clip.end))) {
+            // What is missing in front of the first segment is cut around, and takes no time.
+            let begins = *begins.get_or_insert(segment.start.max(clip.start));
             if let Some(coding) = segment.sound() {
-                return Some((coding, segment.start, before + (segment.start.max(clip.start) - clip.start)));
+                return Some((coding, segment.start, before + (segment.start.max(clip.start) - begins)));
             }
             looked += 1;
             if looked >= MOST_SILENT {

@@ -19,7 +19,7 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
     /// The address of a peer.
-    #[error("{shown:?} is no address of a peer: {why}; expected one such as https://archive.example:8000/prefix")]
+    #[error("{shown:?} is not the address of a node: {why}; expected one such as https://archive.example:8000/prefix")]
     Base {
         /// The address, without what may be secret.
         shown: String,

@@ -26,20 +26,15 @@ const STREAMS: usize = 100;
 /// Entries of the state directory that are added up.
 const ENTRIES: usize = 1_000_000;
 
-/// What is to be looked at.
 #[derive(Debug, Clone)]
 pub struct CheckedPlace {
-    /// The archive.
     pub base_dir: PathBuf,
-    /// Where the index lies.
     pub state_dir: PathBuf,
     /// What is to stay free.
     pub keep_free: u64,
-    /// From where on something is a problem.
     pub thresholds: ProblemThresholds,
     /// Newest hours of each quality that are watched.
     pub watched_hours: u64,
-    /// What the machine says it is.
     pub now: Timestamp,
     /// Whether files are to be written into the archive: fetched, hidden or deleted.
     pub writes: bool,
@@ -47,10 +42,8 @@ pub struct CheckedPlace {
     pub runs: bool,
 }
 
-/// What was found.
 #[derive(Debug, Default)]
 pub struct ArchiveFindings {
-    /// The findings.
     pub findings: Vec<CheckResult>,
     /// Watches that a node will place on it.
     pub watches: u64,
@@ -72,13 +65,13 @@ pub fn examine(place: &CheckedPlace) -> ArchiveFindings {
     found.findings.push(beneath(&base));
     let read_only = statvfs(base.path()).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
     found.findings.extend(statfs(base.path()).ok().map(|stat| verdict::file_system(magic(&stat), read_only)));
-    let known = if place.runs { Ok(None) } else { look(&index_file(&place.state_dir)) };
+    let index_look = if place.runs { Ok(None) } else { look(&index_file(&place.state_dir)) };
     let there = marker::read(&base);
     found.id = there.as_ref().ok().copied().flatten();
     if !place.runs {
-        let silent = index_file(&place.state_dir).exists() && !matches!(known, Ok(Some(_)));
-        found.findings.push(if silent { unproven(&there) } else { marked(&known, &there, read_only) });
-        found.findings.push(index_of(&known));
+        let is_unread = index_file(&place.state_dir).exists() && !matches!(index_look, Ok(Some(_)));
+        found.findings.push(if is_unread { unproven(&there) } else { marked(&index_look, &there, read_only) });
+        found.findings.push(index_of(&index_look));
     }
     found.findings.extend(own_directories(&base, &place.state_dir, read_only));
     found.findings.extend(aside(&place.state_dir));
@@ -136,14 +129,14 @@ fn index_file(state_dir: &Path) -> PathBuf {
 }
 
 /// What is known of the index: nothing if there is none, or if it must be mended first.
-type Known = Result<Option<FileLook>, IndexError>;
+type IndexLook = Result<Option<FileLook>, IndexError>;
 
-fn look(file: &Path) -> Known {
+fn look(file: &Path) -> IndexLook {
     if file.exists() { index::look(file) } else { Ok(None) }
 }
 
-fn marked(known: &Known, there: &Result<Option<ArchiveId>, DiskError>, read_only: bool) -> CheckResult {
-    let look = known.as_ref().ok().copied().flatten();
+fn marked(index_look: &IndexLook, there: &Result<Option<ArchiveId>, DiskError>, read_only: bool) -> CheckResult {
+    let look = index_look.as_ref().ok().copied().flatten();
     let ours = look.and_then(|look| look.archive).map(ArchiveId::from_bytes);
     let is_empty = look.is_none_or(|look| look.is_empty);
     match crate::disk::verdict(ours, is_empty, there) {
@@ -175,8 +168,8 @@ fn unproven(there: &Result<Option<ArchiveId>, DiskError>) -> CheckResult {
     }
 }
 
-fn index_of(known: &Known) -> CheckResult {
-    match known {
+fn index_of(index_look: &IndexLook) -> CheckResult {
+    match index_look {
         Ok(Some(look)) if look.format < look.current => {
             let value = format!("format {}, which the next start brings up to {}", look.format, look.current);
             CheckResult::ok("index", format!("{value}; an older version cannot read it then"))
@@ -246,11 +239,11 @@ fn writable(check: &str, path: &Path) -> CheckResult {
 
 /// Bytes of all files below, as far as they can be seen.
 fn bytes_below(path: &Path) -> u64 {
-    let (mut pending, mut sum, mut seen) = (vec![path.to_owned()], 0_u64, 0);
+    let (mut pending, mut sum, mut entries) = (vec![path.to_owned()], 0_u64, 0);
     while let Some(dir) = pending.pop() {
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            seen += 1;
-            if seen > ENTRIES {
+            entries += 1;
+            if entries > ENTRIES {
                 return sum;
             }
             match entry.metadata() {
@@ -263,7 +256,6 @@ fn bytes_below(path: &Path) -> u64 {
     sum
 }
 
-/// Indexes that were damaged and set aside.
 fn aside(state_dir: &Path) -> Vec<CheckResult> {
     let (mut files, mut bytes) = (0, 0);
     for entry in std::fs::read_dir(state_dir).into_iter().flatten().flatten() {
@@ -303,8 +295,8 @@ fn protection(base: &Base) -> Vec<CheckResult> {
 fn readable(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon, writes: bool) -> CheckResult {
     let (mut opened, mut first) = (0_u64, None);
     for (stream, hours) in streams.iter().take(STREAMS) {
-        let known = hours.iter().map(|hour| (*hour, ())).collect();
-        for hour in horizon.newest(&known).take(HOURS) {
+        let by_hour = hours.iter().map(|hour| (*hour, ())).collect();
+        for hour in horizon.newest(&by_hour).take(HOURS) {
             match sample(base, &HourPlace { stream: stream.clone(), hour }, writes) {
                 Ok(files) => opened += files,
                 Err(finding) => first = first.or(Some(finding)),
@@ -322,8 +314,8 @@ fn occupied(base: &Base, streams: &[(Stream, Vec<Hour>)], horizon: Horizon) -> O
     let is_segment = |name: &str| matches!(parse_file_name(name), FileName::Understood(_));
     let (mut count, mut first) = (0, None);
     for (stream, hours) in streams.iter().take(STREAMS) {
-        let known = hours.iter().map(|hour| (*hour, ())).collect();
-        for hour in horizon.newest(&known).take(HOURS_LISTED) {
+        let by_hour = hours.iter().map(|hour| (*hour, ())).collect();
+        for hour in horizon.newest(&by_hour).take(HOURS_LISTED) {
             let path = HourPlace { stream: stream.clone(), hour }.path();
             let names = match base
                 .dir(&path)

@@ -1,11 +1,15 @@
-//! Facts about the machine: limits, watches, who keeps the clock. Reads `/proc` and `/run`, and asks nobody.
+//! Facts about the machine: limits, watches, who keeps the clock, and other processes of this program with where they listen (the file that
+//! names the address of a daemon goes with its archive when a disk is unmounted). Reads `/proc` and `/run`, and asks nobody.
 
+use std::collections::HashSet;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
+use super::machine;
 use super::verdict::{ClockKeeper, Inotify};
 
 /// Processes that are looked at for their watches: more than any machine has that runs a node.
@@ -27,7 +31,6 @@ pub fn user_of(pid: u32) -> Option<u32> {
     fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
 }
 
-/// The user that we are.
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -65,7 +68,6 @@ fn count(pid: u32, found: &mut Inotify) {
     }
 }
 
-/// Who keeps the clock.
 pub fn clock_keeper() -> ClockKeeper {
     let is_there = |path: &str| Path::new(path).exists();
     if is_there("/run/systemd/timesync/synchronized") {
@@ -83,14 +85,89 @@ pub fn clock_keeper() -> ClockKeeper {
     }
 }
 
-/// The kernel's release.
 pub fn kernel_release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+/// Processes of this program, and addresses, that are reported.
+const MOST: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GaplessProcess {
+    pub pid: u32,
+    pub user: u32,
+    /// Where it listens, or where its user does if its own sockets cannot be seen from here.
+    pub listens: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listening {
+    address: SocketAddr,
+    user: u32,
+    inode: u64,
+}
+
+/// Those that run, this one left out.
+pub fn running() -> Vec<GaplessProcess> {
+    let own = fs::read_to_string("/proc/self/comm").unwrap_or_default();
+    let sockets: Vec<Listening> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .flat_map(|file| listening(&fs::read_to_string(file).unwrap_or_default()))
+        .collect();
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten().take(MOST_PROCESSES);
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_ours = |pid: &u32| {
+        *pid != std::process::id() && fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == own)
+    };
+    let found = pids.filter(is_ours).filter_map(|pid| {
+        let user = machine::user_of(pid)?;
+        let held = inodes(pid);
+        let holds = |socket: &&Listening| match &held {
+            Some(held) => held.contains(&socket.inode),
+            None => socket.user == user,
+        };
+        let listens = sockets.iter().filter(holds).map(|socket| socket.address).take(MOST).collect();
+        Some(GaplessProcess { pid, user, listens })
+    });
+    found.take(MOST).collect()
+}
+
+/// The sockets of a process; `None` if they are not for us to see.
+fn inodes(pid: u32) -> Option<HashSet<u64>> {
+    let inode = |target: std::path::PathBuf| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    Some(descriptors.filter_map(|entry| inode(fs::read_link(entry.path()).ok()?)).collect())
+}
+
+/// Sockets that listen, by the lines of `/proc/net/tcp` or `tcp6`.
+fn listening(text: &str) -> Vec<Listening> {
+    let read = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (local, state) = (fields.get(1)?, fields.get(3)?);
+        if *state != "0A" {
+            return None;
+        }
+        let (ip, port) = local.split_once(':')?;
+        let address = SocketAddr::new(address(ip)?, u16::from_str_radix(port, 16).ok()?);
+        Some(Listening { address, user: fields.get(7)?.parse().ok()?, inode: fields.get(9)?.parse().ok()? })
+    };
+    text.lines().filter_map(read).collect()
+}
+
+/// The kernel prints words of four bytes as the machine has them.
+fn address(text: &str) -> Option<IpAddr> {
+    let words = text.as_bytes().chunks(8).map(|word| u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok());
+    let bytes: Vec<u8> = words.collect::<Option<Vec<u32>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes.as_slice()) {
+        return Some(Ipv4Addr::from(bytes).into());
+    }
+    <[u8; 16]>::try_from(bytes.as_slice()).ok().map(|bytes| Ipv6Addr::from(bytes).into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     #[test]
     fn limits_and_watches_of_a_process_are_found() {
@@ -109,5 +186,27 @@ mod tests {
     #[test]
     fn the_kernel_has_a_release() {
         assert!(kernel_release().contains('.'));
+    }
+
+    #[test]
+    fn the_kernels_table_of_sockets_is_understood() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let found = listening(&fs::read_to_string("/proc/net/tcp").unwrap());
+        let socket = found.iter().find(|socket| socket.address == address).unwrap();
+        assert_eq!(socket.user, machine::own_user());
+        assert!(inodes(std::process::id()).unwrap().contains(&socket.inode));
+        assert_eq!(super::address("nonsense"), None);
+    }
+
+    #[test]
+    fn addresses_of_both_kinds_are_read() {
+        if cfg!(target_endian = "little") {
+            assert_eq!(address("0100007F"), Some(Ipv4Addr::LOCALHOST.into()));
+            assert_eq!(address("00000000000000000000000001000000"), Some(Ipv6Addr::LOCALHOST.into()));
+        }
+        let connected =
+            "   1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 77 1";
+        assert_eq!(listening(connected), []);
     }
 }

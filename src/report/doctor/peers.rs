@@ -19,7 +19,6 @@ const MOST_BYTES: usize = 16 << 20;
 /// Nodes that are asked; all at once.
 const MOST_PEERS: usize = 100;
 
-/// With what they are asked.
 #[derive(Debug)]
 pub struct PeerAccess {
     http: Client,
@@ -160,8 +159,8 @@ async fn body(answer: &mut Response) -> Option<Vec<u8>> {
 
 /// By how many seconds our clock is ahead. `Date` has whole seconds and the answer took a moment: one second is nothing.
 fn ahead(answer: &Response) -> Option<i64> {
-    let told = httpdate::parse_http_date(answer.headers().get(DATE)?.to_str().ok()?).ok()?;
+    let theirs = httpdate::parse_http_date(answer.headers().get(DATE)?.to_str().ok()?).ok()?;
     let seconds = |time: SystemTime| i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok();
-    let ahead = seconds(SystemTime::now())? - seconds(told)?;
+    let ahead = seconds(SystemTime::now())? - seconds(theirs)?;
     Some(if ahead.abs() <= 1 { 0 } else { ahead })
 }

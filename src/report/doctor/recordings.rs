@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::CheckResult;
-use crate::archive::problems::video::{OddNames, ProblemThresholds, bad_names, empty, silent};
+use crate::archive::problems::video::{HourSpans, OddNames, ProblemThresholds, bad_names, empty, silent};
 use crate::archive::problems::{EXAMPLES, NodeProblem, in_order, layout};
 use crate::archive::{Horizon, Hour, HourContents, HourPlace, Stream, Timestamp};
 use crate::disk::{Base, TreeSurvey};
@@ -29,7 +29,10 @@ pub fn examine(
         without.extend(looked_at.without_segments);
     }
     let channels: BTreeSet<String> = streams.iter().map(|(stream, _)| stream.channel.to_string()).collect();
-    let mut problems = silent(&newest, now, thresholds);
+    let mut problems = silent(&newest, now, thresholds, |stream, hour| {
+        let (_, hours) = streams.iter().find(|(other, _)| other == stream)?;
+        hours.iter().any(|other| (hour.earlier(7 * 24)..=hour).contains(other)).then(|| spans(base, stream, hour))
+    });
     problems.extend(odd.iter().map(|odd| bad_names(odd, now)));
     let misplaced = layout::misplaced(&TreeSurvey::default().look(base, &without), &channels);
     if streams.is_empty() && misplaced.is_empty() {
@@ -37,6 +40,16 @@ pub fn examine(
     }
     problems.extend(misplaced);
     in_order(problems).iter().map(of_problem).collect()
+}
+
+/// Start and end of the segments of an hour.
+fn spans(base: &Base, stream: &Stream, hour: Hour) -> HourSpans {
+    let place = HourPlace { stream: stream.clone(), hour };
+    let scan = base.dir(&place.path()).ok().flatten().and_then(|dir| dir.scan().ok());
+    let Some(scan) = scan else { return HourSpans::new() };
+    let names = scan.iter().filter_map(|(name, meta)| Some((std::str::from_utf8(name).ok()?, meta.size)));
+    let contents = HourContents::from_names(names);
+    contents.visible().map(|file| (file.key.start(hour), file.key.end(hour))).collect()
 }
 
 /// A problem as a check.

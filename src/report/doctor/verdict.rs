@@ -22,11 +22,11 @@ const KERNEL: (u32, u32) = (5, 6);
 pub fn descriptors(hard: u64, connections: u64) -> CheckResult {
     let check = "descriptors";
     let value = format!("{hard} files may be open");
-    let wanted = connections.saturating_mul(2);
-    let raise = format!("raise the hard limit to {wanted}: LimitNOFILE= in the unit, or ulimit -Hn");
+    let needed = connections.saturating_mul(2);
+    let raise = format!("raise the hard limit to {needed}: LimitNOFILE= in the unit, or ulimit -Hn");
     if hard < FEWEST_DESCRIPTORS {
         CheckResult::fail(check, value, raise)
-    } else if hard < wanted {
+    } else if hard < needed {
         let advice = format!("at most {} connections at once are served instead of {connections}; {raise}", hard / 2);
         CheckResult::warn(check, value, advice)
     } else {
@@ -66,10 +66,10 @@ pub struct Inotify {
 }
 
 /// Watches, against those that the node will place.
-pub fn watches(inotify: &Inotify, wanted: u64) -> CheckResult {
+pub fn watches(inotify: &Inotify, needed: u64) -> CheckResult {
     let check = "watches";
     let value = format!(
-        "{} of {} watches and {} of {} instances are used by other processes of this user; the node takes {wanted}",
+        "{} of {} watches and {} of {} instances are used by other processes of this user; the node takes {needed}",
         inotify.used_watches, inotify.most_watches, inotify.used_instances, inotify.most_instances
     );
     let raise = |what: &str, to: u64| {
@@ -78,21 +78,17 @@ pub fn watches(inotify: &Inotify, wanted: u64) -> CheckResult {
     if inotify.used_instances >= inotify.most_instances {
         return CheckResult::fail(check, value, raise("max_user_instances", inotify.most_instances.max(64) * 2));
     }
-    if inotify.most_watches.saturating_sub(inotify.used_watches) < wanted {
-        let enough = (inotify.used_watches + wanted).saturating_mul(2);
+    if inotify.most_watches.saturating_sub(inotify.used_watches) < needed {
+        let enough = (inotify.used_watches + needed).saturating_mul(2);
         return CheckResult::fail(check, value, raise("max_user_watches", enough));
     }
     CheckResult::ok(check, value)
 }
 
-/// Who keeps the clock right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockKeeper {
-    /// It says that the clock is right.
     Synchronised,
-    /// It says that it is not yet.
     NotSynchronised,
-    /// Nobody that we know of.
     Unknown,
 }
 
@@ -175,7 +171,6 @@ pub fn state_space(free: u64, index: u64) -> CheckResult {
     }
 }
 
-/// The kernel, by its release.
 pub fn kernel(release: &str) -> CheckResult {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next(), numbers.next());
