@@ -48,7 +48,7 @@ const MOST_HOLES: usize = 1_000;
         ("type" = Option<String>, Query, description = "rough, or a container of an exact cut; exact if it can be had where not given")
     ),
     responses(
-        (status = 200, description = "the file; the header Gapless-Cut says whether it is exact or rough"), (status = 206, description = "the range of bytes that was asked for"),
+        (status = 200, description = "the file; the header Gapless-Cut says whether it is exact or rough, and Gapless-Cut-Reason why"), (status = 206, description = "the range of bytes that was asked for"),
         (status = 304, description = "as the condition says"), (status = 400, description = "a parameter is wrong"),
         (status = 404, description = "there is no such stream"), (status = 406, description = "something is missing; `holes` lists it"),
         (status = 422, description = "the stream cannot be cut exactly"), (status = 501, description = "ffmpeg is not installed"),
@@ -66,6 +66,9 @@ pub(super) async fn cut(
 
 /// Says whether a cut is `exact` or `rough`.
 const KIND: HeaderName = HeaderName::from_static("gapless-cut");
+
+/// Says why one that could have been exact is rough.
+const REASON: HeaderName = HeaderName::from_static("gapless-cut-reason");
 
 /// What is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,11 +91,15 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
     let Wish { ask, kind, transitions } = wish;
     let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
     let has_transitions = transitions.iter().any(Option::is_some);
+    let mut reason = None;
     let exact = match kind {
         Kind::Rough => None,
         Kind::Exact(format) => Some(super::exact_cut::cut(app, request, plan.clone(), transitions, format).await?),
         Kind::Either => match super::exact_cut::cut(app, request, plan.clone(), transitions, Container::Ts).await {
-            Err(problem) if !has_transitions && is_not_to_be_had(&problem) => None,
+            Err(problem) if !has_transitions && is_not_to_be_had(&problem) => {
+                reason = HeaderValue::from_str(problem.detail()).ok();
+                None
+            }
             made => Some(made?),
         },
     };
@@ -105,6 +112,7 @@ async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response,
         app.ask(move |app| rough(app, &method, &wants, &plan)).await?
     };
     response.headers_mut().insert(KIND, name);
+    response.headers_mut().extend(reason.map(|reason| (REASON, reason)));
     Ok(response)
 }
 

@@ -220,6 +220,11 @@ impl Problem {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
+    /// Why, in a sentence or two.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some(Box::new((name, value)));
         self

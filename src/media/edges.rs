@@ -133,6 +133,16 @@ impl Edges {
         differ.then_some(Change::Coding)
     }
 
+    /// Whether, by both ends, neither picture nor sound lasts as long as a name says. A jump in between looks like that, too.
+    pub fn differs(&self, lasts_us: i64) -> bool {
+        let is_off = |extent: &Extent| {
+            let lasts = distance(extent.first?.ticks(), extent.end?.ticks());
+            Some((lasts - ticks(lasts_us)).abs() > JOINT)
+        };
+        let found: Vec<bool> = [&self.picture, &self.sound].into_iter().filter_map(is_off).collect();
+        !found.is_empty() && found.iter().all(|is_off| *is_off)
+    }
+
     /// The same after a segment that it goes on from: parameters that are not repeated hold, in a stream that is one.
     #[must_use]
     pub fn after(self, before: &Self) -> Self {

@@ -89,6 +89,55 @@ fn a_node_shows_frames_and_sound_and_cuts_to_the_frame() {
     }
 }
 
+#[test]
+fn a_fault_further_on_is_found_before_the_first_byte_and_the_cut_is_rough_where_nobody_insists() {
+    let archive = TestArchive::empty();
+    let made = |name: &str, options: &str| {
+        let pattern = archive.outside().join(format!("{name}%d.ts"));
+        let source = "-loglevel error -f lavfi -i testsrc2=size=160x90:rate=25 -f lavfi -i sine=sample_rate=48000 -t 6 -pix_fmt yuv420p";
+        let segments = "-f segment -segment_time 2 -segment_format mpegts -break_non_keyframes 1";
+        let args = [source, options, segments].join(" ");
+        let done = Command::new("ffmpeg").args(args.split(' ')).arg(&pattern).status();
+        assert!(done.unwrap().success());
+        (0..3).map(|at| fs::read(archive.outside().join(format!("{name}{at}.ts"))).unwrap()).collect::<Vec<_>>()
+    };
+    let usual = made("usual", "-c:v libx264 -preset veryfast -g 25 -c:a aac");
+    let other = made("other", "-c:v mpeg2video -g 25 -c:a aac");
+    // With one key frame, at its beginning.
+    let sparse = made("sparse", "-c:v libx264 -preset veryfast -g 250 -c:a aac");
+    let at = |second: usize, length: &str| format!("00:0{second}.0-{length}-full");
+    for (channel, first, second, third, length) in [
+        ("codec", &usual[0], Some(&usual[1]), &other[2], "2.0"),
+        ("length", &usual[0], Some(&usual[1]), &usual[2], "3.0"),
+        ("hole", &sparse[0], None, &sparse[2], "2.0"),
+    ] {
+        let hour = format!("{channel}/source/2019-11-13T02");
+        archive.named(&hour, &at(0, "2.0"), "ts", first);
+        if let Some(second) = second {
+            archive.named(&hour, &at(2, "2.0"), "ts", second);
+        }
+        archive.named(&hour, &at(4, length), "ts", third);
+    }
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    for (channel, says) in [
+        ("codec", "is MPEG-2 video and an exact cut wants H.264"),
+        ("length", "holds 2.0"),
+        ("hole", "no key frame comes before them"),
+    ] {
+        let cut =
+            format!("/cut/{channel}/source.ts?start=2019-11-13T02:00:00&end=2019-11-13T02:00:06&allow_holes=true");
+        for kind in ["smart", "mp4"] {
+            let (_, detail) = node.get(&format!("{cut}&type={kind}")).problem(422);
+            assert!(detail.contains(says) && detail.contains("2019-11-13T02:00:04"), "{channel}: {detail}");
+        }
+        let either = node.get(&cut);
+        assert_eq!((either.status, either.header("gapless-cut")), (200, Some("rough")), "{channel}");
+        let reason = either.header("gapless-cut-reason").unwrap();
+        assert!(reason.contains(says) && reason.contains("2019-11-13T02:00:04"), "{channel}: {reason}");
+    }
+}
+
 /// A template whose left half is open.
 fn template() -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -7,7 +7,6 @@
 //! 4. Neighbours are there for their sound, and for pictures a little beside their names: the cut goes on without one that cannot be read. Where what is wanted first needs pictures from
 //!    further back, segments before are read until decoding can begin.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,11 +15,11 @@ use tokio::sync::mpsc;
 use super::container::Container;
 use super::ends::{Held, encode};
 use super::segment::{Clip, CutSegment, Loaded};
-use super::suitable::{Blind, refused};
+use super::suitable::{Blind, further_back, is_one_sound, refused, without};
 use super::transition::Part;
 use super::{FfmpegError, Pool};
 use crate::archive::Timestamp;
-use crate::media::{Coding, CutPlanner, CutRefusal, CutStep, MOST_GROUP, Mux, SegmentSteps, SoundFrame, Unit};
+use crate::media::{Coding, CutPlanner, CutRefusal, CutStep, Mux, SegmentSteps, SoundFrame, Unit};
 
 /// A piece is sent from this size on.
 pub(super) const PIECE: usize = 64 << 10;
@@ -99,7 +98,8 @@ impl<'s> Cutter<'s> {
             if let Some(lead) = lead.take()
                 && loaded.source.needs_more(window)
             {
-                for earlier in further_back(lead, window).await {
+                let earlier = tokio::task::spawn_blocking(move || further_back(&lead, window)).await;
+                for earlier in earlier.unwrap_or_default() {
                     self.segment(&mut stretch, earlier).await?;
                 }
             }
@@ -145,13 +145,7 @@ impl<'s> Cutter<'s> {
         let mux = self.mux.get_or_insert_with(|| Mux::new(Some(Coding::H264), sound.or(known)));
         let Some(sound) = sound else { return Ok(()) };
         let before = mux.codes_sound();
-        if let Some(other) = before.filter(|before| *before != sound) {
-            let (now, then) = (sound.name(), other.name());
-            let why = format!(
-                "the sound of the segment at {start} is {now} and what comes before has {then}; take a rough cut, or cut both apart"
-            );
-            return Err(FfmpegError::Unsuitable(why));
-        }
+        is_one_sound(before, sound, start)?;
         if before.is_none() {
             if self.making.format != Container::Ts {
                 let name = self.making.format.name();
@@ -285,30 +279,4 @@ async fn load(segment: CutSegment, asked: (Timestamp, Timestamp)) -> Result<Opti
         }
         loaded => loaded.map(Some),
     }
-}
-
-fn without(error: &FfmpegError) {
-    tracing::debug!(name: "cut_without_neighbour", %error, "a cut goes on without the sound of a neighbour");
-}
-
-/// Of these segments the last in which decoding may begin, and all behind it; fewer where they are too large or cannot be read.
-async fn further_back(mut lead: Vec<CutSegment>, window: (i64, i64)) -> VecDeque<Loaded> {
-    let (mut found, mut held) = (VecDeque::new(), 0);
-    while let Some(segment) = lead.pop() {
-        match segment.load().await {
-            Ok(loaded) => {
-                held += loaded.source.pictures.iter().map(|picture| picture.bytes).sum::<usize>();
-                let is_enough = held > MOST_GROUP || !loaded.source.needs_more(window);
-                found.push_front(loaded);
-                if is_enough {
-                    break;
-                }
-            }
-            Err(error) => {
-                without(&error);
-                break;
-            }
-        }
-    }
-    found
 }

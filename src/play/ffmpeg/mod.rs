@@ -29,7 +29,7 @@ pub use error::FfmpegError;
 pub use frame::{Near, frame};
 pub use plan::{clips, near, segment};
 pub use pool::{Pool, PoolOptions};
-pub use segment::{Clip, CutSegment, Open};
+pub use segment::{Clip, CutSegment, LookAhead, Open};
 pub use smart::{CutStream, check, smart};
 pub use transition::{Part, Transition, UnknownTransition};
 pub use video::matroska;

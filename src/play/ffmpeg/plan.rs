@@ -1,14 +1,21 @@
 //! From what is to be cut to what is cut: each segment with the way to its bytes, and neighbours that may hold sound of it.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
 use super::frame::Near;
-use super::segment::{Clip, CutSegment};
+use super::segment::{Clip, CutSegment, LookAhead};
 use super::transition::{Part, Transition};
-use crate::archive::{SegmentKind, Sequence, SequencePiece, Span, Stream, Timestamp};
+use crate::archive::{Edges, Hash, SegmentKind, Sequence, SequencePiece, Span, Stream, Timestamp, Tracks};
+use crate::media::Change;
 use crate::play::playback::{self, CutClip, CutPlan, Playback};
 use crate::sync::crawl::Keeper;
+
+/// Segments that are looked at before the first byte of a cut: each is read as a whole.
+const MOST_AHEAD: usize = 100;
+/// Decoding does not go on behind a longer hole.
+const HOLE: Span = Span::from_us(500_000);
 
 /// A segment of the archive.
 pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &SequencePiece) -> CutSegment {
@@ -18,6 +25,7 @@ pub fn segment(keeper: &Arc<Keeper>, stream: &Stream, piece: &SequencePiece) -> 
         start: piece.start(),
         duration: piece.end() - piece.start(),
         is_full: piece.file.key.kind == SegmentKind::Full,
+        ahead: LookAhead::Nothing,
         open: Box::new(move || playback::open(&keeper, &path, len).map_err(io::Error::other)),
     }
 }
@@ -31,6 +39,7 @@ pub fn near(keeper: &Arc<Keeper>, stream: &Stream, sequence: &Sequence) -> Vec<N
 
 /// What a cut is put together from, with so many transitions between its stretches. Blocks: not for async code.
 pub fn clips(playback: &Playback, plan: &CutPlan, transitions: &[Option<Transition>]) -> Vec<Part> {
+    let ahead = look_ahead(playback, plan);
     let mut parts = Vec::new();
     let mut before: Option<(&CutClip, &Transition)> = None;
     for (at, clip) in plan.clips.iter().enumerate() {
@@ -48,7 +57,55 @@ pub fn clips(playback: &Playback, plan: &CutPlan, transitions: &[Option<Transiti
         }
         before = after.map(|transition| (clip, transition));
     }
+    for segment in parts.iter_mut().flat_map(Part::segments) {
+        segment.ahead = ahead.get(&segment.start).copied().unwrap_or_default();
+    }
     parts
+}
+
+/// What is looked at before the first byte, by what the index knows of the ends of segments: the first of each kind, those that last otherwise
+/// than their names say, and those that cannot be decoded without the one before them where that is missing.
+fn look_ahead(playback: &Playback, plan: &CutPlan) -> HashMap<Timestamp, LookAhead> {
+    let (mut kinds, mut ahead) = (HashSet::new(), HashMap::new());
+    for (number, clip) in plan.clips.iter().enumerate() {
+        let edges = playback.edges(&plan.stream, clip).unwrap_or_default();
+        let found = ahead_of(clip, &edges, &mut kinds);
+        // The very first segment of a cut is read before its first byte in any case.
+        let found = found
+            .into_iter()
+            .filter(|(start, _)| number > 0 || clip.pieces.first().is_none_or(|first| first.start() != *start));
+        ahead.extend(found.take(MOST_AHEAD - ahead.len().min(MOST_AHEAD)));
+    }
+    ahead
+}
+
+fn ahead_of(
+    clip: &CutClip,
+    edges: &HashMap<Hash, Edges>,
+    kinds: &mut HashSet<(Tracks, Tracks)>,
+) -> Vec<(Timestamp, LookAhead)> {
+    let mut found = Vec::new();
+    let mut before: Option<(&SequencePiece, Option<&Edges>)> = None;
+    for piece in &clip.pieces {
+        let known = edges.get(&piece.file.key.hash);
+        let lasts = (piece.end() - piece.start()).us();
+        let goes_on = before.is_some_and(|(last, other)| {
+            let change =
+                other.zip(known).and_then(|(other, known)| other.change((last.end() - last.start()).us(), known));
+            piece.start() - last.end() <= HOLE && change != Some(Change::Times)
+        });
+        let is_entry = known.and_then(|known| known.independent);
+        let is_new = known.is_some_and(|known| kinds.insert((known.begins, known.ends)));
+        let is_full = piece.file.key.kind == SegmentKind::Full;
+        let is_long = is_full && known.is_some_and(|known| known.differs(lasts));
+        if !goes_on && (is_entry == Some(false) || is_entry.is_none() && before.is_none()) {
+            found.push((piece.start(), LookAhead::Entry));
+        } else if is_new || is_long {
+            found.push((piece.start(), LookAhead::Content));
+        }
+        before = Some((piece, known));
+    }
+    found
 }
 
 /// A part of a stretch.

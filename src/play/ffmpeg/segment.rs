@@ -17,6 +17,18 @@ const HEAD: u64 = 256 << 10;
 /// Opens the file of a segment when its turn has come: a cut of hours has more of them than may be open at once.
 pub type Open = Box<dyn Fn() -> std::io::Result<File> + Send>;
 
+/// What is looked at of a segment before the first byte of a cut.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LookAhead {
+    /// Nothing: one before it is like it.
+    #[default]
+    Nothing,
+    /// What is in it.
+    Content,
+    /// Also whether decoding gets anywhere in it.
+    Entry,
+}
+
 /// One segment of a sequence.
 pub struct CutSegment {
     /// When its first picture is shown.
@@ -25,6 +37,8 @@ pub struct CutSegment {
     pub duration: Span,
     /// It is complete by its name, so that it has to last as long as its name says.
     pub is_full: bool,
+    /// What is looked at beforehand.
+    pub ahead: LookAhead,
     /// Its bytes.
     pub open: Open,
 }
@@ -90,7 +104,7 @@ impl CutSegment {
         loaded.await.map_err(|error| FfmpegError::Unreadable(error.to_string()))?
     }
 
-    fn read(self) -> Result<Loaded, FfmpegError> {
+    pub(super) fn read(&self) -> Result<Loaded, FfmpegError> {
         let unreadable = |error: std::io::Error| FfmpegError::Unreadable(error.to_string());
         let file = (self.open)().map_err(unreadable)?;
         let mut bytes = Vec::new();

@@ -15,7 +15,7 @@ use super::container::Container;
 use super::cutter::{Cutter, Making, Sender};
 use super::ends::Held;
 use super::pool::{Input, Turn};
-use super::suitable::{Blind, first_sound, refused};
+use super::suitable::{Blind, look_ahead, refused};
 use super::transition::{self, Part};
 use super::{FfmpegError, Pool};
 use crate::archive::Span;
@@ -58,7 +58,7 @@ pub async fn smart<P: Into<Part>>(
     pool.check("cut").await?;
     let parts: Vec<Part> = parts.into_iter().map(Into::into).collect();
     transition::known(pool, transition::among(&parts)).await?;
-    let (parts, sound) = first_sound(parts).await?;
+    let (parts, sound) = look_ahead(parts).await?;
     if let Some((coding, place, after)) = sound.filter(|_| format != Container::Ts)
         && after > LOOKS
     {
@@ -94,6 +94,7 @@ pub async fn check<P: Into<Part>>(pool: &Arc<Pool>, parts: Vec<P>) -> Result<(),
     pool.check("cut").await?;
     let parts: Vec<Part> = parts.into_iter().map(Into::into).collect();
     transition::known(pool, transition::among(&parts)).await?;
+    let (parts, _) = look_ahead(parts).await?;
     let Some(clip) = parts.into_iter().next().map(Part::first) else { return Ok(()) };
     let window = (clip.start, clip.end);
     let mut blind = Blind::default();

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::cutter::{BEGIN, Cutter, Making, PIECE};
 use super::ends::{Encoded, encoder, give_times};
 use super::pool::{Limit, Order};
-use super::segment::Clip;
+use super::segment::{Clip, CutSegment};
 use super::{Container, FfmpegError, Pool};
 use crate::archive::Span;
 use crate::media::{Coding, Likeness, Segment, SoundFrame, TICKS, likeness, shortest};
@@ -175,6 +175,14 @@ impl Part {
         match self {
             Self::Clip(clip) | Self::Transition { tail: clip, .. } => clip,
         }
+    }
+
+    pub(super) fn segments(&mut self) -> impl Iterator<Item = &mut CutSegment> {
+        let both = match self {
+            Self::Clip(clip) => [Some(clip), None],
+            Self::Transition { tail, head, .. } => [Some(tail), Some(head)],
+        };
+        both.into_iter().flatten().flat_map(|clip| &mut clip.segments)
     }
 
     /// What it is made of, and how much longer the cut is after each.

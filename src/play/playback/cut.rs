@@ -1,10 +1,11 @@
 //! What a cut is made of: of each stretch the segments of its best sequence, and what is not there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use super::learn::First;
 use super::{Playback, PlaybackError, check_implicit};
 use crate::archive::cut::{CutHoleReason, file_name, lacks};
-use crate::archive::{SequencePiece, Stream, Timestamp};
+use crate::archive::{Edges, Hash, SequencePiece, Stream, Timestamp};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,14 @@ impl Playback {
         } else {
             Err(PlaybackError::Holes { stream: ask.stream.clone(), lacking })
         }
+    }
+
+    /// What is known of the ends of the segments of a stretch. Where nobody has looked they are, as long as a list would.
+    pub fn edges(&self, stream: &Stream, clip: &CutClip) -> Result<HashMap<Hash, Edges>, PlaybackError> {
+        let hours = self.window(stream, clip.start, clip.end)?;
+        self.learner.learn(stream, &hours, (clip.start, clip.end), First::Oldest);
+        let linked = hours.iter().flat_map(|hour| hour.linked());
+        Ok(linked.filter_map(|(link, piece)| Some((piece.file.key.hash, link.media?))).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use super::pictures::near;
 use super::support::{BEGIN, RATE, SEGMENT, pool, record, recording, run, time};
 use crate::archive::{Span, Timestamp};
 use crate::media::{Coding, Mux, Segment, Unit};
-use crate::play::ffmpeg::{Clip, Container, CutSegment, FfmpegError, Near, frame, smart};
+use crate::play::ffmpeg::{Clip, Container, CutSegment, FfmpegError, LookAhead, Near, frame, smart};
 
 /// Segments of which the first ones have no sound.
 fn silent_until(sound: usize) -> Vec<CutSegment> {
@@ -84,7 +84,32 @@ fn without_key_frame(start: Timestamp) -> CutSegment {
         file.rewind()?;
         Ok(file)
     };
-    CutSegment { start, duration: SEGMENT, is_full: true, open: Box::new(open) }
+    CutSegment { start, duration: SEGMENT, is_full: true, ahead: LookAhead::Nothing, open: Box::new(open) }
+}
+
+#[tokio::test]
+async fn what_cannot_be_cut_further_on_is_refused_before_the_first_byte_where_it_is_looked_at() {
+    let other = record(&["-c:v", "libx264", "-c:a", "mp2"]);
+    let place = BEGIN + SEGMENT + SEGMENT + SEGMENT;
+    let behind_hole = |ahead| CutSegment { ahead, ..without_key_frame(place) };
+    let other_sound = |ahead| CutSegment { ahead, ..other.segment(3) };
+    let cut = async |last: CutSegment| {
+        let segments = (0..2).map(|at| recording().segment(at)).chain([last]).collect();
+        smart(&pool(), vec![Clip { start: time(0), end: time(200), segments, lead: Vec::new() }], Container::Ts).await
+    };
+    // What nobody looks at breaks the answer off.
+    assert!(cut(other_sound(LookAhead::Nothing)).await.is_ok());
+    assert!(cut(behind_hole(LookAhead::Content)).await.is_ok());
+    for (made, says) in [
+        (cut(other_sound(LookAhead::Content)).await, "is MPEG audio and elsewhere AAC"),
+        (cut(behind_hole(LookAhead::Entry)).await, "no key frame comes before"),
+    ] {
+        let (error, place) = (made.unwrap_err(), place.to_string());
+        assert!(
+            matches!(&error, FfmpegError::Unsuitable(why) if why.contains(says) && why.contains(&place)),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -124,7 +149,13 @@ fn cut_by_time() -> [CutSegment; 3] {
         let begins = part.iter().map(|unit| unit.pts).min().unwrap() - first;
         let start = BEGIN + Span::from_us(begins * 100 / 9);
         let lasts = i64::try_from(part.len()).unwrap() * 1_000_000 / RATE;
-        CutSegment { start, duration: Span::from_us(lasts), is_full: true, open: Box::new(open) }
+        CutSegment {
+            start,
+            duration: Span::from_us(lasts),
+            is_full: true,
+            ahead: LookAhead::Nothing,
+            open: Box::new(open),
+        }
     })
 }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::support::{BEGIN, HEIGHT, SEGMENT, WIDTH, pool, pool_of, record, recording, run, time};
 use crate::archive::Span;
-use crate::play::ffmpeg::{CutSegment, FfmpegError, Near, frame, waveform};
+use crate::play::ffmpeg::{CutSegment, FfmpegError, LookAhead, Near, frame, waveform};
 
 /// Segments that join.
 pub(super) fn near(segments: Vec<CutSegment>) -> Vec<Near> {
@@ -72,7 +72,7 @@ async fn a_waveform_shows_each_channel_and_high_tones() {
         ["-loglevel", "error", "-f", "lavfi", "-i", tone, "-t", "2", "-c:a", "aac", "-b:a", "192k", "-f", "mpegts"];
     run("ffmpeg", &[&args[..], &[file.to_str().unwrap()]].concat());
     let open = Box::new(move || std::fs::File::open(&file));
-    let segment = CutSegment { start: BEGIN, duration: SEGMENT, is_full: true, open };
+    let segment = CutSegment { start: BEGIN, duration: SEGMENT, is_full: true, ahead: LookAhead::Nothing, open };
     let means = waveform(&pool(), vec![segment], 20).await.unwrap();
     for channels in &means[1..19] {
         // The mean of a sine is 0.64 of its height.
@@ -89,6 +89,7 @@ async fn what_is_not_there_is_not_made() {
         start: BEGIN,
         duration: SEGMENT,
         is_full: true,
+        ahead: LookAhead::Nothing,
         open: Box::new(|| std::fs::File::open("/dev/null")),
     };
     assert!(matches!(frame(&pool(), near(vec![blind()]), BEGIN).await, Err(FfmpegError::Unsuitable(_))));
@@ -107,7 +108,13 @@ async fn what_has_no_sound_is_not_read_for_ever_nor_for_nobody() {
                 waiting.lock().recv().ok();
                 std::fs::File::open("/dev/null")
             };
-            CutSegment { start: BEGIN, duration: SEGMENT, is_full: true, open: Box::new(open) }
+            CutSegment {
+                start: BEGIN,
+                duration: SEGMENT,
+                is_full: true,
+                ahead: LookAhead::Nothing,
+                open: Box::new(open),
+            }
         };
         let segments = (0..100).map(silent).collect();
         if is_given_up {

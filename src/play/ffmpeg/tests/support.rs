@@ -10,7 +10,7 @@ use prometheus::Registry;
 use tempfile::TempDir;
 
 use crate::archive::{Span, Timestamp};
-use crate::play::ffmpeg::{CutSegment, Pool, PoolOptions};
+use crate::play::ffmpeg::{CutSegment, LookAhead, Pool, PoolOptions};
 
 /// Pictures a second.
 pub const RATE: i64 = 25;
@@ -71,7 +71,13 @@ impl Recording {
     pub fn segment(&self, at: usize) -> CutSegment {
         let file = path(self.directory.path(), at);
         let start = BEGIN + Span::from_us(SEGMENT.us() * i64::try_from(at).unwrap());
-        CutSegment { start, duration: SEGMENT, is_full: true, open: Box::new(move || File::open(&file)) }
+        CutSegment {
+            start,
+            duration: SEGMENT,
+            is_full: true,
+            ahead: LookAhead::Nothing,
+            open: Box::new(move || File::open(&file)),
+        }
     }
 
     pub fn segments(&self) -> Vec<CutSegment> {
