@@ -324,7 +324,7 @@ async function start() {
   setInterval(() => {
     if (document.hidden) return;
     again();
-    health();
+    askHealth();
     refreshHoles();
   }, LOOK);
 }
