@@ -117,6 +117,7 @@ fn shows() -> Vec<Show> {
         then("leaps", 1, &[three, &hour_later]),
         then("larger", 1, &[three, &next(Encoder { size: "320x180", ..USUAL })]),
         then("profile", 1, &[three, &next(Encoder { profile: "baseline", ..USUAL })]),
+        then("numbers", 1, &[three, &next(Encoder { pid: 0x300, ..USUAL })]),
         then("sound-rate", 1, &[three, &next(Encoder { sound: Some(44_100), ..USUAL })]),
         Show { tracks: 2, seconds: 4.0, ..then("sound-pauses", 2, &[three, &silent, &afterwards]) },
         Show {
@@ -254,4 +255,35 @@ fn hls_js_goes_over_each_kind_of_discontinuity_without_a_stall() {
     }
     assert_eq!(said["larger"]["sizes"], json!(["160x90", "320x180"]));
     assert_eq!(wrong, [""; 0], "{said:#?}");
+}
+
+#[test]
+fn the_page_plays_on_where_sound_begins_and_where_it_ends() {
+    let archive = TestArchive::empty();
+    let begun = SystemTime::UNIX_EPOCH + BEGUN;
+    let silent = |from| Encoder { from, sound: None, ..USUAL }.segments(3);
+    let contents = [silent(0.0), Encoder { from: 6.0, ..USUAL }.segments(3), silent(12.0)].concat();
+    from(0.0, contents).iter().for_each(|segment| put(&archive, "chan", begun, segment));
+    // Its sound ends in the middle of a segment, and its tables do not say so.
+    let ends = from(20.0, Encoder { sounds: 5.0, ..USUAL }.segments(8));
+    ends.iter().for_each(|segment| put(&archive, "chan", begun, segment));
+    let node = TestNode::start(&archive);
+    node.wait_ready();
+    let list = format!("/playlist/chan/source.m3u8?{}", window(begun, 18.0));
+    eventually(SOON, || node.get(&list).text().matches("#EXT-X-DISCONTINUITY\n").count() == 2);
+    let browser = Browser::start(1280, 900);
+    browser.open(&node, "/#from=2020-01-01T05:00:00Z&to=2020-01-01T05:00:40Z");
+    let row = "document.querySelector('.track[data-quality=source]:not([data-peer])')";
+    browser.wait_until(&format!("Boolean({row}?.dataset.drawn)"));
+    let place = browser.run(&format!(
+        "const box = {row}.getBoundingClientRect();
+         return [Math.round(box.left + 2), Math.round(box.top + box.height / 2)]"
+    ));
+    browser.point((place[0].as_i64().unwrap(), place[1].as_i64().unwrap()));
+    browser.click();
+    let time = "document.getElementById('player-time').dateTime";
+    // What is silent is not left out, except for what is left of the segment in which its sound ends.
+    for (from, to) in [("00", "05"), ("07", "11"), ("13", "18"), ("20", "24"), ("26", "29")] {
+        browser.wait_until(&format!("{time} >= '2020-01-01T05:00:{from}' && {time} < '2020-01-01T05:00:{to}'"));
+    }
 }

@@ -4,6 +4,8 @@
 // 2. Where nothing is there at all, the hole is asked about, and what comes behind it is played.
 // 3. At the end of a stretch the next one begins.
 // 4. A segment that is not to be had is left out. What the browser cannot play is tried again, and then left out.
+// 5. A browser's buffer has the tracks that it had at first: it refuses a segment where sound begins, and waits for ever where sound ends.
+//    There another buffer is made. Where sound ends within a segment, what is left of it is left out.
 
 import { path, query } from "./api.js";
 import { extentOf, placeOf, timeAt } from "./clock.js";
@@ -26,6 +28,11 @@ const LOOK = 500;
 const PATIENCE = 3;
 /** So often nothing at all may have come to be played; then it is said what has come instead. */
 const HUNGER = 12;
+/** A new buffer is made so many seconds before the old one is at its end, and filled from so much behind it on. */
+const EARLY = 0.2;
+const WITHIN = 0.05;
+/** What is no further off is the same place. */
+const NEAR = 0.3;
 /** Where nothing is recorded yet, it is asked for again after so long. */
 const AGAIN = 3 * SECOND;
 
@@ -72,7 +79,7 @@ export class Engine {
     const from = at ?? Math.floor((now - BACK) / MINUTE) * MINUTE;
     // What reaches the present has no end: it goes on.
     const to = from + STRETCH > now ? null : from + STRETCH;
-    Object.assign(this, { row, stretch: { from, to, live: at === null }, wish: at, isPaused, skipped: 0, recoveries: 0, stuck: 0, hunger: 0, loads: 0 });
+    Object.assign(this, { row, stretch: { from, to, live: at === null }, wish: at, isPaused, skipped: 0, recoveries: 0, stuck: 0, hunger: 0, loads: 0, refused: null, remade: null });
     this.tell("loading");
     let Hls;
     try {
@@ -136,8 +143,30 @@ export class Engine {
     const place = at < (this.extent?.from ?? Infinity) ? null : placeOf(this.fragments, at);
     if (place === null || !this.player) return this.play(this.row, at, this.video.paused && this.player !== null);
     this.stretch.live = false;
-    this.video.currentTime = place;
+    // Nothing is loaded any more once a segment was refused.
+    if (this.refused === null) this.video.currentTime = place;
+    else this.remake(place);
     return null;
+  }
+
+  /** Goes on from a place with another buffer. */
+  remake(place) {
+    const { player, video } = this;
+    const isPaused = video.paused;
+    Object.assign(this, { refused: null, remade: place, stuck: 0 });
+    player.detachMedia();
+    player.attachMedia(video);
+    player.startLoad(place + WITHIN);
+    this.setSpeed(this.speed);
+    if (!isPaused) this.go();
+  }
+
+  /** Where it stands still although the next segment is loaded: from there on another buffer. Not twice at one place. */
+  heldUp() {
+    const { currentTime } = this.video;
+    const isNew = (start) => Math.abs(start - (this.remade ?? -Infinity)) > NEAR;
+    const next = this.fragments.find(({ start }) => start > currentTime - NEAR && isNew(start));
+    return next?.stats.buffering.end ? Math.max(currentTime, next.start) : null;
   }
 
   stop() {
@@ -185,6 +214,10 @@ export class Engine {
       this.skip(frag);
       return;
     }
+    if (details === "bufferAppendError" && frag && frag.start > this.video.currentTime) {
+      this.refused = frag.start;
+      return;
+    }
     if (type === ErrorTypes.MEDIA_ERROR && this.recoveries < MOST_RECOVERIES) {
       this.recoveries += 1;
       this.player.recoverMediaError();
@@ -221,6 +254,10 @@ export class Engine {
     const { video, player, stretch } = this;
     this.hunger = player && !video.paused && video.buffered.length === 0 ? this.hunger + 1 : 0;
     if (this.hunger === HUNGER) this.starve();
+    if (player && this.refused !== null && !video.paused && video.currentTime > this.refused - EARLY) {
+      this.remake(this.refused);
+      return;
+    }
     if (!player || video.paused || video.seeking || video.currentTime !== this.last) {
       if (video.currentTime !== this.last && this.stuck === 0) this.recoveries = 0;
       [this.last, this.stuck] = [video.currentTime, 0];
@@ -232,7 +269,9 @@ export class Engine {
     const ahead = [...Array(buffered.length).keys()].map((at) => buffered.start(at)).find((start) => start > currentTime);
     const end = this.fragments.at(-1)?.end ?? Infinity;
     const isOver = stretch.to && this.isGrowing && this.now() > stretch.to + OVER;
-    if (ahead !== undefined) video.currentTime = ahead + 0.01;
+    const place = this.heldUp();
+    if (place !== null) this.remake(place);
+    else if (ahead !== undefined) video.currentTime = ahead + 0.01;
     else if (isOver && currentTime > end - 1) this.next();
   }
 }
