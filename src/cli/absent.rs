@@ -8,7 +8,6 @@ use crate::archive::misspelt;
 /// Names that are listed; the rest is counted.
 const MOST_NAMED: usize = 10;
 
-/// An error unless the channel is here, and the quality of it, if one is given.
 pub(super) async fn require(api: &Api, channel: &str, quality: Option<&str>) -> anyhow::Result<()> {
     let channels: Vec<String> = api.get("files").json().await?;
     among(&format!("channel {}", shown(channel)), channel, &channels)?;

@@ -68,7 +68,6 @@ impl Api {
         find(&config.state_dir).await
     }
 
-    /// The node that was named, if one was.
     pub fn named(config: &Config, other: &OtherNode) -> anyhow::Result<Option<Self>> {
         let Some(address) = &other.node else { return Ok(None) };
         let trusted = super::peer_access::trusted(config)?;
@@ -77,7 +76,6 @@ impl Api {
         Ok(Some(Self { token, ..node }))
     }
 
-    /// The daemon that has this archive open, or else the archive, opened for the verb.
     pub async fn open(config: &Config, needs: OpenNeeds) -> anyhow::Result<Self> {
         if let Some(daemon) = Self::running(config).await {
             return Ok(daemon);
@@ -86,7 +84,6 @@ impl Api {
         Ok(Self { reach, token: None, pid: None })
     }
 
-    /// Runs a task with the API of this archive, and closes it.
     pub async fn with<T>(
         config: &Config,
         needs: OpenNeeds,
@@ -230,7 +227,6 @@ impl<'a> ApiRequest<'a> {
 
 const MAX_ADDRESS_FILE_BYTES: u64 = 64 << 10;
 
-/// What a daemon writes about itself into `STATE/daemon.json`.
 #[derive(Debug, Clone, Deserialize)]
 struct Written {
     address: String,

@@ -51,7 +51,6 @@ enum How {
     Peer(Box<PeerClient>, Peer),
 }
 
-/// An archive, and who answers for it.
 pub struct ArchiveClient {
     how: How,
     requests: AtomicU64,

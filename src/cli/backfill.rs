@@ -17,6 +17,7 @@ use super::peer_access::{token, trusted};
 use super::{Exit, UsageError};
 use crate::archive::escape::{shown, unshown};
 use crate::archive::origins::ConfiguredStreams;
+use crate::archive::quantity::count;
 use crate::archive::{BadName, Channel, Hour, Quality, Span};
 use crate::replicate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
 use crate::replicate::peer::Peer;
@@ -293,13 +294,13 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
         }
         writeln!(
             out,
-            "{}: {} segments fetched ({}), {} tombstones taken over, {} hours compared in {} requests, {} too recent",
+            "{}: {} fetched ({}), {} applied, {} compared in {}, {} too recent",
             shown(&status.peer.name),
-            report.fetched,
+            count(report.fetched, "segment"),
             indicatif::HumanBytes(report.bytes),
-            report.tombstones,
-            report.hours,
-            report.requests,
+            count(report.tombstones, "tombstone"),
+            count(report.hours, "hour"),
+            count(report.requests, "request"),
             report.too_recent
         )?;
         if report.extras > 0 {
@@ -333,6 +334,5 @@ fn report(config: &Config, peers: &[PeerStatus]) -> anyhow::Result<ExitCode> {
             writeln!(out, "  {} errors, {} wrong hashes; the last: {error}", report.errors, report.hash_mismatches)?;
         }
     }
-    out.flush()?;
     Ok(if complete { Exit::Done.into() } else { Exit::DataWrong.into() })
 }

@@ -247,7 +247,6 @@ impl CoveragePrinter {
         if let Self::Json(list) = self {
             out.json(&list)?;
         }
-        out.flush()?;
         Ok(())
     }
 }

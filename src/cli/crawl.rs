@@ -39,6 +39,5 @@ pub async fn run(config: &Config, args: &CrawlArgs) -> anyhow::Result<ExitCode> 
         let DoubtReport { missing, hours, .. } = accepted;
         writeln!(out, "{missing} files in {hours} hours of channel {} leave the index", shown(channel))?;
     }
-    out.flush()?;
     Ok(Exit::Done.into())
 }

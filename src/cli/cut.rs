@@ -103,7 +103,6 @@ fn status(error: &anyhow::Error) -> Option<StatusCode> {
     error.downcast_ref().and_then(ApiError::status)
 }
 
-/// How to cut, where it is not said: by how the name of the file ends.
 fn kind(args: &CutArgs) -> Result<CutType, UsageError> {
     let by_name = match args.output.extension().and_then(|extension| extension.to_str()) {
         _ if args.kind.is_some() => args.kind,

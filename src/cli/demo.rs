@@ -214,7 +214,6 @@ const PAST_HOUR: u64 = 3 * 4 * 600 * 4096;
 /// The same for an hour that is recorded live, with 1800 segments.
 const LIVE_HOUR: u64 = 3 * PAST_HOUR;
 
-/// What the past will take.
 pub(super) fn bytes_of_the_past(history: Duration) -> u64 {
     PAST_HOUR * history.as_secs() / 3600
 }
@@ -331,11 +330,11 @@ fn text(nodes: &[NodeLines], address: &str, home: &Home, args: &DemoArgs, seed: 
 fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = stdout();
     out.json(value)?;
-    Ok(out.flush()?)
+    Ok(())
 }
 
 fn line(line: &dyn Display) -> anyhow::Result<()> {
     let mut out = stdout();
     writeln!(out, "{line}")?;
-    Ok(out.flush()?)
+    Ok(())
 }

@@ -59,7 +59,6 @@ pub async fn run(config: &Config, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The part of the archive that a target names.
 fn scope(target: Option<&ArchiveTarget>) -> Result<ArchiveScope, UsageError> {
     let parts: Vec<&str> = target.into_iter().flat_map(ArchiveTarget::parts).collect();
     let wrong = |part: &&str, error: &dyn std::fmt::Display| UsageError(format!("{part}: {error}"));
@@ -213,7 +212,6 @@ async fn by_listings(here: &ArchiveClient, there: &ArchiveClient, scope: &Archiv
     Ok(pairs)
 }
 
-/// How an hour differs, and what backfill would do about what is lacking here.
 async fn hour(
     here: &ArchiveClient,
     there: &ArchiveClient,

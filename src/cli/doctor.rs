@@ -68,7 +68,6 @@ fn configured(config: &Config, runs: bool) -> CheckResult {
     CheckResult::ok("configuration", value)
 }
 
-/// The daemon, its address, and the user it runs as.
 fn running(
     config: &Config,
     daemon: Option<&Api>,
@@ -236,7 +235,7 @@ fn print(config: &Config, found: &[CheckResult]) -> anyhow::Result<()> {
             out.painted(&line(finding, in_colour))?;
         }
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 fn line(finding: &CheckResult, in_colour: bool) -> String {

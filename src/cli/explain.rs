@@ -75,7 +75,6 @@ pub async fn run(config: &Config, args: &ExplainArgs) -> anyhow::Result<ExitCode
     Ok(found?.into())
 }
 
-/// The qualities that have this hour.
 async fn places(here: &ArchiveClient, scope: &ArchiveScope, hour: Hour) -> anyhow::Result<Vec<HourPlace>> {
     let mut places = Vec::new();
     for stream in here.streams(scope, &BTreeSet::new()).await? {

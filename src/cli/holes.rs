@@ -92,7 +92,6 @@ pub async fn holes(config: &Config, args: &HolesArgs) -> anyhow::Result<ExitCode
     )
 }
 
-/// Prints what was missing and is not any more.
 async fn closed(config: &Config, stream: &Stream, window: Window) -> anyhow::Result<ExitCode> {
     let (channel, quality) = (stream.channel.to_string(), stream.quality.to_string());
     let mut list = ClosedHoleList { channel, quality, closed: Vec::new(), next: None };
@@ -204,6 +203,5 @@ fn print_lines(
         let line = format!("{start:<27}  {end:<27}  {:>12}  {more}", format!("{seconds:.3} s"));
         writeln!(out, "{}", line.trim_end())?;
     }
-    out.flush()?;
     Ok(Exit::Done.into())
 }

@@ -350,7 +350,6 @@ impl Line {
     }
 }
 
-/// Counts, and prints each line as soon as it is known.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,

@@ -42,6 +42,5 @@ pub async fn run(config: &Config, args: &LsArgs) -> anyhow::Result<ExitCode> {
             writeln!(out, "{}", shown(&name))?;
         }
     }
-    out.flush()?;
     Ok(Exit::Done.into())
 }

@@ -128,19 +128,17 @@ fn refuse(error: &clap::Error) -> ! {
 /// What was probably meant by a word that has no place where it stands.
 fn on_unexpected(word: &str) -> Option<String> {
     let typed: Vec<String> = std::env::args().map(|arg| shown(&arg).into_owned()).collect();
-    let verb = typed.get(1).map(String::as_str)?;
-    let before = typed.iter().skip(2).take_while(|arg| *arg != word).last().filter(|arg| !arg.starts_with('-'));
+    let is_verb = |verbs: &[&str]| typed.iter().any(|arg| verbs.contains(&arg.as_str()));
+    let before = typed.iter().skip(1).take_while(|arg| *arg != word).last().filter(|arg| !arg.starts_with('-'));
     match before {
         _ if word.starts_with('-') => None,
         _ if Path::new(word).is_dir() => {
             Some(format!("The archive is given with --base-dir {word}, or in GAPLESS_BASE_DIR."))
         }
-        Some(channel) if ["ls", "holes", "timespans", "cut", "diff"].contains(&verb) && !channel.contains('/') => {
+        Some(channel) if is_verb(&["ls", "holes", "timespans", "cut", "diff"]) && !channel.contains('/') => {
             Some(format!("A channel and its quality are one word: {channel}/{word}"))
         }
-        _ if ["coverage", "backfill", "explain"].contains(&verb) => {
-            Some(format!("A channel is given with --channel {word}"))
-        }
+        _ if is_verb(&["coverage", "backfill", "explain"]) => Some(format!("A channel is given with --channel {word}")),
         _ => None,
     }
 }
@@ -158,7 +156,6 @@ fn words(error: &anyhow::Error) -> String {
     text
 }
 
-/// Says on one line what went wrong, with its causes, and how the run ends.
 fn fail(error: &anyhow::Error) -> ExitCode {
     stderr_line(format_args!("gapless: {}", words(error).replace('\n', " ")));
     if error.is::<ConfigError>() || error.is::<UsageError>() { Exit::Usage.into() } else { Exit::Failed.into() }

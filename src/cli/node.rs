@@ -77,7 +77,6 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
     {
         let mut out = stdout();
         writeln!(out, "listening on {}://{}", node.scheme, node.address)?;
-        out.flush()?;
     }
     loop {
         tokio::select! {
@@ -97,7 +96,6 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
     Ok(Exit::Done.into())
 }
 
-/// Reports to the service manager until the process ends.
 fn beat(notify: &Arc<Notify>, pulse: NodePulse) -> Beat {
     let liveness = pulse.clone();
     Beat {
@@ -209,7 +207,6 @@ pub(super) fn ffmpeg_options(config: &Config) -> PoolOptions {
     }
 }
 
-/// The certificate and key to show, if any are configured.
 fn certificate(http: &HttpConfig) -> anyhow::Result<Option<Arc<tls::TlsServer>>> {
     let (certificate, key) = match (&http.tls_certificate, &http.tls_key) {
         (None, None) => return Ok(None),

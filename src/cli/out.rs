@@ -32,7 +32,7 @@ pub struct LineOutput<'g, W: Write = StdoutLock<'static>> {
     gone: &'g AtomicBool,
 }
 
-/// Standard output, for this thread until it is dropped.
+/// Standard output, for this thread until it is dropped. Each line is written at once.
 pub fn stdout() -> LineOutput<'static> {
     LineOutput { to: io::stdout().lock(), gone: &GONE }
 }
@@ -80,12 +80,6 @@ impl<W: Write> LineOutput<'_, W> {
     /// A value as one line of JSON.
     pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         self.put(&escape::json(&serde_json::to_string(value)?));
-        Ok(())
-    }
-
-    pub fn flush(&mut self) -> io::Result<()> {
-        let done = self.to.flush();
-        self.note(done);
         Ok(())
     }
 

@@ -26,7 +26,6 @@ pub fn completions(args: CompletionArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// Writes manual pages: `gapless.1`, and `gapless-VERB.1` for each verb and what is below it.
 pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     let directory = &args.directory;
     fs::create_dir_all(directory).with_context(|| format!("cannot make the directory {}", directory.display()))?;

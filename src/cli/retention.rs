@@ -231,7 +231,6 @@ fn print_plan(config: &Config, plan: &RetentionPlan) -> anyhow::Result<ExitCode>
             writeln!(out, "but: {why}")?;
         }
     }
-    out.flush()?;
     Ok(Exit::Done.into())
 }
 
@@ -251,7 +250,6 @@ fn print_list(config: &Config, view: &RetentionView) -> anyhow::Result<ExitCode>
             writeln!(out, "and {more} older ones")?;
         }
     }
-    out.flush()?;
     Ok(Exit::Done.into())
 }
 
@@ -270,7 +268,6 @@ fn print_accepted(config: &Config, accepted: &AcceptedRecords) -> anyhow::Result
             writeln!(out, "all records can be relied on; nothing was changed")?;
         }
     }
-    out.flush()?;
     Ok(Exit::Done.into())
 }
 
@@ -310,7 +307,6 @@ fn print_run(config: &Config, report: &RetentionReport) -> anyhow::Result<ExitCo
             )?;
         }
     }
-    out.flush()?;
     let is_done = report.overdue_bytes == 0 && report.doubt.is_none() && report.error.is_none();
     Ok(if is_done { Exit::Done.into() } else { Exit::DataWrong.into() })
 }

@@ -97,7 +97,10 @@ impl Report {
         let rate = *bytes as f64 / 1e6 / seconds.max(1e-3);
         writeln!(
             out,
-            "{files} files of {hours} hours read, {bytes} bytes, {rate:.0} MB/s: {quarantined} quarantined, {left} damaged and left, {errors} could not be read"
+            "{} of {} read, {}, {rate:.0} MB/s: {quarantined} quarantined, {left} damaged and left, {errors} could not be read",
+            count(*files, "file"),
+            count(*hours, "hour"),
+            size(*bytes)
         )?;
         Ok(())
     }

@@ -50,7 +50,6 @@ pub async fn run(config: &Config, args: &StatusArgs) -> anyhow::Result<ExitCode>
         problems.iter().try_for_each(|line| out.painted(line))?;
         others.iter().try_for_each(|line| out.painted(&truncate_str(line, width, "…")))?;
     }
-    out.flush()?;
     // A notice is no reason to call anybody.
     Ok(if status.troubles.is_empty() { Exit::Done.into() } else { Exit::DataWrong.into() })
 }
@@ -130,7 +129,7 @@ impl View {
         if self.json {
             let mut out = stdout();
             out.json(&status)?;
-            return Ok(out.flush()?);
+            return Ok(());
         }
         let (problems, others) = screen::lines(&status, now(), self.paint);
         self.last = problems.into_iter().chain(others).collect();
@@ -172,7 +171,6 @@ impl View {
                 }
                 // Between this screen and the next one.
                 writeln!(out, "{}", "-".repeat(20))?;
-                out.flush()?;
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use super::config::Config;
 use super::out::{prompt, stderr_line, stdout};
 use super::{Exit, UsageError, absent};
 use crate::archive::escape::{shown, unshown};
+use crate::archive::quantity::count;
 use crate::lifecycle::tombstones::{ScopePart, TombstoneTarget};
 use crate::wire::{
     AcceptBursts, AddOutcome, AddTombstones, AddedTombstones, PurgeOrder, PurgeReport, TombstoneNote, TombstonePage,
@@ -93,7 +94,6 @@ async fn hide(config: &Config, args: &AddArgs, api: &Api, mut paths: Vec<String>
                 }
             }
         }
-        out.flush()?;
     }
     Ok(if refused == 0 { Exit::Done.into() } else { Exit::Failed.into() })
 }
@@ -113,7 +113,7 @@ fn is_hiding_wanted(paths: &[String]) -> anyhow::Result<bool> {
     for path in paths {
         stderr_line(format_args!("{}", shown(path)));
     }
-    prompt(format_args!("Hide these {} files for ever, here and on every node? [y/N] ", paths.len()))?;
+    prompt(format_args!("Hide {} for ever, here and on every node? [y/N] ", count(paths.len() as u64, "file")))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(is_yes(&answer))
@@ -209,7 +209,7 @@ fn print(config: &Config, page: &TombstonePage) -> anyhow::Result<()> {
         let note = note.map(|note| format!("\t{} ({}, {})", shown(&note.reason), note.at, shown(&note.node)));
         writeln!(out, "{}{}{}", shown(&record.path), bytes.unwrap_or_default(), note.unwrap_or_default())?;
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 /// Only a daemon has rounds that wait for this word; one round without it takes `--accept-tombstone-bursts`.
@@ -231,7 +231,6 @@ async fn accept(config: &Config, args: &AcceptArgs) -> anyhow::Result<ExitCode> 
     } else {
         writeln!(out, "a round with {} peers begins now, and applies their tombstones", accepted.peers)?;
     }
-    out.flush()?;
     Ok(Exit::Done.into())
 }
 
@@ -297,11 +296,10 @@ async fn rounds(config: &Config, api: &Api, args: &PurgeArgs, dry_run: bool) -> 
     if !config.json {
         let what = if dry_run { "would be deleted" } else { "deleted" };
         let mut out = stdout();
-        writeln!(out, "{} files, {} {what}", total.files, indicatif::HumanBytes(total.bytes))?;
+        writeln!(out, "{}, {} {what}", count(total.files, "file"), indicatif::HumanBytes(total.bytes))?;
         if total.kept > 0 {
-            writeln!(out, "{} files stay because no other node has them", total.kept)?;
+            writeln!(out, "kept because no other node has it: {}", count(total.kept, "file"))?;
         }
-        out.flush()?;
     }
     Ok(total)
 }
@@ -312,18 +310,24 @@ fn print_report(config: &Config, report: &PurgeReport) -> anyhow::Result<()> {
         out.json(&report)?;
     } else {
         for hour in &report.hours {
-            writeln!(out, "{}: {} files, {}", shown(&hour.hour), hour.files, indicatif::HumanBytes(hour.bytes))?;
+            writeln!(
+                out,
+                "{}: {}, {}",
+                shown(&hour.hour),
+                count(hour.files, "file"),
+                indicatif::HumanBytes(hour.bytes)
+            )?;
         }
     }
     for left in &report.left {
         stderr_line(format_args!("gapless: {} stays: {}", shown(&left.path), left.why));
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 fn is_confirmed(would: &PurgeReport) -> anyhow::Result<bool> {
     let bytes = indicatif::HumanBytes(would.bytes);
-    prompt(format_args!("Delete these {} files ({bytes}) from this node for ever? [y/N] ", would.files))?;
+    prompt(format_args!("Delete {} ({bytes}) from this node for ever? [y/N] ", count(would.files, "file")))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(is_yes(&answer))

@@ -108,6 +108,7 @@ pub struct App {
     pub deleted: Arc<DeletionCounter>,
     /// Says what no other node has and must therefore not be purged.
     pub last_copies: Option<Arc<MakeStay>>,
+    pub(super) followed: super::playlist::FollowedClocks,
     heavy: Arc<Semaphore>,
     light: Arc<Semaphore>,
     pub(super) files: Arc<Semaphore>,
@@ -209,6 +210,7 @@ impl App {
     /// From its parts.
     pub fn new(parts: AppParts) -> prometheus::Result<Self> {
         Ok(Self {
+            followed: super::playlist::FollowedClocks::default(),
             latest: super::latest::LatestSegments::register(&parts.registry)?,
             node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
             job_metrics: super::jobs::JobMetrics::register(&parts.registry)?,

@@ -7,11 +7,16 @@ use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::app::App;
+use super::coverage::MOST_HOURS;
+use crate::archive::coverage::{CoverageKind, Stretch, Window};
 use crate::archive::mass_loss::MassLoss;
-use crate::archive::problems::video::{DayGaps, HourSpans, bad_names, disk_full, empty, holes, silent};
+use crate::archive::problems::video::{
+    DAY, DayGaps, HourSpans, bad_names, disk_full, empty, holes, paused, silent, twice_before,
+};
 use crate::archive::problems::{NodeProblem, ProblemKind, Severity, in_order, layout};
 use crate::archive::quantity::{count, size};
-use crate::archive::{Hour, Stream, Timestamp};
+use crate::archive::time::HOUR_US;
+use crate::archive::{Hour, Span, Stream, Timestamp};
 use crate::index::{Health, Index};
 use crate::sync::crawl::CrawlStatus;
 use crate::sync::scrub::KeptFile;
@@ -203,7 +208,7 @@ fn of_archive(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<NodeProbl
         let day = status.last_day.as_ref()?;
         Some((named(status)?, DayGaps { covered_seconds: day.covered_seconds, missing_seconds: day.hole_seconds }))
     });
-    found.extend(holes(&days.collect::<Vec<_>>(), thresholds));
+    found.extend(holes(&days.collect::<Vec<_>>(), thresholds, |stream| paused_lately(index, stream, now)));
     let with_odd = reports.streams.iter().filter(|status| status.bad > 0).take(MOST_WITH_EXAMPLES);
     let odd = with_odd.filter_map(|status| index.odd_names(&named(status)?, status.bad, status.segments).ok());
     found.extend(odd.map(|odd| bad_names(&odd, now)));
@@ -225,6 +230,29 @@ fn past_hour(index: &Index, stream: &Stream, hour: Hour) -> Option<HourSpans> {
     let view = index.hour(&name, hour).ok()?;
     let video = view.iter().flat_map(|view| view.contents.visible()).filter(|file| file.key.kind.is_video());
     Some(video.map(|file| (file.key.start(hour), file.key.end(hour))).collect())
+}
+
+/// How much of the last day lies in regular pauses.
+fn paused_lately(index: &Index, stream: &Stream, now: Timestamp) -> Span {
+    let holes = |days: i64| {
+        let shift = Span::from_us(days * DAY.us());
+        let (from, to) = (now - shift - DAY, now - shift);
+        // Of earlier days what is missing at the edges of the window counts as well.
+        let edges = days > 0;
+        let window = Window { from: Some(from), to: Some(to), edge_from: edges, edge_to: edges, last: None };
+        let found = index.coverage(stream, &window, MOST_HOURS).ok()?;
+        let holes = found.coverage.holes_within(CoverageKind::Raw, &window).into_iter();
+        Some(holes.map(|hole| Stretch { start: hole.start + shift, end: hole.end + shift }).collect::<Vec<_>>())
+    };
+    let Some(today) = holes(0).filter(|holes| holes.iter().any(|hole| hole.length().us() >= HOUR_US)) else {
+        return Span::default();
+    };
+    let before = twice_before(|days| {
+        let hour = (now - Span::from_us((days + 1) * DAY.us())).hour();
+        let is_old_enough = !index.catalog().hours(&stream.to_string(), hour.earlier(7 * 24)..=hour).is_empty();
+        if is_old_enough { holes(days) } else { None }
+    });
+    before.map_or_else(Span::default, |before| paused(&today, &before))
 }
 
 /// The gauge `gapless_problems`: how many problems of each kind and level there are.

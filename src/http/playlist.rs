@@ -1,6 +1,8 @@
 //! `/playlist/{channel}/{quality}.m3u8`: a stretch as a media playlist, for any player.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
@@ -8,16 +10,70 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::app::App;
 use super::negotiate::negotiate_among;
 use super::pieces_body::PiecesBody;
-use super::request::{PathParts, Query, RequestHead};
+use super::request::{self, FromQuery, Parameters, PathParts, RequestHead};
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional};
-use crate::archive::Stream;
 use crate::archive::hls::MEDIA_TYPE;
 use crate::archive::master::MasterRange;
+use crate::archive::{Span, Stream, Timestamp};
 use crate::play::playback::{Ask, Other, Playlist};
+
+/// How long after it was last asked for a list counts as followed: players ask again after a few seconds.
+const FOLLOWED: Duration = Duration::from_secs(5 * 60);
+/// Lists with relative times that are remembered; the start of further ones slides.
+const MOST_FOLLOWED: usize = 10_000;
+/// So much later every relative time is another one, `yesterday` as well.
+const A_DAY: Span = Span::from_us(86_400_000_000);
+
+/// What the clock said when somebody began to follow a list whose times are relative to it (`?start=1h ago`).
+///
+/// A player asks for a growing list again and again, and nothing may leave its front: the start stays where it was as long as anybody
+/// follows the list.
+#[derive(Debug, Default)]
+pub(super) struct FollowedClocks(Mutex<HashMap<u64, (Instant, Timestamp)>>);
+
+impl FollowedClocks {
+    fn of(&self, question: &str, now: Timestamp, at: Instant) -> Timestamp {
+        let mut followed = self.0.lock();
+        followed.retain(|_, (last, _)| at.saturating_duration_since(*last) < FOLLOWED);
+        let key = xxh3_64(question.as_bytes());
+        if let Some((last, clock)) = followed.get_mut(&key) {
+            *last = at;
+            return *clock;
+        }
+        if followed.len() < MOST_FOLLOWED {
+            followed.insert(key, (at, now));
+        }
+        now
+    }
+
+    /// The range that a query names, by the clock that holds for it.
+    fn range(&self, path: &str, query: &str, now: Timestamp, at: Instant) -> Result<MasterRange, Problem> {
+        let read = |clock| MasterRange::read(&Parameters::new(query, 0).at(clock));
+        let range = read(now)?;
+        if read(now + A_DAY).is_ok_and(|later| later == range) {
+            return Ok(range);
+        }
+        read(self.of(&format!("{path}?{query}"), now, at))
+    }
+}
+
+/// The range of a list that somebody may follow.
+pub(super) struct FollowedRange(MasterRange);
+
+impl FromRequestParts<Arc<App>> for FollowedRange {
+    type Rejection = Problem;
+
+    async fn from_request_parts(request: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let query = request.uri.query().unwrap_or_default();
+        app.followed.range(request.uri.path(), query, request::now(), Instant::now()).map(Self)
+    }
+}
 
 /// Answers `GET /playlist/{channel}/{quality}.m3u8`.
 #[utoipa::path(
@@ -37,7 +93,7 @@ use crate::play::playback::{Ask, Other, Playlist};
 pub(super) async fn media(
     State(app): State<Arc<App>>,
     ListPath(stream): ListPath,
-    Query(MasterRange { start, end, gaps, peers }): Query<MasterRange>,
+    FollowedRange(MasterRange { start, end, gaps, peers }): FollowedRange,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     let ask = Ask { stream, start, end, gaps, peers };
@@ -97,4 +153,26 @@ async fn reply(app: &Arc<App>, request: &Parts, list: Arc<Playlist>) -> Result<R
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     encoding.describe(headers);
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_list_that_somebody_follows_does_not_slide() {
+        let (followed, begin) = (FollowedClocks::default(), Instant::now());
+        let clock = |minutes: i64| Timestamp::from_us(minutes * 60_000_000);
+        let start = |path, query, minutes: u32| {
+            let (now, at) = (clock(minutes.into()), begin + Duration::from_secs(60) * minutes);
+            followed.range(path, query, now, at).unwrap().start.unwrap()
+        };
+        assert_eq!(start("/a", "start=30min+ago", 60), clock(30));
+        assert_eq!((start("/a", "start=30min+ago", 64), start("/a", "start=30min+ago", 68)), (clock(30), clock(30)));
+        assert_eq!(start("/b", "start=30min+ago", 68), clock(38), "another list");
+        assert_eq!(start("/a", "start=30min+ago", 73), clock(43), "nobody has followed it for five minutes");
+        followed.0.lock().clear();
+        assert_eq!(start("/a", "start=2019-11-13T02:00:00", 60), Timestamp::parse("2019-11-13T02:00:00").unwrap());
+        assert!(followed.0.lock().is_empty(), "a time that does not depend on the clock is not remembered");
+    }
 }

@@ -41,11 +41,17 @@ pub(super) struct Parameters {
     pairs: Vec<(String, String)>,
     /// Records in the largest page.
     max_page: usize,
+    /// What the clock says: `1h ago` is an hour before that.
+    now: Timestamp,
 }
 
 impl Parameters {
     pub(super) fn new(query: &str, max_page: usize) -> Self {
-        Self { pairs: pairs(query).collect(), max_page }
+        Self { pairs: pairs(query).collect(), max_page, now: now() }
+    }
+
+    pub(super) fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
     }
 
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
@@ -61,7 +67,7 @@ impl Parameters {
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
-        self.each(name, |value| time(name, value))
+        self.each(name, |value| time_at(name, value, self.now))
     }
 
     /// A time that must be given.
@@ -128,8 +134,15 @@ fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 
 /// A time, as people give them.
 pub(super) fn time(name: &str, value: &str) -> Result<Timestamp, Problem> {
+    time_at(name, value, now())
+}
+
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn time_at(name: &str, value: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     time_input::read_query(value, now).map_err(|_| Problem::bad_parameter(name, value, time_input::EXPECTED))
 }
 

@@ -174,11 +174,11 @@ fn on_a_terminal_a_purge_asks_first() {
     };
     for no in ["n\n", "\n", "yes please\n"] {
         let said = answered(no);
-        assert!(said.contains(&format!("{HOUR}: 1 files")) && said.contains("[y/N]"), "{said}");
+        assert!(said.contains(&format!("{HOUR}: 1 file,")) && said.contains("[y/N]"), "{said}");
         assert!(archive.at(&paths[0]).exists(), "{no:?}");
     }
     let said = answered("y\n");
-    assert!(said.contains("1 files, 376 B deleted"), "{said}");
+    assert!(said.contains("1 file, 376 B deleted"), "{said}");
     assert_eq!(files(&archive), set(&[tombstone_of(&paths[0]), paths[1].clone()]));
     let said = answered("y\n");
     assert!(!said.contains("[y/N]"), "nothing is asked about nothing: {said}");

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{EXAMPLES, NAMES_PAGE, NodeProblem, ProblemKind, Severity};
+use crate::archive::coverage::Stretch;
 use crate::archive::quantity::{count, exact_length, length, size};
 use crate::archive::time::HOUR_US;
 use crate::archive::{Channel, FileName, Hour, Span, Stream, Timestamp, parse_file_name};
@@ -66,7 +67,7 @@ pub fn silent(
             count: Some(qualities.len() as u64),
             ..NodeProblem::new(ProblemKind::Silent, Severity::Warning, what)
                 .at(place)
-                .advise("see whether the recorder runs and can write, or the peers that have it; a stream that has ended is not mentioned any more after a day, nor one that has paused at this time twice before, a day or a week apart; `[problems] silent_after` sets how long a pause may be, or `off`")
+                .advise("see whether the recorder runs and can write, or the peers that have it; a regular pause is recognised when it comes a third time, `[problems] silent_after` sets how long others may be, and after a day the stream counts as ended")
         })
     };
     by_channel(silent).into_iter().filter_map(problem).collect()
@@ -84,11 +85,31 @@ fn pauses_regularly(now: Timestamp, patience: Span, hour_of: impl Fn(Hour) -> Op
         let at = now - Span::from_us(days * DAY.us());
         Some(was_recorded(at - patience)? && was_recorded(at)?)
     };
-    match (was_live(7), was_live(14)) {
-        (Some(week), Some(fortnight)) => !week && !fortnight,
-        (Some(week), None) => !week && was_live(1) == Some(false),
-        (None, _) => was_live(1) == Some(false) && was_live(2) == Some(false),
+    twice_before(was_live) == Some([false, false])
+}
+
+/// What was so many days ago, of two times that show what is usual: a week and two weeks ago, or nearer ones while a stream is younger.
+pub fn twice_before<T>(days_ago: impl Fn(i64) -> Option<T>) -> Option<[T; 2]> {
+    match (days_ago(7), days_ago(14)) {
+        (Some(week), Some(fortnight)) => Some([week, fortnight]),
+        (Some(week), None) => Some([week, days_ago(1)?]),
+        (None, _) => Some([days_ago(1)?, days_ago(2)?]),
     }
+}
+
+/// How much of these holes lies in regular pauses: where both earlier days had a hole at the same time, for an hour at least. Shorter ones are
+/// losses, however regular. The earlier days' holes are given as if they were today's.
+pub fn paused(holes: &[Stretch], before: &[Vec<Stretch>; 2]) -> Span {
+    let [one, other] = before;
+    let mut paused_us = 0;
+    for (hole, (a, b)) in
+        holes.iter().flat_map(|hole| one.iter().flat_map(move |a| other.iter().map(move |b| (hole, (a, b)))))
+    {
+        let (start, end) = (hole.start.max(a.start).max(b.start), hole.end.min(a.end).min(b.end));
+        let common = (end - start).us();
+        paused_us += if common >= HOUR_US { common } else { 0 };
+    }
+    Span::from_us(paused_us)
 }
 
 /// What there is of a stream in the last day, within its extent.
@@ -107,11 +128,20 @@ impl DayGaps {
     }
 }
 
-/// Streams of whose last day too much is missing: one problem for each channel, which tells of the worst.
-pub fn holes(days: &[(Stream, DayGaps)], thresholds: &ProblemThresholds) -> Vec<NodeProblem> {
+/// Streams of whose last day too much is missing: one problem for each channel, which tells of the worst. `paused` says how much of what is
+/// missing lies in regular pauses.
+pub fn holes(
+    days: &[(Stream, DayGaps)],
+    thresholds: &ProblemThresholds,
+    paused: impl Fn(&Stream) -> Span,
+) -> Vec<NodeProblem> {
     let is_much =
         |day: DayGaps| day.missing_seconds >= LEAST_MISSING_SECONDS && day.share_missing() > thresholds.missing_share;
-    let torn = days.iter().filter(|(_, day)| is_much(*day)).map(|(stream, day)| (stream, *day));
+    let torn = days.iter().filter(|(_, day)| is_much(*day)).map(|(stream, day)| {
+        let missing_seconds = (day.missing_seconds - paused(stream).seconds()).max(0.0);
+        (stream, DayGaps { missing_seconds, ..*day })
+    });
+    let torn = torn.filter(|(_, day)| is_much(*day));
     let problem = |(channel, qualities): (&Channel, Vec<(&Stream, DayGaps)>)| {
         let (worst, day) = *qualities.iter().max_by(|a, b| a.1.missing_seconds.total_cmp(&b.1.missing_seconds))?;
         let (place, in_which) = place(channel, &qualities);
@@ -332,9 +362,21 @@ mod tests {
             (stream("good/source"), day(86_000.0, 400.0)),
             (stream("none/source"), day(0.0, 0.0)),
         ];
-        let found = holes(&days, &ProblemThresholds::default());
+        let found = holes(&days, &ProblemThresholds::default(), |_| Span::default());
         assert_eq!(lines(&found), ["cam: 20m of the last 24 hours missing (1.4 %) in 2 qualities (480p, source)"]);
         assert!(found[0].advice.as_ref().unwrap().contains("gapless holes cam/source"), "the worst of them");
+        let paused = |_: &Stream| Span::from_us(1_180 * 1_000_000);
+        assert_eq!(holes(&days, &ProblemThresholds::default(), paused), []);
+    }
+
+    #[test]
+    fn only_long_holes_that_both_earlier_days_had_at_the_same_time_are_pauses() {
+        let stretch = |from: i64, to: i64| Stretch { start: ago(-from), end: ago(-to) };
+        // Minutes: a night, a minute of loss, and a restart that takes 20 minutes each day.
+        let today = [stretch(0, 720), stretch(800, 801), stretch(900, 920)];
+        let before = [vec![stretch(5, 725), stretch(900, 920)], vec![stretch(-5, 715), stretch(900, 920)]];
+        assert_eq!(paused(&today, &before), Span::from_us(710 * MINUTE));
+        assert_eq!(paused(&today, &[before[0].clone(), Vec::new()]), Span::default());
     }
 
     fn odd(files: u64, understood: u64, hour: &str, names: &[&str]) -> OddNames {

@@ -5,7 +5,6 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Answers every request with `answer`, one connection each, and returns the address.
 async fn server(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

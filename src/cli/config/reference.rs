@@ -10,7 +10,6 @@ use super::{Args, SETTINGS, Setting};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
-/// Settings in tables that can be given as flags.
 const FLAGS_IN_TABLES: [&str; 8] = [
     "http.tls_certificate",
     "http.tls_key",
@@ -96,7 +95,6 @@ fn titles(table: &str) -> &'static str {
     }
 }
 
-/// The help of the flag that a setting has, if it has one.
 fn flag(setting: &Setting) -> Option<String> {
     let command = Args::command();
     let mut levels = std::iter::once(&command).chain(command.get_subcommands());

@@ -78,7 +78,6 @@ fn settings(name: &str, node_file: &Path, recent_cutoff: Duration) -> anyhow::Re
 pub(super) struct Nodes(Vec<Node>);
 
 impl Nodes {
-    /// Starts all of them, and gives each the addresses of the others.
     pub(super) async fn start(places: &NodePaths) -> anyhow::Result<Self> {
         let mut nodes = Self(Vec::new());
         match nodes.start_each(places).await {

@@ -190,7 +190,6 @@ impl DiffPrinter {
                 result.counts
             )?;
         }
-        out.flush()?;
         Ok(result)
     }
 }

@@ -17,7 +17,6 @@ use crate::archive::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Span,
 use crate::disk::directory_id;
 use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};
 
-/// Bytes that are read at a time.
 const PIECE: usize = 256 << 10;
 
 /// Identity of a file, independent of its path: device and inode.
@@ -30,7 +29,6 @@ pub(super) struct Original {
     meta: Metadata,
 }
 
-/// What a file holds that can become a segment.
 #[derive(Debug, Clone)]
 pub(super) struct OriginalContent {
     pub hash: Hash,
@@ -75,7 +73,6 @@ impl Original {
         self.meta.uid()
     }
 
-    /// Whether everybody may read it.
     pub fn is_for_all(&self) -> bool {
         self.meta.mode() & 0o004 != 0
     }
@@ -220,7 +217,6 @@ impl Writers {
     }
 }
 
-/// Names in a directory; none where one may not look, or a process has ended.
 fn directory(path: &Path) -> impl Iterator<Item = String> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok())

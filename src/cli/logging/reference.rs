@@ -42,7 +42,6 @@ Lines that requests cause are limited: at most one `request_failed` a second in 
 
 ";
 
-/// One event as it stands in the program text.
 #[derive(Debug, PartialEq, Eq)]
 struct Logged {
     level: String,
@@ -98,7 +97,6 @@ fn quoted(argument: &str) -> Option<String> {
     Some(argument.strip_prefix('"')?.strip_suffix('"')?.replace("\\\"", "\""))
 }
 
-/// All events in a file, tests left out.
 fn logged(file: &str, text: &str) -> Vec<Logged> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     let comment = |line: &&str| line.trim_start().starts_with("//");

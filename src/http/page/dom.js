@@ -69,11 +69,11 @@ export function afterwards(wait, work) {
   };
 }
 
-/** Calls `work` at once and at most every `wait` ms, and once more at the end if it was wanted meanwhile. */
+/** Calls `work` at once and at most every `wait` ms, and once more at the end if it was called meanwhile. */
 export function atMost(wait, work) {
   let timer = 0;
   let again = false;
-  return function wanted() {
+  return function call() {
     if (timer) {
       again = true;
       return;
@@ -81,7 +81,7 @@ export function atMost(wait, work) {
     again = false;
     timer = setTimeout(() => {
       timer = 0;
-      if (again) wanted();
+      if (again) call();
     }, wait);
     work();
   };

@@ -170,8 +170,8 @@ export class Hide {
   why(error) {
     if (error.status !== 401 && error.status !== 403) return error.status ? error.message : "No answer from this node. Try again: repeating what is done changes nothing.";
     keep("sessionStorage", KEPT, "");
-    const wanted = "Use one from the file that this node's --write-tokens names; if it has none, start it with one";
-    return error.status === 403 ? `This token may not write, only read. ${wanted}.` : `This token may not write. ${wanted}.`;
+    const advice = "Use one from the file that this node's --write-tokens names; if it has none, start it with one";
+    return error.status === 403 ? `This token may not write, only read. ${advice}.` : `This token may not write. ${advice}.`;
   }
 
   outcome({ path, outcome, why }) {

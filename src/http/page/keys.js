@@ -24,8 +24,8 @@ export function listenToKeys(keys, { cursor, rows, hint, player, isExplained, cl
       event.preventDefault();
       return;
     }
-    const elsewhere = target.closest("button, a, input, summary, aside, .player");
-    if (!Object.hasOwn(keys, key) || target.closest("input") || (elsewhere && !EVERYWHERE.includes(key))) return;
+    const onControl = target.closest("button, a, input, summary, aside, .player");
+    if (!Object.hasOwn(keys, key) || target.closest("input") || (onControl && !EVERYWHERE.includes(key))) return;
     if (!cursor.row) cursor.choose(rows.own.find((row) => row.seen) ?? null);
     if (!cursor.row) return;
     event.preventDefault();

@@ -32,23 +32,23 @@ export class Loader {
 
   async load(context, config, callbacks) {
     Object.assign(this, { context, callbacks });
-    const { stats: told } = this;
-    told.loading.start = performance.now();
+    const { stats } = this;
+    stats.loading.start = performance.now();
     const timer = setTimeout(() => {
       this.stop();
-      this.callbacks?.onTimeout(told, context, null);
+      this.callbacks?.onTimeout(stats, context, null);
     }, config.timeout);
     try {
       const response = await send(context.url, this.asking.signal);
-      told.loading.first = Math.max(performance.now(), told.loading.start);
+      stats.loading.first = Math.max(performance.now(), stats.loading.start);
       if (!response.ok) throw await refusal(response);
       const data = context.responseType === "arraybuffer" ? await response.arrayBuffer() : await response.text();
-      told.loading.end = Math.max(performance.now(), told.loading.first);
-      told.loaded = told.total = data.byteLength ?? data.length;
-      this.callbacks?.onSuccess({ url: response.url, data, code: response.status }, told, context, response);
+      stats.loading.end = Math.max(performance.now(), stats.loading.first);
+      stats.loaded = stats.total = data.byteLength ?? data.length;
+      this.callbacks?.onSuccess({ url: response.url, data, code: response.status }, stats, context, response);
     } catch (error) {
-      if (told.aborted) return;
-      this.callbacks?.onError({ code: error.status ?? 0, text: error.status ? error.message : "No answer from this node." }, context, error, told);
+      if (stats.aborted) return;
+      this.callbacks?.onError({ code: error.status ?? 0, text: error.status ? error.message : "No answer from this node." }, context, error, stats);
     } finally {
       clearTimeout(timer);
     }

@@ -7,7 +7,7 @@ import { written } from "./zone.js";
 export class Marks {
   /** `seek(at, isLast)` is called while the place is dragged, and once more at the end. */
   constructor(rows, view, seek) {
-    Object.assign(this, { rows, view, dragged: null, told: { at: null, from: null, to: null } });
+    Object.assign(this, { rows, view, dragged: null, marked: { at: null, from: null, to: null } });
     this.band = make("div", { class: "band", hidden: true });
     // Only its head takes the pointer: all else belongs to the rows.
     this.grip = make("i", { class: "grip", title: "Playback position; drag to seek" });
@@ -17,7 +17,7 @@ export class Marks {
       if (event.button !== 0) return;
       event.stopPropagation();
       this.grip.setPointerCapture(event.pointerId);
-      this.dragged = this.told.at;
+      this.dragged = this.marked.at;
     });
     this.grip.addEventListener("pointermove", (event) => {
       if (this.dragged === null) return;
@@ -42,17 +42,17 @@ export class Marks {
   }
 
   /** Shows the place and the stretch, each of which may be nothing. */
-  show(told) {
-    this.told = told;
+  show(marked) {
+    this.marked = marked;
     this.draw();
   }
 
   draw() {
-    const { view, told } = this;
+    const { view, marked } = this;
     const track = this.track();
-    const at = this.dragged ?? told.at;
-    const [from, to] = [Math.max(told.from ?? told.to ?? Infinity, view.from), Math.min(told.to ?? told.from ?? -Infinity, view.to)];
-    const isOpen = told.from === null || told.to === null;
+    const at = this.dragged ?? marked.at;
+    const [from, to] = [Math.max(marked.from ?? marked.to ?? Infinity, view.from), Math.min(marked.to ?? marked.from ?? -Infinity, view.to)];
+    const isOpen = marked.from === null || marked.to === null;
     this.place.hidden = !track || at === null || at < view.from || at > view.to;
     this.band.hidden = !track || from > to;
     if (this.place.hidden && this.band.hidden) return;

@@ -39,8 +39,8 @@ export class Panel {
       const isHole = from < to;
       if (turn !== this.turn) return null;
       // The newest knowledge comes with the explanation; the list may have been asked for a while ago.
-      const told = found.hole?.ledger ?? hole;
-      this.draw(row, at, found, told);
+      const ledger = found.hole?.ledger ?? hole;
+      this.draw(row, at, found, ledger);
       if (isHole) this.askPeers(row, from, to, turn);
       if (isHole) this.askReasons(row, from, to, turn);
       return found;
@@ -64,8 +64,8 @@ export class Panel {
     this.element.hidden = false;
   }
 
-  draw(row, at, found, told) {
-    const list = found.hole ? this.ofHole(found.hole, told) : this.ofSegment(found);
+  draw(row, at, found, ledger) {
+    const list = found.hole ? this.ofHole(found.hole, ledger) : this.ofSegment(found);
     const others = found.others.map((other) => make("li", {}, segment(other.segment), make("span", { class: "muted" }, other.not_played_because)));
     const { start, end } = found.hole ?? found.played;
     const button = (name, work, ...rest) => make("button", { type: "button", onclick: work }, name, ...rest);
@@ -81,18 +81,18 @@ export class Panel {
       make("p", { class: "command" }, make("code", {}, command)));
   }
 
-  ofHole(hole, told) {
-    const why = reason(told);
+  ofHole(hole, ledger) {
+    const why = reason(ledger);
     const isWhole = Boolean(hole.start && hole.end);
     return [
       ...(isWhole ? entry("Why", why ? make("strong", { class: "reason" }, why) : make("span", { class: "muted" }, UNKNOWN),
-        told?.detail ? make("span", { class: "detail" }, told.detail) : null,
+        ledger?.detail ? make("span", { class: "detail" }, ledger.detail) : null,
         make("ul", { class: "others", id: "deleted-because" }),
-        told?.reason_since ? make("span", { class: "detail" }, `since ${both(parse(told.reason_since))}`) : null) : []),
-      ...(HAD.includes(told?.reason) && told.peers?.length ? entry("Available on", told.peers.join(", ")) : []),
+        ledger?.reason_since ? make("span", { class: "detail" }, `since ${both(parse(ledger.reason_since))}`) : null) : []),
+      ...(HAD.includes(ledger?.reason) && ledger.peers?.length ? entry("Available on", ledger.peers.join(", ")) : []),
       ...entry("From", ...(hole.start ? moment(hole.start) : ["nothing before it"])),
       ...entry("To", ...(hole.end ? moment(hole.end) : ["nothing after it yet"])),
-      ...(told?.first_seen ? entry("First seen", ...moment(told.first_seen)) : []),
+      ...(ledger?.first_seen ? entry("First seen", ...moment(ledger.first_seen)) : []),
       ...entry("Before it", hole.before ? segment(hole.before) : "nothing"),
       ...entry("After it", hole.after ? segment(hole.after) : "nothing"),
       ...(this.rows.peers.length && hole.start && hole.end ? entry("Other nodes", make("ul", { class: "elsewhere", id: "elsewhere" }, make("li", { class: "muted" }, "asking…"))) : []),
@@ -117,10 +117,10 @@ export class Panel {
       const [, , hour, name] = file.split("/");
       return note && { ...note, start: parse(`${hour}:${name.split("-")[0]}Z`) };
     }).filter((note) => note && note.start >= from - 1 && note.start < to);
-    const told = [...new Map(notes.map((note) => [note.reason, note])).values()];
+    const reasons = [...new Map(notes.map((note) => [note.reason, note])).values()];
     const list = byId("deleted-because");
     if (turn !== this.turn || !list) return;
-    fill(list, ...told.map((note) => make("li", {}, make("strong", {}, note.reason), make("span", { class: "muted" }, `${both(parse(note.at))}, on ${note.node}`))));
+    fill(list, ...reasons.map((note) => make("li", {}, make("strong", {}, note.reason), make("span", { class: "muted" }, `${both(parse(note.at))}, on ${note.node}`))));
   }
 
   /** Which other nodes have what is missing here. */
