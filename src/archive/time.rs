@@ -3,6 +3,7 @@
 //! No floating point and no time zone takes part in any decision. Reading a clock is not done here.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 
@@ -66,6 +67,14 @@ impl Timestamp {
     /// converted; without an offset it is UTC. A date alone is its midnight. `None` when it is anything else.
     pub fn parse(text: &str) -> Option<Self> {
         time_input::iso8601(text)
+    }
+}
+
+/// A time before 1970 is 1970: no clock that says so is right.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Self::MAX)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::archive::escape::{shown, unshown};
 use crate::archive::origins::ConfiguredStreams;
 use crate::archive::quantity::count;
 use crate::archive::{BadName, Channel, Hour, Quality, Span};
-use crate::replicate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
+use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerStatus, Wants};
 use crate::replicate::peer::Peer;
 use crate::replicate::sources::{
     Connection, Database, OwnNode, SourceEntry, SourceError, SourceOptions, Sources, Trust,
@@ -78,11 +78,9 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     let own = OwnNode { listen: None };
     let sources = Sources::new(sources, own, &config.state_dir, &registry)?;
     let retention = super::retention::offline(config, &keeper, sources.peers())?;
-    let room = Arc::clone(&retention);
-    let keeps = KeepRules::new(move |place| retention.keeps(place)).with_room(move |place| room.room_beside_own(place));
-    let options = BackfillOptions { keeps, ..options };
-    let board = Arc::clone(&options.board);
-    let backfill = Backfill::new(Arc::clone(&keeper), sources.peers(), options, &registry)?;
+    let parts = BackfillParts::alone(Arc::clone(&keeper), sources.peers(), retention);
+    let board = Arc::clone(&parts.board);
+    let backfill = Backfill::new(parts, options, &registry)?;
     let exit = if args.once {
         sources.once().await;
         let is_whole = all_were_read(&sources)?;
@@ -247,16 +245,9 @@ pub fn defaults(config: &Config, peers: &PeerArgs) -> anyhow::Result<BackfillOpt
         interval: config.backfill.interval,
         bandwidth: config.backfill.bandwidth,
         free_floor: config.backfill.keep_free,
-        instance: rand::random(),
         name: config.node.name.clone(),
-        busy: Arc::default(),
         report_file: Some(config.state_dir.join("replication.json")),
         tls: trusted(config)?,
-        keeps: KeepRules::everything(),
-        refuses: RefusedContent::nothing(),
-        knowledge: std::sync::Arc::default(),
-        dates: crate::replicate::peer::Dates::default(),
-        board: std::sync::Arc::default(),
         extras: extras(config, peers)?,
         extras_budget: config.backfill.extras_budget,
         max_extras_bytes: config.backfill.max_extras_bytes,

@@ -17,7 +17,7 @@ use super::{Exit, absent};
 use crate::archive::escape::shown;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{HourPlace, Span};
-use crate::jobs::Stop;
+use crate::jobs::{NodeEvents, Stop, Wake};
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts};
 use crate::net::tls;
@@ -138,6 +138,8 @@ fn parts(
         handle: tokio::runtime::Handle::current(),
         clocks: Arc::new(crate::lifecycle::clock::SystemClocks::default()),
         free: crate::lifecycle::retention::free_space(),
+        events: NodeEvents::default(),
+        wake: Wake::new(&Stop::new()),
     })
 }
 

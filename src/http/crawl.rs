@@ -60,7 +60,7 @@ pub(super) async fn run(
     State(app): State<Arc<App>>,
     JsonBody(RunVisitor { visitor }): JsonBody<RunVisitor>,
 ) -> Answer<CrawlReport> {
-    if !app.crawl.wish(&visitor) {
+    if !app.crawl.request_cycle(&visitor) {
         return Err(Problem::not_found(&format!("visitor {visitor:?}")));
     }
     Ok(view(State(app)).await)

@@ -110,15 +110,16 @@ mod tests {
     fn metrics_have_a_label_for_the_kind_and_none_for_the_peer() {
         let (registry, board) = (Registry::new(), Arc::new(JobRegistry::default()));
         let metrics = JobMetrics::register(&registry).unwrap();
-        let posts: Vec<_> = ["a", "b", "c"].map(|peer| board.post("backfill", Some(peer.to_owned()), MINUTE)).into();
+        let posts: Vec<_> =
+            ["a", "b", "c"].map(|peer| board.register("backfill", Some(peer.to_owned()), MINUTE)).into();
         posts[0].failed("no");
         posts[0].failed("no");
-        posts[0].is(JobState::BackingOff, "waits", Some(MINUTE));
+        posts[0].set_state(JobState::BackingOff, "waits", Some(MINUTE));
         posts[1].failed("no");
         for _ in 0..2 {
             metrics.update(&board);
         }
-        posts[1].take_down();
+        posts[1].remove();
         metrics.update(&board);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [

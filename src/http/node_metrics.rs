@@ -80,7 +80,7 @@ impl NodeMetrics {
     /// Sets those of the quarantine and of what is flagged. Before it was read nothing is known to lie there.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts beyond 2^53 do not occur")]
     pub fn update_scrub(&self, scrub: &Scrub) {
-        let kept = scrub.kept();
+        let kept = scrub.quarantine();
         let (files, bytes) = kept.count(|_| true);
         self.quarantine_files.set(files as f64);
         self.quarantine_bytes.set(bytes as f64);

@@ -167,7 +167,7 @@ fn of_scrub(app: &App, crawl: &CrawlStatus) -> Vec<NodeProblem> {
         |files: u64, what: String| NodeProblem { count: Some(files), ..NodeProblem::new(Kind::Damaged, Warning, what) };
     let scrub = crawl.visitors.iter().find(|visitor| visitor.name == "scrub");
     let waiting = scrub.map_or(0, |visitor| visitor.state.found.count("waiting"));
-    let (lost, bytes) = app.scrub.kept().count(|file: &KeptFile| file.is_lost() && !file.is_bad_by_name());
+    let (lost, bytes) = app.scrub.quarantine().count(|file: &KeptFile| file.is_lost() && !file.is_bad_by_name());
     let mut found = Vec::new();
     if waiting > 0 {
         let what = format!(

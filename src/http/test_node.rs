@@ -20,7 +20,7 @@ use super::{App, AppParts, Auth, HttpMetrics, RequestBounds, router};
 use crate::archive::HourPlace;
 use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::index::{Index, IndexOptions};
-use crate::jobs::{Clock, JobRegistry, Runner, Stop, SystemClock, Wake};
+use crate::jobs::{Clock, JobRegistry, NodeEvents, Runner, Stop, SystemClock, Wake};
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionOptions};
 use crate::replicate::peer::PeerClient;
@@ -239,6 +239,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
                 keep: Duration::ZERO,
             },
             Arc::default(),
+            NodeEvents::default(),
         )),
         retention,
         backfill_actions: super::operator_actions::BackfillActions { accept_bursts: Box::new(|_| 0) },
@@ -301,6 +302,8 @@ fn retention(keeper: &Arc<Keeper>, crawl: &Crawl, deleted: &Arc<DeletionCounter>
         handle: tokio::runtime::Handle::current(),
         clocks: Arc::new(crate::lifecycle::clock::SystemClocks::default()),
         free: crate::lifecycle::retention::free_space(),
+        events: NodeEvents::default(),
+        wake: Wake::new(&Stop::new()),
     };
     let options = RetentionOptions {
         limits: crate::archive::retention::RetentionLimits::default(),

@@ -74,7 +74,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves when it is told to, and when somebody waits.
+/// A clock that is moved by hand, and when somebody waits.
 #[cfg(test)]
 pub mod test_clock {
     use parking_lot::Mutex;
@@ -109,7 +109,7 @@ pub mod test_clock {
             *self.waited.lock()
         }
 
-        /// Whoever waits at that time is told to end.
+        /// Whoever waits at that time is stopped.
         pub fn end_at(&self, time: Duration) {
             *self.end.lock() = Some(time);
         }

@@ -19,14 +19,12 @@ pub struct HourCounter {
 }
 
 impl HourCounter {
-    /// Under this name.
     pub fn register(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
         let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
         registry.register(Box::new(counters.clone()))?;
         Ok(Self { counters, used: Mutex::default() })
     }
 
-    /// Counts so many for these labels.
     pub fn add(&self, labels: &[&str], count: u64) {
         let key: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
         let mut used = self.used.lock();

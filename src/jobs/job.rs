@@ -1,7 +1,7 @@
 //! The contract of everything that works in the background in a thread of its own, and who runs it.
 //!
 //! 1. A job does one step: bounded work. It says what comes next: more of it, a rest, or nothing until it is wanted.
-//! 2. The runner rests as it is told. A wait can be cut short by a [`Wake`], a rest that is owed cannot; the end cuts short both.
+//! 2. The runner rests as the step says. A wait can be cut short by a [`Wake`], a rest that is owed cannot; the end cuts short both.
 //! 3. A step that fails is tried again, later each time in a row. One that panics has failed as well: a job never ends in silence.
 //! 4. Whatever happens stands on the [`JobRegistry`].
 
@@ -18,10 +18,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// And the longest.
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// Why a step failed: any error, or words.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What comes after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Something was done, and there may be more.
@@ -29,10 +27,9 @@ pub enum Next {
     /// Something was done; now a rest.
     After(Duration),
     /// There was nothing to do. Look again when somebody wants it, and after this time anyway.
-    WhenWanted(Duration),
+    WhenWoken(Duration),
 }
 
-/// Something that works in the background.
 pub trait Job: Send {
     /// What sort of job it is: its label in the metrics and its line in the status.
     fn kind(&self) -> &'static str;
@@ -40,31 +37,46 @@ pub trait Job: Send {
     /// How long a step may take without a sign of going on ([`JobHandle::sign`]).
     fn deadline(&self) -> Duration;
 
-    /// How long it waits after failures.
     fn backoff(&self) -> Backoff {
         Backoff::new(RETRY, LONGEST)
     }
 
-    /// Bounded work. By `post` it may tell what it does and how far it is.
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure>;
+    /// Bounded work. Through `handle` it may report what it does and how far it is.
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure>;
 }
 
-/// Cuts short a job's wait.
+impl<J: Job + ?Sized> Job for Box<J> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    fn deadline(&self) -> Duration {
+        (**self).deadline()
+    }
+
+    fn backoff(&self) -> Backoff {
+        (**self).backoff()
+    }
+
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
+        (**self).step(handle)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Wake {
-    wanted: Arc<AtomicBool>,
+    requested: Arc<AtomicBool>,
     stop: Stop,
 }
 
 impl Wake {
-    /// For jobs that end with this.
     pub fn new(stop: &Stop) -> Self {
-        Self { wanted: Arc::default(), stop: stop.clone() }
+        Self { requested: Arc::default(), stop: stop.clone() }
     }
 
     /// The job is to look now, or right after the step that it is doing.
     pub fn wake(&self) {
-        self.wanted.store(true, Ordering::SeqCst);
+        self.requested.store(true, Ordering::SeqCst);
         self.stop.nudge();
     }
 }
@@ -73,24 +85,23 @@ impl Wake {
 pub struct Runner<J> {
     job: J,
     board: Arc<JobRegistry>,
-    post: JobHandle,
+    handle: JobHandle,
     wake: Wake,
 }
 
 impl<J: Job> Runner<J> {
-    /// Puts it on the board.
     pub fn new(job: J, board: &Arc<JobRegistry>, wake: Wake) -> Self {
-        let post = board.post(job.kind(), None, job.deadline());
-        Self { job, board: Arc::clone(board), post, wake }
+        let handle = board.register(job.kind(), None, job.deadline());
+        Self { job, board: Arc::clone(board), handle, wake }
     }
 
     /// Works until it is stopped.
     pub fn run(mut self) {
         while !self.wake.stop.is_stopped() {
-            self.wake.wanted.store(false, Ordering::SeqCst);
-            self.post.begin();
-            let result = catch_unwind(AssertUnwindSafe(|| self.job.step(&self.post)));
-            self.post.end();
+            self.wake.requested.store(false, Ordering::SeqCst);
+            self.handle.begin();
+            let result = catch_unwind(AssertUnwindSafe(|| self.job.step(&self.handle)));
+            self.handle.end();
             match result {
                 Ok(Ok(next)) => self.went(next),
                 Ok(Err(error)) => {
@@ -98,7 +109,7 @@ impl<J: Job> Runner<J> {
                     self.failed(&error.to_string());
                 }
                 Err(panic) => {
-                    let words = words(panic.as_ref());
+                    let words = panic_message(panic.as_ref());
                     tracing::error!(name: "job_panicked", job = self.job.kind(), words, "a job panicked; it will be retried");
                     self.failed(&format!("it crashed, which is a bug in gapless: {words}"));
                 }
@@ -109,29 +120,28 @@ impl<J: Job> Runner<J> {
     fn went(&self, next: Next) {
         let (clock, stop) = (self.board.clock(), &self.wake.stop);
         match next {
-            Next::Again => self.post.succeeded(),
+            Next::Again => self.handle.succeeded(),
             Next::After(rest) => {
-                self.post.succeeded();
-                self.post.becomes(JobState::Resting, Some(rest));
+                self.handle.succeeded();
+                self.handle.becomes(JobState::Resting, Some(rest));
                 clock.wait(stop, rest);
             }
-            Next::WhenWanted(longest) => {
-                self.post.idles();
-                clock.wait_unless(stop, longest, &self.wake.wanted);
+            Next::WhenWoken(longest) => {
+                self.handle.idles();
+                clock.wait_unless(stop, longest, &self.wake.requested);
             }
         }
     }
 
     fn failed(&self, error: &str) {
-        let failures = self.post.failed(error);
+        let failures = self.handle.failed(error);
         let wait = self.job.backoff().wait(failures);
-        self.post.becomes(JobState::BackingOff, Some(wait));
-        self.board.clock().wait_unless(&self.wake.stop, wait, &self.wake.wanted);
+        self.handle.becomes(JobState::BackingOff, Some(wait));
+        self.board.clock().wait_unless(&self.wake.stop, wait, &self.wake.requested);
     }
 }
 
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
@@ -193,7 +203,6 @@ mod tests {
         script: std::vec::IntoIter<Step>,
         clock: Arc<TestClock>,
         stop: Stop,
-        /// When each step began.
         began: Arc<parking_lot::Mutex<Vec<u64>>>,
     }
 
@@ -217,16 +226,16 @@ mod tests {
             Backoff::new(SECOND, SECOND * 4)
         }
 
-        fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+        fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
             self.began.lock().push(self.clock.now().as_secs());
             match self.script.next() {
                 None => {
                     self.stop.stop();
-                    Ok(Next::WhenWanted(SECOND))
+                    Ok(Next::WhenWoken(SECOND))
                 }
                 Some(Step::Says(next)) => Ok(next),
                 Some(Step::Works(time, next)) => {
-                    post.works("works");
+                    handle.working("works");
                     self.clock.pass(time);
                     Ok(next)
                 }
@@ -252,7 +261,7 @@ mod tests {
         let (board, began) = run(vec![
             Step::Works(SECOND * 2, Next::Again),
             Step::Works(SECOND * 3, Next::After(SECOND * 10)),
-            Step::Says(Next::WhenWanted(SECOND * 7)),
+            Step::Says(Next::WhenWoken(SECOND * 7)),
         ]);
         assert_eq!(began, [0, 2, 15, 22]);
         let job = &board.jobs()[0];
@@ -263,7 +272,7 @@ mod tests {
     #[test]
     fn after_failures_it_waits_longer_and_longer_until_something_works() {
         use Step::{Fails, Panics, Says, Works};
-        let look = || Says(Next::WhenWanted(SECOND));
+        let look = || Says(Next::WhenWoken(SECOND));
         let well = || Works(Duration::ZERO, Next::Again);
         let (board, began) = run(vec![Fails, Fails, Panics, Fails, look(), Fails, well(), Fails, well()]);
         assert_eq!(
@@ -299,7 +308,7 @@ mod tests {
 
         fn step(&mut self, _: &JobHandle) -> Result<Next, Failure> {
             self.0.send(())?;
-            Ok(Next::WhenWanted(SECOND * 3_600))
+            Ok(Next::WhenWoken(SECOND * 3_600))
         }
     }
 

@@ -1,6 +1,6 @@
-//! The one place where everything that works in the background tells how it is, and where status, metrics and page read it.
+//! The state of everything that works in the background, for status, metrics and page.
 //!
-//! 1. Who works gets a [`JobHandle`] of its own and tells by it what it does: a thread through the [`Runner`](super::Runner), an async worker by
+//! 1. Each job reports through a [`JobHandle`] of its own: a thread through the [`Runner`](super::Runner), an async worker by
 //!    itself.
 //! 2. Work that lasts longer than its deadline without a sign of going on is *overdue*. Each post is judged by itself, so that one that
 //!    works hides none that hangs.
@@ -21,30 +21,24 @@ const WORDS: usize = 500;
 /// A look that lasts so long is work, even if nothing was said of it.
 const GLANCE: Duration = Duration::from_millis(250);
 
-/// What a job is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JobState {
     /// There is nothing to do, or something else must come first.
     #[default]
     Waiting,
-    /// At work.
     Working,
     /// It rests after work, to take no more than its share.
     Resting,
-    /// It has failed, and tries again later.
     BackingOff,
     /// It can do nothing: its disk or index is away.
     Stalled,
-    /// It is over.
     Ended,
 }
 
 impl JobState {
-    /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Waiting, Self::Working, Self::Resting, Self::BackingOff, Self::Stalled, Self::Ended];
 
-    /// As it is told.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -57,22 +51,18 @@ impl JobState {
     }
 }
 
-/// How it goes with a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobStatus {
     /// What sort of job it is; there are few, so that it is a label.
     pub kind: &'static str,
     /// Which of them, where there are several, such as a peer's name.
     pub of: Option<String>,
-    /// What it is doing.
     pub state: JobState,
-    /// The same in words.
     pub doing: String,
-    /// Since when it is in this state.
     pub since: SystemTime,
     /// When it goes on, if that is known.
     pub next: Option<SystemTime>,
-    /// How much of its work is done, if that can be told.
+    /// How much of its work is done, if that is known.
     pub done: u64,
     /// How much there is to do; 0 if that is not known.
     pub total: u64,
@@ -80,11 +70,9 @@ pub struct JobStatus {
     pub steps: u64,
     /// Failures in a row.
     pub failures: u32,
-    /// Failures since the start.
     pub failures_in_all: u64,
     /// The last failure, and when that was, also if all is well since.
     pub error: Option<(String, SystemTime)>,
-    /// How long it has worked since the start.
     pub worked: Duration,
     /// How long it may work without a sign of going on.
     pub deadline: Duration,
@@ -92,7 +80,6 @@ pub struct JobStatus {
     pub overdue: Option<Duration>,
 }
 
-/// Name as people read it.
 impl fmt::Display for JobStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind)?;
@@ -105,27 +92,24 @@ impl fmt::Display for JobStatus {
 pub struct JobKind {
     /// Jobs in each state, in the order of [`JobState::ALL`].
     pub states: [u64; JobState::ALL.len()],
-    /// Jobs that are overdue.
     pub overdue: u64,
     /// The most failures in a row of any of them.
     pub failing: u32,
-    /// Failures since the start.
     pub failures: u64,
-    /// How long they have worked since the start.
     pub worked: Duration,
 }
 
 /// All jobs of a node. Share it by `Arc`.
 pub struct JobRegistry {
     clock: Arc<dyn Clock>,
-    posts: Mutex<Posts>,
+    slots: Mutex<Slots>,
 }
 
 #[derive(Default)]
-struct Posts {
-    up: Vec<Arc<Slot>>,
+struct Slots {
+    live: Vec<Arc<Slot>>,
     /// What those have counted that were taken down.
-    down: BTreeMap<&'static str, (u64, Duration)>,
+    removed: BTreeMap<&'static str, (u64, Duration)>,
 }
 
 impl Default for JobRegistry {
@@ -136,23 +120,21 @@ impl Default for JobRegistry {
 
 impl fmt::Debug for JobRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Board").field("jobs", &self.posts.lock().up.len()).finish_non_exhaustive()
+        f.debug_struct("Board").field("jobs", &self.slots.lock().live.len()).finish_non_exhaustive()
     }
 }
 
 impl JobRegistry {
-    /// Nobody works yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, posts: Mutex::default() }
+        Self { clock, slots: Mutex::default() }
     }
 
-    /// By which everything here is measured.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
 
     /// Puts up a job. `deadline` is how long it may work without a sign of going on.
-    pub fn post(self: &Arc<Self>, kind: &'static str, of: Option<String>, deadline: Duration) -> JobHandle {
+    pub fn register(self: &Arc<Self>, kind: &'static str, of: Option<String>, deadline: Duration) -> JobHandle {
         let shown = Shown {
             state: JobState::Waiting,
             doing: Cow::Borrowed("has not begun"),
@@ -166,27 +148,25 @@ impl JobRegistry {
             failures_in_all: 0,
             error: None,
             worked: Duration::ZERO,
-            is_told: false,
+            is_logged: false,
         };
         let slot = Arc::new(Slot { kind, of, deadline, shown: Mutex::new(shown) });
-        self.posts.lock().up.push(Arc::clone(&slot));
+        self.slots.lock().live.push(Arc::clone(&slot));
         JobHandle { board: Arc::clone(self), slot }
     }
 
-    /// How it goes with each job, by kind and name.
     pub fn jobs(&self) -> Vec<JobStatus> {
         let now = self.clock.now();
-        let mut jobs: Vec<JobStatus> = self.posts.lock().up.iter().map(|slot| slot.status(now)).collect();
+        let mut jobs: Vec<JobStatus> = self.slots.lock().live.iter().map(|slot| slot.status(now)).collect();
         jobs.sort_by(|a, b| (a.kind, &a.of).cmp(&(b.kind, &b.of)));
         jobs
     }
 
-    /// What the jobs of each kind amount to.
     pub fn kinds(&self) -> BTreeMap<&'static str, JobKind> {
-        let down = self.posts.lock().down.clone();
+        let removed = self.slots.lock().removed.clone();
         let jobs = self.jobs();
         let mut kinds: BTreeMap<&'static str, JobKind> = BTreeMap::new();
-        for (kind, (failures, worked)) in down {
+        for (kind, (failures, worked)) in removed {
             let sums = kinds.entry(kind).or_default();
             (sums.failures, sums.worked) = (failures, worked);
         }
@@ -204,13 +184,13 @@ impl JobRegistry {
     }
 
     /// Logs each job that has become overdue, once, and once that it goes on. Somebody has to call it now and then.
-    pub fn tell_overdue(&self) {
+    pub fn log_overdue(&self) {
         let now = self.clock.now();
-        let up = self.posts.lock().up.clone();
+        let up = self.slots.lock().live.clone();
         for slot in up {
             let job = slot.status(now);
-            let was_told = std::mem::replace(&mut slot.shown.lock().is_told, job.overdue.is_some());
-            match (job.overdue, was_told) {
+            let was_logged = std::mem::replace(&mut slot.shown.lock().is_logged, job.overdue.is_some());
+            match (job.overdue, was_logged) {
                 (Some(silent), false) => {
                     tracing::warn!(name: "job_overdue", %job, doing = job.doing, seconds = silent.as_secs(), "a job makes no progress");
                 }
@@ -221,7 +201,6 @@ impl JobRegistry {
     }
 }
 
-/// A job's place on the board.
 struct Slot {
     kind: &'static str,
     of: Option<String>,
@@ -242,15 +221,13 @@ struct Shown {
     failures_in_all: u64,
     error: Option<(String, SystemTime)>,
     worked: Duration,
-    is_told: bool,
+    is_logged: bool,
 }
 
-/// Work that lasts.
 #[derive(Clone, Copy)]
 struct Running {
     since: Duration,
     wall: SystemTime,
-    /// The last sign that it goes on.
     sign: Duration,
 }
 
@@ -284,7 +261,7 @@ impl Slot {
     }
 }
 
-/// By this a job tells how it is. When it is dropped the job has ended.
+/// Reports the state of one job. When it is dropped, the job has ended.
 pub struct JobHandle {
     board: Arc<JobRegistry>,
     slot: Arc<Slot>,
@@ -313,30 +290,27 @@ impl JobHandle {
         sign(&mut shown, now);
     }
 
-    /// It goes on.
     pub fn sign(&self) {
         sign(&mut self.slot.shown.lock(), self.board.clock.now());
     }
 
-    /// It is at work from now on.
-    pub fn works(&self, what: impl Into<Cow<'static, str>>) {
+    pub fn working(&self, what: impl Into<Cow<'static, str>>) {
         self.begin();
         self.set(JobState::Working, what, None);
     }
 
     /// It is not at work: it waits, rests, is stalled or has ended; goes on after this time, if that is known.
-    pub fn is(&self, state: JobState, what: impl Into<Cow<'static, str>>, next: Option<Duration>) {
+    pub fn set_state(&self, state: JobState, what: impl Into<Cow<'static, str>>, next: Option<Duration>) {
         self.end();
         self.set(state, what, next);
     }
 
-    /// Something was done, and it went well.
     pub fn succeeded(&self) {
         let mut shown = self.slot.shown.lock();
         (shown.failures, shown.steps) = (0, shown.steps + 1);
     }
 
-    /// It did not go well. Tells how many times in a row that was.
+    /// A step failed. Returns how many have in a row.
     pub fn failed(&self, error: &str) -> u32 {
         let at = self.board.clock.wall();
         let mut shown = self.slot.shown.lock();
@@ -347,13 +321,13 @@ impl JobHandle {
     }
 
     /// Takes it down: nobody wants this job any more.
-    pub fn take_down(&self) {
+    pub fn remove(&self) {
         self.end();
-        let mut posts = self.board.posts.lock();
-        let Some(at) = posts.up.iter().position(|slot| Arc::ptr_eq(slot, &self.slot)) else { return };
-        posts.up.swap_remove(at);
+        let mut slots = self.board.slots.lock();
+        let Some(at) = slots.live.iter().position(|slot| Arc::ptr_eq(slot, &self.slot)) else { return };
+        slots.live.swap_remove(at);
         let shown = self.slot.shown.lock();
-        let sums = posts.down.entry(self.slot.kind).or_default();
+        let sums = slots.removed.entry(self.slot.kind).or_default();
         *sums = (sums.0 + shown.failures_in_all, sums.1 + shown.worked);
     }
 
@@ -365,7 +339,6 @@ impl JobHandle {
         running.sign = now;
     }
 
-    /// Work is over. Tells how long it lasted.
     pub(super) fn end(&self) -> Duration {
         let now = self.board.clock.now();
         let mut shown = self.slot.shown.lock();
@@ -404,7 +377,7 @@ impl JobHandle {
 
 impl Drop for JobHandle {
     fn drop(&mut self) {
-        self.is(JobState::Ended, "has ended", None);
+        self.set_state(JobState::Ended, "has ended", None);
     }
 }
 
@@ -414,7 +387,6 @@ fn sign(shown: &mut Shown, now: Duration) {
     }
 }
 
-/// On one line, and not too long.
 fn short(text: Cow<'static, str>) -> Cow<'static, str> {
     if text.len() <= WORDS && !text.contains(char::is_control) {
         return text;
@@ -444,10 +416,12 @@ mod tests {
     #[test]
     fn a_job_that_works_hides_none_that_hangs() {
         let (clock, board) = board();
-        let (lives, hangs) =
-            (board.post("backfill", Some("a".into()), MINUTE), board.post("backfill", Some("b".into()), MINUTE));
-        lives.works("fetches");
-        hangs.works("fetches");
+        let (lives, hangs) = (
+            board.register("backfill", Some("a".into()), MINUTE),
+            board.register("backfill", Some("b".into()), MINUTE),
+        );
+        lives.working("fetches");
+        hangs.working("fetches");
         clock.pass(MINUTE);
         lives.progress(3, 10);
         assert!(board.jobs().iter().all(|job| job.overdue.is_none()), "a deadline is not over when it is reached");
@@ -455,7 +429,7 @@ mod tests {
         let overdue: Vec<Option<Duration>> = board.jobs().iter().map(|job| job.overdue).collect();
         assert_eq!(overdue, [None, Some(Duration::from_secs(61))]);
         assert_eq!(board.kinds()["backfill"].overdue, 1);
-        hangs.is(JobState::Resting, "rests", Some(MINUTE));
+        hangs.set_state(JobState::Resting, "rests", Some(MINUTE));
         clock.pass(MINUTE * 100);
         assert_eq!(board.kinds()["backfill"].overdue, 1, "who rests is late for nothing, and now the other one hangs");
         assert_eq!(board.jobs()[0].overdue, Some(MINUTE * 100 + Duration::from_secs(1)));
@@ -464,24 +438,24 @@ mod tests {
     #[test]
     fn time_worked_and_failures_are_counted_and_stay_counted() {
         let (clock, board) = board();
-        let post = board.post("retention", None, MINUTE);
-        post.works("deletes");
+        let handle = board.register("retention", None, MINUTE);
+        handle.working("deletes");
         clock.pass(MINUTE * 2);
         assert_eq!(only(&board).worked, MINUTE * 2, "also while it lasts");
-        assert_eq!((post.failed("no\u{1b}[2J disk"), post.failed("no disk")), (1, 2));
-        post.is(JobState::BackingOff, "waits", Some(MINUTE));
+        assert_eq!((handle.failed("no\u{1b}[2J disk"), handle.failed("no disk")), (1, 2));
+        handle.set_state(JobState::BackingOff, "waits", Some(MINUTE));
         clock.pass(MINUTE);
         let job = only(&board);
         assert_eq!((job.worked, job.failures, job.failures_in_all), (MINUTE * 2, 2, 2));
         assert_eq!(job.error.unwrap().0, "no disk");
         assert_eq!(job.next, Some(clock.wall()), "it was said a minute ago that it is a minute");
-        post.succeeded();
+        handle.succeeded();
         let after = only(&board);
         assert_eq!((after.failures, after.failures_in_all, after.steps), (0, 2, 1));
         assert!(after.error.is_some(), "the last error is remembered");
-        post.take_down();
+        handle.remove();
         assert_eq!((board.jobs(), board.kinds()["retention"].failures), (vec![], 2));
-        let again = board.post("retention", None, MINUTE);
+        let again = board.register("retention", None, MINUTE);
         again.failed(&"x".repeat(10_000));
         assert_eq!(only(&board).error.unwrap().0.len(), WORDS);
         assert_eq!((board.kinds()["retention"].failures, board.kinds()["retention"].worked), (3, MINUTE * 2));
@@ -490,18 +464,18 @@ mod tests {
     #[test]
     fn a_short_look_is_no_work_and_a_long_one_is() {
         let (clock, board) = board();
-        let post = board.post("reasons", None, MINUTE);
-        post.is(JobState::Waiting, "waits", None);
+        let handle = board.register("reasons", None, MINUTE);
+        handle.set_state(JobState::Waiting, "waits", None);
         let since = only(&board).since;
         clock.pass(MINUTE);
-        post.begin();
+        handle.begin();
         clock.pass(GLANCE / 2);
         assert_eq!((only(&board).state, only(&board).since), (JobState::Waiting, since));
         clock.pass(GLANCE);
         assert_eq!(only(&board).state, JobState::Working);
-        post.end();
+        handle.end();
         assert_eq!((only(&board).state, only(&board).since), (JobState::Waiting, since));
-        drop(post);
+        drop(handle);
         assert_eq!(only(&board).state, JobState::Ended);
     }
 }

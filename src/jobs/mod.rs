@@ -1,10 +1,11 @@
-//! What every lasting job needs: a contract and one who runs it, a board that shows how it is, to be stopped, to wait, to keep to its
-//! share of the processor, to tell how far it is and what it did.
+//! What everything that works in the background needs: a contract and a runner, a registry of states, a clock, a stop, a pace, and events by which
+//! the parts of a node hear of one another.
 
 mod clock;
 mod hour_counter;
 mod job;
 mod job_registry;
+mod node_events;
 mod pacer;
 
 #[cfg(test)]
@@ -13,4 +14,5 @@ pub use clock::{Clock, Stop, SystemClock};
 pub(crate) use hour_counter::HourCounter;
 pub(crate) use job::{Backoff, Failure, Job, Next, Runner, Wake};
 pub(crate) use job_registry::{JobHandle, JobRegistry, JobState, JobStatus};
+pub(crate) use node_events::{NodeEvent, NodeEvents};
 pub(crate) use pacer::{ForegroundLoad, LONGEST, Pacer, WorkCost, WorkShare, rest_after};

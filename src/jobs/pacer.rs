@@ -17,7 +17,6 @@ pub const LONGEST: Duration = Duration::from_secs(299);
 /// What may be owed: a day of rest, after which whatever happened is forgotten.
 const MOST_OWED: Duration = Duration::from_secs(86_400);
 
-/// What a slice took.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkCost {
     pub elapsed: Duration,
@@ -42,14 +41,12 @@ fn rest(part: Duration, elapsed: Duration, share: f64) -> Duration {
     whole.unwrap_or(Duration::MAX).saturating_sub(elapsed).min(MOST_OWED)
 }
 
-/// Keeps the account of work and rest.
 #[derive(Debug, Default)]
 pub struct Pacer {
     owed: Duration,
 }
 
 impl Pacer {
-    /// How long to rest now, after this work.
     pub fn rest_after(&mut self, cost: WorkCost, share: WorkShare) -> Duration {
         let by_cpu = rest(cost.cpu, cost.elapsed, share.cpu);
         let by_time = rest(cost.elapsed, cost.elapsed, share.elapsed);
@@ -80,7 +77,6 @@ pub struct ForegroundLoad {
 }
 
 impl ForegroundLoad {
-    /// Something was done, with so many bytes.
     pub fn add(&self, bytes: u64) {
         self.done.fetch_add(1_000 + bytes.saturating_mul(1_000) / UNIT_BYTES, Ordering::Relaxed);
     }

@@ -16,7 +16,6 @@ impl DeletionCounter {
         HourCounter::register(registry, "segments_deleted_total", help, &["channel", "quality", "hour"]).map(Self)
     }
 
-    /// So many segments of an hour were deleted.
     pub fn add(&self, place: &HourPlace, segments: u64) {
         if segments > 0 {
             let stream = &place.stream;

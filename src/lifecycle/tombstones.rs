@@ -1,14 +1,14 @@
-//! Hides segments for ever, tells what is hidden, and deletes the bytes of what is hidden here.
+//! Hides segments for ever, lists what is hidden, and deletes the bytes of what is hidden here.
 //!
 //! The same for the command line without a daemon and for the daemon's API; neither decides anything of its own.
 //!
 //! 1. Paths are checked by the grammar before they touch the disk.
-//! 2. A tombstone is flushed, its directory is flushed, the index is told; then it is reported.
+//! 2. A tombstone is flushed, its directory is flushed, the index is updated; then it is reported.
 //! 3. Only what a tombstone in the same directory hides is ever deleted, never a tombstone; that is looked at again on the disk right
 //!    before, with nobody else working on that hour.
 //! 4. Everything may be repeated: what is done already changes nothing.
 //!
-//! Nothing here knows other nodes: what must stay because none of them has it is told from outside ([`Stay`]).
+//! Nothing here knows other nodes: what must stay because none of them has it is given from outside ([`Stay`]).
 
 mod add;
 mod purge;
@@ -36,16 +36,13 @@ pub const MOST_PATHS: usize = 1_000;
 
 const TOMBSTONE: &str = ".tombstone";
 
-/// Why there can be no tombstone for a path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTarget {
     /// It is no path of a file in an hour, or the grammar does not understand the name.
     #[error("it is not CHANNEL/QUALITY/HOUR/NAME: {0}")]
     Name(#[from] BadName),
-    /// It is still being written.
     #[error("a temp segment is never listed or replicated, so there is nothing to hide")]
     Temporary,
-    /// Nor can any other node have one.
     #[error("the name is so long that its tombstone's would have more than 255 bytes")]
     TooLong,
 }
@@ -53,9 +50,7 @@ pub enum BadTarget {
 /// A segment, chat batch or tombstone that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TombstoneTarget {
-    /// Its hour.
     pub place: HourPlace,
-    /// Its name, as it was given.
     pub name: Box<str>,
 }
 
@@ -73,7 +68,6 @@ impl TombstoneTarget {
         Ok(Self { place: hour, name })
     }
 
-    /// The name of the tombstone.
     pub fn tombstone(&self) -> String {
         format!("{}{TOMBSTONE}", name::stem(&self.name))
     }
@@ -99,7 +93,6 @@ impl ScopePart {
         Self::new(parts.first().copied().unwrap_or_default(), parts.get(1).copied(), parts.get(2).copied())
     }
 
-    /// From its parts.
     pub fn new(channel: &str, quality: Option<&str>, hour: Option<&str>) -> Result<Self, BadName> {
         Ok(Self {
             channel: Channel::new(channel)?,
@@ -118,12 +111,10 @@ impl ScopePart {
 pub struct TombstoneScope(Option<Vec<ScopePart>>);
 
 impl TombstoneScope {
-    /// The whole archive.
     pub fn everything() -> Self {
         Self(None)
     }
 
-    /// These parts.
     pub fn within(places: Vec<ScopePart>) -> Self {
         Self(Some(places))
     }
@@ -158,21 +149,16 @@ impl PageEnd {
     }
 }
 
-/// How much one request may do.
 #[derive(Debug, Clone, Copy)]
 pub struct TombstoneBounds {
-    /// Records listed, or files deleted.
     pub files: usize,
-    /// Hours that are looked at.
     pub hours: usize,
 }
 
 /// Whether the index is known to be right about every hour, so that those without tombstones need not be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexTrust {
-    /// It has caught up with the disk.
     CaughtUp,
-    /// It may be behind.
     Behind,
 }
 
@@ -273,13 +259,9 @@ fn walk(
     Ok(None)
 }
 
-/// A range of time in a quality.
 #[derive(Debug, Clone)]
 pub struct TombstoneRange {
-    /// Channel and quality.
     pub stream: Stream,
-    /// What ends at or before it is not in it.
     pub from: Timestamp,
-    /// What starts at or after it is not in it.
     pub to: Timestamp,
 }

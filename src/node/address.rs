@@ -22,7 +22,7 @@ pub(super) async fn renew(server: Arc<tls::TlsServer>, address_file: Arc<Address
     }
 }
 
-/// Tells the command line where the daemon listens, and which certificate it shows.
+/// The files by which the command line learns where the daemon listens, and which certificate it shows.
 ///
 /// The token lies beside the address in a file of its own: anybody on this machine may know where the daemon is, and only who may
 /// read what belongs to its user may change something through it.
@@ -38,7 +38,6 @@ pub(super) struct AddressFile {
 struct AddressState {
     /// The certificate that is shown, and the one before, which is still shown for a moment after it was renewed.
     certificates: Vec<Fingerprint>,
-    /// Whether all this stands in the file.
     written: bool,
 }
 
@@ -46,14 +45,12 @@ impl AddressFile {
     const NAME: &str = "daemon.json";
     const TOKEN: &str = "daemon.token";
 
-    /// Not written yet.
     pub(super) fn new(dir: &Path, address: SocketAddr, name: &str, shown: Option<Fingerprint>, token: &Token) -> Self {
         let state = AddressState { certificates: shown.into_iter().collect(), written: false };
         let (name, token) = (name.to_owned(), token.clone());
         Self { dir: dir.to_owned(), address, name, token, state: Mutex::new(state) }
     }
 
-    /// Another certificate is about to be shown.
     pub(super) fn show(&self, fresh: Fingerprint) {
         let mut state = self.state.lock();
         state.certificates.insert(0, fresh);
@@ -61,7 +58,6 @@ impl AddressFile {
         state.written = false;
     }
 
-    /// Whether all stands in the file.
     pub(super) fn is_written(&self) -> bool {
         self.state.lock().written
     }
@@ -76,7 +72,6 @@ impl AddressFile {
         text.to_string()
     }
 
-    /// Writes it.
     pub(super) fn write(&self) -> Result<(), crate::disk::DiskError> {
         // Held while writing, so that what is newer is never overtaken by what is older.
         let mut state = self.state.lock();
@@ -98,7 +93,6 @@ impl AddressFile {
         }
     }
 
-    /// The daemon ends.
     pub(super) fn remove(&self) {
         for name in [Self::NAME, Self::TOKEN] {
             let file = self.dir.join(name);

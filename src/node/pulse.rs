@@ -31,7 +31,6 @@ impl VitalJobs {
         RunningJob { name, vital: self.clone() }
     }
 
-    /// From now on jobs may end.
     pub(super) fn ending(&self) {
         self.ending.store(true, Ordering::SeqCst);
     }
@@ -41,7 +40,6 @@ impl VitalJobs {
     }
 }
 
-/// One job that runs.
 #[derive(Debug)]
 pub(super) struct RunningJob {
     name: &'static str,
@@ -57,7 +55,6 @@ impl Drop for RunningJob {
     }
 }
 
-/// How a node is.
 #[derive(Clone)]
 pub struct NodePulse {
     keeper: Arc<Keeper>,
@@ -98,7 +95,6 @@ impl NodePulse {
         catching_up(status.done, status.total)
     }
 
-    /// As counted not long ago.
     fn holes_of_late(&self) -> Option<usize> {
         let mut counted = self.counted.lock();
         if let Some((at, holes)) = *counted
@@ -113,8 +109,7 @@ impl NodePulse {
 
     /// Holes of the last day in all qualities; `None` if that is unknown now.
     fn holes(&self) -> Option<usize> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+        let now = Timestamp::from(SystemTime::now());
         let window = Window { from: Some(now - DAY), to: Some(now), ..Window::default() };
         let index = self.keeper.index();
         let of_stream = |stream| {

@@ -1,10 +1,9 @@
 //! The job that looks after the disk: whether it is there, and what to do when it is back. It also reports jobs that hang.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::address::AddressFile;
-use crate::archive::Timestamp;
 use crate::archive::coverage::Stretch;
 use crate::disk::Checked;
 use crate::jobs::{Failure, Job, JobHandle, JobRegistry, JobState, Next, Wake};
@@ -15,18 +14,15 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long a look may take; a disk behind a network that is away takes longer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// With whom it has to do.
 pub(super) struct SentinelParts {
     pub(super) keeper: Arc<Keeper>,
     pub(super) watch: Arc<Watch>,
     pub(super) crawl: Arc<Crawl>,
     pub(super) address_file: Arc<AddressFile>,
     pub(super) board: Arc<JobRegistry>,
-    /// Woken when the disk is back.
     pub(super) woken: Vec<Wake>,
 }
 
-/// Looks after the disk.
 pub(super) struct Sentinel {
     parts: SentinelParts,
     /// Returns of the disk, and beginnings of the index, that were acted upon.
@@ -52,16 +48,16 @@ impl Job for Sentinel {
         DEADLINE
     }
 
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
-        self.parts.board.tell_overdue();
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
+        self.parts.board.log_overdue();
         let (guard, index) = (self.parts.keeper.guard(), self.parts.keeper.index());
         let catalog = index.catalog();
         let checked = guard.check();
         let fine = checked == Checked::Fine;
         if let Checked::Away(away) = &checked {
-            post.is(JobState::Stalled, away.reason.clone(), None);
+            handle.set_state(JobState::Stalled, away.reason.clone(), None);
         } else {
-            post.is(JobState::Waiting, "the disk is available", None);
+            handle.set_state(JobState::Waiting, "the disk is available", None);
         }
         if fine {
             guard.learn(|| catalog.channels());
@@ -74,7 +70,8 @@ impl Job for Sentinel {
             self.parts.crawl.kick();
             self.parts.woken.iter().for_each(Wake::wake);
         }
-        self.absences.extend(guard.take_absences().into_iter().map(|(from, to)| absence(from, to)));
+        self.absences
+            .extend(guard.take_absences().into_iter().map(|(from, to)| Stretch { start: from.into(), end: to.into() }));
         if !self.absences.is_empty() && index.remember_away(self.absences.clone()).is_ok() {
             self.absences.clear();
         }
@@ -86,15 +83,6 @@ impl Job for Sentinel {
         if fine && !address_file.is_written() && address_file.write().is_ok() {
             tracing::debug!(name: "address_written", "other commands find this node again");
         }
-        Ok(Next::WhenWanted(LOOK))
+        Ok(Next::WhenWoken(LOOK))
     }
-}
-
-/// From when to when the disk was away.
-fn absence(from: SystemTime, to: SystemTime) -> Stretch {
-    let at = |time: SystemTime| {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    };
-    Stretch { start: at(from), end: at(to) }
 }

@@ -20,7 +20,6 @@ const SETTLES: Duration = Duration::from_secs(5);
 /// How long a look may take.
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
-/// Looks around the tree.
 pub(super) struct SurveyJob {
     keeper: Arc<Keeper>,
     survey: TreeSurvey,
@@ -33,7 +32,6 @@ impl SurveyJob {
         Self { keeper, survey: TreeSurvey::default(), found: Arc::default(), has_settled: false }
     }
 
-    /// What it finds, now and later.
     pub(super) fn found(&self) -> Arc<Mutex<Vec<VideoDir>>> {
         Arc::clone(&self.found)
     }
@@ -64,18 +62,18 @@ impl Job for SurveyJob {
         DEADLINE
     }
 
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
         if !std::mem::replace(&mut self.has_settled, true) {
-            post.is(JobState::Waiting, "for the node to settle", Some(SETTLES));
-            return Ok(Next::WhenWanted(SETTLES));
+            handle.set_state(JobState::Waiting, "for the node to settle", Some(SETTLES));
+            return Ok(Next::WhenWoken(SETTLES));
         }
-        post.works("looks for video outside the hours");
+        handle.working("looks for video outside the hours");
         // Of a disk that is away nothing is learnt, and the sentinel reports it.
         if let Ok(base) = self.keeper.guard().base() {
             let found = self.survey.look(&base, &self.hours_without_segments());
             *self.found.lock() = found;
         }
-        post.is(JobState::Waiting, "for the next look around the tree", Some(EVERY));
-        Ok(Next::WhenWanted(EVERY))
+        handle.set_state(JobState::Waiting, "for the next look around the tree", Some(EVERY));
+        Ok(Next::WhenWoken(EVERY))
     }
 }

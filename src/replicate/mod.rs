@@ -7,3 +7,14 @@ pub mod hole_reasons;
 pub mod peer;
 pub mod peer_proxy;
 pub mod sources;
+
+use crate::archive::HourPlace;
+
+/// What retention lets others bring into the archive. Asked often, and answered from memory.
+pub trait HourRules: Send + Sync {
+    /// Whether an hour is kept, and may be fetched; `None` while that is unknown, because the journal could not be read.
+    fn keeps(&self, place: &HourPlace) -> Option<bool>;
+
+    /// Bytes that may still be added to an hour that was recorded here.
+    fn room_beside_own(&self, place: &HourPlace) -> u64;
+}

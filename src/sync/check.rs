@@ -10,13 +10,10 @@ use crate::index::{Index, IndexError};
 use crate::sync::crawl::contents_of;
 use crate::wire::IndexDifference;
 
-/// Why a check could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// The tree cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The index cannot be read.
     #[error(transparent)]
     Index(#[from] IndexError),
 }
@@ -53,7 +50,6 @@ pub fn subdirectories(base: &Base, path: &str) -> Result<Vec<String>, DiskError>
     Ok(dir.subdirectories()?.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
-/// Every hour that either side knows.
 pub fn all_places(base: &Base, index: &Index) -> Result<Vec<HourPlace>, CheckError> {
     let mut places: BTreeSet<HourPlace> = BTreeSet::new();
     for (stream, hours) in hours_on_disk(base)? {

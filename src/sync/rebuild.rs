@@ -18,48 +18,31 @@ use crate::sync::crawl::{contents_of, is_settled};
 /// Hours that each reading thread may be ahead of the writing.
 const AHEAD: usize = 4;
 
-/// Why the index could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// The tree cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The new index cannot be written.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A file beside the index.
     #[error("{}: {cause}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// What was written is not what was read.
+    File { path: PathBuf, cause: std::io::Error },
     #[error("the new index does not hold what was read ({0}); the old one was left in place")]
     NotVerified(String),
 }
 
-/// What was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Hours.
     pub hours: u64,
-    /// Files.
     pub files: u64,
-    /// Bytes of the index.
     pub index_bytes: u64,
 }
 
-/// How far a rebuild is, told while it runs.
 pub trait RebuildObserver: Sync {
-    /// So many hours will be read.
     fn begin(&self, hours: u64);
-    /// One hour more is in, with so many files.
     fn hour_done(&self, files: u64);
 }
 
-/// Makes the index at `path` anew. What the one before knew of the past of holes, which no tree tells, goes on.
+/// Makes the index at `path` anew. What the one before knew of the past of holes, which is in no tree, is carried over.
 pub fn rebuild(
     base: &Base,
     path: &Path,

@@ -17,24 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The file that holds the index.
 const INDEX_FILE: &str = "index.redb";
 
-/// Why it cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartupError {
-    /// The base or the state directory.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The state directory cannot be made.
     #[error("the state directory {} cannot be made: {cause}; choose another with --state-dir", path.display())]
-    StateDir {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// Index and disk contradict each other.
+    StateDir { path: PathBuf, cause: std::io::Error },
     #[error("{0}")]
     Refused(String),
 }
@@ -50,10 +40,8 @@ pub fn require_index(state_dir: &Path) -> Result<(), StartupError> {
     )))
 }
 
-/// An archive that is locked.
 #[derive(Debug)]
 pub struct Locked {
-    /// The base directory.
     pub base: Base,
     /// Where index and address lie; it may be missing where it cannot be made yet.
     pub state_dir: PathBuf,
@@ -94,12 +82,11 @@ impl Locked {
         self.state_dir.join(INDEX_FILE)
     }
 
-    /// Opens the index.
     pub fn open_index(&self, options: IndexOptions) -> Result<Index, StartupError> {
         Ok(Index::open(&self.index_path(), options)?)
     }
 
-    /// Checks that index and disk belong together, and makes the marker of a new archive. What is told to the index is `known`.
+    /// Checks that index and disk belong together, and makes the marker of a new archive. What the index is given is `known`.
     pub fn identify(&self, index: &Index) -> Result<BaseIdentity, StartupError> {
         if let Some(Ids { id, .. }) = self.interrupted(index)? {
             return Err(StartupError::Refused(format!(
@@ -148,7 +135,7 @@ impl Locked {
     /// What the marker says, if the index is of the id that the archive had before the one that it was being given.
     fn interrupted(&self, index: &Index) -> Result<Option<Ids>, StartupError> {
         let known = index.archive()?.map(ArchiveId::from_bytes);
-        // What is wrong with a marker is told by whoever asks for more.
+        // What is wrong with a marker is reported where more is asked.
         let ids = marker::ids(&self.base).ok().flatten();
         Ok(ids.filter(|ids| known.is_some() && ids.former == known && known != Some(ids.id)))
     }

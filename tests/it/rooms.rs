@@ -29,12 +29,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sync/startup", &["disk", "index"]),
     ("lifecycle/tombstones", &["sync/crawl", "lifecycle/deleted", "disk", "index", "wire"]),
     ("sync/scrub", &["sync/crawl", "disk", "index", "media", "jobs", "wire"]),
-    ("replicate/hole_reasons", &["index", "jobs"]),
+    // What was damaged is a reason for a hole, and is not fetched again.
+    ("replicate/hole_reasons", &["sync/scrub", "index", "jobs"]),
     ("play/ffmpeg", &["sync/crawl", "media", "play/playback"]),
     (
         "replicate/backfill",
         &[
             "sync/crawl",
+            "sync/scrub",
             "disk",
             "replicate/hole_reasons",
             "index",

@@ -17,7 +17,7 @@ use crate::disk::{Base, BaseGuard};
 use crate::http::operator_actions::BackfillActions;
 use crate::http::{AppParts, Auth, Hosts, InProcess};
 use crate::index::IndexOptions;
-use crate::jobs::{Stop, SystemClock};
+use crate::jobs::{NodeEvents, Stop, SystemClock};
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::Retention;
 use crate::net::tls;
@@ -110,6 +110,7 @@ impl LocalArchive {
                 Arc::clone(&keeper),
                 node::scrub_options(config),
                 Arc::new(QuarantineContents::default()),
+                NodeEvents::default(),
             )),
             sources: Box::new(Vec::new),
             coverage: None,

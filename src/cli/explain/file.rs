@@ -22,7 +22,7 @@ use crate::cli::diff::DiffRules;
 use crate::cli::out::stdout;
 use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::lifecycle::tombstones;
-use crate::sync::scrub::kept_at;
+use crate::sync::scrub::quarantine_path;
 use crate::wire::QuarantineReport;
 
 /// What is read at once to hash a file.
@@ -137,7 +137,7 @@ fn add_quarantine(account: &mut Account, place: &HourPlace, held: Vec<HeldFile>)
     }
     let (mut sentences, mut values) = (Vec::new(), Vec::new());
     for file in held {
-        let stored = kept_at(place, &file.stored);
+        let stored = quarantine_path(place, &file.stored);
         let report: QuarantineReport = serde_json::from_slice(&file.report).unwrap_or_default();
         let fate = report.healed.as_ref().map_or_else(
             || "the name is not listed again".to_owned(),

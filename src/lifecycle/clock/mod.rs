@@ -22,7 +22,6 @@ use crate::replicate::peer::Dates;
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The clocks of a machine, injected.
 pub trait Clocks: Send + Sync {
     /// What the machine says it is; may jump.
     fn wall(&self) -> Timestamp;
@@ -30,7 +29,7 @@ pub trait Clocks: Send + Sync {
     /// Time since the boot, suspended time included; never jumps.
     fn boottime(&self) -> Span;
 
-    /// What tells this boot from others; nothing if that is not known.
+    /// Distinguishes this boot from others; nothing if that is not known.
     fn boot_id(&self) -> Option<String>;
 
     /// The same clock asked in another way, so it moves with it; nothing where there is no other way.
@@ -49,14 +48,12 @@ pub trait Clocks: Send + Sync {
     }
 }
 
-/// The clocks of this machine.
 #[derive(Debug, Default)]
 pub struct SystemClocks {
     dates: Dates,
 }
 
 impl SystemClocks {
-    /// With what other nodes say of the time.
     pub const fn new(dates: Dates) -> Self {
         Self { dates }
     }
@@ -64,8 +61,7 @@ impl SystemClocks {
 
 impl Clocks for SystemClocks {
     fn wall(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
+        SystemTime::now().into()
     }
 
     fn boottime(&self) -> Span {
@@ -82,7 +78,7 @@ impl Clocks for SystemClocks {
         Some(Timestamp::from_us(micros(clock_gettime(ClockId::Realtime))).min(Timestamp::MAX))
     }
 
-    /// No crate asks the kernel for this by a safe interface, so it is the word of systemd-timesyncd; where another program keeps the
+    /// No crate asks the kernel for this by a safe interface, so systemd-timesyncd is believed; where another program keeps the
     /// clock nobody says.
     fn is_synchronised(&self) -> Option<bool> {
         let path = Path::new(SYNCHRONISED);
@@ -98,34 +94,25 @@ fn micros(time: Timespec) -> i64 {
     time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000)
 }
 
-/// Clocks that are set by hand.
 #[cfg(test)]
 pub mod test_clocks {
     use parking_lot::Mutex;
 
     use super::*;
 
-    /// What the clocks say.
     #[derive(Debug, Clone)]
     pub struct ClockReading {
-        /// See [`Clocks::wall`].
         pub wall: Timestamp,
-        /// See [`Clocks::boottime`].
         pub boottime: Span,
-        /// See [`Clocks::boot_id`].
         pub boot: String,
-        /// See [`Clocks::is_synchronised`].
         pub is_synchronised: Option<bool>,
-        /// See [`Clocks::peers`].
         pub peers: Vec<PeerTime>,
     }
 
-    /// See the module.
     #[derive(Debug)]
     pub struct TestClocks(Mutex<ClockReading>);
 
     impl TestClocks {
-        /// Right, in a first boot.
         pub fn at(wall: &str) -> Self {
             let wall = Timestamp::parse(wall).unwrap();
             let boottime = Span::from_us(1_000_000_000);
@@ -138,12 +125,10 @@ pub mod test_clocks {
             }))
         }
 
-        /// Changes what they say.
         pub fn set(&self, change: impl FnOnce(&mut ClockReading)) {
             change(&mut self.0.lock());
         }
 
-        /// Time passes.
         pub fn pass(&self, time: Span) {
             self.set(|said| (said.wall, said.boottime) = (said.wall + time, said.boottime + time));
         }

@@ -11,12 +11,10 @@ use crate::archive::clock::{ClockVerdict, TimeMark, Witnesses, judge};
 use crate::archive::{Span, Timestamp};
 use crate::disk::{Base, DiskError, Record, RecordReading, Records};
 
-/// The record of it.
 pub const TIME: Record = Record { name: "time", version: 1, most: 4 << 10, is_frequent: true };
 /// How often it is written.
 const WRITE_EVERY: Span = Span::from_us(60 * crate::archive::time::SECOND_US);
 
-/// See the module.
 pub struct ClockTimeline {
     clocks: Arc<dyn Clocks>,
     state: Mutex<State>,
@@ -28,9 +26,7 @@ struct State {
     line: Option<TimeMark>,
     /// When it was last written.
     written: Option<Span>,
-    /// As it was last judged.
     belief: Belief,
-    /// As it was last logged.
     logged: Belief,
 }
 
@@ -39,9 +35,7 @@ struct State {
 enum Belief {
     #[default]
     Right,
-    /// Nobody can tell: nothing goes for its age.
     Unknown,
-    /// Nothing goes.
     Wrong,
 }
 
@@ -56,7 +50,6 @@ impl From<&ClockVerdict> for Belief {
 }
 
 impl ClockTimeline {
-    /// By these clocks; nothing is read yet.
     pub fn new(clocks: Arc<dyn Clocks>) -> Self {
         Self { clocks, state: Mutex::default() }
     }
@@ -96,13 +89,12 @@ impl ClockTimeline {
         Ok(timeline.verdict())
     }
 
-    /// Whether it is known.
     #[cfg(test)]
     pub fn is_known(&self) -> bool {
         self.state.lock().line.is_some()
     }
 
-    /// Judges the clock, and writes the line if that is due. What goes wrong with that is told and tried again.
+    /// Judges the clock, and writes the line if that is due. What goes wrong with that is logged and tried again.
     pub fn tick(&self, base: &Base, records: &Records) {
         let verdict = self.verdict();
         self.log(&verdict);
@@ -113,7 +105,6 @@ impl ClockTimeline {
         }
     }
 
-    /// Writes the line as it is now.
     pub fn write(&self, base: &Base, records: &Records) {
         let boottime = self.clocks.boottime();
         let mut state = self.state.lock();
@@ -127,7 +118,6 @@ impl ClockTimeline {
         }
     }
 
-    /// Whether the clock can be believed now.
     pub fn verdict(&self) -> ClockVerdict {
         let witnesses = Witnesses {
             wall: self.clocks.wall(),
@@ -164,7 +154,6 @@ impl ClockTimeline {
         self.state.lock().line.as_ref().map(|line| line.lived(boottime))
     }
 
-    /// The clock is right, on a person's word.
     pub fn confirm(&self, base: &Base, records: &Records) {
         let (wall, boottime) = (self.clocks.wall(), self.clocks.boottime());
         if let Some(line) = self.state.lock().line.as_mut() {
@@ -280,7 +269,6 @@ mod tests {
         assert_eq!(records.unusable().len(), 1);
     }
 
-    /// The names of events.
     #[derive(Clone, Default)]
     struct Names(Arc<Mutex<Vec<&'static str>>>);
 

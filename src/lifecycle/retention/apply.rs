@@ -14,22 +14,16 @@ use crate::disk::{Base, Dir, DiskError, atomic, is_our_temporary};
 /// Entries of one directory at most: what a scan reads, and as much again of what it leaves out.
 const MOST_ENTRIES: usize = 2 << 20;
 
-/// What was done with an hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Deleted {
-    /// Segments and chat batches that went.
     pub(super) segments: u64,
-    /// Their bytes.
     pub(super) bytes: u64,
-    /// Tombstones that went or stay.
     pub(super) tombstones: u64,
     /// Entries that stay because they are not understood.
     pub(super) left: u64,
     /// Segments and chat batches that appeared after the hour was examined: because of them nothing was deleted.
     pub(super) unseen: u64,
-    /// Whether it had to stop before the end.
     pub(super) stopped: bool,
-    /// Whether the directory has gone.
     pub(super) dir_gone: bool,
 }
 
@@ -59,7 +53,7 @@ fn read(name: &OsStr, is_file: bool) -> Entry {
 
 /// Deletes the segments and chat batches of an hour and flushes its directory, which goes if it is empty then. If only those that
 /// were `seen` may go and there are others, nothing does. Before each file it is asked whether it may still go. What went before
-/// something failed is told with that.
+/// something failed is returned with that.
 pub(super) fn delete_segments(
     base: &Base,
     place: &HourPlace,

@@ -17,13 +17,15 @@ use crate::wire::QualityDigests;
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 8 << 20;
 
-/// Who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PeerIdentity {
     /// A node of our kind: the id of its archive and the number of its process, where it names them, and whether its lists are of all
     /// that lies on its disk.
-    Node { archive: Option<String>, process: Option<u64>, complete: bool },
-    /// A server that knows no digests.
+    Node {
+        archive: Option<String>,
+        process: Option<u64>,
+        complete: bool,
+    },
     FixedPart,
 }
 
@@ -55,7 +57,6 @@ fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
 /// So long an address has to name the same archive after it has named another.
 const SETTLED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// See the module. Clones share what they know.
 #[derive(Debug, Clone, Default)]
 pub struct Steady(Arc<Mutex<HashMap<PeerUrl, Named>>>);
 

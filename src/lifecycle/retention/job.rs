@@ -1,9 +1,9 @@
-//! Runs of retention: each looks at everything, deletes what is due, and reports.
+//! Runs of retention: each examines everything, deletes what is due, and reports.
 //!
 //! One run at a time, whether the job ([`super::runs`]), the command line or the API began it. Blocks.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use super::apply::{Deleted, delete_segments};
 use super::identity::Steady;
-use super::journal::{Journal, JournalStep};
-use super::last_copy::{Copies, HolderQuery};
+use super::journal::JournalStep;
+use super::last_copy::Copies;
 use super::protect::FreeSpace;
 use super::reclaim::PeerIdentities;
 use super::report::RetentionGauges;
@@ -23,33 +23,25 @@ use super::runs::Attempts;
 use super::runs::{RunRequest, RunRequests};
 use super::{RetentionError, report};
 use crate::archive::disk_use::DiskUse;
-use crate::archive::origins::Origin;
-use crate::archive::retention::{
-    EarlierDecision, RetentionLimits, RetentionReason, RetiringHour, Schedule, Stored, Yardsticks, schedule,
-};
-use crate::archive::{Hour, HourPlace, HourTotals, SegmentFile, Span, Stream, misspelt};
+use crate::archive::retention::{RetentionLimits, RetentionReason, RetiringHour, Yardsticks};
+use crate::archive::{HourPlace, Span, Stream, misspelt};
 use crate::disk::{Base, Checked, marker};
 use crate::index::{Applied, Health};
-use crate::jobs::{JobHandle, Stop, Wake};
+use crate::jobs::{JobHandle, NodeEvent, NodeEvents, Stop, Wake};
 use crate::lifecycle::clock::{ClockTimeline, Clocks};
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::replicate::peer::{Peer, PeerClient};
 use crate::sync::crawl::{CrawlError, Keeper};
-use crate::wire::{AbsentHour, DiskFilled, RetentionPlan, RetentionReport, RetentionView};
+use crate::wire::{AbsentHour, DiskFilled, RetentionReport};
 
 /// How often it is looked whether it is time to end while other nodes are asked.
 const LOOK: Duration = Duration::from_millis(500);
-/// Names listed of files that stay because no other node has them.
-const TOLD: usize = 5;
 
-/// What can be chosen about retention.
 #[derive(Debug, Clone, Default)]
 pub struct RetentionOptions {
-    /// The limits.
     pub limits: RetentionLimits,
     /// How long after its hour was retired a tombstone stays.
     pub reclaim_age: Span,
-    /// From one run to the next.
     pub interval: Duration,
     /// Whether an hour stays as long as no other node has all that it holds.
     pub keep_last_copy: bool,
@@ -57,26 +49,21 @@ pub struct RetentionOptions {
     pub copies_at: Vec<String>,
 }
 
-/// What retention is made from.
 pub struct RetentionParts {
-    /// Index and disk.
     pub keeper: Arc<Keeper>,
     /// Whether the index that is open now has caught up with the disk.
     pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
-    /// Counts what is deleted.
     pub deletions: Arc<DeletionCounter>,
-    /// To ask other nodes with.
     pub client: PeerClient,
-    /// Which.
     pub peers: watch::Receiver<Vec<Peer>>,
     /// By this number this node recognises itself among them.
     pub instance: u64,
     /// Where they are asked.
     pub handle: Handle,
-    /// What time it is, and who says so.
     pub clocks: Arc<dyn Clocks>,
-    /// How much room there is.
     pub free: FreeSpace,
+    pub events: NodeEvents,
+    pub wake: Wake,
 }
 
 /// Deletes whole hours by the limits. Share it by `Arc`.
@@ -87,26 +74,22 @@ pub struct Retention {
     pub(super) timeline: ClockTimeline,
     pub(super) levels: Mutex<Yardsticks>,
     /// Who the peers are, as far as they have said so.
-    pub(super) known_peers: Mutex<PeerIdentities>,
+    pub(super) peer_identities: Mutex<PeerIdentities>,
     pub(super) steady: Steady,
     pub(super) gauges: RetentionGauges,
     running: Mutex<()>,
     report: Mutex<RetentionReport>,
-    /// When the journal is read again.
     pub(super) attempts: Mutex<Attempts>,
     run_requests: RunRequests,
     /// Who filled the disk when everything was last looked at.
     used: Mutex<Option<DiskUse>>,
-    wake: OnceLock<Wake>,
-    /// Called when the exempt hours have changed.
-    on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Retention {
     /// Reads the journal, if the disk is there; otherwise later.
     pub fn new(parts: RetentionParts, options: RetentionOptions, registry: &Registry) -> prometheus::Result<Self> {
         let retention = Self::unread(parts, options, registry)?;
-        retention.load_or_tell();
+        retention.load_or_report();
         Ok(retention)
     }
 
@@ -121,109 +104,35 @@ impl Retention {
             options,
             ledger: Ledger::default(),
             levels: Mutex::default(),
-            known_peers: Mutex::default(),
+            peer_identities: Mutex::default(),
             steady: Steady::default(),
             running: Mutex::default(),
             report: Mutex::new(report),
             run_requests: RunRequests::new(),
             used: Mutex::default(),
-            wake: OnceLock::new(),
-            on_change: OnceLock::new(),
         })
     }
 
-    /// Calls this whenever the answers of [`Retention::keeps`] have changed: the journal could be read again, or the operator has
-    /// said what to keep. To be said once; a second one is not called. It must not wait for retention.
-    pub fn on_change(&self, hook: Box<dyn Fn() + Send + Sync>) {
-        let mut is_first = false;
-        self.on_change.get_or_init(|| {
-            is_first = true;
-            hook
-        });
-        if !is_first {
-            tracing::error!(name: "second_hook", "a second listener for kept hours was refused");
-        }
-    }
-
+    /// The answers of [`Retention::keeps`] may be others now.
     pub(super) fn changed(&self) {
-        if let Some(hook) = self.on_change.get() {
-            hook();
-        }
+        self.parts.events.send(NodeEvent::HourRulesChanged);
     }
 
-    /// What says those of the hidden files of an hour that no other node has the bytes of, if that is a reason to keep them. It asks
-    /// each peer once who it is: make another for another purge. It blocks.
-    pub fn hidden_last_copies(
-        self: &Arc<Self>,
-    ) -> impl Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync + use<> {
-        let retention = Arc::clone(self);
-        let copies = self.options.keep_last_copy.then(|| Mutex::new(self.copies()));
-        move |place, names| {
-            let Some(copies) = &copies else { return BTreeSet::new() };
-            let mut asking = copies.lock();
-            let missing = asking.hidden_and_held_by_nobody(place, names.to_vec());
-            retention.parts.handle.block_on(missing).into_iter().collect()
-        }
-    }
-
-    fn copies(&self) -> Copies {
-        Copies::new(HolderQuery {
-            client: self.parts.client.clone(),
-            peers: self.parts.peers.clone(),
-            instance: self.parts.instance,
-            copies_at: self.options.copies_at.clone(),
-            steady: self.steady.clone(),
-            keeper: Arc::clone(&self.parts.keeper),
-        })
-    }
-
-    /// Whether backfill may fetch this hour; `None` while that is unknown, because the journal could not be read. Answers from memory.
-    pub fn keeps(&self, place: &HourPlace) -> Option<bool> {
-        let limits = &self.options.limits;
-        let is_fetched = self.parts.keeper.would_be_fetched(place);
-        self.ledger.ask(|journal, horizons| match journal.get(place).map(|entry| entry.step) {
-            Some(JournalStep::Kept) => true,
-            Some(JournalStep::Retiring | JournalStep::Retired | JournalStep::Gone) => false,
-            None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, self.now()),
-        })
-    }
-
-    /// How it goes.
     pub fn report(&self) -> RetentionReport {
         let report = self.report.lock().clone();
         RetentionReport { clock: self.clock_doubt(false), unusable_records: self.unusable_records(), ..report }
     }
 
-    /// What would go now, by these limits or its own, and what has gone. Changes nothing.
-    pub fn view(&self, limits: Option<&RetentionLimits>) -> Result<RetentionView, RetentionError> {
-        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
-        let (retired, retired_hours, kept) = report::retired(&journal);
-        Ok(RetentionView { plan: self.plan(limits)?, retired, retired_hours, kept })
-    }
-
-    /// What would go now, by these limits or its own. Changes nothing.
-    pub fn plan(&self, limits: Option<&RetentionLimits>) -> Result<RetentionPlan, RetentionError> {
-        let own = &self.options.limits;
-        let limits = limits.unwrap_or(own);
-        let journal = self.ledger.journal().ok_or(RetentionError::NotRead)?;
-        let free = self.free();
-        let schedule = self.schedule(&journal, limits, free)?;
-        let blocked = self.may_delete().err().map(|error| error.to_string());
-        let doubt = self.doubt(&schedule);
-        let other_limits = limits != own;
-        Ok(RetentionPlan { doubt, blocked, other_limits, ..report::plan(&schedule, !limits.are_off(), free) })
-    }
-
     /// Exempts these hours from all limits, and lets them be fetched again; with `release`, ends that.
     pub fn keep(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
         let _one = self.running();
-        let noted = self.note_kept(places, release);
+        let noted = self.note_exempt(places, release);
         // Some of them may have been noted before it failed.
         self.changed();
         noted
     }
 
-    fn note_kept(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
+    fn note_exempt(&self, places: &[HourPlace], release: bool) -> Result<(), RetentionError> {
         let mut lines = Vec::new();
         for place in places {
             let known = self.ledger.ask(|journal, _| journal.get(place).cloned()).ok_or(RetentionError::NotRead)?;
@@ -255,15 +164,12 @@ impl Retention {
     pub fn request_run(&self, confirmed: bool) -> RunRequest {
         let request = self.run_requests.ask(confirmed);
         self.attempts.lock().hurry();
-        if let Some(wake) = self.wake.get() {
-            wake.wake();
-        }
+        self.parts.wake.wake();
         request
     }
 
-    /// By this the job is woken when there is something to do. To be said once.
-    pub(super) fn wakes(&self, wake: Wake) {
-        self.wake.get_or_init(|| wake);
+    pub fn wake(&self) -> &Wake {
+        &self.parts.wake
     }
 
     /// Reads the journal if that is to be done: it was not read yet, or the disk is another than it was then. Looks at the clock.
@@ -274,7 +180,7 @@ impl Retention {
             self.ledger.forget();
         }
         if self.ledger.ask(|_, _| ()).is_none() && self.attempts.lock().is_due(Instant::now()) {
-            self.load_or_tell();
+            self.load_or_report();
         }
         self.tick();
     }
@@ -293,17 +199,16 @@ impl Retention {
         (self.parts.is_ready)()
     }
 
-    /// From one run to the next.
     pub(super) fn interval(&self) -> Duration {
         self.options.interval
     }
 
     /// One run. What looks like a mistake is done only if a person has `confirmed` it. What did not work is in the report. How far it
-    /// is it reports by `post`, if given.
-    pub fn once(&self, confirmed: bool, stop: &Stop, post: Option<&JobHandle>) -> RetentionReport {
+    /// is it reports by `handle`, if given.
+    pub fn once(&self, confirmed: bool, stop: &Stop, handle: Option<&JobHandle>) -> RetentionReport {
         let _one = self.running();
         let mut report = RetentionReport { enabled: !self.options.limits.are_off(), ..RetentionReport::default() };
-        if let Err(error) = self.attempt(confirmed, stop, post, &mut report) {
+        if let Err(error) = self.attempt(confirmed, stop, handle, &mut report) {
             let text = error.to_string();
             if self.report.lock().error.as_ref() == Some(&text) {
                 tracing::debug!(name: "retention_failed", %error, "retention still could not do all that it was to do");
@@ -326,7 +231,7 @@ impl Retention {
         &self,
         confirmed: bool,
         stop: &Stop,
-        post: Option<&JobHandle>,
+        handle: Option<&JobHandle>,
         report: &mut RetentionReport,
     ) -> Result<(), RetentionError> {
         self.tick();
@@ -355,7 +260,7 @@ impl Retention {
             tracing::error!(name: "retention_doubted", %doubt, "retention needs confirmation");
             report.doubt = Some(self.with_who_fills(doubt));
             for going in schedule.begun() {
-                self.retire_or_tell(going, &mut copies, (confirmed, stop), report)?;
+                self.retire_or_report(going, &mut copies, (confirmed, stop), report)?;
             }
             return Ok(());
         }
@@ -364,11 +269,11 @@ impl Retention {
             self.meet(&first.stored.place.stream, stop)?;
         }
         for (done, going) in (0_u64..).zip(&schedule.going) {
-            if let Some(post) = post {
-                post.doing(format!("deletes {}", going.stored.place));
-                post.progress(done, schedule.going.len() as u64);
+            if let Some(handle) = handle {
+                handle.doing(format!("deletes {}", going.stored.place));
+                handle.progress(done, schedule.going.len() as u64);
             }
-            self.retire_or_tell(going, &mut copies, (confirmed, stop), report)?;
+            self.retire_or_report(going, &mut copies, (confirmed, stop), report)?;
         }
         if confirmed {
             self.reset_levels(schedule.own_after(), schedule.named_after());
@@ -384,7 +289,7 @@ impl Retention {
     }
 
     /// Retires an hour. An error of this hour is reported and does not stop the others.
-    fn retire_or_tell(
+    fn retire_or_report(
         &self,
         going: &RetiringHour,
         copies: &mut Copies,
@@ -451,7 +356,7 @@ impl Retention {
         // In any case the index learns what is left.
         let known = self.parts.keeper.follow(place);
         result?;
-        told_later(place, known)?;
+        or_update_later(place, known)?;
         if deleted.unseen > 0 {
             self.note(place, before)?;
             return Ok(deleted);
@@ -464,84 +369,6 @@ impl Retention {
         }
         self.note(place, entry(if deleted.dir_gone { JournalStep::Gone } else { JournalStep::Retired }))?;
         Ok(deleted)
-    }
-
-    /// The segments and chat batches of an hour, unless some of them must stay because no other node has them: those are reported.
-    fn unless_last_copies(
-        &self,
-        place: &HourPlace,
-        copies: &mut Copies,
-        stop: &Stop,
-        report: &mut RetentionReport,
-    ) -> Result<Option<HashSet<String>>, RetentionError> {
-        if copies.are_used_up() {
-            return Ok(None);
-        }
-        let contents = self.parts.keeper.answer(place)?.contents;
-        let names = contents.visible().map(SegmentFile::name).collect();
-        let asked = self.parts.handle.block_on(async {
-            tokio::select! {
-                missing = copies.left_to_us(place, names) => Some(missing),
-                () = stopped(stop) => None,
-            }
-        });
-        let missing = asked.ok_or(RetentionError::Stopped)?;
-        report.unproven_copies = copies.unproven().collect();
-        if copies.are_used_up() && !missing.is_empty() {
-            return Ok(None);
-        }
-        report.last_copies += missing.len() as u64;
-        let room = TOLD.saturating_sub(report.first_last_copies.len());
-        report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));
-        let seen = || contents.files().iter().filter(|file| !file.key.tombstone).map(SegmentFile::name).collect();
-        Ok(missing.is_empty().then(seen))
-    }
-
-    /// What goes by these limits and by what the index knows. Changes nothing.
-    fn schedule(
-        &self,
-        journal: &Journal,
-        limits: &RetentionLimits,
-        free: Option<u64>,
-    ) -> Result<Schedule, RetentionError> {
-        let mut hours = Vec::new();
-        let index = self.parts.keeper.index();
-        for stream in index.catalog().streams() {
-            let name = stream.to_string();
-            for (hour, row) in index.hour_rows(&name, Hour::MIN, Hour::MAX).map_err(CrawlError::Index)? {
-                let place = HourPlace { stream: stream.clone(), hour };
-                let stored = self.stored(place, &row.totals)?;
-                match journal.get(&stored.place).map(|entry| (entry.step, entry.reason)) {
-                    None => hours.push(stored),
-                    Some((JournalStep::Kept, _)) => hours.push(Stored { decided: EarlierDecision::Keep, ..stored }),
-                    // Reported below, whether or not it is still in the index.
-                    Some((JournalStep::Retiring, _)) => {}
-                    // Somebody has written there again: it goes when it would, as any other hour.
-                    Some((JournalStep::Retired | JournalStep::Gone, _)) => {
-                        hours.extend((stored.segments > 0 && self.holds_segments(&stored.place)?).then_some(stored));
-                    }
-                }
-            }
-        }
-        for (place, entry) in journal.entries().iter().filter(|(_, entry)| entry.step == JournalStep::Retiring) {
-            let decided = self.decided_about_begun(entry);
-            let row = index.hour_row(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
-            let stored = self.stored(place.clone(), &row.map(|row| row.totals).unwrap_or_default())?;
-            hours.push(Stored { decided, ..stored });
-        }
-        Ok(schedule(hours, limits, self.now(), free))
-    }
-
-    fn stored(&self, place: HourPlace, totals: &HourTotals) -> Result<Stored, RetentionError> {
-        let stored = of_totals(place, totals);
-        let origin = self.parts.keeper.origin(&stored.place, (stored.segments, stored.bytes))?;
-        Ok(Stored { origin, ..stored })
-    }
-
-    /// Whether the index knows anything in an hour that could be deleted; what is not understood is counted with the rest.
-    pub(super) fn holds_segments(&self, place: &HourPlace) -> Result<bool, RetentionError> {
-        let view = self.parts.keeper.index().hour(&place.stream.to_string(), place.hour).map_err(CrawlError::Index)?;
-        Ok(view.is_some_and(|view| view.contents.files().iter().any(|file| !file.key.tombstone)))
     }
 
     /// An error unless everything is as it must be before anything is deleted.
@@ -565,12 +392,11 @@ impl Retention {
         Ok(self.parts.keeper.guard().base().map_err(CrawlError::Away)?)
     }
 
-    fn free(&self) -> Option<u64> {
+    pub(super) fn free(&self) -> Option<u64> {
         (self.parts.free)(&*self.base().ok()?)
     }
 
-    /// Reads the journal, which was not known.
-    fn load_or_tell(&self) {
+    fn load_or_report(&self) {
         let Err(error) = self.load(false) else {
             self.changed();
             return;
@@ -612,7 +438,7 @@ pub(super) async fn stopped(stop: &Stop) {
 }
 
 /// An index that takes no writes now is brought into line by the crawl when it does again.
-pub(super) fn told_later(place: &HourPlace, known: Result<Applied, CrawlError>) -> Result<(), RetentionError> {
+pub(super) fn or_update_later(place: &HourPlace, known: Result<Applied, CrawlError>) -> Result<(), RetentionError> {
     match known {
         Err(CrawlError::Index(error)) => {
             tracing::warn!(name: "index_not_told", hour = %place, %error, "files were deleted; the index will be updated when it is writable again");
@@ -620,13 +446,4 @@ pub(super) fn told_later(place: &HourPlace, known: Result<Applied, CrawlError>) 
         }
         other => Ok(other.map(drop)?),
     }
-}
-
-fn of_totals(place: HourPlace, totals: &HourTotals) -> Stored {
-    let goes = totals.video.iter().chain([&totals.chat, &totals.hidden]);
-    let (segments, bytes) =
-        goes.fold((0, 0), |(files, bytes), tally| (files + u64::from(tally.files), bytes + tally.bytes));
-    let other_bytes = totals.bad.bytes + totals.other.bytes;
-    let (tombstones, decided, origin) = (totals.tombstones.into(), EarlierDecision::Nothing, Origin::default());
-    Stored { place, bytes, other_bytes, segments, tombstones, decided, origin }
 }

@@ -34,7 +34,6 @@ const BREAKS: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 /// And a name among names.
 const BREAKS_NAMES: &AsciiSet = &BREAKS.add(b',').add(b'-');
 
-/// How far an hour is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JournalStep {
     /// Its segments are being deleted.
@@ -48,7 +47,6 @@ pub enum JournalStep {
 }
 
 impl JournalStep {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Retiring => "retiring",
@@ -63,14 +61,11 @@ impl JournalStep {
     }
 }
 
-/// The last entry about an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// How far it is.
     pub step: JournalStep,
     /// Why it was retired; `None` if it is exempt.
     pub reason: Option<RetentionReason>,
-    /// When this was written.
     pub since: Timestamp,
     /// What this node had lived then; nothing if it was not counted yet.
     pub lived: Option<Span>,
@@ -83,41 +78,31 @@ const RELEASED: &str = "released";
 /// Stands where there is nothing to say. A node of that name is written as `%2D`.
 const NOTHING: &str = "-";
 
-/// What the first line says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JournalHead {
     /// How often it was written anew; zero in version 1.
     pub generation: u64,
-    /// How many lines there had been by then.
     pub before: u64,
     /// How many of its lines were written at once with this one.
     pub entries: usize,
-    /// Whose it is; earlier versions did not say.
     pub id: Option<ArchiveId>,
 }
 
-/// What the journal says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Journal {
     entries: BTreeMap<HourPlace, JournalEntry>,
-    /// Of the file in which it lies.
     pub head: JournalHead,
     /// A check of all that stands up to each line of that file, before the first to after the last.
     checks: Vec<u64>,
 }
 
-/// The first line, as far as it can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstLine {
-    /// One that is understood.
     Known(JournalHead),
-    /// Of a version that is not known here.
     Later(u32),
-    /// It does not add up.
     Damaged,
 }
 
-/// Reads the first line.
 pub fn read_head(line: &str) -> FirstLine {
     if line == format!("{NAME} 1") {
         return FirstLine::Known(JournalHead::default());
@@ -153,7 +138,6 @@ fn head_text(head: &JournalHead, id: ArchiveId) -> String {
 }
 
 impl Journal {
-    /// From what its lines say, in their order.
     pub fn of(head: JournalHead, lines: impl IntoIterator<Item = JournalLine>) -> Self {
         let mut journal = Self { entries: BTreeMap::new(), head, checks: vec![first_check(&head)] };
         for (place, entry) in lines {
@@ -176,17 +160,14 @@ impl Journal {
         text
     }
 
-    /// Whether it lies on the disk.
     pub fn is_begun(&self) -> bool {
         self.head.generation > 0
     }
 
-    /// How many lines there have been.
     pub fn count(&self) -> u64 {
         self.head.before + self.lines() as u64
     }
 
-    /// How far it has come.
     pub fn mark(&self) -> RecordMark {
         RecordMark { count: self.count(), check: self.check_at(self.count()).unwrap_or_default() }
     }
@@ -203,17 +184,14 @@ impl Journal {
         self.checks.len().saturating_sub(1)
     }
 
-    /// What it says about an hour.
     pub fn get(&self, place: &HourPlace) -> Option<&JournalEntry> {
         self.entries.get(place)
     }
 
-    /// All hours that it says something about.
     pub fn entries(&self) -> &BTreeMap<HourPlace, JournalEntry> {
         &self.entries
     }
 
-    /// A line was written.
     pub fn note(&mut self, place: HourPlace, entry: Option<JournalEntry>) {
         let last = self.checks.last().copied().unwrap_or_default();
         self.checks.push(chained(last, &line(&place, entry.as_ref())));
@@ -232,7 +210,6 @@ impl Journal {
         }
     }
 
-    /// An entry that was written after this time.
     pub fn later_than(&self, time: Timestamp) -> Option<(&HourPlace, &JournalEntry)> {
         self.entries.iter().find(|(_, entry)| entry.since > time)
     }
@@ -271,7 +248,6 @@ pub fn line(place: &HourPlace, entry: Option<&JournalEntry>) -> String {
     text
 }
 
-/// Reads a line of either version.
 pub fn read(line: &str) -> Option<JournalLine> {
     let (front, found) = line.rsplit_once(' ')?;
     if found != check(front) {

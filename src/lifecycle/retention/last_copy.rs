@@ -13,51 +13,50 @@
 
 mod proof;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::proof::{HolderClaim, SampleBudget};
-use super::identity::Steady;
-use super::identity::{PeerIdentity, identify};
+use super::identity::{PeerIdentity, Steady, identify};
+use super::job::stopped;
+use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
-use crate::archive::{HourPlace, Stream};
+use crate::archive::{HourPlace, SegmentFile, Stream};
 use crate::disk::marker;
+use crate::jobs::Stop;
 use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerUrl};
 use crate::sync::crawl::Keeper;
-use crate::wire::TombstonePage;
+use crate::wire::{RetentionReport, TombstonePage};
 
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 8 << 20;
+/// Names listed of files that stay because no other node has them.
+const MOST_NAMED: usize = 5;
 /// Pages of an answer: with more, a peer would keep us asking.
 const PAGES: usize = 64;
 
 /// Whom to ask, and how this node recognises itself.
 #[derive(Clone)]
 pub struct HolderQuery {
-    /// To ask with.
     pub client: PeerClient,
-    /// Which peers; the list may change.
     pub peers: watch::Receiver<Vec<Peer>>,
     /// By this number this node recognises itself among them: its own copy is not another one.
     pub instance: u64,
     /// Peers that the operator says are other disks, by their names.
     pub copies_at: Vec<String>,
-    /// Which archive each of them has named so far.
     pub steady: Steady,
-    /// The archive here.
     pub keeper: Arc<Keeper>,
 }
 
-/// Why a peer counts as another place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
-    /// It names another archive, by this id.
     Archive(String),
     /// Configured and probed; it is a gapless node and has this number as long as it runs.
     Process(u64),
@@ -81,7 +80,6 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// For one pass: make another for the next.
     pub fn new(asking: HolderQuery) -> Self {
         let read = asking.keeper.guard().base().ok().and_then(|base| marker::read(&base).ok().flatten());
         Self {
@@ -99,7 +97,6 @@ impl Copies {
         self.budget.is_used_up()
     }
 
-    /// So many files may be looked into.
     #[cfg(test)]
     pub(super) const fn look_into(&mut self, files: usize) {
         self.budget.files = files;
@@ -266,4 +263,63 @@ impl Copies {
 /// where it names an archive, and another one comes out for each hour, so that the copies are spread over all.
 pub(super) fn rank(place: &HourPlace, who: &impl Display) -> u64 {
     xxh3_64(format!("{place} {who}").as_bytes())
+}
+
+impl Retention {
+    /// What says those of the hidden files of an hour that no other node has the bytes of, if that is a reason to keep them. It asks
+    /// each peer once who it is: make another for another purge. It blocks.
+    pub fn hidden_last_copies(
+        self: &Arc<Self>,
+    ) -> impl Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync + use<> {
+        let retention = Arc::clone(self);
+        let copies = self.options.keep_last_copy.then(|| Mutex::new(self.copies()));
+        move |place, names| {
+            let Some(copies) = &copies else { return BTreeSet::new() };
+            let mut asking = copies.lock();
+            let missing = asking.hidden_and_held_by_nobody(place, names.to_vec());
+            retention.parts.handle.block_on(missing).into_iter().collect()
+        }
+    }
+
+    pub(super) fn copies(&self) -> Copies {
+        Copies::new(HolderQuery {
+            client: self.parts.client.clone(),
+            peers: self.parts.peers.clone(),
+            instance: self.parts.instance,
+            copies_at: self.options.copies_at.clone(),
+            steady: self.steady.clone(),
+            keeper: Arc::clone(&self.parts.keeper),
+        })
+    }
+
+    /// The segments and chat batches of an hour, unless some of them must stay because no other node has them: those are reported.
+    pub(super) fn unless_last_copies(
+        &self,
+        place: &HourPlace,
+        copies: &mut Copies,
+        stop: &Stop,
+        report: &mut RetentionReport,
+    ) -> Result<Option<HashSet<String>>, RetentionError> {
+        if copies.are_used_up() {
+            return Ok(None);
+        }
+        let contents = self.parts.keeper.answer(place)?.contents;
+        let names = contents.visible().map(SegmentFile::name).collect();
+        let asked = self.parts.handle.block_on(async {
+            tokio::select! {
+                missing = copies.left_to_us(place, names) => Some(missing),
+                () = stopped(stop) => None,
+            }
+        });
+        let missing = asked.ok_or(RetentionError::Stopped)?;
+        report.unproven_copies = copies.unproven().collect();
+        if copies.are_used_up() && !missing.is_empty() {
+            return Ok(None);
+        }
+        report.last_copies += missing.len() as u64;
+        let room = MOST_NAMED.saturating_sub(report.first_last_copies.len());
+        report.first_last_copies.extend(missing.iter().take(room).map(|name| format!("{place}/{name}")));
+        let seen = || contents.files().iter().filter(|file| !file.key.tombstone).map(SegmentFile::name).collect();
+        Ok(missing.is_empty().then(seen))
+    }
 }

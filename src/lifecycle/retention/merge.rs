@@ -8,12 +8,9 @@
 use super::journal::{FirstLine, Journal, JournalHead, JournalLine, read, read_head};
 use crate::disk::{ArchiveId, Ids, RecordHistory};
 
-/// What the journal must fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'p> {
-    /// Whose it is.
     pub ids: Ids,
-    /// What is remembered of it.
     pub past: &'p RecordHistory,
 }
 
@@ -23,10 +20,8 @@ impl Expected<'_> {
     }
 }
 
-/// What became of it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MergeResult {
-    /// It does not exist.
     Absent,
     /// This; and why both are to be written anew, if they are.
     Journal(Journal, Option<RewriteReason>),
@@ -34,10 +29,8 @@ pub enum MergeResult {
     Unusable(String, Journal),
 }
 
-/// Why copies are written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RewriteReason {
-    /// In words.
     pub why: String,
     /// Whether it is damage, and nothing that a crash or an earlier version leaves.
     pub is_damage: bool,
@@ -53,27 +46,20 @@ impl RewriteReason {
     }
 }
 
-/// One copy as it lies there.
 #[derive(Debug)]
 pub enum CopyBytes {
-    /// It is not there.
     Missing,
-    /// It cannot be read.
     Unreadable(String),
-    /// Its content.
     Content(Vec<u8>),
 }
 
-/// One copy as far as it can be understood.
 #[derive(Debug, Default)]
 struct Copy {
     head: Option<JournalHead>,
     lines: Vec<Option<JournalLine>>,
-    /// Whether the last line has no end.
     is_torn: bool,
     /// Whether it was put there from elsewhere: from another archive, or from before this version.
     is_foreign: bool,
-    /// The first thing that is wrong with it.
     wrong: Option<String>,
 }
 
@@ -125,7 +111,6 @@ fn does_not_add_up(number: usize, line: &[u8]) -> String {
     format!("line {number} does not add up: {begins:?}")
 }
 
-/// What two copies say.
 pub fn merge(first: CopyBytes, second: CopyBytes, expected: &Expected<'_>) -> MergeResult {
     let (first, second) = match (understand(first, expected), understand(second, expected)) {
         (Ok(first), Ok(second)) => (first, second),

@@ -39,40 +39,27 @@ pub use runs::Runs;
 /// Why retention could not do what it was to do.
 #[derive(Debug, thiserror::Error)]
 pub enum RetentionError {
-    /// Our disk or index.
     #[error(transparent)]
     Crawl(#[from] CrawlError),
-    /// Our disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The journal cannot be relied on.
     #[error("the journal of retired hours, {}, cannot be relied on: {why}; nothing is deleted and nothing fetched until you have looked at it and said `gapless retention accept`", path.display())]
-    Unusable {
-        /// Its first copy.
-        path: PathBuf,
-        /// Why not.
-        why: String,
-    },
+    Unusable { path: PathBuf, why: String },
     /// Other records that protect the archive cannot be relied on.
     #[error(
         "nothing is deleted while records that protect the archive cannot be relied on: {0}; look at them, then say `gapless retention accept`"
     )]
     Records(String),
-    /// The clock was contradicted during the run.
     #[error("nothing more is deleted: {0}")]
     Clock(String),
-    /// The journal was not read yet.
     #[error("the journal of retired hours has not been read yet; until it is, nothing is retired and nothing fetched")]
     NotRead,
-    /// There is nowhere to keep the journal.
     #[error(
         "the archive has no marker (.gapless/marker), so nothing is deleted from it: make its base directory writable"
     )]
     NoMarker,
-    /// The index cannot be relied on.
     #[error("nothing is deleted while the index {0}")]
     Index(String),
-    /// The node ends.
     #[error("stopped; the next run finishes what was begun")]
     Stopped,
 }

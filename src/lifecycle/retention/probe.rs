@@ -13,18 +13,14 @@ use crate::disk::{NewFile, Published};
 use crate::replicate::peer::{Peer, PeerClient};
 use crate::sync::crawl::{CrawlError, Keeper};
 
-/// Result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Probed {
     /// The peer does not show what was written here.
     AnotherDisk,
-    /// It does: what it has is what is here.
     ThisDisk,
-    /// Unknown, for this reason.
     Unknown(String),
 }
 
-/// Probes a peer in this hour, which is here.
 pub(super) async fn probe(keeper: &Arc<Keeper>, client: &PeerClient, peer: &Peer, place: &HourPlace) -> Probed {
     let name = probe_name(rand::random());
     match on_disk(keeper, place, &name, write).await {

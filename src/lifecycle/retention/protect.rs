@@ -25,7 +25,6 @@ const DATED: [&str; 3] = [marker::MARKER, RETIRED, "records"];
 /// How many bytes are free on the disk of this base; nothing if that is not known.
 pub type FreeSpace = Arc<dyn Fn(&Base) -> Option<u64> + Send + Sync>;
 
-/// As the file system says it.
 pub fn free_space() -> FreeSpace {
     Arc::new(|base| base.free_space().ok().map(|(free, _)| free))
 }
@@ -96,7 +95,6 @@ impl Retention {
         Ok(AcceptedRecords { records: accepted, kept_aside })
     }
 
-    /// Records that cannot be relied on.
     pub fn unusable_records(&self) -> Vec<UnusableRecord> {
         let unusable = self.parts.keeper.records().unusable();
         unusable.into_iter().map(|record| UnusableRecord { name: record.name, why: record.why }).collect()
@@ -130,18 +128,15 @@ impl Retention {
         }
     }
 
-    /// An entry of the journal that is written now.
     pub(super) fn entry(&self, step: JournalStep, reason: Option<RetentionReason>) -> JournalEntry {
         let (since, lived) = (self.now(), self.timeline.lived());
         JournalEntry { step, reason, since, lived, holders: self.holders() }
     }
 
-    /// Writes a line of the journal.
     pub(super) fn note(&self, place: &HourPlace, entry: Option<JournalEntry>) -> Result<(), RetentionError> {
         self.note_all(vec![(place.clone(), entry)])
     }
 
-    /// Writes lines of the journal at once.
     pub(super) fn note_all(&self, lines: Vec<JournalLine>) -> Result<(), RetentionError> {
         self.ledger.note(&*self.base()?, self.parts.keeper.records(), lines)
     }

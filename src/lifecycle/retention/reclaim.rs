@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::apply::delete_tombstones;
 use super::identity::{PeerIdentity, identify};
-use super::job::{stopped, told_later};
+use super::job::{or_update_later, stopped};
 use super::journal::{Journal, JournalEntry, JournalStep};
 use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
@@ -58,13 +58,15 @@ impl Retention {
                 self.steady.hear(&peer.url, archive, std::time::Instant::now());
             }
         }
-        self.known_peers.lock().extend(answered.into_iter().map(|(peer, identity)| (peer.url.to_string(), identity)));
+        self.peer_identities
+            .lock()
+            .extend(answered.into_iter().map(|(peer, identity)| (peer.url.to_string(), identity)));
         Ok(())
     }
 
     /// Who may hold an hour that is retired now, as the journal says it.
     pub(super) fn holders(&self) -> Arc<[String]> {
-        let known = self.known_peers.lock();
+        let known = self.peer_identities.lock();
         let (mut holders, mut processes) = (Vec::new(), BTreeSet::from([self.parts.instance]));
         for peer in &*self.parts.peers.borrow() {
             let address = peer.url.to_string();
@@ -118,7 +120,7 @@ impl Retention {
             self.may_delete()?;
             let base = self.base()?;
             let result = delete_tombstones(&base, place);
-            told_later(place, self.parts.keeper.follow(place))?;
+            or_update_later(place, self.parts.keeper.follow(place))?;
             if result?.is_some() {
                 self.note(place, Some(self.entry(JournalStep::Gone, entry.reason)))?;
                 report.reclaimed += 1;
@@ -179,7 +181,6 @@ impl Retention {
 /// What peers say in one run: who they are, once, and then of each hour what they list.
 struct Inquiry {
     client: PeerClient,
-    /// Those that answer.
     answering: Vec<(Peer, AnsweringPeer)>,
     /// The number of this node's process: what it lists itself is no matter.
     instance: u64,

@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::journal::{Journal, JournalLine, line};
+use super::journal::{Journal, JournalLine, JournalStep, line};
 use super::merge::{CopyBytes, Expected, MergeResult, RewriteReason, merge};
 use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
 use crate::archive::retention::Horizons;
 use crate::archive::{HourPlace, Span, Timestamp};
 use crate::disk::{ArchiveId, Base, Dir, DiskError, RecordHistory, Records, append, atomic, keep_aside, marker};
+use crate::replicate::HourRules;
 
-/// Its name, and that of its first copy.
 pub(super) const RETIRED: &str = "retired";
 const COPIES: [&str; 2] = [RETIRED, "retired.2"];
 /// The largest journal that is read: a hundred bytes an hour make this 76 years of one quality.
@@ -27,7 +27,6 @@ const MOST_BYTES: u64 = 64 << 20;
 /// How far in the future an entry may have been written before a clock must have been wrong.
 const FUTURE: Span = Span::from_us(24 * crate::archive::time::HOUR_US);
 
-/// What is known of retired hours.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     known: RwLock<Option<Known>>,
@@ -40,13 +39,9 @@ struct Known {
     horizons: Horizons,
 }
 
-/// What is true while the journal is read.
 pub(super) struct JournalNow {
-    /// The time.
     pub(super) time: Timestamp,
-    /// What this node has lived.
     pub(super) lived: Option<Span>,
-    /// The other nodes that are known.
     pub(super) holders: Arc<[String]>,
 }
 
@@ -247,9 +242,18 @@ fn read(base: &Base, name: &str) -> Result<CopyBytes, DiskError> {
     })
 }
 
-impl Retention {
-    /// Bytes that may still be fetched into an hour that holds something of the archive's own. Answers from memory.
-    pub fn room_beside_own(&self, place: &HourPlace) -> u64 {
+impl HourRules for Retention {
+    fn keeps(&self, place: &HourPlace) -> Option<bool> {
+        let limits = &self.options.limits;
+        let is_fetched = self.parts.keeper.would_be_fetched(place);
+        self.ledger.ask(|journal, horizons| match journal.get(place).map(|entry| entry.step) {
+            Some(JournalStep::Kept) => true,
+            Some(JournalStep::Retiring | JournalStep::Retired | JournalStep::Gone) => false,
+            None => horizons.has_room(place, is_fetched, limits) && !limits.too_old(place, self.now()),
+        })
+    }
+
+    fn room_beside_own(&self, place: &HourPlace) -> u64 {
         let keeper = &self.parts.keeper;
         if !keeper.guards().stands(Guard::OwnFirst) {
             return u64::MAX;

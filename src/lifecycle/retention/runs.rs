@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Retention;
-use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next, Stop, Wake};
+use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next, Stop};
 
 /// How often it is looked whether there is anything to do.
 const LOOK: Duration = Duration::from_millis(500);
@@ -19,7 +19,6 @@ const RETRY_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may work without a sign of going on: an hour's files on a slow disk, or an answer of each peer about them.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
-/// The job.
 pub struct Runs {
     retention: Arc<Retention>,
     stop: Stop,
@@ -27,9 +26,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// The first run comes when the index has caught up. By `wake` the job learns of requests.
-    pub fn new(retention: Arc<Retention>, stop: Stop, wake: Wake) -> Self {
-        retention.wakes(wake);
+    /// The first run comes when the index has caught up.
+    pub fn new(retention: Arc<Retention>, stop: Stop) -> Self {
         Self { retention, stop, due: Instant::now() }
     }
 }
@@ -53,28 +51,28 @@ impl Job for Runs {
         Backoff::new(LOOK, self.retention.interval().min(RETRY_WITHIN))
     }
 
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
         self.retention.know_journal();
         let asked = self.retention.run_requests().take();
         if asked.is_none() {
             if !self.retention.is_ready() {
-                post.is(JobState::Waiting, "waits until the index has caught up", None);
-                return Ok(Next::WhenWanted(LOOK));
+                handle.set_state(JobState::Waiting, "waits until the index has caught up", None);
+                return Ok(Next::WhenWoken(LOOK));
             }
             let left = self.due.saturating_duration_since(Instant::now());
             if !left.is_zero() {
-                return Ok(Next::WhenWanted(LOOK));
+                return Ok(Next::WhenWoken(LOOK));
             }
         }
-        post.works("looks for what is to be deleted");
-        let report = self.retention.once(asked.is_some_and(|taken| taken.confirmed), &self.stop, Some(post));
+        handle.working("looks for what is to be deleted");
+        let report = self.retention.once(asked.is_some_and(|taken| taken.confirmed), &self.stop, Some(handle));
         if let Some(taken) = asked {
             self.retention.run_requests().done(taken);
         }
         if let Some(error) = report.error {
             // A run is due until there is one that works.
             self.due = Instant::now();
-            post.doing("waits for the next attempt");
+            handle.doing("waits for the next attempt");
             return Err(error.into());
         }
         let interval = self.retention.interval();
@@ -84,7 +82,7 @@ impl Job for Runs {
         } else {
             "waits for the next run"
         };
-        post.is(JobState::Waiting, waits, Some(interval));
+        handle.set_state(JobState::Waiting, waits, Some(interval));
         Ok(Next::Again)
     }
 }
@@ -98,20 +96,17 @@ pub(super) struct RunRequests {
 
 #[derive(Debug, Default)]
 struct Asked {
-    /// Requests there have been.
     count: u64,
     /// Whether what looks like a mistake is to be done as well, if any of them waits.
     waiting: Option<bool>,
 }
 
-/// A request for a run.
 #[derive(Debug)]
 pub struct RunRequest {
     number: u64,
     answered: watch::Receiver<u64>,
 }
 
-/// Requests that a run answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TakenRequests {
     /// Whether what looks like a mistake is to be done as well.
@@ -120,12 +115,10 @@ pub(super) struct TakenRequests {
 }
 
 impl RunRequests {
-    /// No request yet.
     pub(super) fn new() -> Self {
         Self { asked: Mutex::default(), answered: watch::Sender::new(0) }
     }
 
-    /// Asks for a run that begins after now.
     pub(super) fn ask(&self, confirmed: bool) -> RunRequest {
         let mut asked = self.asked.lock();
         asked.count += 1;
@@ -133,13 +126,11 @@ impl RunRequests {
         RunRequest { number: asked.count, answered: self.answered.subscribe() }
     }
 
-    /// What a run that begins now answers.
     pub(super) fn take(&self) -> Option<TakenRequests> {
         let mut asked = self.asked.lock();
         asked.waiting.take().map(|confirmed| TakenRequests { confirmed, up_to: asked.count })
     }
 
-    /// The run is done.
     pub(super) fn done(&self, taken: TakenRequests) {
         self.answered.send_replace(taken.up_to);
     }
@@ -156,10 +147,8 @@ impl RunRequest {
 /// The first wait, and the longest: somebody may put a better copy back without saying so.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// Returns of the disk by now.
     returns: u64,
     /// Whether the line of time and the levels were read since: what is known of them in memory is never behind the disk.
     is_begun: bool,
@@ -168,7 +157,6 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// After so many returns of the disk.
     pub(super) fn new(returns: u64) -> Self {
         Self { returns, ..Self::default() }
     }
@@ -182,23 +170,19 @@ impl Attempts {
         is_new
     }
 
-    /// Whether it is time to read.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.not_before.is_none_or(|time| now >= time)
     }
 
-    /// What was read cannot be relied on.
     pub(super) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.not_before = now.checked_add(Backoff::new(WAITS.0, WAITS.1).wait(self.failures));
     }
 
-    /// It can.
     pub(super) fn succeeded(&mut self) {
         (self.failures, self.not_before) = (0, None);
     }
 
-    /// A person asks: there is no waiting now.
     pub(super) fn hurry(&mut self) {
         self.not_before = None;
     }
@@ -208,7 +192,6 @@ impl Attempts {
         !self.is_begun
     }
 
-    /// They were.
     pub(super) const fn begun(&mut self) {
         self.is_begun = true;
     }

@@ -74,7 +74,7 @@ fn add_in_hour(
     if new > 0 {
         tracing::info!(name: "tombstones_added", hour = %place, tombstones = new, "segments were hidden");
     }
-    // Whatever was written is made to last and told to the index, also where the next did not fit.
+    // Whatever was written is flushed and indexed, also where the next did not fit.
     atomic::sync_dir(&dir).map_err(|error| weigh(keeper, error))?;
     keeper.touch(place, names.iter().map(|(_, name)| OsStr::new(name.as_str())))?;
     failed.map_or(Ok(()), Err)
@@ -119,11 +119,8 @@ fn report(paths: &[String], became: Vec<Became>) -> AddedTombstones {
 /// A range holds more than one request takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooWide {
-    /// Of what there are too many.
     pub what: &'static str,
-    /// How many there are at least.
     pub found: usize,
-    /// How many there may be.
     pub most: usize,
 }
 
@@ -161,11 +158,9 @@ pub fn in_range(
     Ok(Ok(paths))
 }
 
-/// Contents by their hashes.
 #[derive(Debug)]
 pub struct Contents(HashSet<Hash>);
 
-/// The contents that paths name.
 pub fn contents(paths: &[String]) -> Result<Contents, (String, BadTarget)> {
     let hash = |path: &String| {
         let target = TombstoneTarget::read(path).map_err(|why| (path.clone(), why))?;

@@ -18,12 +18,9 @@ const MOST_LEFT: usize = 1_000;
 /// Says which of some hidden files of an hour must stay, because no other node has them. May block.
 pub type Stay = dyn Fn(&HourPlace, &[String]) -> BTreeSet<String> + Send + Sync;
 
-/// Makes such a one for a purge.
 pub type MakeStay = dyn Fn() -> Box<Stay> + Send + Sync;
 
-/// What a purge is told.
 pub struct Purge<'a> {
-    /// The archive.
     pub keeper: &'a Keeper,
     /// Where deletions are counted.
     pub deleted: &'a DeletionCounter,
@@ -33,7 +30,6 @@ pub struct Purge<'a> {
     pub dry_run: bool,
 }
 
-/// What a purge has done.
 pub type Purged = Result<PurgeReport, CrawlError>;
 
 impl Purge<'_> {
@@ -169,7 +165,6 @@ impl Purge<'_> {
     }
 }
 
-/// What went in an hour.
 #[derive(Default)]
 struct Gone {
     files: u64,

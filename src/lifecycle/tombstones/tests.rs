@@ -22,7 +22,6 @@ struct Archive {
     deleted: DeletionCounter,
 }
 
-/// Files by path, with their sizes.
 type Files = BTreeMap<String, u64>;
 
 impl Archive {
@@ -71,7 +70,6 @@ impl Archive {
         Purge { keeper: &self.keeper, deleted: &self.deleted, stay: None, dry_run }
     }
 
-    /// All pages, one after the other.
     fn purge_all(&self, dry_run: bool, files: usize) -> crate::wire::PurgeReport {
         let mut total = crate::wire::PurgeReport::default();
         loop {
@@ -267,7 +265,6 @@ fn a_scope_reaches_no_further_than_it_says() {
     }
 }
 
-/// Names in two hours.
 fn any_files() -> impl Strategy<Value = BTreeSet<(u8, String)>> {
     let name = any_name().prop_filter("must be one a file can have", |name| !name.contains('/'));
     prop::collection::btree_set((0..2_u8, name), 0..60)

@@ -13,7 +13,6 @@ use crate::lifecycle::clock::Clocks;
 
 /// Microseconds of an hour.
 pub(super) const HOUR: i64 = 3_600_000_000;
-/// And of a day.
 pub(super) const DAY: i64 = 24 * HOUR;
 /// When every history begins: 2024-06-10T12:30.
 pub(super) const BEGIN: i64 = 1_718_022_600_000_000;
@@ -49,7 +48,6 @@ pub(super) struct ModelClock {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
-    /// How far the clock is ahead.
     ahead: i64,
     /// True time of the last boot.
     booted: i64,
@@ -63,7 +61,6 @@ impl ModelClock {
         Arc::new(Self { time: Arc::clone(time), number, state, free, others: Mutex::default() })
     }
 
-    /// It hears of these clocks.
     pub(super) fn hears(&self, others: Vec<(String, Weak<Self>)>) {
         *self.others.lock() = others;
     }
@@ -72,7 +69,6 @@ impl ModelClock {
         self.number
     }
 
-    /// What the clock shows.
     pub(super) fn wall(&self) -> i64 {
         self.time.now() + self.state().ahead
     }
@@ -81,7 +77,6 @@ impl ModelClock {
         self.state().ahead
     }
 
-    /// Sets the clock.
     pub(super) fn set(&self, ahead: i64) {
         self.state.lock().ahead = ahead;
     }
@@ -118,7 +113,6 @@ impl Clock for ModelClock {
         SystemTime::UNIX_EPOCH + Duration::from_micros(Self::wall(self).unsigned_abs())
     }
 
-    /// Nobody waits in a history.
     fn wait(&self, stop: &Stop, _: Duration) -> bool {
         stop.is_stopped()
     }

@@ -36,7 +36,7 @@ impl ModelWorld<'_> {
         changed
     }
 
-    /// A round that is told to be complete has not passed over a name that something else has here.
+    /// A round that is reported complete has not passed over a name that something else has here.
     fn is_occupied(&mut self, machine: usize, peer: usize, theirs: &Tree) {
         for (at, path) in &self.occupied {
             let is_there = std::fs::symlink_metadata(self.machines[machine].base.join(path));

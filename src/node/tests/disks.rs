@@ -130,10 +130,8 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-/// Bytes of a segment.
 pub(super) const BYTES: usize = 200;
 
-/// A content that no other number gives.
 pub(super) fn content(number: u64) -> Vec<u8> {
     let mut bytes = format!("segment {number} ").into_bytes();
     bytes.resize(BYTES, b'.');
@@ -174,7 +172,6 @@ pub(super) fn parts(path: &str) -> PathParts<'_> {
     PathParts { place: HourPlace::parse(hour).unwrap(), channel: path.split('/').next().unwrap(), name: file }
 }
 
-/// The hour of a path, unread.
 pub(super) fn hour_part(path: &str) -> &str {
     path.rsplit_once('/').unwrap().0
 }
@@ -201,10 +198,8 @@ pub(super) fn start_and_hash(path: &str) -> (i64, &str) {
     (start, &file[file.len() - 43..])
 }
 
-/// What lies on a disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tree {
-    /// Regular files in hours.
     pub(super) files: BTreeSet<String>,
     /// Those in the quarantine, by the path that they had.
     pub(super) quarantine: BTreeSet<String>,
@@ -218,7 +213,6 @@ impl Tree {
         tree
     }
 
-    /// Whether the bytes are there, listed or not.
     pub(super) fn holds(&self, path: &str) -> bool {
         self.files.contains(path) || self.quarantine.contains(path)
     }

@@ -19,17 +19,17 @@ use crate::archive::{HourPlace, Span};
 use crate::disk::{Base, BaseGuard as DiskGuard};
 use crate::http::test_node::{TestApp, app, crawl};
 use crate::index::IndexOptions;
-use crate::jobs::{Clock, Job as _, JobHandle, JobRegistry, Stop};
+use crate::jobs::{Clock, Job as _, JobHandle, JobRegistry, NodeEvents, Stop, Wake};
 use crate::lifecycle::clock::Clocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionOptions};
-use crate::replicate::backfill::{Backfill, BackfillOptions, KeepRules, PeerStatus, RefusedContent, Wants};
+use crate::replicate::HourRules;
+use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerStatus, Wants};
 use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
 use crate::sync::crawl::{Crawl, Keeper, StrangersBudget};
 use crate::sync::startup::Locked;
 use crate::wire::RetentionReport;
 
-/// What its operator has chosen.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) limits: RetentionLimits,
@@ -39,7 +39,6 @@ pub(super) struct Settings {
     pub(super) peers: Vec<Peer>,
 }
 
-/// See the module.
 pub(super) struct Machine {
     pub(super) name: String,
     /// Where its disk is mounted.
@@ -51,7 +50,6 @@ pub(super) struct Machine {
     pub(super) settings: Settings,
     pub(super) guards_out: Vec<Guard>,
     pub(super) node: Option<ModelNode>,
-    /// Whom it asks.
     pub(super) list: watch::Sender<Vec<Peer>>,
     starts: u64,
     /// In the last round tombstones waited for the operator.
@@ -59,16 +57,16 @@ pub(super) struct Machine {
     marker: Option<Vec<u8>>,
 }
 
-/// A node that runs.
 pub(super) struct ModelNode {
     pub(super) keeper: Arc<Keeper>,
     pub(super) retention: Arc<Retention>,
     pub(super) deleted: Arc<DeletionCounter>,
     fetching: BackfillOptions,
+    instance: u64,
     peers: watch::Receiver<Vec<Peer>>,
     crawl: Arc<Crawl>,
     catching_up: crate::sync::crawl::CatchingUp,
-    post: JobHandle,
+    handle: JobHandle,
     _locked: Locked,
 }
 
@@ -157,6 +155,8 @@ impl Machine {
             handle: street.runtime.handle().clone(),
             clocks: Arc::clone(&self.wrist) as Arc<dyn Clocks>,
             free: Arc::new(move |_| Some(disk.free())),
+            events: NodeEvents::default(),
+            wake: Wake::new(&stop),
         };
         let keeping_options = RetentionOptions {
             limits: self.settings.limits.clone(),
@@ -166,11 +166,7 @@ impl Machine {
             copies_at: self.settings.copies_at.clone(),
         };
         let retention = Arc::new(Retention::new(parts, keeping_options, &registry).unwrap());
-        let keeping = Arc::clone(&retention);
-        let adding = Arc::clone(&retention);
-        let keeps =
-            KeepRules::new(move |place| keeping.keeps(place)).with_room(move |place| adding.room_beside_own(place));
-        let fetching = BackfillOptions { keeps, ..fetched(tls, instance) };
+        let fetching = fetched(tls);
         let over = TestApp {
             name: &self.name,
             base_dir: &self.base,
@@ -183,10 +179,20 @@ impl Machine {
             stop: &stop,
         };
         let (_, router) = app(over, &CancellationToken::new());
-        let post = Arc::new(JobRegistry::default()).post("catch-up", None, Duration::from_secs(600));
+        let handle = Arc::new(JobRegistry::default()).register("catch-up", None, Duration::from_secs(600));
         let catching_up = crawl.jobs().0;
-        let mut node =
-            ModelNode { keeper, retention, deleted, fetching, peers, crawl, catching_up, post, _locked: locked };
+        let mut node = ModelNode {
+            keeper,
+            retention,
+            deleted,
+            fetching,
+            peers,
+            instance,
+            crawl,
+            catching_up,
+            handle,
+            _locked: locked,
+        };
         node.catch_up();
         self.door.shows(Some(router));
         if self.marker.is_none() {
@@ -214,7 +220,6 @@ impl Machine {
         }
     }
 
-    /// Loses the index of a node that does not run.
     pub(super) fn lose_index(&self) {
         if self.state.join("index.redb").exists() {
             std::fs::remove_file(self.state.join("index.redb")).unwrap();
@@ -236,7 +241,6 @@ impl Machine {
         std::fs::read(self.base.join(".gapless/marker")).ok() == self.marker
     }
 
-    /// The marker is as it was when the node began.
     pub(super) fn mend_marker(&self) {
         if let Some(marker) = &self.marker {
             std::fs::create_dir_all(self.base.join(".gapless")).unwrap();
@@ -247,8 +251,10 @@ impl Machine {
     /// One round with every peer, as `gapless backfill --once` does it.
     pub(super) fn round(&self, street: &ModelNetwork) -> Vec<PeerStatus> {
         let Some(node) = &self.node else { return Vec::new() };
-        let (keeper, peers) = (Arc::clone(&node.keeper), node.peers.clone());
-        let backfill = Backfill::new(keeper, peers, node.fetching.clone(), &Registry::new()).unwrap();
+        let rules = Arc::clone(&node.retention) as Arc<dyn HourRules>;
+        let parts = BackfillParts::alone(Arc::clone(&node.keeper), node.peers.clone(), rules);
+        let parts = BackfillParts { instance: node.instance, ..parts };
+        let backfill = Backfill::new(parts, node.fetching.clone(), &Registry::new()).unwrap();
         let all = street.runtime.block_on(backfill.once());
         node.retention.glance();
         all
@@ -261,7 +267,7 @@ impl ModelNode {
         self.crawl.kick();
         // The disk may be away: then it stays behind.
         for _ in 0..3 {
-            let stepped = self.catching_up.step(&self.post);
+            let stepped = self.catching_up.step(&self.handle);
             if stepped.is_ok() && *self.crawl.ready().borrow() {
                 break;
             }
@@ -287,7 +293,6 @@ impl ModelNode {
         }
     }
 
-    /// The names of an hour that it lists.
     pub(super) fn listed(&self, place: &HourPlace) -> Vec<String> {
         let answer = self.keeper.answer(place);
         answer
@@ -305,12 +310,9 @@ fn mark(own: &Path, number: u64) {
     std::fs::File::options().write(true).open(&marker).unwrap().set_modified(begin).unwrap();
 }
 
-fn fetched(tls: Arc<crate::net::tls::ClientConfig>, instance: u64) -> BackfillOptions {
+fn fetched(tls: Arc<crate::net::tls::ClientConfig>) -> BackfillOptions {
     BackfillOptions {
-        dates: crate::replicate::peer::Dates::default(),
         wants: Wants::default(),
-        keeps: KeepRules::everything(),
-        refuses: RefusedContent::nothing(),
         cutoff: Span::from_us(0),
         concurrency: 4,
         interval: Duration::from_secs(300),
@@ -322,11 +324,7 @@ fn fetched(tls: Arc<crate::net::tls::ClientConfig>, instance: u64) -> BackfillOp
         tls,
         accept_bursts: false,
         token: None,
-        instance,
         name: String::new(),
-        knowledge: Arc::default(),
-        board: Arc::default(),
-        busy: Arc::default(),
         report_file: None,
         strangers: StrangersBudget { budget: Some(MOST_JUNK as u64 * BLOCK), streams: 4 },
     }

@@ -33,7 +33,6 @@ const MOST_STORIES: usize = 60;
 /// Workers that play them.
 const WORKERS: usize = 2;
 
-/// What became of a history.
 struct Played {
     steps: usize,
     /// The step after which something was wrong, and what.

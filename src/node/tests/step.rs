@@ -5,7 +5,6 @@ use super::truth::MACHINES;
 use super::world::SeededNumbers;
 use crate::archive::guards::Guard;
 
-/// A file of ours that may be damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnFile {
     /// Everything under `.gapless` that protects: one copy of each, or all copies of one.
@@ -20,15 +19,12 @@ pub(super) enum OwnFile {
 pub(super) enum FileDamage {
     Flip,
     Remove,
-    /// Of a record: lines are cut off its end.
     Cut,
-    /// Of a record: another machine's is put there.
     Foreign,
     /// Of a record: as it was when the disk was last copied.
     Older,
 }
 
-/// What an operator sets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum OperatorLimit {
     Off,
@@ -44,11 +40,18 @@ pub(super) enum OperatorLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attack {
     /// Tombstones for so many segments of an hour, beside so many invented names.
-    Burst { tombstones: usize, names: usize },
+    Burst {
+        tombstones: usize,
+        names: usize,
+    },
     /// So many real segments in each hour that the machine holds.
-    Gifts { each: usize },
-    /// Bytes in a channel that nobody records.
-    Junk { hours: usize, each: usize },
+    Gifts {
+        each: usize,
+    },
+    Junk {
+        hours: usize,
+        each: usize,
+    },
     /// Real bytes in hours of the year 2099.
     Future,
     /// It serves the directory of a machine of ours.
@@ -205,12 +208,10 @@ impl Theme {
         Self::Occupied,
     ];
 
-    /// The one of this seed.
     pub(super) fn of(seed: u64) -> Self {
         *SeededNumbers::new(seed ^ 0x0074_6865_6d65).pick(&Self::ALL)
     }
 
-    /// The guard that its story is about.
     pub(super) fn guard(self) -> Option<Guard> {
         Some(match self {
             Self::Anything => return None,

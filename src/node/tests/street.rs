@@ -30,7 +30,6 @@ pub(super) struct ModelNetwork {
     shutdown: CancellationToken,
 }
 
-/// An address, and what stands behind it.
 #[derive(Clone)]
 pub(super) struct ModelAddress {
     address: SocketAddr,
@@ -76,7 +75,6 @@ impl ModelAddress {
         PeerUrl::parse(&format!("http://{}/{who}", self.address)).unwrap()
     }
 
-    /// This stands behind it from now on.
     pub(super) fn shows(&self, router: Option<Router>) {
         self.room.lock().router = router;
     }
@@ -96,7 +94,6 @@ impl ModelAddress {
         self.room.lock().fails = path;
     }
 
-    /// As in the beginning.
     pub(super) fn clear(&self) {
         *self.room.lock() = Room::default();
     }

@@ -10,7 +10,6 @@ use super::disks::{Tree, hour_part, hour_place, is_tombstone, parts, start_and_h
 use crate::archive::HourPlace;
 use crate::archive::retention::RetentionLimits;
 
-/// Machines of ours.
 pub(super) const MACHINES: usize = 3;
 /// Files that a peer may give of channels that nobody here records or names.
 pub(super) const MOST_JUNK: usize = 12;
@@ -19,34 +18,25 @@ const SLACK: i64 = 2 * HOUR;
 /// The same content of the same channel so near a tombstone is what it hides.
 const NEAR_US: i64 = 30_000_000;
 
-/// What is known of a segment.
 #[derive(Debug, Clone)]
 struct Fact {
     /// The machine on which it was recorded, if it was one of ours.
     of: Option<usize>,
-    /// It may be nowhere: why.
     excuse: Option<&'static str>,
 }
 
-/// Who took what is missing after a step.
 #[derive(Debug, Clone, Default)]
 pub(super) enum LossCause {
-    /// Nobody may have.
     #[default]
     Nobody,
-    /// The test itself, on this machine's disk.
     Hand(usize),
-    /// The operator, by a purge there.
     Purge(usize),
-    /// Retention there.
     Retention(RetentionRun),
 }
 
-/// A run of retention.
 #[derive(Debug, Clone)]
 pub(super) struct RetentionRun {
     pub(super) machine: usize,
-    /// On the operator's word.
     pub(super) confirmed: bool,
     pub(super) limits: RetentionLimits,
     pub(super) reclaim_us: i64,
@@ -57,7 +47,6 @@ pub(super) struct RetentionRun {
     pub(super) wall: i64,
 }
 
-/// What the model remembers of a machine.
 #[derive(Debug, Clone, Default)]
 struct Memory {
     tree: Tree,
@@ -70,25 +59,20 @@ struct Memory {
     retired: BTreeMap<HourPlace, i64>,
     /// Files that others' tombstones have hidden, when, and with how many in their hour.
     struck: BTreeMap<String, (i64, usize)>,
-    /// Hours that lay there in the beginning.
     first: BTreeSet<String>,
-    /// How many were held, in time lived.
     held: Vec<(i64, usize)>,
     lived: i64,
     snapshot: (BTreeSet<HourPlace>, BTreeMap<HourPlace, i64>),
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct ModelTruth {
     facts: BTreeMap<String, Fact>,
-    /// Stems that an operator has hidden.
     buried: BTreeSet<String>,
     /// Stems whose tombstones an operator has accepted.
     accepted: BTreeSet<String>,
     machines: [Memory; MACHINES],
     has_retired: bool,
-    /// What was violated.
     pub(super) violations: Vec<String>,
 }
 
@@ -424,7 +408,6 @@ impl ModelTruth {
 }
 
 impl Memory {
-    /// Hours that are certainly this archive's own.
     fn own_hours(&self, machine: usize, tree: &Tree) -> usize {
         let own = format!("cam{machine}/");
         tree.hours().keys().filter(|hour| hour.starts_with(&own) || self.first.contains(**hour)).count()

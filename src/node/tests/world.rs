@@ -21,7 +21,6 @@ const HOURS: i64 = 5;
 /// Bytes that are free on each disk when a history begins.
 pub(super) const FREE: u64 = 1 << 40;
 
-/// See the module.
 pub(super) struct ModelWorld<'s> {
     pub(super) street: &'s ModelNetwork,
     pub(super) dir: tempfile::TempDir,
@@ -113,7 +112,6 @@ impl<'s> ModelWorld<'s> {
         self.changed(machine, &parts(path).place);
     }
 
-    /// The watcher of a node hears of a change.
     pub(super) fn changed(&self, machine: usize, place: &HourPlace) {
         if let Some(node) = &self.machines[machine].node {
             // It may fail where the disk is away.
@@ -130,7 +128,6 @@ impl<'s> ModelWorld<'s> {
         Some((hour_place(hour), paths.into_iter().cloned().collect()))
     }
 
-    /// A directory for what is no machine of ours.
     pub(super) fn other_dir(&self, door: usize) -> PathBuf {
         let dir = self.dir.path().join(format!("other{door}"));
         std::fs::create_dir_all(&dir).unwrap();

@@ -18,7 +18,7 @@ pub(super) async fn allowance(job: &PeerJob, stream: &Stream) -> Result<Allowanc
 }
 
 /// Whether a stream is left out as a whole, because nothing of it may be fetched, and nothing is here that the peer's tombstones could
-/// hide. That is counted, and told once.
+/// hide. That is counted, and logged once.
 pub(super) async fn leaves_out(job: &mut PeerJob, stream: &Stream) -> Result<bool, RoundError> {
     let Allowance::Full(why) = allowance(job, stream).await? else { return Ok(false) };
     if job.shared.keeper.index().catalog().bounds(&stream.to_string()).is_some() {
@@ -52,7 +52,7 @@ pub(super) fn beside_own(job: &mut PeerJob, place: &HourPlace, plan: &mut HourPl
     if job.shared.keeper.would_be_fetched(place) {
         return None;
     }
-    let room = job.shared.options.keeps.room_beside_own(place);
+    let room = job.shared.parts.rules.room_beside_own(place);
     // Less than a block is room for no file.
     if room < BLOCK && !plan.fetch.is_empty() {
         is_full(
@@ -68,8 +68,8 @@ pub(super) fn beside_own(job: &mut PeerJob, place: &HourPlace, plan: &mut HourPl
 /// Something of a stream was left out because there is no room for more of what the peer gives.
 pub(super) fn is_full(job: &mut PeerJob, stream: &Stream, why: &str) {
     job.report.over_budget += 1;
-    let is_told = job.known.is_full.swap(true, std::sync::atomic::Ordering::Relaxed);
-    if !is_told {
+    let is_logged = job.followed.is_full.swap(true, std::sync::atomic::Ordering::Relaxed);
+    if !is_logged {
         tracing::warn!(name: "strangers_budget_full", peer = job.peer().name, first = %stream, why, "a peer offers more than may be fetched from it; name the channels that are wanted in [backfill] channels, or raise strangers_budget or [retention] max_bytes");
     }
     job.report.full.get_or_insert_with(|| why.to_owned());
@@ -80,8 +80,8 @@ pub(super) async fn look(job: &PeerJob) {
     let (peer, bounds) = (job.peer().name.clone(), job.shared.options.strangers);
     let Ok(filled) = filled(&job.shared, peer, bounds).await else { return };
     let full = job.report.full.clone();
-    job.known.is_full.store(full.is_some(), std::sync::atomic::Ordering::Relaxed);
-    job.known.update(|status| (status.filled, status.full) = (filled, full));
+    job.followed.is_full.store(full.is_some(), std::sync::atomic::Ordering::Relaxed);
+    job.followed.update(|status| (status.filled, status.full) = (filled, full));
 }
 
 async fn filled(

@@ -48,18 +48,19 @@ pub(super) async fn fetch(
         }
         let Some(done) = tasks.join_next().await else { break };
         job.asked();
-        let mut came = match done.map_err(|error| RoundError::Thread(error.to_string())).and_then(|came| came) {
-            Ok(came) => came,
+        let mut outcome = match done.map_err(|error| RoundError::Thread(error.to_string())).and_then(|outcome| outcome)
+        {
+            Ok(outcome) => outcome,
             Err(error) => {
                 ends = Some(error);
                 continue;
             }
         };
-        let only_large = came.large.len() > came.published;
+        let only_large = outcome.large.len() > outcome.published;
         // A peer that puts everything off is not asked like this again.
-        let nothing = came.published == 0 && came.gone.is_empty() && !came.later.is_empty();
-        let is_full = came.ends.take();
-        take_note(job, target, came, &mut waiting, &mut large);
+        let nothing = outcome.published == 0 && outcome.gone.is_empty() && !outcome.later.is_empty();
+        let is_full = outcome.ends.take();
+        take_note(job, target, outcome, &mut waiting, &mut large);
         job.small_files = !only_large && !nothing;
         if most == 1 {
             (size, most) = (even(waiting.len()), AT_ONCE);
@@ -85,9 +86,8 @@ fn even(files: usize) -> usize {
     files.div_ceil(requests).max(FIRST)
 }
 
-/// What became of the files of a request.
 #[derive(Default)]
-struct Came {
+struct BundleOutcome {
     published: usize,
     bytes: u64,
     large: Vec<Missing>,
@@ -95,7 +95,6 @@ struct Came {
     busy: Vec<Box<str>>,
     over_budget: u64,
     failed: Vec<(Box<str>, RoundError)>,
-    /// There is no room for more files.
     ends: Option<RoundError>,
     gone: Vec<Box<str>>,
 }
@@ -103,24 +102,24 @@ struct Came {
 fn take_note(
     job: &mut PeerJob,
     target: &HourTarget,
-    came: Came,
+    outcome: BundleOutcome,
     waiting: &mut VecDeque<Missing>,
     large: &mut Vec<Missing>,
 ) {
-    count(job, &target.place, came.published as u64, came.bytes);
-    for name in came.gone {
+    count(job, &target.place, outcome.published as u64, outcome.bytes);
+    for name in outcome.gone {
         gone(job, &target.place, name);
     }
-    job.report.elsewhere += came.busy.len() as u64;
-    PeerJob::note(&mut job.busy, came.busy.into_iter().map(|name| (target.place.clone(), name)));
-    for (name, error) in came.failed {
+    job.report.elsewhere += outcome.busy.len() as u64;
+    PeerJob::note(&mut job.busy, outcome.busy.into_iter().map(|name| (target.place.clone(), name)));
+    for (name, error) in outcome.failed {
         not_fetched(job, target, name, &error);
     }
-    if came.over_budget > 0 {
-        budget::no_room_for_files(job, &target.place.stream, came.over_budget);
+    if outcome.over_budget > 0 {
+        budget::no_room_for_files(job, &target.place.stream, outcome.over_budget);
     }
-    waiting.extend(came.later);
-    large.extend(came.large);
+    waiting.extend(outcome.later);
+    large.extend(outcome.large);
 }
 
 async fn some(
@@ -128,17 +127,17 @@ async fn some(
     peer: &Peer,
     target: &Arc<HourTarget>,
     files: Vec<Missing>,
-) -> Result<Came, RoundError> {
-    let mut came = Came::default();
+) -> Result<BundleOutcome, RoundError> {
+    let mut outcome = BundleOutcome::default();
     let mut claimed: Vec<(FetchClaim, Missing)> = Vec::with_capacity(files.len());
     for file in files {
         match shared.claims.claim(&target.place, &file.name) {
             Some(claim) => claimed.push((claim, file)),
-            None => came.busy.push(file.name),
+            None => outcome.busy.push(file.name),
         }
     }
     if claimed.is_empty() {
-        return Ok(came);
+        return Ok(outcome);
     }
     let names = claimed.iter().map(|(_, file)| file.name.to_string()).collect();
     let answer = match shared.client.bundle(peer, &target.place, names).await {
@@ -150,8 +149,8 @@ async fn some(
             }
             // One by one it may work: the peer may be one of ours that does not know this.
             tracing::debug!(name: "bundle_failed", peer = peer.name, hour = %target.place, %error, "files are fetched one by one instead");
-            came.large.extend(claimed.into_iter().map(|(_, file)| file));
-            return Ok(came);
+            outcome.large.extend(claimed.into_iter().map(|(_, file)| file));
+            return Ok(outcome);
         }
     };
     // We ourselves are slow now; that is no reason to ask another.
@@ -162,34 +161,34 @@ async fn some(
     let (all, at, from) = (Arc::clone(shared), Arc::clone(target), peer.name.clone());
     let publishing = shared.blocking(move || {
         let noting = |appear: &[&str]| super::publish::note(&all, &from, &at, appear);
-        let published = publish((&all, &at), &claimed, &answer, &mut came, noting)?;
+        let published = publish((&all, &at), &claimed, &answer, &mut outcome, noting)?;
         index(&all.keeper, &at, &published)?;
         drop(claimed);
-        Ok(came)
+        Ok(outcome)
     });
     publishing.await
 }
 
-/// Publishes what came, after telling `note` which files are about to appear; tells the names of what is new.
+/// Publishes what came, after `note` was given those that are about to appear; returns the names of what is new.
 fn publish(
     (shared, target): (&Shared, &HourTarget),
     claimed: &[(FetchClaim, Missing)],
     answer: &[u8],
-    came: &mut Came,
+    outcome: &mut BundleOutcome,
     note: impl FnOnce(&[&str]) -> Result<(), CrawlError>,
 ) -> Result<Vec<Box<str>>, RoundError> {
     let names: Vec<&str> = claimed.iter().map(|(_, file)| &*file.name).collect();
     let (parts, _whole) = bundle::read(answer, &names);
-    // A failed flush is told once to each open directory: this one is nobody else's.
+    // A failed flush is reported once to each open directory: this one is nobody else's.
     let dir = target.dir.again().map_err(CrawlError::Disk)?;
     let (mut downloads, mut of) = (Vec::new(), Vec::new());
     for (number, (_, file)) in claimed.iter().enumerate() {
         match parts.get(number) {
             // Since it was planned another peer may have given its tombstone.
             Some(BundlePart::Content(_)) if is_there(&dir, &tombstone_of(&file.name))? => {}
-            Some(BundlePart::Content(_)) if came.ends.is_some() => {}
-            Some(BundlePart::Content(_)) if has_no_inode(shared, &mut came.ends)? => {}
-            Some(BundlePart::Content(content)) if !target.take(content.len() as u64) => came.over_budget += 1,
+            Some(BundlePart::Content(_)) if outcome.ends.is_some() => {}
+            Some(BundlePart::Content(_)) if has_no_inode(shared, &mut outcome.ends)? => {}
+            Some(BundlePart::Content(content)) if !target.take(content.len() as u64) => outcome.over_budget += 1,
             Some(BundlePart::Content(content)) => match download(target, file, content) {
                 Ok(verified) => {
                     downloads.push((&*file.name, verified));
@@ -200,27 +199,27 @@ fn publish(
                     if error.is_full() {
                         return Err(error.into());
                     }
-                    came.failed.push((file.name.clone(), error.into()));
+                    outcome.failed.push((file.name.clone(), error.into()));
                 }
             },
-            Some(BundlePart::Gone) => came.gone.push(file.name.clone()),
-            Some(BundlePart::Later) => came.later.push(file.clone()),
+            Some(BundlePart::Gone) => outcome.gone.push(file.name.clone()),
+            Some(BundlePart::Later) => outcome.later.push(file.clone()),
             // Or the answer was cut off: by itself it may come.
-            Some(BundlePart::Large) | None => came.large.push(file.clone()),
+            Some(BundlePart::Large) | None => outcome.large.push(file.clone()),
         }
     }
     let together = |verified: Vec<Verified>| Verified::finish_together(&dir, verified);
     let outcomes = super::publish::publish((&shared.keeper, target), downloads, note, together)?;
     let mut published = Vec::with_capacity(outcomes.len());
-    for ((file, bytes), outcome) in of.into_iter().zip(outcomes) {
-        match outcome {
+    for ((file, bytes), result) in of.into_iter().zip(outcomes) {
+        match result {
             Ok(Published::New) => {
-                came.published += 1;
-                came.bytes += bytes;
+                outcome.published += 1;
+                outcome.bytes += bytes;
                 published.push(file.name.clone());
             }
             Ok(Published::AlreadyThere) => {}
-            Err(error) => came.failed.push((file.name.clone(), error.into())),
+            Err(error) => outcome.failed.push((file.name.clone(), error.into())),
         }
     }
     Ok(published)

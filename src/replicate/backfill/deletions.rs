@@ -42,7 +42,6 @@ const MOST_SILENT: Duration = Duration::from_secs(15 * 60);
 /// Hours of a peer that are remembered as asked about.
 const MOST_HOURS: usize = 100_000;
 
-/// Which peers were asked about which hours.
 #[derive(Debug, Default)]
 pub(super) struct DeletionsAsked(Mutex<HashMap<String, OfPeer>>);
 
@@ -65,7 +64,6 @@ impl OfPeer {
 }
 
 impl DeletionsAsked {
-    /// Whether a peer is to be asked about an hour.
     fn lacks(&self, peer: &str, place: &HourPlace) -> bool {
         self.0.lock().get(peer).is_none_or(|of_peer| of_peer.lacks(place, Instant::now()))
     }
@@ -95,13 +93,11 @@ impl DeletionsAsked {
         Arc::clone(&self.0.lock().entry(peer.to_owned()).or_default().asking)
     }
 
-    /// How long to wait for a peer's answer.
     fn patience(&self, peer: &str) -> Duration {
         let has_answered = self.0.lock().get(peer).is_some_and(|of_peer| of_peer.has_answered);
         if has_answered { PATIENCE_ONCE_ANSWERED } else { PATIENCE }
     }
 
-    /// A peer does not say anything for the moment.
     fn is_silent(&self, peer: &str) {
         let mut heard = self.0.lock();
         let of_peer = heard.entry(peer.to_owned()).or_default();
@@ -169,7 +165,6 @@ async fn deletions(
     Ok(known)
 }
 
-/// The tombstones of these stems wait, too.
 fn wait_too(known: &mut Deletions, stems: HashSet<Box<str>>, place: &HourPlace) {
     known.graves.extend(stems.iter().filter_map(|stem| match parse_file_name(&format!("{stem}.tombstone")) {
         FileName::Understood(key) => Some((key.hash, key.kind, key.start(place.hour))),
@@ -183,12 +178,12 @@ fn wait_too(known: &mut Deletions, stems: HashSet<Box<str>>, place: &HourPlace) 
 async fn ask_others(job: &PeerJob, place: &HourPlace, remote: &[&str]) -> HashSet<Box<str>> {
     let others: Vec<Arc<FollowedPeer>> = {
         let all = job.shared.peers.lock();
-        let others = all.iter().filter(|known| known.peer != job.known.peer && known.peer.trusted);
+        let others = all.iter().filter(|known| known.peer != job.followed.peer && known.peer.trusted);
         others.filter(|known| may_be_asked(known.status().state)).cloned().collect()
     };
     let (mut said, mut too_many) = (HashSet::new(), HashSet::new());
     for _ in 0..ATTEMPTS {
-        let asked = others.iter().filter(|known| job.shared.heard.lacks(&known.peer.name, place));
+        let asked = others.iter().filter(|known| job.shared.deletions_asked.lacks(&known.peer.name, place));
         for answer in futures_util::future::join_all(asked.map(|known| ask(job, known, place, remote))).await {
             said.extend(answer.stems);
             too_many.extend(answer.too_many_of);
@@ -196,7 +191,7 @@ async fn ask_others(job: &PeerJob, place: &HourPlace, remote: &[&str]) -> HashSe
         let names = others.iter().map(|known| &*known.peer.name);
         let remembered: Vec<&str> = names.filter(|name| !too_many.contains(*name)).collect();
         let waiting = || job.shared.bursts.waiting_in(place);
-        if let Some(waiting) = job.shared.heard.unless_lacking(&remembered, place, waiting) {
+        if let Some(waiting) = job.shared.deletions_asked.unless_lacking(&remembered, place, waiting) {
             said.extend(waiting);
             return said;
         }
@@ -205,7 +200,6 @@ async fn ask_others(job: &PeerJob, place: &HourPlace, remote: &[&str]) -> HashSe
     said
 }
 
-/// What another peer said of an hour.
 #[derive(Default)]
 struct DeletionsOfPeer {
     /// The stems of its tombstones that concern the names at hand.
@@ -228,13 +222,13 @@ fn has_no_such_hour(error: &PeerError) -> bool {
 /// Asks another peer, and remembers what it says. Empty if it said nothing, or was asked by another worker meanwhile.
 async fn ask(job: &PeerJob, known: &FollowedPeer, place: &HourPlace, remote: &[&str]) -> DeletionsOfPeer {
     let (shared, peer) = (&job.shared, &known.peer);
-    let asking = shared.heard.asking(&peer.name);
+    let asking = shared.deletions_asked.asking(&peer.name);
     let _one = asking.lock().await;
-    if !shared.heard.lacks(&peer.name, place) {
+    if !shared.deletions_asked.lacks(&peer.name, place) {
         return DeletionsOfPeer::default();
     }
     let listing = shared.client.segments(peer, &place.stream.channel, &place.stream.quality, place.hour);
-    let names = match timeout(shared.heard.patience(&peer.name), listing).await {
+    let names = match timeout(shared.deletions_asked.patience(&peer.name), listing).await {
         Ok(Ok(listing)) => listing.names,
         // It answers, and has no such hour.
         Ok(Err(error)) if has_no_such_hour(&error) => Vec::new(),
@@ -244,13 +238,13 @@ async fn ask(job: &PeerJob, known: &FollowedPeer, place: &HourPlace, remote: &[&
                 |answer| answer.map_or_else(|error| error.to_string(), |_| String::new()),
             );
             tracing::debug!(name: "deletions_not_told", hour = %place, peer = %peer.name, why, "a peer does not say now what is deleted of an hour; its own round will");
-            shared.heard.is_silent(&peer.name);
+            shared.deletions_asked.is_silent(&peer.name);
             return DeletionsOfPeer::default();
         }
     };
     let tombstones: Vec<Box<str>> = names.into_iter().filter(|name| is_tombstone(name)).collect();
     let remember = || shared.bursts.wait(&peer.name, place, &tombstones);
-    let is_remembered = shared.heard.note(&peer.name, place, remember);
+    let is_remembered = shared.deletions_asked.note(&peer.name, place, remember);
     let stems = heavy(tombstones.len() + remote.len(), || concerning(&tombstones, remote));
     DeletionsOfPeer { stems, too_many_of: (!is_remembered).then(|| peer.name.clone()) }
 }

@@ -29,14 +29,11 @@ pub(super) struct PeerCursor {
     pub(super) seq: u64,
 }
 
-/// What was found out.
 #[derive(Debug)]
 pub(super) enum SyncResult {
     /// The peer speaks only the fixed part.
     FixedPart,
-    /// The peer is this node.
     Itself,
-    /// What differs.
     Differs(Differences),
 }
 
@@ -47,7 +44,6 @@ pub(super) struct Promise {
     pub(super) theirs: Digest,
 }
 
-/// What differs.
 #[derive(Debug, Default)]
 pub(super) struct Differences {
     /// From where the peer can be followed.
@@ -64,18 +60,16 @@ struct DifferentDay {
     subject: ComparedSubject,
     pair: Pair,
     hours: Vec<(HourPlace, Pair)>,
-    /// Whether what was told of its hours adds up to what was told of the day. A line that garbles, or a change in between, may
+    /// Whether the digests of its hours add up to that of the day. A line that garbles, or a change in between, may
     /// have hidden one.
     adds_up: bool,
 }
 
 impl Differences {
-    /// Whether there is enough to do for one round.
     fn is_enough(&self, job: &PeerJob) -> bool {
         self.places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS
     }
 
-    /// Remembers what left nothing to do.
     pub(super) fn settle(self, job: &PeerJob) {
         let (memory, era, name) = (&job.shared.memory, job.era, &job.peer().name);
         for (quality, pair, days, mut settled) in self.qualities {
@@ -100,7 +94,6 @@ impl Differences {
     }
 }
 
-/// What of all that is wanted differs.
 pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
     let mut found = Differences::default();
     let mut after: Option<String> = None;
@@ -120,7 +113,7 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
         };
         if page == 0 {
             job.shared.client.identified(job.peer(), answer.instance);
-            if answer.instance == Some(job.shared.options.instance) {
+            if answer.instance == Some(job.shared.parts.instance) {
                 return Ok(SyncResult::Itself);
             }
             note_identity(job, answer.archive.as_deref(), answer.name.as_deref()).await?;
@@ -130,7 +123,7 @@ pub(super) async fn agree(job: &mut PeerJob) -> Result<SyncResult, RoundError> {
         }
         for theirs in answer.qualities {
             if found.is_enough(job) {
-                job.unheard = true;
+                job.is_partly_asked = true;
                 break;
             }
             let Ok(stream) = Stream::new(&theirs.channel, &theirs.quality) else { continue };
@@ -154,12 +147,12 @@ async fn note_identity(job: &PeerJob, archive: Option<&str>, name: Option<&str>)
     let ours = job.shared.with_keeper(|keeper| Ok(keeper.index().archive()?)).await?;
     let ours = ours.map(|id| ArchiveId::from_bytes(id).to_string());
     let conflict = Conflict::between((ours.as_deref(), &job.shared.options.name), (archive, name));
-    let known = job.known.status().conflict;
+    let known = job.followed.status().conflict;
     if let Some(why) = conflict.filter(|_| conflict != known) {
         tracing::warn!(name: "peer_conflict", peer = job.peer().name, %why, "another node claims this node's name or archive id");
     }
     let id = archive.and_then(|archive| archive.parse().ok());
-    job.known.update(|status| (status.archive, status.conflict) = (id, conflict));
+    job.followed.update(|status| (status.archive, status.conflict) = (id, conflict));
     Ok(())
 }
 
@@ -172,7 +165,6 @@ fn speaks_only_the_fixed_part(error: &PeerError) -> bool {
     }
 }
 
-/// The days of a quality that differ.
 async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut Differences) -> Result<(), RoundError> {
     let wants = &job.shared.options.wants;
     if !wants.channel(stream.channel.as_str()) || !wants.quality(stream.quality.as_str()) {
@@ -196,13 +188,13 @@ async fn quality(job: &mut PeerJob, stream: &Stream, theirs: &str, found: &mut D
         let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
         let answer: Result<DayDigests, _> = job.shared.client.get_json(job.peer(), &path, &query, ANSWER_BYTES).await;
         job.asked();
-        let Some(answer) = or_told(answer, job)? else {
+        let Some(answer) = or_reported(answer, job)? else {
             all = false;
             break;
         };
         for there in answer.days {
             if found.is_enough(job) {
-                (all, job.unheard) = (false, true);
+                (all, job.is_partly_asked) = (false, true);
                 break;
             }
             let Ok(at) = Day::parse(&there.day) else { continue };
@@ -248,7 +240,7 @@ async fn day(
     let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &written];
     let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
     job.asked();
-    let Some(answer) = or_told(answer, job)? else { return Ok(None) };
+    let Some(answer) = or_reported(answer, job)? else { return Ok(None) };
     let name = stream.to_string();
     let rows =
         job.shared.with_keeper(move |keeper| Ok(keeper.index().hour_rows(&name, day.first(), day.last())?)).await?;
@@ -265,7 +257,7 @@ async fn day(
         let options = &job.shared.options;
         if mine == theirs.digest
             || !options.wants.hour(hour)
-            || !options.keeps.hour(&place)?
+            || !job.shared.keeps(&place)?
             || job.shared.memory.is_settled(&job.peer().name, &subject, pair)
         {
             continue;
@@ -293,12 +285,12 @@ fn hours_of_a_day(said: u64) -> u64 {
 const MOST_BEHIND: u64 = 1_000_000;
 
 /// What was asked for; nothing, and a line in the report, if only this one answer is bad.
-pub(super) fn or_told<T>(answer: Result<T, PeerError>, job: &mut PeerJob) -> Result<Option<T>, RoundError> {
+pub(super) fn or_reported<T>(answer: Result<T, PeerError>, job: &mut PeerJob) -> Result<Option<T>, RoundError> {
     match answer.map_err(RoundError::from) {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.ends_the_round() => Err(error),
         Err(error) => {
-            job.unheard = true;
+            job.is_partly_asked = true;
             job.report.failed(error);
             Ok(None)
         }
@@ -311,7 +303,7 @@ pub(super) async fn promised(job: &mut PeerJob, place: &HourPlace) -> Result<Opt
     let path = ["api", "v1", "digests", stream.channel.as_str(), stream.quality.as_str(), &day];
     let answer: Result<HourDigests, _> = job.shared.client.get_json(job.peer(), &path, &[], ANSWER_BYTES).await;
     job.asked();
-    let Some(answer) = or_told(answer, job)? else { return Ok(None) };
+    let Some(answer) = or_reported(answer, job)? else { return Ok(None) };
     let hour = place.hour.to_string();
     Ok(answer.hours.iter().find(|theirs| theirs.hour == hour).and_then(|theirs| Digest::parse(&theirs.digest)))
 }

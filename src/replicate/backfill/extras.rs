@@ -28,7 +28,6 @@ const MOST_TRIED: u64 = 10_000;
 /// end, since it cannot be resumed.
 const MOST_TIME: Duration = Duration::from_secs(60);
 
-/// What a round may still do.
 #[derive(Debug)]
 struct Left {
     files: u64,
@@ -43,7 +42,6 @@ impl Left {
         Self { files: MOST_TRIED, bytes, until: now + MOST_TIME, room: None }
     }
 
-    /// The most that the next file may have.
     fn most(&self) -> u64 {
         self.bytes.min(self.room.unwrap_or(0))
     }
@@ -63,7 +61,7 @@ impl Left {
     }
 }
 
-/// Fetches what is missing of each directory of extras. One file that does not work is told and does not keep the others.
+/// Fetches what is missing of each directory of extras. One file that fails is reported and does not hold up the others.
 pub(super) async fn extras(job: &mut PeerJob) -> Result<(), RoundError> {
     let shared = Arc::clone(&job.shared);
     let mut left = Left::begin(shared.options.max_extras_bytes, Instant::now());
@@ -140,7 +138,7 @@ async fn directory(job: &mut PeerJob, dir: &str, left: &mut Left) -> Result<bool
             return Ok(false);
         }
         let fetched = one(&shared, &peer, &parts, left.most()).await;
-        job.known.step();
+        job.followed.step();
         match fetched {
             Ok(bytes) => {
                 if let Some(bytes) = bytes {
@@ -195,7 +193,7 @@ fn lies_among_segments(parts: &[&str]) -> bool {
     parts.get(2).is_some_and(|name| Hour::parse(name).is_ok())
 }
 
-/// Fetches one; tells its bytes, or nothing if it came from elsewhere meanwhile or has gone there.
+/// Fetches one; returns its bytes, or nothing if another peer supplied it meanwhile or this one has it no more.
 async fn one(shared: &Arc<Shared>, peer: &Peer, parts: &[&str], most: u64) -> Result<Option<u64>, RoundError> {
     shared.room().await?;
     let all = Arc::clone(shared);
@@ -208,9 +206,9 @@ async fn one(shared: &Arc<Shared>, peer: &Peer, parts: &[&str], most: u64) -> Re
         let (base, above, made) = (Arc::clone(&base), above.clone(), Arc::clone(&made));
         move || begin(&base, &above, &name, &made)
     };
-    let came = shared.client.extra(peer, parts, most, begin).await;
+    let answer = shared.client.extra(peer, parts, most, begin).await;
     let finished = shared.blocking(move || {
-        let published = match came {
+        let published = match answer {
             Ok(Some(file)) => {
                 let bytes = file.bytes();
                 let published = file.finish().map_err(CrawlError::Disk)?;

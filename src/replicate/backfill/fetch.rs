@@ -1,7 +1,7 @@
 //! Takes over one hour of a peer as it was planned: tombstones first (`take`), then what is missing, in random order.
 //!
 //! Small files come many in one answer where the peer can do that (`bundle_fetch`), the others one by one, several at a time. What
-//! was published is flushed and told to the index in groups. After the first file that finds no room in the peer's budget nothing
+//! was published is flushed and indexed in groups. After the first file that finds no room in the peer's budget nothing
 //! more of the hour is asked for.
 
 use std::ffi::OsStr;
@@ -38,7 +38,6 @@ const FLUSHING: usize = 3;
 /// What to do about a file that another peer is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenBusy {
-    /// Leave it, and note it.
     Leave,
     /// Leave it, and note it; the names have waited long enough to be fetched.
     Due,
@@ -48,7 +47,6 @@ pub(super) enum WhenBusy {
 
 /// What of an hour is here, and how much may be added.
 pub(super) struct Room {
-    /// No segment is in it.
     pub(super) is_empty: bool,
     pub(super) allowance: Allowance,
     /// What may be added to what was recorded here, where something was.
@@ -56,7 +54,6 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// What may come into the hour.
     fn for_files(&self) -> Allowance {
         match (&self.allowance, self.beside_own) {
             (Allowance::Bytes(left), Some(beside)) => Allowance::Bytes(beside.min(*left)),
@@ -93,7 +90,7 @@ pub(super) async fn take_over(
     if job.report.fetched == before && took.new == 0 {
         // A recorder may be about to write into an hour that runs.
         if place.hour < now().hour().previous() {
-            nothing_came(job, target).await?;
+            nothing_arrived(job, target).await?;
         }
     } else if busy != WhenBusy::Due {
         job.shared.metrics.hour(&job.peer().name, place);
@@ -115,7 +112,6 @@ fn count_what_is_left(job: &mut PeerJob, place: &HourPlace, plan: &HourPlan<'_>)
     job.shared.metrics.small_differences(&job.peer().name, place, near);
 }
 
-/// The hour directory.
 async fn target(job: &PeerJob, place: &HourPlace, room: &Room) -> Result<Arc<HourTarget>, RoundError> {
     let (at, targets, keeper) = (place.clone(), job.shared.targets.clone(), Arc::clone(&job.shared.keeper));
     let (peer, allowance, is_empty) = (job.peer().name.clone(), room.for_files(), room.is_empty);
@@ -128,7 +124,7 @@ async fn target(job: &PeerJob, place: &HourPlace, room: &Room) -> Result<Arc<Hou
 }
 
 /// Nothing came: a directory that only a peer's word has made is not left behind.
-async fn nothing_came(job: &PeerJob, target: Arc<HourTarget>) -> Result<(), RoundError> {
+async fn nothing_arrived(job: &PeerJob, target: Arc<HourTarget>) -> Result<(), RoundError> {
     let keeper = Arc::clone(&job.shared.keeper);
     let removing = job.shared.blocking(move || {
         let base = keeper.guard().base().map_err(CrawlError::Away)?;
@@ -156,7 +152,7 @@ async fn missing(
     }
     // Several nodes, or peers, do not ask for the same thing at once.
     files.shuffle(&mut rand::rng());
-    let is_ours = job.known.status().is_ours == Some(true);
+    let is_ours = job.followed.status().is_ours == Some(true);
     if is_ours && files.len() >= bundle_fetch::FEW && busy != WhenBusy::Wait {
         files = bundle_fetch::fetch(job, target, files).await?;
     }
@@ -222,7 +218,7 @@ fn note(
     done: Result<(Box<str>, Result<Fetched, RoundError>), tokio::task::JoinError>,
     group: &mut Vec<Box<str>>,
 ) -> Result<(), RoundError> {
-    job.known.step();
+    job.followed.step();
     let (name, fetched) = match done {
         Ok(done) => done,
         // It was given up by us.
@@ -252,7 +248,7 @@ fn note(
     Ok(())
 }
 
-/// Flushes the directory for what was published, and tells the index.
+/// Flushes the directory for what was published, and indexes it.
 async fn settle(job: &PeerJob, target: &Arc<HourTarget>, names: Vec<Box<str>>) -> Result<(), RoundError> {
     let (keeper, at) = (Arc::clone(&job.shared.keeper), Arc::clone(target));
     job.shared
@@ -267,9 +263,7 @@ enum Fetched {
     Published(u64),
     /// It is here by now, or has been deleted by now.
     Nothing,
-    /// It has gone there.
     Gone,
-    /// It is being fetched from another.
     Busy,
     /// There is no room for it in the peer's budget.
     OverBudget,
@@ -306,8 +300,8 @@ async fn one(
         Pause::Ours => claim.hold(),
         Pause::Theirs => claim.touch(),
     };
-    let came = shared.client.download(peer, &target.place, &file.name, begun, target.room(), touch);
-    let outcome = came.await?;
+    let answer = shared.client.download(peer, &target.place, &file.name, begun, target.room(), touch);
+    let outcome = answer.await?;
     // While it is flushed the peer is asked for the next one.
     drop(turn);
     claim.hold();

@@ -23,7 +23,7 @@ use crate::archive::{FileName, Hour, HourPlace, Stream, parse_file_name};
 use crate::replicate::peer::{Peer, PeerClient, PeerError};
 use crate::wire::{ChangeKind, ChangeList, ChangeRecord};
 
-/// Seconds that a question waits at the peer: less than the silence that is borne, and than what proxies allow.
+/// Seconds that a question waits at the peer: less than the silence that a client allows, and than what proxies allow.
 const WAIT_S: u64 = 20;
 /// Bytes of an answer: a thousand changes have 300 kB.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -38,10 +38,8 @@ const HASTY: Duration = Duration::from_secs(1);
 /// Names that are planned together.
 const TOGETHER: usize = 1_000;
 
-/// Why following ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// It is time for a round.
     Due,
     /// The log does not hold what comes next: digests have to be compared.
     Gap,
@@ -77,7 +75,7 @@ pub(super) async fn follow(
                     return Ok(End::Gap);
                 }
                 if page.next >= page.last && !waiting.is_due(Instant::now()) {
-                    job.known.set_behind(0, job.whole && !waiting.is_retrying());
+                    job.followed.set_behind(0, job.whole && !waiting.is_retrying());
                 }
                 // Who has no seat for us answers at once that nothing is new.
                 let hasty = page.changes.is_empty() && asked.elapsed() < HASTY;
@@ -107,7 +105,7 @@ fn take_note(job: &mut PeerJob, page: &ChangeList, cursor: &mut PeerCursor, wait
         return false;
     }
     for change in &page.changes {
-        let found = wanted(job, change);
+        let found = relevant(job, change);
         if let Some((item, wait)) = &found
             && !wait.is_zero()
             && let FileName::Understood(key) = parse_file_name(&item.name)
@@ -125,7 +123,7 @@ fn take_note(job: &mut PeerJob, page: &ChangeList, cursor: &mut PeerCursor, wait
 }
 
 /// What is to be fetched, and how long it waits; nothing if it is not wanted here.
-fn wanted(job: &mut PeerJob, change: &ChangeRecord) -> Option<(Item, Duration)> {
+fn relevant(job: &mut PeerJob, change: &ChangeRecord) -> Option<(Item, Duration)> {
     let options = &job.shared.options;
     if change.change != ChangeKind::Put
         || !options.wants.channel(&change.channel)
@@ -141,8 +139,8 @@ fn wanted(job: &mut PeerJob, change: &ChangeRecord) -> Option<(Item, Duration)> 
         job.report.refused += 1;
         return None;
     };
-    // What cannot be told now is asked again when it is due.
-    if !options.wants.hour(place.hour) || job.leaves_future(place.hour) || !options.keeps.hour(&place).unwrap_or(true) {
+    // What is not known now is asked again when it is due.
+    if !options.wants.hour(place.hour) || job.leaves_future(place.hour) || !job.shared.keeps(&place).unwrap_or(true) {
         return None;
     }
     let (now, cutoff) = (now(), options.cutoff);
@@ -158,21 +156,20 @@ pub(super) fn until_eligible(rules: &Rules, eligible: crate::archive::Timestamp)
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
 }
 
-/// Fetches what is due, hour by hour.
 pub(super) async fn take_due(job: &mut PeerJob, waiting: &mut Waiting) -> Result<(), RoundError> {
     let mut worked = false;
     loop {
         let items = waiting.take_due(Instant::now(), TOGETHER);
         let Some(place) = items.first().map(|item| item.place.clone()) else {
             if worked {
-                job.known.has_fetched();
-                job.known.set_behind(0, job.whole && !waiting.is_retrying());
+                job.followed.has_fetched();
+                job.followed.set_behind(0, job.whole && !waiting.is_retrying());
             }
             return Ok(());
         };
         worked = true;
-        job.known.fetches();
-        job.known.set_behind(items.len() as u64, false);
+        job.followed.fetches();
+        job.followed.set_behind(items.len() as u64, false);
         let names: Vec<Box<str>> = items.iter().map(|item| item.name.clone()).collect();
         let done = match job.shared.room().await {
             Ok(()) => names_of(job, &place, &names, WhenBusy::Due, DeletionList::Taken, None).await,
@@ -191,7 +188,6 @@ pub(super) async fn take_due(job: &mut PeerJob, waiting: &mut Waiting) -> Result
     }
 }
 
-/// Lets wait again what was busy or failed.
 fn wait_again(job: &mut PeerJob, waiting: &mut Waiting, items: Vec<Item>, all: bool) {
     let now = Instant::now();
     let busy: Vec<Box<str>> = std::mem::take(&mut job.busy).into_iter().map(|(_, name)| name).collect();
@@ -210,15 +206,15 @@ fn done_up_to(cursor: PeerCursor, waiting: &Waiting) -> u64 {
     waiting.first_seq().map_or(cursor.seq, |first| cursor.seq.min(first.saturating_sub(1)))
 }
 
-/// Remembers how far the peer is followed, and how it goes with it. That this fails costs a comparison after a restart.
+/// Stores how far the peer is followed, and its state. If this fails, a restart costs a comparison.
 pub(super) async fn remember(job: &PeerJob, cursor: PeerCursor, waiting: &Waiting) {
-    let row = job.known.row(Some((cursor.epoch, done_up_to(cursor, waiting))));
+    let row = job.followed.row(Some((cursor.epoch, done_up_to(cursor, waiting))));
     keep(job, row).await;
 }
 
-/// Remembers that the peer is not followed, and how it goes with it.
+/// Stores that the peer is not followed, and its state.
 pub(super) async fn remember_unfollowed(job: &PeerJob) {
-    let row = job.known.row(None);
+    let row = job.followed.row(None);
     keep(job, row).await;
 }
 

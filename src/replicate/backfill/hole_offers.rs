@@ -1,4 +1,4 @@
-//! What a peer has of an hour that is missing here, told to those who want to know why a hole is open.
+//! Reports what a peer has of an hour that is missing here, for the reasons of holes.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,13 @@ use crate::archive::coverage::Stretch;
 use crate::archive::plan::HourPlan;
 use crate::archive::{FileName, HourPlace, SegmentKey, parse_file_name};
 
-/// What is about to be fetched.
 pub(super) struct Offers {
     asked: Vec<Stretch>,
 }
 
 impl Offers {
-    /// Tells what a plan finds missing here; of a whole list that is all that the peer has.
-    pub(super) fn tell(
+    /// Reports what a plan finds missing here; of a whole list that is all that the peer has.
+    pub(super) fn report(
         job: &PeerJob,
         place: &HourPlace,
         names: &[Box<str>],
@@ -28,14 +27,14 @@ impl Offers {
         let later = plan.later.iter().filter_map(|(offer, _)| of(&offer.key));
         let fetched = plan.fetch.iter().filter_map(|offer| of(&offer.key));
         let coming: Vec<Stretch> = fetched.chain(later).collect();
-        // What waited is done with now, whatever becomes of it; of a list the rest was replaced by what is told.
+        // What waited is done with now, whatever becomes of it; of a list the rest was replaced by this report.
         let asked = if all {
             plan.fetch.iter().filter_map(|offer| of(&offer.key)).collect()
         } else {
             names.iter().filter_map(|name| of_name(place, name)).collect()
         };
         if all || !coming.is_empty() {
-            job.shared.options.knowledge.coming(&job.peer().name, place, now(), all, &coming);
+            job.shared.parts.knowledge.coming(&job.peer().name, place, now(), all, &coming);
         }
         Self { asked }
     }
@@ -49,14 +48,14 @@ impl Offers {
             self.asked.iter().copied().collect()
         };
         let missed: Vec<Stretch> = of_this.into_iter().collect();
-        job.shared.options.knowledge.asked_for(&job.peer().name, place, now(), &self.asked, &missed);
+        job.shared.parts.knowledge.asked_for(&job.peer().name, place, now(), &self.asked, &missed);
     }
 }
 
 /// A segment of a peer's log that waits until it is old enough.
 pub(super) fn waits(job: &PeerJob, place: &HourPlace, key: &SegmentKey) {
     if let Some(covers) = stretch(place, key) {
-        job.shared.options.knowledge.coming(&job.peer().name, place, now(), false, &[covers]);
+        job.shared.parts.knowledge.coming(&job.peer().name, place, now(), false, &[covers]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The peers of a list that may change, a worker for each, and what others may ask of them.
+//! The peers of a list that may change, and a worker for each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::deletions::DeletionsAsked;
 use super::memory::PeerMemory;
-use super::options::BackfillOptions;
+use super::options::{BackfillOptions, BackfillParts};
 use super::peer_state::{FollowedPeer, PeerStatus};
 use super::report::ReportFile;
 use super::round::{round, second_look};
@@ -26,16 +27,14 @@ use super::tombstone_bursts::Arrivals;
 use super::tombstone_bursts::Bursts;
 use super::{budget, round_log, worker};
 use crate::index::PeerRow;
+use crate::jobs::NodeEvent;
 use crate::replicate::peer::{Peer, PeerClient, PeerError, PeerLimits, Throttle};
-use crate::sync::crawl::Keeper;
 
-/// How long the workers have to remember how far they came.
+/// How long the workers have to store how far they got.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// Why backfill cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum BackfillError {
-    /// The client towards other nodes.
     #[error(transparent)]
     Client(#[from] PeerError),
     /// Metrics registered twice.
@@ -47,32 +46,28 @@ pub enum BackfillError {
 pub struct Backfill {
     shared: Arc<Shared>,
     list: watch::Receiver<Vec<Peer>>,
-    known: Arc<Mutex<Vec<Arc<FollowedPeer>>>>,
+    followed: Arc<Mutex<Vec<Arc<FollowedPeer>>>>,
 }
 
 impl Backfill {
-    /// Between this archive and the peers of this list.
-    pub fn new(
-        keeper: Arc<Keeper>,
-        list: watch::Receiver<Vec<Peer>>,
-        options: BackfillOptions,
-        registry: &Registry,
-    ) -> Result<Self, BackfillError> {
+    pub fn new(parts: BackfillParts, options: BackfillOptions, registry: &Registry) -> Result<Self, BackfillError> {
         let limits = PeerLimits {
             idle_connections: options.concurrency.max(1),
             throttle: Throttle::new(options.bandwidth),
-            dates: options.dates.clone(),
+            dates: parts.dates.clone(),
             ..PeerLimits::default()
         };
-        let known = Arc::<Mutex<Vec<Arc<FollowedPeer>>>>::default();
+        let followed = Arc::<Mutex<Vec<Arc<FollowedPeer>>>>::default();
+        let list = parts.list.clone();
         let shared = Shared {
-            keeper,
+            keeper: Arc::clone(&parts.keeper),
+            parts,
             client: PeerClient::with_token(limits, &options.tls, options.token.as_ref())?,
             claims: Claims::default(),
-            peers: Arc::clone(&known),
+            peers: Arc::clone(&followed),
             arrivals: Arrivals::default(),
             bursts: Bursts::default(),
-            heard: DeletionsAsked::default(),
+            deletions_asked: DeletionsAsked::default(),
             targets: Targets::default(),
             memory: PeerMemory::default(),
             metrics: BackfillMetrics::register(registry)?,
@@ -81,46 +76,45 @@ impl Backfill {
             workers: AtomicUsize::new(0),
             clock: Mutex::new((std::time::SystemTime::now(), std::time::Instant::now())),
         };
-        Ok(Self { shared: Arc::new(shared), list, known })
+        Ok(Self { shared: Arc::new(shared), list, followed })
     }
 
-    /// How it goes with each peer.
     pub fn status(&self) -> Vec<PeerStatus> {
-        let all: Vec<PeerStatus> = self.known.lock().iter().map(|known| known.status()).collect();
+        let all: Vec<PeerStatus> = self.followed.lock().iter().map(|followed| followed.status()).collect();
         self.shared.metrics.lag(&all);
         all
     }
 
-    /// The operator's word: the next round, which begins now, takes over tombstones however many they are. Of all peers, or of
-    /// this one; tells how many that are.
+    /// On the operator's confirmation: the next round, which begins now, takes over tombstones however many they are. Of all peers, or of
+    /// this one; returns how many peers that are.
     pub fn accept_bursts(&self, peer: Option<&str>) -> usize {
-        let all = self.known.lock();
-        let meant = all.iter().filter(|known| peer.is_none_or(|name| known.peer.name == name));
-        meant
-            .map(|known| {
-                known.accept_bursts.store(true, Ordering::Relaxed);
-                known.wanted.notify_one();
+        let all = self.followed.lock();
+        let chosen = all.iter().filter(|followed| peer.is_none_or(|name| followed.peer.name == name));
+        chosen
+            .map(|followed| {
+                followed.accept_bursts.store(true, Ordering::Relaxed);
+                followed.round_wanted.notify_one();
             })
             .count()
     }
 
-    /// What is kept here has changed: what was compared before is compared again, now.
-    pub fn compare_again(&self) {
-        self.shared.memory.clear();
-        self.known.lock().iter().for_each(|known| known.wanted.notify_one());
+    /// A round with every peer begins now. Where other hours are kept than before, what was compared is compared again.
+    fn heed(&self, event: &Result<NodeEvent, RecvError>) {
+        match event {
+            Ok(NodeEvent::FileQuarantined) => {}
+            // What was missed may have been this.
+            Ok(NodeEvent::HourRulesChanged) | Err(RecvError::Lagged(_)) => self.shared.memory.clear(),
+            // The sender is among our own parts.
+            Err(RecvError::Closed) => return,
+        }
+        self.followed.lock().iter().for_each(|followed| followed.round_wanted.notify_one());
     }
 
-    /// Something that was here is missing: a round with every peer begins now. What was compared before stays so, as far as it did
-    /// not change.
-    pub fn round_now(&self) {
-        self.known.lock().iter().for_each(|known| known.wanted.notify_one());
-    }
-
-    /// One round with each peer, at the same time. Tells what became of each.
+    /// One round with each peer, all at the same time.
     pub async fn once(&self) -> Vec<PeerStatus> {
-        let known = self.take_over_list(self.list.borrow().clone(), &HashMap::new());
-        self.shared.workers.store(known.len(), Ordering::Relaxed);
-        futures_util::future::join_all(known.iter().map(|known| once(&self.shared, known))).await;
+        let followed = self.take_over_list(self.list.borrow().clone(), &HashMap::new());
+        self.shared.workers.store(followed.len(), Ordering::Relaxed);
+        futures_util::future::join_all(followed.iter().map(|followed| once(&self.shared, followed))).await;
         let status = self.status();
         if status.iter().all(|status| status.failures == 0) {
             self.shared.report_file.write().await;
@@ -131,26 +125,27 @@ impl Backfill {
     /// Rounds with every peer of the list, as it is at the time, until it is stopped.
     pub async fn run(&self, stop: CancellationToken) {
         let mut list = self.list.clone();
+        let mut events = self.shared.parts.events.listen();
         let mut workers = JoinSet::new();
         let rows = self.remembered().await;
         loop {
             let peers = list.borrow_and_update().clone();
-            for known in self.take_over_list(peers, &rows) {
-                let row = rows.get(&known.peer.name).filter(|row| row.url == known.peer.url.to_string());
-                let followed = row.and_then(|row| row.followed);
-                let (shared, told) = (Arc::clone(&self.shared), Arc::clone(&known));
+            for followed in self.take_over_list(peers, &rows) {
+                let row = rows.get(&followed.peer.name).filter(|row| row.url == followed.peer.url.to_string());
+                let cursor = row.and_then(|row| row.followed);
+                let (shared, logged) = (Arc::clone(&self.shared), Arc::clone(&followed));
                 workers.spawn(async move {
                     tokio::select! {
-                        () = worker::work_for_ever(shared, Arc::clone(&told), followed) => {}
-                        () = round_log::progress(told) => {}
+                        () = worker::work_for_ever(shared, Arc::clone(&logged), cursor) => {}
+                        () = round_log::progress(logged) => {}
                     }
                 });
             }
-            if !self.changed(&mut list, &mut workers, &stop).await {
+            if !self.changed(&mut list, &mut events, &mut workers, &stop).await {
                 break;
             }
         }
-        self.known.lock().iter().for_each(|known| known.stop.cancel());
+        self.followed.lock().iter().for_each(|followed| followed.stop.cancel());
         let ended = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(LEAVE, ended).await.is_err() {
             tracing::warn!(name: "backfill_cut", "downloads were aborted; they are fetched after the next start");
@@ -158,10 +153,11 @@ impl Backfill {
         workers.shutdown().await;
     }
 
-    /// Waits for another list; false if it is stopped instead.
+    /// Waits for another list, and heeds what happens meanwhile; false if it is stopped instead.
     async fn changed(
         &self,
         list: &mut watch::Receiver<Vec<Peer>>,
+        events: &mut broadcast::Receiver<NodeEvent>,
         workers: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> bool {
@@ -173,6 +169,7 @@ impl Backfill {
                     // Nobody changes it any more.
                     Err(_) => is_final = true,
                 },
+                event = events.recv() => self.heed(&event),
                 Some(ended) = workers.join_next(), if !workers.is_empty() => if let Err(error) = ended {
                     tracing::error!(name: "backfill_worker_failed", %error, "the worker of a peer crashed");
                 },
@@ -181,7 +178,6 @@ impl Backfill {
         }
     }
 
-    /// What is remembered of each peer.
     async fn remembered(&self) -> HashMap<String, PeerRow> {
         let read = self.shared.with_keeper(|keeper| Ok(keeper.index().peers()?)).await;
         read.inspect_err(|error| {
@@ -192,45 +188,45 @@ impl Backfill {
         .collect()
     }
 
-    /// Stops the workers of peers that are not in the list any more, and tells which are new.
+    /// Stops the workers of peers that are not in the list any more, and returns the new ones.
     fn take_over_list(&self, peers: Vec<Peer>, rows: &HashMap<String, PeerRow>) -> Vec<Arc<FollowedPeer>> {
-        let mut known = self.known.lock();
-        for gone in known.extract_if(.., |known| !peers.contains(&known.peer)) {
+        let mut followed = self.followed.lock();
+        for gone in followed.extract_if(.., |followed| !peers.contains(&followed.peer)) {
             gone.stop.cancel();
-            gone.post.take_down();
+            gone.handle.remove();
             self.shared.memory.forget(&gone.peer.name);
-            self.shared.heard.forget(&gone.peer.name, || self.shared.bursts.forget(&gone.peer.name));
-            self.shared.options.knowledge.forget(&gone.peer.name);
+            self.shared.deletions_asked.forget(&gone.peer.name, || self.shared.bursts.forget(&gone.peer.name));
+            self.shared.parts.knowledge.forget(&gone.peer.name);
         }
-        let new: Vec<Peer> = peers.into_iter().filter(|peer| !known.iter().any(|known| known.peer == *peer)).collect();
+        let new: Vec<Peer> =
+            peers.into_iter().filter(|peer| !followed.iter().any(|followed| followed.peer == *peer)).collect();
         let begin = |peer: Peer| {
             let row = rows.get(&peer.name).cloned();
-            let post = self.shared.options.board.post("backfill", Some(peer.name.clone()), worker::DEADLINE);
-            Arc::new(FollowedPeer::new(peer, row, CancellationToken::new(), post))
+            let handle = self.shared.parts.board.register("backfill", Some(peer.name.clone()), worker::DEADLINE);
+            Arc::new(FollowedPeer::new(peer, row, CancellationToken::new(), handle))
         };
         let new: Vec<Arc<FollowedPeer>> = new.into_iter().map(begin).collect();
-        known.extend(new.iter().cloned());
-        self.shared.options.knowledge.set_peers(known.iter().map(|known| known.peer.name.clone()));
-        self.shared.report_file.set_peers(&known);
+        followed.extend(new.iter().cloned());
+        self.shared.parts.knowledge.set_peers(followed.iter().map(|followed| followed.peer.name.clone()));
+        self.shared.report_file.set_peers(&followed);
         new
     }
 }
 
-/// One round with a peer, to the end.
-async fn once(shared: &Arc<Shared>, known: &Arc<FollowedPeer>) {
+async fn once(shared: &Arc<Shared>, followed: &Arc<FollowedPeer>) {
     let began = std::time::Instant::now();
-    let mut job = PeerJob::new(shared, known);
+    let mut job = PeerJob::new(shared, followed);
     job.begin_round();
-    let heard_from = now();
+    let began_at = now();
     let done = match round(&mut job).await {
-        Ok(came) => {
-            round_log::heard(&job, Some(came), heard_from);
+        Ok(result) => {
+            round_log::compared(&job, Some(result), began_at);
             second_look(&mut job).await
         }
         Err(error) => Err(error),
     };
     if let Err(error) = done {
-        tracing::warn!(name: "backfill_failed", peer = known.peer.name, %error, "a round failed");
+        tracing::warn!(name: "backfill_failed", peer = followed.peer.name, %error, "a round failed");
         job.report.failed(error);
     }
     let complete = job.report.is_complete();

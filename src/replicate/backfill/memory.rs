@@ -16,33 +16,25 @@ const MOST_PAIRS: usize = 200_000;
 /// Lists that are remembered of a peer without digests: as many hours.
 const MOST_LISTS: usize = 200_000;
 
-/// What was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ComparedSubject {
-    /// A quality.
     Quality(Stream),
-    /// A day of it.
     Day(Stream, Day),
-    /// An hour of that.
     Hour(HourPlace),
 }
 
-/// Two digests, ours and theirs, as one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair(u64);
 
 impl Pair {
-    /// Of these two.
     pub(super) fn of(ours: &str, theirs: &str) -> Self {
         Self(xxh3_64(format!("{ours} {theirs}").as_bytes()))
     }
 }
 
-/// Counts how often everything was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct MemoryEpoch(u64);
 
-/// What is remembered of all peers.
 #[derive(Debug, Default)]
 pub(super) struct PeerMemory {
     compared: Mutex<(MemoryEpoch, HashMap<String, OfPeer>)>,
@@ -60,7 +52,6 @@ struct OfPeer {
 const MOST_STREAMS: usize = 10_000;
 
 impl PeerMemory {
-    /// The era that runs.
     pub(super) fn era(&self) -> MemoryEpoch {
         self.compared.lock().0
     }
@@ -97,7 +88,6 @@ impl PeerMemory {
         });
     }
 
-    /// A peer has listed hours of this quality.
     pub(super) fn lists(&self, peer: &str, stream: &Stream) {
         let mut listed = self.listed.lock();
         let of_peer = listed.entry(peer.to_owned()).or_default();
@@ -112,7 +102,6 @@ impl PeerMemory {
         listed.get(peer).is_some_and(|of_peer| of_peer.iter().any(is_it))
     }
 
-    /// Forgets a peer that is in no list any more.
     pub(super) fn forget(&self, peer: &str) {
         self.compared.lock().1.remove(peer);
         self.listed.lock().remove(peer);

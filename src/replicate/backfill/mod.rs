@@ -37,6 +37,6 @@ mod waiting;
 mod worker;
 
 pub use manager::{Backfill, BackfillError};
-pub use options::{BackfillOptions, KeepRules, RefusedContent, Wants};
+pub use options::{BackfillOptions, BackfillParts, Wants};
 pub use peer_state::{PeerState, PeerStatus};
 pub(crate) use tombstone_bursts::RECORD as BURSTS;

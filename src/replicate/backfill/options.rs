@@ -1,38 +1,31 @@
-//! What can be chosen about backfill: what is wanted, what is kept, and how much is borne.
+//! The configuration of backfill, and what it needs of the rest of a node.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::report::RoundError;
+use tokio::sync::watch;
+
 use crate::archive::{Horizon, Hour, HourPlace, Span};
-use crate::jobs::{ForegroundLoad, JobRegistry};
+use crate::jobs::{ForegroundLoad, JobRegistry, NodeEvents};
 use crate::net::tls::ClientConfig;
 use crate::net::tokens::Token;
+use crate::replicate::HourRules;
 use crate::replicate::hole_reasons::Knowledge;
-use crate::replicate::peer::Dates;
-use crate::sync::crawl::StrangersBudget;
+use crate::replicate::peer::{Dates, Peer};
+use crate::sync::crawl::{Keeper, StrangersBudget};
+use crate::sync::scrub::QuarantineContents;
 
-/// What can be chosen about backfill.
 #[derive(Debug, Clone)]
 pub struct BackfillOptions {
-    /// What is wanted.
     pub wants: Wants,
-    /// Which hours are kept here: others are neither compared nor fetched.
-    pub keeps: KeepRules,
-    /// Which names are not fetched whoever has them.
-    pub refuses: RefusedContent,
     /// How long ago a segment must have ended to be fetched: the local recorder may still get it.
     pub cutoff: Span,
-    /// Downloads at once from one peer.
     pub concurrency: usize,
-    /// From one round with a peer to the next.
     pub interval: Duration,
     /// Bytes a second from all peers together; 0 is no bound.
     pub bandwidth: u64,
-    /// Bytes that stay free on the archive's disk.
     pub free_floor: u64,
     /// What a peer may fill with channels that nobody here records or names.
     pub strangers: StrangersBudget,
@@ -44,27 +37,15 @@ pub struct BackfillOptions {
     pub max_extras_bytes: u64,
     /// Whom to trust where a peer is asked over https.
     pub tls: Arc<ClientConfig>,
-    /// The operator's word: take over tombstones even where there are suspiciously many.
+    /// Confirmed by the operator: take over tombstones even where there are suspiciously many.
     pub accept_bursts: bool,
-    /// Shown to every peer.
     pub token: Option<Token>,
-    /// By this number this process recognises itself among its peers; the same that its digests carry.
-    pub instance: u64,
-    /// What this node is called: another one that is called the same is told, and no more.
+    /// The name of this node. Another one of the same name is reported, and no more.
     pub name: String,
-    /// Where it is told who has what is missing here.
-    pub knowledge: Arc<Knowledge>,
-    /// Where it is told how it goes with each peer.
-    pub board: Arc<JobRegistry>,
-    /// What is fetched counts as work that others wait for.
-    pub busy: Arc<ForegroundLoad>,
-    /// What peers say of the time, for who judges this node's clock.
-    pub dates: Dates,
     /// Where the result of complete rounds is written for monitors; nowhere for rounds that look at a part of what is configured.
     pub report_file: Option<PathBuf>,
 }
 
-/// What is to be fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
     /// Channels; all if there are none.
@@ -80,17 +61,14 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// Whether this channel is wanted.
     pub fn channel(&self, name: &str) -> bool {
         self.channels.is_empty() || self.channels.contains(name)
     }
 
-    /// Whether this quality is wanted.
     pub fn quality(&self, name: &str) -> bool {
         self.qualities.is_empty() || self.qualities.contains(name)
     }
 
-    /// Whether this hour is wanted.
     pub fn hour(&self, hour: Hour) -> bool {
         self.start.is_none_or(|start| hour >= start) && (self.hours.is_empty() || self.hours.contains(&hour))
     }
@@ -103,84 +81,59 @@ impl Wants {
         horizon.is_beyond(hour) && !is_asked_for
     }
 
-    /// Whether everything is wanted.
     pub fn everything(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Names whose content is known to be bad although it is what the name says: fetched again it would be the same.
+impl Wants {
+    /// Answers whether an hour is fetched, as of the horizon of this archive.
+    pub fn asker(&self, keeper: &Arc<Keeper>) -> Box<dyn Fn(&HourPlace) -> bool + Send + Sync> {
+        let (wants, keeper) = (self.clone(), Arc::clone(keeper));
+        Box::new(move |place| {
+            let (channel, quality) = (place.stream.channel.as_str(), place.stream.quality.as_str());
+            let is_left = wants.leaves(place.hour, keeper.horizon());
+            wants.channel(channel) && wants.quality(quality) && wants.hour(place.hour) && !is_left
+        })
+    }
+}
+
 #[derive(Clone)]
-pub struct RefusedContent(Arc<AskRefused>);
-
-type AskRefused = dyn Fn(&HourPlace, &str) -> Option<bool> + Send + Sync;
-
-impl RefusedContent {
-    /// As this function says; nothing while it cannot say. It is asked for each name that is offered, and answers without waiting for a
-    /// disk.
-    pub fn new(refuses: impl Fn(&HourPlace, &str) -> Option<bool> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(refuses))
-    }
-
-    /// Nothing is refused.
-    pub fn nothing() -> Self {
-        Self::new(|_, _| Some(false))
-    }
-
-    /// Whether this name is refused; an error while that is not known.
-    pub fn name(&self, place: &HourPlace, name: &str) -> Result<bool, RoundError> {
-        (self.0)(place, name).ok_or(RoundError::DamagedUnknown)
-    }
+pub struct BackfillParts {
+    pub keeper: Arc<Keeper>,
+    pub list: watch::Receiver<Vec<Peer>>,
+    /// Which hours are kept here: others are neither compared nor fetched.
+    pub rules: Arc<dyn HourRules>,
+    /// What was put aside here; where there is such a list, nothing is fetched that would be the same again, and nothing before it was read.
+    pub quarantine: Option<Arc<QuarantineContents>>,
+    /// By this number this process recognises itself among its peers; the same that its digests carry.
+    pub instance: u64,
+    /// Where it reports who has what is missing here.
+    pub knowledge: Arc<Knowledge>,
+    /// Where it reports the state of each peer.
+    pub board: Arc<JobRegistry>,
+    /// What is fetched counts as work that others wait for.
+    pub busy: Arc<ForegroundLoad>,
+    /// What peers say of the time, for who judges this node's clock.
+    pub dates: Dates,
+    pub events: NodeEvents,
 }
 
-impl fmt::Debug for RefusedContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Refuses(..)")
-    }
-}
-
-/// Whether an hour is kept here, as retention says, and how much may be added to one that was recorded here; nothing while it cannot
-/// say.
-#[derive(Clone)]
-pub struct KeepRules {
-    kept: Arc<AskKept>,
-    room: Arc<AskRoom>,
-}
-
-type AskKept = dyn Fn(&HourPlace) -> Option<bool> + Send + Sync;
-type AskRoom = dyn Fn(&HourPlace) -> u64 + Send + Sync;
-
-impl KeepRules {
-    /// As this function says. It is asked often, and answers without waiting for a disk.
-    pub fn new(keeps: impl Fn(&HourPlace) -> Option<bool> + Send + Sync + 'static) -> Self {
-        Self { kept: Arc::new(keeps), room: Arc::new(|_| u64::MAX) }
-    }
-
-    /// With what says how many bytes may still be added to an hour that was recorded here. Answers without waiting for a disk.
-    #[must_use]
-    pub fn with_room(self, room: impl Fn(&HourPlace) -> u64 + Send + Sync + 'static) -> Self {
-        Self { room: Arc::new(room), ..self }
-    }
-
-    /// Bytes that may still be added to this hour, which was recorded here.
-    pub fn room_beside_own(&self, place: &HourPlace) -> u64 {
-        (self.room)(place)
-    }
-
-    /// Nothing is ever retired.
-    pub fn everything() -> Self {
-        Self::new(|_| Some(true))
-    }
-
-    /// Whether this hour is kept; an error while that is not known.
-    pub fn hour(&self, place: &HourPlace) -> Result<bool, RoundError> {
-        (self.kept)(place).ok_or(RoundError::KeptUnknown)
-    }
-}
-
-impl fmt::Debug for KeepRules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keeps(..)")
+impl BackfillParts {
+    /// For a process that runs backfill and nothing else of a node.
+    pub fn alone(keeper: Arc<Keeper>, list: watch::Receiver<Vec<Peer>>, rules: Arc<dyn HourRules>) -> Self {
+        Self {
+            keeper,
+            list,
+            rules,
+            quarantine: None,
+            instance: rand::random(),
+            knowledge: Arc::default(),
+            board: Arc::default(),
+            busy: Arc::default(),
+            dates: Dates::default(),
+            events: NodeEvents::default(),
+        }
     }
 }
 

@@ -16,17 +16,12 @@ use crate::jobs::{JobHandle, JobState};
 use crate::replicate::peer::Peer;
 use crate::sync::crawl::FilledByPeer;
 
-/// What a peer's worker is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PeerState {
-    /// It has not begun.
     #[default]
     New,
-    /// It compares, lists and fetches.
     Round,
-    /// It follows the peer's changes.
     Following,
-    /// It waits for the next round.
     Resting,
     /// The last round failed; it waits before it tries again.
     BackingOff,
@@ -39,7 +34,6 @@ pub enum PeerState {
 pub enum Conflict {
     /// It has this archive's id: one of the two is a copy that was made with its marker.
     Archive,
-    /// It calls itself as this node does.
     Name,
 }
 
@@ -68,28 +62,20 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// What is known of a peer.
 #[derive(Debug, Clone)]
 pub struct PeerStatus {
-    /// The peer.
     pub peer: Peer,
-    /// What its worker is doing.
     pub state: PeerState,
     /// Whether it speaks more than the fixed part; unknown until it was asked.
     pub is_ours: Option<bool>,
-    /// Rounds that were completed since the start.
     pub rounds: u64,
-    /// What the last one did, and how long it took.
     pub last: Option<(RoundReport, Duration)>,
     /// What was done since the start, following included.
     pub all: RoundReport,
-    /// When the last complete round ended.
     pub complete: Option<SystemTime>,
     /// Rounds in a row that failed.
     pub failures: u32,
-    /// Why the last one did.
     pub error: Option<String>,
-    /// The id of its archive, as it named it last.
     pub archive: Option<ArchiveId>,
     /// What of its identity cannot be right beside this node's.
     pub conflict: Option<Conflict>,
@@ -99,7 +85,6 @@ pub struct PeerStatus {
     pub lag: Duration,
     /// Segments that are known to be there and old enough, and are not here.
     pub behind: u64,
-    /// Hours done and to do in the round that runs.
     pub hours: (u64, u64),
     /// What it has filled with channels that nobody here records or names.
     pub filled: FilledByPeer,
@@ -107,21 +92,17 @@ pub struct PeerStatus {
     pub full: Option<String>,
 }
 
-/// A peer, and how it goes with it.
 #[derive(Debug)]
 pub(super) struct FollowedPeer {
     pub(super) peer: Peer,
     /// The peer is in no list any more, or the node ends.
     pub(super) stop: CancellationToken,
-    /// A round is to begin now.
-    pub(super) wanted: Notify,
-    /// The operator's word, for the next round: suspiciously many tombstones are fine.
+    pub(super) round_wanted: Notify,
+    /// The operator has confirmed, for the next round, that suspiciously many tombstones are fine.
     pub(super) accept_bursts: AtomicBool,
-    /// It was told that its budget for strangers' channels is full.
+    /// It was logged that its budget for strangers' channels is full.
     pub(super) is_full: AtomicBool,
-    /// Its worker's place on the board of jobs.
-    pub(super) post: JobHandle,
-    /// Counts whatever shows that a round goes on.
+    pub(super) handle: JobHandle,
     steps: AtomicU64,
     done: AtomicU64,
     total: AtomicU64,
@@ -137,7 +118,7 @@ struct State {
 }
 
 impl FollowedPeer {
-    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken, post: JobHandle) -> Self {
+    pub(super) fn new(peer: Peer, row: Option<PeerRow>, stop: CancellationToken, handle: JobHandle) -> Self {
         let row = row.filter(|row| row.url == peer.url.to_string()).unwrap_or_default();
         let complete = Duration::from_micros(row.complete_us);
         let status = PeerStatus {
@@ -162,10 +143,10 @@ impl FollowedPeer {
         Self {
             peer,
             stop,
-            wanted: Notify::new(),
+            round_wanted: Notify::new(),
             accept_bursts: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
-            post,
+            handle,
             steps: AtomicU64::new(0),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
@@ -174,7 +155,6 @@ impl FollowedPeer {
         }
     }
 
-    /// How it goes.
     pub(super) fn status(&self) -> PeerStatus {
         let state = self.state.lock();
         let lag = state.behind_since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -182,7 +162,6 @@ impl FollowedPeer {
         PeerStatus { lag, hours, behind: self.behind.load(Ordering::Relaxed), ..state.status.clone() }
     }
 
-    /// Changes what is known.
     pub(super) fn update(&self, change: impl FnOnce(&mut PeerStatus)) {
         let (state, next) = {
             let mut locked = self.state.lock();
@@ -191,21 +170,20 @@ impl FollowedPeer {
         };
         let next = next.and_then(|next| next.duration_since(SystemTime::now()).ok());
         match state {
-            PeerState::New => self.post.is(JobState::Waiting, "has not begun", None),
-            PeerState::Round => self.post.works("compares and fetches"),
-            PeerState::Following => self.post.is(JobState::Waiting, "following", next),
-            PeerState::Resting => self.post.is(JobState::Resting, "waits for the next round", next),
-            PeerState::BackingOff => self.post.is(JobState::BackingOff, "waits for the next attempt", next),
-            PeerState::Itself => self.post.is(JobState::Waiting, "is this node itself", next),
+            PeerState::New => self.handle.set_state(JobState::Waiting, "has not begun", None),
+            PeerState::Round => self.handle.working("compares and fetches"),
+            PeerState::Following => self.handle.set_state(JobState::Waiting, "following", next),
+            PeerState::Resting => self.handle.set_state(JobState::Resting, "waits for the next round", next),
+            PeerState::BackingOff => self.handle.set_state(JobState::BackingOff, "waits for the next attempt", next),
+            PeerState::Itself => self.handle.set_state(JobState::Waiting, "is this node itself", next),
         }
     }
 
     /// Something is fetched between two rounds.
     pub(super) fn fetches(&self) {
-        self.post.works("fetches what is new");
+        self.handle.working("fetches what is new");
     }
 
-    /// And that is over.
     pub(super) fn has_fetched(&self) {
         self.update(|_| {});
     }
@@ -217,40 +195,34 @@ impl FollowedPeer {
         *since = if agrees { None } else { Some(since.unwrap_or_else(Instant::now)) };
     }
 
-    /// Something that was missing is here.
     pub(super) fn caught_up_by(&self, count: u64) {
         let less = |behind: u64| Some(behind.saturating_sub(count));
         // It never fails, because it always gives a number.
         self.behind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
     }
 
-    /// A round has so many hours to do.
     pub(super) fn begin(&self, hours: usize) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(hours as u64, Ordering::Relaxed);
-        self.post.progress(0, hours as u64);
+        self.handle.progress(0, hours as u64);
         self.step();
     }
 
-    /// One of them is done.
     pub(super) fn hour_done(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        self.post.progress(done, self.total.load(Ordering::Relaxed));
+        self.handle.progress(done, self.total.load(Ordering::Relaxed));
         self.step();
     }
 
-    /// It goes on.
     pub(super) fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
-        self.post.sign();
+        self.handle.sign();
     }
 
-    /// Counts how often it went on.
     pub(super) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
     }
 
-    /// What is to be remembered of it.
     pub(super) fn row(&self, followed: Option<(u64, u64)>) -> PeerRow {
         let state = self.state.lock();
         let status = &state.status;

@@ -17,11 +17,10 @@ use crate::archive::{Hash, HourPlace};
 use crate::disk::{Dir, DiskError, DownloadError, Published, Verified};
 use crate::sync::crawl::{CrawlError, Keeper};
 
-/// What became of a file.
 pub(super) type PublishOutcome = Result<Published, DownloadError>;
 
-/// Publishes files of an hour, for each of which there is room in the target: tells `note` which of them are about to appear, books
-/// them, and has them made visible by `finish`. Tells of each what became of it, in the same order. Blocks.
+/// Publishes files of an hour, for each of which there is room in the target: gives `note` those that are about to appear, books
+/// them, and has them made visible by `finish`. Returns the outcome of each, in the same order. Blocks.
 pub(super) fn publish(
     (keeper, target): (&Keeper, &HourTarget),
     files: Vec<(&str, Verified)>,
@@ -80,7 +79,6 @@ pub(super) fn note(shared: &Shared, peer: &str, target: &HourTarget, names: &[&s
 /// Things of one kind that went wrong and are named in the log, each round; all are counted.
 pub(super) const TOLD: u64 = 20;
 
-/// A file that is missing here.
 #[derive(Debug, Clone)]
 pub(super) struct Missing {
     pub(super) name: Box<str>,
@@ -119,18 +117,16 @@ pub(super) fn unless_occupied(keeper: &Keeper, dir: &Dir, files: Vec<Missing>) -
 /// Files that can be fetched, and those that cannot, with the reason.
 type Sorted = (Vec<Missing>, Vec<(Box<str>, RoundError)>);
 
-/// Tells the index directly what is there now.
 pub(super) fn index(keeper: &Keeper, target: &HourTarget, names: &[Box<str>]) -> Result<(), RoundError> {
     keeper.touch(&target.place, names.iter().map(|name| OsStr::new(&**name)))?;
     Ok(())
 }
 
-/// Counts files that were published.
 pub(super) fn count(job: &mut PeerJob, place: &HourPlace, files: u64, bytes: u64) {
     job.report.fetched += files;
     job.report.bytes += bytes;
-    job.known.caught_up_by(files);
-    job.shared.options.busy.add(bytes);
+    job.followed.caught_up_by(files);
+    job.shared.parts.busy.add(bytes);
     job.shared.metrics.fetched(&job.peer().name, place, files, bytes);
 }
 
@@ -159,11 +155,7 @@ pub(super) fn not_fetched(job: &mut PeerJob, target: &HourTarget, name: Box<str>
 /// An error if there is no room any more, or the hour has been retired meanwhile.
 pub(super) async fn may_go_on(job: &PeerJob, target: &HourTarget) -> Result<(), RoundError> {
     job.shared.room().await?;
-    if job.shared.options.keeps.hour(&target.place)? {
-        Ok(())
-    } else {
-        Err(RoundError::Retired(target.place.to_string()))
-    }
+    if job.shared.keeps(&target.place)? { Ok(()) } else { Err(RoundError::Retired(target.place.to_string())) }
 }
 
 #[cfg(test)]

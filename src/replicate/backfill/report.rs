@@ -23,22 +23,15 @@ pub(super) const MOST_BURSTS: usize = 100;
 /// Names that were passed over and are named; more would only be longer.
 pub(super) const MOST_PASSED_OVER: usize = 10;
 
-/// What a round did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoundReport {
-    /// Requests that were made, downloads left out.
     pub requests: u64,
-    /// Hours that were compared name by name.
     pub hours: u64,
-    /// Segments and chat batches that were fetched.
     pub fetched: u64,
-    /// Their bytes.
     pub bytes: u64,
-    /// Tombstones that were taken over.
     pub tombstones: u64,
     /// Segments that were left because nearly the same one is here.
     pub near_duplicates: u64,
-    /// Segments that are too recent to be fetched.
     pub too_recent: u64,
     /// Hours whose tombstones wait for the operator, and why.
     pub bursts: Vec<String>,
@@ -52,7 +45,6 @@ pub struct RoundReport {
     pub future: u64,
     /// Names that the peer lists as channels or qualities and that are none of its.
     pub passed_over: u64,
-    /// Some of them.
     pub passed_over_names: Vec<String>,
     /// Names that were dropped because they are none.
     pub refused: u64,
@@ -62,13 +54,9 @@ pub struct RoundReport {
     pub errors: u64,
     /// Hours, channels and files that were left out because the peer's budget for strangers' channels is full.
     pub over_budget: u64,
-    /// Why it is.
     pub full: Option<String>,
-    /// Extras that were fetched.
     pub extras: u64,
-    /// Their bytes.
     pub extras_bytes: u64,
-    /// The last reason why not.
     pub last_error: Option<String>,
 }
 
@@ -109,7 +97,6 @@ impl RoundReport {
         }
     }
 
-    /// One thing that did not work.
     pub fn failed(&mut self, why: impl std::fmt::Display) {
         self.errors += 1;
         self.last_error = Some(why.to_string());
@@ -121,16 +108,12 @@ impl RoundReport {
     }
 }
 
-/// Why a round ended before it was complete.
 #[derive(Debug, thiserror::Error)]
 pub enum RoundError {
-    /// The peer.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// Our disk or index.
     #[error(transparent)]
     Crawl(#[from] CrawlError),
-    /// What was fetched.
     #[error(transparent)]
     Download(#[from] DownloadError),
     /// There is less room than is to be kept free.
@@ -139,9 +122,7 @@ pub enum RoundError {
         size(*free), size(*floor)
     )]
     NoRoom {
-        /// Free.
         free: u64,
-        /// To stay free.
         floor: u64,
         /// Who fills it, as the end of a sentence; empty if that is not known.
         who: String,
@@ -150,29 +131,19 @@ pub enum RoundError {
     #[error(
         "only {free} of the {total} inodes of the archive's disk are free, and a tenth is to stay free: no file is fetched, and no tombstone is taken for a name that is not here, until there are more; delete what is not wanted, or use a file system with more inodes"
     )]
-    NoInodes {
-        /// Free.
-        free: u64,
-        /// In all.
-        total: u64,
-    },
-    /// Nothing happened for a long time.
+    NoInodes { free: u64, total: u64 },
     #[error("no progress for {} minutes; abandoned, will be retried", .0.as_secs() / 60)]
     Stalled(std::time::Duration),
-    /// The hour is not kept any more.
     #[error("{0} is not kept here any more: it was retired while it was fetched")]
     Retired(String),
-    /// Retention cannot say what is kept.
     #[error(
         "which hours are kept here cannot be told at the moment, because the journal of retired hours cannot be read: nothing is fetched"
     )]
     KeptUnknown,
-    /// The quarantine was not read yet.
     #[error(
         "which files are damaged wherever they are cannot be told at the moment, because the quarantine was not read yet: nothing is fetched"
     )]
     DamagedUnknown,
-    /// A thread.
     #[error("the work crashed: {0}")]
     Thread(String),
 }
@@ -204,7 +175,6 @@ impl ReportFile {
         Self { path, peers: Mutex::default() }
     }
 
-    /// These are the peers now.
     pub(super) fn set_peers(&self, peers: &[Arc<FollowedPeer>]) {
         *self.peers.lock() = peers.to_vec();
     }
@@ -264,6 +234,5 @@ fn peer(status: &PeerStatus) -> serde_json::Value {
 }
 
 fn time(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
+    Timestamp::from(time).to_string()
 }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::digest_sync::{self, MOST_REQUESTS, PeerCursor, Promise, SyncResult, agree, or_told};
+use super::digest_sync::{self, MOST_REQUESTS, PeerCursor, Promise, SyncResult, agree, or_reported};
 use super::fetch::{Room, WhenBusy, take_over};
 use super::hole_offers::Offers;
 use super::publish::TOLD;
@@ -23,21 +23,18 @@ const MISTRUST: u32 = 40;
 /// Names that are worked through in some milliseconds.
 const MANY: usize = 10_000;
 
-/// What a round came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RoundResult {
     /// To its end, with a peer that can be followed from here.
     Kind(PeerCursor),
-    /// To its end, with a peer that can not.
     Fixed,
-    /// The peer is this node.
     Itself,
 }
 
 /// One round. What was done before an error is in the job's report, and what is to be looked at again is in the job.
 pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> {
     job.shared.room().await?;
-    job.known.begin(0);
+    job.followed.begin(0);
     let (places, differences) = match agree(job).await? {
         SyncResult::Itself => return Ok(RoundResult::Itself),
         SyncResult::FixedPart => (listed(job).await?.into_iter().map(|place| (place, None)).collect(), None),
@@ -47,9 +44,9 @@ pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> 
         }
     };
     let is_ours = differences.is_some();
-    job.known.update(|status| status.is_ours = Some(is_ours));
-    job.known.set_behind(differences.as_ref().map_or(0, |found| found.behind), places.is_empty());
-    job.known.begin(places.len());
+    job.followed.update(|status| status.is_ours = Some(is_ours));
+    job.followed.set_behind(differences.as_ref().map_or(0, |found| found.behind), places.is_empty());
+    job.followed.begin(places.len());
     for (place, promised) in places {
         let done = hour(job, &place, promised).await;
         if let Err(error) = done
@@ -59,11 +56,11 @@ pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> 
             if error.ends_the_round() {
                 return Err(error);
             }
-            job.shared.options.knowledge.unheard(&job.peer().name, &place, now());
-            // Of a channel in doubt these can be very many, and the doubt was told.
+            job.shared.parts.knowledge.not_asked(&job.peer().name, &place, now());
+            // Of a channel in doubt these can be very many, and the doubt was reported.
             if matches!(error, RoundError::Crawl(CrawlError::Doubt(_))) {
                 job.report.failed(format!("{place}: {error}"));
-                job.known.hour_done();
+                job.followed.hour_done();
                 continue;
             }
             // All of them at once, where it is this node's disk that fails.
@@ -72,7 +69,7 @@ pub(super) async fn round(job: &mut PeerJob) -> Result<RoundResult, RoundError> 
             }
             job.report.failed(format!("{place}: {error}"));
         }
-        job.known.hour_done();
+        job.followed.hour_done();
     }
     let cursor = differences.as_ref().and_then(|differences| differences.cursor);
     if let Some(differences) = differences {
@@ -118,8 +115,8 @@ async fn hour(job: &mut PeerJob, place: &HourPlace, promise: Option<Promise>) ->
     job.report.hours += 1;
     if let Some(Promise { ours, theirs }) = promise {
         let (names, adds_up) = list_of(job, place, theirs).await?;
-        let words = if adds_up { DeletionList::Taken } else { DeletionList::Doubted };
-        return names_of(job, place, &names, WhenBusy::Leave, words, Some(ours)).await;
+        let deletions = if adds_up { DeletionList::Taken } else { DeletionList::Doubted };
+        return names_of(job, place, &names, WhenBusy::Leave, deletions, Some(ours)).await;
     }
     let Some((names, (ours, seen))) = unless_settled(job, place).await? else { return Ok(()) };
     names_of(job, place, &names, WhenBusy::Leave, DeletionList::Taken, Some(ours)).await?;
@@ -165,10 +162,8 @@ pub(super) fn heavy<T>(names: usize, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// What a list says of deletions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeletionList {
-    /// Is taken as it is.
     Taken,
     /// Waits for a list that adds up: a tombstone that was garbled would be one for ever, and everywhere.
     Doubted,
@@ -204,10 +199,10 @@ pub(super) async fn names_of(
     place: &HourPlace,
     names: &[Box<str>],
     busy: WhenBusy,
-    words: DeletionList,
+    deletions: DeletionList,
     ours: Option<Digest>,
 ) -> Result<(), RoundError> {
-    if !job.shared.options.keeps.hour(place)? {
+    if !job.shared.keeps(place)? {
         // It was retired since the round began.
         job.unsettled.insert(place.clone());
         return Ok(());
@@ -228,10 +223,9 @@ pub(super) async fn names_of(
     let allowance = budget::allowance(job, &place.stream).await?;
     let fetches = !matches!(allowance, Allowance::Full(_));
     let mut plan = deletions::planned(job, place, &local, &remote, &rules, fetches).await?;
-    let refuses = &job.shared.options.refuses;
     let mut is_known = Ok(());
     let mut is_fine = |name: &str| {
-        !refuses.name(place, name).unwrap_or_else(|error| {
+        !job.shared.is_bad_name(place, name).unwrap_or_else(|error| {
             is_known = Err(error);
             true
         })
@@ -239,7 +233,7 @@ pub(super) async fn names_of(
     plan.fetch.retain(|offer| is_fine(offer.name));
     plan.later.retain(|(offer, _)| is_fine(offer.name));
     is_known?;
-    if words == DeletionList::Doubted {
+    if deletions == DeletionList::Doubted {
         if !plan.tombstones.is_empty() {
             plan.tombstones.clear();
             job.report.failed(format!(
@@ -263,7 +257,7 @@ pub(super) async fn names_of(
     let room = waiting::MOST.saturating_sub(job.later.len());
     let later = plan.later.iter().take(room);
     job.later.extend(later.map(|(offer, eligible)| ((place.clone(), offer.name.into()), *eligible)));
-    let offers = Offers::tell(job, place, names, &plan, busy);
+    let offers = Offers::report(job, place, names, &plan, busy);
     let beside_own = if is_empty { None } else { budget::beside_own(job, place, &mut plan) };
     let here = Room { is_empty, allowance, beside_own };
     let failed = job.failed.len();
@@ -286,7 +280,7 @@ async fn look_again(job: &mut PeerJob, place: &HourPlace) -> Result<(), RoundErr
     }
     let listing =
         job.shared.client.segments(job.peer(), &place.stream.channel, &place.stream.quality, place.hour).await;
-    let names = match or_told(listing, job)? {
+    let names = match or_reported(listing, job)? {
         Some(listing) => counted(listing, job),
         None => return Ok(()),
     };
@@ -338,12 +332,12 @@ pub(super) async fn listed(job: &mut PeerJob) -> Result<Vec<HourPlace>, RoundErr
                     job.report.future = job.report.future.saturating_add(1);
                     continue;
                 }
-                if options.keeps.hour(&place)? {
+                if job.shared.keeps(&place)? {
                     places.push(place);
                 }
             }
             if places.len() >= MOST_HOURS || job.report.requests >= MOST_REQUESTS {
-                job.unheard = true;
+                job.is_partly_asked = true;
                 job.report.failed("it lists more hours than one round looks at; the rest is left out");
                 shared.keeper.newest_first(&mut places);
                 return Ok(places);
@@ -381,6 +375,6 @@ fn or_passed_over<T>(
             Ok(None)
         }
         Ok(Some(listing)) => Ok(Some(listing)),
-        Err(error) => or_told(Err(error), job),
+        Err(error) => or_reported(Err(error), job),
     }
 }

@@ -15,7 +15,6 @@ use crate::jobs::HourCounter;
 
 const HOUR_LABELS: &[&str] = &["remote", "channel", "quality", "hour"];
 
-/// Counters and gauges of backfill.
 #[derive(Debug)]
 pub(super) struct BackfillMetrics {
     segments: HourCounter,
@@ -92,7 +91,6 @@ impl BackfillMetrics {
         })
     }
 
-    /// Files of an hour have come.
     pub(super) fn fetched(&self, peer: &str, place: &HourPlace, files: u64, bytes: u64) {
         if files > 0 {
             add(&self.segments, peer, place, files);
@@ -106,32 +104,26 @@ impl BackfillMetrics {
         self.hours.add(&[peer, channel, quality], 1);
     }
 
-    /// Files were not what their names say.
     pub(super) fn hash_mismatches(&self, peer: &str, place: &HourPlace, files: u64) {
         add(&self.hash_mismatches, peer, place, files);
     }
 
-    /// Near duplicates were left.
     pub(super) fn small_differences(&self, peer: &str, place: &HourPlace, files: u64) {
         add(&self.small_differences, peer, place, files);
     }
 
-    /// Something went wrong.
     pub(super) fn errors(&self, peer: &str, count: u64) {
         self.errors.with_label_values(&[peer]).inc_by(count);
     }
 
-    /// Tombstones were taken over.
     pub(super) fn tombstones(&self, peer: &str, count: u64) {
         self.tombstones.with_label_values(&[peer]).inc_by(count);
     }
 
-    /// Requests were made.
     pub(super) fn requests(&self, peer: &str, count: u64) {
         self.requests.with_label_values(&[peer]).inc_by(count);
     }
 
-    /// How far behind each peer we are.
     pub(super) fn lag(&self, peers: &[PeerStatus]) {
         self.lag_seconds.reset();
         self.lag_segments.reset();
@@ -155,13 +147,13 @@ fn add(counter: &HourCounter, peer: &str, place: &HourPlace, count: u64) {
     }
 }
 
-/// How often a round that lasts tells how far it is.
+/// How often a long round logs its progress.
 const TELL: Duration = Duration::from_secs(300);
 
 /// A round has ended, complete or not. What is done from now on is not part of it.
 pub(super) fn round_done(job: &mut PeerJob, took: Duration, complete: bool) {
     let report = std::mem::take(&mut job.report);
-    let (known, report) = (&job.known, &report);
+    let (known, report) = (&job.followed, &report);
     let name = &job.peer().name;
     if report.fetched > 0 || report.tombstones > 0 || !report.is_complete() {
         tracing::info!(
@@ -173,9 +165,9 @@ pub(super) fn round_done(job: &mut PeerJob, took: Duration, complete: bool) {
     metrics.requests(name, report.requests);
     metrics.errors(name, report.errors + report.hash_mismatches);
     if complete {
-        known.post.succeeded();
+        known.handle.succeeded();
     } else {
-        known.post.failed(report.last_error.as_deref().unwrap_or("the round left something undone"));
+        known.handle.failed(report.last_error.as_deref().unwrap_or("the round left something undone"));
     }
     known.update(|status| {
         if complete {
@@ -191,11 +183,11 @@ pub(super) fn round_done(job: &mut PeerJob, took: Duration, complete: bool) {
 }
 
 /// A round that began then came to its end: the peer was asked about everything, or is this node.
-pub(super) fn heard(job: &PeerJob, came: Option<RoundResult>, began: Timestamp) {
-    let (knowledge, name) = (&job.shared.options.knowledge, &job.peer().name);
-    match came {
+pub(super) fn compared(job: &PeerJob, result: Option<RoundResult>, began: Timestamp) {
+    let (knowledge, name) = (&job.shared.parts.knowledge, &job.peer().name);
+    match result {
         Some(RoundResult::Itself) => knowledge.is_itself(name),
-        Some(RoundResult::Kind(_) | RoundResult::Fixed) if !job.unheard => knowledge.heard(name, began),
+        Some(RoundResult::Kind(_) | RoundResult::Fixed) if !job.is_partly_asked => knowledge.compared(name, began),
         _ => {}
     }
 }
@@ -206,7 +198,7 @@ pub(super) fn went_on(job: &mut PeerJob) {
     let metrics = &job.shared.metrics;
     metrics.requests(&job.peer().name, report.requests);
     metrics.errors(&job.peer().name, report.errors + report.hash_mismatches);
-    job.known.update(|status| {
+    job.followed.update(|status| {
         if let Some((last, _)) = &mut status.last {
             let room = MOST_BURSTS.saturating_sub(last.bursts.len());
             last.bursts.extend(report.bursts.iter().take(room).cloned());

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::deletions::DeletionsAsked;
 use super::memory::{MemoryEpoch, PeerMemory};
-use super::options::BackfillOptions;
+use super::options::{BackfillOptions, BackfillParts};
 use super::peer_state::FollowedPeer;
 use super::report::{ReportFile, RoundError, RoundReport};
 use super::round_log::BackfillMetrics;
@@ -31,29 +31,26 @@ const SLOWEST: u64 = 50_000;
 /// A clock that is off by more was set; less is how clocks are.
 const CLOCK_SET: Duration = Duration::from_secs(60);
 
-/// What the workers share.
 pub(super) struct Shared {
     pub(super) keeper: Arc<Keeper>,
+    pub(super) parts: BackfillParts,
     pub(super) client: PeerClient,
     pub(super) options: BackfillOptions,
     pub(super) claims: Claims,
-    /// Every peer there is.
     pub(super) peers: Arc<Mutex<Vec<Arc<FollowedPeer>>>>,
     pub(super) arrivals: Arrivals,
     pub(super) bursts: Bursts,
-    pub(super) heard: DeletionsAsked,
+    pub(super) deletions_asked: DeletionsAsked,
     pub(super) targets: Targets,
     pub(super) memory: PeerMemory,
     pub(super) metrics: BackfillMetrics,
     pub(super) report_file: ReportFile,
-    /// Workers there are.
     pub(super) workers: AtomicUsize,
     /// What the clock said, and when that really was.
     pub(super) clock: Mutex<(SystemTime, Instant)>,
 }
 
 impl Shared {
-    /// Runs what waits for the disk.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, RoundError> + Send + 'static,
@@ -61,13 +58,24 @@ impl Shared {
         tokio::task::spawn_blocking(work).await.map_err(|error| RoundError::Thread(error.to_string()))?
     }
 
-    /// The same with the keeper.
     pub(super) async fn with_keeper<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Keeper) -> Result<T, CrawlError> + Send + 'static,
     ) -> Result<T, RoundError> {
         let keeper = Arc::clone(&self.keeper);
         self.blocking(move || Ok(work(&keeper)?)).await
+    }
+
+    /// Whether an hour is kept here; an error while that is not known.
+    pub(super) fn keeps(&self, place: &HourPlace) -> Result<bool, RoundError> {
+        self.parts.rules.keeps(place).ok_or(RoundError::KeptUnknown)
+    }
+
+    /// Whether a name's content is damaged although it is what the name says, so that it would be the same again; an error while that is
+    /// not known.
+    pub(super) fn is_bad_name(&self, place: &HourPlace, name: &str) -> Result<bool, RoundError> {
+        let Some(quarantine) = &self.parts.quarantine else { return Ok(false) };
+        quarantine.is_bad_name(place, name).ok_or(RoundError::DamagedUnknown)
     }
 
     /// An error if the disk is not there, or has less room than is to stay free.
@@ -107,7 +115,6 @@ impl Shared {
         }
     }
 
-    /// Downloads at once from one peer.
     pub(super) fn share(&self) -> usize {
         let workers = self.workers.load(Ordering::Relaxed).max(1);
         let by_bandwidth = match self.options.bandwidth {
@@ -120,19 +127,15 @@ impl Shared {
 
 /// The time now. It decides only whether a segment is too recent to be fetched.
 pub(super) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::MIN.max(Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+    SystemTime::now().into()
 }
 
-/// A name of an hour.
 pub(super) type NamedFile = (HourPlace, Box<str>);
 
-/// Work with one peer.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the peer or the round")]
 pub(super) struct PeerJob {
     pub(super) shared: Arc<Shared>,
-    pub(super) known: Arc<FollowedPeer>,
-    /// What was done since it was last taken away.
+    pub(super) followed: Arc<FollowedPeer>,
     pub(super) report: RoundReport,
     /// Names that are too recent, and when each may be fetched.
     pub(super) later: Vec<(NamedFile, Timestamp)>,
@@ -140,29 +143,25 @@ pub(super) struct PeerJob {
     pub(super) busy: Vec<NamedFile>,
     /// Names that have gone from the peer, as it says.
     pub(super) gone: Vec<NamedFile>,
-    /// Names that could not be fetched.
     pub(super) failed: Vec<NamedFile>,
     /// Hours in which something was done, or is left.
     pub(super) unsettled: HashSet<HourPlace>,
     /// When the peer was asked: what came after that was not here before.
     pub(super) began: ArrivalMark,
-    /// When what is compared now was begun.
     pub(super) era: MemoryEpoch,
     /// Something that the peer lists could not be asked for, and it is not known which hours that is about.
-    pub(super) unheard: bool,
-    /// The last round was complete.
+    pub(super) is_partly_asked: bool,
     pub(super) whole: bool,
-    /// The operator's word.
     pub(super) accept_bursts: bool,
     /// The files that came last were small: they are asked for many at once.
     pub(super) small_files: bool,
 }
 
 impl PeerJob {
-    pub(super) fn new(shared: &Arc<Shared>, known: &Arc<FollowedPeer>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, followed: &Arc<FollowedPeer>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            known: Arc::clone(known),
+            followed: Arc::clone(followed),
             report: RoundReport::default(),
             later: Vec::new(),
             busy: Vec::new(),
@@ -171,16 +170,15 @@ impl PeerJob {
             unsettled: HashSet::new(),
             began: ArrivalMark::NEVER,
             era: shared.memory.era(),
-            unheard: false,
+            is_partly_asked: false,
             whole: false,
             accept_bursts: false,
             small_files: false,
         }
     }
 
-    /// The peer.
     pub(super) fn peer(&self) -> &Peer {
-        &self.known.peer
+        &self.followed.peer
     }
 
     /// Whether an hour is left because it lies beyond the horizon. The clock here may be the one that is wrong, so what other nodes say
@@ -188,26 +186,25 @@ impl PeerJob {
     pub(super) fn leaves_future(&self, hour: Hour) -> bool {
         let (shared, horizon) = (&self.shared, self.shared.keeper.horizon());
         shared.options.wants.leaves(hour, horizon)
-            && shared.options.wants.leaves(hour, horizon.or_at(shared.options.dates.of_others(&self.peer().url)))
+            && shared.options.wants.leaves(hour, horizon.or_at(shared.parts.dates.of_others(&self.peer().url)))
     }
 
-    /// A request was answered.
     pub(super) fn asked(&mut self) {
         self.report.requests += 1;
-        self.known.step();
+        self.followed.step();
     }
 
     /// Forgets what the last round noted; what waits between rounds is not in here.
     pub(super) fn begin_round(&mut self) {
         self.report = RoundReport::default();
-        self.unheard = false;
+        self.is_partly_asked = false;
         (self.later, self.busy, self.failed, self.gone) = Default::default();
         self.unsettled = HashSet::new();
         self.era = self.shared.memory.era();
         self.began = self.shared.arrivals.mark();
         // What it says now counts.
-        let peer = &self.known.peer.name;
-        self.shared.heard.forget(peer, || self.shared.bursts.forget(peer));
+        let peer = &self.followed.peer.name;
+        self.shared.deletions_asked.forget(peer, || self.shared.bursts.forget(peer));
     }
 
     /// Notes names, as many as there is room for; the hour is looked at again anyway.

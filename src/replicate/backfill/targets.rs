@@ -22,7 +22,6 @@ use crate::sync::crawl::{CrawlError, FetchInProgress};
 /// How many fill each hour, and whether its directory was made for that.
 type Filled = HashMap<HourPlace, (usize, bool)>;
 
-/// Hour directories that are being filled.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Targets(Arc<Mutex<Filled>>);
 
@@ -32,12 +31,10 @@ pub(super) struct HourTarget {
     pub(super) dir: Arc<Dir>,
     /// Counts what comes, where it is counted.
     filling: Option<FetchInProgress>,
-    /// A file had no room in it.
     is_full: AtomicBool,
     held: Held,
 }
 
-/// One who fills it.
 #[derive(Debug)]
 struct Held {
     place: HourPlace,
@@ -60,7 +57,6 @@ impl Targets {
 }
 
 impl HourTarget {
-    /// With something that counts what comes.
     pub(super) fn filled_by(self, filling: FetchInProgress) -> Self {
         Self { filling: Some(filling), ..self }
     }
@@ -74,7 +70,6 @@ impl HourTarget {
         has_room
     }
 
-    /// Bytes that may still come.
     pub(super) fn room(&self) -> u64 {
         self.filling.as_ref().map_or(u64::MAX, FetchInProgress::room)
     }
@@ -84,12 +79,10 @@ impl HourTarget {
         self.is_full.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a file had no room.
     pub(super) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
     }
 
-    /// The file does not come.
     pub(super) fn give_back(&self, bytes: u64) {
         if let Some(filling) = &self.filling {
             filling.give_back(bytes);
@@ -106,7 +99,7 @@ impl HourTarget {
         Ok(self.filling.as_ref().map_or(Ok(()), |filling| filling.take_back(given))?)
     }
 
-    /// Removes the directory if it was made for this, holds nothing, and nobody else is filling it; tells whether it was removed.
+    /// Removes the directory if it was made for this, holds nothing, and nobody else is filling it; returns whether it was removed.
     /// Blocks.
     pub(super) fn remove_if_in_vain(&self, base: &Base) -> Result<bool, RoundError> {
         let filled = self.held.targets.0.lock();
@@ -134,7 +127,6 @@ const HOLDS: Duration = Duration::from_secs(3);
 
 type Key = (HourPlace, Box<str>);
 
-/// What is being fetched, whoever fetches it.
 #[derive(Debug, Clone)]
 pub(super) struct Claims(Arc<HeldClaim>);
 
@@ -186,7 +178,7 @@ impl Claims {
             if let Some(claim) = self.claim(place, name) {
                 return claim;
             }
-            // One that does not hold any more tells nobody.
+            // One that does not hold any more wakes nobody.
             timeout(HOLDS, freed).await.unwrap_or_default();
         }
     }
@@ -202,7 +194,6 @@ impl FetchClaim {
         self.touched.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Something came.
     pub(super) fn touch(&self) {
         self.touched.store(self.claims.now(), Ordering::Relaxed);
     }

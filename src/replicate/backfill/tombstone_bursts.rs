@@ -26,18 +26,14 @@ pub(crate) const RECORD: Record = Record { name: "bursts", version: 1, most: 1 <
 /// each peer, so that none makes us forget what others have hidden.
 const MOST_WAITING: usize = 100_000;
 
-/// What waits, by peer.
 type Waiting = HashMap<String, OfPeer>;
 
-/// What waits of a peer: by hour, the stems.
 #[derive(Debug, Default)]
 struct OfPeer {
     hours: HashMap<HourPlace, HashSet<Box<str>>>,
-    /// How many, over all hours.
     stems: usize,
 }
 
-/// The account, and what waits.
 #[derive(Debug, Default)]
 pub(super) struct Bursts {
     /// What is weighed is weighed and taken by one at a time.
@@ -52,7 +48,6 @@ pub(super) struct BurstLock<'b> {
 }
 
 impl Bursts {
-    /// Begins to weigh.
     pub(super) fn weigh<'b>(&'b self, keeper: &'b Keeper) -> BurstLock<'b> {
         BurstLock { keeper, _one: self.one.lock() }
     }
@@ -74,7 +69,6 @@ impl Bursts {
         true
     }
 
-    /// Nothing of this peer waits any more.
     pub(super) fn forget(&self, peer: &str) {
         self.waiting.lock().remove(peer);
     }
@@ -187,16 +181,13 @@ const MOST: usize = 250_000;
 /// A round may last as long as a peer likes; files that have been here for so long were here.
 const RECENT: Duration = Duration::from_secs(3_600);
 
-/// A moment in the order of arrivals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ArrivalMark(u64);
 
 impl ArrivalMark {
-    /// After everything.
     pub(super) const NEVER: Self = Self(u64::MAX);
 }
 
-/// What came from peers.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals(Mutex<Known>);
 
@@ -219,12 +210,10 @@ impl Known {
 }
 
 impl Arrivals {
-    /// Now: what arrives from here on is later.
     pub(super) fn mark(&self) -> ArrivalMark {
         ArrivalMark(self.0.lock().next)
     }
 
-    /// These files of an hour are about to appear.
     pub(super) fn note<'n>(&self, place: &HourPlace, names: impl IntoIterator<Item = &'n str>) {
         let mut known = self.0.lock();
         let known = &mut *known;

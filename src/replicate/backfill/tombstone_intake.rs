@@ -1,7 +1,7 @@
 //! Takes over a peer's tombstones, or lets them wait for the operator.
 //!
 //! 1. What hides nothing that was here is taken at once, whatever else waits.
-//! 2. The others are weighed together with all that peers have hidden of late (`tombstone_bursts`), by what lies here.
+//! 2. The others are weighed together with all that peers have hidden recently (`tombstone_bursts`), by what lies here.
 //! 3. What hides nothing under its name has to find room: each is a file, a peer can make up as many names as it likes, and they count in what
 //!    the peer may fill (`budget`).
 //! 4. What waits is remembered: what it would hide is fetched from nobody.
@@ -31,33 +31,25 @@ use crate::disk::{DiskError, Published, write_tombstone};
 use crate::sync::crawl::{Allowance, CrawlError, FetchInProgress};
 use crate::wire::{TombstoneNote, TombstonePage};
 
-/// Whose word it is.
 #[derive(Debug, Clone)]
 pub(super) struct TombstoneAuthor {
-    /// The peer.
     pub(super) peer: String,
     /// When it was asked.
     pub(super) began: ArrivalMark,
-    /// The operator has accepted whatever it says.
     pub(super) accepted: bool,
 }
 
-/// What became of tombstones.
 #[derive(Debug, Default)]
 pub(super) struct IntakeResult {
-    /// Those that are new here.
     pub(super) new: u64,
-    /// Why the others wait.
     pub(super) waits: Option<String>,
     /// Those for names that are not here, and for which there is no room.
     no_room: u64,
     /// Those whose names are occupied, and what lies there; and what else keeps some from being written.
     errors: Vec<(Box<str>, RoundError)>,
-    /// Those that were to be written and are not.
     unwritten: HashSet<Box<str>>,
 }
 
-/// Takes over those of a plan.
 pub(super) async fn of_plan(
     job: &mut PeerJob,
     place: &HourPlace,
@@ -70,13 +62,13 @@ pub(super) async fn of_plan(
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
     let notes = of(job, place, &names).await;
     let files = plan.tombstones.iter().map(PeerOffer::file).collect();
-    let word = TombstoneAuthor {
+    let author = TombstoneAuthor {
         peer: job.peer().name.clone(),
         began: job.began,
         // Both the configuration and the operator may have given their word.
         accepted: job.shared.options.accept_bursts || job.accept_bursts,
     };
-    let mut took = of_hour_of(&job.shared, word, place, files, notes).await?;
+    let mut took = of_hour_of(&job.shared, author, place, files, notes).await?;
     job.report.tombstones += took.new;
     if took.no_room > 0 {
         budget::no_room_for_files(job, &place.stream, took.no_room);
@@ -88,20 +80,19 @@ pub(super) async fn of_plan(
     if let Some(why) = took.waits.as_ref().filter(|_| tells && job.report.bursts.len() < MOST_BURSTS) {
         job.report.bursts.push(format!("{place}: {why}"));
     }
-    job.known.step();
+    job.followed.step();
     Ok(took)
 }
 
-/// Takes over tombstones of an hour.
 pub(super) async fn of_hour_of(
     shared: &Arc<Shared>,
-    word: TombstoneAuthor,
+    author: TombstoneAuthor,
     place: &HourPlace,
     tombstones: Vec<SegmentFile>,
     notes: HashMap<Box<str>, TombstoneNote>,
 ) -> Result<IntakeResult, RoundError> {
     let (at, of_all) = (place.clone(), Arc::clone(shared));
-    let took = shared.blocking(move || of_hour_blocking(&of_all, &word, &at, tombstones, &notes)).await?;
+    let took = shared.blocking(move || of_hour_blocking(&of_all, &author, &at, tombstones, &notes)).await?;
     if let Some(why) = &took.waits {
         tracing::warn!(name: "tombstone_burst", hour = %place, why, "tombstones are held back; accept them with `gapless tombstone accept`");
     }
@@ -110,32 +101,32 @@ pub(super) async fn of_hour_of(
 
 fn of_hour_blocking(
     shared: &Shared,
-    word: &TombstoneAuthor,
+    author: &TombstoneAuthor,
     place: &HourPlace,
     mut tombstones: Vec<SegmentFile>,
     notes: &HashMap<Box<str>, TombstoneNote>,
 ) -> Result<IntakeResult, RoundError> {
     let keeper = &*shared.keeper;
     let weighing = shared.bursts.weigh(keeper);
-    let mut made_up = UnseenNames::of(shared, &word.peer, place, &mut tombstones)?;
+    let mut made_up = UnseenNames::of(shared, &author.peer, place, &mut tombstones)?;
     let of_peer = HourContents::new(tombstones, Vec::new());
     let (mut taken, mut hits) = (Vec::new(), Vec::new());
     let (mut weights, mut stems) = (BTreeMap::new(), HashSet::new());
-    if word.accepted {
+    if author.accepted {
         taken = of_peer.files().iter().map(|file| file.name().into_boxed_str()).collect();
         // Who has looked at this has looked at what was hidden before.
         if let Err(why) = weighing.clear() {
             tracing::warn!(name: "tombstone_account_not_cleared", why, "what peers' tombstones have hidden of late still counts");
         }
     } else {
-        stems = weigh(shared, word, place, &of_peer, &mut weights)?;
+        stems = weigh(shared, author, place, &of_peer, &mut weights)?;
         for name in of_peer.files().iter().map(|file| file.name().into_boxed_str()) {
             let list = if stems.contains(name::stem(&name)) { &mut hits } else { &mut taken };
             list.push(name);
         }
     }
     let mut took = IntakeResult::default();
-    match weighing.book(&word.peer, &weights) {
+    match weighing.book(&author.peer, &weights) {
         Ok(()) => taken.append(&mut hits),
         Err(why) => took.waits = Some(why),
     }
@@ -144,8 +135,8 @@ fn of_hour_blocking(
         _ => took.no_room = made_up.waiting.len() as u64,
     }
     hits.append(&mut made_up.waiting);
-    if !shared.bursts.wait(&word.peer, place, &hits) {
-        shared.heard.forget_hour(&word.peer, place);
+    if !shared.bursts.wait(&author.peer, place, &hits) {
+        shared.deletions_asked.forget_hour(&author.peer, place);
     }
     if taken.is_empty() {
         return Ok(took);
@@ -158,10 +149,10 @@ fn of_hour_blocking(
     let in_vain: Vec<SegmentFile> = files.filter(|file| booked(&file.name())).cloned().collect();
     if !in_vain.is_empty() {
         // It is weighed anew the next time, and must not count twice by then.
-        take_back(shared, word, place, in_vain, &weighing)?;
+        take_back(shared, author, place, in_vain, &weighing)?;
     }
     done?;
-    shared.metrics.tombstones(&word.peer, took.new);
+    shared.metrics.tombstones(&author.peer, took.new);
     Ok(took)
 }
 
@@ -203,7 +194,7 @@ fn write(
 /// hidden by others of the same content.
 fn take_back(
     shared: &Shared,
-    word: &TombstoneAuthor,
+    author: &TombstoneAuthor,
     place: &HourPlace,
     unwritten: Vec<SegmentFile>,
     weighing: &BurstLock<'_>,
@@ -211,7 +202,7 @@ fn take_back(
     let unwritten = HourContents::new(unwritten, Vec::new());
     let hidden = unwritten.hidden();
     let local = shared.keeper.answer(place)?.contents;
-    let (found, _) = hits_in(shared, word, place, &local, |file| hidden.hides(file))?;
+    let (found, _) = hits_in(shared, author, place, &local, |file| hidden.hides(file))?;
     if found.hits.all.files > 0
         && let Err(why) = weighing.take_back(place, &found.hits)
     {
@@ -223,7 +214,7 @@ fn take_back(
 /// What tombstones of an hour would hide: stems of that hour, and how much in each hour.
 fn weigh(
     shared: &Shared,
-    word: &TombstoneAuthor,
+    author: &TombstoneAuthor,
     place: &HourPlace,
     of_peer: &HourContents,
     weights: &mut BTreeMap<HourPlace, OfHour>,
@@ -231,7 +222,7 @@ fn weigh(
     let keeper = &*shared.keeper;
     let hidden = of_peer.hidden();
     let local = keeper.answer(place)?.contents;
-    let (found, mut stems) = hits_in(shared, word, place, &local, |file| hidden.hides(file))?;
+    let (found, mut stems) = hits_in(shared, author, place, &local, |file| hidden.hides(file))?;
     weights.insert(place.clone(), found);
     // Twins lie under other names, and in other hours and qualities.
     let mut twins: BTreeMap<HourPlace, HashSet<String>> = BTreeMap::new();
@@ -242,7 +233,7 @@ fn weigh(
     for (at, names) in twins {
         let there = if at == *place { local.clone() } else { keeper.answer(&at)?.contents };
         let is_hit = |file: &SegmentFile| names.contains(&file.name()) || at == *place && hidden.hides(file);
-        let with_twins = hits_in(shared, word, &at, &there, is_hit)?.0;
+        let with_twins = hits_in(shared, author, &at, &there, is_hit)?.0;
         weights.insert(at, with_twins);
     }
     Ok(stems)
@@ -251,19 +242,19 @@ fn weigh(
 /// What would be hidden of an hour, by who gave it.
 fn hits_in(
     shared: &Shared,
-    word: &TombstoneAuthor,
+    author: &TombstoneAuthor,
     place: &HourPlace,
     local: &HourContents,
     is_hit: impl Fn(&SegmentFile) -> bool,
 ) -> Result<(OfHour, HashSet<Box<str>>), RoundError> {
     // Without the guard whatever is here counts as having been here.
-    let began = if shared.keeper.guards().stands(Guard::HiddenStaysHidden) { word.began } else { ArrivalMark::NEVER };
+    let began = if shared.keeper.guards().stands(Guard::HiddenStaysHidden) { author.began } else { ArrivalMark::NEVER };
     let is_later = shared.arrivals.since(place, began);
     let gifts = shared.keeper.recent_gifts()?.of(place)?;
     let source = |name: &str| match gifts.giver(name) {
         _ if is_later(name) => Source::Meanwhile,
         None => Source::Own,
-        Some(peer) if peer == word.peer => Source::ThisPeer,
+        Some(peer) if peer == author.peer => Source::ThisPeer,
         Some(_) => Source::OtherPeer,
     };
     let (found, stems) = of_hour(local, is_hit, source);
@@ -280,7 +271,7 @@ const MOST_TIME: Duration = Duration::from_secs(5);
 /// What the peer knows of these tombstones of an hour, by their names.
 pub(super) async fn of(job: &mut PeerJob, place: &HourPlace, names: &[Box<str>]) -> HashMap<Box<str>, TombstoneNote> {
     let mut notes = HashMap::new();
-    if job.known.status().is_ours != Some(true) {
+    if job.followed.status().is_ours != Some(true) {
         return notes;
     }
     let wanted: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
@@ -323,11 +314,9 @@ async fn page(
     None
 }
 
-/// Those of a peer's tombstones of an hour.
 #[derive(Default)]
 pub(super) struct UnseenNames {
     names: HashSet<Box<str>>,
-    /// Those that wait for room.
     pub(super) waiting: Vec<Box<str>>,
     /// What is wrong, where it is not the peer's budget.
     pub(super) error: Option<RoundError>,
@@ -400,7 +389,7 @@ fn room(shared: &Shared, peer: &str, place: &HourPlace, is_empty: bool) -> Resul
         Allowance::Full(_) => 0,
     };
     let is_own = !is_empty && !keeper.would_be_fetched(place);
-    let beside_own = if is_own { shared.options.keeps.room_beside_own(place) } else { u64::MAX };
+    let beside_own = if is_own { shared.parts.rules.room_beside_own(place) } else { u64::MAX };
     Ok(in_budget.min(beside_own))
 }
 

@@ -20,20 +20,15 @@ const RETRY: Duration = Duration::from_secs(2);
 
 type Key = (HourPlace, Box<str>);
 
-/// A name that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
-    /// Its hour.
     pub place: HourPlace,
-    /// The name.
     pub name: Box<str>,
     /// Its number in the peer's change log, if it came from there.
     pub seq: Option<u64>,
-    /// Attempts that failed.
     pub tries: u32,
 }
 
-/// Names by when they are due.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     by_name: HashMap<Key, (Instant, u64)>,
@@ -42,7 +37,6 @@ pub(super) struct Waiting {
     seqs: BTreeSet<(u64, u64)>,
     /// Numbers of what was taken and is being fetched.
     in_hand: BTreeSet<u64>,
-    /// How many have failed before.
     retrying: usize,
     next: u64,
 }
@@ -98,7 +92,6 @@ impl Waiting {
         items
     }
 
-    /// What was taken is done with, or waits again.
     pub(super) fn hands_are_empty(&mut self) {
         self.in_hand.clear();
     }
@@ -108,12 +101,10 @@ impl Waiting {
         self.retrying > 0
     }
 
-    /// When the next one is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.by_time.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Whether one is due.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.next_due().is_some_and(|due| due <= now)
     }
@@ -124,7 +115,6 @@ impl Waiting {
         waits.into_iter().chain(self.in_hand.first().copied()).min()
     }
 
-    /// Forgets all.
     pub(super) fn clear(&mut self) {
         *self = Self { next: self.next, ..Self::default() };
     }

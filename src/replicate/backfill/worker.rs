@@ -39,7 +39,7 @@ pub(super) async fn work_for_ever(shared: Arc<Shared>, known: Arc<FollowedPeer>,
         match AbortOnDropHandle::new(working).await {
             Err(error) if error.is_panic() => {
                 tracing::error!(name: "backfill_worker_failed", peer = known.peer.name, "the worker of a peer crashed; it begins again");
-                known.post.failed("it crashed, which is a bug in gapless");
+                known.handle.failed("it crashed, which is a bug in gapless");
                 known.update(|status| status.state = PeerState::BackingOff);
                 sleep(RETRY).await;
             }
@@ -105,7 +105,7 @@ impl Worker {
                 Backoff::from(RETRY).wait_scattered(self.fails.max(1))
             };
             let state = if worked { PeerState::Resting } else { PeerState::BackingOff };
-            self.job.known.update(|status| {
+            self.job.followed.update(|status| {
                 status.state = state;
                 status.next = SystemTime::now().checked_add(wait);
             });
@@ -113,9 +113,8 @@ impl Worker {
         }
     }
 
-    /// One round; tells whether it was complete.
     async fn round(&mut self) -> bool {
-        let known = Arc::clone(&self.job.known);
+        let known = Arc::clone(&self.job.followed);
         self.began = Instant::now();
         self.job.shared.look_at_the_clock();
         round_log::went_on(&mut self.job);
@@ -123,22 +122,22 @@ impl Worker {
         self.job.begin_round();
         let heard_from = now();
         known.update(|status| (status.state, status.next) = (PeerState::Round, None));
-        let came = tokio::select! {
-            came = round(&mut self.job) => came,
+        let result = tokio::select! {
+            result = round(&mut self.job) => result,
             () = stalled(&known) => Err(RoundError::Stalled(STALLED)),
         };
         let (mut complete, mut itself) = (false, false);
-        round_log::heard(&self.job, came.as_ref().ok().copied(), heard_from);
-        match came {
-            Ok(came) => {
+        round_log::compared(&self.job, result.as_ref().ok().copied(), heard_from);
+        match result {
+            Ok(result) => {
                 complete = self.job.report.is_complete();
-                itself = came == RoundResult::Itself;
-                self.cursor = if let RoundResult::Kind(cursor) = came { Some(self.from(cursor)) } else { None };
+                itself = result == RoundResult::Itself;
+                self.cursor = if let RoundResult::Kind(cursor) = result { Some(self.from(cursor)) } else { None };
                 self.let_wait();
             }
             Err(error) => {
                 if self.job.accept_bursts {
-                    // The word was given for a round that reaches the peer.
+                    // The confirmation was given for a round that reaches the peer.
                     known.accept_bursts.store(true, Ordering::Relaxed);
                 }
                 tracing::warn!(name: "backfill_failed", peer = known.peer.name, %error, "a round failed; it is tried again");
@@ -176,7 +175,6 @@ impl Worker {
         }
     }
 
-    /// The names that a round left for later.
     fn let_wait(&mut self) {
         let rules = Rules {
             hour: Hour::MIN,
@@ -200,9 +198,9 @@ impl Worker {
 
     /// Follows, or waits, until it is time for the next round.
     async fn between_rounds(&mut self, until: Instant) {
-        let known = Arc::clone(&self.job.known);
+        let known = Arc::clone(&self.job.followed);
         let working = async {
-            let came = match &mut self.cursor {
+            let result = match &mut self.cursor {
                 Some(cursor) => {
                     known.update(|status| status.state = PeerState::Following);
                     follow(&mut self.job, cursor, &mut self.waiting, until).await
@@ -210,7 +208,7 @@ impl Worker {
                 None => wait(&mut self.job, &mut self.waiting, until).await,
             };
             round_log::went_on(&mut self.job);
-            match came {
+            match result {
                 Ok(End::Due) => {}
                 Ok(End::Gap) => {
                     self.cursor = None;
@@ -229,22 +227,21 @@ impl Worker {
         };
         tokio::select! {
             () = working => {}
-            () = known.wanted.notified() => {}
+            () = known.round_wanted.notified() => {}
         }
     }
 
     /// The peer is this node: it is left alone until the list changes.
     async fn is_itself(&self) {
-        self.job.known.update(|status| {
+        self.job.followed.update(|status| {
             (status.state, status.error, status.failures) = (PeerState::Itself, None, 0);
         });
-        self.job.known.set_behind(0, true);
+        self.job.followed.set_behind(0, true);
         tracing::info!(name: "peer_is_itself", peer = self.job.peer().name, "this node is in its own list of peers, and is skipped");
         // Another may answer there one day.
         sleep(self.job.shared.options.interval).await;
     }
 
-    /// Remembers how far it came.
     async fn leave(&self) {
         if let Some(cursor) = self.cursor {
             remember(&self.job, cursor, &self.waiting).await;

@@ -9,7 +9,6 @@ use crate::archive::hole_reasons::{HoleReason, OpenHole};
 use crate::archive::metric_series::{MOST_QUALITIES, OTHERS};
 use crate::archive::{Span, Stream};
 
-/// The gauges.
 #[derive(Debug)]
 pub struct HoleGauges {
     holes: GaugeVec,
@@ -17,7 +16,6 @@ pub struct HoleGauges {
     shown: Mutex<BTreeSet<(String, String)>>,
 }
 
-/// What holes come to.
 #[derive(Debug, Default)]
 pub struct Sums(BTreeMap<Stream, OfStream>);
 
@@ -28,7 +26,6 @@ struct OfStream {
 }
 
 impl Sums {
-    /// One more.
     pub fn add(&mut self, stream: &Stream, entry: &OpenHole) {
         let of = self.0.entry(stream.clone()).or_default();
         let Some(known) = &entry.known else { return };
@@ -42,7 +39,6 @@ impl Sums {
 }
 
 impl HoleGauges {
-    /// Registers them.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let make = |name: &str, help: &str, labels: &[&str]| {
             let gauge = GaugeVec::new(Opts::new(name, help), labels)?;

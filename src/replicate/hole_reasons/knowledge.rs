@@ -1,6 +1,6 @@
-//! Who has what: told by backfill, hour by hour, and forgotten when a later comparison tells otherwise.
+//! Which peer has what: reported by backfill, hour by hour, and forgotten when a later comparison finds otherwise.
 //!
-//! In memory only, and bounded for each peer: what finds no room is not told, and the hole counts as not asked about.
+//! In memory only, and bounded for each peer: what finds no room is left out, and the hole counts as not asked about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,15 +19,13 @@ const MOST: usize = 50_000;
 enum State {
     Coming,
     Failed,
-    /// It is not known what it has there.
-    Unheard,
+    NotAsked,
 }
 
 #[derive(Debug, Default)]
 struct OfPeer {
     /// When the last comparison began that came to its end.
-    heard: Option<Timestamp>,
-    /// It is this node.
+    compared_at: Option<Timestamp>,
     is_itself: bool,
     offers: BTreeMap<Stream, BTreeMap<Hour, Offers>>,
     count: usize,
@@ -36,11 +34,10 @@ struct OfPeer {
 #[derive(Debug)]
 struct Offers {
     /// When it was last told.
-    told: Timestamp,
+    reported_at: Timestamp,
     states: BTreeMap<Stretch, State>,
 }
 
-/// Who has what.
 #[derive(Debug, Default)]
 pub struct Knowledge {
     peers: Mutex<BTreeMap<String, OfPeer>>,
@@ -48,19 +45,17 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// Counts what was told.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }
 
-    /// These are the peers.
     pub fn set_peers(&self, names: impl IntoIterator<Item = String>) {
         let mut peers = self.peers.lock();
         let mut known = std::mem::take(&mut *peers);
         *peers = names.into_iter().map(|name| (name.clone(), known.remove(&name).unwrap_or_default())).collect();
     }
 
-    /// Whether these are the peers that it was told of.
+    /// Whether these are the peers that were reported.
     pub fn is_about(&self, names: &BTreeSet<String>) -> bool {
         self.peers.lock().keys().eq(names)
     }
@@ -75,21 +70,20 @@ impl Knowledge {
         self.change(peer, |known| known.is_itself = true);
     }
 
-    /// A comparison with a peer that began then came to its end: what was not told since is settled.
-    pub fn heard(&self, peer: &str, began: Timestamp) {
+    /// A comparison with a peer that began then came to its end: what was not reported since is settled.
+    pub fn compared(&self, peer: &str, began: Timestamp) {
         self.change(peer, |known| {
-            (known.heard, known.is_itself) = (Some(began), false);
+            (known.compared_at, known.is_itself) = (Some(began), false);
             for hours in known.offers.values_mut() {
-                hours.retain(|_, offers| offers.told >= began);
+                hours.retain(|_, offers| offers.reported_at >= began);
             }
             known.offers.retain(|_, hours| !hours.is_empty());
             known.count = known.offers.values().flat_map(BTreeMap::values).map(|offers| offers.states.len()).sum();
         });
     }
 
-    /// A peer could not be asked about an hour.
-    pub fn unheard(&self, peer: &str, place: &HourPlace, now: Timestamp) {
-        self.change(peer, |known| known.put(place, now, false, [(Stretch::of(place.hour), State::Unheard)]));
+    pub fn not_asked(&self, peer: &str, place: &HourPlace, now: Timestamp) {
+        self.change(peer, |known| known.put(place, now, false, [(Stretch::of(place.hour), State::NotAsked)]));
     }
 
     /// A peer has these segments of an hour, which are missing here, and they are about to be fetched, or wait; with `all`, no others.
@@ -120,10 +114,10 @@ impl Knowledge {
                     match state {
                         State::Coming => offer = Some(HoleOffer::Coming),
                         State::Failed => offer = offer.or(Some(HoleOffer::Failed)),
-                        State::Unheard => is_heard = false,
+                        State::NotAsked => is_heard = false,
                     }
                 }
-                PeerFacts { name: name.clone(), heard: known.heard.filter(|_| is_heard), offer }
+                PeerFacts { name: name.clone(), heard: known.compared_at.filter(|_| is_heard), offer }
             })
             .collect()
     }
@@ -146,8 +140,8 @@ impl OfPeer {
         states: impl IntoIterator<Item = (Stretch, State)>,
     ) {
         let hours = self.offers.entry(place.stream.clone()).or_default();
-        let offers = hours.entry(place.hour).or_insert_with(|| Offers { told: now, states: BTreeMap::new() });
-        offers.told = now;
+        let offers = hours.entry(place.hour).or_insert_with(|| Offers { reported_at: now, states: BTreeMap::new() });
+        offers.reported_at = now;
         if all {
             self.count = self.count.saturating_sub(offers.states.len());
             offers.states.clear();
@@ -155,7 +149,7 @@ impl OfPeer {
         for (segment, state) in states {
             if self.count >= MOST {
                 // What is offered is not known in full.
-                offers.states.insert(Stretch::of(place.hour), State::Unheard);
+                offers.states.insert(Stretch::of(place.hour), State::NotAsked);
                 break;
             }
             self.count += usize::from(offers.states.insert(segment, state).is_none());
@@ -221,21 +215,21 @@ mod tests {
         knowledge.asked_for("b", &place("05"), at(101), &[stretch(2, 4), stretch(4, 6)], &[stretch(4, 6)]);
         assert_eq!(of(&knowledge, hole).1, Some(HoleOffer::Failed));
         assert_eq!(of(&knowledge, stretch(0, 4)).1, None);
-        knowledge.heard("b", at(99));
+        knowledge.compared("b", at(99));
         assert_eq!(of(&knowledge, hole), (Some(at(99)), Some(HoleOffer::Failed)), "it was told since");
-        knowledge.heard("b", at(102));
+        knowledge.compared("b", at(102));
         assert_eq!(of(&knowledge, hole), (Some(at(102)), None));
     }
 
     #[test]
     fn an_hour_that_could_not_be_asked_about_is_not_heard_of_and_reaches_into_the_next() {
         let knowledge = knowing(&["b"]);
-        knowledge.unheard("b", &place("05"), at(50));
-        knowledge.heard("b", at(40));
+        knowledge.not_asked("b", &place("05"), at(50));
+        knowledge.compared("b", at(40));
         assert_eq!(of(&knowledge, stretch(3_590, 3_610)).0, None);
         assert_eq!(of(&knowledge, stretch(3_600, 3_610)).0, Some(at(40)));
         knowledge.asked_for("b", &place("05"), at(50), &[stretch(3_590, 3_592)], &[stretch(3_590, 3_592)]);
-        knowledge.unheard("b", &place("05"), at(50));
+        knowledge.not_asked("b", &place("05"), at(50));
         assert_eq!(
             of(&knowledge, stretch(3_590, 3_610)),
             (None, Some(HoleOffer::Failed)),
@@ -249,7 +243,7 @@ mod tests {
     fn only_peers_of_the_list_are_known_and_this_node_is_none() {
         let knowledge = knowing(&["b", "c"]);
         knowledge.is_itself("c");
-        knowledge.heard("d", at(1));
+        knowledge.compared("d", at(1));
         let names = |of: &Knowledge| {
             let facts = of.facts(&place("05").stream, stretch(0, 1));
             facts.into_iter().map(|peer| peer.name).collect::<Vec<_>>()
@@ -264,13 +258,13 @@ mod tests {
         let knowledge = knowing(&["b"]);
         let many: Vec<Stretch> =
             (0..i64::try_from(MOST).unwrap() + 5).map(|second| stretch(second, second + 1)).collect();
-        knowledge.heard("b", at(1));
+        knowledge.compared("b", at(1));
         knowledge.coming("b", &place("05"), at(2), true, &many);
         assert_eq!(knowledge.peers.lock()["b"].count, MOST);
         knowledge.coming("b", &place("06"), at(3), true, &[stretch(3_700, 3_702)]);
         assert_eq!(of(&knowledge, stretch(7_000_000, 7_000_002)).0, Some(at(1)));
         assert_eq!(of(&knowledge, stretch(3_700, 3_702)), (None, Some(HoleOffer::Coming)));
-        knowledge.heard("b", at(4));
+        knowledge.compared("b", at(4));
         assert_eq!(knowledge.peers.lock()["b"].count, 0);
     }
 }

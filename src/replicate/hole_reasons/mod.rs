@@ -1,7 +1,7 @@
 //! Why holes are open: what backfill comes to know of its peers, and the job that works out reasons from it and has the index remember
 //! them.
 //!
-//! 1. Backfill tells [`Knowledge`] which peers there are, when a comparison with one came to its end, and what it offers.
+//! 1. Backfill reports to [`Knowledge`] which peers there are, when a comparison with one came to its end, and what it offers.
 //! 2. [`ReasonFinder`] goes through the open holes whenever something may have changed, asks what else is known (tombstones, retention,
 //!    absences of the disk), and hands on what differs from what is remembered.
 //! 3. Whoever is asked about a hole reads the index, with or without this. Nothing here fetches or deletes anything.

@@ -12,9 +12,11 @@ use super::Knowledge;
 use super::gauges::{HoleGauges, Sums};
 use crate::archive::coverage::Stretch;
 use crate::archive::hole_reasons::{HoleFacts, HoleKnowledge, OpenHole, why};
-use crate::archive::{Hour, HourPlace, Span, Stream, Timestamp};
+use crate::archive::{Hour, HourPlace, Span, Stream};
 use crate::index::{HoleKey, Index, IndexError};
 use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next};
+use crate::replicate::HourRules;
+use crate::sync::scrub::QuarantineContents;
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -32,22 +34,16 @@ const TOGETHER: usize = 1_000;
 const MOST_HOURS: usize = 10_000;
 
 type AskHour = dyn Fn(&HourPlace) -> bool + Send + Sync;
-type AskStretch = dyn Fn(&Stream, Stretch) -> Vec<Stretch> + Send + Sync;
 type AskPeers = dyn Fn() -> Option<BTreeSet<String>> + Send + Sync;
 
-/// Whom to ask what is not known here.
 pub struct PeerQuery {
-    /// Whether backfill fetches an hour.
     pub wants: Box<AskHour>,
-    /// Whether retention keeps an hour, or does not know.
-    pub keeps: Box<AskHour>,
+    pub rules: Arc<dyn HourRules>,
     /// The names of the peers; nothing while some of them may not be known yet.
     pub peers: Box<AskPeers>,
-    /// What of a stretch was here, was damaged and is not here again; cut to it.
-    pub damaged: Box<AskStretch>,
+    pub quarantine: Arc<QuarantineContents>,
 }
 
-/// Works out why holes are open.
 pub struct ReasonFinder {
     index: Arc<Index>,
     knowledge: Arc<Knowledge>,
@@ -75,21 +71,21 @@ impl Job for ReasonFinder {
         Backoff::from(LOOK)
     }
 
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
         if let Some(why) = self.cannot() {
-            post.is(JobState::Waiting, why, None);
-            return Ok(Next::WhenWanted(LOOK));
+            handle.set_state(JobState::Waiting, why, None);
+            return Ok(Next::WhenWoken(LOOK));
         }
         let signs = (self.index.turns(), self.knowledge.version(), self.index.catalog().read().seq);
         if self.seen == Some(signs) && self.last.elapsed() < ANYWAY {
-            return Ok(Next::WhenWanted(LOOK));
+            return Ok(Next::WhenWoken(LOOK));
         }
         let began = Instant::now();
-        post.doing("works out why holes are open");
-        self.mend_now_and_then(post)?;
-        self.pass(post)?;
+        handle.doing("works out why holes are open");
+        self.mend_now_and_then(handle)?;
+        self.pass(handle)?;
         (self.seen, self.last) = (Some(signs), Instant::now());
-        post.doing("up to date");
+        handle.doing("up to date");
         Ok(Next::After(LOOK.max(began.elapsed() * REST)))
     }
 }
@@ -119,12 +115,12 @@ impl ReasonFinder {
     }
 
     /// Compares the ledger with the holes: it follows from nothing else, so that nothing else would notice.
-    fn mend_now_and_then(&mut self, post: &JobHandle) -> Result<(), IndexError> {
+    fn mend_now_and_then(&mut self, handle: &JobHandle) -> Result<(), IndexError> {
         if self.mended.is_some_and(|at| at.elapsed() < MEND) {
             return Ok(());
         }
         for stream in self.index.catalog().streams() {
-            post.sign();
+            handle.sign();
             if self.index.mend_ledger(&stream)? {
                 tracing::warn!(name: "ledger_mended", %stream, "the ledger of holes was wrong and has been repaired; the history of some holes is lost");
             }
@@ -133,8 +129,7 @@ impl ReasonFinder {
         Ok(())
     }
 
-    /// Goes through all of them once.
-    fn pass(&self, post: &JobHandle) -> Result<(), IndexError> {
+    fn pass(&self, handle: &JobHandle) -> Result<(), IndexError> {
         let mut buried = self.buried.lock();
         buried.begin(&self.index);
         let generation = self.index.catalog().generation();
@@ -145,7 +140,7 @@ impl ReasonFinder {
         let away = self.index.away()?;
         let (mut after, mut sums): (Option<HoleKey>, _) = (None, Sums::default());
         loop {
-            post.sign();
+            handle.sign();
             let holes = self.index.open_after(after, TOGETHER)?;
             let Some(last) = holes.last() else { break };
             after = Some(last.0);
@@ -182,9 +177,9 @@ impl ReasonFinder {
             tombstones: buried.within(&self.index, stream, hole)?,
             retired,
             away: away.iter().filter_map(|absence| absence.cut(hole)).collect(),
-            damaged: (self.asks.damaged)(stream, hole),
+            damaged: self.asks.quarantine.lost_within(stream, hole),
         };
-        Ok(why(entry, &facts, now()))
+        Ok(why(entry, &facts, SystemTime::now().into()))
     }
 
     /// Those hours of a hole that retention does not keep, cut to it; and whether backfill does not want it, or not its end.
@@ -195,7 +190,7 @@ impl ReasonFinder {
         for hour in std::iter::successors(Some(hole.start.hour()), next).take(MOST_HOURS) {
             let place = HourPlace { stream: stream.clone(), hour };
             unwanted &= !(self.asks.wants)(&place);
-            if !(self.asks.keeps)(&place) {
+            if self.asks.rules.keeps(&place) == Some(false) {
                 retired.extend(Stretch::of(hour).cut(hole));
             }
         }
@@ -203,11 +198,6 @@ impl ReasonFinder {
         let end = HourPlace { stream: stream.clone(), hour: last };
         (retired, unwanted || !(self.asks.wants)(&end))
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
 }
 
 /// What is remembered of hours that holes lie in.
@@ -226,7 +216,6 @@ struct Known {
 }
 
 impl TombstonesNearHoles {
-    /// A pass over all holes begins.
     pub fn begin(&mut self, index: &Index) {
         let generation = index.catalog().generation();
         if std::mem::replace(&mut self.generation, generation) != generation {

@@ -21,16 +21,12 @@ const TURN_BYTES: usize = 1 << 20;
 /// Bytes of an answer that are kept for a message about it.
 const HEAD_BYTES: usize = 512;
 
-/// What is wrong with a body.
 #[derive(Debug)]
 pub(super) enum BodyProblem {
-    /// It is something else.
     Unexpected(String),
-    /// It is too much.
     TooLarge { what: &'static str, limit: u64 },
 }
 
-/// Takes a body piece by piece.
 pub(super) trait BodySink {
     fn take(&mut self, bytes: &[u8]) -> Result<(), BodyProblem>;
 }
@@ -51,7 +47,7 @@ pub(super) async fn read<S: BodySink>(
     sink: S,
 ) -> Result<(S, BodyStart), PeerError> {
     let mut decoder = Decoder::new(encoding(response), Capped::new(sink, most))
-        .map_err(|problem| told(url, problem, BodyStart::default()))?;
+        .map_err(|problem| body_error(url, problem, BodyStart::default()))?;
     let (mut wire, mut turn) = (0_usize, 0_usize);
     while let Some(bytes) = chunk(url, response, limits, wire as u64).await? {
         wire = wire.saturating_add(bytes.len());
@@ -59,7 +55,7 @@ pub(super) async fn read<S: BodySink>(
             return Err(PeerError::TooLarge { url: url.to_owned(), what: "bytes", limit: most as u64 });
         }
         for step in bytes.chunks(STEP_BYTES) {
-            decoder.push(step).map_err(|problem| told(url, problem, decoder.begins()))?;
+            decoder.push(step).map_err(|problem| body_error(url, problem, decoder.begins()))?;
             if decoder.sink().bytes.saturating_sub(turn) > TURN_BYTES {
                 turn = decoder.sink().bytes;
                 tokio::task::yield_now().await;
@@ -67,7 +63,7 @@ pub(super) async fn read<S: BodySink>(
         }
     }
     let begins = decoder.begins();
-    let filled = decoder.finish().map_err(|problem| told(url, problem, begins.clone()))?;
+    let filled = decoder.finish().map_err(|problem| body_error(url, problem, begins.clone()))?;
     Ok((filled, begins))
 }
 
@@ -85,8 +81,7 @@ pub(super) async fn chunk(
     }
 }
 
-/// The problem as an error about this address.
-pub(super) fn told(url: &str, problem: BodyProblem, begins: BodyStart) -> PeerError {
+pub(super) fn body_error(url: &str, problem: BodyProblem, begins: BodyStart) -> PeerError {
     let url = url.to_owned();
     match problem {
         BodyProblem::Unexpected(problem) => PeerError::Unexpected { url, problem, begins },

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::body::{self, BodyProblem, BodySink, told};
+use super::body::{self, BodyProblem, BodySink, body_error};
 use super::error::{BodyStart, PeerError, escaped};
 use super::limits::PeerLimits;
 use super::list::ListReader;
@@ -36,7 +36,6 @@ const NAME_BYTES: usize = 255;
 /// The deepest path of an extra: as deep as we serve them ourselves.
 const EXTRA_PARTS: usize = 64;
 
-/// Another archive node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// What it is called here, in messages and metrics.
@@ -47,7 +46,6 @@ pub struct Peer {
     pub trusted: bool,
 }
 
-/// What a peer has, as far as it can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing<T> {
     /// In order, each once.
@@ -89,22 +87,18 @@ impl PeerClient {
         Ok(Self { http, limits })
     }
 
-    /// The bounds.
     pub fn limits(&self) -> &PeerLimits {
         &self.limits
     }
 
-    /// The channels of a peer.
     pub async fn channels(&self, peer: &Peer) -> Result<Listing<Channel>, PeerError> {
         self.list(peer, &["files"], &[], |name| Channel::new(name).ok()).await
     }
 
-    /// The qualities of a channel.
     pub async fn qualities(&self, peer: &Peer, channel: &Channel) -> Result<Listing<Quality>, PeerError> {
         self.list(peer, &["files", channel.as_str()], &[], |name| Quality::new(name).ok()).await
     }
 
-    /// The hours of a quality.
     pub async fn hours(&self, peer: &Peer, channel: &Channel, quality: &Quality) -> Result<Listing<Hour>, PeerError> {
         self.list(peer, &["files", channel.as_str(), quality.as_str()], &[], |name| Hour::parse(name).ok()).await
     }
@@ -149,7 +143,8 @@ impl PeerClient {
         most: usize,
     ) -> Result<T, PeerError> {
         let (body, url, begins) = self.read(peer, path, query, most, Vec::new()).await?;
-        serde_json::from_slice(&body).map_err(|error| told(&url, BodyProblem::Unexpected(error.to_string()), begins))
+        serde_json::from_slice(&body)
+            .map_err(|error| body_error(&url, BodyProblem::Unexpected(error.to_string()), begins))
     }
 
     /// What the process that answers at the address of a peer says of itself. What its clock says follows from that.
@@ -166,7 +161,7 @@ impl PeerClient {
     ) -> Result<Listing<T>, PeerError> {
         let reader = ListReader::new(self.limits.listing_entries, accept);
         let (read, url, begins) = self.read(peer, path, query, self.limits.listing_bytes, reader).await?;
-        let (names, refused) = read.finish().map_err(|problem| told(&url, problem, begins))?;
+        let (names, refused) = read.finish().map_err(|problem| body_error(&url, problem, begins))?;
         if refused > 0 {
             tracing::debug!(name: "names_left_out", peer = peer.name, url, refused, "names that cannot be asked for were left out");
         }
@@ -270,11 +265,11 @@ pub(super) async fn refused(url: &str, mut response: Response) -> PeerError {
     if let (true, Some(to)) = (status.is_redirection(), response.headers().get(LOCATION)) {
         return PeerError::Redirected { url, status, to: escaped(to.as_bytes()) };
     }
-    PeerError::Status { url, status, detail: words(&mut response).await }
+    PeerError::Status { url, status, detail: error_detail(&mut response).await }
 }
 
 /// The sentence in a problem document, or else the beginning of the text; empty if there is none.
-pub(super) async fn words(response: &mut Response) -> String {
+pub(super) async fn error_detail(response: &mut Response) -> String {
     #[derive(Deserialize)]
     struct Problem {
         detail: Option<String>,
@@ -345,7 +340,7 @@ impl PeerClient {
             if is_bundle {
                 Ok(answer)
             } else {
-                Err(told(&text, BodyProblem::Unexpected("no bundle".to_owned()), begins))
+                Err(body_error(&text, BodyProblem::Unexpected("no bundle".to_owned()), begins))
             }
         };
         let after = self.limits().listing_time;

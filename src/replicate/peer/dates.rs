@@ -22,7 +22,6 @@ const FRESH: Duration = Duration::from_secs(6 * 3_600);
 /// Nodes that are remembered at most.
 const MOST: usize = 1_000;
 
-/// Cloning it shares what is known.
 #[derive(Debug, Clone, Default)]
 pub struct Dates {
     instance: Option<u64>,
@@ -44,7 +43,6 @@ struct Said {
 }
 
 impl Dates {
-    /// For the process that has this number.
     pub fn of(instance: u64) -> Self {
         Self { instance: Some(instance), ..Self::default() }
     }

@@ -13,38 +13,29 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderVal
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::{Instant, timeout};
 
-use super::body::{BodyProblem, chunk, encoding, told};
-use super::client::{Peer, PeerClient, address, refused, words};
+use super::body::{BodyProblem, body_error, chunk, encoding};
+use super::client::{Peer, PeerClient, address, error_detail, refused};
 use super::error::{BodyStart, PeerError};
 use super::limits::PeerLimits;
 use crate::archive::HourPlace;
-use crate::disk::Download;
+use crate::disk::{DiskError, Download, NewFile};
 
 /// What is collected before it is written: few hops to the blocking threads, little memory for each download.
 pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// A tag longer than this is not repeated to the peer.
 const ETAG_BYTES: usize = 256;
 
-/// Whom the next bytes wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
-    /// Us: we bound how fast files come.
     Ours,
-    /// The peer.
     Theirs,
 }
 
-/// What became of a request for a file.
 #[derive(Debug)]
 #[must_use = "a download is published by finishing it"]
 pub enum DownloadOutcome {
     /// All of it has arrived; its hash is still to be compared, by [`Download::finish`], which blocks.
-    Fetched {
-        /// What holds it.
-        download: Box<Download>,
-        /// Bytes that came over the wire for it.
-        bytes: u64,
-    },
+    Fetched { download: Box<Download>, bytes: u64 },
     /// The peer has no such file (404), or has it tombstoned (410).
     Gone,
     /// It announces more than was asked for at most; nothing of it was read.
@@ -92,7 +83,7 @@ impl PeerClient {
                 (StatusCode::PARTIAL_CONTENT, Some(wanted)) => wanted.check(&text, &response)?,
                 (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                     // Read to its end, so that the connection can be kept.
-                    words(&mut response).await;
+                    error_detail(&mut response).await;
                     return Ok(DownloadOutcome::Gone);
                 }
                 _ => return Err(refused(&text, response).await),
@@ -108,7 +99,7 @@ impl PeerClient {
                 (None, _) => match total {
                     Some(total) if total != writer.held => {
                         let problem = format!("{} bytes instead of the {total} it announced", writer.held);
-                        return Err(told(&text, BodyProblem::Unexpected(problem), BodyStart::default()));
+                        return Err(body_error(&text, BodyProblem::Unexpected(problem), BodyStart::default()));
                     }
                     _ => {
                         return Ok(DownloadOutcome::Fetched {
@@ -145,7 +136,7 @@ impl Resume {
             return Ok(());
         }
         let problem = format!("the rest from byte {} on was asked for", self.from);
-        Err(told(url, BodyProblem::Unexpected(problem), BodyStart::of(range.as_bytes())))
+        Err(body_error(url, BodyProblem::Unexpected(problem), BodyStart::of(range.as_bytes())))
     }
 }
 
@@ -179,7 +170,7 @@ fn strong_etag(response: &Response) -> Option<HeaderValue> {
     strong.then(|| etag.clone())
 }
 
-/// The length of the whole file, as far as the peer tells it.
+/// The length of the whole file, if the peer says it.
 pub(super) fn announced(
     url: &str,
     response: &Response,
@@ -189,7 +180,7 @@ pub(super) fn announced(
     let encoding = encoding(response);
     if !encoding.is_empty() {
         let problem = "its content is encoded, which was not asked for".to_owned();
-        return Err(told(url, BodyProblem::Unexpected(problem), BodyStart::of(encoding)));
+        return Err(body_error(url, BodyProblem::Unexpected(problem), BodyStart::of(encoding)));
     }
     let total = response.content_length().map(|length| length.saturating_add(held));
     if total.is_some_and(|total| total > limits.file_bytes) {
@@ -202,7 +193,7 @@ fn too_large(url: &str, limits: &PeerLimits) -> PeerError {
     PeerError::TooLarge { url: url.to_owned(), what: "bytes for one file", limit: limits.file_bytes }
 }
 
-/// Takes a body. A connection that breaks is told beside what has arrived until then; other errors end it all.
+/// Takes a body. A connection that breaks is returned with what has arrived until then; other errors end it all.
 async fn stream(
     url: &str,
     mut response: Response,
@@ -233,7 +224,6 @@ async fn stream(
     }
 }
 
-/// How fast it comes.
 pub(super) struct DownloadPace {
     since: Instant,
     bytes: u64,
@@ -244,7 +234,6 @@ impl DownloadPace {
         Self { since: Instant::now(), bytes: 0 }
     }
 
-    /// Our own disk took this long.
     pub(super) fn rest(&mut self, ours: Duration) {
         self.since += ours;
     }
@@ -280,7 +269,7 @@ impl Writer {
         Self { download, piece: Vec::new(), held, received: 0 }
     }
 
-    /// Takes what has arrived, and tells how long our disk took.
+    /// Takes what has arrived, and returns how long our disk took.
     async fn taken(mut self, mut bytes: &[u8]) -> Result<(Self, Duration), PeerError> {
         let mut ours = Duration::ZERO;
         while !bytes.is_empty() {
@@ -298,7 +287,6 @@ impl Writer {
         Ok((self, ours))
     }
 
-    /// Writes what was collected.
     async fn flushed(self) -> Result<Self, PeerError> {
         if self.piece.is_empty() {
             return Ok(self);
@@ -311,7 +299,6 @@ impl Writer {
         .await
     }
 
-    /// Forgets it all.
     async fn restarted(mut self) -> Result<Self, PeerError> {
         self.piece.clear();
         self.held = 0;
@@ -331,4 +318,76 @@ impl Writer {
         outcome?;
         Ok(writer)
     }
+}
+
+impl PeerClient {
+    /// Fetches the file of this path, of at most so many bytes. `None` if the peer has it no more, or `open` says that it is here:
+    /// it is called when the peer sends the file, and not before, so that nothing is made for what it does not have.
+    pub async fn extra(
+        &self,
+        peer: &Peer,
+        path: &[&str],
+        most: u64,
+        open: impl FnOnce() -> Result<Option<NewFile>, DiskError> + Send + 'static,
+    ) -> Result<Option<NewFile>, PeerError> {
+        let parts: Vec<&str> = std::iter::once("segments").chain(path.iter().copied()).collect();
+        let url = address(peer, &parts)?;
+        let after = self.limits().file_time;
+        let limits = PeerLimits { file_bytes: self.limits().file_bytes.min(most), ..self.limits().clone() };
+        match timeout(after, self.take(&url, &limits, open)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(PeerError::TimedOut { url: url.into(), what: "did not finish the file", after }),
+        }
+    }
+
+    async fn take(
+        &self,
+        url: &reqwest::Url,
+        limits: &PeerLimits,
+        open: impl FnOnce() -> Result<Option<NewFile>, DiskError> + Send + 'static,
+    ) -> Result<Option<NewFile>, PeerError> {
+        let text = url.to_string();
+        let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+        let mut response = self.ask(url, &headers).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                error_detail(&mut response).await;
+                return Ok(None);
+            }
+            _ => return Err(refused(&text, response).await),
+        }
+        let total = announced(&text, &response, 0, limits)?;
+        let opened = tokio::task::spawn_blocking(open).await.map_err(|_| PeerError::Stopping)??;
+        let Some(mut file) = opened else { return Ok(None) };
+        let mut pace = DownloadPace::begin();
+        let (mut piece, mut held) = (Vec::new(), 0_u64);
+        while let Some(bytes) = chunk(&text, &mut response, limits, held).await? {
+            held = held.saturating_add(bytes.len() as u64);
+            if held > limits.file_bytes {
+                return Err(PeerError::TooLarge { url: text, what: "bytes for one file", limit: limits.file_bytes });
+            }
+            limits.throttle.wait(bytes.len()).await;
+            pace.count(&text, bytes.len() as u64, limits)?;
+            piece.extend_from_slice(&bytes);
+            if piece.len() >= PIECE_BYTES {
+                let began = Instant::now();
+                file = written(file, std::mem::take(&mut piece)).await?;
+                pace.rest(began.elapsed());
+            }
+        }
+        file = written(file, piece).await?;
+        match total {
+            Some(total) if total != held => {
+                let problem = format!("{held} bytes instead of the {total} it announced");
+                Err(body_error(&text, BodyProblem::Unexpected(problem), BodyStart::default()))
+            }
+            _ => Ok(Some(file)),
+        }
+    }
+}
+
+async fn written(mut file: NewFile, piece: Vec<u8>) -> Result<NewFile, PeerError> {
+    let done = tokio::task::spawn_blocking(move || file.write(&piece).map(|()| file));
+    Ok(done.await.map_err(|_| PeerError::Stopping)??)
 }

@@ -22,7 +22,6 @@ const SHOWN_CHARS: usize = 120;
 /// Why a peer did not give what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// This side cannot ask anybody.
     #[error("cannot make HTTP requests: {}", innermost(.0))]
     Setup(#[source] reqwest::Error),
     /// The name cannot be asked for.
@@ -30,46 +29,23 @@ pub enum PeerError {
     Name(#[from] BadUrl),
     /// No connection: refused, no route, or no such host.
     #[error("cannot reach {url}: {}; is the peer running, and the address right?", innermost(source))]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: reqwest::Error,
-    },
+    Unreachable { url: String, source: reqwest::Error },
     /// No encrypted connection: whoever answers there is not trusted, or does not speak TLS.
     #[error("cannot speak securely with {url}: {why}")]
-    Insecure {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        why: String,
-    },
-    /// It took too long.
+    Insecure { url: String, why: String },
     #[error("{url} {what} within {} s; it is asked again later", after.as_secs_f64())]
     TimedOut {
-        /// What was asked.
         url: String,
         /// What it did not do, as it reads after the address.
         what: &'static str,
-        /// How long it was given.
         after: Duration,
     },
     /// The connection broke, or what arrived is not HTTP.
     #[error("the connection to {url} broke after {bytes} bytes: {}", innermost(source))]
-    Broken {
-        /// What was asked.
-        url: String,
-        /// Bytes of the body that had arrived.
-        bytes: u64,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// It wants us to ask somewhere else.
+    Broken { url: String, bytes: u64, source: reqwest::Error },
     #[error("{url} redirects ({status}) to {to:?}, which is not followed; give the peer's final address")]
     Redirected {
-        /// What was asked.
         url: String,
-        /// The status.
         status: StatusCode,
         /// Where to.
         to: String,
@@ -77,49 +53,22 @@ pub enum PeerError {
     /// Another status than the one for what was asked.
     #[error("{url} answered {status}{detail}")]
     Status {
-        /// What was asked.
         url: String,
-        /// The status.
         status: StatusCode,
         /// Its own words, if it had any.
         detail: String,
     },
     /// The answer is not what was asked for.
     #[error("{url} gave something else than what was asked for: {problem}{begins}; is it an archive node?")]
-    Unexpected {
-        /// What was asked.
-        url: String,
-        /// What is wrong.
-        problem: String,
-        /// How the answer begins.
-        begins: BodyStart,
-    },
-    /// More than is borne.
+    Unexpected { url: String, problem: String, begins: BodyStart },
+    /// More than the limits allow.
     #[error("{url} sent more than {limit} {what}; the rest was not read")]
-    TooLarge {
-        /// What was asked.
-        url: String,
-        /// Of what.
-        what: &'static str,
-        /// How many are borne.
-        limit: u64,
-    },
+    TooLarge { url: String, what: &'static str, limit: u64 },
     /// It arrives too slowly to be worth waiting for.
     #[error("{url} sent only {bytes} bytes in {} s and was given up; expected at least {expected}", seconds.as_secs())]
-    TooSlow {
-        /// What was asked.
-        url: String,
-        /// How many came.
-        bytes: u64,
-        /// In what time.
-        seconds: Duration,
-        /// How many should have come.
-        expected: u64,
-    },
-    /// Our own disk did not take it.
+    TooSlow { url: String, bytes: u64, seconds: Duration, expected: u64 },
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// This process is ending.
     #[error("the download was given up because this process is ending")]
     Stopping,
 }
@@ -171,7 +120,6 @@ impl PeerError {
 pub struct BodyStart(String);
 
 impl BodyStart {
-    /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(escaped(bytes))
     }
@@ -189,7 +137,6 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }
 
-/// What an error comes down to.
 fn innermost(error: &reqwest::Error) -> String {
     let mut inner: &dyn Error = error;
     while let Some(source) = inner.source() {

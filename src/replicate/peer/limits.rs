@@ -10,7 +10,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use super::Dates;
 use crate::archive::LARGEST_FILE;
 
-/// What is borne from a peer. The defaults are for the real world; tests make them small.
+/// Limits towards a peer. The defaults are for the real world; tests make them small.
 #[derive(Debug, Clone)]
 pub struct PeerLimits {
     /// Until a connection stands, name resolution included. A peer that is there answers within one round trip.

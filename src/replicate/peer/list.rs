@@ -13,7 +13,7 @@ use reqwest::header::{ACCEPT_ENCODING, ETAG, HeaderMap, HeaderValue, IF_NONE_MAT
 use tokio::time::timeout;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::body::{self, BodyProblem, BodySink, told};
+use super::body::{self, BodyProblem, BodySink, body_error};
 use super::client::{Listing, Peer, PeerClient, address, hideable, in_order, refused};
 use super::error::PeerError;
 use crate::archive::HourPlace;
@@ -26,25 +26,17 @@ const STRING_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// Before the bracket.
     Start,
-    /// Behind the bracket: a string, or the end.
     First,
-    /// Behind a comma: a string.
     Next,
-    /// Behind a string: a comma, or the end.
     Behind,
-    /// In a string.
     Text,
-    /// Behind a backslash.
     Escape,
     /// In the digits behind `\u`, with those read so far and how many they are.
     Unit(u16, u8),
-    /// Behind everything.
     End,
 }
 
-/// A list that is being read.
 pub(super) struct ListReader<T> {
     accept: fn(&str) -> Option<T>,
     most: usize,
@@ -207,17 +199,14 @@ const ETAG_BYTES: usize = 256;
 /// Bytes of a list that are held until it is known whether it is another one; what is longer is read while it arrives.
 const HELD_BYTES: usize = 4 << 20;
 
-/// A list that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListRead {
     etag: Option<HeaderValue>,
     hash: u128,
 }
 
-/// What a peer lists of an hour.
 #[derive(Debug)]
 pub enum HourListing {
-    /// What it listed before.
     Same,
     /// This, and by what it is recognised the next time.
     Names(Listing<Box<str>>, ListRead),
@@ -252,7 +241,7 @@ impl PeerClient {
             if seen.is_some_and(|seen| seen.hash == hash) {
                 return Ok(HourListing::Same);
             }
-            let (names, refused) = hashed.finish().map_err(|problem| told(&text, problem, begins))?;
+            let (names, refused) = hashed.finish().map_err(|problem| body_error(&text, problem, begins))?;
             let names = in_order(names).await?;
             Ok(HourListing::Names(Listing { names, refused }, ListRead { etag, hash }))
         };

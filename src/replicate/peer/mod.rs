@@ -4,7 +4,7 @@
 //!    right when its hash is, and only `disk` publishes it.
 //! 2. Requests go to the peer's own address and nowhere else: redirects are errors, and no proxy stands in between.
 //! 3. One bad name in a list is dropped and counted; it never costs the rest of the list.
-//! 4. One failure is one error, told so that a worker knows what to do: see [`PeerError::is_away`] and
+//! 4. One failure is one error, from which a worker knows what to do: see [`PeerError::is_away`] and
 //!    [`PeerError::is_peers_fault`]. Trying again, and whom to ask, is not decided here.
 //!
 //! What to fetch is not known here, nothing is deleted, and the index is never touched.
@@ -14,7 +14,6 @@ mod client;
 mod dates;
 mod download;
 mod error;
-mod extra;
 mod limits;
 mod list;
 mod probe;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::body::chunk;
-use super::client::{Peer, PeerClient, address, refused, words};
+use super::client::{Peer, PeerClient, address, error_detail, refused};
 use super::download::announced;
 use super::error::PeerError;
 use super::limits::PeerLimits;
@@ -22,9 +22,7 @@ use crate::archive::{FileName, Hash, HourPlace, parse_file_name};
 pub enum ProbeAnswer {
     /// What the hash in its name says, of so many bytes.
     Right(u64),
-    /// Something else, of so many bytes.
     Wrong(u64),
-    /// The peer says that it has not got it.
     Nothing,
 }
 
@@ -69,7 +67,7 @@ impl PeerClient {
             match response.status() {
                 StatusCode::OK => given(&text, response, self.limits(), most, key.hash).await,
                 StatusCode::NOT_FOUND | StatusCode::GONE => {
-                    words(&mut response).await;
+                    error_detail(&mut response).await;
                     Ok(ProbeAnswer::Nothing)
                 }
                 _ => Err(refused(&text, response).await),
@@ -90,7 +88,7 @@ impl PeerClient {
             match response.status() {
                 status if status.is_success() => Ok(true),
                 StatusCode::NOT_FOUND => {
-                    words(&mut response).await;
+                    error_detail(&mut response).await;
                     Ok(false)
                 }
                 _ => Err(refused(&text, response).await),
@@ -108,7 +106,6 @@ impl PeerClient {
     }
 }
 
-/// Hashes what comes.
 async fn given(
     url: &str,
     mut response: Response,

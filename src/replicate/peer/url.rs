@@ -18,20 +18,14 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 /// Why something is no address. Credentials and queries are left out of the message, because they may be secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
-    /// The address of a peer.
     #[error("{shown:?} is not the address of a node: {why}; expected one such as https://archive.example:8000/prefix")]
     Base {
         /// The address, without what may be secret.
         shown: String,
-        /// What is wrong.
         why: &'static str,
     },
-    /// A name in an address beneath it.
     #[error("{part:?} cannot be asked for: it is no name of one thing in an archive")]
-    Part {
-        /// The name.
-        part: String,
-    },
+    Part { part: String },
 }
 
 /// A validated base address: `http[s]://host[:port][/prefix]`.
@@ -83,7 +77,6 @@ impl PeerUrl {
         Ok(Self { base })
     }
 
-    /// Whether it asks for an encrypted connection.
     pub fn is_https(&self) -> bool {
         self.base.scheme() == "https"
     }
@@ -93,7 +86,6 @@ impl PeerUrl {
         self.base.host_str().unwrap_or_default()
     }
 
-    /// The address itself.
     pub(super) const fn base(&self) -> &Url {
         &self.base
     }
@@ -103,7 +95,6 @@ impl PeerUrl {
         self.base.port_or_known_default().unwrap_or_default()
     }
 
-    /// The address of what these names lead to.
     pub fn join<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Result<Url, BadUrl> {
         let mut path = self.prefix().to_owned();
         for part in parts {

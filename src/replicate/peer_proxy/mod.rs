@@ -34,42 +34,33 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer: 4,096 runs of a timeline have 80 kB, a page of 10,000 holes 1.2 MB.
 const ANSWER_BYTES: usize = 2 << 20;
 
-/// Why a node could not be asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProxyError {
     /// There is none of that name.
     #[error("no peer of that name")]
     Unknown,
-    /// It does not have such an address.
     #[error("the peer {0} cannot say: it only lists files, or is an older version")]
     FixedPart(String),
-    /// It wants a token.
     #[error("the peer {0} rejects this node's token")]
     Token(String),
-    /// It is away, or answered something else.
     #[error("the peer {0} did not say: {1}")]
     Peer(String, Arc<PeerError>),
-    /// Its answer is not about what it was asked.
     #[error("the peer {0} sent an answer that does not match the request")]
     Nonsense(String),
-    /// Too many questions wait.
     #[error("too many questions to other nodes are waiting")]
     Busy,
 }
 
-/// Asks other nodes.
 pub struct PeerProxy {
     client: PeerClient,
     list: watch::Receiver<Vec<Peer>>,
     turns: Semaphore,
-    /// The turns of each node, by its name.
     each: Mutex<HashMap<String, Arc<Semaphore>>>,
-    kept: AnswerCache,
+    cache: AnswerCache,
     listings: segments::Listings,
 }
 
 impl PeerProxy {
-    /// Asks the nodes of a list that may change.
     pub fn new(list: watch::Receiver<Vec<Peer>>, tls: &ClientConfig, token: Option<&Token>) -> Result<Self, PeerError> {
         // Somebody is looking at a page: what does not come soon is of no use.
         let limits = PeerLimits {
@@ -85,16 +76,15 @@ impl PeerProxy {
             list,
             turns: Semaphore::new(AT_ONCE),
             each: Mutex::default(),
-            kept: AnswerCache::default(),
+            cache: AnswerCache::default(),
             listings: segments::Listings::default(),
         })
     }
 
-    /// What the node of this name says, as JSON.
     pub async fn ask(&self, name: &str, question: &Question) -> Result<Bytes, ProxyError> {
         let peer = self.list.borrow().iter().find(|peer| peer.name == name).cloned().ok_or(ProxyError::Unknown)?;
         let key = format!("{name}\n{}\n{}\n{:?}", question.name(), question.stream, question.query());
-        let slot = self.kept.slot(&key);
+        let slot = self.cache.slot(&key);
         // Whoever asks the same meanwhile waits for the same answer.
         let mut answer = slot.lock().await;
         if let Some(known) = answer.fresh() {
@@ -158,7 +148,6 @@ const LARGEST: usize = 128 << 10;
 /// What a question led to. That it failed is kept as well: whoever waited meanwhile would otherwise ask again, one after the other.
 type ProxyResult = Result<Bytes, ProxyError>;
 
-/// One answer.
 #[derive(Debug, Default)]
 struct ProxyAnswer(Option<(Instant, ProxyResult)>);
 
@@ -168,19 +157,16 @@ impl ProxyAnswer {
         self.0.as_ref().filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, said)| said.clone())
     }
 
-    /// A new one, good from now on.
     fn put(&mut self, said: ProxyResult) {
         let is_small = said.as_ref().map_or(true, |bytes| bytes.len() <= LARGEST);
         self.0 = is_small.then(|| (Instant::now(), said));
     }
 }
 
-/// Answers by what was asked.
 #[derive(Debug, Default)]
 struct AnswerCache(Mutex<HashMap<String, Arc<AsyncMutex<ProxyAnswer>>>>);
 
 impl AnswerCache {
-    /// The place of the answer to this question.
     fn slot(&self, key: &str) -> Arc<AsyncMutex<ProxyAnswer>> {
         let mut slots = self.0.lock();
         if let Some(slot) = slots.get(key) {

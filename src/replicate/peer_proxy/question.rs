@@ -4,27 +4,20 @@
 use crate::archive::{Stream, Timestamp};
 use crate::wire::{HoleList, TimeExtent, Timeline, TimelineRun};
 
-/// Which of the two is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QuestionKind {
-    /// Shares of the pixels of a window.
     Timeline,
-    /// Holes in a window.
     Holes,
 }
 
-/// What is asked of another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// Of what.
     pub kind: QuestionKind,
-    /// About whom.
     pub stream: Stream,
     /// From when on; from the first segment on if it is not given.
     pub from: Option<Timestamp>,
     /// Until when; until the furthest end if it is not given.
     pub to: Option<Timestamp>,
-    /// Into how many pieces, of a timeline.
     pub pixels: Option<u64>,
     /// Of holes, also what is missing at the edges.
     pub edges: bool,
@@ -42,7 +35,6 @@ impl Question {
         }
     }
 
-    /// As a query.
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let time = |name, time: Option<Timestamp>| time.map(|time| (name, time.to_string()));
         let pixels = self.pixels.map(|pixels| ("pixels", pixels.to_string()));

@@ -34,7 +34,7 @@ type Files = Arc<Vec<SegmentFile>>;
 /// What others listed a moment ago, and who did not answer.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    kept: Mutex<HashMap<(String, HourPlace), (Instant, Files)>>,
+    cache: Mutex<HashMap<(String, HourPlace), (Instant, Files)>>,
     quiet: Mutex<HashMap<String, Instant>>,
 }
 
@@ -111,12 +111,12 @@ impl Listings {
     }
 
     fn fresh(&self, key: &(String, HourPlace)) -> Option<Files> {
-        let kept = self.kept.lock();
+        let kept = self.cache.lock();
         kept.get(key).filter(|(since, _)| since.elapsed() < HOLDS).map(|(_, files)| Arc::clone(files))
     }
 
     fn keep(&self, key: (String, HourPlace), files: &Files) {
-        let mut kept = self.kept.lock();
+        let mut kept = self.cache.lock();
         kept.retain(|_, (since, _)| since.elapsed() < HOLDS);
         if kept.len() < KEPT {
             kept.insert(key, (Instant::now(), Arc::clone(files)));

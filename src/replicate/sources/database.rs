@@ -22,9 +22,9 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Error, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::SourceError;
 use super::entry::{BadEntry, ENTRIES, ListedSources, NAME_BYTES, SourceEntry, URL_BYTES};
 use super::file;
-use super::report::SourceError;
 use crate::net::tls;
 
 /// How long one server may take to be connected to and to let us in.
@@ -44,7 +44,6 @@ pub struct Connection {
     shown: String,
 }
 
-/// The table with the list of nodes.
 #[derive(Debug, Clone)]
 pub struct Database {
     pub(super) connection: Connection,
@@ -225,7 +224,7 @@ impl Database {
             let Ok(tls) = MakeTlsConnect::<Bounded>::make_tls_connect(tls, name);
             config.connect_raw(stream, tls).await.map_err(|error| match tls::explain(&error) {
                 Some(why) => SourceError::Encryption { shown: self.connection.to_string(), why },
-                None => refused(words(&error)),
+                None => refused(message(&error)),
             })
         };
         match timeout(CONNECT, connecting).await {
@@ -273,7 +272,7 @@ impl Database {
     }
 
     fn said(&self, error: &Error) -> SourceError {
-        SourceError::Query { shown: self.connection.to_string(), why: words(error) }
+        SourceError::Query { shown: self.connection.to_string(), why: message(error) }
     }
 
     fn slow(&self, what: &str, after: Duration) -> SourceError {
@@ -288,7 +287,7 @@ fn entry_of(row: &SimpleQueryRow) -> Result<SourceEntry, BadEntry> {
 }
 
 /// What the server or the library says, on one line and not too long.
-fn words(error: &Error) -> String {
+fn message(error: &Error) -> String {
     let text = match error.as_db_error() {
         Some(said) => format!("{}: {}", said.severity(), said.message()),
         None => error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
@@ -308,7 +307,6 @@ pub(super) struct Bounded {
     left: usize,
 }
 
-/// Connects.
 pub(super) async fn open(host: &Host, port: u16) -> io::Result<Bounded> {
     let stream: Box<dyn Both> = match host {
         Host::Tcp(name) => Box::new(TcpStream::connect((name.as_str(), port)).await?),

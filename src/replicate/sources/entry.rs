@@ -8,30 +8,22 @@ pub const NAME_BYTES: usize = 128;
 pub const URL_BYTES: usize = 2048;
 /// Peers of one source: each gets a worker and connections of its own, and no set of nodes comes near.
 pub const ENTRIES: usize = 1000;
-/// Bad lines of one source that are told one by one; the rest is counted.
+/// Bad lines of one source that are reported one by one; the rest is counted.
 const TOLD: usize = 20;
 
-/// A peer as a source names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceEntry {
     /// What it is called: the given name, or else its address.
     pub name: String,
     /// Where it is.
     pub url: PeerUrl,
-    /// Whether the name was given.
     pub is_named: bool,
 }
 
-/// Why a name and an address are no peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadEntry {
-    /// The name.
     #[error("the name {shown:?} does not do: expected are 1 to {NAME_BYTES} bytes without control characters")]
-    Name {
-        /// Its beginning.
-        shown: String,
-    },
-    /// The address.
+    Name { shown: String },
     #[error(transparent)]
     Url(#[from] BadUrl),
     /// There is none.
@@ -40,7 +32,6 @@ pub enum BadEntry {
     /// More words than a line has.
     #[error("there is more than a name and an address; expected is NAME URL or URL, and # before a comment")]
     TooMuch,
-    /// No text.
     #[error("it is not UTF-8 text")]
     NotText,
 }
@@ -48,7 +39,6 @@ pub enum BadEntry {
 /// The entries of a source, and what was left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListedSources {
-    /// What is right.
     pub entries: Vec<SourceEntry>,
     /// What is not: where, and what was expected. At most a screen of it.
     pub problems: Vec<String>,
@@ -104,7 +94,6 @@ impl ListedSources {
         listed
     }
 
-    /// Notes what was left out.
     pub fn problem(&mut self, problem: impl std::fmt::Display) {
         self.left_out += 1;
         if self.left_out <= TOLD {
@@ -112,7 +101,6 @@ impl ListedSources {
         }
     }
 
-    /// Says how much is not told one by one.
     #[must_use]
     pub fn close(mut self) -> Self {
         if self.left_out > TOLD {

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::SourceError;
 use super::entry::{ENTRIES, ListedSources, SourceEntry};
-use super::report::SourceError;
 use crate::disk::{Base, DiskError, atomic};
 
 /// A thousand lines with the longest names and addresses and room for comments: anything larger is another file.
@@ -25,7 +25,6 @@ const PASSWORD_BYTES: u64 = 4 << 10;
 /// How long the disk is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The file with the list of nodes.
 #[derive(Debug)]
 pub(super) struct ListFile {
     path: PathBuf,
@@ -38,7 +37,6 @@ impl ListFile {
         Self { path, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Reads it.
     pub(super) async fn read(&self) -> Result<ListedSources, SourceError> {
         let hangs = || SourceError::Hangs { path: self.path.clone(), after: PATIENCE };
         let turn = Arc::clone(&self.turn).try_acquire_owned().map_err(|_| hangs())?;
@@ -89,7 +87,6 @@ fn read(path: &Path, most: u64, expected: &'static str) -> Result<(Vec<u8>, Meta
 /// A thousand of the longest names and addresses.
 const BYTES: u64 = 4 << 20;
 
-/// The file.
 #[derive(Debug, Clone)]
 pub(super) struct SourceMemory {
     state_dir: PathBuf,
@@ -117,7 +114,6 @@ impl SourceMemory {
         Self { state_dir: state_dir.to_owned(), from }
     }
 
-    /// What was said last.
     pub(super) fn recall(&self) -> Vec<SourceEntry> {
         let path = self.state_dir.join(Self::NAME);
         let mut text = String::new();
@@ -142,7 +138,6 @@ impl SourceMemory {
         peers.filter_map(|peer| SourceEntry::new(peer.name.as_deref(), &peer.url).ok()).collect()
     }
 
-    /// Keeps this.
     pub(super) fn keep(&self, entries: &[SourceEntry]) -> Result<(), DiskError> {
         let peer = |entry: &SourceEntry| KeptPeer {
             name: entry.is_named.then(|| entry.name.clone()),

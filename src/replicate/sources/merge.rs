@@ -11,21 +11,16 @@ use std::net::{IpAddr, SocketAddr};
 use super::entry::SourceEntry;
 use crate::replicate::peer::{Peer, PeerUrl};
 
-/// This node, to be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnNode {
     /// Where it listens; none if it does not.
     pub listen: Option<SocketAddr>,
 }
 
-/// Whose tombstones are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// Everybody's.
     All,
-    /// Nobody's.
     None,
-    /// Those of the peers of these names.
     Names(BTreeSet<String>),
 }
 

@@ -1,5 +1,6 @@
 //! Reads each source again and again, and keeps the one list of peers that they amount to.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ use super::entry::{ListedSources, SourceEntry};
 use super::file::ListFile;
 use super::file::SourceMemory;
 use super::merge::{OwnNode, Trust, merge};
-use super::report::{SourceError, SourceStatus};
+use super::{SourceError, SourceStatus};
 use crate::jobs::{Backoff, JobHandle, JobRegistry, JobState};
 use crate::replicate::peer::Peer;
 
@@ -30,15 +31,10 @@ const LOGGED: usize = 50;
 /// Where peers come from.
 #[derive(Debug, Clone)]
 pub struct SourceOptions {
-    /// Given by flags or settings.
     pub given: Vec<SourceEntry>,
-    /// A file.
     pub file: Option<PathBuf>,
-    /// A table.
     pub database: Option<Database>,
-    /// Whose tombstones are taken.
     pub trust: Trust,
-    /// From one look at a source to the next.
     pub reread: Duration,
 }
 
@@ -137,7 +133,6 @@ impl Sources {
         self.list.subscribe()
     }
 
-    /// How it goes with each source.
     pub fn status(&self) -> Vec<SourceStatus> {
         self.slots.iter().map(|slot| slot.state.lock().status.clone()).collect()
     }
@@ -151,7 +146,15 @@ impl Sources {
         self.slots.iter().all(is_tried)
     }
 
-    /// Reads every source once.
+    /// Answers with the names of the peers; nothing while some of them may not be known yet.
+    pub fn asker(self: &Arc<Self>) -> Box<dyn Fn() -> Option<BTreeSet<String>> + Send + Sync> {
+        let sources = Arc::clone(self);
+        Box::new(move || {
+            let names = || sources.list.borrow().iter().map(|peer| peer.name.clone()).collect();
+            sources.are_tried().then(names)
+        })
+    }
+
     pub async fn once(&self) {
         futures_util::future::join_all(self.slots.iter().map(async |slot| {
             self.recall(slot).await;
@@ -166,12 +169,12 @@ impl Sources {
             if matches!(slot.reads, Reads::Nothing) {
                 return;
             }
-            let post = board.post("node-list", Some(slot.state.lock().status.kind.to_owned()), DEADLINE);
+            let handle = board.register("node-list", Some(slot.state.lock().status.kind.to_owned()), DEADLINE);
             self.recall(slot).await;
             loop {
-                post.works("reads the list of nodes");
+                handle.working("reads the list of nodes");
                 self.read(slot).await;
-                let wait = self.book(slot, &post);
+                let wait = self.book(slot, &handle);
                 tokio::time::sleep(wait).await;
             }
         };
@@ -181,19 +184,19 @@ impl Sources {
         }
     }
 
-    /// Tells how a reading went; and how long it is until the next one.
-    fn book(&self, slot: &Slot, post: &JobHandle) -> Duration {
+    /// Records how a reading went; returns how long it is until the next one.
+    fn book(&self, slot: &Slot, handle: &JobHandle) -> Duration {
         let (failures, error) = {
             let status = &slot.state.lock().status;
             (status.failures, status.error.clone())
         };
         let wait = pause(self.reread, failures).mul_f64(rand::random_range(0.9..1.1));
         if let Some(error) = error {
-            post.failed(&error);
-            post.is(JobState::BackingOff, "waits for the next attempt", Some(wait));
+            handle.failed(&error);
+            handle.set_state(JobState::BackingOff, "waits for the next attempt", Some(wait));
         } else {
-            post.succeeded();
-            post.is(JobState::Waiting, "waits for the next reading", Some(wait));
+            handle.succeeded();
+            handle.set_state(JobState::Waiting, "waits for the next reading", Some(wait));
         }
         wait
     }
@@ -271,7 +274,7 @@ impl Sources {
         status.error = Some(text);
     }
 
-    /// Tells the list if it is another one.
+    /// Publishes the list if it has changed.
     fn publish(&self) {
         self.list.send_if_modified(|known| {
             let lists: Vec<Vec<SourceEntry>> =

@@ -95,25 +95,25 @@ impl Job for MapWriter {
     }
 
     /// The first maps come when the index has caught up and the first interval is over.
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            post.is(JobState::Waiting, "waits for the first run", Some(self.every));
-            return Ok(Next::WhenWanted(self.every));
+            handle.set_state(JobState::Waiting, "waits for the first run", Some(self.every));
+            return Ok(Next::WhenWoken(self.every));
         }
         let began = Instant::now();
         if !*self.parts.ready.borrow() {
-            post.is(JobState::Waiting, "waits until the index has caught up", None);
-            return Ok(Next::WhenWanted(self.every));
+            handle.set_state(JobState::Waiting, "waits until the index has caught up", None);
+            return Ok(Next::WhenWoken(self.every));
         }
         // While the disk is away the maps are, too.
         let Ok(base) = self.parts.keeper.guard().base() else {
-            post.is(JobState::Stalled, "the archive is not there", None);
-            return Ok(Next::WhenWanted(self.every));
+            handle.set_state(JobState::Stalled, "the archive is not there", None);
+            return Ok(Next::WhenWoken(self.every));
         };
-        let drawn = self.once(&base, post)?;
-        post.doing("the maps are as the archive is");
+        let drawn = self.once(&base, handle)?;
+        handle.doing("the maps are as the archive is");
         let rest = self.every.max(rest_after(began.elapsed(), CPU_SHARE));
-        Ok(if drawn > 0 { Next::After(rest) } else { Next::WhenWanted(rest) })
+        Ok(if drawn > 0 { Next::After(rest) } else { Next::WhenWoken(rest) })
     }
 }
 
@@ -125,7 +125,7 @@ impl MapWriter {
     }
 
     /// Tells how many maps it drew; an error if there is one that could not be written, which keeps it from no other.
-    fn once(&mut self, base: &Base, post: &JobHandle) -> Result<u64, Failure> {
+    fn once(&mut self, base: &Base, handle: &JobHandle) -> Result<u64, Failure> {
         if !std::mem::replace(&mut self.is_tidy, true)
             && let Err(error) = tidy(base)
         {
@@ -139,8 +139,8 @@ impl MapWriter {
             if self.stop.is_stopped() {
                 return Ok(drawn);
             }
-            post.sign();
-            match self.follow(base, stream, page(stream, &nodes), post) {
+            handle.sign();
+            match self.follow(base, stream, page(stream, &nodes), handle) {
                 Ok(is_drawn) => drawn += u64::from(is_drawn),
                 Err(error) => drop(failing.insert(stream.clone(), error)),
             }
@@ -154,13 +154,13 @@ impl MapWriter {
     }
 
     /// Draws the map of a quality, if it is not the one that is there; tells whether it did.
-    fn follow(&mut self, base: &Base, stream: &Stream, page: String, post: &JobHandle) -> Result<bool, MapError> {
+    fn follow(&mut self, base: &Base, stream: &Stream, page: String, handle: &JobHandle) -> Result<bool, MapError> {
         let index = self.parts.keeper.index();
         let Some(state) = self.look(stream, page) else { return Ok(false) };
         if self.written.get(stream) == Some(&state) && is_published(base, stream)? {
             return Ok(false);
         }
-        post.doing(format!("draws {stream}"));
+        handle.doing(format!("draws {stream}"));
         let (first, last) = state.view;
         let from = first.max(last.earlier(MOST_HOURS - 1));
         let mut painter = Painter::of_hours(from, last);

@@ -27,30 +27,20 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// How long it waits after an error.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
-/// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CatchUpState {
-    /// Every hour is being looked at.
     #[default]
     CatchingUp,
-    /// That is done.
     Ready,
-    /// The disk is not there.
     Away,
-    /// The index takes no writes.
     Stalled,
 }
 
-/// How far it is.
 #[derive(Debug, Clone, Default)]
 pub struct CatchUpStatus {
-    /// How it is.
     pub state: CatchUpState,
-    /// Hours looked at.
     pub done: u64,
-    /// Hours to look at.
     pub total: u64,
-    /// When it began.
     pub began: Option<SystemTime>,
     /// What it found the last time, and how long it took.
     pub last: Option<(CrawlCounts, Duration)>,
@@ -58,7 +48,6 @@ pub struct CatchUpStatus {
     pub trouble: Option<String>,
 }
 
-/// See the module.
 pub(super) struct CatchUp {
     keeper: Arc<Keeper>,
     threads: usize,
@@ -67,7 +56,6 @@ pub(super) struct CatchUp {
     meter: Meter,
     status: Mutex<CatchUpStatus>,
     ready: tokio::sync::watch::Sender<bool>,
-    /// Of which generation of the index this is.
     generation: AtomicU64,
 }
 
@@ -133,11 +121,10 @@ impl CatchUp {
         (status.state, status.trouble) = (CatchUpState::Ready, None);
     }
 
-    /// Looks at what was handed over.
-    fn follow(&self, post: &JobHandle) -> Result<(), CrawlError> {
+    fn follow(&self, handle: &JobHandle) -> Result<(), CrawlError> {
         let hours = self.keeper.take_handed_over();
         for (number, part) in hours.chunks(CHUNK).enumerate() {
-            post.works("hours that turned up");
+            handle.working("hours that turned up");
             bring_into_line(&self.keeper, part).inspect_err(|_| {
                 // Nothing else would examine the rest of them soon.
                 self.keeper.hand_over(hours.get(number * CHUNK..).unwrap_or_default().to_vec());
@@ -151,8 +138,8 @@ impl CatchUp {
     }
 
     /// One walk past every hour; `None` if it was interrupted.
-    fn all(&self, post: &JobHandle) -> Result<Option<CrawlCounts>, CrawlError> {
-        post.works("every hour, at full speed");
+    fn all(&self, handle: &JobHandle) -> Result<Option<CrawlCounts>, CrawlError> {
+        handle.working("every hour, at full speed");
         {
             let mut status = self.status.lock();
             (status.state, status.began) = (CatchUpState::CatchingUp, Some(SystemTime::now()));
@@ -168,7 +155,7 @@ impl CatchUp {
         found.last_error = structure.last_error;
         let next = AtomicUsize::new(0);
         let failed = AtomicBool::new(false);
-        let work = || self.part(&plan, &next, &failed, post);
+        let work = || self.part(&plan, &next, &failed, handle);
         let parts: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (1..self.threads).map(|_| scope.spawn(work)).collect();
             let own = work();
@@ -192,7 +179,7 @@ impl CatchUp {
         plan: &CrawlPlan,
         next: &AtomicUsize,
         failed: &AtomicBool,
-        post: &JobHandle,
+        handle: &JobHandle,
     ) -> Result<CrawlCounts, CrawlError> {
         let mut found = CrawlCounts::nothing();
         while !self.is_interrupted() && !failed.load(Ordering::Relaxed) {
@@ -202,7 +189,7 @@ impl CatchUp {
             }
             found.add(&bring_into_line(&self.keeper, &hours).inspect_err(|_| failed.store(true, Ordering::Relaxed))?);
             self.meter.add(hours.len() as u64);
-            post.progress(self.meter.done(), self.meter.total());
+            handle.progress(self.meter.done(), self.meter.total());
         }
         Ok(found)
     }
@@ -212,7 +199,6 @@ impl CatchUp {
     }
 }
 
-/// Catching up as a job.
 pub struct CatchingUp {
     catch_up: Arc<CatchUp>,
     /// With which generation of the index it is done.
@@ -224,7 +210,7 @@ impl CatchingUp {
         Self { catch_up, caught_up: None }
     }
 
-    fn look(&mut self, post: &JobHandle) -> Result<Next, CrawlError> {
+    fn look(&mut self, handle: &JobHandle) -> Result<Next, CrawlError> {
         let shared = &*self.catch_up;
         let generation = shared.keeper.index.catalog().generation();
         if shared.kick.swap(false, Ordering::SeqCst) || self.caught_up != Some(generation) {
@@ -233,11 +219,11 @@ impl CatchingUp {
         }
         shared.generation.store(generation, Ordering::SeqCst);
         if self.caught_up.is_some() {
-            shared.follow(post)?;
-            post.is(JobState::Waiting, "for new hours", None);
-            return Ok(Next::WhenWanted(GLANCE));
+            shared.follow(handle)?;
+            handle.set_state(JobState::Waiting, "for new hours", None);
+            return Ok(Next::WhenWoken(GLANCE));
         }
-        if let Some(found) = shared.all(post)?
+        if let Some(found) = shared.all(handle)?
             && !shared.kick.load(Ordering::SeqCst)
             && shared.keeper.index.catalog().generation() == generation
         {
@@ -258,13 +244,12 @@ impl Job for CatchingUp {
         DEADLINE
     }
 
-    /// A disk that is back is looked at at once.
     fn backoff(&self) -> Backoff {
         Backoff::new(AFTER_ERROR, AFTER_ERROR)
     }
 
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
-        self.look(post).map_err(|error| {
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
+        self.look(handle).map_err(|error| {
             let is_stalled = matches!(error, CrawlError::Index(_));
             if !is_stalled {
                 self.caught_up = None;
@@ -319,7 +304,6 @@ fn changed(applied: crate::index::Applied) -> CrawlCounts {
     CrawlCounts::of(CrawlCounts::PUT, applied.put).and(CrawlCounts::REMOVED, applied.removed)
 }
 
-/// Hours done, of all there are to do.
 #[derive(Debug, Default)]
 struct Meter {
     done: AtomicU64,

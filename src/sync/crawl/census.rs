@@ -10,13 +10,11 @@ use crate::archive::Day;
 use crate::archive::disk_use::DiskUse;
 use crate::index::Batch;
 
-/// See the module.
 pub struct CensusVerifier {
     keeper: Arc<Keeper>,
 }
 
 impl CensusVerifier {
-    /// With this keeper.
     pub fn new(keeper: Arc<Keeper>) -> Self {
         Self { keeper }
     }

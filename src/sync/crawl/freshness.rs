@@ -1,7 +1,7 @@
-//! Which hours are known to be right, without a look at the disk.
+//! Which hours are known to be right without a look at the disk, and up to which hour names are believed.
 //!
-//! An hour is fresh while it is watched, or for a second after its directory was compared. Nothing here is lost with the
-//! process but the need to compare again.
+//! An hour is fresh while it is watched, or for a second after its directory was compared. Nothing here is lost with the process but the need to
+//! compare again. The horizon is the one place where the clock is asked how far ahead an hour may be.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use parking_lot::RwLock;
 
 use super::{CrawlError, Keeper};
 use crate::archive::coverage::Window;
-use crate::archive::{Hour, HourPlace, Stream, Timestamp};
+use crate::archive::guards::Guard;
+use crate::archive::{Horizon, Hour, HourPlace, Stream, Timestamp};
 use crate::index::Covered;
 
 /// For how long a comparison counts: changes in an unwatched hour are found after this time.
@@ -29,7 +30,6 @@ struct State {
     structure_unreadable: bool,
 }
 
-/// What is known to be right.
 #[derive(Default)]
 pub(super) struct FreshHours {
     state: RwLock<State>,
@@ -118,7 +118,6 @@ impl FreshHours {
         }
     }
 
-    /// Nothing is known any more.
     pub(super) fn clear(&self) {
         let mut state = self.state.write();
         *state = State { generation: state.generation, ..State::default() };
@@ -164,5 +163,43 @@ impl Keeper {
         let hours: Vec<Hour> =
             entry.hours.range(first..=last).map(|(hour, _)| *hour).take(most.saturating_add(1)).collect();
         (hours.len() <= most).then_some(hours)
+    }
+}
+
+impl Keeper {
+    /// How far ahead an hour may be to be the newest.
+    pub fn horizon(&self) -> Horizon {
+        if !self.guards().stands(Guard::FutureHours) {
+            return Horizon::OPEN;
+        }
+        Horizon::at(self.clock.wall().into())
+    }
+
+    /// The last hour of a quality that may be its newest.
+    pub fn bound(&self, stream: &Stream) -> Hour {
+        let horizon = self.horizon();
+        let state = self.index.catalog().read();
+        state.streams.get(&stream.to_string()).map_or(Hour::MAX, |entry| horizon.bound(&entry.hours))
+    }
+
+    /// The first and last hour of a quality that are shown by default.
+    pub fn view(&self, stream: &Stream) -> Option<(Hour, Hour)> {
+        let horizon = self.horizon();
+        horizon.view(&self.index.catalog().read().streams.get(&stream.to_string())?.hours)
+    }
+
+    /// A window that is open at its end reaches to the horizon, unless it begins beyond.
+    pub fn up_to_horizon(&self, stream: &Stream, window: &Window) -> Window {
+        let last = self.bound(stream);
+        let is_open = window.to.is_none() && window.from.is_none_or(|from| from.hour() <= last);
+        Window { last: if is_open && last < Hour::MAX { Some(last) } else { window.last }, ..*window }
+    }
+
+    /// Sorts hours newest first, and those beyond the horizon last.
+    pub fn newest_first(&self, places: &mut [HourPlace]) {
+        let horizon = self.horizon();
+        places.sort_unstable_by(|a, b| {
+            horizon.rank(a.hour).cmp(&horizon.rank(b.hour)).then_with(|| a.stream.cmp(&b.stream))
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! Which files peers gave of late, on the disk: `BASE/.gapless/given/DAY/HOUR`, a list for each hour and each day that this node has
+//! Which files peers gave recently, on the disk: `BASE/.gapless/given/DAY/HOUR`, a list for each hour and each day that this node has
 //! lived. What follows from it is worked out by [`crate::archive::gifts`].
 //!
 //! 1. A line for each answer of a peer is written before its files appear. It is not flushed: a power cut may take the lines of the
@@ -31,13 +31,11 @@ const MOST_BYTES: u64 = 16 << 20;
 const MOST_HOURS: usize = 1 << 20;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The lists that count now.
 pub struct RecentGifts {
     days: Vec<Dir>,
 }
 
 impl RecentGifts {
-    /// What peers gave of an hour.
     pub fn of(&self, place: &HourPlace) -> Result<Gifts, CrawlError> {
         let mut gifts = Gifts::default();
         for day in &self.days {
@@ -88,7 +86,6 @@ impl Keeper {
         Ok(RecentGifts { days })
     }
 
-    /// How many days this node has lived.
     fn day_lived(&self) -> Result<u64, CrawlError> {
         let (base, mut known) = self.account()?;
         if let Some((boot, uptime_s)) = uptime()
@@ -115,7 +112,6 @@ pub(super) fn newest_day(base: &Base) -> Result<u64, DiskError> {
     Ok(days_of(&above)?.into_iter().map(|(day, _)| day).max().unwrap_or(0))
 }
 
-/// Whether there are lists.
 pub(super) fn are_there(base: &Base) -> Result<bool, DiskError> {
     Ok(above(base)?.map(|above| days_of(&above)).transpose()?.is_some_and(|days| !days.is_empty()))
 }

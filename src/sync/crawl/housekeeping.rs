@@ -15,7 +15,6 @@ use crate::disk::{Base, clear_temporaries};
 /// How long a directory must have been empty, and its hour over.
 const QUIET: Duration = Duration::from_secs(86_400);
 
-/// See the module.
 pub struct Housekeeping {
     keeper: Arc<Keeper>,
     also: Vec<HousekeepingTask>,
@@ -30,7 +29,6 @@ impl Housekeeping {
         Self { keeper, also: Vec::new() }
     }
 
-    /// Does this at the end of each cycle, too.
     #[must_use]
     pub fn with(mut self, chore: HousekeepingTask) -> Self {
         self.also.push(chore);

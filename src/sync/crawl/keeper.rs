@@ -19,8 +19,8 @@ use super::freshness::FreshHours;
 use super::mass_loss::{HourLoss, MassLossGuard};
 use super::origins::Origins;
 use crate::archive::guards::{self, Guards};
-use crate::archive::mass_loss::{ABOVE, MassLoss};
-use crate::archive::{AnyFile, Channel, Hour, HourChange, HourContents, HourPlace, Stamp, diff};
+use crate::archive::mass_loss::ABOVE;
+use crate::archive::{AnyFile, Hour, HourChange, HourContents, HourPlace, Stamp, diff};
 use crate::disk::{
     Base, BaseGuard, Checked, Dir, DiskError, RecordMarks, RecordPositions, Records, UnusableReason, record_progress,
 };
@@ -178,28 +178,6 @@ impl Keeper {
         }
         self.reconcile(std::slice::from_ref(place), false)?;
         self.doubt_of(place).map_or(Ok(()), |doubt| Err(doubt.into()))
-    }
-
-    /// Everything is compared from now on: what is missing is counted anew.
-    pub fn begin_comparing(&self) {
-        self.doubting.begin();
-    }
-
-    /// The channels of which too much is missing at once.
-    pub fn doubts(&self) -> Vec<MassLoss> {
-        self.doubting.all()
-    }
-
-    /// Why nothing is concluded from what is missing in an hour, if so.
-    pub fn doubt_of(&self, place: &HourPlace) -> Option<MassLoss> {
-        self.doubting.of(place)
-    }
-
-    /// What is missing of a channel leaves the index. Says what that is; `None` if there is no doubt about it.
-    pub fn accept(&self, channel: &Channel) -> Option<MassLoss> {
-        let (doubt, hours) = self.doubting.accept(channel)?;
-        self.hand_over(hours);
-        Some(doubt)
     }
 
     /// Reads an hour in which something was deleted on purpose.

@@ -1,20 +1,18 @@
 //! Holds what is missing where it looks like an accident. What that is is worked out in [`crate::archive::mass_loss`]; here it is asked
-//! for what the index has, kept for as long as the index is the same, and told.
+//! for what the index has, kept for as long as the index is the same, and reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::CrawlError;
+use super::{CrawlError, Keeper};
 use crate::archive::mass_loss::{Doubts, LossVerdict, MassLoss};
 use crate::archive::{Channel, Hour, HourPlace};
 use crate::index::Index;
 
-/// How many files an hour has lost.
 pub(super) type HourLoss = (HourPlace, u64);
 
-/// See the module.
 pub(super) struct MassLossGuard {
     above: u64,
     state: Mutex<State>,
@@ -29,7 +27,6 @@ struct State {
 }
 
 impl MassLossGuard {
-    /// So many files of a channel may always go.
     pub(super) fn new(above: u64) -> Self {
         let state = Mutex::new(State { generation: 0, doubts: Doubts::new(above) });
         Self { above, state, any: AtomicBool::new(false) }
@@ -92,7 +89,6 @@ impl MassLossGuard {
         }
     }
 
-    /// Nothing is missing in this hour.
     pub(super) fn found(&self, place: &HourPlace) {
         if !self.any.load(Ordering::SeqCst) {
             return;
@@ -129,7 +125,6 @@ impl MassLossGuard {
     }
 }
 
-/// How many files the index has of a channel.
 fn files_of(index: &Index, channel: &Channel) -> Result<u64, CrawlError> {
     let mut files = 0;
     for stream in index.catalog().streams().iter().filter(|stream| stream.channel == *channel) {
@@ -137,4 +132,28 @@ fn files_of(index: &Index, channel: &Channel) -> Result<u64, CrawlError> {
         files += rows.iter().map(|(_, row)| u64::from(row.rows)).sum::<u64>();
     }
     Ok(files)
+}
+
+impl Keeper {
+    /// Everything is compared from now on: what is missing is counted anew.
+    pub fn begin_comparing(&self) {
+        self.doubting.begin();
+    }
+
+    /// The channels of which too much is missing at once.
+    pub fn doubts(&self) -> Vec<MassLoss> {
+        self.doubting.all()
+    }
+
+    /// Why nothing is concluded from what is missing in an hour, if so.
+    pub fn doubt_of(&self, place: &HourPlace) -> Option<MassLoss> {
+        self.doubting.of(place)
+    }
+
+    /// What is missing of a channel leaves the index. Says what that is; `None` if there is no doubt about it.
+    pub fn accept(&self, channel: &Channel) -> Option<MassLoss> {
+        let (doubt, hours) = self.doubting.accept(channel)?;
+        self.hand_over(hours);
+        Some(doubt)
+    }
 }

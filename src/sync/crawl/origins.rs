@@ -37,27 +37,21 @@ const BELIEVED: Duration = Duration::from_secs(10);
 pub struct StrangersBudget {
     /// Bytes of the disk; a tenth of it where nothing is said.
     pub budget: Option<u64>,
-    /// Channels and qualities.
     pub streams: u64,
 }
 
 /// Whether something of a stream may be taken from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowance {
-    /// The stream is no stranger's.
     Unbounded,
-    /// So many bytes of the disk more.
     Bytes(u64),
-    /// Nothing more: this is full.
     Full(String),
 }
 
 /// What a peer has filled with strangers' channels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FilledByPeer {
-    /// So much.
     pub used: StrangersUse,
-    /// Of so many bytes.
     pub budget: u64,
 }
 
@@ -85,9 +79,7 @@ pub struct FetchInProgress {
     keeper: Arc<Keeper>,
     place: HourPlace,
     peer: Arc<str>,
-    /// Bytes of the disk that it may take.
     allowance: u64,
-    /// Those that it has taken.
     taken: AtomicU64,
 }
 
@@ -325,12 +317,10 @@ impl FetchInProgress {
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// The largest file that may still come.
     pub fn room(&self) -> u64 {
         self.allowance.saturating_sub(self.taken.load(Ordering::Relaxed))
     }
 
-    /// The file does not come.
     pub fn give_back(&self, bytes: u64) {
         self.taken.fetch_sub(on_disk(1, bytes), Ordering::Relaxed);
     }

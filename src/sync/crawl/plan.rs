@@ -17,7 +17,6 @@ pub struct CrawlCursor {
 }
 
 impl CrawlCursor {
-    /// At this place.
     pub fn at(place: &HourPlace) -> Self {
         Self { hour: Reverse(place.hour.number()), stream: place.stream.to_string() }
     }
@@ -65,7 +64,6 @@ impl CrawlPlan {
         }
     }
 
-    /// How many there are ahead.
     pub fn left(&self) -> usize {
         self.hours.len() - self.next
     }
@@ -82,7 +80,6 @@ impl CrawlPlan {
         part.iter().take(count).filter_map(|(hour, stream)| self.place(*hour, *stream)).collect()
     }
 
-    /// So many are done.
     pub fn go_on(&mut self, count: usize) {
         self.next = (self.next + count).min(self.hours.len());
     }

@@ -26,24 +26,17 @@ pub struct Reconcile {
     begun: AtomicU64,
 }
 
-/// What is to be done with an hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HourAction {
-    /// It is what the index remembers.
     Same,
-    /// It differs, or nothing is remembered.
     Differs,
-    /// It is its turn to be read.
     Verify,
-    /// Its quality cannot be looked into.
     Unreadable(String),
 }
 
 impl Reconcile {
-    /// The visitor's name.
     pub const NAME: &str = "reconcile";
 
-    /// With this keeper.
     pub fn new(keeper: Arc<Keeper>, verify_one_in: u64) -> Self {
         Self { keeper, verify_one_in, begun: AtomicU64::new(0) }
     }
@@ -107,7 +100,6 @@ impl Visitor for Reconcile {
 }
 
 impl Reconcile {
-    /// Brings the first hours ahead into line.
     fn read(&self, round: &mut Round<'_>, count: usize, verify: bool) -> Result<(), CrawlError> {
         let hours = round.hours().get(..count).unwrap_or_default();
         let outcome = self.keeper.reconcile_as(hours, verify, |applied, batch| {

@@ -12,11 +12,11 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::pace::{CrawlPace, Pacing};
 use super::plan::CrawlPlan;
 use super::state::VisitorState;
 use super::state::{VisitorPulse, VisitorStatus};
 use super::visit::{Round, Slice, Visitor};
+use super::walk::{CrawlPace, Pacing};
 use super::{CrawlCounts, CrawlError, Keeper};
 use crate::archive::Timestamp;
 use crate::index::Batch;
@@ -33,7 +33,6 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// How long it waits after an error.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
-/// What the rounds are given.
 pub(super) struct RoundsParts {
     pub(super) keeper: Arc<Keeper>,
     pub(super) visitors: Vec<Box<dyn Visitor>>,
@@ -45,22 +44,19 @@ pub(super) struct RoundsParts {
     pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// See the module.
 pub(super) struct Rounds {
     parts: RoundsParts,
     /// Visitors whose next cycle is to begin at once.
-    wished: Vec<AtomicBool>,
-    told: Mutex<Vec<VisitorStatus>>,
+    requested: Vec<AtomicBool>,
+    shown: Mutex<Vec<VisitorStatus>>,
     pulse: Mutex<VisitorPulse>,
 }
 
-/// A visitor's way, as the thread knows it.
 struct Way {
     state: VisitorState,
     plan: Option<CrawlPlan>,
     /// How old the running or last cycle was, and when that was noted.
     age: (Duration, Duration),
-    /// Not before this it may read again.
     ready_at: Duration,
     /// When this process began to work on the cycle, and how many hours were done in it then.
     since: (Duration, u64),
@@ -85,24 +81,24 @@ fn age(state: &VisitorState, now: SystemTime) -> Duration {
     if state.cycle == 0 {
         return Duration::MAX;
     }
-    Duration::from_micros(u64::try_from(timestamp(now).us().saturating_sub(state.began_us)).unwrap_or(0))
+    Duration::from_micros(u64::try_from(Timestamp::from(now).us().saturating_sub(state.began_us)).unwrap_or(0))
 }
 
 impl Rounds {
     pub(super) fn new(parts: RoundsParts) -> Self {
-        let wished = parts.visitors.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { parts, wished, told: Mutex::default(), pulse: Mutex::default() }
+        let requested = parts.visitors.iter().map(|_| AtomicBool::new(false)).collect();
+        Self { parts, requested, shown: Mutex::default(), pulse: Mutex::default() }
     }
 
     /// Has a visitor begin a cycle as soon as possible; false if there is no such visitor.
-    pub(super) fn wish(&self, visitor: &str) -> bool {
+    pub(super) fn request_cycle(&self, visitor: &str) -> bool {
         let found = self.parts.visitors.iter().position(|one| one.name() == visitor);
-        let wish = found.and_then(|index| self.wished.get(index));
-        wish.inspect(|wish| wish.store(true, Ordering::SeqCst)).is_some()
+        let request = found.and_then(|index| self.requested.get(index));
+        request.inspect(|request| request.store(true, Ordering::SeqCst)).is_some()
     }
 
     pub(super) fn status(&self) -> Vec<VisitorStatus> {
-        self.told.lock().clone()
+        self.shown.lock().clone()
     }
 
     pub(super) fn pulse(&self) -> VisitorPulse {
@@ -130,16 +126,15 @@ impl Rounds {
         Ok(self.parts.visitors.iter().map(|one| &**one).map(state).collect())
     }
 
-    fn is_wished(&self, index: usize) -> bool {
-        self.wished.get(index).is_some_and(|wish| wish.load(Ordering::SeqCst))
+    fn is_requested(&self, index: usize) -> bool {
+        self.requested.get(index).is_some_and(|request| request.load(Ordering::SeqCst))
     }
 
-    /// When a visitor may work next.
     fn due(&self, index: usize, way: &Way, pace: &CrawlPace, settled: Duration, now: Duration) -> Duration {
         if way.state.is_running {
             return way.ready_at;
         }
-        if self.is_wished(index) {
+        if self.is_requested(index) {
             return now;
         }
         let name = self.name(index);
@@ -148,7 +143,6 @@ impl Rounds {
         by_age.max(settled.saturating_add(SLOW_START.min(minimum)))
     }
 
-    /// The next in turn of those that may work now.
     fn choose(&self, ways: &[Way], pace: &CrawlPace, settled: Duration, last: usize, now: Duration) -> Option<usize> {
         let may = |index: &usize| ways.get(*index).is_some_and(|way| self.due(*index, way, pace, settled, now) <= now);
         (last + 1..ways.len()).chain(0..=last.min(ways.len().saturating_sub(1))).find(may)
@@ -159,13 +153,12 @@ impl Rounds {
         due.min().unwrap_or(Duration::MAX)
     }
 
-    /// A slice of one visitor's work.
     fn slice(
         &self,
         index: usize,
         way: &mut Way,
         (pace, generation): (&CrawlPace, u64),
-        post: &JobHandle,
+        handle: &JobHandle,
     ) -> Result<(), CrawlError> {
         let Some(visitor) = self.parts.visitors.get(index) else { return Ok(()) };
         let clock = &*self.parts.clock;
@@ -188,7 +181,7 @@ impl Rounds {
             }
             let mut round = Round::new(visitor.name(), &hours, &mut way.state, &slice, pace.reading);
             let within = round.within().to_vec();
-            post.sign();
+            handle.sign();
             visitor.visit(&mut round)?;
             let (count, spent, uncommitted) = round.outcome();
             is_dirty |= uncommitted;
@@ -220,8 +213,8 @@ impl Rounds {
             self.commit(&**visitor, &way.state, generation)?;
         }
         // Only now has it begun: what fails before is begun again.
-        if !was_running && let Some(wish) = self.wished.get(index) {
-            wish.store(false, Ordering::SeqCst);
+        if !was_running && let Some(request) = self.requested.get(index) {
+            request.store(false, Ordering::SeqCst);
         }
         Ok(())
     }
@@ -234,7 +227,7 @@ impl Rounds {
 
     fn begin_or_go_on(&self, visitor: &dyn Visitor, way: &mut Way, now: Duration) -> Result<(), CrawlError> {
         if !way.state.is_running {
-            way.state.begin(timestamp(self.parts.clock.wall()));
+            way.state.begin(Timestamp::from(self.parts.clock.wall()));
             (way.age, way.since, way.plan) = ((Duration::ZERO, now), (now, 0), None);
         }
         if way.plan.is_none() {
@@ -252,7 +245,7 @@ impl Rounds {
     fn end(&self, visitor: &dyn Visitor, way: &mut Way, began: Duration) {
         let worked = self.parts.clock.now().saturating_sub(began);
         way.state.worked_us += u64::try_from(worked.as_micros()).unwrap_or(u64::MAX);
-        way.state.end(timestamp(self.parts.clock.wall()));
+        way.state.end(Timestamp::from(self.parts.clock.wall()));
         way.plan = None;
         let state = &way.state;
         let counts: Vec<String> = state.found.counts().map(|(name, count)| format!("{count} {name}")).collect();
@@ -262,7 +255,7 @@ impl Rounds {
         );
     }
 
-    fn tell(&self, ways: &[Way], settled: Duration) {
+    fn show(&self, ways: &[Way], settled: Duration) {
         let (now, wall, pace) = (self.parts.clock.now(), self.parts.clock.wall(), self.parts.pacing.get());
         let status = |(index, way): (usize, &Way)| {
             let name = self.name(index);
@@ -283,10 +276,10 @@ impl Rounds {
                 hours_since: way.state.hours.saturating_sub(way.since.1),
             }
         };
-        *self.told.lock() = ways.iter().enumerate().map(status).collect();
+        *self.shown.lock() = ways.iter().enumerate().map(status).collect();
     }
 
-    fn tell_pulse(&self, works: Option<usize>, rest: Option<Duration>, error: Option<String>) {
+    fn show_pulse(&self, works: Option<usize>, rest: Option<Duration>, error: Option<String>) {
         let wall = self.parts.clock.wall();
         let mut pulse = self.pulse.lock();
         pulse.works = works.and_then(|index| self.parts.visitors.get(index)).map(|visitor| visitor.name());
@@ -301,7 +294,6 @@ impl Rounds {
     }
 }
 
-/// The rounds as a job: what one thread knows.
 pub struct RoundsJob {
     rounds: Arc<Rounds>,
     walking: Option<Walking>,
@@ -314,10 +306,8 @@ struct Walking {
     /// What was booked may not have been committed: it is to be read again.
     is_stale: bool,
     pacer: Pacer,
-    /// The share that what is owed comes from.
     share: f64,
     last: usize,
-    /// Since when.
     settled: Duration,
     /// When the last step ended: since then it has rested.
     ended: Duration,
@@ -339,7 +329,7 @@ impl RoundsJob {
         let (clock, share) = (&*self.rounds.parts.clock, self.rounds.parts.pacing.get().cpu_share);
         let ways: Vec<Way> = self.rounds.load()?.into_iter().map(|state| Way::new(state, clock)).collect();
         let now = clock.now();
-        self.rounds.tell(&ways, now);
+        self.rounds.show(&ways, now);
         let (pacer, is_stale) = (Pacer::default(), false);
         Ok(Walking { generation, ways, is_stale, pacer, share, last: 0, settled: now, ended: now })
     }
@@ -359,8 +349,7 @@ impl RoundsJob {
         Ok(())
     }
 
-    /// A slice of the visitor whose turn it is.
-    fn walk(&self, walking: &mut Walking, post: &JobHandle) -> Result<Next, CrawlError> {
+    fn walk(&self, walking: &mut Walking, handle: &JobHandle) -> Result<Next, CrawlError> {
         let (rounds, clock) = (&*self.rounds, &*self.rounds.parts.clock);
         let (pace, now, settled) = (rounds.parts.pacing.get(), clock.now(), walking.settled);
         if walking.share.to_bits() != pace.cpu_share.to_bits() {
@@ -371,26 +360,26 @@ impl RoundsJob {
         walking.ended = now;
         let Some(index) = rounds.choose(&walking.ways, &pace, settled, walking.last, now) else {
             let pause = rounds.next(&walking.ways, &pace, settled, now).saturating_sub(now);
-            rounds.tell_pulse(None, None, None);
+            rounds.show_pulse(None, None, None);
             let for_what = walking.in_hand().map_or("for the next cycle".into(), std::borrow::Cow::from);
-            post.is(JobState::Waiting, for_what, Some(pause));
-            return Ok(Next::WhenWanted(pause.min(clock.glance()).max(Duration::from_millis(1))));
+            handle.set_state(JobState::Waiting, for_what, Some(pause));
+            return Ok(Next::WhenWoken(pause.min(clock.glance()).max(Duration::from_millis(1))));
         };
         walking.last = index;
         let cpu_before = clock.thread_cpu();
-        rounds.tell_pulse(Some(index), None, None);
-        post.works(rounds.name(index));
+        rounds.show_pulse(Some(index), None, None);
+        handle.working(rounds.name(index));
         let outcome = match walking.ways.get_mut(index) {
             Some(way) => {
-                let outcome = rounds.slice(index, way, (&pace, walking.generation), post);
+                let outcome = rounds.slice(index, way, (&pace, walking.generation), handle);
                 let left = way.plan.as_ref().map_or(0, |plan| plan.left() as u64);
-                post.progress(way.state.hours, way.state.hours + left);
+                handle.progress(way.state.hours, way.state.hours + left);
                 outcome
             }
             None => Ok(()),
         };
         if let Some(in_hand) = walking.in_hand() {
-            post.doing(in_hand);
+            handle.doing(in_hand);
         }
         walking.ended = clock.now();
         let share = pace.share(rounds.parts.busy.level(walking.ended));
@@ -399,8 +388,8 @@ impl RoundsJob {
             WorkCost { elapsed: walking.ended.saturating_sub(now), cpu: clock.thread_cpu().saturating_sub(cpu_before) };
         let rest = walking.pacer.rest_after(cost, share);
         outcome?;
-        rounds.tell(&walking.ways, settled);
-        rounds.tell_pulse(None, Some(rest), None);
+        rounds.show(&walking.ways, settled);
+        rounds.show_pulse(None, Some(rest), None);
         Ok(Next::After(rest))
     }
 }
@@ -418,29 +407,24 @@ impl Job for RoundsJob {
         Backoff::new(AFTER_ERROR, AFTER_ERROR * 10)
     }
 
-    fn step(&mut self, post: &JobHandle) -> Result<Next, Failure> {
+    fn step(&mut self, handle: &JobHandle) -> Result<Next, Failure> {
         if !self.rounds.is_ready() {
             self.walking.iter_mut().for_each(|walking| walking.is_stale = true);
-            self.rounds.tell_pulse(None, None, None);
-            post.is(JobState::Waiting, "until the index has caught up", None);
-            return Ok(Next::WhenWanted(self.rounds.parts.clock.glance().min(AFTER_ERROR)));
+            self.rounds.show_pulse(None, None, None);
+            handle.set_state(JobState::Waiting, "until the index has caught up", None);
+            return Ok(Next::WhenWoken(self.rounds.parts.clock.glance().min(AFTER_ERROR)));
         }
         let generation = self.rounds.generation();
         let known = self.walking.take().filter(|walking| walking.generation == generation);
         let mut walking = known.map_or_else(|| self.begin(generation), Ok)?;
         let next = if walking.is_stale { self.begin_again(&mut walking) } else { Ok(()) };
-        let next = next.and_then(|()| self.walk(&mut walking, post));
+        let next = next.and_then(|()| self.walk(&mut walking, handle));
         // After an error the next visitor continues, so that none is stuck behind one that keeps failing.
         walking.is_stale = next.is_err();
         self.walking = Some(walking);
-        Ok(next.inspect_err(|error| self.rounds.tell_pulse(None, None, Some(error.to_string())))?)
+        Ok(next.inspect_err(|error| self.rounds.show_pulse(None, None, Some(error.to_string())))?)
     }
 }
 
 /// How far ahead of its allowance a visitor may read before its slice ends.
 const AHEAD: Duration = Duration::from_secs(1);
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}

@@ -17,7 +17,6 @@ pub const KEPT: usize = 10;
 /// Bytes of a place inside an hour: a file's name.
 const MOST_WITHIN: usize = 512;
 
-/// A cycle that is over.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cycle {
@@ -25,37 +24,29 @@ pub struct Cycle {
     pub number: u64,
     /// When it began, in microseconds since 1970.
     pub began_us: i64,
-    /// When it ended.
     pub ended_us: i64,
     /// Microseconds of work in it.
     pub worked_us: u64,
-    /// Hours that were visited.
     pub hours: u64,
-    /// What was found.
     pub found: CrawlCounts,
 }
 
-/// What is remembered of a visitor.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VisitorState {
     /// Number of the cycle that runs, or of the last one; 0 before the first.
     pub cycle: u64,
-    /// Whether a cycle runs.
     pub is_running: bool,
     /// When the cycle began, in microseconds since 1970.
     pub began_us: i64,
-    /// The last hour that is done in it.
     pub after: Option<CrawlCursor>,
     /// The hour after that in which it is, if it is inside one.
     pub inside: Option<CrawlCursor>,
     /// Where in it; the visitor's own words.
     pub within: Vec<u8>,
-    /// Hours that are done in it.
     pub hours: u64,
     /// Microseconds of work in it.
     pub worked_us: u64,
-    /// What was found in it.
     pub found: CrawlCounts,
     /// The last cycles, newest first.
     pub history: VecDeque<Cycle>,
@@ -70,12 +61,10 @@ impl VisitorState {
         })
     }
 
-    /// As a row.
     pub fn write(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// A cycle begins.
     pub fn begin(&mut self, now: Timestamp) {
         let history = std::mem::take(&mut self.history);
         *self = Self {
@@ -87,7 +76,6 @@ impl VisitorState {
         };
     }
 
-    /// An hour is done.
     pub fn done(&mut self, place: CrawlCursor, found: &CrawlCounts) {
         self.hours += 1;
         self.after = Some(place);
@@ -95,14 +83,12 @@ impl VisitorState {
         self.found.add(found);
     }
 
-    /// A part of this hour, the next one, is done.
     pub fn part(&mut self, place: CrawlCursor, within: &[u8], found: &CrawlCounts) {
         self.inside = Some(place);
         self.within = within.get(..within.len().min(MOST_WITHIN)).unwrap_or_default().to_vec();
         self.found.add(found);
     }
 
-    /// Every hour is done.
     pub fn end(&mut self, now: Timestamp) {
         self.is_running = false;
         self.after = None;
@@ -119,22 +105,16 @@ impl VisitorState {
     }
 }
 
-/// A visitor, as of its last slice.
 #[derive(Debug, Clone)]
 pub struct VisitorStatus {
-    /// Its name.
     pub name: &'static str,
-    /// What is remembered of it.
     pub state: VisitorState,
     /// Hours that are ahead in this cycle, while one runs.
     pub hours_left: Option<u64>,
-    /// When it works next at the earliest.
     pub next_work: Option<SystemTime>,
-    /// When its next cycle begins at the earliest.
     pub next_cycle: Option<SystemTime>,
     /// How long this process has worked and rested in this cycle.
     pub elapsed: Duration,
-    /// Hours done in that time.
     pub hours_since: u64,
 }
 
@@ -164,16 +144,11 @@ impl VisitorStatus {
     }
 }
 
-/// What the thread that carries them does.
 #[derive(Debug, Clone, Default)]
 pub struct VisitorPulse {
-    /// Whose slice it is, while there is one.
     pub works: Option<&'static str>,
-    /// When the next slice may begin.
     pub next: Option<SystemTime>,
-    /// Slices since the start.
     pub slices: u64,
-    /// Why it could not go on.
     pub error: Option<String>,
 }
 

@@ -20,18 +20,12 @@ const BATCH: usize = 20_000;
 /// Hours that are looked at together before they leave.
 const GONE_TOGETHER: usize = 512;
 
-/// What a pass over the structure found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StructureReport {
-    /// Hour directories that are new.
     pub hours_appeared: u64,
-    /// Hour directories that are gone.
     pub hours_gone: u64,
-    /// Directories that had to be read.
     pub read: u64,
-    /// Directories that could not be looked at.
     pub unreadable: u64,
-    /// The last reason why not.
     pub last_error: Option<String>,
 }
 
@@ -49,7 +43,6 @@ struct Pass<'k> {
 
 enum Compared {
     Same,
-    /// It was read; these directories lie in it.
     Changed(Stamp, Vec<String>),
     Gone,
     Unreadable,
@@ -61,7 +54,7 @@ impl Keeper {
         self.freshness.structure_is_fresh(self.index.catalog().generation()) && self.base().is_ok()
     }
 
-    /// Whether, beyond that, every directory above the hours can be read, so that what was told before can be told again.
+    /// Whether, beyond that, every directory above the hours can be read, so that the earlier answer can be given again.
     pub fn structure_is_sure(&self) -> bool {
         self.structure_is_fresh() && !self.freshness.structure_has_unreadable()
     }
@@ -186,7 +179,6 @@ impl Pass<'_> {
         self.report.last_error = Some(error.to_string());
     }
 
-    /// Remembers a directory that was read.
     fn remember(&mut self, path: &str, stamp: Stamp) {
         let settled = is_settled(stamp, self.now);
         self.batch.directories.push((path.to_owned(), Some(if settled { stamp } else { Stamp::UNTRUSTED })));
@@ -195,7 +187,7 @@ impl Pass<'_> {
     /// The directories right beneath one of the first two levels, as paths.
     fn children(&mut self, path: &str) -> Result<Vec<String>, CrawlError> {
         let (stamp, names) = match self.compare(path)? {
-            Compared::Same | Compared::Unreadable => return Ok(self.known_children(path)),
+            Compared::Same | Compared::Unreadable => return Ok(self.remembered_children(path)),
             Compared::Changed(stamp, names) => (stamp, names),
             Compared::Gone => {
                 self.keeper.confirm_absence()?;
@@ -208,7 +200,7 @@ impl Pass<'_> {
         Ok(found)
     }
 
-    fn known_children(&self, path: &str) -> Vec<String> {
+    fn remembered_children(&self, path: &str) -> Vec<String> {
         let depth = usize::from(!path.is_empty());
         let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
         let beneath = self.known.range(prefix.clone()..).take_while(|(known, _)| known.starts_with(&prefix));
@@ -218,7 +210,6 @@ impl Pass<'_> {
             .collect()
     }
 
-    /// The hours of a quality.
     fn hours(&mut self, path: &str) -> Result<(), CrawlError> {
         let Ok(stream) = Stream::parse(path) else { return Ok(()) };
         let (stamp, names) = match self.compare(path)? {

@@ -31,7 +31,6 @@ const COPY: &str = "equal content was hidden: ";
 /// A tombstone that says so is no longer.
 const MOST_COPY: u64 = 4 << 10;
 
-/// A file somewhere in the archive.
 pub type TwinFile = (HourPlace, SegmentFile);
 
 impl Keeper {
@@ -98,7 +97,7 @@ impl Keeper {
         for (channel, new) in by_channel {
             let mut unhidden = Unhidden::default();
             let looked = self.hide_in(channel, &new, &mut unhidden);
-            unhidden.tell();
+            unhidden.log();
             if let Err(error) = looked {
                 tracing::warn!(name: "twins_not_hidden", channel = %channel, %error, "equal content of what was hidden may still be listed; it is looked for again after the next start");
             }
@@ -109,7 +108,7 @@ impl Keeper {
     pub(super) fn hide_all_twins(&self) -> Result<CrawlCounts, CrawlError> {
         let mut unhidden = Unhidden::default();
         let walked = self.walk_tombstones(&mut unhidden);
-        unhidden.tell();
+        unhidden.log();
         walked.map(|()| unhidden.found())
     }
 
@@ -236,15 +235,14 @@ impl Keeper {
         &self,
         channel: &Channel,
         (first, last): (Timestamp, Timestamp),
-        is_wanted: impl Fn(&Hash) -> bool,
+        is_hidden_content: impl Fn(&Hash) -> bool,
     ) -> Result<Vec<TwinFile>, CrawlError> {
-        // One beyond another's reach tells whether that one may be a copy.
+        // One beyond another's reach shows whether that one may be a copy.
         let (from, to) = reach(first, last);
         let (from, to) = reach(from, to);
-        Ok(self.index.alike(channel, (from, to), EqualBy::Tombstones, |key| is_wanted(&key.hash))?)
+        Ok(self.index.alike(channel, (from, to), EqualBy::Tombstones, |key| is_hidden_content(&key.hash))?)
     }
 
-    /// Those of them that were not made for a twin.
     fn originals(&self, tombstones: &[TwinFile]) -> Result<Vec<(Hash, SegmentKind, Timestamp)>, CrawlError> {
         let mut originals = Vec::with_capacity(tombstones.len());
         for (place, file) in tombstones {
@@ -285,7 +283,7 @@ impl Unhidden {
         self.paths.insert(what.to_string());
     }
 
-    fn tell(&self) {
+    fn log(&self) {
         if let Some(error) = &self.first {
             tracing::warn!(name: "twin_not_hidden", count = self.paths.len(), %error, "equal content of what was hidden cannot be hidden; it is tried again after the next start");
         }
@@ -309,8 +307,7 @@ fn says_copy(content: &[u8], hash: &Hash) -> bool {
 
 /// What a tombstone for a twin says; a note like those that people give.
 fn note(key: &SegmentKey, at: std::time::SystemTime) -> Vec<u8> {
-    let since = at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let time = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+    let time = Timestamp::from(at);
     let hash = &key.hash;
     format!("{{\"reason\":\"{COPY}{hash}\",\"at\":\"{time}\",\"node\":\"\"}}\n").into_bytes()
 }

@@ -14,9 +14,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::CrawlError;
-use super::pace::ReadAllowance;
 use super::plan::CrawlCursor;
 use super::state::VisitorState;
+use super::walk::ReadAllowance;
 use crate::archive::HourPlace;
 use crate::index::Batch;
 use crate::jobs::Clock;
@@ -38,22 +38,16 @@ pub trait Visitor: Send + Sync {
         Ok(CrawlCounts::nothing())
     }
 
-    /// Every hour has been visited.
     fn cycle_done(&self) -> Result<(), CrawlError> {
         Ok(())
     }
 }
 
-/// When a slice is over.
 pub(super) struct Slice<'c> {
     pub(super) clock: &'c dyn Clock,
-    /// When it began.
     pub(super) began: Duration,
-    /// When it is over.
     pub(super) until: Duration,
-    /// Whether it is over before that.
     pub(super) is_interrupted: &'c (dyn Fn() -> bool + Sync),
-    /// Receives what a visitor does.
     pub(super) doing: &'c (dyn Fn(String) + Sync),
 }
 
@@ -102,7 +96,6 @@ impl<'r> Round<'r> {
         if first.is_some() && first == self.state.inside { &self.state.within } else { &[] }
     }
 
-    /// Whether it is time to return.
     pub fn is_over(&self) -> bool {
         let worked = self.slice.clock.now();
         worked >= self.slice.until
@@ -120,7 +113,6 @@ impl<'r> Round<'r> {
         (self.slice.doing)(what);
     }
 
-    /// The first hour ahead is done.
     pub fn done(&mut self, found: &CrawlCounts) {
         if let Some(place) = self.hours.get(self.next) {
             self.state.done(CrawlCursor::at(place), found);
@@ -165,12 +157,10 @@ impl<'r> Round<'r> {
 /// Counts of one visitor: more names than any has, and a bound on its row in the index.
 const MOST_NAMES: usize = 64;
 
-/// Counts by name, and the last error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CrawlCounts {
     counts: BTreeMap<Cow<'static, str>, u64>,
-    /// The last thing that went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
@@ -185,17 +175,14 @@ impl CrawlCounts {
     /// Hours that could not be looked at.
     pub const ERRORS: &'static str = "errors";
 
-    /// Nothing.
     pub fn nothing() -> Self {
         Self::default()
     }
 
-    /// So many of something.
     pub fn of(name: &'static str, count: u64) -> Self {
         Self::default().and(name, count)
     }
 
-    /// These, and so many of something.
     #[must_use]
     pub fn and(mut self, name: &'static str, count: u64) -> Self {
         if count > 0 {
@@ -204,12 +191,10 @@ impl CrawlCounts {
         self
     }
 
-    /// Something that could not be looked at.
     pub fn error(error: String) -> Self {
         Self { last_error: Some(error), ..Self::of(Self::ERRORS, 1) }
     }
 
-    /// Both together.
     pub fn add(&mut self, other: &Self) {
         for (name, count) in &other.counts {
             if self.counts.len() < MOST_NAMES || self.counts.contains_key(name) {
@@ -222,12 +207,10 @@ impl CrawlCounts {
         }
     }
 
-    /// How many of something.
     pub fn count(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
     }
 
-    /// All of them.
     pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
         self.counts.iter().map(|(name, count)| (name.as_ref(), *count))
     }

@@ -9,67 +9,48 @@ use crate::archive::{Hash, LARGEST_FILE, SegmentKey, SegmentKind};
 use crate::disk::{Dir, DiskError, WholeFile};
 use crate::media::{TsCheck, TsFault, TsVerdict};
 
-/// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Its content is not the one in its name.
     Hash {
-        /// What its content adds up to.
         found: Hash,
-        /// Bytes that were read.
         size: u64,
     },
     /// The same, and all of it is zero: space that was given to the file and never written.
     Zeros {
-        /// What its content adds up to.
         found: Hash,
-        /// Bytes that were read.
         size: u64,
     },
-    /// The disk cannot read it.
     Unreadable {
-        /// What the operating system said.
         why: String,
     },
     /// It is larger than any segment may be, so that it is not read: a sparse file of terabytes would take days.
     TooLarge {
-        /// Its bytes.
         size: u64,
     },
     /// Its content is the one in its name, and its stream is strange, which proves nothing.
     Odd {
-        /// Why.
         faults: Vec<TsFault>,
-        /// Bytes that were read.
         size: u64,
     },
     /// Its content is the one in its name, and is no complete and untouched transport stream.
     Structure {
-        /// Why not.
         faults: Vec<TsFault>,
-        /// Bytes that were read.
         size: u64,
     },
 }
 
-/// What a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileVerdict {
-    /// What its name says.
     Sound {
-        /// Bytes that were read.
         size: u64,
     },
-    /// Not what its name says, or damaged.
     Bad(Fault),
     /// It is not there any more: deleted, purged or retired while it was looked at, which is no fault.
     Gone,
-    /// It is not read to its end yet.
     Stopped,
 }
 
 impl Fault {
-    /// A stable name for counts and reports.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Hash { .. } => "hash",
@@ -81,7 +62,6 @@ impl Fault {
         }
     }
 
-    /// What was found of its content.
     pub const fn found(&self) -> (Option<Hash>, Option<u64>) {
         match self {
             Self::Hash { found, size } | Self::Zeros { found, size } => (Some(*found), Some(*size)),
@@ -128,7 +108,6 @@ impl Check {
         Self { key: *key, hasher: Sha256::new(), stream, size: 0, zeros: true }
     }
 
-    /// Bytes that were read so far.
     pub const fn size(&self) -> u64 {
         self.size
     }

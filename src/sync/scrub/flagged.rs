@@ -23,10 +23,8 @@ pub const MOST: usize = 10_000;
 /// The largest file that is read: ten thousand flags of some sentences.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// The flags, by hour and name.
 type Flags = BTreeMap<HourPlace, BTreeMap<String, FlaggedFile>>;
 
-/// The flags of an archive.
 #[derive(Debug, Default)]
 pub struct Flagged {
     state: Mutex<State>,
@@ -36,7 +34,6 @@ pub struct Flagged {
 struct State {
     /// Nothing until they were read.
     flags: Option<Flags>,
-    /// They differ from what is on the disk.
     is_changed: bool,
     /// Found while [`MOST`] were stored.
     left_out: u64,
@@ -56,12 +53,10 @@ impl Flagged {
         }
     }
 
-    /// Another disk has other flags.
     pub fn forget(&self) {
         *self.state.lock() = State::default();
     }
 
-    /// This file is odd.
     pub(super) fn put(&self, place: &HourPlace, name: &str, file: FlaggedFile) {
         let mut state = self.state.lock();
         let State { flags: Some(flags), is_changed, left_out } = &mut *state else { return };
@@ -78,7 +73,6 @@ impl Flagged {
         *is_changed = true;
     }
 
-    /// This file is not odd, or not there.
     pub(super) fn remove(&self, place: &HourPlace, name: &str) {
         let mut state = self.state.lock();
         let State { flags: Some(flags), is_changed, .. } = &mut *state else { return };
@@ -122,7 +116,6 @@ impl Flagged {
         }
     }
 
-    /// How many there are.
     pub fn count(&self) -> u64 {
         list(&self.state.lock(), 0).count
     }

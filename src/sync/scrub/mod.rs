@@ -25,10 +25,13 @@ mod work;
 
 pub use flagged::read as read_flagged;
 pub use quarantine_contents::{KeptFile, QuarantineContents};
+#[cfg(test)]
+pub(crate) use report::{CycleId, DamageOutcome, ScrubEvent};
+pub use report::{ScrubFinding, ScrubLimits, ScrubOptions, Structure};
 pub use report::{damaged_file, list_of};
 pub use restore::Healing;
 pub use run::ScrubObserver;
 pub use visitor::ScrubVisitor;
 #[cfg(test)]
-pub(crate) use work::{Control, CycleId, DamageOutcome, ScrubEvent};
-pub use work::{Scrub, ScrubFinding, ScrubLimits, ScrubOptions, Structure, kept_at};
+pub(crate) use work::Control;
+pub use work::{Scrub, quarantine_path};

@@ -13,16 +13,13 @@ use crate::archive::{FileName, HourPlace, Span, Stream, parse_file_name};
 use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::wire::QuarantineReport;
 
-/// A file in the quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptFile {
     /// What it was called where it lay.
     pub name: String,
-    /// Its bytes.
     pub size: u64,
     /// When its report was last written, in nanoseconds since 1970; `None` if there is no readable one.
     pub reported_ns: Option<i64>,
-    /// Its report.
     pub report: QuarantineReport,
 }
 
@@ -44,12 +41,10 @@ pub(super) const STRUCTURE: &str = "structure";
 /// Files by hour and by what they are called in the quarantine.
 type Files = BTreeMap<HourPlace, BTreeMap<String, KeptFile>>;
 
-/// What lies in the quarantine.
 #[derive(Debug, Default)]
 pub struct QuarantineContents {
     /// Nothing until it was read.
     files: Mutex<Option<Files>>,
-    /// Taken for writing by who reads all of it.
     moving: RwLock<()>,
 }
 
@@ -116,14 +111,12 @@ impl QuarantineContents {
         *self.files.lock() = None;
     }
 
-    /// This is there now.
     pub fn put(&self, place: &HourPlace, stored: &str, file: KeptFile) {
         if let Some(files) = &mut *self.files.lock() {
             files.entry(place.clone()).or_default().insert(stored.to_owned(), file);
         }
     }
 
-    /// This is there no more.
     pub fn remove(&self, place: &HourPlace, stored: &str) {
         if let Some(files) = &mut *self.files.lock()
             && let Some(hour) = files.get_mut(place)
@@ -135,14 +128,12 @@ impl QuarantineContents {
         }
     }
 
-    /// Those of an hour.
     pub fn of_hour(&self, place: &HourPlace) -> Vec<(String, KeptFile)> {
         let files = self.files.lock();
         let hour = files.as_ref().and_then(|files| files.get(place));
         hour.into_iter().flatten().map(|(stored, file)| (stored.clone(), file.clone())).collect()
     }
 
-    /// All that match.
     pub fn all(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> Vec<(HourPlace, String, KeptFile)> {
         let files = self.files.lock();
         let mut found = Vec::new();
@@ -153,7 +144,6 @@ impl QuarantineContents {
         found
     }
 
-    /// How many match, and their bytes.
     pub fn count(&self, mut wanted: impl FnMut(&KeptFile) -> bool) -> (u64, u64) {
         let files = self.files.lock();
         let all = files.iter().flat_map(BTreeMap::values).flat_map(BTreeMap::values).filter(|file| wanted(file));

@@ -1,20 +1,123 @@
-//! Findings and quarantined files, as the API and the command line show them.
+//! What the scrub may do and what it finds, and how the API and the command line show it.
+
+use std::time::Duration;
 
 use super::quarantine_contents::{KeptFile, QuarantineContents};
-use super::work::{DamageOutcome, Scrub, ScrubFinding, kept_at};
+use super::work::{Scrub, quarantine_path};
 use crate::archive::{FilePlace, HourPlace};
 use crate::sync::crawl::CrawlError;
 use crate::wire::{DamagedFile, FlaggedList, QuarantineList, QuarantinedFile};
 
+/// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
+pub enum Structure {
+    #[default]
+    Quarantine,
+    Report,
+    Off,
+}
+
+impl Structure {
+    pub const ALL: [Self; 3] = [Self::Quarantine, Self::Report, Self::Off];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::Report => "report",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// How many damaged files are moved before somebody is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubLimits {
+    pub cycle: u64,
+    pub hour: bool,
+}
+
+impl ScrubLimits {
+    /// What nobody was asked about.
+    pub const CAREFUL: Self = Self { cycle: 100, hour: true };
+    /// Confirmed by the operator.
+    pub const NONE: Self = Self { cycle: u64::MAX, hour: false };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// What is done with streams that are not whole.
+    pub structure: Structure,
+    /// How long quarantined files are kept; zero keeps them for ever.
+    pub keep: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DamageOutcome {
+    Quarantined(String),
+    /// It stays: the settings say so, or it was not read.
+    Reported,
+    /// It stays until the operator says that so many may go.
+    Waits,
+    /// It stays because it cannot be moved: a full or read-only disk.
+    Stays(String),
+}
+
+impl DamageOutcome {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Quarantined(_) => "quarantined",
+            Self::Reported => "suspicious",
+            Self::Waits => "waiting",
+            Self::Stays(_) => "unmoved",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrubFinding {
+    /// `CHANNEL/QUALITY/HOUR/NAME`.
+    pub path: String,
+    pub problem: &'static str,
+    pub faults: Vec<String>,
+    pub outcome: DamageOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CycleId {
+    pub number: u64,
+    /// When it began, as it would stand in a report.
+    pub began: String,
+}
+
+impl CycleId {
+    pub(super) fn has(&self, file: &KeptFile) -> bool {
+        // Earlier versions did not write when their cycle began.
+        let is_ours = file.report.began.as_ref().map_or(file.report.at >= self.began, |began| *began == self.began);
+        file.report.cycle == Some(self.number) && is_ours
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScrubEvent {
+    Sound,
+    /// It is not there any more, or another one than a moment ago.
+    Gone,
+    Damaged(ScrubFinding),
+    /// It was damaged, and was moved before an end that kept this from being booked.
+    MovedBefore {
+        bytes: u64,
+    },
+    Failed(String),
+}
+
 /// Files in one answer.
 const MOST_LISTED: usize = 1_000;
 
-/// A finding as it is reported.
 pub fn damaged_file(finding: &ScrubFinding) -> DamagedFile {
     let detail = match &finding.outcome {
-        DamageOutcome::Quarantined(stored) => {
-            FilePlace::parse(&finding.path).ok().map(|place| format!("lies in {}", kept_at(&place.hour, stored)))
-        }
+        DamageOutcome::Quarantined(stored) => FilePlace::parse(&finding.path)
+            .ok()
+            .map(|place| format!("lies in {}", quarantine_path(&place.hour, stored))),
         DamageOutcome::Stays(why) => Some(why.clone()),
         DamageOutcome::Reported | DamageOutcome::Waits => None,
     };
@@ -32,7 +135,7 @@ pub fn list_of(kept: &QuarantineContents, most: usize) -> QuarantineList {
     let (count, bytes) = kept.count(|_| true);
     let (lost, _) = kept.count(KeptFile::is_lost);
     let file = |(place, stored, file): (HourPlace, String, KeptFile)| QuarantinedFile {
-        kept: kept_at(&place, &stored),
+        kept: quarantine_path(&place, &stored),
         size: file.size,
         report: file.report,
     };
@@ -41,13 +144,11 @@ pub fn list_of(kept: &QuarantineContents, most: usize) -> QuarantineList {
 }
 
 impl Scrub {
-    /// What lies in the quarantine.
     pub fn list(&self) -> Result<QuarantineList, CrawlError> {
         self.prepare()?;
-        Ok(list_of(self.kept(), MOST_LISTED))
+        Ok(list_of(self.quarantine(), MOST_LISTED))
     }
 
-    /// What was found odd and stays.
     pub fn list_flagged(&self) -> Result<FlaggedList, CrawlError> {
         self.prepare()?;
         Ok(self.flagged().list(MOST_LISTED))

@@ -6,30 +6,25 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::work::{Control, DamageOutcome, Scrub, ScrubEvent, ScrubFinding, ScrubLimits};
+use super::report::{DamageOutcome, ScrubEvent, ScrubFinding, ScrubLimits};
+use super::work::{Control, Scrub};
 use crate::archive::HourPlace;
 use crate::disk::DiskError;
 use crate::sync::crawl::CrawlError;
 use crate::wire::ScrubSummary;
 
-/// Receives progress, from several threads.
 pub trait ScrubObserver: Sync {
-    /// So many files and bytes are ahead.
     fn begin(&self, files: u64, bytes: u64);
     /// So much more is done. The bytes of a large file are reported before it is done.
     fn advance(&self, files: u64, bytes: u64);
-    /// This is damaged.
     fn found(&self, finding: &ScrubFinding);
-    /// This could not be looked at.
     fn failed(&self, path: &str, error: &str);
-    /// Whether to break off.
     fn is_stopped(&self) -> bool;
 }
 
 /// Bytes of a large file between two reports.
 const TELL_EVERY: u64 = 16 << 20;
 
-/// Hours that are worked on by several threads.
 struct Work<'w> {
     scrub: &'w Scrub,
     limits: ScrubLimits,
@@ -87,7 +82,6 @@ impl Scrub {
     }
 }
 
-/// What it had taken was not checked.
 fn crashed(base: &Path) -> CrawlError {
     let cause =
         io::Error::other("a thread of it crashed, so that some hours were not checked; run it again, and report it");
@@ -122,7 +116,6 @@ impl Work<'_> {
     }
 }
 
-/// Counts what happens in an hour.
 struct Told<'t> {
     work: &'t Work<'t>,
     place: &'t HourPlace,

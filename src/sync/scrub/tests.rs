@@ -16,7 +16,7 @@ use super::{
 use crate::archive::{Hash, HourPlace, LARGEST_FILE};
 use crate::disk::{Base, BaseGuard, BaseIdentity, PIECE};
 use crate::index::{Index, IndexOptions};
-use crate::jobs::{Clock, Job as _, JobRegistry, Stop, TestClock};
+use crate::jobs::{Clock, Job as _, JobRegistry, NodeEvents, Stop, TestClock};
 use crate::sync::crawl::{CensusVerifier, Crawl, CrawlPace, Keeper, ReadAllowance, Visitor, bring_into_line};
 
 const HOUR: &str = "a/source/2020-01-01T05";
@@ -36,7 +36,6 @@ fn name(second: u32, content: &[u8]) -> String {
     format!("{:02}:{:02}-1.0-full-{}.ts", second / 60, second % 60, Hash(Sha256::digest(content).into()))
 }
 
-/// By hand, in as many threads as it has hours.
 #[derive(Default)]
 struct Listening {
     failed: Mutex<Vec<String>>,
@@ -62,7 +61,6 @@ impl ScrubObserver for Listening {
     }
 }
 
-/// Remembers what it is told.
 #[derive(Debug, Default)]
 struct Remembering(Vec<(String, ScrubEvent)>);
 
@@ -126,7 +124,7 @@ impl Archive {
         bring_into_line(&self.keeper, &self.places()).unwrap();
     }
 
-    fn kept(&self, name: &str) -> PathBuf {
+    fn quarantined(&self, name: &str) -> PathBuf {
         self.directory.path().join(".gapless/quarantine").join(HOUR).join(name)
     }
 
@@ -137,10 +135,9 @@ impl Archive {
     }
 }
 
-/// As after a start.
 fn scrub(keeper: &Arc<Keeper>) -> Scrub {
     let options = ScrubOptions { structure: Structure::Quarantine, keep: DAY };
-    Scrub::new(Arc::clone(keeper), options, Arc::default())
+    Scrub::new(Arc::clone(keeper), options, Arc::default(), NodeEvents::default())
 }
 
 #[test]
@@ -214,11 +211,11 @@ fn what_a_kill_has_left_in_both_places_is_checked_again_and_counted_once() {
     let lies = archive.directory.path().join(HOUR).join(&damaged);
     let begun = cycle("x");
     assert_eq!(archive.hour(None, Some(&begun)).moved(), 1);
-    fs::hard_link(archive.kept(&damaged), &lies).unwrap();
+    fs::hard_link(archive.quarantined(&damaged), &lies).unwrap();
     archive.keeper.follow(&place(HOUR)).unwrap();
     let again = archive.hour(None, Some(&begun));
     assert_eq!((again.0.len(), again.moved()), (3, 1), "{again:?}");
-    assert!(!lies.exists() && archive.kept(&damaged).exists());
+    assert!(!lies.exists() && archive.quarantined(&damaged).exists());
     // Here again with the right bytes: the move is still to be booked.
     fs::write(&lies, b"0").unwrap();
     archive.keeper.follow(&place(HOUR)).unwrap();
@@ -232,8 +229,8 @@ fn one_report_or_directory_that_cannot_be_read_spares_the_rest() {
     let archive = Archive::with(3, 2);
     assert_eq!(archive.hour(None, None).moved(), 2);
     let (first, second) = (name(0, b"0"), name(1, b"1"));
-    fs::write(archive.kept(&format!("{first}.json")), "torn").unwrap();
-    fs::remove_file(archive.kept(&format!("{second}.json"))).unwrap();
+    fs::write(archive.quarantined(&format!("{first}.json")), "torn").unwrap();
+    fs::remove_file(archive.quarantined(&format!("{second}.json"))).unwrap();
     let channel = archive.directory.path().join(".gapless/quarantine/a");
     fs::create_dir_all(channel.join("480p/2020-01-01T05")).unwrap();
     let again = scrub(&archive.keeper);
@@ -267,11 +264,11 @@ fn a_clock_that_is_ahead_for_a_while_deletes_nothing() {
 fn what_is_here_again_is_kept_from_then_on() {
     let archive = Archive::with(3, 1);
     assert_eq!(archive.hour(None, None).moved(), 1);
-    let before = archive.scrub.kept().of_hour(&place(HOUR))[0].1.reported_ns;
+    let before = archive.scrub.quarantine().of_hour(&place(HOUR))[0].1.reported_ns;
     fs::write(archive.directory.path().join(HOUR).join(name(0, b"0")), b"0").unwrap();
     archive.keeper.follow(&place(HOUR)).unwrap();
     assert_eq!(archive.scrub.heal().unwrap(), 1);
-    let healed = &archive.scrub.kept().of_hour(&place(HOUR))[0].1;
+    let healed = &archive.scrub.quarantine().of_hour(&place(HOUR))[0].1;
     assert!(healed.reported_ns > before && !healed.is_lost());
 }
 
@@ -279,11 +276,11 @@ fn what_is_here_again_is_kept_from_then_on() {
 fn no_name_is_said_to_be_fine_before_the_quarantine_was_read() {
     let archive = Archive::with(3, 0);
     let again = scrub(&archive.keeper);
-    assert_eq!(again.kept().is_bad_name(&place(HOUR), "x"), None);
+    assert_eq!(again.quarantine().is_bad_name(&place(HOUR), "x"), None);
     again.prepare().unwrap();
-    assert_eq!(again.kept().is_bad_name(&place(HOUR), "x"), Some(false));
-    again.kept().forget();
-    assert_eq!(again.kept().is_bad_name(&place(HOUR), "x"), None);
+    assert_eq!(again.quarantine().is_bad_name(&place(HOUR), "x"), Some(false));
+    again.quarantine().forget();
+    assert_eq!(again.quarantine().is_bad_name(&place(HOUR), "x"), None);
 }
 
 #[test]
@@ -322,12 +319,12 @@ fn a_large_file_keeps_the_pace_and_lets_other_visitors_have_their_turns() {
     let board = Arc::new(JobRegistry::new(Arc::clone(&running)));
     let crawl = Arc::new(Crawl::new(Arc::clone(keeper), visitors, pace, Arc::default(), running, stop.clone()));
     let (mut catching_up, mut carry) = crawl.jobs();
-    let post = board.post("catch-up", None, DAY);
+    let handle = board.register("catch-up", None, DAY);
     while !crawl.is_ready() {
-        catching_up.step(&post).unwrap();
+        catching_up.step(&handle).unwrap();
     }
-    crawl.wish("scrub");
-    let (began, crawling) = (clock.now(), board.post("crawl", None, DAY));
+    crawl.request_cycle("scrub");
+    let (began, crawling) = (clock.now(), board.register("crawl", None, DAY));
     let of = |name: &str| crawl.status().visitors.into_iter().find(|visitor| visitor.name == name).unwrap().state;
     let mut is_shown = false;
     carry.step(&crawling).unwrap();
@@ -390,9 +387,9 @@ fn what_was_still_being_written_when_it_was_put_aside_goes_back_when_it_is_whole
     assert_eq!(archive.scrub.rescue().unwrap(), 0, "it is as bad as before");
     // Who has it open goes on writing where it lies now.
     std::thread::sleep(Duration::from_millis(20));
-    fs::write(archive.kept(&written), b"0").unwrap();
+    fs::write(archive.quarantined(&written), b"0").unwrap();
     assert_eq!(archive.scrub.rescue().unwrap(), 1);
-    assert!(lies.exists() && !archive.kept(&written).exists());
+    assert!(lies.exists() && !archive.quarantined(&written).exists());
     assert_eq!(archive.hour(None, None).moved(), 0);
 }
 
@@ -403,7 +400,7 @@ fn nothing_that_is_what_its_name_says_is_deleted_from_the_quarantine_for_its_age
     assert_eq!(archive.hour(None, None).moved(), 1);
     let begun = Instant::now();
     let far = super::work::now_ns() + 40 * i64::try_from(DAY.as_nanos()).unwrap();
-    fs::write(archive.kept(&written), b"0").unwrap();
+    fs::write(archive.quarantined(&written), b"0").unwrap();
     assert_eq!(archive.scrub.expire_at(far, begun).unwrap(), (0, 0));
     assert_eq!(archive.scrub.expire_at(far, begun + 2 * DAY).unwrap(), (0, 0));
     assert_eq!(fs::read(archive.directory.path().join(HOUR).join(&written)).unwrap(), b"0");

@@ -2,7 +2,7 @@
 //! process lives, what was read of it: a large file takes many turns, and others have theirs in between.
 //!
 //! What goes to the quarantine leaves the index in the transaction that books it. If the process is killed between the move and the
-//! commit, the report tells the cycle, and what lies after the place is booked when the hour is looked at again: a file counts once.
+//! commit, the report names the cycle, and what lies after the place is booked when the hour is looked at again: a file counts once.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::check::Check;
-use super::work::{Control, CycleId, MoveToQuarantine, Scrub, ScrubEvent, ScrubLimits, Unfinished};
+use super::report::{CycleId, ScrubEvent, ScrubLimits};
+use super::work::{Control, MoveToQuarantine, Scrub, Unfinished};
 use crate::archive::{HourPlace, Timestamp};
 use crate::disk::FileMeta;
 use crate::sync::crawl::{CrawlCounts, CrawlError, Keeper, Round, Visitor};
@@ -22,18 +23,14 @@ pub const BYTES: &str = "bytes";
 /// Files that were moved to the quarantine.
 pub const QUARANTINED: &str = "quarantined";
 
-/// See the module.
 pub struct ScrubVisitor {
     scrub: Arc<Scrub>,
-    /// The file that was left in the middle.
     left: Mutex<Option<Unfinished>>,
 }
 
 impl ScrubVisitor {
-    /// Its name.
     pub const NAME: &str = "scrub";
 
-    /// Carries this along.
     pub fn new(scrub: Arc<Scrub>) -> Self {
         Self { scrub, left: Mutex::default() }
     }
@@ -87,13 +84,10 @@ fn read_one(bytes: u64) -> CrawlCounts {
     CrawlCounts::of(FILES, 1).and(BYTES, bytes)
 }
 
-/// Books what is done in the round.
 struct Carried<'c, 'r> {
     round: &'c mut Round<'r>,
     left: &'c Mutex<Option<Unfinished>>,
-    /// What was read of the file at hand.
     file_bytes: u64,
-    /// Whether the file at hand is booked already.
     is_booked: bool,
 }
 

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::check::{Check, Fault, FileVerdict};
 use super::flagged::Flagged;
 use super::quarantine_contents::{KeptFile, QuarantineContents};
+use super::report::{CycleId, DamageOutcome, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions, Structure};
 use crate::archive::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, escape};
 use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
+use crate::jobs::{NodeEvent, NodeEvents};
 use crate::sync::crawl::{CrawlError, Keeper};
 use crate::wire::{FlaggedFile, QuarantineReport};
 
@@ -25,135 +27,6 @@ const FEW: u64 = 10;
 /// More than one in so many files of an hour is many.
 const SHARE: u64 = 5;
 
-/// How long a file must have counted as expired before it is deleted, so that a wrong clock is noticed in time.
-const STEADY: Duration = Duration::from_secs(86_400);
-
-/// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
-pub enum Structure {
-    /// It is quarantined like others.
-    #[default]
-    Quarantine,
-    /// It is reported and stays.
-    Report,
-    /// It is not looked at.
-    Off,
-}
-
-impl Structure {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Quarantine, Self::Report, Self::Off];
-
-    /// As it is written in settings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Quarantine => "quarantine",
-            Self::Report => "report",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// How many damaged files are moved before somebody is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScrubLimits {
-    /// In one cycle.
-    pub cycle: u64,
-    /// Whether a fifth of an hour is too much, too.
-    pub hour: bool,
-}
-
-impl ScrubLimits {
-    /// What nobody was asked about.
-    pub const CAREFUL: Self = Self { cycle: 100, hour: true };
-    /// Confirmed by the operator.
-    pub const NONE: Self = Self { cycle: u64::MAX, hour: false };
-}
-
-/// How the scrub is to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScrubOptions {
-    /// What is done with streams that are not whole.
-    pub structure: Structure,
-    /// How long quarantined files are kept; zero keeps them for ever.
-    pub keep: Duration,
-}
-
-/// What became of a damaged file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DamageOutcome {
-    /// It lies in the quarantine under this name.
-    Quarantined(String),
-    /// It stays: the settings say so, or it was not read.
-    Reported,
-    /// It stays until the operator says that so many may go.
-    Waits,
-    /// It stays because it cannot be moved: a full or read-only disk.
-    Stays(String),
-}
-
-impl DamageOutcome {
-    /// A stable name for counts.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Quarantined(_) => "quarantined",
-            Self::Reported => "suspicious",
-            Self::Waits => "waiting",
-            Self::Stays(_) => "unmoved",
-        }
-    }
-}
-
-/// A damaged file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScrubFinding {
-    /// `CHANNEL/QUALITY/HOUR/NAME`.
-    pub path: String,
-    /// What is wrong with it, in one word.
-    pub problem: &'static str,
-    /// In sentences.
-    pub faults: Vec<String>,
-    /// What became of it.
-    pub outcome: DamageOutcome,
-}
-
-/// A cycle of a node's own scrub.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CycleId {
-    /// Its number.
-    pub number: u64,
-    /// When it began, as it would stand in a report.
-    pub began: String,
-}
-
-impl CycleId {
-    /// Whether a file was quarantined in it.
-    fn has(&self, file: &KeptFile) -> bool {
-        // Earlier versions did not write when their cycle began.
-        let is_ours = file.report.began.as_ref().map_or(file.report.at >= self.began, |began| *began == self.began);
-        file.report.cycle == Some(self.number) && is_ours
-    }
-}
-
-/// What happens at a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ScrubEvent {
-    /// It is what its name says.
-    Sound,
-    /// It is not there any more, or another one than a moment ago.
-    Gone,
-    /// It is damaged.
-    Damaged(ScrubFinding),
-    /// It was damaged, and was moved before an end that kept this from being booked.
-    MovedBefore {
-        /// Bytes that were read of it.
-        bytes: u64,
-    },
-    /// It could not be looked at.
-    Failed(String),
-}
-
-/// A file that was left in the middle.
 #[derive(Debug)]
 pub struct Unfinished {
     place: HourPlace,
@@ -163,7 +36,6 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// Which, and how much of it was read.
     pub fn progress(&self) -> String {
         format!("{}/{}: {} of {} bytes", self.place, self.name, self.check.size(), self.meta.size)
     }
@@ -190,7 +62,6 @@ pub trait Control {
         None
     }
 
-    /// A file is done.
     fn done(&mut self, name: &str, seen: ScrubEvent) -> ControlFlow<()>;
 
     /// Does this to the hour's directory, and takes the name out of the index if it is not there afterwards.
@@ -205,63 +76,54 @@ pub trait Control {
     }
 }
 
-/// The scrub of an archive.
 pub struct Scrub {
-    keeper: Arc<Keeper>,
+    pub(super) keeper: Arc<Keeper>,
     options: RwLock<ScrubOptions>,
-    kept: Arc<QuarantineContents>,
+    pub(super) quarantine: Arc<QuarantineContents>,
     flagged: Flagged,
     /// How many files in a row could not be read.
     unreadable: AtomicU32,
-    moved: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// Since when files count as expired.
-    overdue: Mutex<BTreeMap<(HourPlace, String), Instant>>,
+    events: NodeEvents,
+    pub(super) overdue: Mutex<BTreeMap<(HourPlace, String), Instant>>,
     began: String,
 }
 
 impl Scrub {
-    /// Of the archive that this keeper keeps.
-    pub fn new(keeper: Arc<Keeper>, options: ScrubOptions, kept: Arc<QuarantineContents>) -> Self {
-        let (options, unreadable, moved) = (RwLock::new(options), AtomicU32::new(0), OnceLock::new());
+    pub fn new(
+        keeper: Arc<Keeper>,
+        options: ScrubOptions,
+        quarantine: Arc<QuarantineContents>,
+        events: NodeEvents,
+    ) -> Self {
+        let (options, unreadable) = (RwLock::new(options), AtomicU32::new(0));
         let (flagged, began) = (Flagged::default(), now().to_string());
-        Self { keeper, options, kept, flagged, unreadable, moved, overdue: Mutex::default(), began }
+        Self { keeper, options, quarantine, flagged, unreadable, events, overdue: Mutex::default(), began }
     }
 
-    /// The archive.
     pub fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper
     }
 
-    /// What lies in the quarantine.
-    pub fn kept(&self) -> &Arc<QuarantineContents> {
-        &self.kept
+    pub fn quarantine(&self) -> &Arc<QuarantineContents> {
+        &self.quarantine
     }
 
-    /// What was found odd and stays.
     pub fn flagged(&self) -> &Flagged {
         &self.flagged
     }
 
-    /// How it works.
     pub fn options(&self) -> ScrubOptions {
         *self.options.read()
     }
 
-    /// From now on it works like that.
     pub fn set_options(&self, options: ScrubOptions) {
         *self.options.write() = options;
-    }
-
-    /// Receives what is missing by now.
-    pub fn on_move(&self, tell: Box<dyn Fn() + Send + Sync>) {
-        // A second one is not taken.
-        self.moved.set(tell).unwrap_or_default();
     }
 
     /// Reads what lies in the quarantine, if that was not done yet.
     pub fn prepare(&self) -> Result<Arc<Base>, CrawlError> {
         let base = self.keeper.guard().base()?;
-        self.kept.read(&base, &self.is_away()).map_err(|error| self.away(error))?;
+        self.quarantine.read(&base, &self.is_away()).map_err(|error| self.away(error))?;
         self.flagged.read(&base);
         Ok(base)
     }
@@ -269,7 +131,7 @@ impl Scrub {
     /// Reads the quarantine afresh. What cannot be read now stays as it was.
     pub fn look_again(&self) {
         let read = self.keeper.guard().base().map_err(CrawlError::from);
-        let read = read.and_then(|base| Ok(self.kept.read_again(&base, &self.is_away())?));
+        let read = read.and_then(|base| Ok(self.quarantine.read_again(&base, &self.is_away())?));
         if let Err(error) = read {
             tracing::warn!(name: "quarantine_unreadable", %error, "what lies in the quarantine cannot be read");
         }
@@ -371,7 +233,7 @@ impl Scrub {
     /// What of an hour was moved in this cycle, with the bytes that were read of each.
     fn moved_in(&self, place: &HourPlace, cycle: Option<&CycleId>) -> BTreeMap<String, u64> {
         let Some(cycle) = cycle else { return BTreeMap::new() };
-        let moved = self.kept.of_hour(place).into_iter().map(|(_, file)| file).filter(|file| cycle.has(file));
+        let moved = self.quarantine.of_hour(place).into_iter().map(|(_, file)| file).filter(|file| cycle.has(file));
         moved.map(|file| (file.name, file.report.found_size.unwrap_or(0))).collect()
     }
 
@@ -466,9 +328,7 @@ impl Scrub {
         match &outcome {
             DamageOutcome::Quarantined(_) => {
                 tracing::error!(name: "segment_quarantined", path, problem, why = faults.join("; "), "a damaged file was moved to the quarantine; a sound one is fetched if another node has it");
-                if let Some(tell) = self.moved.get() {
-                    tell();
-                }
+                self.events.send(NodeEvent::FileQuarantined);
             }
             DamageOutcome::Reported if problem == "too-large" => {
                 tracing::warn!(name: "segment_too_large", path, why = faults.join("; "), "a file is larger than any segment may be; it stays, and is not read: look where it comes from, and remove it");
@@ -492,11 +352,11 @@ impl Scrub {
             Some(cycle) => cycle.has(file),
             None => file.report.cycle.is_none() && file.report.began.as_ref() == Some(&self.began),
         };
-        let in_hour = self.kept.of_hour(bad.place);
+        let in_hour = self.quarantine.of_hour(bad.place);
         // In a cycle what went before and has not come again counts as well: or else each would take a fifth of what is left.
         let counts = |file: &KeptFile| of_cycle(file) || (bad.cycle.is_some() && file.is_lost());
         let in_hour = in_hour.iter().filter(|(_, file)| counts(file)).count() as u64;
-        let in_cycle = self.kept.count(of_cycle).0;
+        let in_cycle = self.quarantine.count(of_cycle).0;
         in_cycle >= limits.cycle || (limits.hour && in_hour >= FEW && in_hour.saturating_mul(SHARE) >= known)
     }
 
@@ -515,12 +375,12 @@ impl Scrub {
             if hour.stat_file(OsStr::new(bad.name))? != Some(bad.meta) {
                 return Ok(None);
             }
-            let _moving = self.kept.moving();
+            let _moving = self.quarantine.moving();
             let stored = quarantine.set_aside(bad.place, hour, bad.name, &bytes)?;
             if let Some(stored) = &stored {
                 let (name, report) = (bad.name.to_owned(), report.clone());
                 let file = KeptFile { name, size: bad.meta.size, reported_ns: Some(now_ns()), report };
-                self.kept.put(bad.place, stored, file);
+                self.quarantine.put(bad.place, stored, file);
             }
             Ok(stored)
         };
@@ -546,102 +406,19 @@ impl Scrub {
         }
         CrawlError::Disk(error)
     }
-
-    /// Marks in its report each file whose name is listed again; says how many there were.
-    pub fn heal(&self) -> Result<u64, CrawlError> {
-        let base = self.prepare()?;
-        let mut healed = 0;
-        for (place, stored, mut file) in self.kept.all(|file| file.is_lost() && !file.is_bad_by_name()) {
-            let view = self.keeper.index().hour(&place.stream.to_string(), place.hour)?;
-            let is_listed = view.is_some_and(|view| view.contents.visible().any(|visible| visible.name() == file.name));
-            if !is_listed {
-                continue;
-            }
-            let _moving = self.kept.moving();
-            (file.report.healed, file.reported_ns) = (Some(now().to_string()), Some(now_ns()));
-            let bytes = text_of(&file.report);
-            if Quarantine::of(&base).note(&place, &stored, &bytes)? {
-                tracing::info!(name: "segment_healed", path = file.report.path, "a damaged file is here again with the right content");
-                self.kept.put(&place, &stored, file);
-                healed += 1;
-            } else {
-                self.kept.remove(&place, &stored);
-            }
-        }
-        Ok(healed)
-    }
-
-    /// Deletes what has expired; returns how many files and bytes. What is bad by its name stays: its report is what keeps it
-    /// from being fetched again, and its bytes are what its name says. What has no report may be the same.
-    pub fn expire(&self) -> Result<(u64, u64), CrawlError> {
-        self.expire_at(now_ns(), Instant::now())
-    }
-
-    /// Wall clocks are days ahead at times: only what is overdue at two looks far enough apart goes.
-    pub(super) fn expire_at(&self, wall_ns: i64, now: Instant) -> Result<(u64, u64), CrawlError> {
-        let keep_ns = i64::try_from(self.options().keep.as_nanos()).unwrap_or(i64::MAX);
-        if keep_ns == 0 {
-            return Ok((0, 0));
-        }
-        let base = self.prepare()?;
-        let until = wall_ns.saturating_sub(keep_ns);
-        let is_over = |file: &KeptFile| !file.is_bad_by_name() && file.reported_ns.is_some_and(|at| at <= until);
-        let mut overdue = self.overdue.lock();
-        let before = std::mem::take(&mut *overdue);
-        let (mut count, mut bytes) = (0, 0);
-        for (place, stored, file) in self.kept.all(is_over) {
-            let key = (place.clone(), stored.clone());
-            let since = before.get(&key).copied().unwrap_or(now);
-            if now.saturating_duration_since(since) < STEADY {
-                overdue.insert(key, since);
-                continue;
-            }
-            // Nothing is deleted for its age after only one look, long ago.
-            if file.is_lost() && self.put_back_if_sound(&base, &place, &stored, &file)? {
-                continue;
-            }
-            let _moving = self.kept.moving();
-            if let Some(size) = Quarantine::of(&base).delete(&place, &stored)? {
-                tracing::info!(name: "quarantine_expired", path = file.report.path, bytes = size, healed = file.report.healed, "a damaged file has expired and is deleted");
-                (count, bytes) = (count + 1, bytes + size);
-            }
-            self.kept.remove(&place, &stored);
-        }
-        Ok((count, bytes))
-    }
-
-    /// Moves a quarantined file back to where it lay, if nothing lies there. False if it is not in the quarantine.
-    pub fn restore(&self, place: &HourPlace, stored: &str) -> Result<bool, CrawlError> {
-        let base = self.prepare()?;
-        let Some((_, file)) = self.kept.of_hour(place).into_iter().find(|(name, _)| name == stored) else {
-            return Ok(false);
-        };
-        let hour = place.hour.to_string();
-        base.make_dirs([place.stream.channel.as_str(), place.stream.quality.as_str(), &hour])?;
-        let back = |dir: &Dir| {
-            let _moving = self.kept.moving();
-            let done = Quarantine::of(&base).put_back(place, dir, stored)?;
-            self.kept.remove(place, stored);
-            Ok(done)
-        };
-        Ok(self.keeper.change(place, [OsStr::new(&file.name)], back)?.unwrap_or(false))
-    }
 }
 
-/// What a look at a file led to.
 enum Looked {
     Seen(ScrubEvent),
     Stopped,
     Bad(Fault, FileMeta),
 }
 
-/// A damaged file at hand.
 struct Bad<'b> {
     place: &'b HourPlace,
     name: &'b str,
     file: &'b SegmentFile,
     fault: Fault,
-    /// What it was before it was read.
     meta: FileMeta,
     cycle: Option<&'b CycleId>,
     /// When the process did, which counts where there is no cycle.
@@ -670,12 +447,12 @@ impl Bad<'_> {
 }
 
 /// A report as it is stored: readable with `cat`, too.
-fn text_of(report: &QuarantineReport) -> Vec<u8> {
+pub(super) fn text_of(report: &QuarantineReport) -> Vec<u8> {
     let text = serde_json::to_string_pretty(report).unwrap_or_default();
     escape::json(&text).into_owned().into_bytes()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_us(now_ns() / 1_000)
 }
 
@@ -685,6 +462,6 @@ pub(super) fn now_ns() -> i64 {
 }
 
 /// Where a quarantined file lies, relative to the base.
-pub fn kept_at(place: &HourPlace, stored: &str) -> String {
+pub fn quarantine_path(place: &HourPlace, stored: &str) -> String {
     Path::new(&Quarantine::path(place)).join(stored).to_string_lossy().into_owned()
 }

@@ -14,7 +14,6 @@ use crate::replicate::peer::{Peer, ProbeAnswer};
 /// Files of an hour that a peer is asked for, before its list counts.
 const SAMPLED: usize = 4;
 
-/// What may still be fetched for samples.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SampleBudget {
     pub(super) files: usize,
@@ -25,13 +24,11 @@ impl SampleBudget {
     /// Of a pass: enough for 250 hours of one other copy.
     pub(super) const FULL: Self = Self { files: 1_000, bytes: 4 << 30 };
 
-    /// Whether nothing more may be fetched.
     pub(super) const fn is_used_up(self) -> bool {
         self.files == 0 || self.bytes == 0
     }
 }
 
-/// What a peer lists of what is looked for.
 pub(super) struct HolderClaim {
     pub(super) peer: Peer,
     pub(super) names: HashSet<String>,
@@ -89,7 +86,7 @@ impl Copies {
         false
     }
 
-    /// Whether a peer has the bytes of what it lists, as far as some of the files tell: a list may come from a cache, from a server
+    /// Whether a peer has the bytes of what it lists, as far as some of the files show: a list may come from a cache, from a server
     /// whose disk is away, or from one that lies.
     async fn gives_what_it_lists(&mut self, peer: &Peer, place: &HourPlace, wanted: &[&String]) -> bool {
         let sample = wanted.iter().sample(&mut rand::rng(), SAMPLED);

@@ -1,14 +1,15 @@
-//! Whether backfill is told the truth about what is kept, and when that changes.
+//! Whether backfill learns what is kept, and when that changes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use prometheus::Registry;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
 
 use super::last_copy::peer;
 use super::protect::{Archive, DAY, age, run};
@@ -18,26 +19,26 @@ use crate::archive::time::HOUR_US;
 use crate::archive::{HourPlace, Span};
 use crate::disk::{ArchiveId, Base, BaseGuard, BaseIdentity, marker};
 use crate::index::{Index, IndexOptions};
-use crate::jobs::{JobRegistry, Runner, Stop, Wake};
+use crate::jobs::{JobRegistry, NodeEvent, NodeEvents, Runner, Stop, Wake};
 use crate::lifecycle::clock::Clocks as _;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts, Runs};
+use crate::replicate::HourRules as _;
 use crate::replicate::peer::{self, Peer, PeerClient};
 use crate::sync::crawl::{Allowance, Keeper};
 
 /// Longer than anything here takes, unless it never happens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Retention without limits over this archive, and what is called when something has changed.
-fn retention(tree: &std::path::Path) -> (Retention, mpsc::Receiver<()>) {
-    let retention = retention_beside(tree, None);
-    let (tell, told) = mpsc::channel();
-    retention.on_change(Box::new(move || tell.send(()).unwrap()));
-    (retention, told)
+/// Retention without limits over this archive, and what happens to it.
+fn retention(tree: &std::path::Path) -> (Retention, broadcast::Receiver<NodeEvent>) {
+    let events = NodeEvents::default();
+    let changes = events.listen();
+    (retention_beside(tree, None, events), changes)
 }
 
 /// The same, where what this peer does not have stays.
-fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>) -> Retention {
+fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>, events: NodeEvents) -> Retention {
     let index = Arc::new(Index::in_memory(IndexOptions { cache_bytes: 1 << 20, ..IndexOptions::default() }).unwrap());
     let guard = BaseGuard::new(Base::open(tree).unwrap(), BaseIdentity::Unmarked { channels: Vec::new() });
     let parts = RetentionParts {
@@ -50,6 +51,8 @@ fn retention_beside(tree: &std::path::Path, peer: Option<&Peer>) -> Retention {
         handle: Handle::current(),
         clocks: Arc::new(crate::lifecycle::clock::SystemClocks::default()),
         free: crate::lifecycle::retention::free_space(),
+        events,
+        wake: Wake::new(&Stop::new()),
     };
     let options = RetentionOptions {
         limits: RetentionLimits::default(),
@@ -68,23 +71,21 @@ async fn nobody_knows_what_is_kept_until_the_journal_can_be_read() {
     marker::create(&Base::open(tree.path()).unwrap(), ArchiveId::random()).unwrap();
     // Larger than any that is read.
     std::fs::File::create(&journal).unwrap().set_len(1 << 30).unwrap();
-    let (retention, told) = retention(tree.path());
+    let (retention, mut changes) = retention(tree.path());
     let place = HourPlace::parse("a/b/2019-11-13T02").unwrap();
     assert_eq!(retention.keeps(&place), None);
     std::fs::write(&journal, "").unwrap();
     let (retention, stop) = (Arc::new(retention), Stop::new());
-    let wake = Wake::new(&stop);
-    let runs = Runs::new(Arc::clone(&retention), stop.clone(), wake.clone());
-    let runner = Runner::new(runs, &Arc::new(JobRegistry::default()), wake);
-    std::thread::scope(|scope| {
-        scope.spawn(|| runner.run());
-        let outcome = told.recv_timeout(PATIENCE);
-        stop.stop();
-        outcome.unwrap();
-    });
+    let runs = Runs::new(Arc::clone(&retention), stop.clone());
+    let runner = Runner::new(runs, &Arc::new(JobRegistry::default()), Wake::new(&stop));
+    let running = std::thread::spawn(move || runner.run());
+    let outcome = timeout(PATIENCE, changes.recv()).await;
+    stop.stop();
+    running.join().unwrap();
+    assert_eq!(outcome.unwrap().unwrap(), NodeEvent::HourRulesChanged);
     assert_eq!(retention.keeps(&place), Some(true));
     retention.keep(&[place], false).unwrap();
-    assert!(told.try_recv().is_ok(), "what the operator keeps is a change, too");
+    assert!(changes.try_recv().is_ok(), "what the operator keeps is a change, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +98,7 @@ async fn a_purge_of_many_hours_asks_each_peer_once_who_it_is() {
         counted.fetch_add(usize::from(path == "/api/v1/digests"), Ordering::SeqCst);
         async { StatusCode::NOT_FOUND.into_response() }
     });
-    let stay = Arc::new(retention_beside(tree.path(), Some(&beside.await))).hidden_last_copies();
+    let stay = Arc::new(retention_beside(tree.path(), Some(&beside.await), NodeEvents::default())).hidden_last_copies();
     let purge = move || {
         for hour in 0..5 {
             let place = HourPlace::parse(&format!("a/b/2019-11-13T{hour:02}")).unwrap();

@@ -27,7 +27,6 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// A peer of this name that answers so.
 pub(super) async fn peer<F>(name: &str, answer: impl Fn(String) -> F + Clone + Send + Sync + 'static) -> Peer
 where
     F: Future<Output = Response> + Send,
@@ -81,7 +80,6 @@ impl Archive {
         self.copies(peers, named).left_to_us(&place(), names(&[OURS])).await.is_empty()
     }
 
-    /// What lies in the hour.
     fn hour(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.tree.path().join(place().path())).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -119,7 +117,6 @@ impl Archive {
 enum Shows {
     Everything,
     ListsAlone,
-    /// Lists out of a cache, and files as they are.
     OldListsAndFiles,
 }
 

@@ -16,10 +16,11 @@ use crate::archive::time::HOUR_US;
 use crate::archive::{HourPlace, Span};
 use crate::disk::{ArchiveId, Base, BaseGuard as DiskGuard, BaseIdentity, marker};
 use crate::index::{Index, IndexOptions};
-use crate::jobs::Stop;
+use crate::jobs::{NodeEvents, Stop, Wake};
 use crate::lifecycle::clock::test_clocks::TestClocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionOptions, RetentionParts};
+use crate::replicate::HourRules as _;
 use crate::replicate::peer::{self, Peer, PeerClient};
 use crate::sync::crawl::Keeper;
 use crate::wire::RetentionReport;
@@ -128,6 +129,8 @@ impl Archive {
             handle: Handle::current(),
             clocks: Arc::clone(&self.clocks) as Arc<dyn crate::lifecycle::clock::Clocks>,
             free: Arc::new(move |_: &Base| Some(free.load(Ordering::SeqCst))),
+            events: NodeEvents::default(),
+            wake: Wake::new(&Stop::new()),
         };
         let options = RetentionOptions {
             limits,
@@ -147,7 +150,6 @@ pub(super) fn run(retention: &Retention) -> RetentionReport {
     block_in_place(|| retention.once(false, &Stop::new(), None))
 }
 
-/// A run on a person's word.
 fn confirmed_run(retention: &Retention) -> RetentionReport {
     block_in_place(|| retention.once(true, &Stop::new(), None))
 }
@@ -319,7 +321,6 @@ impl Archive {
             .collect()
     }
 
-    /// With the five oldest of ten hours kept.
     pub(super) fn with_kept_hours() -> Self {
         let archive = Self::new(10);
         let retention = archive.start(RetentionLimits::default());
@@ -332,7 +333,6 @@ impl Archive {
     }
 }
 
-/// Cuts so many lines off the end.
 fn cut(path: &Path, lines: usize) {
     let text = std::fs::read_to_string(path).unwrap();
     let all: Vec<&str> = text.split_inclusive('\n').collect();

@@ -17,7 +17,6 @@ use crate::wire::RetentionReport;
 const STEM: &str = "00:00-2.0-full-47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 const THEIRS: &str = "0123456789abcdef0123456789abcdef";
 
-/// What another server answers.
 #[derive(Debug, Clone)]
 enum Other {
     /// A node of this archive and process, with these endings of one name in the hour.

@@ -11,10 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::archive::{Channel, Hour, HourPlace, Quality, Stream};
 use crate::replicate::peer::{Peer, PeerClient, PeerLimits, PeerUrl, Throttle};
 
-/// What the server does next on a connection.
 #[derive(Debug, Clone)]
 pub enum ServerAction {
-    /// Sends this.
     Say(Vec<u8>),
     /// Sends this over and over until the client hangs up.
     SayForEver(Vec<u8>),
@@ -22,9 +20,7 @@ pub enum ServerAction {
     Trickle(Vec<u8>, Duration),
     /// Waits until the client hangs up.
     Hang,
-    /// Hangs up.
     Close,
-    /// Hangs up with a reset.
     Reset,
 }
 
@@ -57,7 +53,6 @@ impl PeerServer {
         Self { peer, requests, connections, task }
     }
 
-    /// Always does the same.
     pub async fn doing(steps: Vec<ServerAction>) -> Self {
         Self::start(move |_, _| steps.clone()).await
     }
@@ -137,7 +132,6 @@ pub fn endless(headers: &str) -> ServerAction {
     ServerAction::Say(format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{headers}\r\n").into_bytes())
 }
 
-/// Short waits, small sizes.
 pub fn limits() -> PeerLimits {
     PeerLimits {
         dates: crate::replicate::peer::Dates::default(),

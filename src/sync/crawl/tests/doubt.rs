@@ -41,13 +41,11 @@ impl Archive {
         self.directory.path().join(place.path())
     }
 
-    /// What the index has of a channel.
     fn files(&self, channel: &str) -> u64 {
         let rows = |place: HourPlace| self.keeper.index().hour_row(&place.stream.to_string(), place.hour).unwrap();
         all(channel).into_iter().filter_map(rows).map(|row| u64::from(row.rows)).sum()
     }
 
-    /// As catching up does.
     fn compare(&self) {
         let known = self.keeper.index().catalog();
         for stream in known.streams() {

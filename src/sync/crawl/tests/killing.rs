@@ -130,7 +130,7 @@ fn live(base: &Path, path: &Path, n: Option<i64>) -> (bool, Vec<HourPlace>) {
         }),
     }));
     for name in VISITORS.iter().filter(|name| cycle_of(&index, name).cycle == 0) {
-        rounds.wish(name);
+        rounds.request_cycle(name);
     }
     if let Some(n) = n {
         faults.arm(n, ALL, EIO);

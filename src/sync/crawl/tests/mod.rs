@@ -21,7 +21,6 @@ fn place(number: usize) -> HourPlace {
     HourPlace::parse(&format!("{stream}/2024-01-{:02}T{:02}", 1 + number / 48, number / 2 % 24)).unwrap()
 }
 
-/// What the index remembers of a visitor.
 fn cycle_of(index: &Index, visitor: &str) -> VisitorState {
     let states = index.visitors().unwrap();
     states.iter().find(|(name, _)| name == visitor).map(|(_, bytes)| VisitorState::read(bytes)).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Months of rounds in milliseconds: time is injected, and visitors take as long as they are told to.
+//! Months of rounds in milliseconds: time is injected, and visitors take as long as a test says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ struct Log {
     cycles: Vec<Duration>,
 }
 
-/// Takes a time for each hour that is told beforehand.
+/// Takes for each hour a time that is set beforehand.
 struct Worker {
     name: &'static str,
     clock: Arc<TestClock>,
@@ -249,7 +249,7 @@ fn a_cycle_goes_on_after_a_restart_where_it_was_and_a_wish_begins_one_at_once() 
     let stop = Stop::new();
     let (third, seen) = Worker::begin("slow", &small, takes);
     let rounds = small.rounds(vec![third], pace(1.0), &stop);
-    assert!(!rounds.wish("nobody") && rounds.wish("slow"));
+    assert!(!rounds.request_cycle("nobody") && rounds.request_cycle("slow"));
     small.clock.end_at(small.clock.now() + Duration::from_secs(30));
     small.carry(&rounds, &stop);
     assert_eq!((rounds.status()[0].state.cycle, seen.lock().visits.len()), (2, 50));

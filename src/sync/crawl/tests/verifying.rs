@@ -101,7 +101,7 @@ impl Archive {
             }),
         }));
         if !cycle_of(&self.index, Reconcile::NAME).is_running {
-            rounds.wish(Reconcile::NAME);
+            rounds.request_cycle(Reconcile::NAME);
         }
         // The next cycle is not begun by the same process.
         self.clock.end_at(Duration::ZERO);

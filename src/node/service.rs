@@ -1,20 +1,28 @@
-//! The messages themselves, and the socket that they go to: one datagram each, `NAME=value` a line.
+//! Reports the state of the node to the service manager, by the protocol of systemd's `sd_notify(3)`. Without one, it reports nothing.
 //!
-//! Not by the crate `sd-notify`, which waits for a manager that does not read, and knows no sockets without a file.
+//! 1. While the node starts, the manager is asked for patience: an index may have to be checked or brought to another format.
+//! 2. Ready means that it listens: what it answers is right from the first moment. Whether it has caught up is said by
+//!    `/readyz`, and in the one line of state that goes with `systemctl status`.
+//! 3. A sign of life goes out as often as the manager wants it, as long as what the node cannot do without is running.
+//! 4. Reloading and ending are reported when they begin.
+//!
+//! What is vital, what the line says and when to reload is the node's affair. Nothing here reads the environment by itself.
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::archive::escape;
 
 /// Looks up an environment variable; given in, so that tests need not change the process.
 pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// The service manager, if one started this process and wants to be told.
+/// The service manager, if one started this process and wants reports.
 #[derive(Debug)]
 pub struct Notify {
     manager: Option<(UnixDatagram, SocketAddr)>,
@@ -22,7 +30,7 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Whoever `NOTIFY_SOCKET` names: a path, or a name without a file after `@`. What cannot be used is told once and then left.
+    /// Whoever `NOTIFY_SOCKET` names: a path, or a name without a file after `@`. What cannot be used is logged once and then ignored.
     pub fn new(environment: EnvLookup<'_>) -> Self {
         let place = environment("NOTIFY_SOCKET").filter(|place| !place.is_empty());
         let manager = place.and_then(|place| {
@@ -36,8 +44,7 @@ impl Notify {
         Self { manager, signs }
     }
 
-    /// Whether anybody is told.
-    pub fn is_heard(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.manager.is_some()
     }
 
@@ -46,12 +53,10 @@ impl Notify {
         self.signs
     }
 
-    /// The start is over.
     pub fn ready(&self, line: &str) {
         self.send(&format!("READY=1\nSTATUS={}", one_line(line)));
     }
 
-    /// How it is, on one line for people.
     pub fn status(&self, line: &str) {
         self.send(&format!("STATUS={}", one_line(line)));
     }
@@ -63,17 +68,14 @@ impl Notify {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={us}"));
     }
 
-    /// It was read, whatever came of it.
     pub fn reloaded(&self) {
         self.send("READY=1");
     }
 
-    /// The end has begun.
     pub fn stopping(&self, line: &str) {
         self.send(&format!("STOPPING=1\nSTATUS={}", one_line(line)));
     }
 
-    /// A sign of life.
     pub fn alive(&self) {
         self.send("WATCHDOG=1");
     }
@@ -115,6 +117,76 @@ fn signs(environment: EnvLookup<'_>, own: u32) -> Option<Duration> {
         return None;
     }
     number("WATCHDOG_USEC").filter(|us| *us > 0).map(Duration::from_micros)
+}
+
+/// From one look at the state to the next; the line is sent only where it has changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often patience is asked for, and how much: a little more than twice that.
+const ASK: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Whoever has not started after a day has hung.
+const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+pub struct Beat {
+    pub notify: Arc<Notify>,
+    /// Whether everything runs that the node cannot do without. Must not wait for anything.
+    pub alive: Box<dyn Fn() -> bool + Send + Sync>,
+    /// How it is, on one line; asked every second. May wait for the disk.
+    pub line: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Beat {
+    /// Reports until it is dropped. The two halves do not wait for each other: a disk that hangs is no reason to be ended.
+    pub async fn run(self) {
+        let Self { notify, alive, line } = self;
+        tokio::join!(live(&notify, &alive), keep_reporting(&notify, line));
+    }
+}
+
+async fn live(notify: &Notify, alive: &(dyn Fn() -> bool + Send + Sync)) {
+    let Some(within) = notify.signs().filter(|_| notify.is_connected()) else { return };
+    loop {
+        if alive() {
+            notify.alive();
+        }
+        // Half of it, as is recommended, so that one that is late does no harm.
+        tokio::time::sleep(within / 2).await;
+    }
+}
+
+async fn keep_reporting(notify: &Notify, line: Arc<dyn Fn() -> String + Send + Sync>) {
+    if !notify.is_connected() {
+        return;
+    }
+    let mut told = String::new();
+    loop {
+        let ask = Arc::clone(&line);
+        // One that panics has said why, and the next one may do better.
+        if let Ok(fresh) = tokio::task::spawn_blocking(move || ask()).await
+            && fresh != told
+        {
+            notify.status(&fresh);
+            told = fresh;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Waits for a start, and asks the manager for patience until it is over.
+pub async fn with_patience<T>(notify: &Notify, line: &str, start: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    tokio::pin!(start);
+    loop {
+        tokio::select! {
+            biased;
+            started = &mut start => return started,
+            () = tokio::time::sleep(ASK) => {
+                if begun.elapsed() < MOST_PATIENCE {
+                    notify.extend(PATIENCE, line);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +243,7 @@ mod tests {
     fn without_a_manager_nothing_is_said_and_nothing_fails() {
         for place in ["", "relative/path", "vsock:2:1234", "/nowhere/at/all"] {
             let node = notify(place);
-            assert_eq!(node.is_heard(), place == "/nowhere/at/all", "{place}");
+            assert_eq!(node.is_connected(), place == "/nowhere/at/all", "{place}");
             node.ready("x");
         }
         assert_eq!(Notify::new(&|_| None).signs(), None);
@@ -202,5 +274,60 @@ mod tests {
         let _manager = UnixDatagram::bind(&path).unwrap();
         let node = notify(path.to_str().unwrap());
         (0..10_000).for_each(|_| node.alive());
+    }
+}
+
+#[cfg(test)]
+mod heartbeat_tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn heard(dir: &std::path::Path, watchdog_us: &'static str) -> (UnixDatagram, Arc<Notify>) {
+        let path = dir.join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let notify = Notify::new(&|name| match name {
+            "NOTIFY_SOCKET" => Some(path.clone().into()),
+            "WATCHDOG_USEC" => Some(watchdog_us.into()),
+            _ => None,
+        });
+        (manager, Arc::new(notify))
+    }
+
+    fn all(manager: &UnixDatagram) -> Vec<String> {
+        let mut room = [0; 4096];
+        std::iter::from_fn(|| {
+            let length = manager.recv(&mut room).ok()?;
+            Some(String::from_utf8_lossy(&room[..length]).into_owned())
+        })
+        .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signs_of_life_end_with_what_is_vital() {
+        let dir = tempfile::tempdir().unwrap();
+        let (manager, notify) = heard(dir.path(), "20000000");
+        let vital = Arc::new(AtomicBool::new(true));
+        let seen = Arc::clone(&vital);
+        let alive = move || seen.load(Ordering::SeqCst);
+        let beating = live(&notify, &alive);
+        tokio::pin!(beating);
+        assert!(tokio::time::timeout(Duration::from_secs(35), &mut beating).await.is_err());
+        assert_eq!(all(&manager), ["WATCHDOG=1"; 4]);
+        vital.store(false, Ordering::SeqCst);
+        assert!(tokio::time::timeout(Duration::from_secs(100), &mut beating).await.is_err());
+        assert_eq!(all(&manager), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_start_asks_for_patience_and_a_short_one_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (manager, notify) = heard(dir.path(), "");
+        with_patience(&notify, "opening", tokio::time::sleep(Duration::from_secs(5))).await;
+        assert_eq!(all(&manager), Vec::<String>::new());
+        with_patience(&notify, "opening", tokio::time::sleep(Duration::from_secs(25))).await;
+        assert_eq!(all(&manager), ["EXTEND_TIMEOUT_USEC=30000000\nSTATUS=opening"; 2]);
     }
 }
