@@ -189,6 +189,22 @@ pub struct PeerArgs {
         help = "How long ago a segment must have ended to be fetched [default: 120s]"
     )]
     pub recent_cutoff: Option<String>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// Report tombstones of other nodes, but do not apply them; short for the setting `tombstones_from = "none"`
+    #[arg(long)]
+    pub distrust_tombstones: bool,
+    /// Also fetch the files of this directory below the base by name; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub extras: Vec<String>,
+    /// Apply tombstones even if they are suspiciously many (over a fifth of an hour, or a thousand within three days)
+    #[arg(long)]
+    pub accept_tombstone_bursts: bool,
+}
+
+/// How other nodes are asked.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TrustArgs {
     #[arg(
         long,
         value_name = "FILE",
@@ -201,15 +217,6 @@ pub struct PeerArgs {
         help = "Trust only these authorities (PEM) for https to other nodes [env: GAPLESS_BACKFILL_CA_FILE]"
     )]
     pub ca_file: Option<String>,
-    /// Report tombstones of other nodes, but do not apply them; short for the setting `tombstones_from = "none"`
-    #[arg(long)]
-    pub distrust_tombstones: bool,
-    /// Also fetch the files of this directory below the base by name; repeatable
-    #[arg(long, value_name = "DIR")]
-    pub extras: Vec<String>,
-    /// Apply tombstones even if they are suspiciously many (over a fifth of an hour, or a thousand within three days)
-    #[arg(long)]
-    pub accept_tombstone_bursts: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -223,18 +230,8 @@ pub struct RuleArgs {
     /// Tombstones of the other node would only be reported
     #[arg(long)]
     pub distrust_tombstones: bool,
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "File with the one token that is shown to the other node [env: GAPLESS_BACKFILL_TOKEN_FILE]"
-    )]
-    pub token_file: Option<String>,
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "Trust these authorities (PEM) and no others where the other node is asked over https [env: GAPLESS_BACKFILL_CA_FILE]"
-    )]
-    pub ca_file: Option<String>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -283,7 +280,7 @@ impl Args {
             given.push(("http.tls_key", node.tls_key.clone()));
         }
         if let Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) = &self.verb {
-            given.push(("backfill.token_file", rules.token_file.clone()));
+            given.push(("backfill.token_file", rules.trust.token_file.clone()));
         }
         if let Verb::Backfill(backfill) = &self.verb {
             given.push(("name", backfill.name.clone()));
@@ -293,7 +290,7 @@ impl Args {
         }
         given.push(("backfill.ca_file", self.ca_file()));
         if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
-            given.push(("backfill.token_file", peers.token_file.clone()));
+            given.push(("backfill.token_file", peers.trust.token_file.clone()));
             given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
             given.push(("backfill.node_file", peers.node_file.clone()));
             given.push(("backfill.node_database", peers.node_database.clone()));
@@ -306,10 +303,12 @@ impl Args {
         match &self.verb {
             Verb::Node(NodeArgs { peers, .. })
             | Verb::Backfill(BackfillArgs { peers, .. })
-            | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. } }) => peers.ca_file.clone(),
+            | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. } }) => peers.trust.ca_file.clone(),
             Verb::Status(status) => status.node.ca_file.clone(),
-            Verb::Doctor(doctor) => doctor.ca_file.clone(),
-            Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => rules.ca_file.clone(),
+            Verb::Doctor(doctor) => doctor.trust.ca_file.clone(),
+            Verb::Diff(DiffArgs { rules, .. }) | Verb::Explain(ExplainArgs { rules, .. }) => {
+                rules.trust.ca_file.clone()
+            }
             Verb::Tombstone(tombstone) => tombstone.what.node().ca_file.clone(),
             Verb::Demo(_)
             | Verb::Scrub(_)

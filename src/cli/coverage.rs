@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -19,7 +20,6 @@ use crate::disk::Base;
 use crate::replicate::sources::SourceEntry;
 use crate::report::coverage::{self, CoverageGauges, ShownNode};
 use crate::wire::{CoverageList, HourCoverage, Status, seconds};
-use std::path::PathBuf;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct CoverageArgs {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use super::Exit;
 use super::api::{Api, ApiError};
+use super::args::TrustArgs;
 use super::config::Config;
 use super::daemon_search::{DaemonSearch, daemon_of};
 use super::out::stdout;
@@ -254,18 +255,8 @@ pub struct DoctorArgs {
     /// Another node to ask, besides those that the running daemon knows; may be given several times
     #[arg(long, value_name = "[NAME=]URL", env = "GAPLESS_PEERS", value_delimiter = ',')]
     pub peer: Vec<String>,
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "File with the one token that is shown to other nodes [env: GAPLESS_BACKFILL_TOKEN_FILE]"
-    )]
-    pub token_file: Option<String>,
-    #[arg(
-        long,
-        value_name = "FILE",
-        help = "Trust only these authorities (PEM) for https to other nodes [env: GAPLESS_BACKFILL_CA_FILE]"
-    )]
-    pub ca_file: Option<String>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
     #[arg(
         long,
         value_name = "ADDR:PORT",
@@ -278,7 +269,7 @@ impl DoctorArgs {
     pub(super) fn settings(&self) -> Vec<(&'static str, Option<String>)> {
         vec![
             ("listen", self.listen.clone()),
-            ("backfill.token_file", self.token_file.clone()),
+            ("backfill.token_file", self.trust.token_file.clone()),
             ("backfill.peers", Some(self.peer.join(",")).filter(|peers| !peers.is_empty())),
         ]
     }

@@ -44,6 +44,9 @@ impl Original {
         // NONBLOCK: a pipe must not make us wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(CWD, path, flags, Mode::empty()).map(File::from).map_err(|errno| match errno {
+            Errno::NOENT if path.to_string_lossy().contains(['*', '?']) => {
+                "no file matches this pattern; does the recorder write there already?".to_owned()
+            }
             Errno::NOENT => "there is no such file; check its name, and the directory that you are in".to_owned(),
             _ => io::Error::from(errno).to_string(),
         })?;
