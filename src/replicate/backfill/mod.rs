@@ -9,7 +9,7 @@
 //!    was made in vain. `budget` bounds what a peer may fill.
 //! 4. Tombstones are taken over by `tombstone_intake`, or wait: `tombstone_bursts` weighs them, and what waits anywhere is fetched from nobody
 //!    (`deletions`).
-//! 5. The state of each peer is in `peer_state`; rounds are summed up by `report`, and logged and counted by `round_log`; `hole_offers` reports
+//! 5. The state of each peer is in `peer_state`; rounds are summed up by `report`, and logged, counted and written to a file by `round_log`; `hole_offers` reports
 //!    what a peer has of holes.
 //! 6. Nothing here deletes anything, and nothing is concluded from what a peer does not have.
 

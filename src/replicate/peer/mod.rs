@@ -16,6 +16,7 @@ mod download;
 mod error;
 mod limits;
 mod list;
+mod list_cache;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,6 @@ pub use dates::Dates;
 pub use download::{DownloadOutcome, Pause};
 pub use error::{PeerError, unless_no_channel};
 pub use limits::{PeerLimits, Throttle};
-pub use list::{HourListing, ListRead};
+pub use list_cache::{HourListing, ListRead};
 pub use probe::ProbeAnswer;
 pub use url::{BadUrl, PeerUrl};

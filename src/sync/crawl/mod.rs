@@ -17,6 +17,7 @@ mod housekeeping;
 mod keeper;
 mod mass_loss;
 mod origins;
+mod pace;
 mod plan;
 mod reconcile;
 mod rounds;
@@ -42,13 +43,14 @@ pub(crate) use housekeeping::Housekeeping;
 pub(crate) use keeper::contents_of;
 pub use keeper::{HourAnswer, Keeper};
 pub(crate) use origins::{Allowance, FetchInProgress, FilledByPeer, StrangersBudget};
+pub(crate) use pace::{CrawlPace, Pacing, ReadAllowance};
 pub(crate) use reconcile::Reconcile;
 #[cfg(test)]
 pub(crate) use state::VisitorState;
-pub(crate) use state::{Cycle, VisitorStatus};
+pub(crate) use state::{CrawlCounts, Cycle, VisitorStatus};
 pub(crate) use structure::is_settled;
-pub(crate) use visit::{CrawlCounts, Round, Visitor};
-pub(crate) use walk::{Crawl, CrawlPace, CrawlState, CrawlStatus, Pacing, ReadAllowance};
+pub(crate) use visit::{Round, Visitor};
+pub(crate) use walk::{Crawl, CrawlState, CrawlStatus};
 pub use watch::{Watch, WatchOptions, WatchStatus};
 
 /// Why the index could not be brought into line with the disk.

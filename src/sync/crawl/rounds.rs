@@ -12,11 +12,11 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
+use super::pace::{CrawlPace, Pacing};
 use super::plan::CrawlPlan;
 use super::state::VisitorState;
 use super::state::{VisitorPulse, VisitorStatus};
 use super::visit::{Round, Slice, Visitor};
-use super::walk::{CrawlPace, Pacing};
 use super::{CrawlCounts, CrawlError, Keeper};
 use crate::archive::Timestamp;
 use crate::index::Batch;

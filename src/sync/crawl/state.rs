@@ -1,14 +1,15 @@
-//! What is remembered of a visitor between two slices and two starts: where it is, what it found, how its last cycles went.
+//! What is remembered of a visitor between two slices and two starts: where it is, what it found, in counts by name, and how its last
+//! cycles went. Each visitor has names of its own, and reports need not know them.
 //!
 //! It is stored as JSON in the index, so that a version with more fields reads what one with fewer wrote, in the middle of a cycle. What
 //! cannot be read begins a fresh cycle.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::CrawlCounts;
 use super::plan::CrawlCursor;
 use crate::archive::Timestamp;
 
@@ -150,6 +151,68 @@ pub struct VisitorPulse {
     pub next: Option<SystemTime>,
     pub slices: u64,
     pub error: Option<String>,
+}
+
+/// Counts of one visitor: more names than any has, and a bound on its row in the index.
+const MOST_NAMES: usize = 64;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CrawlCounts {
+    counts: BTreeMap<Cow<'static, str>, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+impl CrawlCounts {
+    /// Directories that had to be read.
+    pub const READ: &'static str = "read";
+    /// Files that the index did not have, or had with another size.
+    pub const PUT: &'static str = "put";
+    /// Files that were gone.
+    pub const REMOVED: &'static str = "removed";
+    /// Hours that could not be looked at.
+    pub const ERRORS: &'static str = "errors";
+
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    pub fn of(name: &'static str, count: u64) -> Self {
+        Self::default().and(name, count)
+    }
+
+    #[must_use]
+    pub fn and(mut self, name: &'static str, count: u64) -> Self {
+        if count > 0 {
+            *self.counts.entry(Cow::Borrowed(name)).or_default() += count;
+        }
+        self
+    }
+
+    pub fn error(error: String) -> Self {
+        Self { last_error: Some(error), ..Self::of(Self::ERRORS, 1) }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (name, count) in &other.counts {
+            if self.counts.len() < MOST_NAMES || self.counts.contains_key(name) {
+                let sum = self.counts.entry(name.clone()).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        if other.last_error.is_some() {
+            self.last_error.clone_from(&other.last_error);
+        }
+    }
+
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts.get(name).copied().unwrap_or(0)
+    }
+
+    pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(name, count)| (name.as_ref(), *count))
+    }
 }
 
 #[cfg(test)]

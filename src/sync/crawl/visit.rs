@@ -1,4 +1,4 @@
-//! The contract of a visitor, the round in which it is carried past the hours, and the counts in which it reports what it found.
+//! The contract of a visitor, and the round in which it is carried past the hours.
 //!
 //! 1. A visitor is handed the hours ahead, newest first. It looks at them in that order and books each one with what it found.
 //! 2. It asks whether its slice is over, and returns if so; what is left is handed to it again. Inside an hour with much to read it books
@@ -7,16 +7,13 @@
 //! 3. What it changes in the index is committed together with what it has booked ([`Round::join`]); what changes nothing is
 //!    committed at the end of the slice. If a commit fails nothing was booked.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::CrawlError;
+use super::pace::ReadAllowance;
 use super::plan::CrawlCursor;
-use super::state::VisitorState;
-use super::walk::ReadAllowance;
+use super::state::{CrawlCounts, VisitorState};
+
 use crate::archive::HourPlace;
 use crate::index::Batch;
 use crate::jobs::Clock;
@@ -151,67 +148,5 @@ impl<'r> Round<'r> {
     /// How many hours were booked, how long what was read takes, and whether something is not committed yet.
     pub(super) fn outcome(&self) -> (usize, Duration, bool) {
         (self.next, self.read, self.is_dirty)
-    }
-}
-
-/// Counts of one visitor: more names than any has, and a bound on its row in the index.
-const MOST_NAMES: usize = 64;
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CrawlCounts {
-    counts: BTreeMap<Cow<'static, str>, u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
-
-impl CrawlCounts {
-    /// Directories that had to be read.
-    pub const READ: &'static str = "read";
-    /// Files that the index did not have, or had with another size.
-    pub const PUT: &'static str = "put";
-    /// Files that were gone.
-    pub const REMOVED: &'static str = "removed";
-    /// Hours that could not be looked at.
-    pub const ERRORS: &'static str = "errors";
-
-    pub fn nothing() -> Self {
-        Self::default()
-    }
-
-    pub fn of(name: &'static str, count: u64) -> Self {
-        Self::default().and(name, count)
-    }
-
-    #[must_use]
-    pub fn and(mut self, name: &'static str, count: u64) -> Self {
-        if count > 0 {
-            *self.counts.entry(Cow::Borrowed(name)).or_default() += count;
-        }
-        self
-    }
-
-    pub fn error(error: String) -> Self {
-        Self { last_error: Some(error), ..Self::of(Self::ERRORS, 1) }
-    }
-
-    pub fn add(&mut self, other: &Self) {
-        for (name, count) in &other.counts {
-            if self.counts.len() < MOST_NAMES || self.counts.contains_key(name) {
-                let sum = self.counts.entry(name.clone()).or_default();
-                *sum = sum.saturating_add(*count);
-            }
-        }
-        if other.last_error.is_some() {
-            self.last_error.clone_from(&other.last_error);
-        }
-    }
-
-    pub fn count(&self, name: &str) -> u64 {
-        self.counts.get(name).copied().unwrap_or(0)
-    }
-
-    pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.counts.iter().map(|(name, count)| (name.as_ref(), *count))
     }
 }

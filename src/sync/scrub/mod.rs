@@ -27,11 +27,10 @@ pub use flagged::read as read_flagged;
 pub use quarantine_contents::{KeptFile, QuarantineContents};
 #[cfg(test)]
 pub(crate) use report::{CycleId, DamageOutcome, ScrubEvent};
-pub use report::{ScrubFinding, ScrubLimits, ScrubOptions, Structure};
-pub use report::{damaged_file, list_of};
+pub use report::{ScrubFinding, ScrubLimits, ScrubOptions, Structure, damaged_file, list_of, quarantine_path};
 pub use restore::Healing;
 pub use run::ScrubObserver;
 pub use visitor::ScrubVisitor;
 #[cfg(test)]
 pub(crate) use work::Control;
-pub use work::{Scrub, quarantine_path};
+pub use work::Scrub;

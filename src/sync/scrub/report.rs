@@ -1,12 +1,12 @@
 //! What the scrub may do and what it finds, and how the API and the command line show it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::quarantine_contents::{KeptFile, QuarantineContents};
-use super::work::{Scrub, quarantine_path};
 use crate::archive::{FilePlace, HourPlace};
-use crate::sync::crawl::CrawlError;
-use crate::wire::{DamagedFile, FlaggedList, QuarantineList, QuarantinedFile};
+use crate::disk::Quarantine;
+use crate::wire::{DamagedFile, QuarantineList, QuarantinedFile};
 
 /// What is done with a `full` segment whose content is what its name says, but no complete transport stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
@@ -111,7 +111,7 @@ pub enum ScrubEvent {
 }
 
 /// Files in one answer.
-const MOST_LISTED: usize = 1_000;
+pub(super) const MOST_LISTED: usize = 1_000;
 
 pub fn damaged_file(finding: &ScrubFinding) -> DamagedFile {
     let detail = match &finding.outcome {
@@ -143,35 +143,7 @@ pub fn list_of(kept: &QuarantineContents, most: usize) -> QuarantineList {
     QuarantineList { count, bytes, lost, files }
 }
 
-impl Scrub {
-    pub fn list(&self) -> Result<QuarantineList, CrawlError> {
-        self.prepare()?;
-        Ok(list_of(self.quarantine(), MOST_LISTED))
-    }
-
-    pub fn list_flagged(&self) -> Result<FlaggedList, CrawlError> {
-        self.prepare()?;
-        Ok(self.flagged().list(MOST_LISTED))
-    }
-
-    /// The hours that the index knows in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), newest first; all of
-    /// them for none. A place without one is an error.
-    pub fn places(&self, within: &[String]) -> Result<Vec<HourPlace>, String> {
-        let catalog = self.keeper().index().catalog();
-        let hours = |stream: crate::archive::Stream| {
-            let hours = catalog.hours(&stream.to_string(), ..);
-            hours.into_iter().map(move |hour| HourPlace { stream: stream.clone(), hour })
-        };
-        let mut all: Vec<HourPlace> = catalog.streams().into_iter().flat_map(hours).collect();
-        self.keeper().newest_first(&mut all);
-        let lies_in = |place: &HourPlace, part: &str| {
-            let path = place.to_string();
-            path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if let Some(empty) = within.iter().find(|part| !all.iter().any(|place| lies_in(place, part))) {
-            return Err(empty.clone());
-        }
-        all.retain(|place| within.is_empty() || within.iter().any(|part| lies_in(place, part)));
-        Ok(all)
-    }
+/// Where a quarantined file lies, relative to the base.
+pub fn quarantine_path(place: &HourPlace, stored: &str) -> String {
+    Path::new(&Quarantine::path(place)).join(stored).to_string_lossy().into_owned()
 }

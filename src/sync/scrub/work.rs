@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
@@ -13,12 +12,14 @@ use parking_lot::{Mutex, RwLock};
 use super::check::{Check, Fault, FileVerdict};
 use super::flagged::Flagged;
 use super::quarantine_contents::{KeptFile, QuarantineContents};
-use super::report::{CycleId, DamageOutcome, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions, Structure};
+use super::report::{
+    CycleId, DamageOutcome, MOST_LISTED, ScrubEvent, ScrubFinding, ScrubLimits, ScrubOptions, Structure, list_of,
+};
 use crate::archive::{HourPlace, LARGEST_FILE, SegmentFile, Timestamp, escape};
 use crate::disk::{Base, Dir, DiskError, FileMeta, Quarantine};
 use crate::jobs::{NodeEvent, NodeEvents};
 use crate::sync::crawl::{CrawlError, Keeper};
-use crate::wire::{FlaggedFile, QuarantineReport};
+use crate::wire::{FlaggedFile, FlaggedList, QuarantineList, QuarantineReport};
 
 /// Files that cannot be read one after the other: then it is the disk, and no longer the files.
 const ILL: u32 = 3;
@@ -391,6 +392,37 @@ impl Scrub {
         }
     }
 
+    pub fn list(&self) -> Result<QuarantineList, CrawlError> {
+        self.prepare()?;
+        Ok(list_of(self.quarantine(), MOST_LISTED))
+    }
+
+    pub fn list_flagged(&self) -> Result<FlaggedList, CrawlError> {
+        self.prepare()?;
+        Ok(self.flagged().list(MOST_LISTED))
+    }
+
+    /// The hours that the index knows in these places (`CHANNEL`, `CHANNEL/QUALITY` or `CHANNEL/QUALITY/HOUR`), newest first; all of
+    /// them for none. A place without one is an error.
+    pub fn places(&self, within: &[String]) -> Result<Vec<HourPlace>, String> {
+        let catalog = self.keeper().index().catalog();
+        let hours = |stream: crate::archive::Stream| {
+            let hours = catalog.hours(&stream.to_string(), ..);
+            hours.into_iter().map(move |hour| HourPlace { stream: stream.clone(), hour })
+        };
+        let mut all: Vec<HourPlace> = catalog.streams().into_iter().flat_map(hours).collect();
+        self.keeper().newest_first(&mut all);
+        let lies_in = |place: &HourPlace, part: &str| {
+            let path = place.to_string();
+            path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if let Some(empty) = within.iter().find(|part| !all.iter().any(|place| lies_in(place, part))) {
+            return Err(empty.clone());
+        }
+        all.retain(|place| within.is_empty() || within.iter().any(|part| lies_in(place, part)));
+        Ok(all)
+    }
+
     fn is_away(&self) -> impl Fn(&DiskError) -> bool {
         let guard = Arc::clone(self.keeper.guard());
         move |error| guard.report(error)
@@ -459,9 +491,4 @@ pub(super) fn now() -> Timestamp {
 pub(super) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// Where a quarantined file lies, relative to the base.
-pub fn quarantine_path(place: &HourPlace, stored: &str) -> String {
-    Path::new(&Quarantine::path(place)).join(stored).to_string_lossy().into_owned()
 }
