@@ -140,7 +140,7 @@ impl Edges {
             Some((lasts - ticks(lasts_us)).abs() > JOINT)
         };
         let found: Vec<bool> = [&self.picture, &self.sound].into_iter().filter_map(is_off).collect();
-        !found.is_empty() && found.iter().all(|is_off| *is_off)
+        !found.is_empty() && found.iter().all(|off| *off)
     }
 
     /// The same after a segment that it goes on from: parameters that are not repeated hold, in a stream that is one.

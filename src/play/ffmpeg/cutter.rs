@@ -98,8 +98,8 @@ impl<'s> Cutter<'s> {
             if let Some(lead) = lead.take()
                 && loaded.source.needs_more(window)
             {
-                let earlier = tokio::task::spawn_blocking(move || further_back(&lead, window)).await;
-                for earlier in earlier.unwrap_or_default() {
+                let before = tokio::task::spawn_blocking(move || further_back(&lead, window)).await;
+                for earlier in before.unwrap_or_default() {
                     self.segment(&mut stretch, earlier).await?;
                 }
             }

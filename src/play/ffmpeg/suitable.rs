@@ -145,8 +145,8 @@ fn is_decoded(clip: &Clip, from: usize, at: usize) -> Result<(), CutRefusal> {
     if marks.any(|entry| matches!(entry, Some(DecodeEntry::Refresh(_)))) {
         return Ok(());
     }
-    let planned = sources.iter().try_for_each(|source| planner.segment(source).map(drop));
-    match planned.and_then(|()| planner.finish().map(drop)) {
+    let outcome = sources.iter().try_for_each(|source| planner.segment(source).map(drop));
+    match outcome.and_then(|()| planner.finish().map(drop)) {
         Err(CutRefusal::NoEntry(start_us)) if Some(start_us) == place => Err(CutRefusal::NoEntry(start_us)),
         _ => Ok(()),
     }
