@@ -54,13 +54,24 @@ pub fn merit(better: &SegmentFile, other: &SegmentFile) -> Preference {
 ///
 /// Full before suspect before partial; of full ones the longest; then the largest file; then the highest hash.
 pub fn best_per_start(contents: &HourContents) -> Vec<&SegmentFile> {
-    best_of(contents.visible())
+    best_of(contents.visible(), |file| file)
 }
 
 /// The same of those that can be played. Muxers close with a segment of one picture that lasts no time, and recorders that lost their
 /// connection leave empty files: players stop at either, or ask for it over and over.
 pub fn best_playable(contents: &HourContents) -> Vec<&SegmentFile> {
-    best_of(contents.visible().filter(|file| is_playable(file)))
+    best_of(contents.visible().filter(|file| is_playable(file)), |file| file)
+}
+
+/// The same, without a copy of them.
+pub fn into_best_playable(contents: HourContents) -> Vec<SegmentFile> {
+    let playable = contents.visible_at().filter(|(_, file)| is_playable(file));
+    let places: Vec<usize> = best_of(playable, |(_, file)| file).into_iter().map(|(at, _)| at).collect();
+    let mut files = contents.into_files();
+    let (mut at, mut best) = (0.., places.into_iter().peekable());
+    files.retain(|_| at.next().is_some_and(|at| best.next_if_eq(&at).is_some()));
+    files.shrink_to(files.len() * 2);
+    files
 }
 
 /// Whether there is something in it, and it lasts.
@@ -68,16 +79,17 @@ pub fn is_playable(file: &SegmentFile) -> bool {
     file.key.kind.is_video() && file.size > 0 && file.key.duration_us > 0
 }
 
-fn best_of<'f>(visible: impl Iterator<Item = &'f SegmentFile>) -> Vec<&'f SegmentFile> {
-    let mut best: Vec<&SegmentFile> = Vec::new();
-    for file in visible.filter(|file| file.key.kind.is_video()) {
+fn best_of<'f, T: Copy>(visible: impl Iterator<Item = T>, file_of: impl Fn(T) -> &'f SegmentFile) -> Vec<T> {
+    let mut best: Vec<T> = Vec::new();
+    for each in visible.filter(|each| file_of(*each).key.kind.is_video()) {
+        let file = file_of(each);
         match best.last_mut() {
-            Some(last) if last.key.start_us == file.key.start_us => {
-                if rank(file) > rank(last) {
-                    *last = file;
+            Some(last) if file_of(*last).key.start_us == file.key.start_us => {
+                if rank(file) > rank(file_of(*last)) {
+                    *last = each;
                 }
             }
-            _ => best.push(file),
+            _ => best.push(each),
         }
     }
     best
@@ -105,7 +117,7 @@ impl SequencePiece {
 
     /// What it is to a sequence, by its name.
     pub fn link(&self) -> Link {
-        Link { start: self.start(), end: self.end(), kind: self.file.key.kind, media: None }
+        Link::of(self.hour, &self.file)
     }
 }
 
@@ -146,6 +158,12 @@ pub struct Link {
 }
 
 impl Link {
+    /// What a file of an hour is, by its name.
+    pub fn of(hour: Hour, file: &SegmentFile) -> Self {
+        let start = file.key.start(hour);
+        Self { start, end: start + file.key.duration(), kind: file.key.kind, media: None }
+    }
+
     /// Whether another one, which goes on after it by its name, is known not to do so by what is in it.
     fn changes(&self, next: &Self) -> bool {
         let lasts = (self.end - self.start).us();
@@ -157,6 +175,12 @@ impl Chain {
     /// Of a range that begins then.
     pub const fn new(start: Timestamp) -> Self {
         Self { start, last: None }
+    }
+
+    /// Of the same range, with this segment kept last.
+    #[must_use]
+    pub const fn with_last(self, last: Link) -> Self {
+        Self { last: Some(last), ..self }
     }
 
     /// What was kept last.
@@ -281,6 +305,8 @@ mod tests {
             let contents = HourContents::from_names(names.iter().map(|(name, size)| (name.as_str(), *size)));
             let best: Vec<String> = best_per_start(&contents).into_iter().map(SegmentFile::name).collect();
             prop_assert_eq!(best, model_best(&files));
+            let playable: Vec<SegmentFile> = best_playable(&contents).into_iter().cloned().collect();
+            prop_assert_eq!(into_best_playable(contents), playable);
         }
 
         #[test]

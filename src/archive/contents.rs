@@ -155,8 +155,18 @@ impl HourContents {
 
     /// The understood files that are not hidden by a tombstone and are none themselves, by start time.
     pub fn visible(&self) -> impl Iterator<Item = &SegmentFile> {
+        self.visible_at().map(|(_, file)| file)
+    }
+
+    /// The same, each with its place among the understood files.
+    pub(super) fn visible_at(&self) -> impl Iterator<Item = (usize, &SegmentFile)> {
         let hidden = self.hidden();
-        self.files.iter().filter(move |file| !file.key.tombstone && !hidden.hides(file))
+        self.files.iter().enumerate().filter(move |(_, file)| !file.key.tombstone && !hidden.hides(file))
+    }
+
+    /// All understood files.
+    pub(super) fn into_files(self) -> Vec<SegmentFile> {
+        self.files
     }
 
     /// Calls `each` with every name that a listing shows: by start time and name, those not understood last.

@@ -1,31 +1,45 @@
 //! Writes decimal digits of fixed width: names and playlists are mostly made of them, tens of thousands at a time.
 
-const PAIRS: &str = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
-                     5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+/// Every number of three digits.
+const TRIPLES: &str = {
+    const BYTES: [u8; 3_000] = {
+        let mut bytes = [b'0'; 3_000];
+        let (mut at, mut number) = (0, 0_u16);
+        while number < 1_000 {
+            bytes[at] += (number / 100).to_le_bytes()[0];
+            bytes[at + 1] += (number / 10 % 10).to_le_bytes()[0];
+            bytes[at + 2] += (number % 10).to_le_bytes()[0];
+            (at, number) = (at + 3, number + 1);
+        }
+        bytes
+    };
+    match str::from_utf8(&BYTES) {
+        Ok(digits) => digits,
+        Err(_) => "",
+    }
+};
 
-fn pair(number: u32) -> &'static str {
-    let at = usize::try_from(number % 100).unwrap_or_default() * 2;
-    PAIRS.get(at..at + 2).unwrap_or("??")
+/// The digits `from..to` of a number's last three.
+fn digits(number: u32, from: usize, to: usize) -> &'static str {
+    let at = usize::try_from(number % 1_000).unwrap_or_default() * 3;
+    TRIPLES.get(at + from..at + to).unwrap_or("?")
 }
 
 /// The last two digits of a number.
 pub(super) fn push_two(text: &mut String, number: u32) {
-    text.push_str(pair(number));
+    text.push_str(digits(number % 100, 1, 3));
 }
 
-/// A point and the first `count` digits of so many microseconds; nothing at all if that is 0.
+/// A point and the first `count` digits of so many microseconds, of which there are six; nothing at all if that is 0.
 pub(super) fn push_fraction(text: &mut String, us: u32, count: u8) {
+    let count = usize::from(count.min(6));
     if count == 0 {
         return;
     }
     text.push('.');
-    let pairs = [pair(us / 10_000), pair(us / 100), pair(us)];
-    for (at, pair) in (0_u8..).step_by(2).zip(pairs) {
-        match count.saturating_sub(at) {
-            0 => return,
-            1 => text.push_str(pair.get(..1).unwrap_or_default()),
-            _ => text.push_str(pair),
-        }
+    text.push_str(digits(us / 1_000, 0, count.min(3)));
+    if count > 3 {
+        text.push_str(digits(us, 0, count - 3));
     }
 }
 

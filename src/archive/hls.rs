@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::best::SequencePiece;
 use super::digits::{push_fraction, push_two};
 use super::time::{HOUR_US, Hour, SECOND_US, Span, Timestamp};
 use super::{SegmentFile, Stream};
@@ -146,11 +145,6 @@ pub fn gap_entries(hole: Span, target: u32) -> u64 {
 /// How many bytes of text a segment takes at most, but for long names.
 pub fn room(segments: usize) -> usize {
     segments.saturating_mul(224)
-}
-
-/// The pieces of a sequence in the order of a list, each with what it needs to be written.
-pub fn longest<'a>(pieces: impl IntoIterator<Item = &'a SequencePiece>) -> Span {
-    pieces.into_iter().map(|piece| piece.file.key.duration()).max().unwrap_or_default()
 }
 
 fn push_seconds(text: &mut String, us: i64) {

@@ -55,7 +55,7 @@ pub mod totals;
 
 pub use bad_name::BadName;
 pub use best::{
-    Chain, Link, Sequence, SequencePiece, SequenceStep, best_per_start, best_playable, best_sequence, is_playable,
+    Chain, Link, Sequence, SequencePiece, SequenceStep, best_per_start, best_sequence, into_best_playable, is_playable,
 };
 pub use contents::{AnyFile, HourChange, HourContents, OddFile, diff};
 pub use digest_sums::{Day, Sum};

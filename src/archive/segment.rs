@@ -14,6 +14,18 @@ use super::{Hour, Span, Timestamp};
 /// from filling the disk, and a sparse one of terabytes from being read for days.
 pub const LARGEST_FILE: u64 = 1 << 30;
 
+/// Each two characters of URL-safe base64, by the twelve bits that they stand for: lists are mostly made of hashes.
+static PAIRS: [[u8; 2]; 4_096] = {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut pairs = [[0; 2]; 4_096];
+    let mut at = 0;
+    while at < pairs.len() {
+        pairs[at] = [digits[at >> 6], digits[at & 63]];
+        at += 1;
+    }
+    pairs
+};
+
 /// The SHA-256 of a file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);
@@ -33,10 +45,16 @@ impl Hash {
     }
 
     fn push_to(&self, text: &mut String) {
-        let mut encoded = [0; Self::TEXT_LEN];
-        if URL_SAFE_NO_PAD.encode_slice(self.0, &mut encoded) == Ok(Self::TEXT_LEN) {
-            text.push_str(std::str::from_utf8(&encoded).unwrap_or_default());
+        // One byte and one character more than there are make it whole groups.
+        let (mut bytes, mut encoded) = ([0; 33], [0; Self::TEXT_LEN + 1]);
+        bytes[..32].copy_from_slice(&self.0);
+        for ([a, b, c], four) in bytes.as_chunks::<3>().0.iter().zip(encoded.as_chunks_mut::<4>().0) {
+            let (first, second) =
+                (usize::from(*a) << 4 | usize::from(*b) >> 4, usize::from(*b & 15) << 8 | usize::from(*c));
+            four[..2].copy_from_slice(&PAIRS[first]);
+            four[2..].copy_from_slice(&PAIRS[second]);
         }
+        text.push_str(str::from_utf8(&encoded[..Self::TEXT_LEN]).unwrap_or_default());
     }
 }
 

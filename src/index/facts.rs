@@ -53,11 +53,11 @@ impl HourFacts {
     /// What is known of each of these, in this order.
     pub fn of<'h>(&self, hashes: impl Iterator<Item = &'h Hash>) -> impl Iterator<Item = Option<Edges>> {
         // They lie in the order of time, and so do the questions: mostly it is the next one, and nothing need be looked up.
-        let mut in_order = entries(&self.rows).enumerate().peekable();
+        let mut in_order = InOrder { rows: self.rows.iter(), entries: None, at: 0 };
         let mut by_id: Option<HashMap<Id, (usize, Edges)>> = None;
         hashes.map(move |hash| {
             let asked = id(hash);
-            if let Some((_, (_, edges))) = in_order.next_if(|(_, (next, _))| *next == asked) {
+            if let Some(edges) = in_order.next_if(|_, next| next == asked) {
                 return Some(edges);
             }
             let by_id = by_id.get_or_insert_with(|| {
@@ -66,7 +66,7 @@ impl HourFacts {
             });
             let (at, edges) = *by_id.get(&asked)?;
             // Segments that are not the best lie in between; one that was learnt later lies far behind.
-            while in_order.next_if(|(next, _)| *next <= at && at - next <= NEAR).is_some() {}
+            while in_order.next_if(|next, _| next <= at && at - next <= NEAR).is_some() {}
             Some(edges)
         })
     }
@@ -160,7 +160,8 @@ pub(super) fn row_key(hour: HourKey, number: usize) -> [u8; FACTS_KEY] {
     key
 }
 
-type Rows = Vec<([u8; FACTS_KEY], Vec<u8>)>;
+type Row = ([u8; FACTS_KEY], Vec<u8>);
+type Rows = Vec<Row>;
 
 /// The rows of an hour as they stand there.
 fn rows(
@@ -178,12 +179,39 @@ fn rows(
 
 /// What lies in rows, nothing of one that is damaged.
 fn entries(rows: &Rows) -> impl Iterator<Item = (Id, Edges)> {
-    let readable = rows.iter().filter_map(|(key, row)| {
-        let entries = Entries::open(key, row);
-        if entries.is_none() {
-            tracing::debug!(name: "facts_forgotten", "what is kept of some segments' contents cannot be read; they are read again");
+    rows.iter().filter_map(open).flatten()
+}
+
+fn open((key, row): &Row) -> Option<Entries<'_>> {
+    let entries = Entries::open(key, row);
+    if entries.is_none() {
+        tracing::debug!(name: "facts_forgotten", "what is kept of some segments' contents cannot be read; they are read again");
+    }
+    entries
+}
+
+/// The entries of rows; one is read only when it is the one that is asked for, or passed over.
+struct InOrder<'r> {
+    rows: std::slice::Iter<'r, Row>,
+    entries: Option<Entries<'r>>,
+    /// The number of the next one.
+    at: usize,
+}
+
+impl InOrder<'_> {
+    /// The next one, if that is it by its number and its content.
+    fn next_if(&mut self, is_it: impl Fn(usize, Id) -> bool) -> Option<Edges> {
+        loop {
+            if let Some(entries) = &mut self.entries
+                && let Some(id) = entries.next_id()
+            {
+                if !is_it(self.at, id) {
+                    return None;
+                }
+                self.at += 1;
+                return entries.next().map(|(_, edges)| edges);
+            }
+            self.entries = Some(self.rows.find_map(open)?);
         }
-        entries
-    });
-    readable.flatten()
+    }
 }

@@ -134,6 +134,11 @@ impl<'r> Entries<'r> {
         Some(Self { left: u16::from_le_bytes(*count), pairs: pairs.collect(), rest, expected: Default::default() })
     }
 
+    /// Whose the next entry is.
+    pub(in crate::index) fn next_id(&self) -> Option<Id> {
+        self.rest.first_chunk::<4>().filter(|_| self.left > 0).copied()
+    }
+
     fn read(&mut self) -> Option<(Id, Edges)> {
         let (id, after_id) = self.rest.split_first_chunk::<4>()?;
         let ([marks, number], after_marks) = after_id.split_first_chunk::<2>()?;
@@ -177,6 +182,11 @@ fn push_number(bytes: &mut Vec<u8>, number: i64) {
 }
 
 fn take_number(bytes: &mut &[u8]) -> Option<i64> {
+    // Most are this small.
+    if let Some((byte, rest)) = bytes.split_first().filter(|(byte, _)| **byte < 0x80) {
+        *bytes = rest;
+        return Some(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+    }
     let mut number = 0_u64;
     for shift in (0..63).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

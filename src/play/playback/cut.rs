@@ -77,7 +77,7 @@ impl Playback {
         let hours = self.window(stream, clip.start, clip.end)?;
         self.learner.learn(stream, &hours, (clip.start, clip.end), First::Oldest);
         let linked = hours.iter().flat_map(|hour| hour.linked());
-        Ok(linked.filter_map(|(link, piece)| Some((piece.file.key.hash, link.media?))).collect())
+        Ok(linked.filter_map(|(link, file)| Some((file.key.hash, link.media?))).collect())
     }
 }
 

@@ -41,7 +41,7 @@ impl Playback {
             return Ok(Vec::new());
         }
         let own: Vec<SequencePiece> =
-            self.window(&ask.stream, start, end)?.iter().flat_map(|hour| hour.best()).cloned().collect();
+            self.window(&ask.stream, start, end)?.iter().flat_map(|hour| hour.best()).collect();
         Ok(missing_hours(&own, start, end, MOST_HOURS))
     }
 
@@ -54,7 +54,7 @@ impl Playback {
         chain: Chain,
         target: u32,
     ) -> Result<Vec<RemoteSegment>, PlaybackError> {
-        let own = hours.iter().flat_map(|hour| hour.best()).cloned().collect();
+        let own = hours.iter().flat_map(|hour| hour.best()).collect();
         let longest = Span::from_us(i64::from(target) * 1_000_000);
         let others = self.not_hidden(stream, others)?;
         Ok(filled(own, &others, chain, longest))

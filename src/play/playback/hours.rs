@@ -4,16 +4,17 @@
 //! not been used for longest go when the bound is reached.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::learn::HourMedia;
 use super::piece::PieceText;
-use crate::archive::hls::{DISCONTINUITY, HourLines, longest, room};
+use crate::archive::hls::{DISCONTINUITY, HourLines, room};
 use crate::archive::{
-    Chain, Hour, HourPlace, Link, SegmentKind, SequencePiece, SequenceStep, Span, Stream, best_playable,
+    Chain, Hour, HourPlace, Link, SegmentFile, SegmentKind, SequencePiece, SequenceStep, Span, Stream,
+    into_best_playable,
 };
 use crate::index::Version;
 use crate::sync::crawl::{CrawlError, Keeper};
@@ -23,23 +24,23 @@ use crate::sync::crawl::{CrawlError, Keeper};
 pub struct BestHour {
     hour: Hour,
     version: Option<Version>,
-    best: Vec<SequencePiece>,
+    best: Vec<SegmentFile>,
     media: Mutex<Option<Arc<HourMedia>>>,
     text: Mutex<Option<Arc<HourText>>>,
-    longest: OnceLock<Span>,
-    longest_full: OnceLock<Span>,
+    longest: Span,
+    longest_full: Span,
     used: AtomicU64,
 }
 
 /// The lines of a whole hour in the middle of a list.
 #[derive(Debug)]
 pub(super) struct HourText {
-    /// What was told last before it.
-    before: Option<Link>,
+    /// What its first segment was to the list, and what was kept last then: of what comes before nothing else matters.
+    begins: Option<(SequenceStep, Option<Link>)>,
     /// What was known of its segments.
     media: Option<Arc<HourMedia>>,
-    /// What comes after it depends on this.
-    pub after: Chain,
+    /// The segment that was kept last; none if the hour has none that is kept.
+    last: Option<Link>,
     /// The lines.
     pub text: Arc<PieceText>,
 }
@@ -53,9 +54,9 @@ impl HourText {
         }
     }
 
-    /// Whether it is what comes after this, with as much known of the segments.
-    fn is_after(&self, chain: Chain, media: Option<&Arc<HourMedia>>) -> bool {
-        self.is_of(media) && self.before == chain.last()
+    /// What the segment after the hour depends on.
+    pub(super) fn chain_after(&self, before: Chain) -> Chain {
+        self.last.map_or(before, |last| before.with_last(last))
     }
 }
 
@@ -66,20 +67,28 @@ impl BestHour {
     }
 
     /// The segments.
-    pub fn best(&self) -> &[SequencePiece] {
+    pub fn best(&self) -> impl DoubleEndedIterator<Item = SequencePiece> {
+        self.best.iter().map(|file| self.piece(file))
+    }
+
+    /// Their files.
+    pub(super) fn files(&self) -> &[SegmentFile] {
         &self.best
     }
 
+    /// One of its files as a segment of a sequence.
+    pub(super) fn piece(&self, file: &SegmentFile) -> SequencePiece {
+        SequencePiece { hour: self.hour, file: file.clone() }
+    }
+
     /// How long the longest lasts.
-    pub fn longest(&self) -> Span {
-        *self.longest.get_or_init(|| longest(&self.best))
+    pub const fn longest(&self) -> Span {
+        self.longest
     }
 
     /// How long the longest that is `full` lasts.
-    pub fn longest_full(&self) -> Span {
-        *self
-            .longest_full
-            .get_or_init(|| longest(self.best.iter().filter(|piece| piece.file.key.kind == SegmentKind::Full)))
+    pub const fn longest_full(&self) -> Span {
+        self.longest_full
     }
 
     /// What is known of what is in the segments.
@@ -93,40 +102,63 @@ impl BestHour {
     }
 
     /// The segments, each with what it is to a sequence.
-    pub(super) fn linked(&self) -> impl Iterator<Item = (Link, &SequencePiece)> {
-        linked(&self.best, self.media())
+    pub(super) fn linked(&self) -> impl Iterator<Item = (Link, &SegmentFile)> {
+        self.linked_with(self.media())
     }
 
-    /// Whether lines of all of it are kept, whatever they come after, and nothing more is known of its segments.
-    pub(super) fn is_written(&self) -> bool {
-        let media = self.media();
-        self.text.lock().as_ref().is_some_and(|text| text.is_of(media.as_ref()))
+    fn linked_with(&self, media: Option<Arc<HourMedia>>) -> impl Iterator<Item = (Link, &SegmentFile)> {
+        self.best.iter().enumerate().map(move |(at, file)| {
+            let known = media.as_ref().and_then(|media| media.edges(at));
+            (Link { media: known, ..Link::of(self.hour, file) }, file)
+        })
+    }
+
+    /// Whether it is known that a player can begin with any of the segments. One that is not full may begin anywhere.
+    pub(super) fn is_independent(&self) -> bool {
+        self.best.is_empty() || self.media().is_some_and(|media| media.is_independent) && self.best.iter().all(is_full)
+    }
+
+    /// What the first segment is to a list, and what was kept last then.
+    fn begins(&self, media: Option<&Arc<HourMedia>>, mut chain: Chain) -> Option<(SequenceStep, Option<Link>)> {
+        let (first, _) = self.linked_with(media.cloned()).next()?;
+        Some((chain.step(first), chain.last()))
+    }
+
+    /// Writes lines of all of it, unless there are some: as if it went on where the segment before it ended, which hardly ever is not so.
+    pub(super) fn write_ahead(&self, stream: &Stream) {
+        let (start, media) = (self.hour.start(), self.media());
+        let is_written = self.text.lock().as_ref().is_some_and(|text| text.is_of(media.as_ref()));
+        let Some(first) = self.best.first().filter(|_| !is_written) else { return };
+        let before = Link { start, end: first.key.start(self.hour), kind: SegmentKind::Full, media: None };
+        drop(self.text(stream, Chain::new(start).with_last(before)));
     }
 
     /// The lines of all of it, if they are kept as they would be after `chain`.
     pub(super) fn kept_text(&self, chain: Chain) -> Option<Arc<HourText>> {
         let media = self.media();
-        self.text.lock().clone().filter(|text| text.is_after(chain, media.as_ref()))
+        let begins = self.begins(media.as_ref(), chain);
+        self.text.lock().clone().filter(|text| text.is_of(media.as_ref()) && text.begins == begins)
     }
 
     /// The lines of all of it, coming after `chain`, whose window must begin before the hour and end after it.
     pub(super) fn text(&self, stream: &Stream, chain: Chain) -> Arc<HourText> {
-        let media = self.media();
-        let mut kept = self.text.lock();
-        if let Some(text) = kept.as_ref().filter(|text| text.is_after(chain, media.as_ref())) {
-            return Arc::clone(text);
+        if let Some(text) = self.kept_text(chain) {
+            return text;
         }
-        let (mut after, lines) = (chain, HourLines::new(stream, self.hour));
+        let (media, mut kept) = (self.media(), self.text.lock());
+        let (mut after, mut last, lines) = (chain, None, HourLines::new(stream, self.hour));
         let mut text = String::with_capacity(room(self.best.len()));
-        for (link, piece) in linked(&self.best, media.clone()) {
+        for (link, file) in self.linked_with(media.clone()) {
             match after.step(link) {
                 SequenceStep::Skipped => continue,
                 SequenceStep::Joined => {}
                 SequenceStep::Changed | SequenceStep::Broken => text.push_str(DISCONTINUITY),
             }
-            lines.push(&mut text, &piece.file, None);
+            lines.push(&mut text, file, None);
+            last = after.last();
         }
-        let text = Arc::new(HourText { before: chain.last(), media, after, text: Arc::new(PieceText::new(text)) });
+        let begins = self.begins(media.as_ref(), chain);
+        let text = Arc::new(HourText { begins, media, last, text: Arc::new(PieceText::new(text)) });
         *kept = Some(Arc::clone(&text));
         text
     }
@@ -135,15 +167,17 @@ impl BestHour {
         let text = self.text.lock();
         let text = text.as_ref().map_or(0, |text| text.text.size());
         let media = self.media().map_or(0, |media| media.size());
-        256 + self.best.len() * size_of::<SequencePiece>() + media + text
+        256 + self.best.len() * size_of::<SegmentFile>() + media + text
     }
 }
 
-fn linked(best: &[SequencePiece], media: Option<Arc<HourMedia>>) -> impl Iterator<Item = (Link, &SequencePiece)> {
-    best.iter().enumerate().map(move |(at, piece)| {
-        let known = media.as_ref().and_then(|media| media.edges(at));
-        (Link { media: known, ..piece.link() }, piece)
-    })
+fn is_full(file: &SegmentFile) -> bool {
+    file.key.kind == SegmentKind::Full
+}
+
+/// How long the longest of these lasts.
+fn longest<'f>(files: impl Iterator<Item = &'f SegmentFile>) -> Span {
+    files.map(|file| file.key.duration()).max().unwrap_or_default()
 }
 
 /// The kept hours.
@@ -173,15 +207,15 @@ impl Hours {
             return Ok(kept);
         }
         let answer = keeper.answer(&place)?;
-        let best = best_playable(&answer.contents);
+        let best = into_best_playable(answer.contents);
         let best = Arc::new(BestHour {
             hour,
             version: answer.version,
-            best: best.into_iter().map(|file| SequencePiece { hour, file: file.clone() }).collect(),
+            longest: longest(best.iter()),
+            longest_full: longest(best.iter().filter(|file| is_full(file))),
+            best,
             media: Mutex::default(),
             text: Mutex::default(),
-            longest: OnceLock::new(),
-            longest_full: OnceLock::new(),
             used: AtomicU64::new(0),
         });
         if best.version.is_some_and(|version| version.changed > 0) {

@@ -60,12 +60,18 @@ pub(super) struct HourMedia {
     known: Vec<FactsState>,
     /// How many of them nobody has looked at.
     unread: usize,
+    /// Whether a player can begin with any of them.
+    pub(super) is_independent: bool,
 }
 
 impl HourMedia {
     fn new(known: Vec<FactsState>) -> Self {
-        let unread = known.iter().filter(|known| **known == FactsState::Unread).count();
-        Self { known, unread }
+        let (mut unread, mut is_independent) = (0, true);
+        for each in &known {
+            unread += usize::from(matches!(each, FactsState::Unread));
+            is_independent &= matches!(each, FactsState::Edges(Edges { independent: Some(true), .. }));
+        }
+        Self { known, unread, is_independent }
     }
 
     /// What is known of the segment at this place.
@@ -110,8 +116,8 @@ impl Task {
         for (place, known) in self.places.iter().zip(found) {
             let (Some(known), Some(slot)) = (known, all.get_mut(*place)) else { continue };
             *slot = *known;
-            if let (FactsState::Edges(edges), Some(piece)) = (known, self.hour.best().get(*place)) {
-                segments.push((piece.file.clone(), *edges));
+            if let (FactsState::Edges(edges), Some(file)) = (known, self.hour.files().get(*place)) {
+                segments.push((file.clone(), *edges));
             }
         }
         self.hour.set_media(&Arc::new(HourMedia::new(all)));
@@ -126,7 +132,7 @@ impl Learner {
         Self { keeper, clock, recent: Mutex::default(), turns, goes_on: AtomicBool::new(false) }
     }
 
-    /// Has the segments of a window looked at, as far as that was not done before; false if there was no time for all of them.
+    /// Has the segments of a window read of which nothing is known; false if there was no time for all of them.
     pub(super) fn learn(
         self: &Arc<Self>,
         stream: &Stream,
@@ -145,10 +151,10 @@ impl Learner {
         window: (Timestamp, Timestamp),
         first: First,
     ) -> bool {
-        let is_known = |hour: &&Arc<BestHour>| unread(hour, window).is_some_and(|places| places.is_empty());
-        let asked: Vec<&Arc<BestHour>> = hours.iter().filter(|hour| !is_known(hour)).collect();
-        // A thread that died leaves its hours unknown.
-        by_threads(&asked, |hour| self.recall(stream, hour));
+        let asked: Vec<&Arc<BestHour>> = hours.iter().filter(|hour| !is_known(hour, window)).collect();
+        for hour in asked.iter().filter(|hour| hour.media().is_none()) {
+            self.recall(stream, hour, window);
+        }
         let tasks =
             asked.iter().map(|hour| Task { hour: Arc::clone(hour), places: unread(hour, window).unwrap_or_default() });
         let mut tasks: VecDeque<Task> = tasks.filter(|task| !task.places.is_empty()).collect();
@@ -168,21 +174,24 @@ impl Learner {
         if !learnt.is_empty() {
             self.keeper.index().offer(self.batch(learnt));
         }
-        let is_all = asked.iter().all(is_known);
+        let is_all = asked.iter().all(|hour| is_known(hour, window));
         if !is_all {
             self.go_on(stream, tasks);
         }
         is_all
     }
 
-    /// What the index, or memory, knows of an hour.
-    fn recall(&self, stream: &Stream, hour: &BestHour) {
+    /// Takes what the index, or memory, knows of an hour, unless that is known of all its segments in a window; whether it is now.
+    pub(super) fn recall(&self, stream: &Stream, hour: &BestHour, window: (Timestamp, Timestamp)) -> bool {
+        if is_known(hour, window) {
+            return true;
+        }
         let facts = self.keeper.index().facts(&stream.to_string(), hour.hour());
         let facts = facts.inspect_err(|error| {
             tracing::debug!(name: "facts_unread", %stream, hour = %hour.hour(), %error, "the index does not say what is in segments; they are read");
         });
         let before = hour.media();
-        let hashes = || hour.best().iter().map(|piece| &piece.file.key.hash);
+        let hashes = || hour.files().iter().map(|file| &file.key.hash);
         let facts = facts.unwrap_or_default();
         let known = hashes().zip(facts.of(hashes())).enumerate().map(|(at, (hash, kept))| match kept {
             Some(edges) => FactsState::Edges(edges),
@@ -195,11 +204,12 @@ impl Learner {
         if before.as_deref() != Some(&media) {
             hour.set_media(&Arc::new(media));
         }
+        is_known(hour, window)
     }
 
     /// Looks at one segment; nothing if it is too late for that.
     fn look(&self, stream: &Stream, hour: &BestHour, place: usize, is_late: &dyn Fn() -> bool) -> Option<FactsState> {
-        self.read(stream, hour.best().get(place)?, is_late)
+        self.read(stream, &hour.piece(hour.files().get(place)?), is_late)
     }
 
     /// Reads one segment, unless that was done a moment ago; nothing if it is too late for that.
@@ -271,15 +281,20 @@ impl Learner {
     }
 }
 
+/// Whether nothing of an hour is left to be read in a window.
+fn is_known(hour: &BestHour, window: (Timestamp, Timestamp)) -> bool {
+    unread(hour, window).is_some_and(|places| places.is_empty())
+}
+
 /// The places of an hour in a window of which nothing is known; `None` if nobody has looked at all.
 fn unread(hour: &BestHour, (start, end): (Timestamp, Timestamp)) -> Option<Vec<usize>> {
     let media = hour.media();
     if media.as_ref().is_some_and(|media| media.unread == 0) {
         return Some(Vec::new());
     }
-    let best = hour.best();
-    let from = best.iter().position(|piece| piece.end() > start).unwrap_or(best.len());
-    let to = best.partition_point(|piece| piece.start() < end);
+    let (best, of) = (hour.files(), hour.hour());
+    let from = best.iter().position(|file| file.key.end(of) > start).unwrap_or(best.len());
+    let to = best.partition_point(|file| file.key.start(of) < end);
     if from >= to {
         return Some(Vec::new());
     }

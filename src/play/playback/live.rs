@@ -56,7 +56,7 @@ impl Live {
     /// Tells what may be told of the best segments before `end`. Says how long it takes until more may be, if anything waits.
     pub(super) fn grow<'a>(
         &mut self,
-        best: impl Iterator<Item = (Link, (&'a SequencePiece, Option<&'a str>))>,
+        best: impl Iterator<Item = (Link, (SequencePiece, Option<&'a str>))>,
         end: Option<Timestamp>,
         now: AskedAt,
     ) -> Option<std::time::Duration> {
@@ -78,7 +78,7 @@ impl Live {
             if step != SequenceStep::Joined {
                 self.open.push_str(DISCONTINUITY);
             }
-            self.push(piece, node);
+            self.push(&piece, node);
             until = piece.end();
         }
         match end {

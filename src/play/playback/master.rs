@@ -85,8 +85,8 @@ impl Playback {
         }
         let mut found = 0;
         for hour in self.keeper.index().catalog().hours(&stream.to_string(), first..=last).into_iter().rev() {
-            let is_within = |piece: &SequencePiece| piece.end() > start && piece.start() < end;
-            found += usize::from(self.best_hour(stream, hour)?.best().iter().any(is_within));
+            let is_within = |piece: SequencePiece| piece.end() > start && piece.start() < end;
+            found += usize::from(self.best_hour(stream, hour)?.best().any(is_within));
             if found == MEASURED_HOURS {
                 first = hour;
                 break;
@@ -96,7 +96,7 @@ impl Playback {
         let seen = WindowState::now(&self.keeper, stream, first, range.end.map(|_| last));
         let mut best = Vec::new();
         for hour in seen.hours() {
-            best.extend(self.best_hour(stream, hour)?.best().iter().cloned());
+            best.extend(self.best_hour(stream, hour)?.best());
         }
         Ok((best_sequence(best, start, end).into_iter().flatten().collect(), seen))
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::ahead::{is_within, write_ahead};
+use super::ahead::{is_within, write_anew};
 use super::federated::{HOLDS, Other, RemoteSegment};
 use super::learn::First;
 use super::list_cache::WindowState;
@@ -19,7 +19,7 @@ use super::piece::{PieceText, Playlist};
 use super::{BestHour, Playback, PlaybackError};
 use crate::archive::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
 use crate::archive::live_edge::{AHEAD, HOLD_BACK};
-use crate::archive::{Chain, Edges, Hash, Link, SegmentKind, SequencePiece, SequenceStep, Span, Stream, Timestamp};
+use crate::archive::{Chain, Edges, Hash, Link, SegmentFile, SegmentKind, SequenceStep, Span, Stream, Timestamp};
 
 /// A longer stretch wants both its ends given.
 pub const IMPLICIT_HOURS: i64 = 12;
@@ -119,7 +119,13 @@ impl Playback {
         let (from, to) = (start.hour().previous(), (end - Span::from_us(1)).hour());
         // First what there is, then its contents: a change in between is seen next time.
         let seen = WindowState::now(&self.keeper, &ask.stream, from, Some(to));
-        let hours = self.window(&ask.stream, start, end)?;
+        let is_plain = !ask.gaps && others.is_empty();
+        let hours = self.window_with(&ask.stream, start, end, |hour| {
+            let is_known = self.learner.recall(&ask.stream, hour, (start, end));
+            if is_known && is_plain && is_within(hour, start, end) {
+                hour.write_ahead(&ask.stream);
+            }
+        })?;
         let target = if others.is_empty() {
             hls::target(hours.iter().map(|hour| hour.longest()).max().unwrap_or_default())
         } else {
@@ -127,15 +133,10 @@ impl Playback {
         };
         let is_known = self.learner.learn(&ask.stream, &hours, (start, end), First::Oldest);
         // Nothing is known of what others have, nor of what a list that grows will hold.
-        let independent = others.is_empty() && {
-            let best = hours.iter().flat_map(|hour| hour.linked()).map(|(link, _)| link);
-            let mut within = best.filter(|link| link.end > start && link.start < end);
-            // One that is not full may begin anywhere.
-            within.all(|link| link.kind == SegmentKind::Full && begins_alone(&link))
-        };
+        let independent = others.is_empty() && hours.iter().all(|hour| is_independent(hour, start, end));
         let head = PlaylistHead { list_type: ListType::Vod, target, independent, gaps: ask.gaps, begin_at: None };
-        if !ask.gaps && others.is_empty() {
-            write_ahead(&ask.stream, &hours, start, end);
+        if is_plain {
+            write_anew(&ask.stream, &hours, start, end);
         }
         let mut writer = Writer::new(&ask.stream, start, end, &head);
         if others.is_empty() {
@@ -161,18 +162,21 @@ impl Playback {
         let to = ask.end.map(|end| (end - Span::from_us(1)).hour());
         let seen = WindowState::now(&self.keeper, &ask.stream, from, to);
         let until = ask.end.unwrap_or_else(|| self.open_end(&ask.stream, from.start()));
-        let hours = self.window(&ask.stream, from.start(), until)?;
+        let untold = (live.told_until(), until);
+        let hours = self.window_with(&ask.stream, from.start(), until, |hour| {
+            self.learner.recall(&ask.stream, hour, untold);
+        })?;
         // Who follows it begins near its end.
-        self.learner.learn(&ask.stream, &hours, (live.told_until(), until), First::Newest);
+        self.learner.learn(&ask.stream, &hours, untold, First::Newest);
         let now = self.now();
         let held_back = if others.is_empty() {
-            let best = hours.iter().flat_map(|hour| hour.linked()).take_while(|(link, _)| link.start < until);
-            live.grow(best.map(|(link, piece)| (link, (piece, None))), ask.end, now)
+            let best = hours.iter().flat_map(|hour| hour.linked().map(|(link, file)| (link, (hour.piece(file), None))));
+            live.grow(best.take_while(|(link, _)| link.start < until), ask.end, now)
         } else {
             let known = edges_by_hash(&hours);
             let placed = self.placed(&ask.stream, &hours, others, live.chain(), live.target())?;
             let best = placed.iter().take_while(|(piece, _)| piece.start() < until);
-            live.grow(best.map(|each| (link_of(each, &known), (&each.0, each.1.as_deref()))), ask.end, now)
+            live.grow(best.map(|each| (link_of(each, &known), (each.0.clone(), each.1.as_deref()))), ask.end, now)
         };
         let ends = ask.end.filter(|end| live.reaches(*end)).map(|end| micros(end + span(HOLD_BACK) - now.wall));
         // What others have is not seen to change.
@@ -218,15 +222,20 @@ fn micros(span: Span) -> Duration {
     Duration::from_micros(u64::try_from(span.us()).unwrap_or(0))
 }
 
-/// Whether it is known that a player can begin with it.
-fn begins_alone(link: &Link) -> bool {
-    link.media.and_then(|media| media.independent) == Some(true)
+/// Whether it is known that a player can begin with any segment of an hour in a window. One that is not full may begin anywhere.
+fn is_independent(hour: &BestHour, start: Timestamp, end: Timestamp) -> bool {
+    let begins_alone = |link: &Link| link.media.and_then(|media| media.independent) == Some(true);
+    if is_within(hour, start, end) {
+        return hour.is_independent();
+    }
+    let mut within = hour.linked().map(|(link, _)| link).filter(|link| link.end > start && link.start < end);
+    within.all(|link| link.kind == SegmentKind::Full && begins_alone(&link))
 }
 
 /// What is known of our segments, to be found again among those of others.
 fn edges_by_hash(hours: &[Arc<BestHour>]) -> HashMap<Hash, Edges> {
     let linked = hours.iter().flat_map(|hour| hour.linked());
-    linked.filter_map(|(link, piece)| Some((piece.file.key.hash, link.media?))).collect()
+    linked.filter_map(|(link, file)| Some((file.key.hash, link.media?))).collect()
 }
 
 /// A segment and what is known of it; of another node's nothing is.
@@ -264,15 +273,15 @@ impl<'a> Writer<'a> {
     fn hour(&mut self, hour: &BestHour) -> Result<(), PlaybackError> {
         if self.gaps.is_none() && is_within(hour, self.start, self.end) {
             let text = hour.text(self.stream, self.chain);
-            self.chain = text.after;
+            self.chain = text.chain_after(self.chain);
             self.close();
             self.pieces.push(Arc::clone(&text.text));
             return Ok(());
         }
         let lines = HourLines::new(self.stream, hour.hour());
         let end = self.end;
-        for (link, piece) in hour.linked().take_while(|(link, _)| link.start < end) {
-            self.piece(&lines, link, piece, None)?;
+        for (link, file) in hour.linked().take_while(|(link, _)| link.start < end) {
+            self.segment(&lines, link, file, None)?;
         }
         Ok(())
     }
@@ -283,14 +292,14 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let lines = HourLines::new(self.stream, piece.hour);
-        self.piece(&lines, link_of(placed, known), piece, node.as_deref())
+        self.segment(&lines, link_of(placed, known), &piece.file, node.as_deref())
     }
 
-    fn piece(
+    fn segment(
         &mut self,
         lines: &HourLines,
         link: Link,
-        piece: &SequencePiece,
+        file: &SegmentFile,
         node: Option<&str>,
     ) -> Result<(), PlaybackError> {
         let until = self.chain.last().map_or(self.start, |last| last.end);
@@ -299,11 +308,11 @@ impl<'a> Writer<'a> {
             SequenceStep::Joined => {}
             SequenceStep::Changed => self.open.push_str(DISCONTINUITY),
             SequenceStep::Broken => {
-                self.gap(until, piece.start())?;
+                self.gap(until, link.start)?;
                 self.open.push_str(DISCONTINUITY);
             }
         }
-        lines.push(&mut self.open, &piece.file, node);
+        lines.push(&mut self.open, file, node);
         Ok(())
     }
 

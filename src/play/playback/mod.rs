@@ -29,6 +29,7 @@ mod tests;
 mod visitor;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -48,7 +49,7 @@ pub use read::edges_of;
 pub use visitor::FactsVisitor;
 
 use crate::archive::live_edge::AskedAt;
-use crate::archive::{Hour, Sequence, SequencePiece, Span, Stream, Timestamp, best_sequence};
+use crate::archive::{Hour, Sequence, Span, Stream, Timestamp, best_sequence};
 use crate::jobs::Clock;
 use crate::sync::crawl::{CrawlError, Keeper};
 
@@ -102,7 +103,7 @@ impl Playback {
     /// The best sequence for `[start, end)`.
     pub fn sequence(&self, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<Sequence, PlaybackError> {
         let hours = self.window(stream, start, end)?;
-        let best = hours.iter().flat_map(|hour| hour.best()).cloned();
+        let best = hours.iter().flat_map(|hour| hour.best());
         Ok(best_sequence(best, start, end))
     }
 
@@ -118,15 +119,15 @@ impl Playback {
         let Some(view) = self.keeper.view(stream) else { return Ok(None) };
         let hours = self.keeper.index().catalog().hours(&stream.to_string(), view.0..=view.1);
         let find = |hour: &Hour| -> Result<Option<Arc<BestHour>>, PlaybackError> {
-            Ok(Some(self.best_hour(stream, *hour)?).filter(|hour| !hour.best().is_empty()))
+            Ok(Some(self.best_hour(stream, *hour)?).filter(|hour| !hour.files().is_empty()))
         };
         // Hours may hold nothing but what is hidden; so many of them at an end are taken for nothing.
         let most = self.options.max_hours;
         let Some(first) = first_some(hours.iter().take(most), find)? else { return Ok(None) };
         let Some(last) = first_some(hours.iter().rev().take(most), find)? else { return Ok(None) };
         let before = self.best_hour(stream, last.hour().previous())?;
-        let ends = last.best().iter().chain(before.best()).map(SequencePiece::end);
-        Ok(first.best().first().map(SequencePiece::start).zip(ends.max()))
+        let ends = last.best().chain(before.best()).map(|piece| piece.end());
+        Ok(first.best().next().map(|piece| piece.start()).zip(ends.max()))
     }
 
     /// The best segments of an hour; none where there is no such hour.
@@ -141,6 +142,17 @@ impl Playback {
         start: Timestamp,
         end: Timestamp,
     ) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
+        self.window_with(stream, start, end, |_| ())
+    }
+
+    /// The same; `each` is done with every hour right after it was read, by the thread that did.
+    fn window_with(
+        &self,
+        stream: &Stream,
+        start: Timestamp,
+        end: Timestamp,
+        each: impl Fn(&BestHour) + Sync,
+    ) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
         self.exists(stream)?;
         let (first, last) = (start.hour().previous(), (end - Span::from_us(1)).hour());
         if last < first {
@@ -151,11 +163,7 @@ impl Playback {
         if hours.len() > self.options.max_hours.saturating_add(1) {
             return Err(PlaybackError::TooManyHours { got: hours.len() as u64, limit: self.options.max_hours as u64 });
         }
-        self.read(stream, &hours)
-    }
-
-    fn read(&self, stream: &Stream, hours: &[Hour]) -> Result<Vec<Arc<BestHour>>, PlaybackError> {
-        let parts = by_threads(hours, |hour| self.best_hour(stream, *hour));
+        let parts = by_threads(&hours, |hour| self.best_hour(stream, *hour).inspect(|best| each(best)));
         parts.ok_or(PlaybackError::ReadingFailed)?.into_iter().collect()
     }
 
@@ -187,16 +195,19 @@ fn by_threads<I: Sync, T: Send>(all: &[I], work: impl Fn(&I) -> T + Sync) -> Opt
     if all.len() < MANY_HOURS || threads == 1 {
         return Some(all.iter().map(work).collect());
     }
-    let work = &work;
+    let next = AtomicUsize::new(0);
+    let take_turns = || {
+        let turns = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        turns.map_while(|at| Some((at, work(all.get(at)?)))).collect::<Vec<(usize, T)>>()
+    };
     std::thread::scope(|scope| {
-        let parts = all.chunks(all.len().div_ceil(threads));
-        let running: Vec<_> =
-            parts.map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<T>>())).collect();
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(take_turns)).collect();
         let mut done = Vec::with_capacity(all.len());
         for part in running {
             done.extend(part.join().ok()?);
         }
-        Some(done)
+        done.sort_unstable_by_key(|(at, _)| *at);
+        Some(done.into_iter().map(|(_, each)| each).collect())
     })
 }
 

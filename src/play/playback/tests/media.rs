@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{Archive, BEGIN, HOUR, ask, name};
-use crate::archive::{Span, Timestamp};
+use crate::archive::test_names::hash_text;
+use crate::archive::{HourPlace, Span, Timestamp};
 use crate::jobs::Clock as _;
 use crate::media::{Coding, Mux, WRAP};
 use crate::play::playback::learn::First;
@@ -150,6 +151,57 @@ fn what_was_read_once_is_known_to_the_next_process_and_by_its_file_alone() {
     assert_eq!(told(&again()), breaks);
     archive.remove(&name(3, "2.0", "full"));
     assert_eq!(facts().len(), 10);
+}
+
+/// Eight hours of two segments each, one of which reaches over the first of the next hour, and the numbers of the entries that come after
+/// a discontinuity.
+fn lay_hours(archive: &Archive) -> Vec<usize> {
+    let mut time = 0;
+    let mut hours = Vec::new();
+    for number in 0..16_u8 {
+        let hour = format!("a/source/2020-09-13T{}", 10 + number / 2);
+        let directory = archive.directory.path().join(&hour);
+        std::fs::create_dir_all(&directory).unwrap();
+        // The first and the second of an hour, and the one after next of the first that is left out.
+        time += if [4, 7, 12].contains(&number) { 10 * LASTS } else { 0 };
+        let (minute, length) = (number % 2 * 30, if number == 9 { 3_600 } else { 1_800 });
+        let film = film(time, if number < 14 { SMALL } else { LARGE }, true);
+        std::fs::write(directory.join(format!("{minute:02}:00.0-{length}.0-full-{}.ts", hash_text(number))), film)
+            .unwrap();
+        time += 1_800 * 90_000;
+        hours.push(HourPlace::parse(&hour).unwrap());
+    }
+    archive.keeper.reconcile(&hours, true).unwrap();
+    vec![4, 7, 11, 13]
+}
+
+#[test]
+fn hours_written_at_the_same_time_are_told_as_one_after_the_other() {
+    let archive = Archive::new();
+    let breaks = lay_hours(&archive);
+    archive.clock.pass(Duration::from_secs(30_000));
+    let at = |hour: &str| Some(Timestamp::parse(&format!("2020-09-13T{hour}:00:00")).unwrap());
+    let question = Ask { start: at("10"), end: at("18"), ..ask(None, false) };
+    let with = |playback: &Playback, gaps| {
+        let list = playback.playlist(&Ask { gaps, ..question.clone() }).unwrap();
+        String::from_utf8(list.plain().concat()).unwrap()
+    };
+    // Where holes are told nothing is written ahead.
+    let expected = with(&archive.playback, true).replace("VERSION:8", "VERSION:3");
+    assert!(told(&expected) == breaks && expected.matches("#EXTINF").count() == 15, "{expected}");
+    assert_eq!(with(&archive.playback, false), expected);
+    let is_in_index = |hour: u8| {
+        let hour = at(&(10 + hour).to_string()).unwrap().hour();
+        archive.keeper.index().facts("a/source", hour).unwrap().len() == 2
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !(0..8).all(is_in_index) {
+        assert!(Instant::now() < deadline, "the index does not take what was read");
+        std::thread::yield_now();
+    }
+    let options = PlaybackOptions { max_hours: 10, cache: 1 << 20 };
+    let again = Playback::new(archive.keeper.clone(), archive.clock.clone(), options);
+    assert_eq!(with(&again, false), expected);
 }
 
 #[test]
