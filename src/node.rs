@@ -77,7 +77,6 @@ pub struct NodeOptions {
     pub gauges: Option<(u32, usize)>,
     /// How often maps and pages are written beneath the base; none where they are not.
     pub maps: Option<Duration>,
-    pub listing_cache: usize,
     pub playback: PlaybackOptions,
     pub ffmpeg: PoolOptions,
     /// Where other nodes to fetch from are found.

@@ -144,7 +144,6 @@ pub fn options(config: &Config, args: &NodeArgs) -> anyhow::Result<NodeOptions> 
             .gauges
             .then(|| (u32::try_from(config.coverage.gauge_hours).unwrap_or(u32::MAX), config.coverage.gauge_series)),
         maps: config.coverage.maps,
-        listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
         playback: playback_options(config),
         ffmpeg: ffmpeg_options(config),
     })
@@ -182,6 +181,7 @@ pub(super) fn bounds(config: &Config) -> RequestBounds {
         max_page: http.max_page,
         max_hours: http.max_hours_at_once,
         max_extras: http.max_extras,
+        listing_cache: usize::try_from(http.listing_cache).unwrap_or(usize::MAX),
         held: usize::try_from(http.held_answers).unwrap_or(usize::MAX),
         listeners: seats(http.max_listeners, http.max_listeners_per_client),
         waiting: seats(http.max_waiting, http.max_waiting_per_client),

@@ -145,16 +145,16 @@ fn page(app: &App, stream: Stream, wanted: &SegmentsQuery) -> Result<SegmentPage
     if first > last {
         return Ok(page);
     }
-    app.keeper.ensure_structure()?;
+    app.node.keeper.ensure_structure()?;
     let mut place = HourPlace { stream, hour: first };
-    for (count, hour) in app.keeper.index().catalog().hours(&name, first..=last).into_iter().enumerate() {
-        if count >= app.bounds.max_hours {
+    for (count, hour) in app.node.keeper.index().catalog().hours(&name, first..=last).into_iter().enumerate() {
+        if count >= app.node.bounds.max_hours {
             // Empty hours must not make one request walk for ever.
             page.next = Some(format!("{hour}/"));
             return Ok(page);
         }
         place.hour = hour;
-        let contents = app.keeper.answer(&place)?.contents;
+        let contents = app.node.keeper.answer(&place)?.contents;
         let mut records = records(&contents, hour, wanted);
         if let Some(after) = wanted.after.as_ref().filter(|after| after.hour == hour) {
             records.retain(|record| after.is_before(record));

@@ -16,6 +16,11 @@ use super::changes::Followers;
 use super::events::Listeners;
 use super::exposition::Exposition;
 use super::host::Hosts;
+use super::jobs::JobMetrics;
+use super::latest::LatestSegments;
+use super::node_metrics::NodeMetrics;
+use super::node_problems::ProblemMetrics;
+use super::playlist::FollowedClocks;
 use super::problem::capital;
 use super::wire_cache::WireCache;
 use crate::archive::problems::layout::VideoDir;
@@ -26,10 +31,13 @@ use crate::jobs::JobRegistry;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionError};
 use crate::lifecycle::tombstones::MakeStay;
+use crate::play::ffmpeg::Pool;
 use crate::play::playback::{Playback, PlaybackError};
 use crate::replicate::peer_proxy::PeerProxy;
 use crate::report::coverage::LiveGauges;
 use crate::sync::crawl::{Crawl, CrawlError, Keeper, Watch};
+use crate::sync::scrub::Scrub;
+use crate::wire::{PeerReport, SourceReport};
 
 /// Questions that may be worked on at the same time where the answer is large: a list of an hour of 100,000 files takes 40 MB
 /// to make. More would only wait for the same processors.
@@ -46,84 +54,84 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a handler answers whose answer is JSON.
 pub(super) type Answer<T> = Result<axum::Json<T>, Problem>;
 
-/// What the handlers share.
-pub struct App {
-    /// The node's name.
-    pub name: String,
-    /// The base directory, for people.
-    pub base_dir: PathBuf,
-    /// When the node started.
-    pub started: SystemTime,
+type AcceptBurstsOf = Box<dyn Fn(Option<&str>) -> usize + Send + Sync>;
+
+/// What a node shares with its routes, given to them whole.
+pub struct ServedNode {
+    pub(crate) name: String,
+    /// For people.
+    pub(crate) base_dir: PathBuf,
+    /// By this number this process recognises itself.
+    pub(crate) instance: u64,
     /// Index and disk.
-    pub keeper: Arc<Keeper>,
-    /// The crawl, for its status.
-    pub crawl: Arc<Crawl>,
-    /// The watcher, for its status.
-    pub watch: Arc<Watch>,
-    /// All jobs.
-    pub board: Arc<JobRegistry>,
-    /// All metrics.
-    pub registry: Registry,
-    /// Gauges about the node itself.
-    pub node_metrics: super::node_metrics::NodeMetrics,
-    /// What is told of the jobs.
-    pub job_metrics: super::jobs::JobMetrics,
-    /// How many problems there are.
-    pub(super) problem_metrics: super::node_problems::ProblemMetrics,
-    /// From where on something is a problem.
-    pub thresholds: ProblemThresholds,
-    /// Video that lies where no segment is looked for.
-    pub misplaced: MisplacedVideo,
-    /// Coverage, if it is told.
-    pub coverage: Option<LiveGauges>,
-    /// The newest segments.
-    pub latest: super::latest::LatestSegments,
-    /// What people watch.
-    pub playback: Arc<Playback>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) crawl: Arc<Crawl>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) jobs: Arc<JobRegistry>,
+    pub(crate) registry: Registry,
+    pub(crate) playback: Arc<Playback>,
     /// Makes exact cuts, frames and waveforms.
-    pub ffmpeg: Arc<crate::play::ffmpeg::Pool>,
-    /// Wire bytes of listings.
-    pub cache: WireCache,
-    /// By this number this process is recognised, by itself.
-    pub instance: u64,
-    /// How it goes with other nodes.
-    pub peers: PeerReports,
-    /// What they say about their coverage.
-    pub peer_proxy: Arc<PeerProxy>,
-    /// Deletes what is not to be kept.
-    pub retention: Arc<Retention>,
-    /// Verifies bytes.
-    pub scrub: Arc<crate::sync::scrub::Scrub>,
-    /// Where their list comes from.
-    pub sources: SourceReports,
-    /// Bounds on questions.
-    pub bounds: RequestBounds,
-    /// What an operator may ask of backfill.
-    pub backfill_actions: super::operator_actions::BackfillActions,
-    /// By which names it may be asked over the loopback.
-    pub hosts: Hosts,
-    /// Who may read and write.
-    pub auth: Arc<Auth>,
-    /// Counts what is deleted.
-    pub deleted: Arc<DeletionCounter>,
+    pub(crate) ffmpeg: Arc<Pool>,
+    pub(crate) retention: Arc<Retention>,
+    pub(crate) scrub: Arc<Scrub>,
+    pub(crate) deleted: Arc<DeletionCounter>,
     /// Says what no other node has and must therefore not be purged.
-    pub last_copies: Option<Arc<MakeStay>>,
-    pub(super) followed: super::playlist::FollowedClocks,
-    heavy: Arc<Semaphore>,
-    light: Arc<Semaphore>,
+    pub(crate) last_copies: Option<Arc<MakeStay>>,
+    /// Replication status per peer.
+    pub(crate) peers: Box<dyn Fn() -> Vec<PeerReport> + Send + Sync>,
+    /// Where the list of peers comes from.
+    pub(crate) sources: Box<dyn Fn() -> Vec<SourceReport> + Send + Sync>,
+    /// Takes over the tombstones of this peer, or of all, however many they are; says of how many peers.
+    pub(crate) accept_bursts: AcceptBurstsOf,
+    /// What peers say about their coverage.
+    pub(crate) peer_proxy: Arc<PeerProxy>,
+    /// Gauges of coverage, if they are shown.
+    pub(crate) coverage: Option<LiveGauges>,
+    /// From where on something is a problem.
+    pub(crate) thresholds: ProblemThresholds,
+    /// Directories with video where no segment is looked for.
+    pub(crate) misplaced: Box<dyn Fn() -> Vec<VideoDir> + Send + Sync>,
+    pub(crate) auth: Arc<Auth>,
+    /// By which names the node may be asked over the loopback.
+    pub(crate) hosts: Hosts,
+    pub(crate) bounds: RequestBounds,
+}
+
+/// What the handlers share: the node, and what the routes keep for themselves.
+pub struct App {
+    pub(crate) node: ServedNode,
+    pub(super) started: SystemTime,
+    pub(super) gauges: Gauges,
+    /// Wire bytes of listings.
+    pub(super) cache: WireCache,
+    turns: Turns,
     pub(super) files: Arc<Semaphore>,
-    builders: [Mutex<()>; BUILDERS],
-    hasher: RandomState,
     /// One check at a time.
-    pub check: Arc<Semaphore>,
+    pub(super) check: Arc<Semaphore>,
     /// One scrub that was asked for at a time.
-    pub scrubbing: Arc<Semaphore>,
-    /// Templates that are held at the same time for whoever brings one.
-    pub(super) templates: Arc<Semaphore>,
+    pub(super) scrubbing: Arc<Semaphore>,
     pub(super) budget: Arc<AnswerBudget>,
     pub(super) exposition: Exposition,
     pub(super) followers: Followers,
     pub(super) listeners: Listeners,
+    pub(super) followed: FollowedClocks,
+}
+
+/// What is worked out when metrics are asked for.
+pub(super) struct Gauges {
+    pub(super) latest: LatestSegments,
+    pub(super) node: NodeMetrics,
+    pub(super) jobs: JobMetrics,
+    pub(super) problems: ProblemMetrics,
+}
+
+/// Who may work at the same time.
+struct Turns {
+    heavy: Arc<Semaphore>,
+    light: Arc<Semaphore>,
+    templates: Arc<Semaphore>,
+    builders: [Mutex<()>; BUILDERS],
+    hasher: RandomState,
 }
 
 /// Bounds on what may be asked at once.
@@ -135,6 +143,8 @@ pub struct RequestBounds {
     pub max_hours: usize,
     /// Files in a list of extras.
     pub max_extras: usize,
+    /// Bytes of listings that are cached.
+    pub listing_cache: usize,
     /// Bytes of answers that wait to be taken.
     pub held: usize,
     /// Who may listen to events at once: in all, and of one client.
@@ -143,116 +153,34 @@ pub struct RequestBounds {
     pub waiting: (usize, usize),
 }
 
-/// Tells how it goes with other nodes.
-pub type PeerReports = Box<dyn Fn() -> Vec<crate::wire::PeerReport> + Send + Sync>;
-
-/// Reports directories with video where no segment is looked for.
-pub type MisplacedVideo = Box<dyn Fn() -> Vec<VideoDir> + Send + Sync>;
-
-/// Tells where their list comes from.
-pub type SourceReports = Box<dyn Fn() -> Vec<crate::wire::SourceReport> + Send + Sync>;
-
-/// What the node builds the app from.
-pub struct AppParts {
-    /// The node's name.
-    pub name: String,
-    /// The base directory.
-    pub base_dir: PathBuf,
-    /// Index and disk.
-    pub keeper: Arc<Keeper>,
-    /// The crawl.
-    pub crawl: Arc<Crawl>,
-    /// The watcher.
-    pub watch: Arc<Watch>,
-    /// All jobs.
-    pub board: Arc<JobRegistry>,
-    /// All metrics.
-    pub registry: Registry,
-    /// By this number this process is recognised, by itself.
-    pub instance: u64,
-    /// How it goes with other nodes.
-    pub peers: PeerReports,
-    /// What they say about their coverage.
-    pub peer_proxy: Arc<PeerProxy>,
-    /// Deletes what is not to be kept.
-    pub retention: Arc<Retention>,
-    /// Verifies bytes.
-    pub scrub: Arc<crate::sync::scrub::Scrub>,
-    /// Where their list comes from.
-    pub sources: SourceReports,
-    /// Gauges of coverage, if they are told.
-    pub coverage: Option<LiveGauges>,
-    /// What people watch.
-    pub playback: Arc<Playback>,
-    /// Makes exact cuts, frames and waveforms.
-    pub ffmpeg: Arc<crate::play::ffmpeg::Pool>,
-    /// From where on something is a problem.
-    pub thresholds: ProblemThresholds,
-    /// Video that lies where no segment is looked for.
-    pub misplaced: MisplacedVideo,
-    /// Bytes of listings that are kept.
-    pub listing_cache: usize,
-    /// Bounds on questions.
-    pub bounds: RequestBounds,
-    /// What an operator may ask of backfill.
-    pub backfill_actions: super::operator_actions::BackfillActions,
-    /// By which names it may be asked over the loopback.
-    pub hosts: Hosts,
-    /// Who may read and write.
-    pub auth: Arc<Auth>,
-    /// Counts what is deleted.
-    pub deleted: Arc<DeletionCounter>,
-    /// Says what no other node has and must therefore not be purged.
-    pub last_copies: Option<Arc<MakeStay>>,
-}
-
 impl App {
-    /// From its parts.
-    pub fn new(parts: AppParts) -> prometheus::Result<Self> {
+    /// Over what the node shares.
+    pub fn new(node: ServedNode) -> prometheus::Result<Self> {
         Ok(Self {
-            followed: super::playlist::FollowedClocks::default(),
-            latest: super::latest::LatestSegments::register(&parts.registry)?,
-            node_metrics: super::node_metrics::NodeMetrics::register(&parts.registry)?,
-            job_metrics: super::jobs::JobMetrics::register(&parts.registry)?,
-            problem_metrics: super::node_problems::ProblemMetrics::register(&parts.registry)?,
-            thresholds: parts.thresholds,
-            misplaced: parts.misplaced,
-            board: parts.board,
-            coverage: parts.coverage,
-            name: parts.name,
-            base_dir: parts.base_dir,
             started: SystemTime::now(),
-            keeper: parts.keeper,
-            crawl: parts.crawl,
-            watch: parts.watch,
-            registry: parts.registry,
-            playback: parts.playback,
-            ffmpeg: parts.ffmpeg,
-            cache: WireCache::new(parts.listing_cache),
-            peers: parts.peers,
-            peer_proxy: parts.peer_proxy,
-            retention: parts.retention,
-            scrub: parts.scrub,
-            sources: parts.sources,
-            instance: parts.instance,
-            bounds: parts.bounds,
-            backfill_actions: parts.backfill_actions,
-            hosts: parts.hosts,
-            auth: parts.auth,
-            deleted: parts.deleted,
-            last_copies: parts.last_copies,
-            heavy: Arc::new(Semaphore::new(HEAVY)),
-            light: Arc::new(Semaphore::new(LIGHT)),
+            gauges: Gauges {
+                latest: LatestSegments::register(&node.registry)?,
+                node: NodeMetrics::register(&node.registry)?,
+                jobs: JobMetrics::register(&node.registry)?,
+                problems: ProblemMetrics::register(&node.registry)?,
+            },
+            cache: WireCache::new(node.bounds.listing_cache),
+            turns: Turns {
+                heavy: Arc::new(Semaphore::new(HEAVY)),
+                light: Arc::new(Semaphore::new(LIGHT)),
+                templates: Arc::new(Semaphore::new(TEMPLATES)),
+                builders: [const { Mutex::const_new(()) }; BUILDERS],
+                hasher: RandomState::new(),
+            },
             files: Arc::new(Semaphore::new(super::limits::files_sent_at_once())),
-            builders: [const { Mutex::const_new(()) }; BUILDERS],
-            hasher: RandomState::new(),
             check: Arc::new(Semaphore::new(1)),
             scrubbing: Arc::new(Semaphore::new(1)),
-            templates: Arc::new(Semaphore::new(TEMPLATES)),
-            budget: AnswerBudget::new(parts.bounds.held),
+            budget: AnswerBudget::new(node.bounds.held),
             exposition: Exposition::default(),
-            followers: Followers::new(&parts.bounds),
-            listeners: Listeners::new(&parts.bounds),
+            followers: Followers::new(&node.bounds),
+            listeners: Listeners::new(&node.bounds),
+            followed: FollowedClocks::default(),
+            node,
         })
     }
 
@@ -273,7 +201,7 @@ impl App {
         self: &Arc<Self>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.ask_in(&self.heavy, question).await
+        self.ask_in(&self.turns.heavy, question).await
     }
 
     /// The same for a question that takes next to no memory, such as for an open file.
@@ -281,13 +209,13 @@ impl App {
         self: &Arc<Self>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.ask_in(&self.light, question).await
+        self.ask_in(&self.turns.light, question).await
     }
 
     /// Waits until nobody else makes what this key names. To be had before `ask`, never after.
     pub(super) async fn alone(&self, key: &str) -> Result<MutexGuard<'_, ()>, Problem> {
-        let at = usize::try_from(self.hasher.hash_one(key) % BUILDERS as u64).unwrap_or_default();
-        let lock = self.builders.get(at).ok_or_else(|| Problem::internal("no-such-lock"))?;
+        let at = usize::try_from(self.turns.hasher.hash_one(key) % BUILDERS as u64).unwrap_or_default();
+        let lock = self.turns.builders.get(at).ok_or_else(|| Problem::internal("no-such-lock"))?;
         tokio::time::timeout(PATIENCE, lock.lock()).await.map_err(|_| busy())
     }
 
@@ -299,7 +227,7 @@ impl App {
 
     /// A place among those who bring a template.
     pub(super) async fn template_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.templates).acquire_owned()).await;
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns.templates).acquire_owned()).await;
         turn.ok().and_then(Result::ok).ok_or_else(busy)
     }
 

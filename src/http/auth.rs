@@ -227,10 +227,10 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 /// Middleware for every address: lets through who may read. Others are measured under a name of their own, whatever they ask.
 pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if app.auth.guards_reading()
+    if app.node.auth.guards_reading()
         && !OPEN.contains(&path)
         && !path.starts_with(OPEN_BELOW)
-        && app.auth.right(request.headers(), request.extensions().get()).await < Permission::Read
+        && app.node.auth.right(request.headers(), request.extensions().get()).await < Permission::Read
     {
         return measured.begin(&request).finish(refused(&request, Permission::None));
     }
@@ -239,7 +239,7 @@ pub async fn reading(State((app, measured)): State<(Arc<App>, Endpoint)>, reques
 
 /// Middleware for what changes something: lets through who may write. The body of others is not read.
 pub async fn writing(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.auth.right(request.headers(), request.extensions().get()).await {
+    match app.node.auth.right(request.headers(), request.extensions().get()).await {
         Permission::Write => next.run(request).await,
         right => refused(&request, right),
     }

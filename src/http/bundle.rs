@@ -69,7 +69,7 @@ async fn wanted(parts: &[String], request: Request) -> Result<(HourPlace, Vec<St
 }
 
 fn gather(app: &App, place: &HourPlace, names: &[String]) -> Result<Vec<u8>, Problem> {
-    let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     let dir = base.dir(&place.path())?;
     let (mut answer, mut bytes) = (Vec::new(), 0);
     for name in names {

@@ -109,7 +109,7 @@ impl FromQuery for ChangesQuery {
 async fn follow(app: &Arc<App>, request: &Parts, wanted: ChangesQuery) -> Result<ChangeList, Problem> {
     let until = Instant::now() + wanted.wait;
     let seat =
-        if wanted.wait.is_zero() { None } else { app.followers.seats.take(Client::of(&app.auth, request).await) };
+        if wanted.wait.is_zero() { None } else { app.followers.seats.take(Client::of(&app.node.auth, request).await) };
     let is_over = || seat.as_ref().is_none_or(|seat| seat.leave.is_cancelled()) || Instant::now() >= until;
     let left = async {
         if let Some(seat) = &seat {
@@ -117,18 +117,18 @@ async fn follow(app: &Arc<App>, request: &Parts, wanted: ChangesQuery) -> Result
         }
     };
     let mut left = pin!(left);
-    let index = app.keeper.index();
+    let index = app.node.keeper.index();
     let (mut committed, mut generation) = (index.committed(), index.generation());
     let Some((epoch, mut after)) = wanted.from else {
-        app.keeper.guard().base().map_err(CrawlError::Away)?;
+        app.node.keeper.guard().base().map_err(CrawlError::Away)?;
         return Ok(empty(index.position()));
     };
     loop {
         // What is committed from here on ends the waiting below.
         committed.borrow_and_update();
         generation.borrow_and_update();
-        app.keeper.guard().base().map_err(CrawlError::Away)?;
-        let page = app.ask(move |app| Ok(app.keeper.index().change_page(epoch, after, wanted.limit)?)).await?;
+        app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+        let page = app.ask(move |app| Ok(app.node.keeper.index().change_page(epoch, after, wanted.limit)?)).await?;
         let nothing = page.changes.as_ref().is_some_and(Vec::is_empty);
         if nothing && page.next < page.position.seq && page.next > after {
             // Only names that are not replicated, and more to come.

@@ -94,13 +94,13 @@ fn list(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<
 /// What all batches around the stretch say, and whether one of them has vanished meanwhile.
 fn gather(app: &App, stream: &Stream, start: Timestamp, end: Timestamp) -> Result<(Chat, bool), Problem> {
     let (from, to) = (start - BATCH - BATCH, end + BATCH);
-    let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     let (mut chat, mut bytes, mut has_vanished) = (Chat::default(), 0, false);
     let mut hour = from.hour();
     while hour <= to.hour() {
         let place = HourPlace { stream: stream.clone(), hour };
         let mut names = Vec::new();
-        app.keeper.answer(&place)?.contents.for_each_listed(false, |name| {
+        app.node.keeper.answer(&place)?.contents.for_each_listed(false, |name| {
             if is_batch_of(hour, name, from, to) {
                 names.push(name.to_owned());
             }

@@ -36,7 +36,7 @@ const SETTLES: [Duration; 4] =
     )
 )]
 pub(super) async fn check(State(app): State<Arc<App>>, RequestHead(request): RequestHead) -> Result<Response, Problem> {
-    match app.auth.right(&request.headers, request.extensions.get()).await {
+    match app.node.auth.right(&request.headers, request.extensions.get()).await {
         Permission::Write => {}
         Permission::Read => return Err(Problem::may_only_read()),
         Permission::None => return Err(Problem::unauthorized(request.headers.contains_key(AUTHORIZATION))),
@@ -69,8 +69,8 @@ fn run(
     send: &dyn Fn(&CheckLine) -> bool,
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<Option<(u64, u64)>, CheckError> {
-    let index = app.keeper.index();
-    let base = match app.keeper.guard().base() {
+    let index = app.node.keeper.index();
+    let base = match app.node.keeper.guard().base() {
         Ok(base) => base,
         Err(away) => {
             send(&CheckLine::Failed { why: format!("the archive is not there: {}", away.reason) });
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(status.as_u16(), 401, "{}", String::from_utf8_lossy(&body));
         let wrong = [("host", "localhost"), ("authorization", "Bearer wrong-wrong-wrong-wrong")];
         assert_eq!(node.ask_from("127.0.0.1:5", "/api/v1/check", &wrong).await.0.as_u16(), 401);
-        let bearer = format!("Bearer {}", node.app.auth.own().secret());
+        let bearer = format!("Bearer {}", node.app.node.auth.own().secret());
         let own = [("host", "localhost"), ("authorization", bearer.as_str())];
         assert_eq!(node.ask_from("127.0.0.1:5", "/api/v1/check", &own).await.0.as_u16(), 200);
         assert_eq!(node.ask_from("192.0.2.8:5", "/api/v1/check", &own).await.0.as_u16(), 401);

@@ -125,10 +125,10 @@ impl Page {
 
 /// Before the first walk over the archive is done nobody knows what is missing: an hour that was not read yet looks like one.
 pub(super) fn may_be_told(app: &App) -> Result<(), Problem> {
-    if app.crawl.is_ready() {
+    if app.node.crawl.is_ready() {
         return Ok(());
     }
-    let crawl = app.crawl.status();
+    let crawl = app.node.crawl.status();
     let detail =
         format!("the index is catching up with the disk, {} of {} hours so far: ask again", crawl.done, crawl.total);
     Err(Problem::unavailable(2, &detail))
@@ -137,7 +137,7 @@ pub(super) fn may_be_told(app: &App) -> Result<(), Problem> {
 /// What a window needs, of at most [`MOST_HOURS`] hours.
 pub(super) fn covered(app: &App, stream: &Stream, window: &Window) -> Result<Covered, Problem> {
     may_be_told(app)?;
-    Ok(app.keeper.coverage(stream, window, app.bounds.max_hours, MOST_HOURS)?)
+    Ok(app.node.keeper.coverage(stream, window, app.node.bounds.max_hours, MOST_HOURS)?)
 }
 
 /// Reads what a window needs in turns, so that no more than a page of it is in memory, and says to each which part of the window it is.
@@ -182,7 +182,7 @@ fn bounded(
 ) -> Result<(Page, Vec<Stretch>), Problem> {
     let whole = page(app, stream, wanted.window)?;
     let found = stretches(&whole);
-    let Some(too_many) = found.get(app.bounds.max_page) else { return Ok((whole, found)) };
+    let Some(too_many) = found.get(app.node.bounds.max_page) else { return Ok((whole, found)) };
     let window = Window { to: Some(too_many.start), edge_to: false, ..wanted.window };
     let first = page(app, stream, window)?;
     let fewer = stretches(&first);
@@ -208,7 +208,7 @@ fn coverage_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<C
     let page = page(app, stream, whole)?;
     let first = whole.from.map_or(Hour::MIN, Timestamp::hour);
     let mut figures = page.found.coverage.figures(first, page.window.to.map_or(Hour::MAX, hour_before));
-    list.hours.extend(figures.by_ref().take(app.bounds.max_page).map(|figures| HourCoverage::from(&figures)));
+    list.hours.extend(figures.by_ref().take(app.node.bounds.max_page).map(|figures| HourCoverage::from(&figures)));
     let more = figures.next().map(|figures| figures.hour.start());
     list.next = more.or(page.next(&whole)).map(|next| next.to_string());
     Ok(list)
@@ -224,7 +224,7 @@ fn holes_page(app: &App, stream: &Stream, wanted: &CoverageQuery) -> Result<Hole
         bounded(app, stream, wanted, |page| page.found.coverage.holes_within(wanted.lane, &page.window))?;
     let next = page.next(&wanted.window);
     let ledger = if wanted.lane == CoverageKind::Raw {
-        app.keeper.index().open_holes(stream, &page.window, found.len().saturating_add(1))?
+        app.node.keeper.index().open_holes(stream, &page.window, found.len().saturating_add(1))?
     } else {
         Vec::new()
     };

@@ -24,7 +24,7 @@ const CYCLES: std::ops::RangeInclusive<f64> = 1.0..=3_650.0 * 86_400.0;
 /// Answers `GET /api/v1/crawl`.
 #[utoipa::path(get, path = "/api/v1/crawl", responses((status = 200, body = CrawlReport)))]
 pub(super) async fn view(State(app): State<Arc<App>>) -> Json<CrawlReport> {
-    Json(report(&app.crawl.status(), &app.crawl.pacing().get()))
+    Json(report(&app.node.crawl.status(), &app.node.crawl.pacing().get()))
 }
 
 /// Answers `PUT /api/v1/crawl/pace`.
@@ -37,9 +37,9 @@ pub(super) async fn view(State(app): State<Arc<App>>) -> Json<CrawlReport> {
     )
 )]
 pub(super) async fn pace(State(app): State<Arc<App>>, JsonBody(change): JsonBody<PaceChange>) -> Answer<PaceReport> {
-    let pace = changed(&app.crawl.pacing().get(), &change)?;
+    let pace = changed(&app.node.crawl.pacing().get(), &change)?;
     tracing::info!(name: "pace_changed", ?pace, "the pace of the crawl was changed; it holds until the configuration is read again");
-    app.crawl.pacing().set(pace.clone());
+    app.node.crawl.pacing().set(pace.clone());
     Ok(Json(pace_report(&pace)))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn run(
     State(app): State<Arc<App>>,
     JsonBody(RunVisitor { visitor }): JsonBody<RunVisitor>,
 ) -> Answer<CrawlReport> {
-    if !app.crawl.request_cycle(&visitor) {
+    if !app.node.crawl.request_cycle(&visitor) {
         return Err(Problem::not_found(&format!("visitor {visitor:?}")));
     }
     Ok(view(State(app)).await)
@@ -92,8 +92,8 @@ pub(super) async fn census(
     let counted = app.ask(move |app| {
         let stream = stream.map_err(|_| missing())?;
         let first = after.map_or(Hour::MIN, |day| day.last().next());
-        let days = app.keeper.index().census(&stream, Day::of(first), Day::of(Hour::MAX))?;
-        if days.is_empty() { Err(missing()) } else { Ok(census_page(&days, app.bounds.max_page)) }
+        let days = app.node.keeper.index().census(&stream, Day::of(first), Day::of(Hour::MAX))?;
+        if days.is_empty() { Err(missing()) } else { Ok(census_page(&days, app.node.bounds.max_page)) }
     });
     counted.await.map(Json)
 }

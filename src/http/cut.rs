@@ -89,7 +89,7 @@ pub(super) struct Wish {
 
 async fn answer(app: &Arc<App>, request: &Parts, wish: Wish) -> Result<Response, Problem> {
     let Wish { ask, kind, transitions } = wish;
-    let plan = app.ask(move |app| Ok(app.playback.cut(&ask)?)).await?;
+    let plan = app.ask(move |app| Ok(app.node.playback.cut(&ask)?)).await?;
     let has_transitions = transitions.iter().any(Option::is_some);
     let mut reason = None;
     let exact = match kind {
@@ -128,7 +128,7 @@ impl FromRequestParts<Arc<App>> for Wish {
         let path = PathParts::from_request_parts(request, app).await?;
         let is_mp4 = request.uri.path().strip_suffix(".mp4").is_some();
         let stream = path.stream_file(if is_mp4 { ".mp4" } else { ".ts" })?;
-        Self::read(stream, is_mp4, &Parameters::new(request.uri.query().unwrap_or_default(), app.bounds.max_page))
+        Self::read(stream, is_mp4, &Parameters::new(request.uri.query().unwrap_or_default(), app.node.bounds.max_page))
     }
 }
 
@@ -264,13 +264,13 @@ fn rough(app: &App, method: &Method, wants: &HeaderMap, plan: &CutPlan) -> Resul
     let body = if status == StatusCode::NOT_MODIFIED || method == Method::HEAD {
         Body::empty()
     } else {
-        let keeper = Arc::clone(&app.keeper);
+        let keeper = Arc::clone(&app.node.keeper);
         let open: OpenFile =
             Arc::new(move |file| playback::open(&keeper, &file.path, file.len).map_err(io::Error::other));
         let parts = within(plan.files(), &part);
         // What is known to be wrong before the first byte has a status of its own.
         if let Some(first) = parts.first() {
-            drop(playback::open(&app.keeper, &first.path, first.len).map_err(PlaybackError::from)?);
+            drop(playback::open(&app.node.keeper, &first.path, first.len).map_err(PlaybackError::from)?);
         }
         Body::new(CutBody::new(parts, open, app.file_permit()?))
     };

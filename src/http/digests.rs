@@ -136,19 +136,19 @@ fn day(name: &str, value: &str) -> Result<Day, Problem> {
 
 /// Where the answer begins: the list of hours is right, and changes may be followed from here.
 fn begin(app: &App) -> Result<(Position, bool), Problem> {
-    app.keeper.guard().base().map_err(CrawlError::Away)?;
-    let in_line = match app.keeper.ensure_structure() {
+    app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+    let in_line = match app.node.keeper.ensure_structure() {
         // What the index knows is worth something, though it cannot be made right now.
         Err(CrawlError::Index(_)) => false,
-        other => other.map(|()| app.keeper.index().health() == Health::Good)?,
+        other => other.map(|()| app.node.keeper.index().health() == Health::Good)?,
     };
-    let position = app.keeper.index().position();
+    let position = app.node.keeper.index().position();
     Ok((position, in_line))
 }
 
 /// An index that began anew in between has other numbers and other contents.
 fn end(app: &App, position: Position) -> Result<(), Problem> {
-    let same = app.keeper.index().position().generation == position.generation;
+    let same = app.node.keeper.index().position().generation == position.generation;
     if same { Ok(()) } else { Err(began_anew()) }
 }
 
@@ -157,7 +157,7 @@ fn began_anew() -> Problem {
 }
 
 fn sums(app: &App, stream: &str) -> Result<Arc<StreamSums>, Problem> {
-    app.keeper.index().stream_sums(stream).map_err(|error| match error {
+    app.node.keeper.index().stream_sums(stream).map_err(|error| match error {
         IndexError::BeganAnew => began_anew(),
         other => other.into(),
     })
@@ -169,15 +169,15 @@ fn epoch(position: Position) -> String {
 
 fn quality_digests(app: &App, named: &QualitiesQuery) -> Result<QualityDigests, Problem> {
     let (position, in_line) = begin(app)?;
-    let complete = in_line && *app.crawl.ready().borrow();
-    let index = app.keeper.index();
+    let complete = in_line && *app.node.crawl.ready().borrow();
+    let index = app.node.keeper.index();
     let mut answer = QualityDigests {
         epoch: epoch(position),
         seq: position.seq,
         complete,
-        instance: Some(app.instance),
+        instance: Some(app.node.instance),
         archive: index.archive()?.map(|id| ArchiveId::from_bytes(id).to_string()),
-        name: Some(app.name.clone()),
+        name: Some(app.node.name.clone()),
         qualities: Vec::new(),
         next: None,
     };
@@ -206,7 +206,7 @@ fn quality_digests(app: &App, named: &QualitiesQuery) -> Result<QualityDigests, 
 
 fn day_digests(app: &App, stream: &Stream, after: Option<Day>) -> Result<DayDigests, Problem> {
     let (position, in_line) = begin(app)?;
-    let complete = in_line && *app.crawl.ready().borrow();
+    let complete = in_line && *app.node.crawl.ready().borrow();
     let kept = sums(app, &stream.to_string())?;
     let mut answer = DayDigests { epoch: epoch(position), seq: position.seq, complete, days: Vec::new(), next: None };
     for (day, sum) in kept.days(after) {
@@ -223,15 +223,15 @@ fn day_digests(app: &App, stream: &Stream, after: Option<Day>) -> Result<DayDige
 
 fn hour_digests(app: &App, stream: &Stream, day: Day) -> Result<HourDigests, Problem> {
     let (_, in_line) = begin(app)?;
-    let (name, index) = (stream.to_string(), app.keeper.index());
+    let (name, index) = (stream.to_string(), app.node.keeper.index());
     let stale: Vec<HourPlace> = index
         .catalog()
         .hours(&name, day.first()..=day.last())
         .into_iter()
-        .filter(|hour| !app.keeper.is_fresh(&name, *hour))
+        .filter(|hour| !app.node.keeper.is_fresh(&name, *hour))
         .map(|hour| HourPlace { stream: stream.clone(), hour })
         .collect();
-    let complete = match app.keeper.reconcile(&stale, false) {
+    let complete = match app.node.keeper.reconcile(&stale, false) {
         Err(CrawlError::Index(_)) => false,
         other => other.map(|_| in_line)?,
     };

@@ -38,7 +38,7 @@ fn foreign_host(app: &App, request: &Request) -> Option<Problem> {
     if !peer.ip().to_canonical().is_loopback() {
         return None;
     }
-    let named = app.hosts.foreign(request.uri(), request.headers())?;
+    let named = app.node.hosts.foreign(request.uri(), request.headers())?;
     Some(Problem::misdirected(named).at(request.uri().path()))
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn events(
     State(app): State<Arc<App>>,
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
-    let Some(seat) = app.listeners.seats.take(Client::of(&app.auth, &request).await) else {
+    let Some(seat) = app.listeners.seats.take(Client::of(&app.node.auth, &request).await) else {
         let ClientSeats { total, each, .. } = app.listeners.seats.places();
         let why = format!("as many listen as may: {each} of one client, {total} in all");
         return Err(Problem::unavailable(10, &why));
@@ -104,7 +104,7 @@ fn listen(app: &Arc<App>) -> broadcast::Receiver<News> {
     let (sender, news) = broadcast::channel(WAITING);
     *source = Some(sender.clone());
     drop(source);
-    let told = app.keeper.index().position();
+    let told = app.node.keeper.index().position();
     tokio::spawn(tell(Arc::clone(app), sender, told));
     news
 }
@@ -136,7 +136,7 @@ fn event(news: &News) -> Event {
 
 /// Tells what happens after a place in the log, until nobody listens or the node ends.
 async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut told: Position) {
-    let index = app.keeper.index();
+    let index = app.node.keeper.index();
     let (mut committed, mut generation) = (index.committed(), index.generation());
     let mut health = health_of(&app);
     loop {
@@ -155,7 +155,7 @@ async fn tell(app: Arc<App>, sender: broadcast::Sender<News>, mut told: Position
         if std::mem::replace(&mut health, now.clone()) != now {
             sender.send(News::Status).unwrap_or_default();
         }
-        if app.keeper.index().position() != told {
+        if app.node.keeper.index().position() != told {
             let (next, news) = changes(&app, told).await;
             told = next;
             if let Some(news) = news {
@@ -179,7 +179,7 @@ fn leave(app: &App, sender: &broadcast::Sender<News>) -> bool {
 /// What changed after a place in the log, and where the log ends now.
 async fn changes(app: &Arc<App>, told: Position) -> (Position, Option<News>) {
     let (epoch, after) = (told.epoch, told.seq);
-    let read = app.ask_light(move |app| Ok(app.keeper.index().change_page(epoch, after, MOST_CHANGES)?)).await;
+    let read = app.ask_light(move |app| Ok(app.node.keeper.index().change_page(epoch, after, MOST_CHANGES)?)).await;
     // An index that cannot be read now is asked again at the next beat.
     let Ok(page) = read else { return (told, None) };
     let complete = page.next == page.position.seq;
@@ -198,9 +198,9 @@ async fn changes(app: &Arc<App>, told: Position) -> (Position, Option<News>) {
 
 /// What `status` is told of when it changes.
 fn health_of(app: &App) -> (bool, bool, Health, usize) {
-    let peers = (app.peers)().iter().filter(|peer| peer.state == "backing-off").count();
-    let is_there = app.keeper.guard().base().is_ok();
-    (is_there, *app.crawl.ready().borrow(), app.keeper.index().health(), peers)
+    let peers = (app.node.peers)().iter().filter(|peer| peer.state == "backing-off").count();
+    let is_there = app.node.keeper.guard().base().is_ok();
+    (is_there, *app.node.crawl.ready().borrow(), app.node.keeper.index().health(), peers)
 }
 
 #[cfg(test)]

@@ -27,12 +27,12 @@ pub(super) async fn cut(
     format: Container,
 ) -> Result<Response, Problem> {
     let name = disposition(&plan.name(format.extension()));
-    let parts = app.ask(move |app| Ok(ffmpeg::clips(&app.playback, &plan, &transitions))).await?;
+    let parts = app.ask(move |app| Ok(ffmpeg::clips(&app.node.playback, &plan, &transitions))).await?;
     let body = if request.method == Method::HEAD {
-        ffmpeg::check(&app.ffmpeg, parts).await?;
+        ffmpeg::check(&app.node.ffmpeg, parts).await?;
         Body::empty()
     } else {
-        Body::from_stream(ffmpeg::smart(&app.ffmpeg, parts, format).await?)
+        Body::from_stream(ffmpeg::smart(&app.node.ffmpeg, parts, format).await?)
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

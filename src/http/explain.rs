@@ -41,13 +41,13 @@ impl FromQuery for ExplainQuery {
 }
 
 fn look(app: &App, stream: &Stream, at: Timestamp) -> Result<ExplainedTime, Problem> {
-    app.keeper.ensure_structure()?;
-    let hours = app.keeper.index().catalog().hours(&stream.to_string(), ..).into_iter().collect();
+    app.node.keeper.ensure_structure()?;
+    let hours = app.node.keeper.index().catalog().hours(&stream.to_string(), ..).into_iter().collect();
     let mut search = Search::new(at, &hours);
     while let Some(hour) = search.wanted() {
-        search.give(app.keeper.answer(&HourPlace { stream: stream.clone(), hour })?.contents);
+        search.give(app.node.keeper.answer(&HourPlace { stream: stream.clone(), hour })?.contents);
     }
-    let (open, closed) = app.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
+    let (open, closed) = app.node.keeper.index().holes_at(stream, at, MOST_CLOSED)?;
     let open = open.map(|entry| HoleRecord::from(entry.hole).known(&entry));
     let closed = closed.iter().map(ClosedHole::from).collect();
     Ok(ExplainedTime::new(stream, at, &search.found()).with_ledger(open, closed))

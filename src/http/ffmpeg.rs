@@ -72,7 +72,7 @@ pub(super) async fn frame(
     let around = around(&app, &stream, time).await?;
     let etag = tag(&stream, around.iter().flatten(), &format!("frame {}", time.us()));
     reply(&request, &etag, async {
-        Ok(ffmpeg::frame(&app.ffmpeg, ffmpeg::near(&app.keeper, &stream, &around), time).await?)
+        Ok(ffmpeg::frame(&app.node.ffmpeg, ffmpeg::near(&app.node.keeper, &stream, &around), time).await?)
     })
     .await
 }
@@ -99,7 +99,7 @@ impl FromQuery for FrameQuery {
 /// What a picture of that time is made from; never empty.
 pub(super) async fn around(app: &Arc<App>, stream: &Stream, time: Timestamp) -> Result<Sequence, Problem> {
     let (asked, from, to) = (stream.clone(), time - Near::BACK, time + Near::BESIDE);
-    let mut sequence = app.ask(move |app| Ok(app.playback.sequence(&asked, from, to)?)).await?;
+    let mut sequence = app.ask(move |app| Ok(app.node.playback.sequence(&asked, from, to)?)).await?;
     let nearest = sequence.iter().flatten().map(SequencePiece::end).max();
     if nearest.is_none_or(|end| end <= time - Near::BESIDE) {
         return Err(nothing(stream));
@@ -139,9 +139,9 @@ pub(super) async fn waveform(
     let asked = format!("waveform {} {} {width} {height}", window.0.us(), window.1.us());
     let etag = tag(&stream, &pieces, &asked);
     reply(&request, &etag, async {
-        let segments = pieces.iter().map(|piece| ffmpeg::segment(&app.keeper, &stream, piece)).collect();
+        let segments = pieces.iter().map(|piece| ffmpeg::segment(&app.node.keeper, &stream, piece)).collect();
         let columns = usize::try_from(width).unwrap_or_default();
-        let means = ffmpeg::waveform(&app.ffmpeg, segments, columns).await?;
+        let means = ffmpeg::waveform(&app.node.ffmpeg, segments, columns).await?;
         app.ask(move |_| curve(&means, height).map_err(|_| Problem::internal("curve-not-drawn"))).await
     })
     .await
@@ -176,7 +176,7 @@ fn read_size(value: &str) -> Result<(u32, u32), Problem> {
 /// What is there of a stretch; never empty.
 async fn pieces(app: &Arc<App>, stream: &Stream, (start, end): Window) -> Result<Vec<SequencePiece>, Problem> {
     let asked = stream.clone();
-    let sequence = app.ask(move |app| Ok(app.playback.sequence(&asked, start, end)?)).await?;
+    let sequence = app.ask(move |app| Ok(app.node.playback.sequence(&asked, start, end)?)).await?;
     let pieces: Vec<SequencePiece> = sequence.into_iter().flatten().collect();
     if pieces.is_empty() { Err(nothing(stream)) } else { Ok(pieces) }
 }

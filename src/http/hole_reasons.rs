@@ -57,7 +57,7 @@ fn read_place(value: &str) -> Result<(Timestamp, Timestamp), Problem> {
 }
 
 fn page(app: &App, stream: &Stream, wanted: &LedgerQuery) -> Result<ClosedHoleList, Problem> {
-    let page = app.keeper.index().closed_holes(stream, &wanted.window, wanted.after, app.bounds.max_page)?;
+    let page = app.node.keeper.index().closed_holes(stream, &wanted.window, wanted.after, app.node.bounds.max_page)?;
     Ok(ClosedHoleList {
         channel: stream.channel.to_string(),
         quality: stream.quality.to_string(),

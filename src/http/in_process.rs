@@ -15,7 +15,7 @@ use axum::{BoxError, body};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{App, AppParts, HttpMetrics, router};
+use super::{App, HttpMetrics, ServedNode, router};
 
 /// The routes, and what ends them.
 pub struct InProcess {
@@ -25,11 +25,11 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// Over these parts.
-    pub fn new(parts: AppParts) -> prometheus::Result<Self> {
-        let metrics = HttpMetrics::register(&parts.registry, Arc::default())?;
+    /// Over what a node shares.
+    pub fn new(node: ServedNode) -> prometheus::Result<Self> {
+        let metrics = HttpMetrics::register(&node.registry, Arc::default())?;
         let ending = CancellationToken::new();
-        let app = Arc::new(App::new(parts)?.until(ending.clone()));
+        let app = Arc::new(App::new(node)?.until(ending.clone()));
         Ok(Self { routes: router(Arc::clone(&app), &metrics), app, ending })
     }
 
@@ -41,7 +41,7 @@ impl InProcess {
     {
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("localhost"));
-        if let Ok(bearer) = HeaderValue::try_from(format!("Bearer {}", self.app.auth.own().secret())) {
+        if let Ok(bearer) = HeaderValue::try_from(format!("Bearer {}", self.app.node.auth.own().secret())) {
             headers.insert(AUTHORIZATION, bearer);
         }
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
@@ -52,7 +52,7 @@ impl InProcess {
     /// Ends what still works although nobody waits for it, such as a scrub within a file: the index can be closed then.
     pub async fn end(&self) {
         self.ending.cancel();
-        self.app.ffmpeg.end();
+        self.app.node.ffmpeg.end();
         // It is never closed, so that this only waits.
         drop(self.app.scrubbing.acquire().await);
     }

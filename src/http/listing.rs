@@ -121,11 +121,11 @@ fn is_right(app: &App, entry: &CachedList) -> bool {
     match &entry.subject {
         ListSubject::Master(_) => false,
         ListSubject::Structure => {
-            app.keeper.structure_is_sure() && app.keeper.index().catalog().structure() == entry.version
+            app.node.keeper.structure_is_sure() && app.node.keeper.index().catalog().structure() == entry.version
         }
         ListSubject::Hour { stream, hour } => {
-            app.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
-                && app.keeper.is_fresh(stream, *hour)
+            app.node.keeper.index().catalog().hour_version(stream, *hour) == Some(entry.version)
+                && app.node.keeper.is_fresh(stream, *hour)
         }
     }
 }
@@ -160,15 +160,15 @@ async fn make(app: &Arc<App>, path: &str, key: String, tombstones: bool) -> Resu
 }
 
 fn structure_entry(app: &App, parts: &[String]) -> Result<(CachedList, bool), Problem> {
-    let catalog = app.keeper.index().catalog();
+    let catalog = app.node.keeper.index().catalog();
     let above = parts.iter().take(2).map(String::as_str).collect::<Vec<_>>().join("/");
     for _ in 0..3 {
         let generation = catalog.generation();
-        match app.keeper.ensure_structure() {
+        match app.node.keeper.ensure_structure() {
             Err(CrawlError::Index(_)) if catalog.generation() == generation => return from_disk(app, &above),
             ensured => ensured?,
         }
-        app.keeper.confirm_readable(&above)?;
+        app.node.keeper.confirm_readable(&above)?;
         let version = catalog.structure();
         let list: JsonList = match parts {
             [] => catalog.channels().into_iter().collect(),
@@ -191,7 +191,7 @@ fn structure_entry(app: &App, parts: &[String]) -> Result<(CachedList, bool), Pr
 
 /// Where the index takes no writes, and may not know of all there is.
 fn from_disk(app: &App, above: &str) -> Result<(CachedList, bool), Problem> {
-    let list: JsonList = app.keeper.list_from_disk(above)?.into_iter().collect();
+    let list: JsonList = app.node.keeper.list_from_disk(above)?.into_iter().collect();
     Ok((CachedList::new(ListSubject::Structure, crate::index::Version::default(), list.finish()), false))
 }
 
@@ -203,7 +203,7 @@ fn hour_entry(
     tombstones: bool,
 ) -> Result<(CachedList, bool), Problem> {
     let (Ok(stream), Ok(hour)) = (Stream::new(channel, quality), Hour::parse(hour)) else {
-        app.keeper.guard().base().map_err(CrawlError::Away)?;
+        app.node.keeper.guard().base().map_err(CrawlError::Away)?;
         return Ok((
             CachedList::new(
                 ListSubject::Structure,
@@ -214,7 +214,7 @@ fn hour_entry(
         ));
     };
     let subject = ListSubject::Hour { stream: stream.to_string(), hour };
-    let answer = app.keeper.answer(&HourPlace { stream, hour })?;
+    let answer = app.node.keeper.answer(&HourPlace { stream, hour })?;
     let mut list = JsonList::with_capacity(answer.contents.len());
     answer.contents.for_each_listed(tombstones, |name| list.push(name));
     let keep = answer.version.is_some_and(|version| version.changed > 0 || !answer.contents.is_empty());

@@ -150,8 +150,8 @@ fn read_pixel(value: &str) -> Result<Span, Problem> {
 
 /// What is known of the quality in memory: its hours, and a text that changes whenever anything of it does.
 fn known(app: &App, stream: &Stream) -> (Option<Hours>, String) {
-    let horizon = app.keeper.horizon();
-    let catalog = app.keeper.index().catalog().read();
+    let horizon = app.node.keeper.horizon();
+    let catalog = app.node.keeper.index().catalog().read();
     let entry = catalog.streams.get(&stream.to_string());
     let hours = entry.and_then(|entry| {
         let (first, last) = horizon.view(&entry.hours)?;
@@ -159,7 +159,7 @@ fn known(app: &App, stream: &Stream) -> (Option<Hours>, String) {
         Some(Hours { first, last, enough })
     });
     let (structure, changed) = entry.map_or((0, 0), |entry| (entry.structure, entry.changed));
-    (hours, format!("{} {} {structure} {changed}", app.instance, catalog.generation))
+    (hours, format!("{} {} {structure} {changed}", app.node.instance, catalog.generation))
 }
 
 fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) -> Result<Response, Problem> {
@@ -168,10 +168,10 @@ fn answer(app: &App, stream: &Stream, wanted: &MapQuery, headers: &HeaderMap) ->
         let end = frame.start + Span::from_us(wanted.pixel.us().saturating_mul(pixels));
         Window { from: Some(frame.start), to: Some(end), ..Window::default() }
     };
-    app.keeper.ensure_structure()?;
+    app.node.keeper.ensure_structure()?;
     let about = window_of(wanted.frame(stream, known(app, stream).0)?);
     may_be_told(app)?;
-    app.keeper.compare_window(stream, &about, app.bounds.max_hours)?;
+    app.node.keeper.compare_window(stream, &about, app.node.bounds.max_hours)?;
     // Read before the summaries are, so that a tag is never newer than what it stands for; and the frame once more with it.
     let (hours, version) = known(app, stream);
     let frame = wanted.frame(stream, hours)?;

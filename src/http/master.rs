@@ -68,7 +68,7 @@ impl FromQuery for MasterRange {
 }
 
 fn is_right(app: &App, entry: &CachedList) -> bool {
-    matches!(&entry.subject, ListSubject::Master(basis) if basis.is_right(&app.keeper))
+    matches!(&entry.subject, ListSubject::Master(basis) if basis.is_right(&app.node.keeper))
 }
 
 async fn make(app: &Arc<App>, channel: Channel, range: MasterRange, key: String) -> Result<Arc<CachedList>, Problem> {
@@ -78,7 +78,7 @@ async fn make(app: &Arc<App>, channel: Channel, range: MasterRange, key: String)
         if let Some(entry) = app.cache.get(&key).filter(|entry| is_right(app, entry)) {
             return Ok(entry);
         }
-        let made = app.playback.master(&channel, &range)?;
+        let made = app.node.playback.master(&channel, &range)?;
         let subject = ListSubject::Master(Box::new(made.basis));
         let entry = Arc::new(CachedList::new(subject, crate::index::Version::default(), Bytes::from(made.text)));
         app.cache.put(&key, &entry);

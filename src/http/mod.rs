@@ -80,7 +80,7 @@ mod videos;
 mod visitor_metrics;
 mod wire_cache;
 
-pub use app::{App, AppParts, RequestBounds};
+pub use app::{App, RequestBounds, ServedNode};
 pub use auth::Auth;
 pub use conditional::{ConditionVerdict, ETag};
 pub use file_body::{FileBody, FileReply, file_response};

@@ -46,7 +46,7 @@ pub(super) struct Reports<'r> {
 pub(super) fn gather(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<NodeProblem> {
     let mut found: Vec<NodeProblem> = of_machinery(app, reports).collect();
     found.extend(reports.peers.iter().flat_map(of_peer));
-    found.extend(app.auth.troubles().into_iter().map(|why| NodeProblem::new(Kind::Tokens, Warning, why)));
+    found.extend(app.node.auth.troubles().into_iter().map(|why| NodeProblem::new(Kind::Tokens, Warning, why)));
     found.extend(reports.sources.iter().flat_map(of_source));
     found.extend(of_retention(reports.retention));
     found.extend(of_jobs(reports.jobs, &found));
@@ -57,15 +57,15 @@ pub(super) fn gather(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<No
 
 /// Disk, index, crawl and watcher.
 fn of_machinery(app: &App, reports: &Reports<'_>) -> impl Iterator<Item = NodeProblem> {
-    let away = app.keeper.guard().base().err().map(|away| {
+    let away = app.node.keeper.guard().base().err().map(|away| {
         let what = format!("the archive is not there: {}", away.reason);
-        NodeProblem::new(Kind::ArchiveAway, Error, what).at(app.base_dir.display().to_string())
+        NodeProblem::new(Kind::ArchiveAway, Error, what).at(app.node.base_dir.display().to_string())
     });
     let doubts = reports
         .doubts
         .iter()
         .map(|doubt| NodeProblem::new(Kind::MissingFiles, Error, doubt.to_string()).at(doubt.channel.clone()));
-    let index = match app.keeper.index().health() {
+    let index = match app.node.keeper.index().health() {
         Health::Good => None,
         Health::Stalled { why } => Some(why),
         Health::InMemory { why } => Some(format!("the index is kept in memory and lost at the end: {why}")),
@@ -76,7 +76,7 @@ fn of_machinery(app: &App, reports: &Reports<'_>) -> impl Iterator<Item = NodePr
     let doubts: Vec<NodeProblem> = doubts.collect();
     (away.into_iter().chain(doubts))
         .chain(index.map(simple(Kind::Index, Error)))
-        .chain(app.watch.status().trouble().map(simple(Kind::Watch, Warning)))
+        .chain(app.node.watch.status().trouble().map(simple(Kind::Watch, Warning)))
         .chain(crawl.into_iter().flatten().map(simple(Kind::Crawl, Warning)))
 }
 
@@ -167,7 +167,7 @@ fn of_scrub(app: &App, crawl: &CrawlStatus) -> Vec<NodeProblem> {
         |files: u64, what: String| NodeProblem { count: Some(files), ..NodeProblem::new(Kind::Damaged, Warning, what) };
     let scrub = crawl.visitors.iter().find(|visitor| visitor.name == "scrub");
     let waiting = scrub.map_or(0, |visitor| visitor.state.found.count("waiting"));
-    let (lost, bytes) = app.scrub.quarantine().count(|file: &KeptFile| file.is_lost() && !file.is_bad_by_name());
+    let (lost, bytes) = app.node.scrub.quarantine().count(|file: &KeptFile| file.is_lost() && !file.is_bad_by_name());
     let mut found = Vec::new();
     if waiting > 0 {
         let what = format!(
@@ -189,18 +189,18 @@ fn of_scrub(app: &App, crawl: &CrawlStatus) -> Vec<NodeProblem> {
 
 /// What is recorded, once it is known what is here.
 fn of_archive(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<NodeProblem> {
-    let thresholds = &app.thresholds;
+    let thresholds = &app.node.thresholds;
     let mut found: Vec<NodeProblem> = reports
         .disk
         .free_bytes
         .and_then(|free| disk_full(free, thresholds, !reports.peers.is_empty()))
         .into_iter()
         .collect();
-    if !app.crawl.is_ready() || reports.disk.state != "there" {
+    if !app.node.crawl.is_ready() || reports.disk.state != "there" {
         return found;
     }
-    let index = app.keeper.index();
-    found.extend(silent(&app.latest.ends(index, app.keeper.horizon()), now, thresholds, |stream, hour| {
+    let index = app.node.keeper.index();
+    found.extend(silent(&app.gauges.latest.ends(index, app.node.keeper.horizon()), now, thresholds, |stream, hour| {
         past_hour(index, stream, hour)
     }));
     let named = |status: &StreamStatus| Stream::new(&status.channel, &status.quality).ok();
@@ -213,9 +213,9 @@ fn of_archive(app: &App, reports: &Reports<'_>, now: Timestamp) -> Vec<NodeProbl
     let odd = with_odd.filter_map(|status| index.odd_names(&named(status)?, status.bad, status.segments).ok());
     found.extend(odd.map(|odd| bad_names(&odd, now)));
     let channels = index.catalog().channels().into_iter().collect();
-    let misplaced = layout::misplaced(&(app.misplaced)(), &channels);
+    let misplaced = layout::misplaced(&(app.node.misplaced)(), &channels);
     if channels.is_empty() && misplaced.is_empty() {
-        found.push(empty(&app.base_dir.display().to_string()));
+        found.push(empty(&app.node.base_dir.display().to_string()));
     }
     found.extend(misplaced);
     found

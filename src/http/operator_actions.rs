@@ -25,15 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Hours in one request.
 const MOST_HOURS: usize = 1_000;
 
-/// Accepts tombstones of this peer, or of all; tells of how many peers.
-pub type AcceptBurstsOf = Box<dyn Fn(Option<&str>) -> usize + Send + Sync>;
-
-/// What an operator may ask of backfill.
-pub struct BackfillActions {
-    /// Takes over the tombstones of all peers, or of this one, however many they are; tells of how many peers.
-    pub accept_bursts: AcceptBurstsOf,
-}
-
 /// Answers `POST /api/v1/tombstones/accept`.
 #[utoipa::path(
     post, path = "/api/v1/tombstones/accept", request_body = AcceptBursts, security(("bearer" = [])),
@@ -47,7 +38,7 @@ pub(super) async fn accept(
     State(app): State<Arc<App>>,
     JsonBody(AcceptBursts { peer }): JsonBody<AcceptBursts>,
 ) -> Answer<TombstoneReceipt> {
-    match ((app.backfill_actions.accept_bursts)(peer.as_deref()), peer) {
+    match ((app.node.accept_bursts)(peer.as_deref()), peer) {
         (0, Some(peer)) => Err(Problem::not_found(&format!("peer {peer:?}"))),
         (peers, _) => Ok(Json(TombstoneReceipt { peers: peers as u64 })),
     }
@@ -78,7 +69,7 @@ impl FromBody for AcceptMissing {
 }
 
 fn accept_in(app: &App, channel: &str) -> Result<MassLoss, Problem> {
-    let accepted = Channel::new(channel).ok().and_then(|known| app.keeper.accept(&known));
+    let accepted = Channel::new(channel).ok().and_then(|known| app.node.keeper.accept(&known));
     accepted.ok_or_else(|| Problem::nothing_to_confirm(channel))
 }
 
@@ -102,10 +93,10 @@ pub(super) async fn run(
     State(app): State<Arc<App>>,
     JsonBody(RunRetention { yes }): JsonBody<RunRetention>,
 ) -> (StatusCode, Json<RetentionReport>) {
-    let mut run = app.retention.request_run(yes);
+    let mut run = app.node.retention.request_run(yes);
     let done = tokio::time::timeout(PATIENCE, run.answered()).await;
     let status = if done == Ok(true) { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (status, Json(app.retention.report()))
+    (status, Json(app.node.retention.report()))
 }
 
 impl FromBody for RunRetention {
@@ -144,7 +135,7 @@ pub(super) async fn accept_records(
     State(app): State<Arc<App>>,
     JsonBody(_): JsonBody<serde_json::Map<String, serde_json::Value>>,
 ) -> Answer<AcceptedRecords> {
-    app.ask(|app| Ok(app.retention.accept()?)).await.map(Json)
+    app.ask(|app| Ok(app.node.retention.accept()?)).await.map(Json)
 }
 
 impl FromBody for serde_json::Map<String, serde_json::Value> {
@@ -159,6 +150,6 @@ fn keep_hours(app: &App, order: &KeepHours) -> Result<KeptHours, Problem> {
         HourPlace::parse(text).map_err(|_| Problem::bad_parameter("places", text, "CHANNEL/QUALITY/HOUR"))
     };
     let places = order.places.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    app.retention.keep(&places, order.release)?;
-    Ok(KeptHours { not_here: app.retention.not_here(&places)? })
+    app.node.retention.keep(&places, order.release)?;
+    Ok(KeptHours { not_here: app.node.retention.not_here(&places)? })
 }

@@ -40,17 +40,17 @@ pub(super) async fn metrics_below(state: State<Arc<App>>) -> Result<Response, Pr
 
 fn pieces(app: &App) -> Result<Vec<String>, Problem> {
     // How far behind other nodes we are is worked out when it is asked for.
-    drop((app.peers)());
-    app.latest.update(app.keeper.index(), app.keeper.horizon());
-    app.job_metrics.update(&app.board);
-    app.node_metrics.update(&app.keeper, &app.crawl, &app.watch, app.cache.bytes());
-    app.node_metrics.update_scrub(&app.scrub);
-    if app.problem_metrics.is_stale() {
+    drop((app.node.peers)());
+    app.gauges.latest.update(app.node.keeper.index(), app.node.keeper.horizon());
+    app.gauges.jobs.update(&app.node.jobs);
+    app.gauges.node.update(&app.node.keeper, &app.node.crawl, &app.node.watch, app.cache.bytes());
+    app.gauges.node.update_scrub(&app.node.scrub);
+    if app.gauges.problems.is_stale() {
         // It sets the gauges. An index that cannot be read must not cost a scraper all the others.
         drop(super::status::gather(app));
     }
     let text = TextEncoder::new()
-        .encode_to_string(&app.registry.gather())
+        .encode_to_string(&app.node.registry.gather())
         .map_err(|_| Problem::internal("metrics-not-encodable"))?;
     // A scraper's line, or somebody's terminal, is not for a name to end. The gauges of coverage see to that themselves.
     let escaped = match escape::exposition(&text) {
@@ -59,9 +59,9 @@ fn pieces(app: &App) -> Result<Vec<String>, Problem> {
     };
     let mut pieces = vec![escaped.unwrap_or(text)];
     // Of a disk that is away nothing is known, and before the first walk over it nobody knows what is missing.
-    let is_known = app.keeper.guard().base().is_ok() && app.crawl.is_ready();
-    if let Some(coverage) = app.coverage.as_ref().filter(|_| is_known) {
-        pieces.extend(coverage.text(app.keeper.index(), app.keeper.horizon()));
+    let is_known = app.node.keeper.guard().base().is_ok() && app.node.crawl.is_ready();
+    if let Some(coverage) = app.node.coverage.as_ref().filter(|_| is_known) {
+        pieces.extend(coverage.text(app.node.keeper.index(), app.node.keeper.horizon()));
     }
     Ok(pieces)
 }
@@ -81,11 +81,11 @@ pub(super) async fn healthz() -> &'static str {
     )
 )]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
-    app.keeper.guard().base().map_err(CrawlError::Away)?;
-    if app.crawl.is_ready() {
+    app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+    if app.node.crawl.is_ready() {
         return Ok("ready\n");
     }
-    let status = app.crawl.status();
+    let status = app.node.crawl.status();
     let why = match status.trouble {
         Some(trouble) => trouble,
         None => format!("the index is catching up with the disk: {} of {} hours looked at", status.done, status.total),

@@ -20,7 +20,7 @@ use crate::wire::{HoleList, PeerList, PeerSummary, StreamList, StreamSummary, Ti
 #[utoipa::path(get, path = "/api/v1/streams", responses((status = 200, body = StreamList)))]
 pub(super) async fn streams(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let list = app.ask_light(|app| {
-        app.keeper.ensure_structure()?;
+        app.node.keeper.ensure_structure()?;
         Ok(list(app))
     });
     Ok(not_stored(Json(list.await?)))
@@ -32,8 +32,8 @@ fn not_stored(answer: impl IntoResponse) -> Response {
 
 fn list(app: &App) -> StreamList {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let horizon = app.keeper.horizon();
-    let state = app.keeper.index().catalog().read();
+    let horizon = app.node.keeper.horizon();
+    let state = app.node.keeper.index().catalog().read();
     let summary = |entry: &crate::index::StreamEntry| {
         Some(StreamSummary {
             channel: entry.stream.channel.to_string(),
@@ -45,10 +45,10 @@ fn list(app: &App) -> StreamList {
         })
     };
     StreamList {
-        name: app.name.clone(),
+        name: app.node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string(),
-        ready: *app.crawl.ready().borrow(),
+        ready: *app.node.crawl.ready().borrow(),
         streams: state.streams.values().filter_map(summary).collect(),
     }
 }
@@ -56,7 +56,7 @@ fn list(app: &App) -> StreamList {
 /// Answers `GET /api/v1/peers`.
 #[utoipa::path(get, path = "/api/v1/peers", responses((status = 200, body = PeerList)))]
 pub(super) async fn peers(State(app): State<Arc<App>>) -> Response {
-    not_stored(Json(PeerList { peers: (app.peers)().into_iter().map(PeerSummary::from).collect() }))
+    not_stored(Json(PeerList { peers: (app.node.peers)().into_iter().map(PeerSummary::from).collect() }))
 }
 
 /// Answers `GET /api/v1/peers/{name}/timeline/{channel}/{quality}`.
@@ -108,7 +108,7 @@ impl FromRequestParts<Arc<App>> for PeerQuestion {
             return Err(Problem::not_found("such address; expected is /api/v1/peers/NAME/timeline/CHANNEL/QUALITY"));
         };
         let stream = Stream::new(channel, quality).map_err(no_stream)?;
-        let given = Parameters::new(request.uri.query().unwrap_or_default(), app.bounds.max_page);
+        let given = Parameters::new(request.uri.query().unwrap_or_default(), app.node.bounds.max_page);
         let most = usize::try_from(MOST_PIXELS).unwrap_or(usize::MAX);
         let (kind, pixels, edges) = if what == "holes" {
             (QuestionKind::Holes, None, given.flag("edges")?)
@@ -124,8 +124,8 @@ async fn ask(app: &Arc<App>, PeerQuestion { peer, question }: PeerQuestion) -> R
     let name = question.stream.to_string();
     // Other nodes believe this one, not whoever asks it: they are asked only about what this node shows anyway.
     let is_here = app.ask_light(move |app| {
-        app.keeper.ensure_structure()?;
-        let state = app.keeper.index().catalog().read();
+        app.node.keeper.ensure_structure()?;
+        let state = app.node.keeper.index().catalog().read();
         Ok(state.streams.get(&name).is_some_and(|entry| !entry.hours.is_empty()))
     });
     if !is_here.await? {
@@ -133,7 +133,7 @@ async fn ask(app: &Arc<App>, PeerQuestion { peer, question }: PeerQuestion) -> R
             "such channel and quality at this node; other nodes are asked about its own only",
         ));
     }
-    let answer = app.peer_proxy.ask(&peer, &question).await.map_err(problem)?;
+    let answer = app.node.peer_proxy.ask(&peer, &question).await.map_err(problem)?;
     Ok(not_stored(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer)))
 }
 

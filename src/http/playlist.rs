@@ -97,14 +97,14 @@ pub(super) async fn media(
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     let ask = Ask { stream, start, end, gaps, peers };
-    if let Some(list) = app.playback.kept(&ask) {
+    if let Some(list) = app.node.playback.kept(&ask) {
         return reply(&app, &request, list).await;
     }
     // Others are asked before it is anybody's turn: they may take their time.
     let others = if ask.peers { others(&app, &ask).await? } else { Vec::new() };
     let list = {
         let _alone = app.alone(&format!("{ask:?}")).await?;
-        app.ask(move |app| Ok(app.playback.playlist_with(&ask, &others)?)).await?
+        app.ask(move |app| Ok(app.node.playback.playlist_with(&ask, &others)?)).await?
     };
     reply(&app, &request, list).await
 }
@@ -123,8 +123,8 @@ impl FromRequestParts<Arc<App>> for ListPath {
 /// What others have of what is missing here. Those that do not say in time are left out.
 async fn others(app: &Arc<App>, ask: &Ask) -> Result<Vec<Other>, Problem> {
     let question = ask.clone();
-    let hours = app.ask(move |app| Ok(app.playback.missing(&question)?)).await?;
-    Ok(app.peer_proxy.segments(&ask.stream, &hours).await)
+    let hours = app.ask(move |app| Ok(app.node.playback.missing(&question)?)).await?;
+    Ok(app.node.peer_proxy.segments(&ask.stream, &hours).await)
 }
 
 async fn reply(app: &Arc<App>, request: &Parts, list: Arc<Playlist>) -> Result<Response, Problem> {

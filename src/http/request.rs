@@ -31,7 +31,7 @@ impl<T: FromQuery> FromRequestParts<Arc<App>> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        T::read(&Parameters::new(parts.uri.query().unwrap_or_default(), app.bounds.max_page)).map(Self)
+        T::read(&Parameters::new(parts.uri.query().unwrap_or_default(), app.node.bounds.max_page)).map(Self)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn view(
     State(app): State<Arc<App>>,
     Query(PlanQuery(limits)): Query<PlanQuery>,
 ) -> Answer<RetentionView> {
-    app.ask(move |app| Ok(app.retention.view(limits.as_ref())?)).await.map(Json)
+    app.ask(move |app| Ok(app.node.retention.view(limits.as_ref())?)).await.map(Json)
 }
 
 pub(super) struct PlanQuery(Option<RetentionLimits>);

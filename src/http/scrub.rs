@@ -45,7 +45,7 @@ pub(super) async fn run(
     State(app): State<Arc<App>>,
     JsonBody(order): JsonBody<ScrubOrder>,
 ) -> Result<Response, Problem> {
-    let places = app.scrub.places(&order.places).map_err(|nothing| {
+    let places = app.node.scrub.places(&order.places).map_err(|nothing| {
         Problem::bad_parameter("places", &nothing, "a CHANNEL[/QUALITY[/HOUR]] that is in the index")
     })?;
     let turn = Arc::clone(&app.scrubbing).try_acquire_owned();
@@ -62,7 +62,7 @@ pub(super) async fn run(
         };
         let threads = usize::from(order.threads.unwrap_or(1).clamp(1, MOST_THREADS));
         let limits = if order.yes { ScrubLimits::NONE } else { ScrubLimits::CAREFUL };
-        let last = match app.scrub.run(&places, limits, threads, &listener) {
+        let last = match app.node.scrub.run(&places, limits, threads, &listener) {
             Ok(_) if listener.is_stopped() => ScrubLine::Failed { why: "the node is ending".to_owned() },
             Ok(summary) => ScrubLine::Done(summary),
             Err(error) => ScrubLine::Failed { why: error.to_string() },
@@ -85,7 +85,7 @@ impl FromBody for ScrubOrder {
     responses((status = 200, body = QuarantineList), (status = 503, description = "the disk is not there"))
 )]
 pub(super) async fn quarantine(State(app): State<Arc<App>>) -> Answer<QuarantineList> {
-    app.ask(|app| Ok(Scrub::list(&app.scrub)?)).await.map(Json)
+    app.ask(|app| Ok(Scrub::list(&app.node.scrub)?)).await.map(Json)
 }
 
 /// Answers `GET /api/v1/flagged`: segments that the scrub found odd, and that stay where they are.
@@ -94,7 +94,7 @@ pub(super) async fn quarantine(State(app): State<Arc<App>>) -> Answer<Quarantine
     responses((status = 200, body = FlaggedList), (status = 503, description = "the disk is not there"))
 )]
 pub(super) async fn flagged(State(app): State<Arc<App>>) -> Answer<FlaggedList> {
-    app.ask(|app| Ok(Scrub::list_flagged(&app.scrub)?)).await.map(Json)
+    app.ask(|app| Ok(Scrub::list_flagged(&app.node.scrub)?)).await.map(Json)
 }
 
 /// Whoever asked, as long as it listens.

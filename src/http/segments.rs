@@ -64,8 +64,8 @@ pub(super) async fn extras(
     RequestHead(request): RequestHead,
 ) -> Result<Response, Problem> {
     let list = app.ask(move |app| {
-        let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
-        match base.walk_files(&parts.iter().collect::<PathBuf>(), app.bounds.max_extras) {
+        let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
+        match base.walk_files(&parts.iter().collect::<PathBuf>(), app.node.bounds.max_extras) {
             Ok(names) => Ok(served(&parts, &names)),
             Err(DiskError::TooMany { limit, .. }) => {
                 Err(Problem::too_much("number of files", limit as u64 + 1, limit as u64))
@@ -104,8 +104,8 @@ fn is_temporary(path: &str) -> bool {
 }
 
 fn failed(app: &App, error: DiskError) -> Problem {
-    if app.keeper.guard().report(&error)
-        && let Err(away) = app.keeper.guard().base()
+    if app.node.keeper.guard().report(&error)
+        && let Err(away) = app.node.keeper.guard().base()
     {
         return CrawlError::Away(away).into();
     }
@@ -115,14 +115,14 @@ fn failed(app: &App, error: DiskError) -> Problem {
 /// Why there is no such file: it is not known that it is gone where its whole channel is in doubt.
 fn absent(app: &App, parts: &[String]) -> Problem {
     let place = parts.split_last().and_then(|(_, hour)| HourPlace::parse(&hour.join("/")).ok());
-    match place.and_then(|place| app.keeper.doubt_of(&place)) {
+    match place.and_then(|place| app.node.keeper.doubt_of(&place)) {
         Some(doubt) => CrawlError::Doubt(doubt).into(),
         None => Problem::not_found(&format!("file {} in the archive", parts.join("/"))),
     }
 }
 
 fn open(app: &App, parts: &[String]) -> Result<FileReply, Problem> {
-    let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     let path: PathBuf = parts.iter().collect();
     let name = parts.last().map(String::as_str).unwrap_or_default();
     let in_hour = is_in_hour(parts);

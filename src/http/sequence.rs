@@ -49,9 +49,9 @@ fn written(found: &Sequence) -> Response {
 }
 
 fn work(app: &App, stream: &Stream, start: Option<Timestamp>, end: Option<Timestamp>) -> Result<Sequence, Problem> {
-    let extent = if start.is_some() && end.is_some() { None } else { app.playback.extent(stream)? };
+    let extent = if start.is_some() && end.is_some() { None } else { app.node.playback.extent(stream)? };
     let (start, end) = (start.or(extent.map(|all| all.0)), end.or(extent.map(|all| all.1)));
     let (Some(start), Some(end)) = (start, end) else { return Ok(Vec::new()) };
     check_order("end", start, end)?;
-    Ok(app.playback.sequence(stream, start, end)?)
+    Ok(app.node.playback.sequence(stream, start, end)?)
 }

@@ -30,10 +30,10 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Answer<Status> {
 
 /// Everything that a node says about itself; sets the gauges of its problems by the way.
 pub(super) fn gather(app: &App) -> Result<Status, Problem> {
-    let (index, now) = (app.keeper.index(), now());
-    let (disk, crawl, doubts) = (disk(app), app.crawl.status(), app.keeper.doubts());
-    let (peers, sources, retention) = ((app.peers)(), (app.sources)(), app.retention.report());
-    let jobs = jobs::reports(&app.board);
+    let (index, now) = (app.node.keeper.index(), now());
+    let (disk, crawl, doubts) = (disk(app), app.node.crawl.status(), app.node.keeper.doubts());
+    let (peers, sources, retention) = ((app.node.peers)(), (app.node.sources)(), app.node.retention.report());
+    let jobs = jobs::reports(&app.node.jobs);
     let (streams, more_streams) = streams(app, now)?;
     let reports = Reports {
         crawl: &crawl,
@@ -46,7 +46,7 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
         jobs: &jobs,
     };
     let problems = node_problems::gather(app, &reports, now);
-    app.problem_metrics.set(&problems);
+    app.gauges.problems.set(&problems);
     let is_trouble = |problem: &&NodeProblem| problem.severity > Severity::Notice;
     let troubles = problems.iter().filter(is_trouble).map(NodeProblem::line).collect();
     let set_aside: Vec<String> =
@@ -57,14 +57,14 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
         Health::Stalled { .. } => "stalled",
         Health::InMemory { .. } => "in-memory",
     };
-    let watch = app.watch.status();
+    let watch = app.node.watch.status();
     Ok(Status {
-        name: app.name.clone(),
+        name: app.node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: time(app.started),
-        base_dir: app.base_dir.display().to_string(),
+        base_dir: app.node.base_dir.display().to_string(),
         archive_id: index.archive().ok().flatten().map(|id| ArchiveId::from_bytes(id).to_string()),
-        ready: app.crawl.is_ready() && disk.state == "there",
+        ready: app.node.crawl.is_ready() && disk.state == "there",
         index: IndexStatus {
             state: state.to_owned(),
             file_bytes: index.file_bytes(),
@@ -72,7 +72,7 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
             seq,
             set_aside,
         },
-        crawl: super::crawl::report(&crawl, &app.crawl.pacing().get()),
+        crawl: super::crawl::report(&crawl, &app.node.crawl.pacing().get()),
         watch: WatchReport {
             watches: watch.watches.load(Ordering::Relaxed),
             events: watch.events.load(Ordering::Relaxed),
@@ -94,7 +94,7 @@ pub(super) fn gather(app: &App) -> Result<Status, Problem> {
 
 /// The qualities that have been here longest, by name, and how many more there are.
 fn streams(app: &App, now: Timestamp) -> Result<(Vec<StreamStatus>, u64), Problem> {
-    let index = app.keeper.index();
+    let index = app.node.keeper.index();
     let mut all = index.catalog().streams_by_age();
     let more = all.len().saturating_sub(MOST_QUALITIES) as u64;
     all.truncate(MOST_QUALITIES);
@@ -121,11 +121,11 @@ pub(super) fn time(time: SystemTime) -> String {
 }
 
 fn disk(app: &App) -> DiskStatus {
-    match app.keeper.guard().base() {
+    match app.node.keeper.guard().base() {
         Ok(base) => {
             let space = base.free_space().ok();
             let (free_bytes, total_bytes) = (space.map(|(free, _)| free), space.map(|(_, total)| total));
-            let used = app.keeper.disk_use().ok();
+            let used = app.node.keeper.disk_use().ok();
             DiskStatus {
                 state: "there".to_owned(),
                 free_bytes,
@@ -133,7 +133,7 @@ fn disk(app: &App) -> DiskStatus {
                 own_bytes: used.map(|used| used.own),
                 fetched_bytes: used.map(|used| used.fetched),
                 other_bytes: used.map(|used| used.other()),
-                keep_free_bytes: Some(app.thresholds.keep_free),
+                keep_free_bytes: Some(app.node.thresholds.keep_free),
             }
         }
         Err(_) => DiskStatus { state: "away".to_owned(), ..DiskStatus::default() },
@@ -160,8 +160,8 @@ fn stream_status(app: &App, stream: &Stream, census: &Census, now: Timestamp) ->
 
 /// The first hour of a quality, the last one up to the horizon, and how many lie beyond.
 fn bounds(app: &App, stream: &Stream) -> (Option<(Hour, Hour)>, u64) {
-    let horizon = app.keeper.horizon();
-    let state = app.keeper.index().catalog().read();
+    let horizon = app.node.keeper.horizon();
+    let state = app.node.keeper.index().catalog().read();
     let Some(entry) = state.streams.get(&stream.to_string()) else { return (None, 0) };
     let first = entry.hours.keys().next().copied();
     (first.zip(horizon.newest(&entry.hours).next()), horizon.count_beyond(&entry.hours) as u64)
@@ -169,11 +169,11 @@ fn bounds(app: &App, stream: &Stream) -> (Option<(Hour, Hour)>, u64) {
 
 fn last_day(app: &App, stream: &Stream, now: Timestamp) -> Result<Option<DayCoverage>, Problem> {
     // What was not read yet would look like a hole.
-    if !app.crawl.is_ready() {
+    if !app.node.crawl.is_ready() {
         return Ok(None);
     }
     let window = Window { from: Some(now - DAY), to: Some(now), ..Window::default() };
-    let found = app.keeper.index().coverage(stream, &window, MOST_HOURS)?;
+    let found = app.node.keeper.index().coverage(stream, &window, MOST_HOURS)?;
     let covered_us = found.coverage.covered_us(CoverageKind::Raw, &window, &found.lines);
     let holes = found.coverage.holes_within(CoverageKind::Raw, &window);
     if covered_us == 0 && holes.is_empty() {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{App, AppParts, Auth, HttpMetrics, RequestBounds, router};
+use super::{App, Auth, HttpMetrics, RequestBounds, ServedNode, router};
 use crate::archive::HourPlace;
 use crate::disk::{Base, BaseGuard, BaseIdentity};
 use crate::index::{Index, IndexOptions};
@@ -227,7 +227,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
     let watching = WatchOptions { hours_per_quality: 1, max_watches: 1, window: Duration::from_millis(1) };
     let watch = Arc::new(Watch::new(Arc::clone(keeper), watching, stop.clone()));
     let metrics = HttpMetrics::register(&registry, Arc::default()).unwrap();
-    let app = App::new(AppParts {
+    let app = App::new(ServedNode {
         hosts: super::Hosts::new(["archive.example"]),
         auth: Arc::new(Auth::open(None, None).unwrap()),
         deleted,
@@ -242,7 +242,7 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
             NodeEvents::default(),
         )),
         retention,
-        backfill_actions: super::operator_actions::BackfillActions { accept_bursts: Box::new(|_| 0) },
+        accept_bursts: Box::new(|_| 0),
         instance,
         peers: Box::new(Vec::new),
         peer_proxy: nobody(),
@@ -256,20 +256,20 @@ pub(crate) fn app(over: TestApp<'_>, ending: &tokio_util::sync::CancellationToke
             crate::play::ffmpeg::Pool::new(crate::play::ffmpeg::PoolOptions::default(), &registry).unwrap(),
         ),
         registry,
-        board: Arc::default(),
+        jobs: Arc::default(),
         coverage: Some(crate::report::coverage::LiveGauges::new(2, 50_000)),
         playback: Arc::new(crate::play::playback::Playback::new(
             Arc::clone(keeper),
             Arc::new(crate::jobs::SystemClock::new()),
             crate::play::playback::PlaybackOptions { max_hours: 100, cache: 8 << 20 },
         )),
-        listing_cache: 1 << 20,
         thresholds: crate::archive::problems::video::ProblemThresholds::default(),
         misplaced: Box::new(Vec::new),
         bounds: RequestBounds {
             max_page: 10_000,
             max_hours: 10_000,
             max_extras: 1_000,
+            listing_cache: 1 << 20,
             held: 1 << 20,
             listeners: (8, 4),
             waiting: (16, 8),

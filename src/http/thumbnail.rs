@@ -148,7 +148,7 @@ fn template(app: &App, name: &str) -> Result<Template, Problem> {
     if !is_name {
         return Err(Problem::bad_parameter("template", name, "the name of a template"));
     }
-    let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     let none = || {
         let place = TEMPLATES.join("/");
         Problem::not_found(&format!("template {name}; those of this node lie in its base, as {place}/NAME.png"))
@@ -172,8 +172,8 @@ async fn made(
 ) -> Result<Vec<u8>, Problem> {
     // What is no template is said before anything is decoded. Its pixels are not held while others have their turn.
     let template = app.ask(move |_| picture(&template).map(|_| template)).await?;
-    let near = ffmpeg::near(&app.keeper, &frame.stream, &frame.around);
-    let frame = ffmpeg::frame(&app.ffmpeg, near, frame.time).await?;
+    let near = ffmpeg::near(&app.node.keeper, &frame.stream, &frame.around);
+    let frame = ffmpeg::frame(&app.node.ffmpeg, near, frame.time).await?;
     // Both have up to 64 MiB of pixels.
     let _alone = app.alone("thumbnail").await?;
     app.ask(move |_| {

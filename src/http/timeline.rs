@@ -71,8 +71,8 @@ impl TimelineQuery {
 
 /// From the first segment to the furthest end, of what is shown where nobody says which hours.
 fn extent(app: &App, stream: &Stream) -> Result<Option<Stretch>, Problem> {
-    let view = app.keeper.view(stream);
-    Ok(view.map(|hours| app.keeper.index().extent(stream, hours)).transpose()?.flatten())
+    let view = app.node.keeper.view(stream);
+    Ok(view.map(|hours| app.node.keeper.index().extent(stream, hours)).transpose()?.flatten())
 }
 
 fn work(app: &App, stream: &Stream, wanted: &TimelineQuery) -> Result<Timeline, Problem> {

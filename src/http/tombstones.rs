@@ -114,13 +114,13 @@ fn read_after(value: &str) -> Result<PageEnd, Problem> {
 }
 
 fn index_state(app: &App) -> IndexTrust {
-    if *app.crawl.ready().borrow() { IndexTrust::CaughtUp } else { IndexTrust::Behind }
+    if *app.node.crawl.ready().borrow() { IndexTrust::CaughtUp } else { IndexTrust::Behind }
 }
 
 fn page(app: &App, wanted: &TombstonesQuery) -> Result<TombstonePage, Problem> {
-    let bounds = TombstoneBounds { files: wanted.limit, hours: app.bounds.max_hours };
+    let bounds = TombstoneBounds { files: wanted.limit, hours: app.node.bounds.max_hours };
     let after = wanted.after.as_ref();
-    Ok(tombstones::list(&app.keeper, &wanted.scope, after, bounds, index_state(app))?)
+    Ok(tombstones::list(&app.node.keeper, &wanted.scope, after, bounds, index_state(app))?)
 }
 
 fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Problem> {
@@ -148,7 +148,7 @@ fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Probl
             if range.to <= range.from {
                 return Err(Problem::bad_parameter("to", &to, &format!("a time after from, {from}")));
             }
-            let found = tombstones::in_range(&app.keeper, &range, app.bounds.max_hours)?;
+            let found = tombstones::in_range(&app.node.keeper, &range, app.node.bounds.max_hours)?;
             found.map_err(|wide| Problem::too_much(wide.what, wide.found as u64, wide.most as u64))?
         }
         _ => {
@@ -157,7 +157,7 @@ fn add_wanted(app: &App, wanted: AddTombstones) -> Result<AddedTombstones, Probl
         }
     };
     few(paths.len())?;
-    Ok(tombstones::add(&app.keeper, &paths, note.as_ref())?)
+    Ok(tombstones::add(&app.node.keeper, &paths, note.as_ref())?)
 }
 
 /// Whatever is equal to these.
@@ -171,25 +171,25 @@ fn add_content(
     let contents = tombstones::contents(paths).map_err(|(path, why)| {
         Problem::bad_parameter("content", &path, &format!("CHANNEL/QUALITY/HOUR/NAME ({why})"))
     })?;
-    let found = tombstones::equal(&app.keeper, &contents, MOST_PATHS)?;
+    let found = tombstones::equal(&app.node.keeper, &contents, MOST_PATHS)?;
     few(found.len())?;
     if dry_run {
         return Ok(AddedTombstones::would_be(found));
     }
-    Ok(tombstones::add(&app.keeper, &found, note)?)
+    Ok(tombstones::add(&app.node.keeper, &found, note)?)
 }
 
 fn note(app: &App, reason: &str) -> Result<TombstoneNote, Problem> {
-    let note = TombstoneNote::new(reason, SystemTime::now(), &app.name);
+    let note = TombstoneNote::new(reason, SystemTime::now(), &app.node.name);
     note.map_err(|error| Problem::bad_parameter("reason", reason, &error.to_string()))
 }
 
 fn purge_ordered(app: &App, order: &PurgeOrder) -> Result<PurgeReport, Problem> {
     few(order.paths.len())?;
     few(order.places.len())?;
-    let stay = app.last_copies.as_ref().map(|make| make());
+    let stay = app.node.last_copies.as_ref().map(|make| make());
     let stay = stay.as_deref();
-    let purge = Purge { keeper: &app.keeper, deleted: &app.deleted, stay, dry_run: order.dry_run };
+    let purge = Purge { keeper: &app.node.keeper, deleted: &app.node.deleted, stay, dry_run: order.dry_run };
     let after = order.after.as_deref().map(read_after).transpose()?;
     let scope = match (order.paths.is_empty(), order.places.is_empty(), order.everything) {
         (false, true, false) => return Ok(purge.paths(&order.paths)?),
@@ -200,7 +200,7 @@ fn purge_ordered(app: &App, order: &PurgeOrder) -> Result<PurgeReport, Problem> 
         (true, true, true) => TombstoneScope::everything(),
         _ => return Err(Problem::bad_body("it does not say what to purge", "one of paths, places and everything")),
     };
-    let bounds = TombstoneBounds { files: MOST_DELETED, hours: app.bounds.max_hours };
+    let bounds = TombstoneBounds { files: MOST_DELETED, hours: app.node.bounds.max_hours };
     Ok(purge.scope(&scope, after.as_ref(), bounds, index_state(app))?)
 }
 

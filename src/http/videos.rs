@@ -62,7 +62,7 @@ pub(super) async fn generate(State(app): State<Arc<App>>, path: PathParts, body:
     let wanted = read(&stream, &bytes)?;
     let asked = stream.clone();
     let videos = app.ask(move |app| planned(app, &asked, wanted)).await?;
-    app.ffmpeg.installed("video").await?;
+    app.node.ffmpeg.installed("video").await?;
     let stream = Arc::new(stream);
     let lines = stream::iter(videos).then(move |video| {
         let (app, stream) = (Arc::clone(&app), Arc::clone(&stream));
@@ -113,7 +113,7 @@ fn read(stream: &Stream, bytes: &[u8]) -> Result<Wanted, Problem> {
 fn planned(app: &App, stream: &Stream, wanted: Wanted) -> Result<Vec<Video>, Problem> {
     let mut videos = Vec::new();
     for (front, start, end) in wanted {
-        let sequence = app.playback.sequence(stream, start, end)?;
+        let sequence = app.node.playback.sequence(stream, start, end)?;
         let runs = sequence.split(Option::is_none).filter(|run| !run.is_empty());
         videos.extend(runs.enumerate().map(|(number, run)| Video {
             file: format!("{front}_{number}.mkv"),
@@ -148,7 +148,7 @@ impl VideoError {
 }
 
 async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published, VideoError> {
-    let base = app.keeper.guard().base().map_err(CrawlError::Away)?;
+    let base = app.node.keeper.guard().base().map_err(CrawlError::Away)?;
     let name = video.file;
     let begin = move || {
         let Some(dir) = base.dir(Path::new(""))? else { return Ok(None) };
@@ -156,8 +156,8 @@ async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published
     };
     let file = tokio::task::spawn_blocking(begin).await.map_err(|_| VideoError::Broken)??;
     let Some(mut file) = file else { return Ok(Published::AlreadyThere) };
-    let segments = video.pieces.iter().map(|piece| ffmpeg::segment(&app.keeper, stream, piece)).collect();
-    let mut output = ffmpeg::matroska(&app.ffmpeg, segments).await?;
+    let segments = video.pieces.iter().map(|piece| ffmpeg::segment(&app.node.keeper, stream, piece)).collect();
+    let mut output = ffmpeg::matroska(&app.node.ffmpeg, segments).await?;
     let write = move || {
         while let Some(piece) = output.blocking_recv() {
             file.write(&piece?)?;

@@ -18,8 +18,7 @@ use super::{NodeError, NodeOptions};
 use crate::archive::problems::layout::VideoDir;
 use crate::archive::{Span, Timestamp};
 use crate::disk::BaseGuard;
-use crate::http::operator_actions::BackfillActions;
-use crate::http::{App, AppParts};
+use crate::http::{App, ServedNode};
 use crate::index::Index;
 use crate::jobs::{ForegroundLoad, Job, JobRegistry, NodeEvents, Stop, SystemClock, Wake};
 use crate::lifecycle::clock::SystemClocks;
@@ -175,15 +174,15 @@ impl Services {
         let (reported, accepting, dates) = (Arc::clone(&self.backfill), Arc::clone(&self.backfill), self.dates.clone());
         let (listed, misplaced, copies) =
             (Arc::clone(&self.sources), Arc::clone(&self.misplaced), Arc::clone(&self.retention));
-        App::new(AppParts {
+        App::new(ServedNode {
             name: options.name.clone(),
             base_dir: options.base_dir.clone(),
             keeper: Arc::clone(&self.keeper),
             crawl: Arc::clone(&self.crawl),
             watch: Arc::clone(&self.watch),
             registry,
-            board: Arc::clone(&self.board),
-            backfill_actions: BackfillActions { accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)) },
+            jobs: Arc::clone(&self.board),
+            accept_bursts: Box::new(move |peer| accepting.accept_bursts(peer)),
             instance: self.instance,
             peers: Box::new(move || reported.status().into_iter().map(|status| report_of(status, &dates)).collect()),
             peer_proxy: Arc::clone(&self.peer_proxy),
@@ -197,7 +196,6 @@ impl Services {
             coverage: options.gauges.map(|(hours, series)| LiveGauges::new(hours, series)),
             playback: Arc::clone(&self.playback),
             ffmpeg: Arc::clone(&self.ffmpeg),
-            listing_cache: options.listing_cache,
             thresholds: options.thresholds,
             misplaced: Box::new(move || misplaced.lock().clone()),
             bounds: options.bounds,

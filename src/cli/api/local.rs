@@ -14,8 +14,7 @@ use crate::cli::config::Config;
 use crate::cli::daemon_search::wrong_with;
 use crate::cli::{backfill, node, retention};
 use crate::disk::{Base, BaseGuard};
-use crate::http::operator_actions::BackfillActions;
-use crate::http::{AppParts, Auth, Hosts, InProcess};
+use crate::http::{Auth, Hosts, InProcess, RequestBounds, ServedNode};
 use crate::index::IndexOptions;
 use crate::jobs::{NodeEvents, Stop, SystemClock};
 use crate::lifecycle::deleted::DeletionCounter;
@@ -94,14 +93,14 @@ impl LocalArchive {
             retention::unread(&keeper)?
         };
         let making = Arc::clone(&retention);
-        let parts = AppParts {
+        let services = ServedNode {
             name: config.node.name.clone(),
             base_dir: config.base_dir.clone(),
             thresholds: node::thresholds(config),
             misplaced: Box::new(Vec::new),
             crawl: Arc::new(crawl),
             watch: Arc::new(Watch::new(Arc::clone(&keeper), node::watch_options(config), stop)),
-            board: Arc::default(),
+            jobs: Arc::default(),
             instance: rand::random(),
             peers: Box::new(Vec::new),
             peer_proxy: Arc::new(PeerProxy::new(peers, &*tls::trusting_nobody()?, None)?),
@@ -116,9 +115,8 @@ impl LocalArchive {
             coverage: None,
             playback: Arc::new(Playback::new(Arc::clone(&keeper), clock, node::playback_options(config))),
             ffmpeg: Arc::new(Pool::new(node::ffmpeg_options(config), &registry)?),
-            listing_cache: 0,
-            bounds: node::bounds(config),
-            backfill_actions: BackfillActions { accept_bursts: Box::new(|_| 0) },
+            bounds: RequestBounds { listing_cache: 0, ..node::bounds(config) },
+            accept_bursts: Box::new(|_| 0),
             hosts: Hosts::default(),
             auth: Arc::new(Auth::open(None, None)?),
             deleted: Arc::new(DeletionCounter::register(&registry)?),
@@ -126,7 +124,7 @@ impl LocalArchive {
             keeper,
             registry,
         };
-        Ok(Self { routes: InProcess::new(parts)?, opened, retention })
+        Ok(Self { routes: InProcess::new(services)?, opened, retention })
     }
 
     pub(super) async fn answer(&self, request: Request) -> Result<Response, ApiError> {
