@@ -263,10 +263,14 @@ fn the_page_plays_on_where_sound_begins_and_where_it_ends() {
     let begun = SystemTime::UNIX_EPOCH + BEGUN;
     let silent = |from| Encoder { from, sound: None, ..USUAL }.segments(3);
     let contents = [silent(0.0), Encoder { from: 6.0, ..USUAL }.segments(3), silent(12.0)].concat();
-    from(0.0, contents).iter().for_each(|segment| put(&archive, "chan", begun, segment));
+    for segment in &from(0.0, contents) {
+        put(&archive, "chan", begun, segment);
+    }
     // Its sound ends in the middle of a segment, and its tables do not say so.
     let ends = from(20.0, Encoder { sounds: 5.0, ..USUAL }.segments(8));
-    ends.iter().for_each(|segment| put(&archive, "chan", begun, segment));
+    for segment in &ends {
+        put(&archive, "chan", begun, segment);
+    }
     let node = TestNode::start(&archive);
     node.wait_ready();
     let list = format!("/playlist/chan/source.m3u8?{}", window(begun, 18.0));
