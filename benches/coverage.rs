@@ -6,9 +6,9 @@
 mod support;
 
 use gapless::archive::coverage::{Coverage, CoverageKind, Shares, Stretch, Window};
-use gapless::archive::map::{ROWS, paint, paint_hours};
 use gapless::archive::{Horizon, Hour, Span, Stream};
 use gapless::index::Index;
+use gapless::report::coverage::map::{ROWS, paint, paint_hours};
 use gapless::report::coverage::{LiveGauges, png};
 use gapless::wire::HoleRecord;
 

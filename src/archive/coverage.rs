@@ -19,7 +19,7 @@ mod line;
 mod shares;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod totals;
 mod walk;
 mod window;

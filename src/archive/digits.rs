@@ -26,12 +26,12 @@ fn digits(number: u32, from: usize, to: usize) -> &'static str {
 }
 
 /// The last two digits of a number.
-pub(super) fn push_two(text: &mut String, number: u32) {
+pub(crate) fn push_two(text: &mut String, number: u32) {
     text.push_str(digits(number % 100, 1, 3));
 }
 
 /// A point and the first `count` digits of so many microseconds, of which there are six; nothing at all if that is 0.
-pub(super) fn push_fraction(text: &mut String, us: u32, count: u8) {
+pub(crate) fn push_fraction(text: &mut String, us: u32, count: u8) {
     let count = usize::from(count.min(6));
     if count == 0 {
         return;

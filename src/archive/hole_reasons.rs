@@ -1,25 +1,19 @@
-//! The ledger of raw holes: since when each is known, why it is open, when it closed and by whom.
+//! Raw holes: since when each is known, why it is open, when it closed and by whom.
 //!
-//! 1. A [`HoleReasonChange`] leads from the holes that were to those that are. Nothing else opens or closes an entry, so that the open entries
-//!    are the raw holes exactly, and every instant that was missing and is not any more lies in a closed entry.
-//! 2. A hole that shrinks, splits or grows is known since the earliest of those that it was made of.
-//! 3. Who closed it is told by what arrived meanwhile ([`Arrival`]).
-//! 4. Why it is open is worked out elsewhere ([`why()`]) and remembered in the entry.
-//!
-//! Nothing here reads anything: neither clock nor index.
+//! Entries are opened and closed by the index (`index/hole_reasons`); why one is open is worked out by `replicate/hole_reasons`.
 
-mod turn;
-pub mod why;
-
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-pub use turn::HoleReasonChange;
-pub use why::{HoleFacts, HoleOffer, PeerFacts, why};
-
 use super::coverage::Stretch;
 use super::time::Timestamp;
+
+/// Peers that are named in an entry: more than anybody asks.
+pub const MOST_PEERS: usize = 32;
+/// Bytes of a peer's name that are kept.
+pub const NAME_BYTES: usize = 200;
+/// Bytes of a sentence that are kept.
+pub const DETAIL_BYTES: usize = 2_000;
 
 /// Why a hole is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,47 +141,8 @@ pub struct ClosedHoleReason {
     pub by: HoleFiller,
 }
 
-/// A segment that has become known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
-    /// What it covers.
-    pub covers: Stretch,
-    /// Who gave it.
-    pub by: HoleFiller,
+/// As much of a text as fits into so many bytes.
+pub fn shortened(text: &str, most: usize) -> &str {
+    let cut = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..cut).unwrap_or_default()
 }
-
-/// How the holes that are differ from those that were.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HoleChanges {
-    gone: BTreeSet<Stretch>,
-    new: BTreeSet<Stretch>,
-}
-
-impl HoleChanges {
-    /// Adds what became of some of them; the same one may go and come again.
-    pub fn add(&mut self, old: impl IntoIterator<Item = Stretch>, new: impl IntoIterator<Item = Stretch>) {
-        for hole in old {
-            if !self.new.remove(&hole) {
-                self.gone.insert(hole);
-            }
-        }
-        for hole in new {
-            if !self.gone.remove(&hole) {
-                self.new.insert(hole);
-            }
-        }
-    }
-
-    /// Whether all is as it was.
-    pub fn is_empty(&self) -> bool {
-        self.gone.is_empty() && self.new.is_empty()
-    }
-
-    /// Those that are no more, in order.
-    pub fn gone(&self) -> impl Iterator<Item = Stretch> {
-        self.gone.iter().copied()
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! The pure core: names, keys, hours, best segments and sequences.
+//! What several rooms decide by: names, keys, hours, best segments and sequences. What one room alone decides over values lies there.
 //!
 //! Nothing here touches a disk, a clock, a socket or the index; everything is exact integer arithmetic over values, so that
 //! it can be checked against plain models.
@@ -6,49 +6,34 @@
 pub mod bad_name;
 pub mod best;
 pub mod blocks;
-pub mod burst;
 pub mod census;
-pub mod chat;
 pub mod clock;
-pub mod compare;
 pub mod contents;
 pub mod coverage;
-pub mod cut;
 pub mod digest_sums;
-mod digits;
+pub(crate) mod digits;
 pub mod dir_stamp;
 pub mod disk_use;
 pub mod escape;
 pub mod explain;
-pub mod federated;
-pub mod gifts;
 pub mod guards;
 pub mod hidden_content;
-pub mod hls;
 pub mod hole_reasons;
 pub mod horizon;
 pub mod ids;
-pub mod import;
 pub mod layout;
-pub mod live_edge;
 pub mod lived;
-pub mod map;
-pub mod mass_loss;
-pub mod master;
 pub mod metric_series;
 pub mod misspelt;
 pub mod name;
 pub mod origins;
-pub mod plan;
 pub mod probe;
 pub mod problems;
 pub mod quantity;
 pub mod retention;
-pub mod seats;
 pub mod segment;
 #[cfg(test)]
 pub mod test_names;
-pub mod thumbnail;
 pub mod time;
 pub mod time_input;
 pub mod totals;
@@ -64,7 +49,6 @@ pub use horizon::Horizon;
 pub use ids::{Channel, Quality, Stream};
 pub use layout::{FilePlace, HourPlace};
 pub use name::{FileName, parse_file_name};
-pub use plan::{HourPlan, PeerOffer, Rules, SkipReason, plan};
 pub use segment::{Hash, LARGEST_FILE, SegmentFile, SegmentKey, SegmentKind, Spelling};
 pub use time::{Hour, Span, Timestamp};
 pub use totals::{Digest, HourTotals};

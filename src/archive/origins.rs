@@ -351,17 +351,17 @@ fn lived_line(lived: &LivedTime) -> String {
 }
 
 /// A word of a line.
-pub(super) fn encoded(text: &str) -> impl std::fmt::Display {
+pub(crate) fn encoded(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, BREAKS)
 }
 
 /// What a word of a line says.
-pub(super) fn decoded(word: &str) -> Option<String> {
+pub(crate) fn decoded(word: &str) -> Option<String> {
     Some(percent_decode_str(word).decode_utf8().ok()?.into_owned())
 }
 
 /// A line with its check.
-pub(super) fn checked(text: &str) -> String {
+pub(crate) fn checked(text: &str) -> String {
     let mut line = text.to_owned();
     // A write to a String cannot fail.
     writeln!(line, " {}", check(text)).unwrap_or_default();
@@ -369,7 +369,7 @@ pub(super) fn checked(text: &str) -> String {
 }
 
 /// What a line says, if it adds up.
-pub(super) fn unchecked(line: &str) -> Option<&str> {
+pub(crate) fn unchecked(line: &str) -> Option<&str> {
     let (front, found) = line.rsplit_once(' ')?;
     (found == check(front)).then_some(front)
 }

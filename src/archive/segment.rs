@@ -182,7 +182,7 @@ impl SegmentKey {
     }
 
     /// The same with the colon written in another way.
-    pub(super) fn push_name_with(&self, text: &mut String, colon: &str) {
+    pub(crate) fn push_name_with(&self, text: &mut String, colon: &str) {
         let number = self.spelling.number();
         let (time_digits, duration_digits) = (number / 7, number % 7);
         push_two(text, self.start_us / 60_000_000);

@@ -15,9 +15,10 @@ use super::out::{LineOutput, stdout};
 use super::{Exit, UsageError, absent};
 use crate::archive::coverage::{CoverageKind, HourFigures};
 use crate::archive::escape::{shown, unshown};
-use crate::archive::{Channel, Horizon, Quality, Stream, map};
+use crate::archive::{Channel, Horizon, Quality, Stream};
 use crate::disk::Base;
 use crate::replicate::sources::SourceEntry;
+use crate::report::coverage::map;
 use crate::report::coverage::{self, CoverageGauges, ShownNode};
 use crate::wire::{CoverageList, HourCoverage, Status, seconds};
 

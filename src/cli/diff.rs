@@ -6,6 +6,7 @@
 //!    what its plan says.
 //! 3. An hour that cannot be compared is reported, and the others go on; a peer that is away ends the run.
 
+pub(super) mod compare;
 mod print;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,10 +20,10 @@ use super::args::{ArchiveTarget, RuleArgs};
 use super::config::Config;
 use super::progress::Progress;
 use super::{Exit, UsageError};
-use crate::archive::compare::{HourDifference, NameFate, compare, fates};
-use crate::archive::plan::Rules;
-use crate::archive::{Channel, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp, plan};
+use crate::archive::{Channel, Hour, HourContents, HourPlace, Quality, Span, Stream, Timestamp};
+use crate::replicate::backfill::plan::{Rules, plan};
 use crate::replicate::peer::PeerError;
+use compare::{HourDifference, NameFate, compare, fates};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DiffArgs {

@@ -1,20 +1,21 @@
 //! The verb `import`: recordings that ffmpeg, OBS or another program has made become segments of an archive.
 //!
 //! 1. A file is read once: hash, duration, whether it is whole. One that some process may still write to is left for later.
-//! 2. Its start is found ([`archive::import`](crate::archive::import)), from the archive where it goes on from what is there.
+//! 2. Its start is found (`start_time`), from the archive where it goes on from what is there.
 //! 3. It is published when the next one is known, up to whose start it lasts. It is linked or copied, and never replaces anything.
 //! 4. An original is only removed with `--move`, after its content is durable in the archive.
 //!
 //! Neither index nor lock is needed: a daemon that runs sees the files as it sees those of a recorder, and otherwise the next one does.
 
+mod name_pattern;
 mod original;
 mod publish;
+mod start_time;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{Local, LocalResult, NaiveDateTime, TimeZone as _};
-use publish::{ArchiveHours, SegmentOfHour};
 use serde::Serialize;
 
 use super::args::{now, parse_time};
@@ -22,16 +23,13 @@ use super::config::Config;
 use super::out::{stderr_line, stdout};
 use super::{Exit, UsageError};
 use crate::archive::escape::{shown, unshown};
-use crate::archive::import::{
-    Before, NamePattern, NameTime, Placement, Recording, StartFrom, length, natural_order, place,
-};
 use crate::archive::{FileName, Span, Stream, Timestamp, parse_file_name, time_input};
 use crate::disk::{Base, DiskError, marker};
 use crate::sync::startup;
-use original::Writers;
-
-use original::{Original, OriginalContent};
-use publish::Way;
+use name_pattern::{NamePattern, NameTime};
+use original::{Original, OriginalContent, Writers};
+use publish::{ArchiveHours, SegmentOfHour, Way};
+use start_time::{Before, Placement, Recording, StartFrom, length, natural_order, place};
 
 /// A name and the last change of a file that agree to this are not remarked on.
 const AGREE: Span = Span::from_us(60_000_000);

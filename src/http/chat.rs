@@ -5,6 +5,8 @@
 //! 2. A batch that vanishes while it is read has been put together with another one: the list is read again.
 //! 3. One answer is made at a time, of at most [`MOST_BYTES`] of batches; what is damaged is passed over.
 
+mod messages;
+
 use std::ffi::OsStr;
 use std::sync::Arc;
 
@@ -12,11 +14,11 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 
+use self::messages::Chat;
 use super::app::App;
 use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing};
-use crate::archive::chat::Chat;
 use crate::archive::{FileName, Hour, HourPlace, SegmentKind, Span, Stream, Timestamp, parse_file_name};
 use crate::disk::SmallFile;
 use crate::index::Version;

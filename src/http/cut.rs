@@ -24,10 +24,10 @@ use super::cut_body::{CutBody, OpenFile, within};
 use super::range::wanted;
 use super::request::{Parameters, PathParts, RequestHead, check_order, time};
 use super::{ConditionVerdict, ETag, Problem, RequestedRange, conditional};
-use crate::archive::cut::CutHoleReason;
 use crate::archive::{Span, Stream, Timestamp};
 use crate::play::ffmpeg::{Container, Transition};
 use crate::play::playback::{self, CutAsk, CutPlan, PlaybackError};
+use crate::play::playlist::cut::CutHoleReason;
 use crate::wire::CutHole;
 
 /// Stretches in one cut.

@@ -15,8 +15,8 @@ use super::coverage::{MOST_HOURS, in_turns, may_be_told};
 use super::request::{FromQuery, Parameters, Query, RequestHead, StreamPath};
 use super::{ETag, Problem};
 use crate::archive::coverage::Window;
-use crate::archive::map::{MOST_COLUMNS, MOST_PIXELS, PIXEL, Painter, ROWS};
 use crate::archive::{Hour, Span, Stream, Timestamp};
+use crate::report::coverage::map::{MOST_COLUMNS, MOST_PIXELS, PIXEL, Painter, ROWS};
 use crate::report::coverage::png;
 
 /// The shortest pixel: nothing is to be seen that is shorter than a frame.

@@ -13,8 +13,8 @@ use super::request::{FromQuery, Parameters, PathParts, Query, RequestHead};
 use super::wire_cache::{CachedList, ListSubject};
 use super::{Problem, listing};
 use crate::archive::Channel;
-use crate::archive::hls::MEDIA_TYPE;
-use crate::archive::master::MasterRange;
+use crate::play::playlist::hls::MEDIA_TYPE;
+use crate::play::playlist::master::MasterRange;
 
 /// Answers `GET /playlist/{channel}.m3u8`.
 #[utoipa::path(

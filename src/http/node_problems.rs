@@ -9,7 +9,6 @@ use prometheus::{IntGaugeVec, Opts, Registry};
 use super::app::App;
 use super::coverage::MOST_HOURS;
 use crate::archive::coverage::{CoverageKind, Stretch, Window};
-use crate::archive::mass_loss::MassLoss;
 use crate::archive::problems::video::{
     DAY, DayGaps, HourSpans, bad_names, disk_full, empty, holes, paused, silent, twice_before,
 };
@@ -19,6 +18,7 @@ use crate::archive::time::HOUR_US;
 use crate::archive::{Hour, Span, Stream, Timestamp};
 use crate::index::{Health, Index};
 use crate::sync::crawl::CrawlStatus;
+use crate::sync::crawl::MassLoss;
 use crate::sync::scrub::KeptFile;
 use crate::wire::{DiskStatus, JobReport, PeerReport, RetentionReport, SourceReport, StreamStatus};
 

@@ -13,8 +13,8 @@ use axum::http::StatusCode;
 use super::Problem;
 use super::app::{Answer, App};
 use super::request::{FromBody, JsonBody};
-use crate::archive::mass_loss::MassLoss;
 use crate::archive::{Channel, HourPlace};
+use crate::sync::crawl::MassLoss;
 use crate::wire::{
     AcceptBursts, AcceptMissing, AcceptedRecords, DoubtReport, KeepHours, KeptHours, RetentionReport, RunRetention,
     TombstoneReceipt,

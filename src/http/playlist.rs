@@ -18,10 +18,10 @@ use super::negotiate::negotiate_among;
 use super::pieces_body::PiecesBody;
 use super::request::{self, FromQuery, Parameters, PathParts, RequestHead};
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional};
-use crate::archive::hls::MEDIA_TYPE;
-use crate::archive::master::MasterRange;
 use crate::archive::{Span, Stream, Timestamp};
 use crate::play::playback::{Ask, Other, Playlist};
+use crate::play::playlist::hls::MEDIA_TYPE;
+use crate::play::playlist::master::MasterRange;
 
 /// How long after it was last asked for a list counts as followed: players ask again after a few seconds.
 const FOLLOWED: Duration = Duration::from_secs(5 * 60);

@@ -1,7 +1,7 @@
 //! `/thumbnail/{channel}/{quality}.png`: a frame seen through a template, as editors of this field show it before a video is published.
 //!
 //! 1. `POST` brings the template as its body; nothing is kept of it. `GET` names one of those that lie in [`TEMPLATES`] beneath the base.
-//! 2. The frame is the same as that of `/frame` at that time; how it is put together is `archive::thumbnail`.
+//! 2. The frame is the same as that of `/frame` at that time; how it is put together is `report::coverage::thumbnail`.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use super::Problem;
 use super::app::App;
 use super::ffmpeg::{PicturePath, PictureRefusals, around, reply, tag};
 use super::request::{FromQuery, Parameters, Query, RequestHead};
-use crate::archive::thumbnail::{Area, Picture, compose};
 use crate::archive::{Sequence, Stream, Timestamp};
 use crate::disk::SmallFile;
 use crate::play::ffmpeg;
+use crate::report::coverage::thumbnail::{Area, Picture, compose};
 use crate::report::coverage::{decode, encode};
 use crate::sync::crawl::CrawlError;
 

@@ -4,3 +4,4 @@
 
 pub mod ffmpeg;
 pub mod playback;
+pub mod playlist;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use gapless::archive::coverage::{Coverage, CoverageKind, HourFigures, HourLine, LaneFigures, TimeTally, Window};
-use gapless::archive::map::{Colour, paint_hours};
 use gapless::archive::{Hour, HourContents, SegmentKind, Timestamp};
+use gapless::report::coverage::map::{Colour, paint_hours};
 use serde_json::{Value, json};
 
 use crate::support::{Outcome, TestArchive, TestNode, archive::snapshot, gapless};

@@ -9,7 +9,7 @@ const HAVE_PARTS: &[&str] = &["sync", "replicate", "lifecycle", "play", "report"
 /// Left may use right; everybody may use `archive`. A room, or a part of one, may always use itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("media", &[]),
-    // A master playlist is made of what segments say of themselves.
+    // What the index remembers of a segment is what `media` says of it.
     ("archive", &["media"]),
     ("jobs", &[]),
     ("wire", &[]),
@@ -23,7 +23,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("replicate/sources", &["disk", "replicate/peer", "jobs", "net/tls"]),
     ("replicate/peer_proxy", &["replicate/peer", "net/tls", "net/tokens", "wire"]),
     ("sync/crawl", &["disk", "index", "jobs"]),
-    ("play/playback", &["sync/crawl", "disk", "index", "media", "jobs"]),
+    ("play/playlist", &["media"]),
+    ("play/playback", &["play/playlist", "sync/crawl", "disk", "index", "media", "jobs"]),
     ("sync/check", &["sync/crawl", "disk", "index", "wire"]),
     ("sync/rebuild", &["sync/check", "sync/crawl", "disk", "index"]),
     ("sync/startup", &["disk", "index"]),
@@ -64,6 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "play/ffmpeg",
             "index",
             "play/playback",
+            "play/playlist",
             "lifecycle/retention",
             "jobs",
             "sync/scrub",

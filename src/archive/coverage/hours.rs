@@ -169,13 +169,13 @@ impl Coverage {
     }
 
     /// From the first segment that lasts some time to the end of the union; from before all time where it begins before these hours.
-    pub(in crate::archive) fn covered_extent(&self) -> Option<Stretch> {
+    pub(crate) fn covered_extent(&self) -> Option<Stretch> {
         let (start, ends) = self.first_covered().zip(self.ends())?;
         Some(Stretch { start, end: ends.covered })
     }
 
     /// Raw holes between what lasts some time.
-    pub(in crate::archive) fn inner_holes(&self) -> impl Iterator<Item = Stretch> {
+    pub(crate) fn inner_holes(&self) -> impl Iterator<Item = Stretch> {
         let first = self.first_covered();
         let holes = self.hours.values().flat_map(|summary| &summary.holes[CoverageKind::Raw as usize]);
         holes.copied().filter(move |hole| first.is_some_and(|first| hole.start >= first))

@@ -1,6 +1,6 @@
 //! Coverage against brute force, the example of the specification, and changes of one hour against everything anew.
 
-mod model;
+pub(crate) mod model;
 
 use std::collections::BTreeMap;
 
@@ -116,7 +116,7 @@ fn a_single_stray_hour_thousands_of_years_away_costs_nothing_until_it_is_asked_f
     assert_eq!(coverage.figures(Hour::MAX, Hour::MAX).count(), 1);
 }
 
-fn segs() -> impl Strategy<Value = Vec<Seg>> {
+pub(crate) fn segs() -> impl Strategy<Value = Vec<Seg>> {
     let near = |around: i64| {
         (0..9_usize).prop_map(move |step| around + [-10_001, -10_000, -9_999, -1, 0, 1, 9_999, 10_000, 10_001][step])
     };
@@ -144,7 +144,7 @@ fn segs() -> impl Strategy<Value = Vec<Seg>> {
     })
 }
 
-fn windows() -> impl Strategy<Value = Window> {
+pub(crate) fn windows() -> impl Strategy<Value = Window> {
     let point = prop_oneof![
         1 => Just(None),
         4 => (-1..7_i64, prop::sample::select(vec![0, 5_000, 2 * SECOND, 2_005_000, 1_800 * SECOND, 3_599_995_000]))
@@ -157,7 +157,7 @@ fn windows() -> impl Strategy<Value = Window> {
 }
 
 /// As read from the index: from the hour on in which the window begins, after what the hour before it left, and no more than needed.
-fn part(lines: &BTreeMap<Hour, HourLine>, window: Window) -> Coverage {
+pub(crate) fn part(lines: &BTreeMap<Hour, HourLine>, window: Window) -> Coverage {
     let all = coverage(lines);
     let from = window.from.map_or(Hour::MIN, Timestamp::hour);
     let before = all.summaries().take_while(|(hour, _)| *hour < from).last().and_then(|(_, summary)| summary.after);
@@ -275,16 +275,6 @@ proptest! {
             shares.add(&part(&lines, cut), Stretch { start, end });
         }
         let shares = shares.finish();
-        let pixel = crate::archive::Span::from_us(((to - from).us() / i64::try_from(count).unwrap()).max(1));
-        let painted = crate::archive::map::paint(&part(&lines, window), from, pixel, count);
-        let mut painter = crate::archive::map::Painter::new(from, pixel, count);
-        let last = from + crate::archive::Span::from_us(pixel.us() * i64::try_from(count).unwrap());
-        let seam = middle.hour().start().clamp(from, last);
-        for (start, end) in [(from, seam), (seam, last)] {
-            let cut = Window { from: Some(start), to: Some(end), ..Window::default() };
-            painter.add(&part(&lines, cut), cut.stretch());
-        }
-        prop_assert_eq!(painter.finish(), painted, "painted in two turns");
         prop_assert_eq!(shares.len(), count);
         let whole = (to - from).us();
         for (number, share) in shares.iter().enumerate() {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::compare::{HourDifference, NameFate};
 use crate::archive::HourPlace;
-use crate::archive::compare::{HourDifference, NameFate};
 use crate::archive::escape::shown;
 use crate::cli::out::stdout;
 

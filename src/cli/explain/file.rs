@@ -9,19 +9,20 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::compare::fates;
 use crate::archive::escape::shown;
 use crate::archive::explain::{NameState, SegmentRank, standing, state};
 use crate::archive::{
-    FileName, Hash, HourContents, HourPlace, LARGEST_FILE, SegmentKey, SegmentKind, name, parse_file_name, plan,
+    FileName, Hash, HourContents, HourPlace, LARGEST_FILE, SegmentKey, SegmentKind, name, parse_file_name,
 };
 use crate::cli::Exit;
 use crate::cli::archive_client::ArchiveClient;
 use crate::cli::config::Config;
 use crate::cli::diff::DiffRules;
+use crate::cli::diff::compare::fates;
 use crate::cli::out::stdout;
 use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::lifecycle::tombstones;
+use crate::replicate::backfill::plan::plan;
 use crate::sync::scrub::quarantine_path;
 use crate::wire::QuarantineReport;
 

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::import::{length, other_container};
+use super::start_time::{length, other_container};
 use crate::archive::{FileName, Hash, HourPlace, LARGEST_FILE, SegmentKind, Span, Timestamp, parse_file_name};
 use crate::disk::directory_id;
 use crate::media::{StampMeter, StampSpan, TsCheck, TsFault, TsVerdict};

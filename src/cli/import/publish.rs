@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Outcome;
 use super::original::{Original, OriginalContent};
-use crate::archive::import::{Before, Recording};
+use super::start_time::{Before, Recording};
 use crate::archive::{FileName, Hash, Hour, HourPlace, SegmentKey, Span, Stream, Timestamp, parse_file_name};
 use crate::cli::import::ImportArgs;
 use crate::disk::{Base, Dir, DiskError, Download, DownloadError, Linked, PIECE, Published, atomic, link_segment};

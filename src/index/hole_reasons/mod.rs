@@ -8,6 +8,7 @@
 mod givers;
 mod query;
 mod rows;
+mod turn;
 mod update;
 
 pub(super) use givers::Givers;

@@ -5,8 +5,9 @@ use super::super::codec::{RowReader, check};
 use super::super::tables::HOLE_KEY;
 use crate::archive::Timestamp;
 use crate::archive::coverage::Stretch;
-use crate::archive::hole_reasons::why::{DETAIL_BYTES, MOST_PEERS, NAME_BYTES, shortened};
-use crate::archive::hole_reasons::{ClosedHoleReason, HoleFiller, HoleKnowledge, HoleReason, OpenHole};
+use crate::archive::hole_reasons::{
+    ClosedHoleReason, DETAIL_BYTES, HoleFiller, HoleKnowledge, HoleReason, MOST_PEERS, NAME_BYTES, OpenHole, shortened,
+};
 
 const WHAT: &str = "holes";
 

@@ -12,10 +12,9 @@ use super::super::summary_update::{HourEdge, nearest};
 use super::super::tables::{CLOSED_HOLES, CLOSED_ORDER, HourKey};
 use super::givers::{Givers, number};
 use super::rows::{HoleKey, by_time, decode_closed, decode_open, encode_closed, encode_open, key, read_by_time};
+use super::turn::{Arrival, HoleChanges, HoleReasonChange};
 use crate::archive::coverage::{CoverageKind, HourSummary, Stretch};
-use crate::archive::hole_reasons::{
-    Arrival, ClosedHoleReason, HoleChanges, HoleFiller, HoleKnowledge, HoleReasonChange, OpenHole,
-};
+use crate::archive::hole_reasons::{ClosedHoleReason, HoleFiller, HoleKnowledge, OpenHole};
 use crate::archive::{Hour, SegmentKey, Span, Timestamp};
 
 /// What the recorder writes no later than this after the moment itself fills no hole: it is recording.

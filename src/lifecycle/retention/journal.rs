@@ -8,7 +8,7 @@
 //!
 //! The first line has a number that grows whenever the file is written anew, how many lines there had been by then over all writings,
 //! how many this writing began with, the id of the archive, and the check of a line. A line is: step, reason, when, what this node had
-//! lived then in microseconds, who else could hold the hour ([`crate::archive::retention::Holder`]), the hour (with `%XX` where a byte
+//! lived then in microseconds, who else could hold the hour ([`super::holders::Holder`]), the hour (with `%XX` where a byte
 //! would break the line), and the beginning of the SHA-256 of what stands before. Version 2 had only the first of the numbers and no id; version 1 knew neither
 //! number nor lived time nor nodes. It lies in two copies; what they say together, and whether that is all that there has been, is
 //! worked out by [`super::merge`].
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::retention::{Horizons, RetentionReason};
+use super::schedule::{Horizons, RetentionReason};
 use crate::archive::{HourPlace, Span, Timestamp};
 use crate::disk::{ArchiveId, RecordMark};
 

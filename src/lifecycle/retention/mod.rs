@@ -1,6 +1,6 @@
 //! Deletes whole hours that are too old or for which there is no room, and sees to it that they do not come back.
 //!
-//! 1. What goes is worked out by [`crate::archive::retention`]; what looks like a mistake needs confirmation.
+//! 1. What goes is worked out by `schedule`, over values alone; what looks like a mistake needs confirmation.
 //! 2. Nothing is deleted unless the right disk is there with its marker, the index has caught up with it and is on disk itself.
 //! 3. For each hour: the intent is written to the journal and flushed; the bytes of segments and chat batches are deleted, and what
 //!    the grammar does not understand stays; the directory is flushed; the index is updated; the journal says *retired*.
@@ -11,6 +11,7 @@
 //! 6. While the clock is contradicted, a record that protects cannot be relied on, or the archive would shrink too far, nothing goes.
 
 mod apply;
+mod holders;
 mod identity;
 mod job;
 mod journal;
@@ -22,6 +23,8 @@ mod reclaim;
 mod report;
 mod retired_hours;
 mod runs;
+mod schedule;
+mod shrinking;
 
 use std::path::PathBuf;
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use super::journal::{Journal, JournalEntry, JournalLine, JournalStep};
 use super::retired_hours::{JournalNow, Ledger, RETIRED};
+use super::schedule::{EarlierDecision, Measured, RetentionReason, Schedule, SuspectPlan};
+use super::shrinking::{Shrinking, StreamSize, Yardsticks};
 use super::{Retention, RetentionError};
 use crate::archive::clock::ClockVerdict;
 use crate::archive::guards::Guard;
-use crate::archive::retention::{
-    EarlierDecision, Measured, RetentionReason, Schedule, Shrinking, StreamSize, SuspectPlan, Yardsticks,
-};
 use crate::archive::{HourPlace, Timestamp};
 use crate::disk::{Base, DiskError, Record, RecordHistory, RecordReading, Records, marker};
 use crate::lifecycle::clock::{ClockTimeline, SystemClocks, TIME};

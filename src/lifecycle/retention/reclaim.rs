@@ -17,12 +17,12 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::apply::delete_tombstones;
+use super::holders::{AnsweringPeer, HiddenNames, Holder, first_absent};
 use super::identity::{PeerIdentity, identify};
 use super::job::{or_update_later, stopped};
 use super::journal::{Journal, JournalEntry, JournalStep};
 use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
-use crate::archive::retention::{AnsweringPeer, HiddenNames, Holder, first_absent};
 use crate::archive::{HourPlace, Stream};
 use crate::disk::ArchiveId;
 use crate::jobs::Stop;

@@ -3,10 +3,11 @@
 use prometheus::{Gauge, Registry};
 
 use super::journal::{Journal, JournalStep};
+use super::schedule::{EarlierDecision, Schedule, Stored, schedule};
 use super::{Retention, RetentionError};
 use crate::archive::disk_use::{DiskUse, UsageGrowth};
 use crate::archive::origins::Origin;
-use crate::archive::retention::{EarlierDecision, RetentionLimits, Schedule, Stored, schedule};
+use crate::archive::retention::RetentionLimits;
 use crate::archive::{Hour, HourPlace, HourTotals};
 use crate::sync::crawl::CrawlError;
 use crate::wire::{DiskFilled, RetentionHour, RetentionPlan, RetentionView, RetiredHour};

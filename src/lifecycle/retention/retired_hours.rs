@@ -13,9 +13,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::journal::{Journal, JournalLine, JournalStep, line};
 use super::merge::{CopyBytes, Expected, MergeResult, RewriteReason, merge};
+use super::schedule::Horizons;
 use super::{Retention, RetentionError};
 use crate::archive::guards::Guard;
-use crate::archive::retention::Horizons;
 use crate::archive::{HourPlace, Span, Timestamp};
 use crate::disk::{ArchiveId, Base, Dir, DiskError, RecordHistory, Records, append, atomic, keep_aside, marker};
 use crate::replicate::HourRules;

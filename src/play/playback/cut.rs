@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::learn::First;
 use super::{Playback, PlaybackError, check_implicit};
-use crate::archive::cut::{CutHoleReason, file_name, lacks};
 use crate::archive::{Edges, Hash, SequencePiece, Stream, Timestamp};
+use crate::play::playlist::cut::{CutHoleReason, file_name, lacks};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Why a stretch cannot be told.
 
-use crate::archive::cut::CutHoleReason;
 use crate::archive::{Channel, Stream};
+use crate::play::playlist::cut::CutHoleReason;
 use crate::sync::crawl::CrawlError;
 
 /// What can go wrong.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::media::{Ask, check_implicit};
 use super::{BestHour, Playback, PlaybackError};
-use crate::archive::federated::{filled, missing_hours};
-use crate::archive::live_edge::HOLD_BACK;
 use crate::archive::{Chain, Hour, HourPlace, SequencePiece, Span, Stream};
+use crate::play::playlist::gap_fill::{filled, missing_hours};
+use crate::play::playlist::live_edge::HOLD_BACK;
 
 /// Hours in which something is missing that others are asked about for one list; there are as many questions to each node.
 const MOST_HOURS: usize = 24;

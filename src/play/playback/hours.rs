@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 
 use super::learn::HourMedia;
 use super::piece::PieceText;
-use crate::archive::hls::{DISCONTINUITY, HourLines, room};
 use crate::archive::{
     Chain, Hour, HourPlace, Link, SegmentFile, SegmentKind, SequencePiece, SequenceStep, Span, Stream,
     into_best_playable,
 };
 use crate::index::Version;
+use crate::play::playlist::hls::{DISCONTINUITY, HourLines, room};
 use crate::sync::crawl::{CrawlError, Keeper};
 
 /// The best segments of an hour that can be played, one for each start, in order of start.

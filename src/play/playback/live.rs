@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::media::MOST_GAPS;
 use super::piece::PieceText;
-use crate::archive::hls::{self, DISCONTINUITY, HourLines, PlaylistHead};
-use crate::archive::live_edge::{AskedAt, Growth, PublishedEdge};
 use crate::archive::{Chain, Hour, Link, SequencePiece, SequenceStep, Span, Stream, Timestamp};
+use crate::play::playlist::hls::{self, DISCONTINUITY, HourLines, PlaylistHead};
+use crate::play::playlist::live_edge::{AskedAt, Growth, PublishedEdge};
 
 /// A piece is closed when it has so many bytes: what is open is copied and deflated anew each time the list grows.
 const CLOSED_AT: usize = 32 * 1024;

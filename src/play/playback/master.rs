@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::list_cache::WindowState;
 use super::{Playback, PlaybackError};
-use crate::archive::master::{BitRates, MasterRange, Variant, render, together};
 use crate::archive::{Channel, Hour, Quality, SegmentKind, SequencePiece, Span, Stream, Timestamp, best_sequence};
 use crate::media::Facts;
+use crate::play::playlist::master::{BitRates, MasterRange, Variant, render, together};
 use crate::sync::crawl::{CrawlError, Keeper};
 
 /// Hours with video in the range that the figures come from, the newest: more of them make a figure that is no better, and take longer.

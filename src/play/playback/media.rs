@@ -17,9 +17,9 @@ use super::list_cache::WindowState;
 use super::live::Live;
 use super::piece::{PieceText, Playlist};
 use super::{BestHour, Playback, PlaybackError};
-use crate::archive::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
-use crate::archive::live_edge::{AHEAD, HOLD_BACK};
 use crate::archive::{Chain, Edges, Hash, Link, SegmentFile, SegmentKind, SequenceStep, Span, Stream, Timestamp};
+use crate::play::playlist::hls::{self, DISCONTINUITY, HourLines, ListType, PlaylistHead, TARGET_OF_NOTHING};
+use crate::play::playlist::live_edge::{AHEAD, HOLD_BACK};
 
 /// A longer stretch wants both its ends given.
 pub const IMPLICIT_HOURS: i64 = 12;

@@ -48,9 +48,9 @@ pub use piece::Playlist;
 pub use read::edges_of;
 pub use visitor::FactsVisitor;
 
-use crate::archive::live_edge::AskedAt;
 use crate::archive::{Hour, Sequence, Span, Stream, Timestamp, best_sequence};
 use crate::jobs::Clock;
+use crate::play::playlist::live_edge::AskedAt;
 use crate::sync::crawl::{CrawlError, Keeper};
 
 /// So many hours are read by several threads: fewer are read before threads have begun.

@@ -3,11 +3,11 @@
 //!
 //! What is there and who gave it is known by the keeper ([`crate::sync::crawl::FetchInProgress`]); nothing is deleted here.
 
+use super::plan::HourPlan;
 use super::report::RoundError;
 use super::shared::PeerJob;
 use super::shared::Shared;
 use crate::archive::blocks::BLOCK;
-use crate::archive::plan::HourPlan;
 use crate::archive::{HourPlace, Stream};
 use crate::sync::crawl::{Allowance, FilledByPeer};
 

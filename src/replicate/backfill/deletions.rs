@@ -19,11 +19,11 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
 use super::peer_state::{FollowedPeer, PeerState};
+use super::plan::{Deletions, HourPlan, Rules, plan_beside};
 use super::report::RoundError;
 use super::round::heavy;
 use super::shared::PeerJob;
 use crate::archive::guards::Guard;
-use crate::archive::plan::{Deletions, HourPlan, Rules, plan_beside};
 use crate::archive::{FileName, Hash, HourContents, HourPlace, name, parse_file_name};
 use crate::replicate::peer::PeerError;
 

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use super::fetch::WhenBusy;
+use super::plan::HourPlan;
 use super::shared::PeerJob;
 use super::shared::now;
 use crate::archive::coverage::Stretch;
-use crate::archive::plan::HourPlan;
 use crate::archive::{FileName, HourPlace, SegmentKey, parse_file_name};
 
 pub(super) struct Offers {

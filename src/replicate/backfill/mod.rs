@@ -4,7 +4,7 @@
 //!    one of them carries through a round, is in `shared`; what is configured in `options`.
 //! 2. A `round` compares digests where the peer has them (`digest_sync`), lists what differs, and remembers what left nothing to do (`memory`).
 //!    Between rounds such a peer is followed (`follow`); what is not due yet is `waiting`.
-//! 3. What to fetch is planned by [`crate::archive::plan()`], and fetched and verified by `fetch`, `bundle_fetch` and `extras` and published by
+//! 3. What to fetch is planned by [`plan()`](plan::plan), and fetched and verified by `fetch`, `bundle_fetch` and `extras` and published by
 //!    `publish`, all through `peer` and `disk`. `targets` keeps a segment from being fetched from two peers at once, and removes an hour directory that
 //!    was made in vain. `budget` bounds what a peer may fill.
 //! 4. Tombstones are taken over by `tombstone_intake`, or wait: `tombstone_bursts` weighs them, and what waits anywhere is fetched from nobody
@@ -15,6 +15,7 @@
 
 mod budget;
 mod bundle_fetch;
+pub mod burst;
 mod deletions;
 mod digest_sync;
 mod extras;
@@ -25,6 +26,7 @@ mod manager;
 mod memory;
 mod options;
 mod peer_state;
+pub mod plan;
 mod publish;
 mod report;
 mod round;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::archive::burst::{BurstAccount, BurstMeasure, OfHour, Weights};
+use super::burst::{BurstAccount, BurstMeasure, OfHour, Weights};
 use crate::archive::guards::Guard;
 use crate::archive::{Channel, HourPlace, name};
 use crate::disk::{Record, RecordReading};

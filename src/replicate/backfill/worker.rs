@@ -11,6 +11,7 @@ use super::budget;
 use super::digest_sync::PeerCursor;
 use super::follow::{End, follow, remember, remember_unfollowed, take_due, until_eligible};
 use super::peer_state::{FollowedPeer, PeerState};
+use super::plan::Rules;
 use super::report::RoundError;
 use super::round::{RoundResult, round};
 use super::round_log;
@@ -19,7 +20,6 @@ use super::shared::{Shared, now};
 use super::tombstone_bursts::ArrivalMark;
 use super::waiting::{Item, Waiting};
 use crate::archive::Hour;
-use crate::archive::plan::Rules;
 use crate::jobs::Backoff;
 
 /// The first wait after a round that failed.

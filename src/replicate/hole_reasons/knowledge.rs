@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::why::{HoleOffer, PeerFacts};
 use crate::archive::coverage::Stretch;
-use crate::archive::hole_reasons::{HoleOffer, PeerFacts};
 use crate::archive::{Hour, HourPlace, Span, Stream, Timestamp};
 
 /// Stretches that are known of a peer: what it offers of one hour at a time and what failed, some megabytes.

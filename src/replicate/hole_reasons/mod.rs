@@ -9,6 +9,7 @@
 mod gauges;
 mod knowledge;
 mod reasons;
+mod why;
 
 pub use knowledge::Knowledge;
 pub use reasons::{PeerQuery, ReasonFinder};

@@ -10,8 +10,9 @@ use prometheus::Registry;
 
 use super::Knowledge;
 use super::gauges::{HoleGauges, Sums};
+use super::why::{HoleFacts, why};
 use crate::archive::coverage::Stretch;
-use crate::archive::hole_reasons::{HoleFacts, HoleKnowledge, OpenHole, why};
+use crate::archive::hole_reasons::{HoleKnowledge, OpenHole};
 use crate::archive::{Hour, HourPlace, Span, Stream};
 use crate::index::{HoleKey, Index, IndexError};
 use crate::jobs::{Backoff, Failure, Job, JobHandle, JobState, Next};

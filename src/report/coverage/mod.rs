@@ -1,9 +1,11 @@
 //! What others are given of coverage: gauges as text, the map as a picture, and a page that shows it. Works nothing out: that is
-//! `archive::coverage` and `archive::map`. Asks no other node.
+//! `archive::coverage` and, pixel by pixel, `map`. Thumbnails are here because their pictures are PNG, too (`picture`). Asks no other node.
 
 mod gauges;
+pub mod map;
 mod picture;
 mod publish;
+pub mod thumbnail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::map::{MOST_HOURS, Painter, ROWS};
 use crate::archive::coverage::{Stretch, Window};
-use crate::archive::map::{MOST_HOURS, Painter, ROWS};
 use crate::archive::{Hour, Stream, Timestamp};
 use crate::disk::Base;
 use crate::index::IndexError;

@@ -10,8 +10,8 @@ use png::{
     BitDepth, ColorType, Compression, Decoder, DecodingError, Encoder, EncodingError, Filter, Limits, Transformations,
 };
 
-use crate::archive::map::Colour;
-use crate::archive::thumbnail::{MOST_SIDE, Picture};
+use super::map::Colour;
+use super::thumbnail::{MOST_SIDE, Picture};
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
@@ -162,8 +162,8 @@ fn reach(mean: u16, height: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::map::ROWS;
     use super::*;
-    use crate::archive::map::ROWS;
     use proptest::prelude::*;
 
     #[test]

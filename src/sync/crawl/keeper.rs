@@ -16,10 +16,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::CrawlError;
 use super::freshness::FreshHours;
+use super::mass_loss::ABOVE;
 use super::mass_loss::{HourLoss, MassLossGuard};
 use super::origins::Origins;
 use crate::archive::guards::{self, Guards};
-use crate::archive::mass_loss::ABOVE;
 use crate::archive::{AnyFile, Hour, HourChange, HourContents, HourPlace, Stamp, diff};
 use crate::disk::{
     Base, BaseGuard, Checked, Dir, DiskError, RecordMarks, RecordPositions, Records, UnusableReason, record_progress,

@@ -1,13 +1,16 @@
-//! Holds what is missing where it looks like an accident. What that is is worked out in [`crate::archive::mass_loss`]; here it is asked
-//! for what the index has, kept for as long as the index is the same, and reported.
+//! Holds what is missing where it looks like an accident. What that is is worked out in `doubts`; here it is asked for what the index
+//! has, kept for as long as the index is the same, and logged.
+
+mod doubts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+pub use self::doubts::{ABOVE, MassLoss};
+use self::doubts::{Doubts, LossVerdict};
 use super::{CrawlError, Keeper};
-use crate::archive::mass_loss::{Doubts, LossVerdict, MassLoss};
 use crate::archive::{Channel, Hour, HourPlace};
 use crate::index::Index;
 

@@ -30,7 +30,6 @@ mod visit;
 mod walk;
 mod watch;
 
-use crate::archive::mass_loss::MassLoss;
 use crate::disk::{AwayReason, DiskError};
 use crate::index::IndexError;
 
@@ -38,10 +37,11 @@ use crate::index::IndexError;
 pub(crate) use catch_up::CatchingUp;
 pub(crate) use catch_up::bring_into_line;
 pub(crate) use census::CensusVerifier;
-pub(crate) use gifts::uptime;
+pub(crate) use gifts::{GIFT_WINDOW, uptime};
 pub(crate) use housekeeping::Housekeeping;
 pub(crate) use keeper::contents_of;
 pub use keeper::{HourAnswer, Keeper};
+pub use mass_loss::MassLoss;
 pub(crate) use origins::{Allowance, FetchInProgress, FilledByPeer, StrangersBudget};
 pub(crate) use pace::{CrawlPace, Pacing, ReadAllowance};
 pub(crate) use reconcile::Reconcile;

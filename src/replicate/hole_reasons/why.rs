@@ -3,16 +3,11 @@
 //! A peer that has it comes first, because that is what can be done about it. What tombstones hide, retention does not keep, was damaged
 //! here or the disk missed is the reason where it makes up at least half of the hole; less of it is mentioned.
 
-use super::{HoleKnowledge, HoleReason, OpenHole};
 use crate::archive::coverage::Stretch;
+use crate::archive::hole_reasons::{
+    DETAIL_BYTES, HoleKnowledge, HoleReason, MOST_PEERS, NAME_BYTES, OpenHole, shortened,
+};
 use crate::archive::time::{Span, Timestamp};
-
-/// Peers that are named in an entry: more than anybody asks.
-pub const MOST_PEERS: usize = 32;
-/// Bytes of a peer's name that are kept.
-pub const NAME_BYTES: usize = 200;
-/// Bytes of a sentence that are kept.
-pub const DETAIL_BYTES: usize = 2_000;
 
 /// What a peer offers of a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,12 +143,9 @@ fn names<'a>(peers: impl Iterator<Item = &'a PeerFacts>) -> Vec<String> {
     peers.take(MOST_PEERS).map(|peer| shortened(&peer.name, NAME_BYTES).to_owned()).collect()
 }
 
-/// As much of a text as fits into so many bytes.
-pub fn shortened(text: &str, most: usize) -> &str {
-    let cut = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(..cut).unwrap_or_default()
-}
-
 fn has(names: &[String]) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { "has segments in" } else { "have segments in" })
 }
+
+#[cfg(test)]
+mod tests;

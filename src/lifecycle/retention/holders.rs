@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::super::hidden_content::HiddenContent;
-use super::super::{FileName, Hour, name, parse_file_name};
+use crate::archive::hidden_content::HiddenContent;
+use crate::archive::{FileName, Hour, name, parse_file_name};
 
 /// Digits of an archive's id.
 const ID_DIGITS: usize = 32;

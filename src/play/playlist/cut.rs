@@ -1,9 +1,9 @@
 //! What is cut out: stretches one after the other, what of each is not there, and what the file is called.
 
-use super::best::{Sequence, SequencePiece};
-use super::escape::steers;
-use super::segment::SegmentKind;
-use super::time::{Span, Timestamp};
+use crate::archive::best::{Sequence, SequencePiece};
+use crate::archive::escape::steers;
+use crate::archive::segment::SegmentKind;
+use crate::archive::time::{Span, Timestamp};
 
 /// What keeps a stretch from being whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

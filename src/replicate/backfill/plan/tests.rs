@@ -141,7 +141,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             now: hour().start() + Span::from_us(now + cutoff + off),
             cutoff: Span::from_us(cutoff),
             oldest: oldest
-                .map(|hours| hour().previous().start() + Span::from_us(hours * super::super::time::HOUR_US))
+                .map(|hours| hour().previous().start() + Span::from_us(hours * crate::archive::time::HOUR_US))
                 .map(Timestamp::hour),
             wanted,
             trusted,

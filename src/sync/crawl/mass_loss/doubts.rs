@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Channel, Hour, HourPlace, Quality};
+use crate::archive::{Channel, Hour, HourPlace, Quality};
 
 /// Entries that may always go: half an hour of two-second segments is fetched again in a moment, and small archives are often
 /// changed as a whole.
@@ -182,7 +182,7 @@ impl Doubts {
         let Standing::Doubted { had, held } = &account.standing else { return None };
         let told = doubt(channel, *had, held);
         let place = |(quality, hour): &(Quality, Hour)| HourPlace {
-            stream: super::Stream { channel: channel.clone(), quality: quality.clone() },
+            stream: crate::archive::Stream { channel: channel.clone(), quality: quality.clone() },
             hour: *hour,
         };
         let places = held.keys().map(place).collect();

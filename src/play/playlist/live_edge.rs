@@ -15,9 +15,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::best::{Chain, Link, SequenceStep};
-use super::segment::SegmentKind;
-use super::time::{Span, Timestamp};
+use crate::archive::best::{Chain, Link, SequenceStep};
+use crate::archive::segment::SegmentKind;
+use crate::archive::time::{Span, Timestamp};
 
 /// How long a late segment is waited for.
 pub const HOLD_BACK: Duration = Duration::from_secs(15);

@@ -1,11 +1,11 @@
 //! The coverage map: which colour each pixel has. Drawing them into a file is done elsewhere.
 //!
 //! A pixel is a length of time. It is white where it lies in part in a hole or outside the extent; a gap of at most
-//! [`TOLERANCE`](super::best::TOLERANCE) between segments is no hole, and does not make a pixel white.
+//! [`TOLERANCE`](crate::archive::best::TOLERANCE) between segments is no hole, and does not make a pixel white.
 
-use super::coverage::{Coverage, Stretch};
-use super::time::{HOUR_US, SECOND_US};
-use super::{Hour, Span, Timestamp};
+use crate::archive::coverage::{Coverage, Stretch};
+use crate::archive::time::{HOUR_US, SECOND_US};
+use crate::archive::{Hour, Span, Timestamp};
 
 /// What a pixel of the standard map stands for.
 pub const PIXEL: Span = Span::from_us(2 * SECOND_US);
@@ -149,7 +149,8 @@ mod tests {
 
     use super::*;
     use crate::archive::SegmentKind;
-    use crate::archive::coverage::{BestSegment, HourLine};
+    use crate::archive::coverage::tests::{model::lines, part, segs, windows};
+    use crate::archive::coverage::{BestSegment, HourLine, Window};
 
     fn coverage(best: &[BestSegment]) -> Coverage {
         let mut coverage = Coverage::default();
@@ -211,6 +212,24 @@ mod tests {
             let start = first().start() + Span::from_us(start * unit);
             let painted = paint(&coverage(&segments), start, Span::from_us(pixel * unit), count);
             prop_assert_eq!(painted, model(&segments, start.us(), pixel * unit, count));
+        }
+
+        #[test]
+        fn what_is_painted_in_two_turns_is_what_is_painted_in_one(
+            segs in segs(), window in windows(), count in 1..40_usize,
+        ) {
+            let (Some(from), Some(to)) = (window.from, window.to) else { return Ok(()) };
+            prop_assume!(from < to);
+            let (lines, number) = (lines(&segs, &[]), i64::try_from(count).unwrap());
+            let pixel = Span::from_us(((to - from).us() / number).max(1));
+            let last = from + Span::from_us(pixel.us() * number);
+            let seam = (from + Span::from_us((to - from).us() / 3)).hour().start().clamp(from, last);
+            let mut painter = Painter::new(from, pixel, count);
+            for (start, end) in [(from, seam), (seam, last)] {
+                let cut = Window { from: Some(start), to: Some(end), ..Window::default() };
+                painter.add(&part(&lines, cut), cut.stretch());
+            }
+            prop_assert_eq!(painter.finish(), paint(&part(&lines, window), from, pixel, count));
         }
     }
 

@@ -10,9 +10,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::contents::HiddenStems;
-use super::hidden_content::HiddenContent;
-use super::{
+use crate::archive::contents::HiddenStems;
+use crate::archive::hidden_content::HiddenContent;
+use crate::archive::{
     FileName, Hash, Hour, HourContents, SegmentFile, SegmentKey, SegmentKind, Span, Spelling, Timestamp, name,
     parse_file_name,
 };

@@ -2,11 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::super::{Levels, Schedule, SuspectPlan, schedule};
+use super::super::{Schedule, SuspectPlan, schedule};
 use super::*;
 use crate::archive::blocks::BLOCK;
 use crate::archive::origins::{GiftedHour, Origin};
+use crate::archive::retention::StreamLimit;
 use crate::archive::time::HOUR_US;
+use crate::archive::{Span, Timestamp};
+use crate::lifecycle::retention::shrinking::Levels;
 
 fn now() -> Timestamp {
     Timestamp::parse("2020-01-10T12:30").unwrap()

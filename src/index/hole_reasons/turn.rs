@@ -1,7 +1,58 @@
-//! From the holes that were to those that are.
+//! From the holes that were to those that are, and what closed them. Reads neither clock nor index.
+//!
+//! 1. A [`HoleReasonChange`] leads from the holes that were to those that are. Nothing else opens or closes an entry, so that the open entries
+//!    are the raw holes exactly, and every instant that was missing and is not any more lies in a closed entry.
+//! 2. A hole that shrinks, splits or grows is known since the earliest of those that it was made of.
+//! 3. Who closed it is told by what arrived meanwhile ([`Arrival`]).
 
-use super::{Arrival, ClosedHoleReason, HoleChanges, HoleFiller, OpenHole, Stretch, Timestamp};
+use std::collections::BTreeSet;
+
+use crate::archive::Timestamp;
 use crate::archive::best::TOLERANCE;
+use crate::archive::coverage::Stretch;
+use crate::archive::hole_reasons::{ClosedHoleReason, HoleFiller, OpenHole};
+
+/// A segment that has become known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// What it covers.
+    pub covers: Stretch,
+    /// Who gave it.
+    pub by: HoleFiller,
+}
+
+/// How the holes that are differ from those that were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HoleChanges {
+    gone: BTreeSet<Stretch>,
+    new: BTreeSet<Stretch>,
+}
+
+impl HoleChanges {
+    /// Adds what became of some of them; the same one may go and come again.
+    pub fn add(&mut self, old: impl IntoIterator<Item = Stretch>, new: impl IntoIterator<Item = Stretch>) {
+        for hole in old {
+            if !self.new.remove(&hole) {
+                self.gone.insert(hole);
+            }
+        }
+        for hole in new {
+            if !self.gone.remove(&hole) {
+                self.new.insert(hole);
+            }
+        }
+    }
+
+    /// Whether all is as it was.
+    pub fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.new.is_empty()
+    }
+
+    /// Those that are no more, in order.
+    pub fn gone(&self) -> impl Iterator<Item = Stretch> {
+        self.gone.iter().copied()
+    }
+}
 
 /// What changes in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,3 +150,6 @@ fn by_giver<'a>(
     }
     parts.into_iter()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::time::{SECOND_US, Timestamp};
+use crate::archive::time::{SECOND_US, Timestamp};
 
 /// What differs between two who heard the same.
 const HEARD: [&str; 3] = ["receivers", "time", "time_range"];

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::escape::steers;
-use super::ids::{Channel, Quality};
-use super::time::{SECOND_US, Timestamp};
+use crate::archive::escape::steers;
+use crate::archive::ids::{Channel, Quality};
+use crate::archive::time::{SECOND_US, Timestamp};
 use crate::media::Facts;
 
 /// Segments of one run that is looked at for the peak. A run lasts one and a half target durations; shorter segments than a

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::digits::{push_fraction, push_two};
-use super::time::{HOUR_US, Hour, SECOND_US, Span, Timestamp};
-use super::{SegmentFile, Stream};
+use crate::archive::digits::{push_fraction, push_two};
+use crate::archive::time::{HOUR_US, Hour, SECOND_US, Span, Timestamp};
+use crate::archive::{SegmentFile, Stream};
 
 /// What playlists are served as (RFC 8216, 4).
 pub const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";

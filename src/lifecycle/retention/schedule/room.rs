@@ -15,59 +15,8 @@ use std::collections::BTreeMap;
 
 use super::{EarlierDecision, Measured, RetentionLimits, RetentionReason, Stored};
 use crate::archive::blocks::on_disk;
-use crate::archive::{Hour, HourPlace, Span, Stream, Timestamp};
-
-/// Limits of one channel, or of one quality of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamLimit {
-    /// The channel.
-    pub channel: String,
-    /// The quality; all of the channel's that have no section of their own, together, if there is none.
-    pub quality: Option<String>,
-    /// How long ago an hour may have ended, in place of what holds for all: `Some(None)` is without limit.
-    pub max_age: Option<Option<Span>>,
-    /// Bytes of these streams together.
-    pub max_bytes: Option<u64>,
-}
-
-impl RetentionLimits {
-    /// The number of the section that is about this stream: the one with its quality, else the one of its channel.
-    pub(super) fn section(&self, stream: &Stream) -> Option<usize> {
-        let of = |quality: Option<&str>| {
-            let is_meant = |section: &StreamLimit| {
-                section.channel == stream.channel.as_str() && section.quality.as_deref() == quality
-            };
-            self.streams.iter().position(is_meant)
-        };
-        of(Some(stream.quality.as_str())).or_else(|| of(None))
-    }
-
-    /// Whether an hour is too old.
-    pub fn too_old(&self, place: &HourPlace, now: Timestamp) -> bool {
-        let section = self.section(&place.stream).and_then(|number| self.streams.get(number));
-        let age = section.and_then(|section| section.max_age).unwrap_or(self.max_age);
-        age.is_some_and(|age| place.hour.end() + age <= now)
-    }
-}
-
-/// What others add to hours that were recorded here may come to one part in so many of `max_bytes`, which it may exceed.
-const BESIDE_MAX: u64 = 10;
-/// And to one part in so many of `min_free`, which it may take.
-const BESIDE_FREE: u64 = 2;
-
-impl RetentionLimits {
-    /// Bytes of the disk that others may still add to what was recorded here of this stream: they go with their hours and no sooner, so that there
-    /// must be room for them beside it. `added` says how much they have added so far to the streams that it is asked about.
-    pub fn room_beside_own(&self, stream: &Stream, added: impl Fn(&dyn Fn(&Stream) -> bool) -> u64) -> u64 {
-        let section = self.section(stream);
-        let of_section = section.and_then(|number| self.streams.get(number)).and_then(|section| section.max_bytes);
-        let of_all = [self.max_bytes.map(|most| most / BESIDE_MAX), self.min_free.map(|least| least / BESIDE_FREE)];
-        let all = of_all.into_iter().flatten().map(|most| most.saturating_sub(added(&|_| true)));
-        let in_section =
-            of_section.map(|most| (most / BESIDE_MAX).saturating_sub(added(&|other| self.section(other) == section)));
-        all.chain(in_section).min().unwrap_or(u64::MAX)
-    }
-}
+use crate::archive::retention::BESIDE_FREE;
+use crate::archive::{Hour, HourPlace, Stream};
 
 /// Whose an hour is: what is less goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,16 +7,12 @@
 //!
 //! Nothing is read or written here, neither clocks nor files.
 
-mod name_pattern;
-
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::time::{HOUR_US, SECOND_US};
-use super::{Hash, Hour, SegmentKey, SegmentKind, Span, Spelling, Timestamp};
+use crate::archive::time::{HOUR_US, SECOND_US};
+use crate::archive::{Hash, Hour, SegmentKey, SegmentKind, Span, Spelling, Timestamp};
 use crate::media::{StampSpan, distance};
-pub use name_pattern::{NamePattern, NameTime};
-
 /// Time stamps that are off by so much from the end of the one before go on from it.
 const JOINT_US: i64 = SECOND_US / 2;
 /// Where the last picture ends is an estimate; a gap of up to one picture at 25 a second is none.

@@ -15,15 +15,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::lived::LivedTime;
-use super::{Channel, HourContents, HourPlace, SegmentFile, name};
+use crate::archive::lived::LivedTime;
+use crate::archive::{Channel, HourContents, HourPlace, SegmentFile, name};
+use crate::sync::crawl::GIFT_WINDOW;
 
 mod reason;
 
 pub use reason::Burst;
 
-/// How long hits are added up.
-pub const WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
+/// How long hits are added up: no longer than it is remembered who gave what they are measured by.
+pub const WINDOW: Duration = GIFT_WINDOW;
 /// More than a fifth is a burst.
 const SHARE: u64 = 5;
 /// So many hits are a burst, however large the archive is.

@@ -9,9 +9,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::best::{Chain, SequencePiece, SequenceStep, TOLERANCE};
-use super::segment::{Hash, SegmentKind};
-use super::time::{Hour, Span, Timestamp};
+use crate::archive::best::{Chain, SequencePiece, SequenceStep, TOLERANCE};
+use crate::archive::segment::{Hash, SegmentKind};
+use crate::archive::time::{Hour, Span, Timestamp};
 
 /// A segment may have begun before the hole that it fills: in the hour before, if the hole is not further from its beginning.
 const REACH: Span = Span::from_us(60_000_000);

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::burst::{Burst, BurstAccount, Source, of_hour};
-use super::{HourContents, HourPlace, HourPlan, PeerOffer, SegmentFile, SkipReason, name};
+use crate::archive::{HourContents, HourPlace, SegmentFile, name};
+use crate::replicate::backfill::burst::{Burst, BurstAccount, Source, of_hour};
+use crate::replicate::backfill::plan::{HourPlan, PeerOffer, SkipReason};
 
 /// What one of two sides has and the other lacks, in order of start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,12 +43,6 @@ impl HourDifference {
     /// Whether both sides have the same.
     pub fn is_empty(&self) -> bool {
         self.here.is_empty() && self.there.is_empty()
-    }
-
-    /// The same, seen from the other side.
-    #[must_use]
-    pub fn mirrored(self) -> Self {
-        Self { here: self.there, there: self.here }
     }
 }
 
@@ -144,9 +139,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::archive::plan::Rules;
     use crate::archive::test_names::{any_name, hash_text};
-    use crate::archive::{HourTotals, Span, plan};
+    use crate::archive::{HourTotals, Span};
+    use crate::replicate::backfill::plan::{Rules, plan};
 
     fn contents<S: AsRef<str>>(names: &[S]) -> HourContents {
         HourContents::from_names(names.iter().map(|name| (name.as_ref(), 1)))
@@ -208,7 +203,8 @@ mod tests {
         ) {
             let (here, there) = (contents(&ours), contents(&theirs));
             let difference = compare(&here, &there);
-            prop_assert_eq!(&compare(&there, &here).mirrored(), &difference);
+            let mirrored = compare(&there, &here);
+            prop_assert_eq!((&mirrored.here, &mirrored.there), (&difference.there, &difference.here));
             prop_assert!(compare(&here, &here).is_empty());
             let digest = |contents| HourTotals::of(contents).digest;
             prop_assert_eq!(difference.is_empty(), digest(&here) == digest(&there));

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::archive::coverage::Stretch;
 
 fn stretch(start: i64, end: i64) -> Stretch {
     Stretch { start: Timestamp::from_us(start), end: Timestamp::from_us(end) }
@@ -137,59 +136,4 @@ proptest! {
             was = missing;
         }
     }
-}
-
-fn peer(name: &str, heard: Option<i64>, offer: Option<HoleOffer>) -> PeerFacts {
-    PeerFacts { name: name.to_owned(), heard: heard.map(at), offer }
-}
-
-fn of(peers: Vec<PeerFacts>) -> HoleFacts {
-    HoleFacts { peers, ..HoleFacts::default() }
-}
-
-fn told(open: &OpenHole, facts: &HoleFacts) -> (HoleReason, bool, Vec<String>) {
-    let known = why(open, facts, at(100));
-    (known.reason, known.unfillable, known.peers)
-}
-
-#[test]
-fn who_has_it_comes_first_and_nobody_has_it_only_when_all_were_asked_since() {
-    let hole = entry(0, 10, 50);
-    let (a, b) = (peer("a", Some(60), None), peer("b", Some(49), None));
-    assert_eq!(told(&hole, &of(vec![a.clone(), b.clone()])), (HoleReason::NotAsked, false, vec!["b".to_owned()]));
-    let asked = peer("b", Some(50), None);
-    let all = vec!["a".to_owned(), "b".to_owned()];
-    assert_eq!(told(&hole, &of(vec![a.clone(), asked.clone()])), (HoleReason::NobodyHas, true, all.clone()));
-    assert_eq!(told(&hole, &of(vec![])), (HoleReason::NobodyHas, true, vec![]));
-    let away = HoleFacts { away: vec![stretch(2, 4), stretch(3, 7)], ..of(vec![a.clone(), asked.clone()]) };
-    assert_eq!(told(&hole, &away), (HoleReason::DiskAway, true, all));
-    let short = HoleFacts { away: vec![stretch(2, 4), stretch(3, 5)], ..away.clone() };
-    assert_eq!(told(&hole, &short).0, HoleReason::NobodyHas, "less than half of it");
-    assert!(why(&hole, &short, at(100)).detail.contains("the disk was away for 0.000003 s"));
-    let retired = HoleFacts { retired: vec![stretch(0, 10)], ..away.clone() };
-    assert_eq!(told(&hole, &retired).0, HoleReason::Retention);
-    let hidden = HoleFacts { tombstones: vec![stretch(0, 5)], ..retired };
-    assert_eq!(told(&hole, &hidden).0, HoleReason::Tombstoned);
-    let failed = HoleFacts { peers: vec![a, peer("b", Some(60), Some(HoleOffer::Failed))], ..hidden.clone() };
-    assert_eq!(told(&hole, &failed), (HoleReason::PeerHas, false, vec!["b".to_owned()]));
-    let coming = HoleFacts { peers: vec![peer("c", None, Some(HoleOffer::Coming)), failed.peers[1].clone()], ..hidden };
-    assert_eq!(told(&hole, &coming), (HoleReason::Fetching, false, vec!["c".to_owned()]));
-    let unwanted = HoleFacts { unwanted: true, ..of(vec![b]) };
-    assert_eq!(told(&hole, &unwanted), (HoleReason::NotAsked, false, vec![]));
-}
-
-#[test]
-fn what_was_known_before_a_restart_holds_until_those_it_came_from_are_asked_again() {
-    let hole = entry(0, 10, 50);
-    let asked = of(vec![peer("a", Some(60), None), peer("b", Some(60), None)]);
-    let nobody = OpenHole { known: Some(why(&hole, &asked, at(61))), ..hole.clone() };
-    let silent = of(vec![peer("a", None, None), peer("b", Some(90), None)]);
-    assert_eq!(Some(why(&nobody, &silent, at(99))), nobody.known, "as it was, and since when it was");
-    assert_eq!(Some(why(&nobody, &asked, at(99))), nobody.known);
-    let another = of(vec![peer("c", None, None)]);
-    assert_eq!(told(&nobody, &another).0, HoleReason::NotAsked, "that one was never asked");
-    let has = of(vec![peer("a", Some(60), Some(HoleOffer::Failed))]);
-    let had = OpenHole { known: Some(why(&hole, &has, at(61))), ..hole };
-    assert_eq!(told(&had, &silent).0, HoleReason::PeerHas);
-    assert_eq!(told(&had, &of(vec![peer("a", Some(70), None)])).0, HoleReason::NobodyHas, "it has gone there");
 }

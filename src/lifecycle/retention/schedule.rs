@@ -1,0 +1,286 @@
+//! Which hours have to go, and why: a pure function of what there is, the limits, the time and the free space.
+//!
+//! 1. Whole hours go, oldest first. The hour that runs and the one before never go, and neither do those that the operator keeps.
+//! 2. Age is the only rule that looks at the clock. Size and free space go by the order of hours alone.
+//! 3. Hours from the future never go, so they must not cost others their place: by size they do not count.
+//! 4. What looks like a mistake (more than half of the archive at once, a clock far away from the newest segment, much from the
+//!    future) is told as a [`SuspectPlan`]; whoever carries the plan out stops there until a person says that it is right.
+
+mod room;
+
+use std::fmt;
+
+pub use room::Horizons;
+
+use super::shrinking::StreamSize;
+use crate::archive::origins::Origin;
+use crate::archive::retention::RetentionLimits;
+use crate::archive::{Hour, HourPlace, Span, Timestamp};
+
+/// How far the clock may be ahead of the newest hour before age is believed only on a person's word: a week without a single
+/// segment is a long pause, or a wrong clock.
+const QUIET: Span = Span::from_us(7 * 24 * crate::archive::time::HOUR_US);
+
+/// An hour that holds something that could go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Which.
+    pub place: HourPlace,
+    /// Bytes of segments and chat batches, hidden ones included: what would go.
+    pub bytes: u64,
+    /// Bytes of what is listed and not understood: it would stay.
+    pub other_bytes: u64,
+    /// How many segments and chat batches would go.
+    pub segments: u64,
+    /// How many tombstones would stay until the reclaim age.
+    pub tombstones: u64,
+    /// What was decided about it before.
+    pub decided: EarlierDecision,
+    /// Whose it is.
+    pub origin: Origin,
+}
+
+impl Stored {
+    /// Whether half of all such must not vanish at once: what was recorded here, and what the configuration names.
+    fn counts(&self) -> bool {
+        !self.origin.fetched || self.origin.named
+    }
+}
+
+/// What was decided about an hour before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EarlierDecision {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It stays, on the operator's word.
+    Keep,
+    /// It goes: it was begun and not finished, and nobody asks whether it is still wanted.
+    Begun(RetentionReason),
+}
+
+/// Why an hour goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RetentionReason {
+    /// It is older than allowed.
+    Age,
+    /// All hours together are larger than allowed.
+    Size,
+    /// The disk has less free space than is to be kept.
+    Space,
+    /// It came from other nodes, and there is no room for it beside what is this archive's own.
+    Fetched,
+    /// Its channel and quality are larger than allowed.
+    Stream,
+}
+
+impl RetentionReason {
+    /// As written in the journal, in JSON and on the screen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Age => "age",
+            Self::Size => "size",
+            Self::Space => "space",
+            Self::Fetched => "fetched",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// Reads it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Age, Self::Size, Self::Space, Self::Fetched, Self::Stream];
+        all.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// An hour that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetiringHour {
+    /// Which, and what it holds.
+    pub stored: Stored,
+    /// Why.
+    pub reason: RetentionReason,
+    /// With what it is measured how far the archive shrinks.
+    pub measured: Option<Measured>,
+}
+
+/// What must not shrink too far, each measured by itself: one hour that was recorded must not stand for all that was mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// The archive's own, by the rule by which room is made.
+    Own,
+    /// What others gave of what the configuration names, where something else is own.
+    Named,
+}
+
+/// What goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// What came from others and has no room first, then oldest first.
+    pub going: Vec<RetiringHour>,
+    /// What looks like a mistake.
+    pub doubt: Option<SuspectPlan>,
+    /// Hours that hold anything.
+    pub hours: usize,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// How much of it is the archive's own: recorded here; where nothing is, named; where nothing is named, all. That is what must not
+    /// shrink, and what others give must not make it look large.
+    pub own: StreamSize,
+    /// How much is named, where something was recorded. That must not shrink either where it is more than what is own.
+    pub named: StreamSize,
+}
+
+impl Schedule {
+    /// Bytes that go.
+    pub fn going_bytes(&self) -> u64 {
+        self.going.iter().map(|going| going.stored.bytes).sum()
+    }
+
+    /// What goes whatever else holds, because it was begun before.
+    pub fn begun(&self) -> impl Iterator<Item = &RetiringHour> {
+        self.going.iter().filter(|going| matches!(going.stored.decided, EarlierDecision::Begun(_)))
+    }
+
+    /// How much of one's own is left when all has gone that goes.
+    pub fn own_after(&self) -> StreamSize {
+        self.after(Measured::Own, self.own)
+    }
+
+    /// How much of what is named is left then.
+    pub fn named_after(&self) -> StreamSize {
+        self.after(Measured::Named, self.named)
+    }
+
+    fn after(&self, measured: Measured, before: StreamSize) -> StreamSize {
+        let going = self.going.iter().filter(|going| going.measured == Some(measured)).map(|going| &going.stored);
+        going.fold(before, |left, stored| left.without(1, stored.bytes.saturating_sub(stored.origin.added.bytes)))
+    }
+}
+
+/// What looks like a mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuspectPlan {
+    /// More than half of the hours would go at once.
+    MoreThanHalf {
+        /// So many.
+        going: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// The newest hour is far older than the clock says it could be.
+    Clock {
+        /// The newest hour that is not in the future.
+        newest: Option<Hour>,
+        /// What the clock says.
+        now: Timestamp,
+    },
+    /// More than a tenth of all bytes are from the future, where size or free space decide.
+    Future {
+        /// So many.
+        bytes: u64,
+        /// Of so many.
+        of: u64,
+        /// The last of their hours.
+        newest: Hour,
+    },
+}
+
+impl fmt::Display for SuspectPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MoreThanHalf { going, of } => write!(
+                f,
+                "{going} of {of} hours would be deleted at once; nothing is until you say that this is right: \
+                 look at `gapless retention plan`, then `gapless retention run --yes`"
+            ),
+            Self::Clock { newest, now } => {
+                write!(f, "the clock says {now}, but ")?;
+                match newest {
+                    Some(hour) => write!(f, "the newest hour is {hour}")?,
+                    None => write!(f, "no hour is older than that")?,
+                }
+                write!(
+                    f,
+                    "; nothing is deleted for its age until you say that the clock is right: `gapless retention run --yes`"
+                )
+            }
+            Self::Future { bytes, of, newest } => write!(
+                f,
+                "{bytes} of {of} bytes are in hours from the future, up to {newest}: a clock is wrong here or on another node; \
+                 nothing is deleted to make room for them until you say that this is right: look at `gapless retention plan`, \
+                 then `gapless retention run --yes`, or delete those hours"
+            ),
+        }
+    }
+}
+
+/// What goes, given everything that could. `free` is the free space of the disk, where it is known.
+pub fn schedule(mut hours: Vec<Stored>, limits: &RetentionLimits, now: Timestamp, free: Option<u64>) -> Schedule {
+    hours.sort_unstable_by(|a, b| (a.place.hour, &a.place.stream).cmp(&(b.place.hour, &b.place.stream)));
+    let first_safe = now.hour().previous();
+    let newest = hours.iter().map(|stored| stored.place.hour).filter(|hour| hour.start() <= now).max();
+    let all_of = |stored: &Stored| stored.bytes.saturating_add(stored.other_bytes);
+    let bytes = hours.iter().map(all_of).fold(0, u64::saturating_add);
+    // Clocks differ by a little: the next hour is no sign of anything.
+    let last = now.hour().next();
+    let future = hours.iter().filter(|stored| stored.place.hour > last).map(all_of).fold(0, u64::saturating_add);
+    let newest_of_all = hours.last().map(|stored| stored.place.hour);
+    let of_itself = |stored: &Stored| match stored.decided {
+        EarlierDecision::Keep => None,
+        EarlierDecision::Begun(reason) => Some(reason),
+        EarlierDecision::Nothing if stored.place.hour >= first_safe => None,
+        EarlierDecision::Nothing => limits.too_old(&stored.place, now).then_some(RetentionReason::Age),
+    };
+    let mut reasons: Vec<Option<RetentionReason>> = hours.iter().map(of_itself).collect();
+    room::add_reasons(&hours, &mut reasons, limits, (first_safe, last), free);
+    let measured = room::measured_among(&hours);
+    let level = |of: Measured| {
+        let counted = hours.iter().filter(|stored| measured(stored) == Some(of));
+        let without_added = |stored: &Stored| all_of(stored).saturating_sub(stored.origin.added.bytes);
+        counted.fold(StreamSize::default(), |level, stored| level.with(1, without_added(stored)))
+    };
+    let (own, named) = (level(Measured::Own), level(Measured::Named));
+    let mut schedule = Schedule { hours: hours.len(), bytes, own, named, ..Schedule::default() };
+    let with_reason = hours
+        .into_iter()
+        .zip(reasons)
+        .filter_map(|(stored, reason)| Some(RetiringHour { measured: measured(&stored), stored, reason: reason? }));
+    schedule.going.extend(with_reason);
+    // Whatever interrupts it: nothing of one's own goes before what others gave, and nothing that is named before what is not.
+    schedule.going.sort_by_key(|going| {
+        (going.reason != RetentionReason::Fetched, going.reason == RetentionReason::Fetched && going.stored.counts())
+    });
+    let much = limits.by_size() && future > bytes / 10;
+    let from_future =
+        newest_of_all.filter(|_| much).map(|hour| SuspectPlan::Future { bytes: future, of: bytes, newest: hour });
+    schedule.doubt = doubt(&schedule, newest, now, from_future);
+    schedule
+}
+
+fn doubt(
+    schedule: &Schedule,
+    newest: Option<Hour>,
+    now: Timestamp,
+    from_future: Option<SuspectPlan>,
+) -> Option<SuspectPlan> {
+    let new = || schedule.going.iter().filter(|going| going.stored.decided == EarlierDecision::Nothing);
+    let by_age = new().any(|going| going.reason == RetentionReason::Age);
+    if by_age && newest.is_none_or(|hour| hour.end() + QUIET < now) {
+        return Some(SuspectPlan::Clock { newest, now });
+    }
+    // What others gave and has no room is no loss by mistake, and its number must not make a loss look small.
+    let fetched = new().filter(|going| going.reason == RetentionReason::Fetched && !going.stored.counts()).count();
+    let all = (new().count() - fetched, schedule.hours - fetched);
+    // Nor must what they gave of named channels, and a little that was recorded must not stand for all that is named.
+    let number = |hours| usize::try_from(hours).unwrap_or(usize::MAX);
+    let going_of = |measured| new().filter(|going| going.measured == Some(measured)).count();
+    let own = (going_of(Measured::Own), number(schedule.own.hours));
+    let named = (going_of(Measured::Named), number(schedule.named.hours));
+    let guarded = [own, all].into_iter().chain((named.1 > own.1).then_some(named));
+    let more_than_half = guarded.into_iter().find(|(going, of)| going * 2 > *of);
+    from_future.or(more_than_half.map(|(going, of)| SuspectPlan::MoreThanHalf { going, of }))
+}
+
+#[cfg(test)]
+mod tests;
