@@ -8,7 +8,7 @@
 //!
 //! The account is kept as lines of text, each with a check of its own; the last line about an hour and a peer counts, and a line that
 //! does not add up makes its hour own. It says as well how long this node had lived, by which lists of single files grow old
-//! ([`super::gifts`]). Reads and writes no file.
+//! (`sync::crawl::gifts`). Reads and writes no file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -48,7 +48,8 @@ pub async fn daemon_of(config: &Config) -> DaemonSearch {
     }
     let is_certain = unsure.is_empty();
     let advice = match (&wrong, is_certain) {
-        (_, false) => unsure.join("; "),
+        (Some(_), false) => format!("mount the disk, or correct --base-dir; {}", unsure.join("; ")),
+        (None, false) => unsure.join("; "),
         (Some(_), true) => "mount the disk, or correct --base-dir; no daemon that runs here has it open".to_owned(),
         (None, true) => "start one with `gapless node`, or mount the disk if something should be there".to_owned(),
     };

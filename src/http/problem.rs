@@ -204,7 +204,7 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
     }
 
-    /// The same, naming the `path` that was asked for. Handlers need not: [`name_path`] does it for them.
+    /// The same, naming the `path` that was asked for. Handlers need not: `name_path` does it for them.
     #[must_use]
     pub fn at(mut self, path: &str) -> Self {
         self.instance = Some(path.chars().take(MAX_ECHO_CHARS).collect());

@@ -88,7 +88,11 @@ pub fn writer(bytes: &[u8]) {
     let Some((_, bytes)) = arranged(bytes) else { return };
     let segment = Segment::read(&bytes);
     let video: Vec<&Unit> = segment.video.iter().filter(|unit| !unit.data.is_empty()).collect();
-    let mut mux = Mux::new(Some(Coding::H264), Some(Coding::Aac));
+    // A cut has sound of one coding.
+    let mut codings = segment.stretches.iter().filter_map(|stretch| stretch.sound);
+    let coding = codings.next().unwrap_or(Coding::Aac);
+    let is_one = codings.all(|other| other == coding);
+    let mut mux = Mux::new(Some(Coding::H264), Some(coding));
     mux.tables();
     // As a cut does: in the order of decoding, a picture later than the other, none shown before it is decoded.
     for (at, unit) in (0_i64..).zip(&video) {
@@ -99,7 +103,8 @@ pub fn writer(bytes: &[u8]) {
             &unit.data,
         );
     }
-    let sound: Vec<_> = segment.sound_frames().into_iter().filter(|frame| frame.data.len() < 60_000).collect();
+    let frames = segment.sound_frames().into_iter();
+    let sound: Vec<_> = frames.filter(|frame| is_one && frame.data.len() < 60_000).collect();
     for (at, frame) in (0_i64..).zip(&sound) {
         mux.sound(900_000 + at * 1_920, &frame.data);
     }

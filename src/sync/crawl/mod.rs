@@ -3,11 +3,11 @@
 //! 1. [`Keeper`] brings one hour, or the directories above the hours, into line: reads the disk, compares, submits the difference.
 //!    Whatever else wants the index right (a question, an event, the crawl) asks it, so that there is one way to do it.
 //! 2. [`Watch`] hears of changes and has the keeper look at just what changed.
-//! 3. [`Crawl`] catches up with everything at full speed, and then carries its visitors past every hour, over and over, slowly. Their
-//!    contract is [`Visitor`]; where each of them is stands in the index.
+//! 3. `Crawl` catches up with everything at full speed, and then carries its visitors past every hour, over and over, slowly. Their
+//!    contract is `Visitor`; where each of them is stands in the index.
 //! 4. Absence is concluded only while the right base directory is there, and where it does not look like an accident (`doubt`). Nothing here writes to the archive, except
 //!    what others hand to [`Keeper::change`], tombstones for equal content of what is hidden (`twins`), and what an interrupted download
-//!    of ours has left is removed ([`Housekeeping`]).
+//!    of ours has left is removed (`Housekeeping`).
 
 mod catch_up;
 mod census;
