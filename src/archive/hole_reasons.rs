@@ -146,3 +146,21 @@ pub fn shortened(text: &str, most: usize) -> &str {
     let cut = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text.get(..cut).unwrap_or_default()
 }
+
+/// Holes of tests, by their microseconds.
+#[cfg(test)]
+pub(crate) mod test_holes {
+    use super::{OpenHole, Stretch, Timestamp};
+
+    pub fn stretch(start: i64, end: i64) -> Stretch {
+        Stretch { start: at(start), end: at(end) }
+    }
+
+    pub fn at(us: i64) -> Timestamp {
+        Timestamp::from_us(us)
+    }
+
+    pub fn entry(start: i64, end: i64, first_seen: i64) -> OpenHole {
+        OpenHole { hole: stretch(start, end), first_seen: at(first_seen), grown: at(first_seen), known: None }
+    }
+}

@@ -7,7 +7,7 @@ mod examples;
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 
@@ -20,22 +20,18 @@ use super::demo::DemoArgs;
 use super::diff::DiffArgs;
 use super::doctor::DoctorArgs;
 use super::explain::ExplainArgs;
-use super::holes::HolesArgs;
-use super::holes::TimespansArgs;
+use super::holes::{HolesArgs, TimespansArgs};
 use super::import::ImportArgs;
 use super::ls::LsArgs;
 use super::node::NodeArgs;
 use super::rebuild::RebuildArgs;
-use super::reference::CompletionArgs;
-use super::reference::ManArgs;
-use super::retention::RetentionArgs;
-use super::retention::RetentionVerb;
-use super::scrub::QuarantineArgs;
-use super::scrub::ScrubArgs;
+use super::reference::{CompletionArgs, ManArgs};
+use super::retention::{RetentionArgs, RetentionVerb};
+use super::scrub::{QuarantineArgs, ScrubArgs};
 use super::status::StatusArgs;
 use super::tombstone::TombstoneArgs;
 use crate::archive::escape::unshown;
-use crate::archive::{Hour, HourPlace, Stream, Timestamp, time_input};
+use crate::archive::{Channel, Hour, HourPlace, Quality, Stream, Timestamp, time_input};
 
 const EVERY_VERB: &str = "Options of every command";
 
@@ -200,6 +196,31 @@ pub struct PeerArgs {
     /// Apply tombstones even if they are suspiciously many (over a fifth of an hour, or a thousand within three days)
     #[arg(long)]
     pub accept_tombstone_bursts: bool,
+}
+
+/// The streams that a verb keeps to: all where none is named.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StreamFilter {
+    /// Only this channel; repeatable
+    #[arg(long, value_name = "CHANNEL", value_parser = |name: &str| Channel::new(&unshown(name)))]
+    pub channel: Vec<Channel>,
+    /// Only this quality; repeatable
+    #[arg(long, value_name = "QUALITY", value_parser = |name: &str| Quality::new(&unshown(name)))]
+    pub quality: Vec<Quality>,
+}
+
+impl StreamFilter {
+    pub fn is_empty(&self) -> bool {
+        self.channel.is_empty() && self.quality.is_empty()
+    }
+
+    pub fn channels<C: FromIterator<String>>(&self) -> C {
+        self.channel.iter().map(Channel::to_string).collect()
+    }
+
+    pub fn qualities<C: FromIterator<String>>(&self) -> C {
+        self.quality.iter().map(Quality::to_string).collect()
+    }
 }
 
 /// How other nodes are asked.
@@ -368,8 +389,7 @@ impl FromStr for ArchiveTarget {
 }
 
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }
 
 /// Reads CHANNEL/QUALITY as it is typed or printed.

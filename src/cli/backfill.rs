@@ -7,18 +7,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus::Registry;
 
-use super::api::Api;
-use super::api::Offline;
-use super::args::PeerArgs;
-use super::args::{parse_hour, parse_since};
+use super::api::{Api, Offline};
+use super::args::{PeerArgs, StreamFilter, parse_hour, parse_since};
 use super::config::{self, Config};
 use super::out::{stderr_line, stdout};
 use super::peer_access::{token, trusted};
 use super::{Exit, UsageError};
-use crate::archive::escape::{shown, unshown};
+use crate::archive::escape::shown;
 use crate::archive::origins::ConfiguredStreams;
 use crate::archive::quantity::count;
-use crate::archive::{BadName, Channel, Hour, Quality, Span};
+use crate::archive::{Hour, Span};
 use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerStatus, Wants};
 use crate::replicate::peer::Peer;
 use crate::replicate::sources::{
@@ -33,12 +31,8 @@ pub struct BackfillArgs {
     /// Make one round, then exit: 0 if complete, 1 if something could not be fetched. Without it, rounds go on until ctrl-C
     #[arg(long)]
     pub once: bool,
-    /// Only this channel; repeatable
-    #[arg(long, value_name = "CHANNEL")]
-    pub channel: Vec<String>,
-    /// Only this quality; repeatable
-    #[arg(long, value_name = "QUALITY")]
-    pub quality: Vec<String>,
+    #[command(flatten)]
+    pub streams: StreamFilter,
     /// Only this hour, such as 2019-11-13T02 or 1h ago; repeatable
     #[arg(long, value_name = "HOUR", value_parser = parse_hour, allow_hyphen_values = true)]
     pub hour: Vec<Hour>,
@@ -65,7 +59,8 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
     if let Some(daemon) = Api::running(config).await {
         anyhow::bail!("the daemon at {} has the archive open; start it with --peer to have it fetch", daemon.address());
     }
-    let (configured, channels, qualities) = (config.clone(), args.channel.clone(), args.quality.clone());
+    let (configured, channels, qualities) =
+        (config.clone(), args.streams.channels::<Vec<_>>(), args.streams.qualities::<Vec<_>>());
     let opened = tokio::task::spawn_blocking(move || {
         let offline = Offline::begin_for(&configured, &channels, &qualities)?;
         // What is here must not look missing.
@@ -86,7 +81,7 @@ pub async fn run(config: &Config, args: &BackfillArgs) -> anyhow::Result<ExitCod
         let is_whole = all_were_read(&sources)?;
         let peers = backfill.once().await;
         let done = report(config, &peers)?;
-        let names_a_part = !args.channel.is_empty() || !args.quality.is_empty();
+        let names_a_part = !args.streams.is_empty();
         let nothing = |status: &PeerStatus| {
             status.last.as_ref().is_some_and(|(report, _)| report.hours == 0 && report.errors == 0)
         };
@@ -157,24 +152,10 @@ pub fn peer(text: &str, trusted: bool) -> Result<Peer, UsageError> {
     Ok(Peer { name: entry.name, url: entry.url, trusted })
 }
 
-/// Names as they are printed, checked: one that cannot be a directory would quietly fetch nothing.
-fn names<T, C: FromIterator<String>>(
-    flag: &str,
-    given: &[String],
-    check: impl Fn(&str) -> Result<T, BadName>,
-) -> Result<C, UsageError> {
-    let name = |text: &String| {
-        let name = unshown(text).into_owned();
-        check(&name).map_err(|error| UsageError(format!("{flag} {text:?}: {error}")))?;
-        Ok(name)
-    };
-    given.iter().map(name).collect()
-}
-
 fn options(config: &Config, args: &BackfillArgs) -> anyhow::Result<BackfillOptions> {
     let given = Wants {
-        channels: names("--channel", &args.channel, Channel::new)?,
-        qualities: names("--quality", &args.quality, Quality::new)?,
+        channels: args.streams.channels(),
+        qualities: args.streams.qualities(),
         hours: args.hour.iter().copied().collect(),
         start: args.start,
         future: false,

@@ -203,7 +203,7 @@ settings! {
         threads: Count = "2", "1" to "64" =>
             "Directories read at once while catching up after a start. More helps on disks that seek, and takes time from recorders.";
         cpu_share: Fraction = "0.10", "0.001" to "1" =>
-            "Share of one CPU that all visitors of the crawl take together; only catching up after a start runs at full speed.";
+            "Share of one CPU that all visitors of the crawl take together. Where they wait for a disk they take at most five times that share of the time. Only catching up after a start runs at full speed.";
         slice: TimeLength = "1s", "10ms" to "1s" =>
             "How long the crawl works before it rests.";
         adaptive: YesNo = "true" =>

@@ -9,17 +9,16 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::archive_client::{ArchiveClient, ArchiveScope};
-use super::args::now;
+use super::args::{StreamFilter, now};
 use super::config::Config;
 use super::out::{LineOutput, stdout};
 use super::{Exit, UsageError, absent};
 use crate::archive::coverage::{CoverageKind, HourFigures};
-use crate::archive::escape::{shown, unshown};
+use crate::archive::escape::shown;
 use crate::archive::{Channel, Horizon, Quality, Stream};
 use crate::disk::Base;
 use crate::replicate::sources::SourceEntry;
-use crate::report::coverage::map;
-use crate::report::coverage::{self, CoverageGauges, ShownNode};
+use crate::report::coverage::{self, CoverageGauges, ShownNode, map};
 use crate::wire::{CoverageList, HourCoverage, Status, seconds};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -27,12 +26,8 @@ pub struct CoverageArgs {
     /// Print it once, then exit: the default, accepted for scripts
     #[arg(long)]
     pub once: bool,
-    /// Only this channel; repeatable
-    #[arg(long, value_name = "CHANNEL")]
-    pub channel: Vec<String>,
-    /// Only this quality; repeatable
-    #[arg(long, value_name = "QUALITY")]
-    pub quality: Vec<String>,
+    #[command(flatten)]
+    pub streams: StreamFilter,
     /// Write gauges into this file as Prometheus text, in one piece
     #[arg(long, value_name = "FILE")]
     pub gauges: Option<PathBuf>,
@@ -42,7 +37,7 @@ pub struct CoverageArgs {
 }
 
 pub async fn run(config: &Config, args: &CoverageArgs) -> anyhow::Result<ExitCode> {
-    let selection = Selection::new(args)?;
+    let selection = Selection::new(&args.streams);
     let here = ArchiveClient::here(config).await?;
     let done = all(config, args, &selection, &here).await;
     here.close().await?;
@@ -55,13 +50,8 @@ struct Selection {
 }
 
 impl Selection {
-    fn new(args: &CoverageArgs) -> Result<Self, UsageError> {
-        let wrong = |text: &String, error: &dyn std::fmt::Display| UsageError(format!("{text}: {error}"));
-        let channels =
-            args.channel.iter().map(|text| Channel::new(&unshown(text)).map_err(|error| wrong(text, &error)));
-        let qualities =
-            args.quality.iter().map(|text| Quality::new(&unshown(text)).map_err(|error| wrong(text, &error)));
-        Ok(Self { channels: channels.collect::<Result<_, _>>()?, qualities: qualities.collect::<Result<_, _>>()? })
+    fn new(named: &StreamFilter) -> Self {
+        Self { channels: named.channel.iter().cloned().collect(), qualities: named.quality.iter().cloned().collect() }
     }
 
     /// An error where one that was named is not here.

@@ -23,8 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::now;
-use super::config::Config;
-use super::config::time_between;
+use super::config::{Config, time_between};
 use super::out::stdout;
 use super::{Exit, UsageError};
 use crate::archive::Span;

@@ -82,11 +82,9 @@ impl DiffRules {
     /// Reads the clock: only whether a segment is too recent depends on it.
     pub fn new(config: &Config, args: &RuleArgs) -> anyhow::Result<Self> {
         let cutoff = super::backfill::recent_cutoff(config, args.recent_cutoff.as_deref())?;
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let us = |duration: std::time::Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Ok(Self {
-            now: Timestamp::from_us(us(since)),
-            cutoff: Span::from_us(us(cutoff)),
+            now: super::args::now(),
+            cutoff: Span::from_us(i64::try_from(cutoff.as_micros()).unwrap_or(i64::MAX)),
             trusted: !args.distrust_tombstones,
         })
     }

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::archive_client::{ArchiveClient, ArchiveScope};
-use super::args::{self};
-use super::args::{RuleArgs, parse_hour};
+use super::args::{self, RuleArgs, parse_hour};
 use super::config::Config;
 use super::out::{LineOutput, stdout};
 use super::{Exit, UsageError};

@@ -8,8 +8,7 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::Args;
-use super::args::PeerArgs;
+use super::args::{Args, PeerArgs};
 use super::config::{Config, HttpConfig};
 use super::out::stdout;
 use super::{Exit, UsageError};

@@ -77,8 +77,7 @@ fn cannot_lock(errno: Errno) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::thread;
+    use std::{fs, thread};
 
     use super::*;
 

@@ -15,7 +15,10 @@ pub const METHODS: &str = "GET, HEAD, OPTIONS";
 /// Lets any page read this response.
 pub fn allow(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Content-Range, Content-Length"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("ETag, Content-Range, Content-Length, Gapless-Cut, Gapless-Cut-Reason"),
+    );
 }
 
 /// The answer to `OPTIONS`, with or without a browser's question in it; kept for a day, the longest that any browser keeps it.

@@ -105,7 +105,7 @@ impl FromQuery for CensusQuery {
     fn read(given: &Parameters) -> Result<Self, Problem> {
         let expected = "`next` of the page before, such as 2019-11-13";
         let read = |text: &str| Day::parse(text).map_err(|_| Problem::bad_parameter("after", text, expected));
-        given.last("after").map(read).transpose().map(Self)
+        given.each("after", read).map(Self)
     }
 }
 

@@ -126,7 +126,7 @@ pub(super) struct DaysQuery(Option<Day>);
 
 impl FromQuery for DaysQuery {
     fn read(given: &Parameters) -> Result<Self, Problem> {
-        given.last("after").map(|value| day("after", value)).transpose().map(Self)
+        given.each("after", |value| day("after", value)).map(Self)
     }
 }
 

@@ -25,8 +25,7 @@ use tokio::sync::broadcast;
 use super::Problem;
 use super::app::{App, RequestBounds};
 use super::request::RequestHead;
-use super::seats::ClientSeats;
-use super::seats::{Client, ListenerSeats, Seat};
+use super::seats::{Client, ClientSeats, ListenerSeats, Seat};
 use crate::index::{Health, Position};
 use crate::wire::ChangedHours;
 

@@ -17,8 +17,7 @@ use crate::archive::quantity::{count, size};
 use crate::archive::time::HOUR_US;
 use crate::archive::{Hour, Span, Stream, Timestamp};
 use crate::index::{Health, Index};
-use crate::sync::crawl::CrawlStatus;
-use crate::sync::crawl::MassLoss;
+use crate::sync::crawl::{CrawlStatus, MassLoss};
 use crate::sync::scrub::KeptFile;
 use crate::wire::{DiskStatus, JobReport, PeerReport, RetentionReport, SourceReport, StreamStatus};
 

@@ -18,15 +18,18 @@ use super::negotiate::negotiate_among;
 use super::pieces_body::PiecesBody;
 use super::request::{self, FromQuery, Parameters, PathParts, RequestHead};
 use super::{ConditionVerdict, ETag, Encoding, Problem, conditional};
+use crate::archive::time::HOUR_US;
 use crate::archive::{Span, Stream, Timestamp};
-use crate::play::playback::{Ask, Other, Playlist};
+use crate::play::playback::{Ask, IMPLICIT_HOURS, Other, Playlist};
 use crate::play::playlist::hls::MEDIA_TYPE;
 use crate::play::playlist::master::MasterRange;
 
 /// How long after it was last asked for a list counts as followed: players ask again after a few seconds.
 const FOLLOWED: Duration = Duration::from_secs(5 * 60);
-/// Lists with relative times that are remembered; the start of further ones slides.
+/// Lists with relative times that are remembered; beyond that the one that was not asked for the longest is forgotten.
 const MOST_FOLLOWED: usize = 10_000;
+/// What ended longer ago than this does not grow any more.
+const OVER: Span = Span::from_us(60_000_000);
 /// So much later every relative time is another one, `yesterday` as well.
 const A_DAY: Span = Span::from_us(86_400_000_000);
 
@@ -46,9 +49,11 @@ impl FollowedClocks {
             *last = at;
             return *clock;
         }
-        if followed.len() < MOST_FOLLOWED {
-            followed.insert(key, (at, now));
+        let oldest = followed.iter().min_by_key(|(_, (last, _))| *last).map(|(hash, _)| *hash);
+        if let Some(oldest) = oldest.filter(|_| followed.len() >= MOST_FOLLOWED) {
+            followed.remove(&oldest);
         }
+        followed.insert(key, (at, now));
         now
     }
 
@@ -59,7 +64,19 @@ impl FollowedClocks {
         if read(now + A_DAY).is_ok_and(|later| later == range) {
             return Ok(range);
         }
-        read(self.of(&format!("{path}?{query}"), now, at))
+        let question = format!("{path}?{query}");
+        let followed = read(self.of(&question, now, at))?;
+        let is_over = match (followed.start, followed.end) {
+            (_, Some(end)) => now - end > OVER,
+            // Without an end it would be refused from now on.
+            (Some(start), None) => now - start > Span::from_us(IMPLICIT_HOURS * HOUR_US),
+            (None, None) => false,
+        };
+        if !is_over {
+            return Ok(followed);
+        }
+        self.0.lock().remove(&xxh3_64(question.as_bytes()));
+        read(self.of(&question, now, at))
     }
 }
 
@@ -160,6 +177,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_list_that_is_over_is_another_one_for_whoever_asks_later() {
+        let (followed, begin) = (FollowedClocks::default(), Instant::now());
+        let end = |seconds: u32| {
+            let (now, at) =
+                (Timestamp::from_us(i64::from(seconds) * 1_000_000), begin + Duration::from_secs(1) * seconds);
+            followed.range("/a", "start=10min+ago&end=now", now, at).unwrap().end.unwrap().us() / 1_000_000
+        };
+        assert_eq!((end(1_000), end(1_030), end(1_060), end(1_061), end(1_070)), (1_000, 1_000, 1_000, 1_061, 1_061));
+    }
+
+    #[test]
+    fn one_who_asks_for_many_lists_takes_the_place_of_the_oldest() {
+        let (followed, begin) = (FollowedClocks::default(), Instant::now());
+        let ask = |number: usize, second: u64| {
+            let (now, at) = (Timestamp::from_us(1_000_000_000), begin + Duration::from_secs(second));
+            followed.range("/a", &format!("start=1min+ago&x={number}"), now, at).unwrap();
+        };
+        ask(0, 0);
+        (1..=MOST_FOLLOWED).for_each(|number| ask(number, 1));
+        let held = followed.0.lock();
+        assert_eq!((held.len(), held.contains_key(&xxh3_64(b"/a?start=1min+ago&x=0"))), (MOST_FOLLOWED, false));
+    }
+
+    #[test]
     fn the_start_of_a_list_that_somebody_follows_does_not_slide() {
         let (followed, begin) = (FollowedClocks::default(), Instant::now());
         let clock = |minutes: i64| Timestamp::from_us(minutes * 60_000_000);
@@ -171,6 +212,12 @@ mod tests {
         assert_eq!((start("/a", "start=30min+ago", 64), start("/a", "start=30min+ago", 68)), (clock(30), clock(30)));
         assert_eq!(start("/b", "start=30min+ago", 68), clock(38), "another list");
         assert_eq!(start("/a", "start=30min+ago", 73), clock(43), "nobody has followed it for five minutes");
+        let all_night: Vec<Timestamp> = (0..800).map(|minute| start("/c", "start=30min+ago", 100 + minute)).collect();
+        assert_eq!(
+            (all_night[0], all_night[690], all_night[691]),
+            (clock(70), clock(70), clock(761)),
+            "it would be refused"
+        );
         followed.0.lock().clear();
         assert_eq!(start("/a", "start=2019-11-13T02:00:00", 60), Timestamp::parse("2019-11-13T02:00:00").unwrap());
         assert!(followed.0.lock().is_empty(), "a time that does not depend on the clock is not remembered");

@@ -38,6 +38,6 @@ impl FromQuery for PlanQuery {
                 Err(Problem::bad_parameter("limits", value, &expected))
             }
         };
-        given.last("limits").map(read).transpose().map(Self)
+        given.each("limits", read).map(Self)
     }
 }

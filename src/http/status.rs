@@ -108,16 +108,11 @@ fn streams(app: &App, now: Timestamp) -> Result<(Vec<StreamStatus>, u64), Proble
 
 /// What time it is.
 pub(super) fn now() -> Timestamp {
-    timestamp(SystemTime::now())
-}
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }
 
 pub(super) fn time(time: SystemTime) -> String {
-    timestamp(time).to_string()
+    Timestamp::from(time).to_string()
 }
 
 fn disk(app: &App) -> DiskStatus {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use super::IndexError;
@@ -109,6 +110,7 @@ pub(super) struct Inner {
     pub(super) catching_up: Mutex<Option<Timestamp>>,
     /// Counts how often a hole opened or closed.
     pub(super) turns: AtomicU64,
+    writer_cpu_ns: AtomicU64,
     set_aside: Mutex<Vec<(PathBuf, String)>>,
 }
 
@@ -173,6 +175,7 @@ impl Index {
             givers: Givers::default(),
             catching_up: Mutex::new(Some(super::writer::now())),
             turns: AtomicU64::new(0),
+            writer_cpu_ns: AtomicU64::new(0),
             set_aside: Mutex::new(report.set_aside.iter().cloned().collect()),
         });
         inner.adopt(&mut inner.database.write(), opened, health);
@@ -185,6 +188,11 @@ impl Index {
     /// What happened at opening.
     pub fn report(&self) -> &OpenReport {
         &self.report
+    }
+
+    /// Processor time of the thread that writes, since the start.
+    pub fn writer_cpu(&self) -> Duration {
+        Duration::from_nanos(self.inner.writer_cpu_ns.load(Ordering::SeqCst))
     }
 
     /// How it is now.
@@ -312,6 +320,13 @@ impl Inner {
         let guard = self.database.read();
         let Some(database) = guard.as_ref() else { return Err(IndexError::Closed) };
         guarded(|| work(database))
+    }
+
+    /// Called in the thread that writes, after each commit.
+    pub(super) fn note_writer_cpu(&self) {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        let ns = used.tv_sec.cast_unsigned() * 1_000_000_000 + used.tv_nsec.cast_unsigned();
+        self.writer_cpu_ns.store(ns, Ordering::SeqCst);
     }
 
     pub(super) fn set_health(&self, health: Health) {

@@ -238,6 +238,7 @@ impl Writer {
         if outcome.is_err() {
             self.lines.clear();
         }
+        self.inner.note_writer_cpu();
         match outcome {
             Ok((applied, touched)) => {
                 self.counters = counters;
@@ -384,8 +385,7 @@ fn apply_all(
 
 /// The time now: when a hole is seen, and when it closes.
 pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).min(Timestamp::MAX)
+    SystemTime::now().into()
 }
 
 /// Whether coverage of some hours is still to be made.

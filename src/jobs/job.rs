@@ -84,15 +84,15 @@ impl Wake {
 /// Runs a job until it is stopped.
 pub struct Runner<J> {
     job: J,
-    board: Arc<JobRegistry>,
+    registry: Arc<JobRegistry>,
     handle: JobHandle,
     wake: Wake,
 }
 
 impl<J: Job> Runner<J> {
-    pub fn new(job: J, board: &Arc<JobRegistry>, wake: Wake) -> Self {
-        let handle = board.register(job.kind(), None, job.deadline());
-        Self { job, board: Arc::clone(board), handle, wake }
+    pub fn new(job: J, registry: &Arc<JobRegistry>, wake: Wake) -> Self {
+        let handle = registry.register(job.kind(), None, job.deadline());
+        Self { job, registry: Arc::clone(registry), handle, wake }
     }
 
     /// Works until it is stopped.
@@ -118,7 +118,7 @@ impl<J: Job> Runner<J> {
     }
 
     fn went(&self, next: Next) {
-        let (clock, stop) = (self.board.clock(), &self.wake.stop);
+        let (clock, stop) = (self.registry.clock(), &self.wake.stop);
         match next {
             Next::Again => self.handle.succeeded(),
             Next::After(rest) => {
@@ -137,7 +137,7 @@ impl<J: Job> Runner<J> {
         let failures = self.handle.failed(error);
         let wait = self.job.backoff().wait(failures);
         self.handle.becomes(JobState::BackingOff, Some(wait));
-        self.board.clock().wait_unless(&self.wake.stop, wait, &self.wake.requested);
+        self.registry.clock().wait_unless(&self.wake.stop, wait, &self.wake.requested);
     }
 }
 
@@ -245,26 +245,26 @@ mod tests {
         }
     }
 
-    /// Runs a script; tells the board, and at which second each step began.
+    /// Runs a script; reports to the registry, and at which second each step began.
     fn run(script: Vec<Step>) -> (Arc<JobRegistry>, Vec<u64>) {
         let (clock, stop) = (Arc::new(TestClock::default()), Stop::new());
-        let board = Arc::new(JobRegistry::new(Arc::<TestClock>::clone(&clock)));
+        let registry = Arc::new(JobRegistry::new(Arc::<TestClock>::clone(&clock)));
         let began = Arc::default();
         let job = Scripted { script: script.into_iter(), clock, stop: stop.clone(), began: Arc::clone(&began) };
-        Runner::new(job, &board, Wake::new(&stop)).run();
+        Runner::new(job, &registry, Wake::new(&stop)).run();
         let began = began.lock().clone();
-        (board, began)
+        (registry, began)
     }
 
     #[test]
     fn it_rests_as_it_is_told_and_what_it_worked_is_counted() {
-        let (board, began) = run(vec![
+        let (registry, began) = run(vec![
             Step::Works(SECOND * 2, Next::Again),
             Step::Works(SECOND * 3, Next::After(SECOND * 10)),
             Step::Says(Next::WhenWoken(SECOND * 7)),
         ]);
         assert_eq!(began, [0, 2, 15, 22]);
-        let job = &board.jobs()[0];
+        let job = &registry.jobs()[0];
         assert_eq!((job.steps, job.worked, job.failures_in_all), (2, SECOND * 5, 0), "a look is no step");
         assert_eq!(job.state, JobState::Ended);
     }
@@ -274,22 +274,22 @@ mod tests {
         use Step::{Fails, Panics, Says, Works};
         let look = || Says(Next::WhenWoken(SECOND));
         let well = || Works(Duration::ZERO, Next::Again);
-        let (board, began) = run(vec![Fails, Fails, Panics, Fails, look(), Fails, well(), Fails, well()]);
+        let (registry, began) = run(vec![Fails, Fails, Panics, Fails, look(), Fails, well(), Fails, well()]);
         assert_eq!(
             began,
             [0, 1, 3, 7, 11, 12, 16, 16, 17, 17],
             "1, 2, 4, 4; a look in between forgets nothing; then 1 again"
         );
-        let job = &board.jobs()[0];
+        let job = &registry.jobs()[0];
         assert_eq!((job.failures, job.failures_in_all), (0, 6));
         assert_eq!(job.error.as_ref().unwrap().0, "it rains");
     }
 
     #[test]
     fn a_panic_is_a_failure_with_its_words() {
-        let (board, began) = run(vec![Step::Panics]);
+        let (registry, began) = run(vec![Step::Panics]);
         assert_eq!(began, [0, 1]);
-        let job = &board.jobs()[0];
+        let job = &registry.jobs()[0];
         assert_eq!(job.failures, 1);
         assert_eq!(job.error.as_ref().unwrap().0, "it crashed, which is a bug in gapless: it pours");
     }
@@ -314,10 +314,10 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_and_ended_at_once() {
-        let (board, stop) = (Arc::new(JobRegistry::default()), Stop::new());
+        let (registry, stop) = (Arc::new(JobRegistry::default()), Stop::new());
         let (tell, told) = std::sync::mpsc::channel();
         let wake = Wake::new(&stop);
-        let runner = Runner::new(Waits(tell), &board, wake.clone());
+        let runner = Runner::new(Waits(tell), &registry, wake.clone());
         let thread = std::thread::spawn(move || runner.run());
         let patience = SECOND * 20;
         for _ in 0..100 {

@@ -2,9 +2,9 @@
 //!
 //! 1. Each job reports through a [`JobHandle`] of its own: a thread through the [`Runner`](super::Runner), an async worker by
 //!    itself.
-//! 2. Work that lasts longer than its deadline without a sign of going on is *overdue*. Each post is judged by itself, so that one that
+//! 2. Work that lasts longer than its deadline without a sign of going on is *overdue*. Each job is judged by itself, so that one that
 //!    works hides none that hangs.
-//! 3. A post that is dropped stays on the board as ended; what is wanted no more is taken down. What was counted stays counted.
+//! 3. A job whose handle is dropped stays registered as ended; one that is wanted no more is removed. What was counted stays counted.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ pub struct JobRegistry {
 #[derive(Default)]
 struct Slots {
     live: Vec<Arc<Slot>>,
-    /// What those have counted that were taken down.
+    /// What those have counted that were removed.
     removed: BTreeMap<&'static str, (u64, Duration)>,
 }
 
@@ -120,7 +120,7 @@ impl Default for JobRegistry {
 
 impl fmt::Debug for JobRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Board").field("jobs", &self.slots.lock().live.len()).finish_non_exhaustive()
+        f.debug_struct("JobRegistry").field("jobs", &self.slots.lock().live.len()).finish_non_exhaustive()
     }
 }
 
@@ -133,7 +133,7 @@ impl JobRegistry {
         &self.clock
     }
 
-    /// Puts up a job. `deadline` is how long it may work without a sign of going on.
+    /// Registers a job. `deadline` is how long it may work without a sign of going on.
     pub fn register(self: &Arc<Self>, kind: &'static str, of: Option<String>, deadline: Duration) -> JobHandle {
         let shown = Shown {
             state: JobState::Waiting,
@@ -152,7 +152,7 @@ impl JobRegistry {
         };
         let slot = Arc::new(Slot { kind, of, deadline, shown: Mutex::new(shown) });
         self.slots.lock().live.push(Arc::clone(&slot));
-        JobHandle { board: Arc::clone(self), slot }
+        JobHandle { registry: Arc::clone(self), slot }
     }
 
     pub fn jobs(&self) -> Vec<JobStatus> {
@@ -263,7 +263,7 @@ impl Slot {
 
 /// Reports the state of one job. When it is dropped, the job has ended.
 pub struct JobHandle {
-    board: Arc<JobRegistry>,
+    registry: Arc<JobRegistry>,
     slot: Arc<Slot>,
 }
 
@@ -276,7 +276,7 @@ impl fmt::Debug for JobHandle {
 impl JobHandle {
     /// What it does now, in a few words. A sign that it goes on.
     pub fn doing(&self, what: impl Into<Cow<'static, str>>) {
-        let now = self.board.clock.now();
+        let now = self.registry.clock.now();
         let mut shown = self.slot.shown.lock();
         shown.doing = short(what.into());
         sign(&mut shown, now);
@@ -284,14 +284,14 @@ impl JobHandle {
 
     /// How far it is with what it does. A sign that it goes on.
     pub fn progress(&self, done: u64, total: u64) {
-        let now = self.board.clock.now();
+        let now = self.registry.clock.now();
         let mut shown = self.slot.shown.lock();
         (shown.done, shown.total) = (done, total);
         sign(&mut shown, now);
     }
 
     pub fn sign(&self) {
-        sign(&mut self.slot.shown.lock(), self.board.clock.now());
+        sign(&mut self.slot.shown.lock(), self.registry.clock.now());
     }
 
     pub fn working(&self, what: impl Into<Cow<'static, str>>) {
@@ -312,7 +312,7 @@ impl JobHandle {
 
     /// A step failed. Returns how many have in a row.
     pub fn failed(&self, error: &str) -> u32 {
-        let at = self.board.clock.wall();
+        let at = self.registry.clock.wall();
         let mut shown = self.slot.shown.lock();
         shown.failures = shown.failures.saturating_add(1);
         shown.failures_in_all += 1;
@@ -320,10 +320,10 @@ impl JobHandle {
         shown.failures
     }
 
-    /// Takes it down: nobody wants this job any more.
+    /// Removes it: nobody wants this job any more.
     pub fn remove(&self) {
         self.end();
-        let mut slots = self.board.slots.lock();
+        let mut slots = self.registry.slots.lock();
         let Some(at) = slots.live.iter().position(|slot| Arc::ptr_eq(slot, &self.slot)) else { return };
         slots.live.swap_remove(at);
         let shown = self.slot.shown.lock();
@@ -333,14 +333,14 @@ impl JobHandle {
 
     /// Work begins; unless something is said of it, and it lasts, nobody sees it.
     pub(super) fn begin(&self) {
-        let (now, wall) = (self.board.clock.now(), self.board.clock.wall());
+        let (now, wall) = (self.registry.clock.now(), self.registry.clock.wall());
         let mut shown = self.slot.shown.lock();
         let running = shown.running.get_or_insert(Running { since: now, wall, sign: now });
         running.sign = now;
     }
 
     pub(super) fn end(&self) -> Duration {
-        let now = self.board.clock.now();
+        let now = self.registry.clock.now();
         let mut shown = self.slot.shown.lock();
         let worked = shown.running.take().map_or(Duration::ZERO, |running| now.saturating_sub(running.since));
         shown.worked += worked;
@@ -357,7 +357,7 @@ impl JobHandle {
 
     /// Changes the state, and nothing of what was said.
     pub(super) fn becomes(&self, state: JobState, next: Option<Duration>) {
-        let (wall, next) = (self.board.clock.wall(), self.later(next));
+        let (wall, next) = (self.registry.clock.wall(), self.later(next));
         let mut shown = self.slot.shown.lock();
         if shown.state != state {
             (shown.state, shown.since) = (state, wall);
@@ -371,7 +371,7 @@ impl JobHandle {
     }
 
     fn later(&self, after: Option<Duration>) -> Option<SystemTime> {
-        after.and_then(|after| self.board.clock.wall().checked_add(after))
+        after.and_then(|after| self.registry.clock.wall().checked_add(after))
     }
 }
 
@@ -401,81 +401,85 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn board() -> (Arc<TestClock>, Arc<JobRegistry>) {
+    fn registry() -> (Arc<TestClock>, Arc<JobRegistry>) {
         let clock = Arc::new(TestClock::default());
-        let board = Arc::new(JobRegistry::new(Arc::<TestClock>::clone(&clock)));
-        (clock, board)
+        let registry = Arc::new(JobRegistry::new(Arc::<TestClock>::clone(&clock)));
+        (clock, registry)
     }
 
-    fn only(board: &JobRegistry) -> JobStatus {
-        let mut jobs = board.jobs();
+    fn only(registry: &JobRegistry) -> JobStatus {
+        let mut jobs = registry.jobs();
         assert_eq!(jobs.len(), 1, "{jobs:?}");
         jobs.remove(0)
     }
 
     #[test]
     fn a_job_that_works_hides_none_that_hangs() {
-        let (clock, board) = board();
+        let (clock, registry) = registry();
         let (lives, hangs) = (
-            board.register("backfill", Some("a".into()), MINUTE),
-            board.register("backfill", Some("b".into()), MINUTE),
+            registry.register("backfill", Some("a".into()), MINUTE),
+            registry.register("backfill", Some("b".into()), MINUTE),
         );
         lives.working("fetches");
         hangs.working("fetches");
         clock.pass(MINUTE);
         lives.progress(3, 10);
-        assert!(board.jobs().iter().all(|job| job.overdue.is_none()), "a deadline is not over when it is reached");
+        assert!(registry.jobs().iter().all(|job| job.overdue.is_none()), "a deadline is not over when it is reached");
         clock.pass(Duration::from_secs(1));
-        let overdue: Vec<Option<Duration>> = board.jobs().iter().map(|job| job.overdue).collect();
+        let overdue: Vec<Option<Duration>> = registry.jobs().iter().map(|job| job.overdue).collect();
         assert_eq!(overdue, [None, Some(Duration::from_secs(61))]);
-        assert_eq!(board.kinds()["backfill"].overdue, 1);
+        assert_eq!(registry.kinds()["backfill"].overdue, 1);
         hangs.set_state(JobState::Resting, "rests", Some(MINUTE));
         clock.pass(MINUTE * 100);
-        assert_eq!(board.kinds()["backfill"].overdue, 1, "who rests is late for nothing, and now the other one hangs");
-        assert_eq!(board.jobs()[0].overdue, Some(MINUTE * 100 + Duration::from_secs(1)));
+        assert_eq!(
+            registry.kinds()["backfill"].overdue,
+            1,
+            "who rests is late for nothing, and now the other one hangs"
+        );
+        assert_eq!(registry.jobs()[0].overdue, Some(MINUTE * 100 + Duration::from_secs(1)));
     }
 
     #[test]
     fn time_worked_and_failures_are_counted_and_stay_counted() {
-        let (clock, board) = board();
-        let handle = board.register("retention", None, MINUTE);
+        let (clock, registry) = registry();
+        let handle = registry.register("retention", None, MINUTE);
         handle.working("deletes");
         clock.pass(MINUTE * 2);
-        assert_eq!(only(&board).worked, MINUTE * 2, "also while it lasts");
+        assert_eq!(only(&registry).worked, MINUTE * 2, "also while it lasts");
         assert_eq!((handle.failed("no\u{1b}[2J disk"), handle.failed("no disk")), (1, 2));
         handle.set_state(JobState::BackingOff, "waits", Some(MINUTE));
         clock.pass(MINUTE);
-        let job = only(&board);
+        let job = only(&registry);
         assert_eq!((job.worked, job.failures, job.failures_in_all), (MINUTE * 2, 2, 2));
         assert_eq!(job.error.unwrap().0, "no disk");
         assert_eq!(job.next, Some(clock.wall()), "it was said a minute ago that it is a minute");
         handle.succeeded();
-        let after = only(&board);
+        let after = only(&registry);
         assert_eq!((after.failures, after.failures_in_all, after.steps), (0, 2, 1));
         assert!(after.error.is_some(), "the last error is remembered");
         handle.remove();
-        assert_eq!((board.jobs(), board.kinds()["retention"].failures), (vec![], 2));
-        let again = board.register("retention", None, MINUTE);
+        assert_eq!((registry.jobs(), registry.kinds()["retention"].failures), (vec![], 2));
+        let again = registry.register("retention", None, MINUTE);
         again.failed(&"x".repeat(10_000));
-        assert_eq!(only(&board).error.unwrap().0.len(), WORDS);
-        assert_eq!((board.kinds()["retention"].failures, board.kinds()["retention"].worked), (3, MINUTE * 2));
+        assert_eq!(only(&registry).error.unwrap().0.len(), WORDS);
+        assert_eq!((registry.kinds()["retention"].failures, registry.kinds()["retention"].worked), (3, MINUTE * 2));
     }
 
     #[test]
     fn a_short_look_is_no_work_and_a_long_one_is() {
-        let (clock, board) = board();
-        let handle = board.register("reasons", None, MINUTE);
+        let (clock, registry) = registry();
+        let handle = registry.register("reasons", None, MINUTE);
         handle.set_state(JobState::Waiting, "waits", None);
-        let since = only(&board).since;
+        let since = only(&registry).since;
         clock.pass(MINUTE);
         handle.begin();
         clock.pass(GLANCE / 2);
-        assert_eq!((only(&board).state, only(&board).since), (JobState::Waiting, since));
+        assert_eq!((only(&registry).state, only(&registry).since), (JobState::Waiting, since));
         clock.pass(GLANCE);
-        assert_eq!(only(&board).state, JobState::Working);
+        assert_eq!(only(&registry).state, JobState::Working);
         handle.end();
-        assert_eq!((only(&board).state, only(&board).since), (JobState::Waiting, since));
+        assert_eq!((only(&registry).state, only(&registry).since), (JobState::Waiting, since));
         drop(handle);
-        assert_eq!(only(&board).state, JobState::Ended);
+        assert_eq!(only(&registry).state, JobState::Ended);
     }
 }

@@ -116,6 +116,19 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_worked_is_paid_for_and_no_more() {
+        let share = WorkShare { cpu: 0.1, elapsed: 0.5 };
+        let mut pacer = Pacer::default();
+        let mut rested = Duration::ZERO;
+        for _ in 0..100 {
+            let rest = pacer.rest_after(all_cpu(Duration::from_secs(1)), share);
+            pacer.rested(rest);
+            rested += rest;
+        }
+        assert_eq!(rested, Duration::from_secs(900));
+    }
+
+    #[test]
     fn waiting_for_the_disk_is_no_processor_time_and_leaves_the_disk_to_others_all_the_same() {
         let share = WorkShare { cpu: 0.1, elapsed: 0.5 };
         let second = Duration::from_secs(1);
@@ -148,15 +161,16 @@ mod tests {
     proptest! {
         #[test]
         fn the_share_is_kept_whatever_the_slices_are(
-            slices in prop::collection::vec(1_u64..120_000, 1..60), percent in 2_u32..100,
+            slices in prop::collection::vec((1_u64..120_000, 0.0..=1.0), 1..60), cpu in 0.02..1.0, elapsed in 0.02..1.0,
         ) {
-            let share = f64::from(percent) / 100.0;
-            let shares = WorkShare { cpu: share, elapsed: share.max(0.5) };
+            let shares = WorkShare { elapsed, cpu };
             let (mut pacer, mut worked, mut rested) = (Pacer::default(), Duration::ZERO, Duration::ZERO);
-            for slice in slices {
+            let mut computed = Duration::ZERO;
+            for (slice, part) in slices {
                 let slice = Duration::from_millis(slice);
-                worked += slice;
-                let rest = pacer.rest_after(all_cpu(slice), shares);
+                let cost = WorkCost { elapsed: slice, cpu: slice.mul_f64(part) };
+                (worked, computed) = (worked + cost.elapsed, computed + cost.cpu);
+                let rest = pacer.rest_after(cost, shares);
                 prop_assert!(rest <= LONGEST);
                 pacer.rested(rest);
                 rested += rest;
@@ -167,8 +181,9 @@ mod tests {
                 pacer.rested(rest);
                 rested += rest;
             }
-            let kept = worked.as_secs_f64() / (worked + rested).as_secs_f64();
-            prop_assert!((kept - share).abs() < share * 0.001 || rested >= MOST_OWED, "{kept} of {share}");
+            let of_all = |part: Duration| part.as_secs_f64() / (worked + rested).as_secs_f64();
+            let is_kept = of_all(computed) <= cpu * 1.001 && of_all(worked) <= elapsed * 1.001;
+            prop_assert!(is_kept || rested >= MOST_OWED, "{computed:?} and {worked:?} beside {rested:?}");
         }
     }
 }

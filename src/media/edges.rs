@@ -119,14 +119,14 @@ impl Tracks {
 impl Edges {
     /// What changes from this segment to the next, if it is known that something does; by its name this one lasts so long.
     pub fn change(&self, lasts_us: i64, next: &Self) -> Option<Change> {
-        if Tracks::differ(self.ends.streams, next.begins.streams) {
-            return Some(Change::Tracks);
-        }
         let length = ticks(lasts_us);
         let on = [self.picture.goes_on(length, &next.picture), self.sound.goes_on(length, &next.sound)];
         // A frozen camera may end long before its sound, and sound may pause: one of them that goes on is enough.
         if on.contains(&Some(false)) && !on.contains(&Some(true)) {
             return Some(Change::Times);
+        }
+        if Tracks::differ(self.ends.streams, next.begins.streams) {
+            return Some(Change::Tracks);
         }
         let (ends, begins) = (self.ends, next.begins);
         let differ = Tracks::differ(ends.picture, begins.picture) || Tracks::differ(ends.sound, begins.sound);

@@ -80,11 +80,14 @@ const MPEG_BITS: [[usize; 14]; 5] = [
 
 fn mpeg(bytes: &[u8]) -> Option<FrameHeader> {
     let [0xff, second, third, ..] = *bytes else { return None };
-    let is_low = match second >> 3 {
-        0b1_1111 => false,
-        0b1_1110 => true,
+    // MPEG-1 has full rates, MPEG-2 half, and what is called MPEG-2.5 a quarter of them.
+    let divisor = match second >> 3 {
+        0b1_1111 => 1,
+        0b1_1110 => 2,
+        0b1_1100 => 4,
         _ => return None,
     };
+    let is_low = divisor > 1;
     let layer = 4 - (second >> 1 & 3);
     let table = match (layer, is_low) {
         (1..=3, false) => usize::from(layer - 1),
@@ -94,7 +97,7 @@ fn mpeg(bytes: &[u8]) -> Option<FrameHeader> {
     };
     // A rate without a number is free, and the length is not said.
     let bits = MPEG_BITS.get(table)?.get(usize::from(third >> 4).checked_sub(1)?)? * 1_000;
-    let rate = [44_100, 48_000, 32_000].get(usize::from(third >> 2 & 3))? / if is_low { 2 } else { 1 };
+    let rate = [44_100, 48_000, 32_000].get(usize::from(third >> 2 & 3))? / divisor;
     let padding = usize::from(third >> 1 & 1);
     let samples = match layer {
         1 => 384,
@@ -141,7 +144,8 @@ fn dolby(bytes: &[u8]) -> Option<FrameHeader> {
 fn first(coding: Coding, stream: &[u8]) -> Option<(usize, FrameHeader)> {
     (0..stream.len()).find_map(|at| {
         let rest = stream.get(at..)?;
-        FrameHeader::read(coding, rest).filter(|found| found.is_followed(coding, rest)).map(|found| (at, found))
+        let is_sure = |found: &FrameHeader| found.length <= rest.len() && found.is_followed(coding, rest);
+        FrameHeader::read(coding, rest).filter(is_sure).map(|found| (at, found))
     })
 }
 

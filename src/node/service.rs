@@ -278,7 +278,7 @@ mod tests {
 }
 
 #[cfg(test)]
-mod heartbeat_tests {
+mod beat_tests {
     use std::os::unix::net::UnixDatagram;
     use std::sync::atomic::{AtomicBool, Ordering};
 

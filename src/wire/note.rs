@@ -3,7 +3,7 @@
 //!
 //! Whoever reads it takes it from a file that anybody may have written, or from another node: it is looked at before it is believed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -47,9 +47,7 @@ impl TombstoneNote {
     pub fn new(reason: &str, at: SystemTime, node: &str) -> Result<Self, BadReason> {
         let reason = reason.trim();
         check(reason)?;
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = Timestamp::from_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
-        Ok(Self { reason: reason.to_owned(), at: time.to_string(), node: node.to_owned() })
+        Ok(Self { reason: reason.to_owned(), at: Timestamp::from(at).to_string(), node: node.to_owned() })
     }
 
     /// As it stands in the file.
@@ -98,7 +96,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_kept_is_read_again_and_small(reason in any::<String>(), node in "[a-z]{1,20}") {
-            if let Ok(note) = TombstoneNote::new(&reason, UNIX_EPOCH, &node) {
+            if let Ok(note) = TombstoneNote::new(&reason, SystemTime::UNIX_EPOCH, &node) {
                 let bytes = note.to_bytes();
                 prop_assert!(bytes.len() as u64 <= MOST_NOTE);
                 prop_assert_eq!(TombstoneNote::from_bytes(&bytes), Some(note));
@@ -113,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_could_do_harm_or_is_too_long_is_no_reason() {
-        let note = |reason: &str| TombstoneNote::new(reason, UNIX_EPOCH, "node");
+        let note = |reason: &str| TombstoneNote::new(reason, SystemTime::UNIX_EPOCH, "node");
         assert_eq!(note(" \t").unwrap_err(), BadReason::Empty);
         assert_eq!(note(&"ü".repeat(MOST_REASON + 1)).unwrap_err(), BadReason::Long);
         assert!(note(&"\u{10ffff}".repeat(MOST_REASON)).unwrap().to_bytes().len() as u64 <= MOST_NOTE);

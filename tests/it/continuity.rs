@@ -6,9 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::hls;
-use crate::support::video;
-use crate::support::{SOON, TestArchive, TestNode, eventually, gapless};
+use crate::support::{SOON, TestArchive, TestNode, eventually, gapless, hls, video};
 
 const HOUR: &str = "chan/source/2019-11-13T02";
 const LIST: &str = "/playlist/chan/source.m3u8?start=2019-11-13T02:10:00&end=2019-11-13T02:10:16";

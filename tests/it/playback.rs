@@ -13,8 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 use crate::support::model::{self, Best};
-use crate::support::{Connection, TestArchive, TestNode, eventually, hls, quoted};
-use crate::support::{Kind, SOON};
+use crate::support::{Connection, Kind, SOON, TestArchive, TestNode, eventually, hls, quoted};
 
 const HOUR_US: i64 = 3_600_000_000;
 

@@ -163,7 +163,9 @@ export class Engine {
 
   /** Where it stands still although the next segment is loaded: from there on another buffer. Not twice at one place. */
   heldUp() {
-    const { currentTime } = this.video;
+    const { buffered, currentTime } = this.video;
+    // A new buffer is empty, and its time 0, until what it begins with has come.
+    if (buffered.length === 0) return null;
     const isNew = (start) => Math.abs(start - (this.remade ?? -Infinity)) > NEAR;
     const next = this.fragments.find(({ start }) => start > currentTime - NEAR && isNew(start));
     return next?.stats.buffering.end ? Math.max(currentTime, next.start) : null;
@@ -214,7 +216,8 @@ export class Engine {
       this.skip(frag);
       return;
     }
-    if (details === "bufferAppendError" && frag && frag.start > this.video.currentTime) {
+    const isAgain = frag && Math.abs(frag.start - (this.remade ?? -Infinity)) <= NEAR;
+    if (details === "bufferAppendError" && frag && !isAgain && frag.start > this.video.currentTime) {
       this.refused = frag.start;
       return;
     }

@@ -106,7 +106,9 @@ proptest! {
             bytes[at % length] = value;
         }
         let av = Segment::read(&bytes[start..]);
-        let _frames = sound_frames(Coding::Aac, &av.sound);
+        for coding in [Coding::Aac, Coding::MpegAudio, Coding::Dolby, Coding::EnhancedDolby] {
+            let _frames = sound_frames(coding, &av.sound);
+        }
         let _first = av.first_pts();
     }
 }

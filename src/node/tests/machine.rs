@@ -24,7 +24,7 @@ use crate::lifecycle::clock::Clocks;
 use crate::lifecycle::deleted::DeletionCounter;
 use crate::lifecycle::retention::{Retention, RetentionOptions};
 use crate::replicate::HourRules;
-use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerStatus, Wants};
+use crate::replicate::backfill::{Backfill, BackfillOptions, BackfillParts, PeerStatus};
 use crate::replicate::peer::{Peer, PeerClient, PeerLimits};
 use crate::sync::crawl::{Crawl, Keeper, StrangersBudget};
 use crate::sync::startup::Locked;
@@ -311,21 +311,6 @@ fn mark(own: &Path, number: u64) {
 }
 
 fn fetched(tls: Arc<crate::net::tls::ClientConfig>) -> BackfillOptions {
-    BackfillOptions {
-        wants: Wants::default(),
-        cutoff: Span::from_us(0),
-        concurrency: 4,
-        interval: Duration::from_secs(300),
-        bandwidth: 0,
-        free_floor: 0,
-        extras: Vec::new(),
-        extras_budget: None,
-        max_extras_bytes: 0,
-        tls,
-        accept_bursts: false,
-        token: None,
-        name: String::new(),
-        report_file: None,
-        strangers: StrangersBudget { budget: Some(MOST_JUNK as u64 * BLOCK), streams: 4 },
-    }
+    let strangers = StrangersBudget { budget: Some(MOST_JUNK as u64 * BLOCK), streams: 4 };
+    BackfillOptions { strangers, ..BackfillOptions::of_all(tls) }
 }

@@ -127,8 +127,9 @@ impl<'s> Cutter<'s> {
             }
         } else {
             if !is_beside {
-                for table in &loaded.media.stretches {
-                    self.announce(table.sound, loaded.start)?;
+                self.announce(None, loaded.start)?;
+                for sound in loaded.sounds() {
+                    self.announce(Some(sound), loaded.start)?;
                 }
             } else if !self.has_sound_of(&loaded) {
                 turn.sound.clear();
@@ -162,7 +163,7 @@ impl<'s> Cutter<'s> {
     /// Whether all sound of a neighbour can go where that of the cut goes.
     fn has_sound_of(&self, loaded: &Loaded) -> bool {
         let known = self.mux.as_ref().map_or(self.making.sound, Mux::codes_sound);
-        loaded.media.stretches.iter().all(|table| table.sound.is_none() || table.sound == known)
+        loaded.sounds().all(|sound| Some(sound) == known)
     }
 
     /// Does what was planned.

@@ -74,7 +74,11 @@ fn look_ahead(playback: &Playback, plan: &CutPlan) -> HashMap<Timestamp, LookAhe
         let found = found
             .into_iter()
             .filter(|(start, _)| number > 0 || clip.pieces.first().is_none_or(|first| first.start() != *start));
-        ahead.extend(found.take(MOST_AHEAD - ahead.len().min(MOST_AHEAD)));
+        for (start, what) in found.take(MOST_AHEAD - ahead.len().min(MOST_AHEAD)) {
+            // Two ranges may have the same segment.
+            let known: &mut LookAhead = ahead.entry(start).or_default();
+            *known = (*known).max(what);
+        }
     }
     ahead
 }

@@ -18,7 +18,7 @@ const HEAD: u64 = 256 << 10;
 pub type Open = Box<dyn Fn() -> std::io::Result<File> + Send>;
 
 /// What is looked at of a segment before the first byte of a cut.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LookAhead {
     /// Nothing: one before it is like it.
     #[default]
@@ -85,6 +85,15 @@ pub(super) struct Loaded {
     pub first: i64,
 }
 
+impl Loaded {
+    /// What the sound is of each stretch in which there is any: tables alone name only its family.
+    pub(super) fn sounds(&self) -> impl Iterator<Item = Coding> {
+        let is_heard = |at: usize| self.media.sound.iter().any(|unit| unit.stretch == at);
+        let tables = self.media.stretches.iter().enumerate();
+        tables.filter(move |(at, _)| is_heard(*at)).filter_map(|(_, table)| table.sound)
+    }
+}
+
 impl CutSegment {
     /// Whether it holds nothing of that window but some sound.
     pub(super) fn lies_beside(&self, (start, end): (Timestamp, Timestamp)) -> bool {
@@ -93,9 +102,17 @@ impl CutSegment {
 
     /// What its sound is, by its first bytes; nothing where these cannot be read.
     pub(super) fn sound(&self) -> Option<Coding> {
-        let mut head = Vec::new();
-        (self.open)().and_then(|file| file.take(HEAD).read_to_end(&mut head)).ok()?;
-        Segment::read(&head).codings().1
+        let (mut file, mut bytes) = ((self.open)().ok()?, Vec::new());
+        file.by_ref().take(HEAD).read_to_end(&mut bytes).ok()?;
+        let head = Segment::read(&bytes);
+        let is_family = matches!(head.codings().1, Some(Coding::MpegAudio | Coding::Dolby));
+        if !is_family || !head.sound.is_empty() {
+            return head.codings().1;
+        }
+        // Which of its family it is only its frames say, and they may come behind a large picture.
+        file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
+        let media = Segment::read(&bytes);
+        media.codings().1.filter(|_| !media.sound.is_empty())
     }
 
     /// Reads it; off the threads that serve connections.

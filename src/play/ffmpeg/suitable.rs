@@ -92,10 +92,13 @@ pub(super) async fn look_ahead(parts: Vec<Part>) -> Result<(Vec<Part>, Option<Fi
 fn look_for_sound(parts: &[Part]) -> Option<FirstSound> {
     let (mut before, mut looked) = (Span(0), 0);
     for (clip, lasts) in parts.iter().flat_map(Part::clips) {
-        let mut begins = None;
+        let mut begins = clip.start;
+        let mut is_first = true;
         for segment in clip.segments.iter().filter(|segment| !segment.lies_beside((clip.start, clip.end))) {
             // What is missing in front of the first segment is cut around, and takes no time.
-            let begins = *begins.get_or_insert(segment.start.max(clip.start));
+            if is_first {
+                (begins, is_first) = (segment.start.max(clip.start), false);
+            }
             if let Some(coding) = segment.sound() {
                 return Some((coding, segment.start, before + (segment.start.max(clip.start) - begins)));
             }
@@ -104,7 +107,7 @@ fn look_for_sound(parts: &[Part]) -> Option<FirstSound> {
                 return None;
             }
         }
-        before = before + lasts;
+        before = before + lasts - (begins - clip.start);
     }
     None
 }
@@ -116,7 +119,7 @@ fn look_at(clip: &Clip, sound: Option<Coding>) -> Result<(), FfmpegError> {
         if segment.ahead != LookAhead::Nothing {
             let loaded = segment.read()?;
             loaded.source.check().map_err(|refusal| refused(refusal, asked))?;
-            for now in loaded.media.stretches.iter().filter_map(|table| table.sound) {
+            for now in loaded.sounds() {
                 is_one_sound(sound, now, segment.start)?;
             }
         }

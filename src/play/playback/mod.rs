@@ -183,9 +183,7 @@ impl Playback {
     }
 
     fn now(&self) -> AskedAt {
-        let since_epoch = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let wall = Timestamp::from_us(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX));
-        AskedAt { wall, since: self.clock.now() }
+        AskedAt { wall: self.clock.wall().into(), since: self.clock.now() }
     }
 }
 

@@ -5,8 +5,7 @@
 
 use super::plan::HourPlan;
 use super::report::RoundError;
-use super::shared::PeerJob;
-use super::shared::Shared;
+use super::shared::{PeerJob, Shared};
 use crate::archive::blocks::BLOCK;
 use crate::archive::{HourPlace, Stream};
 use crate::sync::crawl::{Allowance, FilledByPeer};

@@ -12,8 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::report::RoundError;
-use super::shared::PeerJob;
-use super::shared::Shared;
+use super::shared::{PeerJob, Shared};
 use crate::archive::Hour;
 use crate::archive::blocks::{BLOCK, on_disk};
 use crate::disk::{Base, DiskError, NewFile, Published};

@@ -13,16 +13,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::budget;
-use super::bundle_fetch;
 use super::plan::{HourPlan, SkipReason};
 use super::publish;
 use super::publish::{Missing, count, gone, index, may_go_on, not_fetched, unless_occupied};
 use super::report::RoundError;
-use super::shared::PeerJob;
-use super::shared::{Shared, now};
+use super::shared::{PeerJob, Shared, now};
 use super::targets::HourTarget;
 use super::tombstone_intake;
+use super::{budget, bundle_fetch};
 use crate::archive::{HourPlace, name};
 use crate::disk::{Dir, Download, Published, Verified};
 use crate::replicate::peer::{DownloadOutcome, Pause, Peer};

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use super::fetch::WhenBusy;
 use super::plan::HourPlan;
-use super::shared::PeerJob;
-use super::shared::now;
+use super::shared::{PeerJob, now};
 use crate::archive::coverage::Stretch;
 use crate::archive::{FileName, HourPlace, SegmentKey, parse_file_name};
 

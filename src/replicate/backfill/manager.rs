@@ -17,14 +17,10 @@ use super::memory::PeerMemory;
 use super::options::{BackfillOptions, BackfillParts};
 use super::peer_state::{FollowedPeer, PeerStatus};
 use super::round::{round, second_look};
-use super::round_log::BackfillMetrics;
-use super::round_log::ReportFile;
-use super::shared::PeerJob;
-use super::shared::{Shared, now};
-use super::targets::Claims;
-use super::targets::Targets;
-use super::tombstone_bursts::Arrivals;
-use super::tombstone_bursts::Bursts;
+use super::round_log::{BackfillMetrics, ReportFile};
+use super::shared::{PeerJob, Shared, now};
+use super::targets::{Claims, Targets};
+use super::tombstone_bursts::{Arrivals, Bursts};
 use super::{budget, round_log, worker};
 use crate::index::PeerRow;
 use crate::jobs::NodeEvent;
@@ -232,4 +228,53 @@ async fn once(shared: &Arc<Shared>, followed: &Arc<FollowedPeer>) {
     let complete = job.report.is_complete();
     budget::look(&job).await;
     round_log::round_done(&mut job, began.elapsed(), complete);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::{ComparedSubject, Pair};
+    use super::*;
+    use crate::archive::{HourPlace, Stream};
+    use crate::disk::{Base, BaseGuard, BaseIdentity};
+    use crate::index::{Index, IndexOptions};
+    use crate::replicate::HourRules;
+    use crate::sync::crawl::Keeper;
+
+    struct KeepsAll;
+
+    impl HourRules for KeepsAll {
+        fn keeps(&self, _: &HourPlace) -> Option<bool> {
+            Some(true)
+        }
+
+        fn room_beside_own(&self, _: &HourPlace) -> u64 {
+            u64::MAX
+        }
+    }
+
+    #[test]
+    fn other_rules_and_events_that_were_missed_have_everything_compared_again_and_a_lost_file_has_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Arc::new(Index::in_memory(IndexOptions::default()).unwrap());
+        let identity = BaseIdentity::Unmarked { channels: Vec::new() };
+        let guard = Arc::new(BaseGuard::new(Base::open(dir.path()).unwrap(), identity));
+        let parts =
+            BackfillParts::alone(Arc::new(Keeper::new(index, guard)), watch::channel(Vec::new()).1, Arc::new(KeepsAll));
+        let backfill = Backfill::new(
+            parts,
+            BackfillOptions::of_all(crate::net::tls::trusting_nobody().unwrap()),
+            &Registry::new(),
+        )
+        .unwrap();
+        let memory = &backfill.shared.memory;
+        let subject = || ComparedSubject::Quality(Stream::parse("a/source").unwrap());
+        let is_compared_again = |event| {
+            memory.settle(memory.era(), "x", subject(), Pair::of("1", "2"));
+            backfill.heed(&event);
+            !memory.is_settled("x", &subject(), Pair::of("1", "2"))
+        };
+        assert!(!is_compared_again(Ok(NodeEvent::FileQuarantined)));
+        assert!(is_compared_again(Ok(NodeEvent::HourRulesChanged)));
+        assert!(is_compared_again(Err(RecvError::Lagged(3))));
+    }
 }

@@ -7,7 +7,7 @@
 //! 3. What to fetch is planned by [`plan()`](plan::plan), and fetched and verified by `fetch`, `bundle_fetch` and `extras` and published by
 //!    `publish`, all through `peer` and `disk`. `targets` keeps a segment from being fetched from two peers at once, and removes an hour directory that
 //!    was made in vain. `budget` bounds what a peer may fill.
-//! 4. Tombstones are taken over by `tombstone_intake`, or wait: `tombstone_bursts` weighs them, and what waits anywhere is fetched from nobody
+//! 4. Tombstones are taken over by `tombstone_intake`, or wait: `tombstone_bursts` weighs them by `burst`, and what waits anywhere is fetched from nobody
 //!    (`deletions`).
 //! 5. The state of each peer is in `peer_state`; rounds are summed up by `report`, and logged, counted and written to a file by `round_log`; `hole_offers` reports
 //!    what a peer has of holes.

@@ -46,6 +46,30 @@ pub struct BackfillOptions {
     pub report_file: Option<PathBuf>,
 }
 
+#[cfg(test)]
+impl BackfillOptions {
+    /// Everything there is, at once and without bounds.
+    pub(crate) fn of_all(tls: Arc<crate::net::tls::ClientConfig>) -> Self {
+        Self {
+            wants: Wants::default(),
+            cutoff: Span::from_us(0),
+            concurrency: 4,
+            interval: Duration::from_secs(300),
+            bandwidth: 0,
+            free_floor: 0,
+            extras: Vec::new(),
+            extras_budget: None,
+            max_extras_bytes: 0,
+            tls,
+            accept_bursts: false,
+            token: None,
+            name: String::new(),
+            report_file: None,
+            strangers: StrangersBudget { budget: None, streams: u64::MAX },
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
     /// Channels; all if there are none.

@@ -235,7 +235,7 @@ mod tests {
 }
 
 #[cfg(test)]
-mod in_flight_tests {
+mod claims_tests {
     use super::*;
 
     fn place() -> HourPlace {

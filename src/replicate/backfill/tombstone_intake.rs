@@ -18,10 +18,8 @@ use super::budget;
 use super::burst::{OfHour, Source, of_hour};
 use super::plan::{HourPlan, PeerOffer};
 use super::publish::{index, looked_at};
-use super::report::MOST_BURSTS;
-use super::report::RoundError;
-use super::shared::PeerJob;
-use super::shared::Shared;
+use super::report::{MOST_BURSTS, RoundError};
+use super::shared::{PeerJob, Shared};
 use super::tombstone_bursts::{ArrivalMark, BurstLock};
 use crate::archive::blocks::BLOCK;
 use crate::archive::guards::Guard;
@@ -60,7 +58,7 @@ pub(super) async fn of_plan(
         return Ok(IntakeResult::default());
     }
     let names: Vec<Box<str>> = plan.tombstones.iter().map(|offer| offer.name.into()).collect();
-    let notes = of(job, place, &names).await;
+    let notes = notes_of(job, place, &names).await;
     let files = plan.tombstones.iter().map(PeerOffer::file).collect();
     let author = TombstoneAuthor {
         peer: job.peer().name.clone(),
@@ -269,7 +267,7 @@ const MOST_PAGES: usize = 20;
 const MOST_TIME: Duration = Duration::from_secs(5);
 
 /// What the peer knows of these tombstones of an hour, by their names.
-pub(super) async fn of(job: &mut PeerJob, place: &HourPlace, names: &[Box<str>]) -> HashMap<Box<str>, TombstoneNote> {
+async fn notes_of(job: &mut PeerJob, place: &HourPlace, names: &[Box<str>]) -> HashMap<Box<str>, TombstoneNote> {
     let mut notes = HashMap::new();
     if job.followed.status().is_ours != Some(true) {
         return notes;

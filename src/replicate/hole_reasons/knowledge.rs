@@ -33,7 +33,7 @@ struct OfPeer {
 
 #[derive(Debug)]
 struct Offers {
-    /// When it was last told.
+    /// When it was last reported.
     reported_at: Timestamp,
     states: BTreeMap<Stretch, State>,
 }

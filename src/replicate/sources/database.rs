@@ -407,7 +407,7 @@ mod tests {
 }
 
 #[cfg(test)]
-mod transport_tests {
+mod bounded_tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;

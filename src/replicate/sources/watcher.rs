@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::database::Database;
 use super::entry::{ListedSources, SourceEntry};
-use super::file::ListFile;
-use super::file::SourceMemory;
+use super::file::{ListFile, SourceMemory};
 use super::merge::{OwnNode, Trust, merge};
 use super::{SourceError, SourceStatus};
 use crate::jobs::{Backoff, JobHandle, JobRegistry, JobState};

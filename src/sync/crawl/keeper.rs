@@ -16,8 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::CrawlError;
 use super::freshness::FreshHours;
-use super::mass_loss::ABOVE;
-use super::mass_loss::{HourLoss, MassLossGuard};
+use super::mass_loss::{ABOVE, HourLoss, MassLossGuard};
 use super::origins::Origins;
 use crate::archive::guards::{self, Guards};
 use crate::archive::{AnyFile, Hour, HourChange, HourContents, HourPlace, Stamp, diff};

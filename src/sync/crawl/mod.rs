@@ -5,7 +5,7 @@
 //! 2. [`Watch`] hears of changes and has the keeper look at just what changed.
 //! 3. `Crawl` catches up with everything at full speed, and then carries its visitors past every hour, over and over, slowly. Their
 //!    contract is `Visitor`; where each of them is stands in the index.
-//! 4. Absence is concluded only while the right base directory is there, and where it does not look like an accident (`doubt`). Nothing here writes to the archive, except
+//! 4. Absence is concluded only while the right base directory is there, and where it does not look like an accident (`mass_loss`). Nothing here writes to the archive, except
 //!    what others hand to [`Keeper::change`], tombstones for equal content of what is hidden (`twins`), and what an interrupted download
 //!    of ours has left is removed (`Housekeeping`).
 

@@ -359,8 +359,6 @@ impl Drop for FetchInProgress {
     }
 }
 
-impl Origins {}
-
 /// The account while it is held; it goes back where it was.
 pub(super) struct BorrowedAccount<'k> {
     state: MutexGuard<'k, State>,

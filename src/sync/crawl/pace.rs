@@ -10,8 +10,9 @@ use crate::jobs::WorkShare;
 
 /// The default for the shortest time of a cycle.
 const USUAL_CYCLE: Duration = Duration::from_secs(3600);
-/// Of the time that passes, where the processor's share allows more: a disk that lets the crawl wait has as much time for others.
-const TIME_SHARE: f64 = 0.5;
+/// So much more of the time than of a processor the crawl may take where it waits for a disk: half of it at the default share, and less
+/// where less is wanted.
+const TIME_PER_CPU: f64 = 5.0;
 /// What is left of the share while requests or backfill are busy.
 const WHILE_BUSY: f64 = 0.25;
 
@@ -45,7 +46,7 @@ impl CrawlPace {
     /// The shares while the node is as busy as this, 0 to 1.
     pub fn share(&self, busy: f64) -> WorkShare {
         let factor = if self.adaptive { 1.0 - (1.0 - WHILE_BUSY) * busy.clamp(0.0, 1.0) } else { 1.0 };
-        WorkShare { cpu: self.cpu_share * factor, elapsed: self.cpu_share.max(TIME_SHARE) * factor }
+        WorkShare { cpu: self.cpu_share * factor, elapsed: (self.cpu_share * TIME_PER_CPU).min(1.0) * factor }
     }
 }
 
@@ -76,5 +77,31 @@ impl Pacing {
     /// Changes it; what runs follows with its next slice.
     pub fn set(&self, pace: CrawlPace) {
         *self.0.write() = Arc::new(pace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_wants_less_of_the_processor_wants_less_of_the_disk_and_load_takes_both_to_a_quarter() {
+        let pace = |cpu_share, adaptive| CrawlPace {
+            cpu_share,
+            slice: Duration::from_secs(1),
+            adaptive,
+            threads: 1,
+            cycles: BTreeMap::new(),
+            reading: ReadAllowance::default(),
+        };
+        let shares = |cpu_share, adaptive, busy| {
+            let WorkShare { cpu, elapsed } = pace(cpu_share, adaptive).share(busy);
+            format!("{:.1} % of the processor, {:.1} % of the time", cpu * 100.0, elapsed * 100.0)
+        };
+        assert_eq!(shares(0.1, true, 0.0), "10.0 % of the processor, 50.0 % of the time");
+        assert_eq!(shares(0.1, true, 1.0), "2.5 % of the processor, 12.5 % of the time");
+        assert_eq!(shares(0.1, false, 1.0), "10.0 % of the processor, 50.0 % of the time");
+        assert_eq!(shares(0.01, true, 0.0), "1.0 % of the processor, 5.0 % of the time");
+        assert_eq!(shares(1.0, true, 0.0), "100.0 % of the processor, 100.0 % of the time");
     }
 }

@@ -14,8 +14,7 @@ use parking_lot::Mutex;
 
 use super::pace::{CrawlPace, Pacing};
 use super::plan::CrawlPlan;
-use super::state::VisitorState;
-use super::state::{VisitorPulse, VisitorStatus};
+use super::state::{VisitorPulse, VisitorState, VisitorStatus};
 use super::visit::{Round, Slice, Visitor};
 use super::{CrawlCounts, CrawlError, Keeper};
 use crate::archive::Timestamp;
@@ -366,7 +365,9 @@ impl RoundsJob {
             return Ok(Next::WhenWoken(pause.min(clock.glance()).max(Duration::from_millis(1))));
         };
         walking.last = index;
-        let cpu_before = clock.thread_cpu();
+        // The index's writer works for the slice as well; for whom else it does meanwhile is not known.
+        let cpu = || clock.thread_cpu().saturating_add(rounds.parts.keeper.index.writer_cpu());
+        let cpu_before = cpu();
         rounds.show_pulse(Some(index), None, None);
         handle.working(rounds.name(index));
         let outcome = match walking.ways.get_mut(index) {
@@ -384,8 +385,8 @@ impl RoundsJob {
         walking.ended = clock.now();
         let share = pace.share(rounds.parts.busy.level(walking.ended));
         // The commit is part of the slice: while it waits for the disk it costs time, and no processor.
-        let cost =
-            WorkCost { elapsed: walking.ended.saturating_sub(now), cpu: clock.thread_cpu().saturating_sub(cpu_before) };
+        let elapsed = walking.ended.saturating_sub(now);
+        let cost = WorkCost { elapsed, cpu: cpu().saturating_sub(cpu_before).min(elapsed) };
         let rest = walking.pacer.rest_after(cost, share);
         outcome?;
         rounds.show(&walking.ways, settled);

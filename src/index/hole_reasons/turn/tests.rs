@@ -3,18 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn stretch(start: i64, end: i64) -> Stretch {
-    Stretch { start: Timestamp::from_us(start), end: Timestamp::from_us(end) }
-}
-
-fn at(us: i64) -> Timestamp {
-    Timestamp::from_us(us)
-}
-
-fn entry(start: i64, end: i64, first_seen: i64) -> OpenHole {
-    OpenHole { hole: stretch(start, end), first_seen: at(first_seen), grown: at(first_seen), known: None }
-}
+use crate::archive::hole_reasons::test_holes::{at, entry, stretch};
 
 fn difference(old: &[Stretch], new: &[Stretch]) -> HoleChanges {
     let mut difference = HoleChanges::default();

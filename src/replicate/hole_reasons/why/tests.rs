@@ -1,18 +1,7 @@
 //! Who has what is in a hole, and what nobody has.
 
 use super::*;
-
-fn stretch(start: i64, end: i64) -> Stretch {
-    Stretch { start: Timestamp::from_us(start), end: Timestamp::from_us(end) }
-}
-
-fn at(us: i64) -> Timestamp {
-    Timestamp::from_us(us)
-}
-
-fn entry(start: i64, end: i64, first_seen: i64) -> OpenHole {
-    OpenHole { hole: stretch(start, end), first_seen: at(first_seen), grown: at(first_seen), known: None }
-}
+use crate::archive::hole_reasons::test_holes::{at, entry, stretch};
 
 fn peer(name: &str, heard: Option<i64>, offer: Option<HoleOffer>) -> PeerFacts {
     PeerFacts { name: name.to_owned(), heard: heard.map(at), offer }

@@ -201,7 +201,7 @@ fn a_slow_disk_costs_half_of_the_time_and_not_a_share_of_the_processor() {
         reads: 0,
         log: Arc::clone(&log),
     };
-    small.run(vec![Box::new(waiting)], pace(0.025), Duration::from_secs(300 + 1_000));
+    small.run(vec![Box::new(waiting)], pace(0.1), Duration::from_secs(300 + 1_000));
     let visited = log.lock().visits.len();
     assert!((490..=510).contains(&visited), "one second of waiting, one of rest: {visited}");
 }
