@@ -239,8 +239,8 @@ fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
-        // What a node left behind there is not part of the sample.
-        if entry.file_name() == ".gapless" {
+        // What a node left behind there, as one that was tried by the README does, is not part of the sample.
+        if [".gapless", "coverage-maps"].iter().any(|made| entry.file_name() == *made) {
             continue;
         }
         if entry.file_type().unwrap().is_dir() {
