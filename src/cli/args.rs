@@ -310,7 +310,10 @@ impl Args {
             given.extend(doctor.settings());
         }
         given.push(("backfill.ca_file", self.ca_file()));
-        if let Verb::Node(NodeArgs { peers, .. }) | Verb::Backfill(BackfillArgs { peers, .. }) = &self.verb {
+        if let Verb::Node(NodeArgs { peers, .. })
+        | Verb::Backfill(BackfillArgs { peers, .. })
+        | Verb::Retention(RetentionArgs { verb: RetentionVerb::Run { peers, .. }, .. }) = &self.verb
+        {
             given.push(("backfill.token_file", peers.trust.token_file.clone()));
             given.push(("backfill.peers", Some(peers.peer.join(",")).filter(|peers| !peers.is_empty())));
             given.push(("backfill.node_file", peers.node_file.clone()));

@@ -19,7 +19,7 @@ use crate::disk::{DirLock, DiskError};
 use crate::replicate::peer::Peer;
 use crate::report::doctor::archive::{self, CheckedPlace};
 use crate::report::doctor::peers::PeerAccess;
-use crate::report::doctor::{self as doctor, CheckLevel, CheckResult, machine, verdict, worst};
+use crate::report::doctor::{self, CheckLevel, CheckResult, machine, verdict, worst};
 use crate::wire::Status;
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {

@@ -37,8 +37,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser};
 use prometheus::Registry;
 
 use crate::archive::escape::shown;
@@ -111,9 +111,7 @@ fn refuse(error: &clap::Error) -> ! {
     match Args::try_parse_from(typed) {
         Err(same) if same.kind() == error.kind() => {
             same.print().unwrap_or_default();
-            if let Some(ContextValue::String(word)) = same.get(ContextKind::InvalidArg)
-                && let Some(advice) = on_unexpected(word)
-            {
+            if let Some(advice) = misplaced_word(&same).and_then(on_unexpected) {
                 stderr_line(format_args!("{advice}"));
             }
             std::process::exit(same.exit_code())
@@ -125,10 +123,28 @@ fn refuse(error: &clap::Error) -> ! {
     }
 }
 
+/// The word that was typed where another one belongs. All other errors name the argument that they are about.
+fn misplaced_word(error: &clap::Error) -> Option<&str> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => text(ContextKind::InvalidArg),
+        // `cut CHANNEL QUALITY START END`: the quality stands where the start should.
+        ErrorKind::ValueValidation if text(ContextKind::InvalidArg) == Some("<START>") => {
+            text(ContextKind::InvalidValue)
+        }
+        _ => None,
+    }
+}
+
 /// What was probably meant by a word that has no place where it stands.
 fn on_unexpected(word: &str) -> Option<String> {
     let typed: Vec<String> = std::env::args().map(|arg| shown(&arg).into_owned()).collect();
-    let is_verb = |verbs: &[&str]| typed.iter().any(|arg| verbs.contains(&arg.as_str()));
+    let command = Args::command();
+    let verb = typed.iter().skip(1).find(|arg| command.find_subcommand(arg.as_str()).is_some());
+    let is_verb = |verbs: &[&str]| verb.is_some_and(|verb| verbs.contains(&verb.as_str()));
     let before = typed.iter().skip(1).take_while(|arg| *arg != word).last().filter(|arg| !arg.starts_with('-'));
     match before {
         _ if word.starts_with('-') => None,

@@ -33,6 +33,9 @@ const TYPED: &[Mistake] = &[
     ("holes desertbus/source --from now --to yesterday", 2, &["before it begins"]),
     ("explain 2019-11-13T02:55,5", 2, &["CHANNEL/QUALITY/HOUR/NAME", "2019-11-13T02:55:08 (UTC)"]),
     ("cut 2019-11-13T02 2019-11-14 desertbus/source -o x.ts", 2, &["<END>", "stand before the times", A_TIME]),
+    ("cut desertbus source 2019-11-13T02 2019-11-14 -o x.ts", 2, &["one word: desertbus/source"]),
+    ("ls .hidden", 2, &[".hidden"]),
+    ("completions cut", 2, &["possible values"]),
     ("cut desertbus/source 2019-11-14 2019-11-13 -o x.ts", 2, &["is not after the start"]),
     ("cut desertbus/source 2019-11-13T02 2019-11-14", 2, &["--output <FILE>"]),
     ("cut desertbus/source 2019-11-13T02 2019-11-14 -o OUT/nope/x.ts", 2, &["OUT/nope is not a directory"]),
@@ -97,6 +100,10 @@ fn each_mistake_is_refused_with_what_to_do() {
         let done = gapless(base, words);
         let said = format!("{}{}", done.out, done.err);
         assert_eq!(done.code, *code, "{typed}: {said}");
+        assert!(
+            !said.contains("/<") && !said.contains("/["),
+            "{typed}: advice made of the name of an argument: {said}"
+        );
         for part in *says {
             assert!(said.contains(&part.replace("OUT", &out)), "{typed}: {part:?} is missing in {said}");
         }

@@ -91,6 +91,7 @@ pub const DOCTOR: &str = "Examples:
 
 pub const COMPLETIONS: &str = "Examples:
   source <(gapless completions bash)
+  gapless completions bash > ~/.bash_completion.d/gapless
   gapless completions zsh > ~/.zfunc/_gapless
   gapless completions fish > ~/.config/fish/completions/gapless.fish
 

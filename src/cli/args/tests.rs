@@ -32,6 +32,9 @@ fn flags_that_are_settings_are_handed_on_as_text() {
     let expected = [("log", "debug"), ("listen", "nonsense"), ("name", "a")];
     assert_eq!(args.settings(), expected.map(|(key, text)| (key, text.to_owned())));
     assert_eq!(parse("gapless backfill --once --name a").settings(), [("name", "a".to_owned())]);
+    let retention = parse("gapless retention run --peer b=http://b.example --token-file t");
+    let of_peers = [("backfill.token_file", "t"), ("backfill.peers", "b=http://b.example")];
+    assert_eq!(retention.settings(), of_peers.map(|(key, text)| (key, text.to_owned())));
     assert_eq!(parse("gapless ls").settings(), []);
 }
 

@@ -44,12 +44,16 @@ pub fn examine(
 
 /// Start and end of the segments of an hour.
 fn spans(base: &Base, stream: &Stream, hour: Hour) -> HourSpans {
-    let place = HourPlace { stream: stream.clone(), hour };
-    let scan = base.dir(&place.path()).ok().flatten().and_then(|dir| dir.scan().ok());
-    let Some(scan) = scan else { return HourSpans::new() };
+    let Some(contents) = contents(base, &HourPlace { stream: stream.clone(), hour }) else { return HourSpans::new() };
+    let video = contents.visible().filter(|file| file.key.kind.is_video());
+    video.map(|file| (file.key.start(hour), file.key.end(hour))).collect()
+}
+
+/// What lies in an hour, if it can be read.
+fn contents(base: &Base, place: &HourPlace) -> Option<HourContents> {
+    let scan = base.dir(&place.path()).ok().flatten()?.scan().ok()?;
     let names = scan.iter().filter_map(|(name, meta)| Some((std::str::from_utf8(name).ok()?, meta.size)));
-    let contents = HourContents::from_names(names);
-    contents.visible().map(|file| (file.key.start(hour), file.key.end(hour))).collect()
+    Some(HourContents::from_names(names))
 }
 
 /// A problem as a check.
@@ -70,10 +74,7 @@ fn look(base: &Base, stream: &Stream, hours: &[Hour], horizon: Horizon) -> Recor
     let by_hour = hours.iter().map(|hour| (*hour, ())).collect();
     for (number, hour) in horizon.newest(&by_hour).take(HOURS).enumerate() {
         let place = HourPlace { stream: stream.clone(), hour };
-        let scan = base.dir(&place.path()).ok().flatten().and_then(|dir| dir.scan().ok());
-        let Some(scan) = scan else { continue };
-        let names = scan.iter().filter_map(|(name, meta)| Some((std::str::from_utf8(name).ok()?, meta.size)));
-        let contents = HourContents::from_names(names);
+        let Some(contents) = contents(base, &place) else { continue };
         let video = contents.visible().filter(|file| file.key.kind.is_video());
         found.newest = found.newest.max(video.map(|file| file.key.end(hour)).max());
         found.odd.understood += contents.visible().count() as u64;
@@ -117,9 +118,20 @@ mod tests {
     fn what_looks_like_an_archive_without_holes_and_is_none_is_found_without_a_daemon() {
         let hash = "A".repeat(43);
         let at = |minute: u32| format!("cam/source/2026-03-04T10/{minute:02}:00.000000-2.0-full-{hash}.ts");
+        let with = |some: &[String], more: &[String]| {
+            let all: Vec<&str> = some.iter().chain(more).map(String::as_str).collect();
+            checks(&all)
+        };
         let warn = |kind: &str| vec![(kind.to_owned(), CheckLevel::Warn)];
         assert_eq!(checks(&[&at(29)]), []);
         assert_eq!(checks(&[&at(6)]), warn("silent"), "a recorder that died");
+        let paused = ["04T09", "03T08", "02T08"].map(|hour| at(5).replace("04T10", hour));
+        assert_eq!(with(&paused, &[]), [], "it pauses at this time of the day");
+        let recorded: Vec<String> = (0..40).map(|minute| at(minute).replace("04T10", "03T10")).collect();
+        let chat: Vec<String> =
+            recorded.iter().map(|file| file.replace("2.0-full-", "").replace(".ts", ".json")).collect();
+        assert_eq!(with(&paused, &chat), [], "chat is no recording");
+        assert_eq!(with(&paused, &recorded), warn("silent"), "yesterday it was recorded at this time");
         assert_eq!(checks(&["cam/source/2026-03-04T10/seg00001.ts"]), warn("bad-names"), "as ffmpeg names them");
         assert_eq!(checks(&["cam/2026-03-04/10/seg00001.ts"]), warn("layout"), "another layout");
         assert_eq!(checks(&["cam/source/2026-03-04T10/a.mp4"]), warn("layout"), "another container");
