@@ -132,7 +132,7 @@ fn create(dir: &Dir, name: &OsStr, mode: Mode) -> Result<(File, OsString)> {
         return Err(DiskError::Outside { path: dir.path().join(name) });
     }
     let hidden = temporary_name(name);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(dir, &hidden, flags, mode) {
         Ok(fd) => Ok((File::from(fd), hidden)),
         Err(errno) => Err(DiskError::io("create", &dir.path().join(&hidden), errno)),

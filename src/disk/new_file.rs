@@ -9,7 +9,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ use super::download::{Published, make_dir};
 use super::error::{DiskError, Result};
 use super::resolve::is_one_name;
 
+/// No file system has larger blocks by default, so that this much does not fit into the last one of a file.
+const BLOCK: usize = 64 << 10;
+
 /// A file that is being written.
 #[derive(Debug)]
 pub struct NewFile {
@@ -30,7 +33,6 @@ pub struct NewFile {
     hidden: HiddenTemporary,
     /// None once it is published.
     file: Option<File>,
-    bytes: u64,
 }
 
 impl NewFile {
@@ -48,19 +50,31 @@ impl NewFile {
             return Ok(None);
         }
         let (file, hidden) = create_temporary(&dir, name)?;
-        Ok(Some(Self { dir, name: name.to_owned(), hidden, file: Some(file), bytes: 0 }))
+        Ok(Some(Self { dir, name: name.to_owned(), hidden, file: Some(file) }))
     }
 
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.attempt("write", |file| file.write_all(bytes))?;
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        Ok(())
+        self.attempt("write", |file| file.write_all(bytes))
     }
 
-    /// How many bytes were written.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// The file itself, for a program that writes it and goes back in it.
+    pub fn written_by_another(&mut self) -> Result<File> {
+        self.attempt("open again", |file| file.try_clone())
+    }
+
+    /// An error if nothing more can be written: another program says so in its own words only.
+    pub fn check_room(&mut self) -> Result<()> {
+        self.attempt("write", |file| {
+            file.seek(SeekFrom::End(0))?;
+            file.write_all(&[0; BLOCK])?;
+            file.sync_all()
+        })
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&mut self) -> Result<u64> {
+        self.attempt("look at", |file| Ok(file.metadata()?.len()))
     }
 
     /// Publishes it; it is durable when this returns.
@@ -77,7 +91,7 @@ impl NewFile {
         }
     }
 
-    fn attempt(&mut self, action: &'static str, step: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+    fn attempt<T>(&mut self, action: &'static str, step: impl FnOnce(&mut File) -> std::io::Result<T>) -> Result<T> {
         let outcome = match &mut self.file {
             Some(file) => step(file),
             None => Err(std::io::Error::other("an earlier step failed and the temporary was removed")),
@@ -156,7 +170,7 @@ mod tests {
         let mut late = NewFile::begin(dir(), "a.txt").unwrap().unwrap();
         file.write(b"on").unwrap();
         file.write(b"e").unwrap();
-        assert!(!path.exists() && file.bytes() == 3);
+        assert!(!path.exists() && file.bytes().unwrap() == 3);
         assert_eq!(file.finish().unwrap(), Published::New);
         late.write(b"two").unwrap();
         assert_eq!(late.finish().unwrap(), Published::AlreadyThere);

@@ -157,17 +157,16 @@ async fn make(app: &Arc<App>, stream: &Stream, video: Video) -> Result<Published
     let file = tokio::task::spawn_blocking(begin).await.map_err(|_| VideoError::Broken)??;
     let Some(mut file) = file else { return Ok(Published::AlreadyThere) };
     let segments = video.pieces.iter().map(|piece| ffmpeg::segment(&app.node.keeper, stream, piece)).collect();
-    let mut output = ffmpeg::matroska(&app.node.ffmpeg, segments).await?;
-    let write = move || {
-        while let Some(piece) = output.blocking_recv() {
-            file.write(&piece?)?;
-        }
-        if file.bytes() == 0 {
-            return Err(FfmpegError::Useless("it wrote nothing".into()).into());
+    let outcome = ffmpeg::matroska(&app.node.ffmpeg, segments, file.written_by_another()?).await;
+    let finish = move || {
+        if let Err(error) = outcome {
+            // Whoever writes elsewhere says that there is no room in words only.
+            file.check_room()?;
+            return Err(error.into());
         }
         Ok(file.finish()?)
     };
-    tokio::task::spawn_blocking(write).await.map_err(|_| VideoError::Broken)?
+    tokio::task::spawn_blocking(finish).await.map_err(|_| VideoError::Broken)?
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
+use crate::support::trouble::{Filler, Mount, may_mount};
 use crate::support::{SOON, TestArchive, TestNode, eventually, gapless};
 
 const HOUR: &str = "chan/source/2019-11-13T02";
@@ -205,6 +206,48 @@ fn editors_and_cutters_of_today_find_what_they_ask_for() {
     }
     let video = archive.read("chan_source_day_0.mkv");
     assert_eq!(probed(&video, &["-count_frames", "-show_entries", "stream=nb_read_frames"]), ["150"]);
+    // Both are written in front when the end is known.
+    let duration: f64 = probed(&video, &["-show_entries", "format=duration"])[0].parse().unwrap();
+    assert!((duration - 6.0).abs() < 0.2, "{duration}");
+    let cues = index_of_a_matroska_file(&video);
+    assert!(video[cues..].starts_with(&[0x1c, 0x53, 0xbb, 0x6b]), "the index for players is not at {cues}");
+}
+
+/// Where its beginning says that the index is (RFC 9559: `SeekHead`, with positions from the start of the content of `Segment`).
+fn index_of_a_matroska_file(video: &[u8]) -> usize {
+    let after = |what: &[u8], from: usize| {
+        from + video[from..].windows(what.len()).position(|window| window == what).expect("an element") + what.len()
+    };
+    // The length of the segment follows its identifier in eight bytes.
+    let content = after(&[0x18, 0x53, 0x80, 0x67], 0) + 8;
+    let position = after(&[0x53, 0xab, 0x84, 0x1c, 0x53, 0xbb, 0x6b, 0x53, 0xac], content);
+    let length = usize::from(video[position] & 0x7f);
+    let bytes = &video[position + 1..position + 1 + length];
+    content + bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+#[test]
+fn a_video_for_which_there_is_no_room_is_refused_and_leaves_nothing() {
+    if !may_mount() {
+        return;
+    }
+    let recorded = recorded();
+    let archive = TestArchive::empty();
+    let _mount = Mount::tmpfs(archive.path(), "24m");
+    for name in recorded.listing(HOUR, false) {
+        archive.raw(&format!("{HOUR}/{name}"), &recorded.read(&format!("{HOUR}/{name}")));
+    }
+    let state = tempfile::tempdir().unwrap();
+    let node = TestNode::plan(&archive).state_dir(state.path()).start();
+    node.wait_ready();
+    let filler = Filler::fill(archive.path());
+    let body = serde_json::json!({ "day": ["2019-11-13T02:00:00", "2019-11-13T02:00:06"] });
+    node.post("/generate_videos/chan/source", Some(&node.own_token()), &body).problem(507);
+    filler.give_room();
+    let made = node.post("/generate_videos/chan/source", Some(&node.own_token()), &body);
+    assert_eq!(made.json(), serde_json::json!({ "file": "chan_source_day_0.mkv", "is_new": true }));
+    let temporaries = fs::read_dir(archive.path().join(".gapless/arriving")).unwrap().count();
+    assert_eq!(temporaries, 0);
 }
 
 #[test]

@@ -6,7 +6,9 @@
 //! 3. It is killed, with whatever it started, at its limit of time or bytes, when nobody waits any more, and when the node ends.
 //!    Only when it has been collected its turn is given back and the outcome told.
 
+use std::fs::File;
 use std::pin::Pin;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,6 +37,11 @@ const PIECE: usize = 64 << 10;
 const WAITING: usize = 4;
 /// A program that started a moment ago will start again.
 const SEEN: Duration = Duration::from_secs(60);
+/// How often a file is looked at that a process writes.
+const LOOK: Duration = Duration::from_secs(1);
+/// The file that a process was started with, as its last argument: it can go back in it, which it cannot in a pipe. The protocols that the
+/// arguments in front allow are those of inputs.
+pub(super) const TO_FILE: &str = "file:/proc/self/fd/1";
 /// What has ended has said what it had to say.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -87,6 +94,20 @@ pub(super) struct Turn {
 pub(super) type Input = Pin<Box<dyn Stream<Item = Result<Bytes, FfmpegError>> + Send>>;
 /// What it writes. Whoever drops it ends the process.
 pub(super) type Output = mpsc::Receiver<Result<Bytes, FfmpegError>>;
+
+/// An order with all that it reads from and writes to.
+struct Task {
+    order: Order,
+    input: Input,
+    sender: mpsc::Sender<Result<Bytes, FfmpegError>>,
+    file: Option<File>,
+}
+
+/// Where what is written goes: through a pipe to whoever waits, or to a file.
+struct Target<'t> {
+    sender: &'t mpsc::Sender<Result<Bytes, FfmpegError>>,
+    file: Option<File>,
+}
 
 /// All that run.
 #[derive(Debug)]
@@ -144,7 +165,7 @@ impl Pool {
         if seen.is_some_and(|at| at.elapsed() < SEEN) {
             return Ok(());
         }
-        let started = Process::start(&self.options.program, &["-version".to_owned()]);
+        let started = Process::start(&self.options.program, &["-version".to_owned()], Stdio::piped());
         started.inspect_err(|error| self.told(work, Err(error)))?.end().await;
         *self.seen.lock() = Some(Instant::now());
         Ok(())
@@ -187,28 +208,47 @@ impl Pool {
         order: Order,
         input: Input,
     ) -> Result<Output, FfmpegError> {
-        let process = Process::start(&self.options.program, &arguments(&order.args));
+        self.run(turn, order, input, Stdio::piped(), None)
+    }
+
+    /// Starts an order that writes to a file, which it takes for [`TO_FILE`]. Nothing comes but the error that ended it, if one did.
+    pub(super) fn start_to_file(
+        self: &Arc<Self>,
+        turn: Option<Turn>,
+        order: Order,
+        input: Input,
+        file: File,
+    ) -> Result<Output, FfmpegError> {
+        let unwritable = |error: std::io::Error| FfmpegError::Unreadable(error.to_string());
+        let stdout = file.try_clone().map_err(unwritable)?.into();
+        self.run(turn, order, input, stdout, Some(file))
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        turn: Option<Turn>,
+        order: Order,
+        input: Input,
+        stdout: Stdio,
+        file: Option<File>,
+    ) -> Result<Output, FfmpegError> {
+        let process = Process::start(&self.options.program, &arguments(&order.args), stdout);
         let process = process.inspect_err(|error| self.told(order.work, Err(error)))?;
         let (sender, output) = mpsc::channel(WAITING);
         let pool = Arc::clone(self);
-        tokio::spawn(async move { pool.attend(order, process, input, sender, turn).await });
+        let task = Task { order, input, sender, file };
+        tokio::spawn(async move { pool.attend(task, process, turn).await });
         Ok(output)
     }
 
     /// Stays with a process until nothing is left of it.
-    async fn attend(
-        &self,
-        order: Order,
-        mut process: Process,
-        input: Input,
-        sender: mpsc::Sender<Result<Bytes, FfmpegError>>,
-        turn: Option<Turn>,
-    ) {
+    async fn attend(&self, task: Task, mut process: Process, turn: Option<Turn>) {
+        let Task { order, input, sender, file } = task;
         self.metrics.running.inc();
         let _running = scopeguard(&self.metrics);
         let words = tokio::spawn(last_words(process.stderr.take()));
         let moved = Moved::default();
-        let work = work(&mut process, input, &sender, &order, &moved);
+        let work = work(&mut process, input, Target { sender: &sender, file }, &order, &moved);
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = sender.closed() => Err(FfmpegError::Gone),
@@ -278,9 +318,13 @@ impl Moved {
     async fn away<T>(&self, other: impl Future<Output = T>) -> T {
         self.others.fetch_add(1, Ordering::Relaxed);
         let came = other.await;
-        *self.last.lock() = Instant::now();
+        self.now();
         self.others.fetch_sub(1, Ordering::Relaxed);
         came
+    }
+
+    fn now(&self) {
+        *self.last.lock() = Instant::now();
     }
 
     fn since(&self) -> Instant {
@@ -310,19 +354,37 @@ impl Moved {
 async fn work(
     process: &mut Process,
     input: Input,
-    sender: &mpsc::Sender<Result<Bytes, FfmpegError>>,
+    to: Target<'_>,
     order: &Order,
     moved: &Moved,
 ) -> Result<(), FfmpegError> {
     let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
     let written = async {
-        pass_on(stdout, sender, order.most, moved).await?;
+        pass_on(stdout, to.sender, order.most, moved).await?;
         let status = process.ended().await.map_err(|error| failed(&error))?;
         if status.success() { Ok(()) } else { Err(failed(&status)) }
     };
     tokio::select! {
         outcome = written => outcome,
         Err(error) = feed(stdin, input, moved) => Err(error),
+        Err(error) = watch(to.file, order.most, moved) => Err(error),
+    }
+}
+
+/// Looks at how large the file has become: nothing of it passes through here.
+async fn watch(file: Option<File>, most: u64, moved: &Moved) -> Result<std::convert::Infallible, FfmpegError> {
+    let Some(file) = file else { return std::future::pending().await };
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let bytes = file.metadata().map_err(|error| failed(&error))?.len();
+        if bytes > most {
+            return Err(FfmpegError::TooLarge(most));
+        }
+        if bytes != before {
+            moved.now();
+        }
+        before = bytes;
     }
 }
 
