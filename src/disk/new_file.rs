@@ -67,7 +67,7 @@ impl NewFile {
     pub fn check_room(&mut self) -> Result<()> {
         self.attempt("write", |file| {
             file.seek(SeekFrom::End(0))?;
-            file.write_all(&[0; BLOCK])?;
+            file.write_all(&vec![0; BLOCK])?;
             file.sync_all()
         })
     }

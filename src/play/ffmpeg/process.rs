@@ -31,8 +31,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// What it writes is read from `stdout`, or goes to a file.
-    pub(super) fn start(program: &str, args: &[String], stdout: Stdio) -> Result<Self, FfmpegError> {
+    /// What it writes is read from its pipe, or goes to a file.
+    pub(super) fn start(program: &str, args: &[String], output: Stdio) -> Result<Self, FfmpegError> {
         let path = std::env::var_os("PATH").unwrap_or_else(|| PATH.into());
         let started = Command::new(program)
             .args(args)
@@ -40,7 +40,7 @@ impl Process {
             .env("PATH", path)
             .current_dir("/")
             .stdin(Stdio::piped())
-            .stdout(stdout)
+            .stdout(output)
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true)

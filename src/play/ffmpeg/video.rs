@@ -39,10 +39,8 @@ pub async fn matroska(pool: &Arc<Pool>, segments: Vec<CutSegment>, file: File) -
     let written = file.try_clone().map_err(unreadable)?;
     pack(pool, segments, file).await?;
     let whole = tokio::task::spawn_blocking(move || is_whole(&written)).await;
-    match whole.map_err(|error| FfmpegError::Unreadable(error.to_string()))?.map_err(unreadable)? {
-        true => Ok(()),
-        false => Err(FfmpegError::Useless("the file is not whole".into())),
-    }
+    let is_whole = whole.map_err(|error| FfmpegError::Unreadable(error.to_string()))?.map_err(unreadable)?;
+    if is_whole { Ok(()) } else { Err(FfmpegError::Useless("the file is not whole".into())) }
 }
 
 async fn pack(pool: &Arc<Pool>, all: Vec<CutSegment>, file: File) -> Result<(), FfmpegError> {
