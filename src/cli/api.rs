@@ -16,9 +16,9 @@ use reqwest::{Client, Method, Request, RequestBuilder, redirect};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::UsageError;
 use super::args::OtherNode;
 use super::config::Config;
+use super::exit::UsageError;
 use crate::archive::Stream;
 use crate::disk::{DirLock, directory_id};
 use crate::net::tls::{self, ClientConfig, Fingerprint};

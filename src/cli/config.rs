@@ -20,7 +20,7 @@ use setting::{
 };
 pub use setting::{LogFormat, Setting};
 
-use super::args::{Args, Verb};
+use super::args::Common;
 use super::daemon_search::wrong_with;
 use crate::archive::retention::StreamLimit;
 
@@ -85,12 +85,12 @@ macro_rules! settings {
         }
 
         impl Config {
-            fn read(args: &Args, sources: &Sources<'_>) -> Result<Self, ConfigError> {
+            fn read(given: &Common, sources: &Sources<'_>) -> Result<Self, ConfigError> {
                 Ok(Self {
-                    base_dir: args.common.base_dir.clone(),
-                    state_dir: args.common.state_dir.clone().unwrap_or_else(|| args.common.base_dir.join(".gapless")),
+                    base_dir: given.base_dir.clone(),
+                    state_dir: given.state_dir.clone().unwrap_or_else(|| given.base_dir.join(".gapless")),
                     file: sources.file.as_ref().map(|file| file.path().to_owned()),
-                    json: args.common.json,
+                    json: given.json,
                     retention_streams: sources.file.as_ref().map(|file| file.streams().to_vec()).unwrap_or_default(),
                     $($field: $name::read(sources)?,)*
                 })
@@ -372,11 +372,21 @@ pub fn directories(text: &str) -> Option<Vec<String>> {
     Directories::read(text)
 }
 
+/// What the command line says of settings.
+#[derive(Debug, Clone)]
+pub struct GivenSettings {
+    pub common: Common,
+    /// Settings that were given as flags: key and text.
+    pub flags: Vec<(&'static str, String)>,
+    /// A demonstration has nothing to do with the archive that happens to be here.
+    pub is_demo: bool,
+}
+
 /// Reads an environment variable; given in, so that tests need not change the process.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 struct Sources<'a> {
-    flags: Vec<(&'static str, String)>,
+    flags: &'a [(&'static str, String)],
     environment: Environment<'a>,
     file: Option<File>,
     /// Other defaults than those of the settings.
@@ -417,24 +427,23 @@ impl Sources<'_> {
 }
 
 impl Config {
-    pub fn load(args: &Args) -> Result<Self, ConfigError> {
-        Self::load_with(args, &|name| std::env::var_os(name))
+    pub fn load(given: &GivenSettings) -> Result<Self, ConfigError> {
+        Self::load_with(given, &|name| std::env::var_os(name))
     }
 
-    pub fn load_with(args: &Args, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        // A demonstration has nothing to do with the archive that happens to be here.
-        let is_demo = matches!(args.verb, Verb::Demo(_));
-        let base = &args.common.base_dir;
-        let file = match &args.common.config {
+    pub fn load_with(given: &GivenSettings, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let GivenSettings { common, flags, is_demo } = given;
+        let base = &common.base_dir;
+        let file = match &common.config {
             Some(path) => Some(File::open(path, SETTINGS)?.ok_or_else(|| ConfigError::NoFile(path.clone()))?),
-            None if is_demo => None,
+            None if *is_demo => None,
             None => File::open(&default_file(base), SETTINGS).map_err(|error| match wrong_with(base) {
                 Some(what) if matches!(error, ConfigError::Unreadable { .. }) => ConfigError::Base(what),
                 _ => error,
             })?,
         };
-        let defaults = if is_demo { DEMO_DEFAULTS } else { &[] };
-        Self::read(args, &Sources { flags: args.settings(), environment, file, defaults })
+        let defaults = if *is_demo { DEMO_DEFAULTS } else { &[] };
+        Self::read(common, &Sources { flags, environment, file, defaults })
     }
 }
 

@@ -8,11 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::absent;
 use super::archive_client::{ArchiveClient, ArchiveScope};
 use super::args::{StreamFilter, now};
 use super::config::Config;
+use super::exit::{Exit, UsageError};
 use super::out::{LineOutput, stdout};
-use super::{Exit, UsageError, absent};
 use crate::archive::coverage::{CoverageKind, HourFigures};
 use crate::archive::escape::shown;
 use crate::archive::{Channel, Horizon, Quality, Stream};

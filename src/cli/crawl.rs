@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::Exit;
 use super::api::Api;
 use super::config::Config;
+use super::exit::Exit;
 use super::out::stdout;
 use crate::archive::escape::{shown, unshown};
 use crate::wire::{AcceptMissing, DoubtReport};

@@ -15,12 +15,13 @@ use tempfile::{Builder, NamedTempFile};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::absent;
 use super::api::{Api, ApiError, OpenNeeds};
 use super::args::{parse_stream, parse_time};
 use super::config::Config;
+use super::exit::{Exit, UsageError};
 use super::out::{raw_stdout, stderr_line};
 use super::progress::Progress;
-use super::{Exit, UsageError, absent};
 use crate::archive::escape::shown;
 use crate::archive::{Stream, Timestamp};
 

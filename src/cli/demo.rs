@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::now;
 use super::config::{Config, time_between};
+use super::exit::{Exit, UsageError};
 use super::out::stdout;
-use super::{Exit, UsageError};
 use crate::archive::Span;
 use crate::demo::{CHANNELS, DemoEvent, DemoPlan, QUALITIES, RecordedPast, Recorders};
 use crate::disk::Base;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Exit;
 use super::api::{Api, ApiError};
 use super::args::TrustArgs;
 use super::config::Config;
 use super::daemon_search::{DaemonSearch, daemon_of};
+use super::exit::Exit;
 use super::out::stdout;
 use crate::archive::Timestamp;
 use crate::archive::escape::words;

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use console::Term;
 
+use super::absent;
 use super::api::{Api, ApiRequest, OpenNeeds};
 use super::args::{WindowArgs, parse_stream};
 use super::config::Config;
+use super::exit::{Exit, UsageError};
 use super::out::stdout;
-use super::{Exit, UsageError, absent};
 use crate::archive::coverage::{CoverageKind, Window};
 use crate::archive::{Span, Stream, Timestamp};
 use crate::wire::{ClosedHoleList, HoleList, Timespan, TimespanList, microseconds};

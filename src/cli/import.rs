@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use super::args::{now, parse_time};
 use super::config::Config;
+use super::exit::{Exit, UsageError};
 use super::out::{stderr_line, stdout};
-use super::{Exit, UsageError};
 use crate::archive::escape::{shown, unshown};
 use crate::archive::{FileName, Span, Stream, Timestamp, parse_file_name, time_input};
 use crate::disk::{Base, DiskError, marker};

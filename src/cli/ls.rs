@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use super::absent;
 use super::api::{Api, ApiRequest, OpenNeeds};
 use super::args::ArchiveTarget;
 use super::config::Config;
+use super::exit::{Exit, UsageError};
 use super::out::stdout;
-use super::{Exit, UsageError, absent};
 use crate::archive::Hour;
 use crate::archive::escape::shown;
 

@@ -1,6 +1,6 @@
 //! The command line: what a person types, the configuration it amounts to, and one file per verb.
 //!
-//! In reading order: `args` (as typed) → `config` (validated) → the verbs, each with its own arguments. Nothing else in the crate reads
+//! In reading order: `command` (as typed) → `config` (validated) → the verbs, each with its own arguments. Nothing else in the crate reads
 //! arguments, the environment or the configuration file. No rule about archives stands here.
 
 mod absent;
@@ -8,6 +8,7 @@ mod api;
 mod archive_client;
 mod args;
 mod backfill;
+mod command;
 mod config;
 mod coverage;
 mod crawl;
@@ -16,6 +17,7 @@ mod daemon_search;
 mod demo;
 mod diff;
 mod doctor;
+mod exit;
 mod explain;
 mod holes;
 mod import;
@@ -42,8 +44,9 @@ use clap::{CommandFactory as _, Parser};
 use prometheus::Registry;
 
 use crate::archive::escape::shown;
-use args::{Args, Verb};
+use command::{Args, Verb};
 use config::{Config, ConfigError};
+use exit::{Exit, UsageError};
 use out::{failure, stderr_line};
 
 /// How long work whose outcome nobody waits for may take to notice that the run is over.
@@ -66,18 +69,19 @@ pub fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What needs no settings does not fail because of them.
     match &args.verb {
-        Verb::Completions(completions) => return reference::completions(*completions),
-        Verb::Man(man) => return reference::man(man),
+        Verb::Completions(completions) => return reference::completions(*completions, &mut Args::command()),
+        Verb::Man(man) => return reference::man(man, Args::command()),
         _ => {}
     }
-    let config = Config::load(args)?;
+    let given = args.settings();
+    let config = Config::load(&given)?;
     let registry = Registry::new();
     logging::init(&config.node.log, config.node.log_format, &registry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let done = runtime.block_on(async {
         match &args.verb {
             Verb::Demo(demo) => demo::run(&config, demo).await,
-            Verb::Node(node) => node::run(&config, args, node, registry).await,
+            Verb::Node(node) => node::run(&config, &given, node, registry).await,
             Verb::Rebuild(rebuild) => rebuild::run(&config, *rebuild).await,
             Verb::Backfill(backfill) => backfill::run(&config, backfill).await,
             Verb::Import(import) => import::run(&config, import),
@@ -96,8 +100,8 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Verb::Doctor(_) => doctor::run(&config).await,
             Verb::Crawl(crawl) => crawl::run(&config, crawl).await,
             Verb::Status(status) => status::run(&config, status).await,
-            Verb::Completions(completions) => reference::completions(*completions),
-            Verb::Man(man) => reference::man(man),
+            Verb::Completions(completions) => reference::completions(*completions, &mut Args::command()),
+            Verb::Man(man) => reference::man(man, Args::command()),
         }
     });
     // What still reads for somebody who is gone does not hold up the end.
@@ -176,25 +180,3 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     stderr_line(format_args!("gapless: {}", words(error).replace('\n', " ")));
     if error.is::<ConfigError>() || error.is::<UsageError>() { Exit::Usage.into() } else { Exit::Failed.into() }
 }
-
-/// How a run ended, as the shell sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Done = 0,
-    /// Done, and something is wrong with the data.
-    DataWrong = 1,
-    /// Wrong usage or configuration; nothing was done.
-    Usage = 2,
-    Failed = 3,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
-
-/// What was asked makes no sense although it parsed: ends the run with [`Exit::Usage`].
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UsageError(pub String);

@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{Args, PeerArgs};
-use super::config::{Config, HttpConfig};
+use super::args::PeerArgs;
+use super::config::{Config, GivenSettings, HttpConfig};
+use super::exit::{Exit, UsageError};
 use super::out::stdout;
-use super::{Exit, UsageError};
 use crate::archive::Span;
 use crate::archive::problems::video::ProblemThresholds;
 use crate::http::{Auth, ConnectionLimits, Hosts, RequestBounds};
@@ -61,7 +61,12 @@ pub struct NodeArgs {
 const AFTER_CUTOFF: Duration = Duration::from_secs(180);
 
 /// Runs the daemon. What it counts goes to `registry`, which counts log events already.
-pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registry) -> anyhow::Result<ExitCode> {
+pub async fn run(
+    config: &Config,
+    given: &GivenSettings,
+    args: &NodeArgs,
+    registry: Registry,
+) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -83,7 +88,7 @@ pub async fn run(config: &Config, all: &Args, args: &NodeArgs, registry: Registr
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 notify.reloading();
-                reload(all, node.pacing());
+                reload(given, node.pacing());
                 notify.reloaded();
             }
         }
@@ -255,8 +260,8 @@ pub fn pace(config: &Config) -> CrawlPace {
 
 /// Reads the configuration again. What cannot be read changes nothing; what belongs to the pace counts from the next slice on, and
 /// what was changed over the API is as the file says again.
-pub fn reload(args: &Args, pacing: &Pacing) {
-    let read = Config::load(args);
+pub fn reload(given: &GivenSettings, pacing: &Pacing) {
+    let read = Config::load(given);
     match read {
         Ok(config) => {
             pacing.set(pace(&config));

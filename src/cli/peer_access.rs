@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::UsageError;
 use super::config::Config;
+use super::exit::UsageError;
 use crate::net::tls::{self, ClientConfig};
 use crate::net::tokens::{self, Token};
 use crate::replicate::peer::{PeerClient, PeerLimits};

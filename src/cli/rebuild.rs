@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::Exit;
 use super::api::Api;
 use super::config::Config;
+use super::exit::Exit;
 use super::out::{stderr_line, stdout};
 use super::progress::Progress;
 use crate::archive::escape::shown;

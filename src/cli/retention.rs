@@ -9,11 +9,12 @@ use prometheus::Registry;
 use reqwest::StatusCode;
 use tokio::sync::watch;
 
+use super::absent;
 use super::api::{Api, OpenNeeds};
 use super::args::{PeerArgs, parse_hour_place};
 use super::config::Config;
+use super::exit::Exit;
 use super::out::{stderr_line, stdout};
-use super::{Exit, absent};
 use crate::archive::escape::shown;
 use crate::archive::retention::RetentionLimits;
 use crate::archive::{HourPlace, Span};

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Subcommand;
 
+use super::absent;
 use super::api::{Api, OpenNeeds};
 use super::args::ArchiveTarget;
 use super::config::Config;
 use super::cut::end_by_signal;
+use super::exit::{Exit, UsageError};
 use super::out::stdout;
 use super::progress::Progress;
-use super::{Exit, UsageError, absent};
 use crate::archive::FilePlace;
 use crate::archive::escape::{shown, unshown};
 use crate::archive::quantity::{count, size};

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use console::{Alignment, Style, Term, measure_text_width, pad_str, truncate_str};
 
-use super::Exit;
 use super::api::Api;
 use super::args::{OtherNode, now};
 use super::config::{Config, time_between};
 use super::daemon_search::{DaemonSearch, daemon_of};
+use super::exit::Exit;
 use super::out::{painted, stderr_line, stdout};
 use crate::archive::escape::words;
 use crate::wire::Status;

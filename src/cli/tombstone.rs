@@ -9,11 +9,12 @@ use std::time::SystemTime;
 
 use clap::Subcommand;
 
+use super::absent;
 use super::api::{Api, OpenNeeds};
 use super::args::{ArchiveTarget, ArchiveTarget as Place, OtherNode};
 use super::config::Config;
+use super::exit::{Exit, UsageError};
 use super::out::{prompt, stderr_line, stdout};
-use super::{Exit, UsageError, absent};
 use crate::archive::escape::{shown, unshown};
 use crate::archive::quantity::count;
 use crate::lifecycle::tombstones::{ScopePart, TombstoneTarget};

@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 use clap::CommandFactory;
 
-use super::{Args, SETTINGS, Setting};
+use super::{SETTINGS, Setting};
+use crate::cli::command::Args;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::*;
+use crate::cli::command::Args;
 
 struct Place {
     dir: tempfile::TempDir,
@@ -26,7 +27,7 @@ impl Place {
         let line = ["gapless", "--base-dir", base].into_iter().chain(verb.split(' '));
         let lookup =
             |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, text)| OsString::from(text));
-        Config::load_with(&Args::try_parse_from(line).unwrap(), &lookup)
+        Config::load_with(&Args::try_parse_from(line).unwrap().settings(), &lookup)
     }
 
     fn problem(&self, verb: &str, environment: &[(&str, &str)]) -> String {

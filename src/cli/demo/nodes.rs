@@ -9,9 +9,9 @@ use prometheus::Registry;
 use tokio::task::JoinSet;
 
 use super::NodeLines;
-use crate::cli::UsageError;
-use crate::cli::args::{Args, Common, Verb};
-use crate::cli::config::Config;
+use crate::cli::args::Common;
+use crate::cli::config::{Config, GivenSettings};
+use crate::cli::exit::UsageError;
 use crate::cli::node::NodeArgs;
 use crate::demo::NODES;
 use crate::node::Node;
@@ -123,7 +123,7 @@ impl Nodes {
 fn options(base: &Path) -> anyhow::Result<crate::node::NodeOptions> {
     let node = NodeArgs::default();
     let common = Common { base_dir: base.to_owned(), state_dir: None, config: None, log: None, json: false };
-    let config = Config::load_with(&Args { common, verb: Verb::Node(node.clone()) }, &|_| None)?;
+    let config = Config::load_with(&GivenSettings { common, flags: Vec::new(), is_demo: false }, &|_| None)?;
     crate::cli::node::options(&config, &node)
 }
 

@@ -14,11 +14,11 @@ use crate::archive::explain::{NameState, SegmentRank, standing, state};
 use crate::archive::{
     FileName, Hash, HourContents, HourPlace, LARGEST_FILE, SegmentKey, SegmentKind, name, parse_file_name,
 };
-use crate::cli::Exit;
 use crate::cli::archive_client::ArchiveClient;
 use crate::cli::config::Config;
 use crate::cli::diff::DiffRules;
 use crate::cli::diff::compare::fates;
+use crate::cli::exit::Exit;
 use crate::cli::out::stdout;
 use crate::disk::{Base, DiskError, HeldFile, Quarantine};
 use crate::lifecycle::tombstones;
