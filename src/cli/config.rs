@@ -10,6 +10,7 @@ mod reference;
 mod setting;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use setting::{
 pub use setting::{LogFormat, Setting};
 
 use super::args::Common;
-use super::daemon_search::wrong_with;
 use crate::archive::retention::StreamLimit;
 
 /// The output of `demo` must not drown in what three nodes log; nor does it matter that one ends an instant before the others.
@@ -444,6 +444,20 @@ impl Config {
         };
         let defaults = if *is_demo { DEMO_DEFAULTS } else { &[] };
         Self::read(common, &Sources { flags, environment, file, defaults })
+    }
+}
+
+/// What is wrong with a base directory, if it cannot be read.
+pub fn wrong_with(base: &Path) -> Option<String> {
+    let shown = base.display();
+    match std::fs::read_dir(base) {
+        Ok(_) => None,
+        Err(error) => Some(match error.kind() {
+            ErrorKind::NotFound => format!("there is no directory {shown}"),
+            ErrorKind::NotADirectory => format!("{shown} is not a directory"),
+            ErrorKind::PermissionDenied => format!("the directory {shown} may not be read by this user"),
+            _ => format!("the directory {shown} cannot be read ({error})"),
+        }),
     }
 }
 

@@ -1,13 +1,12 @@
 //! Finds the daemon of an archive, also where the archive is gone: what names its address lies beneath the base, and is unmounted with it.
 //! If none runs, it says what is wrong with the directory that was given.
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, absolute};
 use std::time::Duration;
 
 use super::api::{Api, ApiError};
-use super::config::Config;
+use super::config::{Config, wrong_with};
 use crate::net::tls;
 use crate::report::doctor::machine;
 use crate::wire::Status;
@@ -55,20 +54,6 @@ pub async fn daemon_of(config: &Config) -> DaemonSearch {
     };
     let what = wrong.unwrap_or_else(|| format!("no daemon runs on {base}, which has no state directory"));
     DaemonSearch::Nothing { why: format!("{what}; {advice}"), is_certain }
-}
-
-/// What is wrong with a base directory, if it cannot be read.
-pub fn wrong_with(base: &Path) -> Option<String> {
-    let shown = base.display();
-    match std::fs::read_dir(base) {
-        Ok(_) => None,
-        Err(error) => Some(match error.kind() {
-            ErrorKind::NotFound => format!("there is no directory {shown}"),
-            ErrorKind::NotADirectory => format!("{shown} is not a directory"),
-            ErrorKind::PermissionDenied => format!("the directory {shown} may not be read by this user"),
-            _ => format!("the directory {shown} cannot be read ({error})"),
-        }),
-    }
 }
 
 /// Where it is to listen, and where processes of this program do.
@@ -134,17 +119,6 @@ fn is_same(one: &Path, other: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_wrong_with_a_directory_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        assert_eq!(wrong_with(dir.path()), None);
-        assert!(wrong_with(&file).unwrap().ends_with("file is not a directory"));
-        assert!(wrong_with(&file.join("below")).unwrap().ends_with("is not a directory"));
-        assert!(wrong_with(&dir.path().join("none")).unwrap().starts_with("there is no directory"));
-    }
 
     #[test]
     fn a_relative_path_is_the_same_as_the_absolute_one() {

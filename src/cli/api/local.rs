@@ -10,8 +10,7 @@ use tokio::sync::watch;
 
 use super::ApiError;
 use crate::archive::{HourPlace, Span, Stream};
-use crate::cli::config::Config;
-use crate::cli::daemon_search::wrong_with;
+use crate::cli::config::{Config, wrong_with};
 use crate::cli::{backfill, node, retention};
 use crate::disk::{Base, BaseGuard};
 use crate::http::{Auth, Hosts, InProcess, RequestBounds, ServedNode};

@@ -131,3 +131,14 @@ fn a_demonstration_logs_less_and_reads_no_file_of_the_archive_that_happens_to_be
     assert_eq!(place.load("demo", &[("GAPLESS_LOG", "info")]).unwrap().node.log, "info");
     assert_eq!(place.load("demo --log trace", &[("GAPLESS_LOG", "info")]).unwrap().node.log, "trace");
 }
+
+#[test]
+fn what_is_wrong_with_a_directory_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(wrong_with(dir.path()), None);
+    assert!(wrong_with(&file).unwrap().ends_with("file is not a directory"));
+    assert!(wrong_with(&file.join("below")).unwrap().ends_with("is not a directory"));
+    assert!(wrong_with(&dir.path().join("none")).unwrap().starts_with("there is no directory"));
+}
